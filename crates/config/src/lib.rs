@@ -1,0 +1,262 @@
+//! Configuration by environment (R40): every value from `NAME`, or from the
+//! file that `NAME_FILE` names.
+//!
+//! A wrong or missing value is a [`ConfigError`]: one line that names the
+//! variable and says what it must be.
+
+mod duration;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+pub use duration::{InvalidDuration, parse_duration};
+
+/// A variable that stops the start. Never shows the value: it may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {problem}")]
+pub struct ConfigError {
+    /// Name of the variable.
+    pub name: String,
+    /// What is wrong and what it must be.
+    pub problem: String,
+}
+
+impl ConfigError {
+    /// A problem with the variable `name`.
+    pub fn new(name: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// The variables that a service starts with.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        Self {
+            variables: pairs
+                .into_iter()
+                .map(|(k, v)| (k.into(), v.into()))
+                .collect(),
+        }
+    }
+}
+
+impl Environment {
+    /// The variables of this process; those that are not UTF-8 are left out.
+    pub fn of_process() -> Self {
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
+    }
+
+    /// The value of `name`, or the content of the file that `name_FILE` names
+    /// without its last line end. Empty counts as not set.
+    ///
+    /// # Errors
+    /// Both are set, or the file cannot be read.
+    pub fn optional(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        let file_name = format!("{name}_FILE");
+        let value = self.variables.get(name).filter(|value| !value.is_empty());
+        let file = self
+            .variables
+            .get(&file_name)
+            .filter(|path| !path.is_empty());
+        match (value, file) {
+            (Some(_), Some(_)) => Err(ConfigError::new(
+                name,
+                format!("is set, and so is {file_name}: keep one"),
+            )),
+            (Some(value), None) => Ok(Some(value.clone())),
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| ConfigError::new(&file_name, format!("{path}: {error}")))?;
+                let text = text.trim_end_matches(['\r', '\n']);
+                Ok((!text.is_empty()).then(|| text.to_owned()))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The value of `name`.
+    ///
+    /// # Errors
+    /// It is not set; `hint` says what to set it to.
+    pub fn required(&self, name: &str, hint: &str) -> Result<String, ConfigError> {
+        self.optional(name)?
+            .ok_or_else(|| ConfigError::new(name, format!("is missing: set it to {hint}")))
+    }
+
+    /// A secret.
+    ///
+    /// # Errors
+    /// It is not set.
+    pub fn secret(&self, name: &str, hint: &str) -> Result<SecretString, ConfigError> {
+        self.required(name, hint).map(SecretString::from)
+    }
+
+    /// A value with a type of its own, if it is set.
+    ///
+    /// # Errors
+    /// It does not parse.
+    pub fn optional_parsed<T>(&self, name: &str) -> Result<Option<T>, ConfigError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        self.optional(name)?
+            .map(|text| {
+                text.parse()
+                    .map_err(|error| ConfigError::new(name, format!("is wrong: {error}")))
+            })
+            .transpose()
+    }
+
+    /// A value with a type of its own.
+    ///
+    /// # Errors
+    /// It does not parse.
+    pub fn parsed<T>(&self, name: &str, default: T) -> Result<T, ConfigError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        Ok(self.optional_parsed(name)?.unwrap_or(default))
+    }
+
+    /// A switch: `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off`.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn flag(&self, name: &str, default: bool) -> Result<bool, ConfigError> {
+        match self
+            .optional(name)?
+            .map(|text| text.to_ascii_lowercase())
+            .as_deref()
+        {
+            None => Ok(default),
+            Some("true" | "1" | "yes" | "on") => Ok(true),
+            Some("false" | "0" | "no" | "off") => Ok(false),
+            Some(_) => Err(ConfigError::new(name, "must be true or false")),
+        }
+    }
+
+    /// A comma- or space-separated list; empty where it is not set.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn list(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+        Ok(self
+            .optional(name)?
+            .unwrap_or_default()
+            .split([',', ' ', '\n', '\t'])
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// A length of time such as `500ms`, `30s`, `15m`, `12h`, `60d`.
+    ///
+    /// # Errors
+    /// It does not parse.
+    pub fn duration(&self, name: &str, default: Duration) -> Result<Duration, ConfigError> {
+        match self.optional(name)? {
+            None => Ok(default),
+            Some(text) => {
+                parse_duration(&text).map_err(|error| ConfigError::new(name, error.to_string()))
+            }
+        }
+    }
+
+    /// What stands between `prefix` and `suffix` in the names that are set,
+    /// without those with `_FILE` twice: `ACME` of `AUTH_OIDC_ACME_ISSUER`.
+    pub fn between(&self, prefix: &str, suffix: &str) -> Vec<String> {
+        let mut found: Vec<String> = self
+            .variables
+            .keys()
+            .filter_map(|name| {
+                let name = name.strip_suffix("_FILE").unwrap_or(name);
+                name.strip_prefix(prefix)?
+                    .strip_suffix(suffix)
+                    .map(str::to_owned)
+            })
+            .filter(|middle| !middle.is_empty())
+            .collect();
+        found.dedup();
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        pairs.iter().copied().collect()
+    }
+
+    #[test]
+    fn a_missing_variable_is_named_with_what_to_set() {
+        let error = environment(&[])
+            .required("AUTH_GOOGLE_CLIENT_ID", "the client id")
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "AUTH_GOOGLE_CLIENT_ID: is missing: set it to the client id"
+        );
+    }
+
+    #[test]
+    fn a_secret_comes_from_a_file_without_its_line_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "s3cret\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        let read = environment(&[("KEY_FILE", path)]).optional("KEY").unwrap();
+        assert_eq!(read.as_deref(), Some("s3cret"));
+    }
+
+    #[test]
+    fn a_value_and_a_file_contradict_each_other() {
+        let error = environment(&[("KEY", "a"), ("KEY_FILE", "/b")])
+            .optional("KEY")
+            .unwrap_err();
+        assert!(error.to_string().contains("keep one"));
+    }
+
+    #[test]
+    fn an_error_never_shows_the_value() {
+        let error = environment(&[("PORT", "s3cret")])
+            .parsed::<u16>("PORT", 1)
+            .unwrap_err();
+        assert!(!error.to_string().contains("s3cret"));
+    }
+
+    #[test]
+    fn a_provider_name_stands_between_prefix_and_suffix() {
+        let environment = environment(&[
+            ("AUTH_OIDC_ACME_ISSUER", "x"),
+            ("AUTH_OIDC_BIG_CO_ISSUER_FILE", "y"),
+            ("AUTH_OIDC_ISSUER", "z"),
+        ]);
+        assert_eq!(
+            environment.between("AUTH_OIDC_", "_ISSUER"),
+            ["ACME", "BIG_CO"]
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! Who a grant belongs to.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{UserId, WorkspaceId};
+
+/// Text that is no name, issuer, subject or handle.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} {rule}")]
+pub struct InvalidIdentity {
+    kind: &'static str,
+    rule: &'static str,
+}
+
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text within.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidIdentity;
+
+            fn try_from(value: String) -> Result<Self, Self::Error> {
+                value.parse()
+            }
+        }
+    };
+}
+
+text!(
+    /// Configured name of a provider: `google`, `microsoft`, or the lower-case
+    /// NAME of an `AUTH_OIDC_<NAME>_…` definition. 1 to 40 of `a-z 0-9 _`.
+    ProviderName
+);
+text!(
+    /// Issuer identifier: the `iss` of an ID token, compared byte by byte.
+    Issuer
+);
+text!(
+    /// Stable subject at an issuer: `sub`, or `<tid>/<oid>` for Microsoft.
+    Subject
+);
+text!(
+    /// Mailbox address, lower case. A label, never an identity key.
+    Handle
+);
+
+impl ProviderName {
+    /// Google's name.
+    pub const GOOGLE: &'static str = "google";
+    /// Microsoft's name.
+    pub const MICROSOFT: &'static str = "microsoft";
+}
+
+impl FromStr for ProviderName {
+    type Err = InvalidIdentity;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let valid = (1..=40).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidIdentity {
+                kind: "provider name",
+                rule: "must be 1 to 40 of a-z, 0-9, _",
+            })
+        }
+    }
+}
+
+/// Bounds of OpenID Connect Core section 2: `sub` has at most 255 ASCII
+/// characters; other texts get a bound that no honest provider reaches.
+fn bounded(text: &str, kind: &'static str, max: usize) -> Result<String, InvalidIdentity> {
+    if text.is_empty() || text.len() > max {
+        return Err(InvalidIdentity {
+            kind,
+            rule: "is empty or too long",
+        });
+    }
+    if text.chars().any(char::is_control) {
+        return Err(InvalidIdentity {
+            kind,
+            rule: "has a control character",
+        });
+    }
+    Ok(text.to_owned())
+}
+
+impl FromStr for Issuer {
+    type Err = InvalidIdentity;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        bounded(text, "issuer", 1024).map(Self)
+    }
+}
+
+impl FromStr for Subject {
+    type Err = InvalidIdentity;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        bounded(text, "subject", 255).map(Self)
+    }
+}
+
+impl FromStr for Handle {
+    type Err = InvalidIdentity;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = bounded(text, "handle", 320)?.to_lowercase();
+        let well_formed = text
+            .rsplit_once('@')
+            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
+            && !text.contains(char::is_whitespace);
+        if well_formed {
+            Ok(Self(text))
+        } else {
+            Err(InvalidIdentity {
+                kind: "handle",
+                rule: "must be a mail address",
+            })
+        }
+    }
+}
+
+impl Handle {
+    /// What stands behind the last `@`.
+    pub fn domain(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+}
+
+/// What a sealed grant is bound to: opening it for anyone else fails.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GrantBinding {
+    /// Workspace that the grant was made in.
+    pub workspace: WorkspaceId,
+    /// Owner.
+    pub user: UserId,
+    /// Provider that issued it.
+    pub provider: ProviderName,
+    /// Issuer of the identity.
+    pub issuer: Issuer,
+    /// Subject of the identity.
+    pub subject: Subject,
+}

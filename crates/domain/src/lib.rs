@@ -1,0 +1,18 @@
+//! What Latchkey speaks of: ids, provider names, scopes, secrets and time.
+//!
+//! Types without I/O. A value that exists is valid: parsing happens at the
+//! edge, in the constructors here.
+
+mod clock;
+mod id;
+mod identity;
+mod scope;
+mod token;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use id::{
+    AccountId, ChannelId, EventId, FlowId, InvalidId, JobId, SessionId, UserId, WorkspaceId,
+};
+pub use identity::{GrantBinding, Handle, InvalidIdentity, Issuer, ProviderName, Subject};
+pub use scope::ScopeSet;
+pub use token::{AccessToken, RefreshToken};

@@ -1,0 +1,24 @@
+//! `latchkey-migrate`: brings the database of `DATABASE_URL` to the newest
+//! schema and exits. The job that a deployment runs before its services.
+
+use anyhow::Context as _;
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// Database to migrate, as a role that may create schemas and roles.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: String,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let pool = sqlx::PgPool::connect(&arguments.database_url)
+        .await
+        .context("cannot connect: check DATABASE_URL")?;
+    latchkey_migrations::run(&pool).await?;
+    eprintln!("database is up to date");
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! The published contract: events over RabbitMQ, tokens and accounts over gRPC.
+//!
+//! Generated from the `.proto` files beside this crate, which carry the
+//! documentation; `buf lint` and `buf breaking` check them.
+
+#![expect(
+    clippy::pedantic,
+    clippy::allow_attributes,
+    reason = "generated code; the .proto files are documented"
+)]
+
+/// Events and jobs (`latchkey.events.v1`).
+pub mod events {
+    tonic::include_proto!("latchkey.events.v1");
+}
+
+/// Tokens (`latchkey.token.v1`), served by refresh-svc.
+pub mod token {
+    tonic::include_proto!("latchkey.token.v1");
+
+    impl std::fmt::Debug for AccessToken {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.debug_struct("AccessToken")
+                .field("access_token", &"[redacted]")
+                .field("token_type", &self.token_type)
+                .field("expires_at", &self.expires_at)
+                .field("granted_scopes", &self.granted_scopes)
+                .field("account_id", &self.account_id)
+                .field("version", &self.version)
+                .finish()
+        }
+    }
+}
+
+/// Accounts and channels (`latchkey.account.v1`), served by sync-svc.
+pub mod account {
+    tonic::include_proto!("latchkey.account.v1");
+}
+
+/// Every service's descriptors, for gRPC reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
