@@ -1,0 +1,86 @@
+use std::fmt::Display;
+
+use latchkey_domain::{EventId, JobId};
+use latchkey_proto::events;
+use prost::Message as _;
+
+use crate::topology::{EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue};
+
+/// An event of the published contract.
+pub trait Event: prost::Message + Default {
+    /// Routing key on [`EVENTS_EXCHANGE`] and CloudEvents type.
+    const ROUTING_KEY: &'static str;
+}
+
+impl Event for events::UserAuthenticated {
+    const ROUTING_KEY: &'static str = "user.authenticated.v1";
+}
+impl Event for events::AccountConnected {
+    const ROUTING_KEY: &'static str = "account.connected.v1";
+}
+impl Event for events::AccountReauthRequired {
+    const ROUTING_KEY: &'static str = "account.reauth_required.v1";
+}
+impl Event for events::AccountDisconnected {
+    const ROUTING_KEY: &'static str = "account.disconnected.v1";
+}
+impl Event for events::ChannelStatusChanged {
+    const ROUTING_KEY: &'static str = "channel.status_changed.v1";
+}
+
+/// A message for the outbox. Carries the trace context of its making.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub(crate) event_id: EventId,
+    pub(crate) exchange: &'static str,
+    pub(crate) routing_key: &'static str,
+    pub(crate) event_type: &'static str,
+    pub(crate) subject: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) traceparent: Option<String>,
+}
+
+impl Message {
+    /// An event about `subject`, the id of what it happened to.
+    pub fn event<E: Event>(event_id: EventId, subject: impl Display, event: &E) -> Self {
+        Self {
+            event_id,
+            exchange: EVENTS_EXCHANGE,
+            routing_key: E::ROUTING_KEY,
+            event_type: E::ROUTING_KEY,
+            subject: subject.to_string(),
+            payload: event.encode_to_vec(),
+            traceparent: current_traceparent(),
+        }
+    }
+
+    /// A job for a sync worker; its id is the job's.
+    pub fn job(id: JobId, queue: JobQueue, job: &events::SyncJob) -> Self {
+        Self {
+            event_id: EventId::from(id.as_uuid()),
+            exchange: JOBS_EXCHANGE,
+            routing_key: queue.routing_key(),
+            event_type: queue.job_type(),
+            subject: job.channel_id.clone(),
+            payload: job.encode_to_vec(),
+            traceparent: current_traceparent(),
+        }
+    }
+}
+
+/// W3C `traceparent` of the current span, where it is traced.
+fn current_traceparent() -> Option<String> {
+    use opentelemetry::trace::TraceContextExt as _;
+    use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+    let context = tracing::Span::current().context();
+    let span = context.span().span_context().clone();
+    span.is_valid().then(|| {
+        format!(
+            "00-{}-{}-{:02x}",
+            span.trace_id(),
+            span.span_id(),
+            span.trace_flags().to_u8()
+        )
+    })
+}
