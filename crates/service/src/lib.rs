@@ -1,1 +1,13 @@
-//! Latchkey.
+//! What every service shares: telemetry, health, shut-down, database, gRPC
+//! transport and the frame around `main`.
+
+pub mod build;
+pub mod database;
+pub mod grpc;
+pub mod health;
+pub mod run;
+pub mod shutdown;
+pub mod telemetry;
+
+pub use build::BuildInfo;
+pub use run::StartError;

@@ -1,0 +1,28 @@
+//! Who the running build is (R15).
+
+use serde::Serialize;
+
+/// Answer of `/version`.
+#[derive(Debug, Clone, Serialize)]
+pub struct BuildInfo {
+    /// Name of the service.
+    pub service: &'static str,
+    /// Version of the workspace.
+    pub version: &'static str,
+    /// Full git commit, or `unknown`.
+    pub git_commit: &'static str,
+    /// When it was built: seconds since 1970, UTC.
+    pub build_unix_time: u64,
+}
+
+impl BuildInfo {
+    /// The build that runs, as the service `service`.
+    pub fn of(service: &'static str) -> Self {
+        Self {
+            service,
+            version: env!("CARGO_PKG_VERSION"),
+            git_commit: env!("LATCHKEY_GIT_COMMIT"),
+            build_unix_time: env!("LATCHKEY_BUILD_UNIX_TIME").parse().unwrap_or(0),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `/healthz` (alive), `/readyz` (can serve) and `/version` (R15).
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{App, HttpResponse, HttpServer, web};
+use async_trait::async_trait;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::BuildInfo;
+
+/// A check that takes longer has failed.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One thing that a service cannot serve without.
+#[async_trait]
+pub trait Check: Send + Sync {
+    /// Name in the answer, e.g. `database`.
+    fn name(&self) -> &'static str;
+    /// Succeeds while the thing works; the text says what is wrong.
+    async fn check(&self) -> Result<(), String>;
+}
+
+/// Everything that `/readyz` asks.
+#[derive(Clone, Default)]
+pub struct Readiness {
+    checks: Vec<Arc<dyn Check>>,
+}
+
+impl Readiness {
+    /// Adds a check.
+    #[must_use]
+    pub fn with(mut self, check: impl Check + 'static) -> Self {
+        self.checks.push(Arc::new(check));
+        self
+    }
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    name: &'static str,
+    ready: bool,
+}
+
+/// Adds the three routes to an actix application.
+pub fn routes(readiness: Readiness, build: BuildInfo) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |config| {
+        config
+            .app_data(web::Data::new(readiness))
+            .app_data(web::Data::new(build))
+            .route("/healthz", web::get().to(alive))
+            .route("/readyz", web::get().to(ready))
+            .route("/version", web::get().to(version));
+    }
+}
+
+async fn alive() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({ "status": "alive" }))
+}
+
+async fn version(build: web::Data<BuildInfo>) -> HttpResponse {
+    HttpResponse::Ok().json(build.get_ref())
+}
+
+/// 200 where every check succeeds, 503 otherwise. The reasons go to the log:
+/// the endpoint may be reachable by anyone.
+async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
+    let mut outcomes = Vec::with_capacity(readiness.checks.len());
+    for check in &readiness.checks {
+        let result = tokio::time::timeout(CHECK_TIMEOUT, check.check())
+            .await
+            .unwrap_or_else(|_| Err("does not answer".to_owned()));
+        if let Err(problem) = &result {
+            tracing::warn!(check = check.name(), problem, "not ready");
+        }
+        outcomes.push(Outcome {
+            name: check.name(),
+            ready: result.is_ok(),
+        });
+    }
+    let mut response = if outcomes.iter().all(|outcome| outcome.ready) {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::ServiceUnavailable()
+    };
+    response.json(serde_json::json!({ "checks": outcomes }))
+}
+
+/// Serves the three routes alone, for a service whose own port speaks gRPC,
+/// until `stop` is cancelled.
+///
+/// # Errors
+/// The listener cannot be used.
+pub async fn serve(
+    listener: TcpListener,
+    readiness: Readiness,
+    build: BuildInfo,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let server =
+        HttpServer::new(move || App::new().configure(routes(readiness.clone(), build.clone())))
+            .workers(1)
+            .disable_signals()
+            .shutdown_timeout(1)
+            .listen(listener)?
+            .run();
+    let handle = server.handle();
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        handle.stop(true).await;
+    });
+    server.await
+}

@@ -1,0 +1,89 @@
+//! The frame around every service's `main`.
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use latchkey_config::{ConfigError, Environment};
+
+use crate::telemetry;
+
+/// Exit code of a wrong or missing variable: restarting does not help
+/// (`EX_CONFIG` of sysexits.h).
+const EXIT_CONFIG: u8 = 78;
+
+/// Why a service ended.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A variable is wrong or missing.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An address cannot be listened on, a signal cannot be handled.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// The operating system's refusal.
+        source: std::io::Error,
+    },
+    /// Anything else, as the service words it.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl StartError {
+    /// An input or output failure while trying `what`.
+    pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {
+        Self::Io {
+            what: what.into(),
+            source,
+        }
+    }
+
+    /// Any other failure, with its causes.
+    pub fn other(error: impl Into<Box<dyn std::error::Error>>) -> Self {
+        let error = error.into();
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            text.push_str(": ");
+            text.push_str(&inner.to_string());
+            cause = inner.source();
+        }
+        Self::Other(text)
+    }
+}
+
+/// Sets telemetry up, runs the service and turns its end into an exit code. A
+/// configuration error is one line on standard error that names the variable.
+pub async fn service_main<F>(
+    service: &'static str,
+    serve: impl FnOnce(Environment) -> F,
+) -> ExitCode
+where
+    F: Future<Output = Result<(), StartError>>,
+{
+    let environment = Environment::of_process();
+    let telemetry = match telemetry::init(service, &environment) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return complain(service, &error.into()),
+    };
+    let outcome = serve(environment).await;
+    telemetry.flush().await;
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(service, &error),
+    }
+}
+
+/// Prints the one line and chooses the exit code.
+#[expect(
+    clippy::print_stderr,
+    reason = "the last word goes to the person at the terminal"
+)]
+pub fn complain(service: &str, error: &StartError) -> ExitCode {
+    eprintln!("{service}: {error}");
+    match error {
+        StartError::Config(_) => ExitCode::from(EXIT_CONFIG),
+        StartError::Io { .. } | StartError::Other(_) => ExitCode::FAILURE,
+    }
+}

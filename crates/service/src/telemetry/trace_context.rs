@@ -1,0 +1,45 @@
+//! W3C trace context as text: what an outbox row, an AMQP header or an HTTP
+//! header carries.
+
+use std::collections::HashMap;
+
+use opentelemetry::Context;
+use opentelemetry::propagation::TextMapPropagator as _;
+use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// Name of the header, <https://www.w3.org/TR/trace-context/#traceparent-header>.
+const TRACEPARENT: &str = "traceparent";
+
+/// The current span's trace context, if it is in a trace.
+pub fn current_traceparent() -> Option<String> {
+    let mut carrier = HashMap::new();
+    TraceContextPropagator::new().inject_context(&Span::current().context(), &mut carrier);
+    carrier.remove(TRACEPARENT)
+}
+
+/// The current trace id as 32 hexadecimal digits, to show to a person who
+/// reports a problem.
+pub fn current_trace_id() -> Option<String> {
+    let context = Context::current();
+    let span = context.span();
+    let span_context = span.span_context();
+    span_context
+        .is_valid()
+        .then(|| span_context.trace_id().to_string())
+}
+
+/// Makes `span` a child of the trace that `traceparent` names. A malformed one
+/// is passed over: the span begins a trace of its own. Call it before the span
+/// is entered.
+pub fn follow(span: &Span, traceparent: Option<&str>) {
+    let Some(traceparent) = traceparent else {
+        return;
+    };
+    let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
+    let parent = TraceContextPropagator::new().extract(&carrier);
+    // Fails only where no telemetry is set up: then there is no trace to go on.
+    let _ = span.set_parent(parent);
+}
