@@ -1,1 +1,22 @@
-//! Latchkey.
+//! What Latchkey knows of identity providers, in one place: authorize
+//! parameters, scopes, identity claims, refresh, revocation, error classes.
+//!
+//! auth-svc and refresh-svc both use it. [`Registry::from_environment`] reads
+//! the definitions, a [`Provider`] speaks to one of them. What sets Google and
+//! Microsoft apart stands in `google.rs` and `microsoft.rs`; any other OpenID
+//! provider is a definition of `AUTH_OIDC_<NAME>_…` variables (R3).
+
+mod error;
+mod failure;
+mod model;
+mod provider;
+mod registry;
+
+pub use error::{IdTokenError, ProviderError, TokenError};
+pub use failure::FailureClass;
+pub use model::{
+    Access, AuthorizeRequest, IdToken, ProviderAccess, ProviderKind, Purpose, Revocation, Rotation,
+    TokenResponse, VerifiedIdentity,
+};
+pub use provider::Provider;
+pub use registry::Registry;

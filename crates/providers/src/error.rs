@@ -1,0 +1,121 @@
+//! What goes wrong with a provider.
+
+use std::time::Duration;
+
+use latchkey_domain::RefreshToken;
+
+use crate::FailureClass;
+
+/// A token endpoint, or the way to it, gave no token.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{class}{}", .code.as_deref().map(|code| format!(" ({code})")).unwrap_or_default())]
+pub struct TokenError {
+    /// What kind of failure.
+    pub class: FailureClass,
+    /// Not before: the provider's `Retry-After`, 24 h at most.
+    pub retry_after: Option<Duration>,
+    /// The provider's code: `error`, with Microsoft's number where there is one
+    /// (`invalid_grant/AADSTS50173`); 100 characters at most.
+    pub code: Option<String>,
+    /// The provider's explanation for an operator; 300 characters at most,
+    /// printable. May name a person: never show it to another.
+    pub description: Option<String>,
+    /// Claims challenge to pass on to the authorize URL (Microsoft).
+    pub claims: Option<String>,
+    /// A rotated refresh token that stood in an answer that is otherwise no
+    /// answer: store it before anything else.
+    pub rotated: Option<RefreshToken>,
+}
+
+impl TokenError {
+    /// A failure of which only the class is known.
+    pub const fn of(class: FailureClass) -> Self {
+        Self {
+            class,
+            retry_after: None,
+            code: None,
+            description: None,
+            claims: None,
+            rotated: None,
+        }
+    }
+}
+
+/// The provider cannot be spoken to, or spoke in another's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// The discovery document cannot be had.
+    #[error("the provider's discovery document is not available: {0}")]
+    DiscoveryUnavailable(String),
+    /// The discovery document is not what it must be.
+    #[error("the provider's discovery document is wrong: {0}")]
+    DiscoveryInvalid(String),
+    /// The key set cannot be had.
+    #[error("the provider's keys are not available: {0}")]
+    KeysUnavailable(String),
+    /// `iss` of the callback is another's (RFC 9207).
+    #[error("the callback came from another issuer")]
+    IssuerMismatch,
+    /// The provider announces `iss` and the callback has none (RFC 9207).
+    #[error("the callback does not say which issuer it comes from")]
+    IssuerMissing,
+    /// No callback URL is configured: this process sends nobody there.
+    #[error("no callback URL is configured for {0}")]
+    NoCallback(String),
+}
+
+/// An ID token that proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdTokenError {
+    /// The token answer had none.
+    #[error("there is no ID token")]
+    Missing,
+    /// Not a JWS, or claims that are no claims.
+    #[error("the ID token is malformed: {0}")]
+    Malformed(&'static str),
+    /// `none`, HMAC, or another algorithm than those pinned.
+    #[error("the ID token is signed with an algorithm that is not accepted")]
+    Algorithm,
+    /// `crit` names an extension (RFC 7515 section 4.1.11).
+    #[error("the ID token has a critical extension that is not known")]
+    CriticalExtension,
+    /// No key of the issuer fits.
+    #[error("the ID token is signed with a key that the issuer does not publish")]
+    UnknownKey,
+    /// The signature does not hold.
+    #[error("the signature of the ID token does not hold")]
+    Signature,
+    /// `iss` is not the issuer.
+    #[error("the ID token comes from another issuer")]
+    Issuer,
+    /// The tenant is not one of those allowed.
+    #[error("the tenant is not allowed")]
+    Tenant,
+    /// `aud` is not exactly this client.
+    #[error("the ID token is meant for another client")]
+    Audience,
+    /// `azp` is another client.
+    #[error("the ID token was issued to another client")]
+    AuthorizedParty,
+    /// `exp` is past or absent.
+    #[error("the ID token has expired")]
+    Expired,
+    /// `iat` or `nbf` is absent or not yet.
+    #[error("the ID token is from another time")]
+    NotYetValid,
+    /// `nonce` is absent or another's.
+    #[error("the ID token does not belong to this sign-in")]
+    Nonce,
+    /// `at_hash` is another token's.
+    #[error("the ID token does not belong to the access token")]
+    AccessTokenHash,
+    /// `sub`, or Microsoft's `oid` or `tid`, is absent or wrong.
+    #[error("the ID token does not say who the person is")]
+    Subject,
+    /// A refreshed ID token is another person's.
+    #[error("the refreshed ID token is about another person")]
+    OtherSubject,
+    /// The issuer's keys cannot be had.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+}

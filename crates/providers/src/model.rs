@@ -1,0 +1,165 @@
+//! What goes in to a provider and comes out of it.
+
+use std::fmt;
+use std::time::Duration;
+
+use latchkey_domain::{AccessToken, Handle, Issuer, RefreshToken, ScopeSet, Subject};
+
+/// Whose quirks a provider has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProviderKind {
+    /// Google.
+    Google,
+    /// Microsoft Entra ID.
+    Microsoft,
+    /// Any OpenID provider.
+    Oidc,
+}
+
+/// What a person is sent to the provider for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Signing in.
+    SignIn,
+    /// Connecting a further account, from a running session.
+    Connect,
+}
+
+/// What an authorize URL is made of.
+#[derive(Clone)]
+pub struct AuthorizeRequest {
+    /// Decides the redirect URI and the scopes.
+    pub purpose: Purpose,
+    /// `state`: at least 128 bit, once.
+    pub state: String,
+    /// `nonce` that the ID token must bring back.
+    pub nonce: String,
+    /// PKCE challenge, S256 (RFC 7636): base64url of the SHA-256 of the verifier.
+    pub pkce_challenge: String,
+    /// Address to fill in for the person.
+    pub login_hint: Option<String>,
+    /// One domain that the account must be of (Google's `hd`). Only where the
+    /// flow asks for a single one: it shuts out every other (R7).
+    pub hosted_domain: Option<String>,
+    /// True where the person must consent again: no refresh token is stored.
+    pub consent: bool,
+    /// Claims challenge of an earlier [`TokenError`](crate::TokenError).
+    pub claims: Option<String>,
+}
+
+impl fmt::Debug for AuthorizeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizeRequest")
+            .field("purpose", &self.purpose)
+            .field("consent", &self.consent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Answer of a token endpoint.
+#[derive(Debug, Clone)]
+pub struct TokenResponse {
+    /// The access token.
+    pub access_token: AccessToken,
+    /// A new refresh token; absent where the old one stays (R31).
+    pub refresh_token: Option<RefreshToken>,
+    /// Life of the access token; absent where the provider did not say or said
+    /// something absurd.
+    pub expires_in: Option<Duration>,
+    /// Scopes of the grant. After [`exchange_code`](crate::Provider::exchange_code)
+    /// always present; after a refresh absent where they did not change.
+    pub granted_scopes: Option<ScopeSet>,
+    /// The ID token, not yet verified.
+    pub id_token: Option<IdToken>,
+}
+
+/// An ID token as it came: not yet verified, and not for a log.
+#[derive(Clone)]
+pub struct IdToken(String);
+
+impl IdToken {
+    /// Takes what the provider sent.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+
+    /// The JWT.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::ops::Deref for IdToken {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for IdToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdToken([redacted])")
+    }
+}
+
+/// A person, proven by a verified ID token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedIdentity {
+    /// `iss`.
+    pub issuer: Issuer,
+    /// `sub`; for Microsoft `<tid>/<oid>`.
+    pub subject: Subject,
+    /// Mailbox address, where there is one. A label, never a key.
+    pub email: Option<Handle>,
+    /// True only where the provider vouches for the address: Google's
+    /// `email_verified`, Microsoft's `xms_edov`.
+    pub email_verified: bool,
+    /// Google's `hd`: the organisation that owns the account.
+    pub hosted_domain: Option<String>,
+    /// Microsoft's `tid`.
+    pub tenant: Option<String>,
+    /// Name to show, 200 characters at most.
+    pub name: Option<String>,
+}
+
+/// One kind of data: wanted by the configuration, granted by the person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Switched off for this provider: no channel.
+    NotWanted,
+    /// Wanted and granted: the channel runs.
+    Granted,
+    /// Wanted and not granted: the channel says insufficient permissions (R23).
+    Denied,
+}
+
+/// What a grant gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ProviderAccess {
+    /// Mail.
+    pub messages: Access,
+    /// Calendars.
+    pub calendar: Access,
+}
+
+/// What a provider does with the refresh token at each refresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rotation {
+    /// Keeps it (Google): a refresh of unknown outcome may be sent again.
+    None,
+    /// Gives a new one, the old one still works (Microsoft): may be sent again.
+    Soft,
+    /// Gives a new one and takes the use of the old one for theft: may be sent
+    /// again once.
+    Strict,
+}
+
+/// What became of a revocation (RFC 7009).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Revocation {
+    /// The provider says that the grant is gone.
+    Confirmed,
+    /// The provider has no revocation endpoint.
+    NotSupported,
+}
