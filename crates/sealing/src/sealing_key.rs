@@ -1,0 +1,181 @@
+//! The public key that seals.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hpke::{Deserializable as _, Kem as _, OpModeS, Serializable as _};
+use latchkey_domain::{AccessToken, GrantBinding, RefreshToken};
+use rand::SeedableRng as _;
+use rand::rngs::{StdRng, SysRng};
+
+use crate::{Aead, Envelope, INFO, Kdf, Kem, KeyId, TokenKind, associated_data};
+
+/// Longest token that is sealed. Real ones stay under 8 KiB; no provider may
+/// fill the database or a message.
+pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
+
+/// Text that is no sealing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a sealing key must read <key id>:<43 characters of base64url>, as `refresh-svc keys generate` prints it"
+)]
+pub struct InvalidSealingKey;
+
+/// Why a token could not be sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// Longer than [`MAX_TOKEN_BYTES`].
+    #[error("token is longer than {MAX_TOKEN_BYTES} bytes")]
+    TooLong,
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness")]
+    NoRandomness,
+    /// The cipher refused.
+    #[error("the token could not be sealed")]
+    Cipher,
+}
+
+/// refresh-svc's public key: seals, and opens nothing. Not a secret; written
+/// `<key id>:<base64url>`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealingKey {
+    id: KeyId,
+    public_key: <Kem as hpke::Kem>::PublicKey,
+}
+
+impl SealingKey {
+    /// A public key with its name.
+    ///
+    /// # Errors
+    /// The key has no 32 bytes, or is one of those few points that give every
+    /// sender the same secret.
+    pub fn new(id: KeyId, public_key: &[u8]) -> Result<Self, InvalidSealingKey> {
+        let public_key =
+            <Kem as hpke::Kem>::PublicKey::from_bytes(public_key).map_err(|_| InvalidSealingKey)?;
+        // A sender's shared secret with a point of low order is all zeros, and
+        // HPKE refuses it: find out now, not at the first sign-in. The secret
+        // below is no secret, it only probes.
+        let (probe, _) = Kem::derive_keypair(&[7; 32]);
+        let encapsulated = <Kem as hpke::Kem>::EncappedKey::from_bytes(&public_key.to_bytes())
+            .map_err(|_| InvalidSealingKey)?;
+        hpke::setup_receiver::<Aead, Kdf, Kem>(&hpke::OpModeR::Base, &probe, &encapsulated, INFO)
+            .map_err(|_| InvalidSealingKey)?;
+        Ok(Self { id, public_key })
+    }
+
+    /// Its name.
+    pub fn id(&self) -> &KeyId {
+        &self.id
+    }
+
+    /// Seals an access token for its owner.
+    ///
+    /// # Errors
+    /// The token is too long, or the system has no randomness.
+    pub fn seal_access_token(
+        &self,
+        token: &AccessToken,
+        binding: &GrantBinding,
+    ) -> Result<Vec<u8>, SealError> {
+        self.seal(token.expose().as_bytes(), TokenKind::Access, binding)
+    }
+
+    /// Seals a refresh token for its owner.
+    ///
+    /// # Errors
+    /// The token is too long, or the system has no randomness.
+    pub fn seal_refresh_token(
+        &self,
+        token: &RefreshToken,
+        binding: &GrantBinding,
+    ) -> Result<Vec<u8>, SealError> {
+        self.seal(token.expose().as_bytes(), TokenKind::Refresh, binding)
+    }
+
+    fn seal(
+        &self,
+        token: &[u8],
+        kind: TokenKind,
+        binding: &GrantBinding,
+    ) -> Result<Vec<u8>, SealError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(SealError::TooLong);
+        }
+        let mut randomness =
+            StdRng::try_from_rng(&mut SysRng).map_err(|_| SealError::NoRandomness)?;
+        let (encapsulated_key, ciphertext) = hpke::single_shot_seal_with_rng::<Aead, Kdf, Kem>(
+            &OpModeS::Base,
+            &self.public_key,
+            INFO,
+            token,
+            &associated_data(&self.id, kind, binding),
+            &mut randomness,
+        )
+        .map_err(|_| SealError::Cipher)?;
+        Ok(Envelope {
+            key_id: self.id.clone(),
+            encapsulated_key: &encapsulated_key.to_bytes(),
+            ciphertext: &ciphertext,
+        }
+        .to_bytes())
+    }
+}
+
+impl FromStr for SealingKey {
+    type Err = InvalidSealingKey;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (id, key) = text.trim().split_once(':').ok_or(InvalidSealingKey)?;
+        let id = id.parse().map_err(|_| InvalidSealingKey)?;
+        let key = BASE64_URL_SAFE_NO_PAD
+            .decode(key)
+            .map_err(|_| InvalidSealingKey)?;
+        Self::new(id, &key)
+    }
+}
+
+impl fmt::Display for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = BASE64_URL_SAFE_NO_PAD.encode(self.public_key.to_bytes());
+        write!(f, "{}:{key}", self.id)
+    }
+}
+
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealingKey({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_point_of_low_order_is_no_key() {
+        let mut one = [0; 32];
+        one[0] = 1;
+        for weak in [[0; 32], one] {
+            let id = "weak".parse().unwrap();
+            assert_eq!(SealingKey::new(id, &weak), Err(InvalidSealingKey));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,80}") {
+            let _ = text.parse::<SealingKey>();
+        }
+
+        #[test]
+        fn text_and_key_are_one(seed in any::<[u8; 32]>(), id in "[a-z0-9]{1,32}") {
+            let (_, public_key) = Kem::derive_keypair(&seed);
+            let key = SealingKey::new(id.parse().unwrap(), &public_key.to_bytes()).unwrap();
+            prop_assert_eq!(key.to_string().parse(), Ok(key));
+        }
+    }
+}
