@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Login roles of the three services, made when the database is made. The group
+# roles that carry the grants come with the first migration, or here.
+set -euo pipefail
+
+login() { # name, group, file of the password
+    psql --set=ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" \
+        --set=login="$1" --set=group="$2" --set=password="$(cat "$3")" <<'SQL'
+CREATE ROLE :"group" NOLOGIN;
+CREATE ROLE :"login" LOGIN PASSWORD :'password' IN ROLE :"group";
+SQL
+}
+
+login auth_svc latchkey_auth /run/secrets/auth_password
+login sync_svc latchkey_sync /run/secrets/sync_password
+login refresh_svc latchkey_refresh /run/secrets/refresh_password
