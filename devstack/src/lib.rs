@@ -1,1 +1,4 @@
-//! Latchkey.
+//! The development stack: `cargo dev`.
+
+pub mod servers;
+pub mod test;

@@ -1,2 +1,87 @@
-//! Latchkey.
-fn main() {}
+//! `cargo dev`: Latchkey on this machine, with one command.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use devstack::servers::Servers;
+use latchkey_servers::Progress;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Latchkey on this machine: private servers, nothing left behind.
+#[derive(Parser)]
+#[command(name = "cargo dev", bin_name = "cargo dev", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run PostgreSQL and RabbitMQ and print the exports for `cargo test`.
+    Servers,
+    /// Build and run all tests on their own servers.
+    Test {
+        /// Passed to `cargo test`.
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = tokio::select! {
+        outcome = run(arguments.command) => outcome,
+        // Everything that was started goes as its owner is dropped.
+        code = interrupted() => Ok(code),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("cargo dev: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<i32> {
+    let progress: Progress = Arc::new(|line| eprintln!("· {line}"));
+    match command {
+        Command::Servers => {
+            let servers = Servers::start("servers", &progress).await?;
+            eprintln!("· export these in another terminal; Ctrl-C here stops the servers");
+            print_lines(
+                servers
+                    .test_variables()
+                    .iter()
+                    .map(|(name, value)| format!("export {name}='{value}'")),
+            );
+            std::future::pending().await
+        }
+        Command::Test { arguments } => devstack::test::run(&arguments, &progress).await,
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn print_lines(lines: impl Iterator<Item = String>) {
+    for line in lines {
+        println!("{line}");
+    }
+}
+
+/// Waits for Ctrl-C, a closed terminal or a polite kill; the exit code of it.
+async fn interrupted() -> i32 {
+    let wait = async |kind: SignalKind| match signal(kind) {
+        Ok(mut stream) => {
+            stream.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => 130,
+        () = wait(SignalKind::terminate()) => 143,
+        () = wait(SignalKind::hangup()) => 129,
+    }
+}

@@ -1,1 +1,43 @@
-//! Latchkey.
+//! What tests need: a database and a virtual host of their own, on the servers
+//! that `cargo dev test` or `cargo dev servers` runs.
+
+mod broker;
+mod certificates;
+mod database;
+
+pub use broker::{QueueState, TestBroker};
+pub use certificates::TestCertificates;
+pub use database::{Role, TestDatabase};
+
+/// Superuser URL of the tests' PostgreSQL.
+pub const POSTGRES_URL: &str = "LATCHKEY_TEST_POSTGRES_URL";
+/// AMQP URL of the tests' RabbitMQ.
+pub const AMQP_URL: &str = "LATCHKEY_TEST_AMQP_URL";
+/// URL of that RabbitMQ's management API, credentials in it.
+pub const RABBITMQ_API_URL: &str = "LATCHKEY_TEST_RABBITMQ_API_URL";
+
+#[expect(
+    clippy::panic,
+    reason = "a test without its servers cannot go on, and must say why"
+)]
+fn server(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: run `cargo dev test`, or export what `cargo dev servers` prints")
+    })
+}
+
+/// Runs something async to its end from a `Drop`, whatever runtime is around.
+fn block_on_elsewhere<F>(work: F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let done = std::thread::spawn(move || {
+        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+        {
+            runtime.block_on(work);
+        }
+    });
+    let _ = done.join();
+}

@@ -1,0 +1,109 @@
+//! Certificates for mutual TLS: one authority, servers and clients on it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+
+use crate::ServerError;
+
+/// Where a certificate and its key lie.
+#[derive(Debug, Clone)]
+pub struct KeyPairFiles {
+    /// Certificate, PEM.
+    pub certificate: PathBuf,
+    /// Private key, PEM, readable by its owner only.
+    pub key: PathBuf,
+}
+
+/// A certificate authority of one run, with what it signs as files in one
+/// directory.
+pub struct Certificates {
+    directory: PathBuf,
+    authority: Issuer<'static, KeyPair>,
+}
+
+impl std::fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificates")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Certificates {
+    /// Makes an authority and writes its certificate to `directory/ca.pem`.
+    ///
+    /// # Errors
+    /// The file system's refusal.
+    pub fn create(directory: &Path) -> Result<Self, ServerError> {
+        fs::create_dir_all(directory).map_err(ServerError::file(directory))?;
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Latchkey development authority");
+        let certificate = params.self_signed(&key)?;
+        let certificates = Self {
+            directory: directory.to_owned(),
+            authority: Issuer::new(params, key),
+        };
+        write(&certificates.authority_file(), &certificate.pem(), 0o644)?;
+        Ok(certificates)
+    }
+
+    /// The authority's certificate, PEM.
+    pub fn authority_file(&self) -> PathBuf {
+        self.directory.join("ca.pem")
+    }
+
+    /// A certificate for a server on this machine: localhost, 127.0.0.1, ::1.
+    ///
+    /// # Errors
+    /// The file system's refusal.
+    pub fn server(&self, name: &str) -> Result<KeyPairFiles, ServerError> {
+        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        self.issue(name, &names, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// A certificate for the calling service `name`.
+    ///
+    /// # Errors
+    /// The file system's refusal.
+    pub fn client(&self, name: &str) -> Result<KeyPairFiles, ServerError> {
+        self.issue(name, &[name.to_owned()], ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn issue(
+        &self,
+        name: &str,
+        names: &[String],
+        usage: ExtendedKeyUsagePurpose,
+    ) -> Result<KeyPairFiles, ServerError> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(names)?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![usage];
+        let certificate = params.signed_by(&key, &self.authority)?;
+        let files = KeyPairFiles {
+            certificate: self.directory.join(format!("{name}.pem")),
+            key: self.directory.join(format!("{name}.key")),
+        };
+        write(&files.certificate, &certificate.pem(), 0o644)?;
+        write(&files.key, &key.serialize_pem(), 0o600)?;
+        Ok(files)
+    }
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), ServerError> {
+    fs::write(path, text)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+        .map_err(ServerError::file(path))
+}

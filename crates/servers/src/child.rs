@@ -1,0 +1,323 @@
+//! A server as a child: own process group, log file, and a guard that ends it
+//! when this process ends.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::ServerError;
+
+/// Waits for the end of its input, which comes when the owner is gone, however
+/// it went; then ends the group. A line of input dismisses it.
+const GUARD: &str = r#"
+trap '' INT TERM HUP QUIT
+read -r dismissed && exit 0
+kill -s "$1" -- "-$2" 2>/dev/null || exit 0
+tries=0
+while kill -s 0 -- "-$2" 2>/dev/null && [ "$tries" -lt 50 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+done
+kill -s KILL -- "-$2" 2>/dev/null
+"#;
+
+/// The signal that ends a child whose owner is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnCrash {
+    /// SIGTERM, then SIGKILL after five seconds.
+    Terminate,
+    /// SIGQUIT, PostgreSQL's immediate shutdown, then SIGKILL.
+    Quit,
+    /// SIGKILL.
+    Kill,
+}
+
+impl OnCrash {
+    fn signal(self) -> Signal {
+        match self {
+            Self::Terminate => Signal::SIGTERM,
+            Self::Quit => Signal::SIGQUIT,
+            Self::Kill => Signal::SIGKILL,
+        }
+    }
+}
+
+/// How to start a child.
+#[derive(Debug, Clone)]
+pub struct ChildSpec {
+    /// Name in messages.
+    pub name: String,
+    /// Program.
+    pub program: PathBuf,
+    /// Arguments.
+    pub arguments: Vec<OsString>,
+    /// Variables on top of the inherited ones.
+    pub environment: Vec<(OsString, OsString)>,
+    /// True where nothing is inherited but `PATH` and `LANG`.
+    pub clear_environment: bool,
+    /// Working directory.
+    pub directory: PathBuf,
+    /// Where its output goes, appended; the terminal where absent.
+    pub log: Option<PathBuf>,
+    /// User and group to drop to.
+    pub user: Option<(u32, u32)>,
+    /// What ends it when the owner is gone.
+    pub on_crash: OnCrash,
+}
+
+impl ChildSpec {
+    /// A child with the inherited environment and output into `log`.
+    pub fn new(name: &str, program: impl Into<PathBuf>, directory: &Path, log: &Path) -> Self {
+        Self {
+            name: name.to_owned(),
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            clear_environment: false,
+            directory: directory.to_owned(),
+            log: Some(log.to_owned()),
+            user: None,
+            on_crash: OnCrash::Terminate,
+        }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn command(&self) -> Result<Command, ServerError> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).current_dir(&self.directory);
+        if self.clear_environment {
+            command.env_clear();
+            for name in ["PATH", "LANG"] {
+                if let Some(value) = std::env::var_os(name) {
+                    command.env(name, value);
+                }
+            }
+        }
+        command
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .process_group(0)
+            .stdin(Stdio::null());
+        if let Some(log) = &self.log {
+            let file = File::options()
+                .create(true)
+                .append(true)
+                .open(log)
+                .map_err(ServerError::file(log))?;
+            let copy = file.try_clone().map_err(ServerError::file(log))?;
+            command.stdout(file).stderr(copy);
+        }
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
+        Ok(command)
+    }
+}
+
+/// A running child. Dropping it ends it.
+#[derive(Debug)]
+pub struct Child {
+    spec: ChildSpec,
+    process: std::process::Child,
+    guard: Option<(std::process::Child, ChildStdin)>,
+}
+
+impl Child {
+    /// Starts the child and its guard.
+    ///
+    /// # Errors
+    /// The program cannot be run.
+    pub fn start(spec: ChildSpec) -> Result<Self, ServerError> {
+        let process = spec
+            .command()?
+            .spawn()
+            .map_err(|source| ServerError::Spawn {
+                program: spec.program.display().to_string(),
+                source,
+            })?;
+        let mut child = Self {
+            spec,
+            process,
+            guard: None,
+        };
+        child.guard = Some(child.start_guard()?);
+        Ok(child)
+    }
+
+    fn start_guard(&self) -> Result<(std::process::Child, ChildStdin), ServerError> {
+        let failed = |source| ServerError::Spawn {
+            program: "sh".to_owned(),
+            source,
+        };
+        let signal = self.spec.on_crash.signal().as_str();
+        let mut guard = Command::new("sh")
+            .args(["-c", GUARD, "guard"])
+            .arg(signal.trim_start_matches("SIG"))
+            .arg(self.process.id().to_string())
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        let input = guard
+            .stdin
+            .take()
+            .ok_or_else(|| failed(std::io::Error::other("no pipe to the guard")))?;
+        Ok((guard, input))
+    }
+
+    /// Process id, which is its group's id too.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// How it was started.
+    pub fn spec(&self) -> &ChildSpec {
+        &self.spec
+    }
+
+    /// The exit status where it has ended.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().ok().flatten()
+    }
+
+    /// Sends a signal to the whole group.
+    pub fn signal(&self, signal: Signal) {
+        if let Ok(id) = i32::try_from(self.process.id()) {
+            let _ = killpg(Pid::from_raw(id), signal);
+        }
+    }
+
+    /// Sends `signal`, waits at most `patience`, then kills what is left.
+    pub fn stop(&mut self, signal: Signal, patience: Duration) {
+        if self.exited().is_none() {
+            self.signal(signal);
+            let begun = Instant::now();
+            while self.exited().is_none() && begun.elapsed() < patience {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        // Also those of the group that outlived the leader.
+        self.signal(Signal::SIGKILL);
+        let _ = self.process.wait();
+        self.dismiss_guard();
+    }
+
+    fn dismiss_guard(&mut self) {
+        use std::io::Write as _;
+        if let Some((mut guard, mut input)) = self.guard.take() {
+            let _ = input.write_all(b"done\n");
+            drop(input);
+            let _ = guard.wait();
+        }
+    }
+
+    /// Waits until the child ends, without blocking the runtime.
+    pub async fn wait(&mut self) -> Option<ExitStatus> {
+        loop {
+            match self.process.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Asks `ready` again and again until it says yes.
+    ///
+    /// # Errors
+    /// The child ends, or `patience` is over.
+    pub async fn wait_until<F, R>(&mut self, patience: Duration, ready: F) -> Result<(), ServerError>
+    where
+        F: Fn() -> R,
+        R: Future<Output = bool>,
+    {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.exited() {
+                return Err(self.not_ready(format!("ended with {status}")));
+            }
+            if ready().await {
+                return Ok(());
+            }
+            if begun.elapsed() > patience {
+                return Err(self.not_ready(format!("was not ready after {patience:?}")));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn not_ready(&self, problem: String) -> ServerError {
+        let log = self.spec.log.clone().unwrap_or_default();
+        let text = std::fs::read(&log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines
+            .get(lines.len().saturating_sub(20)..)
+            .unwrap_or_default()
+            .join("\n");
+        ServerError::NotReady {
+            name: self.spec.name.clone(),
+            problem,
+            log,
+            tail,
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let (signal, patience) = match self.spec.on_crash {
+            OnCrash::Terminate => (Signal::SIGTERM, Duration::from_secs(5)),
+            OnCrash::Quit => (Signal::SIGQUIT, Duration::from_secs(5)),
+            OnCrash::Kill => (Signal::SIGKILL, Duration::ZERO),
+        };
+        self.stop(signal, patience);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_child_is_gone_with_its_own_children() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let spec = ChildSpec::new("sleeper", "sh", directory.path(), &log)
+            .arg("-c")
+            .arg("sleep 1000 & echo $!; wait");
+        let child = Child::start(spec).unwrap();
+        let grandchild = loop {
+            let text = std::fs::read_to_string(&log).unwrap();
+            if let Ok(id) = text.trim().parse::<i32>() {
+                break id;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        drop(child);
+        std::thread::sleep(Duration::from_millis(50));
+        let stat = std::fs::read_to_string(format!("/proc/{grandchild}/stat")).unwrap_or_default();
+        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+    }
+}

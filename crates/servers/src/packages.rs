@@ -1,0 +1,189 @@
+//! Programs of the system, and their packages where this process may install.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::{Progress, ServerError};
+
+/// A program that the development stack needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// PostgreSQL's server programs.
+    Postgres,
+    /// RabbitMQ with its management plugin.
+    RabbitMq,
+    /// Node.js with npm, for the foreign identity provider.
+    Node,
+}
+
+impl Need {
+    fn program(self) -> &'static str {
+        match self {
+            Self::Postgres => "PostgreSQL's server",
+            Self::RabbitMq => "RabbitMQ's server",
+            Self::Node => "Node.js with npm",
+        }
+    }
+
+    fn package(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgresql",
+            Self::RabbitMq => "rabbitmq-server",
+            Self::Node => "nodejs npm",
+        }
+    }
+
+    fn is_installed(self) -> bool {
+        match self {
+            Self::Postgres => postgres_programs().is_some(),
+            Self::RabbitMq => rabbitmq_script().is_some() && on_path("epmd").is_some(),
+            Self::Node => on_path("node").is_some() && on_path("npm").is_some(),
+        }
+    }
+
+    pub(crate) fn missing(self) -> ServerError {
+        ServerError::Missing {
+            what: self.program(),
+            package: self.package(),
+        }
+    }
+}
+
+/// Installs what is missing, as root by apt-get; services are not started.
+///
+/// # Errors
+/// Something is missing and this process may not install it, or apt-get fails.
+pub fn ensure_installed(needs: &[Need], progress: &Progress) -> Result<(), ServerError> {
+    let missing: Vec<Need> = needs
+        .iter()
+        .copied()
+        .filter(|need| !need.is_installed())
+        .collect();
+    let Some(first) = missing.first() else {
+        return Ok(());
+    };
+    if !nix::unistd::geteuid().is_root() || on_path("apt-get").is_none() {
+        return Err(first.missing());
+    }
+    // Two runs at once: the second waits and then finds everything there.
+    let gate_path = std::env::temp_dir().join("latchkey-apt-get.lock");
+    let gate = File::create(&gate_path).map_err(ServerError::file(&gate_path))?;
+    gate.lock().map_err(ServerError::file(&gate_path))?;
+    let missing: Vec<Need> = missing
+        .into_iter()
+        .filter(|need| !need.is_installed())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing
+        .iter()
+        .flat_map(|need| need.package().split(' '))
+        .collect();
+    progress(&format!("installing {} with apt-get", packages.join(", ")));
+    let _policy = NoServiceStart::put();
+    apt_get(&["update"])?;
+    let mut arguments = vec!["install", "-y", "--no-install-recommends"];
+    arguments.extend(packages);
+    apt_get(&arguments)?;
+    match missing.into_iter().find(|need| !need.is_installed()) {
+        Some(need) => Err(need.missing()),
+        None => Ok(()),
+    }
+}
+
+fn apt_get(arguments: &[&str]) -> Result<(), ServerError> {
+    let output = Command::new("apt-get")
+        .args(["-q", "-o", "DPkg::Lock::Timeout=600"])
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| ServerError::Spawn {
+            program: "apt-get".to_owned(),
+            source,
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(ServerError::Failed {
+        program: format!("apt-get {}", arguments.join(" ")),
+        output: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// Debian's switch that keeps a package from starting its service, while this
+/// value lives. One that is there already is left alone.
+struct NoServiceStart(Option<PathBuf>);
+
+impl NoServiceStart {
+    fn put() -> Self {
+        let path = PathBuf::from("/usr/sbin/policy-rc.d");
+        if path.exists() {
+            return Self(None);
+        }
+        let written = fs::write(&path, "#!/bin/sh\nexit 101\n")
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)));
+        Self(written.is_ok().then_some(path))
+    }
+}
+
+impl Drop for NoServiceStart {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The program of that name on `PATH`.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+    let mut places: Vec<PathBuf> = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).collect())
+        .unwrap_or_default();
+    places.push("/usr/sbin".into());
+    places
+        .into_iter()
+        .map(|place| place.join(program))
+        .find(|path| path.is_file())
+}
+
+/// The directory with `initdb` and `postgres`: of Debian's newest version, else
+/// of the program on `PATH`.
+pub(crate) fn postgres_programs() -> Option<PathBuf> {
+    let complete = |place: &Path| {
+        ["initdb", "postgres", "pg_isready"]
+            .iter()
+            .all(|program| place.join(program).is_file())
+    };
+    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let version = entry.file_name().to_str()?.parse().ok()?;
+            Some((version, entry.path().join("bin")))
+        })
+        .filter(|(_, place)| complete(place))
+        .collect();
+    versions.sort();
+    versions.pop().map(|(_, place)| place).or_else(|| {
+        let program = on_path("postgres")?.canonicalize().ok()?;
+        let place = program.parent()?.to_owned();
+        complete(&place).then_some(place)
+    })
+}
+
+/// RabbitMQ's own start script. Debian's wrapper on `PATH` of the same name
+/// switches to the user rabbitmq and is not meant.
+pub(crate) fn rabbitmq_script() -> Option<PathBuf> {
+    let debian = PathBuf::from("/usr/lib/rabbitmq/bin/rabbitmq-server");
+    if debian.exists() {
+        return Some(debian);
+    }
+    on_path("rabbitmq-server").filter(|path| {
+        fs::read_to_string(path).is_ok_and(|script| script.contains("start_rabbitmq_server"))
+    })
+}

@@ -1,0 +1,225 @@
+//! A private PostgreSQL.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::unistd::User;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::child::{Child, ChildSpec, OnCrash};
+use crate::packages::{Need, postgres_programs};
+use crate::{ServerError, free_port};
+
+/// A running PostgreSQL on a port of its own. Dropping it stops it.
+#[derive(Debug)]
+pub struct Postgres {
+    child: Option<Child>,
+    spec: ChildSpec,
+    data: PathBuf,
+    programs: PathBuf,
+    port: u16,
+    password: String,
+    /// Where the run's directory is closed to PostgreSQL's user.
+    _elsewhere: Option<TempDir>,
+}
+
+impl Postgres {
+    /// Makes a cluster in `directory` and starts it. Data is not forced to disk:
+    /// it is thrown away with the run.
+    ///
+    /// # Errors
+    /// PostgreSQL is missing, or does not start.
+    pub async fn start(directory: &Path) -> Result<Self, ServerError> {
+        let programs = postgres_programs().ok_or_else(|| Need::Postgres.missing())?;
+        let user = ordinary_user()?;
+        let (home, elsewhere) = home_for(directory, user)?;
+        let data = home.join("data");
+        let password = Uuid::new_v4().simple().to_string();
+        initialise(&programs, &home, &data, user, &password)?;
+        let port = free_port()?;
+        let log = directory.join("postgres.log");
+        let mut spec = ChildSpec::new("PostgreSQL", programs.join("postgres"), &home, &log);
+        spec.user = user;
+        spec.on_crash = OnCrash::Quit;
+        let mut spec = spec.arg("-D").arg(&data);
+        for setting in [
+            &format!("port={port}"),
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "max_connections=400",
+            "fsync=off",
+            "synchronous_commit=off",
+            "full_page_writes=off",
+            "shared_buffers=64MB",
+            "log_min_messages=warning",
+        ] {
+            spec = spec.arg("-c").arg(setting);
+        }
+        let mut postgres = Self {
+            child: None,
+            spec,
+            data,
+            programs,
+            port,
+            password,
+            _elsewhere: elsewhere,
+        };
+        postgres.resume().await?;
+        Ok(postgres)
+    }
+
+    /// Starts again what [`Postgres::stop`] stopped: same port, same data.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub async fn resume(&mut self) -> Result<(), ServerError> {
+        let mut child = Child::start(self.spec.clone())?;
+        let probe = self.programs.join("pg_isready");
+        let port = self.port.to_string();
+        child
+            .wait_until(Duration::from_secs(30), || async {
+                tokio::process::Command::new(&probe)
+                    .args(["-q", "-h", "127.0.0.1", "-p", &port])
+                    .status()
+                    .await
+                    .is_ok_and(|status| status.success())
+            })
+            .await?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Stops it; connections are cut.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Fast shutdown by the postmaster alone.
+            child.stop(Signal::SIGINT, Duration::from_secs(10));
+        }
+    }
+
+    /// URL of a database as the superuser.
+    pub fn url(&self, database: &str) -> String {
+        self.url_as("postgres", &self.password, database)
+    }
+
+    /// URL of a database as another role.
+    pub fn url_as(&self, role: &str, password: &str, database: &str) -> String {
+        format!("postgres://{role}:{password}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The data directory.
+    pub fn data_directory(&self) -> &Path {
+        &self.data
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Process id of the postmaster, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Immediate: nothing of the data is wanted any more.
+        self.child = None;
+    }
+}
+
+/// Whom to drop to where this process is root.
+fn ordinary_user() -> Result<Option<(u32, u32)>, ServerError> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(None);
+    }
+    ["postgres", "nobody"]
+        .into_iter()
+        .find_map(|name| User::from_name(name).ok().flatten())
+        .map(|user| Some((user.uid.as_raw(), user.gid.as_raw())))
+        .ok_or(ServerError::NoUser)
+}
+
+/// A directory that `user` owns: in the run's directory, or in the temporary
+/// one where `user` cannot get to the run's (a clone below /root, say).
+fn home_for(
+    directory: &Path,
+    user: Option<(u32, u32)>,
+) -> Result<(PathBuf, Option<TempDir>), ServerError> {
+    let home = directory.join("postgres");
+    fs::create_dir_all(&home).map_err(ServerError::file(&home))?;
+    let Some((uid, gid)) = user else {
+        return Ok((home, None));
+    };
+    let own = |path: &Path| {
+        std::os::unix::fs::chown(path, Some(uid), Some(gid))
+            .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o700)))
+            .map_err(ServerError::file(path))
+    };
+    own(&home)?;
+    let reachable = Command::new("test")
+        .arg("-w")
+        .arg(&home)
+        .current_dir("/")
+        .uid(uid)
+        .gid(gid)
+        .status()
+        .is_ok_and(|status| status.success());
+    if reachable {
+        return Ok((home, None));
+    }
+    let elsewhere = tempfile::Builder::new()
+        .prefix("latchkey-postgres-")
+        .tempdir()
+        .map_err(ServerError::file(std::env::temp_dir()))?;
+    own(elsewhere.path())?;
+    Ok((elsewhere.path().to_owned(), Some(elsewhere)))
+}
+
+fn initialise(
+    programs: &Path,
+    home: &Path,
+    data: &Path,
+    user: Option<(u32, u32)>,
+    password: &str,
+) -> Result<(), ServerError> {
+    let password_file = home.join("password");
+    fs::write(&password_file, password).map_err(ServerError::file(&password_file))?;
+    let mode = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(&password_file, mode).map_err(ServerError::file(&password_file))?;
+    let mut command = Command::new(programs.join("initdb"));
+    command
+        .args(["--auth=scram-sha-256", "--username=postgres", "--encoding=UTF8"])
+        .args(["--locale=C", "--no-sync", "--no-instructions"])
+        .arg("--pwfile")
+        .arg(&password_file)
+        .arg("-D")
+        .arg(data)
+        .current_dir(home)
+        .stdin(Stdio::null());
+    if let Some((uid, gid)) = user {
+        std::os::unix::fs::chown(&password_file, Some(uid), Some(gid))
+            .map_err(ServerError::file(&password_file))?;
+        command.uid(uid).gid(gid);
+    }
+    let output = command.output().map_err(|source| ServerError::Spawn {
+        program: "initdb".to_owned(),
+        source,
+    })?;
+    let _ = fs::remove_file(&password_file);
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(ServerError::Failed {
+        program: "initdb".to_owned(),
+        output: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}

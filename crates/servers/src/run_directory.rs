@@ -1,0 +1,143 @@
+//! A directory for one run, and the sweeping of what crashed runs left.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::ServerError;
+
+/// Cargo's target directory of this workspace.
+pub fn target_directory() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || {
+            let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
+            crates.ancestors().nth(2).unwrap_or(crates).join("target")
+        },
+        PathBuf::from,
+    )
+}
+
+/// A directory that belongs to one run and is removed with it.
+///
+/// The run holds a lock on `<directory>.lock`. The system lets go of a lock
+/// when its process ends, so a lock that nobody holds marks a crashed run.
+#[derive(Debug)]
+pub struct RunDirectory {
+    path: PathBuf,
+    lock_path: PathBuf,
+    keep: bool,
+    _lock: File,
+}
+
+impl RunDirectory {
+    /// Makes a directory below `target/<group>` and removes those of crashed
+    /// runs beside it.
+    ///
+    /// # Errors
+    /// The file system's refusal.
+    pub fn create(group: &str) -> Result<Self, ServerError> {
+        let parent = target_directory().join(group);
+        fs::create_dir_all(&parent).map_err(ServerError::file(&parent))?;
+        let parent = parent
+            .canonicalize()
+            .map_err(ServerError::file(&parent))?;
+        // One at a time looks for stale runs or begins one.
+        let gate = open_lock(&parent.join("gate"))?;
+        gate.lock().map_err(ServerError::file(&parent))?;
+        sweep(&parent);
+        let name = Uuid::new_v4().simple().to_string();
+        let name = name.get(..8).unwrap_or(&name);
+        let lock_path = parent.join(format!("{name}.lock"));
+        let lock = open_lock(&lock_path)?;
+        lock.lock().map_err(ServerError::file(&lock_path))?;
+        let path = parent.join(name);
+        fs::create_dir(&path).map_err(ServerError::file(&path))?;
+        // PostgreSQL's user must be able to pass through.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o711))
+            .map_err(ServerError::file(&path))?;
+        Ok(Self {
+            path,
+            lock_path,
+            keep: false,
+            _lock: lock,
+        })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Leaves the files where they are, for someone to look at; the next run
+    /// sweeps them.
+    pub fn keep(&mut self) {
+        self.keep = true;
+    }
+
+    /// True where the run that made `path` still lives.
+    pub fn is_alive(path: &Path) -> bool {
+        let lock = path.with_extension("lock");
+        File::open(lock).is_ok_and(|file| file.try_lock_shared().is_err())
+    }
+}
+
+impl Drop for RunDirectory {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = fs::remove_dir_all(&self.path);
+            let _ = fs::remove_file(&self.lock_path);
+        }
+    }
+}
+
+fn open_lock(path: &Path) -> Result<File, ServerError> {
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(ServerError::file(path))
+}
+
+/// Removes the directories whose lock nobody holds.
+fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for lock_path in entries.flatten().map(|entry| entry.path()) {
+        if lock_path.extension().is_none_or(|end| end != "lock") {
+            continue;
+        }
+        let stale = File::options()
+            .write(true)
+            .open(&lock_path)
+            .is_ok_and(|file| file.try_lock().is_ok());
+        if stale {
+            let _ = fs::remove_dir_all(lock_path.with_extension(""));
+            let _ = fs::remove_file(&lock_path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crashed_run_is_swept_and_a_living_one_is_not() {
+        let group = format!("servers-test/{}", Uuid::new_v4());
+        let mut crashed = RunDirectory::create(&group).unwrap();
+        crashed.keep();
+        let left = crashed.path().to_owned();
+        let living = RunDirectory::create(&group).unwrap();
+        assert!(left.exists());
+        assert!(RunDirectory::is_alive(&left));
+        drop(crashed);
+        assert!(!RunDirectory::is_alive(&left));
+        let _next = RunDirectory::create(&group).unwrap();
+        assert!(!left.exists());
+        assert!(living.path().exists());
+    }
+}

@@ -1,0 +1,192 @@
+//! A virtual host per test.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A queue as the management API shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueState {
+    /// Its name.
+    pub name: String,
+    /// Messages ready or not yet acknowledged. A second or so old.
+    pub messages: u64,
+    /// Consumers.
+    pub consumers: u64,
+}
+
+/// A virtual host of this test alone, deleted with this value.
+#[derive(Debug)]
+pub struct TestBroker {
+    vhost: String,
+    url: String,
+    api: Api,
+}
+
+#[derive(Debug, Clone)]
+struct Api {
+    base: String,
+    client: Client,
+}
+
+impl Api {
+    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await?.error_for_status()?;
+        let text = answer.text().await?;
+        if text.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&text).context("the management API answered no JSON")
+    }
+}
+
+impl TestBroker {
+    /// Makes a virtual host.
+    ///
+    /// # Panics
+    /// The server is not there.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its broker")]
+    pub async fn create() -> Self {
+        Self::try_create()
+            .await
+            .expect("cannot create a virtual host")
+    }
+
+    async fn try_create() -> anyhow::Result<Self> {
+        let server = crate::server(crate::AMQP_URL);
+        let (origin, _) = server
+            .rsplit_once('/')
+            .context("the AMQP URL has no virtual host")?;
+        let user = origin
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split_once(':'))
+            .map(|(user, _)| user.to_owned())
+            .context("the AMQP URL names no user")?;
+        let api = Api {
+            base: crate::server(crate::RABBITMQ_API_URL)
+                .trim_end_matches('/')
+                .to_owned(),
+            client: Client::builder()
+                .timeout(Duration::from_secs(20))
+                .no_proxy()
+                .build()?,
+        };
+        let vhost = format!("test-{}", Uuid::new_v4().simple());
+        api.send(Method::PUT, &format!("/api/vhosts/{vhost}"), Some(json!({})))
+            .await?;
+        let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
+        let permissions = format!("/api/permissions/{vhost}/{user}");
+        api.send(Method::PUT, &permissions, Some(all)).await?;
+        Ok(Self {
+            url: format!("{origin}/{vhost}"),
+            vhost,
+            api,
+        })
+    }
+
+    /// AMQP URL of the virtual host.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Name of the virtual host.
+    pub fn vhost(&self) -> &str {
+        &self.vhost
+    }
+
+    /// The queues.
+    ///
+    /// # Errors
+    /// The management API's refusal.
+    pub async fn queues(&self) -> anyhow::Result<Vec<QueueState>> {
+        let path = format!("/api/queues/{}", self.vhost);
+        let answer = self.api.send(Method::GET, &path, None).await?;
+        let number = |queue: &Value, key: &str| queue.get(key).and_then(Value::as_u64);
+        Ok(answer
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|queue| {
+                Some(QueueState {
+                    name: queue.get("name")?.as_str()?.to_owned(),
+                    messages: number(queue, "messages").unwrap_or(0),
+                    consumers: number(queue, "consumers").unwrap_or(0),
+                })
+            })
+            .collect())
+    }
+
+    /// Takes up to `count` messages off a queue, acknowledged, without waiting:
+    /// the management API's own form, the payload in base64.
+    ///
+    /// # Errors
+    /// The management API's refusal.
+    pub async fn take(&self, queue: &str, count: u32) -> anyhow::Result<Vec<Value>> {
+        let path = format!("/api/queues/{}/{queue}/get", self.vhost);
+        let how = json!({"count": count, "ackmode": "ack_requeue_false", "encoding": "base64"});
+        let answer = self.api.send(Method::POST, &path, Some(how)).await?;
+        Ok(answer.as_array().cloned().unwrap_or_default())
+    }
+
+    /// Empties a queue.
+    ///
+    /// # Errors
+    /// The management API's refusal.
+    pub async fn purge(&self, queue: &str) -> anyhow::Result<()> {
+        let path = format!("/api/queues/{}/{queue}/contents", self.vhost);
+        self.api.send(Method::DELETE, &path, None).await.map(drop)
+    }
+
+    /// Cuts every connection to the virtual host, as a restart would. The
+    /// management API lists a connection only seconds after it was opened, so
+    /// this waits for the first one.
+    ///
+    /// # Errors
+    /// The management API's refusal, or no connection within 15 seconds.
+    pub async fn close_connections(&self) -> anyhow::Result<usize> {
+        let path = format!("/api/vhosts/{}/connections", self.vhost);
+        let begun = Instant::now();
+        loop {
+            let answer = self.api.send(Method::GET, &path, None).await?;
+            let names: Vec<&str> = answer
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|connection| connection.get("name")?.as_str())
+                .collect();
+            for name in &names {
+                let mut url = reqwest::Url::parse(&self.api.base)?;
+                url.path_segments_mut()
+                    .map_err(|()| anyhow::anyhow!("the management URL has no path"))?
+                    .extend(["api", "connections", name]);
+                // One that closed by itself meanwhile is as good.
+                let _ = self.api.client.delete(url).send().await?;
+            }
+            if !names.is_empty() {
+                return Ok(names.len());
+            }
+            anyhow::ensure!(
+                begun.elapsed() < Duration::from_secs(15),
+                "no connection to close"
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+impl Drop for TestBroker {
+    fn drop(&mut self) {
+        let api = self.api.clone();
+        let path = format!("/api/vhosts/{}", self.vhost);
+        crate::block_on_elsewhere(async move {
+            let _ = api.send(Method::DELETE, &path, None).await;
+        });
+    }
+}

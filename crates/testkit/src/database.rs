@@ -1,0 +1,185 @@
+//! A migrated database per test.
+
+use std::fmt::Write as _;
+use std::str::FromStr as _;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use uuid::Uuid;
+
+/// Held while the template is made. Any constant will do.
+const TEMPLATE_LOCK: i64 = 0x1a7c_4ce1;
+
+/// Whom to connect as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The superuser.
+    Owner,
+    /// auth-svc.
+    Auth,
+    /// sync-svc.
+    Sync,
+    /// refresh-svc.
+    Refresh,
+}
+
+impl Role {
+    /// The service roles with their group roles.
+    const SERVICES: [(&'static str, &'static str); 3] = [
+        ("auth_svc", "latchkey_auth"),
+        ("sync_svc", "latchkey_sync"),
+        ("refresh_svc", "latchkey_refresh"),
+    ];
+
+    fn login(self) -> Option<&'static str> {
+        match self {
+            Self::Owner => None,
+            Self::Auth => Some("auth_svc"),
+            Self::Sync => Some("sync_svc"),
+            Self::Refresh => Some("refresh_svc"),
+        }
+    }
+}
+
+/// A database of this test alone, dropped with this value.
+#[derive(Debug)]
+pub struct TestDatabase {
+    name: String,
+    server: PgConnectOptions,
+    pool: PgPool,
+}
+
+impl TestDatabase {
+    /// Copies a fresh database from the template, which the first test of a run
+    /// migrates.
+    ///
+    /// # Panics
+    /// The server is not there.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its database")]
+    pub async fn create() -> Self {
+        Self::try_create().await.expect("cannot create a test database")
+    }
+
+    async fn try_create() -> anyhow::Result<Self> {
+        let server = PgConnectOptions::from_str(&crate::server(crate::POSTGRES_URL))?
+            .disable_statement_logging();
+        let mut connection = server.connect().await?;
+        let template = ensure_template(&mut connection, &server).await?;
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        execute(
+            &mut connection,
+            format!("CREATE DATABASE {name} TEMPLATE {template}"),
+        )
+        .await?;
+        connection.close().await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(10)
+            .connect_with(server.clone().database(&name))
+            .await?;
+        Ok(Self { name, server, pool })
+    }
+
+    /// Connections as the superuser.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// URL to log in as a role.
+    pub fn url(&self, role: Role) -> String {
+        let mut options = self.server.clone().database(&self.name);
+        if let Some(login) = role.login() {
+            options = options.username(login).password(login);
+        }
+        options.to_url_lossy().to_string()
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let server = self.server.clone();
+        let drop_it = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        crate::block_on_elsewhere(async move {
+            if let Ok(mut connection) = server.connect().await {
+                let _ = execute(&mut connection, drop_it).await;
+            }
+        });
+    }
+}
+
+/// The template's name. It tells the migrations apart, so that servers which
+/// run on while a migration is written get a new one.
+async fn ensure_template(
+    connection: &mut PgConnection,
+    server: &PgConnectOptions,
+) -> anyhow::Result<String> {
+    let mut name = "template_".to_owned();
+    for migration in latchkey_migrations::MIGRATOR.iter() {
+        for byte in migration.checksum.iter().take(2) {
+            write!(name, "{byte:02x}")?;
+        }
+    }
+    name.truncate(60);
+    if exists(connection, &name).await? {
+        return Ok(name);
+    }
+    sqlx::query("SELECT pg_advisory_lock($1)")
+        .bind(TEMPLATE_LOCK)
+        .execute(&mut *connection)
+        .await?;
+    if !exists(connection, &name).await? {
+        // Under another name until it is whole.
+        execute(connection, "DROP DATABASE IF EXISTS template_unfinished".into()).await?;
+        execute(connection, "CREATE DATABASE template_unfinished".into()).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .connect_with(server.clone().database("template_unfinished"))
+            .await?;
+        latchkey_migrations::run(&pool).await?;
+        pool.close().await;
+        create_logins(connection).await?;
+        execute(
+            connection,
+            format!("ALTER DATABASE template_unfinished RENAME TO {name}"),
+        )
+        .await?;
+    }
+    sqlx::query("SELECT pg_advisory_unlock($1)")
+        .bind(TEMPLATE_LOCK)
+        .execute(&mut *connection)
+        .await?;
+    Ok(name)
+}
+
+async fn exists(connection: &mut PgConnection, database: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(database)
+        .fetch_one(connection)
+        .await
+}
+
+/// One login per service, with its name for a password.
+async fn create_logins(connection: &mut PgConnection) -> sqlx::Result<()> {
+    for (login, group) in Role::SERVICES {
+        let there: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+                .bind(login)
+                .fetch_one(&mut *connection)
+                .await?;
+        if !there {
+            execute(
+                connection,
+                format!("CREATE ROLE {login} LOGIN PASSWORD '{login}' IN ROLE {group}"),
+            )
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+/// For statements that take no parameters; the names in them are made here.
+async fn execute(connection: &mut PgConnection, statement: String) -> sqlx::Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(connection)
+        .await
+        .map(|_| ())
+}

@@ -1,0 +1,45 @@
+//! What a test gets from the kit is its own.
+
+use latchkey_testkit::{Role, TestBroker, TestDatabase};
+use sqlx::PgPool;
+
+#[tokio::test]
+async fn each_test_has_a_migrated_database_of_its_own() {
+    let (one, other) = tokio::join!(TestDatabase::create(), TestDatabase::create());
+    sqlx::query("INSERT INTO auth.workspace (name) VALUES ('Acme')")
+        .execute(one.pool())
+        .await
+        .unwrap();
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM auth.workspace")
+        .fetch_one(other.pool())
+        .await
+        .unwrap();
+    assert_eq!(count, 0);
+}
+
+#[tokio::test]
+async fn a_service_role_reads_its_schema_and_no_other() {
+    let database = TestDatabase::create().await;
+    let auth = PgPool::connect(&database.url(Role::Auth)).await.unwrap();
+    sqlx::query("SELECT FROM auth.workspace")
+        .execute(&auth)
+        .await
+        .unwrap();
+    let refused = sqlx::query("SELECT FROM vault.credential").execute(&auth).await;
+    assert!(refused.is_err());
+}
+
+#[tokio::test]
+async fn a_dropped_database_is_gone() {
+    let database = TestDatabase::create().await;
+    let url = database.url(Role::Owner);
+    drop(database);
+    assert!(PgPool::connect(&url).await.is_err());
+}
+
+#[tokio::test]
+async fn each_test_has_a_virtual_host_of_its_own() {
+    let broker = TestBroker::create().await;
+    assert!(broker.queues().await.unwrap().is_empty());
+    assert!(broker.url().ends_with(broker.vhost()));
+}

@@ -1,0 +1,52 @@
+//! PostgreSQL and RabbitMQ without the services: for tests and for developing.
+
+use std::path::PathBuf;
+
+use latchkey_servers::{
+    Need, Postgres, Progress, RabbitMq, RunDirectory, ServerError, ensure_installed,
+};
+
+/// A private PostgreSQL and a private RabbitMQ.
+#[derive(Debug)]
+pub struct Servers {
+    /// PostgreSQL.
+    pub postgres: Postgres,
+    /// RabbitMQ.
+    pub rabbitmq: RabbitMq,
+    directory: RunDirectory,
+}
+
+impl Servers {
+    /// Installs what is missing and starts both.
+    ///
+    /// # Errors
+    /// One of them is missing or does not start.
+    pub async fn start(group: &str, progress: &Progress) -> Result<Self, ServerError> {
+        ensure_installed(&[Need::Postgres, Need::RabbitMq], progress)?;
+        let directory = RunDirectory::create(group)?;
+        progress("starting PostgreSQL and RabbitMQ");
+        let (postgres, rabbitmq) = tokio::try_join!(
+            Postgres::start(directory.path()),
+            RabbitMq::start(directory.path())
+        )?;
+        Ok(Self {
+            postgres,
+            rabbitmq,
+            directory,
+        })
+    }
+
+    /// The run's directory.
+    pub fn directory(&self) -> PathBuf {
+        self.directory.path().to_owned()
+    }
+
+    /// The variables that `latchkey-testkit` reads.
+    pub fn test_variables(&self) -> [(&'static str, String); 3] {
+        [
+            ("LATCHKEY_TEST_POSTGRES_URL", self.postgres.url("postgres")),
+            ("LATCHKEY_TEST_AMQP_URL", self.rabbitmq.url()),
+            ("LATCHKEY_TEST_RABBITMQ_API_URL", self.rabbitmq.api_url()),
+        ]
+    }
+}
