@@ -11,7 +11,7 @@ BEGIN
                 seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
                 -- CloudEvents id: the same for every delivery.
                 event_id     uuid NOT NULL UNIQUE,
-                exchange     text NOT NULL,
+                exchange     text NOT NULL CHECK (exchange IN ('latchkey.events', 'latchkey.jobs')),
                 routing_key  text NOT NULL,
                 -- CloudEvents type and subject.
                 event_type   text NOT NULL,

@@ -4,5 +4,11 @@
 //! Nothing is published that was not committed, nothing is acknowledged that
 //! was not committed, and everything may arrive twice.
 
+pub mod broker;
+pub mod consumer;
+mod envelope;
 pub mod outbox;
+pub mod parked;
 pub mod topology;
+
+pub use broker::{BrokerConfig, BrokerError};

@@ -2,8 +2,10 @@
 //! the fact that it tells of.
 
 mod message;
+mod relay;
 
 pub use message::{Event, Message};
+pub use relay::Relay;
 
 use sqlx::PgConnection;
 
@@ -27,6 +29,7 @@ macro_rules! per_schema {
         }
     };
 }
+pub(crate) use per_schema;
 
 /// Writes a message into the outbox. Call it with the connection of the
 /// transaction that the message tells of; the relay publishes after the commit.

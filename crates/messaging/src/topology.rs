@@ -1,5 +1,14 @@
 //! Names of exchanges and queues: the published contract of `proto/`.
 
+mod declare;
+
+use latchkey_proto::events;
+
+pub use declare::declare;
+pub(crate) use declare::declare_retries;
+
+use crate::outbox::Event;
+
 /// Topic exchange of every event; the routing key is the event's type.
 pub const EVENTS_EXCHANGE: &str = "latchkey.events";
 /// Direct exchange of the jobs.
@@ -46,4 +55,50 @@ impl JobQueue {
             Self::Calendar => "CalendarEventListFetchJob",
         }
     }
+}
+
+/// Queue of sync-svc for `user.authenticated.v1`.
+pub const USER_AUTHENTICATED_QUEUE: &str = "sync-svc.user-authenticated";
+/// Queue of sync-svc for `account.reauth_required.v1`.
+pub const REAUTH_REQUIRED_QUEUE: &str = "sync-svc.account-reauth-required";
+/// Queue of sync-svc for `account.disconnected.v1`.
+pub const DISCONNECTED_QUEUE: &str = "sync-svc.account-disconnected";
+
+/// A consumer's queue and what it is bound to on [`EVENTS_EXCHANGE`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Name of the queue; `<queue>.retry.<delay>` and `<queue>.parked` belong to it.
+    pub queue: String,
+    /// Routing keys, which are the types of event that the queue takes.
+    pub routing_keys: Vec<&'static str>,
+}
+
+impl Subscription {
+    /// A queue for the events `E`.
+    pub fn of<E: Event>(queue: &str) -> Self {
+        Self {
+            queue: queue.to_owned(),
+            routing_keys: vec![E::ROUTING_KEY],
+        }
+    }
+
+    /// The queue for what could not be handled.
+    pub fn parked(&self) -> String {
+        parked_queue(&self.queue)
+    }
+
+    /// The subscriptions of Latchkey's own services. Every relay declares them,
+    /// so that an event waits for a consumer that was never started.
+    pub fn built_in() -> Vec<Self> {
+        vec![
+            Self::of::<events::UserAuthenticated>(USER_AUTHENTICATED_QUEUE),
+            Self::of::<events::AccountReauthRequired>(REAUTH_REQUIRED_QUEUE),
+            Self::of::<events::AccountDisconnected>(DISCONNECTED_QUEUE),
+        ]
+    }
+}
+
+/// Name of the parking queue of `queue`.
+pub fn parked_queue(queue: &str) -> String {
+    format!("{queue}.parked")
 }

@@ -2,6 +2,7 @@ use std::fmt::Display;
 
 use latchkey_domain::{EventId, JobId};
 use latchkey_proto::events;
+use latchkey_service::telemetry::current_traceparent;
 use prost::Message as _;
 
 use crate::topology::{EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue};
@@ -66,21 +67,4 @@ impl Message {
             traceparent: current_traceparent(),
         }
     }
-}
-
-/// W3C `traceparent` of the current span, where it is traced.
-fn current_traceparent() -> Option<String> {
-    use opentelemetry::trace::TraceContextExt as _;
-    use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-
-    let context = tracing::Span::current().context();
-    let span = context.span().span_context().clone();
-    span.is_valid().then(|| {
-        format!(
-            "00-{}-{}-{:02x}",
-            span.trace_id(),
-            span.span_id(),
-            span.trace_flags().to_u8()
-        )
-    })
 }

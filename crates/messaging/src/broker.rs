@@ -1,0 +1,161 @@
+//! Connections to RabbitMQ. A lost one is replaced, never repaired: whoever
+//! uses it opens a new one and declares what it needs.
+
+mod check;
+mod publish;
+
+use std::fmt;
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionProperties};
+use latchkey_config::{ConfigError, Environment};
+use tokio_util::sync::CancellationToken;
+
+pub use check::BrokerCheck;
+pub(crate) use publish::{confirmed, publish};
+
+/// TCP, TLS and AMQP hand-shake together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A dead peer is noticed within two of these.
+const HEARTBEAT_SECONDS: u16 = 10;
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// What went wrong with the broker.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The broker or the way to it.
+    #[error("broker: {0}")]
+    Amqp(#[from] lapin::Error),
+    /// The broker did not answer in time.
+    #[error("broker did not answer in time: {0}")]
+    Timeout(&'static str),
+    /// The broker did not take a message.
+    #[error("broker refused the message: {0}")]
+    Refused(String),
+    /// The stream of deliveries ended: the queue is gone or the connection is.
+    #[error("broker ended the subscription")]
+    Cancelled,
+}
+
+/// Where the broker is.
+#[derive(Clone)]
+pub struct BrokerConfig {
+    uri: AMQPUri,
+    name: String,
+}
+
+/// Never shows the password.
+impl fmt::Debug for BrokerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrokerConfig")
+            .field("host", &self.uri.authority.host)
+            .field("port", &self.uri.authority.port)
+            .field("vhost", &self.uri.vhost)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Text that is no broker URL. Does not show the text: it may have a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("is no broker URL: amqp://user:password@host:5672/vhost")]
+pub struct InvalidBrokerUrl;
+
+impl BrokerConfig {
+    /// The broker of `AMQP_URL`; `name` shows in the broker's list of connections.
+    ///
+    /// # Errors
+    /// The variable is missing or is no URL.
+    pub fn from_environment(environment: &Environment, name: &str) -> Result<Self, ConfigError> {
+        const NAME: &str = "AMQP_URL";
+        let url = environment.required(NAME, "amqp://user:password@host:5672/vhost")?;
+        Self::parse(&url, name).map_err(|error| ConfigError::new(NAME, error.to_string()))
+    }
+
+    /// The broker of a URL.
+    ///
+    /// # Errors
+    /// The text is no URL of scheme `amqp` or `amqps`.
+    pub fn parse(url: &str, name: &str) -> Result<Self, InvalidBrokerUrl> {
+        let mut uri: AMQPUri = url.parse().map_err(|_| InvalidBrokerUrl)?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        Ok(Self {
+            uri,
+            name: name.to_owned(),
+        })
+    }
+
+    /// Connects once.
+    ///
+    /// # Errors
+    /// The broker is not there, does not answer in time or refuses.
+    pub async fn connect(&self) -> Result<Connection, BrokerError> {
+        let properties =
+            ConnectionProperties::default().with_connection_name(self.name.as_str().into());
+        tokio::time::timeout(
+            CONNECT_TIMEOUT,
+            Connection::connect_uri(self.uri.clone(), properties),
+        )
+        .await
+        .map_err(|_| BrokerError::Timeout("connect"))?
+        .map_err(BrokerError::from)
+    }
+}
+
+/// Waits that grow from 100 ms to 10 s, with jitter, and start anew after a success.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    delays: backon::ExponentialBackoff,
+}
+
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Self {
+            delays: ExponentialBuilder::default()
+                .with_jitter()
+                .with_min_delay(BACKOFF_MIN)
+                .with_max_delay(BACKOFF_MAX)
+                .without_max_times()
+                .build(),
+        }
+    }
+
+    pub(crate) fn reset(&mut self) {
+        *self = Self::new();
+    }
+
+    /// Waits; false where `stop` came first.
+    pub(crate) async fn wait(&mut self, stop: &CancellationToken) -> bool {
+        let delay = self.delays.next().unwrap_or(BACKOFF_MAX);
+        tokio::select! {
+            () = stop.cancelled() => false,
+            () = tokio::time::sleep(delay) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_url_is_refused_without_showing_it() {
+        let error = BrokerConfig::parse("http://user:s3cret@host", "test").unwrap_err();
+        assert!(!error.to_string().contains("s3cret"));
+    }
+
+    #[test]
+    fn debug_does_not_show_the_password() {
+        let config = BrokerConfig::parse("amqp://user:s3cret@host:1/v", "test").unwrap();
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_is_not_there_is_an_error() {
+        let config = BrokerConfig::parse("amqp://127.0.0.1:1/%2f", "test").unwrap();
+        assert!(config.connect().await.is_err());
+    }
+}

@@ -1,0 +1,122 @@
+//! One delivery: read, handle, then acknowledge, pass on to a delay queue, or park.
+
+use lapin::Channel;
+use lapin::message::Delivery;
+use lapin::options::BasicAckOptions;
+use lapin::types::AMQPValue;
+use time::format_description::well_known::Rfc3339;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::{Consumer, HANDLE_TIMEOUT, HandleError, Ladder, Received};
+use crate::broker::{BrokerError, confirmed, publish};
+use crate::envelope::{self, ATTEMPTS, PARKED_AT, PARKED_REASON};
+
+/// A reason is a header: short.
+const REASON_MAX_CHARS: usize = 500;
+
+pub(super) struct Task {
+    pub(super) consumer: Consumer,
+    pub(super) passing_on: Channel,
+    pub(super) broken: CancellationToken,
+}
+
+impl Task {
+    pub(super) async fn run(self, delivery: Delivery) {
+        let queue = self.consumer.subscription.queue.as_str();
+        let read = Received::read(&delivery, &self.consumer.subscription.routing_keys);
+        let span = tracing::info_span!(
+            "consume",
+            otel.kind = "consumer",
+            messaging.destination.name = queue,
+            event.id = tracing::field::Empty,
+            event.r#type = tracing::field::Empty,
+        );
+        if let Ok(message) = &read {
+            latchkey_service::telemetry::follow(&span, message.traceparent.as_deref());
+            span.record("event.id", tracing::field::display(message.id));
+            span.record("event.type", message.event_type.as_str());
+        }
+        async {
+            let outcome = match read {
+                Ok(message) => self.handle(message).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = self.settle(&delivery, outcome).await {
+                tracing::warn!(%error, "message is delivered again");
+                self.broken.cancel();
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    async fn handle(&self, message: Received) -> Result<(), HandleError> {
+        let handler = self.consumer.handler.clone();
+        // A task of its own: a panic there must not take the consumer along.
+        let handling =
+            tokio::spawn(async move { handler.handle(&message).await }.in_current_span());
+        let abort = handling.abort_handle();
+        match tokio::time::timeout(HANDLE_TIMEOUT, handling).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(HandleError::Retry("the handler panicked".to_owned())),
+            Err(_) => {
+                abort.abort();
+                Err(HandleError::Retry("the handler took too long".to_owned()))
+            }
+        }
+    }
+
+    async fn settle(
+        &self,
+        delivery: &Delivery,
+        outcome: Result<(), HandleError>,
+    ) -> Result<(), BrokerError> {
+        match outcome {
+            Ok(()) => tracing::debug!("handled"),
+            Err(HandleError::Park(reason)) => self.park(delivery, &reason).await?,
+            Err(HandleError::Retry(reason)) => self.retry(delivery, &reason).await?,
+        }
+        delivery.acker.ack(BasicAckOptions::default()).await?;
+        Ok(())
+    }
+
+    async fn retry(&self, delivery: &Delivery, reason: &str) -> Result<(), BrokerError> {
+        let attempts = envelope::attempts(&delivery.properties).saturating_add(1);
+        let ladder = &self.consumer.ladder;
+        let Some(delay) = ladder.after(attempts) else {
+            return self
+                .park(delivery, &format!("{attempts} tries failed: {reason}"))
+                .await;
+        };
+        tracing::warn!(attempts, ?delay, reason, "tried again later");
+        let changes = [(ATTEMPTS, Some(AMQPValue::LongUInt(attempts)))];
+        let queue = Ladder::queue(&self.consumer.subscription.queue, delay);
+        self.pass_on(delivery, &queue, &changes).await
+    }
+
+    async fn park(&self, delivery: &Delivery, reason: &str) -> Result<(), BrokerError> {
+        tracing::error!(reason, "parked");
+        let reason: String = reason.chars().take(REASON_MAX_CHARS).collect();
+        let now = self.consumer.clock.now().format(&Rfc3339);
+        let changes = [
+            (PARKED_REASON, Some(envelope::text(reason))),
+            (PARKED_AT, Some(envelope::text(now.unwrap_or_default()))),
+        ];
+        let queue = self.consumer.subscription.parked();
+        self.pass_on(delivery, &queue, &changes).await
+    }
+
+    /// Puts a copy into `queue` and waits for the confirm: only then may the
+    /// original be acknowledged.
+    async fn pass_on(
+        &self,
+        delivery: &Delivery,
+        queue: &str,
+        changes: &[(&'static str, Option<AMQPValue>)],
+    ) -> Result<(), BrokerError> {
+        let properties = envelope::with_headers(&delivery.properties, changes);
+        let confirm = publish(&self.passing_on, "", queue, &delivery.data, properties).await?;
+        confirmed(confirm).await
+    }
+}
