@@ -101,7 +101,7 @@ impl RabbitMq {
         let mut broker = Child::start(self.spec.clone())?;
         let overview = format!("http://127.0.0.1:{}/api/nodes", self.api_port);
         broker
-            .wait_until(Duration::from_secs(120), || async {
+            .wait_until(Duration::from_mins(2), || async {
                 // The plugin's port opens last, when everything else serves.
                 let answer = self
                     .client
