@@ -1,0 +1,125 @@
+//! What every handler has at hand.
+
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::state::State;
+use crate::{Config, Endpoint, Fault, Flavour};
+
+/// Socket of a connection, to close it without an answer.
+pub(crate) struct Socket(pub TcpStream);
+
+pub(crate) struct App {
+    pub config: Config,
+    pub base: String,
+    state: Mutex<State>,
+}
+
+/// Flavour and tenant of a request's path.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub flavour: Flavour,
+    /// Microsoft's: `common`, `organizations`, `consumers` or a tenant's id.
+    pub tenant: Option<String>,
+}
+
+impl Place {
+    pub(crate) fn of(request: &HttpRequest) -> Option<Self> {
+        let path = request.match_info();
+        match path.get("tenant") {
+            Some(tenant) => Some(Self {
+                flavour: Flavour::Microsoft,
+                tenant: Some(tenant.to_owned()),
+            }),
+            None => Some(Self {
+                flavour: Flavour::of_path(path.get("flavour")?)?,
+                tenant: None,
+            }),
+        }
+    }
+}
+
+impl App {
+    pub(crate) fn new(config: Config, base: String, state: State) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            base,
+            state: Mutex::new(state),
+        })
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.config.clock.now().unix_timestamp()
+    }
+
+    /// Issuer of the tokens; Microsoft's has the tenant of the person in it.
+    pub(crate) fn issuer(&self, flavour: Flavour, tenant: &str) -> String {
+        match flavour {
+            Flavour::Google | Flavour::Oidc => format!("{}/{}", self.base, flavour.name()),
+            Flavour::Microsoft => format!("{}/microsoft/{tenant}/v2.0", self.base),
+        }
+    }
+
+    /// Counts the request, lets a queued fault hit it, and does the work.
+    pub(crate) async fn serve(
+        &self,
+        request: &HttpRequest,
+        place: &Place,
+        endpoint: Endpoint,
+        grant_type: Option<&str>,
+        work: impl FnOnce() -> HttpResponse,
+    ) -> HttpResponse {
+        let fault = {
+            let mut state = self.state();
+            state.count(place.flavour, endpoint, grant_type);
+            Fault::take(&mut state.faults, endpoint, place.flavour, grant_type)
+        };
+        let Some(fault) = fault else {
+            return work();
+        };
+        let wait = actix_web::rt::time::sleep(Duration::from_millis(fault.delay_ms));
+        if !fault.reset && fault.status.is_none() {
+            wait.await;
+            return work();
+        }
+        if fault.after_work {
+            work();
+        }
+        wait.await;
+        if fault.reset {
+            if let Some(Socket(socket)) = request.conn_data::<Socket>() {
+                let _ = socket.shutdown(Shutdown::Both);
+            }
+            return HttpResponse::InternalServerError().finish();
+        }
+        let status = fault
+            .status
+            .and_then(|status| StatusCode::from_u16(status).ok())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut answer = HttpResponse::build(status);
+        if !fault
+            .headers
+            .keys()
+            .any(|name| name.eq_ignore_ascii_case("content-type"))
+        {
+            let kind = if fault.body.trim_start().starts_with('<') {
+                "text/html; charset=utf-8"
+            } else {
+                "application/json"
+            };
+            answer.content_type(kind);
+        }
+        for (name, value) in &fault.headers {
+            answer.insert_header((name.as_str(), value.as_str()));
+        }
+        answer.body(fault.body)
+    }
+}

@@ -1,0 +1,270 @@
+//! A demo provider from the outside.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::app::App;
+use crate::keys::KeyError;
+use crate::server::{self, Running};
+use crate::state::State;
+use crate::{Config, Endpoint, Fault, Flavour, Issued, Misbehaviour, Settings};
+
+/// A demo provider that cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// No key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// No socket.
+    #[error("the demo provider cannot listen: {0}")]
+    Listen(#[from] std::io::Error),
+    /// No answer.
+    #[error("the demo provider does not answer: {0}")]
+    Http(#[from] reqwest::Error),
+    /// The page told a problem instead of sending the browser on.
+    #[error("the demo provider's page says: {status} {page}")]
+    NotSentOn {
+        /// HTTP status.
+        status: u16,
+        /// The page.
+        page: String,
+    },
+}
+
+/// A running demo provider; dropped, it stops.
+pub struct DemoProvider {
+    app: Arc<App>,
+    _running: Running,
+    browser: reqwest::Client,
+}
+
+impl std::fmt::Debug for DemoProvider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DemoProvider")
+            .field("base_url", &self.app.base)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a person does with the consent page.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    fields: Vec<(&'static str, String)>,
+}
+
+impl Decision {
+    /// The person (short name or address) allows everything.
+    pub fn allow(person: &str) -> Self {
+        Self {
+            fields: vec![("person", person.to_owned())],
+        }
+    }
+
+    /// Leaves a scope out.
+    #[must_use]
+    pub fn without(mut self, scope: &str) -> Self {
+        self.fields.push(("untick", scope.to_owned()));
+        self
+    }
+
+    /// The person says no: `error=access_denied`.
+    pub fn deny() -> Self {
+        Self {
+            fields: vec![("decision", "deny".to_owned())],
+        }
+    }
+
+    /// The provider sends another error back.
+    pub fn error(code: &str) -> Self {
+        Self {
+            fields: vec![("error", code.to_owned())],
+        }
+    }
+}
+
+/// Variables for the services, without those of what is to be synced.
+pub(crate) fn environment_of(app: &App) -> BTreeMap<String, String> {
+    let base = &app.base;
+    let mut variables = BTreeMap::new();
+    let mut set = |name: &str, value: String| {
+        variables.insert(name.to_owned(), value);
+    };
+    for provider in ["GOOGLE", "MICROSOFT", "OIDC_DEMO"] {
+        set(
+            &format!("AUTH_{provider}_CLIENT_ID"),
+            app.config.client_id.clone(),
+        );
+        set(
+            &format!("AUTH_{provider}_CLIENT_SECRET"),
+            app.config.client_secret.clone(),
+        );
+    }
+    set("AUTH_GOOGLE_ENABLED", "true".to_owned());
+    set("AUTH_GOOGLE_ISSUER", format!("{base}/google"));
+    set("AUTH_MICROSOFT_ENABLED", "true".to_owned());
+    set("AUTH_MICROSOFT_AUTHORITY", format!("{base}/microsoft"));
+    set("AUTH_OIDC_DEMO_ISSUER", format!("{base}/oidc"));
+    set("AUTH_OIDC_DEMO_LABEL", "Demo OpenID".to_owned());
+    variables
+}
+
+impl DemoProvider {
+    /// Starts one.
+    pub async fn start(config: Config) -> Result<Self, DemoError> {
+        let (listener, address) = server::bind(config.listen)?;
+        let settings = config.settings.clone();
+        // An RSA key takes a moment.
+        let state = tokio::task::spawn_blocking(move || State::new(settings))
+            .await
+            .map_err(std::io::Error::other)??;
+        let app = App::new(config, format!("http://{address}"), state);
+        let running = Running::start(Arc::clone(&app), listener)?;
+        let browser = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(std::time::Duration::from_secs(30))
+            .no_proxy()
+            .build()?;
+        Ok(Self {
+            app,
+            _running: running,
+            browser,
+        })
+    }
+
+    /// `http://127.0.0.1:<port>`.
+    pub fn base_url(&self) -> &str {
+        &self.app.base
+    }
+
+    /// Issuer of a flavour; for Microsoft the authority, to which tenant and
+    /// `/v2.0` are added.
+    pub fn issuer(&self, flavour: Flavour) -> String {
+        format!("{}/{}", self.app.base, flavour.name())
+    }
+
+    /// The client's id.
+    pub fn client_id(&self) -> &str {
+        &self.app.config.client_id
+    }
+
+    /// The client's secret.
+    pub fn client_secret(&self) -> &str {
+        &self.app.config.client_secret
+    }
+
+    /// `AUTH_GOOGLE_…`, `AUTH_MICROSOFT_…` and `AUTH_OIDC_DEMO_…` for the
+    /// services. Mail and calendar are switched on by whoever starts them.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        environment_of(&self.app)
+    }
+
+    /// Does what a person does on the page at `authorize_url`; answers where the
+    /// browser is sent.
+    pub async fn decide(&self, authorize_url: &str, decision: &Decision) -> Result<Url, DemoError> {
+        let answer = self
+            .browser
+            .post(authorize_url)
+            .form(&decision.fields)
+            .send()
+            .await?;
+        let status = answer.status().as_u16();
+        let location = answer
+            .headers()
+            .get("location")
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| Url::parse(value).ok());
+        match location {
+            Some(url) => Ok(url),
+            None => Err(DemoError::NotSentOn {
+                status,
+                page: answer.text().await.unwrap_or_default(),
+            }),
+        }
+    }
+
+    /// Requests of one kind so far.
+    pub fn count(&self, flavour: Flavour, endpoint: Endpoint) -> u64 {
+        self.counter(&format!("{}.{}", flavour.name(), endpoint.name()))
+    }
+
+    /// Token requests with `grant_type=refresh_token` so far.
+    pub fn refreshes(&self, flavour: Flavour) -> u64 {
+        self.counter(&format!("{}.token.refresh_token", flavour.name()))
+    }
+
+    /// A counter by its name, as `/control/counters` has it.
+    pub fn counter(&self, name: &str) -> u64 {
+        self.app
+            .state()
+            .counters
+            .get(name)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Counts from zero again.
+    pub fn forget_counters(&self) {
+        self.app.state().counters.clear();
+    }
+
+    /// Queues a fault.
+    pub fn inject(&self, fault: Fault) {
+        self.app.state().faults.push(fault);
+    }
+
+    /// Forgets the queued faults.
+    pub fn forget_faults(&self) {
+        self.app.state().faults.clear();
+    }
+
+    /// Misbehaves from now on, or no longer.
+    pub fn misbehave(&self, flavour: Flavour, how: Option<Misbehaviour>) {
+        let mut state = self.app.state();
+        match how {
+            Some(how) => state.misbehaviours.insert(flavour, how),
+            None => state.misbehaviours.remove(&flavour),
+        };
+    }
+
+    /// Signs with a new key from now on.
+    pub fn rotate_keys(&self, flavour: Flavour, keep_old: bool) -> Result<(), DemoError> {
+        Ok(self.app.state().rotate_keys(flavour, keep_old)?)
+    }
+
+    /// The person takes every grant back, or those of one flavour.
+    pub fn revoke(&self, person: &str, flavour: Option<Flavour>) {
+        let mut state = self.app.state();
+        if let Some(id) = state.person(person).map(|person| person.id.clone()) {
+            state.revoke_person(&id, flavour);
+        }
+    }
+
+    /// Claims that replace or add to a person's; `null` takes one away.
+    pub fn set_claims(&self, person: &str, claims: Map<String, Value>) {
+        if let Some(person) = self.app.state().person_mut(person) {
+            person.claims = claims;
+        }
+    }
+
+    /// Changes settings.
+    pub fn change(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.app.state().settings);
+    }
+
+    /// Every code and token that left the house.
+    pub fn issued(&self) -> Vec<Issued> {
+        self.app.state().issued.clone()
+    }
+
+    /// True where a refresh token still works.
+    pub fn refresh_token_works(&self, token: &str) -> bool {
+        self.app
+            .state()
+            .refresh
+            .get(token)
+            .is_some_and(|grant| !(grant.flavour == Flavour::Oidc && grant.used))
+    }
+}

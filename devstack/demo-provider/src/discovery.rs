@@ -1,0 +1,107 @@
+//! What the provider says of itself.
+
+use std::sync::Arc;
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+
+use crate::app::{App, Place};
+use crate::{Endpoint, Flavour, Misbehaviour};
+
+fn document(app: &App, place: &Place) -> Value {
+    let state = app.state();
+    let flavour = place.flavour;
+    let tenant = place.tenant.as_deref().unwrap_or_default();
+    let multi_tenant = matches!(tenant, "common" | "organizations");
+    let issuer = if state.misbehaves(flavour, Misbehaviour::WrongDiscoveryIssuer) {
+        "https://evil.example".to_owned()
+    } else if multi_tenant {
+        // To the letter what Microsoft's document says.
+        app.issuer(flavour, "{tenantid}")
+    } else if tenant == "consumers" {
+        app.issuer(flavour, crate::people::PERSONAL_TENANT)
+    } else {
+        app.issuer(flavour, tenant)
+    };
+    let base = &app.base;
+    let mut document = match flavour {
+        Flavour::Google | Flavour::Oidc => {
+            let root = format!("{base}/{}", flavour.name());
+            json!({
+                "authorization_endpoint": format!("{root}/authorize"),
+                "token_endpoint": format!("{root}/token"),
+                "jwks_uri": format!("{root}/jwks"),
+                "userinfo_endpoint": format!("{root}/userinfo"),
+            })
+        }
+        Flavour::Microsoft => {
+            let root = format!("{base}/microsoft/{tenant}");
+            json!({
+                "authorization_endpoint": format!("{root}/oauth2/v2.0/authorize"),
+                "token_endpoint": format!("{root}/oauth2/v2.0/token"),
+                "jwks_uri": format!("{root}/discovery/v2.0/keys"),
+                "userinfo_endpoint": format!("{base}/graph/{tenant}/userinfo"),
+            })
+        }
+    };
+    let algorithm = state
+        .keys(flavour)
+        .first()
+        .map_or("RS256", crate::keys::SigningKey::algorithm);
+    document["issuer"] = json!(issuer);
+    document["response_types_supported"] = json!(["code"]);
+    document["subject_types_supported"] = json!(["public"]);
+    document["id_token_signing_alg_values_supported"] = json!([algorithm]);
+    document["code_challenge_methods_supported"] = json!(["S256"]);
+    document["grant_types_supported"] = json!(["authorization_code", "refresh_token"]);
+    document["token_endpoint_auth_methods_supported"] =
+        json!(["client_secret_post", "client_secret_basic"]);
+    document["scopes_supported"] = json!(["openid", "email", "profile", "offline_access"]);
+    let revocation = match flavour {
+        Flavour::Google => true,
+        Flavour::Microsoft => false,
+        Flavour::Oidc => state.settings.revocation,
+    };
+    if revocation {
+        document["revocation_endpoint"] = json!(format!("{base}/{}/revoke", flavour.name()));
+    }
+    if state.settings.response_iss && flavour != Flavour::Microsoft {
+        document["authorization_response_iss_parameter_supported"] = json!(true);
+    }
+    document
+}
+
+pub(crate) async fn discovery(request: HttpRequest, app: Data<Arc<App>>) -> HttpResponse {
+    let Some(place) = Place::of(&request) else {
+        return HttpResponse::NotFound().finish();
+    };
+    app.serve(&request, &place, Endpoint::Discovery, None, || {
+        HttpResponse::Ok().json(document(&app, &place))
+    })
+    .await
+}
+
+pub(crate) async fn jwks(request: HttpRequest, app: Data<Arc<App>>) -> HttpResponse {
+    let Some(place) = Place::of(&request) else {
+        return HttpResponse::NotFound().finish();
+    };
+    app.serve(&request, &place, Endpoint::Jwks, None, || {
+        let state = app.state();
+        let mut keys = Vec::new();
+        if state.misbehaves(place.flavour, Misbehaviour::JunkInJwks) {
+            keys.push(json!({"kty": "RSA", "kid": "junk", "n": 7}));
+            keys.push(json!({"kty": "future", "kid": "later"}));
+            keys.push(json!("not even an object"));
+        }
+        for key in state.keys(place.flavour) {
+            let mut jwk = key.jwk();
+            if place.flavour == Flavour::Microsoft {
+                jwk["issuer"] = json!(app.issuer(place.flavour, "{tenantid}"));
+            }
+            keys.push(jwk);
+        }
+        HttpResponse::Ok().json(json!({ "keys": keys }))
+    })
+    .await
+}

@@ -1,0 +1,163 @@
+//! ID tokens, right and wrong.
+
+use aws_lc_rs::{digest, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::keys::{KeyError, SigningKey};
+use crate::people::{Person, STRANGER_TENANT};
+use crate::state::State;
+use crate::{Flavour, Misbehaviour};
+
+/// What an ID token is about.
+pub(crate) struct Subject<'a> {
+    pub flavour: Flavour,
+    pub person: &'a Person,
+    pub scopes: &'a std::collections::BTreeSet<String>,
+    pub nonce: Option<&'a str>,
+    pub access_token: &'a str,
+}
+
+fn claims(app: &App, subject: &Subject<'_>, how: Option<Misbehaviour>) -> Map<String, Value> {
+    use Misbehaviour as M;
+    let person = subject.person;
+    let mut claims = match subject.flavour {
+        Flavour::Google => person.google_claims(),
+        Flavour::Microsoft => person.microsoft_claims(),
+        Flavour::Oidc => person.oidc_claims(),
+    };
+    if !subject.scopes.contains("email") {
+        for claim in ["email", "email_verified", "xms_edov"] {
+            claims.remove(claim);
+        }
+    }
+    if !subject.scopes.contains("profile") {
+        claims.remove("name");
+    }
+    for (name, value) in &person.claims {
+        if value.is_null() {
+            claims.remove(name);
+        } else {
+            claims.insert(name.clone(), value.clone());
+        }
+    }
+    let client = &app.config.client_id;
+    let now = app.now();
+    let tenant = claims
+        .get("tid")
+        .and_then(Value::as_str)
+        .unwrap_or(&person.tenant)
+        .to_owned();
+    let mut set = |name: &str, value: Value| {
+        claims.insert(name.to_owned(), value);
+    };
+    set("iss", json!(app.issuer(subject.flavour, &tenant)));
+    set("aud", json!(client));
+    if subject.flavour == Flavour::Google {
+        set("azp", json!(client));
+    }
+    set("iat", json!(now));
+    set("exp", json!(now + 3600));
+    if let Some(nonce) = subject.nonce {
+        set("nonce", json!(nonce));
+    }
+    let hash = digest::digest(&digest::SHA256, subject.access_token.as_bytes());
+    let half = hash.as_ref().get(..16).unwrap_or_default();
+    set("at_hash", json!(URL_SAFE_NO_PAD.encode(half)));
+    match how {
+        Some(M::WrongAudience) => set("aud", json!("another-client")),
+        Some(M::ExtraAudience) => {
+            set("aud", json!([client, "another-client"]));
+            set("azp", json!(client));
+        }
+        Some(M::WrongAuthorizedParty) => set("azp", json!("another-client")),
+        Some(M::WrongNonce) => set("nonce", json!("another-nonce")),
+        Some(M::WrongIssuer) => set("iss", json!("https://evil.example")),
+        Some(M::Expired) => {
+            set("iat", json!(now - 7200));
+            set("exp", json!(now - 3600));
+        }
+        Some(M::IssuedInFuture) => set("iat", json!(now + 3600)),
+        Some(M::WrongAccessTokenHash) => set("at_hash", json!("AAAAAAAAAAAAAAAAAAAAAA")),
+        Some(M::OtherSubject) => {
+            set("sub", json!("another-subject"));
+            set("oid", json!("eeeeeeee-0000-4000-8000-000000000000"));
+        }
+        Some(M::OtherTenant) => {
+            set("tid", json!(STRANGER_TENANT));
+            set("iss", json!(app.issuer(subject.flavour, STRANGER_TENANT)));
+        }
+        Some(M::UnverifiedEmail) => set("email_verified", json!(false)),
+        _ => {}
+    }
+    let absent: &[&str] = match how {
+        Some(M::NoAudience) => &["aud"],
+        Some(M::NoNonce) => &["nonce"],
+        Some(M::NoExpiry) => &["exp"],
+        Some(M::NoIssuedAt) => &["iat"],
+        Some(M::NoSubject) => &["sub", "oid"],
+        Some(M::UnverifiedEmail) => &["xms_edov"],
+        _ => &[],
+    };
+    for name in absent {
+        claims.remove(*name);
+    }
+    claims
+}
+
+/// A signed ID token, with what is wrong with it by order.
+pub(crate) fn issue(app: &App, state: &State, subject: &Subject<'_>) -> Result<String, KeyError> {
+    use Misbehaviour as M;
+    let how = state.misbehaviours.get(&subject.flavour).copied();
+    let published = state.keys(subject.flavour).first().ok_or(KeyError)?;
+    let fresh = || match subject.flavour {
+        Flavour::Oidc => SigningKey::ec(),
+        Flavour::Google | Flavour::Microsoft => SigningKey::rsa(),
+    };
+    let mut key = published.clone();
+    match how {
+        Some(M::UnknownKey | M::JwkInHeader) => key = fresh()?,
+        Some(M::OtherKeySameKid) => {
+            key = fresh()?;
+            key.id.clone_from(&published.id);
+        }
+        _ => {}
+    }
+    let mut header = json!({"alg": key.algorithm(), "typ": "JWT", "kid": key.id});
+    match how {
+        Some(M::AlgNone) => header = json!({"alg": "none", "typ": "JWT"}),
+        Some(M::Hs256) => header = json!({"alg": "HS256", "typ": "JWT", "kid": key.id}),
+        Some(M::NoKid) => header = json!({"alg": key.algorithm(), "typ": "JWT"}),
+        Some(M::JwkInHeader) => {
+            header = json!({"alg": key.algorithm(), "typ": "JWT", "jwk": key.jwk()});
+        }
+        Some(M::CriticalExtension) => {
+            header = json!({
+                "alg": key.algorithm(), "kid": key.id, "crit": ["demo"], "demo": true,
+            });
+        }
+        _ => {}
+    }
+    let claims = Value::Object(claims(app, subject, how));
+    let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let message = format!("{}.{}", encode(&header), encode(&claims));
+    let signature = match how {
+        Some(M::AlgNone) => Vec::new(),
+        Some(M::Hs256) => {
+            let secret = hmac::Key::new(hmac::HMAC_SHA256, &published.public_bytes());
+            hmac::sign(&secret, message.as_bytes()).as_ref().to_vec()
+        }
+        _ => {
+            let mut signature = key.sign(message.as_bytes())?;
+            if how == Some(M::BadSignature)
+                && let Some(byte) = signature.get_mut(10)
+            {
+                *byte ^= 1;
+            }
+            signature
+        }
+    };
+    Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}

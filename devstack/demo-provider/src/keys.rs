@@ -1,0 +1,162 @@
+//! Signing keys: RS256 for Google and Microsoft, ES256 for the strict provider.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::random;
+
+/// A key could not be made or used.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the signing key cannot be made or used")]
+pub struct KeyError;
+
+enum Pair {
+    Rsa(RsaKeyPair),
+    Ec(EcdsaKeyPair),
+}
+
+/// A key pair with its id.
+#[derive(Clone)]
+pub struct SigningKey {
+    /// `kid`.
+    pub id: String,
+    pair: Arc<Pair>,
+}
+
+impl SigningKey {
+    /// A new RSA key of 2048 bits.
+    pub fn rsa() -> Result<Self, KeyError> {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| KeyError)?;
+        Ok(Self {
+            id: random::token("kid-"),
+            pair: Arc::new(Pair::Rsa(pair)),
+        })
+    }
+
+    /// A new key on P-256.
+    pub fn ec() -> Result<Self, KeyError> {
+        let pair =
+            EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| KeyError)?;
+        Ok(Self {
+            id: random::token("kid-"),
+            pair: Arc::new(Pair::Ec(pair)),
+        })
+    }
+
+    /// `RS256` or `ES256`.
+    pub fn algorithm(&self) -> &'static str {
+        match *self.pair {
+            Pair::Rsa(_) => "RS256",
+            Pair::Ec(_) => "ES256",
+        }
+    }
+
+    /// The public key as RFC 7517 has it.
+    pub fn jwk(&self) -> Value {
+        match &*self.pair {
+            Pair::Rsa(pair) => {
+                let (n, e) = rsa_components(pair.public_key().as_ref());
+                json!({
+                    "kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.id,
+                    "n": URL_SAFE_NO_PAD.encode(n), "e": URL_SAFE_NO_PAD.encode(e),
+                })
+            }
+            Pair::Ec(pair) => {
+                // An uncompressed point: 4, x, y.
+                let point = pair.public_key().as_ref();
+                let (x, y) = point.get(1..).unwrap_or_default().split_at(32);
+                json!({
+                    "kty": "EC", "use": "sig", "alg": "ES256", "crv": "P-256", "kid": self.id,
+                    "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
+                })
+            }
+        }
+    }
+
+    /// The public key's bytes: what a confused verifier takes for an HMAC secret.
+    pub fn public_bytes(&self) -> Vec<u8> {
+        match &*self.pair {
+            Pair::Rsa(pair) => pair.public_key().as_ref().to_vec(),
+            Pair::Ec(pair) => pair.public_key().as_ref().to_vec(),
+        }
+    }
+
+    /// The signature as JWS has it.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let rng = SystemRandom::new();
+        match &*self.pair {
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &rng, message, &mut signature)
+                    .map_err(|_| KeyError)?;
+                Ok(signature)
+            }
+            Pair::Ec(pair) => pair
+                .sign(&rng, message)
+                .map(|signature| signature.as_ref().to_vec())
+                .map_err(|_| KeyError),
+        }
+    }
+}
+
+/// Modulus and exponent out of `SEQUENCE { INTEGER, INTEGER }` (PKCS #1).
+fn rsa_components(der: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let (_, sequence, _) = der_element(der);
+    let (_, modulus, rest) = der_element(sequence);
+    let (_, exponent, _) = der_element(rest);
+    let unsigned = |number: &[u8]| {
+        let zeros = number.iter().take_while(|byte| **byte == 0).count();
+        number.get(zeros..).unwrap_or_default().to_vec()
+    };
+    (unsigned(modulus), unsigned(exponent))
+}
+
+/// Tag, content and what follows of a DER element.
+fn der_element(der: &[u8]) -> (u8, &[u8], &[u8]) {
+    let tag = der.first().copied().unwrap_or_default();
+    let first = der.get(1).copied().unwrap_or_default();
+    let (length, start) = if first < 0x80 {
+        (usize::from(first), 2)
+    } else {
+        let count = usize::from(first & 0x7f);
+        let bytes = der.get(2..2 + count).unwrap_or_default();
+        let length = bytes
+            .iter()
+            .fold(0_usize, |sum, byte| (sum << 8) | usize::from(*byte));
+        (length, 2 + count)
+    };
+    let content = der.get(start..start + length).unwrap_or_default();
+    (tag, content, der.get(start + length..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+
+    use super::*;
+
+    #[test]
+    fn a_published_rsa_key_verifies_what_was_signed() {
+        let key = SigningKey::rsa().unwrap();
+        let jwk = key.jwk();
+        let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
+        RsaPublicKeyComponents {
+            n: part("n"),
+            e: part("e"),
+        }
+        .verify(
+            &RSA_PKCS1_2048_8192_SHA256,
+            b"hello",
+            &key.sign(b"hello").unwrap(),
+        )
+        .unwrap();
+    }
+}

@@ -1,0 +1,67 @@
+//! The demo provider as a process of its own.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use latchkey_demo_provider::{Config, DemoProvider, Settings};
+
+/// A demonstration identity provider: like Google, like Microsoft, and strict.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, env = "DEMO_PROVIDER_LISTEN", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Client id.
+    #[arg(long, env = "DEMO_PROVIDER_CLIENT_ID", default_value = "demo-client")]
+    client_id: String,
+    /// Client secret.
+    #[arg(
+        long,
+        env = "DEMO_PROVIDER_CLIENT_SECRET",
+        default_value = "demo-secret",
+        hide_env_values = true
+    )]
+    client_secret: String,
+    /// Life of access tokens in seconds.
+    #[arg(
+        long,
+        env = "DEMO_PROVIDER_ACCESS_TOKEN_LIFETIME",
+        default_value_t = 3600
+    )]
+    access_token_lifetime: u64,
+    /// A redirect URI to accept; any where none is given.
+    #[arg(long = "redirect-uri")]
+    redirect_uris: Vec<String>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let config = Config {
+        listen: arguments.listen,
+        client_id: arguments.client_id,
+        client_secret: arguments.client_secret,
+        redirect_uris: arguments.redirect_uris,
+        settings: Settings {
+            access_token_lifetime_s: arguments.access_token_lifetime,
+            ..Settings::default()
+        },
+        ..Config::default()
+    };
+    let demo = DemoProvider::start(config).await?;
+    announce(&demo);
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the address is what the caller waits for"
+)]
+fn announce(demo: &DemoProvider) {
+    println!("demo provider: {}", demo.base_url());
+}

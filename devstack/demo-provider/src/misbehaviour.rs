@@ -1,0 +1,68 @@
+//! Ways to be a bad provider.
+
+use serde::{Deserialize, Serialize};
+
+/// What is wrong with the ID tokens, keys or discovery document of a flavour,
+/// until it is set again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Misbehaviour {
+    /// `aud` is another client.
+    WrongAudience,
+    /// `aud` has a second client.
+    ExtraAudience,
+    /// No `aud`.
+    NoAudience,
+    /// `azp` is another client.
+    WrongAuthorizedParty,
+    /// `nonce` is another's.
+    WrongNonce,
+    /// No `nonce`.
+    NoNonce,
+    /// `iss` is another's.
+    WrongIssuer,
+    /// `alg: none`, no signature.
+    AlgNone,
+    /// HMAC with the public key as the secret.
+    Hs256,
+    /// The signature has a flipped bit.
+    BadSignature,
+    /// Signed with a key that is not published, under its own `kid`.
+    UnknownKey,
+    /// Signed with a key that is not published, under the `kid` of one that is.
+    OtherKeySameKid,
+    /// The header names no key (allowed where there is a single one).
+    NoKid,
+    /// The header brings its own key in `jwk`, and is signed with it.
+    JwkInHeader,
+    /// The header names an unknown critical extension.
+    CriticalExtension,
+    /// `exp` is an hour ago.
+    Expired,
+    /// No `exp`.
+    NoExpiry,
+    /// `iat` is in an hour.
+    IssuedInFuture,
+    /// No `iat`.
+    NoIssuedAt,
+    /// No `sub`, no `oid`.
+    NoSubject,
+    /// `sub` and `oid` are another person's (matters after a refresh).
+    OtherSubject,
+    /// `tid` and `iss` are of a tenant that the person is not in.
+    OtherTenant,
+    /// `at_hash` is of another token.
+    WrongAccessTokenHash,
+    /// The address is not vouched for.
+    UnverifiedEmail,
+    /// The token answer has no ID token.
+    NoIdToken,
+    /// The key set has a key that cannot be parsed beside the right one (allowed).
+    JunkInJwks,
+    /// The discovery document names another issuer.
+    WrongDiscoveryIssuer,
+    /// The callback has another's `iss` (RFC 9207).
+    WrongResponseIssuer,
+    /// The callback has no `iss` although it is announced.
+    NoResponseIssuer,
+}

@@ -1,0 +1,139 @@
+//! The people who have an account here.
+
+use serde_json::{Map, Value, json};
+
+/// Tenant of acme.example.
+pub const ACME_TENANT: &str = "aaaaaaaa-0000-4000-8000-00000000acce";
+/// Tenant of globex.example.
+pub const GLOBEX_TENANT: &str = "bbbbbbbb-0000-4000-8000-0000000910be";
+/// Tenant of whoever is not to be trusted.
+pub const STRANGER_TENANT: &str = "cccccccc-0000-4000-8000-0000000badad";
+/// Microsoft's tenant of personal accounts.
+pub const PERSONAL_TENANT: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+
+/// A person, the same one in all three flavours.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// Short name to pick them by: `ada`.
+    pub id: String,
+    /// Mail address.
+    pub email: String,
+    /// Name to show.
+    pub name: String,
+    /// True where the provider vouches for the address.
+    pub verified: bool,
+    /// Google's hosted domain.
+    pub hosted_domain: Option<String>,
+    /// Microsoft's tenant.
+    pub tenant: String,
+    /// Number that subject and object id are made of.
+    pub number: u32,
+    /// Claims that replace or add to those that follow from the above; `null`
+    /// takes one away.
+    pub claims: Map<String, Value>,
+}
+
+impl Person {
+    /// `sub` at Google and at the strict provider.
+    pub fn subject(&self) -> String {
+        format!("1000000000000000{:05}", self.number)
+    }
+
+    /// Microsoft's `oid`.
+    pub fn object_id(&self) -> String {
+        format!("dddddddd-0000-4000-8000-{:012}", self.number)
+    }
+
+    /// First letter, for the page.
+    pub fn initial(&self) -> char {
+        self.name.chars().next().unwrap_or('?')
+    }
+
+    fn of(number: u32, id: &str, name: &str, email: &str, tenant: &str) -> Self {
+        let domain = email.split_once('@').map_or("", |(_, domain)| domain);
+        Self {
+            id: id.to_owned(),
+            email: email.to_owned(),
+            name: name.to_owned(),
+            verified: true,
+            hosted_domain: (tenant != PERSONAL_TENANT).then(|| domain.to_owned()),
+            tenant: tenant.to_owned(),
+            number,
+            claims: Map::new(),
+        }
+    }
+
+    /// The people that every demo provider starts with.
+    pub fn demo() -> Vec<Self> {
+        let mut mallory = Self::of(
+            5,
+            "mallory",
+            "Mallory Unverified",
+            "mallory@acme.example",
+            STRANGER_TENANT,
+        );
+        mallory.verified = false;
+        mallory.hosted_domain = None;
+        vec![
+            Self::of(1, "ada", "Ada Lovelace", "ada@acme.example", ACME_TENANT),
+            Self::of(
+                2,
+                "grace",
+                "Grace Hopper",
+                "grace@acme.example",
+                ACME_TENANT,
+            ),
+            Self::of(
+                3,
+                "linus",
+                "Linus Globex",
+                "linus@globex.example",
+                GLOBEX_TENANT,
+            ),
+            Self::of(4, "eve", "Eve Private", "eve@mail.example", PERSONAL_TENANT),
+            mallory,
+            Self::of(
+                6,
+                "noor",
+                "Noor Branch",
+                "noor@berlin.acme.example",
+                ACME_TENANT,
+            ),
+        ]
+    }
+
+    /// What Google says of them.
+    pub fn google_claims(&self) -> Map<String, Value> {
+        let mut claims = self.oidc_claims();
+        if let Some(domain) = &self.hosted_domain {
+            claims.insert("hd".into(), json!(domain));
+        }
+        claims
+    }
+
+    /// What Microsoft says of them: never `email_verified`.
+    pub fn microsoft_claims(&self) -> Map<String, Value> {
+        let mut claims = Map::new();
+        claims.insert("sub".into(), json!(format!("pairwise-{}", self.subject())));
+        claims.insert("oid".into(), json!(self.object_id()));
+        claims.insert("tid".into(), json!(self.tenant));
+        claims.insert("ver".into(), json!("2.0"));
+        claims.insert("name".into(), json!(self.name));
+        claims.insert("email".into(), json!(self.email));
+        claims.insert("preferred_username".into(), json!(self.email));
+        if self.verified {
+            claims.insert("xms_edov".into(), json!(true));
+        }
+        claims
+    }
+
+    /// What a plain OpenID provider says of them.
+    pub fn oidc_claims(&self) -> Map<String, Value> {
+        let mut claims = Map::new();
+        claims.insert("sub".into(), json!(self.subject()));
+        claims.insert("name".into(), json!(self.name));
+        claims.insert("email".into(), json!(self.email));
+        claims.insert("email_verified".into(), json!(self.verified));
+        claims
+    }
+}

@@ -1,0 +1,166 @@
+//! All that a demo provider remembers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Serialize;
+
+use crate::keys::{KeyError, SigningKey};
+use crate::people::Person;
+use crate::{Endpoint, Fault, Flavour, Misbehaviour, Settings};
+
+/// A token that left the house: what a byte search looks for.
+#[derive(Debug, Clone, Serialize)]
+pub struct Issued {
+    /// Whose.
+    pub flavour: Flavour,
+    /// `code`, `access_token`, `refresh_token` or `id_token`.
+    pub kind: &'static str,
+    /// The token in clear.
+    pub token: String,
+    /// Short name of the person.
+    pub person: String,
+}
+
+/// An authorization that waits to be exchanged.
+#[derive(Debug, Clone)]
+pub(crate) struct Code {
+    pub flavour: Flavour,
+    pub person: String,
+    pub redirect_uri: String,
+    pub challenge: String,
+    pub nonce: Option<String>,
+    pub scopes: BTreeSet<String>,
+    pub refresh_token: bool,
+    pub expires_at: i64,
+    pub spent_by: Option<String>,
+}
+
+/// A refresh token.
+#[derive(Debug, Clone)]
+pub(crate) struct Refresh {
+    pub flavour: Flavour,
+    pub person: String,
+    pub scopes: BTreeSet<String>,
+    /// All that came of one authorization.
+    pub family: String,
+    pub used: bool,
+}
+
+/// An access token.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    pub flavour: Flavour,
+    pub person: String,
+    pub family: String,
+    pub expires_at: i64,
+}
+
+/// All that a demo provider remembers.
+pub(crate) struct State {
+    pub settings: Settings,
+    pub people: Vec<Person>,
+    pub codes: HashMap<String, Code>,
+    pub refresh: HashMap<String, Refresh>,
+    pub access: HashMap<String, Access>,
+    /// What each person has consented to.
+    pub consents: BTreeMap<(Flavour, String), BTreeSet<String>>,
+    /// The first one signs.
+    keys: BTreeMap<Flavour, Vec<SigningKey>>,
+    pub faults: Vec<Fault>,
+    pub misbehaviours: BTreeMap<Flavour, Misbehaviour>,
+    pub counters: BTreeMap<String, u64>,
+    pub issued: Vec<Issued>,
+}
+
+impl State {
+    pub(crate) fn new(settings: Settings) -> Result<Self, KeyError> {
+        let keys = BTreeMap::from([
+            (Flavour::Google, vec![SigningKey::rsa()?]),
+            (Flavour::Microsoft, vec![SigningKey::rsa()?]),
+            (Flavour::Oidc, vec![SigningKey::ec()?]),
+        ]);
+        Ok(Self {
+            settings,
+            people: Person::demo(),
+            codes: HashMap::new(),
+            refresh: HashMap::new(),
+            access: HashMap::new(),
+            consents: BTreeMap::new(),
+            keys,
+            faults: Vec::new(),
+            misbehaviours: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            issued: Vec::new(),
+        })
+    }
+
+    pub(crate) fn keys(&self, flavour: Flavour) -> &[SigningKey] {
+        self.keys.get(&flavour).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn rotate_keys(&mut self, flavour: Flavour, keep_old: bool) -> Result<(), KeyError> {
+        let new = match flavour {
+            Flavour::Google | Flavour::Microsoft => SigningKey::rsa()?,
+            Flavour::Oidc => SigningKey::ec()?,
+        };
+        let keys = self.keys.entry(flavour).or_default();
+        if !keep_old {
+            keys.clear();
+        }
+        keys.insert(0, new);
+        Ok(())
+    }
+
+    /// By short name or by mail address.
+    pub(crate) fn person(&self, who: &str) -> Option<&Person> {
+        self.people
+            .iter()
+            .find(|person| person.id == who || person.email == who)
+    }
+
+    pub(crate) fn person_mut(&mut self, who: &str) -> Option<&mut Person> {
+        self.people
+            .iter_mut()
+            .find(|person| person.id == who || person.email == who)
+    }
+
+    pub(crate) fn misbehaves(&self, flavour: Flavour, how: Misbehaviour) -> bool {
+        self.misbehaviours.get(&flavour) == Some(&how)
+    }
+
+    pub(crate) fn count(&mut self, flavour: Flavour, endpoint: Endpoint, detail: Option<&str>) {
+        let name = format!("{}.{}", flavour.name(), endpoint.name());
+        if let Some(detail) = detail {
+            *self.counters.entry(format!("{name}.{detail}")).or_default() += 1;
+        }
+        *self.counters.entry(name).or_default() += 1;
+    }
+
+    pub(crate) fn note(&mut self, flavour: Flavour, kind: &'static str, token: &str, person: &str) {
+        self.issued.push(Issued {
+            flavour,
+            kind,
+            token: token.to_owned(),
+            person: person.to_owned(),
+        });
+    }
+
+    /// Forgets every token that came of one authorization.
+    pub(crate) fn revoke_family(&mut self, family: &str) {
+        self.refresh.retain(|_, token| token.family != family);
+        self.access.retain(|_, token| token.family != family);
+    }
+
+    /// Forgets every token and consent of a person: what they do on their
+    /// account page.
+    pub(crate) fn revoke_person(&mut self, person: &str, flavour: Option<Flavour>) {
+        let hit = |of: Flavour, whose: &str| {
+            whose == person && flavour.is_none_or(|flavour| flavour == of)
+        };
+        self.refresh
+            .retain(|_, token| !hit(token.flavour, &token.person));
+        self.access
+            .retain(|_, token| !hit(token.flavour, &token.person));
+        self.consents.retain(|(of, whose), _| !hit(*of, whose));
+    }
+}
