@@ -82,8 +82,12 @@ impl TestBroker {
             .context("the AMQP URL names no user")?;
         let api = Api::new(&crate::server(crate::RABBITMQ_API_URL))?;
         let vhost = format!("test-{}", Uuid::new_v4().simple());
-        api.send(Method::PUT, &format!("/api/vhosts/{vhost}"), Some(json!({})))
-            .await?;
+        api.send(
+            Method::PUT,
+            &format!("/api/vhosts/{vhost}"),
+            Some(json!({})),
+        )
+        .await?;
         let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
         let permissions = format!("/api/permissions/{vhost}/{user}");
         api.send(Method::PUT, &permissions, Some(all)).await?;

@@ -1,6 +1,5 @@
 //! A migrated database per test.
 
-use std::fmt::Write as _;
 use std::str::FromStr as _;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -55,16 +54,42 @@ impl TestDatabase {
     ///
     /// # Panics
     /// The server is not there.
-    #[expect(clippy::expect_used, reason = "a test cannot go on without its database")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a test cannot go on without its database"
+    )]
     pub async fn create() -> Self {
-        Self::try_create().await.expect("cannot create a test database")
+        Self::try_create()
+            .await
+            .expect("cannot create a test database")
+    }
+
+    /// A database without a single migration.
+    ///
+    /// # Panics
+    /// The server is not there.
+    #[expect(
+        clippy::expect_used,
+        reason = "a test cannot go on without its database"
+    )]
+    pub async fn create_empty() -> Self {
+        let (server, connection) = connect().await.expect("cannot reach the test server");
+        Self::copy_of("template0", server, connection)
+            .await
+            .expect("cannot create a test database")
     }
 
     async fn try_create() -> anyhow::Result<Self> {
-        let server = PgConnectOptions::from_str(&crate::server(crate::POSTGRES_URL))?
-            .disable_statement_logging();
-        let mut connection = server.connect().await?;
+        let (server, mut connection) = connect().await?;
         let template = ensure_template(&mut connection, &server).await?;
+        Self::copy_of(&template, server, connection).await
+    }
+
+    async fn copy_of(
+        template: &str,
+        server: PgConnectOptions,
+        mut connection: PgConnection,
+    ) -> anyhow::Result<Self> {
         let name = format!("test_{}", Uuid::new_v4().simple());
         execute(
             &mut connection,
@@ -106,19 +131,27 @@ impl Drop for TestDatabase {
     }
 }
 
+async fn connect() -> anyhow::Result<(PgConnectOptions, PgConnection)> {
+    let server = PgConnectOptions::from_str(&crate::server(crate::POSTGRES_URL))?
+        .disable_statement_logging();
+    let connection = server.connect().await?;
+    Ok((server, connection))
+}
+
 /// The template's name. It tells the migrations apart, so that servers which
 /// run on while a migration is written get a new one.
 async fn ensure_template(
     connection: &mut PgConnection,
     server: &PgConnectOptions,
 ) -> anyhow::Result<String> {
-    let mut name = "template_".to_owned();
-    for migration in latchkey_migrations::MIGRATOR.iter() {
-        for byte in migration.checksum.iter().take(2) {
-            write!(name, "{byte:02x}")?;
-        }
-    }
-    name.truncate(60);
+    let checksums: Vec<u8> = latchkey_migrations::MIGRATOR
+        .iter()
+        .flat_map(|migration| migration.checksum.iter().copied())
+        .collect();
+    let name = format!(
+        "template_{}",
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, &checksums).simple()
+    );
     if exists(connection, &name).await? {
         return Ok(name);
     }
@@ -128,7 +161,11 @@ async fn ensure_template(
         .await?;
     if !exists(connection, &name).await? {
         // Under another name until it is whole.
-        execute(connection, "DROP DATABASE IF EXISTS template_unfinished".into()).await?;
+        execute(
+            connection,
+            "DROP DATABASE IF EXISTS template_unfinished".into(),
+        )
+        .await?;
         execute(connection, "CREATE DATABASE template_unfinished".into()).await?;
         let pool = PgPoolOptions::new()
             .max_connections(1)

@@ -22,7 +22,9 @@ pub const RABBITMQ_API_URL: &str = "LATCHKEY_TEST_RABBITMQ_API_URL";
 )]
 fn server(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
-        panic!("{variable} is not set: run `cargo dev test`, or export what `cargo dev servers` prints")
+        panic!(
+            "{variable} is not set: run `cargo dev test`, or export what `cargo dev servers` prints"
+        )
     })
 }
 

@@ -25,7 +25,9 @@ async fn a_service_role_reads_its_schema_and_no_other() {
         .execute(&auth)
         .await
         .unwrap();
-    let refused = sqlx::query("SELECT FROM vault.credential").execute(&auth).await;
+    let refused = sqlx::query("SELECT FROM vault.credential")
+        .execute(&auth)
+        .await;
     assert!(refused.is_err());
 }
 

@@ -1,0 +1,2 @@
+INSERT INTO vault.credential (account_id, workspace_id, user_id, provider, issuer, subject, handle, sealed_access_token, sealed_refresh_token, granted_scopes, authenticated_at)
+VALUES ('00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000002', 'google', 'https://accounts.google.com', '1', 'ada@acme.example', 'sealed', 'sealed', '{openid}', now());

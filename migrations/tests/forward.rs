@@ -1,0 +1,148 @@
+//! Every migration runs forward on a filled database, and what the operators of
+//! the replaced system type still works.
+
+use std::path::Path;
+
+use latchkey_migrations::MIGRATOR;
+use latchkey_testkit::{Role, TestDatabase};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+/// Tables that the rows of `filled/` go to: none may lose one.
+const FILLED: &[&str] = &[
+    "auth.outbox",
+    "auth.workspace",
+    "auth.approved_access_domain",
+    "auth.app_user",
+    "auth.identity",
+    "auth.workspace_member",
+    "auth.session",
+    "sync.inbox",
+    "sync.connected_account",
+    "sync.message_channel",
+    "sync.calendar_channel",
+    "vault.credential",
+];
+
+/// Applies the migrations one by one and fills what each of them made.
+async fn migrated_while_filled() -> TestDatabase {
+    let database = TestDatabase::create_empty().await;
+    for migration in MIGRATOR.iter() {
+        MIGRATOR
+            .run_to(migration.version, database.pool())
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", migration.description));
+        let rows = Path::new("tests/filled").join(format!("{}.sql", migration.version));
+        if let Ok(rows) = std::fs::read_to_string(rows) {
+            sqlx::raw_sql(AssertSqlSafe(rows))
+                .execute(database.pool())
+                .await
+                .unwrap();
+        }
+    }
+    database
+}
+
+#[tokio::test]
+async fn every_migration_runs_forward_on_a_filled_database_and_keeps_its_rows() {
+    let database = migrated_while_filled().await;
+    for table in FILLED {
+        let rows: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
+            .fetch_one(database.pool())
+            .await
+            .unwrap();
+        assert_eq!(rows, 1, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn several_migrators_at_once_are_safe() {
+    let database = TestDatabase::create_empty().await;
+    let (a, b, c) = tokio::join!(
+        latchkey_migrations::run(database.pool()),
+        latchkey_migrations::run(database.pool()),
+        latchkey_migrations::run(database.pool()),
+    );
+    a.and(b).and(c).unwrap();
+}
+
+// R25
+#[tokio::test]
+async fn the_troubleshooting_queries_work_as_they_stand_and_show_no_token() {
+    let database = migrated_while_filled().await;
+    let (id, handle, provider, has_token): (sqlx::types::Uuid, String, String, bool) = sqlx::query_as(
+        r#"SELECT id, handle, provider, "accessToken" IS NOT NULL FROM "connectedAccount" WHERE handle = $1"#,
+    )
+    .bind("ada@acme.example")
+    .fetch_one(database.pool())
+    .await
+    .unwrap();
+    assert_eq!(
+        (handle.as_str(), provider.as_str(), has_token),
+        ("ada@acme.example", "google", true)
+    );
+
+    let status: String = sqlx::query_scalar(
+        r#"SELECT "syncStatus"::text FROM (SELECT id, "syncStatus" FROM "messageChannel" WHERE "connectedAccountId" = $1) AS c"#,
+    )
+    .bind(id)
+    .fetch_one(database.pool())
+    .await
+    .unwrap();
+    assert_eq!(status, "ONGOING");
+
+    let shown: String = sqlx::query_scalar(r#"SELECT "accessToken" FROM "connectedAccount""#)
+        .fetch_one(database.pool())
+        .await
+        .unwrap();
+    assert_eq!(shown, "[sealed]");
+}
+
+// R25
+#[tokio::test]
+async fn the_allowlist_is_set_by_a_workspace_metadata_row_in_every_spelling() {
+    let database = migrated_while_filled().await;
+    for value in [
+        r#"["company.com","company.co"]"#,
+        "company.com, Company.co",
+        "{company.com,company.co}",
+    ] {
+        sqlx::query(
+            r#"INSERT INTO "workspaceMetadata" (key, value) VALUES ('approvedAccessDomains', $1)"#,
+        )
+        .bind(value)
+        .execute(database.pool())
+        .await
+        .unwrap();
+        let domains: Vec<String> =
+            sqlx::query_scalar("SELECT domain FROM auth.approved_access_domain ORDER BY domain")
+                .fetch_all(database.pool())
+                .await
+                .unwrap();
+        assert_eq!(domains, ["company.co", "company.com"], "{value}");
+    }
+}
+
+// R35: each role reaches its own schema and no more than the path of the data needs.
+#[tokio::test]
+async fn a_service_reads_no_table_of_another_service() {
+    let database = TestDatabase::create().await;
+    let refused = [
+        (Role::Auth, "SELECT * FROM vault.credential"),
+        (Role::Auth, "SELECT * FROM sync.connected_account"),
+        (Role::Sync, "SELECT * FROM auth.session"),
+        (Role::Refresh, "SELECT * FROM auth.session"),
+        (Role::Refresh, "DELETE FROM vault.credential"),
+        (Role::Sync, "DELETE FROM vault.credential"),
+    ];
+    for (role, statement) in refused {
+        let mut connection = PgConnection::connect(&database.url(role)).await.unwrap();
+        let error = sqlx::query(statement)
+            .execute(&mut connection)
+            .await
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("permission denied"),
+            "{role:?}: {statement}: {error}"
+        );
+    }
+}
