@@ -27,13 +27,16 @@ CREATE TABLE vault.credential (
     auth_failed_at           timestamptz,
     -- Erased by RevokeAccount.
     erased_at                timestamptz,
+    -- Whether the provider confirmed the revocation; said again to who asks again.
+    revoked_at_provider      boolean NOT NULL DEFAULT false,
     -- The lease of a refresh, on the database's clock. The epoch is the fencing
     -- token: it grows with every taking.
     lease_holder             uuid,
     lease_until              timestamptz,
     lease_epoch              bigint NOT NULL DEFAULT 0,
-    -- Written before the request to the provider, so that a crash is known:
-    -- the version whose refresh token was being spent.
+    -- Written before the request to the provider, so that a crash is known: the
+    -- version whose refresh token was being spent, and how many requests with it
+    -- were sent and never answered. Of no meaning once the version has moved.
     intent_version           bigint,
     intent_at                timestamptz,
     intent_count             integer NOT NULL DEFAULT 0,

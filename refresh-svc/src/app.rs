@@ -1,0 +1,163 @@
+//! The application as a value: built, then run until stopped.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
+use latchkey_messaging::outbox::{Relay, Schema};
+use latchkey_service::database::DatabaseCheck;
+use latchkey_service::health::{self, Readiness};
+use latchkey_service::{BuildInfo, StartError};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::{Router, TcpIncoming};
+
+use crate::cache::Cache;
+use crate::config::Configuration;
+use crate::engine::{Engine, Parts};
+use crate::grpc;
+use crate::jitter::Jitter;
+use crate::store::Store;
+use crate::wake::{self, Bell};
+
+/// Calls under way get this long to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The service, listening and not yet serving.
+pub struct Application {
+    grpc_address: SocketAddr,
+    health_address: SocketAddr,
+    grpc_listener: TcpIncoming,
+    health_listener: TcpListener,
+    router: Router,
+    engine: Engine,
+    cache: Arc<Cache>,
+    bell: Bell,
+    pool: PgPool,
+    broker: BrokerConfig,
+}
+
+impl Application {
+    /// Listens on both addresses; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// An address is taken, or a certificate is none.
+    pub fn build(configuration: Configuration) -> Result<Self, StartError> {
+        let cache = Arc::new(Cache::new(
+            configuration.cache_capacity,
+            configuration.cache_revalidate,
+        ));
+        let bell = Bell::default();
+        let seed = configuration.clock.now().unix_timestamp().unsigned_abs();
+        let engine = Engine::new(Parts {
+            store: Store::new(configuration.pool.clone()),
+            keys: configuration.keys,
+            providers: configuration.providers,
+            cache: Arc::clone(&cache),
+            bell: bell.clone(),
+            clock: configuration.clock,
+            jitter: Jitter::of_system(seed),
+            timing: configuration.timing,
+        });
+        let router = grpc::router(engine.clone(), configuration.tls)?;
+        let grpc_listener = TcpIncoming::bind(configuration.grpc_listen)
+            .map_err(|error| {
+                StartError::io(
+                    format!(
+                        "GRPC_LISTEN: cannot listen on {}",
+                        configuration.grpc_listen
+                    ),
+                    error,
+                )
+            })?
+            .with_nodelay(Some(true));
+        let health_listener = TcpListener::bind(configuration.health_listen).map_err(|error| {
+            StartError::io(
+                format!(
+                    "HEALTH_LISTEN: cannot listen on {}",
+                    configuration.health_listen
+                ),
+                error,
+            )
+        })?;
+        let address = |error| StartError::io("cannot tell the own address", error);
+        Ok(Self {
+            grpc_address: grpc_listener.local_addr().map_err(address)?,
+            health_address: health_listener.local_addr().map_err(address)?,
+            grpc_listener,
+            health_listener,
+            router,
+            engine,
+            cache,
+            bell,
+            pool: configuration.pool,
+            broker: configuration.broker,
+        })
+    }
+
+    /// Where gRPC is served.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc_address
+    }
+
+    /// Where the health endpoints are.
+    pub fn health_address(&self) -> SocketAddr {
+        self.health_address
+    }
+
+    /// Serves until `stop` is cancelled, then lets calls and refreshes end.
+    ///
+    /// # Errors
+    /// A server ended by itself.
+    pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
+        // Ends after the calls and refreshes that need them.
+        let background = CancellationToken::new();
+        let _guard = background.clone().drop_guard();
+        let relay = Relay::new(
+            self.pool.clone(),
+            Schema::Vault,
+            self.broker.clone(),
+            "/latchkey/refresh-svc",
+        );
+        let relay = tokio::spawn(relay.run(background.clone()));
+        tokio::spawn(wake::run(
+            self.pool.clone(),
+            self.cache,
+            self.bell,
+            background.clone(),
+        ));
+        let readiness = Readiness::default()
+            .with(DatabaseCheck(self.pool))
+            .with(BrokerCheck::new(self.broker));
+        let health = tokio::spawn(health::serve(
+            self.health_listener,
+            readiness,
+            BuildInfo::of("refresh-svc"),
+            background.clone(),
+        ));
+        tracing::info!(grpc = %self.grpc_address, health = %self.health_address, "serving");
+
+        let served = self
+            .router
+            .serve_with_incoming_shutdown(self.grpc_listener, stop.clone().cancelled_owned());
+        let overdue = async {
+            stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            served = served => served.map_err(StartError::other)?,
+            () = overdue => tracing::warn!("calls were cut off: they took too long to end"),
+        }
+        self.engine.finish().await;
+        background.cancel();
+        // Messages in flight are confirmed or stay in the outbox.
+        if tokio::time::timeout(GRACE, relay).await.is_err() {
+            tracing::warn!("the outbox relay was cut off: it took too long to end");
+        }
+        match health.await {
+            Ok(ended) => ended.map_err(|error| StartError::io("health endpoints", error)),
+            Err(error) => Err(StartError::other(error)),
+        }
+    }
+}

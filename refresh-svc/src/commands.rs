@@ -1,0 +1,4 @@
+//! The subcommands beside the server.
+
+pub mod check;
+pub mod keys;

@@ -1,0 +1,92 @@
+//! Environment to typed configuration.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use latchkey_config::{ConfigError, Environment};
+use latchkey_domain::Clock;
+use latchkey_messaging::broker::BrokerConfig;
+use latchkey_opening::OpeningKeys;
+use latchkey_providers::Registry;
+use secrecy::ExposeSecret as _;
+use sqlx::PgPool;
+use tonic::transport::ServerTlsConfig;
+
+use crate::engine::Timing;
+
+/// Longest poll where a notification stays away.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Everything that the service needs to start.
+#[derive(Debug)]
+pub struct Configuration {
+    /// Address of the gRPC server: `GRPC_LISTEN`.
+    pub grpc_listen: SocketAddr,
+    /// Address of the health endpoints: `HEALTH_LISTEN`.
+    pub health_listen: SocketAddr,
+    /// Mutual TLS: `GRPC_TLS_CERT`, `GRPC_TLS_KEY`, `GRPC_TLS_CLIENT_CA`.
+    pub tls: ServerTlsConfig,
+    /// The credentials: `DATABASE_URL`.
+    pub pool: PgPool,
+    /// The broker: `AMQP_URL`.
+    pub broker: BrokerConfig,
+    /// Private keys: `SEALING_PRIVATE_KEYS`.
+    pub keys: OpeningKeys,
+    /// Providers: `AUTH_…`.
+    pub providers: Registry,
+    /// `REFRESH_LEASE`, `REFRESH_PROVIDER_DEADLINE`, `REFRESH_TIME_TO_STORE`.
+    pub timing: Timing,
+    /// Accounts whose token is kept in memory: `TOKEN_CACHE_CAPACITY`.
+    pub cache_capacity: u64,
+    /// A cached token older than this is looked at again: `TOKEN_CACHE_REVALIDATE`.
+    pub cache_revalidate: Duration,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Configuration {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// A variable is missing or wrong.
+    pub fn from_environment(
+        environment: &Environment,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        let lease = environment.duration("REFRESH_LEASE", Duration::from_secs(30))?;
+        let provider_deadline =
+            environment.duration("REFRESH_PROVIDER_DEADLINE", Duration::from_secs(15))?;
+        let time_to_store =
+            environment.duration("REFRESH_TIME_TO_STORE", Duration::from_secs(10))?;
+        let timing = Timing::new(lease, provider_deadline, time_to_store, POLL)
+            .map_err(|error| ConfigError::new("REFRESH_LEASE", error.to_string()))?;
+        Ok(Self {
+            grpc_listen: environment.parsed("GRPC_LISTEN", ([0, 0, 0, 0], 50051).into())?,
+            health_listen: environment.parsed("HEALTH_LISTEN", ([0, 0, 0, 0], 8082).into())?,
+            tls: latchkey_service::grpc::server_tls(environment)?,
+            pool: latchkey_service::database::pool(environment, "refresh-svc")?,
+            broker: BrokerConfig::from_environment(environment, "refresh-svc")?,
+            keys: opening_keys(environment)?,
+            providers: Registry::from_environment(environment, Arc::clone(&clock))?,
+            timing,
+            cache_capacity: environment.parsed("TOKEN_CACHE_CAPACITY", 10_000)?,
+            cache_revalidate: environment
+                .duration("TOKEN_CACHE_REVALIDATE", Duration::from_secs(5))?,
+            clock,
+        })
+    }
+}
+
+/// The private keys of `SEALING_PRIVATE_KEYS`.
+///
+/// # Errors
+/// The variable is missing or wrong.
+pub fn opening_keys(environment: &Environment) -> Result<OpeningKeys, ConfigError> {
+    const NAME: &str = "SEALING_PRIVATE_KEYS";
+    environment
+        .secret(NAME, "what `refresh-svc keys generate` prints")?
+        .expose_secret()
+        .parse()
+        .map_err(|error| ConfigError::new(NAME, format!("is wrong: {error}")))
+}

@@ -1,0 +1,276 @@
+//! Valid tokens, each grant refreshed once, however many ask.
+//!
+//! Promise: one request at the provider per expiry, over any number of callers
+//! and replicas, absent a crash. Over a crash between the request and the
+//! storing of its answer exactly once is impossible: then the next holder of
+//! the lease knows that a request was sent, and sends at most as many more as
+//! the provider's kind of rotation forgives (see `spend.rs`).
+
+mod decision;
+mod error;
+mod flights;
+mod pause;
+mod revoke;
+mod spend;
+mod timing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use latchkey_domain::{AccountId, Clock, Handle, ProviderName, WorkspaceId};
+use latchkey_opening::OpeningKeys;
+use latchkey_providers::{FailureClass, Registry};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+pub use decision::{Decision, Need, decide};
+pub use error::EngineError;
+pub use pause::pause;
+pub use revoke::Revoked;
+pub use timing::{InvalidTiming, Timing};
+
+use crate::cache::Cache;
+use crate::jitter::Jitter;
+use crate::snapshot::Snapshot;
+use crate::store::{Credential, Found, Store};
+use crate::wake::Bell;
+use flights::{Flights, Outcome, Seat};
+
+/// Refreshes that one request may wait for. The second is for a token that a
+/// reconnect stored meanwhile and that is no better; more would be a loop.
+const ROUNDS: usize = 3;
+
+/// Between two looks at a lease that is about to end.
+const SHORTEST_WAIT: Duration = Duration::from_millis(20);
+
+/// What an engine works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The credentials.
+    pub store: Store,
+    /// Private keys.
+    pub keys: OpeningKeys,
+    /// Providers that are switched on.
+    pub providers: Registry,
+    /// Opened tokens.
+    pub cache: Arc<Cache>,
+    /// Rings when a credential changes, in any replica.
+    pub bell: Bell,
+    /// Tells when tokens expire.
+    pub clock: Arc<dyn Clock>,
+    /// Spreads refreshes.
+    pub jitter: Jitter,
+    /// How long everything may take.
+    pub timing: Timing,
+}
+
+/// Hands out tokens. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    parts: Arc<Parts>,
+    flights: Arc<Flights>,
+    tasks: TaskTracker,
+    /// Names this process in a lease.
+    replica: Uuid,
+}
+
+impl Engine {
+    /// An engine of its own identity.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+            flights: Arc::default(),
+            tasks: TaskTracker::new(),
+            replica: Uuid::now_v7(),
+        }
+    }
+
+    /// Waits for the refreshes that are under way: a rotated token that is not
+    /// stored is lost.
+    pub async fn finish(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// The account of a handle. `erased_too` where a revoked one will do.
+    ///
+    /// # Errors
+    /// There is none, or several.
+    pub async fn find(
+        &self,
+        workspace: WorkspaceId,
+        provider: &ProviderName,
+        handle: &Handle,
+    ) -> Result<AccountId, EngineError> {
+        match self.parts.store.find(workspace, provider, handle).await? {
+            Found::One(account) => Ok(account),
+            Found::Nothing => Err(EngineError::AccountNotFound),
+            Found::Several => Err(EngineError::AccountAmbiguous),
+        }
+    }
+
+    /// A token that meets the need.
+    ///
+    /// # Errors
+    /// There is none; the error says why and when to ask again.
+    pub async fn token(
+        &self,
+        account: AccountId,
+        need: &Need,
+    ) -> Result<Arc<Snapshot>, EngineError> {
+        let mut snapshot = if need.refused_version.is_some() {
+            // The cache may hold just the token that was refused.
+            self.read(account).await?
+        } else {
+            self.snapshot(account).await?
+        };
+        let mut fresher_than = None;
+        for _ in 0..ROUNDS {
+            match decide(&snapshot, need, fresher_than, self.parts.clock.now()) {
+                Decision::Answer => return Ok(snapshot),
+                Decision::AnswerAndRefresh => {
+                    drop(self.fly(account, snapshot.version));
+                    return Ok(snapshot);
+                }
+                Decision::Fail(error) => return Err(error),
+                Decision::Refresh => match self.fly(account, snapshot.version).landed().await {
+                    Ok(landed) => {
+                        fresher_than.get_or_insert(snapshot.version);
+                        snapshot = landed;
+                    }
+                    Err(error) => return self.fall_back(snapshot, need, error),
+                },
+            }
+        }
+        Err(EngineError::StillRefreshing)
+    }
+
+    /// The refresh did not come to an outcome: a token that is still valid
+    /// serves more than an error.
+    fn fall_back(
+        &self,
+        snapshot: Arc<Snapshot>,
+        need: &Need,
+        error: EngineError,
+    ) -> Result<Arc<Snapshot>, EngineError> {
+        let passing = match &error {
+            EngineError::StoreUnavailable | EngineError::StillRefreshing => true,
+            EngineError::NoToken { class, .. } => !class.is_terminal(),
+            _ => false,
+        };
+        let refused = need
+            .refused_version
+            .is_some_and(|refused| snapshot.version <= refused);
+        if passing && !refused && snapshot.valid_token(self.parts.clock.now()).is_some() {
+            Ok(snapshot)
+        } else {
+            Err(error)
+        }
+    }
+
+    fn fly(&self, account: AccountId, stale_version: i64) -> Seat {
+        let engine = self.clone();
+        self.flights.join(account, &self.tasks, || async move {
+            engine.refresh(account, stale_version).await
+        })
+    }
+
+    /// What is known of an account: from the cache while that is young, else
+    /// from the database, else from the cache while its token is valid.
+    async fn snapshot(&self, account: AccountId) -> Result<Arc<Snapshot>, EngineError> {
+        let cached = self.parts.cache.get(account).await;
+        if let Some(cached) = &cached
+            && self.parts.cache.is_young(cached)
+        {
+            return Ok(Arc::clone(cached));
+        }
+        match self.read(account).await {
+            Err(EngineError::StoreUnavailable) => cached
+                .filter(|cached| cached.valid_token(self.parts.clock.now()).is_some())
+                .ok_or(EngineError::StoreUnavailable),
+            read => read,
+        }
+    }
+
+    async fn read(&self, account: AccountId) -> Result<Arc<Snapshot>, EngineError> {
+        match self.parts.store.read(account).await? {
+            Some(credential) => Ok(self.admit(&credential).await),
+            None => Err(EngineError::AccountNotFound),
+        }
+    }
+
+    /// Opens a credential and remembers it.
+    async fn admit(&self, credential: &Credential) -> Arc<Snapshot> {
+        let snapshot = Arc::new(Snapshot::open(
+            credential,
+            &self.parts.keys,
+            self.parts.jitter.next(),
+        ));
+        self.parts.cache.put(Arc::clone(&snapshot)).await;
+        snapshot
+    }
+
+    /// A flight: takes the lease and spends it, or waits for who holds it.
+    async fn refresh(self, account: AccountId, stale_version: i64) -> Outcome {
+        // Before the first look, so that no change is missed.
+        let mut ear = self.parts.bell.listen();
+        let timing = self.parts.timing;
+        let give_up = Instant::now() + timing.lease() * 2 + timing.poll();
+        while Instant::now() < give_up {
+            // The lease is reckoned from before it was taken: never too long.
+            let taken_at = Instant::now();
+            let lease = self
+                .parts
+                .store
+                .take_lease(account, self.replica, timing.lease(), stale_version)
+                .await?;
+            if let Some(lease) = lease {
+                return self.spend(lease, taken_at + timing.lease()).await;
+            }
+            let credential = self
+                .parts
+                .store
+                .read(account)
+                .await?
+                .ok_or(EngineError::AccountNotFound)?;
+            if credential.version > stale_version || !credential.may_ask() {
+                return Ok(self.admit(&credential).await);
+            }
+            if credential.sealed_refresh_token.is_none() {
+                return self
+                    .bury(&credential, None, FailureClass::NoRefreshToken)
+                    .await;
+            }
+            ear.rung(
+                account,
+                credential.lease_left.clamp(SHORTEST_WAIT, timing.poll()),
+            )
+            .await;
+        }
+        Err(EngineError::StillRefreshing)
+    }
+
+    /// Marks a grant as dead, unless it is not the grant that died.
+    async fn bury(
+        &self,
+        credential: &Credential,
+        epoch: Option<i64>,
+        class: FailureClass,
+    ) -> Outcome {
+        let marked = self.parts.store.mark_dead(credential, epoch, class).await?;
+        match marked {
+            Some(dead) => {
+                tracing::warn!(
+                    account.id = %credential.account,
+                    provider = %credential.binding.provider,
+                    reason = class.reason(),
+                    "the grant is dead: the person must sign in again"
+                );
+                Ok(self.admit(&dead).await)
+            }
+            // Another replica's refresh or a reconnect won: its token counts.
+            None => self.read(credential.account).await,
+        }
+    }
+}

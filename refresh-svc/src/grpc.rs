@@ -1,0 +1,174 @@
+//! `latchkey.token.v1.TokenService` over mutual TLS.
+
+mod deadline;
+mod request;
+mod status;
+
+use std::time::Duration;
+
+use latchkey_domain::AccountId;
+use latchkey_proto::token::token_service_server::{TokenService, TokenServiceServer};
+use latchkey_proto::token::{
+    AccessToken, AccountSelector, GetAccessTokenRequest, GetAccessTokenResponse,
+    RefreshAccessTokenRequest, RefreshAccessTokenResponse, RevokeAccountRequest,
+    RevokeAccountResponse,
+};
+use latchkey_service::StartError;
+use latchkey_service::telemetry;
+use tonic::transport::server::Router;
+use tonic::transport::{Server, ServerTlsConfig};
+use tonic::{Request, Response, Status};
+
+use crate::engine::{Engine, EngineError, Need};
+use crate::snapshot::Snapshot;
+use crate::timestamp::timestamp;
+use deadline::within_deadline;
+use request::Selected;
+use status::status;
+
+/// A request holds ids and scope names: more is no request.
+const LARGEST_REQUEST: usize = 16 * 1024;
+/// A connection's calls at once; more wait their turn.
+const CALLS_PER_CONNECTION: u32 = 1024;
+/// Headers of a call.
+const LARGEST_HEADERS: u32 = 16 * 1024;
+/// A silent connection is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// And dropped where it does not say so in time.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The gRPC server: tokens, health and reflection.
+pub(crate) fn router(engine: Engine, tls: ServerTlsConfig) -> Result<Router, StartError> {
+    let tokens =
+        TokenServiceServer::new(Tokens { engine }).max_decoding_message_size(LARGEST_REQUEST);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(latchkey_proto::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(StartError::other)?;
+    // Serving from the first moment: whether the database answers is `/readyz`.
+    let (_, health) = tonic_health::server::health_reporter();
+    Ok(Server::builder()
+        .tls_config(tls)
+        .map_err(|error| {
+            StartError::Other(format!(
+                "GRPC_TLS_CERT, GRPC_TLS_KEY or GRPC_TLS_CLIENT_CA is wrong: {error}"
+            ))
+        })?
+        .max_concurrent_streams(CALLS_PER_CONNECTION)
+        .http2_max_header_list_size(LARGEST_HEADERS)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .trace_fn(|request| {
+            let span = tracing::info_span!(
+                "grpc",
+                otel.kind = "server",
+                rpc.path = request.uri().path()
+            );
+            let traceparent = request.headers().get("traceparent");
+            telemetry::follow(&span, traceparent.and_then(|value| value.to_str().ok()));
+            span
+        })
+        .add_service(tokens)
+        .add_service(health)
+        .add_service(reflection))
+}
+
+#[derive(Debug)]
+struct Tokens {
+    engine: Engine,
+}
+
+impl Tokens {
+    async fn account(&self, selector: Option<AccountSelector>) -> Result<AccountId, Status> {
+        match request::selected(selector)? {
+            Selected::Account(account) => Ok(account),
+            Selected::Handle {
+                workspace,
+                provider,
+                handle,
+            } => self
+                .engine
+                .find(workspace, &provider, &handle)
+                .await
+                .map_err(|error| status(&error)),
+        }
+    }
+
+    async fn token(&self, account: AccountId, need: &Need) -> Result<AccessToken, Status> {
+        let answered = self.engine.token(account, need).await;
+        match &answered {
+            Ok(snapshot) => tracing::debug!(
+                account.id = %account,
+                provider = %snapshot.provider,
+                version = snapshot.version,
+                outcome = "answered",
+                "access token"
+            ),
+            Err(error) => tracing::info!(
+                account.id = %account,
+                outcome = "refused",
+                reason = status::reason(error),
+                "access token"
+            ),
+        }
+        let snapshot = answered.map_err(|error| status(&error))?;
+        message(&snapshot).ok_or_else(|| status(&EngineError::StillRefreshing))
+    }
+}
+
+#[tonic::async_trait]
+impl TokenService for Tokens {
+    async fn get_access_token(
+        &self,
+        request: Request<GetAccessTokenRequest>,
+    ) -> Result<Response<GetAccessTokenResponse>, Status> {
+        within_deadline(request, async |request| {
+            let need = request::need(&request)?;
+            let account = self.account(request.account).await?;
+            let token = self.token(account, &need).await?;
+            Ok(GetAccessTokenResponse { token: Some(token) })
+        })
+        .await
+    }
+
+    async fn refresh_access_token(
+        &self,
+        request: Request<RefreshAccessTokenRequest>,
+    ) -> Result<Response<RefreshAccessTokenResponse>, Status> {
+        within_deadline(request, async |request| {
+            let need = request::need_after_refusal(&request)?;
+            let account = self.account(request.account).await?;
+            let token = self.token(account, &need).await?;
+            Ok(RefreshAccessTokenResponse { token: Some(token) })
+        })
+        .await
+    }
+
+    async fn revoke_account(
+        &self,
+        request: Request<RevokeAccountRequest>,
+    ) -> Result<Response<RevokeAccountResponse>, Status> {
+        within_deadline(request, async |request| {
+            let account = self.account(request.account).await?;
+            let revoked = self.engine.revoke(account).await;
+            revoked
+                .map(|revoked| RevokeAccountResponse {
+                    revoked_at_provider: revoked.at_provider,
+                })
+                .map_err(|error| status(&error))
+        })
+        .await
+    }
+}
+
+fn message(snapshot: &Snapshot) -> Option<AccessToken> {
+    let held = snapshot.token.as_ref()?;
+    Some(AccessToken {
+        access_token: held.token.expose().to_owned(),
+        token_type: "Bearer".to_owned(),
+        expires_at: Some(timestamp(held.expires_at)),
+        granted_scopes: snapshot.granted_scopes.to_vec(),
+        account_id: snapshot.account.to_string(),
+        version: snapshot.version,
+    })
+}

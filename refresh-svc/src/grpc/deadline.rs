@@ -1,0 +1,79 @@
+//! The caller's deadline (`grpc-timeout`), respected: past it nobody reads.
+
+use std::time::Duration;
+
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use super::status::status;
+use crate::engine::EngineError;
+
+/// Where the caller sets no deadline.
+const LONGEST: Duration = Duration::from_mins(1);
+
+/// Runs a handler until the caller's deadline. What it started in tasks of
+/// their own goes on.
+pub(super) async fn within_deadline<Q, A>(
+    request: Request<Q>,
+    handler: impl AsyncFnOnce(Q) -> Result<A, Status>,
+) -> Result<Response<A>, Status> {
+    let limit = timeout(request.metadata()).map_or(LONGEST, |limit| limit.min(LONGEST));
+    tokio::time::timeout(limit, handler(request.into_inner()))
+        .await
+        .unwrap_or_else(|_| Err(status(&EngineError::StillRefreshing)))
+        .map(Response::new)
+}
+
+/// `grpc-timeout` less a little, so that our answer comes before the caller
+/// gives up. A malformed one counts as none.
+fn timeout(metadata: &MetadataMap) -> Option<Duration> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let limit = parse(text)?;
+    Some(limit.saturating_sub((limit / 10).min(Duration::from_millis(50))))
+}
+
+/// At most eight digits and a unit,
+/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
+fn parse(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_unit_is_read() {
+        assert_eq!(parse("2H"), Some(Duration::from_hours(2)));
+        assert_eq!(parse("3M"), Some(Duration::from_mins(3)));
+        assert_eq!(parse("4S"), Some(Duration::from_secs(4)));
+        assert_eq!(parse("500m"), Some(Duration::from_millis(500)));
+        assert_eq!(parse("7u"), Some(Duration::from_micros(7)));
+        assert_eq!(parse("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        for wrong in ["", "S", "5", "-5S", "123456789S", "5 S", "5é"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_panics(text in ".{0,20}") {
+            let _ = parse(&text);
+        }
+    }
+}

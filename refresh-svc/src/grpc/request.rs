@@ -1,0 +1,157 @@
+//! Requests, parsed: what comes out of here is valid.
+
+use std::time::Duration;
+
+use latchkey_domain::{AccountId, Handle, ProviderName, ScopeSet, WorkspaceId};
+use latchkey_proto::token::account_selector::Selector;
+use latchkey_proto::token::{AccountSelector, GetAccessTokenRequest, RefreshAccessTokenRequest};
+use tonic::Status;
+
+use super::status::invalid;
+use crate::engine::Need;
+
+/// Where the caller does not say.
+const DEFAULT_MIN_REMAINING: Duration = Duration::from_mins(1);
+/// More is not asked for.
+const LONGEST_MIN_REMAINING: Duration = Duration::from_hours(1);
+/// Scopes in one request.
+const MOST_SCOPES: usize = 100;
+
+/// A selector, parsed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Selected {
+    /// By id.
+    Account(AccountId),
+    /// By where it lives.
+    Handle {
+        workspace: WorkspaceId,
+        provider: ProviderName,
+        handle: Handle,
+    },
+}
+
+pub(super) fn selected(selector: Option<AccountSelector>) -> Result<Selected, Status> {
+    match selector.and_then(|selector| selector.selector) {
+        Some(Selector::AccountId(id)) => id
+            .parse()
+            .map(Selected::Account)
+            .map_err(|error| invalid("account.account_id", &error)),
+        Some(Selector::Handle(handle)) => Ok(Selected::Handle {
+            workspace: handle
+                .workspace_id
+                .parse()
+                .map_err(|error| invalid("account.handle.workspace_id", &error))?,
+            provider: handle
+                .provider
+                .parse()
+                .map_err(|error| invalid("account.handle.provider", &error))?,
+            handle: handle
+                .handle
+                .parse()
+                .map_err(|error| invalid("account.handle.handle", &error))?,
+        }),
+        None => Err(invalid("account", &"must be given by id or by handle")),
+    }
+}
+
+pub(super) fn need(request: &GetAccessTokenRequest) -> Result<Need, Status> {
+    let min_remaining = match request.min_remaining {
+        None => DEFAULT_MIN_REMAINING,
+        Some(duration) => Duration::try_from(duration)
+            .map_err(|_| invalid("min_remaining", &"must not be negative"))?
+            .min(LONGEST_MIN_REMAINING),
+    };
+    let scopes = &request.required_scopes;
+    if scopes.len() > MOST_SCOPES {
+        return Err(invalid("required_scopes", &"are more than 100"));
+    }
+    // RFC 6749 section 3.3: printable ASCII without space, quote and backslash.
+    let well_formed = |scope: &String| {
+        !scope.is_empty()
+            && scope
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+    };
+    if !scopes.iter().all(well_formed) {
+        return Err(invalid(
+            "required_scopes",
+            &"must each be one scope (RFC 6749 section 3.3)",
+        ));
+    }
+    Ok(Need {
+        min_remaining,
+        scopes: scopes.iter().cloned().collect::<ScopeSet>(),
+        refused_version: None,
+    })
+}
+
+pub(super) fn need_after_refusal(request: &RefreshAccessTokenRequest) -> Result<Need, Status> {
+    if request.refused_version < 1 {
+        return Err(invalid(
+            "refused_version",
+            &"must be the version of the token that was refused",
+        ));
+    }
+    Ok(Need {
+        min_remaining: DEFAULT_MIN_REMAINING,
+        scopes: ScopeSet::default(),
+        refused_version: Some(request.refused_version),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use latchkey_proto::token::AccountHandle;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn with_min_remaining(seconds: i64, nanos: i32) -> GetAccessTokenRequest {
+        GetAccessTokenRequest {
+            min_remaining: Some(prost_types::Duration { seconds, nanos }),
+            ..GetAccessTokenRequest::default()
+        }
+    }
+
+    // R30
+    #[test]
+    fn the_asked_life_has_a_default_and_a_bound() {
+        let asked = need(&GetAccessTokenRequest::default()).unwrap();
+        assert_eq!(asked.min_remaining, Duration::from_mins(1));
+        let asked = need(&with_min_remaining(i64::MAX, 0)).unwrap();
+        assert_eq!(asked.min_remaining, Duration::from_hours(1));
+        assert!(need(&with_min_remaining(-1, 0)).is_err());
+    }
+
+    #[test]
+    fn a_handle_is_compared_without_case() {
+        let selector = AccountSelector {
+            selector: Some(Selector::Handle(AccountHandle {
+                workspace_id: "018f0000-0000-7000-8000-000000000001".to_owned(),
+                provider: "google".to_owned(),
+                handle: "Ada@Example.com".to_owned(),
+            })),
+        };
+        let Selected::Handle { handle, .. } = selected(Some(selector)).unwrap() else {
+            panic!("must be a handle");
+        };
+        assert_eq!(handle.as_str(), "ada@example.com");
+    }
+
+    proptest! {
+        #[test]
+        fn no_request_panics(
+            seconds in any::<i64>(), nanos in any::<i32>(), version in any::<i64>(),
+            scope in ".{0,20}", id in ".{0,40}",
+        ) {
+            let mut request = with_min_remaining(seconds, nanos);
+            request.required_scopes = vec![scope];
+            let _ = need(&request);
+            let _ = need_after_refusal(&RefreshAccessTokenRequest {
+                refused_version: version,
+                account: None,
+            });
+            let _ = selected(Some(AccountSelector { selector: Some(Selector::AccountId(id)) }));
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Errors as gRPC statuses: the table of `token.proto`, in one place (R32).
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::time::Duration;
+
+use latchkey_providers::FailureClass;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::engine::EngineError;
+
+/// `google.rpc.ErrorInfo.domain` of every error.
+const DOMAIN: &str = "latchkey";
+/// `RetryInfo` where nothing better is known.
+const SOON: Duration = Duration::from_secs(1);
+
+/// `google.rpc.ErrorInfo.reason` of an error.
+pub(super) fn reason(error: &EngineError) -> &'static str {
+    match error {
+        EngineError::AccountNotFound => "ACCOUNT_NOT_FOUND",
+        EngineError::AccountAmbiguous => "ACCOUNT_AMBIGUOUS",
+        EngineError::InsufficientScopes(_) => FailureClass::InsufficientScopes.reason(),
+        EngineError::NoToken { class, .. } => class.reason(),
+        EngineError::StoreUnavailable => "STORE_UNAVAILABLE",
+        EngineError::StillRefreshing => "STILL_REFRESHING",
+    }
+}
+
+/// The status of an error.
+pub(super) fn status(error: &EngineError) -> Status {
+    let (code, message, retry_after) = match error {
+        EngineError::AccountNotFound => (
+            Code::NotFound,
+            "there is no such account, or it was disconnected".to_owned(),
+            None,
+        ),
+        EngineError::AccountAmbiguous => (
+            Code::FailedPrecondition,
+            "several people have an account with this handle: ask by account id".to_owned(),
+            None,
+        ),
+        EngineError::InsufficientScopes(missing) => (
+            Code::FailedPrecondition,
+            format!("the person has not granted {}", missing.join(" ")),
+            None,
+        ),
+        EngineError::StoreUnavailable => (
+            Code::Unavailable,
+            "the credential store does not answer".to_owned(),
+            Some(SOON),
+        ),
+        EngineError::StillRefreshing => (
+            Code::DeadlineExceeded,
+            "the refresh goes on: ask again".to_owned(),
+            Some(SOON),
+        ),
+        EngineError::NoToken { class, retry_after } => {
+            let (code, message) = of_class(*class);
+            let retries = matches!(
+                code,
+                Code::Unavailable | Code::ResourceExhausted | Code::Unknown
+            );
+            (
+                code,
+                message.to_owned(),
+                retries.then(|| retry_after.unwrap_or(SOON).max(SOON)),
+            )
+        }
+    };
+    let metadata = match error {
+        EngineError::InsufficientScopes(missing) => {
+            HashMap::from([("missing_scopes".to_owned(), missing.join(" "))])
+        }
+        _ => HashMap::new(),
+    };
+    let mut details = ErrorDetails::with_error_info(reason(error), DOMAIN, metadata);
+    if retry_after.is_some() {
+        details.set_retry_info(retry_after);
+    }
+    Status::with_error_details(code, message, details)
+}
+
+/// The status of a request that is none.
+pub(super) fn invalid(field: &'static str, problem: &dyn Display) -> Status {
+    let problem = problem.to_string();
+    let mut details = ErrorDetails::with_error_info("INVALID_REQUEST", DOMAIN, HashMap::new());
+    details.add_bad_request_violation(field, &problem);
+    Status::with_error_details(
+        Code::InvalidArgument,
+        format!("{field}: {problem}"),
+        details,
+    )
+}
+
+/// Code and words of a class. The words say who must do what.
+const fn of_class(class: FailureClass) -> (Code, &'static str) {
+    match class {
+        FailureClass::InvalidRefreshToken => (
+            Code::FailedPrecondition,
+            "the grant was revoked or has expired: the person must sign in again",
+        ),
+        FailureClass::NoRefreshToken => (
+            Code::FailedPrecondition,
+            "the provider gave no refresh token: the person must sign in again and consent",
+        ),
+        FailureClass::RotationLost => (
+            Code::FailedPrecondition,
+            "the rotated refresh token was lost: the person must sign in again",
+        ),
+        FailureClass::ReauthPolicy => (
+            Code::FailedPrecondition,
+            "the organisation's policy asks the person to sign in again",
+        ),
+        FailureClass::InteractionRequired => (
+            Code::FailedPrecondition,
+            "the provider asks the person for something: they must sign in again",
+        ),
+        FailureClass::ConsentRequired => (
+            Code::FailedPrecondition,
+            "consent is missing: the person must sign in again and consent",
+        ),
+        FailureClass::BlockedByAdmin => (
+            Code::FailedPrecondition,
+            "the organisation's administrator does not allow this application",
+        ),
+        FailureClass::AccountDisabled => (
+            Code::FailedPrecondition,
+            "the person's account at the provider is disabled or gone",
+        ),
+        FailureClass::InsufficientScopes => (
+            Code::FailedPrecondition,
+            "the person has not granted enough",
+        ),
+        FailureClass::RateLimit => (
+            Code::ResourceExhausted,
+            "the provider throttles: ask again later",
+        ),
+        FailureClass::ProviderUnavailable => {
+            (Code::Unavailable, "the provider is down: ask again later")
+        }
+        FailureClass::Network => (
+            Code::Unavailable,
+            "the provider cannot be reached: ask again later",
+        ),
+        FailureClass::OutcomeUnknown => (
+            Code::Unavailable,
+            "the provider did not answer in time: ask again later",
+        ),
+        FailureClass::MalformedResponse => (
+            Code::Unavailable,
+            "the provider's answer made no sense: ask again later",
+        ),
+        FailureClass::Unauthorized | FailureClass::ClientMisconfigured => (
+            Code::Internal,
+            "the provider does not accept this deployment's client: the operator must act",
+        ),
+        FailureClass::RequestRejected | FailureClass::ScopeInvalid => (
+            Code::Internal,
+            "the provider does not accept the request: the operator must act",
+        ),
+        FailureClass::UnsealFailed => (
+            Code::Internal,
+            "the stored grant does not open: the operator must act",
+        ),
+        FailureClass::Unknown => (
+            Code::Unknown,
+            "the provider refused for an unknown reason: ask again later",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+
+    // R32: the table of token.proto, read from the file itself.
+    #[test]
+    fn every_class_has_the_status_that_the_contract_promises() {
+        let contract = include_str!("../../../proto/latchkey/token/v1/token.proto");
+        for class in FailureClass::ALL {
+            let row = contract
+                .lines()
+                .find(|line| line.contains(&format!("`{}`", class.reason())))
+                .unwrap_or_else(|| panic!("{class} is not in the contract"));
+            let error = EngineError::no_token(class, None);
+            let status = status(&error);
+            let promised = row.split('|').nth(2).unwrap().trim();
+            let given = match status.code() {
+                Code::FailedPrecondition => "FAILED_PRECONDITION",
+                Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+                Code::Unavailable => "UNAVAILABLE",
+                Code::Internal => "INTERNAL",
+                Code::Unknown => "UNKNOWN",
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(given, promised, "{class}");
+            let info = status.get_details_error_info().unwrap();
+            assert_eq!(
+                (info.domain.as_str(), info.reason.as_str()),
+                ("latchkey", class.reason())
+            );
+            let promised_retry = row.contains("after RetryInfo");
+            assert_eq!(
+                status.get_details_retry_info().is_some(),
+                promised_retry,
+                "{class}"
+            );
+        }
+    }
+
+    // R32
+    #[test]
+    fn the_reasons_of_our_own_are_in_the_contract() {
+        let contract = include_str!("../../../proto/latchkey/token/v1/token.proto");
+        for error in [
+            EngineError::AccountNotFound,
+            EngineError::AccountAmbiguous,
+            EngineError::StoreUnavailable,
+            EngineError::StillRefreshing,
+        ] {
+            assert!(
+                contract.contains(&format!("`{}`", reason(&error))),
+                "{error}"
+            );
+        }
+        assert!(contract.contains("`INVALID_REQUEST`"));
+    }
+
+    // R32
+    #[test]
+    fn missing_scopes_are_named_for_machines() {
+        let error = EngineError::InsufficientScopes(vec!["a".to_owned(), "b".to_owned()]);
+        let info = status(&error).get_details_error_info().unwrap();
+        assert_eq!(info.metadata["missing_scopes"], "a b");
+    }
+}

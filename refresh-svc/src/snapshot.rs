@@ -1,0 +1,121 @@
+//! A credential as callers are answered from it: opened, kept in memory only.
+
+use std::time::Duration;
+
+use latchkey_domain::{AccessToken, AccountId, ProviderName, ScopeSet};
+use latchkey_opening::OpeningKeys;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use crate::store::{Credential, Failure};
+
+/// Assumed life of an access token where the provider does not say
+/// (RFC 6749 section 5.1 only recommends `expires_in`). Short: a token that is
+/// refreshed too early costs a request, one that is answered too late a failure.
+pub const ASSUMED_LIFE: Duration = Duration::from_mins(10);
+
+/// Longest soft margin.
+const LONGEST_SOFT_MARGIN: Duration = Duration::from_mins(5);
+
+/// An access token in clear. Wiped when dropped.
+#[derive(Debug, Clone)]
+pub struct HeldToken {
+    /// The token.
+    pub token: AccessToken,
+    /// When it expires.
+    pub expires_at: OffsetDateTime,
+    /// How long it lives from its issue.
+    pub life: Duration,
+    /// With less left than this, a new one is fetched behind the caller's back.
+    pub soft_margin: Duration,
+}
+
+impl HeldToken {
+    /// What is left of its life; zero where it has expired.
+    pub fn remaining(&self, now: OffsetDateTime) -> Duration {
+        Duration::try_from(self.expires_at - now).unwrap_or_default()
+    }
+}
+
+/// A credential at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Whose.
+    pub account: AccountId,
+    /// Provider of the grant.
+    pub provider: ProviderName,
+    /// The access token, where one is held and opens.
+    pub token: Option<HeldToken>,
+    /// Scopes of the grant.
+    pub granted_scopes: ScopeSet,
+    /// Grows with every change of the tokens.
+    pub version: i64,
+    /// Failure since the last success, its pause as of `read_at`.
+    pub failure: Option<Failure>,
+    /// True where only the person can revive the grant.
+    pub dead: bool,
+    /// True where the account was revoked.
+    pub erased: bool,
+    /// True where a refresh is possible at all.
+    pub refreshable: bool,
+    /// When the row was read.
+    pub read_at: Instant,
+}
+
+impl Snapshot {
+    /// Opens a credential. `jitter` of 0 to 1 keeps replicas and accounts from
+    /// refreshing in step.
+    pub fn open(credential: &Credential, keys: &OpeningKeys, jitter: f64) -> Self {
+        let token = credential.sealed_access_token.as_deref().and_then(|sealed| {
+            match keys.open_access_token(sealed, &credential.binding) {
+                Ok(token) => Some(hold(token, credential, jitter)),
+                Err(error) => {
+                    // The refresh token may still open; if not, the refresh says so.
+                    tracing::error!(account.id = %credential.account, %error, "a stored access token does not open");
+                    None
+                }
+            }
+        });
+        Self {
+            account: credential.account,
+            provider: credential.binding.provider.clone(),
+            token,
+            granted_scopes: credential.granted_scopes.clone(),
+            version: credential.version,
+            failure: credential.failure,
+            dead: credential.dead,
+            erased: credential.erased,
+            refreshable: credential.sealed_refresh_token.is_some(),
+            read_at: Instant::now(),
+        }
+    }
+
+    /// How long the provider must not be asked yet; nothing where it may be.
+    pub fn pause_left(&self) -> Option<(Failure, Duration)> {
+        let failure = self.failure?;
+        let left = failure.retry_in.checked_sub(self.read_at.elapsed())?;
+        (!left.is_zero()).then_some((failure, left))
+    }
+
+    /// The token, where it has not expired.
+    pub fn valid_token(&self, now: OffsetDateTime) -> Option<&HeldToken> {
+        self.token
+            .as_ref()
+            .filter(|token| !token.remaining(now).is_zero())
+    }
+}
+
+fn hold(token: AccessToken, credential: &Credential, jitter: f64) -> HeldToken {
+    let issued_at = credential.issued_at();
+    let expires_at = credential
+        .access_token_expires_at
+        .unwrap_or(issued_at + ASSUMED_LIFE);
+    let life = Duration::try_from(expires_at - issued_at).unwrap_or_default();
+    let soft_margin = (life / 5).min(LONGEST_SOFT_MARGIN);
+    HeldToken {
+        token,
+        expires_at,
+        life,
+        soft_margin: soft_margin.mul_f64(0.75 + 0.25 * jitter.clamp(0.0, 1.0)),
+    }
+}

@@ -1,0 +1,111 @@
+//! `vault.credential`: sealed grants, the lease of a refresh, and what came of
+//! it. Every write that depends on what was read says so in its `WHERE`.
+
+mod credential;
+mod erase;
+mod find;
+mod lease;
+mod outcome;
+
+use std::time::Duration;
+
+use latchkey_domain::AccountId;
+use sqlx::PgPool;
+
+pub use credential::{Credential, Failure};
+pub use erase::Erased;
+pub use find::Found;
+pub use lease::Lease;
+pub use outcome::{FailureRecord, NewTokens};
+
+/// The columns that make a [`Credential`]. Lengths of time are reckoned by the
+/// database: its clock, not ours, rules leases and pauses.
+macro_rules! columns {
+    () => {
+        "account_id, workspace_id, user_id, provider, issuer, subject,
+         sealed_access_token, access_token_expires_at, sealed_refresh_token,
+         granted_scopes, authenticated_at, last_refreshed_at, version,
+         failure_class, failure_count,
+         GREATEST(extract(epoch FROM retry_after - clock_timestamp())::float8, 0) AS retry_in,
+         auth_failed_at, erased_at, revoked_at_provider,
+         GREATEST(extract(epoch FROM lease_until - clock_timestamp())::float8, 0) AS lease_left,
+         CASE WHEN intent_version = version THEN intent_count ELSE 0 END AS attempts"
+    };
+}
+pub(crate) use columns;
+
+/// Why the store gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database does not answer or refuses.
+    #[error("the database does not answer: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A row that cannot be read.
+    #[error("the stored grant of account {account} is not readable: {problem}")]
+    Unreadable {
+        /// Whose.
+        account: AccountId,
+        /// Which part.
+        problem: String,
+    },
+}
+
+/// The credentials.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// A store on a pool of refresh-svc's role.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Reads one credential.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn read(&self, account: AccountId) -> Result<Option<Credential>, StoreError> {
+        sqlx::query_as(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM vault.credential WHERE account_id = $1"
+        ))
+        .bind(account.as_uuid())
+        .fetch_optional(&self.pool)
+        .await?
+        .map(credential::Row::into_credential)
+        .transpose()
+    }
+
+    /// Reads credentials in the order of their accounts, those behind `after`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn page(
+        &self,
+        after: Option<AccountId>,
+        limit: i64,
+    ) -> Result<Vec<Credential>, StoreError> {
+        let rows: Vec<credential::Row> = sqlx::query_as(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM vault.credential
+             WHERE $1::uuid IS NULL OR account_id > $1
+             ORDER BY account_id LIMIT $2"
+        ))
+        .bind(after.map(|account| account.as_uuid()))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(credential::Row::into_credential)
+            .collect()
+    }
+}
+
+/// Seconds for an SQL interval.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}

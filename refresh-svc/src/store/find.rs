@@ -1,0 +1,51 @@
+//! An account by where it lives.
+
+use latchkey_domain::{AccountId, Handle, ProviderName, WorkspaceId};
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+
+/// What a workspace, a provider and a handle lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// No account.
+    Nothing,
+    /// This account.
+    One(AccountId),
+    /// Several owners' living accounts: a handle is a label, and none of them
+    /// may be answered for another.
+    Several,
+}
+
+impl Store {
+    /// Finds an account by its handle: a living one before a dead one, an erased
+    /// one last.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn find(
+        &self,
+        workspace: WorkspaceId,
+        provider: &ProviderName,
+        handle: &Handle,
+    ) -> Result<Found, StoreError> {
+        // Index credential_handle.
+        let rows: Vec<(Uuid, bool)> = sqlx::query_as(
+            "SELECT account_id, auth_failed_at IS NULL AND erased_at IS NULL AS alive
+             FROM vault.credential
+             WHERE workspace_id = $1 AND provider = $2 AND lower(handle) = $3
+             ORDER BY alive DESC, (erased_at IS NULL) DESC, authenticated_at DESC
+             LIMIT 2",
+        )
+        .bind(workspace.as_uuid())
+        .bind(provider.as_str())
+        .bind(handle.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(match rows.as_slice() {
+            [] => Found::Nothing,
+            [_, (_, true)] => Found::Several,
+            [(account, _), ..] => Found::One((*account).into()),
+        })
+    }
+}
