@@ -1,0 +1,265 @@
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use latchkey_domain::EventId;
+use latchkey_messaging::consumer::{Consumer, HandleError, Handler, Ladder, Received};
+use latchkey_messaging::parked;
+use latchkey_messaging::topology::{Subscription, USER_AUTHENTICATED_QUEUE};
+use latchkey_proto::events::UserAuthenticated;
+use latchkey_testkit::TestBroker;
+
+use crate::support::{Running, body, config, eventually, properties, publish};
+
+const TYPE: &str = "user.authenticated.v1";
+
+/// Fails the first tries in a chosen way and remembers what it saw.
+#[derive(Default)]
+pub struct Script {
+    pub failures: AtomicUsize,
+    pub panics: bool,
+    pub hangs: bool,
+    pub committed: AtomicBool,
+    pub seen: Mutex<Vec<(EventId, u32)>>,
+}
+
+impl Script {
+    pub fn failing(failures: usize) -> Arc<Self> {
+        Arc::new(Self {
+            failures: AtomicUsize::new(failures),
+            ..Self::default()
+        })
+    }
+
+    pub fn seen(&self) -> Vec<(EventId, u32)> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Handler for Script {
+    async fn handle(&self, message: &Received) -> Result<(), HandleError> {
+        message.event::<UserAuthenticated>()?;
+        self.seen
+            .lock()
+            .unwrap()
+            .push((message.id, message.attempts));
+        self.committed.store(true, Ordering::SeqCst);
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        let fails = self
+            .failures
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            })
+            .is_ok();
+        assert!(!(fails && self.panics), "as the script says");
+        if fails {
+            return Err(HandleError::Retry("database is down".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+pub fn subscription() -> Subscription {
+    Subscription::of::<UserAuthenticated>(USER_AUTHENTICATED_QUEUE)
+}
+
+pub fn consumer(broker: &TestBroker, handler: Arc<Script>) -> Consumer {
+    let ladder = Ladder::new(
+        vec![Duration::from_millis(50), Duration::from_millis(100)],
+        4,
+    );
+    Consumer::new(config(broker.url()), subscription(), handler).with_ladder(ladder)
+}
+
+async fn start(broker: &TestBroker, handler: &Arc<Script>) -> Running {
+    let consumer = consumer(broker, handler.clone());
+    let running = Running::start(move |stop| consumer.run(stop));
+    eventually("the queue has its consumer", async || {
+        let connection = config(broker.url()).connect().await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let passive = lapin::options::QueueDeclareOptions {
+            passive: true,
+            ..Default::default()
+        };
+        channel
+            .queue_declare(
+                USER_AUTHENTICATED_QUEUE.into(),
+                passive,
+                lapin::types::FieldTable::default(),
+            )
+            .await
+            .is_ok_and(|queue| queue.consumer_count() > 0)
+    })
+    .await;
+    running
+}
+
+async fn send(broker: &TestBroker) -> EventId {
+    let id = EventId::generate();
+    publish(
+        broker,
+        USER_AUTHENTICATED_QUEUE,
+        properties(id, TYPE),
+        &body(),
+    )
+    .await;
+    id
+}
+
+async fn parked_reason(broker: &TestBroker) -> String {
+    let mut reason = None;
+    eventually("one is parked", async || {
+        let parked = parked::list(&config(broker.url()), USER_AUTHENTICATED_QUEUE, 10)
+            .await
+            .unwrap();
+        reason = parked.first().map(|message| message.reason.clone());
+        reason.is_some()
+    })
+    .await;
+    reason.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_message_comes_again_and_counts_its_tries() {
+    let broker = TestBroker::create().await;
+    let script = Script::failing(2);
+    let running = start(&broker, &script).await;
+    let id = send(&broker).await;
+    eventually("it is handled", async || script.seen().len() == 3).await;
+    assert_eq!(script.seen(), [(id, 0), (id, 1), (id, 2)]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_tries_are_spent_is_parked_with_the_reason() {
+    let broker = TestBroker::create().await;
+    let script = Script::failing(usize::MAX);
+    let running = start(&broker, &script).await;
+    send(&broker).await;
+    assert_eq!(
+        parked_reason(&broker).await,
+        "4 tries failed: database is down"
+    );
+    assert_eq!(script.seen().len(), 4);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panicking_handler_is_a_failed_try() {
+    let broker = TestBroker::create().await;
+    let script = Arc::new(Script {
+        failures: AtomicUsize::new(1),
+        panics: true,
+        ..Script::default()
+    });
+    let running = start(&broker, &script).await;
+    send(&broker).await;
+    eventually("it is handled", async || script.seen().len() == 2).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_event_is_parked_at_once_with_the_reason() {
+    let id = EventId::generate();
+    let oversized = vec![0; 300 * 1024];
+    let cases: [(lapin::BasicProperties, &[u8], &str); 4] = [
+        (
+            lapin::BasicProperties::default(),
+            b"x",
+            "content type is not application/protobuf",
+        ),
+        (
+            properties(id, "user.authenticated.v2"),
+            b"",
+            "unknown type or version of event: user.authenticated.v2",
+        ),
+        (properties(id, TYPE), &oversized, "body has 307200 bytes"),
+        (properties(id, TYPE), b"\xff\xff", "body is malformed"),
+    ];
+    let broker = TestBroker::create().await;
+    let script = Script::failing(0);
+    let running = start(&broker, &script).await;
+    for (properties, body, reason) in cases {
+        publish(&broker, USER_AUTHENTICATED_QUEUE, properties, body).await;
+        let parked = parked_reason(&broker).await;
+        assert!(parked.starts_with(reason), "{parked} is not {reason}");
+        broker
+            .purge(&format!("{USER_AUTHENTICATED_QUEUE}.parked"))
+            .await
+            .unwrap();
+    }
+    assert!(script.seen().is_empty());
+    // The consumer goes on.
+    send(&broker).await;
+    eventually("it is handled", async || script.seen().len() == 1).await;
+    running.stop().await;
+}
+
+// R21
+#[test]
+fn a_message_whose_process_dies_between_commit_and_acknowledgement_comes_again() {
+    let survivor = tokio::runtime::Runtime::new().unwrap();
+    let process = tokio::runtime::Runtime::new().unwrap();
+    let broker = survivor.block_on(TestBroker::create());
+    let dying = Arc::new(Script {
+        hangs: true,
+        ..Script::default()
+    });
+    let running = process.block_on(start(&broker, &dying));
+    let id = survivor.block_on(async {
+        let id = send(&broker).await;
+        eventually("it is committed", async || {
+            dying.committed.load(Ordering::SeqCst)
+        })
+        .await;
+        id
+    });
+    // The whole runtime goes, sockets and all: nothing is acknowledged.
+    process.shutdown_timeout(Duration::from_millis(100));
+    drop(running);
+    survivor.block_on(async {
+        let script = Script::failing(0);
+        let running = start(&broker, &script).await;
+        eventually("it comes again", async || script.seen() == [(id, 0)]).await;
+        running.stop().await;
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_whose_connection_was_closed_goes_on() {
+    let broker = TestBroker::create().await;
+    let script = Script::failing(0);
+    let running = start(&broker, &script).await;
+    assert!(broker.close_connections().await.unwrap() > 0);
+    let id = send(&broker).await;
+    eventually("it is handled", async || {
+        script.seen().iter().any(|(seen, _)| *seen == id)
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_handled_at_shut_down_is_finished_and_acknowledged() {
+    let broker = TestBroker::create().await;
+    let script = Script::failing(0);
+    let running = start(&broker, &script).await;
+    for _ in 0..50 {
+        send(&broker).await;
+    }
+    running.stop().await;
+    let handled = script.seen().len();
+    let again = Script::failing(0);
+    let running = start(&broker, &again).await;
+    eventually("the others are handled", async || {
+        handled + again.seen().len() == 50
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(handled + again.seen().len(), 50);
+    running.stop().await;
+}

@@ -1,0 +1,238 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, ConfirmSelectOptions, QueueBindOptions,
+};
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection};
+use latchkey_domain::EventId;
+use latchkey_messaging::BrokerConfig;
+use latchkey_messaging::outbox::{Message, Relay, Schema, enqueue};
+use latchkey_messaging::topology::EVENTS_EXCHANGE;
+use latchkey_proto::events::{AccountConnected, UserAuthenticated};
+use latchkey_testkit::{TestBroker, TestDatabase};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub fn config(url: &str) -> BrokerConfig {
+    BrokerConfig::parse(url, "test").unwrap()
+}
+
+/// Waits until something holds; a test that waits longer has failed.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let limit = tokio::time::Instant::now() + Duration::from_secs(45);
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < limit, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A task that is stopped, and awaited, in order.
+pub struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    pub fn start<F: Future<Output = ()> + Send + 'static>(
+        run: impl FnOnce(CancellationToken) -> F,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        Self {
+            task: tokio::spawn(run(stop.clone())),
+            stop,
+        }
+    }
+
+    pub async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(30), self.task)
+            .await
+            .expect("did not stop")
+            .unwrap();
+    }
+}
+
+pub fn relay(database: &TestDatabase, url: &str) -> Running {
+    let relay = Relay::new(
+        database.pool().clone(),
+        Schema::Sync,
+        config(url),
+        "/latchkey/test",
+    );
+    Running::start(move |stop| relay.run(stop))
+}
+
+/// Commits events and answers their ids.
+pub async fn commit_events(database: &TestDatabase, count: usize) -> Vec<EventId> {
+    let mut transaction = database.pool().begin().await.unwrap();
+    let mut ids = Vec::new();
+    for number in 0..count {
+        let id = EventId::generate();
+        let event = AccountConnected {
+            account_id: number.to_string(),
+            ..AccountConnected::default()
+        };
+        let message = Message::event(id, number, &event);
+        enqueue(&mut transaction, Schema::Sync, message)
+            .await
+            .unwrap();
+        ids.push(id);
+    }
+    transaction.commit().await.unwrap();
+    ids
+}
+
+pub async fn outbox_rows(database: &TestDatabase) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM sync.outbox")
+        .fetch_one(database.pool())
+        .await
+        .unwrap()
+}
+
+/// Counts what arrives on a queue of its own, by event id.
+pub struct Collector {
+    seen: Arc<Mutex<HashMap<String, usize>>>,
+    last: Arc<Mutex<Option<BasicProperties>>>,
+    _connection: Connection,
+}
+
+impl Collector {
+    pub async fn bind(broker: &TestBroker, routing_key: &str) -> Self {
+        let connection = config(broker.url()).connect().await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        latchkey_messaging::topology::declare(&channel, &[])
+            .await
+            .unwrap();
+        channel
+            .queue_declare(
+                "collector".into(),
+                QueueDeclareOptions::durable(),
+                FieldTable::default(),
+            )
+            .await
+            .unwrap();
+        channel
+            .queue_bind(
+                "collector".into(),
+                EVENTS_EXCHANGE.into(),
+                routing_key.into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await
+            .unwrap();
+        Self::consume(connection, channel).await
+    }
+
+    /// Goes on with the queue of an earlier collector whose connection was cut.
+    pub async fn resume(broker: &TestBroker) -> Self {
+        let connection = config(broker.url()).connect().await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        Self::consume(connection, channel).await
+    }
+
+    async fn consume(connection: Connection, channel: Channel) -> Self {
+        let mut deliveries = channel
+            .basic_consume(
+                "collector".into(),
+                "".into(),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            )
+            .await
+            .unwrap();
+        let seen = Arc::new(Mutex::new(HashMap::new()));
+        let last = Arc::new(Mutex::new(None));
+        let (counts, newest) = (seen.clone(), last.clone());
+        tokio::spawn(async move {
+            while let Some(Ok(delivery)) = deliveries.next().await {
+                let id = delivery
+                    .properties
+                    .message_id()
+                    .clone()
+                    .unwrap()
+                    .to_string();
+                *newest.lock().unwrap() = Some(delivery.properties.clone());
+                if delivery.ack(BasicAckOptions::default()).await.is_ok() {
+                    *counts.lock().unwrap().entry(id).or_insert(0) += 1;
+                }
+            }
+        });
+        Self {
+            seen,
+            last,
+            _connection: connection,
+        }
+    }
+
+    pub fn seen(&self) -> HashMap<String, usize> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    pub fn has_all(&self, ids: &[EventId]) -> bool {
+        let seen = self.seen.lock().unwrap();
+        ids.iter().all(|id| seen.contains_key(&id.to_string()))
+    }
+
+    pub fn header(&self, name: &str) -> Option<String> {
+        let last = self.last.lock().unwrap();
+        let value = last.as_ref()?.headers().as_ref()?.inner().get(name)?;
+        value.as_long_string().map(ToString::to_string)
+    }
+}
+
+/// The headers of a well-formed event of this type.
+pub fn properties(id: EventId, event_type: &str) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    for (name, value) in [
+        ("cloudEvents:id", id.to_string()),
+        ("cloudEvents:source", "/test".to_owned()),
+        ("cloudEvents:type", event_type.to_owned()),
+        ("cloudEvents:specversion", "1.0".to_owned()),
+    ] {
+        headers.insert(
+            name.into(),
+            lapin::types::AMQPValue::LongString(value.into()),
+        );
+    }
+    BasicProperties::default()
+        .with_content_type("application/protobuf".into())
+        .with_headers(headers)
+}
+
+/// Publishes to a queue and waits for the confirm.
+pub async fn publish(broker: &TestBroker, queue: &str, properties: BasicProperties, body: &[u8]) {
+    let connection = config(broker.url()).connect().await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await
+        .unwrap();
+    let confirmation = channel
+        .basic_publish(
+            "".into(),
+            queue.into(),
+            BasicPublishOptions::default(),
+            body,
+            properties,
+        )
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    assert!(confirmation.is_ack());
+    connection.close(200, "done".into()).await.unwrap();
+}
+
+/// A decodable `user.authenticated.v1`.
+pub fn body() -> Vec<u8> {
+    prost::Message::encode_to_vec(&UserAuthenticated {
+        workspace_id: "w".to_owned(),
+        ..UserAuthenticated::default()
+    })
+}
