@@ -1,5 +1,11 @@
 //! Relay and consumer against a real RabbitMQ and PostgreSQL.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what fails in a helper fails its test"
+)]
+
 mod consumer;
 mod parked;
 mod proxy;
