@@ -78,3 +78,11 @@ CREATE VIEW vault.offline_grant AS
     WHERE sealed_refresh_token IS NOT NULL AND auth_failed_at IS NULL AND erased_at IS NULL;
 GRANT USAGE ON SCHEMA vault TO latchkey_auth;
 GRANT SELECT ON vault.offline_grant TO latchkey_auth;
+
+-- And whether a grant is known to be dead: then a person who is signed in may
+-- go round again to repair it.
+CREATE VIEW vault.dead_grant AS
+    SELECT workspace_id, user_id, provider, issuer, subject
+    FROM vault.credential
+    WHERE auth_failed_at IS NOT NULL OR erased_at IS NOT NULL;
+GRANT SELECT ON vault.dead_grant TO latchkey_auth;

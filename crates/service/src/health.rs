@@ -27,6 +27,7 @@ pub trait Check: Send + Sync {
 #[derive(Clone, Default)]
 pub struct Readiness {
     checks: Vec<Arc<dyn Check>>,
+    reports: Vec<Arc<dyn Check>>,
 }
 
 impl Readiness {
@@ -36,12 +37,22 @@ impl Readiness {
         self.checks.push(Arc::new(check));
         self
     }
+
+    /// Adds a check that is reported and does not decide: of something whose
+    /// absence is bridged.
+    #[must_use]
+    pub fn reporting(mut self, check: impl Check + 'static) -> Self {
+        self.reports.push(Arc::new(check));
+        self
+    }
 }
 
 #[derive(Serialize)]
 struct Outcome {
     name: &'static str,
     ready: bool,
+    /// False where the service serves without it.
+    required: bool,
 }
 
 /// Adds the three routes to an actix application.
@@ -64,11 +75,13 @@ async fn version(build: web::Data<BuildInfo>) -> HttpResponse {
     HttpResponse::Ok().json(build.get_ref())
 }
 
-/// 200 where every check succeeds, 503 otherwise. The reasons go to the log:
+/// 200 where every required check succeeds, 503 otherwise. The reasons go to the log:
 /// the endpoint may be reachable by anyone.
 async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
-    let mut outcomes = Vec::with_capacity(readiness.checks.len());
-    for check in &readiness.checks {
+    let mut outcomes = Vec::new();
+    let required = readiness.checks.iter().map(|check| (check, true));
+    let reported = readiness.reports.iter().map(|check| (check, false));
+    for (check, required) in required.chain(reported) {
         let result = tokio::time::timeout(CHECK_TIMEOUT, check.check())
             .await
             .unwrap_or_else(|_| Err("does not answer".to_owned()));
@@ -78,9 +91,12 @@ async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
         outcomes.push(Outcome {
             name: check.name(),
             ready: result.is_ok(),
+            required,
         });
     }
-    let mut response = if outcomes.iter().all(|outcome| outcome.ready) {
+    let mut response = if outcomes
+        .iter()
+        .all(|outcome| outcome.ready || !outcome.required) {
         HttpResponse::Ok()
     } else {
         HttpResponse::ServiceUnavailable()

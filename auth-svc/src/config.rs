@@ -1,0 +1,126 @@
+//! Environment → typed configuration (R40). A value that exists is valid.
+
+mod domain_list;
+mod origin;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use latchkey_config::{ConfigError, Environment};
+use latchkey_sealing::SealingKey;
+use url::Url;
+
+use crate::login::flow_cookie::FlowKeys;
+use crate::login::redirect::ReturnPolicy;
+
+pub use domain_list::{DomainList, InvalidDomain, parse_domain};
+pub use origin::{InvalidOrigin, WebOrigin};
+
+/// How long a browser session lives.
+const SESSION_LIFETIME: Duration = Duration::from_hours(30 * 24);
+
+/// Everything that auth-svc is told, apart from its providers, its database and
+/// its broker, which read their own variables.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Origin under which browsers see this service.
+    pub public_origin: WebOrigin,
+    /// Where a browser may be sent after a sign-in.
+    pub returns: ReturnPolicy,
+    /// Keys of the flow cookies; the first seals, all open.
+    pub flow_keys: FlowKeys,
+    /// refresh-svc's public key: grants are sealed to it.
+    pub sealing_key: SealingKey,
+    /// Deployment-wide list of domains; empty: no restriction at this level.
+    pub allowed_domains: DomainList,
+    /// True where every workspace has a host of its own.
+    pub multi_workspace: bool,
+    /// How long a session lives.
+    pub session_lifetime: Duration,
+}
+
+impl Config {
+    /// Reads the variables.
+    ///
+    /// # Errors
+    /// One is wrong or missing; the error names it.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let public_origin: WebOrigin = environment
+            .optional_parsed("PUBLIC_URL")?
+            .ok_or_else(|| missing("PUBLIC_URL", "the origin that browsers see, such as https://auth.example.com"))?;
+        let multi_workspace = environment.flag("IS_MULTIWORKSPACE_ENABLED", false)?;
+        // Accepted because existing deployments set it; without effect here.
+        environment.flag("IS_BILLING_ENABLED", false)?;
+        let lifetime = environment.duration("SESSION_EXPIRES_IN", SESSION_LIFETIME)?;
+        if lifetime < Duration::from_mins(1) || lifetime > Duration::from_hours(366 * 24) {
+            return Err(ConfigError::new(
+                "SESSION_EXPIRES_IN",
+                "must be between 1m and 366d",
+            ));
+        }
+        Ok(Self {
+            listen: environment.parsed("HTTP_LISTEN", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
+            returns: ReturnPolicy::new(
+                app_url(environment, &public_origin)?,
+                &public_origin,
+                allowed_origins(environment)?,
+                multi_workspace,
+            ),
+            public_origin,
+            flow_keys: environment.optional_parsed("FLOW_COOKIE_KEYS")?.ok_or_else(|| {
+                missing("FLOW_COOKIE_KEYS", "<key id>:<32 bytes in base64url>, the newest first")
+            })?,
+            sealing_key: environment.optional_parsed("SEALING_PUBLIC_KEY")?.ok_or_else(|| {
+                missing("SEALING_PUBLIC_KEY", "refresh-svc's public key, <key id>:<base64url>")
+            })?,
+            allowed_domains: domains(environment)?,
+            multi_workspace,
+            session_lifetime: lifetime,
+        })
+    }
+}
+
+fn missing(name: &str, hint: &str) -> ConfigError {
+    ConfigError::new(name, format!("is missing: set it to {hint}"))
+}
+
+fn app_url(environment: &Environment, public: &WebOrigin) -> Result<Url, ConfigError> {
+    const NAME: &str = "APP_URL";
+    let Some(url) = environment.optional_parsed::<Url>(NAME)? else {
+        return Ok(public.url().clone());
+    };
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.host().is_some()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if plain {
+        Ok(url)
+    } else {
+        Err(ConfigError::new(
+            NAME,
+            "must be an http or https URL without user, query or fragment",
+        ))
+    }
+}
+
+fn allowed_origins(environment: &Environment) -> Result<Vec<WebOrigin>, ConfigError> {
+    const NAME: &str = "ALLOWED_RETURN_ORIGINS";
+    environment
+        .list(NAME)?
+        .iter()
+        .map(|text| {
+            text.parse()
+                .map_err(|error| ConfigError::new(NAME, format!("is wrong: {error}")))
+        })
+        .collect()
+}
+
+fn domains(environment: &Environment) -> Result<DomainList, ConfigError> {
+    const NAME: &str = "AUTH_ALLOWED_DOMAINS";
+    DomainList::parse(&environment.list(NAME)?)
+        .map_err(|error| ConfigError::new(NAME, format!("is wrong: {error}")))
+}

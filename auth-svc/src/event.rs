@@ -1,0 +1,144 @@
+//! `user.authenticated.v1`: what the rest of the house learns of a sign-in. The
+//! grant in it opens only for refresh-svc.
+
+use latchkey_domain::{EventId, GrantBinding, Handle, ScopeSet};
+use latchkey_messaging::outbox::Message;
+use latchkey_proto::events;
+use latchkey_providers::{Access, Provider, TokenResponse, VerifiedIdentity};
+use latchkey_sealing::{SealError, SealingKey};
+use prost_types::Timestamp;
+use time::OffsetDateTime;
+
+use crate::login::flow::{CalendarVisibility, Flow, MessageVisibility, Purpose};
+
+/// What a callback got from the provider, verified.
+#[derive(Debug)]
+pub struct Authentication<'a> {
+    /// The provider.
+    pub provider: &'a Provider,
+    /// The person.
+    pub identity: &'a VerifiedIdentity,
+    /// The tokens.
+    pub tokens: &'a TokenResponse,
+    /// When the tokens came.
+    pub received_at: OffsetDateTime,
+}
+
+impl Authentication<'_> {
+    /// Scopes of the grant: what was granted, not what was asked for.
+    pub fn granted(&self) -> ScopeSet {
+        self.tokens.granted_scopes.clone().unwrap_or_default()
+    }
+
+    /// True where a refresh token is wanted and none came: the person granted
+    /// data, or the provider gives nothing but offline access.
+    pub fn lacks_refresh_token(&self, purpose: latchkey_providers::Purpose) -> bool {
+        if self.tokens.refresh_token.is_some() {
+            return false;
+        }
+        let access = self.provider.access(&self.granted());
+        let kinds = [access.messages, access.calendar];
+        kinds.contains(&Access::Granted)
+            || (kinds == [Access::NotWanted; 2]
+                && self.provider.wanted_scopes(purpose).contains("offline_access"))
+    }
+}
+
+/// The event of a flow, ready for the outbox.
+///
+/// # Errors
+/// The grant cannot be sealed.
+pub fn user_authenticated(
+    flow: &Flow,
+    authentication: &Authentication<'_>,
+    binding: &GrantBinding,
+    handle: &Handle,
+    authenticated_at: OffsetDateTime,
+    connect_with: Option<&SealingKey>,
+) -> Result<Message, SealError> {
+    let connection = connect_with
+        .map(|key| connection(flow, authentication, binding, key))
+        .transpose()?;
+    let event = events::UserAuthenticated {
+        workspace_id: binding.workspace.to_string(),
+        user_id: binding.user.to_string(),
+        identity: Some(events::Identity {
+            provider: binding.provider.to_string(),
+            issuer: binding.issuer.to_string(),
+            subject: binding.subject.to_string(),
+            handle: handle.to_string(),
+            display_name: authentication.identity.name.clone().unwrap_or_default(),
+        }),
+        authenticated_at: Some(timestamp(authenticated_at)),
+        intent: match flow.purpose {
+            Purpose::SignIn => events::Intent::SignIn,
+            Purpose::Connect(_) => events::Intent::Connect,
+        }
+        .into(),
+        connection,
+    };
+    // Follows from the flow: the same callback told twice is the same event.
+    let id = EventId::derived(flow.id.as_uuid(), "user.authenticated");
+    Ok(Message::event(id, binding.user, &event))
+}
+
+fn connection(
+    flow: &Flow,
+    authentication: &Authentication<'_>,
+    binding: &GrantBinding,
+    key: &SealingKey,
+) -> Result<events::Connection, SealError> {
+    let tokens = authentication.tokens;
+    let granted = authentication.granted();
+    let access = authentication.provider.access(&granted);
+    let refresh_token = match &tokens.refresh_token {
+        Some(token) => key.seal_refresh_token(token, binding)?,
+        None => Vec::new(),
+    };
+    Ok(events::Connection {
+        grant: Some(events::SealedGrant {
+            access_token: key.seal_access_token(&tokens.access_token, binding)?,
+            access_token_expires_at: tokens
+                .expires_in
+                .map(|life| timestamp(authentication.received_at + life)),
+            refresh_token,
+            granted_scopes: granted.to_vec(),
+        }),
+        messages: access_of(access.messages).into(),
+        calendar: access_of(access.calendar).into(),
+        message_visibility: message_visibility(flow.context.message_visibility).into(),
+        calendar_visibility: calendar_visibility(flow.context.calendar_visibility).into(),
+    })
+}
+
+const fn access_of(access: Access) -> events::Access {
+    match access {
+        Access::NotWanted => events::Access::NotWanted,
+        Access::Granted => events::Access::Granted,
+        Access::Denied => events::Access::Denied,
+    }
+}
+
+const fn message_visibility(choice: Option<MessageVisibility>) -> events::MessageVisibility {
+    match choice {
+        None => events::MessageVisibility::Unspecified,
+        Some(MessageVisibility::Metadata) => events::MessageVisibility::Metadata,
+        Some(MessageVisibility::Subject) => events::MessageVisibility::Subject,
+        Some(MessageVisibility::ShareEverything) => events::MessageVisibility::ShareEverything,
+    }
+}
+
+const fn calendar_visibility(choice: Option<CalendarVisibility>) -> events::CalendarVisibility {
+    match choice {
+        None => events::CalendarVisibility::Unspecified,
+        Some(CalendarVisibility::Metadata) => events::CalendarVisibility::Metadata,
+        Some(CalendarVisibility::ShareEverything) => events::CalendarVisibility::ShareEverything,
+    }
+}
+
+fn timestamp(time: OffsetDateTime) -> Timestamp {
+    Timestamp {
+        seconds: time.unix_timestamp(),
+        nanos: i32::try_from(time.nanosecond()).unwrap_or(0),
+    }
+}

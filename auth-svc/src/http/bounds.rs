@@ -1,0 +1,61 @@
+//! Bounds of a request: what is larger is refused before anything reads it.
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse};
+
+/// Longest address.
+const MAX_URI: usize = 10 * 1024;
+
+/// All header names and values together.
+const MAX_HEADERS: usize = 24 * 1024;
+
+/// Longest body: nothing here takes more than an empty form.
+const MAX_BODY: u64 = 16 * 1024;
+
+/// Refuses what is too large.
+///
+/// # Errors
+/// Those of the handler.
+pub async fn bounds<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    match excess(&request) {
+        None => Ok(next.call(request).await?.map_into_left_body()),
+        Some(status) => {
+            tracing::warn!(status = status.as_u16(), outcome = "refused", "request too large");
+            let response = HttpResponse::build(status)
+                .force_close()
+                .content_type("text/plain; charset=utf-8")
+                .body("The request is too large.");
+            Ok(request.into_response(response).map_into_right_body())
+        }
+    }
+}
+
+fn excess(request: &ServiceRequest) -> Option<StatusCode> {
+    let uri = request.uri().path().len() + request.query_string().len();
+    let headers: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    let body = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
+        .unwrap_or(0);
+    if uri > MAX_URI {
+        Some(StatusCode::URI_TOO_LONG)
+    } else if headers > MAX_HEADERS {
+        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    } else if body > MAX_BODY {
+        Some(StatusCode::PAYLOAD_TOO_LARGE)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,253 @@
+//! The callback: the flow is this browser's and alive, the answer is the
+//! provider's, the code becomes tokens, the ID token proves a person, and one
+//! transaction writes what follows.
+
+use actix_web::cookie::Cookie;
+use actix_web::{HttpRequest, HttpResponse};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use latchkey_domain::{Handle, ProviderName};
+use latchkey_providers::{IdTokenError, Provider, ProviderError, TokenError};
+
+use std::sync::Arc;
+
+use crate::app::State;
+use crate::event::Authentication;
+use crate::login::authorize::{Start, StartError, provider_purpose, send_off};
+use crate::login::flow::{Context, Flow, Purpose};
+use crate::login::flow_cookie::{name_of, removal};
+use crate::login::found;
+use crate::login::provider_answer::{AnswerCode, ProviderAnswer};
+use crate::login::query::{Query, QueryError};
+use crate::session;
+use crate::store::sign_in::Terms;
+use crate::store::{Outcome, StoreError, connect, sign_in};
+
+/// Why a callback ends without a session.
+#[derive(Debug, thiserror::Error)]
+pub enum CallbackError {
+    /// The query is not taken.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The provider is not switched on.
+    #[error("the provider is not configured")]
+    NotConfigured,
+    /// There is no `state`.
+    #[error("the callback has no state")]
+    NoState,
+    /// This browser has no such flow: forged, expired, altered, started in
+    /// another browser, or finished before.
+    #[error("the flow is unknown to this browser, altered, expired or finished")]
+    NoFlow,
+    /// The flow was for another provider or another purpose.
+    #[error("the flow was started for another callback")]
+    OtherCallback,
+    /// The answer is another issuer's (RFC 9207), or the provider cannot be had.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The provider says no.
+    #[error("the provider answered {1}")]
+    Answer(ProviderAnswer, AnswerCode),
+    /// Neither a code nor an error, or both.
+    #[error("the callback has no code")]
+    NoCode,
+    /// The session that started to connect is not here.
+    #[error("the session that started to connect is not in this browser")]
+    SessionChanged,
+    /// The code gave no tokens.
+    #[error("code exchange: {0}")]
+    Token(#[from] TokenError),
+    /// The ID token proves nobody.
+    #[error(transparent)]
+    IdToken(#[from] IdTokenError),
+    /// Nothing was written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The second trip could not begin.
+    #[error("asking for consent: {0}")]
+    Again(#[from] StartError),
+}
+
+/// Handles a callback. The answer removes the flow's cookie, whatever comes of
+/// it: a flow has one try.
+pub async fn callback(
+    state: &State,
+    request: &HttpRequest,
+    name: &ProviderName,
+    start: Start,
+) -> (Result<HttpResponse, CallbackError>, Option<Cookie<'static>>) {
+    let (query, flow) = match flow_of(state, request) {
+        Ok(found) => found,
+        Err(error) => return (Err(error), None),
+    };
+    let spent = removal(name_of(&flow.state));
+    (finish(state, request, name, start, &query, flow).await, Some(spent))
+}
+
+/// The flow of this browser that `state` names.
+fn flow_of(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
+    let query = Query::parse(request.query_string())?;
+    let given = query.get("state").ok_or(CallbackError::NoState)?;
+    let name = name_of(given);
+    let cookie = request.cookie(&name).ok_or(CallbackError::NoFlow)?;
+    let flow = state
+        .config
+        .flow_keys
+        .open(&name, cookie.value(), state.clock.now())
+        .ok_or(CallbackError::NoFlow)?;
+    verify_slices_are_equal(flow.state.as_bytes(), given.as_bytes())
+        .map_err(|_| CallbackError::NoFlow)?;
+    Ok((query, flow))
+}
+
+async fn finish(
+    state: &State,
+    request: &HttpRequest,
+    name: &ProviderName,
+    start: Start,
+    query: &Query,
+    flow: Flow,
+) -> Result<HttpResponse, CallbackError> {
+    let provider = state.providers.get(name).ok_or(CallbackError::NotConfigured)?;
+    let same_start = matches!(
+        (flow.purpose, start),
+        (Purpose::SignIn, Start::SignIn) | (Purpose::Connect(_), Start::Connect)
+    );
+    if flow.provider != *name || !same_start {
+        return Err(CallbackError::OtherCallback);
+    }
+    // Before anything in the answer is believed, also an error.
+    provider.check_response_issuer(query.get("iss")).await?;
+    if let Some(error) = query.get("error") {
+        return Err(CallbackError::Answer(ProviderAnswer::of(error), AnswerCode::of(error)));
+    }
+    let code = query.get("code").ok_or(CallbackError::NoCode)?;
+    if let Purpose::Connect(started) = flow.purpose {
+        // Checked again in the transaction; here, so that nobody's code is spent.
+        let here = session::current(state, request).await.map_err(StoreError::from)?;
+        if here.is_none_or(|session| session.id != started) {
+            return Err(CallbackError::SessionChanged);
+        }
+    }
+
+    let tokens = provider
+        .exchange_code(provider_purpose(flow.purpose), code, &flow.verifier)
+        .await?;
+    let received_at = state.clock.now();
+    let id_token = tokens.id_token.as_ref().ok_or(IdTokenError::Missing)?;
+    let identity = provider
+        .verify_id_token(id_token, &flow.nonce, &tokens.access_token)
+        .await?;
+    let authentication = Authentication {
+        provider: &provider,
+        identity: &identity,
+        tokens: &tokens,
+        received_at,
+    };
+    let done = match flow.purpose {
+        Purpose::SignIn => signed_in(state, request, &flow, &authentication).await?,
+        Purpose::Connect(_) => connected(state, request, &flow, &authentication).await?,
+    };
+    match done {
+        Some(response) => Ok(response),
+        None => again(state, request, &provider, flow, identity.email.as_ref()).await,
+    }
+}
+
+async fn signed_in(
+    state: &State,
+    request: &HttpRequest,
+    flow: &Flow,
+    authentication: &Authentication<'_>,
+) -> Result<Option<HttpResponse>, CallbackError> {
+    let config = &state.config;
+    let terms = Terms {
+        allowed_domains: &config.allowed_domains,
+        multi_workspace: config.multi_workspace,
+        sealing_key: &config.sealing_key,
+        session_lifetime: config.session_lifetime,
+        randomness: &state.randomness,
+    };
+    let old = session::cookie::secret_of(request);
+    let outcome =
+        sign_in::sign_in(&state.pool, terms, flow, authentication, old.as_deref()).await?;
+    let Outcome::Done(done) = outcome else {
+        return Ok(None);
+    };
+    tracing::info!(
+        provider = %flow.provider,
+        flow.id = %flow.id,
+        user.id = %done.user,
+        workspace.id = %done.workspace,
+        session.id = %done.session,
+        connecting = done.connecting,
+        outcome = "signed_in",
+        "signed in"
+    );
+    let to = config
+        .returns
+        .destination(flow.context.return_to.as_ref(), done.subdomain.as_deref());
+    Ok(Some(
+        found(&to)
+            .cookie(session::cookie::of(&done.secret, config.session_lifetime))
+            .finish(),
+    ))
+}
+
+async fn connected(
+    state: &State,
+    request: &HttpRequest,
+    flow: &Flow,
+    authentication: &Authentication<'_>,
+) -> Result<Option<HttpResponse>, CallbackError> {
+    let Purpose::Connect(started) = flow.purpose else {
+        return Err(CallbackError::OtherCallback);
+    };
+    let secret = session::cookie::secret_of(request);
+    let outcome = connect::connect(
+        &state.pool,
+        &state.config.sealing_key,
+        flow,
+        started,
+        secret.as_deref(),
+        authentication,
+    )
+    .await?;
+    let Outcome::Done(session) = outcome else {
+        return Ok(None);
+    };
+    tracing::info!(
+        provider = %flow.provider,
+        flow.id = %flow.id,
+        user.id = %session.user,
+        workspace.id = %session.workspace,
+        outcome = "connected",
+        "account connected"
+    );
+    let to = state
+        .config
+        .returns
+        .destination(flow.context.return_to.as_ref(), session.subdomain.as_deref());
+    Ok(Some(found(&to).finish()))
+}
+
+/// One more trip, which asks for consent: the refresh token that came once was
+/// lost, or never came. The new flow is marked, so there is no third trip.
+async fn again(
+    state: &State,
+    request: &HttpRequest,
+    provider: &Arc<Provider>,
+    flow: Flow,
+    email: Option<&Handle>,
+) -> Result<HttpResponse, CallbackError> {
+    tracing::info!(
+        provider = %flow.provider,
+        flow.id = %flow.id,
+        outcome = "consent_needed",
+        "no refresh token came and none is held: asking for consent"
+    );
+    let context = Context {
+        login_hint: email.map(ToString::to_string),
+        ..flow.context
+    };
+    Ok(send_off(state, request, provider, flow.purpose, context, true).await?)
+}

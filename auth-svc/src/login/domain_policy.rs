@@ -1,0 +1,191 @@
+//! Who may sign in to a workspace (R7): a decision over facts, without I/O.
+//!
+//! 1. The deployment's list, where there is one, bounds everything: nobody from
+//!    another domain comes in, invited or not.
+//! 2. The workspace's list lets its domains in. Where the workspace has none,
+//!    a deployment with one workspace lets the deployment's domains in.
+//! 3. Then the public invitation link where it is switched on, a personal
+//!    invitation, and last membership.
+//!
+//! Only what the provider vouches for counts, and nobody joins with an address
+//! that it does not vouch for.
+
+use latchkey_domain::Handle;
+
+use crate::config::DomainList;
+
+/// Consumer domains for which Google itself is the mail host.
+const GOOGLE_CONSUMER_DOMAINS: [&str; 2] = ["gmail.com", "googlemail.com"];
+
+/// What a provider says about a person's address.
+#[derive(Debug, Clone, Copy)]
+pub struct Claims<'a> {
+    /// Address, if there is one.
+    pub email: Option<&'a Handle>,
+    /// True where the provider vouches for the address.
+    pub email_verified: bool,
+    /// Google's `hd` claim.
+    pub hosted_domain: Option<&'a str>,
+    /// True for Google, whose `email_verified` alone says nothing about the
+    /// domain's owner: the address may have been verified once, years ago.
+    pub needs_hosted_domain: bool,
+}
+
+impl<'a> Claims<'a> {
+    /// The address, where the provider vouches for it.
+    pub fn vouched_email(&self) -> Option<&'a Handle> {
+        self.email.filter(|_| self.email_verified)
+    }
+
+    /// The address's domain, where the provider vouches that the person
+    /// belongs to it.
+    pub fn vouched_domain(&self) -> Option<&'a str> {
+        let domain = self.vouched_email()?.domain();
+        let authoritative = !self.needs_hosted_domain
+            || self.hosted_domain.is_some()
+            || GOOGLE_CONSUMER_DOMAINS.contains(&domain);
+        authoritative.then_some(domain)
+    }
+}
+
+/// An invitation that the request carried, as the database knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Invitation {
+    /// The request carried none.
+    #[default]
+    Absent,
+    /// Good.
+    Usable,
+    /// The public link is switched off, or is none of this workspace's.
+    SwitchedOff,
+    /// Its time is over.
+    Expired,
+    /// It was used.
+    Used,
+    /// It was made for another address, or for none that exists.
+    ForSomeoneElse,
+}
+
+/// Everything that the decision needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// Deployment-wide list.
+    pub deployment: &'a DomainList,
+    /// The workspace's list.
+    pub workspace: &'a DomainList,
+    /// True where workspaces belong to different organisations.
+    pub multi_workspace: bool,
+    /// What the provider says.
+    pub claims: Claims<'a>,
+    /// True where this identity belongs to the workspace already.
+    pub is_member: bool,
+    /// The public link.
+    pub public_invite: Invitation,
+    /// The personal invitation.
+    pub personal_invite: Invitation,
+}
+
+/// How the person comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Belongs to the workspace already.
+    Member,
+    /// Joins by domain.
+    ApprovedDomain,
+    /// Joins by the public link.
+    PublicInvite,
+    /// Joins by a personal invitation, which is spent.
+    PersonalInvite,
+}
+
+impl Admission {
+    /// Value of `auth.workspace_member.joined_by`; none for a member.
+    pub const fn joined_by(self) -> Option<&'static str> {
+        match self {
+            Self::Member => None,
+            Self::ApprovedDomain => Some("APPROVED_DOMAIN"),
+            Self::PublicInvite => Some("PUBLIC_INVITE"),
+            Self::PersonalInvite => Some("PERSONAL_INVITE"),
+        }
+    }
+}
+
+/// Why the person does not come in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyRefusal {
+    /// Nobody vouches for the address.
+    #[error("the provider does not vouch for the address")]
+    NotVouched {
+        /// Domains that would be let in.
+        allowed: Vec<String>,
+    },
+    /// The domain is not on the lists.
+    #[error("the domain is not allowed")]
+    Domain {
+        /// Domains that are let in.
+        allowed: Vec<String>,
+    },
+    /// The invitation does not hold.
+    #[error("the invitation does not hold: {0:?}")]
+    Invitation(Invitation),
+}
+
+/// Decides.
+///
+/// # Errors
+/// Why not.
+pub fn decide(facts: &Facts<'_>) -> Result<Admission, PolicyRefusal> {
+    let list = joining_list(facts);
+    let allowed = || list.to_vec();
+    let domain = facts.claims.vouched_domain();
+
+    if !facts.deployment.is_empty() && !domain.is_some_and(|d| facts.deployment.contains(d)) {
+        let allowed = if list.is_empty() {
+            facts.deployment.to_vec()
+        } else {
+            allowed()
+        };
+        return Err(match domain {
+            Some(_) => PolicyRefusal::Domain { allowed },
+            None => PolicyRefusal::NotVouched { allowed },
+        });
+    }
+    if facts.is_member {
+        return Ok(Admission::Member);
+    }
+    if facts.claims.vouched_email().is_none() {
+        return Err(PolicyRefusal::NotVouched { allowed: allowed() });
+    }
+    if domain.is_some_and(|domain| list.contains(domain)) {
+        return Ok(Admission::ApprovedDomain);
+    }
+    if facts.public_invite == Invitation::Usable {
+        return Ok(Admission::PublicInvite);
+    }
+    if facts.personal_invite == Invitation::Usable {
+        return Ok(Admission::PersonalInvite);
+    }
+    for invitation in [facts.personal_invite, facts.public_invite] {
+        if invitation != Invitation::Absent {
+            return Err(PolicyRefusal::Invitation(invitation));
+        }
+    }
+    Err(match domain {
+        Some(_) => PolicyRefusal::Domain { allowed: allowed() },
+        None => PolicyRefusal::NotVouched { allowed: allowed() },
+    })
+}
+
+/// The domains that let a person join.
+fn joining_list(facts: &Facts<'_>) -> DomainList {
+    if facts.workspace.is_empty() && !facts.multi_workspace {
+        facts.deployment.clone()
+    } else if facts.deployment.is_empty() {
+        facts.workspace.clone()
+    } else {
+        facts.workspace.both(facts.deployment)
+    }
+}
+
+#[cfg(test)]
+mod tests;

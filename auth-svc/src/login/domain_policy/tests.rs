@@ -1,0 +1,121 @@
+use super::*;
+
+struct Case {
+    deployment: &'static [&'static str],
+    workspace: &'static [&'static str],
+    multi_workspace: bool,
+    email: &'static str,
+    verified: bool,
+    hosted: Option<&'static str>,
+    google: bool,
+    member: bool,
+    public: Invitation,
+    personal: Invitation,
+}
+
+const CASE: Case = Case {
+    deployment: &[],
+    workspace: &["company.com", "company.co"],
+    multi_workspace: false,
+    email: "a@company.com",
+    verified: true,
+    hosted: None,
+    google: false,
+    member: false,
+    public: Invitation::Absent,
+    personal: Invitation::Absent,
+};
+
+fn decided(case: &Case) -> Result<Admission, PolicyRefusal> {
+    let email = case.email.parse().unwrap();
+    decide(&Facts {
+        deployment: &DomainList::parse(case.deployment).unwrap(),
+        workspace: &DomainList::parse(case.workspace).unwrap(),
+        multi_workspace: case.multi_workspace,
+        claims: Claims {
+            email: Some(&email),
+            email_verified: case.verified,
+            hosted_domain: case.hosted,
+            needs_hosted_domain: case.google,
+        },
+        is_member: case.member,
+        public_invite: case.public,
+        personal_invite: case.personal,
+    })
+}
+
+fn allowed(domains: &[&str]) -> Vec<String> {
+    domains.iter().map(|&d| d.to_owned()).collect()
+}
+
+// R7
+#[test]
+fn every_domain_of_the_workspaces_list_comes_in_and_no_subdomain() {
+    for email in ["a@company.com", "b@company.co"] {
+        assert_eq!(decided(&Case { email, ..CASE }), Ok(Admission::ApprovedDomain));
+    }
+    for email in ["a@eu.company.com", "a@company.com.evil.org", "a@xcompany.com"] {
+        let refusal = PolicyRefusal::Domain { allowed: allowed(&["company.co", "company.com"]) };
+        assert_eq!(decided(&Case { email, ..CASE }), Err(refusal), "{email}");
+    }
+}
+
+// R7
+#[test]
+fn the_deployments_list_bounds_the_workspaces_and_every_invitation() {
+    let case = Case { deployment: &["company.com"], ..CASE };
+    assert_eq!(decided(&case), Ok(Admission::ApprovedDomain));
+    let refusal = Err(PolicyRefusal::Domain { allowed: allowed(&["company.com"]) });
+    let outside = Case { email: "b@company.co", ..case };
+    assert_eq!(decided(&outside), refusal);
+    assert_eq!(decided(&Case { personal: Invitation::Usable, public: Invitation::Usable, member: true, ..outside }), refusal);
+}
+
+// R7
+#[test]
+fn one_workspace_without_a_list_takes_the_deployments() {
+    let case = Case { deployment: &["company.com"], workspace: &[], ..CASE };
+    assert_eq!(decided(&case), Ok(Admission::ApprovedDomain));
+    let many = Case { multi_workspace: true, ..case };
+    assert!(decided(&many).is_err(), "another organisation's workspace");
+}
+
+// R7, replaced system's weak point 11 (#24789)
+#[test]
+fn an_address_that_nobody_vouches_for_joins_nothing() {
+    let case = Case { verified: false, ..CASE };
+    for case in [
+        Case { ..case },
+        Case { public: Invitation::Usable, ..case },
+        Case { personal: Invitation::Usable, ..case },
+    ] {
+        assert!(matches!(decided(&case), Err(PolicyRefusal::NotVouched { .. })));
+    }
+}
+
+// R7
+#[test]
+fn googles_verified_address_needs_the_hosted_domain_claim() {
+    let case = Case { google: true, ..CASE };
+    assert!(matches!(decided(&case), Err(PolicyRefusal::NotVouched { .. })));
+    // A secondary domain of the organisation: `hd` names the primary one.
+    let hosted = Case { email: "a@company.co", hosted: Some("company.com"), ..case };
+    assert_eq!(decided(&hosted), Ok(Admission::ApprovedDomain));
+    let consumer = Case { email: "a@gmail.com", workspace: &["gmail.com"], ..case };
+    assert_eq!(decided(&consumer), Ok(Admission::ApprovedDomain));
+}
+
+// R7
+#[test]
+fn invitations_and_membership_come_after_the_lists() {
+    let outside = Case { email: "a@partner.org", ..CASE };
+    let with = |public, personal, member| decided(&Case { public, personal, member, ..outside });
+    use Invitation::{Absent, Expired, ForSomeoneElse, SwitchedOff, Usable, Used};
+    assert_eq!(with(Usable, Absent, false), Ok(Admission::PublicInvite));
+    assert_eq!(with(Absent, Usable, false), Ok(Admission::PersonalInvite));
+    assert_eq!(with(SwitchedOff, Absent, true), Ok(Admission::Member));
+    for spoilt in [SwitchedOff, Expired, Used, ForSomeoneElse] {
+        assert_eq!(with(Absent, spoilt, false), Err(PolicyRefusal::Invitation(spoilt)));
+    }
+    assert_eq!(with(SwitchedOff, Absent, false), Err(PolicyRefusal::Invitation(SwitchedOff)));
+}

@@ -1,0 +1,182 @@
+//! What a login flow remembers between the redirect and the callback (R4).
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use latchkey_domain::{FlowId, ProviderName, SessionId, WorkspaceId};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::login::redirect::ReturnLocation;
+use crate::random::{NoRandomness, Randomness, sha256};
+
+/// A flow that takes longer has to start again.
+pub const FLOW_LIFETIME: Duration = Duration::from_mins(10);
+
+/// What the person is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Purpose {
+    /// Signing in.
+    #[serde(rename = "s")]
+    SignIn,
+    /// Connecting an account to the person of this session, which has to be
+    /// there at the start and at the end (R16).
+    #[serde(rename = "c")]
+    Connect(SessionId),
+}
+
+/// Who sees what of a mailbox (R16).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum MessageVisibility {
+    /// Only metadata.
+    Metadata,
+    /// Metadata and subject.
+    Subject,
+    /// Everything.
+    ShareEverything,
+}
+
+/// Who sees what of a calendar (R16).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CalendarVisibility {
+    /// Only metadata.
+    Metadata,
+    /// Everything.
+    ShareEverything,
+}
+
+/// What the request asked for; comes back at the callback unchanged.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Context {
+    /// Workspace by id.
+    #[serde(rename = "w", skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<WorkspaceId>,
+    /// Workspace by its host's first label.
+    #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
+    pub subdomain: Option<String>,
+    /// Token of a public invitation link.
+    #[serde(rename = "pi", skip_serializing_if = "Option::is_none")]
+    pub public_invite: Option<String>,
+    /// Token of a personal invitation.
+    #[serde(rename = "ti", skip_serializing_if = "Option::is_none")]
+    pub personal_invite: Option<String>,
+    /// Where to go afterwards.
+    #[serde(rename = "r", skip_serializing_if = "Option::is_none")]
+    pub return_to: Option<ReturnLocation>,
+    /// Domain that the person was expected to choose: a hint, never a check.
+    #[serde(rename = "hd", skip_serializing_if = "Option::is_none")]
+    pub hosted_domain: Option<String>,
+    /// Address that the person was expected to choose: a hint.
+    #[serde(rename = "lh", skip_serializing_if = "Option::is_none")]
+    pub login_hint: Option<String>,
+    /// Language tag.
+    #[serde(rename = "l", skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// Choice for the message channel.
+    #[serde(rename = "mv", skip_serializing_if = "Option::is_none")]
+    pub message_visibility: Option<MessageVisibility>,
+    /// Choice for the calendar channel.
+    #[serde(rename = "cv", skip_serializing_if = "Option::is_none")]
+    pub calendar_visibility: Option<CalendarVisibility>,
+}
+
+impl fmt::Debug for Context {
+    /// Without the invitations: they are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("workspace", &self.workspace)
+            .field("subdomain", &self.subdomain)
+            .field("return_to", &self.return_to)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One flow, from redirect to callback. Lives in a sealed cookie only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Spent once, by a unique key of the database.
+    pub id: FlowId,
+    /// Provider that was asked.
+    #[serde(rename = "p")]
+    pub provider: ProviderName,
+    /// What the person is doing.
+    #[serde(rename = "a")]
+    pub purpose: Purpose,
+    /// The `state` parameter: 256 random bits.
+    #[serde(rename = "s")]
+    pub state: String,
+    /// The `nonce` that the ID token has to carry: 256 random bits.
+    #[serde(rename = "n")]
+    pub nonce: String,
+    /// PKCE code verifier (RFC 7636): 256 random bits.
+    #[serde(rename = "v")]
+    pub verifier: String,
+    /// Seconds since 1970; afterwards the flow is dead.
+    #[serde(rename = "e")]
+    pub expires_at: i64,
+    /// True on the second trip, which asked for consent: there is no third.
+    #[serde(rename = "k")]
+    pub consent_asked: bool,
+    /// What the request asked for.
+    #[serde(rename = "x")]
+    pub context: Context,
+}
+
+impl fmt::Debug for Flow {
+    /// Without state, nonce and verifier.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flow")
+            .field("id", &self.id)
+            .field("provider", &self.provider)
+            .field("purpose", &self.purpose)
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Flow {
+    /// A new flow.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub fn begin(
+        provider: ProviderName,
+        purpose: Purpose,
+        context: Context,
+        consent_asked: bool,
+        now: OffsetDateTime,
+        randomness: &Randomness,
+    ) -> Result<Self, NoRandomness> {
+        Ok(Self {
+            id: FlowId::generate(),
+            provider,
+            purpose,
+            state: randomness.token()?,
+            nonce: randomness.token()?,
+            verifier: randomness.token()?,
+            expires_at: (now + FLOW_LIFETIME).unix_timestamp(),
+            consent_asked,
+            context,
+        })
+    }
+
+    /// PKCE code challenge, S256.
+    pub fn challenge(&self) -> String {
+        URL_SAFE_NO_PAD.encode(sha256(&self.verifier))
+    }
+
+    /// True where the flow's time is over.
+    pub fn is_expired(&self, now: OffsetDateTime) -> bool {
+        now.unix_timestamp() >= self.expires_at
+    }
+
+    /// When it expires.
+    pub fn expiry(&self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(self.expires_at).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+}

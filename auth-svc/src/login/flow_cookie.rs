@@ -1,0 +1,193 @@
+//! The flow as a sealed cookie: bound to the browser that started, nothing in
+//! the database on an endpoint that anyone can hit.
+//!
+//! Value: `v1.<key id>.<base64url(nonce ‖ AES-256-GCM ciphertext)>`, with the
+//! cookie's name as associated data, so that one flow's cookie is not another's.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use actix_web::cookie::{Cookie, SameSite};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use time::OffsetDateTime;
+
+use crate::login::flow::{FLOW_LIFETIME, Flow};
+use crate::random::{Randomness, sha256};
+
+/// Every flow cookie's name begins so. `__Host-`: secure, no `Domain`, path `/`
+/// (RFC 6265bis section 4.1.3), so no sibling host can plant one.
+pub const NAME_PREFIX: &str = "__Host-latchkey-flow-";
+
+/// Flows that one browser may have open; the oldest gives way.
+pub const MAX_FLOWS: usize = 4;
+
+/// Browsers keep 4096 bytes of a cookie; proxies take 8 kB of them together.
+const MAX_VALUE: usize = 2_800;
+
+/// Keys that are no keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a comma-separated list of <key id>:<32 bytes in base64url>, key ids unique")]
+pub struct InvalidFlowKeys;
+
+/// The flow could not be put into a cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SealFlowError {
+    /// The request carries more than a cookie holds.
+    #[error("the request is too long to be carried through the sign-in")]
+    TooLong,
+    /// The primitive refused.
+    #[error("the flow cannot be sealed")]
+    Crypto,
+}
+
+#[derive(Clone)]
+struct FlowKey {
+    id: String,
+    key: Arc<LessSafeKey>,
+}
+
+/// Keys of the flow cookies: the first seals, all open.
+#[derive(Clone)]
+pub struct FlowKeys(Vec<FlowKey>);
+
+impl fmt::Debug for FlowKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
+    }
+}
+
+impl FromStr for FlowKeys {
+    type Err = InvalidFlowKeys;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut keys: Vec<FlowKey> = Vec::new();
+        for part in text.split([',', ' ', '\n']).filter(|part| !part.is_empty()) {
+            let key = FlowKey::parse(part)?;
+            if keys.iter().any(|other| other.id == key.id) {
+                return Err(InvalidFlowKeys);
+            }
+            keys.push(key);
+        }
+        if keys.is_empty() {
+            return Err(InvalidFlowKeys);
+        }
+        Ok(Self(keys))
+    }
+}
+
+impl FlowKey {
+    fn parse(text: &str) -> Result<Self, InvalidFlowKeys> {
+        let (id, key) = text.split_once(':').ok_or(InvalidFlowKeys)?;
+        let valid_id = (1..=32).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let bytes = URL_SAFE_NO_PAD
+            .decode(key.trim_end_matches('='))
+            .map_err(|_| InvalidFlowKeys)?;
+        if !valid_id || bytes.len() != 32 {
+            return Err(InvalidFlowKeys);
+        }
+        let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| InvalidFlowKeys)?;
+        Ok(Self {
+            id: id.to_owned(),
+            key: Arc::new(LessSafeKey::new(key)),
+        })
+    }
+}
+
+/// Name of the cookie of the flow with this `state`.
+pub fn name_of(state: &str) -> String {
+    let digest = URL_SAFE_NO_PAD.encode(sha256(state));
+    format!("{NAME_PREFIX}{}", digest.get(..22).unwrap_or(&digest))
+}
+
+impl FlowKeys {
+    /// The cookie of a flow.
+    ///
+    /// # Errors
+    /// The flow is too long for a cookie, or cannot be sealed.
+    pub fn seal(
+        &self,
+        flow: &Flow,
+        randomness: &Randomness,
+    ) -> Result<Cookie<'static>, SealFlowError> {
+        let FlowKey { id, key } = self.0.first().ok_or(SealFlowError::Crypto)?;
+        let name = name_of(&flow.state);
+        let nonce: [u8; NONCE_LEN] = randomness.bytes().map_err(|_| SealFlowError::Crypto)?;
+        let mut sealed = serde_json::to_vec(flow).map_err(|_| SealFlowError::Crypto)?;
+        key.seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(name.as_bytes()),
+            &mut sealed,
+        )
+        .map_err(|_| SealFlowError::Crypto)?;
+        let mut body = nonce.to_vec();
+        body.append(&mut sealed);
+        let value = format!("v1.{id}.{}", URL_SAFE_NO_PAD.encode(body));
+        if value.len() > MAX_VALUE {
+            return Err(SealFlowError::TooLong);
+        }
+        let max_age = i64::try_from(FLOW_LIFETIME.as_secs()).unwrap_or(600);
+        Ok(host_cookie(name, value, max_age))
+    }
+
+    /// The flow in a cookie, where it is one of ours, unaltered and in time.
+    pub fn open(&self, name: &str, value: &str, now: OffsetDateTime) -> Option<Flow> {
+        let (id, body) = value.strip_prefix("v1.")?.split_once('.')?;
+        if value.len() > MAX_VALUE {
+            return None;
+        }
+        let FlowKey { key, .. } = self.0.iter().find(|key| key.id == id)?;
+        let body = URL_SAFE_NO_PAD.decode(body).ok()?;
+        let (nonce, sealed) = body.split_at_checked(NONCE_LEN)?;
+        let mut sealed = sealed.to_vec();
+        let plain = key
+            .open_in_place(
+                Nonce::try_assume_unique_for_key(nonce).ok()?,
+                Aad::from(name.as_bytes()),
+                &mut sealed,
+            )
+            .ok()?;
+        let flow: Flow = serde_json::from_slice(plain).ok()?;
+        (name_of(&flow.state) == name && !flow.is_expired(now)).then_some(flow)
+    }
+
+    /// Cookies to remove before one more flow begins: dead ones, then the
+    /// oldest, until [`MAX_FLOWS`] hold with the new one.
+    pub fn to_evict(&self, cookies: &[Cookie<'_>], now: OffsetDateTime) -> Vec<Cookie<'static>> {
+        let mut alive = Vec::new();
+        let mut evicted = Vec::new();
+        for cookie in cookies.iter().filter(|c| c.name().starts_with(NAME_PREFIX)) {
+            match self.open(cookie.name(), cookie.value(), now) {
+                Some(flow) => alive.push((flow.expires_at, cookie.name().to_owned())),
+                None => evicted.push(removal(cookie.name().to_owned())),
+            }
+        }
+        alive.sort();
+        let surplus = (alive.len() + 1).saturating_sub(MAX_FLOWS);
+        evicted.extend(alive.drain(..surplus).map(|(_, name)| removal(name)));
+        evicted
+    }
+}
+
+/// A cookie of this host alone, out of reach of scripts.
+pub fn host_cookie(name: String, value: String, max_age_seconds: i64) -> Cookie<'static> {
+    Cookie::build(name, value)
+        .path("/")
+        .secure(true)
+        .http_only(true)
+        // Lax: the callback is a navigation that comes from the provider.
+        .same_site(SameSite::Lax)
+        .max_age(actix_web::cookie::time::Duration::seconds(max_age_seconds))
+        .finish()
+}
+
+/// Removes a cookie of [`host_cookie`].
+pub fn removal(name: String) -> Cookie<'static> {
+    host_cookie(name, String::new(), 0)
+}
+
+#[cfg(test)]
+mod tests;

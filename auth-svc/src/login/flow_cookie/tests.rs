@@ -1,0 +1,120 @@
+use latchkey_domain::{Clock as _, SystemClock};
+use proptest::prelude::*;
+
+use super::*;
+use crate::login::flow::{Context, Purpose};
+
+fn key(id: &str, byte: u8) -> String {
+    format!("{id}:{}", URL_SAFE_NO_PAD.encode([byte; 32]))
+}
+
+fn keys(text: &str) -> FlowKeys {
+    text.parse().unwrap()
+}
+
+fn flow() -> Flow {
+    Flow::begin(
+        "google".parse().unwrap(),
+        Purpose::SignIn,
+        Context { locale: Some("de".into()), ..Context::default() },
+        false,
+        SystemClock.now(),
+        &Randomness::default(),
+    )
+    .unwrap()
+}
+
+fn sealed(keys: &FlowKeys, flow: &Flow) -> Cookie<'static> {
+    keys.seal(flow, &Randomness::default()).unwrap()
+}
+
+// R4
+#[test]
+fn a_flow_comes_back_from_its_cookie() {
+    let keys = keys(&key("a", 1));
+    let flow = flow();
+    let cookie = sealed(&keys, &flow);
+    assert_eq!(keys.open(cookie.name(), cookie.value(), SystemClock.now()), Some(flow));
+    assert_eq!(cookie.secure(), Some(true));
+    assert_eq!(cookie.http_only(), Some(true));
+    assert_eq!(cookie.path(), Some("/"));
+    assert_eq!(cookie.domain(), None);
+    assert!(cookie.name().starts_with("__Host-"));
+}
+
+#[test]
+fn the_cookie_shows_neither_state_nor_verifier() {
+    let flow = flow();
+    let cookie = sealed(&keys(&key("a", 1)), &flow).to_string();
+    assert!(!cookie.contains(&flow.state) && !cookie.contains(&flow.verifier));
+    assert!(!format!("{flow:?}").contains(&flow.verifier));
+}
+
+#[test]
+fn keys_rotate_the_first_seals_and_all_open() {
+    let old = sealed(&keys(&key("a", 1)), &flow());
+    let both = keys(&format!("{},{}", key("b", 2), key("a", 1)));
+    let now = SystemClock.now();
+    assert!(both.open(old.name(), old.value(), now).is_some());
+    let new = sealed(&both, &flow());
+    assert!(new.value().starts_with("v1.b."));
+    assert!(keys(&key("a", 1)).open(new.name(), new.value(), now).is_none());
+}
+
+// R4
+#[test]
+fn a_flow_is_dead_after_ten_minutes() {
+    let keys = keys(&key("a", 1));
+    let cookie = sealed(&keys, &flow());
+    let later = SystemClock.now() + FLOW_LIFETIME;
+    assert!(keys.open(cookie.name(), cookie.value(), later).is_none());
+}
+
+#[test]
+fn one_flows_cookie_does_not_stand_for_anothers() {
+    let keys = keys(&key("a", 1));
+    let (one, other) = (sealed(&keys, &flow()), sealed(&keys, &flow()));
+    assert!(keys.open(one.name(), other.value(), SystemClock.now()).is_none());
+}
+
+// R4: parallel tabs work, without growing for ever.
+#[test]
+fn the_oldest_flow_gives_way_to_a_fifth() {
+    let keys = keys(&key("a", 1));
+    let mut oldest = flow();
+    oldest.expires_at -= 60;
+    let mut cookies = vec![sealed(&keys, &oldest)];
+    assert!(keys.to_evict(&cookies, SystemClock.now()).is_empty());
+    cookies.extend((1..MAX_FLOWS).map(|_| sealed(&keys, &flow())));
+    let evicted = keys.to_evict(&cookies, SystemClock.now());
+    assert_eq!(evicted.len(), 1);
+    assert_eq!(evicted[0].name(), name_of(&oldest.state));
+}
+
+#[test]
+fn wrong_keys_are_refused() {
+    let short = format!("a:{}", URL_SAFE_NO_PAD.encode([1; 16]));
+    let twice = format!("{},{}", key("a", 1), key("a", 2));
+    for wrong in ["", "a", "a:", &short, &twice, &key("a.b", 1), &key("", 1)] {
+        assert!(wrong.parse::<FlowKeys>().is_err(), "{wrong}");
+    }
+}
+
+proptest! {
+    // R4
+    #[test]
+    fn a_cookie_altered_anywhere_does_not_open(position in 0usize..2000, bit in 0u8..6) {
+        let keys = keys(&key("a", 1));
+        let cookie = sealed(&keys, &flow());
+        let mut value = cookie.value().as_bytes().to_vec();
+        let position = position % value.len();
+        value[position] ^= 1 << bit;
+        let value = String::from_utf8_lossy(&value).into_owned();
+        prop_assert_eq!(keys.open(cookie.name(), &value, SystemClock.now()), None);
+    }
+
+    #[test]
+    fn no_cookie_text_panics(text in ".{0,200}") {
+        prop_assert_eq!(keys(&key("a", 1)).open("x", &text, SystemClock.now()), None);
+    }
+}

@@ -1,0 +1,178 @@
+//! Where a browser may be sent after a sign-in (R8).
+//!
+//! A return location is a path of the app, or a URL on a configured origin,
+//! compared as a browser reads it. Nothing here looks at `Host`.
+
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+use crate::config::WebOrigin;
+
+/// Longer return locations are refused: they travel in a cookie.
+const MAX_LENGTH: usize = 1024;
+
+/// A return location that would leave the deployment, or that points back into
+/// the sign-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the return location is outside this deployment")]
+pub struct ReturnRefused;
+
+/// A return location that was checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReturnLocation {
+    /// Path, query and fragment on the app's, or the workspace's own, host.
+    #[serde(rename = "p")]
+    Path(String),
+    /// A URL on an allowed origin.
+    #[serde(rename = "u")]
+    Url(Url),
+}
+
+/// The allowed places.
+#[derive(Debug, Clone)]
+pub struct ReturnPolicy {
+    app: Url,
+    public: WebOrigin,
+    origins: Vec<WebOrigin>,
+    multi_workspace: bool,
+}
+
+impl ReturnPolicy {
+    /// Allows the app, this service and `others`; in multi-domain mode every
+    /// workspace's own host too.
+    pub fn new(
+        app: Url,
+        public: &WebOrigin,
+        others: Vec<WebOrigin>,
+        multi_workspace: bool,
+    ) -> Self {
+        let mut origins = others;
+        origins.extend(WebOrigin::of(&app));
+        origins.push(public.clone());
+        Self {
+            app,
+            public: public.clone(),
+            origins,
+            multi_workspace,
+        }
+    }
+
+    /// The app's URL.
+    pub fn app(&self) -> &Url {
+        &self.app
+    }
+
+    /// True where a page of `origin` belongs to this deployment.
+    pub fn trusts(&self, origin: &Url) -> bool {
+        self.origins.iter().any(|allowed| allowed.holds(origin))
+            || (self.multi_workspace && self.workspace_of(origin).is_some())
+    }
+
+    /// Checks a return location as it came from outside.
+    ///
+    /// # Errors
+    /// In any spelling, it leads elsewhere, or back into the sign-in.
+    pub fn accept(&self, text: &str) -> Result<ReturnLocation, ReturnRefused> {
+        let suspicious =
+            |c: char| c.is_control() || c.is_whitespace() || c == '\\' || c == '\u{fffd}';
+        if text.is_empty() || text.len() > MAX_LENGTH || text.contains(suspicious) {
+            return Err(ReturnRefused);
+        }
+        if text.starts_with('/') {
+            return self.accept_path(text);
+        }
+        let url = Url::parse(text).map_err(|_| ReturnRefused)?;
+        let authority = text
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split(['/', '?', '#']).next())
+            .ok_or(ReturnRefused)?;
+        let sound = matches!(url.scheme(), "http" | "https")
+            && !authority.contains(['@', '%'])
+            && !looks_like_a_host(url.path())
+            && self.trusts(&url)
+            && !self.is_sign_in(&url);
+        if sound {
+            Ok(ReturnLocation::Url(url))
+        } else {
+            Err(ReturnRefused)
+        }
+    }
+
+    fn accept_path(&self, text: &str) -> Result<ReturnLocation, ReturnRefused> {
+        if looks_like_a_host(text) {
+            return Err(ReturnRefused);
+        }
+        let url = self.app.join(text).map_err(|_| ReturnRefused)?;
+        let sound = url.origin() == self.app.origin()
+            && !looks_like_a_host(url.path())
+            && !self.is_sign_in(&url);
+        if sound {
+            // As the parser wrote it: dots resolved, odd characters encoded.
+            Ok(ReturnLocation::Path(
+                url[url::Position::BeforePath..].to_owned(),
+            ))
+        } else {
+            Err(ReturnRefused)
+        }
+    }
+
+    /// The way back must not start another round.
+    fn is_sign_in(&self, url: &Url) -> bool {
+        self.public.holds(url) && (url.path() == "/auth" || url.path().starts_with("/auth/"))
+    }
+
+    /// Where to go after a sign-in: the checked location, or else the app; in
+    /// multi-domain mode on the workspace's own host.
+    pub fn destination(&self, location: Option<&ReturnLocation>, subdomain: Option<&str>) -> Url {
+        let home = self.home(subdomain);
+        match location {
+            None => home,
+            Some(ReturnLocation::Path(path)) => match home.join(path) {
+                Ok(url) if url.origin() == home.origin() => url,
+                _ => home,
+            },
+            Some(ReturnLocation::Url(url)) => match self.workspace_of(url) {
+                // Another workspace's host than the one signed in to.
+                Some(other) if self.multi_workspace && Some(other) != subdomain => home,
+                _ => url.clone(),
+            },
+        }
+    }
+
+    fn home(&self, subdomain: Option<&str>) -> Url {
+        let Some(subdomain) = subdomain.filter(|_| self.multi_workspace) else {
+            return self.app.clone();
+        };
+        let mut url = self.app.clone();
+        if let Some(Host::Domain(host)) = self.app.host()
+            && url.set_host(Some(&format!("{subdomain}.{host}"))).is_ok()
+        {
+            return url;
+        }
+        self.app.clone()
+    }
+
+    /// `acme` of a URL on `acme.<app host>` with the app's scheme and port.
+    pub fn workspace_of<'a>(&self, url: &'a Url) -> Option<&'a str> {
+        let Some(Host::Domain(app_host)) = self.app.host() else {
+            return None;
+        };
+        let same = url.scheme() == self.app.scheme()
+            && url.port_or_known_default() == self.app.port_or_known_default();
+        let Some(Host::Domain(host)) = url.host().filter(|_| same) else {
+            return None;
+        };
+        let label = host.strip_suffix(app_host)?.strip_suffix('.')?;
+        (!label.is_empty() && !label.contains('.')).then_some(label)
+    }
+}
+
+/// `//host` and its encoded spellings: a path that some reader takes for an
+/// authority.
+fn looks_like_a_host(path: &str) -> bool {
+    let start = path.get(..4).unwrap_or(path).to_ascii_lowercase();
+    start.starts_with("//") || start.starts_with("/%2f") || start.starts_with("/%5c")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! What this service writes and reads: the sign-in transaction, the connect
+//! transaction, sessions and workspaces. SQL stands beside the function that
+//! runs it.
+
+pub mod connect;
+pub mod facts;
+pub mod grant;
+pub mod janitor;
+pub mod session;
+pub mod sign_in;
+pub mod spent_flow;
+pub mod workspace;
+
+use latchkey_domain::{SessionId, UserId, WorkspaceId};
+use latchkey_sealing::SealError;
+
+use crate::login::domain_policy::PolicyRefusal;
+use crate::random::NoRandomness;
+
+/// Why a callback's transaction wrote nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The flow was finished before.
+    #[error("the flow was finished before")]
+    Replayed,
+    /// The person may not come in.
+    #[error(transparent)]
+    Policy(#[from] PolicyRefusal),
+    /// No workspace to sign in to.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// The connect flow was started by another session than the one here.
+    #[error("the session is not the one that started to connect")]
+    SessionChanged,
+    /// The identity has no address.
+    #[error("the provider gave no address")]
+    NoAddress,
+    /// The grant cannot be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// No randomness for the session's secret.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    /// The database refused or is not there.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Why there is no workspace to sign in to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WorkspaceError {
+    /// The deployment has none yet.
+    #[error("the deployment has no workspace: run `auth-svc workspace create`")]
+    None,
+    /// The one that was named does not exist.
+    #[error("the workspace does not exist")]
+    Unknown,
+    /// There are several, and nothing says which.
+    #[error("the request does not say which workspace")]
+    NotNamed,
+}
+
+/// How a callback's transaction ended.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// Committed.
+    Done(T),
+    /// Nothing was written but that the flow is spent: a refresh token is
+    /// wanted, none came and none is held. Ask for consent, once.
+    ConsentNeeded,
+}
+
+/// A committed sign-in.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// The person.
+    pub user: UserId,
+    /// The new session.
+    pub session: SessionId,
+    /// Secret of its cookie.
+    pub secret: SessionSecret,
+    /// Workspace signed in to.
+    pub workspace: WorkspaceId,
+    /// First label of the workspace's own host.
+    pub subdomain: Option<String>,
+    /// True where the event carries a connection.
+    pub connecting: bool,
+}
+
+/// The secret of a session cookie: the database has only its SHA-256.
+pub struct SessionSecret(pub String);
+
+impl std::fmt::Debug for SessionSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionSecret([redacted])")
+    }
+}

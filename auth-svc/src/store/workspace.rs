@@ -1,0 +1,49 @@
+//! Which workspace a sign-in is for, and what an operator does to workspaces.
+
+mod manage;
+mod resolve;
+
+use latchkey_domain::WorkspaceId;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+pub use manage::{
+    CreateError, Listed, approve_domain, by_reference, create, invite, list, set_public_invite,
+};
+pub use resolve::resolve;
+
+/// A workspace.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    /// Its id.
+    pub id: WorkspaceId,
+    /// Its name.
+    pub name: String,
+    /// First label of its own host.
+    pub subdomain: Option<String>,
+    /// SHA-256 of the public invitation's token.
+    pub public_invite_hash: Option<Vec<u8>>,
+    /// Whether the public link works.
+    pub public_invite_enabled: bool,
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: Uuid,
+    name: String,
+    subdomain: Option<String>,
+    public_invite_hash: Option<Vec<u8>>,
+    public_invite_enabled: bool,
+}
+
+impl From<Row> for Workspace {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            name: row.name,
+            subdomain: row.subdomain,
+            public_invite_hash: row.public_invite_hash,
+            public_invite_enabled: row.public_invite_enabled,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+use std::time::Duration;
+
+use latchkey_domain::{Handle, WorkspaceId};
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Row, Workspace};
+use crate::random::{Randomness, sha256};
+use crate::store::StoreError;
+
+/// Why a workspace was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The subdomain is taken.
+    #[error("the subdomain is taken")]
+    Taken,
+    /// The name is empty, or the subdomain is no host label.
+    #[error("the name must not be empty; a subdomain is 1 to 63 of a-z, 0-9 and -")]
+    Invalid,
+    /// The database's refusal.
+    #[error(transparent)]
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for CreateError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error() {
+            Some(refusal) if refusal.is_unique_violation() => Self::Taken,
+            Some(refusal) if refusal.is_check_violation() => Self::Invalid,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// Creates a workspace.
+///
+/// # Errors
+/// Taken, invalid, or the database's refusal.
+pub async fn create(
+    pool: &PgPool,
+    name: &str,
+    subdomain: Option<&str>,
+) -> Result<WorkspaceId, CreateError> {
+    let id = WorkspaceId::generate();
+    sqlx::query("INSERT INTO auth.workspace (id, name, subdomain) VALUES ($1, $2, $3)")
+        .bind(id.as_uuid())
+        .bind(name)
+        .bind(subdomain)
+        .execute(pool)
+        .await?;
+    Ok(id)
+}
+
+/// A workspace in a list.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its id.
+    pub id: WorkspaceId,
+    /// Its name.
+    pub name: String,
+    /// First label of its own host.
+    pub subdomain: Option<String>,
+    /// Whether the public link works.
+    pub public_invite_enabled: bool,
+    /// Domains that it lets in.
+    pub domains: Vec<String>,
+    /// How many people belong to it.
+    pub members: i64,
+}
+
+/// Every workspace, by name.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn list(pool: &PgPool) -> Result<Vec<Listed>, sqlx::Error> {
+    let rows: Vec<(Uuid, String, Option<String>, bool, Vec<String>, i64)> = sqlx::query_as(
+        "SELECT w.id, w.name, w.subdomain, w.public_invite_enabled,
+                ARRAY(SELECT d.domain FROM auth.approved_access_domain d
+                      WHERE d.workspace_id = w.id ORDER BY d.domain),
+                (SELECT count(*) FROM auth.workspace_member m WHERE m.workspace_id = w.id)
+         FROM auth.workspace w ORDER BY w.name, w.id",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, name, subdomain, public_invite_enabled, domains, members)| Listed {
+            id: id.into(),
+            name,
+            subdomain,
+            public_invite_enabled,
+            domains,
+            members,
+        })
+        .collect())
+}
+
+/// The workspace with this id, subdomain or unique name; the only one where
+/// nothing is given.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn by_reference(
+    pool: &PgPool,
+    reference: Option<&str>,
+) -> Result<Option<Workspace>, sqlx::Error> {
+    let mut rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, name, subdomain, public_invite_hash, public_invite_enabled
+         FROM auth.workspace
+         WHERE $1::text IS NULL OR id::text = $1 OR subdomain = $1 OR name = $1
+         LIMIT 2",
+    )
+    .bind(reference)
+    .fetch_all(pool)
+    .await?;
+    Ok(match (rows.pop(), rows.pop()) {
+        (Some(only), None) => Some(only.into()),
+        _ => None,
+    })
+}
+
+/// Lets a domain in, or no longer.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn approve_domain(
+    pool: &PgPool,
+    workspace: WorkspaceId,
+    domain: &str,
+    approved: bool,
+) -> Result<(), sqlx::Error> {
+    let query = if approved {
+        "INSERT INTO auth.approved_access_domain (workspace_id, domain)
+         VALUES ($1, $2) ON CONFLICT DO NOTHING"
+    } else {
+        "DELETE FROM auth.approved_access_domain WHERE workspace_id = $1 AND domain = $2"
+    };
+    sqlx::query(query)
+        .bind(workspace.as_uuid())
+        .bind(domain)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// Invites one address; answers the invitation's token, which only this answer
+/// shows.
+///
+/// # Errors
+/// The database's refusal, no randomness.
+pub async fn invite(
+    pool: &PgPool,
+    workspace: WorkspaceId,
+    email: &Handle,
+    lifetime: Duration,
+    randomness: &Randomness,
+) -> Result<(String, OffsetDateTime), StoreError> {
+    let token = randomness.token()?;
+    let (expires_at,) = sqlx::query_as(
+        "INSERT INTO auth.personal_invite (token_hash, workspace_id, email, expires_at)
+         VALUES ($1, $2, $3, now() + make_interval(secs => $4))
+         RETURNING expires_at",
+    )
+    .bind(sha256(&token))
+    .bind(workspace.as_uuid())
+    .bind(email.as_str())
+    .bind(lifetime.as_secs_f64())
+    .fetch_one(pool)
+    .await?;
+    Ok((token, expires_at))
+}
+
+/// Switches the public link on, with a new token that only this answer shows,
+/// or off.
+///
+/// # Errors
+/// The database's refusal, no randomness.
+pub async fn set_public_invite(
+    pool: &PgPool,
+    workspace: WorkspaceId,
+    on: bool,
+    randomness: &Randomness,
+) -> Result<Option<String>, StoreError> {
+    let token = if on { Some(randomness.token()?) } else { None };
+    sqlx::query(
+        "UPDATE auth.workspace
+         SET public_invite_enabled = $2, public_invite_hash = coalesce($3, public_invite_hash)
+         WHERE id = $1",
+    )
+    .bind(workspace.as_uuid())
+    .bind(on)
+    .bind(token.as_deref().map(sha256))
+    .execute(pool)
+    .await?;
+    Ok(token)
+}
