@@ -47,9 +47,13 @@ impl Config {
     /// # Errors
     /// One is wrong or missing; the error names it.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
-        let public_origin: WebOrigin = environment
-            .optional_parsed("PUBLIC_URL")?
-            .ok_or_else(|| missing("PUBLIC_URL", "the origin that browsers see, such as https://auth.example.com"))?;
+        let public_origin: WebOrigin =
+            environment.optional_parsed("PUBLIC_URL")?.ok_or_else(|| {
+                missing(
+                    "PUBLIC_URL",
+                    "the origin that browsers see, such as https://auth.example.com",
+                )
+            })?;
         let multi_workspace = environment.flag("IS_MULTIWORKSPACE_ENABLED", false)?;
         // Accepted because existing deployments set it; without effect here.
         environment.flag("IS_BILLING_ENABLED", false)?;
@@ -69,12 +73,22 @@ impl Config {
                 multi_workspace,
             ),
             public_origin,
-            flow_keys: environment.optional_parsed("FLOW_COOKIE_KEYS")?.ok_or_else(|| {
-                missing("FLOW_COOKIE_KEYS", "<key id>:<32 bytes in base64url>, the newest first")
-            })?,
-            sealing_key: environment.optional_parsed("SEALING_PUBLIC_KEY")?.ok_or_else(|| {
-                missing("SEALING_PUBLIC_KEY", "refresh-svc's public key, <key id>:<base64url>")
-            })?,
+            flow_keys: environment
+                .optional_parsed("FLOW_COOKIE_KEYS")?
+                .ok_or_else(|| {
+                    missing(
+                        "FLOW_COOKIE_KEYS",
+                        "<key id>:<32 bytes in base64url>, the newest first",
+                    )
+                })?,
+            sealing_key: environment
+                .optional_parsed("SEALING_PUBLIC_KEY")?
+                .ok_or_else(|| {
+                    missing(
+                        "SEALING_PUBLIC_KEY",
+                        "refresh-svc's public key, <key id>:<base64url>",
+                    )
+                })?,
             allowed_domains: domains(environment)?,
             multi_workspace,
             session_lifetime: lifetime,

@@ -40,7 +40,10 @@ impl Authentication<'_> {
         let kinds = [access.messages, access.calendar];
         kinds.contains(&Access::Granted)
             || (kinds == [Access::NotWanted; 2]
-                && self.provider.wanted_scopes(purpose).contains("offline_access"))
+                && self
+                    .provider
+                    .wanted_scopes(purpose)
+                    .contains("offline_access"))
     }
 }
 

@@ -1,2 +1,71 @@
-//! Latchkey.
-fn main() {}
+//! `auth-svc`: sign-in, sessions, and what an operator does to workspaces.
+
+use std::process::ExitCode;
+
+use auth_svc::app::{self, Application, SERVICE};
+use auth_svc::commands::{redirect_uris, workspace};
+use clap::{Parser, Subcommand};
+use latchkey_config::Environment;
+use latchkey_service::run::{complain, service_main};
+use latchkey_service::{StartError, shutdown};
+
+#[derive(Parser)]
+#[command(version, about = "Latchkey's sign-in service")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves (the default).
+    Server,
+    /// Looks at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Creates workspaces and says who may join them.
+    #[command(subcommand)]
+    Workspace(workspace::Command),
+    /// Prints the redirect URIs and origins to register at each provider.
+    RedirectUris,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Reads every variable and says which one is wrong; starts nothing.
+    Check,
+}
+
+#[actix_web::main]
+async fn main() -> ExitCode {
+    match Arguments::parse().command {
+        None | Some(Command::Server) => service_main(SERVICE, serve).await,
+        Some(command) => match run(command).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(SERVICE, &error),
+        },
+    }
+}
+
+async fn serve(environment: Environment) -> Result<(), StartError> {
+    let stop = shutdown::on_signal().map_err(|error| StartError::io("signals", error))?;
+    Application::build(&environment)?
+        .run_until_stopped(stop)
+        .await
+}
+
+#[expect(clippy::print_stdout, reason = "a command's answer")]
+async fn run(command: Command) -> Result<(), StartError> {
+    let environment = Environment::of_process();
+    let answer = match command {
+        Command::Server => String::new(),
+        Command::Config(ConfigCommand::Check) => {
+            app::read(&environment)?;
+            "the configuration is complete".to_owned()
+        }
+        Command::Workspace(command) => workspace::run(&environment, command).await?,
+        Command::RedirectUris => redirect_uris::print(&environment)?,
+    };
+    println!("{}", answer.trim_end());
+    Ok(())
+}

@@ -82,7 +82,6 @@ pub fn wants_json(request: &HttpRequest) -> bool {
 
 /// Tells a refusal; `again` is where "try again" leads.
 pub fn problem(
-    state: &State,
     request: &HttpRequest,
     explanation: &Explanation,
     again: Option<&str>,
@@ -133,9 +132,19 @@ async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
             None
         }
     };
-    let subdomain = session.as_ref().and_then(|session| session.subdomain.as_deref());
-    let app = state.config.returns.destination(None, subdomain).to_string();
-    let providers = state.providers.iter().map(|provider| button(provider)).collect();
+    let subdomain = session
+        .as_ref()
+        .and_then(|session| session.subdomain.as_deref());
+    let app = state
+        .config
+        .returns
+        .destination(None, subdomain)
+        .to_string();
+    let providers = state
+        .providers
+        .iter()
+        .map(|provider| button(provider))
+        .collect();
     page(
         &mut HttpResponse::Ok(),
         &HomePage {
@@ -151,11 +160,17 @@ async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
 
 fn button(provider: &latchkey_providers::Provider) -> Button {
     let name = provider.name();
-    let known = matches!(name.as_str(), ProviderName::GOOGLE | ProviderName::MICROSOFT);
+    let known = matches!(
+        name.as_str(),
+        ProviderName::GOOGLE | ProviderName::MICROSOFT
+    );
     let (sign_in, connect) = if known {
         (format!("/auth/{name}"), format!("/auth/{name}-apis"))
     } else {
-        (format!("/auth/oidc/{name}"), format!("/auth/oidc-apis/{name}"))
+        (
+            format!("/auth/oidc/{name}"),
+            format!("/auth/oidc-apis/{name}"),
+        )
     };
     Button {
         label: provider.label().to_owned(),
@@ -173,7 +188,7 @@ async fn stylesheet() -> HttpResponse {
 
 /// Anything else: a wrong redirect URI at the provider lands here, and is told
 /// so instead of a silent 404.
-pub async fn not_found(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+pub async fn not_found(request: HttpRequest) -> HttpResponse {
     let explanation = Explanation {
         status: StatusCode::NOT_FOUND,
         code: "not_found",
@@ -187,6 +202,11 @@ pub async fn not_found(request: HttpRequest, state: web::Data<State>) -> HttpRes
         },
         next: Next::Home,
     };
-    tracing::warn!(path = request.path(), outcome = "refused", error.code = "not_found", "no such address");
-    problem(&state, &request, &explanation, None)
+    tracing::warn!(
+        path = request.path(),
+        outcome = "refused",
+        error.code = "not_found",
+        "no such address"
+    );
+    problem(&request, &explanation, None)
 }

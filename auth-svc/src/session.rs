@@ -12,10 +12,7 @@ use crate::store::session::{self, Session};
 ///
 /// # Errors
 /// The database's refusal.
-pub async fn current(
-    state: &State,
-    request: &HttpRequest,
-) -> Result<Option<Session>, sqlx::Error> {
+pub async fn current(state: &State, request: &HttpRequest) -> Result<Option<Session>, sqlx::Error> {
     match cookie::secret_of(request) {
         Some(secret) => session::find(&state.pool, &secret).await,
         None => Ok(None),

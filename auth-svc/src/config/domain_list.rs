@@ -20,7 +20,11 @@ pub fn parse_domain(text: &str) -> Result<String, InvalidDomain> {
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
     let valid = domain.len() <= 253 && domain.contains('.') && domain.split('.').all(label);
-    if valid { Ok(domain) } else { Err(InvalidDomain) }
+    if valid {
+        Ok(domain)
+    } else {
+        Err(InvalidDomain)
+    }
 }
 
 /// Domains, compared exactly: `company.com` is not `eu.company.com`.
@@ -81,7 +85,17 @@ mod tests {
 
     #[test]
     fn what_is_no_domain_is_refused() {
-        for wrong in ["", "company", "*.company.com", "@company.com", "a@b.com", "https://b.com", "-a.com", "a..com", "a.com."] {
+        for wrong in [
+            "",
+            "company",
+            "*.company.com",
+            "@company.com",
+            "a@b.com",
+            "https://b.com",
+            "-a.com",
+            "a..com",
+            "a.com.",
+        ] {
             assert_eq!(parse_domain(wrong), Err(InvalidDomain), "{wrong}");
         }
     }

@@ -46,7 +46,11 @@ impl FromStr for WebOrigin {
             && url.fragment().is_none()
             && url.username().is_empty()
             && url.password().is_none();
-        if bare { Ok(Self(url)) } else { Err(InvalidOrigin) }
+        if bare {
+            Ok(Self(url))
+        } else {
+            Err(InvalidOrigin)
+        }
     }
 }
 

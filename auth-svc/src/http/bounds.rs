@@ -27,7 +27,11 @@ pub async fn bounds<B: MessageBody>(
     match excess(&request) {
         None => Ok(next.call(request).await?.map_into_left_body()),
         Some(status) => {
-            tracing::warn!(status = status.as_u16(), outcome = "refused", "request too large");
+            tracing::warn!(
+                status = status.as_u16(),
+                outcome = "refused",
+                "request too large"
+            );
             let response = HttpResponse::build(status)
                 .force_close()
                 .content_type("text/plain; charset=utf-8")

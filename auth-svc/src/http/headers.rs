@@ -16,7 +16,10 @@ pub fn security_headers(config: &Config) -> DefaultHeaders {
         .add(("Referrer-Policy", "same-origin"))
         .add(("Cross-Origin-Opener-Policy", "same-origin"))
         .add(("Cross-Origin-Resource-Policy", "same-origin"))
-        .add(("Permissions-Policy", "camera=(), geolocation=(), microphone=()"))
+        .add((
+            "Permissions-Policy",
+            "camera=(), geolocation=(), microphone=()",
+        ))
         .add(("Cache-Control", "no-store"));
     if config.public_origin.is_https() {
         headers.add(("Strict-Transport-Security", "max-age=31536000"))

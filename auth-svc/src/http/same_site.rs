@@ -18,7 +18,10 @@ fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
 /// True where a request that changes something comes from this deployment, or
 /// from no browser: every browser sends `Origin` with a POST.
 pub fn may_change(request: &HttpRequest, returns: &ReturnPolicy) -> bool {
-    match (header(request, ORIGIN.as_str()), header(request, "sec-fetch-site")) {
+    match (
+        header(request, ORIGIN.as_str()),
+        header(request, "sec-fetch-site"),
+    ) {
         (Some(origin), _) => Url::parse(origin).is_ok_and(|origin| returns.trusts(&origin)),
         (None, site) => matches!(site, None | Some("same-origin" | "none")),
     }

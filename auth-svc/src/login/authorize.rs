@@ -13,9 +13,9 @@ use crate::app::State;
 use crate::http::same_site;
 use crate::login::flow::{Context, Flow, Purpose};
 use crate::login::flow_cookie::SealFlowError;
+use crate::login::found;
 use crate::login::parameters::{ParameterError, context_of};
 use crate::login::query::{Query, QueryError};
-use crate::login::found;
 use crate::random::NoRandomness;
 use crate::session;
 use crate::store::grant;
@@ -97,7 +97,15 @@ pub async fn start(
             Purpose::Connect(session.id)
         }
     };
-    send_off(state, request, &provider, purpose, context, prompt == Some("consent")).await
+    send_off(
+        state,
+        request,
+        &provider,
+        purpose,
+        context,
+        prompt == Some("consent"),
+    )
+    .await
 }
 
 /// Seals a new flow into a cookie and sends the browser to the provider.
@@ -200,7 +208,10 @@ async fn content_session(
     };
     let elsewhere = context.workspace.is_some_and(|id| id != session.workspace)
         || (context.subdomain.is_some() && context.subdomain != session.subdomain)
-        || context.login_hint.as_ref().is_some_and(|hint| *hint != session.email)
+        || context
+            .login_hint
+            .as_ref()
+            .is_some_and(|hint| *hint != session.email)
         || context.public_invite.is_some()
         || context.personal_invite.is_some();
     if elsewhere || !grant::is_content(&state.pool, &session, provider).await? {
@@ -217,15 +228,23 @@ fn to_public_host(state: &State, request: &HttpRequest, query: &Query) -> Option
         return None;
     }
     let host = request.headers().get(HOST)?.to_str().ok()?;
-    let asked = Url::parse(&format!("{}://{host}/", state.config.returns.app().scheme())).ok()?;
+    let asked = Url::parse(&format!(
+        "{}://{host}/",
+        state.config.returns.app().scheme()
+    ))
+    .ok()?;
     if state.config.public_origin.url().host() == asked.host() {
         return None;
     }
     let label = state.config.returns.workspace_of(&asked)?;
     let mut url = state.config.public_origin.url().join(request.path()).ok()?;
     url.set_query(Some(request.query_string()).filter(|raw| !raw.is_empty()));
-    if query.any(&["workspaceId", "workspaceSubdomain", "workspace"]).is_none() {
-        url.query_pairs_mut().append_pair("workspaceSubdomain", label);
+    if query
+        .any(&["workspaceId", "workspaceSubdomain", "workspace"])
+        .is_none()
+    {
+        url.query_pairs_mut()
+            .append_pair("workspaceSubdomain", label);
     }
     Some(url)
 }

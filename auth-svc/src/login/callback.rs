@@ -80,7 +80,10 @@ pub async fn callback(
         Err(error) => return (Err(error), None),
     };
     let spent = removal(name_of(&flow.state));
-    (finish(state, request, name, start, &query, flow).await, Some(spent))
+    (
+        finish(state, request, name, start, &query, flow).await,
+        Some(spent),
+    )
 }
 
 /// The flow of this browser that `state` names.
@@ -107,7 +110,10 @@ async fn finish(
     query: &Query,
     flow: Flow,
 ) -> Result<HttpResponse, CallbackError> {
-    let provider = state.providers.get(name).ok_or(CallbackError::NotConfigured)?;
+    let provider = state
+        .providers
+        .get(name)
+        .ok_or(CallbackError::NotConfigured)?;
     let same_start = matches!(
         (flow.purpose, start),
         (Purpose::SignIn, Start::SignIn) | (Purpose::Connect(_), Start::Connect)
@@ -118,12 +124,17 @@ async fn finish(
     // Before anything in the answer is believed, also an error.
     provider.check_response_issuer(query.get("iss")).await?;
     if let Some(error) = query.get("error") {
-        return Err(CallbackError::Answer(ProviderAnswer::of(error), AnswerCode::of(error)));
+        return Err(CallbackError::Answer(
+            ProviderAnswer::of(error),
+            AnswerCode::of(error),
+        ));
     }
     let code = query.get("code").ok_or(CallbackError::NoCode)?;
     if let Purpose::Connect(started) = flow.purpose {
         // Checked again in the transaction; here, so that nobody's code is spent.
-        let here = session::current(state, request).await.map_err(StoreError::from)?;
+        let here = session::current(state, request)
+            .await
+            .map_err(StoreError::from)?;
         if here.is_none_or(|session| session.id != started) {
             return Err(CallbackError::SessionChanged);
         }
@@ -223,10 +234,10 @@ async fn connected(
         outcome = "connected",
         "account connected"
     );
-    let to = state
-        .config
-        .returns
-        .destination(flow.context.return_to.as_ref(), session.subdomain.as_deref());
+    let to = state.config.returns.destination(
+        flow.context.return_to.as_ref(),
+        session.subdomain.as_deref(),
+    );
     Ok(Some(found(&to).finish()))
 }
 

@@ -102,7 +102,9 @@ impl From<&StartError> for Explanation {
                 "The link carries more than can be kept during a sign-in. Open the application \
                  and sign in from there.",
             ),
-            StartError::Seal(SealFlowError::Crypto) | StartError::Randomness(_) => broken("internal"),
+            StartError::Seal(SealFlowError::Crypto) | StartError::Randomness(_) => {
+                broken("internal")
+            }
             StartError::Database(_) => database(),
         }
     }
@@ -281,8 +283,7 @@ impl From<&StoreError> for Explanation {
                 StatusCode::BAD_REQUEST,
                 "flow_finished",
                 "This sign-in is finished already",
-                "Each sign-in works once. If you are not signed in, please start again."
-                    .to_owned(),
+                "Each sign-in works once. If you are not signed in, please start again.".to_owned(),
                 Next::Home,
             ),
             StoreError::Policy(refusal) => refusal.into(),
@@ -337,7 +338,10 @@ impl From<&PolicyRefusal> for Explanation {
                 format!(
                     "The provider does not confirm that the address is yours, or that it \
                      belongs to your organisation. {} Nothing was changed.",
-                    advice(allowed, "Verify it with the provider, or sign in with an account of"),
+                    advice(
+                        allowed,
+                        "Verify it with the provider, or sign in with an account of"
+                    ),
                 ),
                 Next::Again,
             ),

@@ -55,7 +55,9 @@ pub struct FlowKeys(Vec<FlowKey>);
 
 impl fmt::Debug for FlowKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
+        f.debug_list()
+            .entries(self.0.iter().map(|key| &key.id))
+            .finish()
     }
 }
 
@@ -82,7 +84,9 @@ impl FlowKey {
     fn parse(text: &str) -> Result<Self, InvalidFlowKeys> {
         let (id, key) = text.split_once(':').ok_or(InvalidFlowKeys)?;
         let valid_id = (1..=32).contains(&id.len())
-            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         let bytes = URL_SAFE_NO_PAD
             .decode(key.trim_end_matches('='))
             .map_err(|_| InvalidFlowKeys)?;

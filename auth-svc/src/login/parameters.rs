@@ -51,9 +51,7 @@ pub fn context_of(query: &Query, returns: &ReturnPolicy) -> Result<Context, Para
             .transpose()?,
         subdomain: query
             .any(&["workspaceSubdomain", "workspace"])
-            .map(|value| {
-                subdomain_of(value).ok_or(invalid("workspaceSubdomain", "a host label"))
-            })
+            .map(|value| subdomain_of(value).ok_or(invalid("workspaceSubdomain", "a host label")))
             .transpose()?,
         public_invite: text("workspaceInviteHash", MAX_INVITE)?,
         personal_invite: text("workspacePersonalInviteToken", MAX_INVITE)?,

@@ -39,7 +39,10 @@ impl Query {
             if value.len() > MAX_VALUE {
                 return Err(QueryError::TooLong);
             }
-            if values.insert(name.into_owned(), value.into_owned()).is_some() {
+            if values
+                .insert(name.into_owned(), value.into_owned())
+                .is_some()
+            {
                 return Err(QueryError::Duplicate);
             }
         }
@@ -69,9 +72,18 @@ mod tests {
     // PEERS, relying-party check 14
     #[test]
     fn a_parameter_that_comes_twice_is_refused() {
-        assert_eq!(Query::parse("code=a&state=b&code=c").err(), Some(QueryError::Duplicate));
-        assert_eq!(Query::parse("code=&code=").err(), Some(QueryError::Duplicate));
-        assert_eq!(Query::parse("c%6fde=a&code=b").err(), Some(QueryError::Duplicate));
+        assert_eq!(
+            Query::parse("code=a&state=b&code=c").err(),
+            Some(QueryError::Duplicate)
+        );
+        assert_eq!(
+            Query::parse("code=&code=").err(),
+            Some(QueryError::Duplicate)
+        );
+        assert_eq!(
+            Query::parse("c%6fde=a&code=b").err(),
+            Some(QueryError::Duplicate)
+        );
     }
 
     #[test]

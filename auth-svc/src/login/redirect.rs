@@ -87,6 +87,7 @@ impl ReturnPolicy {
             .and_then(|(_, rest)| rest.split(['/', '?', '#']).next())
             .ok_or(ReturnRefused)?;
         let sound = matches!(url.scheme(), "http" | "https")
+            && authority.is_ascii()
             && !authority.contains(['@', '%'])
             && !looks_like_a_host(url.path())
             && self.trusts(&url)

@@ -30,7 +30,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
             "/auth/{provider:google|microsoft}-apis/get-access-token",
             Start::Connect,
         ),
-        ("/auth/oidc-apis/{provider}/get-access-token", Start::Connect),
+        (
+            "/auth/oidc-apis/{provider}/get-access-token",
+            Start::Connect,
+        ),
     ] {
         config.route(
             path,
@@ -53,14 +56,14 @@ async fn begin(
     start: Start,
 ) -> HttpResponse {
     let Some(provider) = provider_of(&request, &name) else {
-        return pages::not_found(request, state).await;
+        return pages::not_found(request).await;
     };
     match authorize::start(&state, &request, &provider, start).await {
         Ok(response) => response,
         Err(error) => {
             let explanation = Explanation::from(&error);
             log(&provider, &explanation, &error);
-            pages::problem(&state, &request, &explanation, Some(&again(&provider, start)))
+            pages::problem(&request, &explanation, Some(&again(&provider, start)))
         }
     }
 }
@@ -72,7 +75,7 @@ async fn end(
     start: Start,
 ) -> HttpResponse {
     let Some(provider) = provider_of(&request, &name) else {
-        return pages::not_found(request, state).await;
+        return pages::not_found(request).await;
     };
     let (result, spent) = callback::callback(&state, &request, &provider, start).await;
     let mut response = match result {
@@ -80,7 +83,7 @@ async fn end(
         Err(error) => {
             let explanation = Explanation::from(&error);
             log(&provider, &explanation, &error);
-            pages::problem(&state, &request, &explanation, Some(&again(&provider, start)))
+            pages::problem(&request, &explanation, Some(&again(&provider, start)))
         }
     };
     if let Some(cookie) = spent
@@ -93,7 +96,10 @@ async fn end(
 
 /// Where "try again" leads.
 fn again(provider: &ProviderName, start: Start) -> String {
-    let known = matches!(provider.as_str(), ProviderName::GOOGLE | ProviderName::MICROSOFT);
+    let known = matches!(
+        provider.as_str(),
+        ProviderName::GOOGLE | ProviderName::MICROSOFT
+    );
     match (start, known) {
         (Start::SignIn, true) => format!("/auth/{provider}"),
         (Start::SignIn, false) => format!("/auth/oidc/{provider}"),

@@ -55,14 +55,18 @@ async fn sign_out(state: web::Data<State>, request: HttpRequest) -> HttpResponse
             text: "Another web site asked to sign you out. You are still signed in.".to_owned(),
             next: Next::Home,
         };
-        tracing::warn!(error.code = explanation.code, outcome = "refused", "sign-out refused");
-        return pages::problem(&state, &request, &explanation, None);
+        tracing::warn!(
+            error.code = explanation.code,
+            outcome = "refused",
+            "sign-out refused"
+        );
+        return pages::problem(&request, &explanation, None);
     }
     if let Some(secret) = cookie::secret_of(&request)
         && let Err(error) = store::session::end(&state.pool, &secret).await
     {
         tracing::error!(%error, outcome = "refused", "the session was not ended");
-        return pages::problem(&state, &request, &broken("database_unavailable"), None);
+        return pages::problem(&request, &broken("database_unavailable"), None);
     }
     let mut response = if pages::wants_json(&request) {
         HttpResponse::NoContent()

@@ -1,6 +1,6 @@
 //! What the domain policy needs to know, read in the sign-in transaction.
 
-use latchkey_domain::{UserId, WorkspaceId};
+use latchkey_domain::{Handle, UserId, WorkspaceId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -18,12 +18,11 @@ pub async fn approved_domains(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
 ) -> Result<DomainList, sqlx::Error> {
-    let rows: Vec<(String,)> = sqlx::query_as(
-        "SELECT domain FROM auth.approved_access_domain WHERE workspace_id = $1",
-    )
-    .bind(workspace.as_uuid())
-    .fetch_all(connection)
-    .await?;
+    let rows: Vec<(String,)> =
+        sqlx::query_as("SELECT domain FROM auth.approved_access_domain WHERE workspace_id = $1")
+            .bind(workspace.as_uuid())
+            .fetch_all(connection)
+            .await?;
     Ok(DomainList::of_rows(
         rows.into_iter().map(|(domain,)| domain).collect(),
     ))
@@ -87,7 +86,7 @@ pub async fn personal_invite(
     .bind(sha256(token))
     .fetch_optional(connection)
     .await?;
-    let vouched = claims.vouched_email().map(|email| email.as_str());
+    let vouched = claims.vouched_email().map(Handle::as_str);
     Ok(match found {
         Some((owner, email, ..))
             if owner != workspace.as_uuid() || Some(email.as_str()) != vouched =>

@@ -17,9 +17,7 @@ use crate::login::domain_policy::{Admission, Claims, Facts, decide};
 use crate::login::flow::Flow;
 use crate::random::Randomness;
 use crate::store::workspace::Workspace;
-use crate::store::{
-    Outcome, SignedIn, StoreError, facts, grant, session, spent_flow, workspace,
-};
+use crate::store::{Outcome, SignedIn, StoreError, facts, grant, session, spent_flow, workspace};
 
 /// What the deployment adds to a sign-in.
 #[derive(Debug, Clone, Copy)]
@@ -81,9 +79,22 @@ pub async fn sign_in(
         return Ok(Outcome::ConsentNeeded);
     }
 
-    let authenticated_at =
-        write_person(&mut transaction, &binding, identity, handle, known.is_none()).await?;
-    join(&mut transaction, flow, workspace.id, binding.user, admission).await?;
+    let authenticated_at = write_person(
+        &mut transaction,
+        &binding,
+        identity,
+        handle,
+        known.is_none(),
+    )
+    .await?;
+    join(
+        &mut transaction,
+        flow,
+        workspace.id,
+        binding.user,
+        admission,
+    )
+    .await?;
     if let Some(secret) = old_session {
         session::end(&mut *transaction, secret).await?;
     }

@@ -1,5 +1,7 @@
+use super::Invitation::{Absent, Expired, ForSomeoneElse, SwitchedOff, Usable, Used};
 use super::*;
 
+#[expect(clippy::struct_excessive_bools, reason = "one field per fact")]
 struct Case {
     deployment: &'static [&'static str],
     workspace: &'static [&'static str],
@@ -52,10 +54,19 @@ fn allowed(domains: &[&str]) -> Vec<String> {
 #[test]
 fn every_domain_of_the_workspaces_list_comes_in_and_no_subdomain() {
     for email in ["a@company.com", "b@company.co"] {
-        assert_eq!(decided(&Case { email, ..CASE }), Ok(Admission::ApprovedDomain));
+        assert_eq!(
+            decided(&Case { email, ..CASE }),
+            Ok(Admission::ApprovedDomain)
+        );
     }
-    for email in ["a@eu.company.com", "a@company.com.evil.org", "a@xcompany.com"] {
-        let refusal = PolicyRefusal::Domain { allowed: allowed(&["company.co", "company.com"]) };
+    for email in [
+        "a@eu.company.com",
+        "a@company.com.evil.org",
+        "a@xcompany.com",
+    ] {
+        let refusal = PolicyRefusal::Domain {
+            allowed: allowed(&["company.co", "company.com"]),
+        };
         assert_eq!(decided(&Case { email, ..CASE }), Err(refusal), "{email}");
     }
 }
@@ -63,59 +74,123 @@ fn every_domain_of_the_workspaces_list_comes_in_and_no_subdomain() {
 // R7
 #[test]
 fn the_deployments_list_bounds_the_workspaces_and_every_invitation() {
-    let case = Case { deployment: &["company.com"], ..CASE };
+    let case = Case {
+        deployment: &["company.com"],
+        ..CASE
+    };
     assert_eq!(decided(&case), Ok(Admission::ApprovedDomain));
-    let refusal = Err(PolicyRefusal::Domain { allowed: allowed(&["company.com"]) });
-    let outside = Case { email: "b@company.co", ..case };
+    let refusal = Err(PolicyRefusal::Domain {
+        allowed: allowed(&["company.com"]),
+    });
+    let outside = Case {
+        email: "b@company.co",
+        ..case
+    };
     assert_eq!(decided(&outside), refusal);
-    assert_eq!(decided(&Case { personal: Invitation::Usable, public: Invitation::Usable, member: true, ..outside }), refusal);
+    assert_eq!(
+        decided(&Case {
+            personal: Invitation::Usable,
+            public: Invitation::Usable,
+            member: true,
+            ..outside
+        }),
+        refusal
+    );
 }
 
 // R7
 #[test]
 fn one_workspace_without_a_list_takes_the_deployments() {
-    let case = Case { deployment: &["company.com"], workspace: &[], ..CASE };
+    let case = Case {
+        deployment: &["company.com"],
+        workspace: &[],
+        ..CASE
+    };
     assert_eq!(decided(&case), Ok(Admission::ApprovedDomain));
-    let many = Case { multi_workspace: true, ..case };
+    let many = Case {
+        multi_workspace: true,
+        ..case
+    };
     assert!(decided(&many).is_err(), "another organisation's workspace");
 }
 
 // R7, replaced system's weak point 11 (#24789)
 #[test]
 fn an_address_that_nobody_vouches_for_joins_nothing() {
-    let case = Case { verified: false, ..CASE };
+    let case = Case {
+        verified: false,
+        ..CASE
+    };
     for case in [
         Case { ..case },
-        Case { public: Invitation::Usable, ..case },
-        Case { personal: Invitation::Usable, ..case },
+        Case {
+            public: Invitation::Usable,
+            ..case
+        },
+        Case {
+            personal: Invitation::Usable,
+            ..case
+        },
     ] {
-        assert!(matches!(decided(&case), Err(PolicyRefusal::NotVouched { .. })));
+        assert!(matches!(
+            decided(&case),
+            Err(PolicyRefusal::NotVouched { .. })
+        ));
     }
 }
 
 // R7
 #[test]
 fn googles_verified_address_needs_the_hosted_domain_claim() {
-    let case = Case { google: true, ..CASE };
-    assert!(matches!(decided(&case), Err(PolicyRefusal::NotVouched { .. })));
+    let case = Case {
+        google: true,
+        ..CASE
+    };
+    assert!(matches!(
+        decided(&case),
+        Err(PolicyRefusal::NotVouched { .. })
+    ));
     // A secondary domain of the organisation: `hd` names the primary one.
-    let hosted = Case { email: "a@company.co", hosted: Some("company.com"), ..case };
+    let hosted = Case {
+        email: "a@company.co",
+        hosted: Some("company.com"),
+        ..case
+    };
     assert_eq!(decided(&hosted), Ok(Admission::ApprovedDomain));
-    let consumer = Case { email: "a@gmail.com", workspace: &["gmail.com"], ..case };
+    let consumer = Case {
+        email: "a@gmail.com",
+        workspace: &["gmail.com"],
+        ..case
+    };
     assert_eq!(decided(&consumer), Ok(Admission::ApprovedDomain));
 }
 
 // R7
 #[test]
 fn invitations_and_membership_come_after_the_lists() {
-    let outside = Case { email: "a@partner.org", ..CASE };
-    let with = |public, personal, member| decided(&Case { public, personal, member, ..outside });
-    use Invitation::{Absent, Expired, ForSomeoneElse, SwitchedOff, Usable, Used};
+    let outside = Case {
+        email: "a@partner.org",
+        ..CASE
+    };
+    let with = |public, personal, member| {
+        decided(&Case {
+            member,
+            public,
+            personal,
+            ..outside
+        })
+    };
     assert_eq!(with(Usable, Absent, false), Ok(Admission::PublicInvite));
     assert_eq!(with(Absent, Usable, false), Ok(Admission::PersonalInvite));
     assert_eq!(with(SwitchedOff, Absent, true), Ok(Admission::Member));
     for spoilt in [SwitchedOff, Expired, Used, ForSomeoneElse] {
-        assert_eq!(with(Absent, spoilt, false), Err(PolicyRefusal::Invitation(spoilt)));
+        assert_eq!(
+            with(Absent, spoilt, false),
+            Err(PolicyRefusal::Invitation(spoilt))
+        );
     }
-    assert_eq!(with(SwitchedOff, Absent, false), Err(PolicyRefusal::Invitation(SwitchedOff)));
+    assert_eq!(
+        with(SwitchedOff, Absent, false),
+        Err(PolicyRefusal::Invitation(SwitchedOff))
+    );
 }

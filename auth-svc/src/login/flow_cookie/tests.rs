@@ -16,7 +16,10 @@ fn flow() -> Flow {
     Flow::begin(
         "google".parse().unwrap(),
         Purpose::SignIn,
-        Context { locale: Some("de".into()), ..Context::default() },
+        Context {
+            locale: Some("de".into()),
+            ..Context::default()
+        },
         false,
         SystemClock.now(),
         &Randomness::default(),
@@ -34,7 +37,10 @@ fn a_flow_comes_back_from_its_cookie() {
     let keys = keys(&key("a", 1));
     let flow = flow();
     let cookie = sealed(&keys, &flow);
-    assert_eq!(keys.open(cookie.name(), cookie.value(), SystemClock.now()), Some(flow));
+    assert_eq!(
+        keys.open(cookie.name(), cookie.value(), SystemClock.now()),
+        Some(flow)
+    );
     assert_eq!(cookie.secure(), Some(true));
     assert_eq!(cookie.http_only(), Some(true));
     assert_eq!(cookie.path(), Some("/"));
@@ -58,7 +64,11 @@ fn keys_rotate_the_first_seals_and_all_open() {
     assert!(both.open(old.name(), old.value(), now).is_some());
     let new = sealed(&both, &flow());
     assert!(new.value().starts_with("v1.b."));
-    assert!(keys(&key("a", 1)).open(new.name(), new.value(), now).is_none());
+    assert!(
+        keys(&key("a", 1))
+            .open(new.name(), new.value(), now)
+            .is_none()
+    );
 }
 
 // R4
@@ -74,7 +84,10 @@ fn a_flow_is_dead_after_ten_minutes() {
 fn one_flows_cookie_does_not_stand_for_anothers() {
     let keys = keys(&key("a", 1));
     let (one, other) = (sealed(&keys, &flow()), sealed(&keys, &flow()));
-    assert!(keys.open(one.name(), other.value(), SystemClock.now()).is_none());
+    assert!(
+        keys.open(one.name(), other.value(), SystemClock.now())
+            .is_none()
+    );
 }
 
 // R4: parallel tabs work, without growing for ever.

@@ -17,9 +17,15 @@ fn paths_of_the_app_and_configured_origins_are_accepted() {
     let policy = policy(false);
     for (given, expected) in [
         ("/", "https://app.example.com/"),
-        ("/objects/people?view=1#x", "https://app.example.com/objects/people?view=1#x"),
+        (
+            "/objects/people?view=1#x",
+            "https://app.example.com/objects/people?view=1#x",
+        ),
         ("https://app.example.com/a", "https://app.example.com/a"),
-        ("https://other.example.net:8443/b", "https://other.example.net:8443/b"),
+        (
+            "https://other.example.net:8443/b",
+            "https://other.example.net:8443/b",
+        ),
         ("https://auth.example.com/", "https://auth.example.com/"),
     ] {
         let location = policy.accept(given).unwrap();
@@ -31,14 +37,41 @@ fn paths_of_the_app_and_configured_origins_are_accepted() {
 #[test]
 fn every_spelling_of_another_host_is_refused() {
     for evil in [
-        "//evil.com", "///evil.com", "/\\evil.com", "\\\\evil.com", "/%2fevil.com", "/%2F/evil.com",
-        "/%5cevil.com", "/.//evil.com", "/x/..//evil.com", "https://evil.com", "https:evil.com",
-        "https:///evil.com", "https:\\\\evil.com", "http://app.example.com/", "https://app.example.com:444/",
-        "https://app.example.com@evil.com/", "https://user@app.example.com/", "https://@app.example.com/",
-        "https://app.example.com.evil.com/", "https://app.example.com./", "https://xapp.example.com/",
-        "https://sub.app.example.com/", "https://app.example.com%2eevil.com/", "https://other.example.net/",
-        "javascript:alert(1)", "data:text/html,x", "ftp://app.example.com/", "evil.com", "", " /x", "/x y",
-        "/\tx", "/\n/evil.com", "https://app.example.com//evil.com", "https://ap\u{ff50}.example.com/",
+        "//evil.com",
+        "///evil.com",
+        "/\\evil.com",
+        "\\\\evil.com",
+        "/%2fevil.com",
+        "/%2F/evil.com",
+        "/%5cevil.com",
+        "/.//evil.com",
+        "/x/..//evil.com",
+        "https://evil.com",
+        "https:evil.com",
+        "https:///evil.com",
+        "https:\\\\evil.com",
+        "http://app.example.com/",
+        "https://app.example.com:444/",
+        "https://app.example.com@evil.com/",
+        "https://user@app.example.com/",
+        "https://@app.example.com/",
+        "https://app.example.com.evil.com/",
+        "https://app.example.com./",
+        "https://xapp.example.com/",
+        "https://sub.app.example.com/",
+        "https://app.example.com%2eevil.com/",
+        "https://other.example.net/",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "ftp://app.example.com/",
+        "evil.com",
+        "",
+        " /x",
+        "/x y",
+        "/\tx",
+        "/\n/evil.com",
+        "https://app.example.com//evil.com",
+        "https://ap\u{ff50}.example.com/",
     ] {
         assert_eq!(policy(false).accept(evil), Err(ReturnRefused), "{evil:?}");
     }
@@ -53,7 +86,12 @@ fn the_way_back_never_starts_another_round() {
         Vec::new(),
         false,
     );
-    for round in ["/auth/google", "/auth", "/x/../auth/google", "https://auth.example.com/auth/me"] {
+    for round in [
+        "/auth/google",
+        "/auth",
+        "/x/../auth/google",
+        "https://auth.example.com/auth/me",
+    ] {
         assert_eq!(own.accept(round), Err(ReturnRefused), "{round}");
     }
     assert!(own.accept("/authors").is_ok());
@@ -64,23 +102,52 @@ fn the_way_back_never_starts_another_round() {
 fn in_multi_domain_mode_people_land_on_their_workspaces_own_host() {
     let policy = policy(true);
     let path = policy.accept("/inbox").unwrap();
-    assert_eq!(policy.destination(None, Some("acme")).as_str(), "https://acme.app.example.com/");
-    assert_eq!(policy.destination(Some(&path), Some("acme")).as_str(), "https://acme.app.example.com/inbox");
+    assert_eq!(
+        policy.destination(None, Some("acme")).as_str(),
+        "https://acme.app.example.com/"
+    );
+    assert_eq!(
+        policy.destination(Some(&path), Some("acme")).as_str(),
+        "https://acme.app.example.com/inbox"
+    );
     let own = policy.accept("https://acme.app.example.com/x").unwrap();
-    assert_eq!(policy.destination(Some(&own), Some("acme")).as_str(), "https://acme.app.example.com/x");
-    assert_eq!(policy.destination(Some(&own), Some("rival")).as_str(), "https://rival.app.example.com/");
-    for other in ["https://a.b.app.example.com/", "https://acme.app.example.com:8/", "http://acme.app.example.com/"] {
+    assert_eq!(
+        policy.destination(Some(&own), Some("acme")).as_str(),
+        "https://acme.app.example.com/x"
+    );
+    assert_eq!(
+        policy.destination(Some(&own), Some("rival")).as_str(),
+        "https://rival.app.example.com/"
+    );
+    for other in [
+        "https://a.b.app.example.com/",
+        "https://acme.app.example.com:8/",
+        "http://acme.app.example.com/",
+    ] {
         assert_eq!(policy.accept(other), Err(ReturnRefused), "{other}");
     }
 }
 
 fn spelling() -> impl Strategy<Value = String> {
     let part = prop_oneof![
-        Just("https://".to_owned()), Just("http:".to_owned()), Just("//".to_owned()), Just("/".to_owned()),
-        Just("\\".to_owned()), Just("@".to_owned()), Just("evil.com".to_owned()),
-        Just("app.example.com".to_owned()), Just("acme.app.example.com".to_owned()), Just(":8443".to_owned()),
-        Just("%2f".to_owned()), Just("%5C".to_owned()), Just("..".to_owned()), Just("?".to_owned()),
-        Just("#".to_owned()), Just("\t".to_owned()), Just("other.example.net".to_owned()), ".{0,3}",
+        Just("https://".to_owned()),
+        Just("http:".to_owned()),
+        Just("//".to_owned()),
+        Just("/".to_owned()),
+        Just("\\".to_owned()),
+        Just("@".to_owned()),
+        Just("evil.com".to_owned()),
+        Just("app.example.com".to_owned()),
+        Just("acme.app.example.com".to_owned()),
+        Just(":8443".to_owned()),
+        Just("%2f".to_owned()),
+        Just("%5C".to_owned()),
+        Just("..".to_owned()),
+        Just("?".to_owned()),
+        Just("#".to_owned()),
+        Just("\t".to_owned()),
+        Just("other.example.net".to_owned()),
+        ".{0,3}",
     ];
     proptest::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use latchkey_domain::{Handle, WorkspaceId};
-use sqlx::PgPool;
+use sqlx::{FromRow, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -53,10 +53,10 @@ pub async fn create(
 }
 
 /// A workspace in a list.
-#[derive(Debug)]
+#[derive(Debug, FromRow)]
 pub struct Listed {
     /// Its id.
-    pub id: WorkspaceId,
+    pub id: Uuid,
     /// Its name.
     pub name: String,
     /// First label of its own host.
@@ -74,26 +74,16 @@ pub struct Listed {
 /// # Errors
 /// The database's refusal.
 pub async fn list(pool: &PgPool) -> Result<Vec<Listed>, sqlx::Error> {
-    let rows: Vec<(Uuid, String, Option<String>, bool, Vec<String>, i64)> = sqlx::query_as(
+    sqlx::query_as(
         "SELECT w.id, w.name, w.subdomain, w.public_invite_enabled,
                 ARRAY(SELECT d.domain FROM auth.approved_access_domain d
-                      WHERE d.workspace_id = w.id ORDER BY d.domain),
-                (SELECT count(*) FROM auth.workspace_member m WHERE m.workspace_id = w.id)
+                      WHERE d.workspace_id = w.id ORDER BY d.domain) AS domains,
+                (SELECT count(*) FROM auth.workspace_member m
+                 WHERE m.workspace_id = w.id) AS members
          FROM auth.workspace w ORDER BY w.name, w.id",
     )
     .fetch_all(pool)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, name, subdomain, public_invite_enabled, domains, members)| Listed {
-            id: id.into(),
-            name,
-            subdomain,
-            public_invite_enabled,
-            domains,
-            members,
-        })
-        .collect())
+    .await
 }
 
 /// The workspace with this id, subdomain or unique name; the only one where

@@ -1,0 +1,182 @@
+//! The application as a value: built from its environment, run until stopped.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use latchkey_config::Environment;
+use latchkey_domain::{Clock, SystemClock};
+use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
+use latchkey_messaging::outbox::{Relay, Schema};
+use latchkey_providers::Registry;
+use latchkey_service::database::{self, DatabaseCheck};
+use latchkey_service::health::{self, Readiness};
+use latchkey_service::{BuildInfo, StartError};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing_actix_web::TracingLogger;
+
+use crate::config::Config;
+use crate::http::bounds::bounds;
+use crate::http::headers::security_headers;
+use crate::http::root_span::RequestSpan;
+use crate::random::Randomness;
+use crate::store::janitor;
+use crate::{login, pages, session};
+
+/// Name of the service, in logs, traces and the lists of database and broker.
+pub const SERVICE: &str = "auth-svc";
+
+/// CloudEvents source of what this service publishes.
+const EVENT_SOURCE: &str = "/latchkey/auth-svc";
+
+/// Requests in flight get this long to finish at a shut-down.
+const SHUTDOWN_SECONDS: u64 = 10;
+
+/// What every handler shares.
+#[derive(Debug)]
+pub struct State {
+    /// What this service was told.
+    pub config: Config,
+    /// The providers that are switched on.
+    pub providers: Registry,
+    /// Connections as the role of schema `auth`.
+    pub pool: PgPool,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The source of secrets.
+    pub randomness: Randomness,
+}
+
+/// The application, listening and not yet served.
+pub struct Application {
+    server: Server,
+    address: SocketAddr,
+    state: Arc<State>,
+    relay: Relay,
+    stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Application {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Application")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads everything that the service needs and speaks to nobody.
+///
+/// # Errors
+/// A variable is wrong or missing.
+pub fn read(environment: &Environment) -> Result<(State, BrokerConfig), StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let config = Config::from_environment(environment)?;
+    let providers = Registry::from_environment(environment, clock.clone())?;
+    providers.require_callbacks()?;
+    let state = State {
+        config,
+        providers,
+        pool: database::pool(environment, SERVICE)?,
+        clock,
+        randomness: Randomness::default(),
+    };
+    Ok((state, BrokerConfig::from_environment(environment, SERVICE)?))
+}
+
+impl Application {
+    /// Reads the environment and listens. Database, broker and providers may
+    /// still be away.
+    ///
+    /// # Errors
+    /// A variable is wrong or missing, or the address is taken.
+    pub fn build(environment: &Environment) -> Result<Self, StartError> {
+        let (state, broker) = read(environment)?;
+        let listen = state.config.listen;
+        let listener = TcpListener::bind(listen).map_err(|error| {
+            StartError::io(format!("HTTP_LISTEN: cannot listen on {listen}"), error)
+        })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| StartError::io("HTTP_LISTEN", error))?;
+        let readiness = Readiness::default()
+            .with(DatabaseCheck(state.pool.clone()))
+            // A broker that is away fails no sign-in: the outbox waits (R12).
+            .reporting(BrokerCheck::new(broker.clone()));
+        let relay = Relay::new(state.pool.clone(), Schema::Auth, broker, EVENT_SOURCE);
+        let state = Arc::new(state);
+        let server = serve(listener, &state, &readiness)
+            .map_err(|error| StartError::io("cannot serve HTTP", error))?;
+        Ok(Self {
+            server,
+            address,
+            state,
+            relay,
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// The port that was taken.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// What the handlers share.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Serves until `stop` is cancelled, then lets requests and messages in
+    /// flight finish.
+    ///
+    /// # Errors
+    /// The server fails.
+    pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
+        let tasks = TaskTracker::new();
+        tasks.spawn(self.relay.run(self.stop.clone()));
+        tasks.spawn(janitor::run(self.state.pool.clone(), self.stop.clone()));
+        tasks.close();
+        let handle = self.server.handle();
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            handle.stop(true).await;
+        });
+        tracing::info!(address = %self.address, public = %self.state.config.public_origin, "listening");
+        let outcome = self.server.await;
+        // After the last request, so that its event is still published.
+        self.stop.cancel();
+        tasks.wait().await;
+        self.state.pool.close().await;
+        outcome.map_err(|error| StartError::io("the HTTP server failed", error))
+    }
+}
+
+fn serve(
+    listener: TcpListener,
+    state: &Arc<State>,
+    readiness: &Readiness,
+) -> std::io::Result<Server> {
+    let state = web::Data::from(state.clone());
+    let readiness = readiness.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .configure(health::routes(readiness.clone(), BuildInfo::of(SERVICE)))
+            .configure(login::routes::routes)
+            .configure(session::routes::routes)
+            .configure(pages::routes)
+            .default_service(web::to(pages::not_found))
+            .wrap(from_fn(bounds))
+            .wrap(security_headers(&state.config))
+            .wrap(TracingLogger::<RequestSpan>::new())
+    })
+    .disable_signals()
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .client_request_timeout(std::time::Duration::from_secs(10))
+    .listen(listener)?
+    .run();
+    Ok(server)
+}

@@ -1,0 +1,4 @@
+//! What an operator runs by hand.
+
+pub mod redirect_uris;
+pub mod workspace;

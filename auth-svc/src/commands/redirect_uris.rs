@@ -1,0 +1,73 @@
+//! `auth-svc redirect-uris`: what to enter in each provider's console (R41).
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use latchkey_config::{ConfigError, Environment};
+use latchkey_domain::SystemClock;
+use latchkey_providers::{Provider, ProviderKind, Purpose, Registry};
+
+use crate::config::WebOrigin;
+
+/// The text for the operator.
+///
+/// # Errors
+/// A provider's variable, or `PUBLIC_URL`, is wrong or missing.
+pub fn print(environment: &Environment) -> Result<String, ConfigError> {
+    let registry = Registry::from_environment(environment, Arc::new(SystemClock))?;
+    registry.require_callbacks()?;
+    let public: Option<WebOrigin> = environment.optional_parsed("PUBLIC_URL")?;
+    let mut text = String::new();
+    for provider in registry.iter() {
+        section(&mut text, provider, public.as_ref());
+    }
+    if text.is_empty() {
+        "no provider is switched on: set AUTH_GOOGLE_ENABLED, AUTH_MICROSOFT_ENABLED or AUTH_OIDC_<NAME>_ISSUER\n"
+            .clone_into(&mut text);
+    }
+    Ok(text)
+}
+
+/// Writing to a `String` does not fail.
+fn section(text: &mut String, provider: &Provider, public: Option<&WebOrigin>) {
+    let place = match provider.kind() {
+        ProviderKind::Google => {
+            "Google Cloud console: APIs & Services, Credentials, the OAuth client, \"Authorized redirect URIs\""
+        }
+        ProviderKind::Microsoft => {
+            "Microsoft Entra admin center: App registrations, Authentication, platform \"Web\", \"Redirect URIs\""
+        }
+        ProviderKind::Oidc => "the client's redirect URIs at the provider",
+    };
+    let _ = writeln!(
+        text,
+        "{} ({})\n  {place}:",
+        provider.label(),
+        provider.name()
+    );
+    let mut origins: Vec<String> = public.map(ToString::to_string).into_iter().collect();
+    for purpose in [Purpose::SignIn, Purpose::Connect] {
+        if let Some(uri) = provider.redirect_uri(purpose) {
+            let _ = writeln!(text, "    {uri}");
+            origins.push(uri.origin().ascii_serialization());
+        }
+    }
+    origins.sort();
+    origins.dedup();
+    if provider.kind() == ProviderKind::Google {
+        let _ = writeln!(text, "  \"Authorized JavaScript origins\":");
+    } else {
+        let _ = writeln!(text, "  origins, where the provider asks for them:");
+    }
+    for origin in origins {
+        let _ = writeln!(text, "    {origin}");
+    }
+    if provider.kind() == ProviderKind::Microsoft {
+        let _ = writeln!(
+            text,
+            "  Token configuration: add the optional claims `email` and `xms_edov` to the ID token;\n  \
+             without `xms_edov` no address counts as verified and nobody joins a workspace."
+        );
+    }
+    text.push('\n');
+}
