@@ -19,6 +19,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build and start everything, walk one sign-in through it, and stay.
+    Up {
+        /// End after the sign-in: exit 0 only where every step held.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Print every address of the running stack.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Run PostgreSQL and RabbitMQ and print the exports for `cargo test`.
     Servers,
     /// Build and run all tests on their own servers.
@@ -49,6 +61,8 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<i32> {
     let progress: Progress = Arc::new(|line| eprintln!("· {line}"));
     match command {
+        Command::Up { once } => devstack::up::run(once, &progress).await,
+        Command::Status { json } => status(json),
         Command::Servers => {
             let servers = Servers::start("servers", &progress).await?;
             eprintln!("· export these in another terminal; Ctrl-C here stops the servers");
@@ -61,6 +75,47 @@ async fn run(command: Command) -> anyhow::Result<i32> {
             std::future::pending().await
         }
         Command::Test { arguments } => devstack::test::run(&arguments, &progress).await,
+    }
+}
+
+fn status(json: bool) -> anyhow::Result<i32> {
+    let running = devstack::status::running()?;
+    let Some(newest) = running.first() else {
+        anyhow::bail!("no stack is running: start one with `cargo dev up`");
+    };
+    let value = serde_json::to_value(newest)?;
+    if json {
+        print_lines(std::iter::once(serde_json::to_string_pretty(&value)?));
+        return Ok(0);
+    }
+    let mut lines = Vec::new();
+    flatten("", &value, &mut lines);
+    print_lines(lines.into_iter());
+    if running.len() > 1 {
+        eprintln!("· the newest of {} stacks that run", running.len());
+    }
+    Ok(0)
+}
+
+/// `auth.url  http://…`, a line per value.
+fn flatten(path: &str, value: &serde_json::Value, lines: &mut Vec<String>) {
+    let mut below = |key: &str, value| {
+        let dot = if path.is_empty() { "" } else { "." };
+        flatten(&format!("{path}{dot}{key}"), value, lines);
+    };
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields {
+                below(key, value);
+            }
+        }
+        serde_json::Value::Array(items) => {
+            for (position, value) in items.iter().enumerate() {
+                below(&position.to_string(), value);
+            }
+        }
+        serde_json::Value::String(text) => lines.push(format!("{path:<28} {text}")),
+        other => lines.push(format!("{path:<28} {other}")),
     }
 }
 

@@ -41,6 +41,12 @@ impl Servers {
         self.directory.path().to_owned()
     }
 
+    /// Leaves the directory of the run for someone to look at; the next run
+    /// sweeps it.
+    pub fn keep_directory(&self) {
+        self.directory.keep();
+    }
+
     /// The variables that `latchkey-testkit` reads.
     pub fn test_variables(&self) -> [(&'static str, String); 3] {
         [

@@ -77,7 +77,11 @@ impl Certificates {
     /// # Errors
     /// The file system's refusal.
     pub fn client(&self, name: &str) -> Result<KeyPairFiles, ServerError> {
-        self.issue(name, &[name.to_owned()], ExtendedKeyUsagePurpose::ClientAuth)
+        self.issue(
+            name,
+            &[name.to_owned()],
+            ExtendedKeyUsagePurpose::ClientAuth,
+        )
     }
 
     fn issue(

@@ -247,7 +247,11 @@ impl Child {
     ///
     /// # Errors
     /// The child ends, or `patience` is over.
-    pub async fn wait_until<F, R>(&mut self, patience: Duration, ready: F) -> Result<(), ServerError>
+    pub async fn wait_until<F, R>(
+        &mut self,
+        patience: Duration,
+        ready: F,
+    ) -> Result<(), ServerError>
     where
         F: Fn() -> R,
         R: Future<Output = bool>,

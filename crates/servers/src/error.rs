@@ -6,7 +6,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// A program is missing and could not be installed here.
-    #[error("{what} is not installed: run `apt-get install -y --no-install-recommends {package}` as root")]
+    #[error(
+        "{what} is not installed: run `apt-get install -y --no-install-recommends {package}` as root"
+    )]
     Missing {
         /// The program.
         what: &'static str,

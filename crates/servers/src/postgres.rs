@@ -110,7 +110,10 @@ impl Postgres {
 
     /// URL of a database as another role.
     pub fn url_as(&self, role: &str, password: &str, database: &str) -> String {
-        format!("postgres://{role}:{password}@127.0.0.1:{}/{database}", self.port)
+        format!(
+            "postgres://{role}:{password}@127.0.0.1:{}/{database}",
+            self.port
+        )
     }
 
     /// The data directory.
@@ -197,7 +200,11 @@ fn initialise(
     fs::set_permissions(&password_file, mode).map_err(ServerError::file(&password_file))?;
     let mut command = Command::new(programs.join("initdb"));
     command
-        .args(["--auth=scram-sha-256", "--username=postgres", "--encoding=UTF8"])
+        .args([
+            "--auth=scram-sha-256",
+            "--username=postgres",
+            "--encoding=UTF8",
+        ])
         .args(["--locale=C", "--no-sync", "--no-instructions"])
         .arg("--pwfile")
         .arg(&password_file)

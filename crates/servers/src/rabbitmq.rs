@@ -135,12 +135,18 @@ impl RabbitMq {
 
     /// AMQP URL of the default virtual host.
     pub fn url(&self) -> String {
-        format!("amqp://{USER}:{}@127.0.0.1:{}/%2f", self.password, self.port)
+        format!(
+            "amqp://{USER}:{}@127.0.0.1:{}/%2f",
+            self.password, self.port
+        )
     }
 
     /// URL of the management API, credentials in it.
     pub fn api_url(&self) -> String {
-        format!("http://{USER}:{}@127.0.0.1:{}", self.password, self.api_port)
+        format!(
+            "http://{USER}:{}@127.0.0.1:{}",
+            self.password, self.api_port
+        )
     }
 
     /// Where the node keeps its data and its own logs.

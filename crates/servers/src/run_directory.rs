@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ pub fn target_directory() -> PathBuf {
 pub struct RunDirectory {
     path: PathBuf,
     lock_path: PathBuf,
-    keep: bool,
+    keep: AtomicBool,
     _lock: File,
 }
 
@@ -40,9 +41,7 @@ impl RunDirectory {
     pub fn create(group: &str) -> Result<Self, ServerError> {
         let parent = target_directory().join(group);
         fs::create_dir_all(&parent).map_err(ServerError::file(&parent))?;
-        let parent = parent
-            .canonicalize()
-            .map_err(ServerError::file(&parent))?;
+        let parent = parent.canonicalize().map_err(ServerError::file(&parent))?;
         // One at a time looks for stale runs or begins one.
         let gate = open_lock(&parent.join("gate"))?;
         gate.lock().map_err(ServerError::file(&parent))?;
@@ -60,7 +59,7 @@ impl RunDirectory {
         Ok(Self {
             path,
             lock_path,
-            keep: false,
+            keep: AtomicBool::new(false),
             _lock: lock,
         })
     }
@@ -72,8 +71,8 @@ impl RunDirectory {
 
     /// Leaves the files where they are, for someone to look at; the next run
     /// sweeps them.
-    pub fn keep(&mut self) {
-        self.keep = true;
+    pub fn keep(&self) {
+        self.keep.store(true, Ordering::Relaxed);
     }
 
     /// True where the run that made `path` still lives.
@@ -85,7 +84,7 @@ impl RunDirectory {
 
 impl Drop for RunDirectory {
     fn drop(&mut self) {
-        if !self.keep {
+        if !self.keep.load(Ordering::Relaxed) {
             let _ = fs::remove_dir_all(&self.path);
             let _ = fs::remove_file(&self.lock_path);
         }
@@ -128,7 +127,7 @@ mod tests {
     #[test]
     fn a_crashed_run_is_swept_and_a_living_one_is_not() {
         let group = format!("servers-test/{}", Uuid::new_v4());
-        let mut crashed = RunDirectory::create(&group).unwrap();
+        let crashed = RunDirectory::create(&group).unwrap();
         crashed.keep();
         let left = crashed.path().to_owned();
         let living = RunDirectory::create(&group).unwrap();

@@ -1,0 +1,262 @@
+//! A browser small enough to read: cookies, no script, no redirect followed
+//! unasked.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE};
+use reqwest::{Client, Method, RequestBuilder};
+use url::Url;
+
+/// A cookie of one host. Ports share cookies (RFC 6265 section 8.5).
+#[derive(Debug, Clone)]
+struct Cookie {
+    host: String,
+    path: String,
+    name: String,
+    value: String,
+}
+
+/// An answer, not followed.
+#[derive(Debug)]
+pub struct Page {
+    /// What was asked for.
+    pub url: Url,
+    /// HTTP status.
+    pub status: u16,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Where it sends the browser.
+    pub location: Option<Url>,
+    /// Body as text.
+    pub body: String,
+}
+
+impl Page {
+    /// Where it sends the browser.
+    ///
+    /// # Errors
+    /// It is no redirect.
+    pub fn sent_to(&self) -> anyhow::Result<&Url> {
+        self.location.as_ref().with_context(|| {
+            let text: String = self.body.chars().take(2_000).collect();
+            format!(
+                "{} answered {} instead of a redirect: {text}",
+                self.url.path(),
+                self.status
+            )
+        })
+    }
+}
+
+/// A browser with a cookie jar of its own.
+#[derive(Debug)]
+pub struct Browser {
+    client: Client,
+    cookies: Vec<Cookie>,
+}
+
+impl Browser {
+    /// A browser without cookies.
+    ///
+    /// # Errors
+    /// No TLS roots on this machine.
+    pub fn new() -> anyhow::Result<Self> {
+        let client = Client::builder()
+            .timeout(Duration::from_secs(30))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()?;
+        Ok(Self {
+            client,
+            cookies: Vec::new(),
+        })
+    }
+
+    /// Opens an address.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn get(&mut self, url: impl AsRef<str>) -> anyhow::Result<Page> {
+        self.send(Method::GET, url.as_ref(), |request| request)
+            .await
+    }
+
+    /// Sends a form.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn post(
+        &mut self,
+        url: impl AsRef<str>,
+        fields: &[(&str, &str)],
+    ) -> anyhow::Result<Page> {
+        let url = url.as_ref();
+        let origin = Url::parse(url)?.origin().ascii_serialization();
+        self.send(Method::POST, url, |request| {
+            request.header("Origin", origin).form(fields)
+        })
+        .await
+    }
+
+    /// Opens an address and follows redirects until an answer is none, or sends
+    /// the browser somewhere for which `stop` is true.
+    ///
+    /// # Errors
+    /// No answer, or ten redirects.
+    pub async fn follow(
+        &mut self,
+        url: impl AsRef<str>,
+        stop: impl Fn(&Url) -> bool,
+    ) -> anyhow::Result<Page> {
+        let mut page = self.get(url).await?;
+        for _ in 0..10 {
+            match &page.location {
+                Some(next) if !stop(next) => page = self.get(next.clone()).await?,
+                _ => return Ok(page),
+            }
+        }
+        anyhow::bail!("ten redirects, the last one to {:?}", page.location)
+    }
+
+    async fn send(
+        &mut self,
+        method: Method,
+        url: &str,
+        finish: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> anyhow::Result<Page> {
+        let url = Url::parse(url).with_context(|| format!("{url} is no address"))?;
+        let mut request = self.client.request(method, url.clone());
+        let cookies = self.cookies_for(&url);
+        if !cookies.is_empty() {
+            request = request.header(COOKIE, cookies);
+        }
+        let answer = finish(request)
+            .send()
+            .await
+            .with_context(|| format!("no answer from {}", url.origin().ascii_serialization()))?;
+        let status = answer.status().as_u16();
+        let headers = answer.headers().clone();
+        for cookie in headers.get_all(SET_COOKIE) {
+            if let Ok(text) = cookie.to_str() {
+                self.keep(&url, text);
+            }
+        }
+        let location = headers
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| url.join(value).ok());
+        Ok(Page {
+            status,
+            headers,
+            location,
+            body: answer.text().await?,
+            url,
+        })
+    }
+
+    /// Value of a cookie that would be sent to `url`.
+    pub fn cookie(&self, url: &Url, name: &str) -> Option<&str> {
+        self.fitting(url)
+            .find(|cookie| cookie.name == name)
+            .map(|cookie| cookie.value.as_str())
+    }
+
+    /// Names of the cookies that would be sent to `url`.
+    pub fn cookie_names(&self, url: &Url) -> Vec<&str> {
+        self.fitting(url)
+            .map(|cookie| cookie.name.as_str())
+            .collect()
+    }
+
+    fn fitting(&self, url: &Url) -> impl Iterator<Item = &Cookie> {
+        self.cookies.iter().filter(|cookie| {
+            Some(cookie.host.as_str()) == url.host_str() && url.path().starts_with(&cookie.path)
+        })
+    }
+
+    fn cookies_for(&self, url: &Url) -> String {
+        let pairs: Vec<String> = self
+            .fitting(url)
+            .map(|cookie| format!("{}={}", cookie.name, cookie.value))
+            .collect();
+        pairs.join("; ")
+    }
+
+    fn keep(&mut self, url: &Url, text: &str) {
+        let mut parts = text.split(';').map(str::trim);
+        let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else {
+            return;
+        };
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let (mut path, mut gone) = ("/".to_owned(), value.is_empty());
+        for attribute in parts {
+            let (key, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+            if key.eq_ignore_ascii_case("path") {
+                value.clone_into(&mut path);
+            } else if key.eq_ignore_ascii_case("max-age") {
+                gone |= value.parse().is_ok_and(|seconds: i64| seconds <= 0);
+            }
+        }
+        self.cookies
+            .retain(|cookie| cookie.host != host || cookie.name != name || cookie.path != path);
+        if !gone {
+            self.cookies.push(Cookie {
+                host,
+                path,
+                name: name.to_owned(),
+                value: value.to_owned(),
+            });
+        }
+    }
+}
+
+/// An address with long values cut, for people to read.
+pub fn readable(url: &Url) -> String {
+    let mut short = url.clone();
+    if url.query().is_some() {
+        short
+            .query_pairs_mut()
+            .clear()
+            .extend_pairs(url.query_pairs().map(
+                |(name, value)| match value.char_indices().nth(16) {
+                    Some((end, _))
+                        if matches!(&*name, "state" | "nonce" | "code" | "code_challenge") =>
+                    {
+                        (
+                            name,
+                            format!("{}…", value.get(..end).unwrap_or_default()).into(),
+                        )
+                    }
+                    _ => (name, value),
+                },
+            ));
+    }
+    short.to_string().replace("%E2%80%A6", "…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_goes_back_to_its_host_until_it_is_taken_away() {
+        let mut browser = Browser::new().unwrap();
+        let url = Url::parse("http://localhost:8080/auth/google").unwrap();
+        browser.keep(&url, "__Host-flow=x; Path=/; Secure; HttpOnly; Max-Age=600");
+        assert_eq!(browser.cookie(&url, "__Host-flow"), Some("x"));
+        let other = Url::parse("http://127.0.0.1:8080/").unwrap();
+        assert_eq!(browser.cookie(&other, "__Host-flow"), None);
+        browser.keep(&url, "__Host-flow=; Path=/; Max-Age=0");
+        assert_eq!(browser.cookie(&url, "__Host-flow"), None);
+    }
+
+    #[test]
+    fn a_readable_address_shows_no_whole_code() {
+        let url = Url::parse("http://a/b?code=0123456789abcdefXYZ&iss=http%3A%2F%2Fp").unwrap();
+        assert_eq!(
+            readable(&url),
+            "http://a/b?code=0123456789abcdef…&iss=http%3A%2F%2Fp"
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! Looks on at the exchanges with a queue of its own, as any consumer may.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Connection, ConnectionProperties};
+use latchkey_messaging::topology::{
+    EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, Subscription, declare,
+};
+
+/// A message that passed.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Exchange that it came through.
+    pub exchange: String,
+    /// Routing key: for events the type.
+    pub routing_key: String,
+    /// `cloudEvents:id`.
+    pub id: String,
+    /// `cloudEvents:type`.
+    pub event_type: String,
+    /// `traceparent`; empty where there is none.
+    pub traceparent: String,
+    /// Body.
+    pub payload: Vec<u8>,
+}
+
+/// A queue of its own, bound to every event and every job.
+#[derive(Debug)]
+pub struct Watcher {
+    channel: Channel,
+    queue: ShortString,
+    seen: Vec<Seen>,
+    _connection: Connection,
+}
+
+impl Watcher {
+    /// Binds the queue; from now on nothing passes unseen.
+    ///
+    /// # Errors
+    /// The broker's refusal.
+    pub async fn bind(amqp_url: &str) -> anyhow::Result<Self> {
+        let connection = Connection::connect(amqp_url, ConnectionProperties::default())
+            .await
+            .context("cannot connect to RabbitMQ")?;
+        let channel = connection.create_channel().await?;
+        declare(&channel, &Subscription::built_in()).await?;
+        let options = QueueDeclareOptions {
+            exclusive: true,
+            auto_delete: true,
+            ..QueueDeclareOptions::default()
+        };
+        let queue = channel
+            .queue_declare("".into(), options, FieldTable::default())
+            .await?
+            .name()
+            .clone();
+        for (exchange, key) in [
+            (EVENTS_EXCHANGE, "#"),
+            (JOBS_EXCHANGE, JobQueue::Messaging.routing_key()),
+            (JOBS_EXCHANGE, JobQueue::Calendar.routing_key()),
+        ] {
+            channel
+                .queue_bind(
+                    queue.clone(),
+                    exchange.into(),
+                    key.into(),
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                )
+                .await?;
+        }
+        Ok(Self {
+            channel,
+            queue,
+            seen: Vec::new(),
+            _connection: connection,
+        })
+    }
+
+    /// Takes in what has arrived and answers all that was seen so far.
+    ///
+    /// # Errors
+    /// The broker is gone.
+    pub async fn all(&mut self) -> anyhow::Result<&[Seen]> {
+        let options = BasicGetOptions { no_ack: true };
+        while let Some(message) = self.channel.basic_get(self.queue.clone(), options).await? {
+            let delivery = message.delivery;
+            let headers = delivery.properties.headers().clone().unwrap_or_default();
+            self.seen.push(Seen {
+                exchange: delivery.exchange.to_string(),
+                routing_key: delivery.routing_key.to_string(),
+                id: header(&headers, "cloudEvents:id"),
+                event_type: header(&headers, "cloudEvents:type"),
+                traceparent: header(&headers, "traceparent"),
+                payload: delivery.data.clone(),
+            });
+        }
+        Ok(&self.seen)
+    }
+
+    /// Waits for a message for which `wanted` is true, also among those seen.
+    ///
+    /// # Errors
+    /// None within `patience`, or the broker is gone.
+    pub async fn wait_for(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        wanted: impl Fn(&Seen) -> bool,
+    ) -> anyhow::Result<Seen> {
+        let begun = Instant::now();
+        loop {
+            let seen = self.all().await?;
+            if let Some(found) = seen.iter().find(|message| wanted(message)) {
+                return Ok(found.clone());
+            }
+            if begun.elapsed() > patience {
+                let keys: Vec<&str> = seen
+                    .iter()
+                    .map(|message| message.routing_key.as_str())
+                    .collect();
+                anyhow::bail!("{what} was not seen within {patience:?}; seen: {keys:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Messages that wait on a queue.
+    ///
+    /// # Errors
+    /// There is no such queue.
+    pub async fn waiting_on(&self, queue: &str) -> anyhow::Result<u32> {
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let queue = self
+            .channel
+            .queue_declare(queue.into(), options, FieldTable::default())
+            .await?;
+        Ok(queue.message_count())
+    }
+}
+
+fn header(headers: &FieldTable, name: &str) -> String {
+    match headers.inner().get(name) {
+        Some(AMQPValue::LongString(text)) => String::from_utf8_lossy(text.as_bytes()).into_owned(),
+        Some(AMQPValue::ShortString(text)) => text.to_string(),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,220 @@
+//! The whole of Latchkey on this machine: servers, demo provider, keys,
+//! database and the three services as they run in production.
+
+mod database;
+mod options;
+mod secrets;
+mod service;
+mod variables;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use latchkey_demo_provider::DemoProvider;
+use latchkey_proto::account::account_service_client::AccountServiceClient;
+use latchkey_proto::token::token_service_client::TokenServiceClient;
+use latchkey_servers::{Certificates, KeyPairFiles, free_port, port_or_free};
+use sqlx::PgPool;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+pub use database::{Database, WORKSPACE_DOMAINS, WORKSPACE_NAME};
+pub use options::Options;
+pub use service::Service;
+
+use crate::servers::Servers;
+use variables::Wiring;
+
+/// One of the services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// auth-svc.
+    Auth,
+    /// sync-svc.
+    Sync,
+    /// A replica of refresh-svc, from 0.
+    Refresh(usize),
+}
+
+/// A running stack. Dropping it stops everything.
+#[derive(Debug)]
+pub struct Stack {
+    // Dropped in this order: the services before what they need.
+    services: BTreeMap<Part, Service>,
+    database: Database,
+    demo: DemoProvider,
+    /// PostgreSQL, RabbitMQ and the run's directory.
+    pub servers: Servers,
+    authority: PathBuf,
+    client: KeyPairFiles,
+    public_url: String,
+    grpc_ports: BTreeMap<Part, u16>,
+    environment: BTreeMap<String, String>,
+}
+
+impl Stack {
+    /// Starts everything and waits until it is ready.
+    ///
+    /// # Errors
+    /// Something does not start; the text ends with the tail of its log.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let progress = &options.progress;
+        let servers = Servers::start(options.group, progress).await?;
+        let directory = servers.directory();
+
+        progress("making keys and certificates, migrating the database");
+        let certificates = Certificates::create(&directory.join("certificates"))?;
+        let client = certificates.client("development-client")?;
+        let secrets = secrets::Secrets::generate()?;
+        let (database, demo) = tokio::try_join!(
+            Database::create(&servers.postgres, &options),
+            start_demo(&options)
+        )?;
+
+        let port = |nice: u16| {
+            if options.preferred_ports {
+                port_or_free(nice)
+            } else {
+                free_port()
+            }
+        };
+        let public_url = format!("http://localhost:{}", port(8080)?);
+        let mut grpc_ports = BTreeMap::from([(Part::Sync, port(50052)?)]);
+        for replica in 0..options.refresh_replicas {
+            grpc_ports.insert(Part::Refresh(replica), port(50051)?);
+        }
+
+        let wiring = Wiring {
+            servers: &servers,
+            database: &database,
+            demo: &demo,
+            secrets: &secrets,
+            certificates: &certificates,
+            public_url: &public_url,
+            options: &options,
+        };
+        let environment = wiring.providers();
+        let mut services = BTreeMap::new();
+        services.insert(Part::Auth, wiring.auth()?);
+        for (part, port) in &grpc_ports {
+            services.insert(*part, wiring.grpc(*part, *port)?);
+        }
+        progress("starting auth-svc, sync-svc and refresh-svc");
+        futures::future::try_join_all(services.values_mut().map(Service::start)).await?;
+        Ok(Self {
+            services,
+            database,
+            demo,
+            servers,
+            authority: certificates.authority_file(),
+            client,
+            public_url,
+            grpc_ports,
+            environment,
+        })
+    }
+
+    /// Origin of auth-svc as a browser sees it.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
+    /// Where the logs, keys and data of this run lie.
+    pub fn directory(&self) -> PathBuf {
+        self.servers.directory()
+    }
+
+    /// The demo identity provider.
+    pub fn demo(&self) -> &DemoProvider {
+        &self.demo
+    }
+
+    /// Connections as the superuser.
+    pub fn pool(&self) -> &PgPool {
+        self.database.pool()
+    }
+
+    /// The database.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// What the services were told of providers.
+    pub fn provider_environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
+    /// A service, to stop, kill or start it.
+    ///
+    /// # Errors
+    /// There is no such replica.
+    pub fn service(&mut self, part: Part) -> anyhow::Result<&mut Service> {
+        self.services
+            .get_mut(&part)
+            .with_context(|| format!("there is no {part:?}"))
+    }
+
+    /// Every service.
+    pub fn services(&self) -> impl Iterator<Item = (&Part, &Service)> {
+        self.services.iter()
+    }
+
+    /// `https://localhost:<port>` of a service's gRPC port.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn grpc_url(&self, part: Part) -> anyhow::Result<String> {
+        let port = self
+            .grpc_ports
+            .get(&part)
+            .with_context(|| format!("{part:?} has no gRPC port"))?;
+        Ok(format!("https://localhost:{port}"))
+    }
+
+    /// The authority that signed every certificate, PEM.
+    pub fn authority(&self) -> &PathBuf {
+        &self.authority
+    }
+
+    /// Certificate and key of a calling service.
+    pub fn client(&self) -> &KeyPairFiles {
+        &self.client
+    }
+
+    /// A client of a refresh-svc replica.
+    ///
+    /// # Errors
+    /// No connection.
+    pub async fn tokens(&self, replica: usize) -> anyhow::Result<TokenServiceClient<Channel>> {
+        let channel = self.channel(Part::Refresh(replica)).await?;
+        Ok(TokenServiceClient::new(channel))
+    }
+
+    /// A client of sync-svc.
+    ///
+    /// # Errors
+    /// No connection.
+    pub async fn accounts(&self) -> anyhow::Result<AccountServiceClient<Channel>> {
+        Ok(AccountServiceClient::new(self.channel(Part::Sync).await?))
+    }
+
+    async fn channel(&self, part: Part) -> anyhow::Result<Channel> {
+        let authority = tokio::fs::read(&self.authority).await?;
+        let certificate = tokio::fs::read(&self.client.certificate).await?;
+        let key = tokio::fs::read(&self.client.key).await?;
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(authority))
+            .identity(Identity::from_pem(certificate, key));
+        Endpoint::from_shared(self.grpc_url(part)?)?
+            .tls_config(tls)?
+            .connect()
+            .await
+            .with_context(|| format!("cannot connect to {part:?}"))
+    }
+}
+
+async fn start_demo(options: &Options) -> anyhow::Result<DemoProvider> {
+    let mut config = latchkey_demo_provider::Config::default();
+    config.settings.access_token_lifetime_s = options.access_token_lifetime.as_secs();
+    Ok(DemoProvider::start(config).await?)
+}

@@ -1,0 +1,30 @@
+//! Keys of one run.
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use latchkey_opening::OpeningKey;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+
+/// Keys of one run.
+pub(super) struct Secrets {
+    /// `FLOW_COOKIE_KEYS`.
+    pub flow_cookie_keys: String,
+    /// Both halves of the sealing key.
+    pub opening_key: OpeningKey,
+}
+
+impl Secrets {
+    pub(super) fn generate() -> anyhow::Result<Self> {
+        let mut key = [0; 32];
+        SysRng
+            .try_fill_bytes(&mut key)
+            .ok()
+            .context("the operating system gave no randomness")?;
+        Ok(Self {
+            flow_cookie_keys: format!("k1:{}", BASE64_URL_SAFE_NO_PAD.encode(key)),
+            opening_key: OpeningKey::generate()?,
+        })
+    }
+}

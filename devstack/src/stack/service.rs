@@ -1,0 +1,104 @@
+//! One of the three services as a child.
+
+use std::path::Path;
+use std::time::Duration;
+
+use latchkey_servers::{Child, ChildSpec};
+use nix::sys::signal::Signal;
+
+/// A service with its log, running or not.
+#[derive(Debug)]
+pub struct Service {
+    spec: ChildSpec,
+    child: Option<Child>,
+    ready_url: String,
+    client: reqwest::Client,
+}
+
+impl Service {
+    pub(super) fn new(spec: ChildSpec, ready_url: String) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(5))
+            .no_proxy()
+            .build()?;
+        Ok(Self {
+            spec,
+            child: None,
+            ready_url,
+            client,
+        })
+    }
+
+    /// Starts it and waits until `/readyz` says yes.
+    ///
+    /// # Errors
+    /// It ends or does not become ready.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        self.launch()?;
+        self.wait_ready().await
+    }
+
+    /// Starts it without waiting.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    pub fn launch(&mut self) -> anyhow::Result<()> {
+        self.child = None;
+        self.child = Some(Child::start(self.spec.clone())?);
+        Ok(())
+    }
+
+    /// Waits until `/readyz` says yes.
+    ///
+    /// # Errors
+    /// It ends or does not become ready.
+    pub async fn wait_ready(&mut self) -> anyhow::Result<()> {
+        let child = self
+            .child
+            .as_mut()
+            .ok_or_else(|| anyhow::anyhow!("{} is not running", self.spec.name))?;
+        child
+            .wait_until(Duration::from_mins(1), || async {
+                let answer = self.client.get(&self.ready_url).send().await;
+                answer.is_ok_and(|answer| answer.status().is_success())
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Stops it as Kubernetes would.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.stop(Signal::SIGTERM, Duration::from_secs(20));
+        }
+    }
+
+    /// Kills it: `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.stop(Signal::SIGKILL, Duration::ZERO);
+        }
+    }
+
+    /// True while it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child
+            .as_mut()
+            .is_some_and(|child| child.exited().is_none())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// Its log file.
+    pub fn log(&self) -> &Path {
+        self.spec.log.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// URL of its `/readyz`.
+    pub fn ready_url(&self) -> &str {
+        &self.ready_url
+    }
+}

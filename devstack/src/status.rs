@@ -1,0 +1,253 @@
+//! `cargo dev status`: every address of the running stack, for people and for
+//! other tools.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use latchkey_servers::{RunDirectory, target_directory};
+use serde::{Deserialize, Serialize};
+
+use crate::stack::{Part, Stack, WORKSPACE_NAME};
+
+const FILE: &str = "state.json";
+
+/// Every address and credential path of a stack.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Addresses {
+    /// Directory of the run: logs, certificates, data.
+    pub directory: PathBuf,
+    /// Process that owns the stack.
+    pub process_id: u32,
+    /// auth-svc.
+    pub auth: Http,
+    /// sync-svc.
+    pub sync: Grpc,
+    /// refresh-svc, a replica each.
+    pub refresh: Vec<Grpc>,
+    /// What a caller of the gRPC services presents and trusts.
+    pub tls: Tls,
+    /// PostgreSQL.
+    pub database: Database,
+    /// RabbitMQ.
+    pub broker: Broker,
+    /// The demo identity provider.
+    pub demo_provider: DemoProvider,
+    /// The workspace that was made.
+    pub workspace: Workspace,
+}
+
+/// A service that speaks HTTP.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Http {
+    /// Its origin.
+    pub url: String,
+    /// Its `/readyz`.
+    pub ready_url: String,
+    /// Its log.
+    pub log: PathBuf,
+    /// Where a sign-in begins, by provider.
+    pub sign_in: BTreeMap<String, String>,
+}
+
+/// A service that speaks gRPC.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Grpc {
+    /// Its origin.
+    pub url: String,
+    /// The same as `host:port`.
+    pub address: String,
+    /// Its `/readyz`.
+    pub ready_url: String,
+    /// Its log.
+    pub log: PathBuf,
+}
+
+/// Certificates of a caller.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Tls {
+    /// The authority to trust, PEM.
+    pub authority: PathBuf,
+    /// The client's certificate, PEM.
+    pub client_certificate: PathBuf,
+    /// The client's key, PEM.
+    pub client_key: PathBuf,
+}
+
+/// The database.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Database {
+    /// URL as the superuser.
+    pub url: String,
+    /// Its log.
+    pub log: PathBuf,
+}
+
+/// The broker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Broker {
+    /// AMQP URL.
+    pub url: String,
+    /// Management API and pages, credentials in it.
+    pub management_url: String,
+    /// Its log.
+    pub log: PathBuf,
+}
+
+/// The demo identity provider.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DemoProvider {
+    /// Its origin.
+    pub url: String,
+    /// Client id of auth-svc.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: String,
+}
+
+/// The workspace that was made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Workspace {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Addresses {
+    /// The addresses of a stack.
+    ///
+    /// # Errors
+    /// A service is missing.
+    pub fn of(stack: &Stack) -> anyhow::Result<Self> {
+        let directory = stack.directory();
+        let url = stack.public_url();
+        let mut auth = None;
+        let mut grpc = Vec::new();
+        for (part, service) in stack.services() {
+            let (ready_url, log) = (service.ready_url().to_owned(), service.log().to_owned());
+            if *part == Part::Auth {
+                auth = Some(Http {
+                    url: url.to_owned(),
+                    ready_url,
+                    log,
+                    sign_in: sign_in_addresses(stack),
+                });
+                continue;
+            }
+            let url = stack.grpc_url(*part)?;
+            let address = url.trim_start_matches("https://").to_owned();
+            grpc.push((
+                *part,
+                Grpc {
+                    url,
+                    address,
+                    ready_url,
+                    log,
+                },
+            ));
+        }
+        let (sync, refresh): (Vec<_>, Vec<_>) =
+            grpc.into_iter().partition(|(part, _)| *part == Part::Sync);
+        let client = stack.client();
+        Ok(Self {
+            process_id: std::process::id(),
+            auth: auth.context("auth-svc is missing")?,
+            sync: sync
+                .into_iter()
+                .map(|(_, sync)| sync)
+                .next()
+                .context("sync-svc is missing")?,
+            refresh: refresh.into_iter().map(|(_, refresh)| refresh).collect(),
+            tls: Tls {
+                authority: stack.authority().clone(),
+                client_certificate: client.certificate.clone(),
+                client_key: client.key.clone(),
+            },
+            database: Database {
+                url: stack.database().url().to_owned(),
+                log: directory.join("postgres.log"),
+            },
+            broker: Broker {
+                url: stack.servers.rabbitmq.url(),
+                management_url: stack.servers.rabbitmq.api_url(),
+                log: directory.join("rabbitmq.log"),
+            },
+            demo_provider: DemoProvider {
+                url: stack.demo().base_url().to_owned(),
+                client_id: stack.demo().client_id().to_owned(),
+                client_secret: stack.demo().client_secret().to_owned(),
+            },
+            workspace: Workspace {
+                id: stack.database().workspace_id().to_string(),
+                name: WORKSPACE_NAME.to_owned(),
+            },
+            directory,
+        })
+    }
+
+    /// Writes them where `cargo dev status` looks.
+    ///
+    /// # Errors
+    /// The file system's refusal.
+    pub fn publish(&self) -> anyhow::Result<()> {
+        let path = self.directory.join(FILE);
+        let unfinished = self.directory.join("state.json.new");
+        fs::write(&unfinished, serde_json::to_vec_pretty(self)?)?;
+        // Passwords are in it.
+        fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o600))?;
+        fs::rename(&unfinished, &path)?;
+        Ok(())
+    }
+}
+
+/// `/auth/google` and so on, of every provider that is switched on.
+fn sign_in_addresses(stack: &Stack) -> BTreeMap<String, String> {
+    let url = stack.public_url();
+    let variables = stack.provider_environment();
+    let mut addresses = BTreeMap::new();
+    for name in ["google", "microsoft"] {
+        let switch = format!("AUTH_{}_ENABLED", name.to_uppercase());
+        if variables.get(&switch).is_some_and(|value| value == "true") {
+            addresses.insert(name.to_owned(), format!("{url}/auth/{name}"));
+        }
+    }
+    for variable in variables.keys() {
+        let name = variable
+            .strip_prefix("AUTH_OIDC_")
+            .and_then(|rest| rest.strip_suffix("_ISSUER"));
+        if let Some(name) = name.map(str::to_lowercase) {
+            let address = format!("{url}/auth/oidc/{name}");
+            addresses.insert(name, address);
+        }
+    }
+    addresses
+}
+
+/// The living stacks, the newest first. What a crashed one left is passed over.
+///
+/// # Errors
+/// A state file cannot be read.
+pub fn running() -> anyhow::Result<Vec<Addresses>> {
+    let mut found: Vec<(SystemTime, Addresses)> = Vec::new();
+    let Ok(entries) = fs::read_dir(target_directory().join("dev")) else {
+        return Ok(Vec::new());
+    };
+    for entry in entries.flatten() {
+        let path = entry.path().join(FILE);
+        if !path.is_file() || !RunDirectory::is_alive(&entry.path()) {
+            continue;
+        }
+        found.push((fs::metadata(&path)?.modified()?, read(&path)?));
+    }
+    found.sort_by_key(|(written, _)| std::cmp::Reverse(*written));
+    Ok(found.into_iter().map(|(_, addresses)| addresses).collect())
+}
+
+fn read(path: &Path) -> anyhow::Result<Addresses> {
+    let text = fs::read(path).with_context(|| path.display().to_string())?;
+    serde_json::from_slice(&text).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,101 @@
+//! One sign-in from the browser's first request to a refreshed token, each step
+//! checked and told.
+
+mod account;
+mod sign_in;
+mod tokens;
+
+use std::time::{Duration, Instant};
+
+use latchkey_demo_provider::Flavour;
+use latchkey_servers::Progress;
+
+use crate::Stack;
+use crate::exchange::Watcher;
+
+pub use account::{Account, Channels, account_of, channels_of};
+pub use sign_in::{SignIn, authorize_address, sign_in};
+pub use tokens::{Token, get_access_token, token_request};
+
+/// Whom the trail signs in with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// Provider name.
+    pub provider: &'static str,
+    /// Where the sign-in begins.
+    pub path: &'static str,
+    /// Whom the demo provider plays.
+    pub flavour: Flavour,
+}
+
+impl Route {
+    /// The demo provider as Google.
+    pub const GOOGLE: Self = Self {
+        provider: "google",
+        path: "/auth/google",
+        flavour: Flavour::Google,
+    };
+    /// The demo provider as Microsoft.
+    pub const MICROSOFT: Self = Self {
+        provider: "microsoft",
+        path: "/auth/microsoft",
+        flavour: Flavour::Microsoft,
+    };
+    /// The demo provider as a strict OpenID provider.
+    pub const OIDC: Self = Self {
+        provider: "demo",
+        path: "/auth/oidc/demo",
+        flavour: Flavour::Oidc,
+    };
+
+    /// The first route whose provider the demo provider plays on this stack.
+    pub fn of(stack: &Stack) -> Option<Self> {
+        let variables = stack.provider_environment();
+        let demo = stack.demo().base_url();
+        let plays = |variable: &str| {
+            variables
+                .get(variable)
+                .is_some_and(|value| value.starts_with(demo))
+        };
+        [
+            ("AUTH_GOOGLE_ISSUER", Self::GOOGLE),
+            ("AUTH_MICROSOFT_AUTHORITY", Self::MICROSOFT),
+        ]
+        .into_iter()
+        .find(|(variable, _)| plays(variable))
+        .map(|(_, route)| route)
+    }
+}
+
+/// The person of the trail, who is in the workspace's domain.
+const PERSON: &str = "ada";
+const HANDLE: &str = "ada@acme.example";
+/// Long enough to see the token before it expires, short enough to wait for.
+const SHORT_LIFE: Duration = Duration::from_secs(12);
+/// How long anything that comes over the broker may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Walks the trail, a line per step.
+///
+/// # Errors
+/// The first step that does not hold.
+pub async fn walk(stack: &Stack, route: Route, progress: &Progress) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let say = |text: &str| {
+        let seconds = begun.elapsed().as_secs_f32();
+        progress(&format!("  {seconds:>5.1}s  {text}"));
+    };
+    let demo = stack.demo();
+    let usual_life = Duration::from_hours(1).as_secs();
+    demo.change(|settings| settings.access_token_lifetime_s = SHORT_LIFE.as_secs());
+
+    let mut watcher = Watcher::bind(&stack.servers.rabbitmq.url()).await?;
+    let jobs_before = account::waiting_jobs(&watcher).await?;
+    sign_in::tell(stack, route, PERSON, &say).await?;
+    sign_in::tell_event(stack, &mut watcher, HANDLE, &say).await?;
+    let account = account::tell(stack, route, HANDLE, &say).await?;
+    account::tell_jobs(&mut watcher, account.id, jobs_before, &say).await?;
+
+    demo.change(|settings| settings.access_token_lifetime_s = usual_life);
+    tokens::tell(stack, route, account.id, &say).await
+}

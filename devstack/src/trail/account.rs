@@ -1,0 +1,158 @@
+//! What sync-svc makes of a sign-in, read as an operator reads it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use latchkey_messaging::topology::JobQueue;
+use latchkey_proto::events::SyncJob;
+use prost::Message as _;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::{PATIENCE, Route};
+use crate::Stack;
+use crate::exchange::Watcher;
+
+/// A row of `"connectedAccount"`.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Account {
+    /// Its id.
+    pub id: Uuid,
+    /// Mailbox address.
+    pub handle: String,
+    /// Provider name.
+    pub provider: String,
+    /// Whether an access token is held.
+    pub has_token: bool,
+}
+
+/// `syncStatus` of the channels of an account.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Channels {
+    /// Of the message channel; absent where there is none.
+    pub message: Option<String>,
+    /// Of the calendar channel; absent where there is none.
+    pub calendar: Option<String>,
+}
+
+/// The accounts of a handle at a provider.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn account_of(pool: &PgPool, provider: &str, handle: &str) -> sqlx::Result<Vec<Account>> {
+    sqlx::query_as(
+        r#"SELECT id, handle, provider, "accessToken" IS NOT NULL AS has_token
+           FROM "connectedAccount" WHERE handle = $1 AND provider = $2"#,
+    )
+    .bind(handle)
+    .bind(provider)
+    .fetch_all(pool)
+    .await
+}
+
+/// The channels of an account.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn channels_of(pool: &PgPool, account: Uuid) -> sqlx::Result<Channels> {
+    sqlx::query_as(
+        r#"SELECT
+             (SELECT "syncStatus"::text FROM "messageChannel" WHERE "connectedAccountId" = $1) AS message,
+             (SELECT "syncStatus"::text FROM "calendarChannel" WHERE "connectedAccountId" = $1) AS calendar"#,
+    )
+    .bind(account)
+    .fetch_one(pool)
+    .await
+}
+
+pub(super) async fn tell(
+    stack: &Stack,
+    route: Route,
+    handle: &str,
+    say: &impl Fn(&str),
+) -> anyhow::Result<Account> {
+    let begun = Instant::now();
+    let account = loop {
+        let mut accounts = account_of(stack.pool(), route.provider, handle).await?;
+        anyhow::ensure!(
+            accounts.len() <= 1,
+            "{handle} has {} accounts",
+            accounts.len()
+        );
+        if let Some(account) = accounts.pop() {
+            break account;
+        }
+        anyhow::ensure!(
+            begun.elapsed() < PATIENCE,
+            "no connected account for {handle} within {PATIENCE:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    anyhow::ensure!(account.has_token, "the account holds no token");
+    say(&format!(
+        "account {} of {} at {}, token held: {}",
+        account.id, account.handle, account.provider, account.has_token
+    ));
+    let channels = channels_of(stack.pool(), account.id).await?;
+    say(&format!(
+        "message channel {}, calendar channel {}",
+        channels.message.as_deref().unwrap_or("absent"),
+        channels.calendar.as_deref().unwrap_or("absent")
+    ));
+    let ongoing = Some("ONGOING".to_owned());
+    anyhow::ensure!(
+        channels.message == ongoing && channels.calendar == ongoing,
+        "both channels should be ONGOING"
+    );
+    Ok(account)
+}
+
+/// Jobs that wait, in the order of [`JOBS`].
+pub(super) async fn waiting_jobs(watcher: &Watcher) -> anyhow::Result<[u32; 2]> {
+    let [messaging, calendar] = JOBS;
+    Ok([
+        watcher.waiting_on(messaging.queue()).await?,
+        watcher.waiting_on(calendar.queue()).await?,
+    ])
+}
+
+const JOBS: [JobQueue; 2] = [JobQueue::Messaging, JobQueue::Calendar];
+
+pub(super) async fn tell_jobs(
+    watcher: &mut Watcher,
+    account: Uuid,
+    before: [u32; 2],
+    say: &impl Fn(&str),
+) -> anyhow::Result<()> {
+    let account = account.to_string();
+    for (jobs, before) in JOBS.into_iter().zip(before) {
+        let seen = watcher
+            .wait_for(jobs.job_type(), PATIENCE, |seen| {
+                seen.routing_key == jobs.routing_key()
+                    && SyncJob::decode(seen.payload.as_slice())
+                        .is_ok_and(|job| job.account_id == account)
+            })
+            .await?;
+        let job = SyncJob::decode(seen.payload.as_slice())?;
+        let begun = Instant::now();
+        let waiting = loop {
+            let waiting = watcher
+                .waiting_on(jobs.queue())
+                .await
+                .with_context(|| format!("no queue {}", jobs.queue()))?;
+            // A quorum queue counts what its leader has applied.
+            if waiting > before || begun.elapsed() > PATIENCE {
+                break waiting;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        anyhow::ensure!(waiting == before + 1, "{waiting} jobs on {}", jobs.queue());
+        say(&format!(
+            "job {} for channel {} waits on {} ({waiting})",
+            seen.event_type,
+            job.channel_id,
+            jobs.queue()
+        ));
+    }
+    Ok(())
+}

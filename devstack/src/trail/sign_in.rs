@@ -1,0 +1,160 @@
+//! The browser's part: redirect, consent, callback.
+
+use anyhow::Context as _;
+use latchkey_demo_provider::Decision;
+use latchkey_proto::events::UserAuthenticated;
+use prost::Message as _;
+use url::Url;
+
+use super::{PATIENCE, Route};
+use crate::Stack;
+use crate::browser::{Browser, Page, readable};
+use crate::exchange::{Seen, Watcher};
+
+/// A finished sign-in.
+#[derive(Debug)]
+pub struct SignIn {
+    /// `Location` of the first answer: the provider's authorize address.
+    pub authorize: Url,
+    /// Where the provider sent the browser back.
+    pub callback: Url,
+    /// Answer of the callback.
+    pub landing: Page,
+}
+
+/// Opens the first address and answers where it sends the browser.
+///
+/// # Errors
+/// It is no redirect.
+pub async fn authorize_address(
+    browser: &mut Browser,
+    stack: &Stack,
+    path: &str,
+) -> anyhow::Result<Url> {
+    let page = browser.get(format!("{}{path}", stack.public_url())).await?;
+    Ok(page.sent_to()?.clone())
+}
+
+/// Signs in as a browser does, with this answer on the consent page.
+///
+/// # Errors
+/// A step answers otherwise.
+pub async fn sign_in(
+    browser: &mut Browser,
+    stack: &Stack,
+    path: &str,
+    decision: &Decision,
+) -> anyhow::Result<SignIn> {
+    let authorize = authorize_address(browser, stack, path).await?;
+    let callback = stack.demo().decide(authorize.as_str(), decision).await?;
+    let landing = browser.get(callback.clone()).await?;
+    Ok(SignIn {
+        authorize,
+        callback,
+        landing,
+    })
+}
+
+pub(super) async fn tell(
+    stack: &Stack,
+    route: Route,
+    person: &str,
+    say: &impl Fn(&str),
+) -> anyhow::Result<()> {
+    let mut browser = Browser::new()?;
+    let authorize = authorize_address(&mut browser, stack, route.path)
+        .await
+        .context("sign-in does not begin")?;
+    say(&format!("GET {} → redirect", route.path));
+    say(&format!("  Location: {}", readable(&authorize)));
+    for (name, wanted) in [
+        ("client_id", Some(stack.demo().client_id())),
+        ("response_type", Some("code")),
+        ("code_challenge_method", Some("S256")),
+        ("code_challenge", None),
+        ("state", None),
+        ("nonce", None),
+    ] {
+        let value = authorize
+            .query_pairs()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned());
+        anyhow::ensure!(
+            value.is_some() && wanted.is_none_or(|wanted| value.as_deref() == Some(wanted)),
+            "the Location has {name}={value:?}"
+        );
+    }
+
+    let callback = stack
+        .demo()
+        .decide(authorize.as_str(), &Decision::allow(person))
+        .await
+        .context("the demo provider does not send the browser back")?;
+    say(&format!(
+        "{person} consents → back to {}",
+        readable(&callback)
+    ));
+
+    let landing = browser.get(callback).await?;
+    let app = landing.sent_to().context("the callback was refused")?;
+    let session = browser.cookie_names(app).join(", ");
+    say(&format!(
+        "callback → {} with cookie {session}",
+        readable(app)
+    ));
+    anyhow::ensure!(
+        landing.status == 302 || landing.status == 303,
+        "the callback answered {}",
+        landing.status
+    );
+    anyhow::ensure!(!session.is_empty(), "the callback left no session cookie");
+    Ok(())
+}
+
+/// Waits for the sign-in's event.
+pub(super) async fn tell_event(
+    stack: &Stack,
+    watcher: &mut Watcher,
+    handle: &str,
+    say: &impl Fn(&str),
+) -> anyhow::Result<()> {
+    let is_wanted = |seen: &Seen| {
+        seen.routing_key == "user.authenticated.v1"
+            && UserAuthenticated::decode(seen.payload.as_slice())
+                .ok()
+                .and_then(|event| event.identity)
+                .is_some_and(|identity| identity.handle == handle)
+    };
+    let seen = watcher
+        .wait_for("user.authenticated.v1", PATIENCE, is_wanted)
+        .await?;
+    let event = UserAuthenticated::decode(seen.payload.as_slice())?;
+    let connection = event
+        .connection
+        .context("the event has no connection: is automatic connection off?")?;
+    let grant = connection.grant.context("the event has no grant")?;
+    say(&format!(
+        "event {} on {}: id {}, {} granted scopes, access token sealed in {} bytes, refresh token in {}",
+        seen.routing_key,
+        seen.exchange,
+        seen.id,
+        grant.granted_scopes.len(),
+        grant.access_token.len(),
+        grant.refresh_token.len()
+    ));
+    anyhow::ensure!(
+        !grant.refresh_token.is_empty(),
+        "the refresh token of the sign-in was lost"
+    );
+    for issued in stack.demo().issued() {
+        let token = issued.token.as_bytes();
+        anyhow::ensure!(
+            !seen
+                .payload
+                .windows(token.len())
+                .any(|bytes| bytes == token),
+            "the event shows a token in clear"
+        );
+    }
+    Ok(())
+}

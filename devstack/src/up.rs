@@ -1,0 +1,83 @@
+//! `cargo dev up`: the whole product on this machine, and one sign-in through
+//! it.
+
+use anyhow::Context as _;
+use latchkey_servers::Progress;
+
+use crate::build::binaries;
+use crate::stack::{Options, Part, Stack};
+use crate::status::Addresses;
+use crate::trail::{Route, walk};
+
+/// Builds, starts, shows, and waits until it is dropped; ends after the trail
+/// where `once`.
+///
+/// # Errors
+/// Something does not start, or a step of the trail does not hold.
+pub async fn run(once: bool, progress: &Progress) -> anyhow::Result<i32> {
+    progress("building (the first time takes minutes)");
+    let code = binaries().await?;
+    if code != 0 {
+        return Ok(code);
+    }
+    let stack = Stack::start(Options::development(progress.clone())).await?;
+    let addresses = Addresses::of(&stack)?;
+    addresses.publish()?;
+    match Route::of(&stack) {
+        Some(route) => {
+            progress(&format!(
+                "one sign-in with the demo provider as {}",
+                route.provider
+            ));
+            walk(&stack, route, progress)
+                .await
+                .with_context(|| format!("the trail broke; logs are in {}", kept(&stack)))?;
+            progress("every step held");
+        }
+        None => anyhow::ensure!(
+            !once,
+            "real providers are configured: nobody can sign in unattended"
+        ),
+    }
+    if once {
+        return Ok(0);
+    }
+    invite(&addresses, progress);
+    watch(stack, progress).await
+}
+
+fn kept(stack: &Stack) -> String {
+    // The logs must outlive the stack, for someone to look at.
+    stack.servers.keep_directory();
+    stack.directory().display().to_string()
+}
+
+fn invite(addresses: &Addresses, progress: &Progress) {
+    progress("running; open in a browser:");
+    for address in addresses.auth.sign_in.values() {
+        progress(&format!("    {address}"));
+    }
+    progress("addresses for other tools: cargo dev status --json");
+    progress(&format!("logs: {}", addresses.directory.display()));
+    progress("Ctrl-C stops everything");
+}
+
+/// Tells of a service that ends by itself, and stays.
+async fn watch(mut stack: Stack, progress: &Progress) -> anyhow::Result<i32> {
+    let parts: Vec<Part> = stack.services().map(|(part, _)| *part).collect();
+    let mut down: Vec<Part> = Vec::new();
+    loop {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        for part in &parts {
+            let service = stack.service(*part)?;
+            if !service.is_running() && !down.contains(part) {
+                down.push(*part);
+                progress(&format!(
+                    "{} has ended; its log: {}",
+                    service.name(),
+                    service.log().display()
+                ));
+            }
+        }
+    }
+}
