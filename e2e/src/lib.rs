@@ -1,1 +1,90 @@
-//! Latchkey.
+//! Helpers of the end-to-end tests: the whole product, started once per file.
+
+use std::sync::{Arc, LazyLock, Weak};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use devstack::browser::Browser;
+use devstack::trail::{self, Account, SignIn};
+use devstack::{Options, Stack};
+use latchkey_demo_provider::Decision;
+use tokio::runtime::Runtime;
+use tokio::sync::Mutex;
+
+/// How long anything that comes over the broker may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// One runtime for all tests of a file: connections belong to their runtime.
+#[expect(clippy::expect_used, reason = "nothing can be tested without it")]
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("no runtime")
+});
+
+static SHARED: Mutex<Weak<Stack>> = Mutex::const_new(Weak::new());
+
+/// Runs a test.
+///
+/// # Errors
+/// The test's.
+pub fn run(test: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    RUNTIME.block_on(test)
+}
+
+/// The stack that the tests of a file share; it stops with the last of them.
+///
+/// # Errors
+/// It does not start.
+pub async fn shared() -> anyhow::Result<Arc<Stack>> {
+    let mut shared = SHARED.lock().await;
+    if let Some(stack) = shared.upgrade() {
+        return Ok(stack);
+    }
+    let stack = Arc::new(Stack::start(Options::test()).await?);
+    *shared = Arc::downgrade(&stack);
+    Ok(stack)
+}
+
+/// Signs in with a new browser and expects to land in the app.
+///
+/// # Errors
+/// A step answers otherwise.
+pub async fn sign_in(stack: &Stack, path: &str, decision: &Decision) -> anyhow::Result<SignIn> {
+    let mut browser = Browser::new()?;
+    let done = trail::sign_in(&mut browser, stack, path, decision).await?;
+    done.landing.sent_to().context("the callback was refused")?;
+    Ok(done)
+}
+
+/// Waits for the one account of a handle.
+///
+/// # Errors
+/// There is none in time, or more than one.
+pub async fn account(stack: &Stack, provider: &str, handle: &str) -> anyhow::Result<Account> {
+    eventually(&format!("an account of {handle}"), async || {
+        let mut accounts = trail::account_of(stack.pool(), provider, handle).await?;
+        anyhow::ensure!(accounts.len() <= 1, "{} accounts", accounts.len());
+        Ok(accounts.pop())
+    })
+    .await
+}
+
+/// Asks again and again until there is an answer.
+///
+/// # Errors
+/// None in time, or `ask` fails.
+pub async fn eventually<T>(
+    what: &str,
+    mut ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
+        anyhow::ensure!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
