@@ -78,7 +78,8 @@ impl Stack {
                 free_port()
             }
         };
-        let public_url = format!("http://localhost:{}", port(8080)?);
+        let public_port = options.public_port.map_or_else(|| port(8080), Ok)?;
+        let public_url = format!("http://localhost:{public_port}");
         let mut grpc_ports = BTreeMap::from([(Part::Sync, port(50052)?)]);
         for replica in 0..options.refresh_replicas {
             grpc_ports.insert(Part::Refresh(replica), port(50051)?);

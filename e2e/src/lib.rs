@@ -84,7 +84,10 @@ pub async fn eventually<T>(
         if let Some(answer) = ask().await? {
             return Ok(answer);
         }
-        anyhow::ensure!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        anyhow::ensure!(
+            begun.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

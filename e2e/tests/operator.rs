@@ -49,7 +49,11 @@ fn no_view_gives_a_token_in_clear() -> anyhow::Result<()> {
                 .await?;
         let text = rows.join("\n");
         for issued in stack.demo().issued() {
-            assert!(!text.contains(&issued.token), "a view shows a {}", issued.kind);
+            assert!(
+                !text.contains(&issued.token),
+                "a view shows a {}",
+                issued.kind
+            );
         }
         Ok(())
     })
@@ -68,7 +72,10 @@ fn curl_shows_the_location_of_the_entry_point() -> anyhow::Result<()> {
             ))
             .output()?;
         let text = String::from_utf8(output.stdout)?;
-        assert!(text.starts_with("< location: ") || text.starts_with("< Location: "), "{text}");
+        assert!(
+            text.starts_with("< location: ") || text.starts_with("< Location: "),
+            "{text}"
+        );
         assert!(text.contains(stack.demo().client_id()), "{text}");
         Ok(())
     })
@@ -81,8 +88,7 @@ fn a_workspace_metadata_row_is_the_allowlist() -> anyhow::Result<()> {
         let stack = shared().await?;
         let mut browser = devstack::browser::Browser::new()?;
         let eve = Decision::allow("linus");
-        let refused =
-            devstack::trail::sign_in(&mut browser, &stack, "/auth/google", &eve).await?;
+        let refused = devstack::trail::sign_in(&mut browser, &stack, "/auth/google", &eve).await?;
         assert!(refused.landing.location.is_none());
 
         sqlx::query(

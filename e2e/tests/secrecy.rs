@@ -48,7 +48,11 @@ fn no_token_is_found_in_database_broker_or_logs() -> anyhow::Result<()> {
         for place in &places {
             collect(place, &mut files)?;
         }
-        assert!(files.len() > 500, "only {} files were searched", files.len());
+        assert!(
+            files.len() > 500,
+            "only {} files were searched",
+            files.len()
+        );
         let mut logs = 0;
         for file in &files {
             let bytes = match std::fs::read(file) {
@@ -65,9 +69,11 @@ fn no_token_is_found_in_database_broker_or_logs() -> anyhow::Result<()> {
         assert!(logs > 0, "auth-svc has written no log");
         // The search itself works: the sealed rows are there.
         let handle = b"ada@acme.example";
-        assert!(files.iter().any(|file| {
-            std::fs::read(file).is_ok_and(|bytes| contains(&bytes, handle))
-        }));
+        assert!(
+            files
+                .iter()
+                .any(|file| { std::fs::read(file).is_ok_and(|bytes| contains(&bytes, handle)) })
+        );
         Ok(())
     })
 }

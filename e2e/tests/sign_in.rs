@@ -19,7 +19,10 @@ async fn from_sign_in_to_token(stack: &Stack, route: Route, person: &str) -> any
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.into_owned())
     };
-    assert_eq!(query("client_id").as_deref(), Some(stack.demo().client_id()));
+    assert_eq!(
+        query("client_id").as_deref(),
+        Some(stack.demo().client_id())
+    );
     assert_eq!(query("code_challenge_method").as_deref(), Some("S256"));
     assert!(query("state").is_some_and(|state| state.len() >= 22));
     assert!(query("nonce").is_some_and(|nonce| nonce.len() >= 22));
@@ -88,8 +91,8 @@ fn a_provider_of_configuration_alone_signs_in_and_has_a_valid_token() -> anyhow:
 fn mail_granted_and_calendar_not_is_told() -> anyhow::Result<()> {
     run(async {
         let stack = shared().await?;
-        let partial = Decision::allow("grace")
-            .without("https://www.googleapis.com/auth/calendar.events");
+        let partial =
+            Decision::allow("grace").without("https://www.googleapis.com/auth/calendar.events");
         sign_in(&stack, "/auth/google", &partial).await?;
         let account = account(&stack, "google", "grace@acme.example").await?;
         let channels = channels_of(stack.pool(), account.id).await?;
@@ -119,7 +122,11 @@ fn a_refusal_names_the_domains_that_are_allowed_and_writes_nothing() -> anyhow::
             assert_eq!(done.landing.status / 100, 4, "{person}");
             assert!(done.landing.location.is_none(), "{person}");
             if person == "linus" {
-                assert!(done.landing.body.contains("acme.example"), "{}", done.landing.body);
+                assert!(
+                    done.landing.body.contains("acme.example"),
+                    "{}",
+                    done.landing.body
+                );
             }
         }
         let written: i64 = sqlx::query_scalar(
@@ -139,8 +146,7 @@ fn a_person_already_signed_in_is_not_sent_round_again() -> anyhow::Result<()> {
         let stack = shared().await?;
         let mut browser = Browser::new()?;
         let noor = Decision::allow("ada");
-        let done =
-            devstack::trail::sign_in(&mut browser, &stack, "/auth/microsoft", &noor).await?;
+        let done = devstack::trail::sign_in(&mut browser, &stack, "/auth/microsoft", &noor).await?;
         let app = done.landing.sent_to()?.clone();
         let landed = browser.follow(app, |_| false).await?;
         assert_eq!(landed.status, 200, "{}", landed.body);

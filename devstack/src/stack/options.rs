@@ -12,6 +12,8 @@ pub struct Options {
     pub group: &'static str,
     /// Takes 8080, 50051 and 50052 where they are free.
     pub preferred_ports: bool,
+    /// Port of auth-svc, where a provider must know it beforehand.
+    pub public_port: Option<u16>,
     /// Passes what this process was told of providers on to the services.
     pub inherit: bool,
     /// Variables for the services, over everything else. An empty value takes a
@@ -41,6 +43,7 @@ impl Options {
         Self {
             group: "dev",
             preferred_ports: true,
+            public_port: None,
             inherit: true,
             environment: BTreeMap::new(),
             refresh_replicas: 1,

@@ -1,0 +1,57 @@
+// `oidc-provider` as it comes, with one client and one person. Prints its
+// issuer when it listens. See tests/foreign_provider.rs.
+import Provider from 'oidc-provider';
+
+const { PORT, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS, ACCESS_TOKEN_TTL } = process.env;
+const issuer = `http://127.0.0.1:${PORT}`;
+
+const provider = new Provider(issuer, {
+  clients: [
+    {
+      client_id: CLIENT_ID,
+      client_secret: CLIENT_SECRET,
+      redirect_uris: REDIRECT_URIS.split(' '),
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+    },
+  ],
+  // Its own pages for sign-in and consent: plain forms.
+  features: { devInteractions: { enabled: true }, revocation: { enabled: true } },
+  pkce: { required: () => true, methods: ['S256'] },
+  scopes: ['openid', 'offline_access', 'email', 'profile'],
+  claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
+  // Claims of scopes in the ID token, as most providers do.
+  conformIdTokenClaims: false,
+  ttl: {
+    AccessToken: Number(ACCESS_TOKEN_TTL),
+    AuthorizationCode: 60,
+    IdToken: 3600,
+    RefreshToken: 86400,
+    Interaction: 600,
+    Session: 86400,
+    Grant: 86400,
+  },
+  rotateRefreshToken: true,
+  cookies: { keys: ['only for this test'] },
+  findAccount: (_context, id) => ({
+    accountId: id,
+    claims: () => ({ sub: id, email: `${id}@acme.example`, email_verified: true, name: id }),
+  }),
+});
+
+let refreshes = 0;
+provider.on('grant.success', (context) => {
+  if (context.oidc.params.grant_type === 'refresh_token') refreshes += 1;
+});
+provider.on('server_error', (_context, error) => console.error(error));
+provider.on('grant.error', (_context, error) => console.error(error));
+provider.on('authorization.error', (_context, error) => console.error(error));
+provider.use(async (context, next) => {
+  if (context.path === '/refreshes') {
+    context.body = String(refreshes);
+    return;
+  }
+  await next();
+});
+
+provider.listen(Number(PORT), '127.0.0.1', () => console.log(issuer));

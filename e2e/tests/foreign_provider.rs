@@ -1,0 +1,165 @@
+//! Against an identity provider that nobody here wrote: the certified
+//! `oidc-provider` of the npm registry, as it comes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use devstack::browser::{Browser, Page};
+use devstack::trail::get_access_token;
+use devstack::{Options, Stack};
+use latchkey_e2e::{account, run};
+use latchkey_servers::{
+    Child, ChildSpec, Need, ensure_installed, free_port, silent, target_directory,
+};
+
+const CLIENT_ID: &str = "latchkey";
+const CLIENT_SECRET: &str = "a-secret-that-is-long-enough";
+
+/// The provider as a child.
+struct ForeignProvider {
+    issuer: String,
+    _child: Child,
+}
+
+/// Installs the package where nothing is committed, once for all runs.
+fn install() -> anyhow::Result<PathBuf> {
+    ensure_installed(&[Need::Node], &silent())?;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign-provider");
+    let place = target_directory().join("foreign-provider");
+    std::fs::create_dir_all(&place)?;
+    for file in ["package.json", "package-lock.json", "server.mjs"] {
+        std::fs::copy(source.join(file), place.join(file))?;
+    }
+    // The lock of what is installed: complete only after npm has ended well.
+    let wanted = std::fs::read(place.join("package-lock.json"))?;
+    let installed = place.join("installed-lock.json");
+    if std::fs::read(&installed).is_ok_and(|is| is == wanted) {
+        return Ok(place);
+    }
+    let output = Command::new("npm")
+        .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
+        .current_dir(&place)
+        .output()
+        .context("cannot run npm")?;
+    anyhow::ensure!(
+        output.status.success(),
+        "npm ci: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    std::fs::write(installed, wanted)?;
+    Ok(place)
+}
+
+async fn start(public_url: &str) -> anyhow::Result<ForeignProvider> {
+    let place = install()?;
+    let port = free_port()?;
+    let issuer = format!("http://127.0.0.1:{port}");
+    let log = place.join("server.log");
+    let redirects = format!(
+        "{public_url}/auth/oidc/foreign/redirect {public_url}/auth/oidc-apis/foreign/get-access-token"
+    );
+    let spec = ChildSpec::new("oidc-provider", "node", &place, &log)
+        .arg("server.mjs")
+        .env("PORT", port.to_string())
+        .env("CLIENT_ID", CLIENT_ID)
+        .env("CLIENT_SECRET", CLIENT_SECRET)
+        .env("REDIRECT_URIS", redirects)
+        .env("ACCESS_TOKEN_TTL", "3600");
+    let mut child = Child::start(spec)?;
+    child
+        .wait_until(Duration::from_secs(30), || async {
+            tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .is_ok()
+        })
+        .await?;
+    Ok(ForeignProvider {
+        issuer,
+        _child: child,
+    })
+}
+
+impl ForeignProvider {
+    /// Token requests with a refresh token that it answered.
+    async fn refreshes(&self) -> anyhow::Result<u32> {
+        let page = Browser::new()?
+            .get(format!("{}/refreshes", self.issuer))
+            .await?;
+        Ok(page.body.parse()?)
+    }
+}
+
+/// Fills the provider's own pages in until it sends the browser back.
+async fn through_the_pages(
+    browser: &mut Browser,
+    authorize: &str,
+    public_url: &str,
+) -> anyhow::Result<Page> {
+    let back = |url: &url::Url| url.as_str().starts_with(public_url);
+    let mut page = browser.follow(authorize, back).await?;
+    for _ in 0..4 {
+        if let Some(callback) = page.location.clone() {
+            return browser.get(callback).await;
+        }
+        let prompt = if page.body.contains(r#"value="login""#) {
+            "login"
+        } else {
+            "consent"
+        };
+        let form = [("prompt", prompt), ("login", "ada"), ("password", "any")];
+        page = browser.post(page.url.clone(), &form).await?;
+        if let Some(next) = page.location.clone().filter(|next| !back(next)) {
+            page = browser.follow(next, back).await?;
+        }
+    }
+    anyhow::bail!("lost on the provider's pages: {} {}", page.url, page.body)
+}
+
+// R3, R5, R30, R31
+#[test]
+fn a_certified_provider_of_configuration_alone_signs_in_and_refreshes() -> anyhow::Result<()> {
+    run(async {
+        let public_port = free_port()?;
+        let public_url = format!("http://localhost:{public_port}");
+        let provider = start(&public_url).await?;
+        let mut options = Options::test()
+            .with("AUTH_OIDC_FOREIGN_ISSUER", &provider.issuer)
+            .with("AUTH_OIDC_FOREIGN_CLIENT_ID", CLIENT_ID)
+            .with("AUTH_OIDC_FOREIGN_CLIENT_SECRET", CLIENT_SECRET);
+        options.public_port = Some(public_port);
+        let stack = Stack::start(options).await?;
+
+        let mut browser = Browser::new()?;
+        let begin = browser
+            .get(format!("{public_url}/auth/oidc/foreign"))
+            .await?;
+        let authorize = begin.sent_to()?.clone();
+        let landing = through_the_pages(&mut browser, authorize.as_str(), &public_url).await?;
+        landing.sent_to().context("the callback was refused")?;
+
+        let account = account(&stack, "foreign", "ada@acme.example").await?;
+        let mut tokens = stack.tokens(0).await?;
+        let token = get_access_token(&mut tokens, account.id, Duration::from_mins(1)).await?;
+        let accepted = reqwest::Client::builder()
+            .timeout(Duration::from_secs(10))
+            .build()?
+            .get(format!("{}/me", provider.issuer))
+            .bearer_auth(&token.access_token)
+            .send()
+            .await?;
+        assert!(accepted.status().is_success(), "{}", accepted.status());
+        assert_eq!(provider.refreshes().await?, 0);
+
+        // It rotates refresh tokens and ends the grant on reuse: twice in a row
+        // works only where the rotated one was stored.
+        for round in 1..=2 {
+            let renewed =
+                get_access_token(&mut tokens, account.id, Duration::from_hours(1)).await?;
+            assert_ne!(renewed.access_token, token.access_token);
+            assert_eq!(provider.refreshes().await?, round);
+        }
+        Ok(())
+    })
+}
