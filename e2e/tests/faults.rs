@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use devstack::browser::Browser;
 use devstack::exchange::Watcher;
-use devstack::trail::{Route, account_of, authorize_address, channels_of, get_access_token};
+use devstack::trail::{
+    Route, account_of, authorize_address, channels_of, get_access_token, refresh_access_token,
+};
 use devstack::{Options, Part, Stack};
 use futures::future::try_join_all;
 use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
@@ -177,9 +179,8 @@ fn a_replica_killed_during_a_refresh_does_not_stop_the_other() -> anyhow::Result
             ..Fault::on(Endpoint::Token)
         });
         let mut first = stack.tokens(0).await?;
-        let stuck = tokio::spawn(async move {
-            get_access_token(&mut first, account.id, Duration::from_hours(1)).await
-        });
+        let stuck =
+            tokio::spawn(async move { refresh_access_token(&mut first, account.id, 1).await });
         eventually("the first replica at the provider", async || {
             Ok((stack.demo().refreshes(Flavour::Google) == 1).then_some(()))
         })
@@ -190,7 +191,7 @@ fn a_replica_killed_during_a_refresh_does_not_stop_the_other() -> anyhow::Result
         // The lease of the dead replica runs out; then the other one refreshes.
         let mut second = stack.tokens(1).await?;
         eventually("a token of the other replica", async || {
-            let asked = get_access_token(&mut second, account.id, Duration::from_hours(1)).await;
+            let asked = refresh_access_token(&mut second, account.id, 1).await;
             Ok(asked.ok())
         })
         .await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use devstack::Stack;
 use devstack::browser::Browser;
-use devstack::trail::{Route, channels_of, get_access_token};
+use devstack::trail::{Route, channels_of, get_access_token, refresh_access_token};
 use latchkey_demo_provider::{Decision, Flavour};
 use latchkey_e2e::{account, eventually, run, shared, sign_in};
 
@@ -42,8 +42,8 @@ async fn from_sign_in_to_token(stack: &Stack, route: Route, person: &str) -> any
             .any(|one| one.kind == "access_token" && one.token == token.access_token),
         "the token is not one of the provider's"
     );
-    // More life than the token has left: one refresh.
-    let renewed = get_access_token(&mut tokens, account.id, Duration::from_hours(1)).await?;
+    // As after a 401 of the provider's API.
+    let renewed = refresh_access_token(&mut tokens, account.id, token.version).await?;
     assert_ne!(renewed.access_token, token.access_token);
     assert!(renewed.version > token.version);
     Ok(())
@@ -174,7 +174,7 @@ fn a_sign_in_after_a_revoked_grant_repairs_the_account() -> anyhow::Result<()> {
         stack.demo().revoke("ada", Some(Flavour::Google));
 
         let mut tokens = stack.tokens(0).await?;
-        let refused = get_access_token(&mut tokens, before.id, Duration::from_hours(1)).await;
+        let refused = refresh_access_token(&mut tokens, before.id, i64::MAX).await;
         assert!(refused.is_err());
         eventually("channels that tell of the dead grant", async || {
             let channels = channels_of(stack.pool(), before.id).await?;

@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use latchkey_domain::{Clock as _, SystemClock};
 use latchkey_proto::token::account_selector::Selector;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
-use latchkey_proto::token::{AccessToken, AccountSelector, GetAccessTokenRequest};
+use latchkey_proto::token::{
+    AccessToken, AccountSelector, GetAccessTokenRequest, RefreshAccessTokenRequest,
+};
 use tonic::transport::Channel;
 use uuid::Uuid;
 
@@ -16,12 +18,16 @@ use crate::Stack;
 /// A token as a caller gets it.
 pub type Token = AccessToken;
 
+fn selector(account: Uuid) -> AccountSelector {
+    AccountSelector {
+        selector: Some(Selector::AccountId(account.to_string())),
+    }
+}
+
 /// The request for a token with this remaining life.
 pub fn token_request(account: Uuid, min_remaining: Duration) -> GetAccessTokenRequest {
     GetAccessTokenRequest {
-        account: Some(AccountSelector {
-            selector: Some(Selector::AccountId(account.to_string())),
-        }),
+        account: Some(selector(account)),
         min_remaining: Some(prost_types::Duration {
             seconds: i64::try_from(min_remaining.as_secs()).unwrap_or(i64::MAX),
             nanos: 0,
@@ -46,6 +52,28 @@ pub async fn get_access_token(
         .into_inner()
         .token
         .context("GetAccessToken answered no token")
+}
+
+/// Says that the provider refused the token of this version, and asks for
+/// another.
+///
+/// # Errors
+/// refresh-svc's refusal.
+pub async fn refresh_access_token(
+    client: &mut TokenServiceClient<Channel>,
+    account: Uuid,
+    refused_version: i64,
+) -> anyhow::Result<Token> {
+    client
+        .refresh_access_token(RefreshAccessTokenRequest {
+            account: Some(selector(account)),
+            refused_version,
+        })
+        .await
+        .context("RefreshAccessToken was refused")?
+        .into_inner()
+        .token
+        .context("RefreshAccessToken answered no token")
 }
 
 /// Seconds until the token expires.
