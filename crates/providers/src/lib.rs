@@ -6,11 +6,25 @@
 //! Microsoft apart stands in `google.rs` and `microsoft.rs`; any other OpenID
 //! provider is a definition of `AUTH_OIDC_<NAME>_…` variables (R3).
 
+mod answer;
+mod cache;
+mod claims;
+mod classify;
+mod definition;
+mod discovery;
 mod error;
 mod failure;
+mod google;
+
+mod id_token;
+mod jwks;
+mod microsoft;
 mod model;
+mod oidc;
 mod provider;
 mod registry;
+mod retry_after;
+mod transport;
 
 pub use error::{IdTokenError, ProviderError, TokenError};
 pub use failure::FailureClass;
@@ -20,3 +34,4 @@ pub use model::{
 };
 pub use provider::Provider;
 pub use registry::Registry;
+pub use transport::REQUEST_DEADLINE;

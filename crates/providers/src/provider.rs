@@ -1,140 +1,160 @@
 //! One provider.
 
-use latchkey_domain::{AccessToken, Issuer, ProviderName, RefreshToken, ScopeSet, Subject};
+mod authorize;
+mod identity;
+mod token;
+
+use std::sync::Arc;
+
+use latchkey_domain::{Clock, ProviderName, ScopeSet};
 use url::Url;
 
-use crate::{
-    Access, AuthorizeRequest, FailureClass, IdTokenError, ProviderAccess, ProviderError,
-    ProviderKind, Purpose, Revocation, Rotation, TokenError, TokenResponse, VerifiedIdentity,
-};
+use crate::cache::Cached;
+use crate::definition::{AutoConnect, Definition, Wanted};
+use crate::discovery::Metadata;
+use crate::jwks::KeySet;
+use crate::transport::Http;
+use crate::{Access, ProviderAccess, ProviderError, ProviderKind, Purpose, Rotation, microsoft};
 
 /// One provider: its definition, what was discovered of it and its keys.
 #[derive(Debug)]
 pub struct Provider {
-    name: ProviderName,
+    definition: Definition,
+    http: Http,
+    clock: Arc<dyn Clock>,
+    metadata: Cached<Metadata>,
+    keys: Cached<KeySet>,
 }
 
-#[expect(clippy::unused_async, reason = "signatures first")]
 impl Provider {
+    pub(crate) fn new(definition: Definition, http: Http, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            definition,
+            http,
+            clock,
+            metadata: Cached::default(),
+            keys: Cached::default(),
+        }
+    }
+
+    pub(crate) fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
     /// Configured name: `google`, `microsoft`, or that of the definition.
     pub fn name(&self) -> &ProviderName {
-        &self.name
+        &self.definition.name
     }
 
     /// Whose quirks it has.
     pub fn kind(&self) -> ProviderKind {
-        ProviderKind::Oidc
+        self.definition.kind
     }
 
     /// Name for people.
     pub fn label(&self) -> &str {
-        self.name.as_str()
+        &self.definition.label
     }
 
-    /// Scopes to ask for: identity always; mail and calendar where they are on
-    /// and, when signing in, automatic connection is (R6, R13).
-    pub fn wanted_scopes(&self, _purpose: Purpose) -> ScopeSet {
-        ScopeSet::default()
-    }
-
-    /// Where the provider sends the browser back; absent in a process without
-    /// `PUBLIC_URL`.
-    pub fn redirect_uri(&self, _purpose: Purpose) -> Option<&Url> {
-        None
-    }
-
-    /// Where to send the browser.
-    ///
-    /// # Errors
-    /// Discovery fails, or there is no callback URL.
-    pub async fn authorize_url(&self, _request: &AuthorizeRequest) -> Result<Url, ProviderError> {
-        Err(ProviderError::NoCallback(self.name.to_string()))
-    }
-
-    /// Checks `iss` of a callback, also of one that tells an error (RFC 9207).
-    ///
-    /// # Errors
-    /// It is another's, or absent although announced.
-    pub async fn check_response_issuer(&self, _iss: Option<&str>) -> Result<(), ProviderError> {
-        Err(ProviderError::IssuerMissing)
-    }
-
-    /// Exchanges a code for tokens.
-    ///
-    /// # Errors
-    /// The provider gave none.
-    pub async fn exchange_code(
-        &self,
-        _purpose: Purpose,
-        _code: &str,
-        _pkce_verifier: &str,
-    ) -> Result<TokenResponse, TokenError> {
-        Err(TokenError::of(FailureClass::Unknown))
-    }
-
-    /// Verifies the ID token of a sign-in.
-    ///
-    /// # Errors
-    /// It proves nothing.
-    pub async fn verify_id_token(
-        &self,
-        _id_token: &str,
-        _expected_nonce: &str,
-        _access_token: &AccessToken,
-    ) -> Result<VerifiedIdentity, IdTokenError> {
-        Err(IdTokenError::Missing)
-    }
-
-    /// Verifies the ID token of a refresh, after what came with it was stored:
-    /// the same person (OpenID Connect Core section 12.2); a nonce may be absent.
-    ///
-    /// # Errors
-    /// It proves nothing, or another person.
-    pub async fn verify_refreshed_id_token(
-        &self,
-        _id_token: &str,
-        _access_token: &AccessToken,
-        _issuer: &Issuer,
-        _subject: &Subject,
-    ) -> Result<VerifiedIdentity, IdTokenError> {
-        Err(IdTokenError::Missing)
-    }
-
-    /// What a grant with these scopes gives (R23).
-    pub fn access(&self, _granted: &ScopeSet) -> ProviderAccess {
-        ProviderAccess {
-            messages: Access::NotWanted,
-            calendar: Access::NotWanted,
-        }
-    }
-
-    /// Asks for a new access token.
-    ///
-    /// # Errors
-    /// The provider gave none; the class says what to do.
-    pub async fn refresh(
-        &self,
-        _refresh_token: &RefreshToken,
-    ) -> Result<TokenResponse, TokenError> {
-        Err(TokenError::of(FailureClass::Unknown))
-    }
-
-    /// Revokes the grant (RFC 7009).
-    ///
-    /// # Errors
-    /// The provider did not confirm.
-    pub async fn revoke(&self, _refresh_token: &RefreshToken) -> Result<Revocation, TokenError> {
-        Ok(Revocation::NotSupported)
+    /// Configured client id: public, and what `doctor` shows.
+    pub fn client_id(&self) -> &str {
+        &self.definition.client_id
     }
 
     /// What it does with refresh tokens.
     pub fn rotation(&self) -> Rotation {
-        Rotation::Strict
+        self.definition.rotation
+    }
+
+    /// Where the provider sends the browser back; absent in a process without
+    /// `PUBLIC_URL`.
+    pub fn redirect_uri(&self, purpose: Purpose) -> Option<&Url> {
+        match purpose {
+            Purpose::SignIn => self.definition.sign_in_callback.as_ref(),
+            Purpose::Connect => self.definition.connect_callback.as_ref(),
+        }
+    }
+
+    /// Scopes to ask for: identity always; mail and calendar where they are on
+    /// and, when signing in, automatic connection is (R6, R13).
+    pub fn wanted_scopes(&self, purpose: Purpose) -> ScopeSet {
+        let definition = &self.definition;
+        let mut scopes = definition.identity.clone();
+        if self.asks_for_data(purpose) {
+            let data = [&definition.messages, &definition.calendar];
+            let asked = data.into_iter().flatten().map(|wanted| &wanted.ask);
+            for set in asked.chain([&definition.offline]) {
+                for scope in set.iter() {
+                    scopes.insert(scope);
+                }
+            }
+        }
+        scopes
+    }
+
+    /// True where mail or calendars are asked for, and with them a refresh token.
+    pub fn asks_for_data(&self, purpose: Purpose) -> bool {
+        let definition = &self.definition;
+        let on = definition.messages.is_some() || definition.calendar.is_some();
+        let connects = match purpose {
+            Purpose::SignIn => definition.auto_connect != AutoConnect::Nobody,
+            Purpose::Connect => true,
+        };
+        on && connects
+    }
+
+    /// What a grant with these scopes gives (R23). Of several scopes that read
+    /// the same data one is enough: who ticked off sending still has a mailbox.
+    pub fn access(&self, granted: &ScopeSet) -> ProviderAccess {
+        let same: fn(&str, &str) -> bool = match self.kind() {
+            ProviderKind::Microsoft => microsoft::same_scope,
+            ProviderKind::Google | ProviderKind::Oidc => |one, other| one == other,
+        };
+        let access = |wanted: &Option<Wanted>| match wanted {
+            None => Access::NotWanted,
+            Some(wanted) if wanted.is_met_by(granted, same) => Access::Granted,
+            Some(_) => Access::Denied,
+        };
+        ProviderAccess {
+            messages: access(&self.definition.messages),
+            calendar: access(&self.definition.calendar),
+        }
     }
 
     /// True where a sign-in of a person of this domain connects the account
-    /// (R13).
-    pub fn auto_connect(&self, _domain: &str) -> bool {
-        false
+    /// (R13). Exact: no subdomains.
+    pub fn auto_connect(&self, domain: &str) -> bool {
+        match &self.definition.auto_connect {
+            AutoConnect::Nobody => false,
+            AutoConnect::Everybody => true,
+            AutoConnect::Domains(domains) => domains.contains(&domain.to_lowercase()),
+        }
+    }
+
+    /// Fetches the discovery document and the keys where they are not fresh: for
+    /// `doctor`, and to be ready before the first person comes.
+    ///
+    /// # Errors
+    /// One of them cannot be had or is wrong.
+    pub async fn discover(&self) -> Result<(), ProviderError> {
+        let metadata = self.metadata().await?;
+        self.keys(&metadata).await?;
+        Ok(())
+    }
+
+    async fn metadata(&self) -> Result<Arc<Metadata>, ProviderError> {
+        self.metadata
+            .get(self.clock.now(), || {
+                Metadata::fetch(&self.http, &self.definition)
+            })
+            .await
+    }
+
+    async fn keys(&self, metadata: &Metadata) -> Result<Arc<KeySet>, ProviderError> {
+        self.keys
+            .get(self.clock.now(), || {
+                KeySet::fetch(&self.http, &metadata.jwks)
+            })
+            .await
     }
 }

@@ -6,12 +6,55 @@ use std::sync::Arc;
 use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::{Clock, ProviderName};
 
-use crate::Provider;
+use crate::definition::Definition;
+use crate::transport::Http;
+use crate::{Provider, Purpose, google, microsoft, oidc};
 
 /// The providers that are switched on, by name.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     providers: BTreeMap<ProviderName, Arc<Provider>>,
+}
+
+/// A name that is known to be valid.
+pub(crate) fn fixed_name(name: &str) -> Result<ProviderName, ConfigError> {
+    name.parse()
+        .map_err(|_| ConfigError::new(name, "is no name of a provider"))
+}
+
+/// Variable of a callback URL.
+fn callback_variable(definition: &Definition, purpose: Purpose) -> String {
+    let upper = definition.name.as_str().to_uppercase();
+    let prefix = match definition.kind {
+        crate::ProviderKind::Oidc => format!("AUTH_OIDC_{upper}_"),
+        _ => format!("AUTH_{upper}_"),
+    };
+    match purpose {
+        Purpose::SignIn => format!("{prefix}CALLBACK_URL"),
+        Purpose::Connect => format!("{prefix}APIS_CALLBACK_URL"),
+    }
+}
+
+/// A callback tells by its path which provider answered, so no two may share
+/// one (mix-up, RFC 9700 section 4.4).
+fn refuse_shared_callbacks(definitions: &[Definition]) -> Result<(), ConfigError> {
+    let mut seen: BTreeMap<&str, String> = BTreeMap::new();
+    for definition in definitions {
+        for (purpose, url) in [
+            (Purpose::SignIn, &definition.sign_in_callback),
+            (Purpose::Connect, &definition.connect_callback),
+        ] {
+            let Some(url) = url else { continue };
+            let variable = callback_variable(definition, purpose);
+            if let Some(other) = seen.insert(url.as_str(), variable.clone()) {
+                return Err(ConfigError::new(
+                    variable,
+                    format!("is the same URL as {other}: each needs its own"),
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Registry {
@@ -20,10 +63,23 @@ impl Registry {
     /// # Errors
     /// A definition is incomplete, wrong or contradicts another.
     pub fn from_environment(
-        _environment: &Environment,
-        _clock: Arc<dyn Clock>,
+        environment: &Environment,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, ConfigError> {
-        Ok(Self::default())
+        let mut definitions = oidc::definitions(environment)?;
+        definitions.extend(google::definition(environment)?);
+        definitions.extend(microsoft::definition(environment)?);
+        refuse_shared_callbacks(&definitions)?;
+        let http = Http::build().map_err(|problem| ConfigError::new("SSL_CERT_FILE", problem))?;
+        let providers = definitions
+            .into_iter()
+            .map(move |definition| {
+                let name = definition.name.clone();
+                let provider = Provider::new(definition, http.clone(), Arc::clone(&clock));
+                (name, Arc::new(provider))
+            })
+            .collect();
+        Ok(Self { providers })
     }
 
     /// Stops a start without callback URLs: for the process that sends browsers
@@ -33,6 +89,16 @@ impl Registry {
     /// A provider has none, because neither its own variable nor `PUBLIC_URL`
     /// is set.
     pub fn require_callbacks(&self) -> Result<(), ConfigError> {
+        for provider in self.iter() {
+            for purpose in [Purpose::SignIn, Purpose::Connect] {
+                if provider.redirect_uri(purpose).is_none() {
+                    return Err(ConfigError::new(
+                        callback_variable(provider.definition(), purpose),
+                        "is missing: set it, or PUBLIC_URL, to what browsers reach",
+                    ));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -46,3 +112,6 @@ impl Registry {
         self.providers.values()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! Answers of a token endpoint, read leniently and without loss: a rotated
+//! refresh token is never dropped because another field is odd.
+
+use std::time::Duration;
+
+use latchkey_domain::{AccessToken, RefreshToken, ScopeSet};
+use serde_json::{Map, Value};
+
+use crate::{FailureClass, IdToken, TokenError, TokenResponse};
+
+/// Longer than any honest token.
+const MAX_TOKEN: usize = 64 * 1024;
+/// Ten years: what lives longer is absurd.
+const MAX_LIFE_S: f64 = 10.0 * 365.0 * 86_400.0;
+
+/// Reads the body of a 200.
+pub(crate) fn parse(body: &[u8]) -> Result<TokenResponse, TokenError> {
+    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
+        return Err(malformed("the answer is no JSON object", None));
+    };
+    let refresh_token = token(&fields, "refresh_token").map(RefreshToken::new);
+    if !is_bearer(&fields) {
+        return Err(malformed("the token is no bearer token", refresh_token));
+    }
+    let Some(access_token) = token(&fields, "access_token").map(AccessToken::new) else {
+        return Err(malformed("there is no access token", refresh_token));
+    };
+    Ok(TokenResponse {
+        access_token,
+        refresh_token,
+        expires_in: fields.get("expires_in").and_then(life),
+        granted_scopes: fields.get("scope").and_then(scopes),
+        id_token: token(&fields, "id_token").map(IdToken::new),
+    })
+}
+
+fn malformed(problem: &str, rotated: Option<RefreshToken>) -> TokenError {
+    TokenError {
+        description: Some(problem.to_owned()),
+        rotated,
+        ..TokenError::of(FailureClass::MalformedResponse)
+    }
+}
+
+/// A token: visible ASCII (RFC 6749 appendix A), so that it fits into a header.
+fn token<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    fields
+        .get(name)?
+        .as_str()
+        .filter(|text| (1..=MAX_TOKEN).contains(&text.len()))
+        .filter(|text| text.bytes().all(|byte| (0x20..=0x7e).contains(&byte)))
+}
+
+/// Absent is bearer, as all providers mean it.
+fn is_bearer(fields: &Map<String, Value>) -> bool {
+    match fields.get("token_type") {
+        Some(Value::String(kind)) => kind.eq_ignore_ascii_case("bearer"),
+        _ => true,
+    }
+}
+
+/// A number or a text; what is absurd is as good as absent.
+fn life(value: &Value) -> Option<Duration> {
+    let seconds = match value {
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    if (1.0..=MAX_LIFE_S).contains(&seconds) {
+        Some(Duration::from_secs_f64(seconds.floor()))
+    } else {
+        tracing::warn!("the provider's expires_in is absurd and is not used");
+        None
+    }
+}
+
+/// A space-separated text, or a list as some providers send it.
+fn scopes(value: &Value) -> Option<ScopeSet> {
+    match value {
+        Value::String(list) => Some(ScopeSet::parse(list)),
+        Value::Array(list) => list.iter().map(Value::as_str).collect(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(value: &Value) -> Result<TokenResponse, TokenError> {
+        parse(value.to_string().as_bytes())
+    }
+
+    // R31; PEERS, the replaced system, 1.
+    #[test]
+    fn a_life_is_a_number_a_text_or_unknown() {
+        for (given, seconds) in [
+            (json!(3599), Some(3599)),
+            (json!("3599"), Some(3599)),
+            (json!(3599.9), Some(3599)),
+            (json!(null), None),
+            (json!(0), None),
+            (json!(-1), None),
+            (json!(1e300), None),
+            (json!("NaN"), None),
+            (json!("soon"), None),
+            (json!([3599]), None),
+        ] {
+            let answer = read(&json!({"access_token": "a", "expires_in": given})).unwrap();
+            assert_eq!(
+                answer.expires_in,
+                seconds.map(Duration::from_secs),
+                "{given}"
+            );
+        }
+    }
+
+    // R31
+    #[test]
+    fn a_rotated_token_survives_an_answer_that_is_none() {
+        for odd in [
+            json!({"refresh_token": "new"}),
+            json!({"refresh_token": "new", "access_token": ""}),
+            json!({"refresh_token": "new", "access_token": 7}),
+            json!({"refresh_token": "new", "access_token": "a\nb"}),
+            json!({"refresh_token": "new", "access_token": "a", "token_type": "mac"}),
+        ] {
+            let error = read(&odd).unwrap_err();
+            assert_eq!(error.class, FailureClass::MalformedResponse, "{odd}");
+            assert_eq!(error.rotated.unwrap().expose(), "new", "{odd}");
+        }
+    }
+
+    // R31
+    #[test]
+    fn odd_fields_lose_nothing() {
+        let answer = read(&json!({
+            "access_token": "a", "refresh_token": "new", "expires_in": {}, "scope": 7,
+            "id_token": [], "token_type": null, "ext_expires_in": "x",
+        }))
+        .unwrap();
+        assert_eq!(answer.refresh_token.unwrap().expose(), "new");
+        assert!(answer.granted_scopes.is_none() && answer.id_token.is_none());
+    }
+
+    // R5
+    #[test]
+    fn granted_scopes_are_those_that_the_answer_names() {
+        let scope = |value: Value| read(&json!({"access_token": "a", "scope": value})).unwrap();
+        let expected = Some(ScopeSet::parse("mail openid"));
+        assert_eq!(scope(json!("openid mail")).granted_scopes, expected);
+        assert_eq!(scope(json!(["mail", "openid"])).granted_scopes, expected);
+        assert_eq!(scope(json!(null)).granted_scopes, None);
+    }
+
+    #[test]
+    fn a_page_is_no_answer() {
+        let error = parse(b"<html>sign in to the proxy</html>").unwrap_err();
+        assert_eq!(error.class, FailureClass::MalformedResponse);
+    }
+
+    // R35
+    #[test]
+    fn an_answer_does_not_print_its_tokens() {
+        let answer = read(
+            &json!({"access_token": "s3cret", "refresh_token": "s3cret", "id_token": "s3cret"}),
+        );
+        assert!(!format!("{answer:?}").contains("s3cret"));
+        let error = read(&json!({"refresh_token": "s3cret"})).unwrap_err();
+        assert!(!format!("{error:?} {error}").contains("s3cret"));
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,20}".prop_map(Value::from),
+            prop::collection::vec(".{0,4}".prop_map(Value::from), 0..3).prop_map(Value::from),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&body);
+        }
+
+        // R31
+        #[test]
+        fn a_refresh_token_is_never_lost(
+            token in "[!-~]{1,60}",
+            others in prop::collection::btree_map(
+                "access_token|expires_in|scope|id_token|token_type|[a-z]{1,6}", any_json(), 0..6),
+        ) {
+            let mut fields: Map<String, Value> = others.into_iter().collect();
+            fields.insert("refresh_token".into(), json!(token));
+            let found = match read(&Value::Object(fields)) {
+                Ok(answer) => answer.refresh_token,
+                Err(error) => error.rotated,
+            };
+            prop_assert_eq!(found.map(|found| found.expose().to_owned()), Some(token));
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! A document of a provider, kept for a while: one fetch at a time, the old one
+//! where a new one cannot be had, within a bound.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::ProviderError;
+
+/// Not fetched again before this.
+const FRESH: Duration = Duration::from_hours(1);
+/// Used up to this age where fetching fails.
+const STALE: Duration = Duration::from_hours(24);
+/// While an old one serves, the provider is asked again no sooner.
+const PAUSE: Duration = Duration::from_secs(30);
+/// An unknown key asks for the key set out of turn no sooner than this.
+const FORCED_PAUSE: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+struct State<T> {
+    value: Option<(Arc<T>, OffsetDateTime)>,
+    /// How often it was fetched, well or not.
+    attempts: u64,
+    failed: Option<(ProviderError, OffsetDateTime)>,
+    forced_at: Option<OffsetDateTime>,
+}
+
+/// A document kept for a while.
+#[derive(Debug)]
+pub(crate) struct Cached<T> {
+    state: Mutex<State<T>>,
+    flight: tokio::sync::Mutex<()>,
+}
+
+impl<T> Default for Cached<T> {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(State {
+                value: None,
+                attempts: 0,
+                failed: None,
+                forced_at: None,
+            }),
+            flight: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
+impl<T> Cached<T> {
+    fn with<R>(&self, read: impl FnOnce(&mut State<T>) -> R) -> R {
+        read(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The document, fetched where it is not fresh.
+    pub(crate) async fn get<F>(
+        &self,
+        now: OffsetDateTime,
+        fetch: impl FnOnce() -> F,
+    ) -> Result<Arc<T>, ProviderError>
+    where
+        F: Future<Output = Result<T, ProviderError>>,
+    {
+        let usable = |state: &mut State<T>| {
+            let (value, at) = state.value.as_ref()?;
+            let age = now - *at;
+            let paused = state
+                .failed
+                .as_ref()
+                .is_some_and(|(_, failed)| now - *failed < PAUSE);
+            (age < FRESH || (paused && age < STALE)).then(|| Arc::clone(value))
+        };
+        if let Some(value) = self.with(usable) {
+            return Ok(value);
+        }
+        let attempts = self.with(|state| state.attempts);
+        let _flight = self.flight.lock().await;
+        if let Some(value) = self.with(usable) {
+            return Ok(value);
+        }
+        // Whoever waited for a flight that failed has its answer.
+        let shared = self.with(|state| {
+            (state.attempts != attempts)
+                .then(|| state.failed.clone())
+                .flatten()
+        });
+        if let Some((error, _)) = shared {
+            return Err(error);
+        }
+        self.fetch(now, fetch).await
+    }
+
+    /// The document anew, because what is kept lacks something; the kept one
+    /// where it was forced a moment ago.
+    pub(crate) async fn force<F>(
+        &self,
+        now: OffsetDateTime,
+        fetch: impl FnOnce() -> F,
+    ) -> Result<Arc<T>, ProviderError>
+    where
+        F: Future<Output = Result<T, ProviderError>>,
+    {
+        let attempts = self.with(|state| state.attempts);
+        let _flight = self.flight.lock().await;
+        let kept = self.with(|state| {
+            let (value, _) = state.value.as_ref()?;
+            let recent = state.forced_at.is_some_and(|at| now - at < FORCED_PAUSE);
+            let kept = (recent || state.attempts != attempts).then(|| Arc::clone(value));
+            if kept.is_none() {
+                state.forced_at = Some(now);
+            }
+            kept
+        });
+        match kept {
+            Some(value) => Ok(value),
+            None => self.fetch(now, fetch).await,
+        }
+    }
+
+    async fn fetch<F>(
+        &self,
+        now: OffsetDateTime,
+        fetch: impl FnOnce() -> F,
+    ) -> Result<Arc<T>, ProviderError>
+    where
+        F: Future<Output = Result<T, ProviderError>>,
+    {
+        let fetched = fetch().await;
+        self.with(|state| {
+            state.attempts += 1;
+            match fetched {
+                Ok(value) => {
+                    let value = Arc::new(value);
+                    state.value = Some((Arc::clone(&value), now));
+                    state.failed = None;
+                    Ok(value)
+                }
+                Err(error) => {
+                    state.failed = Some((error.clone(), now));
+                    match &state.value {
+                        Some((value, at)) if now - *at < STALE => {
+                            tracing::warn!(%error, "an old document of the provider serves on");
+                            Ok(Arc::clone(value))
+                        }
+                        _ => Err(error),
+                    }
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    const START: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn down() -> ProviderError {
+        ProviderError::KeysUnavailable("down".into())
+    }
+
+    #[tokio::test]
+    async fn a_document_is_fetched_once_while_it_is_fresh() {
+        let cached = Cached::default();
+        for _ in 0..3 {
+            assert_eq!(*cached.get(START, async || Ok(1)).await.unwrap(), 1);
+        }
+        let later = START + FRESH;
+        assert_eq!(*cached.get(later, async || Ok(2)).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_old_document_serves_on_while_the_provider_is_down_but_not_for_ever() {
+        let cached = Cached::default();
+        cached.get(START, async || Ok(1)).await.unwrap();
+        let later = START + FRESH;
+        let asked = AtomicU32::new(0);
+        for _ in 0..5 {
+            let fetch = async || {
+                asked.fetch_add(1, Ordering::SeqCst);
+                Err(down())
+            };
+            assert_eq!(*cached.get(later, fetch).await.unwrap(), 1);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        let much_later = START + STALE;
+        assert!(cached.get(much_later, async || Err(down())).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_key_fetches_the_set_once_in_a_while() {
+        let cached = Cached::default();
+        cached.get(START, async || Ok(1)).await.unwrap();
+        assert_eq!(*cached.force(START, async || Ok(2)).await.unwrap(), 2);
+        assert_eq!(*cached.force(START, async || Ok(3)).await.unwrap(), 2);
+        let later = START + FORCED_PAUSE;
+        assert_eq!(*cached.force(later, async || Ok(4)).await.unwrap(), 4);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_fetch_that_fails_does_not_fetch_again() {
+        let cached: Cached<u32> = Cached::default();
+        let asked = AtomicU32::new(0);
+        let fetch = async || {
+            asked.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            Err(down())
+        };
+        let (first, second) = tokio::join!(cached.get(START, fetch), cached.get(START, fetch));
+        assert!(first.is_err() && second.is_err());
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+}

@@ -1,0 +1,274 @@
+//! Each row of the table of error classes (R32).
+
+use http::HeaderMap;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use FailureClass as C;
+use ProviderKind::{Google, Microsoft, Oidc};
+
+fn answer(status: u16, body: &str) -> Answer {
+    Answer {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: HeaderMap::new(),
+        body: body.as_bytes().to_vec(),
+    }
+}
+
+fn class(kind: ProviderKind, status: u16, body: &str) -> C {
+    refusal(kind, &answer(status, body), OffsetDateTime::UNIX_EPOCH).class
+}
+
+fn error(kind: ProviderKind, error: &str) -> C {
+    class(kind, 400, &json!({ "error": error }).to_string())
+}
+
+fn numbered(error: &str, number: u64) -> C {
+    let body = json!({
+        "error": error, "error_codes": [number],
+        "error_description": format!("AADSTS{number}: text"),
+    });
+    class(Microsoft, 400, &body.to_string())
+}
+
+#[test]
+fn invalid_refresh_token() {
+    assert_eq!(error(Google, "invalid_grant"), C::InvalidRefreshToken);
+    assert_eq!(error(Oidc, "invalid_grant"), C::InvalidRefreshToken);
+    for number in [
+        70000, 70008, 700_082, 50173, 50089, 50132, 50133, 700_084, 1,
+    ] {
+        assert_eq!(
+            numbered("invalid_grant", number),
+            C::InvalidRefreshToken,
+            "{number}"
+        );
+    }
+}
+
+#[test]
+fn reauth_policy() {
+    let body = r#"{"error":"invalid_grant","error_subtype":"invalid_rapt"}"#;
+    assert_eq!(class(Google, 400, body), C::ReauthPolicy);
+    assert_eq!(numbered("invalid_grant", 70043), C::ReauthPolicy);
+}
+
+#[test]
+fn interaction_required_passes_the_claims_on() {
+    for number in [50072, 50074, 50076, 50078, 50079, 50158] {
+        assert_eq!(
+            numbered("invalid_grant", number),
+            C::InteractionRequired,
+            "{number}"
+        );
+    }
+    let body = r#"{"error":"interaction_required","claims":"{\"access_token\":{}}"}"#;
+    let refused = refusal(Microsoft, &answer(400, body), OffsetDateTime::UNIX_EPOCH);
+    assert_eq!(refused.class, C::InteractionRequired);
+    assert_eq!(refused.claims.as_deref(), Some(r#"{"access_token":{}}"#));
+}
+
+#[test]
+fn consent_required() {
+    for number in [65001, 65004] {
+        assert_eq!(numbered("invalid_grant", number), C::ConsentRequired);
+    }
+    assert_eq!(error(Oidc, "consent_required"), C::ConsentRequired);
+}
+
+#[test]
+fn blocked_by_admin() {
+    assert_eq!(error(Google, "admin_policy_enforced"), C::BlockedByAdmin);
+    assert_eq!(error(Google, "org_internal"), C::BlockedByAdmin);
+    for number in [53000, 53003, 530_035, 50105, 500_212, 500_213] {
+        assert_eq!(
+            numbered("invalid_grant", number),
+            C::BlockedByAdmin,
+            "{number}"
+        );
+        assert_eq!(
+            numbered("interaction_required", number),
+            C::BlockedByAdmin,
+            "{number}"
+        );
+    }
+}
+
+#[test]
+fn account_disabled() {
+    for number in [50057, 50034, 51004] {
+        assert_eq!(
+            numbered("invalid_grant", number),
+            C::AccountDisabled,
+            "{number}"
+        );
+    }
+}
+
+// PEERS, the replaced system, 10: an expired client secret marks nobody.
+#[test]
+fn client_misconfigured_is_not_the_persons_fault() {
+    for code in ["invalid_client", "deleted_client", "unauthorized_client"] {
+        assert_eq!(error(Google, code), C::ClientMisconfigured);
+        let body = json!({ "error": code }).to_string();
+        assert_eq!(class(Oidc, 401, &body), C::ClientMisconfigured);
+    }
+    for number in [70001, 70002, 700_011, 700_027, 7_000_215, 7_000_222] {
+        assert_eq!(
+            numbered("invalid_client", number),
+            C::ClientMisconfigured,
+            "{number}"
+        );
+        assert_eq!(
+            numbered("invalid_grant", number),
+            C::ClientMisconfigured,
+            "{number}"
+        );
+    }
+    assert_eq!(numbered("invalid_client", 700_082), C::ClientMisconfigured);
+    assert_eq!(class(Google, 401, "{}"), C::Unauthorized);
+    assert_eq!(class(Google, 401, "<html>"), C::Unauthorized);
+}
+
+#[test]
+fn request_rejected() {
+    assert_eq!(error(Google, "invalid_request"), C::RequestRejected);
+    assert_eq!(error(Google, "unsupported_grant_type"), C::RequestRejected);
+    for number in [900_144, 90014, 70003, 9_002_313] {
+        assert_eq!(
+            numbered("invalid_request", number),
+            C::RequestRejected,
+            "{number}"
+        );
+    }
+}
+
+#[test]
+fn scope_invalid() {
+    assert_eq!(error(Google, "invalid_scope"), C::ScopeInvalid);
+    for number in [70011, 28002, 500_011, 650_057] {
+        assert_eq!(
+            numbered("invalid_scope", number),
+            C::ScopeInvalid,
+            "{number}"
+        );
+        assert_eq!(
+            numbered("invalid_request", number),
+            C::ScopeInvalid,
+            "{number}"
+        );
+    }
+}
+
+#[test]
+fn throttling_waits_as_long_as_it_is_told_or_a_minute() {
+    for (kind, status, body) in [
+        (Google, 429, "{}"),
+        (Google, 429, "<html>"),
+        (Google, 429, r#"{"error":"invalid_grant"}"#),
+        (
+            Google,
+            403,
+            r#"{"error":{"errors":[{"reason":"userRateLimitExceeded"}]}}"#,
+        ),
+        (Google, 403, r#"{"error":"rate_limit_exceeded"}"#),
+        (
+            Microsoft,
+            400,
+            r#"{"error":"invalid_grant","error_codes":[50196]}"#,
+        ),
+        (
+            Microsoft,
+            400,
+            r#"{"error":"invalid_grant","error_description":"AADSTS50196: loop"}"#,
+        ),
+    ] {
+        let mut answer = answer(status, body);
+        let refused = refusal(kind, &answer, OffsetDateTime::UNIX_EPOCH);
+        assert_eq!(refused.class, C::RateLimit, "{body}");
+        assert_eq!(refused.retry_after, Some(Duration::from_mins(1)), "{body}");
+        answer.headers.insert("retry-after", "7".parse().unwrap());
+        let refused = refusal(kind, &answer, OffsetDateTime::UNIX_EPOCH);
+        assert_eq!(refused.retry_after, Some(Duration::from_secs(7)), "{body}");
+    }
+}
+
+#[test]
+fn provider_unavailable() {
+    for status in [500, 502, 503, 504] {
+        for body in ["", "<html>", r#"{"error":"invalid_grant"}"#] {
+            assert_eq!(
+                class(Google, status, body),
+                C::ProviderUnavailable,
+                "{status} {body}"
+            );
+        }
+    }
+    assert_eq!(
+        error(Microsoft, "temporarily_unavailable"),
+        C::ProviderUnavailable
+    );
+    for number in [50033, 50087, 90006, 90012, 70012, 90033] {
+        assert_eq!(
+            numbered("invalid_grant", number),
+            C::ProviderUnavailable,
+            "{number}"
+        );
+    }
+}
+
+#[test]
+fn before_sending_and_after_are_told_apart() {
+    let of = |one: HttpFailure| failure(&one).class;
+    assert_eq!(of(HttpFailure::NotSent("dns".into())), C::Network);
+    assert_eq!(of(HttpFailure::Lost("reset".into())), C::OutcomeUnknown);
+    assert_eq!(of(HttpFailure::TooLarge), C::MalformedResponse);
+}
+
+#[test]
+fn a_page_or_a_redirect_is_malformed_and_an_unknown_code_is_unknown() {
+    assert_eq!(class(Google, 400, "<html>"), C::MalformedResponse);
+    assert_eq!(class(Google, 302, ""), C::MalformedResponse);
+    assert_eq!(error(Google, "something_new"), C::Unknown);
+    assert_eq!(class(Google, 404, "{}"), C::Unknown);
+    // A number alone never condemns.
+    assert_eq!(numbered("something_new", 700_082), C::Unknown);
+    // Another provider's text is not read for numbers.
+    let body = r#"{"error":"invalid_grant","error_codes":[50196]}"#;
+    assert_eq!(class(Google, 400, body), C::InvalidRefreshToken);
+}
+
+#[test]
+fn what_the_provider_says_is_bounded_and_printable() {
+    let body = json!({"error": "e".repeat(1000), "error_description": "a\nb".repeat(1000)});
+    let refused = refusal(
+        Google,
+        &answer(400, &body.to_string()),
+        OffsetDateTime::UNIX_EPOCH,
+    );
+    assert_eq!(refused.code.unwrap().len(), 100);
+    let description = refused.description.unwrap();
+    assert!(description.len() == 300 && !description.contains('\n'));
+}
+
+proptest! {
+    #[test]
+    fn no_answer_panics(status in 100_u16..600, body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let answer = Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            body,
+        };
+        for kind in [Google, Microsoft, Oidc] {
+            let _ = refusal(kind, &answer, OffsetDateTime::UNIX_EPOCH);
+        }
+    }
+
+    // R32: only `error` condemns.
+    #[test]
+    fn without_an_error_nothing_is_terminal(status in 100_u16..600, number in 0_u64..10_000_000) {
+        let body = json!({"error_codes": [number]}).to_string();
+        prop_assert!(!class(Microsoft, status, &body).is_terminal());
+    }
+}

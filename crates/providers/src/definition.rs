@@ -1,0 +1,266 @@
+//! What is configured of a provider.
+
+use std::collections::BTreeSet;
+
+use latchkey_config::{ConfigError, Environment};
+use latchkey_domain::{ProviderName, ScopeSet};
+use secrecy::SecretString;
+use url::Url;
+
+use crate::transport::is_secure;
+use crate::{ProviderKind, Rotation};
+
+/// Which issuer signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum IssuerRule {
+    /// This one, to the letter.
+    Exact(String),
+    /// One per tenant (Microsoft): `{tenantid}` stands for the token's `tid`.
+    PerTenant {
+        /// E.g. `https://login.microsoftonline.com/{tenantid}/v2.0`.
+        template: String,
+        /// Tenants that may come in, lower case; any where empty.
+        allowed: BTreeSet<String>,
+    },
+}
+
+/// Whose sign-in connects the account (R13).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AutoConnect {
+    Nobody,
+    Everybody,
+    Domains(BTreeSet<String>),
+}
+
+/// A kind of data that is wanted: what to ask for, what is enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Scopes to ask for.
+    pub ask: ScopeSet,
+    /// Any one of these is enough to read; all of `ask` where this is empty.
+    pub enough: ScopeSet,
+}
+
+impl Wanted {
+    /// Asks for `ask`. Of the scopes that read, `readers`, one is enough, if
+    /// one of them is asked for at all.
+    pub(crate) fn new(ask: ScopeSet, readers: &[&str]) -> Self {
+        let reads = readers.iter().any(|reader| ask.contains(reader));
+        let enough = if reads {
+            readers.iter().copied().collect()
+        } else {
+            ScopeSet::default()
+        };
+        Self { ask, enough }
+    }
+
+    /// True where the grant is enough.
+    pub(crate) fn is_met_by(&self, granted: &ScopeSet, same: fn(&str, &str) -> bool) -> bool {
+        let has = |scope: &str| granted.iter().any(|one| same(one, scope));
+        if self.enough.is_empty() {
+            self.ask.iter().all(has)
+        } else {
+            self.enough.iter().any(has)
+        }
+    }
+}
+
+/// What is configured of a provider.
+#[derive(Clone)]
+pub(crate) struct Definition {
+    pub name: ProviderName,
+    pub kind: ProviderKind,
+    pub label: String,
+    /// `…/.well-known/openid-configuration`.
+    pub discovery: Url,
+    pub issuer: IssuerRule,
+    pub client_id: String,
+    pub client_secret: Option<SecretString>,
+    pub sign_in_callback: Option<Url>,
+    pub connect_callback: Option<Url>,
+    pub identity: ScopeSet,
+    /// What makes the provider give a refresh token, asked for with data.
+    pub offline: ScopeSet,
+    pub messages: Option<Wanted>,
+    pub calendar: Option<Wanted>,
+    pub auto_connect: AutoConnect,
+    pub rotation: Rotation,
+}
+
+impl std::fmt::Debug for Definition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Definition")
+            .field("name", &self.name)
+            .field("issuer", &self.issuer)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads the variables that start with one prefix, e.g. `AUTH_GOOGLE_`.
+pub(crate) struct Reader<'a> {
+    pub environment: &'a Environment,
+    pub prefix: &'a str,
+}
+
+impl Reader<'_> {
+    /// Full name of a variable.
+    pub(crate) fn name(&self, suffix: &str) -> String {
+        format!("{}{suffix}", self.prefix)
+    }
+
+    pub(crate) fn error(&self, suffix: &str, problem: impl Into<String>) -> ConfigError {
+        ConfigError::new(self.name(suffix), problem)
+    }
+
+    pub(crate) fn optional(&self, suffix: &str) -> Result<Option<String>, ConfigError> {
+        self.environment.optional(&self.name(suffix))
+    }
+
+    pub(crate) fn flag(&self, suffix: &str, default: bool) -> Result<bool, ConfigError> {
+        self.environment.flag(&self.name(suffix), default)
+    }
+
+    pub(crate) fn client_id(&self, whose: &str) -> Result<String, ConfigError> {
+        self.environment.required(
+            &self.name("CLIENT_ID"),
+            &format!("the client id of the application that is registered at {whose}"),
+        )
+    }
+
+    pub(crate) fn client_secret(&self, whose: &str) -> Result<SecretString, ConfigError> {
+        self.environment.secret(
+            &self.name("CLIENT_SECRET"),
+            &format!("the client secret of the application that is registered at {whose}"),
+        )
+    }
+
+    /// An issuer or authority: the text as it stands, and as a URL.
+    pub(crate) fn issuer(
+        &self,
+        suffix: &str,
+        default: Option<&str>,
+    ) -> Result<(String, Url), ConfigError> {
+        let text = match (self.optional(suffix)?, default) {
+            (Some(text), _) => text,
+            (None, Some(default)) => default.to_owned(),
+            (None, None) => {
+                return Err(self.error(suffix, "is missing: set it to the provider's issuer"));
+            }
+        };
+        let url = Url::parse(&text).map_err(|_| {
+            self.error(
+                suffix,
+                "is no URL: set it to the provider's https:// issuer",
+            )
+        })?;
+        if !is_secure(&url) {
+            return Err(self.error(
+                suffix,
+                "must be https:// (http:// is accepted on loopback hosts only)",
+            ));
+        }
+        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+            return Err(self.error(suffix, "must have no query, fragment or user"));
+        }
+        Ok((text, url))
+    }
+
+    /// A callback URL: its own variable, else `PUBLIC_URL` and `path`, else none.
+    pub(crate) fn callback(&self, suffix: &str, path: &str) -> Result<Option<Url>, ConfigError> {
+        let (variable, text) = match self.optional(suffix)? {
+            Some(text) => (self.name(suffix), text),
+            None => match self.environment.optional("PUBLIC_URL")? {
+                Some(origin) => {
+                    let origin = origin.trim_end_matches('/');
+                    ("PUBLIC_URL".to_owned(), format!("{origin}{path}"))
+                }
+                None => return Ok(None),
+            },
+        };
+        let url = Url::parse(&text)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.fragment().is_none())
+            .ok_or_else(|| {
+                ConfigError::new(
+                    variable,
+                    "must be an absolute http(s):// URL without fragment",
+                )
+            })?;
+        Ok(Some(url))
+    }
+
+    /// Scopes from a variable, else the default.
+    pub(crate) fn scopes(&self, suffix: &str, default: &str) -> Result<ScopeSet, ConfigError> {
+        let list = self.environment.list(&self.name(suffix))?;
+        if list.is_empty() {
+            Ok(ScopeSet::parse(default))
+        } else {
+            Ok(list.into_iter().collect())
+        }
+    }
+
+    /// Identity scopes: `openid` must be among them, or there is no ID token.
+    pub(crate) fn identity_scopes(&self, default: &str) -> Result<ScopeSet, ConfigError> {
+        let scopes = self.scopes("SCOPES", default)?;
+        if scopes.contains("openid") {
+            Ok(scopes)
+        } else {
+            Err(self.error("SCOPES", "must have openid among its scopes"))
+        }
+    }
+
+    pub(crate) fn auto_connect(&self) -> Result<AutoConnect, ConfigError> {
+        let on = self.flag("AUTO_CONNECT", true)?;
+        let domains: BTreeSet<String> = self
+            .environment
+            .list(&self.name("AUTO_CONNECT_DOMAINS"))?
+            .into_iter()
+            .map(|domain| domain.to_lowercase())
+            .collect();
+        if let Some(domain) = domains
+            .iter()
+            .find(|domain| !domain.contains('.') || domain.contains(['@', '/', '*']))
+        {
+            let problem = format!("{domain:?} is no domain: set it to a list such as acme.example");
+            return Err(self.error("AUTO_CONNECT_DOMAINS", problem));
+        }
+        match (on, domains.is_empty()) {
+            (true, true) => Ok(AutoConnect::Everybody),
+            (true, false) => Ok(AutoConnect::Domains(domains)),
+            (false, true) => Ok(AutoConnect::Nobody),
+            (false, false) => Err(self.error(
+                "AUTO_CONNECT_DOMAINS",
+                format!("is set, but {} is false", self.name("AUTO_CONNECT")),
+            )),
+        }
+    }
+}
+
+/// A switch of data that only makes sense with its provider.
+pub(crate) fn data_switch(
+    environment: &Environment,
+    name: &str,
+    provider_switch: &str,
+    provider_on: bool,
+) -> Result<bool, ConfigError> {
+    let on = environment.flag(name, false)?;
+    if on && !provider_on {
+        return Err(ConfigError::new(
+            name,
+            format!("is true, but {provider_switch} is not"),
+        ));
+    }
+    Ok(on)
+}
+
+/// `<issuer>/.well-known/openid-configuration`.
+pub(crate) fn well_known(issuer: &Url) -> Url {
+    let mut url = issuer.clone();
+    let path = format!(
+        "{}/.well-known/openid-configuration",
+        issuer.path().trim_end_matches('/')
+    );
+    url.set_path(&path);
+    url
+}

@@ -1,0 +1,202 @@
+//! ID tokens (OpenID Connect Core section 3.1.3.7), stricter where it costs an
+//! honest provider nothing.
+
+mod jws;
+
+use std::time::Duration;
+
+use aws_lc_rs::{constant_time, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+use latchkey_domain::{AccessToken, Issuer, Subject};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+pub(crate) use jws::Jws;
+
+use crate::claims::Claims;
+use crate::definition::{Definition, IssuerRule};
+use crate::{IdTokenError, ProviderKind, VerifiedIdentity, google, microsoft, oidc};
+
+/// Clocks may differ by this much.
+const LEEWAY: Duration = Duration::from_mins(1);
+
+/// What the token must fit.
+#[derive(Clone, Copy)]
+pub(crate) enum Expected<'a> {
+    /// A sign-in: the nonce that was sent.
+    Nonce(&'a str),
+    /// A refresh: the person of before.
+    Same(&'a Issuer, &'a Subject),
+}
+
+/// Algorithms that may sign, pinned per kind and narrowed by what is announced
+/// (RS256 where nothing is). Never `none`, never HMAC.
+pub(crate) fn algorithms(kind: ProviderKind, announced: &[String]) -> Vec<Algorithm> {
+    let pinned: &[(&str, Algorithm)] = match kind {
+        ProviderKind::Google | ProviderKind::Microsoft => &[("RS256", Algorithm::RS256)],
+        ProviderKind::Oidc => &[
+            ("RS256", Algorithm::RS256),
+            ("RS384", Algorithm::RS384),
+            ("RS512", Algorithm::RS512),
+            ("PS256", Algorithm::PS256),
+            ("PS384", Algorithm::PS384),
+            ("PS512", Algorithm::PS512),
+            ("ES256", Algorithm::ES256),
+            ("ES384", Algorithm::ES384),
+            ("EdDSA", Algorithm::EdDSA),
+        ],
+    };
+    let may = |name: &str| {
+        announced.iter().any(|one| one == name) || (announced.is_empty() && name == "RS256")
+    };
+    pinned
+        .iter()
+        .filter(|(name, _)| kind != ProviderKind::Oidc || may(name))
+        .map(|(_, algorithm)| *algorithm)
+        .collect()
+}
+
+/// The issuer that a token with these claims must have.
+fn expected_issuer(rule: &IssuerRule, claims: &Claims) -> Result<String, IdTokenError> {
+    match rule {
+        IssuerRule::Exact(issuer) => Ok(issuer.clone()),
+        IssuerRule::PerTenant { template, allowed } => {
+            let tenant = claims
+                .text("tid")
+                .filter(|tid| microsoft::is_tenant_id(tid))
+                .ok_or(IdTokenError::Subject)?;
+            if !allowed.is_empty() && !allowed.contains(tenant) {
+                return Err(IdTokenError::Tenant);
+            }
+            Ok(template.replace("{tenantid}", tenant))
+        }
+    }
+}
+
+/// True where `issuer`, perhaps with `{tenantid}`, is the token's.
+pub(crate) fn key_is_for(claims: &Claims, issuer: &str) -> bool {
+    let tenant = claims.text("tid").unwrap_or_default();
+    claims.text("iss") == Some(issuer.replace("{tenantid}", tenant).as_str())
+}
+
+/// Checks the claims of a token whose signature holds.
+pub(crate) fn check(
+    claims: &Claims,
+    algorithm: Algorithm,
+    definition: &Definition,
+    expected: Expected<'_>,
+    access_token: &AccessToken,
+    now: OffsetDateTime,
+) -> Result<VerifiedIdentity, IdTokenError> {
+    let issuer = expected_issuer(&definition.issuer, claims)?;
+    if claims.text("iss") != Some(issuer.as_str()) {
+        return Err(IdTokenError::Issuer);
+    }
+    check_audience(claims, &definition.client_id)?;
+    check_times(claims, now)?;
+    if let Expected::Nonce(nonce) = expected {
+        let given = claims.text("nonce").ok_or(IdTokenError::Nonce)?;
+        if nonce.is_empty() || !same(given, nonce) {
+            return Err(IdTokenError::Nonce);
+        }
+    }
+    if let Some(value) = claims.0.get("at_hash") {
+        let given = value.as_str().ok_or(IdTokenError::AccessTokenHash)?;
+        if !same(given, &access_token_hash(access_token, algorithm)) {
+            return Err(IdTokenError::AccessTokenHash);
+        }
+    }
+    let identity = identity(claims, definition.kind, &issuer)?;
+    if let Expected::Same(issuer, subject) = expected
+        && (identity.issuer != *issuer || identity.subject != *subject)
+    {
+        return Err(IdTokenError::OtherSubject);
+    }
+    Ok(identity)
+}
+
+fn same(one: &str, other: &str) -> bool {
+    constant_time::verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
+}
+
+/// `aud` is this client and no other; `azp`, where there is one, too.
+fn check_audience(claims: &Claims, client: &str) -> Result<(), IdTokenError> {
+    let meant = match claims.0.get("aud") {
+        Some(Value::String(one)) => one == client,
+        Some(Value::Array(all)) => all.len() == 1 && all.iter().all(|one| one == client),
+        _ => false,
+    };
+    if !meant {
+        return Err(IdTokenError::Audience);
+    }
+    match claims.0.get("azp") {
+        Some(party) if party != client => Err(IdTokenError::AuthorizedParty),
+        _ => Ok(()),
+    }
+}
+
+fn check_times(claims: &Claims, now: OffsetDateTime) -> Result<(), IdTokenError> {
+    let earliest = (now - LEEWAY).unix_timestamp();
+    let latest = (now + LEEWAY).unix_timestamp();
+    if claims.time("exp").is_none_or(|expires| expires <= earliest) {
+        return Err(IdTokenError::Expired);
+    }
+    if claims.time("iat").is_none_or(|issued| issued > latest) {
+        return Err(IdTokenError::NotYetValid);
+    }
+    let begins = claims.0.contains_key("nbf").then(|| claims.time("nbf"));
+    match begins {
+        Some(None) => Err(IdTokenError::NotYetValid),
+        Some(Some(begins)) if begins > latest => Err(IdTokenError::NotYetValid),
+        _ => Ok(()),
+    }
+}
+
+/// Left half of the hash that belongs to the algorithm (Core section 3.1.3.6).
+fn access_token_hash(token: &AccessToken, algorithm: Algorithm) -> String {
+    let hash = match algorithm {
+        Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => &digest::SHA384,
+        // Ed25519 hashes with SHA-512.
+        Algorithm::RS512 | Algorithm::PS512 | Algorithm::EdDSA => &digest::SHA512,
+        _ => &digest::SHA256,
+    };
+    let hash = digest::digest(hash, token.expose().as_bytes());
+    let half = hash.as_ref().len() / 2;
+    URL_SAFE_NO_PAD.encode(hash.as_ref().get(..half).unwrap_or_default())
+}
+
+/// Who it is: never by address.
+fn identity(
+    claims: &Claims,
+    kind: ProviderKind,
+    issuer: &str,
+) -> Result<VerifiedIdentity, IdTokenError> {
+    // Required of every ID token, also where it is not the key.
+    let sub = claims.text("sub").ok_or(IdTokenError::Subject)?;
+    let (subject, (email, email_verified), hosted_domain) = match kind {
+        ProviderKind::Google => {
+            let (email, verified, domain) = google::mail(claims);
+            (sub.to_owned(), (email, verified), domain)
+        }
+        ProviderKind::Microsoft => {
+            let subject = microsoft::subject(claims).ok_or(IdTokenError::Subject)?;
+            (subject, microsoft::mail(claims), None)
+        }
+        ProviderKind::Oidc => (sub.to_owned(), oidc::mail(claims), None),
+    };
+    Ok(VerifiedIdentity {
+        issuer: issuer.parse().map_err(|_| IdTokenError::Issuer)?,
+        subject: subject.parse().map_err(|_| IdTokenError::Subject)?,
+        email,
+        email_verified,
+        hosted_domain,
+        tenant: (kind == ProviderKind::Microsoft)
+            .then(|| claims.text("tid").map(str::to_owned))
+            .flatten(),
+        name: claims
+            .text("name")
+            .map(|name| name.chars().filter(|c| !c.is_control()).take(200).collect()),
+    })
+}

@@ -1,0 +1,136 @@
+//! A compact JWS (RFC 7515), taken apart.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+use serde_json::{Map, Value};
+
+use crate::IdTokenError;
+use crate::claims::Claims;
+
+/// Larger than any honest ID token.
+const MAX_LENGTH: usize = 32 * 1024;
+
+/// A JWS whose signature is not yet verified.
+///
+/// `jku`, `x5u`, `x5c` and `jwk` of the header are never looked at: only the
+/// issuer's key set says which keys are the issuer's.
+#[derive(Debug)]
+pub(crate) struct Jws<'a> {
+    /// Header and payload as they were signed.
+    pub message: &'a str,
+    pub signature: &'a str,
+    pub algorithm: Algorithm,
+    pub key_id: Option<String>,
+    pub claims: Claims,
+}
+
+fn object(part: &str) -> Option<Map<String, Value>> {
+    let bytes = URL_SAFE_NO_PAD.decode(part).ok()?;
+    match serde_json::from_slice(&bytes).ok()? {
+        Value::Object(object) => Some(object),
+        _ => None,
+    }
+}
+
+impl<'a> Jws<'a> {
+    /// Takes a token apart; its algorithm must be one of `accepted`.
+    pub(crate) fn parse(token: &'a str, accepted: &[Algorithm]) -> Result<Self, IdTokenError> {
+        if token.is_empty() {
+            return Err(IdTokenError::Missing);
+        }
+        if token.len() > MAX_LENGTH {
+            return Err(IdTokenError::Malformed("too long"));
+        }
+        let (message, signature) = token
+            .rsplit_once('.')
+            .ok_or(IdTokenError::Malformed("not three parts"))?;
+        let (header, payload) = message
+            .split_once('.')
+            .filter(|(_, payload)| !payload.contains('.'))
+            .ok_or(IdTokenError::Malformed("not three parts"))?;
+        let header = object(header).ok_or(IdTokenError::Malformed("header"))?;
+        let algorithm = header
+            .get("alg")
+            .and_then(Value::as_str)
+            .and_then(|name| name.parse::<Algorithm>().ok())
+            .filter(|algorithm| accepted.contains(algorithm))
+            .ok_or(IdTokenError::Algorithm)?;
+        if header.contains_key("crit") {
+            return Err(IdTokenError::CriticalExtension);
+        }
+        // RFC 9068: an access token is no ID token.
+        let is_id_token = match header.get("typ") {
+            None => true,
+            Some(kind) => kind
+                .as_str()
+                .is_some_and(|kind| kind.eq_ignore_ascii_case("jwt")),
+        };
+        if !is_id_token {
+            return Err(IdTokenError::Malformed("another type of token"));
+        }
+        let key_id = match header.get("kid") {
+            None => None,
+            Some(Value::String(id)) => Some(id.clone()),
+            Some(_) => return Err(IdTokenError::Malformed("key id")),
+        };
+        let claims = object(payload).ok_or(IdTokenError::Malformed("claims"))?;
+        Ok(Self {
+            message,
+            signature,
+            algorithm,
+            key_id,
+            claims: Claims(claims),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn token(header: &Value) -> String {
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.c2ln", encode(header), encode(&json!({"sub": "a"})))
+    }
+
+    fn refusal(header: &Value) -> Option<IdTokenError> {
+        Jws::parse(&token(header), &[Algorithm::RS256]).err()
+    }
+
+    #[test]
+    fn none_hmac_and_other_algorithms_are_refused() {
+        assert_eq!(refusal(&json!({"alg": "RS256"})), None);
+        for alg in [
+            "none", "None", "NONE", "HS256", "HS512", "ES256", "RS512", "", "rs256",
+        ] {
+            let refused = refusal(&json!({ "alg": alg }));
+            assert_eq!(refused, Some(IdTokenError::Algorithm), "{alg}");
+        }
+        assert_eq!(refusal(&json!({})), Some(IdTokenError::Algorithm));
+        assert_eq!(refusal(&json!({"alg": 7})), Some(IdTokenError::Algorithm));
+    }
+
+    #[test]
+    fn an_access_token_is_no_id_token() {
+        assert!(refusal(&json!({"alg": "RS256", "typ": "at+jwt"})).is_some());
+        assert_eq!(refusal(&json!({"alg": "RS256", "typ": "jwt"})), None);
+    }
+
+    #[test]
+    fn what_has_not_three_parts_is_malformed() {
+        for text in ["", "a", "a.b", "a.b.c.d", "a.b.c.d.e", "..", "e30.e30."] {
+            assert!(Jws::parse(text, &[Algorithm::RS256]).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,120}") {
+            let _ = Jws::parse(&text, &[Algorithm::RS256]);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Microsoft Entra ID.
+//!
+//! An issuer per tenant, identity is `tid` and `oid`, refresh tokens rotate and
+//! the old one still works, an address is proven by `xms_edov` alone.
+
+mod codes;
+
+use std::collections::BTreeSet;
+
+use latchkey_config::{ConfigError, Environment};
+use latchkey_domain::{Handle, ScopeSet};
+use url::Url;
+
+pub(crate) use codes::class_of_codes;
+
+use crate::claims::Claims;
+use crate::definition::{Definition, IssuerRule, Reader, Wanted, data_switch, well_known};
+use crate::{AuthorizeRequest, ProviderKind, Purpose, Rotation};
+
+const SWITCH: &str = "AUTH_MICROSOFT_ENABLED";
+const AUTHORITY: &str = "https://login.microsoftonline.com";
+const IDENTITY: &str = "openid email profile";
+const OFFLINE: &str = "offline_access";
+const MESSAGES: &str = "Mail.ReadWrite Mail.Send User.Read";
+const MESSAGES_READERS: &[&str] = &["Mail.ReadWrite", "Mail.Read"];
+const CALENDAR: &str = "Calendars.Read";
+const CALENDAR_READERS: &[&str] = &["Calendars.ReadWrite", "Calendars.Read"];
+/// Tenant of personal accounts.
+const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+
+pub(crate) fn definition(environment: &Environment) -> Result<Option<Definition>, ConfigError> {
+    let on = environment.flag(SWITCH, false)?;
+    let mail = data_switch(
+        environment,
+        "MESSAGING_PROVIDER_MICROSOFT_ENABLED",
+        SWITCH,
+        on,
+    )?;
+    let calendar = data_switch(
+        environment,
+        "CALENDAR_PROVIDER_MICROSOFT_ENABLED",
+        SWITCH,
+        on,
+    )?;
+    if !on {
+        return Ok(None);
+    }
+    let reader = Reader {
+        environment,
+        prefix: "AUTH_MICROSOFT_",
+    };
+    let (authority, _) = reader.issuer("AUTHORITY", Some(AUTHORITY))?;
+    let authority = authority.trim_end_matches('/');
+    let tenant = reader
+        .optional("TENANT_ID")?
+        .map_or_else(|| "common".to_owned(), |tenant| tenant.to_lowercase());
+    let issuer = issuer_rule(&reader, authority, &tenant)?;
+    let discovery = Url::parse(&format!("{authority}/{tenant}/v2.0"))
+        .map_err(|_| reader.error("TENANT_ID", "does not fit into a URL"))?;
+    let wanted = |suffix, default, readers| {
+        reader
+            .scopes(suffix, default)
+            .map(|scopes| Wanted::new(scopes, readers))
+    };
+    Ok(Some(Definition {
+        name: crate::registry::fixed_name("microsoft")?,
+        kind: ProviderKind::Microsoft,
+        label: "Microsoft".to_owned(),
+        discovery: well_known(&discovery),
+        issuer,
+        client_id: reader.client_id("Microsoft")?,
+        client_secret: Some(reader.client_secret("Microsoft")?),
+        sign_in_callback: reader.callback("CALLBACK_URL", "/auth/microsoft/redirect")?,
+        connect_callback: reader
+            .callback("APIS_CALLBACK_URL", "/auth/microsoft-apis/get-access-token")?,
+        identity: reader.identity_scopes(IDENTITY)?,
+        offline: ScopeSet::parse(OFFLINE),
+        messages: mail
+            .then(|| wanted("MESSAGING_SCOPES", MESSAGES, MESSAGES_READERS))
+            .transpose()?,
+        calendar: calendar
+            .then(|| wanted("CALENDAR_SCOPES", CALENDAR, CALENDAR_READERS))
+            .transpose()?,
+        auto_connect: reader.auto_connect()?,
+        rotation: Rotation::Soft,
+    }))
+}
+
+/// Single tenant, several, or `common`.
+fn issuer_rule(
+    reader: &Reader<'_>,
+    authority: &str,
+    tenant: &str,
+) -> Result<IssuerRule, ConfigError> {
+    let mut allowed = BTreeSet::new();
+    for tenant in reader.environment.list(&reader.name("ALLOWED_TENANTS"))? {
+        let tenant = tenant.to_lowercase();
+        if !is_tenant_id(&tenant) {
+            let problem = format!("{tenant:?} is no tenant id: set it to a list of UUIDs");
+            return Err(reader.error("ALLOWED_TENANTS", problem));
+        }
+        allowed.insert(tenant);
+    }
+    let template = |tenant: &str| format!("{authority}/{tenant}/v2.0");
+    match tenant {
+        "common" | "organizations" => Ok(IssuerRule::PerTenant {
+            template: template("{tenantid}"),
+            allowed,
+        }),
+        _ if !allowed.is_empty() => Err(reader.error(
+            "ALLOWED_TENANTS",
+            format!(
+                "is set, but {} is a single tenant: set that to common or organizations",
+                reader.name("TENANT_ID")
+            ),
+        )),
+        "consumers" => Ok(IssuerRule::Exact(template(PERSONAL))),
+        tenant if is_tenant_id(tenant) => Ok(IssuerRule::Exact(template(tenant))),
+        _ => Err(reader.error(
+            "TENANT_ID",
+            "must be the tenant's id (a UUID), common, organizations or consumers",
+        )),
+    }
+}
+
+/// A UUID in lower case, as `tid` has it.
+pub(crate) fn is_tenant_id(text: &str) -> bool {
+    text.len() == 36
+        && text.char_indices().all(|(position, c)| match position {
+            8 | 13 | 18 | 23 => c == '-',
+            _ => c.is_ascii_digit() || ('a'..='f').contains(&c),
+        })
+}
+
+/// Microsoft's own parameters of the authorize URL. `prompt` takes one value.
+pub(crate) fn authorize_parameters(request: &AuthorizeRequest) -> Vec<(&'static str, String)> {
+    let mut parameters = Vec::new();
+    if request.consent {
+        parameters.push(("prompt", "consent".to_owned()));
+    } else if request.purpose == Purpose::Connect && request.login_hint.is_none() {
+        parameters.push(("prompt", "select_account".to_owned()));
+    }
+    if let Some(claims) = &request.claims {
+        parameters.push(("claims", claims.clone()));
+    }
+    parameters
+}
+
+/// `<tid>/<oid>`: `sub` differs from application to application.
+pub(crate) fn subject(claims: &Claims) -> Option<String> {
+    let tenant = claims.text("tid").filter(|tid| is_tenant_id(tid))?;
+    let object = claims.text("oid").filter(|oid| !oid.contains('/'))?;
+    Some(format!("{tenant}/{object}"))
+}
+
+/// The address and whether Microsoft vouches for it: only `email` with
+/// `xms_edov`, never a principal name (nOAuth).
+pub(crate) fn mail(claims: &Claims) -> (Option<Handle>, bool) {
+    match claims.handle("email") {
+        Some(email) => (Some(email), claims.says_yes("xms_edov")),
+        None => (claims.handle("preferred_username"), false),
+    }
+}
+
+/// A scope without the resource that Microsoft may put in front:
+/// `https://graph.microsoft.com/Mail.Read`.
+pub(crate) fn short_scope(scope: &str) -> &str {
+    let rest = scope.strip_prefix("https://").unwrap_or(scope);
+    match rest.split_once('/') {
+        Some((host, name)) if host.contains("graph.microsoft.") => name,
+        _ => scope,
+    }
+}
+
+/// Microsoft does not tell scopes apart by case.
+pub(crate) fn same_scope(one: &str, other: &str) -> bool {
+    short_scope(one).eq_ignore_ascii_case(short_scope(other))
+}

@@ -1,0 +1,80 @@
+//! To the provider and back.
+
+use latchkey_domain::ScopeSet;
+use oauth2::basic::BasicClient;
+use oauth2::{AuthUrl, ClientId, CsrfToken, RedirectUrl, Scope};
+use url::Url;
+
+use super::Provider;
+use crate::claims::Claims;
+use crate::definition::IssuerRule;
+use crate::{AuthorizeRequest, ProviderError, ProviderKind, google, microsoft, oidc};
+
+impl Provider {
+    /// Where to send the browser: authorization code with PKCE S256.
+    ///
+    /// # Errors
+    /// Discovery fails, or there is no callback URL.
+    pub async fn authorize_url(&self, request: &AuthorizeRequest) -> Result<Url, ProviderError> {
+        let redirect_uri = self
+            .redirect_uri(request.purpose)
+            .ok_or_else(|| ProviderError::NoCallback(self.name().to_string()))?;
+        let metadata = self.metadata().await?;
+        let client = BasicClient::new(ClientId::new(self.client_id().to_owned()))
+            .set_auth_uri(AuthUrl::from_url(metadata.authorization.clone()))
+            .set_redirect_uri(RedirectUrl::from_url(redirect_uri.clone()));
+        let scopes: ScopeSet = self.wanted_scopes(request.purpose);
+        let own = match self.kind() {
+            ProviderKind::Google => {
+                google::authorize_parameters(request, self.asks_for_data(request.purpose))
+            }
+            ProviderKind::Microsoft => microsoft::authorize_parameters(request),
+            ProviderKind::Oidc => oidc::authorize_parameters(request),
+        };
+        let mut url = client
+            .authorize_url(|| CsrfToken::new(request.state.clone()))
+            .add_scopes(scopes.iter().map(|scope| Scope::new(scope.to_owned())))
+            .add_extra_param("nonce", request.nonce.as_str())
+            .add_extra_param("code_challenge", request.pkce_challenge.as_str())
+            .add_extra_param("code_challenge_method", "S256");
+        if let Some(hint) = &request.login_hint {
+            url = url.add_extra_param("login_hint", hint.as_str());
+        }
+        for (name, value) in own {
+            url = url.add_extra_param(name, value);
+        }
+        Ok(url.url().0)
+    }
+
+    /// Checks `iss` of a callback, also of one that tells an error (RFC 9207).
+    ///
+    /// # Errors
+    /// It is another's, or absent although announced.
+    pub async fn check_response_issuer(&self, iss: Option<&str>) -> Result<(), ProviderError> {
+        match iss {
+            Some(iss) if self.is_own_issuer(iss) => Ok(()),
+            Some(_) => Err(ProviderError::IssuerMismatch),
+            None if self.metadata().await?.response_iss => Err(ProviderError::IssuerMissing),
+            None => Ok(()),
+        }
+    }
+
+    /// True where `iss` is an issuer of this provider.
+    fn is_own_issuer(&self, iss: &str) -> bool {
+        match &self.definition.issuer {
+            IssuerRule::Exact(issuer) => issuer == iss,
+            IssuerRule::PerTenant { template, allowed } => template
+                .split_once("{tenantid}")
+                .and_then(|(before, after)| iss.strip_prefix(before)?.strip_suffix(after))
+                .is_some_and(|tenant| {
+                    microsoft::is_tenant_id(tenant)
+                        && (allowed.is_empty() || allowed.contains(tenant))
+                }),
+        }
+    }
+
+    /// True where a key that names an issuer is for a token with these claims.
+    pub(super) fn key_is_for(claims: &Claims, issuer: &str) -> bool {
+        crate::id_token::key_is_for(claims, issuer)
+    }
+}

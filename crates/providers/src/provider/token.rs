@@ -1,0 +1,181 @@
+//! The token and the revocation endpoint.
+//!
+//! `oauth2` makes the requests. Their answers are taken before it reads them:
+//! it drops a rotated refresh token where another field is odd, and tells a
+//! time-out from a refusal in one way only.
+
+use std::borrow::Cow;
+use std::pin::Pin;
+
+use http::StatusCode;
+use latchkey_domain::{RefreshToken, ScopeSet};
+use oauth2::basic::BasicClient;
+use oauth2::{
+    AuthType, AuthorizationCode, ClientId, ClientSecret, HttpRequest, HttpResponse,
+    PkceCodeVerifier, RedirectUrl, RequestTokenError, RevocationUrl, StandardRevocableToken,
+    TokenUrl,
+};
+use secrecy::ExposeSecret as _;
+use url::Url;
+
+use super::Provider;
+use crate::discovery::{ClientAuth, Metadata};
+use crate::transport::{Answer, HttpFailure};
+use crate::{
+    FailureClass, ProviderKind, Purpose, Revocation, TokenError, TokenResponse, answer, classify,
+    microsoft,
+};
+
+/// The answer, on a way around `oauth2`.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is read elsewhere")]
+struct Taken(Result<Box<Answer>, HttpFailure>);
+
+type Sending<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, Taken>> + Send + 'a>>;
+
+/// What `oauth2` hands back, without what it would have made of it.
+fn taken<T, E>(result: Result<T, RequestTokenError<Taken, E>>) -> Result<Answer, TokenError>
+where
+    E: oauth2::ErrorResponse + 'static,
+{
+    match result {
+        Err(RequestTokenError::Request(Taken(Ok(answer)))) => Ok(*answer),
+        Err(RequestTokenError::Request(Taken(Err(failure)))) => Err(classify::failure(&failure)),
+        // The request could not be made: nothing was sent.
+        _ => Err(TokenError::of(FailureClass::RequestRejected)),
+    }
+}
+
+impl Provider {
+    /// Sends to `endpoint`, whatever the request says.
+    fn sender<'a>(&'a self, endpoint: &'a Url) -> impl Fn(HttpRequest) -> Sending<'a> + 'a {
+        move |request| {
+            Box::pin(async move {
+                let answer = self.http.form(endpoint, request).await;
+                Err(Taken(answer.map(Box::new)))
+            })
+        }
+    }
+
+    fn client(&self, metadata: &Metadata) -> BasicClient {
+        let auth = match (self.kind(), metadata.client_auth) {
+            (ProviderKind::Oidc, ClientAuth::Basic) => AuthType::BasicAuth,
+            _ => AuthType::RequestBody,
+        };
+        let client = BasicClient::new(ClientId::new(self.client_id().to_owned()));
+        let client = client.set_auth_type(auth);
+        match &self.definition.client_secret {
+            Some(secret) => {
+                client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
+            }
+            None => client,
+        }
+    }
+
+    /// Exchanges a code for tokens. Scopes that the answer does not name are
+    /// those that were asked for (RFC 6749 section 5.1).
+    ///
+    /// # Errors
+    /// The provider gave none.
+    #[tracing::instrument(skip_all, fields(provider = %self.name()))]
+    pub async fn exchange_code(
+        &self,
+        purpose: Purpose,
+        code: &str,
+        pkce_verifier: &str,
+    ) -> Result<TokenResponse, TokenError> {
+        let metadata = self.discovered().await?;
+        let redirect_uri = self
+            .redirect_uri(purpose)
+            .ok_or_else(|| TokenError::of(FailureClass::RequestRejected))?;
+        let client = self
+            .client(&metadata)
+            .set_token_uri(TokenUrl::from_url(metadata.token.clone()));
+        let result = client
+            .exchange_code(AuthorizationCode::new(code.to_owned()))
+            .set_pkce_verifier(PkceCodeVerifier::new(pkce_verifier.to_owned()))
+            .set_redirect_uri(Cow::Owned(RedirectUrl::from_url(redirect_uri.clone())))
+            .request_async(&self.sender(&metadata.token))
+            .await;
+        let mut answer = self.read(&taken(result)?)?;
+        if answer.granted_scopes.is_none() {
+            answer.granted_scopes = Some(self.wanted_scopes(purpose));
+        }
+        Ok(answer)
+    }
+
+    /// Asks for a new access token. Ends within
+    /// [`REQUEST_DEADLINE`](crate::REQUEST_DEADLINE).
+    ///
+    /// # Errors
+    /// The provider gave none; the class says what to do.
+    #[tracing::instrument(skip_all, fields(provider = %self.name()))]
+    pub async fn refresh(&self, refresh_token: &RefreshToken) -> Result<TokenResponse, TokenError> {
+        let metadata = self.discovered().await?;
+        let client = self
+            .client(&metadata)
+            .set_token_uri(TokenUrl::from_url(metadata.token.clone()));
+        let token = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
+        let result = client
+            .exchange_refresh_token(&token)
+            .request_async(&self.sender(&metadata.token))
+            .await;
+        self.read(&taken(result)?)
+    }
+
+    /// Revokes the grant (RFC 7009). One that the provider no longer knows
+    /// counts as revoked.
+    ///
+    /// # Errors
+    /// The provider did not confirm.
+    #[tracing::instrument(skip_all, fields(provider = %self.name()))]
+    pub async fn revoke(&self, refresh_token: &RefreshToken) -> Result<Revocation, TokenError> {
+        let metadata = self.discovered().await?;
+        let Some(endpoint) = &metadata.revocation else {
+            return Ok(Revocation::NotSupported);
+        };
+        // `oauth2` takes https:// only. Discovery let http:// pass for loopback
+        // hosts, and the request goes to `endpoint` in any case.
+        let mut formal = endpoint.clone();
+        let _ = formal.set_scheme("https");
+        let client = self
+            .client(&metadata)
+            .set_revocation_url(RevocationUrl::from_url(formal));
+        let token = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
+        let request = client
+            .revoke_token(StandardRevocableToken::RefreshToken(token))
+            .map_err(|_| TokenError::of(FailureClass::RequestRejected))?;
+        let answer = taken(request.request_async(&self.sender(endpoint)).await)?;
+        if answer.status.is_success() {
+            return Ok(Revocation::Confirmed);
+        }
+        let refused = classify::refusal(self.kind(), &answer, self.clock.now());
+        match refused.code.as_deref() {
+            Some("invalid_token" | "invalid_grant") => Ok(Revocation::Confirmed),
+            Some("unsupported_token_type") => Ok(Revocation::NotSupported),
+            _ => Err(refused),
+        }
+    }
+
+    async fn discovered(&self) -> Result<std::sync::Arc<Metadata>, TokenError> {
+        self.metadata()
+            .await
+            .map_err(|error| classify::undiscovered(&error))
+    }
+
+    fn read(&self, answer: &Answer) -> Result<TokenResponse, TokenError> {
+        if answer.status != StatusCode::OK {
+            return Err(classify::refusal(self.kind(), answer, self.clock.now()));
+        }
+        let mut response = answer::parse(&answer.body)?;
+        if self.kind() == ProviderKind::Microsoft {
+            response.granted_scopes = response.granted_scopes.map(|scopes| {
+                scopes
+                    .iter()
+                    .map(microsoft::short_scope)
+                    .collect::<ScopeSet>()
+            });
+        }
+        Ok(response)
+    }
+}

@@ -1,0 +1,1 @@
+//! Configuration (R3, R6, R40).
