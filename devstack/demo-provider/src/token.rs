@@ -227,11 +227,7 @@ fn answer(
 ) -> HttpResponse {
     let flavour = grant.flavour;
     let lifetime = state.settings.access_token_lifetime_s;
-    let access_token = random::token(match flavour {
-        Flavour::Google => "ya29.demo-access-",
-        Flavour::Microsoft => "EwB.demo-access-",
-        Flavour::Oidc => "demo-access-",
-    });
+    let access_token = issue_access(app, state, grant);
     let mut body = json!({"access_token": access_token, "token_type": "Bearer"});
     match state.settings.expires_in {
         ExpiresIn::Number => body["expires_in"] = json!(lifetime),
@@ -266,19 +262,48 @@ fn answer(
             Err(_) => return HttpResponse::InternalServerError().finish(),
         }
     }
-    state.note(flavour, "access_token", &access_token, &grant.person);
-    state.access.insert(
-        access_token,
-        Access {
-            flavour,
-            person: grant.person.clone(),
-            family: grant.family.clone(),
-            expires_at: app.now() + i64::try_from(lifetime).unwrap_or(i64::MAX / 2),
-        },
-    );
     HttpResponse::Ok()
         .insert_header(("Cache-Control", "no-store"))
         .json(body)
+}
+
+fn issue_access(app: &App, state: &mut State, grant: &Refresh) -> String {
+    let token = random::token(match grant.flavour {
+        Flavour::Google => "ya29.demo-access-",
+        Flavour::Microsoft => "EwB.demo-access-",
+        Flavour::Oidc => "demo-access-",
+    });
+    let lifetime = i64::try_from(state.settings.access_token_lifetime_s).unwrap_or(i64::MAX / 2);
+    state.note(grant.flavour, "access_token", &token, &grant.person);
+    state.access.insert(
+        token.clone(),
+        Access {
+            flavour: grant.flavour,
+            person: grant.person.clone(),
+            family: grant.family.clone(),
+            expires_at: app.now() + lifetime,
+        },
+    );
+    token
+}
+
+/// Access and refresh token of a grant that no browser asked for.
+pub(crate) fn grant(
+    app: &App,
+    flavour: Flavour,
+    person: &str,
+    scopes: &[&str],
+) -> Option<(String, String)> {
+    let mut state = app.state();
+    let grant = Refresh {
+        flavour,
+        person: state.person(person)?.id.clone(),
+        scopes: scopes.iter().map(ToString::to_string).collect(),
+        family: random::token("family-"),
+        used: false,
+    };
+    let refresh_token = keep(&mut state, &grant);
+    Some((issue_access(app, &mut state, &grant), refresh_token))
 }
 
 /// Granted scopes as the flavour writes them.
