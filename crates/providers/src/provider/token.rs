@@ -31,7 +31,7 @@ use crate::{
 #[error("the answer is read elsewhere")]
 struct Taken(Result<Box<Answer>, HttpFailure>);
 
-type Sending<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, Taken>> + Send + 'a>>;
+type Sending = Pin<Box<dyn Future<Output = Result<HttpResponse, Taken>> + Send>>;
 
 /// What `oauth2` hands back, without what it would have made of it.
 fn taken<T, E>(result: Result<T, RequestTokenError<Taken, E>>) -> Result<Answer, TokenError>
@@ -47,11 +47,14 @@ where
 }
 
 impl Provider {
-    /// Sends to `endpoint`, whatever the request says.
-    fn sender<'a>(&'a self, endpoint: &'a Url) -> impl Fn(HttpRequest) -> Sending<'a> + 'a {
+    /// Sends to `endpoint`, whatever the request says. Borrows nothing: with a
+    /// borrow in it, the compiler cannot tell that the whole call is `Send`.
+    fn sender(&self, endpoint: &Url) -> impl Fn(HttpRequest) -> Sending + use<> {
+        let (http, endpoint) = (self.http.clone(), endpoint.clone());
         move |request| {
+            let (http, endpoint) = (http.clone(), endpoint.clone());
             Box::pin(async move {
-                let answer = self.http.form(endpoint, request).await;
+                let answer = http.form(&endpoint, request).await;
                 Err(Taken(answer.map(Box::new)))
             })
         }
