@@ -1,11 +1,10 @@
 //! The token and the revocation endpoint.
 //!
-//! `oauth2` makes the requests. Their answers are taken before it reads them:
-//! it drops a rotated refresh token where another field is odd, and tells a
-//! time-out from a refusal in one way only.
+//! `oauth2` makes the requests; sending them and reading the answers is done
+//! here: it drops a rotated refresh token where another field is odd, and tells
+//! a time-out from a refusal in one way only.
 
 use std::borrow::Cow;
-use std::pin::Pin;
 
 use http::StatusCode;
 use latchkey_domain::{RefreshToken, ScopeSet};
@@ -20,44 +19,38 @@ use url::Url;
 
 use super::Provider;
 use crate::discovery::{ClientAuth, Metadata};
-use crate::transport::{Answer, HttpFailure};
+use crate::transport::Answer;
 use crate::{
     FailureClass, ProviderKind, Purpose, Revocation, TokenError, TokenResponse, answer, classify,
     microsoft,
 };
 
-/// The answer, on a way around `oauth2`.
+/// A request that `oauth2` made, on its way out.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer is read elsewhere")]
-struct Taken(Result<Box<Answer>, HttpFailure>);
+#[error("the request is sent elsewhere")]
+struct Made(Box<HttpRequest>);
 
-type Sending = Pin<Box<dyn Future<Output = Result<HttpResponse, Taken>> + Send>>;
+fn made(request: HttpRequest) -> Result<HttpResponse, Made> {
+    Err(Made(Box::new(request)))
+}
 
-/// What `oauth2` hands back, without what it would have made of it.
-fn taken<T, E>(result: Result<T, RequestTokenError<Taken, E>>) -> Result<Answer, TokenError>
+/// The request that `oauth2` would have sent.
+fn request<T, E>(result: Result<T, RequestTokenError<Made, E>>) -> Result<HttpRequest, TokenError>
 where
     E: oauth2::ErrorResponse + 'static,
 {
     match result {
-        Err(RequestTokenError::Request(Taken(Ok(answer)))) => Ok(*answer),
-        Err(RequestTokenError::Request(Taken(Err(failure)))) => Err(classify::failure(&failure)),
-        // The request could not be made: nothing was sent.
+        Err(RequestTokenError::Request(Made(request))) => Ok(*request),
         _ => Err(TokenError::of(FailureClass::RequestRejected)),
     }
 }
 
 impl Provider {
-    /// Sends to `endpoint`, whatever the request says. Borrows nothing: with a
-    /// borrow in it, the compiler cannot tell that the whole call is `Send`.
-    fn sender(&self, endpoint: &Url) -> impl Fn(HttpRequest) -> Sending + use<> {
-        let (http, endpoint) = (self.http.clone(), endpoint.clone());
-        move |request| {
-            let (http, endpoint) = (http.clone(), endpoint.clone());
-            Box::pin(async move {
-                let answer = http.form(&endpoint, request).await;
-                Err(Taken(answer.map(Box::new)))
-            })
-        }
+    async fn send(&self, endpoint: &Url, request: HttpRequest) -> Result<Answer, TokenError> {
+        self.http
+            .form(endpoint, request)
+            .await
+            .map_err(|failure| classify::failure(&failure))
     }
 
     fn client(&self, metadata: &Metadata) -> BasicClient {
@@ -98,9 +91,9 @@ impl Provider {
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(pkce_verifier.to_owned()))
             .set_redirect_uri(Cow::Owned(RedirectUrl::from_url(redirect_uri.clone())))
-            .request_async(&self.sender(&metadata.token))
-            .await;
-        let mut answer = self.read(&taken(result)?)?;
+            .request(&made);
+        let answer = self.send(&metadata.token, request(result)?).await?;
+        let mut answer = self.read(&answer)?;
         if answer.granted_scopes.is_none() {
             answer.granted_scopes = Some(self.wanted_scopes(purpose));
         }
@@ -119,11 +112,9 @@ impl Provider {
             .client(&metadata)
             .set_token_uri(TokenUrl::from_url(metadata.token.clone()));
         let token = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
-        let result = client
-            .exchange_refresh_token(&token)
-            .request_async(&self.sender(&metadata.token))
-            .await;
-        self.read(&taken(result)?)
+        let result = client.exchange_refresh_token(&token).request(&made);
+        let answer = self.send(&metadata.token, request(result)?).await?;
+        self.read(&answer)
     }
 
     /// Revokes the grant (RFC 7009). One that the provider no longer knows
@@ -145,10 +136,11 @@ impl Provider {
             .client(&metadata)
             .set_revocation_url(RevocationUrl::from_url(formal));
         let token = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
-        let request = client
+        let result = client
             .revoke_token(StandardRevocableToken::RefreshToken(token))
-            .map_err(|_| TokenError::of(FailureClass::RequestRejected))?;
-        let answer = taken(request.request_async(&self.sender(endpoint)).await)?;
+            .map_err(|_| TokenError::of(FailureClass::RequestRejected))?
+            .request(&made);
+        let answer = self.send(endpoint, request(result)?).await?;
         if answer.status.is_success() {
             return Ok(Revocation::Confirmed);
         }
