@@ -19,28 +19,10 @@ pub async fn run(arguments: &[OsString], progress: &Progress) -> anyhow::Result<
         return Ok(code);
     }
     let servers = Servers::start("test-servers", progress).await?;
-    let variables = servers.test_variables();
-    let with_nextest = on_path("cargo-nextest");
-    let head: &[&str] = if with_nextest {
-        &["nextest", "run", "--workspace"]
-    } else {
-        &["test", "--workspace"]
-    };
-    progress(&format!("cargo {}", head.join(" ")));
-    let mut all: Vec<OsString> = head.iter().map(OsString::from).collect();
+    progress("cargo test --workspace");
+    // `cargo test` and no other runner: the end-to-end tests of a file share one
+    // stack, and so one process.
+    let mut all: Vec<OsString> = vec!["test".into(), "--workspace".into()];
     all.extend_from_slice(arguments);
-    let code = cargo(&all, &variables).await?;
-    if code != 0 || !with_nextest {
-        return Ok(code);
-    }
-    cargo(
-        &["test".into(), "--workspace".into(), "--doc".into()],
-        &variables,
-    )
-    .await
-}
-
-fn on_path(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|place| place.join(program).is_file()))
+    cargo(&all, &servers.test_variables()).await
 }

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use latchkey_demo_provider::Decision;
 use latchkey_e2e::{account, run, shared, sign_in};
+use latchkey_servers::{Need, ensure_installed, silent};
 use sqlx::Row as _;
 
 // R25
@@ -63,6 +64,7 @@ fn no_view_gives_a_token_in_clear() -> anyhow::Result<()> {
 #[test]
 fn curl_shows_the_location_of_the_entry_point() -> anyhow::Result<()> {
     run(async {
+        ensure_installed(&[Need::Curl], &silent())?;
         let stack = shared().await?;
         let output = Command::new("sh")
             .arg("-c")

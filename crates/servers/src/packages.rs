@@ -16,6 +16,8 @@ pub enum Need {
     RabbitMq,
     /// Node.js with npm, for the foreign identity provider.
     Node,
+    /// curl, as operators use it.
+    Curl,
 }
 
 impl Need {
@@ -24,6 +26,7 @@ impl Need {
             Self::Postgres => "PostgreSQL's server",
             Self::RabbitMq => "RabbitMQ's server",
             Self::Node => "Node.js with npm",
+            Self::Curl => "curl",
         }
     }
 
@@ -32,6 +35,7 @@ impl Need {
             Self::Postgres => "postgresql",
             Self::RabbitMq => "rabbitmq-server",
             Self::Node => "nodejs npm",
+            Self::Curl => "curl",
         }
     }
 
@@ -40,6 +44,7 @@ impl Need {
             Self::Postgres => postgres_programs().is_some(),
             Self::RabbitMq => rabbitmq_script().is_some() && on_path("epmd").is_some(),
             Self::Node => on_path("node").is_some() && on_path("npm").is_some(),
+            Self::Curl => on_path("curl").is_some(),
         }
     }
 
