@@ -73,6 +73,12 @@ CREATE TABLE sync.calendar_channel (
     created_at             timestamptz NOT NULL DEFAULT now()
 );
 
+-- The sweep over channels that nobody moves.
+CREATE INDEX message_channel_running ON sync.message_channel (sync_stage_started_at)
+    WHERE sync_status IN ('ONGOING', 'ACTIVE');
+CREATE INDEX calendar_channel_running ON sync.calendar_channel (sync_stage_started_at)
+    WHERE sync_status IN ('ONGOING', 'ACTIVE');
+
 -- Jobs that were queued; the unique key makes a start queue one.
 CREATE TABLE sync.sync_job (
     id         uuid PRIMARY KEY,

@@ -1,2 +1,68 @@
-//! Latchkey.
-fn main() {}
+//! sync-svc: see the library.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use latchkey_config::Environment;
+use latchkey_messaging::BrokerConfig;
+use latchkey_service::{StartError, run, shutdown};
+use sync_svc::config::SERVICE;
+use sync_svc::{Application, Config, parked};
+
+/// Turns sign-ins into connected accounts, channels and first sync jobs.
+/// Configured by environment variables; see the README.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve (the default).
+    Server,
+    /// Look after messages that could not be handled.
+    Parked {
+        #[command(subcommand)]
+        command: parked::Command,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Fails only where one is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match arguments.command.unwrap_or(Command::Server) {
+        Command::Server => run::service_main(SERVICE, serve).await,
+        Command::Parked { command } => match look_after(&command).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => run::complain(SERVICE, &error),
+        },
+    }
+}
+
+async fn serve(environment: Environment) -> Result<(), StartError> {
+    let config = Config::from_environment(&environment)?;
+    let stop = shutdown::on_signal().map_err(|error| StartError::io("signals", error))?;
+    let application = Application::build(config)?;
+    tracing::info!(
+        grpc = ?application.grpc_address().ok(),
+        health = ?application.health_address().ok(),
+        "serving"
+    );
+    application.run_until_stopped(stop).await
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+async fn look_after(command: &parked::Command) -> Result<(), StartError> {
+    let broker = BrokerConfig::from_environment(&Environment::of_process(), SERVICE)?;
+    let lines = parked::run(command, &broker)
+        .await
+        .map_err(StartError::other)?;
+    for line in lines {
+        println!("{line}");
+    }
+    Ok(())
+}

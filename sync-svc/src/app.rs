@@ -1,0 +1,135 @@
+//! The application as a value: built from its configuration, run until stopped.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use latchkey_domain::{Clock, SystemClock};
+use latchkey_messaging::broker::BrokerCheck;
+use latchkey_messaging::consumer::{Consumer, Handler};
+use latchkey_messaging::outbox::{Relay, Schema};
+use latchkey_messaging::topology::Subscription;
+use latchkey_service::database::DatabaseCheck;
+use latchkey_service::health::{self, Readiness};
+use latchkey_service::{BuildInfo, StartError};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, SERVICE};
+use crate::{consumer, grpc, sweep};
+
+/// CloudEvents source of everything that sync-svc publishes.
+const SOURCE: &str = "/latchkey/sync-svc";
+
+/// sync-svc, ready to run: its addresses are taken.
+#[derive(Debug)]
+pub struct Application {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    grpc: TcpListener,
+    health: TcpListener,
+}
+
+impl Application {
+    /// Takes the addresses. Neither database nor broker need be there yet.
+    ///
+    /// # Errors
+    /// An address is taken.
+    pub fn build(config: Config) -> Result<Self, StartError> {
+        Ok(Self {
+            grpc: listen("GRPC_LISTEN", config.grpc_listen)?,
+            health: listen("HEALTH_LISTEN", config.health_listen)?,
+            clock: Arc::new(SystemClock),
+            config,
+        })
+    }
+
+    /// Where gRPC is served.
+    ///
+    /// # Errors
+    /// The operating system's refusal.
+    pub fn grpc_address(&self) -> std::io::Result<SocketAddr> {
+        self.grpc.local_addr()
+    }
+
+    /// Where health is served.
+    ///
+    /// # Errors
+    /// The operating system's refusal.
+    pub fn health_address(&self) -> std::io::Result<SocketAddr> {
+        self.health.local_addr()
+    }
+
+    /// Runs consumers, relay, sweep, gRPC and health until `stop`, then ends
+    /// them in order: what is in flight is finished.
+    ///
+    /// # Errors
+    /// A server failed.
+    pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
+        let Self {
+            config,
+            clock,
+            grpc,
+            health,
+        } = self;
+        let pool = config.pool.clone();
+        // One that ends for whatever reason ends them all.
+        let stop = stop.child_token();
+        let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
+
+        let handler: Arc<dyn Handler> = Arc::new(consumer::Events::new(
+            pool.clone(),
+            config.connect_mode,
+            clock.clone(),
+        ));
+        for subscription in Subscription::built_in() {
+            let consumer = Consumer::new(config.broker.clone(), subscription, handler.clone())
+                .with_ladder(config.ladder.clone())
+                .with_clock(clock.clone())
+                .run(stop.clone());
+            tasks.spawn(async {
+                consumer.await;
+                Ok(())
+            });
+        }
+        let relay =
+            Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE).run(stop.clone());
+        tasks.spawn(async {
+            relay.await;
+            Ok(())
+        });
+        let sweep = sweep::run(pool.clone(), clock.clone(), stop.clone());
+        tasks.spawn(async {
+            sweep.await;
+            Ok(())
+        });
+        let readiness = Readiness::default()
+            .with(DatabaseCheck(pool.clone()))
+            .with(BrokerCheck::new(config.broker.clone()));
+        let health = health::serve(health, readiness, BuildInfo::of(SERVICE), stop.clone());
+        tasks.spawn(async {
+            health
+                .await
+                .map_err(|error| StartError::io("health", error))
+        });
+        let service = grpc::AccountServer::new(pool, clock);
+        tasks.spawn(grpc::serve(grpc, config.grpc_tls, service, stop.clone()));
+
+        let mut outcome = Ok(());
+        while let Some(ended) = tasks.join_next().await {
+            let ended = ended.unwrap_or_else(|error| Err(StartError::other(error)));
+            if outcome.is_ok() {
+                outcome = ended;
+            }
+            stop.cancel();
+        }
+        config.pool.close().await;
+        outcome
+    }
+}
+
+fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let failed = |error| StartError::io(format!("{variable} {address}"), error);
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}

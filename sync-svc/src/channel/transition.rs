@@ -1,0 +1,231 @@
+use time::{Duration, OffsetDateTime};
+
+use super::{Channel, Stage, SyncStatus, THROTTLE_LIMIT, THROTTLE_MAX, THROTTLE_MIN};
+
+/// Something that happens to a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Work begins, or begins again, where the cursor stands: one new job.
+    Start,
+    /// Waits for the person's go.
+    AwaitConfirmation,
+    /// The grant does not cover the channel.
+    Denied,
+    /// The grant died; the class of the failure.
+    GrantDied(String),
+    /// The account was disconnected.
+    Disconnected,
+    /// A worker entered a stage.
+    StageEntered(Stage),
+    /// A worker ended a sync well, at this cursor.
+    Completed(String),
+    /// A worker's sync failed.
+    Failed(Failure),
+    /// The time of a retry has come: one new job.
+    RetryDue,
+    /// Nobody reported for too long: one new job, or a failure where that has
+    /// happened too often.
+    Stuck,
+}
+
+/// Why a sync failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Worth another try, not before the wait where the worker names one.
+    Retryable(Option<Duration>, String),
+    /// The provider refuses the data.
+    InsufficientPermissions(String),
+    /// The cursor no longer holds.
+    CursorExpired(String),
+    /// Anything else.
+    Unknown(String),
+}
+
+/// A move that the machine does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a channel at {status} / {stage:?} does not take this report")]
+pub struct Refused {
+    status: SyncStatus,
+    stage: Stage,
+}
+
+impl Channel {
+    /// The channel after `input`. A new job is due where the generation grew.
+    ///
+    /// # Errors
+    /// The machine does not know the move.
+    pub fn after(&self, input: Input, now: OffsetDateTime) -> Result<Self, Refused> {
+        match input {
+            Input::Start => Ok(self.started(now)),
+            Input::AwaitConfirmation | Input::Disconnected => {
+                Ok(self.stopped(SyncStatus::NotSynced, Stage::PendingConfiguration, now))
+            }
+            Input::Denied => Ok(self.denied("the grant does not cover it".to_owned(), now)),
+            Input::GrantDied(_) if self.stage == Stage::PendingConfiguration => Ok(self.clone()),
+            Input::GrantDied(reason) => Ok(self.denied(reason, now)),
+            Input::StageEntered(stage) => self.entered(stage, now),
+            Input::Completed(cursor) => self.completed(cursor, now),
+            Input::Failed(failure) => self.failed(failure, now),
+            Input::RetryDue => self.relaunched(self.throttle_failures, now),
+            Input::Stuck => {
+                let failures = self.throttle_failures.saturating_add(1);
+                if self.is_running() && failures >= THROTTLE_LIMIT {
+                    let detail = "no worker reported progress".to_owned();
+                    return Ok(self.given_up(failures, detail, now));
+                }
+                self.relaunched(failures, now)
+            }
+        }
+    }
+
+    fn started(&self, now: OffsetDateTime) -> Self {
+        Self {
+            status: SyncStatus::Ongoing,
+            stage: Stage::ListFetchPending,
+            stage_started_at: now,
+            throttle_failures: 0,
+            throttle_until: None,
+            generation: self.generation + 1,
+            last_failure: None,
+            ..self.clone()
+        }
+    }
+
+    fn stopped(&self, status: SyncStatus, stage: Stage, now: OffsetDateTime) -> Self {
+        if (self.status, self.stage) == (status, stage) {
+            return self.clone();
+        }
+        Self {
+            status,
+            stage,
+            stage_started_at: now,
+            throttle_until: None,
+            ..self.clone()
+        }
+    }
+
+    fn denied(&self, reason: String, now: OffsetDateTime) -> Self {
+        let status = SyncStatus::FailedInsufficientPermissions;
+        Self {
+            last_failure: Some(reason),
+            ..self.stopped(status, Stage::Failed, now)
+        }
+    }
+
+    fn entered(&self, stage: Stage, now: OffsetDateTime) -> Result<Self, Refused> {
+        use Stage::{
+            ImportOngoing, ImportPending, ImportScheduled, ListFetchOngoing, ListFetchPending,
+            ListFetchScheduled,
+        };
+        let forward = match self.stage {
+            ListFetchPending | ListFetchScheduled => false,
+            ListFetchOngoing | ImportPending | ImportScheduled | ImportOngoing => {
+                matches!(stage, ImportPending | ImportScheduled | ImportOngoing)
+            }
+            Stage::PendingConfiguration | Stage::Failed => return Err(self.refusal()),
+        };
+        // A job that is delivered twice begins again with the list.
+        let list = matches!(stage, ListFetchScheduled | ListFetchOngoing);
+        if !self.is_running() || !(forward || list) {
+            return Err(self.refusal());
+        }
+        Ok(Self {
+            stage,
+            stage_started_at: now,
+            ..self.clone()
+        })
+    }
+
+    fn completed(&self, cursor: String, now: OffsetDateTime) -> Result<Self, Refused> {
+        if !self.is_running() {
+            return Err(self.refusal());
+        }
+        Ok(Self {
+            status: SyncStatus::Active,
+            stage: Stage::ListFetchPending,
+            stage_started_at: now,
+            cursor,
+            synced_at: Some(now),
+            throttle_failures: 0,
+            throttle_until: None,
+            last_failure: None,
+            ..self.clone()
+        })
+    }
+
+    fn failed(&self, failure: Failure, now: OffsetDateTime) -> Result<Self, Refused> {
+        if !self.is_running() {
+            return Err(self.refusal());
+        }
+        let failures = self.throttle_failures.saturating_add(1);
+        match failure {
+            Failure::InsufficientPermissions(detail) => Ok(self.denied(detail, now)),
+            Failure::Retryable(_, detail)
+            | Failure::CursorExpired(detail)
+            | Failure::Unknown(detail)
+                if failures >= THROTTLE_LIMIT =>
+            {
+                Ok(self.given_up(failures, detail, now))
+            }
+            Failure::Unknown(detail) => Ok(self.given_up(failures, detail, now)),
+            Failure::Retryable(asked, detail) => Ok(Self {
+                stage: match self.stage {
+                    Stage::ImportScheduled | Stage::ImportOngoing => Stage::ImportPending,
+                    Stage::ListFetchScheduled | Stage::ListFetchOngoing => Stage::ListFetchPending,
+                    stage => stage,
+                },
+                stage_started_at: now,
+                throttle_failures: failures,
+                throttle_until: Some(now + wait(failures, asked)),
+                last_failure: Some(detail),
+                ..self.clone()
+            }),
+            Failure::CursorExpired(detail) => Ok(Self {
+                cursor: String::new(),
+                // Counted, so that a worker that always says so comes to an end.
+                throttle_failures: failures,
+                last_failure: Some(detail),
+                ..self.started(now)
+            }),
+        }
+    }
+
+    fn given_up(&self, failures: i32, detail: String, now: OffsetDateTime) -> Self {
+        Self {
+            throttle_failures: failures,
+            last_failure: Some(detail),
+            ..self.stopped(SyncStatus::FailedUnknown, Stage::Failed, now)
+        }
+    }
+
+    fn relaunched(&self, failures: i32, now: OffsetDateTime) -> Result<Self, Refused> {
+        if !self.is_running() {
+            return Err(self.refusal());
+        }
+        Ok(Self {
+            stage: Stage::ListFetchPending,
+            stage_started_at: now,
+            throttle_failures: failures,
+            throttle_until: None,
+            generation: self.generation + 1,
+            ..self.clone()
+        })
+    }
+
+    fn refusal(&self) -> Refused {
+        Refused {
+            status: self.status,
+            stage: self.stage,
+        }
+    }
+}
+
+/// What the worker asks for, or a minute that doubled with every failure.
+fn wait(failures: i32, asked: Option<Duration>) -> Duration {
+    let doublings = u32::try_from(failures - 1).unwrap_or(0).min(16);
+    let doubled = THROTTLE_MIN * 2_i32.saturating_pow(doublings);
+    asked.unwrap_or(doubled).max(THROTTLE_MIN).min(THROTTLE_MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! Environment → typed configuration.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use latchkey_config::{ConfigError, Environment};
+use latchkey_messaging::BrokerConfig;
+use latchkey_messaging::consumer::Ladder;
+use latchkey_service::{database, grpc};
+use sqlx::PgPool;
+use tonic::transport::ServerTlsConfig;
+
+use crate::connect::ConnectMode;
+
+/// Name in logs, in the broker's and the database's lists of connections.
+pub const SERVICE: &str = "sync-svc";
+
+/// Everything that sync-svc needs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where gRPC is served (`GRPC_LISTEN`).
+    pub grpc_listen: SocketAddr,
+    /// Mutual TLS of gRPC (`GRPC_TLS_…`).
+    pub grpc_tls: ServerTlsConfig,
+    /// Where health is served (`HEALTH_LISTEN`).
+    pub health_listen: SocketAddr,
+    /// `DATABASE_URL`.
+    pub pool: PgPool,
+    /// `AMQP_URL`.
+    pub broker: BrokerConfig,
+    /// `CONNECT_MODE`.
+    pub connect_mode: ConnectMode,
+    /// When a message that failed is tried again (`RETRY_DELAYS`).
+    pub ladder: Ladder,
+}
+
+impl Config {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// A variable is missing or wrong.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        Ok(Self {
+            grpc_listen: environment.parsed("GRPC_LISTEN", ([0, 0, 0, 0], 50052).into())?,
+            grpc_tls: grpc::server_tls(environment)?,
+            health_listen: environment.parsed("HEALTH_LISTEN", ([0, 0, 0, 0], 8081).into())?,
+            pool: database::pool(environment, SERVICE)?,
+            broker: BrokerConfig::from_environment(environment, SERVICE)?,
+            connect_mode: environment.parsed("CONNECT_MODE", ConnectMode::default())?,
+            ladder: ladder(environment)?,
+        })
+    }
+}
+
+/// `RETRY_DELAYS`, e.g. `5s,30s,5m,30m`: the last one repeats for a day.
+fn ladder(environment: &Environment) -> Result<Ladder, ConfigError> {
+    const NAME: &str = "RETRY_DELAYS";
+    const DAY: Duration = Duration::from_hours(24);
+    let delays = environment
+        .list(NAME)?
+        .iter()
+        .map(|text| latchkey_config::parse_duration(text))
+        .collect::<Result<Vec<Duration>, _>>()
+        .map_err(|error| ConfigError::new(NAME, format!("each {error}")))?;
+    let Some(last) = delays.last() else {
+        return Ok(Ladder::default());
+    };
+    if delays
+        .iter()
+        .any(|delay| *delay < Duration::from_millis(10) || *delay > DAY)
+    {
+        return Err(ConfigError::new(NAME, "each must be from 10ms to 1d"));
+    }
+    let repeats = DAY.as_millis() / last.as_millis();
+    let attempts = repeats.saturating_add(delays.len() as u128).min(1_000);
+    Ok(Ladder::new(
+        delays,
+        u32::try_from(attempts).unwrap_or(1_000),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(value: &str) -> Environment {
+        [("RETRY_DELAYS", value)].into_iter().collect()
+    }
+
+    // R40
+    #[test]
+    fn retry_delays_are_read_and_a_wrong_one_names_the_variable() {
+        assert_eq!(ladder(&Environment::default()), Ok(Ladder::default()));
+        let read = ladder(&environment("5s,30m")).unwrap();
+        assert_eq!(
+            read.delays(),
+            [Duration::from_secs(5), Duration::from_mins(30)]
+        );
+        for wrong in ["5", "0s", "2d"] {
+            let error = ladder(&environment(wrong)).unwrap_err();
+            assert_eq!(error.name, "RETRY_DELAYS");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a sign-in does to a channel.
+
+use std::str::FromStr;
+
+use super::Access;
+use crate::channel::{Channel, Input, SyncStatus};
+
+/// Whether a new channel starts by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ConnectMode {
+    /// At once.
+    #[default]
+    Automatic,
+    /// When the person says go (`StartChannelSync`).
+    Confirm,
+}
+
+/// Text that is no connect mode.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be automatic or confirm")]
+pub struct InvalidConnectMode;
+
+impl FromStr for ConnectMode {
+    type Err = InvalidConnectMode;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "automatic" => Ok(Self::Automatic),
+            "confirm" => Ok(Self::Confirm),
+            _ => Err(InvalidConnectMode),
+        }
+    }
+}
+
+/// What happens to a channel (none where there is none yet) after a sign-in
+/// whose grant was taken: whole (`replaced`), or its access token only.
+/// `revived`: the account could not be used before.
+pub(super) fn input(
+    current: Option<&Channel>,
+    access: Access,
+    mode: ConnectMode,
+    revived: bool,
+    replaced: bool,
+) -> Option<Input> {
+    match (access, current) {
+        (Access::NotWanted, _) => None,
+        (Access::Denied, current) => {
+            let told = current
+                .is_some_and(|channel| channel.status == SyncStatus::FailedInsufficientPermissions);
+            (replaced && !told).then_some(Input::Denied)
+        }
+        (Access::Granted, None) => Some(begin(mode, 0)),
+        (Access::Granted, Some(channel)) => match channel.status {
+            SyncStatus::NotSynced if mode == ConnectMode::Confirm => None,
+            SyncStatus::NotSynced => Some(Input::Start),
+            SyncStatus::FailedInsufficientPermissions | SyncStatus::FailedUnknown => {
+                Some(begin(mode, channel.generation))
+            }
+            SyncStatus::Ongoing | SyncStatus::Active => revived.then_some(Input::Start),
+        },
+    }
+}
+
+/// A channel that never ran waits for its go where people are asked.
+fn begin(mode: ConnectMode, generation: i32) -> Input {
+    if mode == ConnectMode::Confirm && generation == 0 {
+        Input::AwaitConfirmation
+    } else {
+        Input::Start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn automatic(current: Option<&Channel>, access: Access, revived: bool) -> Option<Input> {
+        input(current, access, ConnectMode::Automatic, revived, true)
+    }
+
+    fn running() -> Channel {
+        Channel::new(NOW).after(Input::Start, NOW).unwrap()
+    }
+
+    // R23
+    #[test]
+    fn partial_consent_is_told_and_a_wider_grant_repairs_it() {
+        assert_eq!(automatic(None, Access::Denied, true), Some(Input::Denied));
+        let denied = Channel::new(NOW).after(Input::Denied, NOW).unwrap();
+        assert_eq!(
+            automatic(Some(&denied), Access::Granted, false),
+            Some(Input::Start)
+        );
+        assert_eq!(automatic(Some(&denied), Access::Denied, false), None);
+    }
+
+    // R22
+    #[test]
+    fn a_running_channel_starts_again_only_after_a_dead_grant() {
+        assert_eq!(automatic(Some(&running()), Access::Granted, false), None);
+        assert_eq!(
+            automatic(Some(&running()), Access::Granted, true),
+            Some(Input::Start)
+        );
+    }
+
+    // R6
+    #[test]
+    fn what_is_not_wanted_gets_no_channel() {
+        assert_eq!(automatic(None, Access::NotWanted, true), None);
+        assert_eq!(automatic(Some(&running()), Access::NotWanted, true), None);
+    }
+
+    // R24
+    #[test]
+    fn in_confirm_mode_a_channel_that_never_ran_waits() {
+        let confirm = |current: Option<&Channel>| {
+            input(current, Access::Granted, ConnectMode::Confirm, true, true)
+        };
+        assert_eq!(confirm(None), Some(Input::AwaitConfirmation));
+        let denied = Channel::new(NOW).after(Input::Denied, NOW).unwrap();
+        assert_eq!(confirm(Some(&denied)), Some(Input::AwaitConfirmation));
+        let dead = running()
+            .after(Input::GrantDied("x".to_owned()), NOW)
+            .unwrap();
+        assert_eq!(confirm(Some(&dead)), Some(Input::Start));
+        assert_eq!(confirm(Some(&Channel::new(NOW))), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! One message: decode, apply, then acknowledge, try again or park.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use latchkey_domain::Clock;
+use latchkey_messaging::consumer::{HandleError, Handler, Received};
+use latchkey_messaging::outbox::Event as _;
+use latchkey_proto::events::{AccountDisconnected, AccountReauthRequired, UserAuthenticated};
+use sqlx::PgPool;
+
+use crate::connect::{self, ConnectMode, SignIn};
+use crate::lifecycle::{self, LifecycleError};
+
+/// Handles every event that sync-svc consumes.
+#[derive(Debug)]
+pub struct Events {
+    pool: PgPool,
+    mode: ConnectMode,
+    clock: Arc<dyn Clock>,
+}
+
+impl Events {
+    /// A handler over a pool.
+    pub fn new(pool: PgPool, mode: ConnectMode, clock: Arc<dyn Clock>) -> Self {
+        Self { pool, mode, clock }
+    }
+
+    async fn authenticated(&self, message: &Received) -> Result<(), HandleError> {
+        let now = self.clock.now();
+        let sign_in = SignIn::read(message.event::<UserAuthenticated>()?, now)
+            .map_err(|error| HandleError::Park(error.to_string()))?;
+        let Some(sign_in) = sign_in else {
+            tracing::debug!("nothing to connect");
+            return Ok(());
+        };
+        let outcome = connect::apply(&self.pool, self.mode, message.id, &sign_in, now).await?;
+        tracing::info!(
+            provider = %sign_in.binding.provider,
+            workspace.id = %sign_in.binding.workspace,
+            user.id = %sign_in.binding.user,
+            ?outcome,
+            "sign-in applied"
+        );
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Handler for Events {
+    async fn handle(&self, message: &Received) -> Result<(), HandleError> {
+        let now = self.clock.now();
+        match message.event_type.as_str() {
+            UserAuthenticated::ROUTING_KEY => self.authenticated(message).await,
+            AccountReauthRequired::ROUTING_KEY => {
+                let fact = message.event()?;
+                Ok(lifecycle::reauth_required(&self.pool, message.id, &fact, now).await?)
+            }
+            AccountDisconnected::ROUTING_KEY => {
+                let fact = message.event()?;
+                Ok(lifecycle::disconnected(&self.pool, message.id, &fact, now).await?)
+            }
+            other => Err(HandleError::Park(format!("unknown event {other}"))),
+        }
+    }
+}
+
+impl From<LifecycleError> for HandleError {
+    fn from(error: LifecycleError) -> Self {
+        match error {
+            LifecycleError::Database(error) => error.into(),
+            malformed => Self::Park(malformed.to_string()),
+        }
+    }
+}

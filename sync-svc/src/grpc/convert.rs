@@ -1,0 +1,108 @@
+//! Between the published messages and the types within.
+
+use latchkey_proto::account::report_sync_request::{Failed, Report};
+use latchkey_proto::account::{self, ChannelKind, FailureKind};
+use time::Duration;
+
+use super::status::RpcError;
+use crate::channel::{Failure, Input, Kind, Stage, SyncStatus};
+use crate::store::account::AccountView;
+use crate::store::channel::ChannelRow;
+use crate::wire::to_timestamp;
+
+/// A detail is for people who look: short.
+const DETAIL_MAX_CHARS: usize = 500;
+/// Providers' cursors are short texts.
+const CURSOR_MAX_BYTES: usize = 4_096;
+
+pub(super) fn channel(row: &ChannelRow) -> account::Channel {
+    let state = &row.state;
+    account::Channel {
+        id: row.id.to_string(),
+        account_id: row.account_id.to_string(),
+        kind: match row.kind {
+            Kind::Message => ChannelKind::Message,
+            Kind::Calendar => ChannelKind::Calendar,
+        }
+        .into(),
+        sync_status: match state.status {
+            SyncStatus::NotSynced => account::SyncStatus::NotSynced,
+            SyncStatus::Ongoing => account::SyncStatus::Ongoing,
+            SyncStatus::Active => account::SyncStatus::Active,
+            SyncStatus::FailedInsufficientPermissions => {
+                account::SyncStatus::FailedInsufficientPermissions
+            }
+            SyncStatus::FailedUnknown => account::SyncStatus::FailedUnknown,
+        }
+        .into(),
+        sync_stage: state.stage.name(row.kind).to_owned(),
+        sync_stage_started_at: Some(to_timestamp(state.stage_started_at)),
+        synced_at: state.synced_at.map(to_timestamp),
+        sync_cursor: state.cursor.clone(),
+        throttle_failure_count: state.throttle_failures,
+        throttle_retry_after: state.throttle_until.map(to_timestamp),
+    }
+}
+
+/// An account with those of the channels that are its own.
+pub(super) fn account(view: AccountView, channels: &[ChannelRow]) -> account::Account {
+    let id = view.account.id;
+    account::Account {
+        id: id.to_string(),
+        workspace_id: view.account.workspace_id.to_string(),
+        user_id: view.account.user_id.to_string(),
+        provider: view.account.provider,
+        handle: view.account.handle,
+        granted_scopes: view.granted_scopes.unwrap_or_default(),
+        auth_failed_at: view.auth_failed_at.map(to_timestamp),
+        connected_at: Some(to_timestamp(view.account.connected_at)),
+        channels: channels
+            .iter()
+            .filter(|row| row.account_id == id)
+            .map(channel)
+            .collect(),
+    }
+}
+
+/// A report as an input of the state machine of a channel of this kind.
+pub(super) fn input(kind: Kind, report: Report) -> Result<Input, RpcError> {
+    match report {
+        Report::StageEntered(entered) => Stage::parse(kind, &entered.sync_stage)
+            .map(Input::StageEntered)
+            .ok_or_else(|| {
+                RpcError::invalid(
+                    "stage_entered.sync_stage",
+                    "is no stage of this kind of channel",
+                )
+            }),
+        Report::Completed(completed) => {
+            let cursor = completed.sync_cursor;
+            if cursor.len() > CURSOR_MAX_BYTES || cursor.contains('\0') {
+                return Err(RpcError::invalid("completed.sync_cursor", "is no cursor"));
+            }
+            Ok(Input::Completed(cursor))
+        }
+        Report::Failed(failed) => failure(&failed).map(Input::Failed),
+    }
+}
+
+fn failure(failed: &Failed) -> Result<Failure, RpcError> {
+    let detail: String = failed
+        .detail
+        .chars()
+        .filter(|c| *c != '\0')
+        .take(DETAIL_MAX_CHARS)
+        .collect();
+    match failed.kind() {
+        FailureKind::Unspecified => Err(RpcError::invalid("failed.kind", "is missing")),
+        FailureKind::Retryable => {
+            let asked = failed
+                .retry_after
+                .map(|wait| Duration::new(wait.seconds, wait.nanos));
+            Ok(Failure::Retryable(asked, detail))
+        }
+        FailureKind::InsufficientPermissions => Ok(Failure::InsufficientPermissions(detail)),
+        FailureKind::CursorExpired => Ok(Failure::CursorExpired(detail)),
+        FailureKind::Unknown => Ok(Failure::Unknown(detail)),
+    }
+}

@@ -1,0 +1,81 @@
+//! Pages of a list: an opaque token is the position of the last row.
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::status::RpcError;
+
+const DEFAULT_SIZE: i32 = 50;
+const MAX_SIZE: i32 = 500;
+
+/// Where a page begins and how long it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Page {
+    pub(super) after: Option<(OffsetDateTime, Uuid)>,
+    pub(super) size: usize,
+}
+
+impl Page {
+    pub(super) fn read(size: i32, token: &str) -> Result<Self, RpcError> {
+        if size < 0 {
+            return Err(RpcError::invalid("page_size", "must not be negative"));
+        }
+        let size = if size == 0 {
+            DEFAULT_SIZE
+        } else {
+            size.min(MAX_SIZE)
+        };
+        let after = if token.is_empty() {
+            None
+        } else {
+            let position = position(token)
+                .ok_or_else(|| RpcError::invalid("page_token", "is none of ours"))?;
+            Some(position)
+        };
+        Ok(Self {
+            after,
+            size: usize::try_from(size).unwrap_or(0),
+        })
+    }
+}
+
+fn position(token: &str) -> Option<(OffsetDateTime, Uuid)> {
+    let (micros, id) = token.split_once('_')?;
+    let micros: i64 = micros.parse().ok()?;
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000).ok()?;
+    Some((time, Uuid::parse_str(id).ok()?))
+}
+
+/// The token of the page after a row.
+pub(super) fn token(time: OffsetDateTime, id: Uuid) -> String {
+    format!("{}_{}", time.unix_timestamp_nanos() / 1_000, id.simple())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_token_leads_back_to_its_row(seconds in 0_i64..4_000_000_000, id in any::<u128>()) {
+            let time = OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+            let id = Uuid::from_u128(id);
+            let page = Page::read(7, &token(time, id)).unwrap();
+            prop_assert_eq!(page, Page { after: Some((time, id)), size: 7 });
+        }
+
+        #[test]
+        fn no_token_panics(text in ".{0,60}") {
+            let _ = Page::read(0, &text);
+        }
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        assert_eq!(Page::read(0, "").unwrap().size, 50);
+        assert_eq!(Page::read(9_999, "").unwrap().size, 500);
+        assert!(Page::read(-1, "").is_err());
+    }
+}

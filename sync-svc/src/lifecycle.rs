@@ -1,0 +1,118 @@
+//! What refresh-svc tells: a grant died, an account was disconnected.
+
+use latchkey_domain::{AccountId, EventId};
+use latchkey_proto::events::{AccountDisconnected, AccountReauthRequired};
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+
+use crate::announce;
+use crate::channel::Input;
+use crate::store::account::{self, Account};
+use crate::store::{channel, credential, inbox};
+use crate::wire::to_time;
+
+/// Why an event of refresh-svc was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum LifecycleError {
+    /// The account id is none.
+    #[error(transparent)]
+    Id(#[from] latchkey_domain::InvalidId),
+    /// A time is missing or is none.
+    #[error("{0} is missing or is no time")]
+    Time(&'static str),
+    /// The database's refusal; nothing was written.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// The channels of an account whose grant died say so; ignored where the
+/// person has signed in again since.
+///
+/// # Errors
+/// The event is malformed, or the database refuses.
+pub async fn reauth_required(
+    pool: &PgPool,
+    event: EventId,
+    fact: &AccountReauthRequired,
+    now: OffsetDateTime,
+) -> Result<(), LifecycleError> {
+    let id: AccountId = fact.account_id.parse()?;
+    let died = time_of(fact.authenticated_at, "authenticated_at")?;
+    let mut transaction = pool.begin().await?;
+    let connection = &mut *transaction;
+    if !inbox::first_time(connection, event, "reauth_required").await? {
+        return Ok(());
+    }
+    if let Some(account) = account::lock(connection, id.as_uuid()).await? {
+        let stored = credential::lock(connection, account.id, now).await?;
+        let superseded = stored.is_some_and(|stored| stored.grant.grant.authenticated_at > died);
+        if superseded {
+            tracing::info!(account.id = %id, "grant was replaced meanwhile");
+        } else {
+            let input = Input::GrantDied(fact.reason.clone());
+            move_all(connection, &account, &input, event, now).await?;
+        }
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// The channels of a disconnected account stop; ignored where the person has
+/// signed in again since.
+///
+/// # Errors
+/// The event is malformed, or the database refuses.
+pub async fn disconnected(
+    pool: &PgPool,
+    event: EventId,
+    fact: &AccountDisconnected,
+    now: OffsetDateTime,
+) -> Result<(), LifecycleError> {
+    let id: AccountId = fact.account_id.parse()?;
+    let at = time_of(fact.disconnected_at, "disconnected_at")?;
+    let mut transaction = pool.begin().await?;
+    let connection = &mut *transaction;
+    if !inbox::first_time(connection, event, "disconnected").await? {
+        return Ok(());
+    }
+    if let Some(account) = account::lock(connection, id.as_uuid()).await? {
+        let stored = credential::lock(connection, account.id, now).await?;
+        let superseded = stored
+            .is_some_and(|stored| stored.grant.alive && stored.grant.grant.authenticated_at > at);
+        if superseded {
+            tracing::info!(account.id = %id, "account was connected again meanwhile");
+        } else {
+            let latest = account.disconnected_at.map_or(at, |before| before.max(at));
+            account::set_disconnected(connection, account.id, Some(latest)).await?;
+            move_all(connection, &account, &Input::Disconnected, event, now).await?;
+        }
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn move_all(
+    connection: &mut PgConnection,
+    account: &Account,
+    input: &Input,
+    cause: EventId,
+    now: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    for mut row in channel::of_accounts(connection, &[account.id]).await? {
+        let before = row.state.clone();
+        if let Ok(state) = before.after(input.clone(), now) {
+            row.state = state;
+            announce::channel_moved(connection, account, Some(&before), &row, cause, now).await?;
+        }
+    }
+    Ok(())
+}
+
+fn time_of(
+    timestamp: Option<prost_types::Timestamp>,
+    name: &'static str,
+) -> Result<OffsetDateTime, LifecycleError> {
+    timestamp
+        .and_then(to_time)
+        .ok_or(LifecycleError::Time(name))
+}

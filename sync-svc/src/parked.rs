@@ -1,0 +1,93 @@
+//! `sync-svc parked`: what could not be handled, for the operator.
+
+use clap::Subcommand;
+use latchkey_domain::EventId;
+use latchkey_messaging::parked::{self, Parked, Which};
+use latchkey_messaging::topology::Subscription;
+use latchkey_messaging::{BrokerConfig, BrokerError};
+
+/// What to do with parked messages.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// List what is parked, with the reasons.
+    List {
+        /// At most this many of each queue.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Show one parked message, its body in hexadecimal.
+    Show {
+        /// CloudEvents id of the message.
+        event_id: EventId,
+    },
+    /// Give parked messages back to their queue, after the cause is mended.
+    Redrive {
+        /// CloudEvents id of the message.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        event_id: Option<EventId>,
+        /// Every parked message.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// Runs the command over the queues of sync-svc and answers the lines to print.
+///
+/// # Errors
+/// The broker's refusal.
+pub async fn run(command: &Command, broker: &BrokerConfig) -> Result<Vec<String>, BrokerError> {
+    let mut lines = Vec::new();
+    for Subscription { queue, .. } in Subscription::built_in() {
+        match command {
+            Command::List { limit } => {
+                let found = parked::list(broker, &queue, *limit).await?;
+                lines.extend(found.iter().map(|message| line(&queue, message)));
+            }
+            Command::Show { event_id } => {
+                if let Some(message) = parked::show(broker, &queue, *event_id).await? {
+                    lines.push(line(&queue, &message));
+                    lines.push(hex(&message.body));
+                }
+            }
+            Command::Redrive { event_id, .. } => {
+                let which = event_id.map_or(Which::All, Which::Event);
+                let given_back = parked::redrive(broker, &queue, which).await?;
+                lines.push(format!("{queue}: {given_back} given back"));
+            }
+        }
+    }
+    if lines.is_empty() {
+        lines.push("nothing is parked".to_owned());
+    }
+    Ok(lines)
+}
+
+fn line(queue: &str, message: &Parked) -> String {
+    let id = message
+        .event_id
+        .map_or_else(|| "-".to_owned(), |id| id.to_string());
+    let type_ = if message.event_type.is_empty() {
+        "-"
+    } else {
+        &message.event_type
+    };
+    let at = if message.parked_at.is_empty() {
+        "-"
+    } else {
+        &message.parked_at
+    };
+    format!(
+        "{queue}\t{id}\t{type_}\t{at}\t{} failed tries\t{}",
+        message.attempts, message.reason
+    )
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

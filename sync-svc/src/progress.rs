@@ -1,0 +1,105 @@
+//! What workers and people tell over gRPC: progress of a sync, the go.
+
+use latchkey_domain::{AccountId, ChannelId, EventId, JobId};
+use sqlx::PgPool;
+use time::OffsetDateTime;
+
+use crate::announce;
+use crate::channel::{Input, Refused, SyncStatus};
+use crate::store::channel::ChannelRow;
+use crate::store::{account, channel, credential};
+
+/// Why a report was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgressError {
+    /// No such channel.
+    #[error("there is no such channel")]
+    ChannelNotFound,
+    /// No such connected account.
+    #[error("there is no such account")]
+    AccountNotFound,
+    /// The state machine does not know the move.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A newer start has a job of its own.
+    #[error("the channel was started again: this job is no longer its own")]
+    StaleJob,
+    /// The grant is dead.
+    #[error("the account's grant is dead: the person must sign in again")]
+    ReauthRequired,
+    /// The database's refusal; nothing was written.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Moves a channel by a worker's report.
+///
+/// # Errors
+/// See [`ProgressError`].
+pub async fn report(
+    pool: &PgPool,
+    id: ChannelId,
+    job: Option<JobId>,
+    input: Input,
+    now: OffsetDateTime,
+) -> Result<ChannelRow, ProgressError> {
+    let mut transaction = pool.begin().await?;
+    let connection = &mut *transaction;
+    let account = channel::account_of(connection, id)
+        .await?
+        .ok_or(ProgressError::ChannelNotFound)?;
+    let account = account::lock(connection, account)
+        .await?
+        .ok_or(ProgressError::ChannelNotFound)?;
+    let mut row = channel::of_accounts(connection, &[account.id])
+        .await?
+        .into_iter()
+        .find(|row| row.id == id)
+        .ok_or(ProgressError::ChannelNotFound)?;
+    let current = JobId::first_of(row.id, row.state.generation);
+    if job.is_some_and(|job| job != current) {
+        return Err(ProgressError::StaleJob);
+    }
+    let before = row.state.clone();
+    row.state = before.after(input, now)?;
+    let cause = EventId::generate();
+    announce::channel_moved(connection, &account, Some(&before), &row, cause, now).await?;
+    transaction.commit().await?;
+    Ok(row)
+}
+
+/// Starts the channels of an account that wait for the person's go. Answers
+/// every channel of it.
+///
+/// # Errors
+/// See [`ProgressError`].
+pub async fn start(
+    pool: &PgPool,
+    id: AccountId,
+    now: OffsetDateTime,
+) -> Result<Vec<ChannelRow>, ProgressError> {
+    let mut transaction = pool.begin().await?;
+    let connection = &mut *transaction;
+    let account = account::lock(connection, id.as_uuid())
+        .await?
+        .filter(|account| account.disconnected_at.is_none())
+        .ok_or(ProgressError::AccountNotFound)?;
+    let alive = credential::lock(connection, account.id, now)
+        .await?
+        .is_some_and(|stored| stored.grant.alive);
+    let mut rows = channel::of_accounts(connection, &[account.id]).await?;
+    let cause = EventId::generate();
+    for row in &mut rows {
+        if row.state.status != SyncStatus::NotSynced {
+            continue;
+        }
+        if !alive {
+            return Err(ProgressError::ReauthRequired);
+        }
+        let before = row.state.clone();
+        row.state = before.after(Input::Start, now)?;
+        announce::channel_moved(connection, &account, Some(&before), row, cause, now).await?;
+    }
+    transaction.commit().await?;
+    Ok(rows)
+}

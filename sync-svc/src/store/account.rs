@@ -1,0 +1,160 @@
+//! Connected accounts.
+
+use latchkey_domain::{AccountId, GrantBinding, Handle, UserId, WorkspaceId};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A row of `sync.connected_account`.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Account {
+    /// Connected account.
+    pub id: Uuid,
+    /// Workspace.
+    pub workspace_id: Uuid,
+    /// Owner.
+    pub user_id: Uuid,
+    /// Provider name.
+    pub provider: String,
+    /// Issuer of the identity.
+    pub issuer: String,
+    /// Subject of the identity.
+    pub subject: String,
+    /// Mailbox address.
+    pub handle: String,
+    /// Name to show.
+    pub display_name: String,
+    /// When it was connected first.
+    pub connected_at: OffsetDateTime,
+    /// When it was disconnected; none while it is connected.
+    pub disconnected_at: Option<OffsetDateTime>,
+}
+
+/// Creates the account or finds it by its unique key, and locks its row until
+/// the transaction ends: deliveries about one account go one after another.
+/// The labels follow the newest sign-in.
+pub async fn upsert(
+    connection: &mut PgConnection,
+    binding: &GrantBinding,
+    handle: &Handle,
+    display_name: &str,
+    authenticated_at: OffsetDateTime,
+    now: OffsetDateTime,
+) -> Result<Account, sqlx::Error> {
+    sqlx::query_as(
+        "INSERT INTO sync.connected_account AS a
+             (id, workspace_id, user_id, provider, issuer, subject, handle, display_name,
+              last_authenticated_at, connected_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (workspace_id, user_id, provider, issuer, subject) DO UPDATE SET
+             handle = CASE WHEN excluded.last_authenticated_at > a.last_authenticated_at
+                 THEN excluded.handle ELSE a.handle END,
+             display_name = CASE WHEN excluded.last_authenticated_at > a.last_authenticated_at
+                 THEN excluded.display_name ELSE a.display_name END,
+             last_authenticated_at = greatest(excluded.last_authenticated_at, a.last_authenticated_at)
+         RETURNING id, workspace_id, user_id, provider, issuer, subject, handle, display_name,
+                   connected_at, disconnected_at",
+    )
+    .bind(AccountId::generate().as_uuid())
+    .bind(binding.workspace.as_uuid())
+    .bind(binding.user.as_uuid())
+    .bind(binding.provider.as_str())
+    .bind(binding.issuer.as_str())
+    .bind(binding.subject.as_str())
+    .bind(handle.as_str())
+    .bind(display_name)
+    .bind(authenticated_at)
+    .bind(now)
+    .fetch_one(connection)
+    .await
+}
+
+/// Finds an account and locks its row until the transaction ends.
+pub async fn lock(connection: &mut PgConnection, id: Uuid) -> Result<Option<Account>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT id, workspace_id, user_id, provider, issuer, subject, handle, display_name,
+                connected_at, disconnected_at
+         FROM sync.connected_account
+         WHERE id = $1
+         FOR UPDATE",
+    )
+    .bind(id)
+    .fetch_optional(connection)
+    .await
+}
+
+/// Notes when an account was disconnected, or that it is connected again.
+pub async fn set_disconnected(
+    connection: &mut PgConnection,
+    id: Uuid,
+    at: Option<OffsetDateTime>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE sync.connected_account SET disconnected_at = $2 WHERE id = $1")
+        .bind(id)
+        .bind(at)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// An account with what its credential tells.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct AccountView {
+    /// The account.
+    #[sqlx(flatten)]
+    pub account: Account,
+    /// Granted scopes.
+    pub granted_scopes: Option<Vec<String>>,
+    /// When the grant died.
+    pub auth_failed_at: Option<OffsetDateTime>,
+}
+
+/// One connected account.
+pub async fn find(
+    connection: &mut PgConnection,
+    id: AccountId,
+) -> Result<Option<AccountView>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT a.id, a.workspace_id, a.user_id, a.provider, a.issuer, a.subject, a.handle,
+                a.display_name, a.connected_at, a.disconnected_at,
+                c.granted_scopes, c.auth_failed_at
+         FROM sync.connected_account a
+         LEFT JOIN vault.credential c ON c.account_id = a.id
+         WHERE a.id = $1 AND a.disconnected_at IS NULL",
+    )
+    .bind(id.as_uuid())
+    .fetch_optional(connection)
+    .await
+}
+
+/// Connected accounts of a workspace after a position, oldest first
+/// (index `connected_account_page`).
+pub async fn page(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: Option<UserId>,
+    after: Option<(OffsetDateTime, Uuid)>,
+    limit: i64,
+) -> Result<Vec<AccountView>, sqlx::Error> {
+    let (after_time, after_id) = after.unzip();
+    sqlx::query_as(
+        "SELECT a.id, a.workspace_id, a.user_id, a.provider, a.issuer, a.subject, a.handle,
+                a.display_name, a.connected_at, a.disconnected_at,
+                c.granted_scopes, c.auth_failed_at
+         FROM sync.connected_account a
+         LEFT JOIN vault.credential c ON c.account_id = a.id
+         WHERE a.workspace_id = $1
+           AND a.disconnected_at IS NULL
+           AND ($2::uuid IS NULL OR a.user_id = $2)
+           AND ($3::timestamptz IS NULL OR (a.connected_at, a.id) > ($3, $4::uuid))
+         ORDER BY a.connected_at, a.id
+         LIMIT $5",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.map(|user| user.as_uuid()))
+    .bind(after_time)
+    .bind(after_id)
+    .bind(limit)
+    .fetch_all(connection)
+    .await
+}
