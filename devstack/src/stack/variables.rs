@@ -71,6 +71,12 @@ impl Wiring<'_> {
         ] {
             variables.insert(name.to_owned(), "true".to_owned());
         }
+        for (name, scopes) in [
+            ("AUTH_OIDC_DEMO_MESSAGING_SCOPES", "mail.read"),
+            ("AUTH_OIDC_DEMO_CALENDAR_SCOPES", "calendar.read"),
+        ] {
+            variables.insert(name.to_owned(), scopes.to_owned());
+        }
         variables.extend(inherited);
         variables.extend(self.options.environment.clone());
         variables.retain(|_, value| !value.is_empty());
