@@ -71,7 +71,7 @@ impl Route {
 const PERSON: &str = "ada";
 const HANDLE: &str = "ada@acme.example";
 /// Long enough to see the token before it expires, short enough to wait for.
-const SHORT_LIFE: Duration = Duration::from_secs(12);
+const SHORT_LIFE: Duration = Duration::from_secs(8);
 /// How long anything that comes over the broker may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
