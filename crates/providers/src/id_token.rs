@@ -58,27 +58,41 @@ pub(crate) fn algorithms(kind: ProviderKind, announced: &[String]) -> Vec<Algori
         .collect()
 }
 
-/// The issuer that a token with these claims must have.
-fn expected_issuer(rule: &IssuerRule, claims: &Claims) -> Result<String, IdTokenError> {
+/// The issuer that a token with these claims must have; none where it needs a
+/// tenant and has none.
+fn expected_issuer(rule: &IssuerRule, claims: &Claims) -> Option<String> {
     match rule {
-        IssuerRule::Exact(issuer) => Ok(issuer.clone()),
-        IssuerRule::PerTenant { template, allowed } => {
+        IssuerRule::Exact(issuer) => Some(issuer.clone()),
+        IssuerRule::PerTenant { template, .. } => {
             let tenant = claims
                 .text("tid")
-                .filter(|tid| microsoft::is_tenant_id(tid))
-                .ok_or(IdTokenError::Subject)?;
-            if !allowed.is_empty() && !allowed.contains(tenant) {
-                return Err(IdTokenError::Tenant);
-            }
-            Ok(template.replace("{tenantid}", tenant))
+                .filter(|tid| microsoft::is_tenant_id(tid))?;
+            Some(template.replace("{tenantid}", tenant))
         }
     }
 }
 
-/// True where `issuer`, perhaps with `{tenantid}`, is the token's.
-pub(crate) fn key_is_for(claims: &Claims, issuer: &str) -> bool {
+/// True where a key that names an issuer, perhaps with `{tenantid}`, is for
+/// tokens of this definition with these claims.
+pub(crate) fn key_is_for(definition: &Definition, claims: &Claims, issuer: &str) -> bool {
     let tenant = claims.text("tid").unwrap_or_default();
-    claims.text("iss") == Some(issuer.replace("{tenantid}", tenant).as_str())
+    expected_issuer(&definition.issuer, claims) == Some(issuer.replace("{tenantid}", tenant))
+}
+
+/// The issuer, which decides whose keys may verify.
+pub(crate) fn check_issuer(rule: &IssuerRule, claims: &Claims) -> Result<String, IdTokenError> {
+    let issuer = expected_issuer(rule, claims).ok_or(IdTokenError::Subject)?;
+    if claims.text("iss") != Some(issuer.as_str()) {
+        return Err(IdTokenError::Issuer);
+    }
+    match (rule, claims.text("tid")) {
+        (IssuerRule::PerTenant { allowed, .. }, Some(tenant))
+            if !allowed.is_empty() && !allowed.contains(tenant) =>
+        {
+            Err(IdTokenError::Tenant)
+        }
+        _ => Ok(issuer),
+    }
 }
 
 /// Checks the claims of a token whose signature holds.
@@ -90,10 +104,7 @@ pub(crate) fn check(
     access_token: &AccessToken,
     now: OffsetDateTime,
 ) -> Result<VerifiedIdentity, IdTokenError> {
-    let issuer = expected_issuer(&definition.issuer, claims)?;
-    if claims.text("iss") != Some(issuer.as_str()) {
-        return Err(IdTokenError::Issuer);
-    }
+    let issuer = check_issuer(&definition.issuer, claims)?;
     check_audience(claims, &definition.client_id)?;
     check_times(claims, now)?;
     if let Expected::Nonce(nonce) = expected {

@@ -16,9 +16,9 @@ const TOKEN_DEADLINE: Duration = Duration::from_secs(10);
 /// grant must last longer than this and the time to store the answer.
 pub const REQUEST_DEADLINE: Duration =
     Duration::from_secs(DOCUMENT_DEADLINE.as_secs() + TOKEN_DEADLINE.as_secs());
-/// Idle connections are closed before the peer does, so that fewer requests are
-/// sent into one that is closing and end as of unknown outcome.
-const IDLE: Duration = Duration::from_secs(15);
+/// Idle connections are closed before the peer does (5 s with Node and Apache),
+/// so that no request is sent into one that is closing: its outcome is unknown.
+const IDLE: Duration = Duration::from_secs(4);
 /// Bound of every body.
 const MAX_BODY: usize = 256 * 1024;
 

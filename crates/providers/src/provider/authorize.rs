@@ -6,7 +6,6 @@ use oauth2::{AuthUrl, ClientId, CsrfToken, RedirectUrl, Scope};
 use url::Url;
 
 use super::Provider;
-use crate::claims::Claims;
 use crate::definition::IssuerRule;
 use crate::{AuthorizeRequest, ProviderError, ProviderKind, google, microsoft, oidc};
 
@@ -71,10 +70,5 @@ impl Provider {
                         && (allowed.is_empty() || allowed.contains(tenant))
                 }),
         }
-    }
-
-    /// True where a key that names an issuer is for a token with these claims.
-    pub(super) fn key_is_for(claims: &Claims, issuer: &str) -> bool {
-        crate::id_token::key_is_for(claims, issuer)
     }
 }

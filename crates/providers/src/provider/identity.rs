@@ -3,6 +3,7 @@
 use latchkey_domain::{AccessToken, Issuer, Subject};
 
 use super::Provider;
+use crate::definition::Definition;
 use crate::id_token::{self, Expected, Jws};
 use crate::jwks::KeySet;
 use crate::{IdTokenError, VerifiedIdentity};
@@ -15,8 +16,8 @@ enum Verdict {
     Broken,
 }
 
-fn verdict(keys: &KeySet, jws: &Jws<'_>) -> Verdict {
-    let issuer = |issuer: &str| Provider::key_is_for(&jws.claims, issuer);
+fn verdict(definition: &Definition, keys: &KeySet, jws: &Jws<'_>) -> Verdict {
+    let issuer = |issuer: &str| id_token::key_is_for(definition, &jws.claims, issuer);
     match keys.find(jws.key_id.as_deref(), jws.algorithm, &issuer) {
         None => Verdict::NoKey,
         Some(key) if key.verifies(jws.message, jws.signature, jws.algorithm) => Verdict::Holds,
@@ -64,8 +65,10 @@ impl Provider {
         let metadata = self.metadata().await?;
         let accepted = id_token::algorithms(self.kind(), &metadata.algorithms);
         let jws = Jws::parse(id_token, &accepted)?;
+        // Before any key: another's token is no reason to fetch keys anew.
+        id_token::check_issuer(&self.definition.issuer, &jws.claims)?;
         let keys = self.keys(&metadata).await?;
-        let mut found = verdict(&keys, &jws);
+        let mut found = verdict(&self.definition, &keys, &jws);
         // The issuer may have a new key: one more fetch, rate-limited. A token
         // without a key id says nothing of it, so a broken signature asks too.
         if found == Verdict::NoKey || (found == Verdict::Broken && jws.key_id.is_none()) {
@@ -75,7 +78,7 @@ impl Provider {
                     KeySet::fetch(&self.http, &metadata.jwks)
                 })
                 .await?;
-            found = verdict(&keys, &jws);
+            found = verdict(&self.definition, &keys, &jws);
         }
         match found {
             Verdict::Holds => {}

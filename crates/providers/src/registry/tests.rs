@@ -1,1 +1,290 @@
-//! Configuration (R3, R6, R40).
+//! Configuration (R3, R6, R7, R13, R40).
+
+use latchkey_domain::SystemClock;
+
+use super::*;
+use crate::{Access, ProviderKind, Rotation};
+
+const GOOGLE: [(&str, &str); 3] = [
+    ("AUTH_GOOGLE_ENABLED", "true"),
+    ("AUTH_GOOGLE_CLIENT_ID", "g"),
+    ("AUTH_GOOGLE_CLIENT_SECRET", "s3cret"),
+];
+const MICROSOFT: [(&str, &str); 3] = [
+    ("AUTH_MICROSOFT_ENABLED", "true"),
+    ("AUTH_MICROSOFT_CLIENT_ID", "m"),
+    ("AUTH_MICROSOFT_CLIENT_SECRET", "s3cret"),
+];
+const ACME: [(&str, &str); 2] = [
+    ("AUTH_OIDC_ACME_ISSUER", "https://id.acme.example"),
+    ("AUTH_OIDC_ACME_CLIENT_ID", "a"),
+];
+const TENANT: &str = "aaaaaaaa-0000-4000-8000-00000000acce";
+
+fn read(sets: &[&[(&str, &str)]]) -> Result<Registry, ConfigError> {
+    let environment: Environment = sets.iter().copied().flatten().copied().collect();
+    Registry::from_environment(&environment, Arc::new(SystemClock))
+}
+
+fn provider(name: &str, sets: &[&[(&str, &str)]]) -> Arc<Provider> {
+    read(sets).unwrap().get(&name.parse().unwrap()).unwrap()
+}
+
+/// Name of the variable that stops the start.
+fn culprit(sets: &[&[(&str, &str)]]) -> String {
+    let error = read(sets).unwrap_err();
+    assert!(!error.to_string().contains("s3cret"), "{error}");
+    error.name
+}
+
+// R40
+#[test]
+fn a_disabled_provider_needs_nothing() {
+    assert_eq!(read(&[]).unwrap().iter().count(), 0);
+    let off = [
+        ("AUTH_GOOGLE_ENABLED", "false"),
+        ("AUTH_GOOGLE_CLIENT_ID", "g"),
+    ];
+    assert_eq!(read(&[&off]).unwrap().iter().count(), 0);
+    let off = [("AUTH_OIDC_ACME_ENABLED", "false")];
+    assert_eq!(read(&[&ACME, &off]).unwrap().iter().count(), 0);
+}
+
+// R40
+#[test]
+fn an_enabled_provider_without_its_client_stops_the_start() {
+    assert_eq!(culprit(&[&GOOGLE[..1]]), "AUTH_GOOGLE_CLIENT_ID");
+    assert_eq!(culprit(&[&GOOGLE[..2]]), "AUTH_GOOGLE_CLIENT_SECRET");
+    assert_eq!(culprit(&[&MICROSOFT[..1]]), "AUTH_MICROSOFT_CLIENT_ID");
+    assert_eq!(culprit(&[&MICROSOFT[..2]]), "AUTH_MICROSOFT_CLIENT_SECRET");
+    assert_eq!(culprit(&[&ACME[..1]]), "AUTH_OIDC_ACME_CLIENT_ID");
+    assert_eq!(culprit(&[&ACME[1..]]), "AUTH_OIDC_ACME_ISSUER");
+}
+
+// R40
+#[test]
+fn settings_that_contradict_each_other_are_named() {
+    for (name, sets) in [
+        ("MESSAGING_PROVIDER_GMAIL_ENABLED", &[][..]),
+        ("CALENDAR_PROVIDER_GOOGLE_ENABLED", &MICROSOFT[..]),
+        ("MESSAGING_PROVIDER_MICROSOFT_ENABLED", &GOOGLE[..]),
+        ("CALENDAR_PROVIDER_MICROSOFT_ENABLED", &[][..]),
+    ] {
+        assert_eq!(culprit(&[sets, &[(name, "true")]]), name);
+    }
+    let domains = [
+        ("AUTH_GOOGLE_AUTO_CONNECT", "false"),
+        ("AUTH_GOOGLE_AUTO_CONNECT_DOMAINS", "acme.example"),
+    ];
+    assert_eq!(
+        culprit(&[&GOOGLE, &domains]),
+        "AUTH_GOOGLE_AUTO_CONNECT_DOMAINS"
+    );
+    let tenants = [
+        ("AUTH_MICROSOFT_TENANT_ID", TENANT),
+        ("AUTH_MICROSOFT_ALLOWED_TENANTS", TENANT),
+    ];
+    assert_eq!(
+        culprit(&[&MICROSOFT, &tenants]),
+        "AUTH_MICROSOFT_ALLOWED_TENANTS"
+    );
+    let shared = [
+        ("AUTH_GOOGLE_CALLBACK_URL", "https://crm.example/callback"),
+        (
+            "AUTH_MICROSOFT_CALLBACK_URL",
+            "https://crm.example/callback",
+        ),
+    ];
+    assert_eq!(
+        culprit(&[&GOOGLE, &MICROSOFT, &shared]),
+        "AUTH_MICROSOFT_CALLBACK_URL"
+    );
+}
+
+// R40
+#[test]
+fn a_wrong_value_is_named() {
+    for (name, value) in [
+        ("AUTH_GOOGLE_ENABLED", "maybe"),
+        ("AUTH_GOOGLE_ISSUER", "accounts.google.com"),
+        ("AUTH_GOOGLE_ISSUER", "http://accounts.google.com"),
+        ("AUTH_GOOGLE_ISSUER", "https://accounts.google.com?x=1"),
+        ("AUTH_GOOGLE_CALLBACK_URL", "/auth/google/redirect"),
+        ("AUTH_GOOGLE_APIS_CALLBACK_URL", "javascript:alert(1)"),
+        ("AUTH_GOOGLE_SCOPES", "email profile"),
+        ("AUTH_GOOGLE_AUTO_CONNECT_DOMAINS", "acme"),
+        ("AUTH_MICROSOFT_TENANT_ID", "acme.onmicrosoft.com"),
+        ("AUTH_MICROSOFT_ALLOWED_TENANTS", "acme"),
+        (
+            "AUTH_MICROSOFT_AUTHORITY",
+            "http://login.microsoftonline.com",
+        ),
+        ("AUTH_OIDC_ACME_ROTATION", "sometimes"),
+        ("AUTH_OIDC_ACME_ISSUER", "ftp://id.acme.example"),
+    ] {
+        let mut all: BTreeMap<_, _> = [&GOOGLE[..], &MICROSOFT, &ACME]
+            .concat()
+            .into_iter()
+            .collect();
+        all.insert(name, value);
+        let all: Vec<_> = all.into_iter().collect();
+        assert_eq!(culprit(&[&all]), name, "{value}");
+    }
+    assert_eq!(
+        culprit(&[&GOOGLE, &[("PUBLIC_URL", "crm.example")]]),
+        "PUBLIC_URL"
+    );
+    let taken = [("AUTH_OIDC_GOOGLE_ISSUER", "https://x.example")];
+    assert_eq!(culprit(&[&taken]), "AUTH_OIDC_GOOGLE_ISSUER");
+}
+
+// R3
+#[test]
+fn a_new_provider_is_a_definition() {
+    let more = [
+        ("AUTH_OIDC_ACME_LABEL", "Acme staff"),
+        ("AUTH_OIDC_ACME_MESSAGING_SCOPES", "mail.read"),
+        ("PUBLIC_URL", "https://crm.example/"),
+    ];
+    let acme = provider("acme", &[&ACME, &more]);
+    assert_eq!(
+        (acme.kind(), acme.label()),
+        (ProviderKind::Oidc, "Acme staff")
+    );
+    assert_eq!(acme.rotation(), Rotation::Strict);
+    let uri = |purpose| acme.redirect_uri(purpose).unwrap().as_str();
+    assert_eq!(
+        uri(Purpose::SignIn),
+        "https://crm.example/auth/oidc/acme/redirect"
+    );
+    assert_eq!(
+        uri(Purpose::Connect),
+        "https://crm.example/auth/oidc-apis/acme/get-access-token"
+    );
+    let scopes = acme.wanted_scopes(Purpose::SignIn).to_string();
+    assert_eq!(scopes, "email mail.read offline_access openid profile");
+}
+
+// R40
+#[test]
+fn only_who_sends_browsers_away_needs_callback_urls() {
+    let registry = read(&[&GOOGLE]).unwrap();
+    let error = registry.require_callbacks().unwrap_err();
+    assert_eq!(error.name, "AUTH_GOOGLE_CALLBACK_URL");
+    let public = [("PUBLIC_URL", "https://crm.example")];
+    read(&[&GOOGLE, &MICROSOFT, &ACME, &public])
+        .unwrap()
+        .require_callbacks()
+        .unwrap();
+}
+
+// R6
+#[test]
+fn scopes_follow_what_is_on() {
+    let scopes = |sets: &[&[(&str, &str)]], name| {
+        provider(name, sets)
+            .wanted_scopes(Purpose::SignIn)
+            .to_string()
+    };
+    assert_eq!(scopes(&[&GOOGLE], "google"), "email openid profile");
+    assert_eq!(scopes(&[&MICROSOFT], "microsoft"), "email openid profile");
+    let mail = scopes(
+        &[&GOOGLE, &[("MESSAGING_PROVIDER_GMAIL_ENABLED", "true")]],
+        "google",
+    );
+    assert!(mail.contains("gmail.readonly") && !mail.contains("calendar"));
+    let calendar = scopes(
+        &[&GOOGLE, &[("CALENDAR_PROVIDER_GOOGLE_ENABLED", "true")]],
+        "google",
+    );
+    assert!(calendar.contains("calendar.events") && !calendar.contains("gmail"));
+    let both = [
+        ("MESSAGING_PROVIDER_MICROSOFT_ENABLED", "true"),
+        ("CALENDAR_PROVIDER_MICROSOFT_ENABLED", "true"),
+    ];
+    let both = scopes(&[&MICROSOFT, &both], "microsoft");
+    for scope in ["Mail.ReadWrite", "Calendars.Read", "offline_access"] {
+        assert!(both.split(' ').any(|one| one == scope), "{scope}");
+    }
+    let own = [
+        ("MESSAGING_PROVIDER_GMAIL_ENABLED", "true"),
+        ("AUTH_GOOGLE_MESSAGING_SCOPES", "https://mail.google.com/"),
+        ("AUTH_GOOGLE_SCOPES", "openid,email"),
+    ];
+    let own = scopes(&[&GOOGLE, &own], "google");
+    assert_eq!(own, "email https://mail.google.com/ openid");
+}
+
+// R13
+#[test]
+fn sync_only_where_wanted() {
+    let mail = [("MESSAGING_PROVIDER_GMAIL_ENABLED", "true")];
+    let off = [("AUTH_GOOGLE_AUTO_CONNECT", "false")];
+    let google = provider("google", &[&GOOGLE, &mail, &off]);
+    assert!(!google.auto_connect("acme.example"));
+    // Nothing is asked for that nobody wants; connecting by hand still works.
+    let sign_in = google.wanted_scopes(Purpose::SignIn).to_string();
+    assert_eq!(sign_in, "email openid profile");
+    let connect = google.wanted_scopes(Purpose::Connect).to_string();
+    assert!(connect.contains("gmail.readonly"));
+    let some = [("AUTH_GOOGLE_AUTO_CONNECT_DOMAINS", "Acme.example, acme.co")];
+    let google = provider("google", &[&GOOGLE, &some]);
+    assert!(google.auto_connect("ACME.example") && google.auto_connect("acme.co"));
+    assert!(!google.auto_connect("berlin.acme.example") && !google.auto_connect("evil.example"));
+}
+
+// R23
+#[test]
+fn what_was_granted_decides_what_runs() {
+    let both = [
+        ("MESSAGING_PROVIDER_GMAIL_ENABLED", "true"),
+        ("CALENDAR_PROVIDER_GOOGLE_ENABLED", "true"),
+    ];
+    let google = provider("google", &[&GOOGLE, &both]);
+    let access = |scopes: &str| {
+        let access = google.access(&latchkey_domain::ScopeSet::parse(scopes));
+        (access.messages, access.calendar)
+    };
+    let base = "https://www.googleapis.com/auth";
+    assert_eq!(access("openid"), (Access::Denied, Access::Denied));
+    // Sending was ticked off: the mailbox can be read.
+    assert_eq!(
+        access(&format!("{base}/gmail.readonly")),
+        (Access::Granted, Access::Denied)
+    );
+    assert_eq!(
+        access(&format!("{base}/gmail.send")),
+        (Access::Denied, Access::Denied)
+    );
+    assert_eq!(
+        access(&format!("{base}/calendar")),
+        (Access::Denied, Access::Granted)
+    );
+    let nothing = provider("google", &[&GOOGLE]);
+    let access = nothing.access(&latchkey_domain::ScopeSet::parse(base));
+    assert_eq!(access.messages, Access::NotWanted);
+}
+
+// R23
+#[test]
+fn microsoft_writes_scopes_in_several_ways() {
+    let mail = [("MESSAGING_PROVIDER_MICROSOFT_ENABLED", "true")];
+    let microsoft = provider("microsoft", &[&MICROSOFT, &mail]);
+    for (scopes, expected) in [
+        ("Mail.Read", Access::Granted),
+        ("mail.readwrite", Access::Granted),
+        ("https://graph.microsoft.com/Mail.Read", Access::Granted),
+        ("Mail.ReadBasic", Access::Denied),
+        ("https://evil.example/Mail.Read", Access::Denied),
+    ] {
+        let granted = latchkey_domain::ScopeSet::parse(scopes);
+        assert_eq!(microsoft.access(&granted).messages, expected, "{scopes}");
+    }
+}
+
+// R35
+#[test]
+fn a_secret_is_not_printed() {
+    let registry = read(&[&GOOGLE]).unwrap();
+    assert!(!format!("{registry:?}").contains("s3cret"));
+}

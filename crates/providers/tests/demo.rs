@@ -1,0 +1,11 @@
+//! Against a provider that speaks HTTP.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+#[path = "demo/id_token.rs"]
+mod id_token;
+#[path = "demo/sign_in.rs"]
+mod sign_in;
+#[path = "demo/support.rs"]
+mod support;
+#[path = "demo/tokens.rs"]
+mod tokens;
