@@ -1,0 +1,131 @@
+//! R34: a grant that only the person can revive.
+
+use latchkey_demo_provider::{Endpoint, Fault, Flavour};
+use latchkey_proto::events::AccountReauthRequired;
+use prost::Message as _;
+use tonic::Code;
+
+use crate::support::{Token, World, eventually, refusal};
+
+const EVENT: &str = "account.reauth_required.v1";
+
+// R34
+#[tokio::test]
+async fn a_revoked_grant_is_marked_told_once_and_not_asked_for_again() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    for flavour in Flavour::ALL {
+        let account = world.expired(flavour).await;
+        world.demo.revoke("ada", Some(flavour));
+
+        for _ in 0..3 {
+            let refused = refusal(client.get(account.id).await);
+            assert_eq!(
+                (refused.code, refused.reason.as_str(), refused.retry_after),
+                (Code::FailedPrecondition, "INVALID_REFRESH_TOKEN", None)
+            );
+        }
+
+        assert_eq!(world.demo.refreshes(flavour), 1);
+        let stored = world.stored(&account).await;
+        assert!(stored.auth_failed_at.is_some());
+        assert_eq!(stored.lease_holder, None);
+        let told = world.told(EVENT).await;
+        let event = AccountReauthRequired::decode(told.last().unwrap().as_slice()).unwrap();
+        assert_eq!(event.account_id, account.id.to_string());
+        assert_eq!(event.workspace_id, account.binding.workspace.to_string());
+        assert_eq!(event.provider, account.binding.provider.as_str());
+        assert_eq!(event.reason, "INVALID_REFRESH_TOKEN");
+        assert!(event.failed_at.is_some() && event.authenticated_at.is_some());
+    }
+    assert_eq!(world.told(EVENT).await.len(), 3);
+}
+
+// R34: another replica, and a token that still seems valid.
+#[tokio::test]
+async fn every_replica_answers_a_dead_grant_at_once() {
+    let world = World::new().await;
+    let (_one, client) = world.served().await;
+    let (_other, elsewhere) = world.served().await;
+    let account = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    elsewhere.get(account.id).await.unwrap();
+    world.demo.revoke("ada", None);
+
+    let refused = refusal(client.refused(account.id, 1).await);
+    assert_eq!(refused.reason, "INVALID_REFRESH_TOKEN");
+
+    eventually(async || {
+        let answer = elsewhere.get(account.id).await;
+        answer.is_err().then(|| refusal(answer))
+    })
+    .await;
+    assert_eq!(world.demo.refreshes(Flavour::Google), 1);
+    assert_eq!(world.told(EVENT).await.len(), 1);
+}
+
+// R22, R34
+#[tokio::test]
+async fn a_reconnect_revives_a_dead_grant() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let mut account = world.expired(Flavour::Google).await;
+    world.demo.revoke("ada", None);
+    assert!(client.get(account.id).await.is_err());
+
+    world.reconnect(&mut account, Flavour::Google).await;
+
+    eventually(async || client.get(account.id).await.ok()).await;
+    world.demo.revoke("ada", None);
+    let version = world.stored(&account).await.version;
+    assert!(client.refused(account.id, version).await.is_err());
+    assert_eq!(world.told(EVENT).await.len(), 2);
+}
+
+// PEERS, strictly better, 7.
+#[tokio::test]
+async fn a_refusal_of_a_grant_that_was_replaced_meanwhile_condemns_nothing() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let mut account = world.expired(Flavour::Google).await;
+    world.demo.inject(
+        Fault::on(Endpoint::Token)
+            .delayed_ms(700)
+            .answering(400, r#"{"error":"invalid_grant"}"#),
+    );
+    let (asking, id) = (client.clone(), account.id);
+    let waiting = tokio::spawn(async move { asking.get(id).await });
+    eventually(async || (world.demo.refreshes(Flavour::Google) == 1).then_some(())).await;
+
+    world.reconnect(&mut account, Flavour::Google).await;
+
+    let token = waiting.await.unwrap().unwrap();
+    assert_eq!(token.access_token, account.access_token);
+    assert!(world.stored(&account).await.auth_failed_at.is_none());
+    assert!(world.told(EVENT).await.is_empty());
+}
+
+// R5, R34: the refresh token that never came.
+#[tokio::test]
+async fn an_expired_grant_without_a_refresh_token_needs_the_person() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let living = world
+        .connect(Flavour::Google, "ada", Token::Expires(40))
+        .await;
+    let expired = world.expired(Flavour::Google).await;
+    sqlx::query("UPDATE vault.credential SET sealed_refresh_token = NULL")
+        .execute(world.pool())
+        .await
+        .unwrap();
+
+    assert_eq!(client.get(living.id).await.unwrap().version, 1);
+    assert_eq!(
+        refusal(client.get(expired.id).await).reason,
+        "NO_REFRESH_TOKEN"
+    );
+    assert_eq!(world.told(EVENT).await.len(), 1);
+    assert_eq!(world.demo.refreshes(Flavour::Google), 0);
+}

@@ -1,0 +1,107 @@
+//! R37: the end of a connection, as far as refresh-svc makes it.
+
+use latchkey_demo_provider::{Endpoint, Fault, Flavour};
+use latchkey_proto::events::AccountDisconnected;
+use prost::Message as _;
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::support::{Token, World, eventually, refusal};
+
+const EVENT: &str = "account.disconnected.v1";
+
+// R37
+#[tokio::test]
+async fn revoking_revokes_at_the_provider_erases_and_tells_once() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let account = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+    client.get(account.id).await.unwrap();
+
+    for _ in 0..3 {
+        assert!(client.revoke(account.id).await.unwrap());
+    }
+
+    assert!(!world.demo.refresh_token_works(&account.refresh_token));
+    assert_eq!(world.demo.count(Flavour::Google, Endpoint::Revocation), 1);
+    let stored = world.stored(&account).await;
+    assert!(stored.erased_at.is_some());
+    assert_eq!(
+        (stored.sealed_access_token, stored.sealed_refresh_token),
+        (None, None)
+    );
+    let told = world.told(EVENT).await;
+    assert_eq!(told.len(), 1);
+    let event = AccountDisconnected::decode(told[0].as_slice()).unwrap();
+    assert_eq!(event.account_id, account.id.to_string());
+    assert!(event.revoked_at_provider && event.disconnected_at.is_some());
+    let refused = refusal(client.get(account.id).await);
+    assert_eq!(
+        (refused.code, refused.reason.as_str()),
+        (Code::NotFound, "ACCOUNT_NOT_FOUND")
+    );
+}
+
+// R37
+#[tokio::test]
+async fn credentials_are_erased_although_the_provider_cannot_or_does_not_answer() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    // Microsoft has no revocation endpoint.
+    let microsoft = world.expired(Flavour::Microsoft).await;
+    assert!(!client.revoke(microsoft.id).await.unwrap());
+    assert!(world.stored(&microsoft).await.erased_at.is_some());
+
+    let google = world.expired(Flavour::Google).await;
+    world
+        .demo
+        .inject(Fault::on(Endpoint::Revocation).times(9).answering(503, ""));
+    assert!(!client.revoke(google.id).await.unwrap());
+    assert!(world.stored(&google).await.erased_at.is_some());
+    assert_eq!(world.told(EVENT).await.len(), 2);
+
+    let unknown = refusal(client.revoke(Uuid::new_v4()).await);
+    assert_eq!(unknown.code, Code::NotFound);
+}
+
+// R37; Keycloak #51312: refresh against revoke.
+#[tokio::test]
+async fn a_refresh_under_way_never_brings_a_revoked_account_back() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let account = world.expired(Flavour::Oidc).await;
+    world
+        .demo
+        .inject(Fault::on(Endpoint::Token).delayed_ms(600));
+    let (asking, id) = (client.clone(), account.id);
+    let waiting = tokio::spawn(async move { asking.get(id).await });
+    eventually(async || (world.demo.refreshes(Flavour::Oidc) == 1).then_some(())).await;
+
+    assert!(client.revoke(account.id).await.unwrap());
+
+    let _ = waiting.await.unwrap();
+    let stored = world.stored(&account).await;
+    assert!(stored.erased_at.is_some());
+    assert_eq!(stored.sealed_refresh_token, None);
+    // The rotated one was revoked, not only the one before it.
+    let living = world.demo.issued().into_iter().any(|issued| {
+        issued.kind == "refresh_token" && world.demo.refresh_token_works(&issued.token)
+    });
+    assert!(!living);
+}
+
+// R22: a person who comes back after a disconnect is connected anew.
+#[tokio::test]
+async fn a_reconnect_after_a_disconnect_works() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let mut account = world.expired(Flavour::Google).await;
+    client.revoke(account.id).await.unwrap();
+    world.reconnect(&mut account, Flavour::Google).await;
+    let token = eventually(async || client.get(account.id).await.ok()).await;
+    assert_eq!(token.access_token, account.access_token);
+    client.revoke(account.id).await.unwrap();
+    assert_eq!(world.told(EVENT).await.len(), 2);
+}

@@ -1,0 +1,159 @@
+//! R31: the refresh token stays where none came, and is replaced where one did.
+
+use latchkey_demo_provider::{Endpoint, Fault, Flavour, Misbehaviour};
+use tonic::Code;
+
+use crate::support::{World, refusal};
+
+// R31
+#[tokio::test]
+async fn a_provider_that_returns_no_refresh_token_leaves_the_stored_one() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let account = world.expired(Flavour::Google).await;
+    let before = world.stored(&account).await.sealed_refresh_token;
+
+    client.get(account.id).await.unwrap();
+
+    assert_eq!(world.stored(&account).await.sealed_refresh_token, before);
+    assert_eq!(
+        world.stored_refresh_token(&account).await,
+        account.refresh_token
+    );
+}
+
+// R31
+#[tokio::test]
+async fn a_rotated_refresh_token_replaces_the_stored_one_every_time() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    for flavour in [Flavour::Microsoft, Flavour::Oidc] {
+        let account = world.expired(flavour).await;
+        let mut last = account.refresh_token.clone();
+        let mut version = 1;
+        for _ in 0..3 {
+            version = client.refused(account.id, version).await.unwrap().version;
+            let stored = world.stored_refresh_token(&account).await;
+            assert_ne!(stored, last);
+            assert!(world.demo.refresh_token_works(&stored));
+            last = stored;
+        }
+        assert_eq!(version, 4);
+        assert_eq!(world.demo.refreshes(flavour), 3);
+    }
+}
+
+// R31; PEERS, strictly better, 5: a strict provider, the answer lost once.
+#[tokio::test]
+async fn a_strict_provider_is_asked_once_more_after_a_lost_answer_and_then_no_more() {
+    let world = World::uncached().await;
+    let (_replica, client) = world.served().await;
+    let account = world.expired(Flavour::Oidc).await;
+    world.demo.inject(
+        Fault::on(Endpoint::Token)
+            .of(Flavour::Oidc)
+            .after_work()
+            .reset(),
+    );
+
+    let lost = refusal(client.get(account.id).await);
+    assert_eq!(
+        (lost.code, lost.reason.as_str()),
+        (Code::Unavailable, "OUTCOME_UNKNOWN")
+    );
+    assert_eq!(world.stored(&account).await.intent_count, 1);
+    world.end_pause(&account).await;
+
+    let dead = refusal(client.get(account.id).await);
+    assert_eq!(
+        (dead.code, dead.reason.as_str()),
+        (Code::FailedPrecondition, "ROTATION_LOST")
+    );
+    assert_eq!(world.demo.refreshes(Flavour::Oidc), 2);
+    assert_eq!(
+        refusal(client.get(account.id).await).reason,
+        "ROTATION_LOST"
+    );
+    assert_eq!(world.demo.refreshes(Flavour::Oidc), 2);
+}
+
+// PEERS, strictly better, 5.
+#[tokio::test]
+async fn a_strict_provider_that_never_answers_is_asked_twice() {
+    let world = World::uncached().await;
+    let (_replica, client) = world.served().await;
+    let account = world.expired(Flavour::Oidc).await;
+    world.demo.inject(
+        Fault::on(Endpoint::Token)
+            .of(Flavour::Oidc)
+            .times(9)
+            .reset(),
+    );
+    for _ in 0..2 {
+        assert_eq!(
+            refusal(client.get(account.id).await).reason,
+            "OUTCOME_UNKNOWN"
+        );
+        world.end_pause(&account).await;
+    }
+    assert_eq!(
+        refusal(client.get(account.id).await).reason,
+        "ROTATION_LOST"
+    );
+    assert_eq!(world.demo.refreshes(Flavour::Oidc), 2);
+}
+
+// PEERS, strictly better, 5: without rotation, and with a soft one, a lost
+// answer is asked for again.
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_where_that_does_no_harm() {
+    let world = World::uncached().await;
+    let (_replica, client) = world.served().await;
+    for flavour in [Flavour::Google, Flavour::Microsoft] {
+        let account = world.expired(flavour).await;
+        for _ in 0..3 {
+            world
+                .demo
+                .inject(Fault::on(Endpoint::Token).of(flavour).after_work().reset());
+            assert_eq!(
+                refusal(client.get(account.id).await).reason,
+                "OUTCOME_UNKNOWN"
+            );
+            world.end_pause(&account).await;
+        }
+        assert_eq!(client.get(account.id).await.unwrap().version, 2);
+        assert_eq!(world.stored(&account).await.intent_count, 0);
+    }
+}
+
+// R31; PEERS, ToolHive: what can fail is looked at after the storing.
+#[tokio::test]
+async fn a_bad_id_token_never_loses_a_rotated_refresh_token() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    world
+        .demo
+        .misbehave(Flavour::Oidc, Some(Misbehaviour::BadSignature));
+    let account = world.expired(Flavour::Oidc).await;
+
+    assert_eq!(client.get(account.id).await.unwrap().version, 2);
+
+    let stored = world.stored_refresh_token(&account).await;
+    assert!(world.demo.refresh_token_works(&stored));
+}
+
+// OpenID Connect Core section 12.2.
+#[tokio::test]
+async fn a_refresh_that_brings_another_persons_id_token_is_never_answered() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    world
+        .demo
+        .misbehave(Flavour::Oidc, Some(Misbehaviour::OtherSubject));
+    let account = world.expired(Flavour::Oidc).await;
+
+    let refused = refusal(client.get(account.id).await);
+
+    assert_eq!(refused.code, Code::FailedPrecondition);
+    assert!(world.stored(&account).await.auth_failed_at.is_some());
+}

@@ -1,0 +1,122 @@
+//! A world for one test: database, provider, keys, certificates, replicas.
+
+mod account;
+mod callers;
+mod log;
+mod replica;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use latchkey_config::Environment;
+use latchkey_demo_provider::{Config, DemoProvider};
+use latchkey_domain::SystemClock;
+use latchkey_opening::{OpeningKey, OpeningKeys};
+use latchkey_testkit::{Role, TestCertificates, TestDatabase};
+use refresh_svc::Configuration;
+use secrecy::ExposeSecret as _;
+use sqlx::PgPool;
+
+pub use account::{Account, Token};
+pub use callers::{Client, by_id, endpoint, identity, refusal, tls};
+pub use log::logged;
+pub use replica::Replica;
+
+pub struct World {
+    pub database: TestDatabase,
+    pub demo: DemoProvider,
+    pub certificates: TestCertificates,
+    pub key: OpeningKey,
+    /// Variables that replicas started from now on get beside the usual ones.
+    pub variables: Vec<(String, String)>,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        log::start();
+        Self {
+            database: TestDatabase::create().await,
+            demo: DemoProvider::start(Config::default()).await.unwrap(),
+            certificates: TestCertificates::create(),
+            key: OpeningKey::generate().unwrap(),
+            variables: Vec::new(),
+        }
+    }
+
+    /// Nothing is answered from memory: what a test changes in the database
+    /// counts at once, and not when the notification has come.
+    pub async fn uncached() -> Self {
+        Self::new().await.with("TOKEN_CACHE_REVALIDATE", "0s")
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn pool(&self) -> &PgPool {
+        self.database.pool()
+    }
+
+    pub fn keys(&self) -> OpeningKeys {
+        self.key.clone().into()
+    }
+
+    pub fn environment(&self) -> Environment {
+        let path = |path: &Path| path.to_str().unwrap().to_owned();
+        let server = &self.certificates.server;
+        let mut variables: Vec<(String, String)> = self.demo.environment().into_iter().collect();
+        let own = [
+            ("DATABASE_URL", self.database.url(Role::Refresh)),
+            // Nobody there: the outbox keeps what it holds.
+            ("AMQP_URL", "amqp://nobody:x@127.0.0.1:1/%2f".to_owned()),
+            ("GRPC_LISTEN", "127.0.0.1:0".to_owned()),
+            ("HEALTH_LISTEN", "127.0.0.1:0".to_owned()),
+            ("GRPC_TLS_CERT_FILE", path(&server.certificate)),
+            ("GRPC_TLS_KEY_FILE", path(&server.key)),
+            (
+                "GRPC_TLS_CLIENT_CA_FILE",
+                path(&self.certificates.authority),
+            ),
+            (
+                "SEALING_PRIVATE_KEYS",
+                self.key.to_secret_text().expose_secret().to_owned(),
+            ),
+            ("MESSAGING_PROVIDER_GMAIL_ENABLED", "true".to_owned()),
+            ("MESSAGING_PROVIDER_MICROSOFT_ENABLED", "true".to_owned()),
+        ];
+        variables.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        let named: Vec<&String> = self.variables.iter().map(|(name, _)| name).collect();
+        variables.retain(|(name, _)| !named.contains(&name));
+        variables.extend(self.variables.iter().cloned());
+        variables.into_iter().collect()
+    }
+
+    pub fn configuration(&self) -> Configuration {
+        Configuration::from_environment(&self.environment(), Arc::new(SystemClock)).unwrap()
+    }
+
+    /// A replica in a runtime of its own, so that it can be killed.
+    pub fn replica(&self) -> Replica {
+        Replica::start(|| self.configuration())
+    }
+
+    /// One replica and a client of it.
+    pub async fn served(&self) -> (Replica, Client) {
+        let replica = self.replica();
+        let client = replica.client(&self.certificates).await;
+        (replica, client)
+    }
+}
+
+/// Waits until something holds.
+pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..200 {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("did not come true within 10 seconds");
+}

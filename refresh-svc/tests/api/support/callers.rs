@@ -1,0 +1,140 @@
+//! Calling services.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use latchkey_proto::token::account_selector::Selector;
+use latchkey_proto::token::token_service_client::TokenServiceClient;
+use latchkey_proto::token::{
+    AccessToken, AccountSelector, GetAccessTokenRequest, RefreshAccessTokenRequest,
+    RevokeAccountRequest,
+};
+use latchkey_testkit::TestCertificates;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+#[derive(Clone)]
+pub struct Client(pub TokenServiceClient<Channel>);
+
+pub fn by_id(account: impl ToString) -> Option<AccountSelector> {
+    Some(AccountSelector {
+        selector: Some(Selector::AccountId(account.to_string())),
+    })
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+/// TLS as a caller of refresh-svc sets it.
+pub fn tls(certificates: &TestCertificates) -> ClientTlsConfig {
+    ClientTlsConfig::new()
+        .domain_name("localhost")
+        .ca_certificate(Certificate::from_pem(read(&certificates.authority)))
+}
+
+pub fn identity(certificates: &TestCertificates) -> Identity {
+    let client = &certificates.client;
+    Identity::from_pem(read(&client.certificate), read(&client.key))
+}
+
+pub fn endpoint(address: SocketAddr, tls: ClientTlsConfig) -> Endpoint {
+    Endpoint::from_shared(format!("https://{address}"))
+        .unwrap()
+        .tls_config(tls)
+        .unwrap()
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr, certificates: &TestCertificates) -> Self {
+        let tls = tls(certificates).identity(identity(certificates));
+        let channel = endpoint(address, tls).connect().await.unwrap();
+        Self(TokenServiceClient::new(channel))
+    }
+
+    pub async fn get(&self, account: impl ToString) -> Result<AccessToken, Status> {
+        self.ask(GetAccessTokenRequest {
+            account: by_id(account),
+            ..GetAccessTokenRequest::default()
+        })
+        .await
+    }
+
+    pub async fn get_with_life(
+        &self,
+        account: impl ToString,
+        seconds: i64,
+    ) -> Result<AccessToken, Status> {
+        self.ask(GetAccessTokenRequest {
+            account: by_id(account),
+            min_remaining: Some(prost_types::Duration { seconds, nanos: 0 }),
+            ..GetAccessTokenRequest::default()
+        })
+        .await
+    }
+
+    pub async fn ask(&self, request: GetAccessTokenRequest) -> Result<AccessToken, Status> {
+        let answer = self.0.clone().get_access_token(request).await?;
+        Ok(answer.into_inner().token.unwrap())
+    }
+
+    pub async fn ask_within(
+        &self,
+        account: impl ToString,
+        limit: Duration,
+    ) -> Result<AccessToken, Status> {
+        let mut request = tonic::Request::new(GetAccessTokenRequest {
+            account: by_id(account),
+            ..GetAccessTokenRequest::default()
+        });
+        request.set_timeout(limit);
+        let answer = self.0.clone().get_access_token(request).await?;
+        Ok(answer.into_inner().token.unwrap())
+    }
+
+    pub async fn refused(
+        &self,
+        account: impl ToString,
+        version: i64,
+    ) -> Result<AccessToken, Status> {
+        let request = RefreshAccessTokenRequest {
+            account: by_id(account),
+            refused_version: version,
+        };
+        let answer = self.0.clone().refresh_access_token(request).await?;
+        Ok(answer.into_inner().token.unwrap())
+    }
+
+    pub async fn revoke(&self, account: impl ToString) -> Result<bool, Status> {
+        let request = RevokeAccountRequest {
+            account: by_id(account),
+        };
+        let answer = self.0.clone().revoke_account(request).await?;
+        Ok(answer.into_inner().revoked_at_provider)
+    }
+}
+
+/// What a machine reads of an error.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: Code,
+    pub reason: String,
+    pub retry_after: Option<Duration>,
+}
+
+pub fn refusal<T: std::fmt::Debug>(answer: Result<T, Status>) -> Refusal {
+    let status = answer.unwrap_err();
+    let info = status
+        .get_details_error_info()
+        .unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
+    assert_eq!(info.domain, "latchkey");
+    Refusal {
+        code: status.code(),
+        reason: info.reason,
+        retry_after: status
+            .get_details_retry_info()
+            .and_then(|info| info.retry_delay),
+    }
+}

@@ -1,0 +1,75 @@
+//! One replica.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use latchkey_testkit::TestCertificates;
+use refresh_svc::{Application, Configuration};
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+
+use super::Client;
+
+pub struct Replica {
+    pub grpc: SocketAddr,
+    pub health: SocketAddr,
+    runtime: Option<Runtime>,
+    stop: CancellationToken,
+    ended: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Replica {
+    pub fn start(configuration: impl FnOnce() -> Configuration) -> Self {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let stop = CancellationToken::new();
+        let application = {
+            let _entered = runtime.enter();
+            Application::build(configuration()).unwrap()
+        };
+        let (grpc, health) = (application.grpc_address(), application.health_address());
+        let stopped = stop.clone();
+        let ended = runtime.spawn(async move {
+            application.run_until_stopped(stopped).await.unwrap();
+        });
+        Self {
+            grpc,
+            health,
+            runtime: Some(runtime),
+            stop,
+            ended: Some(ended),
+        }
+    }
+
+    pub async fn client(&self, certificates: &TestCertificates) -> Client {
+        Client::connect(self.grpc, certificates).await
+    }
+
+    /// As `kill -9` would: whatever it was doing ends in the middle.
+    pub fn kill(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// As SIGTERM does.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let ended = self.ended.take().unwrap();
+        tokio::time::timeout(Duration::from_secs(40), ended)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Who may speak to refresh-svc at all (R36), and the frame around it (R15).
+
+use std::time::Duration;
+
+use latchkey_demo_provider::Flavour;
+use latchkey_proto::token::GetAccessTokenRequest;
+use latchkey_proto::token::token_service_client::TokenServiceClient;
+use latchkey_testkit::{TestBroker, TestCertificates};
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+use crate::support::{Token, World, endpoint, identity, tls};
+
+// R36
+#[tokio::test]
+async fn a_caller_without_a_certificate_of_the_right_authority_is_refused() {
+    let world = World::new().await;
+    let replica = world.replica();
+    let account = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+    let stranger = TestCertificates::create();
+    let without = tls(&world.certificates);
+    let foreign = tls(&world.certificates).identity(identity(&stranger));
+    for tls in [without, foreign] {
+        let channel = endpoint(replica.grpc, tls).connect_lazy();
+        let answer = TokenServiceClient::new(channel)
+            .get_access_token(GetAccessTokenRequest {
+                account: crate::support::by_id(account.id),
+                ..GetAccessTokenRequest::default()
+            })
+            .await;
+        let status = answer.unwrap_err();
+        assert!(
+            matches!(status.code(), Code::Unavailable | Code::Unknown),
+            "{status:?}"
+        );
+    }
+    // In clear neither.
+    let clear = tonic::transport::Endpoint::from_shared(format!("http://{}", replica.grpc));
+    let channel = clear.unwrap().connect_lazy();
+    let answer = TokenServiceClient::new(channel)
+        .get_access_token(GetAccessTokenRequest::default())
+        .await;
+    assert_ne!(answer.unwrap_err().code(), Code::InvalidArgument);
+}
+
+// R36: and the caller knows whom it speaks to.
+#[tokio::test]
+async fn a_server_of_another_authority_is_not_spoken_to() {
+    let world = World::new().await;
+    let replica = world.replica();
+    let stranger = TestCertificates::create();
+    let tls = tls(&stranger).identity(identity(&world.certificates));
+    assert!(endpoint(replica.grpc, tls).connect().await.is_err());
+}
+
+#[tokio::test]
+async fn an_oversized_request_is_refused() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let answer = client
+        .ask(GetAccessTokenRequest {
+            required_scopes: vec!["x".repeat(20_000)],
+            ..GetAccessTokenRequest::default()
+        })
+        .await;
+    assert_eq!(answer.unwrap_err().code(), Code::OutOfRange);
+}
+
+#[tokio::test]
+async fn health_and_reflection_are_served() {
+    let world = World::new().await;
+    let replica = world.replica();
+    let tls = tls(&world.certificates).identity(identity(&world.certificates));
+    let channel = endpoint(replica.grpc, tls).connect().await.unwrap();
+
+    let health = HealthClient::new(channel.clone())
+        .check(HealthCheckRequest::default())
+        .await
+        .unwrap();
+    assert_eq!(health.into_inner().status, 1);
+
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut answers = ServerReflectionClient::new(channel)
+        .server_reflection_info(tokio_stream::once(request))
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.message().await.unwrap().unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("no list of services");
+    };
+    let names: Vec<&str> = list.service.iter().map(|s| s.name.as_str()).collect();
+    assert!(
+        names.contains(&"latchkey.token.v1.TokenService"),
+        "{names:?}"
+    );
+}
+
+async fn http(address: std::net::SocketAddr, path: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let read = socket.read_to_string(&mut answer);
+    tokio::time::timeout(Duration::from_secs(10), read)
+        .await
+        .unwrap()
+        .unwrap();
+    answer
+}
+
+// R15
+#[tokio::test]
+async fn health_readiness_and_version_are_told_over_http() {
+    let broker = TestBroker::create().await;
+    let world = World::new().await.with("AMQP_URL", broker.url());
+    let replica = world.replica();
+    assert!(
+        http(replica.health, "/healthz")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    assert!(
+        http(replica.health, "/readyz")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    assert!(
+        http(replica.health, "/version")
+            .await
+            .contains("refresh-svc")
+    );
+
+    let world = World::new().await;
+    let replica = world.replica();
+    let answer = http(replica.health, "/readyz").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+}
+
+// R34: what is in the outbox reaches the broker.
+#[tokio::test]
+async fn a_dead_grant_is_told_over_the_broker() {
+    let broker = TestBroker::create().await;
+    let world = World::new().await.with("AMQP_URL", broker.url());
+    let (_replica, client) = world.served().await;
+    let account = world.expired(Flavour::Google).await;
+    world.demo.revoke("ada", None);
+    assert!(client.get(account.id).await.is_err());
+    crate::support::eventually(async || {
+        world
+            .told("account.reauth_required.v1")
+            .await
+            .is_empty()
+            .then_some(())
+    })
+    .await;
+}
