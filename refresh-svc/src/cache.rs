@@ -1,7 +1,7 @@
 //! Opened tokens in memory: bounded, wiped when they leave, dropped when the
 //! row changes and looked at again after a while.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
@@ -19,6 +19,8 @@ pub struct Cache {
     revalidate_after: Duration,
     /// What was read before this may have missed a notification.
     doubted_until: Mutex<Instant>,
+    /// The database did not answer a moment ago.
+    cut_off_until: Mutex<Instant>,
 }
 
 impl Cache {
@@ -32,6 +34,7 @@ impl Cache {
                 .build(),
             revalidate_after,
             doubted_until: Mutex::new(Instant::now()),
+            cut_off_until: Mutex::new(Instant::now()),
         }
     }
 
@@ -42,11 +45,8 @@ impl Cache {
 
     /// True where it may be answered from without asking the database.
     pub fn is_young(&self, snapshot: &Snapshot) -> bool {
-        let doubted_until = *self
-            .doubted_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        snapshot.read_at > doubted_until && snapshot.read_at.elapsed() < self.revalidate_after
+        snapshot.read_at > *locked(&self.doubted_until)
+            && snapshot.read_at.elapsed() < self.revalidate_after
     }
 
     /// Holds what was read. An older version never replaces a newer one: two
@@ -76,9 +76,21 @@ impl Cache {
 
     /// Everything is looked at again: notifications were missed.
     pub fn doubt_everything(&self) {
-        *self
-            .doubted_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *locked(&self.doubted_until) = Instant::now();
     }
+
+    /// The database did not answer: what is valid serves for a while without
+    /// asking it.
+    pub fn cut_off_for(&self, pause: Duration) {
+        *locked(&self.cut_off_until) = Instant::now() + pause;
+    }
+
+    /// True where the database did not answer a moment ago.
+    pub fn is_cut_off(&self) -> bool {
+        Instant::now() < *locked(&self.cut_off_until)
+    }
+}
+
+fn locked(instant: &Mutex<Instant>) -> MutexGuard<'_, Instant> {
+    instant.lock().unwrap_or_else(PoisonError::into_inner)
 }

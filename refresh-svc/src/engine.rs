@@ -22,6 +22,7 @@ use latchkey_opening::OpeningKeys;
 use latchkey_providers::{FailureClass, Registry};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 pub use decision::{Decision, Need, decide};
@@ -37,12 +38,17 @@ use crate::store::{Credential, Found, Store};
 use crate::wake::Bell;
 use flights::{Flights, Outcome, Seat};
 
-/// Refreshes that one request may wait for. The second is for a token that a
-/// reconnect stored meanwhile and that is no better; more would be a loop.
-const ROUNDS: usize = 3;
+/// Flights that one request may wait for. A further one is for what another
+/// flight or a reconnect stored meanwhile and is no better; more would be a loop.
+const ROUNDS: usize = 4;
 
 /// Between two looks at a lease that is about to end.
 const SHORTEST_WAIT: Duration = Duration::from_millis(20);
+
+/// While a cached token is valid, the database is not waited for longer.
+const REVALIDATION_DEADLINE: Duration = Duration::from_millis(500);
+/// And after it did not answer, not asked for a token that is valid.
+const REVALIDATION_PAUSE: Duration = Duration::from_secs(1);
 
 /// What an engine works with.
 #[derive(Debug)]
@@ -70,6 +76,8 @@ pub struct Parts {
 pub struct Engine {
     parts: Arc<Parts>,
     flights: Arc<Flights>,
+    /// Reads of the database: a row that many ask for is read once.
+    reads: Arc<Flights>,
     tasks: TaskTracker,
     /// Names this process in a lease.
     replica: Uuid,
@@ -81,6 +89,7 @@ impl Engine {
         Self {
             parts: Arc::new(parts),
             flights: Arc::default(),
+            reads: Arc::default(),
             tasks: TaskTracker::new(),
             replica: Uuid::now_v7(),
         }
@@ -121,7 +130,7 @@ impl Engine {
     ) -> Result<Arc<Snapshot>, EngineError> {
         let mut snapshot = if need.refused_version.is_some() {
             // The cache may hold just the token that was refused.
-            self.read(account).await?
+            self.read_once(account).landed().await?
         } else {
             self.snapshot(account).await?
         };
@@ -171,26 +180,44 @@ impl Engine {
 
     fn fly(&self, account: AccountId, stale_version: i64) -> Seat {
         let engine = self.clone();
-        self.flights.join(account, &self.tasks, || async move {
-            engine.refresh(account, stale_version).await
+        self.flights.join(account, &self.tasks, || {
+            let span = tracing::info_span!("refresh", account.id = %account);
+            engine.refresh(account, stale_version).instrument(span)
         })
     }
 
     /// What is known of an account: from the cache while that is young, else
     /// from the database, else from the cache while its token is valid.
     async fn snapshot(&self, account: AccountId) -> Result<Arc<Snapshot>, EngineError> {
-        let cached = self.parts.cache.get(account).await;
-        if let Some(cached) = &cached
-            && self.parts.cache.is_young(cached)
-        {
-            return Ok(Arc::clone(cached));
+        let cache = &self.parts.cache;
+        let Some(cached) = cache.get(account).await else {
+            return self.read_once(account).landed().await;
+        };
+        if cache.is_young(&cached) {
+            return Ok(cached);
         }
-        match self.read(account).await {
-            Err(EngineError::StoreUnavailable) => cached
-                .filter(|cached| cached.valid_token(self.parts.clock.now()).is_some())
-                .ok_or(EngineError::StoreUnavailable),
-            read => read,
+        if cached.valid_token(self.parts.clock.now()).is_none() {
+            return self.read_once(account).landed().await;
         }
+        if cache.is_cut_off() {
+            return Ok(cached);
+        }
+        let read = self.read_once(account).landed();
+        match tokio::time::timeout(REVALIDATION_DEADLINE, read).await {
+            Err(_) | Ok(Err(EngineError::StoreUnavailable | EngineError::StillRefreshing)) => {
+                tracing::warn!(account.id = %account, "the database does not answer: a cached token serves on");
+                cache.cut_off_for(REVALIDATION_PAUSE);
+                Ok(cached)
+            }
+            Ok(read) => read,
+        }
+    }
+
+    fn read_once(&self, account: AccountId) -> Seat {
+        let engine = self.clone();
+        self.reads.join(account, &self.tasks, || async move {
+            engine.read(account).await
+        })
     }
 
     async fn read(&self, account: AccountId) -> Result<Arc<Snapshot>, EngineError> {

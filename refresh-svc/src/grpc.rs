@@ -36,6 +36,9 @@ const LARGEST_HEADERS: u32 = 16 * 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// And dropped where it does not say so in time.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections are made anew after this, so that callers spread over new
+/// replicas and new certificates count.
+const OLDEST_CONNECTION: Duration = Duration::from_mins(30);
 
 /// The gRPC server: tokens, health and reflection.
 pub(crate) fn router(engine: Engine, tls: ServerTlsConfig) -> Result<Router, StartError> {
@@ -56,6 +59,7 @@ pub(crate) fn router(engine: Engine, tls: ServerTlsConfig) -> Result<Router, Sta
         })?
         .max_concurrent_streams(CALLS_PER_CONNECTION)
         .http2_max_header_list_size(LARGEST_HEADERS)
+        .max_connection_age(OLDEST_CONNECTION)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .trace_fn(|request| {

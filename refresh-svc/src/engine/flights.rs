@@ -59,7 +59,6 @@ impl Flights {
             account,
         };
         let flight = take_off();
-        let span = tracing::info_span!("refresh", account.id = %account);
         tasks.spawn(
             async move {
                 let outcome = flight.await;
@@ -67,7 +66,7 @@ impl Flights {
                 drop(runway);
                 land.send_replace(Some(outcome));
             }
-            .instrument(span),
+            .in_current_span(),
         );
         Seat(seat)
     }

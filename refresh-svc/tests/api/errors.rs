@@ -195,7 +195,10 @@ async fn a_slow_provider_is_given_up_and_the_lease_goes_back() {
 // R32: a provider that was switched off.
 #[tokio::test]
 async fn a_provider_that_is_not_configured_is_the_operators_matter() {
-    let world = World::new().await.with("AUTH_GOOGLE_ENABLED", "false");
+    let world = World::new()
+        .await
+        .with("AUTH_GOOGLE_ENABLED", "false")
+        .with("MESSAGING_PROVIDER_GMAIL_ENABLED", "false");
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Google).await;
     let refused = refusal(client.get(account.id).await);
@@ -214,7 +217,7 @@ async fn missing_scopes_are_named_and_the_provider_is_not_asked() {
     let account = world.expired(Flavour::Google).await;
     let answer = client
         .ask(GetAccessTokenRequest {
-            account: crate::support::by_id(account.id),
+            account: Some(crate::support::by_id(account.id.to_string())),
             required_scopes: vec!["mail.send".to_owned(), "mail.read".to_owned()],
             ..GetAccessTokenRequest::default()
         })
@@ -230,6 +233,32 @@ async fn missing_scopes_are_named_and_the_provider_is_not_asked() {
         (Code::FailedPrecondition, "INSUFFICIENT_SCOPES")
     );
     assert_eq!(world.demo.refreshes(Flavour::Google), 0);
+}
+
+// R5, R32; PEERS, the replaced system, 6: what is granted counts.
+#[tokio::test]
+async fn scopes_that_the_person_took_back_are_noticed_at_the_next_refresh() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let account = world.expired(Flavour::Google).await;
+    world.demo.inject(fault().answering(
+        200,
+        r#"{"access_token":"narrow","token_type":"Bearer","expires_in":3600,"scope":"openid email"}"#,
+    ));
+    let token = client.get(account.id).await.unwrap();
+    assert_eq!(token.granted_scopes, ["email", "openid"]);
+    assert_eq!(
+        world.stored(&account).await.granted_scopes,
+        ["email", "openid"]
+    );
+    let answer = client
+        .ask(GetAccessTokenRequest {
+            account: Some(crate::support::by_id(account.id.to_string())),
+            required_scopes: vec!["mail.read".to_owned()],
+            ..GetAccessTokenRequest::default()
+        })
+        .await;
+    assert_eq!(refusal(answer).reason, "INSUFFICIENT_SCOPES");
 }
 
 // R32

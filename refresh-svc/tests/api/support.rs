@@ -110,6 +110,37 @@ impl World {
     }
 }
 
+impl World {
+    async fn limit_connections(&self, limit: i32) {
+        let name: String = sqlx::query_scalar("SELECT current_database()")
+            .fetch_one(self.pool())
+            .await
+            .unwrap();
+        let statement = format!("ALTER DATABASE {name} CONNECTION LIMIT {limit}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(self.pool())
+            .await
+            .unwrap();
+    }
+
+    /// The database fails for refresh-svc, and only for it.
+    pub async fn cut_database_off(&self) {
+        self.limit_connections(0).await;
+        sqlx::query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE usename = 'refresh_svc' AND datname = current_database()",
+        )
+        .execute(self.pool())
+        .await
+        .unwrap();
+    }
+
+    /// The database is back.
+    pub async fn let_database_in(&self) {
+        self.limit_connections(-1).await;
+    }
+}
+
 /// Waits until something holds.
 pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     for _ in 0..200 {

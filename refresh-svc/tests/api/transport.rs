@@ -31,7 +31,7 @@ async fn a_caller_without_a_certificate_of_the_right_authority_is_refused() {
         let channel = endpoint(replica.grpc, tls).connect_lazy();
         let answer = TokenServiceClient::new(channel)
             .get_access_token(GetAccessTokenRequest {
-                account: crate::support::by_id(account.id),
+                account: Some(crate::support::by_id(account.id.to_string())),
                 ..GetAccessTokenRequest::default()
             })
             .await;

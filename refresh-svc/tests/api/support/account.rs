@@ -150,19 +150,6 @@ impl World {
         .unwrap();
     }
 
-    /// The access token expires, as if an hour had passed.
-    pub async fn expire(&self, account: &Account) {
-        sqlx::query(
-            "UPDATE vault.credential
-             SET access_token_expires_at = now() - interval '10 seconds', version = version + 1
-             WHERE account_id = $1",
-        )
-        .bind(account.id.as_uuid())
-        .execute(self.pool())
-        .await
-        .unwrap();
-    }
-
     /// The pause after a failure ends.
     pub async fn end_pause(&self, account: &Account) {
         sqlx::query("UPDATE vault.credential SET retry_after = now() WHERE account_id = $1")

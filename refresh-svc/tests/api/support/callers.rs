@@ -18,10 +18,10 @@ use tonic_types::StatusExt as _;
 #[derive(Clone)]
 pub struct Client(pub TokenServiceClient<Channel>);
 
-pub fn by_id(account: impl ToString) -> Option<AccountSelector> {
-    Some(AccountSelector {
-        selector: Some(Selector::AccountId(account.to_string())),
-    })
+pub fn by_id(account: String) -> AccountSelector {
+    AccountSelector {
+        selector: Some(Selector::AccountId(account)),
+    }
 }
 
 fn read(path: &Path) -> Vec<u8> {
@@ -56,7 +56,7 @@ impl Client {
 
     pub async fn get(&self, account: impl ToString) -> Result<AccessToken, Status> {
         self.ask(GetAccessTokenRequest {
-            account: by_id(account),
+            account: Some(by_id(account.to_string())),
             ..GetAccessTokenRequest::default()
         })
         .await
@@ -68,7 +68,7 @@ impl Client {
         seconds: i64,
     ) -> Result<AccessToken, Status> {
         self.ask(GetAccessTokenRequest {
-            account: by_id(account),
+            account: Some(by_id(account.to_string())),
             min_remaining: Some(prost_types::Duration { seconds, nanos: 0 }),
             ..GetAccessTokenRequest::default()
         })
@@ -86,7 +86,7 @@ impl Client {
         limit: Duration,
     ) -> Result<AccessToken, Status> {
         let mut request = tonic::Request::new(GetAccessTokenRequest {
-            account: by_id(account),
+            account: Some(by_id(account.to_string())),
             ..GetAccessTokenRequest::default()
         });
         request.set_timeout(limit);
@@ -100,7 +100,7 @@ impl Client {
         version: i64,
     ) -> Result<AccessToken, Status> {
         let request = RefreshAccessTokenRequest {
-            account: by_id(account),
+            account: Some(by_id(account.to_string())),
             refused_version: version,
         };
         let answer = self.0.clone().refresh_access_token(request).await?;
@@ -109,7 +109,7 @@ impl Client {
 
     pub async fn revoke(&self, account: impl ToString) -> Result<bool, Status> {
         let request = RevokeAccountRequest {
-            account: by_id(account),
+            account: Some(by_id(account.to_string())),
         };
         let answer = self.0.clone().revoke_account(request).await?;
         Ok(answer.into_inner().revoked_at_provider)
