@@ -21,6 +21,9 @@ use crate::topology::{self, Subscription};
 
 /// Messages in flight at once.
 const BATCH: i64 = 128;
+/// A batch that takes longer is given up, its rows unlocked: a database or a
+/// broker that hangs must not hang the relay.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long a notification may stay away before the relay looks by itself.
 const POLL: Duration = Duration::from_secs(2);
 
@@ -138,7 +141,9 @@ impl Relay {
             let published = if blocked {
                 0
             } else {
-                self.publish_batch(&channel).await?
+                tokio::time::timeout(BATCH_TIMEOUT, self.publish_batch(&channel))
+                    .await
+                    .map_err(|_| BrokerError::Timeout("batch"))??
             };
             if published > 0 {
                 backoff.reset();

@@ -1,6 +1,8 @@
+use lapin::options::{BasicGetOptions, BasicRejectOptions};
 use latchkey_domain::EventId;
 use latchkey_messaging::parked::{self, Which};
 use latchkey_messaging::topology::USER_AUTHENTICATED_QUEUE;
+use latchkey_messaging::topology::{self, Subscription};
 use latchkey_testkit::TestBroker;
 
 use crate::consumer::{Script, consumer};
@@ -57,5 +59,50 @@ async fn parked_messages_are_listed_shown_and_given_back() {
     assert_eq!(parked::redrive(&at, QUEUE, Which::All).await.unwrap(), 1);
     eventually("the other too", async || working.seen().len() == 2).await;
     assert!(parked::list(&at, QUEUE, 10).await.unwrap().is_empty());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_kills_every_process_that_takes_it_is_parked_by_the_broker() {
+    let broker = TestBroker::create().await;
+    let at = config(broker.url());
+    let connection = at.connect().await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    topology::declare(&channel, &Subscription::built_in())
+        .await
+        .unwrap();
+    let id = EventId::generate();
+    publish(
+        &broker,
+        QUEUE,
+        properties(id, "user.authenticated.v1"),
+        &body(),
+    )
+    .await;
+    let mut deliveries = 0;
+    eventually("it is parked", async || {
+        let got = channel
+            .basic_get(QUEUE.into(), BasicGetOptions::default())
+            .await
+            .unwrap();
+        if let Some(message) = got {
+            deliveries += 1;
+            let again = BasicRejectOptions { requeue: true };
+            message.delivery.acker.reject(again).await.unwrap();
+        }
+        parked::list(&at, QUEUE, 1).await.unwrap().len() == 1
+    })
+    .await;
+    assert_eq!(deliveries, 21);
+    let parked = parked::list(&at, QUEUE, 1).await.unwrap();
+    assert_eq!(parked[0].event_id, Some(id));
+    assert_eq!(parked[0].reason, "parked by the broker: delivery_limit");
+
+    // Given back, it is as new.
+    assert_eq!(parked::redrive(&at, QUEUE, Which::All).await.unwrap(), 1);
+    let script = Script::failing(0);
+    let consumer = consumer(&broker, script.clone());
+    let running = Running::start(move |stop| consumer.run(stop));
+    eventually("it is handled", async || script.seen() == [(id, 0)]).await;
     running.stop().await;
 }

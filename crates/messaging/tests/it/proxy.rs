@@ -2,49 +2,47 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Forwards to the broker while it is up.
+/// What the proxy does with bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Lets them through.
+    Open,
+    /// Keeps connections and lets nothing through, as a hanging broker does.
+    Hanging,
+    /// Cuts every connection and takes no new one.
+    Closed,
+}
+
+/// A way to the broker.
 pub struct Proxy {
     address: SocketAddr,
-    up: Arc<watch::Sender<bool>>,
+    way: Arc<watch::Sender<Way>>,
     task: JoinHandle<()>,
 }
 
 impl Proxy {
-    pub async fn start(target: String, up: bool) -> Self {
+    pub async fn start(target: String, way: Way) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let up = Arc::new(watch::Sender::new(up));
-        let state = up.clone();
+        let way = Arc::new(watch::Sender::new(way));
+        let state = way.clone();
         let task = tokio::spawn(async move {
             loop {
-                let (mut inbound, _) = listener.accept().await.unwrap();
-                let mut changes = state.subscribe();
-                let target = target.clone();
-                tokio::spawn(async move {
-                    if !*changes.borrow_and_update() {
-                        return;
-                    }
-                    let Ok(mut outbound) = TcpStream::connect(target).await else {
-                        return;
-                    };
-                    tokio::select! {
-                        _ = changes.wait_for(|up| !*up) => {}
-                        _ = tokio::io::copy_bidirectional(&mut inbound, &mut outbound) => {}
-                    }
-                });
+                let (inbound, _) = listener.accept().await.unwrap();
+                tokio::spawn(forward(inbound, target.clone(), state.subscribe()));
             }
         });
-        Self { address, up, task }
+        Self { address, way, task }
     }
 
-    /// Cuts every connection and takes no new one, or lets them through again.
-    pub fn set_up(&self, up: bool) {
-        self.up.send_replace(up);
+    pub fn set(&self, way: Way) {
+        self.way.send_replace(way);
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -57,3 +55,26 @@ impl Drop for Proxy {
         self.task.abort();
     }
 }
+
+async fn forward(mut inbound: TcpStream, target: String, mut way: watch::Receiver<Way>) {
+    let Ok(mut outbound) = TcpStream::connect(target).await else {
+        return;
+    };
+    loop {
+        let now = *way.borrow_and_update();
+        let changed = match now {
+            Way::Closed => return,
+            Way::Hanging => way.changed().await,
+            Way::Open => tokio::select! {
+                changed = way.changed() => changed,
+                _ = tokio::io::copy_bidirectional(&mut inbound, &mut outbound) => return,
+            },
+        };
+        if changed.is_err() {
+            return;
+        }
+    }
+}
+
+/// Long enough for a confirm to be given up.
+pub const LONGER_THAN_A_CONFIRM: Duration = Duration::from_secs(11);

@@ -4,7 +4,7 @@ use latchkey_messaging::topology::UNROUTED_QUEUE;
 use latchkey_proto::events::AccountConnected;
 use latchkey_testkit::{TestBroker, TestDatabase};
 
-use crate::proxy::Proxy;
+use crate::proxy::{LONGER_THAN_A_CONFIRM, Proxy, Way};
 use crate::support::{Collector, commit_events, eventually, outbox_rows, relay};
 
 const CONNECTED: &str = "account.connected.v1";
@@ -98,13 +98,13 @@ async fn events_wait_while_the_broker_is_down_and_arrive_when_it_is_up() {
     let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
     let collector = Collector::bind(&broker, CONNECTED).await;
     let (target, through) = split(broker.url());
-    let proxy = Proxy::start(target, false).await;
+    let proxy = Proxy::start(target, Way::Closed).await;
     let relay = relay(&database, &through(proxy.address()));
     let ids = commit_events(&database, 10).await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(outbox_rows(&database).await, 10);
 
-    proxy.set_up(true);
+    proxy.set(Way::Open);
     eventually("all arrive", async || collector.has_all(&ids)).await;
     assert!(collector.seen().values().all(|times| *times == 1));
     relay.stop().await;
@@ -116,15 +116,15 @@ async fn connections_cut_in_mid_flight_lose_nothing() {
     let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
     let collector = Collector::bind(&broker, CONNECTED).await;
     let (target, through) = split(broker.url());
-    let proxy = Proxy::start(target, true).await;
+    let proxy = Proxy::start(target, Way::Open).await;
     let relay = relay(&database, &through(proxy.address()));
     let mut ids = Vec::new();
     for round in 0..30 {
         ids.extend(commit_events(&database, 100).await);
         if round % 5 == 2 {
-            proxy.set_up(false);
+            proxy.set(Way::Closed);
             tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-            proxy.set_up(true);
+            proxy.set(Way::Open);
         }
     }
     eventually("all arrive", async || collector.has_all(&ids)).await;
@@ -132,6 +132,27 @@ async fn connections_cut_in_mid_flight_lose_nothing() {
     // What was sent and not confirmed is sent again: at most a batch per cut.
     let repeated: usize = collector.seen().values().map(|times| times - 1).sum();
     assert!(repeated <= 6 * 128, "{repeated} repeated");
+    relay.stop().await;
+}
+
+// R12
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_hangs_delays_events_and_loses_none() {
+    let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
+    let collector = Collector::bind(&broker, CONNECTED).await;
+    let (target, through) = split(broker.url());
+    let proxy = Proxy::start(target, Way::Open).await;
+    let relay = relay(&database, &through(proxy.address()));
+    let mut ids = commit_events(&database, 1).await;
+    eventually("the relay runs", async || collector.has_all(&ids)).await;
+
+    proxy.set(Way::Hanging);
+    ids.extend(commit_events(&database, 10).await);
+    tokio::time::sleep(LONGER_THAN_A_CONFIRM).await;
+    assert_eq!(outbox_rows(&database).await, 10);
+    proxy.set(Way::Open);
+    eventually("all arrive", async || collector.has_all(&ids)).await;
+    eventually("the rows go", async || outbox_rows(&database).await == 0).await;
     relay.stop().await;
 }
 

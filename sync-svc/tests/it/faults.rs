@@ -1,0 +1,106 @@
+use latchkey_domain::EventId;
+use latchkey_messaging::BrokerConfig;
+use latchkey_proto::events::UserAuthenticated;
+use sync_svc::parked::{Command, run};
+
+use crate::stack::{Stack, eventually};
+use crate::world::{Person, applied, channels, count, execute};
+
+// R12, R20; the replaced system left an account without a job.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_of_the_database_delays_a_connection_and_loses_nothing() {
+    let stack = Stack::start().await;
+    // The last table of the transaction: everything before it is rolled back.
+    execute(&stack, "ALTER TABLE sync.sync_job RENAME TO gone").await;
+    let person = Person::new();
+    let id = EventId::generate();
+    stack.publish(id, &person.sign_in(0)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    let accounts = "SELECT count(*) FROM sync.connected_account";
+    assert_eq!(count(&stack, accounts).await, 0);
+
+    execute(&stack, "ALTER TABLE sync.gone RENAME TO sync_job").await;
+    applied(&stack, id).await;
+    let account = person.account(&stack).await;
+    let found = channels(&stack, account.id).await;
+    assert!(found.iter().all(|channel| channel.jobs == 1));
+}
+
+// R12
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_arrives_while_sync_is_down_is_applied_when_it_is_up() {
+    let mut stack = Stack::start_with(0, &[]).await;
+    let person = Person::new();
+    let id = EventId::generate();
+    stack.publish(id, &person.sign_in(0)).await;
+    stack.start_service(&[]);
+    applied(&stack, id).await;
+    assert_eq!(person.account(&stack).await.version, 1);
+    stack.stop_services().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_event_is_parked_with_its_reason_listed_and_given_back() {
+    let stack = Stack::start().await;
+    let broker = BrokerConfig::parse(stack.broker.url(), "test").unwrap();
+    let person = Person::new();
+    let mut wrong = person.sign_in(0);
+    wrong.workspace_id = "no uuid".to_owned();
+    let id = EventId::generate();
+    stack.publish(id, &wrong).await;
+    let list = Command::List { limit: 10 };
+    let mut lines = Vec::new();
+    eventually("it is parked", async || {
+        lines = run(&list, &broker).await.unwrap();
+        lines[0] != "nothing is parked"
+    })
+    .await;
+    assert!(lines[0].contains(&id.to_string()));
+    assert!(lines[0].ends_with("workspace id must be a UUID"));
+    assert_eq!(
+        count(&stack, "SELECT count(*) FROM sync.connected_account").await,
+        0
+    );
+
+    let shown = run(&Command::Show { event_id: id }, &broker).await.unwrap();
+    assert_eq!(shown.len(), 2);
+    let redrive = Command::Redrive {
+        event_id: Some(id),
+        all: false,
+    };
+    let lines = run(&redrive, &broker).await.unwrap();
+    assert_eq!(lines[0], "sync-svc.user-authenticated: 1 given back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_sign_in_can_be_is_parked_and_writes_nothing() {
+    let stack = Stack::start().await;
+    let broker = BrokerConfig::parse(stack.broker.url(), "test").unwrap();
+    let person = Person::new();
+    let broken: [fn(&mut UserAuthenticated); 5] = [
+        |event| event.identity = None,
+        |event| event.authenticated_at = None,
+        |event| event.authenticated_at.as_mut().unwrap().seconds += 400 * 86_400,
+        |event| event.connection.as_mut().unwrap().grant = None,
+        |event| event.identity.as_mut().unwrap().handle = "no address".to_owned(),
+    ];
+    for break_it in broken {
+        let mut event = person.sign_in(0);
+        break_it(&mut event);
+        stack.publish(EventId::generate(), &event).await;
+    }
+    eventually("all are parked", async || {
+        run(&Command::List { limit: 10 }, &broker)
+            .await
+            .unwrap()
+            .len()
+            == 5
+    })
+    .await;
+    assert_eq!(
+        count(&stack, "SELECT count(*) FROM sync.connected_account").await,
+        0
+    );
+    // The consumer goes on.
+    person.applies(&stack, person.sign_in(0)).await;
+}

@@ -1,0 +1,261 @@
+use latchkey_proto::account::report_sync_request::{Completed, Failed, Report, StageEntered};
+use latchkey_proto::account::{
+    FailureKind, GetAccountRequest, ListAccountsRequest, ListChannelsRequest, ReportSyncRequest,
+    StartChannelSyncRequest, SyncStatus,
+};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::stack::Stack;
+use crate::world::{Person, channels, execute};
+
+fn reason(status: &Status) -> String {
+    status.get_details_error_info().unwrap().reason
+}
+
+fn report(channel_id: &str, report: Report) -> ReportSyncRequest {
+    ReportSyncRequest {
+        channel_id: channel_id.to_owned(),
+        job_id: String::new(),
+        report: Some(report),
+    }
+}
+
+fn stage(name: &str) -> Report {
+    Report::StageEntered(StageEntered {
+        sync_stage: name.to_owned(),
+    })
+}
+
+fn failed(kind: FailureKind) -> Report {
+    Report::Failed(Failed {
+        kind: kind.into(),
+        retry_after: None,
+        detail: "provider said so".to_owned(),
+    })
+}
+
+// R26
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_reports_progress_until_the_channel_is_active() {
+    let stack = Stack::start().await;
+    let person = Person::new();
+    person.applies(&stack, person.sign_in(0)).await;
+    let account_id = person.account(&stack).await.id.to_string();
+    let mut client = stack.client().await;
+    let request = GetAccountRequest {
+        account_id: account_id.clone(),
+    };
+    let account = client.get_account(request).await.unwrap().into_inner();
+    let account = account.account.unwrap();
+    assert_eq!(account.handle, "tim@apple.dev");
+    let channel = account.channels[0].id.clone();
+
+    for name in ["MESSAGE_LIST_FETCH_ONGOING", "MESSAGES_IMPORT_ONGOING"] {
+        let answer = client.report_sync(report(&channel, stage(name))).await;
+        let moved = answer.unwrap().into_inner().channel.unwrap();
+        assert_eq!(moved.sync_stage, name);
+        assert_eq!(moved.sync_status(), SyncStatus::Ongoing);
+    }
+    let done = Report::Completed(Completed {
+        sync_cursor: "history-9".to_owned(),
+    });
+    let answer = client.report_sync(report(&channel, done)).await.unwrap();
+    let moved = answer.into_inner().channel.unwrap();
+    assert_eq!(moved.sync_status(), SyncStatus::Active);
+    assert_eq!(moved.sync_cursor, "history-9");
+    assert!(moved.synced_at.is_some());
+
+    let expired = report(&channel, failed(FailureKind::CursorExpired));
+    client.report_sync(expired).await.unwrap();
+    let request = ListChannelsRequest { account_id };
+    let found = client.list_channels(request).await.unwrap().into_inner();
+    assert_eq!(found.channels[0].sync_cursor, "");
+    let stored = channels(&stack, person.account(&stack).await.id).await;
+    assert_eq!(stored[0].jobs, 2);
+}
+
+// R26
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_throttle_and_missing_permissions_are_told() {
+    let stack = Stack::start().await;
+    let person = Person::new();
+    person.applies(&stack, person.sign_in(0)).await;
+    let account = person.account(&stack).await.id;
+    let found = channels(&stack, account).await;
+    let mut client = stack.client().await;
+    let (message, calendar) = (found[0].id.to_string(), found[1].id.to_string());
+
+    let throttled = report(&message, failed(FailureKind::Retryable));
+    let answer = client.report_sync(throttled).await.unwrap().into_inner();
+    let moved = answer.channel.unwrap();
+    assert_eq!(moved.throttle_failure_count, 1);
+    assert!(moved.throttle_retry_after.is_some());
+    assert_eq!(moved.sync_status(), SyncStatus::Ongoing);
+
+    let refused = report(&calendar, failed(FailureKind::InsufficientPermissions));
+    let answer = client.report_sync(refused).await.unwrap().into_inner();
+    assert_eq!(
+        answer.channel.unwrap().sync_status(),
+        SyncStatus::FailedInsufficientPermissions
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_refusal_has_its_code_and_reason() {
+    let stack = Stack::start().await;
+    let person = Person::new();
+    person.applies(&stack, person.sign_in(0)).await;
+    let account = person.account(&stack).await.id;
+    let channel = channels(&stack, account).await[0].id.to_string();
+    let nobody = uuid::Uuid::new_v4().to_string();
+    let mut client = stack.client().await;
+
+    let get = async |id: &str| {
+        let account_id = id.to_owned();
+        let request = GetAccountRequest { account_id };
+        client.clone().get_account(request).await.unwrap_err()
+    };
+    let status = get("x").await;
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let status = get(&nobody).await;
+    assert_eq!(status.code(), Code::NotFound);
+    assert_eq!(reason(&status), "ACCOUNT_NOT_FOUND");
+
+    let cases = [
+        (
+            report(&nobody, stage("FAILED")),
+            Code::NotFound,
+            "CHANNEL_NOT_FOUND",
+        ),
+        (
+            report(&channel, stage("CALENDAR_EVENTS_IMPORT_ONGOING")),
+            Code::InvalidArgument,
+            "INVALID_ARGUMENT",
+        ),
+        (
+            report(&channel, stage("MESSAGES_IMPORT_ONGOING")),
+            Code::FailedPrecondition,
+            "STATE_REFUSED",
+        ),
+        (
+            ReportSyncRequest {
+                job_id: nobody.clone(),
+                ..report(&channel, stage("MESSAGE_LIST_FETCH_ONGOING"))
+            },
+            Code::FailedPrecondition,
+            "STALE_JOB",
+        ),
+    ];
+    for (request, code, expected) in cases {
+        let status = client.report_sync(request).await.unwrap_err();
+        assert_eq!(status.code(), code, "{status:?}");
+        assert_eq!(reason(&status), expected);
+    }
+}
+
+// R24
+#[tokio::test(flavor = "multi_thread")]
+async fn in_confirm_mode_channels_wait_for_the_go_and_start_once() {
+    let stack = Stack::start_with(1, &[("CONNECT_MODE", "confirm")]).await;
+    let person = Person::new();
+    person.applies(&stack, person.sign_in(0)).await;
+    let account = person.account(&stack).await.id;
+    for channel in channels(&stack, account).await {
+        assert_eq!(channel.shows(), ("NOT_SYNCED", "PENDING_CONFIGURATION"));
+        assert_eq!(channel.jobs, 0);
+    }
+    let mut client = stack.client().await;
+    for _ in 0..2 {
+        let request = StartChannelSyncRequest {
+            account_id: account.to_string(),
+        };
+        let answer = client.start_channel_sync(request).await.unwrap();
+        let started = answer.into_inner().channels;
+        assert_eq!(started.len(), 2);
+        assert!(
+            started
+                .iter()
+                .all(|channel| channel.sync_status() == SyncStatus::Ongoing)
+        );
+    }
+    let found = channels(&stack, account).await;
+    assert!(found.iter().all(|channel| channel.jobs == 1));
+}
+
+// R24, R34
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_grant_is_not_started() {
+    let stack = Stack::start_with(1, &[("CONNECT_MODE", "confirm")]).await;
+    let person = Person::new();
+    person.applies(&stack, person.sign_in(0)).await;
+    execute(&stack, "UPDATE vault.credential SET auth_failed_at = now()").await;
+    let request = StartChannelSyncRequest {
+        account_id: person.account(&stack).await.id.to_string(),
+    };
+    let mut client = stack.client().await;
+    let status = client.start_channel_sync(request).await.unwrap_err();
+    assert_eq!(reason(&status), "REAUTH_REQUIRED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_are_listed_in_pages_of_their_workspace_alone() {
+    let stack = Stack::start().await;
+    let workspace = uuid::Uuid::new_v4();
+    let mut owners = Vec::new();
+    for _ in 0..5 {
+        let person = Person {
+            workspace,
+            ..Person::new()
+        };
+        stack
+            .publish(latchkey_domain::EventId::generate(), &person.sign_in(0))
+            .await;
+        owners.push(person.user.to_string());
+    }
+    let stranger = Person::new();
+    stranger.applies(&stack, stranger.sign_in(0)).await;
+    let mut client = stack.client().await;
+    crate::stack::eventually("all are connected", async || {
+        crate::world::count(&stack, "SELECT count(*) FROM sync.connected_account").await == 6
+    })
+    .await;
+    let mut seen = Vec::new();
+    let mut request = ListAccountsRequest {
+        workspace_id: workspace.to_string(),
+        page_size: 2,
+        ..ListAccountsRequest::default()
+    };
+    loop {
+        let page = client.list_accounts(request.clone()).await.unwrap();
+        let page = page.into_inner();
+        assert!(page.accounts.len() <= 2);
+        seen.extend(page.accounts.into_iter().map(|account| account.user_id));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    seen.sort();
+    owners.sort();
+    assert_eq!(seen, owners);
+}
+
+// R36
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_without_certificate_is_refused() {
+    let stack = Stack::start().await;
+    let refused = match stack.channel_with(stack.tls()).await {
+        Err(_) => true,
+        // TLS 1.3: the client learns of it with its first request.
+        Ok(channel) => {
+            let mut client =
+                latchkey_proto::account::account_service_client::AccountServiceClient::new(channel);
+            client
+                .get_account(GetAccountRequest::default())
+                .await
+                .is_err_and(|status| status.code() != Code::InvalidArgument)
+        }
+    };
+    assert!(refused);
+}

@@ -1,0 +1,17 @@
+//! sync-svc as it runs, against a real broker and a real database, through its
+//! public interface: events on the exchange and gRPC.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what fails in a helper fails its test"
+)]
+
+mod connect;
+mod faults;
+mod grpc;
+mod lifecycle;
+mod reconnect;
+mod stack;
+mod sweep;
+mod world;

@@ -1,0 +1,259 @@
+//! Starts sync-svc on ports of its own.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Connection};
+use latchkey_config::Environment;
+use latchkey_domain::EventId;
+use latchkey_messaging::BrokerConfig;
+use latchkey_messaging::outbox::Event;
+use latchkey_messaging::topology::{self, EVENTS_EXCHANGE, Subscription};
+use latchkey_proto::account::account_service_client::AccountServiceClient;
+use latchkey_testkit::{Role, TestBroker, TestCertificates, TestDatabase};
+use sync_svc::{Application, Config};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Certificate, Channel as GrpcChannel, ClientTlsConfig, Identity};
+
+/// Queue of the tests themselves, bound to every event that sync-svc publishes.
+const OBSERVER: &str = "observer";
+
+pub struct Stack {
+    pub database: TestDatabase,
+    pub broker: TestBroker,
+    pub certificates: TestCertificates,
+    _connection: Connection,
+    channel: Channel,
+    services: Vec<Service>,
+}
+
+struct Service {
+    grpc: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Stack {
+    pub async fn start() -> Self {
+        Self::start_with(1, &[]).await
+    }
+
+    /// Starts `replicas` of sync-svc with further variables.
+    pub async fn start_with(replicas: usize, variables: &[(&str, &str)]) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let database = TestDatabase::create().await;
+        let broker = TestBroker::create().await;
+        let certificates = TestCertificates::create();
+        let connection = BrokerConfig::parse(broker.url(), "test")
+            .unwrap()
+            .connect()
+            .await
+            .unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        topology::declare(&channel, &Subscription::built_in())
+            .await
+            .unwrap();
+        observe(&channel).await;
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .unwrap();
+        let mut stack = Self {
+            database,
+            broker,
+            certificates,
+            _connection: connection,
+            channel,
+            services: Vec::new(),
+        };
+        for _ in 0..replicas {
+            stack.start_service(variables);
+        }
+        stack
+    }
+
+    pub fn start_service(&mut self, variables: &[(&str, &str)]) {
+        let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+        let own = [
+            ("DATABASE_URL", self.database.url(Role::Sync)),
+            ("DATABASE_MAX_CONNECTIONS", "8".to_owned()),
+            ("AMQP_URL", self.broker.url().to_owned()),
+            ("GRPC_LISTEN", "127.0.0.1:0".to_owned()),
+            ("HEALTH_LISTEN", "127.0.0.1:0".to_owned()),
+            ("RETRY_DELAYS", "200ms".to_owned()),
+            (
+                "GRPC_TLS_CERT_FILE",
+                path(&self.certificates.server.certificate),
+            ),
+            ("GRPC_TLS_KEY_FILE", path(&self.certificates.server.key)),
+            (
+                "GRPC_TLS_CLIENT_CA_FILE",
+                path(&self.certificates.authority),
+            ),
+        ];
+        let further = variables.iter().map(|(k, v)| (*k, (*v).to_owned()));
+        let environment: Environment = own.into_iter().chain(further).collect();
+        let config = Config::from_environment(&environment).unwrap();
+        let application = Application::build(config).unwrap();
+        let grpc = application.grpc_address().unwrap();
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        let task = tokio::spawn(async move {
+            application.run_until_stopped(token).await.unwrap();
+        });
+        self.services.push(Service { grpc, stop, task });
+    }
+
+    /// Stops every replica in order.
+    pub async fn stop_services(&mut self) {
+        for service in self.services.drain(..) {
+            service.stop.cancel();
+            tokio::time::timeout(Duration::from_secs(30), service.task)
+                .await
+                .expect("did not stop")
+                .unwrap();
+        }
+    }
+
+    pub async fn publish<E: Event>(&self, id: EventId, event: &E) {
+        self.publish_raw(id, E::ROUTING_KEY, &event.encode_to_vec())
+            .await;
+    }
+
+    pub async fn publish_raw(&self, id: EventId, event_type: &str, body: &[u8]) {
+        let confirmation = self
+            .channel
+            .basic_publish(
+                EVENTS_EXCHANGE.into(),
+                event_type.into(),
+                BasicPublishOptions::default(),
+                body,
+                properties(id, event_type),
+            )
+            .await
+            .unwrap()
+            .await
+            .unwrap();
+        assert!(confirmation.is_ack());
+    }
+
+    pub async fn client(&self) -> AccountServiceClient<GrpcChannel> {
+        let identity = Identity::from_pem(
+            std::fs::read(&self.certificates.client.certificate).unwrap(),
+            std::fs::read(&self.certificates.client.key).unwrap(),
+        );
+        let tls = self.tls().identity(identity);
+        AccountServiceClient::new(self.channel_with(tls).await.unwrap())
+    }
+
+    /// TLS that trusts the test's authority and shows no certificate.
+    pub fn tls(&self) -> ClientTlsConfig {
+        let authority = std::fs::read(&self.certificates.authority).unwrap();
+        ClientTlsConfig::new()
+            .domain_name("localhost")
+            .ca_certificate(Certificate::from_pem(authority))
+    }
+
+    pub async fn channel_with(
+        &self,
+        tls: ClientTlsConfig,
+    ) -> Result<GrpcChannel, tonic::transport::Error> {
+        let address = format!("https://{}", self.services[0].grpc);
+        GrpcChannel::from_shared(address)
+            .unwrap()
+            .tls_config(tls)
+            .unwrap()
+            .connect()
+            .await
+    }
+
+    /// Takes what was published and not taken before: type and body.
+    pub async fn observed(&self) -> Vec<(String, Vec<u8>)> {
+        let mut found = Vec::new();
+        while let Some(message) = self
+            .channel
+            .basic_get(
+                OBSERVER.into(),
+                lapin::options::BasicGetOptions { no_ack: true },
+            )
+            .await
+            .unwrap()
+        {
+            found.push((
+                message.delivery.routing_key.to_string(),
+                message.delivery.data.clone(),
+            ));
+        }
+        found
+    }
+
+    /// Takes the jobs of a queue.
+    pub async fn jobs(&self, queue: &str) -> Vec<latchkey_proto::events::SyncJob> {
+        let mut found = Vec::new();
+        while let Some(message) = self
+            .channel
+            .basic_get(
+                queue.into(),
+                lapin::options::BasicGetOptions { no_ack: true },
+            )
+            .await
+            .unwrap()
+        {
+            found.push(prost::Message::decode(message.delivery.data.as_slice()).unwrap());
+        }
+        found
+    }
+}
+
+async fn observe(channel: &Channel) {
+    channel
+        .queue_declare(
+            OBSERVER.into(),
+            QueueDeclareOptions::durable(),
+            FieldTable::default(),
+        )
+        .await
+        .unwrap();
+    for key in ["account.connected.v1", "channel.status_changed.v1"] {
+        channel
+            .queue_bind(
+                OBSERVER.into(),
+                EVENTS_EXCHANGE.into(),
+                key.into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await
+            .unwrap();
+    }
+}
+
+fn properties(id: EventId, event_type: &str) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    for (name, value) in [
+        ("cloudEvents:id", id.to_string()),
+        ("cloudEvents:source", "/test".to_owned()),
+        ("cloudEvents:type", event_type.to_owned()),
+        ("cloudEvents:specversion", "1.0".to_owned()),
+    ] {
+        headers.insert(name.into(), AMQPValue::LongString(value.into()));
+    }
+    BasicProperties::default()
+        .with_content_type("application/protobuf".into())
+        .with_delivery_mode(2)
+        .with_headers(headers)
+}
+
+/// Waits until something holds; a test that waits longer has failed.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let limit = tokio::time::Instant::now() + Duration::from_secs(45);
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < limit, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
