@@ -1,0 +1,274 @@
+//! The client itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use latchkey_domain::{Clock, ScopeSet};
+use latchkey_proto::token as proto;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use crate::builder::Settings;
+use crate::flight;
+use crate::freshness::{Freshness, Jitter, meets};
+use crate::needs::Needs;
+use crate::replicas::Replicas;
+use crate::shelf::{Departure, Flight, Look, Moment, Outcome, Shelf};
+use crate::status::token_error;
+use crate::{Account, MutualTls, Reason, Token, TokenClientBuilder, TokenError, TokenRequest};
+
+/// Background refreshes at once: they must not crowd out callers.
+const FLIGHTS_AHEAD: usize = 64;
+
+/// Hands out valid access tokens. Cheap to clone; make one per process.
+#[derive(Clone)]
+pub struct TokenClient {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    replicas: Replicas,
+    shelf: Shelf,
+    clock: Arc<dyn Clock>,
+    jitter: Jitter,
+    freshness: Freshness,
+    settings: Settings,
+    ahead: Semaphore,
+}
+
+impl TokenClient {
+    /// Starts to make a client.
+    pub fn builder(tls: MutualTls) -> TokenClientBuilder {
+        TokenClientBuilder::new(tls)
+    }
+
+    pub(crate) fn new(
+        replicas: Replicas,
+        clock: Arc<dyn Clock>,
+        jitter: Jitter,
+        freshness: Freshness,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                replicas,
+                shelf: Shelf::new(settings.capacity),
+                clock,
+                jitter,
+                freshness,
+                settings,
+                ahead: Semaphore::new(FLIGHTS_AHEAD),
+            }),
+        }
+    }
+
+    /// A valid token: from memory where one will do, else from the service.
+    /// Waits and tries again within the request's deadline.
+    ///
+    /// # Errors
+    /// See [`TokenError`]: each variant says who must do what.
+    pub async fn access_token(
+        &self,
+        request: impl Into<TokenRequest>,
+    ) -> Result<Token, TokenError> {
+        let request = request.into();
+        let settings = &self.inner.settings;
+        let needs = Needs {
+            min_remaining: request.min_remaining.unwrap_or(settings.min_remaining),
+            insists: request.min_remaining.is_some(),
+            scopes: request.scopes,
+            newer_than: None,
+        };
+        let within = request.within.unwrap_or(settings.within);
+        self.obtain(&request.account, &needs, within).await
+    }
+
+    /// A newer token in exchange for one that the provider's API answered with
+    /// 401. Any number of callers who report the same token cause one refresh.
+    ///
+    /// # Errors
+    /// [`TokenError::StillRefused`] where the token has itself just replaced a
+    /// refused one, else as [`access_token`](Self::access_token).
+    pub async fn replace_after_401(&self, refused: &Token) -> Result<Token, TokenError> {
+        let settings = &self.inner.settings;
+        let needs = Needs {
+            min_remaining: settings.min_remaining,
+            insists: false,
+            scopes: ScopeSet::default(),
+            newer_than: Some(refused.version()),
+        };
+        if refused.is_fresh_replacement(self.inner.clock.now(), settings.cool_down) {
+            return Err(TokenError::StillRefused);
+        }
+        refused.refused();
+        self.obtain(refused.asked_as(), &needs, settings.within)
+            .await
+    }
+
+    /// Disconnects the account: revoked at the provider where that can be
+    /// (true), erased at the service, forgotten here.
+    ///
+    /// # Errors
+    /// As [`access_token`](Self::access_token); nothing is tried again.
+    pub async fn revoke_account(&self, account: impl Into<Account>) -> Result<bool, TokenError> {
+        let account = account.into();
+        let request = proto::RevokeAccountRequest {
+            account: Some(account.selector()),
+        };
+        let settings = &self.inner.settings;
+        let traceparent = flight::traceparent(settings);
+        let answer = self.inner.replicas.call(|mut service| {
+            let request = flight::request(request.clone(), settings.within, traceparent.as_deref());
+            async move { service.revoke_account(request).await }
+        });
+        let answer = timeout(settings.within, answer).await;
+        self.forget(&account);
+        match answer {
+            Ok(Ok(answer)) => Ok(answer.revoked_at_provider),
+            Ok(Err(status)) => Err(token_error(&status)),
+            Err(_) => Err(deadline_passed()),
+        }
+    }
+
+    /// Drops the account's token from memory, for whoever hears
+    /// `account.disconnected.v1` or `account.reauth_required.v1`.
+    pub fn forget(&self, account: &Account) {
+        self.inner.shelf.forget(account);
+    }
+
+    /// Accounts in memory, for a gauge.
+    pub fn kept(&self) -> usize {
+        self.inner.shelf.len()
+    }
+
+    async fn obtain(
+        &self,
+        account: &Account,
+        needs: &Needs,
+        within: Duration,
+    ) -> Result<Token, TokenError> {
+        let deadline = Instant::now() + within;
+        loop {
+            let (flight, same) = match self.inner.shelf.look(account, needs, &self.inner.moment()) {
+                Look::Ready(token, ahead) => {
+                    if let Some(departure) = ahead {
+                        self.fly_ahead(departure);
+                    }
+                    return Ok(token);
+                }
+                Look::HeldOff(error, until) => {
+                    if let Some(token) = self.inner.still_valid(account, needs) {
+                        return Ok(token);
+                    }
+                    let waiting_helps = error.retry_after().is_some() && until < deadline;
+                    if !waiting_helps {
+                        return Err(error);
+                    }
+                    sleep_until(until).await;
+                    continue;
+                }
+                Look::Aloft(flight, same) => (flight, same),
+                Look::Departs(departure) => {
+                    let flight = departure.flight.clone();
+                    self.fly(departure);
+                    (flight, true)
+                }
+            };
+            match self.landing(flight, account, needs, deadline).await {
+                Some(Ok(token)) if same || meets(&token, needs, self.inner.clock.now()) => {
+                    return Ok(token);
+                }
+                // A pause follows: the next look tells what it means here.
+                Some(Err(error)) if error.spares_the_grant() => {}
+                Some(Err(error)) if same => return Err(error),
+                // Somebody else's flight, which does not answer this caller.
+                Some(_) => {}
+                None => {
+                    if let Some(token) = self.inner.still_valid(account, needs) {
+                        return Ok(token);
+                    }
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(deadline_passed());
+            }
+        }
+    }
+
+    /// Waits for a flight until the deadline, or for a moment only where there
+    /// is a token to fall back on. The flight goes on without its callers.
+    async fn landing(
+        &self,
+        mut flight: Flight,
+        account: &Account,
+        needs: &Needs,
+        deadline: Instant,
+    ) -> Option<Outcome> {
+        let until = match self.inner.still_valid(account, needs) {
+            Some(_) => deadline.min(Instant::now() + self.inner.settings.patience),
+            None => deadline,
+        };
+        let landed = timeout_at(until, flight.landed.wait_for(Option::is_some)).await;
+        landed.ok()?.ok()?.clone()
+    }
+
+    fn fly(&self, departure: Departure) {
+        let inner = Arc::clone(&self.inner);
+        let traceparent = flight::traceparent(&inner.settings);
+        tokio::spawn(async move { inner.fly(departure, traceparent).await });
+    }
+
+    fn fly_ahead(&self, departure: Departure) {
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move {
+            let _permit = inner.ahead.acquire().await;
+            inner.fly(departure, None).await;
+        });
+    }
+}
+
+impl Inner {
+    fn moment(&self) -> Moment<'_> {
+        Moment {
+            now: self.clock.now(),
+            freshness: &self.freshness,
+            jitter: self.jitter,
+            cool_down: self.settings.cool_down,
+            may_fly_ahead: self.ahead.available_permits() > 0,
+        }
+    }
+
+    fn still_valid(&self, account: &Account, needs: &Needs) -> Option<Token> {
+        self.shelf.still_valid(account, needs, &self.moment())
+    }
+
+    async fn fly(&self, departure: Departure, traceparent: Option<String>) {
+        let limit = self.settings.flight_time;
+        let flight = flight::fly(&self.replicas, &departure, limit, traceparent, &*self.clock);
+        let outcome = timeout(limit, flight)
+            .await
+            .unwrap_or_else(|_| Err(deadline_passed()));
+        if let Err(error) = &outcome {
+            tracing::debug!(account = %departure.account, %error, "no token from the service");
+        }
+        self.shelf
+            .land(departure, outcome, self.clock.now(), self.jitter);
+    }
+}
+
+impl std::fmt::Debug for TokenClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenClient")
+            .field("replicas", &self.inner.replicas)
+            .field("kept", &self.kept())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The refresh goes on: its result will be in memory soon.
+fn deadline_passed() -> TokenError {
+    TokenError::RetryLater {
+        reason: Reason::DeadlinePassed,
+        after: Duration::from_secs(1),
+    }
+}

@@ -1,0 +1,206 @@
+//! A tower layer: tokens on outgoing requests.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::{Request, Response, StatusCode, Uri, header};
+use tower::{Layer, Service, ServiceExt as _};
+
+use crate::{Token, TokenClient, TokenError, TokenRequest};
+
+/// Puts `Authorization: Bearer` on outgoing requests to a provider's API. On a
+/// 401 it replaces the token and sends the request once more, where the body
+/// can be copied.
+///
+/// The account is the layer's own, or per request a [`TokenRequest`] among the
+/// request's extensions. Use it around a client that talks to one provider's
+/// API and does not follow redirects to other hosts: the token goes wherever
+/// the request goes.
+pub struct AuthorizeLayer<B> {
+    client: TokenClient,
+    wish: Option<TokenRequest>,
+    copy: fn(&B) -> Option<B>,
+}
+
+impl<B> AuthorizeLayer<B> {
+    /// For bodies that can be cloned.
+    pub fn new(client: TokenClient) -> Self
+    where
+        B: Clone,
+    {
+        Self::with_copy(client, |body| Some(body.clone()))
+    }
+
+    /// For bodies that can only sometimes be copied, or never: `|_| None` sends
+    /// no request twice.
+    pub fn with_copy(client: TokenClient, copy: fn(&B) -> Option<B>) -> Self {
+        Self {
+            client,
+            wish: None,
+            copy,
+        }
+    }
+
+    /// The token for requests that do not name one themselves.
+    #[must_use]
+    pub fn token(mut self, wish: impl Into<TokenRequest>) -> Self {
+        self.wish = Some(wish.into());
+        self
+    }
+}
+
+impl<B> Clone for AuthorizeLayer<B> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            wish: self.wish.clone(),
+            copy: self.copy,
+        }
+    }
+}
+
+impl<B> fmt::Debug for AuthorizeLayer<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizeLayer")
+            .field("client", &self.client)
+            .field("token", &self.wish)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, B> Layer<S> for AuthorizeLayer<B> {
+    type Service = Authorize<S, B>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Authorize {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+/// The service that [`AuthorizeLayer`] makes.
+#[derive(Debug)]
+pub struct Authorize<S, B> {
+    inner: S,
+    layer: AuthorizeLayer<B>,
+}
+
+impl<S: Clone, B> Clone for Authorize<S, B> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            layer: self.layer.clone(),
+        }
+    }
+}
+
+/// Why a request was not sent, or not answered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthorizeError<E> {
+    /// Neither the request nor the layer says whose token to take.
+    #[error("neither the request nor the layer names an account")]
+    NoAccount,
+    /// RFC 6750 section 5.3: a token is never sent without TLS, but to this
+    /// machine itself.
+    #[error("refused to send a token over plain http")]
+    Plaintext,
+    /// There is no token.
+    #[error(transparent)]
+    Token(TokenError),
+    /// The service within failed.
+    #[error("{0}")]
+    Service(#[source] E),
+}
+
+impl<S, B, R> Service<Request<B>> for Authorize<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    B: Send + 'static,
+    R: Send + 'static,
+{
+    type Response = Response<R>;
+    type Error = AuthorizeError<S::Error>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner
+            .poll_ready(context)
+            .map_err(AuthorizeError::Service)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // The one that was polled ready is the one to call.
+        let inner = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, inner);
+        let layer = self.layer.clone();
+        Box::pin(send(ready, layer, request))
+    }
+}
+
+async fn send<S, B, R>(
+    mut service: S,
+    layer: AuthorizeLayer<B>,
+    mut request: Request<B>,
+) -> Result<Response<R>, AuthorizeError<S::Error>>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    if is_plaintext(request.uri()) {
+        return Err(AuthorizeError::Plaintext);
+    }
+    let own = request.extensions_mut().remove::<TokenRequest>();
+    let wish = own.or(layer.wish).ok_or(AuthorizeError::NoAccount)?;
+    let token = layer.client.access_token(wish).await;
+    let token = token.map_err(AuthorizeError::Token)?;
+
+    let again = copy(&request, layer.copy);
+    authorize(&mut request, &token);
+    let response = service.call(request).await;
+    let response = response.map_err(AuthorizeError::Service)?;
+    if response.status() != StatusCode::UNAUTHORIZED {
+        return Ok(response);
+    }
+    let Some(mut again) = again else {
+        token.refused();
+        return Ok(response);
+    };
+    let token = match layer.client.replace_after_401(&token).await {
+        Ok(token) => token,
+        // It is not the token: the API's own words tell more.
+        Err(TokenError::StillRefused) => return Ok(response),
+        Err(error) => return Err(AuthorizeError::Token(error)),
+    };
+    drop(response);
+    authorize(&mut again, &token);
+    let service = service.ready().await.map_err(AuthorizeError::Service)?;
+    service.call(again).await.map_err(AuthorizeError::Service)
+}
+
+fn authorize<B>(request: &mut Request<B>, token: &Token) {
+    request
+        .headers_mut()
+        .insert(header::AUTHORIZATION, token.authorization());
+}
+
+fn copy<B>(request: &Request<B>, copy: fn(&B) -> Option<B>) -> Option<Request<B>> {
+    let mut again = Request::new(copy(request.body())?);
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.version_mut() = request.version();
+    *again.headers_mut() = request.headers().clone();
+    *again.extensions_mut() = request.extensions().clone();
+    Some(again)
+}
+
+fn is_plaintext(uri: &Uri) -> bool {
+    let loopback = matches!(
+        uri.host(),
+        Some("localhost" | "127.0.0.1" | "[::1]" | "::1")
+    );
+    uri.scheme_str() == Some("http") && !loopback
+}

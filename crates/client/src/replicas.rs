@@ -1,0 +1,151 @@
+//! Connections to the service's replicas.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use latchkey_proto::token::token_service_client::TokenServiceClient;
+use tokio::time::Instant;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Response, Status};
+
+use crate::status::is_of_the_transport;
+use crate::{BuildError, MutualTls};
+
+/// TCP and TLS to a replica must stand within this.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A silent connection is pinged this often…
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// …and given up when the ping is not answered in time.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One lazily made, self-mending HTTP/2 connection per replica, used in turn.
+///
+/// Not tonic's balanced channel: that one keeps handing calls to a replica that
+/// is down, while here such a call goes on to the next replica at once.
+#[derive(Debug)]
+pub(crate) struct Replicas {
+    addresses: Vec<Uri>,
+    server_name: Option<String>,
+    look_for_renewal_every: Duration,
+    next: AtomicUsize,
+    connected: Mutex<Connected>,
+}
+
+#[derive(Debug)]
+struct Connected {
+    tls: Arc<MutualTls>,
+    channels: Arc<[Channel]>,
+    looked_at: Instant,
+}
+
+impl Replicas {
+    /// Connects to nothing yet: the first call does.
+    pub(crate) fn new(
+        addresses: Vec<Uri>,
+        server_name: Option<String>,
+        tls: MutualTls,
+        look_for_renewal_every: Duration,
+    ) -> Result<Self, BuildError> {
+        let channels = channels(&addresses, server_name.as_deref(), &tls)?;
+        Ok(Self {
+            addresses,
+            server_name,
+            look_for_renewal_every,
+            next: AtomicUsize::new(0),
+            connected: Mutex::new(Connected {
+                tls: Arc::new(tls),
+                channels,
+                looked_at: Instant::now(),
+            }),
+        })
+    }
+
+    /// Calls one replica, and the next one where the first cannot be reached,
+    /// until one answers or all were tried.
+    pub(crate) async fn call<T, F>(
+        &self,
+        call: impl Fn(TokenServiceClient<Channel>) -> F,
+    ) -> Result<T, Status>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.take_up_renewed_certificates().await;
+        let channels = Arc::clone(&self.lock().channels);
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut last = Status::unavailable("no replica");
+        for turn in 0..channels.len() {
+            let position = first.wrapping_add(turn) % channels.len();
+            let Some(channel) = channels.get(position) else {
+                continue;
+            };
+            match call(TokenServiceClient::new(channel.clone())).await {
+                Ok(answer) => return Ok(answer.into_inner()),
+                Err(status) if is_of_the_transport(&status) => {
+                    tracing::debug!(replica = position, "replica cannot be reached");
+                    last = status;
+                }
+                Err(status) => return Err(status),
+            }
+        }
+        Err(last)
+    }
+
+    /// New connections once the files of [`MutualTls::from_files`] changed;
+    /// calls under way keep the old ones. Half-written files are passed over
+    /// until they are whole.
+    async fn take_up_renewed_certificates(&self) {
+        let tls = {
+            let mut connected = self.lock();
+            let due = connected.looked_at.elapsed() >= self.look_for_renewal_every;
+            if !due || !connected.tls.may_be_renewed() {
+                return;
+            }
+            connected.looked_at = Instant::now();
+            Arc::clone(&connected.tls)
+        };
+        let renewed = tokio::task::spawn_blocking(move || tls.renewed()).await;
+        let outcome = match renewed {
+            Ok(Ok(None)) | Err(_) => return,
+            Ok(Ok(Some(tls))) => channels(&self.addresses, self.server_name.as_deref(), &tls)
+                .map(|channels| (tls, channels)),
+            Ok(Err(error)) => Err(error),
+        };
+        match outcome {
+            Ok((tls, channels)) => {
+                let mut connected = self.lock();
+                connected.tls = Arc::new(tls);
+                connected.channels = channels;
+                tracing::info!("renewed client certificate taken up");
+            }
+            Err(error) => tracing::warn!(%error, "renewed client certificate is not usable"),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Connected> {
+        self.connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn channels(
+    addresses: &[Uri],
+    server_name: Option<&str>,
+    tls: &MutualTls,
+) -> Result<Arc<[Channel]>, BuildError> {
+    addresses
+        .iter()
+        .map(|address| {
+            let endpoint = Endpoint::from(address.clone())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+                .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+                .keep_alive_while_idle(true)
+                .tcp_nodelay(true)
+                .tls_config(tls.config(server_name))
+                .map_err(BuildError::Tls)?;
+            Ok(endpoint.connect_lazy())
+        })
+        .collect()
+}

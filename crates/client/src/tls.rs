@@ -1,0 +1,147 @@
+//! Who the client is and whom it trusts.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use zeroize::Zeroizing;
+
+use crate::BuildError;
+
+/// Mutual TLS: the authority that the service's certificate comes from, and
+/// the client's own certificate and key. All PEM.
+#[derive(Clone)]
+pub struct MutualTls {
+    pems: Pems,
+    files: Option<Files>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Pems {
+    authority: Vec<u8>,
+    certificate: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
+}
+
+#[derive(Debug, Clone)]
+struct Files {
+    authority: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl MutualTls {
+    /// From files. They are looked at again now and then, so that a renewed
+    /// certificate is taken up without a restart.
+    ///
+    /// # Errors
+    /// A file cannot be read or holds no PEM of its kind.
+    pub fn from_files(
+        authority: impl Into<PathBuf>,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Result<Self, BuildError> {
+        let files = Files {
+            authority: authority.into(),
+            certificate: certificate.into(),
+            key: key.into(),
+        };
+        Ok(Self {
+            pems: files.read()?,
+            files: Some(files),
+        })
+    }
+
+    /// From PEM in memory.
+    ///
+    /// # Errors
+    /// One of them holds no PEM of its kind.
+    pub fn from_pem(
+        authority: impl Into<Vec<u8>>,
+        certificate: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Result<Self, BuildError> {
+        let pems = Pems {
+            authority: authority.into(),
+            certificate: certificate.into(),
+            key: Zeroizing::new(key.into()),
+        };
+        pems.check()?;
+        Ok(Self { pems, files: None })
+    }
+
+    /// The files' present content, where there are files and it has changed.
+    pub(crate) fn renewed(&self) -> Result<Option<Self>, BuildError> {
+        let Some(files) = &self.files else {
+            return Ok(None);
+        };
+        let pems = files.read()?;
+        Ok((pems != self.pems).then(|| Self {
+            pems,
+            files: Some(files.clone()),
+        }))
+    }
+
+    /// True where the certificates may change under way.
+    pub(crate) fn may_be_renewed(&self) -> bool {
+        self.files.is_some()
+    }
+
+    pub(crate) fn config(&self, server_name: Option<&str>) -> ClientTlsConfig {
+        let config = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&self.pems.authority))
+            .identity(Identity::from_pem(
+                &self.pems.certificate,
+                self.pems.key.as_slice(),
+            ))
+            .timeout(crate::replicas::CONNECT_TIMEOUT);
+        match server_name {
+            Some(name) => config.domain_name(name),
+            None => config,
+        }
+    }
+}
+
+impl Files {
+    fn read(&self) -> Result<Pems, BuildError> {
+        let pems = Pems {
+            authority: read(&self.authority)?,
+            certificate: read(&self.certificate)?,
+            key: Zeroizing::new(read(&self.key)?),
+        };
+        pems.check()?;
+        Ok(pems)
+    }
+}
+
+impl Pems {
+    fn check(&self) -> Result<(), BuildError> {
+        for (what, pem, kind) in [
+            ("authority", &self.authority, "CERTIFICATE-----"),
+            ("certificate", &self.certificate, "CERTIFICATE-----"),
+            ("key", &*self.key, "PRIVATE KEY-----"),
+        ] {
+            if !pem.windows(kind.len()).any(|text| text == kind.as_bytes()) {
+                return Err(BuildError::NoPem { what });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
+    fs::read(path).map_err(|cause| BuildError::File {
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+impl fmt::Debug for MutualTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MutualTls")
+            .field("key", &"[redacted]")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}

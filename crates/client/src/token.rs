@@ -1,0 +1,174 @@
+//! A token as callers hold it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::HeaderValue;
+use latchkey_domain::{AccessToken, AccountId, ScopeSet};
+use latchkey_proto::token as proto;
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use crate::{Account, Reason, TokenError};
+
+/// A valid access token. Cheap to clone: clones share one secret, which is
+/// wiped with the last of them. Does not print.
+#[derive(Clone)]
+pub struct Token(Arc<Inner>);
+
+struct Inner {
+    secret: AccessToken,
+    asked_as: Account,
+    account_id: AccountId,
+    version: i64,
+    expires_at: OffsetDateTime,
+    scopes: ScopeSet,
+    received_at: OffsetDateTime,
+    /// The service was asked for at least this much life.
+    asked_minimum: Duration,
+    /// Came in exchange for one that the provider's API had refused.
+    replacement: bool,
+    refused: AtomicBool,
+}
+
+/// How a token was come by.
+pub(crate) struct Provenance {
+    pub(crate) asked_as: Account,
+    pub(crate) asked_minimum: Duration,
+    pub(crate) replacement: bool,
+    pub(crate) received_at: OffsetDateTime,
+}
+
+impl Token {
+    pub(crate) fn from_answer(
+        answer: Option<proto::AccessToken>,
+        provenance: Provenance,
+    ) -> Result<Self, TokenError> {
+        let answer = answer.ok_or_else(|| malformed("has no token"))?;
+        let secret = AccessToken::new(answer.access_token);
+        // RFC 6750 section 2.1: a bearer token is visible ASCII.
+        let sendable = secret.expose().bytes().all(|b| b.is_ascii_graphic());
+        if secret.expose().is_empty() || !sendable {
+            return Err(malformed("has a token that no header can carry"));
+        }
+        if !answer.token_type.is_empty() && !answer.token_type.eq_ignore_ascii_case("bearer") {
+            return Err(malformed("has a token of another type than Bearer"));
+        }
+        let expires_at = answer
+            .expires_at
+            .and_then(|at| {
+                let second = OffsetDateTime::from_unix_timestamp(at.seconds).ok()?;
+                second.checked_add(time::Duration::nanoseconds(at.nanos.into()))
+            })
+            .ok_or_else(|| malformed("has a token without an expiry"))?;
+        let account_id = answer
+            .account_id
+            .parse()
+            .map_err(|_| malformed("has a token without an account id"))?;
+        Ok(Self(Arc::new(Inner {
+            secret,
+            asked_as: provenance.asked_as,
+            account_id,
+            version: answer.version,
+            expires_at,
+            scopes: answer.granted_scopes.into_iter().collect(),
+            received_at: provenance.received_at,
+            asked_minimum: provenance.asked_minimum,
+            replacement: provenance.replacement,
+            refused: AtomicBool::new(false),
+        })))
+    }
+
+    /// The token in clear: only to send it.
+    pub fn expose(&self) -> &str {
+        self.0.secret.expose()
+    }
+
+    /// `Bearer <token>`, marked as sensitive so that it does not print.
+    pub fn authorization(&self) -> HeaderValue {
+        let text = Zeroizing::new(format!("Bearer {}", self.expose()));
+        // Visible ASCII was checked on arrival: the conversion cannot fail.
+        let mut value =
+            HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
+        value.set_sensitive(true);
+        value
+    }
+
+    /// The account, whichever way it was asked for.
+    pub fn account_id(&self) -> AccountId {
+        self.0.account_id
+    }
+
+    /// Grows with every new token of the account.
+    pub fn version(&self) -> i64 {
+        self.0.version
+    }
+
+    /// When it expires.
+    pub fn expires_at(&self) -> OffsetDateTime {
+        self.0.expires_at
+    }
+
+    /// Scopes that the grant has.
+    pub fn granted_scopes(&self) -> &ScopeSet {
+        &self.0.scopes
+    }
+
+    /// Life that remains at `now`; zero once it has expired.
+    pub fn remaining(&self, now: OffsetDateTime) -> Duration {
+        Duration::try_from(self.0.expires_at - now).unwrap_or_default()
+    }
+
+    /// Says that the provider's API answered 401 to this token. Nobody is
+    /// handed it again; the account's next caller gets a newer one. Where the
+    /// newer one is wanted at once: [`TokenClient::replace_after_401`].
+    ///
+    /// [`TokenClient::replace_after_401`]: crate::TokenClient::replace_after_401
+    pub fn refused(&self) {
+        self.0.refused.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.0.refused.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn asked_as(&self) -> &Account {
+        &self.0.asked_as
+    }
+
+    /// Life that it had on arrival.
+    pub(crate) fn life(&self) -> Duration {
+        self.remaining(self.0.received_at)
+    }
+
+    pub(crate) fn asked_minimum(&self) -> Duration {
+        self.0.asked_minimum
+    }
+
+    /// True where it replaced a refused one less than `cool_down` ago.
+    pub(crate) fn is_fresh_replacement(&self, now: OffsetDateTime, cool_down: Duration) -> bool {
+        self.0.replacement && now < self.0.received_at + cool_down
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("secret", &"[redacted]")
+            .field("account_id", &self.0.account_id)
+            .field("version", &self.0.version)
+            .field("expires_at", &self.0.expires_at)
+            .field("granted_scopes", &self.0.scopes)
+            .field("refused", &self.is_refused())
+            .finish_non_exhaustive()
+    }
+}
+
+fn malformed(problem: &str) -> TokenError {
+    TokenError::OperatorProblem {
+        reason: Reason::MalformedAnswer,
+        message: format!("the service's answer {problem}"),
+    }
+}

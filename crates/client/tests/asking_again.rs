@@ -1,0 +1,87 @@
+//! RetryInfo and the caller's deadline.
+
+use std::time::{Duration, Instant};
+
+use latchkey_client::{Reason, TokenError, TokenRequest};
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+
+use crate::support::{World, status};
+
+fn throttled(after: Duration) -> Status {
+    status(
+        Code::ResourceExhausted,
+        "RATE_LIMIT_ERROR",
+        Some(after),
+        &[],
+    )
+}
+
+// R32
+#[tokio::test]
+async fn retry_info_is_waited_out_and_then_asked_again() {
+    let world = World::create().await;
+    world.book.once(throttled(Duration::from_millis(300)));
+    let client = world.client();
+    let started = Instant::now();
+    client.access_token(world.account).await.unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    assert_eq!(world.book.gets(), 2);
+}
+
+// R32
+#[tokio::test]
+async fn a_wait_beyond_the_deadline_is_not_begun() {
+    let world = World::create().await;
+    world.book.once(throttled(Duration::from_mins(2)));
+    let client = world.client();
+    let started = Instant::now();
+    let wish = TokenRequest::new(world.account).within(Duration::from_secs(2));
+    let error = client.access_token(wish).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(1));
+    let TokenError::RetryLater { reason, after } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(reason, Reason::RateLimit);
+    assert!((118..=133).contains(&after.as_secs()), "{after:?}");
+}
+
+// R32
+#[tokio::test]
+async fn nobody_asks_before_retry_info_is_over() {
+    let world = World::create().await;
+    world.book.once(throttled(Duration::from_mins(2)));
+    let client = world.client();
+    for _ in 0..10 {
+        let wish = TokenRequest::new(world.account).within(Duration::from_secs(2));
+        client.access_token(wish).await.unwrap_err();
+    }
+    assert_eq!(world.book.gets(), 1);
+}
+
+// R33
+#[tokio::test]
+async fn all_who_waited_out_retry_info_share_the_next_call() {
+    let world = World::create().await;
+    world.book.once(throttled(Duration::from_millis(300)));
+    let client = world.client();
+    let mut callers = JoinSet::new();
+    for _ in 0..200 {
+        let (client, account) = (client.clone(), world.account);
+        callers.spawn(async move { client.access_token(account).await.unwrap() });
+    }
+    callers.join_all().await;
+    assert_eq!(world.book.gets(), 2);
+}
+
+#[tokio::test]
+async fn a_slow_service_holds_nobody_beyond_the_deadline() {
+    let world = World::create().await;
+    world.book.delay(Duration::from_secs(3));
+    let client = world.client();
+    let started = Instant::now();
+    let wish = TokenRequest::new(world.account).within(Duration::from_millis(200));
+    let error = client.access_token(wish).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(1));
+    assert_eq!(error.reason(), Some(&Reason::DeadlinePassed));
+}

@@ -1,0 +1,120 @@
+//! The service away, slow, restarted, or with replicas.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use latchkey_client::{Reason, TokenError, TokenRequest};
+use latchkey_domain::AccountId;
+use tonic::Code;
+
+use crate::support::{Double, World, status};
+
+#[tokio::test]
+async fn a_token_that_is_still_valid_is_served_while_the_service_is_away() {
+    let world = World::create().await;
+    let client = world.client();
+    client.access_token(world.account).await.unwrap();
+    world.advance(3600 - 30);
+    world.service.stop().await;
+    for _ in 0..20 {
+        let token = client.access_token(world.account).await.unwrap();
+        assert_eq!(token.version(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_still_valid_is_served_while_the_service_has_troubles_of_its_own() {
+    for (code, name) in [
+        (Code::Unavailable, "PROVIDER_UNAVAILABLE"),
+        (Code::Internal, "CLIENT_MISCONFIGURED"),
+    ] {
+        let world = World::create().await;
+        let client = world.client();
+        client.access_token(world.account).await.unwrap();
+        world.advance(3600 - 30);
+        world.book.always(Some(status(code, name, None, &[])));
+        let token = client.access_token(world.account).await.unwrap();
+        assert_eq!(token.version(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_hangs_costs_a_moment_where_a_token_is_still_valid() {
+    let world = World::create().await;
+    let patience = Duration::from_millis(100);
+    let client = world.builder().patience(patience).build().unwrap();
+    client.access_token(world.account).await.unwrap();
+    world.advance(3600 - 30);
+    world.book.delay(Duration::from_secs(30));
+    let started = Instant::now();
+    let token = client.access_token(world.account).await.unwrap();
+    assert_eq!(token.version(), 1);
+    assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_minimum_asked_for_by_name_is_kept_to_during_an_outage() {
+    let world = World::create().await;
+    let client = world.client();
+    client.access_token(world.account).await.unwrap();
+    world.advance(3600 - 30);
+    world.service.stop().await;
+    let wish = TokenRequest::new(world.account)
+        .min_remaining(Duration::from_mins(1))
+        .within(Duration::from_millis(300));
+    let error = client.access_token(wish).await.unwrap_err();
+    assert_eq!(error.reason(), Some(&Reason::ServiceUnreachable));
+}
+
+#[tokio::test]
+async fn an_expired_token_is_never_served() {
+    let world = World::create().await;
+    let client = world.client();
+    client.access_token(world.account).await.unwrap();
+    world.advance(3600);
+    world.service.stop().await;
+    let wish = TokenRequest::new(world.account).within(Duration::from_millis(300));
+    let error = client.access_token(wish).await.unwrap_err();
+    assert!(matches!(error, TokenError::RetryLater { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_client_connects_again_when_the_service_is_back() {
+    let world = World::create().await;
+    let client = world.client();
+    client.access_token(world.account).await.unwrap();
+    let address = world.service.stop().await;
+    let other = AccountId::generate();
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.access_token(other).await }
+    });
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let _back = Double::start_on(&world.certificates, Arc::clone(&world.book), address).await;
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn calls_go_round_the_replicas() {
+    let world = World::create().await;
+    let second = Double::start(&world.certificates, Arc::clone(&world.book)).await;
+    let client = world.builder().address(second.address()).build().unwrap();
+    for _ in 0..10 {
+        client.access_token(AccountId::generate()).await.unwrap();
+    }
+    assert_eq!((world.service.calls(), second.calls()), (5, 5));
+}
+
+#[tokio::test]
+async fn a_replica_that_is_down_is_passed_over_at_once() {
+    let world = World::create().await;
+    let second = Double::start(&world.certificates, Arc::clone(&world.book)).await;
+    let client = world.builder().address(second.address()).build().unwrap();
+    client.access_token(world.account).await.unwrap();
+    second.stop().await;
+    let started = Instant::now();
+    for _ in 0..10 {
+        client.access_token(AccountId::generate()).await.unwrap();
+    }
+    assert!(started.elapsed() < Duration::from_secs(2));
+}
