@@ -27,8 +27,10 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// The broker or the way to it.
+    ///
+    /// Not a source of the error: its text is in this one's already.
     #[error("broker: {0}")]
-    Amqp(#[from] lapin::Error),
+    Amqp(lapin::Error),
     /// The broker did not answer in time.
     #[error("broker did not answer in time: {0}")]
     Timeout(&'static str),
@@ -38,6 +40,12 @@ pub enum BrokerError {
     /// The stream of deliveries ended: the queue is gone or the connection is.
     #[error("broker ended the subscription")]
     Cancelled,
+}
+
+impl From<lapin::Error> for BrokerError {
+    fn from(error: lapin::Error) -> Self {
+        Self::Amqp(error)
+    }
 }
 
 /// Where the broker is.
