@@ -175,7 +175,9 @@ impl From<&ProviderError> for Explanation {
                     .to_owned(),
                 Next::Again,
             ),
-            ProviderError::DiscoveryUnavailable(_) | ProviderError::KeysUnavailable(_) => {
+            ProviderError::DiscoveryUnavailable(_)
+            | ProviderError::KeysUnavailable(_)
+            | ProviderError::UserinfoUnavailable(_) => {
                 provider_unavailable()
             }
             ProviderError::DiscoveryInvalid(_) | ProviderError::NoCallback(_) => misconfigured(),

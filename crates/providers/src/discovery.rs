@@ -21,6 +21,7 @@ pub(crate) struct Metadata {
     pub token: Url,
     pub jwks: Url,
     pub revocation: Option<Url>,
+    pub userinfo: Option<Url>,
     pub algorithms: Vec<String>,
     pub client_auth: ClientAuth,
     /// RFC 9207: `iss` comes with the callback.
@@ -35,6 +36,8 @@ struct Document {
     jwks_uri: Url,
     #[serde(default)]
     revocation_endpoint: Option<String>,
+    #[serde(default)]
+    userinfo_endpoint: Option<String>,
     #[serde(default)]
     id_token_signing_alg_values_supported: Vec<String>,
     #[serde(default)]
@@ -86,10 +89,8 @@ impl Metadata {
         if !endpoints.into_iter().all(is_secure) {
             return Err(invalid("an endpoint is not https://"));
         }
-        let revocation = document
-            .revocation_endpoint
-            .and_then(|url| Url::parse(&url).ok())
-            .filter(is_secure);
+        let optional =
+            |url: Option<String>| url.and_then(|url| Url::parse(&url).ok()).filter(is_secure);
         let methods = &document.token_endpoint_auth_methods_supported;
         let knows = |method: &str| methods.iter().any(|known| known == method);
         // Absent means basic (Discovery section 3).
@@ -102,7 +103,8 @@ impl Metadata {
             authorization: document.authorization_endpoint,
             token: document.token_endpoint,
             jwks: document.jwks_uri,
-            revocation,
+            revocation: optional(document.revocation_endpoint),
+            userinfo: optional(document.userinfo_endpoint),
             algorithms: document.id_token_signing_alg_values_supported,
             client_auth,
             response_iss: document.authorization_response_iss_parameter_supported,

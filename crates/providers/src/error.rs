@@ -53,6 +53,9 @@ pub enum ProviderError {
     /// The key set cannot be had.
     #[error("the provider's keys are not available: {0}")]
     KeysUnavailable(String),
+    /// The userinfo endpoint does not answer.
+    #[error("the provider's userinfo is not available: {0}")]
+    UserinfoUnavailable(String),
     /// `iss` of the callback is another's (RFC 9207).
     #[error("the callback came from another issuer")]
     IssuerMismatch,
@@ -112,8 +115,8 @@ pub enum IdTokenError {
     /// `sub`, or Microsoft's `oid` or `tid`, is absent or wrong.
     #[error("the ID token does not say who the person is")]
     Subject,
-    /// A refreshed ID token is another person's.
-    #[error("the refreshed ID token is about another person")]
+    /// A refreshed ID token, or the userinfo, is another person's.
+    #[error("the provider's answer is about another person")]
     OtherSubject,
     /// The issuer's keys cannot be had.
     #[error(transparent)]

@@ -178,6 +178,12 @@ fn access_token_hash(token: &AccessToken, algorithm: Algorithm) -> String {
     URL_SAFE_NO_PAD.encode(hash.as_ref().get(..half).unwrap_or_default())
 }
 
+/// Name to show, printable and bounded.
+pub(crate) fn name(claims: &Claims) -> Option<String> {
+    let name = claims.text("name")?;
+    Some(name.chars().filter(|c| !c.is_control()).take(200).collect())
+}
+
 /// Who it is: never by address.
 fn identity(
     claims: &Claims,
@@ -206,8 +212,6 @@ fn identity(
         tenant: (kind == ProviderKind::Microsoft)
             .then(|| claims.text("tid").map(str::to_owned))
             .flatten(),
-        name: claims
-            .text("name")
-            .map(|name| name.chars().filter(|c| !c.is_control()).take(200).collect()),
+        name: name(claims),
     })
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
+use latchkey_domain::AccessToken;
 use reqwest::redirect::Policy;
 use url::Url;
 
@@ -84,6 +85,21 @@ impl Http {
         let request = self
             .client
             .get(url.clone())
+            .header("accept", "application/json")
+            .timeout(DOCUMENT_DEADLINE);
+        read(request).await
+    }
+
+    /// Fetches a JSON document that a token gives access to.
+    pub(crate) async fn document_with(
+        &self,
+        url: &Url,
+        token: &AccessToken,
+    ) -> Result<Answer, HttpFailure> {
+        let request = self
+            .client
+            .get(url.clone())
+            .bearer_auth(token.expose())
             .header("accept", "application/json")
             .timeout(DOCUMENT_DEADLINE);
         read(request).await

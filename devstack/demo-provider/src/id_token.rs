@@ -99,6 +99,7 @@ fn claims(app: &App, subject: &Subject<'_>, how: Option<Misbehaviour>) -> Map<St
         Some(M::NoIssuedAt) => &["iat"],
         Some(M::NoSubject) => &["sub", "oid"],
         Some(M::UnverifiedEmail) => &["xms_edov"],
+        Some(M::ClaimsAtUserinfo | M::OtherUserinfoSubject) => &["email", "email_verified", "name"],
         _ => &[],
     };
     for name in absent {
@@ -114,7 +115,8 @@ pub(crate) fn issue(app: &App, state: &State, subject: &Subject<'_>) -> Result<S
     let published = state.keys(subject.flavour).first().ok_or(KeyError)?;
     let fresh = || match subject.flavour {
         Flavour::Oidc => SigningKey::ec(),
-        Flavour::Google | Flavour::Microsoft => SigningKey::rsa(),
+        // Published by nobody.
+        Flavour::Google | Flavour::Microsoft => SigningKey::rsa_of_process(2),
     };
     let mut key = published.clone();
     match how {

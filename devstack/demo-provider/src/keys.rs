@@ -1,6 +1,6 @@
 //! Signing keys: RS256 for Google and Microsoft, ES256 for the strict provider.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -39,6 +39,20 @@ impl SigningKey {
             id: random::token("kid-"),
             pair: Arc::new(Pair::Rsa(pair)),
         })
+    }
+
+    /// An RSA key of this process, made once: a new one takes its time.
+    pub fn rsa_of_process(number: usize) -> Result<Self, KeyError> {
+        static KEYS: [Mutex<Option<SigningKey>>; 3] = [const { Mutex::new(None) }; 3];
+        let mut key = KEYS
+            .get(number)
+            .ok_or(KeyError)?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match &*key {
+            Some(key) => Ok(key.clone()),
+            None => Ok(key.insert(Self::rsa()?).clone()),
+        }
     }
 
     /// A new key on P-256.

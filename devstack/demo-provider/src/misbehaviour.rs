@@ -55,6 +55,10 @@ pub enum Misbehaviour {
     WrongAccessTokenHash,
     /// The address is not vouched for.
     UnverifiedEmail,
+    /// Address and name stand at the userinfo endpoint only (allowed).
+    ClaimsAtUserinfo,
+    /// As before, and the userinfo is another person's.
+    OtherUserinfoSubject,
     /// The token answer has no ID token.
     NoIdToken,
     /// The key set has a key that cannot be parsed beside the right one (allowed).

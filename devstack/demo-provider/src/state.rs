@@ -75,8 +75,8 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(settings: Settings) -> Result<Self, KeyError> {
         let keys = BTreeMap::from([
-            (Flavour::Google, vec![SigningKey::rsa()?]),
-            (Flavour::Microsoft, vec![SigningKey::rsa()?]),
+            (Flavour::Google, vec![SigningKey::rsa_of_process(0)?]),
+            (Flavour::Microsoft, vec![SigningKey::rsa_of_process(1)?]),
             (Flavour::Oidc, vec![SigningKey::ec()?]),
         ]);
         Ok(Self {

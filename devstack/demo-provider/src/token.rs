@@ -381,7 +381,12 @@ pub(crate) async fn userinfo(request: HttpRequest, app: Data<Arc<App>>) -> HttpR
                 Flavour::Oidc => person.oidc_claims(),
             });
         match claims {
-            Some(claims) => HttpResponse::Ok().json(Value::Object(claims)),
+            Some(mut claims) => {
+                if state.misbehaves(place.flavour, Misbehaviour::OtherUserinfoSubject) {
+                    claims.insert("sub".into(), json!("another-subject"));
+                }
+                HttpResponse::Ok().json(Value::Object(claims))
+            }
             None => HttpResponse::Unauthorized()
                 .insert_header(("WWW-Authenticate", "Bearer error=\"invalid_token\""))
                 .json(json!({"error": "invalid_token"})),

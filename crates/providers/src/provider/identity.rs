@@ -3,10 +3,12 @@
 use latchkey_domain::{AccessToken, Issuer, Subject};
 
 use super::Provider;
+use crate::claims::Claims;
 use crate::definition::Definition;
+use crate::discovery::Metadata;
 use crate::id_token::{self, Expected, Jws};
 use crate::jwks::KeySet;
-use crate::{IdTokenError, VerifiedIdentity};
+use crate::{IdTokenError, ProviderError, ProviderKind, VerifiedIdentity, oidc};
 
 /// What the keys say of a signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,13 +87,52 @@ impl Provider {
             Verdict::NoKey => return Err(IdTokenError::UnknownKey),
             Verdict::Broken => return Err(IdTokenError::Signature),
         }
-        id_token::check(
+        let mut identity = id_token::check(
             &jws.claims,
             jws.algorithm,
             &self.definition,
             expected,
             access_token,
             self.clock.now(),
-        )
+        )?;
+        let signs_in = matches!(expected, Expected::Nonce(_));
+        if signs_in && self.kind() == ProviderKind::Oidc && identity.email.is_none() {
+            self.ask_userinfo(&metadata, access_token, &mut identity)
+                .await?;
+        }
+        Ok(identity)
+    }
+
+    /// A strict provider tells address and name at the userinfo endpoint only
+    /// (OpenID Connect Core section 5.4): believed about the same person alone.
+    async fn ask_userinfo(
+        &self,
+        metadata: &Metadata,
+        access_token: &AccessToken,
+        identity: &mut VerifiedIdentity,
+    ) -> Result<(), IdTokenError> {
+        let Some(endpoint) = &metadata.userinfo else {
+            return Ok(());
+        };
+        let unavailable = |problem: String| ProviderError::UserinfoUnavailable(problem);
+        let answer = self
+            .http
+            .document_with(endpoint, access_token)
+            .await
+            .map_err(|failure| unavailable(failure.to_string()))?;
+        if !answer.status.is_success() {
+            return Err(unavailable(format!("status {}", answer.status.as_u16())).into());
+        }
+        let claims = serde_json::from_slice(&answer.body)
+            .map(Claims)
+            .map_err(|_| unavailable("no JSON object".to_owned()))?;
+        if claims.text("sub") != Some(identity.subject.as_str()) {
+            return Err(IdTokenError::OtherSubject);
+        }
+        (identity.email, identity.email_verified) = oidc::mail(&claims);
+        if identity.name.is_none() {
+            identity.name = id_token::name(&claims);
+        }
+        Ok(())
     }
 }

@@ -194,6 +194,29 @@ async fn a_refreshed_id_token_is_about_the_same_person() {
     }
 }
 
+// R3, relying-party check 7: userinfo-invalid-sub.
+#[tokio::test]
+async fn a_strict_provider_tells_the_address_at_userinfo() {
+    let world = world(&[]).await;
+    world
+        .demo
+        .misbehave(Flavour::Oidc, Some(M::ClaimsAtUserinfo));
+    let person = world.sign_in("demo").await.unwrap();
+    assert_eq!(person.email.unwrap().as_str(), "ada@acme.example");
+    assert!(person.email_verified);
+    assert_eq!(person.name.as_deref(), Some("Ada Lovelace"));
+    let down = Fault::on(Endpoint::Userinfo).answering(503, "");
+    world.demo.inject(down);
+    assert!(matches!(
+        world.sign_in("demo").await,
+        Err(E::Provider(ProviderError::UserinfoUnavailable(_)))
+    ));
+    world
+        .demo
+        .misbehave(Flavour::Oidc, Some(M::OtherUserinfoSubject));
+    assert_eq!(world.sign_in("demo").await, Err(E::OtherSubject));
+}
+
 #[tokio::test]
 async fn an_id_token_of_another_sign_in_is_refused() {
     let world = world(&[]).await;
