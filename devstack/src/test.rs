@@ -19,10 +19,16 @@ pub async fn run(arguments: &[OsString], progress: &Progress) -> anyhow::Result<
         return Ok(code);
     }
     let servers = Servers::start("test-servers", progress).await?;
-    progress("cargo test --workspace");
     // `cargo test` and no other runner: the end-to-end tests of a file share one
     // stack, and so one process.
-    let mut all: Vec<OsString> = vec!["test".into(), "--workspace".into()];
+    let mut all: Vec<OsString> = vec!["test".into()];
+    let narrowed = arguments
+        .iter()
+        .any(|argument| argument == "-p" || argument == "--package");
+    if !narrowed {
+        all.push("--workspace".into());
+    }
     all.extend_from_slice(arguments);
+    progress("testing");
     cargo(&all, &servers.test_variables()).await
 }

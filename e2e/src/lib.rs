@@ -54,7 +54,11 @@ pub async fn shared() -> anyhow::Result<Arc<Stack>> {
 pub async fn sign_in(stack: &Stack, path: &str, decision: &Decision) -> anyhow::Result<SignIn> {
     let mut browser = Browser::new()?;
     let done = trail::sign_in(&mut browser, stack, path, decision).await?;
-    done.landing.sent_to().context("the callback was refused")?;
+    let app = done.landing.sent_to().context("the callback was refused")?;
+    anyhow::ensure!(
+        app.as_str().starts_with(stack.public_url()),
+        "sent to {app} instead of the app"
+    );
     Ok(done)
 }
 

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use anyhow::Context as _;
 use latchkey_demo_provider::Decision;
 use latchkey_e2e::{account, run, shared, sign_in};
 use latchkey_servers::{Need, ensure_installed, silent};
@@ -74,11 +75,14 @@ fn curl_shows_the_location_of_the_entry_point() -> anyhow::Result<()> {
             ))
             .output()?;
         let text = String::from_utf8(output.stdout)?;
-        assert!(
-            text.starts_with("< location: ") || text.starts_with("< Location: "),
-            "{text}"
-        );
-        assert!(text.contains(stack.demo().client_id()), "{text}");
+        // `grep` shows the permissions policy too: it speaks of geolocation.
+        let location = text
+            .lines()
+            .find_map(|line| line.strip_prefix("< location: "))
+            .context(text.clone())?;
+        let authorize = format!("{}/google/authorize?", stack.demo().base_url());
+        assert!(location.starts_with(&authorize), "{location}");
+        assert!(location.contains(stack.demo().client_id()), "{location}");
         Ok(())
     })
 }

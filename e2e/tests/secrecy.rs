@@ -1,10 +1,11 @@
 //! Nobody but refresh-svc can read a token: a byte search finds none.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::Stack;
-use devstack::trail::refresh_access_token;
+use devstack::trail::{get_access_token, refresh_access_token};
 use latchkey_demo_provider::Decision;
 use latchkey_e2e::{account, run, sign_in};
 
@@ -23,7 +24,8 @@ fn no_token_is_found_in_database_broker_or_logs() -> anyhow::Result<()> {
             sign_in(&stack, path, &Decision::allow("ada")).await?;
             let account = account(&stack, provider, "ada@acme.example").await?;
             let mut tokens = stack.tokens(0).await?;
-            refresh_access_token(&mut tokens, account.id, i64::MAX).await?;
+            let token = get_access_token(&mut tokens, account.id, Duration::from_mins(1)).await?;
+            refresh_access_token(&mut tokens, account.id, token.version).await?;
         }
         // What is in memory goes to disk.
         sqlx::query("CHECKPOINT").execute(stack.pool()).await?;

@@ -35,7 +35,8 @@ pub async fn authorize_address(
     Ok(page.sent_to()?.clone())
 }
 
-/// Signs in as a browser does, with this answer on the consent page.
+/// Signs in as a browser does, with this answer on the consent page. Where
+/// auth-svc sends the browser back to ask for consent, the answer is the same.
 ///
 /// # Errors
 /// A step answers otherwise.
@@ -46,8 +47,17 @@ pub async fn sign_in(
     decision: &Decision,
 ) -> anyhow::Result<SignIn> {
     let authorize = authorize_address(browser, stack, path).await?;
-    let callback = stack.demo().decide(authorize.as_str(), decision).await?;
-    let landing = browser.get(callback.clone()).await?;
+    let mut callback = stack.demo().decide(authorize.as_str(), decision).await?;
+    let mut landing = browser.get(callback.clone()).await?;
+    // R5: a sign-in without a refresh token is repeated once, with consent.
+    let again = landing
+        .location
+        .clone()
+        .filter(|next| next.as_str().starts_with(stack.demo().base_url()));
+    if let Some(again) = again {
+        callback = stack.demo().decide(again.as_str(), decision).await?;
+        landing = browser.get(callback.clone()).await?;
+    }
     Ok(SignIn {
         authorize,
         callback,
