@@ -1,106 +1,28 @@
 //! Token, revocation and userinfo endpoints.
 
-use std::collections::HashMap;
+mod client;
+mod refusal;
+mod resource;
+
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
 
+use self::client::{Form, client_is_known};
+use self::refusal::{CLIENT, CODE, GRANT, PKCE, REDIRECT, REQUEST, Refusal, TYPE};
+pub(crate) use self::resource::{revoke, userinfo};
 use crate::app::{App, Place};
 use crate::id_token::{self, Subject};
 use crate::random;
 use crate::state::{Access, Refresh, State};
 use crate::{Endpoint, ExpiresIn, Flavour, Misbehaviour};
 
-type Form = HashMap<String, String>;
-
 fn form(body: &[u8]) -> Form {
     url::form_urlencoded::parse(body).into_owned().collect()
-}
-
-/// A refusal, in the flavour's words.
-struct Refusal {
-    status: StatusCode,
-    error: &'static str,
-    description: &'static str,
-    /// Number of Microsoft's AADSTS code.
-    number: u32,
-}
-
-const fn bad(error: &'static str, description: &'static str, number: u32) -> Refusal {
-    Refusal {
-        status: StatusCode::BAD_REQUEST,
-        error,
-        description,
-        number,
-    }
-}
-
-const CLIENT: Refusal = Refusal {
-    status: StatusCode::UNAUTHORIZED,
-    error: "invalid_client",
-    description: "Invalid client secret provided.",
-    number: 7_000_215,
-};
-const GRANT: Refusal = bad("invalid_grant", "Token has been expired or revoked.", 50173);
-const CODE: Refusal = bad(
-    "invalid_grant",
-    "The code is unknown, spent or expired.",
-    54005,
-);
-const PKCE: Refusal = bad("invalid_grant", "The code verifier does not fit.", 501_481);
-const REDIRECT: Refusal = bad("invalid_grant", "The redirect_uri is another.", 50011);
-const TYPE: Refusal = bad(
-    "unsupported_grant_type",
-    "This grant type is not known.",
-    70003,
-);
-const REQUEST: Refusal = bad("invalid_request", "A parameter is missing.", 900_144);
-
-impl Refusal {
-    fn answer(&self, flavour: Flavour) -> HttpResponse {
-        let mut body = json!({"error": self.error, "error_description": self.description});
-        if flavour == Flavour::Microsoft {
-            let trace = "00000000-0000-4000-8000-000000000000";
-            body["error_description"] = json!(format!(
-                "AADSTS{}: {} Trace ID: {trace} Correlation ID: {trace} Timestamp: 2026-11-24 07:00:00Z",
-                self.number, self.description
-            ));
-            body["error_codes"] = json!([self.number]);
-            body["trace_id"] = json!(trace);
-            body["correlation_id"] = json!(trace);
-        }
-        HttpResponse::build(self.status).json(body)
-    }
-}
-
-fn client_is_known(app: &App, request: &HttpRequest, form: &Form) -> bool {
-    let expected = (&app.config.client_id, &app.config.client_secret);
-    let basic = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Basic "))
-        .and_then(|value| STANDARD.decode(value).ok())
-        .and_then(|bytes| String::from_utf8(bytes).ok());
-    let Some(basic) = basic else {
-        return (form.get("client_id"), form.get("client_secret"))
-            == (Some(expected.0), Some(expected.1));
-    };
-    let decode = |part: &str| {
-        url::form_urlencoded::parse(format!("v={part}").as_bytes())
-            .next()
-            .map(|(_, value)| value.into_owned())
-            .unwrap_or_default()
-    };
-    basic
-        .split_once(':')
-        .is_some_and(|(id, secret)| (&decode(id), &decode(secret)) == expected)
 }
 
 pub(crate) async fn token(request: HttpRequest, app: Data<Arc<App>>, body: Bytes) -> HttpResponse {
@@ -322,75 +244,4 @@ fn scope_text(flavour: Flavour, grant: &Refresh) -> String {
         Flavour::Oidc => scopes.collect(),
     };
     scopes.join(" ")
-}
-
-pub(crate) async fn revoke(request: HttpRequest, app: Data<Arc<App>>, body: Bytes) -> HttpResponse {
-    let Some(place) = Place::of(&request) else {
-        return HttpResponse::NotFound().finish();
-    };
-    let form = form(&body);
-    app.serve(&request, &place, Endpoint::Revocation, None, || {
-        if place.flavour == Flavour::Oidc && !client_is_known(&app, &request, &form) {
-            return CLIENT.answer(place.flavour);
-        }
-        let Some(token) = form.get("token") else {
-            return REQUEST.answer(place.flavour);
-        };
-        let mut state = app.state();
-        let found = state
-            .refresh
-            .get(token)
-            .map(|grant| (grant.family.clone(), grant.person.clone()))
-            .or_else(|| {
-                let access = state.access.get(token)?;
-                Some((access.family.clone(), access.person.clone()))
-            });
-        match (found, place.flavour) {
-            // Google revokes the whole grant of the person to the client.
-            (Some((_, person)), Flavour::Google) => {
-                state.revoke_person(&person, Some(Flavour::Google));
-            }
-            (Some((family, _)), _) => state.revoke_family(&family),
-            // Google tells, RFC 7009 does not.
-            (None, Flavour::Google) => {
-                return bad("invalid_token", "Token expired or revoked", 0).answer(place.flavour);
-            }
-            (None, _) => {}
-        }
-        HttpResponse::Ok().json(json!({}))
-    })
-    .await
-}
-
-pub(crate) async fn userinfo(request: HttpRequest, app: Data<Arc<App>>) -> HttpResponse {
-    let Some(place) = Place::of(&request) else {
-        return HttpResponse::NotFound().finish();
-    };
-    app.serve(&request, &place, Endpoint::Userinfo, None, || {
-        let state = app.state();
-        let claims = request
-            .headers()
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
-            .and_then(|token| state.access.get(token))
-            .filter(|token| token.flavour == place.flavour && token.expires_at > app.now())
-            .and_then(|token| state.person(&token.person))
-            .map(|person| match place.flavour {
-                Flavour::Google => person.google_claims(),
-                Flavour::Microsoft => person.microsoft_claims(),
-                Flavour::Oidc => person.oidc_claims(),
-            });
-        match claims {
-            Some(mut claims) => {
-                if state.misbehaves(place.flavour, Misbehaviour::OtherUserinfoSubject) {
-                    claims.insert("sub".into(), json!("another-subject"));
-                }
-                HttpResponse::Ok().json(Value::Object(claims))
-            }
-            None => HttpResponse::Unauthorized()
-                .insert_header(("WWW-Authenticate", "Bearer error=\"invalid_token\""))
-                .json(json!({"error": "invalid_token"})),
-        }
-    })
-    .await
 }

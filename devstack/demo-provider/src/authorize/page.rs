@@ -1,0 +1,98 @@
+//! The pages.
+
+use actix_web::HttpResponse;
+use askama::Template;
+
+use super::IDENTITY;
+use super::request::{Asked, may_enter};
+use crate::Flavour;
+use crate::app::{App, Place};
+use crate::people::Person;
+
+#[derive(Template)]
+#[template(path = "consent.html")]
+struct ConsentPage<'a> {
+    flavour: &'a str,
+    title: &'a str,
+    client: &'a str,
+    people: Vec<Choice<'a>>,
+    scopes: Vec<&'a str>,
+    known: bool,
+    action: &'a str,
+}
+
+struct Choice<'a> {
+    person: &'a Person,
+    chosen: bool,
+    note: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage<'a> {
+    problem: &'a str,
+}
+
+pub(super) fn problem(text: &str) -> HttpResponse {
+    page(&ProblemPage { problem: text }, true)
+}
+
+fn page(template: &impl Template, bad: bool) -> HttpResponse {
+    let Ok(html) = template.render() else {
+        return HttpResponse::InternalServerError().finish();
+    };
+    let mut answer = if bad {
+        HttpResponse::BadRequest()
+    } else {
+        HttpResponse::Ok()
+    };
+    answer
+        .content_type("text/html; charset=utf-8")
+        .insert_header(("Cache-Control", "no-store"))
+        .body(html)
+}
+
+pub(super) fn consent_page(app: &App, place: &Place, asked: &Asked, action: &str) -> HttpResponse {
+    let state = app.state();
+    let flavour = place.flavour;
+    let people: Vec<Choice<'_>> = state
+        .people
+        .iter()
+        .filter(|person| may_enter(place, asked, person))
+        .enumerate()
+        .map(|(position, person)| Choice {
+            person,
+            chosen: asked.login_hint.as_deref().map_or(position == 0, |hint| {
+                hint == person.email || hint == person.id
+            }),
+            note: if person.verified {
+                ""
+            } else {
+                "address not verified"
+            },
+        })
+        .collect();
+    let known =
+        state.consents.keys().any(|(of, _)| *of == flavour) && !asked.prompt.contains("consent");
+    let title = match flavour {
+        Flavour::Google => "Demo Google",
+        Flavour::Microsoft => "Demo Microsoft",
+        Flavour::Oidc => "Demo OpenID",
+    };
+    let scopes = asked
+        .scopes
+        .iter()
+        .map(String::as_str)
+        .filter(|scope| !IDENTITY.contains(scope))
+        .collect();
+    let template = ConsentPage {
+        flavour: flavour.name(),
+        title,
+        client: &app.config.client_id,
+        people,
+        scopes,
+        known,
+        action,
+    };
+    page(&template, false)
+}

@@ -1,0 +1,63 @@
+//! Refusals of the token endpoint, in each flavour's words.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use serde_json::json;
+
+use crate::Flavour;
+
+/// A refusal, in the flavour's words.
+pub(super) struct Refusal {
+    status: StatusCode,
+    error: &'static str,
+    description: &'static str,
+    /// Number of Microsoft's AADSTS code.
+    number: u32,
+}
+
+pub(super) const fn bad(error: &'static str, description: &'static str, number: u32) -> Refusal {
+    Refusal {
+        status: StatusCode::BAD_REQUEST,
+        error,
+        description,
+        number,
+    }
+}
+
+pub(super) const CLIENT: Refusal = Refusal {
+    status: StatusCode::UNAUTHORIZED,
+    error: "invalid_client",
+    description: "Invalid client secret provided.",
+    number: 7_000_215,
+};
+pub(super) const GRANT: Refusal = bad("invalid_grant", "Token has been expired or revoked.", 50173);
+pub(super) const CODE: Refusal = bad(
+    "invalid_grant",
+    "The code is unknown, spent or expired.",
+    54005,
+);
+pub(super) const PKCE: Refusal = bad("invalid_grant", "The code verifier does not fit.", 501_481);
+pub(super) const REDIRECT: Refusal = bad("invalid_grant", "The redirect_uri is another.", 50011);
+pub(super) const TYPE: Refusal = bad(
+    "unsupported_grant_type",
+    "This grant type is not known.",
+    70003,
+);
+pub(super) const REQUEST: Refusal = bad("invalid_request", "A parameter is missing.", 900_144);
+
+impl Refusal {
+    pub(super) fn answer(&self, flavour: Flavour) -> HttpResponse {
+        let mut body = json!({"error": self.error, "error_description": self.description});
+        if flavour == Flavour::Microsoft {
+            let trace = "00000000-0000-4000-8000-000000000000";
+            body["error_description"] = json!(format!(
+                "AADSTS{}: {} Trace ID: {trace} Correlation ID: {trace} Timestamp: 2026-11-24 07:00:00Z",
+                self.number, self.description
+            ));
+            body["error_codes"] = json!([self.number]);
+            body["trace_id"] = json!(trace);
+            body["correlation_id"] = json!(trace);
+        }
+        HttpResponse::build(self.status).json(body)
+    }
+}

@@ -1,0 +1,85 @@
+//! What else a token is good for: revocation and userinfo.
+
+use std::sync::Arc;
+
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::web::{Bytes, Data};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+
+use super::client::client_is_known;
+use super::form;
+use super::refusal::{CLIENT, REQUEST, bad};
+use crate::app::{App, Place};
+use crate::{Endpoint, Flavour, Misbehaviour};
+
+pub(crate) async fn revoke(request: HttpRequest, app: Data<Arc<App>>, body: Bytes) -> HttpResponse {
+    let Some(place) = Place::of(&request) else {
+        return HttpResponse::NotFound().finish();
+    };
+    let form = form(&body);
+    app.serve(&request, &place, Endpoint::Revocation, None, || {
+        if place.flavour == Flavour::Oidc && !client_is_known(&app, &request, &form) {
+            return CLIENT.answer(place.flavour);
+        }
+        let Some(token) = form.get("token") else {
+            return REQUEST.answer(place.flavour);
+        };
+        let mut state = app.state();
+        let found = state
+            .refresh
+            .get(token)
+            .map(|grant| (grant.family.clone(), grant.person.clone()))
+            .or_else(|| {
+                let access = state.access.get(token)?;
+                Some((access.family.clone(), access.person.clone()))
+            });
+        match (found, place.flavour) {
+            // Google revokes the whole grant of the person to the client.
+            (Some((_, person)), Flavour::Google) => {
+                state.revoke_person(&person, Some(Flavour::Google));
+            }
+            (Some((family, _)), _) => state.revoke_family(&family),
+            // Google tells, RFC 7009 does not.
+            (None, Flavour::Google) => {
+                return bad("invalid_token", "Token expired or revoked", 0).answer(place.flavour);
+            }
+            (None, _) => {}
+        }
+        HttpResponse::Ok().json(json!({}))
+    })
+    .await
+}
+
+pub(crate) async fn userinfo(request: HttpRequest, app: Data<Arc<App>>) -> HttpResponse {
+    let Some(place) = Place::of(&request) else {
+        return HttpResponse::NotFound().finish();
+    };
+    app.serve(&request, &place, Endpoint::Userinfo, None, || {
+        let state = app.state();
+        let claims = request
+            .headers()
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
+            .and_then(|token| state.access.get(token))
+            .filter(|token| token.flavour == place.flavour && token.expires_at > app.now())
+            .and_then(|token| state.person(&token.person))
+            .map(|person| match place.flavour {
+                Flavour::Google => person.google_claims(),
+                Flavour::Microsoft => person.microsoft_claims(),
+                Flavour::Oidc => person.oidc_claims(),
+            });
+        match claims {
+            Some(mut claims) => {
+                if state.misbehaves(place.flavour, Misbehaviour::OtherUserinfoSubject) {
+                    claims.insert("sub".into(), json!("another-subject"));
+                }
+                HttpResponse::Ok().json(Value::Object(claims))
+            }
+            None => HttpResponse::Unauthorized()
+                .insert_header(("WWW-Authenticate", "Bearer error=\"invalid_token\""))
+                .json(json!({"error": "invalid_token"})),
+        }
+    })
+    .await
+}
