@@ -11,7 +11,7 @@ use crate::MutualTls;
 use crate::client::TokenClient;
 use crate::freshness::{Freshness, Jitter};
 use crate::replicas::Replicas;
-use crate::request::LONGEST_MINIMUM;
+use crate::request::{LONGEST_MINIMUM, LONGEST_WAIT};
 
 /// Why a client could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -121,21 +121,21 @@ impl TokenClientBuilder {
 
     /// Deadline of requests that say nothing. 30 s.
     pub fn within(mut self, deadline: Duration) -> Self {
-        self.settings.within = deadline;
+        self.settings.within = deadline.min(LONGEST_WAIT);
         self
     }
 
     /// How long a caller waits for a fresher token while a valid one that falls
     /// short of the default minimum is at hand. 1 s.
     pub fn patience(mut self, patience: Duration) -> Self {
-        self.settings.patience = patience;
+        self.settings.patience = patience.min(LONGEST_WAIT);
         self
     }
 
     /// How long one call to the service may take; callers that wait for it keep
     /// their own deadlines. 40 s: longer than the service gives a provider.
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.flight_time = timeout;
+        self.settings.flight_time = timeout.min(LONGEST_WAIT);
         self
     }
 

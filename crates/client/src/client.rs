@@ -125,7 +125,7 @@ impl TokenClient {
         self.forget(&account);
         match answer {
             Ok(Ok(answer)) => Ok(answer.revoked_at_provider),
-            Ok(Err(status)) => Err(token_error(&status)),
+            Ok(Err(status)) => Err(soon(token_error(&status))),
             Err(_) => Err(deadline_passed()),
         }
     }
@@ -263,6 +263,14 @@ impl std::fmt::Debug for TokenClient {
             .field("kept", &self.kept())
             .finish_non_exhaustive()
     }
+}
+
+/// A pause where the service named none.
+fn soon(mut error: TokenError) -> TokenError {
+    if let TokenError::RetryLater { after, .. } = &mut error {
+        *after = (*after).max(Duration::from_secs(1));
+    }
+    error
 }
 
 /// The refresh goes on: its result will be in memory soon.

@@ -9,6 +9,9 @@ use crate::Account;
 /// The contract's longest minimum.
 pub(crate) const LONGEST_MINIMUM: Duration = Duration::from_hours(1);
 
+/// Nobody waits longer, whatever they say.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
 /// A wish for a token. An [`Account`] or an [`AccountId`] alone is one, with
 /// the client's defaults.
 ///
@@ -57,10 +60,11 @@ impl TokenRequest {
         self
     }
 
-    /// The caller's deadline: how long to wait and try again, at most.
+    /// The caller's deadline: how long to wait and try again; one hour at
+    /// most.
     #[must_use]
     pub fn within(mut self, deadline: Duration) -> Self {
-        self.within = Some(deadline);
+        self.within = Some(deadline.min(LONGEST_WAIT));
         self
     }
 

@@ -1,5 +1,6 @@
 //! A gRPC status as a [`TokenError`]: the table of `token.proto`, read back.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use latchkey_domain::ScopeSet;
@@ -44,15 +45,25 @@ pub(crate) fn token_error(status: &Status) -> TokenError {
 }
 
 /// True where no replica's own words stand behind the status, so that another
-/// replica may do better.
+/// replica may do better. All calls of the contract may safely be made twice.
 pub(crate) fn is_of_the_transport(status: &Status) -> bool {
-    status.code() == Code::Unavailable && status.get_details_error_info().is_none()
+    match status.code() {
+        // Another replica would not be faster.
+        Code::DeadlineExceeded | Code::Cancelled => false,
+        Code::Unavailable => status.get_details_error_info().is_none(),
+        // A connection that breaks in the middle of a call comes as UNKNOWN or
+        // INTERNAL. Only a status made here has a cause; one received has none.
+        _ => status.source().is_some(),
+    }
 }
 
 /// The contract ties each reason to one code, so the code decides, also for
 /// reasons that are newer than this client.
 fn by_code(status: &Status, reason: Reason, claims: Option<String>, after: Duration) -> TokenError {
     let message = || status.message().chars().take(LONGEST_MESSAGE).collect();
+    if is_of_the_transport(status) {
+        return unreachable_service(status, after);
+    }
     match (status.code(), reason) {
         (_, Reason::AccountAmbiguous) | (Code::InvalidArgument | Code::OutOfRange, _) => {
             TokenError::InvalidRequest { message: message() }
@@ -66,7 +77,6 @@ fn by_code(status: &Status, reason: Reason, claims: Option<String>, after: Durat
         (Code::PermissionDenied | Code::Unauthenticated, _) => {
             TokenError::NotAllowed { message: message() }
         }
-        (Code::Unavailable, Reason::Other(_)) => unreachable_service(status, after),
         (Code::DeadlineExceeded | Code::Cancelled, Reason::Other(_)) => TokenError::RetryLater {
             reason: Reason::DeadlinePassed,
             after,
@@ -103,31 +113,30 @@ fn unreachable_service(status: &Status, after: Duration) -> TokenError {
 
 /// What TLS said against a certificate, wherever in the chain of causes.
 fn refused_certificate(status: &Status) -> Option<String> {
-    let mut cause = std::error::Error::source(status);
+    let mut cause = status.source();
     while let Some(error) = cause {
-        if let Some(tls) = tls_error(error) {
-            return matches!(
-                tls,
-                rustls::Error::InvalidCertificate(_)
-                    | rustls::Error::NoCertificatesPresented
-                    | rustls::Error::AlertReceived(_)
-            )
-            .then(|| tls.to_string());
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return certificate_trouble(io);
         }
         cause = error.source();
     }
     None
 }
 
-/// rustls hides its errors within `io::Error`, which leaves itself out of
-/// `source()`.
-fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    error.downcast_ref().or_else(|| {
-        error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref())
-    })
+/// In the handshake rustls' own error lies within. What the service says about
+/// the client's certificate comes only after it (TLS 1.3), through the HTTP/2
+/// layer, which keeps nothing but the words.
+fn certificate_trouble(error: &std::io::Error) -> Option<String> {
+    let within = error.get_ref()?;
+    let words = within.to_string();
+    let is_trouble = match within.downcast_ref::<rustls::Error>() {
+        Some(error) => matches!(
+            error,
+            rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)
+        ),
+        None => words.starts_with("received fatal alert"),
+    };
+    is_trouble.then_some(words)
 }
 
 fn named(code: Code) -> String {

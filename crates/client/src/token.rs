@@ -149,7 +149,7 @@ impl Token {
 
     /// True where it replaced a refused one less than `cool_down` ago.
     pub(crate) fn is_fresh_replacement(&self, now: OffsetDateTime, cool_down: Duration) -> bool {
-        self.0.replacement && now < self.0.received_at + cool_down
+        self.0.replacement && now - self.0.received_at < cool_down
     }
 }
 

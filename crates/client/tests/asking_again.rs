@@ -85,3 +85,15 @@ async fn a_slow_service_holds_nobody_beyond_the_deadline() {
     assert!(started.elapsed() < Duration::from_secs(1));
     assert_eq!(error.reason(), Some(&Reason::DeadlinePassed));
 }
+
+#[tokio::test]
+async fn a_deadline_without_end_is_no_trouble() {
+    let world = World::create().await;
+    world.book.once(throttled(Duration::from_millis(50)));
+    let client = world.builder().confirm_after(Duration::MAX).build();
+    let client = client.unwrap();
+    let wish = TokenRequest::new(world.account).within(Duration::MAX);
+    client.access_token(wish.clone()).await.unwrap();
+    client.access_token(wish).await.unwrap();
+    assert_eq!(world.book.gets(), 2);
+}

@@ -121,3 +121,23 @@ async fn what_cannot_work_is_refused_when_the_client_is_made() {
     let missing = MutualTls::from_files("nowhere.pem", "nowhere.pem", "nowhere.key");
     assert!(missing.unwrap_err().to_string().contains("nowhere.pem"));
 }
+
+// R36
+#[tokio::test]
+async fn a_client_of_another_authority_is_an_operator_s_problem() {
+    let world = World::create().await;
+    let stranger = TestCertificates::create();
+    let tls = MutualTls::from_files(
+        &world.certificates.authority,
+        &stranger.client.certificate,
+        &stranger.client.key,
+    );
+    let client = TokenClient::builder(tls.unwrap())
+        .address(world.service.address())
+        .build()
+        .unwrap();
+    let wish = TokenRequest::new(world.account).within(Duration::from_millis(300));
+    let error = client.access_token(wish).await.unwrap_err();
+    assert_eq!(error.reason(), Some(&Reason::TlsRefused), "{error}");
+    assert_eq!(world.service.calls(), 0);
+}

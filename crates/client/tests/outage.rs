@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use latchkey_client::{Reason, TokenError, TokenRequest};
+use latchkey_client::{Reason, TokenClient, TokenError, TokenRequest};
 use latchkey_domain::AccountId;
 use tonic::Code;
 
-use crate::support::{Double, World, status};
+use crate::support::{Double, Wire, World, status, until};
 
 #[tokio::test]
 async fn a_token_that_is_still_valid_is_served_while_the_service_is_away() {
@@ -117,4 +117,24 @@ async fn a_replica_that_is_down_is_passed_over_at_once() {
         client.access_token(AccountId::generate()).await.unwrap();
     }
     assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_replica_that_dies_in_the_middle_of_a_call_is_passed_over() {
+    let world = World::create().await;
+    let wire = Wire::to(world.service.socket()).await;
+    let second = Double::start(&world.certificates, Arc::clone(&world.book)).await;
+    let client = TokenClient::builder(world.tls())
+        .address(wire.address())
+        .address(second.address())
+        .clock(Arc::clone(&world.clock) as _)
+        .build()
+        .unwrap();
+    world.book.delay(Duration::from_millis(300));
+    let (token, ()) = tokio::join!(client.access_token(world.account), async {
+        until("the first replica is asked", || world.service.calls() == 1).await;
+        wire.cut();
+    });
+    token.unwrap();
+    assert_eq!(second.calls(), 1);
 }

@@ -75,3 +75,18 @@ async fn an_api_that_refuses_everything_causes_no_storm_at_the_provider() {
     let third = client.replace_after_401(&second).await.unwrap();
     assert_eq!(third.version(), 3, "after the cool-down it is tried again");
 }
+
+#[tokio::test]
+async fn an_account_connected_anew_may_count_from_the_start() {
+    let world = World::create().await;
+    let client = world.client();
+    let first = client.access_token(world.account).await.unwrap();
+    let second = client.replace_after_401(&first).await.unwrap();
+    assert_eq!(second.version(), 2);
+    world.advance(31);
+    world.book.lag(world.account, 0);
+    let anew = client.replace_after_401(&second).await.unwrap();
+    assert_eq!(anew.version(), 1);
+    let kept = client.access_token(world.account).await.unwrap();
+    assert_eq!(kept.version(), 1);
+}

@@ -1,6 +1,7 @@
 //! A TokenService to test against, and a client connected to it.
 
 mod double;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use latchkey_testkit::TestCertificates;
 use time::OffsetDateTime;
 
 pub use double::{Book, Double, status};
+pub use wire::Wire;
 
 /// A service, its replicas' common book, and a clock that all share.
 pub struct World {

@@ -39,6 +39,17 @@ struct Kept {
     confirmed_at: OffsetDateTime,
 }
 
+impl Kept {
+    /// A refused token gives way even to a lower version: an account that was
+    /// erased and connected again may count from the start.
+    fn outlasts(&self, other: &Token, now: OffsetDateTime) -> bool {
+        let same_account = self.token.account_id() == other.account_id();
+        let newer = self.token.version() > other.version() && !self.token.is_refused();
+        let same = self.token.version() == other.version();
+        same_account && (newer || same) && !self.token.remaining(now).is_zero()
+    }
+}
+
 struct HoldOff {
     until: Instant,
     error: TokenError,
@@ -51,7 +62,7 @@ impl Slot {
         if wanted.newer_than == Some(kept.token.version()) {
             kept.token.refused();
         }
-        let confirmed = moment.now < kept.confirmed_at + moment.freshness.confirm_after;
+        let confirmed = moment.now - kept.confirmed_at < moment.freshness.confirm_after;
         (confirmed && usable(&kept.token, moment) && meets(&kept.token, wanted, moment.now))
             .then(|| kept.token.clone())
     }
@@ -183,11 +194,7 @@ impl Slot {
     /// replaces a newer one, and the same one stays the very same, so that a
     /// refusal of it is not forgotten.
     fn keep(&mut self, token: Token, asked_minimum: Duration, now: OffsetDateTime) -> Token {
-        if let Some(kept) = &mut self.kept
-            && kept.token.account_id() == token.account_id()
-            && kept.token.version() >= token.version()
-            && !kept.token.remaining(now).is_zero()
-        {
+        if let Some(kept) = self.kept.as_mut().filter(|kept| kept.outlasts(&token, now)) {
             if kept.token.version() == token.version() {
                 kept.confirmed_at = now;
                 if kept.token.remaining(now) < asked_minimum {

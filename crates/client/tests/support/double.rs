@@ -224,6 +224,10 @@ impl Double {
         format!("https://localhost:{}", self.address.port())
     }
 
+    pub fn socket(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Calls that this replica got.
     pub fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
