@@ -149,7 +149,9 @@ impl Application {
             served = served => served.map_err(StartError::other)?,
             () = overdue => tracing::warn!("calls were cut off: they took too long to end"),
         }
-        self.engine.finish().await;
+        if !self.engine.finish().await {
+            tracing::warn!("refreshes were cut off: they outlasted their lease");
+        }
         background.cancel();
         // Messages in flight are confirmed or stay in the outbox.
         if tokio::time::timeout(GRACE, relay).await.is_err() {

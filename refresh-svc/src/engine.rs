@@ -96,10 +96,13 @@ impl Engine {
     }
 
     /// Waits for the refreshes that are under way: a rotated token that is not
-    /// stored is lost.
-    pub async fn finish(&self) {
+    /// stored is lost. False where some outlast a lease: they only wait for
+    /// another replica's.
+    pub async fn finish(&self) -> bool {
         self.tasks.close();
-        self.tasks.wait().await;
+        tokio::time::timeout(self.parts.timing.lease(), self.tasks.wait())
+            .await
+            .is_ok()
     }
 
     /// The account of a handle. `erased_too` where a revoked one will do.

@@ -76,7 +76,10 @@ impl Engine {
                 self.store_tokens(&lease, &provider, &tokens, response, lease_ends)
                     .await
             }
-            Err(error) => self.not_refreshed(&lease, &provider, error).await,
+            Err(error) => {
+                let error = without_token(error, &refresh_token);
+                self.not_refreshed(&lease, &provider, error).await
+            }
         }
     }
 
@@ -250,6 +253,18 @@ impl Engine {
             })
             .ok()
     }
+}
+
+/// A provider may echo what it was sent; a log must not.
+fn without_token(mut error: TokenError, token: &RefreshToken) -> TokenError {
+    for text in [&mut error.code, &mut error.description] {
+        // The texts are cut off at a length: the start of the token tells.
+        let start: String = token.expose().chars().take(8).collect();
+        if text.as_ref().is_some_and(|text| text.contains(&start)) {
+            *text = Some("[redacted: had the token in it]".to_owned());
+        }
+    }
+    error
 }
 
 /// True where a refreshed ID token is another person's (OpenID Connect Core

@@ -101,6 +101,8 @@ impl Store {
                  sealed_refresh_token = coalesce($7, sealed_refresh_token),
                  version = version + CASE WHEN $7 IS NULL THEN 0 ELSE 1 END,
                  lease_holder = NULL, lease_until = NULL,
+                 intent_version = CASE WHEN $6 OR intent_count > 1 THEN intent_version END,
+                 intent_at = CASE WHEN $6 OR intent_count > 1 THEN intent_at END,
                  intent_count = CASE WHEN $6 THEN intent_count ELSE GREATEST(intent_count - 1, 0) END
              WHERE account_id = $1 AND version = $2 AND lease_epoch = $3 AND erased_at IS NULL
              RETURNING ",

@@ -88,6 +88,8 @@ async fn each_failure_of_the_provider_has_its_class() {
             "{reason}"
         );
         assert_eq!(stored.lease_holder, None);
+        let unknown = i32::from(reason == "OUTCOME_UNKNOWN");
+        assert_eq!(stored.intent_count, unknown, "{reason}");
         // Asked again at once, the provider is not.
         assert_eq!(refusal(client.get(account.id).await).reason, reason);
         assert_eq!(world.demo.refreshes(Flavour::Google), 1, "{reason}");

@@ -42,6 +42,25 @@ async fn five_hundred_callers_over_two_replicas_cause_one_refresh() {
     }
 }
 
+// R33; PEERS, strictly better, 3: the notification is a shortcut only.
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_replicas_find_the_new_token_without_a_notification() {
+    let world = World::uncached().await;
+    sqlx::query("ALTER TABLE vault.credential DISABLE TRIGGER USER")
+        .execute(world.pool())
+        .await
+        .unwrap();
+    let (_one, here) = world.served().await;
+    let (_other, there) = world.served().await;
+    let account = world.expired(Flavour::Oidc).await;
+    world.demo.inject(slow(300));
+
+    let (one, other) = tokio::join!(here.get(account.id), there.get(account.id));
+
+    assert_eq!(one.unwrap().access_token, other.unwrap().access_token);
+    assert_eq!(world.demo.refreshes(Flavour::Oidc), 1);
+}
+
 // R33: a failure is shared as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_refresh_is_asked_for_once_by_all() {

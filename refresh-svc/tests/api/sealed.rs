@@ -1,6 +1,6 @@
 //! R35: only refresh-svc can read a token, and only in memory.
 
-use latchkey_demo_provider::Flavour;
+use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 use latchkey_opening::{OpeningKey, key_id_of};
 use secrecy::ExposeSecret as _;
 use tonic::Code;
@@ -23,6 +23,15 @@ async fn no_token_is_in_a_log_or_in_the_database() {
         let dead = world.expired(flavour).await;
         world.demo.revoke("ada", Some(flavour));
         assert!(client.get(dead.id).await.is_err());
+        let echoed = world.expired(flavour).await;
+        let echo = format!(
+            r#"{{"error":"invalid_grant","error_description":"no such token: {}"}}"#,
+            echoed.refresh_token
+        );
+        world
+            .demo
+            .inject(Fault::on(Endpoint::Token).answering(400, echo));
+        assert!(client.get(echoed.id).await.is_err());
         let kept = world.connect(flavour, "ada", Token::Expires(3000)).await;
         client.get(kept.id).await.unwrap();
     }
