@@ -175,7 +175,8 @@ impl From<&ProviderError> for Explanation {
                     .to_owned(),
                 Next::Again,
             ),
-            ProviderError::DiscoveryUnavailable(_)
+            ProviderError::Unreachable(_)
+            | ProviderError::DiscoveryUnavailable(_)
             | ProviderError::KeysUnavailable(_)
             | ProviderError::UserinfoUnavailable(_) => {
                 provider_unavailable()

@@ -188,6 +188,7 @@ pub(crate) fn failure(failure: &HttpFailure) -> TokenError {
 /// endpoint.
 pub(crate) fn undiscovered(error: &ProviderError) -> TokenError {
     let class = match error {
+        ProviderError::Unreachable(_) => FailureClass::Network,
         ProviderError::DiscoveryInvalid(_) => FailureClass::MalformedResponse,
         _ => FailureClass::ProviderUnavailable,
     };

@@ -55,11 +55,11 @@ fn invalid(problem: impl Into<String>) -> ProviderError {
 impl Metadata {
     /// Fetches the document of a definition.
     pub(crate) async fn fetch(http: &Http, definition: &Definition) -> Result<Self, ProviderError> {
-        let unavailable = |problem: String| ProviderError::DiscoveryUnavailable(problem);
+        let unavailable = ProviderError::DiscoveryUnavailable;
         let answer = http
             .document(&definition.discovery)
             .await
-            .map_err(|failure| unavailable(failure.to_string()))?;
+            .map_err(|failure| failure.of_document(unavailable))?;
         if !answer.status.is_success() {
             return Err(unavailable(format!("status {}", answer.status.as_u16())));
         }

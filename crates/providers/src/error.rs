@@ -44,6 +44,9 @@ impl TokenError {
 /// The provider cannot be spoken to, or spoke in another's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
+    /// DNS, connection or TLS: nothing was sent.
+    #[error("the provider cannot be reached: {0}")]
+    Unreachable(String),
     /// The discovery document cannot be had.
     #[error("the provider's discovery document is not available: {0}")]
     DiscoveryUnavailable(String),

@@ -2,6 +2,11 @@
 //!
 //! Keeps the refresh token over refreshes and gives one only with
 //! `access_type=offline` and a consent; `hd` tells the organisation.
+//!
+//! `AUTH_GOOGLE_ENABLED`, `_CLIENT_ID`, `_CLIENT_SECRET`, `_CALLBACK_URL`,
+//! `_APIS_CALLBACK_URL`, `_ISSUER`, `_SCOPES`, `_MESSAGING_SCOPES`,
+//! `_CALENDAR_SCOPES`, `_AUTO_CONNECT`, `_AUTO_CONNECT_DOMAINS`;
+//! `MESSAGING_PROVIDER_GMAIL_ENABLED`, `CALENDAR_PROVIDER_GOOGLE_ENABLED`.
 
 use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::{Handle, ScopeSet};

@@ -96,11 +96,11 @@ impl Key {
 impl KeySet {
     /// Fetches a key set.
     pub(crate) async fn fetch(http: &Http, url: &Url) -> Result<Self, ProviderError> {
-        let unavailable = |problem: String| ProviderError::KeysUnavailable(problem);
+        let unavailable = ProviderError::KeysUnavailable;
         let answer = http
             .document(url)
             .await
-            .map_err(|failure| unavailable(failure.to_string()))?;
+            .map_err(|failure| failure.of_document(unavailable))?;
         if !answer.status.is_success() {
             return Err(unavailable(format!("status {}", answer.status.as_u16())));
         }

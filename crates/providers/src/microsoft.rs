@@ -2,6 +2,11 @@
 //!
 //! An issuer per tenant, identity is `tid` and `oid`, refresh tokens rotate and
 //! the old one still works, an address is proven by `xms_edov` alone.
+//!
+//! `AUTH_MICROSOFT_ENABLED`, `_CLIENT_ID`, `_CLIENT_SECRET`, `_TENANT_ID` (a
+//! tenant's id, `common`, `organizations`, `consumers`; `common` by default),
+//! `_ALLOWED_TENANTS`, `_AUTHORITY`, and the rest as for Google;
+//! `MESSAGING_PROVIDER_MICROSOFT_ENABLED`, `CALENDAR_PROVIDER_MICROSOFT_ENABLED`.
 
 mod codes;
 

@@ -7,6 +7,8 @@ use latchkey_domain::AccessToken;
 use reqwest::redirect::Policy;
 use url::Url;
 
+use crate::ProviderError;
+
 /// DNS, TCP and TLS together.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
 /// A document (discovery, keys), from the first byte out to the last byte in.
@@ -43,6 +45,16 @@ pub(crate) enum HttpFailure {
     /// The body is larger than any honest one.
     #[error("the answer is too large")]
     TooLarge,
+}
+
+impl HttpFailure {
+    /// What it means for a document.
+    pub(crate) fn of_document(self, lost: fn(String) -> ProviderError) -> ProviderError {
+        match self {
+            Self::NotSent(problem) => ProviderError::Unreachable(problem),
+            failure => lost(failure.to_string()),
+        }
+    }
 }
 
 /// The shared client.

@@ -114,12 +114,12 @@ impl Provider {
         let Some(endpoint) = &metadata.userinfo else {
             return Ok(());
         };
-        let unavailable = |problem: String| ProviderError::UserinfoUnavailable(problem);
+        let unavailable = ProviderError::UserinfoUnavailable;
         let answer = self
             .http
             .document_with(endpoint, access_token)
             .await
-            .map_err(|failure| unavailable(failure.to_string()))?;
+            .map_err(|failure| failure.of_document(unavailable))?;
         if !answer.status.is_success() {
             return Err(unavailable(format!("status {}", answer.status.as_u16())).into());
         }

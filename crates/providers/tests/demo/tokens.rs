@@ -136,7 +136,7 @@ async fn a_provider_that_is_not_there_was_sent_nothing() {
         Registry::from_environment(&environment, std::sync::Arc::new(SystemClock)).unwrap();
     let gone = registry.get(&"gone".parse().unwrap()).unwrap();
     let refused = gone.refresh(&token).await.unwrap_err();
-    assert!(refused.class.is_retryable());
+    assert_eq!(refused.class, FailureClass::Network);
 }
 
 // R32
