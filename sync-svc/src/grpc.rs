@@ -6,15 +6,23 @@ mod service;
 mod status;
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use latchkey_proto::FILE_DESCRIPTOR_SET;
 use latchkey_proto::account::account_service_server::AccountServiceServer;
 use latchkey_service::StartError;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 
 pub use service::AccountServer;
+
+/// A call that takes longer is given up.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Calls that run at shut-down get this long; streams of health never end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that is silent is asked whether it lives.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Serves the account service, health and reflection until `stop`.
 ///
@@ -37,13 +45,22 @@ pub async fn serve(
         .await;
     let listener = tokio::net::TcpListener::from_std(listener)
         .map_err(|error| StartError::io("GRPC_LISTEN", error))?;
-    Server::builder()
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let serving = Server::builder()
+        .timeout(CALL_TIMEOUT)
+        .http2_keepalive_interval(Some(KEEPALIVE))
         .tls_config(tls)
         .map_err(StartError::other)?
         .add_service(health)
         .add_service(reflection)
         .add_service(AccountServiceServer::new(service))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
-        .await
-        .map_err(StartError::other)
+        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    let out_of_time = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN_TIMEOUT).await;
+    };
+    tokio::select! {
+        served = serving => served.map_err(StartError::other),
+        () = out_of_time => Ok(()),
+    }
 }

@@ -48,8 +48,17 @@ pub enum HandleError {
 }
 
 impl From<sqlx::Error> for HandleError {
+    /// Data that the database can never take (SQLSTATE class 22, or a check that
+    /// fails) is parked; everything else may succeed later.
     fn from(error: sqlx::Error) -> Self {
-        Self::Retry(error.to_string())
+        const CHECK_VIOLATION: &str = "23514";
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        let never = code.is_some_and(|code| code.starts_with("22") || code == CHECK_VIOLATION);
+        if never {
+            Self::Park(error.to_string())
+        } else {
+            Self::Retry(error.to_string())
+        }
     }
 }
 

@@ -39,7 +39,8 @@ pub async fn lock(
                 auth_failed_at IS NULL AND erased_at IS NULL
                     AND (sealed_refresh_token IS NOT NULL
                          OR coalesce(access_token_expires_at > $2, true)) AS alive,
-                coalesce(lease_until > now(), false) OR intent_version IS NOT NULL AS refreshing
+                coalesce(lease_until > now(), false)
+                    OR coalesce(intent_version = version, false) AS refreshing
          FROM vault.credential
          WHERE account_id = $1
          FOR UPDATE",
@@ -94,6 +95,7 @@ pub async fn replace(
              retry_after = NULL,
              auth_failed_at = NULL,
              erased_at = NULL,
+             revoked_at_provider = false,
              lease_holder = NULL,
              lease_until = NULL,
              lease_epoch = c.lease_epoch + 1,

@@ -77,7 +77,12 @@ async fn what_no_sign_in_can_be_is_parked_and_writes_nothing() {
     let stack = Stack::start().await;
     let broker = BrokerConfig::parse(stack.broker.url(), "test").unwrap();
     let person = Person::new();
-    let broken: [fn(&mut UserAuthenticated); 5] = [
+    let broken: [fn(&mut UserAuthenticated); 6] = [
+        // What the database can never take.
+        |event| {
+            let grant = event.connection.as_mut().unwrap().grant.as_mut().unwrap();
+            grant.granted_scopes.push("a\0b".to_owned());
+        },
         |event| event.identity = None,
         |event| event.authenticated_at = None,
         |event| event.authenticated_at.as_mut().unwrap().seconds += 400 * 86_400,
@@ -94,7 +99,7 @@ async fn what_no_sign_in_can_be_is_parked_and_writes_nothing() {
             .await
             .unwrap()
             .len()
-            == 5
+            == 6
     })
     .await;
     assert_eq!(
