@@ -9,6 +9,7 @@ mod disconnect;
 mod errors;
 mod once;
 mod rotation;
+mod rust_client;
 mod sealed;
 mod support;
 mod transport;
