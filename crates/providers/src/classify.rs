@@ -78,6 +78,19 @@ impl Body {
     }
 }
 
+/// Without what was sent, where the provider echoes it: before anything is cut
+/// off, or half of a token would stay.
+fn redacted(text: &str, sent: &[&str]) -> String {
+    let mut text = text.to_owned();
+    for secret in sent.iter().filter(|secret| !secret.is_empty()) {
+        let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        text = text
+            .replace(secret, "[redacted]")
+            .replace(&encoded, "[redacted]");
+    }
+    text
+}
+
 /// Printable, and no longer than `max` characters.
 fn printable(text: &str, max: usize) -> String {
     text.chars()
@@ -122,8 +135,14 @@ fn class_of_status(status: StatusCode, is_json: bool) -> FailureClass {
     }
 }
 
-/// Class, code and the rest of an answer that is no token.
-pub(crate) fn refusal(kind: ProviderKind, answer: &Answer, now: OffsetDateTime) -> TokenError {
+/// Class, code and the rest of an answer that is no token; `sent` are the
+/// secrets of the request.
+pub(crate) fn refusal(
+    kind: ProviderKind,
+    answer: &Answer,
+    now: OffsetDateTime,
+    sent: &[&str],
+) -> TokenError {
     let status = answer.status;
     let parsed: Option<Body> = serde_json::from_slice(&answer.body).ok();
     let is_json = parsed.is_some();
@@ -158,10 +177,10 @@ pub(crate) fn refusal(kind: ProviderKind, answer: &Answer, now: OffsetDateTime) 
     TokenError {
         class,
         retry_after,
-        code: code.map(|code| printable(&code, MAX_CODE)),
+        code: code.map(|code| printable(&redacted(&code, sent), MAX_CODE)),
         description: body
             .description()
-            .map(|text| printable(text, MAX_DESCRIPTION)),
+            .map(|text| printable(&redacted(text, sent), MAX_DESCRIPTION)),
         claims: body
             .claims
             .as_str()

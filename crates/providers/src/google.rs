@@ -4,7 +4,7 @@
 //! `access_type=offline` and a consent; `hd` tells the organisation.
 //!
 //! `AUTH_GOOGLE_ENABLED`, `_CLIENT_ID`, `_CLIENT_SECRET`, `_CALLBACK_URL`,
-//! `_APIS_CALLBACK_URL`, `_ISSUER`, `_SCOPES`, `_MESSAGING_SCOPES`,
+//! `_APIS_CALLBACK_URL`, `_ISSUER`, `_LABEL`, `_SCOPES`, `_MESSAGING_SCOPES`,
 //! `_CALENDAR_SCOPES`, `_AUTO_CONNECT`, `_AUTO_CONNECT_DOMAINS`;
 //! `MESSAGING_PROVIDER_GMAIL_ENABLED`, `CALENDAR_PROVIDER_GOOGLE_ENABLED`.
 
@@ -55,7 +55,9 @@ pub(crate) fn definition(environment: &Environment) -> Result<Option<Definition>
     Ok(Some(Definition {
         name: crate::registry::fixed_name("google")?,
         kind: ProviderKind::Google,
-        label: "Google".to_owned(),
+        label: reader
+            .optional("LABEL")?
+            .unwrap_or_else(|| "Google".to_owned()),
         discovery: well_known(&url),
         issuer: IssuerRule::Exact(issuer),
         client_id: reader.client_id("Google")?,

@@ -70,7 +70,9 @@ pub(crate) fn definition(environment: &Environment) -> Result<Option<Definition>
     Ok(Some(Definition {
         name: crate::registry::fixed_name("microsoft")?,
         kind: ProviderKind::Microsoft,
-        label: "Microsoft".to_owned(),
+        label: reader
+            .optional("LABEL")?
+            .unwrap_or_else(|| "Microsoft".to_owned()),
         discovery: well_known(&discovery),
         issuer,
         client_id: reader.client_id("Microsoft")?,

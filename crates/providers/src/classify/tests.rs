@@ -17,7 +17,7 @@ fn answer(status: u16, body: &str) -> Answer {
 }
 
 fn class(kind: ProviderKind, status: u16, body: &str) -> C {
-    refusal(kind, &answer(status, body), OffsetDateTime::UNIX_EPOCH).class
+    refusal(kind, &answer(status, body), OffsetDateTime::UNIX_EPOCH, &[]).class
 }
 
 fn error(kind: ProviderKind, error: &str) -> C {
@@ -64,7 +64,12 @@ fn interaction_required_passes_the_claims_on() {
         );
     }
     let body = r#"{"error":"interaction_required","claims":"{\"access_token\":{}}"}"#;
-    let refused = refusal(Microsoft, &answer(400, body), OffsetDateTime::UNIX_EPOCH);
+    let refused = refusal(
+        Microsoft,
+        &answer(400, body),
+        OffsetDateTime::UNIX_EPOCH,
+        &[],
+    );
     assert_eq!(refused.class, C::InteractionRequired);
     assert_eq!(refused.claims.as_deref(), Some(r#"{"access_token":{}}"#));
 }
@@ -185,11 +190,11 @@ fn throttling_waits_as_long_as_it_is_told_or_a_minute() {
         ),
     ] {
         let mut answer = answer(status, body);
-        let refused = refusal(kind, &answer, OffsetDateTime::UNIX_EPOCH);
+        let refused = refusal(kind, &answer, OffsetDateTime::UNIX_EPOCH, &[]);
         assert_eq!(refused.class, C::RateLimit, "{body}");
         assert_eq!(refused.retry_after, Some(Duration::from_mins(1)), "{body}");
         answer.headers.insert("retry-after", "7".parse().unwrap());
-        let refused = refusal(kind, &answer, OffsetDateTime::UNIX_EPOCH);
+        let refused = refusal(kind, &answer, OffsetDateTime::UNIX_EPOCH, &[]);
         assert_eq!(refused.retry_after, Some(Duration::from_secs(7)), "{body}");
     }
 }
@@ -246,10 +251,24 @@ fn what_the_provider_says_is_bounded_and_printable() {
         Google,
         &answer(400, &body.to_string()),
         OffsetDateTime::UNIX_EPOCH,
+        &[],
     );
     assert_eq!(refused.code.unwrap().len(), 100);
     let description = refused.description.unwrap();
     assert!(description.len() == 300 && !description.contains('\n'));
+}
+
+// R35
+#[test]
+fn what_was_sent_is_not_echoed() {
+    let echo = format!("{} the token s3cret/token is odd", "x".repeat(290));
+    for text in [echo.as_str(), "s3cret/token", "token=s3cret%2Ftoken&x=1"] {
+        let body = json!({"error": "s3cret/token", "error_description": text}).to_string();
+        let sent = ["s3cret/token", ""];
+        let answer = answer(400, &body);
+        let refused = refusal(Google, &answer, OffsetDateTime::UNIX_EPOCH, &sent);
+        assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");
+    }
 }
 
 proptest! {
@@ -261,7 +280,7 @@ proptest! {
             body,
         };
         for kind in [Google, Microsoft, Oidc] {
-            let _ = refusal(kind, &answer, OffsetDateTime::UNIX_EPOCH);
+            let _ = refusal(kind, &answer, OffsetDateTime::UNIX_EPOCH, &[]);
         }
     }
 

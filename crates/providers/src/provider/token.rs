@@ -93,7 +93,7 @@ impl Provider {
             .set_redirect_uri(Cow::Owned(RedirectUrl::from_url(redirect_uri.clone())))
             .request(&made);
         let answer = self.send(&metadata.token, request(result)?).await?;
-        let mut answer = self.read(&answer)?;
+        let mut answer = self.read(&answer, &[code, pkce_verifier])?;
         if answer.granted_scopes.is_none() {
             answer.granted_scopes = Some(self.wanted_scopes(purpose));
         }
@@ -114,7 +114,7 @@ impl Provider {
         let token = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
         let result = client.exchange_refresh_token(&token).request(&made);
         let answer = self.send(&metadata.token, request(result)?).await?;
-        self.read(&answer)
+        self.read(&answer, &[refresh_token.expose()])
     }
 
     /// Revokes the grant (RFC 7009). One that the provider no longer knows
@@ -144,7 +144,7 @@ impl Provider {
         if answer.status.is_success() {
             return Ok(Revocation::Confirmed);
         }
-        let refused = classify::refusal(self.kind(), &answer, self.clock.now());
+        let refused = self.refusal(&answer, &[refresh_token.expose()]);
         match refused.code.as_deref() {
             Some("invalid_token" | "invalid_grant") => Ok(Revocation::Confirmed),
             Some("unsupported_token_type") => Ok(Revocation::NotSupported),
@@ -158,9 +158,16 @@ impl Provider {
             .map_err(|error| classify::undiscovered(&error))
     }
 
-    fn read(&self, answer: &Answer) -> Result<TokenResponse, TokenError> {
+    fn refusal(&self, answer: &Answer, sent: &[&str]) -> TokenError {
+        let secret = self.definition.client_secret.as_ref();
+        let mut sent = sent.to_vec();
+        sent.extend(secret.map(|secret| secret.expose_secret()));
+        classify::refusal(self.kind(), answer, self.clock.now(), &sent)
+    }
+
+    fn read(&self, answer: &Answer, sent: &[&str]) -> Result<TokenResponse, TokenError> {
         if answer.status != StatusCode::OK {
-            return Err(classify::refusal(self.kind(), answer, self.clock.now()));
+            return Err(self.refusal(answer, sent));
         }
         let mut response = answer::parse(&answer.body)?;
         if self.kind() == ProviderKind::Microsoft {
