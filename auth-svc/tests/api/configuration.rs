@@ -1,0 +1,130 @@
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use latchkey_opening::OpeningKey;
+
+use crate::helpers::variables;
+
+fn complete() -> BTreeMap<String, String> {
+    let key = OpeningKey::generate().unwrap();
+    let mut complete = variables(
+        "postgres://nobody@127.0.0.1:1/none",
+        &key.sealing_key().to_string(),
+    );
+    for (name, value) in [
+        ("AUTH_GOOGLE_ENABLED", "true"),
+        ("AUTH_GOOGLE_CLIENT_ID", "the-client"),
+        ("AUTH_GOOGLE_CLIENT_SECRET", "the-secret"),
+        ("AUTH_OIDC_ACME_ISSUER", "https://id.acme.example"),
+        ("AUTH_OIDC_ACME_CLIENT_ID", "acme-client"),
+        ("AUTH_OIDC_ACME_CLIENT_SECRET", "acme-secret"),
+        ("IS_BILLING_ENABLED", "true"),
+    ] {
+        complete.insert(name.to_owned(), value.to_owned());
+    }
+    complete
+}
+
+/// Runs the binary; answers exit code, standard output and standard error.
+fn run(arguments: &[&str], variables: &BTreeMap<String, String>) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_auth-svc"))
+        .args(arguments)
+        .env_clear()
+        .envs(variables)
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+// R40
+#[test]
+fn a_missing_or_wrong_variable_stops_the_start_with_one_line_that_names_it() {
+    for (name, value) in [
+        ("PUBLIC_URL", None),
+        ("PUBLIC_URL", Some("https://auth.example.com/path")),
+        ("APP_URL", Some("javascript:alert(1)")),
+        ("DATABASE_URL", None),
+        ("DATABASE_URL", Some("mysql://x:s3cret@y")),
+        ("AMQP_URL", None),
+        ("FLOW_COOKIE_KEYS", None),
+        ("FLOW_COOKIE_KEYS", Some("a:s3cret")),
+        ("SEALING_PUBLIC_KEY", None),
+        ("SEALING_PUBLIC_KEY", Some("s3cret")),
+        ("ALLOWED_RETURN_ORIGINS", Some("*.example.com")),
+        ("AUTH_ALLOWED_DOMAINS", Some("*.example.com")),
+        ("IS_MULTIWORKSPACE_ENABLED", Some("perhaps")),
+        ("IS_BILLING_ENABLED", Some("perhaps")),
+        ("SESSION_EXPIRES_IN", Some("0s")),
+        ("HTTP_LISTEN", Some("everywhere")),
+        ("AUTH_GOOGLE_CLIENT_ID", None),
+        ("AUTH_GOOGLE_CLIENT_SECRET", None),
+        ("AUTH_OIDC_ACME_CLIENT_ID", None),
+    ] {
+        let mut variables = complete();
+        match value {
+            Some(value) => variables.insert(name.to_owned(), value.to_owned()),
+            None => variables.remove(name),
+        };
+        for arguments in [&["server"][..], &["config", "check"]] {
+            let (code, _, error) = run(arguments, &variables);
+            assert_eq!(code, 78, "{name} {value:?}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+            assert!(
+                error.starts_with(&format!("auth-svc: {name}: ")),
+                "{name} {value:?}: {error}"
+            );
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+}
+
+// R40
+#[test]
+fn a_complete_configuration_is_said_to_be_complete() {
+    let (code, answer, error) = run(&["config", "check"], &complete());
+    assert_eq!(
+        (code, answer.trim()),
+        (0, "the configuration is complete"),
+        "{error}"
+    );
+}
+
+// R40
+#[test]
+fn a_secret_comes_from_a_file() {
+    let file = std::env::temp_dir().join(format!("latchkey-{}", std::process::id()));
+    std::fs::write(&file, "the-secret\n").unwrap();
+    let mut variables = complete();
+    variables.remove("AUTH_GOOGLE_CLIENT_SECRET");
+    variables.insert(
+        "AUTH_GOOGLE_CLIENT_SECRET_FILE".to_owned(),
+        file.display().to_string(),
+    );
+    let (code, _, error) = run(&["config", "check"], &variables);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(code, 0, "{error}");
+}
+
+// R41
+#[test]
+fn the_redirect_uris_to_register_are_printed() {
+    let (code, answer, error) = run(&["redirect-uris"], &complete());
+    assert_eq!(code, 0, "{error}");
+    for line in [
+        "https://auth.test.example/auth/google/redirect",
+        "https://auth.test.example/auth/google-apis/get-access-token",
+        "https://auth.test.example/auth/oidc/acme/redirect",
+        "https://auth.test.example/auth/oidc-apis/acme/get-access-token",
+        "https://auth.test.example",
+    ] {
+        assert!(
+            answer.lines().any(|printed| printed.trim() == line),
+            "{line}\n{answer}"
+        );
+    }
+}

@@ -1,0 +1,160 @@
+use latchkey_demo_provider::Decision;
+use latchkey_proto::events::{CalendarVisibility, Intent, MessageVisibility};
+
+use crate::helpers::{APP, TestApp};
+
+// R16
+#[tokio::test]
+async fn a_signed_in_person_connects_a_second_mailbox_with_their_choices() {
+    for path in [
+        "/auth/google-apis",
+        "/auth/microsoft-apis",
+        "/auth/oidc-apis/demo",
+    ] {
+        let app = TestApp::start().await;
+        let mut browser = app.signed_in("ada").await;
+        let user = browser.me().await.unwrap()["userId"].clone();
+        let session = browser.session().unwrap().to_owned();
+        let start = format!(
+            "{path}?redirectLocation=/settings/accounts&messageVisibility=SUBJECT\
+             &calendarVisibility=METADATA&loginHint=eve@mail.example"
+        );
+        let answer = app
+            .round(&mut browser, &start, &Decision::allow("eve"))
+            .await;
+        assert_eq!(
+            answer.location(),
+            format!("{APP}settings/accounts"),
+            "{}",
+            answer.body
+        );
+        let event = app.events().await.pop().unwrap();
+        assert_eq!(event.user_id, user);
+        assert_eq!(event.workspace_id, app.workspace.to_string());
+        assert_eq!(event.intent(), Intent::Connect);
+        assert_eq!(event.identity.unwrap().handle, "eve@mail.example");
+        let connection = event.connection.unwrap();
+        assert_eq!(connection.message_visibility(), MessageVisibility::Subject);
+        assert_eq!(
+            connection.calendar_visibility(),
+            CalendarVisibility::Metadata
+        );
+        assert_eq!(
+            browser.session(),
+            Some(session.as_str()),
+            "the session goes on"
+        );
+        // The mailbox is no way to sign in as ada.
+        let written = app.written().await;
+        assert_eq!(
+            (written.users, written.identities, written.sessions),
+            (1, 1, 1)
+        );
+    }
+}
+
+// R16
+#[tokio::test]
+async fn connecting_needs_a_session() {
+    let app = TestApp::start().await;
+    let answer = app.browser().json().get("/auth/google-apis").await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (401, "not_signed_in")
+    );
+}
+
+// R16, replaced system's weak point 3
+#[tokio::test]
+async fn a_connect_link_made_by_one_person_cannot_land_anothers_mailbox_in_the_first_ones_workspace()
+ {
+    let app = TestApp::start().await;
+    let mut attacker = app.signed_in("ada").await;
+    let link = attacker.get("/auth/google-apis").await.location();
+    let before = app.written().await;
+
+    // The victim, signed in or not, follows the link and agrees.
+    let signed_in = app.signed_in("grace").await;
+    let after_grace = app.written().await;
+    assert_eq!(after_grace.events, before.events + 1);
+    for victim in [app.browser(), signed_in] {
+        let callback = app.decide(&link, &Decision::allow("grace")).await;
+        let answer = victim.json().get(&callback).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "flow_unknown")
+        );
+    }
+    assert_eq!(app.written().await, after_grace);
+}
+
+// R16, PEERS, relying-party check 5
+#[tokio::test]
+async fn the_session_that_finishes_is_the_one_that_started() {
+    let app = TestApp::start().await;
+    let mut browser = app.signed_in("ada").await;
+    let callback = app
+        .to_callback(&mut browser, "/auth/google-apis", &Decision::allow("ada"))
+        .await;
+    let grace = app.signed_in("grace").await;
+    let before = app.written().await;
+    // The flow's cookie in a browser where somebody else is signed in by now,
+    // and in one where nobody is.
+    let session = grace.session().unwrap().to_owned();
+    for replaced in [Some(session), None] {
+        let mut browser = browser.clone().json();
+        browser.cookies.remove("__Host-latchkey-session");
+        if let Some(session) = replaced {
+            browser
+                .cookies
+                .insert("__Host-latchkey-session".to_owned(), session);
+        }
+        let answer = browser.get(&callback).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (403, "session_changed")
+        );
+    }
+    assert_eq!(app.written().await, before);
+    // Where the person signed out or in again meanwhile, it is another session too.
+    app.round(
+        &mut browser,
+        "/auth/google?prompt=login",
+        &Decision::allow("ada"),
+    )
+    .await;
+    let answer = browser.json().get(&callback).await;
+    assert_eq!(answer.code(), "session_changed");
+}
+
+// R16
+#[tokio::test]
+async fn a_sign_in_cannot_be_finished_as_a_connection_nor_the_other_way_round() {
+    let app = TestApp::start().await;
+    let mut browser = app.signed_in("ada").await;
+    let connect = app
+        .to_callback(&mut browser, "/auth/google-apis", &Decision::allow("eve"))
+        .await;
+    let as_sign_in = connect.replace(
+        "/auth/google-apis/get-access-token",
+        "/auth/google/redirect",
+    );
+    assert_ne!(connect, as_sign_in);
+    let answer = browser.clone().json().get(&as_sign_in).await;
+    assert_eq!(answer.code(), "flow_unknown");
+    assert_eq!(app.written().await.events, 1);
+}
+
+// PEERS, relying-party check 13
+#[tokio::test]
+async fn another_web_site_cannot_send_a_person_to_connect() {
+    let app = TestApp::start().await;
+    let mut browser = app.signed_in("ada").await.json();
+    browser
+        .headers
+        .push(("sec-fetch-site", "cross-site".to_owned()));
+    let answer = browser.get("/auth/google-apis").await;
+    assert_eq!((answer.status, answer.code().as_str()), (403, "cross_site"));
+    browser.headers.push(("referer", APP.to_owned()));
+    assert_eq!(browser.get("/auth/google-apis").await.status, 302);
+}

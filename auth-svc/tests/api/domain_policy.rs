@@ -1,0 +1,228 @@
+use std::time::Duration;
+
+use auth_svc::random::Randomness;
+use auth_svc::store::workspace;
+use latchkey_demo_provider::Decision;
+use serde_json::json;
+
+use crate::helpers::{TestApp, Written};
+
+async fn code_of(app: &TestApp, path: &str, person: &str) -> String {
+    let mut browser = app.browser().json();
+    app.round(&mut browser, path, &Decision::allow(person))
+        .await
+        .code()
+}
+
+// R7
+#[tokio::test]
+async fn a_refusal_names_every_domain_that_is_allowed_and_writes_nothing() {
+    let app = TestApp::start().await;
+    workspace::approve_domain(app.database.pool(), app.workspace, "acme.co", true)
+        .await
+        .unwrap();
+    let mut browser = app.browser();
+    let answer = app
+        .round(&mut browser, "/auth/google", &Decision::allow("linus"))
+        .await;
+    assert_eq!(answer.status, 403);
+    assert!(
+        answer.body.contains("acme.co or acme.example"),
+        "{}",
+        answer.body
+    );
+    assert!(
+        answer.body.contains("href=\"/auth/google\""),
+        "what to do: try again"
+    );
+    assert_eq!(app.written().await, Written::NOTHING);
+    // Exact: a subdomain is another domain.
+    assert_eq!(
+        code_of(&app, "/auth/google", "noor").await,
+        "domain_not_allowed"
+    );
+}
+
+// R7 R25
+#[tokio::test]
+async fn the_allowlist_can_be_written_as_people_know_it() {
+    let app = TestApp::start().await;
+    sqlx::query(
+        "INSERT INTO \"workspaceMetadata\" (\"workspaceId\", key, value)
+         VALUES ($1, 'approvedAccessDomains', '[\"globex.example\", \"acme.example\"]')",
+    )
+    .bind(app.workspace.as_uuid())
+    .execute(app.database.pool())
+    .await
+    .unwrap();
+    app.signed_in("linus").await;
+    app.signed_in("ada").await;
+}
+
+// R7
+#[tokio::test]
+async fn the_deployments_list_bounds_the_workspaces() {
+    let app = TestApp::start_with(&[("AUTH_ALLOWED_DOMAINS", "globex.example,acme.co")]).await;
+    assert_eq!(
+        code_of(&app, "/auth/google", "ada").await,
+        "domain_not_allowed"
+    );
+    workspace::approve_domain(app.database.pool(), app.workspace, "globex.example", true)
+        .await
+        .unwrap();
+    app.signed_in("linus").await;
+}
+
+// R7, replaced system's weak points 4 and 11
+#[tokio::test]
+async fn an_address_that_the_provider_does_not_vouch_for_writes_nothing() {
+    let app = TestApp::start().await;
+    for path in ["/auth/google", "/auth/microsoft", "/auth/oidc/demo"] {
+        assert_eq!(
+            code_of(&app, path, "mallory").await,
+            "address_not_verified",
+            "{path}"
+        );
+    }
+    // Google: verified once, and not of the organisation (no `hd`).
+    app.demo
+        .set_claims("ada", json!({"hd": null}).as_object().unwrap().clone());
+    assert_eq!(
+        code_of(&app, "/auth/google", "ada").await,
+        "address_not_verified"
+    );
+    assert_eq!(app.written().await, Written::NOTHING);
+}
+
+// R7
+#[tokio::test]
+async fn a_public_link_works_only_while_it_is_on() {
+    let app = TestApp::start().await;
+    let pool = app.database.pool();
+    let random = Randomness::default();
+    let token = workspace::set_public_invite(pool, app.workspace, true, &random)
+        .await
+        .unwrap()
+        .unwrap();
+    let path = format!("/auth/google?workspaceInviteHash={token}");
+    let mut browser = app.browser();
+    assert_eq!(
+        app.round(&mut browser, &path, &Decision::allow("linus"))
+            .await
+            .status,
+        302
+    );
+    workspace::set_public_invite(pool, app.workspace, false, &random)
+        .await
+        .unwrap();
+    assert_eq!(
+        code_of(&app, &path, "eve").await,
+        "address_not_verified",
+        "no `hd`: a private account"
+    );
+    assert_eq!(
+        code_of(&app, &path.replace("google", "oidc/demo"), "eve").await,
+        "invitation_refused"
+    );
+    // A member needs no invitation.
+    app.signed_in("linus").await;
+}
+
+// R7
+#[tokio::test]
+async fn a_personal_invitation_holds_once_for_its_address_and_its_time() {
+    let app = TestApp::start().await;
+    let invite = async |email: &str, life: u64| {
+        let (pool, random) = (app.database.pool(), Randomness::default());
+        let life = Duration::from_secs(life);
+        let email = email.parse().unwrap();
+        let (token, _) = workspace::invite(pool, app.workspace, &email, life, &random)
+            .await
+            .unwrap();
+        format!("/auth/google?workspacePersonalInviteToken={token}")
+    };
+    let for_linus = invite("Linus@globex.example", 60).await;
+    assert_eq!(code_of(&app, &for_linus, "eve").await, "invitation_refused");
+    let mut browser = app.browser();
+    assert_eq!(
+        app.round(&mut browser, &for_linus, &Decision::allow("linus"))
+            .await
+            .status,
+        302
+    );
+    let joined: (String,) = sqlx::query_as("SELECT joined_by FROM auth.workspace_member")
+        .fetch_one(app.database.pool())
+        .await
+        .unwrap();
+    assert_eq!(joined.0, "PERSONAL_INVITE");
+
+    let expired = invite("noor@berlin.acme.example", 0).await;
+    assert_eq!(code_of(&app, &expired, "noor").await, "invitation_refused");
+    // Used: linus left, and the link does not let him in again.
+    sqlx::query("DELETE FROM auth.workspace_member")
+        .execute(app.database.pool())
+        .await
+        .unwrap();
+    assert_eq!(
+        code_of(&app, &for_linus, "linus").await,
+        "invitation_refused"
+    );
+}
+
+// R4 R7
+#[tokio::test]
+async fn among_several_workspaces_the_request_the_membership_or_the_domain_decides() {
+    let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", "true")]).await;
+    let globex = app.workspace("globex", &["globex.example"]).await;
+    let both = app
+        .workspace("both", &["acme.example", "globex.example"])
+        .await;
+    let workspace_of = async |path: &str, person: &str| {
+        let mut browser = app.browser();
+        let answer = app
+            .round(&mut browser, path, &Decision::allow(person))
+            .await;
+        let me = browser
+            .me()
+            .await
+            .unwrap_or_else(|| panic!("{}", answer.body));
+        (
+            me["workspaceId"].as_str().unwrap().to_owned(),
+            answer.location(),
+        )
+    };
+    assert_eq!(
+        code_of(&app, "/auth/google", "ada").await,
+        "workspace_not_named"
+    );
+    assert_eq!(
+        code_of(&app, "/auth/google?workspaceSubdomain=globex", "ada").await,
+        "domain_not_allowed"
+    );
+    assert_eq!(
+        code_of(&app, "/auth/google?workspaceSubdomain=nowhere", "ada").await,
+        "workspace_unknown"
+    );
+    let by_id = workspace_of(&format!("/auth/google?workspaceId={both}"), "ada").await;
+    assert_eq!(
+        by_id,
+        (
+            both.to_string(),
+            "https://both.app.test.example/".to_owned()
+        )
+    );
+    let by_host = workspace_of(
+        "/auth/google?workspaceSubdomain=globex&prompt=consent",
+        "linus",
+    )
+    .await;
+    assert_eq!(
+        by_host,
+        (
+            globex.to_string(),
+            "https://globex.app.test.example/".to_owned()
+        )
+    );
+    let by_membership = workspace_of("/auth/google?prompt=consent", "linus").await;
+    assert_eq!(by_membership.0, globex.to_string());
+}

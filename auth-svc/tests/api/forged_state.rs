@@ -1,0 +1,195 @@
+use latchkey_demo_provider::{Decision, Endpoint, Flavour};
+
+use crate::helpers::{APP, TestApp, Written};
+
+// R4, replaced system's weak point 3
+#[tokio::test]
+async fn a_forged_state_is_refused_and_writes_nothing() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let callback = app
+        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .await;
+    let plain = "/auth/google/redirect?code=x&state=eyJ3b3Jrc3BhY2VJZCI6IjEifQ";
+    let state = url::Url::parse(&format!("http://x{callback}")).unwrap();
+    let state = state
+        .query_pairs()
+        .find(|(name, _)| name == "state")
+        .unwrap()
+        .1
+        .into_owned();
+    let other = callback.replace(&state, &state.chars().rev().collect::<String>());
+    for forged in [
+        plain,
+        &other,
+        "/auth/google/redirect?code=x",
+        "/auth/google/redirect",
+    ] {
+        let answer = browser.clone().json().get(forged).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "flow_unknown"),
+            "{forged}"
+        );
+    }
+    let page = browser.clone().get(plain).await;
+    assert!(
+        page.body.contains("start again") && page.body.contains("href=\"/auth/google\""),
+        "{}",
+        page.body
+    );
+    assert_eq!(app.written().await, Written::NOTHING);
+    assert_eq!(
+        app.demo.count(Flavour::Google, Endpoint::Token),
+        0,
+        "no code is spent on a forgery"
+    );
+    // The honest flow is not harmed by it.
+    assert_eq!(browser.get(&callback).await.location(), APP);
+}
+
+// R4
+#[tokio::test]
+async fn a_state_swapped_between_browsers_is_refused() {
+    let app = TestApp::start().await;
+    let (mut one, mut other) = (app.browser(), app.browser().json());
+    let first = app
+        .to_callback(&mut one, "/auth/google", &Decision::allow("ada"))
+        .await;
+    app.to_callback(&mut other, "/auth/google", &Decision::allow("grace"))
+        .await;
+    let answer = other.get(&first).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (400, "flow_unknown")
+    );
+    // Nor does renaming a stolen cookie help.
+    let value = other.cookies.values().next().unwrap().clone();
+    let name = one.cookies.keys().next().unwrap().clone();
+    other.cookies.insert(name, value);
+    assert_eq!(other.get(&first).await.code(), "flow_unknown");
+    assert_eq!(app.written().await, Written::NOTHING);
+}
+
+// R4, PEERS, relying-party check 14
+#[tokio::test]
+async fn a_callback_works_once() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let callback = app
+        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .await;
+    let kept = browser.clone();
+    assert_eq!(browser.get(&callback).await.status, 302);
+    assert_eq!(browser.flows(), 0, "the flow's cookie is gone");
+    assert_eq!(browser.json().get(&callback).await.code(), "flow_unknown");
+    // With the cookie kept: the provider refuses the code, the database the flow.
+    let replay = kept.clone().json().get(&callback).await;
+    assert_eq!(replay.status, 400);
+    assert_eq!(app.written().await, Written::ONCE);
+    let (flow,): (uuid::Uuid,) = sqlx::query_as("SELECT flow_id FROM auth.spent_flow")
+        .fetch_one(app.database.pool())
+        .await
+        .unwrap();
+    let event = sqlx::query("SELECT 1 FROM auth.outbox WHERE event_id = $1")
+        .bind(latchkey_domain::EventId::derived(flow, "user.authenticated").as_uuid())
+        .execute(app.database.pool())
+        .await
+        .unwrap();
+    assert_eq!(event.rows_affected(), 1);
+}
+
+// R4
+#[tokio::test]
+async fn a_spent_flow_is_refused_even_with_a_fresh_code() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let start = browser.get("/auth/google").await.location();
+    let kept = browser.clone();
+    let first = app.decide(&start, &Decision::allow("ada")).await;
+    let second = app.decide(&start, &Decision::allow("ada")).await;
+    assert_eq!(browser.get(&first).await.status, 302);
+    let answer = kept.json().get(&second).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (400, "flow_finished")
+    );
+    assert_eq!(app.written().await, Written::ONCE);
+}
+
+// R4
+#[tokio::test]
+async fn parallel_tabs_work_and_are_bounded() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let google = app
+        .to_callback(
+            &mut browser,
+            "/auth/google?returnTo=/a",
+            &Decision::allow("ada"),
+        )
+        .await;
+    let microsoft = app
+        .to_callback(
+            &mut browser,
+            "/auth/microsoft?returnTo=/b",
+            &Decision::allow("ada"),
+        )
+        .await;
+    assert_eq!(browser.flows(), 2);
+    assert_eq!(browser.get(&google).await.location(), format!("{APP}a"));
+    assert_eq!(browser.get(&microsoft).await.location(), format!("{APP}b"));
+    for _ in 0..9 {
+        browser.get("/auth/google?prompt=login").await;
+    }
+    assert_eq!(browser.flows(), auth_svc::login::flow_cookie::MAX_FLOWS);
+}
+
+// PEERS, relying-party checks 1 and 4: bound to the provider, own redirect URI each
+#[tokio::test]
+async fn one_providers_answer_is_not_taken_at_anothers_callback() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let callback = app
+        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .await;
+    for other in ["/auth/microsoft/redirect", "/auth/oidc/demo/redirect"] {
+        let mixed = callback.replace("/auth/google/redirect", other);
+        let answer = browser.clone().json().get(&mixed).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "flow_unknown")
+        );
+    }
+    let reserved = callback.replace("/auth/google/redirect", "/auth/oidc/google/redirect");
+    assert_eq!(browser.json().get(&reserved).await.status, 404);
+    assert_eq!(app.written().await, Written::NOTHING);
+}
+
+// PEERS, relying-party check 14
+#[tokio::test]
+async fn a_parameter_that_comes_twice_is_refused() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser().json();
+    let callback = app
+        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .await;
+    for twice in [
+        "&code=other",
+        "&state=other",
+        "&iss=https://evil.example&iss=x",
+    ] {
+        let answer = browser.clone().get(&format!("{callback}{twice}")).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "duplicate_parameter"),
+            "{twice}"
+        );
+    }
+    let long = browser
+        .clone()
+        .get(&format!("{callback}&x={}", "a".repeat(5000)))
+        .await;
+    assert_eq!(long.code(), "query_too_long");
+    assert_eq!(app.written().await, Written::NOTHING);
+}

@@ -1,0 +1,96 @@
+use serde_json::Value;
+
+use crate::helpers::TestApp;
+
+// R15
+#[tokio::test]
+async fn the_running_build_says_that_it_lives_what_it_is_and_whether_it_can_serve() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    assert_eq!(browser.get("/healthz").await.status, 200);
+    let version: Value = serde_json::from_str(&browser.get("/version").await.body).unwrap();
+    assert_eq!(version["service"], "auth-svc");
+    assert!(version["git_commit"].is_string() && version["version"].is_string());
+}
+
+// R12 R15
+#[tokio::test]
+async fn a_broker_that_is_away_is_reported_and_takes_no_sign_in_away() {
+    let app = TestApp::start().await;
+    let answer = app.browser().get("/readyz").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let checks: Value = serde_json::from_str(&answer.body).unwrap();
+    let broker = checks["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["name"] == "broker")
+        .unwrap();
+    assert_eq!(broker["ready"], false);
+}
+
+// R15
+#[tokio::test]
+async fn a_database_that_is_away_is_not_ready_and_a_callback_says_so() {
+    let app =
+        TestApp::start_with(&[("DATABASE_URL", "postgres://nobody:x@127.0.0.1:1/none")]).await;
+    let mut browser = app.browser().json();
+    assert_eq!(browser.get("/readyz").await.status, 503);
+    assert_eq!(browser.get("/healthz").await.status, 200);
+    let decision = latchkey_demo_provider::Decision::allow("ada");
+    let answer = app.round(&mut browser, "/auth/google", &decision).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (503, "database_unavailable")
+    );
+    assert!(answer.headers.contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_security_headers() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    for path in [
+        "/",
+        "/auth/google",
+        "/auth/google/redirect",
+        "/nothing",
+        "/healthz",
+        "/assets/latchkey.css",
+    ] {
+        let answer = browser.get(path).await;
+        let header = |name: &str| {
+            answer
+                .headers
+                .get(name)
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or_default()
+        };
+        assert!(
+            header("content-security-policy").contains("default-src 'none'"),
+            "{path}"
+        );
+        assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(header("referrer-policy"), "same-origin", "{path}");
+        assert!(
+            header("strict-transport-security").contains("max-age"),
+            "{path}"
+        );
+        assert!(!header("cache-control").is_empty(), "{path}");
+        assert!(
+            !answer.body.contains("<script") && !answer.body.contains("style="),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn requests_have_bounds() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let long = format!("/auth/google?returnTo=/{}", "a".repeat(11_000));
+    assert_eq!(browser.get(&long).await.status, 414);
+    browser.cookies.insert("x".to_owned(), "a".repeat(30_000));
+    assert_eq!(browser.get("/").await.status, 431);
+}

@@ -1,0 +1,172 @@
+//! The application under test, a browser, and what the database shows.
+
+mod browser;
+mod database;
+
+use std::collections::BTreeMap;
+
+use auth_svc::Application;
+use latchkey_config::Environment;
+use latchkey_demo_provider::{Config, Decision, DemoProvider};
+use latchkey_domain::WorkspaceId;
+use latchkey_opening::{OpeningKey, OpeningKeys};
+use latchkey_testkit::{Role, TestDatabase};
+use tokio_util::sync::CancellationToken;
+
+pub use browser::{Answer, Browser};
+pub use database::Written;
+
+/// Origin that browsers see: not the address that the service listens on.
+pub const PUBLIC: &str = "https://auth.test.example";
+
+/// Where people land.
+pub const APP: &str = "https://app.test.example/";
+
+/// Nobody listens there.
+pub const NO_BROKER: &str = "amqp://127.0.0.1:1/%2f";
+
+/// A running auth-svc with all it needs; dropped, it stops.
+pub struct TestApp {
+    pub base: String,
+    pub database: TestDatabase,
+    pub demo: DemoProvider,
+    pub opening: OpeningKeys,
+    pub workspace: WorkspaceId,
+    stop: CancellationToken,
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Variables of a complete configuration.
+pub fn variables(database_url: &str, sealing_key: &str) -> BTreeMap<String, String> {
+    [
+        ("HTTP_LISTEN", "127.0.0.1:0"),
+        ("PUBLIC_URL", PUBLIC),
+        ("APP_URL", APP),
+        ("DATABASE_URL", database_url),
+        ("AMQP_URL", NO_BROKER),
+        ("SEALING_PUBLIC_KEY", sealing_key),
+        (
+            "FLOW_COOKIE_KEYS",
+            "test:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE",
+        ),
+        ("MESSAGING_PROVIDER_GMAIL_ENABLED", "true"),
+        ("MESSAGING_PROVIDER_MICROSOFT_ENABLED", "true"),
+        ("CALENDAR_PROVIDER_GOOGLE_ENABLED", "true"),
+        ("CALENDAR_PROVIDER_MICROSOFT_ENABLED", "true"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect()
+}
+
+impl TestApp {
+    /// One workspace that lets acme.example in; no broker.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with other variables; an empty value takes one away.
+    pub async fn start_with(changes: &[(&str, &str)]) -> Self {
+        let database = TestDatabase::create().await;
+        let demo = DemoProvider::start(Config::default()).await.unwrap();
+        let key = OpeningKey::generate().unwrap();
+        let opening = OpeningKeys::new(key, Vec::new()).unwrap();
+        let mut variables = variables(
+            &database.url(Role::Auth),
+            &opening.sealing_key().to_string(),
+        );
+        variables.extend(demo.environment());
+        variables.extend(
+            changes
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
+        );
+        let environment: Environment = variables.into_iter().collect();
+        let application = Application::build(&environment).unwrap();
+        let base = format!("http://127.0.0.1:{}", application.port());
+        let stop = CancellationToken::new();
+        tokio::spawn(application.run_until_stopped(stop.clone()));
+        let workspace =
+            database::workspace(database.pool(), "Acme", Some("acme"), &["acme.example"]).await;
+        Self {
+            base,
+            database,
+            demo,
+            opening,
+            workspace,
+            stop,
+        }
+    }
+
+    /// One more workspace.
+    pub async fn workspace(&self, subdomain: &str, domains: &[&str]) -> WorkspaceId {
+        database::workspace(self.database.pool(), subdomain, Some(subdomain), domains).await
+    }
+
+    /// What stands in schema `auth`.
+    pub async fn written(&self) -> Written {
+        database::written(self.database.pool()).await
+    }
+
+    /// The events in the outbox, oldest first.
+    pub async fn events(&self) -> Vec<latchkey_proto::events::UserAuthenticated> {
+        database::events(self.database.pool()).await
+    }
+
+    /// A browser without a cookie.
+    pub fn browser(&self) -> Browser {
+        Browser::new(self.base.clone())
+    }
+
+    /// Starts at `path`, decides at the provider, comes back; answers the
+    /// callback's answer.
+    pub async fn round(&self, browser: &mut Browser, path: &str, decision: &Decision) -> Answer {
+        let callback = self.to_callback(browser, path, decision).await;
+        browser.get(&callback).await
+    }
+
+    /// The same up to the callback, which is not called: its path and query.
+    pub async fn to_callback(
+        &self,
+        browser: &mut Browser,
+        path: &str,
+        decision: &Decision,
+    ) -> String {
+        let start = browser.get(path).await;
+        assert_eq!(start.status, 302, "{path}: {}", start.body);
+        self.decide(&start.location(), decision).await
+    }
+
+    /// What the person does at the provider; answers the callback's path and query.
+    pub async fn decide(&self, authorize_url: &str, decision: &Decision) -> String {
+        assert!(
+            authorize_url.starts_with(self.demo.base_url()),
+            "not sent to the provider but to {authorize_url}"
+        );
+        let url = self.demo.decide(authorize_url, decision).await.unwrap();
+        assert!(url.as_str().starts_with(PUBLIC), "{url}");
+        url[url::Position::BeforePath..].to_owned()
+    }
+
+    /// A person signed in with Google.
+    pub async fn signed_in(&self, person: &str) -> Browser {
+        let mut browser = self.browser();
+        let answer = self
+            .round(&mut browser, "/auth/google", &Decision::allow(person))
+            .await;
+        assert_eq!(answer.status, 302, "{}", answer.body);
+        browser
+    }
+
+    /// Tells that a living grant with these scopes is stored for the identity
+    /// of the newest event, as sync-svc and refresh-svc would.
+    pub async fn store_grant(&self, scopes: &[&str], dead: bool) {
+        let event = self.events().await.pop().unwrap();
+        database::store_grant(self.database.pool(), &event, scopes, dead).await;
+    }
+}

@@ -1,0 +1,149 @@
+use std::collections::BTreeMap;
+
+use reqwest::header::{ACCEPT, COOKIE, HeaderMap, LOCATION, SET_COOKIE};
+use reqwest::{Client, Method, redirect};
+use serde_json::Value;
+
+/// Cookies and no redirects of its own, as if the page were on HTTPS.
+#[derive(Clone)]
+pub struct Browser {
+    base: String,
+    client: Client,
+    pub cookies: BTreeMap<String, String>,
+    /// Headers of the next requests.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// What came back.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    /// `Location`.
+    pub fn location(&self) -> String {
+        let location = self.headers.get(LOCATION);
+        location
+            .unwrap_or_else(|| panic!("no Location: {} {}", self.status, self.body))
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// A query parameter of `Location`.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let url = url::Url::parse(&self.location()).unwrap();
+        url.query_pairs()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// Code of a refusal that was asked for as JSON.
+    pub fn code(&self) -> String {
+        let json: Value = serde_json::from_str(&self.body)
+            .unwrap_or_else(|_| panic!("no refusal: {} {}", self.status, self.body));
+        json["error"]["code"].as_str().unwrap().to_owned()
+    }
+
+    /// Everything that left with this answer.
+    pub fn everything(&self) -> String {
+        format!("{:?}\n{}", self.headers, self.body)
+    }
+
+    /// The `Set-Cookie` lines.
+    pub fn set_cookies(&self) -> Vec<String> {
+        self.headers
+            .get_all(SET_COOKIE)
+            .iter()
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+impl Browser {
+    pub fn new(base: String) -> Self {
+        let client = Client::builder()
+            .redirect(redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self {
+            base,
+            client,
+            cookies: BTreeMap::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// Asks for JSON from now on.
+    pub fn json(mut self) -> Self {
+        self.headers
+            .push((ACCEPT.as_str(), "application/json".to_owned()));
+        self
+    }
+
+    pub async fn get(&mut self, path: &str) -> Answer {
+        self.send(Method::GET, path).await
+    }
+
+    pub async fn post(&mut self, path: &str) -> Answer {
+        self.send(Method::POST, path).await
+    }
+
+    pub async fn send(&mut self, method: Method, path: &str) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        let cookies: Vec<String> = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        if !cookies.is_empty() {
+            request = request.header(COOKIE, cookies.join("; "));
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        let response = request.send().await.unwrap();
+        let answer = Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.text().await.unwrap(),
+        };
+        for line in answer.set_cookies() {
+            self.keep(&line);
+        }
+        answer
+    }
+
+    fn keep(&mut self, line: &str) {
+        let (name, rest) = line.split_once('=').unwrap();
+        let value = rest.split(';').next().unwrap();
+        if line.contains("Max-Age=0") {
+            self.cookies.remove(name);
+        } else {
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Cookies of flows under way.
+    pub fn flows(&self) -> usize {
+        self.cookies
+            .keys()
+            .filter(|name| name.contains("-flow-"))
+            .count()
+    }
+
+    /// Value of the session cookie.
+    pub fn session(&self) -> Option<&str> {
+        self.cookies
+            .get("__Host-latchkey-session")
+            .map(String::as_str)
+    }
+
+    /// Who is signed in.
+    pub async fn me(&mut self) -> Option<Value> {
+        let answer = self.get("/auth/me").await;
+        (answer.status == 200).then(|| serde_json::from_str(&answer.body).unwrap())
+    }
+}

@@ -1,0 +1,26 @@
+//! auth-svc from the outside: the running application on port 0, a real
+//! PostgreSQL and the demo provider.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "test helpers may unwrap"
+)]
+
+mod configuration;
+mod connect_another_account;
+mod consent;
+mod domain_policy;
+mod forged_state;
+mod health;
+mod helpers;
+mod id_token;
+mod outbox;
+mod provider_errors;
+mod redirect;
+mod sign_in;
+mod sign_out;

@@ -1,0 +1,93 @@
+use std::time::Duration;
+
+use base64::Engine as _;
+use latchkey_demo_provider::Decision;
+use latchkey_messaging::topology::UNROUTED_QUEUE;
+use latchkey_testkit::TestBroker;
+
+use crate::helpers::{APP, TestApp, Written};
+
+// R35
+#[tokio::test]
+async fn the_events_bytes_hold_no_token() {
+    let app = TestApp::start().await;
+    app.signed_in("ada").await;
+    let (payload,): (Vec<u8>,) = sqlx::query_as("SELECT payload FROM auth.outbox")
+        .fetch_one(app.database.pool())
+        .await
+        .unwrap();
+    let issued = app.demo.issued();
+    assert!(issued.len() >= 4, "code, access, refresh and ID token");
+    for issued in issued {
+        let token = issued.token.as_bytes();
+        assert!(
+            !payload.windows(token.len()).any(|window| window == token),
+            "{}",
+            issued.kind
+        );
+    }
+}
+
+// R12, replaced system's weak point 7
+#[tokio::test]
+async fn a_broker_or_a_sync_service_that_is_down_fails_no_sign_in() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let answer = app
+        .round(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .await;
+    assert_eq!((answer.status, answer.location()), (302, APP.to_owned()));
+    assert!(browser.me().await.is_some());
+    assert_eq!(
+        app.written().await,
+        Written::ONCE,
+        "the event waits in the outbox"
+    );
+}
+
+// R12
+#[tokio::test]
+async fn the_event_reaches_the_broker_once_and_leaves_the_outbox() {
+    let broker = TestBroker::create().await;
+    let app = TestApp::start_with(&[("AMQP_URL", broker.url())]).await;
+    app.signed_in("ada").await;
+    let mut taken = Vec::new();
+    for _ in 0..100 {
+        // Nobody is bound for it here: the alternate exchange keeps it.
+        taken.extend(broker.take(UNROUTED_QUEUE, 10).await.unwrap_or_default());
+        if !taken.is_empty() && app.written().await.events == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0]["routing_key"], "user.authenticated.v1");
+    assert_eq!(app.written().await.events, 0);
+    let payload = taken[0]["payload"].as_str().unwrap();
+    let payload = base64::engine::general_purpose::STANDARD
+        .decode(payload)
+        .unwrap();
+    let event: latchkey_proto::events::UserAuthenticated =
+        prost::Message::decode(payload.as_slice()).unwrap();
+    assert_eq!(event.identity.unwrap().handle, "ada@acme.example");
+}
+
+// PEERS, relying-party check 17
+#[tokio::test]
+async fn where_the_event_cannot_be_written_nothing_is() {
+    let app = TestApp::start().await;
+    sqlx::query("ALTER TABLE auth.outbox ADD CONSTRAINT broken CHECK (false) NOT VALID")
+        .execute(app.database.pool())
+        .await
+        .unwrap();
+    let mut browser = app.browser().json();
+    let answer = app
+        .round(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (503, "database_unavailable")
+    );
+    assert!(browser.session().is_none());
+    assert_eq!(app.written().await, Written::NOTHING);
+}

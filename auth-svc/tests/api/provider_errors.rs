@@ -1,0 +1,162 @@
+use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
+
+use crate::helpers::{APP, TestApp, Written};
+
+// R1: each a clear answer for a person, nothing written
+#[tokio::test]
+async fn an_error_of_the_provider_becomes_an_answer_that_says_what_to_do() {
+    let app = TestApp::start().await;
+    for (error, status, code) in [
+        ("access_denied", 403, "access_denied"),
+        ("consent_required", 401, "interaction_required"),
+        ("login_required", 401, "interaction_required"),
+        ("admin_policy_enforced", 403, "blocked_by_admin"),
+        ("temporarily_unavailable", 503, "provider_unavailable"),
+        ("server_error", 503, "provider_unavailable"),
+        ("invalid_scope", 502, "provider_misconfigured"),
+        ("unauthorized_client", 502, "provider_misconfigured"),
+        ("<script>alert(1)</script>", 502, "provider_error"),
+    ] {
+        let mut browser = app.browser().json();
+        let answer = app
+            .round(&mut browser, "/auth/google", &Decision::error(error))
+            .await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (status, code),
+            "{error}"
+        );
+        assert!(!answer.body.contains("script"), "{}", answer.body);
+        assert_eq!(browser.flows(), 0, "the flow is over");
+    }
+    let mut browser = app.browser();
+    let page = app
+        .round(&mut browser, "/auth/google", &Decision::deny())
+        .await;
+    assert!(page.body.contains("You did not give access") && page.body.contains("Try again"));
+    assert_eq!(app.written().await, Written::NOTHING);
+}
+
+#[tokio::test]
+async fn a_callback_without_a_code_is_refused() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser().json();
+    let callback = app
+        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .await;
+    let (before, after) = callback.split_once("code=").unwrap();
+    let rest = after.split_once('&').map_or("", |(_, rest)| rest);
+    for without in [format!("{before}{rest}"), format!("{before}code=&{rest}")] {
+        let answer = browser.clone().get(&without).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "code_missing"),
+            "{without}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_injected_code_is_refused() {
+    let app = TestApp::start().await;
+    // The code of ada's flow in mallory's own flow: PKCE binds it to ada's.
+    let stolen = app
+        .to_callback(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
+        .await;
+    let mut browser = app.browser().json();
+    let own = app
+        .to_callback(&mut browser, "/auth/google", &Decision::allow("grace"))
+        .await;
+    let code = |callback: &str| {
+        let url = url::Url::parse(&format!("http://x{callback}")).unwrap();
+        let found = url.query_pairs().find(|(name, _)| name == "code").unwrap();
+        url::form_urlencoded::byte_serialize(found.1.as_bytes()).collect::<String>()
+    };
+    let injected = own.replace(&code(&own), &code(&stolen));
+    assert_ne!(injected, own);
+    let answer = browser.get(&injected).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (400, "code_refused")
+    );
+    assert_eq!(app.written().await, Written::NOTHING);
+}
+
+#[tokio::test]
+async fn trouble_at_the_token_endpoint_is_told_and_passes() {
+    let app = TestApp::start().await;
+    for (fault, status, code) in [
+        (
+            Fault::on(Endpoint::Token).answering(503, "<html>down</html>"),
+            503,
+            "provider_unavailable",
+        ),
+        (
+            Fault::on(Endpoint::Token).answering(200, "<html>hello</html>"),
+            503,
+            "provider_unavailable",
+        ),
+        (
+            Fault::on(Endpoint::Token).reset(),
+            503,
+            "provider_unavailable",
+        ),
+        (
+            Fault::on(Endpoint::Token).answering(401, r#"{"error":"invalid_client"}"#),
+            502,
+            "provider_misconfigured",
+        ),
+    ] {
+        app.demo.inject(fault.of(Flavour::Google).times(5));
+        let mut browser = app.browser().json();
+        let answer = app
+            .round(&mut browser, "/auth/google", &Decision::allow("ada"))
+            .await;
+        assert_eq!((answer.status, answer.code().as_str()), (status, code));
+        app.demo.forget_faults();
+    }
+    assert_eq!(app.written().await, Written::NOTHING);
+    let mut browser = app.browser();
+    let first = app
+        .round(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .await;
+    // A refresh token was lost with an answer: it is asked for again.
+    let done = if first.location() == APP {
+        first
+    } else {
+        let callback = app.decide(&first.location(), &Decision::allow("ada")).await;
+        browser.get(&callback).await
+    };
+    assert_eq!(done.location(), APP);
+}
+
+#[tokio::test]
+async fn a_provider_that_cannot_be_reached_is_told_at_the_start() {
+    let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_ISSUER", "http://127.0.0.1:1/gone")]).await;
+    let answer = app.browser().json().get("/auth/oidc/demo").await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (503, "provider_unavailable")
+    );
+}
+
+// #19716: a wrong callback URL gave a silent 404
+#[tokio::test]
+async fn an_address_that_does_not_exist_says_how_to_find_the_right_one() {
+    let app = TestApp::start().await;
+    let answer = app
+        .browser()
+        .get("/auth/google/callback?code=x&state=y")
+        .await;
+    assert_eq!(answer.status, 404);
+    assert!(
+        answer.body.contains("auth-svc redirect-uris"),
+        "{}",
+        answer.body
+    );
+    let answer = app.browser().json().get("/auth/oidc/unknown").await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (404, "provider_not_configured")
+    );
+}
