@@ -178,9 +178,7 @@ impl From<&ProviderError> for Explanation {
             ProviderError::Unreachable(_)
             | ProviderError::DiscoveryUnavailable(_)
             | ProviderError::KeysUnavailable(_)
-            | ProviderError::UserinfoUnavailable(_) => {
-                provider_unavailable()
-            }
+            | ProviderError::UserinfoUnavailable(_) => provider_unavailable(),
             ProviderError::DiscoveryInvalid(_) | ProviderError::NoCallback(_) => misconfigured(),
         }
     }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use latchkey_opening::OpeningKey;
 
@@ -15,6 +16,9 @@ fn complete() -> BTreeMap<String, String> {
         ("AUTH_GOOGLE_ENABLED", "true"),
         ("AUTH_GOOGLE_CLIENT_ID", "the-client"),
         ("AUTH_GOOGLE_CLIENT_SECRET", "the-secret"),
+        ("AUTH_MICROSOFT_ENABLED", "true"),
+        ("AUTH_MICROSOFT_CLIENT_ID", "the-client"),
+        ("AUTH_MICROSOFT_CLIENT_SECRET", "the-secret"),
         ("AUTH_OIDC_ACME_ISSUER", "https://id.acme.example"),
         ("AUTH_OIDC_ACME_CLIENT_ID", "acme-client"),
         ("AUTH_OIDC_ACME_CLIENT_SECRET", "acme-secret"),
@@ -25,17 +29,28 @@ fn complete() -> BTreeMap<String, String> {
     complete
 }
 
-/// Runs the binary; answers exit code, standard output and standard error.
+/// Runs the binary; answers exit code, standard output and standard error. One
+/// that serves instead of complaining is ended after ten seconds.
 fn run(arguments: &[&str], variables: &BTreeMap<String, String>) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_auth-svc"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_auth-svc"))
         .args(arguments)
         .env_clear()
         .envs(variables)
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    for _ in 0..200 {
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let _ = child.kill();
+    let output = child.wait_with_output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (
-        output.status.code().unwrap(),
+        output.status.code().unwrap_or(-1),
         text(&output.stdout),
         text(&output.stderr),
     )

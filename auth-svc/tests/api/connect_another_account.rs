@@ -119,7 +119,7 @@ async fn the_session_that_finishes_is_the_one_that_started() {
     // Where the person signed out or in again meanwhile, it is another session too.
     app.round(
         &mut browser,
-        "/auth/google?prompt=login",
+        "/auth/google?prompt=consent",
         &Decision::allow("ada"),
     )
     .await;

@@ -81,6 +81,10 @@ impl TestApp {
             &opening.sealing_key().to_string(),
         );
         variables.extend(demo.environment());
+        variables.insert(
+            "AUTH_OIDC_DEMO_SCOPES".to_owned(),
+            "openid email profile offline_access".to_owned(),
+        );
         variables.extend(
             changes
                 .iter()
@@ -156,10 +160,15 @@ impl TestApp {
     /// A person signed in with Google.
     pub async fn signed_in(&self, person: &str) -> Browser {
         let mut browser = self.browser();
+        // With consent: no refresh token is stored here.
         let answer = self
-            .round(&mut browser, "/auth/google", &Decision::allow(person))
+            .round(
+                &mut browser,
+                "/auth/google?prompt=consent",
+                &Decision::allow(person),
+            )
             .await;
-        assert_eq!(answer.status, 302, "{}", answer.body);
+        assert_eq!(answer.location(), APP);
         browser
     }
 

@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use latchkey_demo_provider::Decision;
-use latchkey_messaging::topology::UNROUTED_QUEUE;
 use latchkey_testkit::TestBroker;
 
 use crate::helpers::{APP, TestApp, Written};
@@ -53,8 +52,12 @@ async fn the_event_reaches_the_broker_once_and_leaves_the_outbox() {
     app.signed_in("ada").await;
     let mut taken = Vec::new();
     for _ in 0..100 {
-        // Nobody is bound for it here: the alternate exchange keeps it.
-        taken.extend(broker.take(UNROUTED_QUEUE, 10).await.unwrap_or_default());
+        taken.extend(
+            broker
+                .take("sync-svc.user-authenticated", 10)
+                .await
+                .unwrap_or_default(),
+        );
         if !taken.is_empty() && app.written().await.events == 0 {
             break;
         }

@@ -162,7 +162,7 @@ async fn a_sign_in_makes_a_new_session_and_ends_the_browsers_old_one() {
     let answer = app
         .round(
             &mut browser,
-            "/auth/google?prompt=select_account",
+            "/auth/google?prompt=consent",
             &Decision::allow("ada"),
         )
         .await;

@@ -22,9 +22,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 pub fn pool(environment: &Environment, service: &str) -> Result<PgPool, ConfigError> {
     const NAME: &str = "DATABASE_URL";
     let url = environment.required(NAME, "postgres://user:password@host:5432/database")?;
-    // The parser's own words may show the password.
-    let options = PgConnectOptions::from_str(&url)
-        .map_err(|_| {
+    // The parser's own words may show the password, and it takes any scheme.
+    let options = Some(url.as_str())
+        .filter(|url| url.starts_with("postgres://") || url.starts_with("postgresql://"))
+        .and_then(|url| PgConnectOptions::from_str(url).ok())
+        .ok_or_else(|| {
             ConfigError::new(
                 NAME,
                 "is no PostgreSQL URL: postgres://user:password@host/database",
