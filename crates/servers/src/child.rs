@@ -1,31 +1,20 @@
 //! A server as a child: own process group, log file, and a guard that ends it
 //! when this process ends.
 
+mod guard;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::ServerError;
-
-/// Waits for the end of its input, which comes when the owner is gone, however
-/// it went; then ends the group. A line of input dismisses it.
-const GUARD: &str = r#"
-trap '' INT TERM HUP QUIT
-read -r dismissed && exit 0
-kill -s "$1" -- "-$2" 2>/dev/null || exit 0
-tries=0
-while kill -s 0 -- "-$2" 2>/dev/null && [ "$tries" -lt 50 ]; do
-    sleep 0.1
-    tries=$((tries + 1))
-done
-kill -s KILL -- "-$2" 2>/dev/null
-"#;
+use guard::Guard;
 
 /// The signal that ends a child whose owner is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +126,7 @@ impl ChildSpec {
 pub struct Child {
     spec: ChildSpec,
     process: std::process::Child,
-    guard: Option<(std::process::Child, ChildStdin)>,
+    guard: Option<Guard>,
 }
 
 impl Child {
@@ -158,32 +147,8 @@ impl Child {
             process,
             guard: None,
         };
-        child.guard = Some(child.start_guard()?);
+        child.guard = Some(Guard::start(child.id(), child.spec.on_crash.signal())?);
         Ok(child)
-    }
-
-    fn start_guard(&self) -> Result<(std::process::Child, ChildStdin), ServerError> {
-        let failed = |source| ServerError::Spawn {
-            program: "sh".to_owned(),
-            source,
-        };
-        let signal = self.spec.on_crash.signal().as_str();
-        let mut guard = Command::new("sh")
-            .args(["-c", GUARD, "guard"])
-            .arg(signal.trim_start_matches("SIG"))
-            .arg(self.process.id().to_string())
-            .current_dir("/")
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(failed)?;
-        let input = guard
-            .stdin
-            .take()
-            .ok_or_else(|| failed(std::io::Error::other("no pipe to the guard")))?;
-        Ok((guard, input))
     }
 
     /// Process id, which is its group's id too.
@@ -220,15 +185,8 @@ impl Child {
         // Also those of the group that outlived the leader.
         self.signal(Signal::SIGKILL);
         let _ = self.process.wait();
-        self.dismiss_guard();
-    }
-
-    fn dismiss_guard(&mut self) {
-        use std::io::Write as _;
-        if let Some((mut guard, mut input)) = self.guard.take() {
-            let _ = input.write_all(b"done\n");
-            drop(input);
-            let _ = guard.wait();
+        if let Some(guard) = self.guard.take() {
+            guard.dismiss();
         }
     }
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::child::{Child, ChildSpec, OnCrash};
 use crate::packages::{Need, postgres_programs};
+use crate::run_directory::ELSEWHERE;
 use crate::{ServerError, free_port};
 
 /// A running PostgreSQL on a port of its own. Dropping it stops it.
@@ -184,6 +185,9 @@ fn home_for(
         .tempdir()
         .map_err(ServerError::file(std::env::temp_dir()))?;
     own(elsewhere.path())?;
+    // For the sweeping after a crash.
+    let link = directory.join(ELSEWHERE);
+    std::os::unix::fs::symlink(elsewhere.path(), &link).map_err(ServerError::file(&link))?;
     Ok((elsewhere.path().to_owned(), Some(elsewhere)))
 }
 

@@ -9,6 +9,9 @@ use uuid::Uuid;
 
 use crate::ServerError;
 
+/// Link to a directory outside the run's that goes with it.
+pub(crate) const ELSEWHERE: &str = "elsewhere";
+
 /// Cargo's target directory of this workspace.
 pub fn target_directory() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(
@@ -114,7 +117,11 @@ fn sweep(parent: &Path) {
             .open(&lock_path)
             .is_ok_and(|file| file.try_lock().is_ok());
         if stale {
-            let _ = fs::remove_dir_all(lock_path.with_extension(""));
+            let directory = lock_path.with_extension("");
+            if let Ok(elsewhere) = fs::read_link(directory.join(ELSEWHERE)) {
+                let _ = fs::remove_dir_all(elsewhere);
+            }
+            let _ = fs::remove_dir_all(directory);
             let _ = fs::remove_file(&lock_path);
         }
     }
