@@ -16,6 +16,7 @@
 #![expect(clippy::print_stdout, reason = "an example talks to a person")]
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -105,7 +106,7 @@ impl Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut client = arguments.client().await?;
     let mut request = tonic::Request::new(GetAccessTokenRequest {
@@ -124,14 +125,8 @@ async fn main() -> anyhow::Result<()> {
     let answer = match client.get_access_token(request).await {
         Ok(answer) => answer.into_inner(),
         Err(status) => {
-            let details = status.get_error_details();
-            if let Some(info) = details.error_info() {
-                println!("reason       {}", info.reason);
-            }
-            if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {
-                println!("ask again in {} s", delay.as_secs());
-            }
-            anyhow::bail!("{}: {}", status.code(), status.message());
+            explain(&status);
+            return Ok(ExitCode::FAILURE);
         }
     };
     let token = answer.token.context("the answer has no token")?;
@@ -152,5 +147,17 @@ async fn main() -> anyhow::Result<()> {
             token.access_token.len()
         );
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a program branches on: the reason, and when to ask again.
+fn explain(status: &tonic::Status) {
+    println!("{:?}: {}", status.code(), status.message());
+    let details = status.get_error_details();
+    if let Some(info) = details.error_info() {
+        println!("reason       {}", info.reason);
+    }
+    if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {
+        println!("ask again in {} s", delay.as_secs());
+    }
 }

@@ -31,6 +31,7 @@ pub struct Application {
     grpc_listener: TcpIncoming,
     health_listener: TcpListener,
     router: Router,
+    grpc_health: grpc::Health,
     engine: Engine,
     cache: Arc<Cache>,
     bell: Bell,
@@ -60,7 +61,7 @@ impl Application {
             jitter: Jitter::of_system(seed),
             timing: configuration.timing,
         });
-        let router = grpc::router(engine.clone(), configuration.tls)?;
+        let (router, grpc_health) = grpc::router(engine.clone(), configuration.tls)?;
         let grpc_listener = TcpIncoming::bind(configuration.grpc_listen)
             .map_err(|error| {
                 StartError::io(
@@ -88,6 +89,7 @@ impl Application {
             grpc_listener,
             health_listener,
             router,
+            grpc_health,
             engine,
             cache,
             bell,
@@ -141,8 +143,10 @@ impl Application {
         let served = self
             .router
             .serve_with_incoming_shutdown(self.grpc_listener, stop.clone().cancelled_owned());
+        self.grpc_health.serving().await;
         let overdue = async {
             stop.cancelled().await;
+            self.grpc_health.stopping().await;
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {

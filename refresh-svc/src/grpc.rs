@@ -18,6 +18,7 @@ use latchkey_service::telemetry;
 use tonic::transport::server::Router;
 use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
+use tonic_health::server::HealthReporter;
 
 use crate::engine::{Engine, EngineError, Need};
 use crate::snapshot::Snapshot;
@@ -40,17 +41,32 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// replicas and new certificates count.
 const OLDEST_CONNECTION: Duration = Duration::from_mins(30);
 
+/// Says over gRPC whether tokens are served (`grpc.health.v1`).
+pub(crate) struct Health(HealthReporter);
+
+impl Health {
+    /// Calls are welcome. Whether the database answers is `/readyz`: a valid
+    /// token is served without it.
+    pub(crate) async fn serving(&self) {
+        self.0.set_serving::<TokenServiceServer<Tokens>>().await;
+    }
+
+    /// Calls should go elsewhere.
+    pub(crate) async fn stopping(&self) {
+        self.0.set_not_serving::<TokenServiceServer<Tokens>>().await;
+    }
+}
+
 /// The gRPC server: tokens, health and reflection.
-pub(crate) fn router(engine: Engine, tls: ServerTlsConfig) -> Result<Router, StartError> {
+pub(crate) fn router(engine: Engine, tls: ServerTlsConfig) -> Result<(Router, Health), StartError> {
     let tokens =
         TokenServiceServer::new(Tokens { engine }).max_decoding_message_size(LARGEST_REQUEST);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(latchkey_proto::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(StartError::other)?;
-    // Serving from the first moment: whether the database answers is `/readyz`.
-    let (_, health) = tonic_health::server::health_reporter();
-    Ok(Server::builder()
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let router = Server::builder()
         .tls_config(tls)
         .map_err(|error| {
             StartError::Other(format!(
@@ -74,11 +90,12 @@ pub(crate) fn router(engine: Engine, tls: ServerTlsConfig) -> Result<Router, Sta
         })
         .add_service(tokens)
         .add_service(health)
-        .add_service(reflection))
+        .add_service(reflection);
+    Ok((router, Health(reporter)))
 }
 
 #[derive(Debug)]
-struct Tokens {
+pub(crate) struct Tokens {
     engine: Engine,
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 
-use crate::support::{World, eventually, refusal};
+use crate::support::{Account, Client, Replica, World, eventually, refusal};
 
 fn slow(millis: u64) -> Fault {
     Fault::on(Endpoint::Token)
@@ -125,42 +125,61 @@ async fn a_caller_with_a_deadline_is_told_that_the_refresh_goes_on() {
     assert_eq!(refused.reason, "STILL_REFRESHING");
 }
 
-// R33; PEERS, strictly better, 3: a crashed holder's lease ends by itself.
-#[tokio::test]
-async fn another_replica_takes_over_when_the_holder_of_the_lease_dies() {
+/// Dies while the provider takes its time; `spent` where the provider has
+/// rotated by then.
+async fn killed_holder(flavour: Flavour, spent: bool) -> (World, Account, Client, Replica) {
     let world = World::new()
         .await
         .with("REFRESH_LEASE", "3s")
         .with("REFRESH_PROVIDER_DEADLINE", "1500ms")
         .with("REFRESH_TIME_TO_STORE", "1s");
     let (first, second) = (world.replica(), world.replica());
-    let account = world.expired(Flavour::Microsoft).await;
-    world.demo.inject(slow(1_400));
+    let account = world.expired(flavour).await;
+    let fault = slow(1_400);
+    world.demo.inject(if spent {
+        fault.after_work().reset()
+    } else {
+        fault
+    });
     let client = first.client(&world.certificates).await;
     let id = account.id;
     let orphan = tokio::spawn(async move { client.get(id).await });
     eventually(async || {
         let stored = world.stored(&account).await;
-        (stored.lease_holder.is_some() && world.demo.refreshes(Flavour::Microsoft) == 1)
-            .then_some(())
+        (stored.lease_holder.is_some() && world.demo.refreshes(flavour) == 1).then_some(())
     })
     .await;
-
     first.kill();
-    let begun = Instant::now();
+    assert!(orphan.await.unwrap().is_err());
     let client = second.client(&world.certificates).await;
+    (world, account, client, second)
+}
+
+// R33; PEERS, strictly better, 3: a crashed holder's lease ends by itself.
+#[tokio::test]
+async fn another_replica_takes_over_when_the_holder_of_the_lease_dies() {
+    let (world, account, client, _second) = killed_holder(Flavour::Microsoft, false).await;
+
+    let begun = Instant::now();
     let token = client.get(account.id).await.unwrap();
 
-    assert!(orphan.await.unwrap().is_err());
-    assert!(
-        begun.elapsed() < Duration::from_secs(6),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(6));
     assert_eq!(token.version, 2);
     let stored = world.stored(&account).await;
     assert_eq!((stored.lease_epoch, stored.lease_holder), (2, None));
     assert_eq!(world.demo.refreshes(Flavour::Microsoft), 2);
+}
+
+// PEERS, strictly better, 5 and 10: known, bounded behaviour over a crash.
+#[tokio::test]
+async fn a_rotation_that_a_crash_lost_is_replayed_once_and_then_told() {
+    let (world, account, client, _second) = killed_holder(Flavour::Oidc, true).await;
+
+    let refused = refusal(client.get(account.id).await);
+
+    assert_eq!(refused.reason, "ROTATION_LOST");
+    assert_eq!(world.demo.refreshes(Flavour::Oidc), 2);
+    assert_eq!(world.told("account.reauth_required.v1").await.len(), 1);
 }
 
 // PEERS, the replaced system, 2; strictly better, 4.

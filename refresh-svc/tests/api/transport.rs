@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use latchkey_demo_provider::Flavour;
+use latchkey_messaging::topology::REAUTH_REQUIRED_QUEUE;
 use latchkey_proto::token::GetAccessTokenRequest;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use latchkey_testkit::{TestBroker, TestCertificates};
@@ -81,7 +82,9 @@ async fn health_and_reflection_are_served() {
     let channel = endpoint(replica.grpc, tls).connect().await.unwrap();
 
     let health = HealthClient::new(channel.clone())
-        .check(HealthCheckRequest::default())
+        .check(HealthCheckRequest {
+            service: "latchkey.token.v1.TokenService".to_owned(),
+        })
         .await
         .unwrap();
     assert_eq!(health.into_inner().status, 1);
@@ -159,11 +162,10 @@ async fn a_dead_grant_is_told_over_the_broker() {
     world.demo.revoke("ada", None);
     assert!(client.get(account.id).await.is_err());
     crate::support::eventually(async || {
-        world
-            .told("account.reauth_required.v1")
-            .await
-            .is_empty()
-            .then_some(())
+        let messages = broker.take(REAUTH_REQUIRED_QUEUE, 1).await.ok()?;
+        let told = messages.into_iter().next()?;
+        (told["routing_key"] == "account.reauth_required.v1").then_some(())
     })
     .await;
+    assert!(world.told("account.reauth_required.v1").await.is_empty());
 }
