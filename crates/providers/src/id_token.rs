@@ -215,3 +215,6 @@ fn identity(
         name: name(claims),
     })
 }
+
+#[cfg(test)]
+mod tests;

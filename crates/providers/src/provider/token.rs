@@ -161,7 +161,7 @@ impl Provider {
     fn refusal(&self, answer: &Answer, sent: &[&str]) -> TokenError {
         let secret = self.definition.client_secret.as_ref();
         let mut sent = sent.to_vec();
-        sent.extend(secret.map(|secret| secret.expose_secret()));
+        sent.extend(secret.map(secrecy::ExposeSecret::expose_secret));
         classify::refusal(self.kind(), answer, self.clock.now(), &sent)
     }
 

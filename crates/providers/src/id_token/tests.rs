@@ -1,0 +1,238 @@
+//! Claims at their edges; what a whole provider can do wrong is in `tests/`.
+
+use latchkey_config::Environment;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+const NOW: i64 = 1_800_000_000;
+const TENANT: &str = "aaaaaaaa-0000-4000-8000-00000000acce";
+/// Access token and hash of OpenID Connect Core, appendix A.3.
+const ACCESS: &str = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y";
+const ACCESS_HASH: &str = "77QmUPtjPfzWtF2AnpK9RQ";
+
+fn oidc_definition() -> Definition {
+    let environment: Environment = [
+        ("AUTH_OIDC_ACME_ISSUER", "https://id.example"),
+        ("AUTH_OIDC_ACME_CLIENT_ID", "us"),
+    ]
+    .into_iter()
+    .collect();
+    oidc::definitions(&environment).unwrap().remove(0)
+}
+
+fn microsoft_definition(more: &[(&str, &str)]) -> Definition {
+    let environment: Environment = [
+        ("AUTH_MICROSOFT_ENABLED", "true"),
+        ("AUTH_MICROSOFT_CLIENT_ID", "us"),
+        ("AUTH_MICROSOFT_CLIENT_SECRET", "x"),
+    ]
+    .iter()
+    .chain(more)
+    .copied()
+    .collect();
+    microsoft::definition(&environment).unwrap().unwrap()
+}
+
+fn good() -> Value {
+    json!({
+        "iss": "https://id.example", "aud": "us", "sub": "ada", "nonce": "n",
+        "iat": NOW, "exp": NOW + 60,
+    })
+}
+
+fn microsoft_good() -> Value {
+    json!({
+        "iss": format!("https://login.microsoftonline.com/{TENANT}/v2.0"), "aud": "us",
+        "sub": "x", "tid": TENANT, "oid": "o", "nonce": "n", "iat": NOW, "exp": NOW + 60,
+    })
+}
+
+fn judge(definition: &Definition, claims: &Value) -> Result<VerifiedIdentity, IdTokenError> {
+    check(
+        &Claims(claims.as_object().cloned().unwrap_or_default()),
+        Algorithm::RS256,
+        definition,
+        Expected::Nonce("n"),
+        &AccessToken::new(ACCESS),
+        OffsetDateTime::from_unix_timestamp(NOW).unwrap(),
+    )
+}
+
+fn with(name: &str, value: Value) -> Result<VerifiedIdentity, IdTokenError> {
+    let mut claims = good();
+    claims[name] = value;
+    judge(&oidc_definition(), &claims)
+}
+
+fn microsoft_with(name: &str, value: Value) -> Result<VerifiedIdentity, IdTokenError> {
+    let mut claims = microsoft_good();
+    claims[name] = value;
+    judge(&microsoft_definition(&[]), &claims)
+}
+
+#[test]
+fn the_audience_is_this_client_alone() {
+    for good in [json!("us"), json!(["us"])] {
+        assert!(with("aud", good.clone()).is_ok(), "{good}");
+    }
+    for bad in [
+        json!([]),
+        json!(["us", "us"]),
+        json!(["them"]),
+        json!("US"),
+        json!(7),
+        json!({}),
+    ] {
+        assert_eq!(
+            with("aud", bad.clone()),
+            Err(IdTokenError::Audience),
+            "{bad}"
+        );
+    }
+    assert!(with("azp", json!("us")).is_ok());
+    for bad in [json!("them"), json!(null), json!(["us"])] {
+        assert_eq!(
+            with("azp", bad.clone()),
+            Err(IdTokenError::AuthorizedParty),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn times_are_numbers_within_a_minute() {
+    for good in [json!(NOW - 59), json!(NOW), json!(1_800_000_000.5)] {
+        assert!(with("exp", good.clone()).is_ok(), "{good}");
+    }
+    for bad in [
+        json!(NOW - 60),
+        json!("1800000100"),
+        json!(null),
+        json!(-1),
+        json!(1e300),
+    ] {
+        assert_eq!(
+            with("exp", bad.clone()),
+            Err(IdTokenError::Expired),
+            "{bad}"
+        );
+    }
+    assert!(with("iat", json!(NOW + 60)).is_ok());
+    for bad in [json!(NOW + 61), json!("1800000000"), json!(null)] {
+        assert_eq!(
+            with("iat", bad.clone()),
+            Err(IdTokenError::NotYetValid),
+            "{bad}"
+        );
+        assert_eq!(
+            with("nbf", bad.clone()),
+            Err(IdTokenError::NotYetValid),
+            "{bad}"
+        );
+    }
+    assert!(with("nbf", json!(NOW + 60)).is_ok());
+}
+
+#[test]
+fn the_access_token_hash_is_that_of_the_specification() {
+    assert!(with("at_hash", json!(ACCESS_HASH)).is_ok());
+    for bad in [
+        json!(""),
+        json!(null),
+        json!("77QmUPtjPfzWtF2AnpK9RR"),
+        json!(7),
+    ] {
+        assert_eq!(
+            with("at_hash", bad.clone()),
+            Err(IdTokenError::AccessTokenHash),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn the_subject_is_a_text_of_bounded_length() {
+    for bad in [
+        json!(""),
+        json!(7),
+        json!(null),
+        json!("x".repeat(256)),
+        json!("a\nb"),
+    ] {
+        assert_eq!(
+            with("sub", bad.clone()),
+            Err(IdTokenError::Subject),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn odd_labels_are_no_reason_to_refuse() {
+    assert_eq!(with("email", json!("no address")).unwrap().email, None);
+    assert_eq!(with("email", json!(7)).unwrap().email, None);
+    let name = with("name", json!("Ada\u{0}\nLovelace")).unwrap().name;
+    assert_eq!(name.as_deref(), Some("AdaLovelace"));
+}
+
+// R2; nOAuth.
+#[test]
+fn microsoft_is_tenant_and_object() {
+    let subject = microsoft_with("name", json!("Ada")).unwrap().subject;
+    assert_eq!(subject.as_str(), format!("{TENANT}/o"));
+    for (name, bad) in [
+        ("tid", json!("common")),
+        ("tid", json!(TENANT.to_uppercase())),
+        ("tid", json!("../../evil")),
+        ("tid", json!(null)),
+        ("oid", json!(null)),
+        ("oid", json!("a/b")),
+        ("sub", json!(null)),
+    ] {
+        let judged = microsoft_with(name, bad.clone());
+        assert_eq!(judged, Err(IdTokenError::Subject), "{name} {bad}");
+    }
+    // Another tenant's token under this tenant's issuer.
+    let other = "bbbbbbbb-0000-4000-8000-0000000910be";
+    assert_eq!(
+        microsoft_with("tid", json!(other)),
+        Err(IdTokenError::Issuer)
+    );
+    let only = [("AUTH_MICROSOFT_ALLOWED_TENANTS", other)];
+    let judged = judge(&microsoft_definition(&only), &microsoft_good());
+    assert_eq!(judged, Err(IdTokenError::Tenant));
+}
+
+#[test]
+fn algorithms_are_pinned() {
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let hmac = names(&["none", "HS256", "ES256", "RS256"]);
+    assert_eq!(algorithms(ProviderKind::Google, &hmac), [Algorithm::RS256]);
+    assert_eq!(algorithms(ProviderKind::Microsoft, &[]), [Algorithm::RS256]);
+    let announced = algorithms(ProviderKind::Oidc, &hmac);
+    assert_eq!(announced, [Algorithm::RS256, Algorithm::ES256]);
+    assert_eq!(algorithms(ProviderKind::Oidc, &[]), [Algorithm::RS256]);
+    assert_eq!(algorithms(ProviderKind::Oidc, &names(&["none"])), []);
+}
+
+proptest! {
+    // No claim beside the right ones makes a token of another issuer, client or
+    // sign-in pass.
+    #[test]
+    fn what_matters_cannot_be_talked_away(
+        name in "iss|aud|nonce",
+        other in "[a-z:/.]{0,20}",
+        extra in prop::collection::btree_map("[a-z_]{1,8}", ".{0,8}", 0..4),
+    ) {
+        let mut claims = good();
+        for (key, value) in extra {
+            claims[key] = json!(value);
+        }
+        let right = good()[&name].clone();
+        prop_assume!(right != json!(other));
+        claims[&name] = json!(other);
+        prop_assert!(judge(&oidc_definition(), &claims).is_err());
+    }
+}
