@@ -1,8 +1,11 @@
 //! A service that reacts to connected accounts: binds a queue of its own to
 //! `latchkey.events` and prints every `account.connected.v1`.
 //!
-//! ```text
-//! AMQP_URL=amqp://… cargo run -p sync-svc --example consume_events
+//! With the development stack running (`cargo dev up`), `cargo dev status --json`
+//! prints the broker's URL:
+//!
+//! ```sh
+//! cargo run -p sync-svc --example consume_events -- --amqp-url amqp://…
 //! ```
 //!
 //! Nothing of Latchkey's inner crates is needed: RabbitMQ, the protobuf messages
@@ -16,6 +19,7 @@
 )]
 
 use anyhow::Context as _;
+use clap::Parser;
 use futures::StreamExt as _;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueBindOptions,
@@ -27,29 +31,44 @@ use latchkey_proto::events::AccountConnected;
 use prost::Message as _;
 
 const EXCHANGE: &str = "latchkey.events";
-const QUEUE: &str = "example.account-connected";
 const ROUTING_KEY: &str = "account.connected.v1";
+
+#[derive(Parser)]
+#[command(about = "Prints every connected account, as it is told on the exchange")]
+struct Arguments {
+    /// The broker.
+    #[arg(long, env = "AMQP_URL", hide_env_values = true)]
+    amqp_url: String,
+    /// The queue to bind; events wait in it while the example does not run.
+    #[arg(long, default_value = "example.account-connected")]
+    queue: String,
+    /// Ends after this many events; runs on where absent.
+    #[arg(long)]
+    count: Option<usize>,
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let queue = arguments.queue.as_str();
     // Only `amqps://` needs it.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let url = std::env::var("AMQP_URL").context("set AMQP_URL: amqp://user:password@host/vhost")?;
-    let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
+    let connection =
+        Connection::connect(&arguments.amqp_url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
 
     // Durable and replicated: events wait here while this service is down.
-    let mut arguments = FieldTable::default();
-    arguments.insert(
+    let mut quorum = FieldTable::default();
+    quorum.insert(
         "x-queue-type".into(),
         AMQPValue::LongString("quorum".into()),
     );
     channel
-        .queue_declare(QUEUE.into(), QueueDeclareOptions::durable(), arguments)
+        .queue_declare(queue.into(), QueueDeclareOptions::durable(), quorum)
         .await?;
     channel
         .queue_bind(
-            QUEUE.into(),
+            queue.into(),
             EXCHANGE.into(),
             ROUTING_KEY.into(),
             QueueBindOptions::default(),
@@ -60,7 +79,7 @@ async fn main() -> anyhow::Result<()> {
     channel.basic_qos(16, BasicQosOptions::default()).await?;
     let mut deliveries = channel
         .basic_consume(
-            QUEUE.into(),
+            queue.into(),
             "".into(),
             BasicConsumeOptions::default(),
             FieldTable::default(),
@@ -68,7 +87,11 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     eprintln!("waiting for {ROUTING_KEY}; Ctrl-C ends");
 
-    while let Some(delivery) = deliveries.next().await {
+    let mut printed = 0;
+    while arguments.count.is_none_or(|count| printed < count) {
+        let Some(delivery) = deliveries.next().await else {
+            anyhow::bail!("the broker closed the subscription: a real service connects again");
+        };
         let delivery = delivery?;
         let Ok(event) = AccountConnected::decode(delivery.data.as_slice()) else {
             eprintln!("not an AccountConnected: dropped");
@@ -83,8 +106,10 @@ async fn main() -> anyhow::Result<()> {
         // After the work is committed, never before: what is not acknowledged
         // comes again.
         delivery.acker.ack(BasicAckOptions::default()).await?;
+        printed += 1;
     }
-    anyhow::bail!("the broker closed the subscription: a real service connects again")
+    connection.close(200, "done".into()).await?;
+    Ok(())
 }
 
 fn print(properties: &BasicProperties, event: &AccountConnected) {

@@ -52,7 +52,9 @@ impl From<sqlx::Error> for HandleError {
     /// fails) is parked; everything else may succeed later.
     fn from(error: sqlx::Error) -> Self {
         const CHECK_VIOLATION: &str = "23514";
-        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
         let never = code.is_some_and(|code| code.starts_with("22") || code == CHECK_VIOLATION);
         if never {
             Self::Park(error.to_string())

@@ -39,6 +39,37 @@ async fn an_event_that_arrives_while_sync_is_down_is_applied_when_it_is_up() {
     stack.stop_services().await;
 }
 
+// R21
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_cut_between_commit_and_acknowledgement_change_nothing() {
+    let stack = Stack::start_with(2, &[]).await;
+    // Every transaction waits for this one, its message unacknowledged.
+    let mut gate = stack.database.pool().begin().await.unwrap();
+    sqlx::query("LOCK TABLE sync.sync_job IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *gate)
+        .await
+        .unwrap();
+    let people: Vec<Person> = (0..40).map(|_| Person::new()).collect();
+    let mut ids = Vec::new();
+    for person in &people {
+        let id = EventId::generate();
+        stack.publish(id, &person.sign_in(0)).await;
+        ids.push(id);
+    }
+    assert!(stack.broker.close_connections().await.unwrap() > 0);
+    gate.rollback().await.unwrap();
+    for id in ids {
+        applied(&stack, id).await;
+    }
+    for person in &people {
+        let account = person.account(&stack).await;
+        assert_eq!(account.version, 1);
+        let found = channels(&stack, account.id).await;
+        assert_eq!(found.len(), 2);
+        assert!(found.iter().all(|channel| channel.jobs == 1));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_event_is_parked_with_its_reason_listed_and_given_back() {
     let stack = Stack::start().await;
