@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use latchkey_servers::Progress;
 
 use crate::build::binaries;
-use crate::stack::{Options, Part, Stack};
+use crate::stack::{Options, Part, Stack, WORKSPACE_DOMAINS};
 use crate::status::Addresses;
 use crate::trail::{Route, walk};
 
@@ -42,7 +42,7 @@ pub async fn run(once: bool, progress: &Progress) -> anyhow::Result<i32> {
     if once {
         return Ok(0);
     }
-    invite(&addresses, progress);
+    invite(&stack, &addresses, progress);
     watch(stack, progress).await
 }
 
@@ -52,14 +52,40 @@ fn kept(stack: &Stack) -> String {
     stack.directory().display().to_string()
 }
 
-fn invite(addresses: &Addresses, progress: &Progress) {
+fn invite(stack: &Stack, addresses: &Addresses, progress: &Progress) {
     progress("running; open in a browser:");
     for address in addresses.auth.sign_in.values() {
         progress(&format!("    {address}"));
     }
+    let real = addresses
+        .auth
+        .sign_in
+        .keys()
+        .any(|name| is_real(stack, name));
+    if real {
+        progress(&format!(
+            "people of {} may sign in; more domains: LATCHKEY_DEV_DOMAINS=example.com cargo dev up",
+            WORKSPACE_DOMAINS.join(", ")
+        ));
+    }
     progress("addresses for other tools: cargo dev status --json");
     progress(&format!("logs: {}", addresses.directory.display()));
     progress("Ctrl-C stops everything");
+}
+
+/// True where a provider other than the demo provider was configured.
+fn is_real(stack: &Stack, name: &str) -> bool {
+    let upper = name.to_uppercase();
+    let variables = stack.provider_environment();
+    let demo = stack.demo().base_url();
+    ![
+        format!("AUTH_{upper}_ISSUER"),
+        format!("AUTH_{upper}_AUTHORITY"),
+        format!("AUTH_OIDC_{upper}_ISSUER"),
+    ]
+    .iter()
+    .filter_map(|variable| variables.get(variable))
+    .any(|value| value.starts_with(demo))
 }
 
 /// Tells of a service that ends by itself, and stays.
