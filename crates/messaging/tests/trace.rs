@@ -1,11 +1,7 @@
 //! One trace through outbox, broker and consumer (R45). A binary of its own:
 //! telemetry is set up once for a process.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "what fails in a helper fails its test"
-)]
+#![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 use std::sync::Arc;
 use std::time::Duration;
