@@ -102,3 +102,89 @@ impl Jitter {
         f64::from(bits) / (f64::from(u32::MAX) + 1.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use latchkey_domain::{AccountId, ScopeSet};
+    use latchkey_proto::token as proto;
+
+    use super::*;
+    use crate::token::Provenance;
+
+    fn token(life: u64, asked: u64) -> Token {
+        let account = AccountId::generate();
+        let answer = proto::AccessToken {
+            access_token: "secret".to_owned(),
+            expires_at: Some(prost_types::Timestamp {
+                seconds: i64::try_from(life).unwrap(),
+                nanos: 0,
+            }),
+            account_id: account.to_string(),
+            version: 1,
+            ..proto::AccessToken::default()
+        };
+        let provenance = Provenance {
+            asked_as: account.into(),
+            asked_minimum: Duration::from_secs(asked),
+            replacement: false,
+            received_at: OffsetDateTime::UNIX_EPOCH,
+        };
+        Token::from_answer(Some(answer), provenance).unwrap()
+    }
+
+    fn needs(min_remaining: u64) -> Needs {
+        Needs {
+            min_remaining: Duration::from_secs(min_remaining),
+            insists: false,
+            scopes: ScopeSet::default(),
+            newer_than: None,
+        }
+    }
+
+    fn at(second: i64) -> OffsetDateTime {
+        OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(second)
+    }
+
+    #[test]
+    fn the_soft_margin_is_a_fifth_of_a_short_life_and_bounded_for_a_long_one() {
+        for seed in 0..100 {
+            let ahead = |life| {
+                let minimum = Duration::from_mins(1);
+                let jitter = Jitter::from_seed(seed);
+                let ahead = Freshness::default().ahead(&token(life, 60), minimum, jitter);
+                ahead.threshold.as_secs()
+            };
+            assert!((60 + 240..=60 + 360).contains(&ahead(3600)));
+            assert!((60 + 48..=60 + 72).contains(&ahead(300)));
+        }
+    }
+
+    #[test]
+    fn a_refresh_ahead_never_asks_for_more_than_the_contract_allows() {
+        let minimum = LONGEST_MINIMUM;
+        let ahead = Freshness::default().ahead(&token(7200, 3600), minimum, Jitter::from_seed(1));
+        assert_eq!(ahead.ask, LONGEST_MINIMUM);
+    }
+
+    #[test]
+    fn half_of_a_life_that_is_shorter_than_the_minimum_will_do() {
+        let short = token(40, 60);
+        assert!(meets(&short, &needs(60), at(20)));
+        assert!(!meets(&short, &needs(60), at(21)));
+    }
+
+    #[test]
+    fn a_token_that_was_not_asked_to_live_longer_says_nothing_of_the_provider() {
+        let cached_elsewhere = token(40, 30);
+        assert!(!meets(&cached_elsewhere, &needs(60), at(0)));
+    }
+
+    #[test]
+    fn chance_is_spread_and_repeats_with_its_seed() {
+        let fraction = |seed, of: u32| Jitter::from_seed(seed).fraction(&of);
+        assert_eq!(fraction(1, 1).to_bits(), fraction(1, 1).to_bits());
+        let low = (0..1000).filter(|&of| fraction(7, of) < 0.5).count();
+        assert!((400..600).contains(&low), "{low}");
+        assert!((0..1000).all(|of| (0.0..1.0).contains(&fraction(7, of))));
+    }
+}

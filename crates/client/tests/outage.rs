@@ -138,3 +138,25 @@ async fn a_replica_that_dies_in_the_middle_of_a_call_is_passed_over() {
     token.unwrap();
     assert_eq!(second.calls(), 1);
 }
+
+// Takes 15 s: the pings of keep-alive.
+#[tokio::test]
+async fn a_replica_whose_host_vanished_is_noticed_by_keep_alive() {
+    let world = World::create().await;
+    let wire = Wire::to(world.service.socket()).await;
+    let second = Double::start(&world.certificates, Arc::clone(&world.book)).await;
+    let client = TokenClient::builder(world.tls())
+        .address(wire.address())
+        .address(second.address())
+        .clock(Arc::clone(&world.clock) as _)
+        .build()
+        .unwrap();
+    client.access_token(world.account).await.unwrap();
+    client.access_token(AccountId::generate()).await.unwrap();
+    wire.silence();
+    let started = Instant::now();
+    client.access_token(AccountId::generate()).await.unwrap();
+    let took = started.elapsed().as_secs();
+    assert!((4..20).contains(&took), "{took} s");
+    assert_eq!(second.calls(), 2);
+}

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Carries bytes until it is cut.
 pub struct Wire {
     address: SocketAddr,
     connections: Arc<Mutex<JoinSet<()>>>,
+    silent: watch::Sender<bool>,
 }
 
 impl Wire {
@@ -19,17 +21,25 @@ impl Wire {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(Mutex::new(JoinSet::new()));
         let carried = Arc::clone(&connections);
+        let (silent, silenced) = watch::channel(false);
         connections.lock().unwrap().spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
                 let mut far = TcpStream::connect(target).await.unwrap();
+                let mut silenced = silenced.clone();
                 carried.lock().unwrap().spawn(async move {
-                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
+                        _ = silenced.wait_for(|silent| *silent) => {}
+                    }
+                    // Open at both ends, and nothing moves.
+                    std::future::pending::<()>().await;
                 });
             }
         });
         Self {
             address,
             connections,
+            silent,
         }
     }
 
@@ -40,5 +50,10 @@ impl Wire {
     /// Cuts every connection at once, like a process killed, and takes no more.
     pub fn cut(&self) {
         self.connections.lock().unwrap().abort_all();
+    }
+
+    /// Carries nothing any more and closes nothing, like a host that vanished.
+    pub fn silence(&self) {
+        self.silent.send_replace(true);
     }
 }
