@@ -18,9 +18,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
         ("/auth/{provider:google|microsoft}-apis", Start::Connect),
         ("/auth/oidc-apis/{provider}", Start::Connect),
     ] {
-        config.route(
-            path,
-            web::get().to(move |state, name, request| begin(state, name, request, start)),
+        let begin = move |state, name, request| begin(state, name, request, start);
+        // HEAD too: operators look at the entry point's `Location`.
+        config.service(
+            web::resource(path)
+                .route(web::get().to(begin))
+                .route(web::head().to(begin)),
         );
     }
     for (path, start) in [

@@ -14,7 +14,7 @@ use latchkey_testkit::{Role, TestDatabase};
 use tokio_util::sync::CancellationToken;
 
 pub use browser::{Answer, Browser};
-pub use database::Written;
+pub use database::{Written, workspace};
 
 /// Origin that browsers see: not the address that the service listens on.
 pub const PUBLIC: &str = "https://auth.test.example";

@@ -19,6 +19,7 @@ mod forged_state;
 mod health;
 mod helpers;
 mod id_token;
+mod logging;
 mod outbox;
 mod provider_errors;
 mod redirect;

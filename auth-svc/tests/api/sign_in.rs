@@ -31,6 +31,12 @@ async fn google_sign_in_sends_to_the_provider_with_state_nonce_and_pkce() {
         answer.parameter("hd").is_none(),
         "R7: nothing shuts a listed domain out"
     );
+    // As an operator looks: `curl -I`.
+    let head = app
+        .browser()
+        .send(reqwest::Method::HEAD, "/auth/google")
+        .await;
+    assert!(head.location().starts_with(app.demo.base_url()));
     assert_eq!(
         app.written().await,
         Written::NOTHING,

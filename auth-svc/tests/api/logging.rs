@@ -1,0 +1,140 @@
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Stdio};
+
+use latchkey_demo_provider::{Config, Decision, DemoProvider};
+use latchkey_opening::OpeningKey;
+use latchkey_testkit::{Role, TestDatabase};
+use serde_json::Value;
+
+use crate::helpers::{Browser, variables, workspace};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+/// The binary itself, as it runs in production.
+struct Service {
+    child: Child,
+    base: String,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Service {
+    fn start(variables: &BTreeMap<String, String>) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_auth-svc"))
+            .env_clear()
+            .envs(variables)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("\"listening\"") {
+            line.clear();
+            assert!(
+                output.read_line(&mut line).unwrap() > 0,
+                "ended before it listened"
+            );
+        }
+        let line: Value = serde_json::from_str(&line).unwrap();
+        Self {
+            child,
+            base: format!("http://{}", line["address"].as_str().unwrap()),
+            output,
+        }
+    }
+
+    /// Ends it in order; answers what it logged.
+    fn stop(mut self) -> String {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).unwrap();
+        assert!(
+            self.child.wait().unwrap().success(),
+            "SIGTERM is an orderly end"
+        );
+        rest
+    }
+}
+
+// R45, PEERS, relying-party check 16
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
+    let database = TestDatabase::create().await;
+    let demo = DemoProvider::start(Config::default()).await.unwrap();
+    let key = OpeningKey::generate().unwrap().sealing_key().to_string();
+    let mut variables = variables(&database.url(Role::Auth), &key);
+    variables.extend(demo.environment());
+    variables.insert("RUST_LOG".to_owned(), "debug,h2=info,hyper=info".to_owned());
+    workspace(database.pool(), "Acme", None, &["acme.example"]).await;
+    let service = Service::start(&variables);
+
+    let traceparent = ("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"));
+    let mut browser = Browser::new(service.base.clone());
+    browser.headers.push(traceparent);
+    let mut round = async |person: &str| {
+        let start = browser.get("/auth/google").await.location();
+        let callback = demo.decide(&start, &Decision::allow(person)).await.unwrap();
+        let path = callback[url::Position::BeforePath..].to_owned();
+        (callback, browser.get(&path).await)
+    };
+    let (_, refused) = round("linus").await;
+    assert_eq!(refused.status, 403);
+    assert!(
+        refused.body.contains(TRACE),
+        "the page shows the number to report"
+    );
+    let (callback, signed_in) = round("ada").await;
+    assert_eq!(signed_in.status, 302);
+    let (stored,): (Option<String>,) = sqlx::query_as("SELECT traceparent FROM auth.outbox")
+        .fetch_one(database.pool())
+        .await
+        .unwrap();
+    assert!(
+        stored.unwrap().contains(TRACE),
+        "the event goes on with the trace"
+    );
+    let session = browser.session().unwrap().to_owned();
+
+    let log = service.stop();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |message: &str| {
+        lines
+            .iter()
+            .filter(|line| line["message"] == message)
+            .collect::<Vec<_>>()
+    };
+    let refusals = of("sign-in refused");
+    assert_eq!(refusals.len(), 1, "{log}");
+    assert_eq!(refusals[0]["trace_id"], TRACE);
+    assert_eq!(refusals[0]["error.code"], "domain_not_allowed");
+    assert_eq!(of("signed in").len(), 1);
+
+    let mut secrets: Vec<String> = demo
+        .issued()
+        .into_iter()
+        .map(|issued| issued.token)
+        .collect();
+    secrets.push(session);
+    secrets.extend(
+        callback
+            .query_pairs()
+            .filter(|(name, _)| name == "state")
+            .map(|(_, v)| v.into()),
+    );
+    for secret in secrets {
+        assert!(
+            !log.contains(&secret),
+            "a secret stands in the log: {secret}"
+        );
+    }
+}
