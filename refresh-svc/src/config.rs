@@ -8,7 +8,7 @@ use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::Clock;
 use latchkey_messaging::broker::BrokerConfig;
 use latchkey_opening::OpeningKeys;
-use latchkey_providers::Registry;
+use latchkey_providers::{REQUEST_DEADLINE, Registry};
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use tonic::transport::ServerTlsConfig;
@@ -56,7 +56,7 @@ impl Configuration {
     ) -> Result<Self, ConfigError> {
         let lease = environment.duration("REFRESH_LEASE", Duration::from_secs(30))?;
         let provider_deadline =
-            environment.duration("REFRESH_PROVIDER_DEADLINE", Duration::from_secs(15))?;
+            environment.duration("REFRESH_PROVIDER_DEADLINE", REQUEST_DEADLINE)?;
         let time_to_store =
             environment.duration("REFRESH_TIME_TO_STORE", Duration::from_secs(10))?;
         let timing = Timing::new(lease, provider_deadline, time_to_store, POLL)

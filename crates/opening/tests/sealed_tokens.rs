@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use latchkey_domain::{AccessToken, GrantBinding, RefreshToken};
 use latchkey_opening::{OpenError, OpeningKey, OpeningKeys, key_id_of};
 use proptest::prelude::*;
@@ -160,6 +162,21 @@ fn keys_are_read_from_a_list_and_never_printed() {
     let secret = first.to_secret_text();
     let (_, secret) = secret.expose_secret().split_once(':').unwrap();
     assert!(!shown.contains(secret));
+}
+
+// What is at rest outlives the code that wrote it.
+#[test]
+fn an_envelope_of_version_1_opens_for_ever() {
+    const KEY: &str = "golden:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA";
+    const ENVELOPE: &str = "AQZnb2xkZW7H4a7MVaOaICJYlcDsIH9dP-X430PjKj_1FxBKHam5Qb6nJFjNAQyJO1TgAUQGLLYqYw0y9VWFVOMB5BnAb6i7zlK76A";
+    let keys: OpeningKeys = KEY.parse().unwrap();
+    assert_eq!(
+        keys.sealing_key().to_string(),
+        "golden:B6N8vBQgk8i3VdwbEOhstCY3StFqqFPtC9_AsrhtHHw"
+    );
+    let envelope = BASE64_URL_SAFE_NO_PAD.decode(ENVELOPE).unwrap();
+    let token = keys.open_access_token(&envelope, &binding()).unwrap();
+    assert_eq!(token.expose(), "a token of version 1");
 }
 
 #[test]

@@ -126,6 +126,28 @@ async fn a_lost_answer_is_asked_for_again_where_that_does_no_harm() {
     }
 }
 
+// R31; PEERS, strictly better, 6: the rotated token is kept although the answer
+// is otherwise none.
+#[tokio::test]
+async fn a_rotated_refresh_token_in_a_broken_answer_is_stored() {
+    let world = World::uncached().await;
+    let (_replica, client) = world.served().await;
+    let account = world.expired(Flavour::Oidc).await;
+    let (_, next) = world.demo.grant(Flavour::Oidc, "ada", &["openid"]).unwrap();
+    let broken = format!(r#"{{"refresh_token":"{next}"}}"#);
+    world
+        .demo
+        .inject(Fault::on(Endpoint::Token).answering(200, broken));
+
+    assert_eq!(
+        refusal(client.get(account.id).await).reason,
+        "MALFORMED_RESPONSE"
+    );
+    assert_eq!(world.stored_refresh_token(&account).await, next);
+    world.end_pause(&account).await;
+    assert!(client.get(account.id).await.is_ok());
+}
+
 // R31; PEERS, ToolHive: what can fail is looked at after the storing.
 #[tokio::test]
 async fn a_bad_id_token_never_loses_a_rotated_refresh_token() {
