@@ -20,8 +20,7 @@ const provider = new Provider(issuer, {
   pkce: { required: () => true, methods: ['S256'] },
   scopes: ['openid', 'offline_access', 'email', 'profile'],
   claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
-  // Claims of scopes in the ID token, as most providers do.
-  conformIdTokenClaims: false,
+  // Left as it comes, it tells address and name at the userinfo endpoint only.
   ttl: {
     AccessToken: Number(ACCESS_TOKEN_TTL),
     AuthorizationCode: 60,
