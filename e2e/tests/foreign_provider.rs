@@ -29,6 +29,9 @@ fn install() -> anyhow::Result<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign-provider");
     let place = target_directory().join("foreign-provider");
     std::fs::create_dir_all(&place)?;
+    // Two runs at once: the second waits and then finds everything there.
+    let gate = std::fs::File::create(place.join("gate"))?;
+    gate.lock()?;
     for file in ["package.json", "package-lock.json", "server.mjs"] {
         std::fs::copy(source.join(file), place.join(file))?;
     }
