@@ -13,7 +13,7 @@ use url::Url;
 use crate::login::flow_cookie::FlowKeys;
 use crate::login::redirect::ReturnPolicy;
 
-pub use domain_list::{DomainList, InvalidDomain, parse_domain};
+pub use domain_list::{DomainList, InvalidDomain, is_consumer_domain, parse_domain};
 pub use origin::{InvalidOrigin, WebOrigin};
 
 /// How long a browser session lives.

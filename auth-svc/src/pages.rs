@@ -8,8 +8,10 @@ use askama::Template;
 use latchkey_domain::ProviderName;
 use latchkey_service::telemetry;
 use serde_json::json;
+use url::form_urlencoded;
 
 use crate::app::State;
+use crate::login::query::Query;
 use crate::session;
 
 /// What a person can do next.
@@ -140,10 +142,11 @@ async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
         .returns
         .destination(None, subdomain)
         .to_string();
+    let carried = carried(&request);
     let providers = state
         .providers
         .iter()
-        .map(|provider| button(provider))
+        .map(|provider| button(provider, &carried))
         .collect();
     page(
         &mut HttpResponse::Ok(),
@@ -158,7 +161,37 @@ async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     )
 }
 
-fn button(provider: &latchkey_providers::Provider) -> Button {
+/// What a link to the start page hands on to its sign-in buttons.
+const CARRIED: [&str; 6] = [
+    "workspaceId",
+    "workspaceSubdomain",
+    "workspaceInviteHash",
+    "workspacePersonalInviteToken",
+    "returnTo",
+    "locale",
+];
+
+/// The query of the sign-in buttons, with its question mark; empty where the
+/// link to the start page carries nothing.
+fn carried(request: &HttpRequest) -> String {
+    let Ok(query) = Query::parse(request.query_string()) else {
+        return String::new();
+    };
+    let mut carried = form_urlencoded::Serializer::for_suffix("?".to_owned(), 1);
+    for name in CARRIED {
+        if let Some(value) = query.get(name) {
+            carried.append_pair(name, value);
+        }
+    }
+    let carried = carried.finish();
+    if carried == "?" {
+        String::new()
+    } else {
+        carried
+    }
+}
+
+fn button(provider: &latchkey_providers::Provider, carried: &str) -> Button {
     let name = provider.name();
     let known = matches!(
         name.as_str(),
@@ -174,7 +207,7 @@ fn button(provider: &latchkey_providers::Provider) -> Button {
     };
     Button {
         label: provider.label().to_owned(),
-        sign_in,
+        sign_in: sign_in + carried,
         connect,
     }
 }

@@ -11,7 +11,7 @@ use sqlx::PgPool;
 use time::format_description::well_known::Rfc3339;
 
 use crate::app::SERVICE;
-use crate::config::{DomainList, WebOrigin, parse_domain};
+use crate::config::{DomainList, WebOrigin, is_consumer_domain, parse_domain};
 use crate::random::Randomness;
 use crate::store::workspace::{self, Workspace};
 
@@ -84,6 +84,12 @@ pub async fn run(environment: &Environment, command: Command) -> Result<String, 
         } => {
             let workspace = find(&pool, workspace.as_deref()).await?;
             let domain = parse_domain(&domain).map_err(StartError::other)?;
+            if !remove && is_consumer_domain(&domain) {
+                return Err(StartError::Other(format!(
+                    "anybody can have an address of {domain}: invite people instead \
+                     (auth-svc workspace invite, or public-invite on)"
+                )));
+            }
             workspace::approve_domain(&pool, workspace.id, &domain, !remove)
                 .await
                 .map_err(StartError::other)?;

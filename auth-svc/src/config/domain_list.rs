@@ -27,6 +27,31 @@ pub fn parse_domain(text: &str) -> Result<String, InvalidDomain> {
     }
 }
 
+/// Domains whose addresses anybody can have: approving one lets the world in.
+const CONSUMER_DOMAINS: [&str; 16] = [
+    "aol.com",
+    "gmail.com",
+    "gmx.de",
+    "gmx.net",
+    "googlemail.com",
+    "hotmail.com",
+    "icloud.com",
+    "live.com",
+    "mail.ru",
+    "me.com",
+    "msn.com",
+    "outlook.com",
+    "proton.me",
+    "protonmail.com",
+    "web.de",
+    "yahoo.com",
+];
+
+/// True for a domain whose addresses anybody can have.
+pub fn is_consumer_domain(domain: &str) -> bool {
+    CONSUMER_DOMAINS.contains(&domain)
+}
+
 /// Domains, compared exactly: `company.com` is not `eu.company.com`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DomainList(BTreeSet<String>);

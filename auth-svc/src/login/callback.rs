@@ -20,7 +20,7 @@ use crate::login::provider_answer::{AnswerCode, ProviderAnswer};
 use crate::login::query::{Query, QueryError};
 use crate::session;
 use crate::store::sign_in::Terms;
-use crate::store::{Outcome, StoreError, connect, sign_in};
+use crate::store::{Outcome, StoreError, connect, sign_in, spent_flow};
 
 /// Why a callback ends without a session.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +140,7 @@ async fn finish(
         }
     }
 
+    spent_flow::refuse_spent(&state.pool, &flow).await?;
     let tokens = provider
         .exchange_code(provider_purpose(flow.purpose), code, &flow.verifier)
         .await?;

@@ -47,14 +47,31 @@ async fn a_refusal_names_every_domain_that_is_allowed_and_writes_nothing() {
 #[tokio::test]
 async fn the_allowlist_can_be_written_as_people_know_it() {
     let app = TestApp::start().await;
-    sqlx::query(
-        "INSERT INTO \"workspaceMetadata\" (\"workspaceId\", key, value)
-         VALUES ($1, 'approvedAccessDomains', '[\"globex.example\", \"acme.example\"]')",
-    )
-    .bind(app.workspace.as_uuid())
-    .execute(app.database.pool())
-    .await
-    .unwrap();
+    for value in [
+        "[\"globex.example\", \"acme.example\"]",
+        "globex.example, acme.example",
+        "{globex.example,acme.example}",
+    ] {
+        // A deployment with one workspace need not name it.
+        sqlx::query(
+            "INSERT INTO \"workspaceMetadata\" (key, value)
+             VALUES ('approvedAccessDomains', $1)",
+        )
+        .bind(value)
+        .execute(app.database.pool())
+        .await
+        .unwrap();
+        let domains: Vec<(String,)> =
+            sqlx::query_as("SELECT domain FROM auth.approved_access_domain ORDER BY domain")
+                .fetch_all(app.database.pool())
+                .await
+                .unwrap();
+        assert_eq!(
+            domains.into_iter().map(|(d,)| d).collect::<Vec<_>>(),
+            ["acme.example", "globex.example"],
+            "{value}"
+        );
+    }
     app.signed_in("linus").await;
     app.signed_in("ada").await;
 }

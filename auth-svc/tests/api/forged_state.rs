@@ -83,9 +83,14 @@ async fn a_callback_works_once() {
     assert_eq!(browser.get(&callback).await.status, 302);
     assert_eq!(browser.flows(), 0, "the flow's cookie is gone");
     assert_eq!(browser.json().get(&callback).await.code(), "flow_unknown");
-    // With the cookie kept: the provider refuses the code, the database the flow.
+    // With the cookie kept: refused before the provider hears of the code again,
+    // which would make it revoke what it gave.
     let replay = kept.clone().json().get(&callback).await;
-    assert_eq!(replay.status, 400);
+    assert_eq!(
+        (replay.status, replay.code().as_str()),
+        (400, "flow_finished")
+    );
+    assert_eq!(app.demo.count(Flavour::Google, Endpoint::Token), 1);
     assert_eq!(app.written().await, Written::ONCE);
     let (flow,): (uuid::Uuid,) = sqlx::query_as("SELECT flow_id FROM auth.spent_flow")
         .fetch_one(app.database.pool())

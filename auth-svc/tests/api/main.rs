@@ -11,6 +11,7 @@
     reason = "test helpers may unwrap"
 )]
 
+mod commands;
 mod configuration;
 mod connect_another_account;
 mod consent;
