@@ -57,6 +57,10 @@ pub async fn serve(
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let out_of_time = async {
         stop.cancelled().await;
+        // Whoever watches goes elsewhere.
+        reporter
+            .set_not_serving::<AccountServiceServer<AccountServer>>()
+            .await;
         tokio::time::sleep(DRAIN_TIMEOUT).await;
     };
     tokio::select! {
