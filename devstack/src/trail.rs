@@ -60,6 +60,7 @@ impl Route {
         [
             ("AUTH_GOOGLE_ISSUER", Self::GOOGLE),
             ("AUTH_MICROSOFT_AUTHORITY", Self::MICROSOFT),
+            ("AUTH_OIDC_DEMO_ISSUER", Self::OIDC),
         ]
         .into_iter()
         .find(|(variable, _)| plays(variable))
