@@ -54,7 +54,22 @@ impl Config {
                     "the origin that browsers see, such as https://auth.example.com",
                 )
             })?;
+        if !public_origin.keeps_cookies() {
+            return Err(ConfigError::new(
+                "PUBLIC_URL",
+                "must begin with https:// (http:// on localhost only): browsers keep the \
+                 session's cookie on no other",
+            ));
+        }
         let multi_workspace = environment.flag("IS_MULTIWORKSPACE_ENABLED", false)?;
+        let app = app_url(environment, &public_origin)?;
+        if multi_workspace && app.domain().is_none() {
+            return Err(ConfigError::new(
+                "APP_URL",
+                "must have a domain where IS_MULTIWORKSPACE_ENABLED is true: each workspace \
+                 gets a host under it",
+            ));
+        }
         // Accepted because existing deployments set it; without effect here.
         environment.flag("IS_BILLING_ENABLED", false)?;
         let lifetime = environment.duration("SESSION_EXPIRES_IN", SESSION_LIFETIME)?;
@@ -67,7 +82,7 @@ impl Config {
         Ok(Self {
             listen: environment.parsed("HTTP_LISTEN", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
             returns: ReturnPolicy::new(
-                app_url(environment, &public_origin)?,
+                app,
                 &public_origin,
                 allowed_origins(environment)?,
                 multi_workspace,

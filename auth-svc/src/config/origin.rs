@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use url::Url;
+use url::{Host, Url};
 
 /// Text that is no origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +26,18 @@ impl WebOrigin {
     /// True where `url` is on this origin.
     pub fn holds(&self, url: &Url) -> bool {
         self.0.origin() == url.origin()
+    }
+
+    /// True where browsers keep `Secure` cookies: over TLS, and on the machine
+    /// itself.
+    pub fn keeps_cookies(&self) -> bool {
+        self.is_https()
+            || match self.0.host() {
+                Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+                Some(Host::Ipv4(address)) => address.is_loopback(),
+                Some(Host::Ipv6(address)) => address.is_loopback(),
+                None => false,
+            }
     }
 
     /// True where browsers reach it over TLS.

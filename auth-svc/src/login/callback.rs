@@ -69,6 +69,7 @@ pub enum CallbackError {
 
 /// Handles a callback. The answer removes the flow's cookie, whatever comes of
 /// it: a flow has one try.
+#[tracing::instrument(name = "login.callback", skip_all, fields(provider = %name))]
 pub async fn callback(
     state: &State,
     request: &HttpRequest,

@@ -17,6 +17,7 @@ use crate::store::{Outcome, StoreError, grant, spent_flow};
 ///
 /// # Errors
 /// Another session is here now, the flow was used, or the database refused.
+#[tracing::instrument(name = "store.connect", skip_all)]
 pub async fn connect(
     pool: &PgPool,
     sealing_key: &SealingKey,

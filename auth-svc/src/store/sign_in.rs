@@ -38,6 +38,7 @@ pub struct Terms<'a> {
 ///
 /// # Errors
 /// The person may not come in, the flow was used, or the database refused.
+#[tracing::instrument(name = "store.sign_in", skip_all)]
 pub async fn sign_in(
     pool: &PgPool,
     terms: Terms<'_>,

@@ -62,6 +62,7 @@ fn a_missing_or_wrong_variable_stops_the_start_with_one_line_that_names_it() {
     for (name, value) in [
         ("PUBLIC_URL", None),
         ("PUBLIC_URL", Some("https://auth.example.com/path")),
+        ("PUBLIC_URL", Some("http://auth.example.com")),
         ("APP_URL", Some("javascript:alert(1)")),
         ("DATABASE_URL", None),
         ("DATABASE_URL", Some("mysql://x:s3cret@y")),

@@ -96,14 +96,10 @@ async fn consent_is_asked_for_where_what_is_held_covers_less_or_is_dead() {
 // R5 R8: never a loop
 #[tokio::test]
 async fn a_provider_that_never_gives_a_refresh_token_is_asked_twice_and_no_more() {
-    let app = TestApp::start_with(&[(
-        "AUTH_OIDC_DEMO_SCOPES",
-        "openid email profile offline_access",
-    )])
-    .await;
+    let app = TestApp::start().await;
     let mut browser = app.browser();
     let decision = Decision::allow("ada");
-    // The strict provider without offline access granted: mimic by denying it.
+    // Asked without offline access, it gives none.
     let start = browser.get("/auth/google").await;
     let without = start
         .location()
