@@ -1,14 +1,10 @@
 //! auth-svc from the outside: the running application on port 0, a real
 //! PostgreSQL and the demo provider.
 
-#![allow(
-    clippy::allow_attributes,
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
-    clippy::missing_panics_doc,
-    missing_docs,
-    reason = "test helpers may unwrap"
+    reason = "what fails in a helper fails its test"
 )]
 
 mod commands;
