@@ -9,6 +9,7 @@
 mod decision;
 mod error;
 mod flights;
+mod look;
 mod pause;
 mod revoke;
 mod spend;
@@ -34,7 +35,7 @@ pub use timing::{InvalidTiming, Timing};
 use crate::cache::Cache;
 use crate::jitter::Jitter;
 use crate::snapshot::Snapshot;
-use crate::store::{Credential, Found, Store};
+use crate::store::{Credential, Found, Lease, Store};
 use crate::wake::Bell;
 use flights::{Flights, Outcome, Seat};
 
@@ -44,11 +45,6 @@ const ROUNDS: usize = 4;
 
 /// Between two looks at a lease that is about to end.
 const SHORTEST_WAIT: Duration = Duration::from_millis(20);
-
-/// While a cached token is valid, the database is not waited for longer.
-const REVALIDATION_DEADLINE: Duration = Duration::from_millis(500);
-/// And after it did not answer, not asked for a token that is valid.
-const REVALIDATION_PAUSE: Duration = Duration::from_secs(1);
 
 /// What an engine works with.
 #[derive(Debug)]
@@ -189,58 +185,6 @@ impl Engine {
         })
     }
 
-    /// What is known of an account: from the cache while that is young, else
-    /// from the database, else from the cache while its token is valid.
-    async fn snapshot(&self, account: AccountId) -> Result<Arc<Snapshot>, EngineError> {
-        let cache = &self.parts.cache;
-        let Some(cached) = cache.get(account).await else {
-            return self.read_once(account).landed().await;
-        };
-        if cache.is_young(&cached) {
-            return Ok(cached);
-        }
-        if cached.valid_token(self.parts.clock.now()).is_none() {
-            return self.read_once(account).landed().await;
-        }
-        if cache.is_cut_off() {
-            return Ok(cached);
-        }
-        let read = self.read_once(account).landed();
-        match tokio::time::timeout(REVALIDATION_DEADLINE, read).await {
-            Err(_) | Ok(Err(EngineError::StoreUnavailable | EngineError::StillRefreshing)) => {
-                tracing::warn!(account.id = %account, "the database does not answer: a cached token serves on");
-                cache.cut_off_for(REVALIDATION_PAUSE);
-                Ok(cached)
-            }
-            Ok(read) => read,
-        }
-    }
-
-    fn read_once(&self, account: AccountId) -> Seat {
-        let engine = self.clone();
-        self.reads.join(account, &self.tasks, || async move {
-            engine.read(account).await
-        })
-    }
-
-    async fn read(&self, account: AccountId) -> Result<Arc<Snapshot>, EngineError> {
-        match self.parts.store.read(account).await? {
-            Some(credential) => Ok(self.admit(&credential).await),
-            None => Err(EngineError::AccountNotFound),
-        }
-    }
-
-    /// Opens a credential and remembers it.
-    async fn admit(&self, credential: &Credential) -> Arc<Snapshot> {
-        let snapshot = Arc::new(Snapshot::open(
-            credential,
-            &self.parts.keys,
-            self.parts.jitter.next(),
-        ));
-        self.parts.cache.put(Arc::clone(&snapshot)).await;
-        snapshot
-    }
-
     /// A flight: takes the lease and spends it, or waits for who holds it.
     async fn refresh(self, account: AccountId, stale_version: i64) -> Outcome {
         // Before the first look, so that no change is missed.
@@ -285,22 +229,24 @@ impl Engine {
     async fn bury(
         &self,
         credential: &Credential,
-        epoch: Option<i64>,
+        lease: Option<&Lease>,
         class: FailureClass,
     ) -> Outcome {
-        let marked = self.parts.store.mark_dead(credential, epoch, class).await?;
-        match marked {
-            Some(dead) => {
-                tracing::warn!(
-                    account.id = %credential.account,
-                    provider = %credential.binding.provider,
-                    reason = class.reason(),
-                    "the grant is dead: the person must sign in again"
-                );
-                Ok(self.admit(&dead).await)
-            }
-            // Another replica's refresh or a reconnect won: its token counts.
-            None => self.read(credential.account).await,
+        let store = &self.parts.store;
+        let epoch = lease.map(|lease| lease.epoch);
+        if let Some(dead) = store.mark_dead(credential, epoch, class).await? {
+            tracing::warn!(
+                account.id = %credential.account,
+                provider = %credential.binding.provider,
+                reason = class.reason(),
+                "the grant is dead: the person must sign in again"
+            );
+            return Ok(self.admit(&dead).await);
         }
+        // Another replica's refresh or a reconnect won: its token counts.
+        if let Some(lease) = lease {
+            store.release(lease).await?;
+        }
+        self.read(credential.account).await
     }
 }

@@ -50,7 +50,7 @@ impl Engine {
         // the provider takes for stolen after one would only raise its alarm.
         if provider.rotation() == Rotation::Strict && credential.attempts > 2 {
             return self
-                .bury(credential, Some(lease.epoch), FailureClass::RotationLost)
+                .bury(credential, Some(&lease), FailureClass::RotationLost)
                 .await;
         }
 
@@ -202,7 +202,7 @@ impl Engine {
         } else {
             error.class
         };
-        self.bury(credential, Some(lease.epoch), class).await
+        self.bury(credential, Some(lease), class).await
     }
 
     /// Stores a failure that leaves the grant alive, with its pause.

@@ -11,6 +11,9 @@ use crate::engine::EngineError;
 /// Where the caller sets no deadline.
 const LONGEST: Duration = Duration::from_mins(1);
 
+/// How long an answer may be on its way; a tenth of a short deadline.
+const LEAD: Duration = Duration::from_millis(250);
+
 /// Runs a handler until the caller's deadline. What it started in tasks of
 /// their own goes on.
 pub(super) async fn within_deadline<Q, A>(
@@ -29,7 +32,7 @@ pub(super) async fn within_deadline<Q, A>(
 fn timeout(metadata: &MetadataMap) -> Option<Duration> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let limit = parse(text)?;
-    Some(limit.saturating_sub((limit / 10).min(Duration::from_millis(50))))
+    Some(limit.saturating_sub((limit / 10).min(LEAD)))
 }
 
 /// At most eight digits and a unit,

@@ -103,7 +103,9 @@ async fn a_refusal_of_a_grant_that_was_replaced_meanwhile_condemns_nothing() {
 
     let token = waiting.await.unwrap().unwrap();
     assert_eq!(token.access_token, account.access_token);
-    assert!(world.stored(&account).await.auth_failed_at.is_none());
+    let stored = world.stored(&account).await;
+    assert!(stored.auth_failed_at.is_none());
+    assert_eq!(stored.lease_holder, None);
     assert!(world.told(EVENT).await.is_empty());
 }
 
