@@ -199,3 +199,32 @@ fn a_replica_killed_during_a_refresh_does_not_stop_the_other() -> anyhow::Result
         Ok(())
     })
 }
+
+// R12, R15
+#[test]
+fn a_database_outage_is_told_and_everything_recovers_by_itself() -> anyhow::Result<()> {
+    run(async {
+        let mut stack = Stack::start(Options::test()).await?;
+        let mut browser = Browser::new()?;
+        let authorize = authorize_address(&mut browser, &stack, Route::GOOGLE.path).await?;
+        let callback = stack
+            .demo()
+            .decide(authorize.as_str(), &Decision::allow("ada"))
+            .await?;
+
+        stack.servers.postgres.stop();
+        let page = browser.get(callback).await?;
+        assert_eq!(page.status, 503, "{}", page.body);
+        let ready = browser
+            .get(format!("{}/readyz", stack.public_url()))
+            .await?;
+        assert_eq!(ready.status, 503, "{}", ready.body);
+
+        stack.servers.postgres.resume().await?;
+        sign_in(&stack, "/auth/google", &Decision::allow("grace")).await?;
+        let account = account(&stack, "google", "grace@acme.example").await?;
+        let mut tokens = stack.tokens(0).await?;
+        get_access_token(&mut tokens, account.id, Duration::from_mins(1)).await?;
+        Ok(())
+    })
+}
