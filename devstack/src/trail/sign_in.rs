@@ -152,6 +152,9 @@ pub(super) async fn tell_event(
         grant.access_token.len(),
         grant.refresh_token.len()
     ));
+    if let Some(trace) = seen.traceparent.split('-').nth(1) {
+        say(&format!("  trace {trace}: also in the logs of auth-svc and sync-svc"));
+    }
     anyhow::ensure!(
         !grant.refresh_token.is_empty(),
         "the refresh token of the sign-in was lost"
