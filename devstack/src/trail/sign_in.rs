@@ -153,7 +153,9 @@ pub(super) async fn tell_event(
         grant.refresh_token.len()
     ));
     if let Some(trace) = seen.traceparent.split('-').nth(1) {
-        say(&format!("  trace {trace}: also in the logs of auth-svc and sync-svc"));
+        say(&format!(
+            "  trace {trace}: also in the logs of auth-svc and sync-svc"
+        ));
     }
     anyhow::ensure!(
         !grant.refresh_token.is_empty(),
