@@ -13,6 +13,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         protox::prost_reflect::prost::Message::encode_to_vec(&descriptors),
     )?;
     tonic_prost_build::configure()
+        // A method that is added breaks no test double.
+        .generate_default_stubs(true)
         // A token that is printed is a token that is lost.
         .skip_debug(["latchkey.token.v1.AccessToken"])
         .compile_fds(descriptors)?;
