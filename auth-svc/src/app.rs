@@ -12,7 +12,7 @@ use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_providers::Registry;
 use latchkey_service::database::{self, DatabaseCheck};
-use latchkey_service::health::{self, Readiness};
+use latchkey_service::health::Readiness;
 use latchkey_service::{BuildInfo, StartError};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -23,9 +23,10 @@ use crate::config::Config;
 use crate::http::bounds::bounds;
 use crate::http::headers::security_headers;
 use crate::http::root_span::RequestSpan;
+use crate::http::routes;
+use crate::pages;
 use crate::random::Randomness;
 use crate::store::janitor;
-use crate::{login, pages, session};
 
 /// Name of the service, in logs, traces and the lists of database and broker.
 pub const SERVICE: &str = "auth-svc";
@@ -164,10 +165,9 @@ fn serve(
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
-            .configure(health::routes(readiness.clone(), BuildInfo::of(SERVICE)))
-            .configure(login::routes::routes)
-            .configure(session::routes::routes)
-            .configure(pages::routes)
+            .app_data(web::Data::new(readiness.clone()))
+            .app_data(web::Data::new(BuildInfo::of(SERVICE)))
+            .configure(routes::register)
             .default_service(web::to(pages::not_found))
             .wrap(from_fn(bounds))
             .wrap(security_headers(&state.config))

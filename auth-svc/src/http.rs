@@ -1,6 +1,9 @@
 //! What every answer and every request has in common.
 
 pub mod bounds;
+pub mod description;
 pub mod headers;
+pub mod health;
 pub mod root_span;
+pub mod routes;
 pub mod same_site;

@@ -11,6 +11,7 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use crate::app::State;
+use crate::http::routes::Routes;
 use crate::login::query::Query;
 use crate::session;
 
@@ -67,10 +68,9 @@ struct Button {
 }
 
 /// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/", web::get().to(home))
-        .route("/assets/latchkey.css", web::get().to(stylesheet));
+pub fn routes(routes: &mut Routes<'_>) {
+    routes.add(__path_home, home);
+    routes.add(__path_stylesheet, stylesheet);
 }
 
 /// True where the client asks for JSON rather than for a page.
@@ -126,6 +126,8 @@ fn page(response: &mut actix_web::HttpResponseBuilder, page: &impl Template) -> 
 }
 
 /// Sign-in buttons, or who is signed in.
+#[utoipa::path(get, path = "/", tag = "pages",
+    responses((status = 200, description = "The start page", content_type = "text/html", body = String)))]
 async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let session = match session::current(&state, &request).await {
         Ok(session) => session,
@@ -212,6 +214,9 @@ fn button(provider: &latchkey_providers::Provider, carried: &str) -> Button {
     }
 }
 
+/// The one stylesheet.
+#[utoipa::path(get, path = "/assets/latchkey.css", tag = "pages",
+    responses((status = 200, description = "The stylesheet", content_type = "text/css", body = String)))]
 async fn stylesheet() -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/css; charset=utf-8")

@@ -6,44 +6,119 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::ProviderName;
 
 use crate::app::State;
+use crate::http::description::Problem;
+use crate::http::routes::Routes;
 use crate::login::authorize::{self, Start};
 use crate::login::callback;
+use crate::login::described::{CallbackParameters, StartParameters};
 use crate::pages::{self, Explanation};
 
 /// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
-    for (path, start) in [
-        ("/auth/{provider:google|microsoft}", Start::SignIn),
-        ("/auth/oidc/{provider}", Start::SignIn),
-        ("/auth/{provider:google|microsoft}-apis", Start::Connect),
-        ("/auth/oidc-apis/{provider}", Start::Connect),
-    ] {
-        let begin = move |state, name, request| begin(state, name, request, start);
-        // HEAD too: operators look at the entry point's `Location`.
-        config.service(
-            web::resource(path)
-                .route(web::get().to(begin))
-                .route(web::head().to(begin)),
-        );
-    }
-    for (path, start) in [
-        ("/auth/{provider:google|microsoft}/redirect", Start::SignIn),
-        ("/auth/oidc/{provider}/redirect", Start::SignIn),
-        (
-            "/auth/{provider:google|microsoft}-apis/get-access-token",
-            Start::Connect,
-        ),
-        (
-            "/auth/oidc-apis/{provider}/get-access-token",
-            Start::Connect,
-        ),
-    ] {
-        config.route(
-            path,
-            web::get().to(move |state, name, request| end(state, name, request, start)),
-        );
-    }
+pub fn routes(routes: &mut Routes<'_>) {
+    const KNOWN: &str = "/auth/{provider:google|microsoft}";
+    routes.add_at(__path_sign_in, KNOWN, sign_in);
+    routes.add(__path_sign_in_oidc, sign_in_oidc);
+    routes.add_at(__path_connect, &format!("{KNOWN}-apis"), connect);
+    routes.add(__path_connect_oidc, connect_oidc);
+    routes.add_at(__path_signed_in, &format!("{KNOWN}/redirect"), signed_in);
+    routes.add(__path_signed_in_oidc, signed_in_oidc);
+    let connected_at = format!("{KNOWN}-apis/get-access-token");
+    routes.add_at(__path_connected, &connected_at, connected);
+    routes.add(__path_connected_oidc, connected_oidc);
 }
+
+macro_rules! starts {
+    ($name:ident, $path:literal, $start:expr, $summary:literal) => {
+        #[doc = $summary]
+        ///
+        /// HEAD too: operators look at the entry point's `Location`.
+        #[utoipa::path(method(get, head), path = $path, tag = "sign-in", params(("provider" = String, Path, description = "Name of the provider"), StartParameters), responses(
+            (status = 302, description = "To the provider, or to the app where nothing is to be done"),
+            (status = 400, description = "A parameter is not taken", body = Problem),
+            (status = 401, description = "Nobody is signed in", body = Problem),
+            (status = 403, description = "Another web site asks", body = Problem),
+            (status = 404, description = "The provider is not configured", body = Problem),
+            (status = 503, description = "The provider or the database is away", body = Problem)))]
+        async fn $name(
+            state: web::Data<State>,
+            name: web::Path<String>,
+            request: HttpRequest,
+        ) -> HttpResponse {
+            begin(state, name, request, $start).await
+        }
+    };
+}
+
+macro_rules! ends {
+    ($name:ident, $path:literal, $start:expr, $summary:literal) => {
+        #[doc = $summary]
+        #[utoipa::path(get, path = $path, tag = "sign-in", params(("provider" = String, Path, description = "Name of the provider"), CallbackParameters), responses(
+            (status = 302, description = "Into the app"),
+            (status = 400, description = "The flow is unknown, finished or another's, or the answer proves nobody", body = Problem),
+            (status = 401, description = "The person has to act at the provider", body = Problem),
+            (status = 403, description = "The person said no, or may not come in", body = Problem),
+            (status = 404, description = "The provider is not configured", body = Problem),
+            (status = 429, description = "The flow was tried too often", body = Problem),
+            (status = 502, description = "The registration at the provider is wrong", body = Problem),
+            (status = 503, description = "The provider or the database is away", body = Problem)))]
+        async fn $name(
+            state: web::Data<State>,
+            name: web::Path<String>,
+            request: HttpRequest,
+        ) -> HttpResponse {
+            end(state, name, request, $start).await
+        }
+    };
+}
+
+starts!(
+    sign_in,
+    "/auth/{provider}",
+    Start::SignIn,
+    "Starts a sign-in with Google or Microsoft."
+);
+starts!(
+    sign_in_oidc,
+    "/auth/oidc/{provider}",
+    Start::SignIn,
+    "Starts a sign-in with another OpenID provider."
+);
+starts!(
+    connect,
+    "/auth/{provider}-apis",
+    Start::Connect,
+    "Connects a further account at Google or Microsoft."
+);
+starts!(
+    connect_oidc,
+    "/auth/oidc-apis/{provider}",
+    Start::Connect,
+    "Connects a further account at another OpenID provider."
+);
+ends!(
+    signed_in,
+    "/auth/{provider}/redirect",
+    Start::SignIn,
+    "Ends a sign-in with Google or Microsoft."
+);
+ends!(
+    signed_in_oidc,
+    "/auth/oidc/{provider}/redirect",
+    Start::SignIn,
+    "Ends a sign-in with another OpenID provider."
+);
+ends!(
+    connected,
+    "/auth/{provider}-apis/get-access-token",
+    Start::Connect,
+    "Ends the connection of a Google or Microsoft account."
+);
+ends!(
+    connected_oidc,
+    "/auth/oidc-apis/{provider}/get-access-token",
+    Start::Connect,
+    "Ends the connection of another account."
+);
 
 /// The provider of the path. Google and Microsoft have their own paths.
 fn provider_of(request: &HttpRequest, name: &str) -> Option<ProviderName> {

@@ -7,6 +7,8 @@ use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
 use crate::app::State;
+use crate::http::description::Problem;
+use crate::http::routes::Routes;
 use crate::http::same_site;
 use crate::login::explain::broken;
 use crate::pages::{self, Explanation, Next};
@@ -14,13 +16,15 @@ use crate::session::{self, cookie};
 use crate::store;
 
 /// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/auth/me", web::get().to(me))
-        .route("/auth/sign-out", web::post().to(sign_out));
+pub fn routes(routes: &mut Routes<'_>) {
+    routes.add(__path_me, me);
+    routes.add(__path_sign_out, sign_out);
 }
 
 /// Who is signed in, as JSON.
+#[utoipa::path(get, path = "/auth/me", tag = "session", responses(
+    (status = 200, description = "The session of this browser", body = serde_json::Value),
+    (status = 401, description = "Nobody is signed in", body = Problem)))]
 async fn me(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     match session::current(&state, &request).await {
         Ok(Some(session)) => HttpResponse::Ok().json(json!({
@@ -46,6 +50,10 @@ async fn me(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
 }
 
 /// Ends this browser's session. A request from another site is refused.
+#[utoipa::path(post, path = "/auth/sign-out", tag = "session", responses(
+    (status = 204, description = "Signed out, for who asks for JSON"),
+    (status = 303, description = "Signed out, to the start page"),
+    (status = 403, description = "Another web site asks", body = Problem)))]
 async fn sign_out(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     if !same_site::may_change(&request, &state.config.returns) {
         let explanation = Explanation {

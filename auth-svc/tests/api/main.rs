@@ -17,6 +17,7 @@ mod health;
 mod helpers;
 mod id_token;
 mod logging;
+mod openapi;
 mod outbox;
 mod provider_errors;
 mod redirect;

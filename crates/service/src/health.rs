@@ -67,17 +67,19 @@ pub fn routes(readiness: Readiness, build: BuildInfo) -> impl FnOnce(&mut web::S
     }
 }
 
-async fn alive() -> HttpResponse {
+/// `/healthz`.
+pub async fn alive() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "alive" }))
 }
 
-async fn version(build: web::Data<BuildInfo>) -> HttpResponse {
+/// `/version`.
+pub async fn version(build: web::Data<BuildInfo>) -> HttpResponse {
     HttpResponse::Ok().json(build.get_ref())
 }
 
-/// 200 where every required check succeeds, 503 otherwise. The reasons go to the log:
+/// `/readyz`: 200 where every required check succeeds, 503 otherwise. The reasons go to the log:
 /// the endpoint may be reachable by anyone.
-async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
+pub async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
     let mut outcomes = Vec::new();
     let required = readiness.checks.iter().map(|check| (check, true));
     let reported = readiness.reports.iter().map(|check| (check, false));
@@ -96,7 +98,8 @@ async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
     }
     let mut response = if outcomes
         .iter()
-        .all(|outcome| outcome.ready || !outcome.required) {
+        .all(|outcome| outcome.ready || !outcome.required)
+    {
         HttpResponse::Ok()
     } else {
         HttpResponse::ServiceUnavailable()

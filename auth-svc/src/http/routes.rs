@@ -1,0 +1,163 @@
+//! Every route, from one place: what is registered is described, and what is
+//! described is registered, because both are the same line.
+//!
+//! A handler carries `#[utoipa::path(…)]`; [`Routes::add`] takes its path and
+//! methods from there. A test refuses routes that go around this file.
+
+use actix_web::http::Method;
+use actix_web::{FromRequest, Handler, Responder, web};
+use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Paths, RefOr};
+use utoipa::{Path, ToSchema as _};
+
+use crate::http::description::Problem;
+use crate::http::{description, health};
+use crate::{login, pages, session};
+
+/// Where routes are registered, described, or both.
+pub struct Routes<'a> {
+    config: Option<&'a mut web::ServiceConfig>,
+    paths: Paths,
+    schemas: Vec<(String, RefOr<Schema>)>,
+}
+
+impl std::fmt::Debug for Routes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Routes").finish_non_exhaustive()
+    }
+}
+
+/// All of them.
+fn all(routes: &mut Routes<'_>) {
+    health::routes(routes);
+    description::routes(routes);
+    login::routes::routes(routes);
+    session::routes::routes(routes);
+    pages::routes(routes);
+}
+
+/// Registers all of them.
+pub fn register(config: &mut web::ServiceConfig) {
+    all(&mut Routes {
+        config: Some(config),
+        paths: Paths::new(),
+        schemas: Vec::new(),
+    });
+}
+
+/// Describes all of them (OpenAPI 3.1).
+pub fn describe() -> OpenApi {
+    let mut routes = Routes {
+        config: None,
+        paths: Paths::new(),
+        schemas: vec![(
+            Problem::name().into_owned(),
+            <Problem as utoipa::PartialSchema>::schema(),
+        )],
+    };
+    all(&mut routes);
+    let info = InfoBuilder::new()
+        .title("Latchkey auth-svc")
+        .description(Some(
+            "Sign-in, sessions and the connection of accounts. Refusals are pages for browsers \
+             and `Problem` for who sends `Accept: application/json`. Every route answers 429 \
+             with `Retry-After` to an address that asks too often.",
+        ))
+        .version(env!("CARGO_PKG_VERSION"))
+        .build();
+    OpenApiBuilder::new()
+        .info(info)
+        .paths(routes.paths)
+        .components(Some(
+            ComponentsBuilder::new()
+                .schemas_from_iter(routes.schemas)
+                .build(),
+        ))
+        .build()
+}
+
+impl Routes<'_> {
+    /// Adds a handler where its description says.
+    pub fn add<P, F, Args>(&mut self, described: P, handler: F)
+    where
+        P: Path + utoipa::__dev::SchemaReferences,
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let pattern = P::path();
+        self.add_at(described, &pattern, handler);
+    }
+
+    /// The same with a pattern in the path, `{name:a|b}`, which is described as
+    /// `{name}`.
+    pub fn add_at<P, F, Args>(&mut self, _described: P, pattern: &str, handler: F)
+    where
+        P: Path + utoipa::__dev::SchemaReferences,
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let methods = P::methods();
+        if let Some(config) = &mut self.config {
+            for method in &methods {
+                let route = web::method(method_of(method)).to(handler.clone());
+                config.route(pattern, route);
+            }
+        }
+        let operation: Operation = P::operation();
+        self.paths
+            .add_path_operation(described_path(pattern), methods, operation);
+        P::schemas(&mut self.schemas);
+    }
+}
+
+fn method_of(method: &HttpMethod) -> Method {
+    match method {
+        HttpMethod::Get => Method::GET,
+        HttpMethod::Post => Method::POST,
+        HttpMethod::Put => Method::PUT,
+        HttpMethod::Delete => Method::DELETE,
+        HttpMethod::Options => Method::OPTIONS,
+        HttpMethod::Head => Method::HEAD,
+        HttpMethod::Patch => Method::PATCH,
+        HttpMethod::Trace => Method::TRACE,
+    }
+}
+
+/// `/auth/{provider:google|microsoft}-apis` → `/auth/{provider}-apis`.
+fn described_path(pattern: &str) -> String {
+    let mut path = String::with_capacity(pattern.len());
+    let mut in_rule = false;
+    for c in pattern.chars() {
+        match c {
+            ':' => in_rule = true,
+            '}' => in_rule = false,
+            _ => {}
+        }
+        if !in_rule {
+            path.push(c);
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_described_by_its_name() {
+        for (pattern, path) in [
+            (
+                "/auth/{provider:google|microsoft}-apis",
+                "/auth/{provider}-apis",
+            ),
+            ("/auth/oidc/{provider}", "/auth/oidc/{provider}"),
+            ("/", "/"),
+        ] {
+            assert_eq!(described_path(pattern), path);
+        }
+    }
+}

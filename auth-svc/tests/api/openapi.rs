@@ -1,0 +1,129 @@
+use std::fs;
+use std::path::Path;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::helpers::TestApp;
+
+/// The operations that are described: method and path.
+async fn described(app: &TestApp) -> (Value, Vec<(Method, String)>) {
+    let answer = app.browser().get("/openapi.json").await;
+    assert_eq!(answer.status, 200);
+    let document: Value = serde_json::from_str(&answer.body).unwrap();
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in ["get", "head", "post", "put", "patch", "delete"] {
+            if item.get(method).is_some() {
+                let method = method.to_uppercase().parse().unwrap();
+                operations.push((method, path.clone()));
+            }
+        }
+    }
+    (document, operations)
+}
+
+#[tokio::test]
+async fn every_described_route_is_there() {
+    let app = TestApp::start().await;
+    let (_, operations) = described(&app).await;
+    assert!(operations.len() >= 15, "{operations:?}");
+    for (method, path) in operations {
+        let provider = if path.contains("oidc") {
+            "demo"
+        } else {
+            "google"
+        };
+        let mut concrete = path.replace("{provider}", provider);
+        while let Some((before, rest)) = concrete.split_once('{') {
+            let rest = rest.split_once('}').unwrap().1;
+            concrete = format!("{before}00000000-0000-4000-8000-000000000000{rest}");
+        }
+        let answer = app.browser().json().send(method.clone(), &concrete).await;
+        assert!(
+            answer.status != 405 && !answer.body.contains("\"not_found\""),
+            "{method} {concrete}: {} {}",
+            answer.status,
+            answer.body
+        );
+    }
+}
+
+/// `http/routes.rs` registers and describes with one call; nothing else may
+/// register, so nothing can be left out of the description.
+#[test]
+fn no_route_is_registered_around_the_description() {
+    fn look(folder: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                look(&path, found);
+            } else if !path.ends_with("http/routes.rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                for way in [
+                    ".route(",
+                    "web::resource(",
+                    "web::scope(",
+                    ".service(",
+                    "#[get(",
+                    "#[post(",
+                    "#[actix_web::",
+                ] {
+                    if text.contains(way) && !(way == "#[actix_web::" && path.ends_with("main.rs"))
+                    {
+                        found.push(format!("{}: {way}", path.display()));
+                    }
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    look(&source, &mut found);
+    assert_eq!(found, Vec::<String>::new(), "use Routes::add");
+}
+
+#[tokio::test]
+async fn the_description_says_what_can_be_asked_and_what_comes_back() {
+    let app = TestApp::start().await;
+    let (document, operations) = described(&app).await;
+    let path = |path: &str| document["paths"][path].clone();
+    let names: Vec<String> = path("/auth/{provider}")["get"]["parameters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|parameter| parameter["name"].as_str().unwrap().to_owned())
+        .collect();
+    for name in ["provider", "returnTo", "workspaceId", "messageVisibility"] {
+        assert!(names.iter().any(|known| known == name), "{names:?}");
+    }
+    for (method, place) in operations {
+        let operation = &path(&place)[method.as_str().to_lowercase()];
+        assert!(
+            operation["responses"]
+                .as_object()
+                .is_some_and(|all| !all.is_empty())
+                && (operation["summary"].is_string() || operation["description"].is_string()),
+            "{method} {place}: {operation}"
+        );
+    }
+    // What it refers to is in it.
+    let text = document.to_string();
+    for part in text.split("\"#/components/schemas/").skip(1) {
+        let name = part.split('"').next().unwrap();
+        assert!(
+            document["components"]["schemas"][name].is_object(),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn search_engines_are_told_to_stay_away() {
+    let app = TestApp::start().await;
+    let answer = app.browser().get("/robots.txt").await;
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (200, "User-agent: *\nDisallow: /\n")
+    );
+}
