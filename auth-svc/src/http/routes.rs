@@ -90,6 +90,10 @@ impl Routes<'_> {
         self.add_at(described, &pattern, handler);
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a handler is a function: reads better without a reference"
+    )]
     /// The same with a pattern in the path, `{name:a|b}`, which is described as
     /// `{name}`.
     pub fn add_at<P, F, Args>(&mut self, _described: P, pattern: &str, handler: F)
