@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
@@ -20,8 +21,9 @@ use tokio_util::task::TaskTracker;
 use tracing_actix_web::TracingLogger;
 
 use crate::config::Config;
-use crate::http::bounds::bounds;
+use crate::http::bounds::{MAX_BODY, bounds};
 use crate::http::headers::security_headers;
+use crate::http::limits::{Limits, limit};
 use crate::http::root_span::RequestSpan;
 use crate::http::routes;
 use crate::pages;
@@ -37,6 +39,15 @@ const EVENT_SOURCE: &str = "/latchkey/auth-svc";
 /// Requests in flight get this long to finish at a shut-down.
 const SHUTDOWN_SECONDS: u64 = 10;
 
+/// A client has this long for its request line and headers.
+const SLOW_CLIENT: Duration = Duration::from_secs(10);
+
+/// A client has this long to close its connection.
+const SLOW_GOODBYE: Duration = Duration::from_secs(5);
+
+/// Connections of each worker.
+const MAX_CONNECTIONS: usize = 10_000;
+
 /// What every handler shares.
 #[derive(Debug)]
 pub struct State {
@@ -48,6 +59,8 @@ pub struct State {
     pub pool: PgPool,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How often one address and one flow may ask.
+    pub limits: Limits,
     /// The source of secrets.
     pub randomness: Randomness,
 }
@@ -74,7 +87,13 @@ impl std::fmt::Debug for Application {
 /// # Errors
 /// A variable is wrong or missing.
 pub fn read(environment: &Environment) -> Result<(State, BrokerConfig), StartError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    read_at(environment, Arc::new(SystemClock))
+}
+
+fn read_at(
+    environment: &Environment,
+    clock: Arc<dyn Clock>,
+) -> Result<(State, BrokerConfig), StartError> {
     let config = Config::from_environment(environment)?;
     let providers = Registry::from_environment(environment, clock.clone())?;
     providers.require_callbacks()?;
@@ -83,6 +102,7 @@ pub fn read(environment: &Environment) -> Result<(State, BrokerConfig), StartErr
         providers,
         pool: database::pool(environment, SERVICE)?,
         clock,
+        limits: Limits::from_environment(environment)?,
         randomness: Randomness::default(),
     };
     Ok((state, BrokerConfig::from_environment(environment, SERVICE)?))
@@ -95,7 +115,15 @@ impl Application {
     /// # Errors
     /// A variable is wrong or missing, or the address is taken.
     pub fn build(environment: &Environment) -> Result<Self, StartError> {
-        let (state, broker) = read(environment)?;
+        Self::build_at(environment, Arc::new(SystemClock))
+    }
+
+    /// The same by another clock: of flows and ID tokens; the database has its own.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_at(environment: &Environment, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let (state, broker) = read_at(environment, clock)?;
         let listen = state.config.listen;
         let listener = TcpListener::bind(listen).map_err(|error| {
             StartError::io(format!("HTTP_LISTEN: cannot listen on {listen}"), error)
@@ -139,6 +167,8 @@ impl Application {
         let tasks = TaskTracker::new();
         tasks.spawn(self.relay.run(self.stop.clone()));
         tasks.spawn(janitor::run(self.state.pool.clone(), self.stop.clone()));
+        let (state, swept) = (self.state.clone(), self.stop.clone());
+        tasks.spawn(async move { state.limits.sweep(swept).await });
         tasks.close();
         let handle = self.server.handle();
         tokio::spawn(async move {
@@ -169,13 +199,20 @@ fn serve(
             .app_data(web::Data::new(BuildInfo::of(SERVICE)))
             .configure(routes::register)
             .default_service(web::to(pages::not_found))
+            .app_data(web::PayloadConfig::new(MAX_BODY))
+            .app_data(web::JsonConfig::default().limit(MAX_BODY))
+            .app_data(web::FormConfig::default().limit(MAX_BODY))
             .wrap(from_fn(bounds))
+            .wrap(from_fn(limit))
             .wrap(security_headers(&state.config))
             .wrap(TracingLogger::<RequestSpan>::new())
     })
     .disable_signals()
     .shutdown_timeout(SHUTDOWN_SECONDS)
-    .client_request_timeout(std::time::Duration::from_secs(10))
+    // Who sends its request line and headers slowly, or says goodbye slowly, is dropped.
+    .client_request_timeout(SLOW_CLIENT)
+    .client_disconnect_timeout(SLOW_GOODBYE)
+    .max_connections(MAX_CONNECTIONS)
     .listen(listener)?
     .run();
     Ok(server)

@@ -1,7 +1,10 @@
 //! Bounds of a request: what is larger is refused before anything reads it.
 
+use std::time::Duration;
+
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::middleware::Next;
@@ -13,8 +16,13 @@ const MAX_URI: usize = 10 * 1024;
 /// All header names and values together.
 const MAX_HEADERS: usize = 24 * 1024;
 
-/// Longest body: nothing here takes more than an empty form.
-const MAX_BODY: u64 = 16 * 1024;
+/// Longest body: nothing here takes more than a short form. What comes without
+/// a length is counted while it is read.
+pub const MAX_BODY: usize = 16 * 1024;
+
+/// A request that takes longer is given up: a body that drips, or a provider and
+/// a database that are slow at once.
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// Refuses what is too large.
 ///
@@ -25,7 +33,14 @@ pub async fn bounds<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     match excess(&request) {
-        None => Ok(next.call(request).await?.map_into_left_body()),
+        None => {
+            let Ok(response) = tokio::time::timeout(LONGEST, next.call(request)).await else {
+                tracing::warn!(outcome = "given_up", "a request took too long");
+                let response = HttpResponse::RequestTimeout().force_close().finish();
+                return Err(InternalError::from_response("took too long", response).into());
+            };
+            Ok(response?.map_into_left_body())
+        }
         Some(status) => {
             tracing::warn!(
                 status = status.as_u16(),
@@ -51,7 +66,7 @@ fn excess(request: &ServiceRequest) -> Option<StatusCode> {
     let body = request
         .headers()
         .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
         .unwrap_or(0);
     if uri > MAX_URI {
         Some(StatusCode::URI_TOO_LONG)

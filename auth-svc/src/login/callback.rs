@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::app::State;
 use crate::event::Authentication;
+use crate::http::limits::TooOften;
 use crate::login::authorize::{Start, StartError, provider_purpose, send_off};
 use crate::login::flow::{Context, Flow, Purpose};
 use crate::login::flow_cookie::{name_of, removal};
@@ -38,6 +39,9 @@ pub enum CallbackError {
     /// another browser, or finished before.
     #[error("the flow is unknown to this browser, altered, expired or finished")]
     NoFlow,
+    /// The flow was tried too often.
+    #[error("the flow was tried too often: {0}")]
+    TooOften(#[from] TooOften),
     /// The flow was for another provider or another purpose.
     #[error("the flow was started for another callback")]
     OtherCallback,
@@ -100,6 +104,7 @@ fn flow_of(state: &State, request: &HttpRequest) -> Result<(Query, Flow), Callba
         .ok_or(CallbackError::NoFlow)?;
     verify_slices_are_equal(flow.state.as_bytes(), given.as_bytes())
         .map_err(|_| CallbackError::NoFlow)?;
+    state.limits.flow(flow.id)?;
     Ok((query, flow))
 }
 

@@ -6,6 +6,7 @@ mod store;
 
 use actix_web::http::StatusCode;
 
+use crate::http::limits;
 use crate::login::authorize::StartError;
 use crate::login::callback::CallbackError;
 use crate::login::flow_cookie::SealFlowError;
@@ -126,6 +127,7 @@ impl From<&CallbackError> for Explanation {
                     Next::Again,
                 )
             }
+            CallbackError::TooOften(wait) => limits::explanation(*wait),
             CallbackError::Provider(error) => error.into(),
             CallbackError::Answer(answer, _) => (*answer).into(),
             CallbackError::NoCode => explained(

@@ -7,9 +7,10 @@ use latchkey_domain::ProviderName;
 
 use crate::app::State;
 use crate::http::description::Problem;
+use crate::http::limits;
 use crate::http::routes::Routes;
 use crate::login::authorize::{self, Start};
-use crate::login::callback;
+use crate::login::callback::{self, CallbackError};
 use crate::login::described::{CallbackParameters, StartParameters};
 use crate::pages::{self, Explanation};
 
@@ -158,6 +159,10 @@ async fn end(
     let (result, spent) = callback::callback(&state, &request, &provider, start).await;
     let mut response = match result {
         Ok(response) => response,
+        Err(CallbackError::TooOften(wait)) => {
+            tracing::warn!(%provider, error.code = "too_many_requests", outcome = "refused", "sign-in refused");
+            limits::refusal(&request, wait)
+        }
         Err(error) => {
             let explanation = Explanation::from(&error);
             log(&provider, &explanation, &error);

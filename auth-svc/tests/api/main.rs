@@ -16,6 +16,7 @@ mod forged_state;
 mod health;
 mod helpers;
 mod id_token;
+mod limits;
 mod logging;
 mod openapi;
 mod outbox;
