@@ -3,6 +3,7 @@
 
 mod database;
 mod options;
+mod policy;
 mod secrets;
 mod service;
 mod variables;
@@ -47,6 +48,7 @@ pub struct Stack {
     pub servers: Servers,
     authority: PathBuf,
     client: KeyPairFiles,
+    stranger: KeyPairFiles,
     public_url: String,
     grpc_ports: BTreeMap<Part, u16>,
     environment: BTreeMap<String, String>,
@@ -64,7 +66,8 @@ impl Stack {
 
         progress("making keys and certificates, migrating the database");
         let certificates = Certificates::create(&directory.join("certificates"))?;
-        let client = certificates.client("development-client")?;
+        let client = certificates.client(policy::CLIENT)?;
+        let stranger = certificates.client(policy::STRANGER)?;
         let secrets = secrets::Secrets::generate()?;
         let (database, demo) = tokio::try_join!(
             Database::create(&servers.postgres, &options),
@@ -109,6 +112,7 @@ impl Stack {
             servers,
             authority: certificates.authority_file(),
             client,
+            stranger,
             public_url,
             grpc_ports,
             environment,
@@ -187,7 +191,17 @@ impl Stack {
     /// # Errors
     /// No connection.
     pub async fn tokens(&self, replica: usize) -> anyhow::Result<TokenServiceClient<Channel>> {
-        let channel = self.channel(Part::Refresh(replica)).await?;
+        let channel = self.channel(Part::Refresh(replica), &self.client).await?;
+        Ok(TokenServiceClient::new(channel))
+    }
+
+    /// A client of refresh-svc with a good certificate that the policy does not
+    /// know.
+    ///
+    /// # Errors
+    /// No connection.
+    pub async fn tokens_for_a_stranger(&self) -> anyhow::Result<TokenServiceClient<Channel>> {
+        let channel = self.channel(Part::Refresh(0), &self.stranger).await?;
         Ok(TokenServiceClient::new(channel))
     }
 
@@ -196,13 +210,14 @@ impl Stack {
     /// # Errors
     /// No connection.
     pub async fn accounts(&self) -> anyhow::Result<AccountServiceClient<Channel>> {
-        Ok(AccountServiceClient::new(self.channel(Part::Sync).await?))
+        let channel = self.channel(Part::Sync, &self.client).await?;
+        Ok(AccountServiceClient::new(channel))
     }
 
-    async fn channel(&self, part: Part) -> anyhow::Result<Channel> {
+    async fn channel(&self, part: Part, caller: &KeyPairFiles) -> anyhow::Result<Channel> {
         let authority = tokio::fs::read(&self.authority).await?;
-        let certificate = tokio::fs::read(&self.client.certificate).await?;
-        let key = tokio::fs::read(&self.client.key).await?;
+        let certificate = tokio::fs::read(&caller.certificate).await?;
+        let key = tokio::fs::read(&caller.key).await?;
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(authority))
             .identity(Identity::from_pem(certificate, key));

@@ -21,6 +21,7 @@ const FILLED: &[&str] = &[
     "sync.message_channel",
     "sync.calendar_channel",
     "vault.credential",
+    "vault.audit",
 ];
 
 /// Applies the migrations one by one and fills what each of them made.
@@ -133,6 +134,13 @@ async fn a_service_reads_no_table_of_another_service() {
         (Role::Refresh, "SELECT * FROM auth.session"),
         (Role::Refresh, "DELETE FROM vault.credential"),
         (Role::Sync, "DELETE FROM vault.credential"),
+        (Role::Refresh, "DELETE FROM vault.audit"),
+        (Role::Refresh, "UPDATE vault.audit SET reason = NULL"),
+        (Role::Refresh, "SELECT * FROM vault.audit"),
+        (
+            Role::Refresh,
+            "SELECT vault.audit_prune(interval '1 year')",
+        ),
     ];
     for (role, statement) in refused {
         let mut connection = PgConnection::connect(&database.url(role)).await.unwrap();

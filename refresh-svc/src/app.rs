@@ -8,14 +8,16 @@ use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_service::database::DatabaseCheck;
 use latchkey_service::health::{self, Readiness};
+use latchkey_service::grpc::Tls;
 use latchkey_service::{BuildInfo, StartError};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::{Router, TcpIncoming};
 
+use crate::audit::{self, Audit};
 use crate::cache::Cache;
 use crate::config::Configuration;
 use crate::engine::{Engine, Parts};
+use crate::grpc::caller::Gate;
 use crate::grpc;
 use crate::jitter::Jitter;
 use crate::store::Store;
@@ -28,9 +30,12 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct Application {
     grpc_address: SocketAddr,
     health_address: SocketAddr,
-    grpc_listener: TcpIncoming,
+    grpc_listener: TcpListener,
     health_listener: TcpListener,
-    router: Router,
+    router: grpc::Gated,
+    gate: Gate,
+    tls: Tls,
+    audit: audit::Writer,
     grpc_health: grpc::Health,
     engine: Engine,
     cache: Arc<Cache>,
@@ -50,6 +55,16 @@ impl Application {
             configuration.cache_revalidate,
         ));
         let bell = Bell::default();
+        let (audit, audit_writer): (Audit, _) = audit::audit(
+            configuration.pool.clone(),
+            Arc::clone(&configuration.clock),
+        );
+        let gate = Gate::new(
+            configuration.policy,
+            configuration.callers,
+            audit,
+            Arc::clone(&configuration.clock),
+        )?;
         let seed = configuration.clock.now().unix_timestamp().unsigned_abs();
         let engine = Engine::new(Parts {
             store: Store::new(configuration.pool.clone()),
@@ -61,27 +76,9 @@ impl Application {
             jitter: Jitter::of_system(seed),
             timing: configuration.timing,
         });
-        let (router, grpc_health) = grpc::router(engine.clone(), configuration.tls)?;
-        let grpc_listener = TcpIncoming::bind(configuration.grpc_listen)
-            .map_err(|error| {
-                StartError::io(
-                    format!(
-                        "GRPC_LISTEN: cannot listen on {}",
-                        configuration.grpc_listen
-                    ),
-                    error,
-                )
-            })?
-            .with_nodelay(Some(true));
-        let health_listener = TcpListener::bind(configuration.health_listen).map_err(|error| {
-            StartError::io(
-                format!(
-                    "HEALTH_LISTEN: cannot listen on {}",
-                    configuration.health_listen
-                ),
-                error,
-            )
-        })?;
+        let (router, grpc_health) = grpc::router(engine.clone(), gate.clone())?;
+        let grpc_listener = listen("GRPC_LISTEN", configuration.grpc_listen)?;
+        let health_listener = listen("HEALTH_LISTEN", configuration.health_listen)?;
         let address = |error| StartError::io("cannot tell the own address", error);
         Ok(Self {
             grpc_address: grpc_listener.local_addr().map_err(address)?,
@@ -89,6 +86,9 @@ impl Application {
             grpc_listener,
             health_listener,
             router,
+            gate,
+            tls: configuration.tls,
+            audit: audit_writer,
             grpc_health,
             engine,
             cache,
@@ -129,6 +129,9 @@ impl Application {
             self.bell,
             background.clone(),
         ));
+        self.gate.follow(&background);
+        tokio::spawn(self.tls.clone().follow_files(background.clone()));
+        let audit = tokio::spawn(self.audit.run(background.clone()));
         let readiness = Readiness::default()
             .with(DatabaseCheck(self.pool))
             .with(BrokerCheck::new(self.broker));
@@ -140,9 +143,15 @@ impl Application {
         ));
         tracing::info!(grpc = %self.grpc_address, health = %self.health_address, "serving");
 
+        let listener = tokio::net::TcpListener::from_std(self.grpc_listener)
+            .map_err(|error| StartError::io("GRPC_LISTEN", error))?;
+        let gate = self.gate;
+        let incoming = latchkey_service::grpc::incoming(listener, self.tls, move |refused| {
+            gate.not_let_in(refused);
+        });
         let served = self
             .router
-            .serve_with_incoming_shutdown(self.grpc_listener, stop.clone().cancelled_owned());
+            .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         self.grpc_health.serving().await;
         let overdue = async {
             stop.cancelled().await;
@@ -161,9 +170,19 @@ impl Application {
         if tokio::time::timeout(GRACE, relay).await.is_err() {
             tracing::warn!("the outbox relay was cut off: it took too long to end");
         }
+        if tokio::time::timeout(GRACE, audit).await.is_err() {
+            tracing::error!("the audit was cut off: it took too long to end");
+        }
         match health.await {
             Ok(ended) => ended.map_err(|error| StartError::io("health endpoints", error)),
             Err(error) => Err(StartError::other(error)),
         }
     }
+}
+
+fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let failed = |error| StartError::io(format!("{variable}: cannot listen on {address}"), error);
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
 }

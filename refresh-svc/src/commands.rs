@@ -1,4 +1,6 @@
 //! The subcommands beside the server.
 
+pub mod audit;
 pub mod check;
 pub mod keys;
+pub mod policy;

@@ -9,11 +9,13 @@ use latchkey_domain::Clock;
 use latchkey_messaging::broker::BrokerConfig;
 use latchkey_opening::OpeningKeys;
 use latchkey_providers::{REQUEST_DEADLINE, Registry};
+use latchkey_service::grpc::Tls;
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
-use tonic::transport::ServerTlsConfig;
 
 use crate::engine::Timing;
+use crate::grpc::caller::CallerSettings;
+use crate::policy::LivePolicy;
 
 /// Longest poll where a notification stays away.
 const POLL: Duration = Duration::from_millis(500);
@@ -26,7 +28,11 @@ pub struct Configuration {
     /// Address of the health endpoints: `HEALTH_LISTEN`.
     pub health_listen: SocketAddr,
     /// Mutual TLS: `GRPC_TLS_CERT`, `GRPC_TLS_KEY`, `GRPC_TLS_CLIENT_CA`.
-    pub tls: ServerTlsConfig,
+    pub tls: Tls,
+    /// How callers say who they are: `CALLERS_BY`.
+    pub callers: CallerSettings,
+    /// Who may ask for what: `POLICY_FILE`.
+    pub policy: LivePolicy,
     /// The credentials: `DATABASE_URL`.
     pub pool: PgPool,
     /// The broker: `AMQP_URL`.
@@ -61,10 +67,13 @@ impl Configuration {
             environment.duration("REFRESH_TIME_TO_STORE", Duration::from_secs(10))?;
         let timing = Timing::new(lease, provider_deadline, time_to_store, POLL)
             .map_err(|error| ConfigError::new("REFRESH_LEASE", error.to_string()))?;
+        let callers = CallerSettings::from_environment(environment)?;
         Ok(Self {
             grpc_listen: environment.parsed("GRPC_LISTEN", ([0, 0, 0, 0], 50051).into())?,
             health_listen: environment.parsed("HEALTH_LISTEN", ([0, 0, 0, 0], 8082).into())?,
-            tls: latchkey_service::grpc::server_tls(environment)?,
+            tls: Tls::new(environment, callers.by.client_certificate())?,
+            callers,
+            policy: LivePolicy::from_environment(environment)?,
             pool: latchkey_service::database::pool(environment, "refresh-svc")?,
             broker: BrokerConfig::from_environment(environment, "refresh-svc")?,
             keys: opening_keys(environment)?,

@@ -9,6 +9,7 @@
 mod decision;
 mod error;
 mod flights;
+mod known;
 mod look;
 mod pause;
 mod revoke;

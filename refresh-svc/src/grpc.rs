@@ -1,12 +1,13 @@
 //! `latchkey.token.v1.TokenService` over mutual TLS.
 
+pub(crate) mod caller;
 mod deadline;
 mod request;
 mod status;
 
 use std::time::Duration;
 
-use latchkey_domain::AccountId;
+use latchkey_domain::{AccountId, ScopeSet};
 use latchkey_proto::token::token_service_server::{TokenService, TokenServiceServer};
 use latchkey_proto::token::{
     AccessToken, AccountSelector, GetAccessTokenRequest, GetAccessTokenResponse,
@@ -15,14 +16,17 @@ use latchkey_proto::token::{
 };
 use latchkey_service::StartError;
 use latchkey_service::telemetry;
+use tonic::transport::Server;
 use tonic::transport::server::Router;
-use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 use tonic_health::server::HealthReporter;
+use tower::layer::util::{Identity, Stack};
 
 use crate::engine::{Engine, EngineError, Need};
 use crate::snapshot::Snapshot;
+use crate::store::Facts;
 use crate::timestamp::timestamp;
+use caller::{Admitted, Gate};
 use deadline::within_deadline;
 use request::Selected;
 use status::status;
@@ -57,8 +61,11 @@ impl Health {
     }
 }
 
-/// The gRPC server: tokens, health and reflection.
-pub(crate) fn router(engine: Engine, tls: ServerTlsConfig) -> Result<(Router, Health), StartError> {
+/// The gRPC server, behind the gate.
+pub(crate) type Gated = Router<Stack<Gate, Identity>>;
+
+/// The gRPC server: tokens behind the gate, health and reflection.
+pub(crate) fn router(engine: Engine, gate: Gate) -> Result<(Gated, Health), StartError> {
     let tokens =
         TokenServiceServer::new(Tokens { engine }).max_decoding_message_size(LARGEST_REQUEST);
     let reflection = tonic_reflection::server::Builder::configure()
@@ -67,12 +74,6 @@ pub(crate) fn router(engine: Engine, tls: ServerTlsConfig) -> Result<(Router, He
         .map_err(StartError::other)?;
     let (reporter, health) = tonic_health::server::health_reporter();
     let router = Server::builder()
-        .tls_config(tls)
-        .map_err(|error| {
-            StartError::Other(format!(
-                "GRPC_TLS_CERT, GRPC_TLS_KEY or GRPC_TLS_CLIENT_CA is wrong: {error}"
-            ))
-        })?
         .max_concurrent_streams(CALLS_PER_CONNECTION)
         .http2_max_header_list_size(LARGEST_HEADERS)
         .max_connection_age(OLDEST_CONNECTION)
@@ -88,6 +89,7 @@ pub(crate) fn router(engine: Engine, tls: ServerTlsConfig) -> Result<(Router, He
             telemetry::follow(&span, traceparent.and_then(|value| value.to_str().ok()));
             span
         })
+        .layer(gate)
         .add_service(tokens)
         .add_service(health)
         .add_service(reflection);
@@ -100,22 +102,56 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    async fn account(&self, selector: Option<AccountSelector>) -> Result<AccountId, Status> {
-        match request::selected(selector)? {
-            Selected::Account(account) => Ok(account),
+    /// The account of a selector, where the caller may have tokens of it with
+    /// these scopes. What is refused is refused before more is looked up.
+    async fn account(
+        &self,
+        call: &Admitted,
+        selector: Option<AccountSelector>,
+        scopes: &ScopeSet,
+    ) -> Result<AccountId, Status> {
+        call.ask_for(scopes)?;
+        let account = match request::selected(selector)? {
+            Selected::Account(account) => account,
             Selected::Handle {
                 workspace,
                 provider,
                 handle,
-            } => self
-                .engine
-                .find(workspace, &provider, &handle)
-                .await
-                .map_err(|error| status(&error)),
+            } => {
+                call.reach(workspace, &provider)?;
+                let found = self.engine.find(workspace, &provider, &handle).await;
+                found.map_err(|error| status(&error))?
+            }
+        };
+        self.permit(call, account).await?;
+        Ok(account)
+    }
+
+    /// Judges an account of which only the id is known. For an account outside
+    /// the policy and for none at all the same is done, one look into the memory
+    /// and one into the database, and the same is answered.
+    async fn permit(&self, call: &Admitted, account: AccountId) -> Result<(), Status> {
+        if call.reaches_everything() {
+            return Ok(());
+        }
+        if let Some(cached) = self.engine.cached(account).await
+            && call.may_have(&Facts::from(&*cached))
+        {
+            return Ok(());
+        }
+        let facts = self.engine.facts(account).await;
+        match facts.map_err(|error| status(&error))? {
+            Some(facts) if call.may_have(&facts) => Ok(()),
+            facts => Err(call.refuse_account(account, facts)),
         }
     }
 
-    async fn token(&self, account: AccountId, need: &Need) -> Result<AccessToken, Status> {
+    async fn token(
+        &self,
+        call: &Admitted,
+        account: AccountId,
+        need: &Need,
+    ) -> Result<AccessToken, Status> {
         let answered = self.engine.token(account, need).await;
         match &answered {
             Ok(snapshot) => tracing::debug!(
@@ -133,7 +169,9 @@ impl Tokens {
             ),
         }
         let snapshot = answered.map_err(|error| status(&error))?;
-        message(&snapshot).ok_or_else(|| status(&EngineError::StillRefreshing))
+        let token = message(&snapshot).ok_or_else(|| status(&EngineError::StillRefreshing))?;
+        call.give(&snapshot)?;
+        Ok(token)
     }
 }
 
@@ -143,10 +181,11 @@ impl TokenService for Tokens {
         &self,
         request: Request<GetAccessTokenRequest>,
     ) -> Result<Response<GetAccessTokenResponse>, Status> {
+        let call = Admitted::of(&request)?;
         within_deadline(request, async |request| {
             let need = request::need(&request)?;
-            let account = self.account(request.account).await?;
-            let token = self.token(account, &need).await?;
+            let account = self.account(&call, request.account, &need.scopes).await?;
+            let token = self.token(&call, account, &need).await?;
             Ok(GetAccessTokenResponse { token: Some(token) })
         })
         .await
@@ -156,10 +195,11 @@ impl TokenService for Tokens {
         &self,
         request: Request<RefreshAccessTokenRequest>,
     ) -> Result<Response<RefreshAccessTokenResponse>, Status> {
+        let call = Admitted::of(&request)?;
         within_deadline(request, async |request| {
             let need = request::need_after_refusal(&request)?;
-            let account = self.account(request.account).await?;
-            let token = self.token(account, &need).await?;
+            let account = self.account(&call, request.account, &need.scopes).await?;
+            let token = self.token(&call, account, &need).await?;
             Ok(RefreshAccessTokenResponse { token: Some(token) })
         })
         .await
@@ -169,9 +209,15 @@ impl TokenService for Tokens {
         &self,
         request: Request<RevokeAccountRequest>,
     ) -> Result<Response<RevokeAccountResponse>, Status> {
+        let call = Admitted::of(&request)?;
         within_deadline(request, async |request| {
-            let account = self.account(request.account).await?;
+            let account = self
+                .account(&call, request.account, &ScopeSet::default())
+                .await?;
             let revoked = self.engine.revoke(account).await;
+            if revoked.is_ok() {
+                call.revoked(account);
+            }
             revoked
                 .map(|revoked| RevokeAccountResponse {
                     revoked_at_provider: revoked.at_provider,

@@ -3,12 +3,14 @@
 //! The one service that can open a sealed token (R35).
 
 pub mod app;
+mod audit;
 mod cache;
 pub mod commands;
 pub mod config;
 pub mod engine;
 mod grpc;
 mod jitter;
+pub mod policy;
 mod snapshot;
 mod store;
 mod timestamp;

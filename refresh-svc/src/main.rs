@@ -29,6 +29,16 @@ enum Command {
         #[command(subcommand)]
         command: Keys,
     },
+    /// Look at a policy: who may ask for what.
+    Policy {
+        #[command(subcommand)]
+        command: commands::policy::Command,
+    },
+    /// The records of who was given which token.
+    Audit {
+        #[command(subcommand)]
+        command: Audit,
+    },
     /// Open every stored token with SEALING_PRIVATE_KEYS and count by key.
     Check,
 }
@@ -39,6 +49,16 @@ enum Keys {
     Generate,
 }
 
+#[derive(Subcommand)]
+enum Audit {
+    /// Take old records away, as an operator: DATABASE_URL is a person's.
+    Prune {
+        /// What is younger stays; 30d at least.
+        #[arg(long, value_parser = latchkey_config::parse_duration)]
+        older_than: std::time::Duration,
+    },
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match Arguments::parse().command.unwrap_or(Command::Server) {
@@ -46,6 +66,20 @@ async fn main() -> ExitCode {
         Command::Keys {
             command: Keys::Generate,
         } => ended(commands::keys::generate(&mut std::io::stdout().lock())),
+        Command::Policy { command } => ended(commands::policy::run(
+            &command,
+            &mut std::io::stdout().lock(),
+        )),
+        Command::Audit {
+            command: Audit::Prune { older_than },
+        } => ended(
+            commands::audit::prune(
+                &Environment::of_process(),
+                older_than,
+                &mut std::io::stdout(),
+            )
+            .await,
+        ),
         Command::Check => {
             ended(commands::check::check(&Environment::of_process(), &mut std::io::stdout()).await)
         }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use latchkey_domain::{AccessToken, AccountId, ProviderName, ScopeSet};
+use latchkey_domain::{AccessToken, AccountId, ProviderName, ScopeSet, WorkspaceId};
 use latchkey_opening::OpeningKeys;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use crate::store::{Credential, Failure};
+use crate::store::{Credential, Facts, Failure};
 
 /// Assumed life of an access token where the provider does not say
 /// (RFC 6749 section 5.1 only recommends `expires_in`). Short: a token that is
@@ -42,6 +42,8 @@ impl HeldToken {
 pub struct Snapshot {
     /// Whose.
     pub account: AccountId,
+    /// Where the account is.
+    pub workspace: WorkspaceId,
     /// Provider of the grant.
     pub provider: ProviderName,
     /// The access token, where one is held and opens.
@@ -78,6 +80,7 @@ impl Snapshot {
         });
         Self {
             account: credential.account,
+            workspace: credential.binding.workspace,
             provider: credential.binding.provider.clone(),
             token,
             granted_scopes: credential.granted_scopes.clone(),
@@ -102,6 +105,16 @@ impl Snapshot {
         self.token
             .as_ref()
             .filter(|token| !token.remaining(now).is_zero())
+    }
+}
+
+impl From<&Snapshot> for Facts {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self {
+            workspace: snapshot.workspace,
+            provider: snapshot.provider.clone(),
+            granted_scopes: snapshot.granted_scopes.clone(),
+        }
     }
 }
 

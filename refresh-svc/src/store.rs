@@ -3,6 +3,7 @@
 
 mod credential;
 mod erase;
+mod facts;
 mod find;
 mod lease;
 mod outcome;
@@ -14,6 +15,7 @@ use sqlx::PgPool;
 
 pub use credential::{Credential, Failure};
 pub use erase::Erased;
+pub use facts::Facts;
 pub use find::Found;
 pub use lease::Lease;
 pub use outcome::{FailureRecord, NewTokens};

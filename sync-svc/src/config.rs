@@ -8,7 +8,6 @@ use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::consumer::Ladder;
 use latchkey_service::{database, grpc};
 use sqlx::PgPool;
-use tonic::transport::ServerTlsConfig;
 
 use crate::connect::ConnectMode;
 
@@ -21,7 +20,7 @@ pub struct Config {
     /// Where gRPC is served (`GRPC_LISTEN`).
     pub grpc_listen: SocketAddr,
     /// Mutual TLS of gRPC (`GRPC_TLS_…`).
-    pub grpc_tls: ServerTlsConfig,
+    pub grpc_tls: grpc::Tls,
     /// Where health is served (`HEALTH_LISTEN`).
     pub health_listen: SocketAddr,
     /// `DATABASE_URL`.

@@ -11,9 +11,9 @@ use std::time::Duration;
 use latchkey_proto::FILE_DESCRIPTOR_SET;
 use latchkey_proto::account::account_service_server::AccountServiceServer;
 use latchkey_service::StartError;
+use latchkey_service::grpc::Tls;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Server, ServerTlsConfig};
+use tonic::transport::Server;
 
 pub use service::AccountServer;
 
@@ -23,6 +23,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that is silent is asked whether it lives.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// Connections are made anew after this, so that new certificates count.
+const OLDEST_CONNECTION: Duration = Duration::from_mins(30);
 
 /// Serves the account service, health and reflection until `stop`.
 ///
@@ -30,7 +32,7 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// The listener or the certificates cannot be used.
 pub async fn serve(
     listener: TcpListener,
-    tls: ServerTlsConfig,
+    tls: Tls,
     service: AccountServer,
     stop: CancellationToken,
 ) -> Result<(), StartError> {
@@ -45,12 +47,18 @@ pub async fn serve(
         .await;
     let listener = tokio::net::TcpListener::from_std(listener)
         .map_err(|error| StartError::io("GRPC_LISTEN", error))?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    tokio::spawn(tls.clone().follow_files(stop.clone()));
+    let incoming = latchkey_service::grpc::incoming(listener, tls, |refused| {
+        tracing::warn!(
+            address = %refused.address,
+            problem = refused.problem,
+            "a caller was not let in"
+        );
+    });
     let serving = Server::builder()
         .timeout(CALL_TIMEOUT)
         .http2_keepalive_interval(Some(KEEPALIVE))
-        .tls_config(tls)
-        .map_err(StartError::other)?
+        .max_connection_age(OLDEST_CONNECTION)
         .add_service(health)
         .add_service(reflection)
         .add_service(AccountServiceServer::new(service))

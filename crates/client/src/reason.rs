@@ -36,6 +36,11 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// The service does not know who is calling: the certificate has no name,
+    /// or the token is not good.
+    CallerUnknown = "CALLER_UNKNOWN",
+    /// The service's policy does not allow it to this caller.
+    CallerNotAllowed = "CALLER_NOT_ALLOWED",
     /// No such account.
     AccountNotFound = "ACCOUNT_NOT_FOUND",
     /// Several people have an account with this handle: ask by id.

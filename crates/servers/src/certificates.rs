@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, SanType,
 };
 
 use crate::ServerError;
@@ -84,14 +84,51 @@ impl Certificates {
         )
     }
 
+    /// A certificate for a caller with this SPIFFE id, in files of this name.
+    ///
+    /// # Errors
+    /// The id is no URI, or the file system's refusal.
+    pub fn client_with_id(&self, name: &str, id: &str) -> Result<KeyPairFiles, ServerError> {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![SanType::URI(id.try_into()?)];
+        self.sign(name, params, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// A certificate of a caller without any name but the common one.
+    ///
+    /// # Errors
+    /// The file system's refusal.
+    pub fn client_without_names(&self, name: &str) -> Result<KeyPairFiles, ServerError> {
+        self.issue(name, &[], ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// A certificate of a caller that expired long ago.
+    ///
+    /// # Errors
+    /// The file system's refusal.
+    pub fn expired_client(&self, name: &str) -> Result<KeyPairFiles, ServerError> {
+        let mut params = CertificateParams::new(vec![name.to_owned()])?;
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2001, 2, 1);
+        self.sign(name, params, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
     fn issue(
         &self,
         name: &str,
         names: &[String],
         usage: ExtendedKeyUsagePurpose,
     ) -> Result<KeyPairFiles, ServerError> {
+        self.sign(name, CertificateParams::new(names)?, usage)
+    }
+
+    fn sign(
+        &self,
+        name: &str,
+        mut params: CertificateParams,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> Result<KeyPairFiles, ServerError> {
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];

@@ -42,6 +42,11 @@ impl TestCertificates {
         }
     }
 
+    /// The authority, for certificates of further kinds.
+    pub fn authority(&self) -> &Certificates {
+        &self.certificates
+    }
+
     /// A certificate for another calling service.
     ///
     /// # Panics

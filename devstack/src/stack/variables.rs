@@ -8,6 +8,7 @@ use latchkey_demo_provider::DemoProvider;
 use latchkey_servers::{Certificates, ChildSpec, free_port};
 use secrecy::ExposeSecret as _;
 
+use super::policy;
 use super::secrets::Secrets;
 use super::{Database, Options, Part, Service};
 use crate::build::binary;
@@ -129,7 +130,9 @@ impl Wiring<'_> {
             .env("HEALTH_LISTEN", &health);
         if program == "refresh-svc" {
             let key = self.secrets.opening_key.to_secret_text();
-            spec = spec.env("SEALING_PRIVATE_KEYS", key.expose_secret());
+            spec = spec
+                .env("SEALING_PRIVATE_KEYS", key.expose_secret())
+                .env("POLICY_FILE", policy::write(&self.servers.directory())?);
         }
         Service::new(spec, format!("http://{health}/readyz"))
     }

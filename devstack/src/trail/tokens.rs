@@ -9,6 +9,7 @@ use latchkey_proto::token::token_service_client::TokenServiceClient;
 use latchkey_proto::token::{
     AccessToken, AccountSelector, GetAccessTokenRequest, RefreshAccessTokenRequest,
 };
+use tonic::Code;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
@@ -138,6 +139,25 @@ pub(super) async fn tell(
         "a fresh token was refreshed again"
     );
     say("GetAccessToken again → the same token, no further refresh");
+    ensure_stranger_refused(stack, account).await?;
+    say("another client with a good certificate → refused by the policy: CALLER_NOT_ALLOWED");
+    Ok(())
+}
+
+/// A certificate alone is not enough: the policy must know its name.
+async fn ensure_stranger_refused(stack: &Stack, account: Uuid) -> anyhow::Result<()> {
+    let mut stranger = stack.tokens_for_a_stranger().await?;
+    match stranger
+        .get_access_token(token_request(account, Duration::from_secs(1)))
+        .await
+    {
+        Ok(_) => anyhow::bail!("a client that the policy does not know was given a token"),
+        Err(status) => anyhow::ensure!(
+            status.code() == Code::PermissionDenied,
+            "a client that the policy does not know was answered {:?}",
+            status.code()
+        ),
+    }
     Ok(())
 }
 

@@ -83,6 +83,7 @@ impl World {
                 "SEALING_PRIVATE_KEYS",
                 self.key.to_secret_text().expose_secret().to_owned(),
             ),
+            ("POLICY", "any-certificate".to_owned()),
             ("MESSAGING_PROVIDER_GMAIL_ENABLED", "true".to_owned()),
             ("MESSAGING_PROVIDER_MICROSOFT_ENABLED", "true".to_owned()),
         ];

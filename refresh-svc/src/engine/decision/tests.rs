@@ -13,6 +13,7 @@ fn snapshot(life: u64, remaining: u64) -> Snapshot {
     let life = Duration::from_secs(life);
     Snapshot {
         account: Uuid::from_u128(1).into(),
+        workspace: latchkey_domain::WorkspaceId::generate(),
         provider: "google".parse().unwrap(),
         token: Some(HeldToken {
             token: AccessToken::new("t"),

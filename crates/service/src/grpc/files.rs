@@ -1,0 +1,111 @@
+//! Where the certificates lie, and what a rustls configuration of them is.
+
+use std::sync::Arc;
+
+use latchkey_config::{ConfigError, Environment};
+use rustls::RootCertStore;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+
+use super::ClientCertificate;
+
+const CERTIFICATE: &str = "GRPC_TLS_CERT";
+const KEY: &str = "GRPC_TLS_KEY";
+const CLIENT_CA: &str = "GRPC_TLS_CLIENT_CA";
+
+/// The PEM texts of one moment.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Pems {
+    certificate: String,
+    key: String,
+    client_ca: Option<String>,
+}
+
+impl Pems {
+    /// Reads the variables, or the files that they name, as they are now.
+    pub(super) fn read(
+        environment: &Environment,
+        client: ClientCertificate,
+    ) -> Result<Self, ConfigError> {
+        Ok(Self {
+            certificate: pem(environment, CERTIFICATE, "CERTIFICATE")?,
+            key: pem(environment, KEY, "PRIVATE KEY")?,
+            client_ca: match client {
+                ClientCertificate::NotAsked => None,
+                ClientCertificate::Optional | ClientCertificate::Required => {
+                    Some(pem(environment, CLIENT_CA, "CERTIFICATE")?)
+                }
+            },
+        })
+    }
+
+    /// Makes the configuration of a server. Sessions are not resumed: a resumed
+    /// one would go round the look at the client's certificate.
+    pub(super) fn server_config(
+        &self,
+        client: ClientCertificate,
+    ) -> Result<ServerConfig, ConfigError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| ConfigError::new(CERTIFICATE, error.to_string()))?;
+        let builder = match &self.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(text) => {
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(authorities(text)?, provider);
+                let verifier = if client == ClientCertificate::Optional {
+                    verifier.allow_unauthenticated()
+                } else {
+                    verifier
+                };
+                let verifier = verifier
+                    .build()
+                    .map_err(|error| ConfigError::new(CLIENT_CA, error.to_string()))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())
+            .map_err(|_| ConfigError::new(KEY, "is no private key in PEM"))?;
+        let mut config = builder
+            .with_single_cert(certificates(CERTIFICATE, &self.certificate)?, key)
+            .map_err(|error| {
+                ConfigError::new(CERTIFICATE, format!("does not go with {KEY}: {error}"))
+            })?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(config)
+    }
+}
+
+fn authorities(text: &str) -> Result<Arc<RootCertStore>, ConfigError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(CLIENT_CA, text)? {
+        roots
+            .add(certificate)
+            .map_err(|error| ConfigError::new(CLIENT_CA, error.to_string()))?;
+    }
+    Ok(Arc::new(roots))
+}
+
+fn certificates(name: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    CertificateDer::pem_slice_iter(text.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| ConfigError::new(name, "is no certificate in PEM"))
+}
+
+fn pem(environment: &Environment, name: &str, kind: &str) -> Result<String, ConfigError> {
+    let text = environment.required(name, &format!("a PEM {kind}, or {name}_FILE to its path"))?;
+    if text.contains(&format!("{kind}-----")) {
+        Ok(text)
+    } else {
+        Err(ConfigError::new(
+            name,
+            format!("has no PEM block of kind {kind}"),
+        ))
+    }
+}

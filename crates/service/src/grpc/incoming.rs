@@ -1,0 +1,178 @@
+//! Connections whose handshake is done.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::CertificateError;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+
+use super::{Peer, PeerCertificate, Tls};
+
+/// A TLS handshake that takes longer is dropped.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Handshakes at once; more wait in the kernel's queue.
+const HANDSHAKES: usize = 512;
+/// Between two tries where the system gives no more connections.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection that was not let in.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// Where it came from.
+    pub address: SocketAddr,
+    /// What was wrong with the certificate.
+    pub problem: String,
+}
+
+/// A connection with the other end known.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TlsStream<TcpStream>,
+    peer: Peer,
+}
+
+/// Accepts connections and shakes hands, many at once. `refused` is told of
+/// callers whose certificate is not good; who only connects and leaves is no
+/// caller.
+pub fn incoming(
+    listener: TcpListener,
+    tls: Tls,
+    refused: impl Fn(Refused) + Send + Sync + 'static,
+) -> ReceiverStream<io::Result<Connection>> {
+    let (ready, connections) = mpsc::channel(1);
+    let slots = Arc::new(Semaphore::new(HANDSHAKES));
+    let refused = Arc::new(refused);
+    tokio::spawn(async move {
+        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+            let accepted = tokio::select! {
+                () = ready.closed() => return,
+                accepted = listener.accept() => accepted,
+            };
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, or a caller that left at once.
+                    tracing::debug!(%error, "a connection was not accepted");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let (ready, tls, refused) = (ready.clone(), tls.clone(), Arc::clone(&refused));
+            tokio::spawn(async move {
+                match handshake(stream, address, &tls).await {
+                    Ok(connection) => {
+                        drop(slot);
+                        // Fails only where the server has ended.
+                        let _ = ready.send(Ok(connection)).await;
+                    }
+                    Err(error) => match certificate_problem(&error) {
+                        Some(problem) => refused(Refused { address, problem }),
+                        None => tracing::debug!(%address, %error, "a handshake came to nothing"),
+                    },
+                }
+            });
+        }
+    });
+    ReceiverStream::new(connections)
+}
+
+async fn handshake(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: &Tls,
+) -> io::Result<Connection> {
+    stream.set_nodelay(true)?;
+    let acceptor = TlsAcceptor::from(tls.current());
+    let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream))
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let (_, session) = stream.get_ref();
+    let certificate = session
+        .peer_certificates()
+        .and_then(|chain| chain.first())
+        .map(|leaf| Arc::new(PeerCertificate::read(leaf)));
+    let peer = Peer {
+        address,
+        certificate,
+    };
+    Ok(Connection { stream, peer })
+}
+
+/// What is wrong with the caller's certificate, where that is what failed.
+fn certificate_problem(error: &io::Error) -> Option<String> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    match error {
+        rustls::Error::NoCertificatesPresented => Some("no certificate".to_owned()),
+        rustls::Error::InvalidCertificate(problem) => Some(match problem {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "an expired certificate".to_owned()
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "a certificate that is not valid yet".to_owned()
+            }
+            CertificateError::UnknownIssuer => "a certificate of another authority".to_owned(),
+            // Signed by a key that is not the authority's, under its name.
+            CertificateError::BadSignature => "a certificate of another authority".to_owned(),
+            other => format!("a certificate that is not good: {other}"),
+        }),
+        _ => None,
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

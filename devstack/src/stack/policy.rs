@@ -1,0 +1,28 @@
+//! Who may ask for tokens of this stack.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// Name of the client that may.
+pub(super) const CLIENT: &str = "development-client";
+/// Name of one with a good certificate that may not.
+pub(super) const STRANGER: &str = "development-stranger";
+
+/// Writes the policy and answers where it is.
+pub(super) fn write(directory: &Path) -> anyhow::Result<PathBuf> {
+    let file = directory.join("policy.toml");
+    let text = format!(
+        "# Who may ask refresh-svc for tokens; edited, it is in force a second later.\n\
+         # See docs/policy.md.\n\
+         [[rule]]\n\
+         name = \"development\"\n\
+         callers = [\"{CLIENT}\"]\n\
+         methods = \"*\"\n\
+         providers = \"*\"\n\
+         workspaces = \"*\"\n\
+         scopes = \"*\"\n"
+    );
+    std::fs::write(&file, text).with_context(|| file.display().to_string())?;
+    Ok(file)
+}

@@ -1,0 +1,204 @@
+//! `refresh-svc policy check` and `explain`: what a policy says, before it is in
+//! force.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
+use latchkey_service::StartError;
+
+use crate::policy::{Ask, Method, Pattern, Policy};
+
+/// What to do with a policy.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say whether a file is a policy that can be put in force.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Say what a policy says to a request, rule by rule.
+    Explain(Request),
+}
+
+/// A request that nobody makes.
+#[derive(Debug, Args)]
+pub struct Request {
+    /// The policy's file.
+    file: PathBuf,
+    /// Name of the caller: a SPIFFE id, a DNS name or
+    /// system:serviceaccount:<namespace>:<name>. Several of one certificate may
+    /// be given.
+    #[arg(long, required = true)]
+    caller: Vec<String>,
+    /// Method, e.g. GetAccessToken.
+    #[arg(long)]
+    method: String,
+    /// Workspace of the account (UUID).
+    #[arg(long)]
+    workspace: Option<WorkspaceId>,
+    /// Provider of the account.
+    #[arg(long)]
+    provider: Option<ProviderName>,
+    /// Scope of the token; may be repeated.
+    #[arg(long)]
+    scope: Vec<String>,
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// The file is no policy, or does not allow the request.
+pub fn run(command: &Command, out: &mut impl Write) -> Result<(), StartError> {
+    match command {
+        Command::Check { file } => check(file, out),
+        Command::Explain(request) => explain(request, out),
+    }
+}
+
+fn read(file: &Path) -> Result<Policy, StartError> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| StartError::io(file.display().to_string(), error))?;
+    text.parse()
+        .map_err(|error| StartError::Other(format!("{}: {error}", file.display())))
+}
+
+fn written(error: std::io::Error) -> StartError {
+    StartError::io("cannot write the result", error)
+}
+
+fn check(file: &Path, out: &mut impl Write) -> Result<(), StartError> {
+    let policy = read(file)?;
+    if policy.is_open() {
+        return writeln!(out, "a policy: any certificate may everything (for development)")
+            .map_err(written);
+    }
+    if policy.rules().is_empty() {
+        return writeln!(out, "a policy without a rule: nobody may anything").map_err(written);
+    }
+    for rule in policy.rules() {
+        let callers: Vec<_> = rule.callers().iter().map(Pattern::as_str).collect();
+        writeln!(out, "rule {}: {}", rule.name(), callers.join(", ")).map_err(written)?;
+    }
+    writeln!(out, "a policy of {} rules", policy.rules().len()).map_err(written)
+}
+
+fn explain(request: &Request, out: &mut impl Write) -> Result<(), StartError> {
+    let policy = read(&request.file)?;
+    let method = Method::named(&request.method).ok_or_else(|| {
+        let known: Vec<_> = Method::all().iter().map(|method| method.as_str()).collect();
+        StartError::Other(format!(
+            "{} is no method; there are {}",
+            request.method,
+            known.join(", ")
+        ))
+    })?;
+    let scopes: ScopeSet = request.scope.iter().cloned().collect();
+    let ask = Ask {
+        method,
+        workspace: request.workspace,
+        provider: request.provider.as_ref(),
+        scopes: (!scopes.is_empty()).then_some(&scopes),
+    };
+    if policy.is_open() {
+        writeln!(out, "any certificate may everything").map_err(written)?;
+    }
+    for rule in policy.rules() {
+        let speaks_of_caller = rule
+            .callers()
+            .iter()
+            .any(|pattern| request.caller.iter().any(|name| pattern.matches(name)));
+        let verdict = match (speaks_of_caller, rule.objection(&ask)) {
+            (false, _) => "speaks of other callers".to_owned(),
+            (true, None) => "allows it".to_owned(),
+            (true, Some(what)) => format!("does not allow the {what}"),
+        };
+        writeln!(out, "rule {}: {verdict}", rule.name()).map_err(written)?;
+    }
+    if !policy.allows(request.caller.iter().map(String::as_str), &ask) {
+        return Err(StartError::Other("refused: CALLER_NOT_ALLOWED".to_owned()));
+    }
+    let open = [
+        ("workspace", request.workspace.is_none()),
+        ("provider", request.provider.is_none()),
+        ("scope", scopes.is_empty()),
+    ];
+    let left: Vec<_> = open
+        .iter()
+        .filter(|(_, is_open)| *is_open)
+        .map(|(name, _)| format!("--{name}"))
+        .collect();
+    if left.is_empty() {
+        writeln!(out, "allowed").map_err(written)
+    } else {
+        writeln!(
+            out,
+            "allowed so far: {} would be judged as well",
+            left.join(", ")
+        )
+        .map_err(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Arguments {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    fn run_with(policy: &str, arguments: &str) -> (String, Option<String>) {
+        let directory = std::env::temp_dir().join(uuid::Uuid::now_v7().to_string());
+        std::fs::write(&directory, policy).unwrap();
+        let line = arguments.replace("FILE", directory.to_str().unwrap());
+        let arguments = Arguments::parse_from(std::iter::once("policy").chain(line.split(' ')));
+        let mut out = Vec::new();
+        let outcome = run(&arguments.command, &mut out);
+        std::fs::remove_file(&directory).unwrap();
+        let error = outcome.err().map(|error| error.to_string());
+        (String::from_utf8(out).unwrap(), error)
+    }
+
+    const MAIL: &str = r#"
+        [[rule]]
+        name = "mail"
+        callers = ["spiffe://acme.example/mail"]
+        methods = ["GetAccessToken"]
+        providers = ["google"]
+        workspaces = "*"
+        scopes = "*"
+    "#;
+
+    // R36
+    #[test]
+    fn an_explanation_says_which_rule_objects_to_what() {
+        let ask = |rest: &str| {
+            run_with(
+                MAIL,
+                &format!("explain FILE --caller spiffe://acme.example/{rest}"),
+            )
+        };
+        let (out, error) = ask("mail --method GetAccessToken --provider google");
+        assert!(out.contains("rule mail: allows it") && error.is_none(), "{out}");
+        let (out, error) = ask("mail --method GetAccessToken --provider microsoft");
+        assert!(out.contains("rule mail: does not allow the provider"), "{out}");
+        assert!(error.unwrap().contains("CALLER_NOT_ALLOWED"));
+        let (out, error) = ask("other --method GetAccessToken");
+        assert!(out.contains("speaks of other callers") && error.is_some(), "{out}");
+    }
+
+    // R36
+    #[test]
+    fn a_check_lists_the_rules_or_says_what_is_wrong() {
+        let (out, error) = run_with(MAIL, "check FILE");
+        assert!(out.contains("a policy of 1 rules") && error.is_none(), "{out}");
+        let (_, error) = run_with("[[rule]]\n", "check FILE");
+        assert!(error.unwrap().contains("missing field"));
+    }
+}

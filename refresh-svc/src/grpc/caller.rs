@@ -1,0 +1,53 @@
+//! Who calls, and what they may (R36).
+
+mod admitted;
+mod gate;
+mod jwks;
+mod service_account;
+mod settings;
+
+use std::sync::Arc;
+
+use latchkey_service::grpc::{Peer, PeerCertificate};
+
+pub(crate) use admitted::Admitted;
+pub(crate) use gate::Gate;
+pub use settings::{CallersBy, CallerSettings};
+
+/// A caller that was authenticated. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// By a client certificate; only where the policy is open it may be without
+    /// names.
+    Certificate(Arc<PeerCertificate>),
+    /// By a token of a Kubernetes service account:
+    /// `system:serviceaccount:<namespace>:<name>`.
+    ServiceAccount(Arc<str>),
+}
+
+impl Caller {
+    /// The caller of a connection.
+    fn of_peer(peer: &Peer) -> Option<Self> {
+        peer.certificate.clone().map(Self::Certificate)
+    }
+
+    /// Every name that the caller has proved to have.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let (certificate, account) = match self {
+            Self::Certificate(certificate) => (Some(certificate), None),
+            Self::ServiceAccount(name) => (None, Some(&**name)),
+        };
+        certificate
+            .into_iter()
+            .flat_map(|certificate| {
+                let spiffe = certificate.spiffe_id.iter();
+                spiffe.chain(&certificate.dns_names).map(String::as_str)
+            })
+            .chain(account)
+    }
+
+    /// The name to write down: the first.
+    pub(crate) fn name(&self) -> &str {
+        self.names().next().unwrap_or_default()
+    }
+}

@@ -1,0 +1,200 @@
+//! The gate: in front of every method of the token service, those of tomorrow
+//! too. Who has no name, or whose method no rule allows, is turned away before
+//! the request is even read.
+
+use std::future::{Ready, ready};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::future::Either;
+use http::header::AUTHORIZATION;
+use latchkey_config::ConfigError;
+use latchkey_domain::Clock;
+use latchkey_service::grpc::{Peer, Refused};
+use latchkey_service::telemetry::current_trace_id;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::service_account::{ServiceAccounts, bearer};
+use super::{Admitted, Caller, CallerSettings, CallersBy};
+use crate::audit::{Audit, Outcome, Record};
+use crate::grpc::status::{caller_not_allowed, caller_unknown};
+use crate::policy::{Ask, LivePolicy, Method};
+
+#[derive(Debug)]
+struct Parts {
+    policy: LivePolicy,
+    by: CallersBy,
+    accounts: Option<ServiceAccounts>,
+    audit: Audit,
+    clock: Arc<dyn Clock>,
+}
+
+/// Lets calls in. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate(Arc<Parts>);
+
+impl Gate {
+    pub(crate) fn new(
+        policy: LivePolicy,
+        settings: CallerSettings,
+        audit: Audit,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        let accounts = settings
+            .tokens
+            .map(|tokens| ServiceAccounts::new(tokens, Arc::clone(&clock)))
+            .transpose()?;
+        Ok(Self(Arc::new(Parts {
+            policy,
+            by: settings.by,
+            accounts,
+            audit,
+            clock,
+        })))
+    }
+
+    /// Keeps policy and keys current until `stop`.
+    pub(crate) fn follow(&self, stop: &CancellationToken) {
+        tokio::spawn(self.0.policy.clone().follow_file(stop.clone()));
+        if let Some(accounts) = &self.0.accounts {
+            tokio::spawn(accounts.keys().follow(stop.clone()));
+        }
+    }
+
+    pub(super) fn audit(&self) -> &Audit {
+        &self.0.audit
+    }
+
+    pub(super) fn now(&self) -> OffsetDateTime {
+        self.0.clock.now()
+    }
+
+    /// Writes down a caller whose certificate was not good.
+    pub(crate) fn not_let_in(&self, refused: Refused) {
+        self.0.audit.record_stranger(Record {
+            peer: Some(refused.address),
+            reason: Some(refused.problem),
+            ..Record::new(self.now(), "TLS handshake", Outcome::Refused)
+        });
+    }
+
+    fn admit<B>(
+        &self,
+        request: &http::Request<B>,
+        method: Result<Method, ()>,
+    ) -> Result<Admitted, Status> {
+        let peer = request.extensions().get::<Peer>();
+        let address = peer.map(|peer| peer.address);
+        let policy = self.0.policy.current();
+        let named = method.map_or("unknown", Method::as_str);
+        let caller = self.caller(request, peer).map_err(|problem| {
+            self.refused(named, address, String::new(), problem);
+            caller_unknown()
+        })?;
+        if !policy.is_open() && caller.name().is_empty() {
+            let problem = "a certificate without a name".to_owned();
+            self.refused(named, address, String::new(), problem);
+            return Err(caller_unknown());
+        }
+        let allowed = method
+            .ok()
+            .filter(|method| policy.allows(caller.names(), &Ask::method(*method)));
+        let Some(method) = allowed else {
+            self.refused(named, address, caller.name().to_owned(), "method".to_owned());
+            return Err(caller_not_allowed());
+        };
+        Ok(Admitted::new(self.clone(), policy, caller, address, method))
+    }
+
+    /// The caller, or what is wrong with what it showed.
+    fn caller<B>(
+        &self,
+        request: &http::Request<B>,
+        peer: Option<&Peer>,
+    ) -> Result<Caller, String> {
+        let by_certificate = || {
+            peer.and_then(Caller::of_peer)
+                .ok_or_else(|| "no certificate".to_owned())
+        };
+        let Some(accounts) = &self.0.accounts else {
+            return by_certificate();
+        };
+        let Some(value) = request.headers().get(AUTHORIZATION) else {
+            return match self.0.by {
+                CallersBy::Certificate | CallersBy::Either => by_certificate(),
+                CallersBy::Token | CallersBy::Both => Err("no token".to_owned()),
+            };
+        };
+        let token = value.to_str().ok().and_then(bearer).ok_or("no bearer token")?;
+        accounts
+            .name_of(token)
+            .map(Caller::ServiceAccount)
+            .map_err(|problem| problem.to_string())
+    }
+
+    fn refused(
+        &self,
+        method: &'static str,
+        peer: Option<SocketAddr>,
+        caller: String,
+        problem: String,
+    ) {
+        self.0.audit.record_stranger(Record {
+            caller,
+            peer,
+            reason: Some(problem),
+            trace_id: current_trace_id(),
+            ..Record::new(self.now(), method, Outcome::Refused)
+        });
+    }
+}
+
+impl<S> Layer<S> for Gate {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated {
+            gate: self.clone(),
+            inner,
+        }
+    }
+}
+
+/// A service behind the gate.
+#[derive(Debug, Clone)]
+pub(crate) struct Gated<S> {
+    gate: Gate,
+    inner: S,
+}
+
+impl<S> Service<http::Request<Body>> for Gated<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<S::Response, S::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        // Health and reflection tell nothing of anybody.
+        let Some(method) = Method::of_path(request.uri().path()) else {
+            return Either::Left(self.inner.call(request));
+        };
+        match self.gate.admit(&request, method) {
+            Ok(admitted) => {
+                request.extensions_mut().insert(admitted);
+                Either::Left(self.inner.call(request))
+            }
+            Err(status) => Either::Right(ready(Ok(status.into_http()))),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Tokens of Kubernetes service accounts (projected, bound to an audience),
+//! <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/>.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jsonwebtoken::{Validation, decode, decode_header};
+use latchkey_config::ConfigError;
+use latchkey_domain::Clock;
+use serde::Deserialize;
+
+use super::jwks::{KeySet, LiveKeys};
+use super::settings::TokenSettings;
+
+/// Longer than any honest token.
+const LONGEST: usize = 16 * 1024;
+/// Clocks differ.
+const LEEWAY_S: i64 = 10;
+/// Verified tokens that are kept in mind.
+const MOST_VERIFIED: usize = 4096;
+const SUBJECT: &str = "system:serviceaccount:";
+
+/// Why a bearer token is not taken. Written down, and not told to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadToken {
+    #[error("a token that is none")]
+    Malformed,
+    #[error("a token of an unknown key")]
+    UnknownKey,
+    #[error("a token of another algorithm than its key's")]
+    Algorithm,
+    #[error("a token whose signature, issuer or audience is wrong")]
+    Invalid,
+    #[error("an expired token")]
+    Expired,
+    #[error("a token that is not valid yet")]
+    NotYetValid,
+    #[error("a token that is no service account's")]
+    NoServiceAccount,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    exp: i64,
+    #[serde(default)]
+    nbf: Option<i64>,
+}
+
+/// Digest of a token: the token itself is not kept.
+type Digest = [u8; 32];
+
+struct Verified {
+    name: Arc<str>,
+    expires_at: i64,
+}
+
+/// What was verified with one key set.
+#[derive(Default)]
+struct Memory {
+    keys: Option<Arc<KeySet>>,
+    verified: HashMap<Digest, Verified>,
+}
+
+/// Looks at bearer tokens.
+pub(super) struct ServiceAccounts {
+    issuer: String,
+    audience: String,
+    keys: LiveKeys,
+    clock: Arc<dyn Clock>,
+    /// A signature costs more than a call may: looked at once per token.
+    memory: Mutex<Memory>,
+}
+
+impl std::fmt::Debug for ServiceAccounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServiceAccounts")
+            .field("issuer", &self.issuer)
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ServiceAccounts {
+    pub(super) fn new(settings: TokenSettings, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            issuer: settings.issuer,
+            audience: settings.audience,
+            keys: LiveKeys::new(settings.keys)?,
+            clock,
+            memory: Mutex::default(),
+        })
+    }
+
+    pub(super) fn keys(&self) -> LiveKeys {
+        self.keys.clone()
+    }
+
+    /// The service account of a token.
+    pub(super) fn name_of(&self, token: &str) -> Result<Arc<str>, BadToken> {
+        if token.len() > LONGEST {
+            return Err(BadToken::Malformed);
+        }
+        let keys = self.keys.current();
+        let digest = digest(token);
+        let now = self.clock.now().unix_timestamp();
+        if let Some(name) = self.remembered(&keys, &digest, now) {
+            return name;
+        }
+        let verified = self.verify(&keys, token, now)?;
+        let name = Arc::clone(&verified.name);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.verified.len() >= MOST_VERIFIED {
+            memory.verified.clear();
+        }
+        memory.verified.insert(digest, verified);
+        Ok(name)
+    }
+
+    fn remembered(
+        &self,
+        keys: &Arc<KeySet>,
+        digest: &Digest,
+        now: i64,
+    ) -> Option<Result<Arc<str>, BadToken>> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        // A key that was taken away takes its tokens with it.
+        if !memory.keys.as_ref().is_some_and(|known| Arc::ptr_eq(known, keys)) {
+            memory.verified.clear();
+            memory.keys = Some(Arc::clone(keys));
+        }
+        let verified = memory.verified.get(digest)?;
+        Some(if verified.expires_at + LEEWAY_S < now {
+            Err(BadToken::Expired)
+        } else {
+            Ok(Arc::clone(&verified.name))
+        })
+    }
+
+    fn verify(&self, keys: &KeySet, token: &str, now: i64) -> Result<Verified, BadToken> {
+        // Also refuses `none`, which is no algorithm of the library.
+        let header = decode_header(token).map_err(|_| BadToken::Malformed)?;
+        let id = header.kid.ok_or(BadToken::UnknownKey)?;
+        let (algorithm, key) = keys.get(&id).ok_or_else(|| {
+            self.keys.want();
+            BadToken::UnknownKey
+        })?;
+        if header.alg != *algorithm {
+            return Err(BadToken::Algorithm);
+        }
+        let mut validation = Validation::new(*algorithm);
+        validation.set_issuer(&[&self.issuer]);
+        validation.set_audience(&[&self.audience]);
+        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
+        // By our own clock, below.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        let claims = decode::<Claims>(token, key, &validation)
+            .map_err(|_| BadToken::Invalid)?
+            .claims;
+        if claims.exp + LEEWAY_S < now {
+            return Err(BadToken::Expired);
+        }
+        if claims.nbf.is_some_and(|since| since - LEEWAY_S > now) {
+            return Err(BadToken::NotYetValid);
+        }
+        let is_account = claims.sub.strip_prefix(SUBJECT).is_some_and(|rest| {
+            rest.split_once(':').is_some_and(|(namespace, name)| {
+                !namespace.is_empty() && !name.is_empty() && !name.contains(':')
+            })
+        });
+        if !is_account {
+            return Err(BadToken::NoServiceAccount);
+        }
+        Ok(Verified {
+            name: claims.sub.into(),
+            expires_at: claims.exp,
+        })
+    }
+}
+
+fn digest(token: &str) -> Digest {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
+    let mut digest = Digest::default();
+    digest.copy_from_slice(hash.as_ref());
+    digest
+}
+
+/// The bearer token of an `authorization` value (RFC 6750 section 2.1).
+pub(super) fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    // Three parts of base64url: anything else is another kind of secret.
+    let is_jwt = token.split('.').count() == 3 && BASE64_URL_SAFE_NO_PAD
+        .decode(token.split('.').next().unwrap_or_default())
+        .is_ok();
+    (scheme.eq_ignore_ascii_case("bearer") && is_jwt).then_some(token)
+}

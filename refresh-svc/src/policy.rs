@@ -1,0 +1,108 @@
+//! Who may ask for what (R36): callers to methods, providers, workspaces and
+//! scopes.
+//!
+//! Nobody may anything that no rule allows, there are no rules that forbid, and
+//! one rule must allow a request as a whole: two rules that allow half of it
+//! each do not add up.
+
+mod file;
+mod live;
+mod method;
+mod pattern;
+mod rule;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+pub use file::InvalidPolicy;
+pub use live::LivePolicy;
+pub use method::{Method, SERVICE};
+pub use pattern::{InvalidPattern, Pattern};
+pub use rule::{Ask, Choice, Rule};
+
+/// The rules, compiled: what a call needs is one look into a table per name of
+/// the caller.
+#[derive(Debug, Default)]
+pub struct Policy {
+    rules: Vec<Rule>,
+    /// Rules by the whole name of a caller.
+    exact: HashMap<String, Vec<usize>>,
+    /// Rules whose caller has a wildcard.
+    wild: Vec<(Pattern, usize)>,
+    /// Everybody with a certificate may everything: development.
+    open: bool,
+}
+
+impl Policy {
+    /// A policy of these rules.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        let mut policy = Self {
+            rules,
+            ..Self::default()
+        };
+        for (position, rule) in policy.rules.iter().enumerate() {
+            for caller in rule.callers() {
+                if caller.is_wild() {
+                    policy.wild.push((caller.clone(), position));
+                } else {
+                    let name = caller.as_str().to_owned();
+                    policy.exact.entry(name).or_default().push(position);
+                }
+            }
+        }
+        policy
+    }
+
+    /// Whoever has a certificate of the authority may everything.
+    pub fn any_certificate() -> Self {
+        Self {
+            open: true,
+            ..Self::default()
+        }
+    }
+
+    /// True where callers need no name of their own.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The rules, in the order of the file.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The rules that speak of a caller of this name.
+    pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Rule> {
+        let exact = self.exact.get(name).into_iter().flatten();
+        let wild = self
+            .wild
+            .iter()
+            .filter(|(pattern, _)| pattern.matches(name))
+            .map(|(_, position)| position);
+        exact
+            .chain(wild)
+            .filter_map(|position| self.rules.get(*position))
+    }
+
+    /// True where one rule of one of the names allows everything that is asked.
+    pub fn allows<'a>(&self, names: impl IntoIterator<Item = &'a str>, ask: &Ask<'_>) -> bool {
+        self.open
+            || names
+                .into_iter()
+                .any(|name| self.of(name).any(|rule| rule.allows(ask)))
+    }
+
+    /// True where one rule lets one of the names call the method for every
+    /// account: then nothing need be known of an account beforehand.
+    pub fn reaches_everything<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+        method: Method,
+    ) -> bool {
+        self.open
+            || names
+                .into_iter()
+                .any(|name| self.of(name).any(|rule| rule.reaches_everything(method)))
+    }
+}

@@ -1,0 +1,109 @@
+//! One rule: these callers may this.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+
+use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
+
+use super::{Method, Pattern};
+
+/// Everything of a kind, or only these.
+#[derive(Debug, Clone)]
+pub enum Choice<T> {
+    /// Written `"*"`.
+    Every,
+    /// Written as a list.
+    Only(HashSet<T>),
+}
+
+impl<T: Eq + Hash> Choice<T> {
+    fn has(&self, one: &T) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Only(these) => these.contains(one),
+        }
+    }
+
+    fn is_every(&self) -> bool {
+        matches!(self, Self::Every)
+    }
+}
+
+/// What a caller asks. What is not known yet is not judged yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The method that is called.
+    pub method: Method,
+    /// Workspace of the account.
+    pub workspace: Option<WorkspaceId>,
+    /// Provider of the account.
+    pub provider: Option<&'a ProviderName>,
+    /// Scopes of the token, or those that are asked for.
+    pub scopes: Option<&'a ScopeSet>,
+}
+
+impl Ask<'_> {
+    /// To call a method at all.
+    pub fn method(method: Method) -> Self {
+        Self {
+            method,
+            workspace: None,
+            provider: None,
+            scopes: None,
+        }
+    }
+}
+
+/// These callers may call these methods for accounts of these providers in
+/// these workspaces, and receive tokens of no more than these scopes.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    pub(super) name: String,
+    pub(super) callers: Vec<Pattern>,
+    pub(super) methods: Choice<Method>,
+    pub(super) providers: Choice<ProviderName>,
+    pub(super) workspaces: Choice<WorkspaceId>,
+    /// Nothing where every scope may be received. Identity scopes always may.
+    pub(super) scopes: Option<ScopeSet>,
+}
+
+impl Rule {
+    /// Its name in the file, or its place there.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whom it speaks of.
+    pub fn callers(&self) -> &[Pattern] {
+        &self.callers
+    }
+
+    /// True where it allows everything that is asked.
+    pub fn allows(&self, ask: &Ask<'_>) -> bool {
+        self.objection(ask).is_none()
+    }
+
+    /// The first thing that it does not allow.
+    pub fn objection(&self, ask: &Ask<'_>) -> Option<&'static str> {
+        if !self.methods.has(&ask.method) {
+            return Some("method");
+        }
+        if ask.provider.is_some_and(|one| !self.providers.has(one)) {
+            return Some("provider");
+        }
+        if ask.workspace.is_some_and(|one| !self.workspaces.has(&one)) {
+            return Some("workspace");
+        }
+        match (&self.scopes, ask.scopes) {
+            (Some(allowed), Some(asked)) if !allowed.covers(asked) => Some("scopes"),
+            _ => None,
+        }
+    }
+
+    pub(super) fn reaches_everything(&self, method: Method) -> bool {
+        self.methods.has(&method)
+            && self.providers.is_every()
+            && self.workspaces.is_every()
+            && self.scopes.is_none()
+    }
+}
