@@ -1,5 +1,7 @@
 //! The log line of a record: target `audit`.
 
+use latchkey_domain::ProviderName;
+
 use super::{Outcome, Record};
 
 pub(super) fn write(record: &Record) {
@@ -19,7 +21,7 @@ pub(super) fn write(record: &Record) {
         rpc.method = record.method,
         account.id = account,
         workspace.id = workspace,
-        provider = record.provider.as_ref().map(|name| name.as_str()),
+        provider = record.provider.as_ref().map(ProviderName::as_str),
         granted_scopes = record.granted_scopes,
         outcome = record.outcome.as_str(),
         reason = record.reason,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use latchkey_domain::ProviderName;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
@@ -52,13 +53,15 @@ async fn insert(pool: &PgPool, ids: &[Uuid], batch: &[Record]) -> Result<(), sql
     }
     let at: Vec<OffsetDateTime> = column(batch, |record| record.at);
     let caller: Vec<&str> = column(batch, |record| record.caller.as_str());
-    let peer: Vec<Option<String>> = column(batch, |record| record.peer.map(|peer| peer.to_string()));
+    let peer: Vec<Option<String>> =
+        column(batch, |record| record.peer.map(|peer| peer.to_string()));
     let method: Vec<&str> = column(batch, |record| record.method);
     let account: Vec<Option<Uuid>> = column(batch, |record| record.account.map(|id| id.as_uuid()));
     let workspace: Vec<Option<Uuid>> =
         column(batch, |record| record.workspace.map(|id| id.as_uuid()));
-    let provider: Vec<Option<&str>> =
-        column(batch, |record| record.provider.as_ref().map(|name| name.as_str()));
+    let provider: Vec<Option<&str>> = column(batch, |record| {
+        record.provider.as_ref().map(ProviderName::as_str)
+    });
     let scopes: Vec<Option<&str>> = column(batch, |record| record.granted_scopes.as_deref());
     let outcome: Vec<&str> = column(batch, |record| record.outcome.as_str());
     let reason: Vec<Option<&str>> = column(batch, |record| record.reason.as_deref());

@@ -71,8 +71,11 @@ fn written(error: std::io::Error) -> StartError {
 fn check(file: &Path, out: &mut impl Write) -> Result<(), StartError> {
     let policy = read(file)?;
     if policy.is_open() {
-        return writeln!(out, "a policy: any certificate may everything (for development)")
-            .map_err(written);
+        return writeln!(
+            out,
+            "a policy: any certificate may everything (for development)"
+        )
+        .map_err(written);
     }
     if policy.rules().is_empty() {
         return writeln!(out, "a policy without a rule: nobody may anything").map_err(written);
@@ -185,19 +188,31 @@ mod tests {
             )
         };
         let (out, error) = ask("mail --method GetAccessToken --provider google");
-        assert!(out.contains("rule mail: allows it") && error.is_none(), "{out}");
+        assert!(
+            out.contains("rule mail: allows it") && error.is_none(),
+            "{out}"
+        );
         let (out, error) = ask("mail --method GetAccessToken --provider microsoft");
-        assert!(out.contains("rule mail: does not allow the provider"), "{out}");
+        assert!(
+            out.contains("rule mail: does not allow the provider"),
+            "{out}"
+        );
         assert!(error.unwrap().contains("CALLER_NOT_ALLOWED"));
         let (out, error) = ask("other --method GetAccessToken");
-        assert!(out.contains("speaks of other callers") && error.is_some(), "{out}");
+        assert!(
+            out.contains("speaks of other callers") && error.is_some(),
+            "{out}"
+        );
     }
 
     // R36
     #[test]
     fn a_check_lists_the_rules_or_says_what_is_wrong() {
         let (out, error) = run_with(MAIL, "check FILE");
-        assert!(out.contains("a policy of 1 rules") && error.is_none(), "{out}");
+        assert!(
+            out.contains("a policy of 1 rules") && error.is_none(),
+            "{out}"
+        );
         let (_, error) = run_with("[[rule]]\n", "check FILE");
         assert!(error.unwrap().contains("missing field"));
     }

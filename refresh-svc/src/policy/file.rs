@@ -53,7 +53,10 @@ impl Names {
         }
     }
 
-    fn choice<T, E: ToString>(&self, read: impl Fn(&str) -> Result<T, E>) -> Result<Choice<T>, String>
+    fn choice<T, E: ToString>(
+        &self,
+        read: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Choice<T>, String>
     where
         T: Eq + std::hash::Hash,
     {
@@ -74,8 +77,8 @@ impl FromStr for Policy {
         if text.trim() == ANY_CERTIFICATE {
             return Ok(Self::any_certificate());
         }
-        let file: File =
-            toml::from_str(text).map_err(|error| InvalidPolicy(error.to_string().trim().to_owned()))?;
+        let file: File = toml::from_str(text)
+            .map_err(|error| InvalidPolicy(error.to_string().trim().to_owned()))?;
         let rules = file
             .rule
             .iter()

@@ -83,9 +83,7 @@ fn parse(text: &str) -> Result<Policy, ConfigError> {
 
 fn tell(policy: &Policy) {
     if policy.is_open() {
-        tracing::warn!(
-            "POLICY is any-certificate: whoever has a certificate may have every token"
-        );
+        tracing::warn!("POLICY is any-certificate: whoever has a certificate may have every token");
     } else if policy.rules().is_empty() {
         tracing::warn!("the policy has no rule: nobody may ask for a token");
     } else {

@@ -45,7 +45,10 @@ impl Method {
     /// The method of a request's path, `/latchkey.token.v1.TokenService/…`.
     /// Nothing for other services; `Some(Err(…))` for an unknown method.
     pub fn of_path(path: &str) -> Option<Result<Self, ()>> {
-        let name = path.strip_prefix('/')?.strip_prefix(SERVICE)?.strip_prefix('/')?;
+        let name = path
+            .strip_prefix('/')?
+            .strip_prefix(SERVICE)?
+            .strip_prefix('/')?;
         Some(Self::named(name).ok_or(()))
     }
 

@@ -113,7 +113,8 @@ fn spiffe(rest: &str) -> bool {
     let domain = parts.next().unwrap_or_default();
     is_word(domain, b".-_")
         && !domain.bytes().any(|byte| byte.is_ascii_uppercase())
-        && parts.all(|part| part == WILDCARD || is_word(part, b".-_") && part != "." && part != "..")
+        && parts
+            .all(|part| part == WILDCARD || is_word(part, b".-_") && part != "." && part != "..")
 }
 
 fn service_account(rest: &str) -> bool {

@@ -56,14 +56,17 @@ impl Written {
     /// What the words say, without tables, parts and patterns.
     fn allows(&self, name: &str, asked: &Asked) -> bool {
         let speaks_of = |pattern: &String| match pattern.as_str() {
-            "spiffe://acme.example/ns/sync/sa/*" => name.starts_with("spiffe://acme.example/ns/sync/sa/"),
+            "spiffe://acme.example/ns/sync/sa/*" => {
+                name.starts_with("spiffe://acme.example/ns/sync/sa/")
+            }
             "*.internal" => name.ends_with(".internal"),
             "system:serviceaccount:sync:*" => name.starts_with("system:serviceaccount:sync:"),
             "system:serviceaccount:*:*" => name.starts_with("system:serviceaccount:"),
             whole => whole == name,
         };
         let has = |list: &Option<Vec<String>>, one: &str| {
-            list.as_ref().is_none_or(|list| list.iter().any(|entry| entry == one))
+            list.as_ref()
+                .is_none_or(|list| list.iter().any(|entry| entry == one))
         };
         self.callers.iter().any(speaks_of)
             && has(&self.methods, asked.method)
@@ -199,10 +202,23 @@ fn kinds_of_names_are_not_taken_for_one_another() {
 #[test]
 fn what_names_no_caller_is_refused() {
     for wrong in [
-        "", "*", "a.*", "spiffe://", "spiffe://*", "spiffe://*/a", "spiffe://A.example/x",
-        "spiffe://a/", "spiffe://a//b", "spiffe://a/../b", "spiffe://a/b*", "mail sync",
-        "system:serviceaccount:", "system:serviceaccount:a", "system:serviceaccount:a:b:c",
-        "https://a/b", "a..b",
+        "",
+        "*",
+        "a.*",
+        "spiffe://",
+        "spiffe://*",
+        "spiffe://*/a",
+        "spiffe://A.example/x",
+        "spiffe://a/",
+        "spiffe://a//b",
+        "spiffe://a/../b",
+        "spiffe://a/b*",
+        "mail sync",
+        "system:serviceaccount:",
+        "system:serviceaccount:a",
+        "system:serviceaccount:a:b:c",
+        "https://a/b",
+        "a..b",
     ] {
         assert!(wrong.parse::<Pattern>().is_err(), "{wrong:?}");
     }
@@ -221,10 +237,26 @@ fn a_wrong_policy_names_the_rule_and_the_key() {
     };
     assert_eq!(rule(("x", "x")), Ok(()));
     for (from, to, words) in [
-        ("methods = \"*\"", "methods = [\"GetToken\"]", "rule \"mail\": methods has \"GetToken\": is no method; there are GetAccessToken"),
-        ("providers = \"*\"", "providers = \"google\"", "providers is \"google\": write \"*\" or a list"),
-        ("providers = \"*\"", "providers = [\"*\"]", "write \"*\" alone"),
-        ("workspaces = \"*\"", "workspaces = [\"acme\"]", "workspaces has \"acme\""),
+        (
+            "methods = \"*\"",
+            "methods = [\"GetToken\"]",
+            "rule \"mail\": methods has \"GetToken\": is no method; there are GetAccessToken",
+        ),
+        (
+            "providers = \"*\"",
+            "providers = \"google\"",
+            "providers is \"google\": write \"*\" or a list",
+        ),
+        (
+            "providers = \"*\"",
+            "providers = [\"*\"]",
+            "write \"*\" alone",
+        ),
+        (
+            "workspaces = \"*\"",
+            "workspaces = [\"acme\"]",
+            "workspaces has \"acme\"",
+        ),
         ("callers = [\"a\"]", "callers = []", "callers is empty"),
         ("callers = [\"a\"]", "callers = [\"a b\"]", "is no caller"),
         ("scopes = \"*\"\n", "", "missing field `scopes`"),

@@ -75,10 +75,13 @@ pub fn incoming(
                         // Fails only where the server has ended.
                         let _ = ready.send(Ok(connection)).await;
                     }
-                    Err(error) => match certificate_problem(&error) {
-                        Some(problem) => refused(Refused { address, problem }),
-                        None => tracing::debug!(%address, %error, "a handshake came to nothing"),
-                    },
+                    Err(error) => {
+                        if let Some(problem) = certificate_problem(&error) {
+                            refused(Refused { address, problem });
+                        } else {
+                            tracing::debug!(%address, %error, "a handshake came to nothing");
+                        }
+                    }
                 }
             });
         }
@@ -86,11 +89,7 @@ pub fn incoming(
     ReceiverStream::new(connections)
 }
 
-async fn handshake(
-    stream: TcpStream,
-    address: SocketAddr,
-    tls: &Tls,
-) -> io::Result<Connection> {
+async fn handshake(stream: TcpStream, address: SocketAddr, tls: &Tls) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     let acceptor = TlsAcceptor::from(tls.current());
     let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream))
@@ -120,9 +119,10 @@ fn certificate_problem(error: &io::Error) -> Option<String> {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 "a certificate that is not valid yet".to_owned()
             }
-            CertificateError::UnknownIssuer => "a certificate of another authority".to_owned(),
-            // Signed by a key that is not the authority's, under its name.
-            CertificateError::BadSignature => "a certificate of another authority".to_owned(),
+            // A bad signature is an authority of the same name with another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "a certificate of another authority".to_owned()
+            }
             other => format!("a certificate that is not good: {other}"),
         }),
         _ => None,

@@ -114,9 +114,7 @@ impl Admitted {
         } else {
             "no such account"
         };
-        let (workspace, provider) = facts
-            .map(|facts| (facts.workspace, facts.provider))
-            .unzip();
+        let (workspace, provider) = facts.map(|facts| (facts.workspace, facts.provider)).unzip();
         self.refuse(Record {
             account: Some(account),
             workspace,

@@ -105,18 +105,19 @@ impl Gate {
             .ok()
             .filter(|method| policy.allows(caller.names(), &Ask::method(*method)));
         let Some(method) = allowed else {
-            self.refused(named, address, caller.name().to_owned(), "method".to_owned());
+            self.refused(
+                named,
+                address,
+                caller.name().to_owned(),
+                "method".to_owned(),
+            );
             return Err(caller_not_allowed());
         };
         Ok(Admitted::new(self.clone(), policy, caller, address, method))
     }
 
     /// The caller, or what is wrong with what it showed.
-    fn caller<B>(
-        &self,
-        request: &http::Request<B>,
-        peer: Option<&Peer>,
-    ) -> Result<Caller, String> {
+    fn caller<B>(&self, request: &http::Request<B>, peer: Option<&Peer>) -> Result<Caller, String> {
         let by_certificate = || {
             peer.and_then(Caller::of_peer)
                 .ok_or_else(|| "no certificate".to_owned())
@@ -130,7 +131,11 @@ impl Gate {
                 CallersBy::Token | CallersBy::Both => Err("no token".to_owned()),
             };
         };
-        let token = value.to_str().ok().and_then(bearer).ok_or("no bearer token")?;
+        let token = value
+            .to_str()
+            .ok()
+            .and_then(bearer)
+            .ok_or("no bearer token")?;
         accounts
             .name_of(token)
             .map(Caller::ServiceAccount)

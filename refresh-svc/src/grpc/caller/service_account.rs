@@ -127,7 +127,11 @@ impl ServiceAccounts {
     ) -> Option<Result<Arc<str>, BadToken>> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         // A key that was taken away takes its tokens with it.
-        if !memory.keys.as_ref().is_some_and(|known| Arc::ptr_eq(known, keys)) {
+        if !memory
+            .keys
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, keys))
+        {
             memory.verified.clear();
             memory.keys = Some(Arc::clone(keys));
         }
@@ -193,8 +197,9 @@ pub(super) fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
     // Three parts of base64url: anything else is another kind of secret.
-    let is_jwt = token.split('.').count() == 3 && BASE64_URL_SAFE_NO_PAD
-        .decode(token.split('.').next().unwrap_or_default())
-        .is_ok();
+    let is_jwt = token.split('.').count() == 3
+        && BASE64_URL_SAFE_NO_PAD
+            .decode(token.split('.').next().unwrap_or_default())
+            .is_ok();
     (scheme.eq_ignore_ascii_case("bearer") && is_jwt).then_some(token)
 }

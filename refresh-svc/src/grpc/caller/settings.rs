@@ -102,25 +102,25 @@ impl CallerSettings {
 
 impl TokenSettings {
     fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
-        let keys = match environment.optional("CALLER_JWKS_URL")? {
-            Some(url) => {
-                if !url.starts_with("https://") && !url.starts_with("http://127.0.0.1") {
-                    return Err(ConfigError::new("CALLER_JWKS_URL", "must begin with https://"));
-                }
-                Keys::Url(Box::new(KeysUrl {
-                    url,
-                    authority: environment.optional("CALLER_JWKS_CA")?,
-                    environment: environment.clone(),
-                }))
+        let keys = if let Some(url) = environment.optional("CALLER_JWKS_URL")? {
+            if !url.starts_with("https://") && !url.starts_with("http://127.0.0.1:") {
+                return Err(ConfigError::new(
+                    "CALLER_JWKS_URL",
+                    "must begin with https://",
+                ));
             }
-            None => {
-                environment.required(
-                    "CALLER_JWKS",
-                    "the key set of the cluster (`kubectl get --raw /openid/v1/jwks`), \
-                     CALLER_JWKS_FILE to its path, or CALLER_JWKS_URL to its address",
-                )?;
-                Keys::Text(environment.clone())
-            }
+            Keys::Url(Box::new(KeysUrl {
+                url,
+                authority: environment.optional("CALLER_JWKS_CA")?,
+                environment: environment.clone(),
+            }))
+        } else {
+            environment.required(
+                "CALLER_JWKS",
+                "the key set of the cluster (`kubectl get --raw /openid/v1/jwks`), \
+                 CALLER_JWKS_FILE to its path, or CALLER_JWKS_URL to its address",
+            )?;
+            Keys::Text(environment.clone())
         };
         Ok(Self {
             issuer: environment.required(
