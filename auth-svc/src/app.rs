@@ -28,6 +28,7 @@ use crate::http::root_span::RequestSpan;
 use crate::http::routes;
 use crate::pages;
 use crate::random::Randomness;
+use crate::session::cors::cors;
 use crate::store::janitor;
 
 /// Name of the service, in logs, traces and the lists of database and broker.
@@ -202,6 +203,7 @@ fn serve(
             .app_data(web::PayloadConfig::new(MAX_BODY))
             .app_data(web::JsonConfig::default().limit(MAX_BODY))
             .app_data(web::FormConfig::default().limit(MAX_BODY))
+            .wrap(from_fn(cors))
             .wrap(from_fn(bounds))
             .wrap(from_fn(limit))
             .wrap(security_headers(&state.config))

@@ -1,4 +1,5 @@
 //! What an operator runs by hand.
 
+pub mod keys;
 pub mod redirect_uris;
 pub mod workspace;

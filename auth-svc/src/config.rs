@@ -4,7 +4,6 @@ mod domain_list;
 mod origin;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use latchkey_config::{ConfigError, Environment};
 use latchkey_sealing::SealingKey;
@@ -12,12 +11,10 @@ use url::Url;
 
 use crate::login::flow_cookie::FlowKeys;
 use crate::login::redirect::ReturnPolicy;
+use crate::session::config::SessionConfig;
 
 pub use domain_list::{DomainList, InvalidDomain, is_consumer_domain, parse_domain};
 pub use origin::{InvalidOrigin, WebOrigin};
-
-/// How long a browser session lives.
-const SESSION_LIFETIME: Duration = Duration::from_hours(30 * 24);
 
 /// Everything that auth-svc is told, apart from its providers, its database and
 /// its broker, which read their own variables.
@@ -37,8 +34,8 @@ pub struct Config {
     pub allowed_domains: DomainList,
     /// True where every workspace has a host of its own.
     pub multi_workspace: bool,
-    /// How long a session lives.
-    pub session_lifetime: Duration,
+    /// How long sessions and tokens live, and what signs them.
+    pub sessions: SessionConfig,
 }
 
 impl Config {
@@ -72,13 +69,7 @@ impl Config {
         }
         // Accepted because existing deployments set it; without effect here.
         environment.flag("IS_BILLING_ENABLED", false)?;
-        let lifetime = environment.duration("SESSION_EXPIRES_IN", SESSION_LIFETIME)?;
-        if lifetime < Duration::from_mins(1) || lifetime > Duration::from_hours(366 * 24) {
-            return Err(ConfigError::new(
-                "SESSION_EXPIRES_IN",
-                "must be between 1m and 366d",
-            ));
-        }
+        let sessions = SessionConfig::from_environment(environment, &public_origin)?;
         Ok(Self {
             listen: environment.parsed("HTTP_LISTEN", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
             returns: ReturnPolicy::new(
@@ -106,7 +97,7 @@ impl Config {
                 })?,
             allowed_domains: domains(environment)?,
             multi_workspace,
-            session_lifetime: lifetime,
+            sessions,
         })
     }
 }

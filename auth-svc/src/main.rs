@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use auth_svc::app::{self, Application, SERVICE};
-use auth_svc::commands::{redirect_uris, workspace};
+use auth_svc::commands::{keys, redirect_uris, workspace};
 use clap::{Parser, Subcommand};
 use latchkey_config::Environment;
 use latchkey_service::run::{complain, service_main};
@@ -23,6 +23,9 @@ enum Command {
     /// Looks at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Makes keys.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Creates workspaces and says who may join them.
     #[command(subcommand)]
     Workspace(workspace::Command),
@@ -63,6 +66,7 @@ async fn run(command: Command) -> Result<(), StartError> {
             app::read(&environment)?;
             "the configuration is complete".to_owned()
         }
+        Command::Keys(command) => keys::run(&command)?,
         Command::Workspace(command) => workspace::run(&environment, command).await?,
         Command::RedirectUris => redirect_uris::print(&environment)?,
     };

@@ -1,9 +1,23 @@
-//! Browser sessions: who is signed in, and signing out.
+//! Sessions: who is signed in, what a front end gets of it, and signing out.
 
+pub mod access_token;
+pub mod answer;
+pub mod config;
 pub mod cookie;
+pub mod cors;
+pub mod end;
+pub mod handover;
+pub mod keys;
+pub mod refresh_cookie;
 pub mod routes;
+pub mod script;
+pub mod token;
+pub mod token_pair;
+pub mod user_agent;
 
 use actix_web::HttpRequest;
+use actix_web::http::header::{AUTHORIZATION, ORIGIN};
+use url::Url;
 
 use crate::app::State;
 use crate::store::session::{self, Session};
@@ -13,8 +27,64 @@ use crate::store::session::{self, Session};
 /// # Errors
 /// The database's refusal.
 pub async fn current(state: &State, request: &HttpRequest) -> Result<Option<Session>, sqlx::Error> {
-    match cookie::secret_of(request) {
-        Some(secret) => session::find(&state.pool, &secret).await,
-        None => Ok(None),
+    let Some(secret) = cookie::secret_of(request) else {
+        return Ok(None);
+    };
+    let found = session::find(&state.pool, &secret).await?;
+    if let Some(found) = &found
+        && let Err(error) = session::touch(&state.pool, found.id).await
+    {
+        tracing::warn!(%error, session.id = %found.id, "the session's use was not noted");
     }
+    Ok(found)
+}
+
+/// The living session of this browser, where the page that asks may have it: in
+/// multi-domain mode, one workspace's host does not get another's session.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn of_cookie(
+    state: &State,
+    request: &HttpRequest,
+) -> Result<Option<Session>, sqlx::Error> {
+    let session = current(state, request).await?;
+    Ok(session.filter(|session| {
+        request.headers().get(ORIGIN).is_none_or(|origin| {
+            origin
+                .to_str()
+                .ok()
+                .and_then(|origin| Url::parse(origin).ok())
+                .is_some_and(|origin| {
+                    state
+                        .config
+                        .returns
+                        .trusts_with(&origin, session.subdomain.as_deref())
+                })
+        })
+    }))
+}
+
+/// Who calls: by bearer token where there is one, else by cookie. A bearer's
+/// session is looked up too, so that here an ended one is refused at once.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn caller(state: &State, request: &HttpRequest) -> Result<Option<Session>, sqlx::Error> {
+    let Some(authorization) = request.headers().get(AUTHORIZATION) else {
+        return of_cookie(state, request).await;
+    };
+    let claims = authorization
+        .to_str()
+        .ok()
+        .and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token)
+        })
+        .and_then(|token| access_token::verify(&state.config.sessions, token, state.clock.now()));
+    let Some(claims) = claims else {
+        return Ok(None);
+    };
+    let session = session::find_by_id(&state.pool, claims.sid).await?;
+    Ok(session.filter(|session| session.user == claims.sub))
 }

@@ -13,6 +13,7 @@ pub mod workspace;
 
 use latchkey_domain::{SessionId, UserId, WorkspaceId};
 use latchkey_sealing::SealError;
+use time::OffsetDateTime;
 
 use crate::login::domain_policy::PolicyRefusal;
 use crate::random::NoRandomness;
@@ -44,6 +45,15 @@ pub enum StoreError {
     /// The database refused or is not there.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
+}
+
+impl From<session::IssueError> for StoreError {
+    fn from(error: session::IssueError) -> Self {
+        match error {
+            session::IssueError::Randomness(error) => Self::Randomness(error),
+            session::IssueError::Database(error) => Self::Database(error),
+        }
+    }
 }
 
 /// Why there is no workspace to sign in to.
@@ -79,6 +89,8 @@ pub struct SignedIn {
     pub session: SessionId,
     /// Secret of its cookie.
     pub secret: SessionSecret,
+    /// When it ends.
+    pub expires_at: OffsetDateTime,
     /// Workspace signed in to.
     pub workspace: WorkspaceId,
     /// First label of the workspace's own host.

@@ -18,6 +18,8 @@ use crate::login::parameters::{ParameterError, context_of};
 use crate::login::query::{Query, QueryError};
 use crate::random::NoRandomness;
 use crate::session;
+use crate::session::access_token::Bearer;
+use crate::session::handover::found_with_handover;
 use crate::store::grant;
 use crate::store::session::Session;
 
@@ -82,8 +84,14 @@ pub async fn start(
     let purpose = match start {
         Start::SignIn => {
             let again = prompt.is_some() || query.get("reconnect").is_some();
-            if !again && let Some(home) = already_signed_in(state, request, name, &context).await {
-                return Ok(found(&home).finish());
+            if !again
+                && let Some((home, bearer)) =
+                    already_signed_in(state, request, name, &context).await
+            {
+                let challenge = context.code_challenge.as_deref();
+                return Ok(found_with_handover(state, &bearer, &home, challenge)
+                    .await
+                    .finish());
             }
             Purpose::SignIn
         }
@@ -182,13 +190,14 @@ async fn already_signed_in(
     request: &HttpRequest,
     provider: &ProviderName,
     context: &Context,
-) -> Option<Url> {
+) -> Option<(Url, Bearer)> {
     match content_session(state, request, provider, context).await {
         Ok(session) => session.map(|session| {
-            state
+            let home = state
                 .config
                 .returns
-                .destination(context.return_to.as_ref(), session.subdomain.as_deref())
+                .destination(context.return_to.as_ref(), session.subdomain.as_deref());
+            (home, session.bearer())
         }),
         Err(error) => {
             tracing::warn!(%error, "the session was not looked up");

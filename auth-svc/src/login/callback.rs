@@ -3,6 +3,7 @@
 //! transaction writes what follows.
 
 use actix_web::cookie::Cookie;
+use actix_web::http::header::USER_AGENT;
 use actix_web::{HttpRequest, HttpResponse};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use latchkey_domain::{Handle, ProviderName};
@@ -20,6 +21,8 @@ use crate::login::found;
 use crate::login::provider_answer::{AnswerCode, ProviderAnswer};
 use crate::login::query::{Query, QueryError};
 use crate::session;
+use crate::session::access_token::Bearer;
+use crate::session::handover::found_with_handover;
 use crate::store::sign_in::Terms;
 use crate::store::{Outcome, StoreError, connect, sign_in, spent_flow};
 
@@ -178,11 +181,16 @@ async fn signed_in(
     authentication: &Authentication<'_>,
 ) -> Result<Option<HttpResponse>, CallbackError> {
     let config = &state.config;
+    let user_agent = request
+        .headers()
+        .get(USER_AGENT)
+        .and_then(|value| session::user_agent::summary(value.to_str().ok()?));
     let terms = Terms {
         allowed_domains: &config.allowed_domains,
         multi_workspace: config.multi_workspace,
         sealing_key: &config.sealing_key,
-        session_lifetime: config.session_lifetime,
+        sessions: &config.sessions,
+        user_agent: user_agent.as_deref(),
         randomness: &state.randomness,
     };
     let old = session::cookie::secret_of(request);
@@ -204,9 +212,17 @@ async fn signed_in(
     let to = config
         .returns
         .destination(flow.context.return_to.as_ref(), done.subdomain.as_deref());
+    let bearer = Bearer {
+        user: done.user,
+        session: done.session,
+        workspace: done.workspace,
+        session_ends: done.expires_at,
+    };
+    let challenge = flow.context.code_challenge.as_deref();
     Ok(Some(
-        found(&to)
-            .cookie(session::cookie::of(&done.secret, config.session_lifetime))
+        found_with_handover(state, &bearer, &to, challenge)
+            .await
+            .cookie(session::cookie::of(&done.secret, config.sessions.lifetime))
             .finish(),
     ))
 }

@@ -77,6 +77,9 @@ pub struct Context {
     /// Language tag.
     #[serde(rename = "l", skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
+    /// S256 challenge of the front end that is signed in to.
+    #[serde(rename = "cc", skip_serializing_if = "Option::is_none")]
+    pub code_challenge: Option<String>,
     /// Choice for the message channel.
     #[serde(rename = "mv", skip_serializing_if = "Option::is_none")]
     pub message_visibility: Option<MessageVisibility>,

@@ -73,6 +73,14 @@ pub fn context_of(query: &Query, returns: &ReturnPolicy) -> Result<Context, Para
             })
             .transpose()?,
         locale: text("locale", MAX_LOCALE)?,
+        code_challenge: query
+            .any(&["codeChallenge", "code_challenge"])
+            .map(|value| {
+                is_challenge(value)
+                    .then(|| value.to_owned())
+                    .ok_or(invalid("codeChallenge", "a S256 challenge (RFC 7636)"))
+            })
+            .transpose()?,
         message_visibility: query
             .get("messageVisibility")
             .map(message_visibility)
@@ -82,6 +90,14 @@ pub fn context_of(query: &Query, returns: &ReturnPolicy) -> Result<Context, Para
             .map(calendar_visibility)
             .transpose()?,
     })
+}
+
+/// SHA-256 in base64url.
+fn is_challenge(text: &str) -> bool {
+    text.len() == 43
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 fn subdomain_of(text: &str) -> Option<String> {

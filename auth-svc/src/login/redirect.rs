@@ -68,6 +68,15 @@ impl ReturnPolicy {
             || (self.multi_workspace && self.workspace_of(origin).is_some())
     }
 
+    /// True where a page of `origin` may have a session of the workspace with
+    /// this host label: another workspace's own host may not.
+    pub fn trusts_with(&self, origin: &Url, subdomain: Option<&str>) -> bool {
+        self.origins.iter().any(|allowed| allowed.holds(origin))
+            || (self.multi_workspace
+                && subdomain.is_some()
+                && self.workspace_of(origin) == subdomain)
+    }
+
     /// Checks a return location as it came from outside.
     ///
     /// # Errors

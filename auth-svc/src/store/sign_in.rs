@@ -1,8 +1,6 @@
 //! The sign-in: ONE transaction { flow spent, user, identity, membership,
 //! session, outbox row with the sealed grant }.
 
-use std::time::Duration;
-
 use latchkey_domain::{GrantBinding, Handle, UserId, WorkspaceId};
 use latchkey_messaging::outbox::{self, Schema};
 use latchkey_providers::{Provider, ProviderKind, Purpose, VerifiedIdentity};
@@ -16,6 +14,8 @@ use crate::event::{Authentication, user_authenticated};
 use crate::login::domain_policy::{Admission, Claims, Facts, decide};
 use crate::login::flow::Flow;
 use crate::random::Randomness;
+use crate::session::config::SessionConfig;
+use crate::store::session::NewSession;
 use crate::store::workspace::Workspace;
 use crate::store::{Outcome, SignedIn, StoreError, facts, grant, session, spent_flow, workspace};
 
@@ -28,8 +28,10 @@ pub struct Terms<'a> {
     pub multi_workspace: bool,
     /// refresh-svc's public key.
     pub sealing_key: &'a SealingKey,
-    /// Life of the session.
-    pub session_lifetime: Duration,
+    /// How long sessions live.
+    pub sessions: &'a SessionConfig,
+    /// Browser and system of the person.
+    pub user_agent: Option<&'a str>,
     /// Where the session's secret comes from.
     pub randomness: &'a Randomness,
 }
@@ -97,13 +99,17 @@ pub async fn sign_in(
     )
     .await?;
     if let Some(secret) = old_session {
-        session::end(&mut *transaction, secret).await?;
+        session::replace(&mut *transaction, secret).await?;
     }
-    let (session, secret) = session::begin(
+    let begun = session::begin(
         &mut transaction,
-        binding.user,
-        workspace.id,
-        terms.session_lifetime,
+        &NewSession {
+            user: binding.user,
+            workspace: workspace.id,
+            lifetime: terms.sessions.lifetime,
+            idle: terms.sessions.idle,
+            user_agent: terms.user_agent,
+        },
         terms.randomness,
     )
     .await?;
@@ -119,8 +125,9 @@ pub async fn sign_in(
     transaction.commit().await?;
     Ok(Outcome::Done(SignedIn {
         user: binding.user,
-        session,
-        secret,
+        session: begun.id,
+        secret: begun.secret,
+        expires_at: begun.expires_at,
         workspace: workspace.id,
         subdomain: workspace.subdomain,
         connecting,

@@ -67,6 +67,12 @@ fn a_missing_or_wrong_variable_stops_the_start_with_one_line_that_names_it() {
         ("DATABASE_URL", None),
         ("DATABASE_URL", Some("mysql://x:s3cret@y")),
         ("AMQP_URL", None),
+        ("SESSION_SIGNING_KEYS", None),
+        ("SESSION_SIGNING_KEYS", Some("a:s3cret")),
+        ("ACCESS_TOKEN_EXPIRES_IN", Some("1d")),
+        ("REFRESH_TOKEN_EXPIRES_IN", Some("0s")),
+        ("SESSION_IDLE_EXPIRES_IN", Some("1m")),
+        ("TOKEN_PAIR_COOKIE_ENABLED", Some("perhaps")),
         ("FLOW_COOKIE_KEYS", None),
         ("FLOW_COOKIE_KEYS", Some("a:s3cret")),
         ("SEALING_PUBLIC_KEY", None),
@@ -124,6 +130,24 @@ fn a_secret_comes_from_a_file() {
     let (code, _, error) = run(&["config", "check"], &variables);
     std::fs::remove_file(&file).unwrap();
     assert_eq!(code, 0, "{error}");
+}
+
+// R14
+#[test]
+fn a_generated_signing_key_is_taken_as_it_is_printed() {
+    for algorithm in ["eddsa", "es256"] {
+        let (code, answer, error) = run(
+            &["keys", "generate", "--algorithm", algorithm],
+            &BTreeMap::new(),
+        );
+        assert_eq!(code, 0, "{error}");
+        let line = answer.lines().last().unwrap();
+        let (name, value) = line.split_once('=').unwrap();
+        let mut variables = complete();
+        variables.insert(name.to_owned(), value.to_owned());
+        let (code, _, error) = run(&["config", "check"], &variables);
+        assert_eq!((name, code), ("SESSION_SIGNING_KEYS", 0), "{error}");
+    }
 }
 
 // R41

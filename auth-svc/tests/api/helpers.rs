@@ -25,6 +25,10 @@ pub const APP: &str = "https://app.test.example/";
 /// Nobody listens there.
 pub const NO_BROKER: &str = "amqp://127.0.0.1:1/%2f";
 
+/// Signs the access tokens (the key of RFC 8037 appendix A).
+pub const SIGNING_KEY: &str =
+    "test:MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g";
+
 /// A running auth-svc with all it needs; dropped, it stops.
 pub struct TestApp {
     pub base: String,
@@ -32,6 +36,7 @@ pub struct TestApp {
     pub demo: DemoProvider,
     pub opening: OpeningKeys,
     pub workspace: WorkspaceId,
+    variables: BTreeMap<String, String>,
     stop: CancellationToken,
 }
 
@@ -54,6 +59,7 @@ pub fn variables(database_url: &str, sealing_key: &str) -> BTreeMap<String, Stri
             "FLOW_COOKIE_KEYS",
             "test:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE",
         ),
+        ("SESSION_SIGNING_KEYS", SIGNING_KEY),
         ("MESSAGING_PROVIDER_GMAIL_ENABLED", "true"),
         ("MESSAGING_PROVIDER_MICROSOFT_ENABLED", "true"),
         ("CALENDAR_PROVIDER_GOOGLE_ENABLED", "true"),
@@ -62,6 +68,14 @@ pub fn variables(database_url: &str, sealing_key: &str) -> BTreeMap<String, Stri
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .collect()
+}
+
+fn serve(variables: BTreeMap<String, String>, stop: &CancellationToken) -> String {
+    let environment: Environment = variables.into_iter().collect();
+    let application = Application::build(&environment).unwrap();
+    let base = format!("http://127.0.0.1:{}", application.port());
+    tokio::spawn(application.run_until_stopped(stop.clone()));
+    base
 }
 
 impl TestApp {
@@ -90,11 +104,8 @@ impl TestApp {
                 .iter()
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
         );
-        let environment: Environment = variables.into_iter().collect();
-        let application = Application::build(&environment).unwrap();
-        let base = format!("http://127.0.0.1:{}", application.port());
         let stop = CancellationToken::new();
-        tokio::spawn(application.run_until_stopped(stop.clone()));
+        let base = serve(variables.clone(), &stop);
         let workspace =
             database::workspace(database.pool(), "Acme", Some("acme"), &["acme.example"]).await;
         Self {
@@ -103,8 +114,18 @@ impl TestApp {
             demo,
             opening,
             workspace,
+            variables,
             stop,
         }
+    }
+
+    /// One more replica, started with other variables; answers its address.
+    pub fn replica(&self, changes: &[(&str, &str)]) -> String {
+        let mut variables = self.variables.clone();
+        for (name, value) in changes {
+            variables.insert((*name).to_owned(), (*value).to_owned());
+        }
+        serve(variables, &self.stop)
     }
 
     /// One more workspace.

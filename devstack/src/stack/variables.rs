@@ -17,13 +17,18 @@ use crate::servers::Servers;
 /// Variables of this process that services take over: what a person sets to try
 /// a provider of their own.
 const INHERITED_PREFIXES: [&str; 5] = ["AUTH_", "MESSAGING_", "CALENDAR_", "IS_", "OTEL_"];
-const INHERITED: [&str; 10] = [
+const INHERITED: [&str; 15] = [
     "ALLOWED_RETURN_ORIGINS",
     "APP_URL",
     "CONNECT_MODE",
     "LOG_FORMAT",
     "RUST_LOG",
     "SESSION_EXPIRES_IN",
+    "SESSION_IDLE_EXPIRES_IN",
+    "ACCESS_TOKEN_AUDIENCE",
+    "ACCESS_TOKEN_EXPIRES_IN",
+    "REFRESH_TOKEN_EXPIRES_IN",
+    "TOKEN_PAIR_COOKIE_ENABLED",
     // How the machine reaches the world.
     "HTTPS_PROXY",
     "NO_PROXY",
@@ -92,6 +97,7 @@ impl Wiring<'_> {
             .env("PUBLIC_URL", self.public_url)
             .env("HTTP_LISTEN", &listen)
             .env("FLOW_COOKIE_KEYS", &self.secrets.flow_cookie_keys)
+            .env("SESSION_SIGNING_KEYS", &self.secrets.session_signing_keys)
             .env(
                 "SEALING_PUBLIC_KEY",
                 self.secrets.opening_key.sealing_key().to_string(),

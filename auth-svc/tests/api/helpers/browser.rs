@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use reqwest::header::{ACCEPT, COOKIE, HeaderMap, LOCATION, SET_COOKIE};
-use reqwest::{Client, Method, redirect};
+use reqwest::header::{ACCEPT, COOKIE, HeaderMap, LOCATION, ORIGIN, SET_COOKIE};
+use reqwest::{Client, Method, RequestBuilder, redirect};
 use serde_json::Value;
 
 /// Cookies and no redirects of its own, as if the page were on HTTPS.
@@ -22,14 +22,40 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// `Location`.
+    /// `Location`, without the code that hands the sign-in over.
     pub fn location(&self) -> String {
+        let location = self.whole_location();
+        match location
+            .rfind("code=")
+            .filter(|_| self.handover_code().is_some())
+        {
+            Some(start) => location[..start - 1].to_owned(),
+            None => location,
+        }
+    }
+
+    /// `Location` with all that is in it.
+    pub fn whole_location(&self) -> String {
         let location = self.headers.get(LOCATION);
         location
             .unwrap_or_else(|| panic!("no Location: {} {}", self.status, self.body))
             .to_str()
             .unwrap()
             .to_owned()
+    }
+
+    /// The one-time code at the end of the fragment.
+    pub fn handover_code(&self) -> Option<String> {
+        let location = self.whole_location();
+        let (_, fragment) = location.split_once('#')?;
+        let last = fragment.rsplit('&').next()?;
+        last.strip_prefix("code=").map(str::to_owned)
+    }
+
+    /// The body.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|_| panic!("no JSON: {} {}", self.status, self.body))
     }
 
     /// A query parameter of `Location`.
@@ -91,7 +117,27 @@ impl Browser {
         self.send(Method::POST, path).await
     }
 
+    /// Goes on at another replica.
+    pub fn at(mut self, base: &str) -> Self {
+        base.clone_into(&mut self.base);
+        self
+    }
+
+    /// A page of `origin` sends JSON.
+    pub async fn post_json(&mut self, origin: &str, path: &str, body: &Value) -> Answer {
+        let request = self
+            .request(Method::POST, path)
+            .header(ORIGIN, origin)
+            .json(body);
+        self.finish(request).await
+    }
+
     pub async fn send(&mut self, method: Method, path: &str) -> Answer {
+        let request = self.request(method, path);
+        self.finish(request).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         let cookies: Vec<String> = self
             .cookies
@@ -104,6 +150,10 @@ impl Browser {
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
+        request
+    }
+
+    async fn finish(&mut self, request: RequestBuilder) -> Answer {
         let response = request.send().await.unwrap();
         let answer = Answer {
             status: response.status().as_u16(),

@@ -1,0 +1,91 @@
+//! How long sessions and tokens live, and what signs them.
+
+use std::time::Duration;
+
+use latchkey_config::{ConfigError, Environment};
+
+use crate::config::WebOrigin;
+use crate::session::keys::SigningKeys;
+
+/// Nobody uses a code later: the browser redeems it at once. RFC 6749 section
+/// 4.1.2 allows ten minutes.
+pub const CODE_LIFETIME: Duration = Duration::from_mins(1);
+
+/// Tabs that spend the same refresh token within this time get the same next one.
+pub const REUSE_GRACE: Duration = Duration::from_secs(10);
+
+const YEAR: Duration = Duration::from_hours(366 * 24);
+
+/// Everything about sessions that is configured.
+#[derive(Debug, Clone)]
+pub struct SessionConfig {
+    /// A session ends after this, used or not.
+    pub lifetime: Duration,
+    /// A session's cookie ends after this without use.
+    pub idle: Duration,
+    /// Life of an access token.
+    pub access_lifetime: Duration,
+    /// Life of a refresh token; each use begins a new one.
+    pub refresh_lifetime: Duration,
+    /// `iss` of access tokens.
+    pub issuer: String,
+    /// `aud` of access tokens.
+    pub audience: String,
+    /// What signs them.
+    pub keys: SigningKeys,
+    /// True where a sign-in sets the cookie `tokenPair` (R9).
+    pub token_pair_cookie: bool,
+}
+
+impl SessionConfig {
+    /// Reads the variables.
+    ///
+    /// # Errors
+    /// One is wrong or missing; the error names it.
+    pub fn from_environment(
+        environment: &Environment,
+        public: &WebOrigin,
+    ) -> Result<Self, ConfigError> {
+        let between = |name: &str, default, (least, most, bounds): (Duration, Duration, &str)| {
+            let value = environment.duration(name, default)?;
+            if value < least || value > most {
+                return Err(ConfigError::new(name, format!("must be between {bounds}")));
+            }
+            Ok(value)
+        };
+        let day = Duration::from_hours(24);
+        let minute = Duration::from_mins(1);
+        let long = (minute, YEAR, "1m and 366d");
+        Ok(Self {
+            lifetime: between("SESSION_EXPIRES_IN", 90 * day, long)?,
+            idle: between(
+                "SESSION_IDLE_EXPIRES_IN",
+                14 * day,
+                (10 * minute, YEAR, "10m and 366d"),
+            )?,
+            access_lifetime: between(
+                "ACCESS_TOKEN_EXPIRES_IN",
+                30 * minute,
+                (
+                    minute,
+                    60 * minute,
+                    "1m and 1h: nothing recalls an access token",
+                ),
+            )?,
+            refresh_lifetime: between("REFRESH_TOKEN_EXPIRES_IN", 60 * day, long)?,
+            issuer: public.to_string(),
+            audience: environment
+                .optional("ACCESS_TOKEN_AUDIENCE")?
+                .unwrap_or_else(|| public.to_string()),
+            keys: environment
+                .optional_parsed("SESSION_SIGNING_KEYS")?
+                .ok_or_else(|| {
+                    ConfigError::new(
+                        "SESSION_SIGNING_KEYS",
+                        "is missing: set it to what `auth-svc keys generate` prints",
+                    )
+                })?,
+            token_pair_cookie: environment.flag("TOKEN_PAIR_COOKIE_ENABLED", false)?,
+        })
+    }
+}

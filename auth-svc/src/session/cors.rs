@@ -1,0 +1,87 @@
+//! Front ends of other origins: exactly the configured ones may call, with the
+//! browser's cookies (Fetch standard, section 3.3).
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+    HeaderValue, ORIGIN, VARY,
+};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpRequest, HttpResponse, web};
+use url::Url;
+
+use crate::app::State;
+use crate::config::WebOrigin;
+
+/// `Origin` of the request, where it is one of this deployment's.
+pub fn trusted_origin(state: &State, request: &HttpRequest) -> Option<WebOrigin> {
+    let url = Url::parse(request.headers().get(ORIGIN)?.to_str().ok()?).ok()?;
+    state.config.returns.trusts(&url).then_some(())?;
+    WebOrigin::of(&url)
+}
+
+/// What front ends call.
+fn is_open(path: &str) -> bool {
+    matches!(
+        path,
+        "/auth/me"
+            | "/auth/token"
+            | "/auth/sessions"
+            | "/auth/sign-out"
+            | "/auth/sign-out-everywhere"
+    ) || path.starts_with("/auth/sessions/")
+}
+
+/// Answers preflights, and lets the configured origins read answers of what
+/// [`is_open`].
+///
+/// # Errors
+/// Those of the handler.
+pub async fn cors<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    if !is_open(request.path()) {
+        return Ok(next.call(request).await?.map_into_left_body());
+    }
+    let origin = request
+        .app_data::<web::Data<State>>()
+        .and_then(|state| trusted_origin(state, request.request()))
+        .and_then(|origin| HeaderValue::from_str(&origin.to_string()).ok());
+    let preflight = request.method() == Method::OPTIONS
+        && request
+            .headers()
+            .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = if preflight {
+        let answer = HttpResponse::NoContent().finish();
+        request.into_response(answer).map_into_right_body()
+    } else {
+        next.call(request).await?.map_into_left_body()
+    };
+    let headers = response.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+    let Some(origin) = origin else {
+        return Ok(response);
+    };
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_CREDENTIALS,
+        HeaderValue::from_static("true"),
+    );
+    if preflight {
+        for (name, value) in [
+            (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
+            (
+                ACCESS_CONTROL_ALLOW_HEADERS,
+                "Accept, Authorization, Content-Type",
+            ),
+            (ACCESS_CONTROL_MAX_AGE, "600"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    Ok(response)
+}

@@ -1,0 +1,108 @@
+//! Handing a sign-in over to the front end (R9, R10): nothing where it is on
+//! this origin, for the session's cookie is enough; a one-time code in the
+//! fragment for another origin; the `tokenPair` cookie where it is switched on.
+
+use actix_web::HttpResponseBuilder;
+use actix_web::http::header::SET_COOKIE;
+use url::Url;
+
+use crate::app::State;
+use crate::config::WebOrigin;
+use crate::login::found;
+use crate::session::access_token::{self, Bearer};
+use crate::session::token_pair;
+use crate::store::session::code;
+use crate::store::session::refresh::{self, Holder};
+
+/// 302 to `to`, with what the front end there needs. The person is signed in:
+/// a hand-over that cannot be made is logged, and the front end asks again.
+pub async fn found_with_handover(
+    state: &State,
+    bearer: &Bearer,
+    to: &Url,
+    challenge: Option<&str>,
+) -> HttpResponseBuilder {
+    let to = match code_for(state, bearer, to, challenge).await {
+        Ok(to) => to,
+        Err(error) => {
+            tracing::error!(%error, session.id = %bearer.session, "no hand-over code was made");
+            to.clone()
+        }
+    };
+    let mut response = found(&to);
+    if state.config.sessions.token_pair_cookie {
+        match pair_for(state, bearer).await {
+            Ok(cookie) => {
+                response.append_header((SET_COOKIE, cookie));
+            }
+            Err(error) => {
+                tracing::error!(%error, session.id = %bearer.session, "no token pair was made");
+            }
+        }
+    }
+    response
+}
+
+/// Why there is no hand-over.
+#[derive(Debug, thiserror::Error)]
+enum HandoverError {
+    /// Nothing could be written.
+    #[error(transparent)]
+    Issue(#[from] crate::store::session::IssueError),
+    /// The token was not signed.
+    #[error("signing: {0}")]
+    Sign(#[from] jsonwebtoken::errors::Error),
+    /// The database is not there.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+async fn code_for(
+    state: &State,
+    bearer: &Bearer,
+    to: &Url,
+    challenge: Option<&str>,
+) -> Result<Url, HandoverError> {
+    let mut url = to.clone();
+    if state.config.public_origin.holds(to) {
+        return Ok(url);
+    }
+    let Some(origin) = WebOrigin::of(to) else {
+        return Ok(url);
+    };
+    let code = code::issue(
+        &state.pool,
+        bearer.session,
+        &origin.to_string(),
+        challenge,
+        &state.randomness,
+    )
+    .await?;
+    // Behind a fragment of the return location, which session.js restores.
+    let fragment = match to.fragment() {
+        None | Some("") => format!("code={code}"),
+        Some(own) => format!("{own}&code={code}"),
+    };
+    url.set_fragment(Some(&fragment));
+    Ok(url)
+}
+
+async fn pair_for(state: &State, bearer: &Bearer) -> Result<String, HandoverError> {
+    let sessions = &state.config.sessions;
+    let access = access_token::mint(sessions, bearer, state.clock.now())?;
+    let (_, refresh) = {
+        let mut transaction = state.pool.begin().await?;
+        let begun = refresh::begin(
+            &mut transaction,
+            bearer.session,
+            Holder::Script,
+            None,
+            sessions.refresh_lifetime,
+            &state.randomness,
+        )
+        .await?;
+        transaction.commit().await?;
+        begun
+    };
+    Ok(token_pair::set(&access, &refresh))
+}

@@ -1,0 +1,102 @@
+//! A person's own sessions, and ending them (R14).
+
+use latchkey_domain::{SessionId, UserId};
+use sqlx::{FromRow, PgExecutor};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A session as its person sees it.
+#[derive(Debug, Clone, FromRow)]
+pub struct Listed {
+    /// Its id.
+    pub id: Uuid,
+    /// Workspace that it is in.
+    pub workspace_name: String,
+    /// When the person signed in.
+    pub created_at: OffsetDateTime,
+    /// When it was used last, to the minute.
+    pub last_seen_at: OffsetDateTime,
+    /// When it ends.
+    pub expires_at: OffsetDateTime,
+    /// "Firefox on Linux".
+    pub user_agent: Option<String>,
+}
+
+/// More than anyone reads; the newest stay.
+const MOST: i64 = 200;
+
+/// Sessions of `user` that something can still be done with, last used first.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn of(executor: impl PgExecutor<'_>, user: UserId) -> Result<Vec<Listed>, sqlx::Error> {
+    // Index: session_user_id.
+    sqlx::query_as(
+        "SELECT s.id, w.name AS workspace_name, s.created_at, s.last_seen_at, s.expires_at,
+                s.user_agent
+         FROM auth.session s
+         JOIN auth.workspace w ON w.id = s.workspace_id
+         WHERE s.user_id = $1 AND s.revoked_at IS NULL AND s.expires_at > now()
+           AND (s.last_seen_at > now() - s.idle_for
+                OR EXISTS (SELECT FROM auth.refresh_family f
+                           JOIN auth.refresh_token t ON t.family_id = f.id
+                           WHERE f.session_id = s.id AND f.ended_at IS NULL
+                             AND t.spent_at IS NULL AND t.expires_at > now()))
+         ORDER BY s.last_seen_at DESC, s.id
+         LIMIT $2",
+    )
+    .bind(user.as_uuid())
+    .bind(MOST)
+    .fetch_all(executor)
+    .await
+}
+
+/// Why a session is ended by its person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// In the session itself.
+    SignedOut,
+    /// From another session's list.
+    Elsewhere,
+}
+
+/// Ends one session of `user`; false where there is no such living one.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn end(
+    executor: impl PgExecutor<'_>,
+    user: UserId,
+    id: SessionId,
+    how: End,
+) -> Result<bool, sqlx::Error> {
+    let reason = match how {
+        End::SignedOut => "SIGNED_OUT",
+        End::Elsewhere => "ENDED_ELSEWHERE",
+    };
+    let done = sqlx::query(
+        "UPDATE auth.session SET revoked_at = now(), end_reason = $3
+         WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL",
+    )
+    .bind(id.as_uuid())
+    .bind(user.as_uuid())
+    .bind(reason)
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Ends all sessions of `user`, in every workspace; answers how many.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn end_all(executor: impl PgExecutor<'_>, user: UserId) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        "UPDATE auth.session SET revoked_at = now(), end_reason = 'SIGNED_OUT_EVERYWHERE'
+         WHERE user_id = $1 AND revoked_at IS NULL",
+    )
+    .bind(user.as_uuid())
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected())
+}

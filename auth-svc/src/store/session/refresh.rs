@@ -1,0 +1,285 @@
+//! Refresh tokens rotate in families (RFC 9700 section 4.14.2): each is good
+//! once, and one that comes again ends its family.
+//!
+//! Two tabs may spend the same token at the same moment. The next token is
+//! therefore made from the spent one and a salt, so that within a short grace,
+//! and only while the next one is unspent, the second tab gets the *same* next
+//! token and the family does not fork. A thief who is that quick holds a token
+//! that the owner holds too: the next use by either ends the family for both.
+
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use latchkey_domain::SessionId;
+use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::random::{NoRandomness, Randomness, sha256};
+use crate::session::access_token::Token;
+use crate::session::config::REUSE_GRACE;
+use crate::store::session::{self, IssueError, Session};
+
+/// Who keeps the tokens of a family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// A cookie that no script sees.
+    Cookie,
+    /// A front end's script (R9).
+    Script,
+}
+
+impl Holder {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cookie => "COOKIE",
+            Self::Script => "SCRIPT",
+        }
+    }
+}
+
+/// Why a refresh token is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// Nobody knows it, it is over, or it is another front end's.
+    #[error("the refresh token is unknown, over, or another front end's")]
+    Invalid,
+    /// It was spent before: its family has ended now.
+    #[error("the refresh token was spent before; its family has ended")]
+    Reused,
+    /// No randomness.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    /// The database refused or is not there.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// What a refresh token gave.
+#[derive(Debug)]
+pub struct Rotated {
+    /// The session.
+    pub session: Session,
+    /// The next refresh token.
+    pub next: Token,
+}
+
+/// Begins a family; answers its id and its first token.
+///
+/// # Errors
+/// The database's refusal, no randomness.
+pub async fn begin(
+    connection: &mut PgConnection,
+    session: SessionId,
+    holder: Holder,
+    origin: Option<&str>,
+    lifetime: Duration,
+    randomness: &Randomness,
+) -> Result<(Uuid, Token), IssueError> {
+    let family = Uuid::now_v7();
+    sqlx::query(
+        "INSERT INTO auth.refresh_family (id, session_id, held_by, origin)
+         VALUES ($1, $2, $3, $4)",
+    )
+    .bind(family)
+    .bind(session.as_uuid())
+    .bind(holder.as_str())
+    .bind(origin)
+    .execute(&mut *connection)
+    .await?;
+    let token = randomness.token()?;
+    let expires_at = insert(connection, &token, family, lifetime).await?;
+    Ok((family, Token { token, expires_at }))
+}
+
+/// No token outlives its session.
+async fn insert(
+    connection: &mut PgConnection,
+    token: &str,
+    family: Uuid,
+    lifetime: Duration,
+) -> Result<OffsetDateTime, sqlx::Error> {
+    let (expires_at,) = sqlx::query_as(
+        "INSERT INTO auth.refresh_token (token_hash, family_id, expires_at)
+         SELECT $1, f.id, least(now() + make_interval(secs => $3), s.expires_at)
+         FROM auth.refresh_family f JOIN auth.session s ON s.id = f.session_id
+         WHERE f.id = $2
+         RETURNING expires_at",
+    )
+    .bind(sha256(token))
+    .bind(family)
+    .bind(lifetime.as_secs_f64())
+    .fetch_one(connection)
+    .await?;
+    Ok(expires_at)
+}
+
+#[derive(FromRow)]
+struct Family {
+    id: Uuid,
+    session_id: Uuid,
+    held_by: String,
+    origin: Option<String>,
+    ended: bool,
+}
+
+#[derive(FromRow)]
+struct Presented {
+    spent: bool,
+    alive: bool,
+    in_grace: bool,
+    next_salt: Option<Vec<u8>>,
+    next_expires_at: Option<OffsetDateTime>,
+}
+
+/// Spends a token for the next one.
+///
+/// # Errors
+/// It is not taken; see [`RefreshError`].
+pub async fn rotate(
+    pool: &PgPool,
+    token: &str,
+    holder: Holder,
+    origin: Option<&str>,
+    lifetime: Duration,
+    randomness: &Randomness,
+) -> Result<Rotated, RefreshError> {
+    let mut transaction = pool.begin().await?;
+    let family = lock_family(&mut transaction, token)
+        .await?
+        .ok_or(RefreshError::Invalid)?;
+    let foreign = match (&family.origin, origin) {
+        (Some(bound), Some(here)) => bound != here,
+        _ => false,
+    };
+    if family.ended || foreign || family.held_by != holder.as_str() {
+        return Err(RefreshError::Invalid);
+    }
+    let presented = read(&mut transaction, token).await?;
+    if presented.spent {
+        let (Some(salt), Some(expires_at), true) = (
+            &presented.next_salt,
+            presented.next_expires_at,
+            presented.in_grace,
+        ) else {
+            end(&mut *transaction, family.id, "REUSED").await?;
+            transaction.commit().await?;
+            return Err(RefreshError::Reused);
+        };
+        let session = living(&mut transaction, &family).await?;
+        let token = next_of(token, salt);
+        return Ok(Rotated {
+            session,
+            next: Token { token, expires_at },
+        });
+    }
+    if !presented.alive {
+        return Err(RefreshError::Invalid);
+    }
+    let session = living(&mut transaction, &family).await?;
+    let salt = randomness.bytes::<32>()?;
+    let next = next_of(token, &salt);
+    let expires_at = insert(&mut transaction, &next, family.id, lifetime).await?;
+    spend(&mut transaction, token, &salt, &next).await?;
+    session::touch(&mut *transaction, session.id).await?;
+    transaction.commit().await?;
+    Ok(Rotated {
+        session,
+        next: Token {
+            token: next,
+            expires_at,
+        },
+    })
+}
+
+/// The next token: only who has the spent one can make it again.
+fn next_of(token: &str, salt: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
+    URL_SAFE_NO_PAD.encode(hmac::sign(&key, salt))
+}
+
+/// The token's family, locked: one token of a family is looked at at a time.
+async fn lock_family(
+    connection: &mut PgConnection,
+    token: &str,
+) -> Result<Option<Family>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT id, session_id, held_by, origin, ended_at IS NOT NULL AS ended
+         FROM auth.refresh_family
+         WHERE id = (SELECT family_id FROM auth.refresh_token WHERE token_hash = $1)
+         FOR UPDATE",
+    )
+    .bind(sha256(token))
+    .fetch_optional(connection)
+    .await
+}
+
+/// By the clock, not by the transaction's start: it may have waited.
+async fn read(connection: &mut PgConnection, token: &str) -> Result<Presented, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT t.spent_at IS NOT NULL AS spent,
+                t.expires_at > clock_timestamp() AS alive,
+                coalesce(t.spent_at > clock_timestamp() - make_interval(secs => $2), false)
+                    AS in_grace,
+                t.next_salt, n.expires_at AS next_expires_at
+         FROM auth.refresh_token t
+         LEFT JOIN auth.refresh_token n ON n.token_hash = t.next_hash AND n.spent_at IS NULL
+         WHERE t.token_hash = $1",
+    )
+    .bind(sha256(token))
+    .bind(REUSE_GRACE.as_secs_f64())
+    .fetch_one(connection)
+    .await
+}
+
+async fn living(connection: &mut PgConnection, family: &Family) -> Result<Session, RefreshError> {
+    session::find_by_id(connection, family.session_id.into())
+        .await?
+        .ok_or(RefreshError::Invalid)
+}
+
+async fn spend(
+    connection: &mut PgConnection,
+    token: &str,
+    salt: &[u8],
+    next: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE auth.refresh_token
+         SET spent_at = clock_timestamp(), next_salt = $2, next_hash = $3
+         WHERE token_hash = $1",
+    )
+    .bind(sha256(token))
+    .bind(salt)
+    .bind(sha256(next))
+    .execute(&mut *connection)
+    .await?;
+    // The token before cannot make this one again.
+    sqlx::query("UPDATE auth.refresh_token SET next_salt = NULL WHERE next_hash = $1")
+        .bind(sha256(token))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Ends a family.
+///
+/// # Errors
+/// The database's refusal.
+pub(super) async fn end(
+    executor: impl PgExecutor<'_>,
+    family: Uuid,
+    reason: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE auth.refresh_family SET ended_at = now(), end_reason = $2
+         WHERE id = $1 AND ended_at IS NULL",
+    )
+    .bind(family)
+    .bind(reason)
+    .execute(executor)
+    .await?;
+    Ok(())
+}

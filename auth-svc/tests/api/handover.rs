@@ -1,0 +1,414 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use latchkey_demo_provider::Decision;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::helpers::{APP, Answer, Browser, PUBLIC, TestApp};
+
+/// The app's origin, as browsers write it.
+const APP_ORIGIN: &str = "https://app.test.example";
+
+/// Another site that is allowed.
+const CRM: &str = "https://crm.example";
+
+/// RFC 7636 appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+async fn signed_in(app: &TestApp, query: &str) -> (Browser, Answer) {
+    let mut browser = app.browser();
+    let path = format!("/auth/google?prompt=consent{query}");
+    let answer = app
+        .round(&mut browser, &path, &Decision::allow("ada"))
+        .await;
+    (browser, answer)
+}
+
+fn code(code: &str) -> Value {
+    json!({ "grantType": "code", "code": code })
+}
+
+fn code_with_verifier(code: &str) -> Value {
+    json!({ "grantType": "code", "code": code, "verifier": VERIFIER })
+}
+
+async fn crm() -> TestApp {
+    TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await
+}
+
+// R10
+#[tokio::test]
+async fn another_origin_gets_a_one_time_code_in_the_fragment_and_never_a_long_lived_secret() {
+    let app = TestApp::start().await;
+    let (mut browser, answer) = signed_in(&app, "").await;
+    let handed = answer.handover_code().unwrap();
+    assert_eq!(answer.whole_location(), format!("{APP}#code={handed}"));
+    assert_eq!(handed.len(), 43);
+    let tokens = browser
+        .post_json(APP_ORIGIN, "/auth/token", &code(&handed))
+        .await;
+    assert_eq!(tokens.status, 200, "{}", tokens.body);
+    assert_eq!(tokens.headers["access-control-allow-origin"], APP_ORIGIN);
+    assert_eq!(tokens.headers["access-control-allow-credentials"], "true");
+    let tokens = tokens.json();
+    assert_eq!(tokens.get("refreshToken"), None);
+    let token = tokens["accessToken"]["token"].as_str().unwrap().to_owned();
+    let mut bearer = app.browser();
+    bearer.headers = vec![("authorization", format!("Bearer {token}"))];
+    assert_eq!(bearer.me().await.unwrap()["email"], "ada@acme.example");
+}
+
+// R10
+#[tokio::test]
+async fn this_origin_needs_no_code() {
+    let app = TestApp::start_with(&[("APP_URL", PUBLIC)]).await;
+    let (mut browser, answer) = signed_in(&app, "").await;
+    assert_eq!(answer.whole_location(), format!("{PUBLIC}/"));
+    let cookies = answer.set_cookies();
+    let cookie = cookies
+        .iter()
+        .find(|line| line.starts_with("__Host-latchkey-session="))
+        .unwrap();
+    assert!(
+        cookie.contains("HttpOnly")
+            && cookie.contains("Secure")
+            && cookie.contains("SameSite=Lax")
+            && !cookie.contains("Domain"),
+        "{cookie}"
+    );
+    let tokens = browser
+        .post_json(PUBLIC, "/auth/token", &json!({ "grantType": "cookie" }))
+        .await;
+    assert_eq!(tokens.status, 200, "{}", tokens.body);
+}
+
+// R10
+#[tokio::test]
+async fn a_code_is_good_once_and_coming_again_it_ends_what_it_gave() {
+    let app = crm().await;
+    let (_, answer) = signed_in(&app, &format!("&returnTo={CRM}/&codeChallenge={CHALLENGE}")).await;
+    let handed = answer.handover_code().unwrap();
+    let mut front_end = app.browser();
+    let first = front_end
+        .post_json(CRM, "/auth/token", &code_with_verifier(&handed))
+        .await;
+    assert_eq!(first.status, 200, "{}", first.body);
+    let renew = json!({ "grantType": "cookie" });
+    assert_eq!(
+        front_end.post_json(CRM, "/auth/token", &renew).await.status,
+        200
+    );
+
+    let mut thief = app.browser();
+    let again = thief
+        .post_json(CRM, "/auth/token", &code_with_verifier(&handed))
+        .await;
+    assert_eq!(
+        (again.status, again.code().as_str()),
+        (401, "invalid_grant")
+    );
+    let ended = front_end.post_json(CRM, "/auth/token", &renew).await;
+    assert_eq!(ended.status, 401, "{}", ended.body);
+}
+
+// R10
+#[tokio::test]
+async fn a_code_of_another_origin_is_refused_and_spent() {
+    let app = crm().await;
+    let (mut browser, answer) = signed_in(&app, "").await;
+    let handed = answer.handover_code().unwrap();
+    let foreign = browser.post_json(CRM, "/auth/token", &code(&handed)).await;
+    assert_eq!(
+        (foreign.status, foreign.code().as_str()),
+        (401, "invalid_grant")
+    );
+    let own = browser
+        .post_json(APP_ORIGIN, "/auth/token", &code(&handed))
+        .await;
+    assert_eq!(own.status, 401, "a code has one try");
+}
+
+// R10, PEERS, relying-party check 5
+#[tokio::test]
+async fn a_strangers_code_signs_nobody_in() {
+    let app = crm().await;
+    // Without challenge it is for the browser that signed in.
+    let (_, answer) = signed_in(&app, "").await;
+    let handed = answer.handover_code().unwrap();
+    let mut victim = app.browser();
+    let answer = victim
+        .post_json(APP_ORIGIN, "/auth/token", &code(&handed))
+        .await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (401, "invalid_grant")
+    );
+    // With challenge it is for who has the verifier, cookie or not.
+    for body in [
+        json!({ "grantType": "code" }),
+        json!({ "grantType": "code", "verifier": "e".repeat(43) }),
+    ] {
+        let (mut browser, answer) = signed_in(&app, &format!("&codeChallenge={CHALLENGE}")).await;
+        let mut body = body;
+        body["code"] = json!(answer.handover_code().unwrap());
+        let answer = browser.post_json(APP_ORIGIN, "/auth/token", &body).await;
+        assert_eq!(answer.status, 401, "{}", answer.body);
+    }
+}
+
+// R10
+#[tokio::test]
+async fn a_code_dies_within_a_minute_and_with_its_session() {
+    let app = TestApp::start().await;
+    for end in [
+        "UPDATE auth.handover_code SET expires_at = now()",
+        "UPDATE auth.session SET revoked_at = now()",
+    ] {
+        let (mut browser, answer) = signed_in(&app, "").await;
+        let (in_time,): (bool,) = sqlx::query_as(
+            "SELECT bool_and(expires_at <= now() + interval '60 s') FROM auth.handover_code",
+        )
+        .fetch_one(app.database.pool())
+        .await
+        .unwrap();
+        assert!(in_time);
+        sqlx::query(end).execute(app.database.pool()).await.unwrap();
+        let handed = answer.handover_code().unwrap();
+        let answer = browser
+            .post_json(APP_ORIGIN, "/auth/token", &code(&handed))
+            .await;
+        assert_eq!(answer.status, 401, "{end}");
+    }
+}
+
+// R10
+#[tokio::test]
+async fn a_front_end_on_another_site_renews_by_a_cookie_that_no_script_sees() {
+    let app = crm().await;
+    let (_, answer) = signed_in(
+        &app,
+        &format!("&returnTo={CRM}/x%23y&codeChallenge={CHALLENGE}"),
+    )
+    .await;
+    let handed = answer.handover_code().unwrap();
+    assert_eq!(answer.whole_location(), format!("{CRM}/x#y&code={handed}"));
+    let mut front_end = app.browser();
+    let answer = front_end
+        .post_json(CRM, "/auth/token", &code_with_verifier(&handed))
+        .await;
+    let cookie = answer.set_cookies().pop().unwrap();
+    for part in [
+        "__Host-latchkey-refresh-",
+        "HttpOnly",
+        "Secure",
+        "SameSite=None",
+        "Partitioned",
+    ] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    assert_eq!(answer.json().get("refreshToken"), None);
+    let renew = json!({ "grantType": "cookie" });
+    for _ in 0..3 {
+        assert_eq!(
+            front_end.post_json(CRM, "/auth/token", &renew).await.status,
+            200
+        );
+    }
+    // It is that front end's alone.
+    let other = front_end.post_json(APP_ORIGIN, "/auth/token", &renew).await;
+    assert_eq!(other.status, 401);
+}
+
+// R8 R10
+#[tokio::test]
+async fn who_is_signed_in_already_is_handed_over_again() {
+    let app = TestApp::start().await;
+    let mut browser = app.signed_in("ada").await;
+    let again = browser.get("/auth/google?returnTo=/inbox").await;
+    let handed = again.handover_code().unwrap();
+    let tokens = browser
+        .post_json(APP_ORIGIN, "/auth/token", &code(&handed))
+        .await;
+    assert_eq!(tokens.status, 200, "{}", tokens.body);
+}
+
+// R9
+#[tokio::test]
+async fn the_token_pair_cookie_is_to_the_letter_what_existing_front_ends_read() {
+    let app = TestApp::start_with(&[("TOKEN_PAIR_COOKIE_ENABLED", "true")]).await;
+    let (mut browser, answer) = signed_in(&app, "").await;
+    let lines = answer.set_cookies();
+    let line = lines
+        .iter()
+        .find(|line| line.starts_with("tokenPair="))
+        .unwrap();
+    let (value, attributes) = line["tokenPair=".len()..].split_once(';').unwrap();
+    assert_eq!(attributes, " Path=/; Secure; SameSite=Lax");
+    assert!(line.len() < 4096, "browsers keep no longer cookie");
+
+    // What decodeURIComponent gives: there is no plus to misread.
+    assert!(!value.contains('+'));
+    let form = format!("v={value}");
+    let (_, json) = url::form_urlencoded::parse(form.as_bytes()).next().unwrap();
+    let pair: Value = serde_json::from_str(&json).unwrap();
+    let names: Vec<&String> = pair.as_object().unwrap().keys().collect();
+    assert_eq!(
+        names,
+        [
+            "accessOrWorkspaceAgnosticToken",
+            "accessToken",
+            "refreshToken"
+        ]
+    );
+    assert_eq!(pair["accessToken"], pair["accessOrWorkspaceAgnosticToken"]);
+    for name in names {
+        let token = pair[name].as_object().unwrap();
+        assert_eq!(token.keys().collect::<Vec<_>>(), ["expiresAt", "token"]);
+        let expires_at = token["expiresAt"].as_str().unwrap();
+        assert_eq!(expires_at.len(), "2026-11-24T08:00:00.000Z".len());
+        assert!(expires_at.ends_with('Z'));
+    }
+    // Both are good.
+    let access = pair["accessToken"]["token"].as_str().unwrap();
+    let payload = URL_SAFE_NO_PAD
+        .decode(access.split('.').nth(1).unwrap())
+        .unwrap();
+    let claims: Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(claims["iss"], PUBLIC);
+    let renewed = app
+        .browser()
+        .post_json(
+            APP_ORIGIN,
+            "/auth/token",
+            &json!({ "grantType": "refresh_token", "refreshToken": pair["refreshToken"]["token"] }),
+        )
+        .await;
+    assert_eq!(renewed.status, 200, "{}", renewed.body);
+
+    // Who is signed in already gets one too; signing out takes it away.
+    let again = browser.get("/auth/google").await;
+    assert!(
+        again
+            .set_cookies()
+            .iter()
+            .any(|line| line.starts_with("tokenPair="))
+    );
+    browser.post("/auth/sign-out").await;
+    assert!(!browser.cookies.contains_key("tokenPair"));
+}
+
+// R9
+#[tokio::test]
+async fn no_token_pair_cookie_is_set_where_it_is_not_switched_on() {
+    let app = TestApp::start().await;
+    let (_, answer) = signed_in(&app, "").await;
+    assert!(!answer.everything().contains("tokenPair"));
+}
+
+// R10, PEERS, relying-party check 13
+#[tokio::test]
+async fn only_the_configured_origins_may_ask_for_tokens() {
+    let app = crm().await;
+    let mut browser = app.signed_in("ada").await;
+    let grant = json!({ "grantType": "cookie" });
+    for foreign in [
+        "https://evil.example",
+        "null",
+        "http://crm.example",
+        "https://crm.example:444",
+        "https://crm.example.evil.example",
+    ] {
+        let answer = browser.post_json(foreign, "/auth/token", &grant).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (403, "cross_site"),
+            "{foreign}"
+        );
+        assert!(!answer.headers.contains_key("access-control-allow-origin"));
+    }
+    // Without Origin: a form of another site, or of a sibling.
+    for site in ["cross-site", "same-site"] {
+        browser.headers = vec![
+            ("sec-fetch-site", site.to_owned()),
+            ("content-type", "application/json".to_owned()),
+        ];
+        assert_eq!(browser.post("/auth/token").await.status, 403);
+    }
+    // A form that needs no preflight is no JSON.
+    browser.headers = vec![("origin", CRM.to_owned())];
+    let answer = browser.post("/auth/token").await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (415, "json_needed")
+    );
+    browser.headers.clear();
+    for body in [json!({}), json!({ "grantType": "password" }), json!([1])] {
+        let answer = browser.post_json(CRM, "/auth/token", &body).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "invalid_request")
+        );
+    }
+}
+
+// R10
+#[tokio::test]
+async fn a_preflight_is_answered_for_exactly_the_configured_origins() {
+    let app = crm().await;
+    for (origin, allowed) in [(CRM, true), ("https://evil.example", false)] {
+        let mut browser = app.browser();
+        browser.headers = vec![
+            ("origin", origin.to_owned()),
+            ("access-control-request-method", "POST".to_owned()),
+        ];
+        let answer = browser.send(Method::OPTIONS, "/auth/token").await;
+        assert_eq!(answer.status, 204);
+        let given = answer.headers.get("access-control-allow-origin");
+        assert_eq!(given.is_some(), allowed, "{given:?}");
+        assert!(allowed || !answer.headers.contains_key("access-control-allow-methods"));
+        assert_eq!(answer.headers["vary"], "Origin");
+    }
+}
+
+// R8 R10
+#[tokio::test]
+async fn a_workspaces_host_gets_no_session_of_another_workspace() {
+    let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", "true")]).await;
+    let mut browser = app.browser();
+    app.round(
+        &mut browser,
+        "/auth/google?prompt=consent&workspaceSubdomain=acme",
+        &Decision::allow("ada"),
+    )
+    .await;
+    for (host, status) in [("acme", 200), ("other", 401)] {
+        let origin = format!("https://{host}.app.test.example");
+        let answer = browser
+            .post_json(&origin, "/auth/token", &json!({ "grantType": "cookie" }))
+            .await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+    }
+}
+
+// R11
+#[tokio::test]
+async fn the_script_is_served_to_any_page_and_cached_by_its_tag() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let answer = browser.get("/auth/session.js").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.headers["content-type"],
+        "text/javascript; charset=utf-8"
+    );
+    assert_eq!(
+        answer.headers["cross-origin-resource-policy"],
+        "cross-origin"
+    );
+    assert_eq!(answer.headers["cache-control"], "public, max-age=3600");
+    let tag = answer.headers["etag"].to_str().unwrap().to_owned();
+    browser.headers = vec![("if-none-match", tag)];
+    let again = browser.get("/auth/session.js").await;
+    assert_eq!((again.status, again.body.as_str()), (304, ""));
+}

@@ -1,0 +1,165 @@
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use crate::helpers::{Answer, Browser, TestApp};
+
+const APP_ORIGIN: &str = "https://app.test.example";
+
+async fn start() -> TestApp {
+    TestApp::start_with(&[("TOKEN_PAIR_COOKIE_ENABLED", "true")]).await
+}
+
+/// A signed-in person and the refresh token of their front end.
+async fn signed_in(app: &TestApp) -> (Browser, String) {
+    let browser = app.signed_in("ada").await;
+    let pair = format!("v={}", browser.cookies["tokenPair"]);
+    let (_, pair) = form_urlencoded::parse(pair.as_bytes()).next().unwrap();
+    let pair: Value = serde_json::from_str(&pair).unwrap();
+    let token = pair["refreshToken"]["token"].as_str().unwrap().to_owned();
+    (browser, token)
+}
+
+async fn refresh(app: &TestApp, token: &str) -> Answer {
+    let body = json!({ "grantType": "refresh_token", "refreshToken": token });
+    app.browser()
+        .post_json(APP_ORIGIN, "/auth/token", &body)
+        .await
+}
+
+async fn next(app: &TestApp, token: &str) -> String {
+    let answer = refresh(app, token).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let next = &answer.json()["refreshToken"]["token"];
+    next.as_str().unwrap().to_owned()
+}
+
+async fn run(app: &TestApp, sql: &'static str) {
+    sqlx::query(sql).execute(app.database.pool()).await.unwrap();
+}
+
+/// The grace is over.
+async fn later(app: &TestApp) {
+    run(
+        app,
+        "UPDATE auth.refresh_token SET spent_at = spent_at - interval '11 s'",
+    )
+    .await;
+}
+
+// R14
+#[tokio::test]
+async fn every_use_gives_a_new_refresh_token() {
+    let app = start().await;
+    let (_, first) = signed_in(&app).await;
+    let second = next(&app, &first).await;
+    let third = next(&app, &second).await;
+    assert!(first != second && second != third && first != third);
+}
+
+// R14
+#[tokio::test]
+async fn a_spent_refresh_token_that_comes_again_ends_its_whole_family() {
+    let app = start().await;
+    let (mut browser, first) = signed_in(&app).await;
+    let second = next(&app, &first).await;
+    let third = next(&app, &second).await;
+    later(&app).await;
+    let reused = refresh(&app, &first).await;
+    assert_eq!(
+        (reused.status, reused.code().as_str()),
+        (401, "invalid_grant")
+    );
+    for token in [&second, &third] {
+        assert_eq!(refresh(&app, token).await.status, 401);
+    }
+    let (reason,): (String,) = sqlx::query_as("SELECT end_reason FROM auth.refresh_family")
+        .fetch_one(app.database.pool())
+        .await
+        .unwrap();
+    assert_eq!(reason, "REUSED");
+    // The cookie was not stolen with it.
+    assert!(browser.me().await.is_some());
+}
+
+// R14
+#[tokio::test]
+async fn tabs_that_refresh_at_once_get_the_same_next_token() {
+    let app = start().await;
+    let (_, first) = signed_in(&app).await;
+    let answers = tokio::join!(
+        next(&app, &first),
+        next(&app, &first),
+        next(&app, &first),
+        next(&app, &first),
+    );
+    assert_eq!(answers.0, answers.1);
+    assert_eq!(answers.1, answers.2);
+    assert_eq!(answers.2, answers.3);
+    let (good,): (i64,) =
+        sqlx::query_as("SELECT count(*) FROM auth.refresh_token WHERE spent_at IS NULL")
+            .fetch_one(app.database.pool())
+            .await
+            .unwrap();
+    assert_eq!(good, 1, "the family does not fork");
+    next(&app, &answers.0).await;
+}
+
+// R14
+#[tokio::test]
+async fn the_grace_ends_with_the_use_of_the_next_token() {
+    let app = start().await;
+    let (_, first) = signed_in(&app).await;
+    let second = next(&app, &first).await;
+    let third = next(&app, &second).await;
+    // Within the ten seconds, but the next token is spent: somebody has both.
+    assert_eq!(refresh(&app, &first).await.status, 401);
+    assert_eq!(refresh(&app, &third).await.status, 401);
+}
+
+// R14
+#[tokio::test]
+async fn a_refresh_token_ends_with_its_time_its_session_and_the_membership() {
+    let app = start().await;
+    for end in [
+        "UPDATE auth.refresh_token SET expires_at = now()",
+        "UPDATE auth.session SET revoked_at = now()",
+        "UPDATE auth.session SET expires_at = now()",
+        "DELETE FROM auth.workspace_member",
+    ] {
+        let (_, token) = signed_in(&app).await;
+        run(&app, end).await;
+        let answer = refresh(&app, &token).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (401, "invalid_grant"),
+            "{end}"
+        );
+    }
+}
+
+// R14
+#[tokio::test]
+async fn the_database_has_no_refresh_token_that_works() {
+    let app = start().await;
+    let (_, first) = signed_in(&app).await;
+    let second = next(&app, &first).await;
+    let (hashed, clear): (i64, i64) = sqlx::query_as(
+        "SELECT count(*),
+                count(*) FILTER (WHERE $1 IN (token_hash, next_hash, next_salt))
+         FROM auth.refresh_token",
+    )
+    .bind(second.as_bytes())
+    .fetch_one(app.database.pool())
+    .await
+    .unwrap();
+    assert_eq!((hashed, clear), (2, 0));
+}
+
+// R14
+#[tokio::test]
+async fn what_is_no_refresh_token_is_refused() {
+    let app = start().await;
+    for token in ["", "x", &"a".repeat(43), &"ä".repeat(43), &"a".repeat(9000)] {
+        assert_eq!(refresh(&app, token).await.status, 401, "{token}");
+    }
+}
