@@ -27,9 +27,11 @@ use crate::http::limits::{Limits, limit};
 use crate::http::root_span::RequestSpan;
 use crate::http::routes;
 use crate::pages;
+use crate::proof::dns::{NameServers, TxtRecords};
 use crate::random::Randomness;
 use crate::session::cors::cors;
 use crate::store::janitor;
+use crate::store::workspace::custom_host;
 
 /// Name of the service, in logs, traces and the lists of database and broker.
 pub const SERVICE: &str = "auth-svc";
@@ -64,6 +66,8 @@ pub struct State {
     pub limits: Limits,
     /// The source of secrets.
     pub randomness: Randomness,
+    /// Who is asked for the records that prove a domain.
+    pub txt: Arc<dyn TxtRecords>,
 }
 
 /// The application, listening and not yet served.
@@ -105,6 +109,7 @@ fn read_at(
         clock,
         limits: Limits::from_environment(environment)?,
         randomness: Randomness::default(),
+        txt: Arc::new(NameServers::from_environment(environment)?),
     };
     Ok((state, BrokerConfig::from_environment(environment, SERVICE)?))
 }
@@ -170,6 +175,13 @@ impl Application {
         tasks.spawn(janitor::run(self.state.pool.clone(), self.stop.clone()));
         let (state, swept) = (self.state.clone(), self.stop.clone());
         tasks.spawn(async move { state.limits.sweep(swept).await });
+        if self.state.config.multi_workspace {
+            tasks.spawn(custom_host::keep_fresh(
+                self.state.pool.clone(),
+                self.state.config.returns.custom_hosts().clone(),
+                self.stop.clone(),
+            ));
+        }
         tasks.close();
         let handle = self.server.handle();
         tokio::spawn(async move {

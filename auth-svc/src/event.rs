@@ -30,6 +30,19 @@ impl Authentication<'_> {
         self.tokens.granted_scopes.clone().unwrap_or_default()
     }
 
+    /// True where the grant is good for more than the sign-in itself: the
+    /// provider is asked for data or offline access, or gave a refresh token.
+    /// Without any of it a connection would only live until its token expires.
+    pub fn reaches_beyond(&self, purpose: latchkey_providers::Purpose) -> bool {
+        let access = self.provider.access(&self.granted());
+        [access.messages, access.calendar] != [Access::NotWanted; 2]
+            || self.tokens.refresh_token.is_some()
+            || self
+                .provider
+                .wanted_scopes(purpose)
+                .contains("offline_access")
+    }
+
     /// True where a refresh token is wanted and none came: the person granted
     /// data, or the provider gives nothing but offline access.
     pub fn lacks_refresh_token(&self, purpose: latchkey_providers::Purpose) -> bool {

@@ -6,6 +6,7 @@
 //! verifies the ID token, and [`store::sign_in`] writes user, identity,
 //! membership, session and outbox row in one transaction.
 
+mod admin;
 pub mod app;
 pub mod commands;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod event;
 pub mod http;
 pub mod login;
 pub mod pages;
+pub mod proof;
 pub mod random;
 pub mod session;
 pub mod store;

@@ -27,8 +27,13 @@ enum Command {
     #[command(subcommand)]
     Keys(keys::Command),
     /// Creates workspaces and says who may join them.
-    #[command(subcommand)]
-    Workspace(workspace::Command),
+    Workspace {
+        /// Answers in JSON.
+        #[arg(long, global = true)]
+        json: bool,
+        #[command(subcommand)]
+        command: workspace::Command,
+    },
     /// Prints the redirect URIs and origins to register at each provider.
     RedirectUris,
 }
@@ -67,7 +72,9 @@ async fn run(command: Command) -> Result<(), StartError> {
             "the configuration is complete".to_owned()
         }
         Command::Keys(command) => keys::run(&command)?,
-        Command::Workspace(command) => workspace::run(&environment, command).await?,
+        Command::Workspace { json, command } => {
+            workspace::run(&environment, command).await?.print(json)
+        }
         Command::RedirectUris => redirect_uris::print(&environment)?,
     };
     println!("{}", answer.trim_end());

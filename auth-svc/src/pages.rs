@@ -13,6 +13,7 @@ use url::form_urlencoded;
 use crate::app::State;
 use crate::http::routes::Routes;
 use crate::login::query::Query;
+use crate::login::redirect::Site;
 use crate::session;
 
 /// What a person can do next.
@@ -136,13 +137,11 @@ async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
             None
         }
     };
-    let subdomain = session
-        .as_ref()
-        .and_then(|session| session.subdomain.as_deref());
+    let site = session.as_ref().map(Site::from).unwrap_or_default();
     let app = state
         .config
         .returns
-        .destination(None, subdomain)
+        .destination(None, site)
         .to_string();
     let carried = carried(&request);
     let providers = state

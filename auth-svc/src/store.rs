@@ -93,8 +93,10 @@ pub struct SignedIn {
     pub expires_at: OffsetDateTime,
     /// Workspace signed in to.
     pub workspace: WorkspaceId,
-    /// First label of the workspace's own host.
+    /// First label of the workspace's host under the app's.
     pub subdomain: Option<String>,
+    /// The workspace's own host.
+    pub custom_domain: Option<String>,
     /// True where the event carries a connection.
     pub connecting: bool,
 }

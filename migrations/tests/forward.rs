@@ -19,6 +19,8 @@ const FILLED: &[&str] = &[
     "auth.refresh_family",
     "auth.refresh_token",
     "auth.handover_code",
+    "auth.domain_claim",
+    "auth.personal_invite",
     "sync.inbox",
     "sync.connected_account",
     "sync.message_channel",

@@ -1,22 +1,25 @@
-//! `auth-svc workspace …`: creates workspaces and says who may join them.
+//! `auth-svc workspace …`: creates workspaces and says who may join them. Who
+//! runs these commands has the database: their word needs no proof.
 
-use std::fmt::Write as _;
-use std::time::Duration;
+mod custom_domain;
+mod domain;
+mod invitation;
+mod member;
+mod overview;
 
 use clap::Subcommand;
-use latchkey_config::{ConfigError, Environment, parse_duration};
-use latchkey_domain::Handle;
+use latchkey_config::Environment;
 use latchkey_service::{StartError, database};
+use serde_json::{Value, json};
 use sqlx::PgPool;
-use time::format_description::well_known::Rfc3339;
 
 use crate::app::SERVICE;
-use crate::config::{DomainList, WebOrigin, is_consumer_domain, parse_domain};
+use crate::config::WebOrigin;
 use crate::random::Randomness;
 use crate::store::workspace::{self, Workspace};
 
-/// What to do. A workspace is named by its id, subdomain or name; a deployment
-/// with one workspace need not name it.
+/// What to do. A workspace is named by its id, host or name; a deployment with
+/// one workspace need not name it.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Creates a workspace and prints its id.
@@ -29,7 +32,7 @@ pub enum Command {
     },
     /// Lists the workspaces.
     List,
-    /// Lets everybody of a domain join (exact match, no subdomains).
+    /// Lets everybody of a domain join at once, on your word (exact match, no subdomains).
     ApproveDomain {
         /// The domain, such as company.com.
         domain: String,
@@ -37,8 +40,41 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
         /// Takes the domain from the list instead.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "force")]
         remove: bool,
+        /// Also a domain whose addresses anybody can have, such as gmail.com.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Adds a domain that lets nobody in until it is verified, and prints how.
+    AddDomain {
+        /// The domain, such as company.com.
+        domain: String,
+        /// The workspace.
+        #[arg(long)]
+        workspace: Option<String>,
+    },
+    /// Looks for the domain's TXT record and lets the domain in where it is there.
+    VerifyDomain {
+        /// The domain.
+        domain: String,
+        /// The workspace.
+        #[arg(long)]
+        workspace: Option<String>,
+    },
+    /// Prints a verification link, once; send it to that mailbox.
+    VerificationLink {
+        /// admin@, administrator@, hostmaster@, postmaster@ or webmaster@ of the domain.
+        email: String,
+        /// The workspace.
+        #[arg(long)]
+        workspace: Option<String>,
+    },
+    /// Lists the domains that are let in and those that wait to be verified.
+    Domains {
+        /// The workspace.
+        #[arg(long)]
+        workspace: Option<String>,
     },
     /// Makes a personal invitation and prints its link, once.
     Invite {
@@ -51,162 +87,177 @@ pub enum Command {
         #[arg(long, default_value = "7d")]
         expires_in: String,
     },
-    /// Switches the public invitation link; `on` makes a new one and prints it.
+    /// Lists the personal invitations.
+    Invitations {
+        /// The workspace.
+        #[arg(long)]
+        workspace: Option<String>,
+    },
+    /// Withdraws a personal invitation.
+    RevokeInvitation {
+        /// Its id, as `invitations` shows it.
+        id: uuid::Uuid,
+        /// The workspace.
+        #[arg(long)]
+        workspace: Option<String>,
+    },
+    /// Switches the public invitation link; `on` and `rotate` make a new one and print it, once.
     PublicInvite {
-        /// `on` or `off`.
-        #[arg(value_parser = ["on", "off"])]
+        /// `on`, `off` or `rotate`.
+        #[arg(value_parser = ["on", "off", "rotate"])]
         switch: String,
+        /// The workspace.
+        #[arg(long)]
+        workspace: Option<String>,
+    },
+    /// The workspace's own host, such as app.customer.com (multi-domain mode).
+    #[command(subcommand)]
+    CustomDomain(custom_domain::Command),
+    /// Lists the members and who administers.
+    Members {
+        /// The workspace.
+        #[arg(long)]
+        workspace: Option<String>,
+    },
+    /// Says whether a member administers the workspace.
+    Role {
+        /// The member's address or user id.
+        member: String,
+        /// `admin` or `member`.
+        #[arg(value_parser = ["admin", "member"])]
+        role: String,
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
     },
 }
 
+/// What a command says, to a person and to a program.
+#[derive(Debug)]
+pub struct Answer {
+    text: String,
+    json: Value,
+}
+
+impl Answer {
+    fn new(text: impl Into<String>, json: Value) -> Self {
+        Self {
+            text: text.into(),
+            json,
+        }
+    }
+
+    /// As it is printed.
+    pub fn print(&self, as_json: bool) -> String {
+        if as_json {
+            format!("{:#}", self.json)
+        } else {
+            self.text.clone()
+        }
+    }
+}
+
+/// What every command works with.
+struct Desk<'a> {
+    environment: &'a Environment,
+    pool: PgPool,
+    randomness: Randomness,
+}
+
 /// Does it and answers what to print.
 ///
 /// # Errors
 /// A variable is wrong, the workspace does not exist, the database refused.
-pub async fn run(environment: &Environment, command: Command) -> Result<String, StartError> {
-    let pool = database::pool(environment, SERVICE)?;
-    let randomness = Randomness::default();
+pub async fn run(environment: &Environment, command: Command) -> Result<Answer, StartError> {
+    let desk = Desk {
+        environment,
+        pool: database::pool(environment, SERVICE)?,
+        randomness: Randomness::default(),
+    };
     match command {
         Command::Create { name, subdomain } => {
-            workspace::create(&pool, &name, subdomain.as_deref())
+            let id = workspace::create(&desk.pool, &name, subdomain.as_deref())
                 .await
-                .map(|id| id.to_string())
-                .map_err(StartError::other)
+                .map_err(StartError::other)?;
+            Ok(Answer::new(id.to_string(), json!({ "id": id })))
         }
-        Command::List => list(&pool).await,
+        Command::List => overview::list(&desk).await,
         Command::ApproveDomain {
             domain,
             workspace,
             remove,
+            force,
         } => {
-            let workspace = find(&pool, workspace.as_deref()).await?;
-            let domain = parse_domain(&domain).map_err(StartError::other)?;
-            if !remove && is_consumer_domain(&domain) {
-                return Err(StartError::Other(format!(
-                    "anybody can have an address of {domain}: invite people instead \
-                     (auth-svc workspace invite, or public-invite on)"
-                )));
+            let workspace = desk.find(workspace).await?;
+            if remove {
+                domain::remove(&desk, &workspace, &domain).await
+            } else {
+                domain::approve(&desk, &workspace, &domain, force).await
             }
-            workspace::approve_domain(&pool, workspace.id, &domain, !remove)
-                .await
-                .map_err(StartError::other)?;
-            let verb = if remove { "no longer lets" } else { "lets" };
-            Ok(format!("{} {verb} {domain} in", workspace.name))
         }
+        Command::AddDomain { domain, workspace } => {
+            domain::add(&desk, &desk.find(workspace).await?, &domain).await
+        }
+        Command::VerifyDomain { domain, workspace } => {
+            domain::verify(&desk, &desk.find(workspace).await?, &domain).await
+        }
+        Command::VerificationLink { email, workspace } => {
+            domain::link(&desk, &desk.find(workspace).await?, &email).await
+        }
+        Command::Domains { workspace } => domain::list(&desk, &desk.find(workspace).await?).await,
         Command::Invite {
             email,
             workspace,
             expires_in,
         } => {
-            let workspace = find(&pool, workspace.as_deref()).await?;
-            let email: Handle = email.parse().map_err(StartError::other)?;
-            allowed_by_deployment(environment, &email)?;
-            let lifetime = parse_duration(&expires_in).map_err(StartError::other)?;
-            invite(
-                environment,
-                &pool,
-                &workspace,
-                &email,
-                lifetime,
-                &randomness,
-            )
-            .await
+            let workspace = desk.find(workspace).await?;
+            invitation::invite(&desk, &workspace, &email, &expires_in).await
+        }
+        Command::Invitations { workspace } => {
+            invitation::list(&desk, &desk.find(workspace).await?).await
+        }
+        Command::RevokeInvitation { id, workspace } => {
+            invitation::revoke(&desk, &desk.find(workspace).await?, id).await
         }
         Command::PublicInvite { switch, workspace } => {
-            let workspace = find(&pool, workspace.as_deref()).await?;
-            let token =
-                workspace::set_public_invite(&pool, workspace.id, switch == "on", &randomness)
-                    .await
-                    .map_err(StartError::other)?;
-            match token {
-                None => Ok(format!("the public link of {} is off", workspace.name)),
-                Some(token) => links(environment, "workspaceInviteHash", &token),
-            }
+            invitation::public(&desk, &desk.find(workspace).await?, &switch).await
+        }
+        Command::CustomDomain(command) => custom_domain::run(&desk, command).await,
+        Command::Members { workspace } => member::list(&desk, &desk.find(workspace).await?).await,
+        Command::Role {
+            member,
+            role,
+            workspace,
+        } => {
+            let workspace = desk.find(workspace).await?;
+            member::set_role(&desk, &workspace, &member, role == "admin").await
         }
     }
 }
 
-async fn find(pool: &PgPool, reference: Option<&str>) -> Result<Workspace, StartError> {
-    workspace::by_reference(pool, reference)
-        .await
-        .map_err(StartError::other)?
-        .ok_or_else(|| {
-            StartError::Other(
-                "no such workspace, or several: name it by id or subdomain with --workspace \
-                 (auth-svc workspace list shows them)"
-                    .to_owned(),
-            )
-        })
-}
-
-async fn list(pool: &PgPool) -> Result<String, StartError> {
-    let workspaces = workspace::list(pool).await.map_err(StartError::other)?;
-    let mut text = String::new();
-    for workspace in &workspaces {
-        let _ = writeln!(
-            text,
-            "{}  {}  host: {}  members: {}  public link: {}  domains: {}",
-            workspace.id,
-            workspace.name,
-            workspace.subdomain.as_deref().unwrap_or("-"),
-            workspace.members,
-            if workspace.public_invite_enabled {
-                "on"
-            } else {
-                "off"
-            },
-            if workspace.domains.is_empty() {
-                "-".to_owned()
-            } else {
-                workspace.domains.join(",")
-            },
-        );
+impl Desk<'_> {
+    async fn find(&self, reference: Option<String>) -> Result<Workspace, StartError> {
+        workspace::by_reference(&self.pool, reference.as_deref())
+            .await
+            .map_err(StartError::other)?
+            .ok_or_else(|| {
+                StartError::Other(
+                    "no such workspace, or several: name it by id or subdomain with --workspace \
+                     (auth-svc workspace list shows them)"
+                        .to_owned(),
+                )
+            })
     }
-    if workspaces.is_empty() {
-        "no workspace yet: auth-svc workspace create <name>".clone_into(&mut text);
+
+    /// A link into this deployment, or the parameter alone where this shell
+    /// does not know `PUBLIC_URL`.
+    fn link(&self, path: &str, parameter: &str, token: &str) -> Result<String, StartError> {
+        let Some(public) = self.environment.optional_parsed::<WebOrigin>("PUBLIC_URL")? else {
+            return Ok(format!("{parameter}={token}"));
+        };
+        let mut url = public.url().clone();
+        url.set_path(path);
+        url.query_pairs_mut().append_pair(parameter, token);
+        Ok(url.to_string())
     }
-    Ok(text)
-}
-
-async fn invite(
-    environment: &Environment,
-    pool: &PgPool,
-    workspace: &Workspace,
-    email: &Handle,
-    lifetime: Duration,
-    randomness: &Randomness,
-) -> Result<String, StartError> {
-    let (token, expires_at) = workspace::invite(pool, workspace.id, email, lifetime, randomness)
-        .await
-        .map_err(StartError::other)?;
-    let links = links(environment, "workspacePersonalInviteToken", &token)?;
-    let until = expires_at.format(&Rfc3339).unwrap_or_default();
-    Ok(format!("for {email}, once, until {until}:\n{links}"))
-}
-
-/// The deployment's list bounds invitations too: better said now than at the
-/// person's sign-in.
-fn allowed_by_deployment(environment: &Environment, email: &Handle) -> Result<(), StartError> {
-    const NAME: &str = "AUTH_ALLOWED_DOMAINS";
-    let list = DomainList::parse(&environment.list(NAME)?)
-        .map_err(|error| ConfigError::new(NAME, error.to_string()))?;
-    if list.is_empty() || list.contains(email.domain()) {
-        Ok(())
-    } else {
-        Err(ConfigError::new(NAME, format!("does not contain {}", email.domain())).into())
-    }
-}
-
-/// One link per way to sign in, or the parameter alone where this shell does
-/// not know `PUBLIC_URL`.
-fn links(environment: &Environment, parameter: &str, token: &str) -> Result<String, StartError> {
-    let Some(public) = environment.optional_parsed::<WebOrigin>("PUBLIC_URL")? else {
-        return Ok(format!("{parameter}={token}"));
-    };
-    let mut url = public.url().clone();
-    url.query_pairs_mut().append_pair(parameter, token);
-    Ok(url.to_string())
 }

@@ -13,7 +13,7 @@ use utoipa::{Path, ToSchema as _};
 
 use crate::http::description::Problem;
 use crate::http::{description, health};
-use crate::{login, pages, session};
+use crate::{admin, login, pages, proof, session};
 
 /// Where routes are registered, described, or both.
 pub struct Routes<'a> {
@@ -34,6 +34,8 @@ fn all(routes: &mut Routes<'_>) {
     description::routes(routes);
     login::routes::routes(routes);
     session::routes::routes(routes);
+    admin::routes(routes);
+    proof::routes::routes(routes);
     pages::routes(routes);
 }
 

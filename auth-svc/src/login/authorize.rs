@@ -134,7 +134,7 @@ pub(crate) async fn send_off(
         now,
         &state.randomness,
     )?;
-    let url = provider
+    let mut url = provider
         .authorize_url(&AuthorizeRequest {
             purpose: provider_purpose(purpose),
             state: flow.state.clone(),
@@ -146,6 +146,10 @@ pub(crate) async fn send_off(
             claims: None,
         })
         .await?;
+    if let Some(locale) = &flow.context.locale {
+        // OpenID Connect Core 3.1.2.1; a provider that does not know it ignores it.
+        url.query_pairs_mut().append_pair("ui_locales", locale);
+    }
     let cookie = state.config.flow_keys.seal(&flow, &state.randomness)?;
     let mut response = found(&url);
     if let Ok(cookies) = request.cookies() {
@@ -196,7 +200,7 @@ async fn already_signed_in(
             let home = state
                 .config
                 .returns
-                .destination(context.return_to.as_ref(), session.subdomain.as_deref());
+                .destination(context.return_to.as_ref(), &session);
             (home, session.bearer())
         }),
         Err(error) => {
@@ -230,8 +234,8 @@ async fn content_session(
 }
 
 /// A start on a workspace's own host goes on at the one host that has the
-/// cookies and that the provider knows. The target is configuration; of `Host`
-/// only a workspace's label is taken.
+/// cookies and that the provider knows. The target is configuration; `Host` only
+/// tells which workspace: by its label, or by its own host that was proven.
 fn to_public_host(state: &State, request: &HttpRequest, query: &Query) -> Option<Url> {
     if !state.config.multi_workspace {
         return None;
@@ -245,7 +249,14 @@ fn to_public_host(state: &State, request: &HttpRequest, query: &Query) -> Option
     if state.config.public_origin.url().host() == asked.host() {
         return None;
     }
-    let label = state.config.returns.workspace_of(&asked)?;
+    // What is passed on is what the deployment knows, not what the request says.
+    let workspace = match state.config.returns.custom_owner(&asked) {
+        Some(id) => ("workspaceId", id.to_string()),
+        None => (
+            "workspaceSubdomain",
+            state.config.returns.workspace_of(&asked)?.to_owned(),
+        ),
+    };
     let mut url = state.config.public_origin.url().join(request.path()).ok()?;
     url.set_query(Some(request.query_string()).filter(|raw| !raw.is_empty()));
     if query
@@ -253,7 +264,7 @@ fn to_public_host(state: &State, request: &HttpRequest, query: &Query) -> Option
         .is_none()
     {
         url.query_pairs_mut()
-            .append_pair("workspaceSubdomain", label);
+            .append_pair(workspace.0, &workspace.1);
     }
     Some(url)
 }

@@ -211,7 +211,7 @@ async fn signed_in(
     );
     let to = config
         .returns
-        .destination(flow.context.return_to.as_ref(), done.subdomain.as_deref());
+        .destination(flow.context.return_to.as_ref(), &done);
     let bearer = Bearer {
         user: done.user,
         session: done.session,
@@ -257,10 +257,10 @@ async fn connected(
         outcome = "connected",
         "account connected"
     );
-    let to = state.config.returns.destination(
-        flow.context.return_to.as_ref(),
-        session.subdomain.as_deref(),
-    );
+    let to = state
+        .config
+        .returns
+        .destination(flow.context.return_to.as_ref(), &session);
     Ok(Some(found(&to).finish()))
 }
 

@@ -62,6 +62,8 @@ pub enum Invitation {
     Expired,
     /// It was used.
     Used,
+    /// It was withdrawn.
+    Revoked,
     /// It was made for another address, or for none that exists.
     ForSomeoneElse,
 }

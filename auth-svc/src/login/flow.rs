@@ -74,7 +74,7 @@ pub struct Context {
     /// Address that the person was expected to choose: a hint.
     #[serde(rename = "lh", skip_serializing_if = "Option::is_none")]
     pub login_hint: Option<String>,
-    /// Language tag.
+    /// Language tag, which the provider is asked to speak.
     #[serde(rename = "l", skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
     /// S256 challenge of the front end that is signed in to.

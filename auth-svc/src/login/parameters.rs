@@ -72,7 +72,10 @@ pub fn context_of(query: &Query, returns: &ReturnPolicy) -> Result<Context, Para
                     .map_err(|_| invalid("loginHint", "a mail address"))
             })
             .transpose()?,
-        locale: text("locale", MAX_LOCALE)?,
+        locale: query
+            .get("locale")
+            .map(|value| locale_of(value).ok_or(invalid("locale", "a language tag")))
+            .transpose()?,
         code_challenge: query
             .any(&["codeChallenge", "code_challenge"])
             .map(|value| {
@@ -104,6 +107,16 @@ fn subdomain_of(text: &str) -> Option<String> {
     let label = text.to_ascii_lowercase();
     // The rule of a domain's labels; the suffix makes a domain of it.
     (!label.contains('.') && parse_domain(&format!("{label}.x")).is_ok()).then_some(label)
+}
+
+/// A language tag by its alphabet (RFC 5646): it goes on to the provider.
+fn locale_of(text: &str) -> Option<String> {
+    let sound = (1..=MAX_LOCALE).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    // `de_AT` is how other systems write `de-AT`.
+    sound.then(|| text.replace('_', "-"))
 }
 
 fn message_visibility(text: &str) -> Result<MessageVisibility, ParameterError> {

@@ -3,10 +3,17 @@
 //! A return location is a path of the app, or a URL on a configured origin,
 //! compared as a browser reads it. Nothing here looks at `Host`.
 
+mod custom_hosts;
+mod site;
+
+use latchkey_domain::WorkspaceId;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use crate::config::WebOrigin;
+
+pub use custom_hosts::CustomHosts;
+pub use site::Site;
 
 /// Longer return locations are refused: they travel in a cookie.
 const MAX_LENGTH: usize = 1024;
@@ -35,6 +42,7 @@ pub struct ReturnPolicy {
     public: WebOrigin,
     origins: Vec<WebOrigin>,
     multi_workspace: bool,
+    custom: CustomHosts,
 }
 
 impl ReturnPolicy {
@@ -54,6 +62,7 @@ impl ReturnPolicy {
             public: public.clone(),
             origins,
             multi_workspace,
+            custom: CustomHosts::default(),
         }
     }
 
@@ -62,10 +71,21 @@ impl ReturnPolicy {
         &self.app
     }
 
+    /// What this deployment itself is at.
+    pub fn own_urls(&self) -> impl Iterator<Item = &Url> {
+        self.origins.iter().map(WebOrigin::url)
+    }
+
+    /// The workspaces' own hosts.
+    pub fn custom_hosts(&self) -> &CustomHosts {
+        &self.custom
+    }
+
     /// True where a page of `origin` belongs to this deployment.
     pub fn trusts(&self, origin: &Url) -> bool {
         self.origins.iter().any(|allowed| allowed.holds(origin))
-            || (self.multi_workspace && self.workspace_of(origin).is_some())
+            || (self.multi_workspace
+                && (self.workspace_of(origin).is_some() || self.custom_owner(origin).is_some()))
     }
 
     /// True where a page of `origin` may have a session of the workspace with
@@ -133,33 +153,61 @@ impl ReturnPolicy {
 
     /// Where to go after a sign-in: the checked location, or else the app; in
     /// multi-domain mode on the workspace's own host.
-    pub fn destination(&self, location: Option<&ReturnLocation>, subdomain: Option<&str>) -> Url {
-        let home = self.home(subdomain);
+    pub fn destination<'a>(
+        &self,
+        location: Option<&ReturnLocation>,
+        site: impl Into<Site<'a>>,
+    ) -> Url {
+        let site = site.into();
+        let home = self.home(site);
         match location {
             None => home,
             Some(ReturnLocation::Path(path)) => match home.join(path) {
                 Ok(url) if url.origin() == home.origin() => url,
                 _ => home,
             },
-            Some(ReturnLocation::Url(url)) => match self.workspace_of(url) {
-                // Another workspace's host than the one signed in to.
-                Some(other) if self.multi_workspace && Some(other) != subdomain => home,
-                _ => url.clone(),
-            },
+            // Another workspace's host than the one signed in to, or one that
+            // was given up while the person was at the provider.
+            Some(ReturnLocation::Url(url)) if !self.is_of(url, site) => home,
+            Some(ReturnLocation::Url(url)) => url.clone(),
         }
     }
 
-    fn home(&self, subdomain: Option<&str>) -> Url {
-        let Some(subdomain) = subdomain.filter(|_| self.multi_workspace) else {
-            return self.app.clone();
-        };
-        let mut url = self.app.clone();
-        if let Some(Host::Domain(host)) = self.app.host()
-            && url.set_host(Some(&format!("{subdomain}.{host}"))).is_ok()
-        {
-            return url;
+    fn is_of(&self, url: &Url, site: Site<'_>) -> bool {
+        if !self.multi_workspace || self.origins.iter().any(|allowed| allowed.holds(url)) {
+            return true;
         }
-        self.app.clone()
+        match self.workspace_of(url) {
+            Some(label) => Some(label) == site.subdomain,
+            None => self.custom_owner(url).is_some() && url.host_str() == site.custom_domain,
+        }
+    }
+
+    fn home(&self, site: Site<'_>) -> Url {
+        let mut url = self.app.clone();
+        let host = match (site.custom_domain, site.subdomain, self.app.host()) {
+            _ if !self.multi_workspace => return url,
+            (Some(own), ..) => own.to_owned(),
+            (None, Some(label), Some(Host::Domain(app))) => format!("{label}.{app}"),
+            _ => return url,
+        };
+        match url.set_host(Some(&host)) {
+            Ok(()) => url,
+            Err(_) => self.app.clone(),
+        }
+    }
+
+    /// Whose own host a URL with the app's scheme and port is on.
+    pub fn custom_owner(&self, url: &Url) -> Option<WorkspaceId> {
+        match url.host() {
+            Some(Host::Domain(host)) if self.like_app(url) => self.custom.owner(host),
+            _ => None,
+        }
+    }
+
+    fn like_app(&self, url: &Url) -> bool {
+        url.scheme() == self.app.scheme()
+            && url.port_or_known_default() == self.app.port_or_known_default()
     }
 
     /// `acme` of a URL on `acme.<app host>` with the app's scheme and port.
@@ -167,9 +215,7 @@ impl ReturnPolicy {
         let Some(Host::Domain(app_host)) = self.app.host() else {
             return None;
         };
-        let same = url.scheme() == self.app.scheme()
-            && url.port_or_known_default() == self.app.port_or_known_default();
-        let Some(Host::Domain(host)) = url.host().filter(|_| same) else {
+        let Some(Host::Domain(host)) = url.host().filter(|_| self.like_app(url)) else {
             return None;
         };
         let label = host.strip_suffix(app_host)?.strip_suffix('.')?;

@@ -79,8 +79,9 @@ pub async fn personal_invite(
     let Some(token) = &context.personal_invite else {
         return Ok(Invitation::Absent);
     };
-    let found: Option<(Uuid, String, bool, bool)> = sqlx::query_as(
-        "SELECT workspace_id, lower(email), used_at IS NOT NULL, expires_at <= now()
+    let found: Option<(Uuid, String, bool, bool, bool)> = sqlx::query_as(
+        "SELECT workspace_id, lower(email), used_at IS NOT NULL, revoked_at IS NOT NULL,
+                expires_at <= now()
          FROM auth.personal_invite WHERE token_hash = $1 FOR UPDATE",
     )
     .bind(sha256(token))
@@ -94,8 +95,9 @@ pub async fn personal_invite(
             Invitation::ForSomeoneElse
         }
         None => Invitation::ForSomeoneElse,
-        Some((_, _, true, _)) => Invitation::Used,
-        Some((_, _, _, true)) => Invitation::Expired,
+        Some((_, _, true, ..)) => Invitation::Used,
+        Some((.., true, _)) => Invitation::Revoked,
+        Some((.., true)) => Invitation::Expired,
         Some(_) => Invitation::Usable,
     })
 }

@@ -30,6 +30,9 @@ pub async fn sweep(pool: &PgPool) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM auth.spent_flow WHERE expires_at < now() - interval '1 hour'")
         .execute(pool)
         .await?;
+    sqlx::query("DELETE FROM auth.domain_claim WHERE expires_at < now()")
+        .execute(pool)
+        .await?;
     sqlx::query("DELETE FROM auth.handover_code WHERE expires_at < now() - interval '1 hour'")
         .execute(pool)
         .await?;

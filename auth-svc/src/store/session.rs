@@ -24,8 +24,10 @@ pub struct Session {
     pub user: UserId,
     /// Workspace that it is in.
     pub workspace: WorkspaceId,
-    /// First label of the workspace's own host.
+    /// First label of the workspace's host under the app's.
     pub subdomain: Option<String>,
+    /// The workspace's own host.
+    pub custom_domain: Option<String>,
     /// The workspace's name.
     pub workspace_name: String,
     /// The person's address: a label.
@@ -54,6 +56,7 @@ struct Row {
     user_id: Uuid,
     workspace_id: Uuid,
     subdomain: Option<String>,
+    custom_domain: Option<String>,
     workspace_name: String,
     email: String,
     display_name: String,
@@ -67,6 +70,7 @@ impl From<Row> for Session {
             user: row.user_id.into(),
             workspace: row.workspace_id.into(),
             subdomain: row.subdomain,
+            custom_domain: row.custom_domain,
             workspace_name: row.workspace_name,
             email: row.email,
             display_name: row.display_name,
@@ -79,7 +83,7 @@ impl From<Row> for Session {
 macro_rules! living_session {
     ($condition:literal) => {
         concat!(
-            "SELECT s.id, s.user_id, s.workspace_id, w.subdomain, w.name AS workspace_name,
+            "SELECT s.id, s.user_id, s.workspace_id, w.subdomain, w.custom_domain, w.name AS workspace_name,
                     u.email, u.display_name, s.expires_at
              FROM auth.session s
              JOIN auth.app_user u ON u.id = s.user_id

@@ -71,7 +71,8 @@ pub async fn sign_in(
         issuer: identity.issuer.clone(),
         subject: identity.subject.clone(),
     };
-    let connecting = authentication.provider.auto_connect(handle.domain());
+    let connecting = authentication.provider.auto_connect(handle.domain())
+        && authentication.reaches_beyond(Purpose::SignIn);
     if connecting
         && !flow.consent_asked
         && authentication.lacks_refresh_token(Purpose::SignIn)
@@ -130,6 +131,7 @@ pub async fn sign_in(
         expires_at: begun.expires_at,
         workspace: workspace.id,
         subdomain: workspace.subdomain,
+        custom_domain: workspace.custom_domain,
         connecting,
     }))
 }
@@ -245,14 +247,5 @@ async fn join(
     if admission == Admission::PersonalInvite {
         facts::spend_personal_invite(connection, &flow.context).await?;
     }
-    sqlx::query(
-        "INSERT INTO auth.workspace_member (workspace_id, user_id, joined_by)
-         VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-    )
-    .bind(workspace.as_uuid())
-    .bind(user.as_uuid())
-    .bind(joined_by)
-    .execute(connection)
-    .await?;
-    Ok(())
+    workspace::member::join(connection, workspace, user, joined_by).await
 }

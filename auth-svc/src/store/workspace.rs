@@ -1,15 +1,19 @@
 //! Which workspace a sign-in is for, and what an operator does to workspaces.
 
+pub mod custom_host;
+pub mod domain;
+pub mod invite;
 mod manage;
+pub mod member;
 mod resolve;
 
 use latchkey_domain::WorkspaceId;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-pub use manage::{
-    CreateError, Listed, approve_domain, by_reference, create, invite, list, set_public_invite,
-};
+pub use domain::approve_domain;
+pub use invite::{invite, set_public_invite};
+pub use manage::{CreateError, Listed, by_reference, create, list};
 pub use resolve::resolve;
 
 /// A workspace.
@@ -19,8 +23,10 @@ pub struct Workspace {
     pub id: WorkspaceId,
     /// Its name.
     pub name: String,
-    /// First label of its own host.
+    /// First label of its host under the app's.
     pub subdomain: Option<String>,
+    /// Its own host, proven.
+    pub custom_domain: Option<String>,
     /// SHA-256 of the public invitation's token.
     pub public_invite_hash: Option<Vec<u8>>,
     /// Whether the public link works.
@@ -32,6 +38,7 @@ struct Row {
     id: Uuid,
     name: String,
     subdomain: Option<String>,
+    custom_domain: Option<String>,
     public_invite_hash: Option<Vec<u8>>,
     public_invite_enabled: bool,
 }
@@ -42,6 +49,7 @@ impl From<Row> for Workspace {
             id: row.id.into(),
             name: row.name,
             subdomain: row.subdomain,
+            custom_domain: row.custom_domain,
             public_invite_hash: row.public_invite_hash,
             public_invite_enabled: row.public_invite_enabled,
         }

@@ -145,10 +145,13 @@ async fn a_personal_invitation_holds_once_for_its_address_and_its_time() {
         let (pool, random) = (app.database.pool(), Randomness::default());
         let life = Duration::from_secs(life);
         let email = email.parse().unwrap();
-        let (token, _) = workspace::invite(pool, app.workspace, &email, life, &random)
+        let made = workspace::invite(pool, app.workspace, &email, life, &random)
             .await
             .unwrap();
-        format!("/auth/google?workspacePersonalInviteToken={token}")
+        format!(
+            "/auth/google?workspacePersonalInviteToken={}",
+            made.token
+        )
     };
     let for_linus = invite("Linus@globex.example", 60).await;
     assert_eq!(code_of(&app, &for_linus, "eve").await, "invitation_refused");

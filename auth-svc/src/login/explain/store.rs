@@ -96,6 +96,9 @@ impl From<&PolicyRefusal> for Explanation {
                     Invitation::Used => {
                         "It was used already. Please ask for a new one. Nothing was changed."
                     }
+                    Invitation::Revoked => {
+                        "It was withdrawn. Please ask for a new one. Nothing was changed."
+                    }
                     Invitation::ForSomeoneElse => {
                         "It was made for another address. Sign in with that address, or ask for \
                          an invitation of your own. Nothing was changed."

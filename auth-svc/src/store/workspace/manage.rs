@@ -1,13 +1,8 @@
-use std::time::Duration;
-
-use latchkey_domain::{Handle, WorkspaceId};
+use latchkey_domain::WorkspaceId;
 use sqlx::{FromRow, PgPool};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Row, Workspace};
-use crate::random::{Randomness, sha256};
-use crate::store::StoreError;
 
 /// Why a workspace was not created.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +54,10 @@ pub struct Listed {
     pub id: Uuid,
     /// Its name.
     pub name: String,
-    /// First label of its own host.
+    /// First label of its host under the app's.
     pub subdomain: Option<String>,
+    /// Its own host, proven.
+    pub custom_domain: Option<String>,
     /// Whether the public link works.
     pub public_invite_enabled: bool,
     /// Domains that it lets in.
@@ -75,7 +72,7 @@ pub struct Listed {
 /// The database's refusal.
 pub async fn list(pool: &PgPool) -> Result<Vec<Listed>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT w.id, w.name, w.subdomain, w.public_invite_enabled,
+        "SELECT w.id, w.name, w.subdomain, w.custom_domain, w.public_invite_enabled,
                 ARRAY(SELECT d.domain FROM auth.approved_access_domain d
                       WHERE d.workspace_id = w.id ORDER BY d.domain) AS domains,
                 (SELECT count(*) FROM auth.workspace_member m
@@ -86,7 +83,7 @@ pub async fn list(pool: &PgPool) -> Result<Vec<Listed>, sqlx::Error> {
     .await
 }
 
-/// The workspace with this id, subdomain or unique name; the only one where
+/// The workspace with this id, host or unique name; the only one where
 /// nothing is given.
 ///
 /// # Errors
@@ -96,9 +93,9 @@ pub async fn by_reference(
     reference: Option<&str>,
 ) -> Result<Option<Workspace>, sqlx::Error> {
     let mut rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, name, subdomain, public_invite_hash, public_invite_enabled
+        "SELECT id, name, subdomain, custom_domain, public_invite_hash, public_invite_enabled
          FROM auth.workspace
-         WHERE $1::text IS NULL OR id::text = $1 OR subdomain = $1 OR name = $1
+         WHERE $1::text IS NULL OR id::text = $1 OR subdomain = $1 OR custom_domain = $1 OR name = $1
          LIMIT 2",
     )
     .bind(reference)
@@ -108,80 +105,4 @@ pub async fn by_reference(
         (Some(only), None) => Some(only.into()),
         _ => None,
     })
-}
-
-/// Lets a domain in, or no longer.
-///
-/// # Errors
-/// The database's refusal.
-pub async fn approve_domain(
-    pool: &PgPool,
-    workspace: WorkspaceId,
-    domain: &str,
-    approved: bool,
-) -> Result<(), sqlx::Error> {
-    let query = if approved {
-        "INSERT INTO auth.approved_access_domain (workspace_id, domain)
-         VALUES ($1, $2) ON CONFLICT DO NOTHING"
-    } else {
-        "DELETE FROM auth.approved_access_domain WHERE workspace_id = $1 AND domain = $2"
-    };
-    sqlx::query(query)
-        .bind(workspace.as_uuid())
-        .bind(domain)
-        .execute(pool)
-        .await?;
-    Ok(())
-}
-
-/// Invites one address; answers the invitation's token, which only this answer
-/// shows.
-///
-/// # Errors
-/// The database's refusal, no randomness.
-pub async fn invite(
-    pool: &PgPool,
-    workspace: WorkspaceId,
-    email: &Handle,
-    lifetime: Duration,
-    randomness: &Randomness,
-) -> Result<(String, OffsetDateTime), StoreError> {
-    let token = randomness.token()?;
-    let (expires_at,) = sqlx::query_as(
-        "INSERT INTO auth.personal_invite (token_hash, workspace_id, email, expires_at)
-         VALUES ($1, $2, $3, now() + make_interval(secs => $4))
-         RETURNING expires_at",
-    )
-    .bind(sha256(&token))
-    .bind(workspace.as_uuid())
-    .bind(email.as_str())
-    .bind(lifetime.as_secs_f64())
-    .fetch_one(pool)
-    .await?;
-    Ok((token, expires_at))
-}
-
-/// Switches the public link on, with a new token that only this answer shows,
-/// or off.
-///
-/// # Errors
-/// The database's refusal, no randomness.
-pub async fn set_public_invite(
-    pool: &PgPool,
-    workspace: WorkspaceId,
-    on: bool,
-    randomness: &Randomness,
-) -> Result<Option<String>, StoreError> {
-    let token = if on { Some(randomness.token()?) } else { None };
-    sqlx::query(
-        "UPDATE auth.workspace
-         SET public_invite_enabled = $2, public_invite_hash = coalesce($3, public_invite_hash)
-         WHERE id = $1",
-    )
-    .bind(workspace.as_uuid())
-    .bind(on)
-    .bind(token.as_deref().map(sha256))
-    .execute(pool)
-    .await?;
-    Ok(token)
 }

@@ -22,7 +22,7 @@ pub async fn resolve(
         return named.ok_or(WorkspaceError::Unknown.into());
     }
     let mut some: Vec<Row> = sqlx::query_as(
-        "SELECT id, name, subdomain, public_invite_hash, public_invite_enabled
+        "SELECT id, name, subdomain, custom_domain, public_invite_hash, public_invite_enabled
          FROM auth.workspace LIMIT 2",
     )
     .fetch_all(&mut *connection)
@@ -34,7 +34,7 @@ pub async fn resolve(
     }
     if let Some(user) = user {
         let own: Option<Row> = sqlx::query_as(
-            "SELECT w.id, w.name, w.subdomain, w.public_invite_hash, w.public_invite_enabled
+            "SELECT w.id, w.name, w.subdomain, w.custom_domain, w.public_invite_hash, w.public_invite_enabled
              FROM auth.workspace_member m
              JOIN auth.workspace w ON w.id = m.workspace_id
              WHERE m.user_id = $1
@@ -48,7 +48,7 @@ pub async fn resolve(
         }
     }
     let mut open: Vec<Row> = sqlx::query_as(
-        "SELECT w.id, w.name, w.subdomain, w.public_invite_hash, w.public_invite_enabled
+        "SELECT w.id, w.name, w.subdomain, w.custom_domain, w.public_invite_hash, w.public_invite_enabled
          FROM auth.approved_access_domain d
          JOIN auth.workspace w ON w.id = d.workspace_id
          WHERE d.domain = $1 LIMIT 2",
@@ -70,19 +70,19 @@ async fn named(
 ) -> Result<Option<Option<Workspace>>, sqlx::Error> {
     let query = if let Some(id) = context.workspace {
         sqlx::query_as(
-            "SELECT id, name, subdomain, public_invite_hash, public_invite_enabled
+            "SELECT id, name, subdomain, custom_domain, public_invite_hash, public_invite_enabled
              FROM auth.workspace WHERE id = $1",
         )
         .bind(id.as_uuid())
     } else if let Some(subdomain) = &context.subdomain {
         sqlx::query_as(
-            "SELECT id, name, subdomain, public_invite_hash, public_invite_enabled
+            "SELECT id, name, subdomain, custom_domain, public_invite_hash, public_invite_enabled
              FROM auth.workspace WHERE subdomain = $1",
         )
         .bind(subdomain)
     } else if let Some(token) = &context.personal_invite {
         sqlx::query_as(
-            "SELECT w.id, w.name, w.subdomain, w.public_invite_hash, w.public_invite_enabled
+            "SELECT w.id, w.name, w.subdomain, w.custom_domain, w.public_invite_hash, w.public_invite_enabled
              FROM auth.personal_invite i
              JOIN auth.workspace w ON w.id = i.workspace_id
              WHERE i.token_hash = $1",
@@ -90,7 +90,7 @@ async fn named(
         .bind(sha256(token))
     } else if let Some(token) = &context.public_invite {
         sqlx::query_as(
-            "SELECT id, name, subdomain, public_invite_hash, public_invite_enabled
+            "SELECT id, name, subdomain, custom_domain, public_invite_hash, public_invite_enabled
              FROM auth.workspace WHERE public_invite_hash = $1",
         )
         .bind(sha256(token))

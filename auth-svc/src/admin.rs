@@ -1,0 +1,138 @@
+//! What the administrators of a workspace do over HTTP: JSON in, JSON out, with
+//! the session's cookie. What they say of a domain is believed when it is
+//! proven; the operator's commands are believed at once.
+
+mod custom_domain;
+mod domains;
+mod invitations;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use latchkey_service::telemetry;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::app::State;
+use crate::http::routes::Routes;
+use crate::http::same_site;
+use crate::proof::{self, ProofError};
+use crate::session;
+use crate::store::StoreError;
+use crate::store::session::Session;
+use crate::store::workspace::custom_host::HostError;
+use crate::store::workspace::domain::Claim;
+use crate::store::workspace::member;
+
+/// Adds the routes.
+pub fn routes(routes: &mut Routes<'_>) {
+    domains::routes(routes);
+    invitations::routes(routes);
+    custom_domain::routes(routes);
+}
+
+/// Why an administrator's request does nothing.
+#[derive(Debug, thiserror::Error)]
+enum AdminError {
+    #[error("Nobody is signed in.")]
+    NotSignedIn,
+    #[error("Another web site asked. Nothing was changed.")]
+    CrossSite,
+    #[error("Only an administrator of the workspace may do this.")]
+    NotAdmin,
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    Refused(&'static str, String),
+    #[error("There is no such thing in this workspace.")]
+    Unknown,
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl AdminError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotSignedIn => "not_signed_in",
+            Self::CrossSite => "cross_site",
+            Self::NotAdmin => "not_admin",
+            Self::Invalid(_) => "invalid_parameter",
+            Self::Refused(code, _) => code,
+            Self::Unknown => "not_found",
+            Self::Proof(ProofError::NoClaim) => "domain_not_pending",
+            Self::Proof(ProofError::NoRecord { .. }) => "record_missing",
+            Self::Proof(ProofError::Dns(_)) => "dns_unavailable",
+            Self::Proof(ProofError::Host(HostError::Taken)) => "domain_taken",
+            Self::Proof(ProofError::Host(HostError::Invalid)) => "invalid_parameter",
+            Self::Proof(ProofError::Host(HostError::Database(_)) | ProofError::Database(_))
+            | Self::Store(_)
+            | Self::Database(_) => "database_unavailable",
+        }
+    }
+}
+
+impl ResponseError for AdminError {
+    fn status_code(&self) -> StatusCode {
+        match self.code() {
+            "not_signed_in" => StatusCode::UNAUTHORIZED,
+            "cross_site" | "not_admin" | "domain_not_allowed" => StatusCode::FORBIDDEN,
+            "invalid_parameter" | "consumer_domain" | "own_domain" => StatusCode::BAD_REQUEST,
+            "not_found" | "domain_not_pending" => StatusCode::NOT_FOUND,
+            "dns_unavailable" | "database_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::CONFLICT,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let message = match self.code() {
+            "database_unavailable" => "Please try again.".to_owned(),
+            _ => self.to_string(),
+        };
+        HttpResponse::build(self.status_code()).json(json!({
+            "error": {
+                "code": self.code(),
+                "message": message,
+                "traceId": telemetry::current_trace_id(),
+            }
+        }))
+    }
+}
+
+/// The session of an administrator of its workspace.
+async fn admin(
+    state: &State,
+    request: &HttpRequest,
+    changes: bool,
+) -> Result<Session, AdminError> {
+    if changes && !same_site::may_change(request, &state.config.returns) {
+        return Err(AdminError::CrossSite);
+    }
+    let session = session::current(state, request)
+        .await?
+        .ok_or(AdminError::NotSignedIn)?;
+    if member::is_admin(&state.pool, session.workspace, session.user).await? {
+        Ok(session)
+    } else {
+        Err(AdminError::NotAdmin)
+    }
+}
+
+/// A claim for programs.
+fn claimed(claim: &Claim) -> Value {
+    json!({
+        "domain": claim.domain,
+        "status": "PENDING",
+        "recordName": proof::record_name(&claim.domain),
+        "recordType": "TXT",
+        "recordValue": claim.record_value,
+        "expiresAt": rfc3339(claim.expires_at),
+    })
+}
+
+fn rfc3339(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_default()
+}

@@ -1,0 +1,124 @@
+use clap::Subcommand;
+use latchkey_service::StartError;
+use serde_json::json;
+use url::Url;
+
+use super::domain::{claimed, record, rfc3339};
+use super::{Answer, Desk};
+use crate::config::parse_domain;
+use crate::proof;
+use crate::proof::dns::NameServers;
+use crate::store::workspace::custom_host;
+use crate::store::workspace::domain::{self, Purpose};
+
+/// What to do with the workspace's own host.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Adds a host that is not used until it is verified, and prints how.
+    Add {
+        /// The host, such as app.customer.com.
+        host: String,
+        /// The workspace.
+        #[arg(long)]
+        workspace: Option<String>,
+    },
+    /// Looks for the host's TXT record and uses the host where it is there.
+    Verify {
+        /// The host.
+        host: String,
+        /// The workspace.
+        #[arg(long)]
+        workspace: Option<String>,
+    },
+    /// Uses a host at once, on your word.
+    Approve {
+        /// The host.
+        host: String,
+        /// The workspace.
+        #[arg(long)]
+        workspace: Option<String>,
+    },
+    /// Gives the workspace's own host up.
+    Remove {
+        /// The workspace.
+        #[arg(long)]
+        workspace: Option<String>,
+    },
+}
+
+pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, StartError> {
+    match command {
+        Command::Add { host, workspace } => {
+            let workspace = desk.find(workspace).await?;
+            let host = foreign(desk, &host)?;
+            let claim = domain::claim(
+                &desk.pool,
+                workspace.id,
+                Purpose::Host,
+                &host,
+                &desk.randomness,
+            )
+            .await
+            .map_err(StartError::other)?;
+            Ok(Answer::new(
+                format!(
+                    "{host} waits to be verified until {}. Publish\n  {}\nand run: auth-svc \
+                     workspace custom-domain verify {host}",
+                    rfc3339(claim.expires_at),
+                    record(&claim),
+                ),
+                claimed(&claim),
+            ))
+        }
+        Command::Verify { host, workspace } => {
+            let workspace = desk.find(workspace).await?;
+            let host = foreign(desk, &host)?;
+            let servers = NameServers::from_environment(desk.environment)?;
+            proof::by_record(&desk.pool, &servers, workspace.id, Purpose::Host, &host)
+                .await
+                .map_err(StartError::other)?;
+            Ok(served(&workspace.name, &host))
+        }
+        Command::Approve { host, workspace } => {
+            let workspace = desk.find(workspace).await?;
+            let host = foreign(desk, &host)?;
+            custom_host::set(&desk.pool, workspace.id, Some(&host))
+                .await
+                .map_err(StartError::other)?;
+            Ok(served(&workspace.name, &host))
+        }
+        Command::Remove { workspace } => {
+            let workspace = desk.find(workspace).await?;
+            custom_host::set(&desk.pool, workspace.id, None)
+                .await
+                .map_err(StartError::other)?;
+            Ok(Answer::new(
+                format!("{} has no host of its own any more", workspace.name),
+                json!({ "customDomain": null }),
+            ))
+        }
+    }
+}
+
+fn served(workspace: &str, host: &str) -> Answer {
+    Answer::new(
+        format!("{workspace} is at {host}"),
+        json!({ "customDomain": host }),
+    )
+}
+
+/// A host that is no part of this deployment and contains none.
+fn foreign(desk: &Desk<'_>, text: &str) -> Result<String, StartError> {
+    let host = parse_domain(text).map_err(StartError::other)?;
+    let mut own = desk.environment.list("ALLOWED_RETURN_ORIGINS")?;
+    for name in ["PUBLIC_URL", "APP_URL"] {
+        own.extend(desk.environment.optional(name)?);
+    }
+    let own: Vec<Url> = own.iter().filter_map(|url| Url::parse(url).ok()).collect();
+    if proof::overlaps(&host, &own) {
+        return Err(StartError::Other(format!(
+            "{host} is this deployment's own: a workspace's host under APP_URL is its subdomain"
+        )));
+    }
+    Ok(host)
+}

@@ -1,0 +1,217 @@
+use std::fmt::Write as _;
+
+use latchkey_config::ConfigError;
+use latchkey_domain::Handle;
+use latchkey_service::StartError;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Answer, Desk};
+use crate::config::{is_consumer_domain, parse_domain};
+use crate::proof::dns::NameServers;
+use crate::proof::{self, MAILBOXES};
+use crate::store::workspace::domain::{self, Claim, Purpose};
+use crate::store::workspace::{Workspace, approve_domain};
+
+/// Where a verification link leads.
+const LINK_PATH: &str = "/verify-domain";
+
+pub(super) async fn approve(
+    desk: &Desk<'_>,
+    workspace: &Workspace,
+    domain: &str,
+    force: bool,
+) -> Result<Answer, StartError> {
+    let domain = work_domain(domain, force)?;
+    approve_domain(&desk.pool, workspace.id, &domain, true)
+        .await
+        .map_err(StartError::other)?;
+    Ok(Answer::new(
+        format!("{} lets {domain} in", workspace.name),
+        json!({ "domain": domain, "status": "APPROVED", "approvedBy": "OPERATOR" }),
+    ))
+}
+
+pub(super) async fn remove(
+    desk: &Desk<'_>,
+    workspace: &Workspace,
+    domain: &str,
+) -> Result<Answer, StartError> {
+    let domain = parse_domain(domain).map_err(StartError::other)?;
+    approve_domain(&desk.pool, workspace.id, &domain, false)
+        .await
+        .map_err(StartError::other)?;
+    Ok(Answer::new(
+        format!("{} no longer lets {domain} in", workspace.name),
+        json!({ "domain": domain, "status": "REMOVED" }),
+    ))
+}
+
+pub(super) async fn add(
+    desk: &Desk<'_>,
+    workspace: &Workspace,
+    domain: &str,
+) -> Result<Answer, StartError> {
+    let domain = work_domain(domain, false)?;
+    let claim = domain::claim(
+        &desk.pool,
+        workspace.id,
+        Purpose::Access,
+        &domain,
+        &desk.randomness,
+    )
+    .await
+    .map_err(StartError::other)?;
+    Ok(Answer::new(
+        format!(
+            "{domain} waits to be verified until {}. Publish\n  {}\nand run: auth-svc workspace \
+             verify-domain {domain}\nor send the link of: auth-svc workspace verification-link \
+             postmaster@{domain}",
+            rfc3339(claim.expires_at),
+            record(&claim),
+        ),
+        claimed(&claim),
+    ))
+}
+
+pub(super) async fn verify(
+    desk: &Desk<'_>,
+    workspace: &Workspace,
+    domain: &str,
+) -> Result<Answer, StartError> {
+    let domain = parse_domain(domain).map_err(StartError::other)?;
+    let servers = NameServers::from_environment(desk.environment)?;
+    proof::by_record(
+        &desk.pool,
+        &servers,
+        workspace.id,
+        Purpose::Access,
+        &domain,
+    )
+    .await
+    .map_err(StartError::other)?;
+    Ok(Answer::new(
+        format!("verified: {} lets {domain} in", workspace.name),
+        json!({ "domain": domain, "status": "APPROVED", "approvedBy": "DNS" }),
+    ))
+}
+
+pub(super) async fn link(
+    desk: &Desk<'_>,
+    workspace: &Workspace,
+    email: &str,
+) -> Result<Answer, StartError> {
+    let email: Handle = email.parse().map_err(StartError::other)?;
+    let domain = email.domain();
+    if !proof::proves(&email, domain) {
+        return Err(StartError::Other(format!(
+            "anybody may have {email}: a domain is verified by {} at {domain}",
+            MAILBOXES.join(", ")
+        )));
+    }
+    let made = domain::email_token(
+        &desk.pool,
+        workspace.id,
+        domain,
+        email.as_str(),
+        &desk.randomness,
+    )
+    .await
+    .map_err(StartError::other)?;
+    let Some((token, until)) = made else {
+        return Err(StartError::Other(format!(
+            "{domain} is not waiting to be verified: auth-svc workspace add-domain {domain}"
+        )));
+    };
+    let link = desk.link(LINK_PATH, "token", &token)?;
+    let until = rfc3339(until);
+    Ok(Answer::new(
+        format!("send this to {email}, nobody else; once, until {until}:\n{link}"),
+        json!({ "domain": domain, "email": email.as_str(), "link": link, "expiresAt": until }),
+    ))
+}
+
+pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answer, StartError> {
+    let approved = domain::approved(&desk.pool, workspace.id)
+        .await
+        .map_err(StartError::other)?;
+    let pending = domain::claims(&desk.pool, workspace.id, Purpose::Access)
+        .await
+        .map_err(StartError::other)?;
+    let mut text = String::new();
+    let mut json = Vec::new();
+    for domain in &approved {
+        let _ = writeln!(text, "{}  approved by {}", domain.domain, domain.approved_by);
+        json.push(json!({
+            "domain": domain.domain,
+            "status": "APPROVED",
+            "approvedBy": domain.approved_by,
+            "since": rfc3339(domain.created_at),
+        }));
+    }
+    for claim in &pending {
+        let _ = writeln!(
+            text,
+            "{}  pending until {}: {}",
+            claim.domain,
+            rfc3339(claim.expires_at),
+            record(claim)
+        );
+        json.push(claimed(claim));
+    }
+    if text.is_empty() {
+        "no domain: people come by invitation".clone_into(&mut text);
+    }
+    Ok(Answer::new(text, Value::Array(json)))
+}
+
+/// The record to publish, as a zone file has it.
+pub(super) fn record(claim: &Claim) -> String {
+    format!(
+        "{}. TXT \"{}\"",
+        proof::record_name(&claim.domain),
+        claim.record_value
+    )
+}
+
+/// A claim for programs.
+pub(super) fn claimed(claim: &Claim) -> Value {
+    json!({
+        "domain": claim.domain,
+        "status": "PENDING",
+        "recordName": proof::record_name(&claim.domain),
+        "recordType": "TXT",
+        "recordValue": claim.record_value,
+        "linkMadeFor": claim.email,
+        "expiresAt": rfc3339(claim.expires_at),
+    })
+}
+
+pub(super) fn rfc3339(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_default()
+}
+
+fn work_domain(text: &str, force: bool) -> Result<String, StartError> {
+    let domain = parse_domain(text).map_err(StartError::other)?;
+    if force || !is_consumer_domain(&domain) {
+        return Ok(domain);
+    }
+    Err(StartError::Other(format!(
+        "anybody can have an address of {domain}: invite people instead (auth-svc workspace \
+         invite, or public-invite on), or approve-domain --force"
+    )))
+}
+
+/// The deployment's list bounds invitations too: better said now than at the
+/// person's sign-in.
+pub(super) fn allowed_by_deployment(desk: &Desk<'_>, email: &Handle) -> Result<(), StartError> {
+    const NAME: &str = "AUTH_ALLOWED_DOMAINS";
+    let list = crate::config::DomainList::parse(&desk.environment.list(NAME)?)
+        .map_err(|error| ConfigError::new(NAME, error.to_string()))?;
+    if list.is_empty() || list.contains(email.domain()) {
+        Ok(())
+    } else {
+        Err(ConfigError::new(NAME, format!("does not contain {}", email.domain())).into())
+    }
+}

@@ -1,0 +1,120 @@
+use std::fmt::Write as _;
+
+use latchkey_config::parse_duration;
+use latchkey_domain::Handle;
+use latchkey_service::StartError;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::domain::{allowed_by_deployment, rfc3339};
+use super::{Answer, Desk};
+use crate::store::workspace::invite::{self, rotate_public_invite};
+use crate::store::workspace::{Workspace, set_public_invite};
+
+pub(super) async fn invite(
+    desk: &Desk<'_>,
+    workspace: &Workspace,
+    email: &str,
+    expires_in: &str,
+) -> Result<Answer, StartError> {
+    let email: Handle = email.parse().map_err(StartError::other)?;
+    allowed_by_deployment(desk, &email)?;
+    let lifetime = parse_duration(expires_in).map_err(StartError::other)?;
+    let made = invite::invite(
+        &desk.pool,
+        workspace.id,
+        &email,
+        lifetime,
+        &desk.randomness,
+    )
+    .await
+    .map_err(StartError::other)?;
+    let link = desk.link("/", "workspacePersonalInviteToken", &made.token)?;
+    let until = rfc3339(made.expires_at);
+    Ok(Answer::new(
+        format!("for {email}, once, until {until}:\n{link}"),
+        json!({ "id": made.id, "email": email.as_str(), "link": link, "expiresAt": until }),
+    ))
+}
+
+pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answer, StartError> {
+    let invitations = invite::invitations(&desk.pool, workspace.id)
+        .await
+        .map_err(StartError::other)?;
+    let mut text = String::new();
+    let mut json = Vec::new();
+    for invited in &invitations {
+        let until = rfc3339(invited.expires_at);
+        let _ = writeln!(
+            text,
+            "{}  {}  {}  until {until}",
+            invited.id, invited.email, invited.status
+        );
+        json.push(json!({
+            "id": invited.id,
+            "email": invited.email,
+            "status": invited.status,
+            "expiresAt": until,
+        }));
+    }
+    if text.is_empty() {
+        "no invitation".clone_into(&mut text);
+    }
+    Ok(Answer::new(text, Value::Array(json)))
+}
+
+pub(super) async fn revoke(
+    desk: &Desk<'_>,
+    workspace: &Workspace,
+    id: Uuid,
+) -> Result<Answer, StartError> {
+    let revoked = invite::revoke(&desk.pool, workspace.id, id)
+        .await
+        .map_err(StartError::other)?;
+    if revoked {
+        Ok(Answer::new(
+            "withdrawn",
+            json!({ "id": id, "status": "REVOKED" }),
+        ))
+    } else {
+        Err(StartError::Other(
+            "no such invitation in this workspace, or it was used already".to_owned(),
+        ))
+    }
+}
+
+pub(super) async fn public(
+    desk: &Desk<'_>,
+    workspace: &Workspace,
+    switch: &str,
+) -> Result<Answer, StartError> {
+    let made = match switch {
+        "rotate" => Some(
+            rotate_public_invite(&desk.pool, workspace.id, &desk.randomness)
+                .await
+                .map_err(StartError::other)?
+                .ok_or_else(|| {
+                    StartError::Other(format!(
+                        "the public link of {} is off: auth-svc workspace public-invite on",
+                        workspace.name
+                    ))
+                })?,
+        ),
+        switch => set_public_invite(&desk.pool, workspace.id, switch == "on", &desk.randomness)
+            .await
+            .map_err(StartError::other)?,
+    };
+    match made {
+        None => Ok(Answer::new(
+            format!("the public link of {} is off", workspace.name),
+            json!({ "enabled": false }),
+        )),
+        Some(token) => {
+            let link = desk.link("/", "workspaceInviteHash", &token)?;
+            Ok(Answer::new(
+                link.clone(),
+                json!({ "enabled": true, "link": link }),
+            ))
+        }
+    }
+}

@@ -1,0 +1,38 @@
+use crate::store::SignedIn;
+use crate::store::session::Session;
+
+/// Where a workspace is served in multi-domain mode.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Site<'a> {
+    /// First label of its host under the app's.
+    pub subdomain: Option<&'a str>,
+    /// Its own host, which comes first.
+    pub custom_domain: Option<&'a str>,
+}
+
+impl<'a> From<Option<&'a str>> for Site<'a> {
+    fn from(subdomain: Option<&'a str>) -> Self {
+        Self {
+            subdomain,
+            custom_domain: None,
+        }
+    }
+}
+
+impl<'a> From<&'a Session> for Site<'a> {
+    fn from(session: &'a Session) -> Self {
+        Self {
+            subdomain: session.subdomain.as_deref(),
+            custom_domain: session.custom_domain.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a SignedIn> for Site<'a> {
+    fn from(done: &'a SignedIn) -> Self {
+        Self {
+            subdomain: done.subdomain.as_deref(),
+            custom_domain: done.custom_domain.as_deref(),
+        }
+    }
+}

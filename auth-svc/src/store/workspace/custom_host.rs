@@ -1,0 +1,118 @@
+//! A workspace's own host, such as `app.customer.com`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use latchkey_domain::WorkspaceId;
+use sqlx::{PgExecutor, PgPool};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::domain::Claim;
+use crate::login::redirect::CustomHosts;
+
+/// A host that was proven or given up counts as such after this.
+pub const FRESH: Duration = Duration::from_secs(5);
+
+/// Why a workspace does not get the host.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// Another workspace proved it.
+    #[error("the host is another workspace's")]
+    Taken,
+    /// It is no host name.
+    #[error("the host must be a name such as app.customer.com")]
+    Invalid,
+    /// The database's refusal.
+    #[error(transparent)]
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for HostError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error() {
+            Some(refusal) if refusal.is_unique_violation() => Self::Taken,
+            Some(refusal) if refusal.is_check_violation() => Self::Invalid,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// Gives the workspace a host on the operator's word, or takes it away.
+///
+/// # Errors
+/// Another workspace has it, or the database refused.
+pub async fn set(
+    executor: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    host: Option<&str>,
+) -> Result<(), HostError> {
+    sqlx::query(
+        "WITH settled AS (DELETE FROM auth.domain_claim
+                          WHERE workspace_id = $1 AND purpose = 'HOST')
+         UPDATE auth.workspace SET custom_domain = $2 WHERE id = $1",
+    )
+    .bind(workspace.as_uuid())
+    .bind(host)
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Gives the workspace a host whose record was seen with this value; false
+/// where the claim is gone meanwhile. Until then its former host stays.
+///
+/// # Errors
+/// Another workspace proved it first, or the database refused.
+pub async fn prove(
+    executor: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    claim: &Claim,
+) -> Result<bool, HostError> {
+    let done = sqlx::query(
+        "WITH proven AS (
+             DELETE FROM auth.domain_claim
+             WHERE workspace_id = $1 AND domain = $2 AND record_value = $3
+               AND purpose = 'HOST' AND expires_at > now()
+             RETURNING workspace_id, domain
+         )
+         UPDATE auth.workspace w SET custom_domain = p.domain
+         FROM proven p WHERE w.id = p.workspace_id",
+    )
+    .bind(workspace.as_uuid())
+    .bind(&claim.domain)
+    .bind(&claim.record_value)
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Every host and whose it is.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn all(
+    executor: impl PgExecutor<'_>,
+) -> Result<HashMap<String, WorkspaceId>, sqlx::Error> {
+    let rows: Vec<(String, Uuid)> = sqlx::query_as(
+        "SELECT custom_domain, id FROM auth.workspace WHERE custom_domain IS NOT NULL",
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|(h, id)| (h, id.into())).collect())
+}
+
+/// Keeps `hosts` what the database has, until `stop` is cancelled. While the
+/// database is away the hosts stay as they were.
+pub async fn keep_fresh(pool: PgPool, hosts: CustomHosts, stop: CancellationToken) {
+    loop {
+        match all(&pool).await {
+            Ok(now) => hosts.replace(now),
+            Err(error) => tracing::warn!(%error, "the workspaces' own hosts were not read"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(FRESH) => {}
+        }
+    }
+}

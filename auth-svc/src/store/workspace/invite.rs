@@ -1,0 +1,156 @@
+//! Invitations: the public link and personal ones.
+
+use std::time::Duration;
+
+use latchkey_domain::{Handle, WorkspaceId};
+use sqlx::{FromRow, PgExecutor, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::random::{Randomness, sha256};
+use crate::store::StoreError;
+
+/// A personal invitation in a list: never its token.
+#[derive(Debug, Clone, FromRow)]
+pub struct Invited {
+    /// Names it when it is withdrawn.
+    pub id: Uuid,
+    /// Address that it is for.
+    pub email: String,
+    /// Until when it holds.
+    pub expires_at: OffsetDateTime,
+    /// PENDING, USED, REVOKED or EXPIRED.
+    pub status: String,
+}
+
+/// A personal invitation, made a moment ago.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// Names it when it is withdrawn.
+    pub id: Uuid,
+    /// The token, which nothing shows again.
+    pub token: String,
+    /// Until when it holds.
+    pub expires_at: OffsetDateTime,
+}
+
+/// Invites one address; answers the invitation's token, which only this answer
+/// shows.
+///
+/// # Errors
+/// The database's refusal, no randomness.
+pub async fn invite(
+    executor: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    email: &Handle,
+    lifetime: Duration,
+    randomness: &Randomness,
+) -> Result<Made, StoreError> {
+    let token = randomness.token()?;
+    let (id, expires_at) = sqlx::query_as(
+        "INSERT INTO auth.personal_invite (token_hash, workspace_id, email, expires_at)
+         VALUES ($1, $2, $3, now() + make_interval(secs => $4))
+         RETURNING id, expires_at",
+    )
+    .bind(sha256(&token))
+    .bind(workspace.as_uuid())
+    .bind(email.as_str())
+    .bind(lifetime.as_secs_f64())
+    .fetch_one(executor)
+    .await?;
+    Ok(Made {
+        id,
+        token,
+        expires_at,
+    })
+}
+
+/// The workspace's invitations, the newest first, at most a thousand.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn invitations(
+    executor: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+) -> Result<Vec<Invited>, sqlx::Error> {
+    // Index: personal_invite_workspace_id.
+    sqlx::query_as(
+        "SELECT id, email, expires_at,
+                CASE WHEN used_at IS NOT NULL THEN 'USED'
+                     WHEN revoked_at IS NOT NULL THEN 'REVOKED'
+                     WHEN expires_at <= now() THEN 'EXPIRED'
+                     ELSE 'PENDING' END AS status
+         FROM auth.personal_invite WHERE workspace_id = $1
+         ORDER BY created_at DESC, id LIMIT 1000",
+    )
+    .bind(workspace.as_uuid())
+    .fetch_all(executor)
+    .await
+}
+
+/// Withdraws an invitation of this workspace; false where it was used or there
+/// is none.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn revoke(
+    executor: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    id: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "UPDATE auth.personal_invite SET revoked_at = coalesce(revoked_at, now())
+         WHERE id = $1 AND workspace_id = $2 AND used_at IS NULL",
+    )
+    .bind(id)
+    .bind(workspace.as_uuid())
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Switches the public link on, with a new token that only this answer shows,
+/// or off. A link that was replaced or switched off never works again.
+///
+/// # Errors
+/// The database's refusal, no randomness.
+pub async fn set_public_invite(
+    pool: &PgPool,
+    workspace: WorkspaceId,
+    on: bool,
+    randomness: &Randomness,
+) -> Result<Option<String>, StoreError> {
+    let token = if on { Some(randomness.token()?) } else { None };
+    sqlx::query(
+        "UPDATE auth.workspace
+         SET public_invite_enabled = $2, public_invite_hash = coalesce($3, public_invite_hash)
+         WHERE id = $1",
+    )
+    .bind(workspace.as_uuid())
+    .bind(on)
+    .bind(token.as_deref().map(sha256))
+    .execute(pool)
+    .await?;
+    Ok(token)
+}
+
+/// Replaces the public link's token; `None` where the link is off.
+///
+/// # Errors
+/// The database's refusal, no randomness.
+pub async fn rotate_public_invite(
+    executor: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    randomness: &Randomness,
+) -> Result<Option<String>, StoreError> {
+    let token = randomness.token()?;
+    let done = sqlx::query(
+        "UPDATE auth.workspace SET public_invite_hash = $2
+         WHERE id = $1 AND public_invite_enabled",
+    )
+    .bind(workspace.as_uuid())
+    .bind(sha256(&token))
+    .execute(executor)
+    .await?;
+    Ok((done.rows_affected() == 1).then_some(token))
+}

@@ -1,0 +1,124 @@
+//! Who belongs to a workspace and who may administer it.
+
+use latchkey_domain::{UserId, WorkspaceId};
+use sqlx::{FromRow, PgConnection, PgExecutor};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A person in a list.
+#[derive(Debug, Clone, FromRow)]
+pub struct Member {
+    /// The person.
+    pub user_id: Uuid,
+    /// Their address: a label.
+    pub email: String,
+    /// ADMIN or MEMBER.
+    pub role: String,
+    /// How they came in.
+    pub joined_by: String,
+    /// Since when.
+    pub joined_at: OffsetDateTime,
+}
+
+/// The members, in the order in which they joined.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn members(
+    executor: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+) -> Result<Vec<Member>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT m.user_id, u.email, m.role, m.joined_by, m.joined_at
+         FROM auth.workspace_member m JOIN auth.app_user u ON u.id = m.user_id
+         WHERE m.workspace_id = $1 ORDER BY m.joined_at, m.user_id",
+    )
+    .bind(workspace.as_uuid())
+    .fetch_all(executor)
+    .await
+}
+
+/// Makes a member an administrator, or no longer; `who` is a user's id or an
+/// address. Answers how many people that names: where it is not one, nothing
+/// is changed.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn set_role(
+    executor: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    who: &str,
+    admin: bool,
+) -> Result<i64, sqlx::Error> {
+    let (named,): (i64,) = sqlx::query_as(
+        "WITH named AS (
+             SELECT m.user_id FROM auth.workspace_member m
+             JOIN auth.app_user u ON u.id = m.user_id
+             WHERE m.workspace_id = $1 AND (u.id::text = $2 OR lower(u.email) = lower($2))
+         ), changed AS (
+             UPDATE auth.workspace_member SET role = $3
+             WHERE workspace_id = $1 AND user_id IN (SELECT user_id FROM named)
+               AND (SELECT count(*) FROM named) = 1
+         )
+         SELECT count(*) FROM named",
+    )
+    .bind(workspace.as_uuid())
+    .bind(who)
+    .bind(if admin { "ADMIN" } else { "MEMBER" })
+    .fetch_one(executor)
+    .await?;
+    Ok(named)
+}
+
+/// True where the person may administer the workspace.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn is_admin(
+    executor: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    user: UserId,
+) -> Result<bool, sqlx::Error> {
+    let (admin,): (bool,) = sqlx::query_as(
+        "SELECT EXISTS (SELECT FROM auth.workspace_member
+                        WHERE workspace_id = $1 AND user_id = $2 AND role = 'ADMIN')",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.as_uuid())
+    .fetch_one(executor)
+    .await?;
+    Ok(admin)
+}
+
+/// Adds a person, where they are none yet. The first one administers.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn join(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: UserId,
+    joined_by: &str,
+) -> Result<(), sqlx::Error> {
+    // Two who come first at once wait for one another, so that one is first.
+    sqlx::query(
+        "SELECT pg_advisory_xact_lock(hashtextextended('first member ' || $1::text, 0))
+         WHERE NOT EXISTS (SELECT FROM auth.workspace_member WHERE workspace_id = $1)",
+    )
+    .bind(workspace.as_uuid())
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO auth.workspace_member (workspace_id, user_id, joined_by, role)
+         SELECT $1, $2, $3,
+                CASE WHEN EXISTS (SELECT FROM auth.workspace_member WHERE workspace_id = $1)
+                     THEN 'MEMBER' ELSE 'ADMIN' END
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.as_uuid())
+    .bind(joined_by)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
