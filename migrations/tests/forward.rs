@@ -142,10 +142,7 @@ async fn a_service_reads_no_table_of_another_service() {
         (Role::Refresh, "DELETE FROM vault.audit"),
         (Role::Refresh, "UPDATE vault.audit SET reason = NULL"),
         (Role::Refresh, "SELECT * FROM vault.audit"),
-        (
-            Role::Refresh,
-            "SELECT vault.audit_prune(interval '1 year')",
-        ),
+        (Role::Refresh, "SELECT vault.audit_prune(interval '1 year')"),
     ];
     for (role, statement) in refused {
         let mut connection = PgConnection::connect(&database.url(role)).await.unwrap();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_service::database::DatabaseCheck;
-use latchkey_service::health::{self, Readiness};
 use latchkey_service::grpc::Tls;
+use latchkey_service::health::{self, Readiness};
 use latchkey_service::{BuildInfo, StartError};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -17,8 +17,8 @@ use crate::audit::{self, Audit};
 use crate::cache::Cache;
 use crate::config::Configuration;
 use crate::engine::{Engine, Parts};
-use crate::grpc::caller::Gate;
 use crate::grpc;
+use crate::grpc::caller::Gate;
 use crate::jitter::Jitter;
 use crate::store::Store;
 use crate::wake::{self, Bell};
@@ -55,10 +55,8 @@ impl Application {
             configuration.cache_revalidate,
         ));
         let bell = Bell::default();
-        let (audit, audit_writer): (Audit, _) = audit::audit(
-            configuration.pool.clone(),
-            Arc::clone(&configuration.clock),
-        );
+        let (audit, audit_writer): (Audit, _) =
+            audit::audit(configuration.pool.clone(), Arc::clone(&configuration.clock));
         let gate = Gate::new(
             configuration.policy,
             configuration.callers,

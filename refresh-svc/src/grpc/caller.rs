@@ -12,7 +12,7 @@ use latchkey_service::grpc::{Peer, PeerCertificate};
 
 pub(crate) use admitted::Admitted;
 pub(crate) use gate::Gate;
-pub use settings::{CallersBy, CallerSettings};
+pub use settings::{CallerSettings, CallersBy};
 
 /// A caller that was authenticated. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
 mod always_valid;
+mod certificates;
 mod dead_grants;
 mod disconnect;
 mod errors;
@@ -11,5 +12,7 @@ mod once;
 mod rotation;
 mod rust_client;
 mod sealed;
+mod service_accounts;
 mod support;
 mod transport;
+mod who_may;

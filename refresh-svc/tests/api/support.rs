@@ -3,6 +3,7 @@
 mod account;
 mod callers;
 mod log;
+mod may;
 mod replica;
 
 use std::path::Path;
@@ -19,8 +20,9 @@ use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 
 pub use account::{Account, Token};
-pub use callers::{Client, by_id, endpoint, identity, refusal, tls};
+pub use callers::{Client, Refusal, by_id, endpoint, identity, refusal, tls};
 pub use log::logged;
+pub use may::{PolicyFile, everything, rule};
 pub use replica::Replica;
 
 pub struct World {
