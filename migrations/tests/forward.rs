@@ -1,6 +1,8 @@
 //! Every migration runs forward on a filled database, and what the operators of
 //! the replaced system type still works.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
+
 use std::path::Path;
 
 use latchkey_migrations::MIGRATOR;
@@ -155,4 +157,37 @@ async fn a_service_reads_no_table_of_another_service() {
             "{role:?}: {statement}: {error}"
         );
     }
+}
+
+// R36: the audit is taken away by people, not soon, and not in silence.
+#[tokio::test]
+async fn audit_records_go_only_when_they_are_old_and_leave_a_trace() {
+    let database = migrated_while_filled().await;
+    let mut connection = database.pool().acquire().await.unwrap();
+    sqlx::raw_sql(
+        "INSERT INTO vault.audit (id, at, caller, method, outcome)
+         VALUES (gen_random_uuid(), now() - interval '400 days', 'a', 'GetAccessToken', 'GIVEN');
+         SET ROLE latchkey_operator",
+    )
+    .execute(&mut *connection)
+    .await
+    .unwrap();
+    let prune = async |keep: &str, connection: &mut PgConnection| {
+        sqlx::query_scalar::<_, i64>("SELECT vault.audit_prune($1::interval)")
+            .bind(keep)
+            .fetch_one(connection)
+            .await
+    };
+    assert!(prune("29 days", &mut connection).await.is_err());
+    assert_eq!(prune("365 days", &mut connection).await.unwrap(), 1);
+    let left: Vec<String> =
+        sqlx::query_scalar("SELECT outcome FROM vault.audit ORDER BY at, outcome")
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap();
+    assert_eq!(left, ["GIVEN", "PRUNED"]);
+    sqlx::raw_sql("RESET ROLE")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
 }

@@ -144,9 +144,10 @@ impl Application {
         let listener = tokio::net::TcpListener::from_std(self.grpc_listener)
             .map_err(|error| StartError::io("GRPC_LISTEN", error))?;
         let gate = self.gate;
-        let incoming = latchkey_service::grpc::incoming(listener, self.tls, move |refused| {
-            gate.not_let_in(refused);
-        });
+        let incoming =
+            latchkey_service::grpc::incoming(listener, self.tls, stop.clone(), move |refused| {
+                gate.not_let_in(refused);
+            });
         let served = self
             .router
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());

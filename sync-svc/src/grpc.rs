@@ -48,7 +48,7 @@ pub async fn serve(
     let listener = tokio::net::TcpListener::from_std(listener)
         .map_err(|error| StartError::io("GRPC_LISTEN", error))?;
     tokio::spawn(tls.clone().follow_files(stop.clone()));
-    let incoming = latchkey_service::grpc::incoming(listener, tls, |refused| {
+    let incoming = latchkey_service::grpc::incoming(listener, tls, stop.clone(), |refused| {
         tracing::warn!(
             address = %refused.address,
             problem = refused.problem,

@@ -269,6 +269,18 @@ fn a_wrong_policy_names_the_rule_and_the_key() {
 
 // R36
 #[test]
+fn the_policies_that_we_hand_out_are_policies() {
+    let manual = include_str!("../../../docs/policy.md");
+    let (_, example) = manual.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let example: Policy = example.parse().unwrap();
+    assert_eq!(example.rules().len(), 2);
+    let compose = include_str!("../../../deploy/policy/policy.toml");
+    assert_eq!(compose.parse::<Policy>().unwrap().rules().len(), 1);
+}
+
+// R36
+#[test]
 fn nobody_may_anything_where_nothing_is_said() {
     let method = Method::named("GetAccessToken").unwrap();
     let policy: Policy = "".parse().unwrap();

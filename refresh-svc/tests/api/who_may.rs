@@ -252,7 +252,7 @@ async fn an_account_outside_the_policy_and_none_at_all_cannot_be_told_apart() {
         .client_with_id("mail", MAIL)
         .unwrap();
 
-    let mut seen: Vec<(i64, Vec<(Code, String, Vec<u8>)>)> = Vec::new();
+    let mut seen = Vec::new();
     for asked in [remembered.id, stored.id, AccountId::generate()] {
         let before = looks(&world).await;
         let replica = world.replica();

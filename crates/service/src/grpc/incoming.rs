@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
 use super::{Peer, PeerCertificate, Tls};
@@ -41,12 +42,14 @@ pub struct Connection {
     peer: Peer,
 }
 
-/// Accepts connections and shakes hands, many at once. `refused` is told of
-/// callers whose certificate is not good; who only connects and leaves is no
-/// caller.
+/// Accepts connections and shakes hands, many at once, until `stop`: then the
+/// listener closes, so that callers go to another replica at once. `refused` is
+/// told of callers whose certificate is not good; who only connects and leaves is
+/// no caller.
 pub fn incoming(
     listener: TcpListener,
     tls: Tls,
+    stop: CancellationToken,
     refused: impl Fn(Refused) + Send + Sync + 'static,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(1);
@@ -56,6 +59,7 @@ pub fn incoming(
         while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
             let accepted = tokio::select! {
                 () = ready.closed() => return,
+                () = stop.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             let (stream, address) = match accepted {

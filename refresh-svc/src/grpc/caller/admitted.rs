@@ -20,7 +20,7 @@ use crate::store::Facts;
 #[derive(Debug, Clone)]
 pub(crate) struct Admitted {
     gate: Gate,
-    /// The policy that the call began under, to its end.
+    /// The policy that the call began under.
     policy: Arc<Policy>,
     caller: Caller,
     peer: Option<SocketAddr>,
@@ -124,13 +124,19 @@ impl Admitted {
         })
     }
 
-    /// Judges what is about to be answered, as it is now, and writes it down.
+    /// Judges what is about to be answered, as it is now and by the policy of
+    /// now (a stream outlives policies), and writes it down.
     pub(crate) fn give(&self, snapshot: &Snapshot) -> Result<(), Status> {
-        // Between the look at the account and the answer it may have changed.
-        if !self.reaches_everything() {
-            let facts = Facts::from(snapshot);
-            if !self.may_have(&facts) {
-                return Err(self.refuse_account(snapshot.account, Some(facts)));
+        let policy = self.gate.policy();
+        if !policy.reaches_everything(self.caller.names(), self.method) {
+            let ask = Ask {
+                method: self.method,
+                workspace: Some(snapshot.workspace),
+                provider: Some(&snapshot.provider),
+                scopes: Some(&snapshot.granted_scopes),
+            };
+            if !policy.allows(self.caller.names(), &ask) {
+                return Err(self.refuse_account(snapshot.account, Some(snapshot.into())));
             }
         }
         self.gate.audit().record(Record {

@@ -23,7 +23,7 @@ use super::service_account::{ServiceAccounts, bearer};
 use super::{Admitted, Caller, CallerSettings, CallersBy};
 use crate::audit::{Audit, Outcome, Record};
 use crate::grpc::status::{caller_not_allowed, caller_unknown};
-use crate::policy::{Ask, LivePolicy, Method};
+use crate::policy::{Ask, LivePolicy, Method, Policy};
 
 #[derive(Debug)]
 struct Parts {
@@ -64,6 +64,10 @@ impl Gate {
         if let Some(accounts) = &self.0.accounts {
             tokio::spawn(accounts.keys().follow(stop.clone()));
         }
+    }
+
+    pub(super) fn policy(&self) -> Arc<Policy> {
+        self.0.policy.current()
     }
 
     pub(super) fn audit(&self) -> &Audit {

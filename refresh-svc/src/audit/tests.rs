@@ -1,0 +1,59 @@
+use std::sync::Arc;
+
+use latchkey_domain::SystemClock;
+use sqlx::postgres::PgPoolOptions;
+
+use super::*;
+
+fn parts() -> (Audit, Writer) {
+    let nowhere = PgPoolOptions::new()
+        .connect_lazy("postgres://nobody@127.0.0.1:1/none")
+        .unwrap();
+    audit(nowhere, Arc::new(SystemClock))
+}
+
+fn record() -> Record {
+    Record::new(SystemClock.now(), "GetAccessToken", Outcome::Given)
+}
+
+// R36: a call never waits, and what cannot be kept is counted.
+#[tokio::test]
+async fn a_full_queue_counts_what_it_loses() {
+    let (audit, writer) = parts();
+    for _ in 0..QUEUE + 7 {
+        audit.record(record());
+    }
+    assert_eq!(writer.lost.load(Ordering::Relaxed), 7);
+}
+
+// R36: whoever knocks without a key cannot drown what was given to others.
+#[tokio::test]
+async fn strangers_never_take_the_last_places() {
+    let (audit, writer) = parts();
+    for _ in 0..QUEUE {
+        audit.record_stranger(record());
+    }
+    let taken = QUEUE - audit.queue.capacity();
+    assert_eq!(taken, QUEUE / 2);
+    assert_eq!(writer.lost.load(Ordering::Relaxed), (QUEUE - taken) as u64);
+    audit.record(record());
+    assert_eq!(QUEUE - audit.queue.capacity(), taken + 1);
+}
+
+// R36: the table takes a loss as a row of its own.
+#[tokio::test]
+async fn a_loss_is_told_in_the_table_too() {
+    let (_audit, writer) = parts();
+    writer.lost.store(3, Ordering::Relaxed);
+    let (to_table, mut rows) = mpsc::channel(1);
+    writer.tell_losses(&to_table);
+    let told = rows.recv().await.unwrap();
+    assert_eq!(told.outcome, Outcome::Lost);
+    assert_eq!(told.reason.as_deref(), Some("3 records were lost"));
+    // Where there is no place for it, it is told later.
+    writer.lost.store(2, Ordering::Relaxed);
+    let (full, _rows) = mpsc::channel(1);
+    full.try_send(record()).unwrap();
+    writer.tell_losses(&full);
+    assert_eq!(writer.lost.load(Ordering::Relaxed), 2);
+}
