@@ -6,7 +6,7 @@ use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::http::header::{CONTENT_LENGTH, UPGRADE};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse};
 
@@ -45,12 +45,12 @@ pub async fn bounds<B: MessageBody>(
             tracing::warn!(
                 status = status.as_u16(),
                 outcome = "refused",
-                "request too large"
+                "request too large, or an upgrade"
             );
             let response = HttpResponse::build(status)
                 .force_close()
                 .content_type("text/plain; charset=utf-8")
-                .body("The request is too large.");
+                .body("The request is not taken: too large, or an upgrade.");
             Ok(request.into_response(response).map_into_right_body())
         }
     }
@@ -68,7 +68,9 @@ fn excess(request: &ServiceRequest) -> Option<StatusCode> {
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
         .unwrap_or(0);
-    if uri > MAX_URI {
+    if upgrades(request) {
+        Some(StatusCode::BAD_REQUEST)
+    } else if uri > MAX_URI {
         Some(StatusCode::URI_TOO_LONG)
     } else if headers > MAX_HEADERS {
         Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
@@ -77,4 +79,15 @@ fn excess(request: &ServiceRequest) -> Option<StatusCode> {
     } else {
         None
     }
+}
+
+/// Nothing here speaks WebSocket; its body has no end, and a handler would wait
+/// for one.
+fn upgrades(request: &ServiceRequest) -> bool {
+    request.headers().get_all(UPGRADE).any(|value| {
+        value
+            .as_bytes()
+            .to_ascii_lowercase()
+            .starts_with(b"websocket")
+    })
 }

@@ -4,11 +4,12 @@ mod browser;
 mod database;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use auth_svc::Application;
 use latchkey_config::Environment;
 use latchkey_demo_provider::{Config, Decision, DemoProvider};
-use latchkey_domain::WorkspaceId;
+use latchkey_domain::{Clock, SystemClock, WorkspaceId};
 use latchkey_opening::{OpeningKey, OpeningKeys};
 use latchkey_testkit::{Role, TestDatabase};
 use tokio_util::sync::CancellationToken;
@@ -70,9 +71,13 @@ pub fn variables(database_url: &str, sealing_key: &str) -> BTreeMap<String, Stri
     .collect()
 }
 
-fn serve(variables: BTreeMap<String, String>, stop: &CancellationToken) -> String {
+fn serve(
+    variables: BTreeMap<String, String>,
+    clock: Arc<dyn Clock>,
+    stop: &CancellationToken,
+) -> String {
     let environment: Environment = variables.into_iter().collect();
-    let application = Application::build(&environment).unwrap();
+    let application = Application::build_at(&environment, clock).unwrap();
     let base = format!("http://127.0.0.1:{}", application.port());
     tokio::spawn(application.run_until_stopped(stop.clone()));
     base
@@ -86,8 +91,22 @@ impl TestApp {
 
     /// The same with other variables; an empty value takes one away.
     pub async fn start_with(changes: &[(&str, &str)]) -> Self {
+        let clock = Arc::new(SystemClock);
+        Self::start_at(changes, clock.clone(), clock).await
+    }
+
+    /// The same by other clocks: this service's, and the provider's.
+    pub async fn start_at(
+        changes: &[(&str, &str)],
+        own: Arc<dyn Clock>,
+        providers: Arc<dyn Clock>,
+    ) -> Self {
         let database = TestDatabase::create().await;
-        let demo = DemoProvider::start(Config::default()).await.unwrap();
+        let config = Config {
+            clock: providers,
+            ..Config::default()
+        };
+        let demo = DemoProvider::start(config).await.unwrap();
         let key = OpeningKey::generate().unwrap();
         let opening = OpeningKeys::new(key, Vec::new()).unwrap();
         let mut variables = variables(
@@ -105,7 +124,7 @@ impl TestApp {
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
         );
         let stop = CancellationToken::new();
-        let base = serve(variables.clone(), &stop);
+        let base = serve(variables.clone(), own, &stop);
         let workspace =
             database::workspace(database.pool(), "Acme", Some("acme"), &["acme.example"]).await;
         Self {
@@ -125,7 +144,7 @@ impl TestApp {
         for (name, value) in changes {
             variables.insert((*name).to_owned(), (*value).to_owned());
         }
-        serve(variables, &self.stop)
+        serve(variables, Arc::new(SystemClock), &self.stop)
     }
 
     /// One more workspace.

@@ -111,7 +111,7 @@ async fn a_client_that_sends_its_headers_slowly_is_dropped() {
         .unwrap();
     let started = Instant::now();
     let mut answer = Vec::new();
-    let end = tokio::time::timeout(Duration::from_secs(60), slow.read_to_end(&mut answer)).await;
+    let end = tokio::time::timeout(Duration::from_mins(1), slow.read_to_end(&mut answer)).await;
     assert!(end.is_ok(), "still open");
     assert!(started.elapsed() > Duration::from_secs(5));
     let answer = String::from_utf8_lossy(&answer);
@@ -145,10 +145,7 @@ async fn a_body_without_a_length_is_bounded_too() {
     }
     let mut first = [0; 12];
     let read = tokio::time::timeout(Duration::from_secs(5), client.read(&mut first)).await;
-    assert!(
-        sent < 4 * 1024 * 1024 || matches!(read, Ok(Ok(_)) | Ok(Err(_))),
-        "{sent} bytes taken"
-    );
+    assert!(sent < 4 * 1024 * 1024 || read.is_ok(), "{sent} bytes taken");
 }
 
 #[tokio::test]

@@ -137,7 +137,10 @@ impl FromStr for Handle {
         let well_formed = text
             .rsplit_once('@')
             .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
-            && !text.contains(char::is_whitespace);
+            && text.matches('@').count() == 1
+            // One plain address: no list, no display name, no quoting (RFC 5322
+            // specials), whose parts other readers see otherwise.
+            && !text.contains(|c: char| c.is_whitespace() || r#"()<>[]:;\,""#.contains(c));
         if well_formed {
             Ok(Self(text))
         } else {

@@ -54,6 +54,9 @@ fn document(app: &App, place: &Place) -> Value {
     document["subject_types_supported"] = json!(["public"]);
     document["id_token_signing_alg_values_supported"] = json!([algorithm]);
     document["code_challenge_methods_supported"] = json!(["S256"]);
+    if state.misbehaves(flavour, Misbehaviour::AnnouncesPlainPkce) {
+        document["code_challenge_methods_supported"] = json!(["plain"]);
+    }
     document["grant_types_supported"] = json!(["authorization_code", "refresh_token"]);
     document["token_endpoint_auth_methods_supported"] =
         json!(["client_secret_post", "client_secret_basic"]);

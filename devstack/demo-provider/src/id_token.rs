@@ -89,6 +89,9 @@ fn claims(app: &App, subject: &Subject<'_>, how: Option<Misbehaviour>) -> Map<St
             set("tid", json!(STRANGER_TENANT));
             set("iss", json!(app.issuer(subject.flavour, STRANGER_TENANT)));
         }
+        Some(M::TenantAndIssuerDiffer) => {
+            set("iss", json!(app.issuer(subject.flavour, STRANGER_TENANT)));
+        }
         Some(M::UnverifiedEmail) => set("email_verified", json!(false)),
         _ => {}
     }
@@ -120,7 +123,7 @@ pub(crate) fn issue(app: &App, state: &State, subject: &Subject<'_>) -> Result<S
     };
     let mut key = published.clone();
     match how {
-        Some(M::UnknownKey | M::JwkInHeader) => key = fresh()?,
+        Some(M::UnknownKey | M::JwkInHeader | M::JkuInHeader | M::X5uInHeader) => key = fresh()?,
         Some(M::OtherKeySameKid) => {
             key = fresh()?;
             key.id.clone_from(&published.id);
@@ -134,6 +137,10 @@ pub(crate) fn issue(app: &App, state: &State, subject: &Subject<'_>) -> Result<S
         Some(M::NoKid) => header = json!({"alg": key.algorithm(), "typ": "JWT"}),
         Some(M::JwkInHeader) => {
             header = json!({"alg": key.algorithm(), "typ": "JWT", "jwk": key.jwk()});
+        }
+        Some(how @ (M::JkuInHeader | M::X5uInHeader)) => {
+            let name = if how == M::JkuInHeader { "jku" } else { "x5u" };
+            header[name] = json!(format!("{}/evil/keys", app.base));
         }
         Some(M::CriticalExtension) => {
             header = json!({

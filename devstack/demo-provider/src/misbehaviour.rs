@@ -35,6 +35,10 @@ pub enum Misbehaviour {
     NoKid,
     /// The header brings its own key in `jwk`, and is signed with it.
     JwkInHeader,
+    /// The header says where its key is to be fetched (`jku`), and is signed with it.
+    JkuInHeader,
+    /// The header says where its certificate is to be fetched (`x5u`).
+    X5uInHeader,
     /// The header names an unknown critical extension.
     CriticalExtension,
     /// `exp` is an hour ago.
@@ -51,6 +55,8 @@ pub enum Misbehaviour {
     OtherSubject,
     /// `tid` and `iss` are of a tenant that the person is not in.
     OtherTenant,
+    /// `iss` is of another tenant than `tid`.
+    TenantAndIssuerDiffer,
     /// `at_hash` is of another token.
     WrongAccessTokenHash,
     /// The address is not vouched for.
@@ -65,6 +71,10 @@ pub enum Misbehaviour {
     JunkInJwks,
     /// The discovery document names another issuer.
     WrongDiscoveryIssuer,
+    /// Codes are given and taken without PKCE.
+    IgnoresPkce,
+    /// The discovery document announces PKCE with `plain` only.
+    AnnouncesPlainPkce,
     /// The callback has another's `iss` (RFC 9207).
     WrongResponseIssuer,
     /// The callback has no `iss` although it is announced.

@@ -175,6 +175,11 @@ async fn a_refreshed_id_token_is_about_the_same_person() {
             (None, None),
             (Some(M::OtherSubject), Some(E::OtherSubject)),
             (Some(M::WrongAudience), Some(E::Audience)),
+            (Some(M::ExtraAudience), Some(E::Audience)),
+            (Some(M::WrongAuthorizedParty), Some(E::AuthorizedParty)),
+            (Some(M::NoSubject), Some(E::Subject)),
+            (Some(M::NoIssuedAt), Some(E::NotYetValid)),
+            (Some(M::BadSignature), Some(E::Signature)),
             (Some(M::WrongIssuer), Some(E::Issuer)),
         ] {
             world.demo.misbehave(flavour, how);

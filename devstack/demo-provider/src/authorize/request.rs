@@ -103,10 +103,14 @@ pub(super) fn read(app: &App, place: &Place, query: &Pairs) -> Result<Asked, Fau
     if first(query, "response_type") != Some("code") {
         return Err(refuse("unsupported_response_type", "Only code is known."));
     }
-    if first(query, "code_challenge_method") != Some("S256") {
+    let without_pkce = app
+        .state()
+        .misbehaves(place.flavour, Misbehaviour::IgnoresPkce);
+    if !without_pkce && first(query, "code_challenge_method") != Some("S256") {
         return Err(refuse("invalid_request", "PKCE with S256 is required."));
     }
-    let challenge = first(query, "code_challenge").filter(|text| text.len() == 43);
+    let challenge = first(query, "code_challenge").filter(|text| without_pkce || text.len() == 43);
+    let challenge = challenge.or(without_pkce.then_some(""));
     let Some(challenge) = challenge.map(str::to_owned) else {
         return Err(refuse("invalid_request", "code_challenge is missing."));
     };

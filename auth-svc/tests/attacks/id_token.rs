@@ -1,0 +1,122 @@
+//! One test per way in which an ID token can prove nothing, by the names of the
+//! OpenID Foundation's client modules (`oidcc-client-test-…`), at every kind of
+//! provider.
+
+use latchkey_demo_provider::{Decision, Flavour, Misbehaviour as M};
+
+use crate::helpers::{APP, TestApp};
+use crate::unharmed::refused;
+
+const ALL: [Flavour; 3] = [Flavour::Google, Flavour::Microsoft, Flavour::Oidc];
+
+/// Every module that ends the same way: identity not proven.
+macro_rules! proves_nobody {
+    ($($(#[$doc:meta])* $name:ident: $how:expr;)*) => {$(
+        $(#[$doc])*
+        #[tokio::test]
+        async fn $name() {
+            refused(&ALL, $how, 400, "identity_not_proven").await;
+        }
+    )*};
+}
+
+proves_nobody! {
+    /// oidcc-client-test-nonce-invalid
+    nonce_invalid: M::WrongNonce;
+    /// Core 3.1.3.7 step 11: a nonce was sent, so one has to come.
+    nonce_missing: M::NoNonce;
+    /// oidcc-client-test-invalid-iss
+    invalid_iss: M::WrongIssuer;
+    /// oidcc-client-test-invalid-aud
+    invalid_aud: M::WrongAudience;
+    /// oidcc-client-test-missing-aud
+    missing_aud: M::NoAudience;
+    /// Core 3.1.3.7 step 3: audiences that the client does not trust.
+    several_audiences: M::ExtraAudience;
+    /// Core 3.1.3.7 step 5.
+    azp_of_another_client: M::WrongAuthorizedParty;
+    /// oidcc-client-test-missing-sub
+    missing_sub: M::NoSubject;
+    /// oidcc-client-test-missing-iat
+    missing_iat: M::NoIssuedAt;
+    /// Core 3.1.3.7 step 9.
+    missing_exp: M::NoExpiry;
+    /// Core 3.1.3.7 step 9.
+    expired: M::Expired;
+    /// Core 3.1.3.7 step 10.
+    issued_in_the_future: M::IssuedInFuture;
+    /// oidcc-client-test-idtoken-sig-none
+    sig_none: M::AlgNone;
+    /// oidcc-client-test-invalid-sig-rs256 (Google, Microsoft) and -es256 (OpenID)
+    invalid_sig_rs256_and_es256: M::BadSignature;
+    /// oidcc-client-test-invalid-sig-hs256, and HMAC with the public key as secret.
+    hs256_with_the_public_key: M::Hs256;
+    /// A key of the attacker's under the `kid` of a published one.
+    another_key_under_a_known_kid: M::OtherKeySameKid;
+    /// A key that nobody published.
+    unknown_kid: M::UnknownKey;
+    /// RFC 8725 section 3.10: a key that the token brings itself.
+    jwk_in_the_header: M::JwkInHeader;
+    /// RFC 8725 section 3.10: a key that the token says where to fetch.
+    jku_in_the_header: M::JkuInHeader;
+    /// The same for a certificate.
+    x5u_in_the_header: M::X5uInHeader;
+    /// RFC 7515 section 4.1.11.
+    unknown_critical_extension: M::CriticalExtension;
+    /// oidcc-client-test-invalid-athash
+    at_hash_of_another_token: M::WrongAccessTokenHash;
+    /// Core 3.1.3.3: the answer of the token endpoint has no ID token.
+    no_id_token: M::NoIdToken;
+}
+
+/// oidcc-client-test-userinfo-invalid-sub
+#[tokio::test]
+async fn userinfo_invalid_sub() {
+    refused(
+        &[Flavour::Oidc],
+        M::OtherUserinfoSubject,
+        400,
+        "identity_not_proven",
+    )
+    .await;
+}
+
+/// oidcc-client-test-discovery-issuer-mismatch: nobody is even sent there.
+#[tokio::test]
+async fn discovery_issuer_mismatch() {
+    let app = TestApp::start().await;
+    for (path, flavour) in crate::unharmed::PROVIDERS {
+        app.demo.misbehave(flavour, Some(M::WrongDiscoveryIssuer));
+        let answer = app.browser().json().get(path).await;
+        assert!(answer.status >= 500, "{path}: {}", answer.status);
+        assert!(answer.set_cookies().is_empty(), "{path}");
+    }
+}
+
+/// Where no `kid` comes and one key is published, that one verifies
+/// (oidcc-client-test-kid-absent-single-jwks); where several are, none is
+/// guessed (oidcc-client-test-kid-absent-multiple-jwks).
+#[tokio::test]
+async fn kid_absent_single_and_multiple() {
+    let app = TestApp::start().await;
+    app.demo.misbehave(Flavour::Google, Some(M::NoKid));
+    let first = app
+        .round(
+            &mut app.browser(),
+            "/auth/google?prompt=consent",
+            &Decision::allow("ada"),
+        )
+        .await;
+    assert_eq!(first.location(), APP);
+    let app = TestApp::start().await;
+    app.demo.rotate_keys(Flavour::Google, true).unwrap();
+    app.demo.misbehave(Flavour::Google, Some(M::NoKid));
+    let several = app
+        .round(
+            &mut app.browser().json(),
+            "/auth/google",
+            &Decision::allow("ada"),
+        )
+        .await;
+    assert_eq!(several.code(), "identity_not_proven");
+}

@@ -1,0 +1,242 @@
+//! Identity that cannot be taken over: the key is issuer and subject, an address
+//! is a label, and only what a provider vouches for opens a door (group 9 and
+//! 10 of the checks; "nOAuth").
+
+use latchkey_demo_provider::{ACME_TENANT, Decision, Flavour, GLOBEX_TENANT, Misbehaviour as M};
+use serde_json::{Map, Value, json};
+
+use crate::helpers::{APP, TestApp};
+use crate::unharmed::{nothing_written, refusal, refused};
+
+fn claims(claims: Value) -> Map<String, Value> {
+    serde_json::from_value(claims).unwrap()
+}
+
+async fn attempt(app: &TestApp, path: &str, person: &str) -> (u16, String) {
+    let answer = nothing_written(app, async || {
+        let mut browser = app.browser().json();
+        let answer = app
+            .round(&mut browser, path, &Decision::allow(person))
+            .await;
+        assert_ne!(answer.status, 302, "{person} came in: {:?}", answer.headers);
+        answer
+    })
+    .await;
+    refusal(&answer)
+}
+
+/// The administrator of a foreign tenant gives a user the victim's address.
+#[tokio::test]
+async fn noauth_a_foreign_tenant_with_the_victims_address_does_not_reach_the_account() {
+    let app = TestApp::start().await;
+    let mut ada = app.browser();
+    app.round(&mut ada, "/auth/microsoft", &Decision::allow("ada"))
+        .await;
+    let victim = ada.me().await.unwrap()["userId"].clone();
+    for chosen in [
+        json!({"email": "ada@acme.example", "xms_edov": null}),
+        json!({"email": "ada@acme.example", "xms_edov": false}),
+        json!({"email": "ada@acme.example", "xms_edov": "0"}),
+        json!({"email": "ada@acme.example", "xms_edov": null, "email_verified": true}),
+        json!({"email": "ada@acme.example", "xms_edov": null, "verified_primary_email": ["ada@acme.example"]}),
+        json!({"email": "attacker@globex.example", "preferred_username": "ada@acme.example", "xms_edov": null}),
+        json!({"email": null, "preferred_username": "ada@acme.example", "upn": "ada@acme.example", "xms_edov": true}),
+    ] {
+        app.demo.set_claims("linus", claims(chosen.clone()));
+        let (status, _) = attempt(&app, "/auth/microsoft", "linus").await;
+        assert!((400..500).contains(&status), "{chosen}: {status}");
+    }
+    // Even where the provider vouches for it, it is another person.
+    app.demo.set_claims(
+        "linus",
+        claims(json!({"email": "ada@acme.example", "xms_edov": true})),
+    );
+    let mut other = app.browser();
+    app.round(&mut other, "/auth/microsoft", &Decision::allow("linus"))
+        .await;
+    assert_ne!(other.me().await.unwrap()["userId"], victim);
+    assert_eq!(ada.me().await.unwrap()["userId"], victim);
+}
+
+/// `tid` and `iss` have to be of one tenant, with `common`, too.
+#[tokio::test]
+async fn noauth_the_issuer_is_that_of_the_tenant() {
+    refused(
+        &[Flavour::Microsoft],
+        M::TenantAndIssuerDiffer,
+        400,
+        "identity_not_proven",
+    )
+    .await;
+}
+
+/// The same `oid` in another tenant is another person.
+#[tokio::test]
+async fn noauth_the_object_id_of_another_tenant_is_another_person() {
+    let app = TestApp::start().await;
+    let mut ada = app.browser();
+    app.round(&mut ada, "/auth/microsoft", &Decision::allow("ada"))
+        .await;
+    app.demo.misbehave(Flavour::Microsoft, Some(M::OtherTenant));
+    let mut other = app.browser();
+    app.round(&mut other, "/auth/microsoft", &Decision::allow("ada"))
+        .await;
+    assert_ne!(
+        other.me().await.map(|me| me["userId"].clone()),
+        ada.me().await.map(|me| me["userId"].clone()),
+    );
+}
+
+/// R2
+#[tokio::test]
+async fn a_tenant_that_is_not_listed_is_refused() {
+    let app = TestApp::start_with(&[("AUTH_MICROSOFT_ALLOWED_TENANTS", ACME_TENANT)]).await;
+    // Whatever it says of the address.
+    app.demo.set_claims(
+        "linus",
+        claims(json!({"email": "linus@acme.example", "xms_edov": true})),
+    );
+    for person in ["linus", "eve", "mallory"] {
+        let refusal = attempt(&app, "/auth/microsoft", person).await;
+        assert_eq!(refusal, (403, "tenant_not_allowed".to_owned()), "{person}");
+    }
+    let answer = app
+        .round(
+            &mut app.browser(),
+            "/auth/microsoft",
+            &Decision::allow("ada"),
+        )
+        .await;
+    assert_eq!(answer.location(), APP);
+}
+
+/// A single-tenant deployment takes no token of another tenant.
+#[tokio::test]
+async fn a_single_tenant_takes_no_token_of_another() {
+    let app = TestApp::start_with(&[("AUTH_MICROSOFT_TENANT_ID", GLOBEX_TENANT)]).await;
+    app.workspace("globex", &["globex.example"]).await;
+    app.demo.misbehave(Flavour::Microsoft, Some(M::OtherTenant));
+    let refusal = attempt(&app, "/auth/microsoft", "linus").await;
+    assert_eq!(refusal, (400, "identity_not_proven".to_owned()));
+}
+
+/// Google: `email_verified` and the `hd` claim, both. `hd` names the organisation's
+/// primary domain; an address on a secondary one is as good.
+#[tokio::test]
+async fn google_a_private_account_with_a_company_address_stays_outside() {
+    let app = TestApp::start().await;
+    for chosen in [
+        json!({"hd": null}),
+        json!({"hd": ""}),
+        json!({"hd": ["acme.example"]}),
+        json!({"hd": "acme.example", "email_verified": false}),
+        json!({"hd": "acme.example", "email_verified": "false"}),
+        json!({"hd": "acme.example", "email_verified": null}),
+        json!({"hd": "acme.example", "email": null}),
+    ] {
+        app.demo.set_claims("ada", claims(chosen.clone()));
+        let (status, code) = attempt(&app, "/auth/google", "ada").await;
+        assert!((400..500).contains(&status), "{chosen}: {status} {code}");
+    }
+}
+
+/// Whatever the domain looks like, it matches exactly.
+#[tokio::test]
+async fn a_domain_that_looks_like_a_listed_one_is_another() {
+    let app = TestApp::start().await;
+    for address in [
+        "ada@evil-acme.example",
+        "ada@acme.example.evil.example",
+        "ada@sub.acme.example",
+        "ada@acme.example@evil.example",
+        "\"ada@acme.example\"@evil.example",
+        "ada@\u{430}cme.example",
+        "ada@acme.example.",
+        "ada@evil.example\u{0}@acme.example",
+        "ada@evil.example,ada@acme.example",
+        "ada@evil.example <ada@acme.example>",
+    ] {
+        app.demo.set_claims(
+            "eve",
+            claims(json!({"email": address, "email_verified": true})),
+        );
+        let (status, code) = attempt(&app, "/auth/oidc/demo", "eve").await;
+        assert!((400..500).contains(&status), "{address}: {status} {code}");
+    }
+}
+
+/// Group 10: a second provider with the same verified address makes another
+/// user; nothing merges.
+#[tokio::test]
+async fn a_second_provider_with_the_same_address_never_merges() {
+    let app = TestApp::start().await;
+    let mut users = std::collections::BTreeSet::new();
+    for path in ["/auth/google", "/auth/microsoft", "/auth/oidc/demo"] {
+        let mut browser = app.browser();
+        let path = format!("{path}?prompt=consent");
+        app.round(&mut browser, &path, &Decision::allow("ada"))
+            .await;
+        let me = browser.me().await.unwrap();
+        assert_eq!(me["email"], "ada@acme.example");
+        users.insert(me["userId"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(users.len(), 3);
+}
+
+/// Also where a session is there: signing in with another provider is another
+/// sign-in, not a link.
+#[tokio::test]
+async fn signing_in_with_a_second_provider_links_nothing() {
+    let app = TestApp::start().await;
+    let mut browser = app.signed_in("ada").await;
+    let first = browser.me().await.unwrap()["userId"].clone();
+    app.round(
+        &mut browser,
+        "/auth/microsoft?prompt=consent",
+        &Decision::allow("ada"),
+    )
+    .await;
+    assert_ne!(browser.me().await.unwrap()["userId"], first);
+    let written = app.written().await;
+    assert_eq!((written.users, written.identities), (2, 2));
+}
+
+/// Linking needs the session that starts it, and what is linked is an account of
+/// that person, not a second way to be them.
+#[tokio::test]
+async fn linking_a_second_provider_needs_a_signed_in_session() {
+    let app = TestApp::start().await;
+    for path in [
+        "/auth/google-apis",
+        "/auth/microsoft-apis",
+        "/auth/oidc-apis/demo",
+    ] {
+        let answer = nothing_written(&app, async || app.browser().json().get(path).await).await;
+        assert_eq!(
+            refusal(&answer),
+            (401, "not_signed_in".to_owned()),
+            "{path}"
+        );
+    }
+    let mut browser = app.signed_in("ada").await;
+    let ada = browser.me().await.unwrap()["userId"].clone();
+    let answer = app
+        .round(
+            &mut browser,
+            "/auth/microsoft-apis",
+            &Decision::allow("grace"),
+        )
+        .await;
+    assert_eq!(answer.location(), APP);
+    let event = app.events().await.pop().unwrap();
+    assert_eq!(event.user_id, ada);
+    // Whoever signs in with the linked account is themselves.
+    let mut grace = app.browser();
+    app.round(
+        &mut grace,
+        "/auth/microsoft?prompt=consent",
+        &Decision::allow("grace"),
+    )
+    .await;
+    assert_ne!(grace.me().await.unwrap()["userId"], ada);
+}

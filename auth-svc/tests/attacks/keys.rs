@@ -1,0 +1,56 @@
+//! Signing keys that change, and key sets that are odd: an honest provider loses
+//! no sign-in, an attacker gains none and no request.
+
+use latchkey_demo_provider::{Decision, Endpoint, Flavour, Misbehaviour as M};
+
+use crate::helpers::{APP, TestApp};
+use crate::unharmed::{nothing_written, refusal};
+
+/// oidcc-client-test-signing-key-rotation and
+/// -signing-key-rotation-just-before-signing
+#[tokio::test]
+async fn a_wrong_kid_is_refused_and_a_rotated_key_set_is_fetched() {
+    let app = TestApp::start().await;
+    app.signed_in("ada").await;
+    app.demo.rotate_keys(Flavour::Google, false).unwrap();
+    app.signed_in("grace").await;
+    assert_eq!(app.demo.count(Flavour::Google, Endpoint::Jwks), 2);
+    // A flood of unknown keys asks the provider no more than once in a while.
+    app.demo.misbehave(Flavour::Google, Some(M::UnknownKey));
+    for _ in 0..5 {
+        let answer = nothing_written(&app, async || {
+            app.round(
+                &mut app.browser().json(),
+                "/auth/google",
+                &Decision::allow("ada"),
+            )
+            .await
+        })
+        .await;
+        assert_eq!(refusal(&answer), (400, "identity_not_proven".to_owned()));
+    }
+    assert!(app.demo.count(Flavour::Google, Endpoint::Jwks) <= 3);
+}
+
+/// oidcc-client-test-signing-key-rotation with the old key still published
+#[tokio::test]
+async fn both_keys_serve_while_both_are_published() {
+    let app = TestApp::start().await;
+    app.signed_in("ada").await;
+    app.demo.rotate_keys(Flavour::Google, true).unwrap();
+    app.signed_in("grace").await;
+}
+
+/// oidcc-client-test with an unparseable key in the JWKS
+#[tokio::test]
+async fn keys_that_cannot_be_parsed_are_passed_over() {
+    let app = TestApp::start().await;
+    for (path, flavour) in crate::unharmed::PROVIDERS {
+        app.demo.misbehave(flavour, Some(M::JunkInJwks));
+        let path = format!("{path}?prompt=consent");
+        let answer = app
+            .round(&mut app.browser(), &path, &Decision::allow("ada"))
+            .await;
+        assert_eq!(answer.location(), APP, "{path}");
+    }
+}

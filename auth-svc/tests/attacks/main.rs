@@ -1,0 +1,31 @@
+//! Attacks on a sign-in, each presented to the running service with a provider
+//! that misbehaves on demand, each refused with nothing written. The table in
+//! `docs/security.md` says which section of which specification each is from.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    dead_code,
+    unused_imports,
+    reason = "helpers are shared with the tests beside, and what fails in one fails its test"
+)]
+
+#[path = "../api"]
+mod api {
+    pub mod helpers;
+}
+
+mod clocks;
+mod codes;
+mod cross_site;
+mod id_token;
+mod identity;
+mod keys;
+mod mix_up;
+mod parameters;
+mod redirects;
+mod sessions;
+mod state;
+mod unharmed;
+
+use api::helpers;

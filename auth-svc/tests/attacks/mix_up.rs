@@ -1,0 +1,103 @@
+//! Mix-up: a provider that the attacker runs wants the code of an honest one
+//! (RFC 9700 section 4.4, RFC 9207). Here the OpenID provider is the attacker's.
+
+use latchkey_demo_provider::{Decision, Endpoint, Flavour, Misbehaviour as M};
+
+use crate::helpers::TestApp;
+use crate::unharmed::{PROVIDERS, nothing_written, parameter, refusal, with_parameter};
+
+/// Section 4.4.1: the attacker's provider sends the victim on to the honest one
+/// with the flow's own state.
+#[tokio::test]
+async fn a_mixed_up_code_never_reaches_the_attackers_token_endpoint() {
+    let app = TestApp::start().await;
+    for honest in ["/auth/google", "/auth/microsoft"] {
+        let mut victim = app.browser().json();
+        // The victim chose the attacker's provider …
+        let flow = victim.get("/auth/oidc/demo").await.location();
+        // … which redirects to the honest one, with the state of that flow.
+        let template = app.browser().get(honest).await.location();
+        let mut forwarded = url::Url::parse(&template).unwrap();
+        let pairs: Vec<(String, String)> = forwarded
+            .query_pairs()
+            .map(|(name, value)| {
+                let value = match &*name {
+                    "state" | "nonce" | "code_challenge" => parameter(&flow, &name),
+                    _ => value.into_owned(),
+                };
+                (name.into_owned(), value)
+            })
+            .collect();
+        forwarded.query_pairs_mut().clear().extend_pairs(pairs);
+        let callback = app
+            .decide(forwarded.as_str(), &Decision::allow("ada"))
+            .await;
+        assert!(callback.starts_with(&format!("{honest}/redirect")));
+        let answer = nothing_written(&app, async || victim.clone().get(&callback).await).await;
+        assert_eq!(
+            refusal(&answer),
+            (400, "flow_unknown".to_owned()),
+            "{honest}"
+        );
+        // Should the honest one know the attacker's redirect URI, too: `iss`.
+        let elsewhere = callback.replace(&format!("{honest}/redirect"), "/auth/oidc/demo/redirect");
+        let answer = nothing_written(&app, async || victim.get(&elsewhere).await).await;
+        assert_eq!(
+            refusal(&answer),
+            (400, "issuer_mismatch".to_owned()),
+            "{honest}"
+        );
+    }
+    assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Token), 0);
+}
+
+/// RFC 9207 section 2.4: compared exactly, required where announced, also with
+/// an error.
+#[tokio::test]
+async fn an_answer_of_another_issuer_is_refused_also_when_it_tells_an_error() {
+    let app = TestApp::start().await;
+    for (path, flavour) in [PROVIDERS[0], PROVIDERS[2]] {
+        for how in [M::WrongResponseIssuer, M::NoResponseIssuer] {
+            app.demo.misbehave(flavour, Some(how));
+            for decision in [Decision::allow("ada"), Decision::deny()] {
+                let answer = nothing_written(&app, async || {
+                    app.round(&mut app.browser().json(), path, &decision).await
+                })
+                .await;
+                assert_eq!(
+                    refusal(&answer),
+                    (400, "issuer_mismatch".to_owned()),
+                    "{path} {how:?}"
+                );
+            }
+        }
+        assert_eq!(app.demo.count(flavour, Endpoint::Token), 0);
+    }
+}
+
+/// RFC 9207 section 2.4: no normalisation.
+#[tokio::test]
+async fn an_issuer_is_compared_to_the_letter() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser().json();
+    let callback = app
+        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .await;
+    let issuer = app.demo.issuer(Flavour::Google);
+    for almost in [
+        format!("{issuer}/"),
+        issuer.to_uppercase(),
+        issuer.replace("http://", "https://"),
+        format!("{issuer}#"),
+        format!(" {issuer}"),
+        app.demo.issuer(Flavour::Oidc),
+    ] {
+        let mixed = with_parameter(&callback, "iss", &almost);
+        let answer = nothing_written(&app, async || browser.clone().get(&mixed).await).await;
+        assert_eq!(
+            refusal(&answer),
+            (400, "issuer_mismatch".to_owned()),
+            "{almost}"
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! Open redirects (RFC 9700 section 4.11): every spelling of another host, at
+//! every parameter that names a place to return to, signed in or not.
+
+use crate::helpers::{APP, PUBLIC, TestApp};
+use crate::unharmed::nothing_written;
+
+const EVIL: &[&str] = &[
+    "//evil.example",
+    "///evil.example",
+    "////evil.example/%2e%2e",
+    "/\\evil.example",
+    "\\\\evil.example",
+    "\\/evil.example",
+    "/%2fevil.example",
+    "/%2F%2Fevil.example",
+    "%2f%2fevil.example",
+    "/%5cevil.example",
+    "/%5C/evil.example",
+    "/.//evil.example",
+    "/..//evil.example",
+    "/x/..//evil.example",
+    "/%2e//evil.example",
+    "/\t/evil.example",
+    "/\n/evil.example",
+    "\u{0}//evil.example",
+    " //evil.example",
+    "https://evil.example",
+    "HTTPS://EVIL.EXAMPLE",
+    "https:evil.example",
+    "https:/evil.example",
+    "https:///evil.example",
+    "https:\\\\evil.example",
+    "http://app.test.example/",
+    "https://app.test.example:444/",
+    "https://app.test.example:80/",
+    "https://app.test.example@evil.example",
+    "https://app.test.example:443@evil.example",
+    "https://app.test.example%40evil.example",
+    "https://app.test.example\\@evil.example",
+    "https://app.test.example#@evil.example\\",
+    "https://user@app.test.example/",
+    "https://user:secret@app.test.example/",
+    "https://@app.test.example/",
+    "https://app.test.example.evil.example",
+    "https://evil.example/https://app.test.example",
+    "https://evil.example?https://app.test.example",
+    "https://evil.example#https://app.test.example",
+    "https://app.test.example./",
+    "https://app\u{3002}test\u{3002}example/",
+    "https://app\u{ff0e}test\u{ff0e}example/",
+    "https://\u{ff41}pp.test.example/",
+    "https://evil\u{3002}example",
+    "https://xn--pp-via.test.example/",
+    "https://app.test.example%2eevil.example/",
+    "https://app.test.example%00.evil.example/",
+    "https://[::1]/",
+    "https://2130706433/",
+    "https://app.test.example//evil.example",
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "java\nscript:alert(1)",
+    "data:text/html,x",
+    "vbscript:x",
+    "blob:https://app.test.example/x",
+    "file:///etc/passwd",
+    "ftp://app.test.example/",
+    "evil.example",
+    ".evil.example",
+    "@evil.example",
+    "?@evil.example",
+];
+
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+#[tokio::test]
+async fn open_redirect_in_every_spelling() {
+    let app = TestApp::start_with(&[("RATE_LIMIT_PER_ADDRESS", "0")]).await;
+    let signed_in = app.signed_in("ada").await.json();
+    let own = [app.demo.base_url(), APP.trim_end_matches('/'), PUBLIC];
+    nothing_written(&app, async || {
+        for evil in EVIL {
+            for entry in [
+                "/auth/google?returnTo=",
+                "/auth/google?returnToPath=",
+                "/auth/oidc/demo?redirectLocation=",
+                "/auth/microsoft-apis?redirectLocation=",
+            ] {
+                for browser in [app.browser().json(), signed_in.clone()] {
+                    let answer = browser
+                        .clone()
+                        .get(&format!("{entry}{}", encoded(evil)))
+                        .await;
+                    if answer.status == 302 {
+                        let to = url::Url::parse(&answer.location()).unwrap();
+                        let to = to.origin().ascii_serialization();
+                        panic!("{evil:?} was taken at {entry}: to {to}; own: {own:?}");
+                    }
+                    let code = answer.code();
+                    assert!(
+                        matches!(code.as_str(), "return_location_refused" | "not_signed_in"),
+                        "{evil:?} at {entry}: {code}"
+                    );
+                }
+            }
+        }
+    })
+    .await;
+}
+
+/// What a link to the start page carries comes back as text of a link to this
+/// service, and is judged when that is followed.
+#[tokio::test]
+async fn the_start_page_hands_no_foreign_address_on_unescaped() {
+    let app = TestApp::start().await;
+    for evil in [
+        "\"><script>alert(1)</script>",
+        "javascript:alert(1)",
+        "//evil.example",
+    ] {
+        let page = app
+            .browser()
+            .get(&format!("/?returnTo={}", encoded(evil)))
+            .await;
+        assert_eq!(page.status, 200);
+        assert!(!page.body.contains("<script>alert"), "{}", page.body);
+        for link in page.body.split("href=\"").skip(1) {
+            let target = link.split('"').next().unwrap();
+            assert!(
+                target.starts_with('/') && !target.starts_with("//") || target.starts_with(APP),
+                "{target}"
+            );
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Login CSRF and session fixation (RFC 9700 section 4.7, RFC 6749 section
+//! 10.12, and group 5 of the checks: the callback's context is the initiating
+//! one).
+
+use latchkey_demo_provider::{Decision, Endpoint, Flavour};
+
+use crate::helpers::{APP, TestApp};
+use crate::unharmed::{PROVIDERS, nothing_written, planted, refusal};
+
+const SESSION: &str = "__Host-latchkey-session";
+
+/// The attacker's finished round, sent to the victim as a link: nobody becomes
+/// the attacker.
+#[tokio::test]
+async fn login_csrf_a_callback_of_another_browser_signs_nobody_in() {
+    let app = TestApp::start().await;
+    let signed_in = app.signed_in("ada").await;
+    for (path, flavour) in PROVIDERS {
+        let spent = app.demo.count(flavour, Endpoint::Token);
+        let link = app
+            .to_callback(&mut app.browser(), path, &Decision::allow("mallory"))
+            .await;
+        for victim in [app.browser(), signed_in.clone()] {
+            let mut victim = victim.json();
+            let session = victim.session().map(str::to_owned);
+            let answer = nothing_written(&app, async || victim.get(&link).await).await;
+            assert_eq!(refusal(&answer), (400, "flow_unknown".to_owned()), "{path}");
+            assert_eq!(victim.session().map(str::to_owned), session, "{path}");
+        }
+        assert_eq!(app.demo.count(flavour, Endpoint::Token), spent, "{path}");
+    }
+}
+
+/// A session that the attacker planted before does not become the victim's.
+#[tokio::test]
+async fn session_fixation_a_planted_session_is_replaced_and_ended() {
+    let app = TestApp::start().await;
+    let attacker = app.signed_in("grace").await;
+    let fixed = attacker.session().unwrap().to_owned();
+    let mut victim = planted(&app.browser(), &attacker);
+    let answer = app
+        .round(
+            &mut victim,
+            "/auth/google?prompt=consent",
+            &Decision::allow("ada"),
+        )
+        .await;
+    assert_eq!(answer.location(), APP);
+    assert_ne!(victim.session(), Some(fixed.as_str()));
+    assert_eq!(victim.me().await.unwrap()["email"], "ada@acme.example");
+    assert!(
+        attacker.clone().me().await.is_none(),
+        "the planted one has ended"
+    );
+}
+
+/// A made-up session is none, and is not taken over by a sign-in.
+#[tokio::test]
+async fn session_fixation_a_made_up_session_is_none() {
+    let app = TestApp::start().await;
+    let made_up = "A".repeat(43);
+    let mut victim = app.browser();
+    victim.cookies.insert(SESSION.to_owned(), made_up.clone());
+    assert!(victim.me().await.is_none());
+    app.round(
+        &mut victim,
+        "/auth/google?prompt=consent",
+        &Decision::allow("ada"),
+    )
+    .await;
+    assert_ne!(victim.session(), Some(made_up.as_str()));
+    let mut other = app.browser();
+    other.cookies.insert(SESSION.to_owned(), made_up);
+    assert!(other.me().await.is_none());
+}
+
+/// The cookies that keep the two apart: of this host alone, out of reach of
+/// scripts, not sent with requests of other sites' pages.
+#[tokio::test]
+async fn no_sibling_host_can_plant_a_cookie() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let start = browser.get("/auth/google?prompt=consent").await;
+    let mut lines = start.set_cookies();
+    let callback = app.decide(&start.location(), &Decision::allow("ada")).await;
+    lines.extend(browser.get(&callback).await.set_cookies());
+    assert!(lines.len() >= 3, "{lines:?}");
+    for line in lines.iter().filter(|line| !line.starts_with("tokenPair=")) {
+        for needed in ["__Host-", "Path=/", "Secure", "HttpOnly", "SameSite=Lax"] {
+            assert!(line.contains(needed), "{needed}: {line}");
+        }
+        assert!(!line.to_ascii_lowercase().contains("domain="), "{line}");
+    }
+}
+
+/// Group 5: the attacker's flow cookie in the victim's browser does not connect
+/// the victim's mailbox to the attacker.
+#[tokio::test]
+async fn a_connect_flow_planted_in_anothers_browser_is_refused() {
+    let app = TestApp::start().await;
+    let mut attacker = app.signed_in("grace").await;
+    let victim = app.signed_in("ada").await;
+    let link = attacker.get("/auth/google-apis").await.location();
+    let mut flow_only = attacker.clone();
+    flow_only.cookies.remove(SESSION);
+    let mut victim = planted(&victim, &flow_only).json();
+    let callback = app.decide(&link, &Decision::allow("ada")).await;
+    let spent = app.demo.count(Flavour::Google, Endpoint::Token);
+    let answer = nothing_written(&app, async || victim.get(&callback).await).await;
+    assert_eq!(refusal(&answer), (403, "session_changed".to_owned()));
+    assert_eq!(app.demo.count(Flavour::Google, Endpoint::Token), spent);
+}

@@ -1,0 +1,88 @@
+//! As little of HTTP as it takes to send what no client would.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::mutate::{Dice, Seed, request};
+
+/// Longer than the service itself lets a request take.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Sends `count` requests; answers how often each status came. 0 stands for a
+/// connection that was closed without an answer.
+pub async fn storm(
+    address: String,
+    seed: Seed,
+    mut dice: Dice,
+    count: usize,
+) -> BTreeMap<u16, usize> {
+    let mut statuses = BTreeMap::new();
+    let mut connection = None;
+    for _ in 0..count {
+        let bytes = request(&mut dice, &seed);
+        let mut used = connection.is_some();
+        let (status, alive, stream) = loop {
+            let mut stream = match connection.take() {
+                Some(stream) => stream,
+                None => TcpStream::connect(&address).await.unwrap(),
+            };
+            let answer = tokio::time::timeout(PATIENCE, exchange(&mut stream, &bytes)).await;
+            let (status, alive) = answer.unwrap_or_else(|_| {
+                panic!("no answer to {:?}", String::from_utf8_lossy(&bytes));
+            });
+            // A used connection may have been closed meanwhile.
+            if status == 0 && std::mem::take(&mut used) {
+                continue;
+            }
+            break (status, alive, stream);
+        };
+        if status >= 500 {
+            println!("{status}: {:?}", String::from_utf8_lossy(&bytes));
+        }
+        *statuses.entry(status).or_default() += 1;
+        connection = alive.then_some(stream);
+    }
+    statuses
+}
+
+/// The status, and whether the connection can be used again.
+async fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> (u16, bool) {
+    // A refusal may come, and the connection close, before all is sent.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 8192];
+    loop {
+        if let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+            let status: u16 = head
+                .split(' ')
+                .nth(1)
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0);
+            if status == 100 {
+                answer.drain(..end + 4);
+                continue;
+            }
+            // Only plain answers leave the connection in a known state.
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "))
+                .and_then(|text| text.parse::<usize>().ok());
+            let whole = match length {
+                Some(length) if !bytes.starts_with(b"HEAD") => end + 4 + length,
+                _ => return (status, false),
+            };
+            if answer.len() >= whole {
+                let plain = !head.contains("connection: close") && answer.len() == whole;
+                return (status, plain);
+            }
+        }
+        match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => return (0, false),
+            Ok(read) => answer.extend_from_slice(&buffer[..read]),
+        }
+    }
+}
