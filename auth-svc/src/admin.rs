@@ -111,7 +111,7 @@ async fn admin(
     if changes && !same_site::may_change(request, &state.config.returns) {
         return Err(AdminError::CrossSite);
     }
-    let session = session::current(state, request)
+    let session = session::caller(state, request)
         .await?
         .ok_or(AdminError::NotSignedIn)?;
     if member::is_admin(&state.pool, session.workspace, session.user).await? {

@@ -55,12 +55,7 @@ pub async fn of_cookie(
                 .to_str()
                 .ok()
                 .and_then(|origin| Url::parse(origin).ok())
-                .is_some_and(|origin| {
-                    state
-                        .config
-                        .returns
-                        .trusts_with(&origin, session.subdomain.as_deref())
-                })
+                .is_some_and(|origin| state.config.returns.trusts_with(&origin, session))
         })
     }))
 }

@@ -88,13 +88,20 @@ impl ReturnPolicy {
                 && (self.workspace_of(origin).is_some() || self.custom_owner(origin).is_some()))
     }
 
-    /// True where a page of `origin` may have a session of the workspace with
-    /// this host label: another workspace's own host may not.
-    pub fn trusts_with(&self, origin: &Url, subdomain: Option<&str>) -> bool {
-        self.origins.iter().any(|allowed| allowed.holds(origin))
-            || (self.multi_workspace
-                && subdomain.is_some()
-                && self.workspace_of(origin) == subdomain)
+    /// True where a page of `origin` may have a session of the workspace that
+    /// is served at this site: another workspace's host may not.
+    pub fn trusts_with<'a>(&self, origin: &Url, site: impl Into<Site<'a>>) -> bool {
+        if self.origins.iter().any(|allowed| allowed.holds(origin)) {
+            return true;
+        }
+        let site = site.into();
+        self.multi_workspace
+            && match self.workspace_of(origin) {
+                Some(label) => Some(label) == site.subdomain,
+                None => {
+                    self.custom_owner(origin).is_some() && origin.host_str() == site.custom_domain
+                }
+            }
     }
 
     /// Checks a return location as it came from outside.
@@ -168,18 +175,12 @@ impl ReturnPolicy {
             },
             // Another workspace's host than the one signed in to, or one that
             // was given up while the person was at the provider.
-            Some(ReturnLocation::Url(url)) if !self.is_of(url, site) => home,
+            Some(ReturnLocation::Url(url))
+                if self.multi_workspace && !self.trusts_with(url, site) =>
+            {
+                home
+            }
             Some(ReturnLocation::Url(url)) => url.clone(),
-        }
-    }
-
-    fn is_of(&self, url: &Url, site: Site<'_>) -> bool {
-        if !self.multi_workspace || self.origins.iter().any(|allowed| allowed.holds(url)) {
-            return true;
-        }
-        match self.workspace_of(url) {
-            Some(label) => Some(label) == site.subdomain,
-            None => self.custom_owner(url).is_some() && url.host_str() == site.custom_domain,
         }
     }
 

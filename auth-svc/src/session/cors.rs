@@ -33,6 +33,7 @@ fn is_open(path: &str) -> bool {
             | "/auth/sign-out"
             | "/auth/sign-out-everywhere"
     ) || path.starts_with("/auth/sessions/")
+        || path.starts_with("/auth/workspace/")
 }
 
 /// Answers preflights, and lets the configured origins read answers of what
@@ -73,7 +74,7 @@ pub async fn cors<B: MessageBody>(
     );
     if preflight {
         for (name, value) in [
-            (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
+            (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"),
             (
                 ACCESS_CONTROL_ALLOW_HEADERS,
                 "Accept, Authorization, Content-Type",

@@ -83,8 +83,8 @@ impl From<Row> for Session {
 macro_rules! living_session {
     ($condition:literal) => {
         concat!(
-            "SELECT s.id, s.user_id, s.workspace_id, w.subdomain, w.custom_domain, w.name AS workspace_name,
-                    u.email, u.display_name, s.expires_at
+            "SELECT s.id, s.user_id, s.workspace_id, w.subdomain, w.custom_domain,
+                    w.name AS workspace_name, u.email, u.display_name, s.expires_at
              FROM auth.session s
              JOIN auth.app_user u ON u.id = s.user_id
              JOIN auth.workspace w ON w.id = s.workspace_id

@@ -3,12 +3,18 @@ use std::process::Command;
 
 use latchkey_demo_provider::Decision;
 use latchkey_testkit::Role;
+use serde_json::Value;
 
-use crate::helpers::{PUBLIC, TestApp};
+use crate::helpers::{PUBLIC, TestApp, Zone};
 
 /// Runs a command of the binary; answers whether it succeeded and what it said.
 fn run(app: &TestApp, arguments: &[&str]) -> (bool, String) {
+    run_with(app, arguments, "127.0.0.1:1")
+}
+
+fn run_with(app: &TestApp, arguments: &[&str], resolver: &str) -> (bool, String) {
     let variables: BTreeMap<&str, String> = [
+        ("DNS_RESOLVERS", resolver.to_owned()),
         ("DATABASE_URL", app.database.url(Role::Auth)),
         ("PUBLIC_URL", PUBLIC.to_owned()),
         (
@@ -68,6 +74,65 @@ async fn an_operator_lets_people_in_from_the_command_line() {
     );
 }
 
+// R7 R8
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_claimed_is_proven_and_what_the_operator_says_stands_at_once() {
+    let (app, zone) = (TestApp::start().await, Zone::start().await);
+    let json = |arguments: &[&str]| {
+        let (done, said) = run_with(&app, &[&["--json"], arguments].concat(), &zone.address);
+        assert!(done, "{arguments:?}: {said}");
+        serde_json::from_str::<Value>(&said).unwrap()
+    };
+    let pending = json(&["add-domain", "globex.example"]);
+    let published = |claim: &Value| {
+        zone.publish(
+            claim["recordName"].as_str().unwrap(),
+            claim["recordValue"].as_str().unwrap(),
+        );
+    };
+    let (done, said) = run_with(&app, &["verify-domain", "globex.example"], &zone.address);
+    assert!(!done && said.contains("no TXT record _latchkey.globex.example"), "{said}");
+    published(&pending);
+    let verified = json(&["verify-domain", "globex.example"]);
+    assert_eq!(verified["approvedBy"], "DNS");
+
+    json(&["add-domain", "initech.example"]);
+    let link = json(&["verification-link", "hostmaster@initech.example"]);
+    let link = link["link"].as_str().unwrap().strip_prefix(PUBLIC).unwrap();
+    let page = app.browser().get(link).await;
+    assert_eq!(page.status, 200, "{}", page.body);
+    let forced = json(&["approve-domain", "gmail.com", "--force"]);
+    assert_eq!(forced["approvedBy"], "OPERATOR");
+    let domains = json(&["domains"]);
+    let status = |i: usize| domains[i]["status"].as_str().unwrap().to_owned();
+    assert_eq!(
+        [status(0), status(1), status(2), status(3)],
+        ["APPROVED", "APPROVED", "APPROVED", "PENDING"],
+        "{domains}"
+    );
+
+    let host = json(&["custom-domain", "add", "app.customer.example"]);
+    published(&host);
+    json(&["custom-domain", "verify", "app.customer.example"]);
+    assert_eq!(json(&["list"])[0]["customDomain"], "app.customer.example");
+    json(&["custom-domain", "remove"]);
+    json(&["custom-domain", "approve", "app.customer.example"]);
+
+    app.signed_in("ada").await;
+    assert_eq!(json(&["members"])[0]["role"], "ADMIN");
+    json(&["role", "ada@acme.example", "member"]);
+    assert_eq!(json(&["members"])[0]["role"], "MEMBER");
+    let invited = json(&["invite", "noor@acme.co"]);
+    let id = invited["id"].as_str().unwrap();
+    assert_eq!(json(&["invitations"])[0]["id"], id);
+    json(&["revoke-invitation", id]);
+    assert_eq!(json(&["invitations"])[0]["status"], "REVOKED");
+    let (done, said) = run(&app, &["public-invite", "rotate"]);
+    assert!(!done && said.contains("is off"), "{said}");
+    let on = json(&["public-invite", "on"]);
+    assert_ne!(json(&["public-invite", "rotate"])["link"], on["link"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_would_not_do_is_refused_with_what_to_do_instead() {
     let app = TestApp::start().await;
@@ -83,6 +148,12 @@ async fn what_would_not_do_is_refused_with_what_to_do_instead() {
             "auth-svc workspace list",
         ),
         (&["create", "Other", "--subdomain", "acme"], "taken"),
+        (&["add-domain", "web.de"], "approve-domain --force"),
+        (&["verify-domain", "acme.co"], "add it first"),
+        (&["verification-link", "ada@acme.co"], "postmaster"),
+        (&["verification-link", "admin@acme.co"], "add-domain acme.co"),
+        (&["custom-domain", "add", "x.auth.test.example"], "this deployment's own"),
+        (&["role", "nobody@acme.example", "admin"], "is no member"),
     ] {
         let (done, said) = run(&app, arguments);
         assert!(!done && said.contains(says), "{arguments:?}: {said}");

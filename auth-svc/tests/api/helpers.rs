@@ -2,6 +2,7 @@
 
 mod browser;
 mod database;
+mod zone;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use browser::{Answer, Browser};
 pub use database::{Written, workspace};
+pub use zone::Zone;
 
 /// Origin that browsers see: not the address that the service listens on.
 pub const PUBLIC: &str = "https://auth.test.example";

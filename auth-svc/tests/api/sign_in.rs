@@ -276,3 +276,33 @@ async fn no_token_and_no_session_ever_stands_in_an_address_or_a_page() {
     }
     assert!(!home.body.contains(&session) && !me.body.contains(&session));
 }
+
+// R13: nothing would ever renew it.
+#[tokio::test]
+async fn a_provider_that_only_identifies_makes_no_connection() {
+    let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_SCOPES", "openid email profile")]).await;
+    let mut browser = app.browser();
+    let answer = app
+        .round(&mut browser, "/auth/oidc/demo", &Decision::allow("ada"))
+        .await;
+    assert_eq!(answer.location(), APP);
+    let event = app.events().await.pop().unwrap();
+    assert!(event.connection.is_none() && event.identity.is_some());
+    assert_eq!(app.written().await, Written::ONCE);
+}
+
+// R4
+#[tokio::test]
+async fn the_provider_is_asked_to_speak_the_persons_language() {
+    let app = TestApp::start().await;
+    let language = async |query: &str| {
+        let answer = app.browser().get(&format!("/auth/google{query}")).await;
+        answer.parameter("ui_locales")
+    };
+    assert_eq!(language("?locale=de-AT").await.as_deref(), Some("de-AT"));
+    assert_eq!(language("?locale=fr_FR").await.as_deref(), Some("fr-FR"));
+    assert_eq!(language("").await, None);
+    let mut browser = app.browser().json();
+    let wrong = browser.get("/auth/google?locale=de%26prompt%3Dnone").await;
+    assert_eq!(wrong.code(), "invalid_parameter");
+}

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use reqwest::header::{ACCEPT, COOKIE, HeaderMap, LOCATION, ORIGIN, SET_COOKIE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, LOCATION, ORIGIN, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder, redirect};
 use serde_json::Value;
 
@@ -121,6 +121,21 @@ impl Browser {
     pub fn at(mut self, base: &str) -> Self {
         base.clone_into(&mut self.base);
         self
+    }
+
+    /// Sends JSON, as a program does.
+    pub async fn send_json(&mut self, method: Method, path: &str, body: &Value) -> Answer {
+        let request = self.request(method, path).json(body);
+        self.finish(request).await
+    }
+
+    /// Sends a form.
+    pub async fn post_form(&mut self, path: &str, body: String) -> Answer {
+        let request = self
+            .request(Method::POST, path)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body);
+        self.finish(request).await
     }
 
     /// A page of `origin` sends JSON.

@@ -1,0 +1,190 @@
+use auth_svc::store::workspace::custom_host;
+use latchkey_demo_provider::Decision;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::helpers::{APP, Browser, PUBLIC, TestApp, Zone};
+
+const MULTI: (&str, &str) = ("IS_MULTIWORKSPACE_ENABLED", "true");
+const HOST: &str = "app.customer.example";
+const HOSTS: &str = "/auth/workspace/custom-domain";
+
+/// Waits until the running service knows its hosts as the database has them.
+async fn settle() {
+    tokio::time::sleep(custom_host::FRESH + std::time::Duration::from_millis(500)).await;
+}
+
+/// An administrator of Acme in multi-domain mode.
+async fn admin(app: &TestApp) -> Browser {
+    let mut browser = app.browser();
+    let path = "/auth/google?workspaceSubdomain=acme&prompt=consent";
+    let answer = app.round(&mut browser, path, &Decision::allow("ada")).await;
+    assert_eq!(answer.location(), "https://acme.app.test.example/");
+    browser.json()
+}
+
+// R8
+#[tokio::test]
+async fn a_custom_domain_counts_only_when_it_is_verified() {
+    let zone = Zone::start().await;
+    let app = TestApp::start_with(&[MULTI, ("DNS_RESOLVERS", &zone.address)]).await;
+    let mut ada = admin(&app).await;
+    let pending = ada
+        .send_json(Method::POST, HOSTS, &json!({ "host": HOST }))
+        .await;
+    assert_eq!(pending.status, 202, "{}", pending.body);
+    let back = format!("/auth/google?workspaceSubdomain=acme&returnTo=https://{HOST}/inbox");
+    assert_eq!(ada.get(&back).await.code(), "return_location_refused");
+    let home = ada.get("/auth/google").await.location();
+    assert_eq!(home, "https://acme.app.test.example/");
+
+    let record = pending.json();
+    zone.publish(
+        record["recordName"].as_str().unwrap(),
+        record["recordValue"].as_str().unwrap(),
+    );
+    let done = ada
+        .send(Method::POST, &format!("{HOSTS}/{HOST}/verify"))
+        .await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    settle().await;
+    assert_eq!(
+        ada.get("/auth/google").await.location(),
+        format!("https://{HOST}/")
+    );
+    assert_eq!(
+        ada.get(&back).await.location(),
+        format!("https://{HOST}/inbox")
+    );
+    // Other spellings of it are other hosts.
+    for evil in [
+        format!("https://{HOST}:444/"),
+        format!("http://{HOST}/"),
+        format!("https://x.{HOST}/"),
+        format!("https://{HOST}@evil.example/"),
+    ] {
+        let path = format!("/auth/google?returnTo={evil}");
+        assert_eq!(ada.get(&path).await.code(), "return_location_refused");
+    }
+
+    assert_eq!(ada.send(Method::DELETE, HOSTS).await.status, 204);
+    settle().await;
+    assert_eq!(ada.get(&back).await.code(), "return_location_refused");
+    assert_eq!(ada.get("/auth/google").await.location(), home);
+}
+
+// R8
+#[tokio::test]
+async fn a_custom_domain_is_one_workspaces_and_never_the_deployments() {
+    let app = TestApp::start_with(&[MULTI]).await;
+    let pool = app.database.pool();
+    let other = app.workspace("other", &[]).await;
+    custom_host::set(pool, other, Some(HOST)).await.unwrap();
+    let taken = custom_host::set(pool, app.workspace, Some(HOST)).await;
+    assert!(matches!(taken, Err(custom_host::HostError::Taken)));
+    settle().await;
+    let mut ada = admin(&app).await;
+    // Another workspace's host is trusted, and nobody of this one is sent there.
+    let back = format!("/auth/google?returnTo=https://{HOST}/inbox");
+    assert_eq!(
+        ada.get(&back).await.location(),
+        "https://acme.app.test.example/"
+    );
+    for own in [
+        "auth.test.example",
+        "app.test.example",
+        "x.app.test.example",
+        "test.example",
+    ] {
+        let answer = ada
+            .send_json(Method::POST, HOSTS, &json!({ "host": own }))
+            .await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "own_domain"));
+    }
+}
+
+/// Follows redirects like a browser whose every host is this service; answers
+/// where it ends: the app, or the provider.
+async fn ends(app: &TestApp, browser: &mut Browser, host: &str, path: &str) -> (String, usize) {
+    let (mut host, mut path) = (host.to_owned(), path.to_owned());
+    for hops in 1..=3 {
+        browser.headers = vec![("host", host.clone())];
+        let to = browser.get(&path).await.location();
+        if to.starts_with(app.demo.base_url()) {
+            return (to, hops);
+        }
+        let url: url::Url = to.parse().unwrap();
+        if !url.path().starts_with("/auth/") {
+            return (to, hops);
+        }
+        url.host_str().unwrap().clone_into(&mut host);
+        url[url::Position::BeforePath..].clone_into(&mut path);
+    }
+    panic!("a redirect loop");
+}
+
+// R8
+#[tokio::test]
+async fn no_mode_has_a_redirect_loop() {
+    for (mode, host, home) in [
+        ("false", "app.test.example", APP),
+        (
+            "true",
+            "acme.app.test.example",
+            "https://acme.app.test.example/",
+        ),
+        ("true", HOST, "https://app.customer.example/"),
+    ] {
+        let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", mode)]).await;
+        app.workspace("other", &[]).await;
+        if host == HOST {
+            custom_host::set(app.database.pool(), app.workspace, Some(HOST))
+                .await
+                .unwrap();
+            settle().await;
+        }
+        let mut browser = app.browser();
+        let start = if mode == "false" {
+            format!("/auth/google?workspaceId={}", app.workspace)
+        } else {
+            "/auth/google".to_owned()
+        };
+        // First visit: to the provider, and from there home.
+        let (provider, hops) = ends(&app, &mut browser, host, &start).await;
+        assert!(
+            provider.starts_with(app.demo.base_url()) && hops <= 2,
+            "{host}"
+        );
+        let callback = app.decide(&provider, &Decision::allow("ada")).await;
+        browser.headers.clear();
+        assert_eq!(browser.get(&callback).await.location(), home);
+        // Again and again: home at once, not to the provider.
+        for _ in 0..2 {
+            let (end, hops) = ends(&app, &mut browser, host, "/auth/google").await;
+            assert!(end.starts_with(home) && hops <= 2, "{host}: {end}");
+        }
+        // A host that nobody proved is led nowhere but to the provider.
+        browser.cookies.clear();
+        let (end, _) = ends(&app, &mut browser, "evil.example", &start).await;
+        assert!(end.starts_with(app.demo.base_url()));
+        assert!(end.contains(&format!(
+            "redirect_uri={}",
+            url::form_urlencoded::byte_serialize(PUBLIC.as_bytes()).collect::<String>()
+        )));
+    }
+}
+
+// R8
+#[tokio::test]
+async fn with_one_host_for_all_a_custom_domain_has_no_effect() {
+    let app = TestApp::start().await;
+    custom_host::set(app.database.pool(), app.workspace, Some(HOST))
+        .await
+        .unwrap();
+    let mut ada = app.signed_in("ada").await.json();
+    assert_eq!(ada.get("/auth/google").await.location(), APP);
+    let answer = ada
+        .send_json(Method::POST, HOSTS, &json!({ "host": HOST }))
+        .await;
+    assert_eq!((answer.status, answer.code().as_str()), (409, "single_domain"));
+}

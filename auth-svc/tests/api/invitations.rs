@@ -1,0 +1,92 @@
+use latchkey_demo_provider::Decision;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::helpers::{PUBLIC, TestApp};
+
+const INVITATIONS: &str = "/auth/workspace/invitations";
+const PUBLIC_LINK: &str = "/auth/workspace/public-invite";
+
+/// `https://auth…/?name=token` → `/auth/google?name=token`.
+fn start(link: &serde_json::Value) -> String {
+    let link = link.as_str().unwrap();
+    format!("/auth/google{}", link.strip_prefix(&format!("{PUBLIC}/")).unwrap())
+}
+
+async fn refused(app: &TestApp, path: &str, person: &str) -> String {
+    let mut browser = app.browser().json();
+    app.round(&mut browser, path, &Decision::allow(person))
+        .await
+        .code()
+}
+
+// R7
+#[tokio::test]
+async fn a_personal_invitation_is_listed_without_its_link_and_can_be_withdrawn() {
+    let app = TestApp::start().await;
+    let mut admin = app.signed_in("ada").await.json();
+    let invite = json!({ "email": "linus@globex.example" });
+    let made = admin.send_json(Method::POST, INVITATIONS, &invite).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let made = made.json();
+    let path = start(&made["link"]);
+    let list = admin.get(INVITATIONS).await;
+    assert_eq!(list.json()["invitations"][0]["status"], "PENDING");
+    assert!(!list.body.contains(path.split_once('=').unwrap().1));
+
+    let one = format!("{INVITATIONS}/{}", made["id"].as_str().unwrap());
+    assert_eq!(admin.send(Method::DELETE, &one).await.status, 204);
+    assert_eq!(refused(&app, &path, "linus").await, "invitation_refused");
+    let list = admin.get(INVITATIONS).await.json();
+    assert_eq!(list["invitations"][0]["status"], "REVOKED");
+
+    // One that was used cannot be withdrawn: the person belongs to the workspace.
+    let made = admin.send_json(Method::POST, INVITATIONS, &invite).await.json();
+    let mut linus = app.browser();
+    let round = app
+        .round(&mut linus, &start(&made["link"]), &Decision::allow("linus"))
+        .await;
+    assert_eq!(round.status, 302, "{}", round.body);
+    let one = format!("{INVITATIONS}/{}", made["id"].as_str().unwrap());
+    assert_eq!(admin.send(Method::DELETE, &one).await.code(), "not_found");
+}
+
+// R7
+#[tokio::test]
+async fn a_public_link_that_was_rotated_or_switched_off_never_works_again() {
+    let app = TestApp::start().await;
+    let mut admin = app.signed_in("ada").await.json();
+    let mut switch = async |on: bool| {
+        let answer = admin
+            .send_json(Method::PUT, PUBLIC_LINK, &json!({ "enabled": on }))
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["link"].clone()
+    };
+    let first = start(&switch(true).await);
+    let second = start(&switch(true).await);
+    assert_ne!(first, second);
+    assert_eq!(refused(&app, &first, "linus").await, "workspace_unknown");
+    assert!(switch(false).await.is_null());
+    assert_eq!(refused(&app, &second, "linus").await, "invitation_refused");
+    let third = start(&switch(true).await);
+    assert_eq!(refused(&app, &second, "linus").await, "workspace_unknown");
+    let mut linus = app.browser();
+    let round = app
+        .round(&mut linus, &third, &Decision::allow("linus"))
+        .await;
+    assert_eq!(round.status, 302, "{}", round.body);
+}
+
+// R7
+#[tokio::test]
+async fn the_deployments_list_bounds_what_an_administrator_may_invite() {
+    let app = TestApp::start_with(&[("AUTH_ALLOWED_DOMAINS", "acme.example")]).await;
+    let mut admin = app.signed_in("ada").await.json();
+    let invite = json!({ "email": "linus@globex.example" });
+    let answer = admin.send_json(Method::POST, INVITATIONS, &invite).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (403, "domain_not_allowed")
+    );
+}

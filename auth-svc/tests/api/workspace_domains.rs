@@ -1,0 +1,149 @@
+use async_trait::async_trait;
+use auth_svc::proof::dns::{DnsError, TxtRecords};
+use auth_svc::proof::{self, ProofError};
+use auth_svc::random::Randomness;
+use auth_svc::store::workspace::domain::{self, Purpose};
+use latchkey_demo_provider::Decision;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::helpers::{TestApp, Zone};
+
+const DOMAINS: &str = "/auth/workspace/domains";
+
+async fn refused(app: &TestApp, person: &str) -> String {
+    let mut browser = app.browser().json();
+    app.round(&mut browser, "/auth/google", &Decision::allow(person))
+        .await
+        .code()
+}
+
+/// A zone that a test writes, without a network.
+#[derive(Debug)]
+struct Records(Result<Vec<String>, DnsError>);
+
+#[async_trait]
+impl TxtRecords for Records {
+    async fn of(&self, name: &str) -> Result<Vec<String>, DnsError> {
+        assert_eq!(name, "_latchkey.globex.example");
+        self.0.clone()
+    }
+}
+
+// R7, replaced system's weak point 11
+#[tokio::test]
+async fn a_domain_that_an_administrator_adds_lets_nobody_in_until_its_record_is_there() {
+    let zone = Zone::start().await;
+    let app = TestApp::start_with(&[("DNS_RESOLVERS", &zone.address)]).await;
+    let mut admin = app.signed_in("ada").await.json();
+    let new = json!({ "domain": "Globex.example" });
+    let pending = admin.send_json(Method::POST, DOMAINS, &new).await;
+    assert_eq!(pending.status, 202, "{}", pending.body);
+    let pending = pending.json();
+    assert_eq!(pending["recordName"], "_latchkey.globex.example");
+    assert_eq!(refused(&app, "linus").await, "domain_not_allowed");
+
+    let verify = format!("{DOMAINS}/globex.example/verify");
+    let early = admin.send(Method::POST, &verify).await;
+    assert_eq!((early.status, early.code().as_str()), (409, "record_missing"));
+    zone.publish("_latchkey.globex.example", "v=spf1 -all");
+    assert_eq!(admin.send(Method::POST, &verify).await.status, 409);
+    assert_eq!(refused(&app, "linus").await, "domain_not_allowed");
+
+    zone.publish(
+        "_latchkey.globex.example",
+        pending["recordValue"].as_str().unwrap(),
+    );
+    let done = admin.send(Method::POST, &verify).await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    app.signed_in("linus").await;
+    // Proven once: there is nothing left to prove.
+    let again = admin.send(Method::POST, &verify).await;
+    assert_eq!((again.status, again.code().as_str()), (404, "domain_not_pending"));
+
+    let list = admin.get(DOMAINS).await.json();
+    let listed: Vec<&Value> = list["domains"].as_array().unwrap().iter().collect();
+    assert_eq!(listed.len(), 2, "{list}");
+    assert_eq!(listed[1]["approvedBy"], "DNS");
+    // Taken away, it lets nobody new in; who joined stays.
+    let path = format!("{DOMAINS}/globex.example");
+    assert_eq!(admin.send(Method::DELETE, &path).await.status, 204);
+    app.signed_in("linus").await;
+}
+
+// R7
+#[tokio::test]
+async fn a_record_proves_the_domain_to_the_workspace_that_it_was_made_for_and_no_other() {
+    let app = TestApp::start().await;
+    let (pool, random) = (app.database.pool(), Randomness::default());
+    let other = app.workspace("other", &[]).await;
+    let domain = "globex.example";
+    let ours = domain::claim(pool, app.workspace, Purpose::Access, domain, &random)
+        .await
+        .unwrap();
+    domain::claim(pool, other, Purpose::Access, domain, &random)
+        .await
+        .unwrap();
+    let zone = Records(Ok(vec![ours.record_value.clone()]));
+    // What a competitor reads in our zone does not help it.
+    let theirs = proof::by_record(pool, &zone, other, Purpose::Access, domain).await;
+    assert!(matches!(theirs, Err(ProofError::NoRecord { .. })));
+    // Nor does a record for joining give a host.
+    let host = proof::by_record(pool, &zone, app.workspace, Purpose::Host, domain).await;
+    assert!(matches!(host, Err(ProofError::NoClaim)));
+    proof::by_record(pool, &zone, app.workspace, Purpose::Access, domain)
+        .await
+        .unwrap();
+    let (approved,): (i64,) = sqlx::query_as(
+        "SELECT count(*) FROM auth.approved_access_domain WHERE domain = 'globex.example'",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    assert_eq!(approved, 1);
+}
+
+// R7
+#[tokio::test]
+async fn name_servers_that_do_not_answer_prove_nothing_and_cost_nothing() {
+    let app = TestApp::start().await;
+    let (pool, random) = (app.database.pool(), Randomness::default());
+    let domain = "globex.example";
+    let claim = domain::claim(pool, app.workspace, Purpose::Access, domain, &random)
+        .await
+        .unwrap();
+    let silent = Records(Err(DnsError("timed out".to_owned())));
+    let told = proof::by_record(pool, &silent, app.workspace, Purpose::Access, domain).await;
+    assert!(matches!(told, Err(ProofError::Dns(_))));
+    // Said again, the claim keeps the value that may be published already.
+    let again = domain::claim(pool, app.workspace, Purpose::Access, domain, &random)
+        .await
+        .unwrap();
+    assert_eq!(again.record_value, claim.record_value);
+    // A claim that nobody proved in time is worth nothing, record or not.
+    sqlx::query("UPDATE auth.domain_claim SET expires_at = now()")
+        .execute(pool)
+        .await
+        .unwrap();
+    let late = Records(Ok(vec![claim.record_value]));
+    let told = proof::by_record(pool, &late, app.workspace, Purpose::Access, domain).await;
+    assert!(matches!(told, Err(ProofError::NoClaim)));
+}
+
+// R7, replaced system's weak point 11
+#[tokio::test]
+async fn a_domain_whose_addresses_anybody_can_have_is_refused() {
+    let app = TestApp::start().await;
+    let mut admin = app.signed_in("ada").await.json();
+    for (domain, code) in [
+        ("gmail.com", "consumer_domain"),
+        ("Outlook.com", "consumer_domain"),
+        ("yahoo.co.uk", "consumer_domain"),
+        ("*.acme.example", "invalid_parameter"),
+    ] {
+        let answer = admin
+            .send_json(Method::POST, DOMAINS, &json!({ "domain": domain }))
+            .await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, code));
+    }
+}
