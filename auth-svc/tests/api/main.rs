@@ -16,7 +16,6 @@ mod domain_policy;
 mod handover;
 mod health;
 mod helpers;
-mod id_token;
 mod invitations;
 mod limits;
 mod logging;
