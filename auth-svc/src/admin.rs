@@ -60,14 +60,15 @@ impl AdminError {
             Self::NotSignedIn => "not_signed_in",
             Self::CrossSite => "cross_site",
             Self::NotAdmin => "not_admin",
-            Self::Invalid(_) => "invalid_parameter",
+            Self::Invalid(_) | Self::Proof(ProofError::Host(HostError::Invalid)) => {
+                "invalid_parameter"
+            }
             Self::Refused(code, _) => code,
             Self::Unknown => "not_found",
             Self::Proof(ProofError::NoClaim) => "domain_not_pending",
             Self::Proof(ProofError::NoRecord { .. }) => "record_missing",
             Self::Proof(ProofError::Dns(_)) => "dns_unavailable",
             Self::Proof(ProofError::Host(HostError::Taken)) => "domain_taken",
-            Self::Proof(ProofError::Host(HostError::Invalid)) => "invalid_parameter",
             Self::Proof(ProofError::Host(HostError::Database(_)) | ProofError::Database(_))
             | Self::Store(_)
             | Self::Database(_) => "database_unavailable",
@@ -103,11 +104,7 @@ impl ResponseError for AdminError {
 }
 
 /// The session of an administrator of its workspace.
-async fn admin(
-    state: &State,
-    request: &HttpRequest,
-    changes: bool,
-) -> Result<Session, AdminError> {
+async fn admin(state: &State, request: &HttpRequest, changes: bool) -> Result<Session, AdminError> {
     if changes && !same_site::may_change(request, &state.config.returns) {
         return Err(AdminError::CrossSite);
     }

@@ -138,11 +138,7 @@ async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
         }
     };
     let site = session.as_ref().map(Site::from).unwrap_or_default();
-    let app = state
-        .config
-        .returns
-        .destination(None, site)
-        .to_string();
+    let app = state.config.returns.destination(None, site).to_string();
     let carried = carried(&request);
     let providers = state
         .providers

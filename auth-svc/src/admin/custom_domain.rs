@@ -113,10 +113,7 @@ async fn verify(
     (status = 204, description = "The workspace is at its host under the app's again"),
     (status = 401, description = "Nobody is signed in", body = Problem),
     (status = 403, description = "Not an administrator, or another web site asks", body = Problem)))]
-async fn remove(
-    state: web::Data<State>,
-    request: HttpRequest,
-) -> Result<HttpResponse, AdminError> {
+async fn remove(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
     custom_host::set(&state.pool, session.workspace, None)
         .await

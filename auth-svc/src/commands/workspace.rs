@@ -252,7 +252,10 @@ impl Desk<'_> {
     /// A link into this deployment, or the parameter alone where this shell
     /// does not know `PUBLIC_URL`.
     fn link(&self, path: &str, parameter: &str, token: &str) -> Result<String, StartError> {
-        let Some(public) = self.environment.optional_parsed::<WebOrigin>("PUBLIC_URL")? else {
+        let Some(public) = self
+            .environment
+            .optional_parsed::<WebOrigin>("PUBLIC_URL")?
+        else {
             return Ok(format!("{parameter}={token}"));
         };
         let mut url = public.url().clone();

@@ -263,8 +263,7 @@ fn to_public_host(state: &State, request: &HttpRequest, query: &Query) -> Option
         .any(&["workspaceId", "workspaceSubdomain", "workspace"])
         .is_none()
     {
-        url.query_pairs_mut()
-            .append_pair(workspace.0, &workspace.1);
+        url.query_pairs_mut().append_pair(workspace.0, &workspace.1);
     }
     Some(url)
 }

@@ -91,7 +91,10 @@ async fn what_is_claimed_is_proven_and_what_the_operator_says_stands_at_once() {
         );
     };
     let (done, said) = run_with(&app, &["verify-domain", "globex.example"], &zone.address);
-    assert!(!done && said.contains("no TXT record _latchkey.globex.example"), "{said}");
+    assert!(
+        !done && said.contains("no TXT record _latchkey.globex.example"),
+        "{said}"
+    );
     published(&pending);
     let verified = json(&["verify-domain", "globex.example"]);
     assert_eq!(verified["approvedBy"], "DNS");
@@ -151,8 +154,14 @@ async fn what_would_not_do_is_refused_with_what_to_do_instead() {
         (&["add-domain", "web.de"], "approve-domain --force"),
         (&["verify-domain", "acme.co"], "add it first"),
         (&["verification-link", "ada@acme.co"], "postmaster"),
-        (&["verification-link", "admin@acme.co"], "add-domain acme.co"),
-        (&["custom-domain", "add", "x.auth.test.example"], "this deployment's own"),
+        (
+            &["verification-link", "admin@acme.co"],
+            "add-domain acme.co",
+        ),
+        (
+            &["custom-domain", "add", "x.auth.test.example"],
+            "this deployment's own",
+        ),
         (&["role", "nobody@acme.example", "admin"], "is no member"),
     ] {
         let (done, said) = run(&app, arguments);

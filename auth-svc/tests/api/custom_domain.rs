@@ -186,5 +186,8 @@ async fn with_one_host_for_all_a_custom_domain_has_no_effect() {
     let answer = ada
         .send_json(Method::POST, HOSTS, &json!({ "host": HOST }))
         .await;
-    assert_eq!((answer.status, answer.code().as_str()), (409, "single_domain"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (409, "single_domain")
+    );
 }

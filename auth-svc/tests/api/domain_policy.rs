@@ -148,10 +148,7 @@ async fn a_personal_invitation_holds_once_for_its_address_and_its_time() {
         let made = workspace::invite(pool, app.workspace, &email, life, &random)
             .await
             .unwrap();
-        format!(
-            "/auth/google?workspacePersonalInviteToken={}",
-            made.token
-        )
+        format!("/auth/google?workspacePersonalInviteToken={}", made.token)
     };
     let for_linus = invite("Linus@globex.example", 60).await;
     assert_eq!(code_of(&app, &for_linus, "eve").await, "invitation_refused");

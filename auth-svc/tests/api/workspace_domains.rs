@@ -45,7 +45,10 @@ async fn a_domain_that_an_administrator_adds_lets_nobody_in_until_its_record_is_
 
     let verify = format!("{DOMAINS}/globex.example/verify");
     let early = admin.send(Method::POST, &verify).await;
-    assert_eq!((early.status, early.code().as_str()), (409, "record_missing"));
+    assert_eq!(
+        (early.status, early.code().as_str()),
+        (409, "record_missing")
+    );
     zone.publish("_latchkey.globex.example", "v=spf1 -all");
     assert_eq!(admin.send(Method::POST, &verify).await.status, 409);
     assert_eq!(refused(&app, "linus").await, "domain_not_allowed");
@@ -59,7 +62,10 @@ async fn a_domain_that_an_administrator_adds_lets_nobody_in_until_its_record_is_
     app.signed_in("linus").await;
     // Proven once: there is nothing left to prove.
     let again = admin.send(Method::POST, &verify).await;
-    assert_eq!((again.status, again.code().as_str()), (404, "domain_not_pending"));
+    assert_eq!(
+        (again.status, again.code().as_str()),
+        (404, "domain_not_pending")
+    );
 
     let list = admin.get(DOMAINS).await.json();
     let listed: Vec<&Value> = list["domains"].as_array().unwrap().iter().collect();

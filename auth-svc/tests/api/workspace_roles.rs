@@ -32,7 +32,10 @@ async fn the_first_member_administers_and_the_others_do_not() {
         (Method::PUT, "/auth/workspace/public-invite"),
         (Method::GET, "/auth/workspace/custom-domain"),
         (Method::POST, "/auth/workspace/custom-domain"),
-        (Method::POST, "/auth/workspace/custom-domain/x.example/verify"),
+        (
+            Method::POST,
+            "/auth/workspace/custom-domain/x.example/verify",
+        ),
         (Method::DELETE, "/auth/workspace/custom-domain"),
     ] {
         let what = format!("{method} {path}");
@@ -41,7 +44,8 @@ async fn the_first_member_administers_and_the_others_do_not() {
         let answer = stranger.send_json(method.clone(), path, &new).await;
         assert_eq!(answer.code(), "not_signed_in", "{what}");
         if method != Method::GET {
-            ada.headers.push(("origin", "https://evil.example".to_owned()));
+            ada.headers
+                .push(("origin", "https://evil.example".to_owned()));
             let answer = ada.send_json(method, path, &new).await;
             assert_eq!(answer.code(), "cross_site", "{what}");
             ada.headers.pop();

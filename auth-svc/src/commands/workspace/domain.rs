@@ -82,15 +82,9 @@ pub(super) async fn verify(
 ) -> Result<Answer, StartError> {
     let domain = parse_domain(domain).map_err(StartError::other)?;
     let servers = NameServers::from_environment(desk.environment)?;
-    proof::by_record(
-        &desk.pool,
-        &servers,
-        workspace.id,
-        Purpose::Access,
-        &domain,
-    )
-    .await
-    .map_err(StartError::other)?;
+    proof::by_record(&desk.pool, &servers, workspace.id, Purpose::Access, &domain)
+        .await
+        .map_err(StartError::other)?;
     Ok(Answer::new(
         format!("verified: {} lets {domain} in", workspace.name),
         json!({ "domain": domain, "status": "APPROVED", "approvedBy": "DNS" }),
@@ -142,7 +136,11 @@ pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answe
     let mut text = String::new();
     let mut json = Vec::new();
     for domain in &approved {
-        let _ = writeln!(text, "{}  approved by {}", domain.domain, domain.approved_by);
+        let _ = writeln!(
+            text,
+            "{}  approved by {}",
+            domain.domain, domain.approved_by
+        );
         json.push(json!({
             "domain": domain.domain,
             "status": "APPROVED",

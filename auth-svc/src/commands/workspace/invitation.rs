@@ -20,15 +20,9 @@ pub(super) async fn invite(
     let email: Handle = email.parse().map_err(StartError::other)?;
     allowed_by_deployment(desk, &email)?;
     let lifetime = parse_duration(expires_in).map_err(StartError::other)?;
-    let made = invite::invite(
-        &desk.pool,
-        workspace.id,
-        &email,
-        lifetime,
-        &desk.randomness,
-    )
-    .await
-    .map_err(StartError::other)?;
+    let made = invite::invite(&desk.pool, workspace.id, &email, lifetime, &desk.randomness)
+        .await
+        .map_err(StartError::other)?;
     let link = desk.link("/", "workspacePersonalInviteToken", &made.token)?;
     let until = rfc3339(made.expires_at);
     Ok(Answer::new(

@@ -56,7 +56,11 @@ fn answer(question: &Message, records: &HashMap<String, Vec<String>>) -> Message
                 // In two pieces, as long values come.
                 let (one, two) = value.split_at(value.len() / 2);
                 let text = TXT::new(vec![one.to_owned(), two.to_owned()]);
-                answer.add_answer(Record::from_rdata(query.name().clone(), 1, RData::TXT(text)));
+                answer.add_answer(Record::from_rdata(
+                    query.name().clone(),
+                    1,
+                    RData::TXT(text),
+                ));
             }
         }
         _ => answer.metadata.response_code = ResponseCode::NXDomain,
