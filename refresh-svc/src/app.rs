@@ -9,7 +9,7 @@ use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_service::database::DatabaseCheck;
 use latchkey_service::grpc::Tls;
 use latchkey_service::health::{self, Readiness};
-use latchkey_service::{BuildInfo, StartError};
+use latchkey_service::{BuildInfo, StartError, metrics};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,7 @@ use crate::engine::{Engine, Parts};
 use crate::grpc;
 use crate::grpc::caller::Gate;
 use crate::jitter::Jitter;
+use crate::lane::Lanes;
 use crate::store::Store;
 use crate::wake::{self, Bell};
 
@@ -68,11 +69,14 @@ impl Application {
             store: Store::new(configuration.pool.clone()),
             keys: configuration.keys,
             providers: configuration.providers,
+            lanes: Lanes::new(configuration.limits),
             cache: Arc::clone(&cache),
             bell: bell.clone(),
             clock: configuration.clock,
             jitter: Jitter::of_system(seed),
             timing: configuration.timing,
+            ahead_window: configuration.ahead_window,
+            most_watchers: configuration.most_watchers,
         });
         let (router, grpc_health) = grpc::router(engine.clone(), gate.clone())?;
         let grpc_listener = listen("GRPC_LISTEN", configuration.grpc_listen)?;
@@ -111,6 +115,7 @@ impl Application {
     /// # Errors
     /// A server ended by itself.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
+        metrics::install();
         // Ends after the calls and refreshes that need them.
         let background = CancellationToken::new();
         let _guard = background.clone().drop_guard();
@@ -130,9 +135,11 @@ impl Application {
         self.gate.follow(&background);
         tokio::spawn(self.tls.clone().follow_files(background.clone()));
         let audit = tokio::spawn(self.audit.run(background.clone()));
+        tokio::spawn(self.engine.clone().refresh_ahead());
         let readiness = Readiness::default()
             .with(DatabaseCheck(self.pool))
-            .with(BrokerCheck::new(self.broker));
+            // What is to be told waits in the outbox.
+            .reporting(BrokerCheck::new(self.broker));
         let health = tokio::spawn(health::serve(
             self.health_listener,
             readiness,
@@ -155,6 +162,8 @@ impl Application {
         let overdue = async {
             stop.cancelled().await;
             self.grpc_health.stopping().await;
+            // Or they would hold their connections open.
+            self.engine.stopping();
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {

@@ -1,10 +1,11 @@
 //! Opened tokens in memory: bounded, wiped when they leave, dropped when the
 //! row changes and looked at again after a while.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use latchkey_domain::AccountId;
+use latchkey_domain::{AccountId, Handle, ProviderName, ScopeSet, WorkspaceId};
 use tokio::time::Instant;
 
 use crate::snapshot::Snapshot;
@@ -12,10 +13,28 @@ use crate::snapshot::Snapshot;
 /// An account that nobody asks for leaves after this long.
 const IDLE: Duration = Duration::from_mins(30);
 
+/// Different lists of scopes that are shared among accounts.
+const MOST_SCOPE_LISTS: usize = 1_000;
+
+/// Workspace, provider and handle.
+type Place = (WorkspaceId, ProviderName, Handle);
+
+/// An account that a handle led to, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Led {
+    /// Where to.
+    pub account: AccountId,
+    read_at: Instant,
+}
+
 /// The cache.
 #[derive(Debug)]
 pub struct Cache {
     entries: moka::future::Cache<AccountId, Arc<Snapshot>>,
+    /// Where handles lead to; believed as long as a row is.
+    handles: moka::future::Cache<Place, Led>,
+    /// Most accounts have the same scopes as many others: kept once.
+    scope_lists: Mutex<HashSet<Arc<ScopeSet>>>,
     revalidate_after: Duration,
     /// What was read before this may have missed a notification.
     doubted_until: Mutex<Instant>,
@@ -32,6 +51,11 @@ impl Cache {
                 .max_capacity(capacity)
                 .time_to_idle(IDLE)
                 .build(),
+            handles: moka::future::Cache::builder()
+                .max_capacity(capacity)
+                .time_to_idle(IDLE)
+                .build(),
+            scope_lists: Mutex::default(),
             revalidate_after,
             doubted_until: Mutex::new(Instant::now()),
             cut_off_until: Mutex::new(Instant::now()),
@@ -55,6 +79,9 @@ impl Cache {
         self.entries
             .entry(snapshot.account)
             .and_upsert_with(|held| {
+                if let Some(held) = &held {
+                    snapshot.in_use.take_over(&held.value().in_use);
+                }
                 let newest = match held {
                     Some(held)
                         if (held.value().version, held.value().read_at)
@@ -72,6 +99,58 @@ impl Cache {
     /// Drops an account.
     pub async fn forget(&self, account: AccountId) {
         self.entries.invalidate(&account).await;
+    }
+
+    /// Accounts that are held, to look through; an account that leaves or comes
+    /// meanwhile may be missing.
+    pub fn held(&self) -> impl Iterator<Item = Arc<Snapshot>> + '_ {
+        self.entries.iter().map(|(_, snapshot)| snapshot)
+    }
+
+    /// How many accounts are held, about.
+    pub fn len(&self) -> u64 {
+        self.entries.entry_count()
+    }
+
+    /// Where a handle led to, however long ago.
+    pub async fn led(&self, place: &Place) -> Option<Led> {
+        self.handles.get(place).await
+    }
+
+    /// True where it may be followed without asking the database.
+    pub fn is_led_lately(&self, led: &Led) -> bool {
+        led.read_at > *locked(&self.doubted_until) && led.read_at.elapsed() < self.revalidate_after
+    }
+
+    /// Remembers where a handle leads to.
+    pub async fn lead(&self, place: Place, account: AccountId, read_at: Instant) {
+        self.handles.insert(place, Led { account, read_at }).await;
+    }
+
+    /// Forgets where a handle led to.
+    pub async fn mislead(&self, place: &Place) {
+        self.handles.invalidate(place).await;
+    }
+
+    /// The same scopes, kept once.
+    pub fn share(&self, scopes: &ScopeSet) -> Arc<ScopeSet> {
+        let mut lists = self
+            .scope_lists
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = lists.get(scopes) {
+            return Arc::clone(held);
+        }
+        let scopes = Arc::new(scopes.clone());
+        if lists.len() < MOST_SCOPE_LISTS {
+            lists.insert(Arc::clone(&scopes));
+        }
+        scopes
+    }
+
+    /// How old an answer from memory may be.
+    pub fn revalidate_after(&self) -> Duration {
+        self.revalidate_after
     }
 
     /// Everything is looked at again: notifications were missed.

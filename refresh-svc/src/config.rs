@@ -1,6 +1,7 @@
 //! Environment to typed configuration.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,15 @@ use sqlx::PgPool;
 
 use crate::engine::Timing;
 use crate::grpc::caller::CallerSettings;
+use crate::lane::Limits;
 use crate::policy::LivePolicy;
+
+/// Refreshes at once, per provider and replica.
+const CONCURRENCY: NonZeroU32 = NonZeroU32::new(256).unwrap();
+/// Refreshes per second, per provider and replica.
+const RATE: NonZeroU32 = NonZeroU32::new(200).unwrap();
+/// Of these ahead of expiry.
+const AHEAD_RATE: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
 /// Longest poll where a notification stays away.
 const POLL: Duration = Duration::from_millis(500);
@@ -43,6 +52,13 @@ pub struct Configuration {
     pub providers: Registry,
     /// `REFRESH_LEASE`, `REFRESH_PROVIDER_DEADLINE`, `REFRESH_TIME_TO_STORE`.
     pub timing: Timing,
+    /// `REFRESH_CONCURRENCY`, `REFRESH_RATE`, `REFRESH_AHEAD_RATE`.
+    pub limits: Limits,
+    /// Accounts asked for within this time are refreshed ahead of expiry:
+    /// `REFRESH_AHEAD_WINDOW`.
+    pub ahead_window: Duration,
+    /// Watchers of accounts at once: `WATCH_LIMIT`.
+    pub most_watchers: usize,
     /// Accounts whose token is kept in memory: `TOKEN_CACHE_CAPACITY`.
     pub cache_capacity: u64,
     /// A cached token older than this is looked at again: `TOKEN_CACHE_REVALIDATE`.
@@ -60,11 +76,11 @@ impl Configuration {
         environment: &Environment,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConfigError> {
-        let lease = environment.duration("REFRESH_LEASE", Duration::from_secs(30))?;
+        let lease = environment.duration("REFRESH_LEASE", Duration::from_secs(45))?;
         let provider_deadline =
             environment.duration("REFRESH_PROVIDER_DEADLINE", REQUEST_DEADLINE)?;
         let time_to_store =
-            environment.duration("REFRESH_TIME_TO_STORE", Duration::from_secs(10))?;
+            environment.duration("REFRESH_TIME_TO_STORE", Duration::from_secs(8))?;
         let timing = Timing::new(lease, provider_deadline, time_to_store, POLL)
             .map_err(|error| ConfigError::new("REFRESH_LEASE", error.to_string()))?;
         let callers = CallerSettings::from_environment(environment)?;
@@ -79,7 +95,16 @@ impl Configuration {
             keys: opening_keys(environment)?,
             providers: Registry::from_environment(environment, Arc::clone(&clock))?,
             timing,
-            cache_capacity: environment.parsed("TOKEN_CACHE_CAPACITY", 10_000)?,
+            limits: Limits {
+                concurrency: environment
+                    .parsed("REFRESH_CONCURRENCY", CONCURRENCY)?
+                    .get(),
+                rate: environment.parsed("REFRESH_RATE", RATE)?,
+                ahead: environment.parsed("REFRESH_AHEAD_RATE", AHEAD_RATE)?,
+            },
+            ahead_window: environment.duration("REFRESH_AHEAD_WINDOW", Duration::from_mins(30))?,
+            most_watchers: environment.parsed("WATCH_LIMIT", 1_000)?,
+            cache_capacity: environment.parsed("TOKEN_CACHE_CAPACITY", 100_000)?,
             cache_revalidate: environment
                 .duration("TOKEN_CACHE_REVALIDATE", Duration::from_secs(5))?,
             clock,

@@ -6,6 +6,7 @@
 //! the lease knows that a request was sent, and sends at most as many more as
 //! the provider's kind of rotation forgives (see `spend.rs`).
 
+mod ahead;
 mod decision;
 mod error;
 mod flights;
@@ -15,14 +16,18 @@ mod pause;
 mod revoke;
 mod spend;
 mod timing;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use latchkey_domain::{AccountId, Clock, Handle, ProviderName, WorkspaceId};
+use latchkey_domain::{AccountId, Clock};
 use latchkey_opening::OpeningKeys;
 use latchkey_providers::{FailureClass, Registry};
+use metrics::Counter;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -32,11 +37,14 @@ pub use error::EngineError;
 pub use pause::pause;
 pub use revoke::Revoked;
 pub use timing::{InvalidTiming, Timing};
+pub use watch::Watch;
 
 use crate::cache::Cache;
 use crate::jitter::Jitter;
+use crate::lane::{Lane, Lanes};
+use crate::numbers;
 use crate::snapshot::Snapshot;
-use crate::store::{Credential, Found, Lease, Store};
+use crate::store::{Credential, Lease, Store};
 use crate::wake::Bell;
 use flights::{Flights, Outcome, Seat};
 
@@ -56,6 +64,8 @@ pub struct Parts {
     pub keys: OpeningKeys,
     /// Providers that are switched on.
     pub providers: Registry,
+    /// Ways to them.
+    pub lanes: Lanes,
     /// Opened tokens.
     pub cache: Arc<Cache>,
     /// Rings when a credential changes, in any replica.
@@ -66,6 +76,11 @@ pub struct Parts {
     pub jitter: Jitter,
     /// How long everything may take.
     pub timing: Timing,
+    /// Accounts that were asked for within this time are refreshed ahead of
+    /// expiry; zero switches that off.
+    pub ahead_window: Duration,
+    /// Watchers of accounts at once.
+    pub most_watchers: usize,
 }
 
 /// Hands out tokens. Cheap to clone.
@@ -76,6 +91,11 @@ pub struct Engine {
     /// Reads of the database: a row that many ask for is read once.
     reads: Arc<Flights>,
     tasks: TaskTracker,
+    /// Places for watchers.
+    watchers: Arc<Semaphore>,
+    /// Ends the watches: the service stops.
+    stopping: CancellationToken,
+    cache_hits: Counter,
     /// Names this process in a lease.
     replica: Uuid,
 }
@@ -84,6 +104,9 @@ impl Engine {
     /// An engine of its own identity.
     pub fn new(parts: Parts) -> Self {
         Self {
+            watchers: Arc::new(Semaphore::new(parts.most_watchers)),
+            stopping: CancellationToken::new(),
+            cache_hits: metrics::counter!("latchkey_token_looks_total", "from" => "cache"),
             parts: Arc::new(parts),
             flights: Arc::default(),
             reads: Arc::default(),
@@ -92,31 +115,20 @@ impl Engine {
         }
     }
 
+    /// Ends the watches and the refreshing ahead: calls may still come.
+    pub fn stopping(&self) {
+        self.stopping.cancel();
+    }
+
     /// Waits for the refreshes that are under way: a rotated token that is not
     /// stored is lost. False where some outlast a lease: they only wait for
     /// another replica's.
     pub async fn finish(&self) -> bool {
+        self.stopping.cancel();
         self.tasks.close();
         tokio::time::timeout(self.parts.timing.lease(), self.tasks.wait())
             .await
             .is_ok()
-    }
-
-    /// The account of a handle. `erased_too` where a revoked one will do.
-    ///
-    /// # Errors
-    /// There is none, or several.
-    pub async fn find(
-        &self,
-        workspace: WorkspaceId,
-        provider: &ProviderName,
-        handle: &Handle,
-    ) -> Result<AccountId, EngineError> {
-        match self.parts.store.find(workspace, provider, handle).await? {
-            Found::One(account) => Ok(account),
-            Found::Nothing => Err(EngineError::AccountNotFound),
-            Found::Several => Err(EngineError::AccountAmbiguous),
-        }
     }
 
     /// A token that meets the need.
@@ -134,22 +146,37 @@ impl Engine {
         } else {
             self.snapshot(account).await?
         };
+        let now = self.parts.clock.now();
+        snapshot.in_use.touch(now);
         let mut fresher_than = None;
         for _ in 0..ROUNDS {
             match decide(&snapshot, need, fresher_than, self.parts.clock.now()) {
                 Decision::Answer => return Ok(snapshot),
                 Decision::AnswerAndRefresh => {
-                    drop(self.fly(account, snapshot.version));
+                    if snapshot.lane.shut().is_none() {
+                        drop(self.fly(&snapshot));
+                    }
                     return Ok(snapshot);
                 }
                 Decision::Fail(error) => return Err(error),
-                Decision::Refresh => match self.fly(account, snapshot.version).landed().await {
-                    Ok(landed) => {
-                        fresher_than.get_or_insert(snapshot.version);
-                        snapshot = landed;
+                Decision::Refresh => {
+                    // At once where no request goes out.
+                    let landed = match snapshot.lane.shut() {
+                        Some(shut) => Err(shut.into()),
+                        None => {
+                            let _waiting = numbers::waiting();
+                            self.fly(&snapshot).landed().await
+                        }
+                    };
+                    match landed {
+                        Ok(landed) => {
+                            fresher_than.get_or_insert(snapshot.version);
+                            landed.in_use.touch(now);
+                            snapshot = landed;
+                        }
+                        Err(error) => return self.fall_back(snapshot, need, error),
                     }
-                    Err(error) => return self.fall_back(snapshot, need, error),
-                },
+                }
             }
         }
         Err(EngineError::StillRefreshing)
@@ -178,31 +205,44 @@ impl Engine {
         }
     }
 
-    fn fly(&self, account: AccountId, stale_version: i64) -> Seat {
-        let engine = self.clone();
+    /// The flight that replaces what was seen.
+    fn fly(&self, seen: &Snapshot) -> Seat {
+        let (account, stale_version) = (seen.account, seen.version);
         self.flights.join(account, &self.tasks, || {
+            let engine = self.clone();
+            let lane = Arc::clone(&seen.lane);
             let span = tracing::info_span!("refresh", account.id = %account);
-            engine.refresh(account, stale_version).instrument(span)
+            engine
+                .refresh(account, stale_version, lane)
+                .instrument(span)
         })
     }
 
     /// A flight: takes the lease and spends it, or waits for who holds it.
-    async fn refresh(self, account: AccountId, stale_version: i64) -> Outcome {
+    async fn refresh(self, account: AccountId, stale_version: i64, lane: Arc<Lane>) -> Outcome {
         // Before the first look, so that no change is missed.
-        let mut ear = self.parts.bell.listen();
+        let mut ear = self.parts.bell.listen(account);
         let timing = self.parts.timing;
         let give_up = Instant::now() + timing.lease() * 2 + timing.poll();
+        let mut free = true;
         while Instant::now() < give_up {
-            // The lease is reckoned from before it was taken: never too long.
-            let taken_at = Instant::now();
-            let lease = self
-                .parts
-                .store
-                .take_lease(account, self.replica, timing.lease(), stale_version)
-                .await?;
-            if let Some(lease) = lease {
-                return self.spend(lease, taken_at + timing.lease()).await;
+            if free {
+                let Ok(passage) = tokio::time::timeout_at(give_up, lane.enter()).await else {
+                    break;
+                };
+                let passage = passage?;
+                // The lease is reckoned from before it was taken: never too long.
+                let taken_at = Instant::now();
+                let lease = self
+                    .parts
+                    .store
+                    .take_lease(account, self.replica, timing.lease(), stale_version)
+                    .await?;
+                if let Some(lease) = lease {
+                    return self.spend(lease, taken_at + timing.lease(), passage).await;
+                }
             }
+            // Who waits for another's refresh takes no seat and no turn.
             let credential = self
                 .parts
                 .store
@@ -217,11 +257,9 @@ impl Engine {
                     .bury(&credential, None, FailureClass::NoRefreshToken)
                     .await;
             }
-            ear.rung(
-                account,
-                credential.lease_left.clamp(SHORTEST_WAIT, timing.poll()),
-            )
-            .await;
+            let held_for = credential.lease_left;
+            free = held_for <= SHORTEST_WAIT;
+            ear.rung(held_for.clamp(SHORTEST_WAIT, timing.poll())).await;
         }
         Err(EngineError::StillRefreshing)
     }

@@ -1,21 +1,25 @@
 //! `latchkey.token.v1.TokenService` over mutual TLS.
 
+mod batch;
 pub(crate) mod caller;
 mod deadline;
 mod request;
 mod status;
+mod watch;
 
 use std::time::Duration;
 
 use latchkey_domain::{AccountId, ScopeSet};
 use latchkey_proto::token::token_service_server::{TokenService, TokenServiceServer};
 use latchkey_proto::token::{
-    AccessToken, AccountSelector, GetAccessTokenRequest, GetAccessTokenResponse,
-    RefreshAccessTokenRequest, RefreshAccessTokenResponse, RevokeAccountRequest,
-    RevokeAccountResponse,
+    AccessToken, AccountSelector, BatchGetAccessTokensRequest, BatchGetAccessTokensResponse,
+    GetAccessTokenRequest, GetAccessTokenResponse, RefreshAccessTokenRequest,
+    RefreshAccessTokenResponse, RevokeAccountRequest, RevokeAccountResponse, WatchAccountRequest,
+    WatchAccountResponse,
 };
 use latchkey_service::StartError;
 use latchkey_service::telemetry;
+use tonic::codegen::BoxStream;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status};
@@ -23,6 +27,7 @@ use tonic_health::server::HealthReporter;
 use tower::layer::util::{Identity, Stack};
 
 use crate::engine::{Engine, EngineError, Need};
+use crate::numbers;
 use crate::snapshot::Snapshot;
 use crate::store::Facts;
 use crate::timestamp::timestamp;
@@ -31,8 +36,9 @@ use deadline::within_deadline;
 use request::Selected;
 use status::status;
 
-/// A request holds ids and scope names: more is no request.
-const LARGEST_REQUEST: usize = 16 * 1024;
+/// A request holds ids and scope names, a batch a hundred times: more is no
+/// request.
+const LARGEST_REQUEST: usize = 256 * 1024;
 /// A connection's calls at once; more wait their turn.
 const CALLS_PER_CONNECTION: u32 = 1024;
 /// Headers of a call.
@@ -146,6 +152,17 @@ impl Tokens {
         }
     }
 
+    /// What GetAccessToken answers.
+    async fn get(
+        &self,
+        call: &Admitted,
+        request: GetAccessTokenRequest,
+    ) -> Result<AccessToken, Status> {
+        let need = request::need(&request)?;
+        let account = self.account(call, request.account, &need.scopes).await?;
+        self.token(call, account, &need).await
+    }
+
     async fn token(
         &self,
         call: &Admitted,
@@ -153,6 +170,11 @@ impl Tokens {
         need: &Need,
     ) -> Result<AccessToken, Status> {
         let answered = self.engine.token(account, need).await;
+        numbers::answer(
+            answered
+                .as_ref()
+                .map_or_else(status::reason, |_| "answered"),
+        );
         match &answered {
             Ok(snapshot) => tracing::debug!(
                 account.id = %account,
@@ -183,12 +205,32 @@ impl TokenService for Tokens {
     ) -> Result<Response<GetAccessTokenResponse>, Status> {
         let call = Admitted::of(&request)?;
         within_deadline(request, async |request| {
-            let need = request::need(&request)?;
-            let account = self.account(&call, request.account, &need.scopes).await?;
-            let token = self.token(&call, account, &need).await?;
+            let token = self.get(&call, request).await?;
             Ok(GetAccessTokenResponse { token: Some(token) })
         })
         .await
+    }
+
+    async fn batch_get_access_tokens(
+        &self,
+        request: Request<BatchGetAccessTokensRequest>,
+    ) -> Result<Response<BatchGetAccessTokensResponse>, Status> {
+        let call = Admitted::of(&request)?;
+        let limit = deadline::limit(request.metadata());
+        let requests = request.into_inner().requests;
+        let results = batch::each(requests, limit, |request| self.get(&call, request)).await?;
+        Ok(Response::new(BatchGetAccessTokensResponse { results }))
+    }
+
+    async fn watch_account(
+        &self,
+        request: Request<WatchAccountRequest>,
+    ) -> Result<Response<BoxStream<WatchAccountResponse>>, Status> {
+        let call = Admitted::of(&request)?;
+        let selector = request.into_inner().account;
+        let account = self.account(&call, selector, &ScopeSet::default()).await?;
+        let watch = self.engine.watch(account).map_err(|error| status(&error))?;
+        Ok(Response::new(watch::stream(call, watch)))
     }
 
     async fn refresh_access_token(

@@ -10,6 +10,8 @@ pub mod config;
 pub mod engine;
 mod grpc;
 mod jitter;
+mod lane;
+mod numbers;
 pub mod policy;
 mod snapshot;
 mod store;

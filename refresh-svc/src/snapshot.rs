@@ -1,5 +1,7 @@
 //! A credential as callers are answered from it: opened, kept in memory only.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use latchkey_domain::{AccessToken, AccountId, ProviderName, ScopeSet, WorkspaceId};
@@ -7,6 +9,7 @@ use latchkey_opening::OpeningKeys;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
+use crate::lane::Lane;
 use crate::store::{Credential, Facts, Failure};
 
 /// Assumed life of an access token where the provider does not say
@@ -37,8 +40,35 @@ impl HeldToken {
     }
 }
 
+/// When somebody last asked for an account, in seconds of the engine's clock.
+#[derive(Debug, Default)]
+pub struct InUse(AtomicU64);
+
+impl InUse {
+    /// Somebody asks now.
+    pub fn touch(&self, now: OffsetDateTime) {
+        let now = now.unix_timestamp().unsigned_abs();
+        // A shared line of memory is written once a second, not once a call.
+        if self.0.load(Ordering::Relaxed) != now {
+            self.0.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// What was known before a newer look at the account.
+    pub fn take_over(&self, earlier: &Self) {
+        self.0
+            .fetch_max(earlier.0.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// True where somebody asked within this time.
+    pub fn within(&self, window: Duration, now: OffsetDateTime) -> bool {
+        let asked = self.0.load(Ordering::Relaxed);
+        asked != 0 && now.unix_timestamp().unsigned_abs().saturating_sub(asked) < window.as_secs()
+    }
+}
+
 /// A credential at one moment.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Snapshot {
     /// Whose.
     pub account: AccountId,
@@ -49,7 +79,7 @@ pub struct Snapshot {
     /// The access token, where one is held and opens.
     pub token: Option<HeldToken>,
     /// Scopes of the grant.
-    pub granted_scopes: ScopeSet,
+    pub granted_scopes: Arc<ScopeSet>,
     /// Grows with every change of the tokens.
     pub version: i64,
     /// Failure since the last success, its pause as of `read_at`.
@@ -62,12 +92,22 @@ pub struct Snapshot {
     pub refreshable: bool,
     /// When the row was read.
     pub read_at: Instant,
+    /// Way to the provider.
+    pub lane: Arc<Lane>,
+    /// When somebody last asked.
+    pub in_use: InUse,
 }
 
 impl Snapshot {
     /// Opens a credential. `jitter` of 0 to 1 keeps replicas and accounts from
     /// refreshing in step.
-    pub fn open(credential: &Credential, keys: &OpeningKeys, jitter: f64) -> Self {
+    pub fn open(
+        credential: &Credential,
+        keys: &OpeningKeys,
+        lane: Arc<Lane>,
+        granted_scopes: Arc<ScopeSet>,
+        jitter: f64,
+    ) -> Self {
         let token = credential.sealed_access_token.as_deref().and_then(|sealed| {
             match keys.open_access_token(sealed, &credential.binding) {
                 Ok(token) => Some(hold(token, credential, jitter)),
@@ -83,13 +123,15 @@ impl Snapshot {
             workspace: credential.binding.workspace,
             provider: credential.binding.provider.clone(),
             token,
-            granted_scopes: credential.granted_scopes.clone(),
+            granted_scopes,
             version: credential.version,
             failure: credential.failure,
             dead: credential.dead,
             erased: credential.erased,
             refreshable: credential.sealed_refresh_token.is_some(),
             read_at: Instant::now(),
+            lane,
+            in_use: InUse::default(),
         }
     }
 

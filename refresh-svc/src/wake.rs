@@ -1,63 +1,85 @@
 //! NOTIFY `latchkey_credential`: a credential changed, in this replica or
 //! another. Wakes who waits and drops what is cached.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
-use tokio::sync::broadcast;
-use tokio::time::Instant;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
 
 const CHANNEL: &str = "latchkey_credential";
 
-/// Changes that a slow waiter may fall behind before it just looks.
-const BACKLOG: usize = 1024;
-
 /// Between two tries to listen.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Rings for every credential that changes.
-#[derive(Debug, Clone)]
-pub struct Bell(broadcast::Sender<AccountId>);
+/// Rings for every credential that changes, and wakes only who waits for it: a
+/// thousand accounts that refresh at once do not wake a thousand waiters each.
+#[derive(Debug, Clone, Default)]
+pub struct Bell(Arc<Mutex<HashMap<AccountId, watch::Sender<()>>>>);
 
-impl Default for Bell {
-    fn default() -> Self {
-        Self(broadcast::Sender::new(BACKLOG))
-    }
+/// Hears the bell of one account.
+#[derive(Debug)]
+pub struct Ear {
+    bell: Bell,
+    account: AccountId,
+    heard: watch::Receiver<()>,
 }
 
-/// Hears the bell.
-#[derive(Debug)]
-pub struct Ear(broadcast::Receiver<AccountId>);
-
 impl Bell {
-    /// Begins to listen.
-    pub fn listen(&self) -> Ear {
-        Ear(self.0.subscribe())
+    /// Begins to listen for an account.
+    pub fn listen(&self, account: AccountId) -> Ear {
+        let mut ropes = self.ropes();
+        let rope = ropes.entry(account).or_insert_with(|| watch::channel(()).0);
+        Ear {
+            bell: self.clone(),
+            account,
+            heard: rope.subscribe(),
+        }
     }
 
     /// Rings for an account.
     pub fn ring(&self, account: AccountId) {
-        // Nobody waits: nobody to wake.
-        let _ = self.0.send(account);
+        if let Some(rope) = self.ropes().get(&account) {
+            rope.send_replace(());
+        }
+    }
+
+    /// Rings for all: notifications were missed.
+    pub fn ring_all(&self) {
+        for rope in self.ropes().values() {
+            rope.send_replace(());
+        }
+    }
+
+    fn ropes(&self) -> MutexGuard<'_, HashMap<AccountId, watch::Sender<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Ear {
-    /// Waits until the account changes, `at_most` where no notification comes.
-    pub async fn rung(&mut self, account: AccountId, at_most: Duration) {
-        let deadline = Instant::now() + at_most;
-        loop {
-            match tokio::time::timeout_at(deadline, self.0.recv()).await {
-                Ok(Ok(changed)) if changed != account => {}
-                // Fell behind: the account may have been among what was missed.
-                Ok(_) | Err(_) => return,
-            }
+    /// Waits until the account changes or has changed since the last call,
+    /// `at_most` where no notification comes.
+    pub async fn rung(&mut self, at_most: Duration) {
+        // Neither a ring nor the end of the time is more than a reason to look.
+        let _ = tokio::time::timeout(at_most, self.heard.changed()).await;
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        let mut ropes = self.bell.ropes();
+        // The last one takes the rope with it.
+        if ropes
+            .get(&self.account)
+            .is_some_and(|rope| rope.receiver_count() <= 1)
+        {
+            ropes.remove(&self.account);
         }
     }
 }
@@ -85,6 +107,7 @@ async fn listen(pool: &PgPool, cache: &Cache, bell: &Bell) -> Result<(), sqlx::E
     listener.listen(CHANNEL).await?;
     // What changed before is not told.
     cache.doubt_everything();
+    bell.ring_all();
     while let Some(notification) = listener.try_recv().await? {
         if let Ok(account) = notification.payload().parse() {
             cache.forget(account).await;
@@ -92,4 +115,25 @@ async fn listen(pool: &PgPool, cache: &Cache, bell: &Bell) -> Result<(), sqlx::E
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_who_waits_for_the_account_is_woken_and_nothing_is_left_behind() {
+        let bell = Bell::default();
+        let (one, other) = (AccountId::generate(), AccountId::generate());
+        let (mut ear, mut deaf) = (bell.listen(one), bell.listen(other));
+        // A ring between two waits is not lost.
+        bell.ring(one);
+        let begun = tokio::time::Instant::now();
+        ear.rung(Duration::from_mins(1)).await;
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        deaf.rung(Duration::from_mins(1)).await;
+        assert!(begun.elapsed() >= Duration::from_mins(1));
+        drop((ear, deaf));
+        assert!(bell.ropes().is_empty());
+    }
 }

@@ -24,6 +24,7 @@ mod oidc;
 mod provider;
 mod registry;
 mod retry_after;
+mod scopes;
 mod transport;
 
 pub use error::{IdTokenError, ProviderError, TokenError};
@@ -34,4 +35,5 @@ pub use model::{
 };
 pub use provider::Provider;
 pub use registry::Registry;
+pub use scopes::missing_scopes;
 pub use transport::REQUEST_DEADLINE;

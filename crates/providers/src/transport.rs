@@ -13,12 +13,16 @@ use crate::ProviderError;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
 /// A document (discovery, keys), from the first byte out to the last byte in.
 const DOCUMENT_DEADLINE: Duration = Duration::from_secs(5);
-/// A token request, from the first byte out to the last byte in.
+/// A token request that a person waits for, from the first byte out to the last
+/// byte in.
 const TOKEN_DEADLINE: Duration = Duration::from_secs(10);
-/// A token request with the discovery that may come before it. A lease on a
-/// grant must last longer than this and the time to store the answer.
+/// A refresh: a provider that answers late has rotated the token all the same,
+/// and an answer that is not waited for is a grant lost.
+const REFRESH_DEADLINE: Duration = Duration::from_secs(31);
+/// A refresh with the discovery that may come before it. A lease on a grant must
+/// last longer than this and the time to store the answer.
 pub const REQUEST_DEADLINE: Duration =
-    Duration::from_secs(DOCUMENT_DEADLINE.as_secs() + TOKEN_DEADLINE.as_secs());
+    Duration::from_secs(DOCUMENT_DEADLINE.as_secs() + REFRESH_DEADLINE.as_secs());
 /// Idle connections are closed before the peer does (5 s with Node and Apache),
 /// so that no request is sent into one that is closing: its outcome is unknown.
 const IDLE: Duration = Duration::from_secs(4);
@@ -123,10 +127,29 @@ impl Http {
         endpoint: &Url,
         request: oauth2::HttpRequest,
     ) -> Result<Answer, HttpFailure> {
+        self.form_within(endpoint, request, TOKEN_DEADLINE).await
+    }
+
+    /// Sends a refresh, which no person waits for.
+    pub(crate) async fn refresh_form(
+        &self,
+        endpoint: &Url,
+        request: oauth2::HttpRequest,
+    ) -> Result<Answer, HttpFailure> {
+        self.form_within(endpoint, request, REFRESH_DEADLINE).await
+    }
+
+    async fn form_within(
+        &self,
+        endpoint: &Url,
+        request: oauth2::HttpRequest,
+        deadline: Duration,
+    ) -> Result<Answer, HttpFailure> {
         let (parts, body) = request.into_parts();
         let request = self
             .client
             .post(endpoint.clone())
+            .timeout(deadline)
             .headers(parts.headers)
             .body(body);
         read(request).await

@@ -1,4 +1,5 @@
-//! `/healthz` (alive), `/readyz` (can serve) and `/version` (R15).
+//! `/healthz` (alive), `/readyz` (can serve), `/version` (R15) and, on a port of
+//! their own, `/metrics`.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -67,6 +68,13 @@ pub fn routes(readiness: Readiness, build: BuildInfo) -> impl FnOnce(&mut web::S
     }
 }
 
+/// `/metrics`, for a port that the world does not see.
+pub async fn numbers() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(crate::metrics::render())
+}
+
 /// `/healthz`.
 pub async fn alive() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "alive" }))
@@ -107,8 +115,8 @@ pub async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
     response.json(serde_json::json!({ "checks": outcomes }))
 }
 
-/// Serves the three routes alone, for a service whose own port speaks gRPC,
-/// until `stop` is cancelled.
+/// Serves the three routes and `/metrics`, for a service whose own port speaks
+/// gRPC, until `stop` is cancelled.
 ///
 /// # Errors
 /// The listener cannot be used.
@@ -118,13 +126,17 @@ pub async fn serve(
     build: BuildInfo,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let server =
-        HttpServer::new(move || App::new().configure(routes(readiness.clone(), build.clone())))
-            .workers(1)
-            .disable_signals()
-            .shutdown_timeout(1)
-            .listen(listener)?
-            .run();
+    let app = move || {
+        App::new()
+            .configure(routes(readiness.clone(), build.clone()))
+            .route("/metrics", web::get().to(numbers))
+    };
+    let server = HttpServer::new(app)
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .listen(listener)?
+        .run();
     let handle = server.handle();
     tokio::spawn(async move {
         stop.cancelled().await;

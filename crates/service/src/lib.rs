@@ -5,6 +5,7 @@ pub mod build;
 pub mod database;
 pub mod grpc;
 pub mod health;
+pub mod metrics;
 pub mod run;
 pub mod shutdown;
 pub mod telemetry;

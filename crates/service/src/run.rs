@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use latchkey_config::{ConfigError, Environment};
 
-use crate::telemetry;
+use crate::{metrics, telemetry};
 
 /// Exit code of a wrong or missing variable: restarting does not help
 /// (`EX_CONFIG` of sysexits.h).
@@ -67,6 +67,7 @@ where
         Ok(telemetry) => telemetry,
         Err(error) => return complain(service, &error.into()),
     };
+    metrics::install();
     let outcome = serve(environment).await;
     telemetry.flush().await;
     match outcome {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use latchkey_domain::ScopeSet;
-use latchkey_providers::FailureClass;
+use latchkey_providers::{FailureClass, missing_scopes};
 use time::OffsetDateTime;
 
 use super::EngineError;
@@ -52,7 +52,7 @@ pub fn decide(
             .map_or(FailureClass::InvalidRefreshToken, |failure| failure.class);
         return Decision::Fail(EngineError::no_token(class, None));
     }
-    let missing = snapshot.granted_scopes.missing(&need.scopes);
+    let missing = missing_scopes(snapshot.lane.kind(), &snapshot.granted_scopes, &need.scopes);
     if !missing.is_empty() {
         let missing = missing.into_iter().map(str::to_owned).collect();
         return Decision::Fail(EngineError::InsufficientScopes(missing));

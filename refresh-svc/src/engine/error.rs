@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use latchkey_providers::FailureClass;
 
+use crate::lane::Shut;
 use crate::store::StoreError;
 
 /// Why there is no token. Cheap to clone: every caller of a flight gets one.
@@ -32,6 +33,16 @@ pub enum EngineError {
     /// The refresh goes on, the answer did not come in time.
     #[error("the refresh has not ended yet")]
     StillRefreshing,
+    /// This replica has as many watchers as it takes.
+    #[error("there are too many watchers")]
+    TooManyWatchers,
+}
+
+impl From<Shut> for EngineError {
+    fn from(shut: Shut) -> Self {
+        let retry_after = (!shut.class.is_operators()).then_some(shut.retry_after);
+        Self::no_token(shut.class, retry_after)
+    }
 }
 
 impl EngineError {

@@ -67,14 +67,13 @@ impl Engine {
     /// Waits for a refresh under way, one lease at most: revoking a token that
     /// is being rotated could leave the new one alive at the provider.
     async fn wait_for_refresh(&self, account: AccountId) -> Result<(), EngineError> {
-        let mut ear = self.parts.bell.listen();
+        let mut ear = self.parts.bell.listen(account);
         let timing = self.parts.timing;
         let give_up = Instant::now() + timing.lease();
         while Instant::now() < give_up {
             match self.parts.store.read(account).await? {
                 Some(credential) if !credential.lease_left.is_zero() => {
-                    ear.rung(account, timing.poll().min(credential.lease_left))
-                        .await;
+                    ear.rung(timing.poll().min(credential.lease_left)).await;
                 }
                 _ => break,
             }

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 use super::flights::Outcome;
 use super::{Engine, EngineError, pause};
+use crate::lane::{Passage, Verdict};
+use crate::numbers;
 use crate::snapshot::ASSUMED_LIFE;
 use crate::store::{Credential, FailureRecord, Lease, NewTokens};
 
@@ -23,7 +25,12 @@ const STORE_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration:
 
 impl Engine {
     /// Spends a lease that ends at `lease_ends`.
-    pub(super) async fn spend(&self, lease: Lease, lease_ends: Instant) -> Outcome {
+    pub(super) async fn spend(
+        &self,
+        lease: Lease,
+        lease_ends: Instant,
+        passage: Passage,
+    ) -> Outcome {
         let credential = &lease.credential;
         let Some(provider) = self.parts.providers.get(&credential.binding.provider) else {
             tracing::error!(provider = %credential.binding.provider, "the provider is not switched on");
@@ -46,21 +53,21 @@ impl Engine {
                 return self.failed(&lease, error).await;
             }
         };
-        // Two requests were sent and never answered. A third use of a token that
-        // the provider takes for stolen after one would only raise its alarm.
-        if provider.rotation() == Rotation::Strict && credential.attempts > 2 {
-            return self
-                .bury(credential, Some(&lease), FailureClass::RotationLost)
-                .await;
-        }
-
         let asked_at = self.parts.clock.now();
+        let sent_at = Instant::now();
         let answer = tokio::time::timeout(
             self.parts.timing.provider_deadline(),
             provider.refresh(&refresh_token),
         )
         .await
         .unwrap_or(Err(TokenError::of(FailureClass::OutcomeUnknown)));
+        // The provider's part is over: the seat is the next one's.
+        let (verdict, outcome) = match &answer {
+            Ok(_) => (Verdict::Healthy, "refreshed"),
+            Err(error) => (Verdict::of(error), error.class.reason()),
+        };
+        passage.tell(credential.account, verdict, &self.parts.jitter);
+        numbers::refresh(provider.name(), outcome, sent_at.elapsed());
         match answer {
             Ok(response) => {
                 // Sealed and stored before anything is looked at that may fail.
@@ -192,7 +199,8 @@ impl Engine {
             return self.failed(lease, error).await;
         }
         // Refused after a request that was never answered: that one rotated the
-        // token and its answer is lost. For people the remedy is the same, for an
+        // token and its answer is lost. Only such a refusal proves it: requests
+        // that are not answered are an outage, and no grant dies of one. For people the remedy is the same, for an
         // operator it is another matter.
         let lost = error.class == FailureClass::InvalidRefreshToken
             && provider.rotation() == Rotation::Strict

@@ -20,11 +20,16 @@ pub(super) async fn within_deadline<Q, A>(
     request: Request<Q>,
     handler: impl AsyncFnOnce(Q) -> Result<A, Status>,
 ) -> Result<Response<A>, Status> {
-    let limit = timeout(request.metadata()).map_or(LONGEST, |limit| limit.min(LONGEST));
+    let limit = limit(request.metadata());
     tokio::time::timeout(limit, handler(request.into_inner()))
         .await
         .unwrap_or_else(|_| Err(status(&EngineError::StillRefreshing)))
         .map(Response::new)
+}
+
+/// How long a call may take.
+pub(super) fn limit(metadata: &MetadataMap) -> Duration {
+    timeout(metadata).map_or(LONGEST, |limit| limit.min(LONGEST))
 }
 
 /// `grpc-timeout` less a little, so that our answer comes before the caller

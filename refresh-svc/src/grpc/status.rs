@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::engine::EngineError;
+use crate::snapshot::Snapshot;
 
 /// `google.rpc.ErrorInfo.domain` of every error.
 const DOMAIN: &str = "latchkey";
@@ -29,7 +30,16 @@ pub(super) fn reason(error: &EngineError) -> &'static str {
         EngineError::NoToken { class, .. } => class.reason(),
         EngineError::StoreUnavailable => "STORE_UNAVAILABLE",
         EngineError::StillRefreshing => "STILL_REFRESHING",
+        EngineError::TooManyWatchers => "TOO_MANY_WATCHERS",
     }
+}
+
+/// Why a grant is dead.
+pub(super) fn of_dead(snapshot: &Snapshot) -> &'static str {
+    snapshot
+        .failure
+        .map_or(FailureClass::InvalidRefreshToken, |failure| failure.class)
+        .reason()
 }
 
 /// The status of an error.
@@ -58,6 +68,11 @@ pub(super) fn status(error: &EngineError) -> Status {
         EngineError::StillRefreshing => (
             Code::DeadlineExceeded,
             "the refresh goes on: ask again".to_owned(),
+            Some(SOON),
+        ),
+        EngineError::TooManyWatchers => (
+            Code::ResourceExhausted,
+            "this replica has too many watchers: watch at another".to_owned(),
             Some(SOON),
         ),
         EngineError::NoToken { class, retry_after } => {
@@ -247,6 +262,7 @@ mod tests {
             EngineError::AccountAmbiguous,
             EngineError::StoreUnavailable,
             EngineError::StillRefreshing,
+            EngineError::TooManyWatchers,
         ] {
             assert!(
                 contract.contains(&format!("`{}`", reason(&error))),

@@ -113,7 +113,11 @@ impl Provider {
             .set_token_uri(TokenUrl::from_url(metadata.token.clone()));
         let token = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
         let result = client.exchange_refresh_token(&token).request(&made);
-        let answer = self.send(&metadata.token, request(result)?).await?;
+        let answer = self
+            .http
+            .refresh_form(&metadata.token, request(result)?)
+            .await
+            .map_err(|failure| classify::failure(&failure))?;
         self.read(&answer, &[refresh_token.expose()])
     }
 

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use latchkey_domain::{AccessToken, ScopeSet};
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -5,6 +7,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::*;
+use crate::lane::Lane;
+use crate::snapshot::InUse;
 use crate::store::Failure;
 
 const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
@@ -21,13 +25,15 @@ fn snapshot(life: u64, remaining: u64) -> Snapshot {
             life,
             soft_margin: (life / 5).min(Duration::from_mins(5)),
         }),
-        granted_scopes: ScopeSet::parse("mail.read openid"),
+        granted_scopes: Arc::new(ScopeSet::parse("mail.read openid")),
         version: 7,
         failure: None,
         dead: false,
         erased: false,
         refreshable: true,
         read_at: Instant::now(),
+        lane: Lane::of_nobody(),
+        in_use: InUse::default(),
     }
 }
 

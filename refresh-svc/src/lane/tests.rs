@@ -1,0 +1,85 @@
+use std::time::Duration;
+
+use latchkey_providers::FailureClass;
+
+use super::*;
+
+const DOWN: Verdict = Verdict::Sick {
+    class: FailureClass::ProviderUnavailable,
+    hint: None,
+};
+
+fn lanes(concurrency: u32) -> Lanes {
+    let many = NonZeroU32::new(1000).unwrap();
+    Lanes::new(Limits {
+        concurrency,
+        rate: many,
+        ahead: many,
+    })
+}
+
+fn named(name: &str) -> ProviderName {
+    name.parse().unwrap()
+}
+
+async fn fail(lane: &Arc<Lane>) {
+    let passage = lane.enter().await.unwrap();
+    passage.tell(AccountId::generate(), DOWN, &Jitter::seeded(1));
+}
+
+// PEERS, strictly better, 8: the bulkhead.
+#[tokio::test]
+async fn a_provider_that_takes_all_its_seats_takes_none_of_another() {
+    let lanes = lanes(2);
+    let slow = lanes.lane(&named("slow"), None, None);
+    let other = lanes.lane(&named("other"), None, None);
+    let _seats = (slow.enter().await.unwrap(), slow.enter().await.unwrap());
+    assert!(other.enter().await.is_ok());
+    let third = tokio::time::timeout(Duration::from_millis(50), slow.enter()).await;
+    assert!(third.is_err(), "a third seat");
+}
+
+// PEERS, strictly better, 8: per tenant.
+#[tokio::test]
+async fn a_tenant_that_fails_closes_no_other_tenants_way() {
+    let lanes = lanes(9);
+    let provider = named("microsoft");
+    let kind = Some(ProviderKind::Microsoft);
+    let sick = lanes.lane(&provider, kind, Some("sick"));
+    let well = lanes.lane(&provider, kind, Some("well"));
+    for _ in 0..3 {
+        fail(&sick).await;
+    }
+    assert!(sick.enter().await.is_err());
+    assert!(well.enter().await.is_ok());
+}
+
+// Many tenants with an account or two each see an outage as one.
+#[tokio::test]
+async fn a_provider_that_fails_for_several_tenants_is_down_for_all() {
+    let lanes = lanes(9);
+    let provider = named("microsoft");
+    let kind = Some(ProviderKind::Microsoft);
+    for tenant in ["a", "b", "c"] {
+        fail(&lanes.lane(&provider, kind, Some(tenant))).await;
+    }
+    let fresh = lanes.lane(&provider, kind, Some("d"));
+    assert_eq!(
+        fresh.shut().unwrap().class,
+        FailureClass::ProviderUnavailable
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_not_sent_leaves_the_way_open_for_the_next() {
+    let lanes = lanes(9);
+    let lane = lanes.lane(&named("google"), None, None);
+    for _ in 0..3 {
+        fail(&lane).await;
+    }
+    tokio::time::advance(Duration::from_secs(3)).await;
+    let probe = lane.enter().await.unwrap();
+    assert!(lane.enter().await.is_err());
+    drop(probe);
+    assert!(lane.enter().await.is_ok());
+}

@@ -1,0 +1,73 @@
+//! What `/metrics` tells of tokens. No account is ever a label.
+
+use std::time::Duration;
+
+use latchkey_domain::ProviderName;
+use metrics::{Gauge, counter, gauge, histogram};
+
+/// One refresh ended: `refreshed` or the reason of its failure.
+pub fn refresh(provider: &ProviderName, outcome: &'static str, took: Duration) {
+    let provider = provider.to_string();
+    counter!("latchkey_refreshes_total", "provider" => provider.clone(), "outcome" => outcome)
+        .increment(1);
+    histogram!("latchkey_refresh_seconds", "provider" => provider).record(took);
+}
+
+/// A circuit of a provider, or of one of its tenants, opened or closed.
+pub fn circuit(provider: &ProviderName, open: bool) {
+    let opened = counter!("latchkey_circuit_opened_total", "provider" => provider.to_string());
+    let circuits = gauge!("latchkey_circuits_open", "provider" => provider.to_string());
+    if open {
+        opened.increment(1);
+        circuits.increment(1);
+    } else {
+        circuits.decrement(1);
+    }
+}
+
+/// Makes the numbers of a provider visible before the first failure.
+pub fn provider(provider: &ProviderName) {
+    counter!("latchkey_circuit_opened_total", "provider" => provider.to_string()).increment(0);
+    gauge!("latchkey_circuits_open", "provider" => provider.to_string()).increment(0);
+}
+
+/// Where an answer came from: `cache` or `database`.
+pub fn look(from: &'static str) {
+    counter!("latchkey_token_looks_total", "from" => from).increment(1);
+}
+
+/// A request for a token ended: `answered` or the reason of the refusal.
+pub fn answer(outcome: &'static str) {
+    counter!("latchkey_token_answers_total", "outcome" => outcome).increment(1);
+}
+
+/// Refreshes ahead of expiry that were begun.
+pub fn ahead(provider: &ProviderName) {
+    counter!("latchkey_refreshes_ahead_total", "provider" => provider.to_string()).increment(1);
+}
+
+/// Callers that wait for a refresh, while the guard lives.
+pub fn waiting() -> Counted {
+    Counted::in_gauge(gauge!("latchkey_token_waiters"))
+}
+
+/// Watchers of accounts, while the guard lives.
+pub fn watching() -> Counted {
+    Counted::in_gauge(gauge!("latchkey_watchers"))
+}
+
+/// One in a gauge until it is dropped.
+pub struct Counted(Gauge);
+
+impl Counted {
+    fn in_gauge(gauge: Gauge) -> Self {
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
