@@ -20,7 +20,6 @@ const HTML: &str = "<!doctype html><title>Proxy</title>";
 #[tokio::test]
 async fn each_failure_of_the_provider_has_its_class() {
     let world = World::new().await;
-    let (_replica, client) = world.served().await;
     let cases = [
         (
             fault().answering(503, ""),
@@ -71,6 +70,8 @@ async fn each_failure_of_the_provider_has_its_class() {
         ),
     ];
     for (fault, code, reason) in cases {
+        // Each its own replica: several accounts' failures would open its circuit.
+        let (_replica, client) = world.served().await;
         world.demo.forget_counters();
         let account = world.expired(Flavour::Google).await;
         world.demo.inject(fault);
