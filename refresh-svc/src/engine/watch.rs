@@ -12,8 +12,9 @@ use crate::numbers::{self, Counted};
 use crate::snapshot::Snapshot;
 use crate::wake::Ear;
 
-/// A watch ends after this, as connections do: watchers spread over replicas.
-const LONGEST: Duration = Duration::from_mins(30);
+/// A watch ends after this: watchers spread over replicas, and a policy that
+/// changed is asked again.
+const LONGEST: Duration = Duration::from_mins(10);
 /// Between two looks where no notification comes, at least.
 const SHORTEST_POLL: Duration = Duration::from_secs(1);
 
@@ -79,12 +80,11 @@ impl Watch {
             match self.engine.snapshot(self.account).await {
                 Ok(snapshot) => {
                     self.keep_fresh(&snapshot);
-                    let now = self.engine.parts.clock.now();
                     let told = Told {
                         version: snapshot.version,
                         dead: snapshot.dead,
                         erased: snapshot.erased,
-                        valid: snapshot.valid_token(now).is_some(),
+                        valid: self.serves(&snapshot),
                     };
                     // That a token expired is no news: the next one is.
                     let news = self.told.is_none_or(|before| {
@@ -107,6 +107,12 @@ impl Watch {
                 () = self.ear.rung(poll) => {}
             }
         }
+    }
+
+    /// True where the token has not expired.
+    pub fn serves(&self, snapshot: &Snapshot) -> bool {
+        let now = self.engine.parts.clock.now();
+        snapshot.valid_token(now).is_some()
     }
 
     /// A watcher is somebody who uses the account.

@@ -16,7 +16,7 @@ pub(super) fn stream(call: Admitted, watch: Watch) -> BoxStream<WatchAccountResp
     Box::pin(stream::unfold(Some((call, watch)), |watched| async {
         let (call, mut watch) = watched?;
         let item = match watch.next().await? {
-            Ok(snapshot) => item(&call, &snapshot),
+            Ok(snapshot) => item(&call, &snapshot, watch.serves(&snapshot)),
             Err(error) => Err(status(&error)),
         };
         let goes_on = item.is_ok().then_some((call, watch));
@@ -25,7 +25,11 @@ pub(super) fn stream(call: Admitted, watch: Watch) -> BoxStream<WatchAccountResp
 }
 
 /// An item; a token is given as any other, and written down.
-fn item(call: &Admitted, snapshot: &Snapshot) -> Result<WatchAccountResponse, Status> {
+fn item(
+    call: &Admitted,
+    snapshot: &Snapshot,
+    serves: bool,
+) -> Result<WatchAccountResponse, Status> {
     let (state, reason) = if snapshot.erased {
         (AccountState::Disconnected, "")
     } else if snapshot.dead {
@@ -34,7 +38,7 @@ fn item(call: &Admitted, snapshot: &Snapshot) -> Result<WatchAccountResponse, St
         (AccountState::Active, "")
     };
     let token = match state {
-        AccountState::Active => message(snapshot),
+        AccountState::Active if serves => message(snapshot),
         _ => None,
     };
     if token.is_some() {

@@ -1,5 +1,7 @@
 //! What a policy asks of an account.
 
+use std::sync::Arc;
+
 use latchkey_domain::{AccountId, ProviderName, ScopeSet, WorkspaceId};
 use uuid::Uuid;
 
@@ -13,7 +15,7 @@ pub struct Facts {
     /// Provider of the grant.
     pub provider: ProviderName,
     /// Scopes of the grant.
-    pub granted_scopes: ScopeSet,
+    pub granted_scopes: Arc<ScopeSet>,
 }
 
 /// Absent where there is no such account.
@@ -44,7 +46,7 @@ impl Store {
         Ok(Some(Facts {
             workspace: workspace.into(),
             provider,
-            granted_scopes: scopes.into_iter().collect(),
+            granted_scopes: Arc::new(scopes.into_iter().collect()),
         }))
     }
 }
