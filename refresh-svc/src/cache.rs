@@ -107,9 +107,16 @@ impl Cache {
         self.entries.iter().map(|(_, snapshot)| snapshot)
     }
 
-    /// How many accounts are held, about.
+    /// How many accounts are held.
+    #[cfg(test)]
     pub fn len(&self) -> u64 {
         self.entries.entry_count()
+    }
+
+    /// Does what is put off.
+    #[cfg(test)]
+    pub async fn settle(&self) {
+        self.entries.run_pending_tasks().await;
     }
 
     /// Where a handle led to, however long ago.
@@ -173,3 +180,7 @@ impl Cache {
 fn locked(instant: &Mutex<Instant>) -> MutexGuard<'_, Instant> {
     instant.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[path = "cache/tests.rs"]
+mod tests;

@@ -1,18 +1,29 @@
 //! refresh-svc as its callers see it: gRPC over mutual TLS, a real PostgreSQL,
 //! a provider that answers over HTTP. A file per promise.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may panic"
+)]
 
 mod always_valid;
+mod batch;
 mod certificates;
+mod circuit;
 mod dead_grants;
 mod disconnect;
 mod errors;
+mod killed;
+mod memory;
 mod once;
 mod rotation;
 mod rust_client;
 mod sealed;
 mod service_accounts;
+mod storm;
 mod support;
 mod transport;
+mod watch;
 mod who_may;

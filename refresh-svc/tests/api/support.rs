@@ -4,6 +4,7 @@ mod account;
 mod callers;
 mod log;
 mod may;
+mod process;
 mod replica;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ pub use account::{Account, Token};
 pub use callers::{Client, Refusal, by_id, endpoint, identity, refusal, tls};
 pub use log::logged;
 pub use may::{PolicyFile, everything, rule};
+pub use process::Process;
 pub use replica::Replica;
 
 pub struct World {
@@ -66,6 +68,10 @@ impl World {
     }
 
     pub fn environment(&self) -> Environment {
+        self.all_variables().into_iter().collect()
+    }
+
+    pub fn all_variables(&self) -> Vec<(String, String)> {
         let path = |path: &Path| path.to_str().unwrap().to_owned();
         let server = &self.certificates.server;
         let mut variables: Vec<(String, String)> = self.demo.environment().into_iter().collect();
@@ -93,7 +99,7 @@ impl World {
         let named: Vec<&String> = self.variables.iter().map(|(name, _)| name).collect();
         variables.retain(|(name, _)| !named.contains(&name));
         variables.extend(self.variables.iter().cloned());
-        variables.into_iter().collect()
+        variables
     }
 
     pub fn configuration(&self) -> Configuration {

@@ -1,0 +1,131 @@
+//! R33 at the size of issue 4: thousands of callers over three replicas.
+//!
+//! `LATCHKEY_STORM_SECONDS=3,12,20` runs the storm at these latencies of the
+//! provider too.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use latchkey_demo_provider::{Endpoint, Fault, Flavour};
+
+use crate::support::{Client, Replica, Token, World};
+
+const CALLERS: usize = 5_000;
+/// Connections to each replica.
+const CONNECTIONS: usize = 8;
+
+struct Storm {
+    world: World,
+    _replicas: Vec<Replica>,
+    clients: Vec<Client>,
+}
+
+async fn storm() -> Storm {
+    let world = World::new().await;
+    let replicas: Vec<Replica> = (0..3).map(|_| world.replica()).collect();
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        for replica in &replicas {
+            clients.push(replica.client(&world.certificates).await);
+        }
+    }
+    Storm {
+        world,
+        _replicas: replicas,
+        clients,
+    }
+}
+
+// R33: none fails, none waits beyond its deadline, and the provider is asked once.
+#[tokio::test(flavor = "multi_thread")]
+async fn five_thousand_callers_over_three_replicas_cause_one_request() {
+    let Storm {
+        world,
+        _replicas,
+        clients,
+    } = storm().await;
+    let more = std::env::var("LATCHKEY_STORM_SECONDS").unwrap_or_default();
+    let latencies = std::iter::once(0).chain(more.split(',').filter_map(|text| text.parse().ok()));
+    for seconds in latencies {
+        for flavour in Flavour::ALL {
+            let account = world.expired(flavour).await;
+            let before = world.demo.refreshes(flavour);
+            world.demo.inject(
+                Fault::on(Endpoint::Token)
+                    .of_grant("refresh_token")
+                    .delayed_ms(seconds * 1_000),
+            );
+            let (begun, clients, account) = (Instant::now(), &clients, &account);
+            let calls = (0..CALLERS).map(|number| async move {
+                let client = &clients[number % clients.len()];
+                let token = client.get(account.id).await;
+                (token, begun.elapsed())
+            });
+            let mut answers = join_all(calls).await;
+
+            assert_eq!(world.demo.refreshes(flavour) - before, 1, "{seconds} s");
+            assert!(answers.iter().all(|(token, _)| {
+                token.as_ref().unwrap().access_token == answers[0].0.as_ref().unwrap().access_token
+            }));
+            answers.sort_by_key(|(_, took)| *took);
+            let p99 = answers[CALLERS * 99 / 100].1;
+            println!("{flavour:?}, provider {seconds} s: p99 {p99:?}");
+        }
+    }
+}
+
+// R33
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_expired_accounts_cause_exactly_a_thousand_requests() {
+    let Storm {
+        world,
+        _replicas,
+        clients,
+    } = storm().await;
+    let mut accounts = Vec::new();
+    for _ in 0..1_000 {
+        accounts.push(world.expired(Flavour::Google).await.id);
+    }
+    let calls = accounts.iter().flat_map(|account| {
+        // Every account at every replica.
+        (0..3).map(|replica| clients[replica].get(*account))
+    });
+    for answer in join_all(calls).await {
+        assert_eq!(answer.unwrap().version, 2);
+    }
+    assert_eq!(world.demo.refreshes(Flavour::Google), 1_000);
+}
+
+// A slow provider holds its own seats and nobody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_takes_its_time_slows_no_other_and_no_valid_token() {
+    let world = World::new().await.with("REFRESH_CONCURRENCY", "2");
+    let (_replica, client) = world.served().await;
+    let valid = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+    world.demo.inject(
+        Fault::on(Endpoint::Token)
+            .of(Flavour::Google)
+            .times(9)
+            .delayed_ms(60_000),
+    );
+    let mut stuck = Vec::new();
+    for _ in 0..6 {
+        let (client, id) = (client.clone(), world.expired(Flavour::Google).await.id);
+        stuck.push(tokio::spawn(async move {
+            client.ask_within(id, Duration::from_secs(20)).await
+        }));
+    }
+    crate::support::eventually(async || (world.demo.refreshes(Flavour::Google) == 2).then_some(()))
+        .await;
+
+    assert_eq!(client.get(valid.id).await.unwrap().version, 1);
+    for flavour in [Flavour::Microsoft, Flavour::Oidc] {
+        let other = world.expired(flavour).await;
+        assert_eq!(client.get(other.id).await.unwrap().version, 2);
+    }
+    // Not one more was sent meanwhile.
+    assert_eq!(world.demo.refreshes(Flavour::Google), 2);
+    assert!(stuck.iter().all(|call| !call.is_finished()));
+}

@@ -1,0 +1,51 @@
+//! A replica as a process of its own, so that SIGKILL is SIGKILL.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use super::World;
+
+pub struct Process {
+    pub grpc: SocketAddr,
+    child: Child,
+}
+
+impl Process {
+    /// Starts the real binary and waits until it serves.
+    pub fn start(world: &World) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_refresh-svc"))
+            .env_clear()
+            .envs(world.all_variables())
+            .env("LOG_FORMAT", "json")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let grpc = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| {
+                let (_, rest) = line.split_once("\"grpc\":\"")?;
+                rest.split_once('"')?.0.parse().ok()
+            })
+            .expect("did not serve");
+        // A pipe that nobody reads would stop it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { grpc, child }
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
