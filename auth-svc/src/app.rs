@@ -26,7 +26,9 @@ use crate::http::headers::security_headers;
 use crate::http::limits::{Limits, limit};
 use crate::http::root_span::RequestSpan;
 use crate::http::routes;
+use crate::neighbours::Neighbours;
 use crate::pages;
+use crate::pages::bare::bare_errors;
 use crate::proof::dns::{NameServers, TxtRecords};
 use crate::random::Randomness;
 use crate::session::cors::cors;
@@ -58,6 +60,8 @@ pub struct State {
     pub config: Config,
     /// The providers that are switched on.
     pub providers: Registry,
+    /// What the account pages ask of the other services.
+    pub neighbours: Neighbours,
     /// Connections as the role of schema `auth`.
     pub pool: PgPool,
     /// The time.
@@ -105,6 +109,7 @@ fn read_at(
     let state = State {
         config,
         providers,
+        neighbours: Neighbours::from_environment(environment)?,
         pool: database::pool(environment, SERVICE)?,
         clock,
         limits: Limits::from_environment(environment)?,
@@ -215,6 +220,7 @@ fn serve(
             .app_data(web::PayloadConfig::new(MAX_BODY))
             .app_data(web::JsonConfig::default().limit(MAX_BODY))
             .app_data(web::FormConfig::default().limit(MAX_BODY))
+            .wrap(from_fn(bare_errors))
             .wrap(from_fn(cors))
             .wrap(from_fn(bounds))
             .wrap(from_fn(limit))

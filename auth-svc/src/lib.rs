@@ -13,6 +13,7 @@ pub mod config;
 pub mod event;
 pub mod http;
 pub mod login;
+pub mod neighbours;
 pub mod pages;
 pub mod proof;
 pub mod random;

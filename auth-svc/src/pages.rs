@@ -1,28 +1,40 @@
-//! Pages: the home page and what a refusal looks like. No script, no foreign
-//! asset; JSON for who asks for it.
+//! Pages: sign-in, what will be connected, the account, and what a refusal
+//! looks like. No script, no foreign asset; JSON for who asks for it.
+
+mod account;
+pub mod assets;
+pub mod bare;
+mod connections;
+pub mod icon;
+pub mod layout;
+pub mod provider;
+mod review;
+mod sessions;
+mod sign_in;
+mod words;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::ACCEPT;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use latchkey_domain::ProviderName;
 use latchkey_service::telemetry;
 use serde_json::json;
-use url::form_urlencoded;
 
-use crate::app::State;
 use crate::http::routes::Routes;
-use crate::login::query::Query;
-use crate::login::redirect::Site;
-use crate::session;
+use icon::Icon;
+use layout::{Shell, render};
 
 /// What a person can do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Go to the start page.
+    /// Go to the sign-in page.
     Home,
     /// Try the same again.
     Again,
+    /// Go to the account.
+    Account,
+    /// Go to the connections.
+    Connections,
 }
 
 /// A refusal, told to a person.
@@ -43,35 +55,22 @@ pub struct Explanation {
 #[derive(Template)]
 #[template(path = "problem.html")]
 struct ProblemPage<'a> {
+    shell: Shell,
+    icon: Icon,
     title: &'a str,
     text: &'a str,
     again: Option<&'a str>,
+    onwards: (&'static str, &'static str),
     trace_id: Option<&'a str>,
-}
-
-#[derive(Template)]
-#[template(path = "home.html")]
-struct HomePage {
-    person: Option<Person>,
-    app: String,
-    providers: Vec<Button>,
-}
-
-struct Person {
-    email: String,
-    workspace: String,
-}
-
-struct Button {
-    label: String,
-    sign_in: String,
-    connect: String,
 }
 
 /// Adds the routes.
 pub fn routes(routes: &mut Routes<'_>) {
-    routes.add(__path_home, home);
-    routes.add(__path_stylesheet, stylesheet);
+    sign_in::routes(routes);
+    review::routes(routes);
+    connections::routes(routes);
+    sessions::routes(routes);
+    assets::routes(routes);
 }
 
 /// True where the client asks for JSON rather than for a page.
@@ -105,118 +104,22 @@ pub fn problem(
     }
     // "Try again" by link only where the browser need not carry anything.
     let again = again.filter(|_| explanation.next == Next::Again);
-    page(
+    render(
         &mut response,
         &ProblemPage {
+            shell: Shell::plain(),
+            icon: icon::ALERT,
             title: explanation.title,
             text: &explanation.text,
             again,
+            onwards: match explanation.next {
+                Next::Home | Next::Again => ("/auth/sign-in", "Go to the sign-in page"),
+                Next::Account => ("/auth/account", "Go to your account"),
+                Next::Connections => ("/auth/account/connections", "Go to your connections"),
+            },
             trace_id: trace_id.as_deref(),
         },
     )
-}
-
-fn page(response: &mut actix_web::HttpResponseBuilder, page: &impl Template) -> HttpResponse {
-    match page.render() {
-        Ok(html) => response.content_type("text/html; charset=utf-8").body(html),
-        Err(error) => {
-            tracing::error!(%error, "a page was not rendered");
-            HttpResponse::InternalServerError().finish()
-        }
-    }
-}
-
-/// Sign-in buttons, or who is signed in.
-#[utoipa::path(get, path = "/", tag = "pages",
-    responses((status = 200, description = "The start page", content_type = "text/html", body = String)))]
-async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    let session = match session::current(&state, &request).await {
-        Ok(session) => session,
-        Err(error) => {
-            tracing::warn!(%error, "the session was not looked up");
-            None
-        }
-    };
-    let site = session.as_ref().map(Site::from).unwrap_or_default();
-    let app = state.config.returns.destination(None, site).to_string();
-    let carried = carried(&request);
-    let providers = state
-        .providers
-        .iter()
-        .map(|provider| button(provider, &carried))
-        .collect();
-    page(
-        &mut HttpResponse::Ok(),
-        &HomePage {
-            app,
-            providers,
-            person: session.map(|session| Person {
-                email: session.email,
-                workspace: session.workspace_name,
-            }),
-        },
-    )
-}
-
-/// What a link to the start page hands on to its sign-in buttons.
-const CARRIED: [&str; 6] = [
-    "workspaceId",
-    "workspaceSubdomain",
-    "workspaceInviteHash",
-    "workspacePersonalInviteToken",
-    "returnTo",
-    "locale",
-];
-
-/// The query of the sign-in buttons, with its question mark; empty where the
-/// link to the start page carries nothing.
-fn carried(request: &HttpRequest) -> String {
-    let Ok(query) = Query::parse(request.query_string()) else {
-        return String::new();
-    };
-    let mut carried = form_urlencoded::Serializer::for_suffix("?".to_owned(), 1);
-    for name in CARRIED {
-        if let Some(value) = query.get(name) {
-            carried.append_pair(name, value);
-        }
-    }
-    let carried = carried.finish();
-    if carried == "?" {
-        String::new()
-    } else {
-        carried
-    }
-}
-
-fn button(provider: &latchkey_providers::Provider, carried: &str) -> Button {
-    let name = provider.name();
-    let known = matches!(
-        name.as_str(),
-        ProviderName::GOOGLE | ProviderName::MICROSOFT
-    );
-    let (sign_in, connect) = if known {
-        (format!("/auth/{name}"), format!("/auth/{name}-apis"))
-    } else {
-        (
-            format!("/auth/oidc/{name}"),
-            format!("/auth/oidc-apis/{name}"),
-        )
-    };
-    Button {
-        label: provider.label().to_owned(),
-        sign_in: sign_in + carried,
-        connect,
-    }
-}
-
-/// The one stylesheet.
-#[utoipa::path(get, path = "/assets/latchkey.css", tag = "pages",
-    responses((status = 200, description = "The stylesheet", content_type = "text/css", body = String)))]
-async fn stylesheet() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/css; charset=utf-8")
-        .insert_header(("Cache-Control", "public, max-age=3600"))
-        .body(include_str!("../templates/latchkey.css"))
 }
 
 /// Anything else: a wrong redirect URI at the provider lands here, and is told

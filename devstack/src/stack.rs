@@ -99,7 +99,7 @@ impl Stack {
         };
         let environment = wiring.providers();
         let mut services = BTreeMap::new();
-        services.insert(Part::Auth, wiring.auth()?);
+        services.insert(Part::Auth, wiring.auth(&grpc_ports)?);
         for (part, port) in &grpc_ports {
             services.insert(*part, wiring.grpc(*part, *port)?);
         }

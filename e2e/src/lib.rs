@@ -1,5 +1,7 @@
 //! Helpers of the end-to-end tests: the whole product, started once per file.
 
+pub mod node;
+
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
 

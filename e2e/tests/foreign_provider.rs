@@ -1,18 +1,14 @@
 //! Against an identity provider that nobody here wrote: the certified
 //! `oidc-provider` of the npm registry, as it comes.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::browser::{Browser, Page};
 use devstack::trail::{get_access_token, refresh_access_token};
 use devstack::{Options, Stack};
-use latchkey_e2e::{account, run};
-use latchkey_servers::{
-    Child, ChildSpec, Need, ensure_installed, free_port, silent, target_directory,
-};
+use latchkey_e2e::{account, node, run};
+use latchkey_servers::{Child, ChildSpec, free_port};
 
 const CLIENT_ID: &str = "latchkey";
 const CLIENT_SECRET: &str = "a-secret-that-is-long-enough";
@@ -23,40 +19,8 @@ struct ForeignProvider {
     _child: Child,
 }
 
-/// Installs the package where nothing is committed, once for all runs.
-fn install() -> anyhow::Result<PathBuf> {
-    ensure_installed(&[Need::Node], &silent())?;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign-provider");
-    let place = target_directory().join("foreign-provider");
-    std::fs::create_dir_all(&place)?;
-    // Two runs at once: the second waits and then finds everything there.
-    let gate = std::fs::File::create(place.join("gate"))?;
-    gate.lock()?;
-    for file in ["package.json", "package-lock.json", "server.mjs"] {
-        std::fs::copy(source.join(file), place.join(file))?;
-    }
-    // The lock of what is installed: complete only after npm has ended well.
-    let wanted = std::fs::read(place.join("package-lock.json"))?;
-    let installed = place.join("installed-lock.json");
-    if std::fs::read(&installed).is_ok_and(|is| is == wanted) {
-        return Ok(place);
-    }
-    let output = Command::new("npm")
-        .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
-        .current_dir(&place)
-        .output()
-        .context("cannot run npm")?;
-    anyhow::ensure!(
-        output.status.success(),
-        "npm ci: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    std::fs::write(installed, wanted)?;
-    Ok(place)
-}
-
 async fn start(public_url: &str) -> anyhow::Result<ForeignProvider> {
-    let place = install()?;
+    let place = node::install("foreign-provider")?;
     let port = free_port()?;
     let issuer = format!("http://127.0.0.1:{port}");
     let log = place.join("server.log");

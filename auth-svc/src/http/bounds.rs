@@ -5,10 +5,12 @@ use std::time::Duration;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LENGTH, UPGRADE};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse};
+
+use crate::pages;
 
 /// Longest address.
 const MAX_URI: usize = 10 * 1024;
@@ -47,10 +49,11 @@ pub async fn bounds<B: MessageBody>(
                 outcome = "refused",
                 "request too large, or an upgrade"
             );
-            let response = HttpResponse::build(status)
-                .force_close()
-                .content_type("text/plain; charset=utf-8")
-                .body("The request is not taken: too large, or an upgrade.");
+            let mut response =
+                pages::problem(request.request(), &pages::bare::explanation(status), None);
+            response
+                .head_mut()
+                .set_connection_type(ConnectionType::Close);
             Ok(request.into_response(response).map_into_right_body())
         }
     }

@@ -153,9 +153,15 @@ impl ReturnPolicy {
         }
     }
 
-    /// The way back must not start another round.
+    /// The way back must not start another round. The account pages start none.
     fn is_sign_in(&self, url: &Url) -> bool {
-        self.public.holds(url) && (url.path() == "/auth" || url.path().starts_with("/auth/"))
+        let path = url.path();
+        self.public.holds(url)
+            && (path == "/auth" || path.starts_with("/auth/"))
+            && !matches!(
+                path,
+                "/auth/account" | "/auth/account/connections" | "/auth/account/sessions"
+            )
     }
 
     /// Where to go after a sign-in: the checked location, or else the app; in

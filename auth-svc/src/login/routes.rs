@@ -12,6 +12,7 @@ use crate::http::routes::Routes;
 use crate::login::authorize::{self, Start};
 use crate::login::callback::{self, CallbackError};
 use crate::login::described::{CallbackParameters, StartParameters};
+use crate::pages::provider::start_path;
 use crate::pages::{self, Explanation};
 
 /// Adds the routes.
@@ -142,7 +143,7 @@ async fn begin(
         Err(error) => {
             let explanation = Explanation::from(&error);
             log(&provider, &explanation, &error);
-            pages::problem(&request, &explanation, Some(&again(&provider, start)))
+            pages::problem(&request, &explanation, Some(&start_path(&provider, start)))
         }
     }
 }
@@ -166,7 +167,7 @@ async fn end(
         Err(error) => {
             let explanation = Explanation::from(&error);
             log(&provider, &explanation, &error);
-            pages::problem(&request, &explanation, Some(&again(&provider, start)))
+            pages::problem(&request, &explanation, Some(&start_path(&provider, start)))
         }
     };
     if let Some(cookie) = spent
@@ -175,20 +176,6 @@ async fn end(
         tracing::error!(%error, "the flow's cookie was not removed");
     }
     response
-}
-
-/// Where "try again" leads.
-fn again(provider: &ProviderName, start: Start) -> String {
-    let known = matches!(
-        provider.as_str(),
-        ProviderName::GOOGLE | ProviderName::MICROSOFT
-    );
-    match (start, known) {
-        (Start::SignIn, true) => format!("/auth/{provider}"),
-        (Start::SignIn, false) => format!("/auth/oidc/{provider}"),
-        (Start::Connect, true) => format!("/auth/{provider}-apis"),
-        (Start::Connect, false) => format!("/auth/oidc-apis/{provider}"),
-    }
 }
 
 /// One line per refusal; the trace id stands in every line.

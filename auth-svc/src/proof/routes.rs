@@ -12,12 +12,14 @@ use crate::http::routes::Routes;
 use crate::http::same_site;
 use crate::login::explain::broken;
 use crate::login::query::Query;
+use crate::pages::layout::{self, Shell};
 use crate::pages::{self, Explanation, Next};
 use crate::store::workspace::domain::{self, Proven};
 
 #[derive(Template)]
 #[template(path = "verify_domain.html")]
 struct Page<'a> {
+    shell: Shell,
     title: &'a str,
     text: &'a str,
     token: Option<&'a str>,
@@ -104,15 +106,15 @@ async fn confirm(
 }
 
 fn page(title: &str, text: &str, token: Option<&str>) -> HttpResponse {
-    match (Page { title, text, token }).render() {
-        Ok(html) => HttpResponse::Ok()
-            .content_type("text/html; charset=utf-8")
-            .body(html),
-        Err(error) => {
-            tracing::error!(%error, "a page was not rendered");
-            HttpResponse::InternalServerError().finish()
-        }
-    }
+    layout::page(
+        StatusCode::OK,
+        &Page {
+            shell: Shell::plain(),
+            title,
+            text,
+            token,
+        },
+    )
 }
 
 fn dead(request: &HttpRequest) -> HttpResponse {

@@ -1,6 +1,7 @@
 //! Which workspace a sign-in is for, and what an operator does to workspaces.
 
 pub mod custom_host;
+mod describe;
 pub mod domain;
 pub mod invite;
 mod manage;
@@ -11,6 +12,7 @@ use latchkey_domain::WorkspaceId;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+pub use describe::{Described, describe};
 pub use domain::approve_domain;
 pub use invite::{invite, set_public_invite};
 pub use manage::{CreateError, Listed, by_reference, create, list};

@@ -21,6 +21,7 @@ mod limits;
 mod logging;
 mod openapi;
 mod outbox;
+mod pages;
 mod provider_errors;
 mod redirect;
 mod refresh_tokens;

@@ -18,6 +18,8 @@ pub enum Need {
     Node,
     /// curl, as operators use it.
     Curl,
+    /// Chromium, for what only a real browser shows.
+    Chromium,
 }
 
 impl Need {
@@ -27,6 +29,7 @@ impl Need {
             Self::RabbitMq => "RabbitMQ's server",
             Self::Node => "Node.js with npm",
             Self::Curl => "curl",
+            Self::Chromium => "Chromium",
         }
     }
 
@@ -36,6 +39,8 @@ impl Need {
             Self::RabbitMq => "rabbitmq-server",
             Self::Node => "nodejs npm",
             Self::Curl => "curl",
+            // One font at least: without any, pages are boxes.
+            Self::Chromium => "chromium fonts-dejavu-core",
         }
     }
 
@@ -45,6 +50,7 @@ impl Need {
             Self::RabbitMq => rabbitmq_script().is_some() && on_path("epmd").is_some(),
             Self::Node => on_path("node").is_some() && on_path("npm").is_some(),
             Self::Curl => on_path("curl").is_some(),
+            Self::Chromium => on_path("chromium").is_some(),
         }
     }
 

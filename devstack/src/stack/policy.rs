@@ -9,6 +9,9 @@ pub(super) const CLIENT: &str = "development-client";
 /// Name of one with a good certificate that may not.
 pub(super) const STRANGER: &str = "development-stranger";
 
+/// Name of auth-svc as a client.
+pub(super) const PAGES: &str = "auth-svc";
+
 /// Writes the policy and answers where it is.
 pub(super) fn write(directory: &Path) -> anyhow::Result<PathBuf> {
     let file = directory.join("policy.toml");
@@ -19,6 +22,15 @@ pub(super) fn write(directory: &Path) -> anyhow::Result<PathBuf> {
          name = \"development\"\n\
          callers = [\"{CLIENT}\"]\n\
          methods = \"*\"\n\
+         providers = \"*\"\n\
+         workspaces = \"*\"\n\
+         scopes = \"*\"\n\
+         \n\
+         # People disconnect their own accounts on auth-svc's pages.\n\
+         [[rule]]\n\
+         name = \"pages\"\n\
+         callers = [\"{PAGES}\"]\n\
+         methods = [\"RevokeAccount\"]\n\
          providers = \"*\"\n\
          workspaces = \"*\"\n\
          scopes = \"*\"\n"

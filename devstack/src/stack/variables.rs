@@ -90,9 +90,10 @@ impl Wiring<'_> {
     }
 
     /// auth-svc, not started.
-    pub(super) fn auth(&self) -> anyhow::Result<Service> {
+    pub(super) fn auth(&self, grpc_ports: &BTreeMap<Part, u16>) -> anyhow::Result<Service> {
+        let client = self.certificates.client(policy::PAGES)?;
         let listen = self.public_url.replace("http://localhost", "127.0.0.1");
-        let spec = self
+        let mut spec = self
             .spec("auth-svc", "auth-svc", self.database.auth_url())?
             .env("PUBLIC_URL", self.public_url)
             .env("HTTP_LISTEN", &listen)
@@ -101,7 +102,18 @@ impl Wiring<'_> {
             .env(
                 "SEALING_PUBLIC_KEY",
                 self.secrets.opening_key.sealing_key().to_string(),
-            );
+            )
+            .env("GRPC_CLIENT_CERT_FILE", client.certificate)
+            .env("GRPC_CLIENT_KEY_FILE", client.key)
+            .env("GRPC_CLIENT_CA_FILE", self.certificates.authority_file());
+        for (name, part) in [
+            ("SYNC_GRPC_URL", Part::Sync),
+            ("TOKEN_GRPC_URL", Part::Refresh(0)),
+        ] {
+            if let Some(port) = grpc_ports.get(&part) {
+                spec = spec.env(name, format!("https://localhost:{port}"));
+            }
+        }
         Service::new(spec, format!("http://{listen}/readyz"))
     }
 

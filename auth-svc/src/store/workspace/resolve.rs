@@ -64,7 +64,7 @@ pub async fn resolve(
 
 /// `None` where the request names no workspace, `Some(None)` where it names
 /// one that does not exist.
-async fn named(
+pub(super) async fn named(
     connection: &mut PgConnection,
     context: &Context,
 ) -> Result<Option<Option<Workspace>>, sqlx::Error> {

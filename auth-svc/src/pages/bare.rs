@@ -1,0 +1,81 @@
+//! Errors without a body, as the framework makes them, become pages too.
+
+use actix_web::Error;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+
+use super::{Explanation, Next as Onwards, problem};
+
+/// Gives an empty error answer a page.
+///
+/// # Errors
+/// Those of the handler.
+pub async fn bare_errors<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let answer = next.call(request).await?.map_into_boxed_body();
+    let status = answer.status();
+    let bare = status.is_client_error() || status.is_server_error();
+    let empty = matches!(
+        answer.response().body().size(),
+        BodySize::None | BodySize::Sized(0)
+    );
+    if !bare || !empty || answer.request().method() == Method::HEAD {
+        return Ok(answer);
+    }
+    let page = problem(answer.request(), &explanation(status), None);
+    let (request, old) = answer.into_parts();
+    let mut page = page;
+    for (name, value) in old.headers() {
+        if !page.headers().contains_key(name) {
+            page.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    Ok(ServiceResponse::new(request, page))
+}
+
+/// What an error that no handler explains means for a person.
+pub fn explanation(status: StatusCode) -> Explanation {
+    let (code, title, text) = match status {
+        StatusCode::METHOD_NOT_ALLOWED => (
+            "method_not_allowed",
+            "This address does not work that way",
+            "Please start from the page that led you here.",
+        ),
+        StatusCode::TOO_MANY_REQUESTS => (
+            "too_many_requests",
+            "That was a bit much at once",
+            "Too many requests came from your network in a short time. Please wait a minute, \
+             then try again.",
+        ),
+        StatusCode::URI_TOO_LONG
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
+            "request_too_large",
+            "The request is too large",
+            "The link or what your browser sent along is longer than this service takes. Please \
+             start from the sign-in page; if it happens again, remove this site's cookies.",
+        ),
+        status if status.is_server_error() => (
+            "internal",
+            "Something went wrong on our side",
+            "Please try again in a minute; if it happens again, tell your administrator the \
+             number below.",
+        ),
+        _ => (
+            "bad_request",
+            "This link does not work",
+            "Something in the address is not as it should be. Please start from the sign-in page.",
+        ),
+    };
+    Explanation {
+        status,
+        code,
+        title,
+        text: text.to_owned(),
+        next: Onwards::Home,
+    }
+}

@@ -1,0 +1,124 @@
+//! An account as its card shows it.
+
+use latchkey_domain::ProviderName;
+use latchkey_proto::account::{Account, Channel, ChannelKind};
+
+use super::LIST;
+use crate::app::State;
+use crate::login::authorize::Start;
+use crate::pages::icon::{self, Icon};
+use crate::pages::layout::Place;
+use crate::pages::provider::{link, start_path};
+use crate::pages::sign_in::address;
+use crate::pages::words;
+
+/// An account.
+pub(super) struct Card {
+    pub(super) icon: Icon,
+    pub(super) label: String,
+    pub(super) handle: String,
+    pub(super) since: String,
+    pub(super) notice: Option<&'static str>,
+    pub(super) tone: &'static str,
+    /// Where to give access again, and whether that is what matters now.
+    pub(super) reconnect: Option<String>,
+    pub(super) urgent: bool,
+    pub(super) start: Option<String>,
+    pub(super) disconnect: Option<String>,
+    pub(super) lines: Vec<Line>,
+}
+
+/// A channel.
+pub(super) struct Line {
+    pub(super) icon: Icon,
+    pub(super) kind: &'static str,
+    pub(super) tone: &'static str,
+    pub(super) status: &'static str,
+    pub(super) note: &'static str,
+    pub(super) refreshed: String,
+}
+
+/// The name that people know a provider by.
+pub(super) fn label(state: &State, provider: &str) -> String {
+    provider
+        .parse::<ProviderName>()
+        .ok()
+        .and_then(|name| state.providers.get(&name))
+        .map_or_else(|| provider.to_owned(), |found| found.label().to_owned())
+}
+
+impl Card {
+    pub(super) fn of(state: &State, account: &Account) -> Self {
+        let waits = account.channels.iter().any(words::waits);
+        let dead = account.auth_failed_at.is_some();
+        let partial = words::needs_the_person(account);
+        Self {
+            icon: icon::of_provider(&account.provider),
+            label: label(state, &account.provider),
+            handle: account.handle.clone(),
+            since: words::time_of(account.connected_at.as_ref()).map_or_else(String::new, |at| {
+                format!("Connected {}", words::ago(state.clock.now(), at))
+            }),
+            notice: if dead {
+                Some(
+                    "The provider no longer gives access: it was withdrawn, or your password \
+                     changed. Reconnect, and everything goes on where it stopped.",
+                )
+            } else if partial {
+                Some(
+                    "Part of the access was not given. Reconnect and agree to all of it, or \
+                     leave it as it is.",
+                )
+            } else {
+                None
+            },
+            tone: if dead { "bad" } else { "wait" },
+            reconnect: reconnect(state, account),
+            // One thing to do first, not two.
+            urgent: dead || (partial && !waits),
+            start: waits.then(|| format!("{LIST}/{}/start", account.id)),
+            disconnect: state
+                .neighbours
+                .can_disconnect()
+                .then(|| format!("{LIST}/{}/disconnect", account.id)),
+            lines: account
+                .channels
+                .iter()
+                .map(|channel| Line::of(state, account, channel))
+                .collect(),
+        }
+    }
+}
+
+impl Line {
+    fn of(state: &State, account: &Account, channel: &Channel) -> Self {
+        let (tone, status, note) = words::channel(account, channel);
+        let calendar = channel.kind() == ChannelKind::Calendar;
+        Self {
+            icon: if calendar { icon::CALENDAR } else { icon::MAIL },
+            kind: if calendar { "Calendar" } else { "Mail" },
+            tone: tone.class(),
+            status,
+            note,
+            refreshed: words::time_of(channel.synced_at.as_ref()).map_or_else(
+                || "Not refreshed yet".to_owned(),
+                |at| format!("Last refreshed {}", words::ago(state.clock.now(), at)),
+            ),
+        }
+    }
+}
+
+/// Once more to the provider with the same account, and with consent asked for.
+fn reconnect(state: &State, account: &Account) -> Option<String> {
+    let name: ProviderName = account.provider.parse().ok()?;
+    state.providers.get(&name)?;
+    let back = address(state, Place::Connections);
+    Some(link(
+        &start_path(&name, Start::Connect),
+        &[
+            ("loginHint", account.handle.as_str()),
+            ("prompt", "consent"),
+            ("returnTo", &back),
+        ],
+    ))
+}

@@ -1,0 +1,207 @@
+//! States and times in people's words.
+
+use latchkey_domain::ScopeSet;
+use latchkey_proto::account::{Account, Channel, ChannelKind, SyncStatus};
+use prost_types::Timestamp;
+use time::OffsetDateTime;
+
+/// Stage of a channel that waits for the person's go (R24).
+const WAITS: &str = "PENDING_CONFIGURATION";
+
+/// How a state feels: the colour of its sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// All is well.
+    Good,
+    /// Work goes on.
+    Busy,
+    /// The person may do something.
+    Wait,
+    /// The person must do something.
+    Bad,
+}
+
+impl Tone {
+    /// Class of the stylesheet.
+    pub const fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Busy => "busy",
+            Self::Wait => "wait",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// True where the channel waits for the person's go.
+pub fn waits(channel: &Channel) -> bool {
+    channel.sync_status() == SyncStatus::NotSynced && channel.sync_stage == WAITS
+}
+
+/// True where the person has to go to the provider once more.
+pub fn needs_the_person(account: &Account) -> bool {
+    account.auth_failed_at.is_some()
+        || account
+            .channels
+            .iter()
+            .any(|channel| channel.sync_status() == SyncStatus::FailedInsufficientPermissions)
+}
+
+/// State of a channel: how it feels, in a few words, and what that means.
+pub fn channel(account: &Account, channel: &Channel) -> (Tone, &'static str, &'static str) {
+    let calendar = channel.kind() == ChannelKind::Calendar;
+    match channel.sync_status() {
+        SyncStatus::FailedInsufficientPermissions if account.auth_failed_at.is_some() => {
+            (Tone::Bad, "Stopped", "Access ended at the provider.")
+        }
+        SyncStatus::FailedInsufficientPermissions => (
+            Tone::Wait,
+            "No access",
+            if calendar {
+                "You did not allow reading the calendar."
+            } else {
+                "You did not allow reading the mail."
+            },
+        ),
+        SyncStatus::FailedUnknown => (
+            Tone::Bad,
+            "Stopped",
+            "Something went wrong. Reconnecting usually helps.",
+        ),
+        SyncStatus::Active => (Tone::Good, "Up to date", ""),
+        SyncStatus::Ongoing if channel.throttle_retry_after.is_some() => (
+            Tone::Busy,
+            "Paused",
+            "The provider asked us to slow down. It goes on by itself.",
+        ),
+        SyncStatus::Ongoing if channel.synced_at.is_some() => (Tone::Busy, "Refreshing", ""),
+        SyncStatus::Ongoing => (
+            Tone::Busy,
+            "First sync",
+            "This can take a while. You can close this page.",
+        ),
+        SyncStatus::NotSynced if waits(channel) => (
+            Tone::Wait,
+            "Ready to start",
+            "Nothing is read until you say so.",
+        ),
+        SyncStatus::NotSynced | SyncStatus::Unspecified => (Tone::Wait, "Not started", ""),
+    }
+}
+
+/// `3 minutes ago`
+pub fn ago(now: OffsetDateTime, then: OffsetDateTime) -> String {
+    let seconds = (now - then).whole_seconds().max(0);
+    let (count, unit) = match seconds {
+        0..60 => return "just now".to_owned(),
+        60..3_600 => (seconds / 60, "minute"),
+        3_600..86_400 => (seconds / 3_600, "hour"),
+        86_400..172_800 => return "yesterday".to_owned(),
+        172_800..2_592_000 => (seconds / 86_400, "day"),
+        _ => return format!("on {}", day(then)),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural} ago")
+}
+
+/// `24 November 2026`
+pub fn day(at: OffsetDateTime) -> String {
+    format!("{} {} {}", at.day(), at.month(), at.year())
+}
+
+/// A time of the contract.
+pub fn time_of(timestamp: Option<&Timestamp>) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(timestamp?.seconds).ok()
+}
+
+/// What the scopes allow, as a person would say it: mail, then calendar.
+pub fn permissions(scopes: &ScopeSet, mail: bool, calendar: bool) -> Vec<Permission> {
+    let any = |words: &[&str]| {
+        scopes.iter().any(|scope| {
+            let scope = scope.to_ascii_lowercase();
+            words.iter().any(|word| scope.contains(word))
+        })
+    };
+    let mut all = Vec::new();
+    if mail {
+        let change = any(&["mail.readwrite", "gmail.modify", "mail.google.com"]);
+        let send = any(&["mail.send", "gmail.send", "gmail.compose"]);
+        all.push(Permission {
+            calendar: false,
+            title: match (change, send) {
+                (false, false) => "Read your mail",
+                (false, true) => "Read your mail, and send what you write in the app",
+                (true, false) => "Read and organise your mail",
+                (true, true) => "Read and organise your mail, and send what you write in the app",
+            },
+            text: "So that conversations show up next to the people and companies they are with.",
+        });
+    }
+    if calendar {
+        let change = any(&["calendars.readwrite", "auth/calendar.events"])
+            && !any(&["calendar.events.readonly"]);
+        all.push(Permission {
+            calendar: true,
+            title: if change {
+                "See and edit your calendar’s events"
+            } else {
+                "See your calendar’s events"
+            },
+            text: "So that meetings appear in the history of whoever takes part.",
+        });
+    }
+    all
+}
+
+/// One thing that is asked for.
+#[derive(Debug)]
+pub struct Permission {
+    /// Mail otherwise.
+    pub calendar: bool,
+    /// What.
+    pub title: &'static str,
+    /// What for.
+    pub text: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn times_are_told_as_people_tell_them() {
+        let now = OffsetDateTime::from_unix_timestamp(1_795_500_000).unwrap();
+        for (seconds, words) in [
+            (-5, "just now"),
+            (59, "just now"),
+            (60, "1 minute ago"),
+            (7_199, "1 hour ago"),
+            (90_000, "yesterday"),
+            (3 * 86_400, "3 days ago"),
+        ] {
+            assert_eq!(ago(now, now - Duration::seconds(seconds)), words);
+        }
+        assert!(ago(now, now - Duration::days(90)).starts_with("on "));
+    }
+
+    // R23, R24
+    #[test]
+    fn a_state_says_what_it_means_for_the_person() {
+        let mut account = Account::default();
+        let mut mail = Channel {
+            kind: ChannelKind::Message.into(),
+            sync_status: SyncStatus::FailedInsufficientPermissions.into(),
+            ..Channel::default()
+        };
+        assert_eq!(channel(&account, &mail).1, "No access");
+        account.auth_failed_at = Some(Timestamp::default());
+        assert_eq!(channel(&account, &mail).1, "Stopped");
+        assert!(needs_the_person(&account));
+        mail.sync_status = SyncStatus::NotSynced.into();
+        assert!(!waits(&mail));
+        mail.sync_stage = WAITS.to_owned();
+        assert!(waits(&mail));
+    }
+}

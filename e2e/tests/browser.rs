@@ -1,0 +1,126 @@
+//! What only a real browser shows: Chromium goes through the pages.
+//!
+//! `SHOTS=<directory> cargo dev test -- -p latchkey-e2e --test browser` leaves a
+//! picture of every page, wide and narrow, light and dark.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use devstack::trail::{get_access_token, refresh_access_token};
+use devstack::{Options, Stack};
+use latchkey_demo_provider::Flavour;
+use latchkey_e2e::{account, eventually, node, run};
+use latchkey_proto::account::report_sync_request::{Completed, Report};
+use latchkey_proto::account::{GetAccountRequest, ReportSyncRequest};
+use latchkey_servers::{Need, ensure_installed, silent};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::Command;
+
+/// The whole walk, on a machine that is busy with other things.
+const LONGEST: Duration = Duration::from_mins(5);
+
+// R4, R8, R11, R14, R16, R22, R23, R24, R37
+#[test]
+fn people_find_their_way_through_the_pages() -> anyhow::Result<()> {
+    run(async {
+        ensure_installed(&[Need::Chromium], &silent())?;
+        let place = node::install("browser")?;
+        let stack = Stack::start(
+            Options::test()
+                .with("CONNECT_MODE", "confirm")
+                // Everybody of the walk has the same address.
+                .with("RATE_LIMIT_PER_ADDRESS", "0"),
+        )
+        .await?;
+        let mut child = Command::new("node")
+            .arg("walk.mjs")
+            .args(std::env::var("STEP").ok())
+            .current_dir(place)
+            .env("PUBLIC_URL", stack.public_url())
+            .env("DEMO_URL", stack.demo().base_url())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot run node")?;
+        let mut answers = child.stdin.take().context("no way to answer")?;
+        let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+        let walk = async {
+            while let Some(line) = lines.next_line().await? {
+                eprintln!("{line}");
+                let Some(order) = line.strip_prefix('@') else {
+                    continue;
+                };
+                let answer = match obey(&stack, order).await {
+                    Ok(()) => "ok\n".to_owned(),
+                    Err(error) => format!("{error:#}\n").replace('\n', " ") + "\n",
+                };
+                answers.write_all(answer.as_bytes()).await?;
+            }
+            child.wait().await.context("node was lost")
+        };
+        let status = tokio::time::timeout(LONGEST, walk)
+            .await
+            .context("the walk took too long")??;
+        anyhow::ensure!(status.success(), "a step did not hold");
+        Ok(())
+    })
+}
+
+/// What happens elsewhere while a person looks at the pages.
+async fn obey(stack: &Stack, order: &str) -> anyhow::Result<()> {
+    let words: Vec<&str> = order.split(' ').collect();
+    match words.as_slice() {
+        ["done", handle, provider] => done(stack, handle, provider).await,
+        ["revoke", person, handle, provider] => revoke(stack, person, handle, provider).await,
+        _ => anyhow::bail!("nobody knows how"),
+    }
+}
+
+/// A worker brings the first sync of every channel to its end.
+async fn done(stack: &Stack, handle: &str, provider: &str) -> anyhow::Result<()> {
+    let id = account(stack, provider, handle).await?.id;
+    let mut accounts = stack.accounts().await?;
+    let request = GetAccountRequest {
+        account_id: id.to_string(),
+    };
+    let found = accounts.get_account(request).await?.into_inner().account;
+    for channel in found.context("no account")?.channels {
+        let request = ReportSyncRequest {
+            channel_id: channel.id,
+            job_id: String::new(),
+            report: Some(Report::Completed(Completed {
+                sync_cursor: "1".to_owned(),
+            })),
+        };
+        accounts.report_sync(request).await?;
+    }
+    Ok(())
+}
+
+/// The person withdraws access at the provider, and a refresh finds out.
+async fn revoke(stack: &Stack, person: &str, handle: &str, provider: &str) -> anyhow::Result<()> {
+    let flavour = match provider {
+        "google" => Flavour::Google,
+        "microsoft" => Flavour::Microsoft,
+        _ => Flavour::Oidc,
+    };
+    let id = account(stack, provider, handle).await?.id;
+    let mut tokens = stack.tokens(0).await?;
+    let token = get_access_token(&mut tokens, id, Duration::from_mins(1)).await?;
+    stack.demo().revoke(person, Some(flavour));
+    let answer = refresh_access_token(&mut tokens, id, token.version).await;
+    anyhow::ensure!(answer.is_err(), "a revoked grant gave a token");
+    eventually("the account that needs the person", async || {
+        let dead: Option<bool> = sqlx::query_scalar(
+            "SELECT true FROM vault.credential WHERE account_id = $1 AND auth_failed_at IS NOT NULL",
+        )
+        .bind(id)
+        .fetch_optional(stack.pool())
+        .await?;
+        Ok(dead)
+    })
+    .await?;
+    Ok(())
+}
