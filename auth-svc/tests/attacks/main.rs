@@ -26,6 +26,7 @@ mod parameters;
 mod redirects;
 mod sessions;
 mod state;
+mod table;
 mod unharmed;
 
 use api::helpers;

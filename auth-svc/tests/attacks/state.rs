@@ -170,31 +170,3 @@ async fn one_providers_answer_is_not_taken_at_anothers_callback() {
     assert_eq!(browser.json().get(&reserved).await.status, 404);
     assert_eq!(app.written().await, Written::NOTHING);
 }
-
-// PEERS, relying-party check 14
-#[tokio::test]
-async fn a_parameter_that_comes_twice_is_refused() {
-    let app = TestApp::start().await;
-    let mut browser = app.browser().json();
-    let callback = app
-        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
-        .await;
-    for twice in [
-        "&code=other",
-        "&state=other",
-        "&iss=https://evil.example&iss=x",
-    ] {
-        let answer = browser.clone().get(&format!("{callback}{twice}")).await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (400, "duplicate_parameter"),
-            "{twice}"
-        );
-    }
-    let long = browser
-        .clone()
-        .get(&format!("{callback}&x={}", "a".repeat(5000)))
-        .await;
-    assert_eq!(long.code(), "query_too_long");
-    assert_eq!(app.written().await, Written::NOTHING);
-}
