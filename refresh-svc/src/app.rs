@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
 use latchkey_messaging::outbox::{Relay, Schema};
+use latchkey_opening::OpeningKeys;
 use latchkey_service::database::DatabaseCheck;
 use latchkey_service::grpc::Tls;
 use latchkey_service::health::{self, Readiness};
@@ -21,6 +22,7 @@ use crate::grpc;
 use crate::grpc::caller::Gate;
 use crate::jitter::Jitter;
 use crate::lane::Lanes;
+use crate::reseal;
 use crate::store::Store;
 use crate::wake::{self, Bell};
 
@@ -43,6 +45,9 @@ pub struct Application {
     bell: Bell,
     pool: PgPool,
     broker: BrokerConfig,
+    keys: OpeningKeys,
+    reseal_every: Duration,
+    jitter_seed: u64,
 }
 
 impl Application {
@@ -67,7 +72,7 @@ impl Application {
         let seed = configuration.clock.now().unix_timestamp().unsigned_abs();
         let engine = Engine::new(Parts {
             store: Store::new(configuration.pool.clone()),
-            keys: configuration.keys,
+            keys: configuration.keys.clone(),
             providers: configuration.providers,
             lanes: Lanes::new(configuration.limits),
             cache: Arc::clone(&cache),
@@ -97,6 +102,9 @@ impl Application {
             bell,
             pool: configuration.pool,
             broker: configuration.broker,
+            keys: configuration.keys,
+            reseal_every: configuration.reseal_every,
+            jitter_seed: seed,
         })
     }
 
@@ -136,6 +144,13 @@ impl Application {
         tokio::spawn(self.tls.clone().follow_files(background.clone()));
         let audit = tokio::spawn(self.audit.run(background.clone()));
         tokio::spawn(self.engine.clone().refresh_ahead());
+        tokio::spawn(reseal::run(
+            Store::new(self.pool.clone()),
+            self.keys,
+            Jitter::of_system(self.jitter_seed),
+            self.reseal_every,
+            background.clone(),
+        ));
         let readiness = Readiness::default()
             .with(DatabaseCheck(self.pool))
             // What is to be told waits in the outbox.

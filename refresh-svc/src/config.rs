@@ -48,6 +48,8 @@ pub struct Configuration {
     pub broker: BrokerConfig,
     /// Private keys: `SEALING_PRIVATE_KEYS`.
     pub keys: OpeningKeys,
+    /// Looked through for grants of earlier keys this often: `SEALING_RESEAL_EVERY`.
+    pub reseal_every: Duration,
     /// Providers: `AUTH_…`.
     pub providers: Registry,
     /// `REFRESH_LEASE`, `REFRESH_PROVIDER_DEADLINE`, `REFRESH_TIME_TO_STORE`.
@@ -93,6 +95,9 @@ impl Configuration {
             pool: latchkey_service::database::pool(environment, "refresh-svc")?,
             broker: BrokerConfig::from_environment(environment, "refresh-svc")?,
             keys: opening_keys(environment)?,
+            reseal_every: environment
+                .duration("SEALING_RESEAL_EVERY", Duration::from_mins(10))?
+                .max(Duration::from_millis(100)),
             providers: Registry::from_environment(environment, Arc::clone(&clock))?,
             timing,
             limits: Limits {

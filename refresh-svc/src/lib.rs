@@ -13,6 +13,7 @@ mod jitter;
 mod lane;
 mod numbers;
 pub mod policy;
+mod reseal;
 mod snapshot;
 mod store;
 mod timestamp;

@@ -8,6 +8,7 @@ use latchkey_config::Environment;
 use latchkey_domain::SystemClock;
 use latchkey_service::run::{complain, service_main};
 use latchkey_service::{StartError, shutdown};
+use refresh_svc::commands::keys::status::Lost;
 use refresh_svc::{Application, Configuration, commands};
 
 const SERVICE: &str = "refresh-svc";
@@ -47,6 +48,16 @@ enum Command {
 enum Keys {
     /// Print a new key pair as environment variables.
     Generate,
+    /// Count what each key seals, and list the accounts whose key is lost.
+    Status {
+        /// Mark the grants whose key is lost, so that their owners are asked to
+        /// sign in again. There is no way back but their sign-in.
+        #[arg(long)]
+        mark_lost: bool,
+    },
+    /// Move every grant to the first key of SEALING_PRIVATE_KEYS now; the
+    /// running service does so by itself.
+    Reseal,
 }
 
 #[derive(Subcommand)]
@@ -63,9 +74,6 @@ enum Audit {
 async fn main() -> ExitCode {
     match Arguments::parse().command.unwrap_or(Command::Server) {
         Command::Server => service_main(SERVICE, serve).await,
-        Command::Keys {
-            command: Keys::Generate,
-        } => ended(commands::keys::generate(&mut std::io::stdout().lock())),
         Command::Policy { command } => ended(commands::policy::run(
             &command,
             &mut std::io::stdout().lock(),
@@ -80,9 +88,23 @@ async fn main() -> ExitCode {
             )
             .await,
         ),
+        Command::Keys { command } => ended(keys(command).await),
         Command::Check => {
             ended(commands::check::check(&Environment::of_process(), &mut std::io::stdout()).await)
         }
+    }
+}
+
+async fn keys(command: Keys) -> Result<(), StartError> {
+    let environment = Environment::of_process();
+    let out = &mut std::io::stdout();
+    match command {
+        Keys::Generate => commands::keys::generate::generate(out),
+        Keys::Status { mark_lost } => {
+            let lost = if mark_lost { Lost::Mark } else { Lost::List };
+            commands::keys::status::status(&environment, lost, out).await
+        }
+        Keys::Reseal => commands::keys::reseal::reseal(&environment, out).await,
     }
 }
 

@@ -5,6 +5,7 @@ mod credential;
 mod erase;
 mod facts;
 mod find;
+mod keys;
 mod lease;
 mod outcome;
 
@@ -17,6 +18,7 @@ pub use credential::{Credential, Failure};
 pub use erase::Erased;
 pub use facts::Facts;
 pub use find::Found;
+pub use keys::{LostGrant, Resealed, SealedTokens};
 pub use lease::Lease;
 pub use outcome::{FailureRecord, NewTokens};
 

@@ -1,50 +1,5 @@
-//! `refresh-svc keys generate`: a new key pair, as the variables take it.
+//! `refresh-svc keys …`: makes keys, and tells and moves what they seal.
 
-use std::io::Write;
-
-use latchkey_opening::OpeningKey;
-use latchkey_service::StartError;
-use secrecy::ExposeSecret as _;
-
-/// Writes a new pair. To rotate: put the new private key *before* the old ones
-/// in `SEALING_PRIVATE_KEYS` of refresh-svc, then give the new public key to
-/// auth-svc; drop an old key when `refresh-svc check` counts nothing under it.
-///
-/// # Errors
-/// The system has no randomness, or the output is closed.
-pub fn generate(out: &mut impl Write) -> Result<(), StartError> {
-    let key = OpeningKey::generate().map_err(StartError::other)?;
-    let written = writeln!(
-        out,
-        "# refresh-svc only: whoever has it can open every grant\n\
-         SEALING_PRIVATE_KEYS={}\n\
-         # auth-svc: seals, opens nothing\n\
-         SEALING_PUBLIC_KEY={}",
-        key.to_secret_text().expose_secret(),
-        key.sealing_key()
-    );
-    written.map_err(|error| StartError::io("cannot write the keys", error))
-}
-
-#[cfg(test)]
-mod tests {
-    use latchkey_opening::OpeningKeys;
-    use latchkey_sealing::SealingKey;
-
-    use super::*;
-
-    // R35
-    #[test]
-    fn a_printed_pair_can_be_read_back() {
-        let mut out = Vec::new();
-        generate(&mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        let value = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name));
-            line.unwrap().strip_prefix('=').unwrap().to_owned()
-        };
-        let private: OpeningKeys = value("SEALING_PRIVATE_KEYS").parse().unwrap();
-        let public: SealingKey = value("SEALING_PUBLIC_KEY").parse().unwrap();
-        assert_eq!(private.sealing_key(), &public);
-    }
-}
+pub mod generate;
+pub mod reseal;
+pub mod status;

@@ -15,6 +15,7 @@ mod circuit;
 mod dead_grants;
 mod disconnect;
 mod errors;
+mod keys;
 mod killed;
 mod memory;
 mod once;

@@ -1,0 +1,66 @@
+//! `refresh-svc keys reseal`: moves every grant to the current key now. The
+//! running service does the same behind its callers' backs.
+
+use std::io::Write;
+
+use latchkey_config::Environment;
+use latchkey_sealing::KeyId;
+use latchkey_service::StartError;
+
+use crate::config::opening_keys;
+use crate::reseal::{Pace, Pass, pass};
+use crate::store::Store;
+
+/// Passes that one command makes at most: what is passed over twice is in the
+/// hands of others, who move it.
+const PASSES: usize = 5;
+
+/// Seals what an earlier key of `SEALING_PRIVATE_KEYS` seals to the first one.
+///
+/// # Errors
+/// A variable is wrong, the database does not answer, or grants are left.
+pub async fn reseal(
+    environment: &Environment,
+    out: &mut (impl Write + Send),
+) -> Result<(), StartError> {
+    let keys = opening_keys(environment)?;
+    let pool = latchkey_service::database::pool(environment, "refresh-svc-reseal")?;
+    let store = Store::new(pool);
+    let write = |error| StartError::io("cannot write the result", error);
+    let mut moved = 0;
+    let mut last = Pass::default();
+    for _ in 0..PASSES {
+        let mut progress = |_: &KeyId, pass: Pass, left: Option<u64>| {
+            if let Some(left) = left {
+                // Only a sign of life: the result is what counts.
+                let _ = writeln!(out, "{} moved, about {left} to look at", pass.moved);
+            }
+        };
+        last = pass(&store, &keys, Pace::Full, 0.0, &mut progress)
+            .await
+            .map_err(StartError::other)?;
+        moved += last.moved;
+        if last.moved == 0 && last.passed_over == 0 {
+            break;
+        }
+    }
+    writeln!(
+        out,
+        "{moved} grants moved to key {}",
+        keys.sealing_key().id()
+    )
+    .map_err(write)?;
+    if last.closed > 0 {
+        return Err(StartError::Other(format!(
+            "{} accounts hold a token that no key opens: see `refresh-svc keys status`",
+            last.closed
+        )));
+    }
+    if last.passed_over > 0 {
+        return Err(StartError::Other(format!(
+            "{} grants were being changed by others: run it again",
+            last.passed_over
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! `refresh-svc keys status`: what each key seals, what is left to move, and
+//! whose grant is lost with a key.
+
+use std::io::Write;
+
+use latchkey_config::Environment;
+use latchkey_domain::AccountId;
+use latchkey_opening::{OpeningKeys, key_id_of};
+use latchkey_providers::FailureClass;
+use latchkey_service::StartError;
+
+use crate::config::opening_keys;
+use crate::store::{LostGrant, SealedTokens, Store};
+
+/// Lost accounts read at once.
+const PAGE: i64 = 500;
+
+/// What to do with accounts whose key is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// List them.
+    List,
+    /// List them, mark their grants as dead and tell it, so that the people are
+    /// asked to sign in.
+    Mark,
+}
+
+/// Reports on the database of `DATABASE_URL` and `SEALING_PRIVATE_KEYS`. Reads
+/// the names of keys in the envelopes and opens nothing: `refresh-svc check`
+/// opens everything.
+///
+/// # Errors
+/// A variable is wrong, the database does not answer, or accounts are lost and
+/// not marked.
+pub async fn status(
+    environment: &Environment,
+    lost: Lost,
+    out: &mut impl Write,
+) -> Result<(), StartError> {
+    let keys = opening_keys(environment)?;
+    let pool = latchkey_service::database::pool(environment, "refresh-svc-keys")?;
+    let store = Store::new(pool);
+    let write = |error| StartError::io("cannot write the result", error);
+    let counts = store.count_by_key().await.map_err(StartError::other)?;
+    for line in by_key(&keys, &counts) {
+        writeln!(out, "{line}").map_err(write)?;
+    }
+
+    let known: Vec<String> = keys.ids().map(ToString::to_string).collect();
+    let (mut accounts, mut unmarked) = (0_u64, 0_u64);
+    let mut after = None;
+    loop {
+        let page = store
+            .lost(&known, after, PAGE)
+            .await
+            .map_err(StartError::other)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.account);
+        for grant in page {
+            accounts += 1;
+            let outcome = match lost {
+                Lost::List => "must sign in again",
+                Lost::Mark if mark(&store, &keys, grant.account).await? => "is asked to sign in",
+                Lost::Mark => "changed meanwhile: look again",
+            };
+            unmarked += u64::from(outcome != "is asked to sign in");
+            writeln!(out, "{}", line_of(&grant, outcome)).map_err(write)?;
+        }
+    }
+    if unmarked == 0 {
+        return Ok(());
+    }
+    Err(StartError::Other(format!(
+        "{accounts} accounts are sealed to keys that are not in SEALING_PRIVATE_KEYS: \
+         add the key, or run `refresh-svc keys status --mark-lost` so that their owners are asked to sign in"
+    )))
+}
+
+fn by_key(keys: &OpeningKeys, counts: &[SealedTokens]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut left = 0;
+    let line = |key: &str, what: &str, access: i64, refresh: i64| {
+        format!("key {key:<12} {what:<8} {refresh:>9} refresh tokens {access:>9} access tokens")
+    };
+    for (position, id) in keys.ids().enumerate() {
+        let held = counts.iter().find(|held| held.key == id.as_str());
+        let (access, refresh) = held.map_or((0, 0), |held| (held.access, held.refresh));
+        let what = if position == 0 {
+            "current"
+        } else if access + refresh == 0 {
+            "unused"
+        } else {
+            "earlier"
+        };
+        if position > 0 {
+            left += access + refresh;
+        }
+        lines.push(line(id.as_str(), what, access, refresh));
+    }
+    for held in counts {
+        if !keys.ids().any(|id| id.as_str() == held.key) {
+            lines.push(line(&held.key, "missing", held.access, held.refresh));
+        }
+    }
+    lines.push(format!("{left} tokens left to move to the current key"));
+    lines
+}
+
+fn line_of(grant: &LostGrant, outcome: &str) -> String {
+    format!(
+        "account {} workspace {} user {} {} {} key {}: {outcome}",
+        grant.account, grant.workspace, grant.user, grant.provider, grant.handle, grant.key
+    )
+}
+
+/// Marks a grant through the same transaction as a refresh that the provider
+/// refused. False where it changed since it was listed.
+async fn mark(store: &Store, keys: &OpeningKeys, account: AccountId) -> Result<bool, StartError> {
+    let Some(credential) = store.read(account).await.map_err(StartError::other)? else {
+        return Ok(false);
+    };
+    let sealed = credential
+        .sealed_refresh_token
+        .as_deref()
+        .or(credential.sealed_access_token.as_deref());
+    let opens = sealed
+        .and_then(|sealed| key_id_of(sealed).ok())
+        .is_some_and(|id| keys.ids().any(|known| *known == id));
+    if opens || credential.dead || credential.erased {
+        return Ok(false);
+    }
+    let dead = store
+        .mark_dead(&credential, None, FailureClass::NoRefreshToken)
+        .await
+        .map_err(StartError::other)?;
+    Ok(dead.is_some())
+}

@@ -1,0 +1,217 @@
+//! Moves stored grants to the current key, behind the service's back (R35).
+//!
+//! In small batches, read and written back without a lock in between: a batch
+//! replaces the very bytes that it was made from or nothing. A running refresh,
+//! a reconnect or another replica is never waited for and never overwritten.
+//! Replicas begin at different places, and pass over what another has done.
+
+use std::time::Duration;
+
+use latchkey_opening::{OpeningKeys, key_id_of};
+use latchkey_sealing::KeyId;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::jitter::Jitter;
+use crate::store::{Credential, Resealed, Store, StoreError};
+
+/// Rows looked at in one statement: only their heads are read.
+const STRETCH: i64 = 1000;
+/// Grants opened and sealed between two statements: some ten milliseconds.
+const BATCH: usize = 25;
+/// Between two log lines of progress.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+/// Where the database does not answer.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// What a pass over the table did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pass {
+    /// Grants that were sealed to the current key.
+    pub moved: u64,
+    /// Grants that changed meanwhile or were in other hands: the next pass looks
+    /// at them again.
+    pub passed_over: u64,
+    /// Grants of which a token does not open: its key is lost.
+    pub closed: u64,
+}
+
+/// How much of the processor a pass may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// All it gets: for a command.
+    Full,
+    /// A quarter of one core: callers come first.
+    Behind,
+}
+
+/// Passes over the table when the service starts and `every` so often: messages
+/// that were sealed to an earlier key may still arrive.
+pub(crate) async fn run(
+    store: Store,
+    keys: OpeningKeys,
+    jitter: Jitter,
+    every: Duration,
+    stop: CancellationToken,
+) {
+    let mut told = tell;
+    loop {
+        let outcome = tokio::select! {
+            () = stop.cancelled() => return,
+            outcome = pass(&store, &keys, Pace::Behind, jitter.next(), &mut told) => outcome,
+        };
+        let pause = match outcome {
+            Ok(Pass {
+                moved: 0,
+                passed_over: 0,
+                ..
+            }) => every,
+            // Until a whole pass finds nothing.
+            Ok(_) => every.min(RETRY),
+            Err(error) => {
+                tracing::warn!(%error, "grants are not moved to the current key for now");
+                RETRY
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause.mul_f64(0.75 + 0.5 * jitter.next())) => {}
+        }
+    }
+}
+
+fn tell(key: &KeyId, pass: Pass, left: Option<u64>) {
+    if let Some(rows_left) = left {
+        tracing::info!(
+            key = key.as_str(),
+            moved = pass.moved,
+            passed_over = pass.passed_over,
+            closed = pass.closed,
+            rows_left,
+            "grants are being moved to the current key"
+        );
+    } else if pass.moved > 0 {
+        tracing::info!(
+            key = key.as_str(),
+            moved = pass.moved,
+            passed_over = pass.passed_over,
+            closed = pass.closed,
+            "grants were moved to the current key"
+        );
+    }
+    if left.is_none() && pass.closed > 0 {
+        tracing::error!(
+            accounts = pass.closed,
+            "stored grants do not open with any key: see `refresh-svc keys status`"
+        );
+    }
+}
+
+/// One pass over the whole table, begun at `start` (0 to 1) of it. `progress`
+/// hears of it now and then with about how many rows are left to look at, and
+/// with none at the end.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn pass(
+    store: &Store,
+    keys: &OpeningKeys,
+    pace: Pace,
+    start: f64,
+    progress: &mut (impl FnMut(&KeyId, Pass, Option<u64>) + Send),
+) -> Result<Pass, StoreError> {
+    let current = keys.sealing_key().id();
+    let mut stretches = store.stretches(STRETCH).await?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a place to begin: any will do"
+    )]
+    let begin = (stretches.len() as f64 * start.clamp(0.0, 1.0)) as usize;
+    let length = stretches.len();
+    stretches.rotate_left(begin.min(length));
+    let mut told_at = Instant::now();
+    let mut pass = Pass::default();
+    for (number, first) in stretches.into_iter().enumerate() {
+        let stale = store.stale(first, STRETCH, current).await?;
+        for batch in stale.chunks(BATCH) {
+            let begun = Instant::now();
+            let credentials = store.read_all(batch).await?;
+            let mut grants = Vec::with_capacity(credentials.len());
+            for credential in credentials {
+                match sealed_anew(credential, keys) {
+                    Anew::Sealed(grant) => grants.push(grant),
+                    Anew::HalfClosed(grant) => {
+                        pass.closed += 1;
+                        grants.push(grant);
+                    }
+                    Anew::Closed => pass.closed += 1,
+                    Anew::Nothing => {}
+                }
+                // Elliptic curves take a moment: others may go first.
+                tokio::task::yield_now().await;
+            }
+            let moved = store.replace_envelopes(&grants).await?;
+            pass.moved += moved;
+            pass.passed_over += (grants.len() as u64).saturating_sub(moved);
+            if pace == Pace::Behind {
+                tokio::time::sleep(begun.elapsed() * 3).await;
+            }
+            if told_at.elapsed() >= TELL_EVERY {
+                told_at = Instant::now();
+                let left = (length - number) as u64 * STRETCH.unsigned_abs();
+                progress(current, pass, Some(left));
+            }
+        }
+    }
+    progress(current, pass, None);
+    Ok(pass)
+}
+
+enum Anew {
+    /// Both tokens, as far as there are, are sealed to the current key.
+    Sealed(Resealed),
+    /// One is, the other does not open and stays as it is.
+    HalfClosed(Resealed),
+    /// What is stale does not open.
+    Closed,
+    /// Everything is sealed to the current key.
+    Nothing,
+}
+
+fn sealed_anew(before: Credential, keys: &OpeningKeys) -> Anew {
+    let key = keys.sealing_key();
+    let binding = &before.binding;
+    let is_stale = |sealed: &[u8]| key_id_of(sealed).ok().as_ref() != Some(key.id());
+    let (mut moved, mut closed) = (false, false);
+    let mut renew = |held: &Option<Vec<u8>>, again: &dyn Fn(&[u8]) -> Option<Vec<u8>>| {
+        let sealed = held.as_deref()?;
+        if !is_stale(sealed) {
+            return held.clone();
+        }
+        let renewed = again(sealed);
+        moved |= renewed.is_some();
+        closed |= renewed.is_none();
+        renewed.or_else(|| held.clone())
+    };
+    let sealed_access_token = renew(&before.sealed_access_token, &|sealed| {
+        let token = keys.open_access_token(sealed, binding).ok()?;
+        key.seal_access_token(&token, binding).ok()
+    });
+    let sealed_refresh_token = renew(&before.sealed_refresh_token, &|sealed| {
+        let token = keys.open_refresh_token(sealed, binding).ok()?;
+        key.seal_refresh_token(&token, binding).ok()
+    });
+    let grant = Resealed {
+        sealed_access_token,
+        sealed_refresh_token,
+        before,
+    };
+    match (moved, closed) {
+        (true, false) => Anew::Sealed(grant),
+        (true, true) => Anew::HalfClosed(grant),
+        (false, true) => Anew::Closed,
+        (false, false) => Anew::Nothing,
+    }
+}

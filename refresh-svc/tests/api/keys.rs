@@ -1,0 +1,319 @@
+//! R35: keys rotate without downtime, and a lost key is known by its accounts.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use latchkey_config::Environment;
+use latchkey_demo_provider::Flavour;
+use latchkey_domain::AccountId;
+use latchkey_opening::{OpeningKey, key_id_of};
+use latchkey_proto::events::AccountReauthRequired;
+use prost::Message as _;
+use refresh_svc::commands::check::check;
+use refresh_svc::commands::keys::reseal::reseal;
+use refresh_svc::commands::keys::status::{Lost, status};
+use secrecy::ExposeSecret as _;
+use tokio::task::JoinSet;
+use tonic::Code;
+
+use crate::support::{Account, Client, Replica, Token, World, eventually, refusal};
+
+impl World {
+    /// Replicas from now on get these keys, the first seals.
+    fn hold(&mut self, keys: &[&OpeningKey]) {
+        let texts: Vec<String> = keys
+            .iter()
+            .map(|key| key.to_secret_text().expose_secret().to_owned())
+            .collect();
+        self.variables
+            .retain(|(name, _)| name != "SEALING_PRIVATE_KEYS");
+        self.variables
+            .push(("SEALING_PRIVATE_KEYS".to_owned(), texts.join(",")));
+    }
+}
+
+async fn report(environment: &Environment, lost: Lost) -> (bool, String) {
+    let mut out = Vec::new();
+    let outcome = status(environment, lost, &mut out).await;
+    (outcome.is_ok(), String::from_utf8(out).unwrap())
+}
+
+/// Tokens that a key seals, as the command tells it.
+fn counted(report: &str, key: &OpeningKey) -> u64 {
+    let start = format!("key {}", key.id());
+    let line = report.lines().find(|line| line.starts_with(&start));
+    let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+    words[3].parse::<u64>().unwrap() + words[6].parse::<u64>().unwrap()
+}
+
+async fn sealed_to(world: &World, account: &Account) -> Vec<String> {
+    let stored = world.stored(account).await;
+    [stored.sealed_access_token, stored.sealed_refresh_token]
+        .into_iter()
+        .flatten()
+        .map(|sealed| key_id_of(&sealed).unwrap().to_string())
+        .collect()
+}
+
+/// Callers that never stop asking, whichever replica is in front of them.
+struct Load {
+    front: Arc<Mutex<Vec<Client>>>,
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+    callers: JoinSet<Vec<String>>,
+}
+
+impl Load {
+    fn start(front: Vec<Client>, calm: &[AccountId], busy: &[AccountId]) -> Self {
+        let mut load = Self {
+            front: Arc::new(Mutex::new(front)),
+            stop: Arc::default(),
+            answered: Arc::default(),
+            callers: JoinSet::new(),
+        };
+        for (number, account) in calm.iter().chain(busy).enumerate() {
+            let (account, busy) = (*account, busy.contains(account));
+            let (front, stop) = (Arc::clone(&load.front), Arc::clone(&load.stop));
+            let answered = Arc::clone(&load.answered);
+            load.callers.spawn(async move {
+                let mut failures = Vec::new();
+                let mut turn = number;
+                while !stop.load(Ordering::SeqCst) {
+                    turn += 1;
+                    let client = {
+                        let front = front.lock().unwrap();
+                        front[turn % front.len()].clone()
+                    };
+                    let answer = match client.get(account).await {
+                        // The provider refused the token: everyone gets a new one.
+                        Ok(token) if busy => {
+                            client.refused(account, token.version).await.map(drop)
+                        }
+                        answer => answer.map(drop),
+                    };
+                    match answer {
+                        Ok(()) => answered.fetch_add(1, Ordering::SeqCst),
+                        Err(error) => {
+                            failures.push(format!("{error:?}"));
+                            0
+                        }
+                    };
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                failures
+            });
+        }
+        load
+    }
+
+    /// Puts other replicas in front, and lets calls under way end.
+    async fn turn_to(&self, front: Vec<Client>) {
+        *self.front.lock().unwrap() = front;
+        let seen = self.answered.load(Ordering::SeqCst);
+        eventually(async || (self.answered.load(Ordering::SeqCst) > seen + 100).then_some(())).await;
+    }
+
+    async fn end(self) -> u64 {
+        self.stop.store(true, Ordering::SeqCst);
+        for failures in self.callers.join_all().await {
+            assert_eq!(failures, Vec::<String>::new());
+        }
+        self.answered.load(Ordering::SeqCst)
+    }
+}
+
+/// New replicas beside the old ones, then the old ones go.
+async fn roll_out(world: &World, load: &Load, running: &mut Vec<Replica>) {
+    let next = [world.replica(), world.replica()];
+    let mut front = Vec::new();
+    for replica in &next {
+        front.push(replica.client(&world.certificates).await);
+    }
+    // Half old, half new: neither may seal what the other cannot open.
+    let mut both = front.clone();
+    for replica in running.iter() {
+        both.push(replica.client(&world.certificates).await);
+    }
+    load.turn_to(both).await;
+    load.turn_to(front).await;
+    for replica in std::mem::replace(running, next.into()) {
+        replica.stop().await;
+    }
+}
+
+// R35: the whole rotation of the runbook, with callers all the while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_rotates_under_load_without_a_failed_request() {
+    let mut world = World::new()
+        .await
+        .with("SEALING_RESEAL_EVERY", "200ms")
+        .with("TOKEN_CACHE_REVALIDATE", "100ms");
+    let (old, new) = (world.key.clone(), OpeningKey::generate().unwrap());
+    let (mut calm, mut busy) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        for flavour in Flavour::ALL {
+            calm.push(world.connect(flavour, "ada", Token::Expires(3000)).await);
+        }
+        // Rotates strictly: a rotated token that was overwritten would be fatal.
+        busy.push(world.expired(Flavour::Oidc).await);
+    }
+    world.hold(&[&old]);
+    let mut running = vec![world.replica(), world.replica()];
+    let mut front = Vec::new();
+    for replica in &running {
+        front.push(replica.client(&world.certificates).await);
+    }
+    let ids = |accounts: &[Account]| accounts.iter().map(|a| a.id).collect::<Vec<_>>();
+    let load = Load::start(front, &ids(&calm), &ids(&busy));
+
+    // 1. Every replica can open what will be sealed to the new key.
+    world.hold(&[&old, &new]);
+    roll_out(&world, &load, &mut running).await;
+    // 2. The new key seals, and the running service moves the rest.
+    world.hold(&[&new, &old]);
+    roll_out(&world, &load, &mut running).await;
+    // A message from before the rotation comes late, sealed to the old key.
+    let late = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+    let all = 2 * (calm.len() + busy.len() + 1) as u64;
+    eventually(async || {
+        let (_, report) = report(&world.environment(), Lost::List).await;
+        (counted(&report, &old) == 0 && counted(&report, &new) == all).then_some(())
+    })
+    .await;
+    assert_eq!(sealed_to(&world, &late).await, [new.id().as_str(); 2]);
+    // 3. The old key goes.
+    world.hold(&[&new]);
+    roll_out(&world, &load, &mut running).await;
+
+    assert!(load.end().await > 200);
+    world.key = new;
+    check(&world.environment(), &mut Vec::new()).await.unwrap();
+    for account in &calm {
+        // Sealed anew is no new token: callers' versions hold.
+        assert_eq!(world.stored(account).await.version, 1);
+        assert_eq!(
+            world.stored_refresh_token(account).await,
+            account.refresh_token
+        );
+    }
+    for account in &busy {
+        assert!(world.stored(account).await.version > 3);
+        let stored = world.stored_refresh_token(account).await;
+        assert!(world.demo.refresh_token_works(&stored));
+    }
+}
+
+// R35: several at once share the work, and each grant is moved once.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_move_grants_at_once_move_each_of_them_once() {
+    let mut world = World::new().await;
+    let (old, new) = (world.key.clone(), OpeningKey::generate().unwrap());
+    let mut accounts = Vec::new();
+    for _ in 0..120 {
+        accounts.push(
+            world
+                .connect(Flavour::Google, "ada", Token::Expires(3000))
+                .await,
+        );
+    }
+    world.hold(&[&new, &old]);
+    let environment = world.environment();
+
+    let moved = async || {
+        let mut out = Vec::new();
+        reseal(&environment, &mut out).await.unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let last = text.lines().last().unwrap();
+        last.split(' ').next().unwrap().parse::<usize>().unwrap()
+    };
+    let (one, other) = tokio::join!(moved(), moved());
+
+    assert_eq!(one + other, accounts.len());
+    for account in &accounts {
+        assert_eq!(sealed_to(&world, account).await, [new.id().as_str(); 2]);
+        assert_eq!(world.stored(account).await.version, 1);
+    }
+    world.hold(&[&new]);
+    check(&world.environment(), &mut Vec::new()).await.unwrap();
+}
+
+// R35, R34: exactly the people of a lost key are asked to sign in again.
+#[tokio::test]
+async fn a_lost_key_tells_exactly_which_accounts_must_sign_in_again() {
+    let mut world = World::new().await;
+    let (lost, kept) = (world.key.clone(), OpeningKey::generate().unwrap());
+    let mut gone = Vec::new();
+    for flavour in Flavour::ALL {
+        gone.push(world.connect(flavour, "ada", Token::Expires(3000)).await);
+    }
+    let dead = world.expired(Flavour::Google).await;
+    sqlx::query("UPDATE vault.credential SET auth_failed_at = now() WHERE account_id = $1")
+        .bind(dead.id.as_uuid())
+        .execute(world.pool())
+        .await
+        .unwrap();
+    // Its access token is lost, its refresh token brings another.
+    let mut healing = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+    world.key = kept.clone();
+    let fine = world
+        .connect(Flavour::Microsoft, "ada", Token::Expires(3000))
+        .await;
+    world.reconnect(&mut healing, Flavour::Google).await;
+    sqlx::query(
+        "UPDATE vault.credential AS c SET sealed_access_token = g.sealed_access_token
+         FROM vault.credential AS g WHERE c.account_id = $1 AND g.account_id = $2",
+    )
+    .bind(healing.id.as_uuid())
+    .bind(gone[0].id.as_uuid())
+    .execute(world.pool())
+    .await
+    .unwrap();
+    world.hold(&[&kept]);
+    let environment = world.environment();
+
+    let (fine_by_status, report_text) = report(&environment, Lost::List).await;
+    assert!(!fine_by_status);
+    let mut listed: Vec<&str> = report_text
+        .lines()
+        .filter_map(|line| line.strip_prefix("account ")?.split(' ').next())
+        .collect();
+    let mut expected: Vec<String> = gone.iter().map(|a| a.id.to_string()).collect();
+    listed.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(listed, expected);
+    assert!(report_text.contains(&format!("key {}", lost.id())));
+    assert!(world.told("account.reauth_required.v1").await.is_empty());
+
+    assert!(report(&environment, Lost::Mark).await.0);
+    let mut told: Vec<String> = world
+        .told("account.reauth_required.v1")
+        .await
+        .iter()
+        .map(|payload| {
+            let event = AccountReauthRequired::decode(payload.as_slice()).unwrap();
+            assert_eq!(event.reason, "NO_REFRESH_TOKEN");
+            event.account_id
+        })
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, expected);
+    let (ok, again) = report(&environment, Lost::Mark).await;
+    assert!(ok && !again.contains("account "), "{again}");
+
+    let (_replica, client) = world.served().await;
+    for account in &gone {
+        let refused = refusal(client.get(account.id).await);
+        assert_eq!(
+            (refused.code, refused.reason.as_str()),
+            (Code::FailedPrecondition, "NO_REFRESH_TOKEN")
+        );
+    }
+    for account in [&fine, &healing] {
+        client.get(account.id).await.unwrap();
+    }
+}
