@@ -1,2 +1,50 @@
-//! `cargo dev bench`.
-fn main() {}
+//! `cargo dev bench`: how fast tokens are handed out. A program of its own, so
+//! that the load generator is built as the services are: with `--release`.
+
+mod load;
+mod machine;
+mod null;
+mod options;
+mod plot;
+mod process;
+mod report;
+mod steady;
+mod storm;
+mod tokens;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Benchmarks of Latchkey.
+#[derive(Parser)]
+#[command(name = "cargo dev bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// GetAccessToken against a service that does nothing, and storms.
+    Tokens(options::Options),
+    /// The service that does nothing.
+    #[command(hide = true)]
+    NullService(null::Settings),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Tokens(options) => tokens::run(&options).await,
+        Command::NullService(settings) => null::serve(settings).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo dev bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
