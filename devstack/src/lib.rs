@@ -1,5 +1,6 @@
 //! The development stack: `cargo dev`. End-to-end tests run it too.
 
+pub mod bench;
 pub mod browser;
 pub mod build;
 pub mod exchange;

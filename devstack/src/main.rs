@@ -33,6 +33,12 @@ enum Command {
     },
     /// Run PostgreSQL and RabbitMQ and print the exports for `cargo test`.
     Servers,
+    /// Build for release and measure: `cargo dev bench tokens`, `--quick` for a look.
+    Bench {
+        /// Passed to the benchmarks.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        arguments: Vec<OsString>,
+    },
     /// Build and run all tests on their own servers.
     Test {
         /// Passed to `cargo test`.
@@ -74,6 +80,7 @@ async fn run(command: Command) -> anyhow::Result<i32> {
             );
             std::future::pending().await
         }
+        Command::Bench { arguments } => devstack::bench::run(&arguments, &progress).await,
         Command::Test { arguments } => devstack::test::run(&arguments, &progress).await,
     }
 }

@@ -204,9 +204,9 @@ fn sealed_anew(before: Credential, keys: &OpeningKeys) -> Anew {
         key.seal_refresh_token(&token, binding).ok()
     });
     let grant = Resealed {
+        before,
         sealed_access_token,
         sealed_refresh_token,
-        before,
     };
     match (moved, closed) {
         (true, false) => Anew::Sealed(grant),

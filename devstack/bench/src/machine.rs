@@ -7,7 +7,10 @@ pub fn description() -> String {
     let model = read("/proc/cpuinfo")
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or_else(|| "processor unknown".to_owned(), |(_, model)| model.to_owned());
+        .map_or_else(
+            || "processor unknown".to_owned(),
+            |(_, model)| model.to_owned(),
+        );
     let memory = read("/proc/meminfo")
         .lines()
         .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"))

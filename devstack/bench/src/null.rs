@@ -57,9 +57,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
             read(&settings.key)?,
         ))
         .client_ca_root(Certificate::from_pem(read(&settings.client_ca)?));
-    let incoming = TcpIncoming::bind(settings.listen)
-        .map_err(anyhow::Error::from_boxed)?
-        .with_nodelay(Some(true));
+    let incoming = TcpIncoming::bind(settings.listen)?.with_nodelay(Some(true));
     // As refresh-svc/src/grpc.rs.
     Server::builder()
         .tls_config(tls)?

@@ -25,7 +25,8 @@ pub struct Options {
 impl Options {
     /// Accounts that are live and cached.
     pub fn accounts(&self) -> usize {
-        self.accounts.unwrap_or(if self.quick { 2_000 } else { 100_000 })
+        self.accounts
+            .unwrap_or(if self.quick { 2_000 } else { 100_000 })
     }
 
     /// Rounds of each kind of load; in each both services are measured.

@@ -22,7 +22,11 @@ pub fn processor_time(process: u32) -> anyhow::Result<Duration> {
     // stime are 14 and 15.
     let (_, fields) = text.rsplit_once(") ").context("the kernel tells no stat")?;
     let fields: Vec<&str> = fields.split(' ').collect();
-    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
+    let ticks = |index: usize| {
+        fields
+            .get(index)
+            .and_then(|field| field.parse::<u64>().ok())
+    };
     let (user, system) = (ticks(11), ticks(12));
     let ticks = user.zip(system).context("the kernel tells no times")?;
     // USER_HZ is 100 on Linux.

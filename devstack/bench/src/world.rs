@@ -49,7 +49,8 @@ pub struct World {
     /// The provider.
     pub demo: DemoProvider,
     pool: PgPool,
-    postgres: Postgres,
+    // Ends with this value.
+    _postgres: Postgres,
     key: Arc<OpeningKey>,
     certificates: Certificates,
     server: KeyPairFiles,
@@ -86,10 +87,11 @@ impl World {
             .await?;
         latchkey_migrations::run(&pool).await?;
         let password = uuid::Uuid::new_v4().simple().to_string();
-        let statement = format!(
-            "CREATE ROLE refresh_svc LOGIN PASSWORD '{password}' IN ROLE latchkey_refresh"
-        );
-        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&pool).await?;
+        let statement =
+            format!("CREATE ROLE refresh_svc LOGIN PASSWORD '{password}' IN ROLE latchkey_refresh");
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&pool)
+            .await?;
         let certificates = Certificates::create(&directory.path().join("certificates"))?;
         Ok(Self {
             demo: DemoProvider::start(Config::default()).await?,
@@ -99,14 +101,9 @@ impl World {
             client: certificates.client("bench")?,
             certificates,
             pool,
-            postgres,
+            _postgres: postgres,
             directory,
         })
-    }
-
-    /// Process of PostgreSQL's parent.
-    pub fn postgres_process(&self) -> Option<u32> {
-        self.postgres.process_id()
     }
 
     /// Accounts with a token that lives for another 50 minutes.
@@ -198,6 +195,7 @@ impl World {
                 self.key.to_secret_text().expose_secret().to_owned(),
             ),
             ("MESSAGING_PROVIDER_GMAIL_ENABLED", "true".to_owned()),
+            ("POLICY", POLICY.to_owned()),
             ("TOKEN_CACHE_CAPACITY", "200000".to_owned()),
             // A provider that answers in 20 s.
             ("REFRESH_PROVIDER_DEADLINE", "30s".to_owned()),
@@ -283,6 +281,10 @@ impl World {
         futures::future::try_join_all((0..count).map(|_| self.connect(address))).await
     }
 }
+
+/// Judged call by call, as in earnest.
+const POLICY: &str = "[[rule]]\ncallers = [\"bench\"]\nmethods = [\"GetAccessToken\"]\n\
+    providers = [\"google\"]\nworkspaces = \"*\"\nscopes = \"*\"\n";
 
 const SUBJECT: &str = "100000000000000000001";
 

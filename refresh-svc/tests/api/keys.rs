@@ -87,9 +87,7 @@ impl Load {
                     };
                     let answer = match client.get(account).await {
                         // The provider refused the token: everyone gets a new one.
-                        Ok(token) if busy => {
-                            client.refused(account, token.version).await.map(drop)
-                        }
+                        Ok(token) if busy => client.refused(account, token.version).await.map(drop),
                         answer => answer.map(drop),
                     };
                     match answer {
@@ -111,7 +109,8 @@ impl Load {
     async fn turn_to(&self, front: Vec<Client>) {
         *self.front.lock().unwrap() = front;
         let seen = self.answered.load(Ordering::SeqCst);
-        eventually(async || (self.answered.load(Ordering::SeqCst) > seen + 100).then_some(())).await;
+        eventually(async || (self.answered.load(Ordering::SeqCst) > seen + 100).then_some(()))
+            .await;
     }
 
     async fn end(self) -> u64 {

@@ -1,0 +1,201 @@
+//! Load: closed (each connection asks again when it was answered) and open
+//! (calls leave by the clock, whether or not the last were answered).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use latchkey_domain::AccountId;
+use latchkey_proto::token::account_selector::Selector;
+use latchkey_proto::token::{AccountSelector, GetAccessTokenRequest};
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::world::Client;
+
+/// The pacemaker of an open loop wakes this often.
+const BEAT: Duration = Duration::from_micros(250);
+
+/// Latencies in microseconds, and how many calls failed.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// Latencies of the calls that were answered, in microseconds.
+    pub latencies: Histogram<u64>,
+    /// Calls that were not.
+    pub failed: u64,
+    /// How long it was measured.
+    pub elapsed: Duration,
+}
+
+impl Measured {
+    /// Nothing yet.
+    pub fn nothing() -> anyhow::Result<Self> {
+        Ok(Self {
+            latencies: Histogram::new_with_bounds(1, 300_000_000, 3)?,
+            failed: 0,
+            elapsed: Duration::ZERO,
+        })
+    }
+
+    /// Takes one call in.
+    pub fn take(&mut self, latency: Option<Duration>) {
+        match latency {
+            Some(latency) => {
+                let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+                self.latencies.saturating_record(microseconds);
+            }
+            None => self.failed += 1,
+        }
+    }
+
+    /// Adds another measurement; the time of both.
+    pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
+        self.latencies.add(&other.latencies)?;
+        self.failed += other.failed;
+        self.elapsed += other.elapsed;
+        Ok(())
+    }
+
+    /// Answered calls per second.
+    #[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
+    pub fn rate(&self) -> f64 {
+        self.latencies.len() as f64 / self.elapsed.as_secs_f64().max(f64::EPSILON)
+    }
+
+    /// A percentile in milliseconds.
+    #[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
+    pub fn percentile(&self, percentile: f64) -> f64 {
+        self.latencies.value_at_percentile(percentile) as f64 / 1000.0
+    }
+}
+
+/// Asks for a token.
+pub async fn ask(client: &Client, account: AccountId) -> bool {
+    let request = GetAccessTokenRequest {
+        account: Some(AccountSelector {
+            selector: Some(Selector::AccountId(account.to_string())),
+        }),
+        ..GetAccessTokenRequest::default()
+    };
+    let answer = client.clone().get_access_token(request).await;
+    answer.is_ok_and(|answer| answer.into_inner().token.is_some())
+}
+
+/// One call at a time on each connection, for accounts at random.
+pub async fn closed(
+    clients: &[Client],
+    accounts: &Arc<Vec<AccountId>>,
+    length: Duration,
+    seed: u64,
+) -> anyhow::Result<Measured> {
+    let begun = Instant::now();
+    let mut connections = JoinSet::new();
+    for (client, seed) in clients.iter().cloned().zip(seed..) {
+        let accounts = Arc::clone(accounts);
+        let mut measured = Measured::nothing()?;
+        connections.spawn(async move {
+            let mut random = SmallRng::seed_from_u64(seed);
+            while begun.elapsed() < length {
+                let account = accounts[random.random_range(0..accounts.len())];
+                let asked = Instant::now();
+                let answered = ask(&client, account).await;
+                measured.take(answered.then(|| asked.elapsed()));
+            }
+            measured
+        });
+    }
+    let mut all = Measured::nothing()?;
+    while let Some(measured) = connections.join_next().await {
+        all.add(&measured?)?;
+    }
+    all.elapsed = begun.elapsed();
+    Ok(all)
+}
+
+/// `rate` calls per second over all connections. Latency counts from the moment
+/// at which a call was to leave: a service that stalls is charged for every call
+/// that it kept waiting.
+pub async fn open(
+    clients: &[Client],
+    accounts: &Arc<Vec<AccountId>>,
+    rate: f64,
+    length: Duration,
+    seed: u64,
+) -> anyhow::Result<Measured> {
+    let mut connections = JoinSet::new();
+    let mut tickets = Vec::with_capacity(clients.len());
+    for (client, seed) in clients.iter().cloned().zip(seed..) {
+        let (sender, mut receiver) = mpsc::unbounded_channel::<Instant>();
+        tickets.push(sender);
+        let accounts = Arc::clone(accounts);
+        let mut measured = Measured::nothing()?;
+        connections.spawn(async move {
+            let mut random = SmallRng::seed_from_u64(seed);
+            let mut calls = JoinSet::new();
+            while let Some(due) = receiver.recv().await {
+                let account = accounts[random.random_range(0..accounts.len())];
+                let client = client.clone();
+                calls.spawn(async move { ask(&client, account).await.then(|| due.elapsed()) });
+                while let Some(call) = calls.try_join_next() {
+                    measured.take(call.ok().flatten());
+                }
+            }
+            while let Some(call) = calls.join_next().await {
+                measured.take(call.ok().flatten());
+            }
+            measured
+        });
+    }
+    let begun = Instant::now();
+    let pacemaker = tokio::task::spawn_blocking(move || {
+        let gap = Duration::from_secs_f64(1.0 / rate.max(1.0));
+        let mut due = begun;
+        let mut turn = 0;
+        while due < begun + length {
+            while due <= Instant::now() && due < begun + length {
+                // A connection that is gone shows as calls that failed.
+                let _ = tickets[turn % tickets.len()].send(due);
+                turn += 1;
+                due += gap;
+            }
+            std::thread::sleep(BEAT);
+        }
+    });
+    pacemaker.await?;
+    let mut all = Measured::nothing()?;
+    while let Some(measured) = connections.join_next().await {
+        all.add(&measured?)?;
+    }
+    all.elapsed = length;
+    Ok(all)
+}
+
+/// Every account once, `at_once` calls under way on each connection. Answers how
+/// many were refused.
+pub async fn touch(
+    clients: &[Client],
+    accounts: &Arc<Vec<AccountId>>,
+    at_once: usize,
+) -> anyhow::Result<u64> {
+    let mut callers = JoinSet::new();
+    let step = clients.len() * at_once;
+    for (number, client) in (0..step).zip(clients.iter().cycle().cloned()) {
+        let accounts = Arc::clone(accounts);
+        callers.spawn(async move {
+            let mut refused = 0;
+            for account in accounts.iter().skip(number).step_by(step) {
+                if !ask(&client, *account).await {
+                    refused += 1;
+                }
+            }
+            refused
+        });
+    }
+    let mut refused = 0;
+    while let Some(caller) = callers.join_next().await {
+        refused += caller?;
+    }
+    Ok(refused)
+}

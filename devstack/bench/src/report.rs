@@ -1,0 +1,193 @@
+//! The result, for people.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::load::Measured;
+use crate::steady::{Pair, Series};
+use crate::storm::Storm;
+use crate::world::TOKEN_BYTES;
+use crate::{machine, plot};
+
+/// Around the result in docs/performance.md.
+const MARKS: [&str; 2] = [
+    "<!-- bench tokens: begin -->\n",
+    "<!-- bench tokens: end -->\n",
+];
+
+/// What the cache costs.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    /// Resident bytes with connections and no accounts.
+    pub before: u64,
+    /// Resident bytes with all accounts.
+    pub after: u64,
+    /// How long it took to ask for each account once.
+    pub cold: Duration,
+}
+
+/// Everything that was measured.
+pub struct Report {
+    /// Live and cached accounts.
+    pub accounts: usize,
+    /// Connections.
+    pub connections: usize,
+    /// Memory.
+    pub memory: Memory,
+    /// As fast as it goes.
+    pub closed: Pair,
+    /// By the clock.
+    pub open: Pair,
+    /// Storms.
+    pub storms: Vec<Storm>,
+    /// The machine's load average before and after.
+    pub loads: (f64, f64),
+    /// How long all of it took.
+    pub took: Duration,
+}
+
+/// Prints the report and writes it with its plot under target/bench, or into
+/// docs/ where it is to be kept.
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+pub fn write(report: &Report, keep: bool) -> anyhow::Result<()> {
+    let text = markdown(report)?;
+    println!("{text}");
+    let curves = [
+        ("null service, closed loop", report.closed.null.all()?),
+        ("refresh-svc, closed loop", report.closed.ours.all()?),
+        ("null service, open loop", report.open.null.all()?),
+        ("refresh-svc, open loop", report.open.ours.all()?),
+    ];
+    let svg = plot::latencies(&curves);
+    if !keep {
+        let directory = latchkey_servers::target_directory().join("bench");
+        std::fs::create_dir_all(&directory)?;
+        std::fs::write(directory.join("tokens.md"), text)?;
+        std::fs::write(directory.join("tokens.svg"), svg)?;
+        eprintln!("· written to {}", directory.display());
+        return Ok(());
+    }
+    let docs = docs();
+    let page = docs.join("performance.md");
+    let old = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;
+    let (head, rest) = old.split_once(MARKS[0]).context("no mark to write at")?;
+    let (_, tail) = rest
+        .split_once(MARKS[1])
+        .context("no mark to write up to")?;
+    let new = format!("{head}{}\n{text}\n{}{tail}", MARKS[0], MARKS[1]);
+    std::fs::write(&page, new)?;
+    std::fs::write(docs.join("performance-tokens.svg"), svg)?;
+    eprintln!("· written to {}", page.display());
+    Ok(())
+}
+
+fn docs() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).join("docs")
+}
+
+fn markdown(report: &Report) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let (before, after) = report.loads;
+    writeln!(
+        text,
+        "Machine: {}, shared with the load generator, PostgreSQL and the demo provider; \
+         load average {before:.1} before, {after:.1} after. {} accounts live and cached, \
+         tokens of {TOKEN_BYTES} bytes, {} connections with mutual TLS; {} s in all.\n",
+        machine::description(),
+        report.accounts,
+        report.connections,
+        report.took.as_secs(),
+    )?;
+    text.push_str(
+        "| load | service | calls/s | p50 ms | p90 ms | p99 ms | p99.9 ms | failed | service's CPU µs/call |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for (load, pair) in [("closed", &report.closed), ("open", &report.open)] {
+        row(&mut text, load, "null", &pair.null)?;
+        row(&mut text, load, "refresh-svc", &pair.ours)?;
+    }
+    text.push_str(
+        "\n| refresh-svc by null, median of the rounds | closed | open | goal |\n\
+         | --- | --- | --- | --- |\n",
+    );
+    let both = |number: &dyn Fn(&Measured) -> f64| {
+        (report.closed.ratio(number), report.open.ratio(number))
+    };
+    let (closed, open) = both(&Measured::rate);
+    writeln!(text, "| throughput | {closed:.2} | {open:.2} | ≥ 0.85 |")?;
+    for (name, percentile, goal) in [("p50", 50.0, ""), ("p99", 99.0, "≤ 1.3")] {
+        let (closed, open) = both(&|round: &Measured| round.percentile(percentile));
+        writeln!(text, "| {name} | {closed:.2} | {open:.2} | {goal} |")?;
+    }
+    memory(&mut text, report)?;
+    if !report.storms.is_empty() {
+        storms(&mut text, &report.storms)?;
+    }
+    Ok(text)
+}
+
+fn row(text: &mut String, load: &str, service: &str, series: &Series) -> anyhow::Result<()> {
+    let all = series.all()?;
+    writeln!(
+        text,
+        "| {load} | {service} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {} | {:.0} |",
+        all.rate(),
+        all.percentile(50.0),
+        all.percentile(90.0),
+        all.percentile(99.0),
+        all.percentile(99.9),
+        all.failed,
+        series.processor_per_call(),
+    )?;
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
+fn memory(text: &mut String, report: &Report) -> anyhow::Result<()> {
+    let Memory {
+        before,
+        after,
+        cold,
+    } = report.memory;
+    let accounts = report.accounts as f64;
+    let each = after.saturating_sub(before) as f64 / accounts;
+    writeln!(
+        text,
+        "\nMemory: {:.1} MiB resident before, {:.1} MiB with all accounts cached: {each:.0} bytes \
+         per account, {:.0} beyond the token itself (goal: under 2048). Asked for the first time, \
+         read from the database and opened: {:.0} accounts per second.",
+        before as f64 / 1_048_576.0,
+        after as f64 / 1_048_576.0,
+        each - TOKEN_BYTES as f64,
+        accounts / cold.as_secs_f64().max(f64::EPSILON),
+    )?;
+    Ok(())
+}
+
+fn storms(text: &mut String, storms: &[Storm]) -> anyhow::Result<()> {
+    text.push_str(
+        "\n| storm over three replicas | provider answers in | requests at the provider | failed | p50 | p99 | p99 beyond the provider |\n\
+         | --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for storm in storms {
+        let waited = |percentile| storm.waited.percentile(percentile) / 1000.0;
+        let plural = if storm.accounts == 1 { "" } else { "s" };
+        writeln!(
+            text,
+            "| {} callers on {} expired account{plural} | {} s | {} | {} | {:.3} s | {:.3} s | {:.0} ms |",
+            storm.callers,
+            storm.accounts,
+            storm.provider.as_secs(),
+            storm.refreshes,
+            storm.waited.failed,
+            waited(50.0),
+            waited(99.0),
+            (waited(99.0) - storm.provider.as_secs_f64()) * 1000.0,
+        )?;
+    }
+    Ok(())
+}

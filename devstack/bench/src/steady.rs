@@ -1,0 +1,117 @@
+//! Steady load: both services in turn, many short rounds, so that what the
+//! machine does besides hits both alike.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use latchkey_domain::AccountId;
+
+use crate::load::{self, Measured};
+use crate::options::Options;
+use crate::process::processor_time;
+use crate::world::{Client, Running};
+
+/// A service with open connections to it.
+pub struct Target<'a> {
+    /// The service.
+    pub service: &'a Running,
+    /// Connections.
+    pub clients: Vec<Client>,
+}
+
+/// One service over all rounds.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// Each round.
+    pub rounds: Vec<Measured>,
+    /// Processor time of the service over all rounds.
+    pub processor: Duration,
+}
+
+impl Series {
+    fn new() -> Self {
+        Self {
+            rounds: Vec::new(),
+            processor: Duration::ZERO,
+        }
+    }
+
+    /// All rounds as one.
+    pub fn all(&self) -> anyhow::Result<Measured> {
+        let mut all = Measured::nothing()?;
+        for round in &self.rounds {
+            all.add(round)?;
+        }
+        Ok(all)
+    }
+
+    /// Processor time per call, in microseconds.
+    #[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
+    pub fn processor_per_call(&self) -> f64 {
+        let calls: u64 = self.rounds.iter().map(|round| round.latencies.len()).sum();
+        self.processor.as_secs_f64() * 1e6 / (calls.max(1) as f64)
+    }
+}
+
+/// The service that does nothing and refresh-svc under the same load.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// The service that does nothing.
+    pub null: Series,
+    /// refresh-svc.
+    pub ours: Series,
+}
+
+impl Pair {
+    /// Median over the rounds of ours by null, for some number of a round.
+    pub fn ratio(&self, number: impl Fn(&Measured) -> f64) -> f64 {
+        let rounds = self.null.rounds.iter().zip(&self.ours.rounds);
+        median(rounds.map(|(null, ours)| number(ours) / number(null).max(f64::EPSILON)))
+    }
+}
+
+/// The middle one, or the mean of the two in the middle.
+pub fn median(numbers: impl Iterator<Item = f64>) -> f64 {
+    let mut numbers: Vec<f64> = numbers.collect();
+    numbers.sort_unstable_by(f64::total_cmp);
+    match (numbers.len() / 2, numbers.len() % 2) {
+        (0, 0) => 0.0,
+        (middle, 0) => f64::midpoint(numbers[middle - 1], numbers[middle]),
+        (middle, _) => numbers[middle],
+    }
+}
+
+/// Measures both in turn; the one that begins changes from round to round. At
+/// `rate` calls per second, or as fast as it goes where there is none.
+pub async fn measure(
+    null: &Target<'_>,
+    ours: &Target<'_>,
+    accounts: &Arc<Vec<AccountId>>,
+    rate: Option<f64>,
+    options: &Options,
+) -> anyhow::Result<Pair> {
+    let mut pair = Pair {
+        null: Series::new(),
+        ours: Series::new(),
+    };
+    for round in 0..options.rounds() {
+        let seed = round as u64 * 1_000;
+        let mut turns = [(null, &mut pair.null), (ours, &mut pair.ours)];
+        if round % 2 == 1 {
+            turns.reverse();
+        }
+        for (target, series) in turns {
+            let clients = &target.clients;
+            load::closed(clients, accounts, options.warm_up(), seed + 500).await?;
+            let before = processor_time(target.service.process)?;
+            let measured = match rate {
+                None => load::closed(clients, accounts, options.round(), seed).await?,
+                Some(rate) => load::open(clients, accounts, rate, options.round(), seed).await?,
+            };
+            let after = processor_time(target.service.process)?;
+            series.processor += after.saturating_sub(before);
+            series.rounds.push(measured);
+        }
+    }
+    Ok(pair)
+}

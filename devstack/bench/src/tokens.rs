@@ -1,0 +1,145 @@
+//! `cargo dev bench tokens`: the order of things.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use latchkey_servers::Progress;
+
+use crate::options::Options;
+use crate::process::resident;
+use crate::report::{Memory, Report};
+use crate::steady::{Pair, Target, measure, median};
+use crate::storm::{self, Storm};
+use crate::world::{Client, Running, World};
+use crate::{load, machine, report};
+
+/// Replicas of a storm.
+const REPLICAS: usize = 3;
+/// Connections to each of them.
+const PER_REPLICA: usize = 8;
+/// Callers of a storm in which nobody waits for the machine.
+const QUIET: usize = 100;
+/// Share of what refresh-svc can do at most that an open loop asks for.
+const OPEN_SHARE: f64 = 0.5;
+
+/// Measures everything and reports.
+pub async fn run(options: &Options) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let progress: Progress =
+        Arc::new(move |line| eprintln!("· {:>3} s  {line}", begun.elapsed().as_secs()));
+    let world = World::start(&progress).await?;
+    let load_before = machine::load();
+    let (memory, closed, open) = steady(&world, options, &progress).await?;
+    let storms = if options.no_storms {
+        Vec::new()
+    } else {
+        storms(&world, options, &progress).await?
+    };
+    let report = Report {
+        accounts: options.accounts(),
+        connections: options.connections,
+        memory,
+        closed,
+        open,
+        storms,
+        loads: (load_before, machine::load()),
+        took: begun.elapsed(),
+    };
+    report::write(&report, options.keep)
+}
+
+async fn steady(
+    world: &World,
+    options: &Options,
+    progress: &Progress,
+) -> anyhow::Result<(Memory, Pair, Pair)> {
+    progress(&format!("sealing {} accounts", options.accounts()));
+    let accounts = Arc::new(world.add_living(options.accounts()).await?);
+    let null = world.null_service().await?;
+    let ours = world.refresh_svc(&program()?, "refresh-svc").await?;
+    let target = async |service| -> anyhow::Result<Target<'_>> {
+        let service: &Running = service;
+        let clients = world.connections(service.address, options.connections);
+        Ok(Target {
+            service,
+            clients: clients.await?,
+        })
+    };
+    let (null, ours) = (target(&null).await?, target(&ours).await?);
+
+    // Connections, buffers and pools are there before memory is compared.
+    let one = Arc::new(accounts.iter().take(1).copied().collect::<Vec<_>>());
+    load::closed(&ours.clients, &one, options.warm_up() * 2, 1).await?;
+    let before = resident(ours.service.process)?;
+    progress("asking for every account once");
+    let cold = Instant::now();
+    let refused = load::touch(&ours.clients, &accounts, 4).await?;
+    anyhow::ensure!(refused == 0, "{refused} tokens were refused");
+    let memory = Memory {
+        before,
+        after: resident(ours.service.process)?,
+        cold: cold.elapsed(),
+    };
+
+    progress("closed loop: both services in turn");
+    let closed = measure(&null, &ours, &accounts, None, options).await?;
+    let rate = OPEN_SHARE * median(closed.ours.rounds.iter().map(load::Measured::rate));
+    progress(&format!("open loop: both services at {rate:.0} calls/s"));
+    let open = measure(&null, &ours, &accounts, Some(rate), options).await?;
+    Ok((memory, closed, open))
+}
+
+async fn storms(
+    world: &World,
+    options: &Options,
+    progress: &Progress,
+) -> anyhow::Result<Vec<Storm>> {
+    let program = program()?;
+    let mut replicas: Vec<Running> = Vec::new();
+    for number in 0..REPLICAS {
+        let name = format!("refresh-svc-{number}");
+        replicas.push(world.refresh_svc(&program, &name).await?);
+    }
+    let mut clients: Vec<Client> = Vec::new();
+    for _ in 0..PER_REPLICA {
+        for replica in &replicas {
+            clients.push(world.connect(replica.address).await?);
+        }
+    }
+    // The first refresh of a process reads the provider's configuration.
+    for account in world.add_expired(REPLICAS).await? {
+        for client in clients.iter().take(REPLICAS) {
+            load::ask(client, account).await;
+        }
+    }
+    let mut storms = Vec::new();
+    for callers in [QUIET, options.callers()] {
+        for seconds in options.latencies() {
+            progress(&format!(
+                "storm: {callers} callers, the provider takes {seconds} s"
+            ));
+            let account = world.add_expired(1).await?;
+            let provider = Duration::from_secs(*seconds);
+            storms.push(storm::run(world, &clients, &account, callers, provider).await?);
+        }
+    }
+    progress("storm: many expired accounts");
+    let accounts = world.add_expired(options.expired()).await?;
+    let callers = accounts.len() * 5;
+    storms.push(storm::run(world, &clients, &accounts, callers, Duration::ZERO).await?);
+    Ok(storms)
+}
+
+/// The binary beside this one.
+fn program() -> anyhow::Result<PathBuf> {
+    let me = std::env::current_exe()?;
+    let path = me.with_file_name("refresh-svc");
+    anyhow::ensure!(
+        path.is_file(),
+        "{} is not built: run `cargo dev bench tokens`",
+        path.display()
+    );
+    path.canonicalize().context("refresh-svc")
+}
