@@ -62,6 +62,20 @@ async fn every_migration_runs_forward_on_a_filled_database_and_keeps_its_rows() 
     }
 }
 
+// R7: what was approved before stands, and somebody can go on from there.
+#[tokio::test]
+async fn who_joined_first_administers_and_approved_domains_stay_the_operators_word() {
+    let database = migrated_while_filled().await;
+    let (role, by): (String, String) = sqlx::query_as(
+        "SELECT (SELECT role FROM auth.workspace_member),
+                (SELECT approved_by FROM auth.approved_access_domain)",
+    )
+    .fetch_one(database.pool())
+    .await
+    .unwrap();
+    assert_eq!((role.as_str(), by.as_str()), ("ADMIN", "OPERATOR"));
+}
+
 #[tokio::test]
 async fn several_migrators_at_once_are_safe() {
     let database = TestDatabase::create_empty().await;
