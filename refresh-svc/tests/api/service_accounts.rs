@@ -9,6 +9,7 @@ use latchkey_domain::{Clock as _, SystemClock};
 use latchkey_proto::token::GetAccessTokenRequest;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::{Code, Request, Status};
 
 use crate::support::{Client, PolicyFile, Token, World, by_id, eventually, everything, refusal};
@@ -211,6 +212,48 @@ async fn a_key_that_the_cluster_takes_away_takes_its_tokens_with_it() {
     eventually(async || ask(&client, account.id, &bearer).await.err()).await;
     let bearer = format!("Bearer {}", sign(&next, &header(), &claims(&json!({}))));
     ask(&client, account.id, &bearer).await.unwrap();
+}
+
+// R36
+#[tokio::test]
+async fn keys_may_be_behind_an_address() {
+    let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
+    let keys = std::fs::read_to_string(cluster.keys.path()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 4096];
+            let read = socket.read(&mut asked).await.unwrap();
+            let asked = String::from_utf8_lossy(&asked[..read]).to_lowercase();
+            // As the Kubernetes API: not for those without a token.
+            let answer = if asked.contains("authorization: bearer of-the-service") {
+                format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{keys}",
+                    keys.len()
+                )
+            } else {
+                "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n".to_owned()
+            };
+            socket.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let world = world("token", &cluster, &policy)
+        .await
+        .with("CALLER_JWKS_FILE", "")
+        .with(
+            "CALLER_JWKS_URL",
+            &format!("http://{address}/openid/v1/jwks"),
+        )
+        .with("CALLER_JWKS_TOKEN", "of-the-service");
+    let replica = world.replica();
+    let account = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+    let client = Client::without_certificate(replica.grpc, &world.certificates);
+    let bearer = format!("Bearer {}", cluster.token(&json!({})));
+    eventually(async || ask(&client, account.id, &bearer).await.ok()).await;
 }
 
 // R36
