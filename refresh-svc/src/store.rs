@@ -9,10 +9,13 @@ mod keys;
 mod lease;
 mod outcome;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
 use sqlx::PgPool;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 pub use credential::{Credential, Failure};
 pub use erase::Erased;
@@ -54,16 +57,53 @@ pub enum StoreError {
     },
 }
 
+/// Of the pool's connections, those that reads and leases may take: what came of
+/// a refresh never waits behind them.
+const SHARE_OF_TURNS: (u32, u32) = (5, 8);
+
+/// After a connection could not be had, nobody else waits for one this long.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// The credentials.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    /// A crowd queues here and not at the pool, whose time-out then tells only of
+    /// a database that does not answer.
+    turns: Arc<Semaphore>,
+    down_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Store {
     /// A store on a pool of refresh-svc's role.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+        let (share, of) = SHARE_OF_TURNS;
+        let turns = (pool.options().get_max_connections() * share / of).max(1);
+        Self {
+            pool,
+            turns: Arc::new(Semaphore::new(usize::try_from(turns).unwrap_or(1))),
+            down_until: Arc::default(),
+        }
+    }
+
+    /// Runs a query when its turn comes.
+    async fn in_turn<T>(
+        &self,
+        query: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, StoreError> {
+        let _turn = self.turns.acquire().await;
+        let down = |at: &Mutex<Option<Instant>>| *at.lock().unwrap_or_else(PoisonError::into_inner);
+        if down(&self.down_until).is_some_and(|until| Instant::now() < until) {
+            return Err(sqlx::Error::PoolTimedOut.into());
+        }
+        let result = query.await;
+        if matches!(result, Err(sqlx::Error::PoolTimedOut)) {
+            *self
+                .down_until
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + PAUSE);
+        }
+        Ok(result?)
     }
 
     /// Reads one credential.
@@ -71,16 +111,16 @@ impl Store {
     /// # Errors
     /// The database does not answer.
     pub async fn read(&self, account: AccountId) -> Result<Option<Credential>, StoreError> {
-        sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "SELECT ",
             columns!(),
             " FROM vault.credential WHERE account_id = $1"
         ))
-        .bind(account.as_uuid())
-        .fetch_optional(&self.pool)
-        .await?
-        .map(credential::Row::into_credential)
-        .transpose()
+        .bind(account.as_uuid());
+        self.in_turn(query.fetch_optional(&self.pool))
+            .await?
+            .map(credential::Row::into_credential)
+            .transpose()
     }
 
     /// Reads credentials in the order of their accounts, those behind `after`.

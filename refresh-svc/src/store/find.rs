@@ -30,7 +30,7 @@ impl Store {
         handle: &Handle,
     ) -> Result<Found, StoreError> {
         // Index credential_handle.
-        let rows: Vec<(Uuid, bool)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "SELECT account_id, auth_failed_at IS NULL AND erased_at IS NULL AS alive
              FROM vault.credential
              WHERE workspace_id = $1 AND provider = $2 AND lower(handle) = $3
@@ -39,9 +39,8 @@ impl Store {
         )
         .bind(workspace.as_uuid())
         .bind(provider.as_str())
-        .bind(handle.as_str())
-        .fetch_all(&self.pool)
-        .await?;
+        .bind(handle.as_str());
+        let rows: Vec<(Uuid, bool)> = self.in_turn(query.fetch_all(&self.pool)).await?;
         Ok(match rows.as_slice() {
             [] => Found::Nothing,
             [_, (_, true)] => Found::Several,

@@ -42,7 +42,7 @@ impl Store {
         length: Duration,
         stale_version: i64,
     ) -> Result<Option<Lease>, StoreError> {
-        let row: Option<LeaseRow> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "UPDATE vault.credential
              SET lease_holder = $2,
                  lease_until = clock_timestamp() + make_interval(secs => $3),
@@ -63,9 +63,8 @@ impl Store {
         .bind(account.as_uuid())
         .bind(holder)
         .bind(seconds(length))
-        .bind(stale_version)
-        .fetch_optional(&self.pool)
-        .await?;
+        .bind(stale_version);
+        let row: Option<LeaseRow> = self.in_turn(query.fetch_optional(&self.pool)).await?;
         row.map(|LeaseRow { lease_epoch, row }| {
             Ok(Lease {
                 credential: row.into_credential()?,

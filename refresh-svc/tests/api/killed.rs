@@ -44,7 +44,7 @@ async fn killed(
         At::During => world
             .demo
             .inject(fault.after_work().delayed_ms(2_500).reset()),
-        At::After => {}
+        At::After => world.demo.inject(fault.delayed_ms(800)),
     }
     let client = Client::connect(holder.grpc, &world.certificates).await;
     // Lets the lease be taken and holds the storing back.
@@ -54,7 +54,6 @@ async fn killed(
         async move { client.get(id).await }
     });
     if at == At::After {
-        world.demo.inject(fault_slow());
         eventually(async || (world.demo.refreshes(flavour) > before).then_some(())).await;
         let mut transaction = world.pool().begin().await.unwrap();
         sqlx::query("SELECT FROM vault.credential WHERE account_id = $1 FOR UPDATE")
@@ -72,6 +71,14 @@ async fn killed(
     holder.kill();
     assert!(asking.await.unwrap().is_err());
     if let Some(gate) = gate {
+        // A statement that has reached the database would store all the same.
+        sqlx::query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .execute(world.pool())
+        .await
+        .unwrap();
         gate.rollback().await.unwrap();
     }
     let client = Client::connect(next.grpc, &world.certificates).await;
@@ -83,12 +90,6 @@ async fn killed(
         error => Err(refusal(error)),
     };
     (account, answer, took)
-}
-
-fn fault_slow() -> Fault {
-    Fault::on(Endpoint::Token)
-        .of_grant("refresh_token")
-        .delayed_ms(800)
 }
 
 // R33; PEERS, strictly better, 3, 5 and 10.
