@@ -9,12 +9,13 @@ mod keys;
 mod lease;
 mod outcome;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
-use sqlx::PgPool;
-use tokio::sync::Semaphore;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 pub use credential::{Credential, Failure};
@@ -63,6 +64,8 @@ const SHARE_OF_TURNS: (u32, u32) = (5, 8);
 
 /// After a connection could not be had, nobody else waits for one this long.
 const PAUSE: Duration = Duration::from_millis(500);
+/// A database that gave a connection within this time is not down.
+const LATELY: Duration = Duration::from_secs(5);
 
 /// The credentials.
 #[derive(Debug, Clone)]
@@ -71,7 +74,20 @@ pub struct Store {
     /// A crowd queues here and not at the pool, whose time-out then tells only of
     /// a database that does not answer.
     turns: Arc<Semaphore>,
-    down_until: Arc<Mutex<Option<Instant>>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What was seen of the database lately.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    answered_at: Option<Instant>,
+    down_until: Option<Instant>,
+}
+
+/// A connection in turn.
+struct Turn<'a> {
+    connection: PoolConnection<Postgres>,
+    _turn: Option<SemaphorePermit<'a>>,
 }
 
 impl Store {
@@ -82,28 +98,39 @@ impl Store {
         Self {
             pool,
             turns: Arc::new(Semaphore::new(usize::try_from(turns).unwrap_or(1))),
-            down_until: Arc::default(),
+            seen: Arc::default(),
         }
     }
 
-    /// Runs a query when its turn comes.
-    async fn in_turn<T>(
-        &self,
-        query: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, StoreError> {
-        let _turn = self.turns.acquire().await;
-        let down = |at: &Mutex<Option<Instant>>| *at.lock().unwrap_or_else(PoisonError::into_inner);
-        if down(&self.down_until).is_some_and(|until| Instant::now() < until) {
-            return Err(sqlx::Error::PoolTimedOut.into());
+    /// Waits for a turn and a connection.
+    async fn turn(&self) -> Result<Turn<'_>, StoreError> {
+        let turn = self.turns.acquire().await.ok();
+        loop {
+            let seen = *self.locked();
+            if seen.down_until.is_some_and(|until| Instant::now() < until) {
+                return Err(sqlx::Error::PoolTimedOut.into());
+            }
+            match self.pool.acquire().await {
+                Ok(connection) => {
+                    self.locked().answered_at = Some(Instant::now());
+                    return Ok(Turn {
+                        connection,
+                        _turn: turn,
+                    });
+                }
+                // A crowd, not an outage: it answers others.
+                Err(sqlx::Error::PoolTimedOut)
+                    if seen.answered_at.is_some_and(|at| at.elapsed() < LATELY) => {}
+                Err(error) => {
+                    self.locked().down_until = Some(Instant::now() + PAUSE);
+                    return Err(error.into());
+                }
+            }
         }
-        let result = query.await;
-        if matches!(result, Err(sqlx::Error::PoolTimedOut)) {
-            *self
-                .down_until
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + PAUSE);
-        }
-        Ok(result?)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads one credential.
@@ -117,7 +144,9 @@ impl Store {
             " FROM vault.credential WHERE account_id = $1"
         ))
         .bind(account.as_uuid());
-        self.in_turn(query.fetch_optional(&self.pool))
+        let mut turn = self.turn().await?;
+        query
+            .fetch_optional(&mut *turn.connection)
             .await?
             .map(credential::Row::into_credential)
             .transpose()

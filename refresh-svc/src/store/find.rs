@@ -40,7 +40,8 @@ impl Store {
         .bind(workspace.as_uuid())
         .bind(provider.as_str())
         .bind(handle.as_str());
-        let rows: Vec<(Uuid, bool)> = self.in_turn(query.fetch_all(&self.pool)).await?;
+        let mut turn = self.turn().await?;
+        let rows: Vec<(Uuid, bool)> = query.fetch_all(&mut *turn.connection).await?;
         Ok(match rows.as_slice() {
             [] => Found::Nothing,
             [_, (_, true)] => Found::Several,

@@ -64,7 +64,9 @@ impl Store {
         .bind(holder)
         .bind(seconds(length))
         .bind(stale_version);
-        let row: Option<LeaseRow> = self.in_turn(query.fetch_optional(&self.pool)).await?;
+        let mut turn = self.turn().await?;
+        let row: Option<LeaseRow> = query.fetch_optional(&mut *turn.connection).await?;
+        drop(turn);
         row.map(|LeaseRow { lease_epoch, row }| {
             Ok(Lease {
                 credential: row.into_credential()?,
