@@ -62,8 +62,6 @@ pub enum StoreError {
 /// a refresh never waits behind them.
 const SHARE_OF_TURNS: (u32, u32) = (5, 8);
 
-/// After a connection could not be had, nobody else waits for one this long.
-const PAUSE: Duration = Duration::from_millis(500);
 /// A database that gave a connection within this time is not down.
 const LATELY: Duration = Duration::from_secs(5);
 
@@ -81,7 +79,7 @@ pub struct Store {
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
     answered_at: Option<Instant>,
-    down_until: Option<Instant>,
+    failed_at: Option<Instant>,
 }
 
 /// A connection in turn.
@@ -104,10 +102,12 @@ impl Store {
 
     /// Waits for a turn and a connection.
     async fn turn(&self) -> Result<Turn<'_>, StoreError> {
+        let queued_at = Instant::now();
         let turn = self.turns.acquire().await.ok();
         loop {
             let seen = *self.locked();
-            if seen.down_until.is_some_and(|until| Instant::now() < until) {
+            // Who stood behind one that waited in vain has waited enough.
+            if seen.failed_at.is_some_and(|at| at > queued_at) {
                 return Err(sqlx::Error::PoolTimedOut.into());
             }
             match self.pool.acquire().await {
@@ -122,7 +122,7 @@ impl Store {
                 Err(sqlx::Error::PoolTimedOut)
                     if seen.answered_at.is_some_and(|at| at.elapsed() < LATELY) => {}
                 Err(error) => {
-                    self.locked().down_until = Some(Instant::now() + PAUSE);
+                    self.locked().failed_at = Some(Instant::now());
                     return Err(error.into());
                 }
             }
