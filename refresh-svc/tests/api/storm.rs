@@ -29,6 +29,13 @@ async fn storm() -> Storm {
             clients.push(replica.client(&world.certificates).await);
         }
     }
+    // A service that runs has its connections.
+    for client in &clients {
+        let account = world
+            .connect(Flavour::Google, "ada", Token::Expires(3000))
+            .await;
+        client.get(account.id).await.unwrap();
+    }
     Storm {
         world,
         _replicas: replicas,
