@@ -105,28 +105,37 @@ impl Store {
         let queued_at = Instant::now();
         let turn = self.turns.acquire().await.ok();
         loop {
-            let seen = *self.locked();
+            let before = *self.locked();
             // Who stood behind one that waited in vain has waited enough.
-            if seen.failed_at.is_some_and(|at| at > queued_at) {
+            if before.failed_at.is_some_and(|at| at > queued_at) {
                 return Err(sqlx::Error::PoolTimedOut.into());
             }
             match self.pool.acquire().await {
                 Ok(connection) => {
-                    self.locked().answered_at = Some(Instant::now());
+                    self.answered();
                     return Ok(Turn {
                         connection,
                         _turn: turn,
                     });
                 }
                 // A crowd, not an outage: it answers others.
-                Err(sqlx::Error::PoolTimedOut)
-                    if seen.answered_at.is_some_and(|at| at.elapsed() < LATELY) => {}
+                Err(sqlx::Error::PoolTimedOut) if self.lately() => {}
                 Err(error) => {
                     self.locked().failed_at = Some(Instant::now());
                     return Err(error.into());
                 }
             }
         }
+    }
+
+    fn lately(&self) -> bool {
+        let answered_at = self.locked().answered_at;
+        answered_at.is_some_and(|at| at.elapsed() < LATELY)
+    }
+
+    /// The database works.
+    fn answered(&self) {
+        self.locked().answered_at = Some(Instant::now());
     }
 
     fn locked(&self) -> MutexGuard<'_, Seen> {

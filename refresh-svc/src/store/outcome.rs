@@ -78,7 +78,8 @@ impl Store {
         .bind(scopes)
         .bind(tokens.refreshed_at)
         .fetch_optional(&self.pool)
-        .await?
+        .await
+        .inspect(|_| self.answered())?
         .map(credential::Row::into_credential)
         .transpose()
     }
@@ -116,7 +117,8 @@ impl Store {
         .bind(failure.outcome_unknown)
         .bind(&failure.sealed_refresh_token)
         .fetch_optional(&self.pool)
-        .await?
+        .await
+        .inspect(|_| self.answered())?
         .map(credential::Row::into_credential)
         .transpose()
     }
