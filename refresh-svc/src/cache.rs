@@ -1,8 +1,10 @@
 //! Opened tokens in memory: bounded, wiped when they leave, dropped when the
-//! row changes and looked at again after a while.
+//! row changes and looked at again after a while. While it is proven that every
+//! change is told, that while is long: a hundred thousand accounts in use would
+//! otherwise be a hundred thousand reads every few seconds.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use latchkey_domain::{AccountId, Handle, ProviderName, ScopeSet, WorkspaceId};
@@ -12,6 +14,9 @@ use crate::snapshot::Snapshot;
 
 /// An account that nobody asks for leaves after this long.
 const IDLE: Duration = Duration::from_mins(30);
+
+/// Read again after this long although every change was told.
+const LONGEST_TRUST: Duration = Duration::from_mins(10);
 
 /// Different lists of scopes that are shared among accounts.
 const MOST_SCOPE_LISTS: usize = 1_000;
@@ -36,6 +41,11 @@ pub struct Cache {
     /// Most accounts have the same scopes as many others: kept once.
     scope_lists: Mutex<HashSet<Arc<ScopeSet>>>,
     revalidate_after: Duration,
+    /// Every change before this was told.
+    heard_until: Mutex<Option<Instant>>,
+    /// Accounts that changed lately. What is read about then may be from before
+    /// the change, and come in after it was told.
+    told: RwLock<HashMap<AccountId, Instant>>,
     /// What was read before this may have missed a notification.
     doubted_until: Mutex<Instant>,
     /// The database did not answer a moment ago.
@@ -57,6 +67,8 @@ impl Cache {
                 .build(),
             scope_lists: Mutex::default(),
             revalidate_after,
+            heard_until: Mutex::default(),
+            told: RwLock::default(),
             doubted_until: Mutex::new(Instant::now()),
             cut_off_until: Mutex::new(Instant::now()),
         }
@@ -69,8 +81,33 @@ impl Cache {
 
     /// True where it may be answered from without asking the database.
     pub fn is_young(&self, snapshot: &Snapshot) -> bool {
-        snapshot.read_at > *locked(&self.doubted_until)
-            && snapshot.read_at.elapsed() < self.revalidate_after
+        if snapshot.read_at <= *locked(&self.doubted_until) {
+            return false;
+        }
+        let age = snapshot.read_at.elapsed();
+        age < self.revalidate_after
+            || (age < LONGEST_TRUST && self.hears_every_change() && !self.told_about(snapshot))
+    }
+
+    /// True where a change would be known by now, up to the revalidation time.
+    fn hears_every_change(&self) -> bool {
+        locked(&self.heard_until).is_some_and(|heard| heard.elapsed() < self.revalidate_after)
+    }
+
+    /// True where what was read may be older than a change that was told.
+    fn told_about(&self, snapshot: &Snapshot) -> bool {
+        let told = self.told.read().unwrap_or_else(PoisonError::into_inner);
+        told.get(&snapshot.account)
+            .is_some_and(|told| snapshot.read_at <= *told + self.revalidate_after)
+    }
+
+    /// Every change that was committed before `sent` has been told.
+    pub fn heard_until(&self, sent: Instant) {
+        *locked(&self.heard_until) = Some(sent);
+        self.told
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, told| told.elapsed() < LONGEST_TRUST + self.revalidate_after);
     }
 
     /// Holds what was read. An older version never replaces a newer one: two
@@ -96,8 +133,12 @@ impl Cache {
             .await;
     }
 
-    /// Drops an account.
+    /// Drops an account: it changed.
     pub async fn forget(&self, account: AccountId) {
+        self.told
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(account, Instant::now());
         self.entries.invalidate(&account).await;
     }
 
@@ -177,7 +218,7 @@ impl Cache {
     }
 }
 
-fn locked(instant: &Mutex<Instant>) -> MutexGuard<'_, Instant> {
+fn locked<T>(instant: &Mutex<T>) -> MutexGuard<'_, T> {
     instant.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -9,11 +9,16 @@ use latchkey_domain::AccountId;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::cache::Cache;
 
 const CHANNEL: &str = "latchkey_credential";
+
+/// Between two proofs that changes are told.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Between two tries to listen.
 const RETRY: Duration = Duration::from_secs(1);
@@ -108,13 +113,79 @@ async fn listen(pool: &PgPool, cache: &Cache, bell: &Bell) -> Result<(), sqlx::E
     // What changed before is not told.
     cache.doubt_everything();
     bell.ring_all();
-    while let Some(notification) = listener.try_recv().await? {
-        if let Ok(account) = notification.payload().parse() {
-            cache.forget(account).await;
-            bell.ring(account);
+    let heart = Heart::default();
+    let hear = async {
+        while let Some(notification) = listener.try_recv().await? {
+            if let Ok(account) = notification.payload().parse() {
+                cache.forget(account).await;
+                bell.ring(account);
+            } else if let Some(sent) = heart.is_back(notification.payload()) {
+                // Notifications come in the order of commits.
+                cache.heard_until(sent);
+            }
+        }
+        Ok(())
+    };
+    tokio::select! {
+        heard = hear => heard,
+        () = heart.beat(pool) => Ok(()),
+    }
+}
+
+/// Proves that changes are told: a notification goes round, while the triggers
+/// are there that tell of changes.
+#[derive(Debug)]
+struct Heart {
+    /// Tells replicas and their connections apart.
+    name: Uuid,
+    last: Mutex<(u64, Instant)>,
+}
+
+impl Default for Heart {
+    fn default() -> Self {
+        Self {
+            name: Uuid::now_v7(),
+            last: Mutex::new((0, Instant::now())),
         }
     }
-    Ok(())
+}
+
+impl Heart {
+    /// Sends a notification every while, for ever.
+    async fn beat(&self, pool: &PgPool) {
+        loop {
+            let number = {
+                let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+                *last = (last.0 + 1, Instant::now());
+                last.0
+            };
+            let sent = sqlx::query(
+                "SELECT pg_notify($1, $2)
+                 WHERE (SELECT count(*) FROM pg_trigger
+                        WHERE tgrelid = 'vault.credential'::regclass
+                          AND tgname IN ('credential_notify_insert', 'credential_notify_update')
+                          AND tgenabled IN ('O', 'A')) = 2",
+            )
+            .bind(CHANNEL)
+            .bind(self.payload(number))
+            .execute(pool)
+            .await;
+            if let Err(error) = sent {
+                tracing::debug!(%error, "no heartbeat");
+            }
+            tokio::time::sleep(HEARTBEAT).await;
+        }
+    }
+
+    /// When the last heartbeat was sent, where this is it.
+    fn is_back(&self, payload: &str) -> Option<Instant> {
+        let (number, sent) = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        (payload == self.payload(number)).then_some(sent)
+    }
+
+    fn payload(&self, number: u64) -> String {
+        format!("heartbeat {} {number}", self.name)
+    }
 }
 
 #[cfg(test)]

@@ -70,3 +70,49 @@ async fn an_older_look_never_replaces_a_newer_one() {
     cache.put(old).await;
     assert_eq!(cache.get(new.account).await.unwrap().version, 2);
 }
+
+// Issue 4, 6: a change that is not told counts within the revalidation.
+#[tokio::test(start_paused = true)]
+async fn a_look_is_trusted_for_long_only_while_changes_are_proven_to_be_told() {
+    let cache = Cache::new(10, Duration::from_secs(5));
+    let lane = Lane::of_nobody();
+    let pass = async |seconds| tokio::time::advance(Duration::from_secs(seconds)).await;
+    pass(1).await;
+    let held = snapshot(&cache, &lane);
+    assert!(cache.is_young(&held));
+    pass(6).await;
+    assert!(!cache.is_young(&held), "nothing was ever heard");
+    cache.heard_until(Instant::now());
+    assert!(cache.is_young(&held));
+    pass(6).await;
+    assert!(!cache.is_young(&held), "nothing is heard any more");
+    cache.heard_until(Instant::now());
+    assert!(cache.is_young(&held));
+    cache.doubt_everything();
+    assert!(!cache.is_young(&held), "changes may have been missed");
+}
+
+// Issue 4, 6: a look from before the change may come in after it was told.
+#[tokio::test(start_paused = true)]
+async fn what_was_read_about_the_time_of_a_change_is_looked_at_again() {
+    let cache = Cache::new(10, Duration::from_secs(5));
+    let lane = Lane::of_nobody();
+    let pass = async |seconds| tokio::time::advance(Duration::from_secs(seconds)).await;
+    pass(1).await;
+    let mut late = snapshot(&cache, &lane);
+    cache.forget(late.account).await;
+    pass(1).await;
+    Arc::get_mut(&mut late).unwrap().read_at = Instant::now();
+    assert!(cache.is_young(&late));
+    pass(6).await;
+    cache.heard_until(Instant::now());
+    assert!(!cache.is_young(&late));
+    let mut again = late;
+    Arc::get_mut(&mut again).unwrap().read_at = Instant::now();
+    pass(6).await;
+    cache.heard_until(Instant::now());
+    assert!(cache.is_young(&again));
+    pass(600).await;
+    cache.heard_until(Instant::now());
+    assert!(!cache.is_young(&again), "nothing is trusted for ever");
+}
