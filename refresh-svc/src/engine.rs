@@ -161,12 +161,11 @@ impl Engine {
                 Decision::Fail(error) => return Err(error),
                 Decision::Refresh => {
                     // At once where no request goes out.
-                    let landed = match snapshot.lane.shut() {
-                        Some(shut) => Err(shut.into()),
-                        None => {
-                            let _waiting = numbers::waiting();
-                            self.fly(&snapshot).landed().await
-                        }
+                    let landed = if let Some(shut) = snapshot.lane.shut() {
+                        Err(shut.into())
+                    } else {
+                        let _waiting = numbers::waiting();
+                        self.fly(&snapshot).landed().await
                     };
                     match landed {
                         Ok(landed) => {

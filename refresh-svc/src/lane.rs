@@ -82,7 +82,6 @@ impl Lane {
             rate: one,
             ahead: one,
         };
-        #[expect(clippy::unwrap_used, reason = "a test")]
         Lanes::new(limits).lane(&"nobody".parse().unwrap(), None, None)
     }
 
@@ -186,13 +185,16 @@ impl Drop for Passage {
     }
 }
 
+/// A provider, and a tenant of it where it has some.
+type Tenant = (ProviderName, Option<u64>);
+
 /// All lanes. Made when they are first needed, kept for good: there are as many
 /// as providers and tenants.
 #[derive(Debug)]
 pub struct Lanes {
     limits: Limits,
     roads: Mutex<HashMap<ProviderName, Arc<Road>>>,
-    lanes: Mutex<HashMap<(ProviderName, Option<u64>), Arc<Lane>>>,
+    known: Mutex<HashMap<Tenant, Arc<Lane>>>,
 }
 
 impl Lanes {
@@ -201,7 +203,7 @@ impl Lanes {
         Self {
             limits,
             roads: Mutex::default(),
-            lanes: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
@@ -224,7 +226,7 @@ impl Lanes {
         kind: Option<ProviderKind>,
         tenant: Option<&str>,
     ) -> Arc<Lane> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = (provider.clone(), tenant.map(|tenant| hash(&tenant)));
         if let Some(lane) = lanes.get(&key) {
             return Arc::clone(lane);

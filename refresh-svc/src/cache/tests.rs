@@ -54,7 +54,6 @@ async fn a_hundred_thousand_accounts_are_held_in_less_than_two_kibibytes_each() 
     cache.settle().await;
     assert_eq!(cache.len(), ACCOUNTS);
     let each = (resident() - before) / ACCOUNTS - TOKEN as u64;
-    println!("{each} bytes per account beyond the token");
     assert!(each < 2 * 1024, "{each}");
 }
 

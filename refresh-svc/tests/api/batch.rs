@@ -11,7 +11,7 @@ use tonic_types::StatusExt as _;
 
 use crate::support::{Client, Token, World, by_id, refusal};
 
-fn asking(account: impl ToString) -> GetAccessTokenRequest {
+fn asking(account: &(impl ToString + ?Sized)) -> GetAccessTokenRequest {
     GetAccessTokenRequest {
         account: Some(by_id(account.to_string())),
         ..GetAccessTokenRequest::default()
@@ -45,11 +45,11 @@ async fn each_of_a_batch_has_its_token_or_its_error() {
     let results = batch(
         &client,
         vec![
-            asking(valid.id),
+            asking(&valid.id),
             asking("no id"),
-            asking(expired.id),
-            asking(uuid::Uuid::nil()),
-            asking(throttled.id),
+            asking(&expired.id),
+            asking(&uuid::Uuid::nil()),
+            asking(&throttled.id),
         ],
     )
     .await
@@ -88,9 +88,9 @@ async fn a_batch_has_a_bound_and_an_account_in_it_twice_is_refreshed_once() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Google).await;
-    let results = batch(&client, vec![asking(account.id); 100]).await.unwrap();
+    let results = batch(&client, vec![asking(&account.id); 100]).await.unwrap();
     assert_eq!(results.len(), 100);
     assert_eq!(world.demo.refreshes(Flavour::Google), 1);
-    let refused = refusal(batch(&client, vec![asking(account.id); 101]).await);
+    let refused = refusal(batch(&client, vec![asking(&account.id); 101]).await);
     assert_eq!(refused.code, Code::InvalidArgument);
 }

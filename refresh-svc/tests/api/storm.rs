@@ -76,7 +76,7 @@ async fn five_thousand_callers_over_three_replicas_cause_one_request() {
             }));
             answers.sort_by_key(|(_, took)| *took);
             let p99 = answers[CALLERS * 99 / 100].1;
-            println!("{flavour:?}, provider {seconds} s: p99 {p99:?}");
+            eprintln!("{flavour:?}, provider {seconds} s: p99 {p99:?}");
         }
     }
 }
