@@ -3,8 +3,11 @@
 
 use std::sync::LazyLock;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::http::routes::Routes;
 use crate::random::sha256;
@@ -20,10 +23,11 @@ pub struct Asset {
 
 impl Asset {
     fn new(name: &str, extension: &str, content: &'static str, content_type: &'static str) -> Self {
-        let hash: String = sha256(content)
-            .iter()
-            .take(6)
-            .map(|byte| format!("{byte:02x}"))
+        // Base64url: as good in an address as hexadecimal, and shorter.
+        let hash: String = URL_SAFE_NO_PAD
+            .encode(sha256(content))
+            .chars()
+            .take(12)
             .collect();
         Self {
             path: format!("/auth/assets/{name}.{hash}.{extension}"),
@@ -70,6 +74,16 @@ async fn asset(request: HttpRequest, _name: web::Path<String>) -> HttpResponse {
             .content_type(asset.content_type)
             .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
             .body(asset.content),
-        None => super::not_found(request).await,
+        None => super::problem(
+            &request,
+            &super::Explanation {
+                status: StatusCode::NOT_FOUND,
+                code: "asset_unknown",
+                title: "This file is gone",
+                text: "It belonged to another version. Please load the page again.".to_owned(),
+                next: super::Next::Home,
+            },
+            None,
+        ),
     }
 }

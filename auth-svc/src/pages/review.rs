@@ -24,6 +24,10 @@ use crate::login::query::Query;
 use crate::session;
 
 #[derive(Template)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one part of the page, there or not"
+)]
 #[template(path = "review.html")]
 struct ReviewPage {
     shell: Shell,
