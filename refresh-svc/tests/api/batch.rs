@@ -88,7 +88,9 @@ async fn a_batch_has_a_bound_and_an_account_in_it_twice_is_refreshed_once() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Google).await;
-    let results = batch(&client, vec![asking(&account.id); 100]).await.unwrap();
+    let results = batch(&client, vec![asking(&account.id); 100])
+        .await
+        .unwrap();
     assert_eq!(results.len(), 100);
     assert_eq!(world.demo.refreshes(Flavour::Google), 1);
     let refused = refusal(batch(&client, vec![asking(&account.id); 101]).await);
