@@ -27,6 +27,8 @@ pub use record::{Outcome, Record};
 const QUEUE: usize = 32 * 1024;
 /// Records taken at once.
 const BATCH: usize = 1000;
+/// Between two batches that are not full.
+const GATHER: Duration = Duration::from_millis(20);
 /// How often a loss is told.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long the last records are waited for when the service ends.
@@ -102,11 +104,11 @@ impl Writer {
                     if taken == 0 {
                         break;
                     }
-                    for record in batch.drain(..) {
-                        log::write(&record);
-                        if to_table.try_send(record).is_err() {
-                            self.lost.fetch_add(1, Ordering::Relaxed);
-                        }
+                    batch = self.write(batch, &to_table).await;
+                    // Asleep, it is not woken for every record: a wake costs the
+                    // call more than the record does.
+                    if taken < BATCH && !stopping {
+                        tokio::time::sleep(GATHER).await;
                     }
                 }
                 _ = tell.tick() => self.tell_losses(&to_table),
@@ -117,6 +119,25 @@ impl Writer {
         if tokio::time::timeout(GRACE, table).await.is_err() {
             tracing::error!(target: "audit", "the last audit records did not reach the table");
         }
+    }
+
+    /// Writes a batch to the log and hands it to the table; the batch comes
+    /// back empty.
+    async fn write(&self, batch: Vec<Record>, to_table: &mpsc::Sender<Record>) -> Vec<Record> {
+        // Standard output may block, and many lines take their time.
+        let logged = tokio::task::spawn_blocking(move || {
+            batch.iter().for_each(log::write);
+            batch
+        });
+        let Ok(mut batch) = logged.await else {
+            return Vec::with_capacity(BATCH);
+        };
+        for record in batch.drain(..) {
+            if to_table.try_send(record).is_err() {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        batch
     }
 
     /// Says in both places how much is missing.
