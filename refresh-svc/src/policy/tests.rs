@@ -276,7 +276,7 @@ fn the_policies_that_we_hand_out_are_policies() {
     let example: Policy = example.parse().unwrap();
     assert_eq!(example.rules().len(), 2);
     let compose = include_str!("../../../deploy/policy/policy.toml");
-    assert_eq!(compose.parse::<Policy>().unwrap().rules().len(), 1);
+    assert_eq!(compose.parse::<Policy>().unwrap().rules().len(), 2);
 }
 
 // R36
