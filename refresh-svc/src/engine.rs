@@ -146,6 +146,14 @@ impl Engine {
         } else {
             self.snapshot(account).await?
         };
+        // A version that was never given counts as the present one: a caller
+        // that lies causes one refresh, and is answered.
+        let need = &Need {
+            refused_version: need
+                .refused_version
+                .map(|refused| refused.min(snapshot.version)),
+            ..need.clone()
+        };
         let now = self.parts.clock.now();
         snapshot.in_use.touch(now);
         let mut fresher_than = None;

@@ -37,7 +37,7 @@ fn is_open(path: &str) -> bool {
 }
 
 /// Answers preflights, and lets the configured origins read answers of what
-/// [`is_open`].
+/// `is_open`.
 ///
 /// # Errors
 /// Those of the handler.

@@ -28,7 +28,7 @@ pub struct Request {
     /// The policy's file.
     file: PathBuf,
     /// Name of the caller: a SPIFFE id, a DNS name or
-    /// system:serviceaccount:<namespace>:<name>. Several of one certificate may
+    /// `system:serviceaccount:<namespace>:<name>`. Several of one certificate may
     /// be given.
     #[arg(long, required = true)]
     caller: Vec<String>,

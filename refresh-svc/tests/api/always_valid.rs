@@ -223,6 +223,21 @@ async fn a_refused_token_is_replaced_once_however_many_report_it() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 1);
 }
 
+// R30: what happens if the caller lies.
+#[tokio::test]
+async fn a_version_that_was_never_given_causes_one_refresh_and_is_answered() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let account = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+
+    let token = client.refused(account.id, i64::MAX).await.unwrap();
+
+    assert_eq!(token.version, 2);
+    assert_eq!(world.demo.refreshes(Flavour::Google), 1);
+}
+
 // R30: what is cached is dropped when it changes.
 #[tokio::test]
 async fn a_reconnect_is_answered_at_once_although_the_old_token_is_cached() {
