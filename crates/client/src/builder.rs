@@ -64,6 +64,7 @@ pub struct TokenClientBuilder {
 /// What the client is told once.
 pub(crate) struct Settings {
     pub(crate) capacity: usize,
+    pub(crate) watches: usize,
     pub(crate) min_remaining: Duration,
     pub(crate) within: Duration,
     pub(crate) patience: Duration,
@@ -84,6 +85,7 @@ impl TokenClientBuilder {
             freshness: Freshness::default(),
             settings: Settings {
                 capacity: 10_000,
+                watches: 256,
                 min_remaining: Duration::from_mins(1),
                 within: Duration::from_secs(30),
                 patience: Duration::from_secs(1),
@@ -109,6 +111,15 @@ impl TokenClientBuilder {
     /// Tokens kept in memory at most; the longest unused go first. 10 000.
     pub fn capacity(mut self, tokens: usize) -> Self {
         self.settings.capacity = tokens.max(1);
+        self
+    }
+
+    /// Accounts in use that are watched at most, each by a stream of its own on
+    /// the connections that are there anyway; 0 watches none. 256: a replica
+    /// has room for a thousand, of all its callers together. Others are
+    /// confirmed by their age alone.
+    pub fn watches(mut self, accounts: usize) -> Self {
+        self.settings.watches = accounts;
         self
     }
 
@@ -146,7 +157,7 @@ impl TokenClientBuilder {
     }
 
     /// A kept token is confirmed with the service after this, so that a
-    /// disconnected account ends here too. 5 min.
+    /// disconnected account that is not watched ends here too. 5 min.
     pub fn confirm_after(mut self, age: Duration) -> Self {
         self.freshness.confirm_after = age;
         self

@@ -15,6 +15,7 @@ use crate::needs::Needs;
 use crate::replicas::Replicas;
 use crate::shelf::{Departure, Flight, Look, Moment, Outcome, Shelf};
 use crate::status::token_error;
+use crate::watch::{self, Watches};
 use crate::{Account, MutualTls, Reason, Token, TokenClientBuilder, TokenError, TokenRequest};
 
 /// Background refreshes at once: they must not crowd out callers.
@@ -26,11 +27,12 @@ pub struct TokenClient {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    replicas: Replicas,
-    shelf: Shelf,
-    clock: Arc<dyn Clock>,
-    jitter: Jitter,
+pub(crate) struct Inner {
+    pub(crate) replicas: Replicas,
+    pub(crate) shelf: Shelf,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) jitter: Jitter,
+    pub(crate) watches: Watches,
     freshness: Freshness,
     settings: Settings,
     ahead: Semaphore,
@@ -55,6 +57,7 @@ impl TokenClient {
                 shelf: Shelf::new(settings.capacity),
                 clock,
                 jitter,
+                watches: Watches::new(settings.watches),
                 freshness,
                 settings,
                 ahead: Semaphore::new(FLIGHTS_AHEAD),
@@ -133,7 +136,7 @@ impl TokenClient {
     /// Drops the account's token from memory, for whoever hears
     /// `account.disconnected.v1` or `account.reauth_required.v1`.
     pub fn forget(&self, account: &Account) {
-        self.inner.shelf.forget(account);
+        self.inner.forget(account);
     }
 
     /// Accounts in memory, for a gauge.
@@ -228,7 +231,11 @@ impl TokenClient {
 }
 
 impl Inner {
-    fn moment(&self) -> Moment<'_> {
+    pub(crate) fn forget(&self, account: &Account) {
+        self.shelf.forget(account);
+    }
+
+    pub(crate) fn moment(&self) -> Moment<'_> {
         Moment {
             now: self.clock.now(),
             freshness: &self.freshness,
@@ -242,7 +249,7 @@ impl Inner {
         self.shelf.still_valid(account, needs, &self.moment())
     }
 
-    async fn fly(&self, departure: Departure, traceparent: Option<String>) {
+    async fn fly(self: &Arc<Self>, departure: Departure, traceparent: Option<String>) {
         let limit = self.settings.flight_time;
         let flight = flight::fly(&self.replicas, &departure, limit, traceparent, &*self.clock);
         let outcome = timeout(limit, flight)
@@ -251,8 +258,13 @@ impl Inner {
         if let Err(error) = &outcome {
             tracing::debug!(account = %departure.account, %error, "no token from the service");
         }
+        let account = departure.account.clone();
         self.shelf
             .land(departure, outcome, self.clock.now(), self.jitter);
+        if let Some(place) = self.watches.place() {
+            self.shelf
+                .watch(&account, || watch::start(self, account.clone(), place));
+        }
     }
 }
 

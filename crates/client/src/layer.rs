@@ -105,7 +105,7 @@ pub enum AuthorizeError<E> {
     NoAccount,
     /// RFC 6750 section 5.3: a token is never sent without TLS, but to this
     /// machine itself.
-    #[error("refused to send a token over plain http")]
+    #[error("refused to send a token without TLS")]
     Plaintext,
     /// There is no token.
     #[error(transparent)]
@@ -202,5 +202,5 @@ fn is_plaintext(uri: &Uri) -> bool {
         uri.host(),
         Some("localhost" | "127.0.0.1" | "[::1]" | "::1")
     );
-    uri.scheme_str() == Some("http") && !loopback
+    uri.scheme_str().is_some_and(|scheme| scheme != "https") && !loopback
 }

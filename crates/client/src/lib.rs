@@ -57,10 +57,13 @@
 //!   once. An older token from a replica that lags never replaces a newer one.
 //! - **No secret prints**, and renewed certificate files are taken up without a
 //!   restart.
-//!
-//! A disconnected account ends here within five minutes
-//! ([`confirm_after`](TokenClientBuilder::confirm_after)), or at once where the
-//! caller hears `account.disconnected.v1` and calls [`TokenClient::forget`].
+//! - **Told at once.** Up to [`watches`](TokenClientBuilder::watches) accounts in
+//!   use are watched (`WatchAccount`): one that was disconnected, or whose person
+//!   must sign in again, is gone from memory within about a second, and new
+//!   tokens arrive unasked. Where watching is not allowed, or the stream is down,
+//!   it takes five minutes
+//!   ([`confirm_after`](TokenClientBuilder::confirm_after)), or no time where the
+//!   caller hears `account.disconnected.v1` and calls [`TokenClient::forget`].
 
 mod account;
 mod builder;
@@ -77,6 +80,7 @@ mod shelf;
 mod status;
 mod tls;
 mod token;
+mod watch;
 
 pub use account::Account;
 pub use builder::{BuildError, TokenClientBuilder};

@@ -13,8 +13,10 @@ use tokio::time::Instant;
 
 use crate::freshness::{Freshness, Jitter};
 use crate::needs::Needs;
+use crate::watch::Watching;
 use crate::{Account, Token, TokenError};
 use slot::Slot;
+pub(crate) use slot::pause_after;
 
 /// What a flight brought home.
 pub(crate) type Outcome = Result<Token, TokenError>;
@@ -145,6 +147,32 @@ impl Shelf {
         };
         drop(slots);
         landing.send_replace(Some(outcome));
+    }
+
+    /// Has an account watched that has a token and is not watched.
+    pub(crate) fn watch(&self, account: &Account, start: impl FnOnce() -> Watching) {
+        if let Some(slot) = self.lock().by_account.get_mut(account) {
+            slot.watch(start);
+        }
+    }
+
+    /// Takes in a token that came unasked. `make` is told whether it is to count
+    /// as the replacement of a refused one.
+    pub(crate) fn told(
+        &self,
+        account: &Account,
+        moment: &Moment<'_>,
+        make: impl FnOnce(bool) -> Option<Token>,
+    ) {
+        if let Some(slot) = self.lock().by_account.get_mut(account) {
+            slot.told(moment, make);
+        }
+    }
+
+    /// Grows with every look for the account; nothing where it is not kept.
+    pub(crate) fn uses(&self, account: &Account) -> Option<u64> {
+        let slots = self.lock();
+        slots.by_account.get(account).map(|slot| slot.used)
     }
 
     /// Drops all that is known of an account.

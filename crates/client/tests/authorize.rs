@@ -169,13 +169,19 @@ async fn a_dead_grant_found_by_a_401_is_told_in_its_place() {
 
 // R35
 #[tokio::test]
-async fn no_token_goes_out_over_plain_http() {
+async fn no_token_goes_out_without_tls() {
     let world = World::create().await;
     let layer = AuthorizeLayer::new(world.client()).token(world.account);
     let api = Api::default();
-    let mut request = post("hello");
-    *request.uri_mut() = "http://api.example.com/".parse().unwrap();
-    let error = api.send(&layer, request).await.unwrap_err();
-    assert!(matches!(error, AuthorizeError::Plaintext));
+    for plain in [
+        "http://api.example.com/",
+        "HTTP://a.example/",
+        "ws://a.example/",
+    ] {
+        let mut request = post("hello");
+        *request.uri_mut() = plain.parse().unwrap();
+        let error = api.send(&layer, request).await.unwrap_err();
+        assert!(matches!(error, AuthorizeError::Plaintext), "{plain}");
+    }
     assert!(api.sent().is_empty());
 }

@@ -17,3 +17,4 @@ mod outage;
 mod refused;
 mod secrets;
 mod support;
+mod watch;

@@ -3,18 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use latchkey_client::{Reason, TokenClient, TokenError, TokenRequest};
+use latchkey_client::{Reason, TokenError, TokenRequest};
 use latchkey_domain::AccountId;
 use tonic::Code;
 
-use crate::support::{Double, Wire, World, status, until};
+use crate::support::{Double, World, status, until};
 
 #[tokio::test]
 async fn a_token_that_is_still_valid_is_served_while_the_service_is_away() {
-    let world = World::create().await;
-    let client = world.client();
-    client.access_token(world.account).await.unwrap();
-    world.advance(3600 - 30);
+    let (world, client) = World::running_out().await;
     world.service.stop().await;
     for _ in 0..20 {
         let token = client.access_token(world.account).await.unwrap();
@@ -28,10 +25,7 @@ async fn a_token_that_is_still_valid_is_served_while_the_service_has_troubles_of
         (Code::Unavailable, "PROVIDER_UNAVAILABLE"),
         (Code::Internal, "CLIENT_MISCONFIGURED"),
     ] {
-        let world = World::create().await;
-        let client = world.client();
-        client.access_token(world.account).await.unwrap();
-        world.advance(3600 - 30);
+        let (world, client) = World::running_out().await;
         world.book.always(Some(status(code, name, None, &[])));
         let token = client.access_token(world.account).await.unwrap();
         assert_eq!(token.version(), 1, "{name}");
@@ -54,10 +48,7 @@ async fn a_service_that_hangs_costs_a_moment_where_a_token_is_still_valid() {
 
 #[tokio::test]
 async fn a_minimum_asked_for_by_name_is_kept_to_during_an_outage() {
-    let world = World::create().await;
-    let client = world.client();
-    client.access_token(world.account).await.unwrap();
-    world.advance(3600 - 30);
+    let (world, client) = World::running_out().await;
     world.service.stop().await;
     let wish = TokenRequest::new(world.account)
         .min_remaining(Duration::from_mins(1))
@@ -97,7 +88,7 @@ async fn the_client_connects_again_when_the_service_is_back() {
 #[tokio::test]
 async fn calls_go_round_the_replicas() {
     let world = World::create().await;
-    let second = Double::start(&world.certificates, Arc::clone(&world.book)).await;
+    let second = world.replica().await;
     let client = world.builder().address(second.address()).build().unwrap();
     for _ in 0..10 {
         client.access_token(AccountId::generate()).await.unwrap();
@@ -108,7 +99,7 @@ async fn calls_go_round_the_replicas() {
 #[tokio::test]
 async fn a_replica_that_is_down_is_passed_over_at_once() {
     let world = World::create().await;
-    let second = Double::start(&world.certificates, Arc::clone(&world.book)).await;
+    let second = world.replica().await;
     let client = world.builder().address(second.address()).build().unwrap();
     client.access_token(world.account).await.unwrap();
     second.stop().await;
@@ -122,14 +113,7 @@ async fn a_replica_that_is_down_is_passed_over_at_once() {
 #[tokio::test]
 async fn a_replica_that_dies_in_the_middle_of_a_call_is_passed_over() {
     let world = World::create().await;
-    let wire = Wire::to(world.service.socket()).await;
-    let second = Double::start(&world.certificates, Arc::clone(&world.book)).await;
-    let client = TokenClient::builder(world.tls())
-        .address(wire.address())
-        .address(second.address())
-        .clock(Arc::clone(&world.clock) as _)
-        .build()
-        .unwrap();
+    let (client, wire, second) = world.wired().await;
     world.book.delay(Duration::from_millis(300));
     let (token, ()) = tokio::join!(client.access_token(world.account), async {
         until("the first replica is asked", || world.service.calls() == 1).await;
@@ -143,14 +127,7 @@ async fn a_replica_that_dies_in_the_middle_of_a_call_is_passed_over() {
 #[tokio::test]
 async fn a_replica_whose_host_vanished_is_noticed_by_keep_alive() {
     let world = World::create().await;
-    let wire = Wire::to(world.service.socket()).await;
-    let second = Double::start(&world.certificates, Arc::clone(&world.book)).await;
-    let client = TokenClient::builder(world.tls())
-        .address(wire.address())
-        .address(second.address())
-        .clock(Arc::clone(&world.clock) as _)
-        .build()
-        .unwrap();
+    let (client, wire, second) = world.wired().await;
     client.access_token(world.account).await.unwrap();
     client.access_token(AccountId::generate()).await.unwrap();
     wire.silence();

@@ -1,6 +1,8 @@
 //! A TokenService to test against, and a client connected to it.
 
+mod book;
 mod double;
+mod watched;
 mod wire;
 
 use std::sync::Arc;
@@ -11,7 +13,8 @@ use latchkey_domain::{AccountId, Clock as _, ManualClock};
 use latchkey_testkit::TestCertificates;
 use time::OffsetDateTime;
 
-pub use double::{Book, Double, status};
+pub use book::{Book, status};
+pub use double::Double;
 pub use wire::Wire;
 
 /// A service, its replicas' common book, and a clock that all share.
@@ -49,13 +52,47 @@ impl World {
         .unwrap()
     }
 
-    /// A client's settings, to add to.
+    /// A client's settings, to add to: it watches nothing, so that calls can be
+    /// counted.
     pub fn builder(&self) -> TokenClientBuilder {
+        self.builder_at(&self.service.address())
+    }
+
+    pub fn builder_at(&self, address: &str) -> TokenClientBuilder {
         TokenClient::builder(self.tls())
-            .address(self.service.address())
+            .address(address)
             .clock(Arc::clone(&self.clock) as _)
             .jitter_seed(7)
             .within(Duration::from_secs(5))
+            .watches(0)
+    }
+
+    /// A further replica.
+    pub async fn replica(&self) -> Double {
+        Double::start(&self.certificates, Arc::clone(&self.book)).await
+    }
+
+    /// A world and a client whose token has half a minute left, which is less
+    /// than callers want by default.
+    pub async fn running_out() -> (Self, TokenClient) {
+        let world = Self::create().await;
+        let client = world.client();
+        client.access_token(world.account).await.unwrap();
+        world.advance(3600 - 30);
+        (world, client)
+    }
+
+    /// A client of two replicas, the first over a wire that can be cut.
+    pub async fn wired(&self) -> (TokenClient, Wire, Double) {
+        let wire = Wire::to(self.service.socket()).await;
+        let second = self.replica().await;
+        let client = self
+            .builder_at(&wire.address())
+            .address(second.address())
+            .within(Duration::from_secs(30))
+            .build()
+            .unwrap();
+        (client, wire, second)
     }
 
     pub fn client(&self) -> TokenClient {

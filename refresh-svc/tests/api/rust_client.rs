@@ -4,7 +4,7 @@ use latchkey_client::{MutualTls, Reason, TokenClient, TokenError};
 use latchkey_demo_provider::Flavour;
 use tokio::task::JoinSet;
 
-use crate::support::{Replica, World};
+use crate::support::{Replica, World, eventually};
 
 fn client(world: &World, replicas: &[&Replica]) -> TokenClient {
     let own = &world.certificates.client;
@@ -40,9 +40,12 @@ async fn processes_that_storm_two_replicas_and_report_a_401_cause_one_refresh_ea
     assert!(versions.iter().all(|version| *version == versions[0]));
     assert_eq!(world.demo.refreshes(Flavour::Google), 1);
 
-    let mut callers = JoinSet::new();
+    let mut held = Vec::new();
     for client in clients {
-        let refused = client.access_token(account.id).await.unwrap();
+        held.push((client.access_token(account.id).await.unwrap(), client));
+    }
+    let mut callers = JoinSet::new();
+    for (refused, client) in held {
         for _ in 0..20 {
             let (client, refused) = (client.clone(), refused.clone());
             callers.spawn(async move { client.replace_after_401(&refused).await.unwrap() });
@@ -97,4 +100,24 @@ async fn a_revoked_account_is_not_found_any_more() {
 
     let error = client.access_token(account.id).await.unwrap_err();
     assert_eq!(error, TokenError::NotFound);
+}
+
+// R33, R37
+#[tokio::test]
+async fn what_happens_elsewhere_reaches_memory_unasked() {
+    let world = World::new().await;
+    let (one, other) = (world.replica(), world.replica());
+    let account = world.expired(Flavour::Google).await;
+    let (here, there) = (client(&world, &[&one]), client(&world, &[&other]));
+    let first = here.access_token(account.id).await.unwrap();
+
+    let second = there.replace_after_401(&first).await.unwrap();
+    eventually(async || {
+        let token = here.access_token(account.id).await.unwrap();
+        (token.version() == second.version()).then_some(())
+    })
+    .await;
+
+    there.revoke_account(account.id).await.unwrap();
+    eventually(async || (here.kept() == 0).then_some(())).await;
 }

@@ -8,13 +8,14 @@ use tokio::time::Instant;
 use super::{Flight, Moment, Outcome};
 use crate::freshness::{Jitter, meets, meets_besides_life};
 use crate::needs::Needs;
+use crate::watch::Watching;
 use crate::{Token, TokenError};
 
 /// Life below which a token is of no use to anybody.
 const LAST_SECONDS: Duration = Duration::from_secs(5);
 /// Own back-off where the service gives no RetryInfo: doubles from the first…
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// …up to the longest.
+/// …up to the longest, for callers.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A RetryInfo beyond this is taken for a mistake.
 const LONGEST_HOLD_OFF: Duration = Duration::from_mins(10);
@@ -31,6 +32,7 @@ pub(super) struct Slot {
     hold_off: Option<HoldOff>,
     failures: u32,
     ahead_paused_until: Option<Instant>,
+    watching: Option<Watching>,
 }
 
 struct Kept {
@@ -175,6 +177,30 @@ impl Slot {
         Err(error)
     }
 
+    pub(super) fn watch(&mut self, start: impl FnOnce() -> Watching) {
+        let watched = self.watching.as_ref().is_some_and(Watching::goes_on);
+        if self.kept.is_some() && !watched {
+            self.watching = Some(start());
+        }
+    }
+
+    /// Takes in a token that came unasked, but not ahead of a flight, which
+    /// knows what it was for.
+    pub(super) fn told(&mut self, moment: &Moment<'_>, make: impl FnOnce(bool) -> Option<Token>) {
+        if self.flight().is_some() {
+            return;
+        }
+        // Else each of many processes would replace the other's replacement
+        // where the API refuses everything.
+        let replacement = self.kept.as_ref().is_some_and(|kept| {
+            let token = &kept.token;
+            token.is_refused() || token.is_fresh_replacement(moment.now, moment.cool_down)
+        });
+        if let Some(token) = make(replacement) {
+            self.keep(token, Duration::ZERO, moment.now);
+        }
+    }
+
     /// Nothing worth its room.
     pub(super) fn is_empty(&self) -> bool {
         self.kept.is_none() && self.may_go() && self.hold_off.is_none()
@@ -212,20 +238,12 @@ impl Slot {
     }
 
     /// No asking again before the service's RetryInfo, or the own back-off, is
-    /// over. Jitter only ever adds: earlier than asked for is too early.
+    /// over.
     fn pause(&mut self, mut error: TokenError, jitter: Jitter) -> TokenError {
         self.failures = self.failures.saturating_add(1);
         let told = error.retry_after().filter(|after| !after.is_zero());
-        let pause = told.map_or_else(
-            || {
-                let doublings = self.failures.saturating_sub(1).min(8);
-                (FIRST_PAUSE * (1 << doublings)).min(LONGEST_PAUSE)
-            },
-            |after| after.min(LONGEST_HOLD_OFF),
-        );
-        let share = if told.is_some() { 0.1 } else { 0.5 };
         let chance = jitter.fraction(&(self.used, self.failures));
-        let pause = pause + pause.mul_f64(share * chance);
+        let pause = pause_after(self.failures, told, LONGEST_PAUSE, chance);
         if let TokenError::RetryLater { after, .. } = &mut error {
             *after = pause;
         }
@@ -241,4 +259,19 @@ impl Slot {
 /// not help.
 fn usable(token: &Token, moment: &Moment<'_>) -> bool {
     !token.is_refused() || token.is_fresh_replacement(moment.now, moment.cool_down)
+}
+
+/// How long to leave the service alone after so many failures in a row, where it
+/// told of a time and where not. Chance only ever adds: earlier than told is too
+/// early.
+pub(crate) fn pause_after(
+    failures: u32,
+    told: Option<Duration>,
+    longest: Duration,
+    chance: f64,
+) -> Duration {
+    let doublings = failures.saturating_sub(1).min(8);
+    let own = (FIRST_PAUSE * (1 << doublings)).min(longest);
+    let (pause, share) = told.map_or((own, 0.5), |after| (after.min(LONGEST_HOLD_OFF), 0.1));
+    pause + pause.mul_f64(share * chance)
 }
