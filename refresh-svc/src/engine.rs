@@ -9,6 +9,7 @@
 mod ahead;
 mod decision;
 mod error;
+mod failed;
 mod flights;
 mod known;
 mod look;
@@ -44,7 +45,7 @@ use crate::jitter::Jitter;
 use crate::lane::{Lane, Lanes};
 use crate::numbers;
 use crate::snapshot::Snapshot;
-use crate::store::{Credential, Lease, Store};
+use crate::store::Store;
 use crate::wake::Bell;
 use flights::{Flights, Outcome, Seat};
 
@@ -238,15 +239,13 @@ impl Engine {
                     break;
                 };
                 let passage = passage?;
-                // The lease is reckoned from before it was taken: never too long.
-                let taken_at = Instant::now();
                 let lease = self
                     .parts
                     .store
                     .take_lease(account, self.replica, timing.lease(), stale_version)
                     .await?;
                 if let Some(lease) = lease {
-                    return self.spend(lease, taken_at + timing.lease(), passage).await;
+                    return self.spend(lease, passage).await;
                 }
             }
             // Who waits for another's refresh takes no seat and no turn.
@@ -269,30 +268,5 @@ impl Engine {
             ear.rung(held_for.clamp(SHORTEST_WAIT, timing.poll())).await;
         }
         Err(EngineError::StillRefreshing)
-    }
-
-    /// Marks a grant as dead, unless it is not the grant that died.
-    async fn bury(
-        &self,
-        credential: &Credential,
-        lease: Option<&Lease>,
-        class: FailureClass,
-    ) -> Outcome {
-        let store = &self.parts.store;
-        let epoch = lease.map(|lease| lease.epoch);
-        if let Some(dead) = store.mark_dead(credential, epoch, class).await? {
-            tracing::warn!(
-                account.id = %credential.account,
-                provider = %credential.binding.provider,
-                reason = class.reason(),
-                "the grant is dead: the person must sign in again"
-            );
-            return Ok(self.admit(&dead).await);
-        }
-        // Another replica's refresh or a reconnect won: its token counts.
-        if let Some(lease) = lease {
-            store.release(lease).await?;
-        }
-        self.read(credential.account).await
     }
 }

@@ -78,7 +78,8 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Starts again what [`Postgres::stop`] stopped: same port, same data.
+    /// Starts again what [`Postgres::stop`] or [`Postgres::kill`] ended: same port,
+    /// same data.
     ///
     /// # Errors
     /// It does not come up.
@@ -104,6 +105,14 @@ impl Postgres {
         if let Some(mut child) = self.child.take() {
             // Fast shutdown by the postmaster alone.
             child.stop(Signal::SIGINT, Duration::from_secs(10));
+        }
+    }
+
+    /// Kills it, every process of it at once. What was committed is there after
+    /// [`Postgres::resume`] where `synchronous_commit` is on.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.stop(Signal::SIGKILL, Duration::ZERO);
         }
     }
 

@@ -54,12 +54,20 @@ impl TestDatabase {
     ///
     /// # Panics
     /// The server is not there.
+    pub async fn create() -> Self {
+        Self::create_at(&crate::server(crate::POSTGRES_URL)).await
+    }
+
+    /// The same on a server of the test's own, which it may stop.
+    ///
+    /// # Panics
+    /// The server is not there.
     #[expect(
         clippy::expect_used,
         reason = "a test cannot go on without its database"
     )]
-    pub async fn create() -> Self {
-        Self::try_create()
+    pub async fn create_at(server: &str) -> Self {
+        Self::try_create(server)
             .await
             .expect("cannot create a test database")
     }
@@ -73,14 +81,16 @@ impl TestDatabase {
         reason = "a test cannot go on without its database"
     )]
     pub async fn create_empty() -> Self {
-        let (server, connection) = connect().await.expect("cannot reach the test server");
+        let (server, connection) = connect(&crate::server(crate::POSTGRES_URL))
+            .await
+            .expect("cannot reach the test server");
         Self::copy_of("template0", server, connection)
             .await
             .expect("cannot create a test database")
     }
 
-    async fn try_create() -> anyhow::Result<Self> {
-        let (server, mut connection) = connect().await?;
+    async fn try_create(server: &str) -> anyhow::Result<Self> {
+        let (server, mut connection) = connect(server).await?;
         let template = ensure_template(&mut connection, &server).await?;
         Self::copy_of(&template, server, connection).await
     }
@@ -131,9 +141,8 @@ impl Drop for TestDatabase {
     }
 }
 
-async fn connect() -> anyhow::Result<(PgConnectOptions, PgConnection)> {
-    let server = PgConnectOptions::from_str(&crate::server(crate::POSTGRES_URL))?
-        .disable_statement_logging();
+async fn connect(server: &str) -> anyhow::Result<(PgConnectOptions, PgConnection)> {
+    let server = PgConnectOptions::from_str(server)?.disable_statement_logging();
     let connection = server.connect().await?;
     Ok((server, connection))
 }

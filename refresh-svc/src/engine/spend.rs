@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use latchkey_domain::{AccessToken, RefreshToken};
+use latchkey_domain::AccessToken;
 use latchkey_providers::{
-    FailureClass, IdToken, IdTokenError, Provider, Rotation, TokenError, TokenResponse,
+    FailureClass, IdToken, IdTokenError, Provider, TokenError, TokenResponse,
 };
 use latchkey_sealing::SealError;
 use tokio::time::Instant;
 
+use super::failed::without_token;
 use super::flights::Outcome;
-use super::{Engine, EngineError, pause};
+use super::{Engine, EngineError};
 use crate::lane::{Passage, Verdict};
 use crate::numbers;
 use crate::snapshot::ASSUMED_LIFE;
-use crate::store::{Credential, FailureRecord, Lease, NewTokens};
+use crate::store::{Credential, Lease, NewTokens, StoreError};
 
 /// A refreshed ID token is looked at for this long at most: the tokens are
 /// stored by then, and the callers wait.
@@ -24,13 +25,8 @@ const ID_TOKEN_DEADLINE: Duration = Duration::from_secs(3);
 const STORE_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 impl Engine {
-    /// Spends a lease that ends at `lease_ends`.
-    pub(super) async fn spend(
-        &self,
-        lease: Lease,
-        lease_ends: Instant,
-        passage: Passage,
-    ) -> Outcome {
+    /// Spends a lease.
+    pub(super) async fn spend(&self, lease: Lease, passage: Passage) -> Outcome {
         let credential = &lease.credential;
         let Some(provider) = self.parts.providers.get(&credential.binding.provider) else {
             tracing::error!(provider = %credential.binding.provider, "the provider is not switched on");
@@ -80,7 +76,7 @@ impl Engine {
                         return self.failed(&lease, failure).await;
                     }
                 };
-                self.store_tokens(&lease, &provider, &tokens, response, lease_ends)
+                self.store_tokens(&lease, &provider, &tokens, response)
                     .await
             }
             Err(error) => {
@@ -129,28 +125,20 @@ impl Engine {
         provider: &Provider,
         tokens: &NewTokens,
         response: TokenResponse,
-        lease_ends: Instant,
     ) -> Outcome {
         let account = lease.credential.account;
-        let mut wait = STORE_PAUSES.0;
-        let stored = loop {
-            match self.parts.store.commit(lease, tokens).await {
-                Ok(stored) => break stored,
-                Err(error) if Instant::now() + wait < lease_ends => {
-                    tracing::warn!(account.id = %account, %error, "refreshed tokens are not stored yet");
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(STORE_PAUSES.1);
-                }
-                Err(error) => {
-                    tracing::error!(
-                        account.id = %account,
-                        provider = %lease.credential.binding.provider,
-                        rotated = tokens.sealed_refresh_token.is_some(),
-                        %error,
-                        "refreshed tokens could not be stored and are lost"
-                    );
-                    return Err(EngineError::StoreUnavailable);
-                }
+        let commit = || self.parts.store.commit(lease, tokens);
+        let stored = match until_stored(lease, self.parts.timing.lease(), commit).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::error!(
+                    account.id = %account,
+                    provider = %lease.credential.binding.provider,
+                    rotated = tokens.sealed_refresh_token.is_some(),
+                    %error,
+                    "refreshed tokens could not be stored and are lost"
+                );
+                return Err(EngineError::StoreUnavailable);
             }
         };
         let Some(credential) = stored else {
@@ -178,101 +166,34 @@ impl Engine {
         }
         Ok(self.admit(&credential).await)
     }
-
-    /// The provider gave no token.
-    async fn not_refreshed(
-        &self,
-        lease: &Lease,
-        provider: &Provider,
-        error: TokenError,
-    ) -> Outcome {
-        let credential = &lease.credential;
-        tracing::warn!(
-            account.id = %credential.account,
-            provider = %credential.binding.provider,
-            reason = error.class.reason(),
-            code = error.code.as_deref(),
-            description = error.description.as_deref(),
-            "the provider gave no token"
-        );
-        if !error.class.is_terminal() {
-            return self.failed(lease, error).await;
-        }
-        // Refused after a request that was never answered: that one rotated the
-        // token and its answer is lost. Only such a refusal proves it: requests
-        // that are not answered are an outage, and no grant dies of one. For people the remedy is the same, for an
-        // operator it is another matter.
-        let lost = error.class == FailureClass::InvalidRefreshToken
-            && provider.rotation() == Rotation::Strict
-            && credential.attempts > 1;
-        let class = if lost {
-            FailureClass::RotationLost
-        } else {
-            error.class
-        };
-        self.bury(credential, Some(lease), class).await
-    }
-
-    /// Stores a failure that leaves the grant alive, with its pause.
-    async fn failed(&self, lease: &Lease, error: TokenError) -> Outcome {
-        let credential = &lease.credential;
-        let failures = credential
-            .failure
-            .map_or(1, |failure| failure.count.saturating_add(1));
-        let pause = pause(
-            error.class,
-            failures,
-            error.retry_after,
-            self.parts.jitter.next(),
-        );
-        let record = FailureRecord {
-            class: error.class,
-            pause,
-            outcome_unknown: error.class == FailureClass::OutcomeUnknown,
-            sealed_refresh_token: self.seal_rotated(credential, error.rotated.as_ref()),
-        };
-        match self.parts.store.record_failure(lease, &record).await {
-            Ok(Some(credential)) => Ok(self.admit(&credential).await),
-            Ok(None) => {
-                self.parts.store.release(lease).await?;
-                self.read(credential.account).await
-            }
-            Err(store_error) => {
-                tracing::warn!(account.id = %credential.account, error = %store_error, "a failure was not stored");
-                let retry_after = (!error.class.is_operators()).then_some(pause);
-                Err(EngineError::no_token(error.class, retry_after))
-            }
-        }
-    }
-
-    fn seal_rotated(
-        &self,
-        credential: &Credential,
-        rotated: Option<&RefreshToken>,
-    ) -> Option<Vec<u8>> {
-        let sealed = self
-            .parts
-            .keys
-            .sealing_key()
-            .seal_refresh_token(rotated?, &credential.binding);
-        sealed
-            .inspect_err(|error| {
-                tracing::error!(account.id = %credential.account, %error, "a rotated refresh token cannot be sealed and is lost");
-            })
-            .ok()
-    }
 }
 
-/// A provider may echo what it was sent; a log must not.
-fn without_token(mut error: TokenError, token: &RefreshToken) -> TokenError {
-    for text in [&mut error.code, &mut error.description] {
-        // The texts are cut off at a length: the start of the token tells.
-        let start: String = token.expose().chars().take(8).collect();
-        if text.as_ref().is_some_and(|text| text.contains(&start)) {
-            *text = Some("[redacted: had the token in it]".to_owned());
+/// Stores what came of a lease: again and again for so long, and never beyond
+/// the lease.
+pub(super) async fn until_stored<T, F>(
+    lease: &Lease,
+    patience: Duration,
+    mut store: impl FnMut() -> F,
+) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let give_up = lease.ends.min(Instant::now() + patience);
+    let mut wait = STORE_PAUSES.0;
+    loop {
+        match store().await {
+            Err(error) if Instant::now() + wait < give_up => {
+                tracing::warn!(
+                    account.id = %lease.credential.account,
+                    %error,
+                    "what came of a refresh is not stored yet"
+                );
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(STORE_PAUSES.1);
+            }
+            stored => return stored,
         }
     }
-    error
 }
 
 /// True where a refreshed ID token is another person's (OpenID Connect Core

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Credential, Store, StoreError, columns, credential, seconds};
@@ -16,6 +17,8 @@ pub struct Lease {
     pub epoch: i64,
     /// Who took it.
     pub holder: Uuid,
+    /// When it ends, reckoned from before it was taken: never too late.
+    pub ends: Instant,
 }
 
 #[derive(sqlx::FromRow)]
@@ -31,7 +34,9 @@ impl Store {
     ///
     /// Answers nothing where another holds it, the version has moved, the grant
     /// is dead, erased or without a refresh token, or a pause is not over: read
-    /// the row to know which.
+    /// the row to know which. A lease that `holder` still has is taken anew: its
+    /// one flight is over, and what became of it did not reach the database, or
+    /// the database's word of it did not reach us.
     ///
     /// # Errors
     /// The database does not answer.
@@ -55,7 +60,7 @@ impl Store {
                AND auth_failed_at IS NULL
                AND erased_at IS NULL
                AND sealed_refresh_token IS NOT NULL
-               AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+               AND (lease_until IS NULL OR lease_until <= clock_timestamp() OR lease_holder = $2)
                AND (retry_after IS NULL OR retry_after <= clock_timestamp())
              RETURNING lease_epoch, ",
             columns!()
@@ -65,6 +70,7 @@ impl Store {
         .bind(seconds(length))
         .bind(stale_version);
         let mut turn = self.turn().await?;
+        let ends = Instant::now() + length;
         let row: Option<LeaseRow> = query.fetch_optional(&mut *turn.connection).await?;
         drop(turn);
         row.map(|LeaseRow { lease_epoch, row }| {
@@ -72,6 +78,7 @@ impl Store {
                 credential: row.into_credential()?,
                 epoch: lease_epoch,
                 holder,
+                ends,
             })
         })
         .transpose()

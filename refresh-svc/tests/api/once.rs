@@ -3,15 +3,9 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use latchkey_demo_provider::{Endpoint, Fault, Flavour};
+use latchkey_demo_provider::Flavour;
 
-use crate::support::{Account, Client, Replica, World, eventually, refusal};
-
-fn slow(millis: u64) -> Fault {
-    Fault::on(Endpoint::Token)
-        .of_grant("refresh_token")
-        .delayed_ms(millis)
-}
+use crate::support::{Account, Client, Replica, World, eventually, refusal, slow};
 
 // R33
 #[tokio::test(flavor = "multi_thread")]
@@ -199,31 +193,6 @@ async fn a_reconnect_during_a_refresh_is_never_overwritten() {
     );
     let stored = world.stored(&account).await;
     assert_eq!((stored.version, stored.lease_holder), (2, None));
-}
-
-// R31: a refresh that succeeds at the provider and cannot be stored at once.
-#[tokio::test]
-async fn rotated_tokens_are_kept_until_the_database_takes_them() {
-    let world = World::new().await;
-    let (_replica, client) = world.served().await;
-    let account = world.expired(Flavour::Oidc).await;
-    world.demo.inject(slow(500));
-    let id = account.id;
-    let waiting = tokio::spawn(async move { client.get(id).await });
-    eventually(async || (world.demo.refreshes(Flavour::Oidc) == 1).then_some(())).await;
-
-    world.cut_database_off().await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(
-        !waiting.is_finished(),
-        "no token is answered before it is stored"
-    );
-    world.let_database_in().await;
-
-    assert_eq!(waiting.await.unwrap().unwrap().version, 2);
-    let stored = world.stored_refresh_token(&account).await;
-    assert!(world.demo.refresh_token_works(&stored));
-    assert_eq!(world.demo.refreshes(Flavour::Oidc), 1);
 }
 
 // A process that is asked to stop brings its refreshes home.

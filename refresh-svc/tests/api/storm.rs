@@ -6,9 +6,9 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use latchkey_demo_provider::{Endpoint, Fault, Flavour};
+use latchkey_demo_provider::Flavour;
 
-use crate::support::{Client, Replica, Token, World};
+use crate::support::{Client, Replica, Token, World, slow};
 
 const CALLERS: usize = 5_000;
 /// Connections to each replica.
@@ -57,11 +57,7 @@ async fn five_thousand_callers_over_three_replicas_cause_one_request() {
         for flavour in Flavour::ALL {
             let account = world.expired(flavour).await;
             let before = world.demo.refreshes(flavour);
-            world.demo.inject(
-                Fault::on(Endpoint::Token)
-                    .of_grant("refresh_token")
-                    .delayed_ms(seconds * 1_000),
-            );
+            world.demo.inject(slow(seconds * 1_000));
             let (begun, clients, account) = (Instant::now(), &clients, &account);
             let calls = (0..CALLERS).map(|number| async move {
                 let client = &clients[number % clients.len()];
@@ -111,12 +107,7 @@ async fn a_provider_that_takes_its_time_slows_no_other_and_no_valid_token() {
     let valid = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
-    world.demo.inject(
-        Fault::on(Endpoint::Token)
-            .of(Flavour::Google)
-            .times(9)
-            .delayed_ms(60_000),
-    );
+    world.demo.inject(slow(60_000).of(Flavour::Google).times(9));
     let mut stuck = Vec::new();
     for _ in 0..6 {
         let (client, id) = (client.clone(), world.expired(Flavour::Google).await.id);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey_config::Environment;
-use latchkey_demo_provider::{Config, DemoProvider};
+use latchkey_demo_provider::{Config, DemoProvider, Endpoint, Fault};
 use latchkey_domain::SystemClock;
 use latchkey_opening::{OpeningKey, OpeningKeys};
 use latchkey_testkit::{Role, TestCertificates, TestDatabase};
@@ -38,9 +38,13 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
+        Self::on(TestDatabase::create().await).await
+    }
+
+    pub async fn on(database: TestDatabase) -> Self {
         log::start();
         Self {
-            database: TestDatabase::create().await,
+            database,
             demo: DemoProvider::start(Config::default()).await.unwrap(),
             certificates: TestCertificates::create(),
             key: OpeningKey::generate().unwrap(),
@@ -120,21 +124,26 @@ impl World {
 }
 
 impl World {
-    async fn limit_connections(&self, limit: i32) {
+    async fn alter_database(&self, what: &str) {
         let name: String = sqlx::query_scalar("SELECT current_database()")
             .fetch_one(self.pool())
             .await
             .unwrap();
-        let statement = format!("ALTER DATABASE {name} CONNECTION LIMIT {limit}");
+        let statement = format!("ALTER DATABASE {name} {what}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
             .execute(self.pool())
             .await
             .unwrap();
     }
 
+    /// What is committed outlives a crash of the server; in tests it need not.
+    pub async fn keep_what_is_committed(&self) {
+        self.alter_database("SET synchronous_commit = on").await;
+    }
+
     /// The database fails for refresh-svc, and only for it.
     pub async fn cut_database_off(&self) {
-        self.limit_connections(0).await;
+        self.alter_database("CONNECTION LIMIT 0").await;
         sqlx::query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
              WHERE usename = 'refresh_svc' AND datname = current_database()",
@@ -146,8 +155,15 @@ impl World {
 
     /// The database is back.
     pub async fn let_database_in(&self) {
-        self.limit_connections(-1).await;
+        self.alter_database("CONNECTION LIMIT -1").await;
     }
+}
+
+/// The next refresh takes so long at the provider.
+pub fn slow(millis: u64) -> Fault {
+    Fault::on(Endpoint::Token)
+        .of_grant("refresh_token")
+        .delayed_ms(millis)
 }
 
 /// Waits until something holds.

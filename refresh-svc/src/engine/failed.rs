@@ -1,0 +1,142 @@
+//! A refresh that brought no token: the pause or the end that comes of it.
+
+use latchkey_domain::RefreshToken;
+use latchkey_providers::{FailureClass, Provider, Rotation, TokenError};
+
+use super::flights::Outcome;
+use super::spend::until_stored;
+use super::{Engine, EngineError, pause};
+use crate::store::{Credential, FailureRecord, Lease};
+
+impl Engine {
+    /// The provider gave no token.
+    pub(super) async fn not_refreshed(
+        &self,
+        lease: &Lease,
+        provider: &Provider,
+        error: TokenError,
+    ) -> Outcome {
+        let credential = &lease.credential;
+        tracing::warn!(
+            account.id = %credential.account,
+            provider = %credential.binding.provider,
+            reason = error.class.reason(),
+            code = error.code.as_deref(),
+            description = error.description.as_deref(),
+            "the provider gave no token"
+        );
+        if !error.class.is_terminal() {
+            return self.failed(lease, error).await;
+        }
+        // Refused after a request that was never answered: that one rotated the
+        // token and its answer is lost. Only such a refusal proves it: requests
+        // that are not answered are an outage, and no grant dies of one. For
+        // people the remedy is the same, for an operator it is another matter.
+        let lost = error.class == FailureClass::InvalidRefreshToken
+            && provider.rotation() == Rotation::Strict
+            && credential.attempts > 1;
+        let class = if lost {
+            FailureClass::RotationLost
+        } else {
+            error.class
+        };
+        self.bury(credential, Some(lease), class).await
+    }
+
+    /// Stores a failure that leaves the grant alive, with its pause.
+    pub(super) async fn failed(&self, lease: &Lease, error: TokenError) -> Outcome {
+        let credential = &lease.credential;
+        let failures = credential
+            .failure
+            .map_or(1, |failure| failure.count.saturating_add(1));
+        let pause = pause(
+            error.class,
+            failures,
+            error.retry_after,
+            self.parts.jitter.next(),
+        );
+        let record = FailureRecord {
+            class: error.class,
+            pause,
+            outcome_unknown: error.class == FailureClass::OutcomeUnknown,
+            sealed_refresh_token: self.seal_rotated(credential, error.rotated.as_ref()),
+        };
+        let store = || self.parts.store.record_failure(lease, &record);
+        // A rotated token that came with the failure is a token to keep.
+        let patience = match record.sealed_refresh_token {
+            Some(_) => self.parts.timing.lease(),
+            None => self.parts.timing.time_to_store(),
+        };
+        match until_stored(lease, patience, store).await {
+            Ok(Some(credential)) => Ok(self.admit(&credential).await),
+            Ok(None) => {
+                self.parts.store.release(lease).await?;
+                self.read(credential.account).await
+            }
+            Err(store_error) => {
+                tracing::warn!(account.id = %credential.account, error = %store_error, "a failure was not stored");
+                let retry_after = (!error.class.is_operators()).then_some(pause);
+                Err(EngineError::no_token(error.class, retry_after))
+            }
+        }
+    }
+
+    fn seal_rotated(
+        &self,
+        credential: &Credential,
+        rotated: Option<&RefreshToken>,
+    ) -> Option<Vec<u8>> {
+        let sealed = self
+            .parts
+            .keys
+            .sealing_key()
+            .seal_refresh_token(rotated?, &credential.binding);
+        sealed
+            .inspect_err(|error| {
+                tracing::error!(account.id = %credential.account, %error, "a rotated refresh token cannot be sealed and is lost");
+            })
+            .ok()
+    }
+
+    /// Marks a grant as dead, unless it is not the grant that died.
+    pub(super) async fn bury(
+        &self,
+        credential: &Credential,
+        lease: Option<&Lease>,
+        class: FailureClass,
+    ) -> Outcome {
+        let store = &self.parts.store;
+        let epoch = lease.map(|lease| lease.epoch);
+        let mark = || store.mark_dead(credential, epoch, class);
+        let marked = match lease {
+            Some(lease) => until_stored(lease, self.parts.timing.time_to_store(), mark).await,
+            None => mark().await,
+        };
+        if let Some(dead) = marked? {
+            tracing::warn!(
+                account.id = %credential.account,
+                provider = %credential.binding.provider,
+                reason = class.reason(),
+                "the grant is dead: the person must sign in again"
+            );
+            return Ok(self.admit(&dead).await);
+        }
+        // Another replica's refresh or a reconnect won: its token counts.
+        if let Some(lease) = lease {
+            store.release(lease).await?;
+        }
+        self.read(credential.account).await
+    }
+}
+
+/// A provider may echo what it was sent; a log must not.
+pub(super) fn without_token(mut error: TokenError, token: &RefreshToken) -> TokenError {
+    for text in [&mut error.code, &mut error.description] {
+        // The texts are cut off at a length: the start of the token tells.
+        let start: String = token.expose().chars().take(8).collect();
+        if text.as_ref().is_some_and(|text| text.contains(&start)) {
+            *text = Some("[redacted: had the token in it]".to_owned());
+        }
+    }
+    error
+}
