@@ -9,6 +9,8 @@
     reason = "generated code; the .proto files are documented"
 )]
 
+use prost::Message as _;
+
 /// Events and jobs (`latchkey.events.v1`).
 pub mod events {
     tonic::include_proto!("latchkey.events.v1");
@@ -39,3 +41,17 @@ pub mod account {
 
 /// Every service's descriptors, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// Names of the methods of a service, as the contract has them.
+pub fn methods_of(package: &str, service: &str) -> Vec<String> {
+    let contract = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
+    contract
+        .file
+        .iter()
+        .filter(|file| file.package() == package)
+        .flat_map(|file| &file.service)
+        .filter(|found| found.name() == service)
+        .flat_map(|found| &found.method)
+        .map(|method| method.name().to_owned())
+        .collect()
+}

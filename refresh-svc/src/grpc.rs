@@ -17,8 +17,7 @@ use latchkey_proto::token::{
     RefreshAccessTokenResponse, RevokeAccountRequest, RevokeAccountResponse, WatchAccountRequest,
     WatchAccountResponse,
 };
-use latchkey_service::StartError;
-use latchkey_service::telemetry;
+use latchkey_service::{StartError, grpc, telemetry};
 use tonic::codegen::BoxStream;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -68,7 +67,7 @@ impl Health {
 }
 
 /// The gRPC server, behind the gate.
-pub(crate) type Gated = Router<Stack<Gate, Identity>>;
+pub(crate) type Gated = Router<Stack<grpc::Gate<Gate>, Identity>>;
 
 /// The gRPC server: tokens behind the gate, health and reflection.
 pub(crate) fn router(engine: Engine, gate: Gate) -> Result<(Gated, Health), StartError> {
@@ -95,7 +94,7 @@ pub(crate) fn router(engine: Engine, gate: Gate) -> Result<(Gated, Health), Star
             telemetry::follow(&span, traceparent.and_then(|value| value.to_str().ok()));
             span
         })
-        .layer(gate)
+        .layer(grpc::Gate(gate))
         .add_service(tokens)
         .add_service(health)
         .add_service(reflection);

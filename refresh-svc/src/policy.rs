@@ -8,7 +8,6 @@
 mod file;
 mod live;
 mod method;
-mod pattern;
 mod rule;
 #[cfg(test)]
 mod tests;
@@ -16,9 +15,9 @@ mod tests;
 use std::collections::HashMap;
 
 pub use file::InvalidPolicy;
+pub use latchkey_service::grpc::{InvalidPattern, Pattern};
 pub use live::LivePolicy;
 pub use method::{Method, SERVICE};
-pub use pattern::{InvalidPattern, Pattern};
 pub use rule::{Ask, Choice, Rule};
 
 /// The rules, compiled: what a call needs is one look into a table per name of

@@ -112,7 +112,8 @@ impl Application {
                 .map_err(|error| StartError::io("health", error))
         });
         let service = grpc::AccountServer::new(pool, clock);
-        tasks.spawn(grpc::serve(grpc, config.grpc_tls, service, stop.clone()));
+        let (tls, callers) = (config.grpc_tls, config.grpc_callers);
+        tasks.spawn(grpc::serve(grpc, tls, callers, service, stop.clone()));
 
         let mut outcome = Ok(());
         while let Some(ended) = tasks.join_next().await {

@@ -10,6 +10,7 @@ use latchkey_service::{database, grpc};
 use sqlx::PgPool;
 
 use crate::connect::ConnectMode;
+use crate::grpc::Callers;
 
 /// Name in logs, in the broker's and the database's lists of connections.
 pub const SERVICE: &str = "sync-svc";
@@ -21,6 +22,8 @@ pub struct Config {
     pub grpc_listen: SocketAddr,
     /// Mutual TLS of gRPC (`GRPC_TLS_…`).
     pub grpc_tls: grpc::Tls,
+    /// Who may call it, and what (`GRPC_CALLERS`).
+    pub grpc_callers: Callers,
     /// Where health is served (`HEALTH_LISTEN`).
     pub health_listen: SocketAddr,
     /// `DATABASE_URL`.
@@ -42,6 +45,7 @@ impl Config {
         Ok(Self {
             grpc_listen: environment.parsed("GRPC_LISTEN", ([0, 0, 0, 0], 50052).into())?,
             grpc_tls: grpc::server_tls(environment)?,
+            grpc_callers: Callers::from_environment(environment)?,
             health_listen: environment.parsed("HEALTH_LISTEN", ([0, 0, 0, 0], 8081).into())?,
             pool: database::pool(environment, SERVICE)?,
             broker: BrokerConfig::from_environment(environment, SERVICE)?,

@@ -1,5 +1,6 @@
 //! `latchkey.account.v1.AccountService` over mutual TLS.
 
+mod callers;
 mod convert;
 mod page;
 mod service;
@@ -11,10 +12,11 @@ use std::time::Duration;
 use latchkey_proto::FILE_DESCRIPTOR_SET;
 use latchkey_proto::account::account_service_server::AccountServiceServer;
 use latchkey_service::StartError;
-use latchkey_service::grpc::Tls;
+use latchkey_service::grpc::{Gate, Tls};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
+pub use callers::{Allowed, Callers};
 pub use service::AccountServer;
 
 /// A call that takes longer is given up.
@@ -26,13 +28,15 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Connections are made anew after this, so that new certificates count.
 const OLDEST_CONNECTION: Duration = Duration::from_mins(30);
 
-/// Serves the account service, health and reflection until `stop`.
+/// Serves the account service to `callers`, and health and reflection, until
+/// `stop`.
 ///
 /// # Errors
 /// The listener or the certificates cannot be used.
 pub async fn serve(
     listener: TcpListener,
     tls: Tls,
+    callers: Callers,
     service: AccountServer,
     stop: CancellationToken,
 ) -> Result<(), StartError> {
@@ -59,6 +63,7 @@ pub async fn serve(
         .timeout(CALL_TIMEOUT)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .max_connection_age(OLDEST_CONNECTION)
+        .layer(Gate(callers))
         .add_service(health)
         .add_service(reflection)
         .add_service(AccountServiceServer::new(service))

@@ -8,6 +8,7 @@ mod database;
 pub use broker::{QueueState, TestBroker};
 pub use certificates::TestCertificates;
 pub use database::{Role, TestDatabase};
+pub use latchkey_servers::KeyPairFiles;
 
 /// Superuser URL of the tests' PostgreSQL.
 pub const POSTGRES_URL: &str = "LATCHKEY_TEST_POSTGRES_URL";

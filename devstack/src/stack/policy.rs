@@ -1,4 +1,4 @@
-//! Who may ask for tokens of this stack.
+//! Who may ask the services of this stack.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,12 @@ pub(super) const STRANGER: &str = "development-stranger";
 /// Name of auth-svc as a client.
 pub(super) const PAGES: &str = "auth-svc";
 
-/// Writes the policy and answers where it is.
+/// Who may ask sync-svc.
+pub(super) fn account_callers() -> String {
+    format!("{PAGES}=ListAccounts+GetAccount+StartChannelSync,{CLIENT}")
+}
+
+/// Writes refresh-svc's policy and answers where it is.
 pub(super) fn write(directory: &Path) -> anyhow::Result<PathBuf> {
     let file = directory.join("policy.toml");
     let text = format!(

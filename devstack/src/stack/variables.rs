@@ -151,6 +151,8 @@ impl Wiring<'_> {
             spec = spec
                 .env("SEALING_PRIVATE_KEYS", key.expose_secret())
                 .env("POLICY_FILE", policy::write(&self.servers.directory())?);
+        } else {
+            spec = spec.env("GRPC_CALLERS", policy::account_callers());
         }
         Service::new(spec, format!("http://{health}/readyz"))
     }

@@ -39,10 +39,7 @@ impl Caller {
         };
         certificate
             .into_iter()
-            .flat_map(|certificate| {
-                let spiffe = certificate.spiffe_id.iter();
-                spiffe.chain(&certificate.dns_names).map(String::as_str)
-            })
+            .flat_map(|certificate| certificate.names())
             .chain(account)
     }
 

@@ -16,11 +16,6 @@ const DOMAIN: &str = "latchkey";
 /// `RetryInfo` where nothing better is known.
 const SOON: Duration = Duration::from_secs(1);
 
-/// No certificate with a name, no token that is good.
-const CALLER_UNKNOWN: &str = "CALLER_UNKNOWN";
-/// The policy does not allow it.
-const CALLER_NOT_ALLOWED: &str = "CALLER_NOT_ALLOWED";
-
 /// `google.rpc.ErrorInfo.reason` of an error.
 pub(super) fn reason(error: &EngineError) -> &'static str {
     match error {
@@ -99,28 +94,6 @@ pub(super) fn status(error: &EngineError) -> Status {
         details.set_retry_info(retry_after);
     }
     Status::with_error_details(code, message, details)
-}
-
-/// The status of a caller whose identity is not known. It is not told why: that
-/// stands in the audit.
-pub(super) fn caller_unknown() -> Status {
-    let details = ErrorDetails::with_error_info(CALLER_UNKNOWN, DOMAIN, HashMap::new());
-    Status::with_error_details(
-        Code::Unauthenticated,
-        "who is calling is not known: neither certificate nor token names a caller",
-        details,
-    )
-}
-
-/// The status of a caller that the policy does not allow what it asks, and of
-/// an account that such a caller must not know of: the same words for both.
-pub(super) fn caller_not_allowed() -> Status {
-    let details = ErrorDetails::with_error_info(CALLER_NOT_ALLOWED, DOMAIN, HashMap::new());
-    Status::with_error_details(
-        Code::PermissionDenied,
-        "the policy does not allow this to the caller",
-        details,
-    )
 }
 
 /// The status of a request that is none.
@@ -215,6 +188,8 @@ const fn of_class(class: FailureClass) -> (Code, &'static str) {
 #[cfg(test)]
 mod tests {
     use tonic_types::StatusExt as _;
+
+    use latchkey_service::grpc::{CALLER_NOT_ALLOWED, CALLER_UNKNOWN};
 
     use super::*;
 

@@ -3,9 +3,6 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use prost::Message as _;
-use prost_types::FileDescriptorSet;
-
 /// Full name of the service that a policy speaks of.
 pub const SERVICE: &str = "latchkey.token.v1.TokenService";
 
@@ -20,20 +17,9 @@ impl Method {
     pub fn all() -> &'static [Self] {
         static ALL: OnceLock<Vec<Method>> = OnceLock::new();
         ALL.get_or_init(|| {
-            let Ok(contract) = FileDescriptorSet::decode(latchkey_proto::FILE_DESCRIPTOR_SET)
-            else {
-                return Vec::new();
-            };
             let (package, name) = SERVICE.rsplit_once('.').unwrap_or_default();
-            contract
-                .file
-                .iter()
-                .filter(|file| file.package() == package)
-                .flat_map(|file| &file.service)
-                .filter(|service| service.name() == name)
-                .flat_map(|service| &service.method)
-                .map(|method| Method(method.name().to_owned().leak()))
-                .collect()
+            let names = latchkey_proto::methods_of(package, name);
+            names.into_iter().map(|name| Method(name.leak())).collect()
         })
     }
 

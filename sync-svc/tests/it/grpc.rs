@@ -259,3 +259,41 @@ async fn a_caller_without_certificate_is_refused() {
     };
     assert!(refused);
 }
+
+// R36: refused before the request is read: what is wrong with it is not told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_may_only_what_is_written_behind_its_name() {
+    let list = "test-client=GetAccount,spiffe://acme.example/sync/*";
+    let stack = Stack::start_with(1, &[("GRPC_CALLERS", list)]).await;
+    let authority = stack.certificates.authority();
+    let (get, start) = (
+        GetAccountRequest::default(),
+        StartChannelSyncRequest::default(),
+    );
+    let worker = authority.client_with_id("worker", "spiffe://acme.example/sync/mail");
+    let mut worker = stack.client_as(&worker.unwrap()).await;
+    for status in [
+        worker.get_account(get.clone()).await.unwrap_err(),
+        worker.start_channel_sync(start.clone()).await.unwrap_err(),
+    ] {
+        assert_eq!(status.code(), Code::InvalidArgument, "let in");
+    }
+
+    let mut pages = stack.client().await;
+    let status = pages.get_account(get.clone()).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "let in");
+    let status = pages.start_channel_sync(start).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert_eq!(reason(&status), "CALLER_NOT_ALLOWED");
+
+    let stranger = stack.certificates.client_named("stranger");
+    let mut stranger = stack.client_as(&stranger).await;
+    let status = stranger.get_account(get.clone()).await.unwrap_err();
+    assert_eq!(reason(&status), "CALLER_NOT_ALLOWED");
+
+    let nameless = authority.client_without_names("nameless").unwrap();
+    let mut nameless = stack.client_as(&nameless).await;
+    let status = nameless.get_account(get).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert_eq!(reason(&status), "CALLER_UNKNOWN");
+}

@@ -14,7 +14,7 @@ use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::outbox::Event;
 use latchkey_messaging::topology::{self, EVENTS_EXCHANGE, Subscription};
 use latchkey_proto::account::account_service_client::AccountServiceClient;
-use latchkey_testkit::{Role, TestBroker, TestCertificates, TestDatabase};
+use latchkey_testkit::{KeyPairFiles, Role, TestBroker, TestCertificates, TestDatabase};
 use sync_svc::{Application, Config};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -85,6 +85,7 @@ impl Stack {
             ("AMQP_URL", self.broker.url().to_owned()),
             ("GRPC_LISTEN", "127.0.0.1:0".to_owned()),
             ("HEALTH_LISTEN", "127.0.0.1:0".to_owned()),
+            ("GRPC_CALLERS", "any-certificate".to_owned()),
             ("RETRY_DELAYS", "200ms".to_owned()),
             (
                 "GRPC_TLS_CERT_FILE",
@@ -143,10 +144,12 @@ impl Stack {
     }
 
     pub async fn client(&self) -> AccountServiceClient<GrpcChannel> {
-        let identity = Identity::from_pem(
-            std::fs::read(&self.certificates.client.certificate).unwrap(),
-            std::fs::read(&self.certificates.client.key).unwrap(),
-        );
+        self.client_as(&self.certificates.client).await
+    }
+
+    pub async fn client_as(&self, own: &KeyPairFiles) -> AccountServiceClient<GrpcChannel> {
+        let read = |path| std::fs::read(path).unwrap();
+        let identity = Identity::from_pem(read(&own.certificate), read(&own.key));
         let tls = self.tls().identity(identity);
         AccountServiceClient::new(self.channel_with(tls).await.unwrap())
     }

@@ -27,6 +27,13 @@ pub struct PeerCertificate {
 }
 
 impl PeerCertificate {
+    /// Every name that the caller has proved to have; the first is the one to
+    /// write down.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let spiffe = self.spiffe_id.iter();
+        spiffe.chain(&self.dns_names).map(String::as_str)
+    }
+
     /// Reads the subject alternative names; of a certificate without any, no
     /// names. The common name says nothing (RFC 9525 section 2).
     pub(super) fn read(certificate: &CertificateDer<'_>) -> Self {

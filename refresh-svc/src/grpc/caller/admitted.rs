@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use latchkey_domain::{AccountId, ProviderName, ScopeSet, WorkspaceId};
+use latchkey_service::grpc::{caller_not_allowed, caller_unknown};
 use latchkey_service::telemetry::current_trace_id;
 use tonic::{Request, Status};
 
 use super::Caller;
 use super::gate::Gate;
 use crate::audit::{Outcome, Record};
-use crate::grpc::status::{caller_not_allowed, caller_unknown};
 use crate::policy::{Ask, Method, Policy};
 use crate::snapshot::Snapshot;
 use crate::store::Facts;

@@ -2,27 +2,22 @@
 //! too. Who has no name, or whose method no rule allows, is turned away before
 //! the request is even read.
 
-use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures::future::Either;
 use http::header::AUTHORIZATION;
 use latchkey_config::ConfigError;
 use latchkey_domain::Clock;
-use latchkey_service::grpc::{Peer, Refused};
+use latchkey_service::grpc::{Admission, Peer, Refused, caller_not_allowed, caller_unknown};
 use latchkey_service::telemetry::current_trace_id;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
-use tower::{Layer, Service};
 
 use super::service_account::{ServiceAccounts, bearer};
 use super::{Admitted, Caller, CallerSettings, CallersBy};
 use crate::audit::{Audit, Outcome, Record};
-use crate::grpc::status::{caller_not_allowed, caller_unknown};
 use crate::policy::{Ask, LivePolicy, Method, Policy};
 
 #[derive(Debug)]
@@ -87,7 +82,7 @@ impl Gate {
         });
     }
 
-    fn admit<B>(
+    fn judge<B>(
         &self,
         request: &http::Request<B>,
         method: Result<Method, ()>,
@@ -97,6 +92,7 @@ impl Gate {
         let policy = self.0.policy.current();
         let named = method.map_or("unknown", Method::as_str);
         let caller = self.caller(request, peer).map_err(|problem| {
+            // Why stands in the audit; the caller is not told.
             self.refused(named, address, String::new(), problem);
             caller_unknown()
         })?;
@@ -163,47 +159,14 @@ impl Gate {
     }
 }
 
-impl<S> Layer<S> for Gate {
-    type Service = Gated<S>;
-
-    fn layer(&self, inner: S) -> Gated<S> {
-        Gated {
-            gate: self.clone(),
-            inner,
-        }
-    }
-}
-
-/// A service behind the gate.
-#[derive(Debug, Clone)]
-pub(crate) struct Gated<S> {
-    gate: Gate,
-    inner: S,
-}
-
-impl<S> Service<http::Request<Body>> for Gated<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<S::Response, S::Error>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+impl Admission for Gate {
+    fn admit(&self, request: &mut http::Request<Body>) -> Result<(), Status> {
         // Health and reflection tell nothing of anybody.
         let Some(method) = Method::of_path(request.uri().path()) else {
-            return Either::Left(self.inner.call(request));
+            return Ok(());
         };
-        match self.gate.admit(&request, method) {
-            Ok(admitted) => {
-                request.extensions_mut().insert(admitted);
-                Either::Left(self.inner.call(request))
-            }
-            Err(status) => Either::Right(ready(Ok(status.into_http()))),
-        }
+        let admitted = self.judge(request, method)?;
+        request.extensions_mut().insert(admitted);
+        Ok(())
     }
 }
