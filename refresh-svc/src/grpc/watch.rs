@@ -1,7 +1,10 @@
 //! States of an account as items of a stream.
 
+use std::sync::Arc;
+
 use futures::stream;
 use latchkey_proto::token::{AccountState, WatchAccountResponse};
+use tokio::sync::watch::Receiver;
 use tonic::Status;
 use tonic::codegen::BoxStream;
 
@@ -11,17 +14,54 @@ use super::status::{of_dead, status};
 use crate::engine::Watch;
 use crate::snapshot::Snapshot;
 
-/// Items until the watch ends; an error is the last one.
+/// Items until the watch ends or the policy no longer allows it; an error is the
+/// last one.
 pub(super) fn stream(call: Admitted, watch: Watch) -> BoxStream<WatchAccountResponse> {
-    Box::pin(stream::unfold(Some((call, watch)), |watched| async {
-        let (call, mut watch) = watched?;
-        let item = match watch.next().await? {
-            Ok(snapshot) => item(&call, &snapshot, watch.serves(&snapshot)),
-            Err(error) => Err(status(&error)),
-        };
-        let goes_on = item.is_ok().then_some((call, watch));
+    let watched = Watched {
+        policy_changes: call.policy_changes(),
+        call,
+        watch,
+        told: None,
+    };
+    Box::pin(stream::unfold(Some(watched), |watched| async {
+        let mut watched = watched?;
+        let item = watched.next().await?;
+        let goes_on = item.is_ok().then_some(watched);
         Some((item, goes_on))
     }))
+}
+
+struct Watched {
+    call: Admitted,
+    watch: Watch,
+    /// What the caller was told last.
+    told: Option<Arc<Snapshot>>,
+    policy_changes: Receiver<()>,
+}
+
+impl Watched {
+    async fn next(&mut self) -> Option<Result<WatchAccountResponse, Status>> {
+        loop {
+            tokio::select! {
+                news = self.watch.next() => {
+                    let snapshot = match news? {
+                        Ok(snapshot) => snapshot,
+                        Err(error) => return Some(Err(status(&error))),
+                    };
+                    let item = item(&self.call, &snapshot, self.watch.serves(&snapshot));
+                    self.told = Some(snapshot);
+                    return Some(item);
+                }
+                // The policy lives as long as the call.
+                Ok(()) = self.policy_changes.changed() => {
+                    let allowed = self.told.as_deref().map(|told| self.call.may_still_have(told));
+                    if let Some(Err(refused)) = allowed {
+                        return Some(Err(refused));
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// An item; a token is given as any other, and written down.
@@ -41,8 +81,9 @@ fn item(
         AccountState::Active if serves => message(snapshot),
         _ => None,
     };
-    if token.is_some() {
-        call.give(snapshot)?;
+    match token {
+        Some(_) => call.give(snapshot)?,
+        None => call.may_still_have(snapshot)?,
     }
     Ok(WatchAccountResponse {
         account_id: snapshot.account.to_string(),

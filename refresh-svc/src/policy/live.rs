@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use latchkey_config::{ConfigError, Environment};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Policy;
@@ -17,6 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct LivePolicy {
     current: Arc<ArcSwap<Policy>>,
+    changes: watch::Sender<()>,
     environment: Environment,
 }
 
@@ -31,6 +33,7 @@ impl LivePolicy {
         tell(&policy);
         Ok(Self {
             current: Arc::new(ArcSwap::from_pointee(policy)),
+            changes: watch::Sender::default(),
             environment: environment.clone(),
         })
     }
@@ -38,6 +41,11 @@ impl LivePolicy {
     /// The policy of now.
     pub fn current(&self) -> Arc<Policy> {
         self.current.load_full()
+    }
+
+    /// Tells of every policy that comes into force from now on.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Looks at the file again and again until `stop`. A text that is no policy
@@ -57,6 +65,7 @@ impl LivePolicy {
                 Ok(policy) => {
                     tell(&policy);
                     self.current.store(Arc::new(policy));
+                    self.changes.send_replace(());
                 }
                 Err(error) => tracing::error!(
                     %error,

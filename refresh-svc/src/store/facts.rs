@@ -28,14 +28,15 @@ impl Store {
     /// # Errors
     /// The database does not answer.
     pub async fn facts(&self, account: AccountId) -> Result<Option<Facts>, StoreError> {
-        let row: Row = sqlx::query_as(
+        let query = sqlx::query_as(
             "SELECT credential.workspace_id, credential.provider, credential.granted_scopes
              FROM (VALUES ($1::uuid)) AS asked (id)
              LEFT JOIN vault.credential ON credential.account_id = asked.id",
         )
-        .bind(account.as_uuid())
-        .fetch_one(&self.pool)
-        .await?;
+        .bind(account.as_uuid());
+        let mut turn = self.turn().await?;
+        let row: Row = query.fetch_one(&mut *turn.connection).await?;
+        drop(turn);
         let (Some(workspace), Some(provider), Some(scopes)) = row else {
             return Ok(None);
         };

@@ -2,30 +2,9 @@
 
 use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 use latchkey_proto::token::access_token_result::Result as Outcome;
-use latchkey_proto::token::{
-    AccessTokenResult, BatchGetAccessTokensRequest, GetAccessTokenRequest,
-};
-use prost::Message as _;
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic::Code;
 
-use crate::support::{Client, Token, World, by_id, refusal};
-
-fn asking(account: &(impl ToString + ?Sized)) -> GetAccessTokenRequest {
-    GetAccessTokenRequest {
-        account: Some(by_id(account.to_string())),
-        ..GetAccessTokenRequest::default()
-    }
-}
-
-async fn batch(
-    client: &Client,
-    requests: Vec<GetAccessTokenRequest>,
-) -> Result<Vec<AccessTokenResult>, Status> {
-    let request = BatchGetAccessTokensRequest { requests };
-    let answer = client.0.clone().batch_get_access_tokens(request).await?;
-    Ok(answer.into_inner().results)
-}
+use crate::support::{Token, World, asking, reason, refusal};
 
 // R30, R32
 #[tokio::test]
@@ -42,32 +21,22 @@ async fn each_of_a_batch_has_its_token_or_its_error() {
             .of(Flavour::Microsoft)
             .answering(429, ""),
     );
-    let results = batch(
-        &client,
-        vec![
+    let results = client
+        .batch(vec![
             asking(&valid.id),
             asking("no id"),
             asking(&expired.id),
             asking(&uuid::Uuid::nil()),
             asking(&throttled.id),
-        ],
-    )
-    .await
-    .unwrap();
+        ])
+        .await
+        .unwrap();
 
     let outcome: Vec<String> = results
         .into_iter()
         .map(|result| match result.result.unwrap() {
             Outcome::Token(token) => token.account_id,
-            Outcome::Error(error) => {
-                // A `google.rpc.Status`, field by field.
-                let status = Status::with_details(
-                    Code::from(error.code),
-                    error.message.clone(),
-                    error.encode_to_vec().into(),
-                );
-                status.get_details_error_info().unwrap().reason
-            }
+            Outcome::Error(error) => reason(&error),
         })
         .collect();
     let ids = (valid.id.to_string(), expired.id.to_string());
@@ -88,11 +57,9 @@ async fn a_batch_has_a_bound_and_an_account_in_it_twice_is_refreshed_once() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Google).await;
-    let results = batch(&client, vec![asking(&account.id); 100])
-        .await
-        .unwrap();
+    let results = client.batch(vec![asking(&account.id); 100]).await.unwrap();
     assert_eq!(results.len(), 100);
     assert_eq!(world.demo.refreshes(Flavour::Google), 1);
-    let refused = refusal(batch(&client, vec![asking(&account.id); 101]).await);
+    let refused = refusal(client.batch(vec![asking(&account.id); 101]).await);
     assert_eq!(refused.code, Code::InvalidArgument);
 }

@@ -20,6 +20,7 @@ mod keys;
 mod killed;
 mod memory;
 mod once;
+mod refused;
 mod restart;
 mod rotation;
 mod rust_client;

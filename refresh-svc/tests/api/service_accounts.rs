@@ -1,78 +1,20 @@
 //! Kubernetes service accounts as callers (R36).
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jsonwebtoken::jwk::{Jwk, JwkSet};
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use latchkey_demo_provider::Flavour;
 use latchkey_domain::{Clock as _, SystemClock};
-use latchkey_proto::token::GetAccessTokenRequest;
 use serde_json::{Value, json};
-use tempfile::NamedTempFile;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::{Code, Request, Status};
 
-use crate::support::{Client, PolicyFile, Token, World, by_id, eventually, everything, refusal};
-
-const ISSUER: &str = "https://kubernetes.default.svc";
-const AUDIENCE: &str = "latchkey";
-const ACCOUNT: &str = "system:serviceaccount:sync:mail";
-
-/// A cluster: signs tokens and publishes its keys.
-struct Cluster {
-    key: EncodingKey,
-    keys: NamedTempFile,
-}
-
-impl Cluster {
-    fn new() -> Self {
-        let cluster = Self {
-            key: new_key(),
-            keys: NamedTempFile::new().unwrap(),
-        };
-        cluster.publish(&cluster.key);
-        cluster
-    }
-
-    fn publish(&self, key: &EncodingKey) {
-        let mut jwk = Jwk::from_encoding_key(key, Algorithm::ES256).unwrap();
-        jwk.common.key_id = Some("k1".to_owned());
-        let set = JwkSet { keys: vec![jwk] };
-        std::fs::write(self.keys.path(), serde_json::to_string(&set).unwrap()).unwrap();
-    }
-
-    fn token(&self, change: &Value) -> String {
-        sign(&self.key, &header(), &claims(change))
-    }
-}
-
-fn new_key() -> EncodingKey {
-    let pair = rcgen::KeyPair::generate().unwrap();
-    EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap()
-}
-
-fn header() -> Header {
-    let mut header = Header::new(Algorithm::ES256);
-    header.kid = Some("k1".to_owned());
-    header
-}
-
-fn sign(key: &EncodingKey, header: &Header, claims: &Value) -> String {
-    encode(header, claims, key).unwrap()
-}
-
-/// Claims as Kubernetes writes them, with changes.
-fn claims(change: &Value) -> Value {
-    let now = SystemClock.now().unix_timestamp();
-    let mut claims = json!({
-        "iss": ISSUER, "aud": [AUDIENCE], "sub": ACCOUNT,
-        "iat": now, "nbf": now, "exp": now + 600,
-    });
-    for (name, value) in change.as_object().unwrap() {
-        claims[name] = value.clone();
-    }
-    claims
-}
+use crate::support::cluster::{ACCOUNT, AUDIENCE, Cluster, ISSUER, claims, header, new_key, sign};
+use crate::support::{
+    Client, PolicyFile, Token, World, asking, eventually, everything, refusal, within,
+};
 
 async fn world(by: &str, cluster: &Cluster, policy: &PolicyFile) -> World {
     World::new()
@@ -84,11 +26,21 @@ async fn world(by: &str, cluster: &Cluster, policy: &PolicyFile) -> World {
         .with("CALLER_TOKEN_AUDIENCE", AUDIENCE)
 }
 
+/// The same with the keys behind an address.
+async fn world_at(cluster: &Cluster, policy: &PolicyFile) -> World {
+    let address = cluster.serve().await;
+    world("token", cluster, policy)
+        .await
+        .with("CALLER_JWKS_FILE", "")
+        .with(
+            "CALLER_JWKS_URL",
+            &format!("http://{address}/openid/v1/jwks"),
+        )
+        .with("CALLER_JWKS_TOKEN", "of-the-service")
+}
+
 async fn ask(client: &Client, account: impl ToString, authorization: &str) -> Result<(), Status> {
-    let mut request = Request::new(GetAccessTokenRequest {
-        account: Some(by_id(account.to_string())),
-        ..GetAccessTokenRequest::default()
-    });
+    let mut request = Request::new(asking(&account));
     let value = authorization.parse().unwrap();
     request.metadata_mut().insert("authorization", value);
     client.0.clone().get_access_token(request).await.map(drop)
@@ -142,8 +94,7 @@ async fn a_token_that_is_not_good_names_no_caller() {
     let mut symmetric = Header::new(Algorithm::HS256);
     symmetric.kid = Some("k1".to_owned());
     let secret = EncodingKey::from_secret(&std::fs::read(cluster.keys.path()).unwrap());
-    let mut of_unknown_key = header();
-    of_unknown_key.kid = Some("k2".to_owned());
+    let of_unknown_key = header("k2");
     let good = cluster.token(&json!({}));
     let bad = [
         ("wrong audience", cluster.token(&json!({"aud": ["other"]}))),
@@ -166,7 +117,7 @@ async fn a_token_that_is_not_good_names_no_caller() {
         ),
         (
             "another key",
-            sign(&new_key(), &header(), &claims(&json!({}))),
+            sign(&new_key(), &header("k1"), &claims(&json!({}))),
         ),
         (
             "an unknown key",
@@ -208,9 +159,9 @@ async fn a_key_that_the_cluster_takes_away_takes_its_tokens_with_it() {
     ask(&client, account.id, &bearer).await.unwrap();
 
     let next = new_key();
-    cluster.publish(&next);
+    cluster.publish("k1", &next);
     eventually(async || ask(&client, account.id, &bearer).await.err()).await;
-    let bearer = format!("Bearer {}", sign(&next, &header(), &claims(&json!({}))));
+    let bearer = format!("Bearer {}", sign(&next, &header("k1"), &claims(&json!({}))));
     ask(&client, account.id, &bearer).await.unwrap();
 }
 
@@ -218,35 +169,7 @@ async fn a_key_that_the_cluster_takes_away_takes_its_tokens_with_it() {
 #[tokio::test]
 async fn keys_may_be_behind_an_address() {
     let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
-    let keys = std::fs::read_to_string(cluster.keys.path()).unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (mut socket, _) = listener.accept().await.unwrap();
-            let mut asked = [0; 4096];
-            let read = socket.read(&mut asked).await.unwrap();
-            let asked = String::from_utf8_lossy(&asked[..read]).to_lowercase();
-            // As the Kubernetes API: not for those without a token.
-            let answer = if asked.contains("authorization: bearer of-the-service") {
-                format!(
-                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{keys}",
-                    keys.len()
-                )
-            } else {
-                "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n".to_owned()
-            };
-            socket.write_all(answer.as_bytes()).await.unwrap();
-        }
-    });
-    let world = world("token", &cluster, &policy)
-        .await
-        .with("CALLER_JWKS_FILE", "")
-        .with(
-            "CALLER_JWKS_URL",
-            &format!("http://{address}/openid/v1/jwks"),
-        )
-        .with("CALLER_JWKS_TOKEN", "of-the-service");
+    let world = world_at(&cluster, &policy).await;
     let replica = world.replica();
     let account = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
@@ -254,6 +177,46 @@ async fn keys_may_be_behind_an_address() {
     let client = Client::without_certificate(replica.grpc, &world.certificates);
     let bearer = format!("Bearer {}", cluster.token(&json!({})));
     eventually(async || ask(&client, account.id, &bearer).await.ok()).await;
+}
+
+// R36: a token of a key that is not known yet has the address asked, and not again
+// at once however many come; what cannot be read changes nothing.
+#[tokio::test]
+async fn keys_behind_an_address_rotate_and_the_last_ones_stay_while_it_fails() {
+    const ASKED_AGAIN: Duration = Duration::from_secs(20);
+    let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
+    let world = world_at(&cluster, &policy).await;
+    let replica = world.replica();
+    let account = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+    let client = Client::without_certificate(replica.grpc, &world.certificates);
+    let of = |id: &str, key: &EncodingKey| {
+        let token = sign(key, &header(id), &claims(&json!({})));
+        format!("Bearer {token}")
+    };
+    let old = of("k1", &cluster.key);
+    eventually(async || ask(&client, account.id, &old).await.ok()).await;
+
+    let next = new_key();
+    cluster.publish("k2", &next);
+    let new = of("k2", &next);
+    within(ASKED_AGAIN, async || {
+        ask(&client, account.id, &new).await.ok()
+    })
+    .await;
+    // Asked once at the start and once for all the tokens of the new key.
+    assert_eq!(cluster.asked.load(Ordering::SeqCst), 2);
+    let refused = refusal(ask(&client, account.id, &old).await);
+    assert_eq!(refused.reason, "CALLER_UNKNOWN");
+
+    std::fs::write(cluster.keys.path(), "<html>maintenance").unwrap();
+    within(ASKED_AGAIN, async || {
+        assert!(ask(&client, account.id, &old).await.is_err());
+        (cluster.asked.load(Ordering::SeqCst) == 3).then_some(())
+    })
+    .await;
+    ask(&client, account.id, &new).await.unwrap();
 }
 
 // R36

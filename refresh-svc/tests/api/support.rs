@@ -2,6 +2,7 @@
 
 mod account;
 mod callers;
+pub mod cluster;
 mod log;
 mod may;
 mod process;
@@ -9,7 +10,7 @@ mod replica;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use latchkey_config::Environment;
 use latchkey_demo_provider::{Config, DemoProvider, Endpoint, Fault};
@@ -21,9 +22,9 @@ use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 
 pub use account::{Account, Token};
-pub use callers::{Client, Refusal, by_id, endpoint, identity, refusal, tls};
+pub use callers::{Client, Refusal, asking, by_id, endpoint, identity, next, reason, refusal, tls};
 pub use log::logged;
-pub use may::{PolicyFile, everything, rule};
+pub use may::{Audited, MAIL, PolicyFile, everything, mail_of, rule};
 pub use process::Process;
 pub use replica::Replica;
 
@@ -167,12 +168,18 @@ pub fn slow(millis: u64) -> Fault {
 }
 
 /// Waits until something holds.
-pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..200 {
+pub async fn eventually<T>(look: impl AsyncFnMut() -> Option<T>) -> T {
+    within(Duration::from_secs(10), look).await
+}
+
+/// Waits longer.
+pub async fn within<T>(patience: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
         if let Some(found) = look().await {
             return found;
         }
+        assert!(begun.elapsed() < patience, "not within {patience:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("did not come true within 10 seconds");
 }

@@ -3,33 +3,10 @@
 use std::time::Duration;
 
 use latchkey_demo_provider::Flavour;
-use latchkey_proto::token::{AccountState, WatchAccountRequest, WatchAccountResponse};
-use tonic::{Code, Status, Streaming};
+use latchkey_proto::token::AccountState;
+use tonic::Code;
 
-use crate::support::{Client, Token, World, by_id, eventually, refusal};
-
-async fn watch(
-    client: &Client,
-    account: impl ToString,
-) -> Result<Streaming<WatchAccountResponse>, Status> {
-    let request = WatchAccountRequest {
-        account: Some(by_id(account.to_string())),
-    };
-    client
-        .0
-        .clone()
-        .watch_account(request)
-        .await
-        .map(tonic::Response::into_inner)
-}
-
-async fn next(stream: &mut Streaming<WatchAccountResponse>) -> WatchAccountResponse {
-    tokio::time::timeout(Duration::from_secs(10), stream.message())
-        .await
-        .expect("nothing came")
-        .unwrap()
-        .expect("the stream ended")
-}
+use crate::support::{Client, PolicyFile, Token, World, eventually, everything, next, refusal};
 
 // R34, R37
 #[tokio::test]
@@ -40,7 +17,7 @@ async fn a_watcher_is_told_every_token_and_every_state() {
     let mut account = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
-    let mut stream = watch(&here, account.id).await.unwrap();
+    let mut stream = here.watch(account.id).await.unwrap();
 
     let present = next(&mut stream).await;
     assert_eq!(present.state(), AccountState::Active);
@@ -75,7 +52,7 @@ async fn an_expired_account_is_refreshed_for_its_watcher() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Oidc).await;
-    let mut stream = watch(&client, account.id).await.unwrap();
+    let mut stream = client.watch(account.id).await.unwrap();
     let present = next(&mut stream).await;
     assert_eq!(present.state(), AccountState::Active);
     assert!(present.token.is_none(), "an expired token was told");
@@ -88,19 +65,19 @@ async fn an_expired_account_is_refreshed_for_its_watcher() {
 async fn a_watch_on_nothing_and_one_too_many_are_refused() {
     let world = World::new().await.with("WATCH_LIMIT", "1");
     let (_replica, client) = world.served().await;
-    let mut nothing = watch(&client, uuid::Uuid::nil()).await.unwrap();
+    let mut nothing = client.watch(uuid::Uuid::nil()).await.unwrap();
     assert_eq!(refusal(nothing.message().await).code, Code::NotFound);
     drop(nothing);
     let account = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
-    let first = eventually(async || watch(&client, account.id).await.ok()).await;
-    let refused = refusal(watch(&client, account.id).await.map(drop));
+    let first = eventually(async || client.watch(account.id).await.ok()).await;
+    let refused = refusal(client.watch(account.id).await.map(drop));
     assert_eq!(refused.reason, "TOO_MANY_WATCHERS");
     assert!(refused.retry_after.is_some());
     drop(first);
     // Who leaves makes room.
-    eventually(async || watch(&client, account.id).await.ok()).await;
+    eventually(async || client.watch(account.id).await.ok()).await;
 }
 
 #[tokio::test]
@@ -110,8 +87,52 @@ async fn a_watch_ends_cleanly_when_the_service_stops() {
     let account = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
-    let mut stream = watch(&client, account.id).await.unwrap();
+    let mut stream = client.watch(account.id).await.unwrap();
     next(&mut stream).await;
     let (ended, ()) = tokio::join!(stream.message(), replica.stop());
     assert!(matches!(ended, Ok(None)), "{ended:?}");
+}
+
+// R36: a stream outlives policies, and ends with the one that allowed it.
+#[tokio::test]
+async fn a_watch_ends_when_a_new_policy_no_longer_allows_it() {
+    let policy = PolicyFile::new(&everything("test-client"));
+    let world = World::new().await.with_policy(&policy);
+    let (replica, client) = world.served().await;
+    let account = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+    let dead = world.expired(Flavour::Google).await;
+    world.demo.revoke("ada", None);
+    assert!(client.get(dead.id).await.is_err());
+    let mut streams = [
+        client.watch(account.id).await.unwrap(),
+        // Of this one no token was ever told.
+        client.watch(dead.id).await.unwrap(),
+    ];
+    for stream in &mut streams {
+        next(stream).await;
+    }
+
+    // A policy that still allows it changes nothing.
+    let both = format!("{}{}", everything("test-client"), everything("other"));
+    policy.write(&both);
+    let other = world.certificates.authority().client("other").unwrap();
+    let other = Client::of(replica.grpc, &world.certificates, &other);
+    eventually(async || other.get(account.id).await.ok()).await;
+
+    policy.write(&everything("other"));
+    for stream in &mut streams {
+        let ended = tokio::time::timeout(Duration::from_secs(10), stream.message()).await;
+        let refused = refusal(ended.expect("the stream goes on"));
+        assert_eq!(refused.code, Code::PermissionDenied);
+        assert_eq!(refused.reason, "CALLER_NOT_ALLOWED");
+    }
+    eventually(async || {
+        let refused = world.audited(0).await.into_iter().filter(|row| {
+            row.method == "WatchAccount" && row.outcome == "REFUSED" && row.account_id.is_some()
+        });
+        (refused.count() == 2).then_some(())
+    })
+    .await;
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use latchkey_domain::{AccountId, ProviderName, ScopeSet, WorkspaceId};
 use latchkey_service::grpc::{caller_not_allowed, caller_unknown};
 use latchkey_service::telemetry::current_trace_id;
+use tokio::sync::watch;
 use tonic::{Request, Status};
 
 use super::Caller;
@@ -124,21 +125,33 @@ impl Admitted {
         })
     }
 
-    /// Judges what is about to be answered, as it is now and by the policy of
-    /// now (a stream outlives policies), and writes it down.
-    pub(crate) fn give(&self, snapshot: &Snapshot) -> Result<(), Status> {
+    /// Tells of every policy that comes into force from now on.
+    pub(crate) fn policy_changes(&self) -> watch::Receiver<()> {
+        self.gate.policy_changes()
+    }
+
+    /// Judges an account as it is now by the policy of now: a stream outlives
+    /// policies.
+    pub(crate) fn may_still_have(&self, snapshot: &Snapshot) -> Result<(), Status> {
         let policy = self.gate.policy();
-        if !policy.reaches_everything(self.caller.names(), self.method) {
-            let ask = Ask {
-                method: self.method,
-                workspace: Some(snapshot.workspace),
-                provider: Some(&snapshot.provider),
-                scopes: Some(&snapshot.granted_scopes),
-            };
-            if !policy.allows(self.caller.names(), &ask) {
-                return Err(self.refuse_account(snapshot.account, Some(snapshot.into())));
-            }
+        if policy.reaches_everything(self.caller.names(), self.method) {
+            return Ok(());
         }
+        let ask = Ask {
+            method: self.method,
+            workspace: Some(snapshot.workspace),
+            provider: Some(&snapshot.provider),
+            scopes: Some(&snapshot.granted_scopes),
+        };
+        if policy.allows(self.caller.names(), &ask) {
+            return Ok(());
+        }
+        Err(self.refuse_account(snapshot.account, Some(snapshot.into())))
+    }
+
+    /// Judges what is about to be answered, and writes it down.
+    pub(crate) fn give(&self, snapshot: &Snapshot) -> Result<(), Status> {
+        self.may_still_have(snapshot)?;
         self.gate.audit().record(Record {
             account: Some(snapshot.account),
             workspace: Some(snapshot.workspace),

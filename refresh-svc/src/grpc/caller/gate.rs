@@ -11,6 +11,7 @@ use latchkey_domain::Clock;
 use latchkey_service::grpc::{Admission, Peer, Refused, caller_not_allowed, caller_unknown};
 use latchkey_service::telemetry::current_trace_id;
 use time::OffsetDateTime;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
@@ -63,6 +64,10 @@ impl Gate {
 
     pub(super) fn policy(&self) -> Arc<Policy> {
         self.0.policy.current()
+    }
+
+    pub(super) fn policy_changes(&self) -> watch::Receiver<()> {
+        self.0.policy.changes()
     }
 
     pub(super) fn audit(&self) -> &Audit {

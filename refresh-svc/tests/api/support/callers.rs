@@ -7,12 +7,14 @@ use std::time::Duration;
 use latchkey_proto::token::account_selector::Selector;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use latchkey_proto::token::{
-    AccessToken, AccountSelector, GetAccessTokenRequest, RefreshAccessTokenRequest,
-    RevokeAccountRequest,
+    AccessToken, AccessTokenResult, AccountSelector, BatchGetAccessTokensRequest, ErrorStatus,
+    GetAccessTokenRequest, RefreshAccessTokenRequest, RevokeAccountRequest, WatchAccountRequest,
+    WatchAccountResponse,
 };
 use latchkey_testkit::TestCertificates;
+use prost::Message as _;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 #[derive(Clone)]
@@ -22,6 +24,31 @@ pub fn by_id(account: String) -> AccountSelector {
     AccountSelector {
         selector: Some(Selector::AccountId(account)),
     }
+}
+
+/// What asks for any token of an account.
+pub fn asking(account: &(impl ToString + ?Sized)) -> GetAccessTokenRequest {
+    GetAccessTokenRequest {
+        account: Some(by_id(account.to_string())),
+        ..GetAccessTokenRequest::default()
+    }
+}
+
+/// The next item of a stream.
+pub async fn next(stream: &mut Streaming<WatchAccountResponse>) -> WatchAccountResponse {
+    tokio::time::timeout(Duration::from_secs(10), stream.message())
+        .await
+        .expect("nothing came")
+        .unwrap()
+        .expect("the stream ended")
+}
+
+/// The reason of an error within a batch.
+pub fn reason(error: &ErrorStatus) -> String {
+    // A `google.rpc.Status`, field by field.
+    let details = error.encode_to_vec().into();
+    let status = Status::with_details(Code::from(error.code), error.message.clone(), details);
+    status.get_details_error_info().unwrap().reason
 }
 
 fn read(path: &Path) -> Vec<u8> {
@@ -55,11 +82,7 @@ impl Client {
     }
 
     pub async fn get(&self, account: impl ToString) -> Result<AccessToken, Status> {
-        self.ask(GetAccessTokenRequest {
-            account: Some(by_id(account.to_string())),
-            ..GetAccessTokenRequest::default()
-        })
-        .await
+        self.ask(asking(&account)).await
     }
 
     pub async fn get_with_life(
@@ -68,9 +91,8 @@ impl Client {
         seconds: i64,
     ) -> Result<AccessToken, Status> {
         self.ask(GetAccessTokenRequest {
-            account: Some(by_id(account.to_string())),
             min_remaining: Some(prost_types::Duration { seconds, nanos: 0 }),
-            ..GetAccessTokenRequest::default()
+            ..asking(&account)
         })
         .await
     }
@@ -85,10 +107,7 @@ impl Client {
         account: impl ToString,
         limit: Duration,
     ) -> Result<AccessToken, Status> {
-        let mut request = tonic::Request::new(GetAccessTokenRequest {
-            account: Some(by_id(account.to_string())),
-            ..GetAccessTokenRequest::default()
-        });
+        let mut request = tonic::Request::new(asking(&account));
         request.set_timeout(limit);
         let answer = self.0.clone().get_access_token(request).await?;
         Ok(answer.into_inner().token.unwrap())
@@ -105,6 +124,26 @@ impl Client {
         };
         let answer = self.0.clone().refresh_access_token(request).await?;
         Ok(answer.into_inner().token.unwrap())
+    }
+
+    pub async fn batch(
+        &self,
+        requests: Vec<GetAccessTokenRequest>,
+    ) -> Result<Vec<AccessTokenResult>, Status> {
+        let request = BatchGetAccessTokensRequest { requests };
+        let answer = self.0.clone().batch_get_access_tokens(request).await?;
+        Ok(answer.into_inner().results)
+    }
+
+    pub async fn watch(
+        &self,
+        account: impl ToString,
+    ) -> Result<Streaming<WatchAccountResponse>, Status> {
+        let request = WatchAccountRequest {
+            account: Some(by_id(account.to_string())),
+        };
+        let answer = self.0.clone().watch_account(request).await?;
+        Ok(answer.into_inner())
     }
 
     pub async fn revoke(&self, account: impl ToString) -> Result<bool, Status> {

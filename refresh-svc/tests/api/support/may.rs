@@ -50,6 +50,20 @@ pub fn everything(caller: &str) -> String {
     rule(&format!("[{caller:?}]"), every, every, every, every)
 }
 
+/// A service that syncs mail.
+pub const MAIL: &str = "spiffe://acme.example/ns/sync/sa/mail";
+
+/// What it may: tokens of mail in one workspace.
+pub fn mail_of(workspace: &str) -> String {
+    rule(
+        &format!("[{MAIL:?}]"),
+        "[\"GetAccessToken\"]",
+        "[\"google\"]",
+        &format!("[{workspace:?}]"),
+        "[\"mail.read\"]",
+    )
+}
+
 /// A row of `vault.audit`.
 #[derive(Debug, sqlx::FromRow)]
 pub struct Audited {
