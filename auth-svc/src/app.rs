@@ -13,7 +13,7 @@ use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_providers::Registry;
 use latchkey_service::database::{self, DatabaseCheck};
-use latchkey_service::health::Readiness;
+use latchkey_service::health::{self, Readiness};
 use latchkey_service::{BuildInfo, StartError};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::http::bounds::{MAX_BODY, bounds};
 use crate::http::headers::security_headers;
 use crate::http::limits::{Limits, limit};
+use crate::http::numbers::count;
 use crate::http::root_span::RequestSpan;
 use crate::http::routes;
 use crate::neighbours::Neighbours;
@@ -78,6 +79,8 @@ pub struct State {
 pub struct Application {
     server: Server,
     address: SocketAddr,
+    health: TcpListener,
+    readiness: Readiness,
     state: Arc<State>,
     relay: Relay,
     stop: CancellationToken,
@@ -135,10 +138,8 @@ impl Application {
     /// As [`build`](Self::build).
     pub fn build_at(environment: &Environment, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let (state, broker) = read_at(environment, clock)?;
-        let listen = state.config.listen;
-        let listener = TcpListener::bind(listen).map_err(|error| {
-            StartError::io(format!("HTTP_LISTEN: cannot listen on {listen}"), error)
-        })?;
+        let listener = listen("HTTP_LISTEN", state.config.listen)?;
+        let health = listen("HEALTH_LISTEN", state.config.health_listen)?;
         let address = listener
             .local_addr()
             .map_err(|error| StartError::io("HTTP_LISTEN", error))?;
@@ -153,6 +154,8 @@ impl Application {
         Ok(Self {
             server,
             address,
+            health,
+            readiness,
             state,
             relay,
             stop: CancellationToken::new(),
@@ -162,6 +165,14 @@ impl Application {
     /// The port that was taken.
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// Where health and `/metrics` are served.
+    ///
+    /// # Errors
+    /// The operating system's refusal.
+    pub fn health_address(&self) -> std::io::Result<SocketAddr> {
+        self.health.local_addr()
     }
 
     /// What the handlers share.
@@ -178,6 +189,13 @@ impl Application {
         let tasks = TaskTracker::new();
         tasks.spawn(self.relay.run(self.stop.clone()));
         tasks.spawn(janitor::run(self.state.pool.clone(), self.stop.clone()));
+        let build = BuildInfo::of(SERVICE);
+        let health = health::serve(self.health, self.readiness, build, self.stop.clone());
+        tasks.spawn(async {
+            if let Err(error) = health.await {
+                tracing::error!(%error, "health and metrics are not served");
+            }
+        });
         let (state, swept) = (self.state.clone(), self.stop.clone());
         tasks.spawn(async move { state.limits.sweep(swept).await });
         if self.state.config.multi_workspace {
@@ -203,6 +221,11 @@ impl Application {
     }
 }
 
+fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .map_err(|error| StartError::io(format!("{variable}: cannot listen on {address}"), error))
+}
+
 fn serve(
     listener: TcpListener,
     state: &Arc<State>,
@@ -225,6 +248,7 @@ fn serve(
             .wrap(from_fn(bounds))
             .wrap(from_fn(limit))
             .wrap(security_headers(&state.config))
+            .wrap(from_fn(count))
             .wrap(TracingLogger::<RequestSpan>::new())
     })
     .disable_signals()

@@ -22,6 +22,8 @@ pub use origin::{InvalidOrigin, WebOrigin};
 pub struct Config {
     /// Address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where health and `/metrics` are served, for the operator's eyes.
+    pub health_listen: SocketAddr,
     /// Origin under which browsers see this service.
     pub public_origin: WebOrigin,
     /// Where a browser may be sent after a sign-in.
@@ -72,6 +74,7 @@ impl Config {
         let sessions = SessionConfig::from_environment(environment, &public_origin)?;
         Ok(Self {
             listen: environment.parsed("HTTP_LISTEN", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
+            health_listen: environment.parsed("HEALTH_LISTEN", ([0, 0, 0, 0], 8083).into())?,
             returns: ReturnPolicy::new(
                 app,
                 &public_origin,

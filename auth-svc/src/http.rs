@@ -6,6 +6,7 @@ pub mod description;
 pub mod headers;
 pub mod health;
 pub mod limits;
+pub mod numbers;
 pub mod root_span;
 pub mod routes;
 pub mod same_site;

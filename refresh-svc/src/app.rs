@@ -10,7 +10,7 @@ use latchkey_opening::OpeningKeys;
 use latchkey_service::database::DatabaseCheck;
 use latchkey_service::grpc::Tls;
 use latchkey_service::health::{self, Readiness};
-use latchkey_service::{BuildInfo, StartError, metrics};
+use latchkey_service::{BuildInfo, StartError};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -123,7 +123,6 @@ impl Application {
     /// # Errors
     /// A server ended by itself.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
-        metrics::install();
         // Ends after the calls and refreshes that need them.
         let background = CancellationToken::new();
         let _guard = background.clone().drop_guard();

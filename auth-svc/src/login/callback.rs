@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::app::State;
 use crate::event::Authentication;
 use crate::http::limits::TooOften;
+use crate::http::numbers;
 use crate::login::authorize::{Start, StartError, provider_purpose, send_off};
 use crate::login::flow::{Context, Flow, Purpose};
 use crate::login::flow_cookie::{name_of, removal};
@@ -209,6 +210,7 @@ async fn signed_in(
         outcome = "signed_in",
         "signed in"
     );
+    numbers::sign_in(state, &flow.provider, "signed_in");
     let to = config
         .returns
         .destination(flow.context.return_to.as_ref(), &done);
@@ -257,6 +259,7 @@ async fn connected(
         outcome = "connected",
         "account connected"
     );
+    numbers::sign_in(state, &flow.provider, "connected");
     let to = state
         .config
         .returns
@@ -279,6 +282,7 @@ async fn again(
         outcome = "consent_needed",
         "no refresh token came and none is held: asking for consent"
     );
+    numbers::sign_in(state, &flow.provider, "consent_needed");
     let context = Context {
         login_hint: email.map(ToString::to_string),
         ..flow.context

@@ -7,8 +7,8 @@ use latchkey_domain::ProviderName;
 
 use crate::app::State;
 use crate::http::description::Problem;
-use crate::http::limits;
 use crate::http::routes::Routes;
+use crate::http::{limits, numbers};
 use crate::login::authorize::{self, Start};
 use crate::login::callback::{self, CallbackError};
 use crate::login::described::{CallbackParameters, StartParameters};
@@ -142,7 +142,7 @@ async fn begin(
         Ok(response) => response,
         Err(error) => {
             let explanation = Explanation::from(&error);
-            log(&provider, &explanation, &error);
+            log(&state, &provider, &explanation, &error);
             pages::problem(&request, &explanation, Some(&start_path(&provider, start)))
         }
     }
@@ -162,11 +162,12 @@ async fn end(
         Ok(response) => response,
         Err(CallbackError::TooOften(wait)) => {
             tracing::warn!(%provider, error.code = "too_many_requests", outcome = "refused", "sign-in refused");
+            numbers::sign_in(&state, &provider, "too_many_requests");
             limits::refusal(&request, wait)
         }
         Err(error) => {
             let explanation = Explanation::from(&error);
-            log(&provider, &explanation, &error);
+            log(&state, &provider, &explanation, &error);
             pages::problem(&request, &explanation, Some(&start_path(&provider, start)))
         }
     };
@@ -179,9 +180,15 @@ async fn end(
 }
 
 /// One line per refusal; the trace id stands in every line.
-fn log(provider: &ProviderName, explanation: &Explanation, error: &(impl Display + Debug)) {
+fn log(
+    state: &State,
+    provider: &ProviderName,
+    explanation: &Explanation,
+    error: &(impl Display + Debug),
+) {
     let status = explanation.status.as_u16();
     let code = explanation.code;
+    numbers::sign_in(state, provider, code);
     if explanation.status.is_server_error() {
         tracing::error!(%provider, status, error.code = code, %error, outcome = "refused", "sign-in failed");
     } else {

@@ -35,6 +35,8 @@ pub const SIGNING_KEY: &str =
 /// A running auth-svc with all it needs; dropped, it stops.
 pub struct TestApp {
     pub base: String,
+    /// Where health and metrics are.
+    pub health: String,
     pub database: TestDatabase,
     pub demo: DemoProvider,
     pub opening: OpeningKeys,
@@ -53,6 +55,7 @@ impl Drop for TestApp {
 pub fn variables(database_url: &str, sealing_key: &str) -> BTreeMap<String, String> {
     [
         ("HTTP_LISTEN", "127.0.0.1:0"),
+        ("HEALTH_LISTEN", "127.0.0.1:0"),
         ("PUBLIC_URL", PUBLIC),
         ("APP_URL", APP),
         ("DATABASE_URL", database_url),
@@ -77,12 +80,13 @@ fn serve(
     variables: BTreeMap<String, String>,
     clock: Arc<dyn Clock>,
     stop: &CancellationToken,
-) -> String {
+) -> (String, String) {
     let environment: Environment = variables.into_iter().collect();
     let application = Application::build_at(&environment, clock).unwrap();
     let base = format!("http://127.0.0.1:{}", application.port());
+    let health = format!("http://{}", application.health_address().unwrap());
     tokio::spawn(application.run_until_stopped(stop.clone()));
-    base
+    (base, health)
 }
 
 impl TestApp {
@@ -126,11 +130,12 @@ impl TestApp {
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
         );
         let stop = CancellationToken::new();
-        let base = serve(variables.clone(), own, &stop);
+        let (base, health) = serve(variables.clone(), own, &stop);
         let workspace =
             database::workspace(database.pool(), "Acme", Some("acme"), &["acme.example"]).await;
         Self {
             base,
+            health,
             database,
             demo,
             opening,
@@ -146,7 +151,7 @@ impl TestApp {
         for (name, value) in changes {
             variables.insert((*name).to_owned(), (*value).to_owned());
         }
-        serve(variables, Arc::new(SystemClock), &self.stop)
+        serve(variables, Arc::new(SystemClock), &self.stop).0
     }
 
     /// One more workspace.

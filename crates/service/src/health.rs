@@ -115,8 +115,8 @@ pub async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
     response.json(serde_json::json!({ "checks": outcomes }))
 }
 
-/// Serves the three routes and `/metrics`, for a service whose own port speaks
-/// gRPC, until `stop` is cancelled.
+/// Serves the three routes and `/metrics`, on a port that the world does not see,
+/// until `stop` is cancelled.
 ///
 /// # Errors
 /// The listener cannot be used.
@@ -126,6 +126,8 @@ pub async fn serve(
     build: BuildInfo,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
+    // Where they are shown they are counted, in a test too.
+    crate::metrics::install();
     let app = move || {
         App::new()
             .configure(routes(readiness.clone(), build.clone()))

@@ -97,6 +97,7 @@ impl Wiring<'_> {
             .spec("auth-svc", "auth-svc", self.database.auth_url())?
             .env("PUBLIC_URL", self.public_url)
             .env("HTTP_LISTEN", &listen)
+            .env("HEALTH_LISTEN", format!("127.0.0.1:{}", free_port()?))
             .env("FLOW_COOKIE_KEYS", &self.secrets.flow_cookie_keys)
             .env("SESSION_SIGNING_KEYS", &self.secrets.session_signing_keys)
             .env(

@@ -4,6 +4,7 @@ use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use lapin::types::AMQPValue;
+use metrics::counter;
 use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -42,6 +43,13 @@ impl Task {
                 Ok(message) => self.handle(message).await,
                 Err(error) => Err(error),
             };
+            let counted = match &outcome {
+                Ok(()) => "handled",
+                Err(HandleError::Retry(_)) => "failed",
+                Err(HandleError::Park(_)) => "refused",
+            };
+            counter!("latchkey_messages_total", "queue" => queue.to_owned(), "outcome" => counted)
+                .increment(1);
             if let Err(error) = self.settle(&delivery, outcome).await {
                 tracing::warn!(%error, "message is delivered again");
                 self.broken.cancel();

@@ -1,5 +1,6 @@
 //! Publishes what the outbox holds.
 
+mod lag;
 mod wake;
 
 use std::sync::Arc;
@@ -106,6 +107,7 @@ impl Relay {
             woken.clone(),
             stop.clone(),
         ));
+        let lag = tokio::spawn(lag::show(self.pool.clone(), self.schema, stop.clone()));
         let mut backoff = Backoff::new();
         while !stop.is_cancelled() {
             match self.session(&woken, &mut backoff, &stop).await {
@@ -118,8 +120,10 @@ impl Relay {
                 }
             }
         }
-        if let Err(error) = listener.await {
-            tracing::error!(%error, "listener of the outbox ended badly");
+        for task in [listener, lag] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the outbox ended badly");
+            }
         }
     }
 

@@ -1,0 +1,69 @@
+use latchkey_demo_provider::Decision;
+
+use crate::helpers::{Browser, TestApp};
+
+async fn numbers(app: &TestApp) -> String {
+    let answer = Browser::new(app.health.clone()).get("/metrics").await;
+    assert_eq!(answer.status, 200);
+    answer.body
+}
+
+/// True where one line has all of these words.
+fn has(numbers: &str, words: &[&str]) -> bool {
+    numbers
+        .lines()
+        .any(|line| words.iter().all(|word| line.contains(word)))
+}
+
+// R45
+#[tokio::test]
+async fn requests_and_sign_ins_are_counted_and_nobody_is_named() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let allow = Decision::allow("ada");
+    app.round(&mut browser, "/auth/google", &allow).await;
+    browser.get("/auth/oidc/stranger/redirect?state=x").await;
+    browser.get("/stranger").await;
+
+    let told = numbers(&app).await;
+    for words in [
+        [
+            "latchkey_sign_ins_total",
+            r#"provider="google""#,
+            r#"outcome="signed_in""#,
+        ],
+        [
+            "latchkey_sign_ins_total",
+            r#"provider="unknown""#,
+            "outcome=",
+        ],
+        [
+            "latchkey_http_requests_total",
+            r#"route="/auth/{provider:google|microsoft}/redirect""#,
+            r#"status="302""#,
+        ],
+        [
+            "latchkey_http_requests_total",
+            r#"route="unknown""#,
+            r#"status="404""#,
+        ],
+        [
+            "latchkey_http_request_seconds",
+            "/auth/oidc/{provider}",
+            "le=",
+        ],
+        ["latchkey_outbox_oldest_seconds", r#"schema="auth""#, ""],
+    ] {
+        assert!(has(&told, &words), "{words:?} in {told}");
+    }
+    for secret in ["ada", "acme", "stranger"] {
+        assert!(!told.contains(secret), "{secret} in {told}");
+    }
+}
+
+// R45
+#[tokio::test]
+async fn the_world_sees_no_numbers() {
+    let app = TestApp::start().await;
+    assert_eq!(app.browser().get("/metrics").await.status, 404);
+}

@@ -1,0 +1,36 @@
+use std::time::Duration;
+
+use metrics::gauge;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::outbox::{Schema, per_schema};
+
+/// How often the outbox is looked at.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Shows how long the oldest message has waited, also while the broker is away.
+pub(super) async fn show(pool: PgPool, schema: Schema, stop: CancellationToken) {
+    let name = per_schema!(schema, "", "");
+    let waited = gauge!("latchkey_outbox_oldest_seconds", "schema" => name);
+    loop {
+        match oldest(&pool, schema).await {
+            Ok(seconds) => waited.set(seconds.unwrap_or(0.0)),
+            Err(error) => tracing::debug!(schema = name, %error, "the outbox cannot be seen"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+async fn oldest(pool: &PgPool, schema: Schema) -> Result<Option<f64>, sqlx::Error> {
+    sqlx::query_scalar(per_schema!(
+        schema,
+        "SELECT extract(epoch FROM clock_timestamp() - created_at)::float8 FROM ",
+        ".outbox ORDER BY seq LIMIT 1"
+    ))
+    .fetch_optional(pool)
+    .await
+}
