@@ -147,11 +147,16 @@ impl TestApp {
 
     /// One more replica, started with other variables; answers its address.
     pub fn replica(&self, changes: &[(&str, &str)]) -> String {
+        serve(self.variables(changes), Arc::new(SystemClock), &self.stop).0
+    }
+
+    /// Its environment, with changes.
+    pub fn variables(&self, changes: &[(&str, &str)]) -> BTreeMap<String, String> {
         let mut variables = self.variables.clone();
         for (name, value) in changes {
             variables.insert((*name).to_owned(), (*value).to_owned());
         }
-        serve(variables, Arc::new(SystemClock), &self.stop).0
+        variables
     }
 
     /// One more workspace.

@@ -1,6 +1,7 @@
 //! Connections to RabbitMQ. A lost one is replaced, never repaired: whoever
 //! uses it opens a new one and declares what it needs.
 
+mod attempt;
 mod check;
 mod publish;
 
@@ -105,7 +106,7 @@ impl BrokerConfig {
             ConnectionProperties::default().with_connection_name(self.name.as_str().into());
         tokio::time::timeout(
             CONNECT_TIMEOUT,
-            Connection::connect_uri(self.uri.clone(), properties),
+            attempt::connect(self.uri.clone(), properties),
         )
         .await
         .map_err(|_| BrokerError::Timeout("connect"))?

@@ -1,0 +1,80 @@
+//! The service as a process of its own.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+/// Killed where it is dropped.
+pub struct Service {
+    pub address: String,
+    child: Child,
+    panics: Arc<AtomicUsize>,
+    readers: [JoinHandle<()>; 2],
+}
+
+impl Service {
+    /// Starts it and waits until it listens.
+    pub async fn start(variables: BTreeMap<String, String>) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_auth-svc"))
+            .env_clear()
+            .envs(variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let panics = Arc::new(AtomicUsize::new(0));
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let errors = BufReader::new(child.stderr.take().unwrap()).lines();
+        let of_errors = tokio::spawn(read(errors, panics.clone()));
+        let address = loop {
+            let line = lines.next_line().await.unwrap();
+            let line = line.unwrap_or_else(|| panic!("ended before it listened"));
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if line["message"] == "listening" {
+                break line["address"].as_str().unwrap().to_owned();
+            }
+        };
+        let readers = [tokio::spawn(read(lines, panics.clone())), of_errors];
+        Self {
+            address,
+            child,
+            panics,
+            readers,
+        }
+    }
+
+    /// Resident memory that is its own, in kB.
+    pub fn resident(&self) -> usize {
+        let path = format!("/proc/{}/status", self.child.id().unwrap());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
+        kilobytes.unwrap().parse().unwrap()
+    }
+
+    /// Ends it, and fails where a handler panicked.
+    pub async fn stop(mut self) {
+        self.child.kill().await.unwrap();
+        for reader in self.readers {
+            reader.await.unwrap();
+        }
+        assert_eq!(self.panics.load(Ordering::SeqCst), 0, "a handler panicked");
+    }
+}
+
+/// Shows what tells of a panic and counts it.
+async fn read<R: AsyncRead + Unpin>(mut lines: Lines<BufReader<R>>, panics: Arc<AtomicUsize>) {
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.contains("panicked at") {
+            panics.fetch_add(1, Ordering::SeqCst);
+            println!("{line}");
+        }
+    }
+}
