@@ -198,6 +198,8 @@ impl Application {
         });
         let (state, swept) = (self.state.clone(), self.stop.clone());
         tasks.spawn(async move { state.limits.sweep(swept).await });
+        let (state, stopped) = (self.state.clone(), self.stop.clone());
+        tasks.spawn(async move { state.neighbours.follow_files(stopped).await });
         if self.state.config.multi_workspace {
             tasks.spawn(custom_host::keep_fresh(
                 self.state.pool.clone(),

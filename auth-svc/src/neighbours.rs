@@ -3,7 +3,6 @@
 //!
 //! Optional: without it the pages say so, and everything else works.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use latchkey_config::{ConfigError, Environment};
@@ -15,9 +14,11 @@ use latchkey_proto::account::{
 use latchkey_proto::token::account_selector::Selector;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use latchkey_proto::token::{AccountSelector, RevokeAccountRequest};
+use latchkey_service::grpc::Outgoing;
 use latchkey_service::telemetry;
+use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
 use crate::store::session::Session;
@@ -65,23 +66,8 @@ impl From<Status> for NeighbourError {
 /// The other services, as far as the operator said where they are.
 #[derive(Debug, Default)]
 pub struct Neighbours {
-    accounts: Option<Peer>,
-    tokens: Option<Peer>,
-}
-
-/// A service: connected to with the first call, and again when it went away.
-#[derive(Debug)]
-struct Peer {
-    endpoint: Endpoint,
-    channel: OnceLock<Channel>,
-}
-
-impl Peer {
-    fn channel(&self) -> Channel {
-        self.channel
-            .get_or_init(|| self.endpoint.connect_lazy())
-            .clone()
-    }
+    accounts: Option<Outgoing>,
+    tokens: Option<Outgoing>,
 }
 
 impl Neighbours {
@@ -91,9 +77,23 @@ impl Neighbours {
     /// An address without certificates, or something that is none.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         Ok(Self {
-            accounts: peer(environment, "SYNC_GRPC_URL")?,
-            tokens: peer(environment, "TOKEN_GRPC_URL")?,
+            accounts: way(environment, "SYNC_GRPC_URL")?,
+            tokens: way(environment, "TOKEN_GRPC_URL")?,
         })
+    }
+
+    /// Takes certificates up that are renewed, until `stop` is cancelled.
+    pub async fn follow_files(&self, stop: CancellationToken) {
+        let follow = |way: &Option<Outgoing>| {
+            let way = way.clone();
+            let stop = stop.clone();
+            async move {
+                if let Some(way) = way {
+                    way.follow_files(stop).await;
+                }
+            }
+        };
+        tokio::join!(follow(&self.accounts), follow(&self.tokens));
     }
 
     /// True where the connections can be shown.
@@ -107,11 +107,11 @@ impl Neighbours {
     }
 
     fn accounts(&self) -> Result<AccountServiceClient<Channel>, NeighbourError> {
-        let peer = self
+        let way = self
             .accounts
             .as_ref()
             .ok_or(NeighbourError::NotConfigured)?;
-        Ok(AccountServiceClient::new(peer.channel()))
+        Ok(AccountServiceClient::new(way.channel()))
     }
 
     /// The person's own accounts in the session's workspace, oldest first.
@@ -216,7 +216,7 @@ fn asked<T>(message: T, within: Duration) -> Request<T> {
     request
 }
 
-fn peer(environment: &Environment, name: &str) -> Result<Option<Peer>, ConfigError> {
+fn way(environment: &Environment, name: &str) -> Result<Option<Outgoing>, ConfigError> {
     let Some(address) = environment.optional(name)? else {
         return Ok(None);
     };
@@ -224,43 +224,11 @@ fn peer(environment: &Environment, name: &str) -> Result<Option<Peer>, ConfigErr
     if !address.starts_with("https://") {
         return Err(wrong("must be https://<host>:<port>"));
     }
-    let tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(pem(
-            environment,
-            "GRPC_CLIENT_CA",
-            "CERTIFICATE",
-        )?))
-        .identity(Identity::from_pem(
-            pem(environment, "GRPC_CLIENT_CERT", "CERTIFICATE")?,
-            pem(environment, "GRPC_CLIENT_KEY", "PRIVATE KEY")?,
-        ));
-    let endpoint = Endpoint::from_shared(address)
+    let plain = Endpoint::from_shared(address)
         .map_err(|_| wrong("must be https://<host>:<port>"))?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(5))
-        .tcp_nodelay(true)
-        .tls_config(tls)
-        .map_err(|error| {
-            ConfigError::new(
-                "GRPC_CLIENT_CERT",
-                format!("certificate, key or authority cannot be used: {error}"),
-            )
-        })?;
-    Ok(Some(Peer {
-        endpoint,
-        channel: OnceLock::new(),
-    }))
-}
-
-fn pem(environment: &Environment, name: &str, kind: &str) -> Result<String, ConfigError> {
-    let text = environment.required(name, &format!("a PEM {kind}, or {name}_FILE to its path"))?;
-    if text.contains(&format!("{kind}-----")) {
-        Ok(text)
-    } else {
-        Err(ConfigError::new(
-            name,
-            format!("has no PEM block of kind {kind}"),
-        ))
-    }
+        .tcp_nodelay(true);
+    Outgoing::new(environment, plain).map(Some)
 }

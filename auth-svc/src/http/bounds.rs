@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::error::InternalError;
 use actix_web::http::header::{CONTENT_LENGTH, UPGRADE};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse};
+use actix_web::{Error, HttpRequest, HttpResponse};
 
 use crate::pages;
 
@@ -34,29 +33,50 @@ pub async fn bounds<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    match excess(&request) {
-        None => {
-            let Ok(response) = tokio::time::timeout(LONGEST, next.call(request)).await else {
-                tracing::warn!(outcome = "given_up", "a request took too long");
-                let response = HttpResponse::RequestTimeout().force_close().finish();
-                return Err(InternalError::from_response("took too long", response).into());
-            };
-            Ok(response?.map_into_left_body())
-        }
-        Some(status) => {
-            tracing::warn!(
-                status = status.as_u16(),
-                outcome = "refused",
-                "request too large, or an upgrade"
-            );
-            let mut response =
-                pages::problem(request.request(), &pages::bare::explanation(status), None);
-            response
-                .head_mut()
-                .set_connection_type(ConnectionType::Close);
-            Ok(request.into_response(response).map_into_right_body())
-        }
+    let Some(status) = excess(&request) else {
+        return Ok(next.call(request).await?.map_into_left_body());
+    };
+    tracing::warn!(
+        status = status.as_u16(),
+        outcome = "refused",
+        "request too large, or an upgrade"
+    );
+    let refusal = last_answer(request.request(), status);
+    Ok(request.into_response(refusal).map_into_right_body())
+}
+
+/// Gives up what takes longer than a minute. Around each route and not around
+/// all: before it is routed, a request cannot be kept for the answer.
+///
+/// # Errors
+/// Those of the handler.
+pub async fn in_time<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    within(LONGEST, request, next).await
+}
+
+async fn within<B: MessageBody>(
+    longest: Duration,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let kept = request.request().clone();
+    if let Ok(answer) = tokio::time::timeout(longest, next.call(request)).await {
+        return Ok(answer?.map_into_left_body());
     }
+    tracing::warn!(outcome = "given_up", "a request took too long");
+    let refusal = last_answer(&kept, StatusCode::REQUEST_TIMEOUT);
+    Ok(ServiceResponse::new(kept, refusal).map_into_right_body())
+}
+
+/// A page, and the end of the connection: what is still to come of the request
+/// is not read.
+fn last_answer(request: &HttpRequest, status: StatusCode) -> HttpResponse {
+    let mut answer = pages::problem(request, &pages::bare::explanation(status), None);
+    answer.head_mut().set_connection_type(ConnectionType::Close);
+    answer
 }
 
 fn excess(request: &ServiceRequest) -> Option<StatusCode> {
@@ -93,4 +113,31 @@ fn upgrades(request: &ServiceRequest) -> bool {
             .to_ascii_lowercase()
             .starts_with(b"websocket")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::middleware::{DefaultHeaders, from_fn};
+    use actix_web::{App, test, web};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_answered_with_a_page_and_every_header() {
+        let soon = |request, next| within(Duration::from_millis(1), request, next);
+        let never = web::to(std::future::pending::<HttpResponse>);
+        let app = App::new()
+            .default_service(never.wrap(from_fn(soon)))
+            .wrap(DefaultHeaders::new().add(("x-frame-options", "DENY")));
+        let app = test::init_service(app).await;
+        let request = test::TestRequest::get().uri("/slow").to_request();
+        let answer = test::call_service(&app, request).await;
+        assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(answer.headers().get("x-frame-options").unwrap(), "DENY");
+        let head = answer.response().head();
+        assert_eq!(head.connection_type(), ConnectionType::Close);
+        let page = test::read_body(answer).await;
+        let page = std::str::from_utf8(&page).unwrap();
+        assert!(page.contains("<h1>That took too long</h1>"), "{page}");
+    }
 }

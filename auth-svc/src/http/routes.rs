@@ -5,12 +5,14 @@
 //! methods from there. A test refuses routes that go around this file.
 
 use actix_web::http::Method;
+use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, Responder, web};
 use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Paths, RefOr};
 use utoipa::{Path, ToSchema as _};
 
+use crate::http::bounds::in_time;
 use crate::http::description::Problem;
 use crate::http::{description, health};
 use crate::{admin, login, pages, proof, session};
@@ -109,7 +111,7 @@ impl Routes<'_> {
         if let Some(config) = &mut self.config {
             for method in &methods {
                 let route = web::method(method_of(method)).to(handler.clone());
-                config.route(pattern, route);
+                config.route(pattern, route.wrap(from_fn(in_time)));
             }
         }
         let operation: Operation = P::operation();

@@ -51,6 +51,12 @@ pub fn explanation(status: StatusCode) -> Explanation {
             "Too many requests came from your network in a short time. Please wait a minute, \
              then try again.",
         ),
+        StatusCode::REQUEST_TIMEOUT => (
+            "request_timeout",
+            "That took too long",
+            "Your connection may be slow, or something behind this service does not answer. \
+             Please try again in a minute.",
+        ),
         StatusCode::URI_TOO_LONG
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (

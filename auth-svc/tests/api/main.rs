@@ -19,6 +19,7 @@ mod helpers;
 mod invitations;
 mod limits;
 mod logging;
+mod neighbours;
 mod numbers;
 mod openapi;
 mod outbox;

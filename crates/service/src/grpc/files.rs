@@ -9,6 +9,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use super::ClientCertificate;
 
@@ -16,29 +17,55 @@ const CERTIFICATE: &str = "GRPC_TLS_CERT";
 const KEY: &str = "GRPC_TLS_KEY";
 const CLIENT_CA: &str = "GRPC_TLS_CLIENT_CA";
 
+/// Names the certificate in messages about what a client shows.
+const SHOWN: &str = "GRPC_CLIENT_CERT";
+
 /// The PEM texts of one moment.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Pems {
     certificate: String,
     key: String,
-    client_ca: Option<String>,
+    /// That of the other end.
+    authority: Option<String>,
 }
 
 impl Pems {
-    /// Reads the variables, or the files that they name, as they are now.
-    pub(super) fn read(
+    /// Reads the variables of a server, or the files that they name, as they are now.
+    pub(super) fn of_server(
         environment: &Environment,
         client: ClientCertificate,
     ) -> Result<Self, ConfigError> {
         Ok(Self {
             certificate: pem(environment, CERTIFICATE, "CERTIFICATE")?,
             key: pem(environment, KEY, "PRIVATE KEY")?,
-            client_ca: match client {
+            authority: match client {
                 ClientCertificate::NotAsked => None,
                 ClientCertificate::Optional | ClientCertificate::Required => {
                     Some(pem(environment, CLIENT_CA, "CERTIFICATE")?)
                 }
             },
+        })
+    }
+
+    /// The same of a service that calls others.
+    pub(super) fn of_client(environment: &Environment) -> Result<Self, ConfigError> {
+        Ok(Self {
+            certificate: pem(environment, SHOWN, "CERTIFICATE")?,
+            key: pem(environment, "GRPC_CLIENT_KEY", "PRIVATE KEY")?,
+            authority: Some(pem(environment, "GRPC_CLIENT_CA", "CERTIFICATE")?),
+        })
+    }
+
+    /// Makes the way to another service from what is known of it otherwise.
+    pub(super) fn endpoint(&self, plain: Endpoint) -> Result<Endpoint, ConfigError> {
+        let tls = ClientTlsConfig::new()
+            .identity(Identity::from_pem(&self.certificate, &self.key))
+            .ca_certificates(self.authority.iter().map(Certificate::from_pem));
+        plain.tls_config(tls).map_err(|error| {
+            ConfigError::new(
+                SHOWN,
+                format!("certificate, key or authority cannot be used: {error}"),
+            )
         })
     }
 
@@ -52,7 +79,7 @@ impl Pems {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| ConfigError::new(CERTIFICATE, error.to_string()))?;
-        let builder = match &self.client_ca {
+        let builder = match &self.authority {
             None => builder.with_no_client_auth(),
             Some(text) => {
                 let verifier =

@@ -1,7 +1,6 @@
 //! TLS whose certificates are replaced while it runs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use latchkey_config::{ConfigError, Environment};
@@ -9,10 +8,7 @@ use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
 use super::files::Pems;
-
-/// How often the files are looked at. Looking beats being told: it works on
-/// every file system, and over the links that Kubernetes swaps.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+use super::follow::follow;
 
 /// Whether a caller must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,7 +54,7 @@ impl Tls {
     /// # Errors
     /// One of them is missing, is no PEM, or they do not go together.
     pub fn new(environment: &Environment, client: ClientCertificate) -> Result<Self, ConfigError> {
-        let config = Pems::read(environment, client)?.server_config(client)?;
+        let config = Pems::of_server(environment, client)?.server_config(client)?;
         Ok(Self {
             current: Arc::new(ArcSwap::from_pointee(config)),
             environment: environment.clone(),
@@ -72,40 +68,14 @@ impl Tls {
     }
 
     /// Looks at the files again and again until `stop`. Connections that are
-    /// open stay as they are; handshakes use what is new. Files that do not go
-    /// together, such as a certificate whose key is still to come, change
-    /// nothing and are told once.
+    /// open stay as they are; handshakes use what is new.
     pub async fn follow_files(self, stop: CancellationToken) {
-        let mut seen = Pems::read(&self.environment, self.client).ok();
-        let mut told = String::new();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-            let changed = Pems::read(&self.environment, self.client).and_then(|now| {
-                if seen.as_ref() == Some(&now) {
-                    return Ok(None);
-                }
-                let config = now.server_config(self.client)?;
-                Ok(Some((now, config)))
-            });
-            match changed {
-                Ok(None) => told.clear(),
-                Ok(Some((now, config))) => {
-                    self.current.store(Arc::new(config));
-                    seen = Some(now);
-                    told.clear();
-                    tracing::info!("certificates were read again: new connections use them");
-                }
-                Err(error) => {
-                    let problem = error.to_string();
-                    if problem != told {
-                        tracing::error!(%error, "new certificates cannot be used: the old ones stay");
-                        told = problem;
-                    }
-                }
-            }
-        }
+        let read = || Pems::of_server(&self.environment, self.client);
+        follow(stop, read, |now| {
+            self.current
+                .store(Arc::new(now.server_config(self.client)?));
+            Ok(())
+        })
+        .await;
     }
 }

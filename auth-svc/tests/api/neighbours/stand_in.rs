@@ -1,0 +1,127 @@
+//! Stands in for sync-svc and refresh-svc: one server that knows accounts and
+//! counts what is changed.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use latchkey_proto::account::account_service_server::{AccountService, AccountServiceServer};
+use latchkey_proto::account::{
+    Account, GetAccountRequest, GetAccountResponse, ListAccountsRequest, ListAccountsResponse,
+    StartChannelSyncRequest, StartChannelSyncResponse,
+};
+use latchkey_proto::token::token_service_server::{TokenService, TokenServiceServer};
+use latchkey_proto::token::{RevokeAccountRequest, RevokeAccountResponse};
+use latchkey_testkit::TestCertificates;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::{Request, Response, Status};
+
+/// What it knows, and what was changed.
+#[derive(Clone, Default)]
+pub struct Knowledge {
+    pub accounts: Arc<Mutex<Vec<Account>>>,
+    changes: Arc<AtomicUsize>,
+}
+
+impl Knowledge {
+    /// Accounts that were disconnected or started.
+    pub fn changes(&self) -> usize {
+        self.changes.load(Ordering::SeqCst)
+    }
+}
+
+/// A running one; it stops with this value.
+pub struct StandIn {
+    pub port: u16,
+    stop: CancellationToken,
+    ended: tokio::task::JoinHandle<()>,
+}
+
+impl StandIn {
+    /// Serves with the certificate of `certificates`, for callers of its authority.
+    pub async fn start(certificates: &TestCertificates, knowledge: &Knowledge) -> Self {
+        Self::start_at(0, certificates, knowledge).await
+    }
+
+    /// The same at a port of one's choice.
+    pub async fn start_at(port: u16, certificates: &TestCertificates, knows: &Knowledge) -> Self {
+        let read = |path| std::fs::read(path).unwrap();
+        let server = &certificates.server;
+        let tls = ServerTlsConfig::new()
+            .identity(Identity::from_pem(
+                read(&server.certificate),
+                read(&server.key),
+            ))
+            .client_ca_root(Certificate::from_pem(read(&certificates.authority)));
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let stop = CancellationToken::new();
+        let server = Server::builder()
+            .tls_config(tls)
+            .unwrap()
+            .add_service(AccountServiceServer::new(knows.clone()))
+            .add_service(TokenServiceServer::new(knows.clone()))
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(listener),
+                stop.clone().cancelled_owned(),
+            );
+        let ended = tokio::spawn(async move { server.await.unwrap() });
+        Self { port, stop, ended }
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    /// Ends it, with its connections.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.ended.await.unwrap();
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl AccountService for Knowledge {
+    async fn get_account(&self, asked: Request<GetAccountRequest>) -> Answer<GetAccountResponse> {
+        let id = asked.into_inner().account_id;
+        let accounts = self.accounts.lock().unwrap();
+        let account = accounts.iter().find(|account| account.id == id).cloned();
+        match account {
+            Some(_) => Ok(Response::new(GetAccountResponse { account })),
+            None => Err(Status::not_found("no such account")),
+        }
+    }
+
+    /// All of them, whoever asks.
+    async fn list_accounts(&self, _: Request<ListAccountsRequest>) -> Answer<ListAccountsResponse> {
+        Ok(Response::new(ListAccountsResponse {
+            accounts: self.accounts.lock().unwrap().clone(),
+            ..ListAccountsResponse::default()
+        }))
+    }
+
+    async fn start_channel_sync(
+        &self,
+        _: Request<StartChannelSyncRequest>,
+    ) -> Answer<StartChannelSyncResponse> {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        Ok(Response::new(StartChannelSyncResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl TokenService for Knowledge {
+    async fn revoke_account(
+        &self,
+        _: Request<RevokeAccountRequest>,
+    ) -> Answer<RevokeAccountResponse> {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.accounts.lock().unwrap().clear();
+        Ok(Response::new(RevokeAccountResponse::default()))
+    }
+}

@@ -1,0 +1,69 @@
+//! The way to another service, over mutual TLS.
+
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use latchkey_config::{ConfigError, Environment};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+
+use super::files::Pems;
+use super::follow::follow;
+
+/// Another service: connected to with the first call, again when it went away,
+/// and anew when the certificates change. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    plain: Endpoint,
+    current: Arc<ArcSwap<Way>>,
+    environment: Environment,
+}
+
+#[derive(Debug)]
+struct Way {
+    endpoint: Endpoint,
+    channel: OnceLock<Channel>,
+}
+
+impl Way {
+    fn new(pems: &Pems, plain: &Endpoint) -> Result<Self, ConfigError> {
+        Ok(Self {
+            endpoint: pems.endpoint(plain.clone())?,
+            channel: OnceLock::new(),
+        })
+    }
+}
+
+impl Outgoing {
+    /// The way to `plain`, with `GRPC_CLIENT_CERT` and `GRPC_CLIENT_KEY` to show and
+    /// `GRPC_CLIENT_CA` to trust (PEM, usually from files).
+    ///
+    /// # Errors
+    /// One of them is missing, is no PEM, or they cannot be used.
+    pub fn new(environment: &Environment, plain: Endpoint) -> Result<Self, ConfigError> {
+        let way = Way::new(&Pems::of_client(environment)?, &plain)?;
+        Ok(Self {
+            plain,
+            current: Arc::new(ArcSwap::from_pointee(way)),
+            environment: environment.clone(),
+        })
+    }
+
+    /// Where the next call goes.
+    pub fn channel(&self) -> Channel {
+        let way = self.current.load();
+        let connect = || way.endpoint.connect_lazy();
+        way.channel.get_or_init(connect).clone()
+    }
+
+    /// Looks at the files again and again until `stop`. Calls that are under way
+    /// go on as they began; the next one connects with what is new.
+    pub async fn follow_files(self, stop: CancellationToken) {
+        let read = || Pems::of_client(&self.environment);
+        follow(stop, read, |now| {
+            self.current.store(Arc::new(Way::new(now, &self.plain)?));
+            Ok(())
+        })
+        .await;
+    }
+}
