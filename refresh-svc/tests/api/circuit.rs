@@ -122,19 +122,3 @@ async fn a_flapping_provider_fails_single_calls_only() {
         }
     }
 }
-
-// The answer that comes after the caller's deadline is kept.
-#[tokio::test]
-async fn a_provider_that_answers_late_refreshes_all_the_same() {
-    let world = World::new().await;
-    let (_replica, client) = world.served().await;
-    let account = world.expired(Flavour::Oidc).await;
-    world
-        .demo
-        .inject(Fault::on(Endpoint::Token).delayed_ms(4_000));
-    let refused = refusal(client.ask_within(account.id, Duration::from_secs(1)).await);
-    assert_eq!(refused.reason, "STILL_REFRESHING");
-    eventually(async || (world.stored(&account).await.version == 2).then_some(())).await;
-    assert_eq!(client.get(account.id).await.unwrap().version, 2);
-    assert_eq!(world.demo.refreshes(Flavour::Oidc), 1);
-}

@@ -29,5 +29,6 @@ mod service_accounts;
 mod storm;
 mod support;
 mod transport;
+mod trouble;
 mod watch;
 mod who_may;

@@ -1,4 +1,5 @@
-//! R33 at the size of issue 4: thousands of callers over three replicas.
+//! R33 at the size of issue 4: thousands of callers over three replicas, which are
+//! processes of their own: what this one logs for its tests is no part of a storm.
 //!
 //! `LATCHKEY_STORM_SECONDS=3,12,20` runs the storm at these latencies of the
 //! provider too.
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use latchkey_demo_provider::Flavour;
 
-use crate::support::{Client, Replica, Token, World, slow};
+use crate::support::{Client, Process, Token, World, slow};
 
 const CALLERS: usize = 5_000;
 /// Connections to each replica.
@@ -16,17 +17,17 @@ const CONNECTIONS: usize = 8;
 
 struct Storm {
     world: World,
-    _replicas: Vec<Replica>,
+    _replicas: Vec<Process>,
     clients: Vec<Client>,
 }
 
 async fn storm() -> Storm {
     let world = World::new().await;
-    let replicas: Vec<Replica> = (0..3).map(|_| world.replica()).collect();
+    let replicas: Vec<Process> = (0..3).map(|_| Process::start(&world)).collect();
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
         for replica in &replicas {
-            clients.push(replica.client(&world.certificates).await);
+            clients.push(Client::connect(replica.grpc, &world.certificates).await);
         }
     }
     // A service that runs has its connections.
