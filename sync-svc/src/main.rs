@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use latchkey_config::Environment;
 use latchkey_messaging::BrokerConfig;
+use latchkey_messaging::parked::Shelf;
 use latchkey_service::{StartError, run, shutdown};
 use sync_svc::config::SERVICE;
 use sync_svc::{Application, Config, parked};
@@ -27,6 +28,11 @@ enum Command {
         #[command(subcommand)]
         command: parked::Command,
     },
+    /// Look after events that no queue was bound for.
+    Unrouted {
+        #[command(subcommand)]
+        command: parked::Command,
+    },
 }
 
 #[tokio::main]
@@ -34,12 +40,14 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Fails only where one is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    match arguments.command.unwrap_or(Command::Server) {
-        Command::Server => run::service_main(SERVICE, serve).await,
-        Command::Parked { command } => match look_after(&command).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => run::complain(SERVICE, &error),
-        },
+    let (command, shelves) = match arguments.command.unwrap_or(Command::Server) {
+        Command::Server => return run::service_main(SERVICE, serve).await,
+        Command::Parked { command } => (command, parked::parked()),
+        Command::Unrouted { command } => (command, vec![Shelf::Unrouted]),
+    };
+    match look_after(&command, shelves).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => run::complain(SERVICE, &error),
     }
 }
 
@@ -56,9 +64,9 @@ async fn serve(environment: Environment) -> Result<(), StartError> {
 }
 
 #[expect(clippy::print_stdout, reason = "the command's answer")]
-async fn look_after(command: &parked::Command) -> Result<(), StartError> {
+async fn look_after(command: &parked::Command, shelves: Vec<Shelf>) -> Result<(), StartError> {
     let broker = BrokerConfig::from_environment(&Environment::of_process(), SERVICE)?;
-    let lines = parked::run(command, &broker)
+    let lines = parked::run(command, shelves, &broker)
         .await
         .map_err(StartError::other)?;
     for line in lines {

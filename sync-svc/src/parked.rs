@@ -1,63 +1,74 @@
-//! `sync-svc parked`: what could not be handled, for the operator.
+//! `sync-svc parked` and `sync-svc unrouted`: what waits for the operator.
 
 use clap::Subcommand;
 use latchkey_domain::EventId;
-use latchkey_messaging::parked::{self, Parked, Which};
+use latchkey_messaging::parked::{self, Parked, Shelf, Which};
 use latchkey_messaging::topology::Subscription;
 use latchkey_messaging::{BrokerConfig, BrokerError};
 
-/// What to do with parked messages.
+/// What to do with messages that wait.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// List what is parked, with the reasons.
+    /// List what waits, with the reasons.
     List {
         /// At most this many of each queue.
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
-    /// Show one parked message, its body in hexadecimal.
+    /// Show one message, its body in hexadecimal.
     Show {
         /// CloudEvents id of the message.
         event_id: EventId,
     },
-    /// Give parked messages back to their queue, after the cause is mended.
+    /// Publish messages again, after the cause is mended.
     Redrive {
         /// CloudEvents id of the message.
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         event_id: Option<EventId>,
-        /// Every parked message.
+        /// Every message.
         #[arg(long)]
         all: bool,
     },
 }
 
-/// Runs the command over the queues of sync-svc and answers the lines to print.
+/// What sync-svc could not handle.
+pub fn parked() -> Vec<Shelf> {
+    let queues = Subscription::built_in().into_iter();
+    queues.map(|own| Shelf::Parked(own.queue)).collect()
+}
+
+/// Runs the command over these shelves and answers the lines to print.
 ///
 /// # Errors
 /// The broker's refusal.
-pub async fn run(command: &Command, broker: &BrokerConfig) -> Result<Vec<String>, BrokerError> {
+pub async fn run(
+    command: &Command,
+    shelves: Vec<Shelf>,
+    broker: &BrokerConfig,
+) -> Result<Vec<String>, BrokerError> {
     let mut lines = Vec::new();
-    for Subscription { queue, .. } in Subscription::built_in() {
+    for shelf in shelves {
+        let name = shelf.to_string();
         match command {
             Command::List { limit } => {
-                let found = parked::list(broker, &queue, *limit).await?;
-                lines.extend(found.iter().map(|message| line(&queue, message)));
+                let found = parked::list(broker, shelf, *limit).await?;
+                lines.extend(found.iter().map(|message| line(&name, message)));
             }
             Command::Show { event_id } => {
-                if let Some(message) = parked::show(broker, &queue, *event_id).await? {
-                    lines.push(line(&queue, &message));
+                if let Some(message) = parked::show(broker, shelf, *event_id).await? {
+                    lines.push(line(&name, &message));
                     lines.push(hex(&message.body));
                 }
             }
             Command::Redrive { event_id, .. } => {
                 let which = event_id.map_or(Which::All, Which::Event);
-                let given_back = parked::redrive(broker, &queue, which).await?;
-                lines.push(format!("{queue}: {given_back} given back"));
+                let again = parked::redrive(broker, shelf, which).await?;
+                lines.push(format!("{name}: {again} published again"));
             }
         }
     }
     if lines.is_empty() {
-        lines.push("nothing is parked".to_owned());
+        lines.push("nothing waits".to_owned());
     }
     Ok(lines)
 }

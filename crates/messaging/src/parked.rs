@@ -1,4 +1,5 @@
-//! What could not be handled: listed, shown and given back to its queue.
+//! What waits for an operator, parked or unrouted: listed, shown and published
+//! again.
 
 use std::fmt;
 
@@ -10,9 +11,50 @@ use latchkey_domain::EventId;
 
 use crate::broker::{BrokerConfig, BrokerError, confirmed, publish};
 use crate::envelope::{self, ATTEMPTS, Envelope, PARKED_AT, PARKED_REASON};
-use crate::topology::parked_queue;
+use crate::topology::{EVENTS_EXCHANGE, UNROUTED_QUEUE, parked_queue};
 
-/// A parked message.
+/// Where messages wait for an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shelf {
+    /// What the consumer of this queue could not handle; goes back to the queue.
+    Parked(String),
+    /// Events that no queue was bound for; go to whoever is bound by then.
+    Unrouted,
+}
+
+impl From<&str> for Shelf {
+    fn from(queue: &str) -> Self {
+        Self::Parked(queue.to_owned())
+    }
+}
+
+impl Shelf {
+    fn queue(&self) -> String {
+        match self {
+            Self::Parked(queue) => parked_queue(queue),
+            Self::Unrouted => UNROUTED_QUEUE.to_owned(),
+        }
+    }
+
+    /// Exchange and routing key that a message is published with again.
+    fn way_back<'a>(&'a self, delivery: &'a Delivery) -> (&'static str, &'a str) {
+        match self {
+            Self::Parked(queue) => ("", queue),
+            Self::Unrouted => (EVENTS_EXCHANGE, delivery.routing_key.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for Shelf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parked(queue) => f.write_str(queue),
+            Self::Unrouted => f.write_str(UNROUTED_QUEUE),
+        }
+    }
+}
+
+/// A message that waits.
 #[derive(Clone)]
 pub struct Parked {
     /// CloudEvents id; none where the message has none that can be read.
@@ -21,9 +63,9 @@ pub struct Parked {
     pub event_type: String,
     /// CloudEvents subject; empty where there is none.
     pub subject: String,
-    /// Why it was parked.
+    /// Why it waits.
     pub reason: String,
-    /// When (RFC 3339); empty where the broker parked it.
+    /// Since when (RFC 3339); empty where the broker put it there.
     pub parked_at: String,
     /// Tries that failed before.
     pub attempts: u32,
@@ -46,7 +88,7 @@ impl fmt::Debug for Parked {
     }
 }
 
-/// Which parked messages.
+/// Which messages of a shelf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     /// Every one that is there now.
@@ -64,17 +106,16 @@ impl Which {
     }
 }
 
-/// The parked messages of `queue` (the consumer's queue), oldest first, `limit`
-/// at most. They stay where they are.
+/// The messages of a shelf, oldest first, `limit` at most. They stay where they are.
 ///
 /// # Errors
 /// The broker's refusal, e.g. where the queue does not exist.
 pub async fn list(
     broker: &BrokerConfig,
-    queue: &str,
+    shelf: impl Into<Shelf>,
     limit: usize,
 ) -> Result<Vec<Parked>, BrokerError> {
-    let desk = Desk::open(broker, queue).await?;
+    let desk = Desk::open(broker, &shelf.into()).await?;
     let mut found = Vec::new();
     for _ in 0..desk.held {
         if found.len() >= limit {
@@ -90,32 +131,34 @@ pub async fn list(
     Ok(found)
 }
 
-/// One parked message by its event's id.
+/// One message by its event's id.
 ///
 /// # Errors
 /// The broker's refusal.
 pub async fn show(
     broker: &BrokerConfig,
-    queue: &str,
+    shelf: impl Into<Shelf>,
     event: EventId,
 ) -> Result<Option<Parked>, BrokerError> {
-    let all = list(broker, queue, usize::MAX).await?;
+    let all = list(broker, shelf, usize::MAX).await?;
     Ok(all
         .into_iter()
         .find(|message| Which::Event(event).takes(message)))
 }
 
-/// Gives parked messages back to `queue`, with no tries counted. Answers how
-/// many. A message is in both queues for a moment, never in none.
+/// Publishes messages again, with no tries counted. Answers how many. A message is
+/// in both queues for a moment, never in none; an event that still nobody is bound
+/// for comes back to where it was.
 ///
 /// # Errors
-/// The broker's refusal; what was not given back stays parked.
+/// The broker's refusal; what was not published again stays.
 pub async fn redrive(
     broker: &BrokerConfig,
-    queue: &str,
+    shelf: impl Into<Shelf>,
     which: Which,
 ) -> Result<usize, BrokerError> {
-    let desk = Desk::open(broker, queue).await?;
+    let shelf = shelf.into();
+    let desk = Desk::open(broker, &shelf).await?;
     desk.channel
         .confirm_select(ConfirmSelectOptions::default())
         .await?;
@@ -136,7 +179,8 @@ pub async fn redrive(
             ("x-delivery-count", None),
         ];
         let properties = envelope::with_headers(&delivery.properties, &changes);
-        let confirm = publish(&desk.channel, "", queue, &delivery.data, properties).await?;
+        let (exchange, key) = shelf.way_back(&delivery);
+        let confirm = publish(&desk.channel, exchange, key, &delivery.data, properties).await?;
         confirmed(confirm).await?;
         delivery.acker.ack(BasicAckOptions::default()).await?;
         given_back += 1;
@@ -145,18 +189,18 @@ pub async fn redrive(
     Ok(given_back)
 }
 
-/// A look into one parking queue.
+/// A look onto one shelf.
 struct Desk {
     connection: Connection,
     channel: Channel,
     queue: String,
-    /// Messages in the queue when it was opened: those parked later are left.
+    /// Messages in the queue when it was opened: those that came later are left.
     held: u32,
 }
 
 impl Desk {
-    async fn open(broker: &BrokerConfig, queue: &str) -> Result<Self, BrokerError> {
-        let queue = parked_queue(queue);
+    async fn open(broker: &BrokerConfig, shelf: &Shelf) -> Result<Self, BrokerError> {
+        let queue = shelf.queue();
         let connection = broker.connect().await?;
         let channel = connection.create_channel().await?;
         let passive = QueueDeclareOptions {
@@ -188,6 +232,9 @@ fn read(delivery: &Delivery) -> Parked {
     let properties = &delivery.properties;
     let envelope = Envelope::from_properties(properties).ok();
     let reason = envelope::get(properties, PARKED_REASON).unwrap_or_else(|| {
+        if delivery.exchange.as_str() == EVENTS_EXCHANGE {
+            return format!("no queue was bound for {}", delivery.routing_key);
+        }
         let cause = broker_reason(delivery).unwrap_or_else(|| "unknown".to_owned());
         format!("parked by the broker: {cause}")
     });

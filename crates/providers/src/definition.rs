@@ -201,8 +201,8 @@ impl Reader<'_> {
     }
 
     /// Identity scopes: `openid` must be among them, or there is no ID token.
-    pub(crate) fn identity_scopes(&self, default: &str) -> Result<ScopeSet, ConfigError> {
-        let scopes = self.scopes("SCOPES", default)?;
+    pub(crate) fn identity_scopes(&self) -> Result<ScopeSet, ConfigError> {
+        let scopes = self.scopes("SCOPES", "openid email profile")?;
         if scopes.contains("openid") {
             Ok(scopes)
         } else {
@@ -235,23 +235,6 @@ impl Reader<'_> {
             )),
         }
     }
-}
-
-/// A switch of data that only makes sense with its provider.
-pub(crate) fn data_switch(
-    environment: &Environment,
-    name: &str,
-    provider_switch: &str,
-    provider_on: bool,
-) -> Result<bool, ConfigError> {
-    let on = environment.flag(name, false)?;
-    if on && !provider_on {
-        return Err(ConfigError::new(
-            name,
-            format!("is true, but {provider_switch} is not"),
-        ));
-    }
-    Ok(on)
 }
 
 /// `<issuer>/.well-known/openid-configuration`.

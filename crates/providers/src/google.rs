@@ -9,74 +9,51 @@
 //! `MESSAGING_PROVIDER_GMAIL_ENABLED`, `CALENDAR_PROVIDER_GOOGLE_ENABLED`.
 
 use latchkey_config::{ConfigError, Environment};
-use latchkey_domain::{Handle, ScopeSet};
+use latchkey_domain::{Handle, ProviderName};
 
+use crate::built_in::{BuiltIn, Data};
 use crate::claims::Claims;
-use crate::definition::{Definition, IssuerRule, Reader, Wanted, data_switch, well_known};
+use crate::definition::{Definition, IssuerRule};
 use crate::{AuthorizeRequest, ProviderKind, Purpose, Rotation};
 
-const SWITCH: &str = "AUTH_GOOGLE_ENABLED";
 const ISSUER: &str = "https://accounts.google.com";
-const IDENTITY: &str = "openid email profile";
-const MESSAGES: &str = "https://www.googleapis.com/auth/gmail.readonly \
-     https://www.googleapis.com/auth/gmail.send \
-     https://www.googleapis.com/auth/gmail.compose \
-     https://www.googleapis.com/auth/profile.emails.read";
-const MESSAGES_READERS: &[&str] = &[
-    "https://mail.google.com/",
-    "https://www.googleapis.com/auth/gmail.modify",
-    "https://www.googleapis.com/auth/gmail.readonly",
-];
-const CALENDAR: &str = "https://www.googleapis.com/auth/calendar.events";
-const CALENDAR_READERS: &[&str] = &[
-    "https://www.googleapis.com/auth/calendar",
-    "https://www.googleapis.com/auth/calendar.events",
-    "https://www.googleapis.com/auth/calendar.events.readonly",
-    "https://www.googleapis.com/auth/calendar.readonly",
-];
+
+const GOOGLE: BuiltIn = BuiltIn {
+    name: ProviderName::GOOGLE,
+    kind: ProviderKind::Google,
+    label: "Google",
+    // Offline access is a parameter here, not a scope.
+    offline: "",
+    rotation: Rotation::None,
+    messages: Data {
+        switch: "MESSAGING_PROVIDER_GMAIL_ENABLED",
+        scopes: "https://www.googleapis.com/auth/gmail.readonly \
+                 https://www.googleapis.com/auth/gmail.send \
+                 https://www.googleapis.com/auth/gmail.compose \
+                 https://www.googleapis.com/auth/profile.emails.read",
+        readers: &[
+            "https://mail.google.com/",
+            "https://www.googleapis.com/auth/gmail.modify",
+            "https://www.googleapis.com/auth/gmail.readonly",
+        ],
+    },
+    calendar: Data {
+        switch: "CALENDAR_PROVIDER_GOOGLE_ENABLED",
+        scopes: "https://www.googleapis.com/auth/calendar.events",
+        readers: &[
+            "https://www.googleapis.com/auth/calendar",
+            "https://www.googleapis.com/auth/calendar.events",
+            "https://www.googleapis.com/auth/calendar.events.readonly",
+            "https://www.googleapis.com/auth/calendar.readonly",
+        ],
+    },
+};
 
 pub(crate) fn definition(environment: &Environment) -> Result<Option<Definition>, ConfigError> {
-    let on = environment.flag(SWITCH, false)?;
-    let mail = data_switch(environment, "MESSAGING_PROVIDER_GMAIL_ENABLED", SWITCH, on)?;
-    let calendar = data_switch(environment, "CALENDAR_PROVIDER_GOOGLE_ENABLED", SWITCH, on)?;
-    if !on {
-        return Ok(None);
-    }
-    let reader = Reader {
-        environment,
-        prefix: "AUTH_GOOGLE_",
-    };
-    let (issuer, url) = reader.issuer("ISSUER", Some(ISSUER))?;
-    let wanted = |suffix, default, readers| {
-        reader
-            .scopes(suffix, default)
-            .map(|scopes| Wanted::new(scopes, readers))
-    };
-    Ok(Some(Definition {
-        name: crate::registry::fixed_name("google")?,
-        kind: ProviderKind::Google,
-        label: reader
-            .optional("LABEL")?
-            .unwrap_or_else(|| "Google".to_owned()),
-        discovery: well_known(&url),
-        issuer: IssuerRule::Exact(issuer),
-        client_id: reader.client_id("Google")?,
-        client_secret: Some(reader.client_secret("Google")?),
-        sign_in_callback: reader.callback("CALLBACK_URL", "/auth/google/redirect")?,
-        connect_callback: reader
-            .callback("APIS_CALLBACK_URL", "/auth/google-apis/get-access-token")?,
-        identity: reader.identity_scopes(IDENTITY)?,
-        // Offline access is a parameter here, not a scope.
-        offline: ScopeSet::default(),
-        messages: mail
-            .then(|| wanted("MESSAGING_SCOPES", MESSAGES, MESSAGES_READERS))
-            .transpose()?,
-        calendar: calendar
-            .then(|| wanted("CALENDAR_SCOPES", CALENDAR, CALENDAR_READERS))
-            .transpose()?,
-        auto_connect: reader.auto_connect()?,
-        rotation: Rotation::None,
-    }))
+    GOOGLE.definition(environment, |reader| {
+        let (issuer, url) = reader.issuer("ISSUER", Some(ISSUER))?;
+        Ok((url, IssuerRule::Exact(issuer)))
+    })
 }
 
 /// Google's own parameters of the authorize URL.

@@ -7,6 +7,7 @@
 //! provider is a definition of `AUTH_OIDC_<NAME>_…` variables (R3).
 
 mod answer;
+mod built_in;
 mod cache;
 mod claims;
 mod classify;

@@ -13,84 +13,50 @@ mod codes;
 use std::collections::BTreeSet;
 
 use latchkey_config::{ConfigError, Environment};
-use latchkey_domain::{Handle, ScopeSet};
+use latchkey_domain::{Handle, ProviderName};
 use url::Url;
 
 pub(crate) use codes::class_of_codes;
 
+use crate::built_in::{BuiltIn, Data};
 use crate::claims::Claims;
-use crate::definition::{Definition, IssuerRule, Reader, Wanted, data_switch, well_known};
+use crate::definition::{Definition, IssuerRule, Reader};
 use crate::{AuthorizeRequest, ProviderKind, Purpose, Rotation};
 
-const SWITCH: &str = "AUTH_MICROSOFT_ENABLED";
 const AUTHORITY: &str = "https://login.microsoftonline.com";
-const IDENTITY: &str = "openid email profile";
-const OFFLINE: &str = "offline_access";
-const MESSAGES: &str = "Mail.ReadWrite Mail.Send User.Read";
-const MESSAGES_READERS: &[&str] = &["Mail.ReadWrite", "Mail.Read"];
-const CALENDAR: &str = "Calendars.Read";
-const CALENDAR_READERS: &[&str] = &["Calendars.ReadWrite", "Calendars.Read"];
 /// Tenant of personal accounts.
 const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 
+const MICROSOFT: BuiltIn = BuiltIn {
+    name: ProviderName::MICROSOFT,
+    kind: ProviderKind::Microsoft,
+    label: "Microsoft",
+    offline: "offline_access",
+    rotation: Rotation::Soft,
+    messages: Data {
+        switch: "MESSAGING_PROVIDER_MICROSOFT_ENABLED",
+        scopes: "Mail.ReadWrite Mail.Send User.Read",
+        readers: &["Mail.ReadWrite", "Mail.Read"],
+    },
+    calendar: Data {
+        switch: "CALENDAR_PROVIDER_MICROSOFT_ENABLED",
+        scopes: "Calendars.Read",
+        readers: &["Calendars.ReadWrite", "Calendars.Read"],
+    },
+};
+
 pub(crate) fn definition(environment: &Environment) -> Result<Option<Definition>, ConfigError> {
-    let on = environment.flag(SWITCH, false)?;
-    let mail = data_switch(
-        environment,
-        "MESSAGING_PROVIDER_MICROSOFT_ENABLED",
-        SWITCH,
-        on,
-    )?;
-    let calendar = data_switch(
-        environment,
-        "CALENDAR_PROVIDER_MICROSOFT_ENABLED",
-        SWITCH,
-        on,
-    )?;
-    if !on {
-        return Ok(None);
-    }
-    let reader = Reader {
-        environment,
-        prefix: "AUTH_MICROSOFT_",
-    };
-    let (authority, _) = reader.issuer("AUTHORITY", Some(AUTHORITY))?;
-    let authority = authority.trim_end_matches('/');
-    let tenant = reader
-        .optional("TENANT_ID")?
-        .map_or_else(|| "common".to_owned(), |tenant| tenant.to_lowercase());
-    let issuer = issuer_rule(&reader, authority, &tenant)?;
-    let discovery = Url::parse(&format!("{authority}/{tenant}/v2.0"))
-        .map_err(|_| reader.error("TENANT_ID", "does not fit into a URL"))?;
-    let wanted = |suffix, default, readers| {
-        reader
-            .scopes(suffix, default)
-            .map(|scopes| Wanted::new(scopes, readers))
-    };
-    Ok(Some(Definition {
-        name: crate::registry::fixed_name("microsoft")?,
-        kind: ProviderKind::Microsoft,
-        label: reader
-            .optional("LABEL")?
-            .unwrap_or_else(|| "Microsoft".to_owned()),
-        discovery: well_known(&discovery),
-        issuer,
-        client_id: reader.client_id("Microsoft")?,
-        client_secret: Some(reader.client_secret("Microsoft")?),
-        sign_in_callback: reader.callback("CALLBACK_URL", "/auth/microsoft/redirect")?,
-        connect_callback: reader
-            .callback("APIS_CALLBACK_URL", "/auth/microsoft-apis/get-access-token")?,
-        identity: reader.identity_scopes(IDENTITY)?,
-        offline: ScopeSet::parse(OFFLINE),
-        messages: mail
-            .then(|| wanted("MESSAGING_SCOPES", MESSAGES, MESSAGES_READERS))
-            .transpose()?,
-        calendar: calendar
-            .then(|| wanted("CALENDAR_SCOPES", CALENDAR, CALENDAR_READERS))
-            .transpose()?,
-        auto_connect: reader.auto_connect()?,
-        rotation: Rotation::Soft,
-    }))
+    MICROSOFT.definition(environment, |reader| {
+        let (authority, _) = reader.issuer("AUTHORITY", Some(AUTHORITY))?;
+        let authority = authority.trim_end_matches('/');
+        let tenant = reader
+            .optional("TENANT_ID")?
+            .map_or_else(|| "common".to_owned(), |tenant| tenant.to_lowercase());
+        let issuer = issuer_rule(reader, authority, &tenant)?;
+        let discovery = Url::parse(&format!("{authority}/{tenant}/v2.0"))
+            .map_err(|_| reader.error("TENANT_ID", "does not fit into a URL"))?;
+        Ok((discovery, issuer))
+    })
 }
 
 /// Single tenant, several, or `common`.

@@ -14,7 +14,6 @@ use crate::definition::{Definition, IssuerRule, Reader, Wanted, well_known};
 use crate::{AuthorizeRequest, ProviderKind, Purpose, Rotation};
 
 const PREFIX: &str = "AUTH_OIDC_";
-const IDENTITY: &str = "openid email profile";
 const OFFLINE: &str = "offline_access";
 
 /// Every `AUTH_OIDC_<NAME>_…`.
@@ -68,7 +67,7 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
             "APIS_CALLBACK_URL",
             &format!("/auth/oidc-apis/{name}/get-access-token"),
         )?,
-        identity: reader.identity_scopes(IDENTITY)?,
+        identity: reader.identity_scopes()?,
         offline: ScopeSet::parse(OFFLINE),
         messages: wanted("MESSAGING_SCOPES")?,
         calendar: wanted("CALENDAR_SCOPES")?,

@@ -1,7 +1,7 @@
 use latchkey_domain::EventId;
 use latchkey_messaging::BrokerConfig;
 use latchkey_proto::events::UserAuthenticated;
-use sync_svc::parked::{Command, run};
+use sync_svc::parked::{Command, parked, run};
 
 use crate::stack::{Stack, eventually};
 use crate::world::{Person, applied, channels, count, execute};
@@ -82,8 +82,8 @@ async fn a_malformed_event_is_parked_with_its_reason_listed_and_given_back() {
     let list = Command::List { limit: 10 };
     let mut lines = Vec::new();
     eventually("it is parked", async || {
-        lines = run(&list, &broker).await.unwrap();
-        lines[0] != "nothing is parked"
+        lines = run(&list, parked(), &broker).await.unwrap();
+        lines[0] != "nothing waits"
     })
     .await;
     assert!(lines[0].contains(&id.to_string()));
@@ -93,14 +93,16 @@ async fn a_malformed_event_is_parked_with_its_reason_listed_and_given_back() {
         0
     );
 
-    let shown = run(&Command::Show { event_id: id }, &broker).await.unwrap();
+    let shown = run(&Command::Show { event_id: id }, parked(), &broker)
+        .await
+        .unwrap();
     assert_eq!(shown.len(), 2);
     let redrive = Command::Redrive {
         event_id: Some(id),
         all: false,
     };
-    let lines = run(&redrive, &broker).await.unwrap();
-    assert_eq!(lines[0], "sync-svc.user-authenticated: 1 given back");
+    let lines = run(&redrive, parked(), &broker).await.unwrap();
+    assert_eq!(lines[0], "sync-svc.user-authenticated: 1 published again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +128,7 @@ async fn what_no_sign_in_can_be_is_parked_and_writes_nothing() {
         stack.publish(EventId::generate(), &event).await;
     }
     eventually("all are parked", async || {
-        run(&Command::List { limit: 10 }, &broker)
+        run(&Command::List { limit: 10 }, parked(), &broker)
             .await
             .unwrap()
             .len()

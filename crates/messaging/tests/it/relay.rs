@@ -1,11 +1,12 @@
 use latchkey_domain::EventId;
 use latchkey_messaging::outbox::{Message, Schema, enqueue};
+use latchkey_messaging::parked::{self, Shelf, Which};
 use latchkey_messaging::topology::UNROUTED_QUEUE;
 use latchkey_proto::events::AccountConnected;
 use latchkey_testkit::{TestBroker, TestDatabase};
 
 use crate::proxy::{LONGER_THAN_A_CONFIRM, Proxy, Way};
-use crate::support::{Collector, commit_events, eventually, outbox_rows, relay};
+use crate::support::{Collector, commit_events, config, eventually, outbox_rows, relay};
 
 const CONNECTED: &str = "account.connected.v1";
 
@@ -69,6 +70,34 @@ async fn an_event_that_nobody_is_bound_for_is_kept() {
     relay.stop().await;
     let kept = broker.take(UNROUTED_QUEUE, 10).await.unwrap();
     assert_eq!(kept.len(), 5);
+}
+
+// R26
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_was_bound_for_goes_to_who_is_bound_later() {
+    let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
+    let at = config(broker.url());
+    let relay = relay(&database, broker.url());
+    let ids = commit_events(&database, 3).await;
+    eventually("the rows go", async || outbox_rows(&database).await == 0).await;
+    relay.stop().await;
+    let again = async |which| parked::redrive(&at, Shelf::Unrouted, which).await.unwrap();
+
+    assert_eq!(again(Which::All).await, 3, "nobody is bound yet");
+    let waiting = parked::list(&at, Shelf::Unrouted, 10).await.unwrap();
+    assert_eq!(waiting.len(), 3, "so they come back");
+    assert_eq!(
+        waiting[0].reason,
+        format!("no queue was bound for {CONNECTED}")
+    );
+
+    let collector = Collector::bind(&broker, CONNECTED).await;
+    assert_eq!(again(Which::Event(ids[0])).await, 1);
+    eventually("one arrives", async || collector.has_all(&ids[..1])).await;
+    assert_eq!(again(Which::All).await, 2);
+    eventually("all arrive", async || collector.has_all(&ids)).await;
+    let waiting = parked::list(&at, Shelf::Unrouted, 10).await.unwrap();
+    assert!(waiting.is_empty());
 }
 
 // R12

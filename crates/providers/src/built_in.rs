@@ -1,0 +1,97 @@
+//! The providers that are built in: one way to read what is configured, and what
+//! sets each apart.
+
+use latchkey_config::{ConfigError, Environment};
+use latchkey_domain::ScopeSet;
+use url::Url;
+
+use crate::definition::{Definition, IssuerRule, Reader, Wanted, well_known};
+use crate::{ProviderKind, Rotation};
+
+/// What sets a built-in provider apart.
+pub(crate) struct BuiltIn {
+    /// `google`: in paths, and in upper case in variables.
+    pub name: &'static str,
+    pub kind: ProviderKind,
+    /// Its own name, for people.
+    pub label: &'static str,
+    /// Scope that makes it give a refresh token; empty where a parameter does.
+    pub offline: &'static str,
+    pub rotation: Rotation,
+    pub messages: Data,
+    pub calendar: Data,
+}
+
+/// A kind of data.
+pub(crate) struct Data {
+    /// Variable that switches it on.
+    pub switch: &'static str,
+    /// Scopes to ask for where none are configured.
+    pub scopes: &'static str,
+    /// Scopes that read; one of them is enough.
+    pub readers: &'static [&'static str],
+}
+
+impl BuiltIn {
+    /// What is configured; nothing where it is switched off. `issuer` reads who
+    /// signs, and under which address the discovery document lies.
+    pub(crate) fn definition(
+        &self,
+        environment: &Environment,
+        issuer: impl FnOnce(&Reader<'_>) -> Result<(Url, IssuerRule), ConfigError>,
+    ) -> Result<Option<Definition>, ConfigError> {
+        let Self { name, label, .. } = *self;
+        let reader = Reader {
+            environment,
+            prefix: &format!("AUTH_{}_", name.to_uppercase()),
+        };
+        let on = reader.flag("ENABLED", false)?;
+        let messages = self.messages.is_on(&reader, on)?;
+        let calendar = self.calendar.is_on(&reader, on)?;
+        if !on {
+            return Ok(None);
+        }
+        let (discovery, issuer) = issuer(&reader)?;
+        Ok(Some(Definition {
+            name: crate::registry::fixed_name(name)?,
+            kind: self.kind,
+            label: reader.optional("LABEL")?.unwrap_or_else(|| label.into()),
+            discovery: well_known(&discovery),
+            issuer,
+            client_id: reader.client_id(label)?,
+            client_secret: Some(reader.client_secret(label)?),
+            sign_in_callback: reader.callback("CALLBACK_URL", &format!("/auth/{name}/redirect"))?,
+            connect_callback: reader.callback(
+                "APIS_CALLBACK_URL",
+                &format!("/auth/{name}-apis/get-access-token"),
+            )?,
+            identity: reader.identity_scopes()?,
+            offline: ScopeSet::parse(self.offline),
+            messages: messages
+                .then(|| self.messages.wanted(&reader, "MESSAGING_SCOPES"))
+                .transpose()?,
+            calendar: calendar
+                .then(|| self.calendar.wanted(&reader, "CALENDAR_SCOPES"))
+                .transpose()?,
+            auto_connect: reader.auto_connect()?,
+            rotation: self.rotation,
+        }))
+    }
+}
+
+impl Data {
+    /// The switch only makes sense where the provider is on.
+    fn is_on(&self, provider: &Reader<'_>, provider_is_on: bool) -> Result<bool, ConfigError> {
+        let on = provider.environment.flag(self.switch, false)?;
+        if on && !provider_is_on {
+            let problem = format!("is true, but {} is not", provider.name("ENABLED"));
+            return Err(ConfigError::new(self.switch, problem));
+        }
+        Ok(on)
+    }
+
+    fn wanted(&self, reader: &Reader<'_>, suffix: &str) -> Result<Wanted, ConfigError> {
+        let scopes = reader.scopes(suffix, self.scopes)?;
+        Ok(Wanted::new(scopes, self.readers))
+    }
+}
