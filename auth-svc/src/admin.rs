@@ -97,7 +97,7 @@ impl ResponseError for AdminError {
             "error": {
                 "code": self.code(),
                 "message": message,
-                "traceId": telemetry::current_trace_id(),
+                "traceId": telemetry::current_trace_id().map(|id| id.to_string()),
             }
         }))
     }

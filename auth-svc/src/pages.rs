@@ -88,7 +88,7 @@ pub fn problem(
     explanation: &Explanation,
     again: Option<&str>,
 ) -> HttpResponse {
-    let trace_id = telemetry::current_trace_id();
+    let trace_id = telemetry::current_trace_id().map(|id| id.to_string());
     let mut response = HttpResponse::build(explanation.status);
     if explanation.status == StatusCode::SERVICE_UNAVAILABLE {
         response.insert_header(("Retry-After", "30"));

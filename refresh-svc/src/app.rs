@@ -143,6 +143,7 @@ impl Application {
         tokio::spawn(self.tls.clone().follow_files(background.clone()));
         let audit = tokio::spawn(self.audit.run(background.clone()));
         tokio::spawn(self.engine.clone().refresh_ahead());
+        tokio::spawn(self.engine.clone().drop_idle());
         tokio::spawn(reseal::run(
             Store::new(self.pool.clone()),
             self.keys,

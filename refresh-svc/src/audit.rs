@@ -1,13 +1,13 @@
 //! Who was given which token, and who was refused (R36).
 //!
-//! A call hands its record over and goes on: it never waits for the log or the
-//! database. A log line (target `audit`) and a row of `vault.audit` are written
-//! behind it. What cannot be kept is counted, and the count is told: nothing is
-//! lost in silence.
+//! A call hands its record over and goes on: it never waits for the database. A
+//! row of `vault.audit` is written behind it, many in one statement; refusals
+//! and revocations are log lines as well (target `audit`). What cannot be kept is
+//! counted, and the count is told: nothing is lost in silence.
 
+mod copy;
 mod log;
 mod record;
-mod table;
 #[cfg(test)]
 mod tests;
 
@@ -18,21 +18,21 @@ use std::time::Duration;
 use latchkey_domain::Clock;
 use sqlx::PgPool;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use record::{Outcome, Record};
 
-/// Records under way to the log, and as many under way to the table.
-const QUEUE: usize = 32 * 1024;
+/// Records that wait for the table: some 40 MB at most, while the database is away.
+const QUEUE: usize = 128 * 1024;
 /// Records taken at once.
 const BATCH: usize = 1000;
-/// Between two batches that are not full.
-const GATHER: Duration = Duration::from_millis(20);
-/// How often a loss is told.
-const TELL_EVERY: Duration = Duration::from_secs(1);
-/// How long the last records are waited for when the service ends.
-const GRACE: Duration = Duration::from_secs(5);
+/// Records are gathered for so long: a row alone costs as much as many, and a
+/// writer that sleeps is not woken by every call.
+const GATHER: Duration = Duration::from_millis(50);
+/// Between two tries while the database does not answer.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Tries when the service is ending.
+const LAST_TRIES: usize = 3;
 
 /// Takes records. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub struct Audit {
 pub struct Writer {
     queue: mpsc::Receiver<Record>,
     lost: Arc<AtomicU64>,
+    /// Losses that the log has and the table has not.
+    untold: u64,
     pool: PgPool,
     clock: Arc<dyn Clock>,
 }
@@ -61,6 +63,7 @@ pub fn audit(pool: PgPool, clock: Arc<dyn Clock>) -> (Audit, Writer) {
     let writer = Writer {
         queue,
         lost,
+        untold: 0,
         pool,
         clock,
     };
@@ -70,6 +73,7 @@ pub fn audit(pool: PgPool, clock: Arc<dyn Clock>) -> (Audit, Writer) {
 impl Audit {
     /// Takes a record, never waiting. Counts it as lost where the queue is full.
     pub fn record(&self, record: Record) {
+        log::write(&record);
         if self.queue.try_send(record).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -89,74 +93,65 @@ impl Audit {
 impl Writer {
     /// Writes until `stop`, then what is left.
     pub async fn run(mut self, stop: CancellationToken) {
-        let (to_table, rows) = mpsc::channel(QUEUE);
-        let table: JoinHandle<()> = tokio::spawn(table::run(self.pool.clone(), rows, stop.clone()));
-        let mut tell = tokio::time::interval(TELL_EVERY);
         let mut batch = Vec::with_capacity(BATCH);
-        let mut stopping = false;
         loop {
-            tokio::select! {
-                () = stop.cancelled(), if !stopping => {
-                    stopping = true;
+            let taken = tokio::select! {
+                taken = self.queue.recv_many(&mut batch, BATCH) => taken,
+                () = stop.cancelled(), if !self.queue.is_closed() => {
                     self.queue.close();
+                    continue;
                 }
-                taken = self.queue.recv_many(&mut batch, BATCH) => {
-                    if taken == 0 {
-                        break;
-                    }
-                    batch = self.write(batch, &to_table).await;
-                    // Asleep, it is not woken for every record: a wake costs the
-                    // call more than the record does.
-                    if taken < BATCH && !stopping {
-                        tokio::time::sleep(GATHER).await;
-                    }
-                }
-                _ = tell.tick() => self.tell_losses(&to_table),
+            };
+            if taken == 0 {
+                return;
             }
-        }
-        self.tell_losses(&to_table);
-        drop(to_table);
-        if tokio::time::timeout(GRACE, table).await.is_err() {
-            tracing::error!(target: "audit", "the last audit records did not reach the table");
+            if taken < BATCH {
+                let gathered = tokio::time::sleep(GATHER);
+                let _ = stop.run_until_cancelled(gathered).await;
+                while batch.len() < BATCH
+                    && let Ok(record) = self.queue.try_recv()
+                {
+                    batch.push(record);
+                }
+            }
+            self.write(&mut batch, &stop).await;
+            batch.clear();
         }
     }
 
-    /// Writes a batch to the log and hands it to the table; the batch comes
-    /// back empty.
-    async fn write(&self, batch: Vec<Record>, to_table: &mpsc::Sender<Record>) -> Vec<Record> {
-        // Standard output may block, and many lines take their time.
-        let logged = tokio::task::spawn_blocking(move || {
-            batch.iter().for_each(log::write);
-            batch
-        });
-        let Ok(mut batch) = logged.await else {
-            return Vec::with_capacity(BATCH);
-        };
-        for record in batch.drain(..) {
-            if to_table.try_send(record).is_err() {
-                self.lost.fetch_add(1, Ordering::Relaxed);
-            }
+    /// Tries until the batch is in.
+    async fn write(&mut self, batch: &mut Vec<Record>, stop: &CancellationToken) {
+        self.note_losses();
+        if self.untold > 0 {
+            batch.push(Record::lost(self.clock.now(), self.untold));
         }
-        batch
+        let rows = copy::Rows::of(batch);
+        let mut tries = 0;
+        while let Err(error) = rows.insert(&self.pool).await {
+            tries += 1;
+            if tries == 1 {
+                tracing::warn!(%error, records = batch.len(), "audit records wait for the database");
+            }
+            if stop.is_cancelled() && tries >= LAST_TRIES {
+                tracing::error!(target: "audit", lost = batch.len(), "audit records did not reach the table");
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+            self.note_losses();
+        }
+        self.untold = 0;
     }
 
-    /// Says in both places how much is missing.
-    fn tell_losses(&self, to_table: &mpsc::Sender<Record>) {
+    /// Says in the log how much is missing.
+    fn note_losses(&mut self) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
-        if lost == 0 {
-            return;
-        }
-        tracing::error!(
-            target: "audit",
-            lost,
-            "audit records were lost: more came than could be written"
-        );
-        if to_table
-            .try_send(Record::lost(self.clock.now(), lost))
-            .is_err()
-        {
-            // Told in the table when it takes records again.
-            self.lost.fetch_add(lost, Ordering::Relaxed);
+        if lost > 0 {
+            tracing::error!(
+                target: "audit",
+                lost,
+                "audit records were lost: more came than could be written"
+            );
+            self.untold += lost;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Opened tokens in memory: bounded, wiped when they leave, dropped when the
-//! row changes and looked at again after a while. While it is proven that every
+//! row changes and looked at again after a while. A look takes a read lock of a
+//! shard and nothing else: it is on the way of every call. While it is proven that every
 //! change is told, that while is long: a hundred thousand accounts in use would
 //! otherwise be a hundred thousand reads every few seconds.
 
@@ -8,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use latchkey_domain::{AccountId, Handle, ProviderName, ScopeSet, WorkspaceId};
+use quick_cache::sync::{Cache as Bounded, EntryAction, EntryResult};
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::snapshot::Snapshot;
@@ -35,9 +38,9 @@ pub struct Led {
 /// The cache.
 #[derive(Debug)]
 pub struct Cache {
-    entries: moka::future::Cache<AccountId, Arc<Snapshot>>,
+    entries: Bounded<AccountId, Arc<Snapshot>>,
     /// Where handles lead to; believed as long as a row is.
-    handles: moka::future::Cache<Place, Led>,
+    handles: Bounded<Place, Led>,
     /// Most accounts have the same scopes as many others: kept once.
     scope_lists: Mutex<HashSet<Arc<ScopeSet>>>,
     revalidate_after: Duration,
@@ -53,18 +56,12 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// A cache of at most `capacity` accounts. What is older than
+    /// A cache of at most about `capacity` accounts. What is older than
     /// `revalidate_after` is read again.
-    pub fn new(capacity: u64, revalidate_after: Duration) -> Self {
+    pub fn new(capacity: usize, revalidate_after: Duration) -> Self {
         Self {
-            entries: moka::future::Cache::builder()
-                .max_capacity(capacity)
-                .time_to_idle(IDLE)
-                .build(),
-            handles: moka::future::Cache::builder()
-                .max_capacity(capacity)
-                .time_to_idle(IDLE)
-                .build(),
+            entries: Bounded::new(capacity),
+            handles: Bounded::new(capacity),
             scope_lists: Mutex::default(),
             revalidate_after,
             heard_until: Mutex::default(),
@@ -75,8 +72,8 @@ impl Cache {
     }
 
     /// What is held of an account, however old.
-    pub async fn get(&self, account: AccountId) -> Option<Arc<Snapshot>> {
-        self.entries.get(&account).await
+    pub fn get(&self, account: AccountId) -> Option<Arc<Snapshot>> {
+        self.entries.get(&account)
     }
 
     /// True where it may be answered from without asking the database.
@@ -112,34 +109,34 @@ impl Cache {
 
     /// Holds what was read. An older version never replaces a newer one: two
     /// readers may end in the other order.
-    pub async fn put(&self, snapshot: Arc<Snapshot>) {
-        self.entries
-            .entry(snapshot.account)
-            .and_upsert_with(|held| {
-                if let Some(held) = &held {
-                    snapshot.in_use.take_over(&held.value().in_use);
-                }
-                let newest = match held {
-                    Some(held)
-                        if (held.value().version, held.value().read_at)
-                            > (snapshot.version, snapshot.read_at) =>
-                    {
-                        held.into_value()
-                    }
-                    _ => snapshot,
-                };
-                std::future::ready(newest)
-            })
-            .await;
+    pub fn put(&self, snapshot: &Arc<Snapshot>) {
+        let entry = self.entries.entry(&snapshot.account, None, |_, held| {
+            snapshot.in_use.take_over(&held.in_use);
+            if (held.version, held.read_at) <= (snapshot.version, snapshot.read_at) {
+                *held = Arc::clone(snapshot);
+            }
+            EntryAction::Retain(())
+        });
+        if let EntryResult::Vacant(place) = entry {
+            // Refused only where the account was forgotten meanwhile.
+            let _ = place.insert(Arc::clone(snapshot));
+        }
     }
 
     /// Drops an account: it changed.
-    pub async fn forget(&self, account: AccountId) {
+    pub fn forget(&self, account: AccountId) {
         self.told
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(account, Instant::now());
-        self.entries.invalidate(&account).await;
+        self.entries.remove(&account);
+    }
+
+    /// Lets go of what nobody asked for in a while.
+    pub fn drop_idle(&self, now: OffsetDateTime) {
+        self.entries
+            .retain(|_, snapshot| snapshot.in_use.within(IDLE, now));
+        self.handles.retain(|_, led| led.read_at.elapsed() < IDLE);
     }
 
     /// Accounts that are held, to look through; an account that leaves or comes
@@ -150,19 +147,13 @@ impl Cache {
 
     /// How many accounts are held.
     #[cfg(test)]
-    pub fn len(&self) -> u64 {
-        self.entries.entry_count()
-    }
-
-    /// Does what is put off.
-    #[cfg(test)]
-    pub async fn settle(&self) {
-        self.entries.run_pending_tasks().await;
+    pub fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Where a handle led to, however long ago.
-    pub async fn led(&self, place: &Place) -> Option<Led> {
-        self.handles.get(place).await
+    pub fn led(&self, place: &Place) -> Option<Led> {
+        self.handles.get(place)
     }
 
     /// True where it may be followed without asking the database.
@@ -171,13 +162,13 @@ impl Cache {
     }
 
     /// Remembers where a handle leads to.
-    pub async fn lead(&self, place: Place, account: AccountId, read_at: Instant) {
-        self.handles.insert(place, Led { account, read_at }).await;
+    pub fn lead(&self, place: Place, account: AccountId, read_at: Instant) {
+        self.handles.insert(place, Led { account, read_at });
     }
 
     /// Forgets where a handle led to.
-    pub async fn mislead(&self, place: &Place) {
-        self.handles.invalidate(place).await;
+    pub fn mislead(&self, place: &Place) {
+        self.handles.remove(place);
     }
 
     /// The same scopes, kept once.

@@ -62,7 +62,7 @@ pub struct Configuration {
     /// Watchers of accounts at once: `WATCH_LIMIT`.
     pub most_watchers: usize,
     /// Accounts whose token is kept in memory: `TOKEN_CACHE_CAPACITY`.
-    pub cache_capacity: u64,
+    pub cache_capacity: usize,
     /// A cached token older than this is looked at again: `TOKEN_CACHE_REVALIDATE`.
     pub cache_revalidate: Duration,
     /// Tells the time.

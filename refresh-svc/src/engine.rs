@@ -11,6 +11,7 @@ mod decision;
 mod error;
 mod failed;
 mod flights;
+mod idle;
 mod known;
 mod look;
 mod pause;
@@ -256,7 +257,7 @@ impl Engine {
                 .await?
                 .ok_or(EngineError::AccountNotFound)?;
             if credential.version > stale_version || !credential.may_ask() {
-                return Ok(self.admit(&credential).await);
+                return Ok(self.admit(&credential));
             }
             if credential.sealed_refresh_token.is_none() {
                 return self

@@ -18,6 +18,7 @@ use latchkey_proto::token::{
     WatchAccountResponse,
 };
 use latchkey_service::{StartError, grpc, telemetry};
+use metrics::Counter;
 use tonic::codegen::BoxStream;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -72,7 +73,7 @@ pub(crate) type Gated = Router<Stack<grpc::Gate<Gate>, Identity>>;
 /// The gRPC server: tokens behind the gate, health and reflection.
 pub(crate) fn router(engine: Engine, gate: Gate) -> Result<(Gated, Health), StartError> {
     let tokens =
-        TokenServiceServer::new(Tokens { engine }).max_decoding_message_size(LARGEST_REQUEST);
+        TokenServiceServer::new(Tokens::new(engine)).max_decoding_message_size(LARGEST_REQUEST);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(latchkey_proto::FILE_DESCRIPTOR_SET)
         .build_v1()
@@ -104,9 +105,17 @@ pub(crate) fn router(engine: Engine, gate: Gate) -> Result<(Gated, Health), Star
 #[derive(Debug)]
 pub(crate) struct Tokens {
     engine: Engine,
+    answered: Counter,
 }
 
 impl Tokens {
+    fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            answered: numbers::answers("answered"),
+        }
+    }
+
     /// The account of a selector, where the caller may have tokens of it with
     /// these scopes. What is refused is refused before more is looked up.
     async fn account(
@@ -139,7 +148,7 @@ impl Tokens {
         if call.reaches_everything() {
             return Ok(());
         }
-        if let Some(cached) = self.engine.cached(account).await
+        if let Some(cached) = self.engine.cached(account)
             && call.may_have(&Facts::from(&*cached))
         {
             return Ok(());
@@ -169,29 +178,30 @@ impl Tokens {
         need: &Need,
     ) -> Result<AccessToken, Status> {
         let answered = self.engine.token(account, need).await;
-        numbers::answer(
-            answered
-                .as_ref()
-                .map_or_else(status::reason, |_| "answered"),
-        );
-        match &answered {
-            Ok(snapshot) => tracing::debug!(
-                account.id = %account,
-                provider = %snapshot.provider,
-                version = snapshot.version,
-                outcome = "answered",
-                "access token"
-            ),
-            Err(error) => tracing::info!(
-                account.id = %account,
-                outcome = "refused",
-                reason = status::reason(error),
-                "access token"
-            ),
-        }
-        let snapshot = answered.map_err(|error| status(&error))?;
+        let snapshot = match answered {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                let reason = status::reason(&error);
+                numbers::answers(reason).increment(1);
+                tracing::info!(
+                    account.id = %account,
+                    outcome = "refused",
+                    reason,
+                    "access token"
+                );
+                return Err(status(&error));
+            }
+        };
         let token = message(&snapshot).ok_or_else(|| status(&EngineError::StillRefreshing))?;
         call.give(&snapshot)?;
+        self.answered.increment(1);
+        tracing::debug!(
+            account.id = %account,
+            provider = %snapshot.provider,
+            version = snapshot.version,
+            outcome = "answered",
+            "access token"
+        );
         Ok(token)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use latchkey_domain::ProviderName;
-use metrics::{Gauge, counter, gauge, histogram};
+use metrics::{Counter, Gauge, counter, gauge, histogram};
 
 /// One refresh ended: `refreshed` or the reason of its failure.
 pub fn refresh(provider: &ProviderName, outcome: &'static str, took: Duration) {
@@ -36,9 +36,9 @@ pub fn look(from: &'static str) {
     counter!("latchkey_token_looks_total", "from" => from).increment(1);
 }
 
-/// A request for a token ended: `answered` or the reason of the refusal.
-pub fn answer(outcome: &'static str) {
-    counter!("latchkey_token_answers_total", "outcome" => outcome).increment(1);
+/// Requests for a token that ended so: `answered` or the reason of the refusal.
+pub fn answers(outcome: &'static str) -> Counter {
+    counter!("latchkey_token_answers_total", "outcome" => outcome)
 }
 
 /// Refreshes ahead of expiry that were begun.

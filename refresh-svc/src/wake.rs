@@ -117,7 +117,7 @@ async fn listen(pool: &PgPool, cache: &Cache, bell: &Bell) -> Result<(), sqlx::E
     let hear = async {
         while let Some(notification) = listener.try_recv().await? {
             if let Ok(account) = notification.payload().parse() {
-                cache.forget(account).await;
+                cache.forget(account);
                 bell.ring(account);
             } else if let Some(sent) = heart.is_back(notification.payload()) {
                 // Notifications come in the order of commits.

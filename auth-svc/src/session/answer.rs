@@ -93,7 +93,7 @@ impl Refusal {
             response.insert_header(("Retry-After", "30"));
         }
         response.json(json!({
-            "error": { "code": code, "message": message, "traceId": telemetry::current_trace_id() }
+            "error": { "code": code, "message": message, "traceId": telemetry::current_trace_id().map(|id| id.to_string()) }
         }))
     }
 }

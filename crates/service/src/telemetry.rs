@@ -13,8 +13,11 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+pub use opentelemetry::trace::TraceId;
 
 pub use log_line::{LogFormat, LogLine};
 pub use trace_context::{current_trace_id, current_traceparent, follow};
@@ -72,8 +75,18 @@ pub fn init(service: &'static str, environment: &Environment) -> Result<Telemetr
     tracing_subscriber::registry()
         .with(filter)
         // Before the log: the log line reads the trace that this layer opens.
-        .with(tracing_opentelemetry::layer().with_tracer(provider.tracer(service)))
-        .with(tracing_subscriber::fmt::layer().event_format(LogLine::new(service, format)))
+        .with(
+            tracing_opentelemetry::layer()
+                .with_tracer(provider.tracer(service))
+                // Two readings of the clock each time that a span is entered.
+                .with_tracked_inactivity(false),
+        )
+        .with(
+            tracing_subscriber::fmt::layer()
+                // A log line names its span and shows no field of it.
+                .fmt_fields(debug_fn(|_, _, _| Ok(())))
+                .event_format(LogLine::new(service, format)),
+        )
         .try_init()
         .map_err(|error| ConfigError::new("LOG_FORMAT", format!("cannot log: {error}")))?;
     Ok(Telemetry { provider })

@@ -1,35 +1,34 @@
-//! The log line of a record: target `audit`.
+//! The log line of a record: target `audit`. Refusals and revocations at `INFO`;
+//! a token given, which is in the table and which there are thousands of in a
+//! second, at `DEBUG`.
 
 use latchkey_domain::ProviderName;
 
 use super::{Outcome, Record};
 
-pub(super) fn write(record: &Record) {
-    // `RUST_LOG=info,audit=error` leaves the table alone to tell.
-    if !tracing::enabled!(target: "audit", tracing::Level::INFO) {
-        return;
-    }
-    let account = record.account.map(|id| id.to_string());
-    let workspace = record.workspace.map(|id| id.to_string());
-    let peer = record.peer.map(|address| address.to_string());
-    let message = match record.outcome {
-        Outcome::Given => "token given",
-        Outcome::Revoked => "grant revoked",
-        Outcome::Refused => "refused",
-        Outcome::Lost => "records lost",
+macro_rules! line {
+    ($level:ident, $record:ident, $message:literal) => {
+        tracing::$level!(
+            target: "audit",
+            caller = $record.caller,
+            peer = $record.peer.map(|address| address.to_string()),
+            rpc.method = $record.method,
+            account.id = $record.account.map(|id| id.to_string()),
+            workspace.id = $record.workspace.map(|id| id.to_string()),
+            provider = $record.provider.as_ref().map(ProviderName::as_str),
+            granted_scopes = $record.granted_scopes.as_ref().map(|scopes| scopes.to_string()),
+            outcome = $record.outcome.as_str(),
+            reason = $record.reason,
+            $message
+        )
     };
-    tracing::info!(
-        target: "audit",
-        caller = record.caller,
-        peer,
-        rpc.method = record.method,
-        account.id = account,
-        workspace.id = workspace,
-        provider = record.provider.as_ref().map(ProviderName::as_str),
-        granted_scopes = record.granted_scopes,
-        outcome = record.outcome.as_str(),
-        reason = record.reason,
-        trace_id = record.trace_id,
-        "{message}"
-    );
+}
+
+pub(super) fn write(record: &Record) {
+    match record.outcome {
+        Outcome::Given => line!(debug, record, "token given"),
+        Outcome::Revoked => line!(info, record, "grant revoked"),
+        Outcome::Refused => line!(info, record, "refused"),
+        Outcome::Lost => line!(error, record, "records lost"),
+    }
 }

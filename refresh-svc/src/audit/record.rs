@@ -1,8 +1,10 @@
 //! One thing that happened.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use latchkey_domain::{AccountId, ProviderName, WorkspaceId};
+use latchkey_domain::{AccountId, ProviderName, ScopeSet, WorkspaceId};
+use latchkey_service::telemetry::TraceId;
 use time::OffsetDateTime;
 
 /// What came of a call.
@@ -47,14 +49,14 @@ pub struct Record {
     pub workspace: Option<WorkspaceId>,
     /// Provider of the account.
     pub provider: Option<ProviderName>,
-    /// Scopes of the token that was given, separated by spaces.
-    pub granted_scopes: Option<String>,
+    /// Scopes of the token that was given.
+    pub granted_scopes: Option<Arc<ScopeSet>>,
     /// What came of it.
     pub outcome: Outcome,
     /// Why not.
     pub reason: Option<String>,
     /// The trace that the call belongs to.
-    pub trace_id: Option<String>,
+    pub trace_id: Option<TraceId>,
 }
 
 impl Record {

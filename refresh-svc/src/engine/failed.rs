@@ -68,7 +68,7 @@ impl Engine {
             None => self.parts.timing.time_to_store(),
         };
         match until_stored(lease, patience, store).await {
-            Ok(Some(credential)) => Ok(self.admit(&credential).await),
+            Ok(Some(credential)) => Ok(self.admit(&credential)),
             Ok(None) => {
                 self.parts.store.release(lease).await?;
                 self.read(credential.account).await
@@ -119,7 +119,7 @@ impl Engine {
                 reason = class.reason(),
                 "the grant is dead: the person must sign in again"
             );
-            return Ok(self.admit(&dead).await);
+            return Ok(self.admit(&dead));
         }
         // Another replica's refresh or a reconnect won: its token counts.
         if let Some(lease) = lease {

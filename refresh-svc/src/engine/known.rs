@@ -11,8 +11,8 @@ use crate::store::Facts;
 impl Engine {
     /// What is in memory of an account. Workspace and provider of an account
     /// never change, so its age is of no matter.
-    pub(crate) async fn cached(&self, account: AccountId) -> Option<Arc<Snapshot>> {
-        self.parts.cache.get(account).await
+    pub(crate) fn cached(&self, account: AccountId) -> Option<Arc<Snapshot>> {
+        self.parts.cache.get(account)
     }
 
     /// What the database knows of an account, whatever is in memory, and

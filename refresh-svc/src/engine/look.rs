@@ -31,12 +31,12 @@ impl Engine {
     ) -> Result<AccountId, EngineError> {
         let cache = &self.parts.cache;
         let place = (workspace, provider.clone(), handle.clone());
-        let led = cache.led(&place).await;
+        let led = cache.led(&place);
         if let Some(led) = &led
             && (cache.is_led_lately(led) || cache.is_cut_off())
         {
             // One that was disconnected meanwhile may have a successor.
-            let known = cache.get(led.account).await;
+            let known = cache.get(led.account);
             if !known.is_some_and(|known| known.dead || known.erased) {
                 return Ok(led.account);
             }
@@ -54,15 +54,15 @@ impl Engine {
         };
         match (found, led) {
             (Ok(Found::One(account)), _) => {
-                cache.lead(place, account, read_at).await;
+                cache.lead(place, account, read_at);
                 Ok(account)
             }
             (Ok(Found::Nothing), _) => {
-                cache.mislead(&place).await;
+                cache.mislead(&place);
                 Err(EngineError::AccountNotFound)
             }
             (Ok(Found::Several), _) => {
-                cache.mislead(&place).await;
+                cache.mislead(&place);
                 Err(EngineError::AccountAmbiguous)
             }
             (Err(EngineError::StoreUnavailable), Some(led)) => {
@@ -77,7 +77,7 @@ impl Engine {
     /// from the database, else from the cache while its token is valid.
     pub(super) async fn snapshot(&self, account: AccountId) -> Result<Arc<Snapshot>, EngineError> {
         let cache = &self.parts.cache;
-        let Some(cached) = cache.get(account).await else {
+        let Some(cached) = cache.get(account) else {
             numbers::look("database");
             return self.read_once(account).landed().await;
         };
@@ -112,13 +112,13 @@ impl Engine {
 
     pub(super) async fn read(&self, account: AccountId) -> Result<Arc<Snapshot>, EngineError> {
         match self.parts.store.read(account).await? {
-            Some(credential) => Ok(self.admit(&credential).await),
+            Some(credential) => Ok(self.admit(&credential)),
             None => Err(EngineError::AccountNotFound),
         }
     }
 
     /// Opens a credential and remembers it.
-    pub(super) async fn admit(&self, credential: &Credential) -> Arc<Snapshot> {
+    pub(super) fn admit(&self, credential: &Credential) -> Arc<Snapshot> {
         let parts = &self.parts;
         let snapshot = Arc::new(Snapshot::open(
             credential,
@@ -127,7 +127,7 @@ impl Engine {
             parts.cache.share(&credential.granted_scopes),
             parts.jitter.next(),
         ));
-        self.parts.cache.put(Arc::clone(&snapshot)).await;
+        self.parts.cache.put(&snapshot);
         snapshot
     }
 }

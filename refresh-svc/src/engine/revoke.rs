@@ -50,7 +50,7 @@ impl Engine {
             }
             let at_provider = self.revoke_at_provider(&credential).await;
             if self.parts.store.erase(&credential, at_provider).await? == Erased::Done {
-                self.parts.cache.forget(account).await;
+                self.parts.cache.forget(account);
                 tracing::info!(
                     account.id = %account,
                     provider = %credential.binding.provider,

@@ -164,7 +164,7 @@ impl Engine {
                 .bury(&credential, None, FailureClass::InvalidRefreshToken)
                 .await;
         }
-        Ok(self.admit(&credential).await)
+        Ok(self.admit(&credential))
     }
 }
 

@@ -64,7 +64,9 @@ where
         let mut fields = Fields::default();
         event.record(&mut fields);
         if let Some(trace_id) = current_trace_id() {
-            fields.0.insert("trace_id".to_owned(), trace_id.into());
+            fields
+                .0
+                .insert("trace_id".to_owned(), trace_id.to_string().into());
         }
         if let Some(span) = context.lookup_current() {
             fields.0.insert("span".to_owned(), span.name().into());

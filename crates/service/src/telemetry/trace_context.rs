@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry::trace::TraceId;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -20,15 +21,13 @@ pub fn current_traceparent() -> Option<String> {
     carrier.remove(TRACEPARENT)
 }
 
-/// The current trace id as 32 hexadecimal digits, to show to a person who
-/// reports a problem.
-pub fn current_trace_id() -> Option<String> {
+/// The current trace id. Its text, 32 hexadecimal digits, is shown to a person
+/// who reports a problem.
+pub fn current_trace_id() -> Option<TraceId> {
     let context = Context::current();
     let span = context.span();
     let span_context = span.span_context();
-    span_context
-        .is_valid()
-        .then(|| span_context.trace_id().to_string())
+    span_context.is_valid().then(|| span_context.trace_id())
 }
 
 /// Makes `span` a child of the trace that `traceparent` names. A malformed one

@@ -156,7 +156,7 @@ impl Admitted {
             account: Some(snapshot.account),
             workspace: Some(snapshot.workspace),
             provider: Some(snapshot.provider.clone()),
-            granted_scopes: Some(snapshot.granted_scopes.to_string()),
+            granted_scopes: Some(Arc::clone(&snapshot.granted_scopes)),
             ..self.record(Outcome::Given)
         });
         Ok(())

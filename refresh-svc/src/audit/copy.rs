@@ -1,0 +1,113 @@
+//! `vault.audit`: many rows in one `COPY`, in its binary format
+//! (<https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4>). A row
+//! costs the database a quarter of what it costs in an `INSERT` of arrays.
+
+use latchkey_domain::ProviderName;
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use time::macros::datetime;
+use uuid::Uuid;
+
+use super::Record;
+
+const STATEMENT: &str = "COPY vault.audit
+    (id, at, caller, peer, method, account_id, workspace_id, provider,
+     granted_scopes, outcome, reason, trace_id)
+    FROM STDIN (FORMAT binary)";
+/// How many they are.
+const COLUMNS: i16 = 12;
+/// Signature, flags, length of the extension.
+const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// In place of a number of columns: no more rows.
+const TRAILER: i16 = -1;
+/// In place of a length: no value.
+const NULL: i32 = -1;
+/// Zero of a `timestamptz`.
+const EPOCH: OffsetDateTime = datetime!(2000-01-01 00:00 UTC);
+/// Usual length of a row.
+const ROW: usize = 384;
+
+/// Rows of the table, encoded.
+pub(super) struct Rows(Vec<u8>);
+
+impl Rows {
+    /// Each gets an id once: rows that are sent twice are the same rows.
+    pub(super) fn of(records: &[Record]) -> Self {
+        let mut rows = Self(Vec::with_capacity(HEADER.len() + records.len() * ROW));
+        rows.0.extend_from_slice(HEADER);
+        // One number at random for all, and then by one.
+        let first = Uuid::now_v7().as_u128();
+        for (number, record) in (0_u128..).zip(records) {
+            rows.row(Uuid::from_u128(first.wrapping_add(number)), record);
+        }
+        rows.0.extend_from_slice(&TRAILER.to_be_bytes());
+        rows
+    }
+
+    /// Inserts all rows or none.
+    ///
+    /// # Errors
+    /// The database did not take them, or did not say so.
+    pub(super) async fn insert(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+        let mut connection = pool.acquire().await?;
+        let mut copy = connection.copy_in_raw(STATEMENT).await?;
+        copy.send(self.0.as_slice()).await?;
+        match copy.finish().await {
+            // Taken before, and the answer was lost.
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(()),
+            taken => taken.map(drop),
+        }
+    }
+
+    fn row(&mut self, id: Uuid, record: &Record) {
+        self.0.extend_from_slice(&COLUMNS.to_be_bytes());
+        self.value(id.as_bytes());
+        let at = (record.at - EPOCH).whole_microseconds();
+        self.value(&i64::try_from(at).unwrap_or(i64::MAX).to_be_bytes());
+        self.text(&record.caller);
+        self.optional(record.peer, |peer| peer.to_string());
+        self.text(record.method);
+        self.id(record.account.map(|id| id.as_uuid()));
+        self.id(record.workspace.map(|id| id.as_uuid()));
+        self.optional(record.provider.as_ref(), ProviderName::as_str);
+        self.optional(record.granted_scopes.as_ref(), ToString::to_string);
+        self.text(record.outcome.as_str());
+        self.optional(record.reason.as_deref(), |reason| reason);
+        self.optional(record.trace_id, |id| id.to_string());
+    }
+
+    fn optional<T, S: AsRef<str>>(&mut self, value: Option<T>, text: impl FnOnce(T) -> S) {
+        match value {
+            Some(value) => self.text(text(value).as_ref()),
+            None => self.null(),
+        }
+    }
+
+    fn id(&mut self, id: Option<Uuid>) {
+        match id {
+            Some(id) => self.value(id.as_bytes()),
+            None => self.null(),
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        if text.contains('\0') {
+            // No text of PostgreSQL has one, and one record must not stop all.
+            self.value(text.replace('\0', "\u{fffd}").as_bytes());
+        } else {
+            self.value(text.as_bytes());
+        }
+    }
+
+    fn value(&mut self, value: &[u8]) {
+        let Ok(length) = i32::try_from(value.len()) else {
+            return self.null();
+        };
+        self.0.extend_from_slice(&length.to_be_bytes());
+        self.0.extend_from_slice(value);
+    }
+
+    fn null(&mut self) {
+        self.0.extend_from_slice(&NULL.to_be_bytes());
+    }
+}
