@@ -7,7 +7,8 @@ const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 async function order(text) {
   console.log(`@${text}`);
   const { value } = await lines.next();
-  check(value === "ok", `${text}: ${value}`);
+  check(value.startsWith("ok "), `${text}: ${value}`);
+  return value.slice(3);
 }
 
 const CONNECTIONS = `${at}/auth/account/connections`;
@@ -195,6 +196,76 @@ const steps = {
     await until(page, "its end", async () => !(await added.count()));
     await look(page, "connections-disconnected");
     await page.close();
+  },
+
+  async "someone else's account is not there"() {
+    const page = await ada.newPage();
+    await page.goto(CONNECTIONS);
+    const mine = card(page, "ada@acme.example");
+    const target = await mine.locator("a >> text=Disconnect").getAttribute("href");
+    const context = await person(browser);
+    const other = await signIn(context, "/auth/google", "grace");
+    const answer = await other.goto(`${at}${target}`);
+    check(answer.status() === 404, `answered ${answer.status()}`);
+    await expectTitle(other, "This account is not among yours");
+    await look(other, "account-unknown");
+    // By a form of this site's own page, as a curious person would make one.
+    for (const change of [target, target.replace("/disconnect", "/start")]) {
+      const [refused] = await Promise.all([
+        other.waitForResponse((response) => response.request().method() === "POST"),
+        other.evaluate((path) => {
+          const form = Object.assign(document.createElement("form"), { method: "post", action: path });
+          document.body.append(form);
+          form.submit();
+        }, change),
+      ]);
+      check(refused.status() === 404, `POST ${change} answered ${refused.status()}`);
+      await expectTitle(other, "This account is not among yours");
+    }
+    await page.reload();
+    check(!(await mine.locator(".tag.bad").count()), "it goes on as before");
+    await context.close();
+    await page.close();
+  },
+
+  async "what is away is told, and comes back"() {
+    const page = await ada.newPage();
+    await page.goto(CONNECTIONS);
+    const mine = card(page, "ada@acme.example");
+    await mine.locator("a >> text=Disconnect").click();
+    await order("stop refresh-svc");
+    const refused = page.waitForResponse((answer) => answer.request().method() === "POST");
+    await page.click("button >> text=Disconnect");
+    check((await refused).status() === 503, "refresh-svc is away");
+    await expectTitle(page, "This did not work right now");
+    await look(page, "disconnect-away");
+    await page.click("text=Go to your connections");
+    check((await mine.count()) === 1, "the account is still there");
+    await order("stop sync-svc");
+    const answer = await page.reload();
+    check(answer.status() === 503, `answered ${answer.status()}`);
+    await expectTitle(page, "Connections");
+    await look(page, "connections-away");
+    await order("start sync-svc");
+    await order("start refresh-svc");
+    await until(page, "the account again", () => mine.count());
+    await page.close();
+  },
+
+  async "a domain is verified by who reads its mail"() {
+    await order("workspace add-domain globex.example");
+    const told = await order("workspace verification-link postmaster@globex.example");
+    const link = told.match(/https?:\S+/)[0];
+    const context = await person(browser);
+    const page = await context.newPage();
+    await page.goto(link);
+    await look(page, "verify-domain");
+    await page.click("text=Let them join");
+    await look(page, "verify-domain-done");
+    await page.goto(link);
+    await look(page, "verify-domain-spent");
+    context.good();
+    await context.close();
   },
 
   async "sessions are listed and ended"() {

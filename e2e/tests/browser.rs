@@ -7,8 +7,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use devstack::build::binary;
 use devstack::trail::{get_access_token, refresh_access_token};
-use devstack::{Options, Stack};
+use devstack::{Options, Part, Stack};
 use latchkey_demo_provider::Flavour;
 use latchkey_e2e::{account, eventually, node, run};
 use latchkey_proto::account::report_sync_request::{Completed, Report};
@@ -20,13 +21,13 @@ use tokio::process::Command;
 /// The whole walk, on a machine that is busy with other things.
 const LONGEST: Duration = Duration::from_mins(5);
 
-// R4, R8, R11, R14, R16, R22, R23, R24, R37
+// R4, R7, R8, R11, R14, R16, R22, R23, R24, R36, R37
 #[test]
 fn people_find_their_way_through_the_pages() -> anyhow::Result<()> {
     run(async {
         ensure_installed(&[Need::Chromium], &silent())?;
         let place = node::install("browser")?;
-        let stack = Stack::start(
+        let mut stack = Stack::start(
             Options::test()
                 .with("CONNECT_MODE", "confirm")
                 // Everybody of the walk has the same address.
@@ -52,8 +53,8 @@ fn people_find_their_way_through_the_pages() -> anyhow::Result<()> {
                 let Some(order) = line.strip_prefix('@') else {
                     continue;
                 };
-                let answer = match obey(&stack, order).await {
-                    Ok(()) => "ok\n".to_owned(),
+                let answer = match obey(&mut stack, order).await {
+                    Ok(answer) => format!("ok {}\n", answer.trim()),
                     Err(error) => format!("{error:#}\n").replace('\n', " ") + "\n",
                 };
                 answers.write_all(answer.as_bytes()).await?;
@@ -69,13 +70,42 @@ fn people_find_their_way_through_the_pages() -> anyhow::Result<()> {
 }
 
 /// What happens elsewhere while a person looks at the pages.
-async fn obey(stack: &Stack, order: &str) -> anyhow::Result<()> {
+async fn obey(stack: &mut Stack, order: &str) -> anyhow::Result<String> {
     let words: Vec<&str> = order.split(' ').collect();
     match words.as_slice() {
-        ["done", handle, provider] => done(stack, handle, provider).await,
-        ["revoke", person, handle, provider] => revoke(stack, person, handle, provider).await,
+        ["done", handle, provider] => done(stack, handle, provider).await?,
+        ["revoke", person, handle, provider] => revoke(stack, person, handle, provider).await?,
+        ["stop", service] => stack.service(part(service)?)?.stop(),
+        ["start", service] => stack.service(part(service)?)?.start().await?,
+        ["workspace", arguments @ ..] => return workspace(stack, arguments).await,
         _ => anyhow::bail!("nobody knows how"),
     }
+    Ok(String::new())
+}
+
+fn part(service: &str) -> anyhow::Result<Part> {
+    match service {
+        "sync-svc" => Ok(Part::Sync),
+        "refresh-svc" => Ok(Part::Refresh(0)),
+        _ => anyhow::bail!("nobody knows {service}"),
+    }
+}
+
+/// What the operator does to a workspace; answers what is printed.
+async fn workspace(stack: &Stack, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(binary("auth-svc")?)
+        .arg("workspace")
+        .args(arguments)
+        .env("DATABASE_URL", stack.database().url())
+        .env("PUBLIC_URL", stack.public_url())
+        .output()
+        .await?;
+    anyhow::ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?.replace('\n', " "))
 }
 
 /// A worker brings the first sync of every channel to its end.

@@ -263,8 +263,8 @@ fn explained(request: &HttpRequest, error: &NeighbourError) -> HttpResponse {
             status: StatusCode::SERVICE_UNAVAILABLE,
             code: "connections_unavailable",
             title: "This did not work right now",
-            text: "The part of the system that does it does not answer as it should. Please \
-                   look at your connections, and try again in a minute."
+            text: "The service behind this page does not answer as it should. Please look at \
+                   your connections to see what is true, and try again in a minute."
                 .to_owned(),
             next: Next::Connections,
         },
