@@ -79,7 +79,9 @@ pub fn init(service: &'static str, environment: &Environment) -> Result<Telemetr
             tracing_opentelemetry::layer()
                 .with_tracer(provider.tracer(service))
                 // Two readings of the clock each time that a span is entered.
-                .with_tracked_inactivity(false),
+                .with_tracked_inactivity(false)
+                // Which worker of the runtime began it says nothing.
+                .with_threads(false),
         )
         .with(
             tracing_subscriber::fmt::layer()

@@ -176,9 +176,13 @@ fn storms(text: &mut String, storms: &[Storm]) -> anyhow::Result<()> {
     for storm in storms {
         let waited = |percentile| storm.waited.percentile(percentile) / 1000.0;
         let plural = if storm.accounts == 1 { "" } else { "s" };
+        let times = match storm.times {
+            1 => String::new(),
+            times => format!(", {times} times"),
+        };
         writeln!(
             text,
-            "| {} callers on {} expired account{plural} | {} s | {} | {} | {:.3} s | {:.3} s | {:.0} ms |",
+            "| {} callers on {} expired account{plural}{times} | {} s | {} | {} | {:.3} s | {:.3} s | {:.0} ms |",
             storm.callers,
             storm.accounts,
             storm.provider.as_secs(),

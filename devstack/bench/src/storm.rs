@@ -12,16 +12,27 @@ use crate::world::{Client, World};
 /// What a storm came to.
 #[derive(Debug, Clone)]
 pub struct Storm {
-    /// Expired accounts.
+    /// How many such storms.
+    pub times: u64,
+    /// Expired accounts in each.
     pub accounts: usize,
-    /// Callers over all.
+    /// Callers over all, in each.
     pub callers: usize,
     /// How long the provider took to answer.
     pub provider: Duration,
-    /// Requests that the provider got.
+    /// Requests that the provider got in all.
     pub refreshes: u64,
     /// What the callers waited.
     pub waited: Measured,
+}
+
+impl Storm {
+    /// Takes in another storm of the same kind.
+    pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
+        self.times += other.times;
+        self.refreshes += other.refreshes;
+        self.waited.add(&other.waited)
+    }
 }
 
 /// All callers at once. `clients` are spread over the replicas.
@@ -58,6 +69,7 @@ pub async fn run(
     waited.elapsed = begun.elapsed();
     world.demo.forget_faults();
     Ok(Storm {
+        times: 1,
         accounts: accounts.len(),
         callers,
         provider,
