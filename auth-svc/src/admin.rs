@@ -9,19 +9,16 @@ mod invitations;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use latchkey_service::telemetry;
-use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use serde_json::json;
 
 use crate::app::State;
 use crate::http::routes::Routes;
 use crate::http::same_site;
-use crate::proof::{self, ProofError};
+use crate::proof::ProofError;
 use crate::session;
 use crate::store::StoreError;
 use crate::store::session::Session;
 use crate::store::workspace::custom_host::HostError;
-use crate::store::workspace::domain::Claim;
 use crate::store::workspace::member;
 
 /// Adds the routes.
@@ -116,20 +113,4 @@ async fn admin(state: &State, request: &HttpRequest, changes: bool) -> Result<Se
     } else {
         Err(AdminError::NotAdmin)
     }
-}
-
-/// A claim for programs.
-fn claimed(claim: &Claim) -> Value {
-    json!({
-        "domain": claim.domain,
-        "status": "PENDING",
-        "recordName": proof::record_name(&claim.domain),
-        "recordType": "TXT",
-        "recordValue": claim.record_value,
-        "expiresAt": rfc3339(claim.expires_at),
-    })
-}
-
-fn rfc3339(time: OffsetDateTime) -> String {
-    time.format(&Rfc3339).unwrap_or_default()
 }

@@ -14,6 +14,7 @@ use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_providers::Registry;
 use latchkey_service::database::{self, DatabaseCheck};
 use latchkey_service::health::{self, Readiness};
+use latchkey_service::run::listen;
 use latchkey_service::{BuildInfo, StartError};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -221,11 +222,6 @@ impl Application {
         self.state.pool.close().await;
         outcome.map_err(|error| StartError::io("the HTTP server failed", error))
     }
-}
-
-fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .map_err(|error| StartError::io(format!("{variable}: cannot listen on {address}"), error))
 }
 
 fn serve(

@@ -3,10 +3,9 @@
 
 use latchkey_domain::{EventId, GrantBinding, Handle, ScopeSet};
 use latchkey_messaging::outbox::Message;
-use latchkey_proto::events;
+use latchkey_proto::{events, timestamp};
 use latchkey_providers::{Access, Provider, TokenResponse, VerifiedIdentity};
 use latchkey_sealing::{SealError, SealingKey};
-use prost_types::Timestamp;
 use time::OffsetDateTime;
 
 use crate::login::flow::{CalendarVisibility, Flow, MessageVisibility, Purpose};
@@ -149,12 +148,5 @@ const fn calendar_visibility(choice: Option<CalendarVisibility>) -> events::Cale
         None => events::CalendarVisibility::Unspecified,
         Some(CalendarVisibility::Metadata) => events::CalendarVisibility::Metadata,
         Some(CalendarVisibility::ShareEverything) => events::CalendarVisibility::ShareEverything,
-    }
-}
-
-fn timestamp(time: OffsetDateTime) -> Timestamp {
-    Timestamp {
-        seconds: time.unix_timestamp(),
-        nanos: i32::try_from(time.nanosecond()).unwrap_or(0),
     }
 }

@@ -6,7 +6,7 @@ use auth_svc::app::{self, Application, SERVICE};
 use auth_svc::commands::{keys, redirect_uris, workspace};
 use clap::{Parser, Subcommand};
 use latchkey_config::Environment;
-use latchkey_service::run::{complain, service_main};
+use latchkey_service::run::{ended, service_main};
 use latchkey_service::{StartError, shutdown};
 
 #[derive(Parser)]
@@ -48,15 +48,12 @@ enum ConfigCommand {
 async fn main() -> ExitCode {
     match Arguments::parse().command {
         None | Some(Command::Server) => service_main(SERVICE, serve).await,
-        Some(command) => match run(command).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => complain(SERVICE, &error),
-        },
+        Some(command) => ended(SERVICE, run(command).await),
     }
 }
 
 async fn serve(environment: Environment) -> Result<(), StartError> {
-    let stop = shutdown::on_signal().map_err(|error| StartError::io("signals", error))?;
+    let stop = shutdown::on_signal()?;
     Application::build(&environment)?
         .run_until_stopped(stop)
         .await

@@ -1,13 +1,16 @@
 //! Whether a domain is its workspace's: proven by a TXT record that only who
 //! runs the domain can publish, or by a link that was sent to a mailbox that
 //! only who runs the domain reads. This product sends no mail: the operator
-//! makes the link and sends it (decision 0017).
+//! makes the link and sends it (decision 14).
 
 pub mod dns;
 pub mod routes;
 
 use latchkey_domain::{Handle, WorkspaceId};
+use serde_json::{Value, json};
 use sqlx::PgPool;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use url::Url;
 
 use crate::store::workspace::custom_host::{self, HostError};
@@ -28,6 +31,23 @@ pub const MAILBOXES: [&str; 5] = [
 /// Name of the record that proves a domain.
 pub fn record_name(domain: &str) -> String {
     format!("_latchkey.{domain}")
+}
+
+/// A claim for programs: what to publish, and until when.
+pub fn claimed(claim: &Claim) -> Value {
+    json!({
+        "domain": claim.domain,
+        "status": "PENDING",
+        "recordName": record_name(&claim.domain),
+        "recordType": "TXT",
+        "recordValue": claim.record_value,
+        "expiresAt": rfc3339(claim.expires_at),
+    })
+}
+
+/// A time for programs.
+pub fn rfc3339(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_default()
 }
 
 /// True where a link sent to this address proves the domain.

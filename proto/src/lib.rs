@@ -10,6 +10,8 @@
 )]
 
 use prost::Message as _;
+use prost_types::Timestamp;
+use time::OffsetDateTime;
 
 /// Events and jobs (`latchkey.events.v1`).
 pub mod events {
@@ -54,4 +56,19 @@ pub fn methods_of(package: &str, service: &str) -> Vec<String> {
         .flat_map(|found| &found.method)
         .map(|method| method.name().to_owned())
         .collect()
+}
+
+/// A point in time as the contract has it.
+pub fn timestamp(at: OffsetDateTime) -> Timestamp {
+    Timestamp {
+        seconds: at.unix_timestamp(),
+        // A nanosecond of a second is below 2^31.
+        nanos: i32::try_from(at.nanosecond()).unwrap_or_default(),
+    }
+}
+
+/// The point in time that a timestamp tells; nothing where it tells none.
+pub fn time_of(told: &Timestamp) -> Option<OffsetDateTime> {
+    let second = OffsetDateTime::from_unix_timestamp(told.seconds).ok()?;
+    second.checked_add(time::Duration::nanoseconds(told.nanos.into()))
 }

@@ -10,6 +10,7 @@ use latchkey_opening::OpeningKeys;
 use latchkey_service::database::DatabaseCheck;
 use latchkey_service::grpc::Tls;
 use latchkey_service::health::{self, Readiness};
+use latchkey_service::run::listen;
 use latchkey_service::{BuildInfo, StartError};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -201,11 +202,4 @@ impl Application {
             Err(error) => Err(StartError::other(error)),
         }
     }
-}
-
-fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let failed = |error| StartError::io(format!("{variable}: cannot listen on {address}"), error);
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
 }

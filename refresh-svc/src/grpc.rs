@@ -30,9 +30,9 @@ use crate::engine::{Engine, EngineError, Need};
 use crate::numbers;
 use crate::snapshot::Snapshot;
 use crate::store::Facts;
-use crate::timestamp::timestamp;
 use caller::{Admitted, Gate};
 use deadline::within_deadline;
+use latchkey_proto::timestamp;
 use request::Selected;
 use status::status;
 

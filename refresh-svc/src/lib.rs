@@ -16,7 +16,6 @@ pub mod policy;
 mod reseal;
 mod snapshot;
 mod store;
-mod timestamp;
 mod wake;
 
 pub use app::Application;

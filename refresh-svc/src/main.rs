@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use latchkey_config::Environment;
 use latchkey_domain::SystemClock;
-use latchkey_service::run::{complain, service_main};
+use latchkey_service::run::service_main;
 use latchkey_service::{StartError, shutdown};
 use refresh_svc::commands::keys::status::Lost;
 use refresh_svc::{Application, Configuration, commands};
@@ -109,16 +109,12 @@ async fn keys(command: Keys) -> Result<(), StartError> {
 }
 
 fn ended(outcome: Result<(), StartError>) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(SERVICE, &error),
-    }
+    latchkey_service::run::ended(SERVICE, outcome)
 }
 
 async fn serve(environment: Environment) -> Result<(), StartError> {
     let configuration = Configuration::from_environment(&environment, Arc::new(SystemClock))?;
-    let stop =
-        shutdown::on_signal().map_err(|error| StartError::io("cannot handle signals", error))?;
+    let stop = shutdown::on_signal()?;
     Application::build(configuration)?
         .run_until_stopped(stop)
         .await

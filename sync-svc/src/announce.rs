@@ -5,6 +5,7 @@ use latchkey_domain::{EventId, JobId};
 use latchkey_messaging::outbox::{Event as _, Message, Schema, enqueue};
 use latchkey_messaging::topology::JobQueue;
 use latchkey_proto::events::{self, ChannelStatusChanged, SyncJob};
+use latchkey_proto::timestamp;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
@@ -12,7 +13,6 @@ use crate::channel::{Channel, Kind};
 use crate::store::account::Account;
 use crate::store::channel::{self, ChannelRow};
 use crate::store::job;
-use crate::wire::to_timestamp;
 
 /// Stores a channel that moved from `before` (none for a new one), queues the
 /// job of a new start and tells of a new status or stage. `cause` is the event
@@ -53,7 +53,7 @@ async fn tell(
         kind: event_kind(row.kind).into(),
         sync_status: row.state.status.as_str().to_owned(),
         sync_stage: row.state.stage.name(row.kind).to_owned(),
-        changed_at: Some(to_timestamp(now)),
+        changed_at: Some(timestamp(now)),
     };
     let name = format!("{}/{}", ChannelStatusChanged::ROUTING_KEY, row.id);
     let id = EventId::derived(cause.as_uuid(), &name);

@@ -10,6 +10,7 @@ use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_messaging::topology::Subscription;
 use latchkey_service::database::DatabaseCheck;
 use latchkey_service::health::{self, Readiness};
+use latchkey_service::run::listen;
 use latchkey_service::{BuildInfo, StartError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -126,11 +127,4 @@ impl Application {
         config.pool.close().await;
         outcome
     }
-}
-
-fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let failed = |error| StartError::io(format!("{variable} {address}"), error);
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
 }

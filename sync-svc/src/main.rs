@@ -45,15 +45,12 @@ async fn main() -> ExitCode {
         Command::Parked { command } => (command, parked::parked()),
         Command::Unrouted { command } => (command, vec![Shelf::Unrouted]),
     };
-    match look_after(&command, shelves).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => run::complain(SERVICE, &error),
-    }
+    run::ended(SERVICE, look_after(&command, shelves).await)
 }
 
 async fn serve(environment: Environment) -> Result<(), StartError> {
     let config = Config::from_environment(&environment)?;
-    let stop = shutdown::on_signal().map_err(|error| StartError::io("signals", error))?;
+    let stop = shutdown::on_signal()?;
     let application = Application::build(config)?;
     tracing::info!(
         grpc = ?application.grpc_address().ok(),

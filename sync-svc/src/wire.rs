@@ -1,4 +1,4 @@
-//! Times between protobuf and the rest.
+//! Times of the contract.
 
 use time::OffsetDateTime;
 
@@ -8,13 +8,6 @@ pub(crate) fn to_time(timestamp: prost_types::Timestamp) -> Option<OffsetDateTim
     let nanos = i128::from(timestamp.seconds) * 1_000_000_000 + i128::from(timestamp.nanos);
     let micros = nanos.div_euclid(1_000);
     OffsetDateTime::from_unix_timestamp_nanos(micros * 1_000).ok()
-}
-
-pub(crate) fn to_timestamp(time: OffsetDateTime) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: time.unix_timestamp(),
-        nanos: i32::try_from(time.nanosecond()).unwrap_or(0),
-    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{AdminError, admin, claimed};
+use super::{AdminError, admin};
 use crate::app::State;
 use crate::config::parse_domain;
 use crate::http::description::Problem;
 use crate::http::routes::Routes;
+use crate::proof::claimed;
 use crate::proof::{self, ProofError};
 use crate::store::workspace::custom_host;
 use crate::store::workspace::domain::{self, Purpose};

@@ -3,12 +3,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{AdminError, admin, claimed, rfc3339};
+use super::{AdminError, admin};
 use crate::app::State;
 use crate::config::{is_consumer_domain, parse_domain};
 use crate::http::description::Problem;
 use crate::http::routes::Routes;
 use crate::proof;
+use crate::proof::{claimed, rfc3339};
 use crate::store::workspace::approve_domain;
 use crate::store::workspace::domain::{self, Purpose};
 

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{AdminError, admin, rfc3339};
+use super::{AdminError, admin};
 use crate::app::State;
 use crate::http::description::Problem;
 use crate::http::routes::Routes;
+use crate::proof::rfc3339;
 use crate::store::workspace::{invite, set_public_invite};
 
 /// An invitation by an administrator holds this long.

@@ -111,7 +111,7 @@ pub fn day(at: OffsetDateTime) -> String {
 
 /// A time of the contract.
 pub fn time_of(timestamp: Option<&Timestamp>) -> Option<OffsetDateTime> {
-    OffsetDateTime::from_unix_timestamp(timestamp?.seconds).ok()
+    latchkey_proto::time_of(timestamp?)
 }
 
 /// What the scopes allow, as a person would say it: mail, then calendar.

@@ -58,10 +58,8 @@ impl Token {
         }
         let expires_at = answer
             .expires_at
-            .and_then(|at| {
-                let second = OffsetDateTime::from_unix_timestamp(at.seconds).ok()?;
-                second.checked_add(time::Duration::nanoseconds(at.nanos.into()))
-            })
+            .as_ref()
+            .and_then(latchkey_proto::time_of)
             .ok_or_else(|| malformed("has a token without an expiry"))?;
         let account_id = answer
             .account_id

@@ -36,6 +36,14 @@ impl Claims {
         self.text(name)?.parse().ok()
     }
 
+    /// The address, and whether the provider vouches for it
+    /// (OpenID Connect Core section 5.1).
+    pub(crate) fn email(&self) -> (Option<Handle>, bool) {
+        let email = self.handle("email");
+        let verified = email.is_some() && self.says_yes("email_verified");
+        (email, verified)
+    }
+
     /// `true`, or what providers write for it: `"true"`, `1`, `"1"`.
     pub(crate) fn says_yes(&self, name: &str) -> bool {
         match self.0.get(name) {

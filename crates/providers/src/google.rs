@@ -14,7 +14,7 @@ use latchkey_domain::{Handle, ProviderName};
 use crate::built_in::{BuiltIn, Data};
 use crate::claims::Claims;
 use crate::definition::{Definition, IssuerRule};
-use crate::{AuthorizeRequest, ProviderKind, Purpose, Rotation};
+use crate::{AuthorizeRequest, ProviderKind, Rotation};
 
 const ISSUER: &str = "https://accounts.google.com";
 
@@ -68,15 +68,9 @@ pub(crate) fn authorize_parameters(
         // plain sign-in never narrows a mailbox's token.
         parameters.push(("include_granted_scopes", "true".to_owned()));
     }
-    let mut prompt = Vec::new();
-    if request.consent {
-        prompt.push("consent");
-    }
-    if request.purpose == Purpose::Connect && request.login_hint.is_none() {
-        prompt.push("select_account");
-    }
-    if !prompt.is_empty() {
-        parameters.push(("prompt", prompt.join(" ")));
+    let prompts = request.prompts();
+    if !prompts.is_empty() {
+        parameters.push(("prompt", prompts.join(" ")));
     }
     if let Some(domain) = &request.hosted_domain {
         parameters.push(("hd", domain.clone()));
@@ -86,8 +80,7 @@ pub(crate) fn authorize_parameters(
 
 /// The address, whether Google vouches for it, and the organisation.
 pub(crate) fn mail(claims: &Claims) -> (Option<Handle>, bool, Option<String>) {
-    let email = claims.handle("email");
-    let verified = email.is_some() && claims.says_yes("email_verified");
+    let (email, verified) = claims.email();
     let hosted_domain = claims.text("hd").map(str::to_lowercase);
     (email, verified, hosted_domain)
 }

@@ -17,7 +17,7 @@ pub(crate) use jws::Jws;
 
 use crate::claims::Claims;
 use crate::definition::{Definition, IssuerRule};
-use crate::{IdTokenError, ProviderKind, VerifiedIdentity, google, microsoft, oidc};
+use crate::{IdTokenError, ProviderKind, VerifiedIdentity, google, microsoft};
 
 /// Clocks may differ by this much.
 const LEEWAY: Duration = Duration::from_mins(1);
@@ -201,7 +201,7 @@ fn identity(
             let subject = microsoft::subject(claims).ok_or(IdTokenError::Subject)?;
             (subject, microsoft::mail(claims), None)
         }
-        ProviderKind::Oidc => (sub.to_owned(), oidc::mail(claims), None),
+        ProviderKind::Oidc => (sub.to_owned(), claims.email(), None),
     };
     Ok(VerifiedIdentity {
         issuer: issuer.parse().map_err(|_| IdTokenError::Issuer)?,

@@ -21,7 +21,7 @@ pub(crate) use codes::class_of_codes;
 use crate::built_in::{BuiltIn, Data};
 use crate::claims::Claims;
 use crate::definition::{Definition, IssuerRule, Reader};
-use crate::{AuthorizeRequest, ProviderKind, Purpose, Rotation};
+use crate::{AuthorizeRequest, ProviderKind, Rotation};
 
 const AUTHORITY: &str = "https://login.microsoftonline.com";
 /// Tenant of personal accounts.
@@ -108,10 +108,8 @@ pub(crate) fn is_tenant_id(text: &str) -> bool {
 /// Microsoft's own parameters of the authorize URL. `prompt` takes one value.
 pub(crate) fn authorize_parameters(request: &AuthorizeRequest) -> Vec<(&'static str, String)> {
     let mut parameters = Vec::new();
-    if request.consent {
-        parameters.push(("prompt", "consent".to_owned()));
-    } else if request.purpose == Purpose::Connect && request.login_hint.is_none() {
-        parameters.push(("prompt", "select_account".to_owned()));
+    if let Some(prompt) = request.prompts().first() {
+        parameters.push(("prompt", (*prompt).to_owned()));
     }
     if let Some(claims) = &request.claims {
         parameters.push(("claims", claims.clone()));

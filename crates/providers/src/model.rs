@@ -47,6 +47,17 @@ pub struct AuthorizeRequest {
     pub claims: Option<String>,
 }
 
+impl AuthorizeRequest {
+    /// What the person must be shown whatever the provider remembers, the most
+    /// important first: values of `prompt` (OpenID Connect Core section 3.1.2.1).
+    pub(crate) fn prompts(&self) -> Vec<&'static str> {
+        let may_choose = self.purpose == Purpose::Connect && self.login_hint.is_none();
+        let consent = self.consent.then_some("consent");
+        let account = may_choose.then_some("select_account");
+        consent.into_iter().chain(account).collect()
+    }
+}
+
 impl fmt::Debug for AuthorizeRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizeRequest")

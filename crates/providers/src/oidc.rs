@@ -6,12 +6,11 @@
 //! `_AUTO_CONNECT_DOMAINS`, `_ROTATION`, `_ENABLED`.
 
 use latchkey_config::{ConfigError, Environment};
-use latchkey_domain::{Handle, ProviderName, ScopeSet};
+use latchkey_domain::{ProviderName, ScopeSet};
 use secrecy::SecretString;
 
-use crate::claims::Claims;
 use crate::definition::{Definition, IssuerRule, Reader, Wanted, well_known};
-use crate::{AuthorizeRequest, ProviderKind, Purpose, Rotation};
+use crate::{AuthorizeRequest, ProviderKind, Rotation};
 
 const PREFIX: &str = "AUTH_OIDC_";
 const OFFLINE: &str = "offline_access";
@@ -90,22 +89,7 @@ fn rotation(reader: &Reader<'_>) -> Result<Rotation, ConfigError> {
 /// Parameters of the authorize URL. OpenID Connect Core section 11: a strict
 /// provider gives offline access only together with `prompt=consent`.
 pub(crate) fn authorize_parameters(request: &AuthorizeRequest) -> Vec<(&'static str, String)> {
-    let mut prompt = Vec::new();
-    if request.consent {
-        prompt.push("consent");
-    }
-    if request.purpose == Purpose::Connect && request.login_hint.is_none() {
-        prompt.push("select_account");
-    }
-    if prompt.is_empty() {
-        return Vec::new();
-    }
-    vec![("prompt", prompt.join(" "))]
-}
-
-/// The address and whether the provider vouches for it.
-pub(crate) fn mail(claims: &Claims) -> (Option<Handle>, bool) {
-    let email = claims.handle("email");
-    let verified = email.is_some() && claims.says_yes("email_verified");
-    (email, verified)
+    let prompts = request.prompts();
+    let prompt = (!prompts.is_empty()).then(|| ("prompt", prompts.join(" ")));
+    prompt.into_iter().collect()
 }

@@ -1,6 +1,7 @@
 //! The frame around every service's `main`.
 
 use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
 use latchkey_config::{ConfigError, Environment};
@@ -70,6 +71,23 @@ where
     metrics::install();
     let outcome = serve(environment).await;
     telemetry.flush().await;
+    ended(service, outcome)
+}
+
+/// Takes the address that a variable names, so that a port which is taken stops
+/// the start. For a runtime of tokio's, which must not block.
+///
+/// # Errors
+/// The operating system's refusal.
+pub fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let failed = |error| StartError::io(format!("{variable}: cannot listen on {address}"), error);
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+/// The exit code of a command.
+pub fn ended(service: &str, outcome: Result<(), StartError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(service, &error),

@@ -2,15 +2,18 @@
 
 use tokio_util::sync::CancellationToken;
 
+use crate::StartError;
+
 /// A token that is cancelled by SIGTERM or Ctrl-C.
 ///
 /// # Errors
 /// The operating system refuses the signal handler.
-pub fn on_signal() -> std::io::Result<CancellationToken> {
+pub fn on_signal() -> Result<CancellationToken, StartError> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let on = |kind| signal(kind).map_err(|error| StartError::io("cannot handle signals", error));
+    let mut terminate = on(SignalKind::terminate())?;
+    let mut interrupt = on(SignalKind::interrupt())?;
     let token = CancellationToken::new();
     let cancelled = token.clone();
     tokio::spawn(async move {

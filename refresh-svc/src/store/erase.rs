@@ -6,7 +6,7 @@ use latchkey_proto::events::AccountDisconnected;
 use time::OffsetDateTime;
 
 use super::{Credential, Store, StoreError};
-use crate::timestamp::timestamp;
+use latchkey_proto::timestamp;
 
 /// What became of an erasure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

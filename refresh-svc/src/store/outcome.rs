@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::{Credential, Lease, Store, StoreError, columns, credential, seconds};
-use crate::timestamp::timestamp;
+use latchkey_proto::timestamp;
 
 /// Tokens that a provider gave, sealed.
 #[derive(Debug, Clone)]

@@ -2,13 +2,13 @@
 
 use latchkey_proto::account::report_sync_request::{Failed, Report};
 use latchkey_proto::account::{self, ChannelKind, FailureKind};
+use latchkey_proto::timestamp;
 use time::Duration;
 
 use super::status::RpcError;
 use crate::channel::{Failure, Input, Kind, Stage, SyncStatus};
 use crate::store::account::AccountView;
 use crate::store::channel::ChannelRow;
-use crate::wire::to_timestamp;
 
 /// A detail is for people who look: short.
 const DETAIL_MAX_CHARS: usize = 500;
@@ -36,11 +36,11 @@ pub(super) fn channel(row: &ChannelRow) -> account::Channel {
         }
         .into(),
         sync_stage: state.stage.name(row.kind).to_owned(),
-        sync_stage_started_at: Some(to_timestamp(state.stage_started_at)),
-        synced_at: state.synced_at.map(to_timestamp),
+        sync_stage_started_at: Some(timestamp(state.stage_started_at)),
+        synced_at: state.synced_at.map(timestamp),
         sync_cursor: state.cursor.clone(),
         throttle_failure_count: state.throttle_failures,
-        throttle_retry_after: state.throttle_until.map(to_timestamp),
+        throttle_retry_after: state.throttle_until.map(timestamp),
     }
 }
 
@@ -54,8 +54,8 @@ pub(super) fn account(view: AccountView, channels: &[ChannelRow]) -> account::Ac
         provider: view.account.provider,
         handle: view.account.handle,
         granted_scopes: view.granted_scopes.unwrap_or_default(),
-        auth_failed_at: view.auth_failed_at.map(to_timestamp),
-        connected_at: Some(to_timestamp(view.account.connected_at)),
+        auth_failed_at: view.auth_failed_at.map(timestamp),
+        connected_at: Some(timestamp(view.account.connected_at)),
         channels: channels
             .iter()
             .filter(|row| row.account_id == id)

@@ -30,6 +30,27 @@ pub struct Account {
     pub disconnected_at: Option<OffsetDateTime>,
 }
 
+/// Columns of an [`Account`], of `sync.connected_account a`.
+macro_rules! columns {
+    () => {
+        "a.id, a.workspace_id, a.user_id, a.provider, a.issuer, a.subject, a.handle,
+         a.display_name, a.connected_at, a.disconnected_at"
+    };
+}
+
+/// Begin of a statement that answers [`AccountView`]s.
+macro_rules! view {
+    () => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            ", c.granted_scopes, c.auth_failed_at
+             FROM sync.connected_account a
+             LEFT JOIN vault.credential c ON c.account_id = a.id"
+        )
+    };
+}
+
 /// Creates the account or finds it by its unique key, and locks its row until
 /// the transaction ends: deliveries about one account go one after another.
 /// The labels follow the newest sign-in.
@@ -41,7 +62,7 @@ pub async fn upsert(
     authenticated_at: OffsetDateTime,
     now: OffsetDateTime,
 ) -> Result<Account, sqlx::Error> {
-    sqlx::query_as(
+    sqlx::query_as(concat!(
         "INSERT INTO sync.connected_account AS a
              (id, workspace_id, user_id, provider, issuer, subject, handle, display_name,
               last_authenticated_at, connected_at)
@@ -52,9 +73,9 @@ pub async fn upsert(
              display_name = CASE WHEN excluded.last_authenticated_at > a.last_authenticated_at
                  THEN excluded.display_name ELSE a.display_name END,
              last_authenticated_at = greatest(excluded.last_authenticated_at, a.last_authenticated_at)
-         RETURNING id, workspace_id, user_id, provider, issuer, subject, handle, display_name,
-                   connected_at, disconnected_at",
-    )
+         RETURNING ",
+        columns!()
+    ))
     .bind(AccountId::generate().as_uuid())
     .bind(binding.workspace.as_uuid())
     .bind(binding.user.as_uuid())
@@ -71,13 +92,13 @@ pub async fn upsert(
 
 /// Finds an account and locks its row until the transaction ends.
 pub async fn lock(connection: &mut PgConnection, id: Uuid) -> Result<Option<Account>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT id, workspace_id, user_id, provider, issuer, subject, handle, display_name,
-                connected_at, disconnected_at
-         FROM sync.connected_account
-         WHERE id = $1
-         FOR UPDATE",
-    )
+    sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM sync.connected_account a
+         WHERE a.id = $1
+         FOR UPDATE"
+    ))
     .bind(id)
     .fetch_optional(connection)
     .await
@@ -114,14 +135,10 @@ pub async fn find(
     connection: &mut PgConnection,
     id: AccountId,
 ) -> Result<Option<AccountView>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT a.id, a.workspace_id, a.user_id, a.provider, a.issuer, a.subject, a.handle,
-                a.display_name, a.connected_at, a.disconnected_at,
-                c.granted_scopes, c.auth_failed_at
-         FROM sync.connected_account a
-         LEFT JOIN vault.credential c ON c.account_id = a.id
-         WHERE a.id = $1 AND a.disconnected_at IS NULL",
-    )
+    sqlx::query_as(concat!(
+        view!(),
+        " WHERE a.id = $1 AND a.disconnected_at IS NULL"
+    ))
     .bind(id.as_uuid())
     .fetch_optional(connection)
     .await
@@ -137,19 +154,15 @@ pub async fn page(
     limit: i64,
 ) -> Result<Vec<AccountView>, sqlx::Error> {
     let (after_time, after_id) = after.unzip();
-    sqlx::query_as(
-        "SELECT a.id, a.workspace_id, a.user_id, a.provider, a.issuer, a.subject, a.handle,
-                a.display_name, a.connected_at, a.disconnected_at,
-                c.granted_scopes, c.auth_failed_at
-         FROM sync.connected_account a
-         LEFT JOIN vault.credential c ON c.account_id = a.id
-         WHERE a.workspace_id = $1
+    sqlx::query_as(concat!(
+        view!(),
+        " WHERE a.workspace_id = $1
            AND a.disconnected_at IS NULL
            AND ($2::uuid IS NULL OR a.user_id = $2)
            AND ($3::timestamptz IS NULL OR (a.connected_at, a.id) > ($3, $4::uuid))
          ORDER BY a.connected_at, a.id
-         LIMIT $5",
-    )
+         LIMIT $5"
+    ))
     .bind(workspace.as_uuid())
     .bind(user.map(|user| user.as_uuid()))
     .bind(after_time)

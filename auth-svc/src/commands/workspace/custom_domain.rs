@@ -3,11 +3,12 @@ use latchkey_service::StartError;
 use serde_json::json;
 use url::Url;
 
-use super::domain::{claimed, record, rfc3339};
+use super::domain::{claimed, record};
 use super::{Answer, Desk};
 use crate::config::parse_domain;
 use crate::proof;
 use crate::proof::dns::NameServers;
+use crate::proof::rfc3339;
 use crate::store::workspace::custom_host;
 use crate::store::workspace::domain::{self, Purpose};
 

@@ -4,12 +4,11 @@ use latchkey_config::ConfigError;
 use latchkey_domain::Handle;
 use latchkey_service::StartError;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::{Answer, Desk};
 use crate::config::{is_consumer_domain, parse_domain};
 use crate::proof::dns::NameServers;
+use crate::proof::rfc3339;
 use crate::proof::{self, MAILBOXES};
 use crate::store::workspace::domain::{self, Claim, Purpose};
 use crate::store::workspace::{Workspace, approve_domain};
@@ -173,21 +172,11 @@ pub(super) fn record(claim: &Claim) -> String {
     )
 }
 
-/// A claim for programs.
+/// A claim for the operator's programs.
 pub(super) fn claimed(claim: &Claim) -> Value {
-    json!({
-        "domain": claim.domain,
-        "status": "PENDING",
-        "recordName": proof::record_name(&claim.domain),
-        "recordType": "TXT",
-        "recordValue": claim.record_value,
-        "linkMadeFor": claim.email,
-        "expiresAt": rfc3339(claim.expires_at),
-    })
-}
-
-pub(super) fn rfc3339(time: OffsetDateTime) -> String {
-    time.format(&Rfc3339).unwrap_or_default()
+    let mut told = proof::claimed(claim);
+    told["linkMadeFor"] = json!(claim.email);
+    told
 }
 
 fn work_domain(text: &str, force: bool) -> Result<String, StartError> {

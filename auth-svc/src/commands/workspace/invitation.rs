@@ -6,8 +6,9 @@ use latchkey_service::StartError;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::domain::{allowed_by_deployment, rfc3339};
+use super::domain::allowed_by_deployment;
 use super::{Answer, Desk};
+use crate::proof::rfc3339;
 use crate::store::workspace::invite::{self, rotate_public_invite};
 use crate::store::workspace::{Workspace, set_public_invite};
 

@@ -3,8 +3,8 @@ use std::fmt::Write as _;
 use latchkey_service::StartError;
 use serde_json::{Value, json};
 
-use super::domain::rfc3339;
 use super::{Answer, Desk};
+use crate::proof::rfc3339;
 use crate::store::workspace::{Workspace, member};
 
 pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answer, StartError> {

@@ -19,7 +19,7 @@ fn oidc_definition() -> Definition {
     ]
     .into_iter()
     .collect();
-    oidc::definitions(&environment).unwrap().remove(0)
+    crate::oidc::definitions(&environment).unwrap().remove(0)
 }
 
 fn microsoft_definition(more: &[(&str, &str)]) -> Definition {

@@ -8,7 +8,7 @@ use crate::definition::Definition;
 use crate::discovery::Metadata;
 use crate::id_token::{self, Expected, Jws};
 use crate::jwks::KeySet;
-use crate::{IdTokenError, ProviderError, ProviderKind, VerifiedIdentity, oidc};
+use crate::{IdTokenError, ProviderError, ProviderKind, VerifiedIdentity};
 
 /// What the keys say of a signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl Provider {
         if claims.text("sub") != Some(identity.subject.as_str()) {
             return Err(IdTokenError::OtherSubject);
         }
-        (identity.email, identity.email_verified) = oidc::mail(&claims);
+        (identity.email, identity.email_verified) = claims.email();
         if identity.name.is_none() {
             identity.name = id_token::name(&claims);
         }
