@@ -71,15 +71,19 @@ impl Measured {
     }
 }
 
-/// Asks for a token.
-pub async fn ask(client: &Client, account: AccountId) -> bool {
-    let request = GetAccessTokenRequest {
+/// What asks for any token of an account.
+pub fn request(account: AccountId) -> GetAccessTokenRequest {
+    GetAccessTokenRequest {
         account: Some(AccountSelector {
             selector: Some(Selector::AccountId(account.to_string())),
         }),
         ..GetAccessTokenRequest::default()
-    };
-    let answer = client.clone().get_access_token(request).await;
+    }
+}
+
+/// Asks for a token.
+pub async fn ask(client: &Client, account: AccountId) -> bool {
+    let answer = client.clone().get_access_token(request(account)).await;
     answer.is_ok_and(|answer| answer.into_inner().token.is_some())
 }
 

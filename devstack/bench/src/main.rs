@@ -7,10 +7,12 @@ mod null;
 mod options;
 mod plot;
 mod process;
+mod refusals;
 mod report;
 mod steady;
 mod storm;
 mod tokens;
+mod trouble;
 mod world;
 
 use std::process::ExitCode;
@@ -29,6 +31,10 @@ struct Arguments {
 enum Command {
     /// GetAccessToken against a service that does nothing, and storms.
     Tokens(options::Options),
+    /// Whether the time of a refusal tells that there is such an account.
+    Refusals(report::Keep),
+    /// A provider in trouble: what its callers are told, and how long others wait.
+    Trouble(report::Keep),
     /// The service that does nothing.
     #[command(hide = true)]
     NullService(null::Settings),
@@ -38,6 +44,8 @@ enum Command {
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Tokens(options) => tokens::run(&options).await,
+        Command::Refusals(options) => refusals::run(options).await,
+        Command::Trouble(options) => trouble::run(options).await,
         Command::NullService(settings) => null::serve(settings).await,
     };
     match outcome {

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use crate::report::Keep;
+
 /// What `cargo dev bench tokens` takes.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// A minute instead of six, with fewer accounts and callers: a look, no result.
     #[arg(long)]
     quick: bool,
-    /// Write the result into docs/performance.md and its plot.
-    #[arg(long)]
-    pub keep: bool,
+    /// With the plot.
+    #[command(flatten)]
+    pub keep: Keep,
     /// Leave the storms out.
     #[arg(long)]
     pub no_storms: bool,

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use latchkey_servers::Progress;
 
 use crate::load::Measured;
 use crate::steady::{Pair, Series};
@@ -12,11 +14,13 @@ use crate::storm::Storm;
 use crate::world::TOKEN_BYTES;
 use crate::{machine, plot};
 
-/// Around the result in docs/performance.md.
-const MARKS: [&str; 2] = [
-    "<!-- bench tokens: begin -->\n",
-    "<!-- bench tokens: end -->\n",
-];
+/// What every benchmark takes.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Keep {
+    /// Write the result into docs/performance.md.
+    #[arg(long)]
+    pub keep: bool,
+}
 
 /// What the cache costs.
 #[derive(Debug, Clone, Copy)]
@@ -51,10 +55,7 @@ pub struct Report {
 
 /// Prints the report and writes it with its plot under target/bench, or into
 /// docs/ where it is to be kept.
-#[expect(clippy::print_stdout, reason = "the command's answer")]
-pub fn write(report: &Report, keep: bool) -> anyhow::Result<()> {
-    let text = markdown(report)?;
-    println!("{text}");
+pub fn write(report: &Report, options: Keep) -> anyhow::Result<()> {
     let curves = [
         ("null service, closed loop", report.closed.null.all()?),
         ("refresh-svc, closed loop", report.closed.ours.all()?),
@@ -62,26 +63,45 @@ pub fn write(report: &Report, keep: bool) -> anyhow::Result<()> {
         ("refresh-svc, open loop", report.open.ours.all()?),
     ];
     let svg = plot::latencies(&curves);
-    if !keep {
-        let directory = latchkey_servers::target_directory().join("bench");
-        std::fs::create_dir_all(&directory)?;
-        std::fs::write(directory.join("tokens.md"), text)?;
-        std::fs::write(directory.join("tokens.svg"), svg)?;
-        eprintln!("· written to {}", directory.display());
+    keep("tokens", &markdown(report)?, options)?;
+    let plot = if options.keep {
+        docs().join("performance-tokens.svg")
+    } else {
+        results()?.join("tokens.svg")
+    };
+    Ok(std::fs::write(plot, svg)?)
+}
+
+/// Prints a result and writes it under target/bench, or between its marks in
+/// docs/performance.md.
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+pub fn keep(name: &str, text: &str, options: Keep) -> anyhow::Result<()> {
+    println!("{text}");
+    if !options.keep {
+        let file = results()?.join(format!("{name}.md"));
+        std::fs::write(&file, text)?;
+        eprintln!("· written to {}", file.display());
         return Ok(());
     }
-    let docs = docs();
-    let page = docs.join("performance.md");
+    let page = docs().join("performance.md");
     let old = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;
-    let (head, rest) = old.split_once(MARKS[0]).context("no mark to write at")?;
-    let (_, tail) = rest
-        .split_once(MARKS[1])
-        .context("no mark to write up to")?;
-    let new = format!("{head}{}\n{text}\n{}{tail}", MARKS[0], MARKS[1]);
-    std::fs::write(&page, new)?;
-    std::fs::write(docs.join("performance-tokens.svg"), svg)?;
+    let [begin, end] = ["begin", "end"].map(|mark| format!("<!-- bench {name}: {mark} -->\n"));
+    let (head, rest) = old.split_once(&begin).context("no mark to write at")?;
+    let (_, tail) = rest.split_once(&end).context("no mark to write up to")?;
+    std::fs::write(&page, format!("{head}{begin}\n{text}\n{end}{tail}"))?;
     eprintln!("· written to {}", page.display());
     Ok(())
+}
+
+/// Says what is going on, and since when.
+pub fn spoken(begun: Instant) -> Progress {
+    Arc::new(move |line| eprintln!("· {:>3} s  {line}", begun.elapsed().as_secs()))
+}
+
+fn results() -> anyhow::Result<PathBuf> {
+    let directory = latchkey_servers::target_directory().join("bench");
+    std::fs::create_dir_all(&directory)?;
+    Ok(directory)
 }
 
 fn docs() -> PathBuf {

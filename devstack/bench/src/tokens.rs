@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use latchkey_demo_provider::Flavour;
 use latchkey_servers::Progress;
 
 use crate::options::Options;
@@ -29,8 +30,7 @@ const OPEN_SHARE: f64 = 0.5;
 /// Measures everything and reports.
 pub async fn run(options: &Options) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let progress: Progress =
-        Arc::new(move |line| eprintln!("· {:>3} s  {line}", begun.elapsed().as_secs()));
+    let progress = report::spoken(begun);
     let world = World::start(&progress).await?;
     let load_before = machine::load();
     let (memory, closed, open) = steady(&world, options, &progress).await?;
@@ -111,7 +111,7 @@ async fn storms(
         }
     }
     let one = async |callers, provider| {
-        let account = world.add_expired(1).await?;
+        let account = world.add_expired(Flavour::Google, 1).await?;
         storm::run(world, &clients, &account, callers, provider).await
     };
     // The first refreshes of a process read the provider's configuration and open
@@ -136,14 +136,16 @@ async fn storms(
         }
     }
     progress("storm: many expired accounts");
-    let accounts = world.add_expired(options.expired()).await?;
+    let accounts = world
+        .add_expired(Flavour::Google, options.expired())
+        .await?;
     let callers = accounts.len() * 5;
     storms.push(storm::run(world, &clients, &accounts, callers, Duration::ZERO).await?);
     Ok(storms)
 }
 
 /// The binary beside this one.
-fn program() -> anyhow::Result<PathBuf> {
+pub fn program() -> anyhow::Result<PathBuf> {
     let me = std::env::current_exe()?;
     let path = me.with_file_name("refresh-svc");
     anyhow::ensure!(

@@ -1,15 +1,15 @@
 //! What is measured, and what it needs: a private PostgreSQL with accounts, the
 //! demo provider, certificates, refresh-svc in processes of its own.
 
+mod accounts;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use latchkey_demo_provider::{Config, DemoProvider, Flavour};
-use latchkey_domain::{AccessToken, AccountId, GrantBinding, RefreshToken, UserId, WorkspaceId};
+use latchkey_demo_provider::{Config, DemoProvider};
 use latchkey_opening::OpeningKey;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use latchkey_servers::{
@@ -26,9 +26,6 @@ pub const SCOPES: [&str; 3] = ["openid", "email", "mail.read"];
 
 /// Bytes of a token: between Google's quarter and Microsoft's two kilobytes.
 pub const TOKEN_BYTES: usize = 1024;
-
-/// Accounts sealed and inserted at once.
-const BATCH: usize = 1_000;
 
 /// A client on a connection of its own.
 pub type Client = TokenServiceClient<Channel>;
@@ -55,6 +52,7 @@ pub struct World {
     certificates: Certificates,
     server: KeyPairFiles,
     client: KeyPairFiles,
+    stranger: KeyPairFiles,
     refresh_url: String,
     directory: RunDirectory,
 }
@@ -99,78 +97,12 @@ impl World {
             key: Arc::new(OpeningKey::generate()?),
             server: certificates.server("server")?,
             client: certificates.client("bench")?,
+            stranger: certificates.client("stranger")?,
             certificates,
             pool,
             _postgres: postgres,
             directory,
         })
-    }
-
-    /// Accounts with a token that lives for another 50 minutes.
-    pub async fn add_living(&self, count: usize) -> anyhow::Result<Vec<AccountId>> {
-        let grants = (0..count).map(|number| (token_text(number), format!("1//{number:060}")));
-        self.add(grants.collect(), 50 * 60).await
-    }
-
-    /// Accounts whose token has expired and whose refresh token works.
-    pub async fn add_expired(&self, count: usize) -> anyhow::Result<Vec<AccountId>> {
-        let mut grants = Vec::with_capacity(count);
-        for _ in 0..count {
-            let grant = self.demo.grant(Flavour::Google, "ada", &SCOPES);
-            grants.push(grant.context("the demo provider knows no ada")?);
-        }
-        self.add(grants, -10).await
-    }
-
-    async fn add(
-        &self,
-        grants: Vec<(String, String)>,
-        expires_in: i32,
-    ) -> anyhow::Result<Vec<AccountId>> {
-        let mut accounts = Vec::with_capacity(grants.len());
-        for batch in grants.chunks(2 * BATCH) {
-            let (one, other) = batch.split_at(batch.len() / 2);
-            let (one, other) = tokio::try_join!(
-                self.add_batch(one.to_vec(), expires_in),
-                self.add_batch(other.to_vec(), expires_in)
-            )?;
-            accounts.extend(one);
-            accounts.extend(other);
-        }
-        Ok(accounts)
-    }
-
-    async fn add_batch(
-        &self,
-        grants: Vec<(String, String)>,
-        expires_in: i32,
-    ) -> anyhow::Result<Vec<AccountId>> {
-        let (key, issuer) = (Arc::clone(&self.key), self.demo.issuer(Flavour::Google));
-        let rows = tokio::task::spawn_blocking(move || seal(&key, &issuer, &grants)).await??;
-        let ids = rows.accounts.clone();
-        sqlx::query(
-            "INSERT INTO vault.credential
-                 (account_id, workspace_id, user_id, provider, issuer, subject, handle,
-                  sealed_access_token, access_token_expires_at, sealed_refresh_token,
-                  granted_scopes, authenticated_at)
-             SELECT account, workspace, owner, 'google', $4, $5, account || '@acme.example',
-                    access, now() + make_interval(secs => $8), refresh, $9,
-                    now() - interval '10 minutes'
-             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $6::bytea[], $7::bytea[])
-                 AS new (account, workspace, owner, access, refresh)",
-        )
-        .bind(rows.accounts)
-        .bind(rows.workspaces)
-        .bind(rows.users)
-        .bind(self.demo.issuer(Flavour::Google))
-        .bind(SUBJECT)
-        .bind(rows.access)
-        .bind(rows.refresh)
-        .bind(f64::from(expires_in))
-        .bind(SCOPES.map(str::to_owned).to_vec())
-        .execute(&self.pool)
-        .await?;
-        Ok(ids.into_iter().map(AccountId::from).collect())
     }
 
     /// A replica of refresh-svc.
@@ -197,9 +129,6 @@ impl World {
             ("MESSAGING_PROVIDER_GMAIL_ENABLED", "true".to_owned()),
             ("POLICY", POLICY.to_owned()),
             ("TOKEN_CACHE_CAPACITY", "200000".to_owned()),
-            // A provider that answers in 20 s.
-            ("REFRESH_PROVIDER_DEADLINE", "30s".to_owned()),
-            ("REFRESH_LEASE", "45s".to_owned()),
         ] {
             variables.insert(name.to_owned(), value);
         }
@@ -255,14 +184,27 @@ impl World {
 
     /// A connection of its own, over mutual TLS.
     pub async fn connect(&self, address: SocketAddr) -> anyhow::Result<Client> {
+        self.connect_as(&self.client, address).await
+    }
+
+    /// A caller whom the policy allows one provider that nobody here has.
+    pub async fn connect_as_stranger(&self, address: SocketAddr) -> anyhow::Result<Client> {
+        self.connect_as(&self.stranger, address).await
+    }
+
+    async fn connect_as(
+        &self,
+        caller: &KeyPairFiles,
+        address: SocketAddr,
+    ) -> anyhow::Result<Client> {
         let tls = ClientTlsConfig::new()
             .domain_name("localhost")
             .ca_certificate(Certificate::from_pem(std::fs::read(
                 self.certificates.authority_file(),
             )?))
             .identity(Identity::from_pem(
-                std::fs::read(&self.client.certificate)?,
-                std::fs::read(&self.client.key)?,
+                std::fs::read(&caller.certificate)?,
+                std::fs::read(&caller.key)?,
             ));
         let channel = Endpoint::from_shared(format!("https://{address}"))?
             .tcp_nodelay(true)
@@ -284,42 +226,6 @@ impl World {
 
 /// Judged call by call, as in earnest.
 const POLICY: &str = "[[rule]]\ncallers = [\"bench\"]\nmethods = [\"GetAccessToken\"]\n\
-    providers = [\"google\"]\nworkspaces = \"*\"\nscopes = \"*\"\n";
-
-const SUBJECT: &str = "100000000000000000001";
-
-struct Rows {
-    accounts: Vec<uuid::Uuid>,
-    workspaces: Vec<uuid::Uuid>,
-    users: Vec<uuid::Uuid>,
-    access: Vec<Vec<u8>>,
-    refresh: Vec<Vec<u8>>,
-}
-
-fn seal(key: &OpeningKey, issuer: &str, grants: &[(String, String)]) -> anyhow::Result<Rows> {
-    let mut rows = Rows {
-        accounts: Vec::new(),
-        workspaces: Vec::new(),
-        users: Vec::new(),
-        access: Vec::new(),
-        refresh: Vec::new(),
-    };
-    for (access, refresh) in grants {
-        let binding = GrantBinding {
-            workspace: WorkspaceId::generate(),
-            user: UserId::generate(),
-            provider: "google".parse()?,
-            issuer: issuer.parse()?,
-            subject: SUBJECT.parse()?,
-        };
-        let key = key.sealing_key();
-        rows.accounts.push(AccountId::generate().as_uuid());
-        rows.workspaces.push(binding.workspace.as_uuid());
-        rows.users.push(binding.user.as_uuid());
-        rows.access
-            .push(key.seal_access_token(&AccessToken::new(access.as_str()), &binding)?);
-        rows.refresh
-            .push(key.seal_refresh_token(&RefreshToken::new(refresh.as_str()), &binding)?);
-    }
-    Ok(rows)
-}
+    providers = [\"google\", \"demo\"]\nworkspaces = \"*\"\nscopes = \"*\"\n\
+    [[rule]]\ncallers = [\"stranger\"]\nmethods = [\"GetAccessToken\"]\n\
+    providers = [\"nobody\"]\nworkspaces = \"*\"\nscopes = \"*\"\n";

@@ -1,0 +1,102 @@
+//! `cargo dev bench refusals`: does the time of a refusal tell whether there is
+//! such an account?
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use hdrhistogram::Histogram;
+use latchkey_domain::AccountId;
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+use rand::seq::SliceRandom as _;
+
+use crate::load::ask;
+use crate::machine;
+use crate::report::{Keep, keep, spoken};
+use crate::tokens::program;
+use crate::world::World;
+
+/// Refusals of each kind.
+const ASKED: usize = 20_000;
+/// Accounts of each kind.
+const ACCOUNTS: usize = 1_000;
+
+/// Asks as somebody who may have none of the accounts, and reports.
+pub async fn run(options: Keep) -> anyhow::Result<()> {
+    let progress = spoken(Instant::now());
+    let world = World::start(&progress).await?;
+    let service = world.refresh_svc(&program()?, "refresh-svc").await?;
+    let allowed = world.connect(service.address).await?;
+    let stranger = world.connect_as_stranger(service.address).await?;
+    let remembered = world.add_living(ACCOUNTS).await?;
+    for account in &remembered {
+        anyhow::ensure!(ask(&allowed, *account).await, "a token was refused");
+    }
+    let stored = world.add_living(ACCOUNTS).await?;
+    let missing: Vec<AccountId> = (0..ACCOUNTS).map(|_| AccountId::generate()).collect();
+    let kinds = [
+        ("in memory and in the database", remembered),
+        ("in the database", stored),
+        ("nowhere", missing),
+    ];
+
+    progress("asking for accounts that the policy does not allow");
+    let mut random = SmallRng::seed_from_u64(1);
+    let mut took: [Vec<u64>; 3] = Default::default();
+    let mut turns = [0, 1, 2];
+    for number in 0..ASKED + ACCOUNTS {
+        // One of each, in an order of chance: what the machine does besides hits
+        // all alike.
+        turns.shuffle(&mut random);
+        for kind in turns {
+            let account = kinds[kind].1[number % ACCOUNTS];
+            let asked = Instant::now();
+            anyhow::ensure!(!ask(&stranger, account).await, "a token was given");
+            let nanoseconds = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            // The first round of all is a warm-up.
+            if number >= ACCOUNTS {
+                took[kind].push(nanoseconds);
+            }
+        }
+    }
+
+    let mut text = format!(
+        "{}, load average {:.1}; {ASKED} refusals of each kind, in turn, one at a time.\n\n\
+         | the account is | p10 ms | p50 ms | p90 ms | p99 ms | told from none by one call |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
+        machine::description(),
+        machine::load(),
+    );
+    for ((kind, _), took_here) in kinds.iter().zip(&took) {
+        let mut histogram = Histogram::<u64>::new(3)?;
+        for nanoseconds in took_here {
+            histogram.saturating_record(*nanoseconds);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
+        let at = |percentile| histogram.value_at_percentile(percentile) as f64 / 1e6;
+        writeln!(
+            text,
+            "| {kind} | {:.3} | {:.3} | {:.3} | {:.3} | {:.1} % |",
+            at(10.0),
+            at(50.0),
+            at(90.0),
+            at(99.0),
+            100.0 * slower(took_here, &took[2]),
+        )?;
+    }
+    keep("refusals", &text, options)
+}
+
+/// How probably one of these took longer than one of those: a half where the two
+/// cannot be told apart (Mann and Whitney).
+#[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
+fn slower(these: &[u64], those: &[u64]) -> f64 {
+    let mut those = those.to_vec();
+    those.sort_unstable();
+    let below = |one: &u64| {
+        let less = those.partition_point(|other| other < one);
+        let not_more = those.partition_point(|other| other <= one);
+        (less + not_more) as f64 / 2.0
+    };
+    these.iter().map(below).sum::<f64>() / (these.len() * those.len()).max(1) as f64
+}

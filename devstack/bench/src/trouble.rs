@@ -1,0 +1,191 @@
+//! `cargo dev bench trouble`: a provider in trouble, what its callers are told and
+//! whether anybody else waits.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use latchkey_demo_provider::{Endpoint, Fault, Flavour};
+use latchkey_domain::AccountId;
+use tokio::task::JoinSet;
+use tonic_types::StatusExt as _;
+
+use crate::load::{self, Measured, ask, request};
+use crate::machine;
+use crate::report::{Keep, keep, spoken};
+use crate::tokens::program;
+use crate::world::{Client, World};
+
+/// Callers at once of accounts whose provider is in trouble.
+const CALLERS: usize = 20;
+/// And how long each of them waits.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How long the others are measured.
+const LENGTH: Duration = Duration::from_secs(20);
+/// Calls per second for tokens that are valid.
+const VALID_RATE: f64 = 500.0;
+/// Between two refreshes of others.
+const REFRESH_EVERY: Duration = Duration::from_millis(100);
+
+/// What the provider does, and the faults that make it do so.
+fn troubles() -> [(&'static str, Vec<Fault>); 7] {
+    let fault = || Fault::on(Endpoint::Token).of(Flavour::Google);
+    let always = |fault: Fault| vec![fault.times(u32::MAX)];
+    let flapping = (0..1_000).flat_map(|_| [fault(), fault().reset()]);
+    let callers = u32::try_from(CALLERS).unwrap_or(u32::MAX);
+    [
+        ("is well", Vec::new()),
+        (
+            "answers the callers in 29 s",
+            vec![fault().delayed_ms(29_000).times(callers)],
+        ),
+        ("resets connections", always(fault().reset())),
+        (
+            "answers 200 with HTML",
+            always(fault().answering(200, "<html>Welcome")),
+        ),
+        (
+            "answers 502 with HTML",
+            always(fault().answering(502, "<html>Bad Gateway")),
+        ),
+        (
+            "answers 429, Retry-After: 120",
+            always(fault().answering(429, "").with_header("Retry-After", "120")),
+        ),
+        ("resets every second request", flapping.collect()),
+    ]
+}
+
+/// Measures each trouble on a refresh-svc of its own, and reports.
+pub async fn run(options: Keep) -> anyhow::Result<()> {
+    let progress = spoken(Instant::now());
+    let world = World::start(&progress).await?;
+    let valid = Arc::new(world.add_living(1_000).await?);
+    let mut text = format!(
+        "{}, load average {:.1}. {CALLERS} callers at once with a deadline of {} s; meanwhile for \
+         {} s others, p50 / p99 in ms.\n\n\
+         | the provider | its callers are told | the last after | valid tokens of it, {VALID_RATE} a second | \
+         refreshes at another provider | refreshes of other accounts of it |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
+        machine::description(),
+        machine::load(),
+        DEADLINE.as_secs(),
+        LENGTH.as_secs(),
+    );
+    for (name, faults) in troubles() {
+        progress(&format!("the provider {name}"));
+        // Who is refused at once is no refresh that was slowed.
+        let others_go = faults.is_empty() || faults.iter().any(|fault| fault.delay_ms > 0);
+        let row = measure(&world, &valid, faults, others_go).await?;
+        writeln!(text, "| {name} | {row} |")?;
+    }
+    keep("trouble", &text, options)
+}
+
+async fn measure(
+    world: &World,
+    valid: &Arc<Vec<AccountId>>,
+    faults: Vec<Fault>,
+    others_go: bool,
+) -> anyhow::Result<String> {
+    let service = world.refresh_svc(&program()?, "refresh-svc").await?;
+    let clients = world.connections(service.address, 8).await?;
+    // The first refresh of a process reads the provider's configuration.
+    for flavour in [Flavour::Google, Flavour::Oidc] {
+        for account in world.add_expired(flavour, 1).await? {
+            anyhow::ensure!(ask(&clients[0], account).await, "no token: {flavour:?}");
+        }
+    }
+    load::touch(&clients, valid, 1).await?;
+    let sick = world.add_expired(Flavour::Google, CALLERS).await?;
+    let each = usize::try_from(LENGTH.as_millis() / REFRESH_EVERY.as_millis())?;
+    let of_another = world.add_expired(Flavour::Oidc, each).await?;
+    let others = if others_go { each } else { 0 };
+    let others = world.add_expired(Flavour::Google, others).await?;
+
+    let before = world.demo.refreshes(Flavour::Google);
+    world.demo.forget_faults();
+    for fault in faults {
+        world.demo.inject(fault);
+    }
+    let callers = tokio::spawn(callers(clients[0].clone(), sick));
+    // Whom the trouble is for has it.
+    while others_go && world.demo.refreshes(Flavour::Google) < before + CALLERS as u64 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (valid, of_another, others) = tokio::try_join!(
+        load::open(&clients[1..4], valid, VALID_RATE, LENGTH, 1),
+        refresh(&clients[4..6], of_another),
+        refresh(&clients[6..8], others),
+    )?;
+    let (told, last) = callers.await??;
+    world.demo.forget_faults();
+    let told: Vec<String> = told
+        .iter()
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect();
+    Ok(format!(
+        "{} | {:.2} s | {} | {} | {}",
+        told.join(", "),
+        last.as_secs_f64(),
+        percentiles(&valid),
+        percentiles(&of_another),
+        percentiles(&others),
+    ))
+}
+
+fn percentiles(measured: &Measured) -> String {
+    if measured.latencies.is_empty() {
+        return "–".to_owned();
+    }
+    let failed = match measured.failed {
+        0 => String::new(),
+        failed => format!(", {failed} failed"),
+    };
+    let (p50, p99) = (measured.percentile(50.0), measured.percentile(99.0));
+    format!("{p50:.1} / {p99:.1}{failed}")
+}
+
+/// What the callers were told, how often, and after how long the last one was.
+async fn callers(
+    client: Client,
+    accounts: Vec<AccountId>,
+) -> anyhow::Result<(BTreeMap<String, usize>, Duration)> {
+    let begun = Instant::now();
+    let mut calls = JoinSet::new();
+    for account in accounts {
+        let mut client = client.clone();
+        calls.spawn(async move {
+            let mut request = tonic::Request::new(request(account));
+            request.set_timeout(DEADLINE);
+            match client.get_access_token(request).await {
+                Ok(_) => "a token".to_owned(),
+                Err(status) => status
+                    .get_details_error_info()
+                    .map_or_else(|| format!("{:?}", status.code()), |info| info.reason),
+            }
+        });
+    }
+    let mut told = BTreeMap::new();
+    while let Some(reason) = calls.join_next().await {
+        *told.entry(reason?).or_default() += 1;
+    }
+    Ok((told, begun.elapsed()))
+}
+
+/// Each account once, one after the other by the clock.
+async fn refresh(clients: &[Client], accounts: Vec<AccountId>) -> anyhow::Result<Measured> {
+    let mut measured = Measured::nothing()?;
+    let mut pace = tokio::time::interval(REFRESH_EVERY);
+    let mut calls = JoinSet::new();
+    for (account, client) in accounts.into_iter().zip(clients.iter().cycle().cloned()) {
+        pace.tick().await;
+        let asked = Instant::now();
+        calls.spawn(async move { ask(&client, account).await.then(|| asked.elapsed()) });
+    }
+    while let Some(call) = calls.join_next().await {
+        measured.take(call?);
+    }
+    Ok(measured)
+}
