@@ -109,7 +109,7 @@ impl Engine {
         let epoch = lease.map(|lease| lease.epoch);
         let mark = || store.mark_dead(credential, epoch, class);
         let marked = match lease {
-            Some(lease) => until_stored(lease, self.parts.timing.time_to_store(), mark).await,
+            Some(lease) => until_stored(lease, self.parts.timing.lease(), mark).await,
             None => mark().await,
         };
         if let Some(dead) = marked? {
