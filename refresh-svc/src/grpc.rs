@@ -3,6 +3,7 @@
 mod batch;
 pub(crate) mod caller;
 mod deadline;
+mod refusal;
 mod request;
 mod status;
 mod watch;
@@ -19,6 +20,7 @@ use latchkey_proto::token::{
 };
 use latchkey_service::{StartError, grpc, telemetry};
 use metrics::Counter;
+use tokio::time::Instant;
 use tonic::codegen::BoxStream;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -143,7 +145,7 @@ impl Tokens {
 
     /// Judges an account of which only the id is known. For an account outside
     /// the policy and for none at all the same is done, one look into the memory
-    /// and one into the database, and the same is answered.
+    /// and one into the database, and the same is answered at the same moment.
     async fn permit(&self, call: &Admitted, account: AccountId) -> Result<(), Status> {
         if call.reaches_everything() {
             return Ok(());
@@ -153,10 +155,15 @@ impl Tokens {
         {
             return Ok(());
         }
+        let begun = Instant::now();
         let facts = self.engine.facts(account).await;
         match facts.map_err(|error| status(&error))? {
             Some(facts) if call.may_have(&facts) => Ok(()),
-            facts => Err(call.refuse_account(account, facts)),
+            facts => {
+                let refused = call.refuse_account(account, facts);
+                refusal::moment(begun).await;
+                Err(refused)
+            }
         }
     }
 

@@ -17,9 +17,9 @@ use crate::tokens::program;
 use crate::world::World;
 
 /// Refusals of each kind.
-const ASKED: usize = 20_000;
+const ASKED: usize = 5_000;
 /// Accounts of each kind.
-const ACCOUNTS: usize = 1_000;
+const ACCOUNTS: usize = 500;
 
 /// Asks as somebody who may have none of the accounts, and reports.
 pub async fn run(options: Keep) -> anyhow::Result<()> {
@@ -68,7 +68,7 @@ pub async fn run(options: Keep) -> anyhow::Result<()> {
         machine::load(),
     );
     for ((kind, _), took_here) in kinds.iter().zip(&took) {
-        let mut histogram = Histogram::<u64>::new(3)?;
+        let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3)?;
         for nanoseconds in took_here {
             histogram.saturating_record(*nanoseconds);
         }
