@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use latchkey_client::{Reason, TokenError, TokenRequest};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use crate::support::{World, status};
+use crate::support::{LONG, World, status};
 
 fn throttled(after: Duration) -> Status {
     status(
@@ -35,15 +36,14 @@ async fn a_wait_beyond_the_deadline_is_not_begun() {
     let world = World::create().await;
     world.book.once(throttled(Duration::from_mins(2)));
     let client = world.client();
-    let started = Instant::now();
-    let wish = TokenRequest::new(world.account).within(Duration::from_secs(2));
-    let error = client.access_token(wish).await.unwrap_err();
-    assert!(started.elapsed() < Duration::from_secs(1));
+    let wish = TokenRequest::new(world.account).within(Duration::from_mins(1));
+    let refused = timeout(LONG, client.access_token(wish)).await;
+    let error = refused.unwrap().unwrap_err();
     let TokenError::RetryLater { reason, after } = error else {
         panic!("{error}");
     };
     assert_eq!(reason, Reason::RateLimit);
-    assert!((118..=133).contains(&after.as_secs()), "{after:?}");
+    assert!((90..=133).contains(&after.as_secs()), "{after:?}");
 }
 
 // R32
@@ -77,12 +77,11 @@ async fn all_who_waited_out_retry_info_share_the_next_call() {
 #[tokio::test]
 async fn a_slow_service_holds_nobody_beyond_the_deadline() {
     let world = World::create().await;
-    world.book.delay(Duration::from_secs(3));
+    world.book.delay(Duration::from_mins(1));
     let client = world.client();
-    let started = Instant::now();
     let wish = TokenRequest::new(world.account).within(Duration::from_millis(200));
-    let error = client.access_token(wish).await.unwrap_err();
-    assert!(started.elapsed() < Duration::from_secs(1));
+    let refused = timeout(LONG, client.access_token(wish)).await;
+    let error = refused.unwrap().unwrap_err();
     assert_eq!(error.reason(), Some(&Reason::DeadlinePassed));
 }
 

@@ -1,13 +1,14 @@
 //! The service away, slow, restarted, or with replicas.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use latchkey_client::{Reason, TokenError, TokenRequest};
 use latchkey_domain::AccountId;
+use tokio::time::timeout;
 use tonic::Code;
 
-use crate::support::{Double, World, status, until};
+use crate::support::{Double, LONG, World, status, until};
 
 #[tokio::test]
 async fn a_token_that_is_still_valid_is_served_while_the_service_is_away() {
@@ -35,15 +36,17 @@ async fn a_token_that_is_still_valid_is_served_while_the_service_has_troubles_of
 #[tokio::test]
 async fn a_service_that_hangs_costs_a_moment_where_a_token_is_still_valid() {
     let world = World::create().await;
-    let patience = Duration::from_millis(100);
-    let client = world.builder().patience(patience).build().unwrap();
+    let client = world
+        .builder()
+        .patience(Duration::from_millis(100))
+        .within(Duration::from_mins(1))
+        .build()
+        .unwrap();
     client.access_token(world.account).await.unwrap();
     world.advance(3600 - 30);
     world.book.delay(Duration::from_secs(30));
-    let started = Instant::now();
-    let token = client.access_token(world.account).await.unwrap();
-    assert_eq!(token.version(), 1);
-    assert!(started.elapsed() < Duration::from_secs(2));
+    let token = timeout(LONG, client.access_token(world.account)).await;
+    assert_eq!(token.unwrap().unwrap().version(), 1);
 }
 
 #[tokio::test]
@@ -103,11 +106,10 @@ async fn a_replica_that_is_down_is_passed_over_at_once() {
     let client = world.builder().address(second.address()).build().unwrap();
     client.access_token(world.account).await.unwrap();
     second.stop().await;
-    let started = Instant::now();
     for _ in 0..10 {
-        client.access_token(AccountId::generate()).await.unwrap();
+        let call = client.access_token(AccountId::generate());
+        timeout(LONG, call).await.unwrap().unwrap();
     }
-    assert!(started.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]
@@ -131,9 +133,6 @@ async fn a_replica_whose_host_vanished_is_noticed_by_keep_alive() {
     client.access_token(world.account).await.unwrap();
     client.access_token(AccountId::generate()).await.unwrap();
     wire.silence();
-    let started = Instant::now();
     client.access_token(AccountId::generate()).await.unwrap();
-    let took = started.elapsed().as_secs();
-    assert!((4..20).contains(&took), "{took} s");
     assert_eq!(second.calls(), 2);
 }

@@ -17,6 +17,9 @@ pub use book::{Book, status};
 pub use double::Double;
 pub use wire::Wire;
 
+/// Far beyond what is waited for, and below what would be waited for wrongly.
+pub const LONG: Duration = Duration::from_secs(20);
+
 /// A service, its replicas' common book, and a clock that all share.
 pub struct World {
     pub certificates: TestCertificates,
