@@ -21,6 +21,9 @@ const IDLE: Duration = Duration::from_mins(30);
 /// Read again after this long although every change was told.
 const LONGEST_TRUST: Duration = Duration::from_mins(10);
 
+/// Who asks whether the database is back has its answer by then.
+const PROBE: Duration = Duration::from_secs(1);
+
 /// Different lists of scopes that are shared among accounts.
 const MOST_SCOPE_LISTS: usize = 1_000;
 
@@ -52,7 +55,7 @@ pub struct Cache {
     /// What was read before this may have missed a notification.
     doubted_until: Mutex<Instant>,
     /// The database did not answer a moment ago.
-    cut_off_until: Mutex<Instant>,
+    cut_off_until: Mutex<Option<Instant>>,
 }
 
 impl Cache {
@@ -67,7 +70,7 @@ impl Cache {
             heard_until: Mutex::default(),
             told: RwLock::default(),
             doubted_until: Mutex::new(Instant::now()),
-            cut_off_until: Mutex::new(Instant::now()),
+            cut_off_until: Mutex::default(),
         }
     }
 
@@ -200,12 +203,29 @@ impl Cache {
     /// The database did not answer: what is valid serves for a while without
     /// asking it.
     pub fn cut_off_for(&self, pause: Duration) {
-        *locked(&self.cut_off_until) = Instant::now() + pause;
+        *locked(&self.cut_off_until) = Some(Instant::now() + pause);
     }
 
-    /// True where the database did not answer a moment ago.
+    /// The database answered.
+    pub fn reached(&self) {
+        *locked(&self.cut_off_until) = None;
+    }
+
+    /// True where what is valid serves without asking the database, which did not
+    /// answer a moment ago. After the pause one caller is told to ask it: the
+    /// others do not wait to learn that it is still away.
     pub fn is_cut_off(&self) -> bool {
-        Instant::now() < *locked(&self.cut_off_until)
+        let mut until = locked(&self.cut_off_until);
+        let now = Instant::now();
+        match *until {
+            Some(end) if now < end => true,
+            Some(end) if now < end + PROBE => {
+                *until = Some(now + PROBE);
+                false
+            }
+            // Nobody asked for longer: nothing is known of the database any more.
+            _ => false,
+        }
     }
 }
 

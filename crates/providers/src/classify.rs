@@ -99,6 +99,13 @@ fn printable(text: &str, max: usize) -> String {
         .collect()
 }
 
+/// Class of the word in `error`. Sources: RFC 6749 sections 4.1.2.1 and 5.2, OpenID
+/// Connect Core 1.0 section 3.1.2.6, RFC 6750 section 3.1 (`insufficient_scope`),
+/// RFC 8628 section 3.5 (`slow_down`), RFC 8707 section 2 (`invalid_target`);
+/// Google's own (`admin_policy_enforced`, `org_internal`, `deleted_client`):
+/// <https://developers.google.com/identity/protocols/oauth2/web-server>, and
+/// `invalid_rapt`, `rapt_required`: `google/oauth2/reauth.py` of its Python library;
+/// Microsoft's own (`consent_required`, `invalid_resource`): its page of error codes.
 fn class_of_error(error: &str, body: &Body) -> Option<FailureClass> {
     Some(match error {
         "invalid_grant" => match body.error_subtype.as_str() {

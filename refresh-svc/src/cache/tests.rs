@@ -133,3 +133,29 @@ async fn what_was_read_about_the_time_of_a_change_is_looked_at_again() {
     cache.heard_until(Instant::now());
     assert!(!cache.is_young(&again), "nothing is trusted for ever");
 }
+
+// R30: an outage makes one caller wait now and then, and not all of them.
+#[tokio::test(start_paused = true)]
+async fn while_the_database_is_away_one_caller_at_a_time_asks_for_it() {
+    let cache = Cache::new(10, Duration::from_secs(5));
+    let asking = || (0..5).filter(|_| !cache.is_cut_off()).count();
+    assert_eq!(asking(), 5);
+    cache.cut_off_for(Duration::from_secs(1));
+    for _ in 0..3 {
+        assert_eq!(asking(), 0);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(asking(), 1);
+        cache.cut_off_for(Duration::from_secs(1));
+    }
+    // Of one that left nothing is heard: the next one asks.
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(asking(), 1);
+    tokio::time::advance(PROBE).await;
+    assert_eq!(asking(), 1);
+    // What nobody asked about for long is not taken for an outage.
+    tokio::time::advance(PROBE * 2).await;
+    assert_eq!(asking(), 5);
+    cache.cut_off_for(Duration::from_secs(1));
+    cache.reached();
+    assert_eq!(asking(), 5);
+}

@@ -52,6 +52,9 @@ impl Engine {
         } else {
             find.await.map_err(EngineError::from)
         };
+        if found.is_ok() {
+            cache.reached();
+        }
         match (found, led) {
             (Ok(Found::One(account)), _) => {
                 cache.lead(place, account, read_at);
@@ -99,7 +102,10 @@ impl Engine {
                 cache.cut_off_for(REVALIDATION_PAUSE);
                 Ok(cached)
             }
-            Ok(read) => read,
+            Ok(read) => {
+                cache.reached();
+                read
+            }
         }
     }
 

@@ -86,7 +86,9 @@ fn consent_required() {
 fn blocked_by_admin() {
     assert_eq!(error(Google, "admin_policy_enforced"), C::BlockedByAdmin);
     assert_eq!(error(Google, "org_internal"), C::BlockedByAdmin);
-    for number in [53000, 53003, 530_035, 50105, 500_212, 500_213] {
+    for number in [
+        53000, 53001, 53002, 53003, 530_032, 530_035, 50105, 500_212, 500_213,
+    ] {
         assert_eq!(
             numbered("invalid_grant", number),
             C::BlockedByAdmin,
@@ -119,7 +121,9 @@ fn client_misconfigured_is_not_the_persons_fault() {
         let body = json!({ "error": code }).to_string();
         assert_eq!(class(Oidc, 401, &body), C::ClientMisconfigured);
     }
-    for number in [70001, 70002, 700_011, 700_027, 7_000_215, 7_000_222] {
+    for number in [
+        70001, 70002, 700_011, 700_016, 700_027, 7_000_112, 7_000_215, 7_000_222,
+    ] {
         assert_eq!(
             numbered("invalid_client", number),
             C::ClientMisconfigured,
@@ -214,7 +218,7 @@ fn provider_unavailable() {
         error(Microsoft, "temporarily_unavailable"),
         C::ProviderUnavailable
     );
-    for number in [50033, 50087, 90006, 90012, 70012, 90033] {
+    for number in [50033, 50087, 70012, 90006, 90012, 90024, 90033, 90090] {
         assert_eq!(
             numbered("invalid_grant", number),
             C::ProviderUnavailable,

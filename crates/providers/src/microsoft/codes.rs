@@ -5,26 +5,74 @@
 
 use crate::FailureClass;
 
+/// Each number with Microsoft's name of it. Source of every row:
+/// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>; one
+/// alone: `https://login.microsoftonline.com/error?code=70008`.
+#[rustfmt::skip]
+const TABLE: &[(u64, &str, FailureClass)] = &[
+    (70000, "InvalidGrant", FailureClass::InvalidRefreshToken),
+    (70008, "ExpiredOrRevokedGrant", FailureClass::InvalidRefreshToken),
+    (700_082, "ExpiredOrRevokedGrantInactiveToken", FailureClass::InvalidRefreshToken),
+    (700_084, "a single-page application's, 24 hours old", FailureClass::InvalidRefreshToken),
+    (50173, "FreshTokenNeeded", FailureClass::InvalidRefreshToken),
+    (50089, "flow token expired", FailureClass::InvalidRefreshToken),
+    (50132, "SsoArtifactInvalidOrExpired", FailureClass::InvalidRefreshToken),
+    (50133, "SsoArtifactRevoked", FailureClass::InvalidRefreshToken),
+    (70043, "BadTokenDueToSignInFrequency", FailureClass::ReauthPolicy),
+    (50072, "UserStrongAuthEnrollmentRequiredInterrupt", FailureClass::InteractionRequired),
+    (50074, "UserStrongAuthClientAuthNRequiredInterrupt", FailureClass::InteractionRequired),
+    (50076, "UserStrongAuthClientAuthNRequired", FailureClass::InteractionRequired),
+    (50078, "UserStrongAuthExpired", FailureClass::InteractionRequired),
+    (50079, "UserStrongAuthEnrollmentRequired", FailureClass::InteractionRequired),
+    (50158, "ExternalSecurityChallenge", FailureClass::InteractionRequired),
+    (65001, "DelegationDoesNotExist", FailureClass::ConsentRequired),
+    (65004, "UserDeclinedConsent", FailureClass::ConsentRequired),
+    (53000, "DeviceNotCompliant", FailureClass::BlockedByAdmin),
+    (53001, "DeviceNotDomainJoined", FailureClass::BlockedByAdmin),
+    (53002, "ApplicationUsedIsNotAnApprovedApp", FailureClass::BlockedByAdmin),
+    (53003, "BlockedByConditionalAccess", FailureClass::BlockedByAdmin),
+    (530_032, "BlockedByConditionalAccessOnSecurityPolicy", FailureClass::BlockedByAdmin),
+    (530_035, "BlockedBySecurityDefaults", FailureClass::BlockedByAdmin),
+    (50105, "EntitlementGrantsNotFound", FailureClass::BlockedByAdmin),
+    (500_212, "NotAllowedByOutboundPolicyTenant", FailureClass::BlockedByAdmin),
+    (500_213, "NotAllowedByInboundPolicyTenant", FailureClass::BlockedByAdmin),
+    (50057, "UserDisabled", FailureClass::AccountDisabled),
+    (50034, "UserAccountNotFound", FailureClass::AccountDisabled),
+    (51004, "UserAccountNotInDirectory", FailureClass::AccountDisabled),
+    (70001, "UnauthorizedClient", FailureClass::ClientMisconfigured),
+    (70002, "InvalidClient", FailureClass::ClientMisconfigured),
+    (700_011, "UnauthorizedClientAppNotFoundInOrgIdTenant", FailureClass::ClientMisconfigured),
+    (700_016, "UnauthorizedClient_DoesNotMatchRequest", FailureClass::ClientMisconfigured),
+    (700_027, "client assertion failed signature validation", FailureClass::ClientMisconfigured),
+    (7_000_112, "UnauthorizedClientApplicationDisabled", FailureClass::ClientMisconfigured),
+    (7_000_215, "invalid client secret", FailureClass::ClientMisconfigured),
+    (7_000_222, "InvalidClientSecretExpiredKeysProvided", FailureClass::ClientMisconfigured),
+    (900_144, "a parameter is missing in the body", FailureClass::RequestRejected),
+    (90014, "MissingRequiredField", FailureClass::RequestRejected),
+    (70003, "UnsupportedGrantType", FailureClass::RequestRejected),
+    (9_002_313, "InvalidRequest", FailureClass::RequestRejected),
+    (70011, "InvalidScope", FailureClass::ScopeInvalid),
+    (28002, "scope is not valid for an access token", FailureClass::ScopeInvalid),
+    (500_011, "InvalidResourceServicePrincipalNotFound", FailureClass::ScopeInvalid),
+    (650_057, "invalid resource", FailureClass::ScopeInvalid),
+    (50196, "LoopDetected", FailureClass::RateLimit),
+    (90055, "TenantThrottlingError", FailureClass::RateLimit),
+    (50033, "RetryableError", FailureClass::ProviderUnavailable),
+    (50087, "SasRetryableError", FailureClass::ProviderUnavailable),
+    (70012, "MsaServerError", FailureClass::ProviderUnavailable),
+    (90006, "ExternalServerRetryableError", FailureClass::ProviderUnavailable),
+    (90012, "RequestTimeout", FailureClass::ProviderUnavailable),
+    (90024, "RequestBudgetExceededError", FailureClass::ProviderUnavailable),
+    (90033, "MsodsServiceUnavailable", FailureClass::ProviderUnavailable),
+    (90090, "GraphRetryableError", FailureClass::ProviderUnavailable),
+];
+
 /// Class of one number, where it is known.
 fn class_of(number: u64) -> Option<FailureClass> {
-    Some(match number {
-        70000 | 70008 | 700_082 | 50173 | 50089 | 50132 | 50133 | 700_084 => {
-            FailureClass::InvalidRefreshToken
-        }
-        70043 => FailureClass::ReauthPolicy,
-        50072 | 50074 | 50076 | 50078 | 50079 | 50158 => FailureClass::InteractionRequired,
-        65001 | 65004 => FailureClass::ConsentRequired,
-        53000..=53003 | 530_035 | 50105 | 500_212 | 500_213 => FailureClass::BlockedByAdmin,
-        50057 | 50034 | 51004 => FailureClass::AccountDisabled,
-        70001 | 70002 | 700_011 | 700_027 | 7_000_215 | 7_000_222 => {
-            FailureClass::ClientMisconfigured
-        }
-        900_144 | 90014 | 70003 | 9_002_313 => FailureClass::RequestRejected,
-        70011 | 28002 | 500_011 | 650_057 => FailureClass::ScopeInvalid,
-        50196 => FailureClass::RateLimit,
-        50033 | 50087 | 90006 | 90012 | 70012 | 90033 => FailureClass::ProviderUnavailable,
-        _ => return None,
-    })
+    TABLE
+        .iter()
+        .find(|(known, _, _)| *known == number)
+        .map(|(_, _, class)| *class)
 }
 
 /// What the numbers make of a verdict.
