@@ -190,6 +190,11 @@ fn throttling_waits_as_long_as_it_is_told_or_a_minute() {
         (
             Microsoft,
             400,
+            r#"{"error":"invalid_grant","error_codes":[90055]}"#,
+        ),
+        (
+            Microsoft,
+            400,
             r#"{"error":"invalid_grant","error_description":"AADSTS50196: loop"}"#,
         ),
     ] {
