@@ -51,6 +51,9 @@ proves_nobody! {
     invalid_sig_rs256_and_es256: M::BadSignature;
     /// oidcc-client-test-invalid-sig-hs256, and HMAC with the public key as secret.
     hs256_with_the_public_key: M::Hs256;
+    /// RFC 8725 section 3.1: the published key by an algorithm that is not pinned,
+    /// and a key under the name of another's algorithm.
+    another_algorithm_with_the_published_key: M::OtherAlgorithm;
     /// A key of the attacker's under the `kid` of a published one.
     another_key_under_a_known_kid: M::OtherKeySameKid;
     /// A key that nobody published.

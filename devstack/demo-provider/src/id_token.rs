@@ -134,6 +134,7 @@ pub(crate) fn issue(app: &App, state: &State, subject: &Subject<'_>) -> Result<S
     match how {
         Some(M::AlgNone) => header = json!({"alg": "none", "typ": "JWT"}),
         Some(M::Hs256) => header = json!({"alg": "HS256", "typ": "JWT", "kid": key.id}),
+        Some(M::OtherAlgorithm) => header["alg"] = json!(key.other_algorithm()),
         Some(M::NoKid) => header = json!({"alg": key.algorithm(), "typ": "JWT"}),
         Some(M::JwkInHeader) => {
             header = json!({"alg": key.algorithm(), "typ": "JWT", "jwk": key.jwk()});
@@ -154,6 +155,7 @@ pub(crate) fn issue(app: &App, state: &State, subject: &Subject<'_>) -> Result<S
     let message = format!("{}.{}", encode(&header), encode(&claims));
     let signature = match how {
         Some(M::AlgNone) => Vec::new(),
+        Some(M::OtherAlgorithm) => key.sign_otherwise(message.as_bytes())?,
         Some(M::Hs256) => {
             let secret = hmac::Key::new(hmac::HMAC_SHA256, &published.public_bytes());
             hmac::sign(&secret, message.as_bytes()).as_ref().to_vec()

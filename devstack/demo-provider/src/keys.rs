@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    RSA_PKCS1_SHA512, RsaEncoding, RsaKeyPair,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -73,6 +74,14 @@ impl SigningKey {
         }
     }
 
+    /// One that a relying party must not take with this key.
+    pub fn other_algorithm(&self) -> &'static str {
+        match *self.pair {
+            Pair::Rsa(_) => "RS512",
+            Pair::Ec(_) => "RS256",
+        }
+    }
+
     /// The public key as RFC 7517 has it.
     pub fn jwk(&self) -> Value {
         match &*self.pair {
@@ -105,11 +114,24 @@ impl SigningKey {
 
     /// The signature as JWS has it.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.sign_with(&RSA_PKCS1_SHA256, message)
+    }
+
+    /// The same by [`SigningKey::other_algorithm`], where the key can.
+    pub fn sign_otherwise(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.sign_with(&RSA_PKCS1_SHA512, message)
+    }
+
+    fn sign_with(
+        &self,
+        rsa: &'static dyn RsaEncoding,
+        message: &[u8],
+    ) -> Result<Vec<u8>, KeyError> {
         let rng = SystemRandom::new();
         match &*self.pair {
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &rng, message, &mut signature)
+                pair.sign(rsa, &rng, message, &mut signature)
                     .map_err(|_| KeyError)?;
                 Ok(signature)
             }

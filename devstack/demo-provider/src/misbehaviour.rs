@@ -25,6 +25,9 @@ pub enum Misbehaviour {
     AlgNone,
     /// HMAC with the public key as the secret.
     Hs256,
+    /// The right key and an algorithm that nobody agreed on: a good RS512 signature
+    /// of an RSA key, an EC key under the name RS256.
+    OtherAlgorithm,
     /// The signature has a flipped bit.
     BadSignature,
     /// Signed with a key that is not published, under its own `kid`.

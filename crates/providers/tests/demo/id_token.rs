@@ -29,6 +29,7 @@ async fn every_bad_id_token_is_refused() {
             (M::WrongIssuer, E::Issuer),
             (M::AlgNone, E::Algorithm),
             (M::Hs256, E::Algorithm),
+            (M::OtherAlgorithm, E::Algorithm),
             (M::BadSignature, E::Signature),
             (M::OtherKeySameKid, E::Signature),
             (M::UnknownKey, E::UnknownKey),
