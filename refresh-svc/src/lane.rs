@@ -45,6 +45,15 @@ struct Road {
     ahead: DefaultDirectRateLimiter,
 }
 
+/// What a tenant has of its own.
+#[derive(Debug)]
+struct Tenant {
+    id: u64,
+    gate: Gate,
+    /// Half of the provider's: one slow tenant leaves the others as many.
+    seats: Arc<Semaphore>,
+}
+
 #[derive(Debug)]
 struct Gate {
     circuit: Mutex<Circuit>,
@@ -69,7 +78,7 @@ impl Gate {
 pub struct Lane {
     road: Arc<Road>,
     /// Absent where the provider has no tenants.
-    tenant: Option<(u64, Gate)>,
+    tenant: Option<Tenant>,
 }
 
 impl Lane {
@@ -112,12 +121,16 @@ impl Lane {
         if let Some(shut) = self.shut() {
             return Err(shut);
         }
-        let seat = Arc::clone(&self.road.seats).acquire_owned().await.ok();
+        let of_tenant = match &self.tenant {
+            Some(tenant) => Arc::clone(&tenant.seats).acquire_owned().await.ok(),
+            None => None,
+        };
+        let of_provider = Arc::clone(&self.road.seats).acquire_owned().await.ok();
         self.road.bucket.until_ready().await;
         let mut passage = Passage {
             lane: Arc::clone(self),
             probes: Vec::new(),
-            _seat: seat,
+            _seats: [of_tenant, of_provider],
         };
         let now = Instant::now();
         for gate in self.gates() {
@@ -129,7 +142,7 @@ impl Lane {
     }
 
     fn gates(&self) -> impl Iterator<Item = &Gate> {
-        let tenant = self.tenant.as_ref().map(|(_, gate)| gate);
+        let tenant = self.tenant.as_ref().map(|tenant| &tenant.gate);
         std::iter::once(&self.road.gate).chain(tenant)
     }
 }
@@ -140,7 +153,7 @@ pub struct Passage {
     lane: Arc<Lane>,
     /// Of each gate that was passed, whether this is its probe.
     probes: Vec<bool>,
-    _seat: Option<OwnedSemaphorePermit>,
+    _seats: [Option<OwnedSemaphorePermit>; 2],
 }
 
 impl Passage {
@@ -153,7 +166,7 @@ impl Passage {
             // A provider is sick where several tenants are; a tenant, or a
             // provider without tenants, where several accounts are.
             let source = match (&lane.tenant, gate.level) {
-                (Some((tenant, _)), "provider") => *tenant,
+                (Some(tenant), "provider") => tenant.id,
                 _ => hash(&account.as_uuid()),
             };
             let turned = gate
@@ -186,7 +199,7 @@ impl Drop for Passage {
 }
 
 /// A provider, and a tenant of it where it has some.
-type Tenant = (ProviderName, Option<u64>);
+type Place = (ProviderName, Option<u64>);
 
 /// All lanes. Made when they are first needed, kept for good: there are as many
 /// as providers and tenants.
@@ -194,7 +207,7 @@ type Tenant = (ProviderName, Option<u64>);
 pub struct Lanes {
     limits: Limits,
     roads: Mutex<HashMap<ProviderName, Arc<Road>>>,
-    known: Mutex<HashMap<Tenant, Arc<Lane>>>,
+    known: Mutex<HashMap<Place, Arc<Lane>>>,
 }
 
 impl Lanes {
@@ -238,10 +251,20 @@ impl Lanes {
         let lane = lanes.entry(key).or_insert_with_key(|(_, tenant)| {
             Arc::new(Lane {
                 road,
-                tenant: tenant.map(|tenant| (tenant, Gate::of("tenant"))),
+                tenant: tenant.map(|id| Tenant {
+                    id,
+                    gate: Gate::of("tenant"),
+                    seats: self.seats(2),
+                }),
             })
         });
         Arc::clone(lane)
+    }
+
+    /// A share of the seats: all by one, half by two.
+    fn seats(&self, divisor: u32) -> Arc<Semaphore> {
+        let seats = usize::try_from(self.limits.concurrency / divisor).unwrap_or(1);
+        Arc::new(Semaphore::new(seats.max(1)))
     }
 
     fn road(&self, provider: &ProviderName, kind: Option<ProviderKind>) -> Arc<Road> {
@@ -252,9 +275,7 @@ impl Lanes {
                 name: provider.clone(),
                 kind,
                 gate: Gate::of("provider"),
-                seats: Arc::new(Semaphore::new(
-                    usize::try_from(self.limits.concurrency).unwrap_or(1).max(1),
-                )),
+                seats: self.seats(1),
                 bucket: RateLimiter::direct(Quota::per_second(self.limits.rate)),
                 ahead: RateLimiter::direct(
                     // A second's worth at once, no more: callers come first.

@@ -39,6 +39,20 @@ async fn a_provider_that_takes_all_its_seats_takes_none_of_another() {
     assert!(third.is_err(), "a third seat");
 }
 
+// PEERS, strictly better, 8: the bulkhead within a provider.
+#[tokio::test]
+async fn a_slow_tenant_leaves_the_others_half_of_the_seats() {
+    let lanes = lanes(4);
+    let provider = named("microsoft");
+    let kind = Some(ProviderKind::Microsoft);
+    let slow = lanes.lane(&provider, kind, Some("slow"));
+    let other = lanes.lane(&provider, kind, Some("other"));
+    let _slow = (slow.enter().await.unwrap(), slow.enter().await.unwrap());
+    let third = tokio::time::timeout(Duration::from_millis(50), slow.enter()).await;
+    assert!(third.is_err(), "a third seat");
+    let _others = (other.enter().await.unwrap(), other.enter().await.unwrap());
+}
+
 // PEERS, strictly better, 8: per tenant.
 #[tokio::test]
 async fn a_tenant_that_fails_closes_no_other_tenants_way() {
