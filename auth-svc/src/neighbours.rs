@@ -96,11 +96,6 @@ impl Neighbours {
         tokio::join!(follow(&self.accounts), follow(&self.tokens));
     }
 
-    /// True where the connections can be shown.
-    pub fn knows_accounts(&self) -> bool {
-        self.accounts.is_some()
-    }
-
     /// True where an account can be disconnected.
     pub fn can_disconnect(&self) -> bool {
         self.accounts.is_some() && self.tokens.is_some()
