@@ -48,6 +48,7 @@ pub struct Writer {
     lost: Arc<AtomicU64>,
     /// Losses that the log has and the table has not.
     untold: u64,
+    rows: copy::Rows,
     pool: PgPool,
     clock: Arc<dyn Clock>,
 }
@@ -64,6 +65,7 @@ pub fn audit(pool: PgPool, clock: Arc<dyn Clock>) -> (Audit, Writer) {
         queue,
         lost,
         untold: 0,
+        rows: copy::Rows::default(),
         pool,
         clock,
     };
@@ -125,9 +127,9 @@ impl Writer {
         if self.untold > 0 {
             batch.push(Record::lost(self.clock.now(), self.untold));
         }
-        let rows = copy::Rows::of(batch);
+        self.rows.set(batch);
         let mut tries = 0;
-        while let Err(error) = rows.insert(&self.pool).await {
+        while let Err(error) = self.rows.insert(&self.pool).await {
             tries += 1;
             if tries == 1 {
                 tracing::warn!(%error, records = batch.len(), "audit records wait for the database");

@@ -4,6 +4,7 @@
 
 use latchkey_domain::ProviderName;
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolCopyExt as _;
 use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
@@ -24,24 +25,27 @@ const TRAILER: i16 = -1;
 const NULL: i32 = -1;
 /// Zero of a `timestamptz`.
 const EPOCH: OffsetDateTime = datetime!(2000-01-01 00:00 UTC);
-/// Usual length of a row.
-const ROW: usize = 384;
+/// Sent at once: what fits into the buffer of the connection. A larger one would
+/// be allocated and given back with every batch, and that costs each call more
+/// than its record does.
+const PIECE: usize = 4096;
 
 /// Rows of the table, encoded.
+#[derive(Debug, Default)]
 pub(super) struct Rows(Vec<u8>);
 
 impl Rows {
-    /// Each gets an id once: rows that are sent twice are the same rows.
-    pub(super) fn of(records: &[Record]) -> Self {
-        let mut rows = Self(Vec::with_capacity(HEADER.len() + records.len() * ROW));
-        rows.0.extend_from_slice(HEADER);
+    /// In place of the rows before. Each gets an id once: rows that are sent twice
+    /// are the same rows.
+    pub(super) fn set(&mut self, records: &[Record]) {
+        self.0.clear();
+        self.0.extend_from_slice(HEADER);
         // One number at random for all, and then by one.
         let first = Uuid::now_v7().as_u128();
         for (number, record) in (0_u128..).zip(records) {
-            rows.row(Uuid::from_u128(first.wrapping_add(number)), record);
+            self.row(Uuid::from_u128(first.wrapping_add(number)), record);
         }
-        rows.0.extend_from_slice(&TRAILER.to_be_bytes());
-        rows
+        self.0.extend_from_slice(&TRAILER.to_be_bytes());
     }
 
     /// Inserts all rows or none.
@@ -49,9 +53,10 @@ impl Rows {
     /// # Errors
     /// The database did not take them, or did not say so.
     pub(super) async fn insert(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        let mut connection = pool.acquire().await?;
-        let mut copy = connection.copy_in_raw(STATEMENT).await?;
-        copy.send(self.0.as_slice()).await?;
+        let mut copy = pool.copy_in_raw(STATEMENT).await?;
+        for piece in self.0.chunks(PIECE) {
+            copy.send(piece).await?;
+        }
         match copy.finish().await {
             // Taken before, and the answer was lost.
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(()),

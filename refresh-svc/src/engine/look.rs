@@ -42,7 +42,8 @@ impl Engine {
             }
         }
         let read_at = Instant::now();
-        let find = self.parts.store.find(workspace, provider, handle);
+        // In a box: a call that is answered from memory is moved about without it.
+        let find = Box::pin(self.parts.store.find(workspace, provider, handle));
         let found = if led.is_some() {
             tokio::time::timeout(REVALIDATION_DEADLINE, find)
                 .await
