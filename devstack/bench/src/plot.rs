@@ -23,7 +23,7 @@ pub fn latencies(curves: &[(&str, Measured)]) -> String {
     let (bottom, top) = (lowest.log10().floor(), highest.log10().ceil());
     let x = |beyond: f64| LEFT + (WIDTH - LEFT - RIGHT) * (beyond.log10() / RAREST.log10());
     let y = |ms: f64| {
-        let share = (ms.max(1e-3).log10() - bottom) / (top - bottom).max(1.0);
+        let share = ((ms.max(1e-3).log10() - bottom) / (top - bottom).max(1.0)).max(0.0);
         HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
     };
     let mut svg = format!(
