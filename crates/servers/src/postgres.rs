@@ -59,8 +59,7 @@ impl Postgres {
             "full_page_writes=off",
             "shared_buffers=64MB",
             "log_min_messages=warning",
-            // Its launcher can sleep through the signal that DROP DATABASE waits
-            // for, up to a minute; these servers do not live long enough to need it.
+            // These servers do not live long enough to need it.
             "autovacuum=off",
         ] {
             spec = spec.arg("-c").arg(setting);

@@ -192,7 +192,7 @@ impl Drop for TestBroker {
     fn drop(&mut self) {
         let base = self.api.base.clone();
         let path = format!("/api/vhosts/{}", self.vhost);
-        crate::block_on_elsewhere(async move {
+        crate::run_elsewhere(async move {
             // A client of its own: the connections of the other one belong to the
             // runtime of the test, which stands still meanwhile.
             if let Ok(api) = Api::new(&base) {

@@ -133,7 +133,7 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         let server = self.server.clone();
         let drop_it = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        crate::block_on_elsewhere(async move {
+        crate::run_elsewhere(async move {
             if let Ok(mut connection) = server.connect().await {
                 let _ = execute(&mut connection, drop_it).await;
             }

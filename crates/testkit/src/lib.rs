@@ -5,6 +5,9 @@ mod broker;
 mod certificates;
 mod database;
 
+use std::sync::mpsc;
+use std::time::Duration;
+
 pub use broker::{QueueState, TestBroker};
 pub use certificates::TestCertificates;
 pub use database::{Role, TestDatabase};
@@ -29,12 +32,21 @@ fn server(variable: &str) -> String {
     })
 }
 
-/// Runs something async to its end from a `Drop`, whatever runtime is around.
-fn block_on_elsewhere<F>(work: F)
+/// How long a `Drop` waits for its work.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Runs something async from a `Drop`, whatever runtime is around, and waits for
+/// its end; not for long, since the thread that waits may be the only one of a
+/// test's runtime. A connection of that test which is just being made stands
+/// still then, and `DROP DATABASE` waits for it: a minute, until PostgreSQL gives
+/// the connection up.
+fn run_elsewhere<F>(work: F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let done = std::thread::spawn(move || {
+    let (ends, end) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let _ends = ends;
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -42,5 +54,5 @@ where
             runtime.block_on(work);
         }
     });
-    let _ = done.join();
+    let _ = end.recv_timeout(PATIENCE);
 }
