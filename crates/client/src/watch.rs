@@ -118,7 +118,16 @@ async fn follow(inner: Weak<Inner>, account: Account) {
         let ended = match opened {
             Ok(stream) => {
                 failures = 0;
-                listen(&inner, &account, stream).await
+                match listen(&inner, &account, stream).await {
+                    // It could be watched, and a new policy closes it.
+                    Err(status) if status.code() == Code::PermissionDenied => {
+                        if let Some(client) = inner.upgrade() {
+                            client.forget(&account);
+                        }
+                        return;
+                    }
+                    ended => ended,
+                }
             }
             Err(status) => Err(status),
         };

@@ -52,6 +52,16 @@ async fn an_account_that_nobody_knows_any_more_is_gone_from_memory() {
     until("it is forgotten", || client.kept() == 0).await;
 }
 
+// R36
+#[tokio::test]
+async fn an_account_that_a_new_policy_closes_is_gone_from_memory() {
+    let world = World::create().await;
+    let client = watching(&world).await;
+    let closed = status(Code::PermissionDenied, "CALLER_NOT_ALLOWED", None, &[]);
+    world.book.watched.end_with(closed);
+    until("it is forgotten", || client.kept() == 0).await;
+}
+
 // R30
 #[tokio::test]
 async fn a_new_token_arrives_unasked() {

@@ -18,6 +18,7 @@ use super::Book;
 pub struct Watched {
     states: Mutex<HashMap<String, AccountState>>,
     refusal: Mutex<Option<Status>>,
+    last_word: Mutex<Option<Status>>,
     asked: AtomicUsize,
     watchers: Arc<()>,
     /// Rung at every change; the number is that of the streams' generation.
@@ -40,6 +41,12 @@ impl Watched {
     /// Ends all streams, as a service does that stops.
     pub fn end(&self) {
         self.bell.send_modify(|generation| *generation += 1);
+    }
+
+    /// Ends all streams with an error, as a service does whose policy changed.
+    pub fn end_with(&self, status: Status) {
+        *self.last_word.lock().unwrap() = Some(status);
+        self.end();
     }
 
     /// Answers this to whoever wants to watch, until told otherwise.
@@ -92,6 +99,11 @@ async fn tell(
             _ = bell.changed() => {}
             () = items.closed() => return,
         }
+    }
+    let last_word = book.watched.last_word.lock().unwrap().clone();
+    if let Some(status) = last_word {
+        // Whoever hung up meanwhile does not hear it.
+        let _ = items.send(Err(status)).await;
     }
 }
 
