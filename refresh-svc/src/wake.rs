@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use latchkey_domain::AccountId;
 use sqlx::PgPool;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,9 +19,6 @@ const CHANNEL: &str = "latchkey_credential";
 
 /// Between two proofs that changes are told.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// No heartbeat for so long: the connection is dead and nobody said so.
-const SILENCE: Duration = Duration::from_secs(10);
 
 /// Between two tries to listen.
 const RETRY: Duration = Duration::from_secs(1);
@@ -109,30 +106,16 @@ pub async fn run(pool: PgPool, cache: Arc<Cache>, bell: Bell, stop: Cancellation
     }
 }
 
-/// Listens until the connection is lost, or silent.
+/// Listens until the connection is lost.
 async fn listen(pool: &PgPool, cache: &Cache, bell: &Bell) -> Result<(), sqlx::Error> {
-    // A connection of its own: one that is dead in silence takes none from others.
-    let own = PgPoolOptions::new()
-        .max_connections(1)
-        .max_lifetime(None)
-        .idle_timeout(None)
-        .connect_with(pool.connect_options().as_ref().clone())
-        .await?;
-    let mut listener = PgListener::connect_with(&own).await?;
+    let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
     // What changed before is not told.
     cache.doubt_everything();
     bell.ring_all();
     let heart = Heart::default();
     let hear = async {
-        loop {
-            let Ok(heard) = tokio::time::timeout(SILENCE, listener.try_recv()).await else {
-                tracing::warn!("no word of changes for a while: listening anew");
-                return Ok(());
-            };
-            let Some(notification) = heard? else {
-                return Ok(());
-            };
+        while let Some(notification) = listener.try_recv().await? {
             if let Ok(account) = notification.payload().parse() {
                 cache.forget(account);
                 bell.ring(account);
@@ -141,6 +124,7 @@ async fn listen(pool: &PgPool, cache: &Cache, bell: &Bell) -> Result<(), sqlx::E
                 cache.heard_until(sent);
             }
         }
+        Ok(())
     };
     tokio::select! {
         heard = hear => heard,
