@@ -151,14 +151,18 @@ impl Tokens {
             return Ok(());
         }
         if let Some(cached) = self.engine.cached(account)
-            && call.may_have(&Facts::from(&*cached))
+            && call.may_have(cached.workspace, &cached.provider, &cached.granted_scopes)
         {
             return Ok(());
         }
         let begun = Instant::now();
         let facts = self.engine.facts(account).await;
         match facts.map_err(|error| status(&error))? {
-            Some(facts) if call.may_have(&facts) => Ok(()),
+            Some(Facts {
+                workspace,
+                provider,
+                granted_scopes,
+            }) if call.may_have(workspace, &provider, &granted_scopes) => Ok(()),
             facts => {
                 let refused = call.refuse_account(account, facts);
                 refusal::moment(begun).await;

@@ -95,9 +95,7 @@ async fn a_refusal_of_a_grant_that_was_replaced_meanwhile_condemns_nothing() {
             .delayed_ms(700)
             .answering(400, r#"{"error":"invalid_grant"}"#),
     );
-    let (asking, id) = (client.clone(), account.id);
-    let waiting = tokio::spawn(async move { asking.get(id).await });
-    eventually(async || (world.demo.refreshes(Flavour::Google) == 1).then_some(())).await;
+    let waiting = world.under_way(&client, &account, Flavour::Google).await;
 
     world.reconnect(&mut account, Flavour::Google).await;
 

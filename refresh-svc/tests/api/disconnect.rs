@@ -75,9 +75,7 @@ async fn a_refresh_under_way_never_brings_a_revoked_account_back() {
     world
         .demo
         .inject(Fault::on(Endpoint::Token).delayed_ms(600));
-    let (asking, id) = (client.clone(), account.id);
-    let waiting = tokio::spawn(async move { asking.get(id).await });
-    eventually(async || (world.demo.refreshes(Flavour::Oidc) == 1).then_some(())).await;
+    let waiting = world.under_way(&client, &account, Flavour::Oidc).await;
 
     assert!(client.revoke(account.id).await.unwrap());
 

@@ -25,9 +25,7 @@ async fn rotated_tokens_are_kept_until_the_database_takes_them() {
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Oidc).await;
     world.demo.inject(slow(500));
-    let id = account.id;
-    let waiting = tokio::spawn(async move { client.get(id).await });
-    eventually(async || (world.demo.refreshes(Flavour::Oidc) == 1).then_some(())).await;
+    let waiting = world.under_way(&client, &account, Flavour::Oidc).await;
 
     world.cut_database_off().await;
     not_stored_yet(&account).await;
@@ -51,9 +49,7 @@ async fn an_end_of_a_grant_that_cannot_be_stored_at_once_is_stored_when_it_can()
     let account = world.expired(Flavour::Oidc).await;
     world.demo.revoke("ada", None);
     world.demo.inject(slow(500));
-    let (asking, id) = (client.clone(), account.id);
-    let waiting = tokio::spawn(async move { asking.get(id).await });
-    eventually(async || (world.demo.refreshes(Flavour::Oidc) == 1).then_some(())).await;
+    let waiting = world.under_way(&client, &account, Flavour::Oidc).await;
 
     world.cut_database_off().await;
     not_stored_yet(&account).await;

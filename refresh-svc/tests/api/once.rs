@@ -179,9 +179,7 @@ async fn a_reconnect_during_a_refresh_is_never_overwritten() {
     let (_replica, client) = world.served().await;
     let mut account = world.expired(Flavour::Google).await;
     world.demo.inject(slow(700));
-    let (asking, id) = (client.clone(), account.id);
-    let waiting = tokio::spawn(async move { asking.get(id).await });
-    eventually(async || (world.demo.refreshes(Flavour::Google) == 1).then_some(())).await;
+    let waiting = world.under_way(&client, &account, Flavour::Google).await;
 
     world.reconnect(&mut account, Flavour::Google).await;
 
@@ -202,9 +200,7 @@ async fn stopping_waits_for_the_refresh_under_way() {
     let (replica, client) = world.served().await;
     let account = world.expired(Flavour::Oidc).await;
     world.demo.inject(slow(800));
-    let id = account.id;
-    let waiting = tokio::spawn(async move { client.get(id).await });
-    eventually(async || (world.demo.refreshes(Flavour::Oidc) == 1).then_some(())).await;
+    let waiting = world.under_way(&client, &account, Flavour::Oidc).await;
 
     replica.stop().await;
 

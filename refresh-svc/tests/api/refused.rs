@@ -51,9 +51,19 @@ impl Accounts {
             AccountId::generate(),
         ]
     }
+
+    /// What the audit is to say: the own one was given, these were refused.
+    fn expected(&self, foreign: [AccountId; 3]) -> Vec<Audit> {
+        let given = (Some(self.own.id.as_uuid()), "GIVEN".to_owned());
+        let refused = foreign.map(|account| (Some(account.as_uuid()), "REFUSED".to_owned()));
+        std::iter::once(given).chain(refused).collect()
+    }
 }
 
-fn outcomes(rows: &[Audited], method: &str) -> Vec<(Option<uuid::Uuid>, String)> {
+/// Account and outcome of a record.
+type Audit = (Option<uuid::Uuid>, String);
+
+fn outcomes(rows: &[Audited], method: &str) -> Vec<Audit> {
     assert!(rows.iter().all(|row| row.method == method), "{rows:?}");
     let mut outcomes: Vec<_> = rows
         .iter()
@@ -94,14 +104,9 @@ async fn each_of_a_batch_is_judged_by_itself_and_audited() {
     let own = accounts.own.id.to_string();
     assert_eq!(answers, [&own, refused, refused, refused, refused]);
     let rows = world.audited(5).await;
-    let mut expected = vec![
-        (Some(accounts.own.id.as_uuid()), "GIVEN".to_owned()),
-        // Refused before an account was looked at.
-        (None, "REFUSED".to_owned()),
-    ];
-    for account in foreign {
-        expected.push((Some(account.as_uuid()), "REFUSED".to_owned()));
-    }
+    let mut expected = accounts.expected(foreign);
+    // Refused before an account was looked at.
+    expected.push((None, "REFUSED".to_owned()));
     expected.sort();
     assert_eq!(outcomes(&rows, "BatchGetAccessTokens"), expected);
 }
@@ -124,10 +129,7 @@ async fn a_watch_on_an_account_outside_the_policy_is_refused_and_audited() {
     }
 
     let rows = world.audited(4).await;
-    let mut expected = vec![(Some(accounts.own.id.as_uuid()), "GIVEN".to_owned())];
-    for account in foreign {
-        expected.push((Some(account.as_uuid()), "REFUSED".to_owned()));
-    }
+    let mut expected = accounts.expected(foreign);
     expected.sort();
     assert_eq!(outcomes(&rows, "WatchAccount"), expected);
 }

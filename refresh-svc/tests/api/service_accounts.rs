@@ -13,7 +13,8 @@ use tonic::{Code, Request, Status};
 
 use crate::support::cluster::{ACCOUNT, AUDIENCE, Cluster, ISSUER, claims, header, new_key, sign};
 use crate::support::{
-    Client, PolicyFile, Token, World, asking, eventually, everything, refusal, within,
+    Account, Client, PolicyFile, Replica, Token, World, asking, eventually, everything, refusal,
+    within,
 };
 
 async fn world(by: &str, cluster: &Cluster, policy: &PolicyFile) -> World {
@@ -39,6 +40,16 @@ async fn world_at(cluster: &Cluster, policy: &PolicyFile) -> World {
         .with("CALLER_JWKS_TOKEN", "of-the-service")
 }
 
+/// A replica, an account with a valid token, and a client without a certificate.
+async fn asked_by_token(world: &World) -> (Replica, Account, Client) {
+    let replica = world.replica();
+    let account = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+    let client = Client::without_certificate(replica.grpc, &world.certificates);
+    (replica, account, client)
+}
+
 async fn ask(client: &Client, account: impl ToString, authorization: &str) -> Result<(), Status> {
     let mut request = Request::new(asking(&account));
     let value = authorization.parse().unwrap();
@@ -51,11 +62,7 @@ async fn ask(client: &Client, account: impl ToString, authorization: &str) -> Re
 async fn a_service_account_is_a_caller_without_a_certificate() {
     let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
     let world = world("token", &cluster, &policy).await;
-    let replica = world.replica();
-    let account = world
-        .connect(Flavour::Google, "ada", Token::Expires(3000))
-        .await;
-    let client = Client::without_certificate(replica.grpc, &world.certificates);
+    let (_replica, account, client) = asked_by_token(&world).await;
 
     let bearer = format!("Bearer {}", cluster.token(&json!({})));
     ask(&client, account.id, &bearer).await.unwrap();
@@ -78,11 +85,7 @@ async fn a_service_account_is_a_caller_without_a_certificate() {
 async fn a_token_that_is_not_good_names_no_caller() {
     let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
     let world = world("token", &cluster, &policy).await;
-    let replica = world.replica();
-    let account = world
-        .connect(Flavour::Google, "ada", Token::Expires(3000))
-        .await;
-    let client = Client::without_certificate(replica.grpc, &world.certificates);
+    let (_replica, account, client) = asked_by_token(&world).await;
 
     let now = SystemClock.now().unix_timestamp();
     let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
@@ -150,11 +153,7 @@ async fn a_token_that_is_not_good_names_no_caller() {
 async fn a_key_that_the_cluster_takes_away_takes_its_tokens_with_it() {
     let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
     let world = world("token", &cluster, &policy).await;
-    let replica = world.replica();
-    let account = world
-        .connect(Flavour::Google, "ada", Token::Expires(3000))
-        .await;
-    let client = Client::without_certificate(replica.grpc, &world.certificates);
+    let (_replica, account, client) = asked_by_token(&world).await;
     let bearer = format!("Bearer {}", cluster.token(&json!({})));
     ask(&client, account.id, &bearer).await.unwrap();
 
@@ -170,11 +169,7 @@ async fn a_key_that_the_cluster_takes_away_takes_its_tokens_with_it() {
 async fn keys_may_be_behind_an_address() {
     let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
     let world = world_at(&cluster, &policy).await;
-    let replica = world.replica();
-    let account = world
-        .connect(Flavour::Google, "ada", Token::Expires(3000))
-        .await;
-    let client = Client::without_certificate(replica.grpc, &world.certificates);
+    let (_replica, account, client) = asked_by_token(&world).await;
     let bearer = format!("Bearer {}", cluster.token(&json!({})));
     eventually(async || ask(&client, account.id, &bearer).await.ok()).await;
 }
@@ -186,11 +181,7 @@ async fn keys_behind_an_address_rotate_and_the_last_ones_stay_while_it_fails() {
     const ASKED_AGAIN: Duration = Duration::from_secs(20);
     let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
     let world = world_at(&cluster, &policy).await;
-    let replica = world.replica();
-    let account = world
-        .connect(Flavour::Google, "ada", Token::Expires(3000))
-        .await;
-    let client = Client::without_certificate(replica.grpc, &world.certificates);
+    let (_replica, account, client) = asked_by_token(&world).await;
     let of = |id: &str, key: &EncodingKey| {
         let token = sign(key, &header(id), &claims(&json!({})));
         format!("Bearer {token}")

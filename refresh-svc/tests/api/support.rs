@@ -13,13 +13,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use latchkey_config::Environment;
-use latchkey_demo_provider::{Config, DemoProvider, Endpoint, Fault};
+use latchkey_demo_provider::{Config, DemoProvider, Endpoint, Fault, Flavour};
 use latchkey_domain::SystemClock;
 use latchkey_opening::{OpeningKey, OpeningKeys};
+use latchkey_proto::token::AccessToken;
 use latchkey_testkit::{Role, TestCertificates, TestDatabase};
 use refresh_svc::Configuration;
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
+use tokio::task::JoinHandle;
+use tonic::Status;
 
 pub use account::{Account, Token};
 pub use callers::{Client, Refusal, asking, by_id, endpoint, identity, next, reason, refusal, tls};
@@ -165,6 +168,21 @@ pub fn slow(millis: u64) -> Fault {
     Fault::on(Endpoint::Token)
         .of_grant("refresh_token")
         .delayed_ms(millis)
+}
+
+impl World {
+    /// Asks for an account, and waits until the provider has been asked once.
+    pub async fn under_way(
+        &self,
+        client: &Client,
+        account: &Account,
+        flavour: Flavour,
+    ) -> JoinHandle<Result<AccessToken, Status>> {
+        let (asking, id) = (client.clone(), account.id);
+        let waiting = tokio::spawn(async move { asking.get(id).await });
+        eventually(async || (self.demo.refreshes(flavour) == 1).then_some(())).await;
+        waiting
+    }
 }
 
 /// Waits until something holds.

@@ -99,13 +99,13 @@ impl Admitted {
     }
 
     /// True where the caller may have a token of such an account.
-    pub(crate) fn may_have(&self, facts: &Facts) -> bool {
-        self.allows(&Ask {
-            method: self.method,
-            workspace: Some(facts.workspace),
-            provider: Some(&facts.provider),
-            scopes: Some(&facts.granted_scopes),
-        })
+    pub(crate) fn may_have(
+        &self,
+        workspace: WorkspaceId,
+        provider: &ProviderName,
+        scopes: &ScopeSet,
+    ) -> bool {
+        self.allows(&self.ask(workspace, provider, scopes))
     }
 
     /// Refuses an account, in the same words whether or not there is one.
@@ -137,12 +137,11 @@ impl Admitted {
         if policy.reaches_everything(self.caller.names(), self.method) {
             return Ok(());
         }
-        let ask = Ask {
-            method: self.method,
-            workspace: Some(snapshot.workspace),
-            provider: Some(&snapshot.provider),
-            scopes: Some(&snapshot.granted_scopes),
-        };
+        let ask = self.ask(
+            snapshot.workspace,
+            &snapshot.provider,
+            &snapshot.granted_scopes,
+        );
         if policy.allows(self.caller.names(), &ask) {
             return Ok(());
         }
@@ -168,6 +167,20 @@ impl Admitted {
             account: Some(account),
             ..self.record(Outcome::Revoked)
         });
+    }
+
+    fn ask<'a>(
+        &self,
+        workspace: WorkspaceId,
+        provider: &'a ProviderName,
+        scopes: &'a ScopeSet,
+    ) -> Ask<'a> {
+        Ask {
+            method: self.method,
+            workspace: Some(workspace),
+            provider: Some(provider),
+            scopes: Some(scopes),
+        }
     }
 
     fn allows(&self, ask: &Ask<'_>) -> bool {
