@@ -33,6 +33,11 @@ fn main() {
     println!("cargo:rustc-env=LATCHKEY_BUILD_UNIX_TIME={built_at}");
     println!("cargo:rerun-if-env-changed=LATCHKEY_GIT_COMMIT");
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    println!("cargo:rerun-if-changed=build.rs");
+    // A commit that the environment names does not follow the repository.
+    if variable("LATCHKEY_GIT_COMMIT").is_some() {
+        return;
+    }
     for path in ["HEAD", "logs/HEAD"] {
         if let Some(path) = git(&["rev-parse", "--git-path", path]) {
             println!("cargo:rerun-if-changed={path}");
