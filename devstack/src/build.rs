@@ -30,6 +30,13 @@ pub async fn binaries() -> anyhow::Result<i32> {
 /// # Errors
 /// Cargo cannot be run.
 pub async fn cargo(arguments: &[OsString], variables: &[(&str, String)]) -> anyhow::Result<i32> {
+    let mut child = Child::start(cargo_spec(arguments, variables))?;
+    let status = child.wait().await.context("cargo was lost")?;
+    Ok(status.code().unwrap_or(1))
+}
+
+/// Cargo as a child with its output on the terminal.
+pub fn cargo_spec(arguments: &[OsString], variables: &[(&str, String)]) -> ChildSpec {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut spec = ChildSpec::new("cargo", program, &workspace(), Path::new(""));
     spec.log = None;
@@ -37,9 +44,7 @@ pub async fn cargo(arguments: &[OsString], variables: &[(&str, String)]) -> anyh
     for (name, value) in variables {
         spec = spec.env(name, value);
     }
-    let mut child = Child::start(spec)?;
-    let status = child.wait().await.context("cargo was lost")?;
-    Ok(status.code().unwrap_or(1))
+    spec
 }
 
 /// The binary of that name in the directory that this program was built into.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use devstack::servers::Servers;
+use devstack::test::Cases;
 use latchkey_servers::Progress;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -41,6 +42,9 @@ enum Command {
     },
     /// Build and run all tests on their own servers.
     Test {
+        /// Other cases for the random tests than the fixed ones; the seed is printed.
+        #[arg(long)]
+        random: bool,
         /// Passed to `cargo test`.
         #[arg(last = true)]
         arguments: Vec<OsString>,
@@ -81,7 +85,10 @@ async fn run(command: Command) -> anyhow::Result<i32> {
             std::future::pending().await
         }
         Command::Bench { arguments } => devstack::bench::run(&arguments, &progress).await,
-        Command::Test { arguments } => devstack::test::run(&arguments, &progress).await,
+        Command::Test { random, arguments } => {
+            let cases = if random { Cases::Random } else { Cases::Fixed };
+            devstack::test::run(&arguments, cases, &progress).await
+        }
     }
 }
 

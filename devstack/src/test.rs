@@ -1,34 +1,173 @@
 //! `cargo dev test`: every test of the workspace on servers of its own.
 
+mod report;
+
+use std::collections::HashMap;
 use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, PipeReader, Write as _};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use latchkey_servers::Progress;
+use anyhow::Context as _;
+use latchkey_servers::{Child, Progress};
 
-use crate::build::{binaries, cargo};
+use crate::build::{binaries, cargo_spec};
 use crate::servers::Servers;
+use report::Report;
 
-/// Builds and tests the workspace; `arguments` go to `cargo test`.
+/// Where random tests begin; `.cargo/config.toml` sets it for a bare `cargo test`.
+const SEED: &str = "PROPTEST_RNG_SEED";
+
+/// How long the output may stay open after cargo has ended: a process that a
+/// test left behind must not hold up the table.
+const LAST_LINES: Duration = Duration::from_secs(5);
+const STEP: Duration = Duration::from_millis(20);
+
+/// Which cases the random tests try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cases {
+    /// The same in each run.
+    Fixed,
+    /// Others in each run; the seed is printed.
+    Random,
+}
+
+/// Builds and tests the workspace; `arguments` go to `cargo test`. Every suite
+/// is run whatever fails, and a table at the end says what became of each.
 ///
 /// # Errors
 /// The servers do not start, or cargo cannot be run.
-pub async fn run(arguments: &[OsString], progress: &Progress) -> anyhow::Result<i32> {
+pub async fn run(arguments: &[OsString], cases: Cases, progress: &Progress) -> anyhow::Result<i32> {
     // The binaries first: end-to-end tests start them.
     progress("building the workspace");
     let code = binaries().await?;
     if code != 0 {
         return Ok(code);
     }
-    let servers = Servers::start("test-servers", progress).await?;
     // `cargo test` and no other runner: the end-to-end tests of a file share one
     // stack, and so one process.
-    let mut all: Vec<OsString> = vec!["test".into()];
+    let mut all: Vec<OsString> = vec!["test".into(), "--no-fail-fast".into()];
     let narrowed = arguments
         .iter()
         .any(|argument| argument == "-p" || argument == "--package");
     if !narrowed {
         all.push("--workspace".into());
     }
-    all.extend_from_slice(arguments);
+    progress("building the tests");
+    let (code, names) = build_tests(&all, arguments).await?;
+    if code != 0 {
+        return Ok(code);
+    }
+    let servers = Servers::start("test-servers", progress).await?;
     progress("testing");
-    cargo(&all, &servers.test_variables()).await
+    all.extend_from_slice(arguments);
+    let mut variables = Vec::from(servers.test_variables());
+    if cases == Cases::Random {
+        let seed = u64::from(rand::random::<u32>()).to_string();
+        progress(&format!("random cases; the same again with {SEED}={seed}"));
+        variables.push((SEED, seed));
+    }
+    let (code, report) = test(&all, &variables, Report::new(names)).await?;
+    let _ = writeln!(std::io::stdout(), "\n{report}");
+    Ok(code)
+}
+
+/// Builds the test programs and answers cargo's exit code and the name of each
+/// program's suite by its file.
+async fn build_tests(
+    all: &[OsString],
+    arguments: &[OsString],
+) -> anyhow::Result<(i32, HashMap<String, String>)> {
+    let mut build = all.to_vec();
+    build.push("--no-run".into());
+    build.push("--message-format=json-render-diagnostics".into());
+    // What follows `--` is for the programs.
+    build.extend(arguments.iter().take_while(|one| *one != "--").cloned());
+    let (reader, writer) = std::io::pipe()?;
+    let mut spec = cargo_spec(&build, &[]);
+    spec.stdout = Some(Arc::new(writer.into()));
+    let reading = std::thread::spawn(move || {
+        BufReader::new(reader)
+            .lines()
+            .map_while(Result::ok)
+            .filter_map(|line| suite_of(&line))
+            .collect()
+    });
+    let code = wait(Child::start(spec)?).await?;
+    let names = reading.join().ok().context("cargo's messages were lost")?;
+    Ok((code, names))
+}
+
+/// File and suite of a message of cargo about a test program.
+fn suite_of(line: &str) -> Option<(String, String)> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    let file = Path::new(message.get("executable")?.as_str()?);
+    let file = file.file_name()?.to_str()?.to_owned();
+    let package = Path::new(message.get("manifest_path")?.as_str()?);
+    let package = package.parent()?.file_name()?.to_str()?;
+    let target = message.pointer("/target/name")?.as_str()?;
+    let kind = message.pointer("/target/kind/0")?.as_str()?;
+    let name = match kind {
+        "test" => format!("{package} {target}"),
+        "lib" | "proc-macro" => format!("{package} (unit)"),
+        kind => format!("{package} {target} ({kind})"),
+    };
+    Some((file, name))
+}
+
+/// Runs the tests. Their output goes to the terminal and into the report.
+async fn test(
+    all: &[OsString],
+    variables: &[(&'static str, String)],
+    report: Report,
+) -> anyhow::Result<(i32, String)> {
+    let (reader, writer) = std::io::pipe()?;
+    let mut spec = cargo_spec(all, variables);
+    // One pipe for both, so that a suite's name comes before its result.
+    let output = Arc::new(writer.into());
+    spec.stdout = Some(Arc::clone(&output));
+    spec.stderr = Some(output);
+    let report = Arc::new(Mutex::new(report));
+    let copying = {
+        let report = Arc::clone(&report);
+        std::thread::spawn(move || copy(reader, &report))
+    };
+    let child = Child::start(spec)?;
+    let code = wait(child).await?;
+    let mut patience = LAST_LINES;
+    while !copying.is_finished() && !patience.is_zero() {
+        tokio::time::sleep(STEP).await;
+        patience = patience.saturating_sub(STEP);
+    }
+    let report = report.lock().unwrap_or_else(PoisonError::into_inner);
+    let code = if code == 0 && !report.is_green() {
+        1
+    } else {
+        code
+    };
+    Ok((code, report.to_string()))
+}
+
+fn copy(reader: PipeReader, report: &Mutex<Report>) {
+    let mut lines = BufReader::new(reader);
+    let mut line = Vec::new();
+    let mut out = std::io::stdout();
+    while lines
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|read| read > 0)
+    {
+        // A terminal that is gone does not stop the tests.
+        let _ = out.write_all(&line).and_then(|()| out.flush());
+        report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .line(&String::from_utf8_lossy(&line));
+        line.clear();
+    }
+}
+
+async fn wait(mut child: Child) -> anyhow::Result<i32> {
+    let status = child.wait().await.context("cargo was lost")?;
+    Ok(status.code().unwrap_or(1))
 }

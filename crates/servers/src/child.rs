@@ -5,9 +5,11 @@ mod guard;
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
@@ -54,6 +56,11 @@ pub struct ChildSpec {
     pub directory: PathBuf,
     /// Where its output goes, appended; the terminal where absent.
     pub log: Option<PathBuf>,
+    /// Where its standard output goes instead. Closed here once it runs, so that
+    /// a reader sees the end.
+    pub stdout: Option<Arc<OwnedFd>>,
+    /// Where its standard error goes instead.
+    pub stderr: Option<Arc<OwnedFd>>,
     /// User and group to drop to.
     pub user: Option<(u32, u32)>,
     /// What ends it when the owner is gone.
@@ -71,6 +78,8 @@ impl ChildSpec {
             clear_environment: false,
             directory: directory.to_owned(),
             log: Some(log.to_owned()),
+            stdout: None,
+            stderr: None,
             user: None,
             on_crash: OnCrash::Terminate,
         }
@@ -114,6 +123,13 @@ impl ChildSpec {
             let copy = file.try_clone().map_err(ServerError::file(log))?;
             command.stdout(file).stderr(copy);
         }
+        let copy = |descriptor: &OwnedFd| descriptor.try_clone().map_err(ServerError::file("pipe"));
+        if let Some(descriptor) = &self.stdout {
+            command.stdout(copy(descriptor)?);
+        }
+        if let Some(descriptor) = &self.stderr {
+            command.stderr(copy(descriptor)?);
+        }
         if let Some((user, group)) = self.user {
             command.uid(user).gid(group);
         }
@@ -134,7 +150,7 @@ impl Child {
     ///
     /// # Errors
     /// The program cannot be run.
-    pub fn start(spec: ChildSpec) -> Result<Self, ServerError> {
+    pub fn start(mut spec: ChildSpec) -> Result<Self, ServerError> {
         let process = spec
             .command()?
             .spawn()
@@ -142,6 +158,8 @@ impl Child {
                 program: spec.program.display().to_string(),
                 source,
             })?;
+        spec.stdout = None;
+        spec.stderr = None;
         let mut child = Self {
             spec,
             process,

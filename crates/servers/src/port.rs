@@ -51,3 +51,82 @@ pub fn port_or_free(wanted: u16) -> Result<u16, ServerError> {
     drop(given);
     free_port()
 }
+
+/// How often a server is started with other ports.
+const ATTEMPTS: u32 = 5;
+
+/// Runs `start` with `N` free ports, and again with others where another process
+/// took one of them before the server could bind it.
+///
+/// # Errors
+/// The server does not start, although its ports are free.
+pub(crate) async fn with_free_ports<const N: usize, T, F>(
+    mut start: impl FnMut([u16; N]) -> F,
+) -> Result<T, ServerError>
+where
+    F: Future<Output = Result<T, ServerError>>,
+{
+    let mut attempt = 1;
+    loop {
+        let mut ports = [0; N];
+        for port in &mut ports {
+            *port = free_port()?;
+        }
+        let error = match start(ports).await {
+            Ok(server) => return Ok(server),
+            Err(error) => error,
+        };
+        // The server has ended: what is bound now is bound by somebody else.
+        if attempt == ATTEMPTS || !ports.into_iter().any(is_taken) {
+            return Err(error);
+        }
+        attempt += 1;
+    }
+}
+
+fn is_taken(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn refusal() -> ServerError {
+        ServerError::NotReady {
+            name: "server".to_owned(),
+            problem: "ended".to_owned(),
+            log: "log".into(),
+            tail: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_loses_its_port_starts_again_with_another() {
+        let thief = std::cell::RefCell::new(None);
+        let started = with_free_ports(|[port]: [u16; 1]| {
+            let lost = thief.borrow().is_none();
+            if lost {
+                *thief.borrow_mut() = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
+            }
+            async move { if lost { Err(refusal()) } else { Ok(port) } }
+        })
+        .await;
+        let taken = thief.take().and_then(|thief| thief.local_addr().ok());
+        assert!(matches!((started, taken), (Ok(port), Some(taken)) if port != taken.port()));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_fails_by_itself_is_not_started_again() {
+        let tries = AtomicU32::new(0);
+        let started: Result<(), _> = with_free_ports(|[_]: [u16; 1]| {
+            tries.fetch_add(1, Ordering::Relaxed);
+            async { Err(refusal()) }
+        })
+        .await;
+        assert!(started.is_err());
+        assert_eq!(tries.into_inner(), 1);
+    }
+}

@@ -12,10 +12,11 @@ use nix::unistd::User;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::ServerError;
 use crate::child::{Child, ChildSpec, OnCrash};
 use crate::packages::{Need, postgres_programs};
+use crate::port::with_free_ports;
 use crate::run_directory::ELSEWHERE;
-use crate::{ServerError, free_port};
 
 /// A running PostgreSQL on a port of its own. Dropping it stops it.
 #[derive(Debug)]
@@ -43,14 +44,12 @@ impl Postgres {
         let data = home.join("data");
         let password = Uuid::new_v4().simple().to_string();
         initialise(&programs, &home, &data, user, &password)?;
-        let port = free_port()?;
         let log = directory.join("postgres.log");
         let mut spec = ChildSpec::new("PostgreSQL", programs.join("postgres"), &home, &log);
         spec.user = user;
         spec.on_crash = OnCrash::Quit;
         let mut spec = spec.arg("-D").arg(&data);
         for setting in [
-            &format!("port={port}"),
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "max_connections=400",
@@ -64,17 +63,24 @@ impl Postgres {
         ] {
             spec = spec.arg("-c").arg(setting);
         }
-        let mut postgres = Self {
-            child: None,
+        let (port, spec, child) = with_free_ports(|[port]: [u16; 1]| {
+            let spec = spec.clone().arg("-c").arg(format!("port={port}"));
+            let programs = &programs;
+            async move {
+                let child = run(&spec, programs, port).await?;
+                Ok((port, spec, child))
+            }
+        })
+        .await?;
+        Ok(Self {
+            child: Some(child),
             spec,
             data,
             programs,
             port,
             password,
             _elsewhere: elsewhere,
-        };
-        postgres.resume().await?;
-        Ok(postgres)
+        })
     }
 
     /// Starts again what [`Postgres::stop`] or [`Postgres::kill`] ended: same port,
@@ -83,19 +89,7 @@ impl Postgres {
     /// # Errors
     /// It does not come up.
     pub async fn resume(&mut self) -> Result<(), ServerError> {
-        let mut child = Child::start(self.spec.clone())?;
-        let probe = self.programs.join("pg_isready");
-        let port = self.port.to_string();
-        child
-            .wait_until(Duration::from_secs(30), || async {
-                tokio::process::Command::new(&probe)
-                    .args(["-q", "-h", "127.0.0.1", "-p", &port])
-                    .status()
-                    .await
-                    .is_ok_and(|status| status.success())
-            })
-            .await?;
-        self.child = Some(child);
+        self.child = Some(run(&self.spec, &self.programs, self.port).await?);
         Ok(())
     }
 
@@ -149,6 +143,23 @@ impl Drop for Postgres {
         // Immediate: nothing of the data is wanted any more.
         self.child = None;
     }
+}
+
+/// Starts the server and waits until it answers.
+async fn run(spec: &ChildSpec, programs: &Path, port: u16) -> Result<Child, ServerError> {
+    let mut child = Child::start(spec.clone())?;
+    let probe = programs.join("pg_isready");
+    let port = port.to_string();
+    child
+        .wait_until(Duration::from_secs(30), || async {
+            tokio::process::Command::new(&probe)
+                .args(["-q", "-h", "127.0.0.1", "-p", &port])
+                .status()
+                .await
+                .is_ok_and(|status| status.success())
+        })
+        .await?;
+    Ok(child)
 }
 
 /// Whom to drop to where this process is root.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use uuid::Uuid;
 
+use crate::ServerError;
 use crate::child::{Child, ChildSpec, OnCrash};
 use crate::packages::{Need, on_path, rabbitmq_script};
-use crate::{ServerError, free_port};
+use crate::port::with_free_ports;
 
 const USER: &str = "latchkey";
 
@@ -33,12 +34,17 @@ impl RabbitMq {
     /// # Errors
     /// RabbitMQ is missing, or does not start.
     pub async fn start(directory: &Path) -> Result<Self, ServerError> {
+        with_free_ports(|ports| Self::start_on(directory, ports)).await
+    }
+
+    async fn start_on(
+        directory: &Path,
+        [port, api_port, distribution_port, mapper_port]: [u16; 4],
+    ) -> Result<Self, ServerError> {
         let script = rabbitmq_script().ok_or_else(|| Need::RabbitMq.missing())?;
         let mapper = on_path("epmd").ok_or_else(|| Need::RabbitMq.missing())?;
         let home = directory.join("rabbitmq");
         fs::create_dir_all(&home).map_err(ServerError::file(&home))?;
-        let (port, api_port) = (free_port()?, free_port()?);
-        let (distribution_port, mapper_port) = (free_port()?, free_port()?);
         let password = Uuid::new_v4().simple().to_string();
         write_configuration(&home, port, api_port, &password)?;
 

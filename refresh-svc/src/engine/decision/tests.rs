@@ -180,7 +180,7 @@ proptest! {
         let remaining = left.min(life);
         let decision = decide(&snapshot(life, remaining), &need(min), None, NOW);
         if matches!(decision, Decision::Answer | Decision::AnswerAndRefresh) {
-            prop_assert!(remaining >= min || (min >= life && remaining * 5 >= life * 4 - 5));
+            prop_assert!(remaining >= min || (min >= life && remaining * 5 + 5 >= life * 4));
         } else {
             prop_assert_eq!(decision, Decision::Refresh);
         }
