@@ -15,7 +15,7 @@ use latchkey_opening::{OpeningKey, OpeningKeys};
 use latchkey_testkit::{Role, TestDatabase};
 use tokio_util::sync::CancellationToken;
 
-pub use browser::{Answer, Browser};
+pub use browser::{Answer, Browser, Form};
 pub use database::{Written, workspace};
 pub use zone::Zone;
 
@@ -179,8 +179,8 @@ impl TestApp {
         Browser::new(self.base.clone())
     }
 
-    /// Starts at `path`, decides at the provider, comes back; answers the
-    /// callback's answer.
+    /// Starts at `path` as a person does who goes through the pages, decides at
+    /// the provider, comes back; answers the callback's answer.
     pub async fn round(&self, browser: &mut Browser, path: &str, decision: &Decision) -> Answer {
         let callback = self.to_callback(browser, path, decision).await;
         browser.get(&callback).await
@@ -193,9 +193,21 @@ impl TestApp {
         path: &str,
         decision: &Decision,
     ) -> String {
+        let provider = browser.start_through_page(path).await;
+        self.decide(&provider, decision).await
+    }
+
+    /// The same by a link that leads to `path`: nobody is asked anything.
+    pub async fn round_by_link(
+        &self,
+        browser: &mut Browser,
+        path: &str,
+        decision: &Decision,
+    ) -> Answer {
         let start = browser.get(path).await;
         assert_eq!(start.status, 302, "{path}: {}", start.body);
-        self.decide(&start.location(), decision).await
+        let callback = self.decide(&start.location(), decision).await;
+        browser.get(&callback).await
     }
 
     /// What the person does at the provider; answers the callback's path and query.
