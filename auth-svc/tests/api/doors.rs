@@ -21,10 +21,7 @@ async fn crm() -> TestApp {
 /// The front end at CRM redeems its code.
 async fn redeems(app: &TestApp, code: &str) -> bool {
     let body = json!({ "grantType": "code", "code": code, "verifier": VERIFIER });
-    let answer = app
-        .browser()
-        .post_json(CRM, "/auth/token", &body)
-        .await;
+    let answer = app.browser().post_json(CRM, "/auth/token", &body).await;
     answer.status == 200
 }
 
@@ -50,11 +47,17 @@ async fn a_link_in_a_mail_joins_and_connects_by_one_button() {
         };
         let mut linus = app.browser();
         // The link leads to the sign-in page, that to the review page.
-        let page = linus
-            .get(&format!("/?{invitation}&returnTo={CRM}/"))
-            .await;
-        let review = page.body.split("href=\"").find(|part| part.starts_with("/auth/review/google?"));
-        let review = review.unwrap().split('"').next().unwrap().replace("&#38;", "&");
+        let page = linus.get(&format!("/?{invitation}&returnTo={CRM}/")).await;
+        let review = page
+            .body
+            .split("href=\"")
+            .find(|part| part.starts_with("/auth/review/google?"));
+        let review = review
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap()
+            .replace("&#38;", "&");
         let page = linus.get(&review).await;
         for word in ["Join Acme", "crm.example", "Read your mail"] {
             assert!(page.body.contains(word), "{word}: {}", page.body);
@@ -102,7 +105,10 @@ async fn a_front_ends_own_link_opens_the_page_with_its_choices() {
     assert_eq!(field("messageVisibility").as_deref(), Some("METADATA"));
     assert_eq!(field("calendarVisibility").as_deref(), Some("METADATA"));
     let provider = ada.submit(&form).await.onwards();
-    assert!(provider.contains("login_hint=eve%40mail.example"), "{provider}");
+    assert!(
+        provider.contains("login_hint=eve%40mail.example"),
+        "{provider}"
+    );
     let callback = app.decide(&provider, &Decision::allow("eve")).await;
     let answer = ada.get(&callback).await;
     assert_eq!(answer.whole_location(), format!("{CRM}/settings"));

@@ -15,7 +15,7 @@ use latchkey_opening::{OpeningKey, OpeningKeys};
 use latchkey_testkit::{Role, TestDatabase};
 use tokio_util::sync::CancellationToken;
 
-pub use browser::{Answer, Browser, Form};
+pub use browser::{Answer, Browser};
 pub use database::{Written, workspace};
 pub use zone::Zone;
 
@@ -184,6 +184,16 @@ impl TestApp {
     pub async fn round(&self, browser: &mut Browser, path: &str, decision: &Decision) -> Answer {
         let callback = self.to_callback(browser, path, decision).await;
         browser.get(&callback).await
+    }
+
+    /// What the page says to a person whom a link leads to it and who cannot go
+    /// on: there is no button.
+    pub async fn closed(&self, path: &str) -> String {
+        let mut browser = self.browser();
+        let led = browser.get(path).await.location();
+        let page = browser.get(led.strip_prefix(PUBLIC).unwrap()).await;
+        assert!(!page.body.contains("<form"), "{}", page.body);
+        page.body
     }
 
     /// The same up to the callback, which is not called: its path and query.

@@ -66,8 +66,8 @@ async fn acme_and_evil() -> (TestApp, WorkspaceId, Browser) {
         .await
         .unwrap();
     // The running service knows its hosts as the database had them a moment ago.
-    let there = format!("/auth/sign-in?returnTo=https://{EVIL_HOST}/");
-    while !app.browser().get(&there).await.body.contains(EVIL_HOST) {
+    let there = format!("/auth/review/google?returnTo=https://{EVIL_HOST}/");
+    while app.browser().get(&there).await.status != 200 {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     let mut ada = app.browser();
@@ -111,8 +111,7 @@ async fn a_link_with_an_invitation_joins_nobody_where_there_is_one_workspace() {
     let personal = personal_link(&app, app.workspace, "linus@globex.example").await;
     for invitation in [public, personal] {
         let mut linus = app.browser();
-        let link =
-            format!("/auth/google?{invitation}&returnTo={CRM}/&codeChallenge={CHALLENGE}");
+        let link = format!("/auth/google?{invitation}&returnTo={CRM}/&codeChallenge={CHALLENGE}");
         nothing_written(&app, async || page_of(&linus.get(&link).await)).await;
         assert!(linus.session().is_none());
     }
@@ -325,7 +324,11 @@ async fn another_site_does_not_say_with_what_a_session_is_fetched() {
     // The front end itself does, as ever.
     let mut browser = by("cross-site", Some(&format!("{CRM}/")));
     let answer = browser.get(&link).await;
-    assert!(answer.whole_location().starts_with(&format!("{CRM}/#code=")));
+    assert!(
+        answer
+            .whole_location()
+            .starts_with(&format!("{CRM}/#code="))
+    );
 }
 
 #[tokio::test]
