@@ -1,14 +1,15 @@
 //! `user.authenticated.v1`: what the rest of the house learns of a sign-in. The
 //! grant in it opens only for refresh-svc.
 
-use latchkey_domain::{EventId, GrantBinding, Handle, ScopeSet};
+use latchkey_domain::{EventId, GrantBinding, Handle, ScopeSet, WorkspaceId};
 use latchkey_messaging::outbox::Message;
 use latchkey_proto::{events, timestamp};
 use latchkey_providers::{Access, Provider, TokenResponse, VerifiedIdentity};
 use latchkey_sealing::{SealError, SealingKey};
 use time::OffsetDateTime;
 
-use crate::login::flow::{CalendarVisibility, Flow, MessageVisibility, Purpose};
+use crate::login::deliberate::Deliberate;
+use crate::login::flow::{CalendarVisibility, Flow, MessageVisibility};
 
 /// What a callback got from the provider, verified.
 #[derive(Debug)]
@@ -85,16 +86,25 @@ pub fn user_authenticated(
             display_name: authentication.identity.name.clone().unwrap_or_default(),
         }),
         authenticated_at: Some(timestamp(authenticated_at)),
-        intent: match flow.purpose {
-            Purpose::SignIn => events::Intent::SignIn,
-            Purpose::Connect(_) => events::Intent::Connect,
-        }
-        .into(),
+        intent: intent(flow, binding.workspace, connection.is_some()).into(),
         connection,
     };
     // Follows from the flow: the same callback told twice is the same event.
     let id = EventId::derived(flow.id.as_uuid(), "user.authenticated");
     Ok(Message::event(id, binding.user, &event))
+}
+
+/// A deliberate connection is one: it may bring back what was disconnected. A
+/// sign-in that connects by the deployment's switch brings nothing back.
+fn intent(flow: &Flow, workspace: WorkspaceId, connects: bool) -> events::Intent {
+    let chose = flow
+        .agreed_in(workspace)
+        .is_some_and(Deliberate::chose_to_connect);
+    if chose && connects {
+        events::Intent::Connect
+    } else {
+        events::Intent::SignIn
+    }
 }
 
 fn connection(
@@ -106,6 +116,8 @@ fn connection(
     let tokens = authentication.tokens;
     let granted = authentication.granted();
     let access = authentication.provider.access(&granted);
+    // Who sees what is chosen on the page, for the workspace that it named.
+    let chosen = flow.agreed_in(binding.workspace).map(|_| &flow.context);
     let refresh_token = match &tokens.refresh_token {
         Some(token) => key.seal_refresh_token(token, binding)?,
         None => Vec::new(),
@@ -121,8 +133,14 @@ fn connection(
         }),
         messages: access_of(access.messages).into(),
         calendar: access_of(access.calendar).into(),
-        message_visibility: message_visibility(flow.context.message_visibility).into(),
-        calendar_visibility: calendar_visibility(flow.context.calendar_visibility).into(),
+        message_visibility: message_visibility(
+            chosen.and_then(|context| context.message_visibility),
+        )
+        .into(),
+        calendar_visibility: calendar_visibility(
+            chosen.and_then(|context| context.calendar_visibility),
+        )
+        .into(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 pub mod authorize;
 pub mod callback;
+pub mod deliberate;
 pub mod described;
 pub mod domain_policy;
 pub mod explain;

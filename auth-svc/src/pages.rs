@@ -5,12 +5,16 @@ mod account;
 pub mod assets;
 pub mod bare;
 mod connections;
+mod form;
 pub mod icon;
 pub mod layout;
+mod leaving;
+mod onwards;
 pub mod provider;
 mod review;
 mod sessions;
 mod sign_in;
+mod welcome;
 mod words;
 
 use actix_web::http::StatusCode;
@@ -68,6 +72,7 @@ struct ProblemPage<'a> {
 pub fn routes(routes: &mut Routes<'_>) {
     sign_in::routes(routes);
     review::routes(routes);
+    welcome::routes(routes);
     connections::routes(routes);
     sessions::routes(routes);
     assets::routes(routes);

@@ -99,6 +99,27 @@ pub struct SignedIn {
     pub custom_domain: Option<String>,
     /// True where the event carries a connection.
     pub connecting: bool,
+    /// Where the person goes.
+    pub next: Next,
+}
+
+/// Where a person goes after a sign-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Where they wanted.
+    Onwards,
+    /// To the page that asks what they did not agree to: nothing is connected,
+    /// and nothing is handed over.
+    Asked(Arrival),
+}
+
+/// How a person who is asked came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// They belong to the workspace since this sign-in.
+    Joined,
+    /// They belonged to it.
+    Belonged,
 }
 
 /// The secret of a session cookie: the database has only its SHA-256.

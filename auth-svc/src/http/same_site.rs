@@ -5,6 +5,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{ORIGIN, REFERER};
 use url::Url;
 
+use crate::config::WebOrigin;
 use crate::login::redirect::ReturnPolicy;
 
 fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
@@ -27,12 +28,26 @@ pub fn may_change(request: &HttpRequest, returns: &ReturnPolicy) -> bool {
     }
 }
 
-/// True where a navigation does not come from another site, or comes from a
-/// page that this deployment knows.
-pub fn may_navigate(request: &HttpRequest, returns: &ReturnPolicy) -> bool {
-    if header(request, "sec-fetch-site") != Some("cross-site") {
-        return true;
-    }
-    header(request, REFERER.as_str())
-        .is_some_and(|page| Url::parse(page).is_ok_and(|page| returns.trusts(&page)))
+/// True where a form was sent by a page of this service itself: not by a front
+/// end of the deployment, not by a workspace's own host, not by a program. What
+/// a person chose on our page is believed from nowhere else; that nobody lays
+/// the page under another is what `frame-ancestors` is for.
+pub fn is_own_form(request: &HttpRequest, public: &WebOrigin) -> bool {
+    let own = header(request, ORIGIN.as_str())
+        .is_some_and(|origin| Url::parse(origin).is_ok_and(|origin| public.holds(&origin)));
+    own && matches!(
+        header(request, "sec-fetch-site"),
+        None | Some("same-origin")
+    )
+}
+
+/// True where no browser says that the navigation was begun by another page than
+/// one for which `is_known` holds. Another site's link may say where to go, and
+/// must not say who may fetch the session that comes of it.
+pub fn was_begun_by(request: &HttpRequest, is_known: impl Fn(&Url) -> bool) -> bool {
+    matches!(
+        header(request, "sec-fetch-site"),
+        None | Some("same-origin")
+    ) || header(request, REFERER.as_str())
+        .is_some_and(|page| Url::parse(page).is_ok_and(|page| is_known(&page)))
 }

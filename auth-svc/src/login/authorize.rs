@@ -1,21 +1,26 @@
 //! The start: checks the request, seals the flow into a cookie, sends the
-//! browser to the provider. Writes nothing to the database.
+//! browser to the provider. Writes nothing to the database. A GET starts a plain
+//! sign-in; what is a person's choice starts on the pages.
 
 use std::sync::Arc;
 
+use actix_web::cookie::Cookie;
 use actix_web::http::header::HOST;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use latchkey_domain::ProviderName;
 use latchkey_providers::{AuthorizeRequest, Provider, ProviderError};
 use url::Url;
 
 use crate::app::State;
 use crate::http::same_site;
+use crate::login::deliberate::Deliberate;
 use crate::login::flow::{Context, Flow, Purpose};
 use crate::login::flow_cookie::SealFlowError;
 use crate::login::found;
 use crate::login::parameters::{ParameterError, context_of};
 use crate::login::query::{Query, QueryError};
+use crate::login::redirect::Site;
+use crate::pages::provider::{carried, link};
 use crate::random::NoRandomness;
 use crate::session;
 use crate::session::access_token::Bearer;
@@ -35,12 +40,6 @@ pub enum StartError {
     /// The provider is not switched on.
     #[error("the provider is not configured")]
     NotConfigured,
-    /// Connecting an account needs a session.
-    #[error("nobody is signed in")]
-    NotSignedIn,
-    /// Another site sent the person to connect an account.
-    #[error("the request comes from another site")]
-    CrossSite,
     /// The provider cannot be reached.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -64,7 +63,20 @@ pub enum Start {
     Connect,
 }
 
-/// Starts a flow.
+/// Parameters that are a person's choice: a request that carries one goes to
+/// the page that asks, whoever sent it.
+const CHOICES: [&str; 5] = [
+    "workspaceInviteHash",
+    "workspacePersonalInviteToken",
+    "messageVisibility",
+    "calendarVisibility",
+    "reconnect",
+];
+
+/// Starts a plain sign-in, or leads to the page that asks.
+///
+/// Any site can make a browser come here, so nothing begins here but the
+/// sign-in of a person, without a choice and without the mark of one.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -80,61 +92,125 @@ pub async fn start(
         return Ok(found(&home).finish());
     }
     let context = context_of(&query, &state.config.returns)?;
+    if start == Start::Connect
+        || query.any(&CHOICES).is_some()
+        || is_challenged_by_another(state, request, &context)
+    {
+        let page = review_of(state, name, start, &query)?;
+        return Ok(found(&page).finish());
+    }
     let prompt = query.get("prompt");
-    let purpose = match start {
-        Start::SignIn => {
-            let again = prompt.is_some() || query.get("reconnect").is_some();
-            if !again
-                && let Some((home, bearer)) =
-                    already_signed_in(state, request, name, &context).await
-            {
-                let challenge = context.code_challenge.as_deref();
-                return Ok(found_with_handover(state, &bearer, &home, challenge)
-                    .await
-                    .finish());
-            }
-            Purpose::SignIn
-        }
-        Start::Connect => {
-            if !same_site::may_navigate(request, &state.config.returns) {
-                return Err(StartError::CrossSite);
-            }
-            let session = session::current(state, request)
-                .await?
-                .ok_or(StartError::NotSignedIn)?;
-            Purpose::Connect(session.id)
-        }
-    };
-    send_off(
+    if prompt.is_none()
+        && let Some(session) = already_signed_in(state, request, name, &context).await
+    {
+        return Ok(send_home(state, &session.bearer(), &context, &session)
+            .await
+            .finish());
+    }
+    let departure = set_out(
         state,
         request,
         &provider,
-        purpose,
+        Purpose::SignIn,
         context,
+        None,
         prompt == Some("consent"),
     )
-    .await
+    .await?;
+    Ok(departure.redirect())
 }
 
-/// Seals a new flow into a cookie and sends the browser to the provider.
-pub(crate) async fn send_off(
+/// The page that asks, with what the request asks for chosen already.
+fn review_of(
+    state: &State,
+    name: &ProviderName,
+    start: Start,
+    query: &Query,
+) -> Result<Url, StartError> {
+    let mut chosen = carried(query);
+    if start == Start::Connect {
+        chosen.push(("purpose".to_owned(), "connect".to_owned()));
+    }
+    if query.get("reconnect").is_some() {
+        chosen.push(("reconnect".to_owned(), "1".to_owned()));
+    }
+    let page = link(&format!("/auth/review/{name}"), &chosen);
+    let origin = state.config.public_origin.url();
+    origin.join(&page).map_err(|_| StartError::NotConfigured)
+}
+
+/// True where another site than the one that is returned to says with what the
+/// session is fetched there: whoever made the link could fetch it, wherever the
+/// code leaks.
+fn is_challenged_by_another(state: &State, request: &HttpRequest, context: &Context) -> bool {
+    let returns = &state.config.returns;
+    context.code_challenge.is_some()
+        && !same_site::was_begun_by(request, |page| {
+            returns.may_challenge(context.return_to.as_ref(), page)
+        })
+}
+
+/// 302 to where the person wanted, with the session where it may be had there.
+pub(crate) async fn send_home<'a>(
+    state: &State,
+    bearer: &Bearer,
+    context: &Context,
+    site: impl Into<Site<'a>>,
+) -> HttpResponseBuilder {
+    let site = site.into();
+    let returns = &state.config.returns;
+    let location = context.return_to.as_ref();
+    let home = returns.destination(location, site);
+    if returns.may_hand_over(location, site) {
+        found_with_handover(state, bearer, &home, context.code_challenge.as_deref()).await
+    } else {
+        found(&home)
+    }
+}
+
+/// A browser on its way to the provider.
+#[derive(Debug)]
+pub(crate) struct Departure {
+    /// Where to.
+    pub(crate) to: Url,
+    /// Its new flow, and the removal of old ones.
+    pub(crate) cookies: Vec<Cookie<'static>>,
+}
+
+impl Departure {
+    /// 302.
+    pub(crate) fn redirect(self) -> HttpResponse {
+        let mut response = found(&self.to);
+        for cookie in self.cookies {
+            response.cookie(cookie);
+        }
+        response.finish()
+    }
+}
+
+/// Seals a new flow into a cookie: the browser can go to the provider. A flow
+/// has a mark where a person agreed to something on a page of this service; only
+/// the handlers of these pages' forms give one.
+pub(crate) async fn set_out(
     state: &State,
     request: &HttpRequest,
     provider: &Arc<Provider>,
     purpose: Purpose,
     context: Context,
+    deliberate: Option<Deliberate>,
     consent: bool,
-) -> Result<HttpResponse, StartError> {
+) -> Result<Departure, StartError> {
     let now = state.clock.now();
     let flow = Flow::begin(
         provider.name().clone(),
         purpose,
         context,
+        deliberate,
         consent,
         now,
         &state.randomness,
     )?;
-    let mut url = provider
+    let mut to = provider
         .authorize_url(&AuthorizeRequest {
             purpose: provider_purpose(purpose),
             state: flow.state.clone(),
@@ -148,23 +224,22 @@ pub(crate) async fn send_off(
         .await?;
     if let Some(locale) = &flow.context.locale {
         // OpenID Connect Core 3.1.2.1; a provider that does not know it ignores it.
-        url.query_pairs_mut().append_pair("ui_locales", locale);
+        to.query_pairs_mut().append_pair("ui_locales", locale);
     }
-    let cookie = state.config.flow_keys.seal(&flow, &state.randomness)?;
-    let mut response = found(&url);
-    if let Ok(cookies) = request.cookies() {
-        for dead in state.config.flow_keys.to_evict(&cookies, now) {
-            response.cookie(dead);
-        }
-    }
+    let mut cookies = match request.cookies() {
+        Ok(cookies) => state.config.flow_keys.to_evict(&cookies, now),
+        Err(_) => Vec::new(),
+    };
+    cookies.push(state.config.flow_keys.seal(&flow, &state.randomness)?);
     tracing::info!(
         provider = %flow.provider,
         flow.id = %flow.id,
         consent,
         connect = matches!(purpose, Purpose::Connect(_)),
+        deliberate = flow.deliberate.is_some(),
         "sent to the provider"
     );
-    Ok(response.cookie(cookie).finish())
+    Ok(Departure { to, cookies })
 }
 
 /// The provider's word for the purpose.
@@ -186,7 +261,7 @@ fn hosted_domain(state: &State, context: &Context) -> Option<String> {
         .filter(|domain| allowed.is_empty() || allowed.contains(domain))
 }
 
-/// Where a person goes who need not go round (R8). A person whose grant is
+/// The session of a person who need not go round (R8). A person whose grant is
 /// known to be dead goes round to repair it (R22). The database's silence is no
 /// reason to refuse: without an answer everyone goes round.
 async fn already_signed_in(
@@ -194,15 +269,9 @@ async fn already_signed_in(
     request: &HttpRequest,
     provider: &ProviderName,
     context: &Context,
-) -> Option<(Url, Bearer)> {
+) -> Option<Session> {
     match content_session(state, request, provider, context).await {
-        Ok(session) => session.map(|session| {
-            let home = state
-                .config
-                .returns
-                .destination(context.return_to.as_ref(), &session);
-            (home, session.bearer())
-        }),
+        Ok(session) => session,
         Err(error) => {
             tracing::warn!(%error, "the session was not looked up");
             None
@@ -224,9 +293,7 @@ async fn content_session(
         || context
             .login_hint
             .as_ref()
-            .is_some_and(|hint| *hint != session.email)
-        || context.public_invite.is_some()
-        || context.personal_invite.is_some();
+            .is_some_and(|hint| *hint != session.email);
     if elsewhere || !grant::is_content(&state.pool, &session, provider).await? {
         return Ok(None);
     }
@@ -236,7 +303,7 @@ async fn content_session(
 /// A start on a workspace's own host goes on at the one host that has the
 /// cookies and that the provider knows. The target is configuration; `Host` only
 /// tells which workspace: by its label, or by its own host that was proven.
-fn to_public_host(state: &State, request: &HttpRequest, query: &Query) -> Option<Url> {
+pub(crate) fn to_public_host(state: &State, request: &HttpRequest, query: &Query) -> Option<Url> {
     if !state.config.multi_workspace {
         return None;
     }

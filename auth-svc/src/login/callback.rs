@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use latchkey_domain::{Handle, ProviderName};
 use latchkey_providers::{IdTokenError, Provider, ProviderError, TokenError};
+use url::Url;
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::app::State;
 use crate::event::Authentication;
 use crate::http::limits::TooOften;
 use crate::http::numbers;
-use crate::login::authorize::{Start, StartError, provider_purpose, send_off};
+use crate::login::authorize::{Start, StartError, provider_purpose, send_home, set_out};
 use crate::login::flow::{Context, Flow, Purpose};
 use crate::login::flow_cookie::{name_of, removal};
 use crate::login::found;
@@ -23,9 +24,8 @@ use crate::login::provider_answer::{AnswerCode, ProviderAnswer};
 use crate::login::query::{Query, QueryError};
 use crate::session;
 use crate::session::access_token::Bearer;
-use crate::session::handover::found_with_handover;
 use crate::store::sign_in::Terms;
-use crate::store::{Outcome, StoreError, connect, sign_in, spent_flow};
+use crate::store::{Arrival, Next, Outcome, StoreError, connect, sign_in, spent_flow};
 
 /// Why a callback ends without a session.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +128,10 @@ async fn finish(
         (flow.purpose, start),
         (Purpose::SignIn, Start::SignIn) | (Purpose::Connect(_), Start::Connect)
     );
-    if flow.provider != *name || !same_start {
+    // Nobody connects without having said so on the page: such a flow is an
+    // older replica's, which asked nobody.
+    let unasked = start == Start::Connect && flow.deliberate.is_none();
+    if flow.provider != *name || !same_start || unasked {
         return Err(CallbackError::OtherCallback);
     }
     // Before anything in the answer is believed, also an error.
@@ -211,22 +214,51 @@ async fn signed_in(
         "signed in"
     );
     numbers::sign_in(state, &flow.provider, "signed_in");
-    let to = config
-        .returns
-        .destination(flow.context.return_to.as_ref(), &done);
     let bearer = Bearer {
         user: done.user,
         session: done.session,
         workspace: done.workspace,
         session_ends: done.expires_at,
     };
-    let challenge = flow.context.code_challenge.as_deref();
+    let mut response = match &done.next {
+        Next::Onwards => send_home(state, &bearer, &flow.context, &done).await,
+        Next::Asked(arrival) => found(&welcome(state, flow, *arrival, authentication)),
+    };
     Ok(Some(
-        found_with_handover(state, &bearer, &to, challenge)
-            .await
+        response
             .cookie(session::cookie::of(&done.secret, config.sessions.lifetime))
             .finish(),
     ))
+}
+
+/// The page that asks what is connected, and goes on from there.
+fn welcome(
+    state: &State,
+    flow: &Flow,
+    arrival: Arrival,
+    authentication: &Authentication<'_>,
+) -> Url {
+    let mut url = state.config.public_origin.url().clone();
+    url.set_path(&format!("/auth/welcome/{}", flow.provider));
+    let mut query = url.query_pairs_mut();
+    if arrival == Arrival::Joined {
+        query.append_pair("joined", "1");
+    }
+    let context = &flow.context;
+    if let Some(email) = &authentication.identity.email {
+        query.append_pair("loginHint", email.as_str());
+    }
+    if let Some(location) = &context.return_to {
+        query.append_pair("returnTo", &location.to_string());
+    }
+    if let Some(challenge) = &context.code_challenge {
+        query.append_pair("codeChallenge", challenge);
+    }
+    if let Some(locale) = &context.locale {
+        query.append_pair("locale", locale);
+    }
+    drop(query);
+    url
 }
 
 async fn connected(
@@ -260,6 +292,12 @@ async fn connected(
         "account connected"
     );
     numbers::sign_in(state, &flow.provider, "connected");
+    // A front end on another origin that waits for its session since the person
+    // joined; the page told them where they go.
+    if flow.context.code_challenge.is_some() {
+        let mut response = send_home(state, &session.bearer(), &flow.context, &session).await;
+        return Ok(Some(response.finish()));
+    }
     let to = state
         .config
         .returns
@@ -287,5 +325,15 @@ async fn again(
         login_hint: email.map(ToString::to_string),
         ..flow.context
     };
-    Ok(send_off(state, request, provider, flow.purpose, context, true).await?)
+    let departure = set_out(
+        state,
+        request,
+        provider,
+        flow.purpose,
+        context,
+        flow.deliberate,
+        true,
+    )
+    .await?;
+    Ok(departure.redirect())
 }

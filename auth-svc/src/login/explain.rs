@@ -80,22 +80,6 @@ impl From<&StartError> for Explanation {
                 bad_request("invalid_parameter", &format!("In the link, {error}."))
             }
             StartError::NotConfigured => not_configured(),
-            StartError::NotSignedIn => explained(
-                StatusCode::UNAUTHORIZED,
-                "not_signed_in",
-                "Please sign in first",
-                "An account is connected to the person who is signed in. Sign in, then connect \
-                 the account again."
-                    .to_owned(),
-                Next::Home,
-            ),
-            StartError::CrossSite => refused(
-                "cross_site",
-                "Connect accounts from the application",
-                "Another web site sent you here to connect an account. Nothing was connected. \
-                 If you want to connect one, do it from the application's settings.",
-                Next::Home,
-            ),
             StartError::Provider(error) => error.into(),
             StartError::Seal(SealFlowError::TooLong) => bad_request(
                 "request_too_long",

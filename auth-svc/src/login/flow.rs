@@ -9,6 +9,7 @@ use latchkey_domain::{FlowId, ProviderName, SessionId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::login::deliberate::Deliberate;
 use crate::login::redirect::ReturnLocation;
 use crate::random::{NoRandomness, Randomness, sha256};
 
@@ -99,6 +100,26 @@ impl fmt::Debug for Context {
     }
 }
 
+impl Context {
+    /// The same without what only a person may choose: an invitation to accept,
+    /// and who sees what of an account.
+    #[must_use]
+    pub fn without_choices(self) -> Self {
+        Self {
+            public_invite: None,
+            personal_invite: None,
+            message_visibility: None,
+            calendar_visibility: None,
+            ..self
+        }
+    }
+
+    /// True where it carries an invitation.
+    pub const fn is_invited(&self) -> bool {
+        self.public_invite.is_some() || self.personal_invite.is_some()
+    }
+}
+
 /// One flow, from redirect to callback. Lives in a sealed cookie only.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flow {
@@ -125,9 +146,12 @@ pub struct Flow {
     /// True on the second trip, which asked for consent: there is no third.
     #[serde(rename = "k")]
     pub consent_asked: bool,
-    /// What the request asked for.
+    /// What the request asked for; without choices where the flow is not marked.
     #[serde(rename = "x")]
     pub context: Context,
+    /// What the person agreed to on a page of this service.
+    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
+    pub deliberate: Option<Deliberate>,
 }
 
 impl fmt::Debug for Flow {
@@ -151,11 +175,12 @@ impl Flow {
         provider: ProviderName,
         purpose: Purpose,
         context: Context,
+        deliberate: Option<Deliberate>,
         consent_asked: bool,
         now: OffsetDateTime,
         randomness: &Randomness,
     ) -> Result<Self, NoRandomness> {
-        Ok(Self {
+        let flow = Self {
             id: FlowId::generate(),
             provider,
             purpose,
@@ -165,7 +190,26 @@ impl Flow {
             expires_at: (now + FLOW_LIFETIME).unix_timestamp(),
             consent_asked,
             context,
-        })
+            deliberate,
+        };
+        Ok(flow.settled())
+    }
+
+    /// Without the mark there are no choices, whoever sealed the flow: replicas
+    /// of an older version seal the choices of any link.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        if self.deliberate.is_none() {
+            self.context = self.context.without_choices();
+        }
+        self
+    }
+
+    /// What the person agreed to for this workspace.
+    pub fn agreed_in(&self, workspace: WorkspaceId) -> Option<&Deliberate> {
+        self.deliberate
+            .as_ref()
+            .filter(|deliberate| deliberate.is_for(workspace))
     }
 
     /// PKCE code challenge, S256.

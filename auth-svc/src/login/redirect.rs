@@ -6,6 +6,8 @@
 mod custom_hosts;
 mod site;
 
+use std::fmt;
+
 use latchkey_domain::WorkspaceId;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
@@ -43,6 +45,16 @@ pub struct ReturnPolicy {
     origins: Vec<WebOrigin>,
     multi_workspace: bool,
     custom: CustomHosts,
+}
+
+impl fmt::Display for ReturnLocation {
+    /// As it is asked for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => f.write_str(path),
+            Self::Url(url) => f.write_str(url.as_str()),
+        }
+    }
 }
 
 impl ReturnPolicy {
@@ -153,7 +165,8 @@ impl ReturnPolicy {
         }
     }
 
-    /// The way back must not start another round. The account pages start none.
+    /// The way back must not start another round. The account pages start none,
+    /// nor does the page that asks before an account is connected.
     fn is_sign_in(&self, url: &Url) -> bool {
         let path = url.path();
         self.public.holds(url)
@@ -162,6 +175,35 @@ impl ReturnPolicy {
                 path,
                 "/auth/account" | "/auth/account/connections" | "/auth/account/sessions"
             )
+            && !path.starts_with("/auth/review/")
+    }
+
+    /// True where a session at this site may be handed over to the location that
+    /// was asked for. Where not, the person goes home and takes nothing along:
+    /// who asked may have chosen what the session is fetched with.
+    pub fn may_hand_over<'a>(
+        &self,
+        location: Option<&ReturnLocation>,
+        site: impl Into<Site<'a>>,
+    ) -> bool {
+        match location {
+            Some(ReturnLocation::Url(url)) => !self.multi_workspace || self.trusts_with(url, site),
+            Some(ReturnLocation::Path(_)) | None => true,
+        }
+    }
+
+    /// True where a page of `origin` may say with which challenge the session is
+    /// fetched at the location: it is the one that fetches it.
+    pub fn may_challenge(&self, location: Option<&ReturnLocation>, origin: &Url) -> bool {
+        match location {
+            Some(ReturnLocation::Url(url)) => url.origin() == origin.origin(),
+            Some(ReturnLocation::Path(_)) | None => {
+                origin.origin() == self.app.origin()
+                    || (self.multi_workspace
+                        && (self.workspace_of(origin).is_some()
+                            || self.custom_owner(origin).is_some()))
+            }
+        }
     }
 
     /// Where to go after a sign-in: the checked location, or else the app; in

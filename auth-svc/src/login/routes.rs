@@ -35,10 +35,8 @@ macro_rules! starts {
         ///
         /// HEAD too: operators look at the entry point's `Location`.
         #[utoipa::path(method(get, head), path = $path, tag = "sign-in", params(("provider" = String, Path, description = "Name of the provider"), StartParameters), responses(
-            (status = 302, description = "To the provider, or to the app where nothing is to be done"),
+            (status = 302, description = "To the provider; to the app where nothing is to be done; to the page that asks, where an account is connected or the query carries an invitation, a visibility or `reconnect`"),
             (status = 400, description = "A parameter is not taken", body = Problem),
-            (status = 401, description = "Nobody is signed in", body = Problem),
-            (status = 403, description = "Another web site asks", body = Problem),
             (status = 404, description = "The provider is not configured", body = Problem),
             (status = 503, description = "The provider or the database is away", body = Problem)))]
         async fn $name(

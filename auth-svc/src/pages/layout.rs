@@ -33,7 +33,7 @@ impl Place {
 }
 
 /// What every page has around it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Shell {
     /// Address of the stylesheet.
     pub stylesheet: &'static str,
@@ -46,7 +46,7 @@ pub struct Shell {
 }
 
 /// Who is signed in, and where they are.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Person {
     /// Name, or the address where there is none.
     pub name: String,

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpRequest;
 use latchkey_domain::ProviderName;
 use latchkey_providers::{Provider, Purpose};
 use url::form_urlencoded;
@@ -11,17 +10,27 @@ use super::icon::{self, Icon};
 use crate::login::authorize::Start;
 use crate::login::query::Query;
 
-/// What a link to a page hands on to the sign-in that follows.
-const CARRIED: [&str; 9] = [
-    "workspaceId",
-    "workspaceSubdomain",
-    "workspaceInviteHash",
-    "workspacePersonalInviteToken",
-    "returnTo",
-    "loginHint",
-    "locale",
-    "messageVisibility",
-    "calendarVisibility",
+/// What a request hands on to the page or the sign-in that follows: the name
+/// that is written, and those that are read.
+const CARRIED: [(&str, &[&str]); 12] = [
+    ("workspaceId", &["workspaceId"]),
+    ("workspaceSubdomain", &["workspaceSubdomain", "workspace"]),
+    ("workspaceInviteHash", &["workspaceInviteHash"]),
+    (
+        "workspacePersonalInviteToken",
+        &["workspacePersonalInviteToken"],
+    ),
+    (
+        "returnTo",
+        &["returnTo", "redirectLocation", "returnToPath"],
+    ),
+    ("hostedDomain", &["hostedDomain", "hd"]),
+    ("loginHint", &["loginHint", "login_hint"]),
+    ("locale", &["locale"]),
+    ("codeChallenge", &["codeChallenge", "code_challenge"]),
+    ("messageVisibility", &["messageVisibility"]),
+    ("calendarVisibility", &["calendarVisibility"]),
+    ("prompt", &["prompt"]),
 ];
 
 /// A way to sign in.
@@ -31,7 +40,7 @@ pub struct Button {
     pub icon: Icon,
     /// Its name.
     pub label: String,
-    /// Starts the sign-in.
+    /// Where the form that starts the sign-in is sent.
     pub sign_in: String,
     /// Says first what will be connected.
     pub review: String,
@@ -42,13 +51,13 @@ pub struct Button {
 }
 
 impl Button {
-    /// Of a provider; `carried` stands behind the sign-in's links.
+    /// Of a provider; `carried` stands behind the link to its review.
     pub fn of(provider: &Provider, carried: &[(String, String)]) -> Self {
         let name = provider.name();
         Self {
             icon: icon::of_provider(name.as_str()),
             label: provider.label().to_owned(),
-            sign_in: link(&start_path(name, Start::SignIn), carried),
+            sign_in: format!("/auth/sign-in/{name}"),
             review: link(&format!("/auth/review/{name}"), carried),
             connect: format!("/auth/review/{name}?purpose=connect"),
             connects: provider.asks_for_data(Purpose::SignIn),
@@ -98,13 +107,10 @@ pub fn link<K: AsRef<str>, V: AsRef<str>>(path: &str, query: &[(K, V)]) -> Strin
     link.finish()
 }
 
-/// What this request hands on; nothing where its query is not taken.
-pub fn carried(request: &HttpRequest) -> Vec<(String, String)> {
-    let Ok(query) = Query::parse(request.query_string()) else {
-        return Vec::new();
-    };
+/// What a query hands on.
+pub fn carried(query: &Query) -> Vec<(String, String)> {
     CARRIED
         .into_iter()
-        .filter_map(|name| Some((name.to_owned(), query.get(name)?.to_owned())))
+        .filter_map(|(name, read)| Some((name.to_owned(), query.any(read)?.to_owned())))
         .collect()
 }

@@ -1,77 +1,26 @@
-//! What will be connected, said before the provider asks (R6, R16), with the
-//! choices that travel through the flow.
+//! The page that asks before anything but a plain sign-in: joining by an
+//! invitation, connecting an account, who sees what of it (R6, R7, R16). It
+//! names the workspace, the account, what is read and where the person goes.
+//! Its button is a form of this service's own, and starts the flow.
+
+mod view;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::REFRESH;
 use actix_web::{HttpRequest, HttpResponse, web};
-use askama::Template;
 use latchkey_domain::ProviderName;
-use latchkey_providers::{Access, Provider, Purpose};
 
-use super::icon::{self, Icon};
-use super::layout::{Place, Shell, page, render};
-use super::provider::{carried, link, start_path};
-use super::sign_in::{address, to_sign_in};
-use super::words::{self, Permission};
+use super::form::{SEEN, fields_of};
+use super::leaving::leave;
 use super::{Explanation, not_found, problem};
 use crate::app::State;
 use crate::http::description::Problem;
 use crate::http::routes::Routes;
-use crate::login::authorize::{Start, StartError};
-use crate::login::flow::{CalendarVisibility, MessageVisibility};
-use crate::login::parameters::context_of;
+use crate::login::authorize::{Start, StartError, set_out, to_public_host};
+use crate::login::deliberate::{Deliberate, Page};
+use crate::login::flow::Purpose;
+use crate::login::found;
 use crate::login::query::Query;
-use crate::session;
-
-#[derive(Template)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one part of the page, there or not"
-)]
-#[template(path = "review.html")]
-struct ReviewPage {
-    shell: Shell,
-    mail_icon: Icon,
-    calendar_icon: Icon,
-    person_icon: Icon,
-    shield_icon: Icon,
-    label: String,
-    connect: bool,
-    permissions: Vec<Permission>,
-    by_domain: bool,
-    scopes: Vec<String>,
-    action: String,
-    hidden: Vec<(String, String)>,
-    mail: bool,
-    calendar: bool,
-    message_visibility: &'static str,
-    calendar_visibility: &'static str,
-    back: &'static str,
-}
-
-#[derive(Template)]
-#[template(path = "leaving.html")]
-struct LeavingPage {
-    shell: Shell,
-    label: String,
-    to: String,
-}
-
-/// The provider of the path and what the person comes for.
-fn asked(state: &State, request: &HttpRequest, name: &str) -> Option<(ProviderName, Start)> {
-    let name: ProviderName = name.parse().ok()?;
-    state.providers.get(&name)?;
-    let connect = Query::parse(request.query_string())
-        .is_ok_and(|query| query.get("purpose") == Some("connect"));
-    Some((
-        name,
-        if connect {
-            Start::Connect
-        } else {
-            Start::SignIn
-        },
-    ))
-}
+pub(super) use view::{Look, Review};
 
 /// Adds the routes.
 pub(super) fn routes(routes: &mut Routes<'_>) {
@@ -79,132 +28,113 @@ pub(super) fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_go_on, go_on);
 }
 
-/// What will be connected.
+/// What will be connected or joined.
 #[utoipa::path(get, path = "/auth/review/{provider}", tag = "pages", operation_id = "page_review", params(("provider" = String, Path, description = "Its name")), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
+    (status = 303, description = "To the sign-in page where connecting needs a session"),
     (status = 400, description = "A parameter is not taken", body = Problem),
-    (status = 404, description = "The provider is not configured", body = Problem)))]
+    (status = 404, description = "The provider is not configured", body = Problem),
+    (status = 503, description = "The database is away", body = Problem)))]
 async fn review(
     state: web::Data<State>,
     name: web::Path<String>,
     request: HttpRequest,
 ) -> HttpResponse {
-    let Some((name, start)) = asked(&state, &request, &name) else {
+    let Some(name) = known(&state, &name) else {
         return not_found(request).await;
     };
-    let Some(provider) = state.providers.get(&name) else {
-        return not_found(request).await;
+    let query = match Query::parse(request.query_string()) {
+        Ok(query) => query,
+        Err(error) => return refused(&request, &error.into()),
     };
-    let shell = match start {
-        Start::SignIn => Shell::plain(),
-        Start::Connect => match session::current(&state, &request).await {
-            Ok(Some(session)) => Shell::of(&state, &session, Place::Connections),
-            Ok(None) => return to_sign_in(&state, Place::Connections),
-            Err(error) => return refused(&request, &StartError::Database(error)),
-        },
-    };
-    let context = match Query::parse(request.query_string())
-        .map_err(StartError::from)
-        .and_then(|query| context_of(&query, &state.config.returns).map_err(StartError::from))
-    {
-        Ok(context) => context,
-        Err(error) => return refused(&request, &error),
-    };
-    let connect = start == Start::Connect;
-    let scopes = provider.wanted_scopes(purpose(start));
-    let data = provider.asks_for_data(purpose(start));
-    let access = provider.access(&scopes);
-    let mail = data && access.messages != Access::NotWanted;
-    let calendar = data && access.calendar != Access::NotWanted;
-    let mut hidden = carried(&request);
-    hidden.retain(|(name, _)| name != "messageVisibility" && name != "calendarVisibility");
-    if connect {
-        hidden.push(("purpose".to_owned(), "connect".to_owned()));
-        if context.return_to.is_none() {
-            let back = address(&state, Place::Connections);
-            hidden.push(("returnTo".to_owned(), back));
-        }
+    if let Some(there) = to_public_host(&state, &request, &query) {
+        return found(&there).finish();
     }
-    page(
-        StatusCode::OK,
-        &ReviewPage {
-            shell,
-            mail_icon: icon::MAIL,
-            calendar_icon: icon::CALENDAR,
-            person_icon: icon::PERSON,
-            shield_icon: icon::SHIELD,
-            label: provider.label().to_owned(),
-            connect,
-            permissions: words::permissions(&scopes, mail, calendar),
-            by_domain: data && !connect && !connects_everybody(&provider),
-            scopes: scopes.iter().map(str::to_owned).collect(),
-            action: format!("/auth/review/{name}/continue"),
-            hidden,
-            mail,
-            calendar,
-            message_visibility: match context.message_visibility {
-                Some(MessageVisibility::Metadata) => "METADATA",
-                Some(MessageVisibility::Subject) => "SUBJECT",
-                Some(MessageVisibility::ShareEverything) | None => "SHARE_EVERYTHING",
-            },
-            calendar_visibility: match context.calendar_visibility {
-                Some(CalendarVisibility::Metadata) => "METADATA",
-                Some(CalendarVisibility::ShareEverything) | None => "SHARE_EVERYTHING",
-            },
-            back: if connect {
-                "/auth/account/connections"
-            } else {
-                "/auth/sign-in"
-            },
-        },
-    )
+    match Review::of(&state, &request, &name, &query, Look::Review).await {
+        Ok(review) => review.page(StatusCode::OK, false),
+        Err(answer) => answer,
+    }
 }
 
-/// On to the provider.
+/// On to the provider: the person agreed on the page.
 ///
-/// Not by a redirect: browsers hold a form's redirects, also those at the
-/// provider and beyond, against `form-action 'self'`.
-#[utoipa::path(get, path = "/auth/review/{provider}/continue", tag = "pages", operation_id = "page_leave", params(("provider" = String, Path, description = "Its name")), responses(
-    (status = 200, description = "The page", content_type = "text/html", body = String),
-    (status = 404, description = "The provider is not configured", body = Problem)))]
+/// Takes the page's own form and nothing else. Where what the page showed is no
+/// longer true, it is shown again.
+#[utoipa::path(post, path = "/auth/review/{provider}/continue", tag = "pages", operation_id = "page_leave", request_body(content = String, content_type = "application/x-www-form-urlencoded"), params(("provider" = String, Path, description = "Its name")), responses(
+    (status = 200, description = "The page that goes on to the provider", content_type = "text/html", body = String),
+    (status = 303, description = "To the sign-in page where connecting needs a session"),
+    (status = 400, description = "A parameter is not taken", body = Problem),
+    (status = 403, description = "Anything but the page's own form asks", body = Problem),
+    (status = 404, description = "The provider is not configured", body = Problem),
+    (status = 409, description = "Something changed since the page was shown: it is shown again", content_type = "text/html", body = String),
+    (status = 503, description = "The provider or the database is away", body = Problem)))]
 async fn go_on(
     state: web::Data<State>,
     name: web::Path<String>,
     request: HttpRequest,
+    body: web::Bytes,
 ) -> HttpResponse {
-    let Some((name, start)) = asked(&state, &request, &name) else {
+    let Some(name) = known(&state, &name) else {
         return not_found(request).await;
     };
-    let label = state
-        .providers
-        .get(&name)
-        .map_or_else(|| name.to_string(), |provider| provider.label().to_owned());
-    let to = link(&start_path(&name, start), &carried(&request));
-    render(
-        HttpResponse::Ok().insert_header((REFRESH, format!("0; url={to}"))),
-        &LeavingPage {
-            shell: Shell::plain(),
-            label,
-            to,
-        },
+    let fields = match fields_of(&state, &request, &body) {
+        Ok(Ok(fields)) => fields,
+        Ok(Err(error)) => return refused(&request, &error.into()),
+        Err(refusal) => return refusal,
+    };
+    let review = match Review::of(&state, &request, &name, &fields, Look::Review).await {
+        Ok(review) => review,
+        Err(answer) => return answer,
+    };
+    if fields.get(SEEN) != Some(&review.seen()) || !review.may_go_on() {
+        return review.page(StatusCode::CONFLICT, true);
+    }
+    let agreed = Deliberate::on(Page::Review, review.workspace_id(), state.clock.now());
+    let purpose = review.flow_purpose();
+    let consent = fields.get("prompt") == Some("consent");
+    let label = review.provider.label().to_owned();
+    let started = set_out(
+        &state,
+        &request,
+        &review.provider.clone(),
+        purpose,
+        review.into_context(),
+        Some(agreed),
+        consent,
     )
-}
-
-const fn purpose(start: Start) -> Purpose {
-    match start {
-        Start::SignIn => Purpose::SignIn,
-        Start::Connect => Purpose::Connect,
+    .await;
+    match started {
+        Ok(departure) => leave(&label, &departure.to, departure.cookies),
+        Err(error) => refused(&request, &error),
     }
 }
 
-/// True where the connection does not depend on the person's domain (R13).
-fn connects_everybody(provider: &Provider) -> bool {
-    // A domain that nobody can have is connected only where all are.
-    provider.auto_connect("nobody.invalid")
+/// A provider that is switched on.
+pub(super) fn known(state: &State, name: &str) -> Option<ProviderName> {
+    let name: ProviderName = name.parse().ok()?;
+    state.providers.get(&name).is_some().then_some(name)
 }
 
-fn refused(request: &HttpRequest, error: &StartError) -> HttpResponse {
+pub(super) fn refused(request: &HttpRequest, error: &StartError) -> HttpResponse {
     let explanation = Explanation::from(error);
-    tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "no review");
+    tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "not started");
     problem(request, &explanation, None)
+}
+
+/// The purpose that a query or form asks for.
+fn start_of(query: &Query) -> Start {
+    if query.get("purpose") == Some("connect") {
+        Start::Connect
+    } else {
+        Start::SignIn
+    }
+}
+
+impl Review {
+    fn flow_purpose(&self) -> Purpose {
+        match (self.start, &self.session) {
+            (Start::Connect, Some(session)) => Purpose::Connect(session.id),
+            _ => Purpose::SignIn,
+        }
+    }
 }

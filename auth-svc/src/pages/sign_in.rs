@@ -5,16 +5,27 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
+use latchkey_domain::ProviderName;
+
+use super::form::{SEEN, fields_of, seen};
 use super::icon::{self, Icon};
 use super::layout::{Place, Shell, page};
+use super::leaving::leave;
+use super::onwards::elsewhere;
 use super::provider::{Button, buttons, carried, link};
-use super::words;
+use super::review::refused;
+use super::{not_found, words};
 use crate::app::State;
+use crate::http::description::Problem;
 use crate::http::routes::Routes;
+use crate::login::authorize::{StartError, set_out, to_public_host};
+use crate::login::deliberate::{Deliberate, Page};
 use crate::login::domain_policy::Invitation;
-use crate::login::flow::Context;
+use crate::login::flow::{Context, Purpose};
+use crate::login::found;
 use crate::login::parameters::context_of;
 use crate::login::query::Query;
+use crate::login::redirect::Site;
 use crate::neighbours::NeighbourError;
 use crate::session;
 use crate::store::session::Session;
@@ -27,14 +38,21 @@ struct SignInPage {
     workspace: Option<String>,
     invitation: Option<Notice>,
     invited: bool,
+    /// The buttons lead to the page that asks: there is something to choose.
+    asks: bool,
     connects: bool,
+    elsewhere: Option<String>,
+    hidden: Vec<(String, String)>,
     providers: Vec<Button>,
 }
 
-struct Notice {
-    bad: bool,
+/// What is to be known of the link that led here.
+pub(super) struct Notice {
+    /// The link does not work.
+    pub(super) bad: bool,
     icon: Icon,
-    text: String,
+    /// What.
+    pub(super) text: String,
 }
 
 #[derive(Template)]
@@ -51,6 +69,7 @@ struct OverviewPage {
 pub(super) fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_home, home);
     routes.add(__path_sign_in, sign_in);
+    routes.add(__path_go_on, go_on);
     routes.add(__path_overview, overview);
 }
 
@@ -68,33 +87,127 @@ async fn sign_in(state: web::Data<State>, request: HttpRequest) -> HttpResponse 
     door(&state, &request).await
 }
 
-async fn door(state: &State, request: &HttpRequest) -> HttpResponse {
-    let context = Query::parse(request.query_string())
+/// On to the provider, by a button of the sign-in page. The page named the
+/// workspace and what is connected, so who joins by it is connected at once.
+#[utoipa::path(post, path = "/auth/sign-in/{provider}", tag = "pages", operation_id = "page_sign_in_leave", request_body(content = String, content_type = "application/x-www-form-urlencoded"), params(("provider" = String, Path, description = "Its name")), responses(
+    (status = 200, description = "The page that goes on to the provider", content_type = "text/html", body = String),
+    (status = 400, description = "A parameter is not taken", body = Problem),
+    (status = 403, description = "Anything but the page's own form asks", body = Problem),
+    (status = 404, description = "The provider is not configured", body = Problem),
+    (status = 409, description = "Something changed since the page was shown: it is shown again", content_type = "text/html", body = String),
+    (status = 503, description = "The provider or the database is away", body = Problem)))]
+async fn go_on(
+    state: web::Data<State>,
+    name: web::Path<String>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
+    let provider = name
+        .parse::<ProviderName>()
         .ok()
-        .and_then(|query| context_of(&query, &state.config.returns).ok())
-        .unwrap_or_default();
+        .and_then(|name| state.providers.get(&name));
+    let Some(provider) = provider else {
+        return not_found(request).await;
+    };
+    let read = match fields_of(&state, &request, &body) {
+        Ok(read) => read,
+        Err(refusal) => return refusal,
+    };
+    let asked = read.map_err(StartError::from).and_then(|fields| {
+        let context = context_of(&fields, &state.config.returns)?;
+        Ok((fields, context))
+    });
+    let (fields, context) = match asked {
+        Ok(asked) => asked,
+        Err(error) => return refused(&request, &error),
+    };
+    // Who sees what, and an invitation, are asked on the review page.
+    let mut context = context.without_choices();
+    let described = described(&state, &context).await;
+    if fields.get(SEEN) != Some(&shown(&state, &context, &described)) {
+        return sign_in_page(&state, StatusCode::CONFLICT, &fields, &context, described);
+    }
+    let named = described.workspace.map(|workspace| workspace.id);
+    context.workspace = named.or(context.workspace);
+    let started = set_out(
+        &state,
+        &request,
+        &provider,
+        Purpose::SignIn,
+        context,
+        Some(Deliberate::on(Page::SignIn, named, state.clock.now())),
+        fields.get("prompt") == Some("consent"),
+    )
+    .await;
+    match started {
+        Ok(departure) => leave(provider.label(), &departure.to, departure.cookies),
+        Err(error) => refused(&request, &error),
+    }
+}
+
+async fn door(state: &State, request: &HttpRequest) -> HttpResponse {
+    let query = Query::parse(request.query_string()).unwrap_or_default();
+    if let Some(there) = to_public_host(state, request, &query) {
+        return found(&there).finish();
+    }
+    let context = context_of(&query, &state.config.returns).unwrap_or_default();
     // Whoever follows an invitation wants in, signed in elsewhere or not.
-    let invited = context.public_invite.is_some() || context.personal_invite.is_some();
-    if !invited && let Some(session) = known(state, request).await {
+    if !context.is_invited()
+        && let Some(session) = known(state, request).await
+    {
         return overview_of(state, &session).await;
     }
-    let described = match workspace::describe(&state.pool, &context).await {
+    let described = described(state, &context).await;
+    sign_in_page(state, StatusCode::OK, &query, &context, described)
+}
+
+async fn described(state: &State, context: &Context) -> Described {
+    match workspace::describe(&state.pool, context).await {
         Ok(described) => described,
         Err(error) => {
             // The buttons are worth showing without the name.
             tracing::warn!(%error, "the workspace was not looked up");
             Described::default()
         }
-    };
-    let providers = buttons(state.providers.iter(), &carried(request));
+    }
+}
+
+/// What the page shows of where its buttons lead, in short.
+fn shown(state: &State, context: &Context, described: &Described) -> String {
+    let workspace = described.workspace.as_ref();
+    let id = workspace.map(|workspace| workspace.id.to_string());
+    let elsewhere = elsewhere(state, context, workspace.map(Site::from));
+    seen(&[
+        id.as_deref().unwrap_or_default(),
+        workspace.map_or("", |workspace| &workspace.name),
+        elsewhere.as_deref().unwrap_or_default(),
+    ])
+}
+
+fn sign_in_page(
+    state: &State,
+    status: StatusCode,
+    query: &Query,
+    context: &Context,
+    described: Described,
+) -> HttpResponse {
+    let carried = carried(query);
+    let providers = buttons(state.providers.iter(), &carried);
+    let mut hidden = carried;
+    hidden.push((SEEN.to_owned(), shown(state, context, &described)));
     page(
-        StatusCode::OK,
+        status,
         &SignInPage {
             shell: Shell::plain(),
             invited: described.invitation == Invitation::Usable,
-            invitation: notice(&described, &context),
-            workspace: described.workspace,
+            asks: described.invitation == Invitation::Usable
+                || context.message_visibility.is_some()
+                || context.calendar_visibility.is_some(),
+            invitation: notice(&described, context),
+            elsewhere: elsewhere(state, context, described.workspace.as_ref().map(Site::from)),
+            workspace: described.workspace.map(|workspace| workspace.name),
             connects: providers.iter().any(|provider| provider.connects),
+            hidden,
             providers,
         },
     )
@@ -163,6 +276,17 @@ async fn known(state: &State, request: &HttpRequest) -> Option<Session> {
     }
 }
 
+/// To the sign-in page, and from there to a page of this service.
+pub(super) fn sign_in_first(state: &State, path: &str) -> HttpResponse {
+    let back = format!("{}{path}", state.config.public_origin);
+    if state.config.returns.accept(&back).is_err() {
+        return to_sign_in(state, Place::Connections);
+    }
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, link("/auth/sign-in", &[("returnTo", back)])))
+        .finish()
+}
+
 /// To the sign-in page, and back from there.
 pub fn to_sign_in(state: &State, place: Place) -> HttpResponse {
     let back = address(state, place);
@@ -176,7 +300,7 @@ pub fn address(state: &State, place: Place) -> String {
     format!("{}{}", state.config.public_origin, place.path())
 }
 
-fn notice(described: &Described, context: &Context) -> Option<Notice> {
+pub(super) fn notice(described: &Described, context: &Context) -> Option<Notice> {
     let bad = |text: &str| {
         Some(Notice {
             bad: true,

@@ -14,14 +14,38 @@ use crate::session::token_pair;
 use crate::store::session::code;
 use crate::store::session::refresh::{self, Holder};
 
-/// 302 to `to`, with what the front end there needs. The person is signed in:
-/// a hand-over that cannot be made is logged, and the front end asks again.
+/// What a front end gets of a sign-in.
+#[derive(Debug)]
+pub struct Handover {
+    /// Where it is, with the code that it redeems.
+    pub to: Url,
+    /// The `tokenPair` cookie, where that is switched on.
+    pub pair: Option<String>,
+}
+
+/// 302 to `to`, with what the front end there needs.
 pub async fn found_with_handover(
     state: &State,
     bearer: &Bearer,
     to: &Url,
     challenge: Option<&str>,
 ) -> HttpResponseBuilder {
+    let Handover { to, pair } = hand_over(state, bearer, to, challenge).await;
+    let mut response = found(&to);
+    if let Some(pair) = pair {
+        response.append_header((SET_COOKIE, pair));
+    }
+    response
+}
+
+/// Hands the session over. The person is signed in: a hand-over that cannot be
+/// made is logged, and the front end asks again.
+pub async fn hand_over(
+    state: &State,
+    bearer: &Bearer,
+    to: &Url,
+    challenge: Option<&str>,
+) -> Handover {
     let to = match code_for(state, bearer, to, challenge).await {
         Ok(to) => to,
         Err(error) => {
@@ -29,18 +53,17 @@ pub async fn found_with_handover(
             to.clone()
         }
     };
-    let mut response = found(&to);
-    if state.config.sessions.token_pair_cookie {
-        match pair_for(state, bearer).await {
-            Ok(cookie) => {
-                response.append_header((SET_COOKIE, cookie));
-            }
-            Err(error) => {
+    let pair = if state.config.sessions.token_pair_cookie {
+        pair_for(state, bearer)
+            .await
+            .inspect_err(|error| {
                 tracing::error!(%error, session.id = %bearer.session, "no token pair was made");
-            }
-        }
-    }
-    response
+            })
+            .ok()
+    } else {
+        None
+    };
+    Handover { to, pair }
 }
 
 /// Why there is no hand-over.

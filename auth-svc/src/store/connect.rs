@@ -10,6 +10,7 @@ use sqlx::PgPool;
 use crate::event::{Authentication, user_authenticated};
 use crate::login::flow::Flow;
 use crate::store::session::{self, Session};
+use crate::store::workspace::member;
 use crate::store::{Outcome, StoreError, grant, spent_flow};
 
 /// Connects the account to the person and workspace of the session `started`,
@@ -51,6 +52,10 @@ pub async fn connect(
         spent_flow::spend(&mut *pool.acquire().await?, flow).await?;
         return Ok(Outcome::ConsentNeeded);
     }
+    // Nobody agreed to this for another workspace than the page named.
+    flow.agreed_in(session.workspace)
+        .ok_or(StoreError::SessionChanged)?;
+    member::connect_at_sign_in(&mut *transaction, &binding).await?;
     let (authenticated_at,) = sqlx::query_as("SELECT clock_timestamp()")
         .fetch_one(&mut *transaction)
         .await?;

@@ -11,13 +11,16 @@ use uuid::Uuid;
 
 use crate::config::DomainList;
 use crate::event::{Authentication, user_authenticated};
+use crate::login::deliberate::Deliberate;
 use crate::login::domain_policy::{Admission, Claims, Facts, decide};
-use crate::login::flow::Flow;
+use crate::login::flow::{Context, Flow};
 use crate::random::Randomness;
 use crate::session::config::SessionConfig;
 use crate::store::session::NewSession;
-use crate::store::workspace::Workspace;
-use crate::store::{Outcome, SignedIn, StoreError, facts, grant, session, spent_flow, workspace};
+use crate::store::workspace::{Workspace, member};
+use crate::store::{
+    Arrival, Next, Outcome, SignedIn, StoreError, facts, grant, session, spent_flow, workspace,
+};
 
 /// What the deployment adds to a sign-in.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +65,14 @@ pub async fn sign_in(
         claims.vouched_domain(),
     )
     .await?;
-    let admission = admit(&mut transaction, terms, flow, &workspace, known, claims).await?;
+    // What was agreed to for another workspace was not agreed to for this one.
+    let agreed = flow.agreed_in(workspace.id);
+    let context = match agreed {
+        Some(_) => flow.context.clone(),
+        None => flow.context.clone().without_choices(),
+    };
+    let admission = admit(&mut transaction, terms, &context, &workspace, known, claims).await?;
+    let next = next(flow, agreed, admission);
 
     let binding = GrantBinding {
         workspace: workspace.id,
@@ -71,8 +81,11 @@ pub async fn sign_in(
         issuer: identity.issuer.clone(),
         subject: identity.subject.clone(),
     };
-    let connecting = authentication.provider.auto_connect(handle.domain())
-        && authentication.reaches_beyond(Purpose::SignIn);
+    let connecting = next == Next::Onwards
+        && authentication.provider.auto_connect(handle.domain())
+        && authentication.reaches_beyond(Purpose::SignIn)
+        && (agreed.is_some()
+            || member::connects_at_sign_in(&mut transaction, workspace.id, binding.user).await?);
     if connecting
         && !flow.consent_asked
         && authentication.lacks_refresh_token(Purpose::SignIn)
@@ -93,12 +106,16 @@ pub async fn sign_in(
     .await?;
     join(
         &mut transaction,
-        flow,
+        &context,
         workspace.id,
         binding.user,
         admission,
+        agreed.is_some(),
     )
     .await?;
+    if connecting && agreed.is_some() {
+        member::connect_at_sign_in(&mut *transaction, &binding).await?;
+    }
     if let Some(secret) = old_session {
         session::replace(&mut *transaction, secret).await?;
     }
@@ -133,7 +150,23 @@ pub async fn sign_in(
         subdomain: workspace.subdomain,
         custom_domain: workspace.custom_domain,
         connecting,
+        next,
     }))
+}
+
+/// Who joins without having agreed to it on a page is asked there, and so is who
+/// agreed for another workspace than the one that they came into.
+fn next(flow: &Flow, agreed: Option<&Deliberate>, admission: Admission) -> Next {
+    let astray = flow
+        .deliberate
+        .as_ref()
+        .is_some_and(Deliberate::chose_to_connect);
+    match (agreed, admission) {
+        (Some(_), _) => Next::Onwards,
+        (None, Admission::Member) if !astray => Next::Onwards,
+        (None, Admission::Member) => Next::Asked(Arrival::Belonged),
+        (None, _) => Next::Asked(Arrival::Joined),
+    }
 }
 
 fn claims_of<'a>(provider: &Provider, identity: &'a VerifiedIdentity) -> Claims<'a> {
@@ -176,7 +209,7 @@ async fn lock_identity(
 async fn admit(
     connection: &mut PgConnection,
     terms: Terms<'_>,
-    flow: &Flow,
+    context: &Context,
     workspace: &Workspace,
     user: Option<UserId>,
     claims: Claims<'_>,
@@ -188,9 +221,8 @@ async fn admit(
         multi_workspace: terms.multi_workspace,
         claims,
         is_member: facts::is_member(connection, workspace.id, user).await?,
-        public_invite: facts::public_invite(&flow.context, workspace),
-        personal_invite: facts::personal_invite(connection, &flow.context, workspace.id, claims)
-            .await?,
+        public_invite: facts::public_invite(context, workspace),
+        personal_invite: facts::personal_invite(connection, context, workspace.id, claims).await?,
     })?;
     Ok(admission)
 }
@@ -236,16 +268,17 @@ async fn write_person(
 
 async fn join(
     connection: &mut PgConnection,
-    flow: &Flow,
+    context: &Context,
     workspace: WorkspaceId,
     user: UserId,
     admission: Admission,
+    agreed: bool,
 ) -> Result<(), sqlx::Error> {
     let Some(joined_by) = admission.joined_by() else {
         return Ok(());
     };
     if admission == Admission::PersonalInvite {
-        facts::spend_personal_invite(connection, &flow.context).await?;
+        facts::spend_personal_invite(connection, context).await?;
     }
-    workspace::member::join(connection, workspace, user, joined_by).await
+    member::join(connection, workspace, user, joined_by, agreed).await
 }

@@ -48,12 +48,14 @@ async fn an_operator_lets_people_in_from_the_command_line() {
     let start = page
         .body
         .split('"')
-        .find(|text| text.starts_with("/auth/google?"))
+        .find(|text| text.starts_with("/auth/review/google?"))
         .unwrap()
         .replace("&#38;", "&");
-    let answer = app
-        .round(&mut browser, &start, &Decision::allow("linus"))
-        .await;
+    let page = browser.get(&start).await;
+    let form = page.form("/auth/review/google/continue");
+    let provider = browser.submit(&form).await.onwards();
+    let callback = app.decide(&provider, &Decision::allow("linus")).await;
+    let answer = browser.get(&callback).await;
     assert_eq!(answer.status, 302, "{}", answer.body);
 
     let (done, said) = run(&app, &["list"]);

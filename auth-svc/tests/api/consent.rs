@@ -100,10 +100,8 @@ async fn a_provider_that_never_gives_a_refresh_token_is_asked_twice_and_no_more(
     let mut browser = app.browser();
     let decision = Decision::allow("ada");
     // Asked without offline access, it gives none.
-    let start = browser.get("/auth/google").await;
-    let without = start
-        .location()
-        .replace("access_type=offline", "access_type=online");
+    let start = browser.start_through_page("/auth/google").await;
+    let without = start.replace("access_type=offline", "access_type=online");
     let callback = app.decide(&without, &decision).await;
     let second = browser.get(&callback).await;
     assert_eq!(second.parameter("prompt").as_deref(), Some("consent"));

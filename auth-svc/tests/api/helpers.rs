@@ -179,11 +179,21 @@ impl TestApp {
         Browser::new(self.base.clone())
     }
 
-    /// Starts at `path`, decides at the provider, comes back; answers the
-    /// callback's answer.
+    /// Starts at `path` as a person does who goes through the pages, decides at
+    /// the provider, comes back; answers the callback's answer.
     pub async fn round(&self, browser: &mut Browser, path: &str, decision: &Decision) -> Answer {
         let callback = self.to_callback(browser, path, decision).await;
         browser.get(&callback).await
+    }
+
+    /// What the page says to a person whom a link leads to it and who cannot go
+    /// on: there is no button.
+    pub async fn closed(&self, path: &str) -> String {
+        let mut browser = self.browser();
+        let led = browser.get(path).await.location();
+        let page = browser.get(led.strip_prefix(PUBLIC).unwrap()).await;
+        assert!(!page.body.contains("<form"), "{}", page.body);
+        page.body
     }
 
     /// The same up to the callback, which is not called: its path and query.
@@ -193,9 +203,21 @@ impl TestApp {
         path: &str,
         decision: &Decision,
     ) -> String {
+        let provider = browser.start_through_page(path).await;
+        self.decide(&provider, decision).await
+    }
+
+    /// The same by a link that leads to `path`: nobody is asked anything.
+    pub async fn round_by_link(
+        &self,
+        browser: &mut Browser,
+        path: &str,
+        decision: &Decision,
+    ) -> Answer {
         let start = browser.get(path).await;
         assert_eq!(start.status, 302, "{path}: {}", start.body);
-        self.decide(&start.location(), decision).await
+        let callback = self.decide(&start.location(), decision).await;
+        browser.get(&callback).await
     }
 
     /// What the person does at the provider; answers the callback's path and query.

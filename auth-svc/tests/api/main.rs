@@ -13,6 +13,7 @@ mod connect_another_account;
 mod consent;
 mod custom_domain;
 mod domain_policy;
+mod doors;
 mod handover;
 mod health;
 mod helpers;

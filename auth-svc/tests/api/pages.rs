@@ -1,5 +1,8 @@
 //! The pages, as whoever has no script and no style sees them.
 
+use latchkey_demo_provider::Decision;
+use latchkey_proto::events::{CalendarVisibility, MessageVisibility};
+
 use crate::helpers::{PUBLIC, TestApp};
 
 /// The path of a linked asset.
@@ -68,7 +71,8 @@ async fn what_comes_from_a_link_is_text_and_never_markup() {
     for path in [
         "/auth/sign-in?workspaceInviteHash=%22%3E%3Cscript%3Ealert(1)%3C/script%3E",
         "/auth/review/google?locale=%22%3E%3Cscript%3E&loginHint=a@b.example",
-        "/auth/review/google/continue?returnTo=%22%3E%3Cscript%3Ealert(1)",
+        "/auth/review/google?workspaceInviteHash=%22%3E%3Cscript%3Ealert(1)",
+        "/auth/sign-in?workspaceSubdomain=x&locale=%22%3E%3Cscript%3E",
     ] {
         let page = browser.get(path).await;
         assert!(!page.body.contains("<script"), "{path}: {}", page.body);
@@ -82,13 +86,20 @@ async fn choices_of_the_review_page_reach_the_start_of_the_flow() {
     let mut browser = app.browser();
     let page = browser.get("/auth/review/google").await;
     assert!(page.body.contains("Read your mail"), "{}", page.body);
-    let page = browser
-        .get("/auth/review/google/continue?messageVisibility=SUBJECT&calendarVisibility=METADATA")
-        .await;
+    let form = page
+        .form("/auth/review/google/continue")
+        .choose("messageVisibility", "SUBJECT")
+        .choose("calendarVisibility", "METADATA");
+    let provider = browser.submit(&form).await.onwards();
+    let callback = app.decide(&provider, &Decision::allow("ada")).await;
+    browser.get(&callback).await;
+    let connection = app.events().await.pop().unwrap().connection.unwrap();
+    assert_eq!(connection.message_visibility(), MessageVisibility::Subject);
     assert_eq!(
-        page.headers["refresh"],
-        "0; url=/auth/google?messageVisibility=SUBJECT&calendarVisibility=METADATA"
+        connection.calendar_visibility(),
+        CalendarVisibility::Metadata
     );
+    let mut browser = app.browser();
     let nothing = browser.get("/auth/review/unknown").await;
     assert_eq!(nothing.status, 404);
     // Connecting is for who is signed in; back to the list afterwards.

@@ -18,6 +18,7 @@ mod api {
 mod clocks;
 mod codes;
 mod cross_site;
+mod doors;
 mod id_token;
 mod identity;
 mod keys;

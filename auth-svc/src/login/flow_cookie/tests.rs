@@ -20,6 +20,7 @@ fn flow() -> Flow {
             locale: Some("de".into()),
             ..Context::default()
         },
+        None,
         false,
         SystemClock.now(),
         &Randomness::default(),

@@ -1,5 +1,6 @@
 use crate::store::SignedIn;
 use crate::store::session::Session;
+use crate::store::workspace::Workspace;
 
 /// Where a workspace is served in multi-domain mode.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,6 +34,15 @@ impl<'a> From<&'a SignedIn> for Site<'a> {
         Self {
             subdomain: done.subdomain.as_deref(),
             custom_domain: done.custom_domain.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a Workspace> for Site<'a> {
+    fn from(workspace: &'a Workspace) -> Self {
+        Self {
+            subdomain: workspace.subdomain.as_deref(),
+            custom_domain: workspace.custom_domain.as_deref(),
         }
     }
 }

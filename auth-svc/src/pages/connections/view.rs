@@ -5,10 +5,9 @@ use latchkey_proto::account::{Account, Channel, ChannelKind};
 
 use super::LIST;
 use crate::app::State;
-use crate::login::authorize::Start;
 use crate::pages::icon::{self, Icon};
 use crate::pages::layout::Place;
-use crate::pages::provider::{link, start_path};
+use crate::pages::provider::link;
 use crate::pages::sign_in::address;
 use crate::pages::words;
 
@@ -114,8 +113,10 @@ fn reconnect(state: &State, account: &Account) -> Option<String> {
     state.providers.get(&name)?;
     let back = address(state, Place::Connections);
     Some(link(
-        &start_path(&name, Start::Connect),
+        &format!("/auth/review/{name}"),
         &[
+            ("purpose", "connect"),
+            ("reconnect", "1"),
             ("loginHint", account.handle.as_str()),
             ("prompt", "consent"),
             ("returnTo", &back),

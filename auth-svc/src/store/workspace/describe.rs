@@ -12,8 +12,8 @@ use crate::store::facts;
 /// What a sign-in page may tell of where its link leads.
 #[derive(Debug, Default)]
 pub struct Described {
-    /// The workspace's name, where the link or the deployment says which one.
-    pub workspace: Option<String>,
+    /// The workspace, where the link or the deployment says which one.
+    pub workspace: Option<Workspace>,
     /// The invitation that the link carries.
     pub invitation: Invitation,
     /// Address that a personal invitation was made for.
@@ -43,7 +43,7 @@ pub async fn describe(pool: &PgPool, context: &Context) -> Result<Described, sql
         let id = workspace.as_ref().map(|workspace| workspace.id);
         (described.invitation, described.invited) = personal(pool, token, id).await?;
     }
-    described.workspace = workspace.map(|workspace| workspace.name);
+    described.workspace = workspace;
     Ok(described)
 }
 

@@ -1,6 +1,6 @@
 //! Who belongs to a workspace and who may administer it.
 
-use latchkey_domain::{UserId, WorkspaceId};
+use latchkey_domain::{GrantBinding, UserId, WorkspaceId};
 use sqlx::{FromRow, PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -90,7 +90,55 @@ pub async fn is_admin(
     Ok(admin)
 }
 
-/// Adds a person, where they are none yet. The first one administers.
+/// True where a plain sign-in of this member connects their account by the
+/// deployment's switch (R13): not where they joined by one, and have not agreed
+/// since.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn connects_at_sign_in(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: UserId,
+) -> Result<bool, sqlx::Error> {
+    let member: Option<(bool,)> = sqlx::query_as(
+        "SELECT connects_at_sign_in FROM auth.workspace_member
+         WHERE workspace_id = $1 AND user_id = $2",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.as_uuid())
+    .fetch_optional(connection)
+    .await?;
+    Ok(member.is_some_and(|(connects,)| connects))
+}
+
+/// The member agreed that the account is connected that they sign in with;
+/// another mailbox of theirs says nothing about it.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn connect_at_sign_in(
+    executor: impl PgExecutor<'_>,
+    account: &GrantBinding,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE auth.workspace_member SET connects_at_sign_in = true
+         WHERE workspace_id = $1 AND user_id = $2 AND NOT connects_at_sign_in
+           AND EXISTS (SELECT FROM auth.identity
+                       WHERE user_id = $2 AND provider = $3 AND issuer = $4 AND subject = $5)",
+    )
+    .bind(account.workspace.as_uuid())
+    .bind(account.user.as_uuid())
+    .bind(account.provider.as_str())
+    .bind(account.issuer.as_str())
+    .bind(account.subject.as_str())
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Adds a person, where they are none yet. The first one administers. `agreed`
+/// tells whether they joined on a page that said what is connected.
 ///
 /// # Errors
 /// The database's refusal.
@@ -99,6 +147,7 @@ pub async fn join(
     workspace: WorkspaceId,
     user: UserId,
     joined_by: &str,
+    agreed: bool,
 ) -> Result<(), sqlx::Error> {
     // Two who come first at once wait for one another, so that one is first.
     sqlx::query(
@@ -109,8 +158,9 @@ pub async fn join(
     .execute(&mut *connection)
     .await?;
     sqlx::query(
-        "INSERT INTO auth.workspace_member (workspace_id, user_id, joined_by, role)
-         SELECT $1, $2, $3,
+        "INSERT INTO auth.workspace_member
+             (workspace_id, user_id, joined_by, connects_at_sign_in, role)
+         SELECT $1, $2, $3, $4,
                 CASE WHEN EXISTS (SELECT FROM auth.workspace_member WHERE workspace_id = $1)
                      THEN 'MEMBER' ELSE 'ADMIN' END
          ON CONFLICT DO NOTHING",
@@ -118,6 +168,7 @@ pub async fn join(
     .bind(workspace.as_uuid())
     .bind(user.as_uuid())
     .bind(joined_by)
+    .bind(agreed)
     .execute(connection)
     .await?;
     Ok(())

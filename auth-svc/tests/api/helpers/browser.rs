@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, LOCATION, ORIGIN, SET_COOKIE};
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, LOCATION, ORIGIN, REFRESH, SET_COOKIE,
+};
 use reqwest::{Client, Method, RequestBuilder, redirect};
 use serde_json::Value;
 
@@ -12,6 +14,29 @@ pub struct Browser {
     pub cookies: BTreeMap<String, String>,
     /// Headers of the next requests.
     pub headers: Vec<(&'static str, String)>,
+}
+
+/// A form of a page, with what is filled in and chosen already.
+#[derive(Debug, Clone)]
+pub struct Form {
+    pub action: String,
+    pub fields: Vec<(String, String)>,
+}
+
+impl Form {
+    /// The person chooses something else.
+    pub fn choose(mut self, name: &str, value: &str) -> Self {
+        self.fields.retain(|(field, _)| field != name);
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Its body.
+    pub fn body(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&self.fields)
+            .finish()
+    }
 }
 
 /// What came back.
@@ -52,6 +77,36 @@ impl Answer {
         last.strip_prefix("code=").map(str::to_owned)
     }
 
+    /// The form of this page that is sent to `action`.
+    pub fn form(&self, action: &str) -> Form {
+        let start = self
+            .body
+            .find(&format!("action=\"{action}\""))
+            .unwrap_or_else(|| panic!("no form for {action}: {} {}", self.status, self.body));
+        let form = self.body[start..].split("</form>").next().unwrap();
+        let fields = form
+            .split("<input ")
+            .skip(1)
+            .map(|input| input.split('>').next().unwrap())
+            .filter(|input| input.contains("\"hidden\"") || input.ends_with(" checked"))
+            .map(|input| (attribute(input, "name"), attribute(input, "value")))
+            .collect();
+        Form {
+            action: action.to_owned(),
+            fields,
+        }
+    }
+
+    /// Where the page goes on to by itself.
+    pub fn onwards(&self) -> String {
+        let refresh = self
+            .headers
+            .get(REFRESH)
+            .unwrap_or_else(|| panic!("goes nowhere: {} {}", self.status, self.body));
+        let to = refresh.to_str().unwrap().strip_prefix("0; url=").unwrap();
+        to.to_owned()
+    }
+
     /// The body.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body)
@@ -87,6 +142,32 @@ impl Answer {
             .collect()
     }
 }
+
+/// An attribute of a tag, as it was before it was escaped.
+fn attribute(tag: &str, name: &str) -> String {
+    let (_, rest) = tag.split_once(&format!("{name}=\"")).unwrap();
+    let value = rest.split('"').next().unwrap();
+    [
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        ("&#60;", "<"),
+        ("&#62;", ">"),
+        ("&#38;", "&"),
+    ]
+    .into_iter()
+    .fold(value.to_owned(), |text, (entity, plain)| {
+        text.replace(entity, plain)
+    })
+}
+
+/// What a person chooses on the review page, by the name of its parameter.
+const CHOICES: [&str; 5] = [
+    "workspaceInviteHash",
+    "workspacePersonalInviteToken",
+    "messageVisibility",
+    "calendarVisibility",
+    "reconnect",
+];
 
 impl Browser {
     pub fn new(base: String) -> Self {
@@ -136,6 +217,43 @@ impl Browser {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body);
         self.finish(request).await
+    }
+
+    /// Presses the button of a form of the service's own page.
+    pub async fn submit(&mut self, form: &Form) -> Answer {
+        let request = self
+            .request(Method::POST, &form.action)
+            .header(ORIGIN, super::PUBLIC)
+            .header("sec-fetch-site", "same-origin")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form.body());
+        self.finish(request).await
+    }
+
+    /// The form that a person presses who starts at `path`, `/auth/google?…`,
+    /// and goes through the pages: the sign-in page where there is nothing to
+    /// choose, the review page where there is.
+    pub async fn form_at(&mut self, path: &str) -> Form {
+        let (start, query) = path.split_once('?').unwrap_or((path, ""));
+        let asks = start.contains("-apis") || CHOICES.iter().any(|name| query.contains(name));
+        let provider = start.rsplit('/').next().unwrap().replace("-apis", "");
+        if asks {
+            let led = self.get(path).await.location();
+            let review = led.strip_prefix(super::PUBLIC).unwrap();
+            assert!(review.starts_with("/auth/review/"), "{review}");
+            let page = self.get(review).await;
+            return page.form(&format!("/auth/review/{provider}/continue"));
+        }
+        // Who is signed in is not shown the buttons.
+        let mut stranger = Self::new(self.base.clone());
+        let page = stranger.get(&format!("/auth/sign-in?{query}")).await;
+        page.form(&format!("/auth/sign-in/{provider}"))
+    }
+
+    /// Starts so; answers the provider's address.
+    pub async fn start_through_page(&mut self, path: &str) -> String {
+        let form = self.form_at(path).await;
+        self.submit(&form).await.onwards()
     }
 
     /// A page of `origin` sends JSON.

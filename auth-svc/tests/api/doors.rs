@@ -1,0 +1,249 @@
+//! What a link cannot do, a person does on the page: by a link in a mail, from
+//! a front end on another origin, and after a sign-in that asked nothing.
+
+use auth_svc::random::Randomness;
+use auth_svc::store::workspace;
+use latchkey_demo_provider::Decision;
+use latchkey_proto::events::{CalendarVisibility, Intent, MessageVisibility};
+use serde_json::json;
+
+use crate::helpers::{PUBLIC, TestApp};
+
+const CRM: &str = "https://crm.example";
+/// RFC 7636 appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+async fn crm() -> TestApp {
+    TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await
+}
+
+/// The front end at CRM redeems its code.
+async fn redeems(app: &TestApp, code: &str) -> bool {
+    let body = json!({ "grantType": "code", "code": code, "verifier": VERIFIER });
+    let answer = app.browser().post_json(CRM, "/auth/token", &body).await;
+    answer.status == 200
+}
+
+// R7
+#[tokio::test]
+async fn a_link_in_a_mail_joins_and_connects_by_one_button() {
+    for personal in [false, true] {
+        let app = crm().await;
+        let (pool, random) = (app.database.pool(), Randomness::default());
+        let invitation = if personal {
+            let life = std::time::Duration::from_mins(60);
+            let email = "linus@globex.example".parse().unwrap();
+            let made = workspace::invite(pool, app.workspace, &email, life, &random)
+                .await
+                .unwrap();
+            format!("workspacePersonalInviteToken={}", made.token)
+        } else {
+            let token = workspace::set_public_invite(pool, app.workspace, true, &random)
+                .await
+                .unwrap()
+                .unwrap();
+            format!("workspaceInviteHash={token}")
+        };
+        let mut linus = app.browser();
+        // The link leads to the sign-in page, that to the review page.
+        let page = linus.get(&format!("/?{invitation}&returnTo={CRM}/")).await;
+        let review = page
+            .body
+            .split("href=\"")
+            .find(|part| part.starts_with("/auth/review/google?"));
+        let review = review
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap()
+            .replace("&#38;", "&");
+        let page = linus.get(&review).await;
+        for word in ["Join Acme", "crm.example", "Read your mail"] {
+            assert!(page.body.contains(word), "{word}: {}", page.body);
+        }
+        assert_eq!(page.body.contains("linus@globex.example"), personal);
+        let form = page
+            .form("/auth/review/google/continue")
+            .choose("messageVisibility", "SUBJECT");
+        let provider = linus.submit(&form).await.onwards();
+        let callback = app.decide(&provider, &Decision::allow("linus")).await;
+        let answer = linus.get(&callback).await;
+        assert_eq!(answer.location(), format!("{CRM}/"));
+        let event = app.events().await.pop().unwrap();
+        assert_eq!(event.intent(), Intent::Connect);
+        let connection = event.connection.unwrap();
+        assert_eq!(connection.message_visibility(), MessageVisibility::Subject);
+        assert_eq!(
+            connection.calendar_visibility(),
+            CalendarVisibility::ShareEverything
+        );
+        assert_eq!(app.written().await.members, 1);
+    }
+}
+
+// R16
+#[tokio::test]
+async fn a_front_ends_own_link_opens_the_page_with_its_choices() {
+    let app = crm().await;
+    let mut ada = app.signed_in("ada").await;
+    ada.headers = vec![
+        ("sec-fetch-site", "cross-site".to_owned()),
+        ("referer", format!("{CRM}/settings")),
+    ];
+    let form = ada
+        .form_at(&format!(
+            "/auth/google-apis?messageVisibility=METADATA&calendarVisibility=METADATA\
+             &redirectLocation={CRM}/settings&loginHint=eve@mail.example"
+        ))
+        .await;
+    ada.headers.clear();
+    let field = |name: &str| {
+        let found = form.fields.iter().find(|(field, _)| field == name);
+        found.map(|(_, value)| value.clone())
+    };
+    assert_eq!(field("messageVisibility").as_deref(), Some("METADATA"));
+    assert_eq!(field("calendarVisibility").as_deref(), Some("METADATA"));
+    let provider = ada.submit(&form).await.onwards();
+    assert!(
+        provider.contains("login_hint=eve%40mail.example"),
+        "{provider}"
+    );
+    let callback = app.decide(&provider, &Decision::allow("eve")).await;
+    let answer = ada.get(&callback).await;
+    assert_eq!(answer.whole_location(), format!("{CRM}/settings"));
+    let event = app.events().await.pop().unwrap();
+    assert_eq!(event.intent(), Intent::Connect);
+    assert_eq!(
+        event.connection.unwrap().message_visibility(),
+        MessageVisibility::Metadata
+    );
+}
+
+// R16
+#[tokio::test]
+async fn who_is_not_signed_in_signs_in_first_and_comes_back_to_the_page() {
+    let app = TestApp::start().await;
+    app.signed_in("ada").await;
+    let mut ada = app.browser();
+    let led = ada
+        .get("/auth/google-apis?messageVisibility=SUBJECT")
+        .await
+        .location();
+    let review = led.strip_prefix(PUBLIC).unwrap();
+    let away = ada.get(review).await;
+    assert_eq!(away.status, 303);
+    let sign_in = away.whole_location();
+    let path = sign_in.replace("/auth/sign-in", "/auth/google") + "&prompt=consent";
+    let answer = app.round(&mut ada, &path, &Decision::allow("ada")).await;
+    let back = answer.whole_location();
+    let page = ada.get(back.strip_prefix(PUBLIC).unwrap()).await;
+    let form = page.form("/auth/review/google/continue");
+    assert!(
+        form.fields
+            .contains(&("messageVisibility".to_owned(), "SUBJECT".to_owned())),
+        "{form:?}"
+    );
+}
+
+// R13
+#[tokio::test]
+async fn who_joins_on_the_sign_in_page_is_connected_in_the_same_breath() {
+    let app = crm().await;
+    let mut ada = app.browser();
+    let path = format!("/auth/google?returnTo={CRM}/&codeChallenge={CHALLENGE}");
+    let answer = app.round(&mut ada, &path, &Decision::allow("ada")).await;
+    assert!(redeems(&app, &answer.handover_code().unwrap()).await);
+    let event = app.events().await.pop().unwrap();
+    assert_eq!(event.intent(), Intent::SignIn);
+    assert!(event.connection.is_some());
+    // A member is, by a plain link too.
+    let answer = app
+        .round_by_link(
+            &mut app.browser(),
+            &format!("{path}&prompt=consent"),
+            &Decision::allow("ada"),
+        )
+        .await;
+    assert!(redeems(&app, &answer.handover_code().unwrap()).await);
+    assert!(app.events().await.pop().unwrap().connection.is_some());
+}
+
+// R13
+#[tokio::test]
+async fn who_joined_by_a_link_connects_or_goes_on_by_a_button_each() {
+    let app = crm().await;
+    for (person, connects) in [("ada", true), ("grace", false)] {
+        let mut browser = app.browser();
+        let link = format!("/auth/google?returnTo={CRM}/x&codeChallenge={CHALLENGE}");
+        let answer = app
+            .round_by_link(&mut browser, &link, &Decision::allow(person))
+            .await;
+        let welcome = answer.whole_location();
+        let page = browser.get(welcome.strip_prefix(PUBLIC).unwrap()).await;
+        assert!(page.body.contains("You are now a member"), "{}", page.body);
+        let session = browser.session().unwrap().to_owned();
+        if connects {
+            let form = page
+                .form("/auth/review/google/continue")
+                .choose("messageVisibility", "METADATA");
+            let provider = browser.submit(&form).await.onwards();
+            assert!(provider.contains("login_hint=ada%40acme.example"));
+            assert!(!provider.contains("select_account"));
+            let callback = app.decide(&provider, &Decision::allow(person)).await;
+            let mut answer = browser.get(&callback).await;
+            if answer.location().starts_with(app.demo.base_url()) {
+                // No refresh token came again, and none was kept: with consent.
+                let callback = app
+                    .decide(&answer.location(), &Decision::allow(person))
+                    .await;
+                answer = browser.get(&callback).await;
+            }
+            assert_eq!(answer.location(), format!("{CRM}/x"));
+            assert!(redeems(&app, &answer.handover_code().unwrap()).await);
+            let event = app.events().await.pop().unwrap();
+            assert_eq!(event.intent(), Intent::Connect);
+            assert_eq!(
+                event.connection.unwrap().message_visibility(),
+                MessageVisibility::Metadata
+            );
+        } else {
+            let form = page.form("/auth/hand-over");
+            let to = browser.submit(&form).await.onwards();
+            let (place, code) = to.split_once("#code=").unwrap();
+            assert_eq!(place, format!("{CRM}/x"));
+            assert!(redeems(&app, code).await);
+            assert_eq!(app.events().await.pop().unwrap().connection, None);
+        }
+        assert_eq!(browser.session(), Some(session.as_str()));
+        // Who agreed is connected by plain sign-ins from now on, who did not is not.
+        app.round_by_link(
+            &mut browser,
+            "/auth/google?prompt=consent",
+            &Decision::allow(person),
+        )
+        .await;
+        let event = app.events().await.pop().unwrap();
+        assert_eq!(event.connection.is_some(), connects);
+        assert_eq!(event.intent(), Intent::SignIn);
+    }
+}
+
+// R22
+#[tokio::test]
+async fn reconnecting_leaves_what_colleagues_see_as_it_is_unless_it_is_chosen() {
+    let app = TestApp::start().await;
+    let mut ada = app.signed_in("ada").await;
+    app.round(
+        &mut ada,
+        "/auth/google?reconnect=1&prompt=consent",
+        &Decision::allow("ada"),
+    )
+    .await;
+    let event = app.events().await.pop().unwrap();
+    assert_eq!(event.intent(), Intent::Connect);
+    assert_eq!(
+        event.connection.unwrap().message_visibility(),
+        MessageVisibility::Unspecified
+    );
+}

@@ -1,0 +1,372 @@
+//! Doors: a link of another site starts a plain sign-in and nothing else. It
+//! joins nobody to a workspace by an invitation, connects no account, changes
+//! nothing of who sees what, and hands no session to whoever made the link.
+
+use auth_svc::random::Randomness;
+use auth_svc::store::workspace::{self, custom_host};
+use latchkey_demo_provider::Decision;
+use latchkey_domain::WorkspaceId;
+use latchkey_proto::events::{CalendarVisibility, Intent, MessageVisibility};
+use reqwest::Method;
+
+use crate::helpers::{APP, Answer, Browser, PUBLIC, TestApp};
+use crate::unharmed::nothing_written;
+
+const MULTI: (&str, &str) = ("IS_MULTIWORKSPACE_ENABLED", "true");
+const EVIL_HOST: &str = "crm.evil.example";
+const CRM: &str = "https://crm.example";
+/// RFC 7636 appendix B.
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+/// A browser in which another site's page sends the person on.
+fn sent_by_evil(browser: &Browser) -> Browser {
+    let mut browser = browser.clone();
+    browser.headers = vec![
+        ("sec-fetch-site", "cross-site".to_owned()),
+        ("sec-fetch-mode", "navigate".to_owned()),
+        ("referer", "https://evil.example/".to_owned()),
+    ];
+    browser
+}
+
+/// Where a link leads: the page that asks, on this service.
+fn page_of(answer: &Answer) -> String {
+    assert_eq!(answer.status, 302, "{}", answer.body);
+    let page = answer.location();
+    let page = page
+        .strip_prefix(PUBLIC)
+        .unwrap_or_else(|| panic!("led to {page}"));
+    assert!(page.starts_with("/auth/review/"), "{page}");
+    page.to_owned()
+}
+
+async fn public_link(app: &TestApp, workspace: WorkspaceId) -> String {
+    let pool = app.database.pool();
+    let token = workspace::set_public_invite(pool, workspace, true, &Randomness::default())
+        .await
+        .unwrap()
+        .unwrap();
+    format!("workspaceInviteHash={token}")
+}
+
+async fn personal_link(app: &TestApp, workspace: WorkspaceId, email: &str) -> String {
+    let life = std::time::Duration::from_mins(60);
+    let (pool, random) = (app.database.pool(), Randomness::default());
+    let made = workspace::invite(pool, workspace, &email.parse().unwrap(), life, &random)
+        .await
+        .unwrap();
+    format!("workspacePersonalInviteToken={}", made.token)
+}
+
+/// Acme, where ada is signed in, and Evil with a host of its own.
+async fn acme_and_evil() -> (TestApp, WorkspaceId, Browser) {
+    let app = TestApp::start_with(&[MULTI]).await;
+    let evil = app.workspace("evil", &[]).await;
+    custom_host::set(app.database.pool(), evil, Some(EVIL_HOST))
+        .await
+        .unwrap();
+    // The running service knows its hosts as the database had them a moment ago.
+    let there = format!("/auth/review/google?returnTo=https://{EVIL_HOST}/");
+    while app.browser().get(&there).await.status != 200 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let mut ada = app.browser();
+    let path = "/auth/microsoft?workspaceSubdomain=acme&prompt=consent";
+    let answer = app.round(&mut ada, path, &Decision::allow("ada")).await;
+    assert_eq!(answer.location(), "https://acme.app.test.example/");
+    (app, evil, ada)
+}
+
+#[tokio::test]
+async fn a_link_with_an_invitation_puts_nobody_into_a_strangers_workspace() {
+    let (app, evil, ada) = acme_and_evil().await;
+    let public = public_link(&app, evil).await;
+    let personal = personal_link(&app, evil, "ada@acme.example").await;
+    let back = format!("returnTo=https://{EVIL_HOST}/&codeChallenge={CHALLENGE}");
+    for invitation in [public, personal] {
+        for provider in ["google", "microsoft", "oidc/demo"] {
+            let link = format!("/auth/{provider}?{invitation}&{back}&workspaceId={evil}");
+            for mut browser in [ada.clone(), sent_by_evil(&ada), app.browser()] {
+                let page = nothing_written(&app, async || {
+                    let page = page_of(&browser.get(&link).await);
+                    let page = browser.get(&page).await;
+                    assert_eq!(page.status, 200);
+                    page
+                })
+                .await;
+                // The person is told, and nothing goes on by itself.
+                assert!(page.body.contains("Join evil"), "{}", page.body);
+                assert!(page.body.contains(EVIL_HOST));
+                assert!(!page.headers.contains_key("refresh"));
+                assert_eq!(browser.flows(), ada.flows());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_link_with_an_invitation_joins_nobody_where_there_is_one_workspace() {
+    let app = TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await;
+    let public = public_link(&app, app.workspace).await;
+    let personal = personal_link(&app, app.workspace, "linus@globex.example").await;
+    for invitation in [public, personal] {
+        let mut linus = app.browser();
+        let link = format!("/auth/google?{invitation}&returnTo={CRM}/&codeChallenge={CHALLENGE}");
+        nothing_written(&app, async || page_of(&linus.get(&link).await)).await;
+        assert!(linus.session().is_none());
+    }
+}
+
+#[tokio::test]
+async fn another_site_does_not_decide_who_sees_a_mailbox() {
+    let app = TestApp::start().await;
+    let mut ada = app.browser();
+    let chosen = "/auth/microsoft?messageVisibility=METADATA&calendarVisibility=METADATA";
+    app.round(&mut ada, chosen, &Decision::allow("ada")).await;
+    let session = ada.session().unwrap().to_owned();
+    for link in [
+        "/auth/microsoft?reconnect=1&messageVisibility=SHARE_EVERYTHING\
+         &calendarVisibility=SHARE_EVERYTHING",
+        "/auth/microsoft?messageVisibility=SHARE_EVERYTHING",
+        "/auth/microsoft?prompt=consent&calendarVisibility=SHARE_EVERYTHING",
+        "/auth/microsoft?reconnect=1",
+        "/auth/microsoft-apis?messageVisibility=SHARE_EVERYTHING",
+        "/auth/microsoft-apis",
+    ] {
+        for mut browser in [ada.clone(), sent_by_evil(&ada)] {
+            nothing_written(&app, async || page_of(&browser.get(link).await)).await;
+            assert_eq!(browser.session(), Some(session.as_str()), "{link}");
+        }
+    }
+    // What is left to a link is the plain sign-in: it chooses nothing.
+    let link = "/auth/microsoft?prompt=consent";
+    app.round_by_link(&mut ada, link, &Decision::allow("ada"))
+        .await;
+    let event = app.events().await.pop().unwrap();
+    assert_eq!(event.intent(), Intent::SignIn);
+    let connection = event.connection.unwrap();
+    assert_eq!(
+        connection.message_visibility(),
+        MessageVisibility::Unspecified
+    );
+    assert_eq!(
+        connection.calendar_visibility(),
+        CalendarVisibility::Unspecified
+    );
+}
+
+#[tokio::test]
+async fn there_is_no_way_round_the_button_of_the_review_page() {
+    let app = TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await;
+    let ada = app.signed_in("ada").await;
+    for query in [
+        "",
+        "?purpose=connect",
+        "?purpose=connect&messageVisibility=SHARE_EVERYTHING",
+    ] {
+        let detour = format!("/auth/review/google/continue{query}");
+        for method in [Method::GET, Method::HEAD] {
+            let mut browser = sent_by_evil(&ada);
+            let answer =
+                nothing_written(&app, async || browser.send(method.clone(), &detour).await).await;
+            assert!((400..500).contains(&answer.status), "{}", answer.status);
+            assert!(!answer.headers.contains_key("refresh"));
+            assert_eq!(browser.flows(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_not_our_own_page_s_chooses_nothing() {
+    let (app, _, ada) = acme_and_evil().await;
+    let mut person = ada.clone();
+    let forms = [
+        person.form_at("/auth/microsoft-apis").await,
+        person
+            .form_at("/auth/microsoft?messageVisibility=SUBJECT")
+            .await,
+        person.form_at("/auth/microsoft").await,
+    ];
+    let own = |origin: &str, site: &str| {
+        vec![
+            ("origin", origin.to_owned()),
+            ("sec-fetch-site", site.to_owned()),
+        ]
+    };
+    let app_origin = APP.trim_end_matches('/');
+    for headers in [
+        own("https://evil.example", "cross-site"),
+        own("null", "cross-site"),
+        own(app_origin, "same-site"),
+        own(app_origin, "same-origin"),
+        own("https://acme.app.test.example", "same-site"),
+        own(&format!("https://{EVIL_HOST}"), "cross-site"),
+        own(&format!("https://{EVIL_HOST}"), "same-origin"),
+        own(PUBLIC, "cross-site"),
+        own(PUBLIC, "same-site"),
+        own(PUBLIC, "none"),
+        own(&PUBLIC.replace("https", "http"), "same-origin"),
+        own(&format!("{PUBLIC}:444"), "same-origin"),
+        vec![("sec-fetch-site", "same-origin".to_owned())],
+        Vec::new(),
+    ] {
+        for form in &forms {
+            let mut browser = ada.clone().json();
+            browser.headers.extend(headers.clone());
+            let answer = nothing_written(&app, async || {
+                browser.post_form(&form.action, form.body()).await
+            })
+            .await;
+            assert_eq!(
+                (answer.status, answer.code().as_str()),
+                (403, "cross_site"),
+                "{headers:?} {}",
+                form.action
+            );
+            assert_eq!(browser.flows(), ada.flows());
+        }
+        let mut browser = ada.clone().json();
+        browser.headers.extend(headers.clone());
+        let body = format!("returnTo=https://{EVIL_HOST}/&codeChallenge={CHALLENGE}");
+        let answer = nothing_written(&app, async || {
+            browser.post_form("/auth/hand-over", body.clone()).await
+        })
+        .await;
+        assert_eq!(answer.status, 403, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_joins_by_a_link_connects_nothing_and_is_handed_to_nobody() {
+    let app = TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await;
+    let pool = app.database.pool();
+    for (provider, person) in [("google", "ada"), ("microsoft", "grace")] {
+        let mut browser = app.browser();
+        let link = format!("/auth/{provider}?returnTo={CRM}/&codeChallenge={CHALLENGE}");
+        let answer = app
+            .round_by_link(&mut browser, &link, &Decision::allow(person))
+            .await;
+        let page = answer.whole_location();
+        let page = page.strip_prefix(PUBLIC).unwrap();
+        assert!(page.starts_with("/auth/welcome/"), "{page}");
+        assert!(answer.handover_code().is_none());
+        let event = app.events().await.pop().unwrap();
+        assert_eq!((event.intent(), event.connection), (Intent::SignIn, None));
+        // The same link once more does not connect either what the first did not.
+        let again = format!("/auth/{provider}?prompt=consent");
+        app.round_by_link(&mut browser, &again, &Decision::allow(person))
+            .await;
+        assert_eq!(app.events().await.pop().unwrap().connection, None);
+        // Told in words, on a page of this service, in the person's own session.
+        let page = browser.get(page).await;
+        assert!(page.body.contains("Welcome to Acme"), "{}", page.body);
+        assert!(page.body.contains(&format!("{person}@acme.example")));
+        assert!(page.body.contains("crm.example"));
+    }
+    let (codes,): (i64,) =
+        sqlx::query_as("SELECT count(*) FROM auth.handover_code WHERE origin = $1")
+            .bind(CRM)
+            .fetch_one(pool)
+            .await
+            .unwrap();
+    assert_eq!(codes, 0);
+}
+
+#[tokio::test]
+async fn a_session_is_not_handed_to_another_workspaces_host() {
+    let (app, _, ada) = acme_and_evil().await;
+    let back = format!("returnTo=https://{EVIL_HOST}/&codeChallenge={CHALLENGE}");
+    let home = "https://acme.app.test.example/";
+    // Signed in already, and by a new sign-in.
+    let mut browser = ada.clone();
+    let answer = nothing_written(&app, async || {
+        browser.get(&format!("/auth/microsoft?{back}")).await
+    })
+    .await;
+    assert_eq!(answer.whole_location(), home);
+    let mut browser = ada.clone();
+    let link = format!("/auth/microsoft?prompt=consent&workspaceSubdomain=acme&{back}");
+    let answer = app
+        .round_by_link(&mut browser, &link, &Decision::allow("ada"))
+        .await;
+    assert_eq!(answer.whole_location(), home);
+    // Nor by the button of the page, whoever fills in the form.
+    let page = browser.get("/auth/welcome/microsoft").await;
+    let form = page
+        .form("/auth/hand-over")
+        .choose("returnTo", &format!("https://{EVIL_HOST}/"))
+        .choose("codeChallenge", CHALLENGE);
+    let answer = nothing_written(&app, async || browser.submit(&form).await).await;
+    assert_eq!(answer.onwards(), home);
+}
+
+#[tokio::test]
+async fn another_site_does_not_say_with_what_a_session_is_fetched() {
+    let app = TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await;
+    let ada = app.signed_in("ada").await;
+    let link = format!("/auth/google?returnTo={CRM}/&codeChallenge={CHALLENGE}");
+    let by = |site: &str, referer: Option<&str>| {
+        let mut browser = ada.clone();
+        browser.headers = vec![("sec-fetch-site", site.to_owned())];
+        if let Some(page) = referer {
+            browser.headers.push(("referer", page.to_owned()));
+        }
+        browser
+    };
+    for mut browser in [
+        by("cross-site", Some("https://evil.example/")),
+        by("cross-site", Some(APP)),
+        by("cross-site", None),
+        by("none", None),
+    ] {
+        nothing_written(&app, async || page_of(&browser.get(&link).await)).await;
+    }
+    // The front end itself does, as ever.
+    let mut browser = by("cross-site", Some(&format!("{CRM}/")));
+    let answer = browser.get(&link).await;
+    assert!(
+        answer
+            .whole_location()
+            .starts_with(&format!("{CRM}/#code="))
+    );
+}
+
+#[tokio::test]
+async fn what_the_page_showed_is_what_the_button_does() {
+    let app = TestApp::start().await;
+    let mut ada = app.signed_in("ada").await;
+    let grace = app.signed_in("grace").await;
+    let connect = ada.form_at("/auth/google-apis").await;
+    // Somebody else is signed in by now, or nobody is.
+    let mut other = ada.clone();
+    other.cookies = grace.cookies.clone();
+    let answer = nothing_written(&app, async || other.submit(&connect).await).await;
+    assert_eq!(answer.status, 409);
+    assert!(answer.body.contains("Please look again"), "{}", answer.body);
+    let mut nobody = app.browser();
+    let answer = nothing_written(&app, async || nobody.submit(&connect).await).await;
+    assert_eq!(answer.status, 303);
+    // The invitation was withdrawn, or the form names another workspace's.
+    let link = public_link(&app, app.workspace).await;
+    let mut linus = app.browser();
+    let join = linus.form_at(&format!("/auth/google?{link}")).await;
+    public_link(&app, app.workspace).await;
+    for form in [join.clone(), join.choose("seen", "")] {
+        let answer = nothing_written(&app, async || linus.submit(&form).await).await;
+        assert_eq!(answer.status, 409, "{}", answer.body);
+        assert_eq!(linus.flows(), 0);
+    }
+    // A session that is replaced while the person is at the provider.
+    let callback = app
+        .to_callback(&mut ada, "/auth/google-apis", &Decision::allow("eve"))
+        .await;
+    let mut other = grace.clone().json();
+    other.cookies.extend(
+        ada.cookies
+            .iter()
+            .filter(|(name, _)| name.contains("-flow-"))
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
+    let answer = nothing_written(&app, async || other.get(&callback).await).await;
+    assert_eq!(answer.code(), "session_changed");
+}
