@@ -135,9 +135,19 @@ fn allowed_origins(environment: &Environment) -> Result<Vec<WebOrigin>, ConfigEr
     environment
         .list(NAME)?
         .iter()
-        .map(|text| {
-            text.parse()
-                .map_err(|error| ConfigError::new(NAME, format!("is wrong: {error}")))
+        .map(|text| match text.parse::<WebOrigin>() {
+            _ if text.contains('*') => Err(ConfigError::new(
+                NAME,
+                "must name each origin: pages of an origin in this list act as the person who is \
+                 signed in, so there is no `*`",
+            )),
+            Ok(origin) if !origin.keeps_cookies() => Err(ConfigError::new(
+                NAME,
+                "must have origins with https:// only (http:// on localhost only): what is handed \
+                 over to a page without TLS can be read on its way",
+            )),
+            Ok(origin) => Ok(origin),
+            Err(error) => Err(ConfigError::new(NAME, format!("is wrong: {error}"))),
         })
         .collect()
 }

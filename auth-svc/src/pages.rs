@@ -11,6 +11,7 @@ pub mod provider;
 mod review;
 mod sessions;
 mod sign_in;
+mod ways;
 mod words;
 
 use actix_web::http::StatusCode;
@@ -23,6 +24,7 @@ use serde_json::json;
 use crate::http::routes::Routes;
 use icon::Icon;
 use layout::{Shell, render};
+pub use ways::{Way, Ways};
 
 /// What a person can do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +61,8 @@ struct ProblemPage<'a> {
     icon: Icon,
     title: &'a str,
     text: &'a str,
-    again: Option<&'a str>,
-    onwards: (&'static str, &'static str),
+    email: Option<&'a str>,
+    links: Vec<Way>,
     trace_id: Option<&'a str>,
 }
 
@@ -88,6 +90,15 @@ pub fn problem(
     explanation: &Explanation,
     again: Option<&str>,
 ) -> HttpResponse {
+    problem_with(request, explanation, &Ways::of_request(request, again))
+}
+
+/// Tells a refusal and where a person can go from there.
+pub fn problem_with(
+    request: &HttpRequest,
+    explanation: &Explanation,
+    ways: &Ways,
+) -> HttpResponse {
     let trace_id = telemetry::current_trace_id().map(|id| id.to_string());
     let mut response = HttpResponse::build(explanation.status);
     if explanation.status == StatusCode::SERVICE_UNAVAILABLE {
@@ -102,8 +113,6 @@ pub fn problem(
             }
         }));
     }
-    // "Try again" by link only where the browser need not carry anything.
-    let again = again.filter(|_| explanation.next == Next::Again);
     render(
         &mut response,
         &ProblemPage {
@@ -111,12 +120,8 @@ pub fn problem(
             icon: icon::ALERT,
             title: explanation.title,
             text: &explanation.text,
-            again,
-            onwards: match explanation.next {
-                Next::Home | Next::Again => ("/auth/sign-in", "Go to the sign-in page"),
-                Next::Account => ("/auth/account", "Go to your account"),
-                Next::Connections => ("/auth/account/connections", "Go to your connections"),
-            },
+            email: ways.email(),
+            links: ways.links(explanation),
             trace_id: trace_id.as_deref(),
         },
     )

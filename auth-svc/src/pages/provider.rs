@@ -11,17 +11,20 @@ use super::icon::{self, Icon};
 use crate::login::authorize::Start;
 use crate::login::query::Query;
 
-/// What a link to a page hands on to the sign-in that follows.
-const CARRIED: [&str; 9] = [
-    "workspaceId",
-    "workspaceSubdomain",
-    "workspaceInviteHash",
-    "workspacePersonalInviteToken",
-    "returnTo",
-    "loginHint",
-    "locale",
-    "messageVisibility",
-    "calendarVisibility",
+/// What a link to a page hands on to the sign-in that follows: the name, and
+/// what else it may be called.
+const CARRIED: [(&str, &[&str]); 11] = [
+    ("workspaceId", &[]),
+    ("workspaceSubdomain", &["workspace"]),
+    ("workspaceInviteHash", &[]),
+    ("workspacePersonalInviteToken", &[]),
+    ("returnTo", &["redirectLocation", "returnToPath"]),
+    ("codeChallenge", &["code_challenge"]),
+    ("hostedDomain", &["hd"]),
+    ("loginHint", &["login_hint"]),
+    ("locale", &[]),
+    ("messageVisibility", &[]),
+    ("calendarVisibility", &[]),
 ];
 
 /// A way to sign in.
@@ -105,6 +108,9 @@ pub fn carried(request: &HttpRequest) -> Vec<(String, String)> {
     };
     CARRIED
         .into_iter()
-        .filter_map(|name| Some((name.to_owned(), query.get(name)?.to_owned())))
+        .filter_map(|(name, others)| {
+            let value = query.get(name).or_else(|| query.any(others))?;
+            Some((name.to_owned(), value.to_owned()))
+        })
         .collect()
 }

@@ -77,7 +77,13 @@ fn a_missing_or_wrong_variable_stops_the_start_with_one_line_that_names_it() {
         ("FLOW_COOKIE_KEYS", Some("a:s3cret")),
         ("SEALING_PUBLIC_KEY", None),
         ("SEALING_PUBLIC_KEY", Some("s3cret")),
+        ("ALLOWED_RETURN_ORIGINS", Some("*")),
         ("ALLOWED_RETURN_ORIGINS", Some("*.example.com")),
+        ("ALLOWED_RETURN_ORIGINS", Some("https://*.example.com")),
+        (
+            "ALLOWED_RETURN_ORIGINS",
+            Some("https://a.example,http://app.example.com"),
+        ),
         ("AUTH_ALLOWED_DOMAINS", Some("*.example.com")),
         ("IS_MULTIWORKSPACE_ENABLED", Some("perhaps")),
         ("IS_BILLING_ENABLED", Some("perhaps")),
