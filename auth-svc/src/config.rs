@@ -120,14 +120,20 @@ fn app_url(environment: &Environment, public: &WebOrigin) -> Result<Url, ConfigE
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none();
-    if plain {
-        Ok(url)
-    } else {
-        Err(ConfigError::new(
+    if !plain {
+        return Err(ConfigError::new(
             NAME,
             "must be an http or https URL without user, query or fragment",
-        ))
+        ));
     }
+    if WebOrigin::of(&url).is_some_and(|origin| !origin.keeps_cookies()) {
+        return Err(ConfigError::new(
+            NAME,
+            "must begin with https:// (http:// on localhost only): what is handed over to a page \
+             without TLS can be read on its way",
+        ));
+    }
+    Ok(url)
 }
 
 fn allowed_origins(environment: &Environment) -> Result<Vec<WebOrigin>, ConfigError> {

@@ -103,15 +103,15 @@
   const isGood = (refused) =>
     access && access.token !== refused && living() > margin(access.life);
   const isOther = (one) =>
-    shown && one && (shown.userId !== one.userId || shown.workspaceId !== one.workspaceId);
+    Boolean(shown && one) && (shown.userId !== one.userId || shown.workspaceId !== one.workspaceId);
 
   function become(state, { userId = null, workspaceId = null } = {}, error = null) {
     const signedIn = { signedIn: true, signedOut: false }[state] ?? null;
-    const before = current;
-    current = Object.freeze({ state, signedIn, userId, workspaceId, error });
-    if (signedIn) shown ??= current;
-    if (["state", "userId", "workspaceId"].some((name) => before[name] !== current[name]))
-      events.dispatchEvent(new CustomEvent("change", { detail: current }));
+    const next = { state, signedIn, userId, workspaceId, error };
+    if (signedIn) shown ??= next;
+    if (["state", "userId", "workspaceId"].every((name) => current[name] === next[name])) return;
+    current = Object.freeze({ ...next, otherPerson: signedIn ? isOther(next) : false });
+    events.dispatchEvent(new CustomEvent("change", { detail: current }));
   }
   function hold(next) {
     access = next && { ...next, from: clocks() };
@@ -212,6 +212,7 @@
       const next = await ask({ grantType: "code", code, verifier });
       code = undefined;
       if (next) {
+        bearer = undefined;
         ofOrigin.remove("refresh");
         return next;
       }
@@ -329,7 +330,8 @@
   }
 
   const ready = (async () => {
-    const handover = (await take(takeCode)) ?? (await take(takePair));
+    const [byCode, byPair] = [await take(takeCode), await take(takePair)];
+    const handover = byCode ?? byPair;
     await renew();
     return Object.freeze({ ...current, handover });
   })();

@@ -99,6 +99,7 @@ pub async fn token(
         Ok(asked) => asked,
         Err(refusal) => return refusal.respond(),
     };
+    let by_cookie = matches!(asked.grant, Grant::Cookie);
     match grant(&state, &request, origin.as_ref(), asked.grant).await {
         Ok(response) => response,
         Err(refusal) => {
@@ -106,8 +107,10 @@ pub async fn token(
             if asked.if_signed_in && response.status() == StatusCode::UNAUTHORIZED {
                 response = HttpResponse::NoContent().finish();
             }
-            // A dead token is not sent again and again.
-            if let (Refusal::InvalidGrant(_), Some(origin)) = (&refusal, &origin)
+            // A dead token is not sent again and again. A code that is refused
+            // says nothing about it: anyone can make a link with a code.
+            if by_cookie
+                && let (Refusal::InvalidGrant(_), Some(origin)) = (&refusal, &origin)
                 && refresh_cookie::token_of(&request, origin).is_some()
                 && let Ok(removal) = refresh_cookie::removal(origin).parse()
             {

@@ -64,6 +64,7 @@ fn a_missing_or_wrong_variable_stops_the_start_with_one_line_that_names_it() {
         ("PUBLIC_URL", Some("https://auth.example.com/path")),
         ("PUBLIC_URL", Some("http://auth.example.com")),
         ("APP_URL", Some("javascript:alert(1)")),
+        ("APP_URL", Some("http://app.example.com")),
         ("DATABASE_URL", None),
         ("DATABASE_URL", Some("mysql://x:s3cret@y")),
         ("AMQP_URL", None),
