@@ -120,14 +120,20 @@ fn app_url(environment: &Environment, public: &WebOrigin) -> Result<Url, ConfigE
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none();
-    if plain {
-        Ok(url)
-    } else {
-        Err(ConfigError::new(
+    if !plain {
+        return Err(ConfigError::new(
             NAME,
             "must be an http or https URL without user, query or fragment",
-        ))
+        ));
     }
+    if WebOrigin::of(&url).is_some_and(|origin| !origin.keeps_cookies()) {
+        return Err(ConfigError::new(
+            NAME,
+            "must begin with https:// (http:// on localhost only): what is handed over to a page \
+             without TLS can be read on its way",
+        ));
+    }
+    Ok(url)
 }
 
 fn allowed_origins(environment: &Environment) -> Result<Vec<WebOrigin>, ConfigError> {
@@ -135,9 +141,19 @@ fn allowed_origins(environment: &Environment) -> Result<Vec<WebOrigin>, ConfigEr
     environment
         .list(NAME)?
         .iter()
-        .map(|text| {
-            text.parse()
-                .map_err(|error| ConfigError::new(NAME, format!("is wrong: {error}")))
+        .map(|text| match text.parse::<WebOrigin>() {
+            _ if text.contains('*') => Err(ConfigError::new(
+                NAME,
+                "must name each origin: pages of an origin in this list act as the person who is \
+                 signed in, so there is no `*`",
+            )),
+            Ok(origin) if !origin.keeps_cookies() => Err(ConfigError::new(
+                NAME,
+                "must have origins with https:// only (http:// on localhost only): what is handed \
+                 over to a page without TLS can be read on its way",
+            )),
+            Ok(origin) => Ok(origin),
+            Err(error) => Err(ConfigError::new(NAME, format!("is wrong: {error}"))),
         })
         .collect()
 }

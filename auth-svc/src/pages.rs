@@ -14,6 +14,7 @@ pub mod provider;
 mod review;
 mod sessions;
 mod sign_in;
+mod ways;
 mod welcome;
 mod words;
 
@@ -27,6 +28,7 @@ use serde_json::json;
 use crate::http::routes::Routes;
 use icon::Icon;
 use layout::{Shell, render};
+pub use ways::{Way, Ways};
 
 /// What a person can do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +65,8 @@ struct ProblemPage<'a> {
     icon: Icon,
     title: &'a str,
     text: &'a str,
-    again: Option<&'a str>,
-    onwards: (&'static str, &'static str),
+    email: Option<&'a str>,
+    links: Vec<Way>,
     trace_id: Option<&'a str>,
 }
 
@@ -93,6 +95,11 @@ pub fn problem(
     explanation: &Explanation,
     again: Option<&str>,
 ) -> HttpResponse {
+    problem_with(request, explanation, &Ways::of_request(request, again))
+}
+
+/// Tells a refusal and where a person can go from there.
+pub fn problem_with(request: &HttpRequest, explanation: &Explanation, ways: &Ways) -> HttpResponse {
     let trace_id = telemetry::current_trace_id().map(|id| id.to_string());
     let mut response = HttpResponse::build(explanation.status);
     if explanation.status == StatusCode::SERVICE_UNAVAILABLE {
@@ -107,8 +114,6 @@ pub fn problem(
             }
         }));
     }
-    // "Try again" by link only where the browser need not carry anything.
-    let again = again.filter(|_| explanation.next == Next::Again);
     render(
         &mut response,
         &ProblemPage {
@@ -116,12 +121,8 @@ pub fn problem(
             icon: icon::ALERT,
             title: explanation.title,
             text: &explanation.text,
-            again,
-            onwards: match explanation.next {
-                Next::Home | Next::Again => ("/auth/sign-in", "Go to the sign-in page"),
-                Next::Account => ("/auth/account", "Go to your account"),
-                Next::Connections => ("/auth/account/connections", "Go to your connections"),
-            },
+            email: ways.email(),
+            links: ways.links(explanation),
             trace_id: trace_id.as_deref(),
         },
     )

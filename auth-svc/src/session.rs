@@ -8,6 +8,7 @@ pub mod cors;
 pub mod end;
 pub mod handover;
 pub mod keys;
+pub mod open;
 pub mod refresh_cookie;
 pub mod routes;
 pub mod script;

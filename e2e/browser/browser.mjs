@@ -15,16 +15,18 @@ export function check(held, what) {
   if (!held) throw new Error(what);
 }
 
+export const arguments_ = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+  "--disable-background-networking", "--disable-component-update", "--disable-sync",
+  "--disable-dev-shm-usage",
+];
+
 export async function launch() {
   const home = await mkdtemp(join(tmpdir(), "latchkey-chromium-"));
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
-    args: [
-      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync",
-      "--disable-dev-shm-usage",
-    ],
+    args: arguments_,
     env: { ...process.env, HOME: home },
   });
   if (shots) await mkdir(shots, { recursive: true });
@@ -58,12 +60,12 @@ export async function person(browser) {
 }
 
 /// The consent page of the demo provider.
-export async function consent(page, who, { untick = [], deny = false } = {}) {
+export async function consent(page, who, { untick = [], deny = false, back = at } = {}) {
   await page.waitForURL((url) => url.href.startsWith(demo));
   await page.check(`input[name=person][value=${who}]`);
   for (const scope of untick) await page.uncheck(`input[name=tick][value="${scope}"]`);
   await page.click(`button[value=${deny ? "deny" : "allow"}]`);
-  await page.waitForURL((url) => url.href.startsWith(at));
+  await page.waitForURL((url) => url.href.startsWith(back));
 }
 
 export async function title(page) {

@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::State;
 use crate::http::client_address::TrustedProxies;
 use crate::login::flow::FLOW_LIFETIME;
-use crate::pages::{self, Explanation, Next as NextStep};
+use crate::pages::{self, Explanation, Next as NextStep, Ways};
+use crate::session::cors;
 
 /// Requests that one address may make in a minute. A page and a sign-in are
 /// about five, and many people share one address.
@@ -148,7 +149,7 @@ pub fn explanation(wait: TooOften) -> Explanation {
              in {} seconds.",
             wait.seconds()
         ),
-        next: NextStep::Home,
+        next: NextStep::Again,
     }
 }
 
@@ -174,13 +175,19 @@ pub async fn limit<B: MessageBody>(
         outcome = "refused",
         "an address asks too often"
     );
-    let response = refusal(request.request(), wait);
+    let ways = Ways::of_request(request.request(), None);
+    let mut response = refusal(request.request(), wait, &ways);
+    cors::readable(request.request(), &mut response);
     Ok(request.into_response(response).map_into_right_body())
 }
 
 /// 429 with `Retry-After`.
-pub fn refusal(request: &actix_web::HttpRequest, wait: TooOften) -> actix_web::HttpResponse {
-    let mut response = pages::problem(request, &explanation(wait), None);
+pub fn refusal(
+    request: &actix_web::HttpRequest,
+    wait: TooOften,
+    ways: &Ways,
+) -> actix_web::HttpResponse {
+    let mut response = pages::problem_with(request, &explanation(wait), ways);
     response.headers_mut().insert(
         RETRY_AFTER,
         actix_web::http::header::HeaderValue::from(wait.seconds()),

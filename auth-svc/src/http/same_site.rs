@@ -8,6 +8,9 @@ use url::Url;
 use crate::config::WebOrigin;
 use crate::login::redirect::ReturnPolicy;
 
+/// Characters of a foreign origin that are logged.
+const MAX_LOGGED: usize = 200;
+
 fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
     // What cannot be read counts as foreign.
     request
@@ -19,13 +22,30 @@ fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
 /// True where a request that changes something comes from this deployment, or
 /// from no browser: every browser sends `Origin` with a POST.
 pub fn may_change(request: &HttpRequest, returns: &ReturnPolicy) -> bool {
-    match (
+    let may = match (
         header(request, ORIGIN.as_str()),
         header(request, "sec-fetch-site"),
     ) {
         (Some(origin), _) => Url::parse(origin).is_ok_and(|origin| returns.trusts(&origin)),
         (None, site) => matches!(site, None | Some("same-origin" | "none")),
+    };
+    if !may {
+        log_foreign(request);
     }
+    may
+}
+
+/// Logs whose request is refused, and the variable that would allow it.
+pub fn log_foreign(request: &HttpRequest) {
+    let origin = header(request, ORIGIN.as_str()).unwrap_or("none");
+    let origin: String = origin.chars().take(MAX_LOGGED).collect();
+    tracing::warn!(
+        // Escaped: it is a stranger's text.
+        ?origin,
+        path = request.path(),
+        "the page's origin is not allowed: if it is a front end of this deployment, add it to \
+         ALLOWED_RETURN_ORIGINS"
+    );
 }
 
 /// True where a form was sent by a page of this service itself: not by a front

@@ -95,8 +95,18 @@ pub async fn callback(
     )
 }
 
-/// The flow of this browser that `state` names.
+/// The flow of this browser that `state` names, within its limit.
 fn flow_of(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
+    let (query, flow) = opened(state, request)?;
+    state.limits.flow(flow.id)?;
+    Ok((query, flow))
+}
+
+/// The flow of this browser that `state` names.
+///
+/// # Errors
+/// There is none, or it is another browser's, altered or expired.
+pub fn opened(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
     let query = Query::parse(request.query_string())?;
     let given = query.get("state").ok_or(CallbackError::NoState)?;
     let name = name_of(given);
@@ -108,7 +118,6 @@ fn flow_of(state: &State, request: &HttpRequest) -> Result<(Query, Flow), Callba
         .ok_or(CallbackError::NoFlow)?;
     verify_slices_are_equal(flow.state.as_bytes(), given.as_bytes())
         .map_err(|_| CallbackError::NoFlow)?;
-    state.limits.flow(flow.id)?;
     Ok((query, flow))
 }
 

@@ -71,7 +71,7 @@ impl From<&StartError> for Explanation {
     fn from(error: &StartError) -> Self {
         match error {
             StartError::Query(error) => error.into(),
-            StartError::Parameter(ParameterError::Return(_)) => bad_request(
+            StartError::Parameter(ParameterError::Return(..)) => bad_request(
                 "return_location_refused",
                 "The address to go to after signing in does not belong to this application. \
                  Nobody was signed in. Open the application and sign in from there.",

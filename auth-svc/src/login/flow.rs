@@ -118,6 +118,40 @@ impl Context {
     pub const fn is_invited(&self) -> bool {
         self.public_invite.is_some() || self.personal_invite.is_some()
     }
+
+    /// The parameters that a start with this context has.
+    pub fn parameters(&self) -> Vec<(String, String)> {
+        let text = |value: &Option<String>| value.clone();
+        let word = |value: Option<serde_json::Value>| Some(value?.as_str()?.to_owned());
+        [
+            ("workspaceId", self.workspace.map(|id| id.to_string())),
+            ("workspaceSubdomain", text(&self.subdomain)),
+            ("workspaceInviteHash", text(&self.public_invite)),
+            ("workspacePersonalInviteToken", text(&self.personal_invite)),
+            (
+                "returnTo",
+                self.return_to.as_ref().map(|location| match location {
+                    ReturnLocation::Path(path) => path.clone(),
+                    ReturnLocation::Url(url) => url.to_string(),
+                }),
+            ),
+            ("codeChallenge", text(&self.code_challenge)),
+            ("hostedDomain", text(&self.hosted_domain)),
+            ("loginHint", text(&self.login_hint)),
+            ("locale", text(&self.locale)),
+            (
+                "messageVisibility",
+                word(serde_json::to_value(self.message_visibility).ok()),
+            ),
+            (
+                "calendarVisibility",
+                word(serde_json::to_value(self.calendar_visibility).ok()),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
+    }
 }
 
 /// One flow, from redirect to callback. Lives in a sealed cookie only.

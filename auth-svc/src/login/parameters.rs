@@ -1,6 +1,7 @@
 //! The query of a sign-in's start → what the flow carries.
 
 use latchkey_domain::Handle;
+use url::Url;
 
 use crate::config::parse_domain;
 use crate::login::flow::{CalendarVisibility, Context, MessageVisibility};
@@ -9,6 +10,9 @@ use crate::login::redirect::{ReturnPolicy, ReturnRefused};
 
 /// Invitations are 43 characters; links of older systems may be longer.
 const MAX_INVITE: usize = 200;
+
+/// Characters of a refused origin that are logged.
+const MAX_LOGGED: usize = 200;
 
 /// Language tags have 35 characters at most (RFC 5646 section 4.4.1).
 const MAX_LOCALE: usize = 35;
@@ -24,9 +28,9 @@ pub enum ParameterError {
         /// What it must be.
         rule: &'static str,
     },
-    /// It leads out of the deployment.
-    #[error(transparent)]
-    Return(#[from] ReturnRefused),
+    /// It leads out of the deployment; its origin is logged.
+    #[error("{0} (origin {1}; allowed ones are PUBLIC_URL, APP_URL and ALLOWED_RETURN_ORIGINS)")]
+    Return(ReturnRefused, String),
 }
 
 const fn invalid(name: &'static str, rule: &'static str) -> ParameterError {
@@ -57,7 +61,10 @@ pub fn context_of(query: &Query, returns: &ReturnPolicy) -> Result<Context, Para
         personal_invite: text("workspacePersonalInviteToken", MAX_INVITE)?,
         return_to: query
             .any(&["returnTo", "redirectLocation", "returnToPath"])
-            .map(|value| returns.accept(value))
+            .map(|value| {
+                let refused = |refused| ParameterError::Return(refused, origin_of(value));
+                returns.accept(value).map_err(refused)
+            })
             .transpose()?,
         hosted_domain: query
             .any(&["hostedDomain", "hd"])
@@ -92,6 +99,14 @@ pub fn context_of(query: &Query, returns: &ReturnPolicy) -> Result<Context, Para
             .get("calendarVisibility")
             .map(calendar_visibility)
             .transpose()?,
+    })
+}
+
+/// Origin of a refused return location, as it may be logged.
+fn origin_of(text: &str) -> String {
+    let origin = Url::parse(text).map(|url| url.origin().ascii_serialization());
+    origin.map_or("none".to_owned(), |origin| {
+        origin.chars().take(MAX_LOGGED).collect()
     })
 }
 

@@ -49,6 +49,11 @@ impl Query {
         Ok(Self(values))
     }
 
+    /// A query of one parameter.
+    pub fn single(name: &str, value: &str) -> Self {
+        Self(HashMap::from([(name.to_owned(), value.to_owned())]))
+    }
+
     /// A value; an empty one counts as left out (RFC 6749 section 3.1).
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0

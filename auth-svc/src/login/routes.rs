@@ -2,6 +2,7 @@
 
 use std::fmt::{Debug, Display};
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::ProviderName;
 
@@ -13,7 +14,9 @@ use crate::login::authorize::{self, Start};
 use crate::login::callback::{self, CallbackError};
 use crate::login::described::{CallbackParameters, StartParameters};
 use crate::pages::provider::start_path;
-use crate::pages::{self, Explanation};
+use crate::pages::{self, Explanation, Ways};
+use crate::session;
+use crate::store::session::Session;
 
 /// Adds the routes.
 pub fn routes(routes: &mut Routes<'_>) {
@@ -141,7 +144,9 @@ async fn begin(
         Err(error) => {
             let explanation = Explanation::from(&error);
             log(&state, &provider, &explanation, &error);
-            pages::problem(&request, &explanation, Some(&start_path(&provider, start)))
+            let ways = Ways::of_start(&request, &start_path(&provider, start));
+            let ways = ways.signed_in(person(&state, &request, &explanation).await.as_ref());
+            pages::problem_with(&request, &explanation, &ways)
         }
     }
 }
@@ -161,12 +166,15 @@ async fn end(
         Err(CallbackError::TooOften(wait)) => {
             tracing::warn!(%provider, error.code = "too_many_requests", outcome = "refused", "sign-in refused");
             numbers::sign_in(&state, &provider, "too_many_requests");
-            limits::refusal(&request, wait)
+            let ways = ways_of(&state, &request, &start_path(&provider, start));
+            limits::refusal(&request, wait, &ways)
         }
         Err(error) => {
             let explanation = Explanation::from(&error);
             log(&state, &provider, &explanation, &error);
-            pages::problem(&request, &explanation, Some(&start_path(&provider, start)))
+            let session = person(&state, &request, &explanation).await;
+            let ways = ways_of(&state, &request, &start_path(&provider, start));
+            pages::problem_with(&request, &explanation, &ways.signed_in(session.as_ref()))
         }
     };
     if let Some(cookie) = spent
@@ -175,6 +183,27 @@ async fn end(
         tracing::error!(%error, "the flow's cookie was not removed");
     }
     response
+}
+
+/// The ways on from a callback: as its flow was started, if this browser has it.
+fn ways_of(state: &State, request: &HttpRequest, path: &str) -> Ways {
+    let context = callback::opened(state, request)
+        .map(|(_, flow)| flow.context)
+        .unwrap_or_default();
+    Ways::of_context(state, &context, path)
+}
+
+/// Who is signed in although this was refused. A database that is away is not
+/// asked once more.
+async fn person(
+    state: &State,
+    request: &HttpRequest,
+    explanation: &Explanation,
+) -> Option<Session> {
+    if explanation.status == StatusCode::SERVICE_UNAVAILABLE {
+        return None;
+    }
+    session::current(state, request).await.ok().flatten()
 }
 
 /// One line per refusal; the trace id stands in every line.

@@ -6,8 +6,8 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
-    HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderValue, ORIGIN, VARY,
 };
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::app::State;
 use crate::config::WebOrigin;
+use crate::http::same_site;
 
 /// `Origin` of the request, where it is one of this deployment's.
 pub fn trusted_origin(state: &State, request: &HttpRequest) -> Option<WebOrigin> {
@@ -36,6 +37,32 @@ fn is_open(path: &str) -> bool {
         || path.starts_with("/auth/workspace/")
 }
 
+/// The configured origin that asks.
+fn caller_of(request: &HttpRequest) -> Option<HeaderValue> {
+    let state = request.app_data::<web::Data<State>>()?;
+    HeaderValue::from_str(&trusted_origin(state, request)?.to_string()).ok()
+}
+
+fn open_to(headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+    let Some(origin) = origin else { return };
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    for (name, value) in [
+        (ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"),
+        (ACCESS_CONTROL_EXPOSE_HEADERS, "Retry-After"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// Lets a front end read an answer that was made before [`cors`] had its turn:
+/// what it cannot read, it cannot tell from a network that is down.
+pub fn readable(request: &HttpRequest, response: &mut HttpResponse) {
+    if is_open(request.path()) {
+        open_to(response.headers_mut(), caller_of(request).as_ref());
+    }
+}
+
 /// Answers preflights, and lets the configured origins read answers of what
 /// `is_open`.
 ///
@@ -48,14 +75,14 @@ pub async fn cors<B: MessageBody>(
     if !is_open(request.path()) {
         return Ok(next.call(request).await?.map_into_left_body());
     }
-    let origin = request
-        .app_data::<web::Data<State>>()
-        .and_then(|state| trusted_origin(state, request.request()))
-        .and_then(|origin| HeaderValue::from_str(&origin.to_string()).ok());
+    let origin = caller_of(request.request());
     let preflight = request.method() == Method::OPTIONS
         && request
             .headers()
             .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    if preflight && origin.is_none() {
+        same_site::log_foreign(request.request());
+    }
     let mut response = if preflight {
         let answer = HttpResponse::NoContent().finish();
         request.into_response(answer).map_into_right_body()
@@ -63,16 +90,8 @@ pub async fn cors<B: MessageBody>(
         next.call(request).await?.map_into_left_body()
     };
     let headers = response.headers_mut();
-    headers.append(VARY, HeaderValue::from_static("Origin"));
-    let Some(origin) = origin else {
-        return Ok(response);
-    };
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(
-        ACCESS_CONTROL_ALLOW_CREDENTIALS,
-        HeaderValue::from_static("true"),
-    );
-    if preflight {
+    open_to(headers, origin.as_ref());
+    if preflight && origin.is_some() {
         for (name, value) in [
             (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"),
             (

@@ -8,7 +8,7 @@ use crate::app::State;
 use crate::http::description::Problem;
 use crate::http::routes::Routes;
 use crate::session::answer::Refusal;
-use crate::session::{self, end, script, token};
+use crate::session::{self, end, open, script, token};
 
 /// Adds the routes.
 pub fn routes(routes: &mut Routes<'_>) {
@@ -18,6 +18,7 @@ pub fn routes(routes: &mut Routes<'_>) {
     routes.add(end::__path_end_one, end::end_one);
     routes.add(end::__path_sign_out, end::sign_out);
     routes.add(end::__path_sign_out_everywhere, end::sign_out_everywhere);
+    routes.add(open::__path_open, open::open);
     routes.add(script::__path_script, script::script);
     routes.add(__path_jwks, jwks);
 }

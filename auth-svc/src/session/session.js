@@ -1,151 +1,354 @@
 // Latchkey's session for front ends: see docs/session-js.md. Takes a sign-in's
-// hand-over exactly once, over tabs and reloads, and keeps an access token at
-// hand. No script ever holds a long-lived secret, but where the deployment has
-// switched the cookie tokenPair on.
+// hand-over once, over tabs and reloads, keeps an access token at hand, and
+// leaves a page for a sign-in only once without a person. No script holds a
+// long-lived secret unless the deployment has switched the cookie tokenPair on.
 (() => {
   "use strict";
   const service = new URL(document.currentScript?.src || location.href).origin;
   const events = new EventTarget();
-  const tabs = "BroadcastChannel" in window ? new BroadcastChannel("latchkey") : null;
-  const lock = (name, work) =>
-    navigator.locks ? navigator.locks.request(`latchkey-${name}`, work) : work();
+  const tabs = "BroadcastChannel" in window ? new BroadcastChannel("latchkey-session") : null;
+  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
   const encode = (bytes) =>
     btoa(String.fromCharCode(...new Uint8Array(bytes)))
       .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
   const digest = async (text) =>
     encode(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 
-  let access = null; // { token, expiresAt }
-  let margin = 60_000; // A token that lives shorter is renewed first.
-  let timer;
-  const life = () => (access ? Date.parse(access.expiresAt) - Date.now() : -1);
+  // Storage that is blocked or full throws; the page then remembers for itself.
+  function storage(kind) {
+    const own = new Map();
+    const attempt = (work) => { try { return work(window[kind]) ?? null; } catch { return undefined; } };
+    return {
+      get: (name) => own.get(name) ?? attempt((area) => area.getItem(`latchkey.${name}`)) ?? null,
+      // Returns false if a reload would lose it.
+      set: (name, value) => {
+        own.delete(name);
+        if (attempt((area) => area.setItem(`latchkey.${name}`, value)) !== undefined) return true;
+        own.set(name, value);
+        return false;
+      },
+      remove: (name) => {
+        own.delete(name);
+        attempt((area) => area.removeItem(`latchkey.${name}`));
+      },
+    };
+  }
+  const ofTab = storage("sessionStorage");
+  const ofOrigin = storage("localStorage");
 
+  // One at a time in all tabs. Browsers deny Web Locks where storage is blocked.
+  async function lock(name, work) {
+    let begun = false;
+    try {
+      return await navigator.locks.request(`latchkey-${name}`, () => (begun = true, work()));
+    } catch (error) {
+      if (begun) throw error;
+      return lease(name, work);
+    }
+  }
+  async function lease(name, work) {
+    const mine = encode(crypto.getRandomValues(new Uint8Array(9)));
+    const holder = () => (ofOrigin.get(`lock.${name}`) ?? "").split(" ");
+    for (let turn = 0; turn < 200 && holder()[0] !== mine; turn += 1) {
+      const age = Date.now() - Number(holder()[1] ?? -1);
+      if (!(age >= 0 && age < 10_000)) ofOrigin.set(`lock.${name}`, `${mine} ${Date.now()}`);
+      await pause(20 + Math.random() * 20); // Two that write at once: the last one has it.
+    }
+    try {
+      return await work();
+    } finally {
+      if (holder()[0] === mine) ofOrigin.remove(`lock.${name}`);
+    }
+  }
+
+  // What is behind the fragment is taken out of the address before anything else
+  // runs: no router reads it, and it is in no bookmark.
+  function cut(pattern) {
+    const found = pattern.exec(location.hash);
+    if (found) {
+      history.replaceState(history.state, "",
+        location.pathname + location.search + location.hash.slice(0, found.index));
+    }
+    return found;
+  }
+  let code = cut(/[#&]code=([\w-]{43})$/)?.[1];
+
+  // The memory of `signIn`: set when it leaves the page, and by a sign-out;
+  // cleared by a person who clicks or types. Where storage is blocked, the
+  // return location carries it.
+  let left = Boolean(cut(/[#&]latchkey=left$/)) || ofTab.get("left") === "1";
+  function remember() {
+    left = true;
+    return ofTab.set("left", "1");
+  }
+  function forget(event) {
+    if (!left || (event && !event.isTrusted)) return;
+    left = false;
+    ofTab.remove("left");
+  }
+  for (const kind of ["click", "keydown"]) addEventListener(kind, forget, true);
+
+  // The time since `then`. Neither clock is enough: one may stand still while
+  // the machine sleeps, the other may be set.
+  const clocks = () => [performance.now(), Date.now()];
+  const since = (then) => Math.max(...clocks().map((now, index) => now - then[index]));
+
+  let access = null; // { token, life, from, userId, workspaceId, sessionId }
+  let current = Object.freeze({ state: "loading", signedIn: null });
+  let shown = null; // Whom this page shows: the first one who was signed in.
+  let timer;
+  let failures = 0;
+  const living = () => (access ? access.life - since(access.from) : 0);
+  const margin = (life) => Math.min(60_000, life / 3);
+  const isGood = (refused) =>
+    access && access.token !== refused && living() > margin(access.life);
+  const isOther = (one) =>
+    Boolean(shown && one) && (shown.userId !== one.userId || shown.workspaceId !== one.workspaceId);
+
+  function become(state, { userId = null, workspaceId = null } = {}, error = null) {
+    const signedIn = { signedIn: true, signedOut: false }[state] ?? null;
+    const next = { state, signedIn, userId, workspaceId, error };
+    if (signedIn) shown ??= next;
+    if (["state", "userId", "workspaceId"].every((name) => current[name] === next[name])) return;
+    current = Object.freeze({ ...next, otherPerson: signedIn ? isOther(next) : false });
+    events.dispatchEvent(new CustomEvent("change", { detail: current }));
+  }
   function hold(next) {
-    const changed = Boolean(next) !== Boolean(access);
-    access = next;
-    margin = Math.min(60_000, Math.max(life(), 0) / 3);
+    access = next && { ...next, from: clocks() };
+    failures = 0;
     clearTimeout(timer);
     // Some seconds apart in each tab: the first one's token reaches the others.
-    if (next) timer = setTimeout(() => accessToken().catch(() => {}),
-      Math.max(life() - margin, 1_000) + Math.random() * 10_000);
-    if (changed) events.dispatchEvent(new CustomEvent("change", { detail: { signedIn: Boolean(next) } }));
+    if (next) timer = setTimeout(renew, next.life - margin(next.life) + Math.random() * 10_000);
+    become(next ? "signedIn" : "signedOut", next ?? {});
   }
   function share(next) {
     hold(next);
     tabs?.postMessage({ access: next });
   }
-  if (tabs) tabs.onmessage = ({ data }) => hold(data.access);
+  let ended = null; // The session that was signed out of: what comes of it late is dropped.
+  if (tabs) {
+    tabs.onmessage = ({ data }) => {
+      if (data.ended) {
+        ended = data.ended;
+        remember();
+      }
+      if (!data.access || data.access.sessionId !== ended) hold(data.access);
+    };
+  }
 
-  async function ask(grant) {
-    const response = await fetch(`${service}/auth/token`, {
-      method: "POST",
-      credentials: "include",
-      cache: "no-store",
-      headers: { "Content-Type": "application/json", Accept: "application/json" },
-      body: JSON.stringify(grant),
+  // The answer of the service, or null: nobody is signed in. Everything else
+  // says nothing about that, and throws.
+  async function call(path, init) {
+    const response = await fetch(service + path, {
+      ...init, credentials: "include", cache: "no-store", signal: AbortSignal.timeout?.(15_000),
+    }).catch((cause) => {
+      throw new Error(`latchkey: ${service} cannot be reached from this page. If it runs: is it in ` +
+        `connect-src of the page's Content-Security-Policy, and ${location.origin} in ALLOWED_RETURN_ORIGINS?`, { cause });
     });
-    if (response.status === 401) return null;
-    if (!response.ok) throw new Error(`latchkey: ${response.status}`);
-    return response.json();
+    if (response.status === 204 || response.status === 401) return null;
+    if (response.ok) return response.json();
+    const wait = Number(response.headers.get("Retry-After")) || 0;
+    throw Object.assign(new Error(`latchkey: ${path} answered ${response.status}`), { wait: wait * 1_000 });
+  }
+  async function ask(grant) {
+    const granted = await call("/auth/token", {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "application/json" },
+      body: JSON.stringify({ ...grant, ifSignedIn: true }),
+    });
+    if (!granted) return null;
+    const { accessToken: { token, expiresAt }, expiresIn, refreshToken, userId, workspaceId, sessionId } = granted;
+    if (refreshToken) ofOrigin.set("refresh", refreshToken.token);
+    // The service's own count: the clock of this machine may be off by hours.
+    const life = expiresIn * 1_000 || Date.parse(expiresAt) - Date.now();
+    return { token, life: Math.max(life, 10_000), userId, workspaceId, sessionId };
   }
 
   // True the first time only, in whatever tab and after any reload.
   async function isNew(secret) {
     const mark = await digest(secret);
-    const taken = JSON.parse(localStorage.getItem("latchkey.taken") || "[]");
+    let taken = [];
+    try {
+      taken = [...JSON.parse(ofOrigin.get("taken") ?? "[]")];
+    } catch { /* Not ours. */ }
     if (taken.includes(mark)) return false;
-    localStorage.setItem("latchkey.taken", JSON.stringify([...taken, mark].slice(-32)));
+    ofOrigin.set("taken", JSON.stringify([...taken, mark].slice(-32)));
     return true;
   }
 
+  let verifier;
+  let bearer; // The access token of a pair without a refresh token.
   async function takeCode() {
-    const found = /[#&]code=([\w-]{43})$/.exec(location.hash);
-    if (!found) return null;
-    // Away before anything else: not in the history, not in a bookmark.
-    history.replaceState(history.state, "",
-      location.pathname + location.search + location.hash.slice(0, found.index));
-    const verifier = sessionStorage.getItem("latchkey.verifier") ?? undefined;
-    sessionStorage.removeItem("latchkey.verifier");
-    if (!(await isNew(found[1]))) return null;
-    const granted = await ask({ grantType: "code", code: found[1], verifier });
-    if (!granted) return null;
-    localStorage.removeItem("latchkey.refresh");
-    share(granted.accessToken);
-    return "code";
+    if (!code) return null;
+    verifier = ofTab.get("verifier") ?? undefined;
+    ofTab.remove("verifier");
+    if (await isNew(code)) return "code";
+    code = undefined;
+    return null;
   }
-
   async function takePair() {
     const cookie = document.cookie.split("; ").find((line) => line.startsWith("tokenPair="));
     if (!cookie) return null;
-    const value = decodeURIComponent(cookie.slice("tokenPair=".length));
+    // Away before it is read: one that cannot be decoded would come again.
     document.cookie = `tokenPair=; Path=/; Max-Age=0; SameSite=Lax${isSecureContext ? "; Secure" : ""}`;
+    const value = cookie.slice("tokenPair=".length);
     if (!(await isNew(value))) return null;
-    const pair = JSON.parse(value);
-    const next = pair.accessOrWorkspaceAgnosticToken ?? pair.accessToken;
-    if (!next?.token) return null;
-    if (pair.refreshToken?.token) localStorage.setItem("latchkey.refresh", pair.refreshToken.token);
-    share(next);
+    const pair = JSON.parse(decodeURIComponent(value));
+    const token = pair.accessOrWorkspaceAgnosticToken ?? pair.accessToken ?? pair.authToken?.accessToken;
+    bearer = token?.token ?? token;
+    if (typeof bearer !== "string") return null;
+    const refresh = pair.refreshToken?.token;
+    if (refresh) ofOrigin.set("refresh", refresh);
+    else ofOrigin.remove("refresh");
     return "tokenPair";
   }
-
   // A hand-over that is broken is none: it never keeps a page from loading.
   const take = (work) => lock("handover", work).catch((error) => (console.warn(error), null));
 
-  async function renew() {
-    const refreshToken = localStorage.getItem("latchkey.refresh");
-    const granted = refreshToken ? await ask({ grantType: "refresh_token", refreshToken }) : null;
-    if (granted) localStorage.setItem("latchkey.refresh", granted.refreshToken.token);
-    else localStorage.removeItem("latchkey.refresh");
-    return granted ?? ask({ grantType: "cookie" });
-  }
-
-  // An access token that lives a minute at least, or null: nobody is signed in.
-  async function accessToken() {
-    if (life() > margin) return access.token;
-    return lock("token", async () => {
-      if (life() > margin) return access.token; // Another caller or tab was quicker.
-      try {
-        share((await renew())?.accessToken ?? null);
-      } catch (error) {
-        if (life() <= 0) throw error; // The service is away; the token is still good.
+  // Nothing counts as signed in before the service has said so. What it could
+  // not be asked is still there for the next attempt.
+  async function granted() {
+    if (code) {
+      const next = await ask({ grantType: "code", code, verifier });
+      code = undefined;
+      if (next) {
+        bearer = undefined;
+        ofOrigin.remove("refresh");
+        return next;
       }
-      return access?.token ?? null;
-    });
+    }
+    const refreshToken = ofOrigin.get("refresh");
+    if (refreshToken) {
+      const next = await ask({ grantType: "refresh_token", refreshToken });
+      bearer = undefined;
+      if (next) return next;
+      ofOrigin.remove("refresh");
+    }
+    if (bearer) {
+      const token = bearer;
+      const me = await call("/auth/me", { headers: { Authorization: `Bearer ${token}` } });
+      bearer = undefined;
+      if (me) {
+        const { userId, workspaceId, sessionId } = me;
+        return { token, life: 60_000, userId, workspaceId, sessionId };
+      }
+    }
+    return ask({ grantType: "cookie" });
   }
 
-  // Leaves the page for a sign-in that comes back to it.
-  async function signIn(path = "/auth/google", parameters = {}) {
-    const verifier = encode(crypto.getRandomValues(new Uint8Array(32)));
-    sessionStorage.setItem("latchkey.verifier", verifier);
+  let notBefore = 0;
+  let renewedFor = [-Infinity, -Infinity]; // When a refused token was renewed last.
+  async function renewed(refused) {
+    if (refused) await pause(30); // Another tab's new token may be on its way.
+    if (isGood(refused)) return;
+    // An API that refuses whatever it gets does not have tokens made for ever.
+    if (refused && access?.token === refused) {
+      if (since(renewedFor) < 30_000) return;
+      renewedFor = clocks();
+    }
+    if (performance.now() < notBefore) throw current.error ?? new Error("latchkey: waits for its next attempt");
+    try {
+      share(await granted());
+    } catch (error) {
+      const wait = Math.max(Math.min(1_000 * 2 ** failures, 60_000), error.wait ?? 0) * (1 + Math.random() / 4);
+      failures += 1;
+      notBefore = performance.now() + wait;
+      clearTimeout(timer);
+      timer = setTimeout(retry, wait);
+      if (living() <= 0) {
+        console.warn(error);
+        become("unreachable", shown ?? {}, error);
+      }
+      if (living() <= 0 || refused) throw error; // Else the token is still good.
+    }
+  }
+  const renew = (refused) => lock("token", () => renewed(refused)).catch(() => {});
+  function retry() {
+    notBefore = 0;
+    return renew().then(() => current);
+  }
+
+  // An access token with a minute to live, or null: nobody is signed in.
+  async function accessToken({ refused } = {}) {
+    if (!isGood(refused) && current.state !== "signedOut") await lock("token", () => renewed(refused));
+    if (isOther(access)) throw new Error("latchkey: another person is signed in now; load the page again");
+    return access?.token ?? null;
+  }
+
+  // As `fetch`, with an access token; one that the API refuses is renewed once.
+  async function authorizedFetch(input, init) {
+    const request = new Request(input, init);
+    const send = (token) => {
+      const next = request.clone();
+      if (token) next.headers.set("Authorization", `Bearer ${token}`);
+      return fetch(next);
+    };
+    const token = await accessToken();
+    const answer = await send(token);
+    if (answer.status !== 401 || !token) return answer;
+    const next = await accessToken({ refused: token }).catch(() => null);
+    return next && next !== token ? send(next) : answer;
+  }
+
+  // Leaves the page for a sign-in that comes back to it. Returns false if that
+  // needs a person: it has left once already, or the service cannot be reached.
+  let leaving = false;
+  async function signIn(path = "/auth/google", parameters = {}, { person = false } = {}) {
+    if (person) forget();
+    else if (!navigator.userActivation?.isActive) {
+      await ready;
+      if (current.state === "unreachable") return false;
+    }
+    if (leaving || left) return leaving;
+    leaving = true;
+    setTimeout(() => { leaving = false; }, 10_000);
     const url = new URL(path, service);
     url.searchParams.set("returnTo", location.href);
     for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
-    url.searchParams.set("codeChallenge", await digest(verifier));
+    const back = url.searchParams.get("returnTo");
+    if (!remember()) url.searchParams.set("returnTo", `${back}${back.includes("#") ? "&" : "#"}latchkey=left`);
+    const secret = encode(crypto.getRandomValues(new Uint8Array(32)));
+    // Without storage the code is for the session's cookie, which comes along.
+    if (crypto.subtle && ofTab.set("verifier", secret)) url.searchParams.set("codeChallenge", await digest(secret));
     location.assign(url);
+    return true;
   }
 
   async function signOut({ everywhere = false } = {}) {
     const token = await accessToken();
-    const response = await fetch(`${service}/auth/sign-out${everywhere ? "-everywhere" : ""}`, {
-      method: "POST",
-      credentials: "include",
-      headers: { Accept: "application/json", ...(token && { Authorization: `Bearer ${token}` }) },
+    await lock("token", async () => {
+      await call(`/auth/sign-out${everywhere ? "-everywhere" : ""}`, {
+        method: "POST",
+        headers: { Accept: "application/json", ...(token && { Authorization: `Bearer ${token}` }) },
+      });
+      ofOrigin.remove("refresh");
+      ended = access?.sessionId ?? null;
+      remember(); // Who signs out is not signed in again by the next effect.
+      hold(null);
+      tabs?.postMessage({ access: null, ended: ended ?? true });
     });
-    if (!response.ok) throw new Error(`latchkey: ${response.status}`);
-    localStorage.removeItem("latchkey.refresh");
-    share(null);
   }
 
   const ready = (async () => {
-    const handover = (await take(takeCode)) ?? (await take(takePair));
-    return { signedIn: Boolean(await accessToken().catch(() => null)), handover };
+    const [byCode, byPair] = [await take(takeCode), await take(takePair)];
+    const handover = byCode ?? byPair;
+    await renew();
+    return Object.freeze({ ...current, handover });
   })();
+  addEventListener("online", retry);
+  addEventListener("pageshow", (event) => { if (event.persisted) leaving = false; });
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible") ready.then(() => renew());
+  });
 
   window.latchkey = Object.freeze({
     ready,
-    accessToken: () => ready.then(accessToken),
+    get session() { return current; },
+    accessToken: (options) => ready.then(() => accessToken(options)),
+    fetch: (input, init) => ready.then(() => authorizedFetch(input, init)),
     signIn,
     signOut: (options) => ready.then(() => signOut(options)),
+    retry: () => ready.then(retry),
     addEventListener: events.addEventListener.bind(events),
     removeEventListener: events.removeEventListener.bind(events),
   });

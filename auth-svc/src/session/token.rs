@@ -1,6 +1,7 @@
 //! `POST /auth/token`: an access token for a front end, from a cookie, a
 //! one-time code or a refresh token.
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, SET_COOKIE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::{SessionId, UserId, WorkspaceId};
@@ -21,6 +22,18 @@ use crate::store::session::{IssueError, Session};
 
 /// RFC 7636 section 4.1: at most 128 characters.
 const MAX_VERIFIER: usize = 128;
+
+/// What a front end asks.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    #[serde(flatten)]
+    grant: Grant,
+    /// Answers 204 instead of 401 if nobody is signed in: browsers write every
+    /// 401 to the console, and a page that asks at each load is no fault.
+    #[serde(default)]
+    if_signed_in: bool,
+}
 
 /// What a front end may show.
 #[derive(Deserialize)]
@@ -44,6 +57,9 @@ enum Grant {
 struct Granted {
     token_type: &'static str,
     access_token: Token,
+    /// Life of the access token in seconds (RFC 6749 section 5.1): the clock of a
+    /// browser may be off.
+    expires_in: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<Token>,
     user_id: UserId,
@@ -61,11 +77,13 @@ enum Next {
 /// An access token for a front end.
 ///
 /// The body: `{"grantType":"cookie"}`, `{"grantType":"code","code","verifier"}`
-/// or `{"grantType":"refresh_token","refreshToken"}`.
+/// or `{"grantType":"refresh_token","refreshToken"}`. With `"ifSignedIn":true` the
+/// answer is 204 instead of 401 if nobody is signed in.
 #[utoipa::path(post, path = "/auth/token", tag = "session",
     request_body(content = serde_json::Value, content_type = "application/json"),
     responses(
         (status = 200, description = "An access token; the next refresh token for who holds one", body = serde_json::Value),
+        (status = 204, description = "Nobody is signed in, and the body says `ifSignedIn`"),
         (status = 400, description = "The body is none of these", body = Problem),
         (status = 401, description = "Nobody is signed in, or the code or refresh token is not taken", body = Problem),
         (status = 403, description = "Another web site asks", body = Problem),
@@ -77,12 +95,22 @@ pub async fn token(
     body: web::Bytes,
 ) -> HttpResponse {
     let origin = trusted_origin(&state, &request);
-    match grant(&state, &request, origin.as_ref(), &body).await {
+    let asked = match asked(&state, &request, &body) {
+        Ok(asked) => asked,
+        Err(refusal) => return refusal.respond(),
+    };
+    let by_cookie = matches!(asked.grant, Grant::Cookie);
+    match grant(&state, &request, origin.as_ref(), asked.grant).await {
         Ok(response) => response,
         Err(refusal) => {
             let mut response = refusal.respond();
-            // A dead token is not sent again and again.
-            if let (Refusal::InvalidGrant(_), Some(origin)) = (&refusal, &origin)
+            if asked.if_signed_in && response.status() == StatusCode::UNAUTHORIZED {
+                response = HttpResponse::NoContent().finish();
+            }
+            // A dead token is not sent again and again. A code that is refused
+            // says nothing about it: anyone can make a link with a code.
+            if by_cookie
+                && let (Refusal::InvalidGrant(_), Some(origin)) = (&refusal, &origin)
                 && refresh_cookie::token_of(&request, origin).is_some()
                 && let Ok(removal) = refresh_cookie::removal(origin).parse()
             {
@@ -93,12 +121,8 @@ pub async fn token(
     }
 }
 
-async fn grant(
-    state: &State,
-    request: &HttpRequest,
-    origin: Option<&WebOrigin>,
-    body: &[u8],
-) -> Result<HttpResponse, Refusal> {
+/// Reads a request, if it comes from a page of this deployment.
+fn asked(state: &State, request: &HttpRequest, body: &[u8]) -> Result<Asked, Refusal> {
     if !same_site::may_change(request, &state.config.returns) {
         return Err(Refusal::CrossSite);
     }
@@ -106,7 +130,15 @@ async fn grant(
     if !is_json(request) {
         return Err(Refusal::NotJson);
     }
-    let grant: Grant = serde_json::from_slice(body).map_err(|_| Refusal::Malformed)?;
+    serde_json::from_slice(body).map_err(|_| Refusal::Malformed)
+}
+
+async fn grant(
+    state: &State,
+    request: &HttpRequest,
+    origin: Option<&WebOrigin>,
+    grant: Grant,
+) -> Result<HttpResponse, Refusal> {
     let (session, next) = match grant {
         Grant::Cookie => of_cookie(state, request, origin).await?,
         Grant::Code { code, verifier } => {
@@ -225,6 +257,7 @@ fn answer(state: &State, session: &Session, next: Next) -> Result<HttpResponse, 
     };
     Ok(response.json(Granted {
         token_type: "Bearer",
+        expires_in: (access_token.expires_at - now).whole_seconds(),
         access_token,
         refresh_token,
         user_id: session.user,

@@ -220,6 +220,22 @@ async fn a_front_end_on_another_site_renews_by_a_cookie_that_no_script_sees() {
     assert_eq!(other.status, 401);
 }
 
+// R10: a link of a stranger signs nobody out
+#[tokio::test]
+async fn a_code_that_is_refused_takes_no_session_away() {
+    let app = crm().await;
+    let (_, answer) = signed_in(&app, &format!("&returnTo={CRM}/&codeChallenge={CHALLENGE}")).await;
+    let mut front_end = app.browser();
+    let grant = code_with_verifier(&answer.handover_code().unwrap());
+    front_end.post_json(CRM, "/auth/token", &grant).await;
+    let made_up = code(&"x".repeat(43));
+    let answer = front_end.post_json(CRM, "/auth/token", &made_up).await;
+    assert_eq!(answer.status, 401);
+    let renew = json!({ "grantType": "cookie" });
+    let answer = front_end.post_json(CRM, "/auth/token", &renew).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
 // R8 R10
 #[tokio::test]
 async fn who_is_signed_in_already_is_handed_over_again() {
@@ -389,6 +405,49 @@ async fn a_workspaces_host_gets_no_session_of_another_workspace() {
             .await;
         assert_eq!(answer.status, status, "{}", answer.body);
     }
+}
+
+// R11: a page that asks at each load leaves no red line in the console
+#[tokio::test]
+async fn who_asks_whether_somebody_is_signed_in_gets_no_error() {
+    let app = crm().await;
+    let ask = |grant: Value| {
+        let mut grant = grant;
+        grant["ifSignedIn"] = json!(true);
+        grant
+    };
+    let mut browser = app.browser();
+    for grant in [
+        json!({ "grantType": "cookie" }),
+        json!({ "grantType": "refresh_token", "refreshToken": "x".repeat(43) }),
+        code(&"x".repeat(43)),
+    ] {
+        let answer = browser.post_json(CRM, "/auth/token", &grant).await;
+        assert_eq!(answer.status, 401, "{grant}");
+        let answer = browser.post_json(CRM, "/auth/token", &ask(grant)).await;
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+        assert_eq!(answer.headers["access-control-allow-origin"], CRM);
+    }
+    // Nothing else changes.
+    let foreign = browser
+        .post_json(
+            "https://evil.example",
+            "/auth/token",
+            &ask(json!({ "grantType": "cookie" })),
+        )
+        .await;
+    assert_eq!(foreign.status, 403);
+    let mut browser = app.signed_in("ada").await;
+    let answer = browser
+        .post_json(
+            APP_ORIGIN,
+            "/auth/token",
+            &ask(json!({ "grantType": "cookie" })),
+        )
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let life = answer.json()["expiresIn"].as_i64().unwrap();
+    assert!((1_700..=1_800).contains(&life), "{life}");
 }
 
 // R11

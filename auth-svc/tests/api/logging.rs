@@ -138,3 +138,42 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
         );
     }
 }
+
+// R8 R10: the operator of a front end reads what to change
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_origin_is_logged_with_the_variable_that_allows_it() {
+    let database = TestDatabase::create().await;
+    let key = OpeningKey::generate().unwrap().sealing_key().to_string();
+    let mut variables = variables(&database.url(Role::Auth), &key);
+    let demo = DemoProvider::start(Config::default()).await.unwrap();
+    variables.extend(demo.environment());
+    let service = Service::start(&variables);
+    let mut browser = Browser::new(service.base.clone());
+    let ask = serde_json::json!({ "grantType": "cookie" });
+    let posted = browser
+        .post_json("https://one.example", "/auth/token", &ask)
+        .await;
+    assert_eq!(posted.status, 403);
+    let long = format!("https://{}.example", "x".repeat(5_000));
+    browser.post_json(&long, "/auth/sign-out", &ask).await;
+    browser.headers = vec![
+        ("origin", "https://two.example".to_owned()),
+        ("access-control-request-method", "POST".to_owned()),
+    ];
+    browser.send(reqwest::Method::OPTIONS, "/auth/token").await;
+    browser.headers.clear();
+    let start = "/auth/google?returnTo=https://three.example/x%3Fsecret";
+    assert_eq!(browser.get(start).await.status, 400);
+
+    let log = service.stop();
+    for origin in ["one", "two", "three"] {
+        let origin = format!("https://{origin}.example");
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(&origin)).collect();
+        assert!(
+            lines.len() == 1 && lines[0].contains("ALLOWED_RETURN_ORIGINS"),
+            "{origin}: {log}"
+        );
+    }
+    assert!(!log.contains("secret"), "the query is nobody's business");
+    assert!(log.lines().all(|line| line.len() < 2_000), "{log}");
+}

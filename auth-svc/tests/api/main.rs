@@ -33,5 +33,6 @@ mod sign_in;
 mod sign_out;
 mod signing_keys;
 mod verification_link;
+mod ways_on;
 mod workspace_domains;
 mod workspace_roles;

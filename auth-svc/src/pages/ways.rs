@@ -1,0 +1,191 @@
+//! Where a person can go from an error page. What the link or the flow asked for
+//! (workspace, invitation, return location, code challenge, choices) is in every
+//! way on: an application on another origin gets its person back.
+
+use actix_web::http::Method;
+use actix_web::{HttpRequest, web};
+
+use super::provider::{carried, link};
+use super::{Explanation, Next};
+use crate::app::State;
+use crate::login::flow::Context;
+use crate::login::parameters::context_of;
+use crate::login::query::Query;
+use crate::login::redirect::Site;
+use crate::store::session::Session;
+
+/// A link of an error page.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Where it leads.
+    pub to: String,
+    /// What it says.
+    pub label: String,
+}
+
+/// Who is signed in, although something was refused.
+#[derive(Debug)]
+struct Person {
+    email: String,
+    workspace: String,
+}
+
+/// The ways on from an error page.
+#[derive(Debug, Default)]
+pub struct Ways {
+    parameters: Vec<(String, String)>,
+    again: Option<String>,
+    app: Option<String>,
+    person: Option<Person>,
+}
+
+impl Ways {
+    /// Of a request whose query says what it was started with. Without `again`,
+    /// a page or a start is tried again by asking for it again.
+    pub fn of_request(request: &HttpRequest, again: Option<&str>) -> Self {
+        let Some(state) = request.app_data::<web::Data<State>>() else {
+            return Self {
+                again: again.map(str::to_owned),
+                ..Self::default()
+            };
+        };
+        // One parameter that is not taken does not lose the others.
+        let mut context = Context::default();
+        let query = Query::parse(request.query_string()).unwrap_or_default();
+        let mut parameters = carried(&query);
+        parameters.retain(|(name, value)| {
+            let one = context_of(&Query::single(name, value), &state.config.returns);
+            let good = one.is_ok();
+            if let Some(location) = one.ok().and_then(|one| one.return_to) {
+                context.return_to = Some(location);
+            }
+            good
+        });
+        let callback = query.any(&["code", "state", "error"]).is_some();
+        let mut ways = Self::to_app(state, &context, parameters);
+        ways.again = match again {
+            Some(again) => Some(again.to_owned()),
+            None if callback || request.method() != Method::GET => None,
+            // No other path of a stranger becomes a link.
+            None if request.path().starts_with("/auth/") => Some(
+                request
+                    .uri()
+                    .path_and_query()
+                    .map_or_else(|| request.path().to_owned(), ToString::to_string),
+            ),
+            None => None,
+        };
+        ways
+    }
+
+    /// Of a start at `path`: with the query's context, and the prompt that it
+    /// asked for.
+    pub fn of_start(request: &HttpRequest, path: &str) -> Self {
+        let mut ways = Self::of_request(request, None);
+        let query = Query::parse(request.query_string()).unwrap_or_default();
+        let mut parameters = ways.parameters.clone();
+        for name in ["prompt", "reconnect"] {
+            if let Some(value) = query.get(name) {
+                parameters.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        ways.again = Some(link(path, &parameters));
+        ways
+    }
+
+    /// Of a flow that was started at `path` with this context.
+    pub fn of_context(state: &State, context: &Context, path: &str) -> Self {
+        let parameters = context.parameters();
+        Self {
+            again: Some(link(path, &parameters)),
+            ..Self::to_app(state, context, parameters)
+        }
+    }
+
+    fn to_app(state: &State, context: &Context, parameters: Vec<(String, String)>) -> Self {
+        let config = &state.config;
+        let site = Site::from(context.subdomain.as_deref());
+        let app = config.returns.destination(context.return_to.as_ref(), site);
+        // The start page of this service is no application.
+        let is_app = app.path() != "/" || !config.public_origin.holds(&app);
+        Self {
+            parameters,
+            app: is_app.then(|| app.to_string()),
+            ..Self::default()
+        }
+    }
+
+    /// Of a person who is signed in all the same.
+    #[must_use]
+    pub fn signed_in(mut self, session: Option<&Session>) -> Self {
+        self.person = session.map(|session| Person {
+            email: session.email.clone(),
+            workspace: session.workspace_name.clone(),
+        });
+        self
+    }
+
+    /// Address of the person who is signed in.
+    pub(super) fn email(&self) -> Option<&str> {
+        self.person.as_ref().map(|person| person.email.as_str())
+    }
+
+    /// The links, the best one first.
+    pub(super) fn links(&self, explanation: &Explanation) -> Vec<Way> {
+        let way = |to: String, label: &str| Way {
+            to,
+            label: label.to_owned(),
+        };
+        let again = self
+            .again
+            .clone()
+            .filter(|_| explanation.next == Next::Again)
+            .map(|to| way(to, "Try again"));
+        let account = match explanation.next {
+            Next::Home | Next::Again => None,
+            Next::Account => Some(way("/auth/account".to_owned(), "Go to your account")),
+            Next::Connections => Some(way(
+                "/auth/account/connections".to_owned(),
+                "Go to your connections",
+            )),
+        };
+        let handed: Vec<_> = self
+            .parameters
+            .iter()
+            .filter(|(name, _)| name == "returnTo" || name == "codeChallenge")
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let app = match &self.person {
+            // By the hand-over that the application waits for.
+            Some(person) => Some(way(
+                link("/auth/open", &handed),
+                &format!("Open {}", person.workspace),
+            )),
+            None => self
+                .app
+                .clone()
+                .map(|to| way(to, "Back to the application")),
+        };
+        let sign_in = account.is_none().then(|| {
+            way(
+                link("/auth/sign-in", &self.parameters),
+                "Go to the sign-in page",
+            )
+        });
+        let mut links: Vec<Way> = if self.person.is_some() {
+            [again, account, app, sign_in]
+                .into_iter()
+                .flatten()
+                .collect()
+        } else {
+            [again, account, sign_in, app]
+                .into_iter()
+                .flatten()
+                .collect()
+        };
+        links.dedup();
+        links
+    }
+}

@@ -1,0 +1,56 @@
+//! `GET /auth/open`: into the application for the person who is signed in, with
+//! the hand-over that it needs. Unlike a sign-in's start it never goes to a
+//! provider: error pages lead here where a connection has to be repaired first.
+
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::app::State;
+use crate::http::description::Problem;
+use crate::login::authorize::StartError;
+use crate::login::parameters::context_of;
+use crate::login::query::Query;
+use crate::pages::provider::{carried, link};
+use crate::pages::{self, Explanation};
+use crate::session;
+use crate::session::handover::found_with_handover;
+
+/// Opens the application.
+///
+/// `returnTo` and `codeChallenge` are those of a sign-in's start.
+#[utoipa::path(get, path = "/auth/open", tag = "session", responses(
+    (status = 302, description = "Into the application"),
+    (status = 303, description = "To the sign-in page if nobody is signed in"),
+    (status = 400, description = "A parameter is not taken", body = Problem),
+    (status = 503, description = "The database is away", body = Problem)))]
+pub async fn open(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    match opened(&state, &request).await {
+        Ok(response) => response,
+        Err(error) => {
+            let explanation = Explanation::from(&error);
+            tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "not opened");
+            pages::problem(&request, &explanation, None)
+        }
+    }
+}
+
+async fn opened(state: &State, request: &HttpRequest) -> Result<HttpResponse, StartError> {
+    let query = Query::parse(request.query_string())?;
+    let context = context_of(&query, &state.config.returns)?;
+    let Some(session) = session::current(state, request).await? else {
+        let to = link("/auth/sign-in", &carried(&query));
+        return Ok(HttpResponse::SeeOther()
+            .insert_header((LOCATION, to))
+            .finish());
+    };
+    let to = state
+        .config
+        .returns
+        .destination(context.return_to.as_ref(), &session);
+    let challenge = context.code_challenge.as_deref();
+    Ok(
+        found_with_handover(state, &session.bearer(), &to, challenge)
+            .await
+            .finish(),
+    )
+}

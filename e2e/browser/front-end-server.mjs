@@ -1,0 +1,145 @@
+// Front ends as a customer has them, on two origins beside auth-svc: pages made of
+// the very texts of docs/session-js.md, and an API that takes access tokens.
+import { createServer } from "node:http";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { at } from "./browser.mjs";
+
+const port = process.env.FRONT_PORT;
+/// The same site as auth-svc: its cookies come along.
+export const SAME = `http://localhost:${port}`;
+/// Another site: it has the hand-over alone.
+export const OTHER = `http://app.localhost:${port}`;
+/// An origin that the deployment does not know.
+export const STRANGER = `http://stranger.localhost:${port}`;
+
+const documentation = readFileSync(process.env.DOCUMENTATION, "utf8")
+  .replaceAll("https://auth.example.com", at);
+const block = (language, mark) => {
+  const found = [...documentation.matchAll(/```(\w+)\n([\s\S]*?)```/g)]
+    .find((one) => one[1] === language && one[2].includes(mark));
+  if (!found) throw new Error(`docs/session-js.md has no ${language} with ${mark}`);
+  return found[2];
+};
+
+const head = '<!doctype html><link rel="icon" href="data:,"><title>App</title>';
+const script = `<script src="${at}/auth/session.js"></script>`;
+export const plain = head + block("html", "latchkey.ready");
+
+/// What earlier versions of the documentation said: it is copied and stays.
+const earlier = `${head}${script}<script type="module">
+  const { signedIn } = await latchkey.ready;
+  if (!signedIn) await latchkey.signIn("/auth/google");
+  const answer = await fetch("/api/people", {
+    headers: { Authorization: \`Bearer \${await latchkey.accessToken()}\` },
+  });
+  document.title = answer.ok ? "loaded" : "refused";
+</script>`;
+
+/// An effect that takes a refusal for a reason to sign in again.
+const impatient = `${head}${script}<script type="module">
+  await latchkey.ready;
+  const answer = await fetch("/api/never", {
+    headers: { Authorization: \`Bearer \${await latchkey.accessToken()}\` },
+  });
+  if (answer.status === 401) await latchkey.signIn("/auth/google");
+</script>`;
+
+/// An effect as earlier versions had it.
+const effects = `${head}${script}
+<script type="importmap">{"imports":{"react":"/react.js"}}</script><main id="root"></main>
+<script type="module">
+  import { StrictMode, createElement as h, useEffect } from "react";
+  import { createRoot } from "/react.js";
+  function App() {
+    useEffect(() => { latchkey.ready.then(({ signedIn }) => signedIn || latchkey.signIn("/auth/google")); }, []);
+  }
+  createRoot(document.getElementById("root")).render(h(StrictMode, null, h(App)));
+</script>`;
+
+/// React's development build runs every effect twice in StrictMode.
+const react = `${head}${script}
+<script type="importmap">{"imports":{"react":"/react.js"}}</script><main id="root"></main>
+<script type="module">
+  import { StrictMode, createElement as h } from "react";
+  import { createRoot } from "/react.js";
+  import { useApi, useSession } from "/recipe.mjs";
+  function App() {
+    const session = useSession({ required: true });
+    const people = useApi("/api/people");
+    return h("div", null,
+      h("p", { id: "state" }, session.state),
+      h("p", { id: "data" }, people ? people.name : "nothing"),
+      h("button", { id: "out", onClick: () => latchkey.signOut() }, "Sign out"),
+      h("button", { id: "sign-in", onClick: () => latchkey.signIn("/auth/google", {}, { person: true }) }, "Sign in"));
+  }
+  createRoot(document.getElementById("root")).render(h(StrictMode, null, h(App)));
+</script>`;
+
+// The packages are CommonJS; this is what a bundler does with them.
+function bundle() {
+  const require = createRequire(import.meta.url);
+  const file = (name) => {
+    const [scope, path] = name.split("/cjs/");
+    return readFileSync(join(dirname(require.resolve(`${scope}/package.json`)), "cjs", path), "utf8");
+  };
+  const modules = {
+    react: file("react/cjs/react.development.js"),
+    scheduler: file("scheduler/cjs/scheduler.development.js"),
+    "react-dom": file("react-dom/cjs/react-dom.development.js"),
+    "react-dom/client": file("react-dom/cjs/react-dom-client.development.js"),
+  };
+  const functions = Object.entries(modules)
+    .map(([name, text]) => `${JSON.stringify(name)}: (module, exports, require, process) => {${text}}`);
+  return `const sources = {${functions.join(",\n")}}; const loaded = {};
+    function require(name) {
+      if (!loaded[name]) {
+        const module = loaded[name] = { exports: {} };
+        sources[name](module, module.exports, require, { env: { NODE_ENV: "development" } });
+      }
+      return loaded[name].exports;
+    }
+    export const { StrictMode, createElement, useEffect, useState, useSyncExternalStore } = require("react");
+    export const { createRoot } = require("react-dom/client");`;
+}
+
+const html = (text, headers = {}) => ["text/html", text, headers];
+const pages = {
+  "/plain": html(plain),
+  "/earlier": html(earlier),
+  "/impatient": html(impatient),
+  "/react": html(react),
+  "/effects": html(effects),
+  "/bare": html(head + script),
+  "/elsewhere": html(head),
+  "/react.js": ["text/javascript", bundle()],
+  "/recipe.mjs": ["text/javascript", block("js", "useSession")],
+};
+for (const name of ["plain", "earlier"]) {
+  const policy = `script-src ${at} 'unsafe-inline'; connect-src 'self'`;
+  pages[`/csp/${name}`] = html(pages[`/${name}`][1], { "Content-Security-Policy": policy });
+}
+
+/// Tokens that the API refuses from now on.
+export const refused = new Set();
+
+export function serve() {
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url, SAME);
+    const answer = (status, type, text, headers = {}) => {
+      response.writeHead(status, { "Content-Type": type, "Cache-Control": "no-store", ...headers });
+      response.end(text);
+    };
+    if (pathname.startsWith("/api/")) {
+      const token = /^Bearer (\S+)$/.exec(request.headers.authorization ?? "")?.[1];
+      const good = token?.startsWith("ey") && !refused.has(token) && pathname === "/api/people";
+      answer(good ? 200 : 401, "application/json", good ? '{"name":"Ada"}' : "{}");
+    } else if (pages[pathname]) {
+      answer(200, ...pages[pathname]);
+    } else {
+      answer(404, "text/plain", "");
+    }
+  });
+  return new Promise((done) => server.listen(port, "localhost", () => done(server)));
+}
