@@ -142,7 +142,11 @@ fn review_of(
 /// True where another site than the one that is returned to says with what the
 /// session is fetched there: whoever made the link could fetch it, wherever the
 /// code leaks.
-fn is_challenged_by_another(state: &State, request: &HttpRequest, context: &Context) -> bool {
+pub(crate) fn is_challenged_by_another(
+    state: &State,
+    request: &HttpRequest,
+    context: &Context,
+) -> bool {
     let returns = &state.config.returns;
     context.code_challenge.is_some()
         && !same_site::was_begun_by(request, |page| {

@@ -7,13 +7,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::app::State;
 use crate::http::description::Problem;
-use crate::login::authorize::StartError;
+use crate::login::authorize::{StartError, is_challenged_by_another, send_home};
+use crate::login::found;
 use crate::login::parameters::context_of;
 use crate::login::query::Query;
 use crate::pages::provider::{carried, link};
 use crate::pages::{self, Explanation};
 use crate::session;
-use crate::session::handover::found_with_handover;
 
 /// Opens the application.
 ///
@@ -43,14 +43,13 @@ async fn opened(state: &State, request: &HttpRequest) -> Result<HttpResponse, St
             .insert_header((LOCATION, to))
             .finish());
     };
-    let to = state
-        .config
-        .returns
-        .destination(context.return_to.as_ref(), &session);
-    let challenge = context.code_challenge.as_deref();
-    Ok(
-        found_with_handover(state, &session.bearer(), &to, challenge)
-            .await
-            .finish(),
-    )
+    if is_challenged_by_another(state, request, &context) {
+        // A link of another site must not choose who fetches the session. The
+        // application starts its own sign-in when it is opened without one.
+        let location = context.return_to.as_ref();
+        let home = state.config.returns.destination(location, &session);
+        return Ok(found(&home).finish());
+    }
+    let bearer = session.bearer();
+    Ok(send_home(state, &bearer, &context, &session).await.finish())
 }
