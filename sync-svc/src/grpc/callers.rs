@@ -38,22 +38,22 @@ fn text(callers: &[String]) -> String {
     if callers == [ANY_CERTIFICATE] {
         return ANY_CERTIFICATE.to_owned();
     }
-    callers
-        .iter()
-        .map(|entry| {
-            let (caller, methods) = match entry.split_once('=') {
-                None => (entry.as_str(), "\"*\"".to_owned()),
-                Some((caller, methods)) => {
-                    let methods: Vec<_> = methods.split('+').collect();
-                    (caller, format!("{methods:?}"))
-                }
-            };
-            format!(
-                "[[rule]]\nname = {entry:?}\ncallers = [{caller:?}]\nmethods = {methods}\n\
-                 providers = \"*\"\nworkspaces = \"*\"\n"
-            )
-        })
-        .collect()
+    let rules: Vec<_> = callers.iter().map(|entry| rule(entry)).collect();
+    rules.concat()
+}
+
+fn rule(entry: &str) -> String {
+    let (caller, methods) = match entry.split_once('=') {
+        None => (entry, "\"*\"".to_owned()),
+        Some((caller, methods)) => {
+            let methods: Vec<_> = methods.split('+').collect();
+            (caller, format!("{methods:?}"))
+        }
+    };
+    format!(
+        "[[rule]]\nname = {entry:?}\ncallers = [{caller:?}]\nmethods = {methods}\n\
+         providers = \"*\"\nworkspaces = \"*\"\n"
+    )
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ pub(super) fn names(providers: Choice<ProviderName>) -> Option<Vec<String>> {
 }
 
 /// Writes down what was answered about an account.
-pub(super) fn answered(call: &Call, place: Place) {
+pub(super) fn answered(call: &Call, place: &Place) {
     call.write(Record {
         account: Some(place.id.into()),
         workspace: Some(place.workspace_id.into()),

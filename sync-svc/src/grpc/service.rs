@@ -47,7 +47,7 @@ impl AccountServer {
             .await?
             .ok_or(ProgressError::AccountNotFound)?;
         let channels = channel::of_accounts(&mut connection, &[view.account.id]).await?;
-        judge::answered(call, view.account.place());
+        judge::answered(call, &view.account.place());
         Ok(GetAccountResponse {
             account: Some(convert::account(view, &channels)),
         })
@@ -118,7 +118,7 @@ impl AccountServer {
         let (kind, place) = judge::channel(call, &self.pool, id).await?;
         let input = convert::input(kind, report)?;
         let row = progress::report(&self.pool, id, work, input, self.clock.now()).await?;
-        judge::answered(call, place);
+        judge::answered(call, &place);
         tracing::info!(
             channel.id = %row.id, status = %row.state.status,
             stage = row.state.stage.name(row.kind), "sync reported"
@@ -139,7 +139,7 @@ impl AccountServer {
             .map_err(RpcError::id("account_id"))?;
         judge::account(call, &self.pool, id).await?;
         let (account, rows) = progress::start(&self.pool, id, self.clock.now()).await?;
-        judge::answered(call, account.place());
+        judge::answered(call, &account.place());
         Ok(StartChannelSyncResponse {
             channels: rows.iter().map(convert::channel).collect(),
         })

@@ -17,6 +17,16 @@ use uuid::Uuid;
 use crate::stack::{Stack, eventually};
 use crate::world::{Person, channels};
 
+/// Caller, method, account, workspace, outcome, reason.
+type Row = (
+    String,
+    String,
+    Option<Uuid>,
+    Option<Uuid>,
+    String,
+    Option<String>,
+);
+
 /// A policy in a file of its own.
 struct PolicyFile {
     directory: tempfile::TempDir,
@@ -202,14 +212,6 @@ async fn answers_and_refusals_leave_audit_records() {
     let mut stranger = stack.client_as(&stranger).await;
     stranger.get_account(get(account)).await.unwrap_err();
 
-    type Row = (
-        String,
-        String,
-        Option<Uuid>,
-        Option<Uuid>,
-        String,
-        Option<String>,
-    );
     let mut rows: Vec<Row> = Vec::new();
     eventually("five records", async || {
         rows = sqlx::query_as(
