@@ -119,7 +119,8 @@ async fn done(stack: &Stack, handle: &str, provider: &str) -> anyhow::Result<()>
     for channel in found.context("no account")?.channels {
         let request = ReportSyncRequest {
             channel_id: channel.id,
-            job_id: String::new(),
+            job_id: channel.sync_job_id,
+            generation: channel.generation,
             report: Some(Report::Completed(Completed {
                 sync_cursor: "1".to_owned(),
             })),

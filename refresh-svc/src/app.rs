@@ -7,6 +7,8 @@ use std::time::Duration;
 use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_opening::OpeningKeys;
+use latchkey_policy::Gate;
+use latchkey_policy::audit::{self, Table};
 use latchkey_service::database::DatabaseCheck;
 use latchkey_service::grpc::Tls;
 use latchkey_service::health::{self, Readiness};
@@ -15,12 +17,10 @@ use latchkey_service::{BuildInfo, StartError};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{self, Audit};
 use crate::cache::Cache;
 use crate::config::Configuration;
 use crate::engine::{Engine, Parts};
 use crate::grpc;
-use crate::grpc::caller::Gate;
 use crate::jitter::Jitter;
 use crate::lane::Lanes;
 use crate::reseal;
@@ -62,8 +62,11 @@ impl Application {
             configuration.cache_revalidate,
         ));
         let bell = Bell::default();
-        let (audit, audit_writer): (Audit, _) =
-            audit::audit(configuration.pool.clone(), Arc::clone(&configuration.clock));
+        let (audit, audit_writer) = audit::audit(
+            configuration.pool.clone(),
+            Table::Vault,
+            Arc::clone(&configuration.clock),
+        );
         let gate = Gate::new(
             configuration.policy,
             configuration.callers,

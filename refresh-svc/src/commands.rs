@@ -3,4 +3,3 @@
 pub mod audit;
 pub mod check;
 pub mod keys;
-pub mod policy;

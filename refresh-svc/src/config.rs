@@ -9,15 +9,14 @@ use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::Clock;
 use latchkey_messaging::broker::BrokerConfig;
 use latchkey_opening::OpeningKeys;
+use latchkey_policy::{CallerSettings, Contract, LivePolicy};
 use latchkey_providers::{REQUEST_DEADLINE, Registry};
 use latchkey_service::grpc::Tls;
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 
 use crate::engine::Timing;
-use crate::grpc::caller::CallerSettings;
 use crate::lane::Limits;
-use crate::policy::LivePolicy;
 
 /// Refreshes at once, per provider and replica.
 const CONCURRENCY: NonZeroU32 = NonZeroU32::new(256).unwrap();
@@ -91,7 +90,7 @@ impl Configuration {
             health_listen: environment.parsed("HEALTH_LISTEN", ([0, 0, 0, 0], 8082).into())?,
             tls: Tls::new(environment, callers.by.client_certificate())?,
             callers,
-            policy: LivePolicy::from_environment(environment)?,
+            policy: LivePolicy::from_environment(environment, Contract::tokens())?,
             pool: latchkey_service::database::pool(environment, "refresh-svc")?,
             broker: BrokerConfig::from_environment(environment, "refresh-svc")?,
             keys: opening_keys(environment)?,

@@ -1,9 +1,8 @@
 //! `latchkey.token.v1.TokenService` over mutual TLS.
 
 mod batch;
-pub(crate) mod caller;
+mod caller;
 mod deadline;
-mod refusal;
 mod request;
 mod status;
 mod watch;
@@ -11,6 +10,7 @@ mod watch;
 use std::time::Duration;
 
 use latchkey_domain::{AccountId, ScopeSet};
+use latchkey_policy::{Gate, moment_of_refusal};
 use latchkey_proto::token::token_service_server::{TokenService, TokenServiceServer};
 use latchkey_proto::token::{
     AccessToken, AccountSelector, BatchGetAccessTokensRequest, BatchGetAccessTokensResponse,
@@ -32,7 +32,7 @@ use crate::engine::{Engine, EngineError, Need};
 use crate::numbers;
 use crate::snapshot::Snapshot;
 use crate::store::Facts;
-use caller::{Admitted, Gate};
+use caller::Admitted;
 use deadline::within_deadline;
 use latchkey_proto::timestamp;
 use request::Selected;
@@ -165,7 +165,7 @@ impl Tokens {
             }) if call.may_have(workspace, &provider, &granted_scopes) => Ok(()),
             facts => {
                 let refused = call.refuse_account(account, facts);
-                refusal::moment(begun).await;
+                moment_of_refusal(begun).await;
                 Err(refused)
             }
         }

@@ -3,7 +3,6 @@
 //! The one service that can open a sealed token (R35).
 
 pub mod app;
-mod audit;
 mod cache;
 pub mod commands;
 pub mod config;
@@ -12,7 +11,6 @@ mod grpc;
 mod jitter;
 mod lane;
 mod numbers;
-pub mod policy;
 mod reseal;
 mod snapshot;
 mod store;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use latchkey_config::Environment;
 use latchkey_domain::SystemClock;
+use latchkey_policy::Contract;
 use latchkey_service::run::service_main;
 use latchkey_service::{StartError, shutdown};
 use refresh_svc::commands::keys::status::Lost;
@@ -33,7 +34,7 @@ enum Command {
     /// Look at a policy: who may ask for what.
     Policy {
         #[command(subcommand)]
-        command: commands::policy::Command,
+        command: latchkey_policy::command::Command,
     },
     /// The records of who was given which token.
     Audit {
@@ -74,8 +75,9 @@ enum Audit {
 async fn main() -> ExitCode {
     match Arguments::parse().command.unwrap_or(Command::Server) {
         Command::Server => service_main(SERVICE, serve).await,
-        Command::Policy { command } => ended(commands::policy::run(
+        Command::Policy { command } => ended(latchkey_policy::command::run(
             &command,
+            Contract::tokens(),
             &mut std::io::stdout().lock(),
         )),
         Command::Audit {

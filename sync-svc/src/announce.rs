@@ -79,6 +79,7 @@ async fn queue_job(
         provider: account.provider.clone(),
         handle: account.handle.clone(),
         sync_cursor: row.state.cursor.clone(),
+        generation: row.state.generation,
     };
     let queue = match row.kind {
         Kind::Message => JobQueue::Messaging,

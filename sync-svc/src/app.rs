@@ -2,12 +2,15 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use latchkey_domain::{Clock, SystemClock};
 use latchkey_messaging::broker::BrokerCheck;
 use latchkey_messaging::consumer::{Consumer, Handler};
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_messaging::topology::Subscription;
+use latchkey_policy::Gate;
+use latchkey_policy::audit::{self, Table, Writer};
 use latchkey_service::database::DatabaseCheck;
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
@@ -21,6 +24,9 @@ use crate::{consumer, grpc, sweep};
 /// CloudEvents source of everything that sync-svc publishes.
 const SOURCE: &str = "/latchkey/sync-svc";
 
+/// What is left of the audit is written within this time at shut-down.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// sync-svc, ready to run: its addresses are taken.
 #[derive(Debug)]
 pub struct Application {
@@ -28,18 +34,30 @@ pub struct Application {
     clock: Arc<dyn Clock>,
     grpc: TcpListener,
     health: TcpListener,
+    gate: Gate,
+    audit: Writer,
 }
 
 impl Application {
     /// Takes the addresses. Neither database nor broker need be there yet.
     ///
     /// # Errors
-    /// An address is taken.
+    /// An address is taken, or the keys of callers' tokens cannot be read.
     pub fn build(config: Config) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (audit, writer) = audit::audit(config.pool.clone(), Table::Sync, clock.clone());
+        let gate = Gate::new(
+            config.policy.clone(),
+            config.callers.clone(),
+            audit,
+            clock.clone(),
+        )?;
         Ok(Self {
             grpc: listen("GRPC_LISTEN", config.grpc_listen)?,
             health: listen("HEALTH_LISTEN", config.health_listen)?,
-            clock: Arc::new(SystemClock),
+            gate,
+            audit: writer,
+            clock,
             config,
         })
     }
@@ -71,6 +89,8 @@ impl Application {
             clock,
             grpc,
             health,
+            gate,
+            audit,
         } = self;
         let pool = config.pool.clone();
         // One that ends for whatever reason ends them all.
@@ -112,9 +132,17 @@ impl Application {
                 .await
                 .map_err(|error| StartError::io("health", error))
         });
+        // Ends after the calls that it writes down.
+        let answered = CancellationToken::new();
+        let audit = tokio::spawn(audit.run(answered.clone()));
         let service = grpc::AccountServer::new(pool, clock);
-        let (tls, callers) = (config.grpc_tls, config.grpc_callers);
-        tasks.spawn(grpc::serve(grpc, tls, callers, service, stop.clone()));
+        tasks.spawn(grpc::serve(
+            grpc,
+            config.grpc_tls,
+            gate,
+            service,
+            stop.clone(),
+        ));
 
         let mut outcome = Ok(());
         while let Some(ended) = tasks.join_next().await {
@@ -123,6 +151,10 @@ impl Application {
                 outcome = ended;
             }
             stop.cancel();
+        }
+        answered.cancel();
+        if tokio::time::timeout(AUDIT_TIMEOUT, audit).await.is_err() {
+            tracing::error!("the audit was cut off: it took too long to end");
         }
         config.pool.close().await;
         outcome

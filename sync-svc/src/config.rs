@@ -6,11 +6,12 @@ use std::time::Duration;
 use latchkey_config::{ConfigError, Environment};
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::consumer::Ladder;
-use latchkey_service::{database, grpc};
+use latchkey_policy::{CallerSettings, LivePolicy};
+use latchkey_service::database;
+use latchkey_service::grpc::Tls;
 use sqlx::PgPool;
 
 use crate::connect::ConnectMode;
-use crate::grpc::Callers;
 
 /// Name in logs, in the broker's and the database's lists of connections.
 pub const SERVICE: &str = "sync-svc";
@@ -21,9 +22,11 @@ pub struct Config {
     /// Where gRPC is served (`GRPC_LISTEN`).
     pub grpc_listen: SocketAddr,
     /// Mutual TLS of gRPC (`GRPC_TLS_…`).
-    pub grpc_tls: grpc::Tls,
-    /// Who may call it, and what (`GRPC_CALLERS`).
-    pub grpc_callers: Callers,
+    pub grpc_tls: Tls,
+    /// How callers say who they are (`CALLERS_BY`).
+    pub callers: CallerSettings,
+    /// Who may call it, and what (`POLICY_FILE`).
+    pub policy: LivePolicy,
     /// Where health is served (`HEALTH_LISTEN`).
     pub health_listen: SocketAddr,
     /// `DATABASE_URL`.
@@ -42,10 +45,12 @@ impl Config {
     /// # Errors
     /// A variable is missing or wrong.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        let callers = CallerSettings::from_environment(environment)?;
         Ok(Self {
             grpc_listen: environment.parsed("GRPC_LISTEN", ([0, 0, 0, 0], 50052).into())?,
-            grpc_tls: grpc::server_tls(environment)?,
-            grpc_callers: Callers::from_environment(environment)?,
+            grpc_tls: Tls::new(environment, callers.by.client_certificate())?,
+            callers,
+            policy: crate::grpc::policy(environment)?,
             health_listen: environment.parsed("HEALTH_LISTEN", ([0, 0, 0, 0], 8081).into())?,
             pool: database::pool(environment, SERVICE)?,
             broker: BrokerConfig::from_environment(environment, SERVICE)?,

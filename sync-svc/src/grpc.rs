@@ -2,6 +2,7 @@
 
 mod callers;
 mod convert;
+mod judge;
 mod page;
 mod service;
 mod status;
@@ -9,14 +10,15 @@ mod status;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use latchkey_policy::Gate;
 use latchkey_proto::FILE_DESCRIPTOR_SET;
 use latchkey_proto::account::account_service_server::AccountServiceServer;
 use latchkey_service::StartError;
-use latchkey_service::grpc::{Gate, Tls};
+use latchkey_service::grpc::{self, Tls};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-pub use callers::{Allowed, Callers};
+pub use callers::policy;
 pub use service::AccountServer;
 
 /// A call that takes longer is given up.
@@ -28,7 +30,7 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Connections are made anew after this, so that new certificates count.
 const OLDEST_CONNECTION: Duration = Duration::from_mins(30);
 
-/// Serves the account service to `callers`, and health and reflection, until
+/// Serves the account service behind `gate`, and health and reflection, until
 /// `stop`.
 ///
 /// # Errors
@@ -36,7 +38,7 @@ const OLDEST_CONNECTION: Duration = Duration::from_mins(30);
 pub async fn serve(
     listener: TcpListener,
     tls: Tls,
-    callers: Callers,
+    gate: Gate,
     service: AccountServer,
     stop: CancellationToken,
 ) -> Result<(), StartError> {
@@ -52,18 +54,16 @@ pub async fn serve(
     let listener = tokio::net::TcpListener::from_std(listener)
         .map_err(|error| StartError::io("GRPC_LISTEN", error))?;
     tokio::spawn(tls.clone().follow_files(stop.clone()));
-    let incoming = latchkey_service::grpc::incoming(listener, tls, stop.clone(), |refused| {
-        tracing::warn!(
-            address = %refused.address,
-            problem = refused.problem,
-            "a caller was not let in"
-        );
+    gate.follow(&stop);
+    let door = gate.clone();
+    let incoming = grpc::incoming(listener, tls, stop.clone(), move |refused| {
+        door.not_let_in(refused);
     });
     let serving = Server::builder()
         .timeout(CALL_TIMEOUT)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .max_connection_age(OLDEST_CONNECTION)
-        .layer(Gate(callers))
+        .layer(grpc::Gate(gate))
         .add_service(health)
         .add_service(reflection)
         .add_service(AccountServiceServer::new(service))

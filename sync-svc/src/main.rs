@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use latchkey_config::Environment;
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::parked::Shelf;
+use latchkey_policy::audit::{self, Table};
 use latchkey_service::{StartError, run, shutdown};
 use sync_svc::config::SERVICE;
 use sync_svc::{Application, Config, parked};
@@ -33,6 +34,26 @@ enum Command {
         #[command(subcommand)]
         command: parked::Command,
     },
+    /// Look at a policy: who may call, and what.
+    Policy {
+        #[command(subcommand)]
+        command: latchkey_policy::command::Command,
+    },
+    /// The records of who was answered what.
+    Audit {
+        #[command(subcommand)]
+        command: Audit,
+    },
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Take old records away, as an operator: DATABASE_URL is a person's.
+    Prune {
+        /// What is younger stays; 30d at least.
+        #[arg(long, value_parser = latchkey_config::parse_duration)]
+        older_than: std::time::Duration,
+    },
 }
 
 #[tokio::main]
@@ -44,6 +65,15 @@ async fn main() -> ExitCode {
         Command::Server => return run::service_main(SERVICE, serve).await,
         Command::Parked { command } => (command, parked::parked()),
         Command::Unrouted { command } => (command, vec![Shelf::Unrouted]),
+        Command::Policy { command } => {
+            let out = &mut std::io::stdout().lock();
+            let ended =
+                latchkey_policy::command::run(&command, latchkey_policy::Contract::accounts(), out);
+            return run::ended(SERVICE, ended);
+        }
+        Command::Audit {
+            command: Audit::Prune { older_than },
+        } => return run::ended(SERVICE, prune(older_than).await),
     };
     run::ended(SERVICE, look_after(&command, shelves).await)
 }
@@ -69,5 +99,16 @@ async fn look_after(command: &parked::Command, shelves: Vec<Shelf>) -> Result<()
     for line in lines {
         println!("{line}");
     }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+async fn prune(older_than: std::time::Duration) -> Result<(), StartError> {
+    let environment = Environment::of_process();
+    let pool = latchkey_service::database::pool(&environment, "sync-svc-audit")?;
+    let pruned = audit::prune(&pool, Table::Sync, older_than)
+        .await
+        .map_err(StartError::other)?;
+    println!("{pruned} records taken away");
     Ok(())
 }

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use crate::announce;
 use crate::channel::{Input, Refused, SyncStatus};
+use crate::store::account::Account;
 use crate::store::channel::ChannelRow;
 use crate::store::{account, channel, credential};
 
@@ -22,7 +23,7 @@ pub enum ProgressError {
     #[error(transparent)]
     Refused(#[from] Refused),
     /// A newer start has a job of its own.
-    #[error("the channel was started again: this job is no longer its own")]
+    #[error("the channel was started again: this job or generation is no longer its own")]
     StaleJob,
     /// The grant is dead.
     #[error("the account's grant is dead: the person must sign in again")]
@@ -32,6 +33,15 @@ pub enum ProgressError {
     Database(#[from] sqlx::Error),
 }
 
+/// The start of a channel that a worker works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// Its job.
+    pub job: JobId,
+    /// Its number, from 1.
+    pub generation: i32,
+}
+
 /// Moves a channel by a worker's report.
 ///
 /// # Errors
@@ -39,7 +49,7 @@ pub enum ProgressError {
 pub async fn report(
     pool: &PgPool,
     id: ChannelId,
-    job: Option<JobId>,
+    work: Work,
     input: Input,
     now: OffsetDateTime,
 ) -> Result<ChannelRow, ProgressError> {
@@ -56,8 +66,11 @@ pub async fn report(
         .into_iter()
         .find(|row| row.id == id)
         .ok_or(ProgressError::ChannelNotFound)?;
-    let current = JobId::first_of(row.id, row.state.generation);
-    if job.is_some_and(|job| job != current) {
+    let current = Work {
+        job: JobId::first_of(row.id, row.state.generation),
+        generation: row.state.generation,
+    };
+    if work != current {
         return Err(ProgressError::StaleJob);
     }
     let before = row.state.clone();
@@ -68,8 +81,8 @@ pub async fn report(
     Ok(row)
 }
 
-/// Starts the channels of an account that wait for the person's go. Answers
-/// every channel of it.
+/// Starts the channels of an account that wait for the person's go. Answers the
+/// account and every channel of it.
 ///
 /// # Errors
 /// See [`ProgressError`].
@@ -77,7 +90,7 @@ pub async fn start(
     pool: &PgPool,
     id: AccountId,
     now: OffsetDateTime,
-) -> Result<Vec<ChannelRow>, ProgressError> {
+) -> Result<(Account, Vec<ChannelRow>), ProgressError> {
     let mut transaction = pool.begin().await?;
     let connection = &mut *transaction;
     let account = account::lock(connection, id.as_uuid())
@@ -101,5 +114,5 @@ pub async fn start(
         announce::channel_moved(connection, &account, Some(&before), row, cause, now).await?;
     }
     transaction.commit().await?;
-    Ok(rows)
+    Ok((account, rows))
 }

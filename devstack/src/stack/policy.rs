@@ -12,15 +12,30 @@ pub(super) const STRANGER: &str = "development-stranger";
 /// Name of auth-svc as a client.
 pub(super) const PAGES: &str = "auth-svc";
 
-/// Who may ask sync-svc.
-pub(super) fn account_callers() -> String {
-    format!("{PAGES}=ListAccounts+GetAccount+StartChannelSync,{CLIENT}")
+/// A policy in a file of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Policy {
+    /// Who may ask refresh-svc for tokens.
+    Tokens,
+    /// Who may ask sync-svc for accounts.
+    Accounts,
 }
 
-/// Writes refresh-svc's policy and answers where it is.
-pub(super) fn write(directory: &Path) -> anyhow::Result<PathBuf> {
-    let file = directory.join("policy.toml");
-    let text = format!(
+impl Policy {
+    /// Writes it and answers where it is.
+    pub(super) fn write(self, directory: &Path) -> anyhow::Result<PathBuf> {
+        let (file, text) = match self {
+            Self::Tokens => ("policy.toml", tokens()),
+            Self::Accounts => ("policy-accounts.toml", accounts()),
+        };
+        let file = directory.join(file);
+        std::fs::write(&file, text).with_context(|| file.display().to_string())?;
+        Ok(file)
+    }
+}
+
+fn tokens() -> String {
+    format!(
         "# Who may ask refresh-svc for tokens; edited, it is in force a second later.\n\
          # See docs/policy.md.\n\
          [[rule]]\n\
@@ -39,7 +54,26 @@ pub(super) fn write(directory: &Path) -> anyhow::Result<PathBuf> {
          providers = \"*\"\n\
          workspaces = \"*\"\n\
          scopes = \"*\"\n"
-    );
-    std::fs::write(&file, text).with_context(|| file.display().to_string())?;
-    Ok(file)
+    )
+}
+
+fn accounts() -> String {
+    format!(
+        "# Who may ask sync-svc for accounts; edited, it is in force a second later.\n\
+         # See docs/policy.md.\n\
+         [[rule]]\n\
+         name = \"development\"\n\
+         callers = [\"{CLIENT}\"]\n\
+         methods = \"*\"\n\
+         providers = \"*\"\n\
+         workspaces = \"*\"\n\
+         \n\
+         # auth-svc's pages show people their own accounts.\n\
+         [[rule]]\n\
+         name = \"pages\"\n\
+         callers = [\"{PAGES}\"]\n\
+         methods = [\"ListAccounts\", \"GetAccount\", \"StartChannelSync\"]\n\
+         providers = \"*\"\n\
+         workspaces = \"*\"\n"
+    )
 }

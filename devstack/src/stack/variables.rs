@@ -8,7 +8,7 @@ use latchkey_demo_provider::DemoProvider;
 use latchkey_servers::{Certificates, ChildSpec, free_port};
 use secrecy::ExposeSecret as _;
 
-use super::policy;
+use super::policy::{self, Policy};
 use super::secrets::Secrets;
 use super::{Database, Options, Part, Service};
 use crate::build::binary;
@@ -147,13 +147,14 @@ impl Wiring<'_> {
                 self.certificates.authority_file(),
             )
             .env("HEALTH_LISTEN", &health);
+        let directory = self.servers.directory();
         if program == "refresh-svc" {
             let key = self.secrets.opening_key.to_secret_text();
             spec = spec
                 .env("SEALING_PRIVATE_KEYS", key.expose_secret())
-                .env("POLICY_FILE", policy::write(&self.servers.directory())?);
+                .env("POLICY_FILE", Policy::Tokens.write(&directory)?);
         } else {
-            spec = spec.env("GRPC_CALLERS", policy::account_callers());
+            spec = spec.env("POLICY_FILE", Policy::Accounts.write(&directory)?);
         }
         Service::new(spec, format!("http://{health}/readyz"))
     }

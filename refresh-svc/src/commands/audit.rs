@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use latchkey_config::Environment;
+use latchkey_policy::audit::{self, Table};
 use latchkey_service::StartError;
 
 /// Takes records away that are older than `keep`, with the `DATABASE_URL` of a
@@ -17,9 +18,7 @@ pub async fn prune(
     out: &mut impl Write,
 ) -> Result<(), StartError> {
     let pool = latchkey_service::database::pool(environment, "refresh-svc-audit")?;
-    let pruned: i64 = sqlx::query_scalar("SELECT vault.audit_prune(make_interval(secs => $1))")
-        .bind(keep.as_secs_f64())
-        .fetch_one(&pool)
+    let pruned = audit::prune(&pool, Table::Vault, keep)
         .await
         .map_err(StartError::other)?;
     writeln!(out, "{pruned} records taken away")

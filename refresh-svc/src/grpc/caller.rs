@@ -1,50 +1,126 @@
-//! Who calls, and what they may (R36).
-
-mod admitted;
-mod gate;
-mod jwks;
-mod service_account;
-mod settings;
+//! A call that was let in, judged by what is known of the account and its token.
 
 use std::sync::Arc;
 
-use latchkey_service::grpc::{Peer, PeerCertificate};
+use latchkey_domain::{AccountId, ProviderName, ScopeSet, WorkspaceId};
+use latchkey_policy::audit::{Outcome, Record};
+use latchkey_policy::{Ask, Call};
+use tokio::sync::watch;
+use tonic::{Request, Status};
 
-pub(crate) use admitted::Admitted;
-pub(crate) use gate::Gate;
-pub use settings::{CallerSettings, CallersBy};
+use crate::snapshot::Snapshot;
+use crate::store::Facts;
 
-/// A caller that was authenticated. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Caller {
-    /// By a client certificate; only where the policy is open it may be without
-    /// names.
-    Certificate(Arc<PeerCertificate>),
-    /// By a token of a Kubernetes service account:
-    /// `system:serviceaccount:<namespace>:<name>`.
-    ServiceAccount(Arc<str>),
-}
+/// A caller whose method the policy allows. Everything further is asked here;
+/// what is refused here is written down here.
+#[derive(Debug, Clone)]
+pub(crate) struct Admitted(Call);
 
-impl Caller {
-    /// The caller of a connection.
-    fn of_peer(peer: &Peer) -> Option<Self> {
-        peer.certificate.clone().map(Self::Certificate)
+impl Admitted {
+    /// Who made a request. A request that did not come through the gate is
+    /// nobody's.
+    pub(crate) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        Call::of(request).map(Self)
     }
 
-    /// Every name that the caller has proved to have.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        let (certificate, account) = match self {
-            Self::Certificate(certificate) => (Some(certificate), None),
-            Self::ServiceAccount(name) => (None, Some(&**name)),
+    /// Returns `true` if no account is closed to the caller.
+    pub(crate) fn reaches_everything(&self) -> bool {
+        self.0.reaches_everything()
+    }
+
+    /// Judges a workspace and a provider before anything is looked up there.
+    pub(crate) fn reach(
+        &self,
+        workspace: WorkspaceId,
+        provider: &ProviderName,
+    ) -> Result<(), Status> {
+        self.0.reach(workspace, provider)
+    }
+
+    /// Judges the scopes that are asked for before anything is looked up.
+    pub(crate) fn ask_for(&self, scopes: &ScopeSet) -> Result<(), Status> {
+        let ask = Ask {
+            scopes: Some(scopes),
+            ..Ask::method(self.0.method())
         };
-        certificate
-            .into_iter()
-            .flat_map(|certificate| certificate.names())
-            .chain(account)
+        if self.0.allows(&ask) {
+            return Ok(());
+        }
+        Err(self.0.refuse(Record {
+            reason: Some("scopes".to_owned()),
+            ..self.0.record(Outcome::Refused)
+        }))
     }
 
-    /// The name to write down: the first.
-    pub(crate) fn name(&self) -> &str {
-        self.names().next().unwrap_or_default()
+    /// Returns `true` if the caller may have a token of such an account.
+    pub(crate) fn may_have(
+        &self,
+        workspace: WorkspaceId,
+        provider: &ProviderName,
+        scopes: &ScopeSet,
+    ) -> bool {
+        self.0.allows(&self.ask(workspace, provider, scopes))
+    }
+
+    /// Refuses an account, in the same words whether or not it exists.
+    pub(crate) fn refuse_account(&self, account: AccountId, facts: Option<Facts>) -> Status {
+        self.0.refuse_account(
+            Some(account),
+            facts.map(|facts| (facts.workspace, facts.provider)),
+        )
+    }
+
+    /// Tells of every policy that comes into force from now on.
+    pub(crate) fn policy_changes(&self) -> watch::Receiver<()> {
+        self.0.policy_changes()
+    }
+
+    /// Judges an account as it is now by the policy of now: a stream outlives
+    /// policies.
+    pub(crate) fn may_still_have(&self, snapshot: &Snapshot) -> Result<(), Status> {
+        let ask = self.ask(
+            snapshot.workspace,
+            &snapshot.provider,
+            &snapshot.granted_scopes,
+        );
+        if self.0.still_allows(&ask) {
+            return Ok(());
+        }
+        Err(self.refuse_account(snapshot.account, Some(snapshot.into())))
+    }
+
+    /// Judges what is about to be answered, and writes it down.
+    pub(crate) fn give(&self, snapshot: &Snapshot) -> Result<(), Status> {
+        self.may_still_have(snapshot)?;
+        self.0.write(Record {
+            account: Some(snapshot.account),
+            workspace: Some(snapshot.workspace),
+            provider: Some(snapshot.provider.clone()),
+            granted_scopes: Some(Arc::clone(&snapshot.granted_scopes)),
+            ..self.0.record(Outcome::Given)
+        });
+        Ok(())
+    }
+
+    /// Writes down that a grant was revoked.
+    pub(crate) fn revoked(&self, account: AccountId) {
+        self.0.write(Record {
+            account: Some(account),
+            ..self.0.record(Outcome::Revoked)
+        });
+    }
+
+    fn ask<'a>(
+        &self,
+        workspace: WorkspaceId,
+        provider: &'a ProviderName,
+        scopes: &'a ScopeSet,
+    ) -> Ask<'a> {
+        Ask {
+            workspace: Some(workspace),
+            provider: Some(provider),
+            scopes: Some(scopes),
+            ..Ask::method(self.0.method())
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! Between the published messages and the types within.
 
+use latchkey_domain::JobId;
 use latchkey_proto::account::report_sync_request::{Failed, Report};
-use latchkey_proto::account::{self, ChannelKind, FailureKind};
+use latchkey_proto::account::{self, ChannelKind, FailureKind, ReportSyncRequest};
 use latchkey_proto::timestamp;
 use time::Duration;
 
 use super::status::RpcError;
 use crate::channel::{Failure, Input, Kind, Stage, SyncStatus};
+use crate::progress::Work;
 use crate::store::account::AccountView;
 use crate::store::channel::ChannelRow;
 
@@ -41,6 +43,12 @@ pub(super) fn channel(row: &ChannelRow) -> account::Channel {
         sync_cursor: state.cursor.clone(),
         throttle_failure_count: state.throttle_failures,
         throttle_retry_after: state.throttle_until.map(timestamp),
+        sync_job_id: if state.generation > 0 {
+            JobId::first_of(row.id, state.generation).to_string()
+        } else {
+            String::new()
+        },
+        generation: state.generation,
     }
 }
 
@@ -62,6 +70,20 @@ pub(super) fn account(view: AccountView, channels: &[ChannelRow]) -> account::Ac
             .map(channel)
             .collect(),
     }
+}
+
+/// The work that a report is about: both parts must be there.
+pub(super) fn work(request: &ReportSyncRequest) -> Result<Work, RpcError> {
+    if request.job_id.is_empty() {
+        return Err(RpcError::invalid("job_id", "is missing"));
+    }
+    if request.generation < 1 {
+        return Err(RpcError::invalid("generation", "is missing"));
+    }
+    Ok(Work {
+        job: request.job_id.parse().map_err(RpcError::id("job_id"))?,
+        generation: request.generation,
+    })
 }
 
 /// A report as an input of the state machine of a channel of this kind.

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use latchkey_domain::{AccountId, ChannelId, Clock, JobId};
+use latchkey_domain::{AccountId, ChannelId, Clock, WorkspaceId};
+use latchkey_policy::Call;
+use latchkey_policy::audit::{Outcome, Record};
 use latchkey_proto::account::account_service_server::AccountService;
 use latchkey_proto::account::{
     GetAccountRequest, GetAccountResponse, ListAccountsRequest, ListAccountsResponse,
@@ -11,9 +13,9 @@ use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
-use super::convert;
 use super::page::{self, Page};
 use super::status::RpcError;
+use super::{convert, judge};
 use crate::progress::{self, ProgressError};
 use crate::store::{account, channel};
 
@@ -30,16 +32,22 @@ impl AccountServer {
         Self { pool, clock }
     }
 
-    async fn account(&self, request: &GetAccountRequest) -> Result<GetAccountResponse, RpcError> {
+    async fn account(
+        &self,
+        call: &Call,
+        request: &GetAccountRequest,
+    ) -> Result<GetAccountResponse, RpcError> {
         let id: AccountId = request
             .account_id
             .parse()
             .map_err(RpcError::id("account_id"))?;
+        judge::account(call, &self.pool, id).await?;
         let mut connection = self.pool.acquire().await?;
         let view = account::find(&mut connection, id)
             .await?
             .ok_or(ProgressError::AccountNotFound)?;
         let channels = channel::of_accounts(&mut connection, &[view.account.id]).await?;
+        judge::answered(call, &view.account.place());
         Ok(GetAccountResponse {
             account: Some(convert::account(view, &channels)),
         })
@@ -47,12 +55,14 @@ impl AccountServer {
 
     async fn accounts(
         &self,
+        call: &Call,
         request: &ListAccountsRequest,
     ) -> Result<ListAccountsResponse, RpcError> {
-        let workspace = request
+        let workspace: WorkspaceId = request
             .workspace_id
             .parse()
             .map_err(RpcError::id("workspace_id"))?;
+        let providers = judge::names(call.providers(workspace)?);
         let user = match request.user_id.as_str() {
             "" => None,
             text => Some(text.parse().map_err(RpcError::id("user_id"))?),
@@ -61,7 +71,15 @@ impl AccountServer {
         let mut connection = self.pool.acquire().await?;
         // One more than asked for tells whether there is a next page.
         let limit = i64::try_from(page.size + 1).unwrap_or(i64::MAX);
-        let mut views = account::page(&mut connection, workspace, user, page.after, limit).await?;
+        let mut views = account::page(
+            &mut connection,
+            workspace,
+            user,
+            providers.as_deref(),
+            page.after,
+            limit,
+        )
+        .await?;
         let more = views.len() > page.size;
         views.truncate(page.size);
         let next_page_token = views
@@ -71,6 +89,10 @@ impl AccountServer {
             .unwrap_or_default();
         let ids: Vec<_> = views.iter().map(|view| view.account.id).collect();
         let channels = channel::of_accounts(&mut connection, &ids).await?;
+        call.write(Record {
+            workspace: Some(workspace),
+            ..call.record(Outcome::Answered)
+        });
         Ok(ListAccountsResponse {
             accounts: views
                 .into_iter()
@@ -80,26 +102,23 @@ impl AccountServer {
         })
     }
 
-    async fn report(&self, request: ReportSyncRequest) -> Result<ReportSyncResponse, RpcError> {
+    async fn report(
+        &self,
+        call: &Call,
+        request: ReportSyncRequest,
+    ) -> Result<ReportSyncResponse, RpcError> {
         let id: ChannelId = request
             .channel_id
             .parse()
             .map_err(RpcError::id("channel_id"))?;
-        let job: Option<JobId> = match request.job_id.as_str() {
-            "" => None,
-            text => Some(text.parse().map_err(RpcError::id("job_id"))?),
-        };
+        let work = convert::work(&request)?;
         let report = request
             .report
             .ok_or_else(|| RpcError::invalid("report", "is missing"))?;
-        let kind = {
-            let mut connection = self.pool.acquire().await?;
-            channel::kind_of(&mut connection, id)
-                .await?
-                .ok_or(ProgressError::ChannelNotFound)?
-        };
+        let (kind, place) = judge::channel(call, &self.pool, id).await?;
         let input = convert::input(kind, report)?;
-        let row = progress::report(&self.pool, id, job, input, self.clock.now()).await?;
+        let row = progress::report(&self.pool, id, work, input, self.clock.now()).await?;
+        judge::answered(call, &place);
         tracing::info!(
             channel.id = %row.id, status = %row.state.status,
             stage = row.state.stage.name(row.kind), "sync reported"
@@ -111,13 +130,16 @@ impl AccountServer {
 
     async fn start(
         &self,
+        call: &Call,
         request: &StartChannelSyncRequest,
     ) -> Result<StartChannelSyncResponse, RpcError> {
-        let id = request
+        let id: AccountId = request
             .account_id
             .parse()
             .map_err(RpcError::id("account_id"))?;
-        let rows = progress::start(&self.pool, id, self.clock.now()).await?;
+        judge::account(call, &self.pool, id).await?;
+        let (account, rows) = progress::start(&self.pool, id, self.clock.now()).await?;
+        judge::answered(call, &account.place());
         Ok(StartChannelSyncResponse {
             channels: rows.iter().map(convert::channel).collect(),
         })
@@ -128,8 +150,9 @@ impl AccountServer {
 async fn traced<T, R>(
     method: &'static str,
     request: Request<T>,
-    call: impl AsyncFnOnce(T) -> Result<R, RpcError>,
+    handle: impl AsyncFnOnce(&Call, T) -> Result<R, RpcError>,
 ) -> Result<Response<R>, Status> {
+    let call = Call::of(&request)?;
     let traceparent = request
         .metadata()
         .get("traceparent")
@@ -137,7 +160,7 @@ async fn traced<T, R>(
     let span = tracing::info_span!("grpc", otel.kind = "server", rpc.method = method);
     latchkey_service::telemetry::follow(&span, traceparent);
     async {
-        call(request.into_inner())
+        handle(&call, request.into_inner())
             .await
             .map(Response::new)
             .map_err(Status::from)
@@ -152,8 +175,8 @@ impl AccountService for AccountServer {
         &self,
         request: Request<GetAccountRequest>,
     ) -> Result<Response<GetAccountResponse>, Status> {
-        traced("GetAccount", request, async |inner| {
-            self.account(&inner).await
+        traced("GetAccount", request, async |call, inner| {
+            self.account(call, &inner).await
         })
         .await
     }
@@ -162,8 +185,8 @@ impl AccountService for AccountServer {
         &self,
         request: Request<ListAccountsRequest>,
     ) -> Result<Response<ListAccountsResponse>, Status> {
-        traced("ListAccounts", request, async |inner| {
-            self.accounts(&inner).await
+        traced("ListAccounts", request, async |call, inner| {
+            self.accounts(call, &inner).await
         })
         .await
     }
@@ -175,9 +198,11 @@ impl AccountService for AccountServer {
         traced(
             "ListChannels",
             request,
-            async |inner: ListChannelsRequest| {
+            async |call, inner: ListChannelsRequest| {
                 let account_id = inner.account_id;
-                let answer = self.account(&GetAccountRequest { account_id }).await?;
+                let answer = self
+                    .account(call, &GetAccountRequest { account_id })
+                    .await?;
                 Ok(ListChannelsResponse {
                     channels: answer
                         .account
@@ -193,8 +218,8 @@ impl AccountService for AccountServer {
         &self,
         request: Request<ReportSyncRequest>,
     ) -> Result<Response<ReportSyncResponse>, Status> {
-        traced("ReportSync", request, async |inner| {
-            self.report(inner).await
+        traced("ReportSync", request, async |call, inner| {
+            self.report(call, inner).await
         })
         .await
     }
@@ -203,8 +228,8 @@ impl AccountService for AccountServer {
         &self,
         request: Request<StartChannelSyncRequest>,
     ) -> Result<Response<StartChannelSyncResponse>, Status> {
-        traced("StartChannelSync", request, async |inner| {
-            self.start(&inner).await
+        traced("StartChannelSync", request, async |call, inner| {
+            self.start(call, &inner).await
         })
         .await
     }

@@ -23,6 +23,9 @@ pub(super) enum RpcError {
         /// What it must be.
         problem: String,
     },
+    /// The policy does not allow it; written down already.
+    #[error("refused")]
+    Refused(Box<Status>),
     /// An account, a channel, a report.
     #[error(transparent)]
     Progress(#[from] ProgressError),
@@ -47,9 +50,16 @@ impl From<sqlx::Error> for RpcError {
     }
 }
 
+impl From<Status> for RpcError {
+    fn from(refusal: Status) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
 impl From<RpcError> for Status {
     fn from(error: RpcError) -> Self {
         let (code, reason) = match &error {
+            RpcError::Refused(status) => return status.as_ref().clone(),
             RpcError::InvalidArgument { field, problem } => {
                 let mut details = info("INVALID_ARGUMENT");
                 details.add_bad_request_violation(*field, problem);

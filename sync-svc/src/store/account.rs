@@ -30,6 +30,17 @@ pub struct Account {
     pub disconnected_at: Option<OffsetDateTime>,
 }
 
+impl Account {
+    /// Where it is.
+    pub fn place(&self) -> Place {
+        Place {
+            id: self.id,
+            workspace_id: self.workspace_id,
+            provider: self.provider.clone(),
+        }
+    }
+}
+
 /// Columns of an [`Account`], of `sync.connected_account a`.
 macro_rules! columns {
     () => {
@@ -144,12 +155,35 @@ pub async fn find(
     .await
 }
 
+/// Where an account is: what a policy judges.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Place {
+    /// The account.
+    pub id: Uuid,
+    /// Workspace.
+    pub workspace_id: Uuid,
+    /// Provider name.
+    pub provider: String,
+}
+
+/// Where an account is, connected or not.
+pub async fn place_of(
+    connection: &mut PgConnection,
+    id: AccountId,
+) -> Result<Option<Place>, sqlx::Error> {
+    sqlx::query_as("SELECT id, workspace_id, provider FROM sync.connected_account WHERE id = $1")
+        .bind(id.as_uuid())
+        .fetch_optional(connection)
+        .await
+}
+
 /// Connected accounts of a workspace after a position, oldest first
-/// (index `connected_account_page`).
+/// (index `connected_account_page`); only of `providers` unless `None`.
 pub async fn page(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
     user: Option<UserId>,
+    providers: Option<&[String]>,
     after: Option<(OffsetDateTime, Uuid)>,
     limit: i64,
 ) -> Result<Vec<AccountView>, sqlx::Error> {
@@ -160,6 +194,7 @@ pub async fn page(
            AND a.disconnected_at IS NULL
            AND ($2::uuid IS NULL OR a.user_id = $2)
            AND ($3::timestamptz IS NULL OR (a.connected_at, a.id) > ($3, $4::uuid))
+           AND ($6::text[] IS NULL OR a.provider = ANY($6))
          ORDER BY a.connected_at, a.id
          LIMIT $5"
     ))
@@ -168,6 +203,7 @@ pub async fn page(
     .bind(after_time)
     .bind(after_id)
     .bind(limit)
+    .bind(providers)
     .fetch_all(connection)
     .await
 }

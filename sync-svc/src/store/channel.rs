@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::account::Place;
 use super::per_kind;
 use crate::channel::{Channel, Kind, Stage, SyncStatus};
 
@@ -100,25 +101,35 @@ pub async fn account_of(
     .await
 }
 
-/// The kind of a channel.
-pub async fn kind_of(
+/// What is judged of a channel before a report on it is read: its kind, its
+/// account and where the account is.
+pub async fn place_of(
     connection: &mut PgConnection,
     channel: ChannelId,
-) -> Result<Option<Kind>, sqlx::Error> {
-    let is_message: Option<bool> = sqlx::query_scalar(
-        "SELECT true FROM sync.message_channel WHERE id = $1
-         UNION ALL
-         SELECT false FROM sync.calendar_channel WHERE id = $1",
+) -> Result<Option<(Kind, Place)>, sqlx::Error> {
+    #[derive(sqlx::FromRow)]
+    struct Row {
+        is_message: bool,
+        #[sqlx(flatten)]
+        place: Place,
+    }
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT c.is_message, a.id, a.workspace_id, a.provider
+         FROM (SELECT true AS is_message, account_id FROM sync.message_channel WHERE id = $1
+               UNION ALL
+               SELECT false, account_id FROM sync.calendar_channel WHERE id = $1) c
+         JOIN sync.connected_account a ON a.id = c.account_id",
     )
     .bind(channel.as_uuid())
     .fetch_optional(connection)
     .await?;
-    Ok(is_message.map(|is_message| {
-        if is_message {
+    Ok(row.map(|row| {
+        let kind = if row.is_message {
             Kind::Message
         } else {
             Kind::Calendar
-        }
+        };
+        (kind, row.place)
     }))
 }
 

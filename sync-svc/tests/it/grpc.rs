@@ -1,3 +1,4 @@
+use latchkey_domain::JobId;
 use latchkey_proto::account::report_sync_request::{Completed, Failed, Report, StageEntered};
 use latchkey_proto::account::{
     FailureKind, GetAccountRequest, ListAccountsRequest, ListChannelsRequest, ReportSyncRequest,
@@ -13,10 +14,18 @@ fn reason(status: &Status) -> String {
     status.get_details_error_info().unwrap().reason
 }
 
+/// A report of a worker on a channel's first start.
 fn report(channel_id: &str, report: Report) -> ReportSyncRequest {
+    report_of(channel_id, 1, report)
+}
+
+/// A report of a worker on this start of a channel.
+fn report_of(channel_id: &str, generation: i32, report: Report) -> ReportSyncRequest {
+    let channel: uuid::Uuid = channel_id.parse().unwrap();
     ReportSyncRequest {
         channel_id: channel_id.to_owned(),
-        job_id: String::new(),
+        job_id: JobId::first_of(channel.into(), generation).to_string(),
+        generation,
         report: Some(report),
     }
 }
@@ -73,6 +82,21 @@ async fn a_worker_reports_progress_until_the_channel_is_active() {
     assert_eq!(found.channels[0].sync_cursor, "");
     let stored = channels(&stack, person.account(&stack).await.id).await;
     assert_eq!(stored[0].jobs, 2);
+
+    // R26: the worker of the start before is told that its work is no longer wanted.
+    let late = report(&channel, stage("MESSAGES_IMPORT_ONGOING"));
+    let status = client.report_sync(late).await.unwrap_err();
+    assert_eq!(reason(&status), "STALE_JOB");
+    // What a worker needs for the new one is in its job and in the channel.
+    let found = &found.channels[0];
+    assert_eq!(found.generation, 2);
+    let jobs = stack.jobs("latchkey.jobs.messaging").await;
+    assert!(
+        jobs.iter()
+            .any(|job| job.generation == 2 && job.job_id == found.sync_job_id)
+    );
+    let now = report_of(&channel, 2, stage("MESSAGE_LIST_FETCH_ONGOING"));
+    client.report_sync(now).await.unwrap();
 }
 
 // R26
@@ -145,6 +169,30 @@ async fn every_refusal_has_its_code_and_reason() {
             },
             Code::FailedPrecondition,
             "STALE_JOB",
+        ),
+        (
+            ReportSyncRequest {
+                generation: 2,
+                ..report(&channel, stage("MESSAGE_LIST_FETCH_ONGOING"))
+            },
+            Code::FailedPrecondition,
+            "STALE_JOB",
+        ),
+        (
+            ReportSyncRequest {
+                job_id: String::new(),
+                ..report(&channel, stage("MESSAGE_LIST_FETCH_ONGOING"))
+            },
+            Code::InvalidArgument,
+            "INVALID_ARGUMENT",
+        ),
+        (
+            ReportSyncRequest {
+                generation: 0,
+                ..report(&channel, stage("MESSAGE_LIST_FETCH_ONGOING"))
+            },
+            Code::InvalidArgument,
+            "INVALID_ARGUMENT",
         ),
     ];
     for (request, code, expected) in cases {
@@ -260,11 +308,12 @@ async fn a_caller_without_certificate_is_refused() {
     assert!(refused);
 }
 
-// R36: refused before the request is read: what is wrong with it is not told.
+// R36: refused before the request is read: what is wrong with it is not told. The
+// list of an earlier version still counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_may_only_what_is_written_behind_its_name() {
     let list = "test-client=GetAccount,spiffe://acme.example/sync/*";
-    let stack = Stack::start_with(1, &[("GRPC_CALLERS", list)]).await;
+    let stack = Stack::start_with(1, &[("POLICY", ""), ("GRPC_CALLERS", list)]).await;
     let authority = stack.certificates.authority();
     let (get, start) = (
         GetAccountRequest::default(),

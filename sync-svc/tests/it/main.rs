@@ -11,6 +11,7 @@ mod connect;
 mod faults;
 mod grpc;
 mod lifecycle;
+mod policy;
 mod reconnect;
 mod stack;
 mod sweep;

@@ -85,7 +85,7 @@ impl Stack {
             ("AMQP_URL", self.broker.url().to_owned()),
             ("GRPC_LISTEN", "127.0.0.1:0".to_owned()),
             ("HEALTH_LISTEN", "127.0.0.1:0".to_owned()),
-            ("GRPC_CALLERS", "any-certificate".to_owned()),
+            ("POLICY", "any-certificate".to_owned()),
             ("RETRY_DELAYS", "200ms".to_owned()),
             (
                 "GRPC_TLS_CERT_FILE",

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
 
-use super::{Method, Pattern};
+use crate::{Method, Pattern};
 
 /// Everything of a kind, or only these.
 #[derive(Debug, Clone)]

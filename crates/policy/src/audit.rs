@@ -1,7 +1,7 @@
-//! Who was given which token, and who was refused (R36).
+//! Who was answered what, and who was refused (R36).
 //!
 //! A call hands its record over and goes on: it never waits for the database. A
-//! row of `vault.audit` is written behind it, many in one statement; refusals
+//! row of the service's audit table is written behind it, many in one statement; refusals
 //! and revocations are log lines as well (target `audit`). What cannot be kept is
 //! counted, and the count is told: nothing is lost in silence.
 
@@ -20,6 +20,7 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use copy::Table;
 pub use record::{Outcome, Record};
 
 /// Records that wait for the table: some 40 MB at most, while the database is away.
@@ -53,8 +54,8 @@ pub struct Writer {
     clock: Arc<dyn Clock>,
 }
 
-/// An audit and its writer.
-pub fn audit(pool: PgPool, clock: Arc<dyn Clock>) -> (Audit, Writer) {
+/// An audit that ends in a table, and its writer.
+pub fn audit(pool: PgPool, table: Table, clock: Arc<dyn Clock>) -> (Audit, Writer) {
     let (sender, queue) = mpsc::channel(QUEUE);
     let lost = Arc::new(AtomicU64::new(0));
     let audit = Audit {
@@ -65,7 +66,7 @@ pub fn audit(pool: PgPool, clock: Arc<dyn Clock>) -> (Audit, Writer) {
         queue,
         lost,
         untold: 0,
-        rows: copy::Rows::default(),
+        rows: copy::Rows::new(table),
         pool,
         clock,
     };
@@ -156,4 +157,16 @@ impl Writer {
             self.untold += lost;
         }
     }
+}
+
+/// Takes records away that are older than `keep`, as a person of
+/// `latchkey_operator`: a service's own role cannot. Answers how many.
+///
+/// # Errors
+/// The database refuses: `keep` is under 30 days, or the role may not.
+pub async fn prune(pool: &PgPool, table: Table, keep: Duration) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(table.prune())
+        .bind(keep.as_secs_f64())
+        .fetch_one(pool)
+        .await
 }

@@ -1,4 +1,4 @@
-//! `vault.audit`: many rows in one `COPY`, in its binary format
+//! Many rows of an audit table in one `COPY`, in its binary format
 //! (<https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4>). A row
 //! costs the database a quarter of what it costs in an `INSERT` of arrays.
 
@@ -11,10 +11,43 @@ use uuid::Uuid;
 
 use super::Record;
 
-const STATEMENT: &str = "COPY vault.audit
-    (id, at, caller, peer, method, account_id, workspace_id, provider,
-     granted_scopes, outcome, reason, trace_id)
-    FROM STDIN (FORMAT binary)";
+/// Where the records of a service are: tables of the same columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    /// `vault.audit`, of refresh-svc.
+    Vault,
+    /// `sync.audit`, of sync-svc.
+    Sync,
+}
+
+macro_rules! copy {
+    ($table:literal) => {
+        concat!(
+            "COPY ",
+            $table,
+            " (id, at, caller, peer, method, account_id, workspace_id, provider,
+               granted_scopes, outcome, reason, trace_id)
+             FROM STDIN (FORMAT binary)"
+        )
+    };
+}
+
+impl Table {
+    const fn copy(self) -> &'static str {
+        match self {
+            Self::Vault => copy!("vault.audit"),
+            Self::Sync => copy!("sync.audit"),
+        }
+    }
+
+    pub(super) const fn prune(self) -> &'static str {
+        match self {
+            Self::Vault => "SELECT vault.audit_prune(make_interval(secs => $1))",
+            Self::Sync => "SELECT sync.audit_prune(make_interval(secs => $1))",
+        }
+    }
+}
+
 /// How many they are.
 const COLUMNS: i16 = 12;
 /// Signature, flags, length of the extension.
@@ -31,21 +64,32 @@ const EPOCH: OffsetDateTime = datetime!(2000-01-01 00:00 UTC);
 const PIECE: usize = 4096;
 
 /// Rows of the table, encoded.
-#[derive(Debug, Default)]
-pub(super) struct Rows(Vec<u8>);
+#[derive(Debug)]
+pub(super) struct Rows {
+    table: Table,
+    bytes: Vec<u8>,
+}
 
 impl Rows {
+    /// No rows yet.
+    pub(super) const fn new(table: Table) -> Self {
+        Self {
+            table,
+            bytes: Vec::new(),
+        }
+    }
+
     /// In place of the rows before. Each gets an id once: rows that are sent twice
     /// are the same rows.
     pub(super) fn set(&mut self, records: &[Record]) {
-        self.0.clear();
-        self.0.extend_from_slice(HEADER);
+        self.bytes.clear();
+        self.bytes.extend_from_slice(HEADER);
         // One number at random for all, and then by one.
         let first = Uuid::now_v7().as_u128();
         for (number, record) in (0_u128..).zip(records) {
             self.row(Uuid::from_u128(first.wrapping_add(number)), record);
         }
-        self.0.extend_from_slice(&TRAILER.to_be_bytes());
+        self.bytes.extend_from_slice(&TRAILER.to_be_bytes());
     }
 
     /// Inserts all rows or none.
@@ -53,8 +97,8 @@ impl Rows {
     /// # Errors
     /// The database did not take them, or did not say so.
     pub(super) async fn insert(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        let mut copy = pool.copy_in_raw(STATEMENT).await?;
-        for piece in self.0.chunks(PIECE) {
+        let mut copy = pool.copy_in_raw(self.table.copy()).await?;
+        for piece in self.bytes.chunks(PIECE) {
             copy.send(piece).await?;
         }
         match copy.finish().await {
@@ -65,7 +109,7 @@ impl Rows {
     }
 
     fn row(&mut self, id: Uuid, record: &Record) {
-        self.0.extend_from_slice(&COLUMNS.to_be_bytes());
+        self.bytes.extend_from_slice(&COLUMNS.to_be_bytes());
         self.value(id.as_bytes());
         let at = (record.at - EPOCH).whole_microseconds();
         self.value(&i64::try_from(at).unwrap_or(i64::MAX).to_be_bytes());
@@ -108,11 +152,11 @@ impl Rows {
         let Ok(length) = i32::try_from(value.len()) else {
             return self.null();
         };
-        self.0.extend_from_slice(&length.to_be_bytes());
-        self.0.extend_from_slice(value);
+        self.bytes.extend_from_slice(&length.to_be_bytes());
+        self.bytes.extend_from_slice(value);
     }
 
     fn null(&mut self) {
-        self.0.extend_from_slice(&NULL.to_be_bytes());
+        self.bytes.extend_from_slice(&NULL.to_be_bytes());
     }
 }

@@ -12,6 +12,8 @@ use time::OffsetDateTime;
 pub enum Outcome {
     /// A token was given.
     Given,
+    /// Accounts or channels were shown, or a change was taken.
+    Answered,
     /// A grant was revoked.
     Revoked,
     /// The caller may not.
@@ -25,6 +27,7 @@ impl Outcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Given => "GIVEN",
+            Self::Answered => "ANSWERED",
             Self::Revoked => "REVOKED",
             Self::Refused => "REFUSED",
             Self::Lost => "LOST",

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Far longer than a look into the database takes, and nothing to who is refused.
+/// Far longer than a look-up in the database takes; a refused caller can wait.
 const STEP: Duration = Duration::from_millis(20);
 
-/// Waits for the moment of a refusal whose look-up began then.
-pub(super) async fn moment(begun: Instant) {
+/// Waits until a refusal may be answered whose look-up began at `begun`: the next
+/// whole step of 20 ms.
+pub async fn moment(begun: Instant) {
     tokio::time::sleep_until(begun + whole_steps(begun.elapsed())).await;
 }
 

@@ -1,6 +1,6 @@
-//! The gate: in front of every method of the token service, those of tomorrow
-//! too. Who has no name, or whose method no rule allows, is turned away before
-//! the request is even read.
+//! The gate in front of every method of a service, those of tomorrow too. A
+//! caller without a name, or whose method no rule allows, is refused before the
+//! request is read.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::service_account::{ServiceAccounts, bearer};
-use super::{Admitted, Caller, CallerSettings, CallersBy};
+use super::{Call, Caller, CallerSettings, CallersBy};
 use crate::audit::{Audit, Outcome, Record};
-use crate::policy::{Ask, LivePolicy, Method, Policy};
+use crate::{Ask, LivePolicy, Method, Policy};
 
 #[derive(Debug)]
 struct Parts {
@@ -32,10 +32,14 @@ struct Parts {
 
 /// Lets calls in. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Gate(Arc<Parts>);
+pub struct Gate(Arc<Parts>);
 
 impl Gate {
-    pub(crate) fn new(
+    /// A gate that judges by this policy and writes down what it refuses.
+    ///
+    /// # Errors
+    /// The keys of service-account tokens cannot be read.
+    pub fn new(
         policy: LivePolicy,
         settings: CallerSettings,
         audit: Audit,
@@ -55,7 +59,7 @@ impl Gate {
     }
 
     /// Keeps policy and keys current until `stop`.
-    pub(crate) fn follow(&self, stop: &CancellationToken) {
+    pub fn follow(&self, stop: &CancellationToken) {
         tokio::spawn(self.0.policy.clone().follow_file(stop.clone()));
         if let Some(accounts) = &self.0.accounts {
             tokio::spawn(accounts.keys().follow(stop.clone()));
@@ -79,7 +83,7 @@ impl Gate {
     }
 
     /// Writes down a caller whose certificate was not good.
-    pub(crate) fn not_let_in(&self, refused: Refused) {
+    pub fn not_let_in(&self, refused: Refused) {
         self.0.audit.record_stranger(Record {
             peer: Some(refused.address),
             reason: Some(refused.problem),
@@ -91,7 +95,7 @@ impl Gate {
         &self,
         request: &http::Request<B>,
         method: Result<Method, ()>,
-    ) -> Result<Admitted, Status> {
+    ) -> Result<Call, Status> {
         let peer = request.extensions().get::<Peer>();
         let address = peer.map(|peer| peer.address);
         let policy = self.0.policy.current();
@@ -118,7 +122,7 @@ impl Gate {
             );
             return Err(caller_not_allowed());
         };
-        Ok(Admitted::new(self.clone(), policy, caller, address, method))
+        Ok(Call::new(self.clone(), policy, caller, address, method))
     }
 
     /// The caller, or what is wrong with what it showed.
@@ -167,11 +171,16 @@ impl Gate {
 impl Admission for Gate {
     fn admit(&self, request: &mut http::Request<Body>) -> Result<(), Status> {
         // Health and reflection tell nothing of anybody.
-        let Some(method) = Method::of_path(request.uri().path()) else {
+        let Some(method) = self
+            .0
+            .policy
+            .contract()
+            .method_of_path(request.uri().path())
+        else {
             return Ok(());
         };
-        let admitted = self.judge(request, method)?;
-        request.extensions_mut().insert(admitted);
+        let call = self.judge(request, method)?;
+        request.extensions_mut().insert(call);
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! `refresh-svc policy check` and `explain`: what a policy says, before it is in
-//! force.
+//! `policy check` and `policy explain` of a service: what a policy says, before it
+//! is in force.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
 use latchkey_service::StartError;
 
-use crate::policy::{Ask, Method, Pattern, Policy};
+use crate::{Ask, Contract, Pattern, Policy};
 
 /// What to do with a policy.
 #[derive(Debug, Subcommand)]
@@ -50,17 +50,17 @@ pub struct Request {
 ///
 /// # Errors
 /// The file is no policy, or does not allow the request.
-pub fn run(command: &Command, out: &mut impl Write) -> Result<(), StartError> {
+pub fn run(command: &Command, contract: &Contract, out: &mut impl Write) -> Result<(), StartError> {
     match command {
-        Command::Check { file } => check(file, out),
-        Command::Explain(request) => explain(request, out),
+        Command::Check { file } => check(file, contract, out),
+        Command::Explain(request) => explain(request, contract, out),
     }
 }
 
-fn read(file: &Path) -> Result<Policy, StartError> {
+fn read(file: &Path, contract: &Contract) -> Result<Policy, StartError> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| StartError::io(file.display().to_string(), error))?;
-    text.parse()
+    Policy::parse(&text, contract)
         .map_err(|error| StartError::Other(format!("{}: {error}", file.display())))
 }
 
@@ -68,8 +68,8 @@ fn written(error: std::io::Error) -> StartError {
     StartError::io("cannot write the result", error)
 }
 
-fn check(file: &Path, out: &mut impl Write) -> Result<(), StartError> {
-    let policy = read(file)?;
+fn check(file: &Path, contract: &Contract, out: &mut impl Write) -> Result<(), StartError> {
+    let policy = read(file, contract)?;
     if policy.is_open() {
         return writeln!(
             out,
@@ -87,14 +87,13 @@ fn check(file: &Path, out: &mut impl Write) -> Result<(), StartError> {
     writeln!(out, "a policy of {} rules", policy.rules().len()).map_err(written)
 }
 
-fn explain(request: &Request, out: &mut impl Write) -> Result<(), StartError> {
-    let policy = read(&request.file)?;
-    let method = Method::named(&request.method).ok_or_else(|| {
-        let known: Vec<_> = Method::all().iter().map(|method| method.as_str()).collect();
+fn explain(request: &Request, contract: &Contract, out: &mut impl Write) -> Result<(), StartError> {
+    let policy = read(&request.file, contract)?;
+    let method = contract.method(&request.method).ok_or_else(|| {
         StartError::Other(format!(
             "{} is no method; there are {}",
             request.method,
-            known.join(", ")
+            contract.known()
         ))
     })?;
     let scopes: ScopeSet = request.scope.iter().cloned().collect();
@@ -125,7 +124,7 @@ fn explain(request: &Request, out: &mut impl Write) -> Result<(), StartError> {
     let open = [
         ("workspace", request.workspace.is_none()),
         ("provider", request.provider.is_none()),
-        ("scope", scopes.is_empty()),
+        ("scope", scopes.is_empty() && contract.judges_scopes()),
     ];
     let left: Vec<_> = open
         .iter()
@@ -162,7 +161,7 @@ mod tests {
         let line = arguments.replace("FILE", directory.to_str().unwrap());
         let arguments = Arguments::parse_from(std::iter::once("policy").chain(line.split(' ')));
         let mut out = Vec::new();
-        let outcome = run(&arguments.command, &mut out);
+        let outcome = run(&arguments.command, Contract::tokens(), &mut out);
         std::fs::remove_file(&directory).unwrap();
         let error = outcome.err().map(|error| error.to_string());
         (String::from_utf8(out).unwrap(), error)

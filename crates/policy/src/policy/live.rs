@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Policy;
+use crate::Contract;
 
 const NAME: &str = "POLICY";
 /// How often the file is looked at.
@@ -20,22 +21,41 @@ pub struct LivePolicy {
     current: Arc<ArcSwap<Policy>>,
     changes: watch::Sender<()>,
     environment: Environment,
+    contract: &'static Contract,
 }
 
 impl LivePolicy {
-    /// The policy of `POLICY_FILE` (or `POLICY`). There is no default: who may
-    /// have people's tokens is for somebody to say.
+    /// The policy of `POLICY_FILE` (or `POLICY`). There is no default: the
+    /// operator must say who may read people's accounts and tokens.
     ///
     /// # Errors
-    /// Neither is set, or the text is no policy.
-    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
-        let policy = parse(&read(environment)?)?;
+    /// Neither is set, or the text is not a policy.
+    pub fn from_environment(
+        environment: &Environment,
+        contract: &'static Contract,
+    ) -> Result<Self, ConfigError> {
+        let policy = parse(&read(environment, contract)?, contract)?;
         tell(&policy);
-        Ok(Self {
+        Ok(Self::of(policy, environment.clone(), contract))
+    }
+
+    /// A policy that stays as it is.
+    pub fn fixed(policy: Policy, contract: &'static Contract) -> Self {
+        Self::of(policy, Environment::default(), contract)
+    }
+
+    fn of(policy: Policy, environment: Environment, contract: &'static Contract) -> Self {
+        Self {
             current: Arc::new(ArcSwap::from_pointee(policy)),
             changes: watch::Sender::default(),
-            environment: environment.clone(),
-        })
+            environment,
+            contract,
+        }
+    }
+
+    /// The service that the policy is for.
+    pub fn contract(&self) -> &'static Contract {
+        self.contract
     }
 
     /// The policy of now.
@@ -51,17 +71,17 @@ impl LivePolicy {
     /// Looks at the file again and again until `stop`. A text that is no policy
     /// changes nothing and is told.
     pub async fn follow_file(self, stop: CancellationToken) {
-        let mut seen = read(&self.environment);
+        let mut seen = read(&self.environment, self.contract);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            let now = read(&self.environment);
+            let now = read(&self.environment, self.contract);
             if now == seen {
                 continue;
             }
-            match now.clone().and_then(|text| parse(&text)) {
+            match now.clone().and_then(|text| parse(&text, self.contract)) {
                 Ok(policy) => {
                     tell(&policy);
                     self.current.store(Arc::new(policy));
@@ -77,24 +97,30 @@ impl LivePolicy {
     }
 }
 
-fn read(environment: &Environment) -> Result<String, ConfigError> {
+fn read(environment: &Environment, contract: &Contract) -> Result<String, ConfigError> {
+    let program = contract.program();
     environment.required(
         NAME,
-        "a policy that says who may ask for tokens, or POLICY_FILE to its path (docs/policy.md; \
-         `refresh-svc policy check` reads one), or to any-certificate for development",
+        &format!(
+            "a policy that says who may call {}, or POLICY_FILE to its path (docs/policy.md; \
+             `{program} policy check` reads one), or to any-certificate for development",
+            contract.service()
+        ),
     )
 }
 
-fn parse(text: &str) -> Result<Policy, ConfigError> {
-    text.parse()
+fn parse(text: &str, contract: &Contract) -> Result<Policy, ConfigError> {
+    Policy::parse(text, contract)
         .map_err(|error| ConfigError::new(NAME, format!("is wrong: {error}")))
 }
 
 fn tell(policy: &Policy) {
     if policy.is_open() {
-        tracing::warn!("POLICY is any-certificate: whoever has a certificate may have every token");
+        tracing::warn!(
+            "POLICY is any-certificate: every caller with a certificate may call every method"
+        );
     } else if policy.rules().is_empty() {
-        tracing::warn!("the policy has no rule: nobody may ask for a token");
+        tracing::warn!("the policy has no rule: nobody may call");
     } else {
         tracing::info!(rules = policy.rules().len(), "policy in force");
     }

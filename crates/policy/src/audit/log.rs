@@ -1,6 +1,6 @@
 //! The log line of a record: target `audit`. Refusals and revocations at `INFO`;
-//! a token given, which is in the table and which there are thousands of in a
-//! second, at `DEBUG`.
+//! what is answered, which is in the table and happens thousands of times a second,
+//! at `DEBUG`.
 
 use latchkey_domain::ProviderName;
 
@@ -27,6 +27,7 @@ macro_rules! line {
 pub(super) fn write(record: &Record) {
     match record.outcome {
         Outcome::Given => line!(debug, record, "token given"),
+        Outcome::Answered => line!(debug, record, "answered"),
         Outcome::Revoked => line!(info, record, "grant revoked"),
         Outcome::Refused => line!(info, record, "refused"),
         // Told where they are counted.

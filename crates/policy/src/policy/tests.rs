@@ -4,6 +4,7 @@ use proptest::sample::{select, subsequence};
 use uuid::Uuid;
 
 use super::*;
+use crate::Contract;
 
 const CALLERS: [&str; 6] = [
     "spiffe://acme.example/ns/sync/sa/mail",
@@ -22,6 +23,14 @@ const PATTERNS: [&str; 4] = [
 const METHODS: [&str; 3] = ["GetAccessToken", "RefreshAccessToken", "RevokeAccount"];
 const PROVIDERS: [&str; 3] = ["google", "microsoft", "demo"];
 const SCOPES: [&str; 3] = ["mail.read", "mail.send", "calendar.read"];
+
+fn tokens(text: &str) -> Result<Policy, InvalidPolicy> {
+    Policy::parse(text, Contract::tokens())
+}
+
+fn method(name: &str) -> Method {
+    Contract::tokens().method(name).unwrap()
+}
 
 fn workspace(number: u8) -> WorkspaceId {
     Uuid::from_u128(u128::from(number)).into()
@@ -120,7 +129,7 @@ fn judge(policy: &Policy, name: &str, asked: &Asked) -> bool {
     let provider: ProviderName = asked.provider.parse().unwrap();
     let scopes: ScopeSet = asked.scopes.iter().copied().collect();
     let whole = Ask {
-        method: Method::named(asked.method).unwrap(),
+        method: method(asked.method),
         workspace: Some(workspace(asked.workspace)),
         provider: Some(&provider),
         scopes: Some(&scopes),
@@ -130,7 +139,7 @@ fn judge(policy: &Policy, name: &str, asked: &Asked) -> bool {
 
 fn policy(rules: &[Written]) -> Policy {
     let text: String = rules.iter().map(Written::text).collect();
-    text.parse().unwrap()
+    tokens(&text).unwrap()
 }
 
 proptest! {
@@ -154,7 +163,7 @@ proptest! {
         asked in asked(),
     ) {
         let policy = policy(&rules);
-        let method = Method::named(asked.method).unwrap();
+        let method = method(asked.method);
         if judge(&policy, name, &asked) {
             prop_assert!(policy.allows([name], &Ask::method(method)));
         }
@@ -166,7 +175,7 @@ proptest! {
     // R36
     #[test]
     fn no_text_panics(text in "(?s).{0,200}", name in ".{0,60}") {
-        let _ = text.parse::<Policy>();
+        let _ = tokens(&text);
         if let Ok(pattern) = name.parse::<Pattern>() {
             prop_assert_eq!(pattern.matches(pattern.as_str()), true);
         }
@@ -230,8 +239,7 @@ fn a_wrong_policy_names_the_rule_and_the_key() {
     let rule = |change: (&str, &str)| {
         let text = "[[rule]]\nname = \"mail\"\ncallers = [\"a\"]\nmethods = \"*\"\nproviders = \"*\"\n\
                     workspaces = \"*\"\nscopes = \"*\"\n";
-        text.replace(change.0, change.1)
-            .parse::<Policy>()
+        tokens(&text.replace(change.0, change.1))
             .map(drop)
             .map_err(|error| error.to_string())
     };
@@ -259,7 +267,7 @@ fn a_wrong_policy_names_the_rule_and_the_key() {
         ),
         ("callers = [\"a\"]", "callers = []", "callers is empty"),
         ("callers = [\"a\"]", "callers = [\"a b\"]", "is no caller"),
-        ("scopes = \"*\"\n", "", "missing field `scopes`"),
+        ("scopes = \"*\"\n", "", "rule \"mail\": scopes are missing"),
         ("scopes", "scope", "unknown field `scope`"),
     ] {
         let error = rule((from, to)).unwrap_err();
@@ -270,21 +278,74 @@ fn a_wrong_policy_names_the_rule_and_the_key() {
 // R36
 #[test]
 fn the_policies_that_we_hand_out_are_policies() {
-    let manual = include_str!("../../../docs/policy.md");
-    let (_, example) = manual.split_once("```toml\n").unwrap();
-    let (example, _) = example.split_once("```").unwrap();
-    let example: Policy = example.parse().unwrap();
-    assert_eq!(example.rules().len(), 2);
-    let compose = include_str!("../../../deploy/policy/policy.toml");
-    assert_eq!(compose.parse::<Policy>().unwrap().rules().len(), 2);
+    let manual = include_str!("../../../../docs/policy.md");
+    let examples: Vec<&str> = manual
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("```"))
+        .map(|(example, _)| example)
+        .collect();
+    assert_eq!(tokens(examples[0]).unwrap().rules().len(), 2);
+    let accounts = |text| Policy::parse(text, Contract::accounts());
+    assert_eq!(accounts(examples[1]).unwrap().rules().len(), 2);
+    let compose = include_str!("../../../../deploy/policy/accounts.toml");
+    assert_eq!(accounts(compose).unwrap().rules().len(), 2);
+    let compose = include_str!("../../../../deploy/policy/policy.toml");
+    assert_eq!(tokens(compose).unwrap().rules().len(), 2);
 }
 
 // R36
 #[test]
 fn nobody_may_anything_where_nothing_is_said() {
-    let method = Method::named("GetAccessToken").unwrap();
-    let policy: Policy = "".parse().unwrap();
+    let method = method("GetAccessToken");
+    let policy: Policy = tokens("").unwrap();
     assert!(!policy.allows(["a"], &Ask::method(method)));
-    let open: Policy = "any-certificate\n".parse().unwrap();
+    let open: Policy = tokens("any-certificate\n").unwrap();
     assert!(open.allows([], &Ask::method(method)));
+}
+
+// R36: the same file format, and nothing in it that would limit nothing.
+#[test]
+fn a_policy_of_accounts_has_no_scopes_and_only_methods_of_accounts() {
+    let rule = |rest: &str| {
+        let text = format!(
+            "[[rule]]\nname = \"sync\"\ncallers = [\"a\"]\nproviders = \"*\"\n\
+             workspaces = \"*\"\n{rest}\n"
+        );
+        Policy::parse(&text, Contract::accounts())
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(rule("methods = [\"ListAccounts\"]"), Ok(()));
+    assert_eq!(rule("methods = \"*\"\nscopes = \"*\""), Ok(()));
+    let error = rule("methods = [\"GetAccessToken\"]").unwrap_err();
+    assert!(error.contains("there are GetAccount"), "{error}");
+    let error = rule("methods = \"*\"\nscopes = [\"Mail.Read\"]").unwrap_err();
+    assert!(error.contains("gives no token"), "{error}");
+}
+
+// R36: a list of a workspace shows the accounts of these providers.
+#[test]
+fn the_providers_of_a_workspace_are_those_of_every_rule_that_allows_it() {
+    let (one, two) = (workspace(1), workspace(2));
+    let text = format!(
+        "[[rule]]\ncallers = [\"a\"]\nmethods = [\"ListAccounts\"]\nproviders = [\"google\"]\n\
+         workspaces = [\"{one}\"]\n\
+         [[rule]]\ncallers = [\"*.internal\"]\nmethods = \"*\"\nproviders = [\"microsoft\"]\n\
+         workspaces = \"*\"\n"
+    );
+    let policy = Policy::parse(&text, Contract::accounts()).unwrap();
+    let list = Contract::accounts().method("ListAccounts").unwrap();
+    let of = |names: &[&str], workspace| {
+        let Choice::Only(these) = policy.providers(names.iter().copied(), list, workspace) else {
+            panic!("not everything");
+        };
+        let mut these: Vec<_> = these.iter().map(ToString::to_string).collect();
+        these.sort();
+        these
+    };
+    assert_eq!(of(&["a"], one), ["google"]);
+    assert_eq!(of(&["a"], two), [""; 0]);
+    assert_eq!(of(&["a", "b.internal"], one), ["google", "microsoft"]);
+    assert_eq!(of(&["c"], one), [""; 0]);
 }

@@ -1,16 +1,15 @@
 //! The policy as people write it: TOML, nothing left to a default that opens.
 
-use std::str::FromStr;
-
 use latchkey_domain::ScopeSet;
 use serde::Deserialize;
 
-use super::{Choice, Method, Pattern, Policy, Rule};
+use super::{Choice, Policy, Rule};
+use crate::{Contract, Pattern};
 
 /// What a development stack may write instead of a policy.
 const ANY_CERTIFICATE: &str = "any-certificate";
 
-/// Why a text is no policy: one problem, with where it is.
+/// Why a text is not a policy: one problem, with its place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidPolicy(String);
@@ -30,7 +29,7 @@ struct Entry {
     methods: Names,
     providers: Names,
     workspaces: Names,
-    scopes: Names,
+    scopes: Option<Names>,
 }
 
 #[derive(Deserialize)]
@@ -70,10 +69,12 @@ impl Names {
     }
 }
 
-impl FromStr for Policy {
-    type Err = InvalidPolicy;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+impl Policy {
+    /// Reads the policy of a service.
+    ///
+    /// # Errors
+    /// The text is not a policy, or names something that the service does not have.
+    pub fn parse(text: &str, contract: &Contract) -> Result<Self, InvalidPolicy> {
         if text.trim() == ANY_CERTIFICATE {
             return Ok(Self::any_certificate());
         }
@@ -83,14 +84,14 @@ impl FromStr for Policy {
             .rule
             .iter()
             .enumerate()
-            .map(|(position, entry)| entry.rule(position))
+            .map(|(position, entry)| entry.rule(position, contract))
             .collect::<Result<_, _>>()?;
         Ok(Self::new(rules))
     }
 }
 
 impl Entry {
-    fn rule(&self, position: usize) -> Result<Rule, InvalidPolicy> {
+    fn rule(&self, position: usize, contract: &Contract) -> Result<Rule, InvalidPolicy> {
         let name = self
             .name
             .clone()
@@ -109,16 +110,11 @@ impl Entry {
             .collect::<Result<_, _>>()
             .map_err(wrong("callers"))?;
         let method = |text: &str| {
-            Method::named(text).ok_or_else(|| {
-                let known: Vec<_> = Method::all().iter().map(|method| method.as_str()).collect();
-                format!("is no method; there are {}", known.join(", "))
-            })
+            contract
+                .method(text)
+                .ok_or_else(|| format!("is no method; there are {}", contract.known()))
         };
-        let scopes = self
-            .scopes
-            .list()
-            .map_err(wrong("scopes"))?
-            .map(|list| list.iter().cloned().collect::<ScopeSet>());
+        let scopes = self.scopes(contract).map_err(wrong("scopes"))?;
         Ok(Rule {
             callers,
             methods: self.methods.choice(method).map_err(wrong("methods"))?,
@@ -133,5 +129,25 @@ impl Entry {
             scopes,
             name,
         })
+    }
+
+    /// The most that a token may be able to do. A service that gives no token
+    /// has nothing to judge here.
+    fn scopes(&self, contract: &Contract) -> Result<Option<ScopeSet>, String> {
+        let Some(names) = &self.scopes else {
+            return if contract.judges_scopes() {
+                Err("are missing: write \"*\" or a list".to_owned())
+            } else {
+                Ok(None)
+            };
+        };
+        let list = names.list()?;
+        if list.is_some() && !contract.judges_scopes() {
+            return Err(format!(
+                "limit nothing here, because {} gives no token: leave them out",
+                contract.service()
+            ));
+        }
+        Ok(list.map(|list| list.iter().cloned().collect()))
     }
 }

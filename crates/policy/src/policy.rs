@@ -1,5 +1,5 @@
-//! Who may ask for what (R36): callers to methods, providers, workspaces and
-//! scopes.
+//! Which callers may call which methods, for which providers and workspaces, and
+//! for tokens of which scopes (R36).
 //!
 //! Nobody may anything that no rule allows, there are no rules that forbid, and
 //! one rule must allow a request as a whole: two rules that allow half of it
@@ -7,17 +7,18 @@
 
 mod file;
 mod live;
-mod method;
 mod rule;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use latchkey_domain::{ProviderName, WorkspaceId};
+
+use crate::{Method, Pattern};
 
 pub use file::InvalidPolicy;
-pub use latchkey_service::grpc::{InvalidPattern, Pattern};
 pub use live::LivePolicy;
-pub use method::{Method, SERVICE};
 pub use rule::{Ask, Choice, Rule};
 
 /// The rules, compiled: what a call needs is one look into a table per name of
@@ -29,7 +30,7 @@ pub struct Policy {
     exact: HashMap<String, Vec<usize>>,
     /// Rules whose caller has a wildcard.
     wild: Vec<(Pattern, usize)>,
-    /// Everybody with a certificate may everything: development.
+    /// Every caller with a certificate may call every method: for development.
     open: bool,
 }
 
@@ -53,7 +54,7 @@ impl Policy {
         policy
     }
 
-    /// Whoever has a certificate of the authority may everything.
+    /// Every caller with a certificate of the authority may call every method.
     pub fn any_certificate() -> Self {
         Self {
             open: true,
@@ -61,7 +62,7 @@ impl Policy {
         }
     }
 
-    /// True where callers need no name of their own.
+    /// Returns `true` if callers need no name.
     pub fn is_open(&self) -> bool {
         self.open
     }
@@ -90,6 +91,35 @@ impl Policy {
             || names
                 .into_iter()
                 .any(|name| self.of(name).any(|rule| rule.allows(ask)))
+    }
+
+    /// The providers for which one of the names may call the method in a
+    /// workspace: an empty list means that it may not at all.
+    pub fn providers<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+        method: Method,
+        workspace: WorkspaceId,
+    ) -> Choice<ProviderName> {
+        if self.open {
+            return Choice::Every;
+        }
+        let ask = Ask {
+            workspace: Some(workspace),
+            ..Ask::method(method)
+        };
+        let mut allowed = HashSet::new();
+        for rule in names
+            .into_iter()
+            .flat_map(|name| self.of(name))
+            .filter(|rule| rule.allows(&ask))
+        {
+            match &rule.providers {
+                Choice::Every => return Choice::Every,
+                Choice::Only(these) => allowed.extend(these.iter().cloned()),
+            }
+        }
+        Choice::Only(allowed)
     }
 
     /// True where one rule lets one of the names call the method for every

@@ -1,0 +1,166 @@
+//! A call that was let in, and what is judged as more of it becomes known.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use latchkey_domain::{AccountId, ProviderName, WorkspaceId};
+use latchkey_service::grpc::{caller_not_allowed, caller_unknown};
+use latchkey_service::telemetry::current_trace_id;
+use tokio::sync::watch;
+use tonic::{Request, Status};
+
+use super::Caller;
+use super::gate::Gate;
+use crate::audit::{Outcome, Record};
+use crate::{Ask, Choice, Method, Policy};
+
+/// A call whose method the policy allows to its caller. Everything further is
+/// judged here, and what is refused here is written down here.
+#[derive(Debug, Clone)]
+pub struct Call {
+    gate: Gate,
+    /// The policy that the call began under.
+    policy: Arc<Policy>,
+    caller: Caller,
+    peer: Option<SocketAddr>,
+    method: Method,
+}
+
+impl Call {
+    pub(super) fn new(
+        gate: Gate,
+        policy: Arc<Policy>,
+        caller: Caller,
+        peer: Option<SocketAddr>,
+        method: Method,
+    ) -> Self {
+        Self {
+            gate,
+            policy,
+            caller,
+            peer,
+            method,
+        }
+    }
+
+    /// The call of a request.
+    ///
+    /// # Errors
+    /// The request did not come through the gate.
+    pub fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        request
+            .extensions()
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(caller_unknown)
+    }
+
+    /// The method that is called.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Returns `true` if no account is closed to the caller.
+    pub fn reaches_everything(&self) -> bool {
+        self.policy
+            .reaches_everything(self.caller.names(), self.method)
+    }
+
+    /// Returns `true` if the policy that the call began under allows this.
+    pub fn allows(&self, ask: &Ask<'_>) -> bool {
+        self.policy.allows(self.caller.names(), ask)
+    }
+
+    /// Judges by the policy of now: a stream outlives policies.
+    pub fn still_allows(&self, ask: &Ask<'_>) -> bool {
+        let policy = self.gate.policy();
+        policy.reaches_everything(self.caller.names(), self.method)
+            || policy.allows(self.caller.names(), ask)
+    }
+
+    /// Tells of every policy that comes into force from now on.
+    pub fn policy_changes(&self) -> watch::Receiver<()> {
+        self.gate.policy_changes()
+    }
+
+    /// Judges a workspace and a provider before anything is looked up there.
+    ///
+    /// # Errors
+    /// The policy does not allow it.
+    pub fn reach(&self, workspace: WorkspaceId, provider: &ProviderName) -> Result<(), Status> {
+        let ask = Ask {
+            workspace: Some(workspace),
+            provider: Some(provider),
+            ..Ask::method(self.method)
+        };
+        if self.allows(&ask) {
+            return Ok(());
+        }
+        Err(self.refuse(Record {
+            workspace: Some(workspace),
+            provider: Some(provider.clone()),
+            reason: Some("workspace or provider".to_owned()),
+            ..self.record(Outcome::Refused)
+        }))
+    }
+
+    /// The providers whose accounts in a workspace the caller may see.
+    ///
+    /// # Errors
+    /// The policy opens none there.
+    pub fn providers(&self, workspace: WorkspaceId) -> Result<Choice<ProviderName>, Status> {
+        let providers = self
+            .policy
+            .providers(self.caller.names(), self.method, workspace);
+        match providers {
+            Choice::Only(none) if none.is_empty() => Err(self.refuse(Record {
+                workspace: Some(workspace),
+                reason: Some("workspace".to_owned()),
+                ..self.record(Outcome::Refused)
+            })),
+            providers => Ok(providers),
+        }
+    }
+
+    /// Refuses an account, in the same words whether or not it exists.
+    pub fn refuse_account(
+        &self,
+        account: Option<AccountId>,
+        known: Option<(WorkspaceId, ProviderName)>,
+    ) -> Status {
+        let reason = if known.is_some() {
+            "account outside the policy"
+        } else {
+            "no such account"
+        };
+        let (workspace, provider) = known.unzip();
+        self.refuse(Record {
+            account,
+            workspace,
+            provider,
+            reason: Some(reason.to_owned()),
+            ..self.record(Outcome::Refused)
+        })
+    }
+
+    /// Writes a refusal down.
+    pub fn refuse(&self, record: Record) -> Status {
+        self.write(record);
+        caller_not_allowed()
+    }
+
+    /// Writes a record down. Never waits.
+    pub fn write(&self, record: Record) {
+        self.gate.audit().record(record);
+    }
+
+    /// A record of this call.
+    pub fn record(&self, outcome: Outcome) -> Record {
+        Record {
+            caller: self.caller.name().to_owned(),
+            peer: self.peer,
+            trace_id: current_trace_id(),
+            ..Record::new(self.gate.now(), self.method.as_str(), outcome)
+        }
+    }
+}

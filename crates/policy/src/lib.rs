@@ -1,0 +1,21 @@
+//! Who may call the services over gRPC, and what (R36).
+//!
+//! One policy file per service says which callers may call which methods for
+//! accounts of which workspaces and providers. This crate reads it, follows it
+//! while it changes ([`LivePolicy`]), finds out who calls (by certificate or by
+//! service-account token), judges each call ([`Gate`], [`Call`]) and writes down
+//! what was answered and refused ([`audit`]). refresh-svc and sync-svc differ in
+//! their [`Contract`] alone.
+
+pub mod audit;
+mod caller;
+pub mod command;
+mod contract;
+mod policy;
+mod refusal;
+
+pub use caller::{Call, Caller, CallerSettings, CallersBy, Gate};
+pub use contract::{Contract, Method};
+pub use latchkey_service::grpc::{InvalidPattern, Pattern};
+pub use policy::{Ask, Choice, InvalidPolicy, LivePolicy, Policy, Rule};
+pub use refusal::moment as moment_of_refusal;
