@@ -17,7 +17,9 @@ use crate::random::Randomness;
 use crate::session::config::SessionConfig;
 use crate::store::session::NewSession;
 use crate::store::workspace::Workspace;
-use crate::store::{Outcome, SignedIn, StoreError, facts, grant, session, spent_flow, workspace};
+use crate::store::{
+    Outcome, SignedIn, StoreError, WorkspaceError, facts, grant, session, spent_flow, workspace,
+};
 
 /// What the deployment adds to a sign-in.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +63,13 @@ pub async fn sign_in(
         known,
         claims.vouched_domain(),
     )
-    .await?;
+    .await
+    .map_err(|error| match error {
+        StoreError::Workspace(WorkspaceError::NotNamed) => {
+            StoreError::NoWorkspaceFor(handle.clone())
+        }
+        error => error,
+    })?;
     let admission = admit(&mut transaction, terms, flow, &workspace, known, claims).await?;
 
     let binding = GrantBinding {
@@ -139,7 +147,7 @@ pub async fn sign_in(
 fn claims_of<'a>(provider: &Provider, identity: &'a VerifiedIdentity) -> Claims<'a> {
     Claims {
         email: identity.email.as_ref(),
-        email_verified: identity.email_verified,
+        email_status: &identity.email_status,
         hosted_domain: identity.hosted_domain.as_deref(),
         needs_hosted_domain: provider.kind() == ProviderKind::Google,
     }
@@ -228,7 +236,7 @@ async fn write_person(
     .bind(binding.issuer.as_str())
     .bind(binding.subject.as_str())
     .bind(handle.as_str())
-    .bind(identity.email_verified)
+    .bind(identity.email_verified())
     .fetch_one(connection)
     .await?;
     Ok(authenticated_at)
