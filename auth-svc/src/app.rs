@@ -110,6 +110,9 @@ fn read_at(
     let config = Config::from_environment(environment)?;
     let providers = Registry::from_environment(environment, clock.clone())?;
     providers.require_callbacks()?;
+    if config.multi_workspace {
+        providers.require_email_domains()?;
+    }
     let state = State {
         config,
         providers,

@@ -84,6 +84,7 @@ pub fn user_authenticated(
             subject: binding.subject.to_string(),
             handle: handle.to_string(),
             display_name: authentication.identity.name.clone().unwrap_or_default(),
+            handle_verified: Some(authentication.identity.email_verified()),
         }),
         authenticated_at: Some(timestamp(authenticated_at)),
         intent: intent(flow, binding.workspace, connection.is_some()).into(),

@@ -11,7 +11,7 @@ pub mod sign_in;
 pub mod spent_flow;
 pub mod workspace;
 
-use latchkey_domain::{SessionId, UserId, WorkspaceId};
+use latchkey_domain::{Handle, SessionId, UserId, WorkspaceId};
 use latchkey_sealing::SealError;
 use time::OffsetDateTime;
 
@@ -30,6 +30,9 @@ pub enum StoreError {
     /// No workspace to sign in to.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
+    /// The request names no workspace, and the address leads to none.
+    #[error("neither the request nor the address says which workspace")]
+    NoWorkspaceFor(Handle),
     /// The connect flow was started by another session than the one here.
     #[error("the session is not the one that started to connect")]
     SessionChanged,

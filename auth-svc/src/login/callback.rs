@@ -20,7 +20,7 @@ use crate::login::authorize::{Start, StartError, provider_purpose, send_home, se
 use crate::login::flow::{Context, Flow, Purpose};
 use crate::login::flow_cookie::{name_of, removal};
 use crate::login::found;
-use crate::login::provider_answer::{AnswerCode, ProviderAnswer};
+use crate::login::provider_answer::{AnswerCode, ProviderAnswer, described};
 use crate::login::query::{Query, QueryError};
 use crate::session;
 use crate::session::access_token::Bearer;
@@ -62,7 +62,7 @@ pub enum CallbackError {
     #[error("the session that started to connect is not in this browser")]
     SessionChanged,
     /// The code gave no tokens.
-    #[error("code exchange: {0}")]
+    #[error("code exchange: {}", described(.0))]
     Token(#[from] TokenError),
     /// The ID token proves nobody.
     #[error(transparent)]
@@ -148,7 +148,7 @@ async fn finish(
     if let Some(error) = query.get("error") {
         return Err(CallbackError::Answer(
             ProviderAnswer::of(error),
-            AnswerCode::of(error),
+            AnswerCode::of(error, query.get("error_description")),
         ));
     }
     let code = query.get("code").ok_or(CallbackError::NoCode)?;

@@ -11,6 +11,7 @@
 //! that it does not vouch for.
 
 use latchkey_domain::Handle;
+use latchkey_providers::{EmailStatus, Mismatch, Unverified, for_log};
 
 use crate::config::DomainList;
 
@@ -22,8 +23,8 @@ const GOOGLE_CONSUMER_DOMAINS: [&str; 2] = ["gmail.com", "googlemail.com"];
 pub struct Claims<'a> {
     /// Address, if there is one.
     pub email: Option<&'a Handle>,
-    /// True where the provider vouches for the address.
-    pub email_verified: bool,
+    /// Whether somebody who may say so vouches for the address.
+    pub email_status: &'a EmailStatus,
     /// Google's `hd` claim.
     pub hosted_domain: Option<&'a str>,
     /// True for Google, whose `email_verified` alone says nothing about the
@@ -34,7 +35,8 @@ pub struct Claims<'a> {
 impl<'a> Claims<'a> {
     /// The address, where the provider vouches for it.
     pub fn vouched_email(&self) -> Option<&'a Handle> {
-        self.email.filter(|_| self.email_verified)
+        self.email
+            .filter(|_| *self.email_status == EmailStatus::Verified)
     }
 
     /// The address's domain, where the provider vouches that the person
@@ -45,6 +47,20 @@ impl<'a> Claims<'a> {
             || self.hosted_domain.is_some()
             || GOOGLE_CONSUMER_DOMAINS.contains(&domain);
         authoritative.then_some(domain)
+    }
+}
+
+impl Claims<'_> {
+    /// Why [`vouched_domain`](Self::vouched_domain) is `None`.
+    fn not_vouched(&self, allowed: Vec<String>) -> PolicyRefusal {
+        PolicyRefusal::NotVouched {
+            address: self.email.cloned(),
+            why: match self.email_status {
+                EmailStatus::Verified => NotVouched::NoOrganisation,
+                EmailStatus::Unverified(why) => NotVouched::Unverified(why.clone()),
+            },
+            allowed,
+        }
     }
 }
 
@@ -116,20 +132,59 @@ impl Admission {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyRefusal {
     /// Nobody vouches for the address.
-    #[error("the provider does not vouch for the address")]
+    #[error("nobody vouches for the address: {why}, {}", compared(.allowed, .address.as_ref()))]
     NotVouched {
+        /// Address that the person came with.
+        address: Option<Handle>,
+        /// What is missing.
+        why: NotVouched,
         /// Domains that would be let in.
         allowed: Vec<String>,
     },
     /// The domain is not on the lists.
-    #[error("the domain is not allowed")]
+    #[error("the domain is not allowed: {}", compared(.allowed, .address.as_ref()))]
     Domain {
+        /// Address that the person came with.
+        address: Option<Handle>,
         /// Domains that are let in.
         allowed: Vec<String>,
+        /// The deployment's list shuts the domain out: no invitation helps.
+        by_deployment: bool,
     },
     /// The invitation does not hold.
-    #[error("the invitation does not hold: {0:?}")]
-    Invitation(Invitation),
+    #[error("the invitation does not hold: {invitation:?}")]
+    Invitation {
+        /// What is wrong with it.
+        invitation: Invitation,
+        /// Address that the person came with.
+        address: Option<Handle>,
+    },
+}
+
+/// Why nobody vouches for an address, or for its domain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotVouched {
+    /// Google verified the address and names no organisation (`hd`) for it.
+    #[error("Google names no organisation (hd)")]
+    NoOrganisation,
+    /// The address is not verified.
+    #[error("{}", match .0 {
+        Unverified::NotSaid => "the provider does not say that it is verified".to_owned(),
+        Unverified::OtherDomain { may_vouch_for } =>
+            format!("the provider may vouch for {} only", for_log(&may_vouch_for.join(", "))),
+        Unverified::Unanswered(error) => format!("the ID token does not say, and {error}"),
+    })]
+    Unverified(Unverified),
+}
+
+/// Both sides, without the person's name in the address.
+fn compared(allowed: &[String], address: Option<&Handle>) -> Mismatch {
+    let expected = if allowed.is_empty() {
+        "an invitation".to_owned()
+    } else {
+        allowed.join(", ")
+    };
+    Mismatch::new(&expected, address.map(Handle::domain))
 }
 
 /// Decides.
@@ -140,6 +195,7 @@ pub fn decide(facts: &Facts<'_>) -> Result<Admission, PolicyRefusal> {
     let list = joining_list(facts);
     let allowed = || list.to_vec();
     let domain = facts.claims.vouched_domain();
+    let address = || facts.claims.email.cloned();
 
     if !facts.deployment.is_empty() && !domain.is_some_and(|d| facts.deployment.contains(d)) {
         let allowed = if list.is_empty() {
@@ -148,15 +204,19 @@ pub fn decide(facts: &Facts<'_>) -> Result<Admission, PolicyRefusal> {
             allowed()
         };
         return Err(match domain {
-            Some(_) => PolicyRefusal::Domain { allowed },
-            None => PolicyRefusal::NotVouched { allowed },
+            Some(_) => PolicyRefusal::Domain {
+                address: address(),
+                allowed,
+                by_deployment: true,
+            },
+            None => facts.claims.not_vouched(allowed),
         });
     }
     if facts.is_member {
         return Ok(Admission::Member);
     }
     if facts.claims.vouched_email().is_none() {
-        return Err(PolicyRefusal::NotVouched { allowed: allowed() });
+        return Err(facts.claims.not_vouched(allowed()));
     }
     if domain.is_some_and(|domain| list.contains(domain)) {
         return Ok(Admission::ApprovedDomain);
@@ -169,12 +229,19 @@ pub fn decide(facts: &Facts<'_>) -> Result<Admission, PolicyRefusal> {
     }
     for invitation in [facts.personal_invite, facts.public_invite] {
         if invitation != Invitation::Absent {
-            return Err(PolicyRefusal::Invitation(invitation));
+            return Err(PolicyRefusal::Invitation {
+                invitation,
+                address: address(),
+            });
         }
     }
     Err(match domain {
-        Some(_) => PolicyRefusal::Domain { allowed: allowed() },
-        None => PolicyRefusal::NotVouched { allowed: allowed() },
+        Some(_) => PolicyRefusal::Domain {
+            address: address(),
+            allowed: allowed(),
+            by_deployment: false,
+        },
+        None => facts.claims.not_vouched(allowed()),
     })
 }
 

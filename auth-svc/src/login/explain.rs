@@ -5,6 +5,7 @@ mod provider;
 mod store;
 
 use actix_web::http::StatusCode;
+use latchkey_domain::Handle;
 
 use crate::http::limits;
 use crate::login::authorize::StartError;
@@ -145,6 +146,21 @@ impl From<&QueryError> for Explanation {
                 "The address is too long. Nothing was changed. Please start again.",
             ),
         }
+    }
+}
+
+/// Tells the person which address they came with: they may have chosen another
+/// account than they believe. Followed by the reason.
+fn came_with(address: Option<&Handle>) -> String {
+    let Some(address) = address else {
+        return String::new();
+    };
+    let shown = address.for_people();
+    if shown == address.as_str() {
+        format!("You came with the address {shown}. ")
+    } else {
+        // Two domains in different scripts may look alike.
+        format!("You came with the address {shown} ({address}). ")
     }
 }
 

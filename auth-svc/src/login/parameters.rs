@@ -121,7 +121,8 @@ fn is_challenge(text: &str) -> bool {
 fn subdomain_of(text: &str) -> Option<String> {
     let label = text.to_ascii_lowercase();
     // The rule of a domain's labels; the suffix makes a domain of it.
-    (!label.contains('.') && parse_domain(&format!("{label}.x")).is_ok()).then_some(label)
+    let whole = format!("{label}.x");
+    (!label.contains('.') && parse_domain(&whole).as_ref() == Ok(&whole)).then_some(label)
 }
 
 /// A language tag by its alphabet (RFC 5646): it goes on to the provider.

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use latchkey_providers::{TokenError, for_log};
+
 /// What the provider said instead of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProviderAnswer {
@@ -48,23 +50,62 @@ impl ProviderAnswer {
     }
 }
 
-/// The provider's code as it may be logged: what is no code is not repeated.
+/// The provider's code and its explanation as they may be logged. Both come
+/// through the browser, so neither is shown on a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AnswerCode(String);
+pub struct AnswerCode {
+    code: String,
+    description: Option<String>,
+}
 
 impl AnswerCode {
-    /// Keeps a code of `a-z 0-9 _`, 64 at most.
-    pub fn of(error: &str) -> Self {
+    /// Keeps a code of `a-z 0-9 _`, 64 at most, and 200 printable characters of
+    /// `error_description`.
+    pub fn of(error: &str, description: Option<&str>) -> Self {
         let plain = error.len() <= 64
             && error
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        Self(if plain { error } else { "unreadable" }.to_owned())
+        Self {
+            code: if plain { error } else { "unreadable" }.to_owned(),
+            description: description.map(for_log),
+        }
     }
 }
 
 impl fmt::Display for AnswerCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.code)?;
+        match &self.description {
+            Some(description) => write!(f, ": \"{description}\""),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A refusal of the token endpoint with its explanation, for the log.
+pub fn described(error: &TokenError) -> String {
+    match &error.description {
+        Some(description) => format!("{error}: \"{}\"", for_log(description)),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explanation_is_bounded_and_on_one_line() {
+        let long = format!("AADSTS65004: no\n{}", "x".repeat(4000));
+        let code = AnswerCode::of("access_denied", Some(&long)).to_string();
+        assert!(
+            code.starts_with(r#"access_denied: "AADSTS65004: no\nxxx"#),
+            "{code}"
+        );
+        assert!(code.len() < 230, "{code}");
+        let odd = AnswerCode::of("<b>", Some("\u{202e}\"")).to_string();
+        assert_eq!(odd, r#"unreadable: "\u{202e}\"""#);
+        assert_eq!(AnswerCode::of("a_b", None).to_string(), "a_b");
     }
 }

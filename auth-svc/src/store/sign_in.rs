@@ -19,7 +19,8 @@ use crate::session::config::SessionConfig;
 use crate::store::session::NewSession;
 use crate::store::workspace::{Workspace, member};
 use crate::store::{
-    Arrival, Next, Outcome, SignedIn, StoreError, facts, grant, session, spent_flow, workspace,
+    Arrival, Next, Outcome, SignedIn, StoreError, WorkspaceError, facts, grant, session, spent_flow,
+    workspace,
 };
 
 /// What the deployment adds to a sign-in.
@@ -64,7 +65,13 @@ pub async fn sign_in(
         known,
         claims.vouched_domain(),
     )
-    .await?;
+    .await
+    .map_err(|error| match error {
+        StoreError::Workspace(WorkspaceError::NotNamed) => {
+            StoreError::NoWorkspaceFor(handle.clone())
+        }
+        error => error,
+    })?;
     // What was agreed to for another workspace was not agreed to for this one.
     let agreed = flow.agreed_in(workspace.id);
     let context = match agreed {
@@ -172,7 +179,7 @@ fn next(flow: &Flow, agreed: Option<&Deliberate>, admission: Admission) -> Next 
 fn claims_of<'a>(provider: &Provider, identity: &'a VerifiedIdentity) -> Claims<'a> {
     Claims {
         email: identity.email.as_ref(),
-        email_verified: identity.email_verified,
+        email_status: &identity.email_status,
         hosted_domain: identity.hosted_domain.as_deref(),
         needs_hosted_domain: provider.kind() == ProviderKind::Google,
     }
@@ -260,7 +267,7 @@ async fn write_person(
     .bind(binding.issuer.as_str())
     .bind(binding.subject.as_str())
     .bind(handle.as_str())
-    .bind(identity.email_verified)
+    .bind(identity.email_verified())
     .fetch_one(connection)
     .await?;
     Ok(authenticated_at)

@@ -129,6 +129,17 @@ impl TestApp {
                 .iter()
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
         );
+        if variables
+            .get("IS_MULTIWORKSPACE_ENABLED")
+            .is_some_and(|on| on == "true")
+        {
+            // Required there; these are all of the demo's people.
+            variables
+                .entry("AUTH_OIDC_DEMO_EMAIL_DOMAINS".to_owned())
+                .or_insert_with(|| {
+                    "acme.example,berlin.acme.example,globex.example,mail.example".to_owned()
+                });
+        }
         let stop = CancellationToken::new();
         let (base, health) = serve(variables.clone(), own, &stop);
         let workspace =

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain_name::{ascii_form, domain_for_people};
 use crate::{UserId, WorkspaceId};
 
 /// Text that is no name, issuer, subject or handle.
@@ -65,7 +66,8 @@ text!(
     Subject
 );
 text!(
-    /// Mailbox address, lower case. A label, never an identity key.
+    /// Mailbox address, lower case, its domain in ASCII form. A label, never an
+    /// identity key.
     Handle
 );
 
@@ -134,9 +136,19 @@ impl FromStr for Handle {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = bounded(text, "handle", 320)?.to_lowercase();
+        // The checks below come after this, so that they see what it maps to.
+        let text = match text.split_once('@') {
+            Some((local, domain)) => match ascii_form(domain) {
+                Some(domain) => format!("{local}@{domain}"),
+                None => text,
+            },
+            None => text,
+        };
         let well_formed = text
             .rsplit_once('@')
-            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
+            .is_some_and(|(local, domain)| {
+                !local.is_empty() && !domain.is_empty() && domain.is_ascii()
+            })
             && text.matches('@').count() == 1
             // One plain address: no list, no display name, no quoting (RFC 5322
             // specials), whose parts other readers see otherwise.
@@ -157,6 +169,15 @@ impl Handle {
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
+
+    /// The address as people write it, with an international domain in its own
+    /// script. For pages only: two addresses may look alike.
+    pub fn for_people(&self) -> String {
+        match self.0.rsplit_once('@') {
+            Some((local, domain)) => format!("{local}@{}", domain_for_people(domain)),
+            None => self.0.clone(),
+        }
+    }
 }
 
 /// What a sealed grant is bound to: opening it for anyone else fails.
@@ -172,4 +193,44 @@ pub struct GrantBinding {
     pub issuer: Issuer,
     /// Subject of the identity.
     pub subject: Subject,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<String> {
+        text.parse::<Handle>().ok().map(String::from)
+    }
+
+    // R7 R19
+    #[test]
+    fn an_address_has_one_form_however_its_domain_is_written() {
+        for text in [
+            "Ada@Bücher.example",
+            "ada@bu\u{308}cher.example",
+            "ada@XN--BCHER-KVA.example",
+        ] {
+            let handle: Handle = text.parse().unwrap();
+            assert_eq!(handle.as_str(), "ada@xn--bcher-kva.example", "{text}");
+            assert_eq!(handle.domain(), "xn--bcher-kva.example");
+            assert_eq!(handle.for_people(), "ada@bücher.example");
+        }
+    }
+
+    #[test]
+    fn no_character_becomes_a_separator_of_an_address() {
+        for text in [
+            "ada@evil.example\u{ff20}acme.example",
+            "ada@evil.example\u{ff0c}x@acme.example",
+            "ada@evil.example\u{ff0c}acme.example",
+            "ada@evil.example\u{ff1b}acme.example",
+            "ada\u{ff20}acme.example",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        // Looks like another domain, and is none.
+        let alike = read("ada@\u{430}cme.example").unwrap();
+        assert!(alike.starts_with("ada@xn--"), "{alike}");
+    }
 }

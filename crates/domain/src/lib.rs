@@ -4,12 +4,14 @@
 //! edge, in the constructors here.
 
 mod clock;
+mod domain_name;
 mod id;
 mod identity;
 mod scope;
 mod token;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use domain_name::{DomainName, InvalidDomain, domain_for_people};
 pub use id::{
     AccountId, ChannelId, EventId, FlowId, InvalidId, JobId, SessionId, UserId, WorkspaceId,
 };

@@ -6,6 +6,7 @@ use latchkey_domain::ScopeSet;
 use url::Url;
 
 use crate::definition::{Definition, IssuerRule, Reader, Wanted, well_known};
+use crate::email::EmailRule;
 use crate::{ProviderKind, Rotation};
 
 /// What sets a built-in provider apart.
@@ -66,6 +67,7 @@ impl BuiltIn {
                 &format!("/auth/{name}-apis/get-access-token"),
             )?,
             identity: reader.identity_scopes()?,
+            email: EmailRule::default(),
             offline: ScopeSet::parse(self.offline),
             messages: messages
                 .then(|| self.messages.wanted(&reader, "MESSAGING_SCOPES"))

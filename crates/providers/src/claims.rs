@@ -1,9 +1,9 @@
-//! Claims of an ID token, read with care.
+//! Claims of an ID token or of userinfo, read with care.
 
 use latchkey_domain::Handle;
 use serde_json::{Map, Value};
 
-/// Claims as they stand in a token whose signature holds.
+/// Claims as they stand in a token or in an answer of the userinfo endpoint.
 #[derive(Debug)]
 pub(crate) struct Claims(pub Map<String, Value>);
 
@@ -36,21 +36,14 @@ impl Claims {
         self.text(name)?.parse().ok()
     }
 
-    /// The address, and whether the provider vouches for it
-    /// (OpenID Connect Core section 5.1).
-    pub(crate) fn email(&self) -> (Option<Handle>, bool) {
-        let email = self.handle("email");
-        let verified = email.is_some() && self.says_yes("email_verified");
-        (email, verified)
-    }
-
-    /// `true`, or what providers write for it: `"true"`, `1`, `"1"`.
-    pub(crate) fn says_yes(&self, name: &str) -> bool {
-        match self.0.get(name) {
-            Some(Value::Bool(yes)) => *yes,
-            Some(Value::String(text)) => text == "true" || text == "1",
-            Some(Value::Number(number)) => number.as_i64() == Some(1),
-            _ => false,
+    /// The truth value of a claim. Some providers send a text for it, in either
+    /// case (`"True"`). `None` if the claim is absent or is anything else.
+    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
+        match self.0.get(name)? {
+            Value::Bool(value) => Some(*value),
+            Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
+            Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
         }
     }
 }
@@ -66,22 +59,28 @@ mod tests {
         Claims(serde_json::from_value(value).unwrap())
     }
 
+    // R7
     #[test]
-    fn only_a_clear_yes_is_one() {
-        for yes in [json!(true), json!("true"), json!(1), json!("1")] {
-            assert!(claims(json!({ "c": yes })).says_yes("c"));
+    fn a_truth_value_is_a_boolean_or_the_text_of_one() {
+        let flag = |value: Value| claims(json!({ "c": value })).flag("c");
+        for yes in [json!(true), json!("true"), json!("True"), json!("TRUE")] {
+            assert_eq!(flag(yes.clone()), Some(true), "{yes}");
         }
-        for no in [
-            json!(false),
+        for no in [json!(false), json!("false"), json!("False")] {
+            assert_eq!(flag(no.clone()), Some(false), "{no}");
+        }
+        for neither in [
             json!("yes"),
-            json!(2),
+            json!("1"),
+            json!(1),
+            json!(""),
             json!(null),
             json!([true]),
             json!({}),
         ] {
-            assert!(!claims(json!({ "c": no })).says_yes("c"));
+            assert_eq!(flag(neither.clone()), None, "{neither}");
         }
-        assert!(!claims(json!({})).says_yes("c"));
+        assert_eq!(claims(json!({})).flag("c"), None);
     }
 
     proptest! {

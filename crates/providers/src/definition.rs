@@ -3,18 +3,24 @@
 use std::collections::BTreeSet;
 
 use latchkey_config::{ConfigError, Environment};
-use latchkey_domain::{ProviderName, ScopeSet};
+use latchkey_domain::{DomainName, ProviderName, ScopeSet};
 use secrecy::SecretString;
 use url::Url;
 
+use crate::email::EmailRule;
 use crate::transport::is_secure;
-use crate::{ProviderKind, Rotation};
+use crate::{ProviderKind, Rotation, microsoft};
 
 /// Which issuer signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum IssuerRule {
     /// This one, to the letter.
-    Exact(String),
+    Exact {
+        /// The `iss` of every token.
+        issuer: String,
+        /// The tenant that is part of it (Microsoft).
+        tenant: Option<String>,
+    },
     /// One per tenant (Microsoft): `{tenantid}` stands for the token's `tid`.
     PerTenant {
         /// E.g. `https://login.microsoftonline.com/{tenantid}/v2.0`.
@@ -24,12 +30,35 @@ pub(crate) enum IssuerRule {
     },
 }
 
+impl IssuerRule {
+    /// The tenant, if exactly one organisation's may come in. Never the one of
+    /// personal accounts, which belongs to nobody.
+    pub(crate) fn only_tenant(&self) -> Option<&str> {
+        let tenant = match self {
+            Self::Exact { tenant, .. } => tenant.as_deref(),
+            Self::PerTenant { allowed, .. } if allowed.len() == 1 => {
+                allowed.first().map(String::as_str)
+            }
+            Self::PerTenant { .. } => None,
+        };
+        tenant.filter(|tenant| *tenant != microsoft::PERSONAL)
+    }
+
+    /// The issuer for a log: with `{tenantid}` if each tenant has its own.
+    pub(crate) fn shown(&self) -> &str {
+        match self {
+            Self::Exact { issuer, .. } => issuer,
+            Self::PerTenant { template, .. } => template,
+        }
+    }
+}
+
 /// Whose sign-in connects the account (R13).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AutoConnect {
     Nobody,
     Everybody,
-    Domains(BTreeSet<String>),
+    Domains(BTreeSet<DomainName>),
 }
 
 /// A kind of data that is wanted: what to ask for, what is enough.
@@ -79,6 +108,9 @@ pub(crate) struct Definition {
     pub sign_in_callback: Option<Url>,
     pub connect_callback: Option<Url>,
     pub identity: ScopeSet,
+    /// For which addresses the provider may vouch; of no effect for the built-in
+    /// ones, which have rules of their own.
+    pub email: EmailRule,
     /// What makes the provider give a refresh token, asked for with data.
     pub offline: ScopeSet,
     pub messages: Option<Wanted>,
@@ -210,21 +242,23 @@ impl Reader<'_> {
         }
     }
 
+    /// Domains, each in its one form.
+    pub(crate) fn domains(&self, suffix: &str) -> Result<BTreeSet<DomainName>, ConfigError> {
+        let list = self.environment.list(&self.name(suffix))?;
+        list.into_iter()
+            .map(|text| {
+                text.parse().map_err(|_| {
+                    let problem =
+                        format!("{text:?} is no domain: set it to a list such as acme.example");
+                    self.error(suffix, problem)
+                })
+            })
+            .collect()
+    }
+
     pub(crate) fn auto_connect(&self) -> Result<AutoConnect, ConfigError> {
         let on = self.flag("AUTO_CONNECT", true)?;
-        let domains: BTreeSet<String> = self
-            .environment
-            .list(&self.name("AUTO_CONNECT_DOMAINS"))?
-            .into_iter()
-            .map(|domain| domain.to_lowercase())
-            .collect();
-        if let Some(domain) = domains
-            .iter()
-            .find(|domain| !domain.contains('.') || domain.contains(['@', '/', '*']))
-        {
-            let problem = format!("{domain:?} is no domain: set it to a list such as acme.example");
-            return Err(self.error("AUTO_CONNECT_DOMAINS", problem));
-        }
+        let domains = self.domains("AUTO_CONNECT_DOMAINS")?;
         match (on, domains.is_empty()) {
             (true, true) => Ok(AutoConnect::Everybody),
             (true, false) => Ok(AutoConnect::Domains(domains)),

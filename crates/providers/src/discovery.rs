@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use url::Url;
 
-use crate::ProviderError;
-use crate::definition::{Definition, IssuerRule};
+use crate::definition::Definition;
 use crate::transport::{Http, is_secure};
+use crate::{Mismatch, ProviderError};
 
 /// How the client proves itself at the token endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,12 +69,12 @@ impl Metadata {
     fn parse(body: &[u8], definition: &Definition) -> Result<Self, ProviderError> {
         let document: Document =
             serde_json::from_slice(body).map_err(|error| invalid(error.to_string()))?;
-        let expected = match &definition.issuer {
-            IssuerRule::Exact(issuer) => issuer,
-            IssuerRule::PerTenant { template, .. } => template,
-        };
-        if document.issuer != *expected {
-            return Err(invalid("it names another issuer than the one configured"));
+        let expected = definition.issuer.shown();
+        if document.issuer != expected {
+            let both = Mismatch::new(expected, Some(&document.issuer));
+            return Err(invalid(format!(
+                "it names another issuer than the one configured: {both}"
+            )));
         }
         if let Some(methods) = &document.code_challenge_methods_supported
             && !methods.iter().any(|method| method == "S256")

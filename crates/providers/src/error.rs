@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use latchkey_domain::RefreshToken;
+use latchkey_domain::{Handle, RefreshToken};
 
-use crate::FailureClass;
+use crate::{FailureClass, Mismatch};
 
 /// A token endpoint, or the way to it, gave no token.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -60,14 +60,25 @@ pub enum ProviderError {
     #[error("the provider's userinfo is not available: {0}")]
     UserinfoUnavailable(String),
     /// `iss` of the callback is another's (RFC 9207).
-    #[error("the callback came from another issuer")]
-    IssuerMismatch,
+    #[error("the callback came from another issuer: {0}")]
+    IssuerMismatch(Mismatch),
     /// The provider announces `iss` and the callback has none (RFC 9207).
     #[error("the callback does not say which issuer it comes from")]
     IssuerMissing,
     /// No callback URL is configured: this process sends nobody there.
     #[error("no callback URL is configured for {0}")]
     NoCallback(String),
+}
+
+/// A person of a tenant that is not configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the tenant is not allowed: {mismatch}")]
+pub struct WrongTenant {
+    /// The tenants that are allowed, and the token's.
+    pub mismatch: Mismatch,
+    /// The address in the token, to tell the person which account they used.
+    /// Nothing is proven of it.
+    pub address: Option<Handle>,
 }
 
 /// An ID token that proves nothing.
@@ -80,8 +91,8 @@ pub enum IdTokenError {
     #[error("the ID token is malformed: {0}")]
     Malformed(&'static str),
     /// `none`, HMAC, or another algorithm than those pinned.
-    #[error("the ID token is signed with an algorithm that is not accepted")]
-    Algorithm,
+    #[error("the ID token is signed with an algorithm that is not accepted: {0}")]
+    Algorithm(Mismatch),
     /// `crit` names an extension (RFC 7515 section 4.1.11).
     #[error("the ID token has a critical extension that is not known")]
     CriticalExtension,
@@ -92,23 +103,23 @@ pub enum IdTokenError {
     #[error("the signature of the ID token does not hold")]
     Signature,
     /// `iss` is not the issuer.
-    #[error("the ID token comes from another issuer")]
-    Issuer,
+    #[error("the ID token comes from another issuer: {0}")]
+    Issuer(Mismatch),
     /// The tenant is not one of those allowed.
-    #[error("the tenant is not allowed")]
-    Tenant,
+    #[error(transparent)]
+    Tenant(Box<WrongTenant>),
     /// `aud` is not exactly this client.
-    #[error("the ID token is meant for another client")]
-    Audience,
+    #[error("the ID token is meant for another client: {0}")]
+    Audience(Mismatch),
     /// `azp` is another client.
-    #[error("the ID token was issued to another client")]
-    AuthorizedParty,
+    #[error("the ID token was issued to another client: {0}")]
+    AuthorizedParty(Mismatch),
     /// `exp` is past or absent.
-    #[error("the ID token has expired")]
-    Expired,
+    #[error("the ID token has expired: {0}")]
+    Expired(Mismatch),
     /// `iat` or `nbf` is absent or not yet.
-    #[error("the ID token is from another time")]
-    NotYetValid,
+    #[error("the ID token is from another time: {0}")]
+    NotYetValid(Mismatch),
     /// `nonce` is absent or another's.
     #[error("the ID token does not belong to this sign-in")]
     Nonce,

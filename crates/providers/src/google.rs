@@ -9,7 +9,7 @@
 //! `MESSAGING_PROVIDER_GMAIL_ENABLED`, `CALENDAR_PROVIDER_GOOGLE_ENABLED`.
 
 use latchkey_config::{ConfigError, Environment};
-use latchkey_domain::{Handle, ProviderName};
+use latchkey_domain::{DomainName, ProviderName};
 
 use crate::built_in::{BuiltIn, Data};
 use crate::claims::Claims;
@@ -52,7 +52,11 @@ const GOOGLE: BuiltIn = BuiltIn {
 pub(crate) fn definition(environment: &Environment) -> Result<Option<Definition>, ConfigError> {
     GOOGLE.definition(environment, |reader| {
         let (issuer, url) = reader.issuer("ISSUER", Some(ISSUER))?;
-        Ok((url, IssuerRule::Exact(issuer)))
+        let rule = IssuerRule::Exact {
+            issuer,
+            tenant: None,
+        };
+        Ok((url, rule))
     })
 }
 
@@ -78,9 +82,12 @@ pub(crate) fn authorize_parameters(
     parameters
 }
 
-/// The address, whether Google vouches for it, and the organisation.
-pub(crate) fn mail(claims: &Claims) -> (Option<Handle>, bool, Option<String>) {
-    let (email, verified) = claims.email();
-    let hosted_domain = claims.text("hd").map(str::to_lowercase);
-    (email, verified, hosted_domain)
+/// The organisation that owns the account. Any text in the claim names one; a
+/// domain is in its one form.
+pub(crate) fn hosted_domain(claims: &Claims) -> Option<String> {
+    let text = claims.text("hd")?;
+    Some(
+        text.parse::<DomainName>()
+            .map_or_else(|_| text.to_lowercase(), String::from),
+    )
 }

@@ -17,7 +17,10 @@ pub(crate) use jws::Jws;
 
 use crate::claims::Claims;
 use crate::definition::{Definition, IssuerRule};
-use crate::{IdTokenError, ProviderKind, VerifiedIdentity, google, microsoft};
+use crate::email::SaidOfEmail;
+use crate::{
+    IdTokenError, Mismatch, ProviderKind, VerifiedIdentity, WrongTenant, google, microsoft,
+};
 
 /// Clocks may differ by this much.
 const LEEWAY: Duration = Duration::from_mins(1);
@@ -62,7 +65,7 @@ pub(crate) fn algorithms(kind: ProviderKind, announced: &[String]) -> Vec<Algori
 /// tenant and has none.
 fn expected_issuer(rule: &IssuerRule, claims: &Claims) -> Option<String> {
     match rule {
-        IssuerRule::Exact(issuer) => Some(issuer.clone()),
+        IssuerRule::Exact { issuer, .. } => Some(issuer.clone()),
         IssuerRule::PerTenant { template, .. } => {
             let tenant = claims
                 .text("tid")
@@ -82,17 +85,41 @@ pub(crate) fn key_is_for(definition: &Definition, claims: &Claims, issuer: &str)
 /// The issuer, which decides whose keys may verify.
 pub(crate) fn check_issuer(rule: &IssuerRule, claims: &Claims) -> Result<String, IdTokenError> {
     let issuer = expected_issuer(rule, claims).ok_or(IdTokenError::Subject)?;
-    if claims.text("iss") != Some(issuer.as_str()) {
-        return Err(IdTokenError::Issuer);
+    let given = claims.text("iss");
+    let tenant = claims
+        .text("tid")
+        .filter(|tid| microsoft::is_tenant_id(tid));
+    if given != Some(issuer.as_str()) {
+        return Err(match (rule, tenant) {
+            // The token of another tenant, and in order otherwise.
+            (
+                IssuerRule::Exact {
+                    issuer,
+                    tenant: Some(own),
+                },
+                Some(tenant),
+            ) if given == Some(&issuer.replace(own, tenant)) => wrong_tenant(own, tenant, claims),
+            _ => IdTokenError::Issuer(Mismatch::new(&issuer, given)),
+        });
     }
-    match (rule, claims.text("tid")) {
+    match (rule, tenant) {
         (IssuerRule::PerTenant { allowed, .. }, Some(tenant))
             if !allowed.is_empty() && !allowed.contains(tenant) =>
         {
-            Err(IdTokenError::Tenant)
+            let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
+            Err(wrong_tenant(&allowed.join(" or "), tenant, claims))
         }
         _ => Ok(issuer),
     }
+}
+
+fn wrong_tenant(expected: &str, tenant: &str, claims: &Claims) -> IdTokenError {
+    IdTokenError::Tenant(Box::new(WrongTenant {
+        mismatch: Mismatch::new(expected, Some(tenant)),
+        address: claims
+            .handle("email")
+            .or_else(|| claims.handle("preferred_username")),
+    }))
 }
 
 /// Checks the claims of a token whose signature holds.
@@ -119,7 +146,7 @@ pub(crate) fn check(
             return Err(IdTokenError::AccessTokenHash);
         }
     }
-    let identity = identity(claims, definition.kind, &issuer)?;
+    let identity = identity(claims, definition, &issuer)?;
     if let Expected::Same(issuer, subject) = expected
         && (identity.issuer != *issuer || identity.subject != *subject)
     {
@@ -139,30 +166,53 @@ fn check_audience(claims: &Claims, client: &str) -> Result<(), IdTokenError> {
         Some(Value::Array(all)) => all.len() == 1 && all.iter().all(|one| one == client),
         _ => false,
     };
+    let shown = |name: &str| claims.0.get(name).map(shown);
     if !meant {
-        return Err(IdTokenError::Audience);
+        let both = Mismatch::new(client, shown("aud").as_deref());
+        return Err(IdTokenError::Audience(both));
     }
     match claims.0.get("azp") {
-        Some(party) if party != client => Err(IdTokenError::AuthorizedParty),
+        Some(party) if party != client => {
+            let both = Mismatch::new(client, shown("azp").as_deref());
+            Err(IdTokenError::AuthorizedParty(both))
+        }
         _ => Ok(()),
+    }
+}
+
+/// A claim for a log.
+fn shown(claim: &Value) -> String {
+    match claim {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
 fn check_times(claims: &Claims, now: OffsetDateTime) -> Result<(), IdTokenError> {
     let earliest = (now - LEEWAY).unix_timestamp();
     let latest = (now + LEEWAY).unix_timestamp();
+    let both = |name: &str, bound: &str| {
+        let got = claims.0.get(name).map(shown);
+        Mismatch::new(&format!("{name} {bound}"), got.as_deref())
+    };
     if claims.time("exp").is_none_or(|expires| expires <= earliest) {
-        return Err(IdTokenError::Expired);
+        return Err(IdTokenError::Expired(both(
+            "exp",
+            &format!("after {earliest}"),
+        )));
     }
-    if claims.time("iat").is_none_or(|issued| issued > latest) {
-        return Err(IdTokenError::NotYetValid);
+    for (name, required) in [("iat", true), ("nbf", false)] {
+        let absent = !claims.0.contains_key(name);
+        let passes = match claims.time(name) {
+            Some(time) => time <= latest,
+            None => absent && !required,
+        };
+        if !passes {
+            let both = both(name, &format!("at most {latest}"));
+            return Err(IdTokenError::NotYetValid(both));
+        }
     }
-    let begins = claims.0.contains_key("nbf").then(|| claims.time("nbf"));
-    match begins {
-        Some(None) => Err(IdTokenError::NotYetValid),
-        Some(Some(begins)) if begins > latest => Err(IdTokenError::NotYetValid),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Left half of the hash that belongs to the algorithm (Core section 3.1.3.6).
@@ -187,28 +237,34 @@ pub(crate) fn name(claims: &Claims) -> Option<String> {
 /// Who it is: never by address.
 fn identity(
     claims: &Claims,
-    kind: ProviderKind,
+    definition: &Definition,
     issuer: &str,
 ) -> Result<VerifiedIdentity, IdTokenError> {
     // Required of every ID token, also where it is not the key.
     let sub = claims.text("sub").ok_or(IdTokenError::Subject)?;
-    let (subject, (email, email_verified), hosted_domain) = match kind {
-        ProviderKind::Google => {
-            let (email, verified, domain) = google::mail(claims);
-            (sub.to_owned(), (email, verified), domain)
+    let kind = definition.kind;
+    let subject = match kind {
+        ProviderKind::Microsoft => microsoft::subject(claims).ok_or(IdTokenError::Subject)?,
+        ProviderKind::Google | ProviderKind::Oidc => sub.to_owned(),
+    };
+    let (email, email_status) = match kind {
+        ProviderKind::Microsoft => microsoft::mail(claims, definition.issuer.only_tenant()),
+        ProviderKind::Google | ProviderKind::Oidc => {
+            let said = SaidOfEmail::of(claims);
+            let status = definition.email.status(&said);
+            (said.address, status)
         }
-        ProviderKind::Microsoft => {
-            let subject = microsoft::subject(claims).ok_or(IdTokenError::Subject)?;
-            (subject, microsoft::mail(claims), None)
-        }
-        ProviderKind::Oidc => (sub.to_owned(), claims.email(), None),
     };
     Ok(VerifiedIdentity {
-        issuer: issuer.parse().map_err(|_| IdTokenError::Issuer)?,
+        issuer: issuer
+            .parse()
+            .map_err(|_| IdTokenError::Malformed("issuer"))?,
         subject: subject.parse().map_err(|_| IdTokenError::Subject)?,
         email,
-        email_verified,
-        hosted_domain,
+        email_status,
+        hosted_domain: (kind == ProviderKind::Google)
+            .then(|| google::hosted_domain(claims))
+            .flatten(),
         tenant: (kind == ProviderKind::Microsoft)
             .then(|| claims.text("tid").map(str::to_owned))
             .flatten(),

@@ -13,6 +13,7 @@ mod claims;
 mod classify;
 mod definition;
 mod discovery;
+mod email;
 mod error;
 mod failure;
 mod google;
@@ -20,6 +21,7 @@ mod google;
 mod id_token;
 mod jwks;
 mod microsoft;
+mod mismatch;
 mod model;
 mod oidc;
 mod provider;
@@ -28,11 +30,12 @@ mod retry_after;
 mod scopes;
 mod transport;
 
-pub use error::{IdTokenError, ProviderError, TokenError};
+pub use error::{IdTokenError, ProviderError, TokenError, WrongTenant};
 pub use failure::FailureClass;
+pub use mismatch::{Mismatch, for_log};
 pub use model::{
-    Access, AuthorizeRequest, IdToken, ProviderAccess, ProviderKind, Purpose, Revocation, Rotation,
-    TokenResponse, VerifiedIdentity,
+    Access, AuthorizeRequest, EmailStatus, IdToken, ProviderAccess, ProviderKind, Purpose,
+    Revocation, Rotation, TokenResponse, Unverified, VerifiedIdentity,
 };
 pub use provider::Provider;
 pub use registry::Registry;

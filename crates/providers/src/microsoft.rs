@@ -1,7 +1,9 @@
 //! Microsoft Entra ID.
 //!
 //! An issuer per tenant, identity is `tid` and `oid`, refresh tokens rotate and
-//! the old one still works, an address is proven by `xms_edov` alone.
+//! the old one still works. An address is proven by `xms_edov`; with exactly one
+//! tenant configured also by that tenant, for those of its people whose
+//! principal name is in its own domain.
 //!
 //! `AUTH_MICROSOFT_ENABLED`, `_CLIENT_ID`, `_CLIENT_SECRET`, `_TENANT_ID` (a
 //! tenant's id, `common`, `organizations`, `consumers`; `common` by default),
@@ -21,11 +23,11 @@ pub(crate) use codes::class_of_codes;
 use crate::built_in::{BuiltIn, Data};
 use crate::claims::Claims;
 use crate::definition::{Definition, IssuerRule, Reader};
-use crate::{AuthorizeRequest, ProviderKind, Rotation};
+use crate::{AuthorizeRequest, EmailStatus, ProviderKind, Rotation, Unverified};
 
 const AUTHORITY: &str = "https://login.microsoftonline.com";
 /// Tenant of personal accounts.
-const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+pub(crate) const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 
 const MICROSOFT: BuiltIn = BuiltIn {
     name: ProviderName::MICROSOFT,
@@ -75,6 +77,10 @@ fn issuer_rule(
         allowed.insert(tenant);
     }
     let template = |tenant: &str| format!("{authority}/{tenant}/v2.0");
+    let exact = |tenant: &str| IssuerRule::Exact {
+        issuer: template(tenant),
+        tenant: Some(tenant.to_owned()),
+    };
     match tenant {
         "common" | "organizations" => Ok(IssuerRule::PerTenant {
             template: template("{tenantid}"),
@@ -87,8 +93,8 @@ fn issuer_rule(
                 reader.name("TENANT_ID")
             ),
         )),
-        "consumers" => Ok(IssuerRule::Exact(template(PERSONAL))),
-        tenant if is_tenant_id(tenant) => Ok(IssuerRule::Exact(template(tenant))),
+        "consumers" => Ok(exact(PERSONAL)),
+        tenant if is_tenant_id(tenant) => Ok(exact(tenant)),
         _ => Err(reader.error(
             "TENANT_ID",
             "must be the tenant's id (a UUID), common, organizations or consumers",
@@ -124,13 +130,67 @@ pub(crate) fn subject(claims: &Claims) -> Option<String> {
     Some(format!("{tenant}/{object}"))
 }
 
-/// The address and whether Microsoft vouches for it: only `email` with
-/// `xms_edov`, never a principal name (nOAuth).
-pub(crate) fn mail(claims: &Claims) -> (Option<Handle>, bool) {
-    match claims.handle("email") {
-        Some(email) => (Some(email), claims.says_yes("xms_edov")),
-        None => (claims.handle("preferred_username"), false),
+/// The address, and whether it is verified: `email` with `xms_edov`, or what
+/// the one tenant that is configured, `only_tenant`, vouches for. With several
+/// tenants a principal name proves nothing: any of them could have chosen it
+/// (nOAuth).
+pub(crate) fn mail(claims: &Claims, only_tenant: Option<&str>) -> (Option<Handle>, EmailStatus) {
+    let unverified = EmailStatus::Unverified(Unverified::NotSaid);
+    let email = claims.handle("email");
+    if email.is_some() && owns_domain(claims) {
+        return (email, EmailStatus::Verified);
     }
+    let principal = only_tenant.and_then(|tenant| principal_of(claims, tenant));
+    match (email, principal) {
+        // An administrator of the tenant gave the person this address.
+        (Some(email), Some(principal)) if email.domain() == principal.domain() => {
+            (Some(email), EmailStatus::Verified)
+        }
+        (_, Some(principal)) => (Some(principal), EmailStatus::Verified),
+        (Some(email), None) => (Some(email), unverified),
+        (None, None) => (claims.handle("preferred_username"), unverified),
+    }
+}
+
+/// `xms_edov`: the domain of the address belongs to the tenant. Microsoft sends
+/// it as a boolean, as `1` and as `"1"`.
+fn owns_domain(claims: &Claims) -> bool {
+    claims.flag("xms_edov").unwrap_or_else(|| {
+        claims
+            .0
+            .get("xms_edov")
+            .is_some_and(|claim| claim == "1" || claim == 1)
+    })
+}
+
+/// The principal name of a person who belongs to the tenant: Entra gives out
+/// only names in domains that the tenant has proven to be its own. A guest has
+/// the name of their home, where another tenant chose it.
+fn principal_of(claims: &Claims, tenant: &str) -> Option<Handle> {
+    let name = claims
+        .text("preferred_username")
+        .or_else(|| claims.text("upn"))?;
+    let names = ["preferred_username", "upn", "unique_name"];
+    let external = names
+        .into_iter()
+        .filter_map(|claim| claims.text(claim))
+        .any(|name| name.to_ascii_uppercase().contains("#EXT#"));
+    // Absent, or equal to the issuer, for the tenant's own people.
+    let home = claims.0.get("idp").is_none_or(|provider| {
+        provider.as_str().is_some_and(|provider| {
+            claims.text("iss") == Some(provider)
+                || provider == format!("https://sts.windows.net/{tenant}/")
+        })
+    });
+    // 0 for a member, 1 for a guest.
+    let member = claims
+        .0
+        .get("acct")
+        .is_none_or(|kind| *kind == 0 || *kind == "0");
+    let own = claims.text("tid") == Some(tenant);
+    (own && home && member && !external)
+        .then(|| name.parse().ok())
+        .flatten()
 }
 
 /// A scope without the resource that Microsoft may put in front:

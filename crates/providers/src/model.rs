@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::ProviderError;
 use latchkey_domain::{AccessToken, Handle, Issuer, RefreshToken, ScopeSet, Subject};
 
 /// Whose quirks a provider has.
@@ -123,15 +124,46 @@ pub struct VerifiedIdentity {
     pub subject: Subject,
     /// Mailbox address, where there is one. A label, never a key.
     pub email: Option<Handle>,
-    /// True only where the provider vouches for the address: Google's
-    /// `email_verified`, Microsoft's `xms_edov`.
-    pub email_verified: bool,
+    /// Whether the address is verified by somebody who may say so.
+    pub email_status: EmailStatus,
     /// Google's `hd`: the organisation that owns the account.
     pub hosted_domain: Option<String>,
     /// Microsoft's `tid`.
     pub tenant: Option<String>,
     /// Name to show, 200 characters at most.
     pub name: Option<String>,
+}
+
+impl VerifiedIdentity {
+    /// Returns `true` if the address is verified.
+    pub fn email_verified(&self) -> bool {
+        self.email_status == EmailStatus::Verified
+    }
+}
+
+/// Whether an address is verified by somebody who may say so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EmailStatus {
+    /// It is: Google's `email_verified`; Microsoft's `xms_edov`, or a principal
+    /// name of the one tenant that is configured; another provider's
+    /// `email_verified` within the domains that it may vouch for.
+    Verified,
+    /// It is not.
+    Unverified(Unverified),
+}
+
+/// Why an address is not verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unverified {
+    /// The provider says so, or does not say that it is.
+    NotSaid,
+    /// The provider may not vouch for this domain (`…_EMAIL_DOMAINS`).
+    OtherDomain {
+        /// Domains that it may vouch for.
+        may_vouch_for: Vec<String>,
+    },
+    /// The ID token does not say, and the userinfo endpoint did not answer.
+    Unanswered(ProviderError),
 }
 
 /// One kind of data: wanted by the configuration, granted by the person.

@@ -3,13 +3,15 @@
 //! `AUTH_OIDC_<NAME>_ISSUER`, `_CLIENT_ID`, `_CLIENT_SECRET` (absent for a public
 //! client), `_LABEL`, `_SCOPES`, `_MESSAGING_SCOPES`, `_CALENDAR_SCOPES`,
 //! `_CALLBACK_URL`, `_APIS_CALLBACK_URL`, `_AUTO_CONNECT`,
-//! `_AUTO_CONNECT_DOMAINS`, `_ROTATION`, `_ENABLED`.
+//! `_AUTO_CONNECT_DOMAINS`, `_EMAIL_DOMAINS`, `_TRUST_EMAIL`, `_ROTATION`,
+//! `_ENABLED`.
 
 use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::{ProviderName, ScopeSet};
 use secrecy::SecretString;
 
 use crate::definition::{Definition, IssuerRule, Reader, Wanted, well_known};
+use crate::email::EmailRule;
 use crate::{AuthorizeRequest, ProviderKind, Rotation};
 
 const PREFIX: &str = "AUTH_OIDC_";
@@ -57,7 +59,10 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
         kind: ProviderKind::Oidc,
         label: label.unwrap_or_else(|| name.to_string()),
         discovery: well_known(&url),
-        issuer: IssuerRule::Exact(issuer),
+        issuer: IssuerRule::Exact {
+            issuer,
+            tenant: None,
+        },
         client_id: reader.client_id(name.as_str())?,
         client_secret: reader.optional("CLIENT_SECRET")?.map(SecretString::from),
         sign_in_callback: reader
@@ -67,6 +72,7 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
             &format!("/auth/oidc-apis/{name}/get-access-token"),
         )?,
         identity: reader.identity_scopes()?,
+        email: EmailRule::read(reader)?,
         offline: ScopeSet::parse(OFFLINE),
         messages: wanted("MESSAGING_SCOPES")?,
         calendar: wanted("CALENDAR_SCOPES")?,

@@ -6,7 +6,7 @@ mod token;
 
 use std::sync::Arc;
 
-use latchkey_domain::{Clock, ProviderName, ScopeSet};
+use latchkey_domain::{Clock, DomainName, ProviderName, ScopeSet};
 use url::Url;
 
 use crate::cache::Cached;
@@ -127,7 +127,9 @@ impl Provider {
         match &self.definition.auto_connect {
             AutoConnect::Nobody => false,
             AutoConnect::Everybody => true,
-            AutoConnect::Domains(domains) => domains.contains(&domain.to_lowercase()),
+            AutoConnect::Domains(domains) => domain
+                .parse::<DomainName>()
+                .is_ok_and(|domain| domains.contains(&domain)),
         }
     }
 

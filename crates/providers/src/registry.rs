@@ -22,16 +22,20 @@ pub(crate) fn fixed_name(name: &str) -> Result<ProviderName, ConfigError> {
         .map_err(|_| ConfigError::new(name, "is no name of a provider"))
 }
 
+/// Name of a variable of a definition.
+fn variable(definition: &Definition, suffix: &str) -> String {
+    let upper = definition.name.as_str().to_uppercase();
+    match definition.kind {
+        crate::ProviderKind::Oidc => format!("AUTH_OIDC_{upper}_{suffix}"),
+        _ => format!("AUTH_{upper}_{suffix}"),
+    }
+}
+
 /// Variable of a callback URL.
 fn callback_variable(definition: &Definition, purpose: Purpose) -> String {
-    let upper = definition.name.as_str().to_uppercase();
-    let prefix = match definition.kind {
-        crate::ProviderKind::Oidc => format!("AUTH_OIDC_{upper}_"),
-        _ => format!("AUTH_{upper}_"),
-    };
     match purpose {
-        Purpose::SignIn => format!("{prefix}CALLBACK_URL"),
-        Purpose::Connect => format!("{prefix}APIS_CALLBACK_URL"),
+        Purpose::SignIn => variable(definition, "CALLBACK_URL"),
+        Purpose::Connect => variable(definition, "APIS_CALLBACK_URL"),
     }
 }
 
@@ -97,6 +101,27 @@ impl Registry {
                         "is missing: set it, or PUBLIC_URL, to what browsers reach",
                     ));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops a start in which a provider may vouch for every address although
+    /// several organisations have a workspace here: one of them could give its
+    /// own people addresses of another. Google and Microsoft have rules of their
+    /// own for that.
+    ///
+    /// # Errors
+    /// A provider has no `…_EMAIL_DOMAINS`.
+    pub fn require_email_domains(&self) -> Result<(), ConfigError> {
+        for provider in self.iter() {
+            let definition = provider.definition();
+            if definition.kind == crate::ProviderKind::Oidc && definition.email.domains.is_empty() {
+                return Err(ConfigError::new(
+                    variable(definition, "EMAIL_DOMAINS"),
+                    "is missing: with IS_MULTIWORKSPACE_ENABLED set it to the domains whose \
+                     addresses this provider may vouch for, such as acme.example",
+                ));
             }
         }
         Ok(())

@@ -36,7 +36,11 @@ fn decided(case: &Case) -> Result<Admission, PolicyRefusal> {
         multi_workspace: case.multi_workspace,
         claims: Claims {
             email: Some(&email),
-            email_verified: case.verified,
+            email_status: if case.verified {
+                &EmailStatus::Verified
+            } else {
+                &EmailStatus::Unverified(Unverified::NotSaid)
+            },
             hosted_domain: case.hosted,
             needs_hosted_domain: case.google,
         },
@@ -65,7 +69,9 @@ fn every_domain_of_the_workspaces_list_comes_in_and_no_subdomain() {
         "a@xcompany.com",
     ] {
         let refusal = PolicyRefusal::Domain {
+            address: email.parse().ok(),
             allowed: allowed(&["company.co", "company.com"]),
+            by_deployment: false,
         };
         assert_eq!(decided(&Case { email, ..CASE }), Err(refusal), "{email}");
     }
@@ -80,7 +86,9 @@ fn the_deployments_list_bounds_the_workspaces_and_every_invitation() {
     };
     assert_eq!(decided(&case), Ok(Admission::ApprovedDomain));
     let refusal = Err(PolicyRefusal::Domain {
+        address: "b@company.co".parse().ok(),
         allowed: allowed(&["company.com"]),
+        by_deployment: true,
     });
     let outside = Case {
         email: "b@company.co",
@@ -165,6 +173,13 @@ fn googles_verified_address_needs_the_hosted_domain_claim() {
     assert_eq!(decided(&consumer), Ok(Admission::ApprovedDomain));
 }
 
+fn spoilt_for(invitation: Invitation) -> PolicyRefusal {
+    PolicyRefusal::Invitation {
+        invitation,
+        address: "a@partner.org".parse().ok(),
+    }
+}
+
 // R7
 #[test]
 fn invitations_and_membership_come_after_the_lists() {
@@ -184,13 +199,62 @@ fn invitations_and_membership_come_after_the_lists() {
     assert_eq!(with(Absent, Usable, false), Ok(Admission::PersonalInvite));
     assert_eq!(with(SwitchedOff, Absent, true), Ok(Admission::Member));
     for spoilt in [SwitchedOff, Expired, Used, ForSomeoneElse] {
-        assert_eq!(
-            with(Absent, spoilt, false),
-            Err(PolicyRefusal::Invitation(spoilt))
-        );
+        assert_eq!(with(Absent, spoilt, false), Err(spoilt_for(spoilt)));
     }
     assert_eq!(
         with(SwitchedOff, Absent, false),
-        Err(PolicyRefusal::Invitation(SwitchedOff))
+        Err(spoilt_for(SwitchedOff))
     );
+}
+
+// R7
+#[test]
+fn a_provider_opens_nothing_with_an_address_beyond_its_domains() {
+    let email = "ada@company.com".parse().unwrap();
+    let outside = EmailStatus::Unverified(Unverified::OtherDomain {
+        may_vouch_for: vec!["partner.org".to_owned()],
+    });
+    for (public, personal) in [(Absent, Absent), (Usable, Absent), (Absent, Usable)] {
+        let refusal = decide(&Facts {
+            deployment: &DomainList::default(),
+            workspace: &DomainList::parse(&["company.com"]).unwrap(),
+            multi_workspace: true,
+            claims: Claims {
+                email: Some(&email),
+                email_status: &outside,
+                hosted_domain: None,
+                needs_hosted_domain: false,
+            },
+            is_member: false,
+            public_invite: public,
+            personal_invite: personal,
+        })
+        .unwrap_err();
+        let text = refusal.to_string();
+        assert!(
+            text.contains("partner.org") && text.contains("company.com"),
+            "{text}"
+        );
+        assert!(!text.contains("ada"), "no name of a person: {text}");
+    }
+}
+
+// R7
+#[test]
+fn a_refusal_carries_the_address_and_both_sides() {
+    let refusal = decided(&Case {
+        email: "ada@partner.org",
+        ..CASE
+    })
+    .unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "the domain is not allowed: expected company.co, company.com, got \"partner.org\""
+    );
+    let no_organisation = decided(&Case {
+        google: true,
+        ..CASE
+    })
+    .unwrap_err();
+    assert!(no_organisation.to_string().contains("(hd)"));
 }

@@ -3,14 +3,14 @@
 use actix_web::http::StatusCode;
 use latchkey_providers::{FailureClass, IdTokenError, ProviderError, TokenError};
 
-use super::{explained, refused, unavailable};
+use super::{came_with, explained, refused, unavailable};
 use crate::login::provider_answer::ProviderAnswer;
 use crate::pages::{Explanation, Next};
 
 impl From<&ProviderError> for Explanation {
     fn from(error: &ProviderError) -> Self {
         match error {
-            ProviderError::IssuerMismatch | ProviderError::IssuerMissing => explained(
+            ProviderError::IssuerMismatch(_) | ProviderError::IssuerMissing => explained(
                 StatusCode::BAD_REQUEST,
                 "issuer_mismatch",
                 "This sign-in cannot be finished",
@@ -100,11 +100,16 @@ impl From<&TokenError> for Explanation {
 impl From<&IdTokenError> for Explanation {
     fn from(error: &IdTokenError) -> Self {
         match error {
-            IdTokenError::Tenant => refused(
+            IdTokenError::Tenant(wrong) => explained(
+                StatusCode::FORBIDDEN,
                 "tenant_not_allowed",
                 "Your organisation is not on the list",
-                "This application takes accounts of certain organisations only. Please sign in \
-                 with an account of one of them, or ask the administrator.",
+                format!(
+                    "{}This application takes accounts of certain organisations only, and this \
+                     account belongs to another one. Please sign in with an account of one of \
+                     them, or ask the administrator. Nothing was changed.",
+                    came_with(wrong.address.as_ref())
+                ),
                 Next::Again,
             ),
             IdTokenError::Provider(error) => error.into(),

@@ -1,9 +1,11 @@
 //! Why nothing was written: policy, workspace, flow, database.
 
 use actix_web::http::StatusCode;
+use latchkey_domain::{Handle, domain_for_people};
+use latchkey_providers::Unverified;
 
-use super::{broken, database, explained, refused, session_changed};
-use crate::login::domain_policy::{Invitation, PolicyRefusal};
+use super::{broken, came_with, database, explained, refused, session_changed};
+use crate::login::domain_policy::{Invitation, NotVouched, PolicyRefusal};
 use crate::pages::{Explanation, Next};
 use crate::store::{StoreError, WorkspaceError};
 
@@ -45,6 +47,18 @@ impl From<&StoreError> for Explanation {
                     .to_owned(),
                 Next::Home,
             ),
+            StoreError::NoWorkspaceFor(address) => explained(
+                StatusCode::FORBIDDEN,
+                "workspace_not_named",
+                "Which workspace?",
+                format!(
+                    "{}This account does not belong to a workspace yet, and the link does not \
+                     name one. Please use the address of your workspace or your invitation, or \
+                     sign in with another account.",
+                    came_with(Some(address))
+                ),
+                Next::Home,
+            ),
             StoreError::SessionChanged => session_changed(),
             StoreError::NoAddress => refused(
                 "address_missing",
@@ -62,66 +76,120 @@ impl From<&StoreError> for Explanation {
 impl From<&PolicyRefusal> for Explanation {
     fn from(refusal: &PolicyRefusal) -> Self {
         match refusal {
-            PolicyRefusal::NotVouched { allowed } => explained(
-                StatusCode::FORBIDDEN,
-                "address_not_verified",
-                "Your address is not verified",
-                format!(
-                    "The provider does not confirm that the address is yours, or that it \
-                     belongs to your organisation. {} Nothing was changed.",
-                    advice(
-                        allowed,
-                        "Verify it with the provider, or sign in with an account of"
-                    ),
-                ),
-                Next::Again,
-            ),
-            PolicyRefusal::Domain { allowed } => explained(
+            // The provider could not be asked: the address may well be verified.
+            PolicyRefusal::NotVouched {
+                why: NotVouched::Unverified(Unverified::Unanswered(error)),
+                ..
+            } => error.into(),
+            PolicyRefusal::NotVouched {
+                address,
+                why,
+                allowed,
+            } => not_vouched(address.as_ref(), why, allowed),
+            PolicyRefusal::Domain {
+                address,
+                allowed,
+                by_deployment,
+            } => explained(
                 StatusCode::FORBIDDEN,
                 "domain_not_allowed",
                 "Your address is not on the list",
                 format!(
-                    "{} Nothing was changed.",
-                    advice(allowed, "Please sign in with an account of"),
+                    "{}{}{} Nothing was changed.",
+                    came_with(address.as_ref()),
+                    match allowed.as_slice() {
+                        [] => String::new(),
+                        list => format!("Allowed are addresses of {}. ", domains(list)),
+                    },
+                    match (allowed.as_slice(), by_deployment) {
+                        ([], _) => {
+                            "This workspace takes people by invitation only: please ask for one."
+                        }
+                        (_, true) => {
+                            "Please sign in with such an account, or ask the administrator to \
+                             allow your domain."
+                        }
+                        (_, false) => {
+                            "Please sign in with such an account, or ask for an invitation."
+                        }
+                    }
                 ),
                 Next::Again,
             ),
-            PolicyRefusal::Invitation(invitation) => refused(
+            PolicyRefusal::Invitation {
+                invitation,
+                address,
+            } => explained(
+                StatusCode::FORBIDDEN,
                 "invitation_refused",
                 "The invitation does not hold",
-                match invitation {
-                    Invitation::Expired => {
-                        "It has expired. Please ask for a new one. Nothing was changed."
+                format!(
+                    "{}{} Nothing was changed.",
+                    came_with(address.as_ref()),
+                    match invitation {
+                        Invitation::Expired => "It has expired. Please ask for a new one.",
+                        Invitation::Used => "It was used already. Please ask for a new one.",
+                        Invitation::Revoked => "It was withdrawn. Please ask for a new one.",
+                        Invitation::ForSomeoneElse => {
+                            "The invitation was made for another address. Sign in with that \
+                             address, or ask for an invitation of your own."
+                        }
+                        _ => {
+                            "The link is switched off. Please ask for a personal invitation."
+                        }
                     }
-                    Invitation::Used => {
-                        "It was used already. Please ask for a new one. Nothing was changed."
-                    }
-                    Invitation::Revoked => {
-                        "It was withdrawn. Please ask for a new one. Nothing was changed."
-                    }
-                    Invitation::ForSomeoneElse => {
-                        "It was made for another address. Sign in with that address, or ask for \
-                         an invitation of your own. Nothing was changed."
-                    }
-                    _ => {
-                        "The link is switched off. Please ask for a personal invitation. \
-                         Nothing was changed."
-                    }
-                },
+                ),
                 Next::Again,
             ),
         }
     }
 }
 
-/// Names the domains that are allowed (R7).
-fn advice(allowed: &[String], lead: &str) -> String {
-    match allowed {
-        [] => "This workspace takes people by invitation only: please ask for one.".to_owned(),
-        [only] => format!("{lead} {only}, or ask for an invitation."),
-        [most @ .., last] => format!(
-            "{lead} {} or {last}, or ask for an invitation.",
-            most.join(", ")
+fn not_vouched(address: Option<&Handle>, why: &NotVouched, allowed: &[String]) -> Explanation {
+    let (title, reason, remedy) = match why {
+        NotVouched::NoOrganisation => (
+            "Google names no organisation for your address",
+            "Google does not say that the account belongs to an organisation, so it does not \
+             count as one of the address's domain."
+                .to_owned(),
+            "Sign in with the account that your organisation gave you",
         ),
+        NotVouched::Unverified(Unverified::OtherDomain { may_vouch_for }) => (
+            "This provider may not vouch for your address",
+            format!(
+                "Through this provider only addresses of {} count as verified.",
+                domains(may_vouch_for)
+            ),
+            "Sign in with such an address, or choose another provider",
+        ),
+        NotVouched::Unverified(_) => (
+            "Your address is not verified",
+            "The provider does not say that it has verified the address.".to_owned(),
+            "Verify it with the provider, or ask the administrator",
+        ),
+    };
+    let allowed = match allowed {
+        [] => String::new(),
+        list => format!(" Allowed are addresses of {}.", domains(list)),
+    };
+    explained(
+        StatusCode::FORBIDDEN,
+        "address_not_verified",
+        title,
+        format!(
+            "{}{reason}{allowed} {remedy}. Nothing was changed.",
+            came_with(address)
+        ),
+        Next::Again,
+    )
+}
+
+/// Names domains as people write them (R7).
+fn domains(list: &[String]) -> String {
+    let shown: Vec<String> = list.iter().map(|name| domain_for_people(name)).collect();
+    match shown.as_slice() {
+        [] => String::new(),
+        [only] => only.clone(),
+        [most @ .., last] => format!("{} or {last}", most.join(", ")),
     }
 }

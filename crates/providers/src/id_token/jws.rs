@@ -5,8 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
-use crate::IdTokenError;
 use crate::claims::Claims;
+use crate::{IdTokenError, Mismatch};
 
 /// Larger than any honest ID token.
 const MAX_LENGTH: usize = 32 * 1024;
@@ -50,12 +50,14 @@ impl<'a> Jws<'a> {
             .filter(|(_, payload)| !payload.contains('.'))
             .ok_or(IdTokenError::Malformed("not three parts"))?;
         let header = object(header).ok_or(IdTokenError::Malformed("header"))?;
-        let algorithm = header
-            .get("alg")
-            .and_then(Value::as_str)
+        let named = header.get("alg").and_then(Value::as_str);
+        let algorithm = named
             .and_then(|name| name.parse::<Algorithm>().ok())
             .filter(|algorithm| accepted.contains(algorithm))
-            .ok_or(IdTokenError::Algorithm)?;
+            .ok_or_else(|| {
+                let accepted = format!("one of {accepted:?}");
+                IdTokenError::Algorithm(Mismatch::new(&accepted, named))
+            })?;
         if header.contains_key("crit") {
             return Err(IdTokenError::CriticalExtension);
         }
@@ -108,10 +110,12 @@ mod tests {
             "none", "None", "NONE", "HS256", "HS512", "ES256", "RS512", "", "rs256",
         ] {
             let refused = refusal(&json!({ "alg": alg }));
-            assert_eq!(refused, Some(IdTokenError::Algorithm), "{alg}");
+            let both = Mismatch::new("one of [RS256]", Some(alg));
+            assert_eq!(refused, Some(IdTokenError::Algorithm(both)), "{alg}");
         }
-        assert_eq!(refusal(&json!({})), Some(IdTokenError::Algorithm));
-        assert_eq!(refusal(&json!({"alg": 7})), Some(IdTokenError::Algorithm));
+        let none = IdTokenError::Algorithm(Mismatch::new("one of [RS256]", None));
+        assert_eq!(refusal(&json!({})), Some(none.clone()));
+        assert_eq!(refusal(&json!({"alg": 7})), Some(none));
     }
 
     #[test]

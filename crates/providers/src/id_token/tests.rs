@@ -85,17 +85,18 @@ fn the_audience_is_this_client_alone() {
         json!(7),
         json!({}),
     ] {
-        assert_eq!(
-            with("aud", bad.clone()),
-            Err(IdTokenError::Audience),
+        assert!(
+            matches!(with("aud", bad.clone()), Err(IdTokenError::Audience(_))),
             "{bad}"
         );
     }
     assert!(with("azp", json!("us")).is_ok());
     for bad in [json!("them"), json!(null), json!(["us"])] {
-        assert_eq!(
-            with("azp", bad.clone()),
-            Err(IdTokenError::AuthorizedParty),
+        assert!(
+            matches!(
+                with("azp", bad.clone()),
+                Err(IdTokenError::AuthorizedParty(_))
+            ),
             "{bad}"
         );
     }
@@ -113,22 +114,19 @@ fn times_are_numbers_within_a_minute() {
         json!(-1),
         json!(1e300),
     ] {
-        assert_eq!(
-            with("exp", bad.clone()),
-            Err(IdTokenError::Expired),
+        assert!(
+            matches!(with("exp", bad.clone()), Err(IdTokenError::Expired(_))),
             "{bad}"
         );
     }
     assert!(with("iat", json!(NOW + 60)).is_ok());
     for bad in [json!(NOW + 61), json!("1800000000"), json!(null)] {
-        assert_eq!(
-            with("iat", bad.clone()),
-            Err(IdTokenError::NotYetValid),
+        assert!(
+            matches!(with("iat", bad.clone()), Err(IdTokenError::NotYetValid(_))),
             "{bad}"
         );
-        assert_eq!(
-            with("nbf", bad.clone()),
-            Err(IdTokenError::NotYetValid),
+        assert!(
+            matches!(with("nbf", bad.clone()), Err(IdTokenError::NotYetValid(_))),
             "{bad}"
         );
     }
@@ -196,13 +194,154 @@ fn microsoft_is_tenant_and_object() {
     }
     // Another tenant's token under this tenant's issuer.
     let other = "bbbbbbbb-0000-4000-8000-0000000910be";
-    assert_eq!(
-        microsoft_with("tid", json!(other)),
-        Err(IdTokenError::Issuer)
-    );
-    let only = [("AUTH_MICROSOFT_ALLOWED_TENANTS", other)];
-    let judged = judge(&microsoft_definition(&only), &microsoft_good());
-    assert_eq!(judged, Err(IdTokenError::Tenant));
+    let judged = microsoft_with("tid", json!(other));
+    assert!(matches!(judged, Err(IdTokenError::Issuer(_))), "{judged:?}");
+    for only in [
+        ("AUTH_MICROSOFT_ALLOWED_TENANTS", other),
+        ("AUTH_MICROSOFT_TENANT_ID", other),
+    ] {
+        let mut claims = microsoft_good();
+        claims["email"] = json!("ada@acme.example");
+        let judged = judge(&microsoft_definition(&[only]), &claims);
+        let Err(IdTokenError::Tenant(wrong)) = judged else {
+            panic!("{judged:?}");
+        };
+        let text = wrong.to_string();
+        assert!(text.contains(other) && text.contains(TENANT), "{text}");
+        assert_eq!(wrong.address.unwrap().as_str(), "ada@acme.example");
+    }
+}
+
+/// The address that a token of one configured tenant proves, if it does.
+fn proven(claims: &Value, tenant: (&str, &str)) -> Option<String> {
+    let mut all = microsoft_good();
+    for (name, value) in claims.as_object().unwrap() {
+        all[name] = value.clone();
+    }
+    let person = judge(&microsoft_definition(&[tenant]), &all).unwrap();
+    let verified = person.email_verified();
+    person.email.filter(|_| verified).map(String::from)
+}
+
+// R2 R7
+#[test]
+fn the_only_tenant_vouches_for_the_principal_names_of_its_own_people() {
+    for tenant in [
+        ("AUTH_MICROSOFT_TENANT_ID", TENANT),
+        ("AUTH_MICROSOFT_ALLOWED_TENANTS", TENANT),
+    ] {
+        for (claims, address) in [
+            (
+                json!({"preferred_username": "Ada@acme.example"}),
+                "ada@acme.example",
+            ),
+            (json!({"upn": "ada@acme.example"}), "ada@acme.example"),
+            (
+                json!({"preferred_username": "ada@acme.example", "email": "a.lovelace@acme.example"}),
+                "a.lovelace@acme.example",
+            ),
+            // Nobody vouches for the other domain.
+            (
+                json!({"preferred_username": "ada@acme.example", "email": "ada@globex.example"}),
+                "ada@acme.example",
+            ),
+            (
+                json!({"preferred_username": "ada@acme.example", "email": "ada@globex.example", "xms_edov": "1"}),
+                "ada@globex.example",
+            ),
+            (
+                json!({"upn": "ada@acme.example", "acct": 0,
+                       "idp": format!("https://sts.windows.net/{TENANT}/")}),
+                "ada@acme.example",
+            ),
+        ] {
+            assert_eq!(
+                proven(&claims, tenant).as_deref(),
+                Some(address),
+                "{claims}"
+            );
+        }
+    }
+}
+
+// R2 R7; nOAuth.
+#[test]
+fn a_guest_and_several_tenants_prove_nothing_by_a_principal_name() {
+    let only = ("AUTH_MICROSOFT_TENANT_ID", TENANT);
+    let other = "bbbbbbbb-0000-4000-8000-0000000910be";
+    for guest in [
+        json!({"preferred_username": "bo_globex.example#EXT#@acme.example"}),
+        json!({"preferred_username": "bo@acme.example", "upn": "bo_globex.example#ext#@acme.example"}),
+        json!({"preferred_username": "bo@globex.example",
+               "idp": format!("https://sts.windows.net/{other}/")}),
+        json!({"preferred_username": "bo@acme.example", "idp": "live.com"}),
+        json!({"preferred_username": "bo@acme.example", "idp": "mail"}),
+        json!({"preferred_username": "bo@acme.example", "idp": 7}),
+        json!({"preferred_username": "bo@acme.example", "acct": 1}),
+        json!({"email": "bo@acme.example"}),
+        json!({"email": "bo@acme.example", "xms_edov": "0"}),
+        json!({"email": "bo@acme.example", "email_verified": true}),
+    ] {
+        assert_eq!(proven(&guest, only), None, "{guest}");
+    }
+    let both = format!("{TENANT},{other}");
+    let name = json!({"preferred_username": "ada@acme.example"});
+    for several in [
+        ("AUTH_MICROSOFT_TENANT_ID", "common"),
+        ("AUTH_MICROSOFT_TENANT_ID", "organizations"),
+        ("AUTH_MICROSOFT_ALLOWED_TENANTS", both.as_str()),
+    ] {
+        assert_eq!(proven(&name, several), None, "{several:?}");
+    }
+    // Personal accounts are of one tenant, and of nobody's domain.
+    let personal = microsoft::PERSONAL;
+    let claims = json!({
+        "preferred_username": "ada@acme.example", "tid": personal,
+        "iss": format!("https://login.microsoftonline.com/{personal}/v2.0"),
+    });
+    for tenant in ["consumers", personal] {
+        assert_eq!(proven(&claims, ("AUTH_MICROSOFT_TENANT_ID", tenant)), None);
+    }
+}
+
+// Both sides of what failed stand in the error, which is what is logged.
+#[test]
+fn a_refusal_says_what_was_expected_and_what_came() {
+    let long = "x".repeat(3000);
+    for (name, value, sides) in [
+        (
+            "iss",
+            json!("https://evil.example"),
+            ["https://id.example", "https://evil.example"],
+        ),
+        ("aud", json!("them"), ["us", "them"]),
+        ("aud", json!(["us", "them"]), ["us", "them"]),
+        ("azp", json!("them"), ["us", "them"]),
+        (
+            "exp",
+            json!(NOW - 60),
+            ["exp after 1799999940", "1799999940"],
+        ),
+        (
+            "iat",
+            json!(NOW + 61),
+            ["iat at most 1800000060", "1800000061"],
+        ),
+        (
+            "nbf",
+            json!(NOW + 61),
+            ["nbf at most 1800000060", "1800000061"],
+        ),
+        ("iss", json!(long), ["https://id.example", "xxxx"]),
+        ("aud", json!(long), ["us", "xxxx"]),
+        ("iss", json!("a\nb"), ["https://id.example", "a\\nb"]),
+    ] {
+        let text = with(name, value).unwrap_err().to_string();
+        for side in sides {
+            assert!(text.contains(side), "{name}: {text}");
+        }
+        assert!(text.len() < 600 && !text.contains('\n'), "{name}: {text}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::Provider;
 use crate::definition::IssuerRule;
-use crate::{AuthorizeRequest, ProviderError, ProviderKind, google, microsoft, oidc};
+use crate::{AuthorizeRequest, Mismatch, ProviderError, ProviderKind, google, microsoft, oidc};
 
 impl Provider {
     /// Where to send the browser: authorization code with PKCE S256.
@@ -52,7 +52,10 @@ impl Provider {
     pub async fn check_response_issuer(&self, iss: Option<&str>) -> Result<(), ProviderError> {
         match iss {
             Some(iss) if self.is_own_issuer(iss) => Ok(()),
-            Some(_) => Err(ProviderError::IssuerMismatch),
+            Some(iss) => {
+                let own = self.definition.issuer.shown();
+                Err(ProviderError::IssuerMismatch(Mismatch::new(own, Some(iss))))
+            }
             None if self.metadata().await?.response_iss => Err(ProviderError::IssuerMissing),
             None => Ok(()),
         }
@@ -61,7 +64,7 @@ impl Provider {
     /// True where `iss` is an issuer of this provider.
     fn is_own_issuer(&self, iss: &str) -> bool {
         match &self.definition.issuer {
-            IssuerRule::Exact(issuer) => issuer == iss,
+            IssuerRule::Exact { issuer, .. } => issuer == iss,
             IssuerRule::PerTenant { template, allowed } => template
                 .split_once("{tenantid}")
                 .and_then(|(before, after)| iss.strip_prefix(before)?.strip_suffix(after))

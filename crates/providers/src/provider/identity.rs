@@ -1,14 +1,16 @@
 //! Who the person is.
 
 use latchkey_domain::{AccessToken, Issuer, Subject};
+use url::Url;
 
 use super::Provider;
 use crate::claims::Claims;
 use crate::definition::Definition;
 use crate::discovery::Metadata;
+use crate::email::SaidOfEmail;
 use crate::id_token::{self, Expected, Jws};
 use crate::jwks::KeySet;
-use crate::{IdTokenError, ProviderError, ProviderKind, VerifiedIdentity};
+use crate::{EmailStatus, IdTokenError, ProviderError, ProviderKind, Unverified, VerifiedIdentity};
 
 /// What the keys say of a signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,24 +98,66 @@ impl Provider {
             self.clock.now(),
         )?;
         let signs_in = matches!(expected, Expected::Nonce(_));
-        if signs_in && self.kind() == ProviderKind::Oidc && identity.email.is_none() {
-            self.ask_userinfo(&metadata, access_token, &mut identity)
+        if signs_in && self.kind() == ProviderKind::Oidc && self.lacks_a_claim(&jws.claims) {
+            self.ask_userinfo(&metadata, access_token, &jws.claims, &mut identity)
                 .await?;
         }
         Ok(identity)
     }
 
-    /// A strict provider tells address and name at the userinfo endpoint only
-    /// (OpenID Connect Core section 5.4): believed about the same person alone.
+    /// Returns `true` if the ID token does not say all that is wanted: address,
+    /// whether it is verified, and the name if it was asked for.
+    fn lacks_a_claim(&self, claims: &Claims) -> bool {
+        let definition = &self.definition;
+        let said = SaidOfEmail::of(claims);
+        said.address.is_none()
+            || (said.verified.is_none() && !definition.email.trusted)
+            || (definition.identity.contains("profile") && claims.text("name").is_none())
+    }
+
+    /// Joins what the userinfo endpoint says (OpenID Connect Core section 5.3)
+    /// to the ID token: a strict provider tells address and name there only, a
+    /// stock Okta whether the address is verified. It is believed about the same
+    /// person alone. If it does not answer, the ID token has to suffice.
     async fn ask_userinfo(
         &self,
         metadata: &Metadata,
         access_token: &AccessToken,
+        signed: &Claims,
         identity: &mut VerifiedIdentity,
     ) -> Result<(), IdTokenError> {
         let Some(endpoint) = &metadata.userinfo else {
             return Ok(());
         };
+        let told = match self.userinfo(endpoint, access_token).await {
+            Ok(told) => told,
+            Err(error) if identity.email.is_some() => {
+                tracing::warn!(provider = %self.name(), %error, "only the ID token is used");
+                let silent = SaidOfEmail::of(signed).verified.is_none();
+                if silent && identity.email_status == EmailStatus::Unverified(Unverified::NotSaid) {
+                    identity.email_status = EmailStatus::Unverified(Unverified::Unanswered(error));
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if told.text("sub") != Some(identity.subject.as_str()) {
+            return Err(IdTokenError::OtherSubject);
+        }
+        let said = SaidOfEmail::of(signed).joined_with(SaidOfEmail::of(&told));
+        identity.email_status = self.definition.email.status(&said);
+        identity.email = said.address;
+        if identity.name.is_none() {
+            identity.name = id_token::name(&told);
+        }
+        Ok(())
+    }
+
+    async fn userinfo(
+        &self,
+        endpoint: &Url,
+        access_token: &AccessToken,
+    ) -> Result<Claims, ProviderError> {
         let unavailable = ProviderError::UserinfoUnavailable;
         let answer = self
             .http
@@ -121,18 +165,10 @@ impl Provider {
             .await
             .map_err(|failure| failure.of_document(unavailable))?;
         if !answer.status.is_success() {
-            return Err(unavailable(format!("status {}", answer.status.as_u16())).into());
+            return Err(unavailable(format!("status {}", answer.status.as_u16())));
         }
-        let claims = serde_json::from_slice(&answer.body)
+        serde_json::from_slice(&answer.body)
             .map(Claims)
-            .map_err(|_| unavailable("no JSON object".to_owned()))?;
-        if claims.text("sub") != Some(identity.subject.as_str()) {
-            return Err(IdTokenError::OtherSubject);
-        }
-        (identity.email, identity.email_verified) = claims.email();
-        if identity.name.is_none() {
-            identity.name = id_token::name(&claims);
-        }
-        Ok(())
+            .map_err(|_| unavailable("no JSON object".to_owned()))
     }
 }

@@ -233,6 +233,46 @@ fn sync_only_where_wanted() {
     assert!(!google.auto_connect("berlin.acme.example") && !google.auto_connect("evil.example"));
 }
 
+// R13
+#[test]
+fn an_international_domain_is_one_in_either_form() {
+    for written in ["Bücher.example", "xn--bcher-kva.example"] {
+        let some = [("AUTH_GOOGLE_AUTO_CONNECT_DOMAINS", written)];
+        let google = provider("google", &[&GOOGLE, &some]);
+        assert!(google.auto_connect("xn--bcher-kva.example"), "{written}");
+        assert!(google.auto_connect("bücher.example"), "{written}");
+    }
+}
+
+// R7
+#[test]
+fn a_provider_is_trusted_only_for_domains_that_are_named() {
+    let trust = [("AUTH_OIDC_ACME_TRUST_EMAIL", "true")];
+    assert_eq!(culprit(&[&ACME, &trust]), "AUTH_OIDC_ACME_TRUST_EMAIL");
+    let error = read(&[&ACME, &trust]).unwrap_err().to_string();
+    assert!(error.contains("AUTH_OIDC_ACME_EMAIL_DOMAINS"), "{error}");
+    for wrong in ["acme", "*.acme.example", "@acme.example"] {
+        let domains = [("AUTH_OIDC_ACME_EMAIL_DOMAINS", wrong)];
+        assert_eq!(culprit(&[&ACME, &domains]), "AUTH_OIDC_ACME_EMAIL_DOMAINS");
+    }
+    let domains = [(
+        "AUTH_OIDC_ACME_EMAIL_DOMAINS",
+        "acme.example, Bücher.example",
+    )];
+    read(&[&ACME, &trust, &domains]).unwrap();
+}
+
+// R7
+#[test]
+fn every_definition_needs_its_domains_where_workspaces_are_several() {
+    let registry = read(&[&GOOGLE, &MICROSOFT, &ACME]).unwrap();
+    let error = registry.require_email_domains().unwrap_err();
+    assert_eq!(error.name, "AUTH_OIDC_ACME_EMAIL_DOMAINS");
+    let domains = [("AUTH_OIDC_ACME_EMAIL_DOMAINS", "acme.example")];
+    let registry = read(&[&GOOGLE, &MICROSOFT, &ACME, &domains]).unwrap();
+    registry.require_email_domains().unwrap();
+}
+
 // R23
 #[test]
 fn what_was_granted_decides_what_runs() {

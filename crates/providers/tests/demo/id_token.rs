@@ -1,10 +1,13 @@
 //! ID tokens that prove nothing, after the list of the OpenID Foundation's
 //! `oidcc-client-test-*` modules.
 
+use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
 use latchkey_demo_provider::{Endpoint, Fault, Flavour, Misbehaviour as M};
-use latchkey_providers::{IdTokenError as E, ProviderError};
+use latchkey_providers::{EmailStatus, IdTokenError as E, Mismatch, ProviderError, Unverified};
+
+use serde_json::{Value, json};
 
 use crate::support::{NONCE, world};
 
@@ -14,36 +17,46 @@ const PROVIDERS: [(&str, Flavour); 3] = [
     ("demo", Flavour::Oidc),
 ];
 
+/// Both sides of a comparison are asserted elsewhere.
+fn both() -> Mismatch {
+    Mismatch::new("", None)
+}
+
+fn kind(error: &E) -> Discriminant<E> {
+    discriminant(error)
+}
+
 // Relying-party checks 2, 4, 6, 7: each a negative test, at each provider.
 #[tokio::test]
 async fn every_bad_id_token_is_refused() {
     let world = world(&[]).await;
     for (name, flavour) in PROVIDERS {
         for (how, expected) in [
-            (M::WrongAudience, E::Audience),
-            (M::ExtraAudience, E::Audience),
-            (M::NoAudience, E::Audience),
-            (M::WrongAuthorizedParty, E::AuthorizedParty),
+            (M::WrongAudience, E::Audience(both())),
+            (M::ExtraAudience, E::Audience(both())),
+            (M::NoAudience, E::Audience(both())),
+            (M::WrongAuthorizedParty, E::AuthorizedParty(both())),
             (M::WrongNonce, E::Nonce),
             (M::NoNonce, E::Nonce),
-            (M::WrongIssuer, E::Issuer),
-            (M::AlgNone, E::Algorithm),
-            (M::Hs256, E::Algorithm),
-            (M::OtherAlgorithm, E::Algorithm),
+            (M::WrongIssuer, E::Issuer(both())),
+            (M::AlgNone, E::Algorithm(both())),
+            (M::Hs256, E::Algorithm(both())),
+            (M::OtherAlgorithm, E::Algorithm(both())),
             (M::BadSignature, E::Signature),
             (M::OtherKeySameKid, E::Signature),
             (M::UnknownKey, E::UnknownKey),
             (M::CriticalExtension, E::CriticalExtension),
-            (M::Expired, E::Expired),
-            (M::NoExpiry, E::Expired),
-            (M::IssuedInFuture, E::NotYetValid),
-            (M::NoIssuedAt, E::NotYetValid),
+            (M::Expired, E::Expired(both())),
+            (M::NoExpiry, E::Expired(both())),
+            (M::IssuedInFuture, E::NotYetValid(both())),
+            (M::NoIssuedAt, E::NotYetValid(both())),
             (M::NoSubject, E::Subject),
             (M::WrongAccessTokenHash, E::AccessTokenHash),
             (M::NoIdToken, E::Missing),
         ] {
             world.demo.misbehave(flavour, Some(how));
-            assert_eq!(world.sign_in(name).await, Err(expected), "{name} {how:?}");
+            let refused = world.sign_in(name).await.unwrap_err();
+            assert_eq!(kind(&refused), kind(&expected), "{name} {how:?} {refused}");
         }
         // A key that the token brings itself is not looked at.
         world.demo.misbehave(flavour, Some(M::JwkInHeader));
@@ -73,7 +86,8 @@ async fn clocks_may_differ_by_a_minute() {
     world.clock.advance(Duration::from_secs(3600 + 59));
     world.verify("google", &tokens).await.unwrap();
     world.clock.advance(Duration::from_secs(2));
-    assert_eq!(world.verify("google", &tokens).await, Err(E::Expired));
+    let refused = world.verify("google", &tokens).await.unwrap_err();
+    assert_eq!(kind(&refused), kind(&E::Expired(both())));
 }
 
 // signing-key-rotation, signing-key-rotation-just-before-signing.
@@ -175,13 +189,16 @@ async fn a_refreshed_id_token_is_about_the_same_person() {
         for (how, expected) in [
             (None, None),
             (Some(M::OtherSubject), Some(E::OtherSubject)),
-            (Some(M::WrongAudience), Some(E::Audience)),
-            (Some(M::ExtraAudience), Some(E::Audience)),
-            (Some(M::WrongAuthorizedParty), Some(E::AuthorizedParty)),
+            (Some(M::WrongAudience), Some(E::Audience(both()))),
+            (Some(M::ExtraAudience), Some(E::Audience(both()))),
+            (
+                Some(M::WrongAuthorizedParty),
+                Some(E::AuthorizedParty(both())),
+            ),
             (Some(M::NoSubject), Some(E::Subject)),
-            (Some(M::NoIssuedAt), Some(E::NotYetValid)),
+            (Some(M::NoIssuedAt), Some(E::NotYetValid(both()))),
             (Some(M::BadSignature), Some(E::Signature)),
-            (Some(M::WrongIssuer), Some(E::Issuer)),
+            (Some(M::WrongIssuer), Some(E::Issuer(both()))),
         ] {
             world.demo.misbehave(flavour, how);
             let refreshed = provider.refresh(&refresh_token).await.unwrap();
@@ -194,7 +211,12 @@ async fn a_refreshed_id_token_is_about_the_same_person() {
                     &person.subject,
                 )
                 .await;
-            assert_eq!(checked.err(), expected, "{name} {how:?}");
+            let refused = checked.err();
+            assert_eq!(
+                refused.as_ref().map(kind),
+                expected.as_ref().map(kind),
+                "{name} {how:?} {refused:?}"
+            );
             refresh_token = refreshed.refresh_token.unwrap_or(refresh_token);
         }
     }
@@ -208,8 +230,8 @@ async fn a_strict_provider_tells_the_address_at_userinfo() {
         .demo
         .misbehave(Flavour::Oidc, Some(M::ClaimsAtUserinfo));
     let person = world.sign_in("demo").await.unwrap();
-    assert_eq!(person.email.unwrap().as_str(), "ada@acme.example");
-    assert!(person.email_verified);
+    assert_eq!(person.email.as_ref().unwrap().as_str(), "ada@acme.example");
+    assert!(person.email_verified());
     assert_eq!(person.name.as_deref(), Some("Ada Lovelace"));
     let down = Fault::on(Endpoint::Userinfo).answering(503, "");
     world.demo.inject(down);
@@ -221,6 +243,102 @@ async fn a_strict_provider_tells_the_address_at_userinfo() {
         .demo
         .misbehave(Flavour::Oidc, Some(M::OtherUserinfoSubject));
     assert_eq!(world.sign_in("demo").await, Err(E::OtherSubject));
+}
+
+/// What the userinfo endpoint answers once.
+fn userinfo(claims: &Value) -> Fault {
+    let mut claims = claims.clone();
+    claims["sub"] = json!("100000000000000000001");
+    Fault::on(Endpoint::Userinfo).answering(200, claims.to_string())
+}
+
+// R3: a stock Okta.
+#[tokio::test]
+async fn claims_are_joined_over_id_token_and_userinfo() {
+    let world = world(&[]).await;
+    let claims = json!({"email_verified": null, "name": null});
+    world
+        .demo
+        .set_claims("ada", claims.as_object().unwrap().clone());
+    world.demo.inject(userinfo(
+        &json!({"email": "ada@acme.example", "email_verified": true, "name": "Ada"}),
+    ));
+    let person = world.sign_in("demo").await.unwrap();
+    assert!(person.email_verified());
+    assert_eq!(person.name.as_deref(), Some("Ada"));
+    // What is verified there is another address.
+    world.demo.inject(userinfo(
+        &json!({"email": "eve@evil.example", "email_verified": true}),
+    ));
+    let person = world.sign_in("demo").await.unwrap();
+    assert_eq!(person.email.as_ref().unwrap().as_str(), "ada@acme.example");
+    assert!(!person.email_verified());
+    // Another person's answer is refused whatever the ID token has.
+    world
+        .demo
+        .inject(Fault::on(Endpoint::Userinfo).answering(200, r#"{"sub":"another"}"#));
+    assert_eq!(world.sign_in("demo").await, Err(E::OtherSubject));
+}
+
+// R3
+#[tokio::test]
+async fn a_userinfo_that_is_down_does_not_break_what_the_id_token_proves() {
+    let world = world(&[]).await;
+    let set = |claims: Value| {
+        world
+            .demo
+            .set_claims("ada", claims.as_object().unwrap().clone());
+    };
+    let down = || Fault::on(Endpoint::Userinfo).answering(503, "<html>");
+    set(json!({"name": null}));
+    world.demo.inject(down());
+    assert!(world.sign_in("demo").await.unwrap().email_verified());
+    set(json!({"email_verified": null}));
+    world.demo.inject(down());
+    let person = world.sign_in("demo").await.unwrap();
+    assert!(
+        matches!(
+            person.email_status,
+            EmailStatus::Unverified(Unverified::Unanswered(_))
+        ),
+        "{person:?}"
+    );
+    set(json!({"email_verified": false, "name": null}));
+    world.demo.inject(down());
+    let person = world.sign_in("demo").await.unwrap();
+    let denied = EmailStatus::Unverified(Unverified::NotSaid);
+    assert_eq!(person.email_status, denied);
+}
+
+// R7: authentik, AD FS.
+#[tokio::test]
+async fn a_trusted_provider_vouches_within_its_domains_alone() {
+    let trusting = world(&[
+        ("AUTH_OIDC_DEMO_EMAIL_DOMAINS", "acme.example"),
+        ("AUTH_OIDC_DEMO_TRUST_EMAIL", "true"),
+    ])
+    .await;
+    for claim in [json!(false), json!(null), json!("False")] {
+        let claims = json!({ "email_verified": claim });
+        trusting
+            .demo
+            .set_claims("ada", claims.as_object().unwrap().clone());
+        let person = trusting.sign_in("demo").await.unwrap();
+        assert!(person.email_verified(), "{claim}");
+    }
+    let claims = json!({"email": "ada@globex.example", "email_verified": true});
+    trusting
+        .demo
+        .set_claims("ada", claims.as_object().unwrap().clone());
+    let person = trusting.sign_in("demo").await.unwrap();
+    assert!(!person.email_verified());
+    // Off by default.
+    let careful = world(&[("AUTH_OIDC_DEMO_EMAIL_DOMAINS", "acme.example")]).await;
+    let claims = json!({"email_verified": false});
+    careful
+        .demo
+        .set_claims("ada", claims.as_object().unwrap().clone());
+    assert!(!careful.sign_in("demo").await.unwrap().email_verified());
 }
 
 #[tokio::test]

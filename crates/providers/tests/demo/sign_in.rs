@@ -75,8 +75,8 @@ async fn google_signs_a_person_in() {
     let person = world.verify("google", &tokens).await.unwrap();
     assert_eq!(person.issuer.as_str(), world.demo.issuer(Flavour::Google));
     assert_eq!(person.subject.as_str(), "100000000000000000001");
-    assert_eq!(person.email.unwrap().as_str(), "ada@acme.example");
-    assert!(person.email_verified);
+    assert_eq!(person.email.as_ref().unwrap().as_str(), "ada@acme.example");
+    assert!(person.email_verified());
     assert_eq!(person.hosted_domain.as_deref(), Some("acme.example"));
     assert_eq!(person.name.as_deref(), Some("Ada Lovelace"));
     assert_eq!(person.tenant, None);
@@ -106,7 +106,7 @@ async fn microsoft_signs_a_person_in_by_tenant_and_object() {
             .ends_with(&format!("/{ACME_TENANT}/v2.0"))
     );
     assert_eq!(person.tenant.as_deref(), Some(ACME_TENANT));
-    assert!(person.email_verified);
+    assert!(person.email_verified());
     let access = world
         .provider("microsoft")
         .access(&tokens.granted_scopes.unwrap());
@@ -123,7 +123,7 @@ async fn a_provider_by_definition_signs_a_person_in() {
     let tokens = world.tokens("demo").await;
     let person = world.verify("demo", &tokens).await.unwrap();
     assert_eq!(person.subject.as_str(), "100000000000000000001");
-    assert!(person.email_verified && person.hosted_domain.is_none());
+    assert!(person.email_verified() && person.hosted_domain.is_none());
     assert!(tokens.refresh_token.is_some());
 }
 
@@ -132,7 +132,10 @@ async fn a_provider_by_definition_signs_a_person_in() {
 async fn microsoft_several_tenants() {
     let world = world(&[("AUTH_MICROSOFT_ALLOWED_TENANTS", GLOBEX_TENANT)]).await;
     let refused = world.sign_in("microsoft").await;
-    assert_eq!(refused, Err(IdTokenError::Tenant));
+    assert!(
+        matches!(refused, Err(IdTokenError::Tenant(_))),
+        "{refused:?}"
+    );
     let order = request(Purpose::SignIn);
     let tokens = world
         .grant("microsoft", &order, &Decision::allow("linus"))
@@ -154,7 +157,10 @@ async fn microsoft_single_tenant() {
         .demo
         .misbehave(Flavour::Microsoft, Some(Misbehaviour::OtherTenant));
     let refused = world.sign_in("microsoft").await;
-    assert_eq!(refused, Err(IdTokenError::Issuer));
+    assert!(
+        matches!(refused, Err(IdTokenError::Tenant(_))),
+        "{refused:?}"
+    );
 }
 
 // R5, R23
@@ -199,7 +205,7 @@ async fn an_address_is_verified_only_where_the_provider_vouches() {
             .demo
             .misbehave(flavour, Some(Misbehaviour::UnverifiedEmail));
         let person = world.sign_in(name).await.unwrap();
-        assert!(!person.email_verified, "{name}");
+        assert!(!person.email_verified(), "{name}");
         assert!(person.email.is_some(), "{name}");
     }
     // Microsoft's email_verified is worth nothing, and neither is a principal name.
@@ -208,14 +214,14 @@ async fn an_address_is_verified_only_where_the_provider_vouches() {
     world
         .demo
         .set_claims("ada", claims.as_object().unwrap().clone());
-    assert!(!world.sign_in("microsoft").await.unwrap().email_verified);
+    assert!(!world.sign_in("microsoft").await.unwrap().email_verified());
     let claims = serde_json::json!({"email": null});
     world
         .demo
         .set_claims("ada", claims.as_object().unwrap().clone());
     let person = world.sign_in("microsoft").await.unwrap();
-    assert_eq!(person.email.unwrap().as_str(), "ada@acme.example");
-    assert!(!person.email_verified);
+    assert_eq!(person.email.as_ref().unwrap().as_str(), "ada@acme.example");
+    assert!(!person.email_verified());
 }
 
 // RFC 9207, mix-up.
@@ -228,11 +234,11 @@ async fn the_callback_says_which_issuer_it_comes_from() {
             (None, Ok(())),
             (
                 Some(Misbehaviour::WrongResponseIssuer),
-                Err(ProviderError::IssuerMismatch),
+                Err("the callback came from another issuer: expected "),
             ),
             (
                 Some(Misbehaviour::NoResponseIssuer),
-                Err(ProviderError::IssuerMissing),
+                Err("the callback does not say which issuer"),
             ),
         ] {
             world.demo.misbehave(flavour, how);
@@ -241,7 +247,12 @@ async fn the_callback_says_which_issuer_it_comes_from() {
                 let callback = world.callback(name, &order, &decision).await;
                 let iss = parameter(&callback, "iss");
                 let checked = provider.check_response_issuer(iss.as_deref()).await;
-                assert_eq!(checked, expected, "{name}");
+                let checked = checked.map_err(|error| error.to_string());
+                match (&checked, expected) {
+                    (Ok(()), Ok(())) => {}
+                    (Err(error), Err(text)) => assert!(error.starts_with(text), "{error}"),
+                    other => panic!("{name}: {other:?}"),
+                }
             }
         }
     }
@@ -258,7 +269,10 @@ async fn the_callback_says_which_issuer_it_comes_from() {
         world.demo.issuer(Flavour::Google),
     ] {
         let checked = microsoft.check_response_issuer(Some(&other)).await;
-        assert_eq!(checked, Err(ProviderError::IssuerMismatch), "{other}");
+        let Err(ProviderError::IssuerMismatch(both)) = checked else {
+            panic!("{other}: {checked:?}");
+        };
+        assert!(both.to_string().contains(&other), "{both}");
     }
 }
 
