@@ -9,8 +9,11 @@
 
 mod connect;
 mod faults;
+mod facts;
 mod grpc;
+mod interleavings;
 mod lifecycle;
+mod orders;
 mod reconnect;
 mod stack;
 mod sweep;
