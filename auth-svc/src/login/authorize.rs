@@ -101,7 +101,7 @@ pub async fn start(
     }
     let prompt = query.get("prompt");
     if prompt.is_none()
-        && let Some(session) = already_signed_in(state, request, name, &context).await
+        && let Some(session) = already_signed_in(state, request, &provider, &context).await
     {
         return Ok(send_home(state, &session.bearer(), &context, &session)
             .await
@@ -265,13 +265,13 @@ fn hosted_domain(state: &State, context: &Context) -> Option<String> {
         .filter(|domain| allowed.is_empty() || allowed.contains(domain))
 }
 
-/// The session of a person who need not go round (R8). A person whose grant is
-/// known to be dead goes round to repair it (R22). The database's silence is no
+/// The session of a person who need not go round (R8). A person whose sign-in
+/// would repair a dead grant goes round (R22). The database's silence is no
 /// reason to refuse: without an answer everyone goes round.
 async fn already_signed_in(
     state: &State,
     request: &HttpRequest,
-    provider: &ProviderName,
+    provider: &Provider,
     context: &Context,
 ) -> Option<Session> {
     match content_session(state, request, provider, context).await {
@@ -286,7 +286,7 @@ async fn already_signed_in(
 async fn content_session(
     state: &State,
     request: &HttpRequest,
-    provider: &ProviderName,
+    provider: &Provider,
     context: &Context,
 ) -> Result<Option<Session>, sqlx::Error> {
     let Some(session) = session::current(state, request).await? else {

@@ -19,8 +19,8 @@ use crate::session::config::SessionConfig;
 use crate::store::session::NewSession;
 use crate::store::workspace::{Workspace, member};
 use crate::store::{
-    Arrival, Next, Outcome, SignedIn, StoreError, WorkspaceError, facts, grant, session, spent_flow,
-    workspace,
+    Arrival, Next, Outcome, SignedIn, StoreError, WorkspaceError, facts, grant, session,
+    spent_flow, workspace,
 };
 
 /// What the deployment adds to a sign-in.
@@ -97,6 +97,7 @@ pub async fn sign_in(
         && !flow.consent_asked
         && authentication.lacks_refresh_token(Purpose::SignIn)
         && !grant::is_held(&mut *transaction, &binding, &authentication.granted()).await?
+        && !grant::is_closed_to_sign_in(&mut *transaction, &binding).await?
     {
         transaction.rollback().await?;
         spent_flow::spend(&mut *pool.acquire().await?, flow).await?;

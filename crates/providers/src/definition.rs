@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::email::EmailRule;
 use crate::transport::is_secure;
-use crate::{ProviderKind, Rotation, microsoft};
+use crate::{ProviderKind, RevocationReach, Rotation, microsoft};
 
 /// Which issuer signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +117,7 @@ pub(crate) struct Definition {
     pub calendar: Option<Wanted>,
     pub auto_connect: AutoConnect,
     pub rotation: Rotation,
+    pub revocation: RevocationReach,
 }
 
 impl std::fmt::Debug for Definition {

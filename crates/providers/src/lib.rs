@@ -35,7 +35,7 @@ pub use failure::FailureClass;
 pub use mismatch::{Mismatch, for_log};
 pub use model::{
     Access, AuthorizeRequest, EmailStatus, IdToken, ProviderAccess, ProviderKind, Purpose,
-    Revocation, Rotation, TokenResponse, Unverified, VerifiedIdentity,
+    Revocation, RevocationReach, Rotation, TokenResponse, Unverified, VerifiedIdentity,
 };
 pub use provider::Provider;
 pub use registry::Registry;

@@ -23,7 +23,7 @@ pub(crate) use codes::class_of_codes;
 use crate::built_in::{BuiltIn, Data};
 use crate::claims::Claims;
 use crate::definition::{Definition, IssuerRule, Reader};
-use crate::{AuthorizeRequest, EmailStatus, ProviderKind, Rotation, Unverified};
+use crate::{AuthorizeRequest, EmailStatus, ProviderKind, RevocationReach, Rotation, Unverified};
 
 const AUTHORITY: &str = "https://login.microsoftonline.com";
 /// Tenant of personal accounts.
@@ -35,6 +35,8 @@ const MICROSOFT: BuiltIn = BuiltIn {
     label: "Microsoft",
     offline: "offline_access",
     rotation: Rotation::Soft,
+    // Without a revocation endpoint.
+    revocation: RevocationReach::Authorization,
     messages: Data {
         switch: "MESSAGING_PROVIDER_MICROSOFT_ENABLED",
         scopes: "Mail.ReadWrite Mail.Send User.Read",
