@@ -11,6 +11,7 @@ mod connect;
 mod faults;
 mod grpc;
 mod lifecycle;
+mod one_connection;
 mod reconnect;
 mod stack;
 mod sweep;
