@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
+use latchkey_service::database;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::watch;
@@ -108,7 +109,7 @@ pub async fn run(pool: PgPool, cache: Arc<Cache>, bell: Bell, stop: Cancellation
 
 /// Listens until the connection is lost.
 async fn listen(pool: &PgPool, cache: &Cache, bell: &Bell) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
+    let mut listener = PgListener::connect_with(&database::apart(pool)).await?;
     listener.listen(CHANNEL).await?;
     // What changed before is not told.
     cache.doubt_everything();

@@ -59,6 +59,8 @@ pub fn variables(database_url: &str, sealing_key: &str) -> BTreeMap<String, Stri
         ("PUBLIC_URL", PUBLIC),
         ("APP_URL", APP),
         ("DATABASE_URL", database_url),
+        // Who holds one and waits for another is found out.
+        ("DATABASE_MAX_CONNECTIONS", "1"),
         ("AMQP_URL", NO_BROKER),
         ("SEALING_PUBLIC_KEY", sealing_key),
         (

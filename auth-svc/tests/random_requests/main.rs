@@ -30,13 +30,24 @@ use std::time::{Duration, Instant};
 use api::helpers::TestApp;
 use latchkey_demo_provider::Decision;
 use mutate::{Dice, Seed};
+use reqwest::Method;
 use service::Service;
+use tokio::task::JoinSet;
 
 /// Requests at each endpoint where nothing else is said.
 const FEW: usize = 200;
 
 /// A test run stops early rather than take longer.
 const LIMIT: Duration = Duration::from_mins(1);
+
+/// Requests under way at once: more than there are connections to the database.
+const AT_ONCE: usize = 64;
+
+/// The requests at an endpoint come over so many connections.
+const STORMS_PER_ENDPOINT: usize = 4;
+
+/// So many ask each route at once.
+const CROWD: usize = 4;
 
 /// Looks at the memory in between.
 const ROUNDS: usize = 10;
@@ -97,33 +108,77 @@ async fn seeds(app: &TestApp) -> Vec<Seed> {
     seeds
 }
 
-/// One round over all endpoints, four at once; answers how often each status came.
+/// One round over all endpoints; answers how often each status came.
 async fn round(
     address: &str,
     seeds: &[Seed],
     dice: impl Fn(usize) -> Dice,
     count: usize,
 ) -> BTreeMap<u16, usize> {
+    let each = count.div_ceil(STORMS_PER_ENDPOINT);
+    let mut work: Vec<_> = (0..STORMS_PER_ENDPOINT)
+        .flat_map(|_| seeds.iter().cloned())
+        .enumerate()
+        .collect();
     let mut statuses = BTreeMap::new();
-    let mut work: Vec<_> = seeds.iter().cloned().enumerate().collect();
-    while !work.is_empty() {
-        let four = work.split_off(work.len().saturating_sub(4));
-        let storms = four.into_iter().map(|(index, seed)| {
-            tokio::spawn(wire::storm(address.to_owned(), seed, dice(index), count))
-        });
-        for storm in storms.collect::<Vec<_>>() {
-            for (status, how_many) in storm.await.unwrap() {
-                *statuses.entry(status).or_default() += how_many;
-            }
+    let mut storms = JoinSet::new();
+    loop {
+        while storms.len() < AT_ONCE
+            && let Some((index, seed)) = work.pop()
+        {
+            storms.spawn(wire::storm(address.to_owned(), seed, dice(index), each));
+        }
+        let Some(storm) = storms.join_next().await else {
+            return statuses;
+        };
+        for (status, how_many) in storm.unwrap() {
+            *statuses.entry(status).or_default() += how_many;
         }
     }
-    statuses
+}
+
+/// Who holds a connection and waits for another one waits for itself: the request
+/// is answered only after it has waited in vain, and the log tells of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_route_answers_with_one_connection() {
+    let app = TestApp::start().await;
+    let service = Service::start(app.variables(&[
+        ("DATABASE_MAX_CONNECTIONS", "1"),
+        ("RATE_LIMIT_PER_ADDRESS", "0"),
+        ("RATE_LIMIT_PER_FLOW", "0"),
+    ]))
+    .await;
+    let mut requests = JoinSet::new();
+    for seed in seeds(&app).await {
+        let target = seed
+            .target
+            .replace("{id}", "018f6b1e-0000-7000-8000-000000000000");
+        for number in 0..CROWD {
+            let mut browser = app.browser().at(&format!("http://{}", service.address));
+            // Half of them are signed in.
+            if number % 2 == 0 {
+                browser.headers.push(("cookie", seed.cookie.clone()));
+            }
+            let (method, target): (Method, _) = (seed.method.parse().unwrap(), target.clone());
+            requests.spawn(async move {
+                let answer = browser.send(method.clone(), &target).await;
+                (format!("{method} {target}"), answer.status, answer.body)
+            });
+        }
+    }
+    assert!(requests.len() >= 15 * CROWD, "{}", requests.len());
+    while let Some(answer) = requests.join_next().await {
+        let (request, status, body) = answer.unwrap();
+        assert!(status < 500, "{request}: {status} {body}");
+    }
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_and_mutated_requests_break_nothing() {
     let app = TestApp::start().await;
     let service = Service::start(app.variables(&[
+        ("DATABASE_MAX_CONNECTIONS", "4"),
         ("RATE_LIMIT_PER_ADDRESS", "0"),
         ("RATE_LIMIT_PER_FLOW", "0"),
     ]))

@@ -9,11 +9,18 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
+/// What its log tells.
+#[derive(Default)]
+struct Seen {
+    panics: AtomicUsize,
+    waited_in_vain: AtomicUsize,
+}
+
 /// Killed where it is dropped.
 pub struct Service {
     pub address: String,
     child: Child,
-    panics: Arc<AtomicUsize>,
+    seen: Arc<Seen>,
     readers: [JoinHandle<()>; 2],
 }
 
@@ -29,10 +36,10 @@ impl Service {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let panics = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::<Seen>::default();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let errors = BufReader::new(child.stderr.take().unwrap()).lines();
-        let of_errors = tokio::spawn(read(errors, panics.clone()));
+        let of_errors = tokio::spawn(read(errors, seen.clone()));
         let address = loop {
             let line = lines.next_line().await.unwrap();
             let line = line.unwrap_or_else(|| panic!("ended before it listened"));
@@ -41,11 +48,11 @@ impl Service {
                 break line["address"].as_str().unwrap().to_owned();
             }
         };
-        let readers = [tokio::spawn(read(lines, panics.clone())), of_errors];
+        let readers = [tokio::spawn(read(lines, seen.clone())), of_errors];
         Self {
             address,
             child,
-            panics,
+            seen,
             readers,
         }
     }
@@ -59,21 +66,32 @@ impl Service {
         kilobytes.unwrap().parse().unwrap()
     }
 
-    /// Ends it, and fails where a handler panicked.
+    /// Ends it, and fails where a handler panicked or waited in vain for a connection
+    /// to the database.
     pub async fn stop(mut self) {
         self.child.kill().await.unwrap();
         for reader in self.readers {
             reader.await.unwrap();
         }
-        assert_eq!(self.panics.load(Ordering::SeqCst), 0, "a handler panicked");
+        assert_eq!(
+            self.seen.panics.load(Ordering::SeqCst),
+            0,
+            "a handler panicked"
+        );
+        let in_vain = self.seen.waited_in_vain.load(Ordering::SeqCst);
+        assert_eq!(in_vain, 0, "no connection to the database came in time");
     }
 }
 
-/// Shows what tells of a panic and counts it.
-async fn read<R: AsyncRead + Unpin>(mut lines: Lines<BufReader<R>>, panics: Arc<AtomicUsize>) {
+/// Shows what tells of a panic, or of a connection that did not come, and counts it.
+async fn read<R: AsyncRead + Unpin>(mut lines: Lines<BufReader<R>>, seen: Arc<Seen>) {
     while let Some(line) = lines.next_line().await.unwrap() {
         if line.contains("panicked at") {
-            panics.fetch_add(1, Ordering::SeqCst);
+            seen.panics.fetch_add(1, Ordering::SeqCst);
+            println!("{line}");
+        }
+        if line.contains("pool timed out") {
+            seen.waited_in_vain.fetch_add(1, Ordering::SeqCst);
             println!("{line}");
         }
     }

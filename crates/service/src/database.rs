@@ -1,5 +1,6 @@
 //! The connection pool of a service.
 
+use std::num::NonZeroU32;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -9,6 +10,9 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::health::Check;
+
+/// Connections of a pool where nothing else is said.
+const USUAL_CONNECTIONS: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
 /// How long a request waits for a connection before it fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,10 +37,22 @@ pub fn pool(environment: &Environment, service: &str) -> Result<PgPool, ConfigEr
             )
         })?
         .application_name(service);
+    let most = environment.parsed("DATABASE_MAX_CONNECTIONS", USUAL_CONNECTIONS)?;
     Ok(PgPoolOptions::new()
-        .max_connections(environment.parsed("DATABASE_MAX_CONNECTIONS", 16)?)
+        .max_connections(most.get())
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(options))
+}
+
+/// One connection to the database of `pool` that is not one of its connections,
+/// for what keeps one for long: who listens for `NOTIFY`, and who waits for
+/// another server inside a transaction. Taken from the pool, it would be missing
+/// there.
+pub fn apart(pool: &PgPool) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with((*pool.connect_options()).clone())
 }
 
 /// Ready while the database answers.

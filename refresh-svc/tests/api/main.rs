@@ -20,6 +20,7 @@ mod keys;
 mod killed;
 mod memory;
 mod once;
+mod one_connection;
 mod refused;
 mod restart;
 mod rotation;

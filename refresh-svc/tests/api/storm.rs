@@ -22,7 +22,8 @@ struct Storm {
 }
 
 async fn storm() -> Storm {
-    let world = World::new().await;
+    // Its size is that of a deployment.
+    let world = World::new().await.with("DATABASE_MAX_CONNECTIONS", "16");
     let replicas: Vec<Process> = (0..3).map(|_| Process::start(&world)).collect();
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {

@@ -85,6 +85,8 @@ impl World {
         let mut variables: Vec<(String, String)> = self.demo.environment().into_iter().collect();
         let own = [
             ("DATABASE_URL", self.database.url(Role::Refresh)),
+            // Who holds one and waits for another is found out.
+            ("DATABASE_MAX_CONNECTIONS", "1".to_owned()),
             // Nobody there: the outbox keeps what it holds.
             ("AMQP_URL", "amqp://nobody:x@127.0.0.1:1/%2f".to_owned()),
             ("GRPC_LISTEN", "127.0.0.1:0".to_owned()),

@@ -13,6 +13,7 @@ mod faults;
 mod grpc;
 mod interleavings;
 mod lifecycle;
+mod one_connection;
 mod orders;
 mod policy;
 mod reconnect;

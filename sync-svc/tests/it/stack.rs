@@ -81,7 +81,8 @@ impl Stack {
         let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
         let own = [
             ("DATABASE_URL", self.database.url(Role::Sync)),
-            ("DATABASE_MAX_CONNECTIONS", "8".to_owned()),
+            // Who holds one and waits for another is found out.
+            ("DATABASE_MAX_CONNECTIONS", "1".to_owned()),
             ("AMQP_URL", self.broker.url().to_owned()),
             ("GRPC_LISTEN", "127.0.0.1:0".to_owned()),
             ("HEALTH_LISTEN", "127.0.0.1:0".to_owned()),

@@ -6,7 +6,7 @@ use crate::world::{Person, channels, execute, published};
 
 /// The sweep that runs by itself has nothing to do within a test.
 #[expect(clippy::disallowed_methods, reason = "the service reads it too")]
-fn now() -> time::OffsetDateTime {
+pub fn now() -> time::OffsetDateTime {
     time::OffsetDateTime::now_utc()
 }
 

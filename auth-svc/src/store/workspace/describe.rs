@@ -1,5 +1,5 @@
 use latchkey_domain::WorkspaceId;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::resolve::named;
@@ -29,7 +29,7 @@ pub async fn describe(pool: &PgPool, context: &Context) -> Result<Described, sql
     let mut connection = pool.acquire().await?;
     let workspace = match named(&mut connection, context).await? {
         Some(named) => named,
-        None => only(pool).await?,
+        None => only(&mut connection).await?,
     };
     let mut described = Described {
         invitation: match &workspace {
@@ -41,25 +41,25 @@ pub async fn describe(pool: &PgPool, context: &Context) -> Result<Described, sql
     };
     if let Some(token) = &context.personal_invite {
         let id = workspace.as_ref().map(|workspace| workspace.id);
-        (described.invitation, described.invited) = personal(pool, token, id).await?;
+        (described.invitation, described.invited) = personal(&mut connection, token, id).await?;
     }
     described.workspace = workspace;
     Ok(described)
 }
 
 /// The workspace of a deployment that has one.
-async fn only(pool: &PgPool) -> Result<Option<Workspace>, sqlx::Error> {
+async fn only(connection: &mut PgConnection) -> Result<Option<Workspace>, sqlx::Error> {
     let mut rows: Vec<Row> = sqlx::query_as(
         "SELECT id, name, subdomain, custom_domain, public_invite_hash, public_invite_enabled
          FROM auth.workspace LIMIT 2",
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     Ok(rows.pop().filter(|_| rows.is_empty()).map(Workspace::from))
 }
 
 async fn personal(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     token: &str,
     workspace: Option<WorkspaceId>,
 ) -> Result<(Invitation, Option<String>), sqlx::Error> {
@@ -69,7 +69,7 @@ async fn personal(
          FROM auth.personal_invite WHERE token_hash = $1",
     )
     .bind(sha256(token))
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await?;
     Ok(match found {
         Some((_, _, true, _, _)) => (Invitation::Used, None),

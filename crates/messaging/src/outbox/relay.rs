@@ -10,6 +10,7 @@ use futures::future::join_all;
 use lapin::options::ConfirmSelectOptions;
 use lapin::{Channel, Connection};
 use latchkey_domain::EventId;
+use latchkey_service::database;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -75,6 +76,9 @@ impl Row {
 #[derive(Debug)]
 pub struct Relay {
     pool: PgPool,
+    /// Rows stay locked while the broker is waited for: not on a connection that
+    /// a request could have.
+    claims: PgPool,
     schema: Schema,
     broker: BrokerConfig,
     source: String,
@@ -90,6 +94,7 @@ impl Relay {
         source: impl Into<String>,
     ) -> Self {
         Self {
+            claims: database::apart(&pool),
             pool,
             schema,
             broker,
@@ -185,7 +190,7 @@ impl Relay {
     /// where this process dies, the locks go with its connection and another
     /// relay publishes them (again).
     async fn publish_batch(&self, channel: &Channel) -> Result<u64, RelayError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.claims.begin().await?;
         let rows: Vec<Row> = sqlx::query_as(per_schema!(
             self.schema,
             "SELECT seq, event_id, exchange, routing_key, event_type, subject, payload,

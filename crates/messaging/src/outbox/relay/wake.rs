@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use latchkey_service::database;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
@@ -38,7 +39,7 @@ async fn forward(
     woken: &Notify,
     backoff: &mut Backoff,
 ) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
+    let mut listener = PgListener::connect_with(&database::apart(pool)).await?;
     listener
         .listen(per_schema!(schema, "latchkey_outbox_", ""))
         .await?;
