@@ -32,7 +32,7 @@ async fn a_link_in_a_mail_joins_and_connects_by_one_button() {
         let app = crm().await;
         let (pool, random) = (app.database.pool(), Randomness::default());
         let invitation = if personal {
-            let life = std::time::Duration::from_mins(60);
+            let life = std::time::Duration::from_hours(1);
             let email = "linus@globex.example".parse().unwrap();
             let made = workspace::invite(pool, app.workspace, &email, life, &random)
                 .await
