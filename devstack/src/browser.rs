@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE};
+use reqwest::header::{COOKIE, HeaderMap, LOCATION, REFRESH, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder};
 use url::Url;
 
@@ -46,6 +46,51 @@ impl Page {
                 self.status
             )
         })
+    }
+
+    /// The hidden fields of this page's form that is sent to `action`.
+    ///
+    /// # Errors
+    /// There is no such form.
+    pub fn form(&self, action: &str) -> anyhow::Result<Vec<(String, String)>> {
+        let form = self
+            .body
+            .split("<form ")
+            .find(|form| form.contains(&format!("action=\"{action}\"")))
+            .and_then(|form| form.split("</form>").next())
+            .with_context(|| format!("{} has no form for {action}", self.url.path()))?;
+        let attribute = |tag: &str, name: &str| {
+            let (_, rest) = tag.split_once(&format!("{name}=\""))?;
+            // The entities that the pages' templates write; `&` comes last.
+            let value = rest.split('"').next()?.replace("&#34;", "\"");
+            Some(
+                value
+                    .replace("&#39;", "'")
+                    .replace("&#60;", "<")
+                    .replace("&#62;", ">")
+                    .replace("&#38;", "&"),
+            )
+        };
+        Ok(form
+            .split("<input type=\"hidden\" ")
+            .skip(1)
+            .filter_map(|tag| Some((attribute(tag, "name")?, attribute(tag, "value")?)))
+            .collect())
+    }
+
+    /// Where the page goes on to by itself.
+    ///
+    /// # Errors
+    /// It stays.
+    pub fn goes_on_to(&self) -> anyhow::Result<Url> {
+        self.headers
+            .get(REFRESH)
+            .and_then(|value| value.to_str().ok()?.strip_prefix("0; url="))
+            .and_then(|url| self.url.join(url).ok())
+            .with_context(|| {
+                let text: String = self.body.chars().take(2_000).collect();
+                format!("{} answered {}: {text}", self.url.path(), self.status)
+            })
     }
 }
 

@@ -17,10 +17,14 @@ const card = (page, handle) => page.locator(".account", { hasText: handle });
 const { browser, close } = await launch();
 const ada = await person(browser);
 
-async function signIn(context, path, who) {
+/// A provider's button on the sign-in page.
+const button = (provider) => `form[action="/auth/sign-in/${provider}"] button`;
+
+async function signIn(context, provider, who, how) {
   const page = await context.newPage();
-  await page.goto(`${at}${path}`);
-  await consent(page, who);
+  await page.goto(`${at}/auth/sign-in`);
+  await page.click(button(provider));
+  await consent(page, who, how);
   return page;
 }
 
@@ -89,7 +93,10 @@ const steps = {
   async "two tabs at once"() {
     const context = await person(browser);
     const [one, other] = [await context.newPage(), await context.newPage()];
-    await Promise.all([one.goto(`${at}/auth/microsoft`), other.goto(`${at}/auth/microsoft`)]);
+    await Promise.all([one, other].map(async (page) => {
+      await page.goto(`${at}/auth/sign-in`);
+      await page.click(button("microsoft"));
+    }));
     await Promise.all([consent(one, "grace"), consent(other, "grace")]);
     for (const page of [one, other]) {
       await expectTitle(page, "Hello, Grace Hopper");
@@ -105,9 +112,7 @@ const steps = {
 
   async "partial consent is told"() {
     const context = await person(browser);
-    const page = await context.newPage();
-    await page.goto(`${at}/auth/google`);
-    await consent(page, "grace", { untick: [CALENDAR] });
+    const page = await signIn(context, "google", "grace", { untick: [CALENDAR] });
     await page.goto(CONNECTIONS);
     const mine = page.locator(".account", { hasText: "Google" });
     await until(page, "the account", () => mine.count());
@@ -153,7 +158,7 @@ const steps = {
 
   async "a refusal names the domains"() {
     const context = await person(browser);
-    const page = await signIn(context, "/auth/google", "linus");
+    const page = await signIn(context, "google", "linus");
     check((await page.textContent("main")).includes("acme.example"), "the domains");
     await look(page, "domain-refused");
     context.good();
@@ -172,6 +177,10 @@ const steps = {
     await until(page, "the end of access", () => mine.locator("text=Stopped").count());
     await look(page, "connections-revoked");
     await mine.locator("a >> text=Reconnect").click();
+    await expectTitle(page, "Connect Google");
+    check(await page.isChecked("input[name=messageVisibility][value='']"), "as it is now");
+    await look(page, "review-reconnect");
+    await page.click("text=Continue to Google");
     await consent(page, "ada");
     check(page.url() === CONNECTIONS, `back at ${page.url()}`);
     await until(page, "the repaired account", async () => !(await mine.locator(".tag.bad").count()));
@@ -204,7 +213,7 @@ const steps = {
     const mine = card(page, "ada@acme.example");
     const target = await mine.locator("a >> text=Disconnect").getAttribute("href");
     const context = await person(browser);
-    const other = await signIn(context, "/auth/google", "grace");
+    const other = await signIn(context, "google", "grace");
     const answer = await other.goto(`${at}${target}`);
     check(answer.status() === 404, `answered ${answer.status()}`);
     await expectTitle(other, "This account is not among yours");
@@ -270,7 +279,7 @@ const steps = {
 
   async "sessions are listed and ended"() {
     const elsewhere = await person(browser);
-    const there = await signIn(elsewhere, "/auth/google", "ada");
+    const there = await signIn(elsewhere, "google", "ada");
     const page = await ada.newPage();
     await page.goto(`${at}/auth/account/sessions`);
     await look(page, "sessions");
@@ -348,7 +357,7 @@ const steps = {
   },
 
   async "sign-out"() {
-    const page = await signIn(ada, "/auth/google", "ada");
+    const page = await signIn(ada, "google", "ada");
     await page.goto(`${at}/auth/account`);
     await page.click("text=Sign out");
     await expectTitle(page, "Sign in to Acme");

@@ -103,10 +103,8 @@ fn a_certified_provider_of_configuration_alone_signs_in_and_refreshes() -> anyho
         let stack = Stack::start(options).await?;
 
         let mut browser = Browser::new()?;
-        let begin = browser
-            .get(format!("{public_url}/auth/oidc/foreign"))
-            .await?;
-        let authorize = begin.sent_to()?.clone();
+        let authorize =
+            devstack::trail::authorize_address(&mut browser, &stack, "/auth/oidc/foreign").await?;
         let mut landing = through_the_pages(&mut browser, authorize.as_str(), &public_url).await?;
         // It gives offline access only together with `prompt=consent`: auth-svc
         // notices that the refresh token is missing, and asks once more.

@@ -9,29 +9,56 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::{Explanation, Next, problem};
 use crate::app::State;
 use crate::http::same_site;
-use crate::login::query::{Query, QueryError};
+use crate::login::authorize::StartError;
+use crate::login::flow::Context;
+use crate::login::parameters::context_of;
+use crate::login::query::Query;
 use crate::random::sha256;
 
 /// Field of a form: what its page showed.
 pub(super) const SEEN: &str = "seen";
 
-/// Fields of a form that our own page sent.
+/// Why a form is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FormError {
+    /// Anything but our own page sent it.
+    #[error("the form is not one of this service's pages")]
+    Foreign,
+    /// What is asked for is not taken.
+    #[error(transparent)]
+    Asked(#[from] StartError),
+}
+
+impl FormError {
+    /// Told to a person.
+    pub(super) fn answer(&self, request: &HttpRequest) -> HttpResponse {
+        match self {
+            Self::Foreign => foreign(request),
+            Self::Asked(error) => super::review::refused(request, error),
+        }
+    }
+}
+
+/// Fields of a form that our own page sent, and what they ask for.
 ///
 /// # Errors
-/// The refusal of a form that anything else sent.
+/// Anything else sent it, or a field is not taken.
 pub(super) fn fields_of(
     state: &State,
     request: &HttpRequest,
     body: &[u8],
-) -> Result<Result<Query, QueryError>, HttpResponse> {
+) -> Result<(Query, Context), FormError> {
     if !same_site::is_own_form(request, &state.config.public_origin) {
-        return Err(refused(request));
+        return Err(FormError::Foreign);
     }
     // What is no text cannot have come from a form of ours.
-    Ok(Query::parse(std::str::from_utf8(body).unwrap_or_default()))
+    let fields =
+        Query::parse(std::str::from_utf8(body).unwrap_or_default()).map_err(StartError::from)?;
+    let context = context_of(&fields, &state.config.returns).map_err(StartError::from)?;
+    Ok((fields, context))
 }
 
-fn refused(request: &HttpRequest) -> HttpResponse {
+fn foreign(request: &HttpRequest) -> HttpResponse {
     let explanation = Explanation {
         status: StatusCode::FORBIDDEN,
         code: "cross_site",
@@ -58,11 +85,11 @@ fn refused(request: &HttpRequest) -> HttpResponse {
 /// What a page showed, in short. No secret, and no proof of who sends it: it
 /// only tells that something changed between the page and the button.
 pub(super) fn seen(parts: &[&str]) -> String {
-    let mut text = String::new();
-    for part in parts {
-        // With its length, so that no two lists give the same text.
-        text.push_str(&format!("{}:{part};", part.len()));
-    }
-    let digest = URL_SAFE_NO_PAD.encode(sha256(&text));
+    // With the lengths, so that no two lists give the same text.
+    let text: Vec<String> = parts
+        .iter()
+        .map(|part| format!("{}:{part};", part.len()))
+        .collect();
+    let digest = URL_SAFE_NO_PAD.encode(sha256(&text.concat()));
     digest.get(..22).unwrap_or(&digest).to_owned()
 }

@@ -77,10 +77,9 @@ async fn go_on(
     let Some(name) = known(&state, &name) else {
         return not_found(request).await;
     };
-    let fields = match fields_of(&state, &request, &body) {
-        Ok(Ok(fields)) => fields,
-        Ok(Err(error)) => return refused(&request, &error.into()),
-        Err(refusal) => return refusal,
+    let (fields, _) = match fields_of(&state, &request, &body) {
+        Ok(asked) => asked,
+        Err(error) => return error.answer(&request),
     };
     let review = match Review::of(&state, &request, &name, &fields, Look::Review).await {
         Ok(review) => review,

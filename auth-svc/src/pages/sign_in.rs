@@ -18,7 +18,7 @@ use super::{not_found, words};
 use crate::app::State;
 use crate::http::description::Problem;
 use crate::http::routes::Routes;
-use crate::login::authorize::{StartError, set_out, to_public_host};
+use crate::login::authorize::{set_out, to_public_host};
 use crate::login::deliberate::{Deliberate, Page};
 use crate::login::domain_policy::Invitation;
 use crate::login::flow::{Context, Purpose};
@@ -109,17 +109,9 @@ async fn go_on(
     let Some(provider) = provider else {
         return not_found(request).await;
     };
-    let read = match fields_of(&state, &request, &body) {
-        Ok(read) => read,
-        Err(refusal) => return refusal,
-    };
-    let asked = read.map_err(StartError::from).and_then(|fields| {
-        let context = context_of(&fields, &state.config.returns)?;
-        Ok((fields, context))
-    });
-    let (fields, context) = match asked {
+    let (fields, context) = match fields_of(&state, &request, &body) {
         Ok(asked) => asked,
-        Err(error) => return refused(&request, &error),
+        Err(error) => return error.answer(&request),
     };
     // Who sees what, and an invitation, are asked on the review page.
     let mut context = context.without_choices();

@@ -3,6 +3,7 @@
 //! page asks both, each with a button of its own.
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::SET_COOKIE;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::account;
@@ -15,8 +16,6 @@ use super::review::{Look, Review, known, refused};
 use crate::app::State;
 use crate::http::description::Problem;
 use crate::http::routes::Routes;
-use crate::login::authorize::StartError;
-use crate::login::parameters::context_of;
 use crate::login::query::Query;
 use crate::session::handover::{Handover, hand_over};
 
@@ -62,23 +61,15 @@ async fn welcome(
     (status = 403, description = "Anything but the page's own form asks", body = Problem),
     (status = 503, description = "The database is away", body = Problem)))]
 async fn go_on(state: web::Data<State>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
-    let read = match fields_of(&state, &request, &body) {
-        Ok(read) => read,
-        Err(refusal) => return refusal,
+    let (fields, context) = match fields_of(&state, &request, &body) {
+        Ok(asked) => asked,
+        Err(error) => return error.answer(&request),
     };
     let session = match account::session(&state, &request, Place::Overview).await {
         Ok(session) => session,
         Err(answer) => return answer,
     };
     let returns = &state.config.returns;
-    let asked = read.map_err(StartError::from).and_then(|fields| {
-        let context = context_of(&fields, returns)?;
-        Ok((fields, context))
-    });
-    let (fields, context) = match asked {
-        Ok(asked) => asked,
-        Err(error) => return refused(&request, &error),
-    };
     let location = context.return_to.as_ref();
     let to = returns.destination(location, &session);
     // Of the session that the page showed, and to where its workspace is.
@@ -95,7 +86,7 @@ async fn go_on(state: web::Data<State>, request: HttpRequest, body: web::Bytes) 
     )
     .await;
     if let Some(pair) = pair {
-        response.append_header((actix_web::http::header::SET_COOKIE, pair));
+        response.append_header((SET_COOKIE, pair));
     }
     tracing::info!(session.id = %session.id, outcome = "handed_over", "session handed over");
     leave_with(&mut response, &name_of(&to), &to)

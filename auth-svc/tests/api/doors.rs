@@ -7,7 +7,7 @@ use latchkey_demo_provider::Decision;
 use latchkey_proto::events::{CalendarVisibility, Intent, MessageVisibility};
 use serde_json::json;
 
-use crate::helpers::{PUBLIC, TestApp};
+use crate::helpers::{APP, PUBLIC, TestApp};
 
 const CRM: &str = "https://crm.example";
 /// RFC 7636 appendix B.
@@ -32,7 +32,7 @@ async fn a_link_in_a_mail_joins_and_connects_by_one_button() {
         let app = crm().await;
         let (pool, random) = (app.database.pool(), Randomness::default());
         let invitation = if personal {
-            let life = std::time::Duration::from_mins(60);
+            let life = std::time::Duration::from_hours(1);
             let email = "linus@globex.example".parse().unwrap();
             let made = workspace::invite(pool, app.workspace, &email, life, &random)
                 .await
@@ -173,6 +173,27 @@ async fn who_joins_on_the_sign_in_page_is_connected_in_the_same_breath() {
 #[tokio::test]
 async fn who_joined_by_a_link_connects_or_goes_on_by_a_button_each() {
     let app = crm().await;
+    // Who came without saying where to goes into the application.
+    let mut noor = app.browser();
+    workspace::approve_domain(
+        app.database.pool(),
+        app.workspace,
+        "berlin.acme.example",
+        true,
+    )
+    .await
+    .unwrap();
+    let answer = app
+        .round_by_link(&mut noor, "/auth/google", &Decision::allow("noor"))
+        .await;
+    let welcome = answer.whole_location();
+    let page = noor.get(welcome.strip_prefix(PUBLIC).unwrap()).await;
+    let onwards = noor.submit(&page.form("/auth/hand-over")).await.onwards();
+    assert!(onwards.starts_with(&format!("{APP}#code=")), "{onwards}");
+    let form = page.form("/auth/review/google/continue");
+    let answer = noor.submit(&form).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+
     for (person, connects) in [("ada", true), ("grace", false)] {
         let mut browser = app.browser();
         let link = format!("/auth/google?returnTo={CRM}/x&codeChallenge={CHALLENGE}");

@@ -79,8 +79,13 @@ async fn no_address_is_ever_derived_from_host() {
     );
     let callback = app.decide(&start.location(), &Decision::allow("ada")).await;
     let answer = browser.get(&callback).await;
-    assert_eq!(answer.location(), APP);
+    // Who joins by a link lands on a page of this service first.
+    let landing = answer.location();
+    assert!(landing.starts_with(&format!("{PUBLIC}/auth/welcome/google?")));
     assert!(!answer.everything().contains("evil.example"));
+    let again = browser.get("/auth/google").await;
+    assert_eq!(again.location(), APP);
+    assert!(!again.everything().contains("evil.example"));
 }
 
 // R8

@@ -50,7 +50,7 @@ async fn public_link(app: &TestApp, workspace: WorkspaceId) -> String {
 }
 
 async fn personal_link(app: &TestApp, workspace: WorkspaceId, email: &str) -> String {
-    let life = std::time::Duration::from_mins(60);
+    let life = std::time::Duration::from_hours(1);
     let (pool, random) = (app.database.pool(), Randomness::default());
     let made = workspace::invite(pool, workspace, &email.parse().unwrap(), life, &random)
         .await

@@ -5,7 +5,7 @@
 use latchkey_demo_provider::{ACME_TENANT, Decision, Flavour, GLOBEX_TENANT, Misbehaviour as M};
 use serde_json::{Map, Value, json};
 
-use crate::helpers::{APP, TestApp};
+use crate::helpers::{APP, PUBLIC, TestApp};
 use crate::unharmed::{nothing_written, refusal, refused};
 
 fn claims(claims: Value) -> Map<String, Value> {
@@ -211,12 +211,16 @@ async fn linking_a_second_provider_needs_a_signed_in_session() {
         "/auth/microsoft-apis",
         "/auth/oidc-apis/demo",
     ] {
-        let answer = nothing_written(&app, async || app.browser().json().get(path).await).await;
-        assert_eq!(
-            refusal(&answer),
-            (401, "not_signed_in".to_owned()),
-            "{path}"
-        );
+        let mut browser = app.browser();
+        let answer = nothing_written(&app, async || {
+            let page = browser.get(path).await.location();
+            browser.get(page.strip_prefix(PUBLIC).unwrap()).await
+        })
+        .await;
+        assert_eq!(answer.status, 303, "{path}");
+        let sign_in = answer.whole_location();
+        assert!(sign_in.starts_with("/auth/sign-in?"), "{path}: {sign_in}");
+        assert_eq!(browser.flows(), 0);
     }
     let mut browser = app.signed_in("ada").await;
     let ada = browser.me().await.unwrap()["userId"].clone();

@@ -100,7 +100,7 @@ async fn a_connect_flow_planted_in_anothers_browser_is_refused() {
     let app = TestApp::start().await;
     let mut attacker = app.signed_in("grace").await;
     let victim = app.signed_in("ada").await;
-    let link = attacker.get("/auth/google-apis").await.location();
+    let link = attacker.start_through_page("/auth/google-apis").await;
     let mut flow_only = attacker.clone();
     flow_only.cookies.remove(SESSION);
     let mut victim = planted(&victim, &flow_only).json();

@@ -11,10 +11,13 @@ use crate::Stack;
 use crate::browser::{Browser, Page, readable};
 use crate::exchange::{Seen, Watcher};
 
+/// Path of the sign-in page.
+const SIGN_IN: &str = "/auth/sign-in";
+
 /// A finished sign-in.
 #[derive(Debug)]
 pub struct SignIn {
-    /// `Location` of the first answer: the provider's authorize address.
+    /// The provider's authorize address.
     pub authorize: Url,
     /// Where the provider sent the browser back.
     pub callback: Url,
@@ -22,17 +25,27 @@ pub struct SignIn {
     pub landing: Page,
 }
 
-/// Opens the first address and answers where it sends the browser.
+/// Presses the provider's button on the sign-in page, as a person does who comes
+/// for the first time; answers where that leads.
 ///
 /// # Errors
-/// It is no redirect.
+/// There is no such button, or it leads nowhere.
 pub async fn authorize_address(
     browser: &mut Browser,
     stack: &Stack,
     path: &str,
 ) -> anyhow::Result<Url> {
-    let page = browser.get(format!("{}{path}", stack.public_url())).await?;
-    Ok(page.sent_to()?.clone())
+    let at = stack.public_url();
+    let page = browser.get(format!("{at}{SIGN_IN}")).await?;
+    let provider = path.rsplit('/').next().unwrap_or_default();
+    let action = format!("{SIGN_IN}/{provider}");
+    let fields = page.form(&action)?;
+    let fields: Vec<(&str, &str)> = fields
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let leaving = browser.post(format!("{at}{action}"), &fields).await?;
+    leaving.goes_on_to()
 }
 
 /// Signs in as a browser does, with this answer on the consent page. Where
@@ -75,8 +88,11 @@ pub(super) async fn tell(
     let authorize = authorize_address(&mut browser, stack, route.path)
         .await
         .context("sign-in does not begin")?;
-    say(&format!("GET {} → redirect", route.path));
-    say(&format!("  Location: {}", readable(&authorize)));
+    say(&format!(
+        "{SIGN_IN}, the button of {} → the provider",
+        route.provider
+    ));
+    say(&format!("  {}", readable(&authorize)));
     for (name, wanted) in [
         ("client_id", Some(stack.demo().client_id())),
         ("response_type", Some("code")),
@@ -91,7 +107,7 @@ pub(super) async fn tell(
             .map(|(_, value)| value.into_owned());
         anyhow::ensure!(
             value.is_some() && wanted.is_none_or(|wanted| value.as_deref() == Some(wanted)),
-            "the Location has {name}={value:?}"
+            "the address has {name}={value:?}"
         );
     }
 

@@ -16,7 +16,7 @@ use crate::login::domain_policy::Invitation;
 use crate::login::flow::{CalendarVisibility, Context, MessageVisibility};
 use crate::login::parameters::context_of;
 use crate::login::query::Query;
-use crate::login::redirect::Site;
+use crate::login::redirect::{ReturnLocation, ReturnRefused, Site};
 use crate::pages::form::{SEEN, seen};
 use crate::pages::icon::{self, Icon};
 use crate::pages::layout::{Place, Shell, page};
@@ -168,15 +168,11 @@ impl Review {
             }
         };
         if start == Start::Connect
-            && look == Look::Review
             && context.return_to.is_none()
-            && let Ok(list) = state
-                .config
-                .returns
-                .accept(&address(state, Place::Connections))
+            && let Ok(back) = back(state, look, session.as_ref())
         {
-            carried.push(("returnTo".to_owned(), list.to_string()));
-            context.return_to = Some(list);
+            carried.push(("returnTo".to_owned(), back.to_string()));
+            context.return_to = Some(back);
         }
         let site = match (start, &session) {
             (Start::Connect, Some(session)) => Some(Site::from(session)),
@@ -359,6 +355,22 @@ impl Review {
                 shell: self.shell.clone(),
             },
         )
+    }
+}
+
+/// Where a person goes after connecting who did not say where: back to the list,
+/// or into the application where they have just come.
+fn back(
+    state: &State,
+    look: Look,
+    session: Option<&Session>,
+) -> Result<ReturnLocation, ReturnRefused> {
+    let returns = &state.config.returns;
+    match (look, session) {
+        (Look::Welcome { .. }, Some(session)) => {
+            returns.accept(returns.destination(None, session).as_str())
+        }
+        _ => returns.accept(&address(state, Place::Connections)),
     }
 }
 

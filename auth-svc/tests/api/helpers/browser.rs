@@ -235,7 +235,9 @@ impl Browser {
     /// choose, the review page where there is.
     pub async fn form_at(&mut self, path: &str) -> Form {
         let (start, query) = path.split_once('?').unwrap_or((path, ""));
-        let asks = start.contains("-apis") || CHOICES.iter().any(|name| query.contains(name));
+        let chooses = url::form_urlencoded::parse(query.as_bytes())
+            .any(|(name, _)| CHOICES.contains(&name.as_ref()));
+        let asks = start.contains("-apis") || chooses;
         let provider = start.rsplit('/').next().unwrap().replace("-apis", "");
         if asks {
             let led = self.get(path).await.location();

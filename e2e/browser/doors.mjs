@@ -1,0 +1,213 @@
+// What another site can make a person's browser do, and what the person does on
+// the pages. A line that begins with `@` asks the test that runs this for
+// something that happens elsewhere; `ok` is the answer.
+import { createInterface } from "node:readline";
+import { at, check, consent, expectTitle, launch, look } from "./browser.mjs";
+
+const demo = process.env.DEMO_URL;
+const EVIL = "https://attack.example";
+const CRM = "http://crm.localhost:4173";
+const evilHost = at.replace("localhost", "evil.localhost");
+// RFC 7636 appendix B: whoever made the link has the verifier.
+const CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+async function order(text) {
+  console.log(`@${text}`);
+  const { value } = await lines.next();
+  check(value.startsWith("ok "), `${text}: ${value}`);
+  return value.slice(3);
+}
+
+const { browser, close } = await launch();
+
+/// A person's browser in which other sites answer too: the attacker's, and a
+/// front end of the deployment on another origin.
+async function person() {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  context.setDefaultTimeout(20_000);
+  const html = (body) => ({ contentType: "text/html", body: `<!doctype html><title>x</title>${body}` });
+  await context.route(`${EVIL}/**`, (route) => {
+    const to = JSON.parse(decodeURIComponent(new URL(route.request().url()).search.slice(1) || "null"));
+    const fields = Object.entries(to?.form ?? {}).map(([name, value]) =>
+      `<input type="hidden" name="${name}" value="${value}">`).join("");
+    route.fulfill(html(!to ? "" : to.form
+      ? `<form method="post" action="${to.url}">${fields}</form><script>document.forms[0].submit()</script>`
+      : `<script>location = ${JSON.stringify(to.url)}</script>`));
+  });
+  await context.route(`${CRM}/**`, (route) =>
+    route.fulfill(html(`<h1>CRM</h1><script src="${at}/auth/session.js"></script>`)));
+  return context;
+}
+
+/// The attacker's page sends the browser on; ends where it comes to rest.
+async function sent(context, url, form) {
+  const page = await context.newPage();
+  await page.goto(`${EVIL}/?${encodeURIComponent(JSON.stringify({ url, form }))}`);
+  await page.waitForURL((there) => !there.href.startsWith(EVIL));
+  await page.waitForLoadState("networkidle");
+  return page;
+}
+
+async function signIn(context, provider, who) {
+  const page = await context.newPage();
+  await page.goto(`${at}/auth/sign-in?workspaceSubdomain=acme`);
+  await page.click(`form[action="/auth/sign-in/${provider}"] button`);
+  await consent(page, who);
+  check((await page.textContent("h1")).startsWith("Hello"), `came to ${page.url()}`);
+  await page.close();
+}
+
+/// Runs an attack and sees that nothing is other than before.
+async function unharmed(attack) {
+  const before = await order("written");
+  const page = await attack();
+  check((await order("written")) === before, `something was written at ${page.url()}`);
+  return page;
+}
+
+const ada = await person();
+const steps = {
+  async "a link with an invitation stops at a page"() {
+    await signIn(ada, "microsoft", "ada");
+    await order("connected ada@acme.example microsoft");
+    for (const [invitation, name] of [
+      [await order("public-invite evil"), "public"],
+      [await order("invite evil ada@acme.example"), "personal"],
+    ]) {
+      const link = `${at}/auth/microsoft?${invitation}&returnTo=${evilHost}/&codeChallenge=${CHALLENGE}`;
+      const page = await unharmed(() => sent(ada, link));
+      check(page.url().startsWith(`${at}/auth/review/microsoft?`), `came to ${page.url()}`);
+      await expectTitle(page, "Join evil");
+      const text = await page.textContent("main");
+      for (const word of ["evil.localhost", "ada@acme.example", "Acme", "signed in as you"]) {
+        check(text.includes(word), `the page does not say ${word}`);
+      }
+      await look(page, `review-invited-${name}`);
+      await page.close();
+    }
+  },
+
+  async "another site chooses no visibility"() {
+    for (const query of [
+      "?reconnect=1&messageVisibility=SHARE_EVERYTHING&calendarVisibility=SHARE_EVERYTHING",
+      "-apis?messageVisibility=SHARE_EVERYTHING",
+    ]) {
+      const page = await unharmed(() => sent(ada, `${at}/auth/microsoft${query}`));
+      check(page.url().startsWith(`${at}/auth/review/microsoft?`), `came to ${page.url()}`);
+      await page.close();
+    }
+  },
+
+  async "there is no detour round the review page"() {
+    const target = `${at}/auth/review/microsoft/continue`;
+    const query = "?purpose=connect&messageVisibility=SHARE_EVERYTHING";
+    const page = await unharmed(() => sent(ada, `${target}${query}`));
+    check(!page.url().startsWith(demo), `came to ${page.url()}`);
+    await page.close();
+    // With what the page itself sends, taken from a page of the attacker's own.
+    const mine = await ada.newPage();
+    await mine.goto(`${at}/auth/review/microsoft?purpose=connect`);
+    const fields = await mine.$$eval("form input[type=hidden]", (all) =>
+      Object.fromEntries(all.map((one) => [one.name, one.value])));
+    await mine.close();
+    check(fields.seen?.length === 22, "the form says what it showed");
+    const forged = await unharmed(() =>
+      sent(ada, target, { ...fields, messageVisibility: "SHARE_EVERYTHING" }));
+    await expectTitle(forged, "Another web site asked for this");
+    await look(forged, "review-forged");
+    await forged.close();
+    // Nor is the page laid under another.
+    const framed = await ada.newPage();
+    await framed.goto(`${EVIL}/`);
+    const shown = await framed.evaluate((src) => new Promise((resolve) => {
+      const frame = Object.assign(document.createElement("iframe"), { src });
+      frame.onload = () => setTimeout(() => {
+        try { resolve(frame.contentDocument ? "blank" : "foreign"); } catch { resolve("foreign"); }
+      }, 300);
+      document.body.append(frame);
+    }), `${at}/auth/review/microsoft?purpose=connect`);
+    const inner = framed.frames().find((frame) => frame !== framed.mainFrame());
+    const text = inner ? await inner.textContent("body").catch(() => "") : "";
+    check(!text.includes("Connect Microsoft"), `the page is shown in a frame (${shown})`);
+    await framed.close();
+  },
+
+  async "who joins by a link is asked before anything is connected"() {
+    const context = await person();
+    const page = await sent(context, `${at}/auth/google?workspaceSubdomain=acme&returnTo=${CRM}/inbox`);
+    await consent(page, "grace");
+    await expectTitle(page, "Welcome to Acme");
+    const text = await page.textContent("main");
+    for (const word of ["grace@acme.example", "crm.localhost:4173", "Nothing is connected yet"]) {
+      check(text.includes(word), `the page does not say ${word}`);
+    }
+    check((await order("accounts grace@acme.example")) === "0", "an account was connected");
+    await look(page, "welcome");
+    await page.check("input[name=messageVisibility][value=SUBJECT]");
+    await page.click("button >> text=Connect Google");
+    await consent(page, "grace").catch(() => null);
+    await page.waitForURL(`${CRM}/inbox`);
+    check((await order("connected grace@acme.example google")) === "SUBJECT", "as she chose");
+    await context.close();
+  },
+
+  async "a link in a mail joins by a button"() {
+    const invitation = await order("invite acme linus@globex.example");
+    const context = await person();
+    const page = await context.newPage();
+    await page.goto(`${at}/?${invitation}`);
+    await expectTitle(page, "Join Acme");
+    await look(page, "sign-in-invited");
+    await page.click("text=Continue with Google");
+    await expectTitle(page, "Join Acme");
+    await look(page, "review-joins");
+    await page.check("input[name=messageVisibility][value=METADATA]");
+    await page.click("text=Join with Google");
+    await consent(page, "linus");
+    await expectTitle(page, "Hello, Linus Globex");
+    check((await order("connected linus@globex.example google")) === "METADATA", "as he chose");
+    await context.close();
+  },
+
+  async "a front end on another origin opens the page with its choice"() {
+    const page = await ada.newPage();
+    await page.goto(`${CRM}/settings`);
+    await page.evaluate((url) => { location = url; },
+      `${at}/auth/google-apis?messageVisibility=METADATA&calendarVisibility=METADATA&redirectLocation=${CRM}/settings`);
+    await page.waitForURL(`${at}/auth/review/google?**`);
+    await expectTitle(page, "Connect Google");
+    check(await page.isChecked("input[name=messageVisibility][value=METADATA]"), "chosen already");
+    await look(page, "review-from-a-front-end");
+    await page.click("text=Continue to Google");
+    await consent(page, "ada").catch(() => null);
+    await page.waitForURL(`${CRM}/settings`);
+    check((await order("connected ada@acme.example google")) === "METADATA", "as it was chosen");
+    await page.close();
+  },
+
+  async "a front end on another origin signs a member in"() {
+    const page = await ada.newPage();
+    await page.goto(`${CRM}/people`);
+    await page.evaluate(() => window.latchkey.signIn("/auth/microsoft"));
+    await page.waitForURL(`${CRM}/people`);
+    await page.waitForFunction(async () => (await window.latchkey.ready).signedIn);
+    await page.close();
+  },
+};
+
+let failed = 0;
+const only = process.argv[2];
+for (const [name, step] of Object.entries(steps)) {
+  if (only && !name.includes(only)) continue;
+  const begun = Date.now();
+  try {
+    await step();
+    console.log(`held: ${name} (${Date.now() - begun} ms)`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED: ${name}\n${error.stack}`);
+  }
+}
+await close();
+process.exit(failed ? 1 : 0);

@@ -1,0 +1,173 @@
+//! Doors, in Chromium: what another site can make a browser do, and the same
+//! purposes as a person does them on the pages.
+//!
+//! `SHOTS=<directory> cargo dev test -- -p latchkey-e2e --test doors` leaves a
+//! picture of every page, wide and narrow, light and dark.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use devstack::build::binary;
+use devstack::{Options, Stack};
+use latchkey_e2e::{account, eventually, node, run};
+use latchkey_servers::{Need, ensure_installed, silent};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::Command;
+
+/// The whole walk, on a machine that is busy with other things.
+const LONGEST: Duration = Duration::from_mins(5);
+
+/// A front end on another origin; the browser of the walk answers for it.
+const CRM: &str = "http://crm.localhost:4173";
+
+// R7, R8, R10, R16
+#[test]
+fn nobody_lands_where_they_did_not_choose_to_be() -> anyhow::Result<()> {
+    run(async {
+        ensure_installed(&[Need::Chromium], &silent())?;
+        let place = node::install("browser")?;
+        let stack = Stack::start(
+            Options::test()
+                .with("IS_MULTIWORKSPACE_ENABLED", "true")
+                .with("ALLOWED_RETURN_ORIGINS", CRM)
+                // Everybody of the walk has the same address.
+                .with("RATE_LIMIT_PER_ADDRESS", "0"),
+        )
+        .await?;
+        workspace(&stack, &["create", "evil", "--subdomain", "evil"]).await?;
+        let mut child = Command::new("node")
+            .arg("doors.mjs")
+            .args(std::env::var("STEP").ok())
+            .current_dir(place)
+            .env("PUBLIC_URL", stack.public_url())
+            .env("DEMO_URL", stack.demo().base_url())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot run node")?;
+        let mut answers = child.stdin.take().context("no way to answer")?;
+        let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+        let walk = async {
+            while let Some(line) = lines.next_line().await? {
+                eprintln!("{line}");
+                let Some(order) = line.strip_prefix('@') else {
+                    continue;
+                };
+                let answer = match obey(&stack, order).await {
+                    Ok(answer) => format!("ok {}\n", answer.trim()),
+                    Err(error) => format!("{error:#}\n").replace('\n', " ") + "\n",
+                };
+                answers.write_all(answer.as_bytes()).await?;
+            }
+            child.wait().await.context("node was lost")
+        };
+        let status = tokio::time::timeout(LONGEST, walk)
+            .await
+            .context("the walk took too long")??;
+        anyhow::ensure!(status.success(), "a step did not hold");
+        Ok(())
+    })
+}
+
+/// What happens elsewhere while a person looks at the pages.
+async fn obey(stack: &Stack, order: &str) -> anyhow::Result<String> {
+    let words: Vec<&str> = order.split(' ').collect();
+    match words.as_slice() {
+        ["written"] => written(stack).await,
+        ["connected", handle, provider] => visibility(stack, handle, provider).await,
+        ["accounts", handle] => accounts(stack, handle).await,
+        ["public-invite", name] => {
+            parameter(&workspace(stack, &["public-invite", "on", "--workspace", name]).await?)
+        }
+        ["invite", name, email] => {
+            parameter(&workspace(stack, &["invite", email, "--workspace", name]).await?)
+        }
+        _ => anyhow::bail!("nobody knows how"),
+    }
+}
+
+/// `workspaceInviteHash=…` of a link that was printed.
+fn parameter(said: &str) -> anyhow::Result<String> {
+    said.split_whitespace()
+        .find_map(|word| word.split_once("/?"))
+        .map(|(_, parameter)| parameter.to_owned())
+        .with_context(|| format!("no link in {said}"))
+}
+
+/// What the operator does to a workspace; answers what is printed.
+async fn workspace(stack: &Stack, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(binary("auth-svc")?)
+        .arg("workspace")
+        .args(arguments)
+        .env("DATABASE_URL", stack.database().url())
+        .env("PUBLIC_URL", stack.public_url())
+        .output()
+        .await?;
+    anyhow::ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Waits until everything that was told has been heard.
+async fn settled(stack: &Stack) -> anyhow::Result<()> {
+    eventually("an empty outbox", async || {
+        let (left,): (i64,) = sqlx::query_as("SELECT count(*) FROM auth.outbox")
+            .fetch_one(stack.pool())
+            .await?;
+        Ok((left == 0).then_some(()))
+    })
+    .await
+}
+
+/// Everything that an attack would change, in short: people, who belongs where,
+/// sessions, flows, hand-overs, accounts and who sees what of them.
+async fn written(stack: &Stack) -> anyhow::Result<String> {
+    settled(stack).await?;
+    let (digest,): (String,) = sqlx::query_as(
+        r#"SELECT md5(concat_ws('|',
+               (SELECT string_agg(t::text, ',' ORDER BY t::text) FROM auth.app_user t),
+               (SELECT string_agg(t::text, ',' ORDER BY t::text) FROM auth.identity t),
+               (SELECT string_agg(t::text, ',' ORDER BY t::text) FROM auth.workspace_member t),
+               (SELECT string_agg(id::text || coalesce(revoked_at::text, ''), ',' ORDER BY id)
+                FROM auth.session),
+               (SELECT count(*)::text FROM auth.spent_flow),
+               (SELECT count(*)::text FROM auth.handover_code),
+               (SELECT string_agg(account_id::text, ',' ORDER BY account_id) FROM vault.credential),
+               (SELECT string_agg(id::text, ',' ORDER BY id) FROM "connectedAccount"),
+               (SELECT string_agg(id::text || visibility, ',' ORDER BY id) FROM "messageChannel"),
+               (SELECT string_agg(id::text || visibility, ',' ORDER BY id) FROM "calendarChannel")))"#,
+    )
+    .fetch_one(stack.pool())
+    .await?;
+    Ok(digest)
+}
+
+/// Who sees what of a mailbox, once it is connected.
+async fn visibility(stack: &Stack, handle: &str, provider: &str) -> anyhow::Result<String> {
+    let id = account(stack, provider, handle).await?.id;
+    eventually("a message channel", async || {
+        Ok(sqlx::query_scalar::<_, String>(
+            r#"SELECT visibility::text FROM "messageChannel" WHERE "connectedAccountId" = $1"#,
+        )
+        .bind(id)
+        .fetch_optional(stack.pool())
+        .await?)
+    })
+    .await
+}
+
+/// How many accounts are connected of an address.
+async fn accounts(stack: &Stack, handle: &str) -> anyhow::Result<String> {
+    settled(stack).await?;
+    let (count,): (i64,) =
+        sqlx::query_as(r#"SELECT count(*) FROM "connectedAccount" WHERE handle = $1"#)
+            .bind(handle)
+            .fetch_one(stack.pool())
+            .await?;
+    Ok(count.to_string())
+}
