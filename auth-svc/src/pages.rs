@@ -94,11 +94,7 @@ pub fn problem(
 }
 
 /// Tells a refusal and where a person can go from there.
-pub fn problem_with(
-    request: &HttpRequest,
-    explanation: &Explanation,
-    ways: &Ways,
-) -> HttpResponse {
+pub fn problem_with(request: &HttpRequest, explanation: &Explanation, ways: &Ways) -> HttpResponse {
     let trace_id = telemetry::current_trace_id().map(|id| id.to_string());
     let mut response = HttpResponse::build(explanation.status);
     if explanation.status == StatusCode::SERVICE_UNAVAILABLE {

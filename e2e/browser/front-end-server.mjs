@@ -23,7 +23,9 @@ const block = (language, mark) => {
   return found[2];
 };
 
-const head = '<!doctype html><link rel="icon" href="data:,"><title>App</title>';
+/// The title says where a page has come to its end, be it an error.
+const head = `<!doctype html><link rel="icon" href="data:,"><title>App</title>
+<script>addEventListener("unhandledrejection", () => { document.title = "rejected"; });</script>`;
 const script = `<script src="${at}/auth/session.js"></script>`;
 export const plain = head + block("html", "latchkey.ready");
 
@@ -44,6 +46,7 @@ const impatient = `${head}${script}<script type="module">
     headers: { Authorization: \`Bearer \${await latchkey.accessToken()}\` },
   });
   if (answer.status === 401) await latchkey.signIn("/auth/google");
+  document.title = "refused";
 </script>`;
 
 /// An effect as earlier versions had it.

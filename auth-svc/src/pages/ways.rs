@@ -67,12 +67,12 @@ impl Ways {
             Some(again) => Some(again.to_owned()),
             None if callback || request.method() != Method::GET => None,
             // No other path of a stranger becomes a link.
-            None if request.path().starts_with("/auth/") => {
-                Some(request.uri().path_and_query().map_or_else(
-                    || request.path().to_owned(),
-                    ToString::to_string,
-                ))
-            }
+            None if request.path().starts_with("/auth/") => Some(
+                request
+                    .uri()
+                    .path_and_query()
+                    .map_or_else(|| request.path().to_owned(), ToString::to_string),
+            ),
             None => None,
         };
         ways
@@ -93,11 +93,17 @@ impl Ways {
         ways
     }
 
-    /// Of a flow that was started at `path` with this context.
-    pub fn of_context(state: &State, context: &Context, path: &str) -> Self {
+    /// Of a flow that was started at `path` with this context; `more` is what a
+    /// start takes besides.
+    pub fn of_context(state: &State, context: &Context, path: &str, more: &[(&str, &str)]) -> Self {
         let parameters = context.parameters();
+        let mut again = parameters.clone();
+        again.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         Self {
-            again: Some(link(path, &parameters)),
+            again: Some(link(path, &again)),
             ..Self::to_app(state, context, parameters)
         }
     }
@@ -105,9 +111,7 @@ impl Ways {
     fn to_app(state: &State, context: &Context, parameters: Vec<(String, String)>) -> Self {
         let config = &state.config;
         let site = Site::from(context.subdomain.as_deref());
-        let app = config
-            .returns
-            .destination(context.return_to.as_ref(), site);
+        let app = config.returns.destination(context.return_to.as_ref(), site);
         // The start page of this service is no application.
         let is_app = app.path() != "/" || !config.public_origin.holds(&app);
         Self {
@@ -155,8 +159,6 @@ impl Ways {
             .parameters
             .iter()
             .filter(|(name, _)| name == "returnTo" || name == "codeChallenge")
-            .collect::<Vec<_>>()
-            .into_iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         let app = match &self.person {
@@ -170,13 +172,22 @@ impl Ways {
                 .clone()
                 .map(|to| way(to, "Back to the application")),
         };
-        let sign_in = account
-            .is_none()
-            .then(|| way(link("/auth/sign-in", &self.parameters), "Go to the sign-in page"));
+        let sign_in = account.is_none().then(|| {
+            way(
+                link("/auth/sign-in", &self.parameters),
+                "Go to the sign-in page",
+            )
+        });
         let mut links: Vec<Way> = if self.person.is_some() {
-            [again, account, app, sign_in].into_iter().flatten().collect()
+            [again, account, app, sign_in]
+                .into_iter()
+                .flatten()
+                .collect()
         } else {
-            [again, account, sign_in, app].into_iter().flatten().collect()
+            [again, account, sign_in, app]
+                .into_iter()
+                .flatten()
+                .collect()
         };
         links.dedup();
         links
