@@ -2,6 +2,7 @@
 // the very texts of docs/session-js.md, and an API that takes access tokens.
 import { createServer } from "node:http";
 import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { at } from "./browser.mjs";
@@ -122,6 +123,13 @@ const pages = {
 for (const name of ["plain", "earlier"]) {
   const policy = `script-src ${at} 'unsafe-inline'; connect-src 'self'`;
   pages[`/csp/${name}`] = html(pages[`/${name}`][1], { "Content-Security-Policy": policy });
+}
+
+/// A module of the documentation, as a file that can be imported.
+export async function recipe(language, mark) {
+  const path = new URL("./documented.mjs", import.meta.url);
+  await writeFile(path, block(language, mark));
+  return path;
 }
 
 /// Tokens that the API refuses from now on.
