@@ -2,6 +2,7 @@
 // the very texts of docs/session-js.md, and an API that takes access tokens.
 import { createServer } from "node:http";
 import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { at } from "./browser.mjs";
@@ -23,7 +24,9 @@ const block = (language, mark) => {
   return found[2];
 };
 
-const head = '<!doctype html><link rel="icon" href="data:,"><title>App</title>';
+/// The title says where a page has come to its end, be it an error.
+const head = `<!doctype html><link rel="icon" href="data:,"><title>App</title>
+<script>addEventListener("unhandledrejection", () => { document.title = "rejected"; });</script>`;
 const script = `<script src="${at}/auth/session.js"></script>`;
 export const plain = head + block("html", "latchkey.ready");
 
@@ -44,6 +47,7 @@ const impatient = `${head}${script}<script type="module">
     headers: { Authorization: \`Bearer \${await latchkey.accessToken()}\` },
   });
   if (answer.status === 401) await latchkey.signIn("/auth/google");
+  document.title = "refused";
 </script>`;
 
 /// An effect as earlier versions had it.
@@ -119,6 +123,13 @@ const pages = {
 for (const name of ["plain", "earlier"]) {
   const policy = `script-src ${at} 'unsafe-inline'; connect-src 'self'`;
   pages[`/csp/${name}`] = html(pages[`/${name}`][1], { "Content-Security-Policy": policy });
+}
+
+/// A module of the documentation, as a file that can be imported.
+export async function recipe(language, mark) {
+  const path = new URL("./documented.mjs", import.meta.url);
+  await writeFile(path, block(language, mark));
+  return path;
 }
 
 /// Tokens that the API refuses from now on.

@@ -13,6 +13,7 @@ use crate::http::{limits, numbers};
 use crate::login::authorize::{self, Start};
 use crate::login::callback::{self, CallbackError};
 use crate::login::described::{CallbackParameters, StartParameters};
+use crate::login::flow::Purpose;
 use crate::pages::provider::start_path;
 use crate::pages::{self, Explanation, Ways};
 use crate::session;
@@ -166,15 +167,16 @@ async fn end(
         Err(CallbackError::TooOften(wait)) => {
             tracing::warn!(%provider, error.code = "too_many_requests", outcome = "refused", "sign-in refused");
             numbers::sign_in(&state, &provider, "too_many_requests");
-            let ways = ways_of(&state, &request, &start_path(&provider, start));
+            let ways = ways_of(&state, &request, &start_path(&provider, start), None);
             limits::refusal(&request, wait, &ways)
         }
         Err(error) => {
             let explanation = Explanation::from(&error);
             log(&state, &provider, &explanation, &error);
             let session = person(&state, &request, &explanation).await;
-            let ways = ways_of(&state, &request, &start_path(&provider, start));
-            pages::problem_with(&request, &explanation, &ways.signed_in(session.as_ref()))
+            let path = start_path(&provider, start);
+            let ways = ways_of(&state, &request, &path, session.as_ref());
+            pages::problem_with(&request, &explanation, &ways)
         }
     };
     if let Some(cookie) = spent
@@ -186,11 +188,20 @@ async fn end(
 }
 
 /// The ways on from a callback: as its flow was started, if this browser has it.
-fn ways_of(state: &State, request: &HttpRequest, path: &str) -> Ways {
-    let context = callback::opened(state, request)
-        .map(|(_, flow)| flow.context)
-        .unwrap_or_default();
-    Ways::of_context(state, &context, path)
+fn ways_of(state: &State, request: &HttpRequest, path: &str, session: Option<&Session>) -> Ways {
+    let flow = callback::opened(state, request).ok().map(|(_, flow)| flow);
+    let mut more = Vec::new();
+    if let Some(flow) = &flow {
+        if flow.consent_asked {
+            more.push(("prompt", "consent"));
+        }
+        // Else a start would send a person who is signed in straight back.
+        if session.is_some() && flow.purpose == Purpose::SignIn {
+            more.push(("reconnect", "1"));
+        }
+    }
+    let context = flow.map(|flow| flow.context).unwrap_or_default();
+    Ways::of_context(state, &context, path, &more).signed_in(session)
 }
 
 /// Who is signed in although this was refused. A database that is away is not

@@ -93,11 +93,17 @@ impl Ways {
         ways
     }
 
-    /// Of a flow that was started at `path` with this context.
-    pub fn of_context(state: &State, context: &Context, path: &str) -> Self {
+    /// Of a flow that was started at `path` with this context; `more` is what a
+    /// start takes besides.
+    pub fn of_context(state: &State, context: &Context, path: &str, more: &[(&str, &str)]) -> Self {
         let parameters = context.parameters();
+        let mut again = parameters.clone();
+        again.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         Self {
-            again: Some(link(path, &parameters)),
+            again: Some(link(path, &again)),
             ..Self::to_app(state, context, parameters)
         }
     }
@@ -153,8 +159,6 @@ impl Ways {
             .parameters
             .iter()
             .filter(|(name, _)| name == "returnTo" || name == "codeChallenge")
-            .collect::<Vec<_>>()
-            .into_iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         let app = match &self.person {

@@ -74,9 +74,9 @@ async fn after_a_refusal_every_way_on_keeps_return_location_and_challenge() {
     }
     // By each of them the application gets its person, and the code its verifier.
     let again = link(&pages[0], "Try again").unwrap();
-    let done = app
-        .round(&mut browser, &again[url::Position::BeforePath..], &ada)
-        .await;
+    // Asked for consent at once: no refresh token is stored here.
+    let again = format!("{}&prompt=consent", &again[url::Position::BeforePath..]);
+    let done = app.round(&mut browser, &again, &ada).await;
     assert!(
         done.whole_location()
             .starts_with(&format!("{CRM}/deals?id=7#notes&code=")),
@@ -153,7 +153,8 @@ async fn a_page_of_the_rate_limit_leads_on_as_it_was_asked() {
 async fn who_is_signed_in_is_told_so_and_gets_into_the_application() {
     let app = crm().await;
     let mut browser = app.signed_in("ada").await;
-    // Nothing stored here is a grant: a start goes to the provider.
+    // A grant that has to be repaired sends every start to the provider.
+    app.store_grant(&[], true).await;
     let start = format!("/auth/google?{}", asked());
     let page = app.round(&mut browser, &start, &Decision::deny()).await;
     assert!(
@@ -161,6 +162,9 @@ async fn who_is_signed_in_is_told_so_and_gets_into_the_application() {
         "{}",
         page.body
     );
+    // Again with the same account, although this browser has a session.
+    let again = link(&page, "Try again").unwrap();
+    assert_eq!(parameter(&again, "reconnect").as_deref(), Some("1"));
     let open = link(&page, "Open Acme").unwrap();
     let answer = browser.get(&open[url::Position::BeforePath..]).await;
     assert!(
