@@ -7,6 +7,7 @@ pub mod bare;
 mod connections;
 pub mod icon;
 pub mod layout;
+mod members;
 pub mod provider;
 mod review;
 mod sessions;
@@ -35,6 +36,8 @@ pub enum Next {
     Account,
     /// Go to the connections.
     Connections,
+    /// Go to the members.
+    Members,
 }
 
 /// A refusal, told to a person.
@@ -70,6 +73,7 @@ pub fn routes(routes: &mut Routes<'_>) {
     review::routes(routes);
     connections::routes(routes);
     sessions::routes(routes);
+    members::routes(routes);
     assets::routes(routes);
 }
 
@@ -116,6 +120,7 @@ pub fn problem(
                 Next::Home | Next::Again => ("/auth/sign-in", "Go to the sign-in page"),
                 Next::Account => ("/auth/account", "Go to your account"),
                 Next::Connections => ("/auth/account/connections", "Go to your connections"),
+                Next::Members => ("/auth/account/members", "Go to the members"),
             },
             trace_id: trace_id.as_deref(),
         },

@@ -5,6 +5,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{ORIGIN, REFERER};
 use url::Url;
 
+use crate::config::WebOrigin;
 use crate::login::redirect::ReturnPolicy;
 
 fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
@@ -23,6 +24,18 @@ pub fn may_change(request: &HttpRequest, returns: &ReturnPolicy) -> bool {
         header(request, "sec-fetch-site"),
     ) {
         (Some(origin), _) => Url::parse(origin).is_ok_and(|origin| returns.trusts(&origin)),
+        (None, site) => matches!(site, None | Some("same-origin" | "none")),
+    }
+}
+
+/// Returns `true` if a request was made by a page of this service itself, or by no
+/// browser. Pages of the app and of workspaces' hosts are others.
+pub fn is_first_party(request: &HttpRequest, public: &WebOrigin) -> bool {
+    match (
+        header(request, ORIGIN.as_str()),
+        header(request, "sec-fetch-site"),
+    ) {
+        (Some(origin), _) => Url::parse(origin).is_ok_and(|origin| public.holds(&origin)),
         (None, site) => matches!(site, None | Some("same-origin" | "none")),
     }
 }

@@ -160,7 +160,10 @@ impl ReturnPolicy {
             && (path == "/auth" || path.starts_with("/auth/"))
             && !matches!(
                 path,
-                "/auth/account" | "/auth/account/connections" | "/auth/account/sessions"
+                "/auth/account"
+                    | "/auth/account/connections"
+                    | "/auth/account/sessions"
+                    | "/auth/account/members"
             )
     }
 
