@@ -13,6 +13,7 @@ mod grpc;
 mod lifecycle;
 mod policy;
 mod reconnect;
+mod removal;
 mod stack;
 mod sweep;
 mod world;

@@ -101,26 +101,6 @@ pub async fn set_role(
     Ok(named)
 }
 
-/// True where the person may administer the workspace.
-///
-/// # Errors
-/// The database's refusal.
-pub async fn is_admin(
-    executor: impl PgExecutor<'_>,
-    workspace: WorkspaceId,
-    user: UserId,
-) -> Result<bool, sqlx::Error> {
-    let (admin,): (bool,) = sqlx::query_as(
-        "SELECT EXISTS (SELECT FROM auth.workspace_member
-                        WHERE workspace_id = $1 AND user_id = $2 AND role = 'ADMIN')",
-    )
-    .bind(workspace.as_uuid())
-    .bind(user.as_uuid())
-    .fetch_one(executor)
-    .await?;
-    Ok(admin)
-}
-
 /// Adds a person, where they are none yet. The first one administers.
 ///
 /// # Errors
