@@ -5,6 +5,7 @@
 mod custom_domain;
 mod domains;
 mod invitations;
+pub(crate) mod members;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -19,13 +20,14 @@ use crate::session;
 use crate::store::StoreError;
 use crate::store::session::Session;
 use crate::store::workspace::custom_host::HostError;
-use crate::store::workspace::member;
+use crate::store::workspace::removal::RemovalError;
 
 /// Adds the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     domains::routes(routes);
     invitations::routes(routes);
     custom_domain::routes(routes);
+    members::routes(routes);
 }
 
 /// Why an administrator's request does nothing.
@@ -43,6 +45,8 @@ enum AdminError {
     Refused(&'static str, String),
     #[error("There is no such thing in this workspace.")]
     Unknown,
+    #[error("{}", removal_text(.0))]
+    Removal(#[from] RemovalError),
     #[error(transparent)]
     Proof(#[from] ProofError),
     #[error(transparent)]
@@ -61,15 +65,28 @@ impl AdminError {
                 "invalid_parameter"
             }
             Self::Refused(code, _) => code,
-            Self::Unknown => "not_found",
+            Self::Unknown | Self::Removal(RemovalError::NotAMember | RemovalError::Several) => {
+                "not_found"
+            }
+            Self::Removal(RemovalError::LastAdministrator) => "last_administrator",
             Self::Proof(ProofError::NoClaim) => "domain_not_pending",
             Self::Proof(ProofError::NoRecord { .. }) => "record_missing",
             Self::Proof(ProofError::Dns(_)) => "dns_unavailable",
             Self::Proof(ProofError::Host(HostError::Taken)) => "domain_taken",
             Self::Proof(ProofError::Host(HostError::Database(_)) | ProofError::Database(_))
             | Self::Store(_)
+            | Self::Removal(RemovalError::Database(_))
             | Self::Database(_) => "database_unavailable",
         }
+    }
+}
+
+fn removal_text(error: &RemovalError) -> String {
+    match error {
+        RemovalError::LastAdministrator => "This is the last administrator of the workspace. Make \
+             somebody else one first."
+            .to_owned(),
+        _ => "This person is not a member of the workspace.".to_owned(),
     }
 }
 
@@ -108,7 +125,7 @@ async fn admin(state: &State, request: &HttpRequest, changes: bool) -> Result<Se
     let session = session::caller(state, request)
         .await?
         .ok_or(AdminError::NotSignedIn)?;
-    if member::is_admin(&state.pool, session.workspace, session.user).await? {
+    if session.is_admin {
         Ok(session)
     } else {
         Err(AdminError::NotAdmin)

@@ -9,6 +9,7 @@ mod form;
 pub mod icon;
 pub mod layout;
 mod leaving;
+mod members;
 mod onwards;
 pub mod provider;
 mod review;
@@ -41,6 +42,8 @@ pub enum Next {
     Account,
     /// Go to the connections.
     Connections,
+    /// Go to the members.
+    Members,
 }
 
 /// A refusal, told to a person.
@@ -77,6 +80,7 @@ pub fn routes(routes: &mut Routes<'_>) {
     welcome::routes(routes);
     connections::routes(routes);
     sessions::routes(routes);
+    members::routes(routes);
     assets::routes(routes);
 }
 

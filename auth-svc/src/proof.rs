@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use url::Url;
 
+use crate::store::audit::{Action, Actor, Change};
 use crate::store::workspace::custom_host::{self, HostError};
 use crate::store::workspace::domain::{self, Claim, Purpose};
 use dns::{DnsError, TxtRecords};
@@ -106,6 +107,7 @@ pub enum ProofError {
 pub async fn by_record(
     pool: &PgPool,
     records: &dyn TxtRecords,
+    by: Actor,
     workspace: WorkspaceId,
     purpose: Purpose,
     name: &str,
@@ -124,11 +126,19 @@ pub async fn by_record(
             value: claim.record_value,
         });
     }
-    let proven = match purpose {
-        Purpose::Access => domain::prove_by_record(pool, workspace, &claim).await?,
-        Purpose::Host => custom_host::prove(pool, workspace, &claim).await?,
+    let mut change = Change::begin(pool, by).await?;
+    let (proven, action) = match purpose {
+        Purpose::Access => (
+            domain::prove_by_record(change.on(), workspace, &claim).await?,
+            Action::DomainVerified,
+        ),
+        Purpose::Host => (
+            custom_host::prove(change.on(), workspace, &claim).await?,
+            Action::HostVerified,
+        ),
     };
     if proven {
+        change.commit(workspace, action, &claim.domain).await?;
         Ok(claim)
     } else {
         Err(ProofError::NoClaim)

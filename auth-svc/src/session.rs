@@ -21,6 +21,8 @@ use actix_web::http::header::{AUTHORIZATION, ORIGIN};
 use url::Url;
 
 use crate::app::State;
+use crate::http::same_site;
+use crate::store::session::list::Reach;
 use crate::store::session::{self, Session};
 
 /// The living session of this browser.
@@ -50,15 +52,31 @@ pub async fn of_cookie(
     request: &HttpRequest,
 ) -> Result<Option<Session>, sqlx::Error> {
     let session = current(state, request).await?;
-    Ok(session.filter(|session| {
-        request.headers().get(ORIGIN).is_none_or(|origin| {
-            origin
-                .to_str()
-                .ok()
-                .and_then(|origin| Url::parse(origin).ok())
-                .is_some_and(|origin| state.config.returns.trusts_with(&origin, session))
-        })
-    }))
+    Ok(session.filter(|session| serves(state, request, session)))
+}
+
+/// Returns `true` if the page that asks may act for the workspace of this session:
+/// a workspace's host acts for its own alone, however the session is shown.
+pub fn serves(state: &State, request: &HttpRequest, session: &Session) -> bool {
+    request.headers().get(ORIGIN).is_none_or(|origin| {
+        origin
+            .to_str()
+            .ok()
+            .and_then(|origin| Url::parse(origin).ok())
+            .is_some_and(|origin| state.config.returns.trusts_with(&origin, session))
+    })
+}
+
+/// The sessions of a person that a request may see and end: all of them only on
+/// this service's own pages, by the session's cookie; by an access token or from
+/// another origin those of the caller's workspace.
+pub fn reach(state: &State, request: &HttpRequest, session: &Session) -> Reach {
+    let by_token = request.headers().contains_key(AUTHORIZATION);
+    if !by_token && same_site::is_first_party(request, &state.config.public_origin) {
+        Reach::Everywhere
+    } else {
+        Reach::Workspace(session.workspace)
+    }
 }
 
 /// Who calls: by bearer token where there is one, else by cookie. A bearer's
@@ -82,5 +100,5 @@ pub async fn caller(state: &State, request: &HttpRequest) -> Result<Option<Sessi
         return Ok(None);
     };
     let session = session::find_by_id(&state.pool, claims.sid).await?;
-    Ok(session.filter(|session| session.user == claims.sub))
+    Ok(session.filter(|session| session.user == claims.sub && serves(state, request, session)))
 }

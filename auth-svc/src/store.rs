@@ -2,6 +2,7 @@
 //! transaction, sessions and workspaces. SQL stands beside the function that
 //! runs it.
 
+pub mod audit;
 pub mod connect;
 pub mod facts;
 pub mod grant;

@@ -23,6 +23,7 @@ use crate::engine::{Engine, Parts};
 use crate::grpc;
 use crate::jitter::Jitter;
 use crate::lane::Lanes;
+use crate::leaving;
 use crate::reseal;
 use crate::store::Store;
 use crate::wake::{self, Bell};
@@ -148,6 +149,11 @@ impl Application {
         let audit = tokio::spawn(self.audit.run(background.clone()));
         tokio::spawn(self.engine.clone().refresh_ahead());
         tokio::spawn(self.engine.clone().drop_idle());
+        tokio::spawn(leaving::run(
+            Store::new(self.pool.clone()),
+            self.engine.clone(),
+            stop.clone(),
+        ));
         tokio::spawn(reseal::run(
             Store::new(self.pool.clone()),
             self.keys,

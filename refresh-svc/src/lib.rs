@@ -10,6 +10,7 @@ pub mod engine;
 mod grpc;
 mod jitter;
 mod lane;
+mod leaving;
 mod numbers;
 mod reseal;
 mod snapshot;

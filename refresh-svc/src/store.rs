@@ -2,6 +2,7 @@
 //! it. Every write that depends on what was read says so in its `WHERE`.
 
 mod credential;
+mod disconnect;
 mod erase;
 mod facts;
 mod find;

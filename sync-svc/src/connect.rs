@@ -15,7 +15,7 @@ use crate::announce;
 use crate::channel::{Channel, Kind};
 use crate::store::account::{self, Account};
 use crate::store::channel::{self, ChannelRow};
-use crate::store::{credential, inbox};
+use crate::store::{credential, inbox, member};
 
 pub use grant::{Death, Decision, Grant, Held, Intent, Merged, Origin, Source, decide};
 pub use sign_in::{Access, InvalidSignIn, SealedGrant, SignIn, Wanted};
@@ -28,6 +28,8 @@ pub enum Outcome {
     Duplicate,
     /// Applied; what happened to the grant.
     Applied(Decision),
+    /// The person was taken out of the workspace later: nothing is connected.
+    Removed,
 }
 
 /// Applies a sign-in. Any number of deliveries of any number of sign-ins may
@@ -62,6 +64,15 @@ pub async fn apply_on(
 ) -> Result<Outcome, sqlx::Error> {
     if !inbox::first_time(connection, event, "connect").await? {
         return Ok(Outcome::Duplicate);
+    }
+    let (workspace, user) = (sign_in.binding.workspace, sign_in.binding.user);
+    member::hold(connection, workspace, user).await?;
+    if member::removed_at(connection, workspace, user)
+        .await?
+        .is_some_and(|at| sign_in.grant.authenticated_at <= at)
+    {
+        transaction.commit().await?;
+        return Ok(Outcome::Removed);
     }
     let account = account::upsert(
         connection,

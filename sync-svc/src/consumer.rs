@@ -6,11 +6,14 @@ use async_trait::async_trait;
 use latchkey_domain::Clock;
 use latchkey_messaging::consumer::{HandleError, Handler, Received};
 use latchkey_messaging::outbox::Event as _;
-use latchkey_proto::events::{AccountDisconnected, AccountReauthRequired, UserAuthenticated};
+use latchkey_proto::events::{
+    AccountDisconnected, AccountReauthRequired, MemberRemoved, UserAuthenticated,
+};
 use sqlx::PgPool;
 
 use crate::connect::{self, ConnectMode, SignIn};
 use crate::lifecycle::{self, LifecycleError};
+use crate::removal::{self, Removal, RemovalError};
 
 /// Handles every event that sync-svc consumes.
 #[derive(Debug)]
@@ -56,6 +59,10 @@ impl Handler for Events {
                 let fact = message.event()?;
                 Ok(lifecycle::reauth_required(&self.pool, message.id, &fact, now).await?)
             }
+            MemberRemoved::ROUTING_KEY => {
+                let removal = Removal::read(&message.event()?)?;
+                Ok(removal::apply(&self.pool, message.id, removal).await?)
+            }
             AccountDisconnected::ROUTING_KEY => {
                 let fact = message.event()?;
                 Ok(lifecycle::disconnected(&self.pool, message.id, &fact, now).await?)
@@ -69,6 +76,15 @@ impl From<LifecycleError> for HandleError {
     fn from(error: LifecycleError) -> Self {
         match error {
             LifecycleError::Database(error) => error.into(),
+            malformed => Self::Park(malformed.to_string()),
+        }
+    }
+}
+
+impl From<RemovalError> for HandleError {
+    fn from(error: RemovalError) -> Self {
+        match error {
+            RemovalError::Database(error) => error.into(),
             malformed => Self::Park(malformed.to_string()),
         }
     }

@@ -11,6 +11,7 @@ pub mod grpc;
 pub mod lifecycle;
 pub mod parked;
 pub mod progress;
+pub mod removal;
 pub mod store;
 pub mod sweep;
 mod wire;

@@ -8,6 +8,7 @@ pub mod channel;
 pub mod credential;
 pub mod inbox;
 pub mod job;
+pub mod member;
 
 /// A statement for the table of a kind of channel.
 macro_rules! per_kind {

@@ -10,6 +10,7 @@ use crate::http::description::Problem;
 use crate::http::routes::Routes;
 use crate::proof::claimed;
 use crate::proof::{self, ProofError};
+use crate::store::audit::{Action, Actor, Change, Way};
 use crate::store::workspace::custom_host;
 use crate::store::workspace::domain::{self, Purpose};
 
@@ -70,14 +71,18 @@ async fn add(
             format!("{host} belongs to this deployment."),
         ));
     }
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
     let claim = domain::claim(
-        &state.pool,
+        change.on(),
         session.workspace,
         Purpose::Host,
         &host,
         &state.randomness,
     )
     .await?;
+    change
+        .commit(session.workspace, Action::HostClaimed, &host)
+        .await?;
     Ok(HttpResponse::Accepted().json(claimed(&claim)))
 }
 
@@ -100,6 +105,7 @@ async fn verify(
     proof::by_record(
         &state.pool,
         &*state.txt,
+        Actor::of(&session, Way::Http),
         session.workspace,
         Purpose::Host,
         &host,
@@ -116,9 +122,14 @@ async fn verify(
     (status = 403, description = "Not an administrator, or another web site asks", body = Problem)))]
 async fn remove(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
-    custom_host::set(&state.pool, session.workspace, None)
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
+    custom_host::set(change.on(), session.workspace, None)
         .await
         .map_err(ProofError::from)?;
+    let former = session.custom_domain.as_deref().unwrap_or("none");
+    change
+        .commit(session.workspace, Action::HostRemoved, former)
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

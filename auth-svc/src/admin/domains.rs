@@ -10,6 +10,7 @@ use crate::http::description::Problem;
 use crate::http::routes::Routes;
 use crate::proof;
 use crate::proof::{claimed, rfc3339};
+use crate::store::audit::{Action, Actor, Change, Way};
 use crate::store::workspace::approve_domain;
 use crate::store::workspace::domain::{self, Purpose};
 
@@ -71,14 +72,18 @@ async fn add(
             format!("Anybody can have an address of {domain}: invite people instead."),
         ));
     }
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
     let claim = domain::claim(
-        &state.pool,
+        change.on(),
         session.workspace,
         Purpose::Access,
         &domain,
         &state.randomness,
     )
     .await?;
+    change
+        .commit(session.workspace, Action::DomainClaimed, &domain)
+        .await?;
     Ok(HttpResponse::Accepted().json(claimed(&claim)))
 }
 
@@ -101,6 +106,7 @@ async fn verify(
     proof::by_record(
         &state.pool,
         &*state.txt,
+        Actor::of(&session, Way::Http),
         session.workspace,
         Purpose::Access,
         &domain,
@@ -124,7 +130,12 @@ async fn remove(
     domain: web::Path<String>,
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
-    approve_domain(&state.pool, session.workspace, &parsed(&domain)?, false).await?;
+    let domain = parsed(&domain)?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
+    approve_domain(change.on(), session.workspace, &domain, false).await?;
+    change
+        .commit(session.workspace, Action::DomainRemoved, &domain)
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

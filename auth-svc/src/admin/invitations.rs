@@ -12,6 +12,7 @@ use crate::app::State;
 use crate::http::description::Problem;
 use crate::http::routes::Routes;
 use crate::proof::rfc3339;
+use crate::store::audit::{Action, Actor, Change, Way};
 use crate::store::workspace::{invite, set_public_invite};
 
 /// An invitation by an administrator holds this long.
@@ -84,14 +85,22 @@ async fn make(
             format!("This deployment lets nobody from {} in.", email.domain()),
         ));
     }
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
     let made = invite::invite(
-        &state.pool,
+        change.on(),
         session.workspace,
         &email,
         LIFETIME,
         &state.randomness,
     )
     .await?;
+    change
+        .commit(
+            session.workspace,
+            Action::InvitationMade,
+            &format!("{} {email}", made.id),
+        )
+        .await?;
     Ok(HttpResponse::Created().json(json!({
         "id": made.id,
         "email": email.as_str(),
@@ -113,7 +122,15 @@ async fn revoke(
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
-    if invite::revoke(&state.pool, session.workspace, *id).await? {
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
+    if invite::revoke(change.on(), session.workspace, *id).await? {
+        change
+            .commit(
+                session.workspace,
+                Action::InvitationRevoked,
+                &id.to_string(),
+            )
+            .await?;
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(AdminError::Unknown)
@@ -132,13 +149,22 @@ async fn public(
     switch: web::Json<Switch>,
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
     let token = set_public_invite(
-        &state.pool,
+        change.on(),
         session.workspace,
         switch.enabled,
         &state.randomness,
     )
     .await?;
+    let action = if switch.enabled {
+        Action::PublicLinkOn
+    } else {
+        Action::PublicLinkOff
+    };
+    change
+        .commit(session.workspace, action, "public link")
+        .await?;
     let link = token.map(|token| link(&state, "workspaceInviteHash", &token));
     Ok(HttpResponse::Ok().json(json!({ "enabled": link.is_some(), "link": link })))
 }

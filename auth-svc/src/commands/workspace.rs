@@ -1,6 +1,7 @@
 //! `auth-svc workspace …`: creates workspaces and says who may join them. Who
 //! runs these commands has the database: their word needs no proof.
 
+mod audit;
 mod custom_domain;
 mod domain;
 mod invitation;
@@ -16,6 +17,7 @@ use sqlx::PgPool;
 use crate::app::SERVICE;
 use crate::config::WebOrigin;
 use crate::random::Randomness;
+use crate::store::audit::{Action, Actor, Change};
 use crate::store::workspace::{self, Workspace};
 
 /// What to do. A workspace is named by its id, host or name; a deployment with
@@ -130,6 +132,37 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
+    /// Takes a member out: ends their sessions in this workspace and disconnects the
+    /// accounts that they connected there.
+    RemoveMember {
+        /// The member's address or user id.
+        member: String,
+        /// The workspace.
+        #[arg(long)]
+        workspace: Option<String>,
+        /// Leaves the person's accounts connected.
+        #[arg(long)]
+        keep_connections: bool,
+        /// Also the last administrator: nobody can administer the workspace afterwards
+        /// until `role` names another one.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Lists what administrators and operators changed, the newest first.
+    Audit {
+        /// The workspace.
+        #[arg(long)]
+        workspace: Option<String>,
+        /// At most this many records.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+        limit: i64,
+    },
+    /// Takes old records of all workspaces away, as an operator: DATABASE_URL is a person's.
+    PruneAudit {
+        /// What is younger stays; 30d at least.
+        #[arg(long, value_parser = latchkey_config::parse_duration)]
+        older_than: std::time::Duration,
+    },
 }
 
 /// What a command says, to a person and to a program.
@@ -176,7 +209,12 @@ pub async fn run(environment: &Environment, command: Command) -> Result<Answer, 
     };
     match command {
         Command::Create { name, subdomain } => {
-            let id = workspace::create(&desk.pool, &name, subdomain.as_deref())
+            let mut change = desk.change().await?;
+            let id = workspace::create(change.on(), &name, subdomain.as_deref())
+                .await
+                .map_err(StartError::other)?;
+            change
+                .commit(id, Action::WorkspaceCreated, &name)
                 .await
                 .map_err(StartError::other)?;
             Ok(Answer::new(id.to_string(), json!({ "id": id })))
@@ -232,10 +270,30 @@ pub async fn run(environment: &Environment, command: Command) -> Result<Answer, 
             let workspace = desk.find(workspace).await?;
             member::set_role(&desk, &workspace, &member, role == "admin").await
         }
+        Command::RemoveMember {
+            member,
+            workspace,
+            keep_connections,
+            force,
+        } => {
+            let workspace = desk.find(workspace).await?;
+            member::remove(&desk, &workspace, &member, keep_connections, force).await
+        }
+        Command::Audit { workspace, limit } => {
+            audit::list(&desk, &desk.find(workspace).await?, limit).await
+        }
+        Command::PruneAudit { older_than } => audit::prune(&desk, older_than).await,
     }
 }
 
 impl Desk<'_> {
+    /// A change by the operator.
+    async fn change(&self) -> Result<Change, StartError> {
+        Change::begin(&self.pool, Actor::Operator)
+            .await
+            .map_err(StartError::other)
+    }
+
     async fn find(&self, reference: Option<String>) -> Result<Workspace, StartError> {
         workspace::by_reference(&self.pool, reference.as_deref())
             .await

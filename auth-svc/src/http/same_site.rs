@@ -71,3 +71,15 @@ pub fn was_begun_by(request: &HttpRequest, is_known: impl Fn(&Url) -> bool) -> b
     ) || header(request, REFERER.as_str())
         .is_some_and(|page| Url::parse(page).is_ok_and(|page| is_known(&page)))
 }
+
+/// Returns `true` if a request was made by a page of this service itself, or by no
+/// browser. Pages of the app and of workspaces' hosts are others.
+pub fn is_first_party(request: &HttpRequest, public: &WebOrigin) -> bool {
+    match (
+        header(request, ORIGIN.as_str()),
+        header(request, "sec-fetch-site"),
+    ) {
+        (Some(origin), _) => Url::parse(origin).is_ok_and(|origin| public.holds(&origin)),
+        (None, site) => matches!(site, None | Some("same-origin" | "none")),
+    }
+}

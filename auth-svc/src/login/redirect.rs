@@ -173,7 +173,10 @@ impl ReturnPolicy {
             && (path == "/auth" || path.starts_with("/auth/"))
             && !matches!(
                 path,
-                "/auth/account" | "/auth/account/connections" | "/auth/account/sessions"
+                "/auth/account"
+                    | "/auth/account/connections"
+                    | "/auth/account/sessions"
+                    | "/auth/account/members"
             )
             && !path.starts_with("/auth/review/")
     }

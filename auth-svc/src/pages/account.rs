@@ -37,9 +37,10 @@ pub(super) fn database_away(request: &HttpRequest, error: sqlx::Error) -> HttpRe
     )
 }
 
-/// The refusal of a change that another web site asks for.
+/// The refusal of a change that another web site, the app or a workspace's host
+/// asks for: the account pages reach every workspace of the person.
 pub(super) fn refuse_foreign(state: &State, request: &HttpRequest) -> Option<HttpResponse> {
-    if same_site::may_change(request, &state.config.returns) {
+    if same_site::is_first_party(request, &state.config.public_origin) {
         return None;
     }
     let explanation = Explanation {

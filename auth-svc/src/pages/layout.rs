@@ -19,6 +19,8 @@ pub enum Place {
     Connections,
     /// `/auth/account/sessions`
     Sessions,
+    /// `/auth/account/members`
+    Members,
 }
 
 impl Place {
@@ -28,6 +30,7 @@ impl Place {
             Self::Overview => "/auth/account",
             Self::Connections => "/auth/account/connections",
             Self::Sessions => "/auth/account/sessions",
+            Self::Members => "/auth/account/members",
         }
     }
 }
@@ -56,6 +59,8 @@ pub struct Person {
     pub workspace: String,
     /// Where the app is.
     pub app: String,
+    /// Whether the person administers the workspace.
+    pub is_admin: bool,
     /// Which room.
     place: Place,
 }
@@ -67,6 +72,7 @@ impl Person {
             Place::Overview => "overview",
             Place::Connections => "connections",
             Place::Sessions => "sessions",
+            Place::Members => "members",
         }
     }
 }
@@ -99,6 +105,7 @@ impl Shell {
                     .returns
                     .destination(None, Site::from(session))
                     .to_string(),
+                is_admin: session.is_admin,
                 place,
             }),
             ..Self::plain()

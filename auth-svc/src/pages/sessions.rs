@@ -14,7 +14,7 @@ use crate::app::State;
 use crate::http::description::Problem;
 use crate::http::routes::Routes;
 use crate::login::query::Query;
-use crate::store::session::list::{self, End, Listed};
+use crate::store::session::list::{self, End, Listed, Reach};
 
 /// Where the list is.
 const LIST: &str = "/auth/account/sessions";
@@ -69,7 +69,7 @@ async fn sessions(state: web::Data<State>, request: HttpRequest) -> HttpResponse
         Ok(session) => session,
         Err(answer) => return answer,
     };
-    let all = match list::of(&state.pool, session.user).await {
+    let all = match list::of(&state.pool, session.user, Reach::Everywhere).await {
         Ok(all) => all,
         Err(error) => return database_away(&request, error),
     };
@@ -110,7 +110,15 @@ async fn end(state: web::Data<State>, id: web::Path<String>, request: HttpReques
     // One that is none, someone else's or over already: it is not in the list
     // that follows, and that is what was wanted.
     if let Ok(id) = id.parse::<SessionId>() {
-        match list::end(&state.pool, session.user, id, End::Elsewhere).await {
+        match list::end(
+            &state.pool,
+            session.user,
+            Reach::Everywhere,
+            id,
+            End::Elsewhere,
+        )
+        .await
+        {
             Ok(ended) => {
                 tracing::info!(session.id = %id, user.id = %session.user, ended, "session ended by its owner");
             }

@@ -154,6 +154,10 @@ impl Ways {
                 "/auth/account/connections".to_owned(),
                 "Go to your connections",
             )),
+            Next::Members => Some(way(
+                "/auth/account/members".to_owned(),
+                "Go to the members",
+            )),
         };
         let handed: Vec<_> = self
             .parameters

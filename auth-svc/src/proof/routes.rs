@@ -14,6 +14,7 @@ use crate::login::explain::broken;
 use crate::login::query::Query;
 use crate::pages::layout::{self, Shell};
 use crate::pages::{self, Explanation, Next};
+use crate::store::audit::{Action, Actor, Change};
 use crate::store::workspace::domain::{self, Proven};
 
 #[derive(Template)]
@@ -48,7 +49,9 @@ async fn ask(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
         return dead(&request);
     };
     match domain::about_token(&state.pool, token).await {
-        Ok(Some(Proven { domain, workspace })) => page(
+        Ok(Some(Proven {
+            domain, workspace, ..
+        })) => page(
             "Verify your domain",
             &format!(
                 "Everybody with an address at {domain} will be able to join the workspace \
@@ -89,8 +92,10 @@ async fn confirm(
     let Ok(posted) = posted else {
         return dead(&request);
     };
-    match domain::prove_by_token(&state.pool, &posted.token).await {
-        Ok(Some(Proven { domain, workspace })) => {
+    match prove(&state, &posted.token).await {
+        Ok(Some(Proven {
+            domain, workspace, ..
+        })) => {
             tracing::info!(%domain, outcome = "verified", "a domain was verified by a link");
             page(
                 "Your domain is verified",
@@ -103,6 +108,18 @@ async fn confirm(
         Ok(None) => dead(&request),
         Err(error) => unavailable(&request, &error),
     }
+}
+
+async fn prove(state: &State, token: &str) -> Result<Option<Proven>, sqlx::Error> {
+    let mut change = Change::begin(&state.pool, Actor::Link).await?;
+    let proven = domain::prove_by_token(change.on(), token).await?;
+    if let Some(proven) = &proven {
+        let workspace = proven.workspace_id.into();
+        change
+            .commit(workspace, Action::DomainVerified, &proven.domain)
+            .await?;
+    }
+    Ok(proven)
 }
 
 fn page(title: &str, text: &str, token: Option<&str>) -> HttpResponse {

@@ -1,5 +1,6 @@
 //! Own sessions and their ends (R14): listed, ended one by one, here, and
-//! everywhere. Only pages of this deployment may ask.
+//! everywhere. Only pages of this deployment may ask, and one that is not this
+//! service's own reaches the sessions of its workspace alone.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, SET_COOKIE};
@@ -16,9 +17,11 @@ use crate::session::access_token::iso;
 use crate::session::answer::Refusal;
 use crate::session::cors::trusted_origin;
 use crate::session::{self, cookie, refresh_cookie, token_pair};
+use crate::store;
 use crate::store::session::list::{self, End};
 
-/// Own sessions, the last used first.
+/// Own sessions, the last used first: by a bearer token or from another origin only
+/// those of the caller's workspace.
 #[utoipa::path(get, path = "/auth/sessions", tag = "session", responses(
     (status = 200, description = "Sessions", body = serde_json::Value),
     (status = 401, description = "Nobody is signed in", body = Problem)))]
@@ -33,7 +36,8 @@ async fn listed(state: &State, request: &HttpRequest) -> Result<Vec<Value>, Refu
     let current = session::caller(state, request)
         .await?
         .ok_or(Refusal::NotSignedIn)?;
-    let sessions = list::of(&state.pool, current.user).await?;
+    let reach = session::reach(state, request, &current);
+    let sessions = list::of(&state.pool, current.user, reach).await?;
     Ok(sessions
         .into_iter()
         .map(|listed| {
@@ -50,7 +54,7 @@ async fn listed(state: &State, request: &HttpRequest) -> Result<Vec<Value>, Refu
         .collect())
 }
 
-/// Ends one of the person's own sessions.
+/// Ends one of the person's own sessions, within the same reach as the list.
 #[utoipa::path(delete, path = "/auth/sessions/{id}", tag = "session",
     params(("id" = String, Path, description = "Id of the session")), responses(
     (status = 204, description = "Ended"),
@@ -62,8 +66,17 @@ pub async fn end_one(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> HttpResponse {
+    let anothers = match shows_anothers_cookie(&state, &request).await {
+        Ok(anothers) => anothers,
+        Err(error) => return Refusal::Database(error).respond(),
+    };
     match end_listed(&state, &request, &id).await {
-        Ok(true) => forget(&state, &request, HttpResponse::NoContent().finish()),
+        Ok(true) => forget(
+            &state,
+            &request,
+            HttpResponse::NoContent().finish(),
+            anothers,
+        ),
         Ok(false) => HttpResponse::NoContent().finish(),
         Err(refusal) => refusal.respond(),
     }
@@ -80,7 +93,8 @@ async fn end_listed(state: &State, request: &HttpRequest, id: &str) -> Result<bo
     let id: SessionId = id.parse().map_err(|_| Refusal::NoSuchSession)?;
     let here = id == current.id;
     let how = if here { End::SignedOut } else { End::Elsewhere };
-    if !list::end(&state.pool, current.user, id, how).await? {
+    let reach = session::reach(state, request, &current);
+    if !list::end(&state.pool, current.user, reach, id, how).await? {
         return Err(Refusal::NoSuchSession);
     }
     tracing::info!(session.id = %id, user.id = %current.user, outcome = "ended", "session ended");
@@ -96,7 +110,8 @@ pub async fn sign_out(state: web::Data<State>, request: HttpRequest) -> HttpResp
     signed_out(&state, &request, false).await
 }
 
-/// Ends all sessions of the person, in every workspace.
+/// Ends all sessions of the person: on this service's own pages in every workspace,
+/// by a bearer token or from another origin in the caller's.
 #[utoipa::path(post, path = "/auth/sign-out-everywhere", tag = "session", responses(
     (status = 204, description = "Signed out, for who asks for JSON"),
     (status = 303, description = "Signed out, to the start page"),
@@ -121,10 +136,18 @@ async fn signed_out(state: &State, request: &HttpRequest, everywhere: bool) -> H
         );
         return pages::problem(request, &explanation, None);
     }
-    if let Err(error) = end_current(state, request, everywhere).await {
-        tracing::error!(%error, outcome = "refused", "the session was not ended");
-        return pages::problem(request, &broken("database_unavailable"), None);
-    }
+    let ended = async {
+        let anothers = shows_anothers_cookie(state, request).await?;
+        end_current(state, request, everywhere).await?;
+        Ok::<_, sqlx::Error>(anothers)
+    };
+    let anothers = match ended.await {
+        Ok(anothers) => anothers,
+        Err(error) => {
+            tracing::error!(%error, outcome = "refused", "the session was not ended");
+            return pages::problem(request, &broken("database_unavailable"), None);
+        }
+    };
     let response = if pages::wants_json(request) {
         HttpResponse::NoContent().finish()
     } else {
@@ -132,7 +155,17 @@ async fn signed_out(state: &State, request: &HttpRequest, everywhere: bool) -> H
             .insert_header((LOCATION, "/"))
             .finish()
     };
-    forget(state, request, response)
+    forget(state, request, response, anothers)
+}
+
+/// Returns `true` if the browser's cookie is of a living session that the page that
+/// asks may not act on: it stays, whatever else is ended.
+async fn shows_anothers_cookie(state: &State, request: &HttpRequest) -> Result<bool, sqlx::Error> {
+    let Some(secret) = cookie::secret_of(request) else {
+        return Ok(false);
+    };
+    let found = store::session::find(&state.pool, &secret).await?;
+    Ok(found.is_some_and(|found| !session::serves(state, request, &found)))
 }
 
 /// A session that is over already is signed out of too.
@@ -149,10 +182,12 @@ async fn end_current(
     let Some(current) = caller else {
         return Ok(());
     };
+    let reach = session::reach(state, request, &current);
     let ended = if everywhere {
-        list::end_all(&state.pool, current.user).await?
+        list::end_all(&state.pool, current.user, reach).await?
     } else {
-        u64::from(list::end(&state.pool, current.user, current.id, End::SignedOut).await?)
+        let ended = list::end(&state.pool, current.user, reach, current.id, End::SignedOut);
+        u64::from(ended.await?)
     };
     tracing::info!(
         session.id = %current.id,
@@ -164,13 +199,18 @@ async fn end_current(
     Ok(())
 }
 
-/// Takes the cookies of the session away.
-fn forget(state: &State, request: &HttpRequest, mut response: HttpResponse) -> HttpResponse {
-    if let Err(error) = response.add_cookie(&cookie::removed()) {
+/// Takes the cookies of the session away; not the cookie of `anothers`.
+fn forget(
+    state: &State,
+    request: &HttpRequest,
+    mut response: HttpResponse,
+    anothers: bool,
+) -> HttpResponse {
+    if !anothers && let Err(error) = response.add_cookie(&cookie::removed()) {
         tracing::error!(%error, "the session's cookie was not removed");
     }
     let mut lines = Vec::new();
-    if state.config.sessions.token_pair_cookie {
+    if !anothers && state.config.sessions.token_pair_cookie {
         lines.push(token_pair::removal());
     }
     if let Some(origin) = trusted_origin(state, request)

@@ -145,7 +145,8 @@ async fn grant(
             of_code(state, request, origin, &code, verifier.as_deref()).await?
         }
         Grant::RefreshToken { refresh_token } => {
-            let (session, token) = rotate(state, &refresh_token, Holder::Script, origin).await?;
+            let (session, token) =
+                rotate(state, request, &refresh_token, Holder::Script, origin).await?;
             (session, Next::Body(token))
         }
     };
@@ -172,7 +173,7 @@ async fn of_cookie(
     }
     let origin = origin.ok_or(Refusal::NotSignedIn)?;
     let token = refresh_cookie::token_of(request, origin).ok_or(Refusal::NotSignedIn)?;
-    let (session, token) = rotate(state, &token, Holder::Cookie, Some(origin)).await?;
+    let (session, token) = rotate(state, request, &token, Holder::Cookie, Some(origin)).await?;
     Ok((session, Next::Cookie(origin.clone(), token)))
 }
 
@@ -207,6 +208,10 @@ async fn of_code(
         CodeError::Issue(error) => Refusal::Broken(error.to_string()),
         error => Refusal::InvalidGrant(error.to_string()),
     })?;
+    // The origin may have become another workspace's since the code was made.
+    if !session::serves(state, request, &redeemed.session) {
+        return Err(Refusal::InvalidGrant("another workspace's code".to_owned()));
+    }
     let next = match (redeemed.refresh, origin) {
         (Some(token), Some(origin)) => Next::Cookie(origin.clone(), token),
         // Not a browser: it has no jar to keep a cookie in.
@@ -217,6 +222,7 @@ async fn of_code(
 
 async fn rotate(
     state: &State,
+    request: &HttpRequest,
     token: &str,
     holder: Holder,
     origin: Option<&WebOrigin>,
@@ -230,6 +236,7 @@ async fn rotate(
         token,
         holder,
         origin.as_deref(),
+        |session| session::serves(state, request, session),
         state.config.sessions.refresh_lifetime,
         &state.randomness,
     )

@@ -11,7 +11,7 @@ use crate::event::{Authentication, user_authenticated};
 use crate::login::flow::Flow;
 use crate::store::session::{self, Session};
 use crate::store::workspace::member;
-use crate::store::{Outcome, StoreError, grant, spent_flow};
+use crate::store::{Outcome, StoreError, facts, grant, spent_flow};
 
 /// Connects the account to the person and workspace of the session `started`,
 /// which has to be this browser's still.
@@ -37,6 +37,10 @@ pub async fn connect(
         .await?
         .filter(|session| session.id == started)
         .ok_or(StoreError::SessionChanged)?;
+    // Who is being taken out of the workspace connects nothing there any more.
+    if !facts::is_member(&mut transaction, session.workspace, Some(session.user)).await? {
+        return Err(StoreError::SessionChanged);
+    }
     let binding = GrantBinding {
         workspace: session.workspace,
         user: session.user,

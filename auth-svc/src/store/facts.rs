@@ -28,7 +28,8 @@ pub async fn approved_domains(
     ))
 }
 
-/// True where the person belongs to the workspace.
+/// Returns `true` if the person belongs to the workspace, and keeps it so until
+/// the transaction ends: a removal waits for a sign-in that is being written.
 ///
 /// # Errors
 /// The database's refusal.
@@ -40,15 +41,15 @@ pub async fn is_member(
     let Some(user) = user else {
         return Ok(false);
     };
-    let (member,): (bool,) = sqlx::query_as(
-        "SELECT EXISTS (SELECT FROM auth.workspace_member
-                        WHERE workspace_id = $1 AND user_id = $2)",
+    let member: Option<bool> = sqlx::query_scalar(
+        "SELECT true FROM auth.workspace_member
+         WHERE workspace_id = $1 AND user_id = $2 FOR KEY SHARE",
     )
     .bind(workspace.as_uuid())
     .bind(user.as_uuid())
-    .fetch_one(connection)
+    .fetch_optional(connection)
     .await?;
-    Ok(member)
+    Ok(member.is_some())
 }
 
 /// The public link that the request carried.

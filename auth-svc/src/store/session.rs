@@ -34,6 +34,8 @@ pub struct Session {
     pub email: String,
     /// The person's name.
     pub display_name: String,
+    /// Whether the person administers the workspace.
+    pub is_admin: bool,
     /// When it ends.
     pub expires_at: OffsetDateTime,
 }
@@ -60,6 +62,7 @@ struct Row {
     workspace_name: String,
     email: String,
     display_name: String,
+    is_admin: bool,
     expires_at: OffsetDateTime,
 }
 
@@ -74,6 +77,7 @@ impl From<Row> for Session {
             workspace_name: row.workspace_name,
             email: row.email,
             display_name: row.display_name,
+            is_admin: row.is_admin,
             expires_at: row.expires_at,
         }
     }
@@ -84,7 +88,8 @@ macro_rules! living_session {
     ($condition:literal) => {
         concat!(
             "SELECT s.id, s.user_id, s.workspace_id, w.subdomain, w.custom_domain,
-                    w.name AS workspace_name, u.email, u.display_name, s.expires_at
+                    w.name AS workspace_name, u.email, u.display_name,
+                    m.role = 'ADMIN' AS is_admin, s.expires_at
              FROM auth.session s
              JOIN auth.app_user u ON u.id = s.user_id
              JOIN auth.workspace w ON w.id = s.workspace_id

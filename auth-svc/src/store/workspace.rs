@@ -6,6 +6,7 @@ pub mod domain;
 pub mod invite;
 mod manage;
 pub mod member;
+pub mod removal;
 mod resolve;
 
 use latchkey_domain::WorkspaceId;

@@ -7,6 +7,7 @@
     reason = "what fails in a helper fails its test"
 )]
 
+mod changes;
 mod commands;
 mod configuration;
 mod connect_another_account;
@@ -20,6 +21,7 @@ mod helpers;
 mod invitations;
 mod limits;
 mod logging;
+mod members;
 mod neighbours;
 mod numbers;
 mod openapi;

@@ -29,5 +29,6 @@ mod sessions;
 mod state;
 mod table;
 mod unharmed;
+mod workspaces;
 
 use api::helpers;

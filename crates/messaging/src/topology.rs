@@ -59,6 +59,8 @@ impl JobQueue {
 
 /// Queue of sync-svc for `user.authenticated.v1`.
 pub const USER_AUTHENTICATED_QUEUE: &str = "sync-svc.user-authenticated";
+/// Queue of sync-svc for `member.removed.v1`.
+pub const MEMBER_REMOVED_QUEUE: &str = "sync-svc.member-removed";
 /// Queue of sync-svc for `account.reauth_required.v1`.
 pub const REAUTH_REQUIRED_QUEUE: &str = "sync-svc.account-reauth-required";
 /// Queue of sync-svc for `account.disconnected.v1`.
@@ -92,6 +94,7 @@ impl Subscription {
     pub fn built_in() -> Vec<Self> {
         vec![
             Self::of::<events::UserAuthenticated>(USER_AUTHENTICATED_QUEUE),
+            Self::of::<events::MemberRemoved>(MEMBER_REMOVED_QUEUE),
             Self::of::<events::AccountReauthRequired>(REAUTH_REQUIRED_QUEUE),
             Self::of::<events::AccountDisconnected>(DISCONNECTED_QUEUE),
         ]

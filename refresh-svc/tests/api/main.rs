@@ -18,6 +18,7 @@ mod errors;
 mod kept;
 mod keys;
 mod killed;
+mod leaving;
 mod memory;
 mod once;
 mod one_connection;

@@ -17,6 +17,7 @@ mod one_connection;
 mod orders;
 mod policy;
 mod reconnect;
+mod removal;
 mod stack;
 mod sweep;
 mod world;

@@ -9,6 +9,7 @@ use crate::config::parse_domain;
 use crate::proof;
 use crate::proof::dns::NameServers;
 use crate::proof::rfc3339;
+use crate::store::audit::{Action, Actor};
 use crate::store::workspace::custom_host;
 use crate::store::workspace::domain::{self, Purpose};
 
@@ -52,8 +53,9 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
         Command::Add { host, workspace } => {
             let workspace = desk.find(workspace).await?;
             let host = foreign(desk, &host)?;
+            let mut change = desk.change().await?;
             let claim = domain::claim(
-                &desk.pool,
+                change.on(),
                 workspace.id,
                 Purpose::Host,
                 &host,
@@ -61,6 +63,10 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
             )
             .await
             .map_err(StartError::other)?;
+            change
+                .commit(workspace.id, Action::HostClaimed, &host)
+                .await
+                .map_err(StartError::other)?;
             Ok(Answer::new(
                 format!(
                     "{host} waits to be verified until {}. Publish\n  {}\nand run: auth-svc \
@@ -75,22 +81,40 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
             let workspace = desk.find(workspace).await?;
             let host = foreign(desk, &host)?;
             let servers = NameServers::from_environment(desk.environment)?;
-            proof::by_record(&desk.pool, &servers, workspace.id, Purpose::Host, &host)
-                .await
-                .map_err(StartError::other)?;
+            proof::by_record(
+                &desk.pool,
+                &servers,
+                Actor::Operator,
+                workspace.id,
+                Purpose::Host,
+                &host,
+            )
+            .await
+            .map_err(StartError::other)?;
             Ok(served(&workspace.name, &host))
         }
         Command::Approve { host, workspace } => {
             let workspace = desk.find(workspace).await?;
             let host = foreign(desk, &host)?;
-            custom_host::set(&desk.pool, workspace.id, Some(&host))
+            let mut change = desk.change().await?;
+            custom_host::set(change.on(), workspace.id, Some(&host))
+                .await
+                .map_err(StartError::other)?;
+            change
+                .commit(workspace.id, Action::HostApproved, &host)
                 .await
                 .map_err(StartError::other)?;
             Ok(served(&workspace.name, &host))
         }
         Command::Remove { workspace } => {
             let workspace = desk.find(workspace).await?;
-            custom_host::set(&desk.pool, workspace.id, None)
+            let mut change = desk.change().await?;
+            custom_host::set(change.on(), workspace.id, None)
+                .await
+                .map_err(StartError::other)?;
+            let former = workspace.custom_domain.as_deref().unwrap_or("none");
+            change
+                .commit(workspace.id, Action::HostRemoved, former)
                 .await
                 .map_err(StartError::other)?;
             Ok(Answer::new(

@@ -6,13 +6,15 @@ use latchkey_service::StartError;
 use serde_json::{Value, json};
 
 use super::{Answer, Desk};
-use crate::config::{is_consumer_domain, parse_domain};
+use crate::config::{DomainList, is_consumer_domain, parse_domain};
 use crate::proof::dns::NameServers;
 use crate::proof::rfc3339;
 use crate::proof::{self, MAILBOXES};
+use crate::store::audit::{Action, Actor};
 use crate::store::workspace::domain::{self, Claim, Purpose};
 use crate::store::workspace::{Workspace, approve_domain};
 
+const ALLOWED_DOMAINS: &str = "AUTH_ALLOWED_DOMAINS";
 /// Where a verification link leads.
 const LINK_PATH: &str = "/verify-domain";
 
@@ -23,7 +25,12 @@ pub(super) async fn approve(
     force: bool,
 ) -> Result<Answer, StartError> {
     let domain = work_domain(domain, force)?;
-    approve_domain(&desk.pool, workspace.id, &domain, true)
+    let mut change = desk.change().await?;
+    approve_domain(change.on(), workspace.id, &domain, true)
+        .await
+        .map_err(StartError::other)?;
+    change
+        .commit(workspace.id, Action::DomainApproved, &domain)
         .await
         .map_err(StartError::other)?;
     Ok(Answer::new(
@@ -38,7 +45,12 @@ pub(super) async fn remove(
     domain: &str,
 ) -> Result<Answer, StartError> {
     let domain = parse_domain(domain).map_err(StartError::other)?;
-    approve_domain(&desk.pool, workspace.id, &domain, false)
+    let mut change = desk.change().await?;
+    approve_domain(change.on(), workspace.id, &domain, false)
+        .await
+        .map_err(StartError::other)?;
+    change
+        .commit(workspace.id, Action::DomainRemoved, &domain)
         .await
         .map_err(StartError::other)?;
     Ok(Answer::new(
@@ -53,8 +65,9 @@ pub(super) async fn add(
     domain: &str,
 ) -> Result<Answer, StartError> {
     let domain = work_domain(domain, false)?;
+    let mut change = desk.change().await?;
     let claim = domain::claim(
-        &desk.pool,
+        change.on(),
         workspace.id,
         Purpose::Access,
         &domain,
@@ -62,6 +75,10 @@ pub(super) async fn add(
     )
     .await
     .map_err(StartError::other)?;
+    change
+        .commit(workspace.id, Action::DomainClaimed, &domain)
+        .await
+        .map_err(StartError::other)?;
     Ok(Answer::new(
         format!(
             "{domain} waits to be verified until {}. Publish\n  {}\nand run: auth-svc workspace \
@@ -81,9 +98,16 @@ pub(super) async fn verify(
 ) -> Result<Answer, StartError> {
     let domain = parse_domain(domain).map_err(StartError::other)?;
     let servers = NameServers::from_environment(desk.environment)?;
-    proof::by_record(&desk.pool, &servers, workspace.id, Purpose::Access, &domain)
-        .await
-        .map_err(StartError::other)?;
+    proof::by_record(
+        &desk.pool,
+        &servers,
+        Actor::Operator,
+        workspace.id,
+        Purpose::Access,
+        &domain,
+    )
+    .await
+    .map_err(StartError::other)?;
     Ok(Answer::new(
         format!("verified: {} lets {domain} in", workspace.name),
         json!({ "domain": domain, "status": "APPROVED", "approvedBy": "DNS" }),
@@ -103,8 +127,9 @@ pub(super) async fn link(
             MAILBOXES.join(", ")
         )));
     }
+    let mut change = desk.change().await?;
     let made = domain::email_token(
-        &desk.pool,
+        change.on(),
         workspace.id,
         domain,
         email.as_str(),
@@ -117,6 +142,10 @@ pub(super) async fn link(
             "{domain} is not waiting to be verified: auth-svc workspace add-domain {domain}"
         )));
     };
+    change
+        .commit(workspace.id, Action::DomainLinkMade, email.as_str())
+        .await
+        .map_err(StartError::other)?;
     let link = desk.link(LINK_PATH, "token", &token)?;
     let until = rfc3339(until);
     Ok(Answer::new(
@@ -193,12 +222,18 @@ fn work_domain(text: &str, force: bool) -> Result<String, StartError> {
 /// The deployment's list bounds invitations too: better said now than at the
 /// person's sign-in.
 pub(super) fn allowed_by_deployment(desk: &Desk<'_>, email: &Handle) -> Result<(), StartError> {
-    const NAME: &str = "AUTH_ALLOWED_DOMAINS";
-    let list = crate::config::DomainList::parse(&desk.environment.list(NAME)?)
-        .map_err(|error| ConfigError::new(NAME, error.to_string()))?;
+    let list = deployment_domains(desk)?;
     if list.is_empty() || list.contains(email.domain()) {
         Ok(())
     } else {
-        Err(ConfigError::new(NAME, format!("does not contain {}", email.domain())).into())
+        let problem = format!("does not contain {}", email.domain());
+        Err(ConfigError::new(ALLOWED_DOMAINS, problem).into())
     }
+}
+
+/// The deployment's list of domains, as this shell knows it.
+pub(super) fn deployment_domains(desk: &Desk<'_>) -> Result<DomainList, StartError> {
+    let list = desk.environment.list(ALLOWED_DOMAINS)?;
+    DomainList::parse(&list)
+        .map_err(|error| ConfigError::new(ALLOWED_DOMAINS, error.to_string()).into())
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::domain::allowed_by_deployment;
 use super::{Answer, Desk};
 use crate::proof::rfc3339;
+use crate::store::audit::Action;
 use crate::store::workspace::invite::{self, rotate_public_invite};
 use crate::store::workspace::{Workspace, set_public_invite};
 
@@ -21,7 +22,22 @@ pub(super) async fn invite(
     let email: Handle = email.parse().map_err(StartError::other)?;
     allowed_by_deployment(desk, &email)?;
     let lifetime = parse_duration(expires_in).map_err(StartError::other)?;
-    let made = invite::invite(&desk.pool, workspace.id, &email, lifetime, &desk.randomness)
+    let mut change = desk.change().await?;
+    let made = invite::invite(
+        change.on(),
+        workspace.id,
+        &email,
+        lifetime,
+        &desk.randomness,
+    )
+    .await
+    .map_err(StartError::other)?;
+    change
+        .commit(
+            workspace.id,
+            Action::InvitationMade,
+            &format!("{} {email}", made.id),
+        )
         .await
         .map_err(StartError::other)?;
     let link = desk.link("/", "workspacePersonalInviteToken", &made.token)?;
@@ -63,10 +79,15 @@ pub(super) async fn revoke(
     workspace: &Workspace,
     id: Uuid,
 ) -> Result<Answer, StartError> {
-    let revoked = invite::revoke(&desk.pool, workspace.id, id)
+    let mut change = desk.change().await?;
+    let revoked = invite::revoke(change.on(), workspace.id, id)
         .await
         .map_err(StartError::other)?;
     if revoked {
+        change
+            .commit(workspace.id, Action::InvitationRevoked, &id.to_string())
+            .await
+            .map_err(StartError::other)?;
         Ok(Answer::new(
             "withdrawn",
             json!({ "id": id, "status": "REVOKED" }),
@@ -83,9 +104,10 @@ pub(super) async fn public(
     workspace: &Workspace,
     switch: &str,
 ) -> Result<Answer, StartError> {
+    let mut change = desk.change().await?;
     let made = match switch {
         "rotate" => Some(
-            rotate_public_invite(&desk.pool, workspace.id, &desk.randomness)
+            rotate_public_invite(change.on(), workspace.id, &desk.randomness)
                 .await
                 .map_err(StartError::other)?
                 .ok_or_else(|| {
@@ -95,10 +117,19 @@ pub(super) async fn public(
                     ))
                 })?,
         ),
-        switch => set_public_invite(&desk.pool, workspace.id, switch == "on", &desk.randomness)
+        switch => set_public_invite(change.on(), workspace.id, switch == "on", &desk.randomness)
             .await
             .map_err(StartError::other)?,
     };
+    let action = match switch {
+        "rotate" => Action::PublicLinkRotated,
+        "on" => Action::PublicLinkOn,
+        _ => Action::PublicLinkOff,
+    };
+    change
+        .commit(workspace.id, action, "public link")
+        .await
+        .map_err(StartError::other)?;
     match made {
         None => Ok(Answer::new(
             format!("the public link of {} is off", workspace.name),

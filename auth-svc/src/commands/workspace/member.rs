@@ -3,8 +3,11 @@ use std::fmt::Write as _;
 use latchkey_service::StartError;
 use serde_json::{Value, json};
 
+use super::domain::deployment_domains;
 use super::{Answer, Desk};
 use crate::proof::rfc3339;
+use crate::store::audit::Action;
+use crate::store::workspace::removal::{self, Deployment, Removal, RemovalError};
 use crate::store::workspace::{Workspace, member};
 
 pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answer, StartError> {
@@ -39,27 +42,100 @@ pub(super) async fn set_role(
     who: &str,
     admin: bool,
 ) -> Result<Answer, StartError> {
-    let named = member::set_role(&desk.pool, workspace.id, who, admin)
+    let mut named = member::named(&desk.pool, workspace.id, who)
         .await
         .map_err(StartError::other)?;
-    match named {
-        1 => Ok(Answer::new(
-            format!(
-                "{who} {} {}",
-                if admin {
-                    "administers"
-                } else {
-                    "is a member of"
-                },
-                workspace.name
-            ),
-            json!({ "member": who, "role": if admin { "ADMIN" } else { "MEMBER" } }),
-        )),
-        0 => Err(StartError::Other(format!(
-            "{who} is no member: auth-svc workspace members shows them"
-        ))),
-        _ => Err(StartError::Other(format!(
-            "several members show the address {who}: name one by user id (auth-svc workspace members)"
-        ))),
+    let person = named
+        .pop()
+        .ok_or_else(|| unclear(who, &RemovalError::NotAMember))?;
+    if !named.is_empty() {
+        return Err(unclear(who, &RemovalError::Several));
     }
+    let id = person.user_id.to_string();
+    let role = if admin { "ADMIN" } else { "MEMBER" };
+    let mut change = desk.change().await?;
+    let changed = member::set_role(change.on(), workspace.id, &id, admin)
+        .await
+        .map_err(StartError::other)?;
+    if changed != 1 {
+        return Err(unclear(who, &RemovalError::NotAMember));
+    }
+    change
+        .commit(workspace.id, Action::RoleChanged, &format!("{id} {role}"))
+        .await
+        .map_err(StartError::other)?;
+    Ok(Answer::new(
+        format!(
+            "{who} {} {}",
+            if admin {
+                "administers"
+            } else {
+                "is a member of"
+            },
+            workspace.name
+        ),
+        json!({ "member": who, "role": role }),
+    ))
+}
+
+pub(super) async fn remove(
+    desk: &Desk<'_>,
+    workspace: &Workspace,
+    who: &str,
+    keep_connections: bool,
+    force: bool,
+) -> Result<Answer, StartError> {
+    let domains = deployment_domains(desk)?;
+    let deployment = Deployment {
+        domains: &domains,
+        multi_workspace: desk.environment.flag("IS_MULTIWORKSPACE_ENABLED", false)?,
+    };
+    let removal = Removal {
+        workspace: workspace.id,
+        who,
+        keep_connections,
+        force,
+    };
+    let mut change = desk.change().await?;
+    let removed = removal::remove(change.on(), removal, deployment)
+        .await
+        .map_err(|error| unclear(who, &error))?;
+    change
+        .commit(
+            workspace.id,
+            Action::MemberRemoved,
+            &removed.target(keep_connections),
+        )
+        .await
+        .map_err(StartError::other)?;
+    let mut text = format!(
+        "{} is no longer a member of {}; {} sessions ended; {}",
+        removed.email,
+        workspace.name,
+        removed.sessions,
+        if keep_connections {
+            "accounts stay connected"
+        } else {
+            "accounts are being disconnected"
+        },
+    );
+    for way in &removed.ways_back {
+        let _ = write!(text, "\n{}", way.text());
+    }
+    Ok(Answer::new(text, removed.json(keep_connections)))
+}
+
+fn unclear(who: &str, error: &RemovalError) -> StartError {
+    StartError::Other(match error {
+        RemovalError::NotAMember => {
+            format!("{who} is no member: auth-svc workspace members shows them")
+        }
+        RemovalError::Several => format!(
+            "several members show the address {who}: name one by user id (auth-svc workspace members)"
+        ),
+        RemovalError::LastAdministrator => {
+            format!("{error}: name another one with auth-svc workspace role, or use --force")
+        }
+        RemovalError::Database(error) => error.to_string(),
+    })
 }

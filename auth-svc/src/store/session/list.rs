@@ -1,9 +1,28 @@
 //! A person's own sessions, and ending them (R14).
 
-use latchkey_domain::{SessionId, UserId};
+use latchkey_domain::{SessionId, UserId, WorkspaceId};
 use sqlx::{FromRow, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+/// Which of a person's sessions are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of every workspace.
+    Everywhere,
+    /// Those of one.
+    Workspace(WorkspaceId),
+}
+
+impl Reach {
+    /// `NULL` for all.
+    fn workspace(self) -> Option<Uuid> {
+        match self {
+            Self::Everywhere => None,
+            Self::Workspace(id) => Some(id.as_uuid()),
+        }
+    }
+}
 
 /// A session as its person sees it.
 #[derive(Debug, Clone, FromRow)]
@@ -29,7 +48,11 @@ const MOST: i64 = 200;
 ///
 /// # Errors
 /// The database's refusal.
-pub async fn of(executor: impl PgExecutor<'_>, user: UserId) -> Result<Vec<Listed>, sqlx::Error> {
+pub async fn of(
+    executor: impl PgExecutor<'_>,
+    user: UserId,
+    reach: Reach,
+) -> Result<Vec<Listed>, sqlx::Error> {
     // Index: session_user_id.
     sqlx::query_as(
         "SELECT s.id, w.name AS workspace_name, s.created_at, s.last_seen_at, s.expires_at,
@@ -37,6 +60,7 @@ pub async fn of(executor: impl PgExecutor<'_>, user: UserId) -> Result<Vec<Liste
          FROM auth.session s
          JOIN auth.workspace w ON w.id = s.workspace_id
          WHERE s.user_id = $1 AND s.revoked_at IS NULL AND s.expires_at > now()
+           AND ($3::uuid IS NULL OR s.workspace_id = $3)
            AND (s.last_seen_at > now() - s.idle_for
                 OR EXISTS (SELECT FROM auth.refresh_family f
                            JOIN auth.refresh_token t ON t.family_id = f.id
@@ -47,6 +71,7 @@ pub async fn of(executor: impl PgExecutor<'_>, user: UserId) -> Result<Vec<Liste
     )
     .bind(user.as_uuid())
     .bind(MOST)
+    .bind(reach.workspace())
     .fetch_all(executor)
     .await
 }
@@ -67,6 +92,7 @@ pub enum End {
 pub async fn end(
     executor: impl PgExecutor<'_>,
     user: UserId,
+    reach: Reach,
     id: SessionId,
     how: End,
 ) -> Result<bool, sqlx::Error> {
@@ -76,26 +102,34 @@ pub async fn end(
     };
     let done = sqlx::query(
         "UPDATE auth.session SET revoked_at = now(), end_reason = $3
-         WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL",
+         WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL
+           AND ($4::uuid IS NULL OR workspace_id = $4)",
     )
     .bind(id.as_uuid())
     .bind(user.as_uuid())
     .bind(reason)
+    .bind(reach.workspace())
     .execute(executor)
     .await?;
     Ok(done.rows_affected() > 0)
 }
 
-/// Ends all sessions of `user`, in every workspace; answers how many.
+/// Ends all sessions of `user` within reach; answers how many.
 ///
 /// # Errors
 /// The database's refusal.
-pub async fn end_all(executor: impl PgExecutor<'_>, user: UserId) -> Result<u64, sqlx::Error> {
+pub async fn end_all(
+    executor: impl PgExecutor<'_>,
+    user: UserId,
+    reach: Reach,
+) -> Result<u64, sqlx::Error> {
     let done = sqlx::query(
         "UPDATE auth.session SET revoked_at = now(), end_reason = 'SIGNED_OUT_EVERYWHERE'
-         WHERE user_id = $1 AND revoked_at IS NULL",
+         WHERE user_id = $1 AND revoked_at IS NULL
+           AND ($2::uuid IS NULL OR workspace_id = $2)",
     )
     .bind(user.as_uuid())
+    .bind(reach.workspace())
     .execute(executor)
     .await?;
     Ok(done.rows_affected())

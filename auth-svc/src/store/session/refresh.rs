@@ -134,7 +134,8 @@ struct Presented {
     next_expires_at: Option<OffsetDateTime>,
 }
 
-/// Spends a token for the next one.
+/// Spends a token for the next one, where the page that asks `serves` its session's
+/// workspace. Nothing is spent where it does not.
 ///
 /// # Errors
 /// It is not taken; see [`RefreshError`].
@@ -143,6 +144,7 @@ pub async fn rotate(
     token: &str,
     holder: Holder,
     origin: Option<&str>,
+    serves: impl Fn(&Session) -> bool,
     lifetime: Duration,
     randomness: &Randomness,
 ) -> Result<Rotated, RefreshError> {
@@ -168,7 +170,7 @@ pub async fn rotate(
             transaction.commit().await?;
             return Err(RefreshError::Reused);
         };
-        let session = living(&mut transaction, &family).await?;
+        let session = living(&mut transaction, &family, &serves).await?;
         let token = next_of(token, salt);
         return Ok(Rotated {
             session,
@@ -178,7 +180,7 @@ pub async fn rotate(
     if !presented.alive {
         return Err(RefreshError::Invalid);
     }
-    let session = living(&mut transaction, &family).await?;
+    let session = living(&mut transaction, &family, &serves).await?;
     let salt = randomness.bytes::<32>()?;
     let next = next_of(token, &salt);
     let expires_at = insert(&mut transaction, &next, family.id, lifetime).await?;
@@ -234,9 +236,14 @@ async fn read(connection: &mut PgConnection, token: &str) -> Result<Presented, s
     .await
 }
 
-async fn living(connection: &mut PgConnection, family: &Family) -> Result<Session, RefreshError> {
+async fn living(
+    connection: &mut PgConnection,
+    family: &Family,
+    serves: impl Fn(&Session) -> bool,
+) -> Result<Session, RefreshError> {
     session::find_by_id(connection, family.session_id.into())
         .await?
+        .filter(serves)
         .ok_or(RefreshError::Invalid)
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use latchkey_domain::WorkspaceId;
-use sqlx::{FromRow, PgExecutor, PgPool};
+use sqlx::{FromRow, PgExecutor};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::random::{Randomness, sha256};
 use crate::store::StoreError;
@@ -85,7 +86,9 @@ pub struct Claim {
 pub struct Proven {
     /// The domain.
     pub domain: String,
-    /// Name of the workspace.
+    /// The workspace.
+    pub workspace_id: Uuid,
+    /// Its name.
     pub workspace: String,
 }
 
@@ -131,7 +134,7 @@ pub async fn claims(
 /// # Errors
 /// The database's refusal.
 pub async fn approve_domain(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
     domain: &str,
     approved: bool,
@@ -149,7 +152,7 @@ pub async fn approve_domain(
     sqlx::query(query)
         .bind(workspace.as_uuid())
         .bind(domain)
-        .execute(pool)
+        .execute(executor)
         .await?;
     Ok(())
 }
@@ -221,7 +224,7 @@ pub async fn about_token(
     token: &str,
 ) -> Result<Option<Proven>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT c.domain, w.name AS workspace
+        "SELECT c.domain, w.id AS workspace_id, w.name AS workspace
          FROM auth.domain_claim c JOIN auth.workspace w ON w.id = c.workspace_id
          WHERE c.email_token_hash = $1 AND c.email_token_expires_at > now()
            AND c.expires_at > now()",
@@ -251,7 +254,7 @@ pub async fn prove_by_token(
              INSERT INTO auth.approved_access_domain (workspace_id, domain, approved_by)
              SELECT workspace_id, domain, 'EMAIL' FROM proven ON CONFLICT DO NOTHING
          )
-         SELECT p.domain, w.name AS workspace
+         SELECT p.domain, w.id AS workspace_id, w.name AS workspace
          FROM proven p JOIN auth.workspace w ON w.id = p.workspace_id",
     )
     .bind(sha256(token))

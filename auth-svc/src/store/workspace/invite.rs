@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use latchkey_domain::{Handle, WorkspaceId};
-use sqlx::{FromRow, PgExecutor, PgPool};
+use sqlx::{FromRow, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -115,7 +115,7 @@ pub async fn revoke(
 /// # Errors
 /// The database's refusal, no randomness.
 pub async fn set_public_invite(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
     on: bool,
     randomness: &Randomness,
@@ -129,7 +129,7 @@ pub async fn set_public_invite(
     .bind(workspace.as_uuid())
     .bind(on)
     .bind(token.as_deref().map(sha256))
-    .execute(pool)
+    .execute(executor)
     .await?;
     Ok(token)
 }

@@ -1,5 +1,5 @@
 use latchkey_domain::WorkspaceId;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::{Row, Workspace};
@@ -33,7 +33,7 @@ impl From<sqlx::Error> for CreateError {
 /// # Errors
 /// Taken, invalid, or the database's refusal.
 pub async fn create(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     name: &str,
     subdomain: Option<&str>,
 ) -> Result<WorkspaceId, CreateError> {
@@ -42,7 +42,7 @@ pub async fn create(
         .bind(id.as_uuid())
         .bind(name)
         .bind(subdomain)
-        .execute(pool)
+        .execute(executor)
         .await?;
     Ok(id)
 }

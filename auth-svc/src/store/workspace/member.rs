@@ -38,6 +38,37 @@ pub async fn members(
     .await
 }
 
+/// A member, named by an address or a user id.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Named {
+    /// The person.
+    pub user_id: Uuid,
+    /// Their address: a label.
+    pub email: String,
+}
+
+/// The members that an address or a user's id names: several people may show one
+/// address.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn named(
+    executor: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    who: &str,
+) -> Result<Vec<Named>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT m.user_id, u.email FROM auth.workspace_member m
+         JOIN auth.app_user u ON u.id = m.user_id
+         WHERE m.workspace_id = $1 AND (u.id::text = lower($2) OR lower(u.email) = lower($2))
+         LIMIT 2",
+    )
+    .bind(workspace.as_uuid())
+    .bind(who)
+    .fetch_all(executor)
+    .await
+}
+
 /// Makes a member an administrator, or no longer; `who` is a user's id or an
 /// address. Answers how many people that names: where it is not one, nothing
 /// is changed.
@@ -68,26 +99,6 @@ pub async fn set_role(
     .fetch_one(executor)
     .await?;
     Ok(named)
-}
-
-/// True where the person may administer the workspace.
-///
-/// # Errors
-/// The database's refusal.
-pub async fn is_admin(
-    executor: impl PgExecutor<'_>,
-    workspace: WorkspaceId,
-    user: UserId,
-) -> Result<bool, sqlx::Error> {
-    let (admin,): (bool,) = sqlx::query_as(
-        "SELECT EXISTS (SELECT FROM auth.workspace_member
-                        WHERE workspace_id = $1 AND user_id = $2 AND role = 'ADMIN')",
-    )
-    .bind(workspace.as_uuid())
-    .bind(user.as_uuid())
-    .fetch_one(executor)
-    .await?;
-    Ok(admin)
 }
 
 /// True where a plain sign-in of this member connects their account by the

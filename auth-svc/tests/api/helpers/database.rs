@@ -54,10 +54,12 @@ pub async fn written(pool: &PgPool) -> Written {
 }
 
 pub async fn events(pool: &PgPool) -> Vec<UserAuthenticated> {
-    let rows: Vec<(Vec<u8>,)> = sqlx::query_as("SELECT payload FROM auth.outbox ORDER BY seq")
-        .fetch_all(pool)
-        .await
-        .unwrap();
+    let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
+        "SELECT payload FROM auth.outbox WHERE routing_key = 'user.authenticated.v1' ORDER BY seq",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
     rows.iter()
         .map(|(payload,)| UserAuthenticated::decode(payload.as_slice()).unwrap())
         .collect()

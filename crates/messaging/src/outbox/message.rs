@@ -16,6 +16,9 @@ pub trait Event: prost::Message + Default {
 impl Event for events::UserAuthenticated {
     const ROUTING_KEY: &'static str = "user.authenticated.v1";
 }
+impl Event for events::MemberRemoved {
+    const ROUTING_KEY: &'static str = "member.removed.v1";
+}
 impl Event for events::AccountConnected {
     const ROUTING_KEY: &'static str = "account.connected.v1";
 }

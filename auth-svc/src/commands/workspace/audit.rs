@@ -1,0 +1,66 @@
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use latchkey_service::StartError;
+use serde_json::{Value, json};
+
+use super::{Answer, Desk};
+use crate::proof::rfc3339;
+use crate::store::audit;
+use crate::store::workspace::Workspace;
+
+/// What was changed of the workspace, a line each.
+pub(super) async fn list(
+    desk: &Desk<'_>,
+    workspace: &Workspace,
+    limit: i64,
+) -> Result<Answer, StartError> {
+    let records = audit::records(&desk.pool, workspace.id, limit)
+        .await
+        .map_err(StartError::other)?;
+    let mut text = String::new();
+    let mut json = Vec::new();
+    for record in &records {
+        let who = match (&record.email, record.user_id) {
+            (Some(email), _) => email.clone(),
+            (None, Some(id)) => id.to_string(),
+            (None, None) => record.db_role.clone(),
+        };
+        let _ = writeln!(
+            text,
+            "{}  {} {who} by {}  {}  {}",
+            rfc3339(record.at),
+            record.actor,
+            record.way,
+            record.action,
+            record.target,
+        );
+        json.push(json!({
+            "at": rfc3339(record.at),
+            "actor": record.actor,
+            "way": record.way,
+            "userId": record.user_id,
+            "email": record.email,
+            "sessionId": record.session_id,
+            "databaseRole": record.db_role,
+            "action": record.action,
+            "target": record.target,
+            "traceId": record.trace_id,
+        }));
+    }
+    if text.is_empty() {
+        "nothing was changed yet".clone_into(&mut text);
+    }
+    Ok(Answer::new(text, Value::Array(json)))
+}
+
+/// Takes old records away.
+pub(super) async fn prune(desk: &Desk<'_>, older_than: Duration) -> Result<Answer, StartError> {
+    let pruned = audit::prune(&desk.pool, older_than)
+        .await
+        .map_err(StartError::other)?;
+    Ok(Answer::new(
+        format!("{pruned} records taken away"),
+        json!({ "pruned": pruned }),
+    ))
+}

@@ -1,0 +1,249 @@
+use latchkey_proto::events::MemberRemoved;
+use prost::Message as _;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::helpers::{APP, Answer, Browser, PUBLIC, TestApp};
+
+const MEMBERS: &str = "/auth/workspace/members";
+const PAGE: &str = "/auth/account/members";
+
+/// Ada, who administers, and Grace, with their browsers.
+async fn team() -> (TestApp, Browser, Browser) {
+    let app = TestApp::start_with(&[("TOKEN_PAIR_COOKIE_ENABLED", "true")]).await;
+    let ada = app.signed_in("ada").await;
+    let grace = app.signed_in("grace").await;
+    (app, ada, grace)
+}
+
+async fn id_of(browser: &mut Browser) -> String {
+    let me = browser.me().await.unwrap();
+    me["userId"].as_str().unwrap().to_owned()
+}
+
+/// What the outbox tells of removals.
+async fn told(app: &TestApp) -> Vec<MemberRemoved> {
+    let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
+        "SELECT payload FROM auth.outbox WHERE routing_key = 'member.removed.v1' ORDER BY seq",
+    )
+    .fetch_all(app.database.pool())
+    .await
+    .unwrap();
+    rows.iter()
+        .map(|(payload,)| MemberRemoved::decode(payload.as_slice()).unwrap())
+        .collect()
+}
+
+async fn count(app: &TestApp, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql)
+        .fetch_one(app.database.pool())
+        .await
+        .unwrap()
+}
+
+async fn remove(browser: &mut Browser, id: &str, query: &str) -> Answer {
+    let path = format!("{MEMBERS}/{id}{query}");
+    browser.send(Method::DELETE, &path).await
+}
+
+// R18, R14: out of this workspace at once, by every way that the person had in.
+#[tokio::test]
+async fn a_removed_member_is_signed_out_of_this_workspace_alone() {
+    let (app, mut ada, mut grace) = team().await;
+    // The same person elsewhere: another workspace, same browser profile.
+    let other = app.workspace("other", &["acme.example"]).await;
+    sqlx::query(
+        "INSERT INTO auth.workspace_member (workspace_id, user_id, joined_by)
+         SELECT $1, id, 'ADDED' FROM auth.app_user WHERE email = 'grace@acme.example'",
+    )
+    .bind(other.as_uuid())
+    .execute(app.database.pool())
+    .await
+    .unwrap();
+    sqlx::query(
+        "INSERT INTO auth.session (id, secret_hash, user_id, workspace_id, expires_at)
+         SELECT gen_random_uuid(), '\\x01', user_id, $1, expires_at FROM auth.session
+         WHERE user_id = (SELECT id FROM auth.app_user WHERE email = 'grace@acme.example')
+         LIMIT 1",
+    )
+    .bind(other.as_uuid())
+    .execute(app.database.pool())
+    .await
+    .unwrap();
+    let id = id_of(&mut grace).await;
+
+    let answer = remove(&mut ada, &id, "").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.json()["sessionsEnded"], 1);
+    assert_eq!(answer.json()["connections"], "DISCONNECTING");
+    assert_eq!(grace.me().await, None);
+    let pair = format!("v={}", grace.cookies["tokenPair"]);
+    let (_, pair) = url::form_urlencoded::parse(pair.as_bytes()).next().unwrap();
+    let pair: Value = serde_json::from_str(&pair).unwrap();
+    let grant =
+        json!({ "grantType": "refresh_token", "refreshToken": pair["refreshToken"]["token"] });
+    let answer = grace.post_json(PUBLIC, "/auth/token", &grant).await;
+    assert_eq!(answer.code(), "invalid_grant");
+    for (living, left) in [
+        (
+            "SELECT count(*) FROM auth.session WHERE revoked_at IS NULL",
+            2,
+        ),
+        (
+            "SELECT count(*) FROM auth.refresh_family WHERE ended_at IS NULL",
+            1,
+        ),
+        (
+            "SELECT count(*) FROM auth.handover_code WHERE used_at IS NULL",
+            1,
+        ),
+        ("SELECT count(*) FROM auth.workspace_member", 2),
+    ] {
+        assert_eq!(count(&app, living).await, left, "{living}");
+    }
+    assert!(ada.me().await.is_some());
+    let told = told(&app).await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].user_id, id);
+    assert_eq!(told[0].workspace_id, app.workspace.to_string());
+    assert!(!told[0].keep_connections && told[0].removed_at.is_some());
+    assert_eq!(remove(&mut ada, &id, "").await.code(), "not_found");
+}
+
+// R18, R7: nobody is barred: the administrator is told how they could come back.
+#[tokio::test]
+async fn the_answer_tells_how_a_removed_person_could_join_again() {
+    let (app, mut ada, mut grace) = team().await;
+    let public = json!({ "enabled": true });
+    ada.send_json(Method::PUT, "/auth/workspace/public-invite", &public)
+        .await;
+    let invited = json!({ "email": "grace@acme.example" });
+    ada.send_json(Method::POST, "/auth/workspace/invitations", &invited)
+        .await;
+    let id = id_of(&mut grace).await;
+    let answer = remove(&mut ada, &id, "?keepConnections=true").await;
+    let ways = answer.json()["canJoinAgain"].as_array().unwrap().clone();
+    let by: Vec<&str> = ways.iter().map(|way| way["by"].as_str().unwrap()).collect();
+    assert_eq!(by, ["DOMAIN", "INVITATION", "PUBLIC_LINK"]);
+    assert!(
+        ways[0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("acme.example")
+    );
+    assert!(told(&app).await[0].keep_connections);
+
+    // By the rules, and as a member like any other.
+    app.signed_in("grace").await;
+    let domain = Method::DELETE;
+    ada.send(domain, "/auth/workspace/domains/acme.example")
+        .await;
+    let answer = remove(&mut ada, &id, "").await;
+    assert!(!answer.body.contains("DOMAIN"), "{}", answer.body);
+}
+
+// R18: nobody locks everybody out by mistake.
+#[tokio::test]
+async fn the_last_administrator_stays_and_others_remove_nobody() {
+    let (app, mut ada, mut grace) = team().await;
+    let (own, other) = (id_of(&mut ada).await, id_of(&mut grace).await);
+    let answer = remove(&mut ada, &own, "").await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (409, "last_administrator")
+    );
+    assert_eq!(remove(&mut grace, &own, "").await.code(), "not_admin");
+    assert_eq!(grace.get(MEMBERS).await.code(), "not_admin");
+    assert_eq!(
+        remove(&mut app.browser(), &own, "").await.code(),
+        "not_signed_in"
+    );
+    ada.headers = vec![("origin", "https://evil.example".to_owned())];
+    assert_eq!(remove(&mut ada, &other, "").await.code(), "cross_site");
+    ada.headers.clear();
+    let listed = ada.get(MEMBERS).await.json();
+    let roles: Vec<&str> = listed["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|member| member["role"].as_str().unwrap())
+        .collect();
+    assert_eq!(roles, ["ADMIN", "MEMBER"]);
+}
+
+// R18: two administrators who remove each other at once leave one.
+#[tokio::test]
+async fn of_two_administrators_who_remove_each_other_one_stays() {
+    let (app, mut ada, mut grace) = team().await;
+    let (first, second) = (id_of(&mut ada).await, id_of(&mut grace).await);
+    sqlx::query("UPDATE auth.workspace_member SET role = 'ADMIN'")
+        .execute(app.database.pool())
+        .await
+        .unwrap();
+    let (one, two) = tokio::join!(
+        remove(&mut ada, &second, ""),
+        remove(&mut grace, &first, "")
+    );
+    let done = [one.status, two.status]
+        .iter()
+        .filter(|&&s| s == 200)
+        .count();
+    assert_eq!(done, 1, "{} {}", one.body, two.body);
+    assert_eq!(
+        count(&app, "SELECT count(*) FROM auth.workspace_member").await,
+        1
+    );
+}
+
+// R18: on the page, asked first, confirmed by a post of this service's own page.
+#[tokio::test]
+async fn an_administrator_removes_a_member_on_the_page() {
+    let (app, mut ada, mut grace) = team().await;
+    let id = id_of(&mut grace).await;
+    assert_eq!(grace.get(PAGE).await.status, 403);
+    assert!(
+        !grace
+            .get("/auth/account/sessions")
+            .await
+            .body
+            .contains(PAGE)
+    );
+    assert_eq!(app.browser().get(PAGE).await.status, 303);
+
+    let list = ada.get(PAGE).await;
+    assert_eq!(list.status, 200, "{}", list.body);
+    let ask = format!("{PAGE}/{id}/remove");
+    assert!(list.body.contains("grace@acme.example") && list.body.contains(&ask));
+    let page = ada.get(&ask).await;
+    assert!(
+        page.body.contains("Remove grace@acme.example from Acme?"),
+        "{}",
+        page.body
+    );
+    assert!(grace.me().await.is_some(), "asking changed something");
+
+    let keep = "connections=keep".to_owned();
+    for origin in [APP.trim_end_matches('/'), "https://evil.example", "null"] {
+        ada.headers = vec![("origin", origin.to_owned())];
+        assert_eq!(
+            ada.post_form(&ask, keep.clone()).await.status,
+            403,
+            "{origin}"
+        );
+    }
+    ada.headers = vec![("origin", PUBLIC.to_owned())];
+    let done = ada.post_form(&ask, keep.clone()).await;
+    assert_eq!(done.status, 303, "{}", done.body);
+    assert_eq!(grace.me().await, None);
+    assert!(told(&app).await[0].keep_connections);
+    let list = ada.get(&done.location()).await;
+    assert!(!list.body.contains("grace@acme.example"));
+    assert!(
+        list.body.contains("they can join again by signing"),
+        "{}",
+        list.body
+    );
+    assert_eq!(ada.post_form(&ask, keep).await.status, 404);
+    let own = format!("{PAGE}/{}/remove", id_of(&mut ada).await);
+    assert_eq!(ada.post_form(&own, String::new()).await.status, 409);
+}

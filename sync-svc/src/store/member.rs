@@ -1,0 +1,91 @@
+//! People who were taken out of a workspace.
+
+use latchkey_domain::{UserId, WorkspaceId};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// Waits for a removal of the person from the workspace that is being applied, and
+/// lets none be applied until the transaction ends. Several sign-ins may go on at
+/// once.
+pub async fn hold(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: UserId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))")
+        .bind(key(workspace, user))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// When the person was taken out of the workspace last.
+pub async fn removed_at(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: UserId,
+) -> Result<Option<OffsetDateTime>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT removed_at FROM sync.removed_member WHERE workspace_id = $1 AND user_id = $2",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.as_uuid())
+    .fetch_optional(connection)
+    .await
+}
+
+/// Notes that the person was taken out, and waits for their sign-ins that are being
+/// applied.
+pub async fn remove(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: UserId,
+    at: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+        .bind(key(workspace, user))
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(
+        "INSERT INTO sync.removed_member AS r (workspace_id, user_id, removed_at)
+         VALUES ($1, $2, $3)
+         ON CONFLICT (workspace_id, user_id) DO UPDATE
+         SET removed_at = greatest(r.removed_at, excluded.removed_at)",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.as_uuid())
+    .bind(at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Asks refresh-svc to disconnect what the person connected in the workspace by a
+/// grant that is not later than `at`. Answers the accounts.
+pub async fn request_disconnects(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: UserId,
+    at: OffsetDateTime,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        "INSERT INTO vault.disconnect_request AS d (account_id, not_after)
+         SELECT a.id, $3
+         FROM sync.connected_account a JOIN vault.credential c ON c.account_id = a.id
+         WHERE a.workspace_id = $1 AND a.user_id = $2
+           AND c.erased_at IS NULL AND c.authenticated_at <= $3
+         ON CONFLICT (account_id) DO UPDATE
+         SET not_after = greatest(d.not_after, excluded.not_after), next_try_at = now()
+         RETURNING account_id",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.as_uuid())
+    .bind(at)
+    .fetch_all(connection)
+    .await
+}
+
+fn key(workspace: WorkspaceId, user: UserId) -> String {
+    format!("member {workspace} {user}")
+}
