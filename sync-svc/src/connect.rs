@@ -51,7 +51,7 @@ pub async fn apply(
     let account = account::upsert(
         connection,
         &sign_in.binding,
-        &sign_in.handle,
+        (&sign_in.handle, sign_in.handle_verified),
         &sign_in.display_name,
         sign_in.grant.authenticated_at,
         now,
@@ -60,6 +60,7 @@ pub async fn apply(
     let stored = credential::lock(connection, account.id, now).await?;
     let decision = decide_for(&account, stored.as_ref(), sign_in);
     store_grant(connection, &account, stored.as_ref(), sign_in, decision).await?;
+    credential::set_handle(connection, &account).await?;
 
     // True where nothing worked before: every channel begins (again).
     let revived = stored.as_ref().is_none_or(|stored| !stored.grant.alive)
@@ -212,6 +213,7 @@ async fn tell_connected(
             subject: account.subject.clone(),
             handle: account.handle.clone(),
             display_name: account.display_name.clone(),
+            handle_verified: Some(account.handle_verified()),
         }),
         granted_scopes: sign_in.grant.scopes.to_vec(),
         message_channel_id: channel_id(Kind::Message),

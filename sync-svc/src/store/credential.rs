@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::account::Account;
 use crate::connect::{Grant, SealedGrant, StoredGrant};
 
 #[derive(sqlx::FromRow)]
@@ -162,6 +163,24 @@ pub async fn take_refresh_token(
     )
     .bind(account)
     .bind(sealed.refresh_token.as_deref())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Gives the credential the address of its account, and who vouches for it: the
+/// look-up by handle reads them here. The tokens and their version stay.
+pub async fn set_handle(
+    connection: &mut PgConnection,
+    account: &Account,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE vault.credential SET handle = $2, vouched_handle = $3
+         WHERE account_id = $1 AND (handle, vouched_handle) IS DISTINCT FROM ($2, $3)",
+    )
+    .bind(account.id)
+    .bind(&account.handle)
+    .bind(&account.vouched_handle)
     .execute(connection)
     .await?;
     Ok(())

@@ -10,6 +10,7 @@
 mod connect;
 mod faults;
 mod grpc;
+mod handles;
 mod lifecycle;
 mod reconnect;
 mod stack;
