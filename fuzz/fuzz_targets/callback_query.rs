@@ -21,7 +21,9 @@ fuzz_target!(|raw: &str| {
     }
     if let Some(error) = query.get("error") {
         let _ = ProviderAnswer::of(error);
-        let code = AnswerCode::of(error).to_string();
+        let code = AnswerCode::of(error, None).to_string();
         assert!(code.len() <= 64 && code.bytes().all(|b| b.is_ascii_graphic()));
+        let told = AnswerCode::of(error, query.get("error_description")).to_string();
+        assert!(told.chars().count() <= 64 + 204 && !told.contains(char::is_control));
     }
 });

@@ -145,6 +145,118 @@ async fn the_allowlist_is_set_by_a_workspace_metadata_row_in_every_spelling() {
     }
 }
 
+// R7: one domain in whatever form it is written.
+#[tokio::test]
+async fn an_international_domain_is_stored_in_its_ascii_form_whoever_writes_it() {
+    let database = TestDatabase::create().await;
+    for (written, stored) in [
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("BÜCHER.Example", "xn--bcher-kva.example"),
+        ("bu\u{308}cher.example", "xn--bcher-kva.example"),
+        ("XN--BCHER-KVA.example", "xn--bcher-kva.example"),
+        ("bücher。example", "xn--bcher-kva.example"),
+        ("ｂücher．example", "xn--bcher-kva.example"),
+        ("straße.example", "xn--strae-oqa.example"),
+        ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
+        ("почта.рф", "xn--80a1acny.xn--p1ai"),
+        ("παράδειγμα.gr", "xn--hxajbheg2az3al.gr"),
+        ("ليهمابتكلموشعربي؟", "xn--egbpdaj6bu4bxfgehfvwxn"),
+        ("3年b組金八先生", "xn--3b-ww4c5e180e575a65lsy2b"),
+        ("\u{1f600}.example", "xn--e28h.example"),
+        ("acme.example", "acme.example"),
+    ] {
+        let ascii: String = sqlx::query_scalar("SELECT auth.domain_ascii($1)")
+            .bind(written)
+            .fetch_one(database.pool())
+            .await
+            .unwrap();
+        assert_eq!(ascii, stored, "{written}");
+        // The services read it the same way.
+        if let Ok(name) = written.parse::<latchkey_domain::DomainName>() {
+            assert_eq!(name.as_str(), stored, "{written}");
+        }
+    }
+    sqlx::raw_sql(
+        r#"INSERT INTO auth.workspace (name) VALUES ('Acme');
+           INSERT INTO "workspaceMetadata" (key, value)
+           VALUES ('approvedAccessDomains', '["Bücher.example", "xn--bcher-kva.example", "Ünal.example"]')"#,
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    let domains: Vec<String> =
+        sqlx::query_scalar("SELECT domain FROM auth.approved_access_domain ORDER BY domain")
+            .fetch_all(database.pool())
+            .await
+            .unwrap();
+    assert_eq!(domains, ["xn--bcher-kva.example", "xn--nal-goa.example"]);
+}
+
+// R19: what is known of the addresses of before, and no more.
+#[tokio::test]
+async fn handles_of_before_are_vouched_for_where_an_identity_proves_it() {
+    const MIGRATION: i64 = 20_261_126_003_000;
+    let database = TestDatabase::create_empty().await;
+    let before = MIGRATOR.iter().filter(|one| one.version < MIGRATION).last();
+    MIGRATOR
+        .run_to(before.unwrap().version, database.pool())
+        .await
+        .unwrap();
+    sqlx::raw_sql(
+        "INSERT INTO auth.workspace (id, name) VALUES ('00000000-0000-0000-0000-000000000001', 'A');
+         INSERT INTO auth.approved_access_domain (workspace_id, domain)
+         VALUES ('00000000-0000-0000-0000-000000000001', 'bücher.example'),
+                ('00000000-0000-0000-0000-000000000001', 'xn--bcher-kva.example');
+         INSERT INTO auth.app_user (id, email)
+         VALUES ('00000000-0000-0000-0000-000000000002', 'ada@bücher.example');
+         INSERT INTO auth.identity (id, user_id, provider, issuer, subject, email, email_verified)
+         SELECT gen_random_uuid(), '00000000-0000-0000-0000-000000000002', 'google', 'i', subject,
+                email, verified
+         FROM (VALUES ('verified', 'ada@bücher.example', true),
+                      ('denied', 'ada@bücher.example', false),
+                      ('other', 'bo@bücher.example', true)) AS v (subject, email, verified);
+         INSERT INTO sync.connected_account
+             (id, workspace_id, user_id, provider, issuer, subject, handle, last_authenticated_at)
+         SELECT gen_random_uuid(), '00000000-0000-0000-0000-000000000001',
+                '00000000-0000-0000-0000-000000000002', 'google', 'i', subject,
+                'ada@bücher.example', now()
+         FROM unnest('{verified,denied,other,connected}'::text[]) AS subject;
+         INSERT INTO vault.credential
+             (account_id, workspace_id, user_id, provider, issuer, subject, handle,
+              granted_scopes, authenticated_at)
+         SELECT id, workspace_id, user_id, provider, issuer, subject, handle, '{}', now()
+         FROM sync.connected_account",
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    latchkey_migrations::run(database.pool()).await.unwrap();
+    let vouched: Vec<(String, Option<String>, Option<String>)> = sqlx::query_as(
+        "SELECT a.subject, a.vouched_handle, c.vouched_handle
+         FROM sync.connected_account a JOIN vault.credential c ON c.account_id = a.id
+         WHERE a.handle = 'ada@xn--bcher-kva.example' AND c.handle = a.handle
+         ORDER BY a.subject",
+    )
+    .fetch_all(database.pool())
+    .await
+    .unwrap();
+    let ada = Some("ada@xn--bcher-kva.example".to_owned());
+    assert_eq!(
+        vouched,
+        [
+            ("connected".to_owned(), None, None),
+            ("denied".to_owned(), None, None),
+            ("other".to_owned(), None, None),
+            ("verified".to_owned(), ada.clone(), ada),
+        ]
+    );
+    let domains: Vec<String> = sqlx::query_scalar("SELECT domain FROM auth.approved_access_domain")
+        .fetch_all(database.pool())
+        .await
+        .unwrap();
+    assert_eq!(domains, ["xn--bcher-kva.example"]);
+}
+
 // R35: each role reaches its own schema and no more than the path of the data needs.
 #[tokio::test]
 async fn a_service_reads_no_table_of_another_service() {

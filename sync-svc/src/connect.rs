@@ -71,13 +71,12 @@ pub async fn apply_on(
         .await?
         .is_some_and(|at| sign_in.grant.authenticated_at <= at)
     {
-        transaction.commit().await?;
         return Ok(Outcome::Removed);
     }
     let account = account::upsert(
         connection,
         &sign_in.binding,
-        &sign_in.handle,
+        (&sign_in.handle, sign_in.handle_verified),
         &sign_in.display_name,
         sign_in.grant.authenticated_at,
         now,
@@ -91,9 +90,7 @@ pub async fn apply_on(
             move_channels(connection, &account, sign_in, mode, change, event, now).await?;
         }
     }
-    if stored.is_some_and(|stored| stored.handle != account.handle) {
-        credential::set_handle(connection, &account).await?;
-    }
+    credential::set_handle(connection, &account).await?;
     choose_visibilities(connection, &account, sign_in).await?;
     Ok(Outcome::Applied(decision))
 }
@@ -270,6 +267,7 @@ async fn tell_connected(
             subject: account.subject.clone(),
             handle: account.handle.clone(),
             display_name: account.display_name.clone(),
+            handle_verified: Some(account.handle_verified()),
         }),
         granted_scopes: sign_in.grant.scopes.to_vec(),
         message_channel_id: channel_id(Kind::Message),

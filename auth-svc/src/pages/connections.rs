@@ -13,7 +13,7 @@ use super::account::{self, refuse_foreign};
 use super::icon::{self, Icon};
 use super::layout::{Place, Shell, page};
 use super::provider::{Button, buttons};
-use super::{Explanation, Next, problem};
+use super::{Explanation, Next, problem, words};
 use crate::app::State;
 use crate::http::description::Problem;
 use crate::http::routes::Routes;
@@ -163,7 +163,7 @@ async fn confirm(
                 shell: Shell::of(&state, &session, Place::Connections),
                 icon: icon::of_provider(&account.provider),
                 label: view::label(&state, &account.provider),
-                handle: account.handle,
+                handle: words::address(&account.handle),
                 action: format!("{LIST}/{id}/disconnect"),
             },
         ),

@@ -6,6 +6,7 @@ use askama::Template;
 
 use super::assets::{ICON, STYLESHEET};
 use super::icon::{self, Icon};
+use super::words;
 use crate::app::State;
 use crate::login::redirect::Site;
 use crate::store::session::Session;
@@ -96,9 +97,9 @@ impl Shell {
                 name: if named {
                     session.display_name.clone()
                 } else {
-                    session.email.clone()
+                    words::address(&session.email)
                 },
-                email: session.email.clone(),
+                email: words::address(&session.email),
                 workspace: session.workspace_name.clone(),
                 app: state
                     .config

@@ -313,7 +313,10 @@ pub(super) fn notice(described: &Described, context: &Context) -> Option<Notice>
         Invitation::Usable => described.invited.as_ref().map(|email| Notice {
             bad: false,
             icon: icon::MAIL,
-            text: format!("Your invitation is for {email}. Choose that account."),
+            text: format!(
+                "Your invitation is for {}. Choose that account.",
+                words::address(email)
+            ),
         }),
         Invitation::Expired => bad("This invitation has expired. Please ask for a new one."),
         Invitation::Used => bad(

@@ -1,12 +1,19 @@
 //! States and times in people's words.
 
-use latchkey_domain::ScopeSet;
+use latchkey_domain::{Handle, ScopeSet};
 use latchkey_proto::account::{Account, Channel, ChannelKind, SyncStatus};
 use prost_types::Timestamp;
 use time::OffsetDateTime;
 
 /// Stage of a channel that waits for the person's go (R24).
 const WAITS: &str = "PENDING_CONFIGURATION";
+
+/// An address as people write it: an international domain in its own script.
+pub fn address(stored: &str) -> String {
+    stored
+        .parse::<Handle>()
+        .map_or_else(|_| stored.to_owned(), |handle| handle.for_people())
+}
 
 /// How a state feels: the colour of its sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

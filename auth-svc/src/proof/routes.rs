@@ -4,6 +4,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use latchkey_domain::domain_for_people;
 use serde::Deserialize;
 
 use crate::app::State;
@@ -54,13 +55,25 @@ async fn ask(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
         })) => page(
             "Verify your domain",
             &format!(
-                "Everybody with an address at {domain} will be able to join the workspace \
-                 {workspace}."
+                "Everybody with an address at {} will be able to join the workspace \
+                 {workspace}.",
+                shown(&domain)
             ),
             Some(token),
         ),
         Ok(None) => dead(&request),
         Err(error) => unavailable(&request, &error),
+    }
+}
+
+/// A domain in its own script, and as DNS has it if that is another: domains in
+/// different scripts may look alike.
+fn shown(domain: &str) -> String {
+    let people = domain_for_people(domain);
+    if people == domain {
+        people
+    } else {
+        format!("{people} ({domain})")
     }
 }
 
@@ -100,7 +113,8 @@ async fn confirm(
             page(
                 "Your domain is verified",
                 &format!(
-                    "Everybody with an address at {domain} can join the workspace {workspace} now."
+                    "Everybody with an address at {} can join the workspace {workspace} now.",
+                    shown(&domain)
                 ),
                 None,
             )

@@ -112,6 +112,37 @@ fn a_missing_or_wrong_variable_stops_the_start_with_one_line_that_names_it() {
     }
 }
 
+// R7 R40
+#[test]
+fn several_workspaces_need_the_domains_that_each_provider_may_vouch_for() {
+    let mut variables = complete();
+    for (name, value) in [
+        ("IS_MULTIWORKSPACE_ENABLED", "true"),
+        ("APP_URL", "https://app.example.com"),
+    ] {
+        variables.insert(name.to_owned(), value.to_owned());
+    }
+    for arguments in [&["server"][..], &["config", "check"]] {
+        let (code, _, error) = run(arguments, &variables);
+        assert_eq!(code, 78, "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(
+            error.starts_with("auth-svc: AUTH_OIDC_ACME_EMAIL_DOMAINS: "),
+            "{error}"
+        );
+    }
+    variables.insert(
+        "AUTH_OIDC_ACME_EMAIL_DOMAINS".to_owned(),
+        "acme.example".to_owned(),
+    );
+    let (code, _, error) = run(&["config", "check"], &variables);
+    assert_eq!(code, 0, "{error}");
+    variables.remove("AUTH_OIDC_ACME_EMAIL_DOMAINS");
+    variables.insert("IS_MULTIWORKSPACE_ENABLED".to_owned(), "false".to_owned());
+    let (code, _, error) = run(&["config", "check"], &variables);
+    assert_eq!(code, 0, "{error}");
+}
+
 // R40
 #[test]
 fn a_complete_configuration_is_said_to_be_complete() {

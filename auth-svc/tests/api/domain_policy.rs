@@ -242,3 +242,214 @@ async fn among_several_workspaces_the_request_the_membership_or_the_domain_decid
     let by_membership = workspace_of("/auth/google?prompt=consent", "linus").await;
     assert_eq!(by_membership.0, globex.to_string());
 }
+
+fn claims(claims: &serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
+    claims.as_object().unwrap().clone()
+}
+
+// R7
+#[tokio::test]
+async fn a_refusal_tells_the_address_and_the_reason_that_applies() {
+    let app = TestApp::start_with(&[
+        ("AUTH_OIDC_DEMO_EMAIL_DOMAINS", "acme.example"),
+        (
+            "AUTH_MICROSOFT_ALLOWED_TENANTS",
+            latchkey_demo_provider::ACME_TENANT,
+        ),
+    ])
+    .await;
+    let google = "/auth/google";
+    let microsoft = "/auth/microsoft";
+    let other = "/auth/oidc/demo";
+    for (path, person, chosen, code, says) in [
+        (
+            google,
+            "linus",
+            json!({}),
+            "domain_not_allowed",
+            &[
+                "linus@globex.example",
+                "Allowed are addresses of acme.example",
+            ][..],
+        ),
+        (
+            google,
+            "ada",
+            json!({"hd": null}),
+            "address_not_verified",
+            &[
+                "ada@acme.example",
+                "does not say that the account belongs to an organisation",
+            ],
+        ),
+        (
+            google,
+            "mallory",
+            json!({}),
+            "address_not_verified",
+            &[
+                "mallory@acme.example",
+                "does not say that it has verified the address",
+            ],
+        ),
+        (
+            other,
+            "linus",
+            json!({}),
+            "address_not_verified",
+            &[
+                "linus@globex.example",
+                "only addresses of acme.example count",
+            ],
+        ),
+        (
+            microsoft,
+            "linus",
+            json!({}),
+            "tenant_not_allowed",
+            &["linus@globex.example", "belongs to another one"],
+        ),
+        (
+            other,
+            "eve",
+            json!({"email": "eve@b\u{fc}cher.example"}),
+            "address_not_verified",
+            &["eve@b\u{fc}cher.example (eve@xn--bcher-kva.example)"],
+        ),
+    ] {
+        app.demo.set_claims(person, claims(&chosen));
+        let mut browser = app.browser().json();
+        let answer = app
+            .round(&mut browser, path, &Decision::allow(person))
+            .await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (403, code),
+            "{person} {chosen}"
+        );
+        for text in says {
+            assert!(answer.body.contains(text), "{text}: {}", answer.body);
+        }
+        assert!(answer.body.contains("Nothing was changed."));
+    }
+    assert_eq!(app.written().await, Written::NOTHING);
+}
+
+// R7: among several workspaces, too.
+#[tokio::test]
+async fn who_names_no_workspace_is_told_the_address_they_came_with() {
+    let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", "true")]).await;
+    app.workspace("globex", &[]).await;
+    let mut browser = app.browser().json();
+    let answer = app
+        .round(&mut browser, "/auth/google", &Decision::allow("linus"))
+        .await;
+    assert_eq!(answer.code(), "workspace_not_named");
+    assert!(
+        answer.body.contains("linus@globex.example"),
+        "{}",
+        answer.body
+    );
+}
+
+// R3 R7: authentik, AD FS, directory users of Okta.
+#[tokio::test]
+async fn a_trusted_provider_lets_its_people_in_and_nobody_from_elsewhere() {
+    let trust = [
+        ("AUTH_OIDC_DEMO_EMAIL_DOMAINS", "acme.example"),
+        ("AUTH_OIDC_DEMO_TRUST_EMAIL", "true"),
+    ];
+    let app = TestApp::start_with(&trust).await;
+    app.demo
+        .set_claims("eve", claims(&json!({"email_verified": true})));
+    assert_eq!(
+        code_of(&app, "/auth/oidc/demo?prompt=consent", "eve").await,
+        "address_not_verified"
+    );
+    let mut browser = app.browser();
+    let path = "/auth/oidc/demo?prompt=consent";
+    let answer = app
+        .round(&mut browser, path, &Decision::allow("mallory"))
+        .await;
+    assert_eq!(answer.status, 302, "{}", answer.body);
+    let event = app.events().await.pop().unwrap();
+    assert_eq!(event.identity.unwrap().handle_verified, Some(true));
+}
+
+// R3 R7: a stock Okta says at userinfo whether the address is verified.
+#[tokio::test]
+async fn what_the_id_token_does_not_say_is_asked_at_userinfo() {
+    let app = TestApp::start().await;
+    app.demo
+        .set_claims("ada", claims(&json!({"email_verified": null})));
+    let mut browser = app.browser();
+    let path = "/auth/oidc/demo?prompt=consent";
+    let answer = app.round(&mut browser, path, &Decision::allow("ada")).await;
+    assert_eq!(answer.status, 302, "{}", answer.body);
+}
+
+// R3: no answer there is not "your address is not verified".
+#[tokio::test]
+async fn a_userinfo_that_is_down_is_told_as_such_and_a_member_comes_in() {
+    use latchkey_demo_provider::{Endpoint, Fault};
+
+    let app = TestApp::start().await;
+    let down = || Fault::on(Endpoint::Userinfo).answering(503, "").times(2);
+    app.demo
+        .set_claims("ada", claims(&json!({"email_verified": null})));
+    app.demo.inject(down());
+    assert_eq!(
+        code_of(&app, "/auth/oidc/demo?prompt=consent", "ada").await,
+        "provider_unavailable"
+    );
+    app.demo.forget_faults();
+    let path = "/auth/oidc/demo?prompt=consent";
+    let mut browser = app.browser();
+    app.round(&mut browser, path, &Decision::allow("ada")).await;
+    assert!(browser.me().await.is_some());
+    app.demo.inject(down());
+    let mut again = app.browser();
+    let answer = app.round(&mut again, path, &Decision::allow("ada")).await;
+    assert_eq!(answer.status, 302, "{}", answer.body);
+}
+
+// R2 R7
+#[tokio::test]
+async fn people_of_the_only_tenant_come_in_without_xms_edov() {
+    let tenant = latchkey_demo_provider::ACME_TENANT;
+    let app = TestApp::start_with(&[("AUTH_MICROSOFT_TENANT_ID", tenant)]).await;
+    app.demo
+        .set_claims("ada", claims(&json!({"xms_edov": null, "email": null})));
+    let mut browser = app.browser();
+    let path = "/auth/microsoft?prompt=consent";
+    let answer = app.round(&mut browser, path, &Decision::allow("ada")).await;
+    assert_eq!(answer.status, 302, "{}", answer.body);
+    assert_eq!(browser.me().await.unwrap()["email"], "ada@acme.example");
+}
+
+// R7 R25
+#[tokio::test]
+async fn an_international_domain_lets_its_people_in_in_either_form() {
+    for (listed, address) in [
+        ("B\u{fc}cher.example", "ada@xn--bcher-kva.example"),
+        ("xn--bcher-kva.example", "ada@b\u{fc}cher.example"),
+    ] {
+        let app = TestApp::start_with(&[("AUTH_ALLOWED_DOMAINS", listed)]).await;
+        sqlx::query(
+            "INSERT INTO \"workspaceMetadata\" (key, value)
+             VALUES ('approvedAccessDomains', $1)",
+        )
+        .bind(listed)
+        .execute(app.database.pool())
+        .await
+        .unwrap();
+        let chosen = json!({"email": address, "email_verified": true});
+        app.demo.set_claims("ada", claims(&chosen));
+        let mut browser = app.browser();
+        let path = "/auth/oidc/demo?prompt=consent";
+        let answer = app.round(&mut browser, path, &Decision::allow("ada")).await;
+        assert_eq!(answer.status, 302, "{listed}: {}", answer.body);
+        let overview = browser.get("/auth/account").await;
+        assert!(overview.body.contains("ada@b\u{fc}cher.example"));
+    }
+}

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 
-use latchkey_demo_provider::{Config, Decision, DemoProvider};
+use latchkey_demo_provider::{Config, Decision, DemoProvider, Flavour};
 use latchkey_opening::OpeningKey;
 use latchkey_testkit::{Role, TestDatabase};
 use serde_json::Value;
@@ -92,6 +92,23 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
     );
     let (callback, signed_in) = round("ada").await;
     assert_eq!(signed_in.status, 302);
+    // The provider says no, and why: through the browser, so it may say anything.
+    let mut other = Browser::new(service.base.clone());
+    let start = other.get("/auth/google").await.location();
+    let start = url::Url::parse(&start).unwrap();
+    let (_, state) = start.query_pairs().find(|(n, _)| n == "state").unwrap();
+    let told = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("error", "access_denied")
+        .append_pair(
+            "error_description",
+            "AADSTS50105: not assigned\n<b>forged line",
+        )
+        .append_pair("state", &state)
+        .append_pair("iss", &demo.issuer(Flavour::Google))
+        .finish();
+    let denied = other.get(&format!("/auth/google/redirect?{told}")).await;
+    assert_eq!(denied.status, 403);
+    assert!(!denied.body.contains("AADSTS") && !denied.body.contains("forged"));
     let (stored,): (Option<String>,) = sqlx::query_as("SELECT traceparent FROM auth.outbox")
         .fetch_one(database.pool())
         .await
@@ -114,7 +131,20 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
             .collect::<Vec<_>>()
     };
     let refusals = of("sign-in refused");
-    assert_eq!(refusals.len(), 1, "{log}");
+    assert_eq!(refusals.len(), 2, "{log}");
+    assert_eq!(
+        refusals[1]["error"],
+        r#"the provider answered access_denied: "AADSTS50105: not assigned\n<b>forged line""#
+    );
+    let compared = refusals[0]["error"].as_str().unwrap();
+    assert!(
+        compared.contains("expected acme.example, got \"globex.example\""),
+        "{compared}"
+    );
+    assert!(
+        !compared.contains("linus"),
+        "no name of a person: {compared}"
+    );
     assert_eq!(refusals[0]["trace_id"], TRACE);
     assert_eq!(refusals[0]["error.code"], "domain_not_allowed");
     assert_eq!(of("signed in").len(), 1);

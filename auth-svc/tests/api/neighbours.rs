@@ -165,6 +165,31 @@ async fn an_account_of_someone_else_or_of_another_workspace_is_not_there() {
     assert_eq!(knowledge.changes(), 1);
 }
 
+// R19
+#[tokio::test]
+async fn an_address_that_nobody_vouches_for_is_marked_and_an_older_service_marks_none() {
+    let certificates = TestCertificates::create();
+    let knowledge = Knowledge::default();
+    let services = StandIn::start(&certificates, &knowledge).await;
+    let app = app(&certificates, &services.url(), &services.url()).await;
+    let (mut ada, own) = ada(&app).await;
+    for (verified, marked) in [(Some(false), true), (Some(true), false), (None, false)] {
+        let account = Account {
+            handle: "box@xn--bcher-kva.example".to_owned(),
+            handle_verified: verified,
+            ..own.clone()
+        };
+        *knowledge.accounts.lock().unwrap() = vec![account];
+        let page = ada.get(LIST).await;
+        assert_eq!(page.status, 200);
+        assert!(page.body.contains("<h2>box@bücher.example</h2>"));
+        let says = page
+            .body
+            .contains("This address is not verified: Google does not confirm");
+        assert_eq!(says, marked, "{verified:?} {}", page.body);
+    }
+}
+
 // R36
 #[tokio::test]
 async fn renewed_certificates_are_taken_up_without_a_restart() {

@@ -117,7 +117,71 @@ async fn a_single_tenant_takes_no_token_of_another() {
     app.workspace("globex", &["globex.example"]).await;
     app.demo.misbehave(Flavour::Microsoft, Some(M::OtherTenant));
     let refusal = attempt(&app, "/auth/microsoft", "linus").await;
-    assert_eq!(refusal, (400, "identity_not_proven".to_owned()));
+    assert_eq!(refusal, (403, "tenant_not_allowed".to_owned()));
+}
+
+/// Guests have names that their home gave them.
+#[tokio::test]
+async fn a_single_tenant_vouches_for_no_guest() {
+    let app = TestApp::start_with(&[("AUTH_MICROSOFT_TENANT_ID", ACME_TENANT)]).await;
+    for chosen in [
+        json!({"preferred_username": "eve_evil.example#EXT#@acme.example"}),
+        json!({"preferred_username": "ada@acme.example",
+               "idp": format!("https://sts.windows.net/{GLOBEX_TENANT}/")}),
+        json!({"preferred_username": "ada@acme.example", "idp": "live.com"}),
+        json!({"preferred_username": "ada@acme.example", "acct": 1}),
+        json!({"preferred_username": "ada@globex.example", "email": "ada@acme.example"}),
+    ] {
+        let mut all = claims(json!({"email": null, "xms_edov": null}));
+        all.extend(claims(chosen.clone()));
+        app.demo.set_claims("ada", all);
+        let (status, code) = attempt(&app, "/auth/microsoft", "ada").await;
+        assert_eq!(status, 403, "{chosen}: {code}");
+    }
+}
+
+/// With several workspaces each provider is somebody's: a customer's own gives
+/// its people whatever address they like, and says that it is verified.
+#[tokio::test]
+async fn a_customers_own_provider_opens_no_other_workspace() {
+    let app = TestApp::start_with(&[
+        ("IS_MULTIWORKSPACE_ENABLED", "true"),
+        ("AUTH_OIDC_DEMO_EMAIL_DOMAINS", "globex.example"),
+    ])
+    .await;
+    let globex = app.workspace("globex", &["globex.example"]).await;
+    let victim = json!({"email": "ada@acme.example", "email_verified": true});
+    app.demo.set_claims("linus", claims(victim.clone()));
+    let acme = app.workspace;
+    for (path, expected) in [
+        (
+            "/auth/oidc/demo?workspaceSubdomain=acme".to_owned(),
+            "address_not_verified",
+        ),
+        (
+            format!("/auth/oidc/demo?workspaceId={acme}"),
+            "address_not_verified",
+        ),
+        ("/auth/oidc/demo".to_owned(), "workspace_not_named"),
+    ] {
+        let refusal = attempt(&app, &path, "linus").await;
+        assert_eq!(refusal, (403, expected.to_owned()), "{path}");
+    }
+    // Its own people come in.
+    app.demo.set_claims("linus", serde_json::Map::new());
+    let path = "/auth/oidc/demo?workspaceSubdomain=globex&prompt=consent";
+    let mut linus = app.browser();
+    app.round(&mut linus, path, &Decision::allow("linus")).await;
+    let me = linus.me().await.unwrap();
+    assert_eq!(me["workspaceId"], globex.to_string());
+    // A member that takes the victim's address later: nobody vouches for it.
+    app.demo.set_claims("linus", claims(victim));
+    let mut again = app.browser();
+    app.round(&mut again, path, &Decision::allow("linus")).await;
+    let event = app.events().await.pop().unwrap();
+    let identity = event.identity.unwrap();
+    assert_eq!(identity.handle, "ada@acme.example");
+    assert_eq!(identity.handle_verified, Some(false));
 }
 
 /// Google: `email_verified` and the `hd` claim, both. `hd` names the organisation's
@@ -155,6 +219,8 @@ async fn a_domain_that_looks_like_a_listed_one_is_another() {
         "ada@evil.example\u{0}@acme.example",
         "ada@evil.example,ada@acme.example",
         "ada@evil.example <ada@acme.example>",
+        "ada@evil.example\u{ff20}acme.example",
+        "ada@evil.example\u{ff0c}ada@acme.example",
     ] {
         app.demo.set_claims(
             "eve",

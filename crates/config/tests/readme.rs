@@ -20,7 +20,7 @@ const SOURCES: [&str; 6] = [
 ];
 
 /// What reads one, before its name in quotes.
-const READS: [&str; 12] = [
+const READS: [&str; 13] = [
     ".optional(",
     ".required(",
     ".secret(",
@@ -33,6 +33,7 @@ const READS: [&str; 12] = [
     ".issuer(",
     ".callback(",
     ".scopes(",
+    ".domains(",
 ];
 
 fn root() -> &'static Path {

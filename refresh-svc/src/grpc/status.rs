@@ -42,7 +42,9 @@ pub(super) fn status(error: &EngineError) -> Status {
     let (code, message, retry_after) = match error {
         EngineError::AccountNotFound => (
             Code::NotFound,
-            "there is no such account, or it was disconnected".to_owned(),
+            "there is no such account, it was disconnected, or nobody vouches for its handle: \
+             ask by account id"
+                .to_owned(),
             None,
         ),
         EngineError::AccountAmbiguous => (

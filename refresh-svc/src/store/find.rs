@@ -18,8 +18,9 @@ pub enum Found {
 }
 
 impl Store {
-    /// Finds an account by its handle: a living one before a dead one, an erased
-    /// one last.
+    /// Finds an account by its handle, if somebody vouches that the handle is its
+    /// owner's: whoever connects an account that merely shows an address is not
+    /// found by it. A living one before a dead one, an erased one last.
     ///
     /// # Errors
     /// The database does not answer.
@@ -29,11 +30,12 @@ impl Store {
         provider: &ProviderName,
         handle: &Handle,
     ) -> Result<Found, StoreError> {
-        // Index credential_handle.
+        // Index credential_vouched_handle.
         let query = sqlx::query_as(
             "SELECT account_id, auth_failed_at IS NULL AND erased_at IS NULL AS alive
              FROM vault.credential
-             WHERE workspace_id = $1 AND provider = $2 AND lower(handle) = $3
+             WHERE workspace_id = $1 AND provider = $2 AND vouched_handle = $3
+               AND lower(handle) = vouched_handle
              ORDER BY alive DESC, (erased_at IS NULL) DESC, authenticated_at DESC
              LIMIT 2",
         )

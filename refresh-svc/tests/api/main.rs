@@ -15,6 +15,7 @@ mod circuit;
 mod dead_grants;
 mod disconnect;
 mod errors;
+mod handles;
 mod kept;
 mod keys;
 mod killed;

@@ -21,6 +21,9 @@ pub struct SignIn {
     pub binding: GrantBinding,
     /// Mailbox address.
     pub handle: Handle,
+    /// Whether somebody vouches for the address; `None` if the event does not
+    /// say.
+    pub handle_verified: Option<bool>,
     /// Name to show; may be empty.
     pub display_name: String,
     /// The grant, as the decision needs it.
@@ -143,6 +146,7 @@ impl SignIn {
                 subject: identity.subject.parse()?,
             },
             handle: identity.handle.parse()?,
+            handle_verified: identity.handle_verified,
             display_name: identity.display_name.replace('\0', ""),
             grant: Grant {
                 authenticated_at,

@@ -56,6 +56,7 @@ pub(super) fn channel(row: &ChannelRow) -> account::Channel {
 pub(super) fn account(view: AccountView, channels: &[ChannelRow]) -> account::Account {
     let id = view.account.id;
     account::Account {
+        handle_verified: Some(view.account.handle_verified()),
         id: id.to_string(),
         workspace_id: view.account.workspace_id.to_string(),
         user_id: view.account.user_id.to_string(),

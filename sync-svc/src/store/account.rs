@@ -22,6 +22,8 @@ pub struct Account {
     pub subject: String,
     /// Mailbox address.
     pub handle: String,
+    /// The address that somebody vouched for.
+    pub vouched_handle: Option<String>,
     /// Name to show.
     pub display_name: String,
     /// When it was connected first.
@@ -39,13 +41,18 @@ impl Account {
             provider: self.provider.clone(),
         }
     }
+
+    /// Returns `true` if somebody vouches that the address is this person's.
+    pub fn handle_verified(&self) -> bool {
+        self.vouched_handle.as_deref() == Some(self.handle.as_str())
+    }
 }
 
 /// Columns of an [`Account`], of `sync.connected_account a`.
 macro_rules! columns {
     () => {
         "a.id, a.workspace_id, a.user_id, a.provider, a.issuer, a.subject, a.handle,
-         a.display_name, a.connected_at, a.disconnected_at"
+         a.vouched_handle, a.display_name, a.connected_at, a.disconnected_at"
     };
 }
 
@@ -64,11 +71,12 @@ macro_rules! view {
 
 /// Creates the account or finds it by its unique key, and locks its row until
 /// the transaction ends: deliveries about one account go one after another.
-/// The labels follow the newest sign-in.
+/// The labels follow the newest sign-in. One that does not say whether its
+/// address is vouched for leaves what is known of the same address.
 pub async fn upsert(
     connection: &mut PgConnection,
     binding: &GrantBinding,
-    handle: &Handle,
+    (handle, verified): (&Handle, Option<bool>),
     display_name: &str,
     authenticated_at: OffsetDateTime,
     now: OffsetDateTime,
@@ -76,11 +84,14 @@ pub async fn upsert(
     sqlx::query_as(concat!(
         "INSERT INTO sync.connected_account AS a
              (id, workspace_id, user_id, provider, issuer, subject, handle, display_name,
-              last_authenticated_at, connected_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+              last_authenticated_at, connected_at, vouched_handle)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $11 THEN $7 END)
          ON CONFLICT (workspace_id, user_id, provider, issuer, subject) DO UPDATE SET
              handle = CASE WHEN excluded.last_authenticated_at > a.last_authenticated_at
                  THEN excluded.handle ELSE a.handle END,
+             vouched_handle = CASE WHEN excluded.last_authenticated_at > a.last_authenticated_at
+                     AND $11 IS NOT NULL
+                 THEN excluded.vouched_handle ELSE a.vouched_handle END,
              display_name = CASE WHEN excluded.last_authenticated_at > a.last_authenticated_at
                  THEN excluded.display_name ELSE a.display_name END,
              last_authenticated_at = greatest(excluded.last_authenticated_at, a.last_authenticated_at)
@@ -97,6 +108,7 @@ pub async fn upsert(
     .bind(display_name)
     .bind(authenticated_at)
     .bind(now)
+    .bind(verified)
     .fetch_one(connection)
     .await
 }

@@ -21,7 +21,6 @@ struct Row {
     erased_at: Option<OffsetDateTime>,
     not_before: Option<OffsetDateTime>,
     refreshing: bool,
-    handle: String,
     died_before: bool,
 }
 
@@ -37,8 +36,6 @@ pub struct Stored {
     /// True while refresh-svc may be asking the provider: its result would be
     /// lost if the version moved.
     pub refreshing: bool,
-    /// Mailbox address.
-    pub handle: String,
 }
 
 /// Finds the credential of an account and locks its row.
@@ -58,7 +55,6 @@ pub async fn lock(
                 erased_at, not_before,
                 coalesce(lease_until > now(), false)
                     OR coalesce(intent_version = version, false) AS refreshing,
-                handle,
                 EXISTS (SELECT FROM sync.grant_death d WHERE d.account_id = $1) AS died_before
          FROM vault.credential
          WHERE account_id = $1
@@ -80,7 +76,6 @@ pub async fn lock(
         refused: row.refused,
         erased_at: row.erased_at,
         refreshing: row.refreshing,
-        handle: row.handle.clone(),
         held: held(row, deaths),
     }))
 }
@@ -294,19 +289,6 @@ pub async fn take_refresh_token(
     Ok(())
 }
 
-/// Shows the newest label of the account.
-pub async fn set_handle(
-    connection: &mut PgConnection,
-    account: &Account,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE vault.credential SET handle = $2 WHERE account_id = $1")
-        .bind(account.id)
-        .bind(&account.handle)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
 /// Notes a disconnect: no grant from before it counts any more.
 pub async fn set_not_before(
     connection: &mut PgConnection,
@@ -319,6 +301,24 @@ pub async fn set_not_before(
     )
     .bind(account)
     .bind(at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Gives the credential the address of its account, and who vouches for it: the
+/// look-up by handle reads them here. The tokens and their version stay.
+pub async fn set_handle(
+    connection: &mut PgConnection,
+    account: &Account,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE vault.credential SET handle = $2, vouched_handle = $3
+         WHERE account_id = $1 AND (handle, vouched_handle) IS DISTINCT FROM ($2, $3)",
+    )
+    .bind(account.id)
+    .bind(&account.handle)
+    .bind(&account.vouched_handle)
     .execute(connection)
     .await?;
     Ok(())

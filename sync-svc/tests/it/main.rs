@@ -12,6 +12,7 @@ mod facts;
 mod faults;
 mod grpc;
 mod interleavings;
+mod handles;
 mod lifecycle;
 mod one_connection;
 mod orders;

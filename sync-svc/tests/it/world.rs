@@ -37,6 +37,7 @@ impl Person {
                 subject: "1234".to_owned(),
                 handle: "tim@apple.dev".to_owned(),
                 display_name: "Tim".to_owned(),
+                handle_verified: Some(true),
             }),
             authenticated_at: Some(at(second)),
             intent: Intent::SignIn.into(),

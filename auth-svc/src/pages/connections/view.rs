@@ -16,6 +16,8 @@ pub(super) struct Card {
     pub(super) icon: Icon,
     pub(super) label: String,
     pub(super) handle: String,
+    /// Nobody vouches that the address is this person's.
+    pub(super) unverified: bool,
     pub(super) since: String,
     pub(super) notice: Option<&'static str>,
     pub(super) tone: &'static str,
@@ -54,7 +56,8 @@ impl Card {
         Self {
             icon: icon::of_provider(&account.provider),
             label: label(state, &account.provider),
-            handle: account.handle.clone(),
+            handle: words::address(&account.handle),
+            unverified: account.handle_verified == Some(false),
             since: words::time_of(account.connected_at.as_ref()).map_or_else(String::new, |at| {
                 format!("Connected {}", words::ago(state.clock.now(), at))
             }),

@@ -72,10 +72,10 @@ impl World {
             "INSERT INTO vault.credential
                  (account_id, workspace_id, user_id, provider, issuer, subject, handle,
                   sealed_access_token, access_token_expires_at, sealed_refresh_token,
-                  granted_scopes, authenticated_at)
+                  granted_scopes, authenticated_at, vouched_handle)
              SELECT account, $2, $3, $10, $4, $5, account || '@acme.example',
                     access, now() + make_interval(secs => $8), refresh, $9,
-                    now() - interval '10 minutes'
+                    now() - interval '10 minutes', account || '@acme.example'
              FROM unnest($1::uuid[], $6::bytea[], $7::bytea[]) AS new (account, access, refresh)",
         )
         .bind(rows.accounts)

@@ -107,10 +107,10 @@ impl World {
             "INSERT INTO vault.credential
                  (account_id, workspace_id, user_id, provider, issuer, subject, handle,
                   sealed_access_token, access_token_expires_at, sealed_refresh_token,
-                  granted_scopes, authenticated_at)
+                  granted_scopes, authenticated_at, vouched_handle)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
                      now() + make_interval(secs => $9), $10, $11,
-                     now() - make_interval(secs => $12))",
+                     now() - make_interval(secs => $12), $7)",
         )
         .bind(account.id.as_uuid())
         .bind(binding.workspace.as_uuid())
