@@ -105,7 +105,10 @@ pub async fn disconnected_on(
     if let Some(account) = account::lock(connection, id.as_uuid()).await? {
         let stored = credential::lock(connection, account.id, now).await?;
         credential::set_not_before(connection, account.id, at).await?;
-        if stored.as_ref().is_some_and(|stored| stored.erased_at.is_none()) {
+        if stored
+            .as_ref()
+            .is_some_and(|stored| stored.erased_at.is_none())
+        {
             tracing::info!(account.id = %id, "account was connected again meanwhile");
         } else {
             let erased_at = stored.and_then(|stored| stored.erased_at);

@@ -88,6 +88,8 @@ pub async fn is_content(
             .parse::<Handle>()
             .is_ok_and(|handle| provider.auto_connect(handle.domain()))
     };
-    let repairable = identities.iter().any(|(email, dead)| *dead && connects(email));
+    let repairable = identities
+        .iter()
+        .any(|(email, dead)| *dead && connects(email));
     Ok(!identities.is_empty() && !repairable)
 }

@@ -167,7 +167,11 @@ async fn google_ends_every_token_of_a_person_with_one_and_the_strict_provider_on
         let (access, first) = grant("ada");
         let (_, second) = grant("ada");
         let (_, others) = grant("eve");
-        let token = if revoked == "access_token" { &access } else { &first };
+        let token = if revoked == "access_token" {
+            &access
+        } else {
+            &first
+        };
         let url = client.token.replace("/token", "/revoke");
         let answer = client
             .http

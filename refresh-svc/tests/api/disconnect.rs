@@ -132,10 +132,7 @@ async fn a_grant_is_revoked_where_that_ends_no_living_account() {
 
 /// Two accounts of one person, in two workspaces.
 async fn siblings(world: &World, flavour: Flavour) -> [Account; 2] {
-    [
-        world.expired(flavour).await,
-        world.expired(flavour).await,
-    ]
+    [world.expired(flavour).await, world.expired(flavour).await]
 }
 
 // R27: a connection that was on its way when the person disconnected once more.

@@ -187,7 +187,9 @@ impl Held {
             return None;
         }
         let (width, at) = origin.rank();
-        let issued = self.access_issued_at.filter(|_| !incoming.has_refresh_token);
+        let issued = self
+            .access_issued_at
+            .filter(|_| !incoming.has_refresh_token);
         Some((width, issued.map_or(at, |issued| issued.max(at))))
     }
 

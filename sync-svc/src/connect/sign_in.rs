@@ -106,9 +106,8 @@ impl SignIn {
         let Some(connection) = event.connection else {
             return Ok(None);
         };
-        let chosen = |visibility: Option<&'static str>| {
-            visibility.filter(|_| intent == Intent::Connect)
-        };
+        let chosen =
+            |visibility: Option<&'static str>| visibility.filter(|_| intent == Intent::Connect);
         let messages = wanted(
             connection.messages(),
             chosen(message_visibility(connection.message_visibility())),

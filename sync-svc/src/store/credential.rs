@@ -299,13 +299,11 @@ pub async fn set_handle(
     connection: &mut PgConnection,
     account: &Account,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "UPDATE vault.credential SET handle = $2 WHERE account_id = $1",
-    )
-    .bind(account.id)
-    .bind(&account.handle)
-    .execute(connection)
-    .await?;
+    sqlx::query("UPDATE vault.credential SET handle = $2 WHERE account_id = $1")
+        .bind(account.id)
+        .bind(&account.handle)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -72,9 +72,13 @@ impl Grant {
             Width::Calendar => (false, true),
             Width::Both => (true, true),
         };
-        let access = |granted: bool| match granted {
-            true => Access::Granted.into(),
-            false => Access::Denied.into(),
+        let access = |granted: bool| {
+            let access = if granted {
+                Access::Granted
+            } else {
+                Access::Denied
+            };
+            access.into()
         };
         connection.messages = access(mail);
         connection.calendar = access(calendar);
@@ -239,9 +243,8 @@ impl Subject {
             access: row.get("access"),
             scopes: row.get("granted_scopes"),
             authenticated_at: row.get("authenticated_at"),
-            refresh: refresh.map(|refresh| {
-                (refresh, row.get("refresh_scopes"), row.get("refresh_at"))
-            }),
+            refresh: refresh
+                .map(|refresh| (refresh, row.get("refresh_scopes"), row.get("refresh_at"))),
         });
         End {
             labels: [row.get("handle"), row.get("label")],
@@ -251,7 +254,10 @@ impl Subject {
             erased,
             tokens,
             channels: [row.get("messages"), row.get("calendar")],
-            visibilities: [row.get("message_visibility"), row.get("calendar_visibility")],
+            visibilities: [
+                row.get("message_visibility"),
+                row.get("calendar_visibility"),
+            ],
         }
     }
 }

@@ -70,9 +70,10 @@ fn history(random: &mut Random) -> Vec<Fact> {
         .map(|place| {
             let second = 10 * place;
             if place > 0 && random.percent(25) {
-                return match deadly {
-                    true => Fact::Death(random.of(&signed_in), second),
-                    false => Fact::Disconnect(second),
+                return if deadly {
+                    Fact::Death(random.of(&signed_in), second)
+                } else {
+                    Fact::Disconnect(second)
                 };
             }
             signed_in.push(second);
@@ -82,7 +83,13 @@ fn history(random: &mut Random) -> Vec<Fact> {
 }
 
 fn sign_in(random: &mut Random, second: i64, deadly: bool) -> Grant {
-    let width = random.of(&[Width::Plain, Width::Mail, Width::Calendar, Width::Both, Width::Both]);
+    let width = random.of(&[
+        Width::Plain,
+        Width::Mail,
+        Width::Calendar,
+        Width::Both,
+        Width::Both,
+    ]);
     Grant {
         intent: random.of(&[Intent::SignIn, Intent::Connect]),
         messages: random.of(&[
@@ -145,7 +152,9 @@ fn shuffled(history: &[Fact], random: &mut Random) -> Vec<Arrival> {
             _ => second,
         };
         arrivals.push((at, random.next(), Arrival::Fact(index)));
-        for _ in 0..1 + random.below(2) {
+        // A sign-in at times twice, a notice once or twice.
+        let notice = u64::from(!matches!(fact, Fact::SignIn(_)));
+        for _ in 0..notice + random.below(2) {
             arrivals.push((late(random, at + 1), random.next(), Arrival::Event(index)));
         }
     }
@@ -173,9 +182,7 @@ async fn end(
         match *arrival {
             Arrival::Fact(index) => match history[index] {
                 Fact::SignIn(grant) => {
-                    subject
-                        .signs_in(&mut transaction, ids[index], &grant)
-                        .await;
+                    subject.signs_in(&mut transaction, ids[index], &grant).await;
                 }
                 Fact::Disconnect(second) => {
                     let notice = subject.disconnects(&mut transaction, second).await;

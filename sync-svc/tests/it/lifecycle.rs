@@ -28,7 +28,11 @@ async fn a_dead_grant_stops_the_channels_and_a_stale_notice_does_not() {
     assert!(found.iter().all(|channel| channel.status == "ONGOING"));
 
     // refresh-svc marks the row in the transaction of its event.
-    execute(&stack, "UPDATE vault.credential SET auth_failed_at = to_timestamp(1795392012)").await;
+    execute(
+        &stack,
+        "UPDATE vault.credential SET auth_failed_at = to_timestamp(1795392012)",
+    )
+    .await;
     let notice = EventId::generate();
     stack.publish(notice, &reauth(account, 10)).await;
     applied(&stack, notice).await;
@@ -128,7 +132,7 @@ async fn an_older_wider_event_never_brings_a_disconnected_mailbox_back() {
         person.applies(&stack, event).await;
         let now = person.account(&stack).await;
         assert_eq!(now.refresh.as_deref(), Some("refresh-7"));
-        assert_eq!(now.scopes, ["openid", "email"]);
+        assert_eq!(now.scopes, ["email", "openid"]);
     }
 }
 
@@ -146,7 +150,11 @@ async fn a_repair_after_a_reconnect_does_not_open_the_past() {
     let kept = person.account(&stack).await;
     assert_eq!(kept.refresh.as_deref(), Some("refresh-7"));
     // ... but repairs it once the provider has refused it.
-    execute(&stack, "UPDATE vault.credential SET auth_failed_at = to_timestamp(1795392010)").await;
+    execute(
+        &stack,
+        "UPDATE vault.credential SET auth_failed_at = to_timestamp(1795392010)",
+    )
+    .await;
     person.applies(&stack, person.sign_in(9)).await;
     assert!(person.account(&stack).await.dead);
     person.applies(&stack, person.plain(12)).await;

@@ -8,8 +8,8 @@
 )]
 
 mod connect;
-mod faults;
 mod facts;
+mod faults;
 mod grpc;
 mod interleavings;
 mod lifecycle;

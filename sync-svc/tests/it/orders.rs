@@ -122,14 +122,18 @@ fn permutations(grants: &[Grant]) -> Vec<Vec<Grant>> {
 fn triples(kinds: &[Grant]) -> impl Iterator<Item = Vec<Grant>> {
     let count = kinds.len();
     (0..count.pow(3)).map(move |number| {
-        [number % count, number / count % count, number / count / count]
-            .into_iter()
-            .zip([10, 20, 30])
-            .map(|(kind, second)| Grant {
-                second,
-                ..kinds[kind]
-            })
-            .collect()
+        [
+            number % count,
+            number / count % count,
+            number / count / count,
+        ]
+        .into_iter()
+        .zip([10, 20, 30])
+        .map(|(kind, second)| Grant {
+            second,
+            ..kinds[kind]
+        })
+        .collect()
     })
 }
 

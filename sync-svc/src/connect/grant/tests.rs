@@ -100,7 +100,11 @@ fn a_dead_grant_is_replaced_by_any_newer_one_and_not_by_one_that_died_with_it() 
         decide(Some(&dead), &grant(11, MAIL, false)),
         take(Source::Incoming, Source::Nothing)
     );
-    for ended in [grant(4, BOTH, true), grant(7, MAIL, true), grant(7, BOTH, false)] {
+    for ended in [
+        grant(4, BOTH, true),
+        grant(7, MAIL, true),
+        grant(7, BOTH, false),
+    ] {
         assert_eq!(decide(Some(&dead), &ended), Decision::KeepDead);
     }
 }
@@ -171,7 +175,11 @@ fn what_is_disconnected_is_revived_by_a_later_deliberate_connection_alone() {
     }
     let back = after(&gone, &connection(8, MAIL));
     assert!(back.is_alive());
-    for refused in [grant(2, BOTH, true), connection(3, BOTH), grant(9, BOTH, true)] {
+    for refused in [
+        grant(2, BOTH, true),
+        connection(3, BOTH),
+        grant(9, BOTH, true),
+    ] {
         assert_eq!(decide(Some(&back), &refused), Decision::KeepDisconnected);
     }
     assert_eq!(
@@ -183,7 +191,10 @@ fn what_is_disconnected_is_revived_by_a_later_deliberate_connection_alone() {
 // R22, R27
 #[test]
 fn a_plain_sign_in_repairs_what_was_connected_anew_and_died() {
-    let back = after(&disconnected(&stored(0, BOTH, true), 10), &connection(8, MAIL));
+    let back = after(
+        &disconnected(&stored(0, BOTH, true), 10),
+        &connection(8, MAIL),
+    );
     let dead = refused(back, 20);
     assert_eq!(
         decide(Some(&dead), &grant(9, BOTH, true)),
@@ -244,7 +255,7 @@ fn shown(held: &Held) -> Option<(Option<Origin>, Option<Origin>)> {
 /// came last, the same is stored. Answers the number of last steps.
 fn same_in_every_order(facts: &[Fact], exactly: bool) -> usize {
     let all = 1_usize << facts.len();
-    let has = |set: usize, index: usize| set >> index & 1 == 1;
+    let has = |set: usize, index: usize| (set >> index) & 1 == 1;
     // What happens to the account is written at its time: after the grants that
     // it is about and before whatever the person does later.
     let comes_after = |set: usize, index: usize| match &facts[index] {
@@ -279,7 +290,12 @@ fn same_in_every_order(facts: &[Fact], exactly: bool) -> usize {
             match &states[set] {
                 None => states[set] = Some(next),
                 Some(first) if exactly => {
-                    assert_eq!(shown(first), shown(&next), "{:?} last of {facts:#?}", facts[last]);
+                    assert_eq!(
+                        shown(first),
+                        shown(&next),
+                        "{:?} last of {facts:#?}",
+                        facts[last]
+                    );
                 }
                 Some(first) => {
                     let refresh = |held: &Held| shown(held).map(|(_, refresh)| refresh);
