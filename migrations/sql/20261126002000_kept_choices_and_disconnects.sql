@@ -9,7 +9,8 @@ ALTER TABLE vault.credential
     -- differ from those of the access token (authenticated_at, granted_scopes).
     ADD COLUMN refresh_authenticated_at timestamptz,
     ADD COLUMN refresh_scopes text[],
-    ADD CHECK ((refresh_authenticated_at IS NULL) = (refresh_scopes IS NULL));
+    ADD CONSTRAINT credential_refresh_origin
+        CHECK ((refresh_authenticated_at IS NULL) = (refresh_scopes IS NULL));
 
 UPDATE vault.credential c
 SET not_before = greatest(c.erased_at, a.disconnected_at)

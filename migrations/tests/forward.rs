@@ -341,3 +341,33 @@ async fn no_writer_clears_the_time_of_a_disconnect() {
     assert_eq!(kept[..4], vec![kept[0].clone(); 4][..]);
     assert_ne!(kept[4], kept[0]);
 }
+
+// R21: a replica of the previous version replaces the whole grant and does not
+// know where the refresh token came from.
+#[tokio::test]
+async fn the_origin_of_a_refresh_token_goes_with_it() {
+    let database = migrated_while_filled().await;
+    for (change, kept) in [
+        // A rotation of the same grant keeps it, another grant does not.
+        (
+            "refresh_authenticated_at = '2026-11-26 07:00Z', refresh_scopes = '{mail}'",
+            true,
+        ),
+        (
+            "sealed_refresh_token = 'rotated', version = version + 1",
+            true,
+        ),
+        (
+            "sealed_refresh_token = 'other', authenticated_at = '2026-11-26 09:00Z'",
+            false,
+        ),
+    ] {
+        let statement =
+            format!("UPDATE vault.credential SET {change} RETURNING refresh_scopes IS NOT NULL");
+        let known: bool = sqlx::query_scalar(AssertSqlSafe(statement))
+            .fetch_one(database.pool())
+            .await
+            .unwrap();
+        assert_eq!(known, kept, "{change}");
+    }
+}

@@ -265,7 +265,7 @@ async fn a_mailbox_that_was_disconnected_sends_nobody_round() {
     for change in [
         // The mailbox that the person signs in with, alive and dead when it was
         // disconnected, and a second one.
-        "erased_at = now()",
+        "erased_at = now(), sealed_refresh_token = NULL",
         "auth_failed_at = now()",
         "subject = 'second'",
     ] {

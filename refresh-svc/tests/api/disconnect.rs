@@ -159,7 +159,7 @@ async fn after_a_refresh_both_tokens_are_of_the_refresh_tokens_grant() {
     sqlx::query(
         "UPDATE vault.credential
          SET refresh_authenticated_at = authenticated_at, refresh_scopes = granted_scopes,
-             authenticated_at = now(), granted_scopes = granted_scopes || 'calendar'
+             authenticated_at = now(), granted_scopes = granted_scopes || '{calendar}'
          WHERE account_id = $1",
     )
     .bind(account.id.as_uuid())

@@ -72,9 +72,13 @@ impl Grant {
             Width::Calendar => (false, true),
             Width::Both => (true, true),
         };
-        let access = |granted: bool| match granted {
-            true => Access::Granted.into(),
-            false => Access::Denied.into(),
+        let access = |granted: bool| {
+            let access = if granted {
+                Access::Granted
+            } else {
+                Access::Denied
+            };
+            access.into()
         };
         connection.messages = access(mail);
         connection.calendar = access(calendar);

@@ -70,9 +70,10 @@ fn history(random: &mut Random) -> Vec<Fact> {
         .map(|place| {
             let second = 10 * place;
             if place > 0 && random.percent(25) {
-                return match deadly {
-                    true => Fact::Death(random.of(&signed_in), second),
-                    false => Fact::Disconnect(second),
+                return if deadly {
+                    Fact::Death(random.of(&signed_in), second)
+                } else {
+                    Fact::Disconnect(second)
                 };
             }
             signed_in.push(second);
@@ -151,7 +152,9 @@ fn shuffled(history: &[Fact], random: &mut Random) -> Vec<Arrival> {
             _ => second,
         };
         arrivals.push((at, random.next(), Arrival::Fact(index)));
-        for _ in 0..1 + random.below(2) {
+        // A sign-in at times twice, a notice once or twice.
+        let notice = u64::from(!matches!(fact, Fact::SignIn(_)));
+        for _ in 0..notice + random.below(2) {
             arrivals.push((late(random, at + 1), random.next(), Arrival::Event(index)));
         }
     }

@@ -132,7 +132,7 @@ async fn an_older_wider_event_never_brings_a_disconnected_mailbox_back() {
         person.applies(&stack, event).await;
         let now = person.account(&stack).await;
         assert_eq!(now.refresh.as_deref(), Some("refresh-7"));
-        assert_eq!(now.scopes, ["openid", "email"]);
+        assert_eq!(now.scopes, ["email", "openid"]);
     }
 }
 

@@ -255,7 +255,7 @@ fn shown(held: &Held) -> Option<(Option<Origin>, Option<Origin>)> {
 /// came last, the same is stored. Answers the number of last steps.
 fn same_in_every_order(facts: &[Fact], exactly: bool) -> usize {
     let all = 1_usize << facts.len();
-    let has = |set: usize, index: usize| set >> index & 1 == 1;
+    let has = |set: usize, index: usize| (set >> index) & 1 == 1;
     // What happens to the account is written at its time: after the grants that
     // it is about and before whatever the person does later.
     let comes_after = |set: usize, index: usize| match &facts[index] {
