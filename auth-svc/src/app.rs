@@ -43,6 +43,9 @@ pub const SERVICE: &str = "auth-svc";
 /// CloudEvents source of what this service publishes.
 const EVENT_SOURCE: &str = "/latchkey/auth-svc";
 
+/// What `/readyz` writes: serving needs no less.
+const WRITE: &str = "UPDATE auth.readiness SET written_at = clock_timestamp()";
+
 /// Requests in flight get this long to finish at a shut-down.
 const SHUTDOWN_SECONDS: u64 = 10;
 
@@ -145,7 +148,7 @@ impl Application {
             .local_addr()
             .map_err(|error| StartError::io("HTTP_LISTEN", error))?;
         let readiness = Readiness::default()
-            .with(DatabaseCheck(state.pool.clone()))
+            .with(DatabaseCheck::new(state.pool.clone(), WRITE))
             // A broker that is away fails no sign-in: the outbox waits (R12).
             .reporting(BrokerCheck::new(broker.clone()));
         let relay = Relay::new(state.pool.clone(), Schema::Auth, broker, EVENT_SOURCE);

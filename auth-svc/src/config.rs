@@ -73,8 +73,8 @@ impl Config {
         environment.flag("IS_BILLING_ENABLED", false)?;
         let sessions = SessionConfig::from_environment(environment, &public_origin)?;
         Ok(Self {
-            listen: environment.parsed("HTTP_LISTEN", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
-            health_listen: environment.parsed("HEALTH_LISTEN", ([0, 0, 0, 0], 8083).into())?,
+            listen: environment.listen("HTTP_LISTEN", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
+            health_listen: environment.listen("HEALTH_LISTEN", ([0, 0, 0, 0], 8083).into())?,
             returns: ReturnPolicy::new(
                 app,
                 &public_origin,

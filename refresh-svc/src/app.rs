@@ -27,6 +27,9 @@ use crate::reseal;
 use crate::store::Store;
 use crate::wake::{self, Bell};
 
+/// What `/readyz` writes: serving needs no less.
+const WRITE: &str = "UPDATE vault.readiness SET written_at = clock_timestamp()";
+
 /// Calls under way get this long to end.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -153,7 +156,7 @@ impl Application {
             background.clone(),
         ));
         let readiness = Readiness::default()
-            .with(DatabaseCheck(self.pool))
+            .with(DatabaseCheck::new(self.pool, WRITE))
             // What is to be told waits in the outbox.
             .reporting(BrokerCheck::new(self.broker));
         let health = tokio::spawn(health::serve(

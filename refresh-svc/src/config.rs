@@ -87,8 +87,8 @@ impl Configuration {
             .map_err(|error| ConfigError::new("REFRESH_LEASE", error.to_string()))?;
         let callers = CallerSettings::from_environment(environment)?;
         Ok(Self {
-            grpc_listen: environment.parsed("GRPC_LISTEN", ([0, 0, 0, 0], 50051).into())?,
-            health_listen: environment.parsed("HEALTH_LISTEN", ([0, 0, 0, 0], 8082).into())?,
+            grpc_listen: environment.listen("GRPC_LISTEN", ([0, 0, 0, 0], 50051).into())?,
+            health_listen: environment.listen("HEALTH_LISTEN", ([0, 0, 0, 0], 8082).into())?,
             tls: Tls::new(environment, callers.by.client_certificate())?,
             callers,
             policy: LivePolicy::from_environment(environment)?,

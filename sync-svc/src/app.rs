@@ -21,6 +21,9 @@ use crate::{consumer, grpc, sweep};
 /// CloudEvents source of everything that sync-svc publishes.
 const SOURCE: &str = "/latchkey/sync-svc";
 
+/// What `/readyz` writes: serving needs no less.
+const WRITE: &str = "UPDATE sync.readiness SET written_at = clock_timestamp()";
+
 /// sync-svc, ready to run: its addresses are taken.
 #[derive(Debug)]
 pub struct Application {
@@ -104,7 +107,7 @@ impl Application {
             Ok(())
         });
         let readiness = Readiness::default()
-            .with(DatabaseCheck(pool.clone()))
+            .with(DatabaseCheck::new(pool.clone(), WRITE))
             .with(BrokerCheck::new(config.broker.clone()));
         let health = health::serve(health, readiness, BuildInfo::of(SERVICE), stop.clone());
         tasks.spawn(async {

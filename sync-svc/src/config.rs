@@ -43,10 +43,10 @@ impl Config {
     /// A variable is missing or wrong.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         Ok(Self {
-            grpc_listen: environment.parsed("GRPC_LISTEN", ([0, 0, 0, 0], 50052).into())?,
+            grpc_listen: environment.listen("GRPC_LISTEN", ([0, 0, 0, 0], 50052).into())?,
             grpc_tls: grpc::server_tls(environment)?,
             grpc_callers: Callers::from_environment(environment)?,
-            health_listen: environment.parsed("HEALTH_LISTEN", ([0, 0, 0, 0], 8081).into())?,
+            health_listen: environment.listen("HEALTH_LISTEN", ([0, 0, 0, 0], 8081).into())?,
             pool: database::pool(environment, SERVICE)?,
             broker: BrokerConfig::from_environment(environment, SERVICE)?,
             connect_mode: environment.parsed("CONNECT_MODE", ConnectMode::default())?,

@@ -7,6 +7,7 @@ use actix_web::http::header::HOST;
 use actix_web::{HttpRequest, HttpResponse};
 use latchkey_domain::ProviderName;
 use latchkey_providers::{AuthorizeRequest, Provider, ProviderError};
+use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
 use crate::app::State;
@@ -227,7 +228,7 @@ async fn content_session(
             .is_some_and(|hint| *hint != session.email)
         || context.public_invite.is_some()
         || context.personal_invite.is_some();
-    if elsewhere || !grant::is_content(&state.pool, &session, provider).await? {
+    if elsewhere || !within(ANSWER, grant::is_content(&state.pool, &session, provider)).await? {
         return Ok(None);
     }
     Ok(Some(session))

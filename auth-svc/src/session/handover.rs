@@ -4,6 +4,7 @@
 
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::SET_COOKIE;
+use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
 use crate::app::State;
@@ -22,7 +23,7 @@ pub async fn found_with_handover(
     to: &Url,
     challenge: Option<&str>,
 ) -> HttpResponseBuilder {
-    let to = match code_for(state, bearer, to, challenge).await {
+    let to = match within(ANSWER, code_for(state, bearer, to, challenge)).await {
         Ok(to) => to,
         Err(error) => {
             tracing::error!(%error, session.id = %bearer.session, "no hand-over code was made");
@@ -31,7 +32,7 @@ pub async fn found_with_handover(
     };
     let mut response = found(&to);
     if state.config.sessions.token_pair_cookie {
-        match pair_for(state, bearer).await {
+        match within(ANSWER, pair_for(state, bearer)).await {
             Ok(cookie) => {
                 response.append_header((SET_COOKIE, cookie));
             }

@@ -16,7 +16,7 @@ pub async fn prune(
     keep: Duration,
     out: &mut impl Write,
 ) -> Result<(), StartError> {
-    let pool = latchkey_service::database::pool(environment, "refresh-svc-audit")?;
+    let pool = latchkey_service::database::pool_of_command(environment, "refresh-svc-audit")?;
     let pruned: i64 = sqlx::query_scalar("SELECT vault.audit_prune(make_interval(secs => $1))")
         .bind(keep.as_secs_f64())
         .fetch_one(&pool)
