@@ -15,7 +15,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::support::{Token, World, endpoint, identity, tls};
+use crate::support::{Client, Token, World, endpoint, eventually, identity, tls};
 
 // R36
 #[tokio::test]
