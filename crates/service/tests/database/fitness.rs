@@ -2,18 +2,12 @@ use std::time::Duration;
 
 use latchkey_service::database::{DatabaseCheck, within};
 use latchkey_service::health::Check as _;
-use latchkey_testkit::{Role, TestDatabase};
+use latchkey_testkit::{Role, TestDatabase, Way};
 use sqlx::PgPool;
 
 use crate::pool_at;
-use crate::way::Way;
 
 const WRITE: &str = "UPDATE auth.readiness SET written_at = clock_timestamp()";
-
-fn address_of(url: &str) -> String {
-    let (_, rest) = url.rsplit_once('@').unwrap();
-    rest.split_once('/').unwrap().0.to_owned()
-}
 
 async fn write(pool: &PgPool) -> Result<(), sqlx::Error> {
     sqlx::query(WRITE).execute(pool).await.map(drop)
@@ -35,7 +29,7 @@ async fn alter(database: &TestDatabase, what: &str) {
 async fn a_connection_that_went_away_without_a_word_leaves_the_pool() {
     let database = TestDatabase::create().await;
     let url = database.url(Role::Auth);
-    let way = Way::to(address_of(&url)).await;
+    let way = Way::to(&url).await;
     let pool = pool_at(&way.url(&url));
     write(&pool).await.unwrap();
 
@@ -51,7 +45,7 @@ async fn a_connection_that_went_away_without_a_word_leaves_the_pool() {
 async fn a_connection_that_went_away_while_nobody_used_it_is_replaced() {
     let database = TestDatabase::create().await;
     let url = database.url(Role::Auth);
-    let way = Way::to(address_of(&url)).await;
+    let way = Way::to(&url).await;
     let pool = pool_at(&way.url(&url));
     write(&pool).await.unwrap();
     // It has come back, and is looked at again after a while.

@@ -5,7 +5,6 @@
 
 mod fitness;
 mod pooler;
-mod way;
 
 use latchkey_config::Environment;
 use sqlx::PgPool;
