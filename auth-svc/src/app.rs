@@ -43,6 +43,9 @@ pub const SERVICE: &str = "auth-svc";
 /// CloudEvents source of what this service publishes.
 const EVENT_SOURCE: &str = "/latchkey/auth-svc";
 
+/// What `/readyz` writes: serving needs no less.
+const WRITE: &str = "UPDATE auth.readiness SET written_at = clock_timestamp()";
+
 /// Requests in flight get this long to finish at a shut-down.
 const SHUTDOWN_SECONDS: u64 = 10;
 
@@ -84,6 +87,7 @@ pub struct Application {
     readiness: Readiness,
     state: Arc<State>,
     relay: Relay,
+    leaving: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -147,8 +151,10 @@ impl Application {
         let address = listener
             .local_addr()
             .map_err(|error| StartError::io("HTTP_LISTEN", error))?;
+        let leaving = CancellationToken::new();
         let readiness = Readiness::default()
-            .with(DatabaseCheck(state.pool.clone()))
+            .until(leaving.clone())
+            .with(DatabaseCheck::new(state.pool.clone(), WRITE))
             // A broker that is away fails no sign-in: the outbox waits (R12).
             .reporting(BrokerCheck::new(broker.clone()));
         let relay = Relay::new(state.pool.clone(), Schema::Auth, broker, EVENT_SOURCE);
@@ -162,6 +168,7 @@ impl Application {
             readiness,
             state,
             relay,
+            leaving,
             stop: CancellationToken::new(),
         })
     }
@@ -184,8 +191,8 @@ impl Application {
         &self.state
     }
 
-    /// Serves until `stop` is cancelled, then lets requests and messages in
-    /// flight finish.
+    /// Serves until `stop` is cancelled and `SHUTDOWN_DELAY` longer, not ready any
+    /// more; then lets requests and messages in flight finish.
     ///
     /// # Errors
     /// The server fails.
@@ -213,8 +220,11 @@ impl Application {
         }
         tasks.close();
         let handle = self.server.handle();
+        let (leaving, delay) = (self.leaving, self.state.config.shutdown_delay);
         tokio::spawn(async move {
             stop.cancelled().await;
+            leaving.cancel();
+            tokio::time::sleep(delay).await;
             handle.stop(true).await;
         });
         tracing::info!(address = %self.address, public = %self.state.config.public_origin, "listening");

@@ -18,6 +18,7 @@ pub mod user_agent;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, ORIGIN};
+use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
 use crate::app::State;
@@ -33,9 +34,9 @@ pub async fn current(state: &State, request: &HttpRequest) -> Result<Option<Sess
     let Some(secret) = cookie::secret_of(request) else {
         return Ok(None);
     };
-    let found = session::find(&state.pool, &secret).await?;
+    let found = within(ANSWER, session::find(&state.pool, &secret)).await?;
     if let Some(found) = &found
-        && let Err(error) = session::touch(&state.pool, found.id).await
+        && let Err(error) = within(ANSWER, session::touch(&state.pool, found.id)).await
     {
         tracing::warn!(%error, session.id = %found.id, "the session's use was not noted");
     }

@@ -12,6 +12,7 @@ use latchkey_opening::OpeningKeys;
 use latchkey_policy::{CallerSettings, Contract, LivePolicy};
 use latchkey_providers::{REQUEST_DEADLINE, Registry};
 use latchkey_service::grpc::Tls;
+use latchkey_service::shutdown;
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 
@@ -33,6 +34,8 @@ const POLL: Duration = Duration::from_millis(500);
 pub struct Configuration {
     /// Address of the gRPC server: `GRPC_LISTEN`.
     pub grpc_listen: SocketAddr,
+    /// How long it goes on serving once it is asked to end: `SHUTDOWN_DELAY`.
+    pub shutdown_delay: Duration,
     /// Address of the health endpoints: `HEALTH_LISTEN`.
     pub health_listen: SocketAddr,
     /// Mutual TLS: `GRPC_TLS_CERT`, `GRPC_TLS_KEY`, `GRPC_TLS_CLIENT_CA`.
@@ -86,8 +89,9 @@ impl Configuration {
             .map_err(|error| ConfigError::new("REFRESH_LEASE", error.to_string()))?;
         let callers = CallerSettings::from_environment(environment)?;
         Ok(Self {
-            grpc_listen: environment.parsed("GRPC_LISTEN", ([0, 0, 0, 0], 50051).into())?,
-            health_listen: environment.parsed("HEALTH_LISTEN", ([0, 0, 0, 0], 8082).into())?,
+            grpc_listen: environment.listen("GRPC_LISTEN", ([0, 0, 0, 0], 50051).into())?,
+            shutdown_delay: shutdown::delay(environment)?,
+            health_listen: environment.listen("HEALTH_LISTEN", ([0, 0, 0, 0], 8082).into())?,
             tls: Tls::new(environment, callers.by.client_certificate())?,
             callers,
             policy: LivePolicy::from_environment(environment, Contract::tokens())?,

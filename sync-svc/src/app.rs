@@ -14,7 +14,7 @@ use latchkey_policy::audit::{self, Table, Writer};
 use latchkey_service::database::DatabaseCheck;
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
-use latchkey_service::{BuildInfo, StartError};
+use latchkey_service::{BuildInfo, StartError, shutdown};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,9 @@ const SOURCE: &str = "/latchkey/sync-svc";
 
 /// What is left of the audit is written within this time at shut-down.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What `/readyz` writes: serving needs no less.
+const WRITE: &str = "UPDATE sync.readiness SET written_at = clock_timestamp()";
 
 /// sync-svc, ready to run: its addresses are taken.
 #[derive(Debug)]
@@ -93,9 +96,13 @@ impl Application {
             audit,
         } = self;
         let pool = config.pool.clone();
+        let asked = stop;
         // One that ends for whatever reason ends them all.
-        let stop = stop.child_token();
+        let stop = shutdown::after(&asked, config.shutdown_delay);
         let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
+        // Ends when they have: what they wrote is published, and health is told.
+        let end = CancellationToken::new();
+        let mut behind: JoinSet<Result<(), StartError>> = JoinSet::new();
 
         let handler: Arc<dyn Handler> = Arc::new(consumer::Events::new(
             pool.clone(),
@@ -113,8 +120,8 @@ impl Application {
             });
         }
         let relay =
-            Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE).run(stop.clone());
-        tasks.spawn(async {
+            Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE).run(end.clone());
+        behind.spawn(async {
             relay.await;
             Ok(())
         });
@@ -124,10 +131,11 @@ impl Application {
             Ok(())
         });
         let readiness = Readiness::default()
-            .with(DatabaseCheck(pool.clone()))
+            .until(asked.clone())
+            .with(DatabaseCheck::new(pool.clone(), WRITE))
             .with(BrokerCheck::new(config.broker.clone()));
-        let health = health::serve(health, readiness, BuildInfo::of(SERVICE), stop.clone());
-        tasks.spawn(async {
+        let health = health::serve(health, readiness, BuildInfo::of(SERVICE), end.clone());
+        behind.spawn(async {
             health
                 .await
                 .map_err(|error| StartError::io("health", error))
@@ -136,21 +144,28 @@ impl Application {
         let answered = CancellationToken::new();
         let audit = tokio::spawn(audit.run(answered.clone()));
         let service = grpc::AccountServer::new(pool, clock);
-        tasks.spawn(grpc::serve(
-            grpc,
-            config.grpc_tls,
-            gate,
-            service,
-            stop.clone(),
-        ));
+        let tls = config.grpc_tls;
+        let ending = grpc::Ending {
+            asked,
+            stop: stop.clone(),
+        };
+        tasks.spawn(grpc::serve(grpc, tls, gate, service, ending));
 
         let mut outcome = Ok(());
-        while let Some(ended) = tasks.join_next().await {
+        loop {
+            let ended = tokio::select! {
+                Some(ended) = tasks.join_next() => ended,
+                Some(ended) = behind.join_next() => ended,
+                else => break,
+            };
             let ended = ended.unwrap_or_else(|error| Err(StartError::other(error)));
             if outcome.is_ok() {
                 outcome = ended;
             }
             stop.cancel();
+            if tasks.is_empty() {
+                end.cancel();
+            }
         }
         answered.cancel();
         if tokio::time::timeout(AUDIT_TIMEOUT, audit).await.is_err() {

@@ -7,8 +7,8 @@ use latchkey_config::{ConfigError, Environment};
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::consumer::Ladder;
 use latchkey_policy::{CallerSettings, LivePolicy};
-use latchkey_service::database;
 use latchkey_service::grpc::Tls;
+use latchkey_service::{database, shutdown};
 use sqlx::PgPool;
 
 use crate::connect::ConnectMode;
@@ -31,6 +31,8 @@ pub struct Config {
     pub health_listen: SocketAddr,
     /// `DATABASE_URL`.
     pub pool: PgPool,
+    /// `SHUTDOWN_DELAY`.
+    pub shutdown_delay: Duration,
     /// `AMQP_URL`.
     pub broker: BrokerConfig,
     /// `CONNECT_MODE`.
@@ -47,11 +49,12 @@ impl Config {
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let callers = CallerSettings::from_environment(environment)?;
         Ok(Self {
-            grpc_listen: environment.parsed("GRPC_LISTEN", ([0, 0, 0, 0], 50052).into())?,
+            grpc_listen: environment.listen("GRPC_LISTEN", ([0, 0, 0, 0], 50052).into())?,
             grpc_tls: Tls::new(environment, callers.by.client_certificate())?,
             callers,
             policy: crate::grpc::policy(environment)?,
-            health_listen: environment.parsed("HEALTH_LISTEN", ([0, 0, 0, 0], 8081).into())?,
+            health_listen: environment.listen("HEALTH_LISTEN", ([0, 0, 0, 0], 8081).into())?,
+            shutdown_delay: shutdown::delay(environment)?,
             pool: database::pool(environment, SERVICE)?,
             broker: BrokerConfig::from_environment(environment, SERVICE)?,
             connect_mode: environment.parsed("CONNECT_MODE", ConnectMode::default())?,

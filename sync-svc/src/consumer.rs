@@ -9,6 +9,7 @@ use latchkey_messaging::outbox::Event as _;
 use latchkey_proto::events::{
     AccountDisconnected, AccountReauthRequired, MemberRemoved, UserAuthenticated,
 };
+use latchkey_service::database::{ANSWER, within};
 use sqlx::PgPool;
 
 use crate::connect::{self, ConnectMode, SignIn};
@@ -52,6 +53,12 @@ impl Events {
 #[async_trait]
 impl Handler for Events {
     async fn handle(&self, message: &Received) -> Result<(), HandleError> {
+        within(ANSWER, self.apply(message)).await
+    }
+}
+
+impl Events {
+    async fn apply(&self, message: &Received) -> Result<(), HandleError> {
         let now = self.clock.now();
         match message.event_type.as_str() {
             UserAuthenticated::ROUTING_KEY => self.authenticated(message).await,

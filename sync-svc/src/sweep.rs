@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey_domain::{Clock, EventId};
+use latchkey_service::database::{ANSWER, UNHURRIED, within};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,7 @@ pub async fn run(pool: PgPool, clock: Arc<dyn Clock>, stop: CancellationToken) {
             Ok(moved) => tracing::info!(moved, "channels swept"),
             Err(error) => tracing::warn!(%error, "sweep failed"),
         }
-        if let Err(error) = inbox::forget_old(&pool).await {
+        if let Err(error) = within(UNHURRIED, inbox::forget_old(&pool)).await {
             tracing::warn!(%error, "inbox was not cleaned");
         }
     }
@@ -44,11 +45,12 @@ pub async fn run(pool: PgPool, clock: Arc<dyn Clock>, stop: CancellationToken) {
 pub async fn once(pool: &PgPool, now: OffsetDateTime) -> Result<usize, sqlx::Error> {
     let mut moved = 0;
     for kind in Kind::ALL {
-        let mut connection = pool.acquire().await?;
-        let due = channel::due(&mut connection, kind, now, now - STUCK_AFTER).await?;
-        drop(connection);
-        for row in due {
-            moved += usize::from(move_one(pool, &row, now).await?);
+        let due = within(ANSWER, async {
+            let mut connection = pool.acquire().await?;
+            channel::due(&mut connection, kind, now, now - STUCK_AFTER).await
+        });
+        for row in due.await? {
+            moved += usize::from(within(ANSWER, move_one(pool, &row, now)).await?);
         }
     }
     Ok(moved)

@@ -17,7 +17,7 @@ use crate::store::workspace::domain::{self, Purpose};
 pub(super) fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_show, show);
     routes.add(__path_add, add);
-    routes.add(__path_verify, verify);
+    routes.add_slow(__path_verify, verify);
     routes.add(__path_remove, remove);
 }
 

@@ -204,7 +204,7 @@ struct Desk<'a> {
 pub async fn run(environment: &Environment, command: Command) -> Result<Answer, StartError> {
     let desk = Desk {
         environment,
-        pool: database::pool(environment, SERVICE)?,
+        pool: database::pool_of_command(environment, SERVICE)?,
         randomness: Randomness::default(),
     };
     match command {

@@ -8,6 +8,7 @@ use actix_web::http::header::{CONTENT_LENGTH, UPGRADE};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse};
+use latchkey_service::database::ANSWER;
 
 use crate::pages;
 
@@ -21,9 +22,13 @@ const MAX_HEADERS: usize = 24 * 1024;
 /// a length is counted while it is read.
 pub const MAX_BODY: usize = 16 * 1024;
 
-/// A request that takes longer is given up: a body that drips, or a provider and
-/// a database that are slow at once.
-const LONGEST: Duration = Duration::from_mins(1);
+/// A request that takes longer is given up: a body that drips, or a database that
+/// does not answer, whose connection the next one needs.
+pub const USUAL: Duration = ANSWER;
+
+/// The same where a provider, a name server or another service is waited for, each
+/// with a limit of its own.
+pub const LONGEST: Duration = Duration::from_mins(1);
 
 /// Refuses what is too large.
 ///
@@ -45,19 +50,12 @@ pub async fn bounds<B: MessageBody>(
     Ok(request.into_response(refusal).map_into_right_body())
 }
 
-/// Gives up what takes longer than a minute. Around each route and not around
-/// all: before it is routed, a request cannot be kept for the answer.
+/// Gives up what takes longer. Around each route and not around all: before it is
+/// routed, a request cannot be kept for the answer.
 ///
 /// # Errors
 /// Those of the handler.
-pub async fn in_time<B: MessageBody>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    within(LONGEST, request, next).await
-}
-
-async fn within<B: MessageBody>(
+pub async fn within<B: MessageBody>(
     longest: Duration,
     request: ServiceRequest,
     next: Next<B>,

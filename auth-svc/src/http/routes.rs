@@ -4,6 +4,8 @@
 //! A handler carries `#[utoipa::path(…)]`; [`Routes::add`] takes its path and
 //! methods from there. A test refuses routes that go around this file.
 
+use std::time::Duration;
+
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, Responder, web};
@@ -12,7 +14,7 @@ use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Paths, RefOr};
 use utoipa::{Path, ToSchema as _};
 
-use crate::http::bounds::in_time;
+use crate::http::bounds::{LONGEST, USUAL, within};
 use crate::http::description::Problem;
 use crate::http::{description, health};
 use crate::{admin, login, pages, proof, session};
@@ -91,16 +93,49 @@ impl Routes<'_> {
         F::Output: Responder + 'static,
     {
         let pattern = P::path();
-        self.add_at(described, &pattern, handler);
+        self.add_for(USUAL, described, &pattern, handler);
+    }
+
+    /// The same for a handler that waits for another server than the database.
+    pub fn add_slow<P, F, Args>(&mut self, described: P, handler: F)
+    where
+        P: Path + utoipa::__dev::SchemaReferences,
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let pattern = P::path();
+        self.add_for(LONGEST, described, &pattern, handler);
+    }
+
+    /// The same with a pattern in the path, `{name:a|b}`, which is described as
+    /// `{name}`.
+    pub fn add_slow_at<P, F, Args>(&mut self, described: P, pattern: &str, handler: F)
+    where
+        P: Path + utoipa::__dev::SchemaReferences,
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.add_for(LONGEST, described, pattern, handler);
+    }
+
+    /// [`add`](Self::add) with a pattern in the path.
+    pub fn add_at<P, F, Args>(&mut self, described: P, pattern: &str, handler: F)
+    where
+        P: Path + utoipa::__dev::SchemaReferences,
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.add_for(USUAL, described, pattern, handler);
     }
 
     #[expect(
         clippy::needless_pass_by_value,
         reason = "a handler is a function: reads better without a reference"
     )]
-    /// The same with a pattern in the path, `{name:a|b}`, which is described as
-    /// `{name}`.
-    pub fn add_at<P, F, Args>(&mut self, _described: P, pattern: &str, handler: F)
+    fn add_for<P, F, Args>(&mut self, longest: Duration, _described: P, pattern: &str, handler: F)
     where
         P: Path + utoipa::__dev::SchemaReferences,
         F: Handler<Args>,
@@ -111,7 +146,10 @@ impl Routes<'_> {
         if let Some(config) = &mut self.config {
             for method in &methods {
                 let route = web::method(method_of(method)).to(handler.clone());
-                config.route(pattern, route.wrap(from_fn(in_time)));
+                config.route(
+                    pattern,
+                    route.wrap(from_fn(move |request, next| within(longest, request, next))),
+                );
             }
         }
         let operation: Operation = P::operation();

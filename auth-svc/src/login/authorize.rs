@@ -9,6 +9,7 @@ use actix_web::http::header::HOST;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use latchkey_domain::ProviderName;
 use latchkey_providers::{AuthorizeRequest, Provider, ProviderError};
+use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
 use crate::app::State;
@@ -298,7 +299,7 @@ async fn content_session(
             .login_hint
             .as_ref()
             .is_some_and(|hint| *hint != session.email);
-    if elsewhere || !grant::is_content(&state.pool, &session, provider).await? {
+    if elsewhere || !within(ANSWER, grant::is_content(&state.pool, &session, provider)).await? {
         return Ok(None);
     }
     Ok(Some(session))

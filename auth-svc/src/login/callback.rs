@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use latchkey_domain::{Handle, ProviderName};
 use latchkey_providers::{IdTokenError, Provider, ProviderError, TokenError};
+use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
 use std::sync::Arc;
@@ -162,7 +163,7 @@ async fn finish(
         }
     }
 
-    spent_flow::refuse_spent(&state.pool, &flow).await?;
+    within(ANSWER, spent_flow::refuse_spent(&state.pool, &flow)).await?;
     let tokens = provider
         .exchange_code(provider_purpose(flow.purpose), code, &flow.verifier)
         .await?;
@@ -207,8 +208,8 @@ async fn signed_in(
         randomness: &state.randomness,
     };
     let old = session::cookie::secret_of(request);
-    let outcome =
-        sign_in::sign_in(&state.pool, terms, flow, authentication, old.as_deref()).await?;
+    let written = sign_in::sign_in(&state.pool, terms, flow, authentication, old.as_deref());
+    let outcome = within(ANSWER, written).await?;
     let Outcome::Done(done) = outcome else {
         return Ok(None);
     };
@@ -280,15 +281,15 @@ async fn connected(
         return Err(CallbackError::OtherCallback);
     };
     let secret = session::cookie::secret_of(request);
-    let outcome = connect::connect(
+    let written = connect::connect(
         &state.pool,
         &state.config.sealing_key,
         flow,
         started,
         secret.as_deref(),
         authentication,
-    )
-    .await?;
+    );
+    let outcome = within(ANSWER, written).await?;
     let Outcome::Done(session) = outcome else {
         return Ok(None);
     };

@@ -22,15 +22,15 @@ use crate::store::session::Session;
 /// Adds the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     const KNOWN: &str = "/auth/{provider:google|microsoft}";
-    routes.add_at(__path_sign_in, KNOWN, sign_in);
-    routes.add(__path_sign_in_oidc, sign_in_oidc);
-    routes.add_at(__path_connect, &format!("{KNOWN}-apis"), connect);
-    routes.add(__path_connect_oidc, connect_oidc);
-    routes.add_at(__path_signed_in, &format!("{KNOWN}/redirect"), signed_in);
-    routes.add(__path_signed_in_oidc, signed_in_oidc);
+    routes.add_slow_at(__path_sign_in, KNOWN, sign_in);
+    routes.add_slow(__path_sign_in_oidc, sign_in_oidc);
+    routes.add_slow_at(__path_connect, &format!("{KNOWN}-apis"), connect);
+    routes.add_slow(__path_connect_oidc, connect_oidc);
+    routes.add_slow_at(__path_signed_in, &format!("{KNOWN}/redirect"), signed_in);
+    routes.add_slow(__path_signed_in_oidc, signed_in_oidc);
     let connected_at = format!("{KNOWN}-apis/get-access-token");
-    routes.add_at(__path_connected, &connected_at, connected);
-    routes.add(__path_connected_oidc, connected_oidc);
+    routes.add_slow_at(__path_connected, &connected_at, connected);
+    routes.add_slow(__path_connected_oidc, connected_oidc);
 }
 
 macro_rules! starts {

@@ -79,10 +79,10 @@ struct DisconnectPage {
 
 /// Adds the routes.
 pub(super) fn routes(routes: &mut Routes<'_>) {
-    routes.add(__path_connections, connections);
-    routes.add(__path_confirm, confirm);
-    routes.add(__path_disconnect, disconnect);
-    routes.add(__path_start, start);
+    routes.add_slow(__path_connections, connections);
+    routes.add_slow(__path_confirm, confirm);
+    routes.add_slow(__path_disconnect, disconnect);
+    routes.add_slow(__path_start, start);
 }
 
 /// The person's own accounts.

@@ -154,10 +154,7 @@ impl Ways {
                 "/auth/account/connections".to_owned(),
                 "Go to your connections",
             )),
-            Next::Members => Some(way(
-                "/auth/account/members".to_owned(),
-                "Go to the members",
-            )),
+            Next::Members => Some(way("/auth/account/members".to_owned(), "Go to the members")),
         };
         let handed: Vec<_> = self
             .parameters

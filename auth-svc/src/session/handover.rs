@@ -4,6 +4,7 @@
 
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::SET_COOKIE;
+use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
 use crate::app::State;
@@ -46,7 +47,7 @@ pub async fn hand_over(
     to: &Url,
     challenge: Option<&str>,
 ) -> Handover {
-    let to = match code_for(state, bearer, to, challenge).await {
+    let to = match within(ANSWER, code_for(state, bearer, to, challenge)).await {
         Ok(to) => to,
         Err(error) => {
             tracing::error!(%error, session.id = %bearer.session, "no hand-over code was made");
@@ -54,7 +55,7 @@ pub async fn hand_over(
         }
     };
     let pair = if state.config.sessions.token_pair_cookie {
-        pair_for(state, bearer)
+        within(ANSWER, pair_for(state, bearer))
             .await
             .inspect_err(|error| {
                 tracing::error!(%error, session.id = %bearer.session, "no token pair was made");

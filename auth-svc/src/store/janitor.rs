@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use latchkey_service::database::{UNHURRIED, within};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,7 @@ pub async fn run(pool: PgPool, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EVERY) => {}
         }
-        if let Err(error) = sweep(&pool).await {
+        if let Err(error) = within(UNHURRIED, sweep(&pool)).await {
             tracing::warn!(%error, "old flows and sessions were not deleted");
         }
     }

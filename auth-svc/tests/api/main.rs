@@ -34,6 +34,8 @@ mod sessions;
 mod sign_in;
 mod sign_out;
 mod signing_keys;
+mod silent_database;
+mod stopping;
 mod verification_link;
 mod ways_on;
 mod workspace_domains;

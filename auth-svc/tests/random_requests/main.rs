@@ -20,6 +20,7 @@ mod api {
     pub mod helpers;
 }
 
+mod crowd;
 mod mutate;
 mod service;
 mod wire;

@@ -5,15 +5,18 @@
 //! variable and says what it must be.
 
 mod duration;
+mod server_url;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
 pub use duration::{InvalidDuration, parse_duration};
+pub use server_url::hint_of_server_url;
 
 /// A variable that stops the start. Never shows the value: it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,14 +69,17 @@ impl Environment {
             .collect()
     }
 
-    /// The value of `name`, or the content of the file that `name_FILE` names
-    /// without its last line end. Empty counts as not set.
+    /// The value of `name`, or the content of the file that `name_FILE` names,
+    /// without white space around it. Empty counts as not set.
     ///
     /// # Errors
-    /// Both are set, or the file cannot be read.
+    /// Both are set, the file cannot be read, or the value stands in quotes.
     pub fn optional(&self, name: &str) -> Result<Option<String>, ConfigError> {
         let file_name = format!("{name}_FILE");
-        let value = self.variables.get(name).filter(|value| !value.is_empty());
+        let value = self
+            .variables
+            .get(name)
+            .filter(|value| !value.trim().is_empty());
         let file = self
             .variables
             .get(&file_name)
@@ -83,12 +89,11 @@ impl Environment {
                 name,
                 format!("is set, and so is {file_name}: keep one"),
             )),
-            (Some(value), None) => Ok(Some(value.clone())),
+            (Some(value), None) => bare(name, value),
             (None, Some(path)) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|error| ConfigError::new(&file_name, format!("{path}: {error}")))?;
-                let text = text.trim_end_matches(['\r', '\n']);
-                Ok((!text.is_empty()).then(|| text.to_owned()))
+                bare(&file_name, &text)
             }
             (None, None) => Ok(None),
         }
@@ -171,6 +176,26 @@ impl Environment {
             .collect())
     }
 
+    /// An address to listen on.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn listen(&self, name: &str, default: SocketAddr) -> Result<SocketAddr, ConfigError> {
+        match self.optional(name)? {
+            None => Ok(default),
+            Some(text) => text.parse().map_err(|_| {
+                let port = default.port();
+                ConfigError::new(
+                    name,
+                    format!(
+                        "must be an IP address and a port, such as 0.0.0.0:{port}, \
+                         127.0.0.1:{port} or [::]:{port}"
+                    ),
+                )
+            }),
+        }
+    }
+
     /// A length of time such as `500ms`, `30s`, `15m`, `12h`, `60d`.
     ///
     /// # Errors
@@ -203,6 +228,21 @@ impl Environment {
     }
 }
 
+/// The text without white space around it; nothing where nothing is left.
+fn bare(name: &str, text: &str) -> Result<Option<String>, ConfigError> {
+    let text = text.trim();
+    let quoted = ['"', '\'']
+        .iter()
+        .any(|quote| text.len() > 1 && text.starts_with(*quote) && text.ends_with(*quote));
+    if quoted {
+        return Err(ConfigError::new(
+            name,
+            "stands in quotes, which are part of the value here: take them away",
+        ));
+    }
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,6 +269,58 @@ mod tests {
         let path = file.path().to_str().unwrap();
         let read = environment(&[("KEY_FILE", path)]).optional("KEY").unwrap();
         assert_eq!(read.as_deref(), Some("s3cret"));
+    }
+
+    #[test]
+    fn a_value_is_trimmed_wherever_it_comes_from() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), " s3cret\r\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        for pair in [
+            ("KEY", "s3cret\r\n"),
+            ("KEY", " s3cret "),
+            ("KEY_FILE", path),
+        ] {
+            let read = environment(&[pair]).optional("KEY").unwrap();
+            assert_eq!(read.as_deref(), Some("s3cret"), "{pair:?}");
+        }
+        assert_eq!(environment(&[("KEY", " \n")]).optional("KEY"), Ok(None));
+        let spaced = environment(&[("PORT", "8080 ")]).parsed::<u16>("PORT", 1);
+        assert_eq!(spaced, Ok(8080));
+    }
+
+    #[test]
+    fn quotes_around_a_value_are_named_and_those_within_are_not() {
+        for quoted in ["\"s3cret\"", "'s3cret'", "\"\""] {
+            let error = environment(&[("KEY", quoted)]).optional("KEY").unwrap_err();
+            assert!(error.to_string().contains("quotes"), "{error}");
+            assert!(!error.to_string().contains("s3cret"));
+        }
+        for fine in ["it's", "\"a\" b", "'"] {
+            assert_eq!(
+                environment(&[("KEY", fine)])
+                    .optional("KEY")
+                    .unwrap()
+                    .as_deref(),
+                Some(fine)
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_is_told_what_one_looks_like() {
+        let default = ([0, 0, 0, 0], 8080).into();
+        for wrong in ["8080", ":8080", "localhost:8080", "0.0.0.0"] {
+            let error = environment(&[("HTTP_LISTEN", wrong)])
+                .listen("HTTP_LISTEN", default)
+                .unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "HTTP_LISTEN: must be an IP address and a port, such as 0.0.0.0:8080, \
+                 127.0.0.1:8080 or [::]:8080"
+            );
+        }
+        assert_eq!(environment(&[]).listen("HTTP_LISTEN", default), Ok(default));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigError, Environment, hint_of_server_url};
 use tokio_util::sync::CancellationToken;
 
 pub use check::BrokerCheck;
@@ -19,6 +19,8 @@ pub(crate) use publish::{confirmed, publish};
 
 /// TCP, TLS and AMQP hand-shake together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Each answer of the broker to anything else that is asked of it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A dead peer is noticed within two of these.
 const HEARTBEAT_SECONDS: u16 = 10;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -47,6 +49,21 @@ impl From<lapin::Error> for BrokerError {
     fn from(error: lapin::Error) -> Self {
         Self::Amqp(error)
     }
+}
+
+/// Waits for what the broker answers, and not for ever: until it is noticed that a
+/// peer is gone, every answer would stay away. `what` shows in the error.
+///
+/// # Errors
+/// Those of `asked`; [`BrokerError::Timeout`].
+pub(crate) async fn answered<T, E: Into<BrokerError>>(
+    what: &'static str,
+    asked: impl Future<Output = Result<T, E>>,
+) -> Result<T, BrokerError> {
+    tokio::time::timeout(ANSWER_TIMEOUT, asked)
+        .await
+        .map_err(|_| BrokerError::Timeout(what))?
+        .map_err(Into::into)
 }
 
 /// Where the broker is.
@@ -81,6 +98,9 @@ impl BrokerConfig {
     pub fn from_environment(environment: &Environment, name: &str) -> Result<Self, ConfigError> {
         const NAME: &str = "AMQP_URL";
         let url = environment.required(NAME, "amqp://user:password@host:5672/vhost")?;
+        if let Some(hint) = hint_of_server_url(&url) {
+            return Err(ConfigError::new(NAME, hint));
+        }
         Self::parse(&url, name).map_err(|error| ConfigError::new(NAME, error.to_string()))
     }
 
@@ -160,6 +180,13 @@ mod tests {
     fn debug_does_not_show_the_password() {
         let config = BrokerConfig::parse("amqp://user:s3cret@host:1/v", "test").unwrap();
         assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_stays_away_is_given_up() {
+        let never = std::future::pending::<Result<(), BrokerError>>();
+        let error = answered("declare", never).await.unwrap_err();
+        assert_eq!(error.to_string(), "broker did not answer in time: declare");
     }
 
     #[tokio::test]

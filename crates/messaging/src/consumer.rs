@@ -22,7 +22,7 @@ use latchkey_domain::{Clock, SystemClock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::broker::{Backoff, BrokerConfig, BrokerError};
+use crate::broker::{Backoff, BrokerConfig, BrokerError, answered};
 use crate::topology::{self, Subscription};
 
 pub use ladder::Ladder;
@@ -156,6 +156,10 @@ impl Consumer {
 
     async fn open(&self) -> Result<Session, BrokerError> {
         let connection = self.broker.connect().await?;
+        answered("open a channel", self.open_channels(connection)).await
+    }
+
+    async fn open_channels(&self, connection: Connection) -> Result<Session, lapin::Error> {
         let deliveries = connection.create_channel().await?;
         let passing_on = connection.create_channel().await?;
         topology::declare(&passing_on, std::slice::from_ref(&self.subscription)).await?;
@@ -183,15 +187,13 @@ impl Consumer {
             () = stop.cancelled() => return Ok(()),
             opened = self.open() => opened?,
         };
-        let mut deliveries = session
-            .deliveries
-            .basic_consume(
-                self.subscription.queue.as_str().into(),
-                "".into(),
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
+        let subscribed = session.deliveries.basic_consume(
+            self.subscription.queue.as_str().into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        let mut deliveries = answered("subscribe", subscribed).await?;
         backoff.reset();
         tracing::info!(queue = self.subscription.queue, "consuming");
 
@@ -219,11 +221,10 @@ impl Consumer {
         };
         if ended.is_ok() {
             let tag = deliveries.tag();
-            if let Err(error) = session
+            let cancelled = session
                 .deliveries
-                .basic_cancel(tag, BasicCancelOptions::default())
-                .await
-            {
+                .basic_cancel(tag, BasicCancelOptions::default());
+            if let Err(error) = answered("unsubscribe", cancelled).await {
                 tracing::debug!(%error, "subscription had ended already");
             }
         }
@@ -238,7 +239,8 @@ impl Consumer {
                 "messages are still being handled: the broker delivers them again"
             );
         }
-        if let Err(error) = session.connection.close(200, "done".into()).await {
+        let closed = answered("close", session.connection.close(200, "done".into()));
+        if let Err(error) = closed.await {
             tracing::debug!(%error, "connection was closed already");
         }
         ended

@@ -9,7 +9,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
 use latchkey_domain::EventId;
 
-use crate::broker::{BrokerConfig, BrokerError, confirmed, publish};
+use crate::broker::{BrokerConfig, BrokerError, answered, confirmed, publish};
 use crate::envelope::{self, ATTEMPTS, Envelope, PARKED_AT, PARKED_REASON};
 use crate::topology::{EVENTS_EXCHANGE, UNROUTED_QUEUE, parked_queue};
 
@@ -127,7 +127,7 @@ pub async fn list(
         found.push(read(&delivery));
     }
     // What was taken and not acknowledged goes back.
-    desk.connection.close(200, "done".into()).await?;
+    answered("close", desk.connection.close(200, "done".into())).await?;
     Ok(found)
 }
 
@@ -159,9 +159,8 @@ pub async fn redrive(
 ) -> Result<usize, BrokerError> {
     let shelf = shelf.into();
     let desk = Desk::open(broker, &shelf).await?;
-    desk.channel
-        .confirm_select(ConfirmSelectOptions::default())
-        .await?;
+    let confirming = desk.channel.confirm_select(ConfirmSelectOptions::default());
+    answered("confirm mode", confirming).await?;
     let mut given_back = 0;
     for _ in 0..desk.held {
         let Some(delivery) = desk.take().await? else {
@@ -182,10 +181,11 @@ pub async fn redrive(
         let (exchange, key) = shelf.way_back(&delivery);
         let confirm = publish(&desk.channel, exchange, key, &delivery.data, properties).await?;
         confirmed(confirm).await?;
-        delivery.acker.ack(BasicAckOptions::default()).await?;
+        let acknowledged = delivery.acker.ack(BasicAckOptions::default());
+        answered("acknowledge", acknowledged).await?;
         given_back += 1;
     }
-    desk.connection.close(200, "done".into()).await?;
+    answered("close", desk.connection.close(200, "done".into())).await?;
     Ok(given_back)
 }
 
@@ -202,13 +202,13 @@ impl Desk {
     async fn open(broker: &BrokerConfig, shelf: &Shelf) -> Result<Self, BrokerError> {
         let queue = shelf.queue();
         let connection = broker.connect().await?;
-        let channel = connection.create_channel().await?;
+        let channel = answered("open a channel", connection.create_channel()).await?;
         let passive = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::default()
         };
-        let held = channel
-            .queue_declare(queue.as_str().into(), passive, FieldTable::default())
+        let declared = channel.queue_declare(queue.as_str().into(), passive, FieldTable::default());
+        let held = answered("look at the queue", declared)
             .await?
             .message_count();
         Ok(Self {
@@ -220,10 +220,10 @@ impl Desk {
     }
 
     async fn take(&self) -> Result<Option<Delivery>, BrokerError> {
-        let got = self
+        let asked = self
             .channel
-            .basic_get(self.queue.as_str().into(), BasicGetOptions::default())
-            .await?;
+            .basic_get(self.queue.as_str().into(), BasicGetOptions::default());
+        let got = answered("take a message", asked).await?;
         Ok(got.map(|message| message.delivery))
     }
 }

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use latchkey_domain::Clock;
+use latchkey_service::database::{ANSWER, within};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -130,7 +131,7 @@ impl Writer {
         }
         self.rows.set(batch);
         let mut tries = 0;
-        while let Err(error) = self.rows.insert(&self.pool).await {
+        while let Err(error) = within(ANSWER, self.rows.insert(&self.pool)).await {
             tries += 1;
             if tries == 1 {
                 tracing::warn!(%error, records = batch.len(), "audit records wait for the database");

@@ -17,7 +17,7 @@ pub async fn prune(
     keep: Duration,
     out: &mut impl Write,
 ) -> Result<(), StartError> {
-    let pool = latchkey_service::database::pool(environment, "refresh-svc-audit")?;
+    let pool = latchkey_service::database::pool_of_command(environment, "refresh-svc-audit")?;
     let pruned = audit::prune(&pool, Table::Vault, keep)
         .await
         .map_err(StartError::other)?;

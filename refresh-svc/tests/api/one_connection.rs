@@ -72,7 +72,8 @@ async fn every_command_answers_with_one_connection() {
         .await
         .unwrap();
     let owner = world.database.url(Role::Owner);
-    let owner = world.with("DATABASE_URL", &owner).environment();
+    let world = world.with("DATABASE_URL", &owner);
+    let owner = world.environment();
     let keep = Duration::from_hours(24 * 30);
     commands::audit::prune(&owner, keep, out).await.unwrap();
 }

@@ -9,6 +9,7 @@ use latchkey_proto::account::{
     ListChannelsRequest, ListChannelsResponse, ReportSyncRequest, ReportSyncResponse,
     StartChannelSyncRequest, StartChannelSyncResponse,
 };
+use latchkey_service::database::{ANSWER, within};
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
@@ -146,7 +147,7 @@ impl AccountServer {
     }
 }
 
-/// Runs a call in a span that goes on with the caller's trace.
+/// Runs a call, within the time that the database has, in a span that goes on with the caller's trace.
 async fn traced<T, R>(
     method: &'static str,
     request: Request<T>,
@@ -160,7 +161,7 @@ async fn traced<T, R>(
     let span = tracing::info_span!("grpc", otel.kind = "server", rpc.method = method);
     latchkey_service::telemetry::follow(&span, traceparent);
     async {
-        handle(&call, request.into_inner())
+        within(ANSWER, handle(&call, request.into_inner()))
             .await
             .map(Response::new)
             .map_err(Status::from)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use latchkey_domain::WorkspaceId;
+use latchkey_service::database::{ANSWER, within};
 use sqlx::{PgExecutor, PgPool};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -106,7 +107,7 @@ pub async fn all(
 /// database is away the hosts stay as they were.
 pub async fn keep_fresh(pool: PgPool, hosts: CustomHosts, stop: CancellationToken) {
     loop {
-        match all(&pool).await {
+        match within(ANSWER, all(&pool)).await {
             Ok(now) => hosts.replace(now),
             Err(error) => tracing::warn!(%error, "the workspaces' own hosts were not read"),
         }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{Consumer, HANDLE_TIMEOUT, HandleError, Ladder, Received};
-use crate::broker::{BrokerError, confirmed, publish};
+use crate::broker::{BrokerError, answered, confirmed, publish};
 use crate::envelope::{self, ATTEMPTS, PARKED_AT, PARKED_REASON};
 
 /// A reason is a header: short.
@@ -85,7 +85,8 @@ impl Task {
             Err(HandleError::Park(reason)) => self.park(delivery, &reason).await?,
             Err(HandleError::Retry(reason)) => self.retry(delivery, &reason).await?,
         }
-        delivery.acker.ack(BasicAckOptions::default()).await?;
+        let acknowledged = delivery.acker.ack(BasicAckOptions::default());
+        answered("acknowledge", acknowledged).await?;
         Ok(())
     }
 

@@ -11,13 +11,13 @@ use lapin::options::ConfirmSelectOptions;
 use lapin::{Channel, Connection};
 use latchkey_domain::EventId;
 use latchkey_service::database;
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Schema, per_schema};
-use crate::broker::{Backoff, BrokerConfig, BrokerError, confirmed, publish};
+use crate::broker::{Backoff, BrokerConfig, BrokerError, answered, confirmed, publish};
 use crate::envelope::Envelope;
 use crate::topology::{self, Subscription};
 
@@ -43,6 +43,9 @@ impl From<lapin::Error> for RelayError {
         Self::Broker(error.into())
     }
 }
+
+/// Rows stay locked for as long as it is open.
+type Claim = Transaction<'static, Postgres>;
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -139,9 +142,13 @@ impl Relay {
         backoff: &mut Backoff,
         stop: &CancellationToken,
     ) -> Result<(), RelayError> {
-        let (connection, channel) = tokio::select! {
+        let connection = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            opened = self.open() => opened?,
+            connected = self.broker.connect() => connected?,
+        };
+        let channel = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            opened = answered("open a channel", open(&connection)) => opened?,
         };
         tracing::info!(schema = ?self.schema, "outbox relay connected");
         while !stop.is_cancelled() {
@@ -169,20 +176,11 @@ impl Relay {
                 () = tokio::time::sleep(POLL) => {}
             }
         }
-        if let Err(error) = connection.close(200, "shutting down".into()).await {
+        let closed = answered("close", connection.close(200, "shutting down".into()));
+        if let Err(error) = closed.await {
             tracing::debug!(%error, "connection was closed already");
         }
         Ok(())
-    }
-
-    async fn open(&self) -> Result<(Connection, Channel), RelayError> {
-        let connection = self.broker.connect().await?;
-        let channel = connection.create_channel().await?;
-        topology::declare(&channel, &Subscription::built_in()).await?;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await?;
-        Ok((connection, channel))
     }
 
     /// Claims a batch, publishes it, deletes what the broker confirmed. The
@@ -190,24 +188,10 @@ impl Relay {
     /// where this process dies, the locks go with its connection and another
     /// relay publishes them (again).
     async fn publish_batch(&self, channel: &Channel) -> Result<u64, RelayError> {
-        let mut transaction = self.claims.begin().await?;
-        let rows: Vec<Row> = sqlx::query_as(per_schema!(
-            self.schema,
-            "SELECT seq, event_id, exchange, routing_key, event_type, subject, payload,
-                    traceparent, created_at
-             FROM ",
-            ".outbox
-             ORDER BY seq
-             LIMIT $1
-             FOR UPDATE SKIP LOCKED"
-        ))
-        .bind(BATCH)
-        .fetch_all(&mut *transaction)
-        .await?;
-        if rows.is_empty() {
-            transaction.rollback().await?;
+        let claimed = database::within(database::ANSWER, self.claim());
+        let Some((transaction, rows)) = claimed.await? else {
             return Ok(0);
-        }
+        };
 
         let mut in_flight = Vec::with_capacity(rows.len());
         let mut failure = None;
@@ -241,19 +225,55 @@ impl Relay {
             }
         }
 
-        sqlx::query(per_schema!(
-            self.schema,
-            "DELETE FROM ",
-            ".outbox WHERE seq = ANY($1)"
-        ))
-        .bind(&done)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
+        database::within(database::ANSWER, self.forget(transaction, &done)).await?;
         tracing::debug!(schema = ?self.schema, published = done.len(), "outbox published");
         match failure {
             Some(error) => Err(error.into()),
             None => Ok(u64::try_from(done.len()).unwrap_or(u64::MAX)),
         }
     }
+    /// The oldest rows that nobody else has, locked.
+    async fn claim(&self) -> Result<Option<(Claim, Vec<Row>)>, sqlx::Error> {
+        let mut transaction = self.claims.begin().await?;
+        let rows: Vec<Row> = sqlx::query_as(per_schema!(
+            self.schema,
+            "SELECT seq, event_id, exchange, routing_key, event_type, subject, payload,
+                    traceparent, created_at
+             FROM ",
+            ".outbox
+             ORDER BY seq
+             LIMIT $1
+             FOR UPDATE SKIP LOCKED"
+        ))
+        .bind(BATCH)
+        .fetch_all(&mut *transaction)
+        .await?;
+        if rows.is_empty() {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
+        Ok(Some((transaction, rows)))
+    }
+
+    async fn forget(&self, mut transaction: Claim, done: &[i64]) -> Result<(), sqlx::Error> {
+        sqlx::query(per_schema!(
+            self.schema,
+            "DELETE FROM ",
+            ".outbox WHERE seq = ANY($1)"
+        ))
+        .bind(done)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await
+    }
+}
+
+/// A channel in confirm mode, with everything declared that is published to.
+async fn open(connection: &Connection) -> Result<Channel, lapin::Error> {
+    let channel = connection.create_channel().await?;
+    topology::declare(&channel, &Subscription::built_in()).await?;
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await?;
+    Ok(channel)
 }

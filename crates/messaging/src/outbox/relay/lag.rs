@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use latchkey_service::database::{ANSWER, within};
 use metrics::gauge;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,7 @@ pub(super) async fn show(pool: PgPool, schema: Schema, stop: CancellationToken) 
     let name = per_schema!(schema, "", "");
     let waited = gauge!("latchkey_outbox_oldest_seconds", "schema" => name);
     loop {
-        match oldest(&pool, schema).await {
+        match within(ANSWER, oldest(&pool, schema)).await {
             Ok(seconds) => waited.set(seconds.unwrap_or(0.0)),
             Err(error) => tracing::debug!(schema = name, %error, "the outbox cannot be seen"),
         }

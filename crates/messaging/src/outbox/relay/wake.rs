@@ -1,6 +1,7 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use latchkey_service::database;
+use latchkey_service::database::{self, ANSWER, within};
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
@@ -8,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::Backoff;
 use crate::outbox::{Schema, per_schema};
+
+/// A connection on which nothing is heard for so long is asked whether it is there.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Wakes the relay when a row is committed. A lost connection wakes it too:
 /// notifications may have been missed.
@@ -39,14 +43,25 @@ async fn forward(
     woken: &Notify,
     backoff: &mut Backoff,
 ) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(&database::apart(pool)).await?;
-    listener
-        .listen(per_schema!(schema, "latchkey_outbox_", ""))
-        .await?;
+    let mut listener = within(ANSWER, async {
+        let mut listener = PgListener::connect_with(&database::apart(pool)).await?;
+        listener
+            .listen(per_schema!(schema, "latchkey_outbox_", ""))
+            .await?;
+        Ok::<_, sqlx::Error>(listener)
+    })
+    .await?;
     backoff.reset();
     woken.notify_one();
-    while listener.try_recv().await?.is_some() {
-        woken.notify_one();
+    loop {
+        match tokio::time::timeout(SILENCE, listener.try_recv()).await {
+            Ok(Ok(Some(_))) => woken.notify_one(),
+            Ok(Ok(None)) => return Ok(()),
+            Ok(Err(error)) => return Err(error),
+            // One that died without a word is silent too.
+            Err(_) => {
+                within(ANSWER, sqlx::query("SELECT 1").execute(&mut listener)).await?;
+            }
+        }
     }
-    Ok(())
 }

@@ -1,0 +1,89 @@
+//! A crowd at the start page, and people who sign in meanwhile: all are answered.
+//! How long it took is printed (`--nocapture`), not asserted.
+
+use std::time::{Duration, Instant};
+
+use latchkey_demo_provider::Decision;
+use tokio::task::JoinSet;
+
+use crate::api::helpers::{Browser, TestApp};
+use crate::service::Service;
+
+/// Who opens the start page at once.
+const CROWD: usize = 200;
+
+/// Who comes back from the provider at once.
+const SIGN_INS: usize = 60;
+
+/// Browsers that stand before their callback, with its address.
+async fn at_the_door(app: &TestApp, address: &str) -> Vec<(Browser, String)> {
+    let mut waiting = Vec::new();
+    for _ in 0..SIGN_INS {
+        let mut browser = app.browser().at(address);
+        let start = "/auth/google?prompt=consent";
+        let callback = app
+            .to_callback(&mut browser, start, &Decision::allow("ada"))
+            .await;
+        waiting.push((browser, callback));
+    }
+    waiting
+}
+
+fn sign_in(browsers: Vec<(Browser, String)>, into: &mut JoinSet<(u16, Duration)>) {
+    for (mut browser, callback) in browsers {
+        into.spawn(async move {
+            let begun = Instant::now();
+            (browser.get(&callback).await.status, begun.elapsed())
+        });
+    }
+}
+
+/// Waits for all, sees that all have this status, and says how long they took.
+async fn answered(what: &str, status: u16, mut all: JoinSet<(u16, Duration)>) {
+    let mut took = Vec::new();
+    while let Some(one) = all.join_next().await {
+        let (came, after) = one.unwrap();
+        assert_eq!(came, status, "{what}");
+        took.push(after);
+    }
+    took.sort_unstable();
+    println!(
+        "{what}: {} answers, median {:?}, p99 {:?}, longest {:?}",
+        took.len(),
+        took[took.len() / 2],
+        took[took.len() * 99 / 100],
+        took[took.len() - 1]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_people_at_the_start_page_keep_nobody_from_signing_in() {
+    let app = TestApp::start().await;
+    let service = Service::start(app.variables(&[
+        ("DATABASE_MAX_CONNECTIONS", "16"),
+        ("RATE_LIMIT_PER_ADDRESS", "0"),
+        ("RATE_LIMIT_PER_FLOW", "0"),
+    ]))
+    .await;
+    let address = format!("http://{}", service.address);
+
+    let mut alone = JoinSet::new();
+    sign_in(at_the_door(&app, &address).await, &mut alone);
+    answered("sign-ins alone", 302, alone).await;
+
+    let waiting = at_the_door(&app, &address).await;
+    let (mut pages, mut sign_ins) = (JoinSet::new(), JoinSet::new());
+    let crowd: Vec<Browser> = (0..CROWD).map(|_| app.browser().at(&address)).collect();
+    for mut browser in crowd {
+        pages.spawn(async move {
+            let begun = Instant::now();
+            let page = browser.get("/").await;
+            assert!(page.body.contains("Acme"), "{}", page.body);
+            (page.status, begun.elapsed())
+        });
+    }
+    sign_in(waiting, &mut sign_ins);
+    answered("the start page", 200, pages).await;
+    answered("sign-ins in the crowd", 302, sign_ins).await;
+    service.stop().await;
+}

@@ -1,0 +1,55 @@
+/// What is wrong with the URL of a server whose password has raw special
+/// characters; nothing where that is not what is wrong with it. Never shows the
+/// text.
+pub fn hint_of_server_url(url: &str) -> Option<&'static str> {
+    const RAW: &str = "has a raw special character in its user name or password: write each of \
+                       @ : / ? # % and [ ] percent-encoded there (@ as %40, : as %3A, / as %2F, \
+                       ? as %3F, # as %23, % as %25)";
+    let (_, rest) = url.split_once("://")?;
+    // A raw `/`, `?` or `#` ends the authority early: what stands before the `@`
+    // that is left over was meant to be in it.
+    let (authority, behind) = rest
+        .find(['/', '?', '#'])
+        .map_or((rest, ""), |end| rest.split_at(end));
+    let cut = !authority.is_empty() && !authority.contains('@') && behind.contains('@');
+    let credentials = authority.rsplit_once('@').map_or("", |(before, _)| before);
+    let stray = credentials.contains('@')
+        || credentials.matches(':').count() > 1
+        || credentials.contains(['[', ']', ' ']);
+    (cut || stray || has_stray_percent(credentials)).then_some(RAW)
+}
+
+fn has_stray_percent(text: &str) -> bool {
+    text.split('%').skip(1).any(|behind| {
+        let code = behind.as_bytes().get(..2);
+        !code.is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raw_special_character_is_hinted_at_and_an_encoded_one_is_fine() {
+        for raw in [
+            "postgres://user:p@ss@host/db",
+            "postgres://user:p/ss@host/db",
+            "postgres://user:12#34@host/db",
+            "amqp://user:p?ss@host:5672/v",
+            "amqp://user:p%ss@host:5672/v",
+            "amqp://user:a:b@host:5672/v",
+        ] {
+            assert!(hint_of_server_url(raw).is_some(), "{raw}");
+        }
+        for fine in [
+            "postgres://user:p%40ss@host:5432/db?sslmode=require",
+            "postgres://host/db",
+            "postgres:///db?host=/run/postgresql&user=a@b",
+            "amqps://user:p%25@[::1]:5671/%2f",
+            "nothing",
+        ] {
+            assert!(hint_of_server_url(fine).is_none(), "{fine}");
+        }
+    }
+}

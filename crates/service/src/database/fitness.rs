@@ -1,0 +1,107 @@
+//! Which connections stay in a pool, and what the server is told of each.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{PgConnection, Postgres};
+
+use super::limit::{late, within};
+
+/// A connection that does not answer within this time is closed.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// A connection that came back so short a while ago was looked at then.
+const JUST_NOW: Duration = Duration::from_millis(100);
+
+/// The server's side of each connection gives up too: what a client left behind
+/// keeps neither locks nor a backend. `SET` and not a start-up option, which
+/// pgbouncer refuses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServerLimits {
+    statement: &'static str,
+    lock: &'static str,
+    idle_in_transaction: &'static str,
+}
+
+impl ServerLimits {
+    pub(super) const OF_A_SERVICE: Self = Self {
+        statement: "30s",
+        lock: "5s",
+        idle_in_transaction: "30s",
+    };
+
+    /// Longer than a relay waits for its broker.
+    pub(super) const OF_A_LONG_WAIT: Self = Self {
+        idle_in_transaction: "90s",
+        ..Self::OF_A_SERVICE
+    };
+
+    pub(super) const OF_A_COMMAND: Self = Self {
+        statement: "0",
+        ..Self::OF_A_SERVICE
+    };
+
+    /// A pool that sets these and looks at what comes back.
+    pub(super) fn kept_by(self, options: PgPoolOptions) -> PgPoolOptions {
+        options
+            // Without a limit, and not as sharp as what is below.
+            .test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                Box::pin(within(PROMPT * 2, self.begin(connection)))
+            })
+            .before_acquire(|connection, seen| {
+                Box::pin(async move {
+                    if seen.idle_for < JUST_NOW {
+                        return Ok(true);
+                    }
+                    is_fit(connection).await
+                })
+            })
+            .after_release(|connection, _| Box::pin(is_fit(connection)))
+    }
+
+    async fn begin(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "SELECT set_config('statement_timeout', $1, false),
+                    set_config('lock_timeout', $2, false),
+                    set_config('idle_in_transaction_session_timeout', $3, false),
+                    set_config('tcp_keepalives_idle', '30', false),
+                    set_config('tcp_keepalives_interval', '5', false),
+                    set_config('tcp_keepalives_count', '3', false),
+                    set_config('tcp_user_timeout', '30000', false)",
+        )
+        .bind(self.statement)
+        .bind(self.lock)
+        .bind(self.idle_in_transaction)
+        .execute(&mut *connection)
+        .await?;
+        if takes_writes(connection).await? {
+            Ok(())
+        } else {
+            Err(sqlx::Error::Protocol(READ_ONLY.to_owned()))
+        }
+    }
+}
+
+const READ_ONLY: &str = "the server is read-only: a standby, or one that was demoted";
+
+/// Whether a connection may stay: it answers, and its server takes writes. One
+/// that was dropped in the middle of a statement answers when that has ended.
+async fn is_fit(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let asked = tokio::time::timeout(PROMPT, takes_writes(connection));
+    let fit = asked.await.unwrap_or_else(|_| Err(late()))?;
+    if !fit {
+        tracing::warn!(problem = READ_ONLY, "a connection is closed");
+    }
+    Ok(fit)
+}
+
+/// No more to the server than the empty round trip that this stands in for: a
+/// prepared statement without a table.
+async fn takes_writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar::<Postgres, bool>(
+        "SELECT NOT (pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean)",
+    )
+    .fetch_one(connection)
+    .await
+}
