@@ -60,8 +60,8 @@ impl From<Status> for RpcError {
 
 impl From<RpcError> for Status {
     fn from(error: RpcError) -> Self {
-        if let RpcError::Refused(status) = error {
-            return *status;
+        if let RpcError::Refused(status) = &error {
+            return status.as_ref().clone();
         }
         let reason = reason(&error);
         let (code, mut details) = of(reason);
@@ -74,7 +74,7 @@ impl From<RpcError> for Status {
                 tracing::error!(error = %cause, "database");
                 "the database does not answer: try again".to_owned()
             }
-            RpcError::Progress(_) => error.to_string(),
+            RpcError::Refused(_) | RpcError::Progress(_) => error.to_string(),
         };
         Status::with_error_details(code, message, details)
     }
@@ -84,6 +84,7 @@ impl From<RpcError> for Status {
 fn reason(error: &RpcError) -> &'static str {
     match error {
         RpcError::InvalidArgument { .. } => "INVALID_REQUEST",
+        RpcError::Refused(_) => "CALLER_NOT_ALLOWED",
         RpcError::Progress(error) => match error {
             ProgressError::Database(_) => "STORE_UNAVAILABLE",
             ProgressError::AccountNotFound => "ACCOUNT_NOT_FOUND",
