@@ -7,7 +7,6 @@ use std::time::Duration;
 use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_opening::OpeningKeys;
-use latchkey_service::database::DatabaseCheck;
 use latchkey_service::grpc::Tls;
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
@@ -24,7 +23,7 @@ use crate::grpc::caller::Gate;
 use crate::jitter::Jitter;
 use crate::lane::Lanes;
 use crate::reseal;
-use crate::store::Store;
+use crate::store::{Connections, DatabaseServes, Store};
 use crate::wake::{self, Bell};
 
 /// Calls under way get this long to end.
@@ -44,7 +43,9 @@ pub struct Application {
     engine: Engine,
     cache: Arc<Cache>,
     bell: Bell,
+    /// For the outbox.
     pool: PgPool,
+    connections: Connections,
     broker: BrokerConfig,
     keys: OpeningKeys,
     reseal_every: Duration,
@@ -62,8 +63,9 @@ impl Application {
             configuration.cache_revalidate,
         ));
         let bell = Bell::default();
+        let connections = Connections::new(configuration.pool.clone());
         let (audit, audit_writer): (Audit, _) =
-            audit::audit(configuration.pool.clone(), Arc::clone(&configuration.clock));
+            audit::audit(connections.clone(), Arc::clone(&configuration.clock));
         let gate = Gate::new(
             configuration.policy,
             configuration.callers,
@@ -72,7 +74,7 @@ impl Application {
         )?;
         let seed = configuration.clock.now().unix_timestamp().unsigned_abs();
         let engine = Engine::new(Parts {
-            store: Store::new(configuration.pool.clone()),
+            store: Store::on(connections.clone()),
             keys: configuration.keys.clone(),
             providers: configuration.providers,
             lanes: Lanes::new(configuration.limits),
@@ -102,6 +104,7 @@ impl Application {
             cache,
             bell,
             pool: configuration.pool,
+            connections,
             broker: configuration.broker,
             keys: configuration.keys,
             reseal_every: configuration.reseal_every,
@@ -128,14 +131,14 @@ impl Application {
         let background = CancellationToken::new();
         let _guard = background.clone().drop_guard();
         let relay = Relay::new(
-            self.pool.clone(),
+            self.pool,
             Schema::Vault,
             self.broker.clone(),
             "/latchkey/refresh-svc",
         );
         let relay = tokio::spawn(relay.run(background.clone()));
         tokio::spawn(wake::run(
-            self.pool.clone(),
+            self.connections.clone(),
             self.cache,
             self.bell,
             background.clone(),
@@ -146,14 +149,14 @@ impl Application {
         tokio::spawn(self.engine.clone().refresh_ahead());
         tokio::spawn(self.engine.clone().drop_idle());
         tokio::spawn(reseal::run(
-            Store::new(self.pool.clone()),
+            Store::on(self.connections.clone()),
             self.keys,
             Jitter::of_system(self.jitter_seed),
             self.reseal_every,
             background.clone(),
         ));
         let readiness = Readiness::default()
-            .with(DatabaseCheck(self.pool))
+            .with(DatabaseServes(self.connections))
             // What is to be told waits in the outbox.
             .reporting(BrokerCheck::new(self.broker));
         let health = tokio::spawn(health::serve(

@@ -16,11 +16,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use latchkey_domain::Clock;
-use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use record::{Outcome, Record};
+
+use crate::store::Connections;
 
 /// Records that wait for the table: some 40 MB at most, while the database is away.
 const QUEUE: usize = 128 * 1024;
@@ -49,12 +50,12 @@ pub struct Writer {
     /// Losses that the log has and the table has not.
     untold: u64,
     rows: copy::Rows,
-    pool: PgPool,
+    connections: Connections,
     clock: Arc<dyn Clock>,
 }
 
 /// An audit and its writer.
-pub fn audit(pool: PgPool, clock: Arc<dyn Clock>) -> (Audit, Writer) {
+pub(crate) fn audit(connections: Connections, clock: Arc<dyn Clock>) -> (Audit, Writer) {
     let (sender, queue) = mpsc::channel(QUEUE);
     let lost = Arc::new(AtomicU64::new(0));
     let audit = Audit {
@@ -66,7 +67,7 @@ pub fn audit(pool: PgPool, clock: Arc<dyn Clock>) -> (Audit, Writer) {
         lost,
         untold: 0,
         rows: copy::Rows::default(),
-        pool,
+        connections,
         clock,
     };
     (audit, writer)
@@ -129,7 +130,7 @@ impl Writer {
         }
         self.rows.set(batch);
         let mut tries = 0;
-        while let Err(error) = self.rows.insert(&self.pool).await {
+        while let Err(error) = self.rows.insert(&self.connections).await {
             tries += 1;
             if tries == 1 {
                 tracing::warn!(%error, records = batch.len(), "audit records wait for the database");

@@ -28,7 +28,7 @@ mod retry_after;
 mod scopes;
 mod transport;
 
-pub use error::{IdTokenError, ProviderError, TokenError};
+pub use error::{Delivery, IdTokenError, ProviderError, TokenError};
 pub use failure::FailureClass;
 pub use model::{
     Access, AuthorizeRequest, IdToken, ProviderAccess, ProviderKind, Purpose, Revocation, Rotation,

@@ -3,13 +3,13 @@
 //! costs the database a quarter of what it costs in an `INSERT` of arrays.
 
 use latchkey_domain::ProviderName;
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolCopyExt as _;
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
 
 use super::Record;
+use crate::store::{Connections, LONG_STATEMENT, Queue, StoreError, within};
 
 const STATEMENT: &str = "COPY vault.audit
     (id, at, caller, peer, method, account_id, workspace_id, provider,
@@ -52,8 +52,14 @@ impl Rows {
     ///
     /// # Errors
     /// The database did not take them, or did not say so.
-    pub(super) async fn insert(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        let mut copy = pool.copy_in_raw(STATEMENT).await?;
+    pub(super) async fn insert(&self, connections: &Connections) -> Result<(), StoreError> {
+        let mut held = connections.take(Queue::AtOnce).await?;
+        let copied = within(LONG_STATEMENT, self.copy(held.connection()?)).await;
+        held.end(copied)
+    }
+
+    async fn copy(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let mut copy = connection.copy_in_raw(STATEMENT).await?;
         for piece in self.0.chunks(PIECE) {
             copy.send(piece).await?;
         }

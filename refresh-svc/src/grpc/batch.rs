@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use latchkey_proto::token::access_token_result::Result as Outcome;
 use latchkey_proto::token::{AccessToken, AccessTokenResult, ErrorStatus, GetAccessTokenRequest};
 use prost::Message as _;
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
 use super::status::{invalid, status};
@@ -14,7 +16,12 @@ use crate::engine::EngineError;
 /// Requests in one call.
 const MOST: usize = 100;
 
+/// The slow ones are waited for this long after the last one that was answered.
+const STRAGGLERS: Duration = Duration::from_secs(2);
+
 /// Answers each by itself: a slow or failing one takes nothing from the others.
+/// One that is not answered by the caller's deadline, or long after the others,
+/// is answered `STILL_REFRESHING`: its refresh goes on.
 pub(super) async fn each<F>(
     requests: Vec<GetAccessTokenRequest>,
     limit: Duration,
@@ -26,21 +33,33 @@ where
     if requests.len() > MOST {
         return Err(invalid("requests", &"are more than 100"));
     }
-    let answers = requests.into_iter().map(|request| {
-        let answer = tokio::time::timeout(limit, get(request));
-        async {
-            let answer = answer
-                .await
-                .unwrap_or_else(|_| Err(status(&EngineError::StillRefreshing)));
-            AccessTokenResult {
-                result: Some(match answer {
-                    Ok(token) => Outcome::Token(token),
-                    Err(status) => Outcome::Error(error(&status)),
-                }),
-            }
-        }
-    });
-    Ok(join_all(answers).await)
+    let deadline = Instant::now() + limit;
+    let mut answers: Vec<Option<Result<AccessToken, Status>>> = Vec::new();
+    answers.resize_with(requests.len(), || None);
+    let mut asked: FuturesUnordered<_> = requests
+        .into_iter()
+        .zip(&mut answers)
+        .map(|(request, place)| {
+            let answer = get(request);
+            async { *place = Some(answer.await) }
+        })
+        .collect();
+    let mut until = deadline;
+    while let Ok(Some(())) = timeout_at(until, asked.next()).await {
+        until = deadline.min(Instant::now() + STRAGGLERS);
+    }
+    drop(asked);
+    Ok(answers.into_iter().map(result).collect())
+}
+
+fn result(answer: Option<Result<AccessToken, Status>>) -> AccessTokenResult {
+    let answer = answer.unwrap_or_else(|| Err(status(&EngineError::StillRefreshing)));
+    AccessTokenResult {
+        result: Some(match answer {
+            Ok(token) => Outcome::Token(token),
+            Err(status) => Outcome::Error(error(&status)),
+        }),
+    }
 }
 
 /// A status as a call of its own would carry it.

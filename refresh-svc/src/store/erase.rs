@@ -3,9 +3,10 @@
 use latchkey_domain::EventId;
 use latchkey_messaging::outbox::{self, Message, Schema};
 use latchkey_proto::events::AccountDisconnected;
+use sqlx::{Connection as _, PgConnection};
 use time::OffsetDateTime;
 
-use super::{Credential, Store, StoreError};
+use super::{Lease, Queue, STATEMENT, Store, StoreError, within};
 use latchkey_proto::timestamp;
 
 /// What became of an erasure.
@@ -13,60 +14,73 @@ use latchkey_proto::timestamp;
 pub enum Erased {
     /// The credentials are gone, and it is told.
     Done,
-    /// The tokens changed since they were read: read again.
+    /// The grant changed since the lease was taken: read again.
     Changed,
 }
 
 impl Store {
-    /// Erases the credentials that were read and publishes
+    /// Erases the credentials that the lease was taken with and publishes
     /// `account.disconnected.v1` in the same transaction.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn erase(
         &self,
-        credential: &Credential,
+        lease: &Lease,
         revoked_at_provider: bool,
     ) -> Result<Erased, StoreError> {
-        let account = credential.account;
-        let mut transaction = self.pool.begin().await?;
-        let row: Option<(OffsetDateTime, i64)> = sqlx::query_as(
-            "UPDATE vault.credential
-             SET sealed_access_token = NULL,
-                 access_token_expires_at = NULL,
-                 sealed_refresh_token = NULL,
-                 erased_at = now(),
-                 revoked_at_provider = $3,
-                 version = version + 1,
-                 failure_class = NULL, failure_count = 0, retry_after = NULL,
-                 lease_holder = NULL, lease_until = NULL, lease_epoch = lease_epoch + 1,
-                 intent_version = NULL, intent_at = NULL, intent_count = 0
-             WHERE account_id = $1 AND version = $2 AND erased_at IS NULL
-             RETURNING erased_at, version",
-        )
-        .bind(account.as_uuid())
-        .bind(credential.version)
-        .bind(revoked_at_provider)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some((erased_at, version)) = row else {
-            return Ok(Erased::Changed);
-        };
-        let event = AccountDisconnected {
-            account_id: account.to_string(),
-            workspace_id: credential.binding.workspace.to_string(),
-            provider: credential.binding.provider.to_string(),
-            revoked_at_provider,
-            disconnected_at: Some(timestamp(erased_at)),
-        };
-        let id = EventId::derived(account.as_uuid(), &format!("disconnected/{version}"));
-        outbox::enqueue(
-            &mut transaction,
-            Schema::Vault,
-            Message::event(id, account, &event),
-        )
-        .await?;
-        transaction.commit().await?;
-        Ok(Erased::Done)
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let erasing = erase(held.connection()?, lease, revoked_at_provider);
+        let erased = within(STATEMENT, erasing).await;
+        held.end(erased)
     }
+}
+
+async fn erase(
+    connection: &mut PgConnection,
+    lease: &Lease,
+    revoked_at_provider: bool,
+) -> Result<Erased, sqlx::Error> {
+    let credential = &lease.credential;
+    let account = credential.account;
+    let mut transaction = connection.begin().await?;
+    let row: Option<(OffsetDateTime, i64)> = sqlx::query_as(
+        "UPDATE vault.credential
+         SET sealed_access_token = NULL,
+             access_token_expires_at = NULL,
+             sealed_refresh_token = NULL,
+             erased_at = now(),
+             revoked_at_provider = $4,
+             version = version + 1,
+             failure_class = NULL, failure_count = 0, retry_after = NULL,
+             lease_holder = NULL, lease_until = NULL, lease_epoch = lease_epoch + 1,
+             intent_version = NULL, intent_at = NULL, intent_count = 0
+         WHERE account_id = $1 AND version = $2 AND lease_epoch = $3 AND erased_at IS NULL
+         RETURNING erased_at, version",
+    )
+    .bind(account.as_uuid())
+    .bind(credential.version)
+    .bind(lease.epoch)
+    .bind(revoked_at_provider)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some((erased_at, version)) = row else {
+        return Ok(Erased::Changed);
+    };
+    let event = AccountDisconnected {
+        account_id: account.to_string(),
+        workspace_id: credential.binding.workspace.to_string(),
+        provider: credential.binding.provider.to_string(),
+        revoked_at_provider,
+        disconnected_at: Some(timestamp(erased_at)),
+    };
+    let id = EventId::derived(account.as_uuid(), &format!("disconnected/{version}"));
+    outbox::enqueue(
+        &mut transaction,
+        Schema::Vault,
+        Message::event(id, account, &event),
+    )
+    .await?;
+    transaction.commit().await?;
+    Ok(Erased::Done)
 }
