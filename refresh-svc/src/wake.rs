@@ -22,7 +22,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// No heartbeat came back for so long, although they were sent: the connection is
 /// dead, and nobody said so.
-const SILENCE: Duration = Duration::from_secs(4);
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// A connection for listening stands within this.
 const CONNECT: Duration = Duration::from_secs(5);

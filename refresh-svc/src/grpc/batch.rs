@@ -16,8 +16,9 @@ use crate::engine::EngineError;
 /// Requests in one call.
 const MOST: usize = 100;
 
-/// The slow ones are waited for this long after the last one that was answered.
-const STRAGGLERS: Duration = Duration::from_secs(2);
+/// The slow ones are waited for this long after the last token that came, or as
+/// long as that one took.
+const STRAGGLERS: Duration = Duration::from_secs(3);
 
 /// Answers each by itself: a slow or failing one takes nothing from the others.
 /// One that is not answered by the caller's deadline, or long after the others,
@@ -33,7 +34,8 @@ where
     if requests.len() > MOST {
         return Err(invalid("requests", &"are more than 100"));
     }
-    let deadline = Instant::now() + limit;
+    let begun = Instant::now();
+    let deadline = begun + limit;
     let mut answers: Vec<Option<Result<AccessToken, Status>>> = Vec::new();
     answers.resize_with(requests.len(), || None);
     let mut asked: FuturesUnordered<_> = requests
@@ -41,12 +43,19 @@ where
         .zip(&mut answers)
         .map(|(request, place)| {
             let answer = get(request);
-            async { *place = Some(answer.await) }
+            async {
+                let answer = answer.await;
+                let is_token = answer.is_ok();
+                *place = Some(answer);
+                is_token
+            }
         })
         .collect();
     let mut until = deadline;
-    while let Ok(Some(())) = timeout_at(until, asked.next()).await {
-        until = deadline.min(Instant::now() + STRAGGLERS);
+    while let Ok(Some(is_token)) = timeout_at(until, asked.next()).await {
+        if is_token {
+            until = deadline.min(Instant::now() + begun.elapsed().max(STRAGGLERS));
+        }
     }
     drop(asked);
     Ok(answers.into_iter().map(result).collect())

@@ -27,8 +27,8 @@ const SHARE_OF_TURNS: (u32, u32) = (5, 8);
 const TURN: Duration = Duration::from_secs(10);
 /// A connection is waited for at most this long.
 const ACQUIRE: Duration = Duration::from_secs(5);
-/// An idle connection is tested before it is given, and is closed if it does not
-/// answer within this time.
+/// An idle connection is tested before it is given, and is closed if that takes
+/// longer than this.
 const TEST: Duration = Duration::from_millis(1_500);
 /// A statement about one account.
 pub(crate) const STATEMENT: Duration = Duration::from_secs(3);
@@ -96,7 +96,6 @@ impl Connections {
             Queue::AtOnce => None,
         };
         let give_up = Instant::now() + ACQUIRE;
-        let mut until = Instant::now() + TEST;
         loop {
             // If the call that was ahead of this one waited in vain, this one has
             // waited enough as well.
@@ -104,6 +103,11 @@ impl Connections {
             if queue == Queue::InTurn && failed_at.is_some_and(|at| at > queued_at) {
                 return Err(StoreError::Late(queued_at.elapsed()));
             }
+            // A new connection takes its time, the test of an idle one does not.
+            let until = match self.pool.num_idle() {
+                0 => give_up,
+                _ => give_up.min(Instant::now() + TEST),
+            };
             match timeout_at(until, self.pool.acquire()).await {
                 Ok(Ok(connection)) => {
                     self.seen().answered_at = Some(Instant::now());
@@ -114,11 +118,8 @@ impl Connections {
                     });
                 }
                 // The idle connection that was tested did not answer, nor will
-                // the others; or there is a crowd, and none is idle.
-                Err(_) if until < give_up => {
-                    self.close_idle();
-                    until = give_up;
-                }
+                // the others.
+                Err(_) if Instant::now() < give_up => self.close_idle(),
                 Err(_) => {
                     // Unless there is a crowd, and the database answers others.
                     if !self.lately() {
