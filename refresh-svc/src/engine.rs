@@ -14,6 +14,8 @@ mod flights;
 mod idle;
 mod known;
 mod look;
+#[cfg(test)]
+mod model;
 mod pause;
 mod revoke;
 mod spend;
@@ -136,6 +138,12 @@ impl Engine {
         tokio::time::timeout(self.parts.timing.lease(), self.tasks.wait())
             .await
             .is_ok()
+    }
+
+    /// Returns `true` while something is under way.
+    #[cfg(test)]
+    fn is_busy(&self) -> bool {
+        !self.tasks.is_empty()
     }
 
     /// A token that meets the need.
@@ -291,7 +299,7 @@ impl Engine {
             }
             let held_for = credential.lease_left;
             free = held_for <= SHORTEST_WAIT;
-            let rung = ear.rung(held_for.clamp(SHORTEST_WAIT, timing.poll()));
+            let rung = ear.rung(held_for.min(timing.poll()).max(SHORTEST_WAIT));
             if self.stopping.run_until_cancelled(rung).await.is_none() {
                 return Err(EngineError::Stopping);
             }

@@ -5,6 +5,8 @@ mod connections;
 mod credential;
 mod erase;
 mod facts;
+#[cfg(test)]
+mod faults;
 mod find;
 mod keys;
 mod lease;
@@ -22,6 +24,8 @@ pub(crate) use connections::{
 pub use credential::{Credential, Failure};
 pub use erase::Erased;
 pub use facts::Facts;
+#[cfg(test)]
+pub(crate) use faults::{Fault, Faults};
 pub use find::Found;
 pub use keys::{LostGrant, Resealed, SealedTokens};
 pub use lease::{Holder, Lease};
@@ -131,3 +135,7 @@ impl Store {
 fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
 }
+
+#[cfg(test)]
+#[path = "store/tests.rs"]
+mod tests;

@@ -81,7 +81,7 @@ impl Engine {
                     });
                 }
                 meant.get_or_insert(credential.authenticated_at);
-                let wait = credential.lease_left.clamp(SHORTEST_WAIT, timing.poll());
+                let wait = credential.lease_left.min(timing.poll()).max(SHORTEST_WAIT);
                 let _ = self.stopping.run_until_cancelled(ear.rung(wait)).await;
                 continue;
             };

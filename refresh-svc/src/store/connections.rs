@@ -57,6 +57,8 @@ pub(crate) struct Connections {
     /// a database that does not answer.
     turns: Arc<Semaphore>,
     seen: Arc<Mutex<Seen>>,
+    #[cfg(test)]
+    faults: Arc<super::Faults>,
 }
 
 /// What was seen of the database lately.
@@ -74,7 +76,15 @@ impl Connections {
             pool,
             turns: Arc::new(Semaphore::new(usize::try_from(turns).unwrap_or(1))),
             seen: Arc::default(),
+            #[cfg(test)]
+            faults: Arc::default(),
         }
+    }
+
+    /// What is to happen to the next statement.
+    #[cfg(test)]
+    pub(crate) fn faults(&self) -> Arc<super::Faults> {
+        Arc::clone(&self.faults)
     }
 
     /// How to connect, for a connection that is not of the pool.
@@ -87,6 +97,8 @@ impl Connections {
     /// # Errors
     /// The database gave no connection in time.
     pub(crate) async fn take(&self, queue: Queue) -> Result<Held, StoreError> {
+        #[cfg(test)]
+        self.faults.before().await?;
         let queued_at = Instant::now();
         let turn = match queue {
             Queue::InTurn => {
@@ -180,6 +192,8 @@ impl Held {
     /// Ends the use with what was answered: the connection goes back to the pool,
     /// or is closed if it is of no more use.
     pub(crate) fn end<T>(mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        #[cfg(test)]
+        let answer = self.connections.faults.after(answer);
         match &answer {
             Ok(_) => self.connections.seen().answered_at = Some(Instant::now()),
             Err(error) => match Fitness::after(error) {

@@ -53,6 +53,12 @@ impl Holder {
         }
     }
 
+    /// Smaller than every taking, and alike in the first half.
+    #[cfg(test)]
+    pub(crate) fn before_the_first(&self) -> Uuid {
+        Uuid::from_u64_pair(self.process, 0)
+    }
+
     /// The next taking.
     pub fn next(&self) -> Taking {
         let number = self.takings.fetch_add(1, Ordering::Relaxed);

@@ -42,10 +42,41 @@ async fn a_database_that_swallows_packets_is_back_without_a_restart() {
     world.demo.inject(slow(700));
     let waiting = world.under_way(&client, &strict, Flavour::Oidc).await;
 
+    // Reads are under way, and the storing of the refresh is about to be: all of
+    // them wait for the table.
+    let mut lock = world.pool().begin().await.unwrap();
+    sqlx::query("LOCK TABLE vault.credential IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let stuck = tokio::spawn({
+        let client = client.clone();
+        let ids: Vec<_> = accounts.iter().map(|account| account.id).collect();
+        async move { join_all(ids.iter().map(|id| client.get(id))).await }
+    });
+    eventually(async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(world.database.pool())
+        .await
+        .unwrap();
+        (waiting >= 9).then_some(())
+    })
+    .await;
+
     proxy.swallow();
+    lock.rollback().await.unwrap();
 
     eventually(async || read_all().await.then_some(())).await;
     eventually(async || replica.is_ready().await.then_some(())).await;
+    // Nobody waits for what will never come.
+    for answer in stuck.await.unwrap() {
+        if answer.is_err() {
+            assert_eq!(refusal(answer).reason, "STORE_UNAVAILABLE");
+        }
+    }
     assert_eq!(waiting.await.unwrap().unwrap().version, 2);
     let stored = world.stored_refresh_token(&strict).await;
     assert!(world.demo.refresh_token_works(&stored));
@@ -134,7 +165,7 @@ async fn a_listener_whose_heartbeat_stays_away_listens_anew() {
 async fn a_late_answer_of_the_database_never_brings_a_revoked_token_back() {
     let (world, proxy) = World::new()
         .await
-        .with("TOKEN_CACHE_REVALIDATE", "1500ms")
+        .with("TOKEN_CACHE_REVALIDATE", "2s")
         .behind_a_proxy()
         .await;
     let (_replica, client) = world.served().await;
@@ -142,7 +173,7 @@ async fn a_late_answer_of_the_database_never_brings_a_revoked_token_back() {
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
     let id = account.id.as_uuid();
-    proxy.hold_answers(id.as_bytes(), Duration::from_millis(2_500), 1);
+    proxy.hold_answers(id.as_bytes(), Duration::from_millis(2_700), 1);
     let reading = tokio::spawn({
         let (client, id) = (client.clone(), account.id);
         async move { client.get(id).await }

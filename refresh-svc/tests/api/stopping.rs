@@ -6,7 +6,7 @@ use futures::future::join_all;
 use latchkey_demo_provider::Flavour;
 use tonic::Code;
 
-use crate::support::{World, eventually, logged, refusal, slow, within};
+use crate::support::{World, eventually, logged, refusal, slow};
 
 // A process that is asked to stop brings its refreshes home, begins none, and
 // tells who waits in its queue to ask another replica.

@@ -143,18 +143,16 @@ impl Scripted {
         token
     }
 
-    /// The process was killed: what was on the way to it is lost.
-    pub(super) fn killed(&self, process: &str) {
+    /// The process was killed. If it had got newer tokens than the stored one, they
+    /// are lost.
+    pub(super) fn killed(&self, process: &str, stored: Option<&str>) {
         let mut state = self.state();
-        state.dead.insert(process.to_owned());
         let state = &mut *state;
-        for (token, requests) in &state.requests {
-            let lost = requests
-                .iter()
-                .any(|request| request.process == process && request.end == Some(End::Issued));
-            if lost && let Some(family) = state.families.get_mut(&state.of[token]) {
-                family.lost = true;
-            }
+        state.dead.insert(process.to_owned());
+        if let Some(stored) = stored
+            && let Some(family) = state.families.get_mut(&state.of[stored])
+        {
+            family.lost |= family.newest != stored;
         }
     }
 
@@ -285,8 +283,9 @@ impl State {
             at_large && !dead.contains(&request.process)
         });
         if known || unreadable > 1 {
-            self.violations
-                .push(format!("{token} came again, from {process}, after {earlier:?}"));
+            self.violations.push(format!(
+                "{token} came again, from {process}, after {earlier:?}"
+            ));
         }
         earlier.push(Request { process, end: None });
         earlier.len() - 1
@@ -374,7 +373,11 @@ async fn read(socket: &mut TcpStream) -> Option<(String, HashMap<String, String>
     let mut bytes = Vec::new();
     loop {
         let mut buffer = [0; 4096];
-        let read = socket.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
+        let read = socket
+            .read(&mut buffer)
+            .await
+            .ok()
+            .filter(|read| *read > 0)?;
         bytes.extend_from_slice(&buffer[..read]);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let Some((head, body)) = text.split_once("\r\n\r\n") else {

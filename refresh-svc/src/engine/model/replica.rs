@@ -85,8 +85,13 @@ impl Replica {
             clock: Arc::new(SystemClock),
             jitter: Jitter::seeded(1),
             // Nothing takes so long in the model: what ends, ends by a step.
-            timing: Timing::new(seconds(90), seconds(60), seconds(20), Duration::from_millis(5))
-                .unwrap(),
+            timing: Timing::new(
+                seconds(90),
+                seconds(60),
+                seconds(20),
+                Duration::from_millis(5),
+            )
+            .unwrap(),
             ahead_window: Duration::ZERO,
             most_watchers: 1,
         });
