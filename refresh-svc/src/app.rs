@@ -25,7 +25,7 @@ use crate::jitter::Jitter;
 use crate::lane::Lanes;
 use crate::leaving;
 use crate::reseal;
-use crate::store::Store;
+use crate::store::{Connections, Store};
 use crate::wake::{self, Bell};
 
 /// What `/readyz` writes: serving needs no less.
@@ -48,7 +48,9 @@ pub struct Application {
     engine: Engine,
     cache: Arc<Cache>,
     bell: Bell,
+    /// For the outbox.
     pool: PgPool,
+    connections: Connections,
     broker: BrokerConfig,
     keys: OpeningKeys,
     reseal_every: Duration,
@@ -67,6 +69,7 @@ impl Application {
             configuration.cache_revalidate,
         ));
         let bell = Bell::default();
+        let connections = Connections::new(configuration.pool.clone());
         let (audit, audit_writer) = audit::audit(
             configuration.pool.clone(),
             Table::Vault,
@@ -80,7 +83,7 @@ impl Application {
         )?;
         let seed = configuration.clock.now().unix_timestamp().unsigned_abs();
         let engine = Engine::new(Parts {
-            store: Store::new(configuration.pool.clone()),
+            store: Store::on(connections.clone()),
             keys: configuration.keys.clone(),
             providers: configuration.providers,
             lanes: Lanes::new(configuration.limits),
@@ -110,6 +113,7 @@ impl Application {
             cache,
             bell,
             pool: configuration.pool,
+            connections,
             broker: configuration.broker,
             keys: configuration.keys,
             reseal_every: configuration.reseal_every,
@@ -140,14 +144,14 @@ impl Application {
         let background = CancellationToken::new();
         let _guard = background.clone().drop_guard();
         let relay = Relay::new(
-            self.pool.clone(),
+            self.pool,
             Schema::Vault,
             self.broker.clone(),
             "/latchkey/refresh-svc",
         );
         let relay = tokio::spawn(relay.run(background.clone()));
         tokio::spawn(wake::run(
-            self.pool.clone(),
+            self.connections.clone(),
             self.cache,
             self.bell,
             background.clone(),
@@ -158,12 +162,12 @@ impl Application {
         tokio::spawn(self.engine.clone().refresh_ahead());
         tokio::spawn(self.engine.clone().drop_idle());
         tokio::spawn(leaving::run(
-            Store::new(self.pool.clone()),
+            Store::on(self.connections.clone()),
             self.engine.clone(),
             stop.clone(),
         ));
         tokio::spawn(reseal::run(
-            Store::new(self.pool.clone()),
+            Store::on(self.connections.clone()),
             self.keys,
             Jitter::of_system(self.jitter_seed),
             self.reseal_every,

@@ -14,10 +14,13 @@ mod flights;
 mod idle;
 mod known;
 mod look;
+#[cfg(test)]
+mod model;
 mod pause;
 mod revoke;
 mod spend;
 mod timing;
+mod trouble;
 mod watch;
 
 use std::sync::Arc;
@@ -32,7 +35,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
-use uuid::Uuid;
 
 pub use decision::{Decision, Need, decide};
 pub use error::EngineError;
@@ -46,9 +48,11 @@ use crate::jitter::Jitter;
 use crate::lane::{Lane, Lanes};
 use crate::numbers;
 use crate::snapshot::Snapshot;
-use crate::store::Store;
+use crate::store::{Holder, Store};
 use crate::wake::Bell;
 use flights::{Flights, Outcome, Seat};
+use spend::Spent;
+use trouble::Troubles;
 
 /// Flights that one request may wait for. A further one is for what another
 /// flight or a reconnect stored meanwhile and is no better; more would be a loop.
@@ -99,7 +103,8 @@ pub struct Engine {
     stopping: CancellationToken,
     cache_hits: Counter,
     /// Names this process in a lease.
-    replica: Uuid,
+    holder: Arc<Holder>,
+    troubles: Arc<Troubles>,
 }
 
 impl Engine {
@@ -113,24 +118,32 @@ impl Engine {
             flights: Arc::default(),
             reads: Arc::default(),
             tasks: TaskTracker::new(),
-            replica: Uuid::now_v7(),
+            holder: Arc::new(Holder::new()),
+            troubles: Arc::default(),
         }
     }
 
-    /// Ends the watches and the refreshing ahead: calls may still come.
+    /// Ends the watches, the refreshing ahead and every flight that holds no lease:
+    /// from now on none is taken. Calls may still come, and are answered with what
+    /// is stored.
     pub fn stopping(&self) {
         self.stopping.cancel();
     }
 
-    /// Waits for the refreshes that are under way: a rotated token that is not
-    /// stored is lost. False where some outlast a lease: they only wait for
-    /// another replica's.
+    /// Waits for the refreshes and revocations that hold a lease: a rotated token
+    /// that is not stored is lost. Returns `false` if some outlast a lease.
     pub async fn finish(&self) -> bool {
         self.stopping.cancel();
         self.tasks.close();
         tokio::time::timeout(self.parts.timing.lease(), self.tasks.wait())
             .await
             .is_ok()
+    }
+
+    /// Returns `true` while something is under way.
+    #[cfg(test)]
+    fn is_busy(&self) -> bool {
+        !self.tasks.is_empty()
     }
 
     /// A token that meets the need.
@@ -200,7 +213,9 @@ impl Engine {
         error: EngineError,
     ) -> Result<Arc<Snapshot>, EngineError> {
         let passing = match &error {
-            EngineError::StoreUnavailable | EngineError::StillRefreshing => true,
+            EngineError::StoreUnavailable
+            | EngineError::StillRefreshing
+            | EngineError::Stopping => true,
             EngineError::NoToken { class, .. } => !class.is_terminal(),
             _ => false,
         };
@@ -229,6 +244,9 @@ impl Engine {
 
     /// A flight: takes the lease and spends it, or waits for who holds it.
     async fn refresh(self, account: AccountId, stale_version: i64, lane: Arc<Lane>) -> Outcome {
+        if self.stopping.is_cancelled() {
+            return Err(EngineError::Stopping);
+        }
         // Before the first look, so that no change is missed.
         let mut ear = self.parts.bell.listen(account);
         let timing = self.parts.timing;
@@ -236,17 +254,32 @@ impl Engine {
         let mut free = true;
         while Instant::now() < give_up {
             if free {
-                let Ok(passage) = tokio::time::timeout_at(give_up, lane.enter()).await else {
+                let entered = tokio::time::timeout_at(give_up, lane.enter());
+                let Some(entered) = self.stopping.run_until_cancelled(entered).await else {
+                    return Err(EngineError::Stopping);
+                };
+                let Ok(passage) = entered else {
                     break;
                 };
                 let passage = passage?;
+                if self.stopping.is_cancelled() {
+                    return Err(EngineError::Stopping);
+                }
                 let lease = self
                     .parts
                     .store
-                    .take_lease(account, self.replica, timing.lease(), stale_version)
+                    .take_lease(account, self.holder.next(), timing.lease(), stale_version)
                     .await?;
                 if let Some(lease) = lease {
-                    return self.spend(lease, passage).await;
+                    // It was under way when the service was asked to stop.
+                    if self.stopping.is_cancelled() {
+                        self.parts.store.release_unspent(&lease).await?;
+                        return Err(EngineError::Stopping);
+                    }
+                    match self.spend(lease, passage).await {
+                        Spent::Ended(outcome) => return outcome,
+                        Spent::TooLate => continue,
+                    }
                 }
             }
             // Who waits for another's refresh takes no seat and no turn.
@@ -266,7 +299,10 @@ impl Engine {
             }
             let held_for = credential.lease_left;
             free = held_for <= SHORTEST_WAIT;
-            ear.rung(held_for.clamp(SHORTEST_WAIT, timing.poll())).await;
+            let rung = ear.rung(held_for.min(timing.poll()).max(SHORTEST_WAIT));
+            if self.stopping.run_until_cancelled(rung).await.is_none() {
+                return Err(EngineError::Stopping);
+            }
         }
         Err(EngineError::StillRefreshing)
     }

@@ -276,10 +276,9 @@ impl TokenService for Tokens {
             let account = self
                 .account(&call, request.account, &ScopeSet::default())
                 .await?;
-            let revoked = self.engine.revoke(account).await;
-            if revoked.is_ok() {
-                call.revoked(account);
-            }
+            // Written down by who revokes, and not by the caller, who may have left.
+            let on_revoked = move || call.revoked(account);
+            let revoked = self.engine.revoke(account, on_revoked).await;
             revoked
                 .map(|revoked| RevokeAccountResponse {
                     revoked_at_provider: revoked.at_provider,

@@ -42,7 +42,7 @@ pub(crate) async fn run(store: Store, engine: Engine, stop: CancellationToken) {
 
 /// What fails is tried again when the pause is over.
 async fn disconnect(store: &Store, engine: &Engine, account: AccountId) {
-    match engine.revoke(account).await {
+    match engine.revoke(account, || ()).await {
         Ok(revoked) => {
             tracing::info!(
                 account.id = %account,

@@ -90,7 +90,7 @@ pub struct Snapshot {
     pub erased: bool,
     /// True where a refresh is possible at all.
     pub refreshable: bool,
-    /// When the row was read.
+    /// Before the row was read: what it says may be as old as this.
     pub read_at: Instant,
     /// Way to the provider.
     pub lane: Arc<Lane>,
@@ -99,10 +99,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Opens a credential. `jitter` of 0 to 1 keeps replicas and accounts from
+    /// Opens a credential. `failure` is the one that counts for this replica, with
+    /// its pause as of the moment when the credential was read; `jitter` of 0 to 1 keeps replicas and accounts from
     /// refreshing in step.
     pub fn open(
         credential: &Credential,
+        failure: Option<Failure>,
         keys: &OpeningKeys,
         lane: Arc<Lane>,
         granted_scopes: Arc<ScopeSet>,
@@ -125,11 +127,11 @@ impl Snapshot {
             token,
             granted_scopes,
             version: credential.version,
-            failure: credential.failure,
+            failure,
             dead: credential.dead,
             erased: credential.erased,
             refreshable: credential.sealed_refresh_token.is_some(),
-            read_at: Instant::now(),
+            read_at: credential.read_at,
             lane,
             in_use: InUse::default(),
         }

@@ -1,31 +1,36 @@
 //! `vault.credential`: sealed grants, the lease of a refresh, and what came of
 //! it. Every write that depends on what was read says so in its `WHERE`.
 
+mod connections;
 mod credential;
 mod disconnect;
 mod erase;
 mod facts;
+#[cfg(test)]
+mod faults;
 mod find;
 mod keys;
 mod lease;
 mod outcome;
 mod sibling;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
-use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use sqlx::PgPool;
 use tokio::time::Instant;
 
+pub(crate) use connections::{
+    Connections, DatabaseServes, LONG_STATEMENT, Queue, STATEMENT, within,
+};
 pub use credential::{Credential, Failure};
 pub use erase::Erased;
 pub use facts::Facts;
+#[cfg(test)]
+pub(crate) use faults::{Fault, Faults};
 pub use find::Found;
 pub use keys::{LostGrant, Resealed, SealedTokens};
-pub use lease::Lease;
+pub use lease::{Holder, Lease};
 pub use outcome::{FailureRecord, NewTokens};
 
 /// The columns that make a [`Credential`]. Lengths of time are reckoned by the
@@ -39,7 +44,8 @@ macro_rules! columns {
          GREATEST(extract(epoch FROM retry_after - clock_timestamp())::float8, 0) AS retry_in,
          auth_failed_at, erased_at, revoked_at_provider,
          GREATEST(extract(epoch FROM lease_until - clock_timestamp())::float8, 0) AS lease_left,
-         CASE WHEN intent_version = version THEN intent_count ELSE 0 END AS attempts"
+         CASE WHEN intent_version = version THEN intent_count ELSE 0 END AS attempts,
+         unreadable_version IS NOT DISTINCT FROM version AS answered_unreadably"
     };
 }
 pub(crate) use columns;
@@ -50,6 +56,9 @@ pub enum StoreError {
     /// The database does not answer or refuses.
     #[error("the database does not answer: {0}")]
     Database(#[from] sqlx::Error),
+    /// The database did not answer in time.
+    #[error("the database did not answer within {0:?}")]
+    Late(Duration),
     /// A row that cannot be read.
     #[error("the stored grant of account {account} is not readable: {problem}")]
     Unreadable {
@@ -60,88 +69,21 @@ pub enum StoreError {
     },
 }
 
-/// Of the pool's connections, those that reads and leases may take: what came of
-/// a refresh never waits behind them.
-const SHARE_OF_TURNS: (u32, u32) = (5, 8);
-
-/// A database that gave a connection within this time is not down.
-const LATELY: Duration = Duration::from_secs(5);
-
 /// The credentials.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: PgPool,
-    /// A crowd queues here and not at the pool, whose time-out then tells only of
-    /// a database that does not answer.
-    turns: Arc<Semaphore>,
-    seen: Arc<Mutex<Seen>>,
-}
-
-/// What was seen of the database lately.
-#[derive(Debug, Clone, Copy, Default)]
-struct Seen {
-    answered_at: Option<Instant>,
-    failed_at: Option<Instant>,
-}
-
-/// A connection in turn.
-struct Turn<'a> {
-    connection: PoolConnection<Postgres>,
-    _turn: Option<SemaphorePermit<'a>>,
+    connections: Connections,
 }
 
 impl Store {
     /// A store on a pool of refresh-svc's role.
     pub fn new(pool: PgPool) -> Self {
-        let (share, of) = SHARE_OF_TURNS;
-        let turns = (pool.options().get_max_connections() * share / of).max(1);
-        Self {
-            pool,
-            turns: Arc::new(Semaphore::new(usize::try_from(turns).unwrap_or(1))),
-            seen: Arc::default(),
-        }
+        Self::on(Connections::new(pool))
     }
 
-    /// Waits for a turn and a connection.
-    async fn turn(&self) -> Result<Turn<'_>, StoreError> {
-        let queued_at = Instant::now();
-        let turn = self.turns.acquire().await.ok();
-        loop {
-            let before = *self.locked();
-            // Who stood behind one that waited in vain has waited enough.
-            if before.failed_at.is_some_and(|at| at > queued_at) {
-                return Err(sqlx::Error::PoolTimedOut.into());
-            }
-            match self.pool.acquire().await {
-                Ok(connection) => {
-                    self.answered();
-                    return Ok(Turn {
-                        connection,
-                        _turn: turn,
-                    });
-                }
-                // A crowd, not an outage: it answers others.
-                Err(sqlx::Error::PoolTimedOut) if self.lately() => {}
-                Err(error) => {
-                    self.locked().failed_at = Some(Instant::now());
-                    return Err(error.into());
-                }
-            }
-        }
-    }
-
-    fn lately(&self) -> bool {
-        let answered_at = self.locked().answered_at;
-        answered_at.is_some_and(|at| at.elapsed() < LATELY)
-    }
-
-    /// The database works.
-    fn answered(&self) {
-        self.locked().answered_at = Some(Instant::now());
-    }
-
-    fn locked(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A store on connections that others use as well.
+    pub(crate) fn on(connections: Connections) -> Self {
+        Self { connections }
     }
 
     /// Reads one credential.
@@ -155,12 +97,12 @@ impl Store {
             " FROM vault.credential WHERE account_id = $1"
         ))
         .bind(account.as_uuid());
-        let mut turn = self.turn().await?;
-        query
-            .fetch_optional(&mut *turn.connection)
-            .await?
-            .map(credential::Row::into_credential)
-            .transpose()
+        let mut held = self.connections.take(Queue::InTurn).await?;
+        // Before the statement: what the answer says may be as old as this.
+        let read_at = Instant::now();
+        let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
+        let row: Option<credential::Row> = held.end(row)?;
+        row.map(|row| row.into_credential(read_at)).transpose()
     }
 
     /// Reads credentials in the order of their accounts, those behind `after`.
@@ -172,7 +114,7 @@ impl Store {
         after: Option<AccountId>,
         limit: i64,
     ) -> Result<Vec<Credential>, StoreError> {
-        let rows: Vec<credential::Row> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "SELECT ",
             columns!(),
             " FROM vault.credential
@@ -180,11 +122,13 @@ impl Store {
              ORDER BY account_id LIMIT $2"
         ))
         .bind(after.map(|account| account.as_uuid()))
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
+        .bind(limit);
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let read_at = Instant::now();
+        let rows = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
+        let rows: Vec<credential::Row> = held.end(rows)?;
         rows.into_iter()
-            .map(credential::Row::into_credential)
+            .map(|row| row.into_credential(read_at))
             .collect()
     }
 }
@@ -193,3 +137,7 @@ impl Store {
 fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
 }
+
+#[cfg(test)]
+#[path = "store/tests.rs"]
+mod tests;

@@ -6,20 +6,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
-use latchkey_service::database;
-use sqlx::PgPool;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::cache::Cache;
+use crate::store::{Connections, Queue, STATEMENT, StoreError, within};
 
 const CHANNEL: &str = "latchkey_credential";
 
 /// Between two proofs that changes are told.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// No heartbeat came back for so long, although they were sent: the connection is
+/// dead, and nobody said so.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// A connection for listening stands within this.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// Between two tries to listen.
 const RETRY: Duration = Duration::from_secs(1);
@@ -91,14 +97,15 @@ impl Drop for Ear {
 }
 
 /// Listens until `stop`, whatever the database does.
-pub async fn run(pool: PgPool, cache: Arc<Cache>, bell: Bell, stop: CancellationToken) {
+pub async fn run(connections: Connections, cache: Arc<Cache>, bell: Bell, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let listened = tokio::select! {
             () = stop.cancelled() => return,
-            listened = listen(&pool, &cache, &bell) => listened,
+            listened = listen(&connections, &cache, &bell) => listened,
         };
-        if let Err(error) = listened {
-            tracing::warn!(%error, "not listening for changes of credentials");
+        match listened {
+            Ok(()) => tracing::warn!("the connection for changes of credentials ended"),
+            Err(error) => tracing::warn!(%error, "not listening for changes of credentials"),
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -107,10 +114,19 @@ pub async fn run(pool: PgPool, cache: Arc<Cache>, bell: Bell, stop: Cancellation
     }
 }
 
-/// Listens until the connection is lost.
-async fn listen(pool: &PgPool, cache: &Cache, bell: &Bell) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(&database::apart(pool)).await?;
-    listener.listen(CHANNEL).await?;
+/// Listens until the connection is lost, or no heartbeat comes back over it.
+async fn listen(connections: &Connections, cache: &Cache, bell: &Bell) -> Result<(), StoreError> {
+    // A connection of its own: one that is dead in silence takes none from others.
+    let own = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(CONNECT)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .connect_lazy_with(connections.options());
+    let mut listener = within(CONNECT, PgListener::connect_with(&own)).await?;
+    // What is lost is connected anew here, with its own deadline.
+    listener.eager_reconnect(false);
+    within(CONNECT, listener.listen(CHANNEL)).await?;
     // What changed before is not told.
     cache.doubt_everything();
     bell.ring_all();
@@ -129,7 +145,7 @@ async fn listen(pool: &PgPool, cache: &Cache, bell: &Bell) -> Result<(), sqlx::E
     };
     tokio::select! {
         heard = hear => heard,
-        () = heart.beat(pool) => Ok(()),
+        silence = heart.beat(connections) => Err(silence),
     }
 }
 
@@ -139,49 +155,96 @@ async fn listen(pool: &PgPool, cache: &Cache, bell: &Bell) -> Result<(), sqlx::E
 struct Heart {
     /// Tells replicas and their connections apart.
     name: Uuid,
-    last: Mutex<(u64, Instant)>,
+    last: Mutex<Beat>,
+}
+
+/// The last heartbeat, and the first one that is waited for.
+#[derive(Debug)]
+struct Beat {
+    number: u64,
+    sent: Instant,
+    is_back: bool,
+    /// When the first one was sent that none came back after.
+    missing_since: Option<Instant>,
 }
 
 impl Default for Heart {
     fn default() -> Self {
         Self {
             name: Uuid::now_v7(),
-            last: Mutex::new((0, Instant::now())),
+            last: Mutex::new(Beat {
+                number: 0,
+                sent: Instant::now(),
+                is_back: false,
+                missing_since: None,
+            }),
         }
     }
 }
 
 impl Heart {
-    /// Sends a notification every while, for ever.
-    async fn beat(&self, pool: &PgPool) {
+    /// Sends a notification every while, until those that were sent stay away.
+    async fn beat(&self, connections: &Connections) -> StoreError {
         loop {
             let number = {
-                let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-                *last = (last.0 + 1, Instant::now());
-                last.0
+                let mut last = self.last();
+                last.number += 1;
+                last.sent = Instant::now();
+                last.is_back = false;
+                last.number
             };
-            let sent = sqlx::query(
-                "SELECT pg_notify($1, $2)
-                 WHERE (SELECT count(*) FROM pg_trigger
-                        WHERE tgrelid = 'vault.credential'::regclass
-                          AND tgname IN ('credential_notify_insert', 'credential_notify_update')
-                          AND tgenabled IN ('O', 'A')) = 2",
-            )
-            .bind(CHANNEL)
-            .bind(self.payload(number))
-            .execute(pool)
-            .await;
-            if let Err(error) = sent {
-                tracing::debug!(%error, "no heartbeat");
+            match self.send(connections, number).await {
+                Ok(true) => {
+                    // It may be back already.
+                    let mut last = self.last();
+                    if last.number == number && !last.is_back {
+                        last.missing_since.get_or_insert_with(Instant::now);
+                    }
+                }
+                // The triggers are not there, so nothing was sent.
+                Ok(false) => {}
+                Err(error) => tracing::debug!(%error, "no heartbeat"),
             }
             tokio::time::sleep(HEARTBEAT).await;
+            let silent = self.last().missing_since.map(|since| since.elapsed());
+            if let Some(silent) = silent.filter(|silent| *silent >= SILENCE) {
+                return StoreError::Late(silent);
+            }
         }
     }
 
-    /// When the last heartbeat was sent, where this is it.
+    /// Sends one; answers whether it was sent.
+    async fn send(&self, connections: &Connections, number: u64) -> Result<bool, StoreError> {
+        // A server that only reads is noticed within a heartbeat, and every
+        // connection to it is closed.
+        connections.prove_writable().await?;
+        let mut held = connections.take(Queue::InTurn).await?;
+        let query = sqlx::query(
+            "SELECT pg_notify($1, $2)
+             WHERE (SELECT count(*) FROM pg_trigger
+                    WHERE tgrelid = 'vault.credential'::regclass
+                      AND tgname IN ('credential_notify_insert', 'credential_notify_update')
+                      AND tgenabled IN ('O', 'A')) = 2",
+        )
+        .bind(CHANNEL)
+        .bind(self.payload(number));
+        let sent = within(STATEMENT, query.execute(held.connection()?)).await;
+        Ok(held.end(sent)?.rows_affected() > 0)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Beat> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the last heartbeat was sent, if this is it.
     fn is_back(&self, payload: &str) -> Option<Instant> {
-        let (number, sent) = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        (payload == self.payload(number)).then_some(sent)
+        let mut last = self.last();
+        if payload != self.payload(last.number) {
+            return None;
+        }
+        last.is_back = true;
+        last.missing_since = None;
+        Some(last.sent)
     }
 
     fn payload(&self, number: u64) -> String {

@@ -87,6 +87,8 @@ reasons! {
     StoreUnavailable = "STORE_UNAVAILABLE",
     /// A refresh goes on beyond the deadline.
     StillRefreshing = "STILL_REFRESHING",
+    /// The replica that was asked shuts down, and no other one could be asked.
+    ShuttingDown = "SHUTTING_DOWN",
     /// The provider refused for a reason that the service does not know.
     Unknown = "UNKNOWN",
     /// Seen by the client: no replica of the service can be reached.

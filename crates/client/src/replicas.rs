@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Response, Status};
 
-use crate::status::is_of_the_transport;
+use crate::status::is_for_another_replica;
 use crate::{BuildError, MutualTls};
 
 /// TCP and TLS to a replica must stand within this.
@@ -61,8 +61,8 @@ impl Replicas {
         })
     }
 
-    /// Calls one replica, and the next one where the first cannot be reached,
-    /// until one answers or all were tried.
+    /// Calls one replica, and the next one if the first cannot be reached or shuts
+    /// down, until one answers or all were tried.
     pub(crate) async fn call<T, F>(
         &self,
         call: impl Fn(TokenServiceClient<Channel>) -> F,
@@ -81,8 +81,8 @@ impl Replicas {
             };
             match call(TokenServiceClient::new(channel.clone())).await {
                 Ok(answer) => return Ok(answer.into_inner()),
-                Err(status) if is_of_the_transport(&status) => {
-                    tracing::debug!(replica = position, "replica cannot be reached");
+                Err(status) if is_for_another_replica(&status) => {
+                    tracing::debug!(replica = position, "replica does not serve");
                     last = status;
                 }
                 Err(status) => return Err(status),

@@ -11,6 +11,8 @@ use crate::{Reason, TokenError};
 
 /// `google.rpc.ErrorInfo.domain` of the service's own errors.
 const DOMAIN: &str = "latchkey";
+/// The reason of a replica that takes no more work.
+const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
 /// Words of a status are kept up to here.
 const LONGEST_MESSAGE: usize = 300;
 
@@ -55,6 +57,17 @@ pub(crate) fn is_of_the_transport(status: &Status) -> bool {
         // INTERNAL. Only a status made here has a cause; one received has none.
         _ => status.source().is_some(),
     }
+}
+
+/// Returns `true` if another replica may answer what this one did not: nobody
+/// answered, or the one that did shuts down.
+pub(crate) fn is_for_another_replica(status: &Status) -> bool {
+    let shuts_down = || {
+        status
+            .get_details_error_info()
+            .is_some_and(|info| info.domain == DOMAIN && info.reason == SHUTTING_DOWN)
+    };
+    is_of_the_transport(status) || (status.code() == Code::Unavailable && shuts_down())
 }
 
 /// The contract ties each reason to one code, so the code decides, also for

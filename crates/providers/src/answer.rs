@@ -6,7 +6,7 @@ use std::time::Duration;
 use latchkey_domain::{AccessToken, RefreshToken, ScopeSet};
 use serde_json::{Map, Value};
 
-use crate::{FailureClass, IdToken, TokenError, TokenResponse};
+use crate::{Delivery, FailureClass, IdToken, TokenError, TokenResponse};
 
 /// Longer than any honest token.
 const MAX_TOKEN: usize = 64 * 1024;
@@ -38,6 +38,7 @@ fn malformed(problem: &str, rotated: Option<RefreshToken>) -> TokenError {
     TokenError {
         description: Some(problem.to_owned()),
         rotated,
+        delivery: Delivery::Unreadable,
         ..TokenError::of(FailureClass::MalformedResponse)
     }
 }

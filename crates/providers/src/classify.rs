@@ -11,7 +11,9 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::transport::{Answer, HttpFailure};
-use crate::{FailureClass, ProviderError, ProviderKind, TokenError, microsoft, retry_after};
+use crate::{
+    Delivery, FailureClass, ProviderError, ProviderKind, TokenError, microsoft, retry_after,
+};
 
 /// Throttled without `Retry-After`: no sooner than this.
 const THROTTLED: Duration = Duration::from_mins(1);
@@ -194,18 +196,20 @@ pub(crate) fn refusal(
             .filter(|claims| claims.len() <= MAX_CLAIMS)
             .map(str::to_owned),
         rotated: None,
+        delivery: Delivery::Refused,
     }
 }
 
 /// No answer.
 pub(crate) fn failure(failure: &HttpFailure) -> TokenError {
-    let class = match failure {
-        HttpFailure::NotSent(_) => FailureClass::Network,
-        HttpFailure::Lost(_) => FailureClass::OutcomeUnknown,
-        HttpFailure::TooLarge => FailureClass::MalformedResponse,
+    let (class, delivery) = match failure {
+        HttpFailure::NotSent(_) => (FailureClass::Network, Delivery::NotSent),
+        HttpFailure::Lost(_) => (FailureClass::OutcomeUnknown, Delivery::Unanswered),
+        HttpFailure::TooLarge => (FailureClass::MalformedResponse, Delivery::Unreadable),
     };
     TokenError {
         description: Some(printable(&failure.to_string(), MAX_DESCRIPTION)),
+        delivery,
         ..TokenError::of(class)
     }
 }
@@ -220,7 +224,7 @@ pub(crate) fn undiscovered(error: &ProviderError) -> TokenError {
     };
     TokenError {
         description: Some(printable(&error.to_string(), MAX_DESCRIPTION)),
-        ..TokenError::of(class)
+        ..TokenError::of(class).not_sent()
     }
 }
 

@@ -25,6 +25,23 @@ pub struct TokenError {
     /// A rotated refresh token that stood in an answer that is otherwise no
     /// answer: store it before anything else.
     pub rotated: Option<RefreshToken>,
+    /// How far the request came.
+    pub delivery: Delivery,
+}
+
+/// How far a request to a token endpoint came: what may have happened to the
+/// refresh token that was in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Nothing was sent to the token endpoint.
+    NotSent,
+    /// Sent, and no complete answer came: tokens may have been issued.
+    Unanswered,
+    /// The provider answered with an error: no tokens were issued.
+    Refused,
+    /// The provider answered as if tokens were issued, and the answer has none
+    /// that can be read.
+    Unreadable,
 }
 
 impl TokenError {
@@ -32,12 +49,24 @@ impl TokenError {
     pub const fn of(class: FailureClass) -> Self {
         Self {
             class,
+            delivery: match class {
+                FailureClass::Network => Delivery::NotSent,
+                FailureClass::OutcomeUnknown => Delivery::Unanswered,
+                _ => Delivery::Refused,
+            },
             retry_after: None,
             code: None,
             description: None,
             claims: None,
             rotated: None,
         }
+    }
+
+    /// The same failure of a request of which nothing was sent.
+    #[must_use]
+    pub const fn not_sent(mut self) -> Self {
+        self.delivery = Delivery::NotSent;
+        self
     }
 }
 

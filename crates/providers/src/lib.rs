@@ -30,7 +30,7 @@ mod retry_after;
 mod scopes;
 mod transport;
 
-pub use error::{IdTokenError, ProviderError, TokenError, WrongTenant};
+pub use error::{Delivery, IdTokenError, ProviderError, TokenError, WrongTenant};
 pub use failure::FailureClass;
 pub use mismatch::{Mismatch, for_log};
 pub use model::{

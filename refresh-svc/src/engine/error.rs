@@ -33,6 +33,9 @@ pub enum EngineError {
     /// The refresh goes on, the answer did not come in time.
     #[error("the refresh has not ended yet")]
     StillRefreshing,
+    /// This replica stops: it begins no refresh any more.
+    #[error("this replica stops")]
+    Stopping,
     /// This replica has as many watchers as it takes.
     #[error("there are too many watchers")]
     TooManyWatchers,
@@ -55,7 +58,7 @@ impl EngineError {
 impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Database(error) => {
+            error @ (StoreError::Database(_) | StoreError::Late(_)) => {
                 tracing::warn!(%error, "the database does not answer");
                 Self::StoreUnavailable
             }

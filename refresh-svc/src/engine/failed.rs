@@ -1,11 +1,12 @@
 //! A refresh that brought no token: the pause or the end that comes of it.
 
 use latchkey_domain::RefreshToken;
-use latchkey_providers::{FailureClass, Provider, Rotation, TokenError};
+use latchkey_providers::{Delivery, FailureClass, Provider, Rotation, TokenError};
+use tokio::time::Instant;
 
 use super::flights::Outcome;
-use super::spend::until_stored;
-use super::{Engine, EngineError, pause};
+use super::spend::{kept_until, until_stored};
+use super::{Engine, EngineError, pause, trouble};
 use crate::store::{Credential, FailureRecord, Lease};
 
 impl Engine {
@@ -26,7 +27,7 @@ impl Engine {
             "the provider gave no token"
         );
         if !error.class.is_terminal() {
-            return self.failed(lease, error).await;
+            return self.failed(lease, provider.rotation(), error).await;
         }
         // Refused after a request that was never answered: that one rotated the
         // token and its answer is lost. Only such a refusal proves it: requests
@@ -43,8 +44,27 @@ impl Engine {
         self.bury(credential, Some(lease), class).await
     }
 
+    /// A failure that leaves the grant alive.
+    async fn failed(&self, lease: &Lease, rotation: Rotation, error: TokenError) -> Outcome {
+        if trouble::is_own(&error) {
+            return self.not_able(lease, &error).await;
+        }
+        // The refresh token may have been spent with an answer that has none in
+        // its place. A strict provider takes a second use for theft, so there is
+        // one replay, in case it answered without spending anything.
+        let unreadable = rotation == Rotation::Strict
+            && error.delivery == Delivery::Unreadable
+            && error.rotated.is_none();
+        if unreadable && lease.credential.answered_unreadably {
+            return self
+                .bury(&lease.credential, Some(lease), FailureClass::RotationLost)
+                .await;
+        }
+        self.record_failure(lease, error, unreadable).await
+    }
+
     /// Stores a failure that leaves the grant alive, with its pause.
-    pub(super) async fn failed(&self, lease: &Lease, error: TokenError) -> Outcome {
+    async fn record_failure(&self, lease: &Lease, error: TokenError, unreadable: bool) -> Outcome {
         let credential = &lease.credential;
         let failures = credential
             .failure
@@ -58,16 +78,19 @@ impl Engine {
         let record = FailureRecord {
             class: error.class,
             pause,
-            outcome_unknown: error.class == FailureClass::OutcomeUnknown,
+            outcome_unknown: unreadable || error.delivery == Delivery::Unanswered,
+            unreadable,
             sealed_refresh_token: self.seal_rotated(credential, error.rotated.as_ref()),
         };
         let store = || self.parts.store.record_failure(lease, &record);
         // A rotated token that came with the failure is a token to keep.
-        let patience = match record.sealed_refresh_token {
-            Some(_) => self.parts.timing.lease(),
-            None => self.parts.timing.time_to_store(),
+        let give_up = match record.sealed_refresh_token {
+            Some(_) => kept_until(lease),
+            None => lease
+                .ends
+                .min(Instant::now() + self.parts.timing.time_to_store()),
         };
-        match until_stored(lease, patience, store).await {
+        match until_stored(credential.account, give_up, store).await {
             Ok(Some(credential)) => Ok(self.admit(&credential)),
             Ok(None) => {
                 self.parts.store.release(lease).await?;
@@ -79,6 +102,30 @@ impl Engine {
                 Err(EngineError::no_token(error.class, retry_after))
             }
         }
+    }
+
+    /// Gives the lease back where this replica could not spend it: another one
+    /// may. The trouble is remembered in this replica alone.
+    pub(super) async fn not_able(&self, lease: &Lease, error: &TokenError) -> Outcome {
+        let credential = &lease.credential;
+        let troubles = &self.troubles;
+        let pause = pause(
+            error.class,
+            troubles.count(credential),
+            error.retry_after,
+            self.parts.jitter.next(),
+        );
+        troubles.remember(credential, error.class, pause);
+        let release = || self.parts.store.release_unspent(lease);
+        let give_up = lease
+            .ends
+            .min(Instant::now() + self.parts.timing.time_to_store());
+        if let Err(store_error) = until_stored(credential.account, give_up, release).await {
+            tracing::warn!(account.id = %credential.account, error = %store_error, "a lease was not given back: it ends by itself");
+            let retry_after = (!error.class.is_operators()).then_some(pause);
+            return Err(EngineError::no_token(error.class, retry_after));
+        }
+        self.read(credential.account).await
     }
 
     fn seal_rotated(
@@ -109,7 +156,7 @@ impl Engine {
         let epoch = lease.map(|lease| lease.epoch);
         let mark = || store.mark_dead(credential, epoch, class);
         let marked = match lease {
-            Some(lease) => until_stored(lease, self.parts.timing.lease(), mark).await,
+            Some(lease) => until_stored(credential.account, lease.ends, mark).await,
             None => mark().await,
         };
         if let Some(dead) = marked? {

@@ -129,6 +129,7 @@ impl Engine {
         let parts = &self.parts;
         let snapshot = Arc::new(Snapshot::open(
             credential,
+            self.troubles.failure(credential),
             &parts.keys,
             parts.lanes.of(&credential.binding, &parts.providers),
             parts.cache.share(&credential.granted_scopes),

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use latchkey_domain::AccountId;
 use latchkey_providers::{Revocation, RevocationReach};
+use time::OffsetDateTime;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
-use super::{Engine, EngineError, ROUNDS};
-use crate::store::{Credential, Erased};
+use super::spend::until_stored;
+use super::{Engine, EngineError, SHORTEST_WAIT};
+use crate::store::{Credential, Erased, Holder};
 
 /// The provider's confirmation is waited for this long; the credentials are
 /// erased either way.
@@ -22,51 +25,105 @@ pub struct Revoked {
 
 impl Engine {
     /// Revokes the grant at the provider where it can and where that ends no
-    /// other account, erases the credentials and tells it. Goes on where the caller leaves. Idempotent.
+    /// other account, erases the credentials and tells it. Goes on where the
+    /// caller leaves; `on_revoked` is called by whoever ends it, whether or not
+    /// the caller still waits. Idempotent.
     ///
     /// # Errors
     /// There is no such account, or the database does not answer.
-    pub async fn revoke(&self, account: AccountId) -> Result<Revoked, EngineError> {
+    pub async fn revoke(
+        &self,
+        account: AccountId,
+        on_revoked: impl FnOnce() + Send + 'static,
+    ) -> Result<Revoked, EngineError> {
         let engine = self.clone();
+        let revocation = async move {
+            let revoked = engine.revoke_and_erase(account).await;
+            if revoked.is_ok() {
+                on_revoked();
+            }
+            revoked
+        };
         self.tasks
-            .spawn(async move { engine.revoke_and_erase(account).await })
+            .spawn(revocation.in_current_span())
             .await
             .unwrap_or(Err(EngineError::StillRefreshing))
     }
 
+    /// Takes the lease, so that no refresh brings a token that nobody revokes;
+    /// revokes what is newest; and erases that or nothing.
     async fn revoke_and_erase(&self, account: AccountId) -> Result<Revoked, EngineError> {
-        self.wait_for_refresh(account).await?;
-        for _ in 0..ROUNDS {
-            let credential = self
-                .parts
-                .store
-                .read(account)
-                .await?
-                .ok_or(EngineError::AccountNotFound)?;
-            if credential.erased {
-                if self.parts.store.note_disconnect(account).await? == Erased::Changed {
-                    continue;
-                }
-                return Ok(Revoked {
-                    at_provider: credential.revoked_at_provider,
-                });
+        // Not the holder of this process: its next flight would take the lease.
+        let holder = Holder::new();
+        let mut ear = self.parts.bell.listen(account);
+        let timing = self.parts.timing;
+        let give_up = Instant::now() + timing.lease() * 2 + timing.poll();
+        // The sign-in of the grant that was to be revoked, and what the provider
+        // said about it.
+        let mut meant: Option<OffsetDateTime> = None;
+        let mut at_provider = false;
+        while Instant::now() < give_up {
+            if self.stopping.is_cancelled() {
+                return Err(EngineError::Stopping);
             }
-            if self.ends_siblings(&credential)
-                && let Some(erased) = self.parts.store.erase_beside_sibling(&credential).await?
-            {
-                if erased == Erased::Changed {
-                    continue;
+            let store = &self.parts.store;
+            let taking = holder.next();
+            let lease = store
+                .take_lease_to_end(account, taking, timing.lease())
+                .await?;
+            let Some(lease) = lease else {
+                let credential = store
+                    .read(account)
+                    .await?
+                    .ok_or(EngineError::AccountNotFound)?;
+                if credential.erased {
+                    if store.note_disconnect(account).await? == Erased::Changed {
+                        continue;
+                    }
+                    return Ok(Revoked {
+                        at_provider: credential.revoked_at_provider,
+                    });
                 }
-                self.parts.cache.forget(account);
-                tracing::info!(
-                    account.id = %account,
-                    provider = %credential.binding.provider,
-                    "account disconnected; not revoked at the provider, which would end another account of the same person"
-                );
-                return Ok(Revoked { at_provider: false });
+                meant.get_or_insert(credential.authenticated_at);
+                let wait = credential.lease_left.min(timing.poll()).max(SHORTEST_WAIT);
+                let _ = self.stopping.run_until_cancelled(ear.rung(wait)).await;
+                continue;
+            };
+            let credential = &lease.credential;
+            if credential.authenticated_at > *meant.get_or_insert(credential.authenticated_at) {
+                // The person has connected the account anew meanwhile: that grant
+                // is not the one that was to be revoked.
+                tracing::info!(account.id = %account, "the account was connected anew while it was disconnected: the new grant stays");
+                store.release(&lease).await?;
+                return Ok(Revoked { at_provider });
             }
-            let at_provider = self.revoke_at_provider(&credential).await;
-            if self.parts.store.erase(&credential, at_provider).await? == Erased::Done {
+            let left = lease.ends.saturating_duration_since(Instant::now());
+            let Some(time) = left.checked_sub(timing.time_to_store()) else {
+                // The lease came too late.
+                store.release(&lease).await?;
+                continue;
+            };
+            if self.ends_siblings(credential) {
+                let erase = || store.erase_beside_sibling(&lease);
+                match until_stored(account, lease.ends, erase).await? {
+                    Some(Erased::Done) => {
+                        self.parts.cache.forget(account);
+                        tracing::info!(
+                            account.id = %account,
+                            provider = %credential.binding.provider,
+                            "account disconnected; not revoked at the provider, which would end another account of the same person"
+                        );
+                        return Ok(Revoked { at_provider: false });
+                    }
+                    Some(Erased::Changed) => continue,
+                    None => {}
+                }
+            }
+            at_provider = self
+                .revoke_at_provider(credential, time.min(REVOCATION_DEADLINE))
+                .await;
+            let erase = || store.erase(&lease, at_provider);
+            if until_stored(account, lease.ends, erase).await? == Erased::Done {
                 self.parts.cache.forget(account);
                 tracing::info!(
                     account.id = %account,
@@ -76,26 +133,10 @@ impl Engine {
                 );
                 return Ok(Revoked { at_provider });
             }
-            // A reconnect or a refresh came between: revoke that grant as well.
+            // A sign-in came between, or this erasure was done and its answer was
+            // lost: look again.
         }
         Err(EngineError::StillRefreshing)
-    }
-
-    /// Waits for a refresh under way, one lease at most: revoking a token that
-    /// is being rotated could leave the new one alive at the provider.
-    async fn wait_for_refresh(&self, account: AccountId) -> Result<(), EngineError> {
-        let mut ear = self.parts.bell.listen(account);
-        let timing = self.parts.timing;
-        let give_up = Instant::now() + timing.lease();
-        while Instant::now() < give_up {
-            match self.parts.store.read(account).await? {
-                Some(credential) if !credential.lease_left.is_zero() => {
-                    ear.rung(timing.poll().min(credential.lease_left)).await;
-                }
-                _ => break,
-            }
-        }
-        Ok(())
     }
 
     /// Returns `true` if a revocation at the provider ends other accounts of the
@@ -105,7 +146,8 @@ impl Engine {
         provider.is_some_and(|it| it.revocation() == RevocationReach::PersonAndClient)
     }
 
-    async fn revoke_at_provider(&self, credential: &Credential) -> bool {
+    /// Returns `true` if the provider confirmed the revocation in time.
+    async fn revoke_at_provider(&self, credential: &Credential, limit: Duration) -> bool {
         let account = credential.account;
         let Some(provider) = self.parts.providers.get(&credential.binding.provider) else {
             return false;
@@ -124,7 +166,7 @@ impl Engine {
                 return false;
             }
         };
-        match tokio::time::timeout(REVOCATION_DEADLINE, provider.revoke(&refresh_token)).await {
+        match tokio::time::timeout(limit, provider.revoke(&refresh_token)).await {
             Ok(Ok(revocation)) => revocation == Revocation::Confirmed,
             Ok(Err(error)) => {
                 tracing::warn!(account.id = %account, reason = error.class.reason(), "the provider did not confirm the revocation");

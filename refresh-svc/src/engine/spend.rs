@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use latchkey_domain::AccessToken;
+use latchkey_domain::{AccessToken, AccountId, RefreshToken};
 use latchkey_providers::{
-    FailureClass, IdToken, IdTokenError, Provider, TokenError, TokenResponse,
+    Delivery, FailureClass, IdToken, IdTokenError, Provider, TokenError, TokenResponse,
 };
 use latchkey_sealing::SealError;
 use tokio::time::Instant;
@@ -24,14 +24,26 @@ const ID_TOKEN_DEADLINE: Duration = Duration::from_secs(3);
 /// First pause between two tries to store, doubled up to the second.
 const STORE_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
+/// A rotated token that is not stored is a grant lost: its storing is tried for
+/// so long, also beyond the lease. It is stored only if nobody else took over.
+const KEPT: Duration = Duration::from_mins(5);
+
+/// What came of a lease.
+pub(super) enum Spent {
+    /// It was spent, or this replica cannot spend it.
+    Ended(Outcome),
+    /// It came too late to be spent, and was given back.
+    TooLate,
+}
+
 impl Engine {
     /// Spends a lease.
-    pub(super) async fn spend(&self, lease: Lease, passage: Passage) -> Outcome {
+    pub(super) async fn spend(&self, lease: Lease, passage: Passage) -> Spent {
         let credential = &lease.credential;
         let Some(provider) = self.parts.providers.get(&credential.binding.provider) else {
             tracing::error!(provider = %credential.binding.provider, "the provider is not switched on");
             let error = TokenError::of(FailureClass::ClientMisconfigured);
-            return self.failed(&lease, error).await;
+            return Spent::Ended(self.not_able(&lease, &error).await);
         };
         let sealed = credential
             .sealed_refresh_token
@@ -46,17 +58,46 @@ impl Engine {
             Err(error) => {
                 tracing::error!(account.id = %credential.account, %error, "a stored refresh token does not open");
                 let error = TokenError::of(FailureClass::UnsealFailed);
-                return self.failed(&lease, error).await;
+                return Spent::Ended(self.not_able(&lease, &error).await);
             }
         };
+        // The taking may have been answered late, and another replica takes the
+        // lease when it ends.
+        let left = lease.ends.saturating_duration_since(Instant::now());
+        let Some(provider_deadline) = self.parts.timing.time_to_ask(left) else {
+            tracing::warn!(account.id = %credential.account, ?left, "a lease came too late to be spent");
+            return match self.parts.store.release_unspent(&lease).await {
+                Ok(()) => Spent::TooLate,
+                Err(error) => Spent::Ended(Err(error.into())),
+            };
+        };
+        Spent::Ended(
+            self.ask(
+                &lease,
+                passage,
+                &provider,
+                &refresh_token,
+                provider_deadline,
+            )
+            .await,
+        )
+    }
+
+    /// Asks the provider, and stores what it says.
+    async fn ask(
+        &self,
+        lease: &Lease,
+        passage: Passage,
+        provider: &Provider,
+        refresh_token: &RefreshToken,
+        deadline: Duration,
+    ) -> Outcome {
+        let credential = &lease.credential;
         let asked_at = self.parts.clock.now();
         let sent_at = Instant::now();
-        let answer = tokio::time::timeout(
-            self.parts.timing.provider_deadline(),
-            provider.refresh(&refresh_token),
-        )
-        .await
-        .unwrap_or(Err(TokenError::of(FailureClass::OutcomeUnknown)));
+        let answer = tokio::time::timeout(deadline, provider.refresh(refresh_token))
+            .await
+            .unwrap_or(Err(TokenError::of(FailureClass::OutcomeUnknown)));
         // The provider's part is over: the seat is the next one's.
         let (verdict, outcome) = match &answer {
             Ok(_) => (Verdict::Healthy, "refreshed"),
@@ -71,17 +112,19 @@ impl Engine {
                     Ok(tokens) => tokens,
                     Err(error) => {
                         tracing::error!(account.id = %credential.account, %error, "the provider's tokens cannot be sealed");
-                        let mut failure = TokenError::of(FailureClass::MalformedResponse);
-                        failure.rotated = response.refresh_token;
-                        return self.failed(&lease, failure).await;
+                        let failure = TokenError {
+                            rotated: response.refresh_token,
+                            delivery: Delivery::Unreadable,
+                            ..TokenError::of(FailureClass::MalformedResponse)
+                        };
+                        return self.not_refreshed(lease, provider, failure).await;
                     }
                 };
-                self.store_tokens(&lease, &provider, &tokens, response)
-                    .await
+                self.store_tokens(lease, provider, &tokens, response).await
             }
             Err(error) => {
-                let error = without_token(error, &refresh_token);
-                self.not_refreshed(&lease, &provider, error).await
+                let error = without_token(error, refresh_token);
+                self.not_refreshed(lease, provider, error).await
             }
         }
     }
@@ -117,7 +160,7 @@ impl Engine {
         })
     }
 
-    /// Stores until it is stored or the lease ends. No token is answered whose
+    /// Stores until it is stored, or the lease and the time for rotated tokens end. No token is answered whose
     /// refresh token was not stored.
     async fn store_tokens(
         &self,
@@ -128,7 +171,11 @@ impl Engine {
     ) -> Outcome {
         let account = lease.credential.account;
         let commit = || self.parts.store.commit(lease, tokens);
-        let stored = match until_stored(lease, self.parts.timing.lease(), commit).await {
+        let give_up = match tokens.sealed_refresh_token {
+            Some(_) => kept_until(lease),
+            None => lease.ends,
+        };
+        let stored = match until_stored(account, give_up, commit).await {
             Ok(stored) => stored,
             Err(error) => {
                 tracing::error!(
@@ -168,23 +215,26 @@ impl Engine {
     }
 }
 
-/// Stores what came of a lease: again and again for so long, and never beyond
-/// the lease.
+/// How long the storing of a rotated token is tried.
+pub(super) fn kept_until(lease: &Lease) -> Instant {
+    lease.ends.max(Instant::now() + KEPT)
+}
+
+/// Stores what came of a lease, again and again until `give_up`.
 pub(super) async fn until_stored<T, F>(
-    lease: &Lease,
-    patience: Duration,
+    account: AccountId,
+    give_up: Instant,
     mut store: impl FnMut() -> F,
 ) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let give_up = lease.ends.min(Instant::now() + patience);
     let mut wait = STORE_PAUSES.0;
     loop {
         match store().await {
             Err(error) if Instant::now() + wait < give_up => {
                 tracing::warn!(
-                    account.id = %lease.credential.account,
+                    account.id = %account,
                     %error,
                     "what came of a refresh is not stored yet"
                 );

@@ -53,6 +53,17 @@ impl Timing {
         self.provider_deadline
     }
 
+    /// How long the provider's answer may be waited for when this much of a lease
+    /// is left: what is left less the time to store the answer. `None` if that is
+    /// less than half of the usual deadline: a request that is cut short may lose
+    /// a rotated token, so it is not sent.
+    pub fn time_to_ask(&self, left: Duration) -> Option<Duration> {
+        let time = left
+            .checked_sub(self.time_to_store)?
+            .min(self.provider_deadline);
+        (time >= self.provider_deadline / 2).then_some(time)
+    }
+
     /// At least this long the answer's storing is tried.
     pub const fn time_to_store(&self) -> Duration {
         self.time_to_store
@@ -71,12 +82,40 @@ mod tests {
     use super::*;
 
     proptest! {
-        // R33: oauth2-proxy #1992, a lock shorter than what it guards.
+        // R33: oauth2-proxy #1992, a lock shorter than what it guards. However late
+        // the lease came, the request and the storing of its answer end within it.
         #[test]
-        fn a_lease_outlasts_what_is_done_under_it(lease in 0u64..100, http in 0u64..100, store in 0u64..100) {
-            let second = Duration::from_secs;
-            let timing = Timing::new(second(lease), second(http), second(store), second(1));
-            prop_assert_eq!(timing.is_ok(), http + store < lease);
+        fn what_is_done_under_a_lease_ends_before_it(
+            lease in 1u64..100_000, http in 0u64..100_000, store in 0u64..100_000,
+            late in 0u64..100_000,
+        ) {
+            let millis = Duration::from_millis;
+            let Ok(timing) = Timing::new(millis(lease), millis(http), millis(store), millis(500))
+            else {
+                prop_assert!(http + store >= lease);
+                return Ok(());
+            };
+            let left = millis(lease).saturating_sub(millis(late));
+            match timing.time_to_ask(left) {
+                Some(time) => {
+                    prop_assert!(time + timing.time_to_store() <= left);
+                    prop_assert!(time <= timing.provider_deadline());
+                    prop_assert!(time * 2 >= timing.provider_deadline());
+                }
+                None => prop_assert!(left < millis(store) + millis(http)),
+            }
+        }
+
+        // A lease that was given at once is always spent, with the whole deadline.
+        #[test]
+        fn a_lease_in_time_leaves_the_provider_its_deadline(
+            http in 0u64..100_000, store in 0u64..100_000, more in 1u64..1_000,
+        ) {
+            let millis = Duration::from_millis;
+            let timing =
+                Timing::new(millis(http + store + more), millis(http), millis(store), millis(500));
+            let timing = timing.unwrap();
+            prop_assert_eq!(timing.time_to_ask(timing.lease()), Some(timing.provider_deadline()));
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use latchkey_proto::token::access_token_result::Result as Outcome;
 use latchkey_proto::token::{AccessToken, AccessTokenResult, ErrorStatus, GetAccessTokenRequest};
 use prost::Message as _;
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
 use super::status::{invalid, status};
@@ -14,7 +16,13 @@ use crate::engine::EngineError;
 /// Requests in one call.
 const MOST: usize = 100;
 
+/// The slow ones are waited for this long after the last token that came, or as
+/// long as that one took.
+const STRAGGLERS: Duration = Duration::from_secs(3);
+
 /// Answers each by itself: a slow or failing one takes nothing from the others.
+/// One that is not answered by the caller's deadline, or long after the others,
+/// is answered `STILL_REFRESHING`: its refresh goes on.
 pub(super) async fn each<F>(
     requests: Vec<GetAccessTokenRequest>,
     limit: Duration,
@@ -26,21 +34,41 @@ where
     if requests.len() > MOST {
         return Err(invalid("requests", &"are more than 100"));
     }
-    let answers = requests.into_iter().map(|request| {
-        let answer = tokio::time::timeout(limit, get(request));
-        async {
-            let answer = answer
-                .await
-                .unwrap_or_else(|_| Err(status(&EngineError::StillRefreshing)));
-            AccessTokenResult {
-                result: Some(match answer {
-                    Ok(token) => Outcome::Token(token),
-                    Err(status) => Outcome::Error(error(&status)),
-                }),
+    let begun = Instant::now();
+    let deadline = begun + limit;
+    let mut answers: Vec<Option<Result<AccessToken, Status>>> = Vec::new();
+    answers.resize_with(requests.len(), || None);
+    let mut asked: FuturesUnordered<_> = requests
+        .into_iter()
+        .zip(&mut answers)
+        .map(|(request, place)| {
+            let answer = get(request);
+            async {
+                let answer = answer.await;
+                let is_token = answer.is_ok();
+                *place = Some(answer);
+                is_token
             }
+        })
+        .collect();
+    let mut until = deadline;
+    while let Ok(Some(is_token)) = timeout_at(until, asked.next()).await {
+        if is_token {
+            until = deadline.min(Instant::now() + begun.elapsed().max(STRAGGLERS));
         }
-    });
-    Ok(join_all(answers).await)
+    }
+    drop(asked);
+    Ok(answers.into_iter().map(result).collect())
+}
+
+fn result(answer: Option<Result<AccessToken, Status>>) -> AccessTokenResult {
+    let answer = answer.unwrap_or_else(|| Err(status(&EngineError::StillRefreshing)));
+    AccessTokenResult {
+        result: Some(match answer {
+            Ok(token) => Outcome::Token(token),
+            Err(status) => Outcome::Error(error(&status)),
+        }),
+    }
 }
 
 /// A status as a call of its own would carry it.

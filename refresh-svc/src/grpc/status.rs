@@ -25,6 +25,7 @@ pub(super) fn reason(error: &EngineError) -> &'static str {
         EngineError::NoToken { class, .. } => class.reason(),
         EngineError::StoreUnavailable => "STORE_UNAVAILABLE",
         EngineError::StillRefreshing => "STILL_REFRESHING",
+        EngineError::Stopping => "SHUTTING_DOWN",
         EngineError::TooManyWatchers => "TOO_MANY_WATCHERS",
     }
 }
@@ -65,6 +66,11 @@ pub(super) fn status(error: &EngineError) -> Status {
         EngineError::StillRefreshing => (
             Code::DeadlineExceeded,
             "the refresh goes on: ask again".to_owned(),
+            Some(SOON),
+        ),
+        EngineError::Stopping => (
+            Code::Unavailable,
+            "this replica shuts down: ask another one".to_owned(),
             Some(SOON),
         ),
         EngineError::TooManyWatchers => (
@@ -240,6 +246,7 @@ mod tests {
             EngineError::AccountAmbiguous,
             EngineError::StoreUnavailable,
             EngineError::StillRefreshing,
+            EngineError::Stopping,
             EngineError::TooManyWatchers,
         ] {
             assert!(

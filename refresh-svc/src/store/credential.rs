@@ -5,6 +5,7 @@ use std::time::Duration;
 use latchkey_domain::{AccountId, GrantBinding, ScopeSet};
 use latchkey_providers::FailureClass;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::StoreError;
@@ -55,6 +56,11 @@ pub struct Credential {
     /// Requests that were sent with this version's refresh token and never
     /// answered, the one of a lease just taken counted in.
     pub attempts: u32,
+    /// True if the provider answered this version's refresh token as if it had
+    /// issued tokens, and none could be read.
+    pub answered_unreadably: bool,
+    /// Before the row was read: it may have changed since.
+    pub read_at: Instant,
 }
 
 impl Credential {
@@ -98,10 +104,11 @@ pub(super) struct Row {
     revoked_at_provider: bool,
     lease_left: Option<f64>,
     attempts: i32,
+    answered_unreadably: bool,
 }
 
 impl Row {
-    pub(super) fn into_credential(self) -> Result<Credential, StoreError> {
+    pub(super) fn into_credential(self, read_at: Instant) -> Result<Credential, StoreError> {
         let account = AccountId::from(self.account_id);
         let unreadable = |problem: String| StoreError::Unreadable { account, problem };
         let binding = GrantBinding {
@@ -143,6 +150,8 @@ impl Row {
             revoked_at_provider: self.revoked_at_provider,
             lease_left: length(self.lease_left),
             attempts: u32::try_from(self.attempts).unwrap_or_default(),
+            answered_unreadably: self.answered_unreadably,
+            read_at,
         })
     }
 }

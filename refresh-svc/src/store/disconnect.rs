@@ -5,7 +5,7 @@ use std::time::Duration;
 use latchkey_domain::AccountId;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Queue, STATEMENT, Store, StoreError, within};
 
 impl Store {
     /// Forgets the request of an account whose credentials are erased.
@@ -13,7 +13,8 @@ impl Store {
     /// # Errors
     /// The database does not answer.
     pub async fn settle_disconnect(&self, account: AccountId) -> Result<(), StoreError> {
-        sqlx::query(
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let settling = sqlx::query(
             "DELETE FROM vault.disconnect_request d
              WHERE d.account_id = $1 AND NOT EXISTS (
                  SELECT FROM vault.credential c
@@ -21,8 +22,9 @@ impl Store {
                    AND c.authenticated_at <= d.not_after)",
         )
         .bind(account.as_uuid())
-        .execute(&self.pool)
-        .await?;
+        .execute(held.connection()?);
+        let settled = within(STATEMENT, settling).await;
+        held.end(settled)?;
         Ok(())
     }
 
@@ -36,7 +38,8 @@ impl Store {
         most: i64,
         pause: Duration,
     ) -> Result<Vec<AccountId>, StoreError> {
-        let accounts: Vec<Uuid> = sqlx::query_scalar(
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let taking = sqlx::query_scalar(
             "WITH due AS (
                  SELECT account_id FROM vault.disconnect_request
                  WHERE next_try_at <= now()
@@ -60,8 +63,9 @@ impl Store {
         )
         .bind(most)
         .bind(pause.as_secs_f64())
-        .fetch_all(&self.pool)
-        .await?;
+        .fetch_all(held.connection()?);
+        let taken = within(STATEMENT, taking).await;
+        let accounts: Vec<Uuid> = held.end(taken)?;
         Ok(accounts.into_iter().map(Into::into).collect())
     }
 }

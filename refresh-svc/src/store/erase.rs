@@ -3,10 +3,10 @@
 use latchkey_domain::{AccountId, EventId};
 use latchkey_messaging::outbox::{self, Message, Schema};
 use latchkey_proto::events::AccountDisconnected;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use time::OffsetDateTime;
 
-use super::{Credential, Store, StoreError, sibling};
+use super::{Lease, Queue, STATEMENT, Store, StoreError, sibling, within};
 use latchkey_proto::timestamp;
 
 /// What became of an erasure.
@@ -14,25 +14,31 @@ use latchkey_proto::timestamp;
 pub enum Erased {
     /// The credentials are gone, and it is told.
     Done,
-    /// The tokens changed since they were read: read again.
+    /// The grant changed since the lease was taken: read again.
     Changed,
 }
 
 impl Store {
-    /// Erases the credentials that were read and publishes
+    /// Erases the credentials that the lease was taken with and publishes
     /// `account.disconnected.v1` in the same transaction.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn erase(
         &self,
-        credential: &Credential,
+        lease: &Lease,
         revoked_at_provider: bool,
     ) -> Result<Erased, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let erased = erase_in(&mut transaction, credential, revoked_at_provider).await?;
-        transaction.commit().await?;
-        Ok(erased)
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let connection = held.connection()?;
+        let erasing = async {
+            let mut transaction = connection.begin().await?;
+            let erased = erase_in(&mut transaction, lease, revoked_at_provider).await?;
+            transaction.commit().await?;
+            Ok(erased)
+        };
+        let erased = within(STATEMENT, erasing).await;
+        held.end(erased)
     }
 
     /// Erases the credentials that were read, unless they are the last living
@@ -41,17 +47,20 @@ impl Store {
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn erase_beside_sibling(
-        &self,
-        credential: &Credential,
-    ) -> Result<Option<Erased>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        if !sibling::lives(&mut transaction, credential).await? {
-            return Ok(None);
-        }
-        let erased = erase_in(&mut transaction, credential, false).await?;
-        transaction.commit().await?;
-        Ok(Some(erased))
+    pub async fn erase_beside_sibling(&self, lease: &Lease) -> Result<Option<Erased>, StoreError> {
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let connection = held.connection()?;
+        let erasing = async {
+            let mut transaction = connection.begin().await?;
+            if !sibling::lives(&mut transaction, &lease.credential).await? {
+                return Ok(None);
+            }
+            let erased = erase_in(&mut transaction, lease, false).await?;
+            transaction.commit().await?;
+            Ok(Some(erased))
+        };
+        let erased = within(STATEMENT, erasing).await;
+        held.end(erased)
     }
 
     /// Notes a disconnect of an account whose credentials are erased already: a
@@ -60,13 +69,15 @@ impl Store {
     /// # Errors
     /// The database does not answer.
     pub async fn note_disconnect(&self, account: AccountId) -> Result<Erased, StoreError> {
-        let noted = sqlx::query(
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let noting = sqlx::query(
             "UPDATE vault.credential SET not_before = clock_timestamp()
              WHERE account_id = $1 AND erased_at IS NOT NULL",
         )
         .bind(account.as_uuid())
-        .execute(&self.pool)
-        .await?;
+        .execute(held.connection()?);
+        let noted = within(STATEMENT, noting).await;
+        let noted = held.end(noted)?;
         Ok(if noted.rows_affected() == 1 {
             Erased::Done
         } else {
@@ -77,9 +88,10 @@ impl Store {
 
 async fn erase_in(
     transaction: &mut PgConnection,
-    credential: &Credential,
+    lease: &Lease,
     revoked_at_provider: bool,
 ) -> Result<Erased, sqlx::Error> {
+    let credential = &lease.credential;
     let account = credential.account;
     // The time of the statement: a sign-in that came before it is from before it.
     let row: Option<(OffsetDateTime, i64)> = sqlx::query_as(
@@ -88,16 +100,17 @@ async fn erase_in(
              access_token_expires_at = NULL,
              sealed_refresh_token = NULL,
              erased_at = clock_timestamp(),
-             revoked_at_provider = $3,
+             revoked_at_provider = $4,
              version = version + 1,
              failure_class = NULL, failure_count = 0, retry_after = NULL,
              lease_holder = NULL, lease_until = NULL, lease_epoch = lease_epoch + 1,
              intent_version = NULL, intent_at = NULL, intent_count = 0
-         WHERE account_id = $1 AND version = $2 AND erased_at IS NULL
+         WHERE account_id = $1 AND version = $2 AND lease_epoch = $3 AND erased_at IS NULL
          RETURNING erased_at, version",
     )
     .bind(account.as_uuid())
     .bind(credential.version)
+    .bind(lease.epoch)
     .bind(revoked_at_provider)
     .fetch_optional(&mut *transaction)
     .await?;

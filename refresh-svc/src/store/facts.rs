@@ -5,7 +5,7 @@ use std::sync::Arc;
 use latchkey_domain::{AccountId, ProviderName, ScopeSet, WorkspaceId};
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Queue, STATEMENT, Store, StoreError, within};
 
 /// What a policy asks of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,9 +34,9 @@ impl Store {
              LEFT JOIN vault.credential ON credential.account_id = asked.id",
         )
         .bind(account.as_uuid());
-        let mut turn = self.turn().await?;
-        let row: Row = query.fetch_one(&mut *turn.connection).await?;
-        drop(turn);
+        let mut held = self.connections.take(Queue::InTurn).await?;
+        let row = within(STATEMENT, query.fetch_one(held.connection()?)).await;
+        let row: Row = held.end(row)?;
         let (Some(workspace), Some(provider), Some(scopes)) = row else {
             return Ok(None);
         };

@@ -3,7 +3,7 @@
 use latchkey_domain::{AccountId, Handle, ProviderName, WorkspaceId};
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Queue, STATEMENT, Store, StoreError, within};
 
 /// What a workspace, a provider and a handle lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +42,9 @@ impl Store {
         .bind(workspace.as_uuid())
         .bind(provider.as_str())
         .bind(handle.as_str());
-        let mut turn = self.turn().await?;
-        let rows: Vec<(Uuid, bool)> = query.fetch_all(&mut *turn.connection).await?;
+        let mut held = self.connections.take(Queue::InTurn).await?;
+        let rows = within(STATEMENT, query.fetch_all(held.connection()?)).await;
+        let rows: Vec<(Uuid, bool)> = held.end(rows)?;
         Ok(match rows.as_slice() {
             [] => Found::Nothing,
             [_, (_, true)] => Found::Several,

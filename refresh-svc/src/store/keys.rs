@@ -4,9 +4,10 @@
 
 use latchkey_domain::{AccountId, Handle, ProviderName, UserId, WorkspaceId};
 use latchkey_sealing::{KeyId, VERSION};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Credential, Store, StoreError, columns, credential};
+use super::{Credential, LONG_STATEMENT, Queue, Store, StoreError, columns, credential, within};
 
 /// The key id in an envelope (see `latchkey-sealing`), without opening it;
 /// `(none)` where the bytes are no envelope.
@@ -81,7 +82,7 @@ impl Store {
     /// # Errors
     /// The database does not answer.
     pub async fn count_by_key(&self) -> Result<Vec<SealedTokens>, StoreError> {
-        Ok(sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "SELECT key, sum(access)::bigint AS access, sum(refresh)::bigint AS refresh
              FROM (SELECT ",
             key_of!("sealed_access_token"),
@@ -92,9 +93,10 @@ impl Store {
             key_of!("sealed_refresh_token"),
             ", 0, 1 FROM vault.credential WHERE sealed_refresh_token IS NOT NULL) AS token
              GROUP BY key ORDER BY key"
-        ))
-        .fetch_all(&self.pool)
-        .await?)
+        ));
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let counts = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
+        held.end(counts)
     }
 
     /// First accounts of the stretches of `length` rows that make the table.
@@ -103,16 +105,17 @@ impl Store {
     /// The database does not answer.
     pub async fn stretches(&self, length: i64) -> Result<Vec<AccountId>, StoreError> {
         // Index only.
-        let firsts: Vec<Uuid> = sqlx::query_scalar(
+        let query = sqlx::query_scalar(
             "SELECT account_id
              FROM (SELECT account_id, row_number() OVER (ORDER BY account_id) - 1 AS number
                    FROM vault.credential) AS numbered
              WHERE number % $1 = 0
              ORDER BY account_id",
         )
-        .bind(length)
-        .fetch_all(&self.pool)
-        .await?;
+        .bind(length);
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let firsts = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
+        let firsts: Vec<Uuid> = held.end(firsts)?;
         Ok(firsts.into_iter().map(AccountId::from).collect())
     }
 
@@ -128,7 +131,7 @@ impl Store {
         current: &KeyId,
     ) -> Result<Vec<AccountId>, StoreError> {
         let head = head(current);
-        let stale: Vec<Uuid> = sqlx::query_scalar(
+        let query = sqlx::query_scalar(
             "SELECT account_id
              FROM (SELECT account_id, sealed_access_token, sealed_refresh_token
                    FROM vault.credential
@@ -141,9 +144,10 @@ impl Store {
         .bind(first.as_uuid())
         .bind(length)
         .bind(&head)
-        .bind(i32::try_from(head.len()).unwrap_or(i32::MAX))
-        .fetch_all(&self.pool)
-        .await?;
+        .bind(i32::try_from(head.len()).unwrap_or(i32::MAX));
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let stale = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
+        let stale: Vec<Uuid> = held.end(stale)?;
         Ok(stale.into_iter().map(AccountId::from).collect())
     }
 
@@ -153,16 +157,18 @@ impl Store {
     /// The database does not answer.
     pub async fn read_all(&self, accounts: &[AccountId]) -> Result<Vec<Credential>, StoreError> {
         let accounts: Vec<Uuid> = accounts.iter().map(AccountId::as_uuid).collect();
-        let rows: Vec<credential::Row> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "SELECT ",
             columns!(),
             " FROM vault.credential WHERE account_id = ANY($1)"
         ))
-        .bind(accounts)
-        .fetch_all(&self.pool)
-        .await?;
+        .bind(accounts);
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let read_at = Instant::now();
+        let rows = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
+        let rows: Vec<credential::Row> = held.end(rows)?;
         rows.into_iter()
-            .map(credential::Row::into_credential)
+            .map(|row| row.into_credential(read_at))
             .collect()
     }
 
@@ -186,7 +192,7 @@ impl Store {
             columns[3].push(grant.sealed_refresh_token.as_deref());
         }
         let [old_access, old_refresh, access, refresh] = columns;
-        let done = sqlx::query(
+        let query = sqlx::query(
             "WITH unchanged AS (
                  SELECT held.account_id, held.version, new.access, new.refresh
                  FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[],
@@ -210,10 +216,10 @@ impl Store {
         .bind(old_access)
         .bind(old_refresh)
         .bind(access)
-        .bind(refresh)
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected())
+        .bind(refresh);
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let done = within(LONG_STATEMENT, query.execute(held.connection()?)).await;
+        Ok(held.end(done)?.rows_affected())
     }
 
     /// Living accounts behind `after` whose grant only a sign-in can bring back:
@@ -228,7 +234,7 @@ impl Store {
         after: Option<AccountId>,
         limit: i64,
     ) -> Result<Vec<LostGrant>, StoreError> {
-        let rows: Vec<LostRow> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "SELECT * FROM (
                  SELECT account_id, workspace_id, user_id, provider, handle,
                         CASE WHEN sealed_refresh_token IS NULL THEN ",
@@ -245,9 +251,10 @@ impl Store {
         ))
         .bind(known)
         .bind(after.map(|account| account.as_uuid()))
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
+        .bind(limit);
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let rows = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
+        let rows: Vec<LostRow> = held.end(rows)?;
         rows.into_iter().map(lost_grant).collect()
     }
 }

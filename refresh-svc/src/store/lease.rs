@@ -1,12 +1,15 @@
 //! The right to spend a refresh token, for a while.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Credential, Store, StoreError, columns, credential, seconds};
+use super::{
+    Credential, Queue, STATEMENT, Store, StoreError, columns, credential, seconds, within,
+};
 
 /// A lease that was taken. Nothing holds it but the row: it ends by itself.
 #[derive(Debug, Clone)]
@@ -21,6 +24,51 @@ pub struct Lease {
     pub ends: Instant,
 }
 
+/// Names the takings of leases of one process, or of one revocation, in their
+/// order.
+///
+/// A statement that takes a lease may be late: its answer was given up, and it
+/// still arrives. A later taking of the same process takes the lease from it, and
+/// never the other way round, or the late statement would end the lease of a
+/// refresh that is under way.
+#[derive(Debug)]
+pub struct Holder {
+    process: u64,
+    takings: AtomicU64,
+}
+
+/// One taking: it may replace the earlier ones of the same holder.
+#[derive(Debug, Clone, Copy)]
+pub struct Taking {
+    before_the_first: Uuid,
+    this: Uuid,
+}
+
+impl Holder {
+    /// A holder of its own name.
+    pub fn new() -> Self {
+        Self {
+            process: Uuid::new_v4().as_u64_pair().0,
+            takings: AtomicU64::new(1),
+        }
+    }
+
+    /// Smaller than every taking, and alike in the first half.
+    #[cfg(test)]
+    pub(crate) fn before_the_first(&self) -> Uuid {
+        Uuid::from_u64_pair(self.process, 0)
+    }
+
+    /// The next taking.
+    pub fn next(&self) -> Taking {
+        let number = self.takings.fetch_add(1, Ordering::Relaxed);
+        Taking {
+            before_the_first: Uuid::from_u64_pair(self.process, 0),
+            this: Uuid::from_u64_pair(self.process, number),
+        }
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct LeaseRow {
     lease_epoch: i64,
@@ -28,22 +76,38 @@ struct LeaseRow {
     row: credential::Row,
 }
 
+impl LeaseRow {
+    fn into_lease(
+        self,
+        taking: Taking,
+        asked_at: Instant,
+        length: Duration,
+    ) -> Result<Lease, StoreError> {
+        Ok(Lease {
+            credential: self.row.into_credential(asked_at)?,
+            epoch: self.lease_epoch,
+            holder: taking.this,
+            ends: asked_at + length,
+        })
+    }
+}
+
 impl Store {
     /// Takes the lease to replace the tokens of `stale_version` or older, and
     /// writes the intent in the same statement: from now on a crash is known.
     ///
-    /// Answers nothing where another holds it, the version has moved, the grant
-    /// is dead, erased or without a refresh token, or a pause is not over: read
-    /// the row to know which. A lease that `holder` still has is taken anew: its
-    /// one flight is over, and what became of it did not reach the database, or
-    /// the database's word of it did not reach us.
+    /// Answers nothing if another holds it, the version has moved, the grant is
+    /// dead, erased or without a refresh token, or a pause is not over: read the
+    /// row to know which. A lease that an earlier taking of the same holder still
+    /// has is taken anew: its one flight is over, and what became of it did not
+    /// reach the database, or the database's word of it did not reach us.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn take_lease(
         &self,
         account: AccountId,
-        holder: Uuid,
+        taking: Taking,
         length: Duration,
         stale_version: i64,
     ) -> Result<Option<Lease>, StoreError> {
@@ -60,28 +124,61 @@ impl Store {
                AND auth_failed_at IS NULL
                AND erased_at IS NULL
                AND sealed_refresh_token IS NOT NULL
-               AND (lease_until IS NULL OR lease_until <= clock_timestamp() OR lease_holder = $2)
+               AND (lease_until IS NULL OR lease_until <= clock_timestamp()
+                    OR (lease_holder > $5 AND lease_holder < $2))
                AND (retry_after IS NULL OR retry_after <= clock_timestamp())
              RETURNING lease_epoch, ",
             columns!()
         ))
         .bind(account.as_uuid())
-        .bind(holder)
+        .bind(taking.this)
         .bind(seconds(length))
-        .bind(stale_version);
-        let mut turn = self.turn().await?;
-        let ends = Instant::now() + length;
-        let row: Option<LeaseRow> = query.fetch_optional(&mut *turn.connection).await?;
-        drop(turn);
-        row.map(|LeaseRow { lease_epoch, row }| {
-            Ok(Lease {
-                credential: row.into_credential()?,
-                epoch: lease_epoch,
-                holder,
-                ends,
-            })
-        })
-        .transpose()
+        .bind(stale_version)
+        .bind(taking.before_the_first);
+        let mut held = self.connections.take(Queue::InTurn).await?;
+        let asked_at = Instant::now();
+        let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
+        let row: Option<LeaseRow> = held.end(row)?;
+        row.map(|row| row.into_lease(taking, asked_at, length))
+            .transpose()
+    }
+
+    /// Takes the lease to end the grant, whatever state it is in: no refresh
+    /// begins while it is being revoked. No refresh token is spent, so no intent
+    /// is written.
+    ///
+    /// Answers nothing if another holds it or the account is erased.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn take_lease_to_end(
+        &self,
+        account: AccountId,
+        taking: Taking,
+        length: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        let query = sqlx::query_as(concat!(
+            "UPDATE vault.credential
+             SET lease_holder = $2,
+                 lease_until = clock_timestamp() + make_interval(secs => $3),
+                 lease_epoch = lease_epoch + 1
+             WHERE account_id = $1
+               AND erased_at IS NULL
+               AND (lease_until IS NULL OR lease_until <= clock_timestamp()
+                    OR (lease_holder > $4 AND lease_holder < $2))
+             RETURNING lease_epoch, ",
+            columns!()
+        ))
+        .bind(account.as_uuid())
+        .bind(taking.this)
+        .bind(seconds(length))
+        .bind(taking.before_the_first);
+        let mut held = self.connections.take(Queue::InTurn).await?;
+        let asked_at = Instant::now();
+        let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
+        let row: Option<LeaseRow> = held.end(row)?;
+        row.map(|row| row.into_lease(taking, asked_at, length))
+            .transpose()
     }
 
     /// Ends a lease that is still ours, without an outcome.
@@ -89,16 +186,39 @@ impl Store {
     /// # Errors
     /// The database does not answer: the lease ends by itself.
     pub async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
-        sqlx::query(
+        let query = sqlx::query(
             "UPDATE vault.credential
              SET lease_holder = NULL, lease_until = NULL
              WHERE account_id = $1 AND lease_holder = $2 AND lease_epoch = $3",
         )
         .bind(lease.credential.account.as_uuid())
         .bind(lease.holder)
-        .bind(lease.epoch)
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        .bind(lease.epoch);
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let done = within(STATEMENT, query.execute(held.connection()?)).await;
+        held.end(done).map(drop)
+    }
+
+    /// Ends a lease that is still ours and under which no refresh token was
+    /// spent: takes the intent back.
+    ///
+    /// # Errors
+    /// The database does not answer: the lease ends by itself, and the intent
+    /// stays.
+    pub async fn release_unspent(&self, lease: &Lease) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "UPDATE vault.credential
+             SET lease_holder = NULL, lease_until = NULL,
+                 intent_version = CASE WHEN intent_count > 1 THEN intent_version END,
+                 intent_at = CASE WHEN intent_count > 1 THEN intent_at END,
+                 intent_count = GREATEST(intent_count - 1, 0)
+             WHERE account_id = $1 AND lease_holder = $2 AND lease_epoch = $3",
+        )
+        .bind(lease.credential.account.as_uuid())
+        .bind(lease.holder)
+        .bind(lease.epoch);
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let done = within(STATEMENT, query.execute(held.connection()?)).await;
+        held.end(done).map(drop)
     }
 }

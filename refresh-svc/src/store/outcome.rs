@@ -7,10 +7,13 @@ use latchkey_domain::{EventId, ScopeSet};
 use latchkey_messaging::outbox::{self, Message, Schema};
 use latchkey_proto::events::AccountReauthRequired;
 use latchkey_providers::FailureClass;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
-use super::{Credential, Lease, Store, StoreError, columns, credential, seconds};
+use super::{
+    Credential, Lease, Queue, STATEMENT, Store, StoreError, columns, credential, seconds, within,
+};
 use latchkey_proto::timestamp;
 
 /// Tokens that a provider gave, sealed.
@@ -38,6 +41,9 @@ pub struct FailureRecord {
     /// True where the refresh token may have been spent without our hearing of
     /// it: the intent stays.
     pub outcome_unknown: bool,
+    /// True if the provider answered as if it had issued tokens, and none could
+    /// be read.
+    pub unreadable: bool,
     /// A rotated refresh token that came with the failure.
     pub sealed_refresh_token: Option<Vec<u8>>,
 }
@@ -55,7 +61,7 @@ impl Store {
         tokens: &NewTokens,
     ) -> Result<Option<Credential>, StoreError> {
         let scopes = tokens.granted_scopes.as_ref().map(ScopeSet::to_vec);
-        sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "UPDATE vault.credential
              SET sealed_access_token = $4,
                  access_token_expires_at = $5,
@@ -79,12 +85,12 @@ impl Store {
         .bind(tokens.access_token_expires_at)
         .bind(&tokens.sealed_refresh_token)
         .bind(scopes)
-        .bind(tokens.refreshed_at)
-        .fetch_optional(&self.pool)
-        .await
-        .inspect(|_| self.answered())?
-        .map(credential::Row::into_credential)
-        .transpose()
+        .bind(tokens.refreshed_at);
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let read_at = Instant::now();
+        let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
+        let row: Option<credential::Row> = held.end(row)?;
+        row.map(|row| row.into_credential(read_at)).transpose()
     }
 
     /// Stores a failure with its pause and ends the lease. The grant stays
@@ -97,7 +103,7 @@ impl Store {
         lease: &Lease,
         failure: &FailureRecord,
     ) -> Result<Option<Credential>, StoreError> {
-        sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "UPDATE vault.credential
              SET failure_class = $4,
                  failure_count = failure_count + 1,
@@ -107,7 +113,8 @@ impl Store {
                  lease_holder = NULL, lease_until = NULL,
                  intent_version = CASE WHEN $6 OR intent_count > 1 THEN intent_version END,
                  intent_at = CASE WHEN $6 OR intent_count > 1 THEN intent_at END,
-                 intent_count = CASE WHEN $6 THEN intent_count ELSE GREATEST(intent_count - 1, 0) END
+                 intent_count = CASE WHEN $6 THEN intent_count ELSE GREATEST(intent_count - 1, 0) END,
+                 unreadable_version = CASE WHEN $8 THEN version ELSE unreadable_version END
              WHERE account_id = $1 AND version = $2 AND lease_epoch = $3 AND erased_at IS NULL
              RETURNING ",
             columns!()
@@ -119,11 +126,12 @@ impl Store {
         .bind(seconds(failure.pause))
         .bind(failure.outcome_unknown)
         .bind(&failure.sealed_refresh_token)
-        .fetch_optional(&self.pool)
-        .await
-        .inspect(|_| self.answered())?
-        .map(credential::Row::into_credential)
-        .transpose()
+        .bind(failure.unreadable);
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let read_at = Instant::now();
+        let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
+        let row: Option<credential::Row> = held.end(row)?;
+        row.map(|row| row.into_credential(read_at)).transpose()
     }
 
     /// Marks a grant as dead and tells it, in one transaction (R34). Answers
@@ -137,32 +145,48 @@ impl Store {
         epoch: Option<i64>,
         class: FailureClass,
     ) -> Result<Option<Credential>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let row: Option<(OffsetDateTime,)> = sqlx::query_as(
-            "UPDATE vault.credential
-             SET auth_failed_at = clock_timestamp(),
-                 failure_class = $4,
-                 failure_count = failure_count + 1,
-                 retry_after = NULL,
-                 lease_holder = NULL, lease_until = NULL,
-                 intent_version = NULL, intent_at = NULL, intent_count = 0
-             WHERE account_id = $1 AND version = $2 AND lease_epoch = coalesce($3, lease_epoch)
-               AND auth_failed_at IS NULL AND erased_at IS NULL
-             RETURNING auth_failed_at",
-        )
-        .bind(credential.account.as_uuid())
-        .bind(credential.version)
-        .bind(epoch)
-        .bind(class.reason())
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some((failed_at,)) = row else {
+        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let marking = mark(held.connection()?, credential, epoch, class);
+        let marked = within(STATEMENT, marking).await;
+        if !held.end(marked)? {
             return Ok(None);
-        };
-        tell_reauth_required(&mut transaction, credential, class, failed_at).await?;
-        transaction.commit().await?;
+        }
         self.read(credential.account).await
     }
+}
+
+/// Marks and tells; answers `false` if the grant is not the one that died.
+async fn mark(
+    connection: &mut PgConnection,
+    credential: &Credential,
+    epoch: Option<i64>,
+    class: FailureClass,
+) -> Result<bool, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let row: Option<(OffsetDateTime,)> = sqlx::query_as(
+        "UPDATE vault.credential
+         SET auth_failed_at = clock_timestamp(),
+             failure_class = $4,
+             failure_count = failure_count + 1,
+             retry_after = NULL,
+             lease_holder = NULL, lease_until = NULL,
+             intent_version = NULL, intent_at = NULL, intent_count = 0
+         WHERE account_id = $1 AND version = $2 AND lease_epoch = coalesce($3, lease_epoch)
+           AND auth_failed_at IS NULL AND erased_at IS NULL
+         RETURNING auth_failed_at",
+    )
+    .bind(credential.account.as_uuid())
+    .bind(credential.version)
+    .bind(epoch)
+    .bind(class.reason())
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some((failed_at,)) = row else {
+        return Ok(false);
+    };
+    tell_reauth_required(&mut transaction, credential, class, failed_at).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 async fn tell_reauth_required(

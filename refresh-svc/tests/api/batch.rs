@@ -4,7 +4,7 @@ use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 use latchkey_proto::token::access_token_result::Result as Outcome;
 use tonic::Code;
 
-use crate::support::{Token, World, asking, reason, refusal};
+use crate::support::{Token, World, asking, reason, refusal, slow};
 
 // R30, R32
 #[tokio::test]
@@ -62,4 +62,33 @@ async fn a_batch_has_a_bound_and_an_account_in_it_twice_is_refreshed_once() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 1);
     let refused = refusal(client.batch(vec![asking(&account.id); 101]).await);
     assert_eq!(refused.code, Code::InvalidArgument);
+}
+
+// R30: one account's slowness is no other's.
+#[tokio::test]
+async fn a_slow_account_of_a_batch_is_still_refreshing_and_holds_nobody_up() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let slow_one = world.expired(Flavour::Microsoft).await;
+    let valid = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+    world.demo.inject(slow(9_000).of(Flavour::Microsoft));
+    let results = client
+        .batch(vec![asking(&slow_one.id), asking(&valid.id)])
+        .await
+        .unwrap();
+    let [first, second] = results.try_into().unwrap();
+    let Some(Outcome::Error(error)) = first.result else {
+        panic!("the batch waited for its slowest account");
+    };
+    assert_eq!(reason(&error), "STILL_REFRESHING");
+    let Some(Outcome::Token(token)) = second.result else {
+        panic!("a slow account took another one's token");
+    };
+    assert_eq!(token.access_token, valid.access_token);
+    // The refresh goes on, for who asks again.
+    assert_eq!(world.stored(&slow_one).await.version, 1);
+    assert_eq!(client.get(slow_one.id).await.unwrap().version, 2);
+    assert_eq!(world.demo.refreshes(Flavour::Microsoft), 1);
 }

@@ -100,6 +100,44 @@ async fn a_strict_provider_that_does_not_answer_for_a_while_costs_no_grant() {
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 5);
 }
 
+// A strict provider may have spent the refresh token with an answer that nobody
+// can read: it is replayed once, in case it had not, and no more.
+#[tokio::test]
+async fn a_strict_provider_that_answers_rubbish_gets_one_replay_and_no_more() {
+    let world = World::uncached().await;
+    let (_replica, client) = world.served().await;
+    let mended = world.expired(Flavour::Oidc).await;
+    let rubbish = || {
+        Fault::on(Endpoint::Token)
+            .of(Flavour::Oidc)
+            .answering(200, "<html>")
+    };
+    world.demo.inject(rubbish());
+    let refused = refusal(client.get(mended.id).await);
+    assert_eq!(
+        (refused.code, refused.reason.as_str()),
+        (Code::Unavailable, "MALFORMED_RESPONSE")
+    );
+    world.end_pause(&mended).await;
+    assert_eq!(client.get(mended.id).await.unwrap().version, 2);
+    assert_eq!(world.demo.refreshes(Flavour::Oidc), 2);
+
+    let lost = world.expired(Flavour::Oidc).await;
+    world.demo.inject(rubbish().times(20));
+    let mut told = Vec::new();
+    for _ in 0..7 {
+        told.push(refusal(client.get(lost.id).await).reason);
+        world.end_pause(&lost).await;
+    }
+    assert_eq!(told[0], "MALFORMED_RESPONSE");
+    assert!(
+        told[1..].iter().all(|reason| reason == "ROTATION_LOST"),
+        "{told:?}"
+    );
+    assert_eq!(world.demo.refreshes(Flavour::Oidc), 2 + 2);
+    assert_eq!(world.told("account.reauth_required.v1").await.len(), 1);
+}
+
 // PEERS, strictly better, 5: without rotation, and with a soft one, a lost
 // answer is asked for again.
 #[tokio::test]

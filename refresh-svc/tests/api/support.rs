@@ -6,6 +6,7 @@ pub mod cluster;
 mod log;
 mod may;
 mod process;
+mod proxy;
 mod replica;
 
 use std::path::Path;
@@ -29,6 +30,7 @@ pub use callers::{Client, Refusal, asking, by_id, endpoint, identity, next, reas
 pub use log::logged;
 pub use may::{Audited, MAIL, PolicyFile, everything, mail_of, rule};
 pub use process::Process;
+pub use proxy::Proxy;
 pub use replica::Replica;
 
 pub struct World {
@@ -151,6 +153,25 @@ impl World {
     /// The database fails for refresh-svc, and only for it.
     pub async fn cut_database_off(&self) {
         self.alter_database("CONNECTION LIMIT 0").await;
+        self.end_sessions().await;
+    }
+
+    /// From now on its sessions may read only, as at a server that was demoted;
+    /// the present ones end if they are to.
+    pub async fn demote_database(&self) {
+        self.alter_database("SET default_transaction_read_only = on")
+            .await;
+        self.end_sessions().await;
+    }
+
+    /// New sessions may write again: they lead to the server that was promoted.
+    /// Those of before stay where they are.
+    pub async fn promote_database(&self) {
+        self.alter_database("RESET default_transaction_read_only")
+            .await;
+    }
+
+    async fn end_sessions(&self) {
         sqlx::query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
              WHERE usename = 'refresh_svc' AND datname = current_database()",
@@ -158,6 +179,14 @@ impl World {
         .execute(self.pool())
         .await
         .unwrap();
+    }
+
+    /// Replicas from now on reach the database through a proxy.
+    pub async fn behind_a_proxy(self) -> (Self, Proxy) {
+        let url = self.database.url(Role::Refresh);
+        let proxy = Proxy::start(&url).await;
+        let through = proxy.through(&url);
+        (self.with("DATABASE_URL", &through), proxy)
     }
 
     /// The database is back.

@@ -41,7 +41,7 @@ where
 {
     match result {
         Err(RequestTokenError::Request(Made(request))) => Ok(*request),
-        _ => Err(TokenError::of(FailureClass::RequestRejected)),
+        _ => Err(TokenError::of(FailureClass::RequestRejected).not_sent()),
     }
 }
 

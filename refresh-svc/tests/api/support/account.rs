@@ -2,7 +2,10 @@
 
 use latchkey_demo_provider::{ACME_TENANT, Flavour};
 use latchkey_domain::{AccessToken, AccountId, GrantBinding, RefreshToken, UserId, WorkspaceId};
+use std::time::Duration;
+
 use sqlx::types::time::OffsetDateTime;
+use sync_svc::connect::{Grant, SealedGrant};
 use uuid::Uuid;
 
 use super::World;
@@ -129,25 +132,33 @@ impl World {
         .unwrap();
     }
 
-    /// The person signs in again: a new grant replaces the old one.
+    /// The person signs in again: a new grant replaces the old one, as sync-svc
+    /// stores it.
     pub async fn reconnect(&self, account: &mut Account, flavour: Flavour) {
         let (access_token, refresh_token) = self.demo.grant(flavour, "ada", SCOPES).unwrap();
         account.access_token = access_token;
         account.refresh_token = refresh_token;
         let (access, refresh) = self.seal(account);
-        sqlx::query(
-            "UPDATE vault.credential
-             SET sealed_access_token = $2, sealed_refresh_token = $3,
-                 access_token_expires_at = now() + interval '1 hour',
-                 authenticated_at = now(), version = version + 1,
-                 failure_class = NULL, failure_count = 0, retry_after = NULL,
-                 auth_failed_at = NULL, erased_at = NULL
-             WHERE account_id = $1",
+        let now = OffsetDateTime::now_utc();
+        let sealed = SealedGrant {
+            access_token: access,
+            access_token_expires_at: Some(now + Duration::from_hours(1)),
+            refresh_token: Some(refresh),
+        };
+        let grant = Grant {
+            authenticated_at: now,
+            scopes: SCOPES.iter().copied().collect(),
+            has_refresh_token: true,
+        };
+        let mut connection = self.pool().acquire().await.unwrap();
+        sync_svc::store::credential::replace(
+            &mut connection,
+            account.id.as_uuid(),
+            &account.binding,
+            &account.handle.parse().unwrap(),
+            &sealed,
+            &grant,
         )
-        .bind(account.id.as_uuid())
-        .bind(access)
-        .bind(refresh)
-        .execute(self.pool())
         .await
         .unwrap();
     }

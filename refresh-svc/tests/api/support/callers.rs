@@ -146,6 +146,19 @@ impl Client {
         Ok(answer.into_inner())
     }
 
+    pub async fn revoke_within(
+        &self,
+        account: impl ToString,
+        limit: Duration,
+    ) -> Result<bool, Status> {
+        let mut request = tonic::Request::new(RevokeAccountRequest {
+            account: Some(by_id(account.to_string())),
+        });
+        request.set_timeout(limit);
+        let answer = self.0.clone().revoke_account(request).await?;
+        Ok(answer.into_inner().revoked_at_provider)
+    }
+
     pub async fn revoke(&self, account: impl ToString) -> Result<bool, Status> {
         let request = RevokeAccountRequest {
             account: Some(by_id(account.to_string())),

@@ -48,6 +48,12 @@ impl Replica {
         Client::connect(self.grpc, certificates).await
     }
 
+    /// What `/readyz` answers.
+    pub async fn is_ready(&self) -> bool {
+        let url = format!("http://{}/readyz", self.health);
+        reqwest::get(url).await.unwrap().status().is_success()
+    }
+
     /// As `kill -9` would: whatever it was doing ends in the middle.
     pub fn kill(mut self) {
         if let Some(runtime) = self.runtime.take() {

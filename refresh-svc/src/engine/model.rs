@@ -1,0 +1,186 @@
+//! A model of refreshes: the real engine and the real SQL, a scripted strict
+//! provider, and replicas that stop, die, lose their database and come back at every
+//! point where they wait.
+//!
+//! After every step: no refresh token is sent twice outside the window of a crash.
+//! When everything has come to rest: every caller was answered, the stored token is
+//! the provider's newest, and who may have no token gets none.
+//!
+//! The steps come from a fixed seed. `LATCHKEY_MODEL_STEPS=1000000` runs the long
+//! form, `LATCHKEY_MODEL_SEED` another one.
+
+mod provider;
+mod replica;
+mod world;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestRunner};
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
+
+use provider::Behaviour;
+use replica::Fault;
+use world::{Case, World};
+
+/// Replicas of a deployment.
+const REPLICAS: usize = 3;
+/// Steps of one account's life.
+const LIFE: usize = 60;
+/// Steps of the short form.
+const SHORT: usize = 1_500;
+/// The seed of both forms, unless another one is given.
+const SEED: u64 = 20_261_126;
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A caller asks a replica for a token.
+    Ask(usize),
+    /// The access token expires.
+    Expire,
+    /// The provider does something with the request that waits longest.
+    Provider(Behaviour),
+    /// Something happens to the next statement of a replica.
+    Database(usize, Fault),
+    /// The statement that hangs is given up.
+    LetGo(usize),
+    /// SIGKILL; another process takes the place when it is needed.
+    Kill(usize),
+    /// SIGTERM.
+    Stop(usize),
+    /// A process takes the place of one that is gone or stops.
+    Start(usize),
+    /// The person signs in again.
+    SignIn,
+    /// The account is disconnected.
+    Revoke(usize),
+    /// Pauses end, and so do the leases of the dead.
+    Later,
+    /// Time for what is under way.
+    Pass(u64),
+    /// Everything comes to rest, and is looked at.
+    Rest,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let replica = 0..REPLICAS;
+    prop_oneof![
+        20 => replica.clone().prop_map(Step::Ask),
+        12 => Just(Step::Expire),
+        20 => provider::behaviour().prop_map(Step::Provider),
+        6 => (replica.clone(), replica::fault()).prop_map(|(at, fault)| Step::Database(at, fault)),
+        3 => replica.clone().prop_map(Step::LetGo),
+        3 => replica.clone().prop_map(Step::Kill),
+        2 => replica.clone().prop_map(Step::Stop),
+        2 => replica.clone().prop_map(Step::Start),
+        6 => Just(Step::SignIn),
+        1 => replica.prop_map(Step::Revoke),
+        6 => Just(Step::Later),
+        16 => (0u64..4).prop_map(Step::Pass),
+        2 => Just(Step::Rest),
+    ]
+}
+
+/// Any step may follow any other: what is not possible does nothing.
+struct AnyOrder;
+
+impl ReferenceStateMachine for AnyOrder {
+    type State = ();
+    type Transition = Step;
+
+    fn init_state() -> BoxedStrategy<()> {
+        Just(()).boxed()
+    }
+
+    fn transitions(&(): &()) -> BoxedStrategy<Step> {
+        step().boxed()
+    }
+
+    fn apply((): (), _: &Step) {}
+}
+
+thread_local! {
+    /// The database and the provider of this run.
+    static WORLD: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
+}
+
+struct Model;
+
+impl StateMachineTest for Model {
+    type SystemUnderTest = Case;
+    type Reference = AnyOrder;
+
+    fn init_test(&(): &()) -> Case {
+        let world = WORLD.with_borrow(Clone::clone).unwrap();
+        Case::begin(world)
+    }
+
+    fn apply(mut case: Case, &(): &(), step: Step) -> Case {
+        match step {
+            Step::Ask(at) => case.ask(at),
+            Step::Expire => case.expire(),
+            Step::Provider(behaviour) => case.provider(behaviour),
+            Step::Database(at, fault) => case.fault(at, fault),
+            Step::LetGo(at) => case.let_go(at),
+            Step::Kill(at) => case.kill(at),
+            Step::Stop(at) => case.stop(at),
+            Step::Start(at) => case.start(at),
+            Step::SignIn => case.sign_in(),
+            Step::Revoke(at) => case.revoke(at),
+            Step::Later => case.later(),
+            Step::Pass(millis) => case.pass(Duration::from_millis(millis)),
+            Step::Rest => case.rest(),
+        }
+        case.no_violation();
+        case
+    }
+
+    fn teardown(mut case: Case, (): ()) {
+        case.rest();
+        case.no_violation();
+        case.end();
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+// R31, R33, R34, R37.
+#[test]
+fn no_order_of_events_sends_a_refresh_token_twice_or_loses_one() {
+    let seed = number("LATCHKEY_MODEL_SEED").unwrap_or(SEED);
+    let steps = number("LATCHKEY_MODEL_STEPS")
+        .and_then(|steps| usize::try_from(steps).ok())
+        .unwrap_or(SHORT);
+    let config = Config {
+        rng_seed: RngSeed::Fixed(seed),
+        cases: u32::try_from(steps.div_ceil(LIFE)).unwrap(),
+        failure_persistence: None,
+        max_shrink_iters: 40,
+        ..Config::default()
+    };
+    let world = World::start();
+    WORLD.set(Some(Arc::clone(&world)));
+    let begun = Instant::now();
+    let outcome = TestRunner::new(config.clone()).run(
+        &AnyOrder::sequential_strategy(LIFE),
+        |(state, steps, seen)| {
+            Model::test_sequential(config.clone(), state, steps, seen);
+            Ok(())
+        },
+    );
+    WORLD.set(None);
+    println!(
+        "{} lives of {LIFE} steps, seed {seed}, {:?}; {}",
+        config.cases,
+        begun.elapsed(),
+        world.counts()
+    );
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}

@@ -1,0 +1,476 @@
+//! The life of one account, over the replicas of a deployment.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use latchkey_domain::{AccessToken, AccountId, GrantBinding, RefreshToken, UserId, WorkspaceId};
+use latchkey_opening::{OpeningKey, OpeningKeys};
+use latchkey_providers::FailureClass;
+use latchkey_testkit::{Role, TestDatabase};
+use sqlx::PgPool;
+use sync_svc::connect::{Grant, SealedGrant};
+use time::OffsetDateTime;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::super::{EngineError, Revoked};
+use super::REPLICAS;
+use super::provider::{Behaviour, Scripted};
+use super::replica::{Answer, Fault, Replica};
+
+/// Within this time everything that is let go comes to rest.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Milliseconds that a request may be on its way.
+const REQUEST: usize = 30;
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What all lives share.
+pub(super) struct World {
+    runtime: Runtime,
+    database: OnceLock<TestDatabase>,
+    url: String,
+    provider: Scripted,
+    keys: OpeningKeys,
+    /// Processes that live on from one life to the next.
+    living: Mutex<Vec<Option<Replica>>>,
+}
+
+impl World {
+    pub(super) fn start() -> Arc<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (database, provider) =
+            runtime.block_on(async { (TestDatabase::create().await, Scripted::start().await) });
+        Arc::new(Self {
+            runtime,
+            url: database.url(Role::Refresh),
+            database: OnceLock::from(database),
+            provider,
+            keys: OpeningKey::generate().unwrap().into(),
+            living: Mutex::default(),
+        })
+    }
+
+    fn pool(&self) -> &PgPool {
+        self.database.get().unwrap().pool()
+    }
+
+    pub(super) fn counts(&self) -> String {
+        let (refreshes, revocations) = self.provider.counts();
+        format!("{refreshes} refreshes and {revocations} revocations at the provider")
+    }
+}
+
+/// A revocation under way or over.
+struct Revocation {
+    task: JoinHandle<Result<Revoked, EngineError>>,
+    process: String,
+    /// Which sign-in it may have met.
+    sign_ins: usize,
+    token: String,
+}
+
+/// What the row says.
+#[derive(Debug, sqlx::FromRow)]
+struct Row {
+    sealed_refresh_token: Option<Vec<u8>>,
+    dead: bool,
+    erased: bool,
+    revoked_at_provider: bool,
+    failure_class: Option<String>,
+}
+
+/// One account.
+pub(super) struct Case {
+    world: Arc<World>,
+    account: AccountId,
+    binding: GrantBinding,
+    replicas: Vec<Option<Replica>>,
+    callers: Vec<JoinHandle<Answer>>,
+    revocations: Vec<Revocation>,
+    sign_ins: usize,
+    /// The first refresh token of the last sign-in.
+    newest: String,
+}
+
+impl Case {
+    pub(super) fn begin(world: Arc<World>) -> Self {
+        let binding = GrantBinding {
+            workspace: WorkspaceId::generate(),
+            user: UserId::generate(),
+            provider: "model".parse().unwrap(),
+            issuer: world.provider.issuer().parse().unwrap(),
+            subject: "100".parse().unwrap(),
+        };
+        let living = std::mem::take(&mut *locked(&world.living));
+        let mut replicas: Vec<Option<Replica>> = living;
+        replicas.resize_with(REPLICAS, || None);
+        let mut case = Self {
+            account: AccountId::generate(),
+            binding,
+            replicas,
+            callers: Vec::new(),
+            revocations: Vec::new(),
+            sign_ins: 0,
+            newest: String::new(),
+            world,
+        };
+        case.sign_in();
+        case.expire();
+        case
+    }
+
+    /// The next life begins with the processes that are well.
+    pub(super) fn end(mut self) {
+        for at in 0..REPLICAS {
+            if self.replicas[at].as_ref().is_some_and(|one| one.stopping) {
+                self.kill(at);
+            }
+        }
+        *locked(&self.world.living) = std::mem::take(&mut self.replicas);
+    }
+
+    fn replica(&mut self, at: usize) -> &Replica {
+        let world = &self.world;
+        self.replicas[at]
+            .get_or_insert_with(|| Replica::start(&world.url, &world.provider, &world.keys))
+    }
+
+    pub(super) fn ask(&mut self, at: usize) {
+        let account = self.account;
+        let caller = self.replica(at).ask(account);
+        self.callers.push(caller);
+    }
+
+    pub(super) fn fault(&mut self, at: usize, fault: Fault) {
+        self.replica(at).faults.inject(Some(fault));
+    }
+
+    pub(super) fn let_go(&mut self, at: usize) {
+        if let Some(replica) = &self.replicas[at] {
+            replica.faults.let_go();
+        }
+    }
+
+    pub(super) fn kill(&mut self, at: usize) {
+        if let Some(replica) = self.replicas[at].take() {
+            let name = replica.name.clone();
+            replica.kill();
+            let stored = self.stored(&self.row());
+            self.world.provider.killed(&name, stored.as_deref());
+        }
+    }
+
+    pub(super) fn stop(&mut self, at: usize) {
+        if let Some(replica) = &mut self.replicas[at] {
+            replica.engine.stopping();
+            replica.stopping = true;
+        }
+    }
+
+    /// The one that stops is given up: its grace is over.
+    pub(super) fn start(&mut self, at: usize) {
+        if self.replicas[at]
+            .as_ref()
+            .is_some_and(|replica| replica.stopping)
+        {
+            self.kill(at);
+        }
+        self.replica(at);
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    /// Waits for a request, if one may be on its way.
+    pub(super) fn provider(&mut self, behaviour: Behaviour) {
+        for _ in 0..REQUEST {
+            let waits = self.callers.iter().any(|caller| !caller.is_finished())
+                || self.revocations.iter().any(|one| !one.task.is_finished());
+            if self.world.provider.act(behaviour) || !waits {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    pub(super) fn expire(&mut self) {
+        let query = sqlx::query(
+            "UPDATE vault.credential SET access_token_expires_at = now() - interval '1 s'
+             WHERE account_id = $1",
+        )
+        .bind(self.account.as_uuid());
+        let world = Arc::clone(&self.world);
+        world.runtime.block_on(query.execute(world.pool())).unwrap();
+    }
+
+    /// Pauses end; the leases of those who died end, too.
+    pub(super) fn later(&mut self) {
+        let living: Vec<Uuid> = self
+            .replicas
+            .iter()
+            .flatten()
+            .map(|replica| replica.engine.holder.before_the_first())
+            .collect();
+        self.revocations
+            .retain(|one| !one.task.is_finished() || one.sign_ins == self.sign_ins);
+        let revokes = self.revocations.iter().any(|one| self.is_under_way(one));
+        let query = sqlx::query(
+            "UPDATE vault.credential
+             SET retry_after = CASE WHEN retry_after IS NOT NULL THEN now() END,
+                 lease_until = CASE WHEN $3 OR EXISTS (
+                         SELECT FROM unnest($2::uuid[]) AS first (holder)
+                         WHERE substr(first.holder::text, 1, 18) = substr(lease_holder::text, 1, 18))
+                     THEN lease_until
+                     WHEN lease_until IS NOT NULL THEN now() END
+             WHERE account_id = $1",
+        )
+        .bind(self.account.as_uuid())
+        .bind(living)
+        .bind(revokes);
+        let world = Arc::clone(&self.world);
+        world.runtime.block_on(query.execute(world.pool())).unwrap();
+    }
+
+    fn is_under_way(&self, revocation: &Revocation) -> bool {
+        let lives = self
+            .replicas
+            .iter()
+            .flatten()
+            .any(|replica| replica.name == revocation.process);
+        lives && !revocation.task.is_finished()
+    }
+
+    /// As sync-svc stores it.
+    pub(super) fn sign_in(&mut self) {
+        let world = Arc::clone(&self.world);
+        let token = world.provider.sign_in();
+        let key = world.keys.sealing_key();
+        let now = OffsetDateTime::now_utc();
+        let sealed = SealedGrant {
+            access_token: key
+                .seal_access_token(&AccessToken::new("access"), &self.binding)
+                .unwrap(),
+            access_token_expires_at: Some(now + Duration::from_hours(1)),
+            refresh_token: Some(
+                key.seal_refresh_token(&RefreshToken::new(token.as_str()), &self.binding)
+                    .unwrap(),
+            ),
+        };
+        let grant = Grant {
+            authenticated_at: now,
+            scopes: ["mail.read"].into_iter().collect(),
+            has_refresh_token: true,
+        };
+        world.runtime.block_on(async {
+            let mut connection = world.pool().acquire().await.unwrap();
+            sync_svc::store::credential::replace(
+                &mut connection,
+                self.account.as_uuid(),
+                &self.binding,
+                &"ada@acme.example".parse().unwrap(),
+                &sealed,
+                &grant,
+            )
+            .await
+            .unwrap();
+        });
+        self.newest = token;
+        self.sign_ins += 1;
+    }
+
+    pub(super) fn revoke(&mut self, at: usize) {
+        let (account, sign_ins, token) = (self.account, self.sign_ins, self.newest.clone());
+        let replica = self.replica(at);
+        let revocation = Revocation {
+            task: replica.revoke(account),
+            process: replica.name.clone(),
+            sign_ins,
+            token,
+        };
+        self.revocations.push(revocation);
+    }
+
+    pub(super) fn no_violation(&self) {
+        let violations = self.world.provider.violations();
+        assert!(violations.is_empty(), "{violations:#?}");
+    }
+
+    /// Lets go of everything until nobody waits any more, and looks.
+    pub(super) fn rest(&mut self) {
+        let begun = Instant::now();
+        loop {
+            for replica in self.replicas.iter().flatten() {
+                replica.faults.inject(None);
+                replica.faults.let_go();
+            }
+            self.later();
+            while self.world.provider.act(Behaviour::Serve) {}
+            let waits = self.callers.iter().any(|caller| !caller.is_finished())
+                || self.revocations.iter().any(|one| !one.task.is_finished())
+                || self
+                    .replicas
+                    .iter()
+                    .flatten()
+                    .any(|one| one.engine.is_busy());
+            if !waits && self.world.provider.is_idle() {
+                break;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "not everybody was answered: {:?}",
+                self.row()
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.look();
+    }
+
+    fn row(&self) -> Row {
+        let query = sqlx::query_as(
+            "SELECT sealed_refresh_token, auth_failed_at IS NOT NULL AS dead,
+                    erased_at IS NOT NULL AS erased, revoked_at_provider, failure_class
+             FROM vault.credential WHERE account_id = $1",
+        )
+        .bind(self.account.as_uuid());
+        let world = &self.world;
+        world
+            .runtime
+            .block_on(query.fetch_one(world.pool()))
+            .unwrap()
+    }
+
+    fn stored(&self, row: &Row) -> Option<String> {
+        row.sealed_refresh_token.as_ref().map(|sealed| {
+            let opened = self.world.keys.open_refresh_token(sealed, &self.binding);
+            opened.unwrap().expose().to_owned()
+        })
+    }
+
+    /// The invariants at rest.
+    fn look(&mut self) {
+        let row = self.row();
+        let provider = self.world.provider.clone();
+        let mut erased_by_revocation = false;
+        for revocation in std::mem::take(&mut self.revocations) {
+            let outcome = self.world.runtime.block_on(revocation.task);
+            // A process that was killed tells nothing.
+            let Ok(Ok(revoked)) = outcome else {
+                continue;
+            };
+            if revocation.sign_ins == self.sign_ins {
+                erased_by_revocation = true;
+                let lives = provider.lives(&revocation.token);
+                assert!(
+                    !(revoked.at_provider && lives),
+                    "revoked, and a token lives on"
+                );
+            }
+        }
+        for caller in std::mem::take(&mut self.callers) {
+            let outcome = self.world.runtime.block_on(caller);
+            assert!(
+                !outcome.is_err_and(|error| error.is_panic()),
+                "a call panicked"
+            );
+        }
+        if erased_by_revocation {
+            assert!(
+                row.erased,
+                "a revocation succeeded, and the grant is there: {row:?}"
+            );
+        }
+        let stored = self.stored(&row);
+        if row.erased {
+            assert_eq!(stored, None);
+            let lives = provider.lives(&self.newest);
+            assert!(
+                !(row.revoked_at_provider && lives),
+                "erased as revoked, and a token lives on"
+            );
+        } else {
+            let stored = stored.unwrap();
+            assert!(
+                provider.same_grant(&stored, &self.newest),
+                "an older sign-in came back"
+            );
+            let lost = provider.lost(&stored);
+            if row.dead {
+                assert!(
+                    !provider.works(&stored) || lost,
+                    "a grant that works is dead: {row:?}"
+                );
+                let told = row.failure_class.as_deref();
+                assert_ne!(told, Some(FailureClass::NoRefreshToken.reason()));
+            } else {
+                let newest = provider.works(&stored) || !provider.lives(&stored);
+                assert!(
+                    newest || lost,
+                    "the stored token is not the provider's newest: {row:?}"
+                );
+            }
+        }
+        self.ask_once(&row);
+    }
+
+    /// Who may have a token gets one, and nobody else does.
+    fn ask_once(&mut self, row: &Row) {
+        let at = self
+            .replicas
+            .iter()
+            .position(|replica| replica.as_ref().is_some_and(|replica| !replica.stopping))
+            .unwrap_or_else(|| {
+                self.kill(0);
+                0
+            });
+        self.later();
+        let account = self.account;
+        let mut caller = self.replica(at).ask(account);
+        let world = Arc::clone(&self.world);
+        let begun = Instant::now();
+        while !caller.is_finished() {
+            world.provider.act(Behaviour::Serve);
+            assert!(begun.elapsed() < PATIENCE, "a caller was not answered");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let answer = world.runtime.block_on(&mut caller).unwrap();
+        match answer {
+            Ok(snapshot) => {
+                assert!(!row.erased && !row.dead, "a token was given: {row:?}");
+                assert!(snapshot.valid_token(OffsetDateTime::now_utc()).is_some());
+            }
+            Err(EngineError::AccountNotFound) => assert!(row.erased, "{row:?}"),
+            Err(EngineError::NoToken { class, .. }) => {
+                let lost = provider_lost(&world.provider, &self.newest);
+                assert!(
+                    row.dead || lost,
+                    "{class:?} for a grant that works: {row:?}"
+                );
+            }
+            Err(error) => panic!("{error}: {row:?}"),
+        }
+        while self
+            .replicas
+            .iter()
+            .flatten()
+            .any(|one| one.engine.is_busy())
+        {
+            world.provider.act(Behaviour::Serve);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Returns `true` if the provider has no token for the grant that anybody has.
+fn provider_lost(provider: &Scripted, token: &str) -> bool {
+    provider.lost(token) || !provider.lives(token)
+}

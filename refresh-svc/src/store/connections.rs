@@ -1,0 +1,312 @@
+//! Connections to the database, none of which is waited for without an end.
+//!
+//! A database may go away without a word: packets are swallowed, and a statement
+//! on an old connection never returns, while a new connection works. After a
+//! fail-over an old connection may still lead to a server that only reads. So
+//! every wait has a deadline, and a connection that missed one, or that leads to
+//! a server which no longer serves, is closed and never used again.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use latchkey_service::health::Check;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{PgConnection, PgPool, Postgres};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::StoreError;
+
+/// Of the pool's connections, those that reads and leases may take: what came of
+/// a refresh never waits behind them.
+const SHARE_OF_TURNS: (u32, u32) = (5, 8);
+
+/// A turn is waited for at most this long: a crowd has passed by then.
+const TURN: Duration = Duration::from_secs(10);
+/// A connection is waited for at most this long.
+const ACQUIRE: Duration = Duration::from_secs(5);
+/// An idle connection is tested before it is given, and is closed if that takes
+/// longer than this.
+const TEST: Duration = Duration::from_millis(1_500);
+/// A statement about one account.
+pub(crate) const STATEMENT: Duration = Duration::from_secs(3);
+/// A statement about many rows, for work behind the callers' backs.
+pub(crate) const LONG_STATEMENT: Duration = Duration::from_secs(30);
+/// A connection that goes back to the pool is tested for at most this long.
+const RETURN: Duration = Duration::from_secs(2);
+
+/// A database that gave a connection within this time is not down.
+const LATELY: Duration = Duration::from_secs(5);
+
+/// Who may take the last connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Queue {
+    /// Reads and leases: they take turns.
+    InTurn,
+    /// What came of a refresh, and work behind the callers' backs.
+    AtOnce,
+}
+
+/// The connections of this process.
+#[derive(Debug, Clone)]
+pub(crate) struct Connections {
+    pool: PgPool,
+    /// A crowd queues here and not at the pool, whose time-out then tells only of
+    /// a database that does not answer.
+    turns: Arc<Semaphore>,
+    seen: Arc<Mutex<Seen>>,
+    #[cfg(test)]
+    faults: Arc<super::Faults>,
+}
+
+/// What was seen of the database lately.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    answered_at: Option<Instant>,
+    failed_at: Option<Instant>,
+}
+
+impl Connections {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        let (share, of) = SHARE_OF_TURNS;
+        let turns = (pool.options().get_max_connections() * share / of).max(1);
+        Self {
+            pool,
+            turns: Arc::new(Semaphore::new(usize::try_from(turns).unwrap_or(1))),
+            seen: Arc::default(),
+            #[cfg(test)]
+            faults: Arc::default(),
+        }
+    }
+
+    /// What is to happen to the next statement.
+    #[cfg(test)]
+    pub(crate) fn faults(&self) -> Arc<super::Faults> {
+        Arc::clone(&self.faults)
+    }
+
+    /// How to connect, for a connection that is not of the pool.
+    pub(crate) fn options(&self) -> PgConnectOptions {
+        self.pool.connect_options().as_ref().clone()
+    }
+
+    /// Waits for a turn, where one is needed, and for a connection.
+    ///
+    /// # Errors
+    /// The database gave no connection in time.
+    pub(crate) async fn take(&self, queue: Queue) -> Result<Held, StoreError> {
+        #[cfg(test)]
+        self.faults.before().await?;
+        let queued_at = Instant::now();
+        let turn = match queue {
+            Queue::InTurn => {
+                let turn = timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await;
+                turn.map_err(|_| StoreError::Late(TURN))?.ok()
+            }
+            Queue::AtOnce => None,
+        };
+        let give_up = Instant::now() + ACQUIRE;
+        loop {
+            // If the call that was ahead of this one waited in vain, this one has
+            // waited enough as well.
+            let failed_at = self.seen().failed_at;
+            if queue == Queue::InTurn && failed_at.is_some_and(|at| at > queued_at) {
+                return Err(StoreError::Late(queued_at.elapsed()));
+            }
+            // A new connection takes its time, the test of an idle one does not.
+            let until = match self.pool.num_idle() {
+                0 => give_up,
+                _ => give_up.min(Instant::now() + TEST),
+            };
+            match timeout_at(until, self.pool.acquire()).await {
+                Ok(Ok(connection)) => {
+                    self.seen().answered_at = Some(Instant::now());
+                    return Ok(Held {
+                        connection: Some(connection),
+                        connections: self.clone(),
+                        _turn: turn,
+                    });
+                }
+                // The idle connection that was tested did not answer, nor will
+                // the others.
+                Err(_) if Instant::now() < give_up => self.close_idle(),
+                Err(_) => {
+                    // Unless there is a crowd, and the database answers others.
+                    if !self.lately() {
+                        self.seen().failed_at = Some(Instant::now());
+                    }
+                    return Err(StoreError::Late(queued_at.elapsed()));
+                }
+                Ok(Err(error)) => {
+                    self.seen().failed_at = Some(Instant::now());
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    /// Closes every connection that nobody uses: they lead where one led that
+    /// turned out to be useless.
+    fn close_idle(&self) {
+        for _ in 0..self.pool.num_idle() {
+            match self.pool.try_acquire() {
+                Some(connection) => drop(connection.detach()),
+                None => return,
+            }
+        }
+    }
+
+    /// Returns `true` if the database answered somebody a moment ago.
+    fn lately(&self) -> bool {
+        let answered_at = self.seen().answered_at;
+        answered_at.is_some_and(|at| at.elapsed() < LATELY)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that is in use.
+#[derive(Debug)]
+pub(crate) struct Held {
+    connection: Option<PoolConnection<Postgres>>,
+    connections: Connections,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// The connection.
+    ///
+    /// # Errors
+    /// None while it is held.
+    pub(crate) fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
+        match &mut self.connection {
+            Some(connection) => Ok(&mut *connection),
+            None => Err(sqlx::Error::PoolClosed.into()),
+        }
+    }
+
+    /// Ends the use with what was answered: the connection goes back to the pool,
+    /// or is closed if it is of no more use.
+    pub(crate) fn end<T>(mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        #[cfg(test)]
+        let answer = self.connections.faults.after(answer);
+        match &answer {
+            Ok(_) => self.connections.seen().answered_at = Some(Instant::now()),
+            Err(error) => match Fitness::after(error) {
+                Fitness::Fit => {}
+                Fitness::Lost => self.close(),
+                Fitness::WrongServer => {
+                    self.close();
+                    self.connections.close_idle();
+                }
+            },
+        }
+        answer
+    }
+
+    fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            // Without a farewell: it might not be heard.
+            drop(connection.detach());
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            // The pool tests what comes back, and a caller may have left in the
+            // middle of a statement.
+            tokio::spawn(timeout(RETURN, connection.return_to_pool()));
+        }
+    }
+}
+
+/// What an error says about the connection that it came over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fitness {
+    /// The statement failed, the connection is good.
+    Fit,
+    /// The connection is of no more use.
+    Lost,
+    /// Its server no longer serves, and so do all connections to it.
+    WrongServer,
+}
+
+impl Fitness {
+    fn after(error: &StoreError) -> Self {
+        let StoreError::Database(error) = error else {
+            return match error {
+                StoreError::Late(_) => Self::Lost,
+                _ => Self::Fit,
+            };
+        };
+        let sqlx::Error::Database(error) = error else {
+            return match error {
+                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => Self::Lost,
+                _ => Self::Fit,
+            };
+        };
+        match error.code().as_deref() {
+            // read_only_sql_transaction; admin_shutdown, crash_shutdown,
+            // cannot_connect_now.
+            Some("25006" | "57P01" | "57P02" | "57P03") => Self::WrongServer,
+            _ => Self::Fit,
+        }
+    }
+}
+
+/// Waits for an answer of the database until a deadline.
+///
+/// # Errors
+/// It failed, or did not come in time.
+pub(crate) async fn within<T, E>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, StoreError>
+where
+    StoreError: From<E>,
+{
+    match timeout(limit, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(StoreError::Late(limit)),
+    }
+}
+
+/// Ready while the service can do what it serves with: take a turn and a
+/// connection, and write its own table.
+#[derive(Debug, Clone)]
+pub(crate) struct DatabaseServes(pub(crate) Connections);
+
+#[async_trait]
+impl Check for DatabaseServes {
+    fn name(&self) -> &'static str {
+        "database"
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        self.0
+            .prove_writable()
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl Connections {
+    /// Runs a write that changes nothing, and that a server which only reads
+    /// refuses.
+    ///
+    /// # Errors
+    /// The database does not answer, or does not take writes.
+    pub(crate) async fn prove_writable(&self) -> Result<(), StoreError> {
+        let mut held = self.take(Queue::InTurn).await?;
+        let write = sqlx::query("UPDATE vault.credential SET version = version WHERE false")
+            .execute(held.connection()?);
+        let answer = within(STATEMENT, write).await;
+        held.end(answer).map(drop)
+    }
+}
