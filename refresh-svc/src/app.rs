@@ -9,7 +9,6 @@ use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_opening::OpeningKeys;
 use latchkey_policy::Gate;
 use latchkey_policy::audit::{self, Table};
-use latchkey_service::database::DatabaseCheck;
 use latchkey_service::grpc::Tls;
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
@@ -25,11 +24,8 @@ use crate::jitter::Jitter;
 use crate::lane::Lanes;
 use crate::leaving;
 use crate::reseal;
-use crate::store::{Connections, Store};
+use crate::store::{Connections, DatabaseServes, Store};
 use crate::wake::{self, Bell};
-
-/// What `/readyz` writes: serving needs no less.
-const WRITE: &str = "UPDATE vault.readiness SET written_at = clock_timestamp()";
 
 /// Calls under way get this long to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -175,7 +171,7 @@ impl Application {
         ));
         let readiness = Readiness::default()
             .until(asked.clone())
-            .with(DatabaseCheck::new(self.pool, WRITE))
+            .with(DatabaseServes(self.connections))
             // What is to be told waits in the outbox.
             .reporting(BrokerCheck::new(self.broker));
         let health = tokio::spawn(health::serve(

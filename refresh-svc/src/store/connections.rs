@@ -289,24 +289,25 @@ impl Check for DatabaseServes {
     }
 
     async fn check(&self) -> Result<(), String> {
-        self.0
-            .prove_writable()
-            .await
-            .map_err(|error| error.to_string())
+        match self.0.prove_writable().await {
+            Ok(0) => Err("nothing was written".to_owned()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 
 impl Connections {
-    /// Runs a write that changes nothing, and that a server which only reads
-    /// refuses.
+    /// Takes a turn and commits a write, as serving does: a standby, a schema that
+    /// is not migrated and a commit that hangs still answer reads.
     ///
     /// # Errors
     /// The database does not answer, or does not take writes.
-    pub(crate) async fn prove_writable(&self) -> Result<(), StoreError> {
+    pub(crate) async fn prove_writable(&self) -> Result<u64, StoreError> {
         let mut held = self.take(Queue::InTurn).await?;
-        let write = sqlx::query("UPDATE vault.credential SET version = version WHERE false")
+        let write = sqlx::query("UPDATE vault.readiness SET written_at = clock_timestamp()")
             .execute(held.connection()?);
         let answer = within(STATEMENT, write).await;
-        held.end(answer).map(drop)
+        held.end(answer).map(|written| written.rows_affected())
     }
 }

@@ -35,7 +35,7 @@ impl Store {
             let mut transaction = connection.begin().await?;
             let erased = erase_in(&mut transaction, lease, revoked_at_provider).await?;
             transaction.commit().await?;
-            Ok(erased)
+            Ok::<_, sqlx::Error>(erased)
         };
         let erased = within(STATEMENT, erasing).await;
         held.end(erased)
@@ -57,7 +57,7 @@ impl Store {
             }
             let erased = erase_in(&mut transaction, lease, false).await?;
             transaction.commit().await?;
-            Ok(Some(erased))
+            Ok::<_, sqlx::Error>(Some(erased))
         };
         let erased = within(STATEMENT, erasing).await;
         held.end(erased)
