@@ -139,7 +139,7 @@ const steps = {
     // The session's cookie comes along on the one origin and not on the other.
     const rounds = Object.keys(causes).flatMap((cause) => {
       const [plain, earlier] = pagesOf(cause);
-      return [{ cause, path: plain, origin: OTHER }, { cause, path: earlier, origin: SAME }];
+      return [{ cause, path: plain, origin: SAME }, { cause, path: earlier, origin: OTHER }];
     });
     const bad = [];
     const work = async () => {
