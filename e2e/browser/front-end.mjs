@@ -8,7 +8,7 @@ import { arguments_, at, check, consent, launch } from "./browser.mjs";
 import { OTHER, SAME, STRANGER, recipe, refused, serve } from "./front-end-server.mjs";
 
 /// Long enough for several rounds of a loop, also on a busy machine.
-const BOUND = 3_000;
+const BOUND = 2_000;
 /// Pages that are watched at once.
 const AT_ONCE = 6;
 const server = await serve();
@@ -96,13 +96,17 @@ async function observe(context, url) {
   // Not by waitForFunction, which a Content-Security-Policy stops.
   const hasEnded = () => page.evaluate(() => !["", "App"].includes(document.title) ||
     [...document.querySelectorAll("#app, #away, #sign-in")].some((part) => !part.hidden));
+  // Whoever left has to be back: on a busy machine a round takes seconds.
+  let documents = 0;
+  page.on("domcontentloaded", () => { documents += 1; });
   const ended = async () => {
-    for (let turn = 0; turn < 150 && !(await hasEnded().catch(() => false)); turn += 1)
+    for (let quiet = 0; quiet < BOUND; quiet += 100) {
       await page.waitForTimeout(100);
-    await page.waitForTimeout(BOUND);
+      if (documents <= context.starts || !(await hasEnded().catch(() => false))) quiet = 0;
+    }
   };
   await page.goto(url, { waitUntil: "commit" });
-  await Promise.race([round, ended().catch(() => {})]);
+  await Promise.race([round, ended().catch(() => {}), page.waitForTimeout(30_000)]);
   return page;
 }
 
@@ -135,7 +139,7 @@ const steps = {
     // The session's cookie comes along on the one origin and not on the other.
     const rounds = Object.keys(causes).flatMap((cause) => {
       const [plain, earlier] = pagesOf(cause);
-      return [{ cause, path: plain, origin: OTHER }, { cause, path: earlier, origin: SAME }];
+      return [{ cause, path: plain, origin: SAME }, { cause, path: earlier, origin: OTHER }];
     });
     const bad = [];
     const work = async () => {

@@ -61,8 +61,8 @@
     }
   }
 
-  // What is behind the fragment is taken out of the address before anything else
-  // runs: no router reads it, and it is in no bookmark.
+  // A code is taken out of the address before anything else runs: no router reads
+  // it, and it is in no bookmark.
   function cut(pattern) {
     const found = pattern.exec(location.hash);
     if (found) {
@@ -88,7 +88,7 @@
   }
   for (const kind of ["click", "keydown"]) addEventListener(kind, forget, true);
 
-  // The time since `then`. Neither clock is enough: one may stand still while
+  // Milliseconds since `then`. Neither clock is enough: one may stand still while
   // the machine sleeps, the other may be set.
   const clocks = () => [performance.now(), Date.now()];
   const since = (then) => Math.max(...clocks().map((now, index) => now - then[index]));
@@ -164,7 +164,7 @@
     return { token, life: Math.max(life, 10_000), userId, workspaceId, sessionId };
   }
 
-  // True the first time only, in whatever tab and after any reload.
+  // Returns true the first time only, in whatever tab and after any reload.
   async function isNew(secret) {
     const mark = await digest(secret);
     let taken = [];
@@ -202,7 +202,7 @@
     else ofOrigin.remove("refresh");
     return "tokenPair";
   }
-  // A hand-over that is broken is none: it never keeps a page from loading.
+  // A hand-over that fails is ignored: it never keeps a page from loading.
   const take = (work) => lock("handover", work).catch((error) => (console.warn(error), null));
 
   // Nothing counts as signed in before the service has said so. What it could
@@ -323,7 +323,7 @@
       });
       ofOrigin.remove("refresh");
       ended = access?.sessionId ?? null;
-      remember(); // Who signs out is not signed in again by the next effect.
+      remember(); // The next effect does not undo a sign-out.
       hold(null);
       tabs?.postMessage({ access: null, ended: ended ?? true });
     });
