@@ -117,5 +117,4 @@ async fn a_removal_without_a_time_is_parked() {
         parked.is_ok_and(|parked| parked.len() == 1)
     })
     .await;
-
 }
