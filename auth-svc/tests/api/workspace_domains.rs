@@ -2,6 +2,7 @@ use async_trait::async_trait;
 use auth_svc::proof::dns::{DnsError, TxtRecords};
 use auth_svc::proof::{self, ProofError};
 use auth_svc::random::Randomness;
+use auth_svc::store::audit::Actor;
 use auth_svc::store::workspace::domain::{self, Purpose};
 use latchkey_demo_provider::Decision;
 use reqwest::Method;
@@ -92,14 +93,30 @@ async fn a_record_proves_the_domain_to_the_workspace_that_it_was_made_for_and_no
         .unwrap();
     let zone = Records(Ok(vec![ours.record_value.clone()]));
     // What a competitor reads in our zone does not help it.
-    let theirs = proof::by_record(pool, &zone, other, Purpose::Access, domain).await;
+    let theirs =
+        proof::by_record(pool, &zone, Actor::Operator, other, Purpose::Access, domain).await;
     assert!(matches!(theirs, Err(ProofError::NoRecord { .. })));
     // Nor does a record for joining give a host.
-    let host = proof::by_record(pool, &zone, app.workspace, Purpose::Host, domain).await;
+    let host = proof::by_record(
+        pool,
+        &zone,
+        Actor::Operator,
+        app.workspace,
+        Purpose::Host,
+        domain,
+    )
+    .await;
     assert!(matches!(host, Err(ProofError::NoClaim)));
-    proof::by_record(pool, &zone, app.workspace, Purpose::Access, domain)
-        .await
-        .unwrap();
+    proof::by_record(
+        pool,
+        &zone,
+        Actor::Operator,
+        app.workspace,
+        Purpose::Access,
+        domain,
+    )
+    .await
+    .unwrap();
     let (approved,): (i64,) = sqlx::query_as(
         "SELECT count(*) FROM auth.approved_access_domain WHERE domain = 'globex.example'",
     )
@@ -119,7 +136,15 @@ async fn name_servers_that_do_not_answer_prove_nothing_and_cost_nothing() {
         .await
         .unwrap();
     let silent = Records(Err(DnsError("timed out".to_owned())));
-    let told = proof::by_record(pool, &silent, app.workspace, Purpose::Access, domain).await;
+    let told = proof::by_record(
+        pool,
+        &silent,
+        Actor::Operator,
+        app.workspace,
+        Purpose::Access,
+        domain,
+    )
+    .await;
     assert!(matches!(told, Err(ProofError::Dns(_))));
     // Said again, the claim keeps the value that may be published already.
     let again = domain::claim(pool, app.workspace, Purpose::Access, domain, &random)
@@ -132,7 +157,15 @@ async fn name_servers_that_do_not_answer_prove_nothing_and_cost_nothing() {
         .await
         .unwrap();
     let late = Records(Ok(vec![claim.record_value]));
-    let told = proof::by_record(pool, &late, app.workspace, Purpose::Access, domain).await;
+    let told = proof::by_record(
+        pool,
+        &late,
+        Actor::Operator,
+        app.workspace,
+        Purpose::Access,
+        domain,
+    )
+    .await;
     assert!(matches!(told, Err(ProofError::NoClaim)));
 }
 

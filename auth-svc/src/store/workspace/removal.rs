@@ -151,7 +151,7 @@ pub async fn remove(
     // second sees that it is the last.
     let administrators: Vec<Uuid> = sqlx::query_scalar(
         "SELECT user_id FROM auth.workspace_member
-         WHERE workspace_id = $1 AND role = 'ADMIN' ORDER BY user_id FOR UPDATE",
+         WHERE workspace_id = $1 AND role = 'ADMIN' ORDER BY user_id FOR NO KEY UPDATE",
     )
     .bind(workspace.as_uuid())
     .fetch_all(&mut *connection)
