@@ -16,8 +16,8 @@ struct Row {
     refresh_authenticated_at: Option<OffsetDateTime>,
     refresh_scopes: Option<Vec<String>>,
     has_refresh_token: bool,
-    died_at: Option<OffsetDateTime>,
-    refused: bool,
+    auth_failed_at: Option<OffsetDateTime>,
+    expired_at: Option<OffsetDateTime>,
     erased_at: Option<OffsetDateTime>,
     not_before: Option<OffsetDateTime>,
     refreshing: bool,
@@ -48,10 +48,9 @@ pub async fn lock(
         "SELECT authenticated_at, granted_scopes, last_refreshed_at,
                 refresh_authenticated_at, refresh_scopes,
                 sealed_refresh_token IS NOT NULL AS has_refresh_token,
-                CASE WHEN auth_failed_at IS NOT NULL THEN auth_failed_at
-                     WHEN sealed_refresh_token IS NULL AND access_token_expires_at <= $2
-                     THEN access_token_expires_at END AS died_at,
-                auth_failed_at IS NOT NULL AND erased_at IS NULL AS refused,
+                auth_failed_at,
+                CASE WHEN sealed_refresh_token IS NULL AND access_token_expires_at <= $2
+                     THEN access_token_expires_at END AS expired_at,
                 erased_at, not_before,
                 coalesce(lease_until > now(), false)
                     OR coalesce(intent_version = version, false) AS refreshing,
@@ -73,7 +72,7 @@ pub async fn lock(
         Vec::new()
     };
     Ok(Some(Stored {
-        refused: row.refused,
+        refused: row.auth_failed_at.is_some() && row.erased_at.is_none(),
         erased_at: row.erased_at,
         refreshing: row.refreshing,
         held: held(row, deaths),
@@ -97,7 +96,7 @@ fn held(row: Row, deaths: Vec<Death>) -> Held {
         access_issued_at: row.last_refreshed_at.filter(|_| kept),
         refresh: (kept && row.has_refresh_token).then_some(refresh),
         access: kept.then_some(access),
-        died_at: row.died_at.filter(|_| kept),
+        died_at: row.auth_failed_at.or(row.expired_at).filter(|_| kept),
         deaths,
         not_before: row.not_before.max(row.erased_at),
     }
