@@ -27,6 +27,7 @@ const FILLED: &[&str] = &[
     "sync.connected_account",
     "sync.message_channel",
     "sync.calendar_channel",
+    "sync.grant_death",
     "vault.credential",
     "vault.audit",
 ];
@@ -204,4 +205,57 @@ async fn audit_records_go_only_when_they_are_old_and_leave_a_trace() {
         .execute(&mut *connection)
         .await
         .unwrap();
+}
+
+// R27: for every writer, a replica of the previous version among them.
+#[tokio::test]
+async fn no_writer_clears_the_time_of_a_disconnect() {
+    let database = migrated_while_filled().await;
+    let mut kept = Vec::new();
+    for change in [
+        "erased_at = '2026-11-26 08:00Z', sealed_access_token = NULL, sealed_refresh_token = NULL",
+        "erased_at = NULL, sealed_refresh_token = 'new', authenticated_at = now()",
+        "not_before = NULL",
+        "not_before = '2026-11-26 07:00Z'",
+        "not_before = '2026-11-26 09:00Z'",
+    ] {
+        let statement = format!("UPDATE vault.credential SET {change} RETURNING not_before::text");
+        let not_before: String = sqlx::query_scalar(AssertSqlSafe(statement))
+            .fetch_one(database.pool())
+            .await
+            .unwrap();
+        kept.push(not_before[11..13].to_owned());
+    }
+    assert_eq!(kept[..4], vec![kept[0].clone(); 4][..]);
+    assert_ne!(kept[4], kept[0]);
+}
+
+// R21: a replica of the previous version replaces the whole grant and does not
+// know where the refresh token came from.
+#[tokio::test]
+async fn the_origin_of_a_refresh_token_goes_with_it() {
+    let database = migrated_while_filled().await;
+    for (change, kept) in [
+        // A rotation of the same grant keeps it, another grant does not.
+        (
+            "refresh_authenticated_at = '2026-11-26 07:00Z', refresh_scopes = '{mail}'",
+            true,
+        ),
+        (
+            "sealed_refresh_token = 'rotated', version = version + 1",
+            true,
+        ),
+        (
+            "sealed_refresh_token = 'other', authenticated_at = '2026-11-26 09:00Z'",
+            false,
+        ),
+    ] {
+        let statement =
+            format!("UPDATE vault.credential SET {change} RETURNING refresh_scopes IS NOT NULL");
+        let known: bool = sqlx::query_scalar(AssertSqlSafe(statement))
+            .fetch_one(database.pool())
+            .await
+            .unwrap();
+        assert_eq!(known, kept, "{change}");
+    }
 }

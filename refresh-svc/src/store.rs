@@ -8,6 +8,7 @@ mod find;
 mod keys;
 mod lease;
 mod outcome;
+mod sibling;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -6,7 +6,7 @@ use latchkey_domain::ScopeSet;
 use url::Url;
 
 use crate::definition::{Definition, IssuerRule, Reader, Wanted, well_known};
-use crate::{ProviderKind, Rotation};
+use crate::{ProviderKind, RevocationReach, Rotation};
 
 /// What sets a built-in provider apart.
 pub(crate) struct BuiltIn {
@@ -18,6 +18,7 @@ pub(crate) struct BuiltIn {
     /// Scope that makes it give a refresh token; empty where a parameter does.
     pub offline: &'static str,
     pub rotation: Rotation,
+    pub revocation: RevocationReach,
     pub messages: Data,
     pub calendar: Data,
 }
@@ -75,6 +76,7 @@ impl BuiltIn {
                 .transpose()?,
             auto_connect: reader.auto_connect()?,
             rotation: self.rotation,
+            revocation: self.revocation,
         }))
     }
 }

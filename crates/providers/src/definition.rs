@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::transport::is_secure;
-use crate::{ProviderKind, Rotation};
+use crate::{ProviderKind, RevocationReach, Rotation};
 
 /// Which issuer signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +85,7 @@ pub(crate) struct Definition {
     pub calendar: Option<Wanted>,
     pub auto_connect: AutoConnect,
     pub rotation: Rotation,
+    pub revocation: RevocationReach,
 }
 
 impl std::fmt::Debug for Definition {

@@ -14,7 +14,7 @@ use latchkey_domain::{Handle, ProviderName};
 use crate::built_in::{BuiltIn, Data};
 use crate::claims::Claims;
 use crate::definition::{Definition, IssuerRule};
-use crate::{AuthorizeRequest, ProviderKind, Rotation};
+use crate::{AuthorizeRequest, ProviderKind, RevocationReach, Rotation};
 
 const ISSUER: &str = "https://accounts.google.com";
 
@@ -25,6 +25,8 @@ const GOOGLE: BuiltIn = BuiltIn {
     // Offline access is a parameter here, not a scope.
     offline: "",
     rotation: Rotation::None,
+    // https://developers.google.com/identity/protocols/oauth2/web-server#tokenrevoke
+    revocation: RevocationReach::PersonAndClient,
     messages: Data {
         switch: "MESSAGING_PROVIDER_GMAIL_ENABLED",
         scopes: "https://www.googleapis.com/auth/gmail.readonly \

@@ -31,8 +31,8 @@ mod transport;
 pub use error::{IdTokenError, ProviderError, TokenError};
 pub use failure::FailureClass;
 pub use model::{
-    Access, AuthorizeRequest, IdToken, ProviderAccess, ProviderKind, Purpose, Revocation, Rotation,
-    TokenResponse, VerifiedIdentity,
+    Access, AuthorizeRequest, IdToken, ProviderAccess, ProviderKind, Purpose, Revocation,
+    RevocationReach, Rotation, TokenResponse, VerifiedIdentity,
 };
 pub use provider::Provider;
 pub use registry::Registry;

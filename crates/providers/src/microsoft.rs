@@ -21,7 +21,7 @@ pub(crate) use codes::class_of_codes;
 use crate::built_in::{BuiltIn, Data};
 use crate::claims::Claims;
 use crate::definition::{Definition, IssuerRule, Reader};
-use crate::{AuthorizeRequest, ProviderKind, Rotation};
+use crate::{AuthorizeRequest, ProviderKind, RevocationReach, Rotation};
 
 const AUTHORITY: &str = "https://login.microsoftonline.com";
 /// Tenant of personal accounts.
@@ -33,6 +33,8 @@ const MICROSOFT: BuiltIn = BuiltIn {
     label: "Microsoft",
     offline: "offline_access",
     rotation: Rotation::Soft,
+    // Without a revocation endpoint.
+    revocation: RevocationReach::Authorization,
     messages: Data {
         switch: "MESSAGING_PROVIDER_MICROSOFT_ENABLED",
         scopes: "Mail.ReadWrite Mail.Send User.Read",

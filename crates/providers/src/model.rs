@@ -166,6 +166,16 @@ pub enum Rotation {
     Strict,
 }
 
+/// What a provider ends with the revocation of one refresh token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RevocationReach {
+    /// The token and what came of the same authorization (RFC 7009 section 2.1).
+    Authorization,
+    /// Every token that the person gave this client (Google): other accounts of
+    /// the same person end as well.
+    PersonAndClient,
+}
+
 /// What became of a revocation (RFC 7009).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Revocation {

@@ -10,7 +10,7 @@ use latchkey_domain::{ProviderName, ScopeSet};
 use secrecy::SecretString;
 
 use crate::definition::{Definition, IssuerRule, Reader, Wanted, well_known};
-use crate::{AuthorizeRequest, ProviderKind, Rotation};
+use crate::{AuthorizeRequest, ProviderKind, RevocationReach, Rotation};
 
 const PREFIX: &str = "AUTH_OIDC_";
 const OFFLINE: &str = "offline_access";
@@ -72,6 +72,7 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
         calendar: wanted("CALENDAR_SCOPES")?,
         auto_connect: reader.auto_connect()?,
         rotation: rotation(reader)?,
+        revocation: RevocationReach::Authorization,
         name,
     })
 }

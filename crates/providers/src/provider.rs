@@ -14,7 +14,10 @@ use crate::definition::{AutoConnect, Definition, Wanted};
 use crate::discovery::Metadata;
 use crate::jwks::KeySet;
 use crate::transport::Http;
-use crate::{Access, ProviderAccess, ProviderError, ProviderKind, Purpose, Rotation, microsoft};
+use crate::{
+    Access, ProviderAccess, ProviderError, ProviderKind, Purpose, RevocationReach, Rotation,
+    microsoft,
+};
 
 /// One provider: its definition, what was discovered of it and its keys.
 #[derive(Debug)]
@@ -64,6 +67,11 @@ impl Provider {
     /// What it does with refresh tokens.
     pub fn rotation(&self) -> Rotation {
         self.definition.rotation
+    }
+
+    /// What it ends with the revocation of one refresh token.
+    pub fn revocation(&self) -> RevocationReach {
+        self.definition.revocation
     }
 
     /// Where the provider sends the browser back; absent in a process without

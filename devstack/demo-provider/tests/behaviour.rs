@@ -154,6 +154,44 @@ async fn the_strict_provider_ends_the_family_at_reuse() {
     assert_eq!(client.refresh(&second["refresh_token"]).await.0, 400);
 }
 
+// R37
+#[tokio::test]
+async fn google_ends_every_token_of_a_person_with_one_and_the_strict_provider_one_family() {
+    for (flavour, revoked) in [
+        (Flavour::Google, "refresh_token"),
+        (Flavour::Google, "access_token"),
+        (Flavour::Oidc, "refresh_token"),
+    ] {
+        let client = client(flavour).await;
+        let grant = |person| client.demo.grant(flavour, person, &["openid"]).unwrap();
+        let (access, first) = grant("ada");
+        let (_, second) = grant("ada");
+        let (_, others) = grant("eve");
+        let token = if revoked == "access_token" {
+            &access
+        } else {
+            &first
+        };
+        let url = client.token.replace("/token", "/revoke");
+        let answer = client
+            .http
+            .post(url)
+            .form(&[
+                ("client_id", client.demo.client_id()),
+                ("client_secret", client.demo.client_secret()),
+                ("token", token),
+            ])
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status().as_u16(), 200);
+        let works = |token: &str| client.demo.refresh_token_works(token);
+        assert!(!works(&first), "{flavour:?} {revoked}");
+        assert_eq!(works(&second), flavour == Flavour::Oidc, "{revoked}");
+        assert!(works(&others));
+    }
+}
+
 #[tokio::test]
 async fn a_scope_that_was_ticked_off_is_not_granted() {
     let client = client(Flavour::Google).await;

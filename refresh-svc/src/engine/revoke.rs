@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
-use latchkey_providers::Revocation;
+use latchkey_providers::{Revocation, RevocationReach};
 use tokio::time::Instant;
 
 use super::{Engine, EngineError, ROUNDS};
@@ -21,8 +21,8 @@ pub struct Revoked {
 }
 
 impl Engine {
-    /// Revokes the grant at the provider where it can, erases the credentials
-    /// and tells it. Goes on where the caller leaves. Idempotent.
+    /// Revokes the grant at the provider where it can and where that ends no
+    /// other account, erases the credentials and tells it. Goes on where the caller leaves. Idempotent.
     ///
     /// # Errors
     /// There is no such account, or the database does not answer.
@@ -44,9 +44,26 @@ impl Engine {
                 .await?
                 .ok_or(EngineError::AccountNotFound)?;
             if credential.erased {
+                if self.parts.store.note_disconnect(account).await? == Erased::Changed {
+                    continue;
+                }
                 return Ok(Revoked {
                     at_provider: credential.revoked_at_provider,
                 });
+            }
+            if self.ends_siblings(&credential)
+                && let Some(erased) = self.parts.store.erase_beside_sibling(&credential).await?
+            {
+                if erased == Erased::Changed {
+                    continue;
+                }
+                self.parts.cache.forget(account);
+                tracing::info!(
+                    account.id = %account,
+                    provider = %credential.binding.provider,
+                    "account disconnected; not revoked at the provider, which would end another account of the same person"
+                );
+                return Ok(Revoked { at_provider: false });
             }
             let at_provider = self.revoke_at_provider(&credential).await;
             if self.parts.store.erase(&credential, at_provider).await? == Erased::Done {
@@ -79,6 +96,13 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Returns `true` if a revocation at the provider ends other accounts of the
+    /// same person.
+    fn ends_siblings(&self, credential: &Credential) -> bool {
+        let provider = self.parts.providers.get(&credential.binding.provider);
+        provider.is_some_and(|it| it.revocation() == RevocationReach::PersonAndClient)
     }
 
     async fn revoke_at_provider(&self, credential: &Credential) -> bool {

@@ -1,11 +1,12 @@
 //! The end of a connection (R37).
 
-use latchkey_domain::EventId;
+use latchkey_domain::{AccountId, EventId};
 use latchkey_messaging::outbox::{self, Message, Schema};
 use latchkey_proto::events::AccountDisconnected;
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::{Credential, Store, StoreError};
+use super::{Credential, Store, StoreError, sibling};
 use latchkey_proto::timestamp;
 
 /// What became of an erasure.
@@ -28,45 +29,94 @@ impl Store {
         credential: &Credential,
         revoked_at_provider: bool,
     ) -> Result<Erased, StoreError> {
-        let account = credential.account;
         let mut transaction = self.pool.begin().await?;
-        let row: Option<(OffsetDateTime, i64)> = sqlx::query_as(
-            "UPDATE vault.credential
-             SET sealed_access_token = NULL,
-                 access_token_expires_at = NULL,
-                 sealed_refresh_token = NULL,
-                 erased_at = now(),
-                 revoked_at_provider = $3,
-                 version = version + 1,
-                 failure_class = NULL, failure_count = 0, retry_after = NULL,
-                 lease_holder = NULL, lease_until = NULL, lease_epoch = lease_epoch + 1,
-                 intent_version = NULL, intent_at = NULL, intent_count = 0
-             WHERE account_id = $1 AND version = $2 AND erased_at IS NULL
-             RETURNING erased_at, version",
+        let erased = erase_in(&mut transaction, credential, revoked_at_provider).await?;
+        transaction.commit().await?;
+        Ok(erased)
+    }
+
+    /// Erases the credentials that were read, unless they are the last living
+    /// ones of their identity at the provider: answers nothing then. Of several
+    /// that are disconnected at once each sees those before it as gone.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn erase_beside_sibling(
+        &self,
+        credential: &Credential,
+    ) -> Result<Option<Erased>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        if !sibling::lives(&mut transaction, credential).await? {
+            return Ok(None);
+        }
+        let erased = erase_in(&mut transaction, credential, false).await?;
+        transaction.commit().await?;
+        Ok(Some(erased))
+    }
+
+    /// Notes a disconnect of an account whose credentials are erased already: a
+    /// connection from before it that is still on its way does not count.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn note_disconnect(&self, account: AccountId) -> Result<Erased, StoreError> {
+        let noted = sqlx::query(
+            "UPDATE vault.credential SET not_before = clock_timestamp()
+             WHERE account_id = $1 AND erased_at IS NOT NULL",
         )
         .bind(account.as_uuid())
-        .bind(credential.version)
-        .bind(revoked_at_provider)
-        .fetch_optional(&mut *transaction)
+        .execute(&self.pool)
         .await?;
-        let Some((erased_at, version)) = row else {
-            return Ok(Erased::Changed);
-        };
-        let event = AccountDisconnected {
-            account_id: account.to_string(),
-            workspace_id: credential.binding.workspace.to_string(),
-            provider: credential.binding.provider.to_string(),
-            revoked_at_provider,
-            disconnected_at: Some(timestamp(erased_at)),
-        };
-        let id = EventId::derived(account.as_uuid(), &format!("disconnected/{version}"));
-        outbox::enqueue(
-            &mut transaction,
-            Schema::Vault,
-            Message::event(id, account, &event),
-        )
-        .await?;
-        transaction.commit().await?;
-        Ok(Erased::Done)
+        Ok(if noted.rows_affected() == 1 {
+            Erased::Done
+        } else {
+            Erased::Changed
+        })
     }
+}
+
+async fn erase_in(
+    transaction: &mut PgConnection,
+    credential: &Credential,
+    revoked_at_provider: bool,
+) -> Result<Erased, sqlx::Error> {
+    let account = credential.account;
+    // The time of the statement: a sign-in that came before it is from before it.
+    let row: Option<(OffsetDateTime, i64)> = sqlx::query_as(
+        "UPDATE vault.credential
+         SET sealed_access_token = NULL,
+             access_token_expires_at = NULL,
+             sealed_refresh_token = NULL,
+             erased_at = clock_timestamp(),
+             revoked_at_provider = $3,
+             version = version + 1,
+             failure_class = NULL, failure_count = 0, retry_after = NULL,
+             lease_holder = NULL, lease_until = NULL, lease_epoch = lease_epoch + 1,
+             intent_version = NULL, intent_at = NULL, intent_count = 0
+         WHERE account_id = $1 AND version = $2 AND erased_at IS NULL
+         RETURNING erased_at, version",
+    )
+    .bind(account.as_uuid())
+    .bind(credential.version)
+    .bind(revoked_at_provider)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some((erased_at, version)) = row else {
+        return Ok(Erased::Changed);
+    };
+    let event = AccountDisconnected {
+        account_id: account.to_string(),
+        workspace_id: credential.binding.workspace.to_string(),
+        provider: credential.binding.provider.to_string(),
+        revoked_at_provider,
+        disconnected_at: Some(timestamp(erased_at)),
+    };
+    let id = EventId::derived(account.as_uuid(), &format!("disconnected/{version}"));
+    outbox::enqueue(
+        &mut *transaction,
+        Schema::Vault,
+        Message::event(id, account, &event),
+    )
+    .await?;
+    Ok(Erased::Done)
 }

@@ -43,7 +43,8 @@ pub struct FailureRecord {
 }
 
 impl Store {
-    /// Stores the tokens and ends the lease. Answers nothing where the version
+    /// Stores the tokens and ends the lease: both are of the refresh token's grant
+    /// now, whichever sign-in the access token before came from. Answers nothing where the version
     /// or the epoch has moved: then nothing is stored.
     ///
     /// # Errors
@@ -59,7 +60,9 @@ impl Store {
              SET sealed_access_token = $4,
                  access_token_expires_at = $5,
                  sealed_refresh_token = coalesce($6, sealed_refresh_token),
-                 granted_scopes = coalesce($7, granted_scopes),
+                 granted_scopes = coalesce($7, refresh_scopes, granted_scopes),
+                 authenticated_at = coalesce(refresh_authenticated_at, authenticated_at),
+                 refresh_authenticated_at = NULL, refresh_scopes = NULL,
                  last_refreshed_at = $8,
                  version = version + 1,
                  failure_class = NULL, failure_count = 0, retry_after = NULL,
@@ -137,7 +140,7 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         let row: Option<(OffsetDateTime,)> = sqlx::query_as(
             "UPDATE vault.credential
-             SET auth_failed_at = now(),
+             SET auth_failed_at = clock_timestamp(),
                  failure_class = $4,
                  failure_count = failure_count + 1,
                  retry_after = NULL,

@@ -6,7 +6,7 @@ use prost::Message as _;
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::support::{Token, World, eventually, refusal};
+use crate::support::{Account, Token, World, eventually, refusal};
 
 const EVENT: &str = "account.disconnected.v1";
 
@@ -64,6 +64,112 @@ async fn credentials_are_erased_although_the_provider_cannot_or_does_not_answer(
 
     let unknown = refusal(client.revoke(Uuid::new_v4()).await);
     assert_eq!(unknown.code, Code::NotFound);
+}
+
+// R37: Google ends all tokens that a person gave the client, so those of the
+// same mailbox in another workspace as well.
+#[tokio::test]
+async fn a_disconnect_leaves_the_same_persons_other_accounts_alive() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let [first, second] = siblings(&world, Flavour::Google).await;
+
+    assert!(!client.revoke(first.id).await.unwrap());
+    assert!(world.stored(&first).await.erased_at.is_some());
+    assert_eq!(world.stored(&first).await.sealed_refresh_token, None);
+    assert_eq!(world.demo.count(Flavour::Google, Endpoint::Revocation), 0);
+    let renewed = client.get(second.id).await.unwrap();
+    assert_ne!(renewed.access_token, second.access_token);
+    let told = world.told(EVENT).await;
+    let event = AccountDisconnected::decode(told[0].as_slice()).unwrap();
+    assert!(!event.revoked_at_provider);
+    assert!(!client.revoke(first.id).await.unwrap(), "said again");
+
+    // With the last one the person's grant goes.
+    assert!(client.revoke(second.id).await.unwrap());
+    assert_eq!(world.demo.count(Flavour::Google, Endpoint::Revocation), 1);
+    assert!(!world.demo.refresh_token_works(&first.refresh_token));
+}
+
+// R37
+#[tokio::test]
+async fn accounts_of_one_person_disconnected_at_once_end_with_one_revocation() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    for _ in 0..5 {
+        let before = world.demo.count(Flavour::Google, Endpoint::Revocation);
+        let [first, second] = siblings(&world, Flavour::Google).await;
+        let (one, other) = tokio::join!(client.revoke(first.id), client.revoke(second.id));
+        assert!(one.unwrap() != other.unwrap());
+        let after = world.demo.count(Flavour::Google, Endpoint::Revocation);
+        assert_eq!(after, before + 1);
+        for account in [&first, &second] {
+            assert!(world.stored(account).await.erased_at.is_some());
+            assert!(!world.demo.refresh_token_works(&account.refresh_token));
+        }
+    }
+}
+
+// R37: a sibling that is dead has nothing to lose, and elsewhere a revocation
+// ends one authorization.
+#[tokio::test]
+async fn a_grant_is_revoked_where_that_ends_no_living_account() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let [dead, alive] = siblings(&world, Flavour::Google).await;
+    sqlx::query("UPDATE vault.credential SET auth_failed_at = now() WHERE account_id = $1")
+        .bind(dead.id.as_uuid())
+        .execute(world.pool())
+        .await
+        .unwrap();
+    assert!(client.revoke(alive.id).await.unwrap());
+
+    let [first, second] = siblings(&world, Flavour::Oidc).await;
+    assert!(client.revoke(first.id).await.unwrap());
+    assert!(!world.demo.refresh_token_works(&first.refresh_token));
+    assert!(world.demo.refresh_token_works(&second.refresh_token));
+}
+
+/// Two accounts of one person, in two workspaces.
+async fn siblings(world: &World, flavour: Flavour) -> [Account; 2] {
+    [world.expired(flavour).await, world.expired(flavour).await]
+}
+
+// R27: a connection that was on its way when the person disconnected once more.
+#[tokio::test]
+async fn a_disconnect_of_what_is_erased_already_is_noted() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let account = world.expired(Flavour::Microsoft).await;
+    client.revoke(account.id).await.unwrap();
+    let erased_at = world.stored(&account).await.erased_at;
+    client.revoke(account.id).await.unwrap();
+    let stored = world.stored(&account).await;
+    assert_eq!(stored.erased_at, erased_at, "erased once");
+    assert!(stored.not_before > erased_at);
+    assert_eq!(world.told(EVENT).await.len(), 1);
+}
+
+// R21: the access token came from a sign-in without a refresh token.
+#[tokio::test]
+async fn after_a_refresh_both_tokens_are_of_the_refresh_tokens_grant() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let account = world.expired(Flavour::Google).await;
+    sqlx::query(
+        "UPDATE vault.credential
+         SET refresh_authenticated_at = authenticated_at, refresh_scopes = granted_scopes,
+             authenticated_at = now(), granted_scopes = granted_scopes || '{calendar}'
+         WHERE account_id = $1",
+    )
+    .bind(account.id.as_uuid())
+    .execute(world.pool())
+    .await
+    .unwrap();
+    client.get(account.id).await.unwrap();
+    let stored = world.stored(&account).await;
+    assert!(!stored.granted_scopes.contains(&"calendar".to_owned()));
+    assert_eq!(stored.refresh_scopes, None);
 }
 
 // R37; Keycloak #51312: refresh against revoke.

@@ -39,6 +39,8 @@ pub struct Stored {
     pub failure_count: i32,
     pub auth_failed_at: Option<OffsetDateTime>,
     pub erased_at: Option<OffsetDateTime>,
+    pub not_before: Option<OffsetDateTime>,
+    pub refresh_scopes: Option<Vec<String>>,
     pub lease_holder: Option<Uuid>,
     pub lease_epoch: i64,
     pub intent_count: i32,
