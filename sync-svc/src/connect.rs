@@ -17,7 +17,7 @@ use crate::store::account::{self, Account};
 use crate::store::channel::{self, ChannelRow};
 use crate::store::{credential, inbox};
 
-pub use grant::{Decision, Grant, StoredGrant, decide};
+pub use grant::{Death, Decision, Grant, Held, Intent, Merged, Origin, Source, decide};
 pub use sign_in::{Access, InvalidSignIn, SealedGrant, SignIn, Wanted};
 pub use start::{ConnectMode, InvalidConnectMode};
 
@@ -44,7 +44,22 @@ pub async fn apply(
     now: OffsetDateTime,
 ) -> Result<Outcome, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    let connection = &mut *transaction;
+    let outcome = apply_on(&mut transaction, mode, event, sign_in, now).await?;
+    transaction.commit().await?;
+    Ok(outcome)
+}
+
+/// [`apply`] in the caller's transaction.
+///
+/// # Errors
+/// The database's refusal; the transaction has to be rolled back.
+pub async fn apply_on(
+    connection: &mut PgConnection,
+    mode: ConnectMode,
+    event: EventId,
+    sign_in: &SignIn,
+    now: OffsetDateTime,
+) -> Result<Outcome, sqlx::Error> {
     if !inbox::first_time(connection, event, "connect").await? {
         return Ok(Outcome::Duplicate);
     }
@@ -58,101 +73,133 @@ pub async fn apply(
     )
     .await?;
     let stored = credential::lock(connection, account.id, now).await?;
-    let decision = decide_for(&account, stored.as_ref(), sign_in);
-    store_grant(connection, &account, stored.as_ref(), sign_in, decision).await?;
-
-    // True where nothing worked before: every channel begins (again).
-    let revived = stored.as_ref().is_none_or(|stored| !stored.grant.alive)
-        || account.disconnected_at.is_some();
-    let same_width = stored
-        .as_ref()
-        .is_some_and(|stored| stored.grant.grant.scopes.covers(&sign_in.grant.scopes));
-    let replaced = decision == Decision::Replace;
-    if replaced || (decision == Decision::TakeAccessToken && same_width) {
-        let rows = channel::of_accounts(connection, &[account.id]).await?;
-        let moved = move_channels(
-            &account,
-            &rows,
-            sign_in,
-            mode,
-            replaced && revived,
-            replaced,
-            now,
-        );
-        if replaced {
-            if account.disconnected_at.is_some() {
-                account::set_disconnected(connection, account.id, None).await?;
-            }
-            let repaired = stored.is_some() && revived;
-            tell_connected(
-                connection, &account, &rows, &moved, sign_in, repaired, event,
-            )
-            .await?;
-        }
-        for (before, row) in &moved {
-            announce::channel_moved(connection, &account, before.as_ref(), row, event, now).await?;
-        }
-        for (kind, wanted) in sign_in.wanted() {
-            if let Some(visibility) = wanted.visibility {
-                channel::set_visibility(connection, account.id, kind, visibility).await?;
-            }
+    let decision = decide(stored.as_ref().map(|stored| &stored.held), &sign_in.grant);
+    if let Decision::Take(merged) = decision {
+        let change = store_grant(connection, &account, stored.as_ref(), sign_in, merged).await?;
+        if let Some(change) = change {
+            move_channels(connection, &account, sign_in, mode, change, event, now).await?;
         }
     }
-    transaction.commit().await?;
+    if stored.is_some_and(|stored| stored.handle != account.handle) {
+        credential::set_handle(connection, &account).await?;
+    }
+    choose_visibilities(connection, &account, sign_in).await?;
     Ok(Outcome::Applied(decision))
 }
 
-/// A disconnection is like an erasure: only a sign-in after it counts.
-fn decide_for(
-    account: &Account,
-    stored: Option<&credential::Stored>,
-    sign_in: &SignIn,
-) -> Decision {
-    let disconnected_later = account
-        .disconnected_at
-        .is_some_and(|at| sign_in.grant.authenticated_at <= at);
-    if disconnected_later {
-        return Decision::KeepNewer;
-    }
-    decide(stored.map(|stored| &stored.grant), &sign_in.grant)
+/// What a new grant means for the channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// The account could not be used before; `again` if there was one.
+    Revived { again: bool },
+    /// Another whole grant.
+    Replaced,
+    /// An access token with other scopes.
+    Widened,
+    /// An access token with the same scopes.
+    Renewed,
 }
 
+/// Stores the merged tokens. Answers nothing if the channels are not concerned.
 async fn store_grant(
     connection: &mut PgConnection,
     account: &Account,
     stored: Option<&credential::Stored>,
     sign_in: &SignIn,
-    decision: Decision,
-) -> Result<(), sqlx::Error> {
-    let sealed = &sign_in.sealed;
-    match decision {
-        Decision::Replace => {
-            credential::replace(
-                connection,
-                account.id,
-                &sign_in.binding,
-                &sign_in.handle,
-                sealed,
-                &sign_in.grant,
-            )
-            .await
+    merged: Merged,
+) -> Result<Option<Change>, sqlx::Error> {
+    let (sealed, grant) = (&sign_in.sealed, &sign_in.grant);
+    let alive = stored.filter(|stored| stored.held.is_alive());
+    let Some(alive) = alive else {
+        if let Some(held) = stored.map(|stored| &stored.held) {
+            if let Some(not_before) = held.not_before {
+                credential::forget_deaths(connection, account.id, not_before).await?;
+            }
+            if let Some(death) = held.death() {
+                credential::remember_death(connection, account.id, death).await?;
+            }
         }
-        // A refresh under way brings a fresh token itself, and must not lose
-        // its compare-and-swap: it may hold the only living refresh token.
-        Decision::TakeAccessToken if stored.is_some_and(|stored| stored.refreshing) => Ok(()),
-        Decision::TakeAccessToken => {
-            let authenticated_at = sign_in.grant.authenticated_at;
-            credential::take_access_token(connection, account.id, sealed, authenticated_at).await
+        credential::replace(connection, account, sealed, grant).await?;
+        return Ok(Some(Change::Revived {
+            again: stored.is_some(),
+        }));
+    };
+    let held = &alive.held;
+    match (merged.access, merged.refresh) {
+        (Source::Incoming, Source::Stored) => {
+            let same = held.access.as_ref().is_some_and(|access| {
+                access.scopes.covers(&grant.scopes) && grant.scopes.covers(&access.scopes)
+            });
+            let change = if same {
+                Change::Renewed
+            } else {
+                Change::Widened
+            };
+            // A refresh under way brings a fresh token itself, and must not lose
+            // its compare-and-swap: it may hold the only living refresh token.
+            if alive.refreshing {
+                return Ok(same.then_some(change));
+            }
+            credential::take_access_token(connection, account.id, sealed, grant).await?;
+            Ok(Some(change))
         }
-        Decision::TakeRefreshToken => {
-            credential::take_refresh_token(connection, account.id, sealed).await
+        (Source::Incoming, Source::Incoming | Source::Nothing) => {
+            credential::replace(connection, account, sealed, grant).await?;
+            Ok(Some(Change::Replaced))
         }
-        Decision::KeepWider | Decision::KeepNewer => Ok(()),
+        (_, Source::Incoming) => {
+            credential::take_refresh_token(connection, account.id, sealed, grant).await?;
+            Ok(None)
+        }
+        _ => Ok(None),
     }
 }
 
+/// Moves the channels after a new grant, and tells of the connection.
+async fn move_channels(
+    connection: &mut PgConnection,
+    account: &Account,
+    sign_in: &SignIn,
+    mode: ConnectMode,
+    change: Change,
+    event: EventId,
+    now: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    let rows = channel::of_accounts(connection, &[account.id]).await?;
+    let revived = matches!(change, Change::Revived { .. }) || account.disconnected_at.is_some();
+    let replaced = change != Change::Renewed;
+    let moved = moves(account, &rows, sign_in, mode, revived, replaced, now);
+    if account.disconnected_at.is_some() {
+        account::set_disconnected(connection, account.id, None).await?;
+    }
+    if matches!(change, Change::Revived { .. } | Change::Replaced) {
+        let again = change == (Change::Revived { again: true });
+        tell_connected(connection, account, &rows, &moved, sign_in, again, event).await?;
+    }
+    for (before, row) in &moved {
+        announce::channel_moved(connection, account, before.as_ref(), row, event, now).await?;
+    }
+    Ok(())
+}
+
+/// A choice is ordered by its own time, whatever becomes of the grant that
+/// came with it, and a disconnect does not take it back.
+async fn choose_visibilities(
+    connection: &mut PgConnection,
+    account: &Account,
+    sign_in: &SignIn,
+) -> Result<(), sqlx::Error> {
+    let chosen_at = sign_in.grant.authenticated_at;
+    for (kind, wanted) in sign_in.wanted() {
+        if let Some(visibility) = wanted.visibility {
+            channel::choose_visibility(connection, account.id, kind, visibility, chosen_at).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The channels that change, each with its state before (none where it is new).
-fn move_channels(
+fn moves(
     account: &Account,
     rows: &[ChannelRow],
     sign_in: &SignIn,

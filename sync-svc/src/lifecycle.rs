@@ -25,8 +25,9 @@ pub enum LifecycleError {
     Database(#[from] sqlx::Error),
 }
 
-/// The channels of an account whose grant died say so; ignored where the
-/// person has signed in again since.
+/// The channels of an account whose grant died say so. Whether it is dead is
+/// read from its row, where refresh-svc wrote it together with the event:
+/// ignored if the person has signed in again since.
 ///
 /// # Errors
 /// The event is malformed, or the database refuses.
@@ -36,29 +37,41 @@ pub async fn reauth_required(
     fact: &AccountReauthRequired,
     now: OffsetDateTime,
 ) -> Result<(), LifecycleError> {
-    let id: AccountId = fact.account_id.parse()?;
-    let died = time_of(fact.authenticated_at, "authenticated_at")?;
     let mut transaction = pool.begin().await?;
-    let connection = &mut *transaction;
+    reauth_required_on(&mut transaction, event, fact, now).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// [`reauth_required`] in the caller's transaction.
+///
+/// # Errors
+/// The event is malformed, or the database refuses.
+pub async fn reauth_required_on(
+    connection: &mut PgConnection,
+    event: EventId,
+    fact: &AccountReauthRequired,
+    now: OffsetDateTime,
+) -> Result<(), LifecycleError> {
+    let id: AccountId = fact.account_id.parse()?;
     if !inbox::first_time(connection, event, "reauth_required").await? {
         return Ok(());
     }
     if let Some(account) = account::lock(connection, id.as_uuid()).await? {
         let stored = credential::lock(connection, account.id, now).await?;
-        let superseded = stored.is_some_and(|stored| stored.grant.grant.authenticated_at > died);
-        if superseded {
-            tracing::info!(account.id = %id, "grant was replaced meanwhile");
-        } else {
+        if stored.is_some_and(|stored| stored.refused) {
             let input = Input::GrantDied(fact.reason.clone());
             move_all(connection, &account, &input, event, now).await?;
+        } else {
+            tracing::info!(account.id = %id, "grant was replaced meanwhile");
         }
     }
-    transaction.commit().await?;
     Ok(())
 }
 
-/// The channels of a disconnected account stop; ignored where the person has
-/// signed in again since.
+/// The channels of a disconnected account stop. Whether it is disconnected is
+/// read from its row, where refresh-svc wrote it together with the event:
+/// ignored if the person has connected again since.
 ///
 /// # Errors
 /// The event is malformed, or the database refuses.
@@ -68,26 +81,42 @@ pub async fn disconnected(
     fact: &AccountDisconnected,
     now: OffsetDateTime,
 ) -> Result<(), LifecycleError> {
+    let mut transaction = pool.begin().await?;
+    disconnected_on(&mut transaction, event, fact, now).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// [`disconnected`] in the caller's transaction.
+///
+/// # Errors
+/// The event is malformed, or the database refuses.
+pub async fn disconnected_on(
+    connection: &mut PgConnection,
+    event: EventId,
+    fact: &AccountDisconnected,
+    now: OffsetDateTime,
+) -> Result<(), LifecycleError> {
     let id: AccountId = fact.account_id.parse()?;
     let at = time_of(fact.disconnected_at, "disconnected_at")?;
-    let mut transaction = pool.begin().await?;
-    let connection = &mut *transaction;
     if !inbox::first_time(connection, event, "disconnected").await? {
         return Ok(());
     }
     if let Some(account) = account::lock(connection, id.as_uuid()).await? {
         let stored = credential::lock(connection, account.id, now).await?;
-        let superseded = stored
-            .is_some_and(|stored| stored.grant.alive && stored.grant.grant.authenticated_at > at);
-        if superseded {
+        credential::set_not_before(connection, account.id, at).await?;
+        if stored
+            .as_ref()
+            .is_some_and(|stored| stored.erased_at.is_none())
+        {
             tracing::info!(account.id = %id, "account was connected again meanwhile");
         } else {
-            let latest = account.disconnected_at.map_or(at, |before| before.max(at));
-            account::set_disconnected(connection, account.id, Some(latest)).await?;
+            let erased_at = stored.and_then(|stored| stored.erased_at);
+            let latest = account.disconnected_at.max(erased_at).max(Some(at));
+            account::set_disconnected(connection, account.id, latest).await?;
             move_all(connection, &account, &Input::Disconnected, event, now).await?;
         }
     }
-    transaction.commit().await?;
     Ok(())
 }
 

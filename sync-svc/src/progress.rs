@@ -86,7 +86,7 @@ pub async fn start(
         .ok_or(ProgressError::AccountNotFound)?;
     let alive = credential::lock(connection, account.id, now)
         .await?
-        .is_some_and(|stored| stored.grant.alive);
+        .is_some_and(|stored| stored.held.is_alive());
     let mut rows = channel::of_accounts(connection, &[account.id]).await?;
     let cause = EventId::generate();
     for row in &mut rows {

@@ -60,6 +60,13 @@ impl ScopeSet {
             .all(|scope| IDENTITY_SCOPES.contains(&scope) || self.contains(scope))
     }
 
+    /// How many scopes give data. A set that covers another is at least as wide.
+    pub fn width(&self) -> usize {
+        self.iter()
+            .filter(|scope| !IDENTITY_SCOPES.contains(scope))
+            .count()
+    }
+
     /// The scopes as a sorted list.
     pub fn to_vec(&self) -> Vec<String> {
         self.0.iter().cloned().collect()

@@ -1,8 +1,28 @@
-//! Which of two grants is kept: decided by what the grants say, never by the
-//! order in which they arrive.
+//! Which parts of two grants are kept: decided by what the grants say and by
+//! what happened to the account, never by the order in which events arrive.
+//!
+//! A grant has a rank: its number of data scopes, then its time. The access
+//! token is that of the highest rank, the refresh token that of the highest
+//! rank among the grants that have one. A maximum does not depend on an order.
+//!
+//! Two facts are written into the row at the moment at which they happen, so
+//! that no sign-in after them can arrive before them: the death of a grant and
+//! the disconnect of the account. A death ends the grant that died and every
+//! grant from before it that would not have been stored in its place; a
+//! disconnect ends every grant from before it, and from then on only a
+//! deliberate connection counts, or the repair of a later death.
 
 use latchkey_domain::ScopeSet;
 use time::OffsetDateTime;
+
+/// What the person was doing at the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    /// A plain sign-in.
+    SignIn,
+    /// A connection that the person asked for.
+    Connect,
+}
 
 /// What the decision needs to know of a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,191 +33,198 @@ pub struct Grant {
     pub scopes: ScopeSet,
     /// Whether it can be refreshed.
     pub has_refresh_token: bool,
+    /// What the person was doing.
+    pub intent: Intent,
 }
 
-/// A stored grant.
+impl Grant {
+    /// Where its tokens come from.
+    pub fn origin(&self) -> Origin {
+        Origin {
+            authenticated_at: self.authenticated_at,
+            scopes: self.scopes.clone(),
+        }
+    }
+}
+
+/// The sign-in that a token comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredGrant {
-    /// The grant.
-    pub grant: Grant,
-    /// False where it failed, was erased, or can be neither used nor refreshed.
-    pub alive: bool,
+pub struct Origin {
+    /// When the provider authenticated the person.
+    pub authenticated_at: OffsetDateTime,
+    /// What the token gives.
+    pub scopes: ScopeSet,
+}
+
+/// Place of a grant among those of its account: wider is higher, then newer.
+pub type Rank = (usize, OffsetDateTime);
+
+impl Origin {
+    /// The rank of the grant.
+    pub fn rank(&self) -> Rank {
+        (self.scopes.width(), self.authenticated_at)
+    }
+}
+
+/// The end of a grant that the provider refused, or that had no refresh token
+/// and whose access token expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Death {
+    /// Rank of the grant.
+    pub rank: Rank,
+    /// When it was found dead.
+    pub at: OffsetDateTime,
+    /// Whether a refresh token was refused. Otherwise there was none, which
+    /// says nothing about a grant that has one.
+    pub of_refresh_token: bool,
+}
+
+impl Death {
+    /// Returns `true` if the grant ended with this death. An access token that
+    /// cannot be refreshed always does; a refresh token does unless it would
+    /// have been stored in the place of the one that was refused.
+    fn ends(&self, origin: &Origin, has_refresh_token: bool) -> bool {
+        let refused = !has_refresh_token || (self.of_refresh_token && origin.rank() <= self.rank);
+        origin.authenticated_at <= self.at && refused
+    }
+}
+
+/// What is stored of an account's grants.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Origin of the access token; absent if the credentials were erased.
+    pub access: Option<Origin>,
+    /// When the access token was issued: later than its origin after a refresh.
+    pub access_issued_at: Option<OffsetDateTime>,
+    /// Origin of the refresh token.
+    pub refresh: Option<Origin>,
+    /// When the stored grant died, if it did.
+    pub died_at: Option<OffsetDateTime>,
+    /// Deaths of grants that were replaced since.
+    pub deaths: Vec<Death>,
+    /// The latest disconnect.
+    pub not_before: Option<OffsetDateTime>,
+}
+
+/// Where a token of the merged grant comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The stored one stays.
+    Stored,
+    /// That of the event is taken.
+    Incoming,
+    /// No living one is known.
+    Nothing,
+}
+
+/// The tokens after an event. They are alive: what ended is not among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Merged {
+    /// The access token.
+    pub access: Source,
+    /// The refresh token.
+    pub refresh: Source,
 }
 
 /// What happens to the stored grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// The new grant takes its place whole.
-    Replace,
-    /// Only the access token is taken: the stored refresh token lives, the new
-    /// grant has none.
-    TakeAccessToken,
-    /// Only the refresh token is taken: an older event brings what the newer
-    /// one lacked.
-    TakeRefreshToken,
-    /// The stored grant stays: the new one is narrower.
-    KeepWider,
-    /// The stored grant stays: the new one is not newer.
-    KeepNewer,
+    /// Nothing: the account was disconnected after the event, or was not
+    /// connected deliberately since.
+    KeepDisconnected,
+    /// Nothing: the grant of the event ended with one that died.
+    KeepDead,
+    /// Nothing: both stored tokens are of a higher rank.
+    KeepStored,
+    /// The tokens are stored anew.
+    Take(Merged),
 }
 
-/// Decides between the stored grant and the one of an event.
-pub fn decide(stored: Option<&StoredGrant>, incoming: &Grant) -> Decision {
-    let Some(StoredGrant { grant, alive }) = stored else {
-        return Decision::Replace;
-    };
-    let newer = incoming.authenticated_at > grant.authenticated_at;
-    if !alive {
-        return if newer {
-            Decision::Replace
-        } else {
-            Decision::KeepNewer
-        };
+impl Held {
+    /// Returns `true` if the stored grant can be used.
+    pub const fn is_alive(&self) -> bool {
+        self.access.is_some() && self.died_at.is_none()
     }
-    let covers = incoming.scopes.covers(&grant.scopes);
-    let covered = grant.scopes.covers(&incoming.scopes);
-    let keeps_refresh_token = incoming.has_refresh_token || !grant.has_refresh_token;
-    match (newer, covers) {
-        (true, false) => Decision::KeepWider,
-        (true, true) if keeps_refresh_token => Decision::Replace,
-        (true, true) => Decision::TakeAccessToken,
-        // An older event that was overtaken by a plain sign-in: arrived in
-        // order, the wider grant would have been kept.
-        (false, true) if !covered && keeps_refresh_token => Decision::Replace,
-        (false, true) if covered && incoming.has_refresh_token && !grant.has_refresh_token => {
-            Decision::TakeRefreshToken
+
+    /// The death of the stored grant.
+    pub fn death(&self) -> Option<Death> {
+        let origin = self.refresh.as_ref().or(self.access.as_ref())?;
+        Some(Death {
+            rank: origin.rank(),
+            at: self.died_at?,
+            of_refresh_token: self.refresh.is_some(),
+        })
+    }
+
+    fn all_deaths(&self) -> impl Iterator<Item = Death> {
+        self.deaths.iter().copied().chain(self.death())
+    }
+
+    /// After a disconnect only a deliberate connection counts, and a sign-in
+    /// that repairs what was connected so and died.
+    fn admits(&self, grant: &Grant) -> bool {
+        let at = grant.authenticated_at;
+        self.not_before.is_none_or(|not_before| {
+            let repairs = || {
+                self.all_deaths()
+                    .any(|death| death.at > not_before && at > death.at)
+            };
+            at > not_before && (grant.intent == Intent::Connect || repairs())
+        })
+    }
+
+    fn ended(&self, origin: &Origin, has_refresh_token: bool) -> bool {
+        self.all_deaths()
+            .any(|death| death.ends(origin, has_refresh_token))
+    }
+
+    /// The stored access token's rank towards a grant. A token from a refresh
+    /// is as new as the refresh for a grant that could not be refreshed itself.
+    fn access_rank(&self, incoming: &Grant) -> Option<Rank> {
+        let origin = self.access.as_ref()?;
+        let refreshes = self.refresh.as_ref().is_some_and(|it| it == origin);
+        if self.ended(origin, refreshes) {
+            return None;
         }
-        (false, _) => Decision::KeepNewer,
+        let (width, at) = origin.rank();
+        let issued = self
+            .access_issued_at
+            .filter(|_| !incoming.has_refresh_token);
+        Some((width, issued.map_or(at, |issued| issued.max(at))))
     }
+
+    fn refresh_rank(&self) -> Option<Rank> {
+        let origin = self.refresh.as_ref()?;
+        (!self.ended(origin, true)).then(|| origin.rank())
+    }
+}
+
+/// Decides between what is stored, if anything, and the grant of an event.
+pub fn decide(held: Option<&Held>, incoming: &Grant) -> Decision {
+    let nothing = Held::default();
+    let held = held.unwrap_or(&nothing);
+    if !held.admits(incoming) {
+        return Decision::KeepDisconnected;
+    }
+    let origin = incoming.origin();
+    if held.ended(&origin, incoming.has_refresh_token) {
+        return Decision::KeepDead;
+    }
+    let taken = |stored: Option<Rank>| match stored {
+        Some(stored) if stored >= origin.rank() => Source::Stored,
+        _ => Source::Incoming,
+    };
+    let access = taken(held.access_rank(incoming));
+    let refresh = match held.refresh_rank() {
+        stored if incoming.has_refresh_token => taken(stored),
+        Some(_) => Source::Stored,
+        None => Source::Nothing,
+    };
+    if access == Source::Stored && refresh != Source::Incoming {
+        return Decision::KeepStored;
+    }
+    Decision::Take(Merged { access, refresh })
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use time::Duration;
-    use time::macros::datetime;
-
-    use super::*;
-
-    fn grant(minute: i64, scopes: &str, has_refresh_token: bool) -> Grant {
-        Grant {
-            authenticated_at: datetime!(2026-11-24 08:00 UTC) + Duration::minutes(minute),
-            scopes: ScopeSet::parse(scopes),
-            has_refresh_token,
-        }
-    }
-
-    fn stored(alive: bool, minute: i64, scopes: &str, has_refresh_token: bool) -> StoredGrant {
-        StoredGrant {
-            grant: grant(minute, scopes, has_refresh_token),
-            alive,
-        }
-    }
-
-    // R21
-    #[test]
-    fn an_older_grant_never_overwrites_a_newer_one() {
-        let newer = stored(true, 5, "mail", true);
-        assert_eq!(
-            decide(Some(&newer), &grant(4, "mail", true)),
-            Decision::KeepNewer
-        );
-        assert_eq!(
-            decide(Some(&newer), &grant(5, "mail", true)),
-            Decision::KeepNewer
-        );
-    }
-
-    // R21; the replaced system overwrote the mailbox's scopes at every login.
-    #[test]
-    fn a_plain_sign_in_never_replaces_a_living_mailbox_grant() {
-        let wide = stored(true, 0, "openid mail", true);
-        assert_eq!(
-            decide(Some(&wide), &grant(5, "openid email", true)),
-            Decision::KeepWider
-        );
-    }
-
-    // R22
-    #[test]
-    fn a_dead_grant_is_replaced_by_any_newer_one_and_by_no_older_one() {
-        let dead = stored(false, 5, "mail calendar", true);
-        assert_eq!(
-            decide(Some(&dead), &grant(6, "mail", false)),
-            Decision::Replace
-        );
-        assert_eq!(
-            decide(Some(&dead), &grant(4, "mail calendar more", true)),
-            Decision::KeepNewer
-        );
-    }
-
-    // R5, R31
-    #[test]
-    fn a_living_refresh_token_is_never_erased() {
-        let stored = stored(true, 0, "mail", true);
-        assert_eq!(
-            decide(Some(&stored), &grant(5, "mail", false)),
-            Decision::TakeAccessToken
-        );
-    }
-
-    // R5
-    #[test]
-    fn a_refresh_token_that_arrives_late_is_not_lost() {
-        let without = stored(true, 5, "mail", false);
-        assert_eq!(
-            decide(Some(&without), &grant(4, "mail", true)),
-            Decision::TakeRefreshToken
-        );
-    }
-
-    /// What is stored after the events, in this order.
-    fn fold(events: &[Grant]) -> Option<Grant> {
-        let mut stored: Option<StoredGrant> = None;
-        for event in events {
-            let decision = decide(stored.as_ref(), event);
-            let merged = match (decision, stored.take()) {
-                (Decision::Replace, _) | (_, None) => event.clone(),
-                (Decision::TakeAccessToken, Some(old)) => Grant {
-                    authenticated_at: event.authenticated_at,
-                    ..old.grant
-                },
-                (Decision::TakeRefreshToken, Some(old)) => Grant {
-                    has_refresh_token: true,
-                    ..old.grant
-                },
-                (Decision::KeepWider | Decision::KeepNewer, Some(old)) => old.grant,
-            };
-            stored = Some(StoredGrant {
-                grant: merged,
-                alive: true,
-            });
-        }
-        stored.map(|stored| stored.grant)
-    }
-
-    proptest! {
-        // R21: grants that can be compared end the same in every order.
-        #[test]
-        fn the_order_of_arrival_does_not_matter(
-            events in prop::collection::vec((0_i64..6, 0_usize..3), 1..8),
-            refresh in any::<bool>(),
-            order in any::<prop::sample::Index>(),
-        ) {
-            let widths = ["openid", "openid mail", "openid mail calendar"];
-            let events: Vec<Grant> = events
-                .into_iter()
-                .map(|(minute, width)| grant(minute, widths[width], refresh))
-                .collect();
-            let mut turned = events.clone();
-            turned.rotate_left(order.index(events.len()));
-            let mut reversed = events.clone();
-            reversed.reverse();
-            let ended = fold(&events);
-            prop_assert_eq!(&ended, &fold(&turned));
-            prop_assert_eq!(&ended, &fold(&reversed));
-            prop_assert_eq!(&ended, &fold(&[events.clone(), reversed].concat()));
-        }
-    }
-}
+mod tests;

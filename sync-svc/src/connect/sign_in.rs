@@ -2,11 +2,12 @@
 
 use latchkey_domain::{GrantBinding, Handle, InvalidId, InvalidIdentity, ScopeSet};
 use latchkey_proto::events::{
-    Access as WireAccess, CalendarVisibility, MessageVisibility, UserAuthenticated,
+    Access as WireAccess, CalendarVisibility, Intent as WireIntent, MessageVisibility,
+    UserAuthenticated,
 };
 use time::{Duration, OffsetDateTime};
 
-use super::Grant;
+use super::{Grant, Intent};
 use crate::channel::Kind;
 use crate::wire::to_time;
 
@@ -65,7 +66,7 @@ pub enum Access {
 pub struct Wanted {
     /// Wanted and granted.
     pub access: Access,
-    /// Who sees what, where the person chose.
+    /// Who sees what, if the person chose. A plain sign-in carries no choice.
     pub visibility: Option<&'static str>,
 }
 
@@ -98,16 +99,22 @@ impl SignIn {
         event: UserAuthenticated,
         now: OffsetDateTime,
     ) -> Result<Option<Self>, InvalidSignIn> {
+        let intent = match event.intent() {
+            WireIntent::Connect => Intent::Connect,
+            WireIntent::SignIn | WireIntent::Unspecified => Intent::SignIn,
+        };
         let Some(connection) = event.connection else {
             return Ok(None);
         };
+        let chosen =
+            |visibility: Option<&'static str>| visibility.filter(|_| intent == Intent::Connect);
         let messages = wanted(
             connection.messages(),
-            message_visibility(connection.message_visibility()),
+            chosen(message_visibility(connection.message_visibility())),
         );
         let calendar = wanted(
             connection.calendar(),
-            calendar_visibility(connection.calendar_visibility()),
+            chosen(calendar_visibility(connection.calendar_visibility())),
         );
         let identity = event.identity.ok_or(InvalidSignIn::Missing("identity"))?;
         let sealed = connection.grant.ok_or(InvalidSignIn::Missing("grant"))?;
@@ -141,6 +148,7 @@ impl SignIn {
                 authenticated_at,
                 scopes: ScopeSet::from_iter(sealed.granted_scopes),
                 has_refresh_token: refresh_token.is_some(),
+                intent,
             },
             sealed: SealedGrant {
                 access_token: sealed.access_token,

@@ -175,20 +175,25 @@ pub async fn update(connection: &mut PgConnection, row: &ChannelRow) -> Result<(
     Ok(())
 }
 
-/// Sets who sees what, as the person chose it.
-pub async fn set_visibility(
+/// Sets who sees what, as the person chose it at `chosen_at`, unless a newer
+/// choice is stored.
+pub async fn choose_visibility(
     connection: &mut PgConnection,
     account: Uuid,
     kind: Kind,
     visibility: &str,
+    chosen_at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(per_kind!(
         kind,
         "UPDATE ",
-        " SET visibility = $2 WHERE account_id = $1"
+        " SET visibility = $2, visibility_chosen_at = $3
+          WHERE account_id = $1
+            AND (visibility_chosen_at IS NULL OR visibility_chosen_at < $3)"
     ))
     .bind(account)
     .bind(visibility)
+    .bind(chosen_at)
     .execute(connection)
     .await?;
     Ok(())

@@ -242,7 +242,7 @@ async fn a_sign_in_without_connection_creates_nothing() {
 async fn the_choice_of_visibility_reaches_the_channel_and_the_rest_keeps_its_defaults() {
     let stack = Stack::start().await;
     let person = Person::new();
-    let mut event = person.sign_in(0);
+    let mut event = person.connects(0);
     event.connection.as_mut().unwrap().message_visibility = MessageVisibility::Subject.into();
     person.applies(&stack, event).await;
     let row: (String, String, String, bool, bool) = sqlx::query_as(
@@ -269,4 +269,89 @@ async fn the_choice_of_visibility_reaches_the_channel_and_the_rest_keeps_its_def
         .await
         .unwrap();
     assert_eq!(visibility, "SUBJECT");
+}
+
+async fn visibility(stack: &Stack, account: uuid::Uuid) -> String {
+    sqlx::query_scalar("SELECT visibility FROM sync.message_channel WHERE account_id = $1")
+        .bind(account)
+        .fetch_one(stack.database.pool())
+        .await
+        .unwrap()
+}
+
+// R27: it was lost if an event without a choice overtook it, or if its grant
+// was not taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chosen_visibility_is_ordered_by_its_own_time_whatever_becomes_of_its_grant() {
+    let stack = Stack::start().await;
+    let person = Person::new();
+    let chooses = |second, visibility: MessageVisibility| {
+        let mut event = person.connects(second);
+        event.connection.as_mut().unwrap().message_visibility = visibility.into();
+        event
+    };
+    person.applies(&stack, person.sign_in(10)).await;
+    let account = person.account(&stack).await.id;
+    person
+        .applies(&stack, chooses(5, MessageVisibility::Metadata))
+        .await;
+    assert_eq!(visibility(&stack, account).await, "METADATA");
+    assert_eq!(
+        person.account(&stack).await.access.as_deref(),
+        Some("access-10")
+    );
+    person
+        .applies(&stack, chooses(4, MessageVisibility::Subject))
+        .await;
+    assert_eq!(visibility(&stack, account).await, "METADATA");
+    person.applies(&stack, person.connects(20)).await;
+    assert_eq!(visibility(&stack, account).await, "METADATA");
+    person
+        .applies(&stack, chooses(30, MessageVisibility::Subject))
+        .await;
+    assert_eq!(visibility(&stack, account).await, "SUBJECT");
+}
+
+// R27: a plain sign-in carries no choice, whatever is in its event.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_sign_in_never_changes_who_sees_a_mailbox() {
+    let stack = Stack::start().await;
+    let person = Person::new();
+    let mut chosen = person.connects(0);
+    chosen.connection.as_mut().unwrap().message_visibility = MessageVisibility::Metadata.into();
+    person.applies(&stack, chosen).await;
+    let account = person.account(&stack).await.id;
+    let mut event = person.sign_in(10);
+    event.connection.as_mut().unwrap().message_visibility =
+        MessageVisibility::ShareEverything.into();
+    person.applies(&stack, event).await;
+    assert_eq!(visibility(&stack, account).await, "METADATA");
+    assert_eq!(
+        person.account(&stack).await.access.as_deref(),
+        Some("access-10"),
+        "the grant itself is renewed"
+    );
+}
+
+// R21, R5: a narrower grant with a refresh token leaves a wider one without
+// its place and brings what it lacked, in either order.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_refresh_token_is_kept_beside_a_wider_access_token_in_either_order() {
+    let stack = Stack::start().await;
+    for late in [false, true] {
+        let person = Person::new();
+        let mut events = [person.without_refresh_token(0), person.partial(10)];
+        if late {
+            events.reverse();
+        }
+        for event in events {
+            person.applies(&stack, event).await;
+        }
+        let account = person.account(&stack).await;
+        assert_eq!(account.access.as_deref(), Some("access-0"));
+        assert_eq!(account.refresh.as_deref(), Some("refresh-10"));
+        assert_eq!(account.scopes.len(), 4);
+        let found = channels(&stack, account.id).await;
+        assert!(found.iter().all(|channel| channel.status == "ONGOING"));
+    }
 }

@@ -8,9 +8,12 @@
 )]
 
 mod connect;
+mod facts;
 mod faults;
 mod grpc;
+mod interleavings;
 mod lifecycle;
+mod orders;
 mod reconnect;
 mod stack;
 mod sweep;

@@ -7,7 +7,7 @@ use crate::stack::Stack;
 use crate::world::{Person, channels, execute, published};
 
 const KILL: &str = "
-    UPDATE vault.credential SET auth_failed_at = now(), failure_class = 'INVALID_REFRESH_TOKEN',
+    UPDATE vault.credential SET auth_failed_at = to_timestamp(1795392005), failure_class = 'INVALID_REFRESH_TOKEN',
         failure_count = 3, retry_after = now(), intent_version = 1, intent_at = now(),
         intent_count = 1, lease_holder = gen_random_uuid(), lease_until = now() + interval '1 min';
     UPDATE sync.message_channel SET sync_cursor = 'cursor-7', sync_status = 'ACTIVE',

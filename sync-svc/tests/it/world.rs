@@ -60,6 +60,14 @@ impl Person {
         }
     }
 
+    /// The same as a connection that the person asked for.
+    pub fn connects(&self, second: i64) -> UserAuthenticated {
+        UserAuthenticated {
+            intent: Intent::Connect.into(),
+            ..self.sign_in(second)
+        }
+    }
+
     /// A sign-in whose person ticked the calendar off.
     pub fn partial(&self, second: i64) -> UserAuthenticated {
         let mut event = self.sign_in(second);

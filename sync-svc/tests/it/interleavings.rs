@@ -1,0 +1,253 @@
+//! Random histories of accounts, delivered in random orders, end as in the
+//! order of their times.
+
+use latchkey_domain::EventId;
+use latchkey_proto::events::{
+    AccountDisconnected, AccountReauthRequired, CalendarVisibility, Intent, MessageVisibility,
+};
+use latchkey_testkit::TestDatabase;
+use sqlx::{Connection as _, PgConnection};
+
+use crate::facts::{End, Grant, Subject, Width, connection};
+
+/// 500 histories in 20 orders each.
+const HISTORIES: u64 = 500;
+const ORDERS: u64 = 20;
+/// Histories that run side by side, each on a connection of its own.
+const LANES: u64 = 4;
+
+/// SplitMix64: a sequence that a seed fixes.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn percent(&mut self, chance: u64) -> bool {
+        self.below(100) < chance
+    }
+
+    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        let index = self.below(u64::try_from(choices.len()).unwrap());
+        choices[usize::try_from(index).unwrap()]
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fact {
+    SignIn(Grant),
+    Disconnect(i64),
+    /// The refresh token of the sign-in at the first second is refused.
+    Death(i64, i64),
+}
+
+impl Fact {
+    fn second(&self) -> i64 {
+        match self {
+            Self::SignIn(grant) => grant.second,
+            Self::Disconnect(second) | Self::Death(_, second) => *second,
+        }
+    }
+}
+
+/// A sign-in, and what follows at every tenth second.
+fn history(random: &mut Random) -> Vec<Fact> {
+    // What dies and what is disconnected are not mixed: which sign-in repairs a
+    // death after a disconnect depends on when it was found.
+    let deadly = random.percent(30);
+    let length = 3 + i64::try_from(random.below(4)).unwrap();
+    let mut signed_in = Vec::new();
+    (0..length)
+        .map(|place| {
+            let second = 10 * place;
+            if place > 0 && random.percent(25) {
+                return if deadly {
+                    Fact::Death(random.of(&signed_in), second)
+                } else {
+                    Fact::Disconnect(second)
+                };
+            }
+            signed_in.push(second);
+            Fact::SignIn(sign_in(random, second, deadly))
+        })
+        .collect()
+}
+
+fn sign_in(random: &mut Random, second: i64, deadly: bool) -> Grant {
+    let width = random.of(&[
+        Width::Plain,
+        Width::Mail,
+        Width::Calendar,
+        Width::Both,
+        Width::Both,
+    ]);
+    Grant {
+        intent: random.of(&[Intent::SignIn, Intent::Connect]),
+        messages: random.of(&[
+            MessageVisibility::Unspecified,
+            MessageVisibility::Metadata,
+            MessageVisibility::Subject,
+            MessageVisibility::ShareEverything,
+        ]),
+        calendar: random.of(&[
+            CalendarVisibility::Unspecified,
+            CalendarVisibility::Metadata,
+            CalendarVisibility::ShareEverything,
+        ]),
+        ..Grant::new(second, width, deadly || random.percent(65))
+    }
+}
+
+/// Something that arrives, at a second.
+#[derive(Debug, Clone, Copy)]
+enum Arrival {
+    /// The fact with this index for the first time.
+    Fact(usize),
+    /// Its event once more, or the notice of what was written at its time.
+    Event(usize),
+}
+
+/// The order of the times: each notice at once, nothing twice.
+fn in_order(history: &[Fact]) -> Vec<Arrival> {
+    (0..history.len())
+        .flat_map(|index| [Arrival::Fact(index), Arrival::Event(index)])
+        .collect()
+}
+
+/// An order in which they may arrive. Sign-ins and notices are late at will;
+/// what is written into the row is written at its time.
+fn shuffled(history: &[Fact], random: &mut Random) -> Vec<Arrival> {
+    let mut arrivals = Vec::new();
+    let late = |random: &mut Random, second: i64| {
+        let delay = if random.percent(40) {
+            0
+        } else {
+            i64::try_from(random.below(120)).unwrap()
+        };
+        second + delay
+    };
+    for (index, fact) in history.iter().enumerate() {
+        let second = fact.second();
+        // The account exists, and a token that is refused was there before.
+        let known_by = history
+            .iter()
+            .filter_map(|other| match other {
+                Fact::Death(origin, at) if *origin == second => Some(*at),
+                _ => None,
+            })
+            .min();
+        let at = match fact {
+            Fact::SignIn(_) if index > 0 => {
+                late(random, second).min(known_by.unwrap_or(i64::MAX) - 1)
+            }
+            _ => second,
+        };
+        arrivals.push((at, random.next(), Arrival::Fact(index)));
+        // A sign-in at times twice, a notice once or twice.
+        let notice = u64::from(!matches!(fact, Fact::SignIn(_)));
+        for _ in 0..notice + random.below(2) {
+            arrivals.push((late(random, at + 1), random.next(), Arrival::Event(index)));
+        }
+    }
+    arrivals.sort_by_key(|(at, tie, _)| (*at, *tie));
+    arrivals.into_iter().map(|(.., arrival)| arrival).collect()
+}
+
+enum Notice {
+    Disconnect(AccountDisconnected),
+    Death(AccountReauthRequired),
+}
+
+/// Applies what arrives, in a transaction that leaves nothing behind.
+async fn end(
+    connection: &mut PgConnection,
+    history: &[Fact],
+    arrivals: &[Arrival],
+    fresh_ids: bool,
+) -> End {
+    let mut transaction = connection.begin().await.unwrap();
+    let subject = Subject::new();
+    let ids: Vec<EventId> = history.iter().map(|_| EventId::generate()).collect();
+    let mut notices: Vec<Option<Notice>> = history.iter().map(|_| None).collect();
+    for arrival in arrivals {
+        match *arrival {
+            Arrival::Fact(index) => match history[index] {
+                Fact::SignIn(grant) => {
+                    subject.signs_in(&mut transaction, ids[index], &grant).await;
+                }
+                Fact::Disconnect(second) => {
+                    let notice = subject.disconnects(&mut transaction, second).await;
+                    notices[index] = notice.map(Notice::Disconnect);
+                }
+                Fact::Death(origin, second) => {
+                    let notice = subject.dies(&mut transaction, origin, second).await;
+                    notices[index] = notice.map(Notice::Death);
+                }
+            },
+            Arrival::Event(index) => {
+                // An inbox forgets after a while: then the event is as new.
+                let id = if fresh_ids {
+                    EventId::generate()
+                } else {
+                    ids[index]
+                };
+                match (&history[index], &notices[index]) {
+                    (Fact::SignIn(grant), _) => {
+                        subject.signs_in(&mut transaction, id, grant).await;
+                    }
+                    (_, Some(Notice::Disconnect(notice))) => {
+                        subject
+                            .hears_of_disconnect(&mut transaction, id, notice)
+                            .await;
+                    }
+                    (_, Some(Notice::Death(notice))) => {
+                        subject.hears_of_death(&mut transaction, id, notice).await;
+                    }
+                    (_, None) => {}
+                }
+            }
+        }
+    }
+    let end = subject.end(&mut transaction).await;
+    transaction.rollback().await.unwrap();
+    end
+}
+
+// R21, R22, R27, R37
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_random_interleavings_end_as_in_the_order_of_their_times() {
+    let database = TestDatabase::create().await;
+    let lanes = (0..LANES).map(|lane| {
+        let database = &database;
+        async move {
+            let mut connection = connection(database).await;
+            let mut compared = 0;
+            for number in (0..HISTORIES).filter(|number| number % LANES == lane) {
+                let mut random = Random(number);
+                let history = history(&mut random);
+                let expected = end(&mut connection, &history, &in_order(&history), false).await;
+                for order in 0..ORDERS {
+                    let arrivals = shuffled(&history, &mut random);
+                    let found = end(&mut connection, &history, &arrivals, order % 2 == 1).await;
+                    assert_eq!(
+                        found, expected,
+                        "history {number}: {history:#?} in {arrivals:?}"
+                    );
+                    compared += 1;
+                }
+            }
+            compared
+        }
+    });
+    let compared: u64 = futures::future::join_all(lanes).await.into_iter().sum();
+    assert_eq!(compared, HISTORIES * ORDERS);
+}
