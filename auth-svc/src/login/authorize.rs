@@ -86,7 +86,7 @@ pub async fn start(
             let again = prompt.is_some() || query.get("reconnect").is_some();
             if !again
                 && let Some((home, bearer)) =
-                    already_signed_in(state, request, name, &context).await
+                    already_signed_in(state, request, &provider, &context).await
             {
                 let challenge = context.code_challenge.as_deref();
                 return Ok(found_with_handover(state, &bearer, &home, challenge)
@@ -186,13 +186,13 @@ fn hosted_domain(state: &State, context: &Context) -> Option<String> {
         .filter(|domain| allowed.is_empty() || allowed.contains(domain))
 }
 
-/// Where a person goes who need not go round (R8). A person whose grant is
-/// known to be dead goes round to repair it (R22). The database's silence is no
+/// Where a person goes who need not go round (R8). A person whose sign-in would
+/// repair a dead grant goes round (R22). The database's silence is no
 /// reason to refuse: without an answer everyone goes round.
 async fn already_signed_in(
     state: &State,
     request: &HttpRequest,
-    provider: &ProviderName,
+    provider: &Provider,
     context: &Context,
 ) -> Option<(Url, Bearer)> {
     match content_session(state, request, provider, context).await {
@@ -213,7 +213,7 @@ async fn already_signed_in(
 async fn content_session(
     state: &State,
     request: &HttpRequest,
-    provider: &ProviderName,
+    provider: &Provider,
     context: &Context,
 ) -> Result<Option<Session>, sqlx::Error> {
     let Some(session) = session::current(state, request).await? else {

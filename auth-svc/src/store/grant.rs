@@ -1,6 +1,7 @@
 //! What is known of stored grants: that they are there, never what they are.
 
-use latchkey_domain::{GrantBinding, ProviderName, ScopeSet};
+use latchkey_domain::{GrantBinding, Handle, ScopeSet};
+use latchkey_providers::Provider;
 use sqlx::PgExecutor;
 
 use crate::store::session::Session;
@@ -31,26 +32,64 @@ pub async fn is_held(
         .any(|(granted,)| granted.into_iter().collect::<ScopeSet>().covers(scopes)))
 }
 
-/// True where this session's person signs in with the provider and no grant
-/// of theirs there is known to be dead: there is nothing to go round for.
+/// Returns `true` if a plain sign-in changes nothing about this account: the
+/// person disconnected it, or connected it deliberately since and it is alive.
+/// Nothing is asked for its sake.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn is_closed_to_sign_in(
+    executor: impl PgExecutor<'_>,
+    binding: &GrantBinding,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM vault.closed_to_sign_in
+                        WHERE workspace_id = $1 AND user_id = $2
+                          AND provider = $3 AND issuer = $4 AND subject = $5)",
+    )
+    .bind(binding.workspace.as_uuid())
+    .bind(binding.user.as_uuid())
+    .bind(binding.provider.as_str())
+    .bind(binding.issuer.as_str())
+    .bind(binding.subject.as_str())
+    .fetch_one(executor)
+    .await
+}
+
+/// Returns `true` if this session's person signs in with the provider and
+/// signing in anew would repair nothing: no grant of an identity that they sign
+/// in with is known to be dead, or no sign-in connects it. What they
+/// disconnected, and other mailboxes that they connected, a sign-in leaves as
+/// they are.
 ///
 /// # Errors
 /// The database's refusal.
 pub async fn is_content(
     executor: impl PgExecutor<'_>,
     session: &Session,
-    provider: &ProviderName,
+    provider: &Provider,
 ) -> Result<bool, sqlx::Error> {
-    let (content,): (bool,) = sqlx::query_as(
-        "SELECT EXISTS (SELECT FROM auth.identity
-                        WHERE user_id = $1 AND provider = $3)
-            AND NOT EXISTS (SELECT FROM vault.dead_grant
-                            WHERE user_id = $1 AND workspace_id = $2 AND provider = $3)",
+    let identities: Vec<(String, bool)> = sqlx::query_as(
+        "SELECT i.email,
+                EXISTS (SELECT FROM vault.dead_grant d
+                        WHERE d.user_id = i.user_id AND d.workspace_id = $2
+                          AND d.provider = i.provider AND d.issuer = i.issuer
+                          AND d.subject = i.subject) AS dead
+         FROM auth.identity i
+         WHERE i.user_id = $1 AND i.provider = $3",
     )
     .bind(session.user.as_uuid())
     .bind(session.workspace.as_uuid())
-    .bind(provider.as_str())
-    .fetch_one(executor)
+    .bind(provider.name().as_str())
+    .fetch_all(executor)
     .await?;
-    Ok(content)
+    let connects = |email: &str| {
+        email
+            .parse::<Handle>()
+            .is_ok_and(|handle| provider.auto_connect(handle.domain()))
+    };
+    let repairable = identities
+        .iter()
+        .any(|(email, dead)| *dead && connects(email));
+    Ok(!identities.is_empty() && !repairable)
 }

@@ -93,6 +93,45 @@ async fn consent_is_asked_for_where_what_is_held_covers_less_or_is_dead() {
     }
 }
 
+// R27: nothing of this sign-in would be stored.
+#[tokio::test]
+async fn consent_is_not_asked_for_the_sake_of_a_disconnected_account() {
+    let app = TestApp::start().await;
+    app.signed_in("ada").await;
+    app.store_grant(&[MAIL], false).await;
+    for change in [
+        "sealed_refresh_token = NULL, erased_at = now()",
+        // Connected deliberately since, by a grant that cannot be refreshed.
+        "erased_at = NULL",
+    ] {
+        app.change_grant(change).await;
+        let answer = app
+            .round(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
+            .await;
+        assert_eq!(answer.location(), APP, "{change}");
+    }
+    // A sign-in repairs it, and needs a refresh token for that.
+    app.change_grant("auth_failed_at = now()").await;
+    let answer = app
+        .round(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
+        .await;
+    assert_eq!(answer.parameter("prompt").as_deref(), Some("consent"));
+}
+
+// R5, R27: a deliberate connection does ask.
+#[tokio::test]
+async fn connecting_again_after_a_disconnect_asks_for_consent() {
+    let app = TestApp::start().await;
+    let mut browser = app.signed_in("ada").await;
+    app.store_grant(&[MAIL], false).await;
+    app.change_grant("sealed_refresh_token = NULL, erased_at = now()")
+        .await;
+    let answer = app
+        .round(&mut browser, "/auth/google-apis", &Decision::allow("ada"))
+        .await;
+    assert_eq!(answer.parameter("prompt").as_deref(), Some("consent"));
+}
+
 // R5 R8: never a loop
 #[tokio::test]
 async fn a_provider_that_never_gives_a_refresh_token_is_asked_twice_and_no_more() {

@@ -224,6 +224,16 @@ impl TestApp {
         browser
     }
 
+    /// Changes the stored grant.
+    pub async fn change_grant(&self, change: &str) {
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "UPDATE vault.credential SET {change}"
+        )))
+        .execute(self.database.pool())
+        .await
+        .unwrap();
+    }
+
     /// Tells that a living grant with these scopes is stored for the identity
     /// of the newest event, as sync-svc and refresh-svc would.
     pub async fn store_grant(&self, scopes: &[&str], dead: bool) {

@@ -253,6 +253,47 @@ async fn a_person_whose_grant_is_dead_goes_round_to_repair_it() {
     );
 }
 
+// R8, R27: erased is not dead. Four of four starts went round, each with
+// another session.
+#[tokio::test]
+async fn a_mailbox_that_was_disconnected_sends_nobody_round() {
+    let app = TestApp::start().await;
+    let mut browser = app.signed_in("ada").await;
+    app.store_grant(&["https://www.googleapis.com/auth/gmail.readonly"], false)
+        .await;
+    let session = browser.session().unwrap().to_owned();
+    for change in [
+        // The mailbox that the person signs in with, alive and dead when it was
+        // disconnected, and a second one.
+        "erased_at = now(), sealed_refresh_token = NULL",
+        "auth_failed_at = now()",
+        "subject = 'second'",
+    ] {
+        app.change_grant(change).await;
+        let again = browser.get("/auth/google?returnTo=/inbox").await;
+        assert_eq!(again.location(), format!("{APP}inbox"), "{change}");
+    }
+    assert_eq!(browser.session(), Some(session.as_str()));
+    assert_eq!(app.written().await.sessions, 1);
+}
+
+// R8: a sign-in cannot repair it, so it asks for none.
+#[tokio::test]
+async fn a_dead_grant_that_a_sign_in_does_not_repair_sends_nobody_round() {
+    for (variable, change) in [
+        ("AUTH_GOOGLE_AUTO_CONNECT=true", "subject = 'second'"),
+        ("AUTH_GOOGLE_AUTO_CONNECT=false", "auth_failed_at = now()"),
+    ] {
+        let app = TestApp::start_with(&[variable.split_once('=').unwrap()]).await;
+        let mut browser = app.signed_in("ada").await;
+        app.store_grant(&["https://www.googleapis.com/auth/gmail.readonly"], true)
+            .await;
+        app.change_grant(change).await;
+        let again = browser.get("/auth/google").await;
+        assert_eq!(again.location(), APP, "{variable} {change}");
+    }
+}
+
 // PEERS, relying-party check 16; replaced system's weak point 12
 #[tokio::test]
 async fn no_token_and_no_session_ever_stands_in_an_address_or_a_page() {
