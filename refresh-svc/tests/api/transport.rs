@@ -173,7 +173,7 @@ async fn health_readiness_and_version_are_told_over_http() {
 // Asked to end, a replica says so, and serves who has not heard it yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_ends_fails_no_call() {
-    let world = World::new().await.with("SHUTDOWN_DELAY", "1500ms");
+    let world = World::new().await.with("SHUTDOWN_DELAY", "5s");
     let (replica, client) = world.served().await;
     let account = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))

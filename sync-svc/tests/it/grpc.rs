@@ -350,7 +350,7 @@ async fn a_caller_may_only_what_is_written_behind_its_name() {
 // Asked to end, a replica says so, and serves who has not heard it yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_ends_fails_no_call() {
-    let mut stack = Stack::start_with(1, &[("SHUTDOWN_DELAY", "1500ms")]).await;
+    let mut stack = Stack::start_with(1, &[("SHUTDOWN_DELAY", "5s")]).await;
     let person = Person::new();
     person.applies(&stack, person.sign_in(0)).await;
     let account_id = person.account(&stack).await.id.to_string();

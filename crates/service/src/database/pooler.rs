@@ -25,10 +25,11 @@ const ROUNDS: usize = 4;
 /// # Errors
 /// Always.
 pub async fn refuse_transaction_pooling(environment: &Environment) -> ConfigError {
-    let options = match options(environment) {
-        Ok(options) => options.application_name("latchkey-start"),
-        Err(error) => return error,
+    let Ok(options) = options(environment) else {
+        // Whoever reads the configuration says so, in its order.
+        return std::future::pending().await;
     };
+    let options = options.application_name("latchkey-start");
     loop {
         match tokio::time::timeout(PATIENCE * 4, is_pooled_by_transaction(&options)).await {
             Ok(Ok(true)) => {
