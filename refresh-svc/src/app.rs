@@ -11,7 +11,6 @@ use latchkey_service::grpc::Tls;
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
 use latchkey_service::{BuildInfo, StartError};
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{self, Audit};
@@ -43,8 +42,6 @@ pub struct Application {
     engine: Engine,
     cache: Arc<Cache>,
     bell: Bell,
-    /// For the outbox.
-    pool: PgPool,
     connections: Connections,
     broker: BrokerConfig,
     keys: OpeningKeys,
@@ -63,7 +60,7 @@ impl Application {
             configuration.cache_revalidate,
         ));
         let bell = Bell::default();
-        let connections = Connections::new(configuration.pool.clone());
+        let connections = Connections::new(&configuration.pool);
         let (audit, audit_writer): (Audit, _) =
             audit::audit(connections.clone(), Arc::clone(&configuration.clock));
         let gate = Gate::new(
@@ -103,7 +100,6 @@ impl Application {
             engine,
             cache,
             bell,
-            pool: configuration.pool,
             connections,
             broker: configuration.broker,
             keys: configuration.keys,
@@ -131,7 +127,7 @@ impl Application {
         let background = CancellationToken::new();
         let _guard = background.clone().drop_guard();
         let relay = Relay::new(
-            self.pool,
+            self.connections.pool().clone(),
             Schema::Vault,
             self.broker.clone(),
             "/latchkey/refresh-svc",

@@ -11,7 +11,9 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::transport::{Answer, HttpFailure};
-use crate::{Delivery, FailureClass, ProviderError, ProviderKind, TokenError, microsoft, retry_after};
+use crate::{
+    Delivery, FailureClass, ProviderError, ProviderKind, TokenError, microsoft, retry_after,
+};
 
 /// Throttled without `Retry-After`: no sooner than this.
 const THROTTLED: Duration = Duration::from_mins(1);

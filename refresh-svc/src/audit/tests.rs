@@ -9,7 +9,7 @@ fn parts() -> (Audit, Writer) {
     let nowhere = PgPoolOptions::new()
         .connect_lazy("postgres://nobody@127.0.0.1:1/none")
         .unwrap();
-    audit(Connections::new(nowhere), Arc::new(SystemClock))
+    audit(Connections::new(&nowhere), Arc::new(SystemClock))
 }
 
 fn record() -> Record {
