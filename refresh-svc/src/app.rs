@@ -44,8 +44,6 @@ pub struct Application {
     engine: Engine,
     cache: Arc<Cache>,
     bell: Bell,
-    /// For the outbox.
-    pool: PgPool,
     connections: Connections,
     broker: BrokerConfig,
     keys: OpeningKeys,
@@ -65,7 +63,7 @@ impl Application {
             configuration.cache_revalidate,
         ));
         let bell = Bell::default();
-        let connections = Connections::new(configuration.pool.clone());
+        let connections = Connections::new(&configuration.pool);
         let (audit, audit_writer) = audit::audit(
             configuration.pool.clone(),
             Table::Vault,
@@ -108,7 +106,6 @@ impl Application {
             engine,
             cache,
             bell,
-            pool: configuration.pool,
             connections,
             broker: configuration.broker,
             keys: configuration.keys,
@@ -140,7 +137,7 @@ impl Application {
         let background = CancellationToken::new();
         let _guard = background.clone().drop_guard();
         let relay = Relay::new(
-            self.pool,
+            self.connections.pool().clone(),
             Schema::Vault,
             self.broker.clone(),
             "/latchkey/refresh-svc",

@@ -77,7 +77,7 @@ pub struct Store {
 
 impl Store {
     /// A store on a pool of refresh-svc's role.
-    pub fn new(pool: PgPool) -> Self {
+    pub fn new(pool: &PgPool) -> Self {
         Self::on(Connections::new(pool))
     }
 

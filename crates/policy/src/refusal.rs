@@ -37,20 +37,21 @@ mod tests {
         }
     }
 
-    // R36: what was found sooner and what was found later leave together.
+    // R36: an answer tells how many whole steps its look-up took, and nothing else
+    // about what was found.
     #[tokio::test(start_paused = true)]
-    async fn two_look_ups_of_different_length_are_answered_at_one_moment() {
-        let begun = Instant::now();
-        let look = async |took: Duration| {
+    async fn an_answer_tells_nothing_of_its_look_up_but_whole_steps() {
+        let look = async |begun: Instant, took: Duration| {
             tokio::time::sleep(took).await;
             moment(begun).await;
             begun.elapsed()
         };
-        let (sooner, later) = tokio::join!(
-            look(Duration::from_millis(1)),
-            look(Duration::from_millis(7))
-        );
-        assert_eq!(sooner, later);
-        assert!(sooner >= STEP);
+        let millis = Duration::from_millis;
+        // Within one step, up to its ends; and on both sides of one.
+        for (one, other, steps) in [(0, 19, 0), (1, 7, 0), (20, 39, 0), (19, 21, 1), (1, 59, 2)] {
+            let begun = Instant::now();
+            let (one, other) = tokio::join!(look(begun, millis(one)), look(begun, millis(other)));
+            assert_eq!(other - one, STEP * steps);
+        }
     }
 }

@@ -21,7 +21,7 @@ const PAGE: i64 = 500;
 pub async fn check(environment: &Environment, out: &mut impl Write) -> Result<(), StartError> {
     let keys = opening_keys(environment)?;
     let pool = latchkey_service::database::pool_of_command(environment, "refresh-svc-check")?;
-    let store = Store::new(pool);
+    let store = Store::new(&pool);
     let mut counts: BTreeMap<String, u64> = keys.ids().map(|id| (id.to_string(), 0)).collect();
     let mut closed = 0_u64;
     let mut after = None;

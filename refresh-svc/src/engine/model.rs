@@ -30,7 +30,7 @@ const REPLICAS: usize = 3;
 /// Steps of one account's life.
 const LIFE: usize = 60;
 /// Steps of the short form.
-const SHORT: usize = 1_500;
+const SHORT: usize = 600;
 /// The seed of both forms, unless another one is given.
 const SEED: u64 = 20_261_126;
 
@@ -73,9 +73,9 @@ fn step() -> impl Strategy<Value = Step> {
         20 => provider::behaviour().prop_map(Step::Provider),
         6 => (replica.clone(), replica::fault()).prop_map(|(at, fault)| Step::Database(at, fault)),
         3 => replica.clone().prop_map(Step::LetGo),
-        3 => replica.clone().prop_map(Step::Kill),
-        2 => replica.clone().prop_map(Step::Stop),
-        2 => replica.clone().prop_map(Step::Start),
+        2 => replica.clone().prop_map(Step::Kill),
+        1 => replica.clone().prop_map(Step::Stop),
+        1 => replica.clone().prop_map(Step::Start),
         6 => Just(Step::SignIn),
         1 => replica.prop_map(Step::Revoke),
         6 => Just(Step::Later),

@@ -13,9 +13,9 @@ use async_trait::async_trait;
 use latchkey_service::health::Check;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::StoreError;
 
@@ -27,9 +27,9 @@ const SHARE_OF_TURNS: (u32, u32) = (5, 8);
 const TURN: Duration = Duration::from_secs(10);
 /// A connection is waited for at most this long.
 const ACQUIRE: Duration = Duration::from_secs(5);
-/// An idle connection is tested before it is given, and is closed if that takes
-/// longer than this.
-const TEST: Duration = Duration::from_millis(1_500);
+/// A connection is tested before it is given, and is closed if that takes longer
+/// than this.
+const TEST: Duration = Duration::from_secs(2);
 /// A statement about one account.
 pub(crate) const STATEMENT: Duration = Duration::from_secs(3);
 /// A statement about many rows, for work behind the callers' backs.
@@ -69,7 +69,15 @@ struct Seen {
 }
 
 impl Connections {
-    pub(crate) fn new(pool: PgPool) -> Self {
+    /// Connections as the pool is set to make them.
+    pub(crate) fn new(pool: &PgPool) -> Self {
+        // A pool tests what is idle while it is acquired, and then nobody can tell
+        // a test that hangs from a new connection that takes its time.
+        let pool = pool
+            .options()
+            .clone()
+            .test_before_acquire(false)
+            .connect_lazy_with(pool.connect_options().as_ref().clone());
         let (share, of) = SHARE_OF_TURNS;
         let turns = (pool.options().get_max_connections() * share / of).max(1);
         Self {
@@ -85,6 +93,11 @@ impl Connections {
     #[cfg(test)]
     pub(crate) fn faults(&self) -> Arc<super::Faults> {
         Arc::clone(&self.faults)
+    }
+
+    /// The pool, for what brings its own statements.
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     /// How to connect, for a connection that is not of the pool.
@@ -107,7 +120,6 @@ impl Connections {
             }
             Queue::AtOnce => None,
         };
-        let give_up = Instant::now() + ACQUIRE;
         loop {
             // If the call that was ahead of this one waited in vain, this one has
             // waited enough as well.
@@ -115,34 +127,39 @@ impl Connections {
             if queue == Queue::InTurn && failed_at.is_some_and(|at| at > queued_at) {
                 return Err(StoreError::Late(queued_at.elapsed()));
             }
-            // A new connection takes its time, the test of an idle one does not.
-            let until = match self.pool.num_idle() {
-                0 => give_up,
-                _ => give_up.min(Instant::now() + TEST),
-            };
-            match timeout_at(until, self.pool.acquire()).await {
-                Ok(Ok(connection)) => {
-                    self.seen().answered_at = Some(Instant::now());
-                    return Ok(Held {
-                        connection: Some(connection),
-                        connections: self.clone(),
-                        _turn: turn,
-                    });
-                }
-                // The idle connection that was tested did not answer, nor will
-                // the others.
-                Err(_) if Instant::now() < give_up => self.close_idle(),
-                Err(_) => {
-                    // Unless there is a crowd, and the database answers others.
-                    if !self.lately() {
-                        self.seen().failed_at = Some(Instant::now());
+            match timeout(ACQUIRE, self.pool.acquire()).await {
+                Ok(Ok(mut connection)) => {
+                    match timeout(TEST, connection.ping()).await {
+                        Ok(Ok(())) => {
+                            self.seen().answered_at = Some(Instant::now());
+                            return Ok(Held {
+                                connection: Some(connection),
+                                connections: self.clone(),
+                                _turn: turn,
+                            });
+                        }
+                        // It was closed by the other side: the next one is tried.
+                        Ok(Err(_)) => drop(connection.detach()),
+                        // It is dead in silence, and so are those beside it.
+                        Err(_) => {
+                            drop(connection.detach());
+                            self.close_idle();
+                        }
                     }
+                }
+                // A crowd, not an outage: the database answers others.
+                Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) if self.lately() => {}
+                Err(_) => {
+                    self.seen().failed_at = Some(Instant::now());
                     return Err(StoreError::Late(queued_at.elapsed()));
                 }
                 Ok(Err(error)) => {
                     self.seen().failed_at = Some(Instant::now());
                     return Err(error.into());
                 }
+            }
+            if queued_at.elapsed() > TURN {
+                return Err(StoreError::Late(queued_at.elapsed()));
             }
         }
     }

@@ -9,7 +9,7 @@ async fn store(database: &TestDatabase) -> Store {
         .connect(&database.url(Role::Refresh))
         .await
         .unwrap();
-    Store::new(pool)
+    Store::new(&pool)
 }
 
 async fn connected(database: &TestDatabase) -> AccountId {

@@ -27,6 +27,7 @@ mod outage;
 mod own_trouble;
 mod refused;
 mod restart;
+mod restarts;
 mod revoke_race;
 mod rotation;
 mod rust_client;

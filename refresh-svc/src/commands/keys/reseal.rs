@@ -25,7 +25,7 @@ pub async fn reseal(
 ) -> Result<(), StartError> {
     let keys = opening_keys(environment)?;
     let pool = latchkey_service::database::pool_of_command(environment, "refresh-svc-reseal")?;
-    let store = Store::new(pool);
+    let store = Store::new(&pool);
     let write = |error| StartError::io("cannot write the result", error);
     let mut moved = 0;
     let mut last = Pass::default();

@@ -39,7 +39,7 @@ pub async fn status(
 ) -> Result<(), StartError> {
     let keys = opening_keys(environment)?;
     let pool = latchkey_service::database::pool_of_command(environment, "refresh-svc-keys")?;
-    let store = Store::new(pool);
+    let store = Store::new(&pool);
     let write = |error| StartError::io("cannot write the result", error);
     let counts = store.count_by_key().await.map_err(StartError::other)?;
     for line in by_key(&keys, &counts) {

@@ -64,10 +64,10 @@ impl Replica {
         .into_iter()
         .collect();
         let pool = PgPoolOptions::new()
-            .max_connections(6)
+            .max_connections(3)
             .connect_lazy(database)
             .unwrap();
-        let connections = Connections::new(pool);
+        let connections = Connections::new(&pool);
         let faults = connections.faults();
         let many = NonZeroU32::new(1_000_000).unwrap();
         let seconds = Duration::from_secs;

@@ -14,9 +14,15 @@ pub struct Process {
 impl Process {
     /// Starts the real binary and waits until it serves.
     pub fn start(world: &World) -> Self {
+        Self::start_at(world, ([127, 0, 0, 1], 0).into())
+    }
+
+    /// The same at an address that is known.
+    pub fn start_at(world: &World, grpc: SocketAddr) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_refresh-svc"))
             .env_clear()
             .envs(world.all_variables())
+            .env("GRPC_LISTEN", grpc.to_string())
             .env("LOG_FORMAT", "json")
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -34,6 +40,14 @@ impl Process {
         // A pipe that nobody reads would stop it.
         std::thread::spawn(move || lines.for_each(drop));
         Self { grpc, child }
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub fn terminate(mut self) {
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(told.success());
+        assert!(self.child.wait().unwrap().success());
     }
 
     /// SIGKILL.
