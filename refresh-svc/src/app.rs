@@ -65,7 +65,7 @@ impl Application {
         let bell = Bell::default();
         let connections = Connections::new(&configuration.pool);
         let (audit, audit_writer) = audit::audit(
-            configuration.pool.clone(),
+            connections.pool().clone(),
             Table::Vault,
             Arc::clone(&configuration.clock),
         );
