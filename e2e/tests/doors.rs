@@ -11,15 +11,12 @@ use anyhow::Context as _;
 use devstack::build::binary;
 use devstack::{Options, Stack};
 use latchkey_e2e::{account, eventually, node, run};
-use latchkey_servers::{Need, ensure_installed, silent};
+use latchkey_servers::{Need, ensure_installed, free_port, silent};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
 /// The whole walk, on a machine that is busy with other things.
 const LONGEST: Duration = Duration::from_mins(5);
-
-/// A front end on another origin; the browser of the walk answers for it.
-const CRM: &str = "http://crm.localhost:4173";
 
 // R7, R8, R10, R16
 #[test]
@@ -27,10 +24,12 @@ fn nobody_lands_where_they_did_not_choose_to_be() -> anyhow::Result<()> {
     run(async {
         ensure_installed(&[Need::Chromium], &silent())?;
         let place = node::install("browser")?;
+        // A front end on another origin, which the walk serves.
+        let crm = format!("http://crm.localhost:{}", free_port()?);
         let stack = Stack::start(
             Options::test()
                 .with("IS_MULTIWORKSPACE_ENABLED", "true")
-                .with("ALLOWED_RETURN_ORIGINS", CRM)
+                .with("ALLOWED_RETURN_ORIGINS", crm.as_str())
                 // Everybody of the walk has the same address.
                 .with("RATE_LIMIT_PER_ADDRESS", "0"),
         )
@@ -42,6 +41,7 @@ fn nobody_lands_where_they_did_not_choose_to_be() -> anyhow::Result<()> {
             .current_dir(place)
             .env("PUBLIC_URL", stack.public_url())
             .env("DEMO_URL", stack.demo().base_url())
+            .env("CRM_URL", &crm)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -203,6 +203,7 @@ async fn who_joined_by_a_link_connects_or_goes_on_by_a_button_each() {
         let welcome = answer.whole_location();
         let page = browser.get(welcome.strip_prefix(PUBLIC).unwrap()).await;
         assert!(page.body.contains("You are now a member"), "{}", page.body);
+        assert!(!page.body.contains("role=\"alert\""), "{}", page.body);
         let session = browser.session().unwrap().to_owned();
         if connects {
             let form = page

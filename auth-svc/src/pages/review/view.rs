@@ -322,8 +322,9 @@ impl Review {
                     .invited
                     .as_deref()
                     .or(self.context.login_hint.as_deref()),
+                // To connect, the session says which workspace.
                 notice: notice(&self.described, &self.context)
-                    .filter(|notice| notice.bad)
+                    .filter(|notice| notice.bad && !connect)
                     .map(|notice| notice.text),
                 elsewhere: self.elsewhere.as_deref(),
                 permissions: words::permissions(&scopes, mail, calendar),
