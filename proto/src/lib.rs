@@ -41,6 +41,9 @@ pub mod account {
     tonic::include_proto!("latchkey.account.v1");
 }
 
+/// Why calls fail (`latchkey.reason.v1`), in every service.
+pub mod reason;
+
 /// Every service's descriptors, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 

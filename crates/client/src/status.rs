@@ -142,3 +142,34 @@ fn certificate_trouble(error: &std::io::Error) -> Option<String> {
 fn named(code: Code) -> String {
     format!("{code:?}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use latchkey_proto::reason::{ALL, Retry};
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    // R32: by the contract's own table, also for reasons of other services.
+    #[test]
+    fn who_must_act_is_who_the_contract_says() {
+        for known in ALL {
+            let details = ErrorDetails::with_error_info(known.name, DOMAIN, HashMap::new());
+            let status = Status::with_error_details(known.code(), "words", details);
+            let error = token_error(&status);
+            let again = matches!(error, TokenError::RetryLater { .. });
+            assert_eq!(
+                again,
+                known.retry == Retry::Later,
+                "{}: {error}",
+                known.name
+            );
+            if known.retry == Retry::Person {
+                let person = matches!(error, TokenError::SignInAgain { .. });
+                assert!(person, "{}: {error}", known.name);
+            }
+        }
+    }
+}

@@ -189,6 +189,7 @@ const fn of_class(class: FailureClass) -> (Code, &'static str) {
 mod tests {
     use tonic_types::StatusExt as _;
 
+    use latchkey_proto::reason::{Known, Retry};
     use latchkey_service::grpc::{CALLER_NOT_ALLOWED, CALLER_UNKNOWN};
 
     use super::*;
@@ -246,6 +247,35 @@ mod tests {
         }
         for reason in ["INVALID_REQUEST", CALLER_UNKNOWN, CALLER_NOT_ALLOWED] {
             assert!(contract.contains(&format!("`{reason}`")), "{reason}");
+        }
+    }
+
+    // R32
+    #[test]
+    fn every_status_is_the_one_of_the_reason_in_the_contract() {
+        let own = [
+            EngineError::AccountNotFound,
+            EngineError::AccountAmbiguous,
+            EngineError::InsufficientScopes(Vec::new()),
+            EngineError::StoreUnavailable,
+            EngineError::StillRefreshing,
+            EngineError::TooManyWatchers,
+        ];
+        let of_classes = FailureClass::ALL.map(|class| EngineError::no_token(class, None));
+        for error in own.into_iter().chain(of_classes) {
+            let known = Known::of(reason(&error))
+                .unwrap_or_else(|| panic!("{} is not in the contract", reason(&error)));
+            let status = status(&error);
+            assert_eq!(status.code(), known.code(), "{}", known.name);
+            assert_eq!(
+                status.get_details_retry_info().is_some(),
+                known.retry == Retry::Later,
+                "{}",
+                known.name
+            );
+        }
+        for name in ["INVALID_REQUEST", CALLER_UNKNOWN, CALLER_NOT_ALLOWED] {
+            assert!(Known::of(name).is_some(), "{name}");
         }
     }
 

@@ -1,8 +1,10 @@
 //! The one place where an error becomes a gRPC status.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use latchkey_domain::InvalidId;
+use latchkey_proto::reason::{Known, Retry};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -49,43 +51,49 @@ impl From<sqlx::Error> for RpcError {
 
 impl From<RpcError> for Status {
     fn from(error: RpcError) -> Self {
-        let (code, reason) = match &error {
+        let reason = reason(&error);
+        let (code, mut details) = of(reason);
+        let message = match &error {
             RpcError::InvalidArgument { field, problem } => {
-                let mut details = info("INVALID_ARGUMENT");
                 details.add_bad_request_violation(*field, problem);
-                return Status::with_error_details(
-                    Code::InvalidArgument,
-                    error.to_string(),
-                    details,
-                );
+                error.to_string()
             }
             RpcError::Progress(ProgressError::Database(cause)) => {
                 tracing::error!(error = %cause, "database");
-                let mut details = info("DATABASE_UNAVAILABLE");
-                details.set_retry_info(Some(RETRY_DELAY));
-                let message = "the database does not answer: try again";
-                return Status::with_error_details(Code::Unavailable, message, details);
+                "the database does not answer: try again".to_owned()
             }
-            RpcError::Progress(ProgressError::AccountNotFound) => {
-                (Code::NotFound, "ACCOUNT_NOT_FOUND")
-            }
-            RpcError::Progress(ProgressError::ChannelNotFound) => {
-                (Code::NotFound, "CHANNEL_NOT_FOUND")
-            }
-            RpcError::Progress(ProgressError::Refused(_)) => {
-                (Code::FailedPrecondition, "STATE_REFUSED")
-            }
-            RpcError::Progress(ProgressError::StaleJob) => (Code::FailedPrecondition, "STALE_JOB"),
-            RpcError::Progress(ProgressError::ReauthRequired) => {
-                (Code::FailedPrecondition, "REAUTH_REQUIRED")
-            }
+            RpcError::Progress(_) => error.to_string(),
         };
-        Status::with_error_details(code, error.to_string(), info(reason))
+        Status::with_error_details(code, message, details)
     }
 }
 
-fn info(reason: &str) -> ErrorDetails {
-    ErrorDetails::with_error_info(reason, DOMAIN, std::collections::HashMap::new())
+/// Its name in the contract.
+fn reason(error: &RpcError) -> &'static str {
+    match error {
+        RpcError::InvalidArgument { .. } => "INVALID_REQUEST",
+        RpcError::Progress(error) => match error {
+            ProgressError::Database(_) => "STORE_UNAVAILABLE",
+            ProgressError::AccountNotFound => "ACCOUNT_NOT_FOUND",
+            ProgressError::ChannelNotFound => "CHANNEL_NOT_FOUND",
+            ProgressError::Refused(_) => "STATE_REFUSED",
+            ProgressError::StaleJob => "STALE_JOB",
+            ProgressError::ReauthRequired => "REAUTH_REQUIRED",
+        },
+    }
+}
+
+/// What the contract says of a reason. `ErrorInfo.reason` is the name that older
+/// callers know; the contract's own is beside it.
+fn of(reason: &'static str) -> (Code, ErrorDetails) {
+    let known = Known::of(reason);
+    let told = known.map_or(reason, |known| known.in_account_service);
+    let metadata = HashMap::from([("reason".to_owned(), reason.to_owned())]);
+    let mut details = ErrorDetails::with_error_info(told, DOMAIN, metadata);
+    if known.is_some_and(|known| known.retry == Retry::Later) {
+        details.set_retry_info(Some(RETRY_DELAY));
+    }
+    (known.map_or(Code::Unknown, Known::code), details)
 }
 
 #[cfg(test)]
@@ -102,7 +110,24 @@ mod tests {
             (info.reason.as_str(), info.domain.as_str()),
             ("DATABASE_UNAVAILABLE", DOMAIN)
         );
+        // What is called the same in every service is beside it.
+        assert_eq!(info.metadata["reason"], "STORE_UNAVAILABLE");
         assert!(status.get_details_retry_info().is_some());
+    }
+
+    #[test]
+    fn every_reason_is_in_the_contract() {
+        for error in [
+            RpcError::invalid("field", "problem"),
+            sqlx::Error::PoolTimedOut.into(),
+            ProgressError::AccountNotFound.into(),
+            ProgressError::ChannelNotFound.into(),
+            ProgressError::StaleJob.into(),
+            ProgressError::ReauthRequired.into(),
+        ] {
+            assert!(Known::of(reason(&error)).is_some(), "{error}");
+        }
+        assert!(Known::of("STATE_REFUSED").is_some());
     }
 
     #[test]
