@@ -87,6 +87,7 @@ pub struct Application {
     readiness: Readiness,
     state: Arc<State>,
     relay: Relay,
+    leaving: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -147,7 +148,9 @@ impl Application {
         let address = listener
             .local_addr()
             .map_err(|error| StartError::io("HTTP_LISTEN", error))?;
+        let leaving = CancellationToken::new();
         let readiness = Readiness::default()
+            .until(leaving.clone())
             .with(DatabaseCheck::new(state.pool.clone(), WRITE))
             // A broker that is away fails no sign-in: the outbox waits (R12).
             .reporting(BrokerCheck::new(broker.clone()));
@@ -162,6 +165,7 @@ impl Application {
             readiness,
             state,
             relay,
+            leaving,
             stop: CancellationToken::new(),
         })
     }
@@ -184,8 +188,8 @@ impl Application {
         &self.state
     }
 
-    /// Serves until `stop` is cancelled, then lets requests and messages in
-    /// flight finish.
+    /// Serves until `stop` is cancelled and `SHUTDOWN_DELAY` longer, not ready any
+    /// more; then lets requests and messages in flight finish.
     ///
     /// # Errors
     /// The server fails.
@@ -213,8 +217,11 @@ impl Application {
         }
         tasks.close();
         let handle = self.server.handle();
+        let (leaving, delay) = (self.leaving, self.state.config.shutdown_delay);
         tokio::spawn(async move {
             stop.cancelled().await;
+            leaving.cancel();
+            tokio::time::sleep(delay).await;
             handle.stop(true).await;
         });
         tracing::info!(address = %self.address, public = %self.state.config.public_origin, "listening");

@@ -4,9 +4,11 @@ mod domain_list;
 mod origin;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use latchkey_config::{ConfigError, Environment};
 use latchkey_sealing::SealingKey;
+use latchkey_service::shutdown;
 use url::Url;
 
 use crate::login::flow_cookie::FlowKeys;
@@ -24,6 +26,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where health and `/metrics` are served, for the operator's eyes.
     pub health_listen: SocketAddr,
+    /// How long it goes on serving once it is asked to end: `SHUTDOWN_DELAY`.
+    pub shutdown_delay: Duration,
     /// Origin under which browsers see this service.
     pub public_origin: WebOrigin,
     /// Where a browser may be sent after a sign-in.
@@ -74,6 +78,7 @@ impl Config {
         let sessions = SessionConfig::from_environment(environment, &public_origin)?;
         Ok(Self {
             listen: environment.listen("HTTP_LISTEN", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
+            shutdown_delay: shutdown::delay(environment)?,
             health_listen: environment.listen("HEALTH_LISTEN", ([0, 0, 0, 0], 8083).into())?,
             returns: ReturnPolicy::new(
                 app,

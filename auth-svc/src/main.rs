@@ -6,7 +6,7 @@ use auth_svc::app::{self, Application, SERVICE};
 use auth_svc::commands::{keys, redirect_uris, workspace};
 use clap::{Parser, Subcommand};
 use latchkey_config::Environment;
-use latchkey_service::run::{ended, service_main};
+use latchkey_service::run::{ended, say, service_main};
 use latchkey_service::{StartError, shutdown};
 
 #[derive(Parser)]
@@ -59,7 +59,6 @@ async fn serve(environment: Environment) -> Result<(), StartError> {
         .await
 }
 
-#[expect(clippy::print_stdout, reason = "a command's answer")]
 async fn run(command: Command) -> Result<(), StartError> {
     let environment = Environment::of_process();
     let answer = match command {
@@ -74,6 +73,5 @@ async fn run(command: Command) -> Result<(), StartError> {
         }
         Command::RedirectUris => redirect_uris::print(&environment)?,
     };
-    println!("{}", answer.trim_end());
-    Ok(())
+    say(answer.trim_end())
 }

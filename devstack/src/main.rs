@@ -1,6 +1,7 @@
 //! `cargo dev`: Latchkey on this machine, with one command.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -58,20 +59,20 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
-            eprintln!("cargo dev: {error:#}");
+            tell(&format!("cargo dev: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run(command: Command) -> anyhow::Result<i32> {
-    let progress: Progress = Arc::new(|line| eprintln!("· {line}"));
+    let progress: Progress = Arc::new(|line| tell(&format!("· {line}")));
     match command {
         Command::Up { once } => devstack::up::run(once, &progress).await,
         Command::Status { json } => status(json),
         Command::Servers => {
             let servers = Servers::start("servers", &progress).await?;
-            eprintln!("· export these in another terminal; Ctrl-C here stops the servers");
+            tell("· export these in another terminal; Ctrl-C here stops the servers");
             print_lines(
                 servers
                     .test_variables()
@@ -99,7 +100,10 @@ fn status(json: bool) -> anyhow::Result<i32> {
     flatten("", &value, &mut lines);
     print_lines(lines.into_iter());
     if running.len() > 1 {
-        eprintln!("· the newest of {} stacks that run", running.len());
+        tell(&format!(
+            "· the newest of {} stacks that run",
+            running.len()
+        ));
     }
     Ok(0)
 }
@@ -126,11 +130,20 @@ fn flatten(path: &str, value: &serde_json::Value, lines: &mut Vec<String>) {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the command's answer")]
+/// To the person at the terminal, where one still reads.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Until a reader such as `head` has seen enough.
 fn print_lines(lines: impl Iterator<Item = String>) {
+    let mut out = std::io::stdout().lock();
     for line in lines {
-        println!("{line}");
+        if writeln!(out, "{line}").is_err() {
+            return;
+        }
     }
+    let _ = out.flush();
 }
 
 /// Waits for Ctrl-C, a closed terminal or a polite kill; the exit code of it.

@@ -1,6 +1,8 @@
 //! `latchkey-migrate`: brings the database of `DATABASE_URL` to the newest
 //! schema and exits. The job that a deployment runs before its services.
 
+use std::io::Write as _;
+
 use anyhow::Context as _;
 use clap::Parser;
 
@@ -19,6 +21,7 @@ async fn main() -> anyhow::Result<()> {
         .await
         .context("cannot connect: check DATABASE_URL")?;
     latchkey_migrations::run(&pool).await?;
-    eprintln!("database is up to date");
+    // Done all the same where nobody reads it.
+    let _ = writeln!(std::io::stderr(), "database is up to date");
     Ok(())
 }

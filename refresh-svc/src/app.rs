@@ -11,7 +11,7 @@ use latchkey_service::database::DatabaseCheck;
 use latchkey_service::grpc::Tls;
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
-use latchkey_service::{BuildInfo, StartError};
+use latchkey_service::{BuildInfo, StartError, shutdown};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +51,7 @@ pub struct Application {
     broker: BrokerConfig,
     keys: OpeningKeys,
     reseal_every: Duration,
+    shutdown_delay: Duration,
     jitter_seed: u64,
 }
 
@@ -108,6 +109,7 @@ impl Application {
             broker: configuration.broker,
             keys: configuration.keys,
             reseal_every: configuration.reseal_every,
+            shutdown_delay: configuration.shutdown_delay,
             jitter_seed: seed,
         })
     }
@@ -122,11 +124,14 @@ impl Application {
         self.health_address
     }
 
-    /// Serves until `stop` is cancelled, then lets calls and refreshes end.
+    /// Serves until `stop` is cancelled and `SHUTDOWN_DELAY` longer, not ready any
+    /// more; then lets calls and refreshes end.
     ///
     /// # Errors
     /// A server ended by itself.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
+        let asked = stop;
+        let stop = shutdown::after(&asked, self.shutdown_delay);
         // Ends after the calls and refreshes that need them.
         let background = CancellationToken::new();
         let _guard = background.clone().drop_guard();
@@ -156,6 +161,7 @@ impl Application {
             background.clone(),
         ));
         let readiness = Readiness::default()
+            .until(asked.clone())
             .with(DatabaseCheck::new(self.pool, WRITE))
             // What is to be told waits in the outbox.
             .reporting(BrokerCheck::new(self.broker));
@@ -179,8 +185,9 @@ impl Application {
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         self.grpc_health.serving().await;
         let overdue = async {
-            stop.cancelled().await;
+            asked.cancelled().await;
             self.grpc_health.stopping().await;
+            stop.cancelled().await;
             // Or they would hold their connections open.
             self.engine.stopping();
             tokio::time::sleep(GRACE).await;

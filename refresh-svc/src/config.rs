@@ -11,6 +11,7 @@ use latchkey_messaging::broker::BrokerConfig;
 use latchkey_opening::OpeningKeys;
 use latchkey_providers::{REQUEST_DEADLINE, Registry};
 use latchkey_service::grpc::Tls;
+use latchkey_service::shutdown;
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 
@@ -34,6 +35,8 @@ const POLL: Duration = Duration::from_millis(500);
 pub struct Configuration {
     /// Address of the gRPC server: `GRPC_LISTEN`.
     pub grpc_listen: SocketAddr,
+    /// How long it goes on serving once it is asked to end: `SHUTDOWN_DELAY`.
+    pub shutdown_delay: Duration,
     /// Address of the health endpoints: `HEALTH_LISTEN`.
     pub health_listen: SocketAddr,
     /// Mutual TLS: `GRPC_TLS_CERT`, `GRPC_TLS_KEY`, `GRPC_TLS_CLIENT_CA`.
@@ -88,6 +91,7 @@ impl Configuration {
         let callers = CallerSettings::from_environment(environment)?;
         Ok(Self {
             grpc_listen: environment.listen("GRPC_LISTEN", ([0, 0, 0, 0], 50051).into())?,
+            shutdown_delay: shutdown::delay(environment)?,
             health_listen: environment.listen("HEALTH_LISTEN", ([0, 0, 0, 0], 8082).into())?,
             tls: Tls::new(environment, callers.by.client_certificate())?,
             callers,

@@ -11,7 +11,7 @@ use latchkey_messaging::topology::Subscription;
 use latchkey_service::database::DatabaseCheck;
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
-use latchkey_service::{BuildInfo, StartError};
+use latchkey_service::{BuildInfo, StartError, shutdown};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -76,9 +76,13 @@ impl Application {
             health,
         } = self;
         let pool = config.pool.clone();
+        let asked = stop;
         // One that ends for whatever reason ends them all.
-        let stop = stop.child_token();
+        let stop = shutdown::after(&asked, config.shutdown_delay);
         let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
+        // Ends when they have: what they wrote is published, and health is told.
+        let end = CancellationToken::new();
+        let mut behind: JoinSet<Result<(), StartError>> = JoinSet::new();
 
         let handler: Arc<dyn Handler> = Arc::new(consumer::Events::new(
             pool.clone(),
@@ -96,8 +100,8 @@ impl Application {
             });
         }
         let relay =
-            Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE).run(stop.clone());
-        tasks.spawn(async {
+            Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE).run(end.clone());
+        behind.spawn(async {
             relay.await;
             Ok(())
         });
@@ -107,25 +111,38 @@ impl Application {
             Ok(())
         });
         let readiness = Readiness::default()
+            .until(asked.clone())
             .with(DatabaseCheck::new(pool.clone(), WRITE))
             .with(BrokerCheck::new(config.broker.clone()));
-        let health = health::serve(health, readiness, BuildInfo::of(SERVICE), stop.clone());
-        tasks.spawn(async {
+        let health = health::serve(health, readiness, BuildInfo::of(SERVICE), end.clone());
+        behind.spawn(async {
             health
                 .await
                 .map_err(|error| StartError::io("health", error))
         });
         let service = grpc::AccountServer::new(pool, clock);
         let (tls, callers) = (config.grpc_tls, config.grpc_callers);
-        tasks.spawn(grpc::serve(grpc, tls, callers, service, stop.clone()));
+        let ending = grpc::Ending {
+            asked,
+            stop: stop.clone(),
+        };
+        tasks.spawn(grpc::serve(grpc, tls, callers, service, ending));
 
         let mut outcome = Ok(());
-        while let Some(ended) = tasks.join_next().await {
+        loop {
+            let ended = tokio::select! {
+                Some(ended) = tasks.join_next() => ended,
+                Some(ended) = behind.join_next() => ended,
+                else => break,
+            };
             let ended = ended.unwrap_or_else(|error| Err(StartError::other(error)));
             if outcome.is_ok() {
                 outcome = ended;
             }
             stop.cancel();
+            if tasks.is_empty() {
+                end.cancel();
+            }
         }
         config.pool.close().await;
         outcome

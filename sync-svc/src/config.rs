@@ -6,7 +6,7 @@ use std::time::Duration;
 use latchkey_config::{ConfigError, Environment};
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::consumer::Ladder;
-use latchkey_service::{database, grpc};
+use latchkey_service::{database, grpc, shutdown};
 use sqlx::PgPool;
 
 use crate::connect::ConnectMode;
@@ -28,6 +28,8 @@ pub struct Config {
     pub health_listen: SocketAddr,
     /// `DATABASE_URL`.
     pub pool: PgPool,
+    /// `SHUTDOWN_DELAY`.
+    pub shutdown_delay: Duration,
     /// `AMQP_URL`.
     pub broker: BrokerConfig,
     /// `CONNECT_MODE`.
@@ -47,6 +49,7 @@ impl Config {
             grpc_tls: grpc::server_tls(environment)?,
             grpc_callers: Callers::from_environment(environment)?,
             health_listen: environment.listen("HEALTH_LISTEN", ([0, 0, 0, 0], 8081).into())?,
+            shutdown_delay: shutdown::delay(environment)?,
             pool: database::pool(environment, SERVICE)?,
             broker: BrokerConfig::from_environment(environment, SERVICE)?,
             connect_mode: environment.parsed("CONNECT_MODE", ConnectMode::default())?,

@@ -28,8 +28,16 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Connections are made anew after this, so that new certificates count.
 const OLDEST_CONNECTION: Duration = Duration::from_mins(30);
 
-/// Serves the account service to `callers`, and health and reflection, until
-/// `stop`.
+/// When it ends.
+#[derive(Debug)]
+pub struct Ending {
+    /// It is asked to: callers should go elsewhere.
+    pub asked: CancellationToken,
+    /// No new calls.
+    pub stop: CancellationToken,
+}
+
+/// Serves the account service to `callers`, and health and reflection, until it ends.
 ///
 /// # Errors
 /// The listener or the certificates cannot be used.
@@ -38,7 +46,7 @@ pub async fn serve(
     tls: Tls,
     callers: Callers,
     service: AccountServer,
-    stop: CancellationToken,
+    Ending { asked, stop }: Ending,
 ) -> Result<(), StartError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -69,11 +77,12 @@ pub async fn serve(
         .add_service(AccountServiceServer::new(service))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let out_of_time = async {
-        stop.cancelled().await;
+        asked.cancelled().await;
         // Whoever watches goes elsewhere.
         reporter
             .set_not_serving::<AccountServiceServer<AccountServer>>()
             .await;
+        stop.cancelled().await;
         tokio::time::sleep(DRAIN_TIMEOUT).await;
     };
     tokio::select! {

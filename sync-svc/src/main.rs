@@ -60,14 +60,13 @@ async fn serve(environment: Environment) -> Result<(), StartError> {
     application.run_until_stopped(stop).await
 }
 
-#[expect(clippy::print_stdout, reason = "the command's answer")]
 async fn look_after(command: &parked::Command, shelves: Vec<Shelf>) -> Result<(), StartError> {
     let broker = BrokerConfig::from_environment(&Environment::of_process(), SERVICE)?;
     let lines = parked::run(command, shelves, &broker)
         .await
         .map_err(StartError::other)?;
     for line in lines {
-        println!("{line}");
+        run::say(&line)?;
     }
     Ok(())
 }

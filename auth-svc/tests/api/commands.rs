@@ -169,3 +169,19 @@ async fn what_would_not_do_is_refused_with_what_to_do_instead() {
         assert_eq!(said.lines().count(), 1, "{said}");
     }
 }
+
+#[test]
+fn a_command_whose_reader_has_gone_does_not_fail() {
+    for arguments in [&["keys", "generate"][..], &["--help"], &["--version"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_auth-svc"))
+            .args(arguments)
+            .env_clear()
+            .stdout(writer)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && said.is_empty(), "{said}");
+    }
+}

@@ -13,6 +13,7 @@ use latchkey_demo_provider::{Config, Decision, DemoProvider};
 use latchkey_domain::{Clock, SystemClock, WorkspaceId};
 use latchkey_opening::{OpeningKey, OpeningKeys};
 use latchkey_testkit::{Role, TestDatabase};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use browser::{Answer, Browser};
@@ -56,6 +57,7 @@ pub fn variables(database_url: &str, sealing_key: &str) -> BTreeMap<String, Stri
     [
         ("HTTP_LISTEN", "127.0.0.1:0"),
         ("HEALTH_LISTEN", "127.0.0.1:0"),
+        ("SHUTDOWN_DELAY", "0s"),
         ("PUBLIC_URL", PUBLIC),
         ("APP_URL", APP),
         ("DATABASE_URL", database_url),
@@ -82,13 +84,17 @@ fn serve(
     variables: BTreeMap<String, String>,
     clock: Arc<dyn Clock>,
     stop: &CancellationToken,
-) -> (String, String) {
+) -> (String, String, JoinHandle<()>) {
     let environment: Environment = variables.into_iter().collect();
     let application = Application::build_at(&environment, clock).unwrap();
     let base = format!("http://127.0.0.1:{}", application.port());
     let health = format!("http://{}", application.health_address().unwrap());
-    tokio::spawn(application.run_until_stopped(stop.clone()));
-    (base, health)
+    let ended = tokio::spawn(run(application, stop.clone()));
+    (base, health, ended)
+}
+
+async fn run(application: Application, stop: CancellationToken) {
+    application.run_until_stopped(stop).await.unwrap();
 }
 
 impl TestApp {
@@ -132,7 +138,7 @@ impl TestApp {
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
         );
         let stop = CancellationToken::new();
-        let (base, health) = serve(variables.clone(), own, &stop);
+        let (base, health, _) = serve(variables.clone(), own, &stop);
         let workspace =
             database::workspace(database.pool(), "Acme", Some("acme"), &["acme.example"]).await;
         Self {
@@ -150,6 +156,16 @@ impl TestApp {
     /// One more replica, started with other variables; answers its address.
     pub fn replica(&self, changes: &[(&str, &str)]) -> String {
         serve(self.variables(changes), Arc::new(SystemClock), &self.stop).0
+    }
+
+    /// The same until `stop`; answers its end too.
+    pub fn replica_until(
+        &self,
+        changes: &[(&str, &str)],
+        stop: &CancellationToken,
+    ) -> (String, JoinHandle<()>) {
+        let (base, _, ended) = serve(self.variables(changes), Arc::new(SystemClock), stop);
+        (base, ended)
     }
 
     /// Its environment, with changes.

@@ -31,6 +31,8 @@ mod sessions;
 mod sign_in;
 mod sign_out;
 mod signing_keys;
+mod silent_database;
+mod stopping;
 mod verification_link;
 mod workspace_domains;
 mod workspace_roles;

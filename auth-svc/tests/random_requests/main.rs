@@ -179,7 +179,7 @@ async fn every_route_answers_with_one_connection() {
 async fn random_and_mutated_requests_break_nothing() {
     let app = TestApp::start().await;
     let service = Service::start(app.variables(&[
-        ("DATABASE_MAX_CONNECTIONS", "4"),
+        ("DATABASE_MAX_CONNECTIONS", "16"),
         ("RATE_LIMIT_PER_ADDRESS", "0"),
         ("RATE_LIMIT_PER_FLOW", "0"),
     ]))

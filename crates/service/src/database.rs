@@ -9,6 +9,7 @@
 mod check;
 mod fitness;
 mod limit;
+mod pooler;
 
 use std::num::NonZeroU32;
 use std::str::FromStr as _;
@@ -20,6 +21,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub use check::DatabaseCheck;
 pub use limit::{ANSWER, UNHURRIED, within};
+pub use pooler::{is_pooled_by_transaction, refuse_transaction_pooling};
 
 use fitness::ServerLimits;
 
@@ -90,6 +92,8 @@ pub fn options(environment: &Environment) -> Result<PgConnectOptions, ConfigErro
     Some(url.as_str())
         .filter(|url| url.starts_with("postgres://") || url.starts_with("postgresql://"))
         .and_then(|url| PgConnectOptions::from_str(url).ok())
+        // PostgreSQL's own since version 12, and pgbouncer refuses to be told.
+        .map(|options| options.extra_float_digits(None))
         .ok_or_else(|| {
             ConfigError::new(
                 NAME,

@@ -29,6 +29,7 @@ pub trait Check: Send + Sync {
 pub struct Readiness {
     checks: Vec<Arc<dyn Check>>,
     reports: Vec<Arc<dyn Check>>,
+    leaving: CancellationToken,
 }
 
 impl Readiness {
@@ -36,6 +37,13 @@ impl Readiness {
     #[must_use]
     pub fn with(mut self, check: impl Check + 'static) -> Self {
         self.checks.push(Arc::new(check));
+        self
+    }
+
+    /// Not ready any more once `leaving` is cancelled, whatever the checks say.
+    #[must_use]
+    pub fn until(mut self, leaving: CancellationToken) -> Self {
+        self.leaving = leaving;
         self
     }
 
@@ -89,6 +97,15 @@ pub async fn version(build: web::Data<BuildInfo>) -> HttpResponse {
 /// the endpoint may be reachable by anyone.
 pub async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
     let mut outcomes = Vec::new();
+    if readiness.leaving.is_cancelled() {
+        outcomes.push(Outcome {
+            name: "stopping",
+            ready: false,
+            required: true,
+        });
+        let checks = serde_json::json!({ "checks": outcomes });
+        return HttpResponse::ServiceUnavailable().json(checks);
+    }
     let required = readiness.checks.iter().map(|check| (check, true));
     let reported = readiness.reports.iter().map(|check| (check, false));
     for (check, required) in required.chain(reported) {

@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod run;
 pub mod shutdown;
 pub mod telemetry;
+pub mod trust;
 
 pub use build::BuildInfo;
 pub use run::StartError;

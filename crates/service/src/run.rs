@@ -1,12 +1,13 @@
 //! The frame around every service's `main`.
 
 use std::future::Future;
+use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
 use latchkey_config::{ConfigError, Environment};
 
-use crate::{metrics, telemetry};
+use crate::{database, metrics, telemetry, trust};
 
 /// Exit code of a wrong or missing variable: restarting does not help
 /// (`EX_CONFIG` of sysexits.h).
@@ -69,7 +70,13 @@ where
         Err(error) => return complain(service, &error.into()),
     };
     metrics::install();
-    let outcome = serve(environment).await;
+    let outcome = match trust::check(&environment) {
+        Err(error) => Err(error.into()),
+        Ok(()) => tokio::select! {
+            outcome = serve(environment.clone()) => outcome,
+            error = database::refuse_transaction_pooling(&environment) => Err(error.into()),
+        },
+    };
     telemetry.flush().await;
     ended(service, outcome)
 }
@@ -86,21 +93,33 @@ pub fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener, StartE
     Ok(listener)
 }
 
+/// Prints a command's answer.
+///
+/// # Errors
+/// It cannot be written. A reader that has seen enough, as `head` has, closes the
+/// pipe: [`ended`] takes that for no failure.
+pub fn say(answer: &str) -> Result<(), StartError> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{answer}")
+        .and_then(|()| out.flush())
+        .map_err(|error| StartError::io("cannot write the answer", error))
+}
+
 /// The exit code of a command.
 pub fn ended(service: &str, outcome: Result<(), StartError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(StartError::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(error) => complain(service, &error),
     }
 }
 
 /// Prints the one line and chooses the exit code.
-#[expect(
-    clippy::print_stderr,
-    reason = "the last word goes to the person at the terminal"
-)]
 pub fn complain(service: &str, error: &StartError) -> ExitCode {
-    eprintln!("{service}: {error}");
+    // Where nobody reads it any more, the code still tells.
+    let _ = writeln!(std::io::stderr(), "{service}: {error}");
     match error {
         StartError::Config(_) => ExitCode::from(EXIT_CONFIG),
         StartError::Io { .. } | StartError::Other(_) => ExitCode::FAILURE,

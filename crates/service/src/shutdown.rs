@@ -1,8 +1,42 @@
-//! Orderly end: one token that every task watches.
+//! Orderly end: readiness goes off, `SHUTDOWN_DELAY` later no new work is taken,
+//! what is under way ends.
 
+use std::time::Duration;
+
+use latchkey_config::{ConfigError, Environment};
 use tokio_util::sync::CancellationToken;
 
 use crate::StartError;
+
+/// Load balancers and callers that watch readiness have gone elsewhere by then.
+const USUAL_DELAY: Duration = Duration::from_secs(5);
+
+/// `SHUTDOWN_DELAY`: how long a service that is asked to end goes on serving.
+///
+/// # Errors
+/// It is no length of time.
+pub fn delay(environment: &Environment) -> Result<Duration, ConfigError> {
+    environment.duration("SHUTDOWN_DELAY", USUAL_DELAY)
+}
+
+/// A token that is cancelled `delay` after `asked` is: take no new work then.
+/// Until then whoever has not heard yet that this replica is not ready any more is
+/// still served.
+pub fn after(asked: &CancellationToken, delay: Duration) -> CancellationToken {
+    let (asked, later) = (asked.clone(), CancellationToken::new());
+    let stop = later.clone();
+    tokio::spawn(async move {
+        let waited = async {
+            asked.cancelled().await;
+            tokio::time::sleep(delay).await;
+        };
+        // Ended for another reason, nobody waits for this.
+        if later.run_until_cancelled(waited).await.is_some() {
+            later.cancel();
+        }
+    });
+    stop
+}
 
 /// A token that is cancelled by SIGTERM or Ctrl-C.
 ///
@@ -25,4 +59,22 @@ pub fn on_signal() -> Result<CancellationToken, StartError> {
         cancelled.cancel();
     });
     Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_new_work_is_taken_only_after_the_delay() {
+        let asked = CancellationToken::new();
+        let stop = after(&asked, Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        assert!(!stop.is_cancelled());
+        asked.cancel();
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert!(!stop.is_cancelled());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(stop.is_cancelled());
+    }
 }

@@ -4,6 +4,7 @@
 mod broker;
 mod certificates;
 mod database;
+mod way;
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ pub use broker::{QueueState, TestBroker};
 pub use certificates::TestCertificates;
 pub use database::{Role, TestDatabase};
 pub use latchkey_servers::KeyPairFiles;
+pub use way::Way;
 
 /// Superuser URL of the tests' PostgreSQL.
 pub const POSTGRES_URL: &str = "LATCHKEY_TEST_POSTGRES_URL";

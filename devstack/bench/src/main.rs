@@ -15,6 +15,7 @@ mod tokens;
 mod trouble;
 mod world;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -51,7 +52,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("cargo dev bench: {error:#}");
+            let _ = writeln!(std::io::stderr(), "cargo dev bench: {error:#}");
             ExitCode::FAILURE
         }
     }

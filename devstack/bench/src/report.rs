@@ -1,6 +1,7 @@
 //! The result, for people.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,13 +75,13 @@ pub fn write(report: &Report, options: Keep) -> anyhow::Result<()> {
 
 /// Prints a result and writes it under target/bench, or between its marks in
 /// docs/performance.md.
-#[expect(clippy::print_stdout, reason = "the command's answer")]
 pub fn keep(name: &str, text: &str, options: Keep) -> anyhow::Result<()> {
-    println!("{text}");
+    // A reader that has seen enough does not keep it from being written down.
+    let _ = writeln!(std::io::stdout(), "{text}");
     if !options.keep {
         let file = results()?.join(format!("{name}.md"));
         std::fs::write(&file, text)?;
-        eprintln!("· written to {}", file.display());
+        tell(&format!("· written to {}", file.display()));
         return Ok(());
     }
     let page = docs().join("performance.md");
@@ -89,13 +90,17 @@ pub fn keep(name: &str, text: &str, options: Keep) -> anyhow::Result<()> {
     let (head, rest) = old.split_once(&begin).context("no mark to write at")?;
     let (_, tail) = rest.split_once(&end).context("no mark to write up to")?;
     std::fs::write(&page, format!("{head}{begin}\n{text}\n{end}{tail}"))?;
-    eprintln!("· written to {}", page.display());
+    tell(&format!("· written to {}", page.display()));
     Ok(())
 }
 
 /// Says what is going on, and since when.
 pub fn spoken(begun: Instant) -> Progress {
-    Arc::new(move |line| eprintln!("· {:>3} s  {line}", begun.elapsed().as_secs()))
+    Arc::new(move |line| tell(&format!("· {:>3} s  {line}", begun.elapsed().as_secs())))
+}
+
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn results() -> anyhow::Result<PathBuf> {

@@ -164,6 +164,8 @@ impl Wiring<'_> {
         let mut spec = ChildSpec::new(name, binary(program)?, Path::new("/"), &log)
             .env("DATABASE_URL", database_url)
             .env("AMQP_URL", self.servers.rabbitmq.url())
+            // Nobody balances load here.
+            .env("SHUTDOWN_DELAY", "0s")
             .env("RUST_BACKTRACE", "1");
         spec.clear_environment = true;
         spec.environment.extend(

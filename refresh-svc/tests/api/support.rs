@@ -91,6 +91,7 @@ impl World {
             ("AMQP_URL", "amqp://nobody:x@127.0.0.1:1/%2f".to_owned()),
             ("GRPC_LISTEN", "127.0.0.1:0".to_owned()),
             ("HEALTH_LISTEN", "127.0.0.1:0".to_owned()),
+            ("SHUTDOWN_DELAY", "0s".to_owned()),
             ("GRPC_TLS_CERT_FILE", path(&server.certificate)),
             ("GRPC_TLS_KEY_FILE", path(&server.key)),
             (

@@ -15,7 +15,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::support::{Token, World, endpoint, identity, tls};
+use crate::support::{Client, Token, World, endpoint, eventually, identity, tls};
 
 // R36
 #[tokio::test]
@@ -162,8 +162,35 @@ async fn health_readiness_and_version_are_told_over_http() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("\"ready\":false"), "{answer}");
     world.cut_database_off().await;
-    let answer = http(replica.health, "/readyz").await;
-    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    // An answer may be a second old.
+    eventually(async || {
+        let answer = http(replica.health, "/readyz").await;
+        answer.starts_with("HTTP/1.1 503").then_some(())
+    })
+    .await;
+}
+
+// Asked to end, a replica says so, and serves who has not heard it yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_ends_fails_no_call() {
+    let world = World::new().await.with("SHUTDOWN_DELAY", "5s");
+    let (replica, client) = world.served().await;
+    let account = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+    let (grpc, health) = (replica.grpc, replica.health);
+    client.get(account.id).await.unwrap();
+    let stopping = tokio::spawn(replica.stop());
+    eventually(async || {
+        client.get(account.id).await.unwrap();
+        let answer = http(health, "/readyz").await;
+        answer.starts_with("HTTP/1.1 503").then_some(())
+    })
+    .await;
+    let newcomer = Client::connect(grpc, &world.certificates).await;
+    newcomer.get(account.id).await.unwrap();
+    client.get(account.id).await.unwrap();
+    stopping.await.unwrap();
 }
 
 // R34: what is in the outbox reaches the broker.

@@ -6,7 +6,7 @@ use latchkey_proto::account::{
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::stack::Stack;
+use crate::stack::{Stack, eventually};
 use crate::world::{Person, channels, execute};
 
 fn reason(status: &Status) -> String {
@@ -296,4 +296,30 @@ async fn a_caller_may_only_what_is_written_behind_its_name() {
     let status = nameless.get_account(get).await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);
     assert_eq!(reason(&status), "CALLER_UNKNOWN");
+}
+
+// Asked to end, a replica says so, and serves who has not heard it yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_ends_fails_no_call() {
+    let mut stack = Stack::start_with(1, &[("SHUTDOWN_DELAY", "5s")]).await;
+    let person = Person::new();
+    person.applies(&stack, person.sign_in(0)).await;
+    let account_id = person.account(&stack).await.id.to_string();
+    let mut client = stack.client().await;
+    let request = GetAccountRequest { account_id };
+    eventually("the replica is ready", async || stack.ready().await == 200).await;
+
+    stack.ask_to_end();
+    eventually("it is ready no more", async || {
+        client.get_account(request.clone()).await.unwrap();
+        stack.ready().await == 503
+    })
+    .await;
+    let mut newcomer = stack.client().await;
+    newcomer.get_account(request.clone()).await.unwrap();
+    // What comes now is applied too.
+    let late = Person::new();
+    late.applies(&stack, late.sign_in(0)).await;
+    client.get_account(request).await.unwrap();
+    stack.stop_services().await;
 }

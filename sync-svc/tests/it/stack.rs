@@ -34,6 +34,7 @@ pub struct Stack {
 
 struct Service {
     grpc: SocketAddr,
+    health: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -86,6 +87,7 @@ impl Stack {
             ("AMQP_URL", self.broker.url().to_owned()),
             ("GRPC_LISTEN", "127.0.0.1:0".to_owned()),
             ("HEALTH_LISTEN", "127.0.0.1:0".to_owned()),
+            ("SHUTDOWN_DELAY", "0s".to_owned()),
             ("GRPC_CALLERS", "any-certificate".to_owned()),
             ("RETRY_DELAYS", "200ms".to_owned()),
             (
@@ -103,12 +105,35 @@ impl Stack {
         let config = Config::from_environment(&environment).unwrap();
         let application = Application::build(config).unwrap();
         let grpc = application.grpc_address().unwrap();
+        let health = application.health_address().unwrap();
         let stop = CancellationToken::new();
         let token = stop.clone();
         let task = tokio::spawn(async move {
             application.run_until_stopped(token).await.unwrap();
         });
-        self.services.push(Service { grpc, stop, task });
+        self.services.push(Service {
+            grpc,
+            health,
+            stop,
+            task,
+        });
+    }
+
+    /// Status of `/readyz` of the first replica.
+    pub async fn ready(&self) -> u16 {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let address = self.services[0].health;
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = b"GET /readyz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Asks the first replica to end.
+    pub fn ask_to_end(&self) {
+        self.services[0].stop.cancel();
     }
 
     /// Stops every replica in order.

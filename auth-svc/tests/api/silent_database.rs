@@ -1,0 +1,48 @@
+//! A database that goes away without a reset: packets are swallowed, and new
+//! connections work.
+
+use std::time::{Duration, Instant};
+
+use latchkey_demo_provider::Decision;
+use latchkey_testkit::{Role, Way};
+use tokio::task::JoinSet;
+
+use crate::helpers::TestApp;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_goes_on_without_a_restart() {
+    let app = TestApp::start().await;
+    let url = app.database.url(Role::Auth);
+    let way = Way::to(&url).await;
+    let through = way.url(&url);
+    let base = app.replica(&[("DATABASE_URL", &through), ("RATE_LIMIT_PER_ADDRESS", "0")]);
+    let mut browser = app.browser().at(&base);
+    app.round(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .await;
+    assert!(browser.me().await.is_some());
+
+    way.forget();
+    let begun = Instant::now();
+    let mut asking = JoinSet::new();
+    for _ in 0..10 {
+        let mut browser = browser.clone();
+        asking.spawn(async move { browser.get("/auth/me").await.status });
+    }
+    while let Some(answered) = asking.join_next().await {
+        answered.unwrap();
+    }
+    println!("all were answered after {:?}", begun.elapsed());
+    // The connections that were lost are not used again.
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while browser.me().await.is_none() {}
+    })
+    .await
+    .expect("the replica did not go on");
+    println!("served again after {:?}", begun.elapsed());
+    assert_eq!(browser.get("/readyz").await.status, 200);
+    let mut another = app.browser().at(&base);
+    let answer = app
+        .round(&mut another, "/auth/google", &Decision::allow("ada"))
+        .await;
+    assert_eq!(answer.status, 302, "{}", answer.body);
+}

@@ -1,0 +1,74 @@
+//! SIGTERM as a load balancer sees it: not ready any more, still serving, then gone.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::helpers::{Browser, TestApp};
+
+/// Long enough for who looks at readiness to see it, on a busy machine too.
+const DELAY: &str = "8s";
+
+/// People who go on asking.
+const CALLERS: usize = 4;
+
+/// Whether a replica says that it is ready; one that does not answer is not.
+async fn is_ready(base: &str) -> bool {
+    reqwest::get(format!("{base}/readyz"))
+        .await
+        .is_ok_and(|answer| answer.status().is_success())
+}
+
+/// Asks the first replica that is ready, as a balancer would send it there.
+async fn ask(bases: &[String], mut browser: Browser, done: CancellationToken) -> usize {
+    let mut answered = 0;
+    while !done.is_cancelled() {
+        let mut chosen = None;
+        for base in bases {
+            if chosen.is_none() && is_ready(base).await {
+                chosen = Some(base);
+            }
+        }
+        // Who finds none asks again.
+        let Some(base) = chosen else { continue };
+        browser = browser.at(base);
+        // Panics where the connection is refused or cut.
+        let status = browser.get("/auth/sign-in").await.status;
+        assert_eq!(status, 200);
+        answered += 1;
+    }
+    answered
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_ends_fails_no_request() {
+    let app = TestApp::start_with(&[("RATE_LIMIT_PER_ADDRESS", "0")]).await;
+    let stop = CancellationToken::new();
+    let (leaving, ended) = app.replica_until(&[("SHUTDOWN_DELAY", DELAY)], &stop);
+    let bases = vec![leaving.clone(), app.base.clone()];
+    let done = CancellationToken::new();
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let (bases, browser, done) = (bases.clone(), app.browser(), done.clone());
+        callers.spawn(async move { ask(&bases, browser, done).await });
+    }
+    // Under load by now.
+    app.browser().at(&leaving).get("/").await;
+
+    stop.cancel();
+    while is_ready(&leaving).await {
+        tokio::task::yield_now().await;
+    }
+    // Who has not heard yet is served: also over a new connection.
+    assert_eq!(app.browser().at(&leaving).get("/").await.status, 200);
+    tokio::time::timeout(Duration::from_mins(1), ended)
+        .await
+        .expect("did not end")
+        .unwrap();
+    assert!(!is_ready(&leaving).await);
+    done.cancel();
+    while let Some(answered) = callers.join_next().await {
+        assert!(answered.unwrap() > 0);
+    }
+}

@@ -1,0 +1,18 @@
+//! The pool against a real PostgreSQL that goes away without a word, is demoted,
+//! or is behind a pooler.
+
+#![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
+mod fitness;
+mod pooler;
+
+use latchkey_config::Environment;
+use sqlx::PgPool;
+
+/// A service's pool of one connection.
+fn pool_at(url: &str) -> PgPool {
+    let environment: Environment = [("DATABASE_URL", url), ("DATABASE_MAX_CONNECTIONS", "1")]
+        .into_iter()
+        .collect();
+    latchkey_service::database::pool(&environment, "test").unwrap()
+}
