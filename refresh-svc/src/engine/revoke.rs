@@ -35,6 +35,7 @@ impl Engine {
     }
 
     async fn revoke_and_erase(&self, account: AccountId) -> Result<Revoked, EngineError> {
+        self.parts.store.note_disconnect(account).await?;
         self.wait_for_refresh(account).await?;
         for _ in 0..ROUNDS {
             let credential = self
@@ -44,9 +45,6 @@ impl Engine {
                 .await?
                 .ok_or(EngineError::AccountNotFound)?;
             if credential.erased {
-                if self.parts.store.note_disconnect(account).await? == Erased::Changed {
-                    continue;
-                }
                 return Ok(Revoked {
                     at_provider: credential.revoked_at_provider,
                 });

@@ -54,24 +54,20 @@ impl Store {
         Ok(Some(erased))
     }
 
-    /// Notes a disconnect of an account whose credentials are erased already: a
-    /// connection from before it that is still on its way does not count.
+    /// Notes that the person disconnects the account, whether or not there is
+    /// something left to erase: no sign-in from before counts any more, although
+    /// it may still be on its way.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn note_disconnect(&self, account: AccountId) -> Result<Erased, StoreError> {
-        let noted = sqlx::query(
-            "UPDATE vault.credential SET not_before = clock_timestamp()
-             WHERE account_id = $1 AND erased_at IS NOT NULL",
+    pub async fn note_disconnect(&self, account: AccountId) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE vault.credential SET not_before = clock_timestamp() WHERE account_id = $1",
         )
         .bind(account.as_uuid())
         .execute(&self.pool)
         .await?;
-        Ok(if noted.rows_affected() == 1 {
-            Erased::Done
-        } else {
-            Erased::Changed
-        })
+        Ok(())
     }
 }
 
