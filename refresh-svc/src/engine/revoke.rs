@@ -53,6 +53,7 @@ impl Engine {
     /// Takes the lease, so that no refresh brings a token that nobody revokes;
     /// revokes what is newest; and erases that or nothing.
     async fn revoke_and_erase(&self, account: AccountId) -> Result<Revoked, EngineError> {
+        self.parts.store.note_disconnect(account).await?;
         // Not the holder of this process: its next flight would take the lease.
         let holder = Holder::new();
         let mut ear = self.parts.bell.listen(account);
@@ -77,9 +78,6 @@ impl Engine {
                     .await?
                     .ok_or(EngineError::AccountNotFound)?;
                 if credential.erased {
-                    if store.note_disconnect(account).await? == Erased::Changed {
-                        continue;
-                    }
                     return Ok(Revoked {
                         at_provider: credential.revoked_at_provider,
                     });

@@ -63,26 +63,21 @@ impl Store {
         held.end(erased)
     }
 
-    /// Notes a disconnect of an account whose credentials are erased already: a
-    /// connection from before it that is still on its way does not count.
+    /// Notes that the person disconnects the account, whether or not there is
+    /// something left to erase: no sign-in from before counts any more, although
+    /// it may still be on its way.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn note_disconnect(&self, account: AccountId) -> Result<Erased, StoreError> {
+    pub async fn note_disconnect(&self, account: AccountId) -> Result<(), StoreError> {
         let mut held = self.connections.take(Queue::AtOnce).await?;
         let noting = sqlx::query(
-            "UPDATE vault.credential SET not_before = clock_timestamp()
-             WHERE account_id = $1 AND erased_at IS NOT NULL",
+            "UPDATE vault.credential SET not_before = clock_timestamp() WHERE account_id = $1",
         )
         .bind(account.as_uuid())
         .execute(held.connection()?);
         let noted = within(STATEMENT, noting).await;
-        let noted = held.end(noted)?;
-        Ok(if noted.rows_affected() == 1 {
-            Erased::Done
-        } else {
-            Erased::Changed
-        })
+        held.end(noted).map(drop)
     }
 }
 

@@ -174,8 +174,12 @@ impl Held {
     }
 
     fn ended(&self, origin: &Origin, has_refresh_token: bool) -> bool {
-        self.all_deaths()
-            .any(|death| death.ends(origin, has_refresh_token))
+        // Stored for as long as a disconnect is under way.
+        let disconnected = self.not_before >= Some(origin.authenticated_at);
+        disconnected
+            || self
+                .all_deaths()
+                .any(|death| death.ends(origin, has_refresh_token))
     }
 
     /// The stored access token's rank towards a grant. A token from a refresh

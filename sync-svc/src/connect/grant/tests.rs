@@ -188,6 +188,23 @@ fn what_is_disconnected_is_revived_by_a_later_deliberate_connection_alone() {
     );
 }
 
+// R27: the disconnect is noted and not done yet.
+#[test]
+fn a_connection_replaces_what_is_being_disconnected_although_that_is_wider() {
+    let going = Held {
+        not_before: Some(at(10)),
+        ..stored(0, BOTH, true)
+    };
+    assert_eq!(
+        decide(Some(&going), &connection(7, MAIL)),
+        take(Source::Incoming, Source::Incoming)
+    );
+    assert_eq!(
+        decide(Some(&going), &grant(7, BOTH, true)),
+        Decision::KeepDisconnected
+    );
+}
+
 // R22, R27
 #[test]
 fn a_plain_sign_in_repairs_what_was_connected_anew_and_died() {
