@@ -58,7 +58,7 @@ pub async fn is_closed_to_sign_in(
 
 /// Returns `true` if this session's person signs in with the provider and
 /// signing in anew would repair nothing: no grant of an identity that they sign
-/// in with is known to be dead, or no sign-in connects it. What they
+/// in with is known to be dead, or no sign-in of theirs connects it. What they
 /// disconnected, and other mailboxes that they connected, a sign-in leaves as
 /// they are.
 ///
@@ -74,7 +74,10 @@ pub async fn is_content(
                 EXISTS (SELECT FROM vault.dead_grant d
                         WHERE d.user_id = i.user_id AND d.workspace_id = $2
                           AND d.provider = i.provider AND d.issuer = i.issuer
-                          AND d.subject = i.subject) AS dead
+                          AND d.subject = i.subject)
+                    AND EXISTS (SELECT FROM auth.workspace_member m
+                                WHERE m.user_id = i.user_id AND m.workspace_id = $2
+                                  AND m.connects_at_sign_in) AS dead
          FROM auth.identity i
          WHERE i.user_id = $1 AND i.provider = $3",
     )
