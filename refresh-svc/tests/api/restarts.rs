@@ -83,7 +83,7 @@ async fn load(
         match replaced.await {
             Ok(_) => tally.refreshed.fetch_add(1, Ordering::Relaxed),
             Err(error) => {
-                println!("a call failed: {error:?}");
+                eprintln!("a call failed: {error:?}");
                 tally.failed.fetch_add(1, Ordering::Relaxed)
             }
         };
@@ -152,7 +152,7 @@ async fn rolling_restarts_under_load_lose_no_grant_and_fail_no_call() {
             lost += 1;
         }
     }
-    println!(
+    eprintln!(
         "{restarts} rolling restarts of {REPLICAS} replicas in {:?}: {refreshed} calls answered, \
          {} refreshes at the provider, {failed} calls failed, {lost} grants lost",
         begun.elapsed(),
