@@ -24,6 +24,10 @@ pub struct Failure {
 
 /// A stored grant.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is what one column says, and any of them may be true"
+)]
 pub struct Credential {
     /// Account that it belongs to.
     pub account: AccountId,

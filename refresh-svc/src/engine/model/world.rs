@@ -3,13 +3,15 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use latchkey_domain::{AccessToken, AccountId, GrantBinding, RefreshToken, UserId, WorkspaceId};
+use latchkey_domain::{
+    AccessToken, AccountId, Clock as _, GrantBinding, RefreshToken, SystemClock, UserId,
+    WorkspaceId,
+};
 use latchkey_opening::{OpeningKey, OpeningKeys};
 use latchkey_providers::FailureClass;
 use latchkey_testkit::{Role, TestDatabase};
 use sqlx::PgPool;
 use sync_svc::connect::{Grant, SealedGrant};
-use time::OffsetDateTime;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -20,7 +22,7 @@ use super::provider::{Behaviour, Scripted};
 use super::replica::{Answer, Fault, Replica};
 
 /// Within this time everything that is let go comes to rest.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Milliseconds that a request may be on its way.
 const REQUEST: usize = 30;
@@ -187,10 +189,6 @@ impl Case {
         self.replica(at);
     }
 
-    pub(super) fn pass(&mut self, time: Duration) {
-        std::thread::sleep(time);
-    }
-
     /// Waits for a request, if one may be on its way.
     pub(super) fn provider(&mut self, behaviour: Behaviour) {
         for _ in 0..REQUEST {
@@ -255,7 +253,7 @@ impl Case {
         let world = Arc::clone(&self.world);
         let token = world.provider.sign_in();
         let key = world.keys.sealing_key();
-        let now = OffsetDateTime::now_utc();
+        let now = SystemClock.now();
         let sealed = SealedGrant {
             access_token: key
                 .seal_access_token(&AccessToken::new("access"), &self.binding)
@@ -446,7 +444,7 @@ impl Case {
         match answer {
             Ok(snapshot) => {
                 assert!(!row.erased && !row.dead, "a token was given: {row:?}");
-                assert!(snapshot.valid_token(OffsetDateTime::now_utc()).is_some());
+                assert!(snapshot.valid_token(SystemClock.now()).is_some());
             }
             Err(EngineError::AccountNotFound) => assert!(row.erased, "{row:?}"),
             Err(EngineError::NoToken { class, .. }) => {

@@ -1,7 +1,10 @@
 //! Connected accounts, written as sync-svc writes them.
 
 use latchkey_demo_provider::{ACME_TENANT, Flavour};
-use latchkey_domain::{AccessToken, AccountId, GrantBinding, RefreshToken, UserId, WorkspaceId};
+use latchkey_domain::{
+    AccessToken, AccountId, Clock as _, GrantBinding, RefreshToken, SystemClock, UserId,
+    WorkspaceId,
+};
 use std::time::Duration;
 
 use sqlx::types::time::OffsetDateTime;
@@ -139,7 +142,7 @@ impl World {
         account.access_token = access_token;
         account.refresh_token = refresh_token;
         let (access, refresh) = self.seal(account);
-        let now = OffsetDateTime::now_utc();
+        let now = SystemClock.now();
         let sealed = SealedGrant {
             access_token: access,
             access_token_expires_at: Some(now + Duration::from_hours(1)),
