@@ -13,7 +13,6 @@ use latchkey_service::grpc::Tls;
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
 use latchkey_service::{BuildInfo, StartError, shutdown};
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;

@@ -20,7 +20,7 @@ const SOURCES: [&str; 6] = [
 ];
 
 /// What reads one, before its name in quotes.
-const READS: [&str; 13] = [
+const READS: [&str; 14] = [
     ".optional(",
     ".required(",
     ".secret(",

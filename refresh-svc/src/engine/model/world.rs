@@ -11,7 +11,7 @@ use latchkey_opening::{OpeningKey, OpeningKeys};
 use latchkey_providers::FailureClass;
 use latchkey_testkit::{Role, TestDatabase};
 use sqlx::PgPool;
-use sync_svc::connect::{Grant, SealedGrant};
+use sync_svc::connect::{Grant, Intent, SealedGrant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Milliseconds that a request may be on its way.
 const REQUEST: usize = 30;
+
+const HANDLE: &str = "ada@acme.example";
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -268,19 +270,26 @@ impl Case {
             authenticated_at: now,
             scopes: ["mail.read"].into_iter().collect(),
             has_refresh_token: true,
+            intent: Intent::Connect,
+        };
+        let connected = sync_svc::store::account::Account {
+            id: self.account.as_uuid(),
+            workspace_id: self.binding.workspace.as_uuid(),
+            user_id: self.binding.user.as_uuid(),
+            provider: self.binding.provider.to_string(),
+            issuer: self.binding.issuer.to_string(),
+            subject: self.binding.subject.to_string(),
+            handle: HANDLE.to_owned(),
+            vouched_handle: Some(HANDLE.to_owned()),
+            display_name: String::new(),
+            connected_at: now,
+            disconnected_at: None,
         };
         world.runtime.block_on(async {
             let mut connection = world.pool().acquire().await.unwrap();
-            sync_svc::store::credential::replace(
-                &mut connection,
-                self.account.as_uuid(),
-                &self.binding,
-                &"ada@acme.example".parse().unwrap(),
-                &sealed,
-                &grant,
-            )
-            .await
-            .unwrap();
+            sync_svc::store::credential::replace(&mut connection, &connected, &sealed, &grant)
+                .await
+                .unwrap();
         });
         self.newest = token;
         self.sign_ins += 1;

@@ -8,7 +8,7 @@ use latchkey_domain::{
 use std::time::Duration;
 
 use sqlx::types::time::OffsetDateTime;
-use sync_svc::connect::{Grant, SealedGrant};
+use sync_svc::connect::{Grant, Intent, SealedGrant};
 use uuid::Uuid;
 
 use super::World;
@@ -152,18 +152,25 @@ impl World {
             authenticated_at: now,
             scopes: SCOPES.iter().copied().collect(),
             has_refresh_token: true,
+            intent: Intent::Connect,
+        };
+        let connected = sync_svc::store::account::Account {
+            id: account.id.as_uuid(),
+            workspace_id: account.binding.workspace.as_uuid(),
+            user_id: account.binding.user.as_uuid(),
+            provider: account.binding.provider.to_string(),
+            issuer: account.binding.issuer.to_string(),
+            subject: account.binding.subject.to_string(),
+            handle: account.handle.clone(),
+            vouched_handle: Some(account.handle.clone()),
+            display_name: String::new(),
+            connected_at: now,
+            disconnected_at: None,
         };
         let mut connection = self.pool().acquire().await.unwrap();
-        sync_svc::store::credential::replace(
-            &mut connection,
-            account.id.as_uuid(),
-            &account.binding,
-            &account.handle.parse().unwrap(),
-            &sealed,
-            &grant,
-        )
-        .await
-        .unwrap();
+        sync_svc::store::credential::replace(&mut connection, &connected, &sealed, &grant)
+            .await
+            .unwrap();
     }
 
     /// The pause after a failure ends.
