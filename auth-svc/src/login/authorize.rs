@@ -131,6 +131,12 @@ fn review_of(
     let mut chosen = carried(query);
     if start == Start::Connect {
         chosen.push(("purpose".to_owned(), "connect".to_owned()));
+        // A link of the application leads back into it; the pages' own leads to
+        // their list.
+        if chosen.iter().all(|(name, _)| name != "returnTo") {
+            let home = state.config.returns.app().path().to_owned();
+            chosen.push(("returnTo".to_owned(), home));
+        }
     }
     if query.get("reconnect").is_some() {
         chosen.push(("reconnect".to_owned(), "1".to_owned()));
