@@ -97,7 +97,8 @@ pub async fn sign_in(
         && !flow.consent_asked
         && authentication.lacks_refresh_token(Purpose::SignIn)
         && !grant::is_held(&mut *transaction, &binding, &authentication.granted()).await?
-        && (agreed.is_some() || !grant::is_closed_to_sign_in(&mut *transaction, &binding).await?)
+        && (agreed.is_some_and(Deliberate::chose_to_connect)
+            || !grant::is_closed_to_sign_in(&mut *transaction, &binding).await?)
     {
         transaction.rollback().await?;
         spent_flow::spend(&mut *pool.acquire().await?, flow).await?;

@@ -32,8 +32,8 @@ async fn a_refusal_names_every_domain_that_is_allowed_and_writes_nothing() {
         answer.body
     );
     assert!(
-        answer.body.contains("href=\"/auth/google\""),
-        "what to do: try again"
+        answer.body.contains("href=\"/auth/google?workspaceId="),
+        "what to do: try again at the same workspace"
     );
     assert_eq!(app.written().await, Written::NOTHING);
     // Exact: a subdomain is another domain.

@@ -86,14 +86,13 @@ async fn after_a_refusal_every_way_on_keeps_return_location_and_challenge() {
     let mut other = app.browser();
     let sign_in = link(&pages[0], "Go to the sign-in page").unwrap();
     let page = other.get(&sign_in[url::Position::BeforePath..]).await;
-    let button = page
-        .body
-        .split('"')
-        .find(|part| part.starts_with("/auth/google?"))
-        .unwrap();
-    let button = button.replace("&#38;", "&").replace("&amp;", "&");
+    let form = page.form("/auth/sign-in/google");
+    let asked = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(&form.fields)
+        .finish();
+    let asked = format!("/auth/google?{asked}");
     keeps_what_was_asked(
-        &Url::parse(PUBLIC).unwrap().join(&button).unwrap(),
+        &Url::parse(PUBLIC).unwrap().join(&asked).unwrap(),
         "/auth/google",
     );
 }
