@@ -1,7 +1,7 @@
 //! A database that goes away without a reset: packets are swallowed, and new
 //! connections work.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use latchkey_demo_provider::Decision;
 use latchkey_testkit::{Role, Way};
@@ -15,14 +15,18 @@ async fn a_replica_goes_on_without_a_restart() {
     let url = app.database.url(Role::Auth);
     let way = Way::to(&url).await;
     let through = way.url(&url);
-    let base = app.replica(&[("DATABASE_URL", &through), ("RATE_LIMIT_PER_ADDRESS", "0")]);
+    let base = app.replica(&[
+        ("DATABASE_URL", &through),
+        // One that is just going back is lost until TCP gives it up: decision 20.
+        ("DATABASE_MAX_CONNECTIONS", "4"),
+        ("RATE_LIMIT_PER_ADDRESS", "0"),
+    ]);
     let mut browser = app.browser().at(&base);
     app.round(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     assert!(browser.me().await.is_some());
 
     way.forget();
-    let begun = Instant::now();
     let mut asking = JoinSet::new();
     for _ in 0..10 {
         let mut browser = browser.clone();
@@ -31,14 +35,12 @@ async fn a_replica_goes_on_without_a_restart() {
     while let Some(answered) = asking.join_next().await {
         answered.unwrap();
     }
-    println!("all were answered after {:?}", begun.elapsed());
     // The connections that were lost are not used again.
     tokio::time::timeout(Duration::from_secs(30), async {
         while browser.me().await.is_none() {}
     })
     .await
     .expect("the replica did not go on");
-    println!("served again after {:?}", begun.elapsed());
     assert_eq!(browser.get("/readyz").await.status, 200);
     let mut another = app.browser().at(&base);
     let answer = app

@@ -75,6 +75,15 @@ async fn two_hundred_people_at_the_start_page_keep_nobody_from_signing_in() {
     answered("sign-ins alone", 302, alone).await;
 
     let waiting = at_the_door(&app, &address).await;
+    // Over connections of their own: those that lay idle may be closed by now.
+    let waiting: Vec<(Browser, String)> = waiting
+        .into_iter()
+        .map(|(with, callback)| {
+            let mut browser = app.browser().at(&address);
+            browser.cookies = with.cookies;
+            (browser, callback)
+        })
+        .collect();
     let (mut pages, mut sign_ins) = (JoinSet::new(), JoinSet::new());
     let crowd: Vec<Browser> = (0..CROWD).map(|_| app.browser().at(&address)).collect();
     for mut browser in crowd {

@@ -70,12 +70,12 @@ where
         Err(error) => return complain(service, &error.into()),
     };
     metrics::install();
-    let outcome = match trust::check(&environment) {
-        Err(error) => Err(error.into()),
-        Ok(()) => tokio::select! {
-            outcome = serve(environment.clone()) => outcome,
-            error = database::refuse_transaction_pooling(&environment) => Err(error.into()),
-        },
+    if let Err(error) = trust::check(&environment) {
+        return complain(service, &error.into());
+    }
+    let outcome = tokio::select! {
+        outcome = serve(environment.clone()) => outcome,
+        error = database::refuse_transaction_pooling(&environment) => Err(error.into()),
     };
     telemetry.flush().await;
     ended(service, outcome)

@@ -26,9 +26,9 @@ const CROWD: usize = 8;
 /// What a call is about.
 #[derive(Clone)]
 struct About {
-    account_id: String,
-    channel_id: String,
-    workspace_id: String,
+    account: String,
+    channel: String,
+    workspace: String,
 }
 
 /// Calls a method by its name in the contract.
@@ -37,11 +37,7 @@ async fn call(
     method: &str,
     about: About,
 ) -> Result<(), Status> {
-    let About {
-        account_id,
-        channel_id,
-        workspace_id,
-    } = about;
+    let (account_id, channel_id, workspace_id) = (about.account, about.channel, about.workspace);
     match method {
         "GetAccount" => {
             let request = GetAccountRequest { account_id };
@@ -82,9 +78,9 @@ async fn every_method_and_every_consumer_answers_with_one_connection() {
     person.applies(&stack, person.sign_in(0)).await;
     let account = person.account(&stack).await.id;
     let about = About {
-        account_id: account.to_string(),
-        channel_id: channels(&stack, account).await[0].id.to_string(),
-        workspace_id: person.workspace.to_string(),
+        account: account.to_string(),
+        channel: channels(&stack, account).await[0].id.to_string(),
+        workspace: person.workspace.to_string(),
     };
     let client = stack.client().await;
 
@@ -103,7 +99,7 @@ async fn every_method_and_every_consumer_answers_with_one_connection() {
         for key in subscription.routing_keys {
             for second in 1..=i64::try_from(CROWD).unwrap() {
                 let id = EventId::generate();
-                publish(&stack, key, id, &person, &about.account_id, second).await;
+                publish(&stack, key, id, &person, &about.account, second).await;
                 events.push(id);
             }
         }
