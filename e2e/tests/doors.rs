@@ -29,6 +29,7 @@ fn nobody_lands_where_they_did_not_choose_to_be() -> anyhow::Result<()> {
         let stack = Stack::start(
             Options::test()
                 .with("IS_MULTIWORKSPACE_ENABLED", "true")
+                .with("AUTH_OIDC_DEMO_EMAIL_DOMAINS", "acme.example")
                 .with("ALLOWED_RETURN_ORIGINS", crm.as_str())
                 // Everybody of the walk has the same address.
                 .with("RATE_LIMIT_PER_ADDRESS", "0"),

@@ -25,7 +25,7 @@ pub(super) use view::{Look, Review};
 /// Adds the routes.
 pub(super) fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_review, review);
-    routes.add(__path_go_on, go_on);
+    routes.add_slow(__path_go_on, go_on);
 }
 
 /// What will be connected or joined.

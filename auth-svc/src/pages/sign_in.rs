@@ -69,7 +69,7 @@ struct OverviewPage {
 pub(super) fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_home, home);
     routes.add(__path_sign_in, sign_in);
-    routes.add(__path_go_on, go_on);
+    routes.add_slow(__path_go_on, go_on);
     routes.add(__path_overview, overview);
 }
 

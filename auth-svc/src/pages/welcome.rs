@@ -22,7 +22,7 @@ use crate::session::handover::{Handover, hand_over};
 /// Adds the routes.
 pub(super) fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_welcome, welcome);
-    routes.add(__path_go_on, go_on);
+    routes.add_slow(__path_go_on, go_on);
 }
 
 /// You are a member now; what may be connected, and where to go on.

@@ -10,11 +10,12 @@ use std::fs;
 use std::path::Path;
 
 /// Where variables are read.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "auth-svc/src",
     "sync-svc/src",
     "refresh-svc/src",
     "crates/messaging/src",
+    "crates/policy/src",
     "crates/providers/src",
     "crates/service/src",
 ];
