@@ -197,7 +197,7 @@ async fn an_international_domain_is_stored_in_its_ascii_form_whoever_writes_it()
 async fn handles_of_before_are_vouched_for_where_an_identity_proves_it() {
     const MIGRATION: i64 = 20_261_126_003_000;
     let database = TestDatabase::create_empty().await;
-    let before = MIGRATOR.iter().filter(|one| one.version < MIGRATION).last();
+    let before = MIGRATOR.iter().rfind(|one| one.version < MIGRATION);
     MIGRATOR
         .run_to(before.unwrap().version, database.pool())
         .await
