@@ -320,6 +320,8 @@ const steps = {
   },
 
   async "no page has the token of another person"() {
+    // A member: whoever joins by a link is shown the welcome page first.
+    await signedIn("grace");
     const context = await known(await signedIn("ada"));
     const mine = await context.newPage();
     await mine.goto(`${SAME}/bare`);
