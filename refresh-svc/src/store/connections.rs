@@ -23,8 +23,9 @@ use super::StoreError;
 /// a refresh never waits behind them.
 const SHARE_OF_TURNS: (u32, u32) = (5, 8);
 
-/// A turn is waited for at most this long: a crowd has passed by then.
-const TURN: Duration = Duration::from_secs(10);
+/// A turn is waited for at most this long: a crowd has passed by then, and callers
+/// have deadlines of their own.
+const TURN: Duration = Duration::from_secs(30);
 /// A connection is waited for at most this long.
 const ACQUIRE: Duration = Duration::from_secs(5);
 /// A connection is tested before it is given, and is closed if that takes longer

@@ -21,7 +21,10 @@ const READERS: usize = 12;
 // refresh that is to be stored and the readiness check come back by themselves.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_swallows_packets_is_back_without_a_restart() {
-    let (world, proxy) = World::uncached().await.behind_a_proxy().await;
+    let world = World::uncached()
+        .await
+        .with("DATABASE_MAX_CONNECTIONS", "16");
+    let (world, proxy) = world.behind_a_proxy().await;
     let (replica, client) = world.served().await;
     let mut accounts = Vec::new();
     for _ in 0..READERS {

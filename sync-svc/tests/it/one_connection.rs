@@ -2,7 +2,7 @@
 //! connection and waits for another waits for itself.
 
 use latchkey_config::Environment;
-use latchkey_domain::EventId;
+use latchkey_domain::{EventId, UserId};
 use latchkey_messaging::topology::Subscription;
 use latchkey_proto::account::account_service_client::AccountServiceClient;
 use latchkey_proto::account::report_sync_request::{Report, StageEntered};
@@ -10,7 +10,9 @@ use latchkey_proto::account::{
     GetAccountRequest, ListAccountsRequest, ListChannelsRequest, ReportSyncRequest,
     StartChannelSyncRequest,
 };
-use latchkey_proto::events::{AccountDisconnected, AccountReauthRequired, UserAuthenticated};
+use latchkey_proto::events::{
+    AccountDisconnected, AccountReauthRequired, MemberRemoved, UserAuthenticated,
+};
 use latchkey_proto::methods_of;
 use latchkey_testkit::Role;
 use tokio::task::JoinSet;
@@ -66,6 +68,16 @@ async fn call(
         "StartChannelSync" => {
             let request = StartChannelSyncRequest { account_id };
             client.start_channel_sync(request).await.map(drop)
+        }
+        MemberRemoved::ROUTING_KEY => {
+            // Another member: this one's account is asked about.
+            let event = MemberRemoved {
+                workspace_id: person.workspace.to_string(),
+                user_id: UserId::generate().to_string(),
+                removed_at: Some(at(second)),
+                keep_connections: false,
+            };
+            stack.publish(id, &event).await;
         }
         other => unreachable!("say here how {other} is called"),
     }
@@ -148,6 +160,16 @@ async fn publish(
                 account_id,
                 disconnected_at: Some(at(second)),
                 ..AccountDisconnected::default()
+            };
+            stack.publish(id, &event).await;
+        }
+        MemberRemoved::ROUTING_KEY => {
+            // Another member: this one's account is asked about.
+            let event = MemberRemoved {
+                workspace_id: person.workspace.to_string(),
+                user_id: UserId::generate().to_string(),
+                removed_at: Some(at(second)),
+                keep_connections: false,
             };
             stack.publish(id, &event).await;
         }
