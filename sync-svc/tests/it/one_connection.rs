@@ -69,16 +69,6 @@ async fn call(
             let request = StartChannelSyncRequest { account_id };
             client.start_channel_sync(request).await.map(drop)
         }
-        MemberRemoved::ROUTING_KEY => {
-            // Another member: this one's account is asked about.
-            let event = MemberRemoved {
-                workspace_id: person.workspace.to_string(),
-                user_id: UserId::generate().to_string(),
-                removed_at: Some(at(second)),
-                keep_connections: false,
-            };
-            stack.publish(id, &event).await;
-        }
         other => unreachable!("say here how {other} is called"),
     }
 }
