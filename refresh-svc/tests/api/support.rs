@@ -134,13 +134,20 @@ impl World {
 
 impl World {
     async fn alter_database(&self, what: &str) {
+        let mut connection = self.pool().acquire().await.unwrap();
+        // A connection that is new while the database only reads may write all the
+        // same.
+        sqlx::query("SET default_transaction_read_only = off")
+            .execute(&mut *connection)
+            .await
+            .unwrap();
         let name: String = sqlx::query_scalar("SELECT current_database()")
-            .fetch_one(self.pool())
+            .fetch_one(&mut *connection)
             .await
             .unwrap();
         let statement = format!("ALTER DATABASE {name} {what}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
-            .execute(self.pool())
+            .execute(&mut *connection)
             .await
             .unwrap();
     }

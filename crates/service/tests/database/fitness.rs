@@ -21,13 +21,19 @@ async fn has_come_back(pool: &PgPool) {
 }
 
 async fn alter(database: &TestDatabase, what: &str) {
+    let mut connection = database.pool().acquire().await.unwrap();
+    // A connection that is new while the database only reads may write all the same.
+    sqlx::query("SET default_transaction_read_only = off")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
     let name: String = sqlx::query_scalar("SELECT current_database()")
-        .fetch_one(database.pool())
+        .fetch_one(&mut *connection)
         .await
         .unwrap();
     let statement = format!("ALTER DATABASE {name} {what}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
-        .execute(database.pool())
+        .execute(&mut *connection)
         .await
         .unwrap();
 }
