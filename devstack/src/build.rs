@@ -30,8 +30,15 @@ pub async fn binaries() -> anyhow::Result<i32> {
 /// # Errors
 /// Cargo cannot be run.
 pub async fn cargo(arguments: &[OsString], variables: &[(&str, String)]) -> anyhow::Result<i32> {
-    let mut child = Child::start(cargo_spec(arguments, variables))?;
-    let status = child.wait().await.context("cargo was lost")?;
+    exit_code(Child::start(cargo_spec(arguments, variables))?).await
+}
+
+/// Waits until cargo ends and answers its exit code.
+///
+/// # Errors
+/// Cargo was lost.
+pub async fn exit_code(mut cargo: Child) -> anyhow::Result<i32> {
+    let status = cargo.wait().await.context("cargo was lost")?;
     Ok(status.code().unwrap_or(1))
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use latchkey_servers::{Child, Progress};
 
-use crate::build::{binaries, cargo_spec};
+use crate::build::{binaries, cargo_spec, exit_code};
 use crate::servers::Servers;
 use report::Report;
 
@@ -94,7 +94,7 @@ async fn build_tests(
             .filter_map(|line| suite_of(&line))
             .collect()
     });
-    let code = wait(Child::start(spec)?).await?;
+    let code = exit_code(Child::start(spec)?).await?;
     let names = reading.join().ok().context("cargo's messages were lost")?;
     Ok((code, names))
 }
@@ -134,7 +134,7 @@ async fn test(
         std::thread::spawn(move || copy(reader, &report))
     };
     let child = Child::start(spec)?;
-    let code = wait(child).await?;
+    let code = exit_code(child).await?;
     let mut patience = LAST_LINES;
     while !copying.is_finished() && !patience.is_zero() {
         tokio::time::sleep(STEP).await;
@@ -165,9 +165,4 @@ fn copy(reader: PipeReader, report: &Mutex<Report>) {
             .line(&String::from_utf8_lossy(&line));
         line.clear();
     }
-}
-
-async fn wait(mut child: Child) -> anyhow::Result<i32> {
-    let status = child.wait().await.context("cargo was lost")?;
-    Ok(status.code().unwrap_or(1))
 }

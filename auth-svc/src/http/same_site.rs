@@ -48,7 +48,7 @@ pub fn log_foreign(request: &HttpRequest) {
     );
 }
 
-/// True where a form was sent by a page of this service itself: not by a front
+/// Returns `true` if a form was sent by a page of this service itself: not by a front
 /// end of the deployment, not by a workspace's own host, not by a program. What
 /// a person chose on our page is believed from nowhere else; that nobody lays
 /// the page under another is what `frame-ancestors` is for.
@@ -61,7 +61,7 @@ pub fn is_own_form(request: &HttpRequest, public: &WebOrigin) -> bool {
     )
 }
 
-/// True where no browser says that the navigation was begun by another page than
+/// Returns `true` if no browser says that the navigation was begun by another page than
 /// one for which `is_known` holds. Another site's link may say where to go, and
 /// must not say who may fetch the session that comes of it.
 pub fn was_begun_by(request: &HttpRequest, is_known: impl Fn(&Url) -> bool) -> bool {

@@ -146,7 +146,7 @@ fn review_of(
     origin.join(&page).map_err(|_| StartError::NotConfigured)
 }
 
-/// True where another site than the one that is returned to says with what the
+/// Returns `true` if another site than the one that is returned to says with what the
 /// session is fetched there: whoever made the link could fetch it, wherever the
 /// code leaks.
 pub(crate) fn is_challenged_by_another(

@@ -45,13 +45,13 @@ impl Deliberate {
         }
     }
 
-    /// True where the page named this workspace: for another one, nothing was
+    /// Returns `true` if the page named this workspace: for another one, nothing was
     /// agreed to.
     pub fn is_for(&self, workspace: WorkspaceId) -> bool {
         self.workspace == Some(workspace)
     }
 
-    /// True where the person chose to connect an account, or to connect it
+    /// Returns `true` if the person chose to connect an account, or to connect it
     /// again. The sign-in page only says what a sign-in does by itself.
     pub fn chose_to_connect(&self) -> bool {
         self.page == Page::Review

@@ -114,7 +114,7 @@ impl Context {
         }
     }
 
-    /// True where it carries an invitation.
+    /// Returns `true` if it carries an invitation.
     pub const fn is_invited(&self) -> bool {
         self.public_invite.is_some() || self.personal_invite.is_some()
     }

@@ -181,7 +181,7 @@ impl ReturnPolicy {
             && !path.starts_with("/auth/review/")
     }
 
-    /// True where a session at this site may be handed over to the location that
+    /// Returns `true` if a session at this site may be handed over to the location that
     /// was asked for. Where not, the person goes home and takes nothing along:
     /// who asked may have chosen what the session is fetched with.
     pub fn may_hand_over<'a>(
@@ -195,7 +195,7 @@ impl ReturnPolicy {
         }
     }
 
-    /// True where a page of `origin` may say with which challenge the session is
+    /// Returns `true` if a page of `origin` may say with which challenge the session is
     /// fetched at the location: it is the one that fetches it.
     pub fn may_challenge(&self, location: Option<&ReturnLocation>, origin: &Url) -> bool {
         match location {

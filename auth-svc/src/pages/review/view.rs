@@ -375,7 +375,7 @@ fn back(
     }
 }
 
-/// True where the connection does not depend on the person's domain (R13).
+/// Returns `true` if the connection does not depend on the person's domain (R13).
 fn connects_everybody(provider: &Provider) -> bool {
     // A domain that nobody can have is connected only where all are.
     provider.auto_connect("nobody.invalid")

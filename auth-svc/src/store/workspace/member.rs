@@ -101,7 +101,7 @@ pub async fn set_role(
     Ok(named)
 }
 
-/// True where a plain sign-in of this member connects their account by the
+/// Returns `true` if a plain sign-in of this member connects their account by the
 /// deployment's switch (R13): not where they joined by one, and have not agreed
 /// since.
 ///
