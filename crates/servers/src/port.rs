@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -77,15 +78,31 @@ where
             Err(error) => error,
         };
         // The server has ended: what is bound now is bound by somebody else.
-        if attempt == ATTEMPTS || !ports.into_iter().any(is_taken) {
+        if attempt == ATTEMPTS || !any_stays_taken(&ports).await {
             return Err(error);
         }
         attempt += 1;
     }
 }
 
-fn is_taken(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err()
+/// How often, and at which interval, a port is tried before it counts as taken.
+/// A process that is being started holds the sockets of its parent from `fork`
+/// to `exec`, and with them for a moment a port that the parent has released.
+const LOOKS: u32 = 20;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
+
+/// Whether another process keeps one of `ports`.
+async fn any_stays_taken(ports: &[u16]) -> bool {
+    for _ in 0..LOOKS {
+        if ports
+            .iter()
+            .all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        {
+            return false;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    true
 }
 
 #[cfg(test)]
@@ -116,6 +133,23 @@ mod tests {
         .await;
         let taken = thief.take().and_then(|thief| thief.local_addr().ok());
         assert!(matches!((started, taken), (Ok(port), Some(taken)) if port != taken.port()));
+    }
+
+    #[tokio::test]
+    async fn a_port_that_a_starting_process_holds_for_a_moment_is_not_lost() {
+        let tries = AtomicU32::new(0);
+        let started: Result<(), _> = with_free_ports(|[port]: [u16; 1]| {
+            tries.fetch_add(1, Ordering::Relaxed);
+            let held = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+            tokio::spawn(async move {
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+                drop(held);
+            });
+            async { Err(refusal()) }
+        })
+        .await;
+        assert!(started.is_err());
+        assert_eq!(tries.into_inner(), 1);
     }
 
     #[tokio::test]
