@@ -261,6 +261,15 @@ impl Lanes {
         Arc::clone(lane)
     }
 
+    /// As if the waits of all circuits were over and the providers well.
+    #[cfg(test)]
+    pub fn close_circuits(&self) {
+        let lanes = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for gate in lanes.values().flat_map(|lane| lane.gates()) {
+            *gate.circuit() = Circuit::default();
+        }
+    }
+
     /// A share of the seats: all by one, half by two.
     fn seats(&self, divisor: u32) -> Arc<Semaphore> {
         let seats = usize::try_from(self.limits.concurrency / divisor).unwrap_or(1);

@@ -7,7 +7,9 @@
 //! the provider's newest, and who may have no token gets none.
 //!
 //! The steps come from a fixed seed. `LATCHKEY_MODEL_STEPS=1000000` runs the long
-//! form, `LATCHKEY_MODEL_SEED` another one.
+//! form and `LATCHKEY_MODEL_SEED` another seed. Most of a step is waiting, so
+//! `LATCHKEY_MODEL_WORLDS=12` shares the steps among so many databases at once, each
+//! with the next seed.
 
 mod provider;
 mod replica;
@@ -30,7 +32,7 @@ const REPLICAS: usize = 3;
 /// Steps of one account's life.
 const LIFE: usize = 60;
 /// Steps of the short form.
-const SHORT: usize = 600;
+const SHORT: u64 = 600;
 /// The seed of both forms, unless another one is given.
 const SEED: u64 = 20_261_126;
 
@@ -149,23 +151,20 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-// R31, R33, R34, R37.
-#[test]
-fn no_order_of_events_sends_a_refresh_token_twice_or_loses_one() {
-    let seed = number("LATCHKEY_MODEL_SEED").unwrap_or(SEED);
-    let steps = number("LATCHKEY_MODEL_STEPS")
-        .and_then(|steps| usize::try_from(steps).ok())
-        .unwrap_or(SHORT);
+/// Lives one after the other, and what the provider saw of them.
+///
+/// # Errors
+/// The shortest order of events that breaks an invariant.
+fn run(lives: u32, seed: u64) -> Result<String, String> {
     let config = Config {
         rng_seed: RngSeed::Fixed(seed),
-        cases: u32::try_from(steps.div_ceil(LIFE)).unwrap(),
+        cases: lives,
         failure_persistence: None,
         max_shrink_iters: 40,
         ..Config::default()
     };
     let world = World::start();
     WORLD.set(Some(Arc::clone(&world)));
-    let begun = Instant::now();
     let outcome = TestRunner::new(config.clone()).run(
         &AnyOrder::sequential_strategy(LIFE),
         |(state, steps, seen)| {
@@ -174,13 +173,36 @@ fn no_order_of_events_sends_a_refresh_token_twice_or_loses_one() {
         },
     );
     WORLD.set(None);
-    eprintln!(
-        "{} lives of {LIFE} steps, seed {seed}, {:?}; {}",
-        config.cases,
-        begun.elapsed(),
-        world.counts()
-    );
-    if let Err(failure) = outcome {
-        panic!("{failure}");
+    let counts = world.counts();
+    outcome
+        .map(|()| format!("{lives} lives of {LIFE} steps, seed {seed}; {counts}"))
+        .map_err(|failure| format!("seed {seed}: {failure}"))
+}
+
+// R31, R33, R34, R37.
+#[test]
+fn no_order_of_events_sends_a_refresh_token_twice_or_loses_one() {
+    let seed = number("LATCHKEY_MODEL_SEED").unwrap_or(SEED);
+    let steps = number("LATCHKEY_MODEL_STEPS").unwrap_or(SHORT);
+    let worlds = number("LATCHKEY_MODEL_WORLDS").unwrap_or(1);
+    let life = u64::try_from(LIFE).unwrap();
+    let lives = u32::try_from(steps.div_ceil(life * worlds)).unwrap();
+    let begun = Instant::now();
+    let running: Vec<_> = (0..worlds)
+        .map(|world| std::thread::spawn(move || run(lives, seed + world)))
+        .collect();
+    let outcomes: Vec<_> = running
+        .into_iter()
+        .map(|world| world.join().unwrap())
+        .collect();
+    for counts in outcomes.iter().flatten() {
+        eprintln!("{counts}");
     }
+    eprintln!(
+        "{} steps, {:?}",
+        u64::from(lives) * life * worlds,
+        begun.elapsed()
+    );
+    let failures: Vec<_> = outcomes.into_iter().filter_map(Result::err).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

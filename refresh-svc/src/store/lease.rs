@@ -53,10 +53,10 @@ impl Holder {
         }
     }
 
-    /// Smaller than every taking, and alike in the first half.
+    /// Returns `true` if a taking was one of this process.
     #[cfg(test)]
-    pub(crate) fn before_the_first(&self) -> Uuid {
-        Uuid::from_u64_pair(self.process, 0)
+    pub(crate) fn took(&self, taking: Uuid) -> bool {
+        taking.as_u64_pair().0 == self.process
     }
 
     /// The next taking.

@@ -65,6 +65,7 @@ impl Replica {
         .collect();
         let pool = PgPoolOptions::new()
             .max_connections(3)
+            .test_before_acquire(false)
             .connect_lazy(database)
             .unwrap();
         let connections = Connections::new(&pool);

@@ -213,31 +213,43 @@ impl Case {
         world.runtime.block_on(query.execute(world.pool())).unwrap();
     }
 
-    /// Pauses end; the leases of those who died end, too.
+    /// Time passes: pauses end, circuit breakers close, a valid token is no longer
+    /// answered from memory because the database did not answer, and the leases of
+    /// those who died or lost sight of them end.
     pub(super) fn later(&mut self) {
-        let living: Vec<Uuid> = self
-            .replicas
-            .iter()
-            .flatten()
-            .map(|replica| replica.engine.holder.before_the_first())
-            .collect();
+        for replica in self.replicas.iter().flatten() {
+            replica.engine.parts.cache.reached();
+            replica.engine.parts.lanes.close_circuits();
+        }
         self.revocations
             .retain(|one| !one.task.is_finished() || one.sign_ins == self.sign_ins);
-        let revokes = self.revocations.iter().any(|one| self.is_under_way(one));
+        let account = self.account.as_uuid();
+        let world = Arc::clone(&self.world);
+        // In this order: a lease that is taken meanwhile is a newer one, and stays.
+        let query = sqlx::query_as(
+            "SELECT lease_epoch, lease_holder FROM vault.credential WHERE account_id = $1",
+        );
+        let (epoch, holder): (i64, Option<Uuid>) = world
+            .runtime
+            .block_on(query.bind(account).fetch_one(world.pool()))
+            .unwrap();
+        let is_held = self.revocations.iter().any(|one| self.is_under_way(one))
+            || holder.is_some_and(|holder| {
+                self.replicas
+                    .iter()
+                    .flatten()
+                    .any(|one| one.engine.is_busy() && one.engine.holder.took(holder))
+            });
         let query = sqlx::query(
             "UPDATE vault.credential
              SET retry_after = CASE WHEN retry_after IS NOT NULL THEN now() END,
-                 lease_until = CASE WHEN $3 OR EXISTS (
-                         SELECT FROM unnest($2::uuid[]) AS first (holder)
-                         WHERE substr(first.holder::text, 1, 18) = substr(lease_holder::text, 1, 18))
-                     THEN lease_until
+                 lease_until = CASE WHEN $2 OR lease_epoch <> $3 THEN lease_until
                      WHEN lease_until IS NOT NULL THEN now() END
              WHERE account_id = $1",
         )
-        .bind(self.account.as_uuid())
-        .bind(living)
-        .bind(revokes);
-        let world = Arc::clone(&self.world);
+        .bind(account)
+        .bind(is_held)
+        .bind(epoch);
         world.runtime.block_on(query.execute(world.pool())).unwrap();
     }
 
