@@ -20,6 +20,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub use check::DatabaseCheck;
+pub use fitness::{JUST_NOW, untested};
 pub use limit::{ANSWER, UNHURRIED, within};
 pub use pooler::{is_pooled_by_transaction, refuse_transaction_pooling};
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use latchkey_service::database::{JUST_NOW, untested};
 use latchkey_service::health::Check;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -28,8 +29,8 @@ const SHARE_OF_TURNS: (u32, u32) = (5, 8);
 const TURN: Duration = Duration::from_secs(30);
 /// A connection is waited for at most this long.
 const ACQUIRE: Duration = Duration::from_secs(5);
-/// A connection is tested before it is given, and is closed if that takes longer
-/// than this.
+/// A connection that was not used a moment ago is tested before it is given, and
+/// is closed if that takes longer than this.
 const TEST: Duration = Duration::from_secs(2);
 /// A statement about one account.
 pub(crate) const STATEMENT: Duration = Duration::from_secs(3);
@@ -67,18 +68,15 @@ pub(crate) struct Connections {
 struct Seen {
     answered_at: Option<Instant>,
     failed_at: Option<Instant>,
+    /// When every connection of that time was given up. One that was in use then
+    /// is closed when its use ends.
+    abandoned_at: Option<Instant>,
 }
 
 impl Connections {
     /// Connections as the pool is set to make them.
     pub(crate) fn new(pool: &PgPool) -> Self {
-        // A pool tests what is idle while it is acquired, and then nobody can tell
-        // a test that hangs from a new connection that takes its time.
-        let pool = pool
-            .options()
-            .clone()
-            .test_before_acquire(false)
-            .connect_lazy_with(pool.connect_options().as_ref().clone());
+        let pool = pool.clone();
         let (share, of) = SHARE_OF_TURNS;
         let turns = (pool.options().get_max_connections() * share / of).max(1);
         Self {
@@ -128,14 +126,26 @@ impl Connections {
             if queue == Queue::InTurn && failed_at.is_some_and(|at| at > queued_at) {
                 return Err(StoreError::Late(queued_at.elapsed()));
             }
-            match timeout(ACQUIRE, self.pool.acquire()).await {
+            // The pool would test an idle connection while it acquires it, and then
+            // nobody could tell a test that hangs from a new connection that takes
+            // its time.
+            let (acquired, idle_for) = untested(timeout(ACQUIRE, self.pool.acquire())).await;
+            match acquired {
                 Ok(Ok(mut connection)) => {
-                    match timeout(TEST, connection.ping()).await {
+                    let test = async {
+                        match idle_for {
+                            Some(idle_for) if idle_for >= JUST_NOW => connection.ping().await,
+                            _ => Ok(()),
+                        }
+                    };
+                    match timeout(TEST, test).await {
                         Ok(Ok(())) => {
-                            self.seen().answered_at = Some(Instant::now());
+                            let taken_at = Instant::now();
+                            self.seen().answered_at = Some(taken_at);
                             return Ok(Held {
                                 connection: Some(connection),
                                 connections: self.clone(),
+                                taken_at,
                                 _turn: turn,
                             });
                         }
@@ -144,7 +154,7 @@ impl Connections {
                         // It is dead in silence, and so are those beside it.
                         Err(_) => {
                             drop(connection.detach());
-                            self.close_idle();
+                            self.abandon();
                         }
                     }
                 }
@@ -165,9 +175,10 @@ impl Connections {
         }
     }
 
-    /// Closes every connection that nobody uses: they lead where one led that
-    /// turned out to be useless.
-    fn close_idle(&self) {
+    /// Gives up every connection: they lead where one led that turned out to be
+    /// useless.
+    fn abandon(&self) {
+        self.seen().abandoned_at = Some(Instant::now());
         for _ in 0..self.pool.num_idle() {
             match self.pool.try_acquire() {
                 Some(connection) => drop(connection.detach()),
@@ -192,6 +203,7 @@ impl Connections {
 pub(crate) struct Held {
     connection: Option<PoolConnection<Postgres>>,
     connections: Connections,
+    taken_at: Instant,
     _turn: Option<OwnedSemaphorePermit>,
 }
 
@@ -219,9 +231,13 @@ impl Held {
                 Fitness::Lost => self.close(),
                 Fitness::WrongServer => {
                     self.close();
-                    self.connections.close_idle();
+                    self.connections.abandon();
                 }
             },
+        }
+        let abandoned_at = self.connections.seen().abandoned_at;
+        if abandoned_at.is_some_and(|at| at >= self.taken_at) {
+            self.close();
         }
         answer
     }
@@ -237,9 +253,9 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Some(mut connection) = self.connection.take() {
-            // The pool tests what comes back, and a caller may have left in the
-            // middle of a statement.
-            tokio::spawn(timeout(RETURN, connection.return_to_pool()));
+            // A caller may have left in the middle of a statement, and the pool waits
+            // until that has ended.
+            tokio::spawn(timeout(RETURN, untested(connection.return_to_pool())));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Which connections stay in a pool, and what the server is told of each.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use sqlx::postgres::PgPoolOptions;
@@ -10,8 +11,24 @@ use super::limit::{late, within};
 /// A connection that does not answer within this time is closed.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// A connection that came back so short a while ago was looked at then.
-const JUST_NOW: Duration = Duration::from_millis(100);
+/// A connection that came back so short a while ago was tested then.
+pub const JUST_NOW: Duration = Duration::from_millis(100);
+
+tokio::task_local! {
+    /// Set while the caller of the pool tests the connection itself.
+    static IDLE_FOR: Cell<Option<Duration>>;
+}
+
+/// Takes a connection from the pool, or gives one back, without the tests that
+/// the pool makes: the caller makes its own. Answers also for how long the
+/// connection was idle; `None` where it is new.
+pub async fn untested<T>(work: impl Future<Output = T>) -> (T, Option<Duration>) {
+    let watched = async {
+        let done = work.await;
+        (done, IDLE_FOR.with(Cell::get))
+    };
+    IDLE_FOR.scope(Cell::new(None), watched).await
+}
 
 /// The server's side of each connection gives up too: what a client left behind
 /// keeps neither locks nor a backend. `SET` and not a start-up option, which
@@ -51,13 +68,21 @@ impl ServerLimits {
             })
             .before_acquire(|connection, seen| {
                 Box::pin(async move {
-                    if seen.idle_for < JUST_NOW {
+                    let told = IDLE_FOR.try_with(|idle_for| idle_for.set(Some(seen.idle_for)));
+                    if told.is_ok() || seen.idle_for < JUST_NOW {
                         return Ok(true);
                     }
                     is_fit(connection).await
                 })
             })
-            .after_release(|connection, _| Box::pin(is_fit(connection)))
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    if IDLE_FOR.try_with(|_| ()).is_ok() {
+                        return Ok(true);
+                    }
+                    is_fit(connection).await
+                })
+            })
     }
 
     async fn begin(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
