@@ -15,12 +15,13 @@ async fn after_sigterm_no_lease_is_taken_and_only_holders_are_waited_for() {
     let world = World::new().await.with("REFRESH_CONCURRENCY", "1");
     let (replica, client) = world.served().await;
     let holder = world.expired(Flavour::Oidc).await;
-    world.demo.inject(slow(1_500).times(20));
-    let waiting = world.under_way(&client, &holder, Flavour::Oidc).await;
     let mut others = Vec::new();
     for _ in 0..5 {
         others.push(world.expired(Flavour::Oidc).await);
     }
+    // Longer than the others need to queue.
+    world.demo.inject(slow(4_000).times(20));
+    let waiting = world.under_way(&client, &holder, Flavour::Oidc).await;
     let in_queue = tokio::spawn({
         let (client, ids) = (
             client.clone(),
