@@ -5,6 +5,7 @@ mod report;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, PipeReader, Write as _};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,6 +24,12 @@ const SEED: &str = "PROPTEST_RNG_SEED";
 /// test left behind must not hold up the table.
 const LAST_LINES: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(20);
+
+/// How many tests of a suite run at once.
+const THREADS: &str = "RUST_TEST_THREADS";
+
+/// Tests for each core: most of a test is waiting for a server.
+const THREADS_OF_A_CORE: usize = 2;
 
 /// Which cases the random tests try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +70,10 @@ pub async fn run(arguments: &[OsString], cases: Cases, progress: &Progress) -> a
     progress("testing");
     all.extend_from_slice(arguments);
     let mut variables = Vec::from(servers.test_variables());
+    if std::env::var_os(THREADS).is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        variables.push((THREADS, (cores * THREADS_OF_A_CORE).to_string()));
+    }
     if cases == Cases::Random {
         let seed = u64::from(rand::random::<u32>()).to_string();
         progress(&format!("random cases; the same again with {SEED}={seed}"));
