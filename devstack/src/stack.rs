@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use latchkey_demo_provider::DemoProvider;
 use latchkey_proto::account::account_service_client::AccountServiceClient;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
-use latchkey_servers::{Certificates, KeyPairFiles, free_port, port_or_free};
+use latchkey_servers::{Certificates, KeyPairFiles, Proxy, free_port, port_or_free};
 use sqlx::PgPool;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
@@ -44,6 +44,7 @@ pub struct Stack {
     services: BTreeMap<Part, Service>,
     database: Database,
     demo: DemoProvider,
+    proxy: Option<Proxy>,
     /// PostgreSQL, RabbitMQ and the run's directory.
     pub servers: Servers,
     authority: PathBuf,
@@ -69,8 +70,13 @@ impl Stack {
         let client = certificates.client(policy::CLIENT)?;
         let stranger = certificates.client(policy::STRANGER)?;
         let secrets = secrets::Secrets::generate()?;
+        let proxy = if options.proxy {
+            Some(Proxy::start(servers.postgres.address()).await?)
+        } else {
+            None
+        };
         let (database, demo) = tokio::try_join!(
-            Database::create(&servers.postgres, &options),
+            Database::create(&servers.postgres, proxy.as_ref(), &options),
             start_demo(&options)
         )?;
 
@@ -109,6 +115,7 @@ impl Stack {
             services,
             database,
             demo,
+            proxy,
             servers,
             authority: certificates.authority_file(),
             client,
@@ -117,6 +124,14 @@ impl Stack {
             grpc_ports,
             environment,
         })
+    }
+
+    /// What stands between the services and the database.
+    ///
+    /// # Errors
+    /// Nothing: the stack was started without [`Options::behind_a_proxy`].
+    pub fn proxy(&self) -> anyhow::Result<&Proxy> {
+        self.proxy.as_ref().context("there is no proxy")
     }
 
     /// Origin of auth-svc as a browser sees it.

@@ -11,6 +11,7 @@ mod error;
 mod packages;
 mod port;
 mod postgres;
+mod proxy;
 mod rabbitmq;
 mod run_directory;
 
@@ -20,6 +21,7 @@ pub use error::ServerError;
 pub use packages::{Need, ensure_installed};
 pub use port::{free_port, port_or_free};
 pub use postgres::Postgres;
+pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;
 pub use run_directory::{RunDirectory, target_directory};
 

@@ -1,6 +1,7 @@
 //! A private PostgreSQL.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,58 @@ impl Postgres {
         let data = home.join("data");
         let password = Uuid::new_v4().simple().to_string();
         initialise(&programs, &home, &data, user, &password)?;
+        Self::start_in(directory, programs, (home, elsewhere), user, password).await
+    }
+
+    /// A standby of this server with a copy of its data, which follows it and
+    /// takes no writes until [`Postgres::promote`].
+    ///
+    /// # Errors
+    /// The copy fails, or the standby does not start.
+    pub async fn standby(&self, directory: &Path) -> Result<Self, ServerError> {
+        let user = ordinary_user()?;
+        let (home, elsewhere) = home_for(directory, user)?;
+        let mut copy = Command::new(self.programs.join("pg_basebackup"));
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+            .arg(format!("--dbname={}", self.url("replication")))
+            .arg("--pgdata")
+            .arg(home.join("data"))
+            .current_dir(&home)
+            .stdin(Stdio::null());
+        if let Some((uid, gid)) = user {
+            copy.uid(uid).gid(gid);
+        }
+        succeed("pg_basebackup", &mut copy)?;
+        let (programs, password) = (self.programs.clone(), self.password.clone());
+        Self::start_in(directory, programs, (home, elsewhere), user, password).await
+    }
+
+    /// Makes a standby the primary.
+    ///
+    /// # Errors
+    /// It is none, or does not become one.
+    pub fn promote(&self) -> Result<(), ServerError> {
+        let mut promote = Command::new(self.programs.join("pg_ctl"));
+        promote
+            .args(["promote", "--wait", "--pgdata"])
+            .arg(&self.data)
+            .current_dir("/")
+            .stdin(Stdio::null());
+        if let Some((uid, gid)) = ordinary_user()? {
+            promote.uid(uid).gid(gid);
+        }
+        succeed("pg_ctl", &mut promote)
+    }
+
+    /// Starts a server on the data in its home.
+    async fn start_in(
+        directory: &Path,
+        programs: PathBuf,
+        (home, elsewhere): (PathBuf, Option<TempDir>),
+        user: Option<(u32, u32)>,
+        password: String,
+    ) -> Result<Self, ServerError> {
+        let data = home.join("data");
         let log = directory.join("postgres.log");
         let mut spec = ChildSpec::new("PostgreSQL", programs.join("postgres"), &home, &log);
         spec.user = user;
@@ -120,6 +173,11 @@ impl Postgres {
             "postgres://{role}:{password}@127.0.0.1:{}/{database}",
             self.port
         )
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// The data directory.
@@ -243,16 +301,22 @@ fn initialise(
             .map_err(ServerError::file(&password_file))?;
         command.uid(uid).gid(gid);
     }
+    let made = succeed("initdb", &mut command);
+    let _ = fs::remove_file(&password_file);
+    made
+}
+
+/// Runs a helper program to its end.
+fn succeed(program: &str, command: &mut Command) -> Result<(), ServerError> {
     let output = command.output().map_err(|source| ServerError::Spawn {
-        program: "initdb".to_owned(),
+        program: program.to_owned(),
         source,
     })?;
-    let _ = fs::remove_file(&password_file);
     if output.status.success() {
         return Ok(());
     }
     Err(ServerError::Failed {
-        program: "initdb".to_owned(),
+        program: program.to_owned(),
         output: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
 }

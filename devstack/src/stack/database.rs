@@ -1,7 +1,7 @@
 //! The stack's database: migrated, with a login per service and a workspace.
 
 use anyhow::Context as _;
-use latchkey_servers::Postgres;
+use latchkey_servers::{Postgres, Proxy};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
@@ -27,7 +27,11 @@ pub struct Database {
 }
 
 impl Database {
-    pub(super) async fn create(server: &Postgres, options: &Options) -> anyhow::Result<Self> {
+    pub(super) async fn create(
+        server: &Postgres,
+        proxy: Option<&Proxy>,
+        options: &Options,
+    ) -> anyhow::Result<Self> {
         let maintenance = PgPool::connect(&server.url("postgres")).await?;
         sqlx::query("CREATE DATABASE latchkey")
             .execute(&maintenance)
@@ -43,12 +47,13 @@ impl Database {
         let sync_url = login(&pool, server, "sync_svc", "latchkey_sync").await?;
         let refresh_url = login(&pool, server, "refresh_svc", "latchkey_refresh").await?;
         let workspace_id = seed(&pool, options).await?;
+        let through = |url: String| proxy.map_or_else(|| url.clone(), |proxy| proxy.through(&url));
         Ok(Self {
             pool,
             url,
-            auth_url,
-            sync_url,
-            refresh_url,
+            auth_url: through(auth_url),
+            sync_url: through(sync_url),
+            refresh_url: through(refresh_url),
             workspace_id,
         })
     }

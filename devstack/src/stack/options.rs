@@ -21,6 +21,9 @@ pub struct Options {
     pub environment: BTreeMap<String, String>,
     /// How many refresh-svc run.
     pub refresh_replicas: usize,
+    /// Puts a [`Proxy`](latchkey_servers::Proxy) between the services and the
+    /// database.
+    pub proxy: bool,
     /// Life of the demo provider's access tokens.
     pub access_token_lifetime: Duration,
     /// Who is told what goes on.
@@ -47,6 +50,7 @@ impl Options {
             inherit: true,
             environment: BTreeMap::new(),
             refresh_replicas: 1,
+            proxy: false,
             access_token_lifetime: Duration::from_hours(1),
             progress,
         }
@@ -66,6 +70,13 @@ impl Options {
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The services reach the database through a proxy.
+    #[must_use]
+    pub fn behind_a_proxy(mut self) -> Self {
+        self.proxy = true;
         self
     }
 

@@ -6,7 +6,6 @@ pub mod cluster;
 mod log;
 mod may;
 mod process;
-mod proxy;
 mod replica;
 
 use std::path::Path;
@@ -24,13 +23,14 @@ use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tonic::Status;
+use url::Url;
 
 pub use account::{Account, Token};
 pub use callers::{Client, Refusal, asking, by_id, endpoint, identity, next, reason, refusal, tls};
+pub use latchkey_servers::Proxy;
 pub use log::logged;
 pub use may::{Audited, MAIL, PolicyFile, everything, mail_of, rule};
 pub use process::Process;
-pub use proxy::Proxy;
 pub use replica::Replica;
 
 pub struct World {
@@ -191,7 +191,9 @@ impl World {
     /// Replicas from now on reach the database through a proxy.
     pub async fn behind_a_proxy(self) -> (Self, Proxy) {
         let url = self.database.url(Role::Refresh);
-        let proxy = Proxy::start(&url).await;
+        let server = Url::parse(&url).unwrap();
+        let server = server.socket_addrs(|| None).unwrap().remove(0);
+        let proxy = Proxy::start(server).await.unwrap();
         let through = proxy.through(&url);
         (self.with("DATABASE_URL", &through), proxy)
     }

@@ -1,0 +1,170 @@
+//! The database is lost without a word, and a fail-over moves it to another
+//! server: the whole product goes on without a restart.
+//!
+//! What the time from the repair to the last sign of life is, each test prints
+//! (`-- --nocapture`).
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use devstack::trail::{Route, account_of, get_access_token, refresh_access_token};
+use devstack::{Options, Part, Stack};
+use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
+use latchkey_e2e::{eventually, run, sign_in};
+use latchkey_servers::RunDirectory;
+use sqlx::PgPool;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+const ADA: &str = "ada@acme.example";
+const GRACE: &str = "grace@acme.example";
+
+/// A stack behind a proxy, and a grant whose refresh token works once.
+async fn with_a_strict_grant() -> anyhow::Result<(Stack, Uuid)> {
+    let stack = Stack::start(Options::test().behind_a_proxy()).await?;
+    sign_in(&stack, Route::OIDC.path, &Decision::allow("ada")).await?;
+    let account = account(stack.pool(), Route::OIDC.provider, ADA).await?;
+    Ok((stack, account))
+}
+
+async fn account(database: &PgPool, provider: &str, handle: &str) -> anyhow::Result<Uuid> {
+    eventually(&format!("an account of {handle}"), async || {
+        let accounts = account_of(database, provider, handle).await?;
+        Ok(accounts.first().map(|account| account.id))
+    })
+    .await
+}
+
+/// A refresh whose answer the provider holds back for a while.
+async fn refresh_under_way(
+    stack: &Stack,
+    account: Uuid,
+) -> anyhow::Result<JoinHandle<anyhow::Result<i64>>> {
+    stack.demo().inject(Fault {
+        delay_ms: 2_000,
+        grant_type: Some("refresh_token".to_owned()),
+        ..Fault::on(Endpoint::Token)
+    });
+    let mut client = stack.tokens(0).await?;
+    let asking = tokio::spawn(async move {
+        let token = refresh_access_token(&mut client, account, 1).await?;
+        Ok(token.version)
+    });
+    eventually("a refresh at the provider", async || {
+        Ok((stack.demo().refreshes(Flavour::Oidc) == 1).then_some(()))
+    })
+    .await?;
+    Ok(asking)
+}
+
+async fn is_ready(stack: &Stack, part: Part) -> anyhow::Result<bool> {
+    let service = stack.services().find(|(one, _)| **one == part);
+    let (_, service) = service.context("there is no such service")?;
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(5))
+        .build()?;
+    let answer = client.get(service.ready_url()).send().await;
+    Ok(answer.is_ok_and(|answer| answer.status().is_success()))
+}
+
+const PARTS: [Part; 3] = [Part::Auth, Part::Sync, Part::Refresh(0)];
+
+/// A new person signs in and is connected, a token is refreshed, and every service
+/// is ready; the refresh that was under way is stored. Answers how long it took.
+async fn everything_goes_on(
+    stack: &Stack,
+    database: &PgPool,
+    account_id: Uuid,
+    under_way: JoinHandle<anyhow::Result<i64>>,
+) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    eventually("a sign-in", async || {
+        let signed_in = sign_in(stack, Route::GOOGLE.path, &Decision::allow("grace")).await;
+        Ok(signed_in.ok())
+    })
+    .await?;
+    let connected = account(database, Route::GOOGLE.provider, GRACE).await?;
+    let mut tokens = stack.tokens(0).await?;
+    eventually("a token", async || {
+        let token = get_access_token(&mut tokens.clone(), connected, Duration::from_mins(1)).await;
+        Ok(token.ok())
+    })
+    .await?;
+    eventually("a new token", async || {
+        Ok(refresh_access_token(&mut tokens, connected, 1).await.ok())
+    })
+    .await?;
+    for part in PARTS {
+        eventually(&format!("{part:?} ready"), async || {
+            Ok(is_ready(stack, part).await?.then_some(()))
+        })
+        .await?;
+    }
+    let took = begun.elapsed();
+    // One refresh, and what it brought is stored: the token of now works.
+    assert_eq!(under_way.await??, 2);
+    let mut tokens = stack.tokens(0).await?;
+    let newer = refresh_access_token(&mut tokens, account_id, 2).await?;
+    assert_eq!(newer.version, 3);
+    assert_eq!(stack.demo().refreshes(Flavour::Oidc), 2);
+    Ok(took)
+}
+
+// R31, R37: packets are swallowed and nobody is told; new connections work.
+#[test]
+fn a_database_that_swallows_packets_stops_no_service() -> anyhow::Result<()> {
+    run(async {
+        let (stack, account) = with_a_strict_grant().await?;
+        let under_way = refresh_under_way(&stack, account).await?;
+
+        stack.proxy()?.swallow();
+
+        let took = everything_goes_on(&stack, stack.pool(), account, under_way).await?;
+        eprintln!("a database that swallowed packets: everything went on after {took:?}");
+        Ok(())
+    })
+}
+
+// R31, R37: a standby takes over; the connections of before lead to a server that
+// only reads.
+#[test]
+fn a_fail_over_to_a_standby_stops_no_service_and_loses_no_grant() -> anyhow::Result<()> {
+    run(async {
+        let (stack, account) = with_a_strict_grant().await?;
+        let directory = RunDirectory::create("e2e")?;
+        let old = &stack.servers.postgres;
+        let standby = old.standby(directory.path()).await?;
+        let under_way = refresh_under_way(&stack, account).await?;
+
+        // The old primary is demoted: what it has goes to the standby, and it takes
+        // nothing more.
+        sqlx::query("ALTER SYSTEM SET default_transaction_read_only = on")
+            .execute(stack.pool())
+            .await?;
+        sqlx::query("SELECT pg_reload_conf()")
+            .execute(stack.pool())
+            .await?;
+        for part in PARTS {
+            eventually(&format!("{part:?} not ready"), async || {
+                Ok((!is_ready(&stack, part).await?).then_some(()))
+            })
+            .await?;
+        }
+        eventually("everything at the standby", async || {
+            let behind: bool = sqlx::query_scalar(
+                "SELECT pg_current_wal_insert_lsn() <> replay_lsn FROM pg_stat_replication",
+            )
+            .fetch_one(stack.pool())
+            .await?;
+            Ok((!behind).then_some(()))
+        })
+        .await?;
+        standby.promote()?;
+        stack.proxy()?.lead_to(standby.address());
+
+        let database = PgPool::connect(&standby.url("latchkey")).await?;
+        let took = everything_goes_on(&stack, &database, account, under_way).await?;
+        eprintln!("a fail-over: everything went on {took:?} after the promotion");
+        Ok(())
+    })
+}
