@@ -276,7 +276,9 @@ impl State {
         let earlier = self.requests.entry(token.to_owned()).or_default();
         let unreadable = earlier
             .iter()
+            // Who died may not have stored that the answer was unreadable.
             .filter(|request| request.end == Some(End::Unreadable))
+            .filter(|request| !dead.contains(&request.process))
             .count();
         let known = earlier.iter().any(|request| {
             let at_large = matches!(request.end, None | Some(End::Issued));

@@ -20,9 +20,11 @@ use super::super::{EngineError, Revoked};
 use super::REPLICAS;
 use super::provider::{Behaviour, Scripted};
 use super::replica::{Answer, Fault, Replica};
+use crate::store::Holder;
 
-/// Within this time everything that is let go comes to rest.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Within this time everything that is let go comes to rest: a replica may have
+/// lost sight of a lease, and another waits until that ends by itself.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Milliseconds that a request may be on its way.
 const REQUEST: usize = 30;
@@ -98,6 +100,8 @@ pub(super) struct Case {
     account: AccountId,
     binding: GrantBinding,
     replicas: Vec<Option<Replica>>,
+    /// Of processes that were killed.
+    dead: Vec<Arc<Holder>>,
     callers: Vec<JoinHandle<Answer>>,
     revocations: Vec<Revocation>,
     sign_ins: usize,
@@ -121,6 +125,7 @@ impl Case {
             account: AccountId::generate(),
             binding,
             replicas,
+            dead: Vec::new(),
             callers: Vec::new(),
             revocations: Vec::new(),
             sign_ins: 0,
@@ -167,6 +172,7 @@ impl Case {
     pub(super) fn kill(&mut self, at: usize) {
         if let Some(replica) = self.replicas[at].take() {
             let name = replica.name.clone();
+            self.dead.push(Arc::clone(&replica.engine.holder));
             replica.kill();
             let stored = self.stored(&self.row());
             self.world.provider.killed(&name, stored.as_deref());
@@ -233,13 +239,14 @@ impl Case {
             .runtime
             .block_on(query.bind(account).fetch_one(world.pool()))
             .unwrap();
-        let is_held = self.revocations.iter().any(|one| self.is_under_way(one))
-            || holder.is_some_and(|holder| {
-                self.replicas
-                    .iter()
-                    .flatten()
-                    .any(|one| one.engine.is_busy() && one.engine.holder.took(holder))
-            });
+        let took = |one: &Arc<Holder>| holder.is_some_and(|holder| one.took(holder));
+        let living = self.replicas.iter().flatten();
+        let is_held = match living.into_iter().find(|one| took(&one.engine.holder)) {
+            Some(process) => process.engine.is_busy(),
+            None if self.dead.iter().any(took) => false,
+            // A revocation takes a lease under a name of its own.
+            None => self.revocations.iter().any(|one| self.is_under_way(one)),
+        };
         let query = sqlx::query(
             "UPDATE vault.credential
              SET retry_after = CASE WHEN retry_after IS NOT NULL THEN now() END,
