@@ -180,7 +180,7 @@ async fn chunked(app: &TestApp, path: &str, kind: &str, body: &str, ends: bool) 
         let _ = client.write_all(b"0\r\n\r\n").await;
     }
     let answer = tokio::time::timeout(Duration::from_mins(1), rest_of(&mut client));
-    let answer = answer.await.expect("not answered");
+    let answer = answer.await.unwrap();
     answer.chars().take(12).collect()
 }
 
