@@ -159,8 +159,8 @@ impl Application {
             .reporting(BrokerCheck::new(broker.clone()));
         let relay = Relay::new(state.pool.clone(), Schema::Auth, broker, EVENT_SOURCE);
         let state = Arc::new(state);
-        let server = serve(listener, &state, &readiness)
-            .map_err(|error| StartError::io("cannot serve HTTP", error))?;
+        let server =
+            serve(listener, &state).map_err(|error| StartError::io("cannot serve HTTP", error))?;
         Ok(Self {
             server,
             address,
@@ -237,18 +237,11 @@ impl Application {
     }
 }
 
-fn serve(
-    listener: TcpListener,
-    state: &Arc<State>,
-    readiness: &Readiness,
-) -> std::io::Result<Server> {
+fn serve(listener: TcpListener, state: &Arc<State>) -> std::io::Result<Server> {
     let state = web::Data::from(state.clone());
-    let readiness = readiness.clone();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
-            .app_data(web::Data::new(readiness.clone()))
-            .app_data(web::Data::new(BuildInfo::of(SERVICE)))
             .configure(routes::register)
             .default_service(web::to(pages::not_found))
             .app_data(web::PayloadConfig::new(MAX_BODY))

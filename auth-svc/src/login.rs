@@ -8,11 +8,13 @@ pub mod domain_policy;
 pub mod explain;
 pub mod flow;
 pub mod flow_cookie;
+pub mod initiate;
 pub mod parameters;
 pub mod provider_answer;
 pub mod query;
 pub mod redirect;
 pub mod routes;
+pub mod start_parameter;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;

@@ -215,9 +215,8 @@ fn a_database_outage_is_told_and_everything_recovers_by_itself() -> anyhow::Resu
         stack.servers.postgres.stop();
         let page = browser.get(callback).await?;
         assert_eq!(page.status, 503, "{}", page.body);
-        let ready = browser
-            .get(format!("{}/readyz", stack.public_url()))
-            .await?;
+        let ready_url = stack.service(Part::Auth)?.ready_url().to_owned();
+        let ready = browser.get(ready_url).await?;
         assert_eq!(ready.status, 503, "{}", ready.body);
 
         stack.servers.postgres.resume().await?;

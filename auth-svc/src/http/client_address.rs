@@ -1,7 +1,7 @@
 //! Whose request it is. `X-Forwarded-For` is believed as far as it was written
 //! by proxies that the operator named, and no further.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Once;
 
 use actix_web::dev::ServiceRequest;
@@ -67,13 +67,29 @@ impl TrustedProxies {
             if !self.trusts(client) {
                 break;
             }
-            match hop.trim().parse() {
-                Ok(address) => client = address,
-                Err(_) => break,
+            match address_of(hop) {
+                Some(address) => client = address,
+                None => break,
             }
         }
         client
     }
+}
+
+/// An entry of the header: an address, and what proxies add to it: a port, the
+/// brackets of IPv6, quotes.
+fn address_of(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim();
+    let hop = hop
+        .strip_prefix('"')
+        .and_then(|hop| hop.strip_suffix('"'))
+        .unwrap_or(hop);
+    let bare = hop
+        .strip_prefix('[')
+        .and_then(|hop| hop.strip_suffix(']'))
+        .unwrap_or(hop);
+    let address = bare.parse::<IpAddr>().ok();
+    address.or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()))
 }
 
 /// Behind a proxy that is not named, everyone shares the proxy's limit.
@@ -117,6 +133,23 @@ mod tests {
                 "2001:db8::1",
             ),
             ("10.0.0.0/8", "10.0.0.1", "", "10.0.0.1"),
+            ("10.0.0.0/8", "10.0.0.1", "192.0.2.7:4711", "192.0.2.7"),
+            ("10.0.0.0/8", "10.0.0.1", "[2001:db8::1]", "2001:db8::1"),
+            ("10.0.0.0/8", "10.0.0.1", "[2001:db8::1]:443", "2001:db8::1"),
+            (
+                "10.0.0.0/8",
+                "10.0.0.1",
+                "\"[2001:db8::1]:443\"",
+                "2001:db8::1",
+            ),
+            (
+                "10.0.0.0/8",
+                "10.0.0.1",
+                "192.0.2.7:1, 10.9.9.9:65535",
+                "192.0.2.7",
+            ),
+            ("10.0.0.0/8", "10.0.0.1", "192.0.2.7:99999", "10.0.0.1"),
+            ("10.0.0.0/8", "10.0.0.1", "192.0.2.7:", "10.0.0.1"),
         ] {
             assert_eq!(nearest(trusted, peer, header), client, "{peer} {header}");
         }

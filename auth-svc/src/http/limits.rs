@@ -3,7 +3,9 @@
 //! In memory, per replica: an attacker gets at most the limit times the number
 //! of replicas, and nothing is written on an endpoint that anyone can hit.
 
-use std::net::{IpAddr, Ipv6Addr};
+mod table;
+
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -13,8 +15,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use ipnet::IpNet;
 use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::FlowId;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use crate::http::client_address::TrustedProxies;
 use crate::login::flow::FLOW_LIFETIME;
 use crate::pages::{self, Explanation, Next as NextStep, Ways};
 use crate::session::cors;
+use table::Tiers;
 
 /// Requests that one address may make in a minute. A page and a sign-in are
 /// about five, and many people share one address.
@@ -33,8 +35,17 @@ const PER_ADDRESS: u32 = 600;
 /// people who reload.
 const PER_FLOW: u32 = 10;
 
-/// Addresses, and flows, that are told apart; more share one limit.
+/// Addresses, networks and flows that are told apart, of each. What comes when
+/// they are that many is counted with its wider network.
 const MAX_KEYS: usize = 100_000;
+
+/// Bits of the networks that an address is counted by, the narrowest first. An IPv6
+/// customer has a whole /64; one limit holds for it.
+const NETWORKS: [(u8, u8); 3] = [(32, 64), (24, 48), (16, 32)];
+
+/// Groups of flows where too many are under way. Who starts a flow does not choose
+/// its id, and so not its group.
+const FLOW_GROUPS: u128 = 4096;
 
 /// Quiet addresses are forgotten this often.
 const SWEEP: Duration = Duration::from_mins(1);
@@ -51,14 +62,12 @@ impl TooOften {
     }
 }
 
-type Limiter<K> = Option<DefaultKeyedRateLimiter<Option<K>>>;
-
 /// The limits of this process.
 #[derive(Debug, Default)]
 pub struct Limits {
     proxies: TrustedProxies,
-    addresses: Limiter<IpAddr>,
-    flows: Limiter<FlowId>,
+    addresses: Option<Tiers<IpNet, 3>>,
+    flows: Option<Tiers<u128, 2>>,
 }
 
 impl Limits {
@@ -71,19 +80,19 @@ impl Limits {
         let number = |name, default| environment.parsed::<u32>(name, default);
         let addresses = NonZeroU32::new(number("RATE_LIMIT_PER_ADDRESS", PER_ADDRESS)?);
         let flows = NonZeroU32::new(number("RATE_LIMIT_PER_FLOW", PER_FLOW)?);
-        let per_lifetime = |burst: NonZeroU32| {
-            Quota::with_period(FLOW_LIFETIME / burst.get()).map(|quota| quota.allow_burst(burst))
-        };
+        let minute = Duration::from_mins(1);
         Ok(Self {
             proxies: TrustedProxies::from_environment(environment)?,
-            addresses: addresses.map(|burst| RateLimiter::dashmap(Quota::per_minute(burst))),
-            flows: flows.and_then(per_lifetime).map(RateLimiter::dashmap),
+            addresses: addresses.and_then(|burst| Tiers::new(burst, minute, MAX_KEYS)),
+            flows: flows.and_then(|burst| Tiers::new(burst, FLOW_LIFETIME, MAX_KEYS)),
         })
     }
 
     fn address(&self, request: &ServiceRequest) -> Result<(), TooOften> {
-        let address = self.proxies.client(request).map(network_of);
-        check(self.addresses.as_ref(), address)
+        let Some(addresses) = &self.addresses else {
+            return Ok(());
+        };
+        addresses.check(self.proxies.client(request).map(networks_of))
     }
 
     /// One more callback of this flow.
@@ -91,7 +100,11 @@ impl Limits {
     /// # Errors
     /// It had too many.
     pub fn flow(&self, flow: FlowId) -> Result<(), TooOften> {
-        check(self.flows.as_ref(), Some(flow))
+        let Some(flows) = &self.flows else {
+            return Ok(());
+        };
+        let id = flow.as_uuid().as_u128();
+        flows.check(Some([id, id % FLOW_GROUPS]))
     }
 
     /// Forgets who was quiet, until `stop` is cancelled.
@@ -101,41 +114,23 @@ impl Limits {
             .await
             .is_some()
         {
-            if let Some(limiter) = &self.addresses {
-                limiter.retain_recent();
+            if let Some(addresses) = &self.addresses {
+                addresses.sweep();
             }
-            if let Some(limiter) = &self.flows {
-                limiter.retain_recent();
+            if let Some(flows) = &self.flows {
+                flows.sweep();
             }
         }
     }
 }
 
-fn check<K>(
-    limiter: Option<&DefaultKeyedRateLimiter<Option<K>>>,
-    key: Option<K>,
-) -> Result<(), TooOften>
-where
-    K: Clone + Eq + std::hash::Hash,
-{
-    let Some(limiter) = limiter else {
-        return Ok(());
-    };
-    let key = key.filter(|_| limiter.len() < MAX_KEYS);
-    limiter
-        .check_key(&key)
-        .map_err(|until| TooOften(until.wait_time_from(DefaultClock::default().now())))
-}
-
-/// An IPv6 customer has a whole /64; one limit holds for it.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = u128::from(address) >> 64 << 64;
-            IpAddr::V6(Ipv6Addr::from(network))
-        }
-        four @ IpAddr::V4(_) => four,
-    }
+/// The networks that an address is counted by, the narrowest first.
+fn networks_of(address: IpAddr) -> [IpNet; 3] {
+    let address = address.to_canonical();
+    NETWORKS.map(|(four, six)| {
+        let bits = if address.is_ipv4() { four } else { six };
+        IpNet::new(address, bits).map_or_else(|_| IpNet::from(address), |network| network.trunc())
+    })
 }
 
 /// The answer to who asked too often.
@@ -162,7 +157,7 @@ pub async fn limit<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let probe = matches!(request.path(), "/healthz" | "/readyz" | "/version");
+    let probe = request.path() == "/healthz";
     let refused = request
         .app_data::<web::Data<State>>()
         .filter(|_| !probe)
@@ -200,25 +195,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_passes_and_what_follows_waits_its_turn() {
-        let limiter = RateLimiter::dashmap(Quota::per_minute(NonZeroU32::new(3).unwrap()));
-        for _ in 0..3 {
-            assert!(check(Some(&limiter), Some(1)).is_ok());
-        }
-        let wait = check(Some(&limiter), Some(1)).unwrap_err();
-        assert!((1..=21).contains(&wait.seconds()), "{wait}");
-        assert!(
-            check(Some(&limiter), Some(2)).is_ok(),
-            "another is not harmed"
+    fn an_address_is_counted_by_its_networks() {
+        let of = |text: &str| networks_of(text.parse().unwrap()).map(|net| net.to_string());
+        assert_eq!(
+            of("192.0.2.7"),
+            ["192.0.2.7/32", "192.0.2.0/24", "192.0.0.0/16"]
         );
-        assert!(check::<u8>(None, Some(1)).is_ok());
-    }
-
-    #[test]
-    fn a_network_of_ipv6_is_one_customer() {
-        let of = |text: &str| network_of(text.parse().unwrap());
-        assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:2::"));
-        assert_ne!(of("2001:db8:1:3::"), of("2001:db8:1:2::"));
-        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
+        // A network of IPv6 is one customer.
+        assert_eq!(
+            of("2001:db8:1:2:3::4"),
+            ["2001:db8:1:2::/64", "2001:db8:1::/48", "2001:db8::/32"]
+        );
     }
 }

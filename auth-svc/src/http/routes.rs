@@ -2,7 +2,7 @@
 //! described is registered, because both are the same line.
 //!
 //! A handler carries `#[utoipa::path(…)]`; [`Routes::add`] takes its path and
-//! methods from there. A test refuses routes that go around this file.
+//! methods from there; HEAD comes with every GET. A test refuses routes that go around this file.
 
 use std::time::Duration;
 
@@ -143,8 +143,11 @@ impl Routes<'_> {
         F::Output: Responder + 'static,
     {
         let methods = P::methods();
+        // RFC 9110 section 9.1: GET and HEAD go together.
+        let heads = methods.contains(&HttpMethod::Get) && !methods.contains(&HttpMethod::Head);
         if let Some(config) = &mut self.config {
-            for method in &methods {
+            let head = heads.then_some(&HttpMethod::Head);
+            for method in methods.iter().chain(head) {
                 let route = web::method(method_of(method)).to(handler.clone());
                 config.route(
                     pattern,
@@ -153,8 +156,15 @@ impl Routes<'_> {
             }
         }
         let operation: Operation = P::operation();
-        self.paths
-            .add_path_operation(described_path(pattern), methods, operation);
+        let path = described_path(pattern);
+        if heads {
+            let mut head = operation.clone();
+            // Ids are unique.
+            head.operation_id = head.operation_id.map(|id| format!("{id}_head"));
+            let method = vec![HttpMethod::Head];
+            self.paths.add_path_operation(&path, method, head);
+        }
+        self.paths.add_path_operation(path, methods, operation);
         P::schemas(&mut self.schemas);
     }
 }

@@ -21,7 +21,10 @@ use crate::login::found;
 use crate::login::parameters::{ParameterError, context_of};
 use crate::login::query::{Query, QueryError};
 use crate::login::redirect::Site;
-use crate::pages::provider::{carried, link};
+use crate::login::start_parameter::{
+    PROMPT, PURPOSE, RETURN_TO, WORKSPACE_ID, WORKSPACE_SUBDOMAIN, carried,
+};
+use crate::pages::provider::link;
 use crate::random::NoRandomness;
 use crate::session;
 use crate::session::access_token::Bearer;
@@ -64,16 +67,6 @@ pub enum Start {
     Connect,
 }
 
-/// Parameters that are a person's choice: a request that carries one goes to
-/// the page that asks, whoever sent it.
-const CHOICES: [&str; 5] = [
-    "workspaceInviteHash",
-    "workspacePersonalInviteToken",
-    "messageVisibility",
-    "calendarVisibility",
-    "reconnect",
-];
-
 /// Starts a plain sign-in, or leads to the page that asks.
 ///
 /// Any site can make a browser come here, so nothing begins here but the
@@ -94,15 +87,26 @@ pub async fn start(
     }
     let context = context_of(&query, &state.config.returns)?;
     if start == Start::Connect
-        || query.any(&CHOICES).is_some()
+        || query.chooses()
         || is_challenged_by_another(state, request, &context)
     {
         let page = review_of(state, name, start, &query)?;
         return Ok(found(&page).finish());
     }
-    let prompt = query.get("prompt");
+    plain(state, request, &provider, context, query.of(&PROMPT)).await
+}
+
+/// A sign-in without a choice and without the mark of one: home where the person is
+/// signed in already, else to the provider.
+pub(crate) async fn plain(
+    state: &State,
+    request: &HttpRequest,
+    provider: &Arc<Provider>,
+    context: Context,
+    prompt: Option<&str>,
+) -> Result<HttpResponse, StartError> {
     if prompt.is_none()
-        && let Some(session) = already_signed_in(state, request, &provider, &context).await
+        && let Some(session) = already_signed_in(state, request, provider, &context).await
     {
         return Ok(send_home(state, &session.bearer(), &context, &session)
             .await
@@ -111,7 +115,7 @@ pub async fn start(
     let departure = set_out(
         state,
         request,
-        &provider,
+        provider,
         Purpose::SignIn,
         context,
         None,
@@ -130,16 +134,13 @@ fn review_of(
 ) -> Result<Url, StartError> {
     let mut chosen = carried(query);
     if start == Start::Connect {
-        chosen.push(("purpose".to_owned(), "connect".to_owned()));
+        chosen.push((PURPOSE.name.to_owned(), "connect".to_owned()));
         // A link of the application leads back into it; the pages' own leads to
         // their list.
-        if chosen.iter().all(|(name, _)| name != "returnTo") {
+        if chosen.iter().all(|(name, _)| name != RETURN_TO.name) {
             let home = state.config.returns.app().path().to_owned();
-            chosen.push(("returnTo".to_owned(), home));
+            chosen.push((RETURN_TO.name.to_owned(), home));
         }
-    }
-    if query.get("reconnect").is_some() {
-        chosen.push(("reconnect".to_owned(), "1".to_owned()));
     }
     let page = link(&format!("/auth/review/{name}"), &chosen);
     let origin = state.config.public_origin.url();
@@ -299,16 +300,23 @@ async fn content_session(
     let Some(session) = session::current(state, request).await? else {
         return Ok(None);
     };
-    let elsewhere = context.workspace.is_some_and(|id| id != session.workspace)
+    if asks_for_another(context, &session)
+        || !within(ANSWER, grant::is_content(&state.pool, &session, provider)).await?
+    {
+        return Ok(None);
+    }
+    Ok(Some(session))
+}
+
+/// Returns `true` if the request names another workspace or another person than those
+/// of the session.
+pub(crate) fn asks_for_another(context: &Context, session: &Session) -> bool {
+    context.workspace.is_some_and(|id| id != session.workspace)
         || (context.subdomain.is_some() && context.subdomain != session.subdomain)
         || context
             .login_hint
             .as_ref()
-            .is_some_and(|hint| *hint != session.email);
-    if elsewhere || !within(ANSWER, grant::is_content(&state.pool, &session, provider)).await? {
-        return Ok(None);
-    }
-    Ok(Some(session))
+            .is_some_and(|hint| *hint != session.email)
 }
 
 /// A start on a workspace's own host goes on at the one host that has the
@@ -329,18 +337,15 @@ pub(crate) fn to_public_host(state: &State, request: &HttpRequest, query: &Query
     }
     // What is passed on is what the deployment knows, not what the request says.
     let workspace = match state.config.returns.custom_owner(&asked) {
-        Some(id) => ("workspaceId", id.to_string()),
+        Some(id) => (WORKSPACE_ID.name, id.to_string()),
         None => (
-            "workspaceSubdomain",
+            WORKSPACE_SUBDOMAIN.name,
             state.config.returns.workspace_of(&asked)?.to_owned(),
         ),
     };
     let mut url = state.config.public_origin.url().join(request.path()).ok()?;
     url.set_query(Some(request.query_string()).filter(|raw| !raw.is_empty()));
-    if query
-        .any(&["workspaceId", "workspaceSubdomain", "workspace"])
-        .is_none()
-    {
+    if query.of(&WORKSPACE_ID).is_none() && query.of(&WORKSPACE_SUBDOMAIN).is_none() {
         url.query_pairs_mut().append_pair(workspace.0, &workspace.1);
     }
     Some(url)

@@ -23,6 +23,7 @@ use crate::login::flow_cookie::{name_of, removal};
 use crate::login::found;
 use crate::login::provider_answer::{AnswerCode, ProviderAnswer, described};
 use crate::login::query::{Query, QueryError};
+use crate::login::start_parameter::{CODE_CHALLENGE, LOCALE, LOGIN_HINT, RETURN_TO};
 use crate::session;
 use crate::session::access_token::Bearer;
 use crate::store::sign_in::Terms;
@@ -74,6 +75,17 @@ pub enum CallbackError {
     /// The second trip could not begin.
     #[error("asking for consent: {0}")]
     Again(#[from] StartError),
+}
+
+impl CallbackError {
+    /// Returns `true` if there is nothing left to do for this callback: its flow was
+    /// finished, or this browser has no such flow any more.
+    pub const fn is_over(&self) -> bool {
+        matches!(
+            self,
+            Self::NoState | Self::NoFlow | Self::Store(StoreError::Replayed)
+        )
+    }
 }
 
 /// Handles a callback. The answer removes the flow's cookie, whatever comes of
@@ -256,16 +268,16 @@ fn welcome(
     }
     let context = &flow.context;
     if let Some(email) = &authentication.identity.email {
-        query.append_pair("loginHint", email.as_str());
+        query.append_pair(LOGIN_HINT.name, email.as_str());
     }
     if let Some(location) = &context.return_to {
-        query.append_pair("returnTo", &location.to_string());
+        query.append_pair(RETURN_TO.name, &location.to_string());
     }
     if let Some(challenge) = &context.code_challenge {
-        query.append_pair("codeChallenge", challenge);
+        query.append_pair(CODE_CHALLENGE.name, challenge);
     }
     if let Some(locale) = &context.locale {
-        query.append_pair("locale", locale);
+        query.append_pair(LOCALE.name, locale);
     }
     drop(query);
     url

@@ -11,6 +11,10 @@ use time::OffsetDateTime;
 
 use crate::login::deliberate::Deliberate;
 use crate::login::redirect::ReturnLocation;
+use crate::login::start_parameter::{
+    CALENDAR_VISIBILITY, CODE_CHALLENGE, HOSTED_DOMAIN, LOCALE, LOGIN_HINT, MESSAGE_VISIBILITY,
+    PERSONAL_INVITE, PUBLIC_INVITE, RETURN_TO, WORKSPACE_ID, WORKSPACE_SUBDOMAIN,
+};
 use crate::random::{NoRandomness, Randomness, sha256};
 
 /// A flow that takes longer has to start again.
@@ -124,32 +128,32 @@ impl Context {
         let text = |value: &Option<String>| value.clone();
         let word = |value: Option<serde_json::Value>| Some(value?.as_str()?.to_owned());
         [
-            ("workspaceId", self.workspace.map(|id| id.to_string())),
-            ("workspaceSubdomain", text(&self.subdomain)),
-            ("workspaceInviteHash", text(&self.public_invite)),
-            ("workspacePersonalInviteToken", text(&self.personal_invite)),
+            (WORKSPACE_ID, self.workspace.map(|id| id.to_string())),
+            (WORKSPACE_SUBDOMAIN, text(&self.subdomain)),
+            (PUBLIC_INVITE, text(&self.public_invite)),
+            (PERSONAL_INVITE, text(&self.personal_invite)),
             (
-                "returnTo",
+                RETURN_TO,
                 self.return_to.as_ref().map(|location| match location {
                     ReturnLocation::Path(path) => path.clone(),
                     ReturnLocation::Url(url) => url.to_string(),
                 }),
             ),
-            ("codeChallenge", text(&self.code_challenge)),
-            ("hostedDomain", text(&self.hosted_domain)),
-            ("loginHint", text(&self.login_hint)),
-            ("locale", text(&self.locale)),
+            (CODE_CHALLENGE, text(&self.code_challenge)),
+            (HOSTED_DOMAIN, text(&self.hosted_domain)),
+            (LOGIN_HINT, text(&self.login_hint)),
+            (LOCALE, text(&self.locale)),
             (
-                "messageVisibility",
+                MESSAGE_VISIBILITY,
                 word(serde_json::to_value(self.message_visibility).ok()),
             ),
             (
-                "calendarVisibility",
+                CALENDAR_VISIBILITY,
                 word(serde_json::to_value(self.calendar_visibility).ok()),
             ),
         ]
         .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .filter_map(|(parameter, value)| Some((parameter.name.to_owned(), value?)))
         .collect()
     }
 }

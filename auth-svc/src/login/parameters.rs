@@ -6,7 +6,11 @@ use url::Url;
 use crate::config::parse_domain;
 use crate::login::flow::{CalendarVisibility, Context, MessageVisibility};
 use crate::login::query::Query;
-use crate::login::redirect::{ReturnPolicy, ReturnRefused};
+use crate::login::redirect::{ReturnLocation, ReturnPolicy, ReturnRefused};
+use crate::login::start_parameter::{
+    CALENDAR_VISIBILITY, CODE_CHALLENGE, HOSTED_DOMAIN, LOCALE, LOGIN_HINT, MESSAGE_VISIBILITY,
+    PERSONAL_INVITE, PUBLIC_INVITE, RETURN_TO, StartParameter, WORKSPACE_ID, WORKSPACE_SUBDOMAIN,
+};
 
 /// Invitations are 43 characters; links of older systems may be longer.
 const MAX_INVITE: usize = 200;
@@ -33,8 +37,13 @@ pub enum ParameterError {
     Return(ReturnRefused, String),
 }
 
-const fn invalid(name: &'static str, rule: &'static str) -> ParameterError {
+/// A value of `name` that breaks its rule.
+pub const fn invalid_value(name: &'static str, rule: &'static str) -> ParameterError {
     ParameterError::Invalid { name, rule }
+}
+
+const fn invalid(parameter: &StartParameter, rule: &'static str) -> ParameterError {
+    invalid_value(parameter.name, rule)
 }
 
 /// Reads what a sign-in or a connection is started with.
@@ -42,64 +51,73 @@ const fn invalid(name: &'static str, rule: &'static str) -> ParameterError {
 /// # Errors
 /// A parameter is invalid, or the return location leads elsewhere.
 pub fn context_of(query: &Query, returns: &ReturnPolicy) -> Result<Context, ParameterError> {
-    let text = |name: &'static str, max: usize| match query.get(name) {
+    let text = |parameter: &StartParameter, max: usize| match query.of(parameter) {
         Some(value) if value.len() > max || value.chars().any(char::is_control) => {
-            Err(invalid(name, "shorter"))
+            Err(invalid(parameter, "shorter"))
         }
         value => Ok(value.map(str::to_owned)),
     };
     Ok(Context {
         workspace: query
-            .get("workspaceId")
-            .map(|value| value.parse().map_err(|_| invalid("workspaceId", "a UUID")))
+            .of(&WORKSPACE_ID)
+            .map(|value| value.parse().map_err(|_| invalid(&WORKSPACE_ID, "a UUID")))
             .transpose()?,
         subdomain: query
-            .any(&["workspaceSubdomain", "workspace"])
-            .map(|value| subdomain_of(value).ok_or(invalid("workspaceSubdomain", "a host label")))
+            .of(&WORKSPACE_SUBDOMAIN)
+            .map(|value| subdomain_of(value).ok_or(invalid(&WORKSPACE_SUBDOMAIN, "a host label")))
             .transpose()?,
-        public_invite: text("workspaceInviteHash", MAX_INVITE)?,
-        personal_invite: text("workspacePersonalInviteToken", MAX_INVITE)?,
+        public_invite: text(&PUBLIC_INVITE, MAX_INVITE)?,
+        personal_invite: text(&PERSONAL_INVITE, MAX_INVITE)?,
         return_to: query
-            .any(&["returnTo", "redirectLocation", "returnToPath"])
-            .map(|value| {
-                let refused = |refused| ParameterError::Return(refused, origin_of(value));
-                returns.accept(value).map_err(refused)
-            })
+            .of(&RETURN_TO)
+            .map(|value| return_location(value, returns))
             .transpose()?,
         hosted_domain: query
-            .any(&["hostedDomain", "hd"])
-            .map(|value| parse_domain(value).map_err(|_| invalid("hostedDomain", "a domain")))
+            .of(&HOSTED_DOMAIN)
+            .map(|value| parse_domain(value).map_err(|_| invalid(&HOSTED_DOMAIN, "a domain")))
             .transpose()?,
         login_hint: query
-            .any(&["loginHint", "login_hint"])
+            .of(&LOGIN_HINT)
             .map(|value| {
                 value
                     .parse::<Handle>()
                     .map(String::from)
-                    .map_err(|_| invalid("loginHint", "a mail address"))
+                    .map_err(|_| invalid(&LOGIN_HINT, "a mail address"))
             })
             .transpose()?,
         locale: query
-            .get("locale")
-            .map(|value| locale_of(value).ok_or(invalid("locale", "a language tag")))
+            .of(&LOCALE)
+            .map(|value| locale_of(value).ok_or(invalid(&LOCALE, "a language tag")))
             .transpose()?,
         code_challenge: query
-            .any(&["codeChallenge", "code_challenge"])
+            .of(&CODE_CHALLENGE)
             .map(|value| {
                 is_challenge(value)
                     .then(|| value.to_owned())
-                    .ok_or(invalid("codeChallenge", "a S256 challenge (RFC 7636)"))
+                    .ok_or(invalid(&CODE_CHALLENGE, "a S256 challenge (RFC 7636)"))
             })
             .transpose()?,
         message_visibility: query
-            .get("messageVisibility")
+            .of(&MESSAGE_VISIBILITY)
             .map(message_visibility)
             .transpose()?,
         calendar_visibility: query
-            .get("calendarVisibility")
+            .of(&CALENDAR_VISIBILITY)
             .map(calendar_visibility)
             .transpose()?,
     })
+}
+
+/// Reads where a person is to go afterwards.
+///
+/// # Errors
+/// It leads elsewhere.
+pub fn return_location(
+    text: &str,
+    returns: &ReturnPolicy,
+) -> Result<ReturnLocation, ParameterError> {
+    let refused = |refused| ParameterError::Return(refused, origin_of(text));
+    returns.accept(text).map_err(refused)
 }
 
 /// Origin of a refused return location, as it may be logged.
@@ -141,7 +159,7 @@ fn message_visibility(text: &str) -> Result<MessageVisibility, ParameterError> {
         "SUBJECT" => Ok(MessageVisibility::Subject),
         "SHARE_EVERYTHING" => Ok(MessageVisibility::ShareEverything),
         _ => Err(invalid(
-            "messageVisibility",
+            &MESSAGE_VISIBILITY,
             "METADATA, SUBJECT or SHARE_EVERYTHING",
         )),
     }
@@ -152,7 +170,7 @@ fn calendar_visibility(text: &str) -> Result<CalendarVisibility, ParameterError>
         "METADATA" => Ok(CalendarVisibility::Metadata),
         "SHARE_EVERYTHING" => Ok(CalendarVisibility::ShareEverything),
         _ => Err(invalid(
-            "calendarVisibility",
+            &CALENDAR_VISIBILITY,
             "METADATA or SHARE_EVERYTHING",
         )),
     }

@@ -54,6 +54,13 @@ impl Query {
         Self(HashMap::from([(name.to_owned(), value.to_owned())]))
     }
 
+    /// The same with the parameters of these names alone.
+    #[must_use]
+    pub fn only(&self, is_kept: impl Fn(&str) -> bool) -> Self {
+        let kept = self.0.iter().filter(|(name, _)| is_kept(name));
+        Self(kept.map(|(n, v)| (n.clone(), v.clone())).collect())
+    }
+
     /// A value; an empty one counts as left out (RFC 6749 section 3.1).
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0

@@ -8,30 +8,6 @@ use url::form_urlencoded;
 
 use super::icon::{self, Icon};
 use crate::login::authorize::Start;
-use crate::login::query::Query;
-
-/// What a request hands on to the page or the sign-in that follows: the name
-/// that is written, and those that are read.
-const CARRIED: [(&str, &[&str]); 12] = [
-    ("workspaceId", &["workspaceId"]),
-    ("workspaceSubdomain", &["workspaceSubdomain", "workspace"]),
-    ("workspaceInviteHash", &["workspaceInviteHash"]),
-    (
-        "workspacePersonalInviteToken",
-        &["workspacePersonalInviteToken"],
-    ),
-    (
-        "returnTo",
-        &["returnTo", "redirectLocation", "returnToPath"],
-    ),
-    ("hostedDomain", &["hostedDomain", "hd"]),
-    ("loginHint", &["loginHint", "login_hint"]),
-    ("locale", &["locale"]),
-    ("codeChallenge", &["codeChallenge", "code_challenge"]),
-    ("messageVisibility", &["messageVisibility"]),
-    ("calendarVisibility", &["calendarVisibility"]),
-    ("prompt", &["prompt"]),
-];
 
 /// A way to sign in.
 #[derive(Debug)]
@@ -105,12 +81,4 @@ pub fn link<K: AsRef<str>, V: AsRef<str>>(path: &str, query: &[(K, V)]) -> Strin
     let mut link = form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
     link.extend_pairs(query);
     link.finish()
-}
-
-/// What a query hands on.
-pub fn carried(query: &Query) -> Vec<(String, String)> {
-    CARRIED
-        .into_iter()
-        .filter_map(|(name, read)| Some((name.to_owned(), query.any(read)?.to_owned())))
-        .collect()
 }

@@ -20,6 +20,7 @@ use crate::login::deliberate::{Deliberate, Page};
 use crate::login::flow::Purpose;
 use crate::login::found;
 use crate::login::query::Query;
+use crate::login::start_parameter::{PROMPT, PURPOSE, StartParameters};
 pub(super) use view::{Look, Review};
 
 /// Adds the routes.
@@ -29,7 +30,7 @@ pub(super) fn routes(routes: &mut Routes<'_>) {
 }
 
 /// What will be connected or joined.
-#[utoipa::path(get, path = "/auth/review/{provider}", tag = "pages", operation_id = "page_review", params(("provider" = String, Path, description = "Its name")), responses(
+#[utoipa::path(get, path = "/auth/review/{provider}", tag = "pages", operation_id = "page_review", params(("provider" = String, Path, description = "Its name"), StartParameters), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page where connecting needs a session"),
     (status = 400, description = "A parameter is not taken", body = Problem),
@@ -90,7 +91,7 @@ async fn go_on(
     }
     let agreed = Deliberate::on(Page::Review, review.workspace_id(), state.clock.now());
     let purpose = review.flow_purpose();
-    let consent = fields.get("prompt") == Some("consent");
+    let consent = fields.of(&PROMPT) == Some("consent");
     let label = review.provider.label().to_owned();
     let started = set_out(
         &state,
@@ -122,7 +123,7 @@ pub(super) fn refused(request: &HttpRequest, error: &StartError) -> HttpResponse
 
 /// The purpose that a query or form asks for.
 fn start_of(query: &Query) -> Start {
-    if query.get("purpose") == Some("connect") {
+    if query.of(&PURPOSE) == Some("connect") {
         Start::Connect
     } else {
         Start::SignIn

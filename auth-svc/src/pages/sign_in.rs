@@ -12,13 +12,15 @@ use super::icon::{self, Icon};
 use super::layout::{Place, Shell, page};
 use super::leaving::leave;
 use super::onwards::elsewhere;
-use super::provider::{Button, buttons, carried, link};
+use super::provider::{Button, buttons, link};
 use super::review::refused;
 use super::{not_found, words};
 use crate::app::State;
 use crate::http::description::Problem;
 use crate::http::routes::Routes;
-use crate::login::authorize::{set_out, to_public_host};
+use crate::login::authorize::{
+    asks_for_another, is_challenged_by_another, send_home, set_out, to_public_host,
+};
 use crate::login::deliberate::{Deliberate, Page};
 use crate::login::domain_policy::Invitation;
 use crate::login::flow::{Context, Purpose};
@@ -26,6 +28,7 @@ use crate::login::found;
 use crate::login::parameters::context_of;
 use crate::login::query::Query;
 use crate::login::redirect::Site;
+use crate::login::start_parameter::{PROMPT, RECONNECT, RETURN_TO, StartParameters, carried};
 use crate::neighbours::NeighbourError;
 use crate::session;
 use crate::store::session::Session;
@@ -74,14 +77,17 @@ pub(super) fn routes(routes: &mut Routes<'_>) {
 }
 
 /// The start page: how to sign in, or who is.
-#[utoipa::path(get, path = "/", tag = "pages", operation_id = "page_home",
+///
+/// Who is signed in and says where to go, goes on there.
+#[utoipa::path(get, path = "/", tag = "pages", operation_id = "page_home", params(StartParameters),
     responses((status = 200, description = "The page", content_type = "text/html", body = String)))]
 async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     door(&state, &request).await
 }
 
 /// The same where `/` is the app's.
-#[utoipa::path(get, path = "/auth/sign-in", tag = "pages", operation_id = "page_sign_in", responses(
+#[utoipa::path(get, path = "/auth/sign-in", tag = "pages", operation_id = "page_sign_in", params(StartParameters), responses(
+    (status = 302, description = "On to where the request says, for who is signed in"),
     (status = 200, description = "The page", content_type = "text/html", body = String)))]
 async fn sign_in(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     door(&state, &request).await
@@ -128,7 +134,7 @@ async fn go_on(
         Purpose::SignIn,
         context,
         Some(Deliberate::on(Page::SignIn, named, state.clock.now())),
-        fields.get("prompt") == Some("consent"),
+        fields.of(&PROMPT) == Some("consent"),
     )
     .await;
     match started {
@@ -147,7 +153,15 @@ async fn door(state: &State, request: &HttpRequest) -> HttpResponse {
     if !context.is_invited()
         && let Some(session) = known(state, request).await
     {
-        return overview_of(state, &session).await;
+        if context.return_to.is_none() && context.code_challenge.is_none() {
+            return overview_of(state, &session).await;
+        }
+        // A front end that sends its people here gets them back, as from a start.
+        let another = asks_for_another(&context, &session) || query.of(&PROMPT).is_some();
+        if !another && !is_challenged_by_another(state, request, &context) {
+            let bearer = session.bearer();
+            return send_home(state, &bearer, &context, &session).await.finish();
+        }
     }
     let described = described(state, &context).await;
     sign_in_page(state, StatusCode::OK, &query, &context, described)
@@ -194,7 +208,8 @@ fn sign_in_page(
             invited: described.invitation == Invitation::Usable,
             asks: described.invitation == Invitation::Usable
                 || context.message_visibility.is_some()
-                || context.calendar_visibility.is_some(),
+                || context.calendar_visibility.is_some()
+                || query.of(&RECONNECT).is_some(),
             invitation: notice(&described, context),
             elsewhere: elsewhere(state, context, described.workspace.as_ref().map(Site::from)),
             workspace: described.workspace.map(|workspace| workspace.name),
@@ -275,7 +290,7 @@ pub(super) fn sign_in_first(state: &State, path: &str) -> HttpResponse {
         return to_sign_in(state, Place::Connections);
     }
     HttpResponse::SeeOther()
-        .insert_header((LOCATION, link("/auth/sign-in", &[("returnTo", back)])))
+        .insert_header((LOCATION, link("/auth/sign-in", &[(RETURN_TO.name, back)])))
         .finish()
 }
 
@@ -283,7 +298,7 @@ pub(super) fn sign_in_first(state: &State, path: &str) -> HttpResponse {
 pub fn to_sign_in(state: &State, place: Place) -> HttpResponse {
     let back = address(state, place);
     HttpResponse::SeeOther()
-        .insert_header((LOCATION, link("/auth/sign-in", &[("returnTo", back)])))
+        .insert_header((LOCATION, link("/auth/sign-in", &[(RETURN_TO.name, back)])))
         .finish()
 }
 

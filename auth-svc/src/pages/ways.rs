@@ -2,16 +2,16 @@
 //! (workspace, invitation, return location, code challenge, choices) is in every
 //! way on: an application on another origin gets its person back.
 
-use actix_web::http::Method;
 use actix_web::{HttpRequest, web};
 
-use super::provider::{carried, link};
+use super::provider::link;
 use super::{Explanation, Next};
 use crate::app::State;
 use crate::login::flow::Context;
 use crate::login::parameters::context_of;
 use crate::login::query::Query;
 use crate::login::redirect::Site;
+use crate::login::start_parameter::{CODE_CHALLENGE, RETURN_TO, carried};
 use crate::store::session::Session;
 
 /// A link of an error page.
@@ -65,7 +65,7 @@ impl Ways {
         let mut ways = Self::to_app(state, &context, parameters);
         ways.again = match again {
             Some(again) => Some(again.to_owned()),
-            None if callback || request.method() != Method::GET => None,
+            None if callback || !request.method().is_safe() => None,
             // No other path of a stranger becomes a link.
             None if request.path().starts_with("/auth/") => Some(
                 request
@@ -82,14 +82,7 @@ impl Ways {
     /// asked for.
     pub fn of_start(request: &HttpRequest, path: &str) -> Self {
         let mut ways = Self::of_request(request, None);
-        let query = Query::parse(request.query_string()).unwrap_or_default();
-        let mut parameters = ways.parameters.clone();
-        for name in ["prompt", "reconnect"] {
-            if let Some(value) = query.get(name) {
-                parameters.push((name.to_owned(), value.to_owned()));
-            }
-        }
-        ways.again = Some(link(path, &parameters));
+        ways.again = Some(link(path, &ways.parameters));
         ways
     }
 
@@ -159,7 +152,7 @@ impl Ways {
         let handed: Vec<_> = self
             .parameters
             .iter()
-            .filter(|(name, _)| name == "returnTo" || name == "codeChallenge")
+            .filter(|(name, _)| *name == RETURN_TO.name || *name == CODE_CHALLENGE.name)
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         let app = match &self.person {

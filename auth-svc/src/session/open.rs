@@ -11,14 +11,16 @@ use crate::login::authorize::{StartError, is_challenged_by_another, send_home};
 use crate::login::found;
 use crate::login::parameters::context_of;
 use crate::login::query::Query;
-use crate::pages::provider::{carried, link};
+use crate::login::start_parameter::{StartParameters, carried};
+use crate::pages::provider::link;
 use crate::pages::{self, Explanation};
 use crate::session;
 
 /// Opens the application.
 ///
-/// `returnTo` and `codeChallenge` are those of a sign-in's start.
-#[utoipa::path(get, path = "/auth/open", tag = "session", responses(
+/// The parameters are those of a sign-in's start; those that are about the provider go
+/// on to the sign-in page.
+#[utoipa::path(get, path = "/auth/open", tag = "session", params(StartParameters), responses(
     (status = 302, description = "Into the application"),
     (status = 303, description = "To the sign-in page if nobody is signed in"),
     (status = 400, description = "A parameter is not taken", body = Problem),

@@ -1,25 +1,42 @@
-use serde_json::Value;
-
 use crate::helpers::TestApp;
 
 // R15
 #[tokio::test]
 async fn the_running_build_says_that_it_lives_what_it_is_and_whether_it_can_serve() {
     let app = TestApp::start().await;
-    let mut browser = app.browser();
-    assert_eq!(browser.get("/healthz").await.status, 200);
-    let version: Value = serde_json::from_str(&browser.get("/version").await.body).unwrap();
+    assert_eq!(app.operator("/healthz").await.status, 200);
+    assert_eq!(app.operator("/readyz").await.status, 200);
+    let version = app.operator("/version").await.json();
     assert_eq!(version["service"], "auth-svc");
     assert!(version["git_commit"].is_string() && version["version"].is_string());
+}
+
+// R15
+#[tokio::test]
+async fn the_world_is_told_neither_readiness_nor_build_and_health_is_constant() {
+    let app = TestApp::start().await;
+    let away =
+        TestApp::start_with(&[("DATABASE_URL", "postgres://nobody:x@127.0.0.1:1/none")]).await;
+    for app in [&app, &away] {
+        let mut browser = app.browser();
+        for path in ["/readyz", "/version", "/metrics"] {
+            assert_eq!(browser.get(path).await.status, 404, "{path}");
+        }
+        let alive = browser.get("/healthz").await;
+        assert_eq!(
+            (alive.status, alive.body.as_str()),
+            (200, r#"{"status":"alive"}"#)
+        );
+    }
 }
 
 // R12 R15
 #[tokio::test]
 async fn a_broker_that_is_away_is_reported_and_takes_no_sign_in_away() {
     let app = TestApp::start().await;
-    let answer = app.browser().get("/readyz").await;
+    let answer = app.operator("/readyz").await;
     assert_eq!(answer.status, 200, "{}", answer.body);
-    let checks: Value = serde_json::from_str(&answer.body).unwrap();
+    let checks = answer.json();
     let broker = checks["checks"]
         .as_array()
         .unwrap()
@@ -35,7 +52,7 @@ async fn a_database_that_is_away_is_not_ready_and_a_callback_says_so() {
     let app =
         TestApp::start_with(&[("DATABASE_URL", "postgres://nobody:x@127.0.0.1:1/none")]).await;
     let mut browser = app.browser().json();
-    assert_eq!(browser.get("/readyz").await.status, 503);
+    assert_eq!(app.operator("/readyz").await.status, 503);
     assert_eq!(browser.get("/healthz").await.status, 200);
     let decision = latchkey_demo_provider::Decision::allow("ada");
     let answer = app.round(&mut browser, "/auth/google", &decision).await;

@@ -169,14 +169,13 @@ impl TestApp {
         serve(self.variables(changes), Arc::new(SystemClock), &self.stop).0
     }
 
-    /// The same until `stop`; answers its end too.
+    /// The same until `stop`; answers its public address, the operator's and its end.
     pub fn replica_until(
         &self,
         changes: &[(&str, &str)],
         stop: &CancellationToken,
-    ) -> (String, JoinHandle<()>) {
-        let (base, _, ended) = serve(self.variables(changes), Arc::new(SystemClock), stop);
-        (base, ended)
+    ) -> (String, String, JoinHandle<()>) {
+        serve(self.variables(changes), Arc::new(SystemClock), stop)
     }
 
     /// Its environment, with changes.
@@ -206,6 +205,11 @@ impl TestApp {
     /// A browser without a cookie.
     pub fn browser(&self) -> Browser {
         Browser::new(self.base.clone())
+    }
+
+    /// What the operator's port answers.
+    pub async fn operator(&self, path: &str) -> Answer {
+        Browser::new(self.health.clone()).get(path).await
     }
 
     /// Starts at `path` as a person does who goes through the pages, decides at

@@ -10,6 +10,7 @@
 mod changes;
 mod commands;
 mod configuration;
+mod conformance;
 mod connect_another_account;
 mod consent;
 mod custom_domain;
@@ -32,6 +33,7 @@ mod redirect;
 mod refresh_tokens;
 mod sessions;
 mod sign_in;
+mod sign_in_page;
 mod sign_out;
 mod signing_keys;
 mod silent_database;

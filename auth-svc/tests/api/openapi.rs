@@ -4,7 +4,7 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::helpers::TestApp;
+use crate::helpers::{Browser, TestApp};
 
 /// The operations that are described: method and path.
 async fn described(app: &TestApp) -> (Value, Vec<(Method, String)>) {
@@ -46,6 +46,38 @@ async fn every_described_route_is_there() {
             answer.status,
             answer.body
         );
+    }
+}
+
+// RFC 9110 section 9.1
+#[tokio::test]
+async fn every_address_that_takes_get_takes_head() {
+    let app = TestApp::start().await;
+    let (_, operations) = described(&app).await;
+    for (method, path) in &operations {
+        if method == Method::GET {
+            assert!(operations.contains(&(Method::HEAD, path.clone())), "{path}");
+        }
+    }
+    let signed_in = app.signed_in("ada").await;
+    for (method, path) in operations {
+        if method != Method::GET {
+            continue;
+        }
+        let path = path.replace("{provider}", "google").replace(['{', '}'], "");
+        let get = signed_in.clone().get(&path).await;
+        let head = signed_in.clone().send(Method::HEAD, &path).await;
+        assert_eq!(
+            (head.status, head.headers.get("content-type")),
+            (get.status, get.headers.get("content-type")),
+            "{path}"
+        );
+        assert_eq!(head.body, "", "{path}");
+    }
+    for path in ["/healthz", "/readyz", "/version", "/metrics"] {
+        let mut operator = Browser::new(app.health.clone());
+        let head = operator.send(Method::HEAD, path).await;
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
     }
 }
 

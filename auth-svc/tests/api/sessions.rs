@@ -1,8 +1,11 @@
-use auth_svc::store::janitor;
+use std::time::Duration;
+
+use auth_svc::random::Randomness;
+use auth_svc::store::{janitor, workspace};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::helpers::{Answer, Browser, PUBLIC, TestApp};
+use crate::helpers::{APP, Answer, Browser, PUBLIC, TestApp};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
@@ -199,6 +202,17 @@ async fn a_session_that_nobody_uses_ends_and_use_keeps_it() {
 async fn the_janitor_deletes_what_is_over_and_nothing_else() {
     let app = TestApp::start_with(&[("TOKEN_PAIR_COOKIE_ENABLED", "true")]).await;
     let mut kept = app.signed_in("ada").await;
+    let email = "grace@acme.example".parse().unwrap();
+    let life = Duration::from_hours(1);
+    workspace::invite(
+        app.database.pool(),
+        app.workspace,
+        &email,
+        life,
+        &Randomness::default(),
+    )
+    .await
+    .unwrap();
     janitor::sweep(app.database.pool()).await.unwrap();
     assert!(kept.me().await.is_some());
     for (over, left) in [
@@ -213,6 +227,10 @@ async fn the_janitor_deletes_what_is_over_and_nothing_else() {
         (
             "UPDATE auth.refresh_family SET created_at = now() - interval '2 d'",
             "SELECT count(*) FROM auth.refresh_family",
+        ),
+        (
+            "UPDATE auth.personal_invite SET used_at = now() - interval '31 d'",
+            "SELECT count(*) FROM auth.personal_invite",
         ),
         (
             "UPDATE auth.session SET revoked_at = now() - interval '8 d'",
@@ -231,4 +249,62 @@ async fn the_janitor_deletes_what_is_over_and_nothing_else() {
         janitor::sweep(app.database.pool()).await.unwrap();
         assert_eq!(count().await, 0, "{left}");
     }
+}
+
+// R14
+#[tokio::test]
+async fn the_janitor_deletes_in_batches_until_nothing_is_left() {
+    let app = TestApp::start().await;
+    app.signed_in("ada").await;
+    let statements = [
+        "CREATE FUNCTION auth.few() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN
+             IF (SELECT count(*) FROM gone) > 500 THEN RAISE EXCEPTION 'too many at once'; END IF;
+             RETURN NULL; END $f$",
+        "CREATE TRIGGER few AFTER DELETE ON auth.spent_flow REFERENCING OLD TABLE AS gone
+             FOR EACH STATEMENT EXECUTE FUNCTION auth.few()",
+        "CREATE TRIGGER few AFTER DELETE ON auth.personal_invite REFERENCING OLD TABLE AS gone
+             FOR EACH STATEMENT EXECUTE FUNCTION auth.few()",
+        "CREATE TRIGGER few AFTER DELETE ON auth.handover_code REFERENCING OLD TABLE AS gone
+             FOR EACH STATEMENT EXECUTE FUNCTION auth.few()",
+        "INSERT INTO auth.spent_flow (flow_id, expires_at)
+             SELECT gen_random_uuid(), now() - interval '2 h' FROM generate_series(1, 1300)",
+        "INSERT INTO auth.personal_invite (token_hash, workspace_id, email, expires_at)
+             SELECT sha256(n::text::bytea), (SELECT id FROM auth.workspace LIMIT 1),
+                    'a@b.example', now() - interval '31 d' FROM generate_series(1, 1300) n",
+        "INSERT INTO auth.handover_code (code_hash, session_id, origin, expires_at)
+             SELECT sha256(n::text::bytea), (SELECT id FROM auth.session LIMIT 1), 'x',
+                    now() - interval '2 h' FROM generate_series(1, 1300) n",
+    ];
+    for statement in statements {
+        run(&app, statement).await;
+    }
+    janitor::sweep(app.database.pool()).await.unwrap();
+    let over: i64 = sqlx::query_scalar(
+        "SELECT (SELECT count(*) FROM auth.spent_flow WHERE expires_at < now())
+              + (SELECT count(*) FROM auth.personal_invite)
+              + (SELECT count(*) FROM auth.handover_code WHERE expires_at < now())",
+    )
+    .fetch_one(app.database.pool())
+    .await
+    .unwrap();
+    assert_eq!(over, 0);
+}
+
+// R9
+#[tokio::test]
+async fn starts_of_who_is_signed_in_do_not_pile_up_pairs_that_nobody_uses() {
+    let app = TestApp::start_with(&[("TOKEN_PAIR_COOKIE_ENABLED", "true")]).await;
+    let mut browser = app.signed_in("ada").await;
+    app.store_grant(&["https://www.googleapis.com/auth/gmail.readonly"], false)
+        .await;
+    for _ in 0..30 {
+        assert_eq!(browser.get("/auth/google").await.location(), APP);
+    }
+    let families: i64 = sqlx::query_scalar("SELECT count(*) FROM auth.refresh_family")
+        .fetch_one(app.database.pool())
+        .await
+        .unwrap();
+    assert_eq!(families, 20);
+    let pair = browser.cookies.get("tokenPair");
+    assert!(pair.is_some(), "the newest is handed over");
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use latchkey_demo_provider::Decision;
 use latchkey_testkit::{Role, Way};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-use crate::helpers::TestApp;
+use crate::helpers::{Browser, TestApp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_goes_on_without_a_restart() {
@@ -15,12 +16,15 @@ async fn a_replica_goes_on_without_a_restart() {
     let url = app.database.url(Role::Auth);
     let way = Way::to(&url).await;
     let through = way.url(&url);
-    let base = app.replica(&[
-        ("DATABASE_URL", &through),
+    let stop = CancellationToken::new();
+    let changes = [
+        ("DATABASE_URL", through.as_str()),
         // One that is just going back is lost until TCP gives it up: decision 20.
         ("DATABASE_MAX_CONNECTIONS", "4"),
         ("RATE_LIMIT_PER_ADDRESS", "0"),
-    ]);
+    ];
+    let (base, operator, _) = app.replica_until(&changes, &stop);
+    let _ends = stop.drop_guard();
     let mut browser = app.browser().at(&base);
     app.round(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
@@ -41,7 +45,8 @@ async fn a_replica_goes_on_without_a_restart() {
     })
     .await
     .expect("the replica did not go on");
-    assert_eq!(browser.get("/readyz").await.status, 200);
+    let mut operator = Browser::new(operator);
+    assert_eq!(operator.get("/readyz").await.status, 200);
     let mut another = app.browser().at(&base);
     let answer = app
         .round(&mut another, "/auth/google", &Decision::allow("ada"))

@@ -13,20 +13,24 @@ const DELAY: &str = "8s";
 /// People who go on asking.
 const CALLERS: usize = 4;
 
-/// Whether a replica says that it is ready; one that does not answer is not.
-async fn is_ready(base: &str) -> bool {
-    reqwest::get(format!("{base}/readyz"))
+/// Whether a replica says at the operator's port that it is ready; one that does not answer is not.
+async fn is_ready(operator: &str) -> bool {
+    reqwest::get(format!("{operator}/readyz"))
         .await
         .is_ok_and(|answer| answer.status().is_success())
 }
 
 /// Asks the first replica that is ready, as a balancer would send it there.
-async fn ask(bases: &[String], mut browser: Browser, done: CancellationToken) -> usize {
+async fn ask(
+    replicas: &[(String, String)],
+    mut browser: Browser,
+    done: CancellationToken,
+) -> usize {
     let mut answered = 0;
     while !done.is_cancelled() {
         let mut chosen = None;
-        for base in bases {
-            if chosen.is_none() && is_ready(base).await {
+        for (base, operator) in replicas {
+            if chosen.is_none() && is_ready(operator).await {
                 chosen = Some(base);
             }
         }
@@ -45,19 +49,22 @@ async fn ask(bases: &[String], mut browser: Browser, done: CancellationToken) ->
 async fn a_replica_that_ends_fails_no_request() {
     let app = TestApp::start_with(&[("RATE_LIMIT_PER_ADDRESS", "0")]).await;
     let stop = CancellationToken::new();
-    let (leaving, ended) = app.replica_until(&[("SHUTDOWN_DELAY", DELAY)], &stop);
-    let bases = vec![leaving.clone(), app.base.clone()];
+    let (leaving, operator, ended) = app.replica_until(&[("SHUTDOWN_DELAY", DELAY)], &stop);
+    let replicas = vec![
+        (leaving.clone(), operator.clone()),
+        (app.base.clone(), app.health.clone()),
+    ];
     let done = CancellationToken::new();
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
-        let (bases, browser, done) = (bases.clone(), app.browser(), done.clone());
-        callers.spawn(async move { ask(&bases, browser, done).await });
+        let (replicas, browser, done) = (replicas.clone(), app.browser(), done.clone());
+        callers.spawn(async move { ask(&replicas, browser, done).await });
     }
     // Under load by now.
     app.browser().at(&leaving).get("/").await;
 
     stop.cancel();
-    while is_ready(&leaving).await {
+    while is_ready(&operator).await {
         tokio::task::yield_now().await;
     }
     // Who has not heard yet is served: also over a new connection.
@@ -66,7 +73,7 @@ async fn a_replica_that_ends_fails_no_request() {
         .await
         .expect("did not end")
         .unwrap();
-    assert!(!is_ready(&leaving).await);
+    assert!(!is_ready(&operator).await);
     done.cancel();
     while let Some(answered) = callers.join_next().await {
         assert!(answered.unwrap() > 0);

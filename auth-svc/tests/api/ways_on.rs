@@ -173,12 +173,10 @@ async fn who_is_signed_in_is_told_so_and_gets_into_the_application() {
         "{}",
         answer.whole_location()
     );
-    // A flow that is over leads into the application too.
-    let page = browser.get("/auth/google/redirect?state=x&code=y").await;
-    assert_eq!(page.status, 400);
-    let open = link(&page, "Open Acme").unwrap();
-    let answer = browser.get(&open[url::Position::BeforePath..]).await;
-    assert_eq!(answer.location(), APP);
+    // A flow that is over leads into the application by itself.
+    let over = browser.get("/auth/google/redirect?state=x&code=y").await;
+    assert_eq!(over.location(), format!("{PUBLIC}/auth/open"));
+    assert_eq!(browser.get("/auth/open").await.location(), APP);
 }
 
 // R8
@@ -196,4 +194,55 @@ async fn the_way_into_the_application_is_for_who_is_signed_in_and_leads_nowhere_
     let mut ada = app.signed_in("ada").await;
     let answer = ada.get("/auth/open?returnTo=https://evil.example/").await;
     assert_eq!(answer.status, 400);
+}
+
+// R8
+#[tokio::test]
+async fn reload_back_and_a_fifth_tab_at_the_callback_land_who_is_signed_in_in_the_app() {
+    let app = crm().await;
+    let ada = Decision::allow("ada");
+    let mut browser = app.browser();
+    let deals = format!("/auth/google?prompt=consent&returnTo={CRM}/deals");
+    let mut tabs = Vec::new();
+    let start = "/auth/google?prompt=consent";
+    for start in [start, &deals, start, start, &deals] {
+        tabs.push(app.to_callback(&mut browser, start, &ada).await);
+    }
+    let before = browser.clone();
+    let last = tabs.pop().unwrap();
+    assert_eq!(browser.get(&last).await.status, 302);
+    let session = browser.session().unwrap().to_owned();
+
+    // Reload and Back; the tab whose flow gave way; a callback that was kept as a
+    // bookmark, without what names a flow.
+    for (over, start) in [
+        (&last, "/auth/google"),
+        (&tabs[0], "/auth/google"),
+        (&"/auth/google/redirect".to_owned(), "/auth/google"),
+        (
+            &last.replace("/redirect", "-apis/get-access-token"),
+            "/auth/google-apis",
+        ),
+    ] {
+        let mut again = browser.clone();
+        let answer = again.get(over).await;
+        assert_eq!(answer.status, 302, "{start} {over}: {}", answer.body);
+        assert_eq!(answer.location(), format!("{PUBLIC}/auth/open"));
+        assert_eq!(again.get("/auth/open").await.location(), APP);
+        assert_eq!(again.session(), Some(session.as_str()));
+        // A program is told what happened.
+        assert_eq!(again.json().get(over).await.code(), "flow_unknown");
+        // Who is not signed in is told it too.
+        assert_eq!(app.browser().get(over).await.status, 400);
+    }
+
+    // The browser sends the flow's cookie once more: it had two requests under way.
+    let mut twice = browser.clone();
+    let flows = before.cookies.into_iter();
+    twice
+        .cookies
+        .extend(flows.filter(|(name, _)| name.contains("-flow-")));
+    let onwards = twice.get(&last).await.location();
+    let onwards = onwards.strip_prefix(PUBLIC).unwrap();
+    assert_eq!(twice.get(onwards).await.location(), format!("{CRM}/deals"));
 }

@@ -1,9 +1,19 @@
 //! What other web sites can make a browser do (group 13): nothing that changes
 //! anything. Methods and headers as browsers send them.
 
-use reqwest::Method;
+use std::path::Path;
+use std::time::Duration;
 
-use crate::helpers::TestApp;
+use auth_svc::random::Randomness;
+use auth_svc::store::workspace;
+use latchkey_demo_provider::{Decision, Flavour};
+use latchkey_proto::account::Account;
+use latchkey_testkit::TestCertificates;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::api::neighbours::stand_in::{Knowledge, StandIn};
+use crate::helpers::{Answer, Browser, PUBLIC, TestApp};
 use crate::unharmed::nothing_written;
 
 const FOREIGN: [(&str, &str); 5] = [
@@ -14,48 +24,340 @@ const FOREIGN: [(&str, &str); 5] = [
     ("sec-fetch-site", "same-site"),
 ];
 
-#[tokio::test]
-async fn another_site_changes_nothing_by_any_described_route() {
-    let app = TestApp::start().await;
-    let browser = app.signed_in("ada").await;
-    let document: serde_json::Value =
-        serde_json::from_str(&browser.clone().get("/openapi.json").await.body).unwrap();
-    let mut changing = 0;
-    for (path, item) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{provider}", "google").replace(['{', '}'], "");
-        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-            if item.get(method.as_str().to_lowercase()).is_none() {
-                continue;
-            }
-            changing += 1;
-            for foreign in FOREIGN {
-                let mut browser = browser.clone();
-                browser.headers = vec![(foreign.0, foreign.1.to_owned())];
-                let answer =
-                    nothing_written(&app, async || browser.send(method.clone(), &path).await).await;
-                assert!(
-                    (400..500).contains(&answer.status),
-                    "{method} {path} {foreign:?}: {}",
-                    answer.status
-                );
-            }
-        }
-    }
-    assert!(changing >= 1);
-    assert!(browser.clone().me().await.is_some());
+/// What an honest page sends to an operation.
+enum Body {
+    None,
+    Json(Value),
+    Form(String),
 }
 
-/// `/auth/google` of who is signed in makes a one-time code for the configured app,
-/// which dies within a minute, and nothing else: not looked at here.
+/// An operation that changes something, as an honest page asks for it.
+struct Change {
+    method: Method,
+    path: String,
+    body: Body,
+}
+
+/// Ada, an administrator of Acme with two sessions and a connected account, and all
+/// that her browser can change.
+struct Scene {
+    app: TestApp,
+    ada: Browser,
+    knowledge: Knowledge,
+    grace: String,
+    other_session: String,
+    invitation: String,
+    _sync: StandIn,
+}
+
+const ACCOUNT: &str = "0199a000-0000-7000-8000-000000000001";
+
+/// Callbacks and portals are called by providers: what they may do is to start or to
+/// finish a sign-in.
+const OF_PROVIDERS: [&str; 5] = [
+    "/auth/{provider}/redirect",
+    "/auth/oidc/{provider}/redirect",
+    "/auth/{provider}-apis/get-access-token",
+    "/auth/oidc-apis/{provider}/get-access-token",
+    "/auth/initiate-login",
+];
+
+impl Scene {
+    async fn set() -> Self {
+        let certificates = TestCertificates::create();
+        let knowledge = Knowledge::default();
+        let sync = StandIn::start(&certificates, &knowledge).await;
+        let path = |path: &Path| path.to_str().unwrap().to_owned();
+        let app = TestApp::start_with(&[
+            ("SYNC_GRPC_URL", &sync.url()),
+            ("TOKEN_GRPC_URL", &sync.url()),
+            (
+                "GRPC_CLIENT_CERT_FILE",
+                &path(&certificates.client.certificate),
+            ),
+            ("GRPC_CLIENT_KEY_FILE", &path(&certificates.client.key)),
+            ("GRPC_CLIENT_CA_FILE", &path(&certificates.authority)),
+            // Nothing is handed over to the app on this origin, so that a start of
+            // who is signed in writes nothing.
+            ("APP_URL", &format!("{PUBLIC}/app")),
+            ("RATE_LIMIT_PER_ADDRESS", "0"),
+        ])
+        .await;
+        let sign_in = async |person: &str| {
+            let mut browser = app.browser();
+            let path = "/auth/google?prompt=consent";
+            app.round(&mut browser, path, &Decision::allow(person))
+                .await;
+            browser
+        };
+        let ada = sign_in("ada").await;
+        let event = app.events().await.pop().unwrap();
+        app.store_grant(&["https://www.googleapis.com/auth/gmail.readonly"], false)
+            .await;
+        let id = async |mut browser: Browser, name: &str| {
+            let me = browser.me().await.unwrap();
+            me[name].as_str().unwrap().to_owned()
+        };
+        let other_session = id(sign_in("ada").await, "sessionId").await;
+        let grace = id(sign_in("grace").await, "userId").await;
+        knowledge.accounts.lock().unwrap().push(Account {
+            id: ACCOUNT.to_owned(),
+            workspace_id: event.workspace_id,
+            user_id: event.user_id,
+            provider: "google".to_owned(),
+            handle: "box@acme.example".to_owned(),
+            ..Account::default()
+        });
+        let life = Duration::from_hours(1);
+        let email = "linus@globex.example".parse().unwrap();
+        let random = Randomness::default();
+        let made = workspace::invite(app.database.pool(), app.workspace, &email, life, &random)
+            .await
+            .unwrap();
+        Self {
+            ada,
+            knowledge,
+            grace,
+            other_session,
+            invitation: made.id.to_string(),
+            _sync: sync,
+            app,
+        }
+    }
+
+    /// The described operations.
+    async fn described(&self) -> Vec<(String, String)> {
+        let document = self.app.browser().get("/openapi.json").await.json();
+        let mut operations = Vec::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for method in item.as_object().unwrap().keys() {
+                operations.push((method.to_uppercase(), path.clone()));
+            }
+        }
+        operations
+    }
+
+    /// Every change that is described. Fails where one is new: say here what an
+    /// honest page sends.
+    async fn changes(&self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (method, pattern) in self.described().await {
+            let safe = matches!(method.as_str(), "GET" | "HEAD" | "PARAMETERS");
+            if !safe && !OF_PROVIDERS.contains(&pattern.as_str()) {
+                let method = method.parse().unwrap();
+                let path = self.concrete(&pattern);
+                let body = self.honest_body(&method, &pattern).await;
+                changes.push(Change { method, path, body });
+            }
+        }
+        changes
+    }
+
+    fn concrete(&self, pattern: &str) -> String {
+        pattern
+            .replace("{provider}", "google")
+            .replace("{account}", ACCOUNT)
+            .replace("{session}", &self.other_session)
+            .replace(
+                "/auth/sessions/{id}",
+                &format!("/auth/sessions/{}", self.other_session),
+            )
+            .replace("{id}", &self.invitation)
+            .replace("{user}", &self.grace)
+            .replace("{domain}", "acme.example")
+            .replace("{host}", "crm.acme.example")
+    }
+
+    async fn honest_body(&self, method: &Method, pattern: &str) -> Body {
+        let form = async |page: &str, action: &str, mut browser: Browser| {
+            Body::Form(browser.get(page).await.form(action).body())
+        };
+        match (method.as_str(), pattern) {
+            ("POST", "/auth/token") => Body::Json(json!({ "grantType": "cookie" })),
+            ("POST", "/auth/workspace/domains") => Body::Json(json!({ "domain": "new.example" })),
+            ("POST", "/auth/workspace/custom-domain") => {
+                Body::Json(json!({ "host": "crm.acme.example" }))
+            }
+            ("POST", "/auth/workspace/invitations") => {
+                Body::Json(json!({ "email": "new@acme.example" }))
+            }
+            ("PUT", "/auth/workspace/public-invite") => Body::Json(json!({ "enabled": true })),
+            ("POST", "/auth/sign-in/{provider}") => {
+                let page = "/auth/sign-in";
+                form(page, "/auth/sign-in/google", self.app.browser()).await
+            }
+            ("POST", "/auth/review/{provider}/continue") => {
+                let page = "/auth/review/google?purpose=connect";
+                let action = "/auth/review/google/continue";
+                form(page, action, self.ada.clone()).await
+            }
+            ("POST", "/auth/hand-over") => {
+                let page = "/auth/welcome/google";
+                form(page, "/auth/hand-over", self.ada.clone()).await
+            }
+            ("POST", "/verify-domain") => Body::Form("token=unknown".to_owned()),
+            ("POST", "/auth/account/members/{user}/remove") => {
+                Body::Form("connections=keep".to_owned())
+            }
+            (
+                "POST",
+                "/auth/sign-out"
+                | "/auth/sign-out-everywhere"
+                | "/auth/workspace/domains/{domain}/verify"
+                | "/auth/workspace/custom-domain/{host}/verify"
+                | "/auth/account/sessions/{session}/end"
+                | "/auth/account/connections/{account}/disconnect"
+                | "/auth/account/connections/{account}/start",
+            )
+            | ("DELETE", _) => Body::None,
+            (method, pattern) => panic!("what does an honest page send to {method} {pattern}?"),
+        }
+    }
+
+    /// What it does is refused or done; answers the refusal.
+    async fn ask(&self, change: &Change, headers: &[(&'static str, String)]) -> Answer {
+        let mut browser = self.ada.clone().json();
+        browser.headers.extend(headers.iter().cloned());
+        match &change.body {
+            Body::None => browser.send(change.method.clone(), &change.path).await,
+            Body::Json(body) => {
+                let method = change.method.clone();
+                browser.send_json(method, &change.path, body).await
+            }
+            Body::Form(body) => browser.post_form(&change.path, body.clone()).await,
+        }
+    }
+
+    /// Nothing is written here, and nothing is asked of the services behind.
+    async fn unharmed<T>(&self, attack: impl AsyncFnOnce() -> T) -> T {
+        let before = self.knowledge.changes();
+        let outcome = nothing_written(&self.app, attack).await;
+        assert_eq!(self.knowledge.changes(), before);
+        outcome
+    }
+}
+
+/// Every described change, asked for as an honest page asks: refused because another
+/// site asks, and for no other reason.
+#[tokio::test]
+async fn another_site_changes_nothing_by_any_described_route() {
+    let mut scene = Scene::set().await;
+    let changes = scene.changes().await;
+    assert!(changes.len() >= 20, "{}", changes.len());
+    for change in &changes {
+        let what = format!("{} {}", change.method, change.path);
+        scene
+            .unharmed(async || {
+                for (name, value) in FOREIGN {
+                    let answer = scene.ask(change, &[(name, value.to_owned())]).await;
+                    let refused = (answer.status, answer.code());
+                    let expected = (403, "cross_site".to_owned());
+                    assert_eq!(refused, expected, "{what} {name}: {value}");
+                }
+            })
+            .await;
+    }
+    assert!(scene.ada.me().await.is_some());
+    // The page of this service is not refused: what ends her connection, and then her
+    // session, comes last.
+    let ends = |change: &&Change| {
+        change.path.ends_with("/disconnect") || change.path.starts_with("/auth/sign-out")
+    };
+    let (last, first): (Vec<_>, Vec<_>) = changes.iter().partition(ends);
+    let own = [
+        ("origin", PUBLIC.to_owned()),
+        ("sec-fetch-site", "same-origin".to_owned()),
+    ];
+    for change in first.into_iter().chain(last) {
+        let answer = scene.ask(change, &own).await;
+        let what = format!("{} {}", change.method, change.path);
+        assert!(
+            !answer.body.contains("cross_site"),
+            "{what}: {}",
+            answer.body
+        );
+        assert!(
+            answer.status < 400 || [404, 409].contains(&answer.status),
+            "{what}: {} {}",
+            answer.status,
+            answer.body
+        );
+    }
+    assert_eq!(scene.knowledge.changes(), 2, "disconnected and started");
+    assert!(scene.ada.me().await.is_none());
+}
+
+/// What other sites may send to the addresses of providers starts or finishes a
+/// sign-in, and changes nothing here.
+#[tokio::test]
+async fn another_site_changes_nothing_by_the_addresses_of_providers() {
+    let scene = Scene::set().await;
+    for pattern in OF_PROVIDERS {
+        let path = scene.concrete(pattern);
+        for (name, value) in FOREIGN {
+            let mut browser = scene.ada.clone();
+            browser.headers = vec![(name, value.to_owned())];
+            let body = format!(
+                "iss={}&state=x&code=x&returnTo=https://evil.example/",
+                scene.app.demo.issuer(Flavour::Google)
+            );
+            let answer = scene
+                .unharmed(async || browser.post_form(&path, body).await)
+                .await;
+            assert_eq!(answer.status, 303, "{path}: {}", answer.body);
+            let to = answer.location();
+            assert!(
+                !to.contains("evil") && (to.starts_with(&path) || to.starts_with(PUBLIC)),
+                "{path}: {to}"
+            );
+        }
+    }
+}
+
+/// Every address that is described, also those that take no GET: a link to it, with
+/// whatever there is to choose, changes nothing.
 #[tokio::test]
 async fn a_link_changes_nothing() {
-    let app = TestApp::start().await;
-    let browser = app.signed_in("ada").await;
-    for path in ["/", "/auth/me", "/auth/sign-out", "/auth/google-apis"] {
-        let mut browser = browser.clone();
-        nothing_written(&app, async || browser.get(path).await).await;
+    let mut scene = Scene::set().await;
+    let token = workspace::set_public_invite(
+        scene.app.database.pool(),
+        scene.app.workspace,
+        true,
+        &Randomness::default(),
+    )
+    .await
+    .unwrap()
+    .unwrap();
+    let query = format!(
+        "connections=keep&enabled=true&purpose=connect&reconnect=1&workspaceInviteHash={token}\
+         &messageVisibility=SUBJECT&token={token}&seen=x&email=new@acme.example&domain=new.example"
+    );
+    let mut patterns: Vec<String> = scene
+        .described()
+        .await
+        .into_iter()
+        .map(|(_, p)| p)
+        .collect();
+    patterns.dedup();
+    assert!(patterns.len() >= 40, "{}", patterns.len());
+    for pattern in patterns {
+        let path = scene.concrete(&pattern);
+        scene
+            .unharmed(async || {
+                for link in [path.clone(), format!("{path}?{query}")] {
+                    for method in [Method::GET, Method::HEAD] {
+                        let mut browser = scene.ada.clone();
+                        browser.headers = vec![
+                            ("sec-fetch-site", "cross-site".to_owned()),
+                            ("sec-fetch-mode", "navigate".to_owned()),
+                        ];
+                        browser.send(method, &link).await;
+                    }
+                }
+            })
+            .await;
     }
-    assert!(browser.clone().me().await.is_some());
+    assert!(scene.ada.me().await.is_some());
 }
 
 #[tokio::test]

@@ -13,6 +13,9 @@
 #[path = "../api"]
 mod api {
     pub mod helpers;
+    pub mod neighbours {
+        pub mod stand_in;
+    }
 }
 
 mod clocks;
@@ -21,6 +24,7 @@ mod cross_site;
 mod doors;
 mod id_token;
 mod identity;
+mod initiated;
 mod keys;
 mod mix_up;
 mod parameters;

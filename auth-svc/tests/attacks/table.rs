@@ -11,8 +11,10 @@ const FOLDERS: [(&str, &str); 3] = [
 ];
 
 /// What the table names to the last test.
-const WHOLE: [&str; 4] = [
+const WHOLE: [&str; 6] = [
     "attacks::",
+    "api::conformance::",
+    "demo::conformance::",
     "api::verification_link::",
     "api::workspace_domains::",
     "api::workspace_roles::",
@@ -79,4 +81,20 @@ fn the_table_of_attacks_names_tests_that_exist_and_all_of_them() {
         .filter(|test| !named.contains(*test))
         .collect();
     assert!(unnamed.is_empty(), "there and not named: {unnamed:?}");
+}
+
+/// The modules of the OpenID Foundation that fit a client of the code flow, each once
+/// and with a test; that the test exists is seen above.
+#[test]
+fn every_module_of_the_conformance_suite_has_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let document = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let section = document.split("### Conformance").nth(1).unwrap();
+    let section = section.split("\n### ").next().unwrap();
+    let modules: BTreeSet<&str> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split_once(" | `"))
+        .map(|(module, _)| module)
+        .collect();
+    assert_eq!(modules.len(), 31, "{modules:?}");
 }

@@ -78,6 +78,7 @@ impl BuiltIn {
                 .transpose()?,
             auto_connect: reader.auto_connect()?,
             rotation: self.rotation,
+            answers_by_form: false,
             revocation: self.revocation,
         }))
     }

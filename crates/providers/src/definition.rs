@@ -117,6 +117,8 @@ pub(crate) struct Definition {
     pub calendar: Option<Wanted>,
     pub auto_connect: AutoConnect,
     pub rotation: Rotation,
+    /// `response_mode=form_post`.
+    pub answers_by_form: bool,
     pub revocation: RevocationReach,
 }
 

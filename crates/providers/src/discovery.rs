@@ -23,6 +23,8 @@ pub(crate) struct Metadata {
     pub revocation: Option<Url>,
     pub userinfo: Option<Url>,
     pub algorithms: Vec<String>,
+    /// Empty where nothing is announced.
+    pub userinfo_algorithms: Vec<String>,
     pub client_auth: ClientAuth,
     /// RFC 9207: `iss` comes with the callback.
     pub response_iss: bool,
@@ -40,6 +42,8 @@ struct Document {
     userinfo_endpoint: Option<String>,
     #[serde(default)]
     id_token_signing_alg_values_supported: Vec<String>,
+    #[serde(default)]
+    userinfo_signing_alg_values_supported: Vec<String>,
     #[serde(default)]
     token_endpoint_auth_methods_supported: Vec<String>,
     #[serde(default)]
@@ -106,6 +110,7 @@ impl Metadata {
             revocation: optional(document.revocation_endpoint),
             userinfo: optional(document.userinfo_endpoint),
             algorithms: document.id_token_signing_alg_values_supported,
+            userinfo_algorithms: document.userinfo_signing_alg_values_supported,
             client_auth,
             response_iss: document.authorization_response_iss_parameter_supported,
         })

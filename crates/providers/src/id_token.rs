@@ -61,6 +61,18 @@ pub(crate) fn algorithms(kind: ProviderKind, announced: &[String]) -> Vec<Algori
         .collect()
 }
 
+/// Checks whom a signed userinfo is from and for, where it says so: Core section
+/// 5.3.2 only recommends that it does.
+pub(crate) fn check_userinfo(claims: &Claims, definition: &Definition) -> Result<(), IdTokenError> {
+    if claims.0.contains_key("iss") {
+        check_issuer(&definition.issuer, claims)?;
+    }
+    if claims.0.contains_key("aud") {
+        check_audience(claims, &definition.client_id)?;
+    }
+    Ok(())
+}
+
 /// The issuer that a token with these claims must have; none where it needs a
 /// tenant and has none.
 fn expected_issuer(rule: &IssuerRule, claims: &Claims) -> Option<String> {

@@ -4,7 +4,7 @@
 //! client), `_LABEL`, `_SCOPES`, `_MESSAGING_SCOPES`, `_CALENDAR_SCOPES`,
 //! `_CALLBACK_URL`, `_APIS_CALLBACK_URL`, `_AUTO_CONNECT`,
 //! `_AUTO_CONNECT_DOMAINS`, `_EMAIL_DOMAINS`, `_TRUST_EMAIL`, `_ROTATION`,
-//! `_ENABLED`.
+//! `_RESPONSE_MODE`, `_ENABLED`.
 
 use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::{ProviderName, ScopeSet};
@@ -78,6 +78,7 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
         calendar: wanted("CALENDAR_SCOPES")?,
         auto_connect: reader.auto_connect()?,
         rotation: rotation(reader)?,
+        answers_by_form: answers_by_form(reader)?,
         revocation: RevocationReach::Authorization,
         name,
     })
@@ -90,6 +91,16 @@ fn rotation(reader: &Reader<'_>) -> Result<Rotation, ConfigError> {
         Some("soft") => Ok(Rotation::Soft),
         Some("none") => Ok(Rotation::None),
         Some(_) => Err(reader.error("ROTATION", "must be none, soft or strict")),
+    }
+}
+
+/// How the provider sends the browser back: by a GET, or by a form's POST (OAuth 2.0
+/// Form Post Response Mode), which keeps the code out of addresses at the provider.
+fn answers_by_form(reader: &Reader<'_>) -> Result<bool, ConfigError> {
+    match reader.optional("RESPONSE_MODE")?.as_deref() {
+        None | Some("query") => Ok(false),
+        Some("form_post") => Ok(true),
+        Some(_) => Err(reader.error("RESPONSE_MODE", "must be query or form_post")),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use latchkey_domain::AccessToken;
 use reqwest::redirect::Policy;
@@ -35,6 +36,16 @@ pub(crate) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Returns `true` if the body is of this media type.
+    pub(crate) fn is_of_type(&self, media_type: &str) -> bool {
+        self.headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok()?.split(';').next())
+            .is_some_and(|given| given.trim().eq_ignore_ascii_case(media_type))
+    }
 }
 
 /// No answer.
@@ -106,7 +117,7 @@ impl Http {
         read(request).await
     }
 
-    /// Fetches a JSON document that a token gives access to.
+    /// Fetches a document, JSON or a signed JWT, that a token gives access to.
     pub(crate) async fn document_with(
         &self,
         url: &Url,
@@ -116,7 +127,7 @@ impl Http {
             .client
             .get(url.clone())
             .bearer_auth(token.expose())
-            .header("accept", "application/json")
+            .header("accept", "application/json, application/jwt")
             .timeout(DOCUMENT_DEADLINE);
         read(request).await
     }

@@ -1,6 +1,8 @@
 //! Against a provider that speaks HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+#[path = "demo/conformance.rs"]
+mod conformance;
 #[path = "demo/id_token.rs"]
 mod id_token;
 #[path = "demo/sign_in.rs"]

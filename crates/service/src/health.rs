@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, HttpServer, Route, guard, web};
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -70,10 +70,15 @@ pub fn routes(readiness: Readiness, build: BuildInfo) -> impl FnOnce(&mut web::S
         config
             .app_data(web::Data::new(readiness))
             .app_data(web::Data::new(build))
-            .route("/healthz", web::get().to(alive))
-            .route("/readyz", web::get().to(ready))
-            .route("/version", web::get().to(version));
+            .route("/healthz", get_or_head().to(alive))
+            .route("/readyz", get_or_head().to(ready))
+            .route("/version", get_or_head().to(version));
     }
+}
+
+/// Some probes ask with HEAD (RFC 9110 section 9.1).
+fn get_or_head() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 /// `/metrics`, for a port that the world does not see.
@@ -148,7 +153,7 @@ pub async fn serve(
     let app = move || {
         App::new()
             .configure(routes(readiness.clone(), build.clone()))
-            .route("/metrics", web::get().to(numbers))
+            .route("/metrics", get_or_head().to(numbers))
     };
     let server = HttpServer::new(app)
         .workers(1)

@@ -11,7 +11,7 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use url::{Url, form_urlencoded};
 
-use self::page::{consent_page, problem};
+use self::page::{consent_page, form_post, problem};
 use self::request::{Asked, Fault, Pairs, callback, first, may_enter, read};
 use crate::app::{App, Place};
 use crate::people::Person;
@@ -76,7 +76,12 @@ pub(crate) async fn decide(request: HttpRequest, app: Data<Arc<App>>, body: Byte
         if let Some(state) = &asked.state {
             parameters.push(("state", state));
         }
-        see_other(&callback(&app, &place, &asked.redirect_uri, &parameters))
+        let url = callback(&app, &place, &asked.redirect_uri, &parameters);
+        if asked.by_form {
+            form_post(&url)
+        } else {
+            see_other(&url)
+        }
     };
     if let Some(error) = first(&answer, "error") {
         return tell(&[("error", error), ("error_description", "As ordered.")]);

@@ -53,6 +53,8 @@ pub enum Endpoint {
     Revocation,
     /// The userinfo endpoint.
     Userinfo,
+    /// A client that proved itself at the token endpoint; counted alone.
+    Client,
 }
 
 impl Endpoint {
@@ -65,6 +67,7 @@ impl Endpoint {
             Self::Token => "token",
             Self::Revocation => "revocation",
             Self::Userinfo => "userinfo",
+            Self::Client => "client",
         }
     }
 }

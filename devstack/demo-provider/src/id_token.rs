@@ -102,7 +102,14 @@ fn claims(app: &App, subject: &Subject<'_>, how: Option<Misbehaviour>) -> Map<St
         Some(M::NoIssuedAt) => &["iat"],
         Some(M::NoSubject) => &["sub", "oid"],
         Some(M::UnverifiedEmail) => &["xms_edov"],
-        Some(M::ClaimsAtUserinfo | M::OtherUserinfoSubject) => &["email", "email_verified", "name"],
+        Some(M::NoAccessTokenHash) => &["at_hash"],
+        Some(
+            M::ClaimsAtUserinfo
+            | M::OtherUserinfoSubject
+            | M::SignedUserinfo
+            | M::ForgedUserinfo
+            | M::UserinfoOfAnotherClient,
+        ) => &["email", "email_verified", "name"],
         _ => &[],
     };
     for name in absent {
@@ -170,5 +177,37 @@ pub(crate) fn issue(app: &App, state: &State, subject: &Subject<'_>) -> Result<S
             signature
         }
     };
+    Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+/// A signed userinfo (OpenID Connect Core section 5.3.2), with what is wrong with it
+/// by order.
+pub(crate) fn sign_userinfo(
+    app: &App,
+    state: &State,
+    flavour: Flavour,
+    mut claims: Map<String, Value>,
+) -> Result<String, KeyError> {
+    use Misbehaviour as M;
+    let published = state.keys(flavour).first().ok_or(KeyError)?;
+    let mut key = published.clone();
+    if state.misbehaves(flavour, M::ForgedUserinfo) {
+        key = match flavour {
+            Flavour::Oidc => SigningKey::ec()?,
+            Flavour::Google | Flavour::Microsoft => SigningKey::rsa_of_process(2)?,
+        };
+        key.id.clone_from(&published.id);
+    }
+    let audience = if state.misbehaves(flavour, M::UserinfoOfAnotherClient) {
+        "another-client"
+    } else {
+        &app.config.client_id
+    };
+    claims.insert("iss".to_owned(), json!(app.issuer(flavour, "")));
+    claims.insert("aud".to_owned(), json!(audience));
+    let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let header = json!({"alg": key.algorithm(), "typ": "JWT", "kid": key.id});
+    let message = format!("{}.{}", encode(&header), encode(&Value::Object(claims)));
+    let signature = key.sign(message.as_bytes())?;
     Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }

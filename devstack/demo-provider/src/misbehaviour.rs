@@ -62,12 +62,21 @@ pub enum Misbehaviour {
     TenantAndIssuerDiffer,
     /// `at_hash` is of another token.
     WrongAccessTokenHash,
+    /// No `at_hash` (allowed in the code flow).
+    NoAccessTokenHash,
     /// The address is not vouched for.
     UnverifiedEmail,
     /// Address and name stand at the userinfo endpoint only (allowed).
     ClaimsAtUserinfo,
     /// As before, and the userinfo is another person's.
     OtherUserinfoSubject,
+    /// As [`Misbehaviour::ClaimsAtUserinfo`], and the userinfo is a signed JWT
+    /// (allowed).
+    SignedUserinfo,
+    /// The same with a signature of a key that nobody published.
+    ForgedUserinfo,
+    /// The same, signed rightly for another client.
+    UserinfoOfAnotherClient,
     /// The token answer has no ID token.
     NoIdToken,
     /// The key set has a key that cannot be parsed beside the right one (allowed).
@@ -76,6 +85,8 @@ pub enum Misbehaviour {
     WrongDiscoveryIssuer,
     /// Codes are given and taken without PKCE.
     IgnoresPkce,
+    /// A code is good any number of times.
+    ReusableCodes,
     /// The discovery document announces PKCE with `plain` only.
     AnnouncesPlainPkce,
     /// The callback has another's `iss` (RFC 9207).

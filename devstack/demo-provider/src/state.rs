@@ -51,6 +51,7 @@ pub(crate) struct Refresh {
 pub(crate) struct Access {
     pub flavour: Flavour,
     pub person: String,
+    pub scopes: BTreeSet<String>,
     pub family: String,
     pub expires_at: i64,
 }

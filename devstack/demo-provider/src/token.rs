@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use self::client::{Form, client_is_known};
+use self::client::{Form, client_is_known, client_method};
 use self::refusal::{CLIENT, CODE, GRANT, PKCE, REDIRECT, REQUEST, Refusal, TYPE};
 pub(crate) use self::resource::{revoke, userinfo};
 use crate::app::{App, Place};
@@ -33,6 +33,9 @@ pub(crate) async fn token(request: HttpRequest, app: Data<Arc<App>>, body: Bytes
     let grant_type = form.get("grant_type").map(String::as_str);
     app.serve(&request, &place, Endpoint::Token, grant_type, || {
         let answer = if client_is_known(&app, &request, &form) {
+            let method = client_method(&request);
+            app.state()
+                .count(place.flavour, Endpoint::Client, Some(method));
             match grant_type {
                 Some("authorization_code") => exchange(&app, &place, &form),
                 Some("refresh_token") => refresh(&app, &place, &form),
@@ -52,7 +55,8 @@ fn exchange(app: &App, place: &Place, form: &Form) -> Result<HttpResponse, Refus
     let without_pkce = state.misbehaves(place.flavour, Misbehaviour::IgnoresPkce);
     let verifier = form.get("code_verifier").ok_or(PKCE)?;
     let code = state.codes.get(given).cloned().ok_or(CODE)?;
-    if let Some(family) = &code.spent_by {
+    let reusable = state.misbehaves(place.flavour, Misbehaviour::ReusableCodes);
+    if let Some(family) = code.spent_by.as_ref().filter(|_| !reusable) {
         // RFC 6749 section 4.1.2: what came of the code is revoked.
         state.revoke_family(family);
         return Err(CODE);
@@ -203,6 +207,7 @@ fn issue_access(app: &App, state: &mut State, grant: &Refresh) -> String {
         Access {
             flavour: grant.flavour,
             person: grant.person.clone(),
+            scopes: grant.scopes.clone(),
             family: grant.family.clone(),
             expires_at: app.now() + lifetime,
         },

@@ -93,11 +93,12 @@ impl Wiring<'_> {
     pub(super) fn auth(&self, grpc_ports: &BTreeMap<Part, u16>) -> anyhow::Result<Service> {
         let client = self.certificates.client(policy::PAGES)?;
         let listen = self.public_url.replace("http://localhost", "127.0.0.1");
+        let health = format!("127.0.0.1:{}", free_port()?);
         let mut spec = self
             .spec("auth-svc", "auth-svc", self.database.auth_url())?
             .env("PUBLIC_URL", self.public_url)
             .env("HTTP_LISTEN", &listen)
-            .env("HEALTH_LISTEN", format!("127.0.0.1:{}", free_port()?))
+            .env("HEALTH_LISTEN", &health)
             .env("FLOW_COOKIE_KEYS", &self.secrets.flow_cookie_keys)
             .env("SESSION_SIGNING_KEYS", &self.secrets.session_signing_keys)
             .env(
@@ -115,7 +116,7 @@ impl Wiring<'_> {
                 spec = spec.env(name, format!("https://localhost:{port}"));
             }
         }
-        Service::new(spec, format!("http://{listen}/readyz"))
+        Service::new(spec, format!("http://{health}/readyz"))
     }
 
     /// sync-svc or a refresh-svc, not started.

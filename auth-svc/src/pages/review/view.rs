@@ -17,11 +17,14 @@ use crate::login::flow::{CalendarVisibility, Context, MessageVisibility};
 use crate::login::parameters::context_of;
 use crate::login::query::Query;
 use crate::login::redirect::{ReturnLocation, ReturnRefused, Site};
+use crate::login::start_parameter::{
+    CALENDAR_VISIBILITY, CODE_CHALLENGE, MESSAGE_VISIBILITY, PURPOSE, RECONNECT, RETURN_TO, carried,
+};
 use crate::pages::form::{SEEN, seen};
 use crate::pages::icon::{self, Icon};
 use crate::pages::layout::{Place, Shell, page};
 use crate::pages::onwards::elsewhere;
-use crate::pages::provider::{carried, link};
+use crate::pages::provider::link;
 use crate::pages::sign_in::{address, notice, sign_in_first};
 use crate::pages::words::{self, Permission};
 use crate::session;
@@ -126,7 +129,7 @@ impl Review {
         let mut carried = carried(query);
         let (described, shell) = match (start, &session) {
             (Start::Connect, None) => {
-                carried.push(("purpose".to_owned(), "connect".to_owned()));
+                carried.push((PURPOSE.name.to_owned(), "connect".to_owned()));
                 let here = link(&format!("/auth/review/{name}"), &carried);
                 return Err(sign_in_first(state, &here));
             }
@@ -171,7 +174,7 @@ impl Review {
             && context.return_to.is_none()
             && let Ok(back) = back(state, look, session.as_ref())
         {
-            carried.push(("returnTo".to_owned(), back.to_string()));
+            carried.push((RETURN_TO.name.to_owned(), back.to_string()));
             context.return_to = Some(back);
         }
         let site = match (start, &session) {
@@ -186,7 +189,7 @@ impl Review {
             name: name.clone(),
             described,
             carried,
-            reconnect: query.get("reconnect").is_some(),
+            reconnect: query.of(&RECONNECT).is_some(),
             shell,
             back: if start == Start::Connect {
                 "/auth/account/connections"
@@ -264,7 +267,7 @@ impl Review {
             return Vec::new();
         };
         let mut fields = self.carried.clone();
-        fields.retain(|(name, _)| matches!(name.as_str(), "returnTo" | "codeChallenge"));
+        fields.retain(|(name, _)| [RETURN_TO.name, CODE_CHALLENGE.name].contains(&name.as_str()));
         fields.push((SEEN.to_owned(), seen(&[&session.id.to_string()])));
         fields
     }
@@ -284,12 +287,11 @@ impl Review {
         // Without a workspace there are no colleagues to choose for yet.
         let chooses = self.workspace_id().is_some();
         let mut hidden = self.carried.clone();
-        hidden.retain(|(name, _)| name != "messageVisibility" && name != "calendarVisibility");
+        hidden.retain(|(name, _)| {
+            ![MESSAGE_VISIBILITY.name, CALENDAR_VISIBILITY.name].contains(&name.as_str())
+        });
         if connect {
-            hidden.push(("purpose".to_owned(), "connect".to_owned()));
-        }
-        if self.reconnect {
-            hidden.push(("reconnect".to_owned(), "1".to_owned()));
+            hidden.push((PURPOSE.name.to_owned(), "connect".to_owned()));
         }
         hidden.push((SEEN.to_owned(), self.seen()));
         let welcome = matches!(self.look, Look::Welcome { .. });

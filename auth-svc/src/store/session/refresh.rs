@@ -66,7 +66,12 @@ pub struct Rotated {
     pub next: Token,
 }
 
-/// Begins a family; answers its id and its first token.
+/// Families of one session that scripts hold and nobody has used yet. Each start of
+/// a person who is signed in begins one, and any site can make a browser start.
+const UNUSED: i64 = 20;
+
+/// Begins a family; answers its id and its first token. Of those that scripts hold
+/// and never used, the oldest beyond [`UNUSED`] of the session are forgotten.
 ///
 /// # Errors
 /// The database's refusal, no randomness.
@@ -78,6 +83,9 @@ pub async fn begin(
     lifetime: Duration,
     randomness: &Randomness,
 ) -> Result<(Uuid, Token), IssueError> {
+    if holder == Holder::Script {
+        forget_unused(connection, session).await?;
+    }
     let family = Uuid::now_v7();
     sqlx::query(
         "INSERT INTO auth.refresh_family (id, session_id, held_by, origin)
@@ -92,6 +100,30 @@ pub async fn begin(
     let token = randomness.token()?;
     let expires_at = insert(connection, &token, family, lifetime).await?;
     Ok((family, Token { token, expires_at }))
+}
+
+/// Makes room for one more.
+async fn forget_unused(
+    connection: &mut PgConnection,
+    session: SessionId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "DELETE FROM auth.refresh_family WHERE id IN (
+             SELECT f.id FROM auth.refresh_family f
+             WHERE f.session_id = $1 AND f.held_by = 'SCRIPT'
+               -- What was spent longer ago may be deleted already.
+               AND f.created_at > now() - interval '30 days'
+               AND NOT EXISTS (SELECT FROM auth.refresh_token t
+                               WHERE t.family_id = f.id AND t.spent_at IS NOT NULL)
+             ORDER BY f.created_at DESC, f.id DESC
+             OFFSET $2 LIMIT 100
+             FOR UPDATE SKIP LOCKED)",
+    )
+    .bind(session.as_uuid())
+    .bind(UNUSED - 1)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// No token outlives its session.

@@ -36,6 +36,9 @@ impl Provider {
             .add_extra_param("nonce", request.nonce.as_str())
             .add_extra_param("code_challenge", request.pkce_challenge.as_str())
             .add_extra_param("code_challenge_method", "S256");
+        if self.definition.answers_by_form {
+            url = url.add_extra_param("response_mode", "form_post");
+        }
         if let Some(hint) = &request.login_hint {
             url = url.add_extra_param("login_hint", hint.as_str());
         }
@@ -61,8 +64,8 @@ impl Provider {
         }
     }
 
-    /// True where `iss` is an issuer of this provider.
-    fn is_own_issuer(&self, iss: &str) -> bool {
+    /// Returns `true` if `iss` is an issuer of this provider.
+    pub fn is_own_issuer(&self, iss: &str) -> bool {
         match &self.definition.issuer {
             IssuerRule::Exact { issuer, .. } => issuer == iss,
             IssuerRule::PerTenant { template, allowed } => template

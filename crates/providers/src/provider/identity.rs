@@ -71,24 +71,7 @@ impl Provider {
         let jws = Jws::parse(id_token, &accepted)?;
         // Before any key: another's token is no reason to fetch keys anew.
         id_token::check_issuer(&self.definition.issuer, &jws.claims)?;
-        let keys = self.keys(&metadata).await?;
-        let mut found = verdict(&self.definition, &keys, &jws);
-        // The issuer may have a new key: one more fetch, rate-limited. A token
-        // without a key id says nothing of it, so a broken signature asks too.
-        if found == Verdict::NoKey || (found == Verdict::Broken && jws.key_id.is_none()) {
-            let keys = self
-                .keys
-                .force(self.clock.now(), || {
-                    KeySet::fetch(&self.http, &metadata.jwks)
-                })
-                .await?;
-            found = verdict(&self.definition, &keys, &jws);
-        }
-        match found {
-            Verdict::Holds => {}
-            Verdict::NoKey => return Err(IdTokenError::UnknownKey),
-            Verdict::Broken => return Err(IdTokenError::Signature),
-        }
+        self.check_signature(&metadata, &jws).await?;
         let mut identity = id_token::check(
             &jws.claims,
             jws.algorithm,
@@ -103,6 +86,31 @@ impl Provider {
                 .await?;
         }
         Ok(identity)
+    }
+
+    async fn check_signature(
+        &self,
+        metadata: &Metadata,
+        jws: &Jws<'_>,
+    ) -> Result<(), IdTokenError> {
+        let keys = self.keys(metadata).await?;
+        let mut found = verdict(&self.definition, &keys, jws);
+        // The issuer may have a new key: one more fetch, rate-limited. A token
+        // without a key id says nothing of it, so a broken signature asks too.
+        if found == Verdict::NoKey || (found == Verdict::Broken && jws.key_id.is_none()) {
+            let keys = self
+                .keys
+                .force(self.clock.now(), || {
+                    KeySet::fetch(&self.http, &metadata.jwks)
+                })
+                .await?;
+            found = verdict(&self.definition, &keys, jws);
+        }
+        match found {
+            Verdict::Holds => Ok(()),
+            Verdict::NoKey => Err(IdTokenError::UnknownKey),
+            Verdict::Broken => Err(IdTokenError::Signature),
+        }
     }
 
     /// Returns `true` if the ID token does not say all that is wanted: address,
@@ -129,9 +137,9 @@ impl Provider {
         let Some(endpoint) = &metadata.userinfo else {
             return Ok(());
         };
-        let told = match self.userinfo(endpoint, access_token).await {
+        let told = match self.userinfo(metadata, endpoint, access_token).await {
             Ok(told) => told,
-            Err(error) if identity.email.is_some() => {
+            Err(IdTokenError::Provider(error)) if identity.email.is_some() => {
                 tracing::warn!(provider = %self.name(), %error, "only the ID token is used");
                 let silent = SaidOfEmail::of(signed).verified.is_none();
                 if silent && identity.email_status == EmailStatus::Unverified(Unverified::NotSaid) {
@@ -139,7 +147,7 @@ impl Provider {
                 }
                 return Ok(());
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
         if told.text("sub") != Some(identity.subject.as_str()) {
             return Err(IdTokenError::OtherSubject);
@@ -153,11 +161,14 @@ impl Provider {
         Ok(())
     }
 
+    /// What the endpoint says: JSON, or a signed JWT where the client is registered
+    /// so (OpenID Connect Core section 5.3.2).
     async fn userinfo(
         &self,
+        metadata: &Metadata,
         endpoint: &Url,
         access_token: &AccessToken,
-    ) -> Result<Claims, ProviderError> {
+    ) -> Result<Claims, IdTokenError> {
         let unavailable = ProviderError::UserinfoUnavailable;
         let answer = self
             .http
@@ -165,10 +176,24 @@ impl Provider {
             .await
             .map_err(|failure| failure.of_document(unavailable))?;
         if !answer.status.is_success() {
-            return Err(unavailable(format!("status {}", answer.status.as_u16())));
+            let status = answer.status.as_u16();
+            return Err(unavailable(format!("status {status}")).into());
         }
-        serde_json::from_slice(&answer.body)
-            .map(Claims)
-            .map_err(|_| unavailable("no JSON object".to_owned()))
+        if !answer.is_of_type("application/jwt") {
+            return serde_json::from_slice(&answer.body)
+                .map(Claims)
+                .map_err(|_| unavailable("no JSON object".to_owned()).into());
+        }
+        let text = std::str::from_utf8(&answer.body)
+            .map_err(|_| IdTokenError::Malformed("userinfo"))?
+            .trim();
+        let announced = match metadata.userinfo_algorithms.as_slice() {
+            [] => &metadata.algorithms,
+            own => own,
+        };
+        let jws = Jws::parse(text, &id_token::algorithms(self.kind(), announced))?;
+        id_token::check_userinfo(&jws.claims, &self.definition)?;
+        self.check_signature(metadata, &jws).await?;
+        Ok(jws.claims)
     }
 }

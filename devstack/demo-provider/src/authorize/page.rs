@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use askama::Template;
+use url::Url;
 
 use super::IDENTITY;
 use super::request::{Asked, may_enter};
@@ -31,6 +32,24 @@ struct Choice<'a> {
 #[template(path = "problem.html")]
 struct ProblemPage<'a> {
     problem: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "form_post.html")]
+struct FormPostPage {
+    action: String,
+    fields: Vec<(String, String)>,
+}
+
+/// The answer as a form that sends itself (OAuth 2.0 Form Post Response Mode).
+pub(super) fn form_post(callback: &Url) -> HttpResponse {
+    let mut action = callback.clone();
+    action.set_query(None);
+    let template = FormPostPage {
+        action: action.to_string(),
+        fields: callback.query_pairs().into_owned().collect(),
+    };
+    page(&template, false)
 }
 
 pub(super) fn problem(text: &str) -> HttpResponse {

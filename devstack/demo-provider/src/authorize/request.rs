@@ -22,6 +22,8 @@ pub(super) struct Asked {
     pub redirect_uri: Url,
     /// To the letter: the token request must repeat it.
     pub redirect_text: String,
+    /// `response_mode=form_post`.
+    pub by_form: bool,
     pub state: Option<String>,
     pub challenge: String,
     pub nonce: Option<String>,
@@ -131,6 +133,7 @@ pub(super) fn read(app: &App, place: &Place, query: &Pairs) -> Result<Asked, Fau
     }
     Ok(Asked {
         redirect_text: first(query, "redirect_uri").unwrap_or_default().to_owned(),
+        by_form: first(query, "response_mode") == Some("form_post"),
         challenge,
         nonce: first(query, "nonce").map(str::to_owned),
         offline: first(query, "access_type") == Some("offline"),

@@ -12,6 +12,15 @@ use crate::app::App;
 /// Fields of a form.
 pub(super) type Form = HashMap<String, String>;
 
+/// How the client proves itself (OpenID Connect Core section 9).
+pub(super) fn client_method(request: &HttpRequest) -> &'static str {
+    if request.headers().contains_key(AUTHORIZATION) {
+        "client_secret_basic"
+    } else {
+        "client_secret_post"
+    }
+}
+
 pub(super) fn client_is_known(app: &App, request: &HttpRequest, form: &Form) -> bool {
     let expected = (&app.config.client_id, &app.config.client_secret);
     let basic = request

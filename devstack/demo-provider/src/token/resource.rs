@@ -11,6 +11,7 @@ use super::client::client_is_known;
 use super::form;
 use super::refusal::{CLIENT, REQUEST, bad};
 use crate::app::{App, Place};
+use crate::id_token::sign_userinfo;
 use crate::{Endpoint, Flavour, Misbehaviour};
 
 pub(crate) async fn revoke(request: HttpRequest, app: Data<Arc<App>>, body: Bytes) -> HttpResponse {
@@ -63,16 +64,41 @@ pub(crate) async fn userinfo(request: HttpRequest, app: Data<Arc<App>>) -> HttpR
             .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
             .and_then(|token| state.access.get(token))
             .filter(|token| token.flavour == place.flavour && token.expires_at > app.now())
-            .and_then(|token| state.person(&token.person))
-            .map(|person| match place.flavour {
-                Flavour::Google => person.google_claims(),
-                Flavour::Microsoft => person.microsoft_claims(),
-                Flavour::Oidc => person.oidc_claims(),
+            .and_then(|token| Some((state.person(&token.person)?, &token.scopes)))
+            .map(|(person, scopes)| {
+                let mut claims = match place.flavour {
+                    Flavour::Google => person.google_claims(),
+                    Flavour::Microsoft => person.microsoft_claims(),
+                    Flavour::Oidc => person.oidc_claims(),
+                };
+                // OpenID Connect Core section 5.4.
+                if !scopes.contains("email") {
+                    claims.remove("email");
+                    claims.remove("email_verified");
+                }
+                if !scopes.contains("profile") {
+                    claims.remove("name");
+                }
+                claims
             });
         match claims {
             Some(mut claims) => {
                 if state.misbehaves(place.flavour, Misbehaviour::OtherUserinfoSubject) {
                     claims.insert("sub".into(), json!("another-subject"));
+                }
+                let signs = [
+                    Misbehaviour::SignedUserinfo,
+                    Misbehaviour::ForgedUserinfo,
+                    Misbehaviour::UserinfoOfAnotherClient,
+                ];
+                if signs
+                    .iter()
+                    .any(|how| state.misbehaves(place.flavour, *how))
+                {
+                    return match sign_userinfo(&app, &state, place.flavour, claims) {
+                        Ok(jwt) => HttpResponse::Ok().content_type("application/jwt").body(jwt),
+                        Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
+                    };
                 }
                 HttpResponse::Ok().json(Value::Object(claims))
             }

@@ -1,0 +1,146 @@
+//! Sign-in that a third party initiates (OpenID Connect Core section 4): the tile of
+//! a provider's portal. It starts a plain sign-in and nothing else: an invitation, a
+//! visibility, a challenge or a prompt in the request is not looked at.
+
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, web};
+use utoipa::IntoParams;
+
+use crate::app::State;
+use crate::http::description::Problem;
+use crate::http::routes::Routes;
+use crate::login::authorize::{StartError, plain, to_public_host};
+use crate::login::flow::Context;
+use crate::login::found;
+use crate::login::parameters::{context_of, invalid_value, return_location};
+use crate::login::query::Query;
+use crate::login::redirect::ReturnLocation;
+use crate::login::start_parameter::{WORKSPACE_ID, WORKSPACE_SUBDOMAIN};
+use crate::pages::{self, Explanation};
+
+/// Characters of a hint: portals have other hints than addresses.
+const MAX_HINT: usize = 320;
+
+/// What a provider's portal says.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "described, not read")]
+struct InitiateParameters {
+    /// The provider's issuer.
+    iss: String,
+    /// Whom the portal knows the person as; goes on to the provider.
+    login_hint: Option<String>,
+    /// Where to go afterwards: a path of the app, or a URL on a known origin. On a
+    /// workspace's own host it names the workspace too.
+    target_link_uri: Option<String>,
+    /// Workspace by its id.
+    #[param(rename = "workspaceId")]
+    workspace_id: Option<String>,
+    /// Workspace by the first label of its host.
+    #[param(rename = "workspaceSubdomain")]
+    workspace_subdomain: Option<String>,
+}
+
+/// Adds the routes.
+pub(super) fn routes(routes: &mut Routes<'_>) {
+    routes.add_slow(__path_initiate, initiate);
+    routes.add_slow(__path_initiate_by_form, initiate_by_form);
+}
+
+/// Starts a sign-in from a provider's portal.
+#[utoipa::path(get, path = "/auth/initiate-login", tag = "sign-in", params(InitiateParameters), responses(
+    (status = 302, description = "To the provider; to the app where nothing is to be done"),
+    (status = 400, description = "A parameter is missing or not taken", body = Problem),
+    (status = 404, description = "No provider with this issuer is configured", body = Problem),
+    (status = 503, description = "The provider or the database is away", body = Problem)))]
+async fn initiate(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    answer(&state, &request, request.query_string()).await
+}
+
+/// The same by a form.
+#[utoipa::path(post, path = "/auth/initiate-login", tag = "sign-in", request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
+    (status = 303, description = "To the provider; to the app where nothing is to be done"),
+    (status = 400, description = "A parameter is missing or not taken", body = Problem),
+    (status = 404, description = "No provider with this issuer is configured", body = Problem),
+    (status = 503, description = "The provider or the database is away", body = Problem)))]
+async fn initiate_by_form(
+    state: web::Data<State>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
+    let body = std::str::from_utf8(&body).unwrap_or_default();
+    answer(&state, &request, body).await
+}
+
+async fn answer(state: &State, request: &HttpRequest, parameters: &str) -> HttpResponse {
+    match started(state, request, parameters).await {
+        Ok(mut response) => {
+            if request.method() == Method::POST {
+                // The browser goes on with a GET.
+                *response.status_mut() = StatusCode::SEE_OTHER;
+            }
+            response
+        }
+        Err(error) => {
+            let explanation = Explanation::from(&error);
+            tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "sign-in not initiated");
+            pages::problem(request, &explanation, Some("/auth/sign-in"))
+        }
+    }
+}
+
+async fn started(
+    state: &State,
+    request: &HttpRequest,
+    parameters: &str,
+) -> Result<HttpResponse, StartError> {
+    let query = Query::parse(parameters)?;
+    if request.method() != Method::POST
+        && let Some(home) = to_public_host(state, request, &query)
+    {
+        return Ok(found(&home).finish());
+    }
+    let Some(issuer) = query.get("iss") else {
+        return Err(invalid_value("iss", "the issuer of a provider").into());
+    };
+    let provider = state
+        .providers
+        .iter()
+        .find(|provider| provider.is_own_issuer(issuer))
+        .ok_or(StartError::NotConfigured)?
+        .clone();
+    let context = context_asked(state, &query)?;
+    tracing::info!(provider = %provider.name(), "sign-in initiated by a third party");
+    plain(state, request, &provider, context, None).await
+}
+
+/// Where the person goes, in which workspace, and as whom: hints, no choices.
+fn context_asked(state: &State, query: &Query) -> Result<Context, StartError> {
+    let returns = &state.config.returns;
+    let named = query.only(|name| {
+        let workspace = [&WORKSPACE_ID, &WORKSPACE_SUBDOMAIN];
+        workspace
+            .iter()
+            .any(|one| one.names().any(|known| known == name))
+    });
+    let mut context = context_of(&named, returns)?;
+    context.return_to = query
+        .get("target_link_uri")
+        .map(|target| return_location(target, returns))
+        .transpose()?;
+    context.login_hint = match query.get("login_hint") {
+        Some(hint) if hint.len() > MAX_HINT || hint.chars().any(char::is_control) => {
+            return Err(invalid_value("login_hint", "shorter").into());
+        }
+        hint => hint.map(str::to_owned),
+    };
+    if context.workspace.is_none()
+        && context.subdomain.is_none()
+        && state.config.multi_workspace
+        && let Some(ReturnLocation::Url(url)) = &context.return_to
+    {
+        context.workspace = returns.custom_owner(url);
+        context.subdomain = returns.workspace_of(url).map(str::to_owned);
+    }
+    Ok(context)
+}

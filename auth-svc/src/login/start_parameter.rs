@@ -1,0 +1,218 @@
+//! What a sign-in or a connection may be started with: one table. The start, the
+//! pages in front of it, error pages and the description of the surface read it.
+
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{Object, Type};
+use utoipa::openapi::{Deprecated, Required};
+
+use crate::login::query::Query;
+
+/// A parameter of a start.
+#[derive(Debug)]
+pub struct StartParameter {
+    /// The name that is written.
+    pub name: &'static str,
+    /// Further names that are read: front ends and links of other systems have them.
+    pub aliases: &'static [&'static str],
+    /// A page hands it on to the page or the start that follows.
+    pub carried: bool,
+    /// A person's choice: a GET with it leads to the page that asks.
+    pub choice: bool,
+    /// What the description says.
+    about: &'static str,
+}
+
+const fn of(name: &'static str, about: &'static str) -> StartParameter {
+    StartParameter {
+        name,
+        aliases: &[],
+        carried: true,
+        choice: false,
+        about,
+    }
+}
+
+impl StartParameter {
+    const fn also(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    const fn chosen(mut self) -> Self {
+        self.choice = true;
+        self
+    }
+
+    const fn not_carried(mut self) -> Self {
+        self.carried = false;
+        self
+    }
+
+    /// Every name that is read, the written one first.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+}
+
+/// Workspace by its id.
+pub const WORKSPACE_ID: StartParameter = of("workspaceId", "Workspace by its id.");
+/// Workspace by the first label of its host.
+pub const WORKSPACE_SUBDOMAIN: StartParameter = of(
+    "workspaceSubdomain",
+    "Workspace by the first label of its host.",
+)
+.also(&["workspace"]);
+/// Token of a public invitation.
+pub const PUBLIC_INVITE: StartParameter =
+    of("workspaceInviteHash", "Token of a public invitation.").chosen();
+/// Token of a personal invitation.
+pub const PERSONAL_INVITE: StartParameter = of(
+    "workspacePersonalInviteToken",
+    "Token of a personal invitation.",
+)
+.chosen();
+/// Where to go afterwards.
+pub const RETURN_TO: StartParameter = of(
+    "returnTo",
+    "Where to go afterwards: a path of the app, or a URL on a known origin.",
+)
+.also(&["redirectLocation", "returnToPath"]);
+/// Challenge of the front end that fetches the session.
+pub const CODE_CHALLENGE: StartParameter = of(
+    "codeChallenge",
+    "S256 challenge (RFC 7636) of the front end on another origin that fetches the session.",
+)
+.also(&["code_challenge"]);
+/// Domain that the person is expected to choose.
+pub const HOSTED_DOMAIN: StartParameter = of(
+    "hostedDomain",
+    "Domain that the person is expected to choose.",
+)
+.also(&["hd"]);
+/// Address that the person is expected to choose.
+pub const LOGIN_HINT: StartParameter = of(
+    "loginHint",
+    "Address that the person is expected to choose.",
+)
+.also(&["login_hint"]);
+/// Language tag.
+pub const LOCALE: StartParameter = of("locale", "Language tag.");
+/// How the provider asks.
+pub const PROMPT: StartParameter = of(
+    "prompt",
+    "`consent` asks for consent again; any value goes round also where somebody is signed in.",
+);
+/// Who sees what of the mailbox.
+pub const MESSAGE_VISIBILITY: StartParameter = of(
+    "messageVisibility",
+    "METADATA, SUBJECT or SHARE_EVERYTHING.",
+)
+.chosen();
+/// Who sees what of the calendar.
+pub const CALENDAR_VISIBILITY: StartParameter =
+    of("calendarVisibility", "METADATA or SHARE_EVERYTHING.").chosen();
+/// Whether an account is connected again.
+pub const RECONNECT: StartParameter = of(
+    "reconnect",
+    "Any value: the account is to be connected again.",
+)
+.chosen();
+/// `connect`, on the pages: a path of its own says it at the start.
+pub const PURPOSE: StartParameter = of(
+    "purpose",
+    "`connect` on the review page: one more account is connected.",
+)
+.not_carried();
+
+/// All of them.
+pub const ALL: [StartParameter; 14] = [
+    WORKSPACE_ID,
+    WORKSPACE_SUBDOMAIN,
+    PUBLIC_INVITE,
+    PERSONAL_INVITE,
+    RETURN_TO,
+    CODE_CHALLENGE,
+    HOSTED_DOMAIN,
+    LOGIN_HINT,
+    LOCALE,
+    PROMPT,
+    MESSAGE_VISIBILITY,
+    CALENDAR_VISIBILITY,
+    RECONNECT,
+    PURPOSE,
+];
+
+impl Query {
+    /// The value of a parameter, by whichever of its names.
+    pub fn of(&self, parameter: &StartParameter) -> Option<&str> {
+        parameter.names().find_map(|name| self.get(name))
+    }
+
+    /// Returns `true` if it carries a person's choice.
+    pub fn chooses(&self) -> bool {
+        ALL.iter()
+            .any(|parameter| parameter.choice && self.of(parameter).is_some())
+    }
+}
+
+/// What a query hands on to the page or the start that follows.
+pub fn carried(query: &Query) -> Vec<(String, String)> {
+    ALL.iter()
+        .filter(|parameter| parameter.carried)
+        .filter_map(|parameter| Some((parameter.name.to_owned(), query.of(parameter)?.to_owned())))
+        .collect()
+}
+
+/// The table in the description of the surface.
+pub(crate) struct StartParameters;
+
+impl IntoParams for StartParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let one = |name: &str, about: String, deprecated: bool| {
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Query)
+                .required(Required::False)
+                .description(Some(about))
+                .deprecated(deprecated.then_some(Deprecated::True))
+                .schema(Some(Object::with_type(Type::String)))
+                .build()
+        };
+        ALL.iter()
+            .flat_map(|parameter| {
+                let own = one(parameter.name, parameter.about.to_owned(), false);
+                let aliases = parameter.aliases.iter().map(move |alias| {
+                    one(alias, format!("The same as `{}`.", parameter.name), true)
+                });
+                std::iter::once(own).chain(aliases)
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_name_stands_for_two_parameters() {
+        let names: Vec<&str> = ALL.iter().flat_map(StartParameter::names).collect();
+        let different: BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(names.len(), different.len(), "{names:?}");
+    }
+
+    #[test]
+    fn what_is_read_by_any_name_is_carried_by_its_own() {
+        for parameter in ALL.iter().filter(|parameter| parameter.carried) {
+            for name in parameter.names() {
+                let query = Query::single(name, "value");
+                let pair = (parameter.name.to_owned(), "value".to_owned());
+                assert_eq!(carried(&query), [pair], "{name}");
+                assert_eq!(query.chooses(), parameter.choice, "{name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The sign-in page in front of a start: what a link or a front end asks for
+//! reaches the provider and the front end, by every name.
+
+use latchkey_demo_provider::Decision;
+use serde_json::{Value, json};
+
+use crate::helpers::{APP, TestApp};
+
+/// A front end on another site.
+const CRM: &str = "https://crm.example";
+/// RFC 7636 appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+async fn crm() -> TestApp {
+    TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await
+}
+
+async fn redeems(app: &TestApp, code: &str) -> bool {
+    let body = json!({ "grantType": "code", "code": code, "verifier": VERIFIER });
+    let answer = app.browser().post_json(CRM, "/auth/token", &body).await;
+    answer.status == 200
+}
+
+/// The addresses that take what a start takes.
+const ADDRESSES: [&str; 5] = [
+    "/",
+    "/auth/sign-in",
+    "/auth/open",
+    "/auth/review/{provider}",
+    "/auth/{provider}",
+];
+
+// R8 R10
+#[tokio::test]
+async fn a_front_end_of_another_site_that_uses_the_sign_in_page_gets_in() {
+    for asked in [
+        format!("returnTo={CRM}/deals&codeChallenge={CHALLENGE}"),
+        // The names of connections and of RFC 7636.
+        format!("redirectLocation={CRM}/deals&code_challenge={CHALLENGE}"),
+    ] {
+        let app = crm().await;
+        let path = format!("/auth/sign-in?{asked}&hd=acme.example&login_hint=ada@acme.example");
+        let mut browser = app.browser();
+        browser.headers = vec![
+            ("sec-fetch-site", "cross-site".to_owned()),
+            ("referer", format!("{CRM}/")),
+        ];
+        let page = browser.get(&path).await;
+        assert!(page.body.contains("crm.example"), "{}", page.body);
+        let mut pressing = app.browser();
+        let form = page.form("/auth/sign-in/google");
+        let provider = pressing.submit(&form).await.onwards();
+        for parameter in ["hd=acme.example", "login_hint=ada%40acme.example"] {
+            assert!(provider.contains(parameter), "{provider}");
+        }
+        let callback = app.decide(&provider, &Decision::allow("ada")).await;
+        let landed = pressing.get(&callback).await;
+        assert_eq!(landed.location(), format!("{CRM}/deals"));
+        assert!(redeems(&app, &landed.handover_code().unwrap()).await);
+
+        // Who is signed in already goes on at once.
+        browser.cookies = pressing.cookies;
+        let landed = browser.get(&path).await;
+        assert_eq!(landed.location(), format!("{CRM}/deals"));
+        assert!(redeems(&app, &landed.handover_code().unwrap()).await);
+    }
+}
+
+// R17
+#[tokio::test]
+async fn the_sign_in_page_sends_nobody_on_with_a_strangers_challenge_or_as_somebody_else() {
+    let app = crm().await;
+    let mut browser = app.signed_in("ada").await;
+    let onwards = format!("/auth/sign-in?returnTo={CRM}/&codeChallenge={CHALLENGE}");
+    for (referer, path) in [
+        ("https://evil.example/", onwards.clone()),
+        ("https://crm.example/", format!("{onwards}&prompt=login")),
+        (
+            "https://crm.example/",
+            format!("{onwards}&loginHint=grace@acme.example"),
+        ),
+    ] {
+        browser.headers = vec![
+            ("sec-fetch-site", "cross-site".to_owned()),
+            ("referer", referer.to_owned()),
+        ];
+        let page = browser.get(&path).await;
+        assert_eq!(page.status, 200, "{path}");
+        // The page says where it leads, and has a button.
+        assert!(page.body.contains("crm.example"), "{}", page.body);
+        page.form("/auth/sign-in/google");
+    }
+    // Without a place to go to, it is the overview.
+    let page = browser.get("/auth/sign-in").await;
+    assert!(page.body.contains("ada@acme.example"), "{}", page.body);
+    browser.headers.clear();
+    assert_eq!(
+        browser.get("/auth/sign-in?returnTo=/").await.location(),
+        APP
+    );
+}
+
+#[tokio::test]
+async fn start_and_pages_are_described_with_the_same_parameters() {
+    let app = TestApp::start().await;
+    let document = app.browser().get("/openapi.json").await.json();
+    let names = |path: &str| -> Vec<String> {
+        let parameters = document["paths"][path]["get"]["parameters"].as_array();
+        let in_query = |parameter: &&Value| parameter["in"] == "query";
+        parameters
+            .unwrap()
+            .iter()
+            .filter(in_query)
+            .map(|parameter| parameter["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for path in ADDRESSES {
+        assert_eq!(names(path), names("/auth/{provider}-apis"), "{path}");
+        for name in ["codeChallenge", "redirectLocation", "hostedDomain", "hd"] {
+            assert!(
+                names(path).iter().any(|known| known == name),
+                "{path} {name}"
+            );
+        }
+    }
+}
+
+// R4
+#[tokio::test]
+async fn trying_again_after_a_refused_start_asks_for_the_same() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let refused = browser
+        .get("/auth/google?prompt=consent&loginHint=nobody&returnTo=/deals")
+        .await;
+    assert_eq!(refused.status, 400);
+    let again = refused.body.split("href=\"").find_map(|part| {
+        let link = part.split('"').next()?.replace("&#38;", "&");
+        link.starts_with("/auth/google?").then_some(link)
+    });
+    let again = again.unwrap_or_else(|| "/auth/sign-in?prompt=consent&returnTo=/deals".to_owned());
+    assert!(!again.contains("prompt=consent&prompt"), "{again}");
+    let page = browser.get(&again).await;
+    assert_ne!(page.status, 400, "{}", page.body);
+}

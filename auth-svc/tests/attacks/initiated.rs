@@ -1,0 +1,118 @@
+//! Sign-in that a third party initiates: any site can do it, so it starts a plain
+//! sign-in at a configured provider and nothing else.
+
+use auth_svc::random::Randomness;
+use auth_svc::store::workspace;
+use latchkey_demo_provider::{Decision, Flavour};
+
+use crate::helpers::TestApp;
+use crate::unharmed::{nothing_written, refusal};
+
+const START: &str = "/auth/initiate-login";
+
+/// Decision 17: what a person chooses is not looked at here.
+#[tokio::test]
+async fn a_portal_chooses_nothing_for_a_person() {
+    let app = TestApp::start().await;
+    let token = workspace::set_public_invite(
+        app.database.pool(),
+        app.workspace,
+        true,
+        &Randomness::default(),
+    )
+    .await
+    .unwrap()
+    .unwrap();
+    let asked = format!(
+        "iss={}&workspaceInviteHash={token}&messageVisibility=METADATA&reconnect=1\
+         &prompt=consent&codeChallenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM\
+         &hostedDomain=evil.example&purpose=connect",
+        app.demo.issuer(Flavour::Google)
+    );
+    let mut linus = app.browser().json();
+    let start = linus.get(&format!("{START}?{asked}")).await;
+    for name in ["hd", "prompt"] {
+        assert_eq!(start.parameter(name), None, "{name}");
+    }
+    // He is not of Acme's domain, and the invitation in the link is not his choice.
+    let callback = app
+        .decide(&start.location(), &Decision::allow("linus"))
+        .await;
+    let answer = nothing_written(&app, async || linus.get(&callback).await).await;
+    assert_eq!(refusal(&answer).0, 403);
+    // Ada joins by her domain, as by any link: nothing is connected or handed over.
+    let mut ada = app.browser();
+    let start = ada.get(&format!("{START}?{asked}")).await;
+    let callback = app.decide(&start.location(), &Decision::allow("ada")).await;
+    let landed = ada.get(&callback).await.location();
+    assert!(landed.contains("/auth/welcome/google"), "{landed}");
+    let event = app.events().await.pop().unwrap();
+    assert!(event.connection.is_none());
+}
+
+/// Core 4: the issuer is a configured one to the letter, and the target one of ours.
+#[tokio::test]
+async fn a_portal_leads_to_no_other_provider_and_to_no_other_site() {
+    let app = TestApp::start().await;
+    let google = app.demo.issuer(Flavour::Google);
+    for (asked, status, code) in [
+        (String::new(), 400, "invalid_parameter"),
+        ("iss=".to_owned(), 400, "invalid_parameter"),
+        (
+            "iss=https://evil.example".to_owned(),
+            404,
+            "provider_not_configured",
+        ),
+        (format!("iss={google}/"), 404, "provider_not_configured"),
+        (
+            format!("iss={google}&iss={google}"),
+            400,
+            "duplicate_parameter",
+        ),
+        (
+            format!("iss={google}&target_link_uri=https://evil.example/"),
+            400,
+            "return_location_refused",
+        ),
+        (
+            format!("iss={google}&target_link_uri=//evil.example/"),
+            400,
+            "return_location_refused",
+        ),
+        (
+            format!("iss={google}&login_hint={}", "a".repeat(400)),
+            400,
+            "invalid_parameter",
+        ),
+    ] {
+        let mut browser = app.browser().json();
+        let by_get = browser.get(&format!("{START}?{asked}")).await;
+        let by_form = browser.post_form(START, asked.clone()).await;
+        for answer in [by_get, by_form] {
+            assert_eq!(refusal(&answer), (status, code.to_owned()), "{asked}");
+            assert!(answer.set_cookies().is_empty(), "{asked}");
+        }
+    }
+}
+
+/// Where each workspace has a host, the target names the workspace; a stranger's
+/// host gets no session of another workspace.
+#[tokio::test]
+async fn a_portal_hands_no_session_to_another_workspaces_host() {
+    let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", "true")]).await;
+    app.workspace("evil", &[]).await;
+    let google = app.demo.issuer(Flavour::Google);
+    for (target, landed) in [
+        ("https://acme.app.test.example/deals", true),
+        ("https://evil.app.test.example/", false),
+    ] {
+        let mut ada = app.browser().json();
+        let path = format!("{START}?iss={google}&target_link_uri={target}");
+        let start = ada.get(&path).await.location();
+        let callback = app.decide(&start, &Decision::allow("ada")).await;
+        let answer = ada.get(&callback).await;
+        // At Evil she is nobody: the answer says so and hands nothing over.
+        assert_eq!(answer.status == 302, landed, "{target}: {}", answer.body);
+        assert_eq!(ada.session().is_some(), landed, "{target}");
+    }
+}
