@@ -122,6 +122,11 @@ impl Postgres {
         )
     }
 
+    /// One of its programs, such as `psql`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
     /// The data directory.
     pub fn data_directory(&self) -> &Path {
         &self.data
