@@ -26,6 +26,7 @@ use crate::http::bounds::{MAX_BODY, bounds};
 use crate::http::headers::security_headers;
 use crate::http::limits::{Limits, limit};
 use crate::http::numbers::count;
+use crate::http::redirect_note::redirect_note;
 use crate::http::root_span::RequestSpan;
 use crate::http::routes;
 use crate::neighbours::Neighbours;
@@ -247,6 +248,7 @@ fn serve(listener: TcpListener, state: &Arc<State>) -> std::io::Result<Server> {
             .app_data(web::PayloadConfig::new(MAX_BODY))
             .app_data(web::JsonConfig::default().limit(MAX_BODY))
             .app_data(web::FormConfig::default().limit(MAX_BODY))
+            .wrap(from_fn(redirect_note))
             .wrap(from_fn(bare_errors))
             .wrap(from_fn(cors))
             .wrap(from_fn(bounds))

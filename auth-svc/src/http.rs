@@ -7,6 +7,7 @@ pub mod headers;
 pub mod health;
 pub mod limits;
 pub mod numbers;
+pub mod redirect_note;
 pub mod root_span;
 pub mod routes;
 pub mod same_site;

@@ -17,12 +17,16 @@ export const STRANGER = `http://stranger.localhost:${port}`;
 
 const documentation = readFileSync(process.env.DOCUMENTATION, "utf8")
   .replaceAll("https://auth.example.com", at);
-const block = (language, mark) => {
-  const found = [...documentation.matchAll(/```(\w+)\n([\s\S]*?)```/g)]
+const block = (language, mark, text = documentation) => {
+  const found = [...text.matchAll(/```(\w+)\n([\s\S]*?)```/g)]
     .find((one) => one[1] === language && one[2].includes(mark));
-  if (!found) throw new Error(`docs/session-js.md has no ${language} with ${mark}`);
+  if (!found) throw new Error(`the documentation has no ${language} with ${mark}`);
   return found[2];
 };
+
+/// The cookie as operators plant it, by the text of docs/as-typed.md.
+export const planted = () =>
+  Function(`return (${block("js", "tokenPair", readFileSync(process.env.AS_TYPED, "utf8"))})`)();
 
 /// The title says where a page has come to its end, be it an error.
 const head = `<!doctype html><link rel="icon" href="data:,"><title>App</title>

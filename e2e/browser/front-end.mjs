@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { arguments_, at, check, consent, launch } from "./browser.mjs";
-import { OTHER, SAME, STRANGER, recipe, refused, serve } from "./front-end-server.mjs";
+import { OTHER, SAME, STRANGER, planted as typed, recipe, refused, serve } from "./front-end-server.mjs";
 
 /// Long enough for several rounds of a loop, also on a busy machine.
 const BOUND = 2_000;
@@ -379,10 +379,7 @@ const steps = {
 
   async "the cookie of operators is found and taken exactly once"() {
     const context = await stranger();
-    const planted = {
-      name: "tokenPair", value: JSON.stringify({ authToken: { accessToken: "fake-token" } }),
-      domain: "localhost", path: "/", secure: true, sameSite: "Lax",
-    };
+    const planted = { ...typed(), domain: "localhost" };
     const open = async () => {
       const page = await context.newPage();
       await page.goto(`${SAME}/react`, { waitUntil: "commit" });

@@ -40,11 +40,22 @@ pub fn run(test: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()>
 /// # Errors
 /// It does not start.
 pub async fn shared() -> anyhow::Result<Arc<Stack>> {
+    shared_with(|| Ok(Options::test())).await
+}
+
+/// The same, started by other options. A file shares one stack, so all of its
+/// tests give the same.
+///
+/// # Errors
+/// It does not start.
+pub async fn shared_with(
+    options: impl FnOnce() -> anyhow::Result<Options>,
+) -> anyhow::Result<Arc<Stack>> {
     let mut shared = SHARED.lock().await;
     if let Some(stack) = shared.upgrade() {
         return Ok(stack);
     }
-    let stack = Arc::new(Stack::start(Options::test()).await?);
+    let stack = Arc::new(Stack::start(options()?).await?);
     *shared = Arc::downgrade(&stack);
     Ok(stack)
 }

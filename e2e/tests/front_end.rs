@@ -33,6 +33,7 @@ fn no_front_end_is_sent_round_twice_without_a_person() -> anyhow::Result<()> {
         )
         .await?;
         let documentation = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/session-js.md");
+        let as_typed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/as-typed.md");
         let mut child = Command::new("node")
             .arg("front-end.mjs")
             .args(std::env::var("STEP").ok())
@@ -41,6 +42,7 @@ fn no_front_end_is_sent_round_twice_without_a_person() -> anyhow::Result<()> {
             .env("DEMO_URL", stack.demo().base_url())
             .env("FRONT_PORT", port.to_string())
             .env("DOCUMENTATION", documentation)
+            .env("AS_TYPED", as_typed)
             .kill_on_drop(true)
             .spawn()
             .context("cannot run node")?;

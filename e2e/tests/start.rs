@@ -1,24 +1,127 @@
 //! A missing variable stops the start with one line.
 
-use std::process::Command;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::process::{Command, Output};
 
+use anyhow::Context as _;
 use devstack::build::binary;
+use latchkey_servers::Certificates;
+
+/// Exit code of a configuration that is wrong (`EX_CONFIG`).
+const WRONG_CONFIGURATION: i32 = 78;
+
+/// Variables that a service cannot start without, with good values: an address
+/// where nothing listens, keys that were just made.
+type Required = BTreeMap<&'static str, OsString>;
+
+fn servers() -> Required {
+    Required::from([
+        ("DATABASE_URL", "postgres://a:b@127.0.0.1:1/c".into()),
+        ("AMQP_URL", "amqp://a:b@127.0.0.1:1/%2f".into()),
+    ])
+}
+
+fn auth_svc() -> anyhow::Result<Required> {
+    let (public, _) = sealing_keys()?;
+    let output = Command::new(binary("auth-svc")?)
+        .args(["keys", "generate"])
+        .output()?;
+    let signing = value(&String::from_utf8(output.stdout)?, "SESSION_SIGNING_KEYS=")?;
+    let mut required = servers();
+    required.extend([
+        ("PUBLIC_URL", "https://auth.example.com".into()),
+        ("FLOW_COOKIE_KEYS", format!("k1:{}", "A".repeat(43)).into()),
+        ("SESSION_SIGNING_KEYS", signing.into()),
+        ("SEALING_PUBLIC_KEY", public.into()),
+    ]);
+    Ok(required)
+}
+
+/// What both gRPC services need.
+fn grpc(certificates: &Certificates) -> anyhow::Result<Required> {
+    let certificate = certificates.server("service")?;
+    let mut required = servers();
+    required.extend([
+        (
+            "GRPC_TLS_CERT",
+            std::fs::read_to_string(certificate.certificate)?.into(),
+        ),
+        (
+            "GRPC_TLS_KEY",
+            std::fs::read_to_string(certificate.key)?.into(),
+        ),
+        (
+            "GRPC_TLS_CLIENT_CA",
+            std::fs::read_to_string(certificates.authority_file())?.into(),
+        ),
+        ("POLICY", "any-certificate".into()),
+    ]);
+    Ok(required)
+}
+
+/// Both halves, as `refresh-svc keys generate` prints them.
+fn sealing_keys() -> anyhow::Result<(String, String)> {
+    let output = Command::new(binary("refresh-svc")?)
+        .args(["keys", "generate"])
+        .output()?;
+    let text = String::from_utf8(output.stdout)?;
+    Ok((
+        value(&text, "SEALING_PUBLIC_KEY=")?,
+        value(&text, "SEALING_PRIVATE_KEYS=")?,
+    ))
+}
+
+fn value(text: &str, name: &str) -> anyhow::Result<String> {
+    let found = text.lines().find_map(|line| line.strip_prefix(name));
+    found
+        .map(str::to_owned)
+        .with_context(|| format!("no {name} in {text}"))
+}
+
+fn start(service: &str, variables: &Required) -> anyhow::Result<Output> {
+    let output = Command::new(binary(service)?)
+        .env_clear()
+        .envs(variables)
+        .output()?;
+    Ok(output)
+}
+
+/// The variable that the one line names.
+fn named(service: &str, output: &Output) -> anyhow::Result<String> {
+    assert_eq!(output.status.code(), Some(WRONG_CONFIGURATION), "{service}");
+    let text = std::str::from_utf8(&output.stderr)?;
+    let [line] = text.lines().collect::<Vec<_>>()[..] else {
+        anyhow::bail!("{service}: not one line: {text}");
+    };
+    let name = line
+        .strip_prefix(service)
+        .and_then(|line| line.strip_prefix(": ")?.split_once(": is missing"))
+        .with_context(|| format!("{service} says nothing of what is missing: {line}"))?;
+    Ok(name.0.to_owned())
+}
 
 // R40
 #[test]
 fn a_missing_variable_stops_the_start_with_one_line_that_names_it() -> anyhow::Result<()> {
-    for service in ["auth-svc", "sync-svc", "refresh-svc"] {
-        let output = Command::new(binary(service)?).env_clear().output()?;
-        assert!(
-            !output.status.success(),
-            "{service} started without anything"
-        );
-        let text = String::from_utf8(output.stderr)?;
-        assert_eq!(text.trim_end().lines().count(), 1, "{service}: {text}");
-        let names_one = text.split([':', ' ']).any(|word| {
-            word.contains('_') && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
-        });
-        assert!(names_one, "{service} names no variable: {text}");
+    let directory = tempfile::tempdir()?;
+    let certificates = Certificates::create(directory.path())?;
+    let mut refresh_svc = grpc(&certificates)?;
+    refresh_svc.insert("SEALING_PRIVATE_KEYS", sealing_keys()?.1.into());
+    for (service, required) in [
+        ("auth-svc", auth_svc()?),
+        ("sync-svc", grpc(&certificates)?),
+        ("refresh-svc", refresh_svc),
+    ] {
+        // Whichever is missing, it is the one that is named.
+        for name in required.keys() {
+            let mut others = required.clone();
+            others.remove(name);
+            let said = named(service, &start(service, &others)?)?;
+            assert_eq!(said, *name, "{service}");
+        }
+        let said = named(service, &start(service, &Required::new())?)?;
+        assert!(required.contains_key(said.as_str()), "{service}: {said}");
     }
     Ok(())
 }

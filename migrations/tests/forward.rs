@@ -23,6 +23,7 @@ const FILLED: &[&str] = &[
     "auth.handover_code",
     "auth.domain_claim",
     "auth.personal_invite",
+    "auth.workspace_metadata",
     "sync.inbox",
     "sync.connected_account",
     "sync.message_channel",
@@ -143,6 +144,233 @@ async fn the_allowlist_is_set_by_a_workspace_metadata_row_in_every_spelling() {
                 .unwrap();
         assert_eq!(domains, ["company.co", "company.com"], "{value}");
     }
+}
+
+/// A connection as a person in the role `latchkey_operator`, where the schema of
+/// the views is not open to everybody.
+async fn operator(database: &TestDatabase) -> PgConnection {
+    sqlx::raw_sql("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        .execute(database.pool())
+        .await
+        .unwrap();
+    let mut connection = PgConnection::connect(&database.url(Role::Owner))
+        .await
+        .unwrap();
+    sqlx::raw_sql("SET ROLE latchkey_operator")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection
+}
+
+/// What the row of domains says, and which domains are let in on whose word.
+async fn list(database: &TestDatabase) -> (Option<String>, String) {
+    sqlx::query_as(
+        r#"SELECT (SELECT string_agg(value, ' ') FROM "workspaceMetadata" WHERE key = 'approvedAccessDomains'),
+                  (SELECT coalesce(string_agg(domain || ' ' || approved_by, ', ' ORDER BY domain), '')
+                   FROM auth.approved_access_domain)"#,
+    )
+    .fetch_one(database.pool())
+    .await
+    .unwrap()
+}
+
+// R7, R25
+#[tokio::test]
+async fn the_row_of_domains_shows_and_changes_the_list_that_is_in_force() {
+    let database = TestDatabase::create().await;
+    sqlx::raw_sql(
+        "INSERT INTO auth.workspace (id, name)
+         VALUES ('00000000-0000-0000-0000-000000000001', 'Acme');
+         INSERT INTO auth.approved_access_domain (workspace_id, domain, approved_by)
+         VALUES ('00000000-0000-0000-0000-000000000001', 'acme.example', 'DNS'),
+                ('00000000-0000-0000-0000-000000000001', 'acme.test', 'OPERATOR')",
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    let mut operator = operator(&database).await;
+    for (statement, value, let_in) in [
+        // Nobody inserted a row, and there is one to change.
+        (
+            r#"UPDATE "workspaceMetadata" SET key = key"#,
+            Some(r#"["acme.example", "acme.test"]"#),
+            "acme.example DNS, acme.test OPERATOR",
+        ),
+        (
+            r#"UPDATE "workspaceMetadata" SET value = 'B.example, acme.example'"#,
+            Some(r#"["acme.example", "b.example"]"#),
+            "acme.example DNS, b.example OPERATOR",
+        ),
+        (r#"UPDATE "workspaceMetadata" SET key = 'k'"#, None, ""),
+        (
+            r#"UPDATE "workspaceMetadata" SET key = 'approvedAccessDomains', value = 'c.example'"#,
+            Some(r#"["c.example"]"#),
+            "c.example OPERATOR",
+        ),
+        (
+            r#"UPDATE "workspaceMetadata" SET value = '[]'"#,
+            Some("[]"),
+            "",
+        ),
+        (
+            r#"UPDATE "workspaceMetadata" SET value = '{d.example}'"#,
+            Some(r#"["d.example"]"#),
+            "d.example OPERATOR",
+        ),
+        (r#"DELETE FROM "workspaceMetadata""#, None, ""),
+    ] {
+        let changed = sqlx::query(statement).execute(&mut operator).await.unwrap();
+        assert_eq!(changed.rows_affected(), 1, "{statement}");
+        let (is, are) = list(&database).await;
+        assert_eq!(
+            (is.as_deref(), are.as_str()),
+            (value, let_in),
+            "{statement}"
+        );
+    }
+}
+
+// R7, R25
+#[tokio::test]
+async fn a_second_row_of_domains_replaces_the_first_and_another_workspaces_stays() {
+    const INSERT: &str = r#"INSERT INTO "workspaceMetadata"
+        ("id", "workspaceId", "key", "value", "createdAt", "updatedAt")
+        VALUES (gen_random_uuid(), $1::uuid, 'approvedAccessDomains', $2, $3::timestamptz, $3::timestamptz)
+        RETURNING id::text, value, "createdAt" = $3::timestamptz, "updatedAt" = $3::timestamptz"#;
+    let database = TestDatabase::create().await;
+    let [acme, other] = ["1", "2"].map(|n| format!("00000000-0000-0000-0000-00000000000{n}"));
+    sqlx::query(
+        "INSERT INTO auth.workspace (id, name) SELECT id, 'W' FROM unnest($1::uuid[]) AS id",
+    )
+    .bind(format!("{{{acme},{other}}}"))
+    .execute(database.pool())
+    .await
+    .unwrap();
+    let mut operator = operator(&database).await;
+    let mut insert = async |workspace: &str, value: &str, at: &str| {
+        sqlx::query_as::<_, (String, String, bool, bool)>(INSERT)
+            .bind(workspace.to_owned())
+            .bind(value.to_owned())
+            .bind(at.to_owned())
+            .fetch_one(&mut operator)
+            .await
+    };
+    let first = insert(&acme, r#"["a.example"]"#, "2026-11-01 10:00Z")
+        .await
+        .unwrap();
+    insert(&other, "o.example", "2026-11-02 10:00Z")
+        .await
+        .unwrap();
+    let second = insert(&acme, r#"["c.example", "b.example"]"#, "2026-11-03 10:00Z")
+        .await
+        .unwrap();
+    assert_eq!(first.1, r#"["a.example"]"#);
+    assert_eq!((first.2, first.3), (true, true));
+    assert_eq!(second.0, first.0, "the row stays itself");
+    assert_eq!(second.1, r#"["b.example", "c.example"]"#);
+    assert_eq!(
+        (second.2, second.3),
+        (false, true),
+        "made once, changed now"
+    );
+    let (_, let_in) = list(&database).await;
+    assert_eq!(
+        let_in,
+        "b.example OPERATOR, c.example OPERATOR, o.example OPERATOR"
+    );
+
+    let nowhere = "00000000-0000-0000-0000-000000000009";
+    let refused = insert(nowhere, "a.example", "2026-11-03 10:00Z")
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("there is no workspace 0000"),
+        "{refused}"
+    );
+}
+
+// R7: refused with a sentence, and nothing has changed.
+#[tokio::test]
+async fn a_value_that_is_not_a_list_of_domains_is_refused() {
+    let database = migrated_while_filled().await;
+    let before = list(&database).await;
+    let mut operator = operator(&database).await;
+    for wrong in [
+        Some("company"),
+        Some("*.company.com"),
+        Some("@company.com"),
+        Some("ada@company.com"),
+        Some("https://company.com"),
+        Some("company.com."),
+        Some("-a.com"),
+        Some("a..com"),
+        Some("a_b.com"),
+        Some("a b.com"),
+        Some("b\u{fc} cher.example"),
+        Some("a\u{ff20}b.com"),
+        Some(r#"["company.com", 1]"#),
+        Some(r#"{"domains": ["company.com"]}"#),
+        Some("null"),
+        Some("true"),
+        Some(""),
+        Some(" , "),
+        Some(r#"[""]"#),
+        None,
+    ] {
+        let refused = sqlx::query(
+            r#"INSERT INTO "workspaceMetadata" (key, value) VALUES ('approvedAccessDomains', $1)"#,
+        )
+        .bind(wrong)
+        .execute(&mut operator)
+        .await
+        .unwrap_err();
+        let said = refused.to_string();
+        assert!(
+            said.contains(r#""value" must be a list of domains"#),
+            "{wrong:?}: {said}"
+        );
+        assert_eq!(list(&database).await, before, "{wrong:?}");
+    }
+}
+
+// R25: an operator's own views and grants on the known names do not stop the
+// migration, and it does not take them away.
+#[tokio::test]
+async fn views_that_read_the_known_names_stay() {
+    const MIGRATION: i64 = 20_261_126_009_000;
+    let database = TestDatabase::create_empty().await;
+    let before = MIGRATOR.iter().rfind(|one| one.version < MIGRATION);
+    MIGRATOR
+        .run_to(before.unwrap().version, database.pool())
+        .await
+        .unwrap();
+    sqlx::raw_sql(
+        r#"CREATE VIEW own AS
+               SELECT a.handle, m."syncStatus", w.value
+               FROM "connectedAccount" a JOIN "messageChannel" m ON m."connectedAccountId" = a.id
+               CROSS JOIN "workspaceMetadata" w;
+           GRANT SELECT ON "connectedAccount" TO latchkey_auth"#,
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    latchkey_migrations::run(database.pool()).await.unwrap();
+    let granted: bool = sqlx::query_scalar(
+        r#"SELECT bool_and(has_table_privilege(who, what, how))
+           FROM (VALUES ('latchkey_auth', '"connectedAccount"', 'SELECT'),
+                        ('latchkey_operator', '"connectedAccount"', 'SELECT'),
+                        ('latchkey_operator', '"messageChannel"', 'SELECT'),
+                        ('latchkey_operator', '"calendarChannel"', 'SELECT'),
+                        ('latchkey_operator', '"workspaceMetadata"', 'SELECT'),
+                        ('latchkey_operator', '"workspaceMetadata"', 'INSERT'),
+                        ('latchkey_operator', '"workspaceMetadata"', 'UPDATE'),
+                        ('latchkey_operator', '"workspaceMetadata"', 'DELETE')) AS g (who, what, how)"#,
+    )
+    .fetch_one(database.pool())
+    .await
+    .unwrap();
+    assert!(granted);
 }
 
 // R7: one domain in whatever form it is written.

@@ -62,3 +62,20 @@ impl Deliberate {
         OffsetDateTime::from_unix_timestamp(self.at).unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_counts_for_the_workspace_that_its_page_named_and_says_what_was_chosen() {
+        let (one, other) = (WorkspaceId::generate(), WorkspaceId::generate());
+        let now = OffsetDateTime::from_unix_timestamp(1_795_392_005).unwrap();
+        let mark = Deliberate::on(Page::Review, Some(one), now);
+        assert!(mark.is_for(one) && !mark.is_for(other));
+        assert!(!Deliberate::on(Page::Review, None, now).is_for(one));
+        assert!(mark.chose_to_connect());
+        assert!(!Deliberate::on(Page::SignIn, Some(one), now).chose_to_connect());
+        assert_eq!(mark.chosen_at(), now);
+    }
+}

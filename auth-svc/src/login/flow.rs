@@ -265,3 +265,61 @@ impl Flow {
         OffsetDateTime::from_unix_timestamp(self.expires_at).unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use latchkey_domain::{Clock as _, SystemClock};
+
+    use super::*;
+
+    fn chosen() -> Context {
+        Context {
+            public_invite: Some("public".into()),
+            personal_invite: Some("personal".into()),
+            locale: Some("de".into()),
+            message_visibility: Some(MessageVisibility::Subject),
+            calendar_visibility: Some(CalendarVisibility::Metadata),
+            ..Context::default()
+        }
+    }
+
+    #[test]
+    fn a_flow_without_the_mark_keeps_no_choice() {
+        let begin = |deliberate| {
+            Flow::begin(
+                "google".parse().unwrap(),
+                Purpose::SignIn,
+                chosen(),
+                deliberate,
+                false,
+                SystemClock.now(),
+                &Randomness::default(),
+            )
+            .unwrap()
+        };
+        let plain = Context {
+            locale: Some("de".into()),
+            ..Context::default()
+        };
+        assert_eq!(begin(None).context, plain);
+        let mark = Deliberate::on(
+            crate::login::deliberate::Page::Review,
+            None,
+            SystemClock.now(),
+        );
+        assert_eq!(begin(Some(mark)).context, chosen());
+    }
+
+    #[test]
+    fn either_invitation_is_one() {
+        assert!(!Context::default().is_invited());
+        for (public, personal) in [(true, false), (false, true)] {
+            let context = Context {
+                public_invite: public.then(|| "i".to_owned()),
+                personal_invite: personal.then(|| "i".to_owned()),
+                ..Context::default()
+            };
+            assert!(context.is_invited());
+        }
+    }
+}

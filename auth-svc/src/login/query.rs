@@ -105,6 +105,20 @@ mod tests {
     }
 
     #[test]
+    fn a_value_has_up_to_4_kib_and_a_query_up_to_8() {
+        let value = |length| Query::parse(&format!("code={}", "a".repeat(length)));
+        assert!(value(4096).is_ok());
+        assert_eq!(value(4097).err(), Some(QueryError::TooLong));
+        let query = |length| {
+            let rest = length - "a=&b=&c=".len() - 2 * 4000;
+            let long = "x".repeat(4000);
+            Query::parse(&format!("a={long}&b={long}&c={}", "x".repeat(rest)))
+        };
+        assert!(query(8192).is_ok());
+        assert_eq!(query(8193).err(), Some(QueryError::TooLong));
+    }
+
+    #[test]
     fn an_empty_value_counts_as_left_out() {
         let query = Query::parse("error=&code=x").unwrap();
         assert_eq!((query.get("error"), query.get("code")), (None, Some("x")));

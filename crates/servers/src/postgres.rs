@@ -180,6 +180,11 @@ impl Postgres {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
+    /// One of its programs, such as `psql`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
     /// The data directory.
     pub fn data_directory(&self) -> &Path {
         &self.data

@@ -23,6 +23,7 @@ pub struct Database {
     auth_url: String,
     sync_url: String,
     refresh_url: String,
+    operator_url: String,
     workspace_id: Uuid,
 }
 
@@ -46,6 +47,7 @@ impl Database {
         let auth_url = login(&pool, server, "auth_svc", "latchkey_auth").await?;
         let sync_url = login(&pool, server, "sync_svc", "latchkey_sync").await?;
         let refresh_url = login(&pool, server, "refresh_svc", "latchkey_refresh").await?;
+        let operator_url = login(&pool, server, "operator", "latchkey_operator").await?;
         let workspace_id = seed(&pool, options).await?;
         let through = |url: String| proxy.map_or_else(|| url.clone(), |proxy| proxy.through(&url));
         Ok(Self {
@@ -54,6 +56,7 @@ impl Database {
             auth_url: through(auth_url),
             sync_url: through(sync_url),
             refresh_url: through(refresh_url),
+            operator_url,
             workspace_id,
         })
     }
@@ -66,6 +69,11 @@ impl Database {
     /// URL as the superuser.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// URL as a person in the role `latchkey_operator`.
+    pub fn operator_url(&self) -> &str {
+        &self.operator_url
     }
 
     /// The workspace that was made.

@@ -1,5 +1,6 @@
 //! One of the three services as a child.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -90,6 +91,12 @@ impl Service {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.spec.name
+    }
+
+    /// The variables that it is started with.
+    pub fn environment(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        let pairs = self.spec.environment.iter();
+        pairs.map(|(name, value)| (name.as_ref(), value.as_ref()))
     }
 
     /// Its log file.

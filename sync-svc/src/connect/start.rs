@@ -78,6 +78,18 @@ mod tests {
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
+    #[test]
+    fn a_connect_mode_is_one_of_two_words() {
+        for (text, mode) in [
+            ("automatic", Ok(ConnectMode::Automatic)),
+            ("confirm", Ok(ConnectMode::Confirm)),
+            ("Confirm", Err(InvalidConnectMode)),
+            ("", Err(InvalidConnectMode)),
+        ] {
+            assert_eq!(text.parse(), mode, "{text}");
+        }
+    }
+
     fn automatic(current: Option<&Channel>, access: Access, revived: bool) -> Option<Input> {
         input(current, access, ConnectMode::Automatic, revived, true)
     }
@@ -96,6 +108,31 @@ mod tests {
             Some(Input::Start)
         );
         assert_eq!(automatic(Some(&denied), Access::Denied, false), None);
+    }
+
+    // R22, R27
+    #[test]
+    fn a_channel_that_stood_still_starts_by_itself() {
+        let stopped = Channel::new(NOW);
+        assert_eq!(
+            automatic(Some(&stopped), Access::Granted, false),
+            Some(Input::Start)
+        );
+    }
+
+    // R23: the scopes that are missing are those of a grant that was not kept.
+    #[test]
+    fn an_access_token_alone_takes_nothing_from_a_channel() {
+        for channel in [None, Some(&running())] {
+            let input = input(
+                channel,
+                Access::Denied,
+                ConnectMode::Automatic,
+                false,
+                false,
+            );
+            assert_eq!(input, None);
+        }
     }
 
     // R22

@@ -223,6 +223,20 @@ fn a_plain_sign_in_repairs_what_was_connected_anew_and_died() {
     assert_eq!(after(&repaired, &again).refresh, Some(again.origin()));
 }
 
+// R22, R27: only what died after the disconnect, and what the person did after that.
+#[test]
+fn a_repair_comes_after_the_death_and_the_death_after_the_disconnect() {
+    let gone = disconnected(&stored(0, BOTH, true), 10);
+    let dead = |half_minutes| refused(after(&gone, &connection(8, MAIL)), half_minutes);
+    for (died, minute, repaired) in [(20, 11, true), (20, 10, false), (10, 11, false)] {
+        assert_eq!(
+            decide(Some(&dead(died)), &grant(minute, MAIL, true)) != Decision::KeepDisconnected,
+            repaired,
+            "died {died}, signed in at {minute}"
+        );
+    }
+}
+
 /// Something that happens to an account, with the half minute at which it does.
 #[derive(Debug, Clone)]
 enum Fact {
