@@ -153,12 +153,18 @@ impl Application {
             .local_addr()
             .map_err(|error| StartError::io("HTTP_LISTEN", error))?;
         let leaving = CancellationToken::new();
+        let relay = Relay::new(
+            state.pool.clone(),
+            Schema::Auth,
+            broker.clone(),
+            EVENT_SOURCE,
+        );
         let readiness = Readiness::default()
             .until(leaving.clone())
             .with(DatabaseCheck::new(state.pool.clone(), WRITE))
             // A broker that is away fails no sign-in: the outbox waits (R12).
-            .reporting(BrokerCheck::new(broker.clone()));
-        let relay = Relay::new(state.pool.clone(), Schema::Auth, broker, EVENT_SOURCE);
+            .reporting(BrokerCheck::new(broker))
+            .reporting(relay.complaints());
         let state = Arc::new(state);
         let server =
             serve(listener, &state).map_err(|error| StartError::io("cannot serve HTTP", error))?;

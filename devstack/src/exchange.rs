@@ -46,7 +46,7 @@ impl Watcher {
             .await
             .context("cannot connect to RabbitMQ")?;
         let channel = connection.create_channel().await?;
-        declare(&channel, &Subscription::built_in()).await?;
+        declare(&connection, &Subscription::built_in()).await?;
         let options = QueueDeclareOptions {
             exclusive: true,
             auto_delete: true,

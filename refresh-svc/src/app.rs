@@ -141,6 +141,7 @@ impl Application {
             self.broker.clone(),
             "/latchkey/refresh-svc",
         );
+        let topology = relay.complaints();
         let relay = tokio::spawn(relay.run(background.clone()));
         tokio::spawn(wake::run(
             self.connections.clone(),
@@ -169,7 +170,8 @@ impl Application {
             .until(asked.clone())
             .with(DatabaseServes(self.connections))
             // What is to be told waits in the outbox.
-            .reporting(BrokerCheck::new(self.broker));
+            .reporting(BrokerCheck::new(self.broker))
+            .reporting(topology);
         let health = tokio::spawn(health::serve(
             self.health_listener,
             readiness,

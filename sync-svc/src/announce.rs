@@ -67,9 +67,34 @@ async fn queue_job(
     row: &ChannelRow,
 ) -> Result<(), sqlx::Error> {
     let id = JobId::first_of(row.id, row.state.generation);
-    if !job::insert(connection, id, row.id, row.state.generation).await? {
-        return Ok(());
+    if job::insert(connection, id, row.id, row.state.generation).await? {
+        send_job(connection, account, row).await?;
     }
+    Ok(())
+}
+
+/// Queues the job of the channel's last start again, under the id that it has, if
+/// it is time. A worker that gets it twice finds the same job.
+pub async fn job_again(
+    connection: &mut PgConnection,
+    account: &Account,
+    row: &ChannelRow,
+    now: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let id = JobId::first_of(row.id, row.state.generation);
+    let again = job::repeat(connection, id, row.id, row.state.generation, now).await?;
+    if again {
+        send_job(connection, account, row).await?;
+    }
+    Ok(again)
+}
+
+async fn send_job(
+    connection: &mut PgConnection,
+    account: &Account,
+    row: &ChannelRow,
+) -> Result<(), sqlx::Error> {
+    let id = JobId::first_of(row.id, row.state.generation);
     let body = SyncJob {
         job_id: id.to_string(),
         workspace_id: account.workspace_id.to_string(),

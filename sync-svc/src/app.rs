@@ -8,7 +8,7 @@ use latchkey_domain::{Clock, SystemClock};
 use latchkey_messaging::broker::BrokerCheck;
 use latchkey_messaging::consumer::{Consumer, Handler};
 use latchkey_messaging::outbox::{Relay, Schema};
-use latchkey_messaging::topology::Subscription;
+use latchkey_messaging::topology::{Keeper, Subscription};
 use latchkey_policy::Gate;
 use latchkey_policy::audit::{self, Table, Writer};
 use latchkey_service::database::DatabaseCheck;
@@ -19,16 +19,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, SERVICE};
-use crate::{consumer, grpc, sweep};
+use crate::{consumer, grpc, store, sweep};
 
 /// CloudEvents source of everything that sync-svc publishes.
 const SOURCE: &str = "/latchkey/sync-svc";
 
 /// What is left of the audit is written within this time at shut-down.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What `/readyz` writes: serving needs no less.
-const WRITE: &str = "UPDATE sync.readiness SET written_at = clock_timestamp()";
 
 /// sync-svc, ready to run: its addresses are taken.
 #[derive(Debug)]
@@ -109,20 +106,42 @@ impl Application {
             config.connect_mode,
             clock.clone(),
         ));
+        let keeper = Keeper::new(
+            config.broker.clone(),
+            Subscription::built_in(),
+            config.queues_checked_every,
+        );
+        let declared = keeper.declared();
+        let mut readiness = Readiness::default()
+            .until(asked.clone())
+            .with(DatabaseCheck::new(pool.clone(), store::WRITE))
+            .with(BrokerCheck::new(config.broker.clone()))
+            .reporting(keeper.complaints());
+        let keeper = keeper.run(stop.clone());
+        tasks.spawn(async {
+            keeper.await;
+            Ok(())
+        });
         for subscription in Subscription::built_in() {
             let consumer = Consumer::new(config.broker.clone(), subscription, handler.clone())
                 .with_ladder(config.ladder.clone())
-                .with_clock(clock.clone())
-                .run(stop.clone());
+                .with_clock(clock.clone());
+            readiness = readiness.reporting(consumer.complaints());
+            let consumer = consumer.run(stop.clone());
             tasks.spawn(async {
                 consumer.await;
                 Ok(())
             });
         }
-        let relay =
-            Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE).run(end.clone());
-        behind.spawn(async {
-            relay.await;
+        let relay = Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE);
+        readiness = readiness.reporting(relay.complaints());
+        let ended = end.clone();
+        behind.spawn(async move {
+            // Events have their queues before the first is published.
+            tokio::select! {
+                () = declared.cancelled() => relay.run(ended).await,
+                () = ended.cancelled() => {}
+            }
             Ok(())
         });
         let sweep = sweep::run(pool.clone(), clock.clone(), stop.clone());
@@ -130,10 +149,6 @@ impl Application {
             sweep.await;
             Ok(())
         });
-        let readiness = Readiness::default()
-            .until(asked.clone())
-            .with(DatabaseCheck::new(pool.clone(), WRITE))
-            .with(BrokerCheck::new(config.broker.clone()));
         let health = health::serve(health, readiness, BuildInfo::of(SERVICE), end.clone());
         behind.spawn(async {
             health

@@ -1,10 +1,12 @@
 //! What a channel can be and how it moves: a pure state machine.
 
+mod failure;
 mod kind;
 mod transition;
 
 use time::{Duration, OffsetDateTime};
 
+pub use failure::LastFailure;
 pub use kind::{Kind, Stage, SyncStatus};
 pub use transition::{Failure, Input, Refused};
 
@@ -34,8 +36,8 @@ pub struct Channel {
     pub throttle_until: Option<OffsetDateTime>,
     /// Grows with every start; each start has one job.
     pub generation: i32,
-    /// Why it failed last, for people.
-    pub last_failure: Option<String>,
+    /// Why it failed last.
+    pub last_failure: Option<LastFailure>,
 }
 
 impl Channel {
@@ -61,6 +63,25 @@ impl Channel {
 
     /// True where status or stage differ: what other services are told of.
     pub fn looks_different_from(&self, other: &Self) -> bool {
-        (self.status, self.stage) != (other.status, other.stage)
+        self.status != other.status || self.stage != other.stage
+    }
+
+    /// Returns `true` if a worker took the job and has not been heard of since
+    /// `silent_before`.
+    pub fn is_silent(&self, silent_before: OffsetDateTime) -> bool {
+        self.is_running()
+            && self.throttle_until.is_none()
+            && self.stage.is_at_work()
+            && self.stage_started_at < silent_before
+    }
+
+    /// Returns `true` if a job of this start waits for a worker. A channel that is
+    /// up to date rests at the first stage and waits for nothing.
+    pub fn waits_for_a_worker(&self) -> bool {
+        let rests = self.status == SyncStatus::Active && self.stage == Stage::ListFetchPending;
+        self.is_running()
+            && self.throttle_until.is_none()
+            && self.stage.waits_for_a_worker()
+            && !rests
     }
 }

@@ -39,6 +39,9 @@ pub struct Config {
     pub connect_mode: ConnectMode,
     /// When a message that failed is tried again (`RETRY_DELAYS`).
     pub ladder: Ladder,
+    /// How often queues and bindings are declared again, and unrouted events looked
+    /// for (`QUEUES_CHECKED_EVERY`).
+    pub queues_checked_every: Duration,
 }
 
 impl Config {
@@ -59,8 +62,20 @@ impl Config {
             broker: BrokerConfig::from_environment(environment, SERVICE)?,
             connect_mode: environment.parsed("CONNECT_MODE", ConnectMode::default())?,
             ladder: ladder(environment)?,
+            queues_checked_every: queues_checked_every(environment)?,
         })
     }
+}
+
+/// `QUEUES_CHECKED_EVERY`, 30 s where nothing is said.
+fn queues_checked_every(environment: &Environment) -> Result<Duration, ConfigError> {
+    const NAME: &str = "QUEUES_CHECKED_EVERY";
+    const USUAL: Duration = Duration::from_secs(30);
+    let every = environment.duration(NAME, USUAL)?;
+    if every < Duration::from_millis(100) {
+        return Err(ConfigError::new(NAME, "must be 100ms at least"));
+    }
+    Ok(every)
 }
 
 /// `RETRY_DELAYS`, e.g. `5s,30s,5m,30m`: the last one repeats for a day.

@@ -15,6 +15,7 @@ use sqlx::PgPool;
 use crate::connect::{self, ConnectMode, SignIn};
 use crate::lifecycle::{self, LifecycleError};
 use crate::removal::{self, Removal, RemovalError};
+use crate::store;
 
 /// Handles every event that sync-svc consumes.
 #[derive(Debug)]
@@ -54,6 +55,12 @@ impl Events {
 impl Handler for Events {
     async fn handle(&self, message: &Received) -> Result<(), HandleError> {
         within(ANSWER, self.apply(message)).await
+    }
+
+    async fn available(&self) -> Result<(), String> {
+        // Asked anew each time: a moment after a failure an older answer says nothing.
+        let written = within(ANSWER, sqlx::query(store::WRITE).execute(&self.pool)).await;
+        written.map(drop).map_err(|error| error.to_string())
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod announce;
 pub mod app;
 pub mod channel;
+pub mod channels;
 pub mod config;
 pub mod connect;
 pub mod consumer;

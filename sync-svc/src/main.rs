@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use latchkey_config::Environment;
+use latchkey_domain::{Clock as _, SystemClock};
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::parked::Shelf;
 use latchkey_policy::audit::{self, Table};
 use latchkey_service::{StartError, run, shutdown};
 use sync_svc::config::SERVICE;
-use sync_svc::{Application, Config, parked};
+use sync_svc::{Application, Config, channels, parked};
 
 /// Turns sign-ins into connected accounts, channels and first sync jobs.
 /// Configured by environment variables; see the README.
@@ -33,6 +34,11 @@ enum Command {
     Unrouted {
         #[command(subcommand)]
         command: parked::Command,
+    },
+    /// Look after channels that failed. DATABASE_URL is that of the service.
+    Channels {
+        #[command(subcommand)]
+        command: channels::Command,
     },
     /// Look at a policy: who may call, and what.
     Policy {
@@ -65,6 +71,9 @@ async fn main() -> ExitCode {
         Command::Server => return run::service_main(SERVICE, serve).await,
         Command::Parked { command } => (command, parked::parked()),
         Command::Unrouted { command } => (command, vec![Shelf::Unrouted]),
+        Command::Channels { command } => {
+            return run::ended(SERVICE, look_after_channels(&command).await);
+        }
         Command::Policy { command } => {
             let out = &mut std::io::stdout().lock();
             let ended =
@@ -93,6 +102,18 @@ async fn serve(environment: Environment) -> Result<(), StartError> {
 async fn look_after(command: &parked::Command, shelves: Vec<Shelf>) -> Result<(), StartError> {
     let broker = BrokerConfig::from_environment(&Environment::of_process(), SERVICE)?;
     let lines = parked::run(command, shelves, &broker)
+        .await
+        .map_err(StartError::other)?;
+    for line in lines {
+        run::say(&line)?;
+    }
+    Ok(())
+}
+
+async fn look_after_channels(command: &channels::Command) -> Result<(), StartError> {
+    let environment = Environment::of_process();
+    let pool = latchkey_service::database::pool_of_command(&environment, "sync-svc-channels")?;
+    let lines = channels::run(command, &pool, SystemClock.now())
         .await
         .map_err(StartError::other)?;
     for line in lines {

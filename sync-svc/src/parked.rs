@@ -2,8 +2,8 @@
 
 use clap::Subcommand;
 use latchkey_domain::EventId;
-use latchkey_messaging::parked::{self, Parked, Shelf, Which};
-use latchkey_messaging::topology::Subscription;
+use latchkey_messaging::parked::{self, Parked, Selection, Shelf, Which};
+use latchkey_messaging::topology::{self, Subscription};
 use latchkey_messaging::{BrokerConfig, BrokerError};
 
 /// What to do with messages that wait.
@@ -11,10 +11,18 @@ use latchkey_messaging::{BrokerConfig, BrokerError};
 pub enum Command {
     /// List what waits, with the reasons.
     List {
+        /// Only those with this routing key, e.g. `user.authenticated.v1`.
+        #[arg(long)]
+        routing_key: Option<String>,
+        /// Pass over this many of each queue first: the next page.
+        #[arg(long, default_value_t = 0)]
+        skip: usize,
         /// At most this many of each queue.
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
+    /// Count what waits, by routing key.
+    Count,
     /// Show one message, its body in hexadecimal.
     Show {
         /// CloudEvents id of the message.
@@ -23,11 +31,23 @@ pub enum Command {
     /// Publish messages again, after the cause is mended.
     Redrive {
         /// CloudEvents id of the message.
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        #[arg(
+            required_unless_present_any = ["all", "routing_key"],
+            conflicts_with_all = ["all", "routing_key"],
+        )]
         event_id: Option<EventId>,
         /// Every message.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "routing_key")]
         all: bool,
+        /// Those with this routing key.
+        #[arg(long)]
+        routing_key: Option<String>,
+        /// Pass over this many of each queue first.
+        #[arg(long, default_value_t = 0)]
+        skip: usize,
+        /// At most this many of each queue.
+        #[arg(long)]
+        limit: Option<usize>,
     },
 }
 
@@ -50,9 +70,23 @@ pub async fn run(
     for shelf in shelves {
         let name = shelf.to_string();
         match command {
-            Command::List { limit } => {
-                let found = parked::list(broker, shelf, *limit).await?;
+            Command::List {
+                routing_key,
+                skip,
+                limit,
+            } => {
+                let selection = Selection {
+                    which: by_key(routing_key.as_ref()),
+                    skip: *skip,
+                    limit: Some(*limit),
+                };
+                let found = parked::list(broker, shelf, selection).await?;
                 lines.extend(found.iter().map(|message| line(&name, message)));
+            }
+            Command::Count => {
+                let counts = parked::count(broker, shelf).await?;
+                let counts = counts.into_iter();
+                lines.extend(counts.map(|(key, count)| format!("{name}\t{key}\t{count}")));
             }
             Command::Show { event_id } => {
                 if let Some(message) = parked::show(broker, shelf, *event_id).await? {
@@ -60,9 +94,22 @@ pub async fn run(
                     lines.push(hex(&message.body));
                 }
             }
-            Command::Redrive { event_id, .. } => {
-                let which = event_id.map_or(Which::All, Which::Event);
-                let again = parked::redrive(broker, shelf, which).await?;
+            Command::Redrive {
+                event_id,
+                routing_key,
+                skip,
+                limit,
+                ..
+            } => {
+                if shelf == Shelf::Unrouted {
+                    declare(broker).await?;
+                }
+                let selection = Selection {
+                    which: event_id.map_or_else(|| by_key(routing_key.as_ref()), Which::Event),
+                    skip: *skip,
+                    limit: *limit,
+                };
+                let again = parked::redrive(broker, shelf, selection).await?;
                 lines.push(format!("{name}: {again} published again"));
             }
         }
@@ -71,6 +118,21 @@ pub async fn run(
         lines.push("nothing waits".to_owned());
     }
     Ok(lines)
+}
+
+fn by_key(key: Option<&String>) -> Which {
+    key.map_or(Which::All, |key| Which::Keys(vec![key.clone()]))
+}
+
+/// A binding that was lost is back before what it missed is published again.
+async fn declare(broker: &BrokerConfig) -> Result<(), BrokerError> {
+    let connection = broker.connect().await?;
+    let refused = topology::declare(&connection, &Subscription::built_in()).await?;
+    for refused in refused {
+        tracing::warn!(refused.what, refused.reason, "not declared");
+    }
+    connection.close(200, "done".into()).await?;
+    Ok(())
 }
 
 fn line(queue: &str, message: &Parked) -> String {

@@ -81,8 +81,9 @@ pub async fn report(
     Ok(row)
 }
 
-/// Starts the channels of an account that wait for the person's go. Answers the
-/// account and every channel of it.
+/// Starts the channels of an account that wait for the person's go, and again
+/// those that failed for another reason than the grant. Answers the account and
+/// every channel of it.
 ///
 /// # Errors
 /// See [`ProgressError`].
@@ -103,7 +104,10 @@ pub async fn start(
     let mut rows = channel::of_accounts(connection, &[account.id]).await?;
     let cause = EventId::generate();
     for row in &mut rows {
-        if row.state.status != SyncStatus::NotSynced {
+        if !matches!(
+            row.state.status,
+            SyncStatus::NotSynced | SyncStatus::FailedUnknown
+        ) {
             continue;
         }
         if !alive {

@@ -10,6 +10,9 @@ pub mod inbox;
 pub mod job;
 pub mod member;
 
+/// What says that the database is there: serving and consuming need a write.
+pub const WRITE: &str = "UPDATE sync.readiness SET written_at = clock_timestamp()";
+
 /// A statement for the table of a kind of channel.
 macro_rules! per_kind {
     ($kind:expr, $before:literal, $after:literal) => {

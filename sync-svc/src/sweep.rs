@@ -1,5 +1,6 @@
-//! Looks after channels that nobody moves: a retry whose time has come, work
-//! that stands still. No channel stays ONGOING for ever.
+//! Looks after channels that nobody moves: a retry whose time has come, a worker
+//! that is not heard of, a job that waits. No channel that a worker has taken
+//! stays ONGOING for ever; one that waits for a worker waits as long as it takes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,45 +13,84 @@ use tokio_util::sync::CancellationToken;
 
 use crate::announce;
 use crate::channel::{Channel, Input, Kind};
-use crate::store::channel::ChannelRow;
-use crate::store::{account, channel, inbox};
+use crate::store::account::Account;
+use crate::store::channel::{ChannelRow, PAGE, Position};
+use crate::store::{account, channel, inbox, job};
 
 /// Looks this often.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// A worker that reports nothing for so long has lost its job.
-pub const STUCK_AFTER: time::Duration = time::Duration::hours(1);
+/// Jobs of earlier starts are looked for this often.
+const FORGET_INTERVAL: time::Duration = time::Duration::hours(1);
+/// A worker that reports nothing for so long has lost its job. A job that waits is
+/// not queued again before either.
+pub const SILENT_AFTER: time::Duration = time::Duration::hours(1);
+/// Jobs of earlier starts are kept for so long, for people who look.
+pub const JOBS_KEPT: time::Duration = time::Duration::days(14);
 
 /// Sweeps until `stop`. Any number of replicas may sweep at once.
 pub async fn run(pool: PgPool, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    let mut forget_after = clock.now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(INTERVAL) => {}
         }
-        match once(&pool, clock.now()).await {
-            Ok(0) => {}
-            Ok(moved) => tracing::info!(moved, "channels swept"),
-            Err(error) => tracing::warn!(%error, "sweep failed"),
-        }
-        if let Err(error) = within(UNHURRIED, inbox::forget_old(&pool)).await {
-            tracing::warn!(%error, "inbox was not cleaned");
+        // What is cut off is rolled back.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = round(&pool, clock.now(), &mut forget_after) => {}
         }
     }
 }
 
-/// One sweep over both kinds. Answers how many channels moved.
+async fn round(pool: &PgPool, now: OffsetDateTime, forget_after: &mut OffsetDateTime) {
+    match once(pool, now).await {
+        Ok(0) => {}
+        Ok(moved) => tracing::info!(moved, "channels swept"),
+        Err(error) => tracing::warn!(%error, "sweep failed"),
+    }
+    if let Err(error) = within(UNHURRIED, inbox::forget_old(pool)).await {
+        tracing::warn!(%error, "inbox was not cleaned");
+    }
+    if now < *forget_after {
+        return;
+    }
+    match within(UNHURRIED, job::forget_all_old(pool, now - JOBS_KEPT)).await {
+        Ok(_) => *forget_after = now + FORGET_INTERVAL,
+        Err(error) => tracing::warn!(%error, "old jobs were not forgotten"),
+    }
+}
+
+/// One sweep over both kinds. Answers how many channels moved, or had their job
+/// queued again.
 ///
 /// # Errors
-/// The database's refusal; what moved before it stays moved.
+/// The database does not answer; what moved before it stays moved. A channel that
+/// cannot be moved is passed over, and told in the log.
 pub async fn once(pool: &PgPool, now: OffsetDateTime) -> Result<usize, sqlx::Error> {
     let mut moved = 0;
     for kind in Kind::ALL {
-        let due = within(ANSWER, async {
-            let mut connection = pool.acquire().await?;
-            channel::due(&mut connection, kind, now, now - STUCK_AFTER).await
-        });
-        for row in due.await? {
-            moved += usize::from(within(ANSWER, move_one(pool, &row, now)).await?);
+        let mut position = Position::START;
+        loop {
+            let due = within(ANSWER, async {
+                let mut connection = pool.acquire().await?;
+                channel::due(&mut connection, kind, now, now - SILENT_AFTER, position).await
+            })
+            .await?;
+            for row in &due {
+                match within(ANSWER, move_one(pool, row, now)).await {
+                    Ok(done) => moved += usize::from(done),
+                    Err(error) => {
+                        tracing::error!(channel.id = %row.id, %error, "channel was not swept");
+                    }
+                }
+            }
+            match due.last() {
+                Some(last) if due.len() >= usize::try_from(PAGE).unwrap_or(1) => {
+                    position = Position::behind(last);
+                }
+                _ => break,
+            }
         }
     }
     Ok(moved)
@@ -68,14 +108,32 @@ async fn move_one(
     };
     let rows = channel::of_accounts(connection, &[account.id]).await?;
     // Under the lock: a report or another replica may have moved it.
-    let Some(mut row) = rows
+    let Some(row) = rows
         .into_iter()
         .find(|row| row.id == seen.id && row.state == seen.state)
     else {
         return Ok(false);
     };
+    let done = match input(&row.state, now) {
+        Some(input) => advance(connection, &account, row, input, now).await?,
+        None if row.state.waits_for_a_worker() => {
+            announce::job_again(connection, &account, &row, now).await?
+        }
+        None => false,
+    };
+    transaction.commit().await?;
+    Ok(done)
+}
+
+async fn advance(
+    connection: &mut sqlx::PgConnection,
+    account: &Account,
+    mut row: ChannelRow,
+    input: Input,
+    now: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
     let before = row.state.clone();
-    let Ok(state) = before.after(input(&before), now) else {
+    let Ok(state) = before.after(input, now) else {
         return Ok(false);
     };
     tracing::warn!(
@@ -84,15 +142,17 @@ async fn move_one(
     );
     row.state = state;
     let cause = EventId::generate();
-    announce::channel_moved(connection, &account, Some(&before), &row, cause, now).await?;
-    transaction.commit().await?;
+    announce::channel_moved(connection, account, Some(&before), &row, cause, now).await?;
     Ok(true)
 }
 
-fn input(channel: &Channel) -> Input {
+/// What happens to the channel; none where its job only waits.
+fn input(channel: &Channel, now: OffsetDateTime) -> Option<Input> {
     if channel.throttle_until.is_some() {
-        Input::RetryDue
+        Some(Input::RetryDue)
     } else {
-        Input::Stuck
+        channel
+            .is_silent(now - SILENT_AFTER)
+            .then_some(Input::Silent)
     }
 }

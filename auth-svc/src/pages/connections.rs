@@ -108,7 +108,7 @@ async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpRespo
         Some("disconnected") => {
             Some("Disconnected. Its access is erased, and nothing more is read.")
         }
-        Some("started") => Some("Started. The first sync is under way."),
+        Some("started") => Some("Started. It goes on by itself."),
         _ => None,
     };
     let status = match trouble {
@@ -193,7 +193,7 @@ async fn disconnect(
     .await
 }
 
-/// Starts the channels that wait (R24).
+/// Starts the channels that wait (R24), and those that failed once more (R28).
 #[utoipa::path(post, path = "/auth/account/connections/{account}/start", tag = "pages", operation_id = "start_sync", params(("account" = String, Path, description = "Connected account (UUID)")), responses(
     (status = 303, description = "Started, to the list"),
     (status = 403, description = "Another web site asks", body = Problem),

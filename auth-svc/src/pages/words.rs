@@ -45,6 +45,20 @@ pub fn waits(channel: &Channel) -> bool {
     channel.sync_status() == SyncStatus::NotSynced && channel.sync_stage == WAITS
 }
 
+/// Returns `true` if the channel stopped for a reason that the person can do nothing
+/// about but try again.
+pub fn failed(channel: &Channel) -> bool {
+    channel.sync_status() == SyncStatus::FailedUnknown
+}
+
+/// Returns `true` if a first sync waits for a worker to begin with it.
+fn queued(channel: &Channel) -> bool {
+    const STAGES: [&str; 2] = ["LIST_FETCH_PENDING", "LIST_FETCH_SCHEDULED"];
+    STAGES
+        .iter()
+        .any(|stage| channel.sync_stage.ends_with(stage))
+}
+
 /// True where the person has to go to the provider once more.
 pub fn needs_the_person(account: &Account) -> bool {
     account.auth_failed_at.is_some()
@@ -54,8 +68,15 @@ pub fn needs_the_person(account: &Account) -> bool {
             .any(|channel| channel.sync_status() == SyncStatus::FailedInsufficientPermissions)
 }
 
+/// A first sync that waits for longer is told so.
+const SOON: time::Duration = time::Duration::hours(1);
+
 /// State of a channel: how it feels, in a few words, and what that means.
-pub fn channel(account: &Account, channel: &Channel) -> (Tone, &'static str, &'static str) {
+pub fn channel(
+    account: &Account,
+    channel: &Channel,
+    now: OffsetDateTime,
+) -> (Tone, &'static str, &'static str) {
     let calendar = channel.kind() == ChannelKind::Calendar;
     match channel.sync_status() {
         SyncStatus::FailedInsufficientPermissions if account.auth_failed_at.is_some() => {
@@ -73,7 +94,8 @@ pub fn channel(account: &Account, channel: &Channel) -> (Tone, &'static str, &'s
         SyncStatus::FailedUnknown => (
             Tone::Bad,
             "Stopped",
-            "Something went wrong. Reconnecting usually helps.",
+            "The sync ended with an error. Try it again; if it stops again, please tell your \
+             administrator.",
         ),
         SyncStatus::Active => (Tone::Good, "Up to date", ""),
         SyncStatus::Ongoing if channel.throttle_retry_after.is_some() => (
@@ -82,6 +104,23 @@ pub fn channel(account: &Account, channel: &Channel) -> (Tone, &'static str, &'s
             "The provider asked us to slow down. It goes on by itself.",
         ),
         SyncStatus::Ongoing if channel.synced_at.is_some() => (Tone::Busy, "Refreshing", ""),
+        SyncStatus::Ongoing if queued(channel) => {
+            let since = time_of(channel.sync_stage_started_at.as_ref());
+            if since.is_some_and(|since| now - since > SOON) {
+                (
+                    Tone::Busy,
+                    "Waiting",
+                    "The first sync has not begun yet. It begins by itself, and nothing is lost. \
+                     If this lasts for days, please tell your administrator.",
+                )
+            } else {
+                (
+                    Tone::Busy,
+                    "First sync",
+                    "It begins in a moment. You can close this page.",
+                )
+            }
+        }
         SyncStatus::Ongoing => (
             Tone::Busy,
             "First sync",
@@ -92,7 +131,13 @@ pub fn channel(account: &Account, channel: &Channel) -> (Tone, &'static str, &'s
             "Ready to start",
             "Nothing is read until you say so.",
         ),
-        SyncStatus::NotSynced | SyncStatus::Unspecified => (Tone::Wait, "Not started", ""),
+        SyncStatus::NotSynced => (Tone::Wait, "Not started", ""),
+        // Of a newer version of the service behind this page.
+        SyncStatus::Unspecified => (
+            Tone::Busy,
+            "Being updated",
+            "Please look again in a few minutes.",
+        ),
     }
 }
 
@@ -202,13 +247,56 @@ mod tests {
             sync_status: SyncStatus::FailedInsufficientPermissions.into(),
             ..Channel::default()
         };
-        assert_eq!(channel(&account, &mail).1, "No access");
+        let now = OffsetDateTime::UNIX_EPOCH;
+        assert_eq!(channel(&account, &mail, now).1, "No access");
         account.auth_failed_at = Some(Timestamp::default());
-        assert_eq!(channel(&account, &mail).1, "Stopped");
+        assert_eq!(channel(&account, &mail, now).1, "Stopped");
         assert!(needs_the_person(&account));
         mail.sync_status = SyncStatus::NotSynced.into();
         assert!(!waits(&mail));
         mail.sync_stage = WAITS.to_owned();
         assert!(waits(&mail));
+    }
+
+    // R28
+    #[test]
+    fn a_first_sync_that_waits_for_days_waits_and_has_not_failed() {
+        let now = OffsetDateTime::from_unix_timestamp(1_795_500_000).unwrap();
+        let told = |waited: Duration, stage: &str| {
+            let first = Channel {
+                kind: ChannelKind::Message.into(),
+                sync_status: SyncStatus::Ongoing.into(),
+                sync_stage: stage.to_owned(),
+                sync_stage_started_at: Some(latchkey_proto::timestamp(now - waited)),
+                ..Channel::default()
+            };
+            assert!(!failed(&first) && !waits(&first));
+            channel(&Account::default(), &first, now)
+        };
+        let pending = "MESSAGE_LIST_FETCH_PENDING";
+        let (_, status, note) = told(Duration::minutes(2), pending);
+        assert_eq!(status, "First sync");
+        assert!(note.contains("begins in a moment"), "{note}");
+        for days in [1, 3] {
+            let (tone, status, note) = told(Duration::days(days), pending);
+            assert_eq!((tone, status), (Tone::Busy, "Waiting"));
+            assert!(note.contains("begins by itself"), "{note}");
+        }
+        let (_, status, note) = told(Duration::days(1), "MESSAGES_IMPORT_ONGOING");
+        assert_eq!(status, "First sync");
+        assert!(note.contains("can take a while"), "{note}");
+    }
+
+    // R28
+    #[test]
+    fn what_failed_says_what_to_do() {
+        let ended = Channel {
+            sync_status: SyncStatus::FailedUnknown.into(),
+            ..Channel::default()
+        };
+        assert!(failed(&ended));
+        let (tone, status, note) = channel(&Account::default(), &ended, OffsetDateTime::UNIX_EPOCH);
+        assert_eq!((tone, status), (Tone::Bad, "Stopped"));
+        assert!(note.contains("Try it again"), "{note}");
     }
 }

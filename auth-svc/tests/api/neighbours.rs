@@ -6,7 +6,7 @@ mod stand_in;
 use std::path::Path;
 use std::time::Duration;
 
-use latchkey_proto::account::Account;
+use latchkey_proto::account::{Account, Channel, ChannelKind, SyncStatus};
 use latchkey_testkit::TestCertificates;
 
 use crate::helpers::{Answer, Browser, PUBLIC, TestApp};
@@ -188,6 +188,58 @@ async fn an_address_that_nobody_vouches_for_is_marked_and_an_older_service_marks
             .contains("This address is not verified: Google does not confirm");
         assert_eq!(says, marked, "{verified:?} {}", page.body);
     }
+}
+
+// R28: waiting is told as waiting, and what failed has a button that starts it again.
+#[tokio::test]
+async fn a_sync_that_failed_is_tried_again_and_one_that_waits_is_not_said_to_have_failed() {
+    let certificates = TestCertificates::create();
+    let knowledge = Knowledge::default();
+    let services = StandIn::start(&certificates, &knowledge).await;
+    let app = app(&certificates, &services.url(), &services.url()).await;
+    let (mut ada, own) = ada(&app).await;
+    let with = |status: SyncStatus, stage: &str| Account {
+        channels: vec![Channel {
+            kind: ChannelKind::Message.into(),
+            sync_status: status.into(),
+            sync_stage: stage.to_owned(),
+            // Long before today.
+            sync_stage_started_at: Some(prost_types::Timestamp::default()),
+            ..Channel::default()
+        }],
+        ..own.clone()
+    };
+    let again = format!("action=\"{LIST}/{ID}/start\"");
+
+    let waits = with(SyncStatus::Ongoing, "MESSAGE_LIST_FETCH_PENDING");
+    *knowledge.accounts.lock().unwrap() = vec![waits];
+    let page = ada.get(LIST).await.body;
+    assert!(page.contains("The first sync has not begun yet"), "{page}");
+    assert!(
+        !page.contains("Stopped") && !page.contains(&again),
+        "{page}"
+    );
+
+    let failed = with(SyncStatus::FailedUnknown, "FAILED");
+    *knowledge.accounts.lock().unwrap() = vec![failed.clone()];
+    let page = ada.get(LIST).await.body;
+    assert!(page.contains("The sync ended with an error"), "{page}");
+    assert!(
+        page.contains(&again) && page.contains("Try again"),
+        "{page}"
+    );
+    let answer = ada.post(&format!("{LIST}/{ID}/start")).await;
+    assert_eq!(answer.status, 303);
+    assert_eq!(knowledge.changes(), 1);
+
+    // Nothing can start before access is given again.
+    let dead = Account {
+        auth_failed_at: Some(prost_types::Timestamp::default()),
+        ..failed
+    };
+    *knowledge.accounts.lock().unwrap() = vec![dead];
+    let page = ada.get(LIST).await.body;
+    assert!(!page.contains(&again), "{page}");
 }
 
 // R36

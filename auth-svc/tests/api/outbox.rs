@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use latchkey_demo_provider::Decision;
+use latchkey_messaging::BrokerConfig;
+use latchkey_messaging::topology::{self, Subscription};
 use latchkey_testkit::TestBroker;
 
 use crate::helpers::{APP, TestApp, Written};
@@ -48,6 +50,15 @@ async fn a_broker_or_a_sync_service_that_is_down_fails_no_sign_in() {
 #[tokio::test]
 async fn the_event_reaches_the_broker_once_and_leaves_the_outbox() {
     let broker = TestBroker::create().await;
+    // As sync-svc does.
+    let connection = BrokerConfig::parse(broker.url(), "test")
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    topology::declare(&connection, &Subscription::built_in())
+        .await
+        .unwrap();
     let app = TestApp::start_with(&[("AMQP_URL", broker.url())]).await;
     app.signed_in("ada").await;
     let mut taken = Vec::new();

@@ -1,37 +1,37 @@
 //! Consumes a queue: at least once, acknowledged after the handler's commit.
 //!
 //! A handler that asks for another try sends the message up a ladder of delay
-//! queues; what cannot be handled at all is parked with its reason. A message
-//! whose handler's process dies is delivered again.
+//! queues; what cannot be handled at all is parked with its reason. While the
+//! handler cannot work at all ([`Handler::available`]), nothing is consumed and no
+//! try is counted. A message whose handler's process dies is delivered again, alone:
+//! if it is what kills the process, it takes no other along.
 
 mod delivery;
 mod ladder;
 mod received;
+mod session;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
-use lapin::options::{
-    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
-};
-use lapin::types::FieldTable;
-use lapin::{Channel, Connection};
 use latchkey_domain::{Clock, SystemClock};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::broker::{Backoff, BrokerConfig, BrokerError, answered};
-use crate::topology::{self, Subscription};
+use crate::broker::{Backoff, BrokerConfig};
+use crate::topology::{Complaints, Subscription};
 
 pub use ladder::Ladder;
 pub use received::Received;
+
+use session::{Ended, Session};
 
 /// Messages handled at once.
 const PREFETCH: u16 = 16;
 /// A handler that takes longer is given up; the message is tried again.
 const HANDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Whoever does not say within this time that it can work cannot.
+const AVAILABLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is being handled at shut-down gets this long.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -69,6 +69,13 @@ impl From<sqlx::Error> for HandleError {
 pub trait Handler: Send + Sync + 'static {
     /// Handles one message; it is acknowledged after this returns.
     async fn handle(&self, message: &Received) -> Result<(), HandleError>;
+
+    /// Whether messages can be handled at all: the database is there. Asked before
+    /// anything is consumed, and after a message failed: while the answer is an
+    /// error, the failure is not the message's own.
+    async fn available(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Consumes one subscription.
@@ -80,6 +87,7 @@ pub struct Consumer {
     ladder: Ladder,
     prefetch: u16,
     clock: Arc<dyn Clock>,
+    complaints: Complaints,
 }
 
 impl std::fmt::Debug for Consumer {
@@ -90,13 +98,6 @@ impl std::fmt::Debug for Consumer {
             .field("ladder", &self.ladder)
             .finish_non_exhaustive()
     }
-}
-
-/// One connection: deliveries on one channel, what is passed on over the other.
-struct Session {
-    connection: Connection,
-    deliveries: Channel,
-    passing_on: Channel,
 }
 
 impl Consumer {
@@ -113,7 +114,13 @@ impl Consumer {
             ladder: Ladder::default(),
             prefetch: PREFETCH,
             clock: Arc::new(SystemClock),
+            complaints: Complaints::default(),
         }
+    }
+
+    /// What the broker refuses to declare.
+    pub fn complaints(&self) -> Complaints {
+        self.complaints.clone()
     }
 
     /// Tries again at other times.
@@ -141,9 +148,25 @@ impl Consumer {
     /// are being handled; the broker gives the others to someone else.
     pub async fn run(self, stop: CancellationToken) {
         let mut backoff = Backoff::new();
+        let mut outage = Backoff::new();
         while !stop.is_cancelled() {
-            match self.session(&mut backoff, &stop).await {
-                Ok(()) => return,
+            if let Err(reason) = self.available().await {
+                tracing::warn!(queue = self.subscription.queue, reason, "consuming pauses");
+                if !outage.wait(&stop).await {
+                    return;
+                }
+                continue;
+            }
+            match Session::run(&self, &mut backoff, &stop).await {
+                Ok(Ended::Asked) => return,
+                Ok(Ended::Unavailable { handled }) => {
+                    if handled {
+                        outage.reset();
+                    }
+                    if !outage.wait(&stop).await {
+                        return;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(queue = self.subscription.queue, %error, "consumer starts again");
                     if !backoff.wait(&stop).await {
@@ -154,95 +177,9 @@ impl Consumer {
         }
     }
 
-    async fn open(&self) -> Result<Session, BrokerError> {
-        let connection = self.broker.connect().await?;
-        answered("open a channel", self.open_channels(connection)).await
-    }
-
-    async fn open_channels(&self, connection: Connection) -> Result<Session, lapin::Error> {
-        let deliveries = connection.create_channel().await?;
-        let passing_on = connection.create_channel().await?;
-        topology::declare(&passing_on, std::slice::from_ref(&self.subscription)).await?;
-        topology::declare_retries(&passing_on, &self.subscription.queue, &self.ladder).await?;
-        passing_on
-            .confirm_select(ConfirmSelectOptions::default())
-            .await?;
-        deliveries
-            .basic_qos(self.prefetch, BasicQosOptions::default())
-            .await?;
-        Ok(Session {
-            connection,
-            deliveries,
-            passing_on,
-        })
-    }
-
-    /// One connection's life. Ends well only where `stop` came.
-    async fn session(
-        &self,
-        backoff: &mut Backoff,
-        stop: &CancellationToken,
-    ) -> Result<(), BrokerError> {
-        let session = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            opened = self.open() => opened?,
-        };
-        let subscribed = session.deliveries.basic_consume(
-            self.subscription.queue.as_str().into(),
-            "".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        );
-        let mut deliveries = answered("subscribe", subscribed).await?;
-        backoff.reset();
-        tracing::info!(queue = self.subscription.queue, "consuming");
-
-        // Cancelled where a message could be neither acknowledged nor passed on:
-        // only a new connection makes the broker deliver it again.
-        let broken = CancellationToken::new();
-        let handling = TaskTracker::new();
-        let ended = loop {
-            tokio::select! {
-                () = stop.cancelled() => break Ok(()),
-                () = broken.cancelled() => break Err(BrokerError::Cancelled),
-                next = deliveries.next() => match next {
-                    Some(Ok(delivery)) => {
-                        let task = delivery::Task {
-                            consumer: self.clone(),
-                            passing_on: session.passing_on.clone(),
-                            broken: broken.clone(),
-                        };
-                        handling.spawn(task.run(delivery));
-                    }
-                    Some(Err(error)) => break Err(error.into()),
-                    None => break Err(BrokerError::Cancelled),
-                },
-            }
-        };
-        if ended.is_ok() {
-            let tag = deliveries.tag();
-            let cancelled = session
-                .deliveries
-                .basic_cancel(tag, BasicCancelOptions::default());
-            if let Err(error) = answered("unsubscribe", cancelled).await {
-                tracing::debug!(%error, "subscription had ended already");
-            }
-        }
-        handling.close();
-        if tokio::time::timeout(DRAIN_TIMEOUT, handling.wait())
+    async fn available(&self) -> Result<(), String> {
+        tokio::time::timeout(AVAILABLE_TIMEOUT, self.handler.available())
             .await
-            .is_err()
-        {
-            tracing::warn!(
-                queue = self.subscription.queue,
-                left = handling.len(),
-                "messages are still being handled: the broker delivers them again"
-            );
-        }
-        let closed = answered("close", session.connection.close(200, "done".into()));
-        if let Err(error) = closed.await {
-            tracing::debug!(%error, "connection was closed already");
-        }
-        ended
+            .unwrap_or_else(|_| Err("no answer".to_owned()))
     }
 }

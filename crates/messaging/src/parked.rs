@@ -1,6 +1,7 @@
 //! What waits for an operator, parked or unrouted: listed, shown and published
 //! again.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use lapin::message::Delivery;
@@ -69,6 +70,9 @@ pub struct Parked {
     pub parked_at: String,
     /// Tries that failed before.
     pub attempts: u32,
+    /// What it was published with: its routing key, or its type where the broker
+    /// passed it on.
+    pub routing_key: String,
     /// The message itself.
     pub body: Vec<u8>,
 }
@@ -83,52 +87,133 @@ impl fmt::Debug for Parked {
             .field("reason", &self.reason)
             .field("parked_at", &self.parked_at)
             .field("attempts", &self.attempts)
+            .field("routing_key", &self.routing_key)
             .field("body_bytes", &self.body.len())
             .finish()
     }
 }
 
 /// Which messages of a shelf.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
     /// Every one that is there now.
     All,
     /// Those of one event.
     Event(EventId),
+    /// Those that were published with one of these routing keys.
+    Keys(Vec<String>),
 }
 
 impl Which {
-    fn takes(self, message: &Parked) -> bool {
+    fn takes(&self, message: &Parked) -> bool {
         match self {
             Self::All => true,
-            Self::Event(id) => message.event_id == Some(id),
+            Self::Event(id) => message.event_id == Some(*id),
+            Self::Keys(keys) => keys.contains(&message.routing_key),
         }
     }
 }
 
-/// The messages of a shelf, oldest first, `limit` at most. They stay where they are.
+/// Which messages of a shelf, oldest first, and how many of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// Which.
+    pub which: Which,
+    /// Of these, so many are passed over first.
+    pub skip: usize,
+    /// At most so many; all where nothing is said.
+    pub limit: Option<usize>,
+}
+
+impl From<Which> for Selection {
+    fn from(which: Which) -> Self {
+        Self {
+            which,
+            skip: 0,
+            limit: None,
+        }
+    }
+}
+
+impl From<usize> for Selection {
+    fn from(limit: usize) -> Self {
+        Self {
+            limit: Some(limit),
+            ..Self::from(Which::All)
+        }
+    }
+}
+
+impl Selection {
+    /// Counts a message in; `true` if it is meant.
+    fn meets(&mut self, message: &Parked) -> bool {
+        if !self.which.takes(message) {
+            return false;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        if let Some(left) = &mut self.limit {
+            *left = left.saturating_sub(1);
+        }
+        true
+    }
+
+    fn is_spent(&self) -> bool {
+        self.limit == Some(0)
+    }
+}
+
+/// The messages of a shelf, oldest first. They stay where they are.
 ///
 /// # Errors
 /// The broker's refusal, e.g. where the queue does not exist.
 pub async fn list(
     broker: &BrokerConfig,
     shelf: impl Into<Shelf>,
-    limit: usize,
+    selection: impl Into<Selection>,
 ) -> Result<Vec<Parked>, BrokerError> {
-    let desk = Desk::open(broker, &shelf.into()).await?;
+    let mut selection = selection.into();
+    let connection = broker.connect().await?;
+    let desk = Desk::open(&connection, &shelf.into()).await?;
     let mut found = Vec::new();
     for _ in 0..desk.held {
-        if found.len() >= limit {
+        if selection.is_spent() {
             break;
         }
         let Some(delivery) = desk.take().await? else {
             break;
         };
-        found.push(read(&delivery));
+        let message = read(&delivery);
+        if selection.meets(&message) {
+            found.push(message);
+        }
     }
     // What was taken and not acknowledged goes back.
-    answered("close", desk.connection.close(200, "done".into())).await?;
+    answered("close", connection.close(200, "done".into())).await?;
     Ok(found)
+}
+
+/// How many messages wait on a shelf, by their routing key.
+///
+/// # Errors
+/// The broker's refusal.
+pub async fn count(
+    broker: &BrokerConfig,
+    shelf: impl Into<Shelf>,
+) -> Result<BTreeMap<String, usize>, BrokerError> {
+    let connection = broker.connect().await?;
+    let desk = Desk::open(&connection, &shelf.into()).await?;
+    let mut counts = BTreeMap::new();
+    for _ in 0..desk.held {
+        let Some(delivery) = desk.take().await? else {
+            break;
+        };
+        *counts.entry(read(&delivery).routing_key).or_insert(0) += 1;
+    }
+    answered("close", connection.close(200, "done".into())).await?;
+    Ok(counts)
 }
 
 /// One message by its event's id.
@@ -140,10 +225,11 @@ pub async fn show(
     shelf: impl Into<Shelf>,
     event: EventId,
 ) -> Result<Option<Parked>, BrokerError> {
-    let all = list(broker, shelf, usize::MAX).await?;
-    Ok(all
-        .into_iter()
-        .find(|message| Which::Event(event).takes(message)))
+    let one = Selection {
+        limit: Some(1),
+        ..Selection::from(Which::Event(event))
+    };
+    Ok(list(broker, shelf, one).await?.pop())
 }
 
 /// Publishes messages again, with no tries counted. Answers how many. A message is
@@ -155,18 +241,33 @@ pub async fn show(
 pub async fn redrive(
     broker: &BrokerConfig,
     shelf: impl Into<Shelf>,
-    which: Which,
+    selection: impl Into<Selection>,
 ) -> Result<usize, BrokerError> {
-    let shelf = shelf.into();
-    let desk = Desk::open(broker, &shelf).await?;
+    let connection = broker.connect().await?;
+    let given_back = redrive_on(&connection, &shelf.into(), &selection.into()).await?;
+    answered("close", connection.close(200, "done".into())).await?;
+    Ok(given_back)
+}
+
+/// [`redrive`] over an open connection.
+pub(crate) async fn redrive_on(
+    connection: &Connection,
+    shelf: &Shelf,
+    selection: &Selection,
+) -> Result<usize, BrokerError> {
+    let mut selection = selection.clone();
+    let desk = Desk::open(connection, shelf).await?;
     let confirming = desk.channel.confirm_select(ConfirmSelectOptions::default());
     answered("confirm mode", confirming).await?;
     let mut given_back = 0;
     for _ in 0..desk.held {
+        if selection.is_spent() {
+            break;
+        }
         let Some(delivery) = desk.take().await? else {
             break;
         };
-        if !which.takes(&read(&delivery)) {
+        if !selection.meets(&read(&delivery)) {
             continue;
         }
         let changes = [
@@ -185,13 +286,20 @@ pub async fn redrive(
         answered("acknowledge", acknowledged).await?;
         given_back += 1;
     }
-    answered("close", desk.connection.close(200, "done".into())).await?;
+    desk.leave().await?;
     Ok(given_back)
+}
+
+/// How many messages wait on a shelf.
+pub(crate) async fn held_on(connection: &Connection, shelf: &Shelf) -> Result<u32, BrokerError> {
+    let desk = Desk::open(connection, shelf).await?;
+    let held = desk.held;
+    desk.leave().await?;
+    Ok(held)
 }
 
 /// A look onto one shelf.
 struct Desk {
-    connection: Connection,
     channel: Channel,
     queue: String,
     /// Messages in the queue when it was opened: those that came later are left.
@@ -199,9 +307,8 @@ struct Desk {
 }
 
 impl Desk {
-    async fn open(broker: &BrokerConfig, shelf: &Shelf) -> Result<Self, BrokerError> {
+    async fn open(connection: &Connection, shelf: &Shelf) -> Result<Self, BrokerError> {
         let queue = shelf.queue();
-        let connection = broker.connect().await?;
         let channel = answered("open a channel", connection.create_channel()).await?;
         let passive = QueueDeclareOptions {
             passive: true,
@@ -212,11 +319,15 @@ impl Desk {
             .await?
             .message_count();
         Ok(Self {
-            connection,
             channel,
             queue,
             held,
         })
+    }
+
+    /// What was taken and not acknowledged goes back.
+    async fn leave(self) -> Result<(), BrokerError> {
+        answered("close", self.channel.close(200, "done".into())).await
     }
 
     async fn take(&self) -> Result<Option<Delivery>, BrokerError> {
@@ -238,12 +349,19 @@ fn read(delivery: &Delivery) -> Parked {
         let cause = broker_reason(delivery).unwrap_or_else(|| "unknown".to_owned());
         format!("parked by the broker: {cause}")
     });
+    let event_type = envelope
+        .as_ref()
+        .map(|envelope| envelope.event_type.clone())
+        .unwrap_or_default();
+    let routing_key = if delivery.exchange.as_str() == EVENTS_EXCHANGE {
+        delivery.routing_key.to_string()
+    } else {
+        event_type.clone()
+    };
     Parked {
         event_id: envelope.as_ref().map(|envelope| envelope.id),
-        event_type: envelope
-            .as_ref()
-            .map(|envelope| envelope.event_type.clone())
-            .unwrap_or_default(),
+        event_type,
+        routing_key,
         subject: envelope
             .map(|envelope| envelope.subject)
             .unwrap_or_default(),

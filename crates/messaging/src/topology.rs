@@ -1,11 +1,14 @@
 //! Names of exchanges and queues: the published contract of `proto/`.
 
+mod complaints;
 mod declare;
+mod keeper;
 
 use latchkey_proto::events;
 
-pub use declare::declare;
-pub(crate) use declare::declare_retries;
+pub use complaints::Complaints;
+pub use declare::{Refused, declare, declare_exchanges, declare_subscription};
+pub use keeper::Keeper;
 
 use crate::outbox::Event;
 
@@ -15,8 +18,17 @@ pub const EVENTS_EXCHANGE: &str = "latchkey.events";
 pub const JOBS_EXCHANGE: &str = "latchkey.jobs";
 /// Fanout exchange that gets what no queue is bound for.
 pub const UNROUTED_EXCHANGE: &str = "latchkey.unrouted";
-/// Keeps what no queue was bound for.
+/// Keeps what no queue was bound for. Empty in health: one message in it says that
+/// a binding or a queue is missing.
 pub const UNROUTED_QUEUE: &str = "latchkey.unrouted";
+/// The newest events of the types that need no consumer ([`OPTIONAL_EVENTS`]),
+/// within limits: the oldest make room.
+pub const RECENT_QUEUE: &str = "latchkey.events.recent";
+/// Routing keys of events that nobody need consume.
+pub const OPTIONAL_EVENTS: [&str; 2] = [
+    <events::AccountConnected as Event>::ROUTING_KEY,
+    <events::ChannelStatusChanged as Event>::ROUTING_KEY,
+];
 /// Jobs of message channels.
 pub const MESSAGING_JOBS_QUEUE: &str = "latchkey.jobs.messaging";
 /// Jobs of calendar channels.
@@ -89,8 +101,7 @@ impl Subscription {
         parked_queue(&self.queue)
     }
 
-    /// The subscriptions of Latchkey's own services. Every relay declares them,
-    /// so that an event waits for a consumer that was never started.
+    /// The subscriptions of sync-svc, which declares them and looks after them.
     pub fn built_in() -> Vec<Self> {
         vec![
             Self::of::<events::UserAuthenticated>(USER_AUTHENTICATED_QUEUE),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use latchkey_demo_provider::Flavour;
-use latchkey_messaging::topology::REAUTH_REQUIRED_QUEUE;
+use latchkey_messaging::BrokerConfig;
+use latchkey_messaging::topology::{self, REAUTH_REQUIRED_QUEUE, Subscription};
 use latchkey_proto::token::GetAccessTokenRequest;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use latchkey_testkit::{TestBroker, TestCertificates};
@@ -197,6 +198,15 @@ async fn a_replica_that_ends_fails_no_call() {
 #[tokio::test]
 async fn a_dead_grant_is_told_over_the_broker() {
     let broker = TestBroker::create().await;
+    // As sync-svc does.
+    let connection = BrokerConfig::parse(broker.url(), "test")
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    topology::declare(&connection, &Subscription::built_in())
+        .await
+        .unwrap();
     let world = World::new().await.with("AMQP_URL", broker.url());
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Google).await;

@@ -15,7 +15,7 @@ impl Kind {
 }
 
 /// State that people see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SyncStatus {
     /// Not started.
     NotSynced,
@@ -27,22 +27,25 @@ pub enum SyncStatus {
     FailedInsufficientPermissions,
     /// Failed for another reason.
     FailedUnknown,
+    /// A state of a newer version, which runs beside this one during an upgrade.
+    Other(String),
 }
 
 impl SyncStatus {
     /// The name that people and the database know.
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::NotSynced => "NOT_SYNCED",
             Self::Ongoing => "ONGOING",
             Self::Active => "ACTIVE",
             Self::FailedInsufficientPermissions => "FAILED_INSUFFICIENT_PERMISSIONS",
             Self::FailedUnknown => "FAILED_UNKNOWN",
+            Self::Other(name) => name,
         }
     }
 
-    /// Reads a name.
-    pub fn parse(name: &str) -> Option<Self> {
+    /// Reads a name of the database.
+    pub fn stored(name: String) -> Self {
         [
             Self::NotSynced,
             Self::Ongoing,
@@ -52,6 +55,7 @@ impl SyncStatus {
         ]
         .into_iter()
         .find(|status| status.as_str() == name)
+        .unwrap_or(Self::Other(name))
     }
 }
 
@@ -62,7 +66,7 @@ impl fmt::Display for SyncStatus {
 }
 
 /// Step of the work, the same for both kinds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// Waits for the person.
     PendingConfiguration,
@@ -80,10 +84,13 @@ pub enum Stage {
     ImportOngoing,
     /// Nothing goes on until somebody acts.
     Failed,
+    /// A stage of a newer version, which runs beside this one during an upgrade.
+    /// It is kept and shown as it is; the sweep leaves it to the newer version.
+    Other(String),
 }
 
 impl Stage {
-    /// Every stage.
+    /// Every stage that this version knows.
     pub const ALL: [Self; 8] = [
         Self::PendingConfiguration,
         Self::ListFetchPending,
@@ -95,28 +102,69 @@ impl Stage {
         Self::Failed,
     ];
 
+    /// Stages in which a job waits for a worker, however long.
+    pub const WAITING: [Self; 4] = [
+        Self::ListFetchPending,
+        Self::ListFetchScheduled,
+        Self::ImportPending,
+        Self::ImportScheduled,
+    ];
+    /// Stages in which a worker is at work, and says so now and then.
+    pub const AT_WORK: [Self; 2] = [Self::ListFetchOngoing, Self::ImportOngoing];
+
     /// The name that people and the database know.
-    pub const fn name(self, kind: Kind) -> &'static str {
-        match (self, kind) {
-            (Self::PendingConfiguration, _) => "PENDING_CONFIGURATION",
-            (Self::Failed, _) => "FAILED",
-            (Self::ListFetchPending, Kind::Message) => "MESSAGE_LIST_FETCH_PENDING",
-            (Self::ListFetchScheduled, Kind::Message) => "MESSAGE_LIST_FETCH_SCHEDULED",
-            (Self::ListFetchOngoing, Kind::Message) => "MESSAGE_LIST_FETCH_ONGOING",
-            (Self::ImportPending, Kind::Message) => "MESSAGES_IMPORT_PENDING",
-            (Self::ImportScheduled, Kind::Message) => "MESSAGES_IMPORT_SCHEDULED",
-            (Self::ImportOngoing, Kind::Message) => "MESSAGES_IMPORT_ONGOING",
-            (Self::ListFetchPending, Kind::Calendar) => "CALENDAR_EVENT_LIST_FETCH_PENDING",
-            (Self::ListFetchScheduled, Kind::Calendar) => "CALENDAR_EVENT_LIST_FETCH_SCHEDULED",
-            (Self::ListFetchOngoing, Kind::Calendar) => "CALENDAR_EVENT_LIST_FETCH_ONGOING",
-            (Self::ImportPending, Kind::Calendar) => "CALENDAR_EVENTS_IMPORT_PENDING",
-            (Self::ImportScheduled, Kind::Calendar) => "CALENDAR_EVENTS_IMPORT_SCHEDULED",
-            (Self::ImportOngoing, Kind::Calendar) => "CALENDAR_EVENTS_IMPORT_ONGOING",
+    pub fn name(&self, kind: Kind) -> &str {
+        let [message, calendar] = match self {
+            Self::PendingConfiguration => ["PENDING_CONFIGURATION"; 2],
+            Self::ListFetchPending => [
+                "MESSAGE_LIST_FETCH_PENDING",
+                "CALENDAR_EVENT_LIST_FETCH_PENDING",
+            ],
+            Self::ListFetchScheduled => [
+                "MESSAGE_LIST_FETCH_SCHEDULED",
+                "CALENDAR_EVENT_LIST_FETCH_SCHEDULED",
+            ],
+            Self::ListFetchOngoing => [
+                "MESSAGE_LIST_FETCH_ONGOING",
+                "CALENDAR_EVENT_LIST_FETCH_ONGOING",
+            ],
+            Self::ImportPending => ["MESSAGES_IMPORT_PENDING", "CALENDAR_EVENTS_IMPORT_PENDING"],
+            Self::ImportScheduled => [
+                "MESSAGES_IMPORT_SCHEDULED",
+                "CALENDAR_EVENTS_IMPORT_SCHEDULED",
+            ],
+            Self::ImportOngoing => ["MESSAGES_IMPORT_ONGOING", "CALENDAR_EVENTS_IMPORT_ONGOING"],
+            Self::Failed => ["FAILED"; 2],
+            Self::Other(name) => [name.as_str(); 2],
+        };
+        match kind {
+            Kind::Message => message,
+            Kind::Calendar => calendar,
         }
     }
 
-    /// Reads a name of this kind of channel.
+    /// Names of these stages in the database.
+    pub fn names(stages: &[Self], kind: Kind) -> Vec<&str> {
+        stages.iter().map(|stage| stage.name(kind)).collect()
+    }
+
+    /// Reads a name that a worker gives; none where this version does not know it.
     pub fn parse(kind: Kind, name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|stage| stage.name(kind) == name)
+    }
+
+    /// Reads a name of the database.
+    pub fn stored(kind: Kind, name: String) -> Self {
+        Self::parse(kind, &name).unwrap_or(Self::Other(name))
+    }
+
+    /// Returns `true` if a job waits for a worker.
+    pub fn waits_for_a_worker(&self) -> bool {
+        Self::WAITING.contains(self)
+    }
+
+    /// Returns `true` if a worker is at work.
+    pub fn is_at_work(&self) -> bool {
+        Self::AT_WORK.contains(self)
     }
 }

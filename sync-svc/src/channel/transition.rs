@@ -1,6 +1,6 @@
 use time::{Duration, OffsetDateTime};
 
-use super::{Channel, Stage, SyncStatus, THROTTLE_LIMIT, THROTTLE_MAX, THROTTLE_MIN};
+use super::{Channel, LastFailure, Stage, SyncStatus, THROTTLE_LIMIT, THROTTLE_MAX, THROTTLE_MIN};
 
 /// Something that happens to a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +23,9 @@ pub enum Input {
     Failed(Failure),
     /// The time of a retry has come: one new job.
     RetryDue,
-    /// Nobody reported for too long: one new job, or a failure where that has
-    /// happened too often.
-    Stuck,
+    /// The worker that took the job has not reported for too long: one new job, or
+    /// a failure where that has happened too often. Waiting for a worker is none.
+    Silent,
 }
 
 /// Why a sync failed.
@@ -63,18 +63,38 @@ impl Channel {
             Input::Denied => Ok(self.denied("the grant does not cover it".to_owned(), now)),
             Input::GrantDied(_) if self.stage == Stage::PendingConfiguration => Ok(self.clone()),
             Input::GrantDied(reason) => Ok(self.denied(reason, now)),
-            Input::StageEntered(stage) => self.entered(stage, now),
-            Input::Completed(cursor) => self.completed(cursor, now),
-            Input::Failed(failure) => self.failed(failure, now),
+            Input::StageEntered(stage) => self.revived(now).entered(stage, now),
+            Input::Completed(cursor) => self.revived(now).completed(cursor, now),
+            Input::Failed(failure) => self.revived(now).failed(failure, now),
             Input::RetryDue => self.relaunched(self.throttle_failures, now),
-            Input::Stuck => {
+            Input::Silent if self.is_running() && self.stage.is_at_work() => {
                 let failures = self.throttle_failures.saturating_add(1);
-                if self.is_running() && failures >= THROTTLE_LIMIT {
-                    let detail = "no worker reported progress".to_owned();
-                    return Ok(self.given_up(failures, detail, now));
+                if failures >= THROTTLE_LIMIT {
+                    return Ok(self.given_up(failures, LastFailure::Silence, now));
                 }
                 self.relaunched(failures, now)
             }
+            Input::Silent => Err(self.refusal()),
+        }
+    }
+
+    /// The channel as a report of its own start finds it: what the sweep gave up
+    /// because nobody was heard of goes on, now that somebody is.
+    fn revived(&self, now: OffsetDateTime) -> Self {
+        let given_up_by_the_sweep = self.status == SyncStatus::FailedUnknown
+            && self.last_failure == Some(LastFailure::Silence);
+        if !given_up_by_the_sweep {
+            return self.clone();
+        }
+        Self {
+            status: SyncStatus::Ongoing,
+            // The stage that it had is not known any more: the worker says it.
+            stage: Stage::ListFetchOngoing,
+            stage_started_at: now,
+            throttle_failures: 0,
+            throttle_until: None,
+            last_failure: None,
+            ..self.clone()
         }
     }
 
@@ -92,7 +112,7 @@ impl Channel {
     }
 
     fn stopped(&self, status: SyncStatus, stage: Stage, now: OffsetDateTime) -> Self {
-        if (self.status, self.stage) == (status, stage) {
+        if self.status == status && self.stage == stage {
             return self.clone();
         }
         Self {
@@ -107,7 +127,7 @@ impl Channel {
     fn denied(&self, reason: String, now: OffsetDateTime) -> Self {
         let status = SyncStatus::FailedInsufficientPermissions;
         Self {
-            last_failure: Some(reason),
+            last_failure: Some(LastFailure::Told(reason)),
             ..self.stopped(status, Stage::Failed, now)
         }
     }
@@ -119,7 +139,11 @@ impl Channel {
         };
         let forward = match self.stage {
             ListFetchPending | ListFetchScheduled => false,
-            ListFetchOngoing | ImportPending | ImportScheduled | ImportOngoing => {
+            Stage::Other(_)
+            | ListFetchOngoing
+            | ImportPending
+            | ImportScheduled
+            | ImportOngoing => {
                 matches!(stage, ImportPending | ImportScheduled | ImportOngoing)
             }
             Stage::PendingConfiguration | Stage::Failed => return Err(self.refusal()),
@@ -165,35 +189,35 @@ impl Channel {
             | Failure::Unknown(detail)
                 if failures >= THROTTLE_LIMIT =>
             {
-                Ok(self.given_up(failures, detail, now))
+                Ok(self.given_up(failures, LastFailure::Told(detail), now))
             }
-            Failure::Unknown(detail) => Ok(self.given_up(failures, detail, now)),
+            Failure::Unknown(detail) => Ok(self.given_up(failures, LastFailure::Told(detail), now)),
             Failure::Retryable(asked, detail) => Ok(Self {
-                stage: match self.stage {
+                stage: match &self.stage {
                     Stage::ImportScheduled | Stage::ImportOngoing => Stage::ImportPending,
                     Stage::ListFetchScheduled | Stage::ListFetchOngoing => Stage::ListFetchPending,
-                    stage => stage,
+                    stage => stage.clone(),
                 },
                 stage_started_at: now,
                 throttle_failures: failures,
                 throttle_until: Some(now + wait(failures, asked)),
-                last_failure: Some(detail),
+                last_failure: Some(LastFailure::Told(detail)),
                 ..self.clone()
             }),
             Failure::CursorExpired(detail) => Ok(Self {
                 cursor: String::new(),
                 // Counted, so that a worker that always says so comes to an end.
                 throttle_failures: failures,
-                last_failure: Some(detail),
+                last_failure: Some(LastFailure::Told(detail)),
                 ..self.started(now)
             }),
         }
     }
 
-    fn given_up(&self, failures: i32, detail: String, now: OffsetDateTime) -> Self {
+    fn given_up(&self, failures: i32, why: LastFailure, now: OffsetDateTime) -> Self {
         Self {
             throttle_failures: failures,
-            last_failure: Some(detail),
+            last_failure: Some(why),
             ..self.stopped(SyncStatus::FailedUnknown, Stage::Failed, now)
         }
     }
@@ -214,8 +238,8 @@ impl Channel {
 
     fn refusal(&self) -> Refused {
         Refused {
-            status: self.status,
-            stage: self.stage,
+            status: self.status.clone(),
+            stage: self.stage.clone(),
         }
     }
 }

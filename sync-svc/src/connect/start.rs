@@ -50,13 +50,16 @@ pub(super) fn input(
             (replaced && !told).then_some(Input::Denied)
         }
         (Access::Granted, None) => Some(begin(mode, 0)),
-        (Access::Granted, Some(channel)) => match channel.status {
+        (Access::Granted, Some(channel)) => match &channel.status {
             SyncStatus::NotSynced if mode == ConnectMode::Confirm => None,
             SyncStatus::NotSynced => Some(Input::Start),
             SyncStatus::FailedInsufficientPermissions | SyncStatus::FailedUnknown => {
                 Some(begin(mode, channel.generation))
             }
-            SyncStatus::Ongoing | SyncStatus::Active => revived.then_some(Input::Start),
+            // One that is at a state of a newer version runs or not as that one says.
+            SyncStatus::Ongoing | SyncStatus::Active | SyncStatus::Other(_) => {
+                revived.then_some(Input::Start)
+            }
         },
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn channel(row: &ChannelRow) -> account::Channel {
             Kind::Calendar => ChannelKind::Calendar,
         }
         .into(),
-        sync_status: match state.status {
+        sync_status: match &state.status {
             SyncStatus::NotSynced => account::SyncStatus::NotSynced,
             SyncStatus::Ongoing => account::SyncStatus::Ongoing,
             SyncStatus::Active => account::SyncStatus::Active,
@@ -35,6 +35,7 @@ pub(super) fn channel(row: &ChannelRow) -> account::Channel {
                 account::SyncStatus::FailedInsufficientPermissions
             }
             SyncStatus::FailedUnknown => account::SyncStatus::FailedUnknown,
+            SyncStatus::Other(_) => account::SyncStatus::Unspecified,
         }
         .into(),
         sync_stage: state.stage.name(row.kind).to_owned(),

@@ -7,7 +7,10 @@ use uuid::Uuid;
 
 use super::account::Place;
 use super::per_kind;
-use crate::channel::{Channel, Kind, Stage, SyncStatus};
+use crate::channel::{Channel, Kind, LastFailure, Stage, SyncStatus};
+
+/// Channels that a sweep reads at once.
+pub const PAGE: i64 = 100;
 
 /// A channel with its place.
 #[derive(Debug, Clone)]
@@ -38,26 +41,23 @@ struct Row {
 }
 
 impl Row {
-    fn read(self, kind: Kind) -> Result<ChannelRow, sqlx::Error> {
-        let unknown = |text: &str| sqlx::Error::Decode(format!("unknown state {text}").into());
-        Ok(ChannelRow {
+    fn read(self, kind: Kind) -> ChannelRow {
+        ChannelRow {
             id: self.id.into(),
             account_id: self.account_id,
             kind,
             state: Channel {
-                status: SyncStatus::parse(&self.sync_status)
-                    .ok_or_else(|| unknown(&self.sync_status))?,
-                stage: Stage::parse(kind, &self.sync_stage)
-                    .ok_or_else(|| unknown(&self.sync_stage))?,
+                status: SyncStatus::stored(self.sync_status),
+                stage: Stage::stored(kind, self.sync_stage),
                 stage_started_at: self.sync_stage_started_at,
                 cursor: self.sync_cursor,
                 synced_at: self.synced_at,
                 throttle_failures: self.throttle_failure_count,
                 throttle_until: self.throttle_retry_after,
                 generation: self.generation,
-                last_failure: self.last_failure,
+                last_failure: self.last_failure.map(LastFailure::stored),
             },
-        })
+        }
     }
 }
 
@@ -79,9 +79,7 @@ pub async fn of_accounts(
         .bind(accounts)
         .fetch_all(&mut *connection)
         .await?;
-        for row in rows {
-            found.push(row.read(kind)?);
-        }
+        found.extend(rows.into_iter().map(|row| row.read(kind)));
     }
     Ok(found)
 }
@@ -149,7 +147,7 @@ pub async fn insert(connection: &mut PgConnection, row: &ChannelRow) -> Result<(
     .bind(row.state.stage.name(row.kind))
     .bind(row.state.stage_started_at)
     .bind(row.state.generation)
-    .bind(row.state.last_failure.as_deref())
+    .bind(row.state.last_failure.as_ref().map(LastFailure::as_str))
     .execute(connection)
     .await?;
     Ok(())
@@ -180,7 +178,7 @@ pub async fn update(connection: &mut PgConnection, row: &ChannelRow) -> Result<(
     .bind(row.state.throttle_failures)
     .bind(row.state.throttle_until)
     .bind(row.state.generation)
-    .bind(row.state.last_failure.as_deref())
+    .bind(row.state.last_failure.as_ref().map(LastFailure::as_str))
     .execute(connection)
     .await?;
     Ok(())
@@ -210,13 +208,40 @@ pub async fn choose_visibility(
     Ok(())
 }
 
-/// Channels whose retry is due or whose work stands still since `stuck_before`,
-/// longest first, 100 at most (indexes `…_channel_running`).
+/// Where a sweep has got to: channels are looked through in this order, so that
+/// one that cannot be moved keeps nobody behind it waiting.
+#[derive(Debug, Clone, Copy)]
+pub struct Position {
+    since: OffsetDateTime,
+    id: Uuid,
+}
+
+impl Position {
+    /// Before every channel.
+    pub const START: Self = Self {
+        since: OffsetDateTime::UNIX_EPOCH,
+        id: Uuid::nil(),
+    };
+
+    /// Behind this channel.
+    pub fn behind(row: &ChannelRow) -> Self {
+        Self {
+            since: row.state.stage_started_at,
+            id: row.id.as_uuid(),
+        }
+    }
+}
+
+/// Channels whose retry is due, whose worker has not been heard of since
+/// `silent_before`, or whose job is to be queued again: those that stand longest
+/// first, [`PAGE`] at most (indexes `…_channel_running`). A stage of a newer
+/// version is left to the newer version.
 pub async fn due(
     connection: &mut PgConnection,
     kind: Kind,
     now: OffsetDateTime,
-    stuck_before: OffsetDateTime,
+    silent_before: OffsetDateTime,
+    after: Position,
 ) -> Result<Vec<ChannelRow>, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(per_kind!(
         kind,
@@ -226,18 +251,68 @@ pub async fn due(
          FROM ",
         " c
          JOIN sync.connected_account a ON a.id = c.account_id
+         LEFT JOIN sync.sync_job j ON j.channel_id = c.id AND j.generation = c.generation
          WHERE c.sync_status IN ('ONGOING', 'ACTIVE')
            AND a.disconnected_at IS NULL
-           AND (c.throttle_retry_after <= $1
+           AND (c.sync_stage_started_at, c.id) > ($1, $2)
+           AND ((c.throttle_retry_after <= $3 AND c.sync_stage = ANY($4))
                 OR (c.throttle_retry_after IS NULL
-                    AND c.sync_stage_started_at < $2
-                    AND (c.sync_status = 'ONGOING' OR c.sync_stage NOT LIKE '%LIST_FETCH_PENDING')))
-         ORDER BY c.sync_stage_started_at
-         LIMIT 100"
+                    AND c.sync_stage_started_at < $5
+                    AND (c.sync_stage = ANY($6)
+                         OR (c.sync_stage = ANY($7)
+                             AND (c.sync_status = 'ONGOING' OR c.sync_stage <> $8)
+                             AND (j.repeat_at IS NULL OR j.repeat_at <= $3)))))
+         ORDER BY c.sync_stage_started_at, c.id
+         LIMIT $9"
     ))
+    .bind(after.since)
+    .bind(after.id)
     .bind(now)
-    .bind(stuck_before)
+    .bind(Stage::names(&Stage::ALL, kind))
+    .bind(silent_before)
+    .bind(Stage::names(&Stage::AT_WORK, kind))
+    .bind(Stage::names(&Stage::WAITING, kind))
+    .bind(Stage::ListFetchPending.name(kind))
+    .bind(PAGE)
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(|row| row.read(kind)).collect()
+    Ok(rows.into_iter().map(|row| row.read(kind)).collect())
+}
+
+/// Accounts that have a channel at `FAILED_UNKNOWN`, with the channel and the
+/// reason; those that failed longest ago first.
+pub async fn failed(connection: &mut PgConnection) -> Result<Vec<FailedRow>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT a.id AS account_id, c.id AS channel_id, c.kind, a.provider, a.handle,
+                c.sync_stage_started_at AS failed_at, coalesce(c.last_failure, '') AS reason
+         FROM (SELECT id, account_id, 'message' AS kind, sync_stage_started_at, last_failure
+               FROM sync.message_channel WHERE sync_status = 'FAILED_UNKNOWN'
+               UNION ALL
+               SELECT id, account_id, 'calendar', sync_stage_started_at, last_failure
+               FROM sync.calendar_channel WHERE sync_status = 'FAILED_UNKNOWN') c
+         JOIN sync.connected_account a ON a.id = c.account_id
+         WHERE a.disconnected_at IS NULL
+         ORDER BY c.sync_stage_started_at, c.id",
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A channel that failed, as an operator looks at it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct FailedRow {
+    /// Connected account.
+    pub account_id: Uuid,
+    /// Channel.
+    pub channel_id: Uuid,
+    /// `message` or `calendar`.
+    pub kind: String,
+    /// Provider name.
+    pub provider: String,
+    /// Mailbox address.
+    pub handle: String,
+    /// Since when.
+    pub failed_at: OffsetDateTime,
+    /// Why; empty where nobody said.
+    pub reason: String,
 }

@@ -1,7 +1,8 @@
-//! First jobs of a channel's start.
+//! Jobs: each start of a channel has one.
 
 use latchkey_domain::{ChannelId, JobId};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
 
 /// Notes a job; false where this start has its job already.
 pub async fn insert(
@@ -21,4 +22,68 @@ pub async fn insert(
     .execute(connection)
     .await?;
     Ok(inserted.rows_affected() == 1)
+}
+
+/// Notes that the job of a start is queued again, under its own id. Answers false
+/// where it is not time: it waits twice as long after each time, from an hour to a
+/// day, so that a queue without workers does not fill up.
+pub async fn repeat(
+    connection: &mut PgConnection,
+    job: JobId,
+    channel: ChannelId,
+    generation: i32,
+    now: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let repeated = sqlx::query(
+        "INSERT INTO sync.sync_job AS j (id, channel_id, generation, repeat_at)
+         VALUES ($1, $2, $3, $4 + interval '1 hour')
+         ON CONFLICT (channel_id, generation) DO UPDATE
+            SET times_queued = j.times_queued + 1,
+                repeat_at = $4 + least(interval '1 hour' * power(2, least(j.times_queued, 10)),
+                                       interval '1 day')
+          WHERE j.repeat_at <= $4",
+    )
+    .bind(job.as_uuid())
+    .bind(channel.as_uuid())
+    .bind(generation)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(repeated.rows_affected() == 1)
+}
+
+/// Jobs that are forgotten at once.
+const BATCH: i64 = 10_000;
+
+/// Forgets jobs of starts that another start has replaced, and of channels that
+/// are gone, `BATCH` at most: those that were queued before `before`. The job of
+/// a channel's last start stays: it may have to be queued again.
+pub async fn forget_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sqlx::Error> {
+    let forgotten = sqlx::query(
+        "DELETE FROM sync.sync_job WHERE id IN (
+             SELECT j.id FROM sync.sync_job j
+             WHERE j.created_at < $1
+               AND NOT EXISTS (SELECT FROM sync.message_channel c
+                               WHERE c.id = j.channel_id AND c.generation <= j.generation)
+               AND NOT EXISTS (SELECT FROM sync.calendar_channel c
+                               WHERE c.id = j.channel_id AND c.generation <= j.generation)
+             LIMIT $2)",
+    )
+    .bind(before)
+    .bind(BATCH)
+    .execute(pool)
+    .await?;
+    Ok(forgotten.rows_affected())
+}
+
+/// Forgets them batch by batch until none is left.
+pub async fn forget_all_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sqlx::Error> {
+    let mut forgotten = 0;
+    loop {
+        let batch = forget_old(pool, before).await?;
+        forgotten += batch;
+        if batch < BATCH.unsigned_abs() {
+            return Ok(forgotten);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 use latchkey_domain::EventId;
 use latchkey_messaging::topology::{CALENDAR_JOBS_QUEUE, MESSAGING_JOBS_QUEUE};
-use latchkey_proto::events::{AccountConnected, MessageVisibility};
+use latchkey_proto::events::{AccountConnected, CalendarVisibility, MessageVisibility};
 use prost::Message as _;
 
 use crate::stack::Stack;
@@ -235,6 +235,38 @@ async fn a_sign_in_without_connection_creates_nothing() {
         count(&stack, "SELECT count(*) FROM sync.connected_account").await,
         1
     );
+}
+
+// R16: each choice reaches its own channel, the calendar's too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_choice_of_the_calendars_visibility_reaches_the_calendar_channel_alone() {
+    let stack = Stack::start().await;
+    let person = Person::new();
+    let mut event = person.connects(0);
+    let connection = event.connection.as_mut().unwrap();
+    connection.calendar_visibility = CalendarVisibility::Metadata.into();
+    person.applies(&stack, event).await;
+    let chosen = async || {
+        sqlx::query_as::<_, (String, String)>(
+            r#"SELECT m.visibility, c.visibility FROM "messageChannel" m, "calendarChannel" c"#,
+        )
+        .fetch_one(stack.database.pool())
+        .await
+        .unwrap()
+    };
+    let both = |message: &str, calendar: &str| (message.to_owned(), calendar.to_owned());
+    assert_eq!(chosen().await, both("SHARE_EVERYTHING", "METADATA"));
+
+    // An older choice that comes late changes nothing, a newer one does.
+    for (second, visibility, expected) in [
+        (-5, CalendarVisibility::ShareEverything, "METADATA"),
+        (5, CalendarVisibility::ShareEverything, "SHARE_EVERYTHING"),
+    ] {
+        let mut event = person.connects(second);
+        event.connection.as_mut().unwrap().calendar_visibility = visibility.into();
+        person.applies(&stack, event).await;
+        assert_eq!(chosen().await, both("SHARE_EVERYTHING", expected));
+    }
 }
 
 // R16

@@ -6,6 +6,14 @@ use sync_svc::parked::{Command, parked, run};
 use crate::stack::{Stack, eventually};
 use crate::world::{Person, applied, channels, count, execute};
 
+fn list() -> Command {
+    Command::List {
+        routing_key: None,
+        skip: 0,
+        limit: 10,
+    }
+}
+
 // R12, R20; the replaced system left an account without a job.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_of_the_database_delays_a_connection_and_loses_nothing() {
@@ -79,7 +87,7 @@ async fn a_malformed_event_is_parked_with_its_reason_listed_and_given_back() {
     wrong.workspace_id = "no uuid".to_owned();
     let id = EventId::generate();
     stack.publish(id, &wrong).await;
-    let list = Command::List { limit: 10 };
+    let list = list();
     let mut lines = Vec::new();
     eventually("it is parked", async || {
         lines = run(&list, parked(), &broker).await.unwrap();
@@ -100,6 +108,9 @@ async fn a_malformed_event_is_parked_with_its_reason_listed_and_given_back() {
     let redrive = Command::Redrive {
         event_id: Some(id),
         all: false,
+        routing_key: None,
+        skip: 0,
+        limit: None,
     };
     let lines = run(&redrive, parked(), &broker).await.unwrap();
     assert_eq!(lines[0], "sync-svc.user-authenticated: 1 published again");
@@ -128,11 +139,7 @@ async fn what_no_sign_in_can_be_is_parked_and_writes_nothing() {
         stack.publish(EventId::generate(), &event).await;
     }
     eventually("all are parked", async || {
-        run(&Command::List { limit: 10 }, parked(), &broker)
-            .await
-            .unwrap()
-            .len()
-            == 6
+        run(&list(), parked(), &broker).await.unwrap().len() == 6
     })
     .await;
     assert_eq!(

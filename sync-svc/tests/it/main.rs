@@ -7,18 +7,22 @@
     reason = "what fails in a helper fails its test"
 )]
 
+mod absence;
 mod connect;
 mod facts;
 mod faults;
 mod grpc;
 mod handles;
+mod health;
 mod interleavings;
 mod lifecycle;
 mod one_connection;
 mod orders;
+mod outage;
 mod policy;
 mod reconnect;
 mod removal;
 mod stack;
 mod sweep;
+mod unrouted;
 mod world;

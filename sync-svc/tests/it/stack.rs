@@ -27,7 +27,7 @@ pub struct Stack {
     pub database: TestDatabase,
     pub broker: TestBroker,
     pub certificates: TestCertificates,
-    _connection: Connection,
+    connection: Connection,
     channel: Channel,
     services: Vec<Service>,
 }
@@ -56,9 +56,8 @@ impl Stack {
             .await
             .unwrap();
         let channel = connection.create_channel().await.unwrap();
-        topology::declare(&channel, &Subscription::built_in())
-            .await
-            .unwrap();
+        let refused = topology::declare(&connection, &Subscription::built_in()).await;
+        assert_eq!(refused.unwrap(), []);
         observe(&channel).await;
         channel
             .confirm_select(ConfirmSelectOptions::default())
@@ -68,7 +67,7 @@ impl Stack {
             database,
             broker,
             certificates,
-            _connection: connection,
+            connection,
             channel,
             services: Vec::new(),
         };
@@ -121,14 +120,59 @@ impl Stack {
 
     /// Status of `/readyz` of the first replica.
     pub async fn ready(&self) -> u16 {
+        self.health("/readyz").await.0
+    }
+
+    /// Status and body of a path of the first replica's port of health.
+    pub async fn health(&self, path: &str) -> (u16, String) {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let address = self.services[0].health;
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let request = b"GET /readyz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
-        stream.write_all(request).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        answer.split(' ').nth(1).unwrap().parse().unwrap()
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        let body = answer.split_once("\r\n\r\n").unwrap().1.to_owned();
+        (status, body)
+    }
+
+    /// Takes a binding of a queue to the events away.
+    pub async fn unbind(&self, queue: &str, key: &str) {
+        let channel = self.connection.create_channel().await.unwrap();
+        channel
+            .queue_unbind(
+                queue.into(),
+                EVENTS_EXCHANGE.into(),
+                key.into(),
+                FieldTable::default(),
+            )
+            .await
+            .unwrap();
+    }
+
+    /// Messages that wait in a queue.
+    pub async fn waiting(&self, queue: &str) -> u32 {
+        self.queue(queue).await.message_count()
+    }
+
+    /// Consumers of a queue.
+    pub async fn consumers(&self, queue: &str) -> u32 {
+        self.queue(queue).await.consumer_count()
+    }
+
+    async fn queue(&self, queue: &str) -> lapin::Queue {
+        let channel = self.connection.create_channel().await.unwrap();
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declared = channel
+            .queue_declare(queue.into(), passive, FieldTable::default())
+            .await
+            .unwrap();
+        channel.close(200, "done".into()).await.unwrap();
+        declared
     }
 
     /// Asks the first replica to end.
@@ -178,6 +222,15 @@ impl Stack {
         let identity = Identity::from_pem(read(&own.certificate), read(&own.key));
         let tls = self.tls().identity(identity);
         AccountServiceClient::new(self.channel_with(tls).await.unwrap())
+    }
+
+    /// An account as other services are told of it.
+    pub async fn account(&self, id: uuid::Uuid) -> latchkey_proto::account::Account {
+        let request = latchkey_proto::account::GetAccountRequest {
+            account_id: id.to_string(),
+        };
+        let answer = self.client().await.get_account(request).await.unwrap();
+        answer.into_inner().account.unwrap()
     }
 
     /// TLS that trusts the test's authority and shows no certificate.

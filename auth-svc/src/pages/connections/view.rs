@@ -24,9 +24,15 @@ pub(super) struct Card {
     /// Where to give access again, and whether that is what matters now.
     pub(super) reconnect: Option<String>,
     pub(super) urgent: bool,
-    pub(super) start: Option<String>,
+    pub(super) start: Option<Start>,
     pub(super) disconnect: Option<String>,
     pub(super) lines: Vec<Line>,
+}
+
+/// A button that starts what waits for the person, or what failed once more.
+pub(super) struct Start {
+    pub(super) action: String,
+    pub(super) label: &'static str,
 }
 
 /// A channel.
@@ -51,6 +57,7 @@ pub(super) fn label(state: &State, provider: &str) -> String {
 impl Card {
     pub(super) fn of(state: &State, account: &Account) -> Self {
         let waits = account.channels.iter().any(words::waits);
+        let failed = account.channels.iter().any(words::failed);
         let dead = account.auth_failed_at.is_some();
         let partial = words::needs_the_person(account);
         Self {
@@ -77,8 +84,12 @@ impl Card {
             tone: if dead { "bad" } else { "wait" },
             reconnect: reconnect(state, account),
             // One thing to do first, not two.
-            urgent: dead || (partial && !waits),
-            start: waits.then(|| format!("{LIST}/{}/start", account.id)),
+            urgent: dead || (partial && !waits && !failed),
+            // Nothing can start before the person gives access again.
+            start: (!dead && (waits || failed)).then(|| Start {
+                action: format!("{LIST}/{}/start", account.id),
+                label: if waits { "Start sync" } else { "Try again" },
+            }),
             disconnect: state
                 .neighbours
                 .can_disconnect()
@@ -94,7 +105,7 @@ impl Card {
 
 impl Line {
     fn of(state: &State, account: &Account, channel: &Channel) -> Self {
-        let (tone, status, note) = words::channel(account, channel);
+        let (tone, status, note) = words::channel(account, channel, state.clock.now());
         let calendar = channel.kind() == ChannelKind::Calendar;
         Self {
             icon: if calendar { icon::CALENDAR } else { icon::MAIL },

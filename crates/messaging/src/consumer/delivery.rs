@@ -1,5 +1,8 @@
 //! One delivery: read, handle, then acknowledge, pass on to a delay queue, or park.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
@@ -20,6 +23,16 @@ pub(super) struct Task {
     pub(super) consumer: Consumer,
     pub(super) passing_on: Channel,
     pub(super) broken: CancellationToken,
+    pub(super) unavailable: CancellationToken,
+    pub(super) handled: Arc<AtomicBool>,
+}
+
+/// What becomes of a message.
+enum Outcome {
+    Handled,
+    /// Not handled, and not by its own fault.
+    Unavailable(String),
+    Failed(HandleError),
 }
 
 impl Task {
@@ -40,13 +53,14 @@ impl Task {
         }
         async {
             let outcome = match read {
-                Ok(message) => self.handle(message).await,
-                Err(error) => Err(error),
+                Ok(message) => self.outcome(message).await,
+                Err(error) => Outcome::Failed(error),
             };
             let counted = match &outcome {
-                Ok(()) => "handled",
-                Err(HandleError::Retry(_)) => "failed",
-                Err(HandleError::Park(_)) => "refused",
+                Outcome::Handled => "handled",
+                Outcome::Unavailable(_) => "deferred",
+                Outcome::Failed(HandleError::Retry(_)) => "failed",
+                Outcome::Failed(HandleError::Park(_)) => "refused",
             };
             counter!("latchkey_messages_total", "queue" => queue.to_owned(), "outcome" => counted)
                 .increment(1);
@@ -57,6 +71,32 @@ impl Task {
         }
         .instrument(span)
         .await;
+    }
+
+    /// Puts a message that was not begun back into its queue.
+    pub(super) async fn give_back(self, delivery: Delivery) {
+        let outcome = Outcome::Unavailable("consuming ends".to_owned());
+        if let Err(error) = self.settle(&delivery, outcome).await {
+            tracing::warn!(%error, "message is delivered again");
+            self.broken.cancel();
+        }
+    }
+
+    async fn outcome(&self, message: Received) -> Outcome {
+        match self.handle(message).await {
+            Ok(()) => {
+                self.handled.store(true, Ordering::Relaxed);
+                Outcome::Handled
+            }
+            Err(HandleError::Retry(reason)) => match self.consumer.available().await {
+                Ok(()) => Outcome::Failed(HandleError::Retry(reason)),
+                Err(_) => {
+                    self.unavailable.cancel();
+                    Outcome::Unavailable(reason)
+                }
+            },
+            Err(park) => Outcome::Failed(park),
+        }
     }
 
     async fn handle(&self, message: Received) -> Result<(), HandleError> {
@@ -75,19 +115,25 @@ impl Task {
         }
     }
 
-    async fn settle(
-        &self,
-        delivery: &Delivery,
-        outcome: Result<(), HandleError>,
-    ) -> Result<(), BrokerError> {
+    async fn settle(&self, delivery: &Delivery, outcome: Outcome) -> Result<(), BrokerError> {
         match outcome {
-            Ok(()) => tracing::debug!("handled"),
-            Err(HandleError::Park(reason)) => self.park(delivery, &reason).await?,
-            Err(HandleError::Retry(reason)) => self.retry(delivery, &reason).await?,
+            Outcome::Handled => tracing::debug!("handled"),
+            Outcome::Unavailable(reason) => self.defer(delivery, &reason).await?,
+            Outcome::Failed(HandleError::Park(reason)) => self.park(delivery, &reason).await?,
+            Outcome::Failed(HandleError::Retry(reason)) => self.retry(delivery, &reason).await?,
         }
         let acknowledged = delivery.acker.ack(BasicAckOptions::default());
         answered("acknowledge", acknowledged).await?;
         Ok(())
+    }
+
+    /// Behind the others in its own queue, as new: held back, it would be counted
+    /// against by the broker.
+    async fn defer(&self, delivery: &Delivery, reason: &str) -> Result<(), BrokerError> {
+        tracing::debug!(reason, "waits until messages can be handled again");
+        let queue = self.consumer.subscription.queue.clone();
+        let changes = [("x-delivery-count", None)];
+        self.pass_on(delivery, &queue, &changes).await
     }
 
     async fn retry(&self, delivery: &Delivery, reason: &str) -> Result<(), BrokerError> {

@@ -1,16 +1,19 @@
-//! Declares exchanges and queues. Every declaration is idempotent; whoever
-//! connects declares what it uses.
+//! Declares exchanges and queues. Every declaration is idempotent. A queue that
+//! exists with other arguments is used as it is: the refusal is told, and stops
+//! neither the other declarations nor the events.
 
 use std::time::Duration;
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::protocol::AMQPErrorKind;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, ExchangeKind};
+use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
 use super::{
-    EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, Subscription, UNROUTED_EXCHANGE, UNROUTED_QUEUE,
-    parked_queue,
+    EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, OPTIONAL_EVENTS, RECENT_QUEUE, Subscription,
+    UNROUTED_EXCHANGE, UNROUTED_QUEUE, parked_queue,
 };
+use crate::broker::{BrokerError, answered};
 use crate::consumer::Ladder;
 
 /// A message whose consumer died this often is parked: it may be what kills it.
@@ -20,148 +23,227 @@ const DELIVERY_LIMIT: i64 = 20;
 const NO_DELIVERY_LIMIT: i64 = 1_000_000_000;
 /// Unrouted events beyond this make room for newer ones.
 const UNROUTED_MAX_BYTES: i64 = 256 * 1024 * 1024;
+/// Events that need no consumer, beyond this, make room for newer ones. A policy of
+/// the broker may set less.
+const RECENT_MAX_MESSAGES: i64 = 10_000;
+/// And beyond this.
+const RECENT_MAX_BYTES: i64 = 16 * 1024 * 1024;
 
-/// Declares the exchanges, the job queues and the queues of `subscriptions`
-/// with their parking queues.
-///
-/// # Errors
-/// The broker's refusal, e.g. where a queue exists with other arguments.
-pub async fn declare(
-    channel: &Channel,
-    subscriptions: &[Subscription],
-) -> Result<(), lapin::Error> {
-    exchange(channel, UNROUTED_EXCHANGE, ExchangeKind::Fanout, false).await?;
-    queue(
-        channel,
-        UNROUTED_QUEUE,
-        &[
-            ("x-max-length-bytes", number(UNROUTED_MAX_BYTES)),
-            ("x-delivery-limit", number(NO_DELIVERY_LIMIT)),
-        ],
-    )
-    .await?;
-    bind(channel, UNROUTED_QUEUE, UNROUTED_EXCHANGE, "").await?;
-    exchange(channel, EVENTS_EXCHANGE, ExchangeKind::Topic, true).await?;
-    exchange(channel, JOBS_EXCHANGE, ExchangeKind::Direct, true).await?;
-    for jobs in [JobQueue::Messaging, JobQueue::Calendar] {
-        queue(
-            channel,
-            jobs.queue(),
-            &[("x-delivery-limit", number(NO_DELIVERY_LIMIT))],
-        )
-        .await?;
-        bind(channel, jobs.queue(), JOBS_EXCHANGE, jobs.routing_key()).await?;
-    }
-    for subscription in subscriptions {
-        declare_subscription(channel, subscription).await?;
-    }
-    Ok(())
+/// What the broker refused to declare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// E.g. `queue latchkey.unrouted`.
+    pub what: String,
+    /// The broker's own words; they name the argument that differs.
+    pub reason: String,
 }
 
-async fn declare_subscription(
-    channel: &Channel,
+/// Declares the exchanges: what is published to.
+///
+/// # Errors
+/// The broker does not answer, or the connection ends.
+pub async fn declare_exchanges(connection: &Connection) -> Result<Vec<Refused>, BrokerError> {
+    let mut declarer = Declarer::open(connection).await?;
+    declarer.exchanges().await?;
+    Ok(declarer.refused)
+}
+
+/// Declares everything: the exchanges, the queue of unrouted and that of recent
+/// events, the job queues, and the queues of `subscriptions` with their parking
+/// queues.
+///
+/// # Errors
+/// The broker does not answer, or the connection ends.
+pub async fn declare(
+    connection: &Connection,
+    subscriptions: &[Subscription],
+) -> Result<Vec<Refused>, BrokerError> {
+    let mut declarer = Declarer::open(connection).await?;
+    declarer.exchanges().await?;
+    let limits = [
+        ("x-max-length-bytes", number(UNROUTED_MAX_BYTES)),
+        ("x-delivery-limit", number(NO_DELIVERY_LIMIT)),
+    ];
+    declarer.queue(UNROUTED_QUEUE, &limits).await?;
+    declarer.bind(UNROUTED_QUEUE, UNROUTED_EXCHANGE, "").await?;
+    let limits = [
+        ("x-max-length", number(RECENT_MAX_MESSAGES)),
+        ("x-max-length-bytes", number(RECENT_MAX_BYTES)),
+        ("x-delivery-limit", number(NO_DELIVERY_LIMIT)),
+    ];
+    declarer.queue(RECENT_QUEUE, &limits).await?;
+    for key in OPTIONAL_EVENTS {
+        declarer.bind(RECENT_QUEUE, EVENTS_EXCHANGE, key).await?;
+    }
+    for jobs in [JobQueue::Messaging, JobQueue::Calendar] {
+        let limits = [("x-delivery-limit", number(NO_DELIVERY_LIMIT))];
+        declarer.queue(jobs.queue(), &limits).await?;
+        let key = jobs.routing_key();
+        declarer.bind(jobs.queue(), JOBS_EXCHANGE, key).await?;
+    }
+    for subscription in subscriptions {
+        declarer.subscription(subscription).await?;
+    }
+    Ok(declarer.refused)
+}
+
+/// Declares what one consumer uses: the exchanges, its queue with the parking
+/// queue, and the delay queues of its ladder, from which messages come back to it.
+///
+/// # Errors
+/// The broker does not answer, or the connection ends.
+pub async fn declare_subscription(
+    connection: &Connection,
     subscription: &Subscription,
-) -> Result<(), lapin::Error> {
-    let parked = parked_queue(&subscription.queue);
-    queue(
-        channel,
-        &parked,
-        &[("x-delivery-limit", number(NO_DELIVERY_LIMIT))],
-    )
-    .await?;
-    queue(
-        channel,
-        &subscription.queue,
-        &[
+    ladder: &Ladder,
+) -> Result<Vec<Refused>, BrokerError> {
+    let mut declarer = Declarer::open(connection).await?;
+    declarer.exchanges().await?;
+    declarer.subscription(subscription).await?;
+    let queue = &subscription.queue;
+    for delay in ladder.delays() {
+        let arguments = [
+            ("x-message-ttl", number(milliseconds(*delay))),
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text(queue)),
+            // Quorum queues since RabbitMQ 3.10: not lost on the way back.
+            ("x-dead-letter-strategy", text("at-least-once")),
+            ("x-overflow", text("reject-publish")),
+        ];
+        let name = Ladder::queue(queue, *delay);
+        declarer.queue(&name, &arguments).await?;
+    }
+    Ok(declarer.refused)
+}
+
+/// Goes on where the broker refuses a declaration, which closes the channel.
+struct Declarer<'a> {
+    connection: &'a Connection,
+    channel: Channel,
+    refused: Vec<Refused>,
+}
+
+impl<'a> Declarer<'a> {
+    async fn open(connection: &'a Connection) -> Result<Self, BrokerError> {
+        Ok(Self {
+            channel: answered("open a channel", connection.create_channel()).await?,
+            connection,
+            refused: Vec::new(),
+        })
+    }
+
+    async fn exchanges(&mut self) -> Result<(), BrokerError> {
+        self.exchange(UNROUTED_EXCHANGE, ExchangeKind::Fanout, false)
+            .await?;
+        self.exchange(EVENTS_EXCHANGE, ExchangeKind::Topic, true)
+            .await?;
+        self.exchange(JOBS_EXCHANGE, ExchangeKind::Direct, true)
+            .await
+    }
+
+    async fn subscription(&mut self, subscription: &Subscription) -> Result<(), BrokerError> {
+        let parked = parked_queue(&subscription.queue);
+        let limits = [("x-delivery-limit", number(NO_DELIVERY_LIMIT))];
+        self.queue(&parked, &limits).await?;
+        let arguments = [
             ("x-delivery-limit", number(DELIVERY_LIMIT)),
             ("x-dead-letter-exchange", text("")),
             ("x-dead-letter-routing-key", text(&parked)),
             ("x-dead-letter-strategy", text("at-least-once")),
             ("x-overflow", text("reject-publish")),
-        ],
-    )
-    .await?;
-    for key in &subscription.routing_keys {
-        bind(channel, &subscription.queue, EVENTS_EXCHANGE, key).await?;
+        ];
+        self.queue(&subscription.queue, &arguments).await?;
+        for key in &subscription.routing_keys {
+            self.bind(&subscription.queue, EVENTS_EXCHANGE, key).await?;
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Declares the delay queues of a consumer's ladder: what waits there for its
-/// time comes back to the queue.
-pub(crate) async fn declare_retries(
-    channel: &Channel,
-    of: &str,
-    ladder: &Ladder,
-) -> Result<(), lapin::Error> {
-    for delay in ladder.delays() {
-        queue(
-            channel,
-            &Ladder::queue(of, *delay),
-            &[
-                ("x-message-ttl", number(milliseconds(*delay))),
-                ("x-dead-letter-exchange", text("")),
-                ("x-dead-letter-routing-key", text(of)),
-                // Quorum queues since RabbitMQ 3.10: not lost on the way back.
-                ("x-dead-letter-strategy", text("at-least-once")),
-                ("x-overflow", text("reject-publish")),
-            ],
-        )
-        .await?;
+    async fn exchange(
+        &mut self,
+        name: &str,
+        kind: ExchangeKind,
+        keeps_unrouted: bool,
+    ) -> Result<(), BrokerError> {
+        let mut arguments = FieldTable::default();
+        if keeps_unrouted {
+            arguments.insert("alternate-exchange".into(), text(UNROUTED_EXCHANGE));
+        }
+        let durable = ExchangeDeclareOptions {
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let declared = self
+            .channel
+            .exchange_declare(name.into(), kind, durable, arguments);
+        let outcome = answered("declare an exchange", declared).await;
+        self.settle(outcome, || format!("exchange {name}")).await
     }
-    Ok(())
-}
 
-async fn exchange(
-    channel: &Channel,
-    name: &str,
-    kind: ExchangeKind,
-    keeps_unrouted: bool,
-) -> Result<(), lapin::Error> {
-    let mut arguments = FieldTable::default();
-    if keeps_unrouted {
-        arguments.insert("alternate-exchange".into(), text(UNROUTED_EXCHANGE));
+    async fn queue(
+        &mut self,
+        name: &str,
+        arguments: &[(&'static str, AMQPValue)],
+    ) -> Result<(), BrokerError> {
+        let mut table = FieldTable::default();
+        table.insert("x-queue-type".into(), text("quorum"));
+        for (key, value) in arguments {
+            table.insert((*key).into(), value.clone());
+        }
+        let declared =
+            self.channel
+                .queue_declare(name.into(), QueueDeclareOptions::durable(), table);
+        let outcome = answered("declare a queue", declared).await.map(drop);
+        self.settle(outcome, || format!("queue {name}")).await
     }
-    let durable = ExchangeDeclareOptions {
-        durable: true,
-        ..ExchangeDeclareOptions::default()
-    };
-    channel
-        .exchange_declare(name.into(), kind, durable, arguments)
-        .await
-}
 
-async fn queue(
-    channel: &Channel,
-    name: &str,
-    arguments: &[(&'static str, AMQPValue)],
-) -> Result<(), lapin::Error> {
-    let mut table = FieldTable::default();
-    table.insert("x-queue-type".into(), text("quorum"));
-    for (key, value) in arguments {
-        table.insert((*key).into(), value.clone());
-    }
-    channel
-        .queue_declare(name.into(), QueueDeclareOptions::durable(), table)
-        .await
-        .map(drop)
-}
-
-async fn bind(
-    channel: &Channel,
-    queue: &str,
-    exchange: &str,
-    routing_key: &str,
-) -> Result<(), lapin::Error> {
-    channel
-        .queue_bind(
+    async fn bind(&mut self, queue: &str, exchange: &str, key: &str) -> Result<(), BrokerError> {
+        let bound = self.channel.queue_bind(
             queue.into(),
             exchange.into(),
-            routing_key.into(),
+            key.into(),
             QueueBindOptions::default(),
             FieldTable::default(),
-        )
+        );
+        let outcome = answered("bind a queue", bound).await;
+        self.settle(outcome, || {
+            format!("binding of {queue} to {exchange} by {key:?}")
+        })
         .await
+    }
+
+    async fn settle(
+        &mut self,
+        outcome: Result<(), BrokerError>,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), BrokerError> {
+        let Err(error) = outcome else {
+            return Ok(());
+        };
+        let Some(reason) = refusal(&error) else {
+            return Err(error);
+        };
+        self.refused.push(Refused {
+            what: what(),
+            reason,
+        });
+        self.channel = answered("open a channel", self.connection.create_channel()).await?;
+        Ok(())
+    }
+}
+
+/// The broker's words, where it refused what was asked and not the connection:
+/// other arguments, no right to configure, no such queue.
+fn refusal(error: &BrokerError) -> Option<String> {
+    let BrokerError::Amqp(error) = error else {
+        return None;
+    };
+    match error.kind() {
+        ErrorKind::ProtocolError(told) if matches!(told.kind(), AMQPErrorKind::Soft(_)) => {
+            Some(told.get_message().to_string())
+        }
+        _ => None,
+    }
 }
 
 fn text(value: &str) -> AMQPValue {

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub struct Script {
     pub failures: AtomicUsize,
     pub panics: bool,
     pub hangs: bool,
+    /// What every message needs is away.
+    pub away: AtomicBool,
     pub committed: AtomicBool,
     pub seen: Mutex<Vec<(EventId, u32)>>,
 }
@@ -49,6 +52,9 @@ impl Handler for Script {
         if self.hangs {
             std::future::pending::<()>().await;
         }
+        if self.away.load(Ordering::SeqCst) {
+            return Err(HandleError::Retry("database is away".to_owned()));
+        }
         let fails = self
             .failures
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
@@ -58,6 +64,13 @@ impl Handler for Script {
         assert!(!(fails && self.panics), "as the script says");
         if fails {
             return Err(HandleError::Retry("database is down".to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn available(&self) -> Result<(), String> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err("database is away".to_owned());
         }
         Ok(())
     }
@@ -146,6 +159,176 @@ async fn a_message_whose_tries_are_spent_is_parked_with_the_reason() {
     );
     assert_eq!(script.seen().len(), 4);
     running.stop().await;
+}
+
+// R12: the ladder is for a message's own failures.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_what_every_message_needs_is_away_nothing_is_consumed_and_no_try_counted() {
+    let broker = TestBroker::create().await;
+    let script = Script::failing(0);
+    let running = start(&broker, &script).await;
+    script.away.store(true, Ordering::SeqCst);
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(send(&broker).await);
+    }
+    // All are in the queue, none on the ladder, and nobody takes them.
+    eventually("consuming pauses", async || {
+        let queue = queue(&broker).await;
+        !script.seen().is_empty() && queue.message_count() == 20 && queue.consumer_count() == 0
+    })
+    .await;
+    let tried = script.seen();
+
+    script.away.store(false, Ordering::SeqCst);
+    eventually("all are handled", async || {
+        let seen = script.seen();
+        ids.iter().all(|id| seen[tried.len()..].contains(&(*id, 0)))
+    })
+    .await;
+    assert!(script.seen().iter().all(|(_, attempts)| *attempts == 0));
+    running.stop().await;
+}
+
+async fn queue(broker: &TestBroker) -> lapin::Queue {
+    let connection = config(broker.url()).connect().await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let passive = lapin::options::QueueDeclareOptions {
+        passive: true,
+        ..Default::default()
+    };
+    let queue = USER_AUTHENTICATED_QUEUE.into();
+    channel
+        .queue_declare(queue, passive, lapin::types::FieldTable::default())
+        .await
+        .unwrap()
+}
+
+/// One message kills the process that takes it; the others take a moment.
+struct Deadly {
+    poison: EventId,
+    taken: tokio::sync::Notify,
+    handled: Mutex<HashSet<EventId>>,
+}
+
+#[async_trait]
+impl Handler for Deadly {
+    async fn handle(&self, message: &Received) -> Result<(), HandleError> {
+        if message.id == self.poison {
+            self.taken.notify_one();
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        self.handled.lock().unwrap().insert(message.id);
+        Ok(())
+    }
+}
+
+// R12
+#[test]
+fn a_message_that_kills_every_process_takes_no_innocent_one_along() {
+    let survivor = tokio::runtime::Runtime::new().unwrap();
+    let (broker, poison) = survivor.block_on(async {
+        let broker = TestBroker::create().await;
+        // Declares the queue.
+        start(&broker, &Script::failing(0)).await.stop().await;
+        for _ in 0..14 {
+            send(&broker).await;
+        }
+        let poison = send(&broker).await;
+        send(&broker).await;
+        (broker, poison)
+    });
+    let deadly = Arc::new(Deadly {
+        poison,
+        taken: tokio::sync::Notify::new(),
+        handled: Mutex::default(),
+    });
+    let at = config(broker.url());
+    let mut deaths = 0;
+    loop {
+        let process = tokio::runtime::Runtime::new().unwrap();
+        let consumer = Consumer::new(at.clone(), subscription(), deadly.clone());
+        let running = process.block_on(async { Running::start(move |stop| consumer.run(stop)) });
+        let ended = survivor.block_on(async {
+            loop {
+                let killed = tokio::time::timeout(Duration::from_secs(1), deadly.taken.notified());
+                if killed.await.is_ok() {
+                    return false;
+                }
+                let parked = parked::list(&at, USER_AUTHENTICATED_QUEUE, 20)
+                    .await
+                    .unwrap();
+                if !parked.is_empty() && deadly.handled.lock().unwrap().len() == 15 {
+                    return true;
+                }
+            }
+        });
+        process.shutdown_timeout(Duration::from_millis(100));
+        drop(running);
+        if ended {
+            break;
+        }
+        deaths += 1;
+        assert!(deaths <= 21, "parked after 20 deliveries");
+    }
+    let parked = survivor
+        .block_on(parked::list(&at, USER_AUTHENTICATED_QUEUE, 20))
+        .unwrap();
+    let parked: Vec<_> = parked.iter().map(|message| message.event_id).collect();
+    assert_eq!(parked, [Some(poison)]);
+}
+
+// R12: the queue was deleted, or its binding, while events were published.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_fetches_what_was_unrouted_while_its_queue_was_missing() {
+    let broker = TestBroker::create().await;
+    let connection = config(broker.url()).connect().await.unwrap();
+    latchkey_messaging::topology::declare(&connection, &[])
+        .await
+        .unwrap();
+    let mut ids = Vec::new();
+    for event_type in [TYPE, "something.else.v1", TYPE] {
+        let id = EventId::generate();
+        publish_event(&connection, event_type, id).await;
+        ids.push(id);
+    }
+    let unrouted = async || {
+        let broker = config(broker.url());
+        parked::list(&broker, parked::Shelf::Unrouted, 10)
+            .await
+            .unwrap()
+    };
+    assert_eq!(unrouted().await.len(), 3);
+    let script = Script::failing(0);
+    let running = start(&broker, &script).await;
+    eventually("its own are handled", async || script.seen().len() == 2).await;
+    assert_eq!(script.seen(), [(ids[0], 0), (ids[2], 0)]);
+    let left = unrouted().await;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].event_id, Some(ids[1]));
+    running.stop().await;
+}
+
+async fn publish_event(connection: &lapin::Connection, event_type: &str, id: EventId) {
+    let channel = connection.create_channel().await.unwrap();
+    channel
+        .confirm_select(lapin::options::ConfirmSelectOptions::default())
+        .await
+        .unwrap();
+    let confirmation = channel
+        .basic_publish(
+            latchkey_messaging::topology::EVENTS_EXCHANGE.into(),
+            event_type.into(),
+            lapin::options::BasicPublishOptions::default(),
+            &body(),
+            properties(id, event_type),
+        )
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    assert!(confirmation.is_ack());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,4 +10,5 @@ mod consumer;
 mod parked;
 mod proxy;
 mod relay;
+mod restart;
 mod support;

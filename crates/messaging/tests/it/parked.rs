@@ -68,7 +68,7 @@ async fn a_message_that_kills_every_process_that_takes_it_is_parked_by_the_broke
     let at = config(broker.url());
     let connection = at.connect().await.unwrap();
     let channel = connection.create_channel().await.unwrap();
-    topology::declare(&channel, &Subscription::built_in())
+    topology::declare(&connection, &Subscription::built_in())
         .await
         .unwrap();
     let id = EventId::generate();

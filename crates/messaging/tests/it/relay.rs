@@ -1,14 +1,28 @@
+use lapin::ExchangeKind;
+use lapin::options::{
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
 use latchkey_domain::EventId;
-use latchkey_messaging::outbox::{Message, Schema, enqueue};
-use latchkey_messaging::parked::{self, Shelf, Which};
-use latchkey_messaging::topology::UNROUTED_QUEUE;
+use latchkey_messaging::outbox::{Message, Relay, Schema, enqueue};
+use latchkey_messaging::parked::{self, Selection, Shelf, Which};
+use latchkey_messaging::topology::{
+    self, EVENTS_EXCHANGE, MESSAGING_JOBS_QUEUE, RECENT_QUEUE, Subscription, UNROUTED_QUEUE,
+    USER_AUTHENTICATED_QUEUE,
+};
 use latchkey_proto::events::AccountConnected;
+use latchkey_service::health::Check as _;
 use latchkey_testkit::{TestBroker, TestDatabase};
 
+use crate::consumer::{Script, consumer};
 use crate::proxy::{LONGER_THAN_A_CONFIRM, Proxy, Way};
-use crate::support::{Collector, commit_events, config, eventually, outbox_rows, relay};
+use crate::support::{
+    Collector, Running, body, commit_events, commit_status_changes, config, eventually,
+    outbox_rows, properties, publish, relay,
+};
 
 const CONNECTED: &str = "account.connected.v1";
+const STATUS: &str = "channel.status_changed.v1";
 
 /// `host:port` of an AMQP URL, and the URL with another address.
 fn split(url: &str) -> (String, impl Fn(std::net::SocketAddr) -> String) {
@@ -60,10 +74,33 @@ async fn an_event_that_was_rolled_back_is_never_published() {
     relay.stop().await;
 }
 
+/// Declares queues as sync-svc does, with consumers for nothing.
+async fn declare(broker: &TestBroker) -> lapin::Connection {
+    let connection = config(broker.url()).connect().await.unwrap();
+    assert_eq!(topology::declare(&connection, &[]).await.unwrap(), []);
+    connection
+}
+
+/// Takes the binding of events that need no consumer away.
+async fn unbind(connection: &lapin::Connection, queue: &str, key: &str) {
+    let channel = connection.create_channel().await.unwrap();
+    channel
+        .queue_unbind(
+            queue.into(),
+            EVENTS_EXCHANGE.into(),
+            key.into(),
+            FieldTable::default(),
+        )
+        .await
+        .unwrap();
+}
+
 // R26
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_nobody_is_bound_for_is_kept() {
     let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
+    let connection = declare(&broker).await;
+    unbind(&connection, RECENT_QUEUE, CONNECTED).await;
     let relay = relay(&database, broker.url());
     commit_events(&database, 5).await;
     eventually("the rows go", async || outbox_rows(&database).await == 0).await;
@@ -72,11 +109,216 @@ async fn an_event_that_nobody_is_bound_for_is_kept() {
     assert_eq!(kept.len(), 5);
 }
 
+// R26: a message among the unrouted ones is an alarm.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_needs_no_consumer_is_not_unrouted() {
+    let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
+    declare(&broker).await;
+    let relay = relay(&database, broker.url());
+    commit_events(&database, 5).await;
+    eventually("the rows go", async || outbox_rows(&database).await == 0).await;
+    relay.stop().await;
+    assert!(broker.take(UNROUTED_QUEUE, 10).await.unwrap().is_empty());
+    assert_eq!(broker.take(RECENT_QUEUE, 10).await.unwrap().len(), 5);
+}
+
+// R12: sync-svc was never started, and nobody else keeps what it will consume.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_has_no_queue_at_all_waits_in_the_outbox() {
+    let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
+    let relay = relay(&database, broker.url());
+    let ids = commit_events(&database, 3).await;
+    let queues = broker.queues().await.unwrap();
+    assert!(queues.is_empty(), "a relay declares none: {queues:?}");
+    let collector = Collector::bind(&broker, CONNECTED).await;
+    eventually("all arrive", async || collector.has_all(&ids)).await;
+    eventually("the rows go", async || outbox_rows(&database).await == 0).await;
+    relay.stop().await;
+}
+
+// R12: somebody set other limits, of a queue or an exchange.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_arguments_of_queues_and_exchanges_are_told_and_stop_no_event() {
+    let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
+    let connection = config(broker.url()).connect().await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let mut classic = FieldTable::default();
+    classic.insert("x-max-length".into(), AMQPValue::LongLongInt(5));
+    for queue in [
+        UNROUTED_QUEUE,
+        USER_AUTHENTICATED_QUEUE,
+        MESSAGING_JOBS_QUEUE,
+    ] {
+        channel
+            .queue_declare(
+                queue.into(),
+                QueueDeclareOptions::durable(),
+                classic.clone(),
+            )
+            .await
+            .unwrap();
+    }
+    let durable = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    // Without the alternate exchange.
+    channel
+        .exchange_declare(
+            EVENTS_EXCHANGE.into(),
+            ExchangeKind::Topic,
+            durable,
+            FieldTable::default(),
+        )
+        .await
+        .unwrap();
+
+    let collector = Collector::bind(&broker, CONNECTED).await;
+    let outgoing = Relay::new(
+        database.pool().clone(),
+        Schema::Sync,
+        config(broker.url()),
+        "/latchkey/test",
+    );
+    let told = outgoing.complaints();
+    let relay = Running::start(move |stop| outgoing.run(stop));
+    let ids = commit_events(&database, 10).await;
+    eventually("all arrive", async || collector.has_all(&ids)).await;
+    let told = told.check().await.unwrap_err();
+    assert!(
+        told.contains("exchange latchkey.events") && told.contains("alternate-exchange"),
+        "{told}"
+    );
+    relay.stop().await;
+
+    let refused = topology::declare(&connection, &Subscription::built_in())
+        .await
+        .unwrap();
+    let told: Vec<&str> = refused
+        .iter()
+        .map(|refused| refused.what.as_str())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "exchange latchkey.events",
+            "queue latchkey.unrouted",
+            "queue latchkey.jobs.messaging",
+            "queue sync-svc.user-authenticated"
+        ]
+    );
+    assert!(
+        refused
+            .iter()
+            .all(|refused| refused.reason.contains("PRECONDITION_FAILED"))
+    );
+    // And the consumer takes its queue as it is.
+    let script = Script::failing(0);
+    let consumer = consumer(&broker, script.clone());
+    let told = consumer.complaints();
+    let running = Running::start(move |stop| consumer.run(stop));
+    let id = EventId::generate();
+    publish(
+        &broker,
+        USER_AUTHENTICATED_QUEUE,
+        properties(id, "user.authenticated.v1"),
+        &body(),
+    )
+    .await;
+    eventually("it is handled", async || script.seen().len() == 1).await;
+    assert!(told.check().await.is_err());
+    running.stop().await;
+}
+
+// R12: the broker refuses every message for one queue.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_never_confirmed_do_not_slow_the_others() {
+    let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
+    let connection = declare(&broker).await;
+    let collector = Collector::bind(&broker, CONNECTED).await;
+    let channel = connection.create_channel().await.unwrap();
+    let mut full = FieldTable::default();
+    full.insert("x-max-length".into(), AMQPValue::LongLongInt(0));
+    full.insert(
+        "x-overflow".into(),
+        AMQPValue::LongString("reject-publish".into()),
+    );
+    channel
+        .queue_declare("full".into(), QueueDeclareOptions::durable(), full)
+        .await
+        .unwrap();
+    channel
+        .queue_bind(
+            "full".into(),
+            EVENTS_EXCHANGE.into(),
+            STATUS.into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        )
+        .await
+        .unwrap();
+    // More of them than the relay publishes at once, and they are the oldest.
+    commit_status_changes(&database, 300).await;
+    let relay = relay(&database, broker.url());
+    for _ in 0..5 {
+        let ids = commit_events(&database, 100).await;
+        eventually("the others arrive", async || collector.has_all(&ids)).await;
+    }
+    assert!(collector.seen().values().all(|times| *times == 1));
+    eventually("only the refused are left", async || {
+        outbox_rows(&database).await == 300
+    })
+    .await;
+
+    // Room again: they go too, without anybody's doing.
+    channel
+        .queue_delete("full".into(), QueueDeleteOptions::default())
+        .await
+        .unwrap();
+    eventually("the rows go", async || outbox_rows(&database).await == 0).await;
+    relay.stop().await;
+}
+
+// R12: what RabbitMQ answers by closing the channel.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_ends_the_connection_does_not_stop_the_others() {
+    let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
+    let collector = Collector::bind(&broker, CONNECTED).await;
+    // Names that AMQP cannot write, and an exchange that is not there.
+    sqlx::query(
+        "INSERT INTO sync.outbox (event_id, exchange, routing_key, event_type, subject, payload)
+         VALUES (gen_random_uuid(), 'latchkey.events', repeat('k', 300), 't', 's', '')",
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    sqlx::raw_sql(
+        "ALTER TABLE sync.outbox DROP CONSTRAINT outbox_exchange_check;
+         INSERT INTO sync.outbox (event_id, exchange, routing_key, event_type, subject, payload)
+         VALUES (gen_random_uuid(), 'nowhere', 'k', 't', 's', '')",
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    let relay = relay(&database, broker.url());
+    for _ in 0..3 {
+        let ids = commit_events(&database, 100).await;
+        eventually("the others arrive", async || collector.has_all(&ids)).await;
+    }
+    eventually("they leave the outbox", async || {
+        outbox_rows(&database).await == 2
+    })
+    .await;
+    relay.stop().await;
+}
+
 // R26
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_was_bound_for_goes_to_who_is_bound_later() {
     let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
     let at = config(broker.url());
+    let connection = declare(&broker).await;
+    unbind(&connection, RECENT_QUEUE, CONNECTED).await;
     let relay = relay(&database, broker.url());
     let ids = commit_events(&database, 3).await;
     eventually("the rows go", async || outbox_rows(&database).await == 0).await;
@@ -91,7 +333,28 @@ async fn what_nobody_was_bound_for_goes_to_who_is_bound_later() {
         format!("no queue was bound for {CONNECTED}")
     );
 
+    // By routing key, from this one on, this many.
+    let page = Selection {
+        skip: 1,
+        limit: Some(1),
+        ..Selection::from(Which::Keys(vec![CONNECTED.to_owned()]))
+    };
+    let listed = parked::list(&at, Shelf::Unrouted, page.clone())
+        .await
+        .unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].event_id, waiting[1].event_id);
+    let others = Which::Keys(vec![STATUS.to_owned()]);
+    assert_eq!(again(others).await, 0);
+    let counts = parked::count(&at, Shelf::Unrouted).await.unwrap();
+    assert_eq!(
+        counts.into_iter().collect::<Vec<_>>(),
+        [(CONNECTED.to_owned(), 3)]
+    );
+
     let collector = Collector::bind(&broker, CONNECTED).await;
+    // Bound to it again, by whoever declares.
+    unbind(&connection, RECENT_QUEUE, CONNECTED).await;
     assert_eq!(again(Which::Event(ids[0])).await, 1);
     eventually("one arrives", async || collector.has_all(&ids[..1])).await;
     assert_eq!(again(Which::All).await, 2);

@@ -13,7 +13,7 @@ use latchkey_domain::EventId;
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::outbox::{Message, Relay, Schema, enqueue};
 use latchkey_messaging::topology::EVENTS_EXCHANGE;
-use latchkey_proto::events::{AccountConnected, UserAuthenticated};
+use latchkey_proto::events::{AccountConnected, ChannelStatusChanged, UserAuthenticated};
 use latchkey_testkit::{TestBroker, TestDatabase};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -87,6 +87,19 @@ pub async fn commit_events(database: &TestDatabase, count: usize) -> Vec<EventId
     ids
 }
 
+/// Commits events of another type.
+pub async fn commit_status_changes(database: &TestDatabase, count: usize) {
+    let mut transaction = database.pool().begin().await.unwrap();
+    for number in 0..count {
+        let event = ChannelStatusChanged::default();
+        let message = Message::event(EventId::generate(), number, &event);
+        enqueue(&mut transaction, Schema::Sync, message)
+            .await
+            .unwrap();
+    }
+    transaction.commit().await.unwrap();
+}
+
 pub async fn outbox_rows(database: &TestDatabase) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM sync.outbox")
         .fetch_one(database.pool())
@@ -105,7 +118,7 @@ impl Collector {
     pub async fn bind(broker: &TestBroker, routing_key: &str) -> Self {
         let connection = config(broker.url()).connect().await.unwrap();
         let channel = connection.create_channel().await.unwrap();
-        latchkey_messaging::topology::declare(&channel, &[])
+        latchkey_messaging::topology::declare(&connection, &[])
             .await
             .unwrap();
         channel

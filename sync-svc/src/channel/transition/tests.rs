@@ -28,7 +28,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         detail.prop_map(|text| Input::Failed(Failure::CursorExpired(text))),
         detail.prop_map(|text| Input::Failed(Failure::Unknown(text))),
         Just(Input::RetryDue),
-        Just(Input::Stuck),
+        Just(Input::Silent),
     ]
 }
 
@@ -65,7 +65,10 @@ fn waits_double_are_bounded_and_end_in_a_failure() {
     let minutes: Vec<i64> = waits.iter().map(|wait| wait.whole_minutes()).collect();
     assert_eq!(minutes, [1, 2, 4, 8, 16, 32, 64]);
     assert_eq!(channel.status, SyncStatus::FailedUnknown);
-    assert_eq!(channel.last_failure.as_deref(), Some("429"));
+    assert_eq!(
+        channel.last_failure,
+        Some(LastFailure::Told("429".to_owned()))
+    );
 }
 
 #[test]
@@ -99,18 +102,100 @@ fn an_expired_cursor_begins_anew_with_a_new_job_and_not_for_ever() {
     assert_eq!(channel.status, SyncStatus::FailedUnknown);
 }
 
-// No channel stays ONGOING for ever.
-#[test]
-fn a_stuck_channel_gets_new_jobs_and_fails_in_the_end() {
+fn taken_up(channel: &Channel) -> Channel {
+    channel
+        .after(Input::StageEntered(Stage::ListFetchOngoing), NOW)
+        .unwrap()
+}
+
+/// What the sweep gives up: workers took the job eight times and were not heard of.
+fn given_up_by_the_sweep() -> Channel {
     let mut channel = running();
-    let mut jobs = 0;
     while channel.is_running() {
-        let next = channel.after(Input::Stuck, NOW).unwrap();
-        jobs += next.generation - channel.generation;
-        channel = next;
+        channel = taken_up(&channel).after(Input::Silent, NOW).unwrap();
     }
-    assert_eq!(jobs, THROTTLE_LIMIT - 1);
+    channel
+}
+
+// No channel that workers take stays ONGOING for ever.
+#[test]
+fn a_channel_whose_workers_fall_silent_gets_new_jobs_and_fails_in_the_end() {
+    let channel = given_up_by_the_sweep();
+    assert_eq!(channel.generation - 1, THROTTLE_LIMIT - 1);
     assert_eq!(channel.status, SyncStatus::FailedUnknown);
+    assert_eq!(channel.last_failure, Some(LastFailure::Silence));
+}
+
+// R28
+#[test]
+fn waiting_for_a_worker_is_no_failure_at_any_stage_and_for_any_time() {
+    let years = NOW + Duration::weeks(200);
+    for stage in Stage::WAITING {
+        let waiting = Channel { stage, ..running() };
+        assert!(!waiting.is_silent(years), "{waiting:?}");
+        assert!(waiting.waits_for_a_worker(), "{waiting:?}");
+        assert!(waiting.after(Input::Silent, years).is_err(), "{waiting:?}");
+    }
+    for stage in Stage::AT_WORK {
+        let at_work = Channel { stage, ..running() };
+        assert!(at_work.is_silent(years), "{at_work:?}");
+        assert!(!at_work.waits_for_a_worker(), "{at_work:?}");
+    }
+    let rests = running()
+        .after(Input::Completed("c".to_owned()), NOW)
+        .unwrap();
+    assert!(!rests.waits_for_a_worker() && !rests.is_silent(years));
+}
+
+// R28
+#[test]
+fn a_report_revives_what_the_sweep_gave_up_and_not_what_a_worker_ended() {
+    let given_up = given_up_by_the_sweep();
+    let at_work = given_up
+        .after(Input::StageEntered(Stage::ImportOngoing), NOW)
+        .unwrap();
+    assert_eq!(at_work.status, SyncStatus::Ongoing);
+    assert_eq!(at_work.stage, Stage::ImportOngoing);
+    assert_eq!(at_work.generation, given_up.generation);
+    assert_eq!(
+        (at_work.throttle_failures, &at_work.last_failure),
+        (0, &None)
+    );
+    let done = given_up
+        .after(Input::Completed("c".to_owned()), NOW)
+        .unwrap();
+    assert_eq!(done.status, SyncStatus::Active);
+    let throttled = given_up.after(retryable(None), NOW).unwrap();
+    assert_eq!(throttled.throttle_failures, 1);
+    assert!(throttled.throttle_until.is_some() && throttled.is_running());
+
+    let ended = running()
+        .after(Input::Failed(Failure::Unknown("x".to_owned())), NOW)
+        .unwrap();
+    for late in [
+        Input::StageEntered(Stage::ImportOngoing),
+        Input::Completed(String::new()),
+        retryable(None),
+    ] {
+        assert!(ended.after(late, NOW).is_err());
+    }
+}
+
+// R28: a newer version runs beside this one.
+#[test]
+fn a_stage_of_a_newer_version_is_kept_and_left_to_it() {
+    for kind in [
+        crate::channel::Kind::Message,
+        crate::channel::Kind::Calendar,
+    ] {
+        let stage = Stage::stored(kind, "MESSAGES_SORTED".to_owned());
+        assert_eq!(stage.name(kind), "MESSAGES_SORTED");
+        let newer = Channel { stage, ..running() };
+        assert!(!newer.is_silent(NOW + Duration::weeks(9)) && !newer.waits_for_a_worker());
+        assert!(newer.after(Input::Silent, NOW).is_err());
+        assert!(newer.after(Input::Start, NOW).is_ok());
+        assert_eq!(taken_up(&newer).stage, Stage::ListFetchOngoing);
+    }
 }
 
 #[test]
@@ -125,7 +210,7 @@ fn a_disconnected_channel_takes_no_report() {
     let channel = running().after(Input::Disconnected, NOW).unwrap();
     assert!(channel.after(Input::Completed(String::new()), NOW).is_err());
     assert!(channel.after(retryable(None), NOW).is_err());
-    assert!(channel.after(Input::Stuck, NOW).is_err());
+    assert!(channel.after(Input::Silent, NOW).is_err());
 }
 
 proptest! {
@@ -154,6 +239,7 @@ proptest! {
                     !matches!(channel.stage, Stage::PendingConfiguration | Stage::Failed),
                 SyncStatus::FailedInsufficientPermissions | SyncStatus::FailedUnknown =>
                     channel.stage == Stage::Failed,
+                SyncStatus::Other(_) => false,
             };
             prop_assert!(stage, "{channel:?}");
             prop_assert!(channel.generation == before.generation || channel.generation == before.generation + 1);

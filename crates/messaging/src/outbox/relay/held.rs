@@ -1,0 +1,160 @@
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// First wait; doubles with every further try.
+const WAIT_MIN: Duration = Duration::from_secs(1);
+/// Longest wait of a destination: its queue may be back at any time.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Longest wait of a row that ends the connection.
+const ROW_WAIT_MAX: Duration = Duration::from_mins(5);
+
+/// Where a message is published to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Destination {
+    pub(super) exchange: String,
+    pub(super) routing_key: String,
+}
+
+/// What is not published with the others at present. Of this relay alone: another
+/// finds out by itself.
+#[derive(Debug, Default)]
+pub(super) struct Held(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    destinations: HashMap<Destination, Wait>,
+    rows: HashMap<i64, Wait>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    until: Instant,
+    tries: u32,
+}
+
+impl Held {
+    /// Holds a destination back; answers for how long, or nothing where it is held
+    /// and not due.
+    pub(super) fn hold(&self, destination: Destination) -> Option<Duration> {
+        hold(&mut self.lock().destinations, destination, WAIT_MAX)
+    }
+
+    /// A destination that is due for a try.
+    pub(super) fn due(&self) -> Option<Destination> {
+        let now = Instant::now();
+        let inner = self.lock();
+        let mut due = inner.destinations.iter();
+        due.find(|(_, wait)| wait.until <= now)
+            .map(|(destination, _)| destination.clone())
+    }
+
+    /// Everything is due: the connection is a new one.
+    pub(super) fn all_due(&self) {
+        let now = Instant::now();
+        for wait in self.lock().destinations.values_mut() {
+            wait.until = now;
+        }
+    }
+
+    /// No longer held back.
+    pub(super) fn release(&self, destination: &Destination) {
+        self.lock().destinations.remove(destination);
+    }
+
+    /// Those that are held back.
+    pub(super) fn destinations(&self) -> Vec<Destination> {
+        self.lock().destinations.keys().cloned().collect()
+    }
+
+    /// Holds a row back; answers for how long.
+    pub(super) fn hold_row(&self, seq: i64) -> Duration {
+        hold(&mut self.lock().rows, seq, ROW_WAIT_MAX).unwrap_or_default()
+    }
+
+    /// Rows that are held back now.
+    pub(super) fn rows(&self) -> Vec<i64> {
+        let now = Instant::now();
+        let inner = self.lock();
+        let held = inner.rows.iter().filter(|(_, wait)| wait.until > now);
+        held.map(|(seq, _)| *seq).collect()
+    }
+
+    /// Whether this row is held back now.
+    pub(super) fn holds_row(&self, seq: i64) -> bool {
+        let inner = self.lock();
+        let wait = inner.rows.get(&seq);
+        wait.is_some_and(|wait| wait.until > Instant::now())
+    }
+
+    /// Rows that were published.
+    pub(super) fn forget_rows(&self, done: &[i64]) {
+        self.lock().rows.retain(|seq, _| !done.contains(seq));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn hold<K: Eq + Hash>(held: &mut HashMap<K, Wait>, key: K, most: Duration) -> Option<Duration> {
+    let now = Instant::now();
+    let wait = held.entry(key).or_insert(Wait {
+        until: now,
+        tries: 0,
+    });
+    if wait.until > now {
+        return None;
+    }
+    let for_now = WAIT_MIN
+        .saturating_mul(2_u32.saturating_pow(wait.tries))
+        .min(most);
+    wait.tries = wait.tries.saturating_add(1);
+    wait.until = now + for_now;
+    Some(for_now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn destination() -> Destination {
+        Destination {
+            exchange: "e".to_owned(),
+            routing_key: "k".to_owned(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_double_up_to_a_bound_and_end_with_a_release() {
+        let held = Held::default();
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            let wait = held.hold(destination()).unwrap();
+            waits.push(wait.as_secs());
+            // The rest of the batch says the same, and counts once.
+            assert_eq!(held.hold(destination()), None);
+            assert_eq!(held.due(), None);
+            tokio::time::advance(wait).await;
+            assert_eq!(held.due(), Some(destination()));
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+        held.release(&destination());
+        assert!(held.destinations().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_row_is_claimed_again_when_its_time_has_come() {
+        let held = Held::default();
+        let wait = held.hold_row(7);
+        assert_eq!(held.rows(), [7]);
+        tokio::time::advance(wait).await;
+        assert!(held.rows().is_empty());
+        assert!(held.hold_row(7) > wait);
+        held.forget_rows(&[7]);
+        assert_eq!(held.hold_row(7), wait);
+    }
+}

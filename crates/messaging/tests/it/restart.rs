@@ -1,0 +1,81 @@
+use std::collections::HashSet;
+
+use lapin::options::BasicGetOptions;
+use latchkey_domain::{ChannelId, JobId};
+use latchkey_messaging::outbox::{Message, Schema, enqueue};
+use latchkey_messaging::topology::{self, JobQueue};
+use latchkey_proto::events::SyncJob;
+use latchkey_servers::{RabbitMq, RunDirectory};
+use latchkey_testkit::TestDatabase;
+
+use crate::support::{config, eventually, outbox_rows, relay};
+
+async fn queue_jobs(database: &TestDatabase, generations: std::ops::Range<i32>) -> HashSet<String> {
+    let mut transaction = database.pool().begin().await.unwrap();
+    let mut ids = HashSet::new();
+    for generation in generations {
+        for queue in [JobQueue::Messaging, JobQueue::Calendar] {
+            let channel = ChannelId::generate();
+            let id = JobId::first_of(channel, generation);
+            let job = SyncJob {
+                job_id: id.to_string(),
+                channel_id: channel.to_string(),
+                generation,
+                ..SyncJob::default()
+            };
+            enqueue(
+                &mut transaction,
+                Schema::Sync,
+                Message::job(id, queue, &job),
+            )
+            .await
+            .unwrap();
+            ids.insert(id.to_string());
+        }
+    }
+    transaction.commit().await.unwrap();
+    ids
+}
+
+// R26: a broker of this test alone, because others must not be killed with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_wait_survive_a_killed_broker_and_the_relay_goes_on() {
+    let database = TestDatabase::create().await;
+    let directory = RunDirectory::create("messaging-restart").unwrap();
+    let mut broker = RabbitMq::start(directory.path()).await.unwrap();
+    let connection = config(&broker.url()).connect().await.unwrap();
+    topology::declare(&connection, &[]).await.unwrap();
+    let relay = relay(&database, &broker.url());
+    let mut ids = queue_jobs(&database, 1..11).await;
+    eventually("they are queued", async || {
+        outbox_rows(&database).await == 0
+    })
+    .await;
+
+    broker.kill();
+    ids.extend(queue_jobs(&database, 11..16).await);
+    broker.resume().await.unwrap();
+    eventually("the others too", async || outbox_rows(&database).await == 0).await;
+    relay.stop().await;
+
+    let connection = config(&broker.url()).connect().await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let mut found = HashSet::new();
+    eventually("a worker gets them all", async || {
+        for queue in [JobQueue::Messaging, JobQueue::Calendar] {
+            let options = BasicGetOptions { no_ack: true };
+            while let Some(message) = channel
+                .basic_get(queue.queue().into(), options)
+                .await
+                .unwrap()
+            {
+                let job: SyncJob =
+                    prost::Message::decode(message.delivery.data.as_slice()).unwrap();
+                found.insert(job.job_id);
+            }
+        }
+        found.len() >= ids.len()
+    })
+    .await;
+    assert_eq!(found, ids);
+}
