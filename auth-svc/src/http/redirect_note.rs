@@ -41,18 +41,18 @@ mod tests {
 
     #[actix_web::test]
     async fn a_redirect_without_a_body_names_its_address_and_nothing_else_changes() {
-        let to = (LOCATION, "https://a.example/?b=<c>");
+        let to = || (LOCATION, "https://a.example/?b=<c>");
         let app = App::new()
             .wrap(from_fn(redirect_note))
             .route(
                 "/bare",
                 web::get()
-                    .to(move || async move { HttpResponse::Found().insert_header(to).finish() }),
+                    .to(move || async move { HttpResponse::Found().insert_header(to()).finish() }),
             )
             .route(
                 "/page",
                 web::get().to(move || async move {
-                    HttpResponse::SeeOther().insert_header(to).body("page")
+                    HttpResponse::SeeOther().insert_header(to()).body("page")
                 }),
             )
             .route("/same", web::get().to(HttpResponse::NotModified))
