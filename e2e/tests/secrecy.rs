@@ -1,13 +1,26 @@
 //! Nobody but refresh-svc can read a token: a byte search finds none.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use devstack::Stack;
+use devstack::exchange::Watcher;
 use devstack::trail::{get_access_token, refresh_access_token};
+use devstack::{Part, Stack};
 use latchkey_demo_provider::Decision;
-use latchkey_e2e::{account, run, sign_in};
+use latchkey_e2e::{account, eventually, run, sign_in};
+use latchkey_messaging::topology::USER_AUTHENTICATED_QUEUE;
+
+/// What every place shows of a sign-in: without it, nothing was searched.
+const HANDLE: &str = "ada@acme.example";
+
+const WAYS: [(&str, &str); 3] = [
+    ("/auth/google", "google"),
+    ("/auth/microsoft", "microsoft"),
+    ("/auth/oidc/demo", "demo"),
+];
 
 // R35
 #[test]
@@ -16,97 +29,116 @@ fn no_token_is_found_in_database_broker_or_logs() -> anyhow::Result<()> {
         // Everything that the services can be brought to say, too.
         let options = devstack::Options::test().with("RUST_LOG", "debug");
         let mut stack = Stack::start(options).await?;
-        for (path, provider) in [
-            ("/auth/google", "google"),
-            ("/auth/microsoft", "microsoft"),
-            ("/auth/oidc/demo", "demo"),
-        ] {
+        let mut watcher = Watcher::bind(&stack.servers.rabbitmq.url()).await?;
+        for (path, provider) in WAYS {
             sign_in(&stack, path, &Decision::allow("ada")).await?;
-            let account = account(&stack, provider, "ada@acme.example").await?;
+            let account = account(&stack, provider, HANDLE).await?;
             let mut tokens = stack.tokens(0).await?;
             let token = get_access_token(&mut tokens, account.id, Duration::from_mins(1)).await?;
             refresh_access_token(&mut tokens, account.id, token.version).await?;
         }
+        // Messages that wait are on the broker's disk.
+        stack.service(Part::Sync)?.stop();
+        for (path, _) in WAYS {
+            sign_in(&stack, path, &Decision::allow("ada")).await?;
+        }
+        eventually("events that wait", async || {
+            let waiting = watcher.waiting_on(USER_AUTHENTICATED_QUEUE).await?;
+            Ok((waiting >= 3).then_some(()))
+        })
+        .await?;
+        let seen = watcher.all().await?.to_vec();
         // What is in memory goes to disk.
         sqlx::query("CHECKPOINT").execute(stack.pool()).await?;
         stack.servers.rabbitmq.stop();
 
         let issued = stack.demo().issued();
         assert!(issued.len() >= 9, "{} tokens and codes", issued.len());
-        let secrets: Vec<&[u8]> = issued.iter().map(|one| one.token.as_bytes()).collect();
-        let needle = |bytes: &[u8]| {
-            secrets
-                .iter()
-                .position(|secret| contains(bytes, secret))
-                .and_then(|position| issued.get(position))
-        };
-        let places = [
-            stack.servers.postgres.data_directory().to_owned(),
-            stack.servers.rabbitmq.data_directory().to_owned(),
-            stack.directory(),
-        ];
-        let mut files = Vec::new();
-        for place in &places {
-            collect(place, &mut files)?;
-        }
-        assert!(
-            files.len() > 500,
-            "only {} files were searched",
-            files.len()
-        );
-        let mut logs = 0;
-        for file in &files {
-            let bytes = match std::fs::read(file) {
-                Ok(bytes) => bytes,
-                // PostgreSQL removes files while it runs.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error).context(file.display().to_string()),
-            };
-            logs += usize::from(file.ends_with("auth-svc.log") && !bytes.is_empty());
-            if let Some(found) = needle(&bytes) {
-                panic!("{} shows a {}", file.display(), found.kind);
+        let mut found = Vec::new();
+        for message in &seen {
+            for one in &issued {
+                if contains(&message.payload, &one.token) {
+                    found.push(format!("{} shows a {}", message.routing_key, one.kind));
+                }
             }
         }
-        assert!(logs > 0, "auth-svc has written no log");
-        // The search itself works: the sealed rows are there.
-        let handle = b"ada@acme.example";
-        assert!(
-            files
-                .iter()
-                .any(|file| { std::fs::read(file).is_ok_and(|bytes| contains(&bytes, handle)) })
-        );
+        let events = |message: &&devstack::exchange::Seen| {
+            message.routing_key == "user.authenticated.v1" && contains(&message.payload, HANDLE)
+        };
+        assert!(seen.iter().filter(events).count() >= 6, "too few events");
+
+        let mut wanted: Vec<&str> = issued.iter().map(|one| one.token.as_str()).collect();
+        wanted.push(HANDLE);
+        let database = stack.servers.postgres.data_directory();
+        let broker = stack.servers.rabbitmq.data_directory();
+        let directory = stack.directory();
+        let hits = search(&[database, broker, &directory], &wanted)?;
+        for place in [database, broker] {
+            let shows = |hit: &Hit| hit.file.starts_with(place) && hit.text == HANDLE;
+            assert!(
+                hits.iter().any(shows),
+                "nothing was found in {}",
+                place.display()
+            );
+        }
+        for (_, service) in stack.services() {
+            let log = std::fs::read_to_string(service.log())?;
+            assert!(log.contains("DEBUG"), "{} logs too little", service.name());
+            assert!(service.log().starts_with(&directory));
+        }
+        for hit in hits {
+            if let Some(one) = issued.iter().find(|one| one.token == hit.text) {
+                found.push(format!("{} shows a {}", hit.file.display(), one.kind));
+            }
+        }
+        found.sort();
+        found.dedup();
+        assert!(found.is_empty(), "{found:#?}");
         Ok(())
     })
 }
 
-fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            collect(&entry.path(), files)?;
-        } else if kind.is_file() {
-            files.push(entry.path());
-        }
-    }
-    Ok(())
+/// A text in a file.
+struct Hit {
+    file: PathBuf,
+    text: String,
 }
 
-/// A search that skips ahead by the first byte, quick enough for a data
-/// directory without a crate for it.
-fn contains(bytes: &[u8], secret: &[u8]) -> bool {
-    let Some((first, rest)) = secret.split_first() else {
-        return false;
+/// Where the texts stand, byte by byte, in any file below the directories.
+fn search(directories: &[&Path], texts: &[&str]) -> anyhow::Result<Vec<Hit>> {
+    let mut child = Command::new("grep")
+        .args([
+            "--recursive",
+            "--text",
+            "--only-matching",
+            "--with-filename",
+            "--null",
+        ])
+        // PostgreSQL removes files while it runs.
+        .args(["--no-messages", "--fixed-strings", "--file=-", "--"])
+        .args(directories)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run grep")?;
+    let mut input = child.stdin.take().context("no input")?;
+    input.write_all(texts.join("\n").as_bytes())?;
+    drop(input);
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8(output.stdout)?;
+    let hit = |line: &str| {
+        let (file, text) = line.split_once('\0')?;
+        Some(Hit {
+            file: file.into(),
+            text: text.to_owned(),
+        })
     };
-    let mut left = bytes;
-    while let Some(position) = left.iter().position(|byte| byte == first) {
-        let Some(after) = left.get(position + 1..) else {
-            return false;
-        };
-        if after.starts_with(rest) {
-            return true;
-        }
-        left = after;
-    }
-    false
+    Ok(said.lines().filter_map(hit).collect())
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }

@@ -83,3 +83,119 @@ pub fn is_first_party(request: &HttpRequest, public: &WebOrigin) -> bool {
         (None, site) => matches!(site, None | Some("same-origin" | "none")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    const OWN: &str = "https://auth.example.com";
+    const APP: &str = "https://app.example.com";
+    const EVIL: &str = "https://evil.example";
+    const SITES: [Option<&str>; 6] = [
+        None,
+        Some("same-origin"),
+        Some("none"),
+        Some("same-site"),
+        Some("cross-site"),
+        Some("unheard-of"),
+    ];
+
+    fn request(origin: Option<&str>, site: Option<&str>, page: Option<&str>) -> HttpRequest {
+        let mut request = TestRequest::post();
+        for (name, value) in [
+            ("origin", origin),
+            ("sec-fetch-site", site),
+            ("referer", page),
+        ] {
+            if let Some(value) = value {
+                request = request.insert_header((name, value));
+            }
+        }
+        request.to_http_request()
+    }
+
+    fn own() -> WebOrigin {
+        OWN.parse().unwrap()
+    }
+
+    fn returns() -> ReturnPolicy {
+        ReturnPolicy::new(format!("{APP}/").parse().unwrap(), &own(), vec![], false)
+    }
+
+    /// The values of `Sec-Fetch-Site` for which the rule holds.
+    fn sites(holds: impl Fn(Option<&'static str>) -> bool) -> Vec<Option<&'static str>> {
+        SITES.into_iter().filter(|site| holds(*site)).collect()
+    }
+
+    #[test]
+    fn a_change_comes_from_this_deployment_or_from_no_browser() {
+        let may = |origin, site| may_change(&request(origin, site, None), &returns());
+        for origin in [OWN, APP] {
+            assert_eq!(sites(|site| may(Some(origin), site)), SITES);
+        }
+        for origin in [EVIL, "null", "", "https://auth.example.com.evil.example"] {
+            assert!(sites(|site| may(Some(origin), site)).is_empty(), "{origin}");
+        }
+        assert_eq!(
+            sites(|site| may(None, site)),
+            [None, Some("same-origin"), Some("none")]
+        );
+    }
+
+    #[test]
+    fn the_first_party_is_this_service_and_not_the_app() {
+        let is = |origin, site| is_first_party(&request(origin, site, None), &own());
+        assert_eq!(sites(|site| is(Some(OWN), site)), SITES);
+        for origin in [APP, EVIL, "null"] {
+            assert!(sites(|site| is(Some(origin), site)).is_empty(), "{origin}");
+        }
+        assert_eq!(
+            sites(|site| is(None, site)),
+            [None, Some("same-origin"), Some("none")]
+        );
+    }
+
+    #[test]
+    fn a_form_is_our_own_only_if_the_browser_names_us() {
+        let is = |origin, site| is_own_form(&request(origin, site, None), &own());
+        assert_eq!(
+            sites(|site| is(Some(OWN), site)),
+            [None, Some("same-origin")]
+        );
+        for origin in [None, Some(APP), Some(EVIL), Some("null")] {
+            assert!(sites(|site| is(origin, site)).is_empty(), "{origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_navigation_was_begun_by_a_page_that_is_known_or_by_nobody_who_says() {
+        let by = |site, page| {
+            was_begun_by(&request(None, site, page), |page| {
+                page.as_str().starts_with(APP)
+            })
+        };
+        let unsaid = [None, Some("same-origin")];
+        assert_eq!(sites(|site| by(site, None)), unsaid);
+        assert_eq!(sites(|site| by(site, Some(EVIL))), unsaid);
+        assert_eq!(sites(|site| by(site, Some("no address"))), unsaid);
+        assert_eq!(
+            sites(|site| by(site, Some("https://app.example.com/a"))),
+            SITES
+        );
+    }
+
+    // A header that is no text is a stranger's.
+    #[test]
+    fn what_cannot_be_read_counts_as_foreign() {
+        for name in ["origin", "sec-fetch-site"] {
+            let unreadable = actix_web::http::header::HeaderValue::from_bytes(b"\xff").unwrap();
+            let request = TestRequest::post().insert_header((name, unreadable));
+            assert!(
+                !may_change(&request.to_http_request(), &returns()),
+                "{name}"
+            );
+        }
+    }
+}

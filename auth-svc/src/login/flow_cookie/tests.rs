@@ -46,6 +46,7 @@ fn a_flow_comes_back_from_its_cookie() {
     assert_eq!(cookie.http_only(), Some(true));
     assert_eq!(cookie.path(), Some("/"));
     assert_eq!(cookie.domain(), None);
+    assert_eq!(cookie.same_site(), Some(SameSite::Lax));
     assert!(cookie.name().starts_with("__Host-"));
 }
 
@@ -109,9 +110,31 @@ fn the_oldest_flow_gives_way_to_a_fifth() {
 fn wrong_keys_are_refused() {
     let short = format!("a:{}", URL_SAFE_NO_PAD.encode([1; 16]));
     let twice = format!("{},{}", key("a", 1), key("a", 2));
-    for wrong in ["", "a", "a:", &short, &twice, &key("a.b", 1), &key("", 1)] {
+    keys(&format!("{},{}", key("a-b_C1", 1), key(&"i".repeat(32), 2)));
+    let long = key(&"i".repeat(33), 1);
+    for wrong in [
+        "",
+        "a",
+        "a:",
+        &long,
+        &short,
+        &twice,
+        &key("a.b", 1),
+        &key("", 1),
+    ] {
         assert!(wrong.parse::<FlowKeys>().is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn a_flow_that_no_browser_would_keep_is_not_sealed() {
+    let keys = keys(&key("a", 1));
+    let mut long = flow();
+    long.context.locale = Some("x".repeat(1_400));
+    assert!(sealed(&keys, &long).value().len() <= MAX_VALUE);
+    long.context.locale = Some("x".repeat(MAX_VALUE));
+    let refused = keys.seal(&long, &Randomness::default());
+    assert_eq!(refused.err(), Some(SealFlowError::TooLong));
 }
 
 proptest! {

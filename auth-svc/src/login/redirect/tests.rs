@@ -70,6 +70,8 @@ fn every_spelling_of_another_host_is_refused() {
         "/x y",
         "/\tx",
         "/\n/evil.com",
+        "/x\\y",
+        "/x\u{fffd}",
         "https://app.example.com//evil.com",
         "https://ap\u{ff50}.example.com/",
     ] {
