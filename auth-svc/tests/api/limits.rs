@@ -179,9 +179,13 @@ async fn chunked(app: &TestApp, path: &str, kind: &str, body: &str, ends: bool) 
     if ends {
         let _ = client.write_all(b"0\r\n\r\n").await;
     }
-    let answer = tokio::time::timeout(Duration::from_mins(1), rest_of(&mut client));
-    let answer = answer.await.unwrap();
-    answer.chars().take(12).collect()
+    let mut status = [0; 12];
+    let answer = tokio::time::timeout(Duration::from_mins(1), client.read_exact(&mut status));
+    // A connection that is cut has no status.
+    match answer.await.unwrap() {
+        Ok(_) => String::from_utf8_lossy(&status).into_owned(),
+        Err(_) => String::new(),
+    }
 }
 
 #[tokio::test]
