@@ -131,7 +131,9 @@ async fn declare(broker: &BrokerConfig) -> Result<(), BrokerError> {
     for refused in refused {
         tracing::warn!(refused.what, refused.reason, "not declared");
     }
-    connection.close(200, "done".into()).await?;
+    if let Err(error) = connection.close(200, "done".into()).await {
+        tracing::debug!(%error, "connection was closed already");
+    }
     Ok(())
 }
 

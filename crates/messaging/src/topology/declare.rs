@@ -45,7 +45,7 @@ pub struct Refused {
 pub async fn declare_exchanges(connection: &Connection) -> Result<Vec<Refused>, BrokerError> {
     let mut declarer = Declarer::open(connection).await?;
     declarer.exchanges().await?;
-    Ok(declarer.refused)
+    Ok(declarer.finish().await)
 }
 
 /// Declares everything: the exchanges, the queue of unrouted and that of recent
@@ -84,7 +84,7 @@ pub async fn declare(
     for subscription in subscriptions {
         declarer.subscription(subscription).await?;
     }
-    Ok(declarer.refused)
+    Ok(declarer.finish().await)
 }
 
 /// Declares what one consumer uses: the exchanges, its queue with the parking
@@ -113,7 +113,7 @@ pub async fn declare_subscription(
         let name = Ladder::queue(queue, *delay);
         declarer.queue(&name, &arguments).await?;
     }
-    Ok(declarer.refused)
+    Ok(declarer.finish().await)
 }
 
 /// Goes on where the broker refuses a declaration, which closes the channel.
@@ -130,6 +130,16 @@ impl<'a> Declarer<'a> {
             connection,
             refused: Vec::new(),
         })
+    }
+
+    /// Answers what was refused. The channel is closed in order: one that is dropped
+    /// would still be closing while the connection closes.
+    async fn finish(self) -> Vec<Refused> {
+        let closed = answered("close", self.channel.close(200, "declared".into()));
+        if let Err(error) = closed.await {
+            tracing::debug!(%error, "channel was closed already");
+        }
+        self.refused
     }
 
     async fn exchanges(&mut self) -> Result<(), BrokerError> {

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,10 @@ use tokio::time::Instant;
 const WAIT_MIN: Duration = Duration::from_secs(1);
 /// Longest wait of a destination: its queue may be back at any time.
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// Longest wait of a row that ends the connection.
+/// First wait of a row that ends the connection: long enough for the others to go
+/// in between, also where connecting anew takes seconds.
+const ROW_WAIT_MIN: Duration = Duration::from_secs(10);
+/// And its longest.
 const ROW_WAIT_MAX: Duration = Duration::from_mins(5);
 
 /// Where a message is published to.
@@ -40,7 +44,11 @@ impl Held {
     /// Holds a destination back; answers for how long, or nothing where it is held
     /// and not due.
     pub(super) fn hold(&self, destination: Destination) -> Option<Duration> {
-        hold(&mut self.lock().destinations, destination, WAIT_MAX)
+        hold(
+            &mut self.lock().destinations,
+            destination,
+            WAIT_MIN..=WAIT_MAX,
+        )
     }
 
     /// A destination that is due for a try.
@@ -72,7 +80,7 @@ impl Held {
 
     /// Holds a row back; answers for how long.
     pub(super) fn hold_row(&self, seq: i64) -> Duration {
-        hold(&mut self.lock().rows, seq, ROW_WAIT_MAX).unwrap_or_default()
+        hold(&mut self.lock().rows, seq, ROW_WAIT_MIN..=ROW_WAIT_MAX).unwrap_or_default()
     }
 
     /// Rows that are held back now.
@@ -100,7 +108,11 @@ impl Held {
     }
 }
 
-fn hold<K: Eq + Hash>(held: &mut HashMap<K, Wait>, key: K, most: Duration) -> Option<Duration> {
+fn hold<K: Eq + Hash>(
+    held: &mut HashMap<K, Wait>,
+    key: K,
+    within: RangeInclusive<Duration>,
+) -> Option<Duration> {
     let now = Instant::now();
     let wait = held.entry(key).or_insert(Wait {
         until: now,
@@ -109,9 +121,10 @@ fn hold<K: Eq + Hash>(held: &mut HashMap<K, Wait>, key: K, most: Duration) -> Op
     if wait.until > now {
         return None;
     }
-    let for_now = WAIT_MIN
+    let for_now = within
+        .start()
         .saturating_mul(2_u32.saturating_pow(wait.tries))
-        .min(most);
+        .min(*within.end());
     wait.tries = wait.tries.saturating_add(1);
     wait.until = now + for_now;
     Some(for_now)
