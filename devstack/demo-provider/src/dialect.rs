@@ -145,12 +145,9 @@ impl Dialect {
             _ => "application/json",
         };
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
-        HttpResponse::build(status).content_type(kind).body(format!(
-            "{}{:padding$}",
-            self.body,
-            "",
-            padding = self.padding
-        ))
+        HttpResponse::build(status)
+            .content_type(kind)
+            .body(self.body.to_owned() + &" ".repeat(self.padding))
     }
 }
 
