@@ -234,12 +234,11 @@ impl Tokens {
                 return Err(status(&error));
             }
         };
-        let mut token = message(&snapshot).ok_or_else(|| status(&EngineError::StillRefreshing))?;
-        token.reason = self
-            .engine
-            .shortfall(&snapshot, need)
-            .unwrap_or_default()
-            .to_owned();
+        let reason = self.engine.shortfall(&snapshot, need).unwrap_or_default();
+        let token = AccessToken {
+            reason: reason.to_owned(),
+            ..message(&snapshot).ok_or_else(|| status(&EngineError::StillRefreshing))?
+        };
         call.give(&snapshot)?;
         self.answered.increment(1);
         tracing::debug!(

@@ -244,7 +244,9 @@ async fn every_answer_has_its_verdict_and_harms_nothing_else() {
     let names: Vec<_> = EXPECTED.iter().map(|row| row.0).collect();
     let all: Vec<_> = Dialect::ALL.iter().map(|dialect| dialect.name).collect();
     assert_eq!(names, all);
-    let world = with_a_provider_for_each(World::new().await);
+    // Hundreds of refreshes one behind the other would take long over one connection.
+    let world = World::new().await.with("DATABASE_MAX_CONNECTIONS", "4");
+    let world = with_a_provider_for_each(world);
     let (_replica, client) = world.served().await;
     let (world, client) = (&world, &client);
 

@@ -145,7 +145,7 @@ impl Book {
                 .unwrap_or_else(|_| AccountId::generate())
                 .to_string(),
             version,
-            provider: String::new(),
+            ..AccessToken::default()
         };
         tokens.insert(key, token.clone());
         drop(tokens);
