@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::Cache;
 use crate::config::Configuration;
 use crate::engine::{Engine, Parts};
-use crate::grpc;
+use crate::grpc::{self, CallerBounds};
 use crate::jitter::Jitter;
 use crate::lane::Lanes;
 use crate::leaving;
@@ -74,6 +74,10 @@ impl Application {
             audit,
             Arc::clone(&configuration.clock),
         )?;
+        let bounds = CallerBounds {
+            waiting: configuration.most_waiting,
+            watching: configuration.most_watchers / 2,
+        };
         let seed = configuration.clock.now().unix_timestamp().unsigned_abs();
         let engine = Engine::new(Parts {
             store: Store::on(connections.clone()),
@@ -88,7 +92,7 @@ impl Application {
             ahead_window: configuration.ahead_window,
             most_watchers: configuration.most_watchers,
         });
-        let (router, grpc_health) = grpc::router(engine.clone(), gate.clone())?;
+        let (router, grpc_health) = grpc::router(engine.clone(), gate.clone(), bounds)?;
         let grpc_listener = listen("GRPC_LISTEN", configuration.grpc_listen)?;
         let health_listener = listen("HEALTH_LISTEN", configuration.health_listen)?;
         let address = |error| StartError::io("cannot tell the own address", error);

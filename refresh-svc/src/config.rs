@@ -61,6 +61,8 @@ pub struct Configuration {
     /// Accounts asked for within this time are refreshed ahead of expiry:
     /// `REFRESH_AHEAD_WINDOW`.
     pub ahead_window: Duration,
+    /// Calls of one caller that wait at once: `CALLER_WAITING_LIMIT`.
+    pub most_waiting: usize,
     /// Watchers of accounts at once: `WATCH_LIMIT`.
     pub most_watchers: usize,
     /// Accounts whose token is kept in memory: `TOKEN_CACHE_CAPACITY`.
@@ -111,6 +113,7 @@ impl Configuration {
                 ahead: environment.parsed("REFRESH_AHEAD_RATE", AHEAD_RATE)?,
             },
             ahead_window: environment.duration("REFRESH_AHEAD_WINDOW", Duration::from_mins(30))?,
+            most_waiting: environment.parsed("CALLER_WAITING_LIMIT", 8_192)?,
             most_watchers: environment.parsed("WATCH_LIMIT", 1_000)?,
             cache_capacity: environment.parsed("TOKEN_CACHE_CAPACITY", 100_000)?,
             cache_revalidate: environment

@@ -21,6 +21,7 @@ mod revoke;
 mod spend;
 mod timing;
 mod trouble;
+mod verdict;
 mod watch;
 
 use std::sync::Arc;
@@ -36,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-pub use decision::{Decision, Need, decide};
+pub use decision::{Decision, Need, decide, shortfall};
 pub use error::EngineError;
 pub use pause::pause;
 pub use revoke::Revoked;
@@ -45,7 +46,7 @@ pub use watch::Watch;
 
 use crate::cache::Cache;
 use crate::jitter::Jitter;
-use crate::lane::{Lane, Lanes};
+use crate::lane::{Lane, Lanes, Standing};
 use crate::numbers;
 use crate::snapshot::Snapshot;
 use crate::store::{Holder, Store};
@@ -60,6 +61,15 @@ const ROUNDS: usize = 4;
 
 /// Between two looks at a lease that is about to end.
 const SHORTEST_WAIT: Duration = Duration::from_millis(20);
+
+/// What a refresh is for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Errand {
+    /// A caller wants it although the token is far from its end.
+    forced: bool,
+    /// The claims challenge of an API that refused the token, for the provider.
+    claims: Option<Arc<str>>,
+}
 
 /// What an engine works with.
 #[derive(Debug)]
@@ -176,19 +186,23 @@ impl Engine {
             match decide(&snapshot, need, fresher_than, self.parts.clock.now()) {
                 Decision::Answer => return Ok(snapshot),
                 Decision::AnswerAndRefresh => {
-                    if snapshot.lane.shut().is_none() {
-                        drop(self.fly(&snapshot));
+                    if snapshot.shut().is_none() {
+                        drop(self.fly(&snapshot, Errand::default()));
                     }
                     return Ok(snapshot);
                 }
                 Decision::Fail(error) => return Err(error),
                 Decision::Refresh => {
                     // At once where no request goes out.
-                    let landed = if let Some(shut) = snapshot.lane.shut() {
+                    let landed = if let Some(shut) = snapshot.shut() {
                         Err(shut.into())
                     } else {
                         let _waiting = numbers::waiting();
-                        self.fly(&snapshot).landed().await
+                        let errand = Errand {
+                            forced: snapshot.is_fresh(self.parts.clock.now()),
+                            claims: need.claims.clone(),
+                        };
+                        self.fly(&snapshot, errand).landed().await
                     };
                     match landed {
                         Ok(landed) => {
@@ -202,6 +216,11 @@ impl Engine {
             }
         }
         Err(EngineError::StillRefreshing)
+    }
+
+    /// Why a token that is answered is less than what was asked for.
+    pub(crate) fn shortfall(&self, snapshot: &Snapshot, need: &Need) -> Option<&'static str> {
+        shortfall(snapshot, need, self.parts.clock.now())
     }
 
     /// The refresh did not come to an outcome: a token that is still valid
@@ -230,20 +249,26 @@ impl Engine {
     }
 
     /// The flight that replaces what was seen.
-    fn fly(&self, seen: &Snapshot) -> Seat {
+    fn fly(&self, seen: &Snapshot, errand: Errand) -> Seat {
         let (account, stale_version) = (seen.account, seen.version);
         self.flights.join(account, &self.tasks, || {
             let engine = self.clone();
-            let lane = Arc::clone(&seen.lane);
+            let way = (Arc::clone(&seen.lane), seen.standing());
             let span = tracing::info_span!("refresh", account.id = %account);
             engine
-                .refresh(account, stale_version, lane)
+                .refresh(account, stale_version, way, errand)
                 .instrument(span)
         })
     }
 
     /// A flight: takes the lease and spends it, or waits for who holds it.
-    async fn refresh(self, account: AccountId, stale_version: i64, lane: Arc<Lane>) -> Outcome {
+    async fn refresh(
+        self,
+        account: AccountId,
+        stale_version: i64,
+        (lane, standing): (Arc<Lane>, Standing),
+        errand: Errand,
+    ) -> Outcome {
         if self.stopping.is_cancelled() {
             return Err(EngineError::Stopping);
         }
@@ -254,7 +279,7 @@ impl Engine {
         let mut free = true;
         while Instant::now() < give_up {
             if free {
-                let entered = tokio::time::timeout_at(give_up, lane.enter());
+                let entered = tokio::time::timeout_at(give_up, lane.enter(standing));
                 let Some(entered) = self.stopping.run_until_cancelled(entered).await else {
                     return Err(EngineError::Stopping);
                 };
@@ -276,7 +301,7 @@ impl Engine {
                         self.parts.store.release_unspent(&lease).await?;
                         return Err(EngineError::Stopping);
                     }
-                    match self.spend(lease, passage).await {
+                    match self.spend(lease, passage, &errand).await {
                         Spent::Ended(outcome) => return outcome,
                         Spent::TooLate => continue,
                     }
@@ -294,7 +319,7 @@ impl Engine {
             }
             if credential.sealed_refresh_token.is_none() {
                 return self
-                    .bury(&credential, None, FailureClass::NoRefreshToken)
+                    .bury(&credential, None, FailureClass::NoRefreshToken.into())
                     .await;
             }
             let held_for = credential.lease_left;

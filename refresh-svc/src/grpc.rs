@@ -4,9 +4,12 @@ mod batch;
 mod caller;
 mod deadline;
 mod request;
+mod shares;
 mod status;
 mod watch;
 
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use latchkey_domain::{AccountId, ScopeSet};
@@ -36,6 +39,7 @@ use caller::Admitted;
 use deadline::within_deadline;
 use latchkey_proto::timestamp;
 use request::Selected;
+use shares::{Share, Shares};
 use status::status;
 
 /// A request holds ids and scope names, a batch a hundred times: more is no
@@ -52,6 +56,9 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections are made anew after this, so that callers spread over new
 /// replicas and new certificates count.
 const OLDEST_CONNECTION: Duration = Duration::from_mins(30);
+
+/// The account of a watch is looked up within this time, or the watch is refused.
+const LOOK_UP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Says over gRPC whether tokens are served (`grpc.health.v1`).
 pub(crate) struct Health(HealthReporter);
@@ -73,9 +80,13 @@ impl Health {
 pub(crate) type Gated = Router<Stack<grpc::Gate<Gate>, Identity>>;
 
 /// The gRPC server: tokens behind the gate, health and reflection.
-pub(crate) fn router(engine: Engine, gate: Gate) -> Result<(Gated, Health), StartError> {
-    let tokens =
-        TokenServiceServer::new(Tokens::new(engine)).max_decoding_message_size(LARGEST_REQUEST);
+pub(crate) fn router(
+    engine: Engine,
+    gate: Gate,
+    bounds: CallerBounds,
+) -> Result<(Gated, Health), StartError> {
+    let tokens = TokenServiceServer::new(Tokens::new(engine, bounds))
+        .max_decoding_message_size(LARGEST_REQUEST);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(latchkey_proto::FILE_DESCRIPTOR_SET)
         .build_v1()
@@ -107,13 +118,17 @@ pub(crate) fn router(engine: Engine, gate: Gate) -> Result<(Gated, Health), Star
 #[derive(Debug)]
 pub(crate) struct Tokens {
     engine: Engine,
+    waiting: Shares,
+    watching: Shares,
     answered: Counter,
 }
 
 impl Tokens {
-    fn new(engine: Engine) -> Self {
+    fn new(engine: Engine, bounds: CallerBounds) -> Self {
         Self {
             engine,
+            waiting: Shares::of(bounds.waiting),
+            watching: Shares::of(bounds.watching),
             answered: numbers::answers("answered"),
         }
     }
@@ -182,13 +197,29 @@ impl Tokens {
         self.token(call, account, &need).await
     }
 
+    /// Asks for a token. One that is at hand is answered whatever its caller waits for
+    /// already.
+    async fn ask(
+        &self,
+        call: &Admitted,
+        account: AccountId,
+        need: &Need,
+    ) -> Result<Result<Arc<Snapshot>, EngineError>, Status> {
+        let mut asking = std::pin::pin!(self.engine.token(account, need));
+        if let Poll::Ready(answered) = futures::poll!(asking.as_mut()) {
+            return Ok(answered);
+        }
+        let _share = share(&self.waiting, call, &EngineError::TooManyCalls)?;
+        Ok(asking.await)
+    }
+
     async fn token(
         &self,
         call: &Admitted,
         account: AccountId,
         need: &Need,
     ) -> Result<AccessToken, Status> {
-        let answered = self.engine.token(account, need).await;
+        let answered = self.ask(call, account, need).await?;
         let snapshot = match answered {
             Ok(snapshot) => snapshot,
             Err(error) => {
@@ -203,7 +234,11 @@ impl Tokens {
                 return Err(status(&error));
             }
         };
-        let token = message(&snapshot).ok_or_else(|| status(&EngineError::StillRefreshing))?;
+        let reason = self.engine.shortfall(&snapshot, need).unwrap_or_default();
+        let token = AccessToken {
+            reason: reason.to_owned(),
+            ..message(&snapshot).ok_or_else(|| status(&EngineError::StillRefreshing))?
+        };
         call.give(&snapshot)?;
         self.answered.increment(1);
         tracing::debug!(
@@ -248,9 +283,15 @@ impl TokenService for Tokens {
     ) -> Result<Response<BoxStream<WatchAccountResponse>>, Status> {
         let call = Admitted::of(&request)?;
         let selector = request.into_inner().account;
-        let account = self.account(&call, selector, &ScopeSet::default()).await?;
+        // The call's own deadline is that of the whole stream.
+        let no_scopes = ScopeSet::default();
+        let found = self.account(&call, selector, &no_scopes);
+        let account = tokio::time::timeout(LOOK_UP_DEADLINE, found)
+            .await
+            .unwrap_or_else(|_| Err(status(&EngineError::StoreUnavailable)))?;
+        let share = share(&self.watching, &call, &EngineError::TooManyWatchers)?;
         let watch = self.engine.watch(account).map_err(|error| status(&error))?;
-        Ok(Response::new(watch::stream(call, watch)))
+        Ok(Response::new(watch::stream(call, watch, share)))
     }
 
     async fn refresh_access_token(
@@ -289,6 +330,28 @@ impl TokenService for Tokens {
     }
 }
 
+/// What one caller may hold of a replica.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallerBounds {
+    /// Calls that wait for a refresh or the database.
+    pub waiting: usize,
+    /// Watches.
+    pub watching: usize,
+}
+
+fn share(shares: &Shares, call: &Admitted, full: &EngineError) -> Result<Share, Status> {
+    shares.take(call.name()).ok_or_else(|| {
+        let reason = status::reason(full);
+        numbers::answers(reason).increment(1);
+        tracing::warn!(
+            caller = call.name(),
+            reason,
+            "a caller holds all that it may"
+        );
+        status(full)
+    })
+}
+
 fn message(snapshot: &Snapshot) -> Option<AccessToken> {
     let held = snapshot.token.as_ref()?;
     Some(AccessToken {
@@ -298,5 +361,7 @@ fn message(snapshot: &Snapshot) -> Option<AccessToken> {
         granted_scopes: snapshot.granted_scopes.to_vec(),
         account_id: snapshot.account.to_string(),
         version: snapshot.version,
+        provider: snapshot.provider.to_string(),
+        reason: String::new(),
     })
 }

@@ -3,11 +3,13 @@
 //! a slow or sick provider takes nothing from the others.
 
 mod circuit;
+mod refusals;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use latchkey_domain::{AccountId, GrantBinding, ProviderName};
@@ -15,13 +17,19 @@ use latchkey_providers::{ProviderKind, Registry};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-pub use circuit::{Circuit, Shut, Verdict};
+pub use circuit::{Circuit, Sent, Shut, Standing, Verdict};
+use refusals::{Burst, Refusals};
 
 use crate::jitter::Jitter;
 use crate::numbers;
 
 /// Tenants with a circuit of their own; those of any more share one.
 const MOST_TENANTS: usize = 10_000;
+
+/// A provider that served a grant within this time serves.
+const LATELY: Duration = Duration::from_mins(2);
+/// Seconds between two looks for what is due ahead of expiry.
+pub const BETWEEN_LOOKS: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
 /// Bounds of one provider, in one replica.
 #[derive(Debug, Clone, Copy)]
@@ -57,14 +65,15 @@ struct Tenant {
 #[derive(Debug)]
 struct Gate {
     circuit: Mutex<Circuit>,
-    level: &'static str,
+    /// What it is the gate of: `provider` or `tenant`.
+    of: &'static str,
 }
 
 impl Gate {
-    fn of(level: &'static str) -> Self {
+    fn of(what: &'static str) -> Self {
         Self {
             circuit: Mutex::default(),
-            level,
+            of: what,
         }
     }
 
@@ -79,6 +88,9 @@ pub struct Lane {
     road: Arc<Road>,
     /// Absent where the provider has no tenants.
     tenant: Option<Tenant>,
+    refusals: Mutex<Refusals>,
+    /// When a grant was last served.
+    served_at: Mutex<Option<Instant>>,
 }
 
 impl Lane {
@@ -99,15 +111,42 @@ impl Lane {
         self.road.kind
     }
 
-    /// Why no request goes out now; nothing where one may.
-    pub fn shut(&self) -> Option<Shut> {
+    /// Why no request goes out now for such an account; nothing where one may.
+    pub fn shut(&self, standing: Standing) -> Option<Shut> {
         let now = Instant::now();
-        self.gates().find_map(|gate| gate.circuit().shut(now))
+        self.gates()
+            .find_map(|gate| gate.circuit().shut(standing, now))
+    }
+
+    /// A grant was served: the provider knows the client.
+    pub fn served(&self) {
+        *lock(&self.served_at) = Some(Instant::now());
+        lock(&self.refusals).served();
+    }
+
+    /// Returns `true` if a grant was served lately.
+    pub fn serves(&self) -> bool {
+        lock(&self.served_at).is_some_and(|at| at.elapsed() < LATELY)
+    }
+
+    /// The provider refused the grant of an account for good. Returns `true` if it refuses
+    /// the grants of many and serves none: then it is not the accounts.
+    pub fn refused(&self, account: AccountId) -> bool {
+        let burst = lock(&self.refusals).refused(hash(&account.as_uuid()), Instant::now());
+        if burst == Burst::Begins {
+            numbers::grants_refused(&self.road.name);
+            tracing::error!(
+                provider = %self.road.name,
+                "the provider refuses the grants of many accounts and serves none: was the \
+                 application deleted or revoked there? No grant is marked until one is served"
+            );
+        }
+        burst != Burst::No
     }
 
     /// True where one more refresh ahead of expiry is within bounds now.
-    pub fn allows_ahead(&self) -> bool {
-        self.shut().is_none()
+    pub fn allows_ahead(&self, standing: Standing) -> bool {
+        self.shut(standing).is_none()
             && self.road.seats.available_permits() > 0
             && self.road.ahead.check().is_ok()
     }
@@ -116,9 +155,9 @@ impl Lane {
     ///
     /// # Errors
     /// A circuit is open.
-    pub async fn enter(self: &Arc<Self>) -> Result<Passage, Shut> {
+    pub async fn enter(self: &Arc<Self>, standing: Standing) -> Result<Passage, Shut> {
         // At once, whatever the queue.
-        if let Some(shut) = self.shut() {
+        if let Some(shut) = self.shut(standing) {
             return Err(shut);
         }
         let of_tenant = match &self.tenant {
@@ -129,13 +168,14 @@ impl Lane {
         self.road.bucket.until_ready().await;
         let mut passage = Passage {
             lane: Arc::clone(self),
+            standing,
             probes: Vec::new(),
             _seats: [of_tenant, of_provider],
         };
         let now = Instant::now();
         for gate in self.gates() {
             // What is passed before is given back by the drop.
-            let probe = gate.circuit().admit(now)?;
+            let probe = gate.circuit().admit(standing, now)?;
             passage.probes.push(probe);
         }
         Ok(passage)
@@ -151,12 +191,18 @@ impl Lane {
 #[derive(Debug)]
 pub struct Passage {
     lane: Arc<Lane>,
+    standing: Standing,
     /// Of each gate that was passed, whether this is its probe.
     probes: Vec<bool>,
     _seats: [Option<OwnedSemaphorePermit>; 2],
 }
 
 impl Passage {
+    /// The way that it leads.
+    pub fn lane(&self) -> Arc<Lane> {
+        Arc::clone(&self.lane)
+    }
+
     /// Tells what came of the request, and gives the seat back.
     pub fn tell(mut self, account: AccountId, verdict: Verdict, jitter: &Jitter) {
         let lane = Arc::clone(&self.lane);
@@ -165,19 +211,23 @@ impl Passage {
         for (gate, probe) in lane.gates().zip(probes) {
             // A provider is sick where several tenants are; a tenant, or a
             // provider without tenants, where several accounts are.
-            let source = match (&lane.tenant, gate.level) {
+            let source = match (&lane.tenant, gate.of) {
                 (Some(tenant), "provider") => tenant.id,
                 _ => hash(&account.as_uuid()),
             };
+            let sent = Sent {
+                standing: self.standing,
+                probe,
+            };
             let turned = gate
                 .circuit()
-                .record(source, probe, verdict, now, jitter.next());
+                .record(source, sent, verdict, now, jitter.next());
             if turned {
-                let open = gate.circuit().shut(now);
+                let open = gate.circuit().shut(Standing::Sound, now);
                 numbers::circuit(&lane.road.name, open.is_some());
                 tracing::warn!(
                     provider = %lane.road.name,
-                    level = gate.level,
+                    of = gate.of,
                     open = open.is_some(),
                     reason = open.map(|shut| shut.class.reason()),
                     "circuit"
@@ -192,7 +242,7 @@ impl Drop for Passage {
         let now = Instant::now();
         for (gate, probe) in self.lane.gates().zip(&self.probes) {
             if *probe {
-                gate.circuit().abandon(now);
+                gate.circuit().abandon(self.standing, now);
             }
         }
     }
@@ -251,6 +301,8 @@ impl Lanes {
         let lane = lanes.entry(key).or_insert_with_key(|(_, tenant)| {
             Arc::new(Lane {
                 road,
+                refusals: Mutex::default(),
+                served_at: Mutex::default(),
                 tenant: tenant.map(|id| Tenant {
                     id,
                     gate: Gate::of("tenant"),
@@ -287,13 +339,19 @@ impl Lanes {
                 seats: self.seats(1),
                 bucket: RateLimiter::direct(Quota::per_second(self.limits.rate)),
                 ahead: RateLimiter::direct(
-                    // A second's worth at once, no more: callers come first.
-                    Quota::per_second(self.limits.ahead),
+                    // What is due is looked for now and then, and what one look finds
+                    // goes out at once: as much as comes together until the next.
+                    Quota::per_second(self.limits.ahead)
+                        .allow_burst(self.limits.ahead.saturating_mul(BETWEEN_LOOKS)),
                 ),
             })
         });
         Arc::clone(road)
     }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn hash(value: &impl std::hash::Hash) -> u64 {

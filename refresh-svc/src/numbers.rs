@@ -25,10 +25,16 @@ pub fn circuit(provider: &ProviderName, open: bool) {
     }
 }
 
+/// A provider began to refuse the grants of many accounts and to serve none.
+pub fn grants_refused(provider: &ProviderName) {
+    counter!("latchkey_grants_refused_total", "provider" => provider.to_string()).increment(1);
+}
+
 /// Makes the numbers of a provider visible before the first failure.
 pub fn provider(provider: &ProviderName) {
     counter!("latchkey_circuit_opened_total", "provider" => provider.to_string()).increment(0);
     gauge!("latchkey_circuits_open", "provider" => provider.to_string()).increment(0);
+    counter!("latchkey_grants_refused_total", "provider" => provider.to_string()).increment(0);
 }
 
 /// Where an answer came from: `cache` or `database`.

@@ -9,7 +9,7 @@ use latchkey_opening::OpeningKeys;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use crate::lane::Lane;
+use crate::lane::{Lane, Shut, Standing};
 use crate::store::{Credential, Facts, Failure};
 
 /// Assumed life of an access token where the provider does not say
@@ -80,10 +80,14 @@ pub struct Snapshot {
     pub token: Option<HeldToken>,
     /// Scopes of the grant.
     pub granted_scopes: Arc<ScopeSet>,
-    /// Grows with every change of the tokens.
+    /// Grows with every new access token.
     pub version: i64,
     /// Failure since the last success, its pause as of `read_at`.
     pub failure: Option<Failure>,
+    /// No caller forces a refresh before this much time has passed since `read_at`.
+    pub force_in: Duration,
+    /// What the provider asks of the person at the next sign-in (a claims challenge).
+    pub claims: Option<Arc<str>>,
     /// True where only the person can revive the grant.
     pub dead: bool,
     /// True where the account was revoked.
@@ -128,6 +132,8 @@ impl Snapshot {
             granted_scopes,
             version: credential.version,
             failure,
+            force_in: credential.force_in,
+            claims: credential.claims.as_deref().map(Arc::from),
             dead: credential.dead,
             erased: credential.erased,
             refreshable: credential.sealed_refresh_token.is_some(),
@@ -142,6 +148,32 @@ impl Snapshot {
         let failure = self.failure?;
         let left = failure.retry_in.checked_sub(self.read_at.elapsed())?;
         (!left.is_zero()).then_some((failure, left))
+    }
+
+    /// How long no caller may force a refresh; zero where one may.
+    pub fn force_left(&self) -> Duration {
+        self.force_in.saturating_sub(self.read_at.elapsed())
+    }
+
+    /// Returns `true` if the token is far from its end: whoever wants another one forces
+    /// a refresh.
+    pub fn is_fresh(&self, now: OffsetDateTime) -> bool {
+        let token = self.valid_token(now);
+        token.is_some_and(|token| token.remaining(now) > token.soft_margin)
+    }
+
+    /// Whether the account's last refresh succeeded.
+    pub fn standing(&self) -> Standing {
+        if self.failure.is_none() {
+            Standing::Sound
+        } else {
+            Standing::Failing
+        }
+    }
+
+    /// Why no request goes out for this account now; nothing where one may.
+    pub fn shut(&self) -> Option<Shut> {
+        self.lane.shut(self.standing())
     }
 
     /// The token, where it has not expired.

@@ -31,7 +31,7 @@ pub(crate) use faults::{Fault, Faults};
 pub use find::Found;
 pub use keys::{LostGrant, Resealed, SealedTokens};
 pub use lease::{Holder, Lease};
-pub use outcome::{FailureRecord, NewTokens};
+pub use outcome::{Death, FailureRecord, NewTokens};
 
 /// The columns that make a [`Credential`]. Lengths of time are reckoned by the
 /// database: its clock, not ours, rules leases and pauses.
@@ -45,7 +45,15 @@ macro_rules! columns {
          auth_failed_at, erased_at, revoked_at_provider,
          GREATEST(extract(epoch FROM lease_until - clock_timestamp())::float8, 0) AS lease_left,
          CASE WHEN intent_version = version THEN intent_count ELSE 0 END AS attempts,
-         unreadable_version IS NOT DISTINCT FROM version AS answered_unreadably"
+         unreadable_version IS NOT DISTINCT FROM version AS answered_unreadably,
+         CASE WHEN refused_version = version THEN refused_count ELSE 0 END AS refusals,
+         CASE WHEN refused_version = version
+              THEN GREATEST(extract(epoch FROM clock_timestamp() - refused_since)::float8, 0)
+              END AS refused_for,
+         CASE WHEN client_version = version THEN client_id END AS client_id,
+         GREATEST(extract(epoch FROM forced_at + interval '1 minute' - clock_timestamp())::float8, 0)
+             AS force_in,
+         CASE WHEN auth_failed_at IS NOT NULL THEN claims END AS claims"
     };
 }
 pub(crate) use columns;

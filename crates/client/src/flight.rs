@@ -43,6 +43,7 @@ pub(crate) async fn fly(
             let message = proto::RefreshAccessTokenRequest {
                 account,
                 refused_version,
+                claims: String::new(),
             };
             replicas
                 .call(|mut service| {

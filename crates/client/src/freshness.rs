@@ -59,7 +59,7 @@ pub(crate) fn meets(token: &Token, needs: &Needs, now: OffsetDateTime) -> bool {
 
 /// True where the token gives what is needed, its remaining life aside.
 pub(crate) fn meets_besides_life(token: &Token, needs: &Needs) -> bool {
-    token.granted_scopes().missing(&needs.scopes).is_empty()
+    token.satisfies(&needs.scopes)
         && needs
             .newer_than
             .is_none_or(|refused| token.version() > refused)
@@ -139,6 +139,39 @@ mod tests {
             scopes: ScopeSet::default(),
             newer_than: None,
         }
+    }
+
+    // R32: the service says whose scopes they are; an older one does not.
+    #[test]
+    fn a_wider_scope_in_memory_serves_who_asks_for_a_narrower_one() {
+        let held = |provider: &str| {
+            let answer = proto::AccessToken {
+                access_token: "secret".to_owned(),
+                expires_at: Some(prost_types::Timestamp {
+                    seconds: 3600,
+                    nanos: 0,
+                }),
+                account_id: AccountId::generate().to_string(),
+                version: 1,
+                granted_scopes: vec!["Mail.ReadWrite".to_owned()],
+                provider: provider.to_owned(),
+                ..proto::AccessToken::default()
+            };
+            let provenance = Provenance {
+                asked_as: AccountId::generate().into(),
+                asked_minimum: Duration::from_mins(1),
+                replacement: false,
+                received_at: OffsetDateTime::UNIX_EPOCH,
+            };
+            Token::from_answer(Some(answer), provenance).unwrap()
+        };
+        let reading = Needs {
+            scopes: ScopeSet::parse("https://graph.microsoft.com/mail.read"),
+            ..needs(60)
+        };
+        assert!(meets(&held("microsoft"), &reading, at(0)));
+        assert!(!meets(&held("demo"), &reading, at(0)));
+        assert!(!meets(&held(""), &reading, at(0)));
     }
 
     fn at(second: i64) -> OffsetDateTime {

@@ -61,8 +61,16 @@ reasons! {
     BlockedByAdmin = "BLOCKED_BY_ADMIN",
     /// The person's account at the provider is disabled or gone.
     AccountDisabled = "ACCOUNT_DISABLED",
+    /// The provider goes on refusing the grant, for a reason that is not known.
+    Refused = "REFUSED",
+    /// The grant was given to another client id than the one that is configured.
+    ClientChanged = "CLIENT_CHANGED",
+    /// The provider refuses the grants of many accounts and serves none.
+    GrantsRefused = "GRANTS_REFUSED",
     /// The person has not granted what was asked for.
     InsufficientScopes = "INSUFFICIENT_SCOPES",
+    /// This caller has as many calls that wait as it may.
+    TooManyCalls = "TOO_MANY_CALLS",
     /// The provider throttles.
     RateLimit = "RATE_LIMIT_ERROR",
     /// The provider is down.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use latchkey_domain::{AccessToken, AccountId, ScopeSet};
 use latchkey_proto::token as proto;
+use latchkey_scopes::ScopeRules;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
@@ -25,12 +26,21 @@ struct Inner {
     version: i64,
     expires_at: OffsetDateTime,
     scopes: ScopeSet,
+    scope_rules: ScopeRules,
     received_at: OffsetDateTime,
     /// The service was asked for at least this much life.
     asked_minimum: Duration,
     /// Came in exchange for one that the provider's API had refused.
     replacement: bool,
     refused: AtomicBool,
+}
+
+/// How the provider's scopes are compared; to the letter where the service does not name
+/// the provider.
+fn scope_rules(provider: &str) -> ScopeRules {
+    provider
+        .parse()
+        .map_or(ScopeRules::Exact, |provider| ScopeRules::of(&provider))
 }
 
 /// How a token was come by.
@@ -72,6 +82,7 @@ impl Token {
             version: answer.version,
             expires_at,
             scopes: answer.granted_scopes.into_iter().collect(),
+            scope_rules: scope_rules(&answer.provider),
             received_at: provenance.received_at,
             asked_minimum: provenance.asked_minimum,
             replacement: provenance.replacement,
@@ -112,6 +123,12 @@ impl Token {
     /// Scopes that the grant has.
     pub fn granted_scopes(&self) -> &ScopeSet {
         &self.0.scopes
+    }
+
+    /// Returns `true` if the grant has these scopes, or wider ones that include them.
+    pub fn satisfies(&self, scopes: &ScopeSet) -> bool {
+        let missing = self.0.scope_rules.missing(&self.0.scopes, scopes);
+        missing.is_empty()
     }
 
     /// Life that remains at `now`; zero once it has expired.

@@ -16,5 +16,5 @@ pub use id::{
     AccountId, ChannelId, EventId, FlowId, InvalidId, JobId, SessionId, UserId, WorkspaceId,
 };
 pub use identity::{GrantBinding, Handle, InvalidIdentity, Issuer, ProviderName, Subject};
-pub use scope::ScopeSet;
+pub use scope::{ScopeSet, is_identity_scope};
 pub use token::{AccessToken, RefreshToken};

@@ -14,6 +14,11 @@ const IDENTITY_SCOPES: &[&str] = &[
     "https://www.googleapis.com/auth/userinfo.profile",
 ];
 
+/// Returns `true` for a scope that gives no data.
+pub fn is_identity_scope(scope: &str) -> bool {
+    IDENTITY_SCOPES.contains(&scope)
+}
+
 /// A set of scopes, sorted and without duplicates.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ScopeSet(BTreeSet<String>);
@@ -57,13 +62,13 @@ impl ScopeSet {
     pub fn covers(&self, other: &Self) -> bool {
         other
             .iter()
-            .all(|scope| IDENTITY_SCOPES.contains(&scope) || self.contains(scope))
+            .all(|scope| is_identity_scope(scope) || self.contains(scope))
     }
 
     /// How many scopes give data. A set that covers another is at least as wide.
     pub fn width(&self) -> usize {
         self.iter()
-            .filter(|scope| !IDENTITY_SCOPES.contains(scope))
+            .filter(|scope| !is_identity_scope(scope))
             .count()
     }
 

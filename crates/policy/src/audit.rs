@@ -11,8 +11,9 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use latchkey_domain::Clock;
@@ -41,6 +42,9 @@ const LAST_TRIES: usize = 3;
 pub struct Audit {
     queue: mpsc::Sender<Record>,
     lost: Arc<AtomicU64>,
+    is_crowded: Arc<AtomicBool>,
+    /// What each caller has taken since the queue was half full.
+    crowd: Arc<Mutex<HashMap<String, usize>>>,
 }
 
 /// The writing end of an audit.
@@ -62,6 +66,8 @@ pub fn audit(pool: PgPool, table: Table, clock: Arc<dyn Clock>) -> (Audit, Write
     let audit = Audit {
         queue: sender,
         lost: Arc::clone(&lost),
+        is_crowded: Arc::default(),
+        crowd: Arc::default(),
     };
     let writer = Writer {
         queue,
@@ -75,12 +81,33 @@ pub fn audit(pool: PgPool, table: Table, clock: Arc<dyn Clock>) -> (Audit, Write
 }
 
 impl Audit {
-    /// Takes a record, never waiting. Counts it as lost where the queue is full.
+    /// Takes a record, never waiting. Counts it as lost where the queue is full, or half
+    /// full and the caller has had its share of the rest.
     pub fn record(&self, record: Record) {
         log::write(&record);
-        if self.queue.try_send(record).is_err() {
+        if !self.has_room_for(&record.caller) || self.queue.try_send(record).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// While the queue is more than half full each caller gets a quarter of what is left.
+    fn has_room_for(&self, caller: &str) -> bool {
+        if self.queue.capacity() > QUEUE / 2 {
+            if self.is_crowded.load(Ordering::Relaxed) {
+                self.is_crowded.store(false, Ordering::Relaxed);
+                self.crowd().clear();
+            }
+            return true;
+        }
+        self.is_crowded.store(true, Ordering::Relaxed);
+        let mut crowd = self.crowd();
+        let taken = crowd.entry(caller.to_owned()).or_default();
+        *taken += 1;
+        *taken <= QUEUE / 8
+    }
+
+    fn crowd(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a record of somebody who was not let in at all. They may be many

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
 use latchkey_service::StartError;
 
-use crate::{Ask, Contract, Pattern, Policy};
+use crate::{Ask, Contract, Pattern, Policy, Scopes};
 
 /// What to do with a policy.
 #[derive(Debug, Subcommand)]
@@ -101,7 +101,7 @@ fn explain(request: &Request, contract: &Contract, out: &mut impl Write) -> Resu
         method,
         workspace: request.workspace,
         provider: request.provider.as_ref(),
-        scopes: (!scopes.is_empty()).then_some(&scopes),
+        scopes: (!scopes.is_empty()).then_some(Scopes::Granted(&scopes)),
     };
     if policy.is_open() {
         writeln!(out, "any certificate may everything").map_err(written)?;

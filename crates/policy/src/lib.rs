@@ -17,5 +17,5 @@ mod refusal;
 pub use caller::{Call, Caller, CallerSettings, CallersBy, Gate};
 pub use contract::{Contract, Method};
 pub use latchkey_service::grpc::{InvalidPattern, Pattern};
-pub use policy::{Ask, Choice, InvalidPolicy, LivePolicy, Policy, Rule};
+pub use policy::{Ask, Choice, InvalidPolicy, LivePolicy, Policy, Rule, Scopes};
 pub use refusal::moment as moment_of_refusal;

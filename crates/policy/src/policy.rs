@@ -19,7 +19,7 @@ use crate::{Method, Pattern};
 
 pub use file::InvalidPolicy;
 pub use live::LivePolicy;
-pub use rule::{Ask, Choice, Rule};
+pub use rule::{Ask, Choice, Rule, Scopes};
 
 /// The rules, compiled: what a call needs is one look into a table per name of
 /// the caller.

@@ -6,16 +6,16 @@ use std::time::Duration;
 use latchkey_domain::{AccessToken, RefreshToken, ScopeSet};
 use serde_json::{Map, Value};
 
-use crate::{Delivery, FailureClass, IdToken, TokenError, TokenResponse};
+use crate::{Delivery, FailureClass, IdToken, TokenError, TokenResponse, fields};
 
 /// Longer than any honest token.
 const MAX_TOKEN: usize = 64 * 1024;
 /// Ten years: what lives longer is absurd.
 const MAX_LIFE_S: f64 = 10.0 * 365.0 * 86_400.0;
 
-/// Reads the body of a 200.
+/// Reads the body of a success.
 pub(crate) fn parse(body: &[u8]) -> Result<TokenResponse, TokenError> {
-    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
+    let Some(fields) = fields::read(body) else {
         return Err(malformed("the answer is no JSON object", None));
     };
     let refresh_token = token(&fields, "refresh_token").map(RefreshToken::new);
@@ -45,11 +45,12 @@ fn malformed(problem: &str, rotated: Option<RefreshToken>) -> TokenError {
 
 /// A token: visible ASCII (RFC 6749 appendix A), so that it fits into a header.
 fn token<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    fields
-        .get(name)?
-        .as_str()
-        .filter(|text| (1..=MAX_TOKEN).contains(&text.len()))
-        .filter(|text| text.bytes().all(|byte| (0x20..=0x7e).contains(&byte)))
+    fields.get(name)?.as_str().filter(|text| is_token(text))
+}
+
+/// Returns `true` for what can be a token.
+pub(crate) fn is_token(text: &str) -> bool {
+    (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
 }
 
 /// Absent is bearer, as all providers mean it.
@@ -75,11 +76,15 @@ fn life(value: &Value) -> Option<Duration> {
     }
 }
 
-/// A space-separated text, or a list as some providers send it.
+/// A text with spaces or commas, or a list as some providers send it. One that names
+/// none says nothing: the scopes are those of before (RFC 6749 sections 5.1 and 6).
 fn scopes(value: &Value) -> Option<ScopeSet> {
     match value {
-        Value::String(list) => Some(ScopeSet::parse(list)),
-        Value::Array(list) => list.iter().map(Value::as_str).collect(),
+        Value::String(list) => latchkey_scopes::parse_answer(list),
+        Value::Array(list) => {
+            let list: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
+            latchkey_scopes::parse_answer(&list?.join(" "))
+        }
         _ => None,
     }
 }
@@ -154,7 +159,17 @@ mod tests {
         let expected = Some(ScopeSet::parse("mail openid"));
         assert_eq!(scope(json!("openid mail")).granted_scopes, expected);
         assert_eq!(scope(json!(["mail", "openid"])).granted_scopes, expected);
-        assert_eq!(scope(json!(null)).granted_scopes, None);
+        assert_eq!(scope(json!("openid,mail")).granted_scopes, expected);
+        assert_eq!(scope(json!(["mail openid"])).granted_scopes, expected);
+    }
+
+    // RFC 6749 section 5.1: what does not name a scope changes none.
+    #[test]
+    fn an_empty_scope_says_nothing() {
+        for value in [json!(""), json!(" "), json!([]), json!([""]), json!(null)] {
+            let answer = read(&json!({"access_token": "a", "scope": value})).unwrap();
+            assert_eq!(answer.granted_scopes, None, "{value}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(crate) struct Data {
     pub switch: &'static str,
     /// Scopes to ask for where none are configured.
     pub scopes: &'static str,
-    /// Scopes that read; one of them is enough.
+    /// Narrowest scopes that read; one of them, or one that includes it, is enough.
     pub readers: &'static [&'static str],
 }
 
@@ -71,10 +71,10 @@ impl BuiltIn {
             email: EmailRule::default(),
             offline: ScopeSet::parse(self.offline),
             messages: messages
-                .then(|| self.messages.wanted(&reader, "MESSAGING_SCOPES"))
+                .then(|| self.messages.wanted(&reader, "MESSAGING_SCOPES", self.kind))
                 .transpose()?,
             calendar: calendar
-                .then(|| self.calendar.wanted(&reader, "CALENDAR_SCOPES"))
+                .then(|| self.calendar.wanted(&reader, "CALENDAR_SCOPES", self.kind))
                 .transpose()?,
             auto_connect: reader.auto_connect()?,
             rotation: self.rotation,
@@ -95,8 +95,13 @@ impl Data {
         Ok(on)
     }
 
-    fn wanted(&self, reader: &Reader<'_>, suffix: &str) -> Result<Wanted, ConfigError> {
+    fn wanted(
+        &self,
+        reader: &Reader<'_>,
+        suffix: &str,
+        kind: ProviderKind,
+    ) -> Result<Wanted, ConfigError> {
         let scopes = reader.scopes(suffix, self.scopes)?;
-        Ok(Wanted::new(scopes, self.readers))
+        Ok(Wanted::new(scopes, self.readers, kind.scope_rules()))
     }
 }

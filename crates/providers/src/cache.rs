@@ -9,10 +9,26 @@ use time::OffsetDateTime;
 
 use crate::ProviderError;
 
-/// Not fetched again before this.
-const FRESH: Duration = Duration::from_hours(1);
-/// Used up to this age where fetching fails.
-const STALE: Duration = Duration::from_hours(24);
+/// How long a document serves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Life {
+    /// Not fetched again before this.
+    fresh: Duration,
+    /// Used up to this age where fetching fails.
+    stale: Duration,
+}
+
+/// Of a discovery document: where things are.
+pub(crate) const OF_METADATA: Life = Life {
+    fresh: Duration::from_hours(1),
+    stale: Duration::from_hours(24),
+};
+/// Of keys: a key that the provider withdraws, because somebody else has it, must not
+/// prove people for long.
+pub(crate) const OF_KEYS: Life = Life {
+    fresh: Duration::from_mins(5),
+    stale: Duration::from_hours(1),
+};
 /// While an old one serves, the provider is asked again no sooner.
 const PAUSE: Duration = Duration::from_secs(30);
 /// An unknown key asks for the key set out of turn no sooner than this.
@@ -30,13 +46,16 @@ struct State<T> {
 /// A document kept for a while.
 #[derive(Debug)]
 pub(crate) struct Cached<T> {
+    life: Life,
     state: Mutex<State<T>>,
     flight: tokio::sync::Mutex<()>,
 }
 
-impl<T> Default for Cached<T> {
-    fn default() -> Self {
+impl<T> Cached<T> {
+    /// Nothing yet.
+    pub(crate) fn lasting(life: Life) -> Self {
         Self {
+            life,
             state: Mutex::new(State {
                 value: None,
                 attempts: 0,
@@ -69,7 +88,7 @@ impl<T> Cached<T> {
                 .failed
                 .as_ref()
                 .is_some_and(|(_, failed)| now - *failed < PAUSE);
-            (age < FRESH || (paused && age < STALE)).then(|| Arc::clone(value))
+            (age < self.life.fresh || (paused && age < self.life.stale)).then(|| Arc::clone(value))
         };
         if let Some(value) = self.with(usable) {
             return Ok(value);
@@ -139,7 +158,7 @@ impl<T> Cached<T> {
                 Err(error) => {
                     state.failed = Some((error.clone(), now));
                     match &state.value {
-                        Some((value, at)) if now - *at < STALE => {
+                        Some((value, at)) if now - *at < self.life.stale => {
                             tracing::warn!(%error, "an old document of the provider serves on");
                             Ok(Arc::clone(value))
                         }
@@ -165,19 +184,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_document_is_fetched_once_while_it_is_fresh() {
-        let cached = Cached::default();
+        let cached = Cached::lasting(OF_METADATA);
         for _ in 0..3 {
             assert_eq!(*cached.get(START, async || Ok(1)).await.unwrap(), 1);
         }
-        let later = START + FRESH;
+        let later = START + OF_METADATA.fresh;
         assert_eq!(*cached.get(later, async || Ok(2)).await.unwrap(), 2);
     }
 
     #[tokio::test]
     async fn an_old_document_serves_on_while_the_provider_is_down_but_not_for_ever() {
-        let cached = Cached::default();
+        let cached = Cached::lasting(OF_METADATA);
         cached.get(START, async || Ok(1)).await.unwrap();
-        let later = START + FRESH;
+        let later = START + OF_METADATA.fresh;
         let asked = AtomicU32::new(0);
         for _ in 0..5 {
             let fetch = async || {
@@ -187,13 +206,24 @@ mod tests {
             assert_eq!(*cached.get(later, fetch).await.unwrap(), 1);
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1);
-        let much_later = START + STALE;
+        let much_later = START + OF_METADATA.stale;
         assert!(cached.get(much_later, async || Err(down())).await.is_err());
+    }
+
+    // A key that was withdrawn proves nobody for long, whether or not the set answers.
+    #[tokio::test]
+    async fn keys_are_looked_at_again_every_few_minutes() {
+        let keys = Cached::lasting(OF_KEYS);
+        keys.get(START, async || Ok(1)).await.unwrap();
+        let later = START + Duration::from_mins(5);
+        assert_eq!(*keys.get(later, async || Ok(2)).await.unwrap(), 2);
+        let hours_later = later + Duration::from_hours(1);
+        assert!(keys.get(hours_later, async || Err(down())).await.is_err());
     }
 
     #[tokio::test]
     async fn an_unknown_key_fetches_the_set_once_in_a_while() {
-        let cached = Cached::default();
+        let cached = Cached::lasting(OF_METADATA);
         cached.get(START, async || Ok(1)).await.unwrap();
         assert_eq!(*cached.force(START, async || Ok(2)).await.unwrap(), 2);
         assert_eq!(*cached.force(START, async || Ok(3)).await.unwrap(), 2);
@@ -203,7 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_for_a_fetch_that_fails_does_not_fetch_again() {
-        let cached: Cached<u32> = Cached::default();
+        let cached: Cached<u32> = Cached::lasting(OF_METADATA);
         let asked = AtomicU32::new(0);
         let fetch = async || {
             asked.fetch_add(1, Ordering::SeqCst);

@@ -1,18 +1,22 @@
 //! From an answer that is no token to a class (R32).
 //!
-//! `error` decides (RFC 6749 section 5.2). The status decides only where it
-//! says more: throttled, down.
+//! `error` decides (RFC 6749 section 5.2), in whichever shape and under whichever status
+//! it comes; its table is `classify/table.rs`. The status decides only where it says
+//! more: throttled, down.
+
+mod body;
+mod table;
 
 use std::time::Duration;
 
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::Value;
+use latchkey_domain::RefreshToken;
 use time::OffsetDateTime;
 
+use self::body::Body;
 use crate::transport::{Answer, HttpFailure};
 use crate::{
-    Delivery, FailureClass, ProviderError, ProviderKind, TokenError, microsoft, retry_after,
+    Delivery, FailureClass, ProviderError, ProviderKind, TokenError, answer, microsoft, retry_after,
 };
 
 /// Throttled without `Retry-After`: no sooner than this.
@@ -20,65 +24,6 @@ const THROTTLED: Duration = Duration::from_mins(1);
 const MAX_CODE: usize = 100;
 const MAX_DESCRIPTION: usize = 300;
 const MAX_CLAIMS: usize = 8 * 1024;
-
-/// What is read of an error body; everything may be odd.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Body {
-    error: Value,
-    error_description: Value,
-    error_subtype: Value,
-    error_codes: Value,
-    claims: Value,
-}
-
-impl Body {
-    /// `error`, also of Google's API style: `{"error": {"status": "…"}}`.
-    fn error(&self) -> Option<&str> {
-        let nested = || {
-            let error = self.error.as_object()?;
-            error.get("status")?.as_str()
-        };
-        self.error
-            .as_str()
-            .or_else(nested)
-            .filter(|text| !text.is_empty())
-    }
-
-    fn description(&self) -> Option<&str> {
-        self.error_description
-            .as_str()
-            .or_else(|| self.error.get("message")?.as_str())
-    }
-
-    /// Microsoft's numbers: the list, else the one at the head of the text.
-    fn numbers(&self) -> Vec<u64> {
-        if let Some(list) = self.error_codes.as_array() {
-            return list.iter().take(10).filter_map(Value::as_u64).collect();
-        }
-        let digits = |text: &str| {
-            let rest = text.split_once("AADSTS")?.1;
-            let end = rest
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(rest.len());
-            rest.get(..end)?.parse().ok()
-        };
-        self.description().and_then(digits).into_iter().collect()
-    }
-
-    /// Throttling that arrives as 403.
-    fn speaks_of_rate(&self) -> bool {
-        let text = self.error.to_string().to_lowercase();
-        [
-            "ratelimitexceeded",
-            "rate_limit",
-            "quotaexceeded",
-            "resource_exhausted",
-        ]
-        .iter()
-        .any(|word| text.contains(word))
-    }
-}
 
 /// Without what was sent, where the provider echoes it: before anything is cut
 /// off, or half of a token would stay.
@@ -93,54 +38,99 @@ fn redacted(text: &str, sent: &[&str]) -> String {
     text
 }
 
-/// Printable, and no longer than `max` characters.
+/// Printable, and no longer than `max` characters: neither control characters nor those
+/// that turn the direction of what follows or cannot be seen.
 fn printable(text: &str, max: usize) -> String {
+    let hidden = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if c.is_control() || hidden(c) { ' ' } else { c })
         .take(max)
         .collect()
 }
 
-/// Class of the word in `error`. Sources: RFC 6749 sections 4.1.2.1 and 5.2, OpenID
-/// Connect Core 1.0 section 3.1.2.6, RFC 6750 section 3.1 (`insufficient_scope`),
-/// RFC 8628 section 3.5 (`slow_down`), RFC 8707 section 2 (`invalid_target`);
-/// Google's own (`admin_policy_enforced`, `org_internal`, `deleted_client`):
-/// <https://developers.google.com/identity/protocols/oauth2/web-server>, and
-/// `invalid_rapt`, `rapt_required`: `google/oauth2/reauth.py` of its Python library;
-/// Microsoft's own (`consent_required`, `invalid_resource`): its page of error codes.
-fn class_of_error(error: &str, body: &Body) -> Option<FailureClass> {
-    Some(match error {
-        "invalid_grant" => match body.error_subtype.as_str() {
-            Some("invalid_rapt" | "rapt_required") => FailureClass::ReauthPolicy,
-            _ => FailureClass::InvalidRefreshToken,
-        },
-        "invalid_rapt" | "rapt_required" => FailureClass::ReauthPolicy,
-        "interaction_required" | "login_required" | "account_selection_required" => {
-            FailureClass::InteractionRequired
-        }
-        "consent_required" => FailureClass::ConsentRequired,
-        "insufficient_scope" => FailureClass::InsufficientScopes,
-        "admin_policy_enforced" | "org_internal" => FailureClass::BlockedByAdmin,
-        "invalid_client" | "deleted_client" | "disabled_client" | "unauthorized_client" => {
-            FailureClass::ClientMisconfigured
-        }
-        "invalid_request"
-        | "unsupported_grant_type"
-        | "unsupported_response_type"
-        | "redirect_uri_mismatch" => FailureClass::RequestRejected,
-        "invalid_scope" | "invalid_target" | "invalid_resource" => FailureClass::ScopeInvalid,
-        "slow_down" => FailureClass::RateLimit,
-        "temporarily_unavailable" | "server_error" => FailureClass::ProviderUnavailable,
-        _ => return None,
-    })
+/// Returns `true` if the body refuses although the status says that all is well.
+pub(crate) fn refuses(body: &[u8]) -> bool {
+    Body::read(body).is_some_and(|body| body.refuses())
 }
 
-fn class_of_status(status: StatusCode, is_json: bool) -> FailureClass {
+/// The verdicts by error and description, family by family with their sources, as a table
+/// in Markdown.
+pub fn verdict_table() -> String {
+    table::markdown()
+}
+
+/// The verdict on what the body says.
+fn class_of_error(body: &Body) -> Option<FailureClass> {
+    let word = body::word(body.error()?);
+    let subtype = body.text("error_subtype").map(body::word);
+    let of_subtype = subtype.filter(|_| word == "invalid_grant");
+    let of_subtype = of_subtype.and_then(|subtype| table::class_of(&subtype, None));
+    of_subtype.or_else(|| table::class_of(&word, body.description()))
+}
+
+/// Where no word decides.
+fn class_of_status(status: StatusCode, body: Option<&Body>) -> FailureClass {
+    let Some(body) = body else {
+        return match status {
+            StatusCode::UNAUTHORIZED => FailureClass::Unauthorized,
+            StatusCode::REQUEST_TIMEOUT => FailureClass::ProviderUnavailable,
+            _ => FailureClass::MalformedResponse,
+        };
+    };
     match status {
-        StatusCode::UNAUTHORIZED => FailureClass::Unauthorized,
-        StatusCode::REQUEST_TIMEOUT => FailureClass::ProviderUnavailable,
-        _ if !is_json || !status.is_client_error() => FailureClass::MalformedResponse,
+        StatusCode::UNAUTHORIZED if !speaks_of_a_grant(body) => FailureClass::Unauthorized,
+        // An address that is not there says nothing of a grant.
+        StatusCode::REQUEST_TIMEOUT
+        | StatusCode::NOT_FOUND
+        | StatusCode::METHOD_NOT_ALLOWED
+        | StatusCode::GONE => FailureClass::ProviderUnavailable,
+        _ if status.is_redirection() => FailureClass::MalformedResponse,
         _ => FailureClass::Unknown,
+    }
+}
+
+/// A 401 is about the client, unless its word is about something else.
+fn speaks_of_a_grant(body: &Body) -> bool {
+    let word = body.error().map(body::word).unwrap_or_default();
+    ["token", "grant", "session", "user"]
+        .iter()
+        .any(|part| word.contains(part))
+}
+
+/// A 500 with an error about one grant is how Dex tells that a person is gone, and an
+/// outage does not look like this: it counts against the grant, and says nothing of the
+/// provider. Any other 5xx is an outage.
+fn class_of_5xx(
+    kind: ProviderKind,
+    status: StatusCode,
+    verdict: Option<FailureClass>,
+) -> FailureClass {
+    let about_a_grant = matches!(
+        verdict,
+        Some(
+            FailureClass::InvalidRefreshToken
+                | FailureClass::RequestRejected
+                | FailureClass::BlockedByAdmin
+                | FailureClass::AccountDisabled
+                | FailureClass::ReauthPolicy
+                | FailureClass::InteractionRequired
+                | FailureClass::ConsentRequired
+        )
+    );
+    if kind == ProviderKind::Oidc && status == StatusCode::INTERNAL_SERVER_ERROR && about_a_grant {
+        FailureClass::Unknown
+    } else {
+        FailureClass::ProviderUnavailable
+    }
+}
+
+/// Whether the refresh token may have been spent: a gateway that lost the server behind
+/// it, or a server that broke off, does not say.
+fn delivery(status: StatusCode, has_error: bool) -> Delivery {
+    match status {
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Delivery::Unanswered,
+        StatusCode::INTERNAL_SERVER_ERROR if !has_error => Delivery::Unanswered,
+        _ => Delivery::Refused,
     }
 }
 
@@ -153,50 +143,51 @@ pub(crate) fn refusal(
     sent: &[&str],
 ) -> TokenError {
     let status = answer.status;
-    let parsed: Option<Body> = serde_json::from_slice(&answer.body).ok();
-    let is_json = parsed.is_some();
-    let body = parsed.unwrap_or_default();
-    let numbers = if kind == ProviderKind::Microsoft {
-        body.numbers()
-    } else {
-        Vec::new()
-    };
+    let parsed = Body::read(&answer.body);
+    let body = parsed.as_ref();
+    let numbers = body
+        .filter(|_| kind == ProviderKind::Microsoft)
+        .map(Body::numbers)
+        .unwrap_or_default();
     let throttled = status == StatusCode::TOO_MANY_REQUESTS
-        || (status == StatusCode::FORBIDDEN && body.speaks_of_rate());
+        || (status == StatusCode::FORBIDDEN && body.is_some_and(Body::speaks_of_rate));
+    let verdict = body.and_then(class_of_error);
     let class = if throttled {
         FailureClass::RateLimit
     } else if status.is_server_error() {
-        FailureClass::ProviderUnavailable
+        class_of_5xx(kind, status, verdict)
     } else {
-        let verdict = body
-            .error()
-            .and_then(|error| class_of_error(error, &body))
-            .unwrap_or_else(|| class_of_status(status, is_json));
+        let verdict = verdict.unwrap_or_else(|| class_of_status(status, body));
         microsoft::class_of_codes(verdict, &numbers)
     };
     let mut retry_after = retry_after::parse(&answer.headers, now);
     if class == FailureClass::RateLimit && retry_after.is_none() {
         retry_after = Some(THROTTLED);
     }
-    let code = match (body.error(), numbers.first()) {
-        (Some(error), Some(number)) => Some(format!("{error}/AADSTS{number}")),
-        (Some(error), None) => Some(error.to_owned()),
-        (None, _) => Some(format!("status {}", status.as_u16())),
+    let error = body.and_then(Body::error);
+    let code = match (error, numbers.first()) {
+        (Some(error), Some(number)) => format!("{error}/AADSTS{number}"),
+        (Some(error), None) => error.to_owned(),
+        (None, _) => format!("status {}", status.as_u16()),
     };
     TokenError {
         class,
         retry_after,
-        code: code.map(|code| printable(&redacted(&code, sent), MAX_CODE)),
+        code: Some(printable(&redacted(&code, sent), MAX_CODE)),
         description: body
-            .description()
+            .and_then(Body::description)
             .map(|text| printable(&redacted(text, sent), MAX_DESCRIPTION)),
         claims: body
-            .claims
-            .as_str()
+            .and_then(|body| body.text("claims"))
             .filter(|claims| claims.len() <= MAX_CLAIMS)
             .map(str::to_owned),
-        rotated: None,
-        delivery: Delivery::Refused,
+        // An error that says "all is well" may have a rotated token in it.
+        rotated: body
+            .filter(|_| status.is_success())
+            .and_then(|body| body.text("refresh_token"))
+            .filter(|token| answer::is_token(token) && !sent.contains(token))
+            .map(RefreshToken::new),
+        delivery: delivery(status, error.is_some()),
     }
 }
 

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::email::EmailRule;
 use crate::transport::is_secure;
-use crate::{ProviderKind, RevocationReach, Rotation, microsoft};
+use crate::{ProviderKind, RevocationReach, Rotation, ScopeRules, microsoft};
 
 /// Which issuer signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,8 +73,9 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// Asks for `ask`. Of the scopes that read, `readers`, one is enough, if
     /// one of them is asked for at all.
-    pub(crate) fn new(ask: ScopeSet, readers: &[&str]) -> Self {
-        let reads = readers.iter().any(|reader| ask.contains(reader));
+    pub(crate) fn new(ask: ScopeSet, readers: &[&str], rules: ScopeRules) -> Self {
+        let asked = |reader: &&str| ask.iter().any(|one| rules.satisfies(one, reader));
+        let reads = readers.iter().any(asked);
         let enough = if reads {
             readers.iter().copied().collect()
         } else {
@@ -84,8 +85,8 @@ impl Wanted {
     }
 
     /// True where the grant is enough.
-    pub(crate) fn is_met_by(&self, granted: &ScopeSet, same: fn(&str, &str) -> bool) -> bool {
-        let has = |scope: &str| granted.iter().any(|one| same(one, scope));
+    pub(crate) fn is_met_by(&self, granted: &ScopeSet, rules: ScopeRules) -> bool {
+        let has = |scope: &str| granted.iter().any(|one| rules.satisfies(one, scope));
         if self.enough.is_empty() {
             self.ask.iter().all(has)
         } else {

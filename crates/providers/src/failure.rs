@@ -42,6 +42,13 @@ pub enum FailureClass {
     NoRefreshToken,
     /// The rotated refresh token was lost.
     RotationLost,
+    /// The provider went on refusing the grant, for a reason that is not known.
+    Refused,
+    /// The refresh token was given to another client id than the one that is configured.
+    ClientChanged,
+    /// The provider refuses the grants of many accounts and serves none: the application
+    /// was deleted or revoked there, and the operator must act.
+    GrantsRefused,
     /// The stored grant cannot be opened.
     UnsealFailed,
     /// Anything else.
@@ -50,7 +57,7 @@ pub enum FailureClass {
 
 impl FailureClass {
     /// Every class.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidRefreshToken,
         Self::ReauthPolicy,
         Self::InteractionRequired,
@@ -69,6 +76,9 @@ impl FailureClass {
         Self::MalformedResponse,
         Self::NoRefreshToken,
         Self::RotationLost,
+        Self::Refused,
+        Self::ClientChanged,
+        Self::GrantsRefused,
         Self::UnsealFailed,
         Self::Unknown,
     ];
@@ -94,6 +104,9 @@ impl FailureClass {
             Self::MalformedResponse => "MALFORMED_RESPONSE",
             Self::NoRefreshToken => "NO_REFRESH_TOKEN",
             Self::RotationLost => "ROTATION_LOST",
+            Self::Refused => "REFUSED",
+            Self::ClientChanged => "CLIENT_CHANGED",
+            Self::GrantsRefused => "GRANTS_REFUSED",
             Self::UnsealFailed => "UNSEAL_FAILED",
             Self::Unknown => "UNKNOWN",
         }
@@ -112,11 +125,18 @@ impl FailureClass {
                 | Self::ReauthPolicy
                 | Self::InteractionRequired
                 | Self::ConsentRequired
-                | Self::BlockedByAdmin
-                | Self::AccountDisabled
                 | Self::NoRefreshToken
                 | Self::RotationLost
+                | Self::Refused
+                | Self::ClientChanged
         )
+    }
+
+    /// Returns `true` for a refusal that others than the person take back: an
+    /// administrator who allows the application, or enables the account again. The same
+    /// grant may then serve, so it is asked for again for a while.
+    pub const fn heals(self) -> bool {
+        matches!(self, Self::BlockedByAdmin | Self::AccountDisabled)
     }
 
     /// True where the operator must act: no grant is marked for it.
@@ -127,6 +147,7 @@ impl FailureClass {
                 | Self::Unauthorized
                 | Self::RequestRejected
                 | Self::ScopeInvalid
+                | Self::GrantsRefused
                 | Self::UnsealFailed
         )
     }
@@ -170,6 +191,7 @@ mod tests {
         for class in FailureClass::ALL {
             assert!(!(class.is_operators() && class.is_terminal()), "{class}");
             assert!(!(class.is_retryable() && class.is_terminal()), "{class}");
+            assert!(!(class.heals() && class.is_terminal()), "{class}");
         }
     }
 }

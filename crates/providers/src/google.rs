@@ -33,21 +33,12 @@ const GOOGLE: BuiltIn = BuiltIn {
                  https://www.googleapis.com/auth/gmail.send \
                  https://www.googleapis.com/auth/gmail.compose \
                  https://www.googleapis.com/auth/profile.emails.read",
-        readers: &[
-            "https://mail.google.com/",
-            "https://www.googleapis.com/auth/gmail.modify",
-            "https://www.googleapis.com/auth/gmail.readonly",
-        ],
+        readers: &["https://www.googleapis.com/auth/gmail.readonly"],
     },
     calendar: Data {
         switch: "CALENDAR_PROVIDER_GOOGLE_ENABLED",
         scopes: "https://www.googleapis.com/auth/calendar.events",
-        readers: &[
-            "https://www.googleapis.com/auth/calendar",
-            "https://www.googleapis.com/auth/calendar.events",
-            "https://www.googleapis.com/auth/calendar.events.readonly",
-            "https://www.googleapis.com/auth/calendar.readonly",
-        ],
+        readers: &["https://www.googleapis.com/auth/calendar.events.readonly"],
     },
 };
 

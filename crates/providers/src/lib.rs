@@ -16,8 +16,8 @@ mod discovery;
 mod email;
 mod error;
 mod failure;
+mod fields;
 mod google;
-
 mod id_token;
 mod jwks;
 mod microsoft;
@@ -27,11 +27,12 @@ mod oidc;
 mod provider;
 mod registry;
 mod retry_after;
-mod scopes;
 mod transport;
 
+pub use classify::verdict_table;
 pub use error::{Delivery, IdTokenError, ProviderError, TokenError, WrongTenant};
 pub use failure::FailureClass;
+pub use latchkey_scopes::ScopeRules;
 pub use mismatch::{Mismatch, for_log};
 pub use model::{
     Access, AuthorizeRequest, EmailStatus, IdToken, ProviderAccess, ProviderKind, Purpose,
@@ -39,5 +40,4 @@ pub use model::{
 };
 pub use provider::Provider;
 pub use registry::Registry;
-pub use scopes::missing_scopes;
 pub use transport::REQUEST_DEADLINE;

@@ -15,7 +15,9 @@ mod codes;
 use std::collections::BTreeSet;
 
 use latchkey_config::{ConfigError, Environment};
-use latchkey_domain::{Handle, ProviderName};
+use latchkey_domain::{Handle, ProviderName, is_identity_scope};
+use latchkey_scopes::microsoft_resource;
+use serde_json::{Map, Value, json};
 use url::Url;
 
 pub(crate) use codes::class_of_codes;
@@ -40,17 +42,17 @@ const MICROSOFT: BuiltIn = BuiltIn {
     messages: Data {
         switch: "MESSAGING_PROVIDER_MICROSOFT_ENABLED",
         scopes: "Mail.ReadWrite Mail.Send User.Read",
-        readers: &["Mail.ReadWrite", "Mail.Read"],
+        readers: &["Mail.Read"],
     },
     calendar: Data {
         switch: "CALENDAR_PROVIDER_MICROSOFT_ENABLED",
         scopes: "Calendars.Read",
-        readers: &["Calendars.ReadWrite", "Calendars.Read"],
+        readers: &["Calendars.Read"],
     },
 };
 
 pub(crate) fn definition(environment: &Environment) -> Result<Option<Definition>, ConfigError> {
-    MICROSOFT.definition(environment, |reader| {
+    let definition = MICROSOFT.definition(environment, |reader| {
         let (authority, _) = reader.issuer("AUTHORITY", Some(AUTHORITY))?;
         let authority = authority.trim_end_matches('/');
         let tenant = reader
@@ -60,7 +62,42 @@ pub(crate) fn definition(environment: &Environment) -> Result<Option<Definition>
         let discovery = Url::parse(&format!("{authority}/{tenant}/v2.0"))
             .map_err(|_| reader.error("TENANT_ID", "does not fit into a URL"))?;
         Ok((discovery, issuer))
-    })
+    })?;
+    if let Some(definition) = &definition {
+        refuse_second_resource(definition)?;
+    }
+    Ok(definition)
+}
+
+const GRAPH: &str = "https://graph.microsoft.com";
+
+/// A token is for one resource: Entra lets a person consent to the scopes of two, and
+/// then gives tokens for one of them.
+fn refuse_second_resource(definition: &Definition) -> Result<(), ConfigError> {
+    let wanted = [
+        ("AUTH_MICROSOFT_MESSAGING_SCOPES", &definition.messages),
+        ("AUTH_MICROSOFT_CALENDAR_SCOPES", &definition.calendar),
+    ];
+    let mut first = None;
+    for (variable, wanted) in wanted {
+        for scope in wanted.iter().flat_map(|wanted| wanted.ask.iter()) {
+            let resource = microsoft_resource(scope).unwrap_or(GRAPH);
+            if is_identity_scope(scope) {
+                continue;
+            }
+            let first = first.get_or_insert(resource.to_owned());
+            if !first.eq_ignore_ascii_case(resource) {
+                return Err(ConfigError::new(
+                    variable,
+                    format!(
+                        "has {scope}, which is of the resource {resource}, beside scopes of \
+                         {first}: a token of Microsoft is for one resource, so name scopes of one"
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Single tenant, several, or `common`.
@@ -123,6 +160,21 @@ pub(crate) fn authorize_parameters(request: &AuthorizeRequest) -> Vec<(&'static 
         parameters.push(("claims", claims.clone()));
     }
     parameters
+}
+
+/// The parameter `claims` of a refresh: the challenge of an API, and that callers can hand
+/// one on (`cp1`), so that APIs may ask for it instead of refusing
+/// (<https://learn.microsoft.com/entra/identity-platform/claims-challenge>).
+pub(crate) fn claims_parameter(challenge: Option<&str>) -> String {
+    let asked = challenge.and_then(|challenge| serde_json::from_str(challenge).ok());
+    let mut claims: Map<String, Value> = asked.unwrap_or_default();
+    let token = claims
+        .entry("access_token")
+        .or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(token) = token {
+        token.insert("xms_cc".to_owned(), json!({ "values": ["cp1"] }));
+    }
+    Value::Object(claims).to_string()
 }
 
 /// `<tid>/<oid>`: `sub` differs from application to application.
@@ -195,17 +247,24 @@ fn principal_of(claims: &Claims, tenant: &str) -> Option<Handle> {
         .flatten()
 }
 
-/// A scope without the resource that Microsoft may put in front:
-/// `https://graph.microsoft.com/Mail.Read`.
-pub(crate) fn short_scope(scope: &str) -> &str {
-    let rest = scope.strip_prefix("https://").unwrap_or(scope);
-    match rest.split_once('/') {
-        Some((host, name)) if host.contains("graph.microsoft.") => name,
-        _ => scope,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Microsoft does not tell scopes apart by case.
-pub(crate) fn same_scope(one: &str, other: &str) -> bool {
-    short_scope(one).eq_ignore_ascii_case(short_scope(other))
+    #[test]
+    fn a_challenge_is_handed_on_beside_what_callers_can_do() {
+        let can = json!({ "xms_cc": { "values": ["cp1"] } });
+        let read =
+            |challenge| -> Value { serde_json::from_str(&claims_parameter(challenge)).unwrap() };
+        assert_eq!(read(None), json!({ "access_token": can }));
+        let challenge = r#"{"access_token":{"nbf":{"essential":true,"value":"1"}}}"#;
+        assert_eq!(
+            read(Some(challenge)),
+            json!({ "access_token": {
+                "nbf": { "essential": true, "value": "1" },
+                "xms_cc": { "values": ["cp1"] },
+            } })
+        );
+        assert_eq!(read(Some("no json")), json!({ "access_token": can }));
+    }
 }

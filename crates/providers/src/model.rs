@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::ProviderError;
+use crate::{ProviderError, ScopeRules};
 use latchkey_domain::{AccessToken, Handle, Issuer, RefreshToken, ScopeSet, Subject};
 
 /// Whose quirks a provider has.
@@ -15,6 +15,17 @@ pub enum ProviderKind {
     Microsoft,
     /// Any OpenID provider.
     Oidc,
+}
+
+impl ProviderKind {
+    /// How its scopes are compared.
+    pub const fn scope_rules(self) -> ScopeRules {
+        match self {
+            Self::Google => ScopeRules::Google,
+            Self::Microsoft => ScopeRules::Microsoft,
+            Self::Oidc => ScopeRules::Exact,
+        }
+    }
 }
 
 /// What a person is sent to the provider for.

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use crate::definition::{Definition, IssuerRule, Reader, Wanted, well_known};
 use crate::email::EmailRule;
-use crate::{AuthorizeRequest, ProviderKind, RevocationReach, Rotation};
+use crate::{AuthorizeRequest, ProviderKind, RevocationReach, Rotation, ScopeRules};
 
 const PREFIX: &str = "AUTH_OIDC_";
 const OFFLINE: &str = "offline_access";
@@ -53,7 +53,7 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
     let label = reader.optional("LABEL")?;
     let wanted = |suffix| -> Result<Option<Wanted>, ConfigError> {
         let scopes = reader.scopes(suffix, "")?;
-        Ok((!scopes.is_empty()).then(|| Wanted::new(scopes, &[])))
+        Ok((!scopes.is_empty()).then(|| Wanted::new(scopes, &[], ScopeRules::Exact)))
     };
     Ok(Definition {
         kind: ProviderKind::Oidc,

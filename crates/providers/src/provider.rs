@@ -9,14 +9,13 @@ use std::sync::Arc;
 use latchkey_domain::{Clock, DomainName, ProviderName, ScopeSet};
 use url::Url;
 
-use crate::cache::Cached;
+use crate::cache::{self, Cached};
 use crate::definition::{AutoConnect, Definition, Wanted};
 use crate::discovery::Metadata;
 use crate::jwks::KeySet;
 use crate::transport::Http;
 use crate::{
     Access, ProviderAccess, ProviderError, ProviderKind, Purpose, RevocationReach, Rotation,
-    microsoft,
 };
 
 /// One provider: its definition, what was discovered of it and its keys.
@@ -35,8 +34,8 @@ impl Provider {
             definition,
             http,
             clock,
-            metadata: Cached::default(),
-            keys: Cached::default(),
+            metadata: Cached::lasting(cache::OF_METADATA),
+            keys: Cached::lasting(cache::OF_KEYS),
         }
     }
 
@@ -114,13 +113,10 @@ impl Provider {
     /// What a grant with these scopes gives (R23). Of several scopes that read
     /// the same data one is enough: who ticked off sending still has a mailbox.
     pub fn access(&self, granted: &ScopeSet) -> ProviderAccess {
-        let same: fn(&str, &str) -> bool = match self.kind() {
-            ProviderKind::Microsoft => microsoft::same_scope,
-            ProviderKind::Google | ProviderKind::Oidc => |one, other| one == other,
-        };
+        let rules = self.kind().scope_rules();
         let access = |wanted: &Option<Wanted>| match wanted {
             None => Access::NotWanted,
-            Some(wanted) if wanted.is_met_by(granted, same) => Access::Granted,
+            Some(wanted) if wanted.is_met_by(granted, rules) => Access::Granted,
             Some(_) => Access::Denied,
         };
         ProviderAccess {

@@ -49,6 +49,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         granted_scopes: SCOPES.map(str::to_owned).to_vec(),
         account_id: uuid::Uuid::now_v7().to_string(),
         version: 1,
+        ..AccessToken::default()
     };
     let read = |path: &PathBuf| std::fs::read(path).with_context(|| path.display().to_string());
     let tls = ServerTlsConfig::new()

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::keys::KeyError;
 use crate::server::{self, Running};
 use crate::state::State;
-use crate::{Config, Endpoint, Fault, Flavour, Issued, Misbehaviour, Settings};
+use crate::{Config, Dialect, Endpoint, Fault, Flavour, Issued, Misbehaviour, Settings};
 
 /// A demo provider that cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,9 @@ pub enum DemoError {
     /// No answer.
     #[error("the demo provider does not answer: {0}")]
     Http(#[from] reqwest::Error),
+    /// No such dialect.
+    #[error("there is no dialect of the name {0}")]
+    Dialect(String),
     /// The page told a problem instead of sending the browser on.
     #[error("the demo provider's page says: {status} {page}")]
     NotSentOn {
@@ -213,6 +216,18 @@ impl DemoProvider {
     /// Queues a fault.
     pub fn inject(&self, fault: Fault) {
         self.app.state().faults.push(fault);
+    }
+
+    /// From now on a refresh with this token is answered in a dialect; one of that name
+    /// there must be.
+    ///
+    /// # Errors
+    /// There is no dialect of this name.
+    pub fn speak(&self, refresh_token: &str, name: &str) -> Result<(), DemoError> {
+        let dialect = Dialect::named(name).ok_or_else(|| DemoError::Dialect(name.to_owned()))?;
+        let mut state = self.app.state();
+        state.dialects.insert(refresh_token.to_owned(), dialect);
+        Ok(())
     }
 
     /// Forgets the queued faults.

@@ -51,6 +51,7 @@
 //! | `GET`, `PATCH /control/settings` | [`Settings`]: `{"access_token_lifetime_s": 5}` |
 //! | `GET`, `POST`, `DELETE /control/faults` | [`Fault`]: `{"endpoint": "token", "flavour": "google", "status": 503}` |
 //! | `PUT /control/misbehaviour` | `{"flavour": "google", "misbehaviour": "wrong_audience"}`, `null` ends it |
+//! | `PATCH /control/settings` with `{"dead_grant": "dex_claimed"}` | how a grant that is gone is refused: the name of a [`Dialect`] |
 //! | `POST /control/rotate-keys` | `{"flavour": "google", "keep_old": false}` |
 //! | `POST /control/revoke` | `{"person": "ada", "flavour": "google"}`: tokens and consent are gone |
 
@@ -58,6 +59,7 @@ mod app;
 mod authorize;
 mod control;
 mod demo;
+mod dialect;
 mod discovery;
 mod fault;
 mod flavour;
@@ -72,6 +74,7 @@ mod state;
 mod token;
 
 pub use demo::{Decision, DemoError, DemoProvider};
+pub use dialect::Dialect;
 pub use fault::Fault;
 pub use flavour::{Endpoint, Flavour};
 pub use misbehaviour::Misbehaviour;

@@ -61,6 +61,9 @@ pub struct Settings {
     pub microsoft_single_tenant: Option<String>,
     /// Refreshed answers of Google and of the strict provider have an ID token.
     pub id_token_on_refresh: bool,
+    /// Name of the [`Dialect`](crate::Dialect) in which a refresh token that is unknown,
+    /// revoked or used is refused; RFC 6749's where it is absent or of no dialect.
+    pub dead_grant: Option<String>,
 }
 
 impl Default for Settings {
@@ -73,6 +76,7 @@ impl Default for Settings {
             revocation: true,
             microsoft_single_tenant: None,
             id_token_on_refresh: true,
+            dead_grant: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::keys::{KeyError, SigningKey};
 use crate::people::Person;
-use crate::{Endpoint, Fault, Flavour, Misbehaviour, Settings};
+use crate::{Dialect, Endpoint, Fault, Flavour, Misbehaviour, Settings};
 
 /// A token that left the house: what a byte search looks for.
 #[derive(Debug, Clone, Serialize)]
@@ -68,6 +68,8 @@ pub(crate) struct State {
     /// The first one signs.
     keys: BTreeMap<Flavour, Vec<SigningKey>>,
     pub faults: Vec<Fault>,
+    /// In which words each of these refresh tokens is answered.
+    pub dialects: HashMap<String, &'static Dialect>,
     pub misbehaviours: BTreeMap<Flavour, Misbehaviour>,
     pub counters: BTreeMap<String, u64>,
     pub issued: Vec<Issued>,
@@ -89,6 +91,7 @@ impl State {
             consents: BTreeMap::new(),
             keys,
             faults: Vec::new(),
+            dialects: HashMap::new(),
             misbehaviours: BTreeMap::new(),
             counters: BTreeMap::new(),
             issued: Vec::new(),

@@ -19,7 +19,7 @@ use crate::app::{App, Place};
 use crate::id_token::{self, Subject};
 use crate::random;
 use crate::state::{Access, Refresh, State};
-use crate::{Endpoint, ExpiresIn, Flavour, Misbehaviour};
+use crate::{Dialect, Endpoint, ExpiresIn, Flavour, Misbehaviour};
 
 fn form(body: &[u8]) -> Form {
     url::form_urlencoded::parse(body).into_owned().collect()
@@ -38,7 +38,7 @@ pub(crate) async fn token(request: HttpRequest, app: Data<Arc<App>>, body: Bytes
                 .count(place.flavour, Endpoint::Client, Some(method));
             match grant_type {
                 Some("authorization_code") => exchange(&app, &place, &form),
-                Some("refresh_token") => refresh(&app, &place, &form),
+                Some("refresh_token") => refresh_in_dialect(&app, &place, &form),
                 _ => Err(TYPE),
             }
         } else {
@@ -109,6 +109,21 @@ fn keep(state: &mut State, grant: &Refresh) -> String {
         },
     );
     token
+}
+
+/// A refresh, answered in the words that were chosen for it.
+fn refresh_in_dialect(app: &App, place: &Place, form: &Form) -> Result<HttpResponse, Refusal> {
+    let dialect_of = |token: &String| app.state().dialects.get(token).copied();
+    if let Some(dialect) = form.get("refresh_token").and_then(dialect_of) {
+        return Ok(dialect.answer());
+    }
+    refresh(app, place, form).or_else(|refusal| {
+        let chosen = app.state().settings.dead_grant.clone();
+        match chosen.as_deref().and_then(Dialect::named) {
+            Some(dialect) if refusal.is_of_the_grant() => Ok(dialect.answer()),
+            _ => Err(refusal),
+        }
+    })
 }
 
 fn refresh(app: &App, place: &Place, form: &Form) -> Result<HttpResponse, Refusal> {

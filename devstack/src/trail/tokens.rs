@@ -69,6 +69,7 @@ pub async fn refresh_access_token(
         .refresh_access_token(RefreshAccessTokenRequest {
             account: Some(selector(account)),
             refused_version,
+            claims: String::new(),
         })
         .await
         .context("RefreshAccessToken was refused")?

@@ -26,6 +26,8 @@ fn snapshot(cache: &Cache, lane: &Arc<Lane>) -> Arc<Snapshot> {
         granted_scopes: cache.share(&scopes),
         version: 1,
         failure: None,
+        force_in: Duration::ZERO,
+        claims: None,
         dead: false,
         erased: false,
         refreshable: true,

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::Engine;
+use super::{Engine, Errand};
+use crate::lane::BETWEEN_LOOKS;
 use crate::numbers;
 use crate::snapshot::Snapshot;
 
 /// Between two looks through the cache.
-const EVERY: Duration = Duration::from_secs(2);
+const EVERY: Duration = Duration::from_secs(BETWEEN_LOOKS.get() as u64);
 
 impl Engine {
     /// Refreshes ahead until the service stops.
@@ -30,9 +31,9 @@ impl Engine {
             // A hundred thousand entries take a while: not on a thread that serves.
             let looked = tokio::task::spawn_blocking(move || engine.due()).await;
             for snapshot in looked.unwrap_or_default() {
-                if snapshot.lane.allows_ahead() {
+                if snapshot.lane.allows_ahead(snapshot.standing()) {
                     numbers::ahead(&snapshot.provider);
-                    drop(self.fly(&snapshot));
+                    drop(self.fly(&snapshot, Errand::default()));
                 }
             }
         }

@@ -1,9 +1,10 @@
 //! What to do with a request, from what is known: a function without I/O.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey_domain::ScopeSet;
-use latchkey_providers::{FailureClass, missing_scopes};
+use latchkey_providers::{FailureClass, ScopeRules};
 use time::OffsetDateTime;
 
 use super::EngineError;
@@ -19,6 +20,8 @@ pub struct Need {
     /// Version of a token that the provider's API refused: it and older ones
     /// are no answer.
     pub refused_version: Option<i64>,
+    /// The claims challenge of the API that refused it, for the provider (Microsoft).
+    pub claims: Option<Arc<str>>,
 }
 
 /// What to do.
@@ -50,9 +53,11 @@ pub fn decide(
         let class = snapshot
             .failure
             .map_or(FailureClass::InvalidRefreshToken, |failure| failure.class);
-        return Decision::Fail(EngineError::no_token(class, None));
+        let error = EngineError::no_token(class, None);
+        return Decision::Fail(error.with_claims(snapshot.claims.clone()));
     }
-    let missing = missing_scopes(snapshot.lane.kind(), &snapshot.granted_scopes, &need.scopes);
+    let missing =
+        ScopeRules::of(&snapshot.provider).missing(&snapshot.granted_scopes, &need.scopes);
     if !missing.is_empty() {
         let missing = missing.into_iter().map(str::to_owned).collect();
         return Decision::Fail(EngineError::InsufficientScopes(missing));
@@ -85,7 +90,34 @@ pub fn decide(
         let retry_after = (!failure.class.is_operators()).then_some(left);
         return Decision::Fail(EngineError::no_token(failure.class, retry_after));
     }
+    // Callers force one refresh a minute, whatever they ask for: a token that the
+    // provider has just given is what there is.
+    if snapshot.is_fresh(now) && !snapshot.force_left().is_zero() {
+        return Decision::Answer;
+    }
     Decision::Refresh
+}
+
+/// A token that is answered was refreshed less than a minute ago because a caller asked
+/// for it, and no fresher one is had before.
+pub const REFRESHED_LATELY: &str = "REFRESHED_LATELY";
+
+/// Why a token that is answered is less than what was asked for; nothing where it is not,
+/// or where the provider's tokens live no longer.
+pub fn shortfall(snapshot: &Snapshot, need: &Need, now: OffsetDateTime) -> Option<&'static str> {
+    let token = snapshot.valid_token(now)?;
+    let refused = need
+        .refused_version
+        .is_some_and(|refused| snapshot.version <= refused);
+    let short = token.remaining(now) < need.min_remaining && need.min_remaining < token.life;
+    if !refused && !short {
+        return None;
+    }
+    match snapshot.pause_left() {
+        Some((failure, _)) => Some(failure.class.reason()),
+        None if !snapshot.refreshable => Some(FailureClass::NoRefreshToken.reason()),
+        None => (!snapshot.force_left().is_zero()).then_some(REFRESHED_LATELY),
+    }
 }
 
 /// The life that must be left. Where the provider's tokens never live as long

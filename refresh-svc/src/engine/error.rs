@@ -1,5 +1,6 @@
 //! Why there is no token.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey_providers::FailureClass;
@@ -26,6 +27,8 @@ pub enum EngineError {
         class: FailureClass,
         /// When asking again makes sense; absent where it does not.
         retry_after: Option<Duration>,
+        /// What the provider asks of the person at the next sign-in (a claims challenge).
+        claims: Option<Arc<str>>,
     },
     /// The database does not answer.
     #[error("the credential store does not answer")]
@@ -39,6 +42,9 @@ pub enum EngineError {
     /// This replica has as many watchers as it takes.
     #[error("there are too many watchers")]
     TooManyWatchers,
+    /// The caller waits for as many tokens as it may.
+    #[error("the caller has too many calls that wait")]
+    TooManyCalls,
 }
 
 impl From<Shut> for EngineError {
@@ -51,7 +57,20 @@ impl From<Shut> for EngineError {
 impl EngineError {
     /// A failure of the provider with no token to fall back on.
     pub fn no_token(class: FailureClass, retry_after: Option<Duration>) -> Self {
-        Self::NoToken { class, retry_after }
+        Self::NoToken {
+            class,
+            retry_after,
+            claims: None,
+        }
+    }
+
+    /// The same with what the provider asks of the person.
+    #[must_use]
+    pub fn with_claims(mut self, asked: Option<Arc<str>>) -> Self {
+        if let Self::NoToken { claims, .. } = &mut self {
+            *claims = asked;
+        }
+        self
     }
 }
 

@@ -5,9 +5,45 @@ use latchkey_providers::{Delivery, FailureClass, Provider, Rotation, TokenError}
 use tokio::time::Instant;
 
 use super::flights::Outcome;
+use super::pause::pause_in_outage;
 use super::spend::{kept_until, until_stored};
-use super::{Engine, EngineError, pause, trouble};
-use crate::store::{Credential, FailureRecord, Lease};
+use super::verdict::{self, Refusal, Verdict};
+use super::{Engine, EngineError, Errand, pause, trouble};
+use crate::lane::Lane;
+use crate::store::{Credential, Death, FailureRecord, Lease};
+
+/// What is known of a failure beside what the provider said.
+#[derive(Debug, Clone, Copy)]
+struct Failed {
+    /// The grant was refused, and may serve again.
+    refused: bool,
+    /// The provider serves nobody.
+    outage: bool,
+}
+
+/// What is known of a grant that was refused. That it was refused for good is told to the
+/// lane, which knows whether others are.
+fn refusal(lease: &Lease, provider: &Provider, lane: &Lane, error: &TokenError) -> Refusal {
+    let credential = &lease.credential;
+    let client = credential.client_id.as_deref();
+    let mut refusal = Refusal {
+        class: error.class,
+        rotation: provider.rotation(),
+        attempts: credential.attempts,
+        refusals: credential.refusals,
+        refused_for: credential.refused_for,
+        client_changed: client.is_some_and(|client| client != provider.client_id()),
+        burst: false,
+    };
+    let dies = matches!(
+        verdict::judge(refusal),
+        Verdict::Dead(
+            FailureClass::InvalidRefreshToken | FailureClass::RotationLost | FailureClass::Refused
+        )
+    );
+    refusal.burst = dies && lane.refused(credential.account);
+    refusal
+}
 
 impl Engine {
     /// The provider gave no token.
@@ -15,6 +51,8 @@ impl Engine {
         &self,
         lease: &Lease,
         provider: &Provider,
+        lane: &Lane,
+        errand: &Errand,
         error: TokenError,
     ) -> Outcome {
         let credential = &lease.credential;
@@ -26,26 +64,52 @@ impl Engine {
             description = error.description.as_deref(),
             "the provider gave no token"
         );
-        if !error.class.is_terminal() {
-            return self.failed(lease, provider.rotation(), error).await;
+        if let Some(challenge) = &errand.claims
+            && error.class == FailureClass::InteractionRequired
+        {
+            return self.challenged(lease, &error, challenge).await;
         }
-        // Refused after a request that was never answered: that one rotated the
-        // token and its answer is lost. Only such a refusal proves it: requests
-        // that are not answered are an outage, and no grant dies of one. For
-        // people the remedy is the same, for an operator it is another matter.
-        let lost = error.class == FailureClass::InvalidRefreshToken
-            && provider.rotation() == Rotation::Strict
-            && credential.attempts > 1;
-        let class = if lost {
-            FailureClass::RotationLost
-        } else {
-            error.class
-        };
-        self.bury(credential, Some(lease), class).await
+        match verdict::judge(refusal(lease, provider, lane, &error)) {
+            Verdict::Dead(class) => {
+                let death = Death {
+                    class,
+                    claims: error.claims.as_deref(),
+                };
+                self.bury(credential, Some(lease), death).await
+            }
+            Verdict::Lives(class) => {
+                let refused = class.heals() || error.class == FailureClass::Unknown;
+                let error = TokenError { class, ..error };
+                let of = Failed {
+                    refused,
+                    outage: !lane.serves(),
+                };
+                self.failed(lease, provider.rotation(), error, of).await
+            }
+        }
+    }
+
+    /// What one API asks for can be had from the person alone. The grant serves all others
+    /// as before.
+    async fn challenged(&self, lease: &Lease, error: &TokenError, challenge: &str) -> Outcome {
+        let account = lease.credential.account;
+        let give_up = lease
+            .ends
+            .min(Instant::now() + self.parts.timing.time_to_store());
+        let release = || self.parts.store.release_unspent(lease);
+        until_stored(account, give_up, release).await?;
+        let claims = error.claims.as_deref().unwrap_or(challenge);
+        Err(EngineError::no_token(error.class, None).with_claims(Some(claims.into())))
     }
 
     /// A failure that leaves the grant alive.
-    async fn failed(&self, lease: &Lease, rotation: Rotation, error: TokenError) -> Outcome {
+    async fn failed(
+        &self,
+        lease: &Lease,
+        rotation: Rotation,
+        error: TokenError,
+        of: Failed,
+    ) -> Outcome {
         if trouble::is_own(&error) {
             return self.not_able(lease, &error).await;
         }
@@ -57,29 +121,40 @@ impl Engine {
             && error.rotated.is_none();
         if unreadable && lease.credential.answered_unreadably {
             return self
-                .bury(&lease.credential, Some(lease), FailureClass::RotationLost)
+                .bury(
+                    &lease.credential,
+                    Some(lease),
+                    FailureClass::RotationLost.into(),
+                )
                 .await;
         }
-        self.record_failure(lease, error, unreadable).await
+        self.record_failure(lease, error, unreadable, of).await
     }
 
     /// Stores a failure that leaves the grant alive, with its pause.
-    async fn record_failure(&self, lease: &Lease, error: TokenError, unreadable: bool) -> Outcome {
+    async fn record_failure(
+        &self,
+        lease: &Lease,
+        error: TokenError,
+        unreadable: bool,
+        of: Failed,
+    ) -> Outcome {
         let credential = &lease.credential;
         let failures = credential
             .failure
             .map_or(1, |failure| failure.count.saturating_add(1));
-        let pause = pause(
-            error.class,
-            failures,
-            error.retry_after,
-            self.parts.jitter.next(),
-        );
+        let jitter = self.parts.jitter.next();
+        let pause = if of.outage {
+            pause_in_outage(error.class, failures, error.retry_after, jitter)
+        } else {
+            pause(error.class, failures, error.retry_after, jitter)
+        };
         let record = FailureRecord {
             class: error.class,
             pause,
             outcome_unknown: unreadable || error.delivery == Delivery::Unanswered,
             unreadable,
+            refused: of.refused,
             sealed_refresh_token: self.seal_rotated(credential, error.rotated.as_ref()),
         };
         let store = || self.parts.store.record_failure(lease, &record);
@@ -150,11 +225,11 @@ impl Engine {
         &self,
         credential: &Credential,
         lease: Option<&Lease>,
-        class: FailureClass,
+        death: Death<'_>,
     ) -> Outcome {
         let store = &self.parts.store;
         let epoch = lease.map(|lease| lease.epoch);
-        let mark = || store.mark_dead(credential, epoch, class);
+        let mark = || store.mark_dead(credential, epoch, death);
         let marked = match lease {
             Some(lease) => until_stored(credential.account, lease.ends, mark).await,
             None => mark().await,
@@ -163,7 +238,7 @@ impl Engine {
             tracing::warn!(
                 account.id = %credential.account,
                 provider = %credential.binding.provider,
-                reason = class.reason(),
+                reason = death.class.reason(),
                 "the grant is dead: the person must sign in again"
             );
             return Ok(self.admit(&dead));

@@ -12,19 +12,30 @@ const LONGEST_HINT: Duration = Duration::from_hours(1);
 const THROTTLED: (Duration, Duration) = (Duration::from_mins(1), Duration::from_mins(15));
 const OPERATORS: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(10));
 const PASSING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
+/// Refused for a reason that is not known.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_hours(1));
+/// Refused by what an administrator may take back.
+const HEALING: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(6));
+/// While a provider serves nobody its circuit keeps requests from it, and the first to be
+/// served must not wait long after its return.
+const LONGEST_IN_OUTAGE: Duration = Duration::from_secs(4);
 
 /// The pause after the failure number `failures` (1 for the first) in a row.
 /// `hint` is the provider's `Retry-After`: never less, little more. `jitter` of
 /// 0 to 1 keeps accounts from coming back in step.
 pub fn pause(class: FailureClass, failures: u32, hint: Option<Duration>, jitter: f64) -> Duration {
     let jitter = jitter.clamp(0.0, 1.0);
-    if let Some(hint) = hint {
+    let refused = class.heals() || class == FailureClass::Unknown;
+    // A hint is about the provider, and a refusal about the grant.
+    if let Some(hint) = hint.filter(|_| !refused) {
         return hint
             .clamp(SHORTEST_HINT, LONGEST_HINT)
             .mul_f64(1.0 + jitter / 10.0);
     }
     let (first, longest) = match class {
         FailureClass::RateLimit => THROTTLED,
+        FailureClass::Unknown => REFUSED,
+        class if class.heals() => HEALING,
         class if class.is_operators() => OPERATORS,
         _ => PASSING,
     };
@@ -35,6 +46,28 @@ pub fn pause(class: FailureClass, failures: u32, hint: Option<Duration>, jitter:
         pause.mul_f64(1.0 + jitter / 4.0)
     } else {
         pause.mul_f64(0.75 + jitter / 4.0)
+    }
+}
+
+/// The same while the provider serves nobody.
+pub fn pause_in_outage(
+    class: FailureClass,
+    failures: u32,
+    hint: Option<Duration>,
+    jitter: f64,
+) -> Duration {
+    let pause = pause(class, failures, hint, jitter);
+    let outage = matches!(
+        class,
+        FailureClass::ProviderUnavailable
+            | FailureClass::Network
+            | FailureClass::OutcomeUnknown
+            | FailureClass::MalformedResponse
+    );
+    if outage && hint.is_none() {
+        pause.min(LONGEST_IN_OUTAGE)
+    } else {
+        pause
     }
 }
 
@@ -69,7 +102,7 @@ mod tests {
                 let one = pause(class, failures, None, jitter);
                 let next = pause(class, failures + 1, None, jitter);
                 prop_assert!(one <= next);
-                prop_assert!(next <= Duration::from_mins(20));
+                prop_assert!(next <= Duration::from_hours(6));
                 prop_assert!(one >= Duration::from_millis(700));
             }
         }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::failed::without_token;
 use super::flights::Outcome;
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Errand};
 use crate::lane::{Passage, Verdict};
 use crate::numbers;
 use crate::snapshot::ASSUMED_LIFE;
@@ -38,7 +38,7 @@ pub(super) enum Spent {
 
 impl Engine {
     /// Spends a lease.
-    pub(super) async fn spend(&self, lease: Lease, passage: Passage) -> Spent {
+    pub(super) async fn spend(&self, lease: Lease, passage: Passage, errand: &Errand) -> Spent {
         let credential = &lease.credential;
         let Some(provider) = self.parts.providers.get(&credential.binding.provider) else {
             tracing::error!(provider = %credential.binding.provider, "the provider is not switched on");
@@ -77,6 +77,7 @@ impl Engine {
                 passage,
                 &provider,
                 &refresh_token,
+                errand,
                 provider_deadline,
             )
             .await,
@@ -90,12 +91,15 @@ impl Engine {
         passage: Passage,
         provider: &Provider,
         refresh_token: &RefreshToken,
+        errand: &Errand,
         deadline: Duration,
     ) -> Outcome {
         let credential = &lease.credential;
+        let lane = passage.lane();
+        let request = provider.refresh_with(refresh_token, errand.claims.as_deref());
         let asked_at = self.parts.clock.now();
         let sent_at = Instant::now();
-        let answer = tokio::time::timeout(deadline, provider.refresh(refresh_token))
+        let answer = tokio::time::timeout(deadline, request)
             .await
             .unwrap_or(Err(TokenError::of(FailureClass::OutcomeUnknown)));
         // The provider's part is over: the seat is the next one's.
@@ -107,9 +111,14 @@ impl Engine {
         numbers::refresh(provider.name(), outcome, sent_at.elapsed());
         match answer {
             Ok(response) => {
+                lane.served();
                 // Sealed and stored before anything is looked at that may fail.
                 let tokens = match self.seal(credential, &response, asked_at) {
-                    Ok(tokens) => tokens,
+                    Ok(tokens) => NewTokens {
+                        client_id: provider.client_id().to_owned(),
+                        forced: errand.forced,
+                        ..tokens
+                    },
                     Err(error) => {
                         tracing::error!(account.id = %credential.account, %error, "the provider's tokens cannot be sealed");
                         let failure = TokenError {
@@ -117,14 +126,17 @@ impl Engine {
                             delivery: Delivery::Unreadable,
                             ..TokenError::of(FailureClass::MalformedResponse)
                         };
-                        return self.not_refreshed(lease, provider, failure).await;
+                        return self
+                            .not_refreshed(lease, provider, &lane, errand, failure)
+                            .await;
                     }
                 };
                 self.store_tokens(lease, provider, &tokens, response).await
             }
             Err(error) => {
                 let error = without_token(error, refresh_token);
-                self.not_refreshed(lease, provider, error).await
+                self.not_refreshed(lease, provider, &lane, errand, error)
+                    .await
             }
         }
     }
@@ -157,6 +169,8 @@ impl Engine {
             sealed_refresh_token,
             granted_scopes: response.granted_scopes.clone(),
             refreshed_at: asked_at,
+            client_id: String::new(),
+            forced: false,
         })
     }
 
@@ -208,7 +222,7 @@ impl Engine {
         {
             tracing::error!(account.id = %account, "the provider refreshed the grant of another person");
             return self
-                .bury(&credential, None, FailureClass::InvalidRefreshToken)
+                .bury(&credential, None, FailureClass::InvalidRefreshToken.into())
                 .await;
         }
         Ok(self.admit(&credential))

@@ -7,7 +7,7 @@ use latchkey_domain::AccountId;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Errand};
 use crate::numbers::{self, Counted};
 use crate::snapshot::Snapshot;
 use crate::wake::Ear;
@@ -121,8 +121,8 @@ impl Watch {
         snapshot.in_use.touch(now);
         let expired = snapshot.valid_token(now).is_none();
         let may = snapshot.refreshable && !snapshot.dead && !snapshot.erased;
-        if expired && may && snapshot.pause_left().is_none() && snapshot.lane.shut().is_none() {
-            drop(self.engine.fly(snapshot));
+        if expired && may && snapshot.pause_left().is_none() && snapshot.shut().is_none() {
+            drop(self.engine.fly(snapshot, Errand::default()));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use latchkey_domain::{AccountId, ProviderName, ScopeSet, WorkspaceId};
 use latchkey_policy::audit::{Outcome, Record};
-use latchkey_policy::{Ask, Call};
+use latchkey_policy::{Ask, Call, Scopes};
 use tokio::sync::watch;
 use tonic::{Request, Status};
 
@@ -21,6 +21,11 @@ impl Admitted {
     /// nobody's.
     pub(crate) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
         Call::of(request).map(Self)
+    }
+
+    /// The name of the caller; empty where it has none.
+    pub(crate) fn name(&self) -> &str {
+        self.0.caller()
     }
 
     /// Returns `true` if no account is closed to the caller.
@@ -40,7 +45,7 @@ impl Admitted {
     /// Judges the scopes that are asked for before anything is looked up.
     pub(crate) fn ask_for(&self, scopes: &ScopeSet) -> Result<(), Status> {
         let ask = Ask {
-            scopes: Some(scopes),
+            scopes: Some(Scopes::Asked(scopes)),
             ..Ask::method(self.0.method())
         };
         if self.0.allows(&ask) {
@@ -119,7 +124,7 @@ impl Admitted {
         Ask {
             workspace: Some(workspace),
             provider: Some(provider),
-            scopes: Some(scopes),
+            scopes: Some(Scopes::Granted(scopes)),
             ..Ask::method(self.0.method())
         }
     }

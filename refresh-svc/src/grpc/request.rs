@@ -1,6 +1,10 @@
 //! Requests, parsed: what comes out of here is valid.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use latchkey_domain::{AccountId, Handle, ProviderName, ScopeSet, WorkspaceId};
 use latchkey_proto::token::account_selector::Selector;
@@ -16,6 +20,8 @@ const DEFAULT_MIN_REMAINING: Duration = Duration::from_mins(1);
 const LONGEST_MIN_REMAINING: Duration = Duration::from_hours(1);
 /// Scopes in one request.
 const MOST_SCOPES: usize = 100;
+/// A claims challenge.
+const LONGEST_CLAIMS: usize = 8 * 1024;
 
 /// A selector, parsed.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,6 +88,7 @@ pub(super) fn need(request: &GetAccessTokenRequest) -> Result<Need, Status> {
         min_remaining,
         scopes: scopes.iter().cloned().collect::<ScopeSet>(),
         refused_version: None,
+        claims: None,
     })
 }
 
@@ -96,7 +103,40 @@ pub(super) fn need_after_refusal(request: &RefreshAccessTokenRequest) -> Result<
         min_remaining: DEFAULT_MIN_REMAINING,
         scopes: ScopeSet::default(),
         refused_version: Some(request.refused_version),
+        claims: claims(&request.claims)?,
     })
+}
+
+/// A claims challenge: a JSON object, also in base64url as `WWW-Authenticate` has it.
+fn claims(text: &str) -> Result<Option<Arc<str>>, Status> {
+    let wrong = || {
+        invalid(
+            "claims",
+            &"must be a JSON object, or one in base64, of 8 KiB at most",
+        )
+    };
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if text.len() > LONGEST_CLAIMS {
+        return Err(wrong());
+    }
+    let json = if text.starts_with('{') {
+        text.to_owned()
+    } else {
+        let unpadded = text
+            .trim_end_matches('=')
+            .replace('+', "-")
+            .replace('/', "_");
+        let bytes = URL_SAFE_NO_PAD.decode(unpadded).map_err(|_| wrong())?;
+        String::from_utf8(bytes).map_err(|_| wrong())?
+    };
+    let value: serde_json::Value = serde_json::from_str(&json).map_err(|_| wrong())?;
+    if !value.is_object() {
+        return Err(wrong());
+    }
+    Ok(Some(json.into()))
 }
 
 #[cfg(test)]
@@ -150,6 +190,7 @@ mod tests {
             let _ = need_after_refusal(&RefreshAccessTokenRequest {
                 refused_version: version,
                 account: None,
+                claims: id.clone(),
             });
             let _ = selected(Some(AccountSelector { selector: Some(Selector::AccountId(id)) }));
         }

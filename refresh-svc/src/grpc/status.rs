@@ -27,6 +27,7 @@ pub(super) fn reason(error: &EngineError) -> &'static str {
         EngineError::StillRefreshing => "STILL_REFRESHING",
         EngineError::Stopping => "SHUTTING_DOWN",
         EngineError::TooManyWatchers => "TOO_MANY_WATCHERS",
+        EngineError::TooManyCalls => "TOO_MANY_CALLS",
     }
 }
 
@@ -78,7 +79,15 @@ pub(super) fn status(error: &EngineError) -> Status {
             "this replica has too many watchers: watch at another".to_owned(),
             Some(SOON),
         ),
-        EngineError::NoToken { class, retry_after } => {
+        EngineError::TooManyCalls => (
+            Code::ResourceExhausted,
+            "the caller waits for as many tokens as it may: ask again when some are answered"
+                .to_owned(),
+            Some(SOON),
+        ),
+        EngineError::NoToken {
+            class, retry_after, ..
+        } => {
             let (code, message) = of_class(*class);
             let retries = matches!(
                 code,
@@ -95,6 +104,10 @@ pub(super) fn status(error: &EngineError) -> Status {
         EngineError::InsufficientScopes(missing) => {
             HashMap::from([("missing_scopes".to_owned(), missing.join(" "))])
         }
+        EngineError::NoToken {
+            claims: Some(claims),
+            ..
+        } => HashMap::from([("claims".to_owned(), claims.to_string())]),
         _ => HashMap::new(),
     };
     let mut details = ErrorDetails::with_error_info(reason(error), DOMAIN, metadata);
@@ -150,6 +163,20 @@ const fn of_class(class: FailureClass) -> (Code, &'static str) {
         FailureClass::AccountDisabled => (
             Code::FailedPrecondition,
             "the person's account at the provider is disabled or gone",
+        ),
+        FailureClass::Refused => (
+            Code::FailedPrecondition,
+            "the provider goes on refusing the grant: the person must sign in again",
+        ),
+        FailureClass::ClientChanged => (
+            Code::FailedPrecondition,
+            "the grant was given to another client id than the one that is configured now: \
+             the person must sign in again",
+        ),
+        FailureClass::GrantsRefused => (
+            Code::Internal,
+            "the provider refuses the grants of many accounts and serves none: the operator \
+             must act",
         ),
         FailureClass::InsufficientScopes => (
             Code::FailedPrecondition,
@@ -248,6 +275,7 @@ mod tests {
             EngineError::StillRefreshing,
             EngineError::Stopping,
             EngineError::TooManyWatchers,
+            EngineError::TooManyCalls,
         ] {
             assert!(
                 contract.contains(&format!("`{}`", reason(&error))),
@@ -269,6 +297,7 @@ mod tests {
             EngineError::StoreUnavailable,
             EngineError::StillRefreshing,
             EngineError::TooManyWatchers,
+            EngineError::TooManyCalls,
         ];
         let of_classes = FailureClass::ALL.map(|class| EngineError::no_token(class, None));
         for error in own.into_iter().chain(of_classes) {

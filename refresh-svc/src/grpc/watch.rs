@@ -10,18 +10,24 @@ use tonic::codegen::BoxStream;
 
 use super::caller::Admitted;
 use super::message;
+use super::shares::Share;
 use super::status::{of_dead, status};
 use crate::engine::Watch;
 use crate::snapshot::Snapshot;
 
 /// Items until the watch ends or the policy no longer allows it; an error is the
 /// last one.
-pub(super) fn stream(call: Admitted, watch: Watch) -> BoxStream<WatchAccountResponse> {
+pub(super) fn stream(
+    call: Admitted,
+    watch: Watch,
+    share: Share,
+) -> BoxStream<WatchAccountResponse> {
     let watched = Watched {
         policy_changes: call.policy_changes(),
         call,
         watch,
         told: None,
+        _share: share,
     };
     Box::pin(stream::unfold(Some(watched), |watched| async {
         let mut watched = watched?;
@@ -37,6 +43,7 @@ struct Watched {
     /// What the caller was told last.
     told: Option<Arc<Snapshot>>,
     policy_changes: Receiver<()>,
+    _share: Share,
 }
 
 impl Watched {

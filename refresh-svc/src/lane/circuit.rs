@@ -1,9 +1,10 @@
 //! A circuit breaker that knows whose failures it counts: a state machine
 //! without I/O.
 //!
-//! One account that always fails must not close the way for the others, so the
-//! last outcome of each account counts, not each outcome. One request probes
-//! whether the provider is back, not a handful. What `failsafe` and `recloser`
+//! Accounts that always fail must not close the way for the others, so a failure counts
+//! where the account was sound before, and an account that fails is no measure of whether
+//! the provider is back: it may probe, and keeps no sound one waiting. One request probes
+//! at a time, not a handful. What `failsafe` and `recloser`
 //! do not have: see docs/decisions/0010.
 
 use std::collections::VecDeque;
@@ -20,19 +21,42 @@ const OLDEST: Duration = Duration::from_mins(2);
 const FEWEST_FAILURES: usize = 3;
 
 /// First time that the circuit stays open, doubled with each probe that fails up
-/// to the second.
-const PASSING: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(1));
+/// to the second. While a provider is down it is asked every few seconds, so that the
+/// first to be served does not wait long after its return.
+const PASSING: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(4));
 const OPERATORS: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(5));
 /// A provider's hint is believed up to this.
 const LONGEST_HINT: Duration = Duration::from_mins(10);
-/// A probe is under way: its outcome is awaited no longer than this by others.
-const SOON: Duration = Duration::from_secs(1);
+/// A probe is under way: the next one is sent so much later, whatever became of it. A
+/// provider that does not answer would else hold it for as long as it may take.
+const BETWEEN_PROBES: Duration = Duration::from_secs(4);
+
+/// Whether an account's last refresh succeeded. An account that fails says little about
+/// the provider: it may be the account that is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It did.
+    Sound,
+    /// It did not.
+    Failing,
+}
+
+/// A request that was sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    /// Of the account, before it.
+    pub standing: Standing,
+    /// Whether it was to find out if the provider is back.
+    pub probe: bool,
+}
 
 /// What a request says about the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It works, also where it refuses one grant.
     Healthy,
+    /// It refused one grant for a reason that is not known: that is about the grant.
+    Silent,
     /// It does not, or not for this deployment.
     Sick {
         /// How.
@@ -56,6 +80,7 @@ impl Verdict {
                 class,
                 hint: error.retry_after,
             },
+            FailureClass::Unknown => Self::Silent,
             _ => Self::Healthy,
         }
     }
@@ -73,15 +98,28 @@ pub struct Shut {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Closed,
-    Open {
-        until: Instant,
-        class: FailureClass,
-        times: u32,
-    },
-    Probing {
-        class: FailureClass,
-        times: u32,
-    },
+    Open(Open),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    class: FailureClass,
+    /// Probes of sound accounts that failed.
+    times: u32,
+    /// When a sound account may probe.
+    sound_from: Instant,
+    /// When one may whose last refresh failed. What comes of it keeps no sound account
+    /// waiting.
+    failing_from: Instant,
+}
+
+impl Open {
+    fn from(&mut self, standing: Standing) -> &mut Instant {
+        match standing {
+            Standing::Sound => &mut self.sound_from,
+            Standing::Failing => &mut self.failing_from,
+        }
+    }
 }
 
 /// The breaker of one way to a provider.
@@ -103,41 +141,35 @@ impl Default for Circuit {
 
 impl Circuit {
     /// Why no request would be let through now; nothing where one would.
-    pub fn shut(&self, now: Instant) -> Option<Shut> {
-        match self.state {
-            State::Closed => None,
-            State::Open { until, .. } if until <= now => None,
-            State::Open { until, class, .. } => Some(Shut {
-                class,
-                retry_after: until - now,
-            }),
-            State::Probing { class, .. } => Some(Shut {
-                class,
-                retry_after: SOON,
-            }),
-        }
+    pub fn shut(&self, standing: Standing, now: Instant) -> Option<Shut> {
+        let State::Open(mut open) = self.state else {
+            return None;
+        };
+        let from = *open.from(standing);
+        (from > now).then(|| Shut {
+            class: open.class,
+            retry_after: from - now,
+        })
     }
 
-    /// Asks to send a request: true where it is the probe.
-    pub fn admit(&mut self, now: Instant) -> Result<bool, Shut> {
-        if let Some(shut) = self.shut(now) {
+    /// Asks to send a request: true where it is a probe.
+    pub fn admit(&mut self, standing: Standing, now: Instant) -> Result<bool, Shut> {
+        if let Some(shut) = self.shut(standing, now) {
             return Err(shut);
         }
-        if let State::Open { class, times, .. } = self.state {
-            self.state = State::Probing { class, times };
-            return Ok(true);
+        match &mut self.state {
+            State::Closed => Ok(false),
+            State::Open(open) => {
+                *open.from(standing) = now + BETWEEN_PROBES;
+                Ok(true)
+            }
         }
-        Ok(false)
     }
 
     /// The probe was not sent: the next request is one.
-    pub fn abandon(&mut self, now: Instant) {
-        if let State::Probing { class, times } = self.state {
-            self.state = State::Open {
-                until: now,
-                class,
-                times,
-            };
+    pub fn abandon(&mut self, standing: Standing, now: Instant) {
+        if let State::Open(open) = &mut self.state {
+            *open.from(standing) = now;
         }
     }
 
@@ -146,66 +178,93 @@ impl Circuit {
     pub fn record(
         &mut self,
         source: u64,
-        probe: bool,
+        sent: Sent,
         verdict: Verdict,
         now: Instant,
         jitter: f64,
     ) -> bool {
         match (self.state, verdict) {
-            (State::Probing { .. }, Verdict::Healthy) if probe => {
+            (State::Open(_), Verdict::Healthy) if sent.probe => {
                 self.recent.clear();
                 self.state = State::Closed;
                 true
             }
-            (State::Probing { times, .. }, Verdict::Sick { class, hint }) if probe => {
-                self.open(class, hint, times + 1, now, jitter);
+            (State::Open(open), Verdict::Sick { class, hint }) if sent.probe => {
+                self.probed(open, sent.standing, class, hint, now, jitter);
                 false
             }
-            (State::Closed, verdict) => {
-                let sick = matches!(verdict, Verdict::Sick { .. });
-                self.recent
-                    .retain(|(whose, _, at)| *whose != source && now.duration_since(*at) < OLDEST);
-                if self.recent.len() == MEMORY {
-                    self.recent.pop_front();
+            (State::Open(_), Verdict::Silent) if sent.probe => {
+                if sent.standing == Standing::Sound {
+                    self.abandon(sent.standing, now);
                 }
-                self.recent.push_back((source, sick, now));
+                false
+            }
+            (State::Closed, Verdict::Healthy) => {
+                self.remember(source, false, now);
+                false
+            }
+            // A failure counts where the account was sound: from then on it fails, and
+            // says nothing more of the provider.
+            (State::Closed, Verdict::Sick { class, hint }) if sent.standing == Standing::Sound => {
+                self.remember(source, true, now);
                 let failures = self.recent.iter().filter(|(_, sick, _)| *sick).count();
-                match verdict {
-                    Verdict::Sick { class, hint }
-                        if failures >= FEWEST_FAILURES && failures * 2 >= self.recent.len() =>
-                    {
-                        self.open(class, hint, 0, now, jitter);
-                        true
-                    }
-                    _ => false,
+                let opens = failures >= FEWEST_FAILURES && failures * 2 >= self.recent.len();
+                if opens {
+                    let from = now + wait(class, hint, 0, jitter);
+                    self.state = State::Open(Open {
+                        class,
+                        times: 0,
+                        sound_from: from,
+                        failing_from: from,
+                    });
                 }
+                opens
             }
             // Sent before the circuit opened: it knows that already.
             _ => false,
         }
     }
 
-    fn open(
+    fn remember(&mut self, source: u64, sick: bool, now: Instant) {
+        self.recent
+            .retain(|(whose, _, at)| *whose != source && now.duration_since(*at) < OLDEST);
+        if self.recent.len() == MEMORY {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((source, sick, now));
+    }
+
+    /// A probe failed.
+    fn probed(
         &mut self,
+        mut open: Open,
+        standing: Standing,
         class: FailureClass,
         hint: Option<Duration>,
-        times: u32,
         now: Instant,
         jitter: f64,
     ) {
-        let (first, longest) = if class.is_operators() {
-            OPERATORS
+        if standing == Standing::Sound {
+            open.class = class;
+            open.times += 1;
+            open.sound_from = now + wait(class, hint, open.times, jitter);
         } else {
-            PASSING
-        };
-        let wait = first.saturating_mul(1 << times.min(16)).min(longest);
-        let wait = wait.max(hint.unwrap_or_default().min(LONGEST_HINT));
-        self.state = State::Open {
-            until: now + wait.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0),
-            class,
-            times,
-        };
+            open.failing_from = now + wait(class, hint, open.times + 1, jitter);
+        }
+        self.state = State::Open(open);
     }
+}
+
+/// How long the provider is left alone after so many probes.
+fn wait(class: FailureClass, hint: Option<Duration>, times: u32, jitter: f64) -> Duration {
+    let (first, longest) = if class.is_operators() {
+        OPERATORS
+    } else {
+        PASSING
+    };
+    let wait = first.saturating_mul(1 << times.min(16)).min(longest);
+    let wait = wait.max(hint.unwrap_or_default().min(LONGEST_HINT));
+    wait.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
 }
 
 #[cfg(test)]

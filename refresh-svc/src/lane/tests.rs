@@ -23,7 +23,7 @@ fn named(name: &str) -> ProviderName {
 }
 
 async fn fail(lane: &Arc<Lane>) {
-    let passage = lane.enter().await.unwrap();
+    let passage = lane.enter(Standing::Sound).await.unwrap();
     passage.tell(AccountId::generate(), DOWN, &Jitter::seeded(1));
 }
 
@@ -33,9 +33,12 @@ async fn a_provider_that_takes_all_its_seats_takes_none_of_another() {
     let lanes = lanes(2);
     let slow = lanes.lane(&named("slow"), None, None);
     let other = lanes.lane(&named("other"), None, None);
-    let _seats = (slow.enter().await.unwrap(), slow.enter().await.unwrap());
-    assert!(other.enter().await.is_ok());
-    let third = tokio::time::timeout(Duration::from_millis(50), slow.enter()).await;
+    let _seats = (
+        slow.enter(Standing::Sound).await.unwrap(),
+        slow.enter(Standing::Sound).await.unwrap(),
+    );
+    assert!(other.enter(Standing::Sound).await.is_ok());
+    let third = tokio::time::timeout(Duration::from_millis(50), slow.enter(Standing::Sound)).await;
     assert!(third.is_err(), "a third seat");
 }
 
@@ -47,10 +50,16 @@ async fn a_slow_tenant_leaves_the_others_half_of_the_seats() {
     let kind = Some(ProviderKind::Microsoft);
     let slow = lanes.lane(&provider, kind, Some("slow"));
     let other = lanes.lane(&provider, kind, Some("other"));
-    let _slow = (slow.enter().await.unwrap(), slow.enter().await.unwrap());
-    let third = tokio::time::timeout(Duration::from_millis(50), slow.enter()).await;
+    let _slow = (
+        slow.enter(Standing::Sound).await.unwrap(),
+        slow.enter(Standing::Sound).await.unwrap(),
+    );
+    let third = tokio::time::timeout(Duration::from_millis(50), slow.enter(Standing::Sound)).await;
     assert!(third.is_err(), "a third seat");
-    let _others = (other.enter().await.unwrap(), other.enter().await.unwrap());
+    let _others = (
+        other.enter(Standing::Sound).await.unwrap(),
+        other.enter(Standing::Sound).await.unwrap(),
+    );
 }
 
 // PEERS, strictly better, 8: per tenant.
@@ -64,8 +73,8 @@ async fn a_tenant_that_fails_closes_no_other_tenants_way() {
     for _ in 0..3 {
         fail(&sick).await;
     }
-    assert!(sick.enter().await.is_err());
-    assert!(well.enter().await.is_ok());
+    assert!(sick.enter(Standing::Sound).await.is_err());
+    assert!(well.enter(Standing::Sound).await.is_ok());
 }
 
 // Many tenants with an account or two each see an outage as one.
@@ -79,7 +88,7 @@ async fn a_provider_that_fails_for_several_tenants_is_down_for_all() {
     }
     let fresh = lanes.lane(&provider, kind, Some("d"));
     assert_eq!(
-        fresh.shut().unwrap().class,
+        fresh.shut(Standing::Sound).unwrap().class,
         FailureClass::ProviderUnavailable
     );
 }
@@ -92,8 +101,40 @@ async fn a_probe_that_is_not_sent_leaves_the_way_open_for_the_next() {
         fail(&lane).await;
     }
     tokio::time::advance(Duration::from_secs(3)).await;
-    let probe = lane.enter().await.unwrap();
-    assert!(lane.enter().await.is_err());
+    let probe = lane.enter(Standing::Sound).await.unwrap();
+    assert!(lane.enter(Standing::Sound).await.is_err());
     drop(probe);
-    assert!(lane.enter().await.is_ok());
+    assert!(lane.enter(Standing::Sound).await.is_ok());
+}
+
+// REFRESH_AHEAD_RATE is what it says: what is due is looked for every two seconds, and
+// goes out at once.
+#[tokio::test]
+async fn refreshes_ahead_come_at_their_rate() {
+    let number = |number| NonZeroU32::new(number).unwrap();
+    let lanes = Lanes::new(Limits {
+        concurrency: 1_000,
+        rate: number(1_000),
+        ahead: number(20),
+    });
+    let lane = lanes.lane(&named("google"), None, None);
+    let allowed = (0..1_000)
+        .filter(|_| lane.allows_ahead(Standing::Sound))
+        .count();
+    let of_one_look = usize::try_from(20 * BETWEEN_LOOKS.get()).unwrap();
+    assert!(
+        (of_one_look..of_one_look + 20).contains(&allowed),
+        "{allowed}"
+    );
+}
+
+#[tokio::test]
+async fn a_burst_of_refusals_is_the_clients_until_a_grant_is_served() {
+    let lane = lanes(9).lane(&named("google"), None, None);
+    let bursts = (0..20)
+        .filter(|_| lane.refused(AccountId::generate()))
+        .count();
+    assert_eq!(bursts, 10);
+    lane.served();
+    assert!(!lane.refused(AccountId::generate()));
 }

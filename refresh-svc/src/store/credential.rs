@@ -45,7 +45,7 @@ pub struct Credential {
     pub authenticated_at: OffsetDateTime,
     /// When a refresh last succeeded.
     pub last_refreshed_at: Option<OffsetDateTime>,
-    /// Grows with every change of the tokens.
+    /// Grows with every new access token.
     pub version: i64,
     /// Failure since the last success.
     pub failure: Option<Failure>,
@@ -63,6 +63,17 @@ pub struct Credential {
     /// True if the provider answered this version's refresh token as if it had
     /// issued tokens, and none could be read.
     pub answered_unreadably: bool,
+    /// Refusals in a row that others than the person may take back, or whose reason is
+    /// not known.
+    pub refusals: u32,
+    /// Since when there are such refusals.
+    pub refused_for: Duration,
+    /// The client id that the tokens were last given to; absent where it is not known.
+    pub client_id: Option<String>,
+    /// No caller forces a refresh before this much time has passed since the row was read.
+    pub force_in: Duration,
+    /// What the provider asks of the person at the next sign-in (a claims challenge).
+    pub claims: Option<String>,
     /// Before the row was read: it may have changed since.
     pub read_at: Instant,
 }
@@ -109,6 +120,11 @@ pub(super) struct Row {
     lease_left: Option<f64>,
     attempts: i32,
     answered_unreadably: bool,
+    refusals: i32,
+    refused_for: Option<f64>,
+    client_id: Option<String>,
+    force_in: Option<f64>,
+    claims: Option<String>,
 }
 
 impl Row {
@@ -155,6 +171,11 @@ impl Row {
             lease_left: length(self.lease_left),
             attempts: u32::try_from(self.attempts).unwrap_or_default(),
             answered_unreadably: self.answered_unreadably,
+            refusals: u32::try_from(self.refusals).unwrap_or_default(),
+            refused_for: length(self.refused_for),
+            client_id: self.client_id,
+            force_in: length(self.force_in),
+            claims: self.claims,
             read_at,
         })
     }

@@ -29,6 +29,10 @@ pub struct NewTokens {
     pub granted_scopes: Option<ScopeSet>,
     /// When they came.
     pub refreshed_at: OffsetDateTime,
+    /// The client id that they were given to.
+    pub client_id: String,
+    /// Whether a caller forced the refresh although the token before had not expired.
+    pub forced: bool,
 }
 
 /// A refresh that failed and may succeed another time.
@@ -44,8 +48,28 @@ pub struct FailureRecord {
     /// True if the provider answered as if it had issued tokens, and none could
     /// be read.
     pub unreadable: bool,
+    /// True if the provider refused the grant, and it may serve again.
+    pub refused: bool,
     /// A rotated refresh token that came with the failure.
     pub sealed_refresh_token: Option<Vec<u8>>,
+}
+
+/// Why a grant is dead.
+#[derive(Debug, Clone, Copy)]
+pub struct Death<'a> {
+    /// What kind of refusal.
+    pub class: FailureClass,
+    /// What the provider asks of the person at the next sign-in.
+    pub claims: Option<&'a str>,
+}
+
+impl From<FailureClass> for Death<'_> {
+    fn from(class: FailureClass) -> Self {
+        Self {
+            class,
+            claims: None,
+        }
+    }
 }
 
 impl Store {
@@ -71,6 +95,8 @@ impl Store {
                  refresh_authenticated_at = NULL, refresh_scopes = NULL,
                  last_refreshed_at = $8,
                  version = version + 1,
+                 client_id = $9, client_version = version + 1,
+                 forced_at = CASE WHEN $10 THEN clock_timestamp() ELSE forced_at END,
                  failure_class = NULL, failure_count = 0, retry_after = NULL,
                  lease_holder = NULL, lease_until = NULL,
                  intent_version = NULL, intent_at = NULL, intent_count = 0
@@ -85,7 +111,9 @@ impl Store {
         .bind(tokens.access_token_expires_at)
         .bind(&tokens.sealed_refresh_token)
         .bind(scopes)
-        .bind(tokens.refreshed_at);
+        .bind(tokens.refreshed_at)
+        .bind(&tokens.client_id)
+        .bind(tokens.forced);
         let mut held = self.connections.take(Queue::AtOnce).await?;
         let read_at = Instant::now();
         let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
@@ -95,6 +123,10 @@ impl Store {
 
     /// Stores a failure with its pause and ends the lease. The grant stays
     /// alive. Answers nothing where the version or the epoch has moved.
+    ///
+    /// A rotated refresh token that came with the failure begins anew: nothing was ever
+    /// sent with it. The version stays, because it counts access tokens: a caller that
+    /// reports one as refused must not be answered the same one as a newer.
     ///
     /// # Errors
     /// The database does not answer.
@@ -109,12 +141,23 @@ impl Store {
                  failure_count = failure_count + 1,
                  retry_after = clock_timestamp() + make_interval(secs => $5),
                  sealed_refresh_token = coalesce($7, sealed_refresh_token),
-                 version = version + CASE WHEN $7 IS NULL THEN 0 ELSE 1 END,
                  lease_holder = NULL, lease_until = NULL,
-                 intent_version = CASE WHEN $6 OR intent_count > 1 THEN intent_version END,
-                 intent_at = CASE WHEN $6 OR intent_count > 1 THEN intent_at END,
-                 intent_count = CASE WHEN $6 THEN intent_count ELSE GREATEST(intent_count - 1, 0) END,
-                 unreadable_version = CASE WHEN $8 THEN version ELSE unreadable_version END
+                 intent_version = CASE WHEN $7 IS NULL AND ($6 OR intent_count > 1)
+                                       THEN intent_version END,
+                 intent_at = CASE WHEN $7 IS NULL AND ($6 OR intent_count > 1)
+                                  THEN intent_at END,
+                 intent_count = CASE WHEN $7 IS NOT NULL THEN 0
+                                     WHEN $6 THEN intent_count
+                                     ELSE GREATEST(intent_count - 1, 0) END,
+                 unreadable_version = CASE WHEN $7 IS NOT NULL THEN NULL
+                                           WHEN $8 THEN version
+                                           ELSE unreadable_version END,
+                 refused_count = CASE WHEN NOT $9 THEN refused_count
+                                      WHEN refused_version = version THEN refused_count + 1
+                                      ELSE 1 END,
+                 refused_since = CASE WHEN $9 AND refused_version IS DISTINCT FROM version
+                                      THEN clock_timestamp() ELSE refused_since END,
+                 refused_version = CASE WHEN $9 THEN version ELSE refused_version END
              WHERE account_id = $1 AND version = $2 AND lease_epoch = $3 AND erased_at IS NULL
              RETURNING ",
             columns!()
@@ -126,7 +169,8 @@ impl Store {
         .bind(seconds(failure.pause))
         .bind(failure.outcome_unknown)
         .bind(&failure.sealed_refresh_token)
-        .bind(failure.unreadable);
+        .bind(failure.unreadable)
+        .bind(failure.refused);
         let mut held = self.connections.take(Queue::AtOnce).await?;
         let read_at = Instant::now();
         let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
@@ -143,10 +187,10 @@ impl Store {
         &self,
         credential: &Credential,
         epoch: Option<i64>,
-        class: FailureClass,
+        death: Death<'_>,
     ) -> Result<Option<Credential>, StoreError> {
         let mut held = self.connections.take(Queue::AtOnce).await?;
-        let marking = mark(held.connection()?, credential, epoch, class);
+        let marking = mark(held.connection()?, credential, epoch, death);
         let marked = within(STATEMENT, marking).await;
         if !held.end(marked)? {
             return Ok(None);
@@ -160,7 +204,7 @@ async fn mark(
     connection: &mut PgConnection,
     credential: &Credential,
     epoch: Option<i64>,
-    class: FailureClass,
+    death: Death<'_>,
 ) -> Result<bool, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let row: Option<(OffsetDateTime,)> = sqlx::query_as(
@@ -170,7 +214,8 @@ async fn mark(
              failure_count = failure_count + 1,
              retry_after = NULL,
              lease_holder = NULL, lease_until = NULL,
-             intent_version = NULL, intent_at = NULL, intent_count = 0
+             intent_version = NULL, intent_at = NULL, intent_count = 0,
+             claims = $5
          WHERE account_id = $1 AND version = $2 AND lease_epoch = coalesce($3, lease_epoch)
            AND auth_failed_at IS NULL AND erased_at IS NULL
          RETURNING auth_failed_at",
@@ -178,13 +223,14 @@ async fn mark(
     .bind(credential.account.as_uuid())
     .bind(credential.version)
     .bind(epoch)
-    .bind(class.reason())
+    .bind(death.class.reason())
+    .bind(death.claims)
     .fetch_optional(&mut *transaction)
     .await?;
     let Some((failed_at,)) = row else {
         return Ok(false);
     };
-    tell_reauth_required(&mut transaction, credential, class, failed_at).await?;
+    tell_reauth_required(&mut transaction, credential, death.class, failed_at).await?;
     transaction.commit().await?;
     Ok(true)
 }

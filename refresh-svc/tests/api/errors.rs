@@ -25,51 +25,65 @@ async fn each_failure_of_the_provider_has_its_class() {
             fault().answering(503, ""),
             Code::Unavailable,
             "PROVIDER_UNAVAILABLE",
+            0,
         ),
         (
             fault().answering(502, HTML),
             Code::Unavailable,
             "PROVIDER_UNAVAILABLE",
+            1,
         ),
         (
             fault().answering(429, ""),
             Code::ResourceExhausted,
             "RATE_LIMIT_ERROR",
+            0,
         ),
         (
             fault().answering(200, HTML),
             Code::Unavailable,
             "MALFORMED_RESPONSE",
+            0,
         ),
         (
             fault().answering(200, "{}"),
             Code::Unavailable,
             "MALFORMED_RESPONSE",
+            0,
         ),
-        (fault().reset(), Code::Unavailable, "OUTCOME_UNKNOWN"),
+        (fault().reset(), Code::Unavailable, "OUTCOME_UNKNOWN", 1),
         (
             fault().answering(401, r#"{"error":"invalid_client"}"#),
             Code::Internal,
             "CLIENT_MISCONFIGURED",
+            0,
         ),
-        (fault().answering(401, "{}"), Code::Internal, "UNAUTHORIZED"),
+        (
+            fault().answering(401, "{}"),
+            Code::Internal,
+            "UNAUTHORIZED",
+            0,
+        ),
         (
             fault().answering(400, r#"{"error":"invalid_request"}"#),
             Code::Internal,
             "REQUEST_REJECTED",
+            0,
         ),
         (
             fault().answering(400, r#"{"error":"invalid_scope"}"#),
             Code::Internal,
             "SCOPE_INVALID",
+            0,
         ),
         (
             fault().answering(400, r#"{"error":"invalid_grant"}"#),
             Code::FailedPrecondition,
             "INVALID_REFRESH_TOKEN",
+            0,
         ),
     ];
-    for (fault, code, reason) in cases {
+    for (fault, code, reason, intents) in cases {
         // Each its own replica: several accounts' failures would open its circuit.
         let (_replica, client) = world.served().await;
         world.demo.forget_counters();
@@ -92,8 +106,7 @@ async fn each_failure_of_the_provider_has_its_class() {
             "{reason}"
         );
         assert_eq!(stored.lease_holder, None);
-        let unknown = i32::from(reason == "OUTCOME_UNKNOWN");
-        assert_eq!(stored.intent_count, unknown, "{reason}");
+        assert_eq!(stored.intent_count, intents, "{reason}");
         // Asked again at once, the provider is not.
         assert_eq!(refusal(client.get(account.id).await).reason, reason);
         assert_eq!(world.demo.refreshes(Flavour::Google), 1, "{reason}");
@@ -167,6 +180,9 @@ async fn a_token_that_is_still_valid_is_answered_while_the_refresh_fails() {
 async fn the_pause_grows_with_every_failure() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
+    // The provider serves others: it is the account.
+    let sound = world.expired(Flavour::Google).await;
+    client.get(sound.id).await.unwrap();
     let account = world.expired(Flavour::Google).await;
     world.demo.inject(fault().times(9).answering(503, ""));
     let mut last = Duration::ZERO;
@@ -178,6 +194,22 @@ async fn the_pause_grows_with_every_failure() {
         world.end_pause(&account).await;
     }
     assert!(last > Duration::from_secs(8), "{last:?}");
+}
+
+// While it serves nobody, the first to be served must not wait long after its return.
+#[tokio::test]
+async fn the_pause_stays_short_while_the_provider_serves_nobody() {
+    let world = World::uncached().await;
+    let (_replica, client) = world.served().await;
+    let account = world.expired(Flavour::Google).await;
+    world.demo.inject(fault().times(9).answering(503, ""));
+    for _ in 0..8 {
+        let pause = refusal(client.get(account.id).await).retry_after.unwrap();
+        assert!(pause <= Duration::from_secs(5), "{pause:?}");
+        world.end_pause(&account).await;
+    }
+    world.demo.forget_faults();
+    assert_eq!(client.get(account.id).await.unwrap().version, 2);
 }
 
 // R32

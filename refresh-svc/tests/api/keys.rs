@@ -150,6 +150,7 @@ async fn a_key_rotates_under_load_without_a_failed_request() {
         // Logins are slow in a debug build, and each replica makes its own.
         .with("DATABASE_MAX_CONNECTIONS", "4")
         .with("TOKEN_CACHE_REVALIDATE", "100ms");
+    world.callers_force_without_a_bound().await;
     let (old, new) = (world.key.clone(), OpeningKey::generate().unwrap());
     let (mut calm, mut busy) = (Vec::new(), Vec::new());
     for _ in 0..4 {

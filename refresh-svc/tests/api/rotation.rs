@@ -37,6 +37,7 @@ async fn a_rotated_refresh_token_replaces_the_stored_one_every_time() {
             assert_ne!(stored, last);
             assert!(world.demo.refresh_token_works(&stored));
             last = stored;
+            world.end_minute().await;
         }
         assert_eq!(version, 4);
         assert_eq!(world.demo.refreshes(flavour), 3);

@@ -30,6 +30,7 @@ async fn a_watcher_is_told_every_token_and_every_state() {
     assert_eq!(told.token.unwrap().access_token, fresh.access_token);
 
     world.demo.revoke("ada", None);
+    world.end_minute().await;
     assert!(there.refused(account.id, 2).await.is_err());
     let told = next(&mut stream).await;
     assert_eq!(told.state(), AccountState::ReauthRequired);

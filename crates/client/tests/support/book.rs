@@ -145,6 +145,7 @@ impl Book {
                 .unwrap_or_else(|_| AccountId::generate())
                 .to_string(),
             version,
+            ..AccessToken::default()
         };
         tokens.insert(key, token.clone());
         drop(tokens);

@@ -20,10 +20,27 @@ fn record() -> Record {
 #[tokio::test]
 async fn a_full_queue_counts_what_it_loses() {
     let (audit, writer) = parts();
-    for _ in 0..QUEUE + 7 {
-        audit.record(record());
+    for number in 0..QUEUE + 7 {
+        let caller = format!("caller-{}", number % 16);
+        audit.record(Record { caller, ..record() });
     }
     assert_eq!(writer.lost.load(Ordering::Relaxed), 7);
+}
+
+// R36: one caller does not drown what is given to the others.
+#[tokio::test]
+async fn one_caller_leaves_the_others_places() {
+    let (audit, writer) = parts();
+    for _ in 0..QUEUE * 2 {
+        audit.record(record());
+    }
+    let taken = QUEUE - audit.queue.capacity();
+    assert!((QUEUE / 2..QUEUE).contains(&taken), "{taken}");
+    let lost = writer.lost.load(Ordering::Relaxed);
+    let caller = "another".to_owned();
+    audit.record(Record { caller, ..record() });
+    assert_eq!(writer.lost.load(Ordering::Relaxed), lost);
+    assert_eq!(QUEUE - audit.queue.capacity(), taken + 1);
 }
 
 // R36: whoever knocks without a key cannot drown what was given to others.

@@ -60,6 +60,11 @@ impl Call {
         self.method
     }
 
+    /// The name of the caller; empty where it has none.
+    pub fn caller(&self) -> &str {
+        self.caller.name()
+    }
+
     /// Returns `true` if no account is closed to the caller.
     pub fn reaches_everything(&self) -> bool {
         self.policy

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
+use latchkey_scopes::ScopeRules;
 
 use crate::{Method, Pattern};
 
@@ -39,7 +40,17 @@ pub struct Ask<'a> {
     /// Provider of the account.
     pub provider: Option<&'a ProviderName>,
     /// Scopes of the token, or those that are asked for.
-    pub scopes: Option<&'a ScopeSet>,
+    pub scopes: Option<Scopes<'a>>,
+}
+
+/// Scopes that a rule may limit.
+#[derive(Debug, Clone, Copy)]
+pub enum Scopes<'a> {
+    /// Those that are asked for; none at all are within any limit.
+    Asked(&'a ScopeSet),
+    /// Those of the token. Where none are known it may be able to do anything, and it is
+    /// within no limit.
+    Granted(&'a ScopeSet),
 }
 
 impl Ask<'_> {
@@ -95,8 +106,25 @@ impl Rule {
             return Some("workspace");
         }
         match (&self.scopes, ask.scopes) {
-            (Some(allowed), Some(asked)) if !allowed.covers(asked) => Some("scopes"),
+            (Some(limit), Some(scopes)) if !self.keeps(limit, scopes, ask.provider) => {
+                Some("scopes")
+            }
             _ => None,
+        }
+    }
+
+    /// Returns `true` if the scopes are within the limit. Where the provider is not known
+    /// yet, the rules of one that the rule allows must say so: the token is judged again.
+    fn keeps(&self, limit: &ScopeSet, scopes: Scopes<'_>, provider: Option<&ProviderName>) -> bool {
+        let scopes = match scopes {
+            Scopes::Granted(scopes) if scopes.is_empty() => return false,
+            Scopes::Granted(scopes) | Scopes::Asked(scopes) => scopes,
+        };
+        let allows = |rules: ScopeRules| rules.allows(limit, scopes);
+        match (provider, &self.providers) {
+            (Some(provider), _) => allows(ScopeRules::of(provider)),
+            (None, Choice::Only(these)) => these.iter().map(ScopeRules::of).any(allows),
+            (None, Choice::Every) => ScopeRules::ALL.into_iter().any(allows),
         }
     }
 

@@ -4,7 +4,7 @@ use proptest::sample::{select, subsequence};
 use uuid::Uuid;
 
 use super::*;
-use crate::Contract;
+use crate::{Contract, Scopes};
 
 const CALLERS: [&str; 6] = [
     "spiffe://acme.example/ns/sync/sa/mail",
@@ -132,7 +132,7 @@ fn judge(policy: &Policy, name: &str, asked: &Asked) -> bool {
         method: method(asked.method),
         workspace: Some(workspace(asked.workspace)),
         provider: Some(&provider),
-        scopes: Some(&scopes),
+        scopes: Some(Scopes::Asked(&scopes)),
     };
     policy.allows([name], &whole)
 }

@@ -245,7 +245,8 @@ fn a_page_or_a_redirect_is_malformed_and_an_unknown_code_is_unknown() {
     assert_eq!(class(Google, 400, "<html>"), C::MalformedResponse);
     assert_eq!(class(Google, 302, ""), C::MalformedResponse);
     assert_eq!(error(Google, "something_new"), C::Unknown);
-    assert_eq!(class(Google, 404, "{}"), C::Unknown);
+    assert_eq!(class(Google, 404, "{}"), C::ProviderUnavailable);
+    assert_eq!(class(Google, 422, "{}"), C::Unknown);
     // A number alone never condemns.
     assert_eq!(numbered("something_new", 700_082), C::Unknown);
     // Another provider's text is not read for numbers.
@@ -255,7 +256,8 @@ fn a_page_or_a_redirect_is_malformed_and_an_unknown_code_is_unknown() {
 
 #[test]
 fn what_the_provider_says_is_bounded_and_printable() {
-    let body = json!({"error": "e".repeat(1000), "error_description": "a\nb".repeat(1000)});
+    let odd = "a\nb\u{202e}\u{2028}";
+    let body = json!({"error": "e".repeat(1000), "error_description": odd.repeat(1000)});
     let refused = refusal(
         Google,
         &answer(400, &body.to_string()),
@@ -264,7 +266,8 @@ fn what_the_provider_says_is_bounded_and_printable() {
     );
     assert_eq!(refused.code.unwrap().len(), 100);
     let description = refused.description.unwrap();
-    assert!(description.len() == 300 && !description.contains('\n'));
+    assert!(description.len() == 300 && description.is_ascii());
+    assert!(!description.contains('\n'), "{description}");
 }
 
 // R35
@@ -278,6 +281,130 @@ fn what_was_sent_is_not_echoed() {
         let refused = refusal(Google, &answer, OffsetDateTime::UNIX_EPOCH, &sent);
         assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");
     }
+}
+
+// A grant that is dead in another dialect than RFC 6749's.
+#[test]
+fn a_dead_grant_is_told_in_many_dialects() {
+    for (status, body) in [
+        (200, r#"{"error":"invalid_grant"}"#),
+        (200, r#"{"ok":false,"error":"invalid_refresh_token"}"#),
+        (
+            200,
+            "error=bad_refresh_token&error_description=It+is+expired.",
+        ),
+        (400, r#"{"error":"invalid_token"}"#),
+        (401, r#"{"error":"invalid_token"}"#),
+        (400, r#"{"error":"bad_refresh_token"}"#),
+        (400, r#"{"error":"invalid_grant: Token expired"}"#),
+        (
+            400,
+            r#"{"error":{"code":"invalid_grant","message":"expired"}}"#,
+        ),
+        (400, "\u{feff}{\"error\":\"invalid_grant\"}"),
+        (
+            403,
+            r#"{"error":"invalid_grant","error_description":"Unknown or invalid refresh token."}"#,
+        ),
+        (
+            400,
+            r#"{"error":"invalid_request","error_description":"Refresh token is invalid or has already been claimed by another client."}"#,
+        ),
+        (
+            400,
+            r#"{"error":"invalid_request","error_description":"Refresh token expired."}"#,
+        ),
+    ] {
+        assert_eq!(class(Oidc, status, body), C::InvalidRefreshToken, "{body}");
+    }
+}
+
+// Dex: the person is gone, or its upstream refuses them.
+#[test]
+fn an_error_about_a_grant_under_a_500_is_no_outage() {
+    assert_eq!(
+        class(Oidc, 500, r#"{"error":"invalid_request"}"#),
+        C::Unknown
+    );
+    for body in [
+        r#"{"error":"server_error"}"#,
+        r#"{"error":"Internal Server Error","status":500}"#,
+        "{}",
+        "<html>",
+        "",
+    ] {
+        assert_eq!(class(Oidc, 500, body), C::ProviderUnavailable, "{body}");
+    }
+    assert_eq!(
+        class(Oidc, 503, r#"{"error":"invalid_request"}"#),
+        C::ProviderUnavailable
+    );
+}
+
+#[test]
+fn keycloak_tells_by_its_description() {
+    let of = |status, error: &str, description: &str| {
+        let body = json!({"error": error, "error_description": description});
+        class(Oidc, status, &body.to_string())
+    };
+    assert_eq!(
+        of(400, "invalid_grant", "User disabled"),
+        C::AccountDisabled
+    );
+    assert_eq!(
+        of(400, "invalid_grant", "Session not active"),
+        C::InvalidRefreshToken
+    );
+    assert_eq!(
+        of(
+            400,
+            "not_allowed",
+            "Offline tokens not allowed for the user or client"
+        ),
+        C::BlockedByAdmin
+    );
+    assert_eq!(
+        of(403, "access_denied", "Realm not enabled"),
+        C::ProviderUnavailable
+    );
+    assert_eq!(of(404, "Realm does not exist", ""), C::ClientMisconfigured);
+}
+
+// What may have been spent: the answer of a gateway is not the provider's.
+#[test]
+fn a_gateway_that_lost_the_provider_does_not_say_what_became_of_the_token() {
+    let delivered = |status, body: &str| {
+        refusal(Oidc, &answer(status, body), OffsetDateTime::UNIX_EPOCH, &[]).delivery
+    };
+    assert_eq!(delivered(504, ""), Delivery::Unanswered);
+    assert_eq!(delivered(502, "<html>"), Delivery::Unanswered);
+    assert_eq!(delivered(500, ""), Delivery::Unanswered);
+    assert_eq!(delivered(503, ""), Delivery::Refused);
+    assert_eq!(
+        delivered(500, r#"{"error":"server_error"}"#),
+        Delivery::Refused
+    );
+    assert_eq!(
+        delivered(400, r#"{"error":"invalid_grant"}"#),
+        Delivery::Refused
+    );
+}
+
+#[test]
+fn a_rotated_token_in_an_error_is_kept_and_an_echo_is_not() {
+    let body = r#"{"error":"invalid_grant","refresh_token":"new"}"#;
+    let kept = |status, sent: &[&str]| {
+        let refused = refusal(
+            Oidc,
+            &answer(status, body),
+            OffsetDateTime::UNIX_EPOCH,
+            sent,
+        );
+        refused.rotated.map(|token| token.expose().to_owned())
+    };
+    assert_eq!(kept(200, &["old"]).as_deref(), Some("new"));
+    assert_eq!(kept(200, &["new"]), None);
+    assert_eq!(kept(400, &["old"]), None);
 }
 
 proptest! {

@@ -75,12 +75,17 @@ fn class_of(number: u64) -> Option<FailureClass> {
         .map(|(_, _, class)| *class)
 }
 
+/// Returns `true` for a verdict on the grant, of which a number may choose the kind.
+const fn condemns(class: FailureClass) -> bool {
+    class.is_terminal() || class.heals()
+}
+
 /// What the numbers make of a verdict.
 pub(crate) fn class_of_codes(verdict: FailureClass, numbers: &[u64]) -> FailureClass {
     let classes = || numbers.iter().filter_map(|number| class_of(*number));
     classes()
         .find(|class| class.is_retryable())
-        .or_else(|| classes().find(|class| verdict.is_terminal() || !class.is_terminal()))
+        .or_else(|| classes().find(|class| condemns(verdict) || !condemns(*class)))
         .unwrap_or(verdict)
 }
 
@@ -95,7 +100,7 @@ mod tests {
     fn a_number_never_makes_a_verdict_terminal() {
         for number in 0..1_000_000 {
             let class = class_of_codes(FailureClass::Unknown, &[number]);
-            assert!(!class.is_terminal(), "{number}");
+            assert!(!condemns(class), "{number}");
         }
     }
 

@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 
-use http::StatusCode;
 use latchkey_domain::{RefreshToken, ScopeSet};
+use latchkey_scopes::microsoft_short;
 use oauth2::basic::BasicClient;
 use oauth2::{
     AuthType, AuthorizationCode, ClientId, ClientSecret, HttpRequest, HttpResponse,
@@ -107,12 +107,30 @@ impl Provider {
     /// The provider gave none; the class says what to do.
     #[tracing::instrument(skip_all, fields(provider = %self.name()))]
     pub async fn refresh(&self, refresh_token: &RefreshToken) -> Result<TokenResponse, TokenError> {
+        self.refresh_with(refresh_token, None).await
+    }
+
+    /// Asks for a new access token that meets a claims challenge of an API (Microsoft).
+    ///
+    /// # Errors
+    /// The provider gave none; the class says what to do.
+    #[tracing::instrument(skip_all, fields(provider = %self.name()))]
+    pub async fn refresh_with(
+        &self,
+        refresh_token: &RefreshToken,
+        challenge: Option<&str>,
+    ) -> Result<TokenResponse, TokenError> {
         let metadata = self.discovered().await?;
         let client = self
             .client(&metadata)
             .set_token_uri(TokenUrl::from_url(metadata.token.clone()));
         let token = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
-        let result = client.exchange_refresh_token(&token).request(&made);
+        let mut request_of_token = client.exchange_refresh_token(&token);
+        if self.kind() == ProviderKind::Microsoft {
+            let claims = microsoft::claims_parameter(challenge);
+            request_of_token = request_of_token.add_extra_param("claims", claims);
+        }
+        let result = request_of_token.request(&made);
         let answer = self
             .http
             .refresh_form(&metadata.token, request(result)?)
@@ -170,17 +188,14 @@ impl Provider {
     }
 
     fn read(&self, answer: &Answer, sent: &[&str]) -> Result<TokenResponse, TokenError> {
-        if answer.status != StatusCode::OK {
+        if !answer.status.is_success() || classify::refuses(&answer.body) {
             return Err(self.refusal(answer, sent));
         }
         let mut response = answer::parse(&answer.body)?;
         if self.kind() == ProviderKind::Microsoft {
-            response.granted_scopes = response.granted_scopes.map(|scopes| {
-                scopes
-                    .iter()
-                    .map(microsoft::short_scope)
-                    .collect::<ScopeSet>()
-            });
+            response.granted_scopes = response
+                .granted_scopes
+                .map(|scopes| scopes.iter().map(microsoft_short).collect::<ScopeSet>());
         }
         Ok(response)
     }

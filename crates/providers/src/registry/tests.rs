@@ -1,6 +1,6 @@
 //! Configuration (R3, R6, R7, R13, R40).
 
-use latchkey_domain::SystemClock;
+use latchkey_domain::{ScopeSet, SystemClock};
 
 use super::*;
 use crate::{Access, ProviderKind, Rotation};
@@ -327,4 +327,55 @@ fn microsoft_writes_scopes_in_several_ways() {
 fn a_secret_is_not_printed() {
     let registry = read(&[&GOOGLE]).unwrap();
     assert!(!format!("{registry:?}").contains("s3cret"));
+}
+
+// R23: the scopes of each provider's own pages.
+#[test]
+fn a_wider_scope_opens_the_channel_of_a_narrower_one() {
+    let microsoft = provider(
+        "microsoft",
+        &[
+            &MICROSOFT,
+            &[("MESSAGING_PROVIDER_MICROSOFT_ENABLED", "true")],
+        ],
+    );
+    let google = provider(
+        "google",
+        &[&GOOGLE, &[("CALENDAR_PROVIDER_GOOGLE_ENABLED", "true")]],
+    );
+    let messages = |scope| microsoft.access(&ScopeSet::parse(scope)).messages;
+    assert_eq!(messages("Mail.ReadWrite.Shared"), Access::Granted);
+    assert_eq!(
+        messages("https://graph.microsoft.com/mail.readwrite"),
+        Access::Granted
+    );
+    assert_eq!(messages("Mail.Send"), Access::Denied);
+    let calendar = |scope| google.access(&ScopeSet::parse(scope)).calendar;
+    assert_eq!(
+        calendar("https://www.googleapis.com/auth/calendar"),
+        Access::Granted
+    );
+    assert_eq!(
+        calendar("https://www.googleapis.com/auth/calendar.settings.readonly"),
+        Access::Denied
+    );
+}
+
+// A token of Microsoft is for one resource.
+#[test]
+fn scopes_of_two_resources_of_microsoft_are_refused_by_name() {
+    let both: &[(&str, &str)] = &[
+        ("MESSAGING_PROVIDER_MICROSOFT_ENABLED", "true"),
+        ("CALENDAR_PROVIDER_MICROSOFT_ENABLED", "true"),
+        (
+            "AUTH_MICROSOFT_MESSAGING_SCOPES",
+            "https://outlook.office.com/IMAP.AccessAsUser.All",
+        ),
+    ];
+    let error = read(&[&MICROSOFT, both]).unwrap_err();
+    assert_eq!(error.name, "AUTH_MICROSOFT_CALENDAR_SCOPES");
+    assert!(error.to_string().contains("Calendars.Read"), "{error}");
+    // One resource alone is served, whichever it is.
+    let one = [both[0], both[2]];
+    assert!(read(&[&MICROSOFT, &one]).is_ok());
 }

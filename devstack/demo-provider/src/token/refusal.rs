@@ -46,6 +46,10 @@ pub(super) const TYPE: Refusal = bad(
 pub(super) const REQUEST: Refusal = bad("invalid_request", "A parameter is missing.", 900_144);
 
 impl Refusal {
+    pub(super) fn is_of_the_grant(&self) -> bool {
+        self.error == GRANT.error
+    }
+
     pub(super) fn answer(&self, flavour: Flavour) -> HttpResponse {
         let mut body = json!({"error": self.error, "error_description": self.description});
         if flavour == Flavour::Microsoft {

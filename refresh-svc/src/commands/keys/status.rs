@@ -130,7 +130,7 @@ async fn mark(store: &Store, keys: &OpeningKeys, account: AccountId) -> Result<b
         return Ok(false);
     }
     let dead = store
-        .mark_dead(&credential, None, FailureClass::NoRefreshToken)
+        .mark_dead(&credential, None, FailureClass::NoRefreshToken.into())
         .await
         .map_err(StartError::other)?;
     Ok(dead.is_some())

@@ -28,6 +28,8 @@ fn snapshot(life: u64, remaining: u64) -> Snapshot {
         granted_scopes: Arc::new(ScopeSet::parse("mail.read openid")),
         version: 7,
         failure: None,
+        force_in: Duration::ZERO,
+        claims: None,
         dead: false,
         erased: false,
         refreshable: true,
@@ -42,6 +44,7 @@ fn need(min_remaining: u64) -> Need {
         min_remaining: Duration::from_secs(min_remaining),
         scopes: ScopeSet::default(),
         refused_version: None,
+        claims: None,
     }
 }
 
@@ -129,8 +132,9 @@ fn a_valid_token_is_served_while_the_refresh_fails() {
 #[test]
 fn during_a_pause_the_provider_is_not_asked() {
     let throttled = failing(snapshot(3600, 0), FailureClass::RateLimit, 20);
-    let Decision::Fail(EngineError::NoToken { class, retry_after }) =
-        decide(&throttled, &need(60), None, NOW)
+    let Decision::Fail(EngineError::NoToken {
+        class, retry_after, ..
+    }) = decide(&throttled, &need(60), None, NOW)
     else {
         panic!("must fail");
     };
@@ -160,6 +164,32 @@ fn a_refused_token_is_no_answer_and_a_newer_one_is() {
         decide(&failing, &refused(7), None, NOW),
         Decision::Fail(_)
     ));
+}
+
+// A caller forces one refresh a minute, whichever way it asks.
+#[test]
+fn a_refresh_is_not_forced_twice_within_a_minute() {
+    let lately = Snapshot {
+        force_in: Duration::from_secs(50),
+        ..snapshot(3600, 3590)
+    };
+    let refused = Need {
+        refused_version: Some(7),
+        ..need(60)
+    };
+    for need in [need(3598), refused] {
+        assert_eq!(decide(&lately, &need, None, NOW), Decision::Answer);
+        assert_eq!(shortfall(&lately, &need, NOW), Some(REFRESHED_LATELY));
+        let once = snapshot(3600, 3590);
+        assert_eq!(decide(&once, &need, None, NOW), Decision::Refresh);
+    }
+    assert_eq!(shortfall(&lately, &need(60), NOW), None);
+    // A token that is about to end is refreshed all the same.
+    let ending = Snapshot {
+        force_in: Duration::from_secs(50),
+        ..snapshot(3600, 30)
+    };
+    assert_eq!(decide(&ending, &need(60), None, NOW), Decision::Refresh);
 }
 
 proptest! {

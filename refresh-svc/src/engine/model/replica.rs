@@ -112,6 +112,7 @@ impl Replica {
             min_remaining: Duration::from_mins(1),
             scopes: ScopeSet::default(),
             refused_version: None,
+            claims: None,
         };
         self.spawn(async move { engine.token(account, &need).await })
     }

@@ -182,6 +182,27 @@ impl World {
             .unwrap();
     }
 
+    /// Callers may force a refresh again, as if a minute had passed.
+    pub async fn end_minute(&self) {
+        sqlx::query("UPDATE vault.credential SET forced_at = NULL")
+            .execute(self.pool())
+            .await
+            .unwrap();
+    }
+
+    /// Callers may force as many refreshes as they want, for tests that count on them.
+    pub async fn callers_force_without_a_bound(&self) {
+        sqlx::raw_sql(
+            "CREATE FUNCTION vault.forget_forced() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN NEW.forced_at := NULL; RETURN NEW; END $$;
+             CREATE TRIGGER forget_forced BEFORE UPDATE ON vault.credential
+                 FOR EACH ROW EXECUTE FUNCTION vault.forget_forced();",
+        )
+        .execute(self.pool())
+        .await
+        .unwrap();
+    }
+
     pub async fn stored(&self, account: &Account) -> Stored {
         sqlx::query_as("SELECT * FROM vault.credential WHERE account_id = $1")
             .bind(account.id.as_uuid())

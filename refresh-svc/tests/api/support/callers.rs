@@ -121,6 +121,23 @@ impl Client {
         let request = RefreshAccessTokenRequest {
             account: Some(by_id(account.to_string())),
             refused_version: version,
+            claims: String::new(),
+        };
+        let answer = self.0.clone().refresh_access_token(request).await?;
+        Ok(answer.into_inner().token.unwrap())
+    }
+
+    /// Reports a token as refused with a claims challenge.
+    pub async fn challenged(
+        &self,
+        account: impl ToString,
+        version: i64,
+        claims: &str,
+    ) -> Result<AccessToken, Status> {
+        let request = RefreshAccessTokenRequest {
+            account: Some(by_id(account.to_string())),
+            refused_version: version,
+            claims: claims.to_owned(),
         };
         let answer = self.0.clone().refresh_access_token(request).await?;
         Ok(answer.into_inner().token.unwrap())

@@ -1,0 +1,172 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn google(short: &str) -> String {
+    format!("https://www.googleapis.com/auth/{short}")
+}
+
+// R5, R32
+#[test]
+fn a_wider_scope_satisfies_a_narrower_one_and_never_the_other_way_round() {
+    let (modify, readonly) = (google("gmail.modify"), google("gmail.readonly"));
+    let cases = [
+        (ScopeRules::Microsoft, "Mail.ReadWrite", "Mail.Read"),
+        (
+            ScopeRules::Microsoft,
+            "https://graph.microsoft.com/mail.readwrite",
+            "Mail.ReadBasic",
+        ),
+        (
+            ScopeRules::Microsoft,
+            "Calendars.ReadWrite",
+            "calendars.read",
+        ),
+        (ScopeRules::Google, "https://mail.google.com/", &readonly),
+        (
+            ScopeRules::Google,
+            "https://mail.google.com/",
+            &google("gmail.send"),
+        ),
+        (ScopeRules::Google, &modify, &readonly),
+        (
+            ScopeRules::Google,
+            &google("calendar"),
+            &google("calendar.events"),
+        ),
+        (
+            ScopeRules::Google,
+            &google("calendar"),
+            &google("calendar.events.readonly"),
+        ),
+    ];
+    for (rules, wide, narrow) in cases {
+        assert!(rules.satisfies(wide, narrow), "{wide} gives {narrow}");
+        assert!(
+            !rules.satisfies(narrow, wide),
+            "{narrow} does not give {wide}"
+        );
+        assert!(!ScopeRules::Exact.satisfies(wide, narrow), "{wide}");
+    }
+}
+
+#[test]
+fn two_names_of_a_scope_are_one() {
+    let cases = [
+        (
+            ScopeRules::Google,
+            "openid https://www.googleapis.com/auth/userinfo.email",
+            "email openid",
+            "",
+        ),
+        (
+            ScopeRules::Google,
+            "email",
+            "https://www.googleapis.com/auth/userinfo.profile",
+            "https://www.googleapis.com/auth/userinfo.profile",
+        ),
+        (
+            ScopeRules::Microsoft,
+            "Mail.Read",
+            "https://graph.microsoft.com/mail.read Mail.Send",
+            "Mail.Send",
+        ),
+        (ScopeRules::Exact, "Mail", "mail", "mail"),
+    ];
+    for (rules, granted, wanted, missing) in cases {
+        let wanted = ScopeSet::parse(wanted);
+        let found = rules.missing(&ScopeSet::parse(granted), &wanted);
+        assert_eq!(found.join(" "), missing, "{granted}");
+    }
+}
+
+// The address of another resource is part of the scope: a token of one is none of the
+// other.
+#[test]
+fn a_resource_other_than_graph_is_told_apart() {
+    let outlook = "https://outlook.office.com/Mail.Read";
+    for other in [
+        "Mail.Read",
+        "https://graph.microsoft.com.evil.example/Mail.Read",
+    ] {
+        assert!(!ScopeRules::Microsoft.satisfies(outlook, other), "{other}");
+        assert!(!ScopeRules::Microsoft.satisfies(other, outlook), "{other}");
+    }
+    assert_eq!(
+        microsoft_resource(outlook),
+        Some("https://outlook.office.com")
+    );
+    for graph in [
+        "Mail.Read",
+        "https://graph.microsoft.com/Mail.Read",
+        "HTTPS://Graph.Microsoft.us/Mail.Read",
+        "openid",
+    ] {
+        assert_eq!(microsoft_resource(graph), None, "{graph}");
+    }
+    let spoofed = "https://evil.example/graph.microsoft.com/Mail.Read";
+    assert!(!ScopeRules::Microsoft.satisfies(spoofed, "Mail.Read"));
+}
+
+// R36
+#[test]
+fn a_limit_allows_what_its_scopes_include_and_nothing_unknown() {
+    let limit = ScopeSet::parse("Mail.ReadWrite");
+    let allows = |scopes: &str| ScopeRules::Microsoft.allows(&limit, &ScopeSet::parse(scopes));
+    assert!(allows("openid Email https://graph.microsoft.com/Mail.Read"));
+    assert!(!allows("Mail.Read Files.ReadWrite.All"));
+    assert!(!allows("Mail.Read something.new"));
+}
+
+#[test]
+fn an_answer_lists_scopes_with_spaces_or_commas_or_says_nothing() {
+    let expected = Some(ScopeSet::parse("mail openid"));
+    for list in [
+        "openid mail",
+        "openid,mail",
+        "openid, mail",
+        " mail openid,",
+    ] {
+        assert_eq!(parse_answer(list), expected, "{list:?}");
+    }
+    for nothing in ["", " ", ","] {
+        assert_eq!(parse_answer(nothing), None, "{nothing:?}");
+    }
+}
+
+#[test]
+fn every_row_has_a_source_and_includes_something_else() {
+    for rules in ScopeRules::ALL {
+        for (scope, included, source) in rules.rows() {
+            assert!(source.starts_with("https://"), "{scope}");
+            assert!(!included.is_empty(), "{scope}");
+            for one in *included {
+                assert!(
+                    !rules.satisfies(one, scope),
+                    "{one} and {scope} include each other"
+                );
+            }
+        }
+    }
+}
+
+proptest! {
+    // An unknown scope satisfies itself alone.
+    #[test]
+    fn unknown_scopes_are_compared_to_the_letter(one in "x[a-z.]{1,12}", other in "y[a-z.]{1,12}") {
+        for rules in ScopeRules::ALL {
+            prop_assert!(rules.satisfies(&one, &one));
+            prop_assert!(!rules.satisfies(&one, &other));
+            prop_assert!(!rules.satisfies("Mail.ReadWrite", &other));
+            prop_assert!(!rules.satisfies(&google("calendar"), &other));
+        }
+    }
+
+    #[test]
+    fn no_scope_panics(one in "\\PC{0,30}", other in "\\PC{0,30}") {
+        for rules in ScopeRules::ALL {
+            let _ = rules.satisfies(&one, &other);
+        }
+        let _ = microsoft_resource(&one);
+    }
+}

@@ -1,0 +1,167 @@
+//! What a refusal means for a grant: a function without I/O.
+
+use std::time::Duration;
+
+use latchkey_providers::{FailureClass, Rotation};
+
+/// Refusals in a row, for a reason that is not known, after which the person is asked.
+/// With the pauses between them this takes hours.
+pub(super) const MOST_REFUSALS: u32 = 12;
+
+/// A refusal that others than the person take back is hoped away for this long.
+pub(super) const HEALS_WITHIN: Duration = Duration::from_hours(14 * 24);
+
+/// What is known of a grant that was refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refusal {
+    /// What the provider says.
+    pub class: FailureClass,
+    /// What it does with refresh tokens.
+    pub rotation: Rotation,
+    /// Requests with this refresh token that were never answered, this one counted in.
+    pub attempts: u32,
+    /// Refusals in a row before this one.
+    pub refusals: u32,
+    /// Since when it is refused.
+    pub refused_for: Duration,
+    /// Whether the tokens were last given to another client id.
+    pub client_changed: bool,
+    /// Whether the provider refuses many accounts and serves none.
+    pub burst: bool,
+}
+
+/// The verdict on a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Only the person can revive it.
+    Dead(FailureClass),
+    /// It may serve again.
+    Lives(FailureClass),
+}
+
+/// Judges.
+pub(super) fn judge(refusal: Refusal) -> Verdict {
+    match refusal.class {
+        FailureClass::InvalidRefreshToken if refusal.client_changed => {
+            Verdict::Dead(FailureClass::ClientChanged)
+        }
+        // A client that was deleted, an application that was revoked: the operator's, and
+        // nobody is asked to sign in again for it.
+        FailureClass::InvalidRefreshToken if refusal.burst => {
+            Verdict::Lives(FailureClass::GrantsRefused)
+        }
+        // Refused after a request that was never answered: that one rotated the token and
+        // its answer is lost. Only such a refusal proves it: requests that are not
+        // answered are an outage, and no grant dies of one. For people the remedy is the
+        // same, for an operator it is another matter.
+        FailureClass::InvalidRefreshToken
+            if refusal.rotation == Rotation::Strict && refusal.attempts > 1 =>
+        {
+            Verdict::Dead(FailureClass::RotationLost)
+        }
+        FailureClass::Unknown if refusal.refusals.saturating_add(1) >= MOST_REFUSALS => {
+            if refusal.burst {
+                Verdict::Lives(FailureClass::GrantsRefused)
+            } else {
+                Verdict::Dead(FailureClass::Refused)
+            }
+        }
+        class if class.heals() && refusal.refused_for >= HEALS_WITHIN => Verdict::Dead(class),
+        class if class.is_terminal() => Verdict::Dead(class),
+        class => Verdict::Lives(class),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(class: FailureClass) -> Refusal {
+        Refusal {
+            class,
+            rotation: Rotation::Strict,
+            attempts: 1,
+            refusals: 0,
+            refused_for: Duration::ZERO,
+            client_changed: false,
+            burst: false,
+        }
+    }
+
+    // R32, R34
+    #[test]
+    fn a_refusal_that_others_take_back_is_hoped_away_for_a_fortnight() {
+        for class in [FailureClass::BlockedByAdmin, FailureClass::AccountDisabled] {
+            let day = Duration::from_hours(24);
+            for (days, verdict) in [
+                (0, Verdict::Lives(class)),
+                (13, Verdict::Lives(class)),
+                (14, Verdict::Dead(class)),
+            ] {
+                let refused_for = day * days;
+                let judged = judge(Refusal {
+                    refused_for,
+                    ..refusal(class)
+                });
+                assert_eq!(judged, verdict, "{class} {days}");
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_for_no_known_reason_end_the_grant_and_not_at_once() {
+        let after = |refusals| {
+            judge(Refusal {
+                refusals,
+                ..refusal(FailureClass::Unknown)
+            })
+        };
+        assert_eq!(after(0), Verdict::Lives(FailureClass::Unknown));
+        assert_eq!(
+            after(MOST_REFUSALS - 2),
+            Verdict::Lives(FailureClass::Unknown)
+        );
+        assert_eq!(
+            after(MOST_REFUSALS - 1),
+            Verdict::Dead(FailureClass::Refused)
+        );
+    }
+
+    #[test]
+    fn a_changed_client_is_told_and_a_burst_condemns_nobody() {
+        let invalid = refusal(FailureClass::InvalidRefreshToken);
+        let changed = Refusal {
+            client_changed: true,
+            ..invalid
+        };
+        let burst = Refusal {
+            burst: true,
+            ..invalid
+        };
+        assert_eq!(judge(changed), Verdict::Dead(FailureClass::ClientChanged));
+        assert_eq!(judge(burst), Verdict::Lives(FailureClass::GrantsRefused));
+        let unknown = Refusal {
+            class: FailureClass::Unknown,
+            refusals: MOST_REFUSALS,
+            ..burst
+        };
+        assert_eq!(judge(unknown), Verdict::Lives(FailureClass::GrantsRefused));
+    }
+
+    // R33
+    #[test]
+    fn a_lost_rotation_is_told_apart_where_the_provider_is_strict() {
+        let second = |rotation| {
+            judge(Refusal {
+                rotation,
+                attempts: 2,
+                ..refusal(FailureClass::InvalidRefreshToken)
+            })
+        };
+        let lost = Verdict::Dead(FailureClass::RotationLost);
+        let invalid = Verdict::Dead(FailureClass::InvalidRefreshToken);
+        assert_eq!(second(Rotation::Strict), lost);
+        assert_eq!(second(Rotation::Soft), invalid);
+        assert_eq!(second(Rotation::None), invalid);
+    }
+}
