@@ -169,7 +169,9 @@ impl FlowKeys {
                 None => evicted.push(removal(cookie.name().to_owned())),
             }
         }
-        alive.sort();
+        // Of one second's flows the first that the browser sends is the oldest
+        // (RFC 6265 section 5.4).
+        alive.sort_by_key(|(expires_at, _)| *expires_at);
         let surplus = (alive.len() + 1).saturating_sub(MAX_FLOWS);
         evicted.extend(alive.drain(..surplus).map(|(_, name)| removal(name)));
         evicted

@@ -115,7 +115,7 @@ async fn the_session_that_finishes_is_the_one_that_started() {
     let session = grace.session().unwrap().to_owned();
     for replaced in [Some(session), None] {
         let mut browser = browser.clone().json();
-        browser.cookies.remove("__Host-latchkey-session");
+        browser.cookies.shift_remove("__Host-latchkey-session");
         if let Some(session) = replaced {
             browser
                 .cookies

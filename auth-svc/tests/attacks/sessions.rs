@@ -102,7 +102,7 @@ async fn a_connect_flow_planted_in_anothers_browser_is_refused() {
     let victim = app.signed_in("ada").await;
     let link = attacker.start_through_page("/auth/google-apis").await;
     let mut flow_only = attacker.clone();
-    flow_only.cookies.remove(SESSION);
+    flow_only.cookies.shift_remove(SESSION);
     let mut victim = planted(&victim, &flow_only).json();
     let callback = app.decide(&link, &Decision::allow("ada")).await;
     let spent = app.demo.count(Flavour::Google, Endpoint::Token);

@@ -172,7 +172,7 @@ async fn ask(
 
 /// Keeps the other side's connection open, as a network does that tells nothing.
 async fn keep_open(_way: OwnedWriteHalf) {
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Marks a connection whose answer is to be held back.

@@ -186,7 +186,7 @@ async fn a_late_answer_of_the_database_never_brings_a_revoked_token_back() {
         let reads: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity
              WHERE datname = current_database() AND usename = 'refresh_svc'
-               AND state = 'idle' AND query LIKE '%FROM vault.credential WHERE account_id = $1'",
+               AND state = 'idle' AND query LIKE 'SELECT account_id, workspace_id,%'",
         )
         .fetch_one(world.pool())
         .await

@@ -7,7 +7,8 @@ use crate::support::{Client, Token, World, eventually, refusal, slow};
 
 #[tokio::test]
 async fn a_caller_that_waits_for_all_it_may_leaves_the_others_theirs() {
-    let world = World::new().await.with("CALLER_WAITING_LIMIT", "1");
+    let world = World::new().await.with("CALLER_WAITING_LIMIT", "1")
+        .with("TOKEN_CACHE_REVALIDATE", "1m");
     let (replica, client) = world.served().await;
     let other = world.certificates.authority().client("other").unwrap();
     let other = Client::of(replica.grpc, &world.certificates, &other);
@@ -19,7 +20,7 @@ async fn a_caller_that_waits_for_all_it_may_leaves_the_others_theirs() {
         world.expired(Flavour::Google).await,
         world.expired(Flavour::Oidc).await,
     );
-    world.demo.inject(slow(1_500));
+    world.demo.inject(slow(4_000));
     let waiting = world.under_way(&client, &first, Flavour::Google).await;
 
     let refused = refusal(client.get(second.id).await);

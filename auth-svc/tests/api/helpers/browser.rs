@@ -1,5 +1,4 @@
-use std::collections::BTreeMap;
-
+use indexmap::IndexMap;
 use reqwest::header::{
     ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, LOCATION, ORIGIN, REFRESH, SET_COOKIE,
 };
@@ -11,7 +10,8 @@ use serde_json::Value;
 pub struct Browser {
     base: String,
     client: Client,
-    pub cookies: BTreeMap<String, String>,
+    /// In the order of their creation, as a browser sends them (RFC 6265 section 5.4).
+    pub cookies: IndexMap<String, String>,
     /// Headers of the next requests.
     pub headers: Vec<(&'static str, String)>,
 }
@@ -178,7 +178,7 @@ impl Browser {
         Self {
             base,
             client,
-            cookies: BTreeMap::new(),
+            cookies: IndexMap::new(),
             headers: Vec::new(),
         }
     }
@@ -305,7 +305,7 @@ impl Browser {
         let (name, rest) = line.split_once('=').unwrap();
         let value = rest.split(';').next().unwrap();
         if line.contains("Max-Age=0") {
-            self.cookies.remove(name);
+            self.cookies.shift_remove(name);
         } else {
             self.cookies.insert(name.to_owned(), value.to_owned());
         }

@@ -88,13 +88,13 @@ impl Task {
                 self.handled.store(true, Ordering::Relaxed);
                 Outcome::Handled
             }
-            Err(HandleError::Retry(reason)) => match self.consumer.available().await {
-                Ok(()) => Outcome::Failed(HandleError::Retry(reason)),
-                Err(_) => {
-                    self.unavailable.cancel();
-                    Outcome::Unavailable(reason)
+            Err(HandleError::Retry(reason)) => {
+                if self.consumer.available().await.is_ok() {
+                    return Outcome::Failed(HandleError::Retry(reason));
                 }
-            },
+                self.unavailable.cancel();
+                Outcome::Unavailable(reason)
+            }
             Err(park) => Outcome::Failed(park),
         }
     }

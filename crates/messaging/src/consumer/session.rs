@@ -41,7 +41,7 @@ enum Left {
     /// What was delivered before has passed: from now on, many at once.
     Warm,
     /// This one may kill the process.
-    Suspect(Delivery),
+    Suspect(Box<Delivery>),
 }
 
 /// Deliveries on one channel, what is passed on over the other.
@@ -116,7 +116,7 @@ impl<'a> Session<'a> {
                 Left::Warm => prefetch = self.consumer.prefetch,
                 Left::Suspect(delivery) => {
                     self.idle().await;
-                    self.task().run(delivery).await;
+                    self.task().run(*delivery).await;
                     prefetch = 1;
                 }
             }
@@ -153,7 +153,7 @@ impl<'a> Session<'a> {
                 () = self.unavailable.cancelled() => break Left::Unavailable,
                 next = deliveries.next() => match next {
                     Some(Ok(delivery)) if !cautious && is_suspect(&delivery) => {
-                        break Left::Suspect(delivery);
+                        break Left::Suspect(Box::new(delivery));
                     }
                     Some(Ok(delivery)) => {
                         let fresh = !delivery.redelivered;

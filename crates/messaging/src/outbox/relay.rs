@@ -163,7 +163,7 @@ impl Relay {
         let mut limit = BATCH;
         while !stop.is_cancelled() {
             let session = self.session(&woken, &mut backoff, &mut limit, &stop);
-            match session.await {
+            match Box::pin(session).await {
                 Ok(()) => break,
                 Err(error) => {
                     // One at a time: whichever ends the connection is found out.

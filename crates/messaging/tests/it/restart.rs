@@ -37,9 +37,9 @@ async fn queue_jobs(database: &TestDatabase, generations: std::ops::Range<i32>) 
     ids
 }
 
-// R26: a broker of this test alone, because others must not be killed with it.
+// R26: a broker of this test alone, because others must not stop with it.
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_that_wait_survive_a_killed_broker_and_the_relay_goes_on() {
+async fn jobs_that_wait_survive_a_broker_that_starts_again_and_the_relay_goes_on() {
     let database = TestDatabase::create().await;
     let directory = RunDirectory::create("messaging-restart").unwrap();
     let mut broker = RabbitMq::start(directory.path()).await.unwrap();
@@ -52,7 +52,7 @@ async fn jobs_that_wait_survive_a_killed_broker_and_the_relay_goes_on() {
     })
     .await;
 
-    broker.kill();
+    broker.stop();
     ids.extend(queue_jobs(&database, 11..16).await);
     broker.resume().await.unwrap();
     eventually("the others too", async || outbox_rows(&database).await == 0).await;

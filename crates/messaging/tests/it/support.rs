@@ -12,7 +12,7 @@ use lapin::{BasicProperties, Channel, Connection};
 use latchkey_domain::EventId;
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::outbox::{Message, Relay, Schema, enqueue};
-use latchkey_messaging::topology::EVENTS_EXCHANGE;
+use latchkey_messaging::topology::{self, EVENTS_EXCHANGE};
 use latchkey_proto::events::{AccountConnected, ChannelStatusChanged, UserAuthenticated};
 use latchkey_testkit::{TestBroker, TestDatabase};
 use tokio::task::JoinHandle;
@@ -118,9 +118,7 @@ impl Collector {
     pub async fn bind(broker: &TestBroker, routing_key: &str) -> Self {
         let connection = config(broker.url()).connect().await.unwrap();
         let channel = connection.create_channel().await.unwrap();
-        latchkey_messaging::topology::declare(&connection, &[])
-            .await
-            .unwrap();
+        topology::declare_exchanges(&connection).await.unwrap();
         channel
             .queue_declare(
                 "collector".into(),
@@ -139,6 +137,8 @@ impl Collector {
             )
             .await
             .unwrap();
+        // Afterwards: what is published meanwhile has one queue, and that is this.
+        topology::declare(&connection, &[]).await.unwrap();
         Self::consume(connection, channel).await
     }
 
