@@ -301,7 +301,7 @@ impl Engine {
                         self.parts.store.release_unspent(&lease).await?;
                         return Err(EngineError::Stopping);
                     }
-                    match self.spend(lease, passage, &errand).await {
+                    match Box::pin(self.spend(lease, passage, &errand)).await {
                         Spent::Ended(outcome) => return outcome,
                         Spent::TooLate => continue,
                     }

@@ -63,14 +63,14 @@ pub(crate) struct Connections {
     faults: Arc<super::Faults>,
 }
 
-/// What was seen of the database lately.
+/// When the database was seen to do something, last.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
-    answered_at: Option<Instant>,
-    failed_at: Option<Instant>,
+    answered: Option<Instant>,
+    failed: Option<Instant>,
     /// When every connection of that time was given up. One that was in use then
     /// is closed when its use ends.
-    abandoned_at: Option<Instant>,
+    abandoned: Option<Instant>,
 }
 
 impl Connections {
@@ -122,7 +122,7 @@ impl Connections {
         loop {
             // If the call that was ahead of this one waited in vain, this one has
             // waited enough as well.
-            let failed_at = self.seen().failed_at;
+            let failed_at = self.seen().failed;
             if queue == Queue::InTurn && failed_at.is_some_and(|at| at > queued_at) {
                 return Err(StoreError::Late(queued_at.elapsed()));
             }
@@ -141,7 +141,7 @@ impl Connections {
                     match timeout(TEST, test).await {
                         Ok(Ok(())) => {
                             let taken_at = Instant::now();
-                            self.seen().answered_at = Some(taken_at);
+                            self.seen().answered = Some(taken_at);
                             return Ok(Held {
                                 connection: Some(connection),
                                 connections: self.clone(),
@@ -161,11 +161,11 @@ impl Connections {
                 // A crowd, not an outage: the database answers others.
                 Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) if self.lately() => {}
                 Err(_) => {
-                    self.seen().failed_at = Some(Instant::now());
+                    self.seen().failed = Some(Instant::now());
                     return Err(StoreError::Late(queued_at.elapsed()));
                 }
                 Ok(Err(error)) => {
-                    self.seen().failed_at = Some(Instant::now());
+                    self.seen().failed = Some(Instant::now());
                     return Err(error.into());
                 }
             }
@@ -178,7 +178,7 @@ impl Connections {
     /// Gives up every connection: they lead where one led that turned out to be
     /// useless.
     fn abandon(&self) {
-        self.seen().abandoned_at = Some(Instant::now());
+        self.seen().abandoned = Some(Instant::now());
         for _ in 0..self.pool.num_idle() {
             match self.pool.try_acquire() {
                 Some(connection) => drop(connection.detach()),
@@ -189,7 +189,7 @@ impl Connections {
 
     /// Returns `true` if the database answered somebody a moment ago.
     fn lately(&self) -> bool {
-        let answered_at = self.seen().answered_at;
+        let answered_at = self.seen().answered;
         answered_at.is_some_and(|at| at.elapsed() < LATELY)
     }
 
@@ -225,7 +225,7 @@ impl Held {
         #[cfg(test)]
         let answer = self.connections.faults.after(answer);
         match &answer {
-            Ok(_) => self.connections.seen().answered_at = Some(Instant::now()),
+            Ok(_) => self.connections.seen().answered = Some(Instant::now()),
             Err(error) => match Fitness::after(error) {
                 Fitness::Fit => {}
                 Fitness::Lost => self.close(),
@@ -235,7 +235,7 @@ impl Held {
                 }
             },
         }
-        let abandoned_at = self.connections.seen().abandoned_at;
+        let abandoned_at = self.connections.seen().abandoned;
         if abandoned_at.is_some_and(|at| at >= self.taken_at) {
             self.close();
         }

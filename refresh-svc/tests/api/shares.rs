@@ -7,7 +7,9 @@ use crate::support::{Client, Token, World, eventually, refusal, slow};
 
 #[tokio::test]
 async fn a_caller_that_waits_for_all_it_may_leaves_the_others_theirs() {
-    let world = World::new().await.with("CALLER_WAITING_LIMIT", "1")
+    let world = World::new()
+        .await
+        .with("CALLER_WAITING_LIMIT", "1")
         .with("TOKEN_CACHE_REVALIDATE", "1m");
     let (replica, client) = world.served().await;
     let other = world.certificates.authority().client("other").unwrap();
