@@ -43,7 +43,7 @@ fn resident() -> u64 {
     text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 
-// Issue 4: 100,000 accounts live, under 2 KiB each beyond the token.
+// 100,000 accounts live, under 2 KiB each beyond the token.
 #[tokio::test]
 async fn a_hundred_thousand_accounts_are_held_in_less_than_two_kibibytes_each() {
     const ACCOUNTS: usize = 100_000;
@@ -90,7 +90,7 @@ async fn an_older_look_never_replaces_a_newer_one() {
     assert_eq!(cache.get(new.account).unwrap().version, 2);
 }
 
-// Issue 4, 6: a change that is not told counts within the revalidation.
+// A change that is not told counts within the revalidation.
 #[tokio::test(start_paused = true)]
 async fn a_look_is_trusted_for_long_only_while_changes_are_proven_to_be_told() {
     let cache = Cache::new(10, Duration::from_secs(5));
@@ -111,7 +111,7 @@ async fn a_look_is_trusted_for_long_only_while_changes_are_proven_to_be_told() {
     assert!(!cache.is_young(&held), "changes may have been missed");
 }
 
-// Issue 4, 6: a look from before the change may come in after it was told.
+// A look from before the change may come in after it was told.
 #[tokio::test(start_paused = true)]
 async fn what_was_read_about_the_time_of_a_change_is_looked_at_again() {
     let cache = Cache::new(10, Duration::from_secs(5));

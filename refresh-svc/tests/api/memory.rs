@@ -23,7 +23,7 @@ async fn answered_on(world: &World, here: &Client, there: &Client) -> Duration {
     begun.elapsed()
 }
 
-// R37; issue 4, 6.
+// R37
 #[tokio::test]
 async fn a_revoked_token_leaves_every_memory_within_a_second() {
     let world = World::new().await.with("TOKEN_CACHE_REVALIDATE", "1h");
@@ -33,7 +33,7 @@ async fn a_revoked_token_leaves_every_memory_within_a_second() {
     assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
-// R37; issue 4, 6: the notification never comes.
+// R37: the notification never comes.
 #[tokio::test]
 async fn without_notifications_a_revoked_token_leaves_within_the_revalidation() {
     let world = World::new().await.with("TOKEN_CACHE_REVALIDATE", "2s");

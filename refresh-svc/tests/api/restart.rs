@@ -1,4 +1,4 @@
-//! PostgreSQL ends and comes back under load (issue 4, must show): a server of
+//! PostgreSQL ends and comes back under load: a server of
 //! the test's own, ended for real.
 
 use std::sync::Arc;

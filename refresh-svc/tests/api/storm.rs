@@ -1,4 +1,4 @@
-//! R33 at the size of issue 4: thousands of callers over three replicas, which are
+//! R33: thousands of callers over three replicas, which are
 //! processes of their own: what this one logs for its tests is no part of a storm.
 //!
 //! `LATCHKEY_STORM_SECONDS=3,12,20` runs the storm at these latencies of the

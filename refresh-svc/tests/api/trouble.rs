@@ -1,4 +1,4 @@
-//! A provider in trouble (issue 4, must show): the right class within the caller's
+//! A provider in trouble: the right class within the caller's
 //! deadline, and nobody else waits.
 
 use std::time::Duration;
