@@ -71,7 +71,7 @@ pub struct Rotated {
 const UNUSED: i64 = 20;
 
 /// Begins a family; answers its id and its first token. Of those that scripts hold
-/// and never used, the oldest beyond [`UNUSED`] of the session are forgotten.
+/// and never used, the oldest beyond `UNUSED` of the session are forgotten.
 ///
 /// # Errors
 /// The database's refusal, no randomness.
