@@ -5,25 +5,9 @@ use auth_svc::random::Randomness;
 use auth_svc::store::workspace;
 use latchkey_demo_provider::Decision;
 use latchkey_proto::events::{CalendarVisibility, Intent, MessageVisibility};
-use serde_json::json;
 
+use crate::crm::{CHALLENGE, CRM, crm, redeems};
 use crate::helpers::{APP, PUBLIC, TestApp};
-
-const CRM: &str = "https://crm.example";
-/// RFC 7636 appendix B.
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-
-async fn crm() -> TestApp {
-    TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await
-}
-
-/// The front end at CRM redeems its code.
-async fn redeems(app: &TestApp, code: &str) -> bool {
-    let body = json!({ "grantType": "code", "code": code, "verifier": VERIFIER });
-    let answer = app.browser().post_json(CRM, "/auth/token", &body).await;
-    answer.status == 200
-}
 
 // R7
 #[tokio::test]

@@ -4,17 +4,11 @@ use latchkey_demo_provider::Decision;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::crm::{CHALLENGE, CRM, code_with_verifier, crm};
 use crate::helpers::{APP, Answer, Browser, PUBLIC, TestApp};
 
 /// The app's origin, as browsers write it.
 const APP_ORIGIN: &str = "https://app.test.example";
-
-/// Another site that is allowed.
-const CRM: &str = "https://crm.example";
-
-/// RFC 7636 appendix B.
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 async fn signed_in(app: &TestApp, query: &str) -> (Browser, Answer) {
     let mut browser = app.browser();
@@ -27,14 +21,6 @@ async fn signed_in(app: &TestApp, query: &str) -> (Browser, Answer) {
 
 fn code(code: &str) -> Value {
     json!({ "grantType": "code", "code": code })
-}
-
-fn code_with_verifier(code: &str) -> Value {
-    json!({ "grantType": "code", "code": code, "verifier": VERIFIER })
-}
-
-async fn crm() -> TestApp {
-    TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await
 }
 
 // R10

@@ -13,6 +13,7 @@ mod configuration;
 mod conformance;
 mod connect_another_account;
 mod consent;
+mod crm;
 mod custom_domain;
 mod domain_policy;
 mod doors;

@@ -2,25 +2,10 @@
 //! reaches the provider and the front end, by every name.
 
 use latchkey_demo_provider::Decision;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::crm::{CHALLENGE, CRM, crm, redeems};
 use crate::helpers::{APP, TestApp};
-
-/// A front end on another site.
-const CRM: &str = "https://crm.example";
-/// RFC 7636 appendix B.
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-
-async fn crm() -> TestApp {
-    TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await
-}
-
-async fn redeems(app: &TestApp, code: &str) -> bool {
-    let body = json!({ "grantType": "code", "code": code, "verifier": VERIFIER });
-    let answer = app.browser().post_json(CRM, "/auth/token", &body).await;
-    answer.status == 200
-}
 
 /// The addresses that take what a start takes.
 const ADDRESSES: [&str; 5] = [

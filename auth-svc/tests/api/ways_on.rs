@@ -3,20 +3,12 @@
 use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
 use url::Url;
 
+use crate::crm::{CHALLENGE, CRM, crm};
 use crate::helpers::{APP, Answer, PUBLIC, TestApp};
-
-/// Another site that is allowed.
-const CRM: &str = "https://crm.example";
-
-const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// What a front end on another origin starts with.
 fn asked() -> String {
     format!("returnTo={CRM}/deals%3Fid%3D7%23notes&codeChallenge={CHALLENGE}&locale=de")
-}
-
-async fn crm() -> TestApp {
-    TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await
 }
 
 /// The link of a page that says this.

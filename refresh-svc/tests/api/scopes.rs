@@ -23,16 +23,21 @@ async fn grants(world: &World, account: &crate::support::Account, scopes: &[&str
         .unwrap();
 }
 
-// R5, R36; RFC 6749 sections 5.1 and 6.
-#[tokio::test]
-async fn an_empty_scope_in_a_refresh_changes_no_scope_and_opens_no_policy() {
-    let policy = PolicyFile::new(&rule(
+/// The caller may have tokens that read mail and do nothing else.
+fn mail_read_alone() -> PolicyFile {
+    PolicyFile::new(&rule(
         "[\"test-client\"]",
         "\"*\"",
         "\"*\"",
         "\"*\"",
         "[\"mail.read\"]",
-    ));
+    ))
+}
+
+// R5, R36; RFC 6749 sections 5.1 and 6.
+#[tokio::test]
+async fn an_empty_scope_in_a_refresh_changes_no_scope_and_opens_no_policy() {
+    let policy = mail_read_alone();
     let world = World::new().await.with_policy(&policy);
     let (_replica, client) = world.served().await;
     for empty in ["\"\"", "\" \"", "[]", "null"] {
@@ -61,13 +66,7 @@ async fn an_empty_scope_in_a_refresh_changes_no_scope_and_opens_no_policy() {
 // R36: what a token may do is not known, so it is within no limit.
 #[tokio::test]
 async fn a_token_of_unknown_scopes_is_within_no_limit() {
-    let policy = PolicyFile::new(&rule(
-        "[\"test-client\"]",
-        "\"*\"",
-        "\"*\"",
-        "\"*\"",
-        "[\"mail.read\"]",
-    ));
+    let policy = mail_read_alone();
     let world = World::new().await.with_policy(&policy);
     let (_replica, client) = world.served().await;
     let account = world
