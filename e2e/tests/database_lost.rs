@@ -121,7 +121,8 @@ async fn everything_goes_on(
     Ok(took)
 }
 
-// R31, R37: packets are swallowed and nobody is told; new connections work.
+// R31, R37: the network drops the packets of present connections and notifies neither
+// side; new connections work.
 #[test]
 fn a_database_that_swallows_packets_stops_no_service() -> anyhow::Result<()> {
     run(async {

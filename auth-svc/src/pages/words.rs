@@ -68,7 +68,7 @@ pub fn needs_the_person(account: &Account) -> bool {
             .any(|channel| channel.sync_status() == SyncStatus::FailedInsufficientPermissions)
 }
 
-/// A first sync that waits for longer is told so.
+/// If a first sync waits for longer than this, the page says that it waits.
 const SOON: time::Duration = time::Duration::hours(1);
 
 /// State of a channel: how it feels, in a few words, and what that means.

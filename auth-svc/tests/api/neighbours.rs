@@ -190,7 +190,8 @@ async fn an_address_that_nobody_vouches_for_is_marked_and_an_older_service_marks
     }
 }
 
-// R28: waiting is told as waiting, and what failed has a button that starts it again.
+// R28: the page says that a waiting sync waits, and has a button that starts a failed
+// sync again.
 #[tokio::test]
 async fn a_sync_that_failed_is_tried_again_and_one_that_waits_is_not_said_to_have_failed() {
     let certificates = TestCertificates::create();

@@ -222,9 +222,9 @@ async fn reload_back_and_a_fifth_tab_at_the_callback_land_who_is_signed_in_in_th
         assert_eq!(answer.location(), format!("{PUBLIC}/auth/open"));
         assert_eq!(again.get("/auth/open").await.location(), APP);
         assert_eq!(again.session(), Some(session.as_str()));
-        // A program is told what happened.
+        // A program gets the error.
         assert_eq!(again.json().get(over).await.code(), "flow_unknown");
-        // Who is not signed in is told it too.
+        // A person who is not signed in gets the error page.
         assert_eq!(app.browser().get(over).await.status, 400);
     }
 

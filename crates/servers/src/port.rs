@@ -21,7 +21,7 @@ static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 /// not given out before.
 ///
 /// # Errors
-/// There is none.
+/// The system has no free port.
 pub fn free_port() -> Result<u16, ServerError> {
     let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     for _ in 0..1_000 {

@@ -74,7 +74,7 @@ impl Postgres {
     /// Makes a standby the primary.
     ///
     /// # Errors
-    /// It is none, or does not become one.
+    /// The server is not a standby, or does not become the primary in time.
     pub fn promote(&self) -> Result<(), ServerError> {
         let mut promote = Command::new(self.programs.join("pg_ctl"));
         promote

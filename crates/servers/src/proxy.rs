@@ -96,7 +96,7 @@ impl Proxy {
     }
 
     /// From now on every packet of the present connections is swallowed, and
-    /// neither side is told. New connections work.
+    /// neither side is notified. New connections work.
     pub fn swallow(&self) {
         let mut generation = locked(&self.network.generation);
         std::mem::take(&mut *generation).cancel();

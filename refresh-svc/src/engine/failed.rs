@@ -21,8 +21,8 @@ struct Failed {
     outage: bool,
 }
 
-/// What is known of a grant that was refused. That it was refused for good is told to the
-/// lane, which knows whether others are.
+/// Collects what is known of a refused grant. The lane learns of a final refusal, because
+/// it knows whether other grants are refused as well.
 fn refusal(lease: &Lease, provider: &Provider, lane: &Lane, error: &TokenError) -> Refusal {
     let credential = &lease.credential;
     let client = credential.client_id.as_deref();

@@ -227,7 +227,7 @@ async fn observe(
     (reason, grant, stored)
 }
 
-/// The providers whose circuits were opened, as an operator is told.
+/// The providers whose circuits were opened, according to the log.
 fn opened() -> BTreeSet<String> {
     logged()
         .lines()

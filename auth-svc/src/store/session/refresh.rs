@@ -66,8 +66,9 @@ pub struct Rotated {
     pub next: Token,
 }
 
-/// Families of one session that scripts hold and nobody has used yet. Each start of
-/// a person who is signed in begins one, and any site can make a browser start.
+/// How many families of refresh tokens that scripts got, and never used, one session
+/// may have. Each start of a signed-in person begins a family, and any site can make a
+/// browser start.
 const UNUSED: i64 = 20;
 
 /// Begins a family; answers its id and its first token. Of those that scripts hold

@@ -1,5 +1,5 @@
 //! Declares exchanges and queues. Every declaration is idempotent. A queue that
-//! exists with other arguments is used as it is: the refusal is told, and stops
+//! exists with other arguments is used as it is: the refusal is reported, and stops
 //! neither the other declarations nor the events.
 
 use std::time::Duration;

@@ -80,8 +80,8 @@ fn two_names_of_a_scope_are_one() {
     }
 }
 
-// The address of another resource is part of the scope: a token of one is none of the
-// other.
+// The address of another resource is part of the scope: a token for one resource is not
+// accepted by the other.
 #[test]
 fn a_resource_other_than_graph_is_told_apart() {
     let outlook = "https://outlook.office.com/Mail.Read";
