@@ -166,7 +166,7 @@ impl Tokens {
             return Ok(());
         }
         if let Some(cached) = self.engine.cached(account)
-            && call.may_have(cached.workspace, &cached.provider, &cached.granted_scopes)
+            && call.may_have(cached.workspace, cached.provider(), &cached.granted_scopes)
         {
             return Ok(());
         }
@@ -243,7 +243,7 @@ impl Tokens {
         self.answered.increment(1);
         tracing::debug!(
             account.id = %account,
-            provider = %snapshot.provider,
+            provider = %snapshot.provider(),
             version = snapshot.version,
             outcome = "answered",
             "access token"
@@ -361,7 +361,7 @@ fn message(snapshot: &Snapshot) -> Option<AccessToken> {
         granted_scopes: snapshot.granted_scopes.to_vec(),
         account_id: snapshot.account.to_string(),
         version: snapshot.version,
-        provider: snapshot.provider.to_string(),
+        provider: snapshot.provider().to_string(),
         reason: String::new(),
     })
 }

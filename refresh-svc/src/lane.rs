@@ -94,16 +94,21 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// A lane that leads nowhere.
+    /// A lane of its own.
     #[cfg(test)]
-    pub fn of_nobody() -> Arc<Self> {
+    pub fn to_google() -> Arc<Self> {
         let one = NonZeroU32::MIN;
         let limits = Limits {
             concurrency: 1,
             rate: one,
             ahead: one,
         };
-        Lanes::new(limits).lane(&"nobody".parse().unwrap(), None, None)
+        Lanes::new(limits).lane(&ProviderName::GOOGLE.parse().unwrap(), None, None)
+    }
+
+    /// The provider that it leads to.
+    pub fn provider(&self) -> &ProviderName {
+        &self.road.name
     }
 
     /// Whose quirks the provider has; absent where it is not switched on.

@@ -67,6 +67,24 @@ impl InUse {
     }
 }
 
+/// What earlier refreshes leave for later calls to know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RefreshHistory {
+    /// Failure since the last success, its pause as of the time of the read.
+    pub failure: Option<Failure>,
+    /// No caller forces a refresh before this much time has passed since the read.
+    pub force_in: Duration,
+    /// What the provider asks of the person at the next sign-in (a claims challenge).
+    pub claims: Option<Arc<str>>,
+}
+
+impl RefreshHistory {
+    /// Returns nothing if there is nothing to know.
+    fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+}
+
 /// A credential at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -74,20 +92,15 @@ pub struct Snapshot {
     pub account: AccountId,
     /// Where the account is.
     pub workspace: WorkspaceId,
-    /// Provider of the grant.
-    pub provider: ProviderName,
     /// The access token, where one is held and opens.
     pub token: Option<HeldToken>,
     /// Scopes of the grant.
     pub granted_scopes: Arc<ScopeSet>,
     /// Grows with every new access token.
     pub version: i64,
-    /// Failure since the last success, its pause as of `read_at`.
-    pub failure: Option<Failure>,
-    /// No caller forces a refresh before this much time has passed since `read_at`.
-    pub force_in: Duration,
-    /// What the provider asks of the person at the next sign-in (a claims challenge).
-    pub claims: Option<Arc<str>>,
+    /// What earlier refreshes left behind; absent for most accounts, which is why it is
+    /// stored apart.
+    pub history: Option<Box<RefreshHistory>>,
     /// True where only the person can revive the grant.
     pub dead: bool,
     /// True where the account was revoked.
@@ -127,13 +140,15 @@ impl Snapshot {
         Self {
             account: credential.account,
             workspace: credential.binding.workspace,
-            provider: credential.binding.provider.clone(),
             token,
             granted_scopes,
             version: credential.version,
-            failure,
-            force_in: credential.force_in,
-            claims: credential.claims.as_deref().map(Arc::from),
+            history: RefreshHistory {
+                failure,
+                force_in: credential.force_in,
+                claims: credential.claims.as_deref().map(Arc::from),
+            }
+            .boxed(),
             dead: credential.dead,
             erased: credential.erased,
             refreshable: credential.sealed_refresh_token.is_some(),
@@ -143,16 +158,34 @@ impl Snapshot {
         }
     }
 
+    /// Provider of the grant.
+    pub fn provider(&self) -> &ProviderName {
+        self.lane.provider()
+    }
+
+    /// The failure since the last success.
+    pub fn failure(&self) -> Option<Failure> {
+        self.history.as_ref()?.failure
+    }
+
+    /// What the provider asks of the person at the next sign-in (a claims challenge).
+    pub fn claims(&self) -> Option<Arc<str>> {
+        self.history.as_ref()?.claims.clone()
+    }
+
     /// How long the provider must not be asked yet; nothing where it may be.
     pub fn pause_left(&self) -> Option<(Failure, Duration)> {
-        let failure = self.failure?;
+        let failure = self.failure()?;
         let left = failure.retry_in.checked_sub(self.read_at.elapsed())?;
         (!left.is_zero()).then_some((failure, left))
     }
 
     /// How long no caller may force a refresh; zero where one may.
     pub fn force_left(&self) -> Duration {
-        self.force_in.saturating_sub(self.read_at.elapsed())
+        self.history
+            .as_ref()
+            .map(|history| history.force_in.saturating_sub(self.read_at.elapsed()))
+            .unwrap_or_default()
     }
 
     /// Returns `true` if the token is far from its end: whoever wants another one forces
@@ -164,7 +197,7 @@ impl Snapshot {
 
     /// Whether the account's last refresh succeeded.
     pub fn standing(&self) -> Standing {
-        if self.failure.is_none() {
+        if self.failure().is_none() {
             Standing::Sound
         } else {
             Standing::Failing
@@ -188,7 +221,7 @@ impl From<&Snapshot> for Facts {
     fn from(snapshot: &Snapshot) -> Self {
         Self {
             workspace: snapshot.workspace,
-            provider: snapshot.provider.clone(),
+            provider: snapshot.provider().clone(),
             granted_scopes: snapshot.granted_scopes.clone(),
         }
     }

@@ -16,7 +16,6 @@ fn snapshot(cache: &Cache, lane: &Arc<Lane>) -> Arc<Snapshot> {
     Arc::new(Snapshot {
         account: AccountId::generate(),
         workspace: WorkspaceId::generate(),
-        provider: "google".parse().unwrap(),
         token: Some(HeldToken {
             token: AccessToken::new("t".repeat(TOKEN)),
             expires_at: datetime!(2026-11-24 12:00 UTC),
@@ -25,9 +24,7 @@ fn snapshot(cache: &Cache, lane: &Arc<Lane>) -> Arc<Snapshot> {
         }),
         granted_scopes: cache.share(&scopes),
         version: 1,
-        failure: None,
-        force_in: Duration::ZERO,
-        claims: None,
+        history: None,
         dead: false,
         erased: false,
         refreshable: true,
@@ -49,7 +46,7 @@ async fn a_hundred_thousand_accounts_are_held_in_less_than_two_kibibytes_each() 
     const ACCOUNTS: usize = 100_000;
     // Its shards fill unevenly: a little more than there are.
     let cache = Cache::new(ACCOUNTS + ACCOUNTS / 20, Duration::from_secs(5));
-    let lane = Lane::of_nobody();
+    let lane = Lane::to_google();
     let before = resident();
     for _ in 0..ACCOUNTS {
         cache.put(&snapshot(&cache, &lane));
@@ -62,7 +59,7 @@ async fn a_hundred_thousand_accounts_are_held_in_less_than_two_kibibytes_each() 
 #[tokio::test]
 async fn what_nobody_asks_for_leaves_and_what_is_asked_for_stays() {
     let cache = Cache::new(10, Duration::from_secs(5));
-    let lane = Lane::of_nobody();
+    let lane = Lane::to_google();
     let (idle, used) = (snapshot(&cache, &lane), snapshot(&cache, &lane));
     let begun = datetime!(2026-11-24 10:00 UTC);
     idle.in_use.touch(begun);
@@ -80,7 +77,7 @@ async fn what_nobody_asks_for_leaves_and_what_is_asked_for_stays() {
 #[tokio::test]
 async fn an_older_look_never_replaces_a_newer_one() {
     let cache = Cache::new(10, Duration::from_secs(5));
-    let lane = Lane::of_nobody();
+    let lane = Lane::to_google();
     let old = snapshot(&cache, &lane);
     let mut new = snapshot(&cache, &lane);
     let held = Arc::get_mut(&mut new).unwrap();
@@ -94,7 +91,7 @@ async fn an_older_look_never_replaces_a_newer_one() {
 #[tokio::test(start_paused = true)]
 async fn a_look_is_trusted_for_long_only_while_changes_are_proven_to_be_told() {
     let cache = Cache::new(10, Duration::from_secs(5));
-    let lane = Lane::of_nobody();
+    let lane = Lane::to_google();
     let pass = async |seconds| tokio::time::advance(Duration::from_secs(seconds)).await;
     pass(1).await;
     let held = snapshot(&cache, &lane);
@@ -115,7 +112,7 @@ async fn a_look_is_trusted_for_long_only_while_changes_are_proven_to_be_told() {
 #[tokio::test(start_paused = true)]
 async fn what_was_read_about_the_time_of_a_change_is_looked_at_again() {
     let cache = Cache::new(10, Duration::from_secs(5));
-    let lane = Lane::of_nobody();
+    let lane = Lane::to_google();
     let pass = async |seconds| tokio::time::advance(Duration::from_secs(seconds)).await;
     pass(1).await;
     let mut late = snapshot(&cache, &lane);

@@ -32,7 +32,7 @@ impl Engine {
             let looked = tokio::task::spawn_blocking(move || engine.due()).await;
             for snapshot in looked.unwrap_or_default() {
                 if snapshot.lane.allows_ahead(snapshot.standing()) {
-                    numbers::ahead(&snapshot.provider);
+                    numbers::ahead(snapshot.provider());
                     drop(self.fly(&snapshot, Errand::default()));
                 }
             }

@@ -51,13 +51,13 @@ pub fn decide(
     }
     if snapshot.dead {
         let class = snapshot
-            .failure
+            .failure()
             .map_or(FailureClass::InvalidRefreshToken, |failure| failure.class);
         let error = EngineError::no_token(class, None);
-        return Decision::Fail(error.with_claims(snapshot.claims.clone()));
+        return Decision::Fail(error.with_claims(snapshot.claims()));
     }
     let missing =
-        ScopeRules::of(&snapshot.provider).missing(&snapshot.granted_scopes, &need.scopes);
+        ScopeRules::of(snapshot.provider()).missing(&snapshot.granted_scopes, &need.scopes);
     if !missing.is_empty() {
         let missing = missing.into_iter().map(str::to_owned).collect();
         return Decision::Fail(EngineError::InsufficientScopes(missing));

@@ -85,7 +85,7 @@ impl Admitted {
     pub(crate) fn may_still_have(&self, snapshot: &Snapshot) -> Result<(), Status> {
         let ask = self.ask(
             snapshot.workspace,
-            &snapshot.provider,
+            snapshot.provider(),
             &snapshot.granted_scopes,
         );
         if self.0.still_allows(&ask) {
@@ -100,7 +100,7 @@ impl Admitted {
         self.0.write(Record {
             account: Some(snapshot.account),
             workspace: Some(snapshot.workspace),
-            provider: Some(snapshot.provider.clone()),
+            provider: Some(snapshot.provider().clone()),
             granted_scopes: Some(Arc::clone(&snapshot.granted_scopes)),
             ..self.0.record(Outcome::Given)
         });

@@ -34,7 +34,7 @@ pub(super) fn reason(error: &EngineError) -> &'static str {
 /// Why a grant is dead.
 pub(super) fn of_dead(snapshot: &Snapshot) -> &'static str {
     snapshot
-        .failure
+        .failure()
         .map_or(FailureClass::InvalidRefreshToken, |failure| failure.class)
         .reason()
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::lane::Lane;
-use crate::snapshot::InUse;
+use crate::snapshot::{InUse, RefreshHistory};
 use crate::store::Failure;
 
 const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
@@ -18,7 +18,6 @@ fn snapshot(life: u64, remaining: u64) -> Snapshot {
     Snapshot {
         account: Uuid::from_u128(1).into(),
         workspace: latchkey_domain::WorkspaceId::generate(),
-        provider: "google".parse().unwrap(),
         token: Some(HeldToken {
             token: AccessToken::new("t"),
             expires_at: NOW + Duration::from_secs(remaining),
@@ -27,14 +26,12 @@ fn snapshot(life: u64, remaining: u64) -> Snapshot {
         }),
         granted_scopes: Arc::new(ScopeSet::parse("mail.read openid")),
         version: 7,
-        failure: None,
-        force_in: Duration::ZERO,
-        claims: None,
+        history: None,
         dead: false,
         erased: false,
         refreshable: true,
         read_at: Instant::now(),
-        lane: Lane::of_nobody(),
+        lane: Lane::to_google(),
         in_use: InUse::default(),
     }
 }
@@ -49,11 +46,15 @@ fn need(min_remaining: u64) -> Need {
 }
 
 fn failing(mut snapshot: Snapshot, class: FailureClass, retry_in: u64) -> Snapshot {
-    snapshot.failure = Some(Failure {
+    let failure = Failure {
         class,
         count: 1,
         retry_in: Duration::from_secs(retry_in),
-    });
+    };
+    snapshot.history = Some(Box::new(RefreshHistory {
+        failure: Some(failure),
+        ..RefreshHistory::default()
+    }));
     snapshot
 }
 
@@ -166,11 +167,18 @@ fn a_refused_token_is_no_answer_and_a_newer_one_is() {
     ));
 }
 
+fn forced_lately() -> Box<RefreshHistory> {
+    Box::new(RefreshHistory {
+        force_in: Duration::from_secs(50),
+        ..RefreshHistory::default()
+    })
+}
+
 // A caller forces one refresh a minute, whichever way it asks.
 #[test]
 fn a_refresh_is_not_forced_twice_within_a_minute() {
     let lately = Snapshot {
-        force_in: Duration::from_secs(50),
+        history: Some(forced_lately()),
         ..snapshot(3600, 3590)
     };
     let refused = Need {
@@ -186,7 +194,7 @@ fn a_refresh_is_not_forced_twice_within_a_minute() {
     assert_eq!(shortfall(&lately, &need(60), NOW), None);
     // A token that is about to end is refreshed all the same.
     let ending = Snapshot {
-        force_in: Duration::from_secs(50),
+        history: Some(forced_lately()),
         ..snapshot(3600, 30)
     };
     assert_eq!(decide(&ending, &need(60), None, NOW), Decision::Refresh);

@@ -204,6 +204,15 @@ impl Scripted {
         state.families[&state.of[token]].lost
     }
 
+    /// Returns `true` if the token was answered twice with something that has no tokens
+    /// in it. That may have spent it, and it is not sent a third time (decision 0010).
+    pub(super) fn given_up(&self, token: &str) -> bool {
+        let state = self.state();
+        let requests = state.requests.get(token).into_iter().flatten();
+        let unreadable = requests.filter(|request| request.end == Some(End::Unreadable));
+        unreadable.count() > 1
+    }
+
     /// Returns `true` if two tokens are of one grant.
     pub(super) fn same_grant(&self, one: &str, other: &str) -> bool {
         let state = self.state();
