@@ -156,6 +156,11 @@ async fn build_tests(
 /// The program of a message of cargo about one.
 fn program_of(line: &str) -> Option<Program> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    // An example is built too, and has no tests.
+    message
+        .pointer("/profile/test")?
+        .as_bool()
+        .filter(|is| *is)?;
     let file = PathBuf::from(message.get("executable")?.as_str()?);
     let package = Path::new(message.get("manifest_path")?.as_str()?).parent()?;
     let directory = package.file_name()?.to_str()?;
