@@ -136,16 +136,7 @@ async fn a_listener_whose_heartbeat_stays_away_listens_anew() {
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
     client.get(account.id).await.unwrap();
-    eventually(async || {
-        sqlx::query_scalar::<_, i32>(
-            "SELECT pid FROM pg_stat_activity
-             WHERE datname = current_database() AND query LIKE 'LISTEN%'",
-        )
-        .fetch_optional(world.pool())
-        .await
-        .unwrap()
-    })
-    .await;
+    world.listens().await;
     // What was read before it listened is read again: from now on it is trusted.
     client.get(account.id).await.unwrap();
 

@@ -17,6 +17,7 @@ async fn a_caller_that_waits_for_all_it_may_leaves_the_others_theirs() {
     let at_hand = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
+    world.listens().await;
     client.get(at_hand.id).await.unwrap();
     let (first, second) = (
         world.expired(Flavour::Google).await,

@@ -130,6 +130,20 @@ impl World {
         let client = replica.client(&self.certificates).await;
         (replica, client)
     }
+
+    /// Waits until a replica hears of changes: what it read before is read again.
+    pub async fn listens(&self) {
+        within(Duration::from_mins(1), async || {
+            sqlx::query_scalar::<_, i32>(
+                "SELECT pid FROM pg_stat_activity
+                 WHERE datname = current_database() AND query LIKE 'LISTEN%'",
+            )
+            .fetch_optional(self.pool())
+            .await
+            .unwrap()
+        })
+        .await;
+    }
 }
 
 impl World {
