@@ -93,8 +93,8 @@ async fn trouble_at_the_token_endpoint_is_told_and_passes() {
         ),
         (
             Fault::on(Endpoint::Token).answering(200, "<html>hello</html>"),
-            503,
-            "provider_unavailable",
+            502,
+            "provider_error",
         ),
         (
             Fault::on(Endpoint::Token).reset(),
