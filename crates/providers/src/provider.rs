@@ -174,6 +174,14 @@ impl Provider {
         Ok(())
     }
 
+    /// Fetches the discovery document where it is not fresh, and checks it.
+    ///
+    /// # Errors
+    /// It cannot be had, is wrong, or requires what is not supported.
+    pub async fn check(&self) -> Result<(), ProviderError> {
+        self.metadata().await.map(drop)
+    }
+
     async fn metadata(&self) -> Result<Arc<Metadata>, ProviderError> {
         self.metadata
             .get(self.clock.now(), || {

@@ -251,7 +251,21 @@ async fn what_a_provider_requires_and_is_not_supported_is_named() {
         let refused = world.provider("demo").discover().await.unwrap_err();
         assert!(matches!(refused, ProviderError::Unsupported(_)), "{name}");
         assert!(refused.to_string().contains(word), "{refused}");
+        // It stops the start.
+        let limit = std::time::Duration::from_secs(20);
+        let refused = world.registry.refuse_unsupported(limit).await.unwrap_err();
+        assert_eq!(refused.name, "AUTH_OIDC_DEMO_ISSUER");
+        assert!(refused.problem.contains(word), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_stops_no_start() {
+    let world = world(&[]).await;
+    let down = Fault::on(Endpoint::Discovery).answering(503, "").times(9);
+    world.demo.inject(down);
+    let limit = std::time::Duration::from_secs(20);
+    world.registry.refuse_unsupported(limit).await.unwrap();
 }
 
 #[tokio::test]
