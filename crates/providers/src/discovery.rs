@@ -1,6 +1,7 @@
 //! The discovery document (OpenID Connect Discovery 1.0 section 3), read leniently: an
 //! optional list may be `null` or a text, an optional switch a text.
 
+use http::StatusCode;
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -141,8 +142,12 @@ impl Metadata {
             .document(&definition.discovery)
             .await
             .map_err(|failure| failure.of_document(unavailable))?;
-        if !answer.status.is_success() {
-            return Err(unavailable(format!("status {}", answer.status.as_u16())));
+        match answer.status {
+            status if status.is_success() => {}
+            StatusCode::NOT_FOUND | StatusCode::GONE => {
+                return Err(ProviderError::NoDiscovery(answer.status.as_u16()));
+            }
+            status => return Err(unavailable(format!("status {}", status.as_u16()))),
         }
         Self::parse(&answer.body, definition)
     }

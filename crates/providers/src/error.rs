@@ -79,6 +79,9 @@ pub enum ProviderError {
     /// The discovery document cannot be had.
     #[error("the provider's discovery document is not available: {0}")]
     DiscoveryUnavailable(String),
+    /// There is no discovery document at the issuer.
+    #[error("the provider has no discovery document there: status {0}; is the issuer right?")]
+    NoDiscovery(u16),
     /// The discovery document is not what it must be.
     #[error("the provider's discovery document is wrong: {0}")]
     DiscoveryInvalid(String),

@@ -23,7 +23,8 @@ impl From<&ProviderError> for Explanation {
             | ProviderError::DiscoveryUnavailable(_)
             | ProviderError::KeysUnavailable(_)
             | ProviderError::UserinfoUnavailable(_) => provider_unavailable(),
-            ProviderError::DiscoveryInvalid(_)
+            ProviderError::NoDiscovery(_)
+            | ProviderError::DiscoveryInvalid(_)
             | ProviderError::Unsupported(_)
             | ProviderError::NoCallback(_) => misconfigured(),
         }
