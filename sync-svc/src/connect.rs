@@ -107,6 +107,8 @@ async fn keep_what_is_not_stored(
 ) -> Result<(), sqlx::Error> {
     let revives = stored.is_none_or(|stored| !stored.held.is_alive());
     match decision {
+        // The first sign-in has nothing to give way.
+        Decision::Take(_) if stored.is_none() => Ok(()),
         Decision::Take(merged) if revives || merged.refresh != Source::Stored => {
             credential::keep_replaced(connection, account.id).await
         }

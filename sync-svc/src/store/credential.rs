@@ -241,21 +241,41 @@ pub async fn replace(
 /// disconnected.
 const MOST_REPLACED: i64 = 10;
 
+/// Keeps a refresh token, that of the sign-in or the stored one, and forgets the oldest beyond the bound,
+/// in one statement: the rows that it sees are those from before it.
+macro_rules! keep {
+    ($token:literal) => {
+        concat!(
+            "WITH kept AS (
+                 INSERT INTO vault.replaced_grant (account_id, sealed_refresh_token)
+                 ",
+            $token,
+            " RETURNING id
+             )
+             DELETE FROM vault.replaced_grant
+             WHERE account_id = $1 AND EXISTS (SELECT FROM kept) AND id <= (
+                 SELECT id FROM vault.replaced_grant
+                 WHERE account_id = $1 ORDER BY id DESC OFFSET $2 - 1 LIMIT 1)"
+        )
+    };
+}
+
 /// Keeps the stored refresh token, which is about to be replaced: the provider may go on
 /// serving it, and a disconnect revokes it.
 pub async fn keep_replaced(
     connection: &mut PgConnection,
     account: Uuid,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO vault.replaced_grant (account_id, sealed_refresh_token)
-         SELECT account_id, sealed_refresh_token FROM vault.credential
-         WHERE account_id = $1 AND sealed_refresh_token IS NOT NULL",
-    )
+    // Index: replaced_grant_account.
+    sqlx::query(keep!(
+        "SELECT account_id, sealed_refresh_token FROM vault.credential
+         WHERE account_id = $1 AND sealed_refresh_token IS NOT NULL"
+    ))
     .bind(account)
-    .execute(&mut *connection)
+    .bind(MOST_REPLACED)
+    .execute(connection)
     .await?;
-    forget_oldest(connection, account).await
+    Ok(())
 }
 
 /// Keeps the refresh token of a sign-in that was not taken.
@@ -264,28 +284,12 @@ pub async fn keep_unused(
     account: Uuid,
     sealed_refresh_token: &[u8],
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO vault.replaced_grant (account_id, sealed_refresh_token) VALUES ($1, $2)",
-    )
-    .bind(account)
-    .bind(sealed_refresh_token)
-    .execute(&mut *connection)
-    .await?;
-    forget_oldest(connection, account).await
-}
-
-async fn forget_oldest(connection: &mut PgConnection, account: Uuid) -> Result<(), sqlx::Error> {
-    // Index: replaced_grant_account.
-    sqlx::query(
-        "DELETE FROM vault.replaced_grant
-         WHERE account_id = $1 AND id <= (
-             SELECT id FROM vault.replaced_grant
-             WHERE account_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)",
-    )
-    .bind(account)
-    .bind(MOST_REPLACED)
-    .execute(connection)
-    .await?;
+    sqlx::query(keep!("VALUES ($1, $3)"))
+        .bind(account)
+        .bind(MOST_REPLACED)
+        .bind(sealed_refresh_token)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
