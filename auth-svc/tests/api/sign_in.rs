@@ -335,7 +335,7 @@ async fn a_provider_that_only_identifies_makes_no_connection() {
 // R13: Keycloak gives a refresh token to everybody. What was asked for decides.
 #[tokio::test]
 async fn a_provider_for_sign_in_alone_connects_nothing_whatever_it_gives() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_SCOPES", "openid email profile")]).await;
     app.demo.change(|settings| {
         settings
             .token_answer
