@@ -82,7 +82,7 @@ impl ClientProof {
                     return Err(reader.error(KEY, problem));
                 };
                 let id = reader.optional("PRIVATE_KEY_ID")?;
-                let key = AssertionKey::parse(&key, id).ok_or_else(|| {
+                let key = AssertionKey::parse(&key, id.as_deref()).ok_or_else(|| {
                     let problem =
                         "must be a private key as PEM of PKCS #8: RSA, P-256, P-384 or Ed25519";
                     reader.error(KEY, problem)
@@ -141,7 +141,7 @@ struct Assertion<'a> {
 
 impl AssertionKey {
     /// Reads a key, and finds out by a signature which algorithm it is for.
-    fn parse(pem: &SecretString, id: Option<String>) -> Option<Self> {
+    fn parse(pem: &SecretString, id: Option<&str>) -> Option<Self> {
         let pem = pem.expose_secret().as_bytes();
         let candidates = [
             (Algorithm::RS256, EncodingKey::from_rsa_pem(pem)),
@@ -151,7 +151,7 @@ impl AssertionKey {
         ];
         candidates.into_iter().find_map(|(algorithm, key)| {
             let key = Self {
-                id: id.clone(),
+                id: id.map(str::to_owned),
                 algorithm,
                 key: key.ok()?,
             };
