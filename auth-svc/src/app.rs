@@ -58,6 +58,8 @@ const SLOW_GOODBYE: Duration = Duration::from_secs(5);
 
 /// Connections of each worker.
 const MAX_CONNECTIONS: usize = 10_000;
+/// The start waits so long for the discovery documents of the providers.
+const PROVIDERS_ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// What every handler shares.
 #[derive(Debug)]
@@ -178,6 +180,18 @@ impl Application {
             leaving,
             stop: CancellationToken::new(),
         })
+    }
+
+    /// Stops a start with a provider that requires what is not supported.
+    ///
+    /// # Errors
+    /// Names the provider, and what it requires.
+    pub async fn check_providers(&self) -> Result<(), StartError> {
+        self.state
+            .providers
+            .refuse_unsupported(PROVIDERS_ANSWER_WITHIN)
+            .await?;
+        Ok(())
     }
 
     /// The port that was taken.

@@ -30,19 +30,6 @@ impl Authentication<'_> {
         self.tokens.granted_scopes.clone().unwrap_or_default()
     }
 
-    /// True where the grant is good for more than the sign-in itself: the
-    /// provider is asked for data or offline access, or gave a refresh token.
-    /// Without any of it a connection would only live until its token expires.
-    pub fn reaches_beyond(&self, purpose: latchkey_providers::Purpose) -> bool {
-        let access = self.provider.access(&self.granted());
-        [access.messages, access.calendar] != [Access::NotWanted; 2]
-            || self.tokens.refresh_token.is_some()
-            || self
-                .provider
-                .wanted_scopes(purpose)
-                .contains("offline_access")
-    }
-
     /// True where a refresh token is wanted and none came: the person granted
     /// data, or the provider gives nothing but offline access.
     pub fn lacks_refresh_token(&self, purpose: latchkey_providers::Purpose) -> bool {
@@ -129,8 +116,13 @@ fn connection(
             access_token_expires_at: tokens
                 .expires_in
                 .map(|life| timestamp(authentication.received_at + life)),
+            refresh_token_expires_at: tokens
+                .refresh_token_expires_in
+                .filter(|_| !refresh_token.is_empty())
+                .map(|life| timestamp(authentication.received_at + life)),
             refresh_token,
             granted_scopes: granted.to_vec(),
+            client_id: authentication.provider.client_id().to_owned(),
         }),
         messages: access_of(access.messages).into(),
         calendar: access_of(access.calendar).into(),

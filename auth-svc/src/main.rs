@@ -54,9 +54,9 @@ async fn main() -> ExitCode {
 
 async fn serve(environment: Environment) -> Result<(), StartError> {
     let stop = shutdown::on_signal()?;
-    Application::build(&environment)?
-        .run_until_stopped(stop)
-        .await
+    let application = Application::build(&environment)?;
+    application.check_providers().await?;
+    application.run_until_stopped(stop).await
 }
 
 async fn run(command: Command) -> Result<(), StartError> {

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use latchkey_servers::Progress;
 
 use crate::build::binaries;
-use crate::stack::{Options, Part, Stack, WORKSPACE_DOMAINS};
+use crate::stack::{Options, Part, Stack};
 use crate::status::Addresses;
 use crate::trail::{Route, walk};
 
@@ -42,7 +42,7 @@ pub async fn run(once: bool, progress: &Progress) -> anyhow::Result<i32> {
     if once {
         return Ok(0);
     }
-    invite(&stack, &addresses, progress);
+    invite(&stack, &addresses, progress).await?;
     watch(stack, progress).await
 }
 
@@ -52,25 +52,31 @@ fn kept(stack: &Stack) -> String {
     stack.directory().display().to_string()
 }
 
-fn invite(stack: &Stack, addresses: &Addresses, progress: &Progress) {
+async fn invite(stack: &Stack, addresses: &Addresses, progress: &Progress) -> anyhow::Result<()> {
     progress("running; open in a browser:");
     for address in addresses.auth.sign_in.values() {
         progress(&format!("    {address}"));
     }
+    // What is in force, and not only what a fresh stack has.
+    let domains: Vec<String> = sqlx::query_scalar(
+        "SELECT domain FROM auth.approved_access_domain WHERE workspace_id = $1 ORDER BY domain",
+    )
+    .bind(stack.database().workspace_id())
+    .fetch_all(stack.pool())
+    .await?;
+    progress(&format!("people of {} may sign in", domains.join(", ")));
     let real = addresses
         .auth
         .sign_in
         .keys()
         .any(|name| is_real(stack, name));
     if real {
-        progress(&format!(
-            "people of {} may sign in; more domains: LATCHKEY_DEV_DOMAINS=example.com cargo dev up",
-            WORKSPACE_DOMAINS.join(", ")
-        ));
+        progress("more domains: LATCHKEY_DEV_DOMAINS=example.com cargo dev up");
     }
     progress("addresses for other tools: cargo dev status --json");
     progress(&format!("logs: {}", addresses.directory.display()));
     progress("Ctrl-C stops everything");
+    Ok(())
 }
 
 /// True where a provider other than the demo provider was configured.

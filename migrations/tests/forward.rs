@@ -30,6 +30,7 @@ const FILLED: &[&str] = &[
     "sync.calendar_channel",
     "sync.grant_death",
     "vault.credential",
+    "vault.replaced_grant",
     "vault.audit",
 ];
 
@@ -491,6 +492,7 @@ async fn a_service_reads_no_table_of_another_service() {
     let database = TestDatabase::create().await;
     let refused = [
         (Role::Auth, "SELECT * FROM vault.credential"),
+        (Role::Auth, "SELECT * FROM vault.replaced_grant"),
         (Role::Auth, "SELECT * FROM sync.connected_account"),
         (Role::Sync, "SELECT * FROM auth.session"),
         (Role::Refresh, "SELECT * FROM auth.session"),

@@ -157,6 +157,7 @@ impl Application {
         tokio::spawn(self.tls.clone().follow_files(background.clone()));
         let audit = tokio::spawn(self.audit.run(background.clone()));
         tokio::spawn(self.engine.clone().refresh_ahead());
+        tokio::spawn(self.engine.clone().renew_grants());
         tokio::spawn(self.engine.clone().drop_idle());
         tokio::spawn(leaving::run(
             Store::on(self.connections.clone()),

@@ -17,6 +17,7 @@ mod look;
 #[cfg(test)]
 mod model;
 mod pause;
+mod renew;
 mod revoke;
 mod spend;
 mod timing;

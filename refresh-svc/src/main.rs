@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use latchkey_config::Environment;
@@ -114,9 +115,19 @@ fn ended(outcome: Result<(), StartError>) -> ExitCode {
     latchkey_service::run::ended(SERVICE, outcome)
 }
 
+/// The discovery documents of the providers are waited for so long at the start.
+const PROVIDERS_ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
 async fn serve(environment: Environment) -> Result<(), StartError> {
     let configuration = Configuration::from_environment(&environment, Arc::new(SystemClock))?;
     let stop = shutdown::on_signal()?;
+    // Nothing is stopped for it: the grants of the other providers are refreshed.
+    let providers = configuration.providers.clone();
+    tokio::spawn(async move {
+        if let Err(error) = providers.refuse_unsupported(PROVIDERS_ANSWER_WITHIN).await {
+            tracing::error!(%error, "the grants of a provider cannot be refreshed");
+        }
+    });
     Application::build(configuration)?
         .run_until_stopped(stop)
         .await

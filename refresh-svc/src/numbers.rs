@@ -52,6 +52,17 @@ pub fn ahead(provider: &ProviderName) {
     counter!("latchkey_refreshes_ahead_total", "provider" => provider.to_string()).increment(1);
 }
 
+/// Refreshes of grants that would end that were begun.
+pub fn renewed(provider: &ProviderName) {
+    counter!("latchkey_grants_renewed_total", "provider" => provider.to_string()).increment(1);
+}
+
+/// Living grants that end within a day unless they are renewed.
+pub fn ending(provider: &ProviderName, grants: i64) {
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 accounts")]
+    gauge!("latchkey_grants_ending", "provider" => provider.to_string()).set(grants as f64);
+}
+
 /// Callers that wait for a refresh, while the guard lives.
 pub fn waiting() -> Counted {
     Counted::in_gauge(gauge!("latchkey_token_waiters"))

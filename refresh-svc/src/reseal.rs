@@ -19,6 +19,8 @@ use crate::store::{Credential, Resealed, Store, StoreError};
 const STRETCH: i64 = 1000;
 /// Grants opened and sealed between two statements: some ten milliseconds.
 const BATCH: usize = 25;
+/// Tokens of earlier sign-ins that are looked at in one statement.
+const KEPT_BATCH: i64 = 25;
 /// Between two log lines of progress.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Where the database does not answer.
@@ -165,8 +167,39 @@ pub async fn pass(
             }
         }
     }
+    pass.moved += kept_tokens(store, keys, pace).await?;
     progress(current, pass, None);
     Ok(pass)
+}
+
+/// The same for the refresh tokens of earlier sign-ins. One that does not open stays: its
+/// account works without it.
+async fn kept_tokens(store: &Store, keys: &OpeningKeys, pace: Pace) -> Result<u64, StoreError> {
+    let key = keys.sealing_key();
+    let (mut after, mut moved) = (0, 0);
+    loop {
+        let begun = Instant::now();
+        let stale = store.stale_replaced(after, KEPT_BATCH, key.id()).await?;
+        let Some((last, _)) = stale.last() else {
+            return Ok(moved);
+        };
+        after = last.id;
+        for (kept, binding) in &stale {
+            let token = keys.open_refresh_token(&kept.sealed_refresh_token, binding);
+            let sealed = token
+                .ok()
+                .and_then(|token| key.seal_refresh_token(&token, binding).ok());
+            if let Some(sealed) = sealed
+                && store.replace_kept_envelope(kept, &sealed).await?
+            {
+                moved += 1;
+            }
+            tokio::task::yield_now().await;
+        }
+        if pace == Pace::Behind {
+            tokio::time::sleep(begun.elapsed() * 3).await;
+        }
+    }
 }
 
 enum Anew {

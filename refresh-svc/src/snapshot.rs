@@ -76,6 +76,8 @@ pub struct RefreshHistory {
     pub force_in: Duration,
     /// What the provider asks of the person at the next sign-in (a claims challenge).
     pub claims: Option<Arc<str>>,
+    /// When the provider ends the grant unless it is renewed before.
+    pub grant_expires_at: Option<OffsetDateTime>,
 }
 
 impl RefreshHistory {
@@ -147,6 +149,7 @@ impl Snapshot {
                 failure,
                 force_in: credential.force_in,
                 claims: credential.claims.as_deref().map(Arc::from),
+                grant_expires_at: credential.grant_expires_at,
             }
             .boxed(),
             dead: credential.dead,
@@ -171,6 +174,12 @@ impl Snapshot {
     /// What the provider asks of the person at the next sign-in (a claims challenge).
     pub fn claims(&self) -> Option<Arc<str>> {
         self.history.as_ref()?.claims.clone()
+    }
+
+    /// When the provider ends the grant unless it is renewed before; absent where it does
+    /// not say.
+    pub fn grant_expires_at(&self) -> Option<OffsetDateTime> {
+        self.history.as_ref()?.grant_expires_at
     }
 
     /// How long the provider must not be asked yet; nothing where it may be.

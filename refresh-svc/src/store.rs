@@ -12,6 +12,8 @@ mod find;
 mod keys;
 mod lease;
 mod outcome;
+mod renew;
+mod replaced;
 mod sibling;
 
 use std::time::Duration;
@@ -32,6 +34,7 @@ pub use find::Found;
 pub use keys::{LostGrant, Resealed, SealedTokens};
 pub use lease::{Holder, Lease};
 pub use outcome::{Death, FailureRecord, NewTokens};
+pub use replaced::Replaced;
 
 /// The columns that make a [`Credential`]. Lengths of time are reckoned by the
 /// database: its clock, not ours, rules leases and pauses.
@@ -51,6 +54,8 @@ macro_rules! columns {
               THEN GREATEST(extract(epoch FROM clock_timestamp() - refused_since)::float8, 0)
               END AS refused_for,
          CASE WHEN client_version = version THEN client_id END AS client_id,
+         CASE WHEN refresh_token_version = version THEN refresh_token_expires_at END
+             AS grant_expires_at,
          GREATEST(extract(epoch FROM forced_at + interval '1 minute' - clock_timestamp())::float8, 0)
              AS force_in,
          CASE WHEN auth_failed_at IS NOT NULL THEN claims END AS claims"

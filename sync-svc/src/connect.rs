@@ -84,6 +84,7 @@ pub async fn apply_on(
     .await?;
     let stored = credential::lock(connection, account.id, now).await?;
     let decision = decide(stored.as_ref().map(|stored| &stored.held), &sign_in.grant);
+    keep_what_is_not_stored(connection, &account, stored.as_ref(), sign_in, decision).await?;
     if let Decision::Take(merged) = decision {
         let change = store_grant(connection, &account, stored.as_ref(), sign_in, merged).await?;
         if let Some(change) = change {
@@ -93,6 +94,33 @@ pub async fn apply_on(
     credential::set_handle(connection, &account).await?;
     choose_visibilities(connection, &account, sign_in).await?;
     Ok(Outcome::Applied(decision))
+}
+
+/// Keeps the refresh token that gives way, be it the stored one or that of the sign-in:
+/// some providers go on serving both.
+async fn keep_what_is_not_stored(
+    connection: &mut PgConnection,
+    account: &Account,
+    stored: Option<&credential::Stored>,
+    sign_in: &SignIn,
+    decision: Decision,
+) -> Result<(), sqlx::Error> {
+    let revives = stored.is_none_or(|stored| !stored.held.is_alive());
+    match decision {
+        // The first sign-in has nothing to give way.
+        Decision::Take(_) if stored.is_none() => Ok(()),
+        Decision::Take(merged) if revives || merged.refresh != Source::Stored => {
+            credential::keep_replaced(connection, account.id).await
+        }
+        Decision::Take(_) | Decision::KeepStored | Decision::KeepDead => {
+            match &sign_in.sealed.refresh_token {
+                Some(token) => credential::keep_unused(connection, account.id, token).await,
+                None => Ok(()),
+            }
+        }
+        // There is nothing to disconnect.
+        Decision::KeepDisconnected => Ok(()),
+    }
 }
 
 /// What a new grant means for the channels.

@@ -156,6 +156,19 @@ pub fn ago(now: OffsetDateTime, then: OffsetDateTime) -> String {
     format!("{count} {unit}{plural} ago")
 }
 
+/// `in 3 hours`
+pub fn until(now: OffsetDateTime, then: OffsetDateTime) -> String {
+    let seconds = (then - now).whole_seconds().max(0);
+    let (count, unit) = match seconds {
+        0..120 => return "in a minute".to_owned(),
+        120..7_200 => (seconds / 60, "minutes"),
+        7_200..172_800 => (seconds / 3_600, "hours"),
+        172_800..2_592_000 => (seconds / 86_400, "days"),
+        _ => return format!("on {}", day(then)),
+    };
+    format!("in {count} {unit}")
+}
+
 /// `24 November 2026`
 pub fn day(at: OffsetDateTime) -> String {
     format!("{} {} {}", at.day(), at.month(), at.year())

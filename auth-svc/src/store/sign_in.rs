@@ -90,7 +90,9 @@ pub async fn sign_in(
     };
     let connecting = next == Next::Onwards
         && authentication.provider.auto_connect(handle.domain())
-        && authentication.reaches_beyond(Purpose::SignIn)
+        && authentication
+            .provider
+            .asks_beyond_identity(Purpose::SignIn)
         && (agreed.is_some()
             || member::connects_at_sign_in(&mut transaction, workspace.id, binding.user).await?);
     if connecting

@@ -243,6 +243,35 @@ async fn a_sync_that_failed_is_tried_again_and_one_that_waits_is_not_said_to_hav
     assert!(!page.contains(&again), "{page}");
 }
 
+// R34: a person learns beforehand when the provider ends the access.
+#[tokio::test]
+async fn the_end_of_a_grant_is_told_beforehand() {
+    let certificates = TestCertificates::create();
+    let knowledge = Knowledge::default();
+    let services = StandIn::start(&certificates, &knowledge).await;
+    let app = app(&certificates, &services.url(), &services.url()).await;
+    let (mut ada, own) = ada(&app).await;
+    assert!(!ada.get(LIST).await.body.contains("ends its access"));
+    // Far ahead of any clock of a test.
+    let end = prost_types::Timestamp {
+        seconds: 4_102_444_800,
+        nanos: 0,
+    };
+    let ends = Account {
+        grant_expires_at: Some(end),
+        ..own
+    };
+    *knowledge.accounts.lock().unwrap() = vec![ends.clone()];
+    let page = ada.get(LIST).await.body;
+    assert!(page.contains("ends its access on 1 January 2100"), "{page}");
+    // What is dead has ended.
+    *knowledge.accounts.lock().unwrap() = vec![Account {
+        auth_failed_at: Some(prost_types::Timestamp::default()),
+        ..ends
+    }];
+    assert!(!ada.get(LIST).await.body.contains("ends its access"));
+}
+
 // R36
 #[tokio::test]
 async fn renewed_certificates_are_taken_up_without_a_restart() {

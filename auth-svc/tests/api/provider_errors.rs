@@ -1,4 +1,4 @@
-use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
+use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour, Misbehaviour};
 
 use crate::helpers::{APP, TestApp, Written};
 
@@ -93,8 +93,8 @@ async fn trouble_at_the_token_endpoint_is_told_and_passes() {
         ),
         (
             Fault::on(Endpoint::Token).answering(200, "<html>hello</html>"),
-            503,
-            "provider_unavailable",
+            502,
+            "provider_error",
         ),
         (
             Fault::on(Endpoint::Token).reset(),
@@ -158,5 +158,56 @@ async fn an_address_that_does_not_exist_says_how_to_find_the_right_one() {
     assert_eq!(
         (answer.status, answer.code().as_str()),
         (404, "provider_not_configured")
+    );
+}
+
+// A fault that no waiting mends is not told as one that passes.
+#[tokio::test]
+async fn what_a_provider_does_wrong_for_good_is_told_as_such() {
+    for (how, status, code) in [
+        (
+            Misbehaviour::EncryptedIdToken,
+            502,
+            "provider_misconfigured",
+        ),
+        (
+            Misbehaviour::WrongDiscoveryIssuer,
+            502,
+            "provider_misconfigured",
+        ),
+    ] {
+        let app = TestApp::start().await;
+        app.demo.misbehave(Flavour::Oidc, Some(how));
+        let mut browser = app.browser().json();
+        let answer = match how {
+            Misbehaviour::WrongDiscoveryIssuer => browser.get("/auth/oidc/demo").await,
+            _ => {
+                app.round(&mut browser, "/auth/oidc/demo", &Decision::allow("ada"))
+                    .await
+            }
+        };
+        assert_eq!((answer.status, answer.code().as_str()), (status, code));
+    }
+    let app = TestApp::start().await;
+    let nowhere = Fault::on(Endpoint::Discovery).of(Flavour::Oidc);
+    app.demo.inject(nowhere.answering(404, ""));
+    let answer = app.browser().json().get("/auth/oidc/demo").await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "provider_misconfigured")
+    );
+    app.demo.change(|settings| {
+        let large = "a".repeat(300 * 1024);
+        settings
+            .token_answer
+            .insert("access_token".to_owned(), large.into());
+    });
+    let mut browser = app.browser().json();
+    let answer = app
+        .round(&mut browser, "/auth/oidc/demo", &Decision::allow("ada"))
+        .await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "token_too_large")
     );
 }

@@ -1,4 +1,4 @@
-use latchkey_demo_provider::{Decision, Flavour};
+use latchkey_demo_provider::{Decision, Flavour, Misbehaviour};
 use latchkey_domain::{GrantBinding, ScopeSet};
 use latchkey_proto::events::{Access, Intent};
 use serde_json::json;
@@ -330,6 +330,45 @@ async fn a_provider_that_only_identifies_makes_no_connection() {
     let event = app.events().await.pop().unwrap();
     assert!(event.connection.is_none() && event.identity.is_some());
     assert_eq!(app.written().await, Written::ONCE);
+}
+
+// R13: Keycloak gives a refresh token to everybody. What was asked for decides.
+#[tokio::test]
+async fn a_provider_for_sign_in_alone_connects_nothing_whatever_it_gives() {
+    let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_SCOPES", "openid email profile")]).await;
+    app.demo.change(|settings| {
+        settings
+            .token_answer
+            .insert("refresh_token".to_owned(), "given to everybody".into());
+    });
+    let mut browser = app.browser();
+    let answer = app
+        .round(&mut browser, "/auth/oidc/demo", &Decision::allow("ada"))
+        .await;
+    assert_eq!(answer.location(), APP);
+    let event = app.events().await.pop().unwrap();
+    assert!(event.connection.is_none() && event.identity.is_some());
+}
+
+// R5: of the grant, its client and its end are known from the beginning; large tokens too.
+#[tokio::test]
+async fn the_event_tells_the_client_and_the_end_of_the_grant() {
+    let app = TestApp::start().await;
+    app.demo.change(|settings| {
+        let answer = &mut settings.token_answer;
+        answer.insert("refresh_token_expires_in".to_owned(), 7200.into());
+        answer.insert("access_token".to_owned(), "a".repeat(200 * 1024).into());
+    });
+    app.demo
+        .misbehave(Flavour::Google, Some(Misbehaviour::NoAccessTokenHash));
+    app.signed_in("ada").await;
+    let event = app.events().await.pop().unwrap();
+    let grant = event.connection.unwrap().grant.unwrap();
+    assert_eq!(grant.client_id, app.demo.client_id());
+    let access = grant.access_token_expires_at.unwrap().seconds;
+    let refresh = grant.refresh_token_expires_at.unwrap().seconds;
+    assert_eq!(refresh - access, 3600);
+    assert!(grant.access_token.len() > 200 * 1024);
 }
 
 // R4

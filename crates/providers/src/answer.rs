@@ -6,10 +6,13 @@ use std::time::Duration;
 use latchkey_domain::{AccessToken, RefreshToken, ScopeSet};
 use serde_json::{Map, Value};
 
-use crate::{Delivery, FailureClass, IdToken, TokenError, TokenResponse, fields};
+use crate::{Delivery, FailureClass, IdToken, TokenError, TokenResponse, fields, for_log};
 
-/// Longer than any honest token.
-const MAX_TOKEN: usize = 64 * 1024;
+/// Largest token that is carried, in bytes: an ID token of a person in thousands of groups
+/// has about as much.
+pub const MAX_TOKEN: usize = 256 * 1024;
+/// `code` of an answer with a token above [`MAX_TOKEN`].
+pub const TOKEN_TOO_LARGE: &str = "token_too_large";
 /// Ten years: what lives longer is absurd.
 const MAX_LIFE_S: f64 = 10.0 * 365.0 * 86_400.0;
 
@@ -19,8 +22,24 @@ pub(crate) fn parse(body: &[u8]) -> Result<TokenResponse, TokenError> {
         return Err(malformed("the answer is no JSON object", None));
     };
     let refresh_token = token(&fields, "refresh_token").map(RefreshToken::new);
-    if !is_bearer(&fields) {
-        return Err(malformed("the token is no bearer token", refresh_token));
+    if let Some(kind) = other_type(&fields) {
+        let hint = match kind.to_ascii_lowercase().as_str() {
+            "dpop" => ": it is bound to a key (DPoP, RFC 9449), which is not supported",
+            _ => "",
+        };
+        let kind = for_log(kind);
+        let problem = format!("the token is no bearer token but {kind}{hint}");
+        return Err(malformed(&problem, refresh_token));
+    }
+    if let Some(name) = ["access_token", "refresh_token"]
+        .into_iter()
+        .find(|name| is_too_large(&fields, name))
+    {
+        let problem = format!("the {name} is longer than {MAX_TOKEN} bytes");
+        return Err(TokenError {
+            code: Some(TOKEN_TOO_LARGE.to_owned()),
+            ..malformed(&problem, refresh_token)
+        });
     }
     let Some(access_token) = token(&fields, "access_token").map(AccessToken::new) else {
         return Err(malformed("there is no access token", refresh_token));
@@ -28,9 +47,23 @@ pub(crate) fn parse(body: &[u8]) -> Result<TokenResponse, TokenError> {
     Ok(TokenResponse {
         access_token,
         refresh_token,
-        expires_in: fields.get("expires_in").and_then(life),
+        refresh_token_expires_in: LIVES_OF_REFRESH
+            .into_iter()
+            .find_map(|name| life(fields.get(name)?)),
+        expires_in: fields.get("expires_in").and_then(|value| {
+            let life = life(value);
+            if life.is_none() && !value.is_null() {
+                tracing::warn!("the provider's expires_in is absurd and is not used");
+            }
+            life
+        }),
         granted_scopes: fields.get("scope").and_then(scopes),
-        id_token: token(&fields, "id_token").map(IdToken::new),
+        // Its length and form are judged with the rest of it.
+        id_token: fields
+            .get("id_token")
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+            .map(IdToken::new),
     })
 }
 
@@ -53,12 +86,40 @@ pub(crate) fn is_token(text: &str) -> bool {
     (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
 }
 
-/// Absent is bearer, as all providers mean it.
-fn is_bearer(fields: &Map<String, Value>) -> bool {
-    match fields.get("token_type") {
-        Some(Value::String(kind)) => kind.eq_ignore_ascii_case("bearer"),
-        _ => true,
-    }
+fn is_too_large(fields: &Map<String, Value>, name: &str) -> bool {
+    let text = fields.get(name).and_then(Value::as_str);
+    text.is_some_and(|text| text.len() > MAX_TOKEN)
+}
+
+/// How long the refresh token lives: Keycloak; others (GitHub, Google, Intuit).
+const LIVES_OF_REFRESH: [&str; 3] = [
+    "refresh_expires_in",
+    "refresh_token_expires_in",
+    "x_refresh_token_expires_in",
+];
+
+/// What providers call a bearer token without the word (RFC 6749 section 7.1): its format,
+/// its kind, or the type of RFC 8693.
+const BEARER_TOO: [&str; 10] = [
+    "",
+    "access_token",
+    "accesstoken",
+    "token",
+    "oauth",
+    "oauth2",
+    "jwt",
+    "urn:ietf:params:oauth:token-type:access_token",
+    "urn:ietf:params:oauth:token-type:jwt",
+    "user",
+];
+
+/// The type of the token, if it is plainly not a bearer token. Absent is bearer, as all
+/// providers mean it.
+fn other_type(fields: &Map<String, Value>) -> Option<&str> {
+    let kind = fields.get("token_type")?.as_str()?;
+    let word = kind.trim().to_ascii_lowercase();
+    let bearer = word.contains("bearer") || BEARER_TOO.contains(&word.as_str());
+    (!bearer).then_some(kind)
 }
 
 /// A number or a text; what is absurd is as good as absent.
@@ -68,12 +129,9 @@ fn life(value: &Value) -> Option<Duration> {
         Value::String(text) => text.trim().parse().ok()?,
         _ => return None,
     };
-    if (1.0..=MAX_LIFE_S).contains(&seconds) {
-        Some(Duration::from_secs_f64(seconds.floor()))
-    } else {
-        tracing::warn!("the provider's expires_in is absurd and is not used");
-        None
-    }
+    (1.0..=MAX_LIFE_S)
+        .contains(&seconds)
+        .then(|| Duration::from_secs_f64(seconds.floor()))
 }
 
 /// A text with spaces or commas, or a list as some providers send it. One that names
@@ -170,6 +228,56 @@ mod tests {
             let answer = read(&json!({"access_token": "a", "scope": value})).unwrap();
             assert_eq!(answer.granted_scopes, None, "{value}");
         }
+    }
+
+    #[test]
+    fn a_bearer_token_is_taken_by_whichever_name() {
+        for kind in [
+            json!("Bearer"),
+            json!("bearer "),
+            json!("BearerToken"),
+            json!("bearer_token"),
+            json!("urn:ietf:params:oauth:token-type:access_token"),
+            json!("access_token"),
+            json!("JWT"),
+            json!(""),
+            json!(null),
+        ] {
+            let answer = read(&json!({"access_token": "a", "token_type": kind}));
+            assert!(answer.is_ok(), "{kind} {answer:?}");
+        }
+        for (kind, word) in [("mac", "mac"), ("DPoP", "RFC 9449"), ("N_A", "N_A")] {
+            let answer = read(&json!({"access_token": "a", "token_type": kind}));
+            let told = answer.unwrap_err().description.unwrap();
+            assert!(told.contains(word), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_large_token_is_taken_and_a_larger_one_is_named() {
+        let large = "x".repeat(MAX_TOKEN);
+        let answer = read(&json!({"access_token": large, "id_token": large})).unwrap();
+        assert_eq!(answer.access_token.expose().len(), MAX_TOKEN);
+        let larger = "x".repeat(MAX_TOKEN + 1);
+        let error = read(&json!({"access_token": larger, "refresh_token": "new"})).unwrap_err();
+        assert_eq!(error.code.as_deref(), Some(TOKEN_TOO_LARGE));
+        assert_eq!(error.rotated.unwrap().expose(), "new");
+        assert!(error.description.unwrap().contains("access_token"));
+    }
+
+    #[test]
+    fn the_life_of_a_refresh_token_is_read_by_all_its_names() {
+        let life = |name: &str, value: Value| {
+            let mut answer = json!({"access_token": "a"});
+            answer[name] = value;
+            let seconds = read(&answer).unwrap().refresh_token_expires_in;
+            seconds.map(|life| life.as_secs())
+        };
+        assert_eq!(life("refresh_expires_in", json!(1800)), Some(1800));
+        assert_eq!(life("refresh_token_expires_in", json!("1800")), Some(1800));
+        // Keycloak's offline sessions without an end.
+        assert_eq!(life("refresh_expires_in", json!(0)), None);
+        assert_eq!(life("expires_in", json!(60)), None);
     }
 
     #[test]

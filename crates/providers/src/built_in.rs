@@ -1,11 +1,14 @@
 //! The providers that are built in: one way to read what is configured, and what
 //! sets each apart.
 
+use std::collections::BTreeSet;
+
 use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::ScopeSet;
 use url::Url;
 
-use crate::definition::{Definition, IssuerRule, Reader, Wanted, well_known};
+use crate::client_auth::ClientProof;
+use crate::definition::{AskOffline, Definition, IssuerRule, Reader, Wanted, well_known};
 use crate::email::EmailRule;
 use crate::{ProviderKind, RevocationReach, Rotation};
 
@@ -62,6 +65,13 @@ impl BuiltIn {
             issuer,
             client_id: reader.client_id(label)?,
             client_secret: Some(reader.client_secret(label)?),
+            // What both document, whatever else they announce.
+            client_proof: Some(ClientProof::Post),
+            audiences: BTreeSet::new(),
+            email_claim: crate::email::CLAIM.to_owned(),
+            subject_claim: None,
+            authorize_parameters: Vec::new(),
+            select_account: reader.optional_flag("SELECT_ACCOUNT")?,
             sign_in_callback: reader.callback("CALLBACK_URL", &format!("/auth/{name}/redirect"))?,
             connect_callback: reader.callback(
                 "APIS_CALLBACK_URL",
@@ -70,6 +80,7 @@ impl BuiltIn {
             identity: reader.identity_scopes()?,
             email: EmailRule::default(),
             offline: ScopeSet::parse(self.offline),
+            ask_offline: AskOffline::Always,
             messages: messages
                 .then(|| self.messages.wanted(&reader, "MESSAGING_SCOPES", self.kind))
                 .transpose()?,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use crate::ProviderError;
 
@@ -31,8 +32,9 @@ pub(crate) const OF_KEYS: Life = Life {
 };
 /// While an old one serves, the provider is asked again no sooner.
 const PAUSE: Duration = Duration::from_secs(30);
-/// An unknown key asks for the key set out of turn no sooner than this.
-const FORCED_PAUSE: Duration = Duration::from_secs(5);
+/// An unknown key asks for the key set out of turn no sooner than this after the last
+/// time; who asks sooner waits for so long at most.
+const FORCED_PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 struct State<T> {
@@ -40,7 +42,7 @@ struct State<T> {
     /// How often it was fetched, well or not.
     attempts: u64,
     failed: Option<(ProviderError, OffsetDateTime)>,
-    forced_at: Option<OffsetDateTime>,
+    forced_at: Option<Instant>,
 }
 
 /// A document kept for a while.
@@ -110,8 +112,8 @@ impl<T> Cached<T> {
         self.fetch(now, fetch).await
     }
 
-    /// The document anew, because what is kept lacks something; the kept one
-    /// where it was forced a moment ago.
+    /// The document anew, because what is kept lacks something. Waits for its turn
+    /// ([`FORCED_PAUSE`]); who waited while another fetched has that one's.
     pub(crate) async fn force<F>(
         &self,
         now: OffsetDateTime,
@@ -122,19 +124,18 @@ impl<T> Cached<T> {
     {
         let attempts = self.with(|state| state.attempts);
         let _flight = self.flight.lock().await;
-        let kept = self.with(|state| {
+        let shared = self.with(|state| {
             let (value, _) = state.value.as_ref()?;
-            let recent = state.forced_at.is_some_and(|at| now - at < FORCED_PAUSE);
-            let kept = (recent || state.attempts != attempts).then(|| Arc::clone(value));
-            if kept.is_none() {
-                state.forced_at = Some(now);
-            }
-            kept
+            (state.attempts != attempts).then(|| Arc::clone(value))
         });
-        match kept {
-            Some(value) => Ok(value),
-            None => self.fetch(now, fetch).await,
+        if let Some(value) = shared {
+            return Ok(value);
         }
+        if let Some(last) = self.with(|state| state.forced_at) {
+            tokio::time::sleep_until(last + FORCED_PAUSE).await;
+        }
+        self.with(|state| state.forced_at = Some(Instant::now()));
+        self.fetch(now, fetch).await
     }
 
     async fn fetch<F>(
@@ -221,14 +222,20 @@ mod tests {
         assert!(keys.get(hours_later, async || Err(down())).await.is_err());
     }
 
-    #[tokio::test]
-    async fn an_unknown_key_fetches_the_set_once_in_a_while() {
+    #[tokio::test(start_paused = true)]
+    async fn a_forced_fetch_waits_for_its_turn_and_is_shared() {
         let cached = Cached::lasting(OF_METADATA);
         cached.get(START, async || Ok(1)).await.unwrap();
+        let begun = Instant::now();
         assert_eq!(*cached.force(START, async || Ok(2)).await.unwrap(), 2);
-        assert_eq!(*cached.force(START, async || Ok(3)).await.unwrap(), 2);
-        let later = START + FORCED_PAUSE;
-        assert_eq!(*cached.force(later, async || Ok(4)).await.unwrap(), 4);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        // A key that is replaced again a moment later is found as well.
+        let (first, second) = tokio::join!(
+            cached.force(START, async || Ok(3)),
+            cached.force(START, async || Ok(4)),
+        );
+        assert_eq!((*first.unwrap(), *second.unwrap()), (3, 3));
+        assert_eq!(begun.elapsed(), FORCED_PAUSE);
     }
 
     #[tokio::test]

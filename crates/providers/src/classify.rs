@@ -198,7 +198,9 @@ pub(crate) fn failure(failure: &HttpFailure) -> TokenError {
         HttpFailure::Lost(_) => (FailureClass::OutcomeUnknown, Delivery::Unanswered),
         HttpFailure::TooLarge => (FailureClass::MalformedResponse, Delivery::Unreadable),
     };
+    let too_large = *failure == HttpFailure::TooLarge;
     TokenError {
+        code: too_large.then(|| answer::TOKEN_TOO_LARGE.to_owned()),
         description: Some(printable(&failure.to_string(), MAX_DESCRIPTION)),
         delivery,
         ..TokenError::of(class)
@@ -211,6 +213,8 @@ pub(crate) fn undiscovered(error: &ProviderError) -> TokenError {
     let class = match error {
         ProviderError::Unreachable(_) => FailureClass::Network,
         ProviderError::DiscoveryInvalid(_) => FailureClass::MalformedResponse,
+        // The operator has to change something here or there.
+        ProviderError::Unsupported(_) => FailureClass::ClientMisconfigured,
         _ => FailureClass::ProviderUnavailable,
     };
     TokenError {

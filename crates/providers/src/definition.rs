@@ -7,6 +7,7 @@ use latchkey_domain::{DomainName, ProviderName, ScopeSet};
 use secrecy::SecretString;
 use url::Url;
 
+use crate::client_auth::ClientProof;
 use crate::email::EmailRule;
 use crate::transport::is_secure;
 use crate::{ProviderKind, RevocationReach, Rotation, ScopeRules, microsoft};
@@ -95,6 +96,17 @@ impl Wanted {
     }
 }
 
+/// When the scope that makes a provider give a refresh token is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AskOffline {
+    /// Always with data.
+    Always,
+    /// Never: some providers refuse a scope that they do not know (Cognito).
+    Never,
+    /// With data, if `scopes_supported` of the discovery document names it.
+    IfAnnounced,
+}
+
 /// What is configured of a provider.
 #[derive(Clone)]
 pub(crate) struct Definition {
@@ -106,6 +118,19 @@ pub(crate) struct Definition {
     pub issuer: IssuerRule,
     pub client_id: String,
     pub client_secret: Option<SecretString>,
+    /// How the client proves itself; decided by the discovery document if absent.
+    pub client_proof: Option<ClientProof>,
+    /// Audiences that an ID token may name beside the client (Zitadel's project).
+    pub audiences: BTreeSet<String>,
+    /// Claim that holds the address, `email` as a rule.
+    pub email_claim: String,
+    /// Claim that holds the subject, if it is not `sub`.
+    pub subject_claim: Option<String>,
+    /// Further parameters of the authorize URL.
+    pub authorize_parameters: Vec<(String, String)>,
+    /// Whether `prompt=select_account` may be sent; decided by the discovery document
+    /// if absent.
+    pub select_account: Option<bool>,
     pub sign_in_callback: Option<Url>,
     pub connect_callback: Option<Url>,
     pub identity: ScopeSet,
@@ -114,6 +139,7 @@ pub(crate) struct Definition {
     pub email: EmailRule,
     /// What makes the provider give a refresh token, asked for with data.
     pub offline: ScopeSet,
+    pub ask_offline: AskOffline,
     pub messages: Option<Wanted>,
     pub calendar: Option<Wanted>,
     pub auto_connect: AutoConnect,
@@ -155,6 +181,14 @@ impl Reader<'_> {
 
     pub(crate) fn flag(&self, suffix: &str, default: bool) -> Result<bool, ConfigError> {
         self.environment.flag(&self.name(suffix), default)
+    }
+
+    /// A switch without a default.
+    pub(crate) fn optional_flag(&self, suffix: &str) -> Result<Option<bool>, ConfigError> {
+        match self.optional(suffix)? {
+            Some(_) => self.flag(suffix, false).map(Some),
+            None => Ok(None),
+        }
     }
 
     pub(crate) fn client_id(&self, whose: &str) -> Result<String, ConfigError> {

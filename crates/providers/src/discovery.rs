@@ -1,18 +1,14 @@
-//! The discovery document (OpenID Connect Discovery 1.0 section 3).
+//! The discovery document (OpenID Connect Discovery 1.0 section 3), read leniently: an
+//! optional list may be `null` or a text, an optional switch a text.
 
-use serde::Deserialize;
+use http::StatusCode;
+use serde_json::{Map, Value};
 use url::Url;
 
+use crate::client_auth::ClientProof;
 use crate::definition::Definition;
 use crate::transport::{Http, is_secure};
-use crate::{Mismatch, ProviderError};
-
-/// How the client proves itself at the token endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ClientAuth {
-    Basic,
-    Body,
-}
+use crate::{Mismatch, ProviderError, fields, for_log, id_token};
 
 /// What is used of a discovery document, checked.
 #[derive(Debug)]
@@ -25,35 +21,117 @@ pub(crate) struct Metadata {
     pub algorithms: Vec<String>,
     /// Empty where nothing is announced.
     pub userinfo_algorithms: Vec<String>,
-    pub client_auth: ClientAuth,
+    /// `scopes_supported`; empty where nothing is announced.
+    pub scopes: Vec<String>,
+    /// `prompt_values_supported` (Initiating User Registration 1.0).
+    prompts: Option<Vec<String>>,
+    pub client_proof: ClientProof,
     /// RFC 9207: `iss` comes with the callback.
     pub response_iss: bool,
 }
 
-#[derive(Deserialize)]
-struct Document {
-    issuer: String,
-    authorization_endpoint: Url,
-    token_endpoint: Url,
-    jwks_uri: Url,
-    #[serde(default)]
-    revocation_endpoint: Option<String>,
-    #[serde(default)]
-    userinfo_endpoint: Option<String>,
-    #[serde(default)]
-    id_token_signing_alg_values_supported: Vec<String>,
-    #[serde(default)]
-    userinfo_signing_alg_values_supported: Vec<String>,
-    #[serde(default)]
-    token_endpoint_auth_methods_supported: Vec<String>,
-    #[serde(default)]
-    code_challenge_methods_supported: Option<Vec<String>>,
-    #[serde(default)]
-    authorization_response_iss_parameter_supported: bool,
+struct Document(Map<String, Value>);
+
+impl Document {
+    fn read(body: &[u8]) -> Result<Self, ProviderError> {
+        match fields::json(body) {
+            Some(Value::Object(fields)) => Ok(Self(fields)),
+            _ => Err(invalid("it is no JSON object")),
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+
+    /// An endpoint that must be there.
+    fn endpoint(&self, name: &str) -> Result<Url, ProviderError> {
+        let text = self
+            .text(name)
+            .ok_or_else(|| invalid(format!("it has no {name}")))?;
+        let url = Url::parse(text).map_err(|_| invalid(format!("its {name} is no URL")))?;
+        if is_secure(&url) {
+            Ok(url)
+        } else {
+            Err(invalid(format!("its {name} is not https://")))
+        }
+    }
+
+    /// An endpoint that is not used unless it is in order.
+    fn optional_endpoint(&self, name: &str) -> Option<Url> {
+        Url::parse(self.text(name)?).ok().filter(is_secure)
+    }
+
+    /// A list, or a text with spaces or commas; nothing where it is absent or `null`.
+    fn list(&self, name: &str) -> Option<Vec<String>> {
+        match self.0.get(name)? {
+            Value::Array(all) => Some(
+                all.iter()
+                    .filter_map(Value::as_str)
+                    .map(str::to_owned)
+                    .collect(),
+            ),
+            Value::String(text) => Some(
+                text.split([',', ' '])
+                    .filter(|word| !word.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+            ),
+            _ => None,
+        }
+    }
+
+    /// A switch that is off where it is absent.
+    fn flag(&self, name: &str) -> bool {
+        match self.0.get(name) {
+            Some(Value::Bool(on)) => *on,
+            Some(Value::String(text)) => text.trim().eq_ignore_ascii_case("true"),
+            _ => false,
+        }
+    }
 }
 
 fn invalid(problem: impl Into<String>) -> ProviderError {
     ProviderError::DiscoveryInvalid(problem.into())
+}
+
+/// The issuer, compared to the letter. A slash at the end is the usual difference.
+fn check_issuer(expected: &str, named: Option<&str>) -> Result<(), ProviderError> {
+    if named == Some(expected) {
+        return Ok(());
+    }
+    let bare = |issuer: &str| issuer.trim_end_matches('/').to_owned();
+    let hint = if named.map(bare) == Some(bare(expected)) {
+        "; they differ by the slash at the end, so configure it as the document has it"
+    } else {
+        ""
+    };
+    let both = Mismatch::new(expected, named);
+    Err(invalid(format!(
+        "it names another issuer than the one configured: {both}{hint}"
+    )))
+}
+
+/// What a provider requires and this client lacks.
+fn refuse_what_is_lacking(document: &Document) -> Result<(), ProviderError> {
+    let unsupported = |problem: &str| Err(ProviderError::Unsupported(problem.to_owned()));
+    if document.flag("require_pushed_authorization_requests") {
+        return unsupported(
+            "it requires pushed authorization requests (PAR, RFC 9126), which are not supported: \
+             switch the requirement off at the provider",
+        );
+    }
+    if document.flag("require_signed_request_object") {
+        return unsupported(
+            "it requires signed authorization requests (JAR, RFC 9101), which are not supported: \
+             switch the requirement off at the provider",
+        );
+    }
+    Ok(())
+}
+
+fn names(list: &[String]) -> String {
+    for_log(&list.join(", "))
 }
 
 impl Metadata {
@@ -64,57 +142,79 @@ impl Metadata {
             .document(&definition.discovery)
             .await
             .map_err(|failure| failure.of_document(unavailable))?;
-        if !answer.status.is_success() {
-            return Err(unavailable(format!("status {}", answer.status.as_u16())));
+        match answer.status {
+            status if status.is_success() => {}
+            StatusCode::NOT_FOUND | StatusCode::GONE => {
+                return Err(ProviderError::NoDiscovery(answer.status.as_u16()));
+            }
+            status => return Err(unavailable(format!("status {}", status.as_u16()))),
         }
         Self::parse(&answer.body, definition)
     }
 
     fn parse(body: &[u8], definition: &Definition) -> Result<Self, ProviderError> {
-        let document: Document =
-            serde_json::from_slice(body).map_err(|error| invalid(error.to_string()))?;
-        let expected = definition.issuer.shown();
-        if document.issuer != expected {
-            let both = Mismatch::new(expected, Some(&document.issuer));
-            return Err(invalid(format!(
-                "it names another issuer than the one configured: {both}"
-            )));
-        }
-        if let Some(methods) = &document.code_challenge_methods_supported
+        let document = Document::read(body)?;
+        check_issuer(definition.issuer.shown(), document.text("issuer"))?;
+        if let Some(methods) = document.list("code_challenge_methods_supported")
             && !methods.iter().any(|method| method == "S256")
         {
             return Err(invalid("the provider does not know PKCE with S256"));
         }
-        let endpoints = [
-            &document.authorization_endpoint,
-            &document.token_endpoint,
-            &document.jwks_uri,
-        ];
-        if !endpoints.into_iter().all(is_secure) {
-            return Err(invalid("an endpoint is not https://"));
-        }
-        let optional =
-            |url: Option<String>| url.and_then(|url| Url::parse(&url).ok()).filter(is_secure);
-        let methods = &document.token_endpoint_auth_methods_supported;
-        let knows = |method: &str| methods.iter().any(|known| known == method);
-        // Absent means basic (Discovery section 3).
-        let client_auth = if knows("client_secret_post") && !knows("client_secret_basic") {
-            ClientAuth::Body
-        } else {
-            ClientAuth::Basic
+        let algorithms = document
+            .list("id_token_signing_alg_values_supported")
+            .unwrap_or_default();
+        let metadata = Self {
+            authorization: document.endpoint("authorization_endpoint")?,
+            token: document.endpoint("token_endpoint")?,
+            jwks: document.endpoint("jwks_uri")?,
+            revocation: document.optional_endpoint("revocation_endpoint"),
+            userinfo: document.optional_endpoint("userinfo_endpoint"),
+            client_proof: client_proof(&document, definition)?,
+            userinfo_algorithms: document
+                .list("userinfo_signing_alg_values_supported")
+                .unwrap_or_default(),
+            scopes: document.list("scopes_supported").unwrap_or_default(),
+            prompts: document.list("prompt_values_supported"),
+            response_iss: document.flag("authorization_response_iss_parameter_supported"),
+            algorithms,
         };
-        Ok(Self {
-            authorization: document.authorization_endpoint,
-            token: document.token_endpoint,
-            jwks: document.jwks_uri,
-            revocation: optional(document.revocation_endpoint),
-            userinfo: optional(document.userinfo_endpoint),
-            algorithms: document.id_token_signing_alg_values_supported,
-            userinfo_algorithms: document.userinfo_signing_alg_values_supported,
-            client_auth,
-            response_iss: document.authorization_response_iss_parameter_supported,
-        })
+        refuse_what_is_lacking(&document)?;
+        if id_token::algorithms(definition.kind, &metadata.algorithms).is_empty() {
+            return Err(ProviderError::Unsupported(format!(
+                "it signs ID tokens with {} alone, and none of them is supported",
+                names(&metadata.algorithms)
+            )));
+        }
+        Ok(metadata)
     }
+
+    /// Whether a value of `prompt` may be sent: it is announced, or nothing is.
+    pub(crate) fn takes_prompt(&self, value: &str) -> bool {
+        let known = |all: &Vec<String>| all.iter().any(|known| known == value);
+        self.prompts.as_ref().is_none_or(known)
+    }
+}
+
+/// How the client proves itself: as configured, else as announced.
+fn client_proof(
+    document: &Document,
+    definition: &Definition,
+) -> Result<ClientProof, ProviderError> {
+    if let Some(proof) = &definition.client_proof {
+        return Ok(proof.clone());
+    }
+    let methods = document
+        .list("token_endpoint_auth_methods_supported")
+        .unwrap_or_default();
+    let has_secret = definition.client_secret.is_some();
+    ClientProof::announced(&methods, has_secret).ok_or_else(|| {
+        ProviderError::Unsupported(format!(
+            "it announces only {} for the token endpoint, and the client has a secret, which is \
+             sent by client_secret_basic or client_secret_post: configure TOKEN_AUTH_METHOD \
+             (private_key_jwt is supported), or allow one of these at the provider",
+            names(&methods)
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -180,15 +280,103 @@ mod tests {
         assert!(with("code_challenge_methods_supported", json!(["plain"])).is_err());
     }
 
+    fn with_secret(name: &str, value: Value) -> Result<Metadata, ProviderError> {
+        let mut definition = definition();
+        definition.client_secret = Some("s3cret".to_owned().into());
+        let mut document = document();
+        document[name] = value;
+        Metadata::parse(document.to_string().as_bytes(), &definition)
+    }
+
     #[test]
     fn the_client_proves_itself_as_the_provider_likes() {
-        let auth = |methods: Value| {
-            with("token_endpoint_auth_methods_supported", methods)
+        let proof = |methods: Value| {
+            with_secret("token_endpoint_auth_methods_supported", methods)
                 .unwrap()
-                .client_auth
+                .client_proof
         };
-        assert_eq!(auth(json!([])), ClientAuth::Basic);
-        assert_eq!(auth(json!(["client_secret_post"])), ClientAuth::Body);
+        for basic in [
+            json!([]),
+            json!(null),
+            json!(["client_secret_post", "client_secret_basic"]),
+            json!("client_secret_basic"),
+        ] {
+            let proof = proof(basic.clone());
+            assert!(matches!(proof, ClientProof::Basic), "{basic}");
+        }
+        let post = proof(json!(["private_key_jwt", "client_secret_post"]));
+        assert!(matches!(post, ClientProof::Post));
+    }
+
+    #[test]
+    fn methods_that_take_no_secret_are_named() {
+        let methods = json!(["tls_client_auth", "private_key_jwt"]);
+        let error = with_secret("token_endpoint_auth_methods_supported", methods.clone());
+        let error = error.unwrap_err();
+        assert!(matches!(error, ProviderError::Unsupported(_)));
+        let text = error.to_string();
+        assert!(text.contains("tls_client_auth, private_key_jwt"), "{text}");
+        // A public client has no secret to send.
+        assert!(with("token_endpoint_auth_methods_supported", methods).is_ok());
+    }
+
+    #[test]
+    fn optional_lists_and_switches_may_be_null_or_a_text() {
+        for (name, value) in [
+            ("revocation_endpoint", json!(null)),
+            ("userinfo_endpoint", json!(7)),
+            ("id_token_signing_alg_values_supported", json!(null)),
+            ("userinfo_signing_alg_values_supported", json!(null)),
+            ("token_endpoint_auth_methods_supported", json!(null)),
+            ("code_challenge_methods_supported", json!(null)),
+            ("code_challenge_methods_supported", json!("plain S256")),
+            ("scopes_supported", json!({})),
+            ("prompt_values_supported", json!(null)),
+            (
+                "authorization_response_iss_parameter_supported",
+                json!(null),
+            ),
+            ("require_pushed_authorization_requests", json!("false")),
+        ] {
+            let read = with(name, value.clone());
+            assert!(read.is_ok(), "{name} {value} {read:?}");
+        }
+        let of = |name: &str, value: Value| with(name, value).unwrap();
+        let iss = "authorization_response_iss_parameter_supported";
+        assert!(of(iss, json!("True")).response_iss);
+        let scopes = of("scopes_supported", json!("openid offline_access")).scopes;
+        assert_eq!(scopes, ["openid", "offline_access"]);
+        let marked = format!("\u{feff}{}", document());
+        assert!(Metadata::parse(marked.as_bytes(), &definition()).is_ok());
+    }
+
+    #[test]
+    fn what_is_required_and_not_supported_is_named() {
+        for (name, value, word) in [
+            (
+                "require_pushed_authorization_requests",
+                json!(true),
+                "RFC 9126",
+            ),
+            ("require_signed_request_object", json!("true"), "RFC 9101"),
+            (
+                "id_token_signing_alg_values_supported",
+                json!(["ES512", "Ed448"]),
+                "ES512, Ed448",
+            ),
+        ] {
+            let error = with(name, value).unwrap_err();
+            assert!(matches!(error, ProviderError::Unsupported(_)), "{error}");
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_slash_at_the_end_of_the_issuer_is_named() {
+        let told = |issuer: &str| with("issuer", json!(issuer)).unwrap_err().to_string();
+        let slash = told("https://id.acme.example/");
+        assert!(slash.contains("slash") && slash.contains("\"https://id.acme.example/\""));
+        assert!(!told("https://evil.example").contains("slash"));
     }
 
     proptest! {

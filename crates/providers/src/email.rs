@@ -9,6 +9,9 @@ use crate::claims::Claims;
 use crate::definition::Reader;
 use crate::{EmailStatus, Unverified};
 
+/// The claim that holds an address, unless another is configured.
+pub(crate) const CLAIM: &str = "email";
+
 /// For what a provider may vouch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct EmailRule {
@@ -60,11 +63,15 @@ pub(crate) struct SaidOfEmail {
 }
 
 impl SaidOfEmail {
-    pub(crate) fn of(claims: &Claims) -> Self {
+    /// `claim` holds the address. `email_verified` is said of `email` alone, so of an
+    /// address in another claim only if it is the same.
+    pub(crate) fn of(claims: &Claims, claim: &str) -> Self {
+        let address = claims.handle(claim);
+        let said_of_it = claim == CLAIM || claims.handle(CLAIM) == address;
         Self {
-            address: claims.handle("email"),
-            verified: claims.flag("email_verified"),
-            names_one: claims.0.get("email").is_some_and(|email| !email.is_null()),
+            verified: claims.flag("email_verified").filter(|_| said_of_it),
+            names_one: claims.0.get(claim).is_some_and(|email| !email.is_null()),
+            address,
         }
     }
 
@@ -98,7 +105,7 @@ mod tests {
     use super::*;
 
     fn said(claims: &Value) -> SaidOfEmail {
-        SaidOfEmail::of(&Claims(claims.as_object().cloned().unwrap()))
+        SaidOfEmail::of(&Claims(claims.as_object().cloned().unwrap()), CLAIM)
     }
 
     fn joined(id_token: &Value, userinfo: &Value) -> (Option<String>, Option<bool>) {
@@ -140,6 +147,28 @@ mod tests {
             assert_eq!(address.as_deref(), Some("ada@acme.example"));
             assert_eq!(verified, None, "{other}");
         }
+    }
+
+    // R7
+    #[test]
+    fn a_verification_is_of_the_claim_email_alone() {
+        let of = |claims: Value| {
+            let claims = Claims(claims.as_object().cloned().unwrap());
+            let said = SaidOfEmail::of(&claims, "upn");
+            (said.address.map(String::from), said.verified)
+        };
+        let ada = Some("ada@acme.example".to_owned());
+        let upn = json!({"upn": "ada@acme.example", "email_verified": true});
+        assert_eq!(of(upn), (ada.clone(), None));
+        let other = json!({
+            "upn": "ada@acme.example", "email": "eve@evil.example", "email_verified": true,
+        });
+        assert_eq!(of(other), (ada.clone(), None));
+        let same = json!({
+            "upn": "ada@acme.example", "email": "Ada@acme.example", "email_verified": true,
+        });
+        assert_eq!(of(same), (ada, Some(true)));
+        assert_eq!(of(json!({"email": "ada@acme.example"})), (None, None));
     }
 
     // R7

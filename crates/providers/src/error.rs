@@ -79,9 +79,15 @@ pub enum ProviderError {
     /// The discovery document cannot be had.
     #[error("the provider's discovery document is not available: {0}")]
     DiscoveryUnavailable(String),
+    /// There is no discovery document at the issuer.
+    #[error("the provider has no discovery document there: status {0}; is the issuer right?")]
+    NoDiscovery(u16),
     /// The discovery document is not what it must be.
     #[error("the provider's discovery document is wrong: {0}")]
     DiscoveryInvalid(String),
+    /// The provider requires something that this client does not have.
+    #[error("the provider cannot be used: {0}")]
+    Unsupported(String),
     /// The key set cannot be had.
     #[error("the provider's keys are not available: {0}")]
     KeysUnavailable(String),
@@ -116,6 +122,15 @@ pub enum IdTokenError {
     /// The token answer had none.
     #[error("there is no ID token")]
     Missing,
+    /// Longer than any that is carried.
+    #[error("the ID token is too large: {0} bytes, at most {max} are taken", max = crate::MAX_TOKEN)]
+    TooLarge(usize),
+    /// A JWE.
+    #[error(
+        "the ID token is encrypted, which is not supported: switch the encryption off at the \
+         provider"
+    )]
+    Encrypted,
     /// Not a JWS, or claims that are no claims.
     #[error("the ID token is malformed: {0}")]
     Malformed(&'static str),
@@ -137,9 +152,15 @@ pub enum IdTokenError {
     /// The tenant is not one of those allowed.
     #[error(transparent)]
     Tenant(Box<WrongTenant>),
-    /// `aud` is not exactly this client.
+    /// `aud` is not this client.
     #[error("the ID token is meant for another client: {0}")]
     Audience(Mismatch),
+    /// `aud` has others beside this client.
+    #[error(
+        "the ID token is meant for others beside this client, and AUDIENCES of the provider does \
+         not name them: {0}"
+    )]
+    OtherAudiences(Mismatch),
     /// `azp` is another client.
     #[error("the ID token was issued to another client: {0}")]
     AuthorizedParty(Mismatch),
@@ -158,6 +179,9 @@ pub enum IdTokenError {
     /// `sub`, or Microsoft's `oid` or `tid`, is absent or wrong.
     #[error("the ID token does not say who the person is")]
     Subject,
+    /// The claim that is configured to hold the subject is absent or is no text.
+    #[error("the ID token has no claim {0}, which is configured to say who the person is")]
+    SubjectClaim(String),
     /// A refreshed ID token, or the userinfo, is another person's.
     #[error("the provider's answer is about another person")]
     OtherSubject,

@@ -8,9 +8,18 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Fields that only a token endpoint answers: what has one of them and is a form is one.
 const TELLING: [&str; 2] = ["access_token", "error"];
 
+/// A JSON document; nothing if the body is no JSON.
+pub(crate) fn json(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice(without_mark(body)).ok()
+}
+
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+}
+
 /// The fields; nothing where the body is neither an object nor such a form.
 pub(crate) fn read(body: &[u8]) -> Option<Map<String, Value>> {
-    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let body = without_mark(body);
     if let Ok(value) = serde_json::from_slice(body) {
         return match value {
             Value::Object(fields) => Some(fields),

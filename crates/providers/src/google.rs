@@ -5,7 +5,7 @@
 //!
 //! `AUTH_GOOGLE_ENABLED`, `_CLIENT_ID`, `_CLIENT_SECRET`, `_CALLBACK_URL`,
 //! `_APIS_CALLBACK_URL`, `_ISSUER`, `_LABEL`, `_SCOPES`, `_MESSAGING_SCOPES`,
-//! `_CALENDAR_SCOPES`, `_AUTO_CONNECT`, `_AUTO_CONNECT_DOMAINS`;
+//! `_CALENDAR_SCOPES`, `_AUTO_CONNECT`, `_AUTO_CONNECT_DOMAINS`, `_SELECT_ACCOUNT`;
 //! `MESSAGING_PROVIDER_GMAIL_ENABLED`, `CALENDAR_PROVIDER_GOOGLE_ENABLED`.
 
 use latchkey_config::{ConfigError, Environment};
@@ -56,6 +56,7 @@ pub(crate) fn definition(environment: &Environment) -> Result<Option<Definition>
 /// Google's own parameters of the authorize URL.
 pub(crate) fn authorize_parameters(
     request: &AuthorizeRequest,
+    prompts: &[&str],
     with_data: bool,
 ) -> Vec<(&'static str, String)> {
     let mut parameters = Vec::new();
@@ -65,7 +66,6 @@ pub(crate) fn authorize_parameters(
         // plain sign-in never narrows a mailbox's token.
         parameters.push(("include_granted_scopes", "true".to_owned()));
     }
-    let prompts = request.prompts();
     if !prompts.is_empty() {
         parameters.push(("prompt", prompts.join(" ")));
     }

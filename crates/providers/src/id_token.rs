@@ -49,6 +49,8 @@ pub(crate) fn algorithms(kind: ProviderKind, announced: &[String]) -> Vec<Algori
             ("ES256", Algorithm::ES256),
             ("ES384", Algorithm::ES384),
             ("EdDSA", Algorithm::EdDSA),
+            // RFC 9864.
+            ("Ed25519", Algorithm::EdDSA),
         ],
     };
     let may = |name: &str| {
@@ -68,7 +70,7 @@ pub(crate) fn check_userinfo(claims: &Claims, definition: &Definition) -> Result
         check_issuer(&definition.issuer, claims)?;
     }
     if claims.0.contains_key("aud") {
-        check_audience(claims, &definition.client_id)?;
+        check_audience(claims, definition)?;
     }
     Ok(())
 }
@@ -144,7 +146,7 @@ pub(crate) fn check(
     now: OffsetDateTime,
 ) -> Result<VerifiedIdentity, IdTokenError> {
     let issuer = check_issuer(&definition.issuer, claims)?;
-    check_audience(claims, &definition.client_id)?;
+    check_audience(claims, definition)?;
     check_times(claims, now)?;
     if let Expected::Nonce(nonce) = expected {
         let given = claims.text("nonce").ok_or(IdTokenError::Nonce)?;
@@ -171,23 +173,29 @@ fn same(one: &str, other: &str) -> bool {
     constant_time::verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
 }
 
-/// `aud` is this client and no other; `azp`, where there is one, too.
-fn check_audience(claims: &Claims, client: &str) -> Result<(), IdTokenError> {
-    let meant = match claims.0.get("aud") {
-        Some(Value::String(one)) => one == client,
-        Some(Value::Array(all)) => all.len() == 1 && all.iter().all(|one| one == client),
-        _ => false,
-    };
+/// `aud` is this client, and no other that is not configured; `azp`, where there is one,
+/// is this client, and it must be there beside others (Core section 3.1.3.7).
+fn check_audience(claims: &Claims, definition: &Definition) -> Result<(), IdTokenError> {
+    let client = definition.client_id.as_str();
     let shown = |name: &str| claims.0.get(name).map(shown);
-    if !meant {
-        let both = Mismatch::new(client, shown("aud").as_deref());
-        return Err(IdTokenError::Audience(both));
+    let both = |name| Mismatch::new(client, shown(name).as_deref());
+    let audiences: Vec<&Value> = match claims.0.get("aud") {
+        Some(Value::Array(all)) => all.iter().collect(),
+        Some(one) => vec![one],
+        None => Vec::new(),
+    };
+    if !audiences.iter().any(|one| **one == client) {
+        return Err(IdTokenError::Audience(both("aud")));
+    }
+    let mut others = audiences.iter().filter(|one| ***one != client).peekable();
+    let has_others = others.peek().is_some();
+    let known = |one: &str| definition.audiences.contains(one);
+    if !others.all(|one| one.as_str().is_some_and(known)) {
+        return Err(IdTokenError::OtherAudiences(both("aud")));
     }
     match claims.0.get("azp") {
-        Some(party) if party != client => {
-            let both = Mismatch::new(client, shown("azp").as_deref());
-            Err(IdTokenError::AuthorizedParty(both))
-        }
+        Some(party) if party != client => Err(IdTokenError::AuthorizedParty(both("azp"))),
+        None if has_others => Err(IdTokenError::AuthorizedParty(both("azp"))),
         _ => Ok(()),
     }
 }
@@ -257,12 +265,18 @@ fn identity(
     let kind = definition.kind;
     let subject = match kind {
         ProviderKind::Microsoft => microsoft::subject(claims).ok_or(IdTokenError::Subject)?,
-        ProviderKind::Google | ProviderKind::Oidc => sub.to_owned(),
+        ProviderKind::Google | ProviderKind::Oidc => match &definition.subject_claim {
+            Some(name) => claims
+                .text(name)
+                .ok_or_else(|| IdTokenError::SubjectClaim(name.clone()))?
+                .to_owned(),
+            None => sub.to_owned(),
+        },
     };
     let (email, email_status) = match kind {
         ProviderKind::Microsoft => microsoft::mail(claims, definition.issuer.only_tenant()),
         ProviderKind::Google | ProviderKind::Oidc => {
-            let said = SaidOfEmail::of(claims);
+            let said = SaidOfEmail::of(claims, &definition.email_claim);
             let status = definition.email.status(&said);
             (said.address, status)
         }

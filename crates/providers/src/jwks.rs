@@ -5,11 +5,14 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::Value;
 use url::Url;
 
-use crate::ProviderError;
 use crate::transport::Http;
+use crate::{ProviderError, fields};
 
 /// More keys than any honest issuer publishes.
 const MAX_KEYS: usize = 100;
+
+/// More keys than one token is tried with.
+const MAX_TRIED: usize = 8;
 
 /// A public key that can verify.
 pub(crate) struct Key {
@@ -38,7 +41,10 @@ pub(crate) struct KeySet {
 
 impl Key {
     fn parse(value: &Value) -> Option<Self> {
-        let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
+        let mut plain = value.clone();
+        // Read here, so that a name that the library does not know costs no key.
+        let named = plain.as_object_mut()?.remove("alg");
+        let jwk: Jwk = serde_json::from_value(plain).ok()?;
         let signs = !matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption));
         let asymmetric = !matches!(jwk.algorithm, AlgorithmParameters::OctetKey(_));
         if !signs || !asymmetric {
@@ -49,7 +55,7 @@ impl Key {
         Some(Self {
             id: jwk.common.key_id.clone(),
             issuer: text("issuer"),
-            algorithm: text("alg"),
+            algorithm: named.and_then(|name| name.as_str().map(str::to_owned)),
             jwk,
             decoding,
         })
@@ -78,12 +84,8 @@ impl Key {
             }
             _ => false,
         };
-        let named = self.algorithm.as_deref().is_none_or(|named| {
-            named
-                .parse()
-                .is_ok_and(|named: Algorithm| named == algorithm)
-        });
-        kind && named
+        let named = self.algorithm.as_deref();
+        kind && named.is_none_or(|named| algorithm_of(named) == Some(algorithm))
     }
 
     /// True where the signature holds.
@@ -109,28 +111,43 @@ impl KeySet {
 
     /// Reads a key set; keys that cannot be read are passed over.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
-        let document: Value = serde_json::from_slice(body).ok()?;
+        let document = fields::json(body)?;
         let keys = document.get("keys")?.as_array()?;
         Some(Self {
             keys: keys.iter().take(MAX_KEYS).filter_map(Key::parse).collect(),
         })
     }
 
-    /// The key for a token: the one of that id; without an id the only one that
-    /// fits.
+    /// The keys that may have signed a token: those of its id, and those without an id,
+    /// which nothing else could name. Several may have one id: a provider that replaces
+    /// a key shows both for a while. Without an id in the token the only key that fits.
     pub(crate) fn find(
         &self,
         id: Option<&str>,
         algorithm: Algorithm,
         issuer: &dyn Fn(&str) -> bool,
-    ) -> Option<&Key> {
-        let mut fitting = self.keys.iter().filter(|key| {
+    ) -> Vec<&Key> {
+        let fits = |key: &&Key| {
             key.is_for(algorithm)
                 && key.issuer.as_deref().is_none_or(issuer)
-                && (id.is_none() || key.id.as_deref() == id)
-        });
-        let key = fitting.next()?;
-        (id.is_some() || fitting.next().is_none()).then_some(key)
+                && (id.is_none() || key.id.is_none() || key.id.as_deref() == id)
+        };
+        let mut fitting: Vec<&Key> = self.keys.iter().filter(fits).collect();
+        if id.is_none() && fitting.len() > 1 {
+            fitting.retain(|key| key.id.is_none());
+        }
+        // The named ones first.
+        fitting.sort_by_key(|key| key.id.is_none());
+        fitting.truncate(MAX_TRIED);
+        fitting
+    }
+}
+
+/// The algorithm of a name. `Ed25519` is what RFC 9864 calls EdDSA with that curve.
+pub(crate) fn algorithm_of(name: &str) -> Option<Algorithm> {
+    match name {
+        "Ed25519" => Some(Algorithm::EdDSA),
+        name => name.parse().ok(),
     }
 }
 
@@ -148,7 +165,7 @@ mod tests {
     }
 
     fn finds(set: &KeySet, id: Option<&str>, algorithm: Algorithm) -> bool {
-        set.find(id, algorithm, &|_| true).is_some()
+        !set.find(id, algorithm, &|_| true).is_empty()
     }
 
     // oidcc-client-test-kid-absent-single-jwks, -multiple-jwks.
@@ -162,6 +179,33 @@ mod tests {
         assert!(!finds(&multiple, None, Algorithm::RS256));
         assert!(finds(&multiple, Some("b"), Algorithm::RS256));
         assert!(!finds(&multiple, Some("c"), Algorithm::RS256));
+    }
+
+    #[test]
+    fn keys_of_one_id_and_keys_without_one_are_all_tried() {
+        let key = |id: Value| json!({"kty": "RSA", "kid": id, "n": N, "e": "AQAB"});
+        let bare = json!({"kty": "RSA", "n": N, "e": "AQAB"});
+        let count = |keys: Value, id| set(&keys).find(id, Algorithm::RS256, &|_| true).len();
+        let twice = json!([key(json!("a")), key(json!("a")), key(json!("b"))]);
+        assert_eq!(count(twice, Some("a")), 2);
+        assert_eq!(count(json!([bare, key(json!("b"))]), Some("a")), 1);
+        assert_eq!(count(json!([bare, bare, key(json!("b"))]), None), 2);
+        let many: Vec<Value> = (0..50).map(|_| bare.clone()).collect();
+        assert_eq!(count(json!(many), Some("a")), MAX_TRIED);
+    }
+
+    // RFC 9864.
+    #[test]
+    fn a_key_on_curve_25519_has_two_names() {
+        let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        for alg in [json!("EdDSA"), json!("Ed25519"), json!(null)] {
+            let keys = set(&json!([
+                {"kty": "OKP", "crv": "Ed25519", "kid": "a", "alg": alg, "x": x},
+            ]));
+            assert!(finds(&keys, Some("a"), Algorithm::EdDSA), "{alg}");
+        }
+        assert_eq!(algorithm_of("Ed25519"), Some(Algorithm::EdDSA));
+        assert_eq!(algorithm_of("Ed448"), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod built_in;
 mod cache;
 mod claims;
 mod classify;
+mod client_auth;
 mod definition;
 mod discovery;
 mod email;
@@ -29,6 +30,7 @@ mod registry;
 mod retry_after;
 mod transport;
 
+pub use answer::{MAX_TOKEN, TOKEN_TOO_LARGE};
 pub use classify::verdict_table;
 pub use error::{Delivery, IdTokenError, ProviderError, TokenError, WrongTenant};
 pub use failure::FailureClass;

@@ -151,9 +151,12 @@ pub(crate) fn is_tenant_id(text: &str) -> bool {
 }
 
 /// Microsoft's own parameters of the authorize URL. `prompt` takes one value.
-pub(crate) fn authorize_parameters(request: &AuthorizeRequest) -> Vec<(&'static str, String)> {
+pub(crate) fn authorize_parameters(
+    request: &AuthorizeRequest,
+    prompts: &[&str],
+) -> Vec<(&'static str, String)> {
     let mut parameters = Vec::new();
-    if let Some(prompt) = request.prompts().first() {
+    if let Some(prompt) = prompts.first() {
         parameters.push(("prompt", (*prompt).to_owned()));
     }
     if let Some(claims) = &request.claims {

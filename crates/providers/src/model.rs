@@ -62,8 +62,10 @@ pub struct AuthorizeRequest {
 impl AuthorizeRequest {
     /// What the person must be shown whatever the provider remembers, the most
     /// important first: values of `prompt` (OpenID Connect Core section 3.1.2.1).
-    pub(crate) fn prompts(&self) -> Vec<&'static str> {
-        let may_choose = self.purpose == Purpose::Connect && self.login_hint.is_none();
+    /// OpenID Connect Core section 11: a strict provider gives offline access only
+    /// together with `prompt=consent`. `choice` is whether it knows `select_account`.
+    pub(crate) fn prompts(&self, choice: bool) -> Vec<&'static str> {
+        let may_choose = choice && self.purpose == Purpose::Connect && self.login_hint.is_none();
         let consent = self.consent.then_some("consent");
         let account = may_choose.then_some("select_account");
         consent.into_iter().chain(account).collect()
@@ -86,6 +88,9 @@ pub struct TokenResponse {
     pub access_token: AccessToken,
     /// A new refresh token; absent where the old one stays (R31).
     pub refresh_token: Option<RefreshToken>,
+    /// How long the refresh token lives; absent where the provider did not say, or
+    /// says that it lives on.
+    pub refresh_token_expires_in: Option<Duration>,
     /// Life of the access token; absent where the provider did not say or said
     /// something absurd.
     pub expires_in: Option<Duration>,

@@ -1,18 +1,21 @@
 //! Any OpenID provider, by definition alone (R3).
 //!
 //! `AUTH_OIDC_<NAME>_ISSUER`, `_CLIENT_ID`, `_CLIENT_SECRET` (absent for a public
-//! client), `_LABEL`, `_SCOPES`, `_MESSAGING_SCOPES`, `_CALENDAR_SCOPES`,
-//! `_CALLBACK_URL`, `_APIS_CALLBACK_URL`, `_AUTO_CONNECT`,
-//! `_AUTO_CONNECT_DOMAINS`, `_EMAIL_DOMAINS`, `_TRUST_EMAIL`, `_ROTATION`,
+//! client), `_TOKEN_AUTH_METHOD`, `_PRIVATE_KEY`, `_PRIVATE_KEY_ID`, `_LABEL`,
+//! `_SCOPES`, `_MESSAGING_SCOPES`, `_CALENDAR_SCOPES`, `_OFFLINE`,
+//! `_AUTHORIZE_PARAMETERS`, `_SELECT_ACCOUNT`, `_AUDIENCES`, `_CALLBACK_URL`,
+//! `_APIS_CALLBACK_URL`, `_AUTO_CONNECT`, `_AUTO_CONNECT_DOMAINS`, `_EMAIL_CLAIM`,
+//! `_EMAIL_DOMAINS`, `_TRUST_EMAIL`, `_SUBJECT_CLAIM`, `_ROTATION`,
 //! `_RESPONSE_MODE`, `_ENABLED`.
 
 use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::{ProviderName, ScopeSet};
 use secrecy::SecretString;
 
-use crate::definition::{Definition, IssuerRule, Reader, Wanted, well_known};
-use crate::email::EmailRule;
-use crate::{AuthorizeRequest, ProviderKind, RevocationReach, Rotation, ScopeRules};
+use crate::client_auth::ClientProof;
+use crate::definition::{AskOffline, Definition, IssuerRule, Reader, Wanted, well_known};
+use crate::email::{self, EmailRule};
+use crate::{ProviderKind, RevocationReach, Rotation, ScopeRules};
 
 const PREFIX: &str = "AUTH_OIDC_";
 const OFFLINE: &str = "offline_access";
@@ -55,6 +58,7 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
         let scopes = reader.scopes(suffix, "")?;
         Ok((!scopes.is_empty()).then(|| Wanted::new(scopes, &[], ScopeRules::Exact)))
     };
+    let client_secret = reader.optional("CLIENT_SECRET")?.map(SecretString::from);
     Ok(Definition {
         kind: ProviderKind::Oidc,
         label: label.unwrap_or_else(|| name.to_string()),
@@ -64,7 +68,17 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
             tenant: None,
         },
         client_id: reader.client_id(name.as_str())?,
-        client_secret: reader.optional("CLIENT_SECRET")?.map(SecretString::from),
+        client_proof: ClientProof::read(reader, client_secret.is_some())?,
+        client_secret,
+        audiences: reader
+            .environment
+            .list(&reader.name("AUDIENCES"))?
+            .into_iter()
+            .collect(),
+        email_claim: claim(reader, "EMAIL_CLAIM")?.unwrap_or_else(|| email::CLAIM.to_owned()),
+        subject_claim: claim(reader, "SUBJECT_CLAIM")?,
+        authorize_parameters: authorize_parameters(reader)?,
+        select_account: reader.optional_flag("SELECT_ACCOUNT")?,
         sign_in_callback: reader
             .callback("CALLBACK_URL", &format!("/auth/oidc/{name}/redirect"))?,
         connect_callback: reader.callback(
@@ -74,6 +88,11 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
         identity: reader.identity_scopes()?,
         email: EmailRule::read(reader)?,
         offline: ScopeSet::parse(OFFLINE),
+        ask_offline: match reader.optional_flag("OFFLINE")? {
+            Some(true) => AskOffline::Always,
+            Some(false) => AskOffline::Never,
+            None => AskOffline::IfAnnounced,
+        },
         messages: wanted("MESSAGING_SCOPES")?,
         calendar: wanted("CALENDAR_SCOPES")?,
         auto_connect: reader.auto_connect()?,
@@ -104,10 +123,68 @@ fn answers_by_form(reader: &Reader<'_>) -> Result<bool, ConfigError> {
     }
 }
 
-/// Parameters of the authorize URL. OpenID Connect Core section 11: a strict
-/// provider gives offline access only together with `prompt=consent`.
-pub(crate) fn authorize_parameters(request: &AuthorizeRequest) -> Vec<(&'static str, String)> {
-    let prompts = request.prompts();
-    let prompt = (!prompts.is_empty()).then(|| ("prompt", prompts.join(" ")));
-    prompt.into_iter().collect()
+/// Parameters that the flow sets itself, or that would take its place.
+const OWN_PARAMETERS: [&str; 16] = [
+    "client_id",
+    "response_type",
+    "response_mode",
+    "redirect_uri",
+    "scope",
+    "state",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+    "prompt",
+    "login_hint",
+    "ui_locales",
+    "request",
+    "request_uri",
+    "client_secret",
+    "registration",
+];
+
+/// Further parameters of the authorize URL, written as its query is.
+fn authorize_parameters(reader: &Reader<'_>) -> Result<Vec<(String, String)>, ConfigError> {
+    const NAME: &str = "AUTHORIZE_PARAMETERS";
+    let text = reader.optional(NAME)?.unwrap_or_default();
+    let mut parameters: Vec<(String, String)> = Vec::new();
+    for (name, value) in url::form_urlencoded::parse(text.trim_start_matches('?').as_bytes()) {
+        if name.is_empty() || value.is_empty() {
+            let problem = "must be name=value, with & between, such as \
+                           audience=https%3A%2F%2Fapi.acme.example&domain_hint=acme.example";
+            return Err(reader.error(NAME, problem));
+        }
+        if OWN_PARAMETERS.contains(&name.as_ref()) {
+            let problem = format!("has {name}, which the sign-in sets itself: take it away");
+            return Err(reader.error(NAME, problem));
+        }
+        if parameters.iter().any(|(known, _)| *known == name) {
+            return Err(reader.error(NAME, format!("has {name} twice")));
+        }
+        parameters.push((name.into_owned(), value.into_owned()));
+    }
+    Ok(parameters)
+}
+
+/// The name of a claim.
+fn claim(reader: &Reader<'_>, suffix: &str) -> Result<Option<String>, ConfigError> {
+    /// Claims that say something else of the token, whatever the provider is.
+    const TAKEN: [&str; 9] = [
+        "iss",
+        "aud",
+        "exp",
+        "iat",
+        "nbf",
+        "nonce",
+        "azp",
+        "at_hash",
+        "auth_time",
+    ];
+    let Some(name) = reader.optional(suffix)? else {
+        return Ok(None);
+    };
+    if name.contains(char::is_whitespace) || TAKEN.contains(&name.as_str()) {
+        return Err(reader.error(suffix, "must be the name of one claim about the person"));
+    }
+    Ok(Some(name))
 }

@@ -10,7 +10,7 @@ use latchkey_domain::{Clock, DomainName, ProviderName, ScopeSet};
 use url::Url;
 
 use crate::cache::{self, Cached};
-use crate::definition::{AutoConnect, Definition, Wanted};
+use crate::definition::{AskOffline, AutoConnect, Definition, Wanted};
 use crate::discovery::Metadata;
 use crate::jwks::KeySet;
 use crate::transport::Http;
@@ -82,15 +82,34 @@ impl Provider {
         }
     }
 
-    /// Scopes to ask for: identity always; mail and calendar where they are on
-    /// and, when signing in, automatic connection is (R6, R13).
+    /// Scopes that are wanted: identity always; mail and calendar where they are on
+    /// and, when signing in, automatic connection is (R6, R13). The one for offline
+    /// access may still be left out, if the provider does not announce it.
     pub fn wanted_scopes(&self, purpose: Purpose) -> ScopeSet {
+        self.scopes(purpose, self.definition.ask_offline != AskOffline::Never)
+    }
+
+    /// Scopes to ask for, now that the discovery document is known.
+    fn asked_scopes(&self, purpose: Purpose, metadata: &Metadata) -> ScopeSet {
+        let offline = match self.definition.ask_offline {
+            AskOffline::Always => true,
+            AskOffline::Never => false,
+            AskOffline::IfAnnounced => {
+                let announced = |scope: &str| metadata.scopes.iter().any(|known| known == scope);
+                self.definition.offline.iter().all(announced)
+            }
+        };
+        self.scopes(purpose, offline)
+    }
+
+    fn scopes(&self, purpose: Purpose, with_offline: bool) -> ScopeSet {
         let definition = &self.definition;
         let mut scopes = definition.identity.clone();
         if self.asks_for_data(purpose) {
             let data = [&definition.messages, &definition.calendar];
             let asked = data.into_iter().flatten().map(|wanted| &wanted.ask);
-            for set in asked.chain([&definition.offline]) {
+            let offline = with_offline.then_some(&definition.offline);
+            for set in asked.chain(offline) {
                 for scope in set.iter() {
                     scopes.insert(scope);
                 }
@@ -108,6 +127,13 @@ impl Provider {
             Purpose::Connect => true,
         };
         on && connects
+    }
+
+    /// Returns `true` if a sign-in or a connection asks for more than to know who the
+    /// person is: for data, or for offline access by the configured scopes. Only then is
+    /// there something to connect, whatever tokens the provider gives.
+    pub fn asks_beyond_identity(&self, purpose: Purpose) -> bool {
+        self.asks_for_data(purpose) || self.definition.identity.contains("offline_access")
     }
 
     /// What a grant with these scopes gives (R23). Of several scopes that read
@@ -146,6 +172,14 @@ impl Provider {
         let metadata = self.metadata().await?;
         self.keys(&metadata).await?;
         Ok(())
+    }
+
+    /// Fetches the discovery document where it is not fresh, and checks it.
+    ///
+    /// # Errors
+    /// It cannot be had, is wrong, or requires what is not supported.
+    pub async fn check(&self) -> Result<(), ProviderError> {
+        self.metadata().await.map(drop)
     }
 
     async fn metadata(&self) -> Result<Arc<Metadata>, ProviderError> {

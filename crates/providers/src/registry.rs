@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::{Clock, ProviderName};
+use tokio::task::JoinSet;
 
 use crate::definition::Definition;
 use crate::transport::Http;
-use crate::{Provider, Purpose, google, microsoft, oidc};
+use crate::{Provider, ProviderError, Purpose, google, microsoft, oidc};
 
 /// The providers that are switched on, by name.
 #[derive(Debug, Clone, Default)]
@@ -122,6 +124,41 @@ impl Registry {
                     "is missing: with IS_MULTIWORKSPACE_ENABLED set it to the domains whose \
                      addresses this provider may vouch for, such as acme.example",
                 ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops a start with a provider that requires what is not supported: nobody could
+    /// sign in there, and no grant could be refreshed. A provider that does not answer
+    /// within `limit` stops nothing.
+    ///
+    /// # Errors
+    /// Names the provider, and what it requires.
+    pub async fn refuse_unsupported(&self, limit: Duration) -> Result<(), ConfigError> {
+        let mut checks = JoinSet::new();
+        for provider in self.iter().cloned() {
+            checks.spawn(async move {
+                let checked = tokio::time::timeout(limit, provider.check()).await;
+                (provider, checked)
+            });
+        }
+        while let Some(checked) = checks.join_next().await {
+            match checked {
+                Ok((provider, Ok(Err(error @ ProviderError::Unsupported(_))))) => {
+                    let variable = variable(provider.definition(), "ISSUER");
+                    return Err(ConfigError::new(
+                        variable,
+                        format!("names a provider: {error}"),
+                    ));
+                }
+                Ok((provider, Ok(Err(error)))) => {
+                    tracing::warn!(provider = %provider.name(), %error, "not known at the start");
+                }
+                Ok((provider, Err(_))) => {
+                    tracing::warn!(provider = %provider.name(), "it did not answer at the start");
+                }
+                Ok((_, Ok(Ok(())))) | Err(_) => {}
             }
         }
         Ok(())

@@ -27,8 +27,9 @@ pub const REQUEST_DEADLINE: Duration =
 /// Idle connections are closed before the peer does (5 s with Node and Apache),
 /// so that no request is sent into one that is closing: its outcome is unknown.
 const IDLE: Duration = Duration::from_secs(4);
-/// Bound of every body.
-const MAX_BODY: usize = 256 * 1024;
+/// Bound of every body after decoding: two tokens of the largest size, and what is
+/// around them.
+const MAX_BODY: usize = 1024 * 1024;
 
 /// An answer, read to its end.
 #[derive(Debug)]

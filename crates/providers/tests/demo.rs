@@ -3,6 +3,8 @@
 
 #[path = "demo/conformance.rs"]
 mod conformance;
+#[path = "demo/honest.rs"]
+mod honest;
 #[path = "demo/id_token.rs"]
 mod id_token;
 #[path = "demo/sign_in.rs"]

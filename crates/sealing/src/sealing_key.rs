@@ -14,7 +14,7 @@ use crate::{Aead, Envelope, INFO, Kdf, Kem, KeyId, TokenKind, associated_data};
 
 /// Longest token that is sealed. Real ones stay under 8 KiB; no provider may
 /// fill the database or a message.
-pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
+pub const MAX_TOKEN_BYTES: usize = 256 * 1024;
 
 /// Text that is no sealing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

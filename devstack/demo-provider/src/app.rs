@@ -1,11 +1,16 @@
 //! What every handler has at hand.
 
+use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use actix_web::body::{BoxBody, MessageBody as _};
 use actix_web::http::StatusCode;
+use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use crate::state::State;
 use crate::{Config, Endpoint, Fault, Flavour};
@@ -68,8 +73,32 @@ impl App {
         }
     }
 
-    /// Counts the request, lets a queued fault hit it, and does the work.
+    /// Counts the request, lets a queued fault hit it, does the work, and compresses the
+    /// answer if that is on.
     pub(crate) async fn serve(
+        &self,
+        request: &HttpRequest,
+        place: &Place,
+        endpoint: Endpoint,
+        grant_type: Option<&str>,
+        work: impl FnOnce() -> HttpResponse,
+    ) -> HttpResponse {
+        let answer = self
+            .answer(request, place, endpoint, grant_type, work)
+            .await;
+        let takes_gzip = request
+            .headers()
+            .get(ACCEPT_ENCODING)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.contains("gzip"));
+        if takes_gzip && self.state().settings.compressed {
+            compressed(answer)
+        } else {
+            answer
+        }
+    }
+
+    async fn answer(
         &self,
         request: &HttpRequest,
         place: &Place,
@@ -122,4 +151,20 @@ impl App {
         }
         answer.body(fault.body)
     }
+}
+
+/// The answer with its body compressed.
+fn compressed(answer: HttpResponse) -> HttpResponse {
+    let (answer, body) = answer.into_parts();
+    let body = body.try_into_bytes().unwrap_or_default();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let encoded = encoder.write_all(&body).and_then(|()| encoder.finish());
+    let Ok(encoded) = encoded else {
+        return HttpResponse::InternalServerError().finish();
+    };
+    let mut answer = answer.set_body(BoxBody::new(encoded));
+    answer
+        .headers_mut()
+        .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    answer
 }

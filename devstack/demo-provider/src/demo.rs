@@ -249,6 +249,11 @@ impl DemoProvider {
         Ok(self.app.state().rotate_keys(flavour, keep_old)?)
     }
 
+    /// Signs with a new key under the same `kid` from now on.
+    pub fn replace_key(&self, flavour: Flavour) -> Result<(), DemoError> {
+        Ok(self.app.state().replace_key(flavour)?)
+    }
+
     /// Grants scopes to the client without a browser: access and refresh token,
     /// as a code would have brought them. Nothing where nobody has that name.
     pub fn grant(

@@ -118,7 +118,7 @@ impl Dialect {
         says("empty_204", 204, ""),
         says("no_fields", 200, "{}"),
         says("a_list", 200, "[]"),
-        Self { name: "too_large", status: 200, body: "{}", padding: 400 * 1024 },
+        Self { name: "too_large", status: 200, body: "{}", padding: 1100 * 1024 },
         // Tokens, all or some.
         says("only_a_refresh_token", 200, r#"{"refresh_token":"rotated"}"#),
         says("error_with_a_refresh_token", 200, r#"{"error":"temporarily_unavailable","refresh_token":"rotated"}"#),

@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use crate::app::{App, Place};
+use crate::keys::SigningKey;
 use crate::{Endpoint, Flavour, Misbehaviour};
 
 fn document(app: &App, place: &Place) -> Value {
@@ -48,7 +49,7 @@ fn document(app: &App, place: &Place) -> Value {
     let algorithm = state
         .keys(flavour)
         .first()
-        .map_or("RS256", crate::keys::SigningKey::algorithm);
+        .map_or("RS256", SigningKey::algorithm);
     document["issuer"] = json!(issuer);
     document["response_types_supported"] = json!(["code"]);
     document["subject_types_supported"] = json!(["public"]);
@@ -71,6 +72,11 @@ fn document(app: &App, place: &Place) -> Value {
     }
     if state.settings.response_iss && flavour != Flavour::Microsoft {
         document["authorization_response_iss_parameter_supported"] = json!(true);
+    }
+    if flavour == Flavour::Oidc {
+        for (name, value) in &state.settings.discovery {
+            document[name] = value.clone();
+        }
     }
     document
 }
@@ -97,8 +103,20 @@ pub(crate) async fn jwks(request: HttpRequest, app: Data<Arc<App>>) -> HttpRespo
             keys.push(json!({"kty": "future", "kid": "later"}));
             keys.push(json!("not even an object"));
         }
-        for key in state.keys(place.flavour) {
+        let twin = state.misbehaves(place.flavour, Misbehaviour::TwinInJwks);
+        let without_ids = state.misbehaves(place.flavour, Misbehaviour::KeysWithoutIds);
+        let older = (twin || without_ids).then(SigningKey::ec).transpose();
+        let Ok(older) = older else {
+            return HttpResponse::InternalServerError().finish();
+        };
+        for key in older.iter().chain(state.keys(place.flavour)) {
             let mut jwk = key.jwk();
+            if let Some(right) = state.keys(place.flavour).first().filter(|_| twin) {
+                jwk["kid"] = json!(right.id);
+            }
+            if without_ids && let Some(jwk) = jwk.as_object_mut() {
+                jwk.remove("kid");
+            }
             if place.flavour == Flavour::Microsoft {
                 jwk["issuer"] = json!(app.issuer(place.flavour, "{tenantid}"));
             }

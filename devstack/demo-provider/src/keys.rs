@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_SHA512, RsaEncoding, RsaKeyPair,
 };
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::random;
@@ -110,6 +110,24 @@ impl SigningKey {
             Pair::Rsa(pair) => pair.public_key().as_ref().to_vec(),
             Pair::Ec(pair) => pair.public_key().as_ref().to_vec(),
         }
+    }
+
+    /// The private key of a key on P-256, PEM of PKCS #8.
+    pub fn to_pem(&self) -> Result<String, KeyError> {
+        let Pair::Ec(pair) = &*self.pair else {
+            return Err(KeyError);
+        };
+        let der = pair.to_pkcs8v1().map_err(|_| KeyError)?;
+        let text = STANDARD.encode(der.as_ref());
+        let lines: Vec<&str> = text
+            .as_bytes()
+            .chunks(64)
+            .filter_map(|line| std::str::from_utf8(line).ok())
+            .collect();
+        Ok(format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            lines.join("\n")
+        ))
     }
 
     /// The signature as JWS has it.

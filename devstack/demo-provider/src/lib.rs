@@ -77,6 +77,7 @@ pub use demo::{Decision, DemoError, DemoProvider};
 pub use dialect::Dialect;
 pub use fault::Fault;
 pub use flavour::{Endpoint, Flavour};
+pub use keys::SigningKey;
 pub use misbehaviour::Misbehaviour;
 pub use people::{ACME_TENANT, GLOBEX_TENANT, PERSONAL_TENANT, Person, STRANGER_TENANT};
 pub use settings::{Config, ExpiresIn, Settings};

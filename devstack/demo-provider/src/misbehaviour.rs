@@ -81,6 +81,14 @@ pub enum Misbehaviour {
     NoIdToken,
     /// The key set has a key that cannot be parsed beside the right one (allowed).
     JunkInJwks,
+    /// The key set has an older key of the same `kid` before the right one (allowed).
+    TwinInJwks,
+    /// The keys of the key set have no `kid`, and there are two (allowed).
+    KeysWithoutIds,
+    /// The ID token is encrypted.
+    EncryptedIdToken,
+    /// The ID token is padded to 100 KiB (allowed).
+    LargeIdToken,
     /// The discovery document names another issuer.
     WrongDiscoveryIssuer,
     /// Codes are given and taken without PKCE.

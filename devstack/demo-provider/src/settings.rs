@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use latchkey_domain::{Clock, SystemClock};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// How a demo provider starts.
 #[derive(Debug, Clone)]
@@ -61,6 +62,17 @@ pub struct Settings {
     pub microsoft_single_tenant: Option<String>,
     /// Refreshed answers of Google and of the strict provider have an ID token.
     pub id_token_on_refresh: bool,
+    /// Fields that replace those of the strict provider's discovery document.
+    pub discovery: Map<String, Value>,
+    /// Fields that replace those of token answers.
+    pub token_answer: Map<String, Value>,
+    /// Answers are compressed (gzip) for clients that take it.
+    pub compressed: bool,
+    /// The client is known by its id alone.
+    pub public_client: bool,
+    /// Public key of the client, an uncompressed point on P-256: it proves itself by
+    /// assertions that this key verifies (`private_key_jwt`).
+    pub client_key: Option<Vec<u8>>,
     /// Name of the [`Dialect`](crate::Dialect) in which a refresh token that is unknown,
     /// revoked or used is refused; RFC 6749's where it is absent or of no dialect.
     pub dead_grant: Option<String>,
@@ -76,6 +88,11 @@ impl Default for Settings {
             revocation: true,
             microsoft_single_tenant: None,
             id_token_on_refresh: true,
+            discovery: Map::new(),
+            token_answer: Map::new(),
+            compressed: false,
+            public_client: false,
+            client_key: None,
             dead_grant: None,
         }
     }

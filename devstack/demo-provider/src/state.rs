@@ -70,6 +70,8 @@ pub(crate) struct State {
     pub faults: Vec<Fault>,
     /// In which words each of these refresh tokens is answered.
     pub dialects: HashMap<String, &'static Dialect>,
+    /// `jti` of the assertions that were taken.
+    pub assertions: BTreeSet<String>,
     pub misbehaviours: BTreeMap<Flavour, Misbehaviour>,
     pub counters: BTreeMap<String, u64>,
     pub issued: Vec<Issued>,
@@ -92,6 +94,7 @@ impl State {
             keys,
             faults: Vec::new(),
             dialects: HashMap::new(),
+            assertions: BTreeSet::new(),
             misbehaviours: BTreeMap::new(),
             counters: BTreeMap::new(),
             issued: Vec::new(),
@@ -112,6 +115,20 @@ impl State {
             keys.clear();
         }
         keys.insert(0, new);
+        Ok(())
+    }
+
+    /// A new key under the id of the one that signs, which is gone.
+    pub(crate) fn replace_key(&mut self, flavour: Flavour) -> Result<(), KeyError> {
+        let id = self.keys(flavour).first().map(|key| key.id.clone());
+        self.rotate_keys(flavour, false)?;
+        let signing = self
+            .keys
+            .get_mut(&flavour)
+            .and_then(|keys| keys.first_mut());
+        if let (Some(id), Some(key)) = (id, signing) {
+            key.id = id;
+        }
         Ok(())
     }
 

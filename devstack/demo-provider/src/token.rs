@@ -33,7 +33,7 @@ pub(crate) async fn token(request: HttpRequest, app: Data<Arc<App>>, body: Bytes
     let grant_type = form.get("grant_type").map(String::as_str);
     app.serve(&request, &place, Endpoint::Token, grant_type, || {
         let answer = if client_is_known(&app, &request, &form) {
-            let method = client_method(&request);
+            let method = client_method(&request, &form);
             app.state()
                 .count(place.flavour, Endpoint::Client, Some(method));
             match grant_type {
@@ -203,6 +203,9 @@ fn answer(
             }
             Err(_) => return HttpResponse::InternalServerError().finish(),
         }
+    }
+    for (name, value) in &state.settings.token_answer {
+        body[name] = value.clone();
     }
     HttpResponse::Ok()
         .insert_header(("Cache-Control", "no-store"))

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
-use latchkey_providers::{Revocation, RevocationReach};
+use latchkey_providers::{Provider, Revocation, RevocationReach};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::spend::until_stored;
 use super::{Engine, EngineError, SHORTEST_WAIT};
-use crate::store::{Credential, Erased, Holder};
+use crate::store::{Credential, Erased, Holder, Replaced};
 
 /// The provider's confirmation is waited for this long; the credentials are
 /// erased either way.
@@ -117,8 +117,9 @@ impl Engine {
                     None => {}
                 }
             }
+            let replaced = store.replaced(account).await?;
             at_provider = self
-                .revoke_at_provider(credential, time.min(REVOCATION_DEADLINE))
+                .revoke_at_provider(credential, &replaced, time.min(REVOCATION_DEADLINE))
                 .await;
             let erase = || store.erase(&lease, at_provider);
             if until_stored(account, lease.ends, erase).await? == Erased::Done {
@@ -144,15 +145,36 @@ impl Engine {
         provider.is_some_and(|it| it.revocation() == RevocationReach::PersonAndClient)
     }
 
-    /// Returns `true` if the provider confirmed the revocation in time.
-    async fn revoke_at_provider(&self, credential: &Credential, limit: Duration) -> bool {
-        let account = credential.account;
+    /// Revokes the grant, and what earlier sign-ins left, at once. Returns `true` if the
+    /// provider confirmed in time that none of it lives.
+    async fn revoke_at_provider(
+        &self,
+        credential: &Credential,
+        replaced: &[Replaced],
+        limit: Duration,
+    ) -> bool {
         let Some(provider) = self.parts.providers.get(&credential.binding.provider) else {
             return false;
         };
-        let Some(sealed) = credential.sealed_refresh_token.as_deref() else {
+        let Some(current) = credential.sealed_refresh_token.as_deref() else {
             return false;
         };
+        let earlier = replaced.iter().map(|kept| &*kept.sealed_refresh_token);
+        let revocations = std::iter::once(current)
+            .chain(earlier)
+            .map(|sealed| self.revoke_one(&provider, credential, sealed, limit));
+        let revoked = futures::future::join_all(revocations).await;
+        revoked.into_iter().all(|confirmed| confirmed)
+    }
+
+    async fn revoke_one(
+        &self,
+        provider: &Provider,
+        credential: &Credential,
+        sealed: &[u8],
+        limit: Duration,
+    ) -> bool {
+        let account = credential.account;
         let refresh_token = match self
             .parts
             .keys
@@ -167,7 +189,13 @@ impl Engine {
         match tokio::time::timeout(limit, provider.revoke(&refresh_token)).await {
             Ok(Ok(revocation)) => revocation == Revocation::Confirmed,
             Ok(Err(error)) => {
-                tracing::warn!(account.id = %account, reason = error.class.reason(), "the provider did not confirm the revocation");
+                tracing::warn!(
+                    account.id = %account,
+                    reason = error.class.reason(),
+                    code = error.code.as_deref(),
+                    description = error.description.as_deref(),
+                    "the provider did not confirm the revocation"
+                );
                 false
             }
             Err(_) => {

@@ -167,6 +167,9 @@ impl Engine {
             // From the moment of asking: the provider's clock began later.
             access_token_expires_at: asked_at + response.expires_in.unwrap_or(ASSUMED_LIFE),
             sealed_refresh_token,
+            refresh_token_expires_at: response
+                .refresh_token_expires_in
+                .map(|life| asked_at + life),
             granted_scopes: response.granted_scopes.clone(),
             refreshed_at: asked_at,
             client_id: String::new(),

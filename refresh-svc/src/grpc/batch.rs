@@ -16,6 +16,9 @@ use crate::engine::EngineError;
 /// Requests in one call.
 const MOST: usize = 100;
 
+/// Clients take messages of 4 MiB by default.
+const LARGEST_ANSWER: usize = 3 * 1024 * 1024;
+
 /// The slow ones are waited for this long after the last token that came, or as
 /// long as that one took.
 const STRAGGLERS: Duration = Duration::from_secs(3);
@@ -58,7 +61,22 @@ where
         }
     }
     drop(asked);
-    Ok(answers.into_iter().map(result).collect())
+    Ok(within_one_message(answers.into_iter().map(result)))
+}
+
+/// What does not fit into one message is asked for once more, as what was not refreshed
+/// in time.
+fn within_one_message(results: impl Iterator<Item = AccessTokenResult>) -> Vec<AccessTokenResult> {
+    let mut room = LARGEST_ANSWER;
+    results
+        .map(|answer| match room.checked_sub(answer.encoded_len()) {
+            Some(left) => {
+                room = left;
+                answer
+            }
+            None => result(None),
+        })
+        .collect()
 }
 
 fn result(answer: Option<Result<AccessToken, Status>>) -> AccessTokenResult {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::stream;
+use latchkey_proto::timestamp;
 use latchkey_proto::token::{AccountState, WatchAccountResponse};
 use tokio::sync::watch::Receiver;
 use tonic::Status;
@@ -98,5 +99,9 @@ fn item(
         version: snapshot.version,
         token,
         reason: reason.to_owned(),
+        grant_expires_at: match state {
+            AccountState::Active => snapshot.grant_expires_at().map(timestamp),
+            _ => None,
+        },
     })
 }

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use latchkey_providers::{FailureClass, TokenError};
+use latchkey_providers::{FailureClass, TOKEN_TOO_LARGE, TokenError};
 use tokio::time::Instant;
 
 /// Outcomes that are remembered, the latest of each account.
@@ -69,6 +69,10 @@ pub enum Verdict {
 impl Verdict {
     /// What an error says. Refusing one grant is healthy.
     pub fn of(error: &TokenError) -> Self {
+        // One person's token says nothing of the others.
+        if error.code.as_deref() == Some(TOKEN_TOO_LARGE) {
+            return Self::Silent;
+        }
         match error.class {
             class @ (FailureClass::ProviderUnavailable
             | FailureClass::Network

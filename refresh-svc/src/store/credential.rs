@@ -70,6 +70,8 @@ pub struct Credential {
     pub refused_for: Duration,
     /// The client id that the tokens were last given to; absent where it is not known.
     pub client_id: Option<String>,
+    /// When the provider ends the refresh token; absent where it did not say.
+    pub grant_expires_at: Option<OffsetDateTime>,
     /// No caller forces a refresh before this much time has passed since the row was read.
     pub force_in: Duration,
     /// What the provider asks of the person at the next sign-in (a claims challenge).
@@ -123,6 +125,7 @@ pub(super) struct Row {
     refusals: i32,
     refused_for: Option<f64>,
     client_id: Option<String>,
+    grant_expires_at: Option<OffsetDateTime>,
     force_in: Option<f64>,
     claims: Option<String>,
 }
@@ -174,6 +177,7 @@ impl Row {
             refusals: u32::try_from(self.refusals).unwrap_or_default(),
             refused_for: length(self.refused_for),
             client_id: self.client_id,
+            grant_expires_at: self.grant_expires_at,
             force_in: length(self.force_in),
             claims: self.claims,
             read_at,

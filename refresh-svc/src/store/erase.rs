@@ -112,6 +112,11 @@ async fn erase_in(
     let Some((erased_at, version)) = row else {
         return Ok(Erased::Changed);
     };
+    // What earlier sign-ins left was revoked with the grant, as far as it could be.
+    sqlx::query("DELETE FROM vault.replaced_grant WHERE account_id = $1")
+        .bind(account.as_uuid())
+        .execute(&mut *transaction)
+        .await?;
     let event = AccountDisconnected {
         account_id: account.to_string(),
         workspace_id: credential.binding.workspace.to_string(),

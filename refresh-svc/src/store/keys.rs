@@ -91,7 +91,11 @@ impl Store {
                    UNION ALL
                    SELECT ",
             key_of!("sealed_refresh_token"),
-            ", 0, 1 FROM vault.credential WHERE sealed_refresh_token IS NOT NULL) AS token
+            ", 0, 1 FROM vault.credential WHERE sealed_refresh_token IS NOT NULL
+                   UNION ALL
+                   SELECT ",
+            key_of!("sealed_refresh_token"),
+            ", 0, 1 FROM vault.replaced_grant) AS token
              GROUP BY key ORDER BY key"
         ));
         let mut held = self.connections.take(Queue::AtOnce).await?;
@@ -260,7 +264,7 @@ impl Store {
 }
 
 /// How every envelope of a key begins.
-fn head(key: &KeyId) -> Vec<u8> {
+pub(super) fn head(key: &KeyId) -> Vec<u8> {
     let id = key.as_str().as_bytes();
     let mut head = vec![VERSION, u8::try_from(id.len()).unwrap_or(u8::MAX)];
     head.extend_from_slice(id);

@@ -25,6 +25,8 @@ pub struct NewTokens {
     pub access_token_expires_at: OffsetDateTime,
     /// A rotated refresh token; absent where the old one stays (R31).
     pub sealed_refresh_token: Option<Vec<u8>>,
+    /// When the provider ends the refresh token; absent where it did not say.
+    pub refresh_token_expires_at: Option<OffsetDateTime>,
     /// Granted scopes; absent where they did not change.
     pub granted_scopes: Option<ScopeSet>,
     /// When they came.
@@ -96,6 +98,20 @@ impl Store {
                  last_refreshed_at = $8,
                  version = version + 1,
                  client_id = $9, client_version = version + 1,
+                 -- What is known of the old refresh token says nothing of a new one.
+                 refresh_token_version = CASE
+                     WHEN $11::timestamptz IS NOT NULL THEN version + 1
+                     WHEN $6 IS NULL AND refresh_token_version = version THEN version + 1
+                     END,
+                 refresh_token_expires_at = coalesce($11, refresh_token_expires_at),
+                 renew_at = CASE
+                     WHEN $11::timestamptz IS NOT NULL
+                       OR ($6 IS NULL AND refresh_token_version = version
+                           AND refresh_token_expires_at IS NOT NULL)
+                     THEN clock_timestamp() + GREATEST(
+                         (coalesce($11, refresh_token_expires_at) - clock_timestamp()) / 2,
+                         interval '1 minute')
+                     END,
                  forced_at = CASE WHEN $10 THEN clock_timestamp() ELSE forced_at END,
                  failure_class = NULL, failure_count = 0, retry_after = NULL,
                  lease_holder = NULL, lease_until = NULL,
@@ -113,7 +129,8 @@ impl Store {
         .bind(scopes)
         .bind(tokens.refreshed_at)
         .bind(&tokens.client_id)
-        .bind(tokens.forced);
+        .bind(tokens.forced)
+        .bind(tokens.refresh_token_expires_at);
         let mut held = self.connections.take(Queue::AtOnce).await?;
         let read_at = Instant::now();
         let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;

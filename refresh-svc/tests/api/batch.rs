@@ -92,3 +92,65 @@ async fn a_slow_account_of_a_batch_is_still_refreshing_and_holds_nobody_up() {
     assert_eq!(client.get(slow_one.id).await.unwrap().version, 2);
     assert_eq!(world.demo.refreshes(Flavour::Microsoft), 1);
 }
+
+// A person in thousands of groups has an access token of 200 KiB.
+#[tokio::test]
+async fn large_tokens_are_answered_and_a_batch_of_them_stays_within_a_message() {
+    const LARGE: usize = 200 * 1024;
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    world.demo.change(|settings| {
+        let token = "a".repeat(LARGE);
+        settings
+            .token_answer
+            .insert("access_token".to_owned(), token.into());
+    });
+    let mut requests = Vec::new();
+    for _ in 0..20 {
+        requests.push(asking(&world.expired(Flavour::Google).await.id));
+    }
+    let one = client.ask(requests[0].clone()).await.unwrap();
+    assert_eq!(one.access_token.len(), LARGE);
+    let results = client.batch(requests.clone()).await.unwrap();
+    let mut later = Vec::new();
+    for (request, answer) in requests.iter().zip(results) {
+        match answer.result.unwrap() {
+            Outcome::Token(token) => assert_eq!(token.access_token.len(), LARGE),
+            Outcome::Error(error) => {
+                assert_eq!(reason(&error), "STILL_REFRESHING");
+                later.push(request.clone());
+            }
+        }
+    }
+    assert!((1..20).contains(&later.len()), "{}", later.len());
+    for request in later {
+        assert_eq!(client.ask(request).await.unwrap().access_token.len(), LARGE);
+    }
+}
+
+// One person's token is no outage for the others.
+#[tokio::test]
+async fn a_token_that_is_too_large_is_that_accounts_alone() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let sound = world.expired(Flavour::Google).await;
+    let too_large = |tokens: bool| {
+        world.demo.change(|settings| {
+            settings.token_answer.clear();
+            if tokens {
+                let token = "a".repeat(300 * 1024);
+                settings
+                    .token_answer
+                    .insert("access_token".to_owned(), token.into());
+            }
+        });
+    };
+    too_large(true);
+    for _ in 0..6 {
+        let account = world.expired(Flavour::Google).await;
+        let refused = refusal(client.get(account.id).await);
+        assert_eq!(refused.reason, "MALFORMED_RESPONSE");
+    }
+    too_large(false);
+    client.get(sound.id).await.unwrap();
+}

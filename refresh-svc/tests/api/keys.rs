@@ -17,6 +17,7 @@ use secrecy::ExposeSecret as _;
 use tokio::task::JoinSet;
 use tonic::Code;
 
+use crate::ends::left_behind;
 use crate::support::{Account, Client, Replica, Token, World, eventually, refusal};
 
 impl World {
@@ -240,6 +241,23 @@ async fn commands_that_move_grants_at_once_move_each_of_them_once() {
     }
     world.hold(&[&new]);
     check(&world.environment(), &mut Vec::new()).await.unwrap();
+}
+
+// R35: what earlier sign-ins left is revoked some day, by whichever key is held then.
+#[tokio::test]
+async fn what_earlier_sign_ins_left_moves_to_the_new_key() {
+    let mut world = World::new().await;
+    let (old, new) = (world.key.clone(), OpeningKey::generate().unwrap());
+    let account = world
+        .connect(Flavour::Oidc, "ada", Token::Expires(3000))
+        .await;
+    left_behind(&world, &account, Flavour::Oidc).await;
+    let (_, before) = report(&world.environment(), Lost::List).await;
+    assert_eq!(counted(&before, &old), 3);
+    world.hold(&[&new, &old]);
+    reseal(&world.environment(), &mut Vec::new()).await.unwrap();
+    let (_, after) = report(&world.environment(), Lost::List).await;
+    assert_eq!(counted(&after, &new), 3);
 }
 
 // R35, R34: exactly the people of a lost key are asked to sign in again.

@@ -14,6 +14,7 @@ mod certificates;
 mod circuit;
 mod dead_grants;
 mod disconnect;
+mod ends;
 mod errors;
 mod handles;
 mod kept;

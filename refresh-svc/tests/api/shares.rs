@@ -11,12 +11,13 @@ async fn a_caller_that_waits_for_all_it_may_leaves_the_others_theirs() {
         .await
         .with("CALLER_WAITING_LIMIT", "1")
         .with("TOKEN_CACHE_REVALIDATE", "1m");
-    let (replica, client) = world.served().await;
-    let other = world.certificates.authority().client("other").unwrap();
-    let other = Client::of(replica.grpc, &world.certificates, &other);
+    // Before the replica listens: what it is told of is not trusted in its memory at once.
     let at_hand = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
+    let (replica, client) = world.served().await;
+    let other = world.certificates.authority().client("other").unwrap();
+    let other = Client::of(replica.grpc, &world.certificates, &other);
     world.listens().await;
     client.get(at_hand.id).await.unwrap();
     let (first, second) = (

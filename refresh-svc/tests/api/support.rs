@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 use url::Url;
 
-pub use account::{Account, Token};
+pub use account::{Account, SCOPES, Token};
 pub use callers::{Client, Refusal, asking, by_id, endpoint, identity, next, reason, refusal, tls};
 pub use latchkey_servers::Proxy;
 pub use log::logged;

@@ -123,7 +123,7 @@ const EXPECTED: &[Row] = &[
     ("empty_204", "MALFORMED_RESPONSE", Lives, Open, Kept),
     ("no_fields", "MALFORMED_RESPONSE", Lives, Open, Kept),
     ("a_list", "MALFORMED_RESPONSE", Lives, Open, Kept),
-    ("too_large", "MALFORMED_RESPONSE", Lives, Open, Kept),
+    ("too_large", "MALFORMED_RESPONSE", Lives, Closed, Kept),
     ("only_a_refresh_token", "MALFORMED_RESPONSE", Lives, Open, Rotated),
     ("error_with_a_refresh_token", "PROVIDER_UNAVAILABLE", Lives, Open, Rotated),
     ("token_of_another_type", "MALFORMED_RESPONSE", Lives, Open, Rotated),

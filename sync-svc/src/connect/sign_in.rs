@@ -45,6 +45,10 @@ pub struct SealedGrant {
     pub access_token_expires_at: Option<OffsetDateTime>,
     /// Sealed refresh token.
     pub refresh_token: Option<Vec<u8>>,
+    /// When the provider ends it; none where the provider did not say.
+    pub refresh_token_expires_at: Option<OffsetDateTime>,
+    /// The client id that the tokens were given to; none where the event does not say.
+    pub client_id: Option<String>,
 }
 
 impl std::fmt::Debug for SealedGrant {
@@ -136,6 +140,10 @@ impl SignIn {
             .access_token_expires_at
             .map(|at| to_time(at).ok_or(InvalidSignIn::Time("access_token_expires_at")))
             .transpose()?;
+        let refresh_token_expires_at = sealed
+            .refresh_token_expires_at
+            .map(|at| to_time(at).ok_or(InvalidSignIn::Time("refresh_token_expires_at")))
+            .transpose()?;
         let refresh_token = Some(sealed.refresh_token).filter(|token| !token.is_empty());
         Ok(Some(Self {
             binding: GrantBinding {
@@ -158,6 +166,9 @@ impl SignIn {
                 access_token: sealed.access_token,
                 access_token_expires_at,
                 refresh_token,
+                refresh_token_expires_at,
+                client_id: Some(sealed.client_id.replace('\0', ""))
+                    .filter(|client| !client.is_empty()),
             },
             messages,
             calendar,

@@ -65,6 +65,7 @@ pub(super) fn account(view: AccountView, channels: &[ChannelRow]) -> account::Ac
         handle: view.account.handle,
         granted_scopes: view.granted_scopes.unwrap_or_default(),
         auth_failed_at: view.auth_failed_at.map(timestamp),
+        grant_expires_at: view.grant_expires_at.map(timestamp),
         connected_at: Some(timestamp(view.account.connected_at)),
         channels: channels
             .iter()

@@ -62,7 +62,9 @@ macro_rules! view {
         concat!(
             "SELECT ",
             columns!(),
-            ", c.granted_scopes, c.auth_failed_at
+            ", c.granted_scopes, c.auth_failed_at,
+             CASE WHEN c.refresh_token_version = c.version AND c.auth_failed_at IS NULL
+                  THEN c.refresh_token_expires_at END AS grant_expires_at
              FROM sync.connected_account a
              LEFT JOIN vault.credential c ON c.account_id = a.id"
         )
@@ -151,6 +153,8 @@ pub struct AccountView {
     pub granted_scopes: Option<Vec<String>>,
     /// When the grant died.
     pub auth_failed_at: Option<OffsetDateTime>,
+    /// When the provider ends the grant unless it is renewed before.
+    pub grant_expires_at: Option<OffsetDateTime>,
 }
 
 /// One connected account.

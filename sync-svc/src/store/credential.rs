@@ -181,8 +181,14 @@ pub async fn replace(
         "INSERT INTO vault.credential AS c
              (account_id, workspace_id, user_id, provider, issuer, subject, handle,
               sealed_access_token, access_token_expires_at, sealed_refresh_token,
-              granted_scopes, authenticated_at, last_refreshed_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
+              granted_scopes, authenticated_at, last_refreshed_at,
+              client_id, client_version,
+              refresh_token_expires_at, refresh_token_version, renew_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, 1, $14, 1,
+                 CASE WHEN $14::timestamptz IS NOT NULL THEN
+                     clock_timestamp()
+                     + greatest(($14::timestamptz - clock_timestamp()) / 2, interval '1 minute')
+                 END)
          ON CONFLICT (account_id) DO UPDATE SET
              handle = excluded.handle,
              sealed_access_token = excluded.sealed_access_token,
@@ -193,6 +199,11 @@ pub async fn replace(
              refresh_authenticated_at = NULL,
              refresh_scopes = NULL,
              last_refreshed_at = excluded.last_refreshed_at,
+             client_id = excluded.client_id,
+             client_version = c.version + 1,
+             refresh_token_expires_at = excluded.refresh_token_expires_at,
+             refresh_token_version = c.version + 1,
+             renew_at = excluded.renew_at,
              version = c.version + 1,
              failure_class = NULL,
              failure_count = 0,
@@ -219,8 +230,66 @@ pub async fn replace(
     .bind(sealed.refresh_token.as_deref())
     .bind(grant.scopes.to_vec())
     .bind(grant.authenticated_at)
+    .bind(&sealed.client_id)
+    .bind(sealed.refresh_token_expires_at)
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Refresh tokens of earlier sign-ins that are kept for one account, until it is
+/// disconnected.
+const MOST_REPLACED: i64 = 10;
+
+/// Keeps a refresh token, that of the sign-in or the stored one, and forgets the oldest beyond the bound,
+/// in one statement: the rows that it sees are those from before it.
+macro_rules! keep {
+    ($token:literal) => {
+        concat!(
+            "WITH kept AS (
+                 INSERT INTO vault.replaced_grant (account_id, sealed_refresh_token)
+                 ",
+            $token,
+            " RETURNING id
+             )
+             DELETE FROM vault.replaced_grant
+             WHERE account_id = $1 AND EXISTS (SELECT FROM kept) AND id <= (
+                 SELECT id FROM vault.replaced_grant
+                 WHERE account_id = $1 ORDER BY id DESC OFFSET $2 - 1 LIMIT 1)"
+        )
+    };
+}
+
+/// Keeps the stored refresh token, which is about to be replaced: the provider may go on
+/// serving it, and a disconnect revokes it.
+pub async fn keep_replaced(
+    connection: &mut PgConnection,
+    account: Uuid,
+) -> Result<(), sqlx::Error> {
+    // Index: replaced_grant_account.
+    sqlx::query(keep!(
+        "SELECT account_id, sealed_refresh_token FROM vault.credential
+         WHERE account_id = $1 AND sealed_refresh_token IS NOT NULL"
+    ))
+    .bind(account)
+    .bind(MOST_REPLACED)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the refresh token of a sign-in that was not taken.
+pub async fn keep_unused(
+    connection: &mut PgConnection,
+    account: Uuid,
+    sealed_refresh_token: &[u8],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(keep!("VALUES ($1, $3)"))
+        .bind(account)
+        .bind(MOST_REPLACED)
+        .bind(sealed_refresh_token)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -241,6 +310,10 @@ pub async fn take_access_token(
              authenticated_at = $4,
              granted_scopes = $5,
              last_refreshed_at = $4,
+             client_version = CASE WHEN client_version = version
+                                   THEN version + 1 ELSE client_version END,
+             refresh_token_version = CASE WHEN refresh_token_version = version
+                                          THEN version + 1 ELSE refresh_token_version END,
              version = version + 1
          WHERE account_id = $1",
     )
@@ -267,6 +340,14 @@ pub async fn take_refresh_token(
              sealed_refresh_token = $2,
              refresh_authenticated_at = $3,
              refresh_scopes = $4,
+             client_id = $5,
+             client_version = version + 1,
+             refresh_token_expires_at = $6,
+             refresh_token_version = version + 1,
+             renew_at = CASE WHEN $6::timestamptz IS NOT NULL THEN
+                 clock_timestamp()
+                 + greatest(($6::timestamptz - clock_timestamp()) / 2, interval '1 minute')
+             END,
              failure_class = NULL,
              failure_count = 0,
              retry_after = NULL,
@@ -283,6 +364,8 @@ pub async fn take_refresh_token(
     .bind(sealed.refresh_token.as_deref())
     .bind(grant.authenticated_at)
     .bind(grant.scopes.to_vec())
+    .bind(&sealed.client_id)
+    .bind(sealed.refresh_token_expires_at)
     .execute(connection)
     .await?;
     Ok(())

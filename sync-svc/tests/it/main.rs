@@ -9,6 +9,7 @@
 
 mod absence;
 mod connect;
+mod ends;
 mod facts;
 mod faults;
 mod grpc;

@@ -52,6 +52,8 @@ impl Person {
                         MAIL.to_owned(),
                         CALENDAR.to_owned(),
                     ],
+                    client_id: "client".to_owned(),
+                    refresh_token_expires_at: None,
                 }),
                 messages: Access::Granted.into(),
                 calendar: Access::Granted.into(),

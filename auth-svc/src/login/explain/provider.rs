@@ -1,7 +1,7 @@
 //! What a provider did or said.
 
 use actix_web::http::StatusCode;
-use latchkey_providers::{FailureClass, IdTokenError, ProviderError, TokenError};
+use latchkey_providers::{FailureClass, IdTokenError, ProviderError, TOKEN_TOO_LARGE, TokenError};
 
 use super::{came_with, explained, refused, unavailable};
 use crate::login::provider_answer::ProviderAnswer;
@@ -23,7 +23,10 @@ impl From<&ProviderError> for Explanation {
             | ProviderError::DiscoveryUnavailable(_)
             | ProviderError::KeysUnavailable(_)
             | ProviderError::UserinfoUnavailable(_) => provider_unavailable(),
-            ProviderError::DiscoveryInvalid(_) | ProviderError::NoCallback(_) => misconfigured(),
+            ProviderError::NoDiscovery(_)
+            | ProviderError::DiscoveryInvalid(_)
+            | ProviderError::Unsupported(_)
+            | ProviderError::NoCallback(_) => misconfigured(),
         }
     }
 }
@@ -57,21 +60,16 @@ impl From<ProviderAnswer> for Explanation {
             ),
             ProviderAnswer::Unavailable => provider_unavailable(),
             ProviderAnswer::Misconfigured => misconfigured(),
-            ProviderAnswer::Other => explained(
-                StatusCode::BAD_GATEWAY,
-                "provider_error",
-                "The provider could not sign you in",
-                "Nothing was changed. Please start again; if it happens again, tell your \
-                 administrator the number below."
-                    .to_owned(),
-                Next::Again,
-            ),
+            ProviderAnswer::Other => provider_error(),
         }
     }
 }
 
 impl From<&TokenError> for Explanation {
     fn from(error: &TokenError) -> Self {
+        if error.code.as_deref() == Some(TOKEN_TOO_LARGE) {
+            return too_large();
+        }
         match error.class {
             // Of a code: used, expired, or made for another verifier.
             FailureClass::InvalidRefreshToken => explained(
@@ -90,8 +88,14 @@ impl From<&TokenError> for Explanation {
                 ProviderAnswer::BlockedByAdmin.into()
             }
             FailureClass::ClientMisconfigured
+            | FailureClass::Unauthorized
             | FailureClass::RequestRejected
             | FailureClass::ScopeInvalid => misconfigured(),
+            // It answered, and what it said is not known or cannot be read: waiting
+            // alone does not help.
+            FailureClass::MalformedResponse
+            | FailureClass::InsufficientScopes
+            | FailureClass::Unknown => provider_error(),
             _ => provider_unavailable(),
         }
     }
@@ -113,6 +117,8 @@ impl From<&IdTokenError> for Explanation {
                 Next::Again,
             ),
             IdTokenError::Provider(error) => error.into(),
+            IdTokenError::TooLarge(_) => too_large(),
+            IdTokenError::Encrypted | IdTokenError::SubjectClaim(_) => misconfigured(),
             _ => explained(
                 StatusCode::BAD_REQUEST,
                 "identity_not_proven",
@@ -131,6 +137,31 @@ fn provider_unavailable() -> Explanation {
         "provider_unavailable",
         "The provider does not answer as it should. Nothing was changed. Please try again in \
          a few minutes.",
+    )
+}
+
+fn provider_error() -> Explanation {
+    explained(
+        StatusCode::BAD_GATEWAY,
+        "provider_error",
+        "The provider could not sign you in",
+        "Nothing was changed. Please start again; if it happens again, tell your \
+         administrator the number below."
+            .to_owned(),
+        Next::Again,
+    )
+}
+
+fn too_large() -> Explanation {
+    explained(
+        StatusCode::BAD_GATEWAY,
+        "token_too_large",
+        "The provider's answer is too large",
+        "What the provider says of you is larger than this application takes, as a rule because \
+         you are in very many groups. Your administrator has to make it smaller at the provider. \
+         Please tell them the number below."
+            .to_owned(),
+        Next::Home,
     )
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Card {
     /// Nobody vouches that the address is this person's.
     pub(super) unverified: bool,
     pub(super) since: String,
+    /// When the provider ends the access, where it says so.
+    pub(super) ends: Option<String>,
     pub(super) notice: Option<&'static str>,
     pub(super) tone: &'static str,
     /// Where to give access again, and whether that is what matters now.
@@ -68,6 +70,9 @@ impl Card {
             since: words::time_of(account.connected_at.as_ref()).map_or_else(String::new, |at| {
                 format!("Connected {}", words::ago(state.clock.now(), at))
             }),
+            ends: words::time_of(account.grant_expires_at.as_ref())
+                .filter(|_| !dead)
+                .map(|at| words::until(state.clock.now(), at)),
             notice: if dead {
                 Some(
                     "The provider no longer gives access: it was withdrawn, or your password \

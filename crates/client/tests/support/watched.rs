@@ -115,6 +115,7 @@ fn item(book: &Book, account: &str) -> WatchAccountResponse {
         .present(account)
         .filter(|_| state == AccountState::Active);
     WatchAccountResponse {
+        grant_expires_at: None,
         account_id: account.to_owned(),
         state: state.into(),
         version: token.as_ref().map_or(0, |token| token.version),

@@ -58,7 +58,12 @@ const STANDARD: &[Row] = &[
     row("slow_down", "", C::RateLimit, DEVICE),
     row("expired_token", "", C::InvalidRefreshToken, DEVICE),
     row("invalid_target", "", C::ScopeInvalid, RESOURCE),
+    // Tokens bound to a key are not supported: the operator switches that off there.
+    row("invalid_dpop_proof", "", C::ClientMisconfigured, DPOP),
+    row("use_dpop_nonce", "", C::ClientMisconfigured, DPOP),
 ];
+
+const DPOP: &str = "https://www.rfc-editor.org/rfc/rfc9449#section-5";
 
 const GOOGLE_WEB: &str =
     "https://developers.google.com/identity/protocols/oauth2/web-server#authorization-errors";

@@ -6,10 +6,8 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 use crate::claims::Claims;
-use crate::{IdTokenError, Mismatch};
-
-/// Larger than any honest ID token.
-const MAX_LENGTH: usize = 32 * 1024;
+use crate::jwks::algorithm_of;
+use crate::{IdTokenError, MAX_TOKEN, Mismatch};
 
 /// A JWS whose signature is not yet verified.
 ///
@@ -33,14 +31,24 @@ fn object(part: &str) -> Option<Map<String, Value>> {
     }
 }
 
+/// A compact JWE (RFC 7516): five parts, and a header that names the encryption.
+fn is_encrypted(token: &str) -> bool {
+    let parts = token.bytes().filter(|byte| *byte == b'.').count() + 1;
+    let header = token.split('.').next().and_then(object);
+    parts == 5 && header.is_some_and(|header| header.contains_key("enc"))
+}
+
 impl<'a> Jws<'a> {
     /// Takes a token apart; its algorithm must be one of `accepted`.
     pub(crate) fn parse(token: &'a str, accepted: &[Algorithm]) -> Result<Self, IdTokenError> {
         if token.is_empty() {
             return Err(IdTokenError::Missing);
         }
-        if token.len() > MAX_LENGTH {
-            return Err(IdTokenError::Malformed("too long"));
+        if token.len() > MAX_TOKEN {
+            return Err(IdTokenError::TooLarge(token.len()));
+        }
+        if is_encrypted(token) {
+            return Err(IdTokenError::Encrypted);
         }
         let (message, signature) = token
             .rsplit_once('.')
@@ -52,7 +60,7 @@ impl<'a> Jws<'a> {
         let header = object(header).ok_or(IdTokenError::Malformed("header"))?;
         let named = header.get("alg").and_then(Value::as_str);
         let algorithm = named
-            .and_then(|name| name.parse::<Algorithm>().ok())
+            .and_then(algorithm_of)
             .filter(|algorithm| accepted.contains(algorithm))
             .ok_or_else(|| {
                 let accepted = format!("one of {accepted:?}");
@@ -129,6 +137,29 @@ mod tests {
         for text in ["", "a", "a.b", "a.b.c.d", "a.b.c.d.e", "..", "e30.e30."] {
             assert!(Jws::parse(text, &[Algorithm::RS256]).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_encrypted_and_a_large_token_are_told_as_such() {
+        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#);
+        let refused = |token: &str| Jws::parse(token, &[Algorithm::RS256]).unwrap_err();
+        assert_eq!(
+            refused(&format!("{header}.a.b.c.d")),
+            IdTokenError::Encrypted
+        );
+        let long = "x".repeat(MAX_TOKEN + 1);
+        assert_eq!(refused(&long), IdTokenError::TooLarge(MAX_TOKEN + 1));
+    }
+
+    #[test]
+    fn an_algorithm_that_is_not_supported_is_named() {
+        for alg in ["ES512", "Ed448"] {
+            let told = refusal(&json!({ "alg": alg })).unwrap().to_string();
+            assert!(told.contains(alg), "{told}");
+        }
+        let named = token(&json!({"alg": "Ed25519"}));
+        let jws = Jws::parse(&named, &[Algorithm::EdDSA]).unwrap();
+        assert_eq!(jws.algorithm, Algorithm::EdDSA);
     }
 
     proptest! {

@@ -74,17 +74,10 @@ fn microsoft_with(name: &str, value: Value) -> Result<VerifiedIdentity, IdTokenE
 
 #[test]
 fn the_audience_is_this_client_alone() {
-    for good in [json!("us"), json!(["us"])] {
+    for good in [json!("us"), json!(["us"]), json!(["us", "us"])] {
         assert!(with("aud", good.clone()).is_ok(), "{good}");
     }
-    for bad in [
-        json!([]),
-        json!(["us", "us"]),
-        json!(["them"]),
-        json!("US"),
-        json!(7),
-        json!({}),
-    ] {
+    for bad in [json!([]), json!(["them"]), json!("US"), json!(7), json!({})] {
         assert!(
             matches!(with("aud", bad.clone()), Err(IdTokenError::Audience(_))),
             "{bad}"
@@ -100,6 +93,47 @@ fn the_audience_is_this_client_alone() {
             "{bad}"
         );
     }
+}
+
+// Zitadel names the project beside the client.
+#[test]
+fn known_audiences_may_stand_beside_the_client() {
+    let mut definition = oidc_definition();
+    definition.audiences = ["project".to_owned()].into();
+    let of = |aud: Value, azp: Value| {
+        let mut claims = good();
+        claims["aud"] = aud;
+        claims["azp"] = azp;
+        if claims["azp"].is_null() {
+            claims.as_object_mut().unwrap().remove("azp");
+        }
+        judge(&definition, &claims)
+    };
+    let both = json!(["project", "us"]);
+    assert!(of(both.clone(), json!("us")).is_ok());
+    let refused = of(both.clone(), json!(null));
+    assert!(matches!(refused, Err(IdTokenError::AuthorizedParty(_))));
+    let refused = of(both, json!("project"));
+    assert!(matches!(refused, Err(IdTokenError::AuthorizedParty(_))));
+    let refused = of(json!(["us", "them"]), json!("us"));
+    assert!(matches!(refused, Err(IdTokenError::OtherAudiences(_))));
+    let refused = of(json!(["project"]), json!("us"));
+    assert!(matches!(refused, Err(IdTokenError::Audience(_))));
+}
+
+#[test]
+fn address_and_subject_come_from_the_claims_that_are_configured() {
+    let mut definition = oidc_definition();
+    definition.email_claim = "upn".to_owned();
+    definition.subject_claim = Some("oid".to_owned());
+    let mut claims = good();
+    let refused = judge(&definition, &claims);
+    assert_eq!(refused, Err(IdTokenError::SubjectClaim("oid".to_owned())));
+    claims["oid"] = json!("object");
+    claims["upn"] = json!("ada@acme.example");
+    let person = judge(&definition, &claims).unwrap();
+    assert_eq!(person.subject.as_str(), "object");
+    assert_eq!(person.email.unwrap().as_str(), "ada@acme.example");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::Provider;
 use crate::definition::IssuerRule;
-use crate::{AuthorizeRequest, Mismatch, ProviderError, ProviderKind, google, microsoft, oidc};
+use crate::{AuthorizeRequest, Mismatch, ProviderError, ProviderKind, google, microsoft};
 
 impl Provider {
     /// Where to send the browser: authorization code with PKCE S256.
@@ -22,13 +22,20 @@ impl Provider {
         let client = BasicClient::new(ClientId::new(self.client_id().to_owned()))
             .set_auth_uri(AuthUrl::from_url(metadata.authorization.clone()))
             .set_redirect_uri(RedirectUrl::from_url(redirect_uri.clone()));
-        let scopes: ScopeSet = self.wanted_scopes(request.purpose);
+        let scopes: ScopeSet = self.asked_scopes(request.purpose, &metadata);
+        let choice = self
+            .definition
+            .select_account
+            .unwrap_or_else(|| metadata.takes_prompt("select_account"));
+        let prompts = request.prompts(choice);
         let own = match self.kind() {
             ProviderKind::Google => {
-                google::authorize_parameters(request, self.asks_for_data(request.purpose))
+                let with_data = self.asks_for_data(request.purpose);
+                google::authorize_parameters(request, &prompts, with_data)
             }
-            ProviderKind::Microsoft => microsoft::authorize_parameters(request),
-            ProviderKind::Oidc => oidc::authorize_parameters(request),
+            ProviderKind::Microsoft => microsoft::authorize_parameters(request, &prompts),
+            ProviderKind::Oidc if prompts.is_empty() => Vec::new(),
+            ProviderKind::Oidc => vec![("prompt", prompts.join(" "))],
         };
         let mut url = client
             .authorize_url(|| CsrfToken::new(request.state.clone()))
@@ -44,6 +51,9 @@ impl Provider {
         }
         for (name, value) in own {
             url = url.add_extra_param(name, value);
+        }
+        for (name, value) in &self.definition.authorize_parameters {
+            url = url.add_extra_param(name.as_str(), value.as_str());
         }
         Ok(url.url().0)
     }

@@ -1,6 +1,7 @@
 //! Who the person is.
 
 use latchkey_domain::{AccessToken, Issuer, Subject};
+use serde_json::Value;
 use url::Url;
 
 use super::Provider;
@@ -9,8 +10,10 @@ use crate::definition::Definition;
 use crate::discovery::Metadata;
 use crate::email::SaidOfEmail;
 use crate::id_token::{self, Expected, Jws};
-use crate::jwks::KeySet;
-use crate::{EmailStatus, IdTokenError, ProviderError, ProviderKind, Unverified, VerifiedIdentity};
+use crate::jwks::{Key, KeySet};
+use crate::{
+    EmailStatus, IdTokenError, ProviderError, ProviderKind, Unverified, VerifiedIdentity, fields,
+};
 
 /// What the keys say of a signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,10 +25,14 @@ enum Verdict {
 
 fn verdict(definition: &Definition, keys: &KeySet, jws: &Jws<'_>) -> Verdict {
     let issuer = |issuer: &str| id_token::key_is_for(definition, &jws.claims, issuer);
-    match keys.find(jws.key_id.as_deref(), jws.algorithm, &issuer) {
-        None => Verdict::NoKey,
-        Some(key) if key.verifies(jws.message, jws.signature, jws.algorithm) => Verdict::Holds,
-        Some(_) => Verdict::Broken,
+    let keys = keys.find(jws.key_id.as_deref(), jws.algorithm, &issuer);
+    let verifies = |key: &&Key| key.verifies(jws.message, jws.signature, jws.algorithm);
+    if keys.is_empty() {
+        Verdict::NoKey
+    } else if keys.iter().any(verifies) {
+        Verdict::Holds
+    } else {
+        Verdict::Broken
     }
 }
 
@@ -95,9 +102,9 @@ impl Provider {
     ) -> Result<(), IdTokenError> {
         let keys = self.keys(metadata).await?;
         let mut found = verdict(&self.definition, &keys, jws);
-        // The issuer may have a new key: one more fetch, rate-limited. A token
-        // without a key id says nothing of it, so a broken signature asks too.
-        if found == Verdict::NoKey || (found == Verdict::Broken && jws.key_id.is_none()) {
+        // The issuer may have a new key, also under an id that was another's: one more
+        // fetch, rate-limited.
+        if found != Verdict::Holds {
             let keys = self
                 .keys
                 .force(self.clock.now(), || {
@@ -113,11 +120,15 @@ impl Provider {
         }
     }
 
+    fn said_of_email(&self, claims: &Claims) -> SaidOfEmail {
+        SaidOfEmail::of(claims, &self.definition.email_claim)
+    }
+
     /// Returns `true` if the ID token does not say all that is wanted: address,
     /// whether it is verified, and the name if it was asked for.
     fn lacks_a_claim(&self, claims: &Claims) -> bool {
         let definition = &self.definition;
-        let said = SaidOfEmail::of(claims);
+        let said = self.said_of_email(claims);
         said.address.is_none()
             || (said.verified.is_none() && !definition.email.trusted)
             || (definition.identity.contains("profile") && claims.text("name").is_none())
@@ -141,7 +152,7 @@ impl Provider {
             Ok(told) => told,
             Err(IdTokenError::Provider(error)) if identity.email.is_some() => {
                 tracing::warn!(provider = %self.name(), %error, "only the ID token is used");
-                let silent = SaidOfEmail::of(signed).verified.is_none();
+                let silent = self.said_of_email(signed).verified.is_none();
                 if silent && identity.email_status == EmailStatus::Unverified(Unverified::NotSaid) {
                     identity.email_status = EmailStatus::Unverified(Unverified::Unanswered(error));
                 }
@@ -149,10 +160,11 @@ impl Provider {
             }
             Err(error) => return Err(error),
         };
-        if told.text("sub") != Some(identity.subject.as_str()) {
+        if told.text("sub") != signed.text("sub") {
             return Err(IdTokenError::OtherSubject);
         }
-        let said = SaidOfEmail::of(signed).joined_with(SaidOfEmail::of(&told));
+        let said = self.said_of_email(signed);
+        let said = said.joined_with(self.said_of_email(&told));
         identity.email_status = self.definition.email.status(&said);
         identity.email = said.address;
         if identity.name.is_none() {
@@ -180,9 +192,10 @@ impl Provider {
             return Err(unavailable(format!("status {status}")).into());
         }
         if !answer.is_of_type("application/jwt") {
-            return serde_json::from_slice(&answer.body)
-                .map(Claims)
-                .map_err(|_| unavailable("no JSON object".to_owned()).into());
+            return match fields::json(&answer.body) {
+                Some(Value::Object(claims)) => Ok(Claims(claims)),
+                _ => Err(unavailable("no JSON object".to_owned()).into()),
+            };
         }
         let text = std::str::from_utf8(&answer.body)
             .map_err(|_| IdTokenError::Malformed("userinfo"))?

@@ -18,7 +18,8 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::Provider;
-use crate::discovery::{ClientAuth, Metadata};
+use crate::client_auth::{ASSERTION_TYPE, ClientProof};
+use crate::discovery::Metadata;
 use crate::transport::Answer;
 use crate::{
     FailureClass, ProviderKind, Purpose, Revocation, TokenError, TokenResponse, answer, classify,
@@ -54,18 +55,34 @@ impl Provider {
     }
 
     fn client(&self, metadata: &Metadata) -> BasicClient {
-        let auth = match (self.kind(), metadata.client_auth) {
-            (ProviderKind::Oidc, ClientAuth::Basic) => AuthType::BasicAuth,
+        let auth = match metadata.client_proof {
+            ClientProof::Basic => AuthType::BasicAuth,
             _ => AuthType::RequestBody,
         };
         let client = BasicClient::new(ClientId::new(self.client_id().to_owned()));
         let client = client.set_auth_type(auth);
-        match &self.definition.client_secret {
-            Some(secret) => {
+        let secret = self.definition.client_secret.as_ref();
+        match (&metadata.client_proof, secret) {
+            (ClientProof::Basic | ClientProof::Post, Some(secret)) => {
                 client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
             }
-            None => client,
+            _ => client,
         }
+    }
+
+    /// What the form has besides, where the client proves itself by an assertion.
+    fn assertion(&self, metadata: &Metadata) -> Result<Vec<(&'static str, String)>, TokenError> {
+        let ClientProof::PrivateKey(key) = &metadata.client_proof else {
+            return Ok(Vec::new());
+        };
+        let audience = metadata.token.as_str();
+        let assertion = key
+            .assert(self.client_id(), audience, self.clock.now())
+            .ok_or_else(|| TokenError::of(FailureClass::ClientMisconfigured).not_sent())?;
+        Ok(vec![
+            ("client_assertion_type", ASSERTION_TYPE.to_owned()),
+            ("client_assertion", assertion),
+        ])
     }
 
     /// Exchanges a code for tokens. Scopes that the answer does not name are
@@ -87,15 +104,18 @@ impl Provider {
         let client = self
             .client(&metadata)
             .set_token_uri(TokenUrl::from_url(metadata.token.clone()));
-        let result = client
+        let mut request_of_token = client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(pkce_verifier.to_owned()))
-            .set_redirect_uri(Cow::Owned(RedirectUrl::from_url(redirect_uri.clone())))
-            .request(&made);
+            .set_redirect_uri(Cow::Owned(RedirectUrl::from_url(redirect_uri.clone())));
+        for (name, value) in self.assertion(&metadata)? {
+            request_of_token = request_of_token.add_extra_param(name, value);
+        }
+        let result = request_of_token.request(&made);
         let answer = self.send(&metadata.token, request(result)?).await?;
         let mut answer = self.read(&answer, &[code, pkce_verifier])?;
         if answer.granted_scopes.is_none() {
-            answer.granted_scopes = Some(self.wanted_scopes(purpose));
+            answer.granted_scopes = Some(self.asked_scopes(purpose, &metadata));
         }
         Ok(answer)
     }
@@ -130,6 +150,9 @@ impl Provider {
             let claims = microsoft::claims_parameter(challenge);
             request_of_token = request_of_token.add_extra_param("claims", claims);
         }
+        for (name, value) in self.assertion(&metadata)? {
+            request_of_token = request_of_token.add_extra_param(name, value);
+        }
         let result = request_of_token.request(&made);
         let answer = self
             .http
@@ -158,10 +181,13 @@ impl Provider {
             .client(&metadata)
             .set_revocation_url(RevocationUrl::from_url(formal));
         let token = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
-        let result = client
+        let mut request_of_revocation = client
             .revoke_token(StandardRevocableToken::RefreshToken(token))
-            .map_err(|_| TokenError::of(FailureClass::RequestRejected))?
-            .request(&made);
+            .map_err(|_| TokenError::of(FailureClass::RequestRejected))?;
+        for (name, value) in self.assertion(&metadata)? {
+            request_of_revocation = request_of_revocation.add_extra_param(name, value);
+        }
+        let result = request_of_revocation.request(&made);
         let answer = self.send(endpoint, request(result)?).await?;
         if answer.status.is_success() {
             return Ok(Revocation::Confirmed);

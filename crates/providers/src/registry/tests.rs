@@ -379,3 +379,65 @@ fn scopes_of_two_resources_of_microsoft_are_refused_by_name() {
     let one = [both[0], both[2]];
     assert!(read(&[&MICROSOFT, &one]).is_ok());
 }
+
+// R40
+#[test]
+fn how_the_client_proves_itself_is_read_whole() {
+    const METHOD: &str = "AUTH_OIDC_ACME_TOKEN_AUTH_METHOD";
+    const SECRET: (&str, &str) = ("AUTH_OIDC_ACME_CLIENT_SECRET", "s3cret");
+    let culprit_of = |more: &[(&str, &str)]| culprit(&[&ACME, more]);
+    assert_eq!(culprit_of(&[SECRET, (METHOD, "basic")]), METHOD);
+    for method in ["client_secret_basic", "client_secret_post"] {
+        assert_eq!(culprit_of(&[(METHOD, method)]), SECRET.0);
+        assert!(read(&[&ACME, &[SECRET, (METHOD, method)]]).is_ok());
+    }
+    assert_eq!(culprit_of(&[SECRET, (METHOD, "none")]), SECRET.0);
+    assert!(read(&[&ACME, &[(METHOD, "none")]]).is_ok());
+    let key = "AUTH_OIDC_ACME_PRIVATE_KEY";
+    let by_key = (METHOD, "private_key_jwt");
+    assert_eq!(culprit_of(&[by_key]), key);
+    assert_eq!(culprit_of(&[by_key, (key, "s3cret")]), key);
+    assert_eq!(culprit_of(&[SECRET, (key, "s3cret")]), key);
+}
+
+// R40
+#[test]
+fn parameters_that_the_sign_in_sets_itself_are_refused_by_name() {
+    const NAME: &str = "AUTH_OIDC_ACME_AUTHORIZE_PARAMETERS";
+    for (value, word) in [
+        ("redirect_uri=https%3A%2F%2Fevil.example", "redirect_uri"),
+        ("resource=a&prompt=none", "prompt"),
+        ("code_challenge_method=plain", "code_challenge_method"),
+        ("resource=a&resource=b", "resource"),
+        ("resource", "name=value"),
+    ] {
+        let error = read(&[&ACME, &[(NAME, value)]]).unwrap_err();
+        assert_eq!(error.name, NAME);
+        assert!(error.problem.contains(word), "{error}");
+    }
+    assert!(read(&[&ACME, &[(NAME, "resource=a&max_age=60")]]).is_ok());
+}
+
+// R40
+#[test]
+fn a_claim_that_is_about_the_token_is_no_person() {
+    for name in ["AUTH_OIDC_ACME_SUBJECT_CLAIM", "AUTH_OIDC_ACME_EMAIL_CLAIM"] {
+        for wrong in ["aud", "nonce", "two words"] {
+            assert_eq!(culprit(&[&ACME, &[(name, wrong)]]), name);
+        }
+        assert!(read(&[&ACME, &[(name, "upn")]]).is_ok());
+    }
+}
+
+// A provider for sign-in alone has nothing to connect.
+#[test]
+fn what_is_asked_for_decides_whether_there_is_something_to_connect() {
+    let beyond = |more: &[(&str, &str)]| {
+        provider("acme", &[&ACME, more]).asks_beyond_identity(Purpose::SignIn)
+    };
+    assert!(!beyond(&[]));
+    assert!(!beyond(&[("AUTH_OIDC_ACME_OFFLINE", "true")]));
+    assert!(beyond(&[("AUTH_OIDC_ACME_MESSAGING_SCOPES", "mail.read")]));
+    let offline = ("AUTH_OIDC_ACME_SCOPES", "openid offline_access");
+    assert!(beyond(&[offline]));
+}

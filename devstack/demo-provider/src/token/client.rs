@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::Value;
 
 use crate::app::App;
 
@@ -13,15 +15,65 @@ use crate::app::App;
 pub(super) type Form = HashMap<String, String>;
 
 /// How the client proves itself (OpenID Connect Core section 9).
-pub(super) fn client_method(request: &HttpRequest) -> &'static str {
+pub(super) fn client_method(request: &HttpRequest, form: &Form) -> &'static str {
     if request.headers().contains_key(AUTHORIZATION) {
         "client_secret_basic"
-    } else {
+    } else if form.contains_key("client_assertion") {
+        "private_key_jwt"
+    } else if form.contains_key("client_secret") {
         "client_secret_post"
+    } else {
+        "none"
     }
 }
 
+/// An assertion of the client (RFC 7523 section 3): of its key, for this provider, alive,
+/// and not used before.
+fn assertion_holds(app: &App, form: &Form, key: &[u8]) -> bool {
+    let Some((message, signature)) = form
+        .get("client_assertion")
+        .and_then(|assertion| assertion.rsplit_once('.'))
+    else {
+        return false;
+    };
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key);
+    if key.verify(message.as_bytes(), &signature).is_err() {
+        return false;
+    }
+    let claims = message
+        .split_once('.')
+        .and_then(|(_, payload)| URL_SAFE_NO_PAD.decode(payload).ok())
+        .and_then(|payload| serde_json::from_slice::<Value>(&payload).ok())
+        .unwrap_or_default();
+    let client = app.config.client_id.as_str();
+    let audience = format!("{}/oidc/token", app.base);
+    let now = app.now();
+    let alive = claims["exp"]
+        .as_i64()
+        .is_some_and(|expires| expires > now && expires <= now + 600);
+    let fresh = claims["jti"]
+        .as_str()
+        .is_some_and(|id| app.state().assertions.insert(id.to_owned()));
+    claims["iss"] == client
+        && claims["sub"] == client
+        && claims["aud"] == audience.as_str()
+        && alive
+        && fresh
+}
+
 pub(super) fn client_is_known(app: &App, request: &HttpRequest, form: &Form) -> bool {
+    let (public, key) = {
+        let settings = &app.state().settings;
+        (settings.public_client, settings.client_key.clone())
+    };
+    if let Some(key) = key {
+        return assertion_holds(app, form, &key);
+    }
+    if public {
+        return client_method(request, form) == "none"
+            && form.get("client_id") == Some(&app.config.client_id);
+    }
     let expected = (&app.config.client_id, &app.config.client_secret);
     let basic = request
         .headers()

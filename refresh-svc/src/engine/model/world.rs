@@ -287,6 +287,8 @@ impl Case {
                 key.seal_refresh_token(&RefreshToken::new(token.as_str()), &self.binding)
                     .unwrap(),
             ),
+            refresh_token_expires_at: None,
+            client_id: None,
         };
         let grant = Grant {
             authenticated_at: now,

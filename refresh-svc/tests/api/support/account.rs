@@ -147,6 +147,8 @@ impl World {
             access_token: access,
             access_token_expires_at: Some(now + Duration::from_hours(1)),
             refresh_token: Some(refresh),
+            refresh_token_expires_at: None,
+            client_id: None,
         };
         let grant = Grant {
             authenticated_at: now,

@@ -1,0 +1,186 @@
+//! How the client proves itself at the token and the revocation endpoint (OpenID
+//! Connect Core section 9).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use latchkey_config::ConfigError;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::definition::Reader;
+
+/// How long an assertion counts; also how far the clocks may differ.
+const ASSERTION_LIFE: Duration = Duration::from_mins(2);
+/// `client_assertion_type` (RFC 7523 section 2.2).
+pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+const BASIC: &str = "client_secret_basic";
+const POST: &str = "client_secret_post";
+const PRIVATE_KEY_JWT: &str = "private_key_jwt";
+const NONE: &str = "none";
+
+/// How the client proves itself.
+#[derive(Debug, Clone)]
+pub(crate) enum ClientProof {
+    /// The secret, in the header `Authorization`.
+    Basic,
+    /// The secret, in the form.
+    Post,
+    /// A JWT that the client signs.
+    PrivateKey(Arc<AssertionKey>),
+    /// Not at all: a public client.
+    Nothing,
+}
+
+impl ClientProof {
+    /// What `…_TOKEN_AUTH_METHOD` says; nothing if the discovery document decides.
+    pub(crate) fn read(reader: &Reader<'_>, has_secret: bool) -> Result<Option<Self>, ConfigError> {
+        const METHOD: &str = "TOKEN_AUTH_METHOD";
+        const KEY: &str = "PRIVATE_KEY";
+        let method = reader.optional(METHOD)?;
+        let method = method.as_deref();
+        let key = reader.optional(KEY)?.map(SecretString::from);
+        if key.is_some() && method != Some(PRIVATE_KEY_JWT) {
+            let problem = format!(
+                "is set, but {} is not {PRIVATE_KEY_JWT}",
+                reader.name(METHOD)
+            );
+            return Err(reader.error(KEY, problem));
+        }
+        let with_secret = |proof: Self| {
+            if has_secret {
+                return Ok(Some(proof));
+            }
+            let problem = format!(
+                "is missing: {} says that the client proves itself by it",
+                reader.name(METHOD)
+            );
+            Err(reader.error("CLIENT_SECRET", problem))
+        };
+        match method {
+            None => Ok(None),
+            Some(BASIC) => with_secret(Self::Basic),
+            Some(POST) => with_secret(Self::Post),
+            Some(NONE | PRIVATE_KEY_JWT) if has_secret => {
+                let problem = format!(
+                    "is set, but {} says that the client does not use it: take one away",
+                    reader.name(METHOD)
+                );
+                Err(reader.error("CLIENT_SECRET", problem))
+            }
+            Some(NONE) => Ok(Some(Self::Nothing)),
+            Some(PRIVATE_KEY_JWT) => {
+                let Some(key) = key else {
+                    let problem = "is missing: set it to the client's private key, PEM of PKCS #8";
+                    return Err(reader.error(KEY, problem));
+                };
+                let id = reader.optional("PRIVATE_KEY_ID")?;
+                let key = AssertionKey::parse(&key, id.as_deref()).ok_or_else(|| {
+                    let problem =
+                        "must be a private key as PEM of PKCS #8: RSA, P-256, P-384 or Ed25519";
+                    reader.error(KEY, problem)
+                })?;
+                Ok(Some(Self::PrivateKey(Arc::new(key))))
+            }
+            Some(_) => Err(reader.error(
+                METHOD,
+                format!("must be {BASIC}, {POST}, {PRIVATE_KEY_JWT} or {NONE}"),
+            )),
+        }
+    }
+
+    /// What the announced methods lead to, where nothing is configured. Nothing, if the
+    /// client has a secret and none of them takes it.
+    pub(crate) fn announced(methods: &[String], has_secret: bool) -> Option<Self> {
+        let knows = |method: &str| methods.iter().any(|known| known == method);
+        if !has_secret {
+            Some(Self::Nothing)
+        } else if methods.is_empty() || knows(BASIC) {
+            // Absent means basic (Discovery section 3).
+            Some(Self::Basic)
+        } else if knows(POST) {
+            Some(Self::Post)
+        } else {
+            None
+        }
+    }
+}
+
+/// The key that signs assertions of the client (RFC 7523).
+pub(crate) struct AssertionKey {
+    id: Option<String>,
+    algorithm: Algorithm,
+    key: EncodingKey,
+}
+
+impl fmt::Debug for AssertionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AssertionKey")
+            .field("id", &self.id)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct Assertion<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    jti: String,
+    iat: i64,
+    exp: i64,
+}
+
+impl AssertionKey {
+    /// Reads a key, and finds out by a signature which algorithm it is for.
+    fn parse(pem: &SecretString, id: Option<&str>) -> Option<Self> {
+        let pem = pem.expose_secret().as_bytes();
+        let candidates = [
+            (Algorithm::RS256, EncodingKey::from_rsa_pem(pem)),
+            (Algorithm::ES256, EncodingKey::from_ec_pem(pem)),
+            (Algorithm::ES384, EncodingKey::from_ec_pem(pem)),
+            (Algorithm::EdDSA, EncodingKey::from_ed_pem(pem)),
+        ];
+        candidates.into_iter().find_map(|(algorithm, key)| {
+            let key = Self {
+                id: id.map(str::to_owned),
+                algorithm,
+                key: key.ok()?,
+            };
+            key.assert("", "", OffsetDateTime::UNIX_EPOCH)?;
+            Some(key)
+        })
+    }
+
+    /// A new assertion; nothing if the key cannot sign.
+    pub(crate) fn assert(
+        &self,
+        client_id: &str,
+        audience: &str,
+        now: OffsetDateTime,
+    ) -> Option<String> {
+        let mut id = [0; 16];
+        rand::fill(&mut id).ok()?;
+        let header = Header {
+            kid: self.id.clone(),
+            ..Header::new(self.algorithm)
+        };
+        let claims = Assertion {
+            iss: client_id,
+            sub: client_id,
+            aud: audience,
+            jti: URL_SAFE_NO_PAD.encode(id),
+            iat: now.unix_timestamp(),
+            exp: (now + ASSERTION_LIFE).unix_timestamp(),
+        };
+        jsonwebtoken::encode(&header, &claims, &self.key).ok()
+    }
+}
