@@ -177,7 +177,7 @@ impl Browser {
             let forms = page.forms();
             let form = forms
                 .iter()
-                .find(|form| form.names(person))
+                .find(|form| form.names(person) && !form.fields.is_empty())
                 .or_else(|| forms.first());
             let target = form.and_then(|form| Some((form, form.target(&page.url)?)));
             let Some((form, target)) = target else {

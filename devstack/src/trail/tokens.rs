@@ -20,7 +20,8 @@ use crate::Stack;
 /// A token as a caller gets it.
 pub type Token = AccessToken;
 
-fn selector(account: Uuid) -> AccountSelector {
+/// Which account is meant.
+pub fn selector(account: Uuid) -> AccountSelector {
     AccountSelector {
         selector: Some(Selector::AccountId(account.to_string())),
     }

@@ -10,7 +10,7 @@ use devstack::trail::{
     Account, Token, account_of, authorize_address, get_access_token, refresh_access_token,
     revoke_account,
 };
-use latchkey_e2e::{account, shared_with};
+use latchkey_e2e::{account, eventually, shared_with};
 use latchkey_servers::Child;
 use uuid::Uuid;
 
@@ -99,6 +99,14 @@ impl Journey {
     pub async fn token(&self, account: Uuid) -> anyhow::Result<Token> {
         let mut tokens = self.stack.tokens(0).await?;
         get_access_token(&mut tokens, account, Duration::from_mins(1)).await
+    }
+
+    /// A token once the account has come back.
+    pub async fn token_again(&self, account: Uuid) -> anyhow::Result<Token> {
+        eventually("a token of the account that came back", async || {
+            Ok(self.token(account).await.ok())
+        })
+        .await
     }
 
     /// As after a 401 of the provider's API.

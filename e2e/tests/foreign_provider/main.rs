@@ -8,52 +8,49 @@ use anyhow::Context as _;
 use journey::{Journey, Revoked};
 use latchkey_e2e::run;
 use provider::Foreign;
+use uuid::Uuid;
 
-/// What must hold at every provider that gives refresh tokens; answers the journey
-/// for what is special there.
-async fn from_sign_in_to_disconnect(
+/// Signs in, and refreshes as often: what must hold at every provider that gives
+/// refresh tokens.
+async fn signed_in_and_refreshed(
     foreign: Foreign,
     refreshes: usize,
-    revoked: Revoked,
-) -> anyhow::Result<Journey> {
+) -> anyhow::Result<(Journey, Uuid)> {
     let journey = Journey::begin(foreign).await?;
     journey.sign_in().await?;
-    let account = journey.account().await?;
-    let first = journey.token(account.id).await?;
-    assert_eq!(journey.accepts(&first).await?, 200);
-
+    let account = journey.account().await?.id;
+    let mut newest = journey.token(account).await?;
+    assert_eq!(journey.accepts(&newest).await?, 200);
     // Where refresh tokens rotate, the second one works only where the rotated one
     // was stored.
-    let mut newest = first;
     for _ in 0..refreshes {
-        let renewed = journey.refresh(account.id, newest.version).await?;
+        let renewed = journey.refresh(account, newest.version).await?;
         assert_ne!(renewed.access_token, newest.access_token);
         assert!(renewed.version > newest.version);
         assert_eq!(journey.accepts(&renewed).await?, 200);
         newest = renewed;
     }
+    Ok((journey, account))
+}
 
-    assert_eq!(journey.disconnect(account.id).await?, revoked);
+/// Disconnects, and says what became of the grant at the provider.
+async fn disconnected(journey: &Journey, account: Uuid) -> anyhow::Result<Revoked> {
+    let revoked = journey.disconnect(account).await?;
     assert!(
-        journey.token(account.id).await.is_err(),
+        journey.token(account).await.is_err(),
         "a disconnected account has a token"
     );
-    // The way back is a sign-in.
-    journey.sign_in().await?;
-    let again = journey.account().await?;
-    let token = journey.token(again.id).await?;
-    assert_eq!(journey.accepts(&token).await?, 200);
-    Ok(journey)
+    Ok(revoked)
 }
 
 // R3, R5, R30, R31
 #[test]
 fn a_certified_provider_of_configuration_alone_signs_in_and_refreshes() -> anyhow::Result<()> {
     run(async {
-        let journey =
-            from_sign_in_to_disconnect(Foreign::OidcProvider, 2, Revoked::AtProvider).await?;
+        let (journey, account) = signed_in_and_refreshed(Foreign::OidcProvider, 2).await?;
         // It counts the refreshes that it answered: none but those asked for.
         assert_eq!(journey.text("/refreshes").await?, "2");
+        assert_eq!(disconnected(&journey, account).await?, Revoked::AtProvider);
         Ok(())
     })
 }
@@ -62,8 +59,9 @@ fn a_certified_provider_of_configuration_alone_signs_in_and_refreshes() -> anyho
 #[test]
 fn a_public_client_of_a_mock_server_signs_in_refreshes_and_is_revoked() -> anyhow::Result<()> {
     run(async {
-        let journey =
-            from_sign_in_to_disconnect(Foreign::MockServer, 2, Revoked::AtProvider).await?;
+        let (journey, account) = signed_in_and_refreshed(Foreign::MockServer, 2).await?;
+        assert_eq!(journey.text("/revocations").await?, "0");
+        assert_eq!(disconnected(&journey, account).await?, Revoked::AtProvider);
         assert_ne!(journey.text("/revocations").await?, "0");
         Ok(())
     })
@@ -73,7 +71,8 @@ fn a_public_client_of_a_mock_server_signs_in_refreshes_and_is_revoked() -> anyho
 #[test]
 fn google_as_others_emulate_it_signs_in_refreshes_and_is_revoked() -> anyhow::Result<()> {
     run(async {
-        from_sign_in_to_disconnect(Foreign::Google, 2, Revoked::AtProvider).await?;
+        let (journey, account) = signed_in_and_refreshed(Foreign::Google, 2).await?;
+        assert_eq!(disconnected(&journey, account).await?, Revoked::AtProvider);
         Ok(())
     })
 }
@@ -82,7 +81,8 @@ fn google_as_others_emulate_it_signs_in_refreshes_and_is_revoked() -> anyhow::Re
 #[test]
 fn microsoft_as_others_emulate_it_signs_in_and_refreshes() -> anyhow::Result<()> {
     run(async {
-        from_sign_in_to_disconnect(Foreign::Microsoft, 2, Revoked::HereOnly).await?;
+        let (journey, account) = signed_in_and_refreshed(Foreign::Microsoft, 2).await?;
+        assert_eq!(disconnected(&journey, account).await?, Revoked::HereOnly);
         Ok(())
     })
 }
@@ -91,7 +91,8 @@ fn microsoft_as_others_emulate_it_signs_in_and_refreshes() -> anyhow::Result<()>
 #[test]
 fn okta_as_others_emulate_it_signs_in_refreshes_and_is_revoked() -> anyhow::Result<()> {
     run(async {
-        from_sign_in_to_disconnect(Foreign::Okta, 2, Revoked::AtProvider).await?;
+        let (journey, account) = signed_in_and_refreshed(Foreign::Okta, 2).await?;
+        assert_eq!(disconnected(&journey, account).await?, Revoked::AtProvider);
         Ok(())
     })
 }
@@ -113,21 +114,22 @@ fn a_provider_without_refresh_tokens_signs_in_and_connects_nothing() -> anyhow::
 #[test]
 fn a_mock_of_pypi_signs_in_refreshes_and_its_dead_grant_is_told() -> anyhow::Result<()> {
     run(async {
-        let journey = from_sign_in_to_disconnect(Foreign::PythonMock, 2, Revoked::HereOnly).await?;
-        let account = journey.account().await?;
-        let token = journey.token(account.id).await?;
+        let (journey, account) = signed_in_and_refreshed(Foreign::PythonMock, 2).await?;
+        let token = journey.token(account).await?;
         journey
             .post("/users/{person}/revoke-tokens")
             .await
             .context("it takes back what it gave the person")?;
-        assert!(journey.refresh(account.id, token.version).await.is_err());
+        assert!(journey.refresh(account, token.version).await.is_err());
         assert_eq!(
-            journey.failure(account.id).await?.as_deref(),
+            journey.failure(account).await?.as_deref(),
             Some("INVALID_REFRESH_TOKEN")
         );
+        // The way back is a sign-in.
         journey.sign_in().await?;
-        let token = journey.token(account.id).await?;
+        let token = journey.token_again(account).await?;
         assert_eq!(journey.accepts(&token).await?, 200);
+        assert_eq!(disconnected(&journey, account).await?, Revoked::HereOnly);
         Ok(())
     })
 }
@@ -137,7 +139,8 @@ fn a_mock_of_pypi_signs_in_refreshes_and_its_dead_grant_is_told() -> anyhow::Res
 #[test]
 fn a_toolkit_that_rotates_strictly_signs_in_and_refreshes() -> anyhow::Result<()> {
     run(async {
-        from_sign_in_to_disconnect(Foreign::Django, 3, Revoked::HereOnly).await?;
+        let (journey, account) = signed_in_and_refreshed(Foreign::Django, 3).await?;
+        assert_eq!(disconnected(&journey, account).await?, Revoked::HereOnly);
         Ok(())
     })
 }
