@@ -17,8 +17,9 @@ use latchkey_servers::{Progress, free_port};
 use crate::build::binaries;
 use crate::stack::{Options, Stack};
 use desk::Desk;
-use hydra::Hydra;
+use hydra::{Grace, Hydra};
 use keycloak::Keycloak;
+use obtain::Obtained;
 use table::Table;
 
 /// Fetches what is not there yet, starts everything, walks, and prints what was
@@ -28,12 +29,14 @@ use table::Table;
 /// A program is missing, or something does not start.
 pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32> {
     let wanted = |name: &str| only.is_none_or(|only| only == name);
-    let keycloak = wanted(keycloak::NAME)
-        .then(|| obtain::keycloak(progress))
-        .transpose()?;
-    let hydra = wanted(hydra::NAME)
-        .then(|| obtain::hydra(progress))
-        .transpose()?;
+    let keycloak = match wanted(keycloak::NAME) {
+        true => Some(aside(obtain::keycloak, progress).await?),
+        false => None,
+    };
+    let hydra = match wanted(hydra::NAME) {
+        true => Some(aside(obtain::hydra, progress).await?),
+        false => None,
+    };
     anyhow::ensure!(
         keycloak.is_some() || hydra.is_some(),
         "there is no such server: name {} or {}",
@@ -67,24 +70,19 @@ pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32>
     let stack = Stack::start(options).await?;
 
     let mut table = Table::default();
-    if let Some(mut keycloak) = keycloak {
+    if let Some(keycloak) = keycloak {
         progress(&format!("starting {}", keycloak.version()));
         keycloak.start().await?;
         keycloak.prepare().await?;
         let desk = Desk::new(&stack, keycloak::NAME)?;
-        walk::keycloak(
-            &desk,
-            &mut keycloak,
-            &mut table.of(keycloak::NAME, progress),
-        )
-        .await;
+        walk::keycloak::walk(&desk, &keycloak, &mut table.of(keycloak::NAME, progress)).await;
     }
-    if let Some(mut hydra) = hydra {
+    if let Some(hydra) = hydra {
         progress("starting Hydra");
-        hydra.start().await?;
+        hydra.start(Grace::None).await?;
         hydra.prepare().await?;
         let desk = Desk::new(&stack, hydra::NAME)?;
-        walk::hydra(&desk, &mut hydra, &mut table.of(hydra::NAME, progress)).await;
+        walk::hydra::walk(&desk, &hydra, &mut table.of(hydra::NAME, progress)).await;
     }
     let _ = write!(std::io::stdout(), "\n{table}");
     if table.held() {
@@ -93,4 +91,13 @@ pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32>
     stack.servers.keep_directory();
     progress(&format!("logs: {}", stack.directory().display()));
     Ok(1)
+}
+
+/// Fetches and builds without holding up whoever waits for Ctrl-C.
+async fn aside(
+    obtain: fn(&Progress) -> anyhow::Result<Obtained>,
+    progress: &Progress,
+) -> anyhow::Result<Obtained> {
+    let progress = progress.clone();
+    tokio::task::spawn_blocking(move || obtain(&progress)).await?
 }

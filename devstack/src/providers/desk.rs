@@ -50,6 +50,23 @@ impl<'a> Desk<'a> {
 
     /// Signs a person in with a new browser; answers their account once it is there.
     pub(super) async fn sign_in(&self, pages: &impl Pages, login: &str) -> anyhow::Result<Account> {
+        self.enter(pages, login).await?;
+        let handle = address(login);
+        eventually(&format!("an account of {handle}"), async || {
+            let mut accounts = self.accounts(login).await?;
+            anyhow::ensure!(accounts.len() <= 1, "{} accounts", accounts.len());
+            Ok(accounts.pop())
+        })
+        .await
+    }
+
+    /// Every account of the person's address.
+    pub(super) async fn accounts(&self, login: &str) -> anyhow::Result<Vec<Account>> {
+        Ok(account_of(self.stack.pool(), self.provider, &address(login)).await?)
+    }
+
+    /// Signs a person in with a new browser, up to the app.
+    pub(super) async fn enter(&self, pages: &impl Pages, login: &str) -> anyhow::Result<()> {
         let app = self.stack.public_url();
         let path = format!("/auth/oidc/{}", self.provider);
         let mut browser = Browser::new()?;
@@ -64,21 +81,11 @@ impl<'a> Desk<'a> {
             let landing = browser.get(back.sent_to()?.clone()).await?;
             let sent = landing.sent_to().context("the callback was refused")?;
             if sent.as_str().starts_with(app) {
-                return self.account(login).await;
+                return Ok(());
             }
             next = sent.clone();
         }
         anyhow::bail!("sent round and round, at last to {next}")
-    }
-
-    async fn account(&self, login: &str) -> anyhow::Result<Account> {
-        let handle = address(login);
-        eventually(&format!("an account of {handle}"), async || {
-            let mut accounts = account_of(self.stack.pool(), self.provider, &handle).await?;
-            anyhow::ensure!(accounts.len() <= 1, "{} accounts", accounts.len());
-            Ok(accounts.pop())
-        })
-        .await
     }
 
     async fn tokens(&self) -> anyhow::Result<TokenServiceClient<Channel>> {

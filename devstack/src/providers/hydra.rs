@@ -1,6 +1,7 @@
 //! Ory Hydra: it has no people of its own, so this is also the application in which
 //! they sign in and consent.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -37,8 +38,7 @@ pub(super) struct Hydra {
     /// Nothing listens there: the browser is stopped before.
     pages_port: u16,
     public_url: String,
-    grace: Grace,
-    child: Option<Child>,
+    child: Mutex<Option<Child>>,
     http: reqwest::Client,
 }
 
@@ -53,8 +53,7 @@ impl Hydra {
             admin_port: free_port()?,
             pages_port: free_port()?,
             public_url: public_url.to_owned(),
-            grace: Grace::None,
-            child: None,
+            child: Mutex::new(None),
             http: client()?,
         })
     }
@@ -85,15 +84,13 @@ impl Hydra {
         .collect()
     }
 
-    /// The next start has it so.
-    pub(super) fn set_grace(&mut self, grace: Grace) {
-        self.grace = grace;
-    }
-
     /// Makes or renews its tables, starts it and waits until it answers.
-    pub(super) async fn start(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn start(&self, grace: Grace) -> anyhow::Result<()> {
         let place = &self.obtained.place;
-        std::fs::write(place.join("hydra.json"), self.configuration().to_string())?;
+        std::fs::write(
+            place.join("hydra.json"),
+            self.configuration(grace).to_string(),
+        )?;
         let log = place.join("server.log");
         let program = place.join("hydra");
         let run = |name: &str| ChildSpec::new(name, &program, place, &log);
@@ -125,12 +122,12 @@ impl Hydra {
                 answer.is_ok_and(|answer| answer.status().is_success())
             })
             .await?;
-        self.child = Some(child);
+        *self.child() = Some(child);
         Ok(())
     }
 
-    fn configuration(&self) -> Value {
-        let grace = match self.grace {
+    fn configuration(&self, grace: Grace) -> Value {
+        let grace = match grace {
             Grace::None => "0s",
             Grace::Minute => "60s",
         };
@@ -152,9 +149,13 @@ impl Hydra {
         })
     }
 
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Stops it as an operator does.
-    pub(super) fn stop(&mut self) {
-        if let Some(mut child) = self.child.take() {
+    pub(super) fn stop(&self) {
+        if let Some(mut child) = self.child().take() {
             child.stop(Signal::SIGTERM, Duration::from_secs(30));
         }
     }
@@ -170,7 +171,7 @@ impl Hydra {
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(child) = &self.child {
+        if let Some(child) = self.child().as_ref() {
             child.signal(signal);
         }
     }
@@ -201,10 +202,14 @@ impl Hydra {
     }
 
     /// How long what the client gets from now on lives: access and refresh tokens.
-    pub(super) async fn set_lives(&self, access: &str, refresh: &str) -> anyhow::Result<()> {
+    pub(super) async fn set_lives(
+        &self,
+        access: Duration,
+        refresh: Duration,
+    ) -> anyhow::Result<()> {
         let lives = json!({
-            "authorization_code_grant_access_token_lifespan": access,
-            "authorization_code_grant_refresh_token_lifespan": refresh,
+            "authorization_code_grant_access_token_lifespan": format!("{}s", access.as_secs()),
+            "authorization_code_grant_refresh_token_lifespan": format!("{}s", refresh.as_secs()),
             "refresh_token_grant_access_token_lifespan": "1h",
             "refresh_token_grant_refresh_token_lifespan": "720h",
         });

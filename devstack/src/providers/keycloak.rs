@@ -1,5 +1,6 @@
 //! Keycloak: a realm, a client that asks for consent, and people.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -28,7 +29,7 @@ pub(super) struct Keycloak {
     obtained: Obtained,
     port: u16,
     public_url: String,
-    child: Option<Child>,
+    child: Mutex<Option<Child>>,
     http: reqwest::Client,
 }
 
@@ -40,7 +41,7 @@ impl Keycloak {
             obtained,
             port: free_port()?,
             public_url: public_url.to_owned(),
-            child: None,
+            child: Mutex::new(None),
             http: client()?,
         })
     }
@@ -76,7 +77,7 @@ impl Keycloak {
     }
 
     /// Starts it and waits until it answers.
-    pub(super) async fn start(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn start(&self) -> anyhow::Result<()> {
         let place = &self.obtained.place;
         let log = place.join("server.log");
         let spec = ChildSpec::new("keycloak", "sh", place, &log)
@@ -96,13 +97,17 @@ impl Keycloak {
                 answer.is_ok_and(|answer| answer.status().is_success())
             })
             .await?;
-        self.child = Some(child);
+        *self.child() = Some(child);
         Ok(())
     }
 
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Stops it as an operator does.
-    pub(super) fn stop(&mut self) {
-        if let Some(mut child) = self.child.take() {
+    pub(super) fn stop(&self) {
+        if let Some(mut child) = self.child().take() {
             child.stop(Signal::SIGTERM, Duration::from_secs(30));
         }
     }
@@ -118,7 +123,7 @@ impl Keycloak {
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(child) = &self.child {
+        if let Some(child) = self.child().as_ref() {
             child.signal(signal);
         }
     }

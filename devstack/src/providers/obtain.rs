@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use latchkey_servers::{Progress, target_directory};
+use serde_json::Value;
 
 /// Newest first: the second where the registry does not have the first.
 const KEYCLOAK_VERSIONS: [&str; 2] = ["26.7.3", "26.5.6"];
@@ -66,7 +67,7 @@ pub(super) fn keycloak(progress: &Progress) -> anyhow::Result<Obtained> {
                 .current_dir(&parent),
         );
         match outcome {
-            Ok(()) => {
+            Ok(_) => {
                 let _ = fs::remove_dir_all(&obtained.place);
                 let inside = unpacking.join(format!("keycloak-{}", obtained.version));
                 fs::rename(inside, &obtained.place)?;
@@ -102,17 +103,44 @@ pub(super) fn hydra(progress: &Progress) -> anyhow::Result<Obtained> {
     ));
     let _ = fs::remove_dir_all(&place);
     fs::create_dir_all(&place)?;
-    let go = |arguments: &[&str]| {
-        complete(Command::new("go").args(arguments).current_dir(&place)).map_err(|error| {
-            anyhow::anyhow!("Go has no Hydra {HYDRA_VERSION}: {}", one_line(&error))
-        })
-    };
-    // `go install` refuses a module whose go.mod replaces others.
-    go(&["mod", "init", "latchkey.example/providers"])?;
-    go(&["get", "-tool", &format!("{HYDRA_MODULE}@{HYDRA_VERSION}")])?;
-    go(&["build", "-tags", "sqlite", "-o", "hydra", HYDRA_MODULE])?;
+    build_hydra(&place).map_err(|error| {
+        anyhow::anyhow!("Go has no Hydra {HYDRA_VERSION}: {}", one_line(&error))
+    })?;
     File::create(place.join("complete"))?;
     Ok(obtained)
+}
+
+/// As a tool of a module of its own: `go install` refuses a module that replaces
+/// others.
+fn build_hydra(place: &Path) -> anyhow::Result<()> {
+    let go = |arguments: &[&str]| complete(Command::new("go").args(arguments).current_dir(place));
+    let module = format!("{HYDRA_MODULE}@{HYDRA_VERSION}");
+    go(&["mod", "init", "latchkey.example/providers"])?;
+    // It does not build with the modules that it replaces.
+    let downloaded = go(&["mod", "download", "-json", &module])?;
+    let file = text_of(&downloaded, "/GoMod").context("Go tells no go.mod")?;
+    let described: Value = serde_json::from_slice(&go(&["mod", "edit", "-json", &file])?)?;
+    let replaced = described.get("Replace").and_then(Value::as_array);
+    for replacement in replaced.into_iter().flatten().filter_map(replacement_of) {
+        go(&["mod", "edit", &format!("-replace={replacement}")])?;
+    }
+    go(&["get", "-tool", &module])?;
+    go(&["build", "-tags", "sqlite", "-o", "hydra", HYDRA_MODULE])?;
+    Ok(())
+}
+
+/// `old=new@version`; none where the new one is a folder of the module's own
+/// repository, which is published as a module as well.
+fn replacement_of(entry: &Value) -> Option<String> {
+    let text = |path| entry.pointer(path).and_then(Value::as_str);
+    let (old, new) = (text("/Old/Path")?, text("/New/Path")?);
+    let version = text("/New/Version")?;
+    Some(format!("{old}={new}@{version}"))
+}
+
+fn text_of(json: &[u8], path: &str) -> Option<String> {
+    let value: Value = serde_json::from_slice(json).ok()?;
+    value.pointer(path)?.as_str().map(str::to_owned)
 }
 
 fn parent() -> anyhow::Result<PathBuf> {
@@ -149,26 +177,50 @@ fn java_version() -> anyhow::Result<u32> {
         .with_context(|| format!("java tells no version: {}", text.trim()))
 }
 
-fn complete(command: &mut Command) -> anyhow::Result<()> {
+/// Runs a program to its end; answers its standard output.
+fn complete(command: &mut Command) -> anyhow::Result<Vec<u8>> {
     let program = command.get_program().to_owned();
     let program = Path::new(&program).display().to_string();
     let output = command
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot run {program}"))?;
-    let said = [output.stdout, output.stderr].concat();
     let arguments: Vec<_> = command.get_args().filter_map(OsStr::to_str).collect();
     anyhow::ensure!(
         output.status.success(),
         "`{program} {}`: {}",
         arguments.join(" "),
-        String::from_utf8_lossy(&said)
+        String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat())
     );
-    Ok(())
+    Ok(output.stdout)
 }
 
 fn one_line(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     let words: Vec<&str> = text.split_whitespace().collect();
     words.join(" ").chars().take(400).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_module_that_is_replaced_by_another_stays_so_and_a_folder_does_not() {
+        let other = json!({
+            "Old": {"Path": "a.example/pop"},
+            "New": {"Path": "b.example/pop", "Version": "v1.2.3"},
+        });
+        assert_eq!(
+            replacement_of(&other).as_deref(),
+            Some("a.example/pop=b.example/pop@v1.2.3")
+        );
+        let folder = json!({
+            "Old": {"Path": "a.example/client"},
+            "New": {"Path": "./internal/client"},
+        });
+        assert_eq!(replacement_of(&folder), None);
+    }
 }
