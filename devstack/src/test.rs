@@ -1,21 +1,22 @@
 //! `cargo dev test`: every test of the workspace on servers of its own.
 
 mod report;
+mod suites;
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, PipeReader, Write as _};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use latchkey_servers::{Child, Progress};
+use latchkey_servers::{Child, ChildSpec, Progress};
 
 use crate::build::{binaries, cargo_spec, exit_code};
 use crate::servers::Servers;
 use report::Report;
+use suites::Suite;
 
 /// Where random tests begin; `.cargo/config.toml` sets it for a bare `cargo test`.
 const SEED: &str = "PROPTEST_RNG_SEED";
@@ -40,8 +41,9 @@ pub enum Cases {
     Random,
 }
 
-/// Builds and tests the workspace; `arguments` go to `cargo test`. Every suite
-/// is run whatever fails, and a table at the end says what became of each.
+/// Builds and tests the workspace. Every suite is run whatever fails, and a table at the
+/// end says what became of each. With `arguments`, which go to `cargo test`, one suite is
+/// run after the other with its output on the terminal.
 ///
 /// # Errors
 /// The servers do not start, or cargo cannot be run.
@@ -62,13 +64,12 @@ pub async fn run(arguments: &[OsString], cases: Cases, progress: &Progress) -> a
         all.push("--workspace".into());
     }
     progress("building the tests");
-    let (code, names) = build_tests(&all, arguments).await?;
+    let (code, programs) = build_tests(&all, arguments).await?;
     if code != 0 {
         return Ok(code);
     }
     let servers = Servers::start("test-servers", progress).await?;
     progress("testing");
-    all.extend_from_slice(arguments);
     let mut variables = Vec::from(servers.test_variables());
     if std::env::var_os(THREADS).is_none() {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -79,17 +80,59 @@ pub async fn run(arguments: &[OsString], cases: Cases, progress: &Progress) -> a
         progress(&format!("random cases; the same again with {SEED}={seed}"));
         variables.push((SEED, seed));
     }
-    let (code, report) = test(&all, &variables, Report::new(names)).await?;
+    let (code, report) = if arguments.is_empty() {
+        let report = suites::run(suites_of(programs), &variables).await?;
+        (i32::from(!report.is_green()), report.to_string())
+    } else {
+        all.extend_from_slice(arguments);
+        let names = programs.into_iter().map(Program::into_name).collect();
+        test(&all, &variables, Report::new(names)).await?
+    };
     let _ = writeln!(std::io::stdout(), "\n{report}");
     Ok(code)
 }
 
-/// Builds the test programs and answers cargo's exit code and the name of each
-/// program's suite by its file.
+/// A test program that cargo built.
+#[derive(Debug)]
+struct Program {
+    /// Package and target, such as `auth-svc api`.
+    name: String,
+    file: PathBuf,
+    /// Where its package is: tests read files beside it.
+    package: PathBuf,
+}
+
+impl Program {
+    /// The name of the file, and the suite's.
+    fn into_name(self) -> (String, String) {
+        let file = self.file.file_name().unwrap_or_default();
+        (file.to_string_lossy().into_owned(), self.name)
+    }
+}
+
+/// The programs and the tests of the documentation, which cargo runs.
+fn suites_of(programs: Vec<Program>) -> Vec<Suite> {
+    let of_documentation = ["test", "--workspace", "--doc", "--no-fail-fast"];
+    let documentation = Suite {
+        spec: cargo_spec(&of_documentation.map(OsString::from), &[]),
+        tells_names: true,
+    };
+    programs
+        .into_iter()
+        .map(|program| Suite {
+            spec: ChildSpec::new(&program.name, program.file, &program.package, Path::new(""))
+                .env("CARGO_MANIFEST_DIR", program.package),
+            tells_names: false,
+        })
+        .chain([documentation])
+        .collect()
+}
+
+/// Builds the test programs and answers cargo's exit code and the programs.
 async fn build_tests(
     all: &[OsString],
     arguments: &[OsString],
-) -> anyhow::Result<(i32, HashMap<String, String>)> {
+) -> anyhow::Result<(i32, Vec<Program>)> {
     let mut build = all.to_vec();
     build.push("--no-run".into());
     build.push("--message-format=json-render-diagnostics".into());
@@ -102,29 +145,37 @@ async fn build_tests(
         BufReader::new(reader)
             .lines()
             .map_while(Result::ok)
-            .filter_map(|line| suite_of(&line))
+            .filter_map(|line| program_of(&line))
             .collect()
     });
     let code = exit_code(Child::start(spec)?).await?;
-    let names = reading.join().ok().context("cargo's messages were lost")?;
-    Ok((code, names))
+    let programs = reading.join().ok().context("cargo's messages were lost")?;
+    Ok((code, programs))
 }
 
-/// File and suite of a message of cargo about a test program.
-fn suite_of(line: &str) -> Option<(String, String)> {
+/// The program of a message of cargo about one.
+fn program_of(line: &str) -> Option<Program> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
-    let file = Path::new(message.get("executable")?.as_str()?);
-    let file = file.file_name()?.to_str()?.to_owned();
-    let package = Path::new(message.get("manifest_path")?.as_str()?);
-    let package = package.parent()?.file_name()?.to_str()?;
+    // An example is built too, and has no tests.
+    message
+        .pointer("/profile/test")?
+        .as_bool()
+        .filter(|is| *is)?;
+    let file = PathBuf::from(message.get("executable")?.as_str()?);
+    let package = Path::new(message.get("manifest_path")?.as_str()?).parent()?;
+    let directory = package.file_name()?.to_str()?;
     let target = message.pointer("/target/name")?.as_str()?;
     let kind = message.pointer("/target/kind/0")?.as_str()?;
     let name = match kind {
-        "test" => format!("{package} {target}"),
-        "lib" | "proc-macro" => format!("{package} (unit)"),
-        kind => format!("{package} {target} ({kind})"),
+        "test" => format!("{directory} {target}"),
+        "lib" | "proc-macro" => format!("{directory} (unit)"),
+        kind => format!("{directory} {target} ({kind})"),
     };
-    Some((file, name))
+    Some(Program {
+        name,
+        file,
+        package: package.to_owned(),
+    })
 }
 
 /// Runs the tests. Their output goes to the terminal and into the report.

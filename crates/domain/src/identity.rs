@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ macro_rules! text {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The text within.
@@ -38,7 +39,7 @@ macro_rules! text {
 
         impl From<$name> for String {
             fn from(value: $name) -> Self {
-                value.0
+                value.0.as_ref().to_owned()
             }
         }
 
@@ -87,7 +88,7 @@ impl FromStr for ProviderName {
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if valid {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(InvalidIdentity {
                 kind: "provider name",
@@ -99,7 +100,7 @@ impl FromStr for ProviderName {
 
 /// Bounds of OpenID Connect Core section 2: `sub` has at most 255 ASCII
 /// characters; other texts get a bound that no honest provider reaches.
-fn bounded(text: &str, kind: &'static str, max: usize) -> Result<String, InvalidIdentity> {
+fn bounded(text: &str, kind: &'static str, max: usize) -> Result<Arc<str>, InvalidIdentity> {
     if text.is_empty() || text.len() > max {
         return Err(InvalidIdentity {
             kind,
@@ -112,7 +113,7 @@ fn bounded(text: &str, kind: &'static str, max: usize) -> Result<String, Invalid
             rule: "has a control character",
         });
     }
-    Ok(text.to_owned())
+    Ok(text.into())
 }
 
 impl FromStr for Issuer {
@@ -154,7 +155,7 @@ impl FromStr for Handle {
             // specials), whose parts other readers see otherwise.
             && !text.contains(|c: char| c.is_whitespace() || r#"()<>[]:;\,""#.contains(c));
         if well_formed {
-            Ok(Self(text))
+            Ok(Self(text.into()))
         } else {
             Err(InvalidIdentity {
                 kind: "handle",
@@ -175,7 +176,7 @@ impl Handle {
     pub fn for_people(&self) -> String {
         match self.0.rsplit_once('@') {
             Some((local, domain)) => format!("{local}@{}", domain_for_people(domain)),
-            None => self.0.clone(),
+            None => self.0.as_ref().to_owned(),
         }
     }
 }

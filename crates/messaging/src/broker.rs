@@ -23,6 +23,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A dead peer is noticed within two of these.
 const HEARTBEAT_SECONDS: u16 = 10;
+/// Longest frame, in bytes (AMQP 0-9-1, 2.3.5). The client keeps 64 of them in memory for
+/// each connection: 8 MiB with the 128 KiB that RabbitMQ proposes. Longer messages come in
+/// several frames.
+const FRAME_MAX: u32 = 16 * 1024;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
@@ -111,6 +115,7 @@ impl BrokerConfig {
     pub fn parse(url: &str, name: &str) -> Result<Self, InvalidBrokerUrl> {
         let mut uri: AMQPUri = url.parse().map_err(|_| InvalidBrokerUrl)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        uri.query.frame_max.get_or_insert(FRAME_MAX);
         Ok(Self {
             uri,
             name: name.to_owned(),

@@ -1,6 +1,7 @@
 //! A migrated database per test.
 
 use std::str::FromStr as _;
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool};
@@ -129,15 +130,22 @@ impl TestDatabase {
     }
 }
 
+/// How long a test waits until its database is gone; not for long, since the thread that
+/// waits may be the only one of the test's runtime. A connection of that test which is
+/// just being made stands still then, and `DROP DATABASE` waits for it: a minute, until
+/// PostgreSQL gives the connection up.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let server = self.server.clone();
         let drop_it = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        crate::run_elsewhere(async move {
+        let dropped = crate::run_elsewhere(async move {
             if let Ok(mut connection) = server.connect().await {
                 let _ = execute(&mut connection, drop_it).await;
             }
         });
+        let _ = dropped.recv_timeout(PATIENCE);
     }
 }
 

@@ -7,7 +7,6 @@ mod database;
 mod way;
 
 use std::sync::mpsc;
-use std::time::Duration;
 
 pub use broker::{QueueState, TestBroker};
 pub use certificates::TestCertificates;
@@ -34,15 +33,9 @@ fn server(variable: &str) -> String {
     })
 }
 
-/// How long a `Drop` waits for its work.
-const PATIENCE: Duration = Duration::from_millis(500);
-
-/// Runs something async from a `Drop`, whatever runtime is around, and waits for
-/// its end; not for long, since the thread that waits may be the only one of a
-/// test's runtime. A connection of that test which is just being made stands
-/// still then, and `DROP DATABASE` waits for it: a minute, until PostgreSQL gives
-/// the connection up.
-fn run_elsewhere<F>(work: F)
+/// Runs something async from a `Drop`, whatever runtime is around. Who receives learns
+/// its end.
+fn run_elsewhere<F>(work: F) -> mpsc::Receiver<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -56,5 +49,5 @@ where
             runtime.block_on(work);
         }
     });
-    let _ = end.recv_timeout(PATIENCE);
+    end
 }

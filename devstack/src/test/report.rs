@@ -44,6 +44,28 @@ impl Report {
         }
     }
 
+    /// The report of a program that has ended, under this name unless it tells names
+    /// itself.
+    pub fn of(name: Option<&str>, output: &str, is_well: bool) -> Self {
+        let mut report = Self::default();
+        if let Some(name) = name {
+            report.begin(name.to_owned());
+        }
+        for line in output.lines() {
+            report.line(line);
+        }
+        if !is_well && report.is_green() {
+            report.begin(format!("{}, its end", name.unwrap_or("a program")));
+        }
+        report
+    }
+
+    /// Takes in what another one says.
+    pub fn append(&mut self, other: Self) {
+        self.suites.extend(other.suites);
+        self.failed_tests.extend(other.failed_tests);
+    }
+
     /// Takes one line of the output.
     pub fn line(&mut self, line: &str) {
         let line = line.trim();
@@ -192,6 +214,16 @@ mod tests {
              4 passed, 1 failed"
         );
         assert!(!report.is_green());
+    }
+
+    #[test]
+    fn a_program_that_ends_badly_is_not_green_whatever_its_tests_say() {
+        let output = "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.25s\n";
+        assert!(Report::of(Some("auth-svc api"), output, true).is_green());
+        let report = Report::of(Some("auth-svc api"), output, false);
+        assert!(!report.is_green());
+        assert!(report.to_string().ends_with("3 passed, 1 failed"));
+        assert!(!Report::of(Some("auth-svc api"), "", true).is_green());
     }
 
     #[test]

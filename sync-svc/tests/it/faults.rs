@@ -18,16 +18,28 @@ fn list() -> Command {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_of_the_database_delays_a_connection_and_loses_nothing() {
     let stack = Stack::start().await;
-    // The last table of the transaction: everything before it is rolled back.
-    execute(&stack, "ALTER TABLE sync.sync_job RENAME TO gone").await;
+    // The last table of the transaction: everything before it is rolled back, but for the
+    // sequence, which counts the tries.
+    execute(
+        &stack,
+        "CREATE SEQUENCE sync.tries;
+         CREATE FUNCTION sync.fail() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+         $$ BEGIN PERFORM nextval('sync.tries'); RAISE EXCEPTION 'broken'; END $$;
+         CREATE TRIGGER broken BEFORE INSERT ON sync.sync_job
+         FOR EACH ROW EXECUTE FUNCTION sync.fail()",
+    )
+    .await;
     let person = Person::new();
     let id = EventId::generate();
     stack.publish(id, &person.sign_in(0)).await;
-    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    eventually("it is tried twice", async || {
+        count(&stack, "SELECT last_value FROM sync.tries").await >= 2
+    })
+    .await;
     let accounts = "SELECT count(*) FROM sync.connected_account";
     assert_eq!(count(&stack, accounts).await, 0);
 
-    execute(&stack, "ALTER TABLE sync.gone RENAME TO sync_job").await;
+    execute(&stack, "DROP TRIGGER broken ON sync.sync_job").await;
     applied(&stack, id).await;
     let account = person.account(&stack).await;
     let found = channels(&stack, account.id).await;

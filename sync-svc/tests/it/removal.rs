@@ -20,8 +20,13 @@ async fn removed(stack: &Stack, event: &MemberRemoved) {
     let id = EventId::generate();
     stack.publish(id, event).await;
     applied(stack, id).await;
-    // Delivered again: applied once.
+    // Delivered again: applied once. What is published behind it is applied behind it.
     stack.publish(id, event).await;
+    let behind = EventId::generate();
+    stack
+        .publish(behind, &removal(&Person::new(), 0, false))
+        .await;
+    applied(stack, behind).await;
 }
 
 /// Accounts that refresh-svc is asked to disconnect.
