@@ -79,7 +79,13 @@ impl<'a> Desk<'a> {
                 })
                 .await?;
             let landing = browser.get(back.sent_to()?.clone()).await?;
-            let sent = landing.sent_to().context("the callback was refused")?;
+            let Some(sent) = &landing.location else {
+                anyhow::bail!(
+                    "refused with {}: {}",
+                    landing.status,
+                    words_of(&landing.body)
+                );
+            };
             if sent.as_str().starts_with(app) {
                 return Ok(());
             }
@@ -216,6 +222,14 @@ fn said(answer: Result<Option<Token>, Status>) -> anyhow::Result<Result<Token, R
     }
 }
 
+/// What a page says, without its tags.
+fn words_of(page: &str) -> String {
+    let body = page.split_once("<body").map_or(page, |(_, body)| body);
+    let text = body.split('<').filter_map(|part| part.split_once('>'));
+    let words: Vec<&str> = text.flat_map(|(_, text)| text.split_whitespace()).collect();
+    words.join(" ")
+}
+
 /// The address of a person.
 pub(super) fn address(login: &str) -> String {
     format!("{login}@acme.example")
@@ -244,5 +258,16 @@ pub(super) async fn eventually<T>(
             "{what}: not within {PATIENCE:?}"
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_told_by_its_words() {
+        let page = "<html><head><title>No</title></head><body class=\"a\"><h1>Not\n signed in</h1><p>Try <b>again</b>.</p>";
+        assert_eq!(words_of(page), "Not signed in Try again .");
     }
 }
