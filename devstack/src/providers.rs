@@ -29,13 +29,15 @@ use table::Table;
 /// A program is missing, or something does not start.
 pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32> {
     let wanted = |name: &str| only.is_none_or(|only| only == name);
-    let keycloak = match wanted(keycloak::NAME) {
-        true => Some(aside(obtain::keycloak, progress).await?),
-        false => None,
+    let keycloak = if wanted(keycloak::NAME) {
+        Some(aside(obtain::keycloak, progress).await?)
+    } else {
+        None
     };
-    let hydra = match wanted(hydra::NAME) {
-        true => Some(aside(obtain::hydra, progress).await?),
-        false => None,
+    let hydra = if wanted(hydra::NAME) {
+        Some(aside(obtain::hydra, progress).await?)
+    } else {
+        None
     };
     anyhow::ensure!(
         keycloak.is_some() || hydra.is_some(),

@@ -138,16 +138,10 @@ fn without_entities(text: &str) -> String {
     while let Some((before, after)) = rest.split_once('&') {
         plain.push_str(before);
         let entity = after.split_once(';');
-        match entity.and_then(|(name, after)| Some((character(name)?, after))) {
-            Some((character, after)) => {
-                plain.push(character);
-                rest = after;
-            }
-            None => {
-                plain.push('&');
-                rest = after;
-            }
-        }
+        let known = entity.and_then(|(name, after)| Some((character(name)?, after)));
+        let (character, after) = known.unwrap_or(('&', after));
+        plain.push(character);
+        rest = after;
     }
     plain.push_str(rest);
     plain

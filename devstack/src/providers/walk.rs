@@ -48,6 +48,15 @@ impl<P: Pages> At<'_, P> {
         Ok(account)
     }
 
+    /// A sign-in works, sooner or later.
+    async fn gets_in_again(&self) -> anyhow::Result<()> {
+        eventually("a sign-in", async || {
+            let entered = self.desk.enter(self.pages, self.login).await;
+            Ok(entered.is_ok().then_some(()))
+        })
+        .await
+    }
+
     async fn connects(&self) -> Happened {
         let account = self.signs_in().await?;
         Ok(format!("account {}, accepted", short(account)))

@@ -14,7 +14,7 @@ use latchkey_e2e::{account, eventually, shared_with};
 use latchkey_servers::Child;
 use uuid::Uuid;
 
-use crate::provider::{Foreign, options, public_url};
+use crate::provider::{Foreign, http, options, public_url};
 
 /// What became of a disconnected grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +40,7 @@ impl Journey {
         Ok(Self {
             foreign,
             stack: shared_with(options).await?,
-            http: reqwest::Client::builder()
-                .timeout(Duration::from_secs(30))
-                .no_proxy()
-                .build()?,
+            http: http()?,
             _child: child,
         })
     }

@@ -81,6 +81,14 @@ pub fn options() -> anyhow::Result<Options> {
     Ok(options)
 }
 
+/// A client for what the providers answer.
+pub fn http() -> anyhow::Result<reqwest::Client> {
+    Ok(reqwest::Client::builder()
+        .timeout(Duration::from_secs(30))
+        .no_proxy()
+        .build()?)
+}
+
 /// Where browsers reach Latchkey.
 pub fn public_url() -> anyhow::Result<String> {
     Ok(format!("http://localhost:{}", ports()?.public))
@@ -164,10 +172,6 @@ impl Foreign {
             variables.push(("CLIENT_SECRET", CLIENT_SECRET.to_owned()));
         }
         variables.extend(match self {
-            Self::OidcProvider => vec![
-                ("ISSUER", base),
-                ("SCOPES", "openid email profile offline_access".to_owned()),
-            ],
             Self::MockServer => vec![
                 ("ISSUER", base),
                 ("SCOPES", "openid email offline_access".to_owned()),
@@ -176,7 +180,7 @@ impl Foreign {
             ],
             Self::Google => vec![("ISSUER", base)],
             Self::Microsoft => vec![("AUTHORITY", base), ("TENANT_ID", TENANT.to_owned())],
-            Self::Okta => vec![
+            Self::OidcProvider | Self::Okta => vec![
                 ("ISSUER", base),
                 ("SCOPES", "openid email profile offline_access".to_owned()),
             ],
@@ -211,7 +215,7 @@ impl Foreign {
         let port = self.port()?;
         let mut child = Child::start(self.child(port)?)?;
         child
-            .wait_until(Duration::from_secs(60), || async {
+            .wait_until(Duration::from_mins(1), || async {
                 tokio::net::TcpStream::connect(("127.0.0.1", port))
                     .await
                     .is_ok()
@@ -223,7 +227,7 @@ impl Foreign {
                 r#"{{"sub":"ada","email":"{}","name":"Ada"}}"#,
                 self.address()
             );
-            reqwest::Client::new()
+            http()?
                 .put(format!("{}/mock/claims", self.base()?))
                 .header("Content-Type", "application/json")
                 .body(claims)
