@@ -1,12 +1,19 @@
 //! A browser small enough to read: cookies, no script, no redirect followed
 //! unasked.
 
+mod form;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::header::{COOKIE, HeaderMap, LOCATION, REFRESH, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder};
 use url::Url;
+
+pub use form::{Field, FieldKind, Form, Person};
+
+/// How many forms a provider may show before it sends the browser back.
+const FORMS: usize = 5;
 
 /// A cookie of one host. Ports share cookies (RFC 6265 section 8.5).
 #[derive(Debug, Clone)]
@@ -53,29 +60,16 @@ impl Page {
     /// # Errors
     /// There is no such form.
     pub fn form(&self, action: &str) -> anyhow::Result<Vec<(String, String)>> {
-        let form = self
-            .body
-            .split("<form ")
-            .find(|form| form.contains(&format!("action=\"{action}\"")))
-            .and_then(|form| form.split("</form>").next())
-            .with_context(|| format!("{} has no form for {action}", self.url.path()))?;
-        let attribute = |tag: &str, name: &str| {
-            let (_, rest) = tag.split_once(&format!("{name}=\""))?;
-            // The entities that the pages' templates write; `&` comes last.
-            let value = rest.split('"').next()?.replace("&#34;", "\"");
-            Some(
-                value
-                    .replace("&#39;", "'")
-                    .replace("&#60;", "<")
-                    .replace("&#62;", ">")
-                    .replace("&#38;", "&"),
-            )
-        };
-        Ok(form
-            .split("<input type=\"hidden\" ")
-            .skip(1)
-            .filter_map(|tag| Some((attribute(tag, "name")?, attribute(tag, "value")?)))
-            .collect())
+        self.forms()
+            .into_iter()
+            .find(|form| form.action == action)
+            .map(|form| form.hidden())
+            .with_context(|| format!("{} has no form for {action}", self.url.path()))
+    }
+
+    /// The forms of this page.
+    pub fn forms(&self) -> Vec<Form> {
+        Form::all(&self.body)
     }
 
     /// Where the page goes on to by itself.
@@ -162,6 +156,44 @@ impl Browser {
             }
         }
         anyhow::bail!("ten redirects, the last one to {:?}", page.location)
+    }
+
+    /// Goes through a provider's own pages as a person does, until it sends the
+    /// browser somewhere for which `arrived` is true; answers the page that does.
+    ///
+    /// # Errors
+    /// No answer, a page without a form, or a form that never ends.
+    pub async fn through_the_pages(
+        &mut self,
+        authorize: &Url,
+        person: Person<'_>,
+        arrived: impl Fn(&Url) -> bool,
+    ) -> anyhow::Result<Page> {
+        let mut page = self.follow(authorize, &arrived).await?;
+        for _ in 0..FORMS {
+            if page.location.as_ref().is_some_and(&arrived) {
+                return Ok(page);
+            }
+            let forms = page.forms();
+            let form = forms
+                .iter()
+                .find(|form| form.names(person) && !form.fields.is_empty())
+                .or_else(|| forms.first());
+            let target = form.and_then(|form| Some((form, form.target(&page.url)?)));
+            let Some((form, target)) = target else {
+                break;
+            };
+            page = self.post(target, &form.filled(person)).await?;
+            if let Some(next) = page.location.clone().filter(|next| !arrived(next)) {
+                page = self.follow(next, &arrived).await?;
+            }
+        }
+        let text: String = page.body.chars().take(2_000).collect();
+        anyhow::bail!(
+            "lost on the provider's pages: {} answered {}: {text}",
+            page.url,
+            page.status
+        )
     }
 
     async fn send(

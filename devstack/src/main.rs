@@ -41,6 +41,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         arguments: Vec<OsString>,
     },
+    /// Fetch Keycloak and Ory Hydra as they are published, and walk everything that
+    /// happens to a grant: exit 0 only where every step held.
+    Providers {
+        /// One of them: keycloak, hydra.
+        server: Option<String>,
+    },
     /// Build and run all tests on their own servers.
     Test {
         /// Other cases for the random tests than the fixed ones; the seed is printed.
@@ -86,6 +92,9 @@ async fn run(command: Command) -> anyhow::Result<i32> {
             std::future::pending().await
         }
         Command::Bench { arguments } => devstack::bench::run(&arguments, &progress).await,
+        Command::Providers { server } => {
+            devstack::providers::run(server.as_deref(), &progress).await
+        }
         Command::Test { random, arguments } => {
             let cases = if random { Cases::Random } else { Cases::Fixed };
             devstack::test::run(&arguments, cases, &progress).await

@@ -15,7 +15,9 @@ use crate::exchange::Watcher;
 
 pub use account::{Account, Channels, account_of, channels_of};
 pub use sign_in::{SignIn, authorize_address, sign_in};
-pub use tokens::{Token, get_access_token, refresh_access_token, token_request};
+pub use tokens::{
+    Token, get_access_token, refresh_access_token, revoke_account, selector, token_request,
+};
 
 /// Whom the trail signs in with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 // `oidc-provider` as it comes, with one client and one person. Prints its
-// issuer when it listens. See tests/foreign_provider.rs.
+// issuer when it listens. See tests/foreign_provider/main.rs.
 import Provider from 'oidc-provider';
 
 const { PORT, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS, ACCESS_TOKEN_TTL } = process.env;

@@ -1,6 +1,8 @@
 //! Helpers of the end-to-end tests: the whole product, started once per file.
 
 pub mod node;
+mod prepared;
+pub mod python;
 
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};

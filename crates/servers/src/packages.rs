@@ -14,8 +14,10 @@ pub enum Need {
     Postgres,
     /// RabbitMQ with its management plugin.
     RabbitMq,
-    /// Node.js with npm, for the foreign identity provider.
+    /// Node.js with npm, for foreign identity providers.
     Node,
+    /// Python with its virtual environments, for foreign identity providers.
+    Python,
     /// curl, as operators use it.
     Curl,
     /// Chromium, for what only a real browser shows.
@@ -28,6 +30,7 @@ impl Need {
             Self::Postgres => "PostgreSQL's server",
             Self::RabbitMq => "RabbitMQ's server",
             Self::Node => "Node.js with npm",
+            Self::Python => "Python 3 with venv",
             Self::Curl => "curl",
             Self::Chromium => "Chromium",
         }
@@ -38,6 +41,7 @@ impl Need {
             Self::Postgres => "postgresql",
             Self::RabbitMq => "rabbitmq-server",
             Self::Node => "nodejs npm",
+            Self::Python => "python3 python3-venv",
             Self::Curl => "curl",
             // One font at least: without any, pages are boxes.
             Self::Chromium => "chromium fonts-dejavu-core",
@@ -49,6 +53,7 @@ impl Need {
             Self::Postgres => postgres_programs().is_some(),
             Self::RabbitMq => rabbitmq_script().is_some() && on_path("epmd").is_some(),
             Self::Node => on_path("node").is_some() && on_path("npm").is_some(),
+            Self::Python => python_has_environments(),
             Self::Curl => on_path("curl").is_some(),
             Self::Chromium => on_path("chromium").is_some(),
         }
@@ -147,6 +152,16 @@ impl Drop for NoServiceStart {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Debian's Python comes without what makes an environment.
+fn python_has_environments() -> bool {
+    Command::new("python3")
+        .args(["-c", "import ensurepip, venv"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// The program of that name on `PATH`.

@@ -8,6 +8,7 @@ use latchkey_proto::token::account_selector::Selector;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use latchkey_proto::token::{
     AccessToken, AccountSelector, GetAccessTokenRequest, RefreshAccessTokenRequest,
+    RevokeAccountRequest,
 };
 use tonic::Code;
 use tonic::transport::Channel;
@@ -19,7 +20,8 @@ use crate::Stack;
 /// A token as a caller gets it.
 pub type Token = AccessToken;
 
-fn selector(account: Uuid) -> AccountSelector {
+/// Which account is meant.
+pub fn selector(account: Uuid) -> AccountSelector {
     AccountSelector {
         selector: Some(Selector::AccountId(account.to_string())),
     }
@@ -76,6 +78,24 @@ pub async fn refresh_access_token(
         .into_inner()
         .token
         .context("RefreshAccessToken answered no token")
+}
+
+/// Disconnects an account; true where the provider confirmed that the grant is gone.
+///
+/// # Errors
+/// refresh-svc's refusal.
+pub async fn revoke_account(
+    client: &mut TokenServiceClient<Channel>,
+    account: Uuid,
+) -> anyhow::Result<bool> {
+    let request = RevokeAccountRequest {
+        account: Some(selector(account)),
+    };
+    let answer = client
+        .revoke_account(request)
+        .await
+        .context("RevokeAccount was refused")?;
+    Ok(answer.into_inner().revoked_at_provider)
 }
 
 /// Seconds until the token expires.

@@ -1,0 +1,105 @@
+//! `cargo dev providers`: Keycloak and Ory Hydra as their makers publish them, with
+//! the three services in front, through everything that happens to a grant.
+//!
+//! Not a part of `cargo dev test`: both are fetched and built first.
+
+mod desk;
+mod hydra;
+mod keycloak;
+mod obtain;
+mod table;
+mod walk;
+
+use std::io::Write as _;
+
+use latchkey_servers::{Progress, free_port};
+
+use crate::build::binaries;
+use crate::stack::{Options, Stack};
+use desk::Desk;
+use hydra::{Grace, Hydra};
+use keycloak::Keycloak;
+use obtain::Obtained;
+use table::Table;
+
+/// Fetches what is not there yet, starts everything, walks, and prints what was
+/// expected and what happened: 0 only where every row held.
+///
+/// # Errors
+/// A program is missing, or something does not start.
+pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32> {
+    let wanted = |name: &str| only.is_none_or(|only| only == name);
+    let keycloak = if wanted(keycloak::NAME) {
+        Some(aside(obtain::keycloak, progress).await?)
+    } else {
+        None
+    };
+    let hydra = if wanted(hydra::NAME) {
+        Some(aside(obtain::hydra, progress).await?)
+    } else {
+        None
+    };
+    anyhow::ensure!(
+        keycloak.is_some() || hydra.is_some(),
+        "there is no such server: name {} or {}",
+        keycloak::NAME,
+        hydra::NAME
+    );
+    progress("building the services");
+    let code = binaries().await?;
+    if code != 0 {
+        return Ok(code);
+    }
+
+    let public_port = free_port()?;
+    let public_url = format!("http://localhost:{public_port}");
+    let mut options = Options::test();
+    options.group = "providers";
+    options.public_port = Some(public_port);
+    options.progress = progress.clone();
+    let keycloak = keycloak
+        .map(|program| Keycloak::new(program, &public_url))
+        .transpose()?;
+    let hydra = hydra
+        .map(|program| Hydra::new(program, &public_url))
+        .transpose()?;
+    if let Some(keycloak) = &keycloak {
+        options.environment.extend(keycloak.variables());
+    }
+    if let Some(hydra) = &hydra {
+        options.environment.extend(hydra.variables());
+    }
+    let stack = Stack::start(options).await?;
+
+    let mut table = Table::default();
+    if let Some(keycloak) = keycloak {
+        progress(&format!("starting {}", keycloak.version()));
+        keycloak.start().await?;
+        keycloak.prepare().await?;
+        let desk = Desk::new(&stack, keycloak::NAME)?;
+        walk::keycloak::walk(&desk, &keycloak, &mut table.of(keycloak::NAME, progress)).await;
+    }
+    if let Some(hydra) = hydra {
+        progress("starting Hydra");
+        hydra.start(Grace::None).await?;
+        hydra.prepare().await?;
+        let desk = Desk::new(&stack, hydra::NAME)?;
+        walk::hydra::walk(&desk, &hydra, &mut table.of(hydra::NAME, progress)).await;
+    }
+    let _ = write!(std::io::stdout(), "\n{table}");
+    if table.held() {
+        return Ok(0);
+    }
+    stack.servers.keep_directory();
+    progress(&format!("logs: {}", stack.directory().display()));
+    Ok(1)
+}
+
+/// Fetches and builds without holding up whoever waits for Ctrl-C.
+async fn aside(
+    obtain: fn(&Progress) -> anyhow::Result<Obtained>,
+    progress: &Progress,
+) -> anyhow::Result<Obtained> {
+    let progress = progress.clone();
+    tokio::task::spawn_blocking(move || obtain(&progress)).await?
+}

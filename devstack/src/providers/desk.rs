@@ -1,0 +1,273 @@
+//! What a person and a calling service do, and what they are told.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use latchkey_proto::token::RefreshAccessTokenRequest;
+use latchkey_proto::token::token_service_client::TokenServiceClient;
+use tonic::Status;
+use tonic::transport::Channel;
+use tonic_types::StatusExt as _;
+use uuid::Uuid;
+
+use crate::Stack;
+use crate::browser::{Browser, Page};
+use crate::trail::{
+    Account, Token, account_of, authorize_address, revoke_account, selector, token_request,
+};
+
+/// How long anything may take that has to come about by itself.
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// How a server's own pages are gone through.
+pub(super) trait Pages {
+    /// From the authorize address to the page that sends the browser to `arrived`.
+    async fn through(
+        &self,
+        browser: &mut Browser,
+        authorize: &url::Url,
+        login: &str,
+        arrived: impl Fn(&url::Url) -> bool,
+    ) -> anyhow::Result<Page>;
+}
+
+/// The stack, seen from one provider's people and callers.
+pub(super) struct Desk<'a> {
+    /// The stack.
+    pub stack: &'a Stack,
+    provider: &'static str,
+    http: reqwest::Client,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(stack: &'a Stack, provider: &'static str) -> anyhow::Result<Self> {
+        Ok(Self {
+            stack,
+            provider,
+            http: client()?,
+        })
+    }
+
+    /// Signs a person in with a new browser; answers their account once it is there.
+    pub(super) async fn sign_in(&self, pages: &impl Pages, login: &str) -> anyhow::Result<Account> {
+        self.enter(pages, login).await?;
+        let handle = address(login);
+        eventually(&format!("an account of {handle}"), async || {
+            let mut accounts = self.accounts(login).await?;
+            anyhow::ensure!(accounts.len() <= 1, "{} accounts", accounts.len());
+            Ok(accounts.pop())
+        })
+        .await
+    }
+
+    /// Every account of the person's address.
+    pub(super) async fn accounts(&self, login: &str) -> anyhow::Result<Vec<Account>> {
+        Ok(account_of(self.stack.pool(), self.provider, &address(login)).await?)
+    }
+
+    /// Signs a person in with a new browser, up to the app.
+    pub(super) async fn enter(&self, pages: &impl Pages, login: &str) -> anyhow::Result<()> {
+        let app = self.stack.public_url();
+        let path = format!("/auth/oidc/{}", self.provider);
+        let mut browser = Browser::new()?;
+        let mut next = authorize_address(&mut browser, self.stack, &path).await?;
+        // A sign-in without a refresh token is repeated once, with consent.
+        for _ in 0..2 {
+            let back = pages
+                .through(&mut browser, &next, login, |url| {
+                    url.as_str().starts_with(app)
+                })
+                .await?;
+            let landing = browser.get(back.sent_to()?.clone()).await?;
+            let Some(sent) = &landing.location else {
+                anyhow::bail!(
+                    "refused with {}: {}",
+                    landing.status,
+                    words_of(&landing.body)
+                );
+            };
+            if sent.as_str().starts_with(app) {
+                return Ok(());
+            }
+            next = sent.clone();
+        }
+        anyhow::bail!("sent round and round, at last to {next}")
+    }
+
+    async fn tokens(&self) -> anyhow::Result<TokenServiceClient<Channel>> {
+        self.stack.tokens(0).await
+    }
+
+    /// A token as a caller gets it, or why not.
+    pub(super) async fn token(&self, account: Uuid) -> anyhow::Result<Result<Token, Refusal>> {
+        let request = token_request(account, Duration::from_secs(1));
+        let answer = self.tokens().await?.get_access_token(request).await;
+        said(answer.map(|answer| answer.into_inner().token))
+    }
+
+    /// The same token for so many callers at once.
+    pub(super) async fn tokens_at_once(
+        &self,
+        account: Uuid,
+        callers: usize,
+    ) -> anyhow::Result<Vec<Token>> {
+        let client = self.tokens().await?;
+        let calls = (0..callers).map(|_| {
+            let mut client = client.clone();
+            async move {
+                let request = token_request(account, Duration::from_secs(1));
+                let answer = client.get_access_token(request).await;
+                said(answer.map(|answer| answer.into_inner().token))?.map_err(anyhow::Error::from)
+            }
+        });
+        futures::future::try_join_all(calls).await
+    }
+
+    /// A new token, as after a 401 of the provider's API, or why not.
+    pub(super) async fn refresh(&self, account: Uuid) -> anyhow::Result<Result<Token, Refusal>> {
+        // Callers force one refresh of an account a minute; and a pause after a
+        // failure is waited out in tests of its own.
+        sqlx::query(
+            "UPDATE vault.credential SET forced_at = NULL, retry_after = NULL WHERE account_id = $1",
+        )
+        .bind(account)
+        .execute(self.stack.pool())
+        .await?;
+        let refused_version: i64 =
+            sqlx::query_scalar("SELECT version FROM vault.credential WHERE account_id = $1")
+                .bind(account)
+                .fetch_one(self.stack.pool())
+                .await?;
+        let request = RefreshAccessTokenRequest {
+            account: Some(selector(account)),
+            refused_version,
+            claims: String::new(),
+        };
+        let answer = self.tokens().await?.refresh_access_token(request).await;
+        said(answer.map(|answer| answer.into_inner().token))
+    }
+
+    /// Refreshes until the provider serves the grant again.
+    pub(super) async fn refreshed_again(&self, account: Uuid) -> anyhow::Result<Token> {
+        let begun = Instant::now();
+        loop {
+            match self.refresh(account).await? {
+                Ok(token) => return Ok(token),
+                Err(refusal) => anyhow::ensure!(begun.elapsed() < PATIENCE, "still {refusal}"),
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// True where Latchkey holds the grant to be dead.
+    pub(super) async fn is_dead(&self, account: Uuid) -> anyhow::Result<bool> {
+        Ok(sqlx::query_scalar(
+            "SELECT auth_failed_at IS NOT NULL FROM vault.credential WHERE account_id = $1",
+        )
+        .bind(account)
+        .fetch_one(self.stack.pool())
+        .await?)
+    }
+
+    /// The refresh token that is held, sealed.
+    pub(super) async fn sealed(&self, account: Uuid) -> anyhow::Result<Vec<u8>> {
+        Ok(sqlx::query_scalar(
+            "SELECT sealed_refresh_token FROM vault.credential WHERE account_id = $1",
+        )
+        .bind(account)
+        .fetch_one(self.stack.pool())
+        .await?)
+    }
+
+    /// Puts an earlier refresh token back, as if the answer that replaced it had
+    /// been lost.
+    pub(super) async fn put_back(&self, account: Uuid, sealed: &[u8]) -> anyhow::Result<()> {
+        sqlx::query("UPDATE vault.credential SET sealed_refresh_token = $2 WHERE account_id = $1")
+            .bind(account)
+            .bind(sealed)
+            .execute(self.stack.pool())
+            .await?;
+        Ok(())
+    }
+
+    /// Disconnects; true where the provider confirmed it.
+    pub(super) async fn disconnect(&self, account: Uuid) -> anyhow::Result<bool> {
+        revoke_account(&mut self.tokens().await?, account).await
+    }
+
+    /// The status of the provider's userinfo endpoint for the token.
+    pub(super) async fn accepts(&self, userinfo: &str, token: &Token) -> anyhow::Result<u16> {
+        let request = self.http.get(userinfo).bearer_auth(&token.access_token);
+        Ok(request.send().await?.status().as_u16())
+    }
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(super) struct Refusal {
+    /// `google.rpc.ErrorInfo.reason`, or the status where there is none.
+    pub reason: String,
+}
+
+fn said(answer: Result<Option<Token>, Status>) -> anyhow::Result<Result<Token, Refusal>> {
+    match answer {
+        Ok(token) => Ok(Ok(token.context("an answer without a token")?)),
+        Err(status) => {
+            let reason = status
+                .get_details_error_info()
+                .map_or_else(|| status.code().to_string(), |info| info.reason);
+            Ok(Err(Refusal { reason }))
+        }
+    }
+}
+
+/// What a page says, without its tags.
+fn words_of(page: &str) -> String {
+    let body = page.split_once("<body").map_or(page, |(_, body)| body);
+    let text = body.split('<').filter_map(|part| part.split_once('>'));
+    let words: Vec<&str> = text.flat_map(|(_, text)| text.split_whitespace()).collect();
+    words.join(" ")
+}
+
+/// The address of a person.
+pub(super) fn address(login: &str) -> String {
+    format!("{login}@acme.example")
+}
+
+/// A client for a server's own interfaces.
+pub(super) fn client() -> anyhow::Result<reqwest::Client> {
+    Ok(reqwest::Client::builder()
+        .timeout(Duration::from_secs(30))
+        .no_proxy()
+        .build()?)
+}
+
+/// Asks again and again until there is an answer.
+pub(super) async fn eventually<T>(
+    what: &str,
+    mut ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
+        anyhow::ensure!(
+            begun.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_told_by_its_words() {
+        let page = "<html><head><title>No</title></head><body class=\"a\"><h1>Not\n signed in</h1><p>Try <b>again</b>.</p>";
+        assert_eq!(words_of(page), "Not signed in Try again .");
+    }
+}

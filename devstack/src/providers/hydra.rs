@@ -1,0 +1,333 @@
+//! Ory Hydra: it has no people of its own, so this is also the application in which
+//! they sign in and consent.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use latchkey_servers::{Child, ChildSpec, free_port};
+use nix::sys::signal::Signal;
+use reqwest::Method;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::desk::{Pages, address, client};
+use super::obtain::Obtained;
+use crate::browser::{Browser, Page};
+
+/// Its name at Latchkey.
+pub(super) const NAME: &str = "hydra";
+const CLIENT_ID: &str = "latchkey";
+const CLIENT_SECRET: &str = "a-secret-that-is-long-enough";
+const SLOW: Duration = Duration::from_mins(1);
+
+/// Whether a refresh token that was replaced is still good for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Grace {
+    /// It ends the grant.
+    None,
+    /// For a minute.
+    Minute,
+}
+
+/// Hydra with its data in a file.
+pub(super) struct Hydra {
+    obtained: Obtained,
+    port: u16,
+    admin_port: u16,
+    /// Nothing listens there: the browser is stopped before.
+    pages_port: u16,
+    public_url: String,
+    child: Mutex<Option<Child>>,
+    http: reqwest::Client,
+}
+
+impl Hydra {
+    pub(super) fn new(obtained: Obtained, public_url: &str) -> anyhow::Result<Self> {
+        for left in ["data.sqlite", "data.sqlite-shm", "data.sqlite-wal"] {
+            let _ = std::fs::remove_file(obtained.place.join(left));
+        }
+        Ok(Self {
+            obtained,
+            port: free_port()?,
+            admin_port: free_port()?,
+            pages_port: free_port()?,
+            public_url: public_url.to_owned(),
+            child: Mutex::new(None),
+            http: client()?,
+        })
+    }
+
+    fn issuer(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn pages(&self) -> String {
+        format!("http://127.0.0.1:{}", self.pages_port)
+    }
+
+    pub(super) fn userinfo(&self) -> String {
+        format!("{}/userinfo", self.issuer())
+    }
+
+    /// What Latchkey is told of it.
+    pub(super) fn variables(&self) -> Vec<(String, String)> {
+        [
+            ("ISSUER", self.issuer()),
+            ("CLIENT_ID", CLIENT_ID.to_owned()),
+            ("CLIENT_SECRET", CLIENT_SECRET.to_owned()),
+            ("SCOPES", "openid email profile offline_access".to_owned()),
+            ("ROTATION", "strict".to_owned()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (format!("AUTH_OIDC_HYDRA_{name}"), value))
+        .collect()
+    }
+
+    /// Makes or renews its tables, starts it and waits until it answers.
+    pub(super) async fn start(&self, grace: Grace) -> anyhow::Result<()> {
+        let place = &self.obtained.place;
+        std::fs::write(
+            place.join("hydra.json"),
+            self.configuration(grace).to_string(),
+        )?;
+        let log = place.join("server.log");
+        let program = place.join("hydra");
+        let run = |name: &str| ChildSpec::new(name, &program, place, &log);
+        let migrate = run("hydra migrate")
+            .arg("migrate")
+            .arg("sql")
+            .arg("--yes")
+            .arg("--config")
+            .arg("hydra.json")
+            .arg(format!("sqlite://{}", place.join(DATA).display()));
+        let status = Child::start(migrate)?.wait().await;
+        anyhow::ensure!(
+            status.is_some_and(|status| status.success()),
+            "`hydra migrate sql` failed: {}",
+            log.display()
+        );
+        let serve = run("hydra")
+            .arg("serve")
+            .arg("all")
+            .arg("--dev")
+            .arg("--sqa-opt-out")
+            .arg("--config")
+            .arg("hydra.json");
+        let mut child = Child::start(serve)?;
+        let ready = format!("{}/health/ready", self.issuer());
+        child
+            .wait_until(SLOW, || async {
+                let answer = self.http.get(&ready).send().await;
+                answer.is_ok_and(|answer| answer.status().is_success())
+            })
+            .await?;
+        *self.child() = Some(child);
+        Ok(())
+    }
+
+    fn configuration(&self, grace: Grace) -> Value {
+        let grace = match grace {
+            Grace::None => "0s",
+            Grace::Minute => "60s",
+        };
+        let data = self.obtained.place.join(DATA);
+        json!({
+            "dsn": format!("sqlite://{}?_fk=true", data.display()),
+            "log": {"level": "info"},
+            "secrets": {"system": ["only-for-this-walk-and-long-enough"]},
+            "serve": {
+                "public": {"host": "127.0.0.1", "port": self.port},
+                "admin": {"host": "127.0.0.1", "port": self.admin_port},
+            },
+            "urls": {
+                "self": {"issuer": self.issuer()},
+                "login": format!("{}/login", self.pages()),
+                "consent": format!("{}/consent", self.pages()),
+            },
+            "oauth2": {"grant": {"refresh_token": {"rotation_grace_period": grace}}},
+        })
+    }
+
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops it as an operator does.
+    pub(super) fn stop(&self) {
+        if let Some(mut child) = self.child().take() {
+            child.stop(Signal::SIGTERM, Duration::from_secs(30));
+        }
+    }
+
+    /// It takes connections and answers nothing.
+    pub(super) fn silence(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// It goes on where it was.
+    pub(super) fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(child) = self.child().as_ref() {
+            child.signal(signal);
+        }
+    }
+
+    /// Makes the client.
+    pub(super) async fn prepare(&self) -> anyhow::Result<()> {
+        let client = json!({
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "scope": "openid email profile offline_access",
+            "token_endpoint_auth_method": "client_secret_basic",
+            "redirect_uris": [
+                format!("{}/auth/oidc/{NAME}/redirect", self.public_url),
+                format!("{}/auth/oidc-apis/{NAME}/get-access-token", self.public_url),
+            ],
+        });
+        self.admin(Method::POST, "/clients", Some(client)).await?;
+        Ok(())
+    }
+
+    /// The client is gone, and with it everything that it was given.
+    pub(super) async fn delete_client(&self) -> anyhow::Result<()> {
+        self.admin(Method::DELETE, &format!("/clients/{CLIENT_ID}"), None)
+            .await?;
+        Ok(())
+    }
+
+    /// How long what the client gets from now on lives: access and refresh tokens.
+    pub(super) async fn set_lives(
+        &self,
+        access: Duration,
+        refresh: Duration,
+    ) -> anyhow::Result<()> {
+        let lives = json!({
+            "authorization_code_grant_access_token_lifespan": format!("{}s", access.as_secs()),
+            "authorization_code_grant_refresh_token_lifespan": format!("{}s", refresh.as_secs()),
+            "refresh_token_grant_access_token_lifespan": "1h",
+            "refresh_token_grant_refresh_token_lifespan": "720h",
+        });
+        let path = format!("/clients/{CLIENT_ID}/lifespans");
+        self.admin(Method::PUT, &path, Some(lives)).await?;
+        Ok(())
+    }
+
+    /// An administrator ends the person's sessions.
+    pub(super) async fn log_out(&self, login: &str) -> anyhow::Result<()> {
+        let path = format!("/oauth2/auth/sessions/login?subject={login}");
+        self.admin(Method::DELETE, &path, None).await?;
+        Ok(())
+    }
+
+    /// The person takes the consent back.
+    pub(super) async fn revoke_consent(&self, login: &str) -> anyhow::Result<()> {
+        let path = format!("/oauth2/auth/sessions/consent?subject={login}&client={CLIENT_ID}");
+        self.admin(Method::DELETE, &path, None).await?;
+        Ok(())
+    }
+
+    /// A new signing key comes before all others.
+    pub(super) async fn rotate_keys(&self) -> anyhow::Result<()> {
+        let key = json!({"alg": "RS256", "use": "sig", "kid": uuid::Uuid::new_v4()});
+        self.admin(Method::POST, "/keys/hydra.openid.id-token", Some(key))
+            .await?;
+        Ok(())
+    }
+
+    /// How many requests its token endpoint has answered.
+    pub(super) fn token_requests(&self) -> anyhow::Result<usize> {
+        let log = std::fs::read_to_string(self.obtained.place.join("server.log"))?;
+        let answered = |line: &&str| {
+            line.contains("completed handling request") && line.contains("/oauth2/token")
+        };
+        Ok(log.lines().filter(answered).count())
+    }
+
+    /// Its administration interface, below `/admin`.
+    async fn admin(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Value> {
+        let url = format!("http://127.0.0.1:{}/admin{path}", self.admin_port);
+        let mut request = self.http.request(method, &url);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        anyhow::ensure!(status.is_success(), "{path} answered {status}: {text}");
+        Ok(serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    /// The person signs in: accepts, and where the browser goes on.
+    async fn accept(&self, what: &str, challenge: &str, body: Value) -> anyhow::Result<Url> {
+        let path = format!("/oauth2/auth/requests/{what}/accept?{what}_challenge={challenge}");
+        let answer = self.admin(Method::PUT, &path, Some(body)).await?;
+        let next = answer.get("redirect_to").and_then(Value::as_str);
+        Ok(Url::parse(
+            next.context("Hydra sends the browser nowhere")?,
+        )?)
+    }
+
+    /// What the browser is asked at one of the two pages.
+    async fn answer(&self, page: &Url, login: &str) -> anyhow::Result<Url> {
+        let challenge = |name: &str| {
+            page.query_pairs()
+                .find_map(|(key, value)| (key == name).then(|| value.into_owned()))
+        };
+        if let Some(challenge) = challenge("login_challenge") {
+            return self
+                .accept("login", &challenge, json!({"subject": login}))
+                .await;
+        }
+        let challenge = challenge("consent_challenge").context("neither of the two pages")?;
+        let path = format!("/oauth2/auth/requests/consent?consent_challenge={challenge}");
+        let asked = self.admin(Method::GET, &path, None).await?;
+        let consent = json!({
+            "grant_scope": asked.get("requested_scope"),
+            "session": {"id_token": {
+                "email": address(login),
+                "email_verified": true,
+                "name": login,
+            }},
+        });
+        self.accept("consent", &challenge, consent).await
+    }
+}
+
+const DATA: &str = "data.sqlite";
+
+impl Pages for Hydra {
+    async fn through(
+        &self,
+        browser: &mut Browser,
+        authorize: &Url,
+        login: &str,
+        arrived: impl Fn(&Url) -> bool,
+    ) -> anyhow::Result<Page> {
+        let pages = self.pages();
+        let own = |url: &Url| url.as_str().starts_with(&pages);
+        let mut next = authorize.clone();
+        // Sign-in and consent.
+        for _ in 0..3 {
+            let page = browser
+                .follow(&next, |url| arrived(url) || own(url))
+                .await?;
+            let sent = page.sent_to()?;
+            if arrived(sent) {
+                return Ok(page);
+            }
+            next = self.answer(sent, login).await?;
+        }
+        anyhow::bail!("lost at Hydra, at last at {next}")
+    }
+}

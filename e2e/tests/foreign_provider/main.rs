@@ -1,0 +1,146 @@
+//! Against identity providers that nobody here wrote, as they come from the npm
+//! registry and from PyPI: sign-in, refresh, disconnect.
+
+mod journey;
+mod provider;
+
+use anyhow::Context as _;
+use journey::{Journey, Revoked};
+use latchkey_e2e::run;
+use provider::Foreign;
+use uuid::Uuid;
+
+/// Signs in, and refreshes as often: what must hold at every provider that gives
+/// refresh tokens.
+async fn signed_in_and_refreshed(
+    foreign: Foreign,
+    refreshes: usize,
+) -> anyhow::Result<(Journey, Uuid)> {
+    let journey = Journey::begin(foreign).await?;
+    journey.sign_in().await?;
+    let account = journey.account().await?.id;
+    let mut newest = journey.token(account).await?;
+    assert_eq!(journey.accepts(&newest).await?, 200);
+    // Where refresh tokens rotate, the second one works only where the rotated one
+    // was stored.
+    for _ in 0..refreshes {
+        let renewed = journey.refresh(account, newest.version).await?;
+        assert_ne!(renewed.access_token, newest.access_token);
+        assert!(renewed.version > newest.version);
+        assert_eq!(journey.accepts(&renewed).await?, 200);
+        newest = renewed;
+    }
+    Ok((journey, account))
+}
+
+/// Disconnects, and says what became of the grant at the provider.
+async fn disconnected(journey: &Journey, account: Uuid) -> anyhow::Result<Revoked> {
+    let revoked = journey.disconnect(account).await?;
+    assert!(
+        journey.token(account).await.is_err(),
+        "a disconnected account has a token"
+    );
+    Ok(revoked)
+}
+
+// R3, R5, R30, R31
+#[test]
+fn a_certified_provider_of_configuration_alone_signs_in_and_refreshes() -> anyhow::Result<()> {
+    run(async {
+        let (journey, account) = signed_in_and_refreshed(Foreign::OidcProvider, 2).await?;
+        // It counts the refreshes that it answered: none but those asked for.
+        assert_eq!(journey.text("/refreshes").await?, "2");
+        assert_eq!(disconnected(&journey, account).await?, Revoked::AtProvider);
+        Ok(())
+    })
+}
+
+// R3
+#[test]
+fn a_public_client_of_a_mock_server_signs_in_refreshes_and_is_revoked() -> anyhow::Result<()> {
+    run(async {
+        let (journey, account) = signed_in_and_refreshed(Foreign::MockServer, 2).await?;
+        assert_eq!(journey.text("/revocations").await?, "0");
+        assert_eq!(disconnected(&journey, account).await?, Revoked::AtProvider);
+        assert_ne!(journey.text("/revocations").await?, "0");
+        Ok(())
+    })
+}
+
+// R1
+#[test]
+fn google_as_others_emulate_it_signs_in_refreshes_and_is_revoked() -> anyhow::Result<()> {
+    run(async {
+        let (journey, account) = signed_in_and_refreshed(Foreign::Google, 2).await?;
+        assert_eq!(disconnected(&journey, account).await?, Revoked::AtProvider);
+        Ok(())
+    })
+}
+
+// R2: Microsoft has no revocation endpoint.
+#[test]
+fn microsoft_as_others_emulate_it_signs_in_and_refreshes() -> anyhow::Result<()> {
+    run(async {
+        let (journey, account) = signed_in_and_refreshed(Foreign::Microsoft, 2).await?;
+        assert_eq!(disconnected(&journey, account).await?, Revoked::HereOnly);
+        Ok(())
+    })
+}
+
+// R3
+#[test]
+fn okta_as_others_emulate_it_signs_in_refreshes_and_is_revoked() -> anyhow::Result<()> {
+    run(async {
+        let (journey, account) = signed_in_and_refreshed(Foreign::Okta, 2).await?;
+        assert_eq!(disconnected(&journey, account).await?, Revoked::AtProvider);
+        Ok(())
+    })
+}
+
+// R3: it knows no refresh tokens, no `profile`, no `offline_access`, and takes the
+// client's id from the body only.
+#[test]
+fn a_provider_without_refresh_tokens_signs_in_and_connects_nothing() -> anyhow::Result<()> {
+    run(async {
+        let journey = Journey::begin(Foreign::Hello).await?;
+        journey.sign_in().await?;
+        assert!(journey.knows_the_person().await?);
+        assert!(journey.accounts().await?.is_empty());
+        Ok(())
+    })
+}
+
+// R3: it keeps the refresh token over refreshes, and has no revocation endpoint.
+#[test]
+fn a_mock_of_pypi_signs_in_refreshes_and_its_dead_grant_is_told() -> anyhow::Result<()> {
+    run(async {
+        let (journey, account) = signed_in_and_refreshed(Foreign::PythonMock, 2).await?;
+        let token = journey.token(account).await?;
+        journey
+            .post("/users/{person}/revoke-tokens")
+            .await
+            .context("it takes back what it gave the person")?;
+        assert!(journey.refresh(account, token.version).await.is_err());
+        assert_eq!(
+            journey.failure(account).await?.as_deref(),
+            Some("INVALID_REFRESH_TOKEN")
+        );
+        // The way back is a sign-in.
+        journey.sign_in().await?;
+        let token = journey.token_again(account).await?;
+        assert_eq!(journey.accepts(&token).await?, 200);
+        assert_eq!(disconnected(&journey, account).await?, Revoked::HereOnly);
+        Ok(())
+    })
+}
+
+// R3, R31: it rotates refresh tokens and ends the grant of one that comes twice. Its
+// revocation endpoint is not announced.
+#[test]
+fn a_toolkit_that_rotates_strictly_signs_in_and_refreshes() -> anyhow::Result<()> {
+    run(async {
+        let (journey, account) = signed_in_and_refreshed(Foreign::Django, 3).await?;
+        assert_eq!(disconnected(&journey, account).await?, Revoked::HereOnly);
+        Ok(())
+    })
+}

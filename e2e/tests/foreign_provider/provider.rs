@@ -1,0 +1,298 @@
+//! The providers: how each is started, and what Latchkey is told of it.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use devstack::Options;
+use latchkey_e2e::{node, python};
+use latchkey_servers::{Child, ChildSpec, free_port};
+
+const CLIENT_ID: &str = "latchkey";
+const CLIENT_SECRET: &str = "a-secret-that-is-long-enough";
+/// A tenant of its own: Microsoft's people are those of one organisation.
+const TENANT: &str = "5d5f6f0c-2f0f-4d37-9b5f-0d3b0f6a3b11";
+
+/// A provider that nobody here wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// npm `oidc-provider`, certified.
+    OidcProvider,
+    /// npm `oauth2-mock-server`.
+    MockServer,
+    /// npm `emulate` as Google.
+    Google,
+    /// npm `emulate` as Microsoft.
+    Microsoft,
+    /// npm `emulate` as Okta.
+    Okta,
+    /// npm `@hellocoop/mockin`.
+    Hello,
+    /// PyPI `oidc-provider-mock`.
+    PythonMock,
+    /// PyPI `django-oauth-toolkit`.
+    Django,
+}
+
+const ALL: [Foreign; 8] = [
+    Foreign::OidcProvider,
+    Foreign::MockServer,
+    Foreign::Google,
+    Foreign::Microsoft,
+    Foreign::Okta,
+    Foreign::Hello,
+    Foreign::PythonMock,
+    Foreign::Django,
+];
+
+/// The ports: the stack is told of every provider before the first one runs.
+struct Ports {
+    public: u16,
+    providers: [u16; ALL.len()],
+}
+
+static PORTS: LazyLock<Result<Ports, String>> = LazyLock::new(|| {
+    let next = || free_port().map_err(|error| error.to_string());
+    let mut providers = [0; ALL.len()];
+    for port in &mut providers {
+        *port = next()?;
+    }
+    Ok(Ports {
+        public: next()?,
+        providers,
+    })
+});
+
+fn ports() -> anyhow::Result<&'static Ports> {
+    PORTS
+        .as_ref()
+        .map_err(|problem| anyhow::anyhow!("{problem}"))
+}
+
+/// A stack that knows every provider.
+pub fn options() -> anyhow::Result<Options> {
+    let mut options = Options::test();
+    options.public_port = Some(ports()?.public);
+    for foreign in ALL {
+        for (name, value) in foreign.variables()? {
+            options.environment.insert(name, value);
+        }
+    }
+    Ok(options)
+}
+
+/// A client for what the providers answer.
+pub fn http() -> anyhow::Result<reqwest::Client> {
+    Ok(reqwest::Client::builder()
+        .timeout(Duration::from_secs(30))
+        .no_proxy()
+        .build()?)
+}
+
+/// Where browsers reach Latchkey.
+pub fn public_url() -> anyhow::Result<String> {
+    Ok(format!("http://localhost:{}", ports()?.public))
+}
+
+impl Foreign {
+    /// Its name at Latchkey.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OidcProvider => "foreign",
+            Self::MockServer => "mock_server",
+            Self::Google => "google",
+            Self::Microsoft => "microsoft",
+            Self::Okta => "okta",
+            Self::Hello => "hello",
+            Self::PythonMock => "python_mock",
+            Self::Django => "django",
+        }
+    }
+
+    /// Where its sign-in begins.
+    pub fn path(self) -> String {
+        match self {
+            Self::Google | Self::Microsoft => format!("/auth/{}", self.name()),
+            _ => format!("/auth/oidc/{}", self.name()),
+        }
+    }
+
+    /// The login of its person.
+    pub fn login(self) -> String {
+        match self {
+            // It makes the address of it.
+            Self::OidcProvider => self.name().to_owned(),
+            _ => self.address(),
+        }
+    }
+
+    /// The address of its person.
+    pub fn address(self) -> String {
+        format!("{}@acme.example", self.name())
+    }
+
+    /// Where it listens.
+    pub fn base(self) -> anyhow::Result<String> {
+        // The mock server writes its issuer so.
+        let host = match self {
+            Self::MockServer => "localhost",
+            _ => "127.0.0.1",
+        };
+        Ok(format!("http://{host}:{}", self.port()?))
+    }
+
+    /// Where its discovery document is.
+    pub fn discovery(self) -> anyhow::Result<String> {
+        let base = self.base()?;
+        let below = match self {
+            Self::Microsoft => format!("/{TENANT}/v2.0"),
+            Self::Django => "/o".to_owned(),
+            _ => String::new(),
+        };
+        Ok(format!("{base}{below}/.well-known/openid-configuration"))
+    }
+
+    fn port(self) -> anyhow::Result<u16> {
+        ALL.iter()
+            .zip(ports()?.providers)
+            .find_map(|(foreign, port)| (*foreign == self).then_some(port))
+            .context("every provider has a port")
+    }
+
+    /// What Latchkey is told of it.
+    fn variables(self) -> anyhow::Result<Vec<(String, String)>> {
+        let base = self.base()?;
+        let prefix = match self {
+            Self::Google => "AUTH_GOOGLE".to_owned(),
+            Self::Microsoft => "AUTH_MICROSOFT".to_owned(),
+            _ => format!("AUTH_OIDC_{}", self.name().to_uppercase()),
+        };
+        let mut variables = vec![("CLIENT_ID", CLIENT_ID.to_owned())];
+        if !matches!(self, Self::MockServer | Self::Hello) {
+            variables.push(("CLIENT_SECRET", CLIENT_SECRET.to_owned()));
+        }
+        variables.extend(match self {
+            Self::MockServer => vec![
+                ("ISSUER", base),
+                ("SCOPES", "openid email offline_access".to_owned()),
+                // The only method that it announces.
+                ("TOKEN_AUTH_METHOD", "none".to_owned()),
+            ],
+            Self::Google => vec![("ISSUER", base)],
+            Self::Microsoft => vec![("AUTHORITY", base), ("TENANT_ID", TENANT.to_owned())],
+            Self::OidcProvider | Self::Okta => vec![
+                ("ISSUER", base),
+                ("SCOPES", "openid email profile offline_access".to_owned()),
+            ],
+            Self::Hello => vec![
+                ("ISSUER", base),
+                // It refuses `profile` and `offline_access`: each scope is a claim.
+                ("SCOPES", "openid email name".to_owned()),
+                // It announces another method and takes the id from the body only.
+                ("TOKEN_AUTH_METHOD", "none".to_owned()),
+            ],
+            Self::PythonMock => vec![
+                ("ISSUER", base),
+                ("SCOPES", "openid email profile".to_owned()),
+                // Data of any kind is what makes an account.
+                ("MESSAGING_SCOPES", "address".to_owned()),
+                ("ROTATION", "none".to_owned()),
+            ],
+            Self::Django => vec![
+                ("ISSUER", format!("{base}/o")),
+                ("MESSAGING_SCOPES", "notes.read".to_owned()),
+                ("ROTATION", "strict".to_owned()),
+            ],
+        });
+        Ok(variables
+            .into_iter()
+            .map(|(name, value)| (format!("{prefix}_{name}"), value))
+            .collect())
+    }
+
+    /// Starts it and waits until it listens.
+    pub async fn start(self) -> anyhow::Result<Child> {
+        let port = self.port()?;
+        let mut child = Child::start(self.child(port)?)?;
+        child
+            .wait_until(Duration::from_mins(1), || async {
+                tokio::net::TcpStream::connect(("127.0.0.1", port))
+                    .await
+                    .is_ok()
+            })
+            .await?;
+        if self == Self::Hello {
+            // Its own people have addresses elsewhere.
+            let claims = format!(
+                r#"{{"sub":"ada","email":"{}","name":"Ada"}}"#,
+                self.address()
+            );
+            http()?
+                .put(format!("{}/mock/claims", self.base()?))
+                .header("Content-Type", "application/json")
+                .body(claims)
+                .send()
+                .await?
+                .error_for_status()?;
+        }
+        Ok(child)
+    }
+
+    fn child(self, port: u16) -> anyhow::Result<ChildSpec> {
+        let public_url = public_url()?;
+        let name = self.name();
+        let family = match self {
+            Self::Google | Self::Microsoft => "",
+            _ => "oidc/",
+        };
+        let apis = match self {
+            Self::Google | Self::Microsoft => format!("/auth/{name}-apis"),
+            _ => format!("/auth/oidc-apis/{name}"),
+        };
+        let redirects = format!(
+            "{public_url}/auth/{family}{name}/redirect {public_url}{apis}/get-access-token"
+        );
+        let spec = match self {
+            Self::PythonMock | Self::Django => {
+                let place = python::install("foreign-provider-python")?;
+                let log = place.join(format!("{name}.log"));
+                let data = place.join(format!("{name}.sqlite"));
+                ChildSpec::new(name, python::interpreter(&place), &place, &log).env("DATA", data)
+            }
+            _ => {
+                let place = node::install("foreign-provider")?;
+                let log = place.join(format!("{name}.log"));
+                ChildSpec::new(name, "node", &place, &log)
+            }
+        };
+        let spec = match self {
+            Self::OidcProvider => spec.arg("server.mjs").env("ACCESS_TOKEN_TTL", "3600"),
+            Self::MockServer => spec.arg("oauth2-mock-server.mjs"),
+            Self::Google | Self::Microsoft | Self::Okta => spec
+                .arg("emulate.mjs")
+                .env("SERVICE", name)
+                .env("TENANT", TENANT),
+            Self::Hello => spec
+                .arg("node_modules/@hellocoop/mockin/src/server.js")
+                .env("IP", "127.0.0.1"),
+            Self::PythonMock => spec
+                .arg("-m")
+                .arg("oidc_provider_mock")
+                .arg(format!("--port={port}"))
+                .arg(format!("--user-claims={}", self.python_person()))
+                .env("AUTHLIB_INSECURE_TRANSPORT", "1"),
+            Self::Django => spec.arg("django_provider.py"),
+        };
+        Ok(spec
+            .env("PORT", port.to_string())
+            .env("CLIENT_ID", CLIENT_ID)
+            .env("CLIENT_SECRET", CLIENT_SECRET)
+            .env("REDIRECT_URIS", redirects)
+            .env("PERSON", self.address()))
+    }
+
+    fn python_person(self) -> String {
+        let address = self.address();
+        format!(r#"{{"sub":"{address}","email":"{address}","email_verified":true}}"#)
+    }
+}
