@@ -167,18 +167,18 @@ fn a_refused_token_is_no_answer_and_a_newer_one_is() {
     ));
 }
 
-fn forced_lately() -> Option<Box<RefreshHistory>> {
-    Some(Box::new(RefreshHistory {
+fn forced_lately() -> RefreshHistory {
+    RefreshHistory {
         force_in: Duration::from_secs(50),
         ..RefreshHistory::default()
-    }))
+    }
 }
 
 // A caller forces one refresh a minute, whichever way it asks.
 #[test]
 fn a_refresh_is_not_forced_twice_within_a_minute() {
     let lately = Snapshot {
-        history: forced_lately(),
+        history: Some(Box::new(forced_lately())),
         ..snapshot(3600, 3590)
     };
     let refused = Need {
@@ -194,7 +194,7 @@ fn a_refresh_is_not_forced_twice_within_a_minute() {
     assert_eq!(shortfall(&lately, &need(60), NOW), None);
     // A token that is about to end is refreshed all the same.
     let ending = Snapshot {
-        history: forced_lately(),
+        history: Some(Box::new(forced_lately())),
         ..snapshot(3600, 30)
     };
     assert_eq!(decide(&ending, &need(60), None, NOW), Decision::Refresh);
