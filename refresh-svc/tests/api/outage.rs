@@ -131,10 +131,11 @@ async fn a_listener_whose_heartbeat_stays_away_listens_anew() {
         .with("TOKEN_CACHE_REVALIDATE", "1h")
         .behind_a_proxy()
         .await;
-    let (_replica, client) = world.served().await;
+    // Before the replica listens, so that it is told of nothing.
     let account = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
+    let (_replica, client) = world.served().await;
     client.get(account.id).await.unwrap();
     world.listens().await;
     // What was read before it listened is read again: from now on it is trusted.
