@@ -188,10 +188,11 @@ impl Metadata {
         Ok(metadata)
     }
 
-    /// Whether a value of `prompt` may be sent: it is announced, or nothing is.
+    /// Whether a value of `prompt` is announced. Some providers that announce none refuse
+    /// what they do not know.
     pub(crate) fn takes_prompt(&self, value: &str) -> bool {
         let known = |all: &Vec<String>| all.iter().any(|known| known == value);
-        self.prompts.as_ref().is_none_or(known)
+        self.prompts.as_ref().is_some_and(known)
     }
 }
 

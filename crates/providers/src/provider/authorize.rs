@@ -23,10 +23,10 @@ impl Provider {
             .set_auth_uri(AuthUrl::from_url(metadata.authorization.clone()))
             .set_redirect_uri(RedirectUrl::from_url(redirect_uri.clone()));
         let scopes: ScopeSet = self.asked_scopes(request.purpose, &metadata);
-        let choice = self
-            .definition
-            .select_account
-            .unwrap_or_else(|| metadata.takes_prompt("select_account"));
+        let choice = self.definition.select_account.unwrap_or_else(|| {
+            // Google and Microsoft document the value, and do not announce it.
+            self.kind() != ProviderKind::Oidc || metadata.takes_prompt("select_account")
+        });
         let prompts = request.prompts(choice);
         let own = match self.kind() {
             ProviderKind::Google => {

@@ -154,7 +154,7 @@ async fn offline_access_is_asked_for_where_it_is_announced_or_configured() {
 #[tokio::test]
 async fn a_choice_of_accounts_is_asked_for_where_the_provider_knows_it() {
     for (switch, announced, asked) in [
-        (None, json!(null), true),
+        (None, json!(null), false),
         (None, json!(["none", "select_account"]), true),
         (None, json!(["none", "login", "consent"]), false),
         (Some("true"), json!(["login"]), true),
