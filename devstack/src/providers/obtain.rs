@@ -16,6 +16,8 @@ const HYDRA_MODULE: &str = "github.com/ory/hydra/v2";
 const HYDRA_VERSION: &str = "v2.3.0";
 /// The Java that Keycloak asks for.
 const JAVA: u32 = 17;
+/// The first Go that knows tools of a module: Go 1.24.
+const GO: u32 = 24;
 
 /// A server that is there.
 #[derive(Debug, Clone)]
@@ -28,11 +30,11 @@ pub(super) struct Obtained {
 
 /// Keycloak's distribution, unpacked.
 pub(super) fn keycloak(progress: &Progress) -> anyhow::Result<Obtained> {
-    need("java", "openjdk-17-jre-headless")?;
+    need("java", INSTALL_JAVA)?;
     let java = java_version()?;
     anyhow::ensure!(
         java >= JAVA,
-        "Keycloak needs Java {JAVA}, here is {java}: run `apt-get install -y openjdk-17-jre-headless` as root"
+        "Keycloak needs Java {JAVA}, here is {java}: {INSTALL_JAVA}"
     );
     let parent = parent()?;
     let _gate = gate(&parent)?;
@@ -45,7 +47,7 @@ pub(super) fn keycloak(progress: &Progress) -> anyhow::Result<Obtained> {
     if let Some(obtained) = known.find(there) {
         return Ok(obtained);
     }
-    need("mvn", "maven")?;
+    need("mvn", "run `apt-get install -y maven` as root")?;
     let mut refusal = String::new();
     for obtained in KEYCLOAK_VERSIONS.into_iter().map(unpacked) {
         progress(&format!(
@@ -95,9 +97,14 @@ pub(super) fn hydra(progress: &Progress) -> anyhow::Result<Obtained> {
     if place.join("complete").is_file() {
         return Ok(obtained);
     }
-    need("go", "golang")?;
+    need("go", INSTALL_GO)?;
+    let go = go_version()?;
+    anyhow::ensure!(
+        go >= GO,
+        "Hydra needs Go 1.{GO}, here is 1.{go}: {INSTALL_GO}"
+    );
     // Its SQLite is C.
-    need("cc", "gcc libc6-dev")?;
+    need("cc", "run `apt-get install -y gcc libc6-dev` as root")?;
     progress(&format!(
         "fetching and building Hydra {HYDRA_VERSION} with Go: minutes, once"
     ));
@@ -156,13 +163,13 @@ fn gate(parent: &Path) -> anyhow::Result<File> {
     Ok(gate)
 }
 
-fn need(program: &str, package: &str) -> anyhow::Result<()> {
+const INSTALL_JAVA: &str = "run `apt-get install -y openjdk-17-jre-headless` as root";
+const INSTALL_GO: &str = "install Go 1.24 or newer";
+
+fn need(program: &str, remedy: &str) -> anyhow::Result<()> {
     let there = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|at| at.join(program).is_file()));
-    anyhow::ensure!(
-        there,
-        "{program} is not installed: run `apt-get install -y {package}` as root"
-    );
+    anyhow::ensure!(there, "{program} is not installed: {remedy}");
     Ok(())
 }
 
@@ -175,6 +182,16 @@ fn java_version() -> anyhow::Result<u32> {
         .and_then(|version| version.split(['.', '-']).next())
         .and_then(|number| number.parse().ok())
         .with_context(|| format!("java tells no version: {}", text.trim()))
+}
+
+/// The second number of `go version go1.24.1 linux/amd64`.
+fn go_version() -> anyhow::Result<u32> {
+    let said = complete(Command::new("go").arg("version"))?;
+    let text = String::from_utf8_lossy(&said);
+    text.split_once("go1.")
+        .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next())
+        .and_then(|number| number.parse().ok())
+        .with_context(|| format!("go tells no version: {}", text.trim()))
 }
 
 /// Runs a program to its end; answers its standard output.
