@@ -195,7 +195,7 @@ async fn a_refreshed_id_token_is_about_the_same_person() {
             (None, None),
             (Some(M::OtherSubject), Some(E::OtherSubject)),
             (Some(M::WrongAudience), Some(E::Audience(both()))),
-            (Some(M::ExtraAudience), Some(E::Audience(both()))),
+            (Some(M::ExtraAudience), Some(E::OtherAudiences(both()))),
             (
                 Some(M::WrongAuthorizedParty),
                 Some(E::AuthorizedParty(both())),
