@@ -71,6 +71,8 @@ pub(super) fn keycloak(progress: &Progress) -> anyhow::Result<Obtained> {
         match outcome {
             Ok(_) => {
                 let _ = fs::remove_dir_all(&obtained.place);
+                // Without a project Maven takes this name as it stands.
+                let _ = fs::remove_dir_all(parent.join("${project.basedir}"));
                 let inside = unpacking.join(format!("keycloak-{}", obtained.version));
                 fs::rename(inside, &obtained.place)?;
                 File::create(obtained.place.join("complete"))?;
