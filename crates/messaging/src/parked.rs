@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicGetOptions, ConfirmSelectOptions, QueueDeclareOptions};
@@ -190,7 +191,7 @@ pub async fn list(
             found.push(message);
         }
     }
-    // What was taken and not acknowledged goes back.
+    desk.leave(&connection, 0).await?;
     answered("close", connection.close(200, "done".into())).await?;
     Ok(found)
 }
@@ -212,6 +213,7 @@ pub async fn count(
         };
         *counts.entry(read(&delivery).routing_key).or_insert(0) += 1;
     }
+    desk.leave(&connection, 0).await?;
     answered("close", connection.close(200, "done".into())).await?;
     Ok(counts)
 }
@@ -286,22 +288,26 @@ pub(crate) async fn redrive_on(
         answered("acknowledge", acknowledged).await?;
         given_back += 1;
     }
-    desk.leave().await?;
+    desk.leave(connection, given_back).await?;
     Ok(given_back)
 }
 
 /// How many messages wait on a shelf.
 pub(crate) async fn held_on(connection: &Connection, shelf: &Shelf) -> Result<u32, BrokerError> {
     let desk = Desk::open(connection, shelf).await?;
-    let held = desk.held;
-    desk.leave().await?;
-    Ok(held)
+    desk.close().await?;
+    Ok(desk.held)
 }
+
+/// How often, and how long apart, it is looked whether the broker has put back what was
+/// taken: a second at most.
+const LOOKS: usize = 20;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// A look onto one shelf.
 struct Desk {
     channel: Channel,
-    queue: String,
+    shelf: Shelf,
     /// Messages in the queue when it was opened: those that came later are left.
     held: u32,
 }
@@ -320,20 +326,37 @@ impl Desk {
             .message_count();
         Ok(Self {
             channel,
-            queue,
+            shelf: shelf.clone(),
             held,
         })
     }
 
-    /// What was taken and not acknowledged goes back.
-    async fn leave(self) -> Result<(), BrokerError> {
+    /// What was taken and not acknowledged goes back. The broker puts it back a moment
+    /// after it has answered: whoever looks next is to find it, so this waits for it.
+    async fn leave(self, connection: &Connection, given_back: usize) -> Result<(), BrokerError> {
+        self.close().await?;
+        let gone = u32::try_from(given_back).unwrap_or(u32::MAX);
+        for _ in 0..LOOKS {
+            let again = Self::open(connection, &self.shelf).await?;
+            again.close().await?;
+            // Somebody else may have taken some meanwhile: that is no reason to wait on.
+            if again.held >= self.held.saturating_sub(gone) {
+                break;
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<(), BrokerError> {
         answered("close", self.channel.close(200, "done".into())).await
     }
 
     async fn take(&self) -> Result<Option<Delivery>, BrokerError> {
-        let asked = self
-            .channel
-            .basic_get(self.queue.as_str().into(), BasicGetOptions::default());
+        let asked = self.channel.basic_get(
+            self.shelf.queue().as_str().into(),
+            BasicGetOptions::default(),
+        );
         let got = answered("take a message", asked).await?;
         Ok(got.map(|message| message.delivery))
     }

@@ -34,7 +34,9 @@ async fn a_caller_that_waits_for_all_it_may_leaves_the_others_theirs() {
         (Code::ResourceExhausted, "TOO_MANY_CALLS")
     );
     assert!(refused.retry_after.is_some());
-    // What is in memory is answered, and another caller has a share of its own.
+    // Another caller has a share of its own, and what it brought into memory is answered
+    // to everybody: a replica that did not hear of changes for a moment reads again.
+    other.get(at_hand.id).await.unwrap();
     client.get(at_hand.id).await.unwrap();
     other.get(second.id).await.unwrap();
     waiting.await.unwrap().unwrap();

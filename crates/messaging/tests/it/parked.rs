@@ -48,7 +48,10 @@ async fn parked_messages_are_listed_shown_and_given_back() {
             .unwrap()
             .is_none()
     );
-    assert_eq!(parked::list(&at, QUEUE, 1).await.unwrap().len(), 1);
+    // What was looked at is back for whoever looks next.
+    for _ in 0..20 {
+        assert_eq!(parked::list(&at, QUEUE, 1).await.unwrap().len(), 1);
+    }
 
     let working = Script::failing(0);
     let script = consumer(&broker, working.clone());
