@@ -4,6 +4,7 @@ pub mod bench;
 pub mod browser;
 pub mod build;
 pub mod exchange;
+pub mod patience;
 pub mod providers;
 pub mod servers;
 pub mod stack;

@@ -7,6 +7,7 @@ mod desk;
 mod hydra;
 mod keycloak;
 mod obtain;
+mod process;
 mod table;
 mod walk;
 

@@ -5,7 +5,7 @@ mod prepared;
 pub mod python;
 
 use std::sync::{Arc, LazyLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::browser::Browser;
@@ -96,17 +96,7 @@ pub async fn account(stack: &Stack, provider: &str, handle: &str) -> anyhow::Res
 /// None in time, or `ask` fails.
 pub async fn eventually<T>(
     what: &str,
-    mut ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+    ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    let begun = Instant::now();
-    loop {
-        if let Some(answer) = ask().await? {
-            return Ok(answer);
-        }
-        anyhow::ensure!(
-            begun.elapsed() < PATIENCE,
-            "{what}: not within {PATIENCE:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    devstack::patience::eventually(PATIENCE, what, ask).await
 }

@@ -115,7 +115,7 @@ fn ended(outcome: Result<(), StartError>) -> ExitCode {
     latchkey_service::run::ended(SERVICE, outcome)
 }
 
-/// The discovery documents of the providers are waited for so long at the start.
+/// How long the start waits for the discovery documents of the providers.
 const PROVIDERS_ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 async fn serve(environment: Environment) -> Result<(), StartError> {

@@ -322,6 +322,12 @@ async fn no_token_and_no_session_ever_stands_in_an_address_or_a_page() {
 #[tokio::test]
 async fn a_provider_that_only_identifies_makes_no_connection() {
     let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_SCOPES", "openid email profile")]).await;
+    identifies_only(&app).await;
+    assert_eq!(app.written().await, Written::ONCE);
+}
+
+/// A sign-in succeeds and connects nothing.
+async fn identifies_only(app: &TestApp) {
     let mut browser = app.browser();
     let answer = app
         .round(&mut browser, "/auth/oidc/demo", &Decision::allow("ada"))
@@ -329,7 +335,6 @@ async fn a_provider_that_only_identifies_makes_no_connection() {
     assert_eq!(answer.location(), APP);
     let event = app.events().await.pop().unwrap();
     assert!(event.connection.is_none() && event.identity.is_some());
-    assert_eq!(app.written().await, Written::ONCE);
 }
 
 // R13: Keycloak gives a refresh token to everybody. What was asked for decides.
@@ -341,13 +346,7 @@ async fn a_provider_for_sign_in_alone_connects_nothing_whatever_it_gives() {
             .token_answer
             .insert("refresh_token".to_owned(), "given to everybody".into());
     });
-    let mut browser = app.browser();
-    let answer = app
-        .round(&mut browser, "/auth/oidc/demo", &Decision::allow("ada"))
-        .await;
-    assert_eq!(answer.location(), APP);
-    let event = app.events().await.pop().unwrap();
-    assert!(event.connection.is_none() && event.identity.is_some());
+    identifies_only(&app).await;
 }
 
 // R5: of the grant, its client and its end are known from the beginning; large tokens too.

@@ -336,11 +336,10 @@ impl Desk {
     async fn leave(self, connection: &Connection, given_back: usize) -> Result<(), BrokerError> {
         self.close().await?;
         let gone = u32::try_from(given_back).unwrap_or(u32::MAX);
+        let stays = self.held.saturating_sub(gone);
         for _ in 0..LOOKS {
-            let again = Self::open(connection, &self.shelf).await?;
-            again.close().await?;
-            // Somebody else may have taken some meanwhile: that is no reason to wait on.
-            if again.held >= self.held.saturating_sub(gone) {
+            // Somebody else may have taken some meanwhile: then the looks come to an end.
+            if stays == 0 || held_on(connection, &self.shelf).await? >= stays {
                 break;
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;

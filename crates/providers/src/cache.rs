@@ -33,7 +33,7 @@ pub(crate) const OF_KEYS: Life = Life {
 /// While an old one serves, the provider is asked again no sooner.
 const PAUSE: Duration = Duration::from_secs(30);
 /// An unknown key asks for the key set out of turn no sooner than this after the last
-/// time; who asks sooner waits for so long at most.
+/// time; a request that comes earlier waits until then.
 const FORCED_PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]

@@ -75,7 +75,7 @@ impl Form {
         at.join(&self.action).ok()
     }
 
-    /// True where the form names the person, as a list of people to choose from does.
+    /// Whether the form names the person, as a list of people to choose from does.
     pub fn names(&self, person: Person<'_>) -> bool {
         self.html.contains(person.login)
     }

@@ -1,4 +1,4 @@
-//! What a person and a calling service do, and what they are told.
+//! What a person and a calling service do, and which answers they get.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::Stack;
 use crate::browser::{Browser, Page};
+use crate::patience;
 use crate::trail::{
     Account, Token, account_of, authorize_address, revoke_account, selector, token_request,
 };
@@ -159,7 +160,7 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// True where Latchkey holds the grant to be dead.
+    /// Returns `true` if Latchkey takes the grant for dead.
     pub(super) async fn is_dead(&self, account: Uuid) -> anyhow::Result<bool> {
         Ok(sqlx::query_scalar(
             "SELECT auth_failed_at IS NOT NULL FROM vault.credential WHERE account_id = $1",
@@ -206,7 +207,7 @@ impl<'a> Desk<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub(super) struct Refusal {
-    /// `google.rpc.ErrorInfo.reason`, or the status where there is none.
+    /// `google.rpc.ErrorInfo.reason`; the name of the status if the answer has no reason.
     pub reason: String,
 }
 
@@ -246,19 +247,9 @@ pub(super) fn client() -> anyhow::Result<reqwest::Client> {
 /// Asks again and again until there is an answer.
 pub(super) async fn eventually<T>(
     what: &str,
-    mut ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+    ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    let begun = Instant::now();
-    loop {
-        if let Some(answer) = ask().await? {
-            return Ok(answer);
-        }
-        anyhow::ensure!(
-            begun.elapsed() < PATIENCE,
-            "{what}: not within {PATIENCE:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    patience::eventually(PATIENCE, what, ask).await
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
 //! Ory Hydra: it has no people of its own, so this is also the application in which
 //! they sign in and consent.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use latchkey_servers::{Child, ChildSpec, free_port};
-use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::desk::{Pages, address, client};
 use super::obtain::Obtained;
+use super::process::Process;
+use super::walk::Server;
 use crate::browser::{Browser, Page};
 
 /// Its name at Latchkey.
@@ -38,7 +38,7 @@ pub(super) struct Hydra {
     /// Nothing listens there: the browser is stopped before.
     pages_port: u16,
     public_url: String,
-    child: Mutex<Option<Child>>,
+    process: Process,
     http: reqwest::Client,
 }
 
@@ -53,7 +53,7 @@ impl Hydra {
             admin_port: free_port()?,
             pages_port: free_port()?,
             public_url: public_url.to_owned(),
-            child: Mutex::new(None),
+            process: Process::default(),
             http: client()?,
         })
     }
@@ -66,11 +66,7 @@ impl Hydra {
         format!("http://127.0.0.1:{}", self.pages_port)
     }
 
-    pub(super) fn userinfo(&self) -> String {
-        format!("{}/userinfo", self.issuer())
-    }
-
-    /// What Latchkey is told of it.
+    /// The variables with which Latchkey uses it.
     pub(super) fn variables(&self) -> Vec<(String, String)> {
         [
             ("ISSUER", self.issuer()),
@@ -122,7 +118,7 @@ impl Hydra {
                 answer.is_ok_and(|answer| answer.status().is_success())
             })
             .await?;
-        *self.child() = Some(child);
+        self.process.runs(child);
         Ok(())
     }
 
@@ -147,33 +143,6 @@ impl Hydra {
             },
             "oauth2": {"grant": {"refresh_token": {"rotation_grace_period": grace}}},
         })
-    }
-
-    fn child(&self) -> MutexGuard<'_, Option<Child>> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Stops it as an operator does.
-    pub(super) fn stop(&self) {
-        if let Some(mut child) = self.child().take() {
-            child.stop(Signal::SIGTERM, Duration::from_secs(30));
-        }
-    }
-
-    /// It takes connections and answers nothing.
-    pub(super) fn silence(&self) {
-        self.signal(Signal::SIGSTOP);
-    }
-
-    /// It goes on where it was.
-    pub(super) fn resume(&self) {
-        self.signal(Signal::SIGCONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(child) = self.child().as_ref() {
-            child.signal(signal);
-        }
     }
 
     /// Makes the client.
@@ -229,14 +198,6 @@ impl Hydra {
     pub(super) async fn revoke_consent(&self, login: &str) -> anyhow::Result<()> {
         let path = format!("/oauth2/auth/sessions/consent?subject={login}&client={CLIENT_ID}");
         self.admin(Method::DELETE, &path, None).await?;
-        Ok(())
-    }
-
-    /// A new signing key comes before all others.
-    pub(super) async fn rotate_keys(&self) -> anyhow::Result<()> {
-        let key = json!({"alg": "RS256", "use": "sig", "kid": uuid::Uuid::new_v4()});
-        self.admin(Method::POST, "/keys/hydra.openid.id-token", Some(key))
-            .await?;
         Ok(())
     }
 
@@ -329,5 +290,33 @@ impl Pages for Hydra {
             next = self.answer(sent, login).await?;
         }
         anyhow::bail!("lost at Hydra, at last at {next}")
+    }
+}
+
+impl Server for Hydra {
+    fn process(&self) -> &Process {
+        &self.process
+    }
+
+    fn userinfo(&self) -> String {
+        format!("{}/userinfo", self.issuer())
+    }
+
+    /// It knows no people.
+    async fn gets_to_know(&self, _login: &str) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// From here on a replaced token is good for a minute.
+    async fn start_again(&self) -> anyhow::Result<()> {
+        self.start(Grace::Minute).await
+    }
+
+    /// It comes before all others.
+    async fn rotate_keys(&self, _nth: u32) -> anyhow::Result<()> {
+        let key = json!({"alg": "RS256", "use": "sig", "kid": uuid::Uuid::new_v4()});
+        self.admin(Method::POST, "/keys/hydra.openid.id-token", Some(key))
+            .await?;
+        Ok(())
     }
 }

@@ -1,17 +1,17 @@
 //! Keycloak: a realm, a client that asks for consent, and people.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use latchkey_servers::{Child, ChildSpec, free_port};
-use nix::sys::signal::Signal;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use url::Url;
 
 use super::desk::{Pages, address, client};
 use super::obtain::Obtained;
+use super::process::Process;
+use super::walk::Server;
 use crate::browser::{Browser, Page, Person};
 
 /// Its name at Latchkey.
@@ -29,7 +29,7 @@ pub(super) struct Keycloak {
     obtained: Obtained,
     port: u16,
     public_url: String,
-    child: Mutex<Option<Child>>,
+    process: Process,
     http: reqwest::Client,
 }
 
@@ -41,7 +41,7 @@ impl Keycloak {
             obtained,
             port: free_port()?,
             public_url: public_url.to_owned(),
-            child: Mutex::new(None),
+            process: Process::default(),
             http: client()?,
         })
     }
@@ -58,11 +58,7 @@ impl Keycloak {
         format!("{}/realms/{REALM}", self.base())
     }
 
-    pub(super) fn userinfo(&self) -> String {
-        format!("{}/protocol/openid-connect/userinfo", self.issuer())
-    }
-
-    /// What Latchkey is told of it.
+    /// The variables with which Latchkey uses it.
     pub(super) fn variables(&self) -> Vec<(String, String)> {
         [
             ("ISSUER", self.issuer()),
@@ -97,35 +93,8 @@ impl Keycloak {
                 answer.is_ok_and(|answer| answer.status().is_success())
             })
             .await?;
-        *self.child() = Some(child);
+        self.process.runs(child);
         Ok(())
-    }
-
-    fn child(&self) -> MutexGuard<'_, Option<Child>> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Stops it as an operator does.
-    pub(super) fn stop(&self) {
-        if let Some(mut child) = self.child().take() {
-            child.stop(Signal::SIGTERM, Duration::from_secs(30));
-        }
-    }
-
-    /// It takes connections and answers nothing.
-    pub(super) fn silence(&self) {
-        self.signal(Signal::SIGSTOP);
-    }
-
-    /// It goes on where it was.
-    pub(super) fn resume(&self) {
-        self.signal(Signal::SIGCONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(child) = self.child().as_ref() {
-            child.signal(signal);
-        }
     }
 
     /// Makes the realm and the client.
@@ -236,31 +205,6 @@ impl Keycloak {
         Ok(())
     }
 
-    /// A new signing key comes before all others.
-    pub(super) async fn rotate_keys(&self, priority: u32) -> anyhow::Result<()> {
-        let realm: Value = self
-            .admin(Method::GET, "/latchkey", None)
-            .await?
-            .json()
-            .await?;
-        let component = json!({
-            "name": format!("key-{priority}"),
-            "providerId": "rsa-generated",
-            "providerType": "org.keycloak.keys.KeyProvider",
-            "parentId": realm.get("id"),
-            "config": {
-                "priority": [priority.to_string()],
-                "enabled": ["true"],
-                "active": ["true"],
-                "algorithm": ["RS256"],
-                "keySize": ["2048"],
-            },
-        });
-        self.admin(Method::POST, "/latchkey/components", Some(component))
-            .await?;
-        Ok(())
-    }
-
     /// How many refreshes it has answered.
     pub(super) async fn refreshes(&self) -> anyhow::Result<usize> {
         let path = "/latchkey/events?type=REFRESH_TOKEN&max=10000";
@@ -345,5 +289,48 @@ impl Pages for Keycloak {
             password: PASSWORD,
         };
         browser.through_the_pages(authorize, person, arrived).await
+    }
+}
+
+impl Server for Keycloak {
+    fn process(&self) -> &Process {
+        &self.process
+    }
+
+    fn userinfo(&self) -> String {
+        format!("{}/protocol/openid-connect/userinfo", self.issuer())
+    }
+
+    async fn gets_to_know(&self, login: &str) -> anyhow::Result<()> {
+        self.add_person(login).await
+    }
+
+    async fn start_again(&self) -> anyhow::Result<()> {
+        self.start().await
+    }
+
+    async fn rotate_keys(&self, nth: u32) -> anyhow::Result<()> {
+        let priority = 100 * (nth + 2);
+        let realm: Value = self
+            .admin(Method::GET, "/latchkey", None)
+            .await?
+            .json()
+            .await?;
+        let component = json!({
+            "name": format!("key-{priority}"),
+            "providerId": "rsa-generated",
+            "providerType": "org.keycloak.keys.KeyProvider",
+            "parentId": realm.get("id"),
+            "config": {
+                "priority": [priority.to_string()],
+                "enabled": ["true"],
+                "active": ["true"],
+                "algorithm": ["RS256"],
+                "keySize": ["2048"],
+            },
+        });
+        self.admin(Method::POST, "/latchkey/components", Some(component))
+            .await?;
+        Ok(())
     }
 }

@@ -36,7 +36,7 @@ impl Table {
         }
     }
 
-    /// True where every row held, and there is one.
+    /// Returns `true` if there are rows and every one held.
     pub(super) fn held(&self) -> bool {
         !self.rows.is_empty() && self.rows.iter().all(|row| row.held)
     }

@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use uuid::Uuid;
 
 use super::desk::{Desk, Pages, eventually};
+use super::process::Process;
 use super::table::Rows;
 
 type Happened = anyhow::Result<String>;
@@ -26,6 +27,91 @@ const DEAD: &str = "INVALID_REFRESH_TOKEN, the person is asked";
 const UNTOUCHED: &str = "an outage is told, the grant lives and is served afterwards";
 const KEYS: &str = "people sign in at once, also after a second change";
 const GONE: &str = "confirmed by the provider, and the access token is refused";
+
+/// What the steps need of every server.
+pub(super) trait Server: Pages {
+    /// Its process.
+    fn process(&self) -> &Process;
+    /// The address of its API.
+    fn userinfo(&self) -> String;
+    /// Makes a person known to it.
+    async fn gets_to_know(&self, login: &str) -> anyhow::Result<()>;
+    /// Starts it after a stop.
+    async fn start_again(&self) -> anyhow::Result<()>;
+    /// Makes a signing key that comes before all others; the first one has 0.
+    async fn rotate_keys(&self, nth: u32) -> anyhow::Result<()>;
+}
+
+/// A server and the desk in front of it, with the steps that every server has alike.
+struct Walk<'a, S> {
+    desk: &'a Desk<'a>,
+    server: &'a S,
+}
+
+impl<S: Server> Walk<'_, S> {
+    /// A person whom the server has just got to know.
+    async fn person(&self, login: &'static str) -> anyhow::Result<At<'_, S>> {
+        self.server.gets_to_know(login).await?;
+        Ok(At {
+            desk: self.desk,
+            pages: self.server,
+            login,
+            userinfo: self.server.userinfo(),
+        })
+    }
+
+    async fn rotation(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
+        let ada = self.person("ada").await?;
+        rows.add("sign-in", IN, ada.connects().await);
+        let account = ada.signs_in().await?;
+        let happened = ada.refreshes(account, 3).await;
+        rows.add("refresh, strict rotation", REFRESHED, happened);
+
+        ada.lost_answer(account).await?;
+        let happened = ada.is_refused(account, &ASKED, true).await;
+        rows.add("strict rotation, an answer was lost", DEAD, happened);
+        rows.add("and its way back", BACK, ada.comes_back(account).await);
+        Ok(())
+    }
+
+    async fn keys(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
+        let keys = self.person("keys").await?;
+        let account = keys.signs_in().await?;
+        let happened = async {
+            for nth in 0..2 {
+                self.server.rotate_keys(nth).await?;
+                keys.comes_back(account).await?;
+            }
+            keys.refreshes(account, 1).await?;
+            Ok("two changes, a sign-in after each, a refresh".to_owned())
+        };
+        rows.add("signing keys rotated", KEYS, happened.await);
+        // Where that broke, the next steps are not to break with it.
+        keys.gets_in_again().await
+    }
+
+    async fn silence(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
+        let silent = self.person("silent").await?;
+        let account = silent.signs_in().await?;
+        self.server.process().silence();
+        let told = silent.is_told_of_an_outage(account, &OUTAGE).await;
+        self.server.process().resume();
+        let happened = silent.after_an_outage(account, told).await;
+        rows.add("silence (SIGSTOP)", UNTOUCHED, happened);
+        Ok(())
+    }
+
+    async fn restart(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
+        let away = self.person("away").await?;
+        let account = away.signs_in().await?;
+        self.server.process().stop();
+        let told = away.is_told_of_an_outage(account, &OUTAGE).await;
+        self.server.start_again().await?;
+        let happened = away.after_an_outage(account, told).await;
+        rows.add("restart", UNTOUCHED, happened);
+        Ok(())
+    }
+}
 
 /// One person at one server.
 struct At<'a, P> {

@@ -97,7 +97,7 @@ async fn run_one(suite: Suite, variables: &[(&'static str, String)]) -> anyhow::
     }
     let begun = Instant::now();
     let mut child = Child::start(spec)?;
-    // The part that was read before a failure is told all the same.
+    // What was read before a failure is printed all the same.
     let reading = tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
         let _ = reader.read_to_end(&mut bytes);

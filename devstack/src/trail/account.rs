@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{PATIENCE, Route};
 use crate::Stack;
 use crate::exchange::Watcher;
+use crate::patience::eventually;
 
 /// A row of `"connectedAccount"`.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -71,23 +72,17 @@ pub(super) async fn tell(
     handle: &str,
     say: &impl Fn(&str),
 ) -> anyhow::Result<Account> {
-    let begun = Instant::now();
-    let account = loop {
+    let what = format!("a connected account for {handle}");
+    let account = eventually(PATIENCE, &what, async || {
         let mut accounts = account_of(stack.pool(), route.provider, handle).await?;
         anyhow::ensure!(
             accounts.len() <= 1,
             "{handle} has {} accounts",
             accounts.len()
         );
-        if let Some(account) = accounts.pop() {
-            break account;
-        }
-        anyhow::ensure!(
-            begun.elapsed() < PATIENCE,
-            "no connected account for {handle} within {PATIENCE:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+        Ok(accounts.pop())
+    })
+    .await?;
     anyhow::ensure!(account.has_token, "the account holds no token");
     say(&format!(
         "account {} of {} at {}, token held: {}",

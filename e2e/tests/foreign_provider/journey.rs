@@ -81,7 +81,7 @@ impl Journey {
         Ok(account_of(self.stack.pool(), self.foreign.name(), &address).await?)
     }
 
-    /// True where the person has signed in with this provider.
+    /// Returns `true` if the person has signed in with this provider.
     pub async fn knows_the_person(&self) -> anyhow::Result<bool> {
         Ok(sqlx::query_scalar(
             "SELECT EXISTS (SELECT FROM auth.identity WHERE email = $1 AND provider = $2)",

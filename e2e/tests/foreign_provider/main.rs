@@ -43,6 +43,15 @@ async fn disconnected(journey: &Journey, account: Uuid) -> anyhow::Result<Revoke
     Ok(revoked)
 }
 
+/// All of it, where nothing else is to be looked at.
+fn whole_way(foreign: Foreign, refreshes: usize, expected: Revoked) -> anyhow::Result<()> {
+    run(async move {
+        let (journey, account) = signed_in_and_refreshed(foreign, refreshes).await?;
+        assert_eq!(disconnected(&journey, account).await?, expected);
+        Ok(())
+    })
+}
+
 // R3, R5, R30, R31
 #[test]
 fn a_certified_provider_of_configuration_alone_signs_in_and_refreshes() -> anyhow::Result<()> {
@@ -70,31 +79,19 @@ fn a_public_client_of_a_mock_server_signs_in_refreshes_and_is_revoked() -> anyho
 // R1
 #[test]
 fn google_as_others_emulate_it_signs_in_refreshes_and_is_revoked() -> anyhow::Result<()> {
-    run(async {
-        let (journey, account) = signed_in_and_refreshed(Foreign::Google, 2).await?;
-        assert_eq!(disconnected(&journey, account).await?, Revoked::AtProvider);
-        Ok(())
-    })
+    whole_way(Foreign::Google, 2, Revoked::AtProvider)
 }
 
 // R2: Microsoft has no revocation endpoint.
 #[test]
 fn microsoft_as_others_emulate_it_signs_in_and_refreshes() -> anyhow::Result<()> {
-    run(async {
-        let (journey, account) = signed_in_and_refreshed(Foreign::Microsoft, 2).await?;
-        assert_eq!(disconnected(&journey, account).await?, Revoked::HereOnly);
-        Ok(())
-    })
+    whole_way(Foreign::Microsoft, 2, Revoked::HereOnly)
 }
 
 // R3
 #[test]
 fn okta_as_others_emulate_it_signs_in_refreshes_and_is_revoked() -> anyhow::Result<()> {
-    run(async {
-        let (journey, account) = signed_in_and_refreshed(Foreign::Okta, 2).await?;
-        assert_eq!(disconnected(&journey, account).await?, Revoked::AtProvider);
-        Ok(())
-    })
+    whole_way(Foreign::Okta, 2, Revoked::AtProvider)
 }
 
 // R3: it knows no refresh tokens, no `profile`, no `offline_access`, and takes the
@@ -138,9 +135,5 @@ fn a_mock_of_pypi_signs_in_refreshes_and_its_dead_grant_is_told() -> anyhow::Res
 // revocation endpoint is not announced.
 #[test]
 fn a_toolkit_that_rotates_strictly_signs_in_and_refreshes() -> anyhow::Result<()> {
-    run(async {
-        let (journey, account) = signed_in_and_refreshed(Foreign::Django, 3).await?;
-        assert_eq!(disconnected(&journey, account).await?, Revoked::HereOnly);
-        Ok(())
-    })
+    whole_way(Foreign::Django, 3, Revoked::HereOnly)
 }

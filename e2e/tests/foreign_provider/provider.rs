@@ -1,4 +1,4 @@
-//! The providers: how each is started, and what Latchkey is told of it.
+//! The providers: how each is started, and the variables with which Latchkey uses it.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -45,7 +45,7 @@ const ALL: [Foreign; 8] = [
     Foreign::Django,
 ];
 
-/// The ports: the stack is told of every provider before the first one runs.
+/// The ports: the stack has the variables of every provider before the first one runs.
 struct Ports {
     public: u16,
     providers: [u16; ALL.len()],
@@ -159,7 +159,7 @@ impl Foreign {
             .context("every provider has a port")
     }
 
-    /// What Latchkey is told of it.
+    /// The variables with which Latchkey uses it.
     fn variables(self) -> anyhow::Result<Vec<(String, String)>> {
         let base = self.base()?;
         let prefix = match self {

@@ -106,11 +106,8 @@ impl Store {
                  refresh_token_expires_at = coalesce($11, refresh_token_expires_at),
                  renew_at = CASE
                      WHEN $11::timestamptz IS NOT NULL
-                       OR ($6 IS NULL AND refresh_token_version = version
-                           AND refresh_token_expires_at IS NOT NULL)
-                     THEN clock_timestamp() + GREATEST(
-                         (coalesce($11, refresh_token_expires_at) - clock_timestamp()) / 2,
-                         interval '1 minute')
+                       OR ($6 IS NULL AND refresh_token_version = version)
+                     THEN vault.renewal_of(coalesce($11, refresh_token_expires_at))
                      END,
                  forced_at = CASE WHEN $10 THEN clock_timestamp() ELSE forced_at END,
                  failure_class = NULL, failure_count = 0, retry_after = NULL,

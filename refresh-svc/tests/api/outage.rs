@@ -131,7 +131,7 @@ async fn a_listener_whose_heartbeat_stays_away_listens_anew() {
         .with("TOKEN_CACHE_REVALIDATE", "1h")
         .behind_a_proxy()
         .await;
-    // Before the replica listens, so that it is told of nothing.
+    // Before the replica listens, so that it hears of no change.
     let account = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;

@@ -11,7 +11,7 @@ async fn a_caller_that_waits_for_all_it_may_leaves_the_others_theirs() {
         .await
         .with("CALLER_WAITING_LIMIT", "1")
         .with("TOKEN_CACHE_REVALIDATE", "1m");
-    // Before the replica listens: what it is told of is not trusted in its memory at once.
+    // Before the replica listens: an account that has just changed is not trusted in memory.
     let at_hand = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;

@@ -185,10 +185,7 @@ pub async fn replace(
               client_id, client_version,
               refresh_token_expires_at, refresh_token_version, renew_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, 1, $14, 1,
-                 CASE WHEN $14::timestamptz IS NOT NULL THEN
-                     clock_timestamp()
-                     + greatest(($14::timestamptz - clock_timestamp()) / 2, interval '1 minute')
-                 END)
+                 vault.renewal_of($14))
          ON CONFLICT (account_id) DO UPDATE SET
              handle = excluded.handle,
              sealed_access_token = excluded.sealed_access_token,
@@ -241,8 +238,8 @@ pub async fn replace(
 /// disconnected.
 const MOST_REPLACED: i64 = 10;
 
-/// Keeps a refresh token, that of the sign-in or the stored one, and forgets the oldest beyond the bound,
-/// in one statement: the rows that it sees are those from before it.
+/// Keeps a refresh token, that of the sign-in or the stored one, and forgets the oldest
+/// beyond the bound, in one statement: the rows that it sees are those from before it.
 macro_rules! keep {
     ($token:literal) => {
         concat!(
@@ -344,10 +341,7 @@ pub async fn take_refresh_token(
              client_version = version + 1,
              refresh_token_expires_at = $6,
              refresh_token_version = version + 1,
-             renew_at = CASE WHEN $6::timestamptz IS NOT NULL THEN
-                 clock_timestamp()
-                 + greatest(($6::timestamptz - clock_timestamp()) / 2, interval '1 minute')
-             END,
+             renew_at = vault.renewal_of($6),
              failure_class = NULL,
              failure_count = 0,
              retry_after = NULL,

@@ -7,6 +7,9 @@ use super::{came_with, explained, refused, unavailable};
 use crate::login::provider_answer::ProviderAnswer;
 use crate::pages::{Explanation, Next};
 
+const START_AGAIN: &str = "Nothing was changed. Please start again; if it happens again, tell your \
+                           administrator the number below.";
+
 impl From<&ProviderError> for Explanation {
     fn from(error: &ProviderError) -> Self {
         match error {
@@ -123,9 +126,7 @@ impl From<&IdTokenError> for Explanation {
                 StatusCode::BAD_REQUEST,
                 "identity_not_proven",
                 "The provider's answer does not prove who you are",
-                "Nothing was changed. Please start again; if it happens again, tell your \
-                 administrator the number below."
-                    .to_owned(),
+                START_AGAIN.to_owned(),
                 Next::Again,
             ),
         }
@@ -145,9 +146,7 @@ fn provider_error() -> Explanation {
         StatusCode::BAD_GATEWAY,
         "provider_error",
         "The provider could not sign you in",
-        "Nothing was changed. Please start again; if it happens again, tell your \
-         administrator the number below."
-            .to_owned(),
+        START_AGAIN.to_owned(),
         Next::Again,
     )
 }

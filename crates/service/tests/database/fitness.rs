@@ -21,7 +21,7 @@ async fn has_come_back(pool: &PgPool) {
 }
 
 /// A write is served, at the latest after one that met its deadline and so closed the
-/// connection: on a busy machine the proxy may swallow a little later than it is told to.
+/// connection: on a busy machine the proxy may begin to swallow packets a little late.
 async fn is_served_again(pool: &PgPool) {
     let limit = Duration::from_secs(5);
     if within(limit, write(pool)).await.is_err() {

@@ -4,27 +4,19 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use super::{
-    ASKED, At, BACK, CLIENT, DEAD, GONE, IN, KEYS, ONE_REFRESH, OUTAGE, REFRESHED, SHORT,
-    UNTOUCHED, keep,
-};
+use super::{ASKED, BACK, CLIENT, DEAD, GONE, ONE_REFRESH, SHORT, Walk, keep};
 use crate::providers::desk::{Desk, eventually};
-use crate::providers::hydra::{Grace, Hydra};
+use crate::providers::hydra::Hydra;
 use crate::providers::table::Rows;
 
 /// Lives of what the client is given.
 const ACCESS: Duration = Duration::from_hours(1);
 const REFRESH: Duration = Duration::from_hours(720);
 
-/// Desk and server; Hydra takes any person.
-struct Walk<'a> {
-    desk: &'a Desk<'a>,
-    server: &'a Hydra,
-}
-
 /// Every step, with a row each.
 pub(in crate::providers) async fn walk(desk: &Desk<'_>, server: &Hydra, rows: &mut Rows<'_>) {
     let walk = Walk { desk, server };
+    keep(server.set_lives(ACCESS, REFRESH).await, rows);
     keep(walk.rotation(rows).await, rows);
     keep(walk.callers(rows).await, rows);
     keep(walk.expiry(rows).await, rows);
@@ -38,33 +30,9 @@ pub(in crate::providers) async fn walk(desk: &Desk<'_>, server: &Hydra, rows: &m
     keep(walk.client(rows).await, rows);
 }
 
-impl Walk<'_> {
-    fn person(&self, login: &'static str) -> At<'_, Hydra> {
-        At {
-            desk: self.desk,
-            pages: self.server,
-            login,
-            userinfo: self.server.userinfo(),
-        }
-    }
-
-    async fn rotation(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        self.server.set_lives(ACCESS, REFRESH).await?;
-        let ada = self.person("ada");
-        rows.add("sign-in", IN, ada.connects().await);
-        let account = ada.signs_in().await?;
-        let happened = ada.refreshes(account, 3).await;
-        rows.add("refresh, strict rotation", REFRESHED, happened);
-
-        ada.lost_answer(account).await?;
-        let happened = ada.is_refused(account, &ASKED, true).await;
-        rows.add("strict rotation, an answer was lost", DEAD, happened);
-        rows.add("and its way back", BACK, ada.comes_back(account).await);
-        Ok(())
-    }
-
+impl Walk<'_, Hydra> {
     async fn callers(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let busy = self.person("busy");
+        let busy = self.person("busy").await?;
         self.server.set_lives(SHORT, REFRESH).await?;
         let account = busy.signs_in().await;
         self.server.set_lives(ACCESS, REFRESH).await?;
@@ -85,7 +53,7 @@ impl Walk<'_> {
     }
 
     async fn expiry(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let expired = self.person("expired");
+        let expired = self.person("expired").await?;
         self.server.set_lives(ACCESS, SHORT).await?;
         let account = expired.signs_in().await;
         self.server.set_lives(ACCESS, REFRESH).await?;
@@ -98,7 +66,7 @@ impl Walk<'_> {
     }
 
     async fn session_and_consent(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let ended = self.person("ended");
+        let ended = self.person("ended").await?;
         let account = ended.signs_in().await?;
         self.server.log_out("ended").await?;
         rows.add(
@@ -107,7 +75,7 @@ impl Walk<'_> {
             ended.refreshes(account, 1).await,
         );
 
-        let consent = self.person("consent");
+        let consent = self.person("consent").await?;
         let account = consent.signs_in().await?;
         self.server.revoke_consent("consent").await?;
         rows.add(
@@ -119,36 +87,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    async fn keys(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let keys = self.person("keys");
-        let account = keys.signs_in().await?;
-        let happened = async {
-            for _ in 0..2 {
-                self.server.rotate_keys().await?;
-                keys.comes_back(account).await?;
-            }
-            keys.refreshes(account, 1).await?;
-            Ok("two changes, a sign-in after each, a refresh".to_owned())
-        };
-        rows.add("signing keys rotated", KEYS, happened.await);
-        // Where that broke, the next steps are not to break with it.
-        keys.gets_in_again().await
-    }
-
-    /// From here on a replaced token is good for a minute.
-    async fn restart(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let away = self.person("away");
-        let account = away.signs_in().await?;
-        self.server.stop();
-        let told = away.is_told_of_an_outage(account, &OUTAGE).await;
-        self.server.start(Grace::Minute).await?;
-        let happened = away.after_an_outage(account, told).await;
-        rows.add("restart", UNTOUCHED, happened);
-        Ok(())
-    }
-
     async fn grace(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let grace = self.person("grace");
+        let grace = self.person("grace").await?;
         let account = grace.signs_in().await?;
         grace.lost_answer(account).await?;
         let happened = grace.refreshes(account, 1).await;
@@ -160,26 +100,15 @@ impl Walk<'_> {
         Ok(())
     }
 
-    async fn silence(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let silent = self.person("silent");
-        let account = silent.signs_in().await?;
-        self.server.silence();
-        let told = silent.is_told_of_an_outage(account, &OUTAGE).await;
-        self.server.resume();
-        let happened = silent.after_an_outage(account, told).await;
-        rows.add("silence (SIGSTOP)", UNTOUCHED, happened);
-        Ok(())
-    }
-
     async fn disconnect(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let leaving = self.person("leaving");
+        let leaving = self.person("leaving").await?;
         let account = leaving.signs_in().await?;
         rows.add("disconnect", GONE, leaving.disconnects(account).await);
         Ok(())
     }
 
     async fn client(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let client = self.person("client");
+        let client = self.person("client").await?;
         let account = client.signs_in().await?;
         self.server.delete_client().await?;
         let happened = client.is_refused(account, &CLIENT, false).await;

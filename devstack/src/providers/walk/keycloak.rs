@@ -4,25 +4,17 @@ use anyhow::ensure;
 use serde_json::json;
 use std::time::Duration;
 
-use super::{
-    ASKED, At, BACK, CLIENT, DEAD, IN, KEYS, ONE_REFRESH, OUTAGE, REFRESHED, SHORT, UNTOUCHED, keep,
-};
+use super::{ASKED, BACK, CLIENT, DEAD, ONE_REFRESH, SHORT, Walk, keep};
 use crate::providers::desk::{Desk, eventually};
 use crate::providers::keycloak::Keycloak;
 use crate::providers::table::Rows;
-
-/// Desk, server and people.
-struct Walk<'a> {
-    desk: &'a Desk<'a>,
-    server: &'a Keycloak,
-}
 
 /// Every step, with a row each.
 pub(in crate::providers) async fn walk(desk: &Desk<'_>, server: &Keycloak, rows: &mut Rows<'_>) {
     let walk = Walk { desk, server };
     keep(walk.rotation(rows).await, rows);
     keep(walk.callers(rows).await, rows);
-    keep(walk.person(rows).await, rows);
+    keep(walk.people(rows).await, rows);
     keep(walk.session(rows).await, rows);
     keep(walk.consent(rows).await, rows);
     keep(walk.expiry(rows).await, rows);
@@ -34,34 +26,9 @@ pub(in crate::providers) async fn walk(desk: &Desk<'_>, server: &Keycloak, rows:
     keep(walk.disconnect(rows).await, rows);
 }
 
-impl Walk<'_> {
-    /// A person whom Keycloak has just got to know.
-    async fn person_of(&self, login: &'static str) -> anyhow::Result<At<'_, Keycloak>> {
-        self.server.add_person(login).await?;
-        Ok(At {
-            desk: self.desk,
-            pages: self.server,
-            login,
-            userinfo: self.server.userinfo(),
-        })
-    }
-
-    async fn rotation(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let ada = self.person_of("ada").await?;
-        rows.add("sign-in", IN, ada.connects().await);
-        let account = ada.signs_in().await?;
-        let happened = ada.refreshes(account, 3).await;
-        rows.add("refresh, strict rotation", REFRESHED, happened);
-
-        ada.lost_answer(account).await?;
-        let happened = ada.is_refused(account, &ASKED, true).await;
-        rows.add("strict rotation, an answer was lost", DEAD, happened);
-        rows.add("and its way back", BACK, ada.comes_back(account).await);
-        Ok(())
-    }
-
+impl Walk<'_, Keycloak> {
     async fn callers(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let busy = self.person_of("busy").await?;
+        let busy = self.person("busy").await?;
         let brief = json!({"accessTokenLifespan": SHORT.as_secs()});
         self.server.change(brief).await?;
         let account = busy.signs_in().await;
@@ -86,8 +53,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    async fn person(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let disabled = self.person_of("disabled").await?;
+    async fn people(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
+        let disabled = self.person("disabled").await?;
         let account = disabled.signs_in().await?;
         self.server.enable_person("disabled", false).await?;
         rows.add(
@@ -101,14 +68,14 @@ impl Walk<'_> {
         let happened = disabled.is_served_again(account).await;
         rows.add("and its way back", "served again once enabled", happened);
 
-        let deleted = self.person_of("deleted").await?;
+        let deleted = self.person("deleted").await?;
         let account = deleted.signs_in().await?;
         self.server.delete_person("deleted").await?;
         let reasons = ["INVALID_REFRESH_TOKEN", "ACCOUNT_DISABLED"];
         let happened = deleted.is_refused(account, &reasons, true).await;
         rows.add("user deleted", DEAD, happened);
         let happened = async {
-            let newcomer = self.person_of("deleted").await?;
+            let newcomer = self.person("deleted").await?;
             self.desk.enter(self.server, newcomer.login).await?;
             let accounts = eventually("an account of their own", async || {
                 let accounts = self.desk.accounts(newcomer.login).await?;
@@ -133,7 +100,7 @@ impl Walk<'_> {
     }
 
     async fn session(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let ended = self.person_of("ended").await?;
+        let ended = self.person("ended").await?;
         let account = ended.signs_in().await?;
         self.server.log_out("ended").await?;
         let happened = ended.is_refused(account, &ASKED, true).await;
@@ -143,7 +110,7 @@ impl Walk<'_> {
     }
 
     async fn consent(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let consent = self.person_of("consent").await?;
+        let consent = self.person("consent").await?;
         let account = consent.signs_in().await?;
         self.server.revoke_consent("consent").await?;
         let reasons = ["INVALID_REFRESH_TOKEN", "CONSENT_REQUIRED"];
@@ -157,7 +124,7 @@ impl Walk<'_> {
     }
 
     async fn expiry(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let expired = self.person_of("expired").await?;
+        let expired = self.person("expired").await?;
         let account = expired.signs_in().await?;
         let brief = json!({
             "offlineSessionMaxLifespanEnabled": true,
@@ -174,7 +141,7 @@ impl Walk<'_> {
     }
 
     async fn client(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let client = self.person_of("client").await?;
+        let client = self.person("client").await?;
         let account = client.signs_in().await?;
         self.server.enable_client(false).await?;
         let happened = client.is_refused(account, &CLIENT, false).await;
@@ -189,29 +156,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    async fn keys(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let keys = self.person_of("keys").await?;
-        let account = keys.signs_in().await?;
-        let happened = async {
-            for priority in [200, 300] {
-                self.server.rotate_keys(priority).await?;
-                keys.comes_back(account).await?;
-            }
-            keys.refreshes(account, 1).await?;
-            Ok("two changes, a sign-in after each, a refresh".to_owned())
-        };
-        rows.add("signing keys rotated", KEYS, happened.await);
-        // Where that broke, the next steps are not to break with it.
-        keys.gets_in_again().await
-    }
-
     /// From here on a replaced token is good twice more: a request that the server
     /// answers to nobody does not end the grant.
     async fn reuse(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
         self.server
             .change(json!({"refreshTokenMaxReuse": 2}))
             .await?;
-        let reuse = self.person_of("reuse").await?;
+        let reuse = self.person("reuse").await?;
         let account = reuse.signs_in().await?;
         reuse.lost_answer(account).await?;
         let happened = reuse.refreshes(account, 1).await;
@@ -223,30 +174,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    async fn silence(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let silent = self.person_of("silent").await?;
-        let account = silent.signs_in().await?;
-        self.server.silence();
-        let told = silent.is_told_of_an_outage(account, &OUTAGE).await;
-        self.server.resume();
-        let happened = silent.after_an_outage(account, told).await;
-        rows.add("silence (SIGSTOP)", UNTOUCHED, happened);
-        Ok(())
-    }
-
-    async fn restart(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let away = self.person_of("away").await?;
-        let account = away.signs_in().await?;
-        self.server.stop();
-        let told = away.is_told_of_an_outage(account, &OUTAGE).await;
-        self.server.start().await?;
-        let happened = away.after_an_outage(account, told).await;
-        rows.add("restart", UNTOUCHED, happened);
-        Ok(())
-    }
-
     async fn disconnect(&self, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-        let leaving = self.person_of("leaving").await?;
+        let leaving = self.person("leaving").await?;
         let account = leaving.signs_in().await?;
         leaving.comes_back(account).await?;
         leaving.comes_back(account).await?;
