@@ -156,15 +156,14 @@ impl Engine {
         let Some(provider) = self.parts.providers.get(&credential.binding.provider) else {
             return false;
         };
-        let Some(current) = credential.sealed_refresh_token.as_deref() else {
-            return false;
-        };
+        let current = credential.sealed_refresh_token.as_deref();
         let earlier = replaced.iter().map(|kept| &*kept.sealed_refresh_token);
-        let revocations = std::iter::once(current)
+        let revocations = current
+            .into_iter()
             .chain(earlier)
             .map(|sealed| self.revoke_one(&provider, credential, sealed, limit));
         let revoked = futures::future::join_all(revocations).await;
-        revoked.into_iter().all(|confirmed| confirmed)
+        current.is_some() && revoked.into_iter().all(|confirmed| confirmed)
     }
 
     async fn revoke_one(

@@ -51,6 +51,24 @@ async fn after_a_disconnect_no_grant_of_an_earlier_sign_in_lives() {
     }
 }
 
+// R37: a sign-in that gave no refresh token may have replaced one that did.
+#[tokio::test]
+async fn what_earlier_sign_ins_left_is_revoked_also_without_a_refresh_token_of_the_newest() {
+    let world = World::new().await;
+    let (_replica, client) = world.served().await;
+    let account = world
+        .connect(Flavour::Oidc, "ada", Token::Expires(3000))
+        .await;
+    let earlier = left_behind(&world, &account, Flavour::Oidc).await;
+    sqlx::query("UPDATE vault.credential SET sealed_refresh_token = NULL")
+        .execute(world.pool())
+        .await
+        .unwrap();
+    assert!(!client.revoke(account.id).await.unwrap());
+    assert!(!world.demo.refresh_token_works(&earlier));
+    assert_eq!(kept(&world).await, 0);
+}
+
 // R37: that all of it is revoked is said only where the provider confirmed all of it.
 #[tokio::test]
 async fn an_earlier_grant_that_was_not_revoked_is_told() {
