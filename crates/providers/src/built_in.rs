@@ -7,8 +7,8 @@ use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::ScopeSet;
 use url::Url;
 
-use crate::client_auth::ClientProof;
-use crate::definition::{AskOffline, Definition, IssuerRule, Reader, Wanted, well_known};
+use crate::client_auth::ClientAuthentication;
+use crate::definition::{Definition, IssuerRule, OfflineScope, Reader, RequestedData, well_known};
 use crate::email::EmailRule;
 use crate::{ProviderKind, RevocationReach, Rotation};
 
@@ -66,7 +66,7 @@ impl BuiltIn {
             client_id: reader.client_id(label)?,
             client_secret: Some(reader.client_secret(label)?),
             // What both document, whatever else they announce.
-            client_proof: Some(ClientProof::Post),
+            client_authentication: Some(ClientAuthentication::Post),
             audiences: BTreeSet::new(),
             email_claim: crate::email::CLAIM.to_owned(),
             subject_claim: None,
@@ -80,7 +80,7 @@ impl BuiltIn {
             identity: reader.identity_scopes()?,
             email: EmailRule::default(),
             offline: ScopeSet::parse(self.offline),
-            ask_offline: AskOffline::Always,
+            offline_scope: OfflineScope::Always,
             messages: messages
                 .then(|| self.messages.wanted(&reader, "MESSAGING_SCOPES", self.kind))
                 .transpose()?,
@@ -89,7 +89,7 @@ impl BuiltIn {
                 .transpose()?,
             auto_connect: reader.auto_connect()?,
             rotation: self.rotation,
-            answers_by_form: false,
+            form_post: false,
             revocation: self.revocation,
         }))
     }
@@ -111,8 +111,8 @@ impl Data {
         reader: &Reader<'_>,
         suffix: &str,
         kind: ProviderKind,
-    ) -> Result<Wanted, ConfigError> {
+    ) -> Result<RequestedData, ConfigError> {
         let scopes = reader.scopes(suffix, self.scopes)?;
-        Ok(Wanted::new(scopes, self.readers, kind.scope_rules()))
+        Ok(RequestedData::new(scopes, self.readers, kind.scope_rules()))
     }
 }

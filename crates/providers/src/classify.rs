@@ -14,9 +14,10 @@ use latchkey_domain::RefreshToken;
 use time::OffsetDateTime;
 
 use self::body::Body;
-use crate::transport::{Answer, HttpFailure};
+use crate::transport::{HttpFailure, Response};
 use crate::{
-    Delivery, FailureClass, ProviderError, ProviderKind, TokenError, answer, microsoft, retry_after,
+    Delivery, FailureClass, ProviderError, ProviderKind, TokenError, microsoft, retry_after,
+    token_response,
 };
 
 /// Throttled without `Retry-After`: no sooner than this.
@@ -78,7 +79,7 @@ fn class_of_status(status: StatusCode, body: Option<&Body>) -> FailureClass {
         };
     };
     match status {
-        StatusCode::UNAUTHORIZED if !speaks_of_a_grant(body) => FailureClass::Unauthorized,
+        StatusCode::UNAUTHORIZED if !mentions_grant(body) => FailureClass::Unauthorized,
         // An address that is not there says nothing of a grant.
         StatusCode::REQUEST_TIMEOUT
         | StatusCode::NOT_FOUND
@@ -90,7 +91,7 @@ fn class_of_status(status: StatusCode, body: Option<&Body>) -> FailureClass {
 }
 
 /// A 401 is about the client, unless its word is about something else.
-fn speaks_of_a_grant(body: &Body) -> bool {
+fn mentions_grant(body: &Body) -> bool {
     let word = body.error().map(body::word).unwrap_or_default();
     ["token", "grant", "session", "user"]
         .iter()
@@ -138,7 +139,7 @@ fn delivery(status: StatusCode, has_error: bool) -> Delivery {
 /// secrets of the request.
 pub(crate) fn refusal(
     kind: ProviderKind,
-    answer: &Answer,
+    answer: &Response,
     now: OffsetDateTime,
     sent: &[&str],
 ) -> TokenError {
@@ -150,7 +151,7 @@ pub(crate) fn refusal(
         .map(Body::numbers)
         .unwrap_or_default();
     let throttled = status == StatusCode::TOO_MANY_REQUESTS
-        || (status == StatusCode::FORBIDDEN && body.is_some_and(Body::speaks_of_rate));
+        || (status == StatusCode::FORBIDDEN && body.is_some_and(Body::mentions_rate_limit));
     let verdict = body.and_then(class_of_error);
     let class = if throttled {
         FailureClass::RateLimit
@@ -185,7 +186,7 @@ pub(crate) fn refusal(
         rotated: body
             .filter(|_| status.is_success())
             .and_then(|body| body.text("refresh_token"))
-            .filter(|token| answer::is_token(token) && !sent.contains(token))
+            .filter(|token| token_response::is_token(token) && !sent.contains(token))
             .map(RefreshToken::new),
         delivery: delivery(status, error.is_some()),
     }
@@ -195,12 +196,12 @@ pub(crate) fn refusal(
 pub(crate) fn failure(failure: &HttpFailure) -> TokenError {
     let (class, delivery) = match failure {
         HttpFailure::NotSent(_) => (FailureClass::Network, Delivery::NotSent),
-        HttpFailure::Lost(_) => (FailureClass::OutcomeUnknown, Delivery::Unanswered),
+        HttpFailure::NoResponse(_) => (FailureClass::OutcomeUnknown, Delivery::Unanswered),
         HttpFailure::TooLarge => (FailureClass::MalformedResponse, Delivery::Unreadable),
     };
     let too_large = *failure == HttpFailure::TooLarge;
     TokenError {
-        code: too_large.then(|| answer::TOKEN_TOO_LARGE.to_owned()),
+        code: too_large.then(|| token_response::TOKEN_TOO_LARGE.to_owned()),
         description: Some(printable(&failure.to_string(), MAX_DESCRIPTION)),
         delivery,
         ..TokenError::of(class)

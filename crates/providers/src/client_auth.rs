@@ -28,7 +28,7 @@ const NONE: &str = "none";
 
 /// How the client proves itself.
 #[derive(Debug, Clone)]
-pub(crate) enum ClientProof {
+pub(crate) enum ClientAuthentication {
     /// The secret, in the header `Authorization`.
     Basic,
     /// The secret, in the form.
@@ -36,10 +36,10 @@ pub(crate) enum ClientProof {
     /// A JWT that the client signs.
     PrivateKey(Arc<AssertionKey>),
     /// Not at all: a public client.
-    Nothing,
+    PublicClient,
 }
 
-impl ClientProof {
+impl ClientAuthentication {
     /// What `…_TOKEN_AUTH_METHOD` says; nothing if the discovery document decides.
     pub(crate) fn read(reader: &Reader<'_>, has_secret: bool) -> Result<Option<Self>, ConfigError> {
         const METHOD: &str = "TOKEN_AUTH_METHOD";
@@ -75,7 +75,7 @@ impl ClientProof {
                 );
                 Err(reader.error("CLIENT_SECRET", problem))
             }
-            Some(NONE) => Ok(Some(Self::Nothing)),
+            Some(NONE) => Ok(Some(Self::PublicClient)),
             Some(PRIVATE_KEY_JWT) => {
                 let Some(key) = key else {
                     let problem = "is missing: set it to the client's private key, PEM of PKCS #8";
@@ -101,7 +101,7 @@ impl ClientProof {
     pub(crate) fn announced(methods: &[String], has_secret: bool) -> Option<Self> {
         let knows = |method: &str| methods.iter().any(|known| known == method);
         if !has_secret {
-            Some(Self::Nothing)
+            Some(Self::PublicClient)
         } else if methods.is_empty() || knows(BASIC) {
             // Absent means basic (Discovery section 3).
             Some(Self::Basic)

@@ -7,7 +7,7 @@ use latchkey_domain::{DomainName, ProviderName, ScopeSet};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::client_auth::ClientProof;
+use crate::client_auth::ClientAuthentication;
 use crate::email::EmailRule;
 use crate::transport::is_secure;
 use crate::{ProviderKind, RevocationReach, Rotation, ScopeRules, microsoft};
@@ -64,41 +64,44 @@ pub(crate) enum AutoConnect {
 
 /// A kind of data that is wanted: what to ask for, what is enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct RequestedData {
     /// Scopes to ask for.
-    pub ask: ScopeSet,
-    /// Any one of these is enough to read; all of `ask` where this is empty.
-    pub enough: ScopeSet,
+    pub requested: ScopeSet,
+    /// Any one of these is enough to read; all of `requested` where this is empty.
+    pub sufficient: ScopeSet,
 }
 
-impl Wanted {
-    /// Asks for `ask`. Of the scopes that read, `readers`, one is enough, if
+impl RequestedData {
+    /// Asks for `requested`. Of the scopes that read, `readers`, one is enough, if
     /// one of them is asked for at all.
-    pub(crate) fn new(ask: ScopeSet, readers: &[&str], rules: ScopeRules) -> Self {
-        let asked = |reader: &&str| ask.iter().any(|one| rules.satisfies(one, reader));
+    pub(crate) fn new(requested: ScopeSet, readers: &[&str], rules: ScopeRules) -> Self {
+        let asked = |reader: &&str| requested.iter().any(|one| rules.satisfies(one, reader));
         let reads = readers.iter().any(asked);
-        let enough = if reads {
+        let sufficient = if reads {
             readers.iter().copied().collect()
         } else {
             ScopeSet::default()
         };
-        Self { ask, enough }
+        Self {
+            requested,
+            sufficient,
+        }
     }
 
     /// True where the grant is enough.
-    pub(crate) fn is_met_by(&self, granted: &ScopeSet, rules: ScopeRules) -> bool {
+    pub(crate) fn is_satisfied_by(&self, granted: &ScopeSet, rules: ScopeRules) -> bool {
         let has = |scope: &str| granted.iter().any(|one| rules.satisfies(one, scope));
-        if self.enough.is_empty() {
-            self.ask.iter().all(has)
+        if self.sufficient.is_empty() {
+            self.requested.iter().all(has)
         } else {
-            self.enough.iter().any(has)
+            self.sufficient.iter().any(has)
         }
     }
 }
 
 /// When the scope that makes a provider give a refresh token is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AskOffline {
+pub(crate) enum OfflineScope {
     /// Always with data.
     Always,
     /// Never: some providers refuse a scope that they do not know (Cognito).
@@ -119,7 +122,7 @@ pub(crate) struct Definition {
     pub client_id: String,
     pub client_secret: Option<SecretString>,
     /// How the client proves itself; decided by the discovery document if absent.
-    pub client_proof: Option<ClientProof>,
+    pub client_authentication: Option<ClientAuthentication>,
     /// Audiences that an ID token may name beside the client (Zitadel's project).
     pub audiences: BTreeSet<String>,
     /// Claim that holds the address, `email` as a rule.
@@ -139,13 +142,13 @@ pub(crate) struct Definition {
     pub email: EmailRule,
     /// What makes the provider give a refresh token, asked for with data.
     pub offline: ScopeSet,
-    pub ask_offline: AskOffline,
-    pub messages: Option<Wanted>,
-    pub calendar: Option<Wanted>,
+    pub offline_scope: OfflineScope,
+    pub messages: Option<RequestedData>,
+    pub calendar: Option<RequestedData>,
     pub auto_connect: AutoConnect,
     pub rotation: Rotation,
     /// `response_mode=form_post`.
-    pub answers_by_form: bool,
+    pub form_post: bool,
     pub revocation: RevocationReach,
 }
 

@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::client_auth::ClientProof;
+use crate::client_auth::ClientAuthentication;
 use crate::definition::Definition;
 use crate::transport::{Http, is_secure};
 use crate::{Mismatch, ProviderError, fields, for_log, id_token};
@@ -25,7 +25,7 @@ pub(crate) struct Metadata {
     pub scopes: Vec<String>,
     /// `prompt_values_supported` (Initiating User Registration 1.0).
     prompts: Option<Vec<String>>,
-    pub client_proof: ClientProof,
+    pub client_authentication: ClientAuthentication,
     /// RFC 9207: `iss` comes with the callback.
     pub response_iss: bool,
 }
@@ -113,7 +113,7 @@ fn check_issuer(expected: &str, named: Option<&str>) -> Result<(), ProviderError
 }
 
 /// What a provider requires and this client lacks.
-fn refuse_what_is_lacking(document: &Document) -> Result<(), ProviderError> {
+fn refuse_unsupported_requirements(document: &Document) -> Result<(), ProviderError> {
     let unsupported = |problem: &str| Err(ProviderError::Unsupported(problem.to_owned()));
     if document.flag("require_pushed_authorization_requests") {
         return unsupported(
@@ -141,7 +141,7 @@ impl Metadata {
         let answer = http
             .document(&definition.discovery)
             .await
-            .map_err(|failure| failure.of_document(unavailable))?;
+            .map_err(|failure| failure.into_provider_error(unavailable))?;
         match answer.status {
             status if status.is_success() => {}
             StatusCode::NOT_FOUND | StatusCode::GONE => {
@@ -169,7 +169,7 @@ impl Metadata {
             jwks: document.endpoint("jwks_uri")?,
             revocation: document.optional_endpoint("revocation_endpoint"),
             userinfo: document.optional_endpoint("userinfo_endpoint"),
-            client_proof: client_proof(&document, definition)?,
+            client_authentication: client_authentication(&document, definition)?,
             userinfo_algorithms: document
                 .list("userinfo_signing_alg_values_supported")
                 .unwrap_or_default(),
@@ -178,7 +178,7 @@ impl Metadata {
             response_iss: document.flag("authorization_response_iss_parameter_supported"),
             algorithms,
         };
-        refuse_what_is_lacking(&document)?;
+        refuse_unsupported_requirements(&document)?;
         if id_token::algorithms(definition.kind, &metadata.algorithms).is_empty() {
             return Err(ProviderError::Unsupported(format!(
                 "it signs ID tokens with {} alone, and none of them is supported",
@@ -190,25 +190,25 @@ impl Metadata {
 
     /// Whether a value of `prompt` is announced. Some providers that announce none refuse
     /// what they do not know.
-    pub(crate) fn takes_prompt(&self, value: &str) -> bool {
+    pub(crate) fn supports_prompt(&self, value: &str) -> bool {
         let known = |all: &Vec<String>| all.iter().any(|known| known == value);
         self.prompts.as_ref().is_some_and(known)
     }
 }
 
 /// How the client proves itself: as configured, else as announced.
-fn client_proof(
+fn client_authentication(
     document: &Document,
     definition: &Definition,
-) -> Result<ClientProof, ProviderError> {
-    if let Some(proof) = &definition.client_proof {
+) -> Result<ClientAuthentication, ProviderError> {
+    if let Some(proof) = &definition.client_authentication {
         return Ok(proof.clone());
     }
     let methods = document
         .list("token_endpoint_auth_methods_supported")
         .unwrap_or_default();
     let has_secret = definition.client_secret.is_some();
-    ClientProof::announced(&methods, has_secret).ok_or_else(|| {
+    ClientAuthentication::announced(&methods, has_secret).ok_or_else(|| {
         ProviderError::Unsupported(format!(
             "it announces only {} for the token endpoint, and the client has a secret, which is \
              sent by client_secret_basic or client_secret_post: configure TOKEN_AUTH_METHOD \
@@ -294,7 +294,7 @@ mod tests {
         let proof = |methods: Value| {
             with_secret("token_endpoint_auth_methods_supported", methods)
                 .unwrap()
-                .client_proof
+                .client_authentication
         };
         for basic in [
             json!([]),
@@ -303,10 +303,10 @@ mod tests {
             json!("client_secret_basic"),
         ] {
             let proof = proof(basic.clone());
-            assert!(matches!(proof, ClientProof::Basic), "{basic}");
+            assert!(matches!(proof, ClientAuthentication::Basic), "{basic}");
         }
         let post = proof(json!(["private_key_jwt", "client_secret_post"]));
-        assert!(matches!(post, ClientProof::Post));
+        assert!(matches!(post, ClientAuthentication::Post));
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl EmailRule {
         Ok(Self { domains, trusted })
     }
 
-    pub(crate) fn status(&self, said: &SaidOfEmail) -> EmailStatus {
+    pub(crate) fn status(&self, said: &EmailClaims) -> EmailStatus {
         let Some(address) = &said.address else {
             return EmailStatus::Unverified(Unverified::NotSaid);
         };
@@ -55,14 +55,14 @@ impl EmailRule {
 
 /// What claims say of an address (OpenID Connect Core section 5.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SaidOfEmail {
+pub(crate) struct EmailClaims {
     pub address: Option<Handle>,
     pub verified: Option<bool>,
     /// An address stands there, even if it is not a valid one.
-    names_one: bool,
+    is_present: bool,
 }
 
-impl SaidOfEmail {
+impl EmailClaims {
     /// `claim` holds the address. `email_verified` is said of `email` alone, so of an
     /// address in another claim only if it is the same.
     pub(crate) fn of(claims: &Claims, claim: &str) -> Self {
@@ -70,7 +70,7 @@ impl SaidOfEmail {
         let said_of_it = claim == CLAIM || claims.handle(CLAIM) == address;
         Self {
             verified: claims.flag("email_verified").filter(|_| said_of_it),
-            names_one: claims.0.get(claim).is_some_and(|email| !email.is_null()),
+            is_present: claims.0.get(claim).is_some_and(|email| !email.is_null()),
             address,
         }
     }
@@ -78,10 +78,10 @@ impl SaidOfEmail {
     /// This of an ID token together with `userinfo`. What is signed wins, and a
     /// verification counts only for the address that it was said of.
     pub(crate) fn joined_with(self, userinfo: Self) -> Self {
-        let names_one = self.names_one || userinfo.names_one;
+        let is_present = self.is_present || userinfo.is_present;
         let (address, verified) = match (self.address, userinfo.address) {
             (Some(signed), told) => {
-                let same = told.as_ref() == Some(&signed) || !userinfo.names_one;
+                let same = told.as_ref() == Some(&signed) || !userinfo.is_present;
                 let verified = self.verified.or(userinfo.verified.filter(|_| same));
                 (Some(signed), verified)
             }
@@ -93,7 +93,7 @@ impl SaidOfEmail {
         Self {
             address,
             verified,
-            names_one,
+            is_present,
         }
     }
 }
@@ -104,8 +104,8 @@ mod tests {
 
     use super::*;
 
-    fn said(claims: &Value) -> SaidOfEmail {
-        SaidOfEmail::of(&Claims(claims.as_object().cloned().unwrap()), CLAIM)
+    fn said(claims: &Value) -> EmailClaims {
+        EmailClaims::of(&Claims(claims.as_object().cloned().unwrap()), CLAIM)
     }
 
     fn joined(id_token: &Value, userinfo: &Value) -> (Option<String>, Option<bool>) {
@@ -154,7 +154,7 @@ mod tests {
     fn a_verification_is_of_the_claim_email_alone() {
         let of = |claims: Value| {
             let claims = Claims(claims.as_object().cloned().unwrap());
-            let said = SaidOfEmail::of(&claims, "upn");
+            let said = EmailClaims::of(&claims, "upn");
             (said.address.map(String::from), said.verified)
         };
         let ada = Some("ada@acme.example".to_owned());

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Fields that only a token endpoint answers: what has one of them and is a form is one.
-const TELLING: [&str; 2] = ["access_token", "error"];
+const TOKEN_ENDPOINT_FIELDS: [&str; 2] = ["access_token", "error"];
 
 /// A JSON document; nothing if the body is no JSON.
 pub(crate) fn json(body: &[u8]) -> Option<Value> {
@@ -35,7 +35,7 @@ pub(crate) fn read(body: &[u8]) -> Option<Map<String, Value>> {
     let fields: Map<String, Value> = url::form_urlencoded::parse(body.trim_ascii())
         .map(|(name, value)| (name.into_owned(), Value::from(value.into_owned())))
         .collect();
-    TELLING
+    TOKEN_ENDPOINT_FIELDS
         .iter()
         .any(|name| fields.contains_key(*name))
         .then_some(fields)

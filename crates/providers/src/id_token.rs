@@ -17,7 +17,7 @@ pub(crate) use jws::Jws;
 
 use crate::claims::Claims;
 use crate::definition::{Definition, IssuerRule};
-use crate::email::SaidOfEmail;
+use crate::email::EmailClaims;
 use crate::{
     IdTokenError, Mismatch, ProviderKind, VerifiedIdentity, WrongTenant, google, microsoft,
 };
@@ -276,7 +276,7 @@ fn identity(
     let (email, email_status) = match kind {
         ProviderKind::Microsoft => microsoft::mail(claims, definition.issuer.only_tenant()),
         ProviderKind::Google | ProviderKind::Oidc => {
-            let said = SaidOfEmail::of(claims, &definition.email_claim);
+            let said = EmailClaims::of(claims, &definition.email_claim);
             let status = definition.email.status(&said);
             (said.address, status)
         }

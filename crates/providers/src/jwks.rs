@@ -102,7 +102,7 @@ impl KeySet {
         let answer = http
             .document(url)
             .await
-            .map_err(|failure| failure.of_document(unavailable))?;
+            .map_err(|failure| failure.into_provider_error(unavailable))?;
         if !answer.status.is_success() {
             return Err(unavailable(format!("status {}", answer.status.as_u16())));
         }

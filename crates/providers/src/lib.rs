@@ -6,14 +6,13 @@
 //! Microsoft apart stands in `google.rs` and `microsoft.rs`; any other OpenID
 //! provider is a definition of `AUTH_OIDC_<NAME>_…` variables (R3).
 
-mod answer;
 mod built_in;
-mod cache;
 mod claims;
 mod classify;
 mod client_auth;
 mod definition;
 mod discovery;
+mod document_cache;
 mod email;
 mod error;
 mod failure;
@@ -28,9 +27,9 @@ mod oidc;
 mod provider;
 mod registry;
 mod retry_after;
+mod token_response;
 mod transport;
 
-pub use answer::{MAX_TOKEN, TOKEN_TOO_LARGE};
 pub use classify::verdict_table;
 pub use error::{Delivery, IdTokenError, ProviderError, TokenError, WrongTenant};
 pub use failure::FailureClass;
@@ -42,4 +41,5 @@ pub use model::{
 };
 pub use provider::Provider;
 pub use registry::Registry;
+pub use token_response::{MAX_TOKEN, TOKEN_TOO_LARGE};
 pub use transport::REQUEST_DEADLINE;

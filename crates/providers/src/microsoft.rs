@@ -80,7 +80,7 @@ fn refuse_second_resource(definition: &Definition) -> Result<(), ConfigError> {
     ];
     let mut first = None;
     for (variable, wanted) in wanted {
-        for scope in wanted.iter().flat_map(|wanted| wanted.ask.iter()) {
+        for scope in wanted.iter().flat_map(|wanted| wanted.requested.iter()) {
             let resource = microsoft_resource(scope).unwrap_or(GRAPH);
             if is_identity_scope(scope) {
                 continue;

@@ -91,7 +91,7 @@ pub struct TokenResponse {
     /// How long the refresh token lives; absent where the provider did not say, or
     /// says that it lives on.
     pub refresh_token_expires_in: Option<Duration>,
-    /// Life of the access token; absent where the provider did not say or said
+    /// Lifetime of the access token; absent where the provider did not say or said
     /// something absurd.
     pub expires_in: Option<Duration>,
     /// Scopes of the grant. After [`exchange_code`](crate::Provider::exchange_code)
@@ -187,9 +187,9 @@ pub enum Unverified {
 pub enum Access {
     /// Switched off for this provider: no channel.
     NotWanted,
-    /// Wanted and granted: the channel runs.
+    /// RequestedData and granted: the channel runs.
     Granted,
-    /// Wanted and not granted: the channel says insufficient permissions (R23).
+    /// RequestedData and not granted: the channel says insufficient permissions (R23).
     Denied,
 }
 

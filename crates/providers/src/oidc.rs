@@ -12,8 +12,8 @@ use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::{ProviderName, ScopeSet};
 use secrecy::SecretString;
 
-use crate::client_auth::ClientProof;
-use crate::definition::{AskOffline, Definition, IssuerRule, Reader, Wanted, well_known};
+use crate::client_auth::ClientAuthentication;
+use crate::definition::{Definition, IssuerRule, OfflineScope, Reader, RequestedData, well_known};
 use crate::email::{self, EmailRule};
 use crate::{ProviderKind, RevocationReach, Rotation, ScopeRules};
 
@@ -54,9 +54,9 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
     }
     let (issuer, url) = reader.issuer("ISSUER", None)?;
     let label = reader.optional("LABEL")?;
-    let wanted = |suffix| -> Result<Option<Wanted>, ConfigError> {
+    let wanted = |suffix| -> Result<Option<RequestedData>, ConfigError> {
         let scopes = reader.scopes(suffix, "")?;
-        Ok((!scopes.is_empty()).then(|| Wanted::new(scopes, &[], ScopeRules::Exact)))
+        Ok((!scopes.is_empty()).then(|| RequestedData::new(scopes, &[], ScopeRules::Exact)))
     };
     let client_secret = reader.optional("CLIENT_SECRET")?.map(SecretString::from);
     Ok(Definition {
@@ -68,7 +68,7 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
             tenant: None,
         },
         client_id: reader.client_id(name.as_str())?,
-        client_proof: ClientProof::read(reader, client_secret.is_some())?,
+        client_authentication: ClientAuthentication::read(reader, client_secret.is_some())?,
         client_secret,
         audiences: reader
             .environment
@@ -88,16 +88,16 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
         identity: reader.identity_scopes()?,
         email: EmailRule::read(reader)?,
         offline: ScopeSet::parse(OFFLINE),
-        ask_offline: match reader.optional_flag("OFFLINE")? {
-            Some(true) => AskOffline::Always,
-            Some(false) => AskOffline::Never,
-            None => AskOffline::IfAnnounced,
+        offline_scope: match reader.optional_flag("OFFLINE")? {
+            Some(true) => OfflineScope::Always,
+            Some(false) => OfflineScope::Never,
+            None => OfflineScope::IfAnnounced,
         },
         messages: wanted("MESSAGING_SCOPES")?,
         calendar: wanted("CALENDAR_SCOPES")?,
         auto_connect: reader.auto_connect()?,
         rotation: rotation(reader)?,
-        answers_by_form: answers_by_form(reader)?,
+        form_post: form_post(reader)?,
         revocation: RevocationReach::Authorization,
         name,
     })
@@ -115,7 +115,7 @@ fn rotation(reader: &Reader<'_>) -> Result<Rotation, ConfigError> {
 
 /// How the provider sends the browser back: by a GET, or by a form's POST (OAuth 2.0
 /// Form Post Response Mode), which keeps the code out of addresses at the provider.
-fn answers_by_form(reader: &Reader<'_>) -> Result<bool, ConfigError> {
+fn form_post(reader: &Reader<'_>) -> Result<bool, ConfigError> {
     match reader.optional("RESPONSE_MODE")?.as_deref() {
         None | Some("query") => Ok(false),
         Some("form_post") => Ok(true),

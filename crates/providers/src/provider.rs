@@ -9,9 +9,9 @@ use std::sync::Arc;
 use latchkey_domain::{Clock, DomainName, ProviderName, ScopeSet};
 use url::Url;
 
-use crate::cache::{self, Cached};
-use crate::definition::{AskOffline, AutoConnect, Definition, Wanted};
+use crate::definition::{AutoConnect, Definition, OfflineScope, RequestedData};
 use crate::discovery::Metadata;
+use crate::document_cache::{self, CachedDocument};
 use crate::jwks::KeySet;
 use crate::transport::Http;
 use crate::{
@@ -24,8 +24,8 @@ pub struct Provider {
     definition: Definition,
     http: Http,
     clock: Arc<dyn Clock>,
-    metadata: Cached<Metadata>,
-    keys: Cached<KeySet>,
+    metadata: CachedDocument<Metadata>,
+    keys: CachedDocument<KeySet>,
 }
 
 impl Provider {
@@ -34,8 +34,8 @@ impl Provider {
             definition,
             http,
             clock,
-            metadata: Cached::lasting(cache::OF_METADATA),
-            keys: Cached::lasting(cache::OF_KEYS),
+            metadata: CachedDocument::new(document_cache::METADATA_LIFETIME),
+            keys: CachedDocument::new(document_cache::KEY_SET_LIFETIME),
         }
     }
 
@@ -86,15 +86,18 @@ impl Provider {
     /// and, when signing in, automatic connection is (R6, R13). The one for offline
     /// access may still be left out, if the provider does not announce it.
     pub fn wanted_scopes(&self, purpose: Purpose) -> ScopeSet {
-        self.scopes(purpose, self.definition.ask_offline != AskOffline::Never)
+        self.scopes(
+            purpose,
+            self.definition.offline_scope != OfflineScope::Never,
+        )
     }
 
     /// Scopes to ask for, now that the discovery document is known.
-    fn asked_scopes(&self, purpose: Purpose, metadata: &Metadata) -> ScopeSet {
-        let offline = match self.definition.ask_offline {
-            AskOffline::Always => true,
-            AskOffline::Never => false,
-            AskOffline::IfAnnounced => {
+    fn requested_scopes(&self, purpose: Purpose, metadata: &Metadata) -> ScopeSet {
+        let offline = match self.definition.offline_scope {
+            OfflineScope::Always => true,
+            OfflineScope::Never => false,
+            OfflineScope::IfAnnounced => {
                 let announced = |scope: &str| metadata.scopes.iter().any(|known| known == scope);
                 self.definition.offline.iter().all(announced)
             }
@@ -107,7 +110,7 @@ impl Provider {
         let mut scopes = definition.identity.clone();
         if self.asks_for_data(purpose) {
             let data = [&definition.messages, &definition.calendar];
-            let asked = data.into_iter().flatten().map(|wanted| &wanted.ask);
+            let asked = data.into_iter().flatten().map(|wanted| &wanted.requested);
             let offline = with_offline.then_some(&definition.offline);
             for set in asked.chain(offline) {
                 for scope in set.iter() {
@@ -140,9 +143,9 @@ impl Provider {
     /// the same data one is enough: who ticked off sending still has a mailbox.
     pub fn access(&self, granted: &ScopeSet) -> ProviderAccess {
         let rules = self.kind().scope_rules();
-        let access = |wanted: &Option<Wanted>| match wanted {
+        let access = |wanted: &Option<RequestedData>| match wanted {
             None => Access::NotWanted,
-            Some(wanted) if wanted.is_met_by(granted, rules) => Access::Granted,
+            Some(wanted) if wanted.is_satisfied_by(granted, rules) => Access::Granted,
             Some(_) => Access::Denied,
         };
         ProviderAccess {

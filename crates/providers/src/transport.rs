@@ -33,13 +33,13 @@ const MAX_BODY: usize = 1024 * 1024;
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     /// Returns `true` if the body is of this media type.
     pub(crate) fn is_of_type(&self, media_type: &str) -> bool {
         self.headers
@@ -57,7 +57,7 @@ pub(crate) enum HttpFailure {
     NotSent(String),
     /// Sent; time-out or reset before the whole answer was there.
     #[error("no answer: {0}")]
-    Lost(String),
+    NoResponse(String),
     /// The body is larger than any honest one.
     #[error("the answer is too large")]
     TooLarge,
@@ -65,7 +65,7 @@ pub(crate) enum HttpFailure {
 
 impl HttpFailure {
     /// What it means for a document.
-    pub(crate) fn of_document(self, lost: fn(String) -> ProviderError) -> ProviderError {
+    pub(crate) fn into_provider_error(self, lost: fn(String) -> ProviderError) -> ProviderError {
         match self {
             Self::NotSent(problem) => ProviderError::Unreachable(problem),
             failure => lost(failure.to_string()),
@@ -109,7 +109,7 @@ impl Http {
     }
 
     /// Fetches a JSON document.
-    pub(crate) async fn document(&self, url: &Url) -> Result<Answer, HttpFailure> {
+    pub(crate) async fn document(&self, url: &Url) -> Result<Response, HttpFailure> {
         let request = self
             .client
             .get(url.clone())
@@ -123,7 +123,7 @@ impl Http {
         &self,
         url: &Url,
         token: &AccessToken,
-    ) -> Result<Answer, HttpFailure> {
+    ) -> Result<Response, HttpFailure> {
         let request = self
             .client
             .get(url.clone())
@@ -138,7 +138,7 @@ impl Http {
         &self,
         endpoint: &Url,
         request: oauth2::HttpRequest,
-    ) -> Result<Answer, HttpFailure> {
+    ) -> Result<Response, HttpFailure> {
         self.form_within(endpoint, request, TOKEN_DEADLINE).await
     }
 
@@ -147,7 +147,7 @@ impl Http {
         &self,
         endpoint: &Url,
         request: oauth2::HttpRequest,
-    ) -> Result<Answer, HttpFailure> {
+    ) -> Result<Response, HttpFailure> {
         self.form_within(endpoint, request, REFRESH_DEADLINE).await
     }
 
@@ -156,7 +156,7 @@ impl Http {
         endpoint: &Url,
         request: oauth2::HttpRequest,
         deadline: Duration,
-    ) -> Result<Answer, HttpFailure> {
+    ) -> Result<Response, HttpFailure> {
         let (parts, body) = request.into_parts();
         let request = self
             .client
@@ -168,12 +168,12 @@ impl Http {
     }
 }
 
-async fn read(request: reqwest::RequestBuilder) -> Result<Answer, HttpFailure> {
+async fn read(request: reqwest::RequestBuilder) -> Result<Response, HttpFailure> {
     let mut response = request.send().await.map_err(|error| {
         if error.is_connect() || error.is_builder() {
             HttpFailure::NotSent(chain(error))
         } else {
-            HttpFailure::Lost(chain(error))
+            HttpFailure::NoResponse(chain(error))
         }
     })?;
     let status = response.status();
@@ -182,14 +182,14 @@ async fn read(request: reqwest::RequestBuilder) -> Result<Answer, HttpFailure> {
     while let Some(chunk) = response
         .chunk()
         .await
-        .map_err(|error| HttpFailure::Lost(chain(error)))?
+        .map_err(|error| HttpFailure::NoResponse(chain(error)))?
     {
         if body.len() + chunk.len() > MAX_BODY {
             return Err(HttpFailure::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer {
+    Ok(Response {
         status,
         headers,
         body,

@@ -3,10 +3,10 @@
 
 #[path = "demo/conformance.rs"]
 mod conformance;
-#[path = "demo/honest.rs"]
-mod honest;
 #[path = "demo/id_token.rs"]
 mod id_token;
+#[path = "demo/interoperability.rs"]
+mod interoperability;
 #[path = "demo/sign_in.rs"]
 mod sign_in;
 #[path = "demo/support.rs"]

@@ -111,7 +111,7 @@ impl ScopeRules {
 /// The scopes of a provider's answer or of an introspection: a list with spaces
 /// (RFC 6749 section 3.3), or with commas as some providers write it. Nothing where it
 /// names none: then it says nothing (RFC 6749 section 5.1).
-pub fn parse_answer(list: &str) -> Option<ScopeSet> {
+pub fn parse_list(list: &str) -> Option<ScopeSet> {
     let scopes: ScopeSet = list
         .split(|c: char| c.is_ascii_whitespace() || c == ',')
         .collect();

@@ -127,10 +127,10 @@ fn an_answer_lists_scopes_with_spaces_or_commas_or_says_nothing() {
         "openid, mail",
         " mail openid,",
     ] {
-        assert_eq!(parse_answer(list), expected, "{list:?}");
+        assert_eq!(parse_list(list), expected, "{list:?}");
     }
     for nothing in ["", " ", ","] {
-        assert_eq!(parse_answer(nothing), None, "{nothing:?}");
+        assert_eq!(parse_list(nothing), None, "{nothing:?}");
     }
 }
 

@@ -104,7 +104,7 @@ impl Body {
     }
 
     /// Throttling that arrives as 403.
-    pub(super) fn speaks_of_rate(&self) -> bool {
+    pub(super) fn mentions_rate_limit(&self) -> bool {
         let text = Value::Object(self.0.clone()).to_string().to_lowercase();
         [
             "ratelimitexceeded",

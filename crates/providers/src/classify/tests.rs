@@ -8,8 +8,8 @@ use super::*;
 use FailureClass as C;
 use ProviderKind::{Google, Microsoft, Oidc};
 
-fn answer(status: u16, body: &str) -> Answer {
-    Answer {
+fn answer(status: u16, body: &str) -> Response {
+    Response {
         status: StatusCode::from_u16(status).unwrap(),
         headers: HeaderMap::new(),
         body: body.as_bytes().to_vec(),
@@ -236,7 +236,10 @@ fn provider_unavailable() {
 fn before_sending_and_after_are_told_apart() {
     let of = |one: HttpFailure| failure(&one).class;
     assert_eq!(of(HttpFailure::NotSent("dns".into())), C::Network);
-    assert_eq!(of(HttpFailure::Lost("reset".into())), C::OutcomeUnknown);
+    assert_eq!(
+        of(HttpFailure::NoResponse("reset".into())),
+        C::OutcomeUnknown
+    );
     assert_eq!(of(HttpFailure::TooLarge), C::MalformedResponse);
 }
 
@@ -247,7 +250,7 @@ fn a_page_or_a_redirect_is_malformed_and_an_unknown_code_is_unknown() {
     assert_eq!(error(Google, "something_new"), C::Unknown);
     assert_eq!(class(Google, 404, "{}"), C::ProviderUnavailable);
     assert_eq!(class(Google, 422, "{}"), C::Unknown);
-    // A number alone never condemns.
+    // A number alone never concerns_grant.
     assert_eq!(numbered("something_new", 700_082), C::Unknown);
     // Another provider's text is not read for numbers.
     let body = r#"{"error":"invalid_grant","error_codes":[50196]}"#;
@@ -410,7 +413,7 @@ fn a_rotated_token_in_an_error_is_kept_and_an_echo_is_not() {
 proptest! {
     #[test]
     fn no_answer_panics(status in 100_u16..600, body in prop::collection::vec(any::<u8>(), 0..200)) {
-        let answer = Answer {
+        let answer = Response {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
             body,
@@ -420,7 +423,7 @@ proptest! {
         }
     }
 
-    // R32: only `error` condemns.
+    // R32: only `error` concerns_grant.
     #[test]
     fn without_an_error_nothing_is_terminal(status in 100_u16..600, number in 0_u64..10_000_000) {
         let body = json!({"error_codes": [number]}).to_string();

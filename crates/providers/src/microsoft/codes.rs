@@ -76,7 +76,7 @@ fn class_of(number: u64) -> Option<FailureClass> {
 }
 
 /// Returns `true` for a verdict on the grant, of which a number may choose the kind.
-const fn condemns(class: FailureClass) -> bool {
+const fn concerns_grant(class: FailureClass) -> bool {
     class.is_terminal() || class.heals()
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn class_of_codes(verdict: FailureClass, numbers: &[u64]) -> FailureC
     let classes = || numbers.iter().filter_map(|number| class_of(*number));
     classes()
         .find(|class| class.is_retryable())
-        .or_else(|| classes().find(|class| condemns(verdict) || !condemns(*class)))
+        .or_else(|| classes().find(|class| concerns_grant(verdict) || !concerns_grant(*class)))
         .unwrap_or(verdict)
 }
 
@@ -100,7 +100,7 @@ mod tests {
     fn a_number_never_makes_a_verdict_terminal() {
         for number in 0..1_000_000 {
             let class = class_of_codes(FailureClass::Unknown, &[number]);
-            assert!(!condemns(class), "{number}");
+            assert!(!concerns_grant(class), "{number}");
         }
     }
 

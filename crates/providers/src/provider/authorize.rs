@@ -22,10 +22,10 @@ impl Provider {
         let client = BasicClient::new(ClientId::new(self.client_id().to_owned()))
             .set_auth_uri(AuthUrl::from_url(metadata.authorization.clone()))
             .set_redirect_uri(RedirectUrl::from_url(redirect_uri.clone()));
-        let scopes: ScopeSet = self.asked_scopes(request.purpose, &metadata);
+        let scopes: ScopeSet = self.requested_scopes(request.purpose, &metadata);
         let choice = self.definition.select_account.unwrap_or_else(|| {
             // Google and Microsoft document the value, and do not announce it.
-            self.kind() != ProviderKind::Oidc || metadata.takes_prompt("select_account")
+            self.kind() != ProviderKind::Oidc || metadata.supports_prompt("select_account")
         });
         let prompts = request.prompts(choice);
         let own = match self.kind() {
@@ -43,7 +43,7 @@ impl Provider {
             .add_extra_param("nonce", request.nonce.as_str())
             .add_extra_param("code_challenge", request.pkce_challenge.as_str())
             .add_extra_param("code_challenge_method", "S256");
-        if self.definition.answers_by_form {
+        if self.definition.form_post {
             url = url.add_extra_param("response_mode", "form_post");
         }
         if let Some(hint) = &request.login_hint {

@@ -8,7 +8,7 @@ use super::Provider;
 use crate::claims::Claims;
 use crate::definition::Definition;
 use crate::discovery::Metadata;
-use crate::email::SaidOfEmail;
+use crate::email::EmailClaims;
 use crate::id_token::{self, Expected, Jws};
 use crate::jwks::{Key, KeySet};
 use crate::{
@@ -17,22 +17,22 @@ use crate::{
 
 /// What the keys say of a signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Holds,
+enum SignatureCheck {
+    Valid,
     NoKey,
-    Broken,
+    Invalid,
 }
 
-fn verdict(definition: &Definition, keys: &KeySet, jws: &Jws<'_>) -> Verdict {
+fn check_with(definition: &Definition, keys: &KeySet, jws: &Jws<'_>) -> SignatureCheck {
     let issuer = |issuer: &str| id_token::key_is_for(definition, &jws.claims, issuer);
     let keys = keys.find(jws.key_id.as_deref(), jws.algorithm, &issuer);
     let verifies = |key: &&Key| key.verifies(jws.message, jws.signature, jws.algorithm);
     if keys.is_empty() {
-        Verdict::NoKey
+        SignatureCheck::NoKey
     } else if keys.iter().any(verifies) {
-        Verdict::Holds
+        SignatureCheck::Valid
     } else {
-        Verdict::Broken
+        SignatureCheck::Invalid
     }
 }
 
@@ -101,34 +101,34 @@ impl Provider {
         jws: &Jws<'_>,
     ) -> Result<(), IdTokenError> {
         let keys = self.keys(metadata).await?;
-        let mut found = verdict(&self.definition, &keys, jws);
+        let mut found = check_with(&self.definition, &keys, jws);
         // The issuer may have a new key, also under an id that was another's: one more
         // fetch, rate-limited.
-        if found != Verdict::Holds {
+        if found != SignatureCheck::Valid {
             let keys = self
                 .keys
                 .force(self.clock.now(), || {
                     KeySet::fetch(&self.http, &metadata.jwks)
                 })
                 .await?;
-            found = verdict(&self.definition, &keys, jws);
+            found = check_with(&self.definition, &keys, jws);
         }
         match found {
-            Verdict::Holds => Ok(()),
-            Verdict::NoKey => Err(IdTokenError::UnknownKey),
-            Verdict::Broken => Err(IdTokenError::Signature),
+            SignatureCheck::Valid => Ok(()),
+            SignatureCheck::NoKey => Err(IdTokenError::UnknownKey),
+            SignatureCheck::Invalid => Err(IdTokenError::Signature),
         }
     }
 
-    fn said_of_email(&self, claims: &Claims) -> SaidOfEmail {
-        SaidOfEmail::of(claims, &self.definition.email_claim)
+    fn email_claims(&self, claims: &Claims) -> EmailClaims {
+        EmailClaims::of(claims, &self.definition.email_claim)
     }
 
     /// Returns `true` if the ID token does not say all that is wanted: address,
     /// whether it is verified, and the name if it was asked for.
     fn lacks_a_claim(&self, claims: &Claims) -> bool {
         let definition = &self.definition;
-        let said = self.said_of_email(claims);
+        let said = self.email_claims(claims);
         said.address.is_none()
             || (said.verified.is_none() && !definition.email.trusted)
             || (definition.identity.contains("profile") && claims.text("name").is_none())
@@ -152,7 +152,7 @@ impl Provider {
             Ok(told) => told,
             Err(IdTokenError::Provider(error)) if identity.email.is_some() => {
                 tracing::warn!(provider = %self.name(), %error, "only the ID token is used");
-                let silent = self.said_of_email(signed).verified.is_none();
+                let silent = self.email_claims(signed).verified.is_none();
                 if silent && identity.email_status == EmailStatus::Unverified(Unverified::NotSaid) {
                     identity.email_status = EmailStatus::Unverified(Unverified::Unanswered(error));
                 }
@@ -163,8 +163,8 @@ impl Provider {
         if told.text("sub") != signed.text("sub") {
             return Err(IdTokenError::OtherSubject);
         }
-        let said = self.said_of_email(signed);
-        let said = said.joined_with(self.said_of_email(&told));
+        let said = self.email_claims(signed);
+        let said = said.joined_with(self.email_claims(&told));
         identity.email_status = self.definition.email.status(&said);
         identity.email = said.address;
         if identity.name.is_none() {
@@ -186,7 +186,7 @@ impl Provider {
             .http
             .document_with(endpoint, access_token)
             .await
-            .map_err(|failure| failure.of_document(unavailable))?;
+            .map_err(|failure| failure.into_provider_error(unavailable))?;
         if !answer.status.is_success() {
             let status = answer.status.as_u16();
             return Err(unavailable(format!("status {status}")).into());

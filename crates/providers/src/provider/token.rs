@@ -18,12 +18,12 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::Provider;
-use crate::client_auth::{ASSERTION_TYPE, ClientProof};
+use crate::client_auth::{ASSERTION_TYPE, ClientAuthentication};
 use crate::discovery::Metadata;
-use crate::transport::Answer;
+use crate::transport::Response;
 use crate::{
-    FailureClass, ProviderKind, Purpose, Revocation, TokenError, TokenResponse, answer, classify,
-    microsoft,
+    FailureClass, ProviderKind, Purpose, Revocation, TokenError, TokenResponse, classify,
+    microsoft, token_response,
 };
 
 /// A request that `oauth2` made, on its way out.
@@ -47,7 +47,7 @@ where
 }
 
 impl Provider {
-    async fn send(&self, endpoint: &Url, request: HttpRequest) -> Result<Answer, TokenError> {
+    async fn send(&self, endpoint: &Url, request: HttpRequest) -> Result<Response, TokenError> {
         self.http
             .form(endpoint, request)
             .await
@@ -55,15 +55,15 @@ impl Provider {
     }
 
     fn client(&self, metadata: &Metadata) -> BasicClient {
-        let auth = match metadata.client_proof {
-            ClientProof::Basic => AuthType::BasicAuth,
+        let auth = match metadata.client_authentication {
+            ClientAuthentication::Basic => AuthType::BasicAuth,
             _ => AuthType::RequestBody,
         };
         let client = BasicClient::new(ClientId::new(self.client_id().to_owned()));
         let client = client.set_auth_type(auth);
         let secret = self.definition.client_secret.as_ref();
-        match (&metadata.client_proof, secret) {
-            (ClientProof::Basic | ClientProof::Post, Some(secret)) => {
+        match (&metadata.client_authentication, secret) {
+            (ClientAuthentication::Basic | ClientAuthentication::Post, Some(secret)) => {
                 client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
             }
             _ => client,
@@ -72,7 +72,7 @@ impl Provider {
 
     /// What the form has besides, where the client proves itself by an assertion.
     fn assertion(&self, metadata: &Metadata) -> Result<Vec<(&'static str, String)>, TokenError> {
-        let ClientProof::PrivateKey(key) = &metadata.client_proof else {
+        let ClientAuthentication::PrivateKey(key) = &metadata.client_authentication else {
             return Ok(Vec::new());
         };
         let audience = metadata.token.as_str();
@@ -104,18 +104,18 @@ impl Provider {
         let client = self
             .client(&metadata)
             .set_token_uri(TokenUrl::from_url(metadata.token.clone()));
-        let mut request_of_token = client
+        let mut token_request = client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(pkce_verifier.to_owned()))
             .set_redirect_uri(Cow::Owned(RedirectUrl::from_url(redirect_uri.clone())));
         for (name, value) in self.assertion(&metadata)? {
-            request_of_token = request_of_token.add_extra_param(name, value);
+            token_request = token_request.add_extra_param(name, value);
         }
-        let result = request_of_token.request(&made);
+        let result = token_request.request(&made);
         let answer = self.send(&metadata.token, request(result)?).await?;
         let mut answer = self.read(&answer, &[code, pkce_verifier])?;
         if answer.granted_scopes.is_none() {
-            answer.granted_scopes = Some(self.asked_scopes(purpose, &metadata));
+            answer.granted_scopes = Some(self.requested_scopes(purpose, &metadata));
         }
         Ok(answer)
     }
@@ -145,15 +145,15 @@ impl Provider {
             .client(&metadata)
             .set_token_uri(TokenUrl::from_url(metadata.token.clone()));
         let token = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
-        let mut request_of_token = client.exchange_refresh_token(&token);
+        let mut token_request = client.exchange_refresh_token(&token);
         if self.kind() == ProviderKind::Microsoft {
             let claims = microsoft::claims_parameter(challenge);
-            request_of_token = request_of_token.add_extra_param("claims", claims);
+            token_request = token_request.add_extra_param("claims", claims);
         }
         for (name, value) in self.assertion(&metadata)? {
-            request_of_token = request_of_token.add_extra_param(name, value);
+            token_request = token_request.add_extra_param(name, value);
         }
-        let result = request_of_token.request(&made);
+        let result = token_request.request(&made);
         let answer = self
             .http
             .refresh_form(&metadata.token, request(result)?)
@@ -181,13 +181,13 @@ impl Provider {
             .client(&metadata)
             .set_revocation_url(RevocationUrl::from_url(formal));
         let token = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
-        let mut request_of_revocation = client
+        let mut revocation_request = client
             .revoke_token(StandardRevocableToken::RefreshToken(token))
             .map_err(|_| TokenError::of(FailureClass::RequestRejected))?;
         for (name, value) in self.assertion(&metadata)? {
-            request_of_revocation = request_of_revocation.add_extra_param(name, value);
+            revocation_request = revocation_request.add_extra_param(name, value);
         }
-        let result = request_of_revocation.request(&made);
+        let result = revocation_request.request(&made);
         let answer = self.send(endpoint, request(result)?).await?;
         if answer.status.is_success() {
             return Ok(Revocation::Confirmed);
@@ -206,18 +206,18 @@ impl Provider {
             .map_err(|error| classify::undiscovered(&error))
     }
 
-    fn refusal(&self, answer: &Answer, sent: &[&str]) -> TokenError {
+    fn refusal(&self, answer: &Response, sent: &[&str]) -> TokenError {
         let secret = self.definition.client_secret.as_ref();
         let mut sent = sent.to_vec();
         sent.extend(secret.map(secrecy::ExposeSecret::expose_secret));
         classify::refusal(self.kind(), answer, self.clock.now(), &sent)
     }
 
-    fn read(&self, answer: &Answer, sent: &[&str]) -> Result<TokenResponse, TokenError> {
+    fn read(&self, answer: &Response, sent: &[&str]) -> Result<TokenResponse, TokenError> {
         if !answer.status.is_success() || classify::refuses(&answer.body) {
             return Err(self.refusal(answer, sent));
         }
-        let mut response = answer::parse(&answer.body)?;
+        let mut response = token_response::parse(&answer.body)?;
         if self.kind() == ProviderKind::Microsoft {
             response.granted_scopes = response
                 .granted_scopes

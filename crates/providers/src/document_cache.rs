@@ -12,7 +12,7 @@ use crate::ProviderError;
 
 /// How long a document serves.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Life {
+pub(crate) struct Lifetime {
     /// Not fetched again before this.
     fresh: Duration,
     /// Used up to this age where fetching fails.
@@ -20,21 +20,21 @@ pub(crate) struct Life {
 }
 
 /// Of a discovery document: where things are.
-pub(crate) const OF_METADATA: Life = Life {
+pub(crate) const METADATA_LIFETIME: Lifetime = Lifetime {
     fresh: Duration::from_hours(1),
     stale: Duration::from_hours(24),
 };
 /// Of keys: a key that the provider withdraws, because somebody else has it, must not
 /// prove people for long.
-pub(crate) const OF_KEYS: Life = Life {
+pub(crate) const KEY_SET_LIFETIME: Lifetime = Lifetime {
     fresh: Duration::from_mins(5),
     stale: Duration::from_hours(1),
 };
 /// While an old one serves, the provider is asked again no sooner.
-const PAUSE: Duration = Duration::from_secs(30);
+const RETRY_PAUSE: Duration = Duration::from_secs(30);
 /// An unknown key asks for the key set out of turn no sooner than this after the last
 /// time; a request that comes earlier waits until then.
-const FORCED_PAUSE: Duration = Duration::from_secs(2);
+const FORCED_FETCH_PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 struct State<T> {
@@ -47,29 +47,29 @@ struct State<T> {
 
 /// A document kept for a while.
 #[derive(Debug)]
-pub(crate) struct Cached<T> {
-    life: Life,
+pub(crate) struct CachedDocument<T> {
+    lifetime: Lifetime,
     state: Mutex<State<T>>,
-    flight: tokio::sync::Mutex<()>,
+    fetching: tokio::sync::Mutex<()>,
 }
 
-impl<T> Cached<T> {
+impl<T> CachedDocument<T> {
     /// Nothing yet.
-    pub(crate) fn lasting(life: Life) -> Self {
+    pub(crate) fn new(lifetime: Lifetime) -> Self {
         Self {
-            life,
+            lifetime,
             state: Mutex::new(State {
                 value: None,
                 attempts: 0,
                 failed: None,
                 forced_at: None,
             }),
-            flight: tokio::sync::Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
         }
     }
 }
 
-impl<T> Cached<T> {
+impl<T> CachedDocument<T> {
     fn with<R>(&self, read: impl FnOnce(&mut State<T>) -> R) -> R {
         read(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -89,18 +89,19 @@ impl<T> Cached<T> {
             let paused = state
                 .failed
                 .as_ref()
-                .is_some_and(|(_, failed)| now - *failed < PAUSE);
-            (age < self.life.fresh || (paused && age < self.life.stale)).then(|| Arc::clone(value))
+                .is_some_and(|(_, failed)| now - *failed < RETRY_PAUSE);
+            (age < self.lifetime.fresh || (paused && age < self.lifetime.stale))
+                .then(|| Arc::clone(value))
         };
         if let Some(value) = self.with(usable) {
             return Ok(value);
         }
         let attempts = self.with(|state| state.attempts);
-        let _flight = self.flight.lock().await;
+        let _fetching = self.fetching.lock().await;
         if let Some(value) = self.with(usable) {
             return Ok(value);
         }
-        // Whoever waited for a flight that failed has its answer.
+        // Whoever waited for a fetching that failed has its answer.
         let shared = self.with(|state| {
             (state.attempts != attempts)
                 .then(|| state.failed.clone())
@@ -113,7 +114,7 @@ impl<T> Cached<T> {
     }
 
     /// The document anew, because what is kept lacks something. Waits for its turn
-    /// ([`FORCED_PAUSE`]); who waited while another fetched has that one's.
+    /// ([`FORCED_FETCH_PAUSE`]); who waited while another fetched has that one's.
     pub(crate) async fn force<F>(
         &self,
         now: OffsetDateTime,
@@ -123,7 +124,7 @@ impl<T> Cached<T> {
         F: Future<Output = Result<T, ProviderError>>,
     {
         let attempts = self.with(|state| state.attempts);
-        let _flight = self.flight.lock().await;
+        let _fetching = self.fetching.lock().await;
         let shared = self.with(|state| {
             let (value, _) = state.value.as_ref()?;
             (state.attempts != attempts).then(|| Arc::clone(value))
@@ -132,7 +133,7 @@ impl<T> Cached<T> {
             return Ok(value);
         }
         if let Some(last) = self.with(|state| state.forced_at) {
-            tokio::time::sleep_until(last + FORCED_PAUSE).await;
+            tokio::time::sleep_until(last + FORCED_FETCH_PAUSE).await;
         }
         self.with(|state| state.forced_at = Some(Instant::now()));
         self.fetch(now, fetch).await
@@ -159,7 +160,7 @@ impl<T> Cached<T> {
                 Err(error) => {
                     state.failed = Some((error.clone(), now));
                     match &state.value {
-                        Some((value, at)) if now - *at < self.life.stale => {
+                        Some((value, at)) if now - *at < self.lifetime.stale => {
                             tracing::warn!(%error, "an old document of the provider serves on");
                             Ok(Arc::clone(value))
                         }
@@ -185,19 +186,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_document_is_fetched_once_while_it_is_fresh() {
-        let cached = Cached::lasting(OF_METADATA);
+        let cached = CachedDocument::new(METADATA_LIFETIME);
         for _ in 0..3 {
             assert_eq!(*cached.get(START, async || Ok(1)).await.unwrap(), 1);
         }
-        let later = START + OF_METADATA.fresh;
+        let later = START + METADATA_LIFETIME.fresh;
         assert_eq!(*cached.get(later, async || Ok(2)).await.unwrap(), 2);
     }
 
     #[tokio::test]
     async fn an_old_document_serves_on_while_the_provider_is_down_but_not_for_ever() {
-        let cached = Cached::lasting(OF_METADATA);
+        let cached = CachedDocument::new(METADATA_LIFETIME);
         cached.get(START, async || Ok(1)).await.unwrap();
-        let later = START + OF_METADATA.fresh;
+        let later = START + METADATA_LIFETIME.fresh;
         let asked = AtomicU32::new(0);
         for _ in 0..5 {
             let fetch = async || {
@@ -207,14 +208,14 @@ mod tests {
             assert_eq!(*cached.get(later, fetch).await.unwrap(), 1);
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1);
-        let much_later = START + OF_METADATA.stale;
+        let much_later = START + METADATA_LIFETIME.stale;
         assert!(cached.get(much_later, async || Err(down())).await.is_err());
     }
 
     // A key that was withdrawn proves nobody for long, whether or not the set answers.
     #[tokio::test]
     async fn keys_are_looked_at_again_every_few_minutes() {
-        let keys = Cached::lasting(OF_KEYS);
+        let keys = CachedDocument::new(KEY_SET_LIFETIME);
         keys.get(START, async || Ok(1)).await.unwrap();
         let later = START + Duration::from_mins(5);
         assert_eq!(*keys.get(later, async || Ok(2)).await.unwrap(), 2);
@@ -224,7 +225,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_forced_fetch_waits_for_its_turn_and_is_shared() {
-        let cached = Cached::lasting(OF_METADATA);
+        let cached = CachedDocument::new(METADATA_LIFETIME);
         cached.get(START, async || Ok(1)).await.unwrap();
         let begun = Instant::now();
         assert_eq!(*cached.force(START, async || Ok(2)).await.unwrap(), 2);
@@ -235,12 +236,12 @@ mod tests {
             cached.force(START, async || Ok(4)),
         );
         assert_eq!((*first.unwrap(), *second.unwrap()), (3, 3));
-        assert_eq!(begun.elapsed(), FORCED_PAUSE);
+        assert_eq!(begun.elapsed(), FORCED_FETCH_PAUSE);
     }
 
     #[tokio::test]
     async fn whoever_waits_for_a_fetch_that_fails_does_not_fetch_again() {
-        let cached: Cached<u32> = Cached::lasting(OF_METADATA);
+        let cached: CachedDocument<u32> = CachedDocument::new(METADATA_LIFETIME);
         let asked = AtomicU32::new(0);
         let fetch = async || {
             asked.fetch_add(1, Ordering::SeqCst);

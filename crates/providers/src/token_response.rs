@@ -22,7 +22,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<TokenResponse, TokenError> {
         return Err(malformed("the answer is no JSON object", None));
     };
     let refresh_token = token(&fields, "refresh_token").map(RefreshToken::new);
-    if let Some(kind) = other_type(&fields) {
+    if let Some(kind) = unsupported_type(&fields) {
         let hint = match kind.to_ascii_lowercase().as_str() {
             "dpop" => ": it is bound to a key (DPoP, RFC 9449), which is not supported",
             _ => "",
@@ -47,7 +47,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<TokenResponse, TokenError> {
     Ok(TokenResponse {
         access_token,
         refresh_token,
-        refresh_token_expires_in: LIVES_OF_REFRESH
+        refresh_token_expires_in: REFRESH_LIFETIME_NAMES
             .into_iter()
             .find_map(|name| life(fields.get(name)?)),
         expires_in: fields.get("expires_in").and_then(|value| {
@@ -92,7 +92,7 @@ fn is_too_large(fields: &Map<String, Value>, name: &str) -> bool {
 }
 
 /// How long the refresh token lives: Keycloak; others (GitHub, Google, Intuit).
-const LIVES_OF_REFRESH: [&str; 3] = [
+const REFRESH_LIFETIME_NAMES: [&str; 3] = [
     "refresh_expires_in",
     "refresh_token_expires_in",
     "x_refresh_token_expires_in",
@@ -100,7 +100,7 @@ const LIVES_OF_REFRESH: [&str; 3] = [
 
 /// What providers call a bearer token without the word (RFC 6749 section 7.1): its format,
 /// its kind, or the type of RFC 8693.
-const BEARER_TOO: [&str; 10] = [
+const BEARER_ALIASES: [&str; 10] = [
     "",
     "access_token",
     "accesstoken",
@@ -115,10 +115,10 @@ const BEARER_TOO: [&str; 10] = [
 
 /// The type of the token, if it is plainly not a bearer token. Absent is bearer, as all
 /// providers mean it.
-fn other_type(fields: &Map<String, Value>) -> Option<&str> {
+fn unsupported_type(fields: &Map<String, Value>) -> Option<&str> {
     let kind = fields.get("token_type")?.as_str()?;
     let word = kind.trim().to_ascii_lowercase();
-    let bearer = word.contains("bearer") || BEARER_TOO.contains(&word.as_str());
+    let bearer = word.contains("bearer") || BEARER_ALIASES.contains(&word.as_str());
     (!bearer).then_some(kind)
 }
 
@@ -138,10 +138,10 @@ fn life(value: &Value) -> Option<Duration> {
 /// none says nothing: the scopes are those of before (RFC 6749 sections 5.1 and 6).
 fn scopes(value: &Value) -> Option<ScopeSet> {
     match value {
-        Value::String(list) => latchkey_scopes::parse_answer(list),
+        Value::String(list) => latchkey_scopes::parse_list(list),
         Value::Array(list) => {
             let list: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
-            latchkey_scopes::parse_answer(&list?.join(" "))
+            latchkey_scopes::parse_list(&list?.join(" "))
         }
         _ => None,
     }
