@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
 /// How long anything that comes over the broker may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const EVENT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One runtime for all tests of a file: connections belong to their runtime.
 #[expect(clippy::expect_used, reason = "nothing can be tested without it")]
@@ -98,5 +98,5 @@ pub async fn eventually<T>(
     what: &str,
     ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    devstack::patience::eventually(PATIENCE, what, ask).await
+    devstack::patience::eventually(EVENT_TIMEOUT, what, ask).await
 }

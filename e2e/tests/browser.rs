@@ -19,7 +19,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
 /// The whole walk, on a machine that is busy with other things.
-const LONGEST: Duration = Duration::from_mins(5);
+const TIME_LIMIT: Duration = Duration::from_mins(5);
 
 // R4, R7, R8, R11, R14, R16, R22, R23, R24, R36, R37
 #[test]
@@ -35,7 +35,7 @@ fn people_find_their_way_through_the_pages() -> anyhow::Result<()> {
         )
         .await?;
         let mut child = Command::new("node")
-            .arg("walk.mjs")
+            .arg("pages.mjs")
             .args(std::env::var("STEP").ok())
             .current_dir(place)
             .env("PUBLIC_URL", stack.public_url())
@@ -53,7 +53,7 @@ fn people_find_their_way_through_the_pages() -> anyhow::Result<()> {
                 let Some(order) = line.strip_prefix('@') else {
                     continue;
                 };
-                let answer = match obey(&mut stack, order).await {
+                let answer = match execute(&mut stack, order).await {
                     Ok(answer) => format!("ok {}\n", answer.trim()),
                     Err(error) => format!("{error:#}\n").replace('\n', " ") + "\n",
                 };
@@ -61,7 +61,7 @@ fn people_find_their_way_through_the_pages() -> anyhow::Result<()> {
             }
             child.wait().await.context("node was lost")
         };
-        let status = tokio::time::timeout(LONGEST, walk)
+        let status = tokio::time::timeout(TIME_LIMIT, walk)
             .await
             .context("the walk took too long")??;
         anyhow::ensure!(status.success(), "a step did not hold");
@@ -70,7 +70,7 @@ fn people_find_their_way_through_the_pages() -> anyhow::Result<()> {
 }
 
 /// What happens elsewhere while a person looks at the pages.
-async fn obey(stack: &mut Stack, order: &str) -> anyhow::Result<String> {
+async fn execute(stack: &mut Stack, order: &str) -> anyhow::Result<String> {
     let words: Vec<&str> = order.split(' ').collect();
     match words.as_slice() {
         ["done", handle, provider] => done(stack, handle, provider).await?,

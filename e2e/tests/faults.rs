@@ -157,7 +157,7 @@ fn a_consumer_killed_within_its_transaction_leaves_one_account() -> anyhow::Resu
         assert_eq!(channels.calendar.as_deref(), Some("ONGOING"));
         for job in ["MessagingMessageListFetchJob", "CalendarEventListFetchJob"] {
             watcher
-                .wait_for(job, latchkey_e2e::PATIENCE, |seen| seen.event_type == job)
+                .wait_for(job, latchkey_e2e::EVENT_TIMEOUT, |seen| seen.event_type == job)
                 .await?;
         }
         assert_eq!(jobs_of(&stack, account.id).await?, 2);

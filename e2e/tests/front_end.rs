@@ -14,7 +14,7 @@ use latchkey_servers::{Need, ensure_installed, free_port, silent};
 use tokio::process::Command;
 
 /// All steps, on a machine that is busy with other things.
-const LONGEST: Duration = Duration::from_mins(5);
+const TIME_LIMIT: Duration = Duration::from_mins(5);
 
 // R8, R9, R10, R11
 #[test]
@@ -46,7 +46,7 @@ fn no_front_end_is_sent_round_twice_without_a_person() -> anyhow::Result<()> {
             .kill_on_drop(true)
             .spawn()
             .context("cannot run node")?;
-        let status = tokio::time::timeout(LONGEST, child.wait())
+        let status = tokio::time::timeout(TIME_LIMIT, child.wait())
             .await
             .context("the steps took too long")??;
         anyhow::ensure!(status.success(), "a step did not hold");

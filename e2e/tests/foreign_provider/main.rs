@@ -44,7 +44,7 @@ async fn disconnected(journey: &Journey, account: Uuid) -> anyhow::Result<Revoke
 }
 
 /// All of it, where nothing else is to be looked at.
-fn whole_way(foreign: Foreign, refreshes: usize, expected: Revoked) -> anyhow::Result<()> {
+fn sign_in_refresh_disconnect(foreign: Foreign, refreshes: usize, expected: Revoked) -> anyhow::Result<()> {
     run(async move {
         let (journey, account) = signed_in_and_refreshed(foreign, refreshes).await?;
         assert_eq!(disconnected(&journey, account).await?, expected);
@@ -79,19 +79,19 @@ fn a_public_client_of_a_mock_server_signs_in_refreshes_and_is_revoked() -> anyho
 // R1
 #[test]
 fn google_as_others_emulate_it_signs_in_refreshes_and_is_revoked() -> anyhow::Result<()> {
-    whole_way(Foreign::Google, 2, Revoked::AtProvider)
+    sign_in_refresh_disconnect(Foreign::Google, 2, Revoked::AtProvider)
 }
 
 // R2: Microsoft has no revocation endpoint.
 #[test]
 fn microsoft_as_others_emulate_it_signs_in_and_refreshes() -> anyhow::Result<()> {
-    whole_way(Foreign::Microsoft, 2, Revoked::HereOnly)
+    sign_in_refresh_disconnect(Foreign::Microsoft, 2, Revoked::HereOnly)
 }
 
 // R3
 #[test]
 fn okta_as_others_emulate_it_signs_in_refreshes_and_is_revoked() -> anyhow::Result<()> {
-    whole_way(Foreign::Okta, 2, Revoked::AtProvider)
+    sign_in_refresh_disconnect(Foreign::Okta, 2, Revoked::AtProvider)
 }
 
 // R3: it knows no refresh tokens, no `profile`, no `offline_access`, and takes the
@@ -135,5 +135,5 @@ fn a_mock_of_pypi_signs_in_refreshes_and_its_dead_grant_is_told() -> anyhow::Res
 // revocation endpoint is not announced.
 #[test]
 fn a_toolkit_that_rotates_strictly_signs_in_and_refreshes() -> anyhow::Result<()> {
-    whole_way(Foreign::Django, 3, Revoked::HereOnly)
+    sign_in_refresh_disconnect(Foreign::Django, 3, Revoked::HereOnly)
 }

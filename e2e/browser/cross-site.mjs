@@ -19,7 +19,7 @@ const evilHost = at.replace("localhost", "evil.localhost");
 const CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-async function order(text) {
+async function command(text) {
   console.log(`@${text}`);
   const { value } = await lines.next();
   check(value.startsWith("ok "), `${text}: ${value}`);
@@ -76,9 +76,9 @@ async function agree(page, who, target) {
 
 /// Runs an attack and sees that nothing is other than before.
 async function unharmed(attack) {
-  const before = await order("written");
+  const before = await command("written");
   const page = await attack();
-  check((await order("written")) === before, `something was written at ${page.url()}`);
+  check((await command("written")) === before, `something was written at ${page.url()}`);
   return page;
 }
 
@@ -86,10 +86,10 @@ const ada = await person();
 const steps = {
   async "a link with an invitation stops at a page"() {
     await signIn(ada, "microsoft", "ada");
-    await order("connected ada@acme.example microsoft");
+    await command("connected ada@acme.example microsoft");
     for (const [invitation, name] of [
-      [await order("public-invite evil"), "public"],
-      [await order("invite evil ada@acme.example"), "personal"],
+      [await command("public-invite evil"), "public"],
+      [await command("invite evil ada@acme.example"), "personal"],
     ]) {
       const link = `${at}/auth/microsoft?${invitation}&returnTo=${evilHost}/&codeChallenge=${CHALLENGE}`;
       const page = await unharmed(() => sent(ada, link));
@@ -158,17 +158,17 @@ const steps = {
     for (const word of ["grace@acme.example", new URL(CRM).host, "Nothing is connected yet"]) {
       check(text.includes(word), `the page does not say ${word}`);
     }
-    check((await order("accounts grace@acme.example")) === "0", "an account was connected");
+    check((await command("accounts grace@acme.example")) === "0", "an account was connected");
     await look(page, "welcome");
     await page.check("input[name=messageVisibility][value=SUBJECT]");
     await page.click("button >> text=Connect Google");
     await agree(page, "grace", `${CRM}/inbox`);
-    check((await order("connected grace@acme.example google")) === "SUBJECT", "as she chose");
+    check((await command("connected grace@acme.example google")) === "SUBJECT", "as she chose");
     await context.close();
   },
 
   async "a link in a mail joins by a button"() {
-    const invitation = await order("invite acme linus@globex.example");
+    const invitation = await command("invite acme linus@globex.example");
     const context = await person();
     const page = await context.newPage();
     await page.goto(`${at}/?${invitation}`);
@@ -181,7 +181,7 @@ const steps = {
     await page.click("text=Join with Google");
     await consent(page, "linus");
     await expectTitle(page, "Hello, Linus Globex");
-    check((await order("connected linus@globex.example google")) === "METADATA", "as he chose");
+    check((await command("connected linus@globex.example google")) === "METADATA", "as he chose");
     await context.close();
   },
 
@@ -196,7 +196,7 @@ const steps = {
     await look(page, "review-from-a-front-end");
     await page.click("text=Continue to Google");
     await agree(page, "ada", `${CRM}/settings`);
-    check((await order("connected ada@acme.example google")) === "METADATA", "as it was chosen");
+    check((await command("connected ada@acme.example google")) === "METADATA", "as it was chosen");
     await page.close();
   },
 

@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { at, check, consent, expectTitle, launch, look, person, until } from "./browser.mjs";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-async function order(text) {
+async function command(text) {
   console.log(`@${text}`);
   const { value } = await lines.next();
   check(value.startsWith("ok "), `${text}: ${value}`);
@@ -167,13 +167,13 @@ const steps = {
 
   async "reconnect after revocation"() {
     const page = await ada.newPage();
-    await order("done ada@acme.example google");
+    await command("done ada@acme.example google");
     await page.goto(CONNECTIONS);
     const mine = card(page, "ada@acme.example");
     check((await mine.locator("text=Up to date").count()) === 2, "both are up to date");
     check(/Last refreshed just now/.test(await mine.textContent()), "last refresh");
     await look(page, "connections-good");
-    await order("revoke ada ada@acme.example google");
+    await command("revoke ada ada@acme.example google");
     await until(page, "the end of access", () => mine.locator("text=Stopped").count());
     await look(page, "connections-revoked");
     await mine.locator("a >> text=Reconnect").click();
@@ -242,7 +242,7 @@ const steps = {
     await page.goto(CONNECTIONS);
     const mine = card(page, "ada@acme.example");
     await mine.locator("a >> text=Disconnect").click();
-    await order("stop refresh-svc");
+    await command("stop refresh-svc");
     const refused = page.waitForResponse((answer) => answer.request().method() === "POST");
     await page.click("button >> text=Disconnect");
     check((await refused).status() === 503, "refresh-svc is away");
@@ -250,20 +250,20 @@ const steps = {
     await look(page, "disconnect-away");
     await page.click("text=Go to your connections");
     check((await mine.count()) === 1, "the account is still there");
-    await order("stop sync-svc");
+    await command("stop sync-svc");
     const answer = await page.reload();
     check(answer.status() === 503, `answered ${answer.status()}`);
     await expectTitle(page, "Connections");
     await look(page, "connections-away");
-    await order("start sync-svc");
-    await order("start refresh-svc");
+    await command("start sync-svc");
+    await command("start refresh-svc");
     await until(page, "the account again", () => mine.count());
     await page.close();
   },
 
   async "a domain is verified by who reads its mail"() {
-    await order("workspace add-domain globex.example");
-    const told = await order("workspace verification-link postmaster@globex.example");
+    await command("workspace add-domain globex.example");
+    const told = await command("workspace verification-link postmaster@globex.example");
     const link = told.match(/https?:\S+/)[0];
     const context = await person(browser);
     const page = await context.newPage();

@@ -1,7 +1,7 @@
 //! Doors, in Chromium: what another site can make a browser do, and the same
 //! purposes as a person does them on the pages.
 //!
-//! `SHOTS=<directory> cargo dev test -- -p latchkey-e2e --test doors` leaves a
+//! `SHOTS=<directory> cargo dev test -- -p latchkey-e2e --test cross_site` leaves a
 //! picture of every page, wide and narrow, light and dark.
 
 use std::process::Stdio;
@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
 /// The whole walk, on a machine that is busy with other things.
-const LONGEST: Duration = Duration::from_mins(5);
+const TIME_LIMIT: Duration = Duration::from_mins(5);
 
 // R7, R8, R10, R16
 #[test]
@@ -37,7 +37,7 @@ fn nobody_lands_where_they_did_not_choose_to_be() -> anyhow::Result<()> {
         .await?;
         workspace(&stack, &["create", "evil", "--subdomain", "evil"]).await?;
         let mut child = Command::new("node")
-            .arg("doors.mjs")
+            .arg("cross-site.mjs")
             .args(std::env::var("STEP").ok())
             .current_dir(place)
             .env("PUBLIC_URL", stack.public_url())
@@ -56,7 +56,7 @@ fn nobody_lands_where_they_did_not_choose_to_be() -> anyhow::Result<()> {
                 let Some(order) = line.strip_prefix('@') else {
                     continue;
                 };
-                let answer = match obey(&stack, order).await {
+                let answer = match execute(&stack, order).await {
                     Ok(answer) => format!("ok {}\n", answer.trim()),
                     Err(error) => format!("{error:#}\n").replace('\n', " ") + "\n",
                 };
@@ -64,7 +64,7 @@ fn nobody_lands_where_they_did_not_choose_to_be() -> anyhow::Result<()> {
             }
             child.wait().await.context("node was lost")
         };
-        let status = tokio::time::timeout(LONGEST, walk)
+        let status = tokio::time::timeout(TIME_LIMIT, walk)
             .await
             .context("the walk took too long")??;
         anyhow::ensure!(status.success(), "a step did not hold");
@@ -73,7 +73,7 @@ fn nobody_lands_where_they_did_not_choose_to_be() -> anyhow::Result<()> {
 }
 
 /// What happens elsewhere while a person looks at the pages.
-async fn obey(stack: &Stack, order: &str) -> anyhow::Result<String> {
+async fn execute(stack: &Stack, order: &str) -> anyhow::Result<String> {
     let words: Vec<&str> = order.split(' ').collect();
     match words.as_slice() {
         ["written"] => written(stack).await,
@@ -115,7 +115,7 @@ async fn workspace(stack: &Stack, arguments: &[&str]) -> anyhow::Result<String> 
 }
 
 /// Waits until everything that was told has been heard.
-async fn settled(stack: &Stack) -> anyhow::Result<()> {
+async fn published(stack: &Stack) -> anyhow::Result<()> {
     eventually("an empty outbox", async || {
         let (left,): (i64,) = sqlx::query_as("SELECT count(*) FROM auth.outbox")
             .fetch_one(stack.pool())
@@ -128,7 +128,7 @@ async fn settled(stack: &Stack) -> anyhow::Result<()> {
 /// Everything that an attack would change, in short: people, who belongs where,
 /// sessions, flows, hand-overs, accounts and who sees what of them.
 async fn written(stack: &Stack) -> anyhow::Result<String> {
-    settled(stack).await?;
+    published(stack).await?;
     let (digest,): (String,) = sqlx::query_as(
         r#"SELECT md5(concat_ws('|',
                (SELECT string_agg(t::text, ',' ORDER BY t::text) FROM auth.app_user t),
@@ -164,7 +164,7 @@ async fn visibility(stack: &Stack, handle: &str, provider: &str) -> anyhow::Resu
 
 /// How many accounts are connected of an address.
 async fn accounts(stack: &Stack, handle: &str) -> anyhow::Result<String> {
-    settled(stack).await?;
+    published(stack).await?;
     let (count,): (i64,) =
         sqlx::query_as(r#"SELECT count(*) FROM "connectedAccount" WHERE handle = $1"#)
             .bind(handle)
