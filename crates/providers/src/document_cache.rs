@@ -1,5 +1,5 @@
-//! A document of a provider, kept for a while: one fetch at a time, the old one
-//! where a new one cannot be had, within a bound.
+//! A cache of one document of a provider. Only one fetch runs at a time. If a fetch fails,
+//! the old document is used until its stale lifetime ends.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,42 +10,41 @@ use tokio::time::Instant;
 
 use crate::ProviderError;
 
-/// How long a document serves.
+/// How long a document may be used.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lifetime {
-    /// Not fetched again before this.
+    /// The document is not fetched again before this age.
     fresh: Duration,
-    /// Used up to this age where fetching fails.
+    /// The document may be used up to this age if fetching fails.
     stale: Duration,
 }
 
-/// Of a discovery document: where things are.
+/// Lifetime of a discovery document.
 pub(crate) const METADATA_LIFETIME: Lifetime = Lifetime {
     fresh: Duration::from_hours(1),
     stale: Duration::from_hours(24),
 };
-/// Of keys: a key that the provider withdraws, because somebody else has it, must not
-/// prove people for long.
+/// Lifetime of a key set. It is short, because a provider withdraws a key that was stolen,
+/// and the key must not be accepted for long after that.
 pub(crate) const KEY_SET_LIFETIME: Lifetime = Lifetime {
     fresh: Duration::from_mins(5),
     stale: Duration::from_hours(1),
 };
-/// While an old one serves, the provider is asked again no sooner.
+/// Wait after a failed fetch, during which the old document is used.
 const RETRY_PAUSE: Duration = Duration::from_secs(30);
-/// An unknown key asks for the key set out of turn no sooner than this after the last
-/// time; a request that comes earlier waits until then.
+/// Shortest time between two forced fetches. A request that needs one earlier waits.
 const FORCED_FETCH_PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 struct State<T> {
     value: Option<(Arc<T>, OffsetDateTime)>,
-    /// How often it was fetched, well or not.
+    /// Number of fetches, successful or not.
     attempts: u64,
     failed: Option<(ProviderError, OffsetDateTime)>,
     forced_at: Option<Instant>,
 }
 
-/// A document kept for a while.
+/// A cached document.
 #[derive(Debug)]
 pub(crate) struct CachedDocument<T> {
     lifetime: Lifetime,
@@ -54,7 +53,7 @@ pub(crate) struct CachedDocument<T> {
 }
 
 impl<T> CachedDocument<T> {
-    /// Nothing yet.
+    /// An empty cache.
     pub(crate) fn new(lifetime: Lifetime) -> Self {
         Self {
             lifetime,
@@ -74,7 +73,7 @@ impl<T> CachedDocument<T> {
         read(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The document, fetched where it is not fresh.
+    /// Returns the document, and fetches it first if it is not fresh.
     pub(crate) async fn get<F>(
         &self,
         now: OffsetDateTime,
@@ -101,7 +100,7 @@ impl<T> CachedDocument<T> {
         if let Some(value) = self.with(usable) {
             return Ok(value);
         }
-        // Whoever waited for a fetching that failed has its answer.
+        // A request that waited for a failed fetch fails with the same error.
         let shared = self.with(|state| {
             (state.attempts != attempts)
                 .then(|| state.failed.clone())
@@ -113,8 +112,9 @@ impl<T> CachedDocument<T> {
         self.fetch(now, fetch).await
     }
 
-    /// The document anew, because what is kept lacks something. Waits for its turn
-    /// ([`FORCED_FETCH_PAUSE`]); who waited while another fetched has that one's.
+    /// Fetches the document although it is fresh, because it lacks something. Waits for
+    /// [`FORCED_FETCH_PAUSE`] after the last forced fetch. A request that waited while
+    /// another one fetched gets the document of that fetch.
     pub(crate) async fn force<F>(
         &self,
         now: OffsetDateTime,
@@ -161,7 +161,7 @@ impl<T> CachedDocument<T> {
                     state.failed = Some((error.clone(), now));
                     match &state.value {
                         Some((value, at)) if now - *at < self.lifetime.stale => {
-                            tracing::warn!(%error, "an old document of the provider serves on");
+                            tracing::warn!(%error, "a document of the provider cannot be fetched, so the old one is used");
                             Ok(Arc::clone(value))
                         }
                         _ => Err(error),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_old_document_serves_on_while_the_provider_is_down_but_not_for_ever() {
+    async fn an_old_document_is_used_for_a_bounded_time_while_the_provider_is_down() {
         let cached = CachedDocument::new(METADATA_LIFETIME);
         cached.get(START, async || Ok(1)).await.unwrap();
         let later = START + METADATA_LIFETIME.fresh;
@@ -212,9 +212,9 @@ mod tests {
         assert!(cached.get(much_later, async || Err(down())).await.is_err());
     }
 
-    // A key that was withdrawn proves nobody for long, whether or not the set answers.
+    // A withdrawn key is soon refused, also if the key set is not available.
     #[tokio::test]
-    async fn keys_are_looked_at_again_every_few_minutes() {
+    async fn keys_are_fetched_again_every_few_minutes() {
         let keys = CachedDocument::new(KEY_SET_LIFETIME);
         keys.get(START, async || Ok(1)).await.unwrap();
         let later = START + Duration::from_mins(5);
@@ -224,13 +224,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_forced_fetch_waits_for_its_turn_and_is_shared() {
+    async fn a_forced_fetch_waits_and_is_shared() {
         let cached = CachedDocument::new(METADATA_LIFETIME);
         cached.get(START, async || Ok(1)).await.unwrap();
         let begun = Instant::now();
         assert_eq!(*cached.force(START, async || Ok(2)).await.unwrap(), 2);
         assert_eq!(begun.elapsed(), Duration::ZERO);
-        // A key that is replaced again a moment later is found as well.
+        // A key that is replaced again soon afterwards is found as well.
         let (first, second) = tokio::join!(
             cached.force(START, async || Ok(3)),
             cached.force(START, async || Ok(4)),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_a_fetch_that_fails_does_not_fetch_again() {
+    async fn a_request_that_waits_for_a_failed_fetch_does_not_fetch_again() {
         let cached: CachedDocument<u32> = CachedDocument::new(METADATA_LIFETIME);
         let asked = AtomicU32::new(0);
         let fetch = async || {

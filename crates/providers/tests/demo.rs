@@ -1,4 +1,4 @@
-//! Against a provider that speaks HTTP.
+//! Tests against the demo provider over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "demo/conformance.rs"]
