@@ -316,19 +316,14 @@ async fn publish_event(connection: &lapin::Connection, event_type: &str, id: Eve
         .confirm_select(lapin::options::ConfirmSelectOptions::default())
         .await
         .unwrap();
-    let confirmation = channel
-        .basic_publish(
-            latchkey_messaging::topology::EVENTS_EXCHANGE.into(),
-            event_type.into(),
-            lapin::options::BasicPublishOptions::default(),
-            &body(),
-            properties(id, event_type),
-        )
-        .await
-        .unwrap()
-        .await
-        .unwrap();
-    assert!(confirmation.is_ack());
+    latchkey_testkit::publish_confirmed(
+        &channel,
+        latchkey_messaging::topology::EVENTS_EXCHANGE,
+        event_type,
+        properties(id, event_type),
+        &body(),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
