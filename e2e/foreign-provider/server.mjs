@@ -17,7 +17,7 @@ const provider = new Provider(issuer, {
   ],
   // The built-in pages for sign-in and consent are plain forms.
   features: { devInteractions: { enabled: true }, revocation: { enabled: true } },
-  pkce: { required: () => true, methods: ['S256'] },
+  pkce: { required: () => true },
   scopes: ['openid', 'offline_access', 'email', 'profile'],
   claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
   // By default the userinfo endpoint alone has address and name.

@@ -1,5 +1,5 @@
-//! The connection to the database is lost without notice, or a failover moves it to
-//! another server: all services recover without a restart.
+//! R39: the connection to the database is lost without notice, or a failover moves it to
+//! another server. All services recover without a restart.
 //!
 //! Each test prints the time from the repair to the recovery (`-- --nocapture`).
 

@@ -1,5 +1,5 @@
-//! Differences between providers that follow the standards: each kind of response is
-//! accepted.
+//! R47, R51: differences between providers that follow the standards. Each kind of response
+//! is accepted.
 
 use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour, Misbehaviour as M, SigningKey};
 use latchkey_providers::{IdTokenError, ProviderError, Purpose, Revocation, TOKEN_TOO_LARGE};
