@@ -6,7 +6,7 @@ use crate::built_in::BuiltIn;
 use crate::quirks::{Plain, Quirks};
 use crate::{google, microsoft};
 
-/// Every built-in provider, in the order in which pages offer them.
+/// Every built-in provider.
 pub(crate) static BUILT_IN: [&BuiltIn; 2] = [&google::GOOGLE, &microsoft::MICROSOFT];
 
 fn find(name: &str) -> Option<&'static BuiltIn> {
