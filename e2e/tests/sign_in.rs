@@ -178,7 +178,7 @@ fn a_sign_in_after_a_revoked_grant_repairs_the_account() -> anyhow::Result<()> {
         eventually("channels that show the dead grant", async || {
             let channels = channels_of(stack.pool(), before.id).await?;
             let failed = channels.message.as_deref() == Some("FAILED_INSUFFICIENT_PERMISSIONS");
-            Ok(told.then_some(()))
+            Ok(failed.then_some(()))
         })
         .await?;
 

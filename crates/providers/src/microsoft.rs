@@ -36,7 +36,7 @@ use crate::{
 
 const AUTHORITY: &str = "https://login.microsoftonline.com";
 /// Tenant of all personal accounts. It vouches for no address.
-const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+pub(crate) const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 const GRAPH: &str = "https://graph.microsoft.com";
 
 pub(crate) static MICROSOFT: BuiltIn = BuiltIn {

@@ -331,7 +331,7 @@ fn a_guest_and_several_tenants_prove_nothing_by_a_principal_name() {
         assert_eq!(proven(&name, several), None, "{several:?}");
     }
     // All personal accounts belong to one tenant, which vouches for no domain.
-    let personal = microsoft::PERSONAL;
+    let personal = crate::microsoft::PERSONAL;
     let claims = json!({
         "preferred_username": "ada@acme.example", "tid": personal,
         "iss": format!("https://login.microsoftonline.com/{personal}/v2.0"),
