@@ -1,8 +1,6 @@
 //! Helpers of the end-to-end tests: a stack with all services, started once per file.
 
-pub mod node;
-mod prepared;
-pub mod python;
+pub mod packages;
 
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;

@@ -11,7 +11,7 @@ use devstack::build::binary;
 use devstack::trail::{get_access_token, refresh_access_token};
 use devstack::{Options, Part, Stack};
 use latchkey_demo_provider::Flavour;
-use latchkey_e2e::{account, eventually, node, run};
+use latchkey_e2e::{account, eventually, packages, run};
 use latchkey_proto::account::report_sync_request::{Completed, Report};
 use latchkey_proto::account::{GetAccountRequest, ReportSyncRequest};
 use latchkey_servers::{Need, ensure_installed, silent};
@@ -26,7 +26,7 @@ const TIME_LIMIT: Duration = Duration::from_mins(5);
 fn the_pages_work_in_a_browser() -> anyhow::Result<()> {
     run(async {
         ensure_installed(&[Need::Chromium], &silent())?;
-        let place = node::install("browser")?;
+        let place = packages::install_npm("browser")?;
         let mut stack = Stack::start(
             Options::test()
                 .with("CONNECT_MODE", "confirm")

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use devstack::build::binary;
 use devstack::{Options, Stack};
-use latchkey_e2e::{account, eventually, node, run};
+use latchkey_e2e::{account, eventually, packages, run};
 use latchkey_servers::{Need, ensure_installed, free_port, silent};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
@@ -23,7 +23,7 @@ const TIME_LIMIT: Duration = Duration::from_mins(5);
 fn another_site_changes_nothing() -> anyhow::Result<()> {
     run(async {
         ensure_installed(&[Need::Chromium], &silent())?;
-        let place = node::install("browser")?;
+        let place = packages::install_npm("browser")?;
         // A front end on another origin, which the script serves.
         let crm = format!("http://crm.localhost:{}", free_port()?);
         let stack = Stack::start(

@@ -23,7 +23,6 @@ mod fields;
 mod google;
 mod id_token;
 mod issuer;
-mod key_set;
 mod microsoft;
 mod mismatch;
 mod model;

@@ -13,7 +13,6 @@ use url::Url;
 use crate::definition::{AutoConnect, Definition, OfflineScope, RequestedData};
 use crate::discovery::Metadata;
 use crate::document_cache::{self, CachedDocument};
-use crate::key_set::fetch_key_set;
 use crate::transport::Http;
 use crate::{
     Access, ProviderAccess, ProviderError, Purpose, Registration, RevocationReach, Rotation,
@@ -209,9 +208,20 @@ impl Provider {
 
     async fn keys(&self, metadata: &Metadata) -> Result<Arc<KeySet>, ProviderError> {
         self.keys
-            .get(self.clock.now(), || {
-                fetch_key_set(&self.http, &metadata.jwks)
-            })
+            .get(self.clock.now(), || self.fetch_keys(metadata))
             .await
+    }
+
+    async fn fetch_keys(&self, metadata: &Metadata) -> Result<KeySet, ProviderError> {
+        let unavailable = ProviderError::KeysUnavailable;
+        let answer = self
+            .http
+            .document(&metadata.jwks)
+            .await
+            .map_err(|failure| failure.into_provider_error(unavailable))?;
+        if !answer.status.is_success() {
+            return Err(unavailable(format!("status {}", answer.status.as_u16())));
+        }
+        KeySet::parse(&answer.body).map_err(|error| unavailable(error.to_string()))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::Options;
-use latchkey_e2e::{node, python};
+use latchkey_e2e::packages;
 use latchkey_servers::{Child, ChildSpec, free_port};
 
 const CLIENT_ID: &str = "latchkey";
@@ -254,13 +254,13 @@ impl Foreign {
         );
         let spec = match self {
             Self::PythonMock | Self::Django => {
-                let place = python::install("foreign-provider-python")?;
+                let place = packages::install_python("foreign-provider-python")?;
                 let log = place.join(format!("{name}.log"));
                 let data = place.join(format!("{name}.sqlite"));
-                ChildSpec::new(name, python::interpreter(&place), &place, &log).env("DATA", data)
+                ChildSpec::new(name, packages::python(&place), &place, &log).env("DATA", data)
             }
             _ => {
-                let place = node::install("foreign-provider")?;
+                let place = packages::install_npm("foreign-provider")?;
                 let log = place.join(format!("{name}.log"));
                 ChildSpec::new(name, "node", &place, &log)
             }

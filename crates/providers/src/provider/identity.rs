@@ -11,7 +11,6 @@ use crate::definition::Definition;
 use crate::discovery::Metadata;
 use crate::email::EmailClaims;
 use crate::id_token::{self, Expected, Jws};
-use crate::key_set::fetch_key_set;
 use crate::{EmailStatus, IdTokenError, ProviderError, Unverified, VerifiedIdentity, fields};
 
 /// The result of a signature check.
@@ -108,9 +107,7 @@ impl Provider {
         if found != SignatureCheck::Valid {
             let keys = self
                 .keys
-                .force(self.clock.now(), || {
-                    fetch_key_set(&self.http, &metadata.jwks)
-                })
+                .force(self.clock.now(), || self.fetch_keys(metadata))
                 .await?;
             found = check_with(&self.definition, &keys, jws);
         }
