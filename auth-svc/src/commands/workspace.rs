@@ -3,6 +3,7 @@
 
 mod audit;
 mod custom_domain;
+pub mod desk;
 mod domain;
 mod invitation;
 mod member;
@@ -11,14 +12,13 @@ mod overview;
 use clap::Subcommand;
 use latchkey_config::Environment;
 use latchkey_service::{StartError, database};
-use serde_json::{Value, json};
-use sqlx::PgPool;
+use serde_json::json;
 
 use crate::app::SERVICE;
-use crate::config::WebOrigin;
+use crate::commands::workspace::desk::{Answer, Desk};
 use crate::random::Randomness;
-use crate::store::audit::{Action, Actor, Change};
-use crate::store::workspace::{self, Workspace};
+use crate::store::audit::Action;
+use crate::store::workspace;
 
 /// What to do. A workspace is named by its id, host or name; a deployment with
 /// one workspace need not name it.
@@ -165,38 +165,6 @@ pub enum Command {
     },
 }
 
-/// What a command says, to a person and to a program.
-#[derive(Debug)]
-pub struct Answer {
-    text: String,
-    json: Value,
-}
-
-impl Answer {
-    fn new(text: impl Into<String>, json: Value) -> Self {
-        Self {
-            text: text.into(),
-            json,
-        }
-    }
-
-    /// As it is printed.
-    pub fn print(&self, as_json: bool) -> String {
-        if as_json {
-            format!("{:#}", self.json)
-        } else {
-            self.text.clone()
-        }
-    }
-}
-
-/// What every command works with.
-struct Desk<'a> {
-    environment: &'a Environment,
-    pool: PgPool,
-    randomness: Randomness,
-}
-
 /// Does it and answers what to print.
 ///
 /// # Errors
@@ -283,42 +251,5 @@ pub async fn run(environment: &Environment, command: Command) -> Result<Answer, 
             audit::list(&desk, &desk.find(workspace).await?, limit).await
         }
         Command::PruneAudit { older_than } => audit::prune(&desk, older_than).await,
-    }
-}
-
-impl Desk<'_> {
-    /// A change by the operator.
-    async fn change(&self) -> Result<Change, StartError> {
-        Change::begin(&self.pool, Actor::Operator)
-            .await
-            .map_err(StartError::other)
-    }
-
-    async fn find(&self, reference: Option<String>) -> Result<Workspace, StartError> {
-        workspace::by_reference(&self.pool, reference.as_deref())
-            .await
-            .map_err(StartError::other)?
-            .ok_or_else(|| {
-                StartError::Other(
-                    "no such workspace, or several: name it by id or subdomain with --workspace \
-                     (auth-svc workspace list shows them)"
-                        .to_owned(),
-                )
-            })
-    }
-
-    /// A link into this deployment, or the parameter alone where this shell
-    /// does not know `PUBLIC_URL`.
-    fn link(&self, path: &str, parameter: &str, token: &str) -> Result<String, StartError> {
-        let Some(public) = self
-            .environment
-            .optional_parsed::<WebOrigin>("PUBLIC_URL")?
-        else {
-            return Ok(format!("{parameter}={token}"));
-        };
-        let mut url = public.url().clone();
-        url.set_path(path);
-        url.query_pairs_mut().append_pair(parameter, token);
-        Ok(url.to_string())
     }
 }

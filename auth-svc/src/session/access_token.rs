@@ -10,6 +10,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::session::config::SessionConfig;
+use crate::store::session::Session;
+use crate::store::session::refresh::IssuedToken;
 
 /// `typ` of an access token (RFC 9068 section 2.1): an ID token is none.
 const TYPE: &str = "at+jwt";
@@ -46,6 +48,15 @@ pub struct Token {
     /// When it dies.
     #[serde(rename = "expiresAt", serialize_with = "as_browsers_write_it")]
     pub expires_at: OffsetDateTime,
+}
+
+impl From<IssuedToken> for Token {
+    fn from(issued: IssuedToken) -> Self {
+        Self {
+            token: issued.token,
+            expires_at: issued.expires_at,
+        }
+    }
 }
 
 impl std::fmt::Debug for Token {
@@ -85,6 +96,17 @@ pub struct Bearer {
     pub workspace: WorkspaceId,
     /// End of the session, which no token outlives.
     pub session_ends: OffsetDateTime,
+}
+
+impl From<&Session> for Bearer {
+    fn from(session: &Session) -> Self {
+        Self {
+            user: session.user,
+            session: session.id,
+            workspace: session.workspace,
+            session_ends: session.expires_at,
+        }
+    }
 }
 
 /// Signs an access token.

@@ -18,12 +18,12 @@ async fn a_link_in_a_mail_joins_and_connects_by_one_button() {
         let invitation = if personal {
             let life = std::time::Duration::from_hours(1);
             let email = "linus@globex.example".parse().unwrap();
-            let made = workspace::invite(pool, app.workspace, &email, life, &random)
+            let made = workspace::invite::invite(pool, app.workspace, &email, life, &random)
                 .await
                 .unwrap();
             format!("workspacePersonalInviteToken={}", made.token)
         } else {
-            let token = workspace::set_public_invite(pool, app.workspace, true, &random)
+            let token = workspace::invite::set_public_invite(pool, app.workspace, true, &random)
                 .await
                 .unwrap()
                 .unwrap();
@@ -159,7 +159,7 @@ async fn who_joined_by_a_link_connects_or_goes_on_by_a_button_each() {
     let app = crm().await;
     // Who came without saying where to goes into the application.
     let mut noor = app.browser();
-    workspace::approve_domain(
+    workspace::domain::approve_domain(
         app.database.pool(),
         app.workspace,
         "berlin.acme.example",

@@ -81,7 +81,7 @@ async fn every_address_that_takes_get_takes_head() {
     }
 }
 
-/// `http/routes.rs` registers and describes with one call; nothing else may
+/// `http/router.rs` registers and describes with one call; nothing else may
 /// register, so nothing can be left out of the description.
 #[test]
 fn no_route_is_registered_around_the_description() {
@@ -90,7 +90,7 @@ fn no_route_is_registered_around_the_description() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 look(&path, found);
-            } else if !path.ends_with("http/routes.rs") && !path.ends_with("tests.rs") {
+            } else if !path.ends_with("http/router.rs") && !path.ends_with("tests.rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 for way in [
                     ".route(",

@@ -204,7 +204,7 @@ async fn the_janitor_deletes_what_is_over_and_nothing_else() {
     let mut kept = app.signed_in("ada").await;
     let email = "grace@acme.example".parse().unwrap();
     let life = Duration::from_hours(1);
-    workspace::invite(
+    workspace::invite::invite(
         app.database.pool(),
         app.workspace,
         &email,
