@@ -1,4 +1,4 @@
-//! Sessions: who is signed in, what a front end gets of it, and signing out.
+//! Sessions: who is signed in, the tokens of front ends, and signing out.
 
 pub mod access_token;
 pub mod config;

@@ -1,4 +1,4 @@
-//! `auth-svc redirect-uris`: what to enter in each provider's console (R41).
+//! `auth-svc redirect-uris`: prints what to enter in each provider's console (R41).
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use latchkey_providers::{Provider, ProviderKind, Purpose, Registry};
 
 use crate::http::origin::WebOrigin;
 
-/// The text for the operator.
+/// Returns the text to print.
 ///
 /// # Errors
-/// A provider's variable, or `PUBLIC_URL`, is wrong or missing.
+/// Returns an error if a variable of a provider, or `PUBLIC_URL`, is wrong or missing.
 pub fn print(environment: &Environment) -> Result<String, ConfigError> {
     let registry = Registry::from_environment(environment, Arc::new(SystemClock))?;
     registry.require_callbacks()?;
@@ -22,13 +22,14 @@ pub fn print(environment: &Environment) -> Result<String, ConfigError> {
         section(&mut text, provider, public.as_ref());
     }
     if text.is_empty() {
-        "no provider is switched on: set AUTH_GOOGLE_ENABLED, AUTH_MICROSOFT_ENABLED or AUTH_OIDC_<NAME>_ISSUER\n"
+        "no provider is enabled: set AUTH_GOOGLE_ENABLED, AUTH_MICROSOFT_ENABLED or AUTH_OIDC_<NAME>_ISSUER\n"
             .clone_into(&mut text);
     }
     Ok(text)
 }
 
-/// Writing to a `String` does not fail.
+/// Appends the lines of one provider. The results of `writeln!` are ignored because
+/// writing to a `String` cannot fail.
 fn section(text: &mut String, provider: &Provider, public: Option<&WebOrigin>) {
     let place = match provider.kind() {
         ProviderKind::Google => {
@@ -57,7 +58,7 @@ fn section(text: &mut String, provider: &Provider, public: Option<&WebOrigin>) {
     if provider.kind() == ProviderKind::Google {
         let _ = writeln!(text, "  \"Authorized JavaScript origins\":");
     } else {
-        let _ = writeln!(text, "  origins, where the provider asks for them:");
+        let _ = writeln!(text, "  origins, if the provider asks for them:");
     }
     for origin in origins {
         let _ = writeln!(text, "    {origin}");
@@ -66,7 +67,7 @@ fn section(text: &mut String, provider: &Provider, public: Option<&WebOrigin>) {
         let _ = writeln!(
             text,
             "  Token configuration: add the optional claims `email` and `xms_edov` to the ID token;\n  \
-             without `xms_edov` no address counts as verified and nobody joins a workspace."
+             without `xms_edov` addresses do not count as verified and nobody can join a workspace."
         );
     }
     text.push('\n');

@@ -1,5 +1,5 @@
-//! `auth-svc workspace …`: creates workspaces and says who may join them. Who
-//! runs these commands has the database: their word needs no proof.
+//! `auth-svc workspace …`: creates workspaces and decides who may join them. The operator
+//! who runs these commands has access to the database, so approvals need no proof.
 
 mod audit;
 mod custom_domain;
@@ -20,35 +20,35 @@ use crate::random::Randomness;
 use crate::store::audit::Action;
 use crate::store::workspace;
 
-/// What to do. A workspace is named by its id, host or name; a deployment with
-/// one workspace need not name it.
+/// The subcommands of `auth-svc workspace`. `--workspace` takes an id, a host or a name; a
+/// deployment with one workspace does not need it.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Creates a workspace and prints its id.
     Create {
-        /// Its name.
+        /// Name of the workspace.
         name: String,
-        /// First label of its own host, for multi-domain mode.
+        /// First label of the workspace's own host, for multi-domain mode.
         #[arg(long)]
         subdomain: Option<String>,
     },
     /// Lists the workspaces.
     List,
-    /// Lets everybody of a domain join at once, on your word (exact match, no subdomains).
+    /// Lets everybody of a domain join at once, without verification (exact match, no subdomains).
     ApproveDomain {
         /// The domain, such as company.com.
         domain: String,
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
-        /// Takes the domain from the list instead.
+        /// Removes the domain from the list instead.
         #[arg(long, conflicts_with = "force")]
         remove: bool,
-        /// Also a domain whose addresses anybody can have, such as gmail.com.
+        /// Accepts a domain where anybody can get an address, such as gmail.com.
         #[arg(long)]
         force: bool,
     },
-    /// Adds a domain that lets nobody in until it is verified, and prints how.
+    /// Adds a domain and prints how to verify it. Nobody can join by it before that.
     AddDomain {
         /// The domain, such as company.com.
         domain: String,
@@ -56,7 +56,7 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Looks for the domain's TXT record and lets the domain in where it is there.
+    /// Looks up the domain's TXT record and, if it is there, lets people of the domain join.
     VerifyDomain {
         /// The domain.
         domain: String,
@@ -64,7 +64,7 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Prints a verification link, once; send it to that mailbox.
+    /// Creates a verification link and prints it, once; send it to that mailbox.
     VerificationLink {
         /// admin@, administrator@, hostmaster@, postmaster@ or webmaster@ of the domain.
         email: String,
@@ -72,20 +72,20 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Lists the domains that are let in and those that wait to be verified.
+    /// Lists the approved domains and those that are waiting for verification.
     Domains {
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Makes a personal invitation and prints its link, once.
+    /// Creates a personal invitation and prints its link, once.
     Invite {
         /// Address that the person signs in with.
         email: String,
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
-        /// How long it holds.
+        /// How long the invitation is valid.
         #[arg(long, default_value = "7d")]
         expires_in: String,
     },
@@ -97,13 +97,13 @@ pub enum Command {
     },
     /// Withdraws a personal invitation.
     RevokeInvitation {
-        /// Its id, as `invitations` shows it.
+        /// Id of the invitation, as `invitations` prints it.
         id: uuid::Uuid,
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Switches the public invitation link; `on` and `rotate` make a new one and print it, once.
+    /// Turns the public invitation link on or off, or replaces it; a new link is printed once.
     PublicInvite {
         /// `on`, `off` or `rotate`.
         #[arg(value_parser = ["on", "off", "rotate"])]
@@ -112,16 +112,16 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// The workspace's own host, such as app.customer.com (multi-domain mode).
+    /// Manages the workspace's own host, such as app.customer.com (multi-domain mode).
     #[command(subcommand)]
     CustomDomain(custom_domain::Command),
-    /// Lists the members and who administers.
+    /// Lists the members and their roles.
     Members {
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Says whether a member administers the workspace.
+    /// Makes a member an administrator or an ordinary member.
     Role {
         /// The member's address or user id.
         member: String,
@@ -132,7 +132,7 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Takes a member out: ends their sessions in this workspace and disconnects the
+    /// Removes a member: ends their sessions in this workspace and disconnects the
     /// accounts that they connected there.
     RemoveMember {
         /// The member's address or user id.
@@ -140,11 +140,11 @@ pub enum Command {
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
-        /// Leaves the person's accounts connected.
+        /// Keeps the person's accounts connected.
         #[arg(long)]
         keep_connections: bool,
-        /// Also the last administrator: nobody can administer the workspace afterwards
-        /// until `role` names another one.
+        /// Removes also the last administrator: nobody can administer the workspace
+        /// afterwards until `role` names another one.
         #[arg(long)]
         force: bool,
     },
@@ -153,22 +153,23 @@ pub enum Command {
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
-        /// At most this many records.
+        /// Maximum number of records.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=10_000))]
         limit: i64,
     },
-    /// Takes old records of all workspaces away, as an operator: DATABASE_URL is a person's.
+    /// Deletes old records of all workspaces. DATABASE_URL must be that of an operator.
     PruneAudit {
-        /// What is younger stays; 30d at least.
+        /// Records that are younger stay; at least 30d.
         #[arg(long, value_parser = latchkey_config::parse_duration)]
         older_than: std::time::Duration,
     },
 }
 
-/// Does it and answers what to print.
+/// Runs a command and returns its output.
 ///
 /// # Errors
-/// A variable is wrong, the workspace does not exist, the database refused.
+/// Returns an error if a variable is wrong, the workspace does not exist, or the database
+/// fails.
 pub async fn run(environment: &Environment, command: Command) -> Result<Answer, StartError> {
     let desk = Desk {
         environment,

@@ -1,5 +1,5 @@
-//! Front ends of other origins: exactly the configured ones may call, with the
-//! browser's cookies (Fetch standard, section 3.3).
+//! CORS for front ends on other origins: only configured origins may call, and they may
+//! send the browser's cookies (Fetch standard, section 3.3).
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -17,14 +17,14 @@ use crate::http::origin::WebOrigin;
 use crate::http::same_site;
 use crate::state::State;
 
-/// `Origin` of the request, where it is one of this deployment's.
+/// Returns the `Origin` of the request if it is an origin of this deployment.
 pub fn trusted_origin(state: &State, request: &HttpRequest) -> Option<WebOrigin> {
     let url = Url::parse(request.headers().get(ORIGIN)?.to_str().ok()?).ok()?;
     state.config.returns.trusts(&url).then_some(())?;
     WebOrigin::of(&url)
 }
 
-/// What front ends call.
+/// Returns `true` if front ends on other origins may call this path.
 fn is_open(path: &str) -> bool {
     matches!(
         path,
@@ -37,7 +37,7 @@ fn is_open(path: &str) -> bool {
         || path.starts_with("/auth/workspace/")
 }
 
-/// The configured origin that asks.
+/// Returns the value of `Access-Control-Allow-Origin` if the caller is a configured origin.
 fn caller_of(request: &HttpRequest) -> Option<HeaderValue> {
     let state = request.app_data::<web::Data<State>>()?;
     HeaderValue::from_str(&trusted_origin(state, request)?.to_string()).ok()
@@ -55,19 +55,19 @@ fn open_to(headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
     }
 }
 
-/// Lets a front end read an answer that was made before [`cors`] had its turn:
-/// what it cannot read, it cannot tell from a network that is down.
+/// Adds the CORS headers to a response that was made before [`cors`] ran. Without them
+/// a front end cannot tell the response from a network failure.
 pub fn readable(request: &HttpRequest, response: &mut HttpResponse) {
     if is_open(request.path()) {
         open_to(response.headers_mut(), caller_of(request).as_ref());
     }
 }
 
-/// Answers preflights, and lets the configured origins read answers of what
-/// `is_open`.
+/// Middleware that answers preflight requests and adds the CORS headers to responses
+/// for configured origins.
 ///
 /// # Errors
-/// Those of the handler.
+/// Returns the error of the handler.
 pub async fn cors<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,

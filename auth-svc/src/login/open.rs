@@ -1,6 +1,6 @@
-//! `GET /auth/open`: into the application for the person who is signed in, with
-//! the hand-over that it needs. Unlike a sign-in's start it never goes to a
-//! provider: error pages lead here where a connection has to be repaired first.
+//! `GET /auth/open`: sends a person who is signed in into the application, with the
+//! hand-over that it needs. Unlike the start of a sign-in it never goes to a provider.
+//! Error pages link here if a connection has to be repaired first.
 
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -18,19 +18,19 @@ use crate::state::State;
 
 /// Opens the application.
 ///
-/// The parameters are those of a sign-in's start; those that are about the provider go
-/// on to the sign-in page.
+/// The parameters are those of a sign-in's start. Those that concern the provider are
+/// passed on to the sign-in page.
 #[utoipa::path(get, path = "/auth/open", tag = "session", params(StartParameters), responses(
     (status = 302, description = "Into the application"),
     (status = 303, description = "To the sign-in page if nobody is signed in"),
-    (status = 400, description = "A parameter is not taken", body = Problem),
-    (status = 503, description = "The database is away", body = Problem)))]
+    (status = 400, description = "A parameter is invalid", body = Problem),
+    (status = 503, description = "The database is not available", body = Problem)))]
 pub async fn open(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     match opened(&state, &request).await {
         Ok(response) => response,
         Err(error) => {
             let explanation = Explanation::from(&error);
-            tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "not opened");
+            tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "the application was not opened");
             problem(&request, &explanation, None)
         }
     }
@@ -46,8 +46,8 @@ async fn opened(state: &State, request: &HttpRequest) -> Result<HttpResponse, St
             .finish());
     };
     if is_challenged_by_another(state, request, &context) {
-        // A link of another site must not choose who fetches the session. The
-        // application starts its own sign-in when it is opened without one.
+        // A link on another site must not decide who redeems the code for this session.
+        // Opened without a code, the application starts its own sign-in.
         let location = context.return_to.as_ref();
         let home = state.config.returns.destination(location, &session);
         return Ok(found(&home).finish());

@@ -1,4 +1,4 @@
-//! The session cookie: an opaque secret that no script sees (R10).
+//! The session cookie: an opaque secret that scripts cannot read (R10).
 
 use std::time::Duration;
 
@@ -8,24 +8,25 @@ use actix_web::cookie::Cookie;
 use crate::http::cookies::{host_cookie, removal};
 use crate::store::session::SessionSecret;
 
-/// `__Host-`: secure, no `Domain`, path `/`.
+/// Name of the cookie. Browsers accept the prefix `__Host-` only with `Secure`, without
+/// `Domain`, and with the path `/`.
 pub const NAME: &str = "__Host-latchkey-session";
 
-/// A secret has 43 characters; what is no secret is not looked up.
+/// Length of a secret in characters. Other values are not looked up.
 const SECRET_LENGTH: usize = 43;
 
-/// The cookie of a new session.
+/// Builds the cookie of a new session.
 pub fn of(secret: &SessionSecret, lifetime: Duration) -> Cookie<'static> {
     let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
     host_cookie(NAME.to_owned(), secret.0.clone(), seconds)
 }
 
-/// Removes the cookie.
+/// Builds the cookie that removes the session cookie.
 pub fn removed() -> Cookie<'static> {
     removal(NAME.to_owned())
 }
 
-/// The secret that this browser carries.
+/// Returns the secret in the request's session cookie.
 pub fn secret_of(request: &HttpRequest) -> Option<String> {
     let cookie = request.cookie(NAME)?;
     (cookie.value().len() == SECRET_LENGTH).then(|| cookie.value().to_owned())

@@ -1,6 +1,6 @@
-//! Handing a sign-in over to the front end (R9, R10): nothing where it is on
-//! this origin, for the session's cookie is enough; a one-time code in the
-//! fragment for another origin; the `tokenPair` cookie where it is switched on.
+//! Hands a sign-in over to the front end (R9, R10). A front end on this origin needs
+//! only the session cookie. One on another origin gets a one-time code in the fragment.
+//! The cookie `tokenPair` is added if the deployment enables it.
 
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::SET_COOKIE;
@@ -16,16 +16,16 @@ use crate::store::issue::IssueError;
 use crate::store::session::code;
 use crate::store::session::refresh::{self, Holder};
 
-/// What a front end gets of a sign-in.
+/// What a front end receives after a sign-in.
 #[derive(Debug)]
 pub struct Handover {
-    /// Where it is, with the code that it redeems.
+    /// Location of the front end, with the code that it redeems.
     pub to: Url,
-    /// The `tokenPair` cookie, where that is switched on.
+    /// The cookie `tokenPair`, if it is enabled.
     pub pair: Option<String>,
 }
 
-/// 302 to `to`, with what the front end there needs.
+/// Answers 302 to `to`, with what the front end there needs.
 pub async fn found_with_handover(
     state: &State,
     bearer: &Bearer,
@@ -40,8 +40,8 @@ pub async fn found_with_handover(
     response
 }
 
-/// Hands the session over. The person is signed in: a hand-over that cannot be
-/// made is logged, and the front end asks again.
+/// Creates the hand-over of a session. A failure is only logged: the person is signed in
+/// already, and the front end starts another sign-in.
 pub async fn hand_over(
     state: &State,
     bearer: &Bearer,
@@ -51,7 +51,7 @@ pub async fn hand_over(
     let to = match within(ANSWER, code_for(state, bearer, to, challenge)).await {
         Ok(to) => to,
         Err(error) => {
-            tracing::error!(%error, session.id = %bearer.session, "no hand-over code was made");
+            tracing::error!(%error, session.id = %bearer.session, "the hand-over code was not created");
             to.clone()
         }
     };
@@ -59,7 +59,7 @@ pub async fn hand_over(
         within(ANSWER, pair_for(state, bearer))
             .await
             .inspect_err(|error| {
-                tracing::error!(%error, session.id = %bearer.session, "no token pair was made");
+                tracing::error!(%error, session.id = %bearer.session, "the token pair was not created");
             })
             .ok()
     } else {
@@ -68,16 +68,16 @@ pub async fn hand_over(
     Handover { to, pair }
 }
 
-/// Why there is no hand-over.
+/// Why a hand-over cannot be created.
 #[derive(Debug, thiserror::Error)]
 enum HandoverError {
-    /// Nothing could be written.
+    /// The code was not stored.
     #[error(transparent)]
     Issue(#[from] IssueError),
-    /// The token was not signed.
+    /// The access token was not signed.
     #[error("signing: {0}")]
     Sign(#[from] jsonwebtoken::errors::Error),
-    /// The database is not there.
+    /// The database is not available.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -103,7 +103,7 @@ async fn code_for(
         &state.randomness,
     )
     .await?;
-    // Behind a fragment of the return location, which session.js restores.
+    // After the fragment of the return location, which session.js restores.
     let fragment = match to.fragment() {
         None | Some("") => format!("code={code}"),
         Some(own) => format!("{own}&code={code}"),

@@ -11,10 +11,10 @@ use crate::state::State;
 use crate::store::session::list::Reach;
 use crate::store::session::{self, Session};
 
-/// The living session of this browser.
+/// Returns the live session that this browser's cookie names, and records its use.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn current(state: &State, request: &HttpRequest) -> Result<Option<Session>, sqlx::Error> {
     let Some(secret) = cookie::secret_of(request) else {
         return Ok(None);
@@ -23,12 +23,12 @@ pub async fn current(state: &State, request: &HttpRequest) -> Result<Option<Sess
     if let Some(found) = &found
         && let Err(error) = within(ANSWER, session::touch(&state.pool, found.id)).await
     {
-        tracing::warn!(%error, session.id = %found.id, "the session's use was not noted");
+        tracing::warn!(%error, session.id = %found.id, "the use of the session was not recorded");
     }
     Ok(found)
 }
 
-/// The session; none where the database is away.
+/// Returns the session of this browser, or `None` if the database is not available.
 pub async fn current_if_known(state: &State, request: &HttpRequest) -> Option<Session> {
     match current(state, request).await {
         Ok(session) => session,
@@ -39,11 +39,11 @@ pub async fn current_if_known(state: &State, request: &HttpRequest) -> Option<Se
     }
 }
 
-/// The living session of this browser, where the page that asks may have it: in
-/// multi-domain mode, one workspace's host does not get another's session.
+/// Returns the live session of this browser if the calling page may act for it: in
+/// multi-domain mode, the host of one workspace does not get a session of another.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn of_cookie(
     state: &State,
     request: &HttpRequest,
@@ -52,8 +52,9 @@ pub async fn of_cookie(
     Ok(session.filter(|session| serves(state, request, session)))
 }
 
-/// Returns `true` if the page that asks may act for the workspace of this session:
-/// a workspace's host acts for its own alone, however the session is shown.
+/// Returns `true` if the calling page may act for the workspace of this session. The
+/// host of a workspace acts for that workspace only, whether the session comes from a
+/// cookie or from an access token.
 pub fn serves(state: &State, request: &HttpRequest, session: &Session) -> bool {
     request.headers().get(ORIGIN).is_none_or(|origin| {
         origin
@@ -64,9 +65,9 @@ pub fn serves(state: &State, request: &HttpRequest, session: &Session) -> bool {
     })
 }
 
-/// The sessions of a person that a request may see and end: all of them only on
-/// this service's own pages, by the session's cookie; by an access token or from
-/// another origin those of the caller's workspace.
+/// Returns which sessions of the person a request may list and end: all of them if
+/// a page of this service asks with the session cookie; with an access token or from
+/// another origin, those of the caller's workspace.
 pub fn reach(state: &State, request: &HttpRequest, session: &Session) -> Reach {
     let by_token = request.headers().contains_key(AUTHORIZATION);
     if !by_token && same_site::is_first_party(request, &state.config.public_origin) {
@@ -76,11 +77,12 @@ pub fn reach(state: &State, request: &HttpRequest, session: &Session) -> Reach {
     }
 }
 
-/// Who calls: by bearer token where there is one, else by cookie. A bearer's
-/// session is looked up too, so that here an ended one is refused at once.
+/// Returns the caller's session: by the bearer token if the request has one, else by
+/// the cookie. The session of a bearer token is looked up too, so that this service
+/// refuses a token at once after its session has ended.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn caller(state: &State, request: &HttpRequest) -> Result<Option<Session>, sqlx::Error> {
     let Some(authorization) = request.headers().get(AUTHORIZATION) else {
         return of_cookie(state, request).await;

@@ -1,35 +1,35 @@
-//! Answers to programs.
+//! The error responses of the session API.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use latchkey_service::telemetry;
 use serde_json::json;
 
-/// Why a request to the session API is refused.
+/// Why a request to the session API fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// Another site asks.
+    /// A page of another site made the request.
     #[error("the request comes from another site")]
     CrossSite,
-    /// The body is not JSON, or says so of nothing.
+    /// The `Content-Type` is not JSON.
     #[error("the body is not application/json")]
     NotJson,
-    /// The body is none of those that are known.
-    #[error("the body is not understood")]
+    /// The body does not have one of the supported forms.
+    #[error("the body has no supported form")]
     Malformed,
     /// Nobody is signed in.
     #[error("nobody is signed in")]
     NotSignedIn,
-    /// The code or refresh token is not taken.
-    #[error("the grant is not taken: {0}")]
+    /// The code or refresh token is invalid.
+    #[error("the code or refresh token is invalid: {0}")]
     InvalidGrant(String),
     /// The person has no such session.
     #[error("there is no such session")]
     NoSuchSession,
-    /// The database refused or is not there.
+    /// The database failed or is not available.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
-    /// Something that only an operator can mend.
+    /// A failure that only an operator can fix.
     #[error("{0}")]
     Broken(String),
 }
@@ -60,17 +60,17 @@ impl Refusal {
             Self::InvalidGrant(_) => (
                 StatusCode::UNAUTHORIZED,
                 "invalid_grant",
-                "The code or refresh token is unknown, over or used. Sign in again.",
+                "The code or refresh token is unknown, expired or already used. Sign in again.",
             ),
             Self::NoSuchSession => (
                 StatusCode::NOT_FOUND,
                 "no_such_session",
-                "You have no such session.",
+                "You have no session with this id.",
             ),
             Self::Database(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "database_unavailable",
-                "Please try again.",
+                "Please try again in a minute.",
             ),
             Self::Broken(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -80,7 +80,7 @@ impl Refusal {
         }
     }
 
-    /// Logs the refusal and answers it.
+    /// Logs the error and builds the response.
     pub fn respond(&self) -> HttpResponse {
         let (status, code, message) = self.told();
         if status.is_server_error() {

@@ -1,4 +1,4 @@
-//! The routes of the session API, and its two small answers.
+//! The routes of the session API, with its two small handlers.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::session::responses::Refusal;
 use crate::session::{lookup, script, sign_out, token_endpoint};
 use crate::state::State;
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_me, me);
     routes.add(token_endpoint::__path_token, token_endpoint::token);
@@ -25,7 +25,7 @@ pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_jwks, jwks);
 }
 
-/// Who is signed in, by cookie or bearer token.
+/// Returns who is signed in, by cookie or bearer token.
 #[utoipa::path(get, path = "/auth/me", tag = "session", responses(
     (status = 200, description = "Person, workspace and session", body = serde_json::Value),
     (status = 401, description = "Nobody is signed in", body = Problem)))]
@@ -46,9 +46,10 @@ async fn me(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     }
 }
 
-/// Keys that verify access tokens (RFC 7517).
+/// Returns the keys that verify access tokens (RFC 7517).
 ///
-/// Cached for less time than a new key waits before it signs.
+/// A new key has to be published for longer than this response may be cached before it
+/// signs.
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "session", responses(
     (status = 200, description = "JWK set", content_type = "application/jwk-set+json", body = serde_json::Value)))]
 async fn jwks(state: web::Data<State>) -> HttpResponse {

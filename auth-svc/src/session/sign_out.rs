@@ -1,6 +1,6 @@
-//! Own sessions and their ends (R14): listed, ended one by one, here, and
-//! everywhere. Only pages of this deployment may ask, and one that is not this
-//! service's own reaches the sessions of its workspace alone.
+//! Lists a person's own sessions and ends them (R14): one, the current one, or all. Only
+//! pages of this deployment may do this, and a page of another origin reaches only the
+//! sessions of its workspace.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, SET_COOKIE};
@@ -19,8 +19,8 @@ use crate::state::State;
 use crate::store;
 use crate::store::session::list::{self, End};
 
-/// Own sessions, the last used first: by a bearer token or from another origin only
-/// those of the caller's workspace.
+/// Lists the caller's own sessions, the most recently used first. With a bearer token or
+/// from another origin, only those of the caller's workspace.
 #[utoipa::path(get, path = "/auth/sessions", tag = "session", responses(
     (status = 200, description = "Sessions", body = serde_json::Value),
     (status = 401, description = "Nobody is signed in", body = Problem)))]
@@ -53,12 +53,12 @@ async fn listed(state: &State, request: &HttpRequest) -> Result<Vec<Value>, Refu
         .collect())
 }
 
-/// Ends one of the person's own sessions, within the same reach as the list.
+/// Ends one of the sessions that `GET /auth/sessions` lists for the same caller.
 #[utoipa::path(delete, path = "/auth/sessions/{id}", tag = "session",
     params(("id" = String, Path, description = "Id of the session")), responses(
     (status = 204, description = "Ended"),
     (status = 401, description = "Nobody is signed in", body = Problem),
-    (status = 403, description = "Another web site asks", body = Problem),
+    (status = 403, description = "Another web site made the request", body = Problem),
     (status = 404, description = "The person has no such session", body = Problem)))]
 pub async fn end_one(
     state: web::Data<State>,
@@ -81,7 +81,7 @@ pub async fn end_one(
     }
 }
 
-/// True where the session that ended is the one that asked.
+/// Returns `true` if the session that ended is the caller's own.
 async fn end_listed(state: &State, request: &HttpRequest, id: &str) -> Result<bool, Refusal> {
     if !same_site::may_change(request, &state.config.returns) {
         return Err(Refusal::CrossSite);
@@ -100,21 +100,21 @@ async fn end_listed(state: &State, request: &HttpRequest, id: &str) -> Result<bo
     Ok(here)
 }
 
-/// Ends this session.
+/// Ends the current session.
 #[utoipa::path(post, path = "/auth/sign-out", tag = "session", responses(
-    (status = 204, description = "Signed out, for who asks for JSON"),
+    (status = 204, description = "Signed out, if the client asks for JSON"),
     (status = 303, description = "Signed out, to the start page"),
-    (status = 403, description = "Another web site asks", body = Problem)))]
+    (status = 403, description = "Another web site made the request", body = Problem)))]
 pub async fn sign_out(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     signed_out(&state, &request, false).await
 }
 
-/// Ends all sessions of the person: on this service's own pages in every workspace,
-/// by a bearer token or from another origin in the caller's.
+/// Ends all sessions of the person: in every workspace if a page of this service asks;
+/// with a bearer token or from another origin, in the caller's workspace.
 #[utoipa::path(post, path = "/auth/sign-out-everywhere", tag = "session", responses(
-    (status = 204, description = "Signed out, for who asks for JSON"),
+    (status = 204, description = "Signed out, if the client asks for JSON"),
     (status = 303, description = "Signed out, to the start page"),
-    (status = 403, description = "Another web site asks", body = Problem)))]
+    (status = 403, description = "Another web site made the request", body = Problem)))]
 pub async fn sign_out_everywhere(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     signed_out(&state, &request, true).await
 }
@@ -124,8 +124,10 @@ async fn signed_out(state: &State, request: &HttpRequest, everywhere: bool) -> H
         let explanation = Explanation {
             status: StatusCode::FORBIDDEN,
             code: "cross_site",
-            title: "Sign out from the application",
-            text: "Another web site asked to sign you out. You are still signed in.".to_owned(),
+            title: "You are still signed in",
+            text: "Another web site asked to sign you out. To sign out, use the button in the \
+                   application or on your account page."
+                .to_owned(),
             next: Next::Home,
         };
         tracing::warn!(
@@ -157,8 +159,8 @@ async fn signed_out(state: &State, request: &HttpRequest, everywhere: bool) -> H
     forget(state, request, response, anothers)
 }
 
-/// Returns `true` if the browser's cookie is of a living session that the page that
-/// asks may not act on: it stays, whatever else is ended.
+/// Returns `true` if the browser's cookie belongs to a live session that the calling page
+/// may not act for. That cookie is kept, whatever session is ended.
 async fn shows_anothers_cookie(state: &State, request: &HttpRequest) -> Result<bool, sqlx::Error> {
     let Some(secret) = cookie::secret_of(request) else {
         return Ok(false);
@@ -167,14 +169,14 @@ async fn shows_anothers_cookie(state: &State, request: &HttpRequest) -> Result<b
     Ok(found.is_some_and(|found| !lookup::serves(state, request, &found)))
 }
 
-/// A session that is over already is signed out of too.
+/// Ends the caller's session or sessions. It is no error if the session has ended already.
 async fn end_current(
     state: &State,
     request: &HttpRequest,
     everywhere: bool,
 ) -> Result<(), sqlx::Error> {
     let caller = match lookup::caller(state, request).await? {
-        // A bearer token that has died: the cookie may say who it is.
+        // The bearer token may have expired while the cookie is still valid.
         None => lookup::of_cookie(state, request).await?,
         found => found,
     };
@@ -198,7 +200,8 @@ async fn end_current(
     Ok(())
 }
 
-/// Takes the cookies of the session away; not the cookie of `anothers`.
+/// Removes the cookies of the session, but not a session cookie that the calling page may
+/// not act for.
 fn forget(
     state: &State,
     request: &HttpRequest,
@@ -206,7 +209,7 @@ fn forget(
     anothers: bool,
 ) -> HttpResponse {
     if !anothers && let Err(error) = response.add_cookie(&cookie::removed()) {
-        tracing::error!(%error, "the session's cookie was not removed");
+        tracing::error!(%error, "the session cookie was not removed");
     }
     let mut lines = Vec::new();
     if !anothers && state.config.sessions.token_pair_cookie {

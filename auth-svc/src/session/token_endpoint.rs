@@ -1,5 +1,5 @@
-//! `POST /auth/token`: an access token for a front end, from a cookie, a
-//! one-time code or a refresh token.
+//! `POST /auth/token`: issues an access token to a front end for a cookie, a one-time
+//! code or a refresh token.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, SET_COOKIE};
@@ -21,28 +21,28 @@ use crate::store::session::Session;
 use crate::store::session::code::{self, CodeError, Proof};
 use crate::store::session::refresh::{self, Holder, RefreshError};
 
-/// RFC 7636 section 4.1: at most 128 characters.
+/// Maximum length of a PKCE verifier in characters (RFC 7636 section 4.1).
 const MAX_VERIFIER: usize = 128;
 
-/// What a front end asks.
+/// The body of a request.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Asked {
     #[serde(flatten)]
     grant: Grant,
-    /// Answers 204 instead of 401 if nobody is signed in: browsers write every
-    /// 401 to the console, and a page that asks at each load is no fault.
+    /// Answers 204 instead of 401 if nobody is signed in. Browsers log every 401 as an
+    /// error, although a page may ask at each load.
     #[serde(default)]
     if_signed_in: bool,
 }
 
-/// What a front end may show.
+/// What a front end presents to get a token.
 #[derive(Deserialize)]
 #[serde(tag = "grantType", rename_all = "snake_case")]
 enum Grant {
     /// The cookies of this browser.
     Cookie,
-    /// A code from the fragment.
+    /// A hand-over code from the fragment, with its PKCE verifier.
     Code {
         code: String,
         verifier: Option<String>,
@@ -52,14 +52,14 @@ enum Grant {
     RefreshToken { refresh_token: String },
 }
 
-/// What it gets.
+/// The body of a successful response.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Granted {
     token_type: &'static str,
     access_token: Token,
-    /// Life of the access token in seconds (RFC 6749 section 5.1): the clock of a
-    /// browser may be off.
+    /// Lifetime of the access token in seconds (RFC 6749 section 5.1), because the clock
+    /// of the browser may be wrong.
     expires_in: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<Token>,
@@ -68,28 +68,28 @@ struct Granted {
     session_id: SessionId,
 }
 
-/// Where the next refresh token goes.
+/// How the next refresh token is delivered.
 enum Next {
     Nowhere,
     Body(Token),
     Cookie(WebOrigin, Token),
 }
 
-/// An access token for a front end.
+/// Issues an access token to a front end.
 ///
-/// The body: `{"grantType":"cookie"}`, `{"grantType":"code","code","verifier"}`
+/// The body is `{"grantType":"cookie"}`, `{"grantType":"code","code","verifier"}`
 /// or `{"grantType":"refresh_token","refreshToken"}`. With `"ifSignedIn":true` the
-/// answer is 204 instead of 401 if nobody is signed in.
+/// response is 204 instead of 401 if nobody is signed in.
 #[utoipa::path(post, path = "/auth/token", tag = "session",
     request_body(content = serde_json::Value, content_type = "application/json"),
     responses(
-        (status = 200, description = "An access token; the next refresh token for who holds one", body = serde_json::Value),
+        (status = 200, description = "An access token, and the next refresh token if the front end holds one", body = serde_json::Value),
         (status = 204, description = "Nobody is signed in, and the body says `ifSignedIn`"),
-        (status = 400, description = "The body is none of these", body = Problem),
-        (status = 401, description = "Nobody is signed in, or the code or refresh token is not taken", body = Problem),
-        (status = 403, description = "Another web site asks", body = Problem),
+        (status = 400, description = "The body has no supported form", body = Problem),
+        (status = 401, description = "Nobody is signed in, or the code or refresh token is invalid", body = Problem),
+        (status = 403, description = "Another web site made the request", body = Problem),
         (status = 415, description = "The body is not JSON", body = Problem),
-        (status = 503, description = "The database is away", body = Problem)))]
+        (status = 503, description = "The database is not available", body = Problem)))]
 pub async fn token(
     state: web::Data<State>,
     request: HttpRequest,
@@ -108,8 +108,8 @@ pub async fn token(
             if asked.if_signed_in && response.status() == StatusCode::UNAUTHORIZED {
                 response = HttpResponse::NoContent().finish();
             }
-            // A dead token is not sent again and again. A code that is refused
-            // says nothing about it: anyone can make a link with a code.
+            // Remove the cookie of an invalid token, so that it is not sent again. Keep it
+            // after a refused code: anyone can make a link with an invalid code.
             if by_cookie
                 && let (Refusal::InvalidGrant(_), Some(origin)) = (&refusal, &origin)
                 && refresh_cookie::token_of(&request, origin).is_some()
@@ -122,12 +122,12 @@ pub async fn token(
     }
 }
 
-/// Reads a request, if it comes from a page of this deployment.
+/// Parses the body of a request that comes from a page of this deployment.
 fn asked(state: &State, request: &HttpRequest, body: &[u8]) -> Result<Asked, Refusal> {
     if !same_site::may_change(request, &state.config.returns) {
         return Err(Refusal::CrossSite);
     }
-    // Makes browsers ask first (preflight) where the origin is another.
+    // This type makes browsers send a preflight request first if the origin is another.
     if !is_json(request) {
         return Err(Refusal::NotJson);
     }
@@ -163,7 +163,7 @@ fn is_json(request: &HttpRequest) -> bool {
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// The session's own cookie, or that of a front end on another site.
+/// Uses the session cookie, or the refresh token cookie of a front end on another site.
 async fn of_cookie(
     state: &State,
     request: &HttpRequest,
@@ -186,7 +186,7 @@ async fn of_code(
     verifier: Option<&str>,
 ) -> Result<(Session, Next), Refusal> {
     if code.len() != TOKEN_LENGTH || verifier.is_some_and(|text| text.len() > MAX_VERIFIER) {
-        return Err(Refusal::InvalidGrant("no code".to_owned()));
+        return Err(Refusal::InvalidGrant("not a code".to_owned()));
     }
     let here = lookup::of_cookie(state, request).await?;
     let origin_text = origin.map(ToString::to_string);
@@ -209,13 +209,15 @@ async fn of_code(
         CodeError::Issue(error) => Refusal::Broken(error.to_string()),
         error => Refusal::InvalidGrant(error.to_string()),
     })?;
-    // The origin may have become another workspace's since the code was made.
+    // The origin may belong to another workspace now than when the code was created.
     if !lookup::serves(state, request, &redeemed.session) {
-        return Err(Refusal::InvalidGrant("another workspace's code".to_owned()));
+        return Err(Refusal::InvalidGrant(
+            "a code of another workspace".to_owned(),
+        ));
     }
     let next = match (redeemed.refresh, origin) {
         (Some(token), Some(origin)) => Next::Cookie(origin.clone(), token.into()),
-        // Not a browser: it has no jar to keep a cookie in.
+        // Without `Origin` the client is not a browser and does not keep cookies.
         (Some(_), None) | (None, _) => Next::Nowhere,
     };
     Ok((redeemed.session, next))
@@ -229,7 +231,7 @@ async fn rotate(
     origin: Option<&WebOrigin>,
 ) -> Result<(Session, Token), Refusal> {
     if token.len() != TOKEN_LENGTH {
-        return Err(Refusal::InvalidGrant("no refresh token".to_owned()));
+        return Err(Refusal::InvalidGrant("not a refresh token".to_owned()));
     }
     let origin = origin.map(ToString::to_string);
     let rotated = refresh::rotate(

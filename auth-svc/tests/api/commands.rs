@@ -164,7 +164,7 @@ async fn what_would_not_do_is_refused_with_what_to_do_instead() {
             &["custom-domain", "add", "x.auth.test.example"],
             "this deployment's own",
         ),
-        (&["role", "nobody@acme.example", "admin"], "is no member"),
+        (&["role", "nobody@acme.example", "admin"], "is not a member"),
     ] {
         let (done, said) = run(&app, arguments);
         assert!(!done && said.contains(says), "{arguments:?}: {said}");

@@ -9,7 +9,7 @@ use crate::store::audit;
 use crate::store::workspace::Workspace;
 use crate::workspace::domain_verification::rfc3339;
 
-/// What was changed of the workspace, a line each.
+/// Lists the changes of the workspace, one line each.
 pub(super) async fn list(
     desk: &Desk<'_>,
     workspace: &Workspace,
@@ -49,18 +49,18 @@ pub(super) async fn list(
         }));
     }
     if text.is_empty() {
-        "nothing was changed yet".clone_into(&mut text);
+        "no changes are recorded yet".clone_into(&mut text);
     }
     Ok(Answer::new(text, Value::Array(json)))
 }
 
-/// Takes old records away.
+/// Deletes old records.
 pub(super) async fn prune(desk: &Desk<'_>, older_than: Duration) -> Result<Answer, StartError> {
     let pruned = audit::prune(&desk.pool, older_than)
         .await
         .map_err(StartError::other)?;
     Ok(Answer::new(
-        format!("{pruned} records taken away"),
+        format!("{pruned} records deleted"),
         json!({ "pruned": pruned }),
     ))
 }

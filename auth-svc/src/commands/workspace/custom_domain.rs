@@ -12,10 +12,10 @@ use crate::store::workspace::domain::{self, Purpose};
 use crate::workspace::domain_verification::dns::NameServers;
 use crate::workspace::domain_verification::{self, rfc3339};
 
-/// What to do with the workspace's own host.
+/// The subcommands of `auth-svc workspace custom-domain`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Adds a host that is not used until it is verified, and prints how.
+    /// Adds a host and prints how to verify it. It is not used before that.
     Add {
         /// The host, such as app.customer.com.
         host: String,
@@ -23,7 +23,7 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Looks for the host's TXT record and uses the host where it is there.
+    /// Looks up the host's TXT record and, if it is there, starts to use the host.
     Verify {
         /// The host.
         host: String,
@@ -31,7 +31,7 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Uses a host at once, on your word.
+    /// Starts to use a host at once, without verification.
     Approve {
         /// The host.
         host: String,
@@ -39,7 +39,7 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Gives the workspace's own host up.
+    /// Stops using the workspace's own host.
     Remove {
         /// The workspace.
         #[arg(long)]
@@ -68,7 +68,7 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
                 .map_err(StartError::other)?;
             Ok(Answer::new(
                 format!(
-                    "{host} waits to be verified until {}. Publish\n  {}\nand run: auth-svc \
+                    "{host} is waiting for verification until {}. Publish\n  {}\nand run: auth-svc \
                      workspace custom-domain verify {host}",
                     rfc3339(claim.expires_at),
                     record(&claim),
@@ -117,7 +117,7 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
                 .await
                 .map_err(StartError::other)?;
             Ok(Answer::new(
-                format!("{} has no host of its own any more", workspace.name),
+                format!("{} no longer has its own host", workspace.name),
                 json!({ "customDomain": null }),
             ))
         }
@@ -126,12 +126,12 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
 
 fn served(workspace: &str, host: &str) -> Answer {
     Answer::new(
-        format!("{workspace} is at {host}"),
+        format!("{workspace} is now served at {host}"),
         json!({ "customDomain": host }),
     )
 }
 
-/// A host that is no part of this deployment and contains none.
+/// Parses a host, which must not be, contain or belong to a host of this deployment.
 fn foreign(desk: &Desk<'_>, text: &str) -> Result<String, StartError> {
     let host = parse_domain(text).map_err(StartError::other)?;
     let mut own = desk.environment.list("ALLOWED_RETURN_ORIGINS")?;

@@ -10,7 +10,7 @@ use crate::random::Randomness;
 use crate::store::audit::{Actor, Change};
 use crate::store::workspace::{self, Workspace};
 
-/// What a command says, to a person and to a program.
+/// The output of a command, as text for people and as JSON for programs.
 #[derive(Debug)]
 pub struct Answer {
     text: String,
@@ -25,7 +25,7 @@ impl Answer {
         }
     }
 
-    /// As it is printed.
+    /// Returns the output as JSON or as text.
     pub fn print(&self, as_json: bool) -> String {
         if as_json {
             format!("{:#}", self.json)
@@ -35,7 +35,7 @@ impl Answer {
     }
 }
 
-/// What every command works with.
+/// What every command needs.
 pub(super) struct Desk<'a> {
     pub(super) environment: &'a Environment,
     pub(super) pool: PgPool,
@@ -43,7 +43,7 @@ pub(super) struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// A change by the operator.
+    /// Begins a change by the operator, which is recorded in the audit.
     pub(super) async fn change(&self) -> Result<Change, StartError> {
         Change::begin(&self.pool, Actor::Operator)
             .await
@@ -56,15 +56,15 @@ impl Desk<'_> {
             .map_err(StartError::other)?
             .ok_or_else(|| {
                 StartError::Other(
-                    "no such workspace, or several: name it by id or subdomain with --workspace \
-                     (auth-svc workspace list shows them)"
+                    "there is no such workspace, or there are several: name one by id or \
+                     subdomain with --workspace (auth-svc workspace list shows them)"
                         .to_owned(),
                 )
             })
     }
 
-    /// A link into this deployment, or the parameter alone where this shell
-    /// does not know `PUBLIC_URL`.
+    /// Returns a link into this deployment, or only the parameter if `PUBLIC_URL` is not
+    /// set in this shell.
     pub(super) fn link(
         &self,
         path: &str,

@@ -14,7 +14,7 @@ use crate::workspace::domain_verification::dns::NameServers;
 use crate::workspace::domain_verification::{self, MAILBOXES, rfc3339};
 
 const ALLOWED_DOMAINS: &str = "AUTH_ALLOWED_DOMAINS";
-/// Where a verification link leads.
+/// Path of the page that a verification link opens.
 const LINK_PATH: &str = "/verify-domain";
 
 pub(super) async fn approve(
@@ -33,7 +33,7 @@ pub(super) async fn approve(
         .await
         .map_err(StartError::other)?;
     Ok(Answer::new(
-        format!("{} lets {domain} in", workspace.name),
+        format!("people of {domain} can now join {}", workspace.name),
         json!({ "domain": domain, "status": "APPROVED", "approvedBy": "OPERATOR" }),
     ))
 }
@@ -53,7 +53,7 @@ pub(super) async fn remove(
         .await
         .map_err(StartError::other)?;
     Ok(Answer::new(
-        format!("{} no longer lets {domain} in", workspace.name),
+        format!("people of {domain} can no longer join {}", workspace.name),
         json!({ "domain": domain, "status": "REMOVED" }),
     ))
 }
@@ -80,7 +80,7 @@ pub(super) async fn add(
         .map_err(StartError::other)?;
     Ok(Answer::new(
         format!(
-            "{domain} waits to be verified until {}. Publish\n  {}\nand run: auth-svc workspace \
+            "{domain} is waiting for verification until {}. Publish\n  {}\nand run: auth-svc workspace \
              verify-domain {domain}\nor send the link of: auth-svc workspace verification-link \
              postmaster@{domain}",
             rfc3339(claim.expires_at),
@@ -108,7 +108,10 @@ pub(super) async fn verify(
     .await
     .map_err(StartError::other)?;
     Ok(Answer::new(
-        format!("verified: {} lets {domain} in", workspace.name),
+        format!(
+            "verified: people of {domain} can now join {}",
+            workspace.name
+        ),
         json!({ "domain": domain, "status": "APPROVED", "approvedBy": "DNS" }),
     ))
 }
@@ -122,7 +125,7 @@ pub(super) async fn link(
     let domain = email.domain();
     if !domain_verification::proves(&email, domain) {
         return Err(StartError::Other(format!(
-            "anybody may have {email}: a domain is verified by {} at {domain}",
+            "{email} does not prove control of the domain: use {} at {domain}",
             MAILBOXES.join(", ")
         )));
     }
@@ -138,7 +141,7 @@ pub(super) async fn link(
     .map_err(StartError::other)?;
     let Some((token, until)) = made else {
         return Err(StartError::Other(format!(
-            "{domain} is not waiting to be verified: auth-svc workspace add-domain {domain}"
+            "{domain} is not waiting for verification: run auth-svc workspace add-domain {domain}"
         )));
     };
     change
@@ -148,7 +151,7 @@ pub(super) async fn link(
     let link = desk.link(LINK_PATH, "token", &token)?;
     let until = rfc3339(until);
     Ok(Answer::new(
-        format!("send this to {email}, nobody else; once, until {until}:\n{link}"),
+        format!("send this link to {email} only; it can be used once, until {until}:\n{link}"),
         json!({ "domain": domain, "email": email.as_str(), "link": link, "expiresAt": until }),
     ))
 }
@@ -186,12 +189,12 @@ pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answe
         json.push(claimed(claim));
     }
     if text.is_empty() {
-        "no domain: people come by invitation".clone_into(&mut text);
+        "no domains: people can join by invitation only".clone_into(&mut text);
     }
     Ok(Answer::new(text, Value::Array(json)))
 }
 
-/// The record to publish, as a zone file has it.
+/// Returns the TXT record to publish, in the notation of a zone file.
 pub(super) fn record(claim: &Claim) -> String {
     format!(
         "{}. TXT \"{}\"",
@@ -200,7 +203,7 @@ pub(super) fn record(claim: &Claim) -> String {
     )
 }
 
-/// A claim for the operator's programs.
+/// Returns a claim as JSON.
 pub(super) fn claimed(claim: &Claim) -> Value {
     let mut told = domain_verification::claimed(claim);
     told["linkMadeFor"] = json!(claim.email);
@@ -213,13 +216,13 @@ fn work_domain(text: &str, force: bool) -> Result<String, StartError> {
         return Ok(domain);
     }
     Err(StartError::Other(format!(
-        "anybody can have an address of {domain}: invite people instead (auth-svc workspace \
-         invite, or public-invite on), or approve-domain --force"
+        "anybody can get an address of {domain}: invite people instead (auth-svc workspace \
+         invite, or public-invite on), or use approve-domain --force"
     )))
 }
 
-/// The deployment's list bounds invitations too: better said now than at the
-/// person's sign-in.
+/// Checks the deployment's list of domains, which invitations cannot override. Otherwise
+/// the person would be refused only at the sign-in.
 pub(super) fn allowed_by_deployment(desk: &Desk<'_>, email: &Handle) -> Result<(), StartError> {
     let list = deployment_domains(desk)?;
     if list.is_empty() || list.contains(email.domain()) {
@@ -230,7 +233,7 @@ pub(super) fn allowed_by_deployment(desk: &Desk<'_>, email: &Handle) -> Result<(
     }
 }
 
-/// The deployment's list of domains, as this shell knows it.
+/// Reads the deployment's list of domains from this shell's environment.
 pub(super) fn deployment_domains(desk: &Desk<'_>) -> Result<DomainList, StartError> {
     let list = desk.environment.list(ALLOWED_DOMAINS)?;
     DomainList::parse(&list)

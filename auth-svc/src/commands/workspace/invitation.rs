@@ -43,7 +43,7 @@ pub(super) async fn invite(
     let link = desk.link("/", "workspacePersonalInviteToken", &made.token)?;
     let until = rfc3339(made.expires_at);
     Ok(Answer::new(
-        format!("for {email}, once, until {until}:\n{link}"),
+        format!("invitation for {email}; it can be used once, until {until}:\n{link}"),
         json!({ "id": made.id, "email": email.as_str(), "link": link, "expiresAt": until }),
     ))
 }
@@ -69,7 +69,7 @@ pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answe
         }));
     }
     if text.is_empty() {
-        "no invitation".clone_into(&mut text);
+        "no invitations".clone_into(&mut text);
     }
     Ok(Answer::new(text, Value::Array(json)))
 }
@@ -94,7 +94,7 @@ pub(super) async fn revoke(
         ))
     } else {
         Err(StartError::Other(
-            "no such invitation in this workspace, or it was used already".to_owned(),
+            "this workspace has no such invitation, or it was used already".to_owned(),
         ))
     }
 }
@@ -112,7 +112,7 @@ pub(super) async fn public(
                 .map_err(StartError::other)?
                 .ok_or_else(|| {
                     StartError::Other(format!(
-                        "the public link of {} is off: auth-svc workspace public-invite on",
+                        "the public link of {} is off: run auth-svc workspace public-invite on",
                         workspace.name
                     ))
                 })?,

@@ -31,7 +31,7 @@ pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answe
         }));
     }
     if text.is_empty() {
-        "nobody yet".clone_into(&mut text);
+        "no members yet".clone_into(&mut text);
     }
     Ok(Answer::new(text, Value::Array(json)))
 }
@@ -109,7 +109,7 @@ pub(super) async fn remove(
         .await
         .map_err(StartError::other)?;
     let mut text = format!(
-        "{} is no longer a member of {}; {} sessions ended; {}",
+        "{} is no longer a member of {}; sessions ended: {}; {}",
         removed.email,
         workspace.name,
         removed.sessions,
@@ -128,7 +128,7 @@ pub(super) async fn remove(
 fn unclear(who: &str, error: &RemovalError) -> StartError {
     StartError::Other(match error {
         RemovalError::NotAMember => {
-            format!("{who} is no member: auth-svc workspace members shows them")
+            format!("{who} is not a member: auth-svc workspace members lists the members")
         }
         RemovalError::Several => format!(
             "several members show the address {who}: name one by user id (auth-svc workspace members)"

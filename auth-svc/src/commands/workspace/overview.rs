@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::commands::workspace::desk::{Answer, Desk};
 use crate::store::workspace;
 
-/// Every workspace, a line each.
+/// Lists the workspaces, one line each.
 pub(super) async fn list(desk: &Desk<'_>) -> Result<Answer, StartError> {
     let workspaces = workspace::list(&desk.pool)
         .await
@@ -45,7 +45,7 @@ pub(super) async fn list(desk: &Desk<'_>) -> Result<Answer, StartError> {
         }));
     }
     if workspaces.is_empty() {
-        "no workspace yet: auth-svc workspace create <name>".clone_into(&mut text);
+        "no workspace yet: run auth-svc workspace create <name>".clone_into(&mut text);
     }
     Ok(Answer::new(text, Value::Array(json)))
 }

@@ -13,8 +13,8 @@ use crate::store::issue::IssueError;
 use crate::store::session::refresh::{self, Holder, IssuedToken};
 use crate::store::session::{self, Session};
 
-/// Nobody uses a code later: the browser redeems it at once. RFC 6749 section
-/// 4.1.2 allows ten minutes.
+/// Lifetime of a hand-over code. It is short because the browser redeems the code at
+/// once. RFC 6749 section 4.1.2 allows ten minutes.
 pub const CODE_LIFETIME: Duration = Duration::from_mins(1);
 
 /// Why a code is not taken.

@@ -21,7 +21,7 @@ use crate::random::{NoRandomness, Randomness, sha256};
 use crate::store::issue::IssueError;
 use crate::store::session::{self, Session};
 
-/// Tabs that spend the same refresh token within this time get the same next one.
+/// Tabs that use the same refresh token within this time get the same next token.
 pub const REUSE_GRACE: Duration = Duration::from_secs(10);
 
 /// A refresh token that was just issued.
