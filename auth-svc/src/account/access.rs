@@ -1,7 +1,6 @@
 //! What the account pages have in common: a session, and changes that only
 //! this deployment's own pages may ask for.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::layout::Place;
@@ -38,24 +37,13 @@ pub(crate) fn database_away(request: &HttpRequest, error: sqlx::Error) -> HttpRe
     )
 }
 
-/// The refusal of a change that another web site, the app or a workspace's host
-/// asks for: the account pages reach every workspace of the person.
+/// Refuses a change that another web site, the app or a workspace's host asks
+/// for: the account pages reach every workspace of the person.
 pub(crate) fn refuse_foreign(state: &State, request: &HttpRequest) -> Option<HttpResponse> {
-    if same_site::is_first_party(request, &state.config.public_origin) {
-        return None;
-    }
+    let refusal = same_site::check_first_party(request, &state.config.public_origin).err()?;
     let explanation = Explanation {
-        status: StatusCode::FORBIDDEN,
-        code: "cross_site",
-        title: "Another web site asked for this",
-        text: "Nothing was changed. If you want it, do it from your account's own page.".to_owned(),
         next: Next::Account,
+        ..refusal.into()
     };
-    tracing::warn!(
-        path = request.path(),
-        error.code = explanation.code,
-        outcome = "refused",
-        "change refused"
-    );
     Some(problem(request, &explanation, None))
 }

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::ACCEPT;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use askama::Template;
 use latchkey_service::telemetry;
 use serde_json::json;
@@ -113,20 +113,12 @@ pub fn response(
     email: Option<&str>,
     links: Vec<Way>,
 ) -> HttpResponse {
-    let trace_id = telemetry::current_trace_id().map(|id| id.to_string());
-    let mut response = HttpResponse::build(explanation.status);
-    if explanation.status == StatusCode::SERVICE_UNAVAILABLE {
-        response.insert_header(("Retry-After", "30"));
-    }
     if wants_json(request) {
-        return response.json(json!({
-            "error": {
-                "code": explanation.code,
-                "message": format!("{}. {}", explanation.title, explanation.text),
-                "traceId": trace_id,
-            }
-        }));
+        let message = format!("{}. {}", explanation.title, explanation.text);
+        return json(explanation.status, explanation.code, &message);
     }
+    let trace_id = telemetry::current_trace_id().map(|id| id.to_string());
+    let mut response = builder(explanation.status);
     render(
         &mut response,
         &ProblemPage {
@@ -139,4 +131,23 @@ pub fn response(
             trace_id: trace_id.as_deref(),
         },
     )
+}
+
+/// The JSON answer of a refusal, as [`Problem`] describes it.
+pub fn json(status: StatusCode, code: &str, message: &str) -> HttpResponse {
+    builder(status).json(json!({
+        "error": {
+            "code": code,
+            "message": message,
+            "traceId": telemetry::current_trace_id().map(|id| id.to_string()),
+        }
+    }))
+}
+
+fn builder(status: StatusCode) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.insert_header(("Retry-After", "30"));
+    }
+    response
 }

@@ -2,11 +2,31 @@
 //! browsers say and scripts cannot forge: `Sec-Fetch-Site` and `Origin`.
 
 use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{ORIGIN, REFERER};
 use url::Url;
 
 use crate::http::origin::WebOrigin;
+use crate::http::problem::{Explanation, Next};
 use crate::login::redirect::ReturnPolicy;
+
+/// Another web site made the request: nothing is changed for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("another web site made the request")]
+pub struct CrossSite;
+
+impl From<CrossSite> for Explanation {
+    fn from(_: CrossSite) -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            code: "cross_site",
+            title: "Another web site made this request",
+            text: "Nothing was changed. If you want this, please do it on a page of this service."
+                .to_owned(),
+            next: Next::Home,
+        }
+    }
+}
 
 /// Characters of a foreign origin that are logged.
 const MAX_LOGGED: usize = 200;
@@ -35,14 +55,64 @@ pub fn may_change(request: &HttpRequest, returns: &ReturnPolicy) -> bool {
     may
 }
 
+/// Checks that a request which changes something is made by a page of this
+/// deployment, or by no browser.
+///
+/// # Errors
+/// Another web site made it.
+pub fn check_deployment(request: &HttpRequest, returns: &ReturnPolicy) -> Result<(), CrossSite> {
+    if may_change(request, returns) {
+        return Ok(());
+    }
+    Err(CrossSite)
+}
+
+/// Checks that a request is made by a page of this service itself, or by no browser.
+///
+/// # Errors
+/// Another web site made it.
+pub fn check_first_party(request: &HttpRequest, public: &WebOrigin) -> Result<(), CrossSite> {
+    if is_first_party(request, public) {
+        return Ok(());
+    }
+    log_refused(request);
+    Err(CrossSite)
+}
+
+/// Checks that a form is sent by a page of this service itself.
+///
+/// # Errors
+/// Another web site sent it, or a program.
+pub fn check_own_form(request: &HttpRequest, public: &WebOrigin) -> Result<(), CrossSite> {
+    if is_own_form(request, public) {
+        return Ok(());
+    }
+    log_refused(request);
+    Err(CrossSite)
+}
+
+fn log_refused(request: &HttpRequest) {
+    tracing::warn!(
+        origin = ?origin_for_log(request),
+        path = request.path(),
+        error.code = "cross_site",
+        outcome = "refused",
+        "the request was not made by a page of this service"
+    );
+}
+
+fn origin_for_log(request: &HttpRequest) -> String {
+    let origin = header(request, ORIGIN.as_str()).unwrap_or("none");
+    origin.chars().take(MAX_LOGGED).collect()
+}
+
 /// Logs whose request is refused, and the variable that would allow it.
 pub fn log_foreign(request: &HttpRequest) {
-    let origin = header(request, ORIGIN.as_str()).unwrap_or("none");
-    let origin: String = origin.chars().take(MAX_LOGGED).collect();
     tracing::warn!(
         // Escaped: it is a stranger's text.
-        ?origin,
+        origin = ?origin_for_log(request),
         path = request.path(),
+        error.code = "cross_site",
         "the page's origin is not allowed: if it is a front end of this deployment, add it to \
          ALLOWED_RETURN_ORIGINS"
     );

@@ -1,14 +1,13 @@
 //! Forms of our own pages: who may send them, and whether the page that the
 //! person saw is still true.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::http::problem::{Explanation, Next};
+use crate::http::problem::Explanation;
 use crate::http::query::Query;
-use crate::http::same_site;
+use crate::http::same_site::{self, CrossSite};
 use crate::login::flow::Context;
 use crate::login::next_steps::problem;
 use crate::login::parameters::context_of;
@@ -23,8 +22,8 @@ pub(crate) const SEEN: &str = "seen";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FormError {
     /// Anything but our own page sent it.
-    #[error("the form is not one of this service's pages")]
-    Foreign,
+    #[error(transparent)]
+    CrossSite(#[from] CrossSite),
     /// What is asked for is not taken.
     #[error(transparent)]
     Asked(#[from] StartError),
@@ -34,7 +33,7 @@ impl FormError {
     /// Told to a person.
     pub(crate) fn answer(&self, request: &HttpRequest) -> HttpResponse {
         match self {
-            Self::Foreign => foreign(request),
+            Self::CrossSite(refusal) => problem(request, &(*refusal).into(), None),
             Self::Asked(error) => refused(request, error),
         }
     }
@@ -49,38 +48,12 @@ pub(crate) fn fields_of(
     request: &HttpRequest,
     body: &[u8],
 ) -> Result<(Query, Context), FormError> {
-    if !same_site::is_own_form(request, &state.config.public_origin) {
-        return Err(FormError::Foreign);
-    }
+    same_site::check_own_form(request, &state.config.public_origin)?;
     // What is no text cannot have come from a form of ours.
     let fields =
         Query::parse(std::str::from_utf8(body).unwrap_or_default()).map_err(StartError::from)?;
     let context = context_of(&fields, &state.config.returns).map_err(StartError::from)?;
     Ok((fields, context))
-}
-
-fn foreign(request: &HttpRequest) -> HttpResponse {
-    let explanation = Explanation {
-        status: StatusCode::FORBIDDEN,
-        code: "cross_site",
-        title: "Another web site asked for this",
-        text: "Nothing was changed, and nothing was connected. If you want it, do it on the page \
-               of this service that asks you."
-            .to_owned(),
-        next: Next::Home,
-    };
-    tracing::warn!(
-        path = request.path(),
-        origin = request
-            .headers()
-            .get("origin")
-            .and_then(|origin| origin.to_str().ok())
-            .map(|origin| origin.chars().take(200).collect::<String>()),
-        error.code = explanation.code,
-        outcome = "refused",
-        "form refused"
-    );
-    problem(request, &explanation, None)
 }
 
 /// What a page showed, in short. No secret, and no proof of who sends it: it

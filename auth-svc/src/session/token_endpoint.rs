@@ -124,9 +124,7 @@ pub async fn token(
 
 /// Parses the body of a request that comes from a page of this deployment.
 fn asked(state: &State, request: &HttpRequest, body: &[u8]) -> Result<Asked, Refusal> {
-    if !same_site::may_change(request, &state.config.returns) {
-        return Err(Refusal::CrossSite);
-    }
+    same_site::check_deployment(request, &state.config.returns)?;
     // This type makes browsers send a preflight request first if the origin is another.
     if !is_json(request) {
         return Err(Refusal::NotJson);

@@ -59,17 +59,11 @@ async fn add(
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
     if !state.config.multi_workspace {
-        return Err(AdminError::Refused(
-            "single_domain",
-            "This deployment has one host for all workspaces.".to_owned(),
-        ));
+        return Err(AdminError::SingleDomain);
     }
     let host = parsed(&new.host)?;
     if domain_verification::overlaps(&host, state.config.returns.own_urls()) {
-        return Err(AdminError::Refused(
-            "own_domain",
-            format!("{host} belongs to this deployment."),
-        ));
+        return Err(AdminError::OwnDomain(host));
     }
     let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
     let claim = domain::claim(

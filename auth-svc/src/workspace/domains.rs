@@ -66,10 +66,7 @@ async fn add(
     let session = admin(&state, &request, true).await?;
     let domain = parsed(&new.domain)?;
     if is_consumer_domain(&domain) {
-        return Err(AdminError::Refused(
-            "consumer_domain",
-            format!("Anybody can have an address of {domain}: invite people instead."),
-        ));
+        return Err(AdminError::ConsumerDomain(domain));
     }
     let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
     let claim = domain::claim(

@@ -81,10 +81,7 @@ async fn make(
         .map_err(|_| AdminError::Invalid("The address must be a mail address.".to_owned()))?;
     let allowed = &state.config.allowed_domains;
     if !allowed.is_empty() && !allowed.contains(email.domain()) {
-        return Err(AdminError::Refused(
-            "domain_not_allowed",
-            format!("This deployment lets nobody from {} in.", email.domain()),
-        ));
+        return Err(AdminError::DomainNotAllowed(email.domain().to_owned()));
     }
     let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
     let made = invite::invite(

@@ -88,18 +88,8 @@ async fn confirm(
     request: HttpRequest,
     posted: Result<web::Form<Posted>, actix_web::Error>,
 ) -> HttpResponse {
-    if !same_site::may_change(&request, &state.config.returns) {
-        return problem(
-            &request,
-            &Explanation {
-                status: StatusCode::FORBIDDEN,
-                code: "cross_site",
-                title: "Open the link from the message",
-                text: "Another web site sent you here. Nothing was changed.".to_owned(),
-                next: Next::Home,
-            },
-            None,
-        );
+    if let Err(refusal) = same_site::check_deployment(&request, &state.config.returns) {
+        return problem(&request, &refusal.into(), None);
     }
     let Ok(posted) = posted else {
         return dead(&request);
