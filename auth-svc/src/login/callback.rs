@@ -6,8 +6,8 @@ use actix_web::cookie::Cookie;
 use actix_web::http::header::USER_AGENT;
 use actix_web::{HttpRequest, HttpResponse};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use latchkey_domain::{Handle, ProviderName};
-use latchkey_providers::{IdTokenError, Provider, ProviderError, TokenError};
+use latchkey_domain::{Handle, ProviderName, SessionId};
+use latchkey_providers::{IdTokenError, Provider, ProviderError, Purpose, TokenError};
 use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
@@ -21,11 +21,11 @@ use crate::http::rate_limit::TooOften;
 use crate::login::admission::DeploymentPolicy;
 use crate::login::complete::{self, Terms};
 use crate::login::event::Authentication;
-use crate::login::flow::{Context, Flow, Purpose};
+use crate::login::flow::{Context, Flow};
 use crate::login::flow_cookie::name_of;
 use crate::login::outcome::{Arrival, Next, Outcome, StoreError};
 use crate::login::provider_answer::{AnswerCode, ProviderAnswer, described};
-use crate::login::start::{Start, StartError, provider_purpose, send_home, set_out};
+use crate::login::start::{StartError, send_home, set_out};
 use crate::login::start_parameter::{CODE_CHALLENGE, LOCALE, LOGIN_HINT, RETURN_TO};
 use crate::login::{connect, used_flow};
 use crate::session::access_token::Bearer;
@@ -98,7 +98,7 @@ pub async fn callback(
     state: &State,
     request: &HttpRequest,
     name: &ProviderName,
-    start: Start,
+    purpose: Purpose,
 ) -> (Result<HttpResponse, CallbackError>, Option<Cookie<'static>>) {
     let (query, flow) = match flow_of(state, request) {
         Ok(found) => found,
@@ -106,7 +106,7 @@ pub async fn callback(
     };
     let spent = removal(name_of(&flow.state));
     (
-        finish(state, request, name, start, &query, flow).await,
+        finish(state, request, name, purpose, &query, flow).await,
         Some(spent),
     )
 }
@@ -141,7 +141,7 @@ async fn finish(
     state: &State,
     request: &HttpRequest,
     name: &ProviderName,
-    start: Start,
+    purpose: Purpose,
     query: &Query,
     flow: Flow,
 ) -> Result<HttpResponse, CallbackError> {
@@ -149,14 +149,10 @@ async fn finish(
         .providers
         .get(name)
         .ok_or(CallbackError::NotConfigured)?;
-    let same_start = matches!(
-        (flow.purpose, start),
-        (Purpose::SignIn, Start::SignIn) | (Purpose::Connect(_), Start::Connect)
-    );
     // Nobody connects without having said so on the page: such a flow is an
     // older replica's, which asked nobody.
-    let unasked = start == Start::Connect && flow.deliberate.is_none();
-    if flow.provider != *name || !same_start || unasked {
+    let unasked = purpose == Purpose::Connect && flow.deliberate.is_none();
+    if flow.provider != *name || flow.purpose() != purpose || unasked {
         return Err(CallbackError::OtherCallback);
     }
     // Before anything in the answer is believed, also an error.
@@ -168,7 +164,7 @@ async fn finish(
         ));
     }
     let code = query.get("code").ok_or(CallbackError::NoCode)?;
-    if let Purpose::Connect(started) = flow.purpose {
+    if let Some(started) = flow.connects_for {
         // Checked again in the transaction; here, so that nobody's code is spent.
         let here = lookup::current(state, request)
             .await
@@ -180,7 +176,7 @@ async fn finish(
 
     within(ANSWER, used_flow::refuse_spent(&state.pool, &flow)).await?;
     let tokens = provider
-        .exchange_code(provider_purpose(flow.purpose), code, &flow.verifier)
+        .exchange_code(purpose, code, &flow.verifier)
         .await?;
     let received_at = state.clock.now();
     let id_token = tokens.id_token.as_ref().ok_or(IdTokenError::Missing)?;
@@ -193,9 +189,9 @@ async fn finish(
         tokens: &tokens,
         received_at,
     };
-    let done = match flow.purpose {
-        Purpose::SignIn => signed_in(state, request, &flow, &authentication).await?,
-        Purpose::Connect(_) => connected(state, request, &flow, &authentication).await?,
+    let done = match flow.connects_for {
+        None => signed_in(state, request, &flow, &authentication).await?,
+        Some(started) => connected(state, request, &flow, &authentication, started).await?,
     };
     match done {
         Some(response) => Ok(response),
@@ -293,10 +289,8 @@ async fn connected(
     request: &HttpRequest,
     flow: &Flow,
     authentication: &Authentication<'_>,
+    started: SessionId,
 ) -> Result<Option<HttpResponse>, CallbackError> {
-    let Purpose::Connect(started) = flow.purpose else {
-        return Err(CallbackError::OtherCallback);
-    };
     let secret = cookie::secret_of(request);
     let written = connect::connect(
         &state.pool,
@@ -356,7 +350,7 @@ async fn again(
         state,
         request,
         provider,
-        flow.purpose,
+        flow.connects_for,
         context,
         flow.deliberate,
         true,

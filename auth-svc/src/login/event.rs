@@ -4,7 +4,7 @@
 use latchkey_domain::{EventId, GrantBinding, Handle, ScopeSet, WorkspaceId};
 use latchkey_messaging::outbox::Message;
 use latchkey_proto::{events, timestamp};
-use latchkey_providers::{Access, Provider, TokenResponse, VerifiedIdentity};
+use latchkey_providers::{Access, Provider, Purpose, TokenResponse, VerifiedIdentity};
 use latchkey_sealing::{SealError, SealingKey};
 use time::OffsetDateTime;
 
@@ -32,7 +32,7 @@ impl Authentication<'_> {
 
     /// True where a refresh token is wanted and none came: the person granted
     /// data, or the provider gives nothing but offline access.
-    pub fn lacks_refresh_token(&self, purpose: latchkey_providers::Purpose) -> bool {
+    pub fn lacks_refresh_token(&self, purpose: Purpose) -> bool {
         if self.tokens.refresh_token.is_some() {
             return false;
         }

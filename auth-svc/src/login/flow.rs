@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use latchkey_domain::{FlowId, ProviderName, SessionId, WorkspaceId};
+use latchkey_providers::Purpose;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -19,18 +20,6 @@ use crate::random::{NoRandomness, Randomness, sha256};
 
 /// A flow that takes longer has to start again.
 pub const FLOW_LIFETIME: Duration = Duration::from_mins(10);
-
-/// What the person is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Purpose {
-    /// Signing in.
-    #[serde(rename = "s")]
-    SignIn,
-    /// Connecting an account to the person of this session, which has to be
-    /// there at the start and at the end (R16).
-    #[serde(rename = "c")]
-    Connect(SessionId),
-}
 
 /// Who sees what of a mailbox (R16).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,9 +155,10 @@ pub struct Flow {
     /// Provider that was asked.
     #[serde(rename = "p")]
     pub provider: ProviderName,
-    /// What the person is doing.
-    #[serde(rename = "a")]
-    pub purpose: Purpose,
+    /// The session that started to connect an account: it has to be there at the
+    /// start and at the end (R16). `None` for a sign-in.
+    #[serde(rename = "a", with = "stored_purpose")]
+    pub connects_for: Option<SessionId>,
     /// The `state` parameter: 256 random bits.
     #[serde(rename = "s")]
     pub state: String,
@@ -198,7 +188,7 @@ impl fmt::Debug for Flow {
         f.debug_struct("Flow")
             .field("id", &self.id)
             .field("provider", &self.provider)
-            .field("purpose", &self.purpose)
+            .field("purpose", &self.purpose())
             .field("context", &self.context)
             .finish_non_exhaustive()
     }
@@ -211,7 +201,7 @@ impl Flow {
     /// No randomness.
     pub fn begin(
         provider: ProviderName,
-        purpose: Purpose,
+        connects_for: Option<SessionId>,
         context: Context,
         deliberate: Option<Deliberate>,
         consent_asked: bool,
@@ -221,7 +211,7 @@ impl Flow {
         let flow = Self {
             id: FlowId::generate(),
             provider,
-            purpose,
+            connects_for,
             state: randomness.token()?,
             nonce: randomness.token()?,
             verifier: randomness.token()?,
@@ -231,6 +221,14 @@ impl Flow {
             deliberate,
         };
         Ok(flow.settled())
+    }
+
+    /// What the person is doing.
+    pub const fn purpose(&self) -> Purpose {
+        match self.connects_for {
+            None => Purpose::SignIn,
+            Some(_) => Purpose::Connect,
+        }
     }
 
     /// Without the mark there are no choices, whoever sealed the flow: replicas
@@ -266,6 +264,39 @@ impl Flow {
     }
 }
 
+/// The purpose as the cookie has it, also the cookies of other versions.
+mod stored_purpose {
+    use latchkey_domain::SessionId;
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    enum Stored {
+        #[serde(rename = "s")]
+        SignIn,
+        #[serde(rename = "c")]
+        Connect(SessionId),
+    }
+
+    #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+    pub(super) fn serialize<S: Serializer>(
+        connects_for: &Option<SessionId>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        connects_for
+            .map_or(Stored::SignIn, Stored::Connect)
+            .serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SessionId>, D::Error> {
+        Ok(match Stored::deserialize(deserializer)? {
+            Stored::SignIn => None,
+            Stored::Connect(session) => Some(session),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use latchkey_domain::{Clock as _, SystemClock};
@@ -288,7 +319,7 @@ mod tests {
         let begin = |deliberate| {
             Flow::begin(
                 "google".parse().unwrap(),
-                Purpose::SignIn,
+                None,
                 chosen(),
                 deliberate,
                 false,

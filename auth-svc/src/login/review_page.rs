@@ -88,14 +88,14 @@ async fn go_on(
         return review.page(StatusCode::CONFLICT, true);
     }
     let agreed = Deliberate::on(Page::Review, review.workspace_id(), state.clock.now());
-    let purpose = review.flow_purpose();
+    let connects_for = review.connects_for();
     let consent = fields.of(&PROMPT) == Some("consent");
     let label = review.provider.label().to_owned();
     let started = set_out(
         &state,
         &request,
         &review.provider.clone(),
-        purpose,
+        connects_for,
         review.into_context(),
         Some(agreed),
         consent,

@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::ProviderName;
+use latchkey_providers::Purpose;
 
 use crate::http::default_errors::not_found;
 use crate::http::links::{found, link};
@@ -14,13 +15,11 @@ use crate::http::query::Query;
 use crate::http::router::Routes;
 use crate::http::{metrics, rate_limit};
 use crate::login::callback::{self, CallbackError};
-use crate::login::flow::Purpose;
 use crate::login::next_steps::{Ways, problem, problem_with};
 use crate::login::openapi::{ANSWERED, CallbackParameters};
 use crate::login::provider_links::start_path;
-use crate::login::start::{self, Start};
 use crate::login::start_parameter::{PROMPT, RECONNECT, RETURN_TO, StartParameters};
-use crate::login::{initiate, open};
+use crate::login::{initiate, open, start};
 use crate::session::lookup;
 use crate::state::State;
 use crate::store::session::Session;
@@ -47,7 +46,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 }
 
 macro_rules! starts {
-    ($name:ident, $path:literal, $start:expr, $summary:literal) => {
+    ($name:ident, $path:literal, $purpose:expr, $summary:literal) => {
         #[doc = $summary]
         #[utoipa::path(get, path = $path, tag = "sign-in", params(("provider" = String, Path, description = "Name of the provider"), StartParameters), responses(
             (status = 302, description = "To the provider; to the app where nothing is to be done; to the page that asks, where an account is connected or the query carries an invitation, a visibility or `reconnect`"),
@@ -59,13 +58,13 @@ macro_rules! starts {
             name: web::Path<String>,
             request: HttpRequest,
         ) -> HttpResponse {
-            begin(state, name, request, $start).await
+            begin(state, name, request, $purpose).await
         }
     };
 }
 
 macro_rules! ends {
-    ($name:ident, $form:ident, $path:literal, $start:expr, $summary:literal) => {
+    ($name:ident, $form:ident, $path:literal, $purpose:expr, $summary:literal) => {
         #[doc = $summary]
         #[utoipa::path(get, path = $path, tag = "sign-in", params(("provider" = String, Path, description = "Name of the provider"), CallbackParameters), responses(
             (status = 302, description = "Into the app"),
@@ -81,7 +80,7 @@ macro_rules! ends {
             name: web::Path<String>,
             request: HttpRequest,
         ) -> HttpResponse {
-            end(state, name, request, $start).await
+            end(state, name, request, $purpose).await
         }
 
         #[doc = $summary]
@@ -99,53 +98,53 @@ macro_rules! ends {
 starts!(
     sign_in,
     "/auth/{provider}",
-    Start::SignIn,
+    Purpose::SignIn,
     "Starts a sign-in with Google or Microsoft."
 );
 starts!(
     sign_in_oidc,
     "/auth/oidc/{provider}",
-    Start::SignIn,
+    Purpose::SignIn,
     "Starts a sign-in with another OpenID provider."
 );
 starts!(
     connect,
     "/auth/{provider}-apis",
-    Start::Connect,
+    Purpose::Connect,
     "Connects a further account at Google or Microsoft."
 );
 starts!(
     connect_oidc,
     "/auth/oidc-apis/{provider}",
-    Start::Connect,
+    Purpose::Connect,
     "Connects a further account at another OpenID provider."
 );
 ends!(
     signed_in,
     signed_in_form,
     "/auth/{provider}/redirect",
-    Start::SignIn,
+    Purpose::SignIn,
     "Ends a sign-in with Google or Microsoft."
 );
 ends!(
     signed_in_oidc,
     signed_in_oidc_form,
     "/auth/oidc/{provider}/redirect",
-    Start::SignIn,
+    Purpose::SignIn,
     "Ends a sign-in with another OpenID provider."
 );
 ends!(
     connected,
     connected_form,
     "/auth/{provider}-apis/get-access-token",
-    Start::Connect,
+    Purpose::Connect,
     "Ends the connection of a Google or Microsoft account."
 );
 ends!(
     connected_oidc,
     connected_oidc_form,
     "/auth/oidc-apis/{provider}/get-access-token",
-    Start::Connect,
+    Purpose::Connect,
     "Ends the connection of another account."
 );
 
@@ -160,17 +159,17 @@ async fn begin(
     state: web::Data<State>,
     name: web::Path<String>,
     request: HttpRequest,
-    start: Start,
+    purpose: Purpose,
 ) -> HttpResponse {
     let Some(provider) = provider_of(&request, &name) else {
         return not_found(request).await;
     };
-    match start::start(&state, &request, &provider, start).await {
+    match start::start(&state, &request, &provider, purpose).await {
         Ok(response) => response,
         Err(error) => {
             let explanation = Explanation::from(&error);
             log(&state, &provider, &explanation, &error);
-            let ways = Ways::of_start(&request, &start_path(&provider, start));
+            let ways = Ways::of_start(&request, &start_path(&provider, purpose));
             let ways = ways.signed_in(person(&state, &request, &explanation).await.as_ref());
             problem_with(&request, &explanation, &ways)
         }
@@ -198,18 +197,18 @@ async fn end(
     state: web::Data<State>,
     name: web::Path<String>,
     request: HttpRequest,
-    start: Start,
+    purpose: Purpose,
 ) -> HttpResponse {
     let Some(provider) = provider_of(&request, &name) else {
         return not_found(request).await;
     };
-    let (result, spent) = callback::callback(&state, &request, &provider, start).await;
+    let (result, spent) = callback::callback(&state, &request, &provider, purpose).await;
     let mut response = match result {
         Ok(response) => response,
         Err(CallbackError::TooOften(wait)) => {
             tracing::warn!(%provider, error.code = "too_many_requests", outcome = "refused", "sign-in refused");
             metrics::sign_in(&state, &provider, "too_many_requests");
-            let ways = ways_of(&state, &request, &start_path(&provider, start), None);
+            let ways = ways_of(&state, &request, &start_path(&provider, purpose), None);
             rate_limit::refusal(&request, wait, &ways)
         }
         Err(error) => {
@@ -221,7 +220,7 @@ async fn end(
                 into_the_app(&state, &request)
             } else {
                 log(&state, &provider, &explanation, &error);
-                let path = start_path(&provider, start);
+                let path = start_path(&provider, purpose);
                 let ways = ways_of(&state, &request, &path, session.as_ref());
                 problem_with(&request, &explanation, &ways)
             }
@@ -257,7 +256,7 @@ fn ways_of(state: &State, request: &HttpRequest, path: &str, session: Option<&Se
             more.push((PROMPT.name, "consent"));
         }
         // Else a start would send a person who is signed in straight back.
-        if session.is_some() && flow.purpose == Purpose::SignIn {
+        if session.is_some() && flow.purpose() == Purpose::SignIn {
             more.push((RECONNECT.name, "1"));
         }
     }

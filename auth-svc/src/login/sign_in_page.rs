@@ -18,7 +18,7 @@ use crate::login::deliberate::{Deliberate, Page};
 use crate::login::described_workspace::{Described, describe};
 use crate::login::destination::elsewhere;
 use crate::login::domain_policy::Invitation;
-use crate::login::flow::{Context, Purpose};
+use crate::login::flow::Context;
 use crate::login::form::{SEEN, fields_of, refused, seen};
 use crate::login::notice::{Notice, notice};
 use crate::login::parameters::context_of;
@@ -109,7 +109,7 @@ async fn go_on(
         &state,
         &request,
         &provider,
-        Purpose::SignIn,
+        None,
         context,
         Some(Deliberate::on(Page::SignIn, named, state.clock.now())),
         fields.of(&PROMPT) == Some("consent"),

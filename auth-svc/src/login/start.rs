@@ -7,8 +7,8 @@ use std::sync::Arc;
 use actix_web::cookie::Cookie;
 use actix_web::http::header::HOST;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use latchkey_domain::ProviderName;
-use latchkey_providers::{AuthorizeRequest, Provider, ProviderError};
+use latchkey_domain::{ProviderName, SessionId};
+use latchkey_providers::{AuthorizeRequest, Provider, ProviderError, Purpose};
 use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
@@ -16,7 +16,7 @@ use crate::http::links::{found, link};
 use crate::http::query::{Query, QueryError};
 use crate::http::same_site;
 use crate::login::deliberate::Deliberate;
-use crate::login::flow::{Context, Flow, Purpose};
+use crate::login::flow::{Context, Flow};
 use crate::login::flow_cookie::SealFlowError;
 use crate::login::parameters::{ParameterError, context_of};
 use crate::login::redirect::Site;
@@ -57,15 +57,6 @@ pub enum StartError {
     Database(#[from] sqlx::Error),
 }
 
-/// What a person comes for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// `/auth/google`
-    SignIn,
-    /// `/auth/google-apis`
-    Connect,
-}
-
 /// Starts a plain sign-in, or leads to the page that asks.
 ///
 /// Any site can make a browser come here, so nothing begins here but the
@@ -77,7 +68,7 @@ pub async fn start(
     state: &State,
     request: &HttpRequest,
     name: &ProviderName,
-    start: Start,
+    purpose: Purpose,
 ) -> Result<HttpResponse, StartError> {
     let provider = state.providers.get(name).ok_or(StartError::NotConfigured)?;
     let query = Query::parse(request.query_string())?;
@@ -85,11 +76,11 @@ pub async fn start(
         return Ok(found(&home).finish());
     }
     let context = context_of(&query, &state.config.returns)?;
-    if start == Start::Connect
+    if purpose == Purpose::Connect
         || query.chooses()
         || is_challenged_by_another(state, request, &context)
     {
-        let page = review_of(state, name, start, &query)?;
+        let page = review_of(state, name, purpose, &query)?;
         return Ok(found(&page).finish());
     }
     plain(state, request, &provider, context, query.of(&PROMPT)).await
@@ -117,7 +108,7 @@ pub(crate) async fn plain(
         state,
         request,
         provider,
-        Purpose::SignIn,
+        None,
         context,
         None,
         prompt == Some("consent"),
@@ -130,11 +121,11 @@ pub(crate) async fn plain(
 fn review_of(
     state: &State,
     name: &ProviderName,
-    start: Start,
+    purpose: Purpose,
     query: &Query,
 ) -> Result<Url, StartError> {
     let mut chosen = carried(query);
-    if start == Start::Connect {
+    if purpose == Purpose::Connect {
         chosen.push((PURPOSE.name.to_owned(), "connect".to_owned()));
         // A link of the application leads back into it; the pages' own leads to
         // their list.
@@ -208,7 +199,7 @@ pub(crate) async fn set_out(
     state: &State,
     request: &HttpRequest,
     provider: &Arc<Provider>,
-    purpose: Purpose,
+    connects_for: Option<SessionId>,
     context: Context,
     deliberate: Option<Deliberate>,
     consent: bool,
@@ -216,7 +207,7 @@ pub(crate) async fn set_out(
     let now = state.clock.now();
     let flow = Flow::begin(
         provider.name().clone(),
-        purpose,
+        connects_for,
         context,
         deliberate,
         consent,
@@ -225,7 +216,7 @@ pub(crate) async fn set_out(
     )?;
     let mut to = provider
         .authorize_url(&AuthorizeRequest {
-            purpose: provider_purpose(purpose),
+            purpose: flow.purpose(),
             state: flow.state.clone(),
             nonce: flow.nonce.clone(),
             pkce_challenge: flow.challenge(),
@@ -248,19 +239,11 @@ pub(crate) async fn set_out(
         provider = %flow.provider,
         flow.id = %flow.id,
         consent,
-        connect = matches!(purpose, Purpose::Connect(_)),
+        connect = connects_for.is_some(),
         deliberate = flow.deliberate.is_some(),
         "sent to the provider"
     );
     Ok(Departure { to, cookies })
-}
-
-/// The provider's word for the purpose.
-pub(crate) const fn provider_purpose(purpose: Purpose) -> latchkey_providers::Purpose {
-    match purpose {
-        Purpose::SignIn => latchkey_providers::Purpose::SignIn,
-        Purpose::Connect(_) => latchkey_providers::Purpose::Connect,
-    }
 }
 
 /// `hd` is passed on only where the request asks for it and the deployment

@@ -3,7 +3,7 @@ use latchkey_domain::{Clock as _, SystemClock};
 use proptest::prelude::*;
 
 use super::*;
-use crate::login::flow::{Context, Purpose};
+use crate::login::flow::Context;
 
 fn key(id: &str, byte: u8) -> String {
     format!("{id}:{}", URL_SAFE_NO_PAD.encode([byte; 32]))
@@ -16,7 +16,7 @@ fn keys(text: &str) -> FlowKeys {
 fn flow() -> Flow {
     Flow::begin(
         "google".parse().unwrap(),
-        Purpose::SignIn,
+        None,
         Context {
             locale: Some("de".into()),
             ..Context::default()

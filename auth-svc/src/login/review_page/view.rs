@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use latchkey_domain::{ProviderName, WorkspaceId};
+use latchkey_domain::{ProviderName, SessionId, WorkspaceId};
 use latchkey_providers::{Access, Provider, Purpose};
 
 use crate::http::default_errors::not_found;
@@ -18,13 +18,13 @@ use crate::http::wording::{self, Permission};
 use crate::login::described_workspace::{Described, describe};
 use crate::login::destination::elsewhere;
 use crate::login::domain_policy::Invitation;
-use crate::login::flow::{self, CalendarVisibility, Context, MessageVisibility};
+use crate::login::flow::{CalendarVisibility, Context, MessageVisibility};
 use crate::login::form::{SEEN, refused, seen};
 use crate::login::notice::notice;
 use crate::login::parameters::context_of;
 use crate::login::redirect::{ReturnLocation, ReturnRefused, Site};
 use crate::login::sign_in_link::{address, sign_in_first};
-use crate::login::start::{Start, StartError};
+use crate::login::start::StartError;
 use crate::login::start_parameter::{
     CALENDAR_VISIBILITY, CODE_CHALLENGE, MESSAGE_VISIBILITY, PURPOSE, RECONNECT, RETURN_TO, carried,
 };
@@ -48,7 +48,7 @@ pub(crate) enum Look {
 /// What there is to agree to.
 pub(crate) struct Review {
     pub(crate) provider: Arc<Provider>,
-    pub(super) start: Start,
+    purpose: Purpose,
     pub(crate) session: Option<Session>,
     look: Look,
     name: ProviderName,
@@ -102,11 +102,11 @@ struct ReviewPage<'a> {
 }
 
 /// The purpose that a query or form asks for.
-fn start_of(query: &Query) -> Start {
+fn purpose_of(query: &Query) -> Purpose {
     if query.of(&PURPOSE) == Some("connect") {
-        Start::Connect
+        Purpose::Connect
     } else {
-        Start::SignIn
+        Purpose::SignIn
     }
 }
 
@@ -132,19 +132,19 @@ impl Review {
         let session = lookup::current(state, request)
             .await
             .map_err(|error| refuse(error.into()))?;
-        let start = if look == Look::Review {
-            start_of(query)
+        let purpose = if look == Look::Review {
+            purpose_of(query)
         } else {
-            Start::Connect
+            Purpose::Connect
         };
         let mut carried = carried(query);
-        let (described, shell) = match (start, &session) {
-            (Start::Connect, None) => {
+        let (described, shell) = match (purpose, &session) {
+            (Purpose::Connect, None) => {
                 carried.push((PURPOSE.name.to_owned(), "connect".to_owned()));
                 let here = link(&format!("/auth/review/{name}"), &carried);
                 return Err(sign_in_first(state, &here));
             }
-            (Start::Connect, Some(session)) => {
+            (Purpose::Connect, Some(session)) => {
                 // Of this session and no other, whatever the link says.
                 context = Context {
                     return_to: context.return_to,
@@ -163,7 +163,7 @@ impl Review {
                 };
                 (Described::default(), shell)
             }
-            (Start::SignIn, _) => {
+            (Purpose::SignIn, _) => {
                 let unnamed = context.workspace.is_none()
                     && context.subdomain.is_none()
                     && !context.is_invited();
@@ -181,28 +181,28 @@ impl Review {
                 (described, Shell::plain())
             }
         };
-        if start == Start::Connect
+        if purpose == Purpose::Connect
             && context.return_to.is_none()
             && let Ok(back) = back(state, look, session.as_ref())
         {
             carried.push((RETURN_TO.name.to_owned(), back.to_string()));
             context.return_to = Some(back);
         }
-        let site = match (start, &session) {
-            (Start::Connect, Some(session)) => Some(Site::from(session)),
+        let site = match (purpose, &session) {
+            (Purpose::Connect, Some(session)) => Some(Site::from(session)),
             _ => described.workspace.as_ref().map(Site::from),
         };
         Ok(Self {
             elsewhere: elsewhere(state, &context, site),
             provider,
-            start,
+            purpose,
             look,
             name: name.clone(),
             described,
             carried,
             reconnect: query.of(&RECONNECT).is_some(),
             shell,
-            back: if start == Start::Connect {
+            back: if purpose == Purpose::Connect {
                 "/auth/account/connections"
             } else {
                 "/auth/sign-in"
@@ -245,7 +245,7 @@ impl Review {
     }
 
     fn connects(&self) -> bool {
-        self.start == Start::Connect
+        self.purpose == Purpose::Connect
     }
 
     fn workspace(&self) -> Option<&Workspace> {
@@ -254,24 +254,24 @@ impl Review {
 
     /// The workspace that the page names.
     pub(super) fn workspace_id(&self) -> Option<WorkspaceId> {
-        match (&self.session, self.start) {
-            (Some(session), Start::Connect) => Some(session.workspace),
+        match (&self.session, self.purpose) {
+            (Some(session), Purpose::Connect) => Some(session.workspace),
             _ => self.workspace().map(|workspace| workspace.id),
         }
     }
 
     fn workspace_name(&self) -> Option<&str> {
-        match (&self.session, self.start) {
-            (Some(session), Start::Connect) => Some(&session.workspace_name),
+        match (&self.session, self.purpose) {
+            (Some(session), Purpose::Connect) => Some(&session.workspace_name),
             _ => self.workspace().map(|workspace| workspace.name.as_str()),
         }
     }
 
-    /// What the person comes for.
-    pub(super) fn flow_purpose(&self) -> flow::Purpose {
-        match (self.start, &self.session) {
-            (Start::Connect, Some(session)) => flow::Purpose::Connect(session.id),
-            _ => flow::Purpose::SignIn,
+    /// The session that the account is connected for.
+    pub(super) fn connects_for(&self) -> Option<SessionId> {
+        match (self.purpose, &self.session) {
+            (Purpose::Connect, Some(session)) => Some(session.id),
+            _ => None,
         }
     }
 
@@ -293,13 +293,9 @@ impl Review {
 
     /// The page; `changed` where it is shown again.
     pub(crate) fn page(&self, status: StatusCode, changed: bool) -> HttpResponse {
-        let purpose = match self.start {
-            Start::SignIn => Purpose::SignIn,
-            Start::Connect => Purpose::Connect,
-        };
         let connect = self.connects();
-        let scopes = self.provider.wanted_scopes(purpose);
-        let data = self.provider.asks_for_data(purpose);
+        let scopes = self.provider.wanted_scopes(self.purpose);
+        let data = self.provider.asks_for_data(self.purpose);
         let access = self.provider.access(&scopes);
         let mail = data && access.messages != Access::NotWanted;
         let calendar = data && access.calendar != Access::NotWanted;
