@@ -14,6 +14,7 @@ pub mod http;
 pub mod login;
 pub mod random;
 mod routes;
+pub mod secret;
 pub mod session;
 pub mod state;
 pub mod store;

@@ -5,6 +5,7 @@
 use auth_svc::login::flow_cookie::name_of;
 use auth_svc::login::provider_answer::{AnswerCode, ProviderAnswer};
 use auth_svc::http::query::Query;
+use auth_svc::secret::OAuthState;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|raw: &str| {
@@ -17,7 +18,7 @@ fuzz_target!(|raw: &str| {
     names.sort();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
     if let Some(state) = query.get("state") {
-        assert!(name_of(state).len() < 64);
+        assert!(name_of(&OAuthState::new(state)).len() < 64);
     }
     if let Some(error) = query.get("error") {
         let _ = ProviderAnswer::of(error);

@@ -5,7 +5,6 @@
 use actix_web::cookie::Cookie;
 use actix_web::http::header::USER_AGENT;
 use actix_web::{HttpRequest, HttpResponse};
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use latchkey_domain::{Handle, ProviderName, SessionId};
 use latchkey_providers::{IdTokenError, Provider, ProviderError, Purpose, TokenError};
 use latchkey_service::database::{ANSWER, within};
@@ -28,6 +27,7 @@ use crate::login::provider_answer::{AnswerCode, ProviderAnswer, described};
 use crate::login::start::{StartError, send_home, set_out};
 use crate::login::start_parameter::{CODE_CHALLENGE, LOCALE, LOGIN_HINT, RETURN_TO};
 use crate::login::{connect, used_flow};
+use crate::secret::{AuthorizationCode, OAuthState};
 use crate::session::access_token::Bearer;
 use crate::session::{cookie, lookup, user_agent};
 use crate::state::State;
@@ -124,16 +124,17 @@ fn flow_of(state: &State, request: &HttpRequest) -> Result<(Query, Flow), Callba
 /// There is none, or it is another browser's, altered or expired.
 pub fn opened(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
     let query = Query::parse(request.query_string())?;
-    let given = query.get("state").ok_or(CallbackError::NoState)?;
-    let name = name_of(given);
+    let given = OAuthState::new(query.get("state").ok_or(CallbackError::NoState)?);
+    let name = name_of(&given);
     let cookie = request.cookie(&name).ok_or(CallbackError::NoFlow)?;
     let flow = state
         .config
         .flow_keys
         .open(&name, cookie.value(), state.clock.now())
         .ok_or(CallbackError::NoFlow)?;
-    verify_slices_are_equal(flow.state.as_bytes(), given.as_bytes())
-        .map_err(|_| CallbackError::NoFlow)?;
+    if flow.state != given {
+        return Err(CallbackError::NoFlow);
+    }
     Ok((query, flow))
 }
 
@@ -163,7 +164,7 @@ async fn finish(
             AnswerCode::of(error, query.get("error_description")),
         ));
     }
-    let code = query.get("code").ok_or(CallbackError::NoCode)?;
+    let code = AuthorizationCode::new(query.get("code").ok_or(CallbackError::NoCode)?);
     if let Some(started) = flow.connects_for {
         // Checked again in the transaction; here, so that nobody's code is spent.
         let here = lookup::current(state, request)
@@ -176,12 +177,12 @@ async fn finish(
 
     within(ANSWER, used_flow::refuse_spent(&state.pool, &flow)).await?;
     let tokens = provider
-        .exchange_code(purpose, code, &flow.verifier)
+        .exchange_code(purpose, code.expose(), flow.verifier.expose())
         .await?;
     let received_at = state.clock.now();
     let id_token = tokens.id_token.as_ref().ok_or(IdTokenError::Missing)?;
     let identity = provider
-        .verify_id_token(id_token, &flow.nonce, &tokens.access_token)
+        .verify_id_token(id_token, flow.nonce.expose(), &tokens.access_token)
         .await?;
     let authentication = Authentication {
         provider: &provider,
@@ -221,7 +222,7 @@ async fn signed_in(
         randomness: &state.randomness,
     };
     let old = cookie::secret_of(request);
-    let written = complete::sign_in(&state.pool, terms, flow, authentication, old.as_deref());
+    let written = complete::sign_in(&state.pool, terms, flow, authentication, old.as_ref());
     let outcome = within(ANSWER, written).await?;
     let Outcome::Done(done) = outcome else {
         return Ok(None);
@@ -297,7 +298,7 @@ async fn connected(
         &state.config.sealing_key,
         flow,
         started,
-        secret.as_deref(),
+        secret.as_ref(),
         authentication,
     );
     let outcome = within(ANSWER, written).await?;

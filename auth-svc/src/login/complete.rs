@@ -17,6 +17,7 @@ use crate::login::outcome::{Arrival, Next, Outcome, SignedIn, StoreError, Worksp
 use crate::login::used_flow;
 use crate::login::workspace_choice::resolve;
 use crate::random::Randomness;
+use crate::secret::SessionSecret;
 use crate::session::config::SessionConfig;
 use crate::store::session::{self, NewSession};
 use crate::store::workspace::{invite, member};
@@ -47,7 +48,7 @@ pub async fn sign_in(
     terms: Terms<'_>,
     flow: &Flow,
     authentication: &Authentication<'_>,
-    old_session: Option<&str>,
+    old_session: Option<&SessionSecret>,
 ) -> Result<Outcome<SignedIn>, StoreError> {
     let identity = authentication.identity;
     let handle = identity.email.as_ref().ok_or(StoreError::NoAddress)?;

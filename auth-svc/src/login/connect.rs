@@ -11,6 +11,7 @@ use crate::login::event::{Authentication, user_authenticated};
 use crate::login::flow::Flow;
 use crate::login::outcome::{Outcome, StoreError};
 use crate::login::used_flow;
+use crate::secret::SessionSecret;
 use crate::store::session::{self, Session};
 use crate::store::workspace::member;
 use crate::store::{grant, identity};
@@ -26,7 +27,7 @@ pub async fn connect(
     sealing_key: &SealingKey,
     flow: &Flow,
     started: SessionId,
-    secret: Option<&str>,
+    secret: Option<&SessionSecret>,
     authentication: &Authentication<'_>,
 ) -> Result<Outcome<Session>, StoreError> {
     let identity = authentication.identity;

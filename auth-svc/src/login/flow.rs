@@ -17,6 +17,7 @@ use crate::login::start_parameter::{
     PERSONAL_INVITE, PUBLIC_INVITE, RETURN_TO, WORKSPACE_ID, WORKSPACE_SUBDOMAIN,
 };
 use crate::random::{NoRandomness, Randomness, sha256};
+use crate::secret::{Nonce, OAuthState, PkceVerifier};
 
 /// A flow that takes longer has to start again.
 pub const FLOW_LIFETIME: Duration = Duration::from_mins(10);
@@ -159,15 +160,15 @@ pub struct Flow {
     /// start and at the end (R16). `None` for a sign-in.
     #[serde(rename = "a", with = "stored_purpose")]
     pub connects_for: Option<SessionId>,
-    /// The `state` parameter: 256 random bits.
+    /// The `state` parameter.
     #[serde(rename = "s")]
-    pub state: String,
-    /// The `nonce` that the ID token has to carry: 256 random bits.
+    pub state: OAuthState,
+    /// The `nonce` that the ID token has to carry.
     #[serde(rename = "n")]
-    pub nonce: String,
-    /// PKCE code verifier (RFC 7636): 256 random bits.
+    pub nonce: Nonce,
+    /// PKCE code verifier.
     #[serde(rename = "v")]
-    pub verifier: String,
+    pub verifier: PkceVerifier,
     /// Seconds since 1970; afterwards the flow is dead.
     #[serde(rename = "e")]
     pub expires_at: i64,
@@ -212,9 +213,9 @@ impl Flow {
             id: FlowId::generate(),
             provider,
             connects_for,
-            state: randomness.token()?,
-            nonce: randomness.token()?,
-            verifier: randomness.token()?,
+            state: OAuthState::generate(randomness)?,
+            nonce: Nonce::generate(randomness)?,
+            verifier: PkceVerifier::generate(randomness)?,
             expires_at: (now + FLOW_LIFETIME).unix_timestamp(),
             consent_asked,
             context,
@@ -250,7 +251,7 @@ impl Flow {
 
     /// PKCE code challenge, S256.
     pub fn challenge(&self) -> String {
-        URL_SAFE_NO_PAD.encode(sha256(&self.verifier))
+        URL_SAFE_NO_PAD.encode(sha256(self.verifier.expose()))
     }
 
     /// True where the flow's time is over.

@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 use crate::http::cookies::{host_cookie, removal};
 use crate::login::flow::{FLOW_LIFETIME, Flow};
 use crate::random::{Randomness, sha256};
+use crate::secret::OAuthState;
 
 /// Every flow cookie's name begins so. `__Host-`: secure, no `Domain`, path `/`
 /// (RFC 6265bis section 4.1.3), so no sibling host can plant one.
@@ -103,8 +104,8 @@ impl FlowKey {
 }
 
 /// Name of the cookie of the flow with this `state`.
-pub fn name_of(state: &str) -> String {
-    let digest = URL_SAFE_NO_PAD.encode(sha256(state));
+pub fn name_of(state: &OAuthState) -> String {
+    let digest = URL_SAFE_NO_PAD.encode(sha256(state.expose()));
     format!("{NAME_PREFIX}{}", digest.get(..22).unwrap_or(&digest))
 }
 

@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use crate::login::domain_policy::PolicyRefusal;
 use crate::login::redirect::Site;
 use crate::random::NoRandomness;
+use crate::secret::SessionSecret;
 use crate::store::issue::IssueError;
-use crate::store::session::SessionSecret;
 
 /// Why a callback's transaction wrote nothing.
 #[derive(Debug, thiserror::Error)]

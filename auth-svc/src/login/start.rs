@@ -217,8 +217,8 @@ pub(crate) async fn set_out(
     let mut to = provider
         .authorize_url(&AuthorizeRequest {
             purpose: flow.purpose(),
-            state: flow.state.clone(),
-            nonce: flow.nonce.clone(),
+            state: flow.state.expose().to_owned(),
+            nonce: flow.nonce.expose().to_owned(),
             pkce_challenge: flow.challenge(),
             login_hint: flow.context.login_hint.clone(),
             hosted_domain: hosted_domain(state, &flow.context),

@@ -11,6 +11,7 @@ use crate::http::cors::trusted_origin;
 use crate::http::origin::WebOrigin;
 use crate::http::problem::Problem;
 use crate::http::same_site;
+use crate::secret::HandoverCode;
 use crate::session::access_token::{self, Bearer, Token};
 use crate::session::lookup;
 use crate::session::refresh_cookie::{self, TOKEN_LENGTH};
@@ -190,7 +191,7 @@ async fn of_code(
     let origin_text = origin.map(ToString::to_string);
     let redeemed = code::redeem(
         &state.pool,
-        code,
+        &HandoverCode::new(code),
         Proof {
             origin: origin_text.as_deref(),
             verifier,

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::random::{Randomness, sha256};
+use crate::secret::SessionSecret;
 use crate::store::issue::IssueError;
 
 /// A living session.
@@ -94,13 +95,13 @@ macro_rules! living_session {
 /// The database's refusal.
 pub async fn find(
     executor: impl PgExecutor<'_>,
-    secret: &str,
+    secret: &SessionSecret,
 ) -> Result<Option<Session>, sqlx::Error> {
     // Index: session_secret_hash_key.
     let row: Option<Row> = sqlx::query_as(living_session!(
         "s.secret_hash = $1 AND s.last_seen_at > now() - s.idle_for"
     ))
-    .bind(sha256(secret))
+    .bind(sha256(secret.expose()))
     .fetch_optional(executor)
     .await?;
     Ok(row.map(Into::into))
@@ -135,15 +136,6 @@ pub async fn touch(executor: impl PgExecutor<'_>, id: SessionId) -> Result<(), s
     .execute(executor)
     .await?;
     Ok(())
-}
-
-/// The secret of a session cookie: the database has only its SHA-256.
-pub struct SessionSecret(pub String);
-
-impl std::fmt::Debug for SessionSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SessionSecret([redacted])")
-    }
 }
 
 /// A session to begin.
@@ -182,7 +174,7 @@ pub async fn begin(
     randomness: &Randomness,
 ) -> Result<Begun, IssueError> {
     let id = SessionId::generate();
-    let secret = SessionSecret(randomness.token()?);
+    let secret = SessionSecret::generate(randomness)?;
     let (expires_at,) = sqlx::query_as(
         "INSERT INTO auth.session
              (id, secret_hash, user_id, workspace_id, expires_at, idle_for, user_agent)
@@ -191,7 +183,7 @@ pub async fn begin(
          RETURNING expires_at",
     )
     .bind(id.as_uuid())
-    .bind(sha256(&secret.0))
+    .bind(sha256(secret.expose()))
     .bind(new.user.as_uuid())
     .bind(new.workspace.as_uuid())
     .bind(new.lifetime.as_secs_f64())
@@ -210,12 +202,15 @@ pub async fn begin(
 ///
 /// # Errors
 /// The database's refusal.
-pub async fn replace(executor: impl PgExecutor<'_>, secret: &str) -> Result<(), sqlx::Error> {
+pub async fn replace(
+    executor: impl PgExecutor<'_>,
+    secret: &SessionSecret,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE auth.session SET revoked_at = now(), end_reason = 'REPLACED'
          WHERE secret_hash = $1 AND revoked_at IS NULL",
     )
-    .bind(sha256(secret))
+    .bind(sha256(secret.expose()))
     .execute(executor)
     .await?;
     Ok(())

@@ -9,6 +9,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::random::{Randomness, sha256};
+use crate::secret::HandoverCode;
 use crate::store::issue::IssueError;
 use crate::store::session::refresh::{self, Holder, IssuedToken};
 use crate::store::session::{self, Session};
@@ -69,13 +70,13 @@ pub async fn issue(
     origin: &str,
     challenge: Option<&str>,
     randomness: &Randomness,
-) -> Result<String, IssueError> {
-    let code = randomness.token()?;
+) -> Result<HandoverCode, IssueError> {
+    let code = HandoverCode::generate(randomness)?;
     sqlx::query(
         "INSERT INTO auth.handover_code (code_hash, session_id, origin, challenge, expires_at)
          VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))",
     )
-    .bind(sha256(&code))
+    .bind(sha256(code.expose()))
     .bind(session.as_uuid())
     .bind(origin)
     .bind(challenge)
@@ -99,7 +100,7 @@ struct Row {
 /// It is not taken; see [`CodeError`].
 pub async fn redeem(
     pool: &PgPool,
-    code: &str,
+    code: &HandoverCode,
     proof: Proof<'_>,
     refresh_lifetime: Duration,
     randomness: &Randomness,
@@ -116,7 +117,7 @@ pub async fn redeem(
 
 async fn take(
     connection: &mut PgConnection,
-    code: &str,
+    code: &HandoverCode,
     proof: Proof<'_>,
     refresh_lifetime: Duration,
     randomness: &Randomness,
@@ -126,7 +127,7 @@ async fn take(
          WHERE code_hash = $1 AND used_at IS NULL
          RETURNING session_id, origin, challenge, expires_at > now() AS alive",
     )
-    .bind(sha256(code))
+    .bind(sha256(code.expose()))
     .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else {
@@ -171,7 +172,7 @@ async fn take(
     )
     .await?;
     sqlx::query("UPDATE auth.handover_code SET family_id = $2 WHERE code_hash = $1")
-        .bind(sha256(code))
+        .bind(sha256(code.expose()))
         .bind(family)
         .execute(connection)
         .await?;
@@ -188,10 +189,13 @@ fn is_verifier_of(verifier: &str, challenge: &str) -> bool {
 }
 
 /// RFC 6749 section 4.1.2: a code that comes twice was stolen once.
-async fn end_family_of(connection: &mut PgConnection, code: &str) -> Result<(), sqlx::Error> {
+async fn end_family_of(
+    connection: &mut PgConnection,
+    code: &HandoverCode,
+) -> Result<(), sqlx::Error> {
     let family: Option<(Option<Uuid>,)> =
         sqlx::query_as("SELECT family_id FROM auth.handover_code WHERE code_hash = $1")
-            .bind(sha256(code))
+            .bind(sha256(code.expose()))
             .fetch_optional(&mut *connection)
             .await?;
     if let Some((Some(family),)) = family {
