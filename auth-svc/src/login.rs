@@ -4,6 +4,7 @@ pub mod admission;
 pub mod callback;
 pub mod complete;
 pub mod connect;
+pub mod consent;
 pub mod deliberate;
 pub mod described_workspace;
 pub mod destination;

@@ -14,8 +14,8 @@ use crate::login::domain_policy::{Admission, Claims};
 use crate::login::event::{Authentication, user_authenticated};
 use crate::login::flow::{Context, Flow};
 use crate::login::outcome::{Arrival, Next, Outcome, SignedIn, StoreError, WorkspaceError};
-use crate::login::used_flow;
 use crate::login::workspace_choice::resolve;
+use crate::login::{consent, used_flow};
 use crate::random::Randomness;
 use crate::secret::SessionSecret;
 use crate::session::config::SessionConfig;
@@ -93,13 +93,8 @@ pub async fn sign_in(
     .await?;
     let next = next(flow, agreed, admission);
 
-    let binding = GrantBinding {
-        workspace: workspace.id,
-        user: known.unwrap_or_else(UserId::generate),
-        provider: authentication.provider.name().clone(),
-        issuer: identity.issuer.clone(),
-        subject: identity.subject.clone(),
-    };
+    let user = known.unwrap_or_else(UserId::generate);
+    let binding = authentication.binding(workspace.id, user);
     let connecting = next == Next::Onwards
         && authentication.provider.auto_connect(handle.domain())
         && authentication
@@ -108,15 +103,11 @@ pub async fn sign_in(
         && (agreed.is_some()
             || member::connects_at_sign_in(&mut transaction, workspace.id, binding.user).await?);
     if connecting
-        && !flow.consent_asked
-        && authentication.lacks_refresh_token(Purpose::SignIn)
-        && !grant::is_held(&mut *transaction, &binding, &authentication.granted()).await?
+        && consent::is_needed(&mut transaction, flow, authentication, &binding).await?
         && (agreed.is_some_and(Deliberate::chose_to_connect)
             || !grant::is_closed_to_sign_in(&mut *transaction, &binding).await?)
     {
-        transaction.rollback().await?;
-        used_flow::spend(&mut *pool.acquire().await?, flow).await?;
-        return Ok(Outcome::ConsentNeeded);
+        return consent::ask(pool, transaction, flow).await;
     }
 
     let authenticated_at = write_person(

@@ -1,20 +1,19 @@
 //! Connecting an account to the person of a running session (R16): ONE
 //! transaction { flow spent, session still the one that started, outbox row }.
 
-use latchkey_domain::{GrantBinding, SessionId};
+use latchkey_domain::SessionId;
 use latchkey_messaging::outbox::{self, Schema};
-use latchkey_providers::Purpose;
 use latchkey_sealing::SealingKey;
 use sqlx::PgPool;
 
 use crate::login::event::{Authentication, user_authenticated};
 use crate::login::flow::Flow;
 use crate::login::outcome::{Outcome, StoreError};
-use crate::login::used_flow;
+use crate::login::{consent, used_flow};
 use crate::secret::SessionSecret;
+use crate::store::identity;
 use crate::store::session::{self, Session};
 use crate::store::workspace::member;
-use crate::store::{grant, identity};
 
 /// Connects the account to the person and workspace of the session `started`,
 /// which has to be this browser's still.
@@ -30,8 +29,11 @@ pub async fn connect(
     secret: Option<&SessionSecret>,
     authentication: &Authentication<'_>,
 ) -> Result<Outcome<Session>, StoreError> {
-    let identity = authentication.identity;
-    let handle = identity.email.as_ref().ok_or(StoreError::NoAddress)?;
+    let handle = authentication
+        .identity
+        .email
+        .as_ref()
+        .ok_or(StoreError::NoAddress)?;
     let secret = secret.ok_or(StoreError::SessionChanged)?;
 
     let mut transaction = pool.begin().await?;
@@ -44,20 +46,9 @@ pub async fn connect(
     if !member::is_member(&mut transaction, session.workspace, Some(session.user)).await? {
         return Err(StoreError::SessionChanged);
     }
-    let binding = GrantBinding {
-        workspace: session.workspace,
-        user: session.user,
-        provider: authentication.provider.name().clone(),
-        issuer: identity.issuer.clone(),
-        subject: identity.subject.clone(),
-    };
-    if !flow.consent_asked
-        && authentication.lacks_refresh_token(Purpose::Connect)
-        && !grant::is_held(&mut *transaction, &binding, &authentication.granted()).await?
-    {
-        transaction.rollback().await?;
-        used_flow::spend(&mut *pool.acquire().await?, flow).await?;
-        return Ok(Outcome::ConsentNeeded);
+    let binding = authentication.binding(session.workspace, session.user);
+    if consent::is_needed(&mut transaction, flow, authentication, &binding).await? {
+        return consent::ask(pool, transaction, flow).await;
     }
     // Nobody agreed to this for another workspace than the page named.
     flow.agreed_in(session.workspace)

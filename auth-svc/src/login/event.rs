@@ -1,7 +1,7 @@
 //! `user.authenticated.v1`: what the rest of the house learns of a sign-in. The
 //! grant in it opens only for refresh-svc.
 
-use latchkey_domain::{EventId, GrantBinding, Handle, ScopeSet, WorkspaceId};
+use latchkey_domain::{EventId, GrantBinding, Handle, ScopeSet, UserId, WorkspaceId};
 use latchkey_messaging::outbox::Message;
 use latchkey_proto::{events, timestamp};
 use latchkey_providers::{Access, Provider, Purpose, TokenResponse, VerifiedIdentity};
@@ -28,6 +28,17 @@ impl Authentication<'_> {
     /// Scopes of the grant: what was granted, not what was asked for.
     pub fn granted(&self) -> ScopeSet {
         self.tokens.granted_scopes.clone().unwrap_or_default()
+    }
+
+    /// Whose grant it is, for a person in a workspace.
+    pub fn binding(&self, workspace: WorkspaceId, user: UserId) -> GrantBinding {
+        GrantBinding {
+            workspace,
+            user,
+            provider: self.provider.name().clone(),
+            issuer: self.identity.issuer.clone(),
+            subject: self.identity.subject.clone(),
+        }
     }
 
     /// True where a refresh token is wanted and none came: the person granted
@@ -106,10 +117,11 @@ fn connection(
     let access = authentication.provider.access(&granted);
     // Who sees what is chosen on the page, for the workspace that it named.
     let chosen = flow.agreed_in(binding.workspace).map(|_| &flow.context);
-    let refresh_token = match &tokens.refresh_token {
-        Some(token) => key.seal_refresh_token(token, binding)?,
-        None => Vec::new(),
-    };
+    let refresh_token = tokens
+        .refresh_token
+        .as_ref()
+        .map(|token| key.seal_refresh_token(token, binding))
+        .transpose()?;
     Ok(events::Connection {
         grant: Some(events::SealedGrant {
             access_token: key.seal_access_token(&tokens.access_token, binding)?,
@@ -118,9 +130,10 @@ fn connection(
                 .map(|life| timestamp(authentication.received_at + life)),
             refresh_token_expires_at: tokens
                 .refresh_token_expires_in
-                .filter(|_| !refresh_token.is_empty())
+                .filter(|_| refresh_token.is_some())
                 .map(|life| timestamp(authentication.received_at + life)),
-            refresh_token,
+            // On the wire, an absent token is an empty field.
+            refresh_token: refresh_token.unwrap_or_default(),
             granted_scopes: granted.to_vec(),
             client_id: authentication.provider.client_id().to_owned(),
         }),
