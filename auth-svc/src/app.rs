@@ -20,23 +20,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing_actix_web::TracingLogger;
 
-use crate::account::grpc_clients::Neighbours;
+use crate::account::grpc_clients::GrpcClients;
 use crate::config::Config;
 use crate::http::cors::cors;
-use crate::http::default_errors::{bare_errors, not_found};
+use crate::http::default_errors::{describe_empty_errors, not_found};
 use crate::http::headers::security_headers;
-use crate::http::metrics::count;
-use crate::http::rate_limit::Limits;
-use crate::http::redirect_note::redirect_note;
-use crate::http::request_limits::{MAX_BODY, bounds};
+use crate::http::metrics::count_request;
+use crate::http::rate_limit::RateLimits;
+use crate::http::redirect_body::redirect_body;
+use crate::http::request_limits::{MAX_BODY, enforce_limits};
 use crate::http::root_span::RequestSpan;
-use crate::http::too_many_requests::limit;
+use crate::http::too_many_requests::rate_limit;
 use crate::login::flow::FLOW_LIFETIME;
 use crate::login::redirect::custom_hosts;
 use crate::random::Randomness;
 use crate::routes;
 use crate::state::State;
-use crate::store::janitor;
+use crate::store::cleanup;
 use crate::workspace::domain_verification::dns::NameServers;
 
 /// Name of the service, in logs, traces and the lists of database and broker.
@@ -103,10 +103,10 @@ fn read_at(
     let state = State {
         config,
         providers,
-        neighbours: Neighbours::from_environment(environment)?,
+        grpc_clients: GrpcClients::from_environment(environment)?,
         pool: database::pool(environment, SERVICE)?,
         clock,
-        limits: Limits::from_environment(environment, FLOW_LIFETIME)?,
+        rate_limits: RateLimits::from_environment(environment, FLOW_LIFETIME)?,
         randomness: Randomness::default(),
         txt: Arc::new(NameServers::from_environment(environment)?),
     };
@@ -200,7 +200,7 @@ impl Application {
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
         let tasks = TaskTracker::new();
         tasks.spawn(self.relay.run(self.stop.clone()));
-        tasks.spawn(janitor::run(self.state.pool.clone(), self.stop.clone()));
+        tasks.spawn(cleanup::run(self.state.pool.clone(), self.stop.clone()));
         let build = BuildInfo::of(SERVICE);
         let health = health::serve(self.health, self.readiness, build, self.stop.clone());
         tasks.spawn(async {
@@ -209,9 +209,9 @@ impl Application {
             }
         });
         let (state, swept) = (self.state.clone(), self.stop.clone());
-        tasks.spawn(async move { state.limits.sweep(swept).await });
+        tasks.spawn(async move { state.rate_limits.sweep(swept).await });
         let (state, stopped) = (self.state.clone(), self.stop.clone());
-        tasks.spawn(async move { state.neighbours.follow_files(stopped).await });
+        tasks.spawn(async move { state.grpc_clients.follow_files(stopped).await });
         if self.state.config.multi_workspace {
             tasks.spawn(custom_hosts::keep_fresh(
                 self.state.pool.clone(),
@@ -248,13 +248,13 @@ fn serve(listener: TcpListener, state: &Arc<State>) -> std::io::Result<Server> {
             .app_data(web::PayloadConfig::new(MAX_BODY))
             .app_data(web::JsonConfig::default().limit(MAX_BODY))
             .app_data(web::FormConfig::default().limit(MAX_BODY))
-            .wrap(from_fn(redirect_note))
-            .wrap(from_fn(bare_errors))
+            .wrap(from_fn(redirect_body))
+            .wrap(from_fn(describe_empty_errors))
             .wrap(from_fn(cors))
-            .wrap(from_fn(bounds))
-            .wrap(from_fn(limit))
+            .wrap(from_fn(enforce_limits))
+            .wrap(from_fn(rate_limit))
             .wrap(security_headers(&state.config))
-            .wrap(from_fn(count))
+            .wrap(from_fn(count_request))
             .wrap(TracingLogger::<RequestSpan>::new())
     })
     .disable_signals()

@@ -16,7 +16,7 @@ pub mod origin;
 pub mod problem;
 pub mod query;
 pub mod rate_limit;
-pub mod redirect_note;
+pub mod redirect_body;
 pub mod request_limits;
 pub mod root_span;
 pub mod router;

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 /// The generator gave nothing: nothing may go on without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no randomness")]
-pub struct NoRandomness;
+pub struct RandomnessError;
 
 /// The source of every secret that this service makes.
 #[derive(Debug, Clone, Default)]
@@ -18,9 +18,9 @@ impl Randomness {
     ///
     /// # Errors
     /// The generator fails.
-    pub fn bytes<const N: usize>(&self) -> Result<[u8; N], NoRandomness> {
+    pub fn bytes<const N: usize>(&self) -> Result<[u8; N], RandomnessError> {
         let mut bytes = [0; N];
-        self.0.fill(&mut bytes).map_err(|_| NoRandomness)?;
+        self.0.fill(&mut bytes).map_err(|_| RandomnessError)?;
         Ok(bytes)
     }
 
@@ -28,7 +28,7 @@ impl Randomness {
     ///
     /// # Errors
     /// The generator fails.
-    pub fn token(&self) -> Result<String, NoRandomness> {
+    pub fn token(&self) -> Result<String, RandomnessError> {
         Ok(URL_SAFE_NO_PAD.encode(self.bytes::<32>()?))
     }
 }

@@ -6,7 +6,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::random::{NoRandomness, Randomness};
+use crate::random::{Randomness, RandomnessError};
 
 macro_rules! secret {
     ($(#[$doc:meta])* $name:ident) => {
@@ -24,7 +24,7 @@ macro_rules! secret {
             ///
             /// # Errors
             /// The random number generator fails.
-            pub fn generate(randomness: &Randomness) -> Result<Self, NoRandomness> {
+            pub fn generate(randomness: &Randomness) -> Result<Self, RandomnessError> {
                 randomness.token().map(Self::new)
             }
 

@@ -6,9 +6,9 @@ use latchkey_domain::Clock;
 use latchkey_providers::Registry;
 use sqlx::PgPool;
 
-use crate::account::grpc_clients::Neighbours;
+use crate::account::grpc_clients::GrpcClients;
 use crate::config::Config;
-use crate::http::rate_limit::Limits;
+use crate::http::rate_limit::RateLimits;
 use crate::random::Randomness;
 use crate::workspace::domain_verification::dns::TxtRecords;
 
@@ -20,13 +20,13 @@ pub struct State {
     /// The providers that are switched on.
     pub providers: Registry,
     /// What the account pages ask of the other services.
-    pub neighbours: Neighbours,
+    pub grpc_clients: GrpcClients,
     /// Connections as the role of schema `auth`.
     pub pool: PgPool,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// How often one address and one flow may ask.
-    pub limits: Limits,
+    pub rate_limits: RateLimits,
     /// The source of secrets.
     pub randomness: Randomness,
     /// Who is asked for the records that prove a domain.

@@ -2,10 +2,10 @@
 //! function that runs it.
 
 pub mod audit;
+pub mod cleanup;
 pub mod grant;
 pub mod identity;
 pub mod issue;
-pub mod janitor;
 pub mod session;
 pub mod used_flow;
 pub mod workspace;

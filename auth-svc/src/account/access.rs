@@ -4,7 +4,7 @@
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::layout::Place;
-use crate::http::problem::{Explanation, Next};
+use crate::http::problem::{NextStep, ProblemDetails};
 use crate::http::same_site;
 use crate::login::next_steps::problem;
 use crate::login::sign_in_link::to_sign_in;
@@ -32,7 +32,7 @@ pub(crate) async fn session(
 pub(crate) fn database_away(request: &HttpRequest, error: sqlx::Error) -> HttpResponse {
     problem(
         request,
-        &Explanation::from(&StartError::Database(error)),
+        &ProblemDetails::from(&StartError::Database(error)),
         Some(request.path()),
     )
 }
@@ -41,8 +41,8 @@ pub(crate) fn database_away(request: &HttpRequest, error: sqlx::Error) -> HttpRe
 /// for: the account pages reach every workspace of the person.
 pub(crate) fn refuse_foreign(state: &State, request: &HttpRequest) -> Option<HttpResponse> {
     let refusal = same_site::check_first_party(request, &state.config.public_origin).err()?;
-    let explanation = Explanation {
-        next: Next::Account,
+    let explanation = ProblemDetails {
+        next: NextStep::Account,
         ..refusal.into()
     };
     Some(problem(request, &explanation, None))

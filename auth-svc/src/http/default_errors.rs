@@ -6,14 +6,14 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse};
 
-use crate::http::problem::{Explanation, Next as Onwards};
+use crate::http::problem::{NextStep, ProblemDetails};
 use crate::login::next_steps::problem;
 
 /// Gives an empty error answer a page.
 ///
 /// # Errors
 /// Those of the handler.
-pub async fn bare_errors<B: MessageBody + 'static>(
+pub async fn describe_empty_errors<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -39,7 +39,7 @@ pub async fn bare_errors<B: MessageBody + 'static>(
 }
 
 /// What an error that no handler explains means for a person.
-pub fn explanation(status: StatusCode) -> Explanation {
+pub fn explanation(status: StatusCode) -> ProblemDetails {
     let (code, title, text) = match status {
         StatusCode::METHOD_NOT_ALLOWED => (
             "method_not_allowed",
@@ -78,19 +78,19 @@ pub fn explanation(status: StatusCode) -> Explanation {
             "Something in the address is not as it should be. Please start from the sign-in page.",
         ),
     };
-    Explanation {
+    ProblemDetails {
         status,
         code,
         title,
         text: text.to_owned(),
-        next: Onwards::Home,
+        next: NextStep::Home,
     }
 }
 
 /// Anything else: a wrong redirect URI at the provider lands here, and is told
 /// so instead of a silent 404.
 pub async fn not_found(request: HttpRequest) -> HttpResponse {
-    let explanation = Explanation {
+    let explanation = ProblemDetails {
         status: StatusCode::NOT_FOUND,
         code: "not_found",
         title: "There is nothing here",
@@ -101,7 +101,7 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
         } else {
             "The address is not one of this service.".to_owned()
         },
-        next: Onwards::Home,
+        next: NextStep::Home,
     };
     tracing::warn!(
         path = request.path(),

@@ -16,7 +16,7 @@ use crate::state::State;
 ///
 /// # Errors
 /// Those of the handler.
-pub async fn count<B: MessageBody>(
+pub async fn count_request<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
@@ -36,7 +36,7 @@ pub async fn count<B: MessageBody>(
 
 /// Counts a sign-in or a connection: `signed_in`, `connected`, `consent_needed`,
 /// or the code of the refusal.
-pub fn sign_in(state: &State, provider: &ProviderName, outcome: &'static str) {
+pub fn count_sign_in(state: &State, provider: &ProviderName, outcome: &'static str) {
     let known = state.providers.get(provider).is_some();
     let provider = known.then(|| provider.to_string());
     let provider = provider.unwrap_or_else(|| "unknown".to_owned());

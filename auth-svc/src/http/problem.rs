@@ -13,7 +13,7 @@ use crate::http::layout::{Shell, render};
 
 /// What a person can do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum NextStep {
     /// Go to the sign-in page.
     Home,
     /// Try the same again.
@@ -28,7 +28,7 @@ pub enum Next {
 
 /// A refusal, told to a person.
 #[derive(Debug, Clone)]
-pub struct Explanation {
+pub struct ProblemDetails {
     /// HTTP status.
     pub status: StatusCode,
     /// Stable code for programs.
@@ -38,12 +38,12 @@ pub struct Explanation {
     /// What happened and what to do.
     pub text: String,
     /// What can be done next.
-    pub next: Next,
+    pub next: NextStep,
 }
 
 /// A fault of ours.
-pub fn broken(code: &'static str) -> Explanation {
-    Explanation {
+pub fn internal_error(code: &'static str) -> ProblemDetails {
+    ProblemDetails {
         status: StatusCode::INTERNAL_SERVER_ERROR,
         code,
         title: "Something went wrong on our side",
@@ -51,13 +51,13 @@ pub fn broken(code: &'static str) -> Explanation {
             "Nothing was changed. Please try again; if it happens again, tell your administrator \
          the number below."
                 .to_owned(),
-        next: Next::Again,
+        next: NextStep::Again,
     }
 }
 
 /// A link of an error page.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct Link {
     /// Where it leads.
     pub to: String,
     /// What it says.
@@ -92,7 +92,7 @@ struct ProblemPage<'a> {
     title: &'a str,
     text: &'a str,
     email: Option<&'a str>,
-    links: Vec<Way>,
+    links: Vec<Link>,
     trace_id: Option<&'a str>,
 }
 
@@ -109,9 +109,9 @@ pub fn wants_json(request: &HttpRequest) -> bool {
 /// address of the person who is signed in all the same.
 pub fn response(
     request: &HttpRequest,
-    explanation: &Explanation,
+    explanation: &ProblemDetails,
     email: Option<&str>,
-    links: Vec<Way>,
+    links: Vec<Link>,
 ) -> HttpResponse {
     if wants_json(request) {
         let message = format!("{}. {}", explanation.title, explanation.text);

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::client_address::TrustedProxies;
 use table::Tiers;
-pub use table::TooOften;
+pub use table::TooManyRequests;
 
 /// Requests that one address may make in a minute. A page and a sign-in are
 /// about five, and many people share one address.
@@ -44,13 +44,13 @@ const SWEEP: Duration = Duration::from_mins(1);
 
 /// The limits of this process.
 #[derive(Debug, Default)]
-pub struct Limits {
+pub struct RateLimits {
     proxies: TrustedProxies,
     addresses: Option<Tiers<IpNet, 3>>,
     flows: Option<Tiers<u128, 2>>,
 }
 
-impl Limits {
+impl RateLimits {
     /// Reads `RATE_LIMIT_PER_ADDRESS`, `RATE_LIMIT_PER_FLOW` (0: no limit) and
     /// `TRUSTED_PROXIES`. A flow's requests are counted for `flow_lifetime`.
     ///
@@ -75,7 +75,7 @@ impl Limits {
     ///
     /// # Errors
     /// It had too many.
-    pub fn address(&self, request: &ServiceRequest) -> Result<(), TooOften> {
+    pub fn address(&self, request: &ServiceRequest) -> Result<(), TooManyRequests> {
         let Some(addresses) = &self.addresses else {
             return Ok(());
         };
@@ -86,7 +86,7 @@ impl Limits {
     ///
     /// # Errors
     /// It had too many.
-    pub fn flow(&self, flow: FlowId) -> Result<(), TooOften> {
+    pub fn flow(&self, flow: FlowId) -> Result<(), TooManyRequests> {
         let Some(flows) = &self.flows else {
             return Ok(());
         };

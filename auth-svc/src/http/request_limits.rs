@@ -25,17 +25,17 @@ pub const MAX_BODY: usize = 16 * 1024;
 
 /// A request that takes longer is given up: a body that drips, or a database that
 /// does not answer, whose connection the next one needs.
-pub const USUAL: Duration = ANSWER;
+pub const DEFAULT_DEADLINE: Duration = ANSWER;
 
 /// The same where a provider, a name server or another service is waited for, each
 /// with a limit of its own.
-pub const LONGEST: Duration = Duration::from_mins(1);
+pub const LONG_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Refuses what is too large.
 ///
 /// # Errors
 /// Those of the handler.
-pub async fn bounds<B: MessageBody>(
+pub async fn enforce_limits<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
@@ -47,7 +47,7 @@ pub async fn bounds<B: MessageBody>(
         outcome = "refused",
         "request too large, or an upgrade"
     );
-    let refusal = last_answer(request.request(), status);
+    let refusal = closing_response(request.request(), status);
     Ok(request.into_response(refusal).map_into_right_body())
 }
 
@@ -56,7 +56,7 @@ pub async fn bounds<B: MessageBody>(
 ///
 /// # Errors
 /// Those of the handler.
-pub async fn within<B: MessageBody>(
+pub async fn with_deadline<B: MessageBody>(
     longest: Duration,
     request: ServiceRequest,
     next: Next<B>,
@@ -66,13 +66,13 @@ pub async fn within<B: MessageBody>(
         return Ok(answer?.map_into_left_body());
     }
     tracing::warn!(outcome = "given_up", "a request took too long");
-    let refusal = last_answer(&kept, StatusCode::REQUEST_TIMEOUT);
+    let refusal = closing_response(&kept, StatusCode::REQUEST_TIMEOUT);
     Ok(ServiceResponse::new(kept, refusal).map_into_right_body())
 }
 
 /// A page, and the end of the connection: what is still to come of the request
 /// is not read.
-fn last_answer(request: &HttpRequest, status: StatusCode) -> HttpResponse {
+fn closing_response(request: &HttpRequest, status: StatusCode) -> HttpResponse {
     let mut answer = problem(request, &default_errors::explanation(status), None);
     answer.head_mut().set_connection_type(ConnectionType::Close);
     answer
@@ -123,7 +123,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_takes_too_long_is_answered_with_a_page_and_every_header() {
-        let soon = |request, next| within(Duration::from_millis(1), request, next);
+        let soon = |request, next| with_deadline(Duration::from_millis(1), request, next);
         let never = web::to(std::future::pending::<HttpResponse>);
         let app = App::new()
             .default_service(never.wrap(from_fn(soon)))

@@ -14,7 +14,7 @@ use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, P
 use utoipa::{Path, ToSchema as _};
 
 use crate::http::problem::Problem;
-use crate::http::request_limits::{LONGEST, USUAL, within};
+use crate::http::request_limits::{DEFAULT_DEADLINE, LONG_DEADLINE, with_deadline};
 
 /// Where routes are registered, described, or both.
 pub struct Routes<'a> {
@@ -82,7 +82,7 @@ impl<'a> Routes<'a> {
         F::Output: Responder + 'static,
     {
         let pattern = P::path();
-        self.add_for(USUAL, described, &pattern, handler);
+        self.add_for(DEFAULT_DEADLINE, described, &pattern, handler);
     }
 
     /// The same for a handler that waits for another server than the database.
@@ -94,7 +94,7 @@ impl<'a> Routes<'a> {
         F::Output: Responder + 'static,
     {
         let pattern = P::path();
-        self.add_for(LONGEST, described, &pattern, handler);
+        self.add_for(LONG_DEADLINE, described, &pattern, handler);
     }
 
     /// The same with a pattern in the path, `{name:a|b}`, which is described as
@@ -106,7 +106,7 @@ impl<'a> Routes<'a> {
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.add_for(LONGEST, described, pattern, handler);
+        self.add_for(LONG_DEADLINE, described, pattern, handler);
     }
 
     /// [`add`](Self::add) with a pattern in the path.
@@ -117,7 +117,7 @@ impl<'a> Routes<'a> {
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.add_for(USUAL, described, pattern, handler);
+        self.add_for(DEFAULT_DEADLINE, described, pattern, handler);
     }
 
     #[expect(
@@ -140,7 +140,9 @@ impl<'a> Routes<'a> {
                 let route = web::method(method_of(method)).to(handler.clone());
                 config.route(
                     pattern,
-                    route.wrap(from_fn(move |request, next| within(longest, request, next))),
+                    route.wrap(from_fn(move |request, next| {
+                        with_deadline(longest, request, next)
+                    })),
                 );
             }
         }

@@ -7,7 +7,7 @@ use actix_web::http::header::{ORIGIN, REFERER};
 use url::Url;
 
 use crate::http::origin::WebOrigin;
-use crate::http::problem::{Explanation, Next};
+use crate::http::problem::{NextStep, ProblemDetails};
 use crate::login::redirect::ReturnPolicy;
 
 /// Another web site made the request: nothing is changed for it.
@@ -15,7 +15,7 @@ use crate::login::redirect::ReturnPolicy;
 #[error("another web site made the request")]
 pub struct CrossSite;
 
-impl From<CrossSite> for Explanation {
+impl From<CrossSite> for ProblemDetails {
     fn from(_: CrossSite) -> Self {
         Self {
             status: StatusCode::FORBIDDEN,
@@ -23,7 +23,7 @@ impl From<CrossSite> for Explanation {
             title: "Another web site made this request",
             text: "Nothing was changed. If you want this, please do it on a page of this service."
                 .to_owned(),
-            next: Next::Home,
+            next: NextStep::Home,
         }
     }
 }

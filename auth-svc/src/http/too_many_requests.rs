@@ -8,14 +8,14 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 
 use crate::http::cors;
-use crate::http::problem::{Explanation, Next as NextStep};
-use crate::http::rate_limit::TooOften;
-use crate::login::next_steps::{Ways, problem_with};
+use crate::http::problem::{NextStep, ProblemDetails};
+use crate::http::rate_limit::TooManyRequests;
+use crate::login::next_steps::{NextSteps, problem_with};
 use crate::state::State;
 
 /// The answer to who asked too often.
-pub fn explanation(wait: TooOften) -> Explanation {
-    Explanation {
+pub fn explanation(wait: TooManyRequests) -> ProblemDetails {
+    ProblemDetails {
         status: StatusCode::TOO_MANY_REQUESTS,
         code: "too_many_requests",
         title: "Too many requests",
@@ -33,7 +33,7 @@ pub fn explanation(wait: TooOften) -> Explanation {
 ///
 /// # Errors
 /// Those of the handler.
-pub async fn limit<B: MessageBody>(
+pub async fn rate_limit<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
@@ -41,7 +41,7 @@ pub async fn limit<B: MessageBody>(
     let refused = request
         .app_data::<web::Data<State>>()
         .filter(|_| !probe)
-        .and_then(|state| state.limits.address(&request).err());
+        .and_then(|state| state.rate_limits.address(&request).err());
     let Some(wait) = refused else {
         return Ok(next.call(request).await?.map_into_left_body());
     };
@@ -50,14 +50,14 @@ pub async fn limit<B: MessageBody>(
         outcome = "refused",
         "an address asks too often"
     );
-    let ways = Ways::of_request(request.request(), None);
+    let ways = NextSteps::of_request(request.request(), None);
     let mut response = refusal(request.request(), wait, &ways);
     cors::readable(request.request(), &mut response);
     Ok(request.into_response(response).map_into_right_body())
 }
 
 /// 429 with `Retry-After`.
-pub fn refusal(request: &HttpRequest, wait: TooOften, ways: &Ways) -> HttpResponse {
+pub fn refusal(request: &HttpRequest, wait: TooManyRequests, ways: &NextSteps) -> HttpResponse {
     let mut response = problem_with(request, &explanation(wait), ways);
     response
         .headers_mut()

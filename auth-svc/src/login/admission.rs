@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use crate::login::domain_list::DomainList;
 use crate::login::domain_policy::{Admission, Claims, Facts, Invitation, decide};
 use crate::login::flow::Context;
-use crate::login::outcome::StoreError;
+use crate::login::outcome::SignInError;
 use crate::random::sha256;
 use crate::store::workspace::{Workspace, domain, invite, member};
 
@@ -31,7 +31,7 @@ pub async fn admit(
     workspace: &Workspace,
     user: Option<UserId>,
     claims: Claims<'_>,
-) -> Result<Admission, StoreError> {
+) -> Result<Admission, SignInError> {
     let domains =
         DomainList::of_rows(domain::approved_names(&mut *connection, workspace.id).await?);
     let admission = decide(&Facts {

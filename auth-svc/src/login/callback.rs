@@ -16,15 +16,15 @@ use crate::http::cookies::removal;
 use crate::http::links::found;
 use crate::http::metrics;
 use crate::http::query::{Query, QueryError};
-use crate::http::rate_limit::TooOften;
+use crate::http::rate_limit::TooManyRequests;
 use crate::login::admission::DeploymentPolicy;
-use crate::login::complete::{self, Terms};
+use crate::login::authorization_error::{AuthorizationError, AuthorizationErrorCode, described};
+use crate::login::complete::{self, Settings};
 use crate::login::event::Authentication;
 use crate::login::flow::{Context, Flow};
 use crate::login::flow_cookie::name_of;
-use crate::login::outcome::{Arrival, Next, Outcome, StoreError};
-use crate::login::provider_answer::{AnswerCode, ProviderAnswer, described};
-use crate::login::start::{StartError, send_home, set_out};
+use crate::login::outcome::{Arrival, NextPage, Outcome, SignInError};
+use crate::login::start::{StartError, redirect_to_app, start_flow};
 use crate::login::start_parameter::{CODE_CHALLENGE, LOCALE, LOGIN_HINT, RETURN_TO};
 use crate::login::{connect, used_flow};
 use crate::secret::{AuthorizationCode, OAuthState};
@@ -50,7 +50,7 @@ pub enum CallbackError {
     NoFlow,
     /// The flow was tried too often.
     #[error("the flow was tried too often: {0}")]
-    TooOften(#[from] TooOften),
+    TooManyRequests(#[from] TooManyRequests),
     /// The flow was for another provider or another purpose.
     #[error("the flow was started for another callback")]
     OtherCallback,
@@ -59,7 +59,7 @@ pub enum CallbackError {
     Provider(#[from] ProviderError),
     /// The provider says no.
     #[error("the provider answered {1}")]
-    Answer(ProviderAnswer, AnswerCode),
+    Answer(AuthorizationError, AuthorizationErrorCode),
     /// Neither a code nor an error, or both.
     #[error("the callback has no code")]
     NoCode,
@@ -74,7 +74,7 @@ pub enum CallbackError {
     IdToken(#[from] IdTokenError),
     /// Nothing was written.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] SignInError),
     /// The second trip could not begin.
     #[error("asking for consent: {0}")]
     Again(#[from] StartError),
@@ -86,7 +86,7 @@ impl CallbackError {
     pub const fn is_over(&self) -> bool {
         matches!(
             self,
-            Self::NoState | Self::NoFlow | Self::Store(StoreError::Replayed)
+            Self::NoState | Self::NoFlow | Self::Store(SignInError::Replayed)
         )
     }
 }
@@ -114,7 +114,7 @@ pub async fn callback(
 /// The flow of this browser that `state` names, within its limit.
 fn flow_of(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
     let (query, flow) = opened(state, request)?;
-    state.limits.flow(flow.id)?;
+    state.rate_limits.flow(flow.id)?;
     Ok((query, flow))
 }
 
@@ -152,7 +152,7 @@ async fn finish(
         .ok_or(CallbackError::NotConfigured)?;
     // Nobody connects without having said so on the page: such a flow is an
     // older replica's, which asked nobody.
-    let unasked = purpose == Purpose::Connect && flow.deliberate.is_none();
+    let unasked = purpose == Purpose::Connect && flow.agreement.is_none();
     if flow.provider != *name || flow.purpose() != purpose || unasked {
         return Err(CallbackError::OtherCallback);
     }
@@ -160,8 +160,8 @@ async fn finish(
     provider.check_response_issuer(query.get("iss")).await?;
     if let Some(error) = query.get("error") {
         return Err(CallbackError::Answer(
-            ProviderAnswer::of(error),
-            AnswerCode::of(error, query.get("error_description")),
+            AuthorizationError::of(error),
+            AuthorizationErrorCode::of(error, query.get("error_description")),
         ));
     }
     let code = AuthorizationCode::new(query.get("code").ok_or(CallbackError::NoCode)?);
@@ -169,13 +169,13 @@ async fn finish(
         // Checked again in the transaction; here, so that nobody's code is spent.
         let here = lookup::current(state, request)
             .await
-            .map_err(StoreError::from)?;
+            .map_err(SignInError::from)?;
         if here.is_none_or(|session| session.id != started) {
             return Err(CallbackError::SessionChanged);
         }
     }
 
-    within(ANSWER, used_flow::refuse_spent(&state.pool, &flow)).await?;
+    within(ANSWER, used_flow::refuse_used(&state.pool, &flow)).await?;
     let tokens = provider
         .exchange_code(purpose, code.expose(), flow.verifier.expose())
         .await?;
@@ -211,7 +211,7 @@ async fn signed_in(
         .headers()
         .get(USER_AGENT)
         .and_then(|value| user_agent::summary(value.to_str().ok()?));
-    let terms = Terms {
+    let settings = Settings {
         policy: DeploymentPolicy {
             allowed_domains: &config.allowed_domains,
             multi_workspace: config.multi_workspace,
@@ -222,7 +222,7 @@ async fn signed_in(
         randomness: &state.randomness,
     };
     let old = cookie::secret_of(request);
-    let written = complete::sign_in(&state.pool, terms, flow, authentication, old.as_ref());
+    let written = complete::sign_in(&state.pool, settings, flow, authentication, old.as_ref());
     let outcome = within(ANSWER, written).await?;
     let Outcome::Done(done) = outcome else {
         return Ok(None);
@@ -237,7 +237,7 @@ async fn signed_in(
         outcome = "signed_in",
         "signed in"
     );
-    metrics::sign_in(state, &flow.provider, "signed_in");
+    metrics::count_sign_in(state, &flow.provider, "signed_in");
     let bearer = Bearer {
         user: done.user,
         session: done.session,
@@ -245,8 +245,8 @@ async fn signed_in(
         session_ends: done.expires_at,
     };
     let mut response = match &done.next {
-        Next::Onwards => send_home(state, &bearer, &flow.context, &done).await,
-        Next::Asked(arrival) => found(&welcome(state, flow, *arrival, authentication)),
+        NextPage::Destination => redirect_to_app(state, &bearer, &flow.context, &done).await,
+        NextPage::Welcome(arrival) => found(&welcome(state, flow, *arrival, authentication)),
     };
     Ok(Some(
         response
@@ -313,11 +313,12 @@ async fn connected(
         outcome = "connected",
         "account connected"
     );
-    metrics::sign_in(state, &flow.provider, "connected");
+    metrics::count_sign_in(state, &flow.provider, "connected");
     // A front end on another origin that waits for its session since the person
     // joined; the page told them where they go.
     if flow.context.code_challenge.is_some() {
-        let mut response = send_home(state, &Bearer::from(&session), &flow.context, &session).await;
+        let mut response =
+            redirect_to_app(state, &Bearer::from(&session), &flow.context, &session).await;
         return Ok(Some(response.finish()));
     }
     let to = state
@@ -342,20 +343,20 @@ async fn again(
         outcome = "consent_needed",
         "no refresh token came and none is held: asking for consent"
     );
-    metrics::sign_in(state, &flow.provider, "consent_needed");
+    metrics::count_sign_in(state, &flow.provider, "consent_needed");
     let context = Context {
         login_hint: email.map(ToString::to_string),
         ..flow.context
     };
-    let departure = set_out(
+    let redirect = start_flow(
         state,
         request,
         provider,
         flow.connects_for,
         context,
-        flow.deliberate,
+        flow.agreement,
         true,
     )
     .await?;
-    Ok(departure.redirect())
+    Ok(redirect.response())
 }

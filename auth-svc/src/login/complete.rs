@@ -9,11 +9,11 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
 use crate::login::admission::{DeploymentPolicy, admit};
-use crate::login::deliberate::Deliberate;
+use crate::login::agreement::Agreement;
 use crate::login::domain_policy::{Admission, Claims};
 use crate::login::event::{Authentication, user_authenticated};
 use crate::login::flow::{Context, Flow};
-use crate::login::outcome::{Arrival, Next, Outcome, SignedIn, StoreError, WorkspaceError};
+use crate::login::outcome::{Arrival, NextPage, Outcome, SignInError, SignedIn, WorkspaceError};
 use crate::login::workspace_choice::resolve;
 use crate::login::{consent, used_flow};
 use crate::random::Randomness;
@@ -25,7 +25,7 @@ use crate::store::{grant, identity};
 
 /// What the deployment adds to a sign-in.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms<'a> {
+pub struct Settings<'a> {
     /// Who may sign in.
     pub policy: DeploymentPolicy<'a>,
     /// refresh-svc's public key.
@@ -45,17 +45,17 @@ pub struct Terms<'a> {
 #[tracing::instrument(name = "store.sign_in", skip_all)]
 pub async fn sign_in(
     pool: &PgPool,
-    terms: Terms<'_>,
+    settings: Settings<'_>,
     flow: &Flow,
     authentication: &Authentication<'_>,
     old_session: Option<&SessionSecret>,
-) -> Result<Outcome<SignedIn>, StoreError> {
+) -> Result<Outcome<SignedIn>, SignInError> {
     let identity = authentication.identity;
-    let handle = identity.email.as_ref().ok_or(StoreError::NoAddress)?;
+    let handle = identity.email.as_ref().ok_or(SignInError::NoAddress)?;
     let claims = claims_of(authentication.provider, identity);
 
     let mut transaction = pool.begin().await?;
-    used_flow::spend(&mut transaction, flow).await?;
+    used_flow::mark_used(&mut transaction, flow).await?;
     let known = identity::lock(
         &mut transaction,
         authentication.provider.name().as_str(),
@@ -71,20 +71,20 @@ pub async fn sign_in(
     )
     .await
     .map_err(|error| match error {
-        StoreError::Workspace(WorkspaceError::NotNamed) => {
-            StoreError::NoWorkspaceFor(handle.clone())
+        SignInError::Workspace(WorkspaceError::NotNamed) => {
+            SignInError::NoWorkspaceFor(handle.clone())
         }
         error => error,
     })?;
     // What was agreed to for another workspace was not agreed to for this one.
-    let agreed = flow.agreed_in(workspace.id);
+    let agreed = flow.agreement_for(workspace.id);
     let context = match agreed {
         Some(_) => flow.context.clone(),
         None => flow.context.clone().without_choices(),
     };
     let admission = admit(
         &mut transaction,
-        terms.policy,
+        settings.policy,
         &context,
         &workspace,
         known,
@@ -95,7 +95,7 @@ pub async fn sign_in(
 
     let user = known.unwrap_or_else(UserId::generate);
     let binding = authentication.binding(workspace.id, user);
-    let connecting = next == Next::Onwards
+    let connecting = next == NextPage::Destination
         && authentication.provider.auto_connect(handle.domain())
         && authentication
             .provider
@@ -104,7 +104,7 @@ pub async fn sign_in(
             || member::connects_at_sign_in(&mut transaction, workspace.id, binding.user).await?);
     if connecting
         && consent::is_needed(&mut transaction, flow, authentication, &binding).await?
-        && (agreed.is_some_and(Deliberate::chose_to_connect)
+        && (agreed.is_some_and(Agreement::chose_to_connect)
             || !grant::is_closed_to_sign_in(&mut *transaction, &binding).await?)
     {
         return consent::ask(pool, transaction, flow).await;
@@ -138,11 +138,11 @@ pub async fn sign_in(
         &NewSession {
             user: binding.user,
             workspace: workspace.id,
-            lifetime: terms.sessions.lifetime,
-            idle: terms.sessions.idle,
-            user_agent: terms.user_agent,
+            lifetime: settings.sessions.lifetime,
+            idle: settings.sessions.idle,
+            user_agent: settings.user_agent,
         },
-        terms.randomness,
+        settings.randomness,
     )
     .await?;
     let message = user_authenticated(
@@ -151,7 +151,7 @@ pub async fn sign_in(
         &binding,
         handle,
         authenticated_at,
-        connecting.then_some(terms.sealing_key),
+        connecting.then_some(settings.sealing_key),
     )?;
     outbox::enqueue(&mut transaction, Schema::Auth, message).await?;
     transaction.commit().await?;
@@ -170,16 +170,16 @@ pub async fn sign_in(
 
 /// Who joins without having agreed to it on a page is asked there, and so is who
 /// agreed for another workspace than the one that they came into.
-fn next(flow: &Flow, agreed: Option<&Deliberate>, admission: Admission) -> Next {
+fn next(flow: &Flow, agreed: Option<&Agreement>, admission: Admission) -> NextPage {
     let astray = flow
         .deliberate
         .as_ref()
-        .is_some_and(Deliberate::chose_to_connect);
+        .is_some_and(Agreement::chose_to_connect);
     match (agreed, admission) {
-        (Some(_), _) => Next::Onwards,
-        (None, Admission::Member) if !astray => Next::Onwards,
-        (None, Admission::Member) => Next::Asked(Arrival::Belonged),
-        (None, _) => Next::Asked(Arrival::Joined),
+        (Some(_), _) => NextPage::Destination,
+        (None, Admission::Member) if !astray => NextPage::Destination,
+        (None, Admission::Member) => NextPage::Welcome(Arrival::Belonged),
+        (None, _) => NextPage::Welcome(Arrival::Joined),
     }
 }
 

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 use crate::login::event::{Authentication, user_authenticated};
 use crate::login::flow::Flow;
-use crate::login::outcome::{Outcome, StoreError};
+use crate::login::outcome::{Outcome, SignInError};
 use crate::login::{consent, used_flow};
 use crate::secret::SessionSecret;
 use crate::store::identity;
@@ -28,31 +28,31 @@ pub async fn connect(
     started: SessionId,
     secret: Option<&SessionSecret>,
     authentication: &Authentication<'_>,
-) -> Result<Outcome<Session>, StoreError> {
+) -> Result<Outcome<Session>, SignInError> {
     let handle = authentication
         .identity
         .email
         .as_ref()
-        .ok_or(StoreError::NoAddress)?;
-    let secret = secret.ok_or(StoreError::SessionChanged)?;
+        .ok_or(SignInError::NoAddress)?;
+    let secret = secret.ok_or(SignInError::SessionChanged)?;
 
     let mut transaction = pool.begin().await?;
-    used_flow::spend(&mut transaction, flow).await?;
+    used_flow::mark_used(&mut transaction, flow).await?;
     let session = session::find(&mut *transaction, secret)
         .await?
         .filter(|session| session.id == started)
-        .ok_or(StoreError::SessionChanged)?;
+        .ok_or(SignInError::SessionChanged)?;
     // Who is being taken out of the workspace connects nothing there any more.
     if !member::is_member(&mut transaction, session.workspace, Some(session.user)).await? {
-        return Err(StoreError::SessionChanged);
+        return Err(SignInError::SessionChanged);
     }
     let binding = authentication.binding(session.workspace, session.user);
     if consent::is_needed(&mut transaction, flow, authentication, &binding).await? {
         return consent::ask(pool, transaction, flow).await;
     }
     // Nobody agreed to this for another workspace than the page named.
-    flow.agreed_in(session.workspace)
-        .ok_or(StoreError::SessionChanged)?;
+    flow.agreement_for(session.workspace)
+        .ok_or(SignInError::SessionChanged)?;
     member::connect_at_sign_in(&mut *transaction, &binding).await?;
     let authenticated_at = identity::now(&mut transaction).await?;
     // No identity is written: who holds a connected mailbox does not become

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::login::event::Authentication;
 use crate::login::flow::Flow;
-use crate::login::outcome::{Outcome, StoreError};
+use crate::login::outcome::{Outcome, SignInError};
 use crate::login::used_flow;
 use crate::store::grant;
 
@@ -24,7 +24,7 @@ pub async fn is_needed(
     if flow.consent_asked || !authentication.lacks_refresh_token(flow.purpose()) {
         return Ok(false);
     }
-    Ok(!grant::is_held(connection, binding, &authentication.granted()).await?)
+    Ok(!grant::is_stored(connection, binding, &authentication.granted()).await?)
 }
 
 /// Writes nothing of the transaction; only the flow counts as used.
@@ -35,8 +35,8 @@ pub async fn ask<T>(
     pool: &PgPool,
     transaction: Transaction<'_, Postgres>,
     flow: &Flow,
-) -> Result<Outcome<T>, StoreError> {
+) -> Result<Outcome<T>, SignInError> {
     transaction.rollback().await?;
-    used_flow::spend(&mut *pool.acquire().await?, flow).await?;
+    used_flow::mark_used(&mut *pool.acquire().await?, flow).await?;
     Ok(Outcome::ConsentNeeded)
 }

@@ -8,7 +8,7 @@ use crate::state::State;
 
 /// The other origin that a person is sent to, and whose application is signed
 /// in as them; none where it is this one.
-pub(crate) fn elsewhere(
+pub(crate) fn other_origin(
     state: &State,
     context: &Context,
     site: Option<Site<'_>>,
@@ -22,11 +22,11 @@ pub(crate) fn elsewhere(
     if state.config.public_origin.holds(&url) {
         return None;
     }
-    Some(name_of(&url))
+    Some(host_of(&url))
 }
 
 /// The host, with its port where that is an odd one.
-pub(crate) fn name_of(url: &Url) -> String {
+pub(crate) fn host_of(url: &Url) -> String {
     match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
         (Some(host), None) => host.to_owned(),

@@ -8,7 +8,7 @@ use latchkey_providers::{Access, Provider, Purpose, TokenResponse, VerifiedIdent
 use latchkey_sealing::{SealError, SealingKey};
 use time::OffsetDateTime;
 
-use crate::login::deliberate::Deliberate;
+use crate::login::agreement::Agreement;
 use crate::login::flow::{CalendarVisibility, Flow, MessageVisibility};
 
 /// What a callback got from the provider, verified.
@@ -97,8 +97,8 @@ pub fn user_authenticated(
 /// sign-in that connects by the deployment's switch brings nothing back.
 fn intent(flow: &Flow, workspace: WorkspaceId, connects: bool) -> events::Intent {
     let chose = flow
-        .agreed_in(workspace)
-        .is_some_and(Deliberate::chose_to_connect);
+        .agreement_for(workspace)
+        .is_some_and(Agreement::chose_to_connect);
     if chose && connects {
         events::Intent::Connect
     } else {
@@ -116,7 +116,7 @@ fn connection(
     let granted = authentication.granted();
     let access = authentication.provider.access(&granted);
     // Who sees what is chosen on the page, for the workspace that it named.
-    let chosen = flow.agreed_in(binding.workspace).map(|_| &flow.context);
+    let chosen = flow.agreement_for(binding.workspace).map(|_| &flow.context);
     let refresh_token = tokens
         .refresh_token
         .as_ref()

@@ -10,13 +10,13 @@ use latchkey_providers::Purpose;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::login::deliberate::Deliberate;
+use crate::login::agreement::Agreement;
 use crate::login::redirect::ReturnLocation;
 use crate::login::start_parameter::{
     CALENDAR_VISIBILITY, CODE_CHALLENGE, HOSTED_DOMAIN, LOCALE, LOGIN_HINT, MESSAGE_VISIBILITY,
     PERSONAL_INVITE, PUBLIC_INVITE, RETURN_TO, WORKSPACE_ID, WORKSPACE_SUBDOMAIN,
 };
-use crate::random::{NoRandomness, Randomness, sha256};
+use crate::random::{Randomness, RandomnessError, sha256};
 use crate::secret::{Nonce, OAuthState, PkceVerifier};
 
 /// A flow that takes longer has to start again.
@@ -180,7 +180,7 @@ pub struct Flow {
     pub context: Context,
     /// What the person agreed to on a page of this service.
     #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
-    pub deliberate: Option<Deliberate>,
+    pub agreement: Option<Agreement>,
 }
 
 impl fmt::Debug for Flow {
@@ -204,11 +204,11 @@ impl Flow {
         provider: ProviderName,
         connects_for: Option<SessionId>,
         context: Context,
-        deliberate: Option<Deliberate>,
+        agreement: Option<Agreement>,
         consent_asked: bool,
         now: OffsetDateTime,
         randomness: &Randomness,
-    ) -> Result<Self, NoRandomness> {
+    ) -> Result<Self, RandomnessError> {
         let flow = Self {
             id: FlowId::generate(),
             provider,
@@ -219,9 +219,9 @@ impl Flow {
             expires_at: (now + FLOW_LIFETIME).unix_timestamp(),
             consent_asked,
             context,
-            deliberate,
+            agreement,
         };
-        Ok(flow.settled())
+        Ok(flow.without_unagreed_choices())
     }
 
     /// What the person is doing.
@@ -236,17 +236,17 @@ impl Flow {
     /// of an older version seal the choices of any link.
     #[must_use]
     pub fn settled(mut self) -> Self {
-        if self.deliberate.is_none() {
+        if self.agreement.is_none() {
             self.context = self.context.without_choices();
         }
         self
     }
 
     /// What the person agreed to for this workspace.
-    pub fn agreed_in(&self, workspace: WorkspaceId) -> Option<&Deliberate> {
+    pub fn agreement_for(&self, workspace: WorkspaceId) -> Option<&Agreement> {
         self.deliberate
             .as_ref()
-            .filter(|deliberate| deliberate.is_for(workspace))
+            .filter(|agreement| agreement.is_for(workspace))
     }
 
     /// PKCE code challenge, S256.
@@ -322,7 +322,7 @@ mod tests {
                 "google".parse().unwrap(),
                 None,
                 chosen(),
-                deliberate,
+                agreement,
                 false,
                 SystemClock.now(),
                 &Randomness::default(),
@@ -334,8 +334,8 @@ mod tests {
             ..Context::default()
         };
         assert_eq!(begin(None).context, plain);
-        let mark = Deliberate::on(
-            crate::login::deliberate::Page::Review,
+        let mark = Agreement::on(
+            crate::login::agreement::Page::Review,
             None,
             SystemClock.now(),
         );

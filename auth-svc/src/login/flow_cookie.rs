@@ -156,7 +156,9 @@ impl FlowKeys {
                 &mut sealed,
             )
             .ok()?;
-        let flow = serde_json::from_slice::<Flow>(plain).ok()?.settled();
+        let flow = serde_json::from_slice::<Flow>(plain)
+            .ok()?
+            .without_unagreed_choices();
         (name_of(&flow.state) == name && !flow.is_expired(now)).then_some(flow)
     }
 

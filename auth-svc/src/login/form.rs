@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::http::problem::Explanation;
+use crate::http::problem::ProblemDetails;
 use crate::http::query::Query;
 use crate::http::same_site::{self, CrossSite};
 use crate::login::flow::Context;
@@ -76,7 +76,7 @@ pub(crate) fn known(state: &State, name: &str) -> Option<ProviderName> {
 
 /// Logs a refusal and answers it.
 pub(crate) fn refused(request: &HttpRequest, error: &StartError) -> HttpResponse {
-    let explanation = Explanation::from(error);
+    let explanation = ProblemDetails::from(error);
     tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "not started");
     problem(request, &explanation, None)
 }

@@ -7,14 +7,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use utoipa::IntoParams;
 
 use crate::http::links::found;
-use crate::http::problem::{Explanation, Problem};
+use crate::http::problem::{Problem, ProblemDetails};
 use crate::http::query::Query;
 use crate::http::router::Routes;
 use crate::login::flow::Context;
 use crate::login::next_steps::problem;
 use crate::login::parameters::{context_of, invalid_value, return_location};
 use crate::login::redirect::ReturnLocation;
-use crate::login::start::{StartError, plain, to_public_host};
+use crate::login::start::{StartError, plain_sign_in, to_public_host};
 use crate::login::start_parameter::{WORKSPACE_ID, WORKSPACE_SUBDOMAIN};
 use crate::state::State;
 
@@ -82,7 +82,7 @@ async fn answer(state: &State, request: &HttpRequest, parameters: &str) -> HttpR
             response
         }
         Err(error) => {
-            let explanation = Explanation::from(&error);
+            let explanation = ProblemDetails::from(&error);
             tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "sign-in not initiated");
             problem(request, &explanation, Some("/auth/sign-in"))
         }
@@ -111,7 +111,7 @@ async fn started(
         .clone();
     let context = context_asked(state, &query)?;
     tracing::info!(provider = %provider.name(), "sign-in initiated by a third party");
-    plain(state, request, &provider, context, None).await
+    plain_sign_in(state, request, &provider, context, None).await
 }
 
 /// Where the person goes, in which workspace, and as whom: hints, no choices.

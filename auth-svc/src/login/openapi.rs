@@ -19,4 +19,5 @@ pub(crate) struct CallbackParameters {
 }
 
 /// Parameters of a provider's answer that are read.
-pub(crate) const ANSWERED: [&str; 5] = ["state", "code", "iss", "error", "error_description"];
+pub(crate) const CALLBACK_PARAMETERS: [&str; 5] =
+    ["state", "code", "iss", "error", "error_description"];

@@ -6,13 +6,13 @@ use time::OffsetDateTime;
 
 use crate::login::domain_policy::PolicyRefusal;
 use crate::login::redirect::Site;
-use crate::random::NoRandomness;
+use crate::random::RandomnessError;
 use crate::secret::SessionSecret;
 use crate::store::issue::IssueError;
 
 /// Why a callback's transaction wrote nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum SignInError {
     /// The flow was finished before.
     #[error("the flow was finished before")]
     Replayed,
@@ -36,13 +36,13 @@ pub enum StoreError {
     Seal(#[from] SealError),
     /// No randomness for the session's secret.
     #[error(transparent)]
-    Randomness(#[from] NoRandomness),
+    Randomness(#[from] RandomnessError),
     /// The database refused or is not there.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }
 
-impl From<IssueError> for StoreError {
+impl From<IssueError> for SignInError {
     fn from(error: IssueError) -> Self {
         match error {
             IssueError::Randomness(error) => Self::Randomness(error),
@@ -95,7 +95,7 @@ pub struct SignedIn {
     /// True where the event carries a connection.
     pub connecting: bool,
     /// Where the person goes.
-    pub next: Next,
+    pub next: NextPage,
 }
 
 impl<'a> From<&'a SignedIn> for Site<'a> {
@@ -109,12 +109,12 @@ impl<'a> From<&'a SignedIn> for Site<'a> {
 
 /// Where a person goes after a sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum NextPage {
     /// Where they wanted.
-    Onwards,
+    Destination,
     /// To the page that asks what they did not agree to: nothing is connected,
     /// and nothing is handed over.
-    Asked(Arrival),
+    Welcome(Arrival),
 }
 
 /// How a person who is asked came in.

@@ -14,10 +14,10 @@ use crate::http::links::found;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::router::Routes;
-use crate::login::deliberate::{Deliberate, Page};
+use crate::login::agreement::{Agreement, Page};
 use crate::login::form::{SEEN, fields_of, known, refused};
 use crate::login::review_page::view::{Look, Review};
-use crate::login::start::{set_out, to_public_host};
+use crate::login::start::{start_flow, to_public_host};
 use crate::login::start_parameter::{PROMPT, StartParameters};
 use crate::state::State;
 
@@ -87,11 +87,11 @@ async fn go_on(
     if fields.get(SEEN) != Some(&review.seen()) || !review.may_go_on() {
         return review.page(StatusCode::CONFLICT, true);
     }
-    let agreed = Deliberate::on(Page::Review, review.workspace_id(), state.clock.now());
+    let agreed = Agreement::on(Page::Review, review.workspace_id(), state.clock.now());
     let connects_for = review.connects_for();
     let consent = fields.of(&PROMPT) == Some("consent");
     let label = review.provider.label().to_owned();
-    let started = set_out(
+    let started = start_flow(
         &state,
         &request,
         &review.provider.clone(),
@@ -102,7 +102,7 @@ async fn go_on(
     )
     .await;
     match started {
-        Ok(departure) => leave(&label, &departure.to, departure.cookies),
+        Ok(redirect) => leave(&label, &redirect.to, redirect.cookies),
         Err(error) => refused(&request, &error),
     }
 }

@@ -10,13 +10,13 @@ use latchkey_providers::Purpose;
 
 use crate::http::default_errors::not_found;
 use crate::http::links::{found, link};
-use crate::http::problem::{Explanation, Problem, wants_json};
+use crate::http::problem::{Problem, ProblemDetails, wants_json};
 use crate::http::query::Query;
 use crate::http::router::Routes;
 use crate::http::{metrics, rate_limit};
 use crate::login::callback::{self, CallbackError};
-use crate::login::next_steps::{Ways, problem, problem_with};
-use crate::login::openapi::{ANSWERED, CallbackParameters};
+use crate::login::next_steps::{NextSteps, problem, problem_with};
+use crate::login::openapi::{CALLBACK_PARAMETERS, CallbackParameters};
 use crate::login::provider_links::start_path;
 use crate::login::start_parameter::{PROMPT, RECONNECT, RETURN_TO, StartParameters};
 use crate::login::{initiate, open, start};
@@ -167,9 +167,9 @@ async fn begin(
     match start::start(&state, &request, &provider, purpose).await {
         Ok(response) => response,
         Err(error) => {
-            let explanation = Explanation::from(&error);
+            let explanation = ProblemDetails::from(&error);
             log(&state, &provider, &explanation, &error);
-            let ways = Ways::of_start(&request, &start_path(&provider, purpose));
+            let ways = NextSteps::of_start(&request, &start_path(&provider, purpose));
             let ways = ways.signed_in(person(&state, &request, &explanation).await.as_ref());
             problem_with(&request, &explanation, &ways)
         }
@@ -182,9 +182,9 @@ async fn begin(
 fn by_get(request: &HttpRequest, body: &[u8]) -> HttpResponse {
     let fields = match Query::parse(std::str::from_utf8(body).unwrap_or_default()) {
         Ok(fields) => fields,
-        Err(error) => return problem(request, &Explanation::from(&error), None),
+        Err(error) => return problem(request, &ProblemDetails::from(&error), None),
     };
-    let answered: Vec<_> = ANSWERED
+    let answered: Vec<_> = CALLBACK_PARAMETERS
         .into_iter()
         .filter_map(|name| Some((name, fields.get(name)?)))
         .collect();
@@ -205,17 +205,17 @@ async fn end(
     let (result, spent) = callback::callback(&state, &request, &provider, purpose).await;
     let mut response = match result {
         Ok(response) => response,
-        Err(CallbackError::TooOften(wait)) => {
+        Err(CallbackError::TooManyRequests(wait)) => {
             tracing::warn!(%provider, error.code = "too_many_requests", outcome = "refused", "sign-in refused");
-            metrics::sign_in(&state, &provider, "too_many_requests");
+            metrics::count_sign_in(&state, &provider, "too_many_requests");
             let ways = ways_of(&state, &request, &start_path(&provider, purpose), None);
             rate_limit::refusal(&request, wait, &ways)
         }
         Err(error) => {
-            let explanation = Explanation::from(&error);
+            let explanation = ProblemDetails::from(&error);
             let session = person(&state, &request, &explanation).await;
             if session.is_some() && error.is_over() && !wants_json(&request) {
-                metrics::sign_in(&state, &provider, "over");
+                metrics::count_sign_in(&state, &provider, "over");
                 tracing::info!(%provider, %error, outcome = "over", "sent on into the app");
                 into_the_app(&state, &request)
             } else {
@@ -248,7 +248,12 @@ fn into_the_app(state: &State, request: &HttpRequest) -> HttpResponse {
 }
 
 /// The ways on from a callback: as its flow was started, if this browser has it.
-fn ways_of(state: &State, request: &HttpRequest, path: &str, session: Option<&Session>) -> Ways {
+fn ways_of(
+    state: &State,
+    request: &HttpRequest,
+    path: &str,
+    session: Option<&Session>,
+) -> NextSteps {
     let flow = callback::opened(state, request).ok().map(|(_, flow)| flow);
     let mut more = Vec::new();
     if let Some(flow) = &flow {
@@ -261,7 +266,7 @@ fn ways_of(state: &State, request: &HttpRequest, path: &str, session: Option<&Se
         }
     }
     let context = flow.map(|flow| flow.context).unwrap_or_default();
-    Ways::of_context(state, &context, path, &more).signed_in(session)
+    NextSteps::of_context(state, &context, path, &more).signed_in(session)
 }
 
 /// Who is signed in although this was refused. A database that is away is not
@@ -269,7 +274,7 @@ fn ways_of(state: &State, request: &HttpRequest, path: &str, session: Option<&Se
 async fn person(
     state: &State,
     request: &HttpRequest,
-    explanation: &Explanation,
+    explanation: &ProblemDetails,
 ) -> Option<Session> {
     if explanation.status == StatusCode::SERVICE_UNAVAILABLE {
         return None;
@@ -281,12 +286,12 @@ async fn person(
 fn log(
     state: &State,
     provider: &ProviderName,
-    explanation: &Explanation,
+    explanation: &ProblemDetails,
     error: &(impl Display + Debug),
 ) {
     let status = explanation.status.as_u16();
     let code = explanation.code;
-    metrics::sign_in(state, provider, code);
+    metrics::count_sign_in(state, provider, code);
     if explanation.status.is_server_error() {
         tracing::error!(%provider, status, error.code = code, %error, outcome = "refused", "sign-in failed");
     } else {

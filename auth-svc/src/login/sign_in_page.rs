@@ -14,9 +14,9 @@ use crate::http::links::found;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::router::Routes;
-use crate::login::deliberate::{Deliberate, Page};
+use crate::login::agreement::{Agreement, Page};
 use crate::login::described_workspace::{Described, describe};
-use crate::login::destination::elsewhere;
+use crate::login::destination::other_origin;
 use crate::login::domain_policy::Invitation;
 use crate::login::flow::Context;
 use crate::login::form::{SEEN, fields_of, refused, seen};
@@ -25,7 +25,7 @@ use crate::login::parameters::context_of;
 use crate::login::provider_links::{Button, buttons};
 use crate::login::redirect::Site;
 use crate::login::start::{
-    asks_for_another, is_challenged_by_another, send_home, set_out, to_public_host,
+    asks_for_another, is_challenged_by_another, redirect_to_app, start_flow, to_public_host,
 };
 use crate::login::start_parameter::{PROMPT, RECONNECT, StartParameters, carried};
 use crate::session::access_token::Bearer;
@@ -105,18 +105,18 @@ async fn go_on(
     }
     let named = described.workspace.map(|workspace| workspace.id);
     context.workspace = named.or(context.workspace);
-    let started = set_out(
+    let started = start_flow(
         &state,
         &request,
         &provider,
         None,
         context,
-        Some(Deliberate::on(Page::SignIn, named, state.clock.now())),
+        Some(Agreement::on(Page::SignIn, named, state.clock.now())),
         fields.of(&PROMPT) == Some("consent"),
     )
     .await;
     match started {
-        Ok(departure) => leave(provider.label(), &departure.to, departure.cookies),
+        Ok(redirect) => leave(provider.label(), &redirect.to, redirect.cookies),
         Err(error) => refused(&request, &error),
     }
 }
@@ -138,7 +138,9 @@ async fn door(state: &State, request: &HttpRequest) -> HttpResponse {
         let another = asks_for_another(&context, &session) || query.of(&PROMPT).is_some();
         if !another && !is_challenged_by_another(state, request, &context) {
             let bearer = Bearer::from(&session);
-            return send_home(state, &bearer, &context, &session).await.finish();
+            return redirect_to_app(state, &bearer, &context, &session)
+                .await
+                .finish();
         }
     }
     let described = described(state, &context).await;
@@ -160,7 +162,7 @@ async fn described(state: &State, context: &Context) -> Described {
 fn shown(state: &State, context: &Context, described: &Described) -> String {
     let workspace = described.workspace.as_ref();
     let id = workspace.map(|workspace| workspace.id.to_string());
-    let elsewhere = elsewhere(state, context, workspace.map(Site::from));
+    let elsewhere = other_origin(state, context, workspace.map(Site::from));
     seen(&[
         id.as_deref().unwrap_or_default(),
         workspace.map_or("", |workspace| &workspace.name),
@@ -189,7 +191,7 @@ fn sign_in_page(
                 || context.calendar_visibility.is_some()
                 || query.of(&RECONNECT).is_some(),
             invitation: notice(&described, context),
-            elsewhere: elsewhere(state, context, described.workspace.as_ref().map(Site::from)),
+            elsewhere: other_origin(state, context, described.workspace.as_ref().map(Site::from)),
             workspace: described.workspace.map(|workspace| workspace.name),
             connects: providers.iter().any(|provider| provider.connects),
             hidden,

@@ -15,7 +15,7 @@ use url::Url;
 use crate::http::links::{found, link};
 use crate::http::query::{Query, QueryError};
 use crate::http::same_site;
-use crate::login::deliberate::Deliberate;
+use crate::login::agreement::Agreement;
 use crate::login::flow::{Context, Flow};
 use crate::login::flow_cookie::SealFlowError;
 use crate::login::parameters::{ParameterError, context_of};
@@ -23,7 +23,7 @@ use crate::login::redirect::Site;
 use crate::login::start_parameter::{
     PROMPT, PURPOSE, RETURN_TO, WORKSPACE_ID, WORKSPACE_SUBDOMAIN, carried,
 };
-use crate::random::NoRandomness;
+use crate::random::RandomnessError;
 use crate::session::access_token::Bearer;
 use crate::session::handover::found_with_handover;
 use crate::session::lookup;
@@ -51,7 +51,7 @@ pub enum StartError {
     Seal(#[from] SealFlowError),
     /// No randomness.
     #[error(transparent)]
-    Randomness(#[from] NoRandomness),
+    Randomness(#[from] RandomnessError),
     /// The database refused or is not there.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
@@ -83,12 +83,12 @@ pub async fn start(
         let page = review_of(state, name, purpose, &query)?;
         return Ok(found(&page).finish());
     }
-    plain(state, request, &provider, context, query.of(&PROMPT)).await
+    plain_sign_in(state, request, &provider, context, query.of(&PROMPT)).await
 }
 
 /// A sign-in without a choice and without the mark of one: home where the person is
 /// signed in already, else to the provider.
-pub(crate) async fn plain(
+pub(crate) async fn plain_sign_in(
     state: &State,
     request: &HttpRequest,
     provider: &Arc<Provider>,
@@ -99,12 +99,12 @@ pub(crate) async fn plain(
         && let Some(session) = already_signed_in(state, request, provider, &context).await
     {
         return Ok(
-            send_home(state, &Bearer::from(&session), &context, &session)
+            redirect_to_app(state, &Bearer::from(&session), &context, &session)
                 .await
                 .finish(),
         );
     }
-    let departure = set_out(
+    let redirect = start_flow(
         state,
         request,
         provider,
@@ -114,7 +114,7 @@ pub(crate) async fn plain(
         prompt == Some("consent"),
     )
     .await?;
-    Ok(departure.redirect())
+    Ok(redirect.response())
 }
 
 /// The page that asks, with what the request asks for chosen already.
@@ -155,7 +155,7 @@ pub(crate) fn is_challenged_by_another(
 }
 
 /// 302 to where the person wanted, with the session where it may be had there.
-pub(crate) async fn send_home<'a>(
+pub(crate) async fn redirect_to_app<'a>(
     state: &State,
     bearer: &Bearer,
     context: &Context,
@@ -174,16 +174,16 @@ pub(crate) async fn send_home<'a>(
 
 /// A browser on its way to the provider.
 #[derive(Debug)]
-pub(crate) struct Departure {
+pub(crate) struct AuthorizationRedirect {
     /// Where to.
     pub(crate) to: Url,
     /// Its new flow, and the removal of old ones.
     pub(crate) cookies: Vec<Cookie<'static>>,
 }
 
-impl Departure {
+impl AuthorizationRedirect {
     /// 302.
-    pub(crate) fn redirect(self) -> HttpResponse {
+    pub(crate) fn response(self) -> HttpResponse {
         let mut response = found(&self.to);
         for cookie in self.cookies {
             response.cookie(cookie);
@@ -195,21 +195,21 @@ impl Departure {
 /// Seals a new flow into a cookie: the browser can go to the provider. A flow
 /// has a mark where a person agreed to something on a page of this service; only
 /// the handlers of these pages' forms give one.
-pub(crate) async fn set_out(
+pub(crate) async fn start_flow(
     state: &State,
     request: &HttpRequest,
     provider: &Arc<Provider>,
     connects_for: Option<SessionId>,
     context: Context,
-    deliberate: Option<Deliberate>,
+    agreement: Option<Agreement>,
     consent: bool,
-) -> Result<Departure, StartError> {
+) -> Result<AuthorizationRedirect, StartError> {
     let now = state.clock.now();
     let flow = Flow::begin(
         provider.name().clone(),
         connects_for,
         context,
-        deliberate,
+        agreement,
         consent,
         now,
         &state.randomness,
@@ -240,10 +240,10 @@ pub(crate) async fn set_out(
         flow.id = %flow.id,
         consent,
         connect = connects_for.is_some(),
-        deliberate = flow.deliberate.is_some(),
+        agreement = flow.agreement.is_some(),
         "sent to the provider"
     );
-    Ok(Departure { to, cookies })
+    Ok(AuthorizationRedirect { to, cookies })
 }
 
 /// `hd` is passed on only where the request asks for it and the deployment
@@ -285,7 +285,11 @@ async fn content_session(
         return Ok(None);
     };
     if asks_for_another(context, &session)
-        || !within(ANSWER, grant::is_content(&state.pool, &session, provider)).await?
+        || !within(
+            ANSWER,
+            grant::needs_no_sign_in(&state.pool, &session, provider),
+        )
+        .await?
     {
         return Ok(None);
     }

@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::login::flow::Flow;
-use crate::login::outcome::StoreError;
+use crate::login::outcome::SignInError;
 use crate::store::used_flow;
 
 /// Refuses a flow that was finished, before its code is sent to the provider
@@ -13,9 +13,9 @@ use crate::store::used_flow;
 ///
 /// # Errors
 /// It was spent before, or the database refused.
-pub async fn refuse_spent(executor: impl PgExecutor<'_>, flow: &Flow) -> Result<(), StoreError> {
+pub async fn refuse_used(executor: impl PgExecutor<'_>, flow: &Flow) -> Result<(), SignInError> {
     if used_flow::is_used(executor, flow.id).await? {
-        Err(StoreError::Replayed)
+        Err(SignInError::Replayed)
     } else {
         Ok(())
     }
@@ -25,10 +25,10 @@ pub async fn refuse_spent(executor: impl PgExecutor<'_>, flow: &Flow) -> Result<
 ///
 /// # Errors
 /// It was spent before.
-pub async fn spend(connection: &mut PgConnection, flow: &Flow) -> Result<(), StoreError> {
+pub async fn mark_used(connection: &mut PgConnection, flow: &Flow) -> Result<(), SignInError> {
     if used_flow::mark_used(connection, flow.id, flow.expiry()).await? {
         Ok(())
     } else {
-        Err(StoreError::Replayed)
+        Err(SignInError::Replayed)
     }
 }

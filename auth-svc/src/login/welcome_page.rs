@@ -13,7 +13,7 @@ use crate::http::leaving::leave_with;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::router::Routes;
-use crate::login::destination::name_of;
+use crate::login::destination::host_of;
 use crate::login::form::{SEEN, fields_of, known, refused, seen};
 use crate::login::review_page::view::{Look, Review};
 use crate::session::access_token::Bearer;
@@ -77,7 +77,7 @@ async fn go_on(state: web::Data<State>, request: HttpRequest, body: web::Bytes) 
     let same = fields.get(SEEN) == Some(&seen(&[&session.id.to_string()]));
     let mut response = HttpResponse::Ok();
     if !same || !returns.may_hand_over(location, &session) {
-        return leave_with(&mut response, &name_of(&to), &to);
+        return leave_with(&mut response, &host_of(&to), &to);
     }
     let Handover { to, pair } = hand_over(
         &state,
@@ -90,5 +90,5 @@ async fn go_on(state: web::Data<State>, request: HttpRequest, body: web::Bytes) 
         response.append_header((SET_COOKIE, pair));
     }
     tracing::info!(session.id = %session.id, outcome = "handed_over", "session handed over");
-    leave_with(&mut response, &name_of(&to), &to)
+    leave_with(&mut response, &host_of(&to), &to)
 }

@@ -4,7 +4,7 @@ use latchkey_domain::UserId;
 use sqlx::PgConnection;
 
 use crate::login::flow::Context;
-use crate::login::outcome::{StoreError, WorkspaceError};
+use crate::login::outcome::{SignInError, WorkspaceError};
 use crate::store::workspace::{self, Reference, Workspace};
 
 /// The workspace that the request names, by id, host or invitation; otherwise
@@ -18,7 +18,7 @@ pub async fn resolve(
     context: &Context,
     user: Option<UserId>,
     vouched_domain: Option<&str>,
-) -> Result<Workspace, StoreError> {
+) -> Result<Workspace, SignInError> {
     if let Some(reference) = reference(context) {
         return workspace::find(connection, reference)
             .await?

@@ -8,7 +8,7 @@ use latchkey_domain::SessionId;
 use serde_json::{Value, json};
 
 use crate::http::cors::trusted_origin;
-use crate::http::problem::{Problem, broken, wants_json};
+use crate::http::problem::{Problem, internal_error, wants_json};
 use crate::http::same_site;
 use crate::login::next_steps::problem;
 use crate::session::access_token::iso;
@@ -118,7 +118,7 @@ pub async fn sign_out_everywhere(state: web::Data<State>, request: HttpRequest) 
 
 async fn signed_out(state: &State, request: &HttpRequest, everywhere: bool) -> HttpResponse {
     if let Err(refusal) = same_site::check_deployment(request, &state.config.returns) {
-        let explanation = Explanation {
+        let explanation = ProblemDetails {
             title: "You are still signed in",
             text: "Another web site asked to sign you out. To sign out, use the button in the \
                    application or on your account page."
@@ -136,7 +136,7 @@ async fn signed_out(state: &State, request: &HttpRequest, everywhere: bool) -> H
         Ok(anothers) => anothers,
         Err(error) => {
             tracing::error!(%error, outcome = "refused", "the session was not ended");
-            return problem(request, &broken("database_unavailable"), None);
+            return problem(request, &internal_error("database_unavailable"), None);
         }
     };
     let response = if wants_json(request) {

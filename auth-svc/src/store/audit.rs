@@ -11,7 +11,7 @@ use crate::store::session::Session;
 
 /// How an administrator asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Channel {
     /// By the session API.
     Http,
     /// On a page.
@@ -29,7 +29,7 @@ pub enum Actor {
         /// Their session.
         session: SessionId,
         /// How they asked.
-        way: Way,
+        channel: Channel,
     },
     /// Somebody who runs a command with the database's URL.
     Operator,
@@ -39,11 +39,11 @@ pub enum Actor {
 
 impl Actor {
     /// The administrator of a session.
-    pub const fn of(session: &Session, way: Way) -> Self {
+    pub const fn of(session: &Session, channel: Channel) -> Self {
         Self::Administrator {
             user: session.user,
             session: session.id,
-            way,
+            channel,
         }
     }
 
@@ -55,10 +55,17 @@ impl Actor {
         }
     }
 
-    const fn way(self) -> &'static str {
+    const fn channel(self) -> &'static str {
         match self {
-            Self::Administrator { way: Way::Http, .. } => "HTTP",
-            Self::Administrator { way: Way::Page, .. } | Self::Link => "PAGE",
+            Self::Administrator {
+                channel: Channel::Http,
+                ..
+            } => "HTTP",
+            Self::Administrator {
+                channel: Channel::Page,
+                ..
+            }
+            | Self::Link => "PAGE",
             Self::Operator => "COMMAND",
         }
     }
@@ -174,7 +181,7 @@ impl Change {
         )
         .bind(Uuid::now_v7())
         .bind(self.actor.kind())
-        .bind(self.actor.way())
+        .bind(self.actor.channel())
         .bind(user.map(|user| user.as_uuid()))
         .bind(session.map(|session| session.as_uuid()))
         .bind(workspace.as_uuid())

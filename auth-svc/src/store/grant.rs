@@ -10,7 +10,7 @@ use crate::store::session::Session;
 ///
 /// # Errors
 /// The database's refusal.
-pub async fn is_held(
+pub async fn is_stored(
     executor: impl PgExecutor<'_>,
     binding: &GrantBinding,
     scopes: &ScopeSet,
@@ -64,7 +64,7 @@ pub async fn is_closed_to_sign_in(
 ///
 /// # Errors
 /// The database's refusal.
-pub async fn is_content(
+pub async fn needs_no_sign_in(
     executor: impl PgExecutor<'_>,
     session: &Session,
     provider: &Provider,

@@ -1,13 +1,13 @@
 //! Why a secret could not be issued.
 
-use crate::random::NoRandomness;
+use crate::random::RandomnessError;
 
 /// Why no session or token could be written.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// No randomness for the secret.
     #[error(transparent)]
-    Randomness(#[from] NoRandomness),
+    Randomness(#[from] RandomnessError),
     /// The database refused or is not there.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),

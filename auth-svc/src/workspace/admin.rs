@@ -12,7 +12,7 @@ use crate::state::State;
 use crate::store::issue::IssueError;
 use crate::store::session::Session;
 use crate::store::workspace::custom_host::HostError;
-use crate::workspace::domain_verification::ProofError;
+use crate::workspace::domain_verification::VerificationError;
 use crate::workspace::removal::RemovalError;
 
 /// Why an administrator's request does nothing.
@@ -39,7 +39,7 @@ pub(crate) enum AdminError {
     #[error("{}", removal_text(.0))]
     Removal(#[from] RemovalError),
     #[error(transparent)]
-    Proof(#[from] ProofError),
+    Verification(#[from] VerificationError),
     #[error(transparent)]
     Issue(#[from] IssueError),
     #[error(transparent)]
@@ -53,7 +53,7 @@ impl AdminError {
             Self::NotSignedIn => (StatusCode::UNAUTHORIZED, "not_signed_in"),
             Self::CrossSite(_) => (StatusCode::FORBIDDEN, "cross_site"),
             Self::NotAdmin => (StatusCode::FORBIDDEN, "not_admin"),
-            Self::Invalid(_) | Self::Proof(ProofError::Host(HostError::Invalid)) => {
+            Self::Invalid(_) | Self::Verification(VerificationError::Host(HostError::Invalid)) => {
                 (StatusCode::BAD_REQUEST, "invalid_parameter")
             }
             Self::SingleDomain => (StatusCode::CONFLICT, "single_domain"),
@@ -66,13 +66,21 @@ impl AdminError {
             Self::Removal(RemovalError::LastAdministrator) => {
                 (StatusCode::CONFLICT, "last_administrator")
             }
-            Self::Proof(ProofError::NoClaim) => (StatusCode::NOT_FOUND, "domain_not_pending"),
-            Self::Proof(ProofError::NoRecord { .. }) => (StatusCode::CONFLICT, "record_missing"),
-            Self::Proof(ProofError::Dns(_)) => (StatusCode::SERVICE_UNAVAILABLE, "dns_unavailable"),
-            Self::Proof(ProofError::Host(HostError::Taken)) => {
+            Self::Verification(VerificationError::NoClaim) => {
+                (StatusCode::NOT_FOUND, "domain_not_pending")
+            }
+            Self::Verification(VerificationError::NoRecord { .. }) => {
+                (StatusCode::CONFLICT, "record_missing")
+            }
+            Self::Verification(VerificationError::Dns(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "dns_unavailable")
+            }
+            Self::Verification(VerificationError::Host(HostError::Taken)) => {
                 (StatusCode::CONFLICT, "domain_taken")
             }
-            Self::Proof(ProofError::Host(HostError::Database(_)) | ProofError::Database(_))
+            Self::Verification(
+                VerificationError::Host(HostError::Database(_)) | VerificationError::Database(_),
+            )
             | Self::Issue(_)
             | Self::Removal(RemovalError::Database(_))
             | Self::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable"),
@@ -82,7 +90,9 @@ impl AdminError {
     /// For the person; the database's own words go to the log.
     fn message(&self) -> String {
         match self {
-            Self::Proof(ProofError::Host(HostError::Database(_)) | ProofError::Database(_))
+            Self::Verification(
+                VerificationError::Host(HostError::Database(_)) | VerificationError::Database(_),
+            )
             | Self::Issue(_)
             | Self::Removal(RemovalError::Database(_))
             | Self::Database(_) => "Please try again.".to_owned(),

@@ -7,11 +7,11 @@ use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::login::domain_list::parse_domain;
 use crate::state::State;
-use crate::store::audit::{Action, Actor, Change, Way};
+use crate::store::audit::{Action, Actor, Change, Channel};
 use crate::store::workspace::custom_host;
 use crate::store::workspace::domain::{self, Purpose};
 use crate::workspace::admin::{AdminError, admin};
-use crate::workspace::domain_verification::{self, ProofError, claimed};
+use crate::workspace::domain_verification::{self, VerificationError, claimed};
 
 /// Adds the routes.
 pub fn routes(routes: &mut Routes<'_>) {
@@ -65,7 +65,7 @@ async fn add(
     if domain_verification::overlaps(&host, state.config.returns.own_urls()) {
         return Err(AdminError::OwnDomain(host));
     }
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     let claim = domain::claim(
         change.on(),
         session.workspace,
@@ -96,10 +96,10 @@ async fn verify(
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
     let host = parsed(&host)?;
-    domain_verification::by_record(
+    domain_verification::verify_by_record(
         &state.pool,
         &*state.txt,
-        Actor::of(&session, Way::Http),
+        Actor::of(&session, Channel::Http),
         session.workspace,
         Purpose::Host,
         &host,
@@ -116,10 +116,10 @@ async fn verify(
     (status = 403, description = "Not an administrator, or another web site asks", body = Problem)))]
 async fn remove(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     custom_host::set(change.on(), session.workspace, None)
         .await
-        .map_err(ProofError::from)?;
+        .map_err(VerificationError::from)?;
     let former = session.custom_domain.as_deref().unwrap_or("none");
     change
         .commit(session.workspace, Action::HostRemoved, former)

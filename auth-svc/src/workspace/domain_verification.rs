@@ -75,7 +75,7 @@ fn is_below(name: &str, other: &str) -> bool {
 
 /// Why a domain is not proven.
 #[derive(Debug, thiserror::Error)]
-pub enum ProofError {
+pub enum VerificationError {
     /// The workspace has no such claim, or it is too old.
     #[error("the domain is not waiting to be verified: add it first")]
     NoClaim,
@@ -102,25 +102,25 @@ pub enum ProofError {
 /// pending to verified where it is there.
 ///
 /// # Errors
-/// See [`ProofError`]; the claim stays as it was.
-pub async fn by_record(
+/// See [`VerificationError`]; the claim stays as it was.
+pub async fn verify_by_record(
     pool: &PgPool,
     records: &dyn TxtRecords,
     by: Actor,
     workspace: WorkspaceId,
     purpose: Purpose,
     name: &str,
-) -> Result<Claim, ProofError> {
+) -> Result<Claim, VerificationError> {
     let claims = domain::claims(pool, workspace, purpose).await?;
     let claim = claims
         .into_iter()
         .find(|claim| claim.domain == name)
-        .ok_or(ProofError::NoClaim)?;
+        .ok_or(VerificationError::NoClaim)?;
     let record = record_name(name);
     // No connection is held while the name servers are asked.
     let values = records.of(&record).await?;
     if !values.contains(&claim.record_value) {
-        return Err(ProofError::NoRecord {
+        return Err(VerificationError::NoRecord {
             name: record,
             value: claim.record_value,
         });
@@ -140,7 +140,7 @@ pub async fn by_record(
         change.commit(workspace, action, &claim.domain).await?;
         Ok(claim)
     } else {
-        Err(ProofError::NoClaim)
+        Err(VerificationError::NoClaim)
     }
 }
 

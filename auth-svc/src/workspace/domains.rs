@@ -7,7 +7,7 @@ use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::login::domain_list::{is_consumer_domain, parse_domain};
 use crate::state::State;
-use crate::store::audit::{Action, Actor, Change, Way};
+use crate::store::audit::{Action, Actor, Change, Channel};
 use crate::store::workspace::domain::{self, Purpose, approve_domain};
 use crate::workspace::admin::{AdminError, admin};
 use crate::workspace::domain_verification::{self, claimed, rfc3339};
@@ -68,7 +68,7 @@ async fn add(
     if is_consumer_domain(&domain) {
         return Err(AdminError::ConsumerDomain(domain));
     }
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     let claim = domain::claim(
         change.on(),
         session.workspace,
@@ -99,10 +99,10 @@ async fn verify(
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
     let domain = parsed(&domain)?;
-    domain_verification::by_record(
+    domain_verification::verify_by_record(
         &state.pool,
         &*state.txt,
-        Actor::of(&session, Way::Http),
+        Actor::of(&session, Channel::Http),
         session.workspace,
         Purpose::Access,
         &domain,
@@ -127,7 +127,7 @@ async fn remove(
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
     let domain = parsed(&domain)?;
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     approve_domain(change.on(), session.workspace, &domain, false).await?;
     change
         .commit(session.workspace, Action::DomainRemoved, &domain)

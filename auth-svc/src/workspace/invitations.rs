@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::state::State;
-use crate::store::audit::{Action, Actor, Change, Way};
+use crate::store::audit::{Action, Actor, Change, Channel};
 use crate::store::workspace::invite::{self, set_public_invite};
 use crate::workspace::admin::{AdminError, admin};
 use crate::workspace::domain_verification::rfc3339;
@@ -83,7 +83,7 @@ async fn make(
     if !allowed.is_empty() && !allowed.contains(email.domain()) {
         return Err(AdminError::DomainNotAllowed(email.domain().to_owned()));
     }
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     let made = invite::invite(
         change.on(),
         session.workspace,
@@ -120,7 +120,7 @@ async fn revoke(
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     if invite::revoke(change.on(), session.workspace, *id).await? {
         change
             .commit(
@@ -147,7 +147,7 @@ async fn public(
     switch: web::Json<Switch>,
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     let token = set_public_invite(
         change.on(),
         session.workspace,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::state::State;
-use crate::store::audit::{Action, Actor, Change, Way};
+use crate::store::audit::{Action, Actor, Change, Channel};
 use crate::store::session::Session;
 use crate::store::workspace::member;
 use crate::workspace::admin::{AdminError, admin};
@@ -76,7 +76,7 @@ async fn remove(
         .parse()
         .map_err(|_| AdminError::Invalid("The person must be named by user id.".to_owned()))?;
     let keep = choice.keep_connections;
-    let removed = take_out(&state, &session, Way::Http, user, keep).await?;
+    let removed = remove_member(&state, &session, Channel::Http, user, keep).await?;
     Ok(HttpResponse::Ok().json(removed.json(keep)))
 }
 
@@ -85,10 +85,10 @@ async fn remove(
 ///
 /// # Errors
 /// See [`RemovalError`].
-pub(crate) async fn take_out(
+pub(crate) async fn remove_member(
     state: &State,
     administrator: &Session,
-    way: Way,
+    channel: Channel,
     user: UserId,
     keep_connections: bool,
 ) -> Result<Removed, RemovalError> {
@@ -102,7 +102,7 @@ pub(crate) async fn take_out(
         keep_connections,
         force: false,
     };
-    let mut change = Change::begin(&state.pool, Actor::of(administrator, way)).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(administrator, channel)).await?;
     let removed = removal::remove(change.on(), removal, deployment).await?;
     change
         .commit(

@@ -60,7 +60,7 @@ pub enum RemovalError {
 /// How a removed person can come in again. Nobody is barred: they join by the
 /// rules of the workspace, like everyone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WayBack {
+pub enum RejoinOption {
     /// Their address is of a domain that is let in.
     Domain(String),
     /// The public link is on.
@@ -69,7 +69,7 @@ pub enum WayBack {
     Invitation(String),
 }
 
-impl WayBack {
+impl RejoinOption {
     /// Its name for programs.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -107,7 +107,7 @@ pub struct Removed {
     /// Sessions that ended.
     pub sessions: u64,
     /// How they can come in again.
-    pub ways_back: Vec<WayBack>,
+    pub rejoin_options: Vec<RejoinOption>,
 }
 
 impl Removed {
@@ -124,7 +124,7 @@ impl Removed {
     /// For programs.
     pub fn json(&self, kept_connections: bool) -> Value {
         let ways: Vec<Value> = self
-            .ways_back
+            .rejoin_options
             .iter()
             .map(|way| json!({ "by": way.code(), "message": way.text() }))
             .collect();
@@ -180,18 +180,18 @@ pub async fn remove(
     outbox::enqueue(&mut *connection, Schema::Auth, message).await?;
     Ok(Removed {
         user: user_id.into(),
-        ways_back: ways_back(connection, workspace, user_id, deployment).await?,
+        rejoin_options: rejoin_options(connection, workspace, user_id, deployment).await?,
         email,
         sessions,
     })
 }
 
-async fn ways_back(
+async fn rejoin_options(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
     user: Uuid,
     deployment: Deployment<'_>,
-) -> Result<Vec<WayBack>, sqlx::Error> {
+) -> Result<Vec<RejoinOption>, sqlx::Error> {
     // Addresses that a provider vouched for: only these let anybody in.
     let addresses = member::vouched_addresses(&mut *connection, workspace, user).await?;
     let own = DomainList::of_rows(domain::approved_names(&mut *connection, workspace).await?);
@@ -203,16 +203,16 @@ async fn ways_back(
     let public = invite::is_public_on(connection, workspace).await?;
     let mut ways = Vec::new();
     for address in addresses {
-        let domain = WayBack::Domain(address.domain.clone());
+        let domain = RejoinOption::Domain(address.domain.clone());
         if list.contains(&address.domain) && !ways.contains(&domain) {
             ways.push(domain);
         }
         if address.invited {
-            ways.push(WayBack::Invitation(address.email));
+            ways.push(RejoinOption::Invitation(address.email));
         }
     }
     if public {
-        ways.push(WayBack::PublicLink);
+        ways.push(RejoinOption::PublicLink);
     }
     Ok(ways)
 }

@@ -8,7 +8,7 @@ use latchkey_domain::domain_for_people;
 use serde::Deserialize;
 
 use crate::http::layout::{self, Shell};
-use crate::http::problem::{Explanation, Next, Problem, broken};
+use crate::http::problem::{NextStep, Problem, ProblemDetails, internal_error};
 use crate::http::query::Query;
 use crate::http::router::Routes;
 use crate::http::same_site;
@@ -138,19 +138,19 @@ fn page(title: &str, text: &str, token: Option<&str>) -> HttpResponse {
 }
 
 fn dead(request: &HttpRequest) -> HttpResponse {
-    let explanation = Explanation {
+    let explanation = ProblemDetails {
         status: StatusCode::NOT_FOUND,
         code: "verification_link_dead",
         title: "This link does not work any more",
         text: "It was used, is older than a day, or was replaced by a newer one. Ask whoever \
                sent it for a new one."
             .to_owned(),
-        next: Next::Home,
+        next: NextStep::Home,
     };
     problem(request, &explanation, None)
 }
 
 fn unavailable(request: &HttpRequest, error: &sqlx::Error) -> HttpResponse {
     tracing::error!(%error, "a verification link was not looked up");
-    problem(request, &broken("database_unavailable"), None)
+    problem(request, &internal_error("database_unavailable"), None)
 }

@@ -3,7 +3,7 @@ use auth_svc::random::Randomness;
 use auth_svc::store::audit::Actor;
 use auth_svc::store::workspace::domain::{self, Purpose};
 use auth_svc::workspace::domain_verification::dns::{DnsError, TxtRecords};
-use auth_svc::workspace::domain_verification::{self as proof, ProofError};
+use auth_svc::workspace::domain_verification::{self as proof, VerificationError};
 use latchkey_demo_provider::Decision;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -94,10 +94,10 @@ async fn a_record_proves_the_domain_to_the_workspace_that_it_was_made_for_and_no
     let zone = Records(Ok(vec![ours.record_value.clone()]));
     // What a competitor reads in our zone does not help it.
     let theirs =
-        proof::by_record(pool, &zone, Actor::Operator, other, Purpose::Access, domain).await;
-    assert!(matches!(theirs, Err(ProofError::NoRecord { .. })));
+        proof::verify_by_record(pool, &zone, Actor::Operator, other, Purpose::Access, domain).await;
+    assert!(matches!(theirs, Err(VerificationError::NoRecord { .. })));
     // Nor does a record for joining give a host.
-    let host = proof::by_record(
+    let host = proof::verify_by_record(
         pool,
         &zone,
         Actor::Operator,
@@ -106,8 +106,8 @@ async fn a_record_proves_the_domain_to_the_workspace_that_it_was_made_for_and_no
         domain,
     )
     .await;
-    assert!(matches!(host, Err(ProofError::NoClaim)));
-    proof::by_record(
+    assert!(matches!(host, Err(VerificationError::NoClaim)));
+    proof::verify_by_record(
         pool,
         &zone,
         Actor::Operator,
@@ -136,7 +136,7 @@ async fn name_servers_that_do_not_answer_prove_nothing_and_cost_nothing() {
         .await
         .unwrap();
     let silent = Records(Err(DnsError("timed out".to_owned())));
-    let told = proof::by_record(
+    let told = proof::verify_by_record(
         pool,
         &silent,
         Actor::Operator,
@@ -145,7 +145,7 @@ async fn name_servers_that_do_not_answer_prove_nothing_and_cost_nothing() {
         domain,
     )
     .await;
-    assert!(matches!(told, Err(ProofError::Dns(_))));
+    assert!(matches!(told, Err(VerificationError::Dns(_))));
     // Said again, the claim keeps the value that may be published already.
     let again = domain::claim(pool, app.workspace, Purpose::Access, domain, &random)
         .await
@@ -157,7 +157,7 @@ async fn name_servers_that_do_not_answer_prove_nothing_and_cost_nothing() {
         .await
         .unwrap();
     let late = Records(Ok(vec![claim.record_value]));
-    let told = proof::by_record(
+    let told = proof::verify_by_record(
         pool,
         &late,
         Actor::Operator,
@@ -166,7 +166,7 @@ async fn name_servers_that_do_not_answer_prove_nothing_and_cost_nothing() {
         domain,
     )
     .await;
-    assert!(matches!(told, Err(ProofError::NoClaim)));
+    assert!(matches!(told, Err(VerificationError::NoClaim)));
 }
 
 // R7, replaced system's weak point 11

@@ -80,7 +80,7 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
             let workspace = desk.find(workspace).await?;
             let host = foreign(desk, &host)?;
             let servers = NameServers::from_environment(desk.environment)?;
-            domain_verification::by_record(
+            domain_verification::verify_by_record(
                 &desk.pool,
                 &servers,
                 Actor::Operator,

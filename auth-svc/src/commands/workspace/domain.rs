@@ -97,7 +97,7 @@ pub(super) async fn verify(
 ) -> Result<Answer, StartError> {
     let domain = parse_domain(domain).map_err(StartError::other)?;
     let servers = NameServers::from_environment(desk.environment)?;
-    domain_verification::by_record(
+    domain_verification::verify_by_record(
         &desk.pool,
         &servers,
         Actor::Operator,

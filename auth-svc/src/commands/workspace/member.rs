@@ -119,7 +119,7 @@ pub(super) async fn remove(
             "accounts are being disconnected"
         },
     );
-    for way in &removed.ways_back {
+    for way in &removed.rejoin_options {
         let _ = write!(text, "\n{}", way.text());
     }
     Ok(Answer::new(text, removed.json(keep_connections)))

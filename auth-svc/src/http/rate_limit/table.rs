@@ -15,9 +15,9 @@ use governor::{DefaultDirectRateLimiter, NotUntil, Quota, RateLimiter};
 /// Asked too often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("asked too often; again in {} s", self.seconds())]
-pub struct TooOften(Duration);
+pub struct TooManyRequests(Duration);
 
-impl TooOften {
+impl TooManyRequests {
     /// Whole seconds to wait, one at least.
     pub fn seconds(self) -> u64 {
         self.0.as_secs() + 1
@@ -77,7 +77,7 @@ impl<K: Hash + Eq + Clone> Table<K> {
     }
 
     /// One more request of `key`; `None` if the table is full and does not know it.
-    fn check(&self, key: &K) -> Option<Result<(), TooOften>> {
+    fn check(&self, key: &K) -> Option<Result<(), TooManyRequests>> {
         // The bound is exceeded by at most the number of threads.
         if self.known.len() >= self.bound && !self.known.contains_key(key) {
             return None;
@@ -88,8 +88,8 @@ impl<K: Hash + Eq + Clone> Table<K> {
 
 /// How long until the next request is taken.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn wait(until: NotUntil<Instant>) -> TooOften {
-    TooOften(until.wait_time_from(DefaultClock::default().now()))
+fn wait(until: NotUntil<Instant>) -> TooManyRequests {
+    TooManyRequests(until.wait_time_from(DefaultClock::default().now()))
 }
 
 /// Limits by key, from narrow to wide. A key that a full table does not know is
@@ -121,7 +121,7 @@ impl<K: Hash + Eq + Clone, const N: usize> Tiers<K, N> {
 
     /// One more request of who has these keys, the narrowest first; none: nobody
     /// knows who it is.
-    pub(super) fn check(&self, keys: Option<[K; N]>) -> Result<(), TooOften> {
+    pub(super) fn check(&self, keys: Option<[K; N]>) -> Result<(), TooManyRequests> {
         let tiers = self.tables.iter().zip(keys.into_iter().flatten());
         for (table, key) in tiers {
             if let Some(answer) = table.check(&key) {

@@ -16,7 +16,7 @@ use crate::http::links::link;
 use crate::http::query::Query;
 use crate::http::wording::{self, Permission};
 use crate::login::described_workspace::{Described, describe};
-use crate::login::destination::elsewhere;
+use crate::login::destination::other_origin;
 use crate::login::domain_policy::Invitation;
 use crate::login::flow::{CalendarVisibility, Context, MessageVisibility};
 use crate::login::form::{SEEN, refused, seen};
@@ -193,7 +193,7 @@ impl Review {
             _ => described.workspace.as_ref().map(Site::from),
         };
         Ok(Self {
-            elsewhere: elsewhere(state, &context, site),
+            elsewhere: other_origin(state, &context, site),
             provider,
             purpose,
             look,

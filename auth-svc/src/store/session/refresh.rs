@@ -17,7 +17,7 @@ use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::random::{NoRandomness, Randomness, sha256};
+use crate::random::{Randomness, RandomnessError, sha256};
 use crate::store::issue::IssueError;
 use crate::store::session::{self, Session};
 
@@ -69,7 +69,7 @@ pub enum RefreshError {
     Reused,
     /// No randomness.
     #[error(transparent)]
-    Randomness(#[from] NoRandomness),
+    Randomness(#[from] RandomnessError),
     /// The database refused or is not there.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),

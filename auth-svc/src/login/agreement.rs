@@ -25,7 +25,7 @@ pub enum Page {
 /// The invitation, the visibility and the return location themselves stand in
 /// the flow's context, which keeps them only together with this mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deliberate {
+pub struct Agreement {
     #[serde(rename = "p")]
     page: Page,
     /// Seconds since 1970.
@@ -35,7 +35,7 @@ pub struct Deliberate {
     workspace: Option<WorkspaceId>,
 }
 
-impl Deliberate {
+impl Agreement {
     /// The person pressed the button of `page`, which named `workspace`.
     pub fn on(page: Page, workspace: Option<WorkspaceId>, now: OffsetDateTime) -> Self {
         Self {
@@ -71,11 +71,11 @@ mod tests {
     fn a_mark_counts_for_the_workspace_that_its_page_named_and_says_what_was_chosen() {
         let (one, other) = (WorkspaceId::generate(), WorkspaceId::generate());
         let now = OffsetDateTime::from_unix_timestamp(1_795_392_005).unwrap();
-        let mark = Deliberate::on(Page::Review, Some(one), now);
+        let mark = Agreement::on(Page::Review, Some(one), now);
         assert!(mark.is_for(one) && !mark.is_for(other));
-        assert!(!Deliberate::on(Page::Review, None, now).is_for(one));
+        assert!(!Agreement::on(Page::Review, None, now).is_for(one));
         assert!(mark.chose_to_connect());
-        assert!(!Deliberate::on(Page::SignIn, Some(one), now).chose_to_connect());
+        assert!(!Agreement::on(Page::SignIn, Some(one), now).chose_to_connect());
         assert_eq!(mark.chosen_at(), now);
     }
 }

@@ -7,7 +7,7 @@ use latchkey_providers::{TokenError, for_log};
 
 /// What the provider said instead of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProviderAnswer {
+pub enum AuthorizationError {
     /// The person, or their administrator, said no.
     AccessDenied,
     /// The person has to agree, sign in or choose.
@@ -22,7 +22,7 @@ pub enum ProviderAnswer {
     Other,
 }
 
-impl ProviderAnswer {
+impl AuthorizationError {
     /// Classifies the parameter `error`.
     pub fn of(error: &str) -> Self {
         match error {
@@ -53,12 +53,12 @@ impl ProviderAnswer {
 /// The provider's code and its explanation as they may be logged. Both come
 /// through the browser, so neither is shown on a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AnswerCode {
+pub struct AuthorizationErrorCode {
     code: String,
     description: Option<String>,
 }
 
-impl AnswerCode {
+impl AuthorizationErrorCode {
     /// Keeps a code of `a-z 0-9 _`, 64 at most, and 200 printable characters of
     /// `error_description`.
     pub fn of(error: &str, description: Option<&str>) -> Self {
@@ -73,7 +73,7 @@ impl AnswerCode {
     }
 }
 
-impl fmt::Display for AnswerCode {
+impl fmt::Display for AuthorizationErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.code)?;
         match &self.description {
@@ -98,14 +98,14 @@ mod tests {
     #[test]
     fn an_explanation_is_bounded_and_on_one_line() {
         let long = format!("AADSTS65004: no\n{}", "x".repeat(4000));
-        let code = AnswerCode::of("access_denied", Some(&long)).to_string();
+        let code = AuthorizationErrorCode::of("access_denied", Some(&long)).to_string();
         assert!(
             code.starts_with(r#"access_denied: "AADSTS65004: no\nxxx"#),
             "{code}"
         );
         assert!(code.len() < 230, "{code}");
-        let odd = AnswerCode::of("<b>", Some("\u{202e}\"")).to_string();
+        let odd = AuthorizationErrorCode::of("<b>", Some("\u{202e}\"")).to_string();
         assert_eq!(odd, r#"unreadable: "\u{202e}\"""#);
-        assert_eq!(AnswerCode::of("a_b", None).to_string(), "a_b");
+        assert_eq!(AuthorizationErrorCode::of("a_b", None).to_string(), "a_b");
     }
 }

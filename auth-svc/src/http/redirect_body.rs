@@ -11,7 +11,7 @@ use actix_web::middleware::Next;
 ///
 /// # Errors
 /// Those of the handler.
-pub async fn redirect_note<B: MessageBody>(
+pub async fn redirect_body<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, String>>, Error> {
