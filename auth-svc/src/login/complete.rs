@@ -172,7 +172,7 @@ pub async fn sign_in(
 /// agreed for another workspace than the one that they came into.
 fn next(flow: &Flow, agreed: Option<&Agreement>, admission: Admission) -> NextPage {
     let astray = flow
-        .deliberate
+        .agreement
         .as_ref()
         .is_some_and(Agreement::chose_to_connect);
     match (agreed, admission) {

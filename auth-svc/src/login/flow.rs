@@ -244,7 +244,7 @@ impl Flow {
 
     /// What the person agreed to for this workspace.
     pub fn agreement_for(&self, workspace: WorkspaceId) -> Option<&Agreement> {
-        self.deliberate
+        self.agreement
             .as_ref()
             .filter(|agreement| agreement.is_for(workspace))
     }
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_flow_without_the_mark_keeps_no_choice() {
-        let begin = |deliberate| {
+        let begin = |agreement| {
             Flow::begin(
                 "google".parse().unwrap(),
                 None,
