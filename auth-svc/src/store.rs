@@ -1,5 +1,5 @@
-//! What this service writes and reads, by family of tables. SQL stands beside the
-//! function that runs it.
+//! Database access, one module for each family of tables. The SQL stands in the function
+//! that runs it.
 
 pub mod audit;
 pub mod cleanup;

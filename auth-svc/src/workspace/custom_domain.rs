@@ -67,7 +67,7 @@ async fn add(
     }
     let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     let claim = domain::claim(
-        change.on(),
+        change.connection(),
         session.workspace,
         Purpose::Host,
         &host,
@@ -117,7 +117,7 @@ async fn verify(
 async fn remove(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
     let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
-    custom_host::set(change.on(), session.workspace, None)
+    custom_host::set(change.connection(), session.workspace, None)
         .await
         .map_err(VerificationError::from)?;
     let former = session.custom_domain.as_deref().unwrap_or("none");

@@ -128,11 +128,11 @@ pub async fn verify_by_record(
     let mut change = Change::begin(pool, by).await?;
     let (proven, action) = match purpose {
         Purpose::Access => (
-            domain::prove_by_record(change.on(), workspace, &claim).await?,
+            domain::prove_by_record(change.connection(), workspace, &claim).await?,
             Action::DomainVerified,
         ),
         Purpose::Host => (
-            custom_host::prove(change.on(), workspace, &claim).await?,
+            custom_host::prove(change.connection(), workspace, &claim).await?,
             Action::HostVerified,
         ),
     };

@@ -70,7 +70,7 @@ async fn add(
     }
     let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     let claim = domain::claim(
-        change.on(),
+        change.connection(),
         session.workspace,
         Purpose::Access,
         &domain,
@@ -128,7 +128,7 @@ async fn remove(
     let session = admin(&state, &request, true).await?;
     let domain = parsed(&domain)?;
     let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
-    approve_domain(change.on(), session.workspace, &domain, false).await?;
+    approve_domain(change.connection(), session.workspace, &domain, false).await?;
     change
         .commit(session.workspace, Action::DomainRemoved, &domain)
         .await?;

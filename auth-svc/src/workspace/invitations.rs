@@ -85,7 +85,7 @@ async fn make(
     }
     let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     let made = invite::invite(
-        change.on(),
+        change.connection(),
         session.workspace,
         &email,
         LIFETIME,
@@ -121,7 +121,7 @@ async fn revoke(
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
     let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
-    if invite::revoke(change.on(), session.workspace, *id).await? {
+    if invite::revoke(change.connection(), session.workspace, *id).await? {
         change
             .commit(
                 session.workspace,
@@ -149,7 +149,7 @@ async fn public(
     let session = admin(&state, &request, true).await?;
     let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     let token = set_public_invite(
-        change.on(),
+        change.connection(),
         session.workspace,
         switch.enabled,
         &state.randomness,

@@ -103,7 +103,7 @@ pub(crate) async fn remove_member(
         force: false,
     };
     let mut change = Change::begin(&state.pool, Actor::of(administrator, channel)).await?;
-    let removed = removal::remove(change.on(), removal, deployment).await?;
+    let removed = removal::remove(change.connection(), removal, deployment).await?;
     change
         .commit(
             administrator.workspace,

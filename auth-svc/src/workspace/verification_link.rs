@@ -115,7 +115,7 @@ async fn confirm(
 
 async fn prove(state: &State, token: &str) -> Result<Option<Proven>, sqlx::Error> {
     let mut change = Change::begin(&state.pool, Actor::Link).await?;
-    let proven = domain::prove_by_token(change.on(), token).await?;
+    let proven = domain::prove_by_token(change.connection(), token).await?;
     if let Some(proven) = &proven {
         let workspace = proven.workspace_id.into();
         change

@@ -54,7 +54,7 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
             let host = foreign(desk, &host)?;
             let mut change = desk.change().await?;
             let claim = domain::claim(
-                change.on(),
+                change.connection(),
                 workspace.id,
                 Purpose::Host,
                 &host,
@@ -96,7 +96,7 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
             let workspace = desk.find(workspace).await?;
             let host = foreign(desk, &host)?;
             let mut change = desk.change().await?;
-            custom_host::set(change.on(), workspace.id, Some(&host))
+            custom_host::set(change.connection(), workspace.id, Some(&host))
                 .await
                 .map_err(StartError::other)?;
             change
@@ -108,7 +108,7 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
         Command::Remove { workspace } => {
             let workspace = desk.find(workspace).await?;
             let mut change = desk.change().await?;
-            custom_host::set(change.on(), workspace.id, None)
+            custom_host::set(change.connection(), workspace.id, None)
                 .await
                 .map_err(StartError::other)?;
             let former = workspace.custom_domain.as_deref().unwrap_or("none");

@@ -25,7 +25,7 @@ pub(super) async fn approve(
 ) -> Result<Answer, StartError> {
     let domain = work_domain(domain, force)?;
     let mut change = desk.change().await?;
-    approve_domain(change.on(), workspace.id, &domain, true)
+    approve_domain(change.connection(), workspace.id, &domain, true)
         .await
         .map_err(StartError::other)?;
     change
@@ -45,7 +45,7 @@ pub(super) async fn remove(
 ) -> Result<Answer, StartError> {
     let domain = parse_domain(domain).map_err(StartError::other)?;
     let mut change = desk.change().await?;
-    approve_domain(change.on(), workspace.id, &domain, false)
+    approve_domain(change.connection(), workspace.id, &domain, false)
         .await
         .map_err(StartError::other)?;
     change
@@ -66,7 +66,7 @@ pub(super) async fn add(
     let domain = work_domain(domain, false)?;
     let mut change = desk.change().await?;
     let claim = domain::claim(
-        change.on(),
+        change.connection(),
         workspace.id,
         Purpose::Access,
         &domain,
@@ -131,7 +131,7 @@ pub(super) async fn link(
     }
     let mut change = desk.change().await?;
     let made = domain::email_token(
-        change.on(),
+        change.connection(),
         workspace.id,
         domain,
         email.as_str(),

@@ -24,7 +24,7 @@ pub(super) async fn invite(
     let lifetime = parse_duration(expires_in).map_err(StartError::other)?;
     let mut change = desk.change().await?;
     let made = invite::invite(
-        change.on(),
+        change.connection(),
         workspace.id,
         &email,
         lifetime,
@@ -80,7 +80,7 @@ pub(super) async fn revoke(
     id: Uuid,
 ) -> Result<Answer, StartError> {
     let mut change = desk.change().await?;
-    let revoked = invite::revoke(change.on(), workspace.id, id)
+    let revoked = invite::revoke(change.connection(), workspace.id, id)
         .await
         .map_err(StartError::other)?;
     if revoked {
@@ -107,7 +107,7 @@ pub(super) async fn public(
     let mut change = desk.change().await?;
     let made = match switch {
         "rotate" => Some(
-            rotate_public_invite(change.on(), workspace.id, &desk.randomness)
+            rotate_public_invite(change.connection(), workspace.id, &desk.randomness)
                 .await
                 .map_err(StartError::other)?
                 .ok_or_else(|| {
@@ -117,9 +117,14 @@ pub(super) async fn public(
                     ))
                 })?,
         ),
-        switch => set_public_invite(change.on(), workspace.id, switch == "on", &desk.randomness)
-            .await
-            .map_err(StartError::other)?,
+        switch => set_public_invite(
+            change.connection(),
+            workspace.id,
+            switch == "on",
+            &desk.randomness,
+        )
+        .await
+        .map_err(StartError::other)?,
     };
     let action = match switch {
         "rotate" => Action::PublicLinkRotated,

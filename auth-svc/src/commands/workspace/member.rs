@@ -54,7 +54,7 @@ pub(super) async fn set_role(
     let id = person.user_id.to_string();
     let role = if admin { "ADMIN" } else { "MEMBER" };
     let mut change = desk.change().await?;
-    let changed = member::set_role(change.on(), workspace.id, &id, admin)
+    let changed = member::set_role(change.connection(), workspace.id, &id, admin)
         .await
         .map_err(StartError::other)?;
     if changed != 1 {
@@ -97,7 +97,7 @@ pub(super) async fn remove(
         force,
     };
     let mut change = desk.change().await?;
-    let removed = removal::remove(change.on(), removal, deployment)
+    let removed = removal::remove(change.connection(), removal, deployment)
         .await
         .map_err(|error| unclear(who, &error))?;
     change
