@@ -1,4 +1,5 @@
-//! What requests and answers have in common.
+//! What all requests and responses have in common: routing, limits, origins, cookies, error
+//! responses and the layout of pages.
 
 pub mod assets;
 pub mod client_address;

@@ -1,7 +1,7 @@
-//! What the account pages ask of the other services, over mutual TLS:
-//! sync-svc's accounts and channels, refresh-svc's disconnecting.
+//! Clients of the other services for the account pages, over mutual TLS: accounts and
+//! channels of sync-svc, and disconnecting at refresh-svc.
 //!
-//! Optional: without it the pages say so, and everything else works.
+//! They are optional. Without them, the account pages say so and everything else works.
 
 use std::time::Duration;
 
@@ -23,33 +23,33 @@ use tonic::{Code, Request, Status};
 
 use crate::store::session::Session;
 
-/// TCP and TLS must stand within this.
+/// Timeout of the TCP and TLS handshakes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A list that takes longer is not waited for by a person.
+/// Deadline of calls that read.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Disconnecting asks the provider.
+/// Deadline of a disconnect, which waits for the provider.
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// sync-svc hears of a disconnection over the broker; a person who waits this
-/// long is told that it is under way.
+/// How often and how long a disconnect waits until sync-svc has received the event. After
+/// that, the page says that the disconnect is in progress.
 const SETTLE_STEPS: u32 = 15;
 const SETTLE_STEP: Duration = Duration::from_millis(100);
 
-/// Accounts that a page shows.
+/// Maximum number of accounts on a page.
 const MOST_ACCOUNTS: i32 = 200;
 
-/// Why a neighbour gave no answer.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GrpcClientError {
-    /// The operator did not say where it is.
+    /// The address of the service is not configured.
     #[error("not configured")]
     NotConfigured,
-    /// There is no such account, or it is someone else's.
-    #[error("no such account of this person")]
+    /// The account does not exist or belongs to another person.
+    #[error("the person has no such account")]
     NotFound,
-    /// It answered otherwise, or not at all.
+    /// The service returned another error or did not respond.
     #[error("gRPC: {:?} {}", .0.code(), .0.message())]
     Refused(Box<Status>),
 }
@@ -63,7 +63,7 @@ impl From<Status> for GrpcClientError {
     }
 }
 
-/// The other services, as far as the operator said where they are.
+/// The clients of the services whose addresses are configured.
 #[derive(Debug, Default)]
 pub struct GrpcClients {
     accounts: Option<Outgoing>,
@@ -74,7 +74,7 @@ impl GrpcClients {
     /// Reads `SYNC_GRPC_URL`, `TOKEN_GRPC_URL` and `GRPC_CLIENT_{CERT,KEY,CA}`.
     ///
     /// # Errors
-    /// An address without certificates, or something that is none.
+    /// Returns an error if an address or a certificate is wrong or missing.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         Ok(Self {
             accounts: outgoing(environment, "SYNC_GRPC_URL")?,
@@ -82,7 +82,7 @@ impl GrpcClients {
         })
     }
 
-    /// Takes certificates up that are renewed, until `stop` is cancelled.
+    /// Reloads renewed certificates until `stop` is cancelled.
     pub async fn follow_files(&self, stop: CancellationToken) {
         let follow = |way: &Option<Outgoing>| {
             let way = way.clone();
@@ -96,7 +96,7 @@ impl GrpcClients {
         tokio::join!(follow(&self.accounts), follow(&self.tokens));
     }
 
-    /// True where an account can be disconnected.
+    /// Returns `true` if accounts can be disconnected.
     pub fn can_disconnect(&self) -> bool {
         self.accounts.is_some() && self.tokens.is_some()
     }
@@ -109,7 +109,7 @@ impl GrpcClients {
         Ok(AccountServiceClient::new(way.channel()))
     }
 
-    /// The person's own accounts in the session's workspace, oldest first.
+    /// Returns the person's own accounts in the session's workspace, oldest first.
     ///
     /// # Errors
     /// See [`GrpcClientError`].
@@ -129,7 +129,7 @@ impl GrpcClients {
         Ok(accounts)
     }
 
-    /// One account, if it is the person's own.
+    /// Returns an account if it is the person's own.
     ///
     /// # Errors
     /// See [`GrpcClientError`].
@@ -152,7 +152,7 @@ impl GrpcClients {
             .ok_or(GrpcClientError::NotFound)
     }
 
-    /// Starts the channels of the person's own account that wait (R24).
+    /// Starts the pending channels of the person's own account (R24).
     ///
     /// # Errors
     /// See [`GrpcClientError`].
@@ -167,8 +167,8 @@ impl GrpcClients {
         Ok(())
     }
 
-    /// Disconnects the person's own account (R37), and gives the news a moment
-    /// to arrive, so that the list that is shown next is true.
+    /// Disconnects the person's own account (R37), and waits a moment until sync-svc has
+    /// received the event, so that the next list is up to date.
     ///
     /// # Errors
     /// See [`GrpcClientError`].
@@ -197,14 +197,15 @@ impl GrpcClients {
     }
 }
 
-/// What sync-svc is trusted to filter is looked at again.
+/// Checks again that the account is the person's own, although sync-svc filters the
+/// accounts.
 fn is_own(account: &Account, session: &Session) -> bool {
     account.user_id == session.user.to_string()
         && account.workspace_id == session.workspace.to_string()
 }
 
-/// A call with a deadline, in the trace of whatever runs now.
-fn asked<T>(message: T, within: Duration) -> Request<T> {
+/// Builds a request with a deadline, in the current trace.
+fn with_deadline<T>(message: T, within: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(within);
     if let Some(value) =

@@ -70,7 +70,7 @@ pub fn explanation(status: StatusCode) -> ProblemDetails {
             "internal",
             "Something went wrong on our side",
             "Please try again in a minute; if it happens again, tell your administrator the \
-             number below.",
+             reference below.",
         ),
         _ => (
             "bad_request",

@@ -1,4 +1,5 @@
-//! A refusal: a page for browsers, JSON for who asks for it.
+//! Error responses: a page for browsers, and JSON for programs. The JSON body is older than
+//! RFC 9457 and keeps its own members.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::ACCEPT;
@@ -18,30 +19,30 @@ pub enum NextStep {
     Home,
     /// Try the same again.
     Again,
-    /// Go to the account.
+    /// Go to the account page.
     Account,
-    /// Go to the connections.
+    /// Go to the page of connections.
     Connections,
-    /// Go to the members.
+    /// Go to the page of members.
     Members,
 }
 
-/// A refusal, told to a person.
+/// The details of an error, for a person (RFC 9457 calls them problem details).
 #[derive(Debug, Clone)]
 pub struct ProblemDetails {
     /// HTTP status.
     pub status: StatusCode,
-    /// Stable code for programs.
+    /// Stable error code for programs.
     pub code: &'static str,
     /// What happened, in a few words.
     pub title: &'static str,
-    /// What happened and what to do.
+    /// What happened and what the person can do.
     pub text: String,
-    /// What can be done next.
+    /// The next step that the page offers.
     pub next: NextStep,
 }
 
-/// A fault of ours.
+/// An error of this service.
 pub fn internal_error(code: &'static str) -> ProblemDetails {
     ProblemDetails {
         status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -49,7 +50,7 @@ pub fn internal_error(code: &'static str) -> ProblemDetails {
         title: "Something went wrong on our side",
         text:
             "Nothing was changed. Please try again; if it happens again, tell your administrator \
-         the number below."
+         the reference below."
                 .to_owned(),
         next: NextStep::Again,
     }
@@ -58,29 +59,29 @@ pub fn internal_error(code: &'static str) -> ProblemDetails {
 /// A link of an error page.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Where it leads.
+    /// Target of the link.
     pub to: String,
-    /// What it says.
+    /// Text of the link.
     pub label: String,
 }
 
-/// A refusal, for who sends `Accept: application/json`.
+/// An error response, if the request has `Accept: application/json`.
 #[derive(Debug, ToSchema)]
 pub struct Problem {
-    /// What is refused.
+    /// The error.
     pub error: ProblemError,
 }
 
-/// What is refused, and why.
+/// The error and its explanation.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct ProblemError {
-    /// Stable code for programs.
+    /// Stable error code for programs.
     #[schema(example = "flow_unknown")]
     pub code: String,
     /// What happened and what to do, for a person.
     pub message: String,
-    /// Number under which the log has more.
+    /// Reference for the administrator: the id of the trace in the log.
     pub trace_id: Option<String>,
 }
 
@@ -96,7 +97,7 @@ struct ProblemPage<'a> {
     trace_id: Option<&'a str>,
 }
 
-/// True where the client asks for JSON rather than for a page.
+/// Returns `true` if the client accepts JSON and not HTML.
 pub fn wants_json(request: &HttpRequest) -> bool {
     request
         .headers()
@@ -105,8 +106,8 @@ pub fn wants_json(request: &HttpRequest) -> bool {
         .is_some_and(|accept| accept.contains("application/json") && !accept.contains("text/html"))
 }
 
-/// The answer: a page for browsers, JSON for who asks for it. `email` is the
-/// address of the person who is signed in all the same.
+/// Builds the response: a page, or JSON if the client accepts only that. `email` is the
+/// address of the person who is signed in.
 pub fn response(
     request: &HttpRequest,
     explanation: &ProblemDetails,
@@ -133,7 +134,7 @@ pub fn response(
     )
 }
 
-/// The JSON answer of a refusal, as [`Problem`] describes it.
+/// Builds the JSON response that [`Problem`] describes.
 pub fn json(status: StatusCode, code: &str, message: &str) -> HttpResponse {
     builder(status).json(json!({
         "error": {

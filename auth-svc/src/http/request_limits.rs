@@ -1,4 +1,5 @@
-//! Bounds of a request: what is larger is refused before anything reads it.
+//! Limits of the size and the duration of a request. A request that is too large is refused
+//! before anything reads it.
 
 use std::time::Duration;
 
@@ -13,28 +14,28 @@ use latchkey_service::database::ANSWER;
 use crate::http::default_errors;
 use crate::login::next_steps::problem;
 
-/// Longest address.
+/// Maximum length of path and query, in bytes.
 const MAX_URI: usize = 10 * 1024;
 
-/// All header names and values together.
+/// Maximum length of all header names and values together, in bytes.
 const MAX_HEADERS: usize = 24 * 1024;
 
-/// Longest body: nothing here takes more than a short form. What comes without
-/// a length is counted while it is read.
+/// Maximum length of a body, in bytes. Every body here is a short form. A body without
+/// `Content-Length` is counted while it is read.
 pub const MAX_BODY: usize = 16 * 1024;
 
-/// A request that takes longer is given up: a body that drips, or a database that
-/// does not answer, whose connection the next one needs.
+/// Deadline of a request. It ends a request whose body arrives slowly, or whose database
+/// connection another request needs.
 pub const DEFAULT_DEADLINE: Duration = ANSWER;
 
-/// The same where a provider, a name server or another service is waited for, each
-/// with a limit of its own.
+/// Deadline of a request that waits for a provider, a name server or another service, which
+/// have timeouts of their own.
 pub const LONG_DEADLINE: Duration = Duration::from_mins(1);
 
-/// Refuses what is too large.
+/// Middleware that refuses requests that are too large.
 ///
 /// # Errors
-/// Those of the handler.
+/// Returns the error of the handler.
 pub async fn enforce_limits<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -51,11 +52,11 @@ pub async fn enforce_limits<B: MessageBody>(
     Ok(request.into_response(refusal).map_into_right_body())
 }
 
-/// Gives up what takes longer. Around each route and not around all: before it is
-/// routed, a request cannot be kept for the answer.
+/// Middleware that ends a request at its deadline. It wraps each route and not the
+/// application, because the request can be kept for the response only after it is routed.
 ///
 /// # Errors
-/// Those of the handler.
+/// Returns the error of the handler.
 pub async fn with_deadline<B: MessageBody>(
     longest: Duration,
     request: ServiceRequest,
@@ -70,8 +71,8 @@ pub async fn with_deadline<B: MessageBody>(
     Ok(ServiceResponse::new(kept, refusal).map_into_right_body())
 }
 
-/// A page, and the end of the connection: what is still to come of the request
-/// is not read.
+/// Builds an error page that closes the connection, because the rest of the request is not
+/// read.
 fn closing_response(request: &HttpRequest, status: StatusCode) -> HttpResponse {
     let mut answer = problem(request, &default_errors::explanation(status), None);
     answer.head_mut().set_connection_type(ConnectionType::Close);
@@ -103,8 +104,8 @@ fn excess(request: &ServiceRequest) -> Option<StatusCode> {
     }
 }
 
-/// Nothing here speaks WebSocket; its body has no end, and a handler would wait
-/// for one.
+/// Returns `true` for an upgrade to WebSocket. No handler supports it, and its body has no
+/// end, so a handler would wait for it.
 fn upgrades(request: &ServiceRequest) -> bool {
     request.headers().get_all(UPGRADE).any(|value| {
         value

@@ -1,4 +1,4 @@
-//! Answers 429 to an address or a flow that asks too often.
+//! The response 429 to an address or a flow that makes too many requests.
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -13,7 +13,7 @@ use crate::http::rate_limit::TooManyRequests;
 use crate::login::next_steps::{NextSteps, problem_with};
 use crate::state::State;
 
-/// The answer to who asked too often.
+/// Explains the refusal to a person.
 pub fn explanation(wait: TooManyRequests) -> ProblemDetails {
     ProblemDetails {
         status: StatusCode::TOO_MANY_REQUESTS,
@@ -28,11 +28,11 @@ pub fn explanation(wait: TooManyRequests) -> ProblemDetails {
     }
 }
 
-/// Refuses an address that asks too often. Probes are not counted: they come
-/// from where the load balancer's traffic may come from, too.
+/// Middleware that refuses an address that makes too many requests. Health probes are not
+/// counted, because they may come from the address of a load balancer.
 ///
 /// # Errors
-/// Those of the handler.
+/// Returns the error of the handler.
 pub async fn rate_limit<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -48,7 +48,7 @@ pub async fn rate_limit<B: MessageBody>(
     tracing::warn!(
         error.code = "too_many_requests",
         outcome = "refused",
-        "an address asks too often"
+        "an address makes too many requests"
     );
     let ways = NextSteps::of_request(request.request(), None);
     let mut response = refusal(request.request(), wait, &ways);
@@ -56,7 +56,7 @@ pub async fn rate_limit<B: MessageBody>(
     Ok(request.into_response(response).map_into_right_body())
 }
 
-/// 429 with `Retry-After`.
+/// Builds the response 429 with `Retry-After`.
 pub fn refusal(request: &HttpRequest, wait: TooManyRequests, ways: &NextSteps) -> HttpResponse {
     let mut response = problem_with(request, &explanation(wait), ways);
     response

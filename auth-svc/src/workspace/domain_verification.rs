@@ -1,7 +1,6 @@
-//! Whether a domain is its workspace's: proven by a TXT record that only who
-//! runs the domain can publish, or by a link that was sent to a mailbox that
-//! only who runs the domain reads. This product sends no mail: the operator
-//! makes the link and sends it (decision 14).
+//! Verification that a workspace controls a domain: by a TXT record of the domain, or by a
+//! link that was sent to a mailbox of the domain's administrators. The product sends no
+//! e-mail, so the operator creates the link and sends it (decision 14).
 
 pub mod dns;
 
@@ -17,9 +16,8 @@ use crate::store::workspace::custom_host::{self, HostError};
 use crate::store::workspace::domain::{self, Claim, Purpose};
 use dns::{DnsError, TxtRecords};
 
-/// Mailboxes that belong to who runs a domain (RFC 2142 and what certificate
-/// authorities ask: CA/Browser Forum Baseline Requirements 3.2.2.4.4). Any other
-/// mailbox may be anybody's.
+/// Mailboxes of a domain's administrators (RFC 2142; CA/Browser Forum Baseline Requirements
+/// section 3.2.2.4.4). Any other mailbox may belong to anyone.
 pub const MAILBOXES: [&str; 5] = [
     "admin",
     "administrator",
@@ -28,12 +26,12 @@ pub const MAILBOXES: [&str; 5] = [
     "webmaster",
 ];
 
-/// Name of the record that proves a domain.
+/// Returns the name of the TXT record that verifies a domain.
 pub fn record_name(domain: &str) -> String {
     format!("_latchkey.{domain}")
 }
 
-/// A claim for programs: what to publish, and until when.
+/// Returns a claim as JSON: the record to publish, and the expiry.
 pub fn claimed(claim: &Claim) -> Value {
     json!({
         "domain": claim.domain,
@@ -45,12 +43,12 @@ pub fn claimed(claim: &Claim) -> Value {
     })
 }
 
-/// A time for programs.
+/// Formats a time for JSON (RFC 3339).
 pub fn rfc3339(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_default()
 }
 
-/// True where a link sent to this address proves the domain.
+/// Returns `true` if a link that was sent to this address verifies the domain.
 pub fn proves(address: &Handle, domain: &str) -> bool {
     address.domain() == domain
         && address
@@ -60,8 +58,8 @@ pub fn proves(address: &Handle, domain: &str) -> bool {
             .is_some_and(|local| MAILBOXES.contains(&local))
 }
 
-/// True where a host is one of this deployment's, or above or below one: no
-/// workspace gets it.
+/// Returns `true` if a host is a host of this deployment, or above or below one. A
+/// workspace cannot use such a host.
 pub fn overlaps<'a>(host: &str, own: impl IntoIterator<Item = &'a Url>) -> bool {
     own.into_iter()
         .filter_map(Url::host_str)
@@ -73,36 +71,36 @@ fn is_below(name: &str, other: &str) -> bool {
         .is_some_and(|rest| rest.ends_with('.'))
 }
 
-/// Why a domain is not proven.
+/// Why a domain is not verified.
 #[derive(Debug, thiserror::Error)]
 pub enum VerificationError {
-    /// The workspace has no such claim, or it is too old.
-    #[error("the domain is not waiting to be verified: add it first")]
+    /// The workspace has not claimed the domain, or the claim has expired.
+    #[error("the domain has no pending verification: add it first")]
     NoClaim,
-    /// The record is not there, or has another value.
+    /// The record does not exist or has another value.
     #[error("no TXT record {name} has the value {value}")]
     NoRecord {
         /// Name of the record.
         name: String,
-        /// Value that it must have.
+        /// Value that the record must have.
         value: String,
     },
-    /// Nobody knows.
+    /// The name servers did not respond.
     #[error(transparent)]
     Dns(#[from] DnsError),
-    /// The workspace does not get the host.
+    /// The workspace cannot use the host.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// The database's refusal.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// Looks for the record of the workspace's claim and takes the domain from
-/// pending to verified where it is there.
+/// Looks up the record of the workspace's claim, and marks the domain as verified if the
+/// record has the value.
 ///
 /// # Errors
-/// See [`VerificationError`]; the claim stays as it was.
+/// See [`VerificationError`]. Then the claim is unchanged.
 pub async fn verify_by_record(
     pool: &PgPool,
     records: &dyn TxtRecords,
@@ -117,7 +115,7 @@ pub async fn verify_by_record(
         .find(|claim| claim.domain == name)
         .ok_or(VerificationError::NoClaim)?;
     let record = record_name(name);
-    // No connection is held while the name servers are asked.
+    // No database connection is held during the DNS lookup.
     let values = records.of(&record).await?;
     if !values.contains(&claim.record_value) {
         return Err(VerificationError::NoRecord {

@@ -1,4 +1,4 @@
-//! TXT records, behind an interface: tests bring their own zone.
+//! Lookup of TXT records behind a trait, so that tests can use their own records.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,25 +10,26 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 use latchkey_config::{ConfigError, Environment};
 
-/// The variable that names other name servers than the machine's.
+/// The variable that names other name servers than those of the machine.
 const RESOLVERS: &str = "DNS_RESOLVERS";
 
-/// The name servers gave no answer, neither yes nor no.
+/// The name servers did not respond.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the name servers do not answer: {0}")]
+#[error("the name servers do not respond: {0}")]
 pub struct DnsError(pub String);
 
-/// Who knows TXT records.
+/// A source of TXT records.
 #[async_trait]
 pub trait TxtRecords: fmt::Debug + Send + Sync {
-    /// The values of a name's TXT records; none where there is no such record.
+    /// Returns the values of the TXT records of a name; an empty list if there is no
+    /// record.
     ///
     /// # Errors
-    /// No answer.
+    /// Returns an error if the name servers do not respond.
     async fn of(&self, name: &str) -> Result<Vec<String>, DnsError>;
 }
 
-/// The name servers of the machine, or those that `DNS_RESOLVERS` names.
+/// The name servers of the machine, or those of `DNS_RESOLVERS`.
 #[derive(Clone)]
 pub struct NameServers(Result<TokioResolver, DnsError>);
 
@@ -39,11 +40,11 @@ impl fmt::Debug for NameServers {
 }
 
 impl NameServers {
-    /// Reads the variable, or else the machine's own configuration. Asks nobody.
-    /// A machine without such a configuration can do everything but look.
+    /// Reads the variable, or else the machine's configuration, without any network access.
+    /// On a machine without such a configuration, only the lookups fail.
     ///
     /// # Errors
-    /// The variable is wrong.
+    /// Returns an error if the variable is wrong.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let named: Vec<SocketAddr> = environment
             .list(RESOLVERS)?
@@ -67,7 +68,7 @@ impl NameServers {
             ))
         };
         let resolver = builder.and_then(|mut builder| {
-            // Who has just published a record is not told of its absence again.
+            // No cache, so that a record is found as soon as it is published.
             builder.options_mut().cache_size = 0;
             builder.build()
         });
@@ -89,7 +90,7 @@ fn server(address: SocketAddr) -> NameServerConfig {
 #[async_trait]
 impl TxtRecords for NameServers {
     async fn of(&self, name: &str) -> Result<Vec<String>, DnsError> {
-        // The dot: exactly this name, no search list of the machine.
+        // The trailing dot prevents that the machine's search list is used.
         let resolver = self.0.as_ref().map_err(Clone::clone)?;
         let found = match resolver.txt_lookup(format!("{name}.")).await {
             Ok(found) => found,
@@ -100,7 +101,7 @@ impl TxtRecords for NameServers {
             .answers()
             .iter()
             .filter_map(|record| match &record.data {
-                // A long value arrives in pieces (RFC 7208 section 3.3).
+                // A long value comes in several strings (RFC 7208 section 3.3).
                 RData::TXT(text) => Some(
                     text.txt_data
                         .iter()
