@@ -1,4 +1,4 @@
-//! A sign-in, one file per step.
+//! Sign-in: one file for each step, and the pages and messages that belong to it.
 
 pub mod admission;
 pub mod agreement;

@@ -1,4 +1,4 @@
-//! The start page of a person who is signed in.
+//! The overview page of a person who is signed in.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -29,7 +29,7 @@ pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_overview, overview);
 }
 
-/// Who is signed in.
+/// The overview of the account.
 #[utoipa::path(get, path = "/auth/account", tag = "pages", operation_id = "page_account", responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page where nobody is signed in")))]
@@ -40,7 +40,7 @@ async fn overview(state: web::Data<State>, request: HttpRequest) -> HttpResponse
     }
 }
 
-/// The page.
+/// Renders the overview of a session's person.
 pub async fn page_of(state: &State, session: &Session) -> HttpResponse {
     let (connections, attention) = match state.grpc_clients.accounts_of(session).await {
         Ok(accounts) => {

@@ -1,24 +1,25 @@
-//! Errors that a provider sends to the callback (RFC 6749 section 4.1.2.1,
-//! OpenID Connect Core section 3.1.2.6, and what Google and Microsoft add).
+//! Error responses of the authorization endpoint, which come to the callback (RFC 6749
+//! section 4.1.2.1, OpenID Connect Core section 3.1.2.6, and codes of Google and
+//! Microsoft).
 
 use std::fmt;
 
 use latchkey_providers::{TokenError, for_log};
 
-/// What the provider said instead of a code.
+/// The class of an authorization error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthorizationError {
-    /// The person, or their administrator, said no.
+    /// The person or their administrator refused access.
     AccessDenied,
-    /// The person has to agree, sign in or choose.
+    /// The person has to consent, sign in or choose an account.
     InteractionRequired,
     /// The organisation does not allow this application.
     BlockedByAdmin,
-    /// The provider has trouble.
+    /// The provider is temporarily unavailable.
     Unavailable,
-    /// The registration or the configuration is wrong: an operator's matter.
+    /// The registration or the configuration is wrong; the operator has to correct it.
     Misconfigured,
-    /// Anything else.
+    /// An unknown error.
     Other,
 }
 
@@ -50,8 +51,8 @@ impl AuthorizationError {
     }
 }
 
-/// The provider's code and its explanation as they may be logged. Both come
-/// through the browser, so neither is shown on a page.
+/// The parameters `error` and `error_description`, made safe for the log. They come through
+/// the browser, so no page shows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorizationErrorCode {
     code: String,
@@ -59,8 +60,8 @@ pub struct AuthorizationErrorCode {
 }
 
 impl AuthorizationErrorCode {
-    /// Keeps a code of `a-z 0-9 _`, 64 at most, and 200 printable characters of
-    /// `error_description`.
+    /// Keeps an error code of at most 64 characters of `a-z 0-9 _`, and 200 printable
+    /// characters of `error_description`.
     pub fn of(error: &str, description: Option<&str>) -> Self {
         let plain = error.len() <= 64
             && error
@@ -83,7 +84,7 @@ impl fmt::Display for AuthorizationErrorCode {
     }
 }
 
-/// A refusal of the token endpoint with its explanation, for the log.
+/// Formats an error of the token endpoint with its description, for the log.
 pub fn described(error: &TokenError) -> String {
     match &error.description {
         Some(description) => format!("{error}: \"{}\"", for_log(description)),

@@ -1,6 +1,6 @@
-//! The callback: the flow is this browser's and alive, the answer is the
-//! provider's, the code becomes tokens, the ID token proves a person, and one
-//! transaction writes what follows.
+//! The callback: checks that the flow belongs to this browser and the response to its
+//! provider, exchanges the code for tokens, verifies the ID token, and runs the transaction
+//! of the sign-in or the connection.
 
 use actix_web::cookie::Cookie;
 use actix_web::http::header::USER_AGENT;
@@ -32,57 +32,58 @@ use crate::session::access_token::Bearer;
 use crate::session::{cookie, lookup, user_agent};
 use crate::state::State;
 
-/// Why a callback ends without a session.
+/// Why a callback fails.
 #[derive(Debug, thiserror::Error)]
 pub enum CallbackError {
-    /// The query is not taken.
+    /// The query is not accepted.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// The provider is not switched on.
+    /// The provider is not configured.
     #[error("the provider is not configured")]
     NotConfigured,
-    /// There is no `state`.
+    /// The parameter `state` is missing.
     #[error("the callback has no state")]
     NoState,
-    /// This browser has no such flow: forged, expired, altered, started in
-    /// another browser, or finished before.
+    /// This browser has no such flow: `state` is forged, or the flow has expired, was
+    /// altered, was started in another browser, or is finished.
     #[error("the flow is unknown to this browser, altered, expired or finished")]
     NoFlow,
-    /// The flow was tried too often.
+    /// The flow had too many callbacks.
     #[error("the flow was tried too often: {0}")]
     TooManyRequests(#[from] TooManyRequests),
-    /// The flow was for another provider or another purpose.
+    /// The flow was started for another provider or another purpose.
     #[error("the flow was started for another callback")]
     OtherCallback,
-    /// The answer is another issuer's (RFC 9207), or the provider cannot be had.
+    /// The response comes from another issuer (RFC 9207), or the provider cannot be
+    /// reached.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// The provider says no.
+    /// The provider returned an error.
     #[error("the provider answered {1}")]
     Answer(AuthorizationError, AuthorizationErrorCode),
-    /// Neither a code nor an error, or both.
+    /// The response has neither a code nor an error.
     #[error("the callback has no code")]
     NoCode,
-    /// The session that started to connect is not here.
+    /// The session that started the connection is not in this browser.
     #[error("the session that started to connect is not in this browser")]
     SessionChanged,
-    /// The code gave no tokens.
+    /// The token endpoint returned an error.
     #[error("code exchange: {}", described(.0))]
     Token(#[from] TokenError),
-    /// The ID token proves nobody.
+    /// The ID token is not valid.
     #[error(transparent)]
     IdToken(#[from] IdTokenError),
-    /// Nothing was written.
+    /// The transaction failed.
     #[error(transparent)]
     Store(#[from] SignInError),
-    /// The second trip could not begin.
+    /// The second authorization request, which asks for consent, failed.
     #[error("asking for consent: {0}")]
     Again(#[from] StartError),
 }
 
 impl CallbackError {
-    /// Returns `true` if there is nothing left to do for this callback: its flow was
-    /// finished, or this browser has no such flow any more.
+    /// Returns `true` if nothing is left to do for this callback: its flow is finished, or
+    /// this browser does not have it any more.
     pub const fn is_over(&self) -> bool {
         matches!(
             self,
@@ -91,8 +92,8 @@ impl CallbackError {
     }
 }
 
-/// Handles a callback. The answer removes the flow's cookie, whatever comes of
-/// it: a flow has one try.
+/// Handles a callback. The response removes the flow's cookie in any case, because a flow
+/// has one attempt.
 #[tracing::instrument(name = "login.callback", skip_all, fields(provider = %name))]
 pub async fn callback(
     state: &State,
@@ -111,17 +112,18 @@ pub async fn callback(
     )
 }
 
-/// The flow of this browser that `state` names, within its limit.
+/// Returns the flow of this browser that `state` names, if it is within its rate limit.
 fn flow_of(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
     let (query, flow) = opened(state, request)?;
     state.rate_limits.flow(flow.id)?;
     Ok((query, flow))
 }
 
-/// The flow of this browser that `state` names.
+/// Returns the flow of this browser that `state` names.
 ///
 /// # Errors
-/// There is none, or it is another browser's, altered or expired.
+/// Returns an error if the browser does not have the flow, or the cookie was altered or has
+/// expired.
 pub fn opened(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
     let query = Query::parse(request.query_string())?;
     let given = OAuthState::new(query.get("state").ok_or(CallbackError::NoState)?);
@@ -150,13 +152,13 @@ async fn finish(
         .providers
         .get(name)
         .ok_or(CallbackError::NotConfigured)?;
-    // Nobody connects without having said so on the page: such a flow is an
-    // older replica's, which asked nobody.
+    // An older replica may have sealed a connect flow without an agreement. It is refused.
     let unasked = purpose == Purpose::Connect && flow.agreement.is_none();
     if flow.provider != *name || flow.purpose() != purpose || unasked {
         return Err(CallbackError::OtherCallback);
     }
-    // Before anything in the answer is believed, also an error.
+    // The issuer is checked before anything else in the response is used, also before an
+    // error.
     provider.check_response_issuer(query.get("iss")).await?;
     if let Some(error) = query.get("error") {
         return Err(CallbackError::Answer(
@@ -166,7 +168,8 @@ async fn finish(
     }
     let code = AuthorizationCode::new(query.get("code").ok_or(CallbackError::NoCode)?);
     if let Some(started) = flow.connects_for {
-        // Checked again in the transaction; here, so that nobody's code is spent.
+        // The transaction checks this again. The check here prevents that the code is used
+        // for nothing.
         let here = lookup::current(state, request)
             .await
             .map_err(SignInError::from)?;
@@ -255,7 +258,7 @@ async fn signed_in(
     ))
 }
 
-/// The page that asks what is connected, and goes on from there.
+/// Returns the URL of the page that asks what is connected.
 fn welcome(
     state: &State,
     flow: &Flow,
@@ -314,8 +317,8 @@ async fn connected(
         "account connected"
     );
     metrics::count_sign_in(state, &flow.provider, "connected");
-    // A front end on another origin that waits for its session since the person
-    // joined; the page told them where they go.
+    // A front end on another origin has been waiting for its session since the person
+    // joined. The page named the destination.
     if flow.context.code_challenge.is_some() {
         let mut response =
             redirect_to_app(state, &Bearer::from(&session), &flow.context, &session).await;
@@ -328,8 +331,8 @@ async fn connected(
     Ok(Some(found(&to).finish()))
 }
 
-/// One more trip, which asks for consent: the refresh token that came once was
-/// lost, or never came. The new flow is marked, so there is no third trip.
+/// Starts a second authorization request, which asks for consent, because there is no
+/// refresh token. The new flow is marked, so that there is no third request.
 async fn again(
     state: &State,
     request: &HttpRequest,

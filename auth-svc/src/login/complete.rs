@@ -1,5 +1,5 @@
-//! The sign-in: ONE transaction { flow spent, user, identity, membership,
-//! session, outbox row with the sealed grant }.
+//! The transaction of a sign-in. It writes the used flow, the user, the identity, the
+//! membership, the session, and the event with the sealed grant.
 
 use latchkey_domain::{GrantBinding, Handle, UserId, WorkspaceId};
 use latchkey_messaging::outbox::{self, Schema};
@@ -23,25 +23,26 @@ use crate::store::session::{self, NewSession};
 use crate::store::workspace::{invite, member};
 use crate::store::{grant, identity};
 
-/// What the deployment adds to a sign-in.
+/// What the deployment configures for sign-ins.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings<'a> {
     /// Who may sign in.
     pub policy: DeploymentPolicy<'a>,
-    /// refresh-svc's public key.
+    /// Public key of refresh-svc.
     pub sealing_key: &'a SealingKey,
-    /// How long sessions live.
+    /// Lifetimes of sessions.
     pub sessions: &'a SessionConfig,
     /// Browser and system of the person.
     pub user_agent: Option<&'a str>,
-    /// Where the session's secret comes from.
+    /// Source of the session's secret.
     pub randomness: &'a Randomness,
 }
 
-/// Signs a person in. Nothing is written unless everything is.
+/// Signs a person in. Everything is written, or nothing.
 ///
 /// # Errors
-/// The person may not come in, the flow was used, or the database refused.
+/// Returns an error if the person is not admitted, the flow was used, or the database
+/// fails.
 #[tracing::instrument(name = "store.sign_in", skip_all)]
 pub async fn sign_in(
     pool: &PgPool,
@@ -76,7 +77,7 @@ pub async fn sign_in(
         }
         error => error,
     })?;
-    // What was agreed to for another workspace was not agreed to for this one.
+    // An agreement counts only for the workspace that the page named.
     let agreed = flow.agreement_for(workspace.id);
     let context = match agreed {
         Some(_) => flow.context.clone(),
@@ -168,8 +169,8 @@ pub async fn sign_in(
     }))
 }
 
-/// Who joins without having agreed to it on a page is asked there, and so is who
-/// agreed for another workspace than the one that they came into.
+/// Returns the next page. People who joined without an agreement are asked on the welcome
+/// page, and so are people whose agreement was for another workspace.
 fn next(flow: &Flow, agreed: Option<&Agreement>, admission: Admission) -> NextPage {
     let astray = flow
         .agreement
@@ -192,8 +193,8 @@ fn claims_of<'a>(provider: &Provider, identity: &'a VerifiedIdentity) -> Claims<
     }
 }
 
-/// Writes user and identity; answers the time by the database's clock, which
-/// all replicas share: it decides which of two grants is newer.
+/// Writes the user and the identity, and returns the time of the sign-in by the database's
+/// clock.
 async fn write_person(
     connection: &mut PgConnection,
     binding: &GrantBinding,

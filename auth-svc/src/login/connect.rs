@@ -1,5 +1,5 @@
-//! Connecting an account to the person of a running session (R16): ONE
-//! transaction { flow spent, session still the one that started, outbox row }.
+//! The transaction of a connection of an account to the person of a session (R16). It
+//! writes the used flow and the event with the sealed grant.
 
 use latchkey_domain::SessionId;
 use latchkey_messaging::outbox::{self, Schema};
@@ -15,11 +15,12 @@ use crate::store::identity;
 use crate::store::session::{self, Session};
 use crate::store::workspace::member;
 
-/// Connects the account to the person and workspace of the session `started`,
-/// which has to be this browser's still.
+/// Connects the account to the person and workspace of the session `started`, which must
+/// still be the session of this browser.
 ///
 /// # Errors
-/// Another session is here now, the flow was used, or the database refused.
+/// Returns an error if the browser has another session, the flow was used, or the database
+/// fails.
 #[tracing::instrument(name = "store.connect", skip_all)]
 pub async fn connect(
     pool: &PgPool,
@@ -42,7 +43,7 @@ pub async fn connect(
         .await?
         .filter(|session| session.id == started)
         .ok_or(SignInError::SessionChanged)?;
-    // Who is being taken out of the workspace connects nothing there any more.
+    // A person who is being removed from the workspace must not connect an account.
     if !member::is_member(&mut transaction, session.workspace, Some(session.user)).await? {
         return Err(SignInError::SessionChanged);
     }
@@ -50,13 +51,13 @@ pub async fn connect(
     if consent::is_needed(&mut transaction, flow, authentication, &binding).await? {
         return consent::ask(pool, transaction, flow).await;
     }
-    // Nobody agreed to this for another workspace than the page named.
+    // An agreement counts only for the workspace that the page named.
     flow.agreement_for(session.workspace)
         .ok_or(SignInError::SessionChanged)?;
     member::connect_at_sign_in(&mut *transaction, &binding).await?;
     let authenticated_at = identity::now(&mut transaction).await?;
-    // No identity is written: who holds a connected mailbox does not become
-    // able to sign in as its owner.
+    // No identity is written: a person who connects a mailbox must not be able to sign in
+    // as its owner.
     let message = user_authenticated(
         flow,
         authentication,

@@ -1,5 +1,5 @@
-//! Whether a person has to consent once more at the provider, because a refresh
-//! token is wanted and there is none.
+//! Whether a person has to consent again at the provider, because a refresh token is
+//! missing.
 
 use latchkey_domain::GrantBinding;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
@@ -10,11 +10,11 @@ use crate::login::outcome::{Outcome, SignInError};
 use crate::login::used_flow;
 use crate::store::grant;
 
-/// Returns `true` if a refresh token is wanted, none came and none is stored, and
-/// this flow has not asked for consent yet.
+/// Returns `true` if the flow needs a refresh token, the provider did not return one, none
+/// is stored, and the flow has not asked for consent yet.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn is_needed(
     connection: &mut PgConnection,
     flow: &Flow,
@@ -27,10 +27,10 @@ pub async fn is_needed(
     Ok(!grant::is_stored(connection, binding, &authentication.granted()).await?)
 }
 
-/// Writes nothing of the transaction; only the flow counts as used.
+/// Rolls the transaction back and only marks the flow as used.
 ///
 /// # Errors
-/// The flow was used, or the database refused.
+/// Returns an error if the flow was used, or the database fails.
 pub async fn ask<T>(
     pool: &PgPool,
     transaction: Transaction<'_, Postgres>,

@@ -1,5 +1,5 @@
-//! Every refusal → one answer for a person, in one place: what happened and
-//! what to do. What went wrong inside goes to the log, not to the page.
+//! The messages for every error of a sign-in: what happened and what the person can do.
+//! Internal causes are logged and not shown.
 
 mod provider;
 mod store;
@@ -136,8 +136,8 @@ impl From<&QueryError> for ProblemDetails {
     }
 }
 
-/// Tells the person which address they came with: they may have chosen another
-/// account than they believe. Followed by the reason.
+/// Names the address that the person signed in with, because they may have chosen another
+/// account than they think. The reason follows.
 fn came_with(address: Option<&Handle>) -> String {
     let Some(address) = address else {
         return String::new();
@@ -146,7 +146,7 @@ fn came_with(address: Option<&Handle>) -> String {
     if shown == address.as_str() {
         format!("You came with the address {shown}. ")
     } else {
-        // Two domains in different scripts may look alike.
+        // Domains in different scripts may look alike.
         format!("You came with the address {shown} ({address}). ")
     }
 }

@@ -1,4 +1,4 @@
-//! What a login flow remembers between the redirect and the callback (R4).
+//! A login flow: what is kept between the redirect to the provider and the callback (R4).
 
 use std::fmt;
 use std::time::Duration;
@@ -19,39 +19,39 @@ use crate::login::start_parameter::{
 use crate::random::{Randomness, RandomnessError, sha256};
 use crate::secret::{Nonce, OAuthState, PkceVerifier};
 
-/// A flow that takes longer has to start again.
+/// Lifetime of a flow.
 pub const FLOW_LIFETIME: Duration = Duration::from_mins(10);
 
-/// Who sees what of a mailbox (R16).
+/// Who sees which part of a mailbox (R16).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum MessageVisibility {
-    /// Only metadata.
+    /// Only the metadata.
     Metadata,
-    /// Metadata and subject.
+    /// The metadata and the subject.
     Subject,
     /// Everything.
     ShareEverything,
 }
 
-/// Who sees what of a calendar (R16).
+/// Who sees which part of a calendar (R16).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CalendarVisibility {
-    /// Only metadata.
+    /// Only the metadata.
     Metadata,
     /// Everything.
     ShareEverything,
 }
 
-/// What the request asked for; comes back at the callback unchanged.
+/// What the request of a start asked for. The callback has it unchanged.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Context {
     /// Workspace by id.
     #[serde(rename = "w", skip_serializing_if = "Option::is_none")]
     pub workspace: Option<WorkspaceId>,
-    /// Workspace by its host's first label.
+    /// Workspace by the first label of its host.
     #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
     pub subdomain: Option<String>,
     /// Token of a public invitation link.
@@ -60,31 +60,31 @@ pub struct Context {
     /// Token of a personal invitation.
     #[serde(rename = "ti", skip_serializing_if = "Option::is_none")]
     pub personal_invite: Option<String>,
-    /// Where to go afterwards.
+    /// Return location.
     #[serde(rename = "r", skip_serializing_if = "Option::is_none")]
     pub return_to: Option<ReturnLocation>,
-    /// Domain that the person was expected to choose: a hint, never a check.
+    /// Domain that the person is expected to choose: a hint, which is not checked.
     #[serde(rename = "hd", skip_serializing_if = "Option::is_none")]
     pub hosted_domain: Option<String>,
-    /// Address that the person was expected to choose: a hint.
+    /// Address that the person is expected to choose: a hint.
     #[serde(rename = "lh", skip_serializing_if = "Option::is_none")]
     pub login_hint: Option<String>,
-    /// Language tag, which the provider is asked to speak.
+    /// Language tag, which is passed on to the provider.
     #[serde(rename = "l", skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
-    /// S256 challenge of the front end that is signed in to.
+    /// PKCE code challenge (S256) of the front end that fetches the session.
     #[serde(rename = "cc", skip_serializing_if = "Option::is_none")]
     pub code_challenge: Option<String>,
-    /// Choice for the message channel.
+    /// Chosen visibility of messages.
     #[serde(rename = "mv", skip_serializing_if = "Option::is_none")]
     pub message_visibility: Option<MessageVisibility>,
-    /// Choice for the calendar channel.
+    /// Chosen visibility of the calendar.
     #[serde(rename = "cv", skip_serializing_if = "Option::is_none")]
     pub calendar_visibility: Option<CalendarVisibility>,
 }
 
 impl fmt::Debug for Context {
-    /// Without the invitations: they are secrets.
+    /// Omits the invitations, because they are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
             .field("workspace", &self.workspace)
@@ -95,8 +95,8 @@ impl fmt::Debug for Context {
 }
 
 impl Context {
-    /// The same without what only a person may choose: an invitation to accept,
-    /// and who sees what of an account.
+    /// Returns the context without what only a person may choose: an invitation, and the
+    /// visibility of an account.
     #[must_use]
     pub fn without_choices(self) -> Self {
         Self {
@@ -108,12 +108,12 @@ impl Context {
         }
     }
 
-    /// Returns `true` if it carries an invitation.
+    /// Returns `true` if the context has an invitation.
     pub const fn is_invited(&self) -> bool {
         self.public_invite.is_some() || self.personal_invite.is_some()
     }
 
-    /// The parameters that a start with this context has.
+    /// Returns the parameters of a start with this context.
     pub fn parameters(&self) -> Vec<(String, String)> {
         let text = |value: &Option<String>| value.clone();
         let word = |value: Option<serde_json::Value>| Some(value?.as_str()?.to_owned());
@@ -148,15 +148,15 @@ impl Context {
     }
 }
 
-/// One flow, from redirect to callback. Lives in a sealed cookie only.
+/// A login flow. It exists only in a sealed cookie.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flow {
-    /// Spent once, by a unique key of the database.
+    /// Id of the flow. A unique key of the database makes sure that a flow is used once.
     pub id: FlowId,
-    /// Provider that was asked.
+    /// Provider of the flow.
     #[serde(rename = "p")]
     pub provider: ProviderName,
-    /// The session that started to connect an account: it has to be there at the
+    /// The session that started the connection of an account. It must be present at the
     /// start and at the end (R16). `None` for a sign-in.
     #[serde(rename = "a", with = "stored_purpose")]
     pub connects_for: Option<SessionId>,
@@ -169,13 +169,14 @@ pub struct Flow {
     /// PKCE code verifier.
     #[serde(rename = "v")]
     pub verifier: PkceVerifier,
-    /// Seconds since 1970; afterwards the flow is dead.
+    /// When the flow expires, in seconds since 1970.
     #[serde(rename = "e")]
     pub expires_at: i64,
-    /// True on the second trip, which asked for consent: there is no third.
+    /// Whether this is the second authorization request, which asks for consent. There is
+    /// no third one.
     #[serde(rename = "k")]
     pub consent_asked: bool,
-    /// What the request asked for; without choices where the flow is not marked.
+    /// What the request asked for; without choices if there is no agreement.
     #[serde(rename = "x")]
     pub context: Context,
     /// What the person agreed to on a page of this service.
@@ -184,7 +185,7 @@ pub struct Flow {
 }
 
 impl fmt::Debug for Flow {
-    /// Without state, nonce and verifier.
+    /// Omits state, nonce and verifier.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Flow")
             .field("id", &self.id)
@@ -196,10 +197,10 @@ impl fmt::Debug for Flow {
 }
 
 impl Flow {
-    /// A new flow.
+    /// Creates a flow.
     ///
     /// # Errors
-    /// No randomness.
+    /// Returns an error if the random number generator fails.
     pub fn begin(
         provider: ProviderName,
         connects_for: Option<SessionId>,
@@ -224,7 +225,7 @@ impl Flow {
         Ok(flow.without_unagreed_choices())
     }
 
-    /// What the person is doing.
+    /// Returns what the person is doing.
     pub const fn purpose(&self) -> Purpose {
         match self.connects_for {
             None => Purpose::SignIn,
@@ -232,8 +233,8 @@ impl Flow {
         }
     }
 
-    /// Without the mark there are no choices, whoever sealed the flow: replicas
-    /// of an older version seal the choices of any link.
+    /// Removes the choices from a flow without an agreement. Replicas of older versions
+    /// seal the choices of any link.
     #[must_use]
     pub fn settled(mut self) -> Self {
         if self.agreement.is_none() {
@@ -242,30 +243,30 @@ impl Flow {
         self
     }
 
-    /// What the person agreed to for this workspace.
+    /// Returns what the person agreed to, if it was for this workspace.
     pub fn agreement_for(&self, workspace: WorkspaceId) -> Option<&Agreement> {
         self.agreement
             .as_ref()
             .filter(|agreement| agreement.is_for(workspace))
     }
 
-    /// PKCE code challenge, S256.
+    /// Returns the PKCE code challenge (S256).
     pub fn challenge(&self) -> String {
         URL_SAFE_NO_PAD.encode(sha256(self.verifier.expose()))
     }
 
-    /// True where the flow's time is over.
+    /// Returns `true` if the flow has expired.
     pub fn is_expired(&self, now: OffsetDateTime) -> bool {
         now.unix_timestamp() >= self.expires_at
     }
 
-    /// When it expires.
+    /// Returns when the flow expires.
     pub fn expiry(&self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp(self.expires_at).unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 }
 
-/// The purpose as the cookie has it, also the cookies of other versions.
+/// The form of the purpose in the cookie, which replicas of other versions read too.
 mod stored_purpose {
     use latchkey_domain::SessionId;
     use serde::{Deserialize, Deserializer, Serialize as _, Serializer};

@@ -1,4 +1,4 @@
-//! The routes of a sign-in, and the one log line per refusal.
+//! The routes of a sign-in, and the log line of each error.
 
 use std::fmt::{Debug, Display};
 
@@ -148,7 +148,7 @@ ends!(
     "Ends the connection of another account."
 );
 
-/// The provider of the path. Google and Microsoft have their own paths.
+/// Returns the provider in the path. Google and Microsoft have their own paths.
 fn provider_of(request: &HttpRequest, name: &str) -> Option<ProviderName> {
     let reserved = matches!(name, ProviderName::GOOGLE | ProviderName::MICROSOFT);
     let generic = request.path().starts_with("/auth/oidc");
@@ -176,9 +176,9 @@ async fn begin(
     }
 }
 
-/// OAuth 2.0 Form Post Response Mode. The provider's page sent this, so the flow's
-/// cookie (`SameSite=Lax`) did not come along: it does with the GET that follows.
-/// Nothing but the answer is passed on, and nothing is done here.
+/// Handles OAuth 2.0 Form Post Response Mode. The page of the provider sends the form, so
+/// the browser does not send the flow's cookie (`SameSite=Lax`). The browser is redirected
+/// to a GET with only the known parameters, which sends the cookie.
 fn by_get(request: &HttpRequest, body: &[u8]) -> HttpResponse {
     let fields = match Query::parse(std::str::from_utf8(body).unwrap_or_default()) {
         Ok(fields) => fields,
@@ -234,8 +234,8 @@ async fn end(
     response
 }
 
-/// A person who is signed in and comes to a callback that is over (reload, Back, a
-/// tab too many) has nothing to do here. Nothing of the answer is believed.
+/// Redirects a signed-in person into the app who comes to a callback that is finished
+/// (reload, Back, another tab). Nothing of the response is used.
 fn into_the_app(state: &State, request: &HttpRequest) -> HttpResponse {
     let mut url = state.config.public_origin.url().clone();
     url.set_path("/auth/open");
@@ -247,7 +247,8 @@ fn into_the_app(state: &State, request: &HttpRequest) -> HttpResponse {
     found(&url).finish()
 }
 
-/// The ways on from a callback: as its flow was started, if this browser has it.
+/// Returns the next steps after a failed callback, with the parameters of its flow if this
+/// browser has it.
 fn ways_of(
     state: &State,
     request: &HttpRequest,
@@ -260,7 +261,8 @@ fn ways_of(
         if flow.consent_asked {
             more.push((PROMPT.name, "consent"));
         }
-        // Else a start would send a person who is signed in straight back.
+        // Without this parameter, the start would redirect a signed-in person straight
+        // back.
         if session.is_some() && flow.purpose() == Purpose::SignIn {
             more.push((RECONNECT.name, "1"));
         }
@@ -269,8 +271,8 @@ fn ways_of(
     NextSteps::of_context(state, &context, path, &more).signed_in(session)
 }
 
-/// Who is signed in although this was refused. A database that is away is not
-/// asked once more.
+/// Returns the session of the person in spite of the error. If the database is not
+/// available, it is not asked again.
 async fn person(
     state: &State,
     request: &HttpRequest,
@@ -282,7 +284,7 @@ async fn person(
     lookup::current(state, request).await.ok().flatten()
 }
 
-/// One line per refusal; the trace id stands in every line.
+/// Logs one line for each error. Every line has the trace id.
 fn log(
     state: &State,
     provider: &ProviderName,

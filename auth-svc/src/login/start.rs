@@ -1,6 +1,6 @@
-//! The start: checks the request, seals the flow into a cookie, sends the
-//! browser to the provider. Writes nothing to the database. A GET starts a plain
-//! sign-in; what is a person's choice starts on the pages.
+//! The start of a sign-in: checks the request, seals the flow into a cookie, and redirects
+//! the browser to the provider. It writes nothing to the database. A GET starts a plain
+//! sign-in; a choice of the person starts on a page.
 
 use std::sync::Arc;
 
@@ -31,16 +31,16 @@ use crate::state::State;
 use crate::store::grant;
 use crate::store::session::Session;
 
-/// Why nobody is sent to the provider.
+/// Why a start fails.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The query is not taken.
+    /// The query is not accepted.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// A parameter is not taken.
+    /// A parameter is not accepted.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
-    /// The provider is not switched on.
+    /// The provider is not configured.
     #[error("the provider is not configured")]
     NotConfigured,
     /// The provider cannot be reached.
@@ -49,18 +49,18 @@ pub enum StartError {
     /// The flow does not fit into its cookie.
     #[error(transparent)]
     Seal(#[from] SealFlowError),
-    /// No randomness.
+    /// The random number generator failed.
     #[error(transparent)]
     Randomness(#[from] RandomnessError),
-    /// The database refused or is not there.
+    /// The database failed or is not reachable.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }
 
-/// Starts a plain sign-in, or leads to the page that asks.
+/// Starts a plain sign-in, or redirects to the review page.
 ///
-/// Any site can make a browser come here, so nothing begins here but the
-/// sign-in of a person, without a choice and without the mark of one.
+/// Any site can send a browser here, so this only starts a sign-in without any choice and
+/// without an agreement.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -86,8 +86,8 @@ pub async fn start(
     plain_sign_in(state, request, &provider, context, query.of(&PROMPT)).await
 }
 
-/// A sign-in without a choice and without the mark of one: home where the person is
-/// signed in already, else to the provider.
+/// Starts a sign-in without any choice and without an agreement. Redirects into the app if
+/// the person is signed in, else to the provider.
 pub(crate) async fn plain_sign_in(
     state: &State,
     request: &HttpRequest,
@@ -117,7 +117,7 @@ pub(crate) async fn plain_sign_in(
     Ok(redirect.response())
 }
 
-/// The page that asks, with what the request asks for chosen already.
+/// Returns the URL of the review page, with the choices of the request.
 fn review_of(
     state: &State,
     name: &ProviderName,
@@ -127,8 +127,8 @@ fn review_of(
     let mut chosen = carried(query);
     if purpose == Purpose::Connect {
         chosen.push((PURPOSE.name.to_owned(), "connect".to_owned()));
-        // A link of the application leads back into it; the pages' own leads to
-        // their list.
+        // A link of the app leads back into the app. Links of the account pages lead back
+        // to the list of connections.
         if chosen.iter().all(|(name, _)| name != RETURN_TO.name) {
             let home = state.config.returns.app().path().to_owned();
             chosen.push((RETURN_TO.name.to_owned(), home));
@@ -139,9 +139,8 @@ fn review_of(
     origin.join(&page).map_err(|_| StartError::NotConfigured)
 }
 
-/// Returns `true` if another site than the one that is returned to says with what the
-/// session is fetched there: whoever made the link could fetch it, wherever the
-/// code leaks.
+/// Returns `true` if another site than the return location's sets the code challenge.
+/// Whoever made such a link could fetch the session with a leaked code.
 pub(crate) fn is_challenged_by_another(
     state: &State,
     request: &HttpRequest,
@@ -154,7 +153,8 @@ pub(crate) fn is_challenged_by_another(
         })
 }
 
-/// 302 to where the person wanted, with the session where it may be had there.
+/// Redirects to the return location, with a hand-over of the session if it is allowed
+/// there.
 pub(crate) async fn redirect_to_app<'a>(
     state: &State,
     bearer: &Bearer,
@@ -172,17 +172,17 @@ pub(crate) async fn redirect_to_app<'a>(
     }
 }
 
-/// A browser on its way to the provider.
+/// The redirect of a browser to the provider.
 #[derive(Debug)]
 pub(crate) struct AuthorizationRedirect {
-    /// Where to.
+    /// URL of the authorization request.
     pub(crate) to: Url,
-    /// Its new flow, and the removal of old ones.
+    /// The cookie of the new flow, and cookies that remove old flows.
     pub(crate) cookies: Vec<Cookie<'static>>,
 }
 
 impl AuthorizationRedirect {
-    /// 302.
+    /// Builds the response 302.
     pub(crate) fn response(self) -> HttpResponse {
         let mut response = found(&self.to);
         for cookie in self.cookies {
@@ -192,9 +192,8 @@ impl AuthorizationRedirect {
     }
 }
 
-/// Seals a new flow into a cookie: the browser can go to the provider. A flow
-/// has a mark where a person agreed to something on a page of this service; only
-/// the handlers of these pages' forms give one.
+/// Creates a flow, seals it into a cookie, and builds the authorization request. Only the
+/// handlers of the pages' forms pass an agreement.
 pub(crate) async fn start_flow(
     state: &State,
     request: &HttpRequest,
@@ -227,7 +226,7 @@ pub(crate) async fn start_flow(
         })
         .await?;
     if let Some(locale) = &flow.context.locale {
-        // OpenID Connect Core 3.1.2.1; a provider that does not know it ignores it.
+        // OpenID Connect Core section 3.1.2.1. Providers ignore unknown parameters.
         to.query_pairs_mut().append_pair("ui_locales", locale);
     }
     let mut cookies = match request.cookies() {
@@ -246,9 +245,9 @@ pub(crate) async fn start_flow(
     Ok(AuthorizationRedirect { to, cookies })
 }
 
-/// `hd` is passed on only where the request asks for it and the deployment
-/// takes the domain; never by itself: it would shut out every other listed
-/// domain (R7).
+/// Returns the value of `hd`: only if the request asks for it and the deployment allows the
+/// domain. Without a request it is never sent, because it would exclude all other allowed
+/// domains (R7).
 fn hosted_domain(state: &State, context: &Context) -> Option<String> {
     let allowed = &state.config.allowed_domains;
     context
@@ -257,9 +256,9 @@ fn hosted_domain(state: &State, context: &Context) -> Option<String> {
         .filter(|domain| allowed.is_empty() || allowed.contains(domain))
 }
 
-/// The session of a person who need not go round (R8). A person whose sign-in
-/// would repair a dead grant goes round (R22). The database's silence is no
-/// reason to refuse: without an answer everyone goes round.
+/// Returns the session of a person who does not have to go to the provider (R8). A person
+/// whose sign-in would repair a dead grant goes there (R22). If the database does not
+/// respond, everyone goes there.
 async fn already_signed_in(
     state: &State,
     request: &HttpRequest,
@@ -296,8 +295,7 @@ async fn content_session(
     Ok(Some(session))
 }
 
-/// Returns `true` if the request names another workspace or another person than those
-/// of the session.
+/// Returns `true` if the request names another workspace or person than the session's.
 pub(crate) fn asks_for_another(context: &Context, session: &Session) -> bool {
     context.workspace.is_some_and(|id| id != session.workspace)
         || (context.subdomain.is_some() && context.subdomain != session.subdomain)
@@ -307,9 +305,9 @@ pub(crate) fn asks_for_another(context: &Context, session: &Session) -> bool {
             .is_some_and(|hint| *hint != session.email)
 }
 
-/// A start on a workspace's own host goes on at the one host that has the
-/// cookies and that the provider knows. The target is configuration; `Host` only
-/// tells which workspace: by its label, or by its own host that was proven.
+/// Redirects a start on the host of a workspace to the public host, which has the cookies
+/// and which the provider knows. The target comes from the configuration; `Host` only says
+/// which workspace, by its label or its custom host.
 pub(crate) fn to_public_host(state: &State, request: &HttpRequest, query: &Query) -> Option<Url> {
     if !state.config.multi_workspace {
         return None;
@@ -323,7 +321,7 @@ pub(crate) fn to_public_host(state: &State, request: &HttpRequest, query: &Query
     if state.config.public_origin.url().host() == asked.host() {
         return None;
     }
-    // What is passed on is what the deployment knows, not what the request says.
+    // Only values of the deployment are passed on, not the text of the request.
     let workspace = match state.config.returns.custom_owner(&asked) {
         Some(id) => (WORKSPACE_ID.name, id.to_string()),
         None => (

@@ -1,4 +1,4 @@
-//! What a provider did or said.
+//! Messages for errors of the provider.
 
 use actix_web::http::StatusCode;
 use latchkey_providers::{FailureClass, IdTokenError, ProviderError, TOKEN_TOO_LARGE, TokenError};
@@ -74,7 +74,8 @@ impl From<&TokenError> for ProblemDetails {
             return too_large();
         }
         match error.class {
-            // Of a code: used, expired, or made for another verifier.
+            // At the code exchange, the code was used, has expired, or belongs to another
+            // verifier.
             FailureClass::InvalidRefreshToken => explained(
                 StatusCode::BAD_REQUEST,
                 "code_refused",
@@ -94,8 +95,8 @@ impl From<&TokenError> for ProblemDetails {
             | FailureClass::Unauthorized
             | FailureClass::RequestRejected
             | FailureClass::ScopeInvalid => misconfigured(),
-            // It answered, and what it said is not known or cannot be read: waiting
-            // alone does not help.
+            // The provider responded with something unknown or unreadable. Waiting does not
+            // help.
             FailureClass::MalformedResponse
             | FailureClass::InsufficientScopes
             | FailureClass::Unknown => provider_error(),

@@ -1,4 +1,4 @@
-//! Why nothing was written: policy, workspace, flow, database.
+//! Messages for errors of the transaction: policy, workspace, flow, database.
 
 use actix_web::http::StatusCode;
 use latchkey_domain::{Handle, domain_for_people};
@@ -76,7 +76,7 @@ impl From<&SignInError> for ProblemDetails {
 impl From<&PolicyRefusal> for ProblemDetails {
     fn from(refusal: &PolicyRefusal) -> Self {
         match refusal {
-            // The provider could not be asked: the address may well be verified.
+            // The provider could not be asked, so the address may be verified.
             PolicyRefusal::NotVouched {
                 why: NotVouched::Unverified(Unverified::Unanswered(error)),
                 ..
@@ -184,7 +184,7 @@ fn not_vouched(address: Option<&Handle>, why: &NotVouched, allowed: &[String]) -
     )
 }
 
-/// Names domains as people write them (R7).
+/// Formats domains in their own scripts (R7).
 fn domains(list: &[String]) -> String {
     let shown: Vec<String> = list.iter().map(|name| domain_for_people(name)).collect();
     match shown.as_slice() {
