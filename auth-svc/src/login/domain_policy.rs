@@ -3,8 +3,7 @@
 //! 1. If the deployment has a list of domains, nobody from another domain may sign in,
 //!    invited or not.
 //! 2. The domains of the workspace may join. If the workspace has no list and the
-//! deployment
-//!    has one workspace, the domains of the deployment may join.
+//!    deployment has one workspace, the domains of the deployment may join.
 //! 3. After that, the public invitation link counts if it is enabled, then a personal
 //!    invitation, and last an existing membership.
 //!
