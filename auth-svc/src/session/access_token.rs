@@ -56,10 +56,7 @@ impl std::fmt::Debug for Token {
     }
 }
 
-fn as_iso<S: serde::Serializer>(
-    time: &OffsetDateTime,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn as_iso<S: serde::Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&iso(*time))
 }
 

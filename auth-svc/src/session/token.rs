@@ -210,7 +210,9 @@ async fn of_code(
     })?;
     // The origin may belong to another workspace now than when the code was created.
     if !session::serves(state, request, &redeemed.session) {
-        return Err(Refusal::InvalidGrant("a code of another workspace".to_owned()));
+        return Err(Refusal::InvalidGrant(
+            "a code of another workspace".to_owned(),
+        ));
     }
     let next = match (redeemed.refresh, origin) {
         (Some(token), Some(origin)) => Next::Cookie(origin.clone(), token),

@@ -1,6 +1,6 @@
 //! Modules of the OpenID Foundation's conformance suite for clients
 //! (`oidcc-client-test-…`), each under its name, against the demo provider. Those
-//! that are attacks are in `attacks/id_token.rs` and `attacks/keys.rs`, those about
+//! that are attacks are in `attacks/id_token.rs` and `attacks/key_sets.rs`, those about
 //! refreshing in `crates/providers/tests/demo/conformance.rs`.
 
 use base64::Engine as _;
@@ -8,15 +8,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use latchkey_demo_provider::{Decision, Endpoint, Flavour, Misbehaviour as M};
 use serde_json::Value;
 
-use crate::helpers::{APP, Answer, Browser, PUBLIC, TestApp};
+use crate::support::{APP, Browser, PUBLIC, Response, TestApp};
 
 const OIDC: &str = "/auth/oidc/demo";
 
 /// Ada signs in at the OpenID provider.
-async fn ada_signs_in(app: &TestApp) -> (Answer, Browser) {
+async fn ada_signs_in(app: &TestApp) -> (Response, Browser) {
     let mut browser = app.browser().json();
-    let answer = app.round(&mut browser, OIDC, &Decision::allow("ada")).await;
-    (answer, browser)
+    let response = app
+        .run_flow(&mut browser, OIDC, &Decision::allow("ada"))
+        .await;
+    (response, browser)
 }
 
 /// Ada is who is signed in: address and name.
@@ -37,10 +39,10 @@ fn header_of_id_token(app: &TestApp) -> Value {
 async fn invalid_sig_es256() {
     let app = TestApp::start().await;
     app.demo.misbehave(Flavour::Oidc, Some(M::BadSignature));
-    let (answer, browser) = ada_signs_in(&app).await;
+    let (response, browser) = ada_signs_in(&app).await;
     assert_eq!(header_of_id_token(&app)["alg"], "ES256");
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (400, "identity_not_proven")
     );
     assert!(browser.session().is_none());
@@ -53,8 +55,8 @@ async fn missing_athash() {
     let app = TestApp::start().await;
     app.demo
         .misbehave(Flavour::Oidc, Some(M::NoAccessTokenHash));
-    let (answer, _) = ada_signs_in(&app).await;
-    assert_eq!(answer.location(), APP);
+    let (response, _) = ada_signs_in(&app).await;
+    assert_eq!(response.location(), APP);
 }
 
 /// The key changes after the keys were fetched and before the ID token is signed.
@@ -64,7 +66,7 @@ async fn signing_key_rotation_just_before_signing() {
     ada_signs_in(&app).await;
     let mut browser = app.browser();
     let grace = Decision::allow("grace");
-    let callback = app.to_callback(&mut browser, OIDC, &grace).await;
+    let callback = app.run_flow_to_callback(&mut browser, OIDC, &grace).await;
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Jwks), 1);
     app.demo.rotate_keys(Flavour::Oidc, false).unwrap();
     assert_eq!(browser.get(&callback).await.location(), APP);
@@ -81,8 +83,8 @@ async fn idtoken_sig_rs256() {
         let mut browser = app.browser();
         let ada = Decision::allow("ada");
         let path = format!("{path}?prompt=consent");
-        let answer = app.round(&mut browser, &path, &ada).await;
-        assert_eq!(answer.location(), APP, "{path}");
+        let response = app.run_flow(&mut browser, &path, &ada).await;
+        assert_eq!(response.location(), APP, "{path}");
         assert_eq!(header_of_id_token(&app)["alg"], "RS256", "{flavour:?}");
     }
 }
@@ -90,8 +92,8 @@ async fn idtoken_sig_rs256() {
 #[tokio::test]
 async fn client_secret_basic() {
     let app = TestApp::start().await;
-    let (answer, _) = ada_signs_in(&app).await;
-    assert_eq!(answer.location(), APP);
+    let (response, _) = ada_signs_in(&app).await;
+    assert_eq!(response.location(), APP);
     assert_eq!(app.demo.counter("oidc.client.client_secret_basic"), 1);
     assert_eq!(app.demo.counter("oidc.client.client_secret_post"), 0);
 }
@@ -102,7 +104,7 @@ async fn discovery_jwks_uri_keys() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let ada = Decision::allow("ada");
-    let callback = app.to_callback(&mut browser, OIDC, &ada).await;
+    let callback = app.run_flow_to_callback(&mut browser, OIDC, &ada).await;
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Jwks), 0);
     assert_eq!(browser.get(&callback).await.location(), APP);
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Jwks), 1);
@@ -124,8 +126,8 @@ async fn discovery_openid_config() {
     assert_eq!(start.split('?').next(), Some(endpoint));
     // Ours was the first look at it.
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Discovery), 2);
-    let (answer, _) = ada_signs_in(&app).await;
-    assert_eq!(answer.location(), APP);
+    let (response, _) = ada_signs_in(&app).await;
+    assert_eq!(response.location(), APP);
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Discovery), 2);
 }
 
@@ -134,8 +136,8 @@ async fn discovery_openid_config() {
 async fn userinfo_bearer_header() {
     let app = TestApp::start().await;
     app.demo.misbehave(Flavour::Oidc, Some(M::ClaimsAtUserinfo));
-    let (answer, mut browser) = ada_signs_in(&app).await;
-    assert_eq!(answer.location(), APP);
+    let (response, mut browser) = ada_signs_in(&app).await;
+    assert_eq!(response.location(), APP);
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Userinfo), 1);
     let (email, name) = signed_in_as(&mut browser).await;
     assert_eq!(
@@ -153,8 +155,8 @@ async fn scope_userinfo_claims() {
     ] {
         let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_SCOPES", scopes)]).await;
         app.demo.misbehave(Flavour::Oidc, Some(M::ClaimsAtUserinfo));
-        let (answer, mut browser) = ada_signs_in(&app).await;
-        assert_eq!(answer.location(), APP, "{scopes}");
+        let (response, mut browser) = ada_signs_in(&app).await;
+        assert_eq!(response.location(), APP, "{scopes}");
         let (email, name) = signed_in_as(&mut browser).await;
         assert_eq!(email, "ada@acme.example", "{scopes}");
         assert_eq!(name == "Ada Lovelace", named, "{scopes}: {name}");
@@ -189,10 +191,10 @@ async fn form_post_error() {
         let taken = provider.post_form(&path, form.body()).await;
         assert_eq!(taken.status, 303, "{}", taken.body);
         // The GET that follows has them.
-        let answer = browser.json().get(&taken.location()).await;
-        assert_eq!(answer.status, status, "{}", answer.body);
+        let response = browser.json().get(&taken.location()).await;
+        assert_eq!(response.status, status, "{}", response.body);
         if let Some(code) = code {
-            assert_eq!(answer.code(), code);
+            assert_eq!(response.code(), code);
         }
     }
     // Nothing of a form but the provider's answer is passed on.
@@ -221,8 +223,8 @@ async fn nonce_unless_code_flow() {
 async fn userinfo_signed() {
     let app = TestApp::start().await;
     app.demo.misbehave(Flavour::Oidc, Some(M::SignedUserinfo));
-    let (answer, mut browser) = ada_signs_in(&app).await;
-    assert_eq!(answer.location(), APP);
+    let (response, mut browser) = ada_signs_in(&app).await;
+    assert_eq!(response.location(), APP);
     let (email, name) = signed_in_as(&mut browser).await;
     assert_eq!(
         (email, name),
@@ -231,9 +233,9 @@ async fn userinfo_signed() {
     for how in [M::ForgedUserinfo, M::UserinfoOfAnotherClient] {
         let app = TestApp::start().await;
         app.demo.misbehave(Flavour::Oidc, Some(how));
-        let (answer, browser) = ada_signs_in(&app).await;
+        let (response, browser) = ada_signs_in(&app).await;
         assert_eq!(
-            (answer.status, answer.code().as_str()),
+            (response.status, response.code().as_str()),
             (400, "identity_not_proven"),
             "{how:?}"
         );

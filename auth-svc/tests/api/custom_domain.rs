@@ -3,7 +3,7 @@ use latchkey_demo_provider::Decision;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::helpers::{APP, Browser, PUBLIC, TestApp, Zone};
+use crate::support::{APP, Browser, NameServer, PUBLIC, TestApp};
 
 const MULTI: (&str, &str) = ("IS_MULTIWORKSPACE_ENABLED", "true");
 const HOST: &str = "app.customer.example";
@@ -18,16 +18,18 @@ async fn settle() {
 async fn admin(app: &TestApp) -> Browser {
     let mut browser = app.browser();
     let path = "/auth/google?workspaceSubdomain=acme&prompt=consent";
-    let answer = app.round(&mut browser, path, &Decision::allow("ada")).await;
-    assert_eq!(answer.location(), "https://acme.app.test.example/");
+    let response = app
+        .run_flow(&mut browser, path, &Decision::allow("ada"))
+        .await;
+    assert_eq!(response.location(), "https://acme.app.test.example/");
     browser.json()
 }
 
 // R8
 #[tokio::test]
-async fn a_custom_domain_counts_only_when_it_is_verified() {
-    let zone = Zone::start().await;
-    let app = TestApp::start_with(&[MULTI, ("DNS_RESOLVERS", &zone.address)]).await;
+async fn a_custom_domain_is_used_only_after_verification() {
+    let name_server = NameServer::start().await;
+    let app = TestApp::start_with(&[MULTI, ("DNS_RESOLVERS", &name_server.address)]).await;
     let mut ada = admin(&app).await;
     let pending = ada
         .send_json(Method::POST, HOSTS, &json!({ "host": HOST }))
@@ -39,7 +41,7 @@ async fn a_custom_domain_counts_only_when_it_is_verified() {
     assert_eq!(home, "https://acme.app.test.example/");
 
     let record = pending.json();
-    zone.publish(
+    name_server.publish(
         record["recordName"].as_str().unwrap(),
         record["recordValue"].as_str().unwrap(),
     );
@@ -75,7 +77,7 @@ async fn a_custom_domain_counts_only_when_it_is_verified() {
 
 // R8
 #[tokio::test]
-async fn a_custom_domain_is_one_workspaces_and_never_the_deployments() {
+async fn a_custom_domain_belongs_to_one_workspace_and_never_to_the_deployment() {
     let app = TestApp::start_with(&[MULTI]).await;
     let pool = app.database.pool();
     let other = app.workspace("other", &[]).await;
@@ -96,10 +98,13 @@ async fn a_custom_domain_is_one_workspaces_and_never_the_deployments() {
         "x.app.test.example",
         "test.example",
     ] {
-        let answer = ada
+        let response = ada
             .send_json(Method::POST, HOSTS, &json!({ "host": own }))
             .await;
-        assert_eq!((answer.status, answer.code().as_str()), (400, "own_domain"));
+        assert_eq!(
+            (response.status, response.code().as_str()),
+            (400, "own_domain")
+        );
     }
 }
 
@@ -160,11 +165,11 @@ async fn no_mode_has_a_redirect_loop() {
         // Who joins by a link is told so first, and goes on by a button.
         let page = browser.get(&callback).await.location();
         let page = browser.get(page.strip_prefix(PUBLIC).unwrap()).await;
-        let onwards = browser
+        let next_url = browser
             .submit(&page.form("/auth/hand-over"))
             .await
-            .onwards();
-        assert!(onwards.starts_with(&format!("{home}#code=")), "{onwards}");
+            .refresh_url();
+        assert!(next_url.starts_with(&format!("{home}#code=")), "{next_url}");
         // Again and again: home at once, not to the provider.
         for _ in 0..2 {
             let (end, hops) = ends(&app, &mut browser, host, "/auth/google").await;
@@ -183,18 +188,18 @@ async fn no_mode_has_a_redirect_loop() {
 
 // R8
 #[tokio::test]
-async fn with_one_host_for_all_a_custom_domain_has_no_effect() {
+async fn in_single_domain_mode_a_custom_domain_has_no_effect() {
     let app = TestApp::start().await;
     custom_host::set(app.database.pool(), app.workspace, Some(HOST))
         .await
         .unwrap();
     let mut ada = app.signed_in("ada").await.json();
     assert_eq!(ada.get("/auth/google").await.location(), APP);
-    let answer = ada
+    let response = ada
         .send_json(Method::POST, HOSTS, &json!({ "host": HOST }))
         .await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (409, "single_domain")
     );
 }

@@ -4,10 +4,10 @@ use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::helpers::{APP, PUBLIC, TestApp};
+use crate::support::{APP, PUBLIC, TestApp};
 
 #[tokio::test]
-async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
+async fn an_address_with_too_many_requests_is_told_when_to_retry() {
     let app = TestApp::start_with(&[("RATE_LIMIT_PER_ADDRESS", "5")]).await;
     let mut browser = app.browser();
     // Nobody vouches for what the client writes itself.
@@ -37,7 +37,7 @@ async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_each_client_has_a_limit_of_its_own() {
+async fn behind_a_trusted_proxy_each_client_has_its_own_limit() {
     let app = TestApp::start_with(&[
         ("RATE_LIMIT_PER_ADDRESS", "2"),
         ("TRUSTED_PROXIES", "127.0.0.0/8"),
@@ -66,11 +66,11 @@ async fn behind_a_trusted_proxy_each_client_has_a_limit_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_flow_has_few_tries() {
+async fn the_attempts_of_one_flow_are_limited() {
     let app = TestApp::start_with(&[("RATE_LIMIT_PER_FLOW", "3")]).await;
     let mut browser = app.browser().json();
     let callback = app
-        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .run_flow_to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     let (path, query) = callback.split_once('?').unwrap();
     let state = query
@@ -84,12 +84,12 @@ async fn a_flow_has_few_tries() {
         ("d", "too_many_requests"),
     ] {
         let issuer = app.demo.issuer(Flavour::Google);
-        let answer = browser
+        let response = browser
             .clone()
             .get(&format!("{path}?{state}&code={guess}&iss={issuer}"))
             .await;
-        assert_eq!(answer.code(), code, "{guess}");
-        assert_eq!(answer.headers.contains_key("retry-after"), guess == "d");
+        assert_eq!(response.code(), code, "{guess}");
+        assert_eq!(response.headers.contains_key("retry-after"), guess == "d");
     }
     assert_eq!(
         app.demo.count(Flavour::Google, Endpoint::Token),
@@ -97,14 +97,14 @@ async fn a_flow_has_few_tries() {
         "the provider hears no more of it"
     );
     // Another flow of the same browser is not harmed.
-    let answer = app
-        .round(
+    let response = app
+        .run_flow(
             &mut browser,
             "/auth/google?prompt=consent",
             &Decision::allow("ada"),
         )
         .await;
-    assert_eq!(answer.location(), APP);
+    assert_eq!(response.location(), APP);
 }
 
 /// Begins a request and does not end its headers.
@@ -119,10 +119,10 @@ async fn begun(app: &TestApp) -> TcpStream {
 }
 
 async fn rest_of(client: &mut TcpStream) -> String {
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     // A connection that is cut ends the answer too.
-    let _ = client.read_to_end(&mut answer).await;
-    String::from_utf8_lossy(&answer).into_owned()
+    let _ = client.read_to_end(&mut response).await;
+    String::from_utf8_lossy(&response).into_owned()
 }
 
 /// One who is slow is served, also beyond the five seconds of the HTTP library; one
@@ -180,16 +180,16 @@ async fn chunked(app: &TestApp, path: &str, kind: &str, body: &str, ends: bool) 
         let _ = client.write_all(b"0\r\n\r\n").await;
     }
     let mut status = [0; 12];
-    let answer = tokio::time::timeout(Duration::from_mins(1), client.read_exact(&mut status));
+    let response = tokio::time::timeout(Duration::from_mins(1), client.read_exact(&mut status));
     // A connection that is cut has no status.
-    match answer.await.unwrap() {
+    match response.await.unwrap() {
         Ok(_) => String::from_utf8_lossy(&status).into_owned(),
         Err(_) => String::new(),
     }
 }
 
 #[tokio::test]
-async fn a_body_without_a_length_is_bounded_too() {
+async fn a_body_without_a_length_is_limited_too() {
     let app = TestApp::start().await;
     let json = |length: usize| format!("{}{{\"grantType\":\"cookie\"}}", " ".repeat(length - 22));
     let form = |length: usize| format!("seen={}", "a".repeat(length - 5));
@@ -222,11 +222,11 @@ async fn a_body_without_a_length_is_bounded_too() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_slow_holds_nobody_else_up() {
+async fn a_slow_provider_delays_no_other_request() {
     let app = TestApp::start().await;
     let mut slow = app.browser();
     let callback = app
-        .to_callback(&mut slow, "/auth/google", &Decision::allow("ada"))
+        .run_flow_to_callback(&mut slow, "/auth/google", &Decision::allow("ada"))
         .await;
     app.demo.inject(
         Fault::on(Endpoint::Token)

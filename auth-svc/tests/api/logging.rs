@@ -7,7 +7,7 @@ use latchkey_opening::OpeningKey;
 use latchkey_testkit::{Role, TestDatabase};
 use serde_json::Value;
 
-use crate::helpers::{Browser, variables, workspace};
+use crate::support::{Browser, variables, workspace};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 

@@ -3,7 +3,7 @@ use prost::Message as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::helpers::{APP, Answer, Browser, PUBLIC, TestApp};
+use crate::support::{APP, Browser, PUBLIC, Response, TestApp};
 
 const MEMBERS: &str = "/auth/workspace/members";
 const PAGE: &str = "/auth/account/members";
@@ -41,14 +41,14 @@ async fn count(app: &TestApp, sql: &'static str) -> i64 {
         .unwrap()
 }
 
-async fn remove(browser: &mut Browser, id: &str, query: &str) -> Answer {
+async fn remove(browser: &mut Browser, id: &str, query: &str) -> Response {
     let path = format!("{MEMBERS}/{id}{query}");
     browser.send(Method::DELETE, &path).await
 }
 
 // R18, R14: out of this workspace at once, by every way that the person had in.
 #[tokio::test]
-async fn a_removed_member_is_signed_out_of_this_workspace_alone() {
+async fn a_removed_member_is_signed_out_of_this_workspace_only() {
     let (app, mut ada, mut grace) = team().await;
     // The same person elsewhere: another workspace, same browser profile.
     let other = app.workspace("other", &["acme.example"]).await;
@@ -72,18 +72,18 @@ async fn a_removed_member_is_signed_out_of_this_workspace_alone() {
     .unwrap();
     let id = id_of(&mut grace).await;
 
-    let answer = remove(&mut ada, &id, "").await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    assert_eq!(answer.json()["sessionsEnded"], 1);
-    assert_eq!(answer.json()["connections"], "DISCONNECTING");
+    let response = remove(&mut ada, &id, "").await;
+    assert_eq!(response.status, 200, "{}", response.body);
+    assert_eq!(response.json()["sessionsEnded"], 1);
+    assert_eq!(response.json()["connections"], "DISCONNECTING");
     assert_eq!(grace.me().await, None);
     let pair = format!("v={}", grace.cookies["tokenPair"]);
     let (_, pair) = url::form_urlencoded::parse(pair.as_bytes()).next().unwrap();
     let pair: Value = serde_json::from_str(&pair).unwrap();
     let grant =
         json!({ "grantType": "refresh_token", "refreshToken": pair["refreshToken"]["token"] });
-    let answer = grace.post_json(PUBLIC, "/auth/token", &grant).await;
-    assert_eq!(answer.code(), "invalid_grant");
+    let response = grace.post_json(PUBLIC, "/auth/token", &grant).await;
+    assert_eq!(response.code(), "invalid_grant");
     for (living, left) in [
         (
             "SELECT count(*) FROM auth.session WHERE revoked_at IS NULL",
@@ -112,7 +112,7 @@ async fn a_removed_member_is_signed_out_of_this_workspace_alone() {
 
 // R18, R7: nobody is barred: the administrator is told how they could come back.
 #[tokio::test]
-async fn the_answer_tells_how_a_removed_person_could_join_again() {
+async fn the_response_says_how_a_removed_person_could_join_again() {
     let (app, mut ada, mut grace) = team().await;
     let public = json!({ "enabled": true });
     ada.send_json(Method::PUT, "/auth/workspace/public-invite", &public)
@@ -121,8 +121,8 @@ async fn the_answer_tells_how_a_removed_person_could_join_again() {
     ada.send_json(Method::POST, "/auth/workspace/invitations", &invited)
         .await;
     let id = id_of(&mut grace).await;
-    let answer = remove(&mut ada, &id, "?keepConnections=true").await;
-    let ways = answer.json()["canJoinAgain"].as_array().unwrap().clone();
+    let response = remove(&mut ada, &id, "?keepConnections=true").await;
+    let ways = response.json()["canJoinAgain"].as_array().unwrap().clone();
     let by: Vec<&str> = ways.iter().map(|way| way["by"].as_str().unwrap()).collect();
     assert_eq!(by, ["DOMAIN", "INVITATION", "PUBLIC_LINK"]);
     assert!(
@@ -138,18 +138,18 @@ async fn the_answer_tells_how_a_removed_person_could_join_again() {
     let domain = Method::DELETE;
     ada.send(domain, "/auth/workspace/domains/acme.example")
         .await;
-    let answer = remove(&mut ada, &id, "").await;
-    assert!(!answer.body.contains("DOMAIN"), "{}", answer.body);
+    let response = remove(&mut ada, &id, "").await;
+    assert!(!response.body.contains("DOMAIN"), "{}", response.body);
 }
 
 // R18: nobody locks everybody out by mistake.
 #[tokio::test]
-async fn the_last_administrator_stays_and_others_remove_nobody() {
+async fn the_last_administrator_cannot_be_removed_and_members_remove_nobody() {
     let (app, mut ada, mut grace) = team().await;
     let (own, other) = (id_of(&mut ada).await, id_of(&mut grace).await);
-    let answer = remove(&mut ada, &own, "").await;
+    let response = remove(&mut ada, &own, "").await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (409, "last_administrator")
     );
     assert_eq!(remove(&mut grace, &own, "").await.code(), "not_admin");

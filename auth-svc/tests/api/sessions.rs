@@ -5,27 +5,27 @@ use auth_svc::store::{janitor, workspace};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::helpers::{APP, Answer, Browser, PUBLIC, TestApp};
+use crate::support::{APP, Browser, PUBLIC, Response, TestApp};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
 async fn list(browser: &mut Browser) -> Vec<Value> {
-    let answer = browser.get("/auth/sessions").await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    answer.json()["sessions"].as_array().unwrap().clone()
+    let response = browser.get("/auth/sessions").await;
+    assert_eq!(response.status, 200, "{}", response.body);
+    response.json()["sessions"].as_array().unwrap().clone()
 }
 
-async fn end(browser: &mut Browser, id: &str) -> Answer {
+async fn end(browser: &mut Browser, id: &str) -> Response {
     browser
         .send(Method::DELETE, &format!("/auth/sessions/{id}"))
         .await
 }
 
 async fn bearer(app: &TestApp, browser: &mut Browser) -> Browser {
-    let answer = browser
+    let response = browser
         .post_json(PUBLIC, "/auth/token", &json!({ "grantType": "cookie" }))
         .await;
-    let token = answer.json()["accessToken"]["token"].clone();
+    let token = response.json()["accessToken"]["token"].clone();
     let mut bearer = app.browser();
     bearer.headers = vec![(
         "authorization",
@@ -40,11 +40,11 @@ async fn run(app: &TestApp, sql: &'static str) {
 
 // R14
 #[tokio::test]
-async fn a_person_sees_their_own_sessions_and_which_one_is_here() {
+async fn a_person_sees_their_own_sessions_and_which_one_is_current() {
     let app = TestApp::start().await;
     let mut firefox = app.browser();
     firefox.headers = vec![("user-agent", FIREFOX.to_owned())];
-    app.round(
+    app.run_flow(
         &mut firefox,
         "/auth/google?prompt=consent",
         &latchkey_demo_provider::Decision::allow("ada"),
@@ -66,7 +66,7 @@ async fn a_person_sees_their_own_sessions_and_which_one_is_here() {
 
 // R14
 #[tokio::test]
-async fn a_session_that_is_ended_elsewhere_is_over_at_once() {
+async fn a_session_ended_from_another_browser_ends_at_once() {
     let app = TestApp::start().await;
     let mut here = app.signed_in("ada").await;
     let mut there = app.signed_in("ada").await;
@@ -138,7 +138,7 @@ async fn signing_out_everywhere_ends_every_session_of_the_person_and_no_others()
 
 // R14
 #[tokio::test]
-async fn a_front_end_signs_out_by_its_access_token() {
+async fn a_front_end_signs_out_with_its_access_token() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     let mut token = bearer(&app, &mut browser).await.json();
@@ -158,7 +158,7 @@ async fn every_sign_in_begins_a_new_session_and_ends_the_one_before() {
     let mut browser = app.signed_in("ada").await;
     let before = browser.clone();
     let id = browser.me().await.unwrap()["sessionId"].clone();
-    app.round(
+    app.run_flow(
         &mut browser,
         "/auth/google?prompt=consent",
         &latchkey_demo_provider::Decision::allow("ada"),
@@ -173,7 +173,7 @@ async fn every_sign_in_begins_a_new_session_and_ends_the_one_before() {
     fixed
         .cookies
         .insert("__Host-latchkey-session".to_owned(), planted.clone());
-    app.round(
+    app.run_flow(
         &mut fixed,
         "/auth/google?prompt=consent",
         &latchkey_demo_provider::Decision::allow("ada"),
@@ -184,7 +184,7 @@ async fn every_sign_in_begins_a_new_session_and_ends_the_one_before() {
 
 // R14
 #[tokio::test]
-async fn a_session_that_nobody_uses_ends_and_use_keeps_it() {
+async fn an_unused_session_ends_and_use_extends_it() {
     let app = TestApp::start_with(&[("SESSION_IDLE_EXPIRES_IN", "1h")]).await;
     let mut browser = app.signed_in("ada").await;
     let idle = "UPDATE auth.session SET last_seen_at = last_seen_at - interval '59 min'";
@@ -199,7 +199,7 @@ async fn a_session_that_nobody_uses_ends_and_use_keeps_it() {
 
 // R14
 #[tokio::test]
-async fn the_janitor_deletes_what_is_over_and_nothing_else() {
+async fn expired_rows_are_deleted_and_others_are_kept() {
     let app = TestApp::start_with(&[("TOKEN_PAIR_COOKIE_ENABLED", "true")]).await;
     let mut kept = app.signed_in("ada").await;
     let email = "grace@acme.example".parse().unwrap();
@@ -253,7 +253,7 @@ async fn the_janitor_deletes_what_is_over_and_nothing_else() {
 
 // R14
 #[tokio::test]
-async fn the_janitor_deletes_in_batches_until_nothing_is_left() {
+async fn expired_rows_are_deleted_in_batches_until_none_is_left() {
     let app = TestApp::start().await;
     app.signed_in("ada").await;
     let statements = [
@@ -292,7 +292,7 @@ async fn the_janitor_deletes_in_batches_until_nothing_is_left() {
 
 // R9
 #[tokio::test]
-async fn starts_of_who_is_signed_in_do_not_pile_up_pairs_that_nobody_uses() {
+async fn repeated_starts_do_not_accumulate_unused_token_pairs() {
     let app = TestApp::start_with(&[("TOKEN_PAIR_COOKIE_ENABLED", "true")]).await;
     let mut browser = app.signed_in("ada").await;
     app.store_grant(&["https://www.googleapis.com/auth/gmail.readonly"], false)

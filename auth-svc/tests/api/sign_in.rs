@@ -3,17 +3,17 @@ use latchkey_domain::{GrantBinding, ScopeSet};
 use latchkey_proto::events::{Access, Intent};
 use serde_json::json;
 
-use crate::helpers::{APP, PUBLIC, TestApp, Written};
+use crate::support::{APP, PUBLIC, RowCounts, TestApp};
 
 // R1
 #[tokio::test]
 async fn google_sign_in_sends_to_the_provider_with_state_nonce_and_pkce() {
     let app = TestApp::start().await;
-    let answer = app.browser().get("/auth/google").await;
-    assert_eq!(answer.status, 302);
-    let get = |name| answer.parameter(name).unwrap_or_default();
+    let response = app.browser().get("/auth/google").await;
+    assert_eq!(response.status, 302);
+    let get = |name| response.parameter(name).unwrap_or_default();
     assert!(
-        answer
+        response
             .location()
             .starts_with(&format!("{}/google/authorize", app.demo.base_url()))
     );
@@ -28,7 +28,7 @@ async fn google_sign_in_sends_to_the_provider_with_state_nonce_and_pkce() {
         assert_eq!(get(name).len(), length, "{name}");
     }
     assert!(
-        answer.parameter("hd").is_none(),
+        response.parameter("hd").is_none(),
         "R7: nothing shuts a listed domain out"
     );
     // As an operator looks: `curl -I`.
@@ -38,15 +38,15 @@ async fn google_sign_in_sends_to_the_provider_with_state_nonce_and_pkce() {
         .await;
     assert!(head.location().starts_with(app.demo.base_url()));
     assert_eq!(
-        app.written().await,
-        Written::NOTHING,
+        app.row_counts().await,
+        RowCounts::NOTHING,
         "the start writes nothing"
     );
 }
 
 // R1 R2 R3 R5
 #[tokio::test]
-async fn each_provider_signs_a_person_in_and_tells_the_rest_of_the_house() {
+async fn a_sign_in_with_each_provider_publishes_its_event() {
     for (path, provider, flavour) in [
         ("/auth/google", "google", Flavour::Google),
         ("/auth/microsoft", "microsoft", Flavour::Microsoft),
@@ -54,13 +54,15 @@ async fn each_provider_signs_a_person_in_and_tells_the_rest_of_the_house() {
     ] {
         let app = TestApp::start().await;
         let mut browser = app.browser();
-        let answer = app.round(&mut browser, path, &Decision::allow("ada")).await;
+        let response = app
+            .run_flow(&mut browser, path, &Decision::allow("ada"))
+            .await;
         assert_eq!(
-            (answer.status, answer.location()),
+            (response.status, response.location()),
             (302, APP.to_owned()),
             "{path}"
         );
-        assert_eq!(app.written().await, Written::ONCE, "{path}");
+        assert_eq!(app.row_counts().await, RowCounts::ONE_SIGN_IN, "{path}");
 
         let event = app.events().await.pop().unwrap();
         let identity = event.identity.clone().unwrap();
@@ -106,11 +108,11 @@ async fn each_provider_signs_a_person_in_and_tells_the_rest_of_the_house() {
 
 // R5 R23, replaced system's weak point 6
 #[tokio::test]
-async fn the_granted_scopes_are_told_and_not_the_requested_ones() {
+async fn the_event_contains_the_granted_scopes_not_the_requested_ones() {
     let app = TestApp::start().await;
     let decision =
         Decision::allow("ada").without("https://www.googleapis.com/auth/calendar.events");
-    app.round(&mut app.browser(), "/auth/google", &decision)
+    app.run_flow(&mut app.browser(), "/auth/google", &decision)
         .await;
     let connection = app.events().await.pop().unwrap().connection.unwrap();
     assert_eq!(connection.messages(), Access::Granted);
@@ -140,13 +142,13 @@ async fn identity_is_issuer_and_subject_and_never_the_address() {
     app.demo.set_claims("grace", claims);
     app.signed_in("grace").await;
     // The same address at another provider is another person too.
-    app.round(
+    app.run_flow(
         &mut app.browser(),
         "/auth/microsoft",
         &Decision::allow("ada"),
     )
     .await;
-    let written = app.written().await;
+    let written = app.row_counts().await;
     assert_eq!((written.users, written.identities), (3, 3));
     // And the same person with a new address is the same one.
     let claims = json!({"email": "countess@acme.example"})
@@ -155,7 +157,7 @@ async fn identity_is_issuer_and_subject_and_never_the_address() {
         .clone();
     app.demo.set_claims("ada", claims);
     app.signed_in("ada").await;
-    assert_eq!(app.written().await.users, 3);
+    assert_eq!(app.row_counts().await.users, 3);
 }
 
 // PEERS, relying-party check 12
@@ -165,14 +167,14 @@ async fn a_sign_in_makes_a_new_session_and_ends_the_browsers_old_one() {
     let mut browser = app.signed_in("ada").await;
     let old = browser.clone();
     let first = browser.me().await.unwrap()["sessionId"].clone();
-    let answer = app
-        .round(
+    let response = app
+        .run_flow(
             &mut browser,
             "/auth/google?prompt=consent",
             &Decision::allow("ada"),
         )
         .await;
-    let cookie = answer
+    let cookie = response
         .set_cookies()
         .into_iter()
         .find(|c| c.contains("session"))
@@ -200,7 +202,7 @@ async fn two_first_sign_ins_at_once_make_one_person() {
     for _ in 0..6 {
         let mut browser = app.browser();
         let callback = app
-            .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+            .run_flow_to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
             .await;
         tabs.push(tokio::spawn(
             async move { browser.get(&callback).await.status },
@@ -209,7 +211,7 @@ async fn two_first_sign_ins_at_once_make_one_person() {
     for tab in tabs {
         assert_eq!(tab.await.unwrap(), 302);
     }
-    let written = app.written().await;
+    let written = app.row_counts().await;
     assert_eq!(
         (written.users, written.identities, written.members),
         (1, 1, 1)
@@ -218,7 +220,7 @@ async fn two_first_sign_ins_at_once_make_one_person() {
 
 // R13
 #[tokio::test]
-async fn where_automatic_connection_is_off_the_event_carries_no_grant() {
+async fn without_automatic_connection_the_event_contains_no_grant() {
     let app = TestApp::start_with(&[("AUTH_GOOGLE_AUTO_CONNECT", "false")]).await;
     app.signed_in("ada").await;
     let event = app.events().await.pop().unwrap();
@@ -228,7 +230,7 @@ async fn where_automatic_connection_is_off_the_event_carries_no_grant() {
 
 // R8
 #[tokio::test]
-async fn a_person_who_is_signed_in_is_not_sent_round_again() {
+async fn a_person_who_is_signed_in_is_not_sent_to_the_provider_again() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     let again = browser.get("/auth/google?returnTo=/inbox").await;
@@ -240,7 +242,7 @@ async fn a_person_who_is_signed_in_is_not_sent_round_again() {
 
 // R22
 #[tokio::test]
-async fn a_person_whose_grant_is_dead_goes_round_to_repair_it() {
+async fn a_person_with_a_dead_grant_is_sent_to_the_provider_again() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     app.store_grant(&["https://www.googleapis.com/auth/gmail.readonly"], true)
@@ -256,7 +258,7 @@ async fn a_person_whose_grant_is_dead_goes_round_to_repair_it() {
 // R8, R27: erased is not dead. Four of four starts went round, each with
 // another session.
 #[tokio::test]
-async fn a_mailbox_that_was_disconnected_sends_nobody_round() {
+async fn a_disconnected_mailbox_sends_nobody_to_the_provider() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     app.store_grant(&["https://www.googleapis.com/auth/gmail.readonly"], false)
@@ -274,12 +276,12 @@ async fn a_mailbox_that_was_disconnected_sends_nobody_round() {
         assert_eq!(again.location(), format!("{APP}inbox"), "{change}");
     }
     assert_eq!(browser.session(), Some(session.as_str()));
-    assert_eq!(app.written().await.sessions, 1);
+    assert_eq!(app.row_counts().await.sessions, 1);
 }
 
 // R8: a sign-in cannot repair it, so it asks for none.
 #[tokio::test]
-async fn a_dead_grant_that_a_sign_in_does_not_repair_sends_nobody_round() {
+async fn a_dead_grant_that_a_sign_in_cannot_repair_sends_nobody_to_the_provider() {
     for (variable, change) in [
         ("AUTH_GOOGLE_AUTO_CONNECT=true", "subject = 'second'"),
         ("AUTH_GOOGLE_AUTO_CONNECT=false", "auth_failed_at = now()"),
@@ -296,20 +298,20 @@ async fn a_dead_grant_that_a_sign_in_does_not_repair_sends_nobody_round() {
 
 // PEERS, relying-party check 16; replaced system's weak point 12
 #[tokio::test]
-async fn no_token_and_no_session_ever_stands_in_an_address_or_a_page() {
+async fn no_url_and_no_page_contains_a_token_or_a_session_secret() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
-    let answer = app
-        .round(&mut browser, "/auth/google", &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     let home = browser.get("/").await;
     let me = browser.get("/auth/me").await;
     let session = browser.session().unwrap().to_owned();
-    assert!(!answer.location().contains(&session));
-    for answer in [&answer, &home, &me] {
+    assert!(!response.location().contains(&session));
+    for response in [&response, &home, &me] {
         for issued in app.demo.issued() {
             assert!(
-                !answer.everything().contains(&issued.token),
+                !response.headers_and_body().contains(&issued.token),
                 "{}",
                 issued.kind
             );
@@ -320,26 +322,26 @@ async fn no_token_and_no_session_ever_stands_in_an_address_or_a_page() {
 
 // R13: nothing would ever renew it.
 #[tokio::test]
-async fn a_provider_that_only_identifies_makes_no_connection() {
+async fn a_provider_without_offline_access_connects_nothing() {
     let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_SCOPES", "openid email profile")]).await;
     identifies_only(&app).await;
-    assert_eq!(app.written().await, Written::ONCE);
+    assert_eq!(app.row_counts().await, RowCounts::ONE_SIGN_IN);
 }
 
 /// A sign-in succeeds and connects nothing.
 async fn identifies_only(app: &TestApp) {
     let mut browser = app.browser();
-    let answer = app
-        .round(&mut browser, "/auth/oidc/demo", &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut browser, "/auth/oidc/demo", &Decision::allow("ada"))
         .await;
-    assert_eq!(answer.location(), APP);
+    assert_eq!(response.location(), APP);
     let event = app.events().await.pop().unwrap();
     assert!(event.connection.is_none() && event.identity.is_some());
 }
 
 // R13: Keycloak gives a refresh token to everybody. What was asked for decides.
 #[tokio::test]
-async fn a_provider_for_sign_in_alone_connects_nothing_whatever_it_gives() {
+async fn an_unrequested_refresh_token_connects_nothing() {
     let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_SCOPES", "openid email profile")]).await;
     app.demo.change(|settings| {
         settings
@@ -351,12 +353,12 @@ async fn a_provider_for_sign_in_alone_connects_nothing_whatever_it_gives() {
 
 // R5: of the grant, its client and its end are known from the beginning; large tokens too.
 #[tokio::test]
-async fn the_event_tells_the_client_and_the_end_of_the_grant() {
+async fn the_event_contains_the_client_and_the_expiry_of_the_grant() {
     let app = TestApp::start().await;
     app.demo.change(|settings| {
-        let answer = &mut settings.token_answer;
-        answer.insert("refresh_token_expires_in".to_owned(), 7200.into());
-        answer.insert("access_token".to_owned(), "a".repeat(200 * 1024).into());
+        let response = &mut settings.token_answer;
+        response.insert("refresh_token_expires_in".to_owned(), 7200.into());
+        response.insert("access_token".to_owned(), "a".repeat(200 * 1024).into());
     });
     app.demo
         .misbehave(Flavour::Google, Some(Misbehaviour::NoAccessTokenHash));
@@ -372,11 +374,11 @@ async fn the_event_tells_the_client_and_the_end_of_the_grant() {
 
 // R4
 #[tokio::test]
-async fn the_provider_is_asked_to_speak_the_persons_language() {
+async fn the_locale_of_the_request_is_passed_to_the_provider() {
     let app = TestApp::start().await;
     let language = async |query: &str| {
-        let answer = app.browser().get(&format!("/auth/google{query}")).await;
-        answer.parameter("ui_locales")
+        let response = app.browser().get(&format!("/auth/google{query}")).await;
+        response.parameter("ui_locales")
     };
     assert_eq!(language("?locale=de-AT").await.as_deref(), Some("de-AT"));
     assert_eq!(language("?locale=fr_FR").await.as_deref(), Some("fr-FR"));

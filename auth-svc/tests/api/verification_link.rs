@@ -2,7 +2,7 @@ use auth_svc::random::Randomness;
 use auth_svc::store::workspace::domain::{self, Purpose};
 use latchkey_domain::WorkspaceId;
 
-use crate::helpers::TestApp;
+use crate::support::TestApp;
 
 const DOMAIN: &str = "globex.example";
 
@@ -47,7 +47,7 @@ async fn a_verification_link_works_once_and_only_when_the_button_is_pressed() {
     }
     assert_eq!(approved(&app).await, []);
 
-    let press = async |browser: &mut crate::helpers::Browser| {
+    let press = async |browser: &mut crate::support::Browser| {
         browser
             .post_form("/verify-domain", format!("token={token}"))
             .await
@@ -72,7 +72,7 @@ async fn a_verification_link_works_once_and_only_when_the_button_is_pressed() {
     // The page cannot name one of two workspaces: the link does.
     let path = format!("/auth/google?workspaceId={}", app.workspace);
     let mut linus = app.browser();
-    app.round(
+    app.run_flow(
         &mut linus,
         &path,
         &latchkey_demo_provider::Decision::allow("linus"),
@@ -88,7 +88,7 @@ async fn a_verification_link_expires_and_a_newer_one_replaces_it() {
     let mut browser = app.browser().json();
     let old = link(&app, app.workspace).await;
     let new = link(&app, app.workspace).await;
-    let press = async |browser: &mut crate::helpers::Browser, token: &str| {
+    let press = async |browser: &mut crate::support::Browser, token: &str| {
         let form = format!("token={token}");
         browser.post_form("/verify-domain", form).await
     };
@@ -110,7 +110,7 @@ async fn a_verification_link_expires_and_a_newer_one_replaces_it() {
 
 // R7, replaced system's weak point 11
 #[tokio::test]
-async fn the_database_cannot_show_a_usable_verification_link() {
+async fn the_database_contains_no_usable_verification_link() {
     let app = TestApp::start().await;
     let token = link(&app, app.workspace).await;
     let (row,): (String,) = sqlx::query_as("SELECT c::text FROM auth.domain_claim c")

@@ -8,18 +8,18 @@ use latchkey_demo_provider::Decision;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::helpers::{TestApp, Zone};
+use crate::support::{NameServer, TestApp};
 
 const DOMAINS: &str = "/auth/workspace/domains";
 
 async fn refused(app: &TestApp, person: &str) -> String {
     let mut browser = app.browser().json();
-    app.round(&mut browser, "/auth/google", &Decision::allow(person))
+    app.run_flow(&mut browser, "/auth/google", &Decision::allow(person))
         .await
         .code()
 }
 
-/// A zone that a test writes, without a network.
+/// A name_server that a test writes, without a network.
 #[derive(Debug)]
 struct Records(Result<Vec<String>, DnsError>);
 
@@ -33,9 +33,9 @@ impl TxtRecords for Records {
 
 // R7, replaced system's weak point 11
 #[tokio::test]
-async fn a_domain_that_an_administrator_adds_lets_nobody_in_until_its_record_is_there() {
-    let zone = Zone::start().await;
-    let app = TestApp::start_with(&[("DNS_RESOLVERS", &zone.address)]).await;
+async fn a_domain_added_by_an_administrator_admits_nobody_before_its_txt_record_is_found() {
+    let name_server = NameServer::start().await;
+    let app = TestApp::start_with(&[("DNS_RESOLVERS", &name_server.address)]).await;
     let mut admin = app.signed_in("ada").await.json();
     let new = json!({ "domain": "Globex.example" });
     let pending = admin.send_json(Method::POST, DOMAINS, &new).await;
@@ -50,11 +50,11 @@ async fn a_domain_that_an_administrator_adds_lets_nobody_in_until_its_record_is_
         (early.status, early.code().as_str()),
         (409, "record_missing")
     );
-    zone.publish("_latchkey.globex.example", "v=spf1 -all");
+    name_server.publish("_latchkey.globex.example", "v=spf1 -all");
     assert_eq!(admin.send(Method::POST, &verify).await.status, 409);
     assert_eq!(refused(&app, "linus").await, "domain_not_allowed");
 
-    zone.publish(
+    name_server.publish(
         "_latchkey.globex.example",
         pending["recordValue"].as_str().unwrap(),
     );
@@ -80,7 +80,7 @@ async fn a_domain_that_an_administrator_adds_lets_nobody_in_until_its_record_is_
 
 // R7
 #[tokio::test]
-async fn a_record_proves_the_domain_to_the_workspace_that_it_was_made_for_and_no_other() {
+async fn a_txt_record_verifies_a_domain_only_for_the_workspace_it_was_issued_to() {
     let app = TestApp::start().await;
     let (pool, random) = (app.database.pool(), Randomness::default());
     let other = app.workspace("other", &[]).await;
@@ -91,15 +91,22 @@ async fn a_record_proves_the_domain_to_the_workspace_that_it_was_made_for_and_no
     domain::claim(pool, other, Purpose::Access, domain, &random)
         .await
         .unwrap();
-    let zone = Records(Ok(vec![ours.record_value.clone()]));
-    // What a competitor reads in our zone does not help it.
-    let theirs =
-        proof::by_record(pool, &zone, Actor::Operator, other, Purpose::Access, domain).await;
+    let name_server = Records(Ok(vec![ours.record_value.clone()]));
+    // What a competitor reads in our name_server does not help it.
+    let theirs = proof::by_record(
+        pool,
+        &name_server,
+        Actor::Operator,
+        other,
+        Purpose::Access,
+        domain,
+    )
+    .await;
     assert!(matches!(theirs, Err(ProofError::NoRecord { .. })));
     // Nor does a record for joining give a host.
     let host = proof::by_record(
         pool,
-        &zone,
+        &name_server,
         Actor::Operator,
         app.workspace,
         Purpose::Host,
@@ -109,7 +116,7 @@ async fn a_record_proves_the_domain_to_the_workspace_that_it_was_made_for_and_no
     assert!(matches!(host, Err(ProofError::NoClaim)));
     proof::by_record(
         pool,
-        &zone,
+        &name_server,
         Actor::Operator,
         app.workspace,
         Purpose::Access,
@@ -128,7 +135,7 @@ async fn a_record_proves_the_domain_to_the_workspace_that_it_was_made_for_and_no
 
 // R7
 #[tokio::test]
-async fn name_servers_that_do_not_answer_prove_nothing_and_cost_nothing() {
+async fn unresponsive_name_servers_verify_nothing_and_keep_the_claim() {
     let app = TestApp::start().await;
     let (pool, random) = (app.database.pool(), Randomness::default());
     let domain = "globex.example";
@@ -171,7 +178,7 @@ async fn name_servers_that_do_not_answer_prove_nothing_and_cost_nothing() {
 
 // R7, replaced system's weak point 11
 #[tokio::test]
-async fn a_domain_whose_addresses_anybody_can_have_is_refused() {
+async fn a_consumer_mail_domain_is_refused() {
     let app = TestApp::start().await;
     let mut admin = app.signed_in("ada").await.json();
     for (domain, code) in [
@@ -180,9 +187,9 @@ async fn a_domain_whose_addresses_anybody_can_have_is_refused() {
         ("yahoo.co.uk", "consumer_domain"),
         ("*.acme.example", "invalid_parameter"),
     ] {
-        let answer = admin
+        let response = admin
             .send_json(Method::POST, DOMAINS, &json!({ "domain": domain }))
             .await;
-        assert_eq!((answer.status, answer.code().as_str()), (400, code));
+        assert_eq!((response.status, response.code().as_str()), (400, code));
     }
 }

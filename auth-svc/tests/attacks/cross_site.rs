@@ -12,9 +12,8 @@ use latchkey_testkit::TestCertificates;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::api::neighbours::stand_in::{Knowledge, StandIn};
-use crate::helpers::{Answer, Browser, PUBLIC, TestApp};
-use crate::unharmed::nothing_written;
+use crate::support::grpc_services::{FakeServices, FakeState};
+use crate::support::{Browser, PUBLIC, Response, TestApp, assert_nothing_written};
 
 const FOREIGN: [(&str, &str); 5] = [
     ("origin", "https://evil.example"),
@@ -43,11 +42,11 @@ struct Change {
 struct Scene {
     app: TestApp,
     ada: Browser,
-    knowledge: Knowledge,
+    fake: FakeState,
     grace: String,
     other_session: String,
     invitation: String,
-    _sync: StandIn,
+    _sync: FakeServices,
 }
 
 const ACCOUNT: &str = "0199a000-0000-7000-8000-000000000001";
@@ -65,8 +64,8 @@ const OF_PROVIDERS: [&str; 5] = [
 impl Scene {
     async fn set() -> Self {
         let certificates = TestCertificates::create();
-        let knowledge = Knowledge::default();
-        let sync = StandIn::start(&certificates, &knowledge).await;
+        let fake = FakeState::default();
+        let sync = FakeServices::start(&certificates, &fake).await;
         let path = |path: &Path| path.to_str().unwrap().to_owned();
         let app = TestApp::start_with(&[
             ("SYNC_GRPC_URL", &sync.url()),
@@ -86,7 +85,7 @@ impl Scene {
         let sign_in = async |person: &str| {
             let mut browser = app.browser();
             let path = "/auth/google?prompt=consent";
-            app.round(&mut browser, path, &Decision::allow(person))
+            app.run_flow(&mut browser, path, &Decision::allow(person))
                 .await;
             browser
         };
@@ -100,7 +99,7 @@ impl Scene {
         };
         let other_session = id(sign_in("ada").await, "sessionId").await;
         let grace = id(sign_in("grace").await, "userId").await;
-        knowledge.accounts.lock().unwrap().push(Account {
+        fake.accounts.lock().unwrap().push(Account {
             id: ACCOUNT.to_owned(),
             workspace_id: event.workspace_id,
             user_id: event.user_id,
@@ -116,7 +115,7 @@ impl Scene {
             .unwrap();
         Self {
             ada,
-            knowledge,
+            fake,
             grace,
             other_session,
             invitation: made.id.to_string(),
@@ -215,7 +214,7 @@ impl Scene {
     }
 
     /// What it does is refused or done; answers the refusal.
-    async fn ask(&self, change: &Change, headers: &[(&'static str, String)]) -> Answer {
+    async fn ask(&self, change: &Change, headers: &[(&'static str, String)]) -> Response {
         let mut browser = self.ada.clone().json();
         browser.headers.extend(headers.iter().cloned());
         match &change.body {
@@ -229,10 +228,10 @@ impl Scene {
     }
 
     /// Nothing is written here, and nothing is asked of the services behind.
-    async fn unharmed<T>(&self, attack: impl AsyncFnOnce() -> T) -> T {
-        let before = self.knowledge.changes();
-        let outcome = nothing_written(&self.app, attack).await;
-        assert_eq!(self.knowledge.changes(), before);
+    async fn assert_unchanged<T>(&self, attack: impl AsyncFnOnce() -> T) -> T {
+        let before = self.fake.changes();
+        let outcome = assert_nothing_written(&self.app, attack).await;
+        assert_eq!(self.fake.changes(), before);
         outcome
     }
 }
@@ -247,10 +246,10 @@ async fn another_site_changes_nothing_by_any_described_route() {
     for change in &changes {
         let what = format!("{} {}", change.method, change.path);
         scene
-            .unharmed(async || {
+            .assert_unchanged(async || {
                 for (name, value) in FOREIGN {
-                    let answer = scene.ask(change, &[(name, value.to_owned())]).await;
-                    let refused = (answer.status, answer.code());
+                    let response = scene.ask(change, &[(name, value.to_owned())]).await;
+                    let refused = (response.status, response.code());
                     let expected = (403, "cross_site".to_owned());
                     assert_eq!(refused, expected, "{what} {name}: {value}");
                 }
@@ -269,21 +268,21 @@ async fn another_site_changes_nothing_by_any_described_route() {
         ("sec-fetch-site", "same-origin".to_owned()),
     ];
     for change in first.into_iter().chain(last) {
-        let answer = scene.ask(change, &own).await;
+        let response = scene.ask(change, &own).await;
         let what = format!("{} {}", change.method, change.path);
         assert!(
-            !answer.body.contains("cross_site"),
+            !response.body.contains("cross_site"),
             "{what}: {}",
-            answer.body
+            response.body
         );
         assert!(
-            answer.status < 400 || [404, 409].contains(&answer.status),
+            response.status < 400 || [404, 409].contains(&response.status),
             "{what}: {} {}",
-            answer.status,
-            answer.body
+            response.status,
+            response.body
         );
     }
-    assert_eq!(scene.knowledge.changes(), 2, "disconnected and started");
+    assert_eq!(scene.fake.changes(), 2, "disconnected and started");
     assert!(scene.ada.me().await.is_none());
 }
 
@@ -301,11 +300,11 @@ async fn another_site_changes_nothing_by_the_addresses_of_providers() {
                 "iss={}&state=x&code=x&returnTo=https://evil.example/",
                 scene.app.demo.issuer(Flavour::Google)
             );
-            let answer = scene
-                .unharmed(async || browser.post_form(&path, body).await)
+            let response = scene
+                .assert_unchanged(async || browser.post_form(&path, body).await)
                 .await;
-            assert_eq!(answer.status, 303, "{path}: {}", answer.body);
-            let to = answer.location();
+            assert_eq!(response.status, 303, "{path}: {}", response.body);
+            let to = response.location();
             assert!(
                 !to.contains("evil") && (to.starts_with(&path) || to.starts_with(PUBLIC)),
                 "{path}: {to}"
@@ -343,7 +342,7 @@ async fn a_link_changes_nothing() {
     for pattern in patterns {
         let path = scene.concrete(&pattern);
         scene
-            .unharmed(async || {
+            .assert_unchanged(async || {
                 for link in [path.clone(), format!("{path}?{query}")] {
                     for method in [Method::GET, Method::HEAD] {
                         let mut browser = scene.ada.clone();
@@ -366,15 +365,15 @@ async fn no_foreign_origin_may_read_an_answer() {
     let mut browser = app.signed_in("ada").await;
     browser.headers = vec![("origin", "https://evil.example".to_owned())];
     for path in ["/auth/me", "/", "/openapi.json"] {
-        let answer = browser.get(path).await;
+        let response = browser.get(path).await;
         for name in [
             "access-control-allow-origin",
             "access-control-allow-credentials",
         ] {
-            assert!(!answer.headers.contains_key(name), "{path} {name}");
+            assert!(!response.headers.contains_key(name), "{path} {name}");
         }
         assert_eq!(
-            answer.headers["cross-origin-resource-policy"],
+            response.headers["cross-origin-resource-policy"],
             "same-origin"
         );
     }

@@ -4,23 +4,22 @@
 
 use latchkey_demo_provider::{Decision, Flavour, Misbehaviour as M};
 
-use crate::helpers::{APP, TestApp};
-use crate::unharmed::refused;
+use crate::support::{APP, TestApp, assert_refused};
 
 const ALL: [Flavour; 3] = [Flavour::Google, Flavour::Microsoft, Flavour::Oidc];
 
 /// Every module that ends the same way: identity not proven.
-macro_rules! proves_nobody {
+macro_rules! identity_not_proven {
     ($($(#[$doc:meta])* $name:ident: $how:expr;)*) => {$(
         $(#[$doc])*
         #[tokio::test]
         async fn $name() {
-            refused(&ALL, $how, 400, "identity_not_proven").await;
+            assert_refused(&ALL, $how, 400, "identity_not_proven").await;
         }
     )*};
 }
 
-proves_nobody! {
+identity_not_proven! {
     /// oidcc-client-test-nonce-invalid
     nonce_invalid: M::WrongNonce;
     /// Core 3.1.3.7 step 11: a nonce was sent, so one has to come.
@@ -75,7 +74,7 @@ proves_nobody! {
 /// oidcc-client-test-userinfo-invalid-sub
 #[tokio::test]
 async fn userinfo_invalid_sub() {
-    refused(
+    assert_refused(
         &[Flavour::Oidc],
         M::OtherUserinfoSubject,
         400,
@@ -88,11 +87,11 @@ async fn userinfo_invalid_sub() {
 #[tokio::test]
 async fn discovery_issuer_mismatch() {
     let app = TestApp::start().await;
-    for (path, flavour) in crate::unharmed::PROVIDERS {
+    for (path, flavour) in crate::support::PROVIDERS {
         app.demo.misbehave(flavour, Some(M::WrongDiscoveryIssuer));
-        let answer = app.browser().json().get(path).await;
-        assert!(answer.status >= 500, "{path}: {}", answer.status);
-        assert!(answer.set_cookies().is_empty(), "{path}");
+        let response = app.browser().json().get(path).await;
+        assert!(response.status >= 500, "{path}: {}", response.status);
+        assert!(response.set_cookies().is_empty(), "{path}");
     }
 }
 
@@ -104,7 +103,7 @@ async fn kid_absent_single_and_multiple() {
     let app = TestApp::start().await;
     app.demo.misbehave(Flavour::Google, Some(M::NoKid));
     let first = app
-        .round(
+        .run_flow(
             &mut app.browser(),
             "/auth/google?prompt=consent",
             &Decision::allow("ada"),
@@ -115,7 +114,7 @@ async fn kid_absent_single_and_multiple() {
     app.demo.rotate_keys(Flavour::Google, true).unwrap();
     app.demo.misbehave(Flavour::Google, Some(M::NoKid));
     let several = app
-        .round(
+        .run_flow(
             &mut app.browser().json(),
             "/auth/google",
             &Decision::allow("ada"),

@@ -12,27 +12,22 @@
 
 #[path = "../api"]
 mod api {
-    pub mod helpers;
-    pub mod neighbours {
-        pub mod stand_in;
-    }
+    pub mod support;
 }
 
-mod clocks;
-mod codes;
+mod authorization_codes;
+mod clock_skew;
 mod cross_site;
-mod doors;
+mod cross_site_links;
+mod documentation;
 mod id_token;
 mod identity;
-mod initiated;
-mod keys;
+mod key_sets;
 mod mix_up;
+mod open_redirects;
 mod parameters;
-mod redirects;
 mod sessions;
 mod state;
-mod table;
-mod unharmed;
-mod workspaces;
-
-use api::helpers;
+mod support;
+mod third_party_login;
+mod workspace_isolation;

@@ -3,8 +3,9 @@
 
 use latchkey_demo_provider::{Decision, Endpoint, Flavour, Misbehaviour as M};
 
-use crate::helpers::TestApp;
-use crate::unharmed::{PROVIDERS, nothing_written, parameter, refusal, with_parameter};
+use crate::support::{
+    PROVIDERS, TestApp, assert_nothing_written, parameter, refusal, with_parameter,
+};
 
 /// Section 4.4.1: the attacker's provider sends the victim on to the honest one
 /// with the flow's own state.
@@ -33,17 +34,18 @@ async fn a_mixed_up_code_never_reaches_the_attackers_token_endpoint() {
             .decide(forwarded.as_str(), &Decision::allow("ada"))
             .await;
         assert!(callback.starts_with(&format!("{honest}/redirect")));
-        let answer = nothing_written(&app, async || victim.clone().get(&callback).await).await;
+        let response =
+            assert_nothing_written(&app, async || victim.clone().get(&callback).await).await;
         assert_eq!(
-            refusal(&answer),
+            refusal(&response),
             (400, "flow_unknown".to_owned()),
             "{honest}"
         );
         // Should the honest one know the attacker's redirect URI, too: `iss`.
         let elsewhere = callback.replace(&format!("{honest}/redirect"), "/auth/oidc/demo/redirect");
-        let answer = nothing_written(&app, async || victim.get(&elsewhere).await).await;
+        let response = assert_nothing_written(&app, async || victim.get(&elsewhere).await).await;
         assert_eq!(
-            refusal(&answer),
+            refusal(&response),
             (400, "issuer_mismatch".to_owned()),
             "{honest}"
         );
@@ -54,18 +56,19 @@ async fn a_mixed_up_code_never_reaches_the_attackers_token_endpoint() {
 /// RFC 9207 section 2.4: compared exactly, required where announced, also with
 /// an error.
 #[tokio::test]
-async fn an_answer_of_another_issuer_is_refused_also_when_it_tells_an_error() {
+async fn a_response_of_another_issuer_is_refused_even_if_it_is_an_error() {
     let app = TestApp::start().await;
     for (path, flavour) in [PROVIDERS[0], PROVIDERS[2]] {
         for how in [M::WrongResponseIssuer, M::NoResponseIssuer] {
             app.demo.misbehave(flavour, Some(how));
             for decision in [Decision::allow("ada"), Decision::deny()] {
-                let answer = nothing_written(&app, async || {
-                    app.round(&mut app.browser().json(), path, &decision).await
+                let response = assert_nothing_written(&app, async || {
+                    app.run_flow(&mut app.browser().json(), path, &decision)
+                        .await
                 })
                 .await;
                 assert_eq!(
-                    refusal(&answer),
+                    refusal(&response),
                     (400, "issuer_mismatch".to_owned()),
                     "{path} {how:?}"
                 );
@@ -77,11 +80,11 @@ async fn an_answer_of_another_issuer_is_refused_also_when_it_tells_an_error() {
 
 /// RFC 9207 section 2.4: no normalisation.
 #[tokio::test]
-async fn an_issuer_is_compared_to_the_letter() {
+async fn an_issuer_is_compared_exactly() {
     let app = TestApp::start().await;
     let mut browser = app.browser().json();
     let callback = app
-        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .run_flow_to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     let issuer = app.demo.issuer(Flavour::Google);
     for almost in [
@@ -93,9 +96,10 @@ async fn an_issuer_is_compared_to_the_letter() {
         app.demo.issuer(Flavour::Oidc),
     ] {
         let mixed = with_parameter(&callback, "iss", &almost);
-        let answer = nothing_written(&app, async || browser.clone().get(&mixed).await).await;
+        let response =
+            assert_nothing_written(&app, async || browser.clone().get(&mixed).await).await;
         assert_eq!(
-            refusal(&answer),
+            refusal(&response),
             (400, "issuer_mismatch".to_owned()),
             "{almost}"
         );

@@ -17,35 +17,35 @@
 
 #[path = "../api"]
 mod api {
-    pub mod helpers;
+    pub mod support;
 }
 
-mod crowd;
+mod load;
 mod mutate;
+mod raw_http;
 mod service;
-mod wire;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use api::helpers::TestApp;
+use api::support::TestApp;
 use latchkey_demo_provider::Decision;
-use mutate::{Dice, Seed};
+use mutate::{Generator, ValidRequest};
 use reqwest::Method;
 use service::Service;
 use tokio::task::JoinSet;
 
 /// Requests at each endpoint where nothing else is said.
-const FEW: usize = 200;
+const DEFAULT_REQUESTS: usize = 200;
 
 /// A test run stops early rather than take longer.
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// Requests under way at once: more than there are connections to the database.
-const AT_ONCE: usize = 64;
+const MAX_CONCURRENT: usize = 64;
 
 /// The requests at an endpoint come over so many connections.
-const STORMS_PER_ENDPOINT: usize = 4;
+const CONNECTIONS_PER_ENDPOINT: usize = 4;
 
 /// So many ask each route at once.
 const CROWD: usize = 4;
@@ -62,11 +62,11 @@ fn number(name: &str) -> Option<usize> {
 }
 
 /// Every operation that is described, with what an honest request looks like.
-async fn seeds(app: &TestApp) -> Vec<Seed> {
+async fn samples(app: &TestApp) -> Vec<ValidRequest> {
     let mut signed_in = app.signed_in("ada").await;
     let document: serde_json::Value =
         serde_json::from_str(&signed_in.get("/openapi.json").await.body).unwrap();
-    let mut seeds = Vec::new();
+    let mut samples = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in ["get", "head", "post", "put", "patch", "delete"] {
             if item.get(method).is_none() {
@@ -89,7 +89,7 @@ async fn seeds(app: &TestApp) -> Vec<Seed> {
                 let mut browser = signed_in.clone();
                 let start = format!("{start}?prompt=consent");
                 target = app
-                    .to_callback(&mut browser, &start, &Decision::allow("ada"))
+                    .run_flow_to_callback(&mut browser, &start, &Decision::allow("ada"))
                     .await;
                 cookies = browser.cookies;
             } else if path.starts_with("/auth/") {
@@ -99,40 +99,45 @@ async fn seeds(app: &TestApp) -> Vec<Seed> {
                 );
             }
             let cookie: Vec<String> = cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
-            seeds.push(Seed {
+            samples.push(ValidRequest {
                 method,
                 target,
                 cookie: cookie.join("; "),
             });
         }
     }
-    seeds
+    samples
 }
 
 /// One round over all endpoints; answers how often each status came.
 async fn round(
     address: &str,
-    seeds: &[Seed],
-    dice: impl Fn(usize) -> Dice,
+    samples: &[ValidRequest],
+    random: impl Fn(usize) -> Generator,
     count: usize,
 ) -> BTreeMap<u16, usize> {
-    let each = count.div_ceil(STORMS_PER_ENDPOINT);
-    let mut work: Vec<_> = (0..STORMS_PER_ENDPOINT)
-        .flat_map(|_| seeds.iter().cloned())
+    let each = count.div_ceil(CONNECTIONS_PER_ENDPOINT);
+    let mut work: Vec<_> = (0..CONNECTIONS_PER_ENDPOINT)
+        .flat_map(|_| samples.iter().cloned())
         .enumerate()
         .collect();
     let mut statuses = BTreeMap::new();
-    let mut storms = JoinSet::new();
+    let mut connections = JoinSet::new();
     loop {
-        while storms.len() < AT_ONCE
-            && let Some((index, seed)) = work.pop()
+        while connections.len() < MAX_CONCURRENT
+            && let Some((index, sample)) = work.pop()
         {
-            storms.spawn(wire::storm(address.to_owned(), seed, dice(index), each));
+            connections.spawn(raw_http::send_requests(
+                address.to_owned(),
+                sample,
+                random(index),
+                each,
+            ));
         }
-        let Some(storm) = storms.join_next().await else {
+        let Some(connection) = connections.join_next().await else {
             return statuses;
         };
-        for (status, how_many) in storm.unwrap() {
+        for (status, how_many) in connection.unwrap() {
             *statuses.entry(status).or_default() += how_many;
         }
     }
@@ -141,7 +146,7 @@ async fn round(
 /// Who holds a connection and waits for another one waits for itself: the request
 /// is answered only after it has waited in vain, and the log tells of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_route_answers_with_one_connection() {
+async fn every_route_responds_with_one_database_connection() {
     let app = TestApp::start().await;
     let service = Service::start(app.variables(&[
         ("DATABASE_MAX_CONNECTIONS", "1"),
@@ -150,33 +155,33 @@ async fn every_route_answers_with_one_connection() {
     ]))
     .await;
     let mut requests = JoinSet::new();
-    for seed in seeds(&app).await {
-        let target = seed
+    for sample in samples(&app).await {
+        let target = sample
             .target
             .replace("{id}", "018f6b1e-0000-7000-8000-000000000000");
         for number in 0..CROWD {
             let mut browser = app.browser().at(&format!("http://{}", service.address));
             // Half of them are signed in.
             if number % 2 == 0 {
-                browser.headers.push(("cookie", seed.cookie.clone()));
+                browser.headers.push(("cookie", sample.cookie.clone()));
             }
-            let (method, target): (Method, _) = (seed.method.parse().unwrap(), target.clone());
+            let (method, target): (Method, _) = (sample.method.parse().unwrap(), target.clone());
             requests.spawn(async move {
-                let answer = browser.send(method.clone(), &target).await;
-                (format!("{method} {target}"), answer.status, answer.body)
+                let response = browser.send(method.clone(), &target).await;
+                (format!("{method} {target}"), response.status, response.body)
             });
         }
     }
     assert!(requests.len() >= 15 * CROWD, "{}", requests.len());
-    while let Some(answer) = requests.join_next().await {
-        let (request, status, body) = answer.unwrap();
+    while let Some(response) = requests.join_next().await {
+        let (request, status, body) = response.unwrap();
         assert!(status < 500, "{request}: {status} {body}");
     }
     service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_and_mutated_requests_break_nothing() {
+async fn random_and_mutated_requests_cause_no_server_error() {
     let app = TestApp::start().await;
     let service = Service::start(app.variables(&[
         ("DATABASE_MAX_CONNECTIONS", "16"),
@@ -184,16 +189,17 @@ async fn random_and_mutated_requests_break_nothing() {
         ("RATE_LIMIT_PER_FLOW", "0"),
     ]))
     .await;
-    let seeds = seeds(&app).await;
+    let samples = samples(&app).await;
     let asked = number("LATCHKEY_RANDOM_REQUESTS");
     let seed = number("LATCHKEY_RANDOM_SEED").unwrap_or(0x5eed);
-    let count = asked.unwrap_or(FEW).div_ceil(ROUNDS);
+    let count = asked.unwrap_or(DEFAULT_REQUESTS).div_ceil(ROUNDS);
     let started = Instant::now();
     let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
     let mut memory = vec![service.resident()];
     for round in 0..ROUNDS {
-        let dice = |index| Dice::new(u64::try_from(seed ^ ((round * 1000 + index) << 20)).unwrap());
-        for (status, how_many) in self::round(&service.address, &seeds, dice, count).await {
+        let random =
+            |index| Generator::new(u64::try_from(seed ^ ((round * 1000 + index) << 20)).unwrap());
+        for (status, how_many) in self::round(&service.address, &samples, random, count).await {
             *statuses.entry(status).or_default() += how_many;
         }
         memory.push(service.resident());
@@ -205,7 +211,7 @@ async fn random_and_mutated_requests_break_nothing() {
     println!(
         "{} endpoints, {} requests in {:?}, by status (0: connection closed) {statuses:?}, \
          memory in kB after each round {memory:?}",
-        seeds.len(),
+        samples.len(),
         statuses.values().sum::<usize>(),
         started.elapsed(),
     );

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 #[derive(Default)]
 struct Seen {
     panics: AtomicUsize,
-    waited_in_vain: AtomicUsize,
+    pool_timeouts: AtomicUsize,
 }
 
 /// Killed where it is dropped.
@@ -78,8 +78,11 @@ impl Service {
             0,
             "a handler panicked"
         );
-        let in_vain = self.seen.waited_in_vain.load(Ordering::SeqCst);
-        assert_eq!(in_vain, 0, "no connection to the database came in time");
+        let pool_timeouts = self.seen.pool_timeouts.load(Ordering::SeqCst);
+        assert_eq!(
+            pool_timeouts, 0,
+            "no connection to the database came in time"
+        );
     }
 }
 
@@ -91,7 +94,7 @@ async fn read<R: AsyncRead + Unpin>(mut lines: Lines<BufReader<R>>, seen: Arc<Se
             println!("{line}");
         }
         if line.contains("pool timed out") {
-            seen.waited_in_vain.fetch_add(1, Ordering::SeqCst);
+            seen.pool_timeouts.fetch_add(1, Ordering::SeqCst);
             println!("{line}");
         }
     }

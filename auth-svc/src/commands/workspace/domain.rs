@@ -109,7 +109,10 @@ pub(super) async fn verify(
     .await
     .map_err(StartError::other)?;
     Ok(Answer::new(
-        format!("verified: people of {domain} can now join {}", workspace.name),
+        format!(
+            "verified: people of {domain} can now join {}",
+            workspace.name
+        ),
         json!({ "domain": domain, "status": "APPROVED", "approvedBy": "DNS" }),
     ))
 }

@@ -2,7 +2,9 @@
 
 mod browser;
 mod database;
-mod zone;
+pub mod front_end;
+pub mod grpc_services;
+mod name_server;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,9 +18,9 @@ use latchkey_testkit::{Role, TestDatabase};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use browser::{Answer, Browser};
-pub use database::{Written, workspace};
-pub use zone::Zone;
+pub use browser::{Browser, Response};
+pub use database::{RowCounts, workspace};
+pub use name_server::NameServer;
 
 /// Origin that browsers see: not the address that the service listens on.
 pub const PUBLIC: &str = "https://auth.test.example";
@@ -193,8 +195,8 @@ impl TestApp {
     }
 
     /// What stands in schema `auth`.
-    pub async fn written(&self) -> Written {
-        database::written(self.database.pool()).await
+    pub async fn row_counts(&self) -> RowCounts {
+        database::row_counts(self.database.pool()).await
     }
 
     /// The events in the outbox, oldest first.
@@ -208,20 +210,25 @@ impl TestApp {
     }
 
     /// What the operator's port answers.
-    pub async fn operator(&self, path: &str) -> Answer {
+    pub async fn operator(&self, path: &str) -> Response {
         Browser::new(self.health.clone()).get(path).await
     }
 
     /// Starts at `path` as a person does who goes through the pages, decides at
     /// the provider, comes back; answers the callback's answer.
-    pub async fn round(&self, browser: &mut Browser, path: &str, decision: &Decision) -> Answer {
-        let callback = self.to_callback(browser, path, decision).await;
+    pub async fn run_flow(
+        &self,
+        browser: &mut Browser,
+        path: &str,
+        decision: &Decision,
+    ) -> Response {
+        let callback = self.run_flow_to_callback(browser, path, decision).await;
         browser.get(&callback).await
     }
 
     /// What the page says to a person whom a link leads to it and who cannot go
     /// on: there is no button.
-    pub async fn closed(&self, path: &str) -> String {
+    pub async fn body_without_form(&self, path: &str) -> String {
         let mut browser = self.browser();
         let led = browser.get(path).await.location();
         let page = browser.get(led.strip_prefix(PUBLIC).unwrap()).await;
@@ -230,7 +237,7 @@ impl TestApp {
     }
 
     /// The same up to the callback, which is not called: its path and query.
-    pub async fn to_callback(
+    pub async fn run_flow_to_callback(
         &self,
         browser: &mut Browser,
         path: &str,
@@ -241,12 +248,12 @@ impl TestApp {
     }
 
     /// The same by a link that leads to `path`: nobody is asked anything.
-    pub async fn round_by_link(
+    pub async fn run_flow_by_link(
         &self,
         browser: &mut Browser,
         path: &str,
         decision: &Decision,
-    ) -> Answer {
+    ) -> Response {
         let start = browser.get(path).await;
         assert_eq!(start.status, 302, "{path}: {}", start.body);
         let callback = self.decide(&start.location(), decision).await;
@@ -268,14 +275,14 @@ impl TestApp {
     pub async fn signed_in(&self, person: &str) -> Browser {
         let mut browser = self.browser();
         // With consent: no refresh token is stored here.
-        let answer = self
-            .round(
+        let response = self
+            .run_flow(
                 &mut browser,
                 "/auth/google?prompt=consent",
                 &Decision::allow(person),
             )
             .await;
-        assert_eq!(answer.location(), APP);
+        assert_eq!(response.location(), APP);
         browser
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use latchkey_demo_provider::Decision;
 use tokio::task::JoinSet;
 
-use crate::api::helpers::{Browser, TestApp};
+use crate::api::support::{Browser, TestApp};
 use crate::service::Service;
 
 /// Who opens the start page at once.
@@ -18,13 +18,13 @@ const CROWD: usize = 200;
 const SIGN_INS: usize = 60;
 
 /// Browsers that stand before their callback, with its address.
-async fn at_the_door(app: &TestApp, address: &str) -> Vec<(Browser, String)> {
+async fn before_callback(app: &TestApp, address: &str) -> Vec<(Browser, String)> {
     let mut waiting = Vec::new();
     for _ in 0..SIGN_INS {
         let mut browser = app.browser().at(address);
         let start = "/auth/google?prompt=consent";
         let callback = app
-            .to_callback(&mut browser, start, &Decision::allow("ada"))
+            .run_flow_to_callback(&mut browser, start, &Decision::allow("ada"))
             .await;
         waiting.push((browser, callback));
     }
@@ -60,7 +60,7 @@ async fn answered(what: &str, status: u16, mut all: JoinSet<(u16, Duration)>) {
 
 #[ignore = "a measurement for a machine that does nothing else"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_people_at_the_start_page_keep_nobody_from_signing_in() {
+async fn two_hundred_requests_to_the_start_page_prevent_no_sign_in() {
     let app = TestApp::start().await;
     let service = Service::start(app.variables(&[
         ("DATABASE_MAX_CONNECTIONS", "16"),
@@ -71,10 +71,10 @@ async fn two_hundred_people_at_the_start_page_keep_nobody_from_signing_in() {
     let address = format!("http://{}", service.address);
 
     let mut alone = JoinSet::new();
-    sign_in(at_the_door(&app, &address).await, &mut alone);
+    sign_in(before_callback(&app, &address).await, &mut alone);
     answered("sign-ins alone", 302, alone).await;
 
-    let waiting = at_the_door(&app, &address).await;
+    let waiting = before_callback(&app, &address).await;
     // Over connections of their own: those that lay idle may be closed by now.
     let waiting: Vec<(Browser, String)> = waiting
         .into_iter()

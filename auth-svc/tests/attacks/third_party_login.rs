@@ -5,8 +5,7 @@ use auth_svc::random::Randomness;
 use auth_svc::store::workspace;
 use latchkey_demo_provider::{Decision, Flavour};
 
-use crate::helpers::TestApp;
-use crate::unharmed::{nothing_written, refusal};
+use crate::support::{TestApp, assert_nothing_written, refusal};
 
 const START: &str = "/auth/initiate-login";
 
@@ -38,8 +37,8 @@ async fn a_portal_chooses_nothing_for_a_person() {
     let callback = app
         .decide(&start.location(), &Decision::allow("linus"))
         .await;
-    let answer = nothing_written(&app, async || linus.get(&callback).await).await;
-    assert_eq!(refusal(&answer).0, 403);
+    let response = assert_nothing_written(&app, async || linus.get(&callback).await).await;
+    assert_eq!(refusal(&response).0, 403);
     // Ada joins by her domain, as by any link: nothing is connected or handed over.
     let mut ada = app.browser();
     let start = ada.get(&format!("{START}?{asked}")).await;
@@ -88,9 +87,9 @@ async fn a_portal_leads_to_no_other_provider_and_to_no_other_site() {
         let mut browser = app.browser().json();
         let by_get = browser.get(&format!("{START}?{asked}")).await;
         let by_form = browser.post_form(START, asked.clone()).await;
-        for answer in [by_get, by_form] {
-            assert_eq!(refusal(&answer), (status, code.to_owned()), "{asked}");
-            assert!(answer.set_cookies().is_empty(), "{asked}");
+        for response in [by_get, by_form] {
+            assert_eq!(refusal(&response), (status, code.to_owned()), "{asked}");
+            assert!(response.set_cookies().is_empty(), "{asked}");
         }
     }
 }
@@ -110,9 +109,14 @@ async fn a_portal_hands_no_session_to_another_workspaces_host() {
         let path = format!("{START}?iss={google}&target_link_uri={target}");
         let start = ada.get(&path).await.location();
         let callback = app.decide(&start, &Decision::allow("ada")).await;
-        let answer = ada.get(&callback).await;
+        let response = ada.get(&callback).await;
         // At Evil she is nobody: the answer says so and hands nothing over.
-        assert_eq!(answer.status == 302, landed, "{target}: {}", answer.body);
+        assert_eq!(
+            response.status == 302,
+            landed,
+            "{target}: {}",
+            response.body
+        );
         assert_eq!(ada.session().is_some(), landed, "{target}");
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 /// How many rows a sign-in wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Written {
+pub struct RowCounts {
     pub users: i64,
     pub identities: i64,
     pub members: i64,
@@ -14,7 +14,7 @@ pub struct Written {
     pub events: i64,
 }
 
-impl Written {
+impl RowCounts {
     /// Nothing at all.
     pub const NOTHING: Self = Self {
         users: 0,
@@ -25,7 +25,7 @@ impl Written {
     };
 
     /// One first sign-in.
-    pub const ONCE: Self = Self {
+    pub const ONE_SIGN_IN: Self = Self {
         users: 1,
         identities: 1,
         members: 1,
@@ -34,7 +34,7 @@ impl Written {
     };
 }
 
-pub async fn written(pool: &PgPool) -> Written {
+pub async fn row_counts(pool: &PgPool) -> RowCounts {
     let (users, identities, members, sessions, events) = sqlx::query_as(
         "SELECT (SELECT count(*) FROM auth.app_user), (SELECT count(*) FROM auth.identity),
                 (SELECT count(*) FROM auth.workspace_member),
@@ -44,7 +44,7 @@ pub async fn written(pool: &PgPool) -> Written {
     .fetch_one(pool)
     .await
     .unwrap();
-    Written {
+    RowCounts {
         users,
         identities,
         members,

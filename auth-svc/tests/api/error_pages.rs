@@ -3,8 +3,8 @@
 use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
 use url::Url;
 
-use crate::crm::{CHALLENGE, CRM, crm};
-use crate::helpers::{APP, Answer, PUBLIC, TestApp};
+use crate::support::front_end::{CHALLENGE, CRM, crm};
+use crate::support::{APP, PUBLIC, Response, TestApp};
 
 /// What a front end on another origin starts with.
 fn asked() -> String {
@@ -12,7 +12,7 @@ fn asked() -> String {
 }
 
 /// The link of a page that says this.
-fn link(page: &Answer, label: &str) -> Option<Url> {
+fn link(page: &Response, label: &str) -> Option<Url> {
     let before = &page.body[..page.body.find(&format!(">{label}<"))?];
     let href = before.rsplit("href=\"").next()?.split('"').next()?;
     let href = href.replace("&#38;", "&").replace("&amp;", "&");
@@ -39,14 +39,14 @@ fn keeps_what_was_asked(url: &Url, path: &str) {
 
 // R8 R10
 #[tokio::test]
-async fn after_a_refusal_every_way_on_keeps_return_location_and_challenge() {
+async fn after_a_refusal_every_link_keeps_return_location_and_challenge() {
     let app = crm().await;
     let start = format!("/auth/google?{}", asked());
     let mut pages = Vec::new();
     let mut browser = app.browser();
-    pages.push(app.round(&mut browser, &start, &Decision::deny()).await);
+    pages.push(app.run_flow(&mut browser, &start, &Decision::deny()).await);
     let stranger = Decision::allow("linus");
-    pages.push(app.round(&mut browser, &start, &stranger).await);
+    pages.push(app.run_flow(&mut browser, &start, &stranger).await);
     app.demo.inject(
         Fault::on(Endpoint::Token)
             .reset()
@@ -54,7 +54,7 @@ async fn after_a_refusal_every_way_on_keeps_return_location_and_challenge() {
             .times(5),
     );
     let ada = Decision::allow("ada");
-    pages.push(app.round(&mut browser, &start, &ada).await);
+    pages.push(app.run_flow(&mut browser, &start, &ada).await);
     app.demo.forget_faults();
     for page in &pages {
         assert!(page.status >= 400, "{}", page.body);
@@ -68,12 +68,12 @@ async fn after_a_refusal_every_way_on_keeps_return_location_and_challenge() {
     let again = link(&pages[0], "Try again").unwrap();
     // Asked for consent at once: no refresh token is stored here.
     let again = format!("{}&prompt=consent", &again[url::Position::BeforePath..]);
-    let done = app.round(&mut browser, &again, &ada).await;
+    let done = app.run_flow(&mut browser, &again, &ada).await;
     assert!(
-        done.whole_location()
+        done.full_location()
             .starts_with(&format!("{CRM}/deals?id=7#notes&code=")),
         "{}",
-        done.whole_location()
+        done.full_location()
     );
     let mut other = app.browser();
     let sign_in = link(&pages[0], "Go to the sign-in page").unwrap();
@@ -91,7 +91,7 @@ async fn after_a_refusal_every_way_on_keeps_return_location_and_challenge() {
 
 // R8
 #[tokio::test]
-async fn a_start_that_is_refused_keeps_what_is_good_of_it() {
+async fn a_refused_start_keeps_its_valid_parameters() {
     let app = crm().await;
     let mut browser = app.browser();
     let wrong = format!("/auth/google?{}&messageVisibility=ALL", asked());
@@ -116,7 +116,7 @@ async fn a_start_that_is_refused_keeps_what_is_good_of_it() {
 
 // R8
 #[tokio::test]
-async fn a_page_of_the_rate_limit_leads_on_as_it_was_asked() {
+async fn the_rate_limit_page_keeps_the_parameters_of_the_request() {
     let app = TestApp::start_with(&[
         ("ALLOWED_RETURN_ORIGINS", CRM),
         ("RATE_LIMIT_PER_ADDRESS", "1"),
@@ -130,24 +130,24 @@ async fn a_page_of_the_rate_limit_leads_on_as_it_was_asked() {
     keeps_what_was_asked(&link(&page, "Try again").unwrap(), "/auth/google");
     // A front end on another origin can read when to ask again.
     browser.headers = vec![("origin", CRM.to_owned())];
-    let answer = browser.get("/auth/me").await;
-    assert_eq!(answer.status, 429);
-    assert_eq!(answer.headers["access-control-allow-origin"], CRM);
+    let response = browser.get("/auth/me").await;
+    assert_eq!(response.status, 429);
+    assert_eq!(response.headers["access-control-allow-origin"], CRM);
     assert_eq!(
-        answer.headers["access-control-expose-headers"],
+        response.headers["access-control-expose-headers"],
         "Retry-After"
     );
 }
 
 // R8 R22
 #[tokio::test]
-async fn who_is_signed_in_is_told_so_and_gets_into_the_application() {
+async fn an_error_page_says_who_is_signed_in_and_opens_the_application() {
     let app = crm().await;
     let mut browser = app.signed_in("ada").await;
     // A grant that has to be repaired sends every start to the provider.
     app.store_grant(&[], true).await;
     let start = format!("/auth/google?{}", asked());
-    let page = app.round(&mut browser, &start, &Decision::deny()).await;
+    let page = app.run_flow(&mut browser, &start, &Decision::deny()).await;
     assert!(
         page.body.contains("You are signed in as ada@acme.example"),
         "{}",
@@ -157,13 +157,13 @@ async fn who_is_signed_in_is_told_so_and_gets_into_the_application() {
     let again = link(&page, "Try again").unwrap();
     assert_eq!(parameter(&again, "reconnect").as_deref(), Some("1"));
     let open = link(&page, "Open Acme").unwrap();
-    let answer = browser.get(&open[url::Position::BeforePath..]).await;
+    let response = browser.get(&open[url::Position::BeforePath..]).await;
     assert!(
-        answer
-            .whole_location()
+        response
+            .full_location()
             .starts_with(&format!("{CRM}/deals?id=7#notes&code=")),
         "{}",
-        answer.whole_location()
+        response.full_location()
     );
     // A flow that is over leads into the application by itself.
     let over = browser.get("/auth/google/redirect?state=x&code=y").await;
@@ -173,24 +173,24 @@ async fn who_is_signed_in_is_told_so_and_gets_into_the_application() {
 
 // R8
 #[tokio::test]
-async fn the_way_into_the_application_is_for_who_is_signed_in_and_leads_nowhere_else() {
+async fn opening_the_application_needs_a_session_and_an_allowed_return_location() {
     let app = crm().await;
     let mut nobody = app.browser();
-    let answer = nobody.get(&format!("/auth/open?{}", asked())).await;
-    assert_eq!(answer.status, 303);
+    let response = nobody.get(&format!("/auth/open?{}", asked())).await;
+    assert_eq!(response.status, 303);
     let to = Url::parse(PUBLIC)
         .unwrap()
-        .join(&answer.location())
+        .join(&response.location())
         .unwrap();
     keeps_what_was_asked(&to, "/auth/sign-in");
     let mut ada = app.signed_in("ada").await;
-    let answer = ada.get("/auth/open?returnTo=https://evil.example/").await;
-    assert_eq!(answer.status, 400);
+    let response = ada.get("/auth/open?returnTo=https://evil.example/").await;
+    assert_eq!(response.status, 400);
 }
 
 // R8
 #[tokio::test]
-async fn reload_back_and_a_fifth_tab_at_the_callback_land_who_is_signed_in_in_the_app() {
+async fn a_repeated_callback_of_a_signed_in_person_opens_the_application() {
     let app = crm().await;
     let ada = Decision::allow("ada");
     let mut browser = app.browser();
@@ -198,7 +198,7 @@ async fn reload_back_and_a_fifth_tab_at_the_callback_land_who_is_signed_in_in_th
     let mut tabs = Vec::new();
     let start = "/auth/google?prompt=consent";
     for start in [start, &deals, start, start, &deals] {
-        tabs.push(app.to_callback(&mut browser, start, &ada).await);
+        tabs.push(app.run_flow_to_callback(&mut browser, start, &ada).await);
     }
     let before = browser.clone();
     let last = tabs.pop().unwrap();
@@ -217,9 +217,9 @@ async fn reload_back_and_a_fifth_tab_at_the_callback_land_who_is_signed_in_in_th
         ),
     ] {
         let mut again = browser.clone();
-        let answer = again.get(over).await;
-        assert_eq!(answer.status, 302, "{start} {over}: {}", answer.body);
-        assert_eq!(answer.location(), format!("{PUBLIC}/auth/open"));
+        let response = again.get(over).await;
+        assert_eq!(response.status, 302, "{start} {over}: {}", response.body);
+        assert_eq!(response.location(), format!("{PUBLIC}/auth/open"));
         assert_eq!(again.get("/auth/open").await.location(), APP);
         assert_eq!(again.session(), Some(session.as_str()));
         // A program gets the error.
@@ -234,7 +234,7 @@ async fn reload_back_and_a_fifth_tab_at_the_callback_land_who_is_signed_in_in_th
     twice
         .cookies
         .extend(flows.filter(|(name, _)| name.contains("-flow-")));
-    let onwards = twice.get(&last).await.location();
-    let onwards = onwards.strip_prefix(PUBLIC).unwrap();
-    assert_eq!(twice.get(onwards).await.location(), format!("{CRM}/deals"));
+    let next_url = twice.get(&last).await.location();
+    let next_url = next_url.strip_prefix(PUBLIC).unwrap();
+    assert_eq!(twice.get(next_url).await.location(), format!("{CRM}/deals"));
 }

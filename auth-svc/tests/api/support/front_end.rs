@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::helpers::TestApp;
+use super::TestApp;
 
 /// Its origin.
 pub const CRM: &str = "https://crm.example";
@@ -24,6 +24,6 @@ pub fn code_with_verifier(code: &str) -> Value {
 /// Returns `true` if the front end gets a session for its code.
 pub async fn redeems(app: &TestApp, code: &str) -> bool {
     let body = code_with_verifier(code);
-    let answer = app.browser().post_json(CRM, "/auth/token", &body).await;
-    answer.status == 200
+    let response = app.browser().post_json(CRM, "/auth/token", &body).await;
+    response.status == 200
 }

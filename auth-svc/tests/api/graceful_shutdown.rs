@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::helpers::{Browser, TestApp};
+use crate::support::{Browser, TestApp};
 
 /// Long enough for who looks at readiness to see it, on a busy machine too.
 const DELAY: &str = "8s";
@@ -17,7 +17,7 @@ const CALLERS: usize = 4;
 async fn is_ready(operator: &str) -> bool {
     reqwest::get(format!("{operator}/readyz"))
         .await
-        .is_ok_and(|answer| answer.status().is_success())
+        .is_ok_and(|response| response.status().is_success())
 }
 
 /// Asks the first replica that is ready, as a balancer would send it there.
@@ -46,7 +46,7 @@ async fn ask(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_ends_fails_no_request() {
+async fn a_replica_that_stops_fails_no_request() {
     let app = TestApp::start_with(&[("RATE_LIMIT_PER_ADDRESS", "0")]).await;
     let stop = CancellationToken::new();
     let (leaving, operator, ended) = app.replica_until(&[("SHUTDOWN_DELAY", DELAY)], &stop);

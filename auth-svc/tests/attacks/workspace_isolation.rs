@@ -5,7 +5,7 @@ use latchkey_demo_provider::Decision;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::helpers::{Answer, Browser, PUBLIC, TestApp};
+use crate::support::{Browser, PUBLIC, Response, TestApp};
 
 const MULTI: (&str, &str) = ("IS_MULTIWORKSPACE_ENABLED", "true");
 const ACME: &str = "https://acme.app.test.example";
@@ -21,25 +21,25 @@ async fn start(further: &[(&str, &str)]) -> TestApp {
 async fn ada_at(app: &TestApp, subdomain: &str) -> Browser {
     let mut browser = app.browser();
     let path = format!("/auth/google?workspaceSubdomain={subdomain}&prompt=consent");
-    let answer = app
-        .round(&mut browser, &path, &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut browser, &path, &Decision::allow("ada"))
         .await;
-    assert_eq!(answer.status, 302, "{}", answer.body);
+    assert_eq!(response.status, 302, "{}", response.body);
     browser.json()
 }
 
 /// The same person's bearer, as a front end on `origin` gets it.
 async fn bearer(app: &TestApp, browser: &mut Browser, origin: &str) -> Browser {
-    let answer = token(browser, origin, &json!({ "grantType": "cookie" })).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let token = answer.json()["accessToken"]["token"].clone();
+    let response = token(browser, origin, &json!({ "grantType": "cookie" })).await;
+    assert_eq!(response.status, 200, "{}", response.body);
+    let token = response.json()["accessToken"]["token"].clone();
     let mut bearer = app.browser().json();
     let value = format!("Bearer {}", token.as_str().unwrap());
     bearer.headers.push(("authorization", value));
     bearer
 }
 
-async fn token(browser: &mut Browser, origin: &str, grant: &Value) -> Answer {
+async fn token(browser: &mut Browser, origin: &str, grant: &Value) -> Response {
     browser.post_json(origin, "/auth/token", grant).await
 }
 
@@ -49,9 +49,9 @@ async fn session_id(browser: &mut Browser) -> String {
 }
 
 async fn listed(browser: &mut Browser) -> Vec<String> {
-    let answer = browser.get("/auth/sessions").await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let sessions = answer.json()["sessions"].as_array().unwrap().clone();
+    let response = browser.get("/auth/sessions").await;
+    assert_eq!(response.status, 200, "{}", response.body);
+    let sessions = response.json()["sessions"].as_array().unwrap().clone();
     let id = |session: &Value| session["id"].as_str().unwrap().to_owned();
     sessions.iter().map(id).collect()
 }
@@ -94,8 +94,8 @@ async fn another_origin_neither_lists_nor_ends_sessions_of_another_workspace() {
         let mut page = from(&evil, origin);
         assert_eq!(listed(&mut page).await, [at_evil.as_str()], "{origin}");
         let end = format!("/auth/sessions/{at_acme}");
-        let answer = page.send(Method::DELETE, &end).await;
-        assert_eq!(answer.code(), "no_such_session", "{origin}");
+        let response = page.send(Method::DELETE, &end).await;
+        assert_eq!(response.code(), "no_such_session", "{origin}");
     }
     let mut own_page = from(&evil, PUBLIC);
     let mut both = listed(&mut own_page).await;
@@ -135,8 +135,8 @@ async fn a_workspaces_host_acts_on_no_session_of_another_workspace() {
             ),
         ] {
             let body = json!({ "enabled": true });
-            let answer = page.send_json(method.clone(), &path, &body).await;
-            assert_eq!(answer.code(), "not_signed_in", "{method} {path}");
+            let response = page.send_json(method.clone(), &path, &body).await;
+            assert_eq!(response.code(), "not_signed_in", "{method} {path}");
         }
         for path in ["/auth/sign-out", "/auth/sign-out-everywhere"] {
             let mut page = from(shown, EVIL);

@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use latchkey_demo_provider::{Decision, Endpoint, Flavour, Misbehaviour as M};
 
-use crate::helpers::{APP, TestApp};
-use crate::unharmed::{nothing_written, refusal};
+use crate::support::{APP, TestApp, assert_nothing_written, refusal};
 
 /// oidcc-client-test-signing-key-rotation and
 /// -signing-key-rotation-just-before-signing
@@ -21,8 +20,8 @@ async fn a_wrong_kid_is_refused_and_a_rotated_key_set_is_fetched() {
     app.demo.misbehave(Flavour::Google, Some(M::UnknownKey));
     let begun = Instant::now();
     for _ in 0..3 {
-        let answer = nothing_written(&app, async || {
-            app.round(
+        let response = assert_nothing_written(&app, async || {
+            app.run_flow(
                 &mut app.browser().json(),
                 "/auth/google",
                 &Decision::allow("ada"),
@@ -30,7 +29,7 @@ async fn a_wrong_kid_is_refused_and_a_rotated_key_set_is_fetched() {
             .await
         })
         .await;
-        assert_eq!(refusal(&answer), (400, "identity_not_proven".to_owned()));
+        assert_eq!(refusal(&response), (400, "identity_not_proven".to_owned()));
     }
     // Each waits for its turn, which comes every two seconds.
     let turns = begun.elapsed().as_secs() / 2 + 1;
@@ -39,7 +38,7 @@ async fn a_wrong_kid_is_refused_and_a_rotated_key_set_is_fetched() {
 
 /// oidcc-client-test-signing-key-rotation with the old key still published
 #[tokio::test]
-async fn both_keys_serve_while_both_are_published() {
+async fn both_keys_verify_while_both_are_published() {
     let app = TestApp::start().await;
     app.signed_in("ada").await;
     app.demo.rotate_keys(Flavour::Google, true).unwrap();
@@ -48,14 +47,14 @@ async fn both_keys_serve_while_both_are_published() {
 
 /// oidcc-client-test with an unparseable key in the JWKS
 #[tokio::test]
-async fn keys_that_cannot_be_parsed_are_passed_over() {
+async fn keys_that_cannot_be_parsed_are_ignored() {
     let app = TestApp::start().await;
-    for (path, flavour) in crate::unharmed::PROVIDERS {
+    for (path, flavour) in crate::support::PROVIDERS {
         app.demo.misbehave(flavour, Some(M::JunkInJwks));
         let path = format!("{path}?prompt=consent");
-        let answer = app
-            .round(&mut app.browser(), &path, &Decision::allow("ada"))
+        let response = app
+            .run_flow(&mut app.browser(), &path, &Decision::allow("ada"))
             .await;
-        assert_eq!(answer.location(), APP, "{path}");
+        assert_eq!(response.location(), APP, "{path}");
     }
 }

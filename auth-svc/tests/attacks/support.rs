@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use latchkey_demo_provider::{Decision, Flavour, Misbehaviour};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::helpers::{Answer, Browser, TestApp};
+pub use crate::api::support::*;
 
 /// The three kinds of provider and where a sign-in with each begins.
 pub const PROVIDERS: [(&str, Flavour); 3] = [
@@ -41,7 +41,7 @@ async fn contents(pool: &PgPool) -> BTreeMap<String, String> {
 
 /// Presents an attack and sees that it wrote nothing: no user, identity,
 /// membership, session, spent flow or event more, fewer or other than before.
-pub async fn nothing_written<T>(app: &TestApp, attack: impl AsyncFnOnce() -> T) -> T {
+pub async fn assert_nothing_written<T>(app: &TestApp, attack: impl AsyncFnOnce() -> T) -> T {
     let before = contents(app.database.pool()).await;
     let outcome = attack().await;
     assert_eq!(contents(app.database.pool()).await, before);
@@ -49,29 +49,31 @@ pub async fn nothing_written<T>(app: &TestApp, attack: impl AsyncFnOnce() -> T) 
 }
 
 /// Status and code of a refusal.
-pub fn refusal(answer: &Answer) -> (u16, String) {
+pub fn refusal(response: &Response) -> (u16, String) {
     assert!(
-        !answer.set_cookies().iter().any(|line| {
+        !response.set_cookies().iter().any(|line| {
             line.starts_with("__Host-latchkey-session=") && !line.contains("Max-Age=0")
         }),
         "a session came with a refusal"
     );
-    (answer.status, answer.code())
+    (response.status, response.code())
 }
 
 /// A sign-in at a provider that misbehaves is refused with this code and leaves
 /// nothing behind.
-pub async fn refused(flavours: &[Flavour], how: Misbehaviour, status: u16, code: &str) {
+pub async fn assert_refused(flavours: &[Flavour], how: Misbehaviour, status: u16, code: &str) {
     let app = TestApp::start().await;
     for (path, flavour) in PROVIDERS {
         if !flavours.contains(&flavour) {
             continue;
         }
         app.demo.misbehave(flavour, Some(how));
-        let (given, browser) = nothing_written(&app, async || {
+        let (given, browser) = assert_nothing_written(&app, async || {
             let mut browser = app.browser().json();
-            let answer = app.round(&mut browser, path, &Decision::allow("ada")).await;
-            (refusal(&answer), browser)
+            let response = app
+                .run_flow(&mut browser, path, &Decision::allow("ada"))
+                .await;
+            (refusal(&response), browser)
         })
         .await;
         assert_eq!(given, (status, code.to_owned()), "{path} {how:?}");
@@ -106,7 +108,7 @@ pub fn parameter(address: &str, name: &str) -> String {
 }
 
 /// A browser that holds the cookies of another beside its own.
-pub fn planted(victim: &Browser, attacker: &Browser) -> Browser {
+pub fn with_cookies_of(victim: &Browser, attacker: &Browser) -> Browser {
     let mut browser = victim.clone();
     browser.cookies.extend(attacker.cookies.clone());
     browser

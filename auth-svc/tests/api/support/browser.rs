@@ -40,16 +40,16 @@ impl Form {
 }
 
 /// What came back.
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: String,
 }
 
-impl Answer {
+impl Response {
     /// `Location`, without the code that hands the sign-in over.
     pub fn location(&self) -> String {
-        let location = self.whole_location();
+        let location = self.full_location();
         match location
             .rfind("code=")
             .filter(|_| self.handover_code().is_some())
@@ -60,7 +60,7 @@ impl Answer {
     }
 
     /// `Location` with all that is in it.
-    pub fn whole_location(&self) -> String {
+    pub fn full_location(&self) -> String {
         let location = self.headers.get(LOCATION);
         location
             .unwrap_or_else(|| panic!("no Location: {} {}", self.status, self.body))
@@ -71,7 +71,7 @@ impl Answer {
 
     /// The one-time code at the end of the fragment.
     pub fn handover_code(&self) -> Option<String> {
-        let location = self.whole_location();
+        let location = self.full_location();
         let (_, fragment) = location.split_once('#')?;
         let last = fragment.rsplit('&').next()?;
         last.strip_prefix("code=").map(str::to_owned)
@@ -98,7 +98,7 @@ impl Answer {
     }
 
     /// Where the page goes on to by itself.
-    pub fn onwards(&self) -> String {
+    pub fn refresh_url(&self) -> String {
         let refresh = self
             .headers
             .get(REFRESH)
@@ -129,7 +129,7 @@ impl Answer {
     }
 
     /// Everything that left with this answer.
-    pub fn everything(&self) -> String {
+    pub fn headers_and_body(&self) -> String {
         format!("{:?}\n{}", self.headers, self.body)
     }
 
@@ -190,11 +190,11 @@ impl Browser {
         self
     }
 
-    pub async fn get(&mut self, path: &str) -> Answer {
+    pub async fn get(&mut self, path: &str) -> Response {
         self.send(Method::GET, path).await
     }
 
-    pub async fn post(&mut self, path: &str) -> Answer {
+    pub async fn post(&mut self, path: &str) -> Response {
         self.send(Method::POST, path).await
     }
 
@@ -205,29 +205,29 @@ impl Browser {
     }
 
     /// Sends JSON, as a program does.
-    pub async fn send_json(&mut self, method: Method, path: &str, body: &Value) -> Answer {
+    pub async fn send_json(&mut self, method: Method, path: &str, body: &Value) -> Response {
         let request = self.request(method, path).json(body);
-        self.finish(request).await
+        self.send_request(request).await
     }
 
     /// Sends a form.
-    pub async fn post_form(&mut self, path: &str, body: String) -> Answer {
+    pub async fn post_form(&mut self, path: &str, body: String) -> Response {
         let request = self
             .request(Method::POST, path)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body);
-        self.finish(request).await
+        self.send_request(request).await
     }
 
     /// Presses the button of a form of the service's own page.
-    pub async fn submit(&mut self, form: &Form) -> Answer {
+    pub async fn submit(&mut self, form: &Form) -> Response {
         let request = self
             .request(Method::POST, &form.action)
             .header(ORIGIN, super::PUBLIC)
             .header("sec-fetch-site", "same-origin")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form.body());
-        self.finish(request).await
+        self.send_request(request).await
     }
 
     /// The form that a person presses who starts at `path`, `/auth/google?…`,
@@ -255,21 +255,21 @@ impl Browser {
     /// Starts so; answers the provider's address.
     pub async fn start_through_page(&mut self, path: &str) -> String {
         let form = self.form_at(path).await;
-        self.submit(&form).await.onwards()
+        self.submit(&form).await.refresh_url()
     }
 
     /// A page of `origin` sends JSON.
-    pub async fn post_json(&mut self, origin: &str, path: &str, body: &Value) -> Answer {
+    pub async fn post_json(&mut self, origin: &str, path: &str, body: &Value) -> Response {
         let request = self
             .request(Method::POST, path)
             .header(ORIGIN, origin)
             .json(body);
-        self.finish(request).await
+        self.send_request(request).await
     }
 
-    pub async fn send(&mut self, method: Method, path: &str) -> Answer {
+    pub async fn send(&mut self, method: Method, path: &str) -> Response {
         let request = self.request(method, path);
-        self.finish(request).await
+        self.send_request(request).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -288,20 +288,20 @@ impl Browser {
         request
     }
 
-    async fn finish(&mut self, request: RequestBuilder) -> Answer {
+    async fn send_request(&mut self, request: RequestBuilder) -> Response {
         let response = request.send().await.unwrap();
-        let answer = Answer {
+        let response = Response {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body: response.text().await.unwrap(),
         };
-        for line in answer.set_cookies() {
-            self.keep(&line);
+        for line in response.set_cookies() {
+            self.store_cookie(&line);
         }
-        answer
+        response
     }
 
-    fn keep(&mut self, line: &str) {
+    fn store_cookie(&mut self, line: &str) {
         let (name, rest) = line.split_once('=').unwrap();
         let value = rest.split(';').next().unwrap();
         if line.contains("Max-Age=0") {
@@ -328,7 +328,7 @@ impl Browser {
 
     /// Who is signed in.
     pub async fn me(&mut self) -> Option<Value> {
-        let answer = self.get("/auth/me").await;
-        (answer.status == 200).then(|| serde_json::from_str(&answer.body).unwrap())
+        let response = self.get("/auth/me").await;
+        (response.status == 200).then(|| serde_json::from_str(&response.body).unwrap())
     }
 }

@@ -8,10 +8,10 @@ use latchkey_testkit::{Role, Way};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::helpers::{Browser, TestApp};
+use crate::support::{Browser, TestApp};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_goes_on_without_a_restart() {
+async fn a_replica_recovers_without_a_restart() {
     let app = TestApp::start().await;
     let url = app.database.url(Role::Auth);
     let way = Way::to(&url).await;
@@ -26,7 +26,7 @@ async fn a_replica_goes_on_without_a_restart() {
     let (base, operator, _) = app.replica_until(&changes, &stop);
     let _ends = stop.drop_guard();
     let mut browser = app.browser().at(&base);
-    app.round(&mut browser, "/auth/google", &Decision::allow("ada"))
+    app.run_flow(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     assert!(browser.me().await.is_some());
 
@@ -48,8 +48,8 @@ async fn a_replica_goes_on_without_a_restart() {
     let mut operator = Browser::new(operator);
     assert_eq!(operator.get("/readyz").await.status, 200);
     let mut another = app.browser().at(&base);
-    let answer = app
-        .round(&mut another, "/auth/google", &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut another, "/auth/google", &Decision::allow("ada"))
         .await;
-    assert_eq!(answer.status, 302, "{}", answer.body);
+    assert_eq!(response.status, 302, "{}", response.body);
 }
