@@ -16,14 +16,14 @@ async fn actions(app: &TestApp) -> Vec<(String, String, String)> {
         .unwrap()
 }
 
-/// Runs `auth-svc workspace …`; it must succeed.
+/// Runs `auth-svc workspace …`, which must succeed, and returns its output.
 fn operator(app: &TestApp, name_server: &NameServer, arguments: &[&str]) -> String {
     let (succeeded, said) = asked_for(app, name_server, arguments);
     assert!(succeeded, "{arguments:?}: {said}");
     said
 }
 
-/// Whether the command succeeded, and what it said.
+/// Runs the command and returns whether it succeeded, and its output.
 fn asked_for(app: &TestApp, name_server: &NameServer, arguments: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_auth-svc"))
         .arg("workspace")
@@ -80,7 +80,7 @@ async fn what_an_administrator_changes_over_http_is_recorded() {
         .await;
     ada.send(Method::DELETE, "/auth/workspace/custom-domain")
         .await;
-    // None of these changes anything.
+    // These requests change nothing.
     ada.get("/auth/workspace/members").await;
     ada.send(
         Method::DELETE,
@@ -130,8 +130,7 @@ async fn what_an_administrator_changes_over_http_is_recorded() {
     }
 }
 
-// R7, R18: the same by the operator's commands and by a verification link, listed by
-// a command.
+// R7, R18: changes by the operator's commands and by a verification link.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_operator_changes_is_recorded_and_listed() {
     let (app, name_server) = (TestApp::start().await, NameServer::start().await);
@@ -206,7 +205,7 @@ async fn what_an_operator_changes_is_recorded_and_listed() {
     assert!(said.contains("by COMMAND  member.removed"), "{said}");
 }
 
-// R18: the last administrator, by the command.
+// R18
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_must_force_the_removal_of_the_last_administrator() {
     let (app, name_server) = (TestApp::start().await, NameServer::start().await);
@@ -229,7 +228,7 @@ async fn the_operator_must_force_the_removal_of_the_last_administrator() {
     assert_eq!(ada.me().await, None);
 }
 
-// R18: the service appends and reads, and takes nothing away.
+// R18: the role of the service can insert and read, but not delete.
 #[tokio::test]
 async fn the_audit_is_append_only_for_the_service() {
     let app = TestApp::start().await;
@@ -250,7 +249,7 @@ async fn the_audit_is_append_only_for_the_service() {
         assert!(refused.is_err(), "{statement}");
     }
     assert_eq!(actions(&app).await.len(), 1);
-    // People prune, never what is younger than 30 days, and that is told.
+    // An operator can delete records older than 30 days, and that is recorded.
     let pool = app.database.pool();
     sqlx::query("UPDATE auth.audit SET at = now() - interval '60 days'")
         .execute(pool)

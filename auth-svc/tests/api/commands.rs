@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{NameServer, PUBLIC, TestApp};
 
-/// Runs a command of the binary; answers whether it succeeded and what it said.
+/// Runs a command of the binary and returns whether it succeeded, and its output.
 fn run(app: &TestApp, arguments: &[&str]) -> (bool, String) {
     run_with(app, arguments, "127.0.0.1:1")
 }
@@ -42,7 +42,7 @@ async fn an_operator_approves_domains_and_invites_from_the_command_line() {
     let (done, said) = run(&app, &["invite", "linus@globex.example"]);
     assert!(done, "{said}");
     let link = said.lines().find(|line| line.starts_with(PUBLIC)).unwrap();
-    // The link opens the start page, whose buttons carry the invitation on.
+    // The link opens the start page, whose buttons keep the invitation.
     let mut browser = app.browser();
     let page = browser.get(link.strip_prefix(PUBLIC).unwrap()).await;
     let start = page

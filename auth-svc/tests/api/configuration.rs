@@ -29,8 +29,8 @@ fn complete() -> BTreeMap<String, String> {
     complete
 }
 
-/// Runs the binary; answers exit code, standard output and standard error. One
-/// that serves instead of complaining is ended after ten seconds.
+/// Runs the binary and returns its exit code, standard output and standard error. A
+/// process that keeps running is killed after ten seconds.
 fn run(arguments: &[&str], variables: &BTreeMap<String, String>) -> (i32, String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_auth-svc"))
         .args(arguments)

@@ -34,7 +34,7 @@ async fn a_signed_in_person_connects_a_second_mailbox_with_their_choices() {
         assert_eq!(event.intent(), Intent::Connect);
         assert_eq!(event.identity.unwrap().handle, "eve@mail.example");
         let connection = event.connection.unwrap();
-        // A provider without mail and calendar has nothing to choose.
+        // A provider without mail and calendar offers no choice.
         let chosen = if path.contains("oidc") {
             (
                 MessageVisibility::Unspecified,
@@ -55,7 +55,7 @@ async fn a_signed_in_person_connects_a_second_mailbox_with_their_choices() {
             Some(session.as_str()),
             "the session goes on"
         );
-        // The mailbox is no way to sign in as ada.
+        // The connected mailbox does not become an identity of Ada.
         let written = app.row_counts().await;
         assert_eq!(
             (written.users, written.identities, written.sessions),
@@ -76,7 +76,7 @@ async fn connecting_needs_a_session() {
     assert!(sign_in.starts_with("/auth/sign-in?returnTo="), "{sign_in}");
 }
 
-// R16, replaced system's weak point 3
+// R16
 #[tokio::test]
 async fn a_connect_link_of_one_person_does_not_connect_the_mailbox_of_another() {
     let app = TestApp::start().await;
@@ -99,7 +99,7 @@ async fn a_connect_link_of_one_person_does_not_connect_the_mailbox_of_another() 
     assert_eq!(app.row_counts().await, after_grace);
 }
 
-// R16, PEERS, relying-party check 5
+// R16
 #[tokio::test]
 async fn a_connection_finishes_only_in_the_session_that_started_it() {
     let app = TestApp::start().await;
@@ -109,8 +109,7 @@ async fn a_connection_finishes_only_in_the_session_that_started_it() {
         .await;
     let grace = app.signed_in("grace").await;
     let before = app.row_counts().await;
-    // The flow's cookie in a browser where somebody else is signed in by now,
-    // and in one where nobody is.
+    // The browser has the flow cookie, but another person or nobody is signed in.
     let session = grace.session().unwrap().to_owned();
     for replaced in [Some(session), None] {
         let mut browser = browser.clone().json();
@@ -127,7 +126,7 @@ async fn a_connection_finishes_only_in_the_session_that_started_it() {
         );
     }
     assert_eq!(app.row_counts().await, before);
-    // Where the person signed out or in again meanwhile, it is another session too.
+    // A new sign-in of the same person is another session too.
     app.run_flow(
         &mut browser,
         "/auth/google?prompt=consent",

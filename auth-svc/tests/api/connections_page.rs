@@ -1,5 +1,5 @@
-//! The account pages and the services behind them: away, asked for what is
-//! someone else's, and with renewed certificates.
+//! The connections page and its gRPC services: if they are not available, if an account
+//! belongs to another person, and after their certificates were renewed.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::support::{Browser, PUBLIC, Response, TestApp};
 
 const LIST: &str = "/auth/account/connections";
 
-/// Nobody listens there.
+/// An address on which no service listens.
 const NOWHERE: &str = "https://localhost:1";
 
 const ID: &str = "0199a000-0000-7000-8000-000000000001";
@@ -33,7 +33,7 @@ async fn app(certificates: &TestCertificates, sync: &str, tokens: &str) -> TestA
     .await
 }
 
-/// Ada, whose forms are this deployment's own, and an account of hers.
+/// Returns a browser in which Ada is signed in, and an account of hers.
 async fn ada(app: &TestApp) -> (Browser, Account) {
     let mut ada = app.signed_in("ada").await;
     ada.headers = vec![("origin", PUBLIC.to_owned())];
@@ -49,7 +49,7 @@ async fn ada(app: &TestApp) -> (Browser, Account) {
     (ada, account)
 }
 
-/// Everything that a person can ask of one account.
+/// Sends every request that a person can make for one account.
 async fn all_of(browser: &mut Browser, id: &str) -> [Response; 3] {
     [
         browser.get(&format!("{LIST}/{id}/disconnect")).await,
@@ -119,7 +119,7 @@ async fn without_refresh_svc_accounts_are_shown_and_none_counts_as_disconnected(
     assert!(ada.get(LIST).await.body.contains("box@acme.example"));
 }
 
-// R36, R37: also where sync-svc would tell too much.
+// R36, R37: even if sync-svc returns accounts of others.
 #[tokio::test]
 async fn an_account_of_someone_else_or_of_another_workspace_is_not_found() {
     let certificates = TestCertificates::create();
@@ -192,8 +192,7 @@ async fn an_unverified_address_is_marked_only_if_sync_svc_reports_it() {
     }
 }
 
-// R28: the page says that a waiting sync waits, and has a button that starts a failed
-// sync again.
+// R28
 #[tokio::test]
 async fn a_failed_sync_can_be_started_again_and_a_waiting_one_is_shown_as_waiting() {
     let certificates = TestCertificates::create();
@@ -206,7 +205,7 @@ async fn a_failed_sync_can_be_started_again_and_a_waiting_one_is_shown_as_waitin
             kind: ChannelKind::Message.into(),
             sync_status: status.into(),
             sync_stage: stage.to_owned(),
-            // Long before today.
+            // 1970, long ago.
             sync_stage_started_at: Some(prost_types::Timestamp::default()),
             ..Channel::default()
         }],
@@ -235,7 +234,7 @@ async fn a_failed_sync_can_be_started_again_and_a_waiting_one_is_shown_as_waitin
     assert_eq!(response.status, 303);
     assert_eq!(fake.changes(), 1);
 
-    // Nothing can start before access is given again.
+    // A sync cannot start before the person gives access again.
     let dead = Account {
         auth_failed_at: Some(prost_types::Timestamp::default()),
         ..failed
@@ -245,7 +244,7 @@ async fn a_failed_sync_can_be_started_again_and_a_waiting_one_is_shown_as_waitin
     assert!(!page.contains(&again), "{page}");
 }
 
-// R34: a person learns beforehand when the provider ends the access.
+// R34
 #[tokio::test]
 async fn the_page_shows_in_advance_when_a_grant_expires() {
     let certificates = TestCertificates::create();
@@ -254,7 +253,7 @@ async fn the_page_shows_in_advance_when_a_grant_expires() {
     let app = app(&certificates, &services.url(), &services.url()).await;
     let (mut ada, own) = ada(&app).await;
     assert!(!ada.get(LIST).await.body.contains("ends its access"));
-    // Far ahead of any clock of a test.
+    // 2100-01-01, later than the clock of any test.
     let end = prost_types::Timestamp {
         seconds: 4_102_444_800,
         nanos: 0,
@@ -266,7 +265,7 @@ async fn the_page_shows_in_advance_when_a_grant_expires() {
     *fake.accounts.lock().unwrap() = vec![ends.clone()];
     let page = ada.get(LIST).await.body;
     assert!(page.contains("ends its access on 1 January 2100"), "{page}");
-    // What is dead has ended.
+    // A dead grant has expired already.
     *fake.accounts.lock().unwrap() = vec![Account {
         auth_failed_at: Some(prost_types::Timestamp::default()),
         ..ends
@@ -285,7 +284,7 @@ async fn renewed_certificates_are_used_without_a_restart() {
     let (mut ada, _) = ada(&app).await;
     assert_eq!(ada.get(LIST).await.status, 200);
 
-    // Another authority on both sides: the old certificates are worth nothing.
+    // Both sides get certificates of another CA, so the old ones are not accepted.
     let next = TestCertificates::create();
     before.stop().await;
     let _after = FakeServices::start_at(port, &next, &fake).await;

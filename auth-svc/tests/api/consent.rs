@@ -8,7 +8,7 @@ const MAIL: &str = "https://www.googleapis.com/auth/gmail.readonly";
 #[tokio::test]
 async fn a_missing_refresh_token_causes_one_more_request_with_consent() {
     let app = TestApp::start().await;
-    app.signed_in("ada").await; // Consent given; its refresh token was never stored.
+    app.signed_in("ada").await; // With consent, but the refresh token is not stored.
     let mut browser = app.browser();
     let first = app
         .run_flow(&mut browser, "/auth/google", &Decision::allow("ada"))
@@ -39,7 +39,7 @@ async fn a_missing_refresh_token_causes_one_more_request_with_consent() {
     assert!(!grant.refresh_token.is_empty());
 }
 
-// R5, PEERS: "people dislike prompt=consent for ever"
+// R5
 #[tokio::test]
 async fn consent_is_not_requested_if_a_valid_grant_is_stored() {
     let app = TestApp::start().await;
@@ -93,7 +93,7 @@ async fn consent_is_requested_if_the_stored_grant_has_fewer_scopes_or_is_dead() 
     }
 }
 
-// R27: nothing of this sign-in would be stored.
+// R27: the refresh token of such a sign-in would not be stored.
 #[tokio::test]
 async fn consent_is_not_requested_for_a_disconnected_account() {
     let app = TestApp::start().await;
@@ -101,7 +101,7 @@ async fn consent_is_not_requested_for_a_disconnected_account() {
     app.store_grant(&[MAIL], false).await;
     for change in [
         "sealed_refresh_token = NULL, erased_at = now()",
-        // Connected deliberately since, by a grant that cannot be refreshed.
+        // Connected again on purpose, with a grant that cannot be refreshed.
         "erased_at = NULL",
     ] {
         app.change_grant(change).await;
@@ -110,7 +110,7 @@ async fn consent_is_not_requested_for_a_disconnected_account() {
             .await;
         assert_eq!(response.location(), APP, "{change}");
     }
-    // A sign-in repairs it, and needs a refresh token for that.
+    // A sign-in can repair a dead grant, and needs a refresh token for that.
     app.change_grant("auth_failed_at = now()").await;
     let response = app
         .run_flow(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
@@ -118,7 +118,7 @@ async fn consent_is_not_requested_for_a_disconnected_account() {
     assert_eq!(response.parameter("prompt").as_deref(), Some("consent"));
 }
 
-// R5, R27: a deliberate connection does ask.
+// R5, R27
 #[tokio::test]
 async fn connecting_again_after_a_disconnect_asks_for_consent() {
     let app = TestApp::start().await;
@@ -132,13 +132,13 @@ async fn connecting_again_after_a_disconnect_asks_for_consent() {
     assert_eq!(response.parameter("prompt").as_deref(), Some("consent"));
 }
 
-// R5 R8: never a loop
+// R5 R8: no redirect loop
 #[tokio::test]
 async fn a_provider_that_never_gives_a_refresh_token_is_asked_at_most_twice() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let decision = Decision::allow("ada");
-    // Asked without offline access, it gives none.
+    // Without offline access the provider gives no refresh token.
     let start = browser.start_through_page("/auth/google").await;
     let without = start.replace("access_type=offline", "access_type=online");
     let callback = app.decide(&without, &decision).await;

@@ -9,12 +9,12 @@ const MULTI: (&str, &str) = ("IS_MULTIWORKSPACE_ENABLED", "true");
 const HOST: &str = "app.customer.example";
 const HOSTS: &str = "/auth/workspace/custom-domain";
 
-/// Waits until the running service knows its hosts as the database has them.
+/// Waits until the running service has read its hosts from the database again.
 async fn settle() {
     tokio::time::sleep(custom_host::FRESH + std::time::Duration::from_millis(500)).await;
 }
 
-/// An administrator of Acme in multi-domain mode.
+/// Signs in an administrator of Acme in multi-domain mode.
 async fn admin(app: &TestApp) -> Browser {
     let mut browser = app.browser();
     let path = "/auth/google?workspaceSubdomain=acme&prompt=consent";
@@ -58,7 +58,7 @@ async fn a_custom_domain_is_used_only_after_verification() {
         ada.get(&back).await.location(),
         format!("https://{HOST}/inbox")
     );
-    // Other spellings of it are other hosts.
+    // Similar spellings are other hosts.
     for evil in [
         format!("https://{HOST}:444/"),
         format!("http://{HOST}/"),
@@ -86,7 +86,7 @@ async fn a_custom_domain_belongs_to_one_workspace_and_never_to_the_deployment() 
     assert!(matches!(taken, Err(custom_host::HostError::Taken)));
     settle().await;
     let mut ada = admin(&app).await;
-    // Another workspace's host is trusted, and nobody of this one is sent there.
+    // Another workspace's host is trusted, but members of this one are not sent there.
     let back = format!("/auth/google?returnTo=https://{HOST}/inbox");
     assert_eq!(
         ada.get(&back).await.location(),
@@ -108,8 +108,8 @@ async fn a_custom_domain_belongs_to_one_workspace_and_never_to_the_deployment() 
     }
 }
 
-/// Follows redirects like a browser whose every host is this service; answers
-/// where it ends: the app, or the provider.
+/// Follows redirects as if every host were this service. Returns where they end (the
+/// application or the provider) and their number.
 async fn ends(app: &TestApp, browser: &mut Browser, host: &str, path: &str) -> (String, usize) {
     let (mut host, mut path) = (host.to_owned(), path.to_owned());
     for hops in 1..=3 {
@@ -154,7 +154,7 @@ async fn no_mode_has_a_redirect_loop() {
         } else {
             "/auth/google".to_owned()
         };
-        // First visit: to the provider, and from there home.
+        // The first visit goes to the provider, and from there to the application.
         let (provider, hops) = ends(&app, &mut browser, host, &start).await;
         assert!(
             provider.starts_with(app.demo.base_url()) && hops <= 2,
@@ -162,7 +162,7 @@ async fn no_mode_has_a_redirect_loop() {
         );
         let callback = app.decide(&provider, &Decision::allow("ada")).await;
         browser.headers.clear();
-        // Who joins by a link is told so first, and goes on by a button.
+        // A person who joins by a link sees a page first and continues with its button.
         let page = browser.get(&callback).await.location();
         let page = browser.get(page.strip_prefix(PUBLIC).unwrap()).await;
         let next_url = browser
@@ -170,12 +170,12 @@ async fn no_mode_has_a_redirect_loop() {
             .await
             .refresh_url();
         assert!(next_url.starts_with(&format!("{home}#code=")), "{next_url}");
-        // Again and again: home at once, not to the provider.
+        // Later visits go to the application at once, not to the provider.
         for _ in 0..2 {
             let (end, hops) = ends(&app, &mut browser, host, "/auth/google").await;
             assert!(end.starts_with(home) && hops <= 2, "{host}: {end}");
         }
-        // A host that nobody proved is led nowhere but to the provider.
+        // From an unverified host the only redirect leads to the provider.
         browser.cookies.clear();
         let (end, _) = ends(&app, &mut browser, "evil.example", &start).await;
         assert!(end.starts_with(app.demo.base_url()));

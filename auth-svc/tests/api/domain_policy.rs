@@ -36,7 +36,7 @@ async fn a_refusal_names_every_domain_that_is_allowed_and_writes_nothing() {
         "what to do: try again at the same workspace"
     );
     assert_eq!(app.row_counts().await, RowCounts::NOTHING);
-    // Exact: a subdomain is another domain.
+    // The match is exact: a subdomain is another domain.
     assert_eq!(
         code_of(&app, "/auth/google", "noor").await,
         "domain_not_allowed"
@@ -52,7 +52,7 @@ async fn the_allowlist_accepts_json_commas_and_array_notation() {
         "globex.example, acme.example",
         "{globex.example,acme.example}",
     ] {
-        // A deployment with one workspace need not name it.
+        // A deployment with one workspace does not need to name it.
         sqlx::query(
             "INSERT INTO \"workspaceMetadata\" (key, value)
              VALUES ('approvedAccessDomains', $1)",
@@ -90,7 +90,7 @@ async fn the_deployments_list_limits_the_lists_of_workspaces() {
     app.signed_in("linus").await;
 }
 
-// R7, replaced system's weak points 4 and 11
+// R7
 #[tokio::test]
 async fn an_unverified_address_is_refused_and_writes_nothing() {
     let app = TestApp::start().await;
@@ -101,7 +101,7 @@ async fn an_unverified_address_is_refused_and_writes_nothing() {
             "{path}"
         );
     }
-    // Google: verified once, and not of the organisation (no `hd`).
+    // Google verified the address, but the account belongs to no organisation (no `hd`).
     app.demo
         .set_claims("ada", json!({"hd": null}).as_object().unwrap().clone());
     assert_eq!(
@@ -136,7 +136,7 @@ async fn a_public_link_works_only_while_it_is_on() {
     workspace::set_public_invite(pool, app.workspace, false, &random)
         .await
         .unwrap();
-    // Switched off while the person is at the provider, and before they come.
+    // The link is turned off while one person is at the provider and before another starts.
     assert_eq!(late.get(&callback).await.code(), "invitation_refused");
     assert!(
         app.body_without_form(&path)
@@ -181,7 +181,7 @@ async fn a_personal_invitation_is_valid_once_for_its_address_until_it_expires() 
             .await
             .contains("has expired")
     );
-    // Used: linus left, and the link does not let him in again.
+    // Linus was removed, and the used link does not admit him again.
     sqlx::query("DELETE FROM auth.workspace_member")
         .execute(app.database.pool())
         .await
@@ -347,7 +347,7 @@ async fn a_refusal_names_the_address_and_the_reason() {
     assert_eq!(app.row_counts().await, RowCounts::NOTHING);
 }
 
-// R7: among several workspaces, too.
+// R7
 #[tokio::test]
 async fn a_refusal_without_a_named_workspace_shows_the_address() {
     let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", "true")]).await;
@@ -364,7 +364,7 @@ async fn a_refusal_without_a_named_workspace_shows_the_address() {
     );
 }
 
-// R3 R7: authentik, AD FS, directory users of Okta.
+// R3 R7: as with authentik, AD FS and directory users of Okta.
 #[tokio::test]
 async fn a_trusted_provider_admits_only_addresses_of_its_own_domains() {
     let trust = [
@@ -388,7 +388,7 @@ async fn a_trusted_provider_admits_only_addresses_of_its_own_domains() {
     assert_eq!(event.identity.unwrap().handle_verified, Some(true));
 }
 
-// R3 R7: a stock Okta says at userinfo whether the address is verified.
+// R3 R7: Okta returns `email_verified` only at userinfo by default.
 #[tokio::test]
 async fn a_claim_that_the_id_token_lacks_is_fetched_from_userinfo() {
     let app = TestApp::start().await;
@@ -402,7 +402,7 @@ async fn a_claim_that_the_id_token_lacks_is_fetched_from_userinfo() {
     assert_eq!(response.status, 302, "{}", response.body);
 }
 
-// R3: no answer there is not "your address is not verified".
+// R3
 #[tokio::test]
 async fn a_userinfo_outage_is_reported_as_such_and_does_not_stop_members() {
     use latchkey_demo_provider::{Endpoint, Fault};

@@ -1,4 +1,4 @@
-//! Where an error page lets people go: what the link or the flow asked for is kept.
+//! The links of error pages, which keep the parameters of the request or of the flow.
 
 use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
 use url::Url;
@@ -6,12 +6,12 @@ use url::Url;
 use crate::support::front_end::{CHALLENGE, CRM, crm};
 use crate::support::{APP, PUBLIC, Response, TestApp};
 
-/// What a front end on another origin starts with.
+/// The parameters of a start by a front end on another origin.
 fn asked() -> String {
     format!("returnTo={CRM}/deals%3Fid%3D7%23notes&codeChallenge={CHALLENGE}&locale=de")
 }
 
-/// The link of a page that says this.
+/// Returns the link with this label.
 fn link(page: &Response, label: &str) -> Option<Url> {
     let before = &page.body[..page.body.find(&format!(">{label}<"))?];
     let href = before.rsplit("href=\"").next()?.split('"').next()?;
@@ -64,9 +64,9 @@ async fn after_a_refusal_every_link_keeps_return_location_and_challenge() {
         let back = link(page, "Back to the application").unwrap();
         assert_eq!(back.as_str(), format!("{CRM}/deals?id=7#notes"));
     }
-    // By each of them the application gets its person, and the code its verifier.
+    // Each link leads into the application with a code for its verifier.
     let again = link(&pages[0], "Try again").unwrap();
-    // Asked for consent at once: no refresh token is stored here.
+    // Consent is requested at once because no refresh token is stored in this test.
     let again = format!("{}&prompt=consent", &again[url::Position::BeforePath..]);
     let done = app.run_flow(&mut browser, &again, &ada).await;
     assert!(
@@ -101,7 +101,7 @@ async fn a_refused_start_keeps_its_valid_parameters() {
         &link(&page, "Go to the sign-in page").unwrap(),
         "/auth/sign-in",
     );
-    // A return location that is refused is no link.
+    // A refused return location does not become a link.
     let page = browser
         .get("/auth/google?returnTo=https://evil.example/")
         .await;
@@ -109,7 +109,7 @@ async fn a_refused_start_keeps_its_valid_parameters() {
     assert!(!page.body.contains("evil.example"), "{}", page.body);
     let back = link(&page, "Back to the application").unwrap();
     assert_eq!(back.as_str(), APP);
-    // Not a link of this service, either.
+    // Nor does a path that names another host.
     let page = browser.get("//evil.example/x").await;
     assert!(!page.body.contains("evil.example"), "{}", page.body);
 }
@@ -128,7 +128,7 @@ async fn the_rate_limit_page_keeps_the_parameters_of_the_request() {
     let page = browser.get(&start).await;
     assert_eq!(page.status, 429);
     keeps_what_was_asked(&link(&page, "Try again").unwrap(), "/auth/google");
-    // A front end on another origin can read when to ask again.
+    // A front end on another origin can read `Retry-After`.
     browser.headers = vec![("origin", CRM.to_owned())];
     let response = browser.get("/auth/me").await;
     assert_eq!(response.status, 429);
@@ -144,7 +144,7 @@ async fn the_rate_limit_page_keeps_the_parameters_of_the_request() {
 async fn an_error_page_says_who_is_signed_in_and_opens_the_application() {
     let app = crm().await;
     let mut browser = app.signed_in("ada").await;
-    // A grant that has to be repaired sends every start to the provider.
+    // With a dead grant every start goes to the provider.
     app.store_grant(&[], true).await;
     let start = format!("/auth/google?{}", asked());
     let page = app.run_flow(&mut browser, &start, &Decision::deny()).await;
@@ -153,7 +153,7 @@ async fn an_error_page_says_who_is_signed_in_and_opens_the_application() {
         "{}",
         page.body
     );
-    // Again with the same account, although this browser has a session.
+    // The link reconnects the account, although this browser has a session.
     let again = link(&page, "Try again").unwrap();
     assert_eq!(parameter(&again, "reconnect").as_deref(), Some("1"));
     let open = link(&page, "Open Acme").unwrap();
@@ -165,7 +165,7 @@ async fn an_error_page_says_who_is_signed_in_and_opens_the_application() {
         "{}",
         response.full_location()
     );
-    // A flow that is over leads into the application by itself.
+    // The callback of a finished flow redirects into the application.
     let over = browser.get("/auth/google/redirect?state=x&code=y").await;
     assert_eq!(over.location(), format!("{PUBLIC}/auth/open"));
     assert_eq!(browser.get("/auth/open").await.location(), APP);
@@ -205,8 +205,8 @@ async fn a_repeated_callback_of_a_signed_in_person_opens_the_application() {
     assert_eq!(browser.get(&last).await.status, 302);
     let session = browser.session().unwrap().to_owned();
 
-    // Reload and Back; the tab whose flow gave way; a callback that was kept as a
-    // bookmark, without what names a flow.
+    // Reload and Back; the tab whose flow was replaced; a bookmarked callback without
+    // `state`; the connect callback.
     for (over, start) in [
         (&last, "/auth/google"),
         (&tabs[0], "/auth/google"),
@@ -222,13 +222,13 @@ async fn a_repeated_callback_of_a_signed_in_person_opens_the_application() {
         assert_eq!(response.location(), format!("{PUBLIC}/auth/open"));
         assert_eq!(again.get("/auth/open").await.location(), APP);
         assert_eq!(again.session(), Some(session.as_str()));
-        // A program gets the error.
+        // A program receives the error.
         assert_eq!(again.json().get(over).await.code(), "flow_unknown");
-        // A person who is not signed in gets the error page.
+        // A person who is not signed in sees the error page.
         assert_eq!(app.browser().get(over).await.status, 400);
     }
 
-    // The browser sends the flow's cookie once more: it had two requests under way.
+    // The browser sends the flow cookie again because two requests ran at once.
     let mut twice = browser.clone();
     let flows = before.cookies.into_iter();
     twice

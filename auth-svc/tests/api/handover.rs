@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::front_end::{CHALLENGE, CRM, code_with_verifier, crm};
 use crate::support::{APP, Browser, PUBLIC, Response, TestApp};
 
-/// The app's origin, as browsers write it.
+/// The origin of the application, as browsers write it.
 const APP_ORIGIN: &str = "https://app.test.example";
 
 async fn signed_in(app: &TestApp, query: &str) -> (Browser, Response) {
@@ -116,11 +116,11 @@ async fn a_code_from_another_origin_is_refused_and_becomes_invalid() {
     assert_eq!(own.status, 401, "a code has one try");
 }
 
-// R10, PEERS, relying-party check 5
+// R10
 #[tokio::test]
 async fn a_strangers_code_signs_nobody_in() {
     let app = crm().await;
-    // Without challenge it is for the browser that signed in.
+    // Without a challenge only the browser that signed in can redeem the code.
     let (_, response) = signed_in(&app, "").await;
     let handed = response.handover_code().unwrap();
     let mut victim = app.browser();
@@ -131,7 +131,7 @@ async fn a_strangers_code_signs_nobody_in() {
         (response.status, response.code().as_str()),
         (401, "invalid_grant")
     );
-    // With challenge it is for who has the verifier, cookie or not.
+    // With a challenge the verifier is required, even if the cookie is sent.
     for body in [
         json!({ "grantType": "code" }),
         json!({ "grantType": "code", "verifier": "e".repeat(43) }),
@@ -202,12 +202,12 @@ async fn a_front_end_on_another_site_refreshes_with_an_http_only_cookie() {
             200
         );
     }
-    // It is that front end's alone.
+    // Another front end cannot use the cookie.
     let other = front_end.post_json(APP_ORIGIN, "/auth/token", &renew).await;
     assert_eq!(other.status, 401);
 }
 
-// R10: a link of a stranger signs nobody out
+// R10: a link with an invalid code signs nobody out
 #[tokio::test]
 async fn a_refused_code_ends_no_session() {
     let app = crm().await;
@@ -251,7 +251,7 @@ async fn the_token_pair_cookie_has_exactly_the_format_of_existing_front_ends() {
     assert_eq!(attributes, " Path=/; Secure; SameSite=Lax");
     assert!(line.len() < 4096, "browsers keep no longer cookie");
 
-    // What decodeURIComponent gives: there is no plus to misread.
+    // decodeURIComponent does not decode a plus sign, so there must be none.
     assert!(!value.contains('+'));
     let form = format!("v={value}");
     let (_, json) = url::form_urlencoded::parse(form.as_bytes()).next().unwrap();
@@ -273,7 +273,7 @@ async fn the_token_pair_cookie_has_exactly_the_format_of_existing_front_ends() {
         assert_eq!(expires_at.len(), "2026-11-24T08:00:00.000Z".len());
         assert!(expires_at.ends_with('Z'));
     }
-    // Both are good.
+    // Both tokens are valid.
     let access = pair["accessToken"]["token"].as_str().unwrap();
     let payload = URL_SAFE_NO_PAD
         .decode(access.split('.').nth(1).unwrap())
@@ -290,7 +290,7 @@ async fn the_token_pair_cookie_has_exactly_the_format_of_existing_front_ends() {
         .await;
     assert_eq!(renewed.status, 200, "{}", renewed.body);
 
-    // Who is signed in already gets one too; signing out takes it away.
+    // A repeated start sets the cookie too, and a sign-out removes it.
     let again = browser.get("/auth/google").await;
     assert!(
         again
@@ -310,7 +310,7 @@ async fn no_token_pair_cookie_is_set_by_default() {
     assert!(!response.headers_and_body().contains("tokenPair"));
 }
 
-// R10, PEERS, relying-party check 13
+// R10
 #[tokio::test]
 async fn only_the_configured_origins_may_ask_for_tokens() {
     let app = crm().await;
@@ -331,7 +331,7 @@ async fn only_the_configured_origins_may_ask_for_tokens() {
         );
         assert!(!response.headers.contains_key("access-control-allow-origin"));
     }
-    // Without Origin: a form of another site, or of a sibling.
+    // Without `Origin`: a form of another site, or of another host of the same site.
     for site in ["cross-site", "same-site"] {
         browser.headers = vec![
             ("sec-fetch-site", site.to_owned()),
@@ -339,7 +339,7 @@ async fn only_the_configured_origins_may_ask_for_tokens() {
         ];
         assert_eq!(browser.post("/auth/token").await.status, 403);
     }
-    // A form that needs no preflight is no JSON.
+    // A form that needs no preflight request is not JSON.
     browser.headers = vec![("origin", CRM.to_owned())];
     let response = browser.post("/auth/token").await;
     assert_eq!(
@@ -400,7 +400,7 @@ async fn a_workspaces_host_gets_no_session_of_another_workspace() {
     }
 }
 
-// R11: a page that asks at each load leaves no red line in the console
+// R11: browsers log each 401, although a page may ask at each load
 #[tokio::test]
 async fn asking_whether_somebody_is_signed_in_is_no_error() {
     let app = crm().await;
@@ -421,7 +421,7 @@ async fn asking_whether_somebody_is_signed_in_is_no_error() {
         assert_eq!((response.status, response.body.as_str()), (204, ""));
         assert_eq!(response.headers["access-control-allow-origin"], CRM);
     }
-    // Nothing else changes.
+    // `ifSignedIn` changes no other response.
     let foreign = browser
         .post_json(
             "https://evil.example",

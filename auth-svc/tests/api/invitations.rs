@@ -7,8 +7,8 @@ use crate::support::{APP, PUBLIC, TestApp};
 const INVITATIONS: &str = "/auth/workspace/invitations";
 const PUBLIC_LINK: &str = "/auth/workspace/public-invite";
 
-/// `https://auth…/?name=token` → `/auth/google?name=token`, with consent: who was
-/// refused once has given it already, and no refresh token comes again.
+/// Turns `https://auth…/?name=token` into `/auth/google?name=token`. Consent is requested
+/// because the demo provider gives a refresh token only once without it.
 fn start(link: &serde_json::Value) -> String {
     let link = link.as_str().unwrap();
     let query = link.strip_prefix(&format!("{PUBLIC}/")).unwrap();
@@ -41,7 +41,7 @@ async fn a_personal_invitation_is_listed_without_its_link_and_can_be_withdrawn()
     let list = admin.get(INVITATIONS).await.json();
     assert_eq!(list["invitations"][0]["status"], "REVOKED");
 
-    // One that was used cannot be withdrawn: the person belongs to the workspace.
+    // A used invitation cannot be withdrawn: the person is a member already.
     let made = admin
         .send_json(Method::POST, INVITATIONS, &invite)
         .await

@@ -1,10 +1,10 @@
-//! auth-svc from the outside: the running application on port 0, a real
-//! PostgreSQL and the demo provider.
+//! Tests of auth-svc over its public interfaces. Each test runs the application on a free
+//! port, with a real PostgreSQL and the demo provider.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what fails in a helper fails its test"
+    reason = "a failure in a helper fails its test"
 )]
 
 mod audit;

@@ -8,7 +8,7 @@ async fn numbers(app: &TestApp) -> String {
     response.body
 }
 
-/// True where one line has all of these words.
+/// Returns `true` if one line contains all of these words.
 fn has(numbers: &str, words: &[&str]) -> bool {
     numbers
         .lines()

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Browser, TestApp};
 
-/// The operations that are described: method and path.
+/// Returns the document and its operations, as method and path.
 async fn described(app: &TestApp) -> (Value, Vec<(Method, String)>) {
     let response = app.browser().get("/openapi.json").await;
     assert_eq!(response.status, 200);
@@ -81,8 +81,8 @@ async fn every_path_that_supports_get_supports_head() {
     }
 }
 
-/// `http/routes.rs` registers and describes with one call; nothing else may
-/// register, so nothing can be left out of the description.
+/// `http/routes.rs` registers and describes a route with one call. No other file may
+/// register routes, so that the description is complete.
 #[test]
 fn every_route_is_registered_with_its_description() {
     fn look(folder: &Path, found: &mut Vec<String>) {
@@ -139,7 +139,7 @@ async fn the_description_lists_parameters_and_responses() {
             "{method} {place}: {operation}"
         );
     }
-    // What it refers to is in it.
+    // Every schema that the document refers to is part of it.
     let text = document.to_string();
     for part in text.split("\"#/components/schemas/").skip(1) {
         let name = part.split('"').next().unwrap();

@@ -1,11 +1,11 @@
-//! The pages, as whoever has no script and no style sees them.
+//! The pages, without scripts and styles.
 
 use latchkey_demo_provider::Decision;
 use latchkey_proto::events::{CalendarVisibility, MessageVisibility};
 
 use crate::support::{PUBLIC, TestApp};
 
-/// The path of a linked asset.
+/// Returns the path of a linked asset.
 fn asset(body: &str, extension: &str) -> String {
     let end = body.find(&format!("{extension}\"")).unwrap() + extension.len();
     let start = body[..end].rfind('"').unwrap() + 1;
@@ -102,7 +102,7 @@ async fn choices_of_the_review_page_reach_the_start_of_the_flow() {
     let mut browser = app.browser();
     let nothing = browser.get("/auth/review/unknown").await;
     assert_eq!(nothing.status, 404);
-    // Connecting is for who is signed in; back to the list afterwards.
+    // Connecting needs a session, and returns to the list of connections.
     let away = browser.get("/auth/review/google?purpose=connect").await;
     assert_eq!(away.status, 303);
     let mut ada = app.signed_in("ada").await;

@@ -2,7 +2,7 @@ use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour, Misbehaviour};
 
 use crate::support::{APP, RowCounts, TestApp};
 
-// R1: each a clear answer for a person, nothing written
+// R1: each response says what happened, and nothing is written
 #[tokio::test]
 async fn an_error_of_the_provider_becomes_an_answer_that_says_what_to_do() {
     let app = TestApp::start().await;
@@ -59,7 +59,7 @@ async fn a_callback_without_a_code_is_refused() {
 #[tokio::test]
 async fn an_injected_code_is_refused() {
     let app = TestApp::start().await;
-    // The code of ada's flow in mallory's own flow: PKCE binds it to ada's.
+    // The code of one flow in the callback of another: PKCE binds a code to its flow.
     let stolen = app
         .run_flow_to_callback(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
         .await;
@@ -120,7 +120,7 @@ async fn an_error_at_the_token_endpoint_is_reported_and_the_next_sign_in_works()
     let first = app
         .run_flow(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
-    // A refresh token was lost with an answer: it is asked for again.
+    // If a response with a refresh token was lost, consent is requested again.
     let done = if first.location() == APP {
         first
     } else {
@@ -140,7 +140,6 @@ async fn an_unreachable_provider_is_reported_at_the_start() {
     );
 }
 
-// #19716: a wrong callback URL gave a silent 404
 #[tokio::test]
 async fn a_wrong_callback_path_says_how_to_find_the_right_one() {
     let app = TestApp::start().await;
@@ -161,7 +160,6 @@ async fn a_wrong_callback_path_says_how_to_find_the_right_one() {
     );
 }
 
-// A fault that no waiting mends is not told as one that passes.
 #[tokio::test]
 async fn a_permanent_fault_of_a_provider_is_not_reported_as_temporary() {
     for (how, status, code) in [

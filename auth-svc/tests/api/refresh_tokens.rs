@@ -9,7 +9,7 @@ async fn start() -> TestApp {
     TestApp::start_with(&[("TOKEN_PAIR_COOKIE_ENABLED", "true")]).await
 }
 
-/// A signed-in person and the refresh token of their front end.
+/// Signs a person in and returns the refresh token of their front end too.
 async fn signed_in(app: &TestApp) -> (Browser, String) {
     let browser = app.signed_in("ada").await;
     let pair = format!("v={}", browser.cookies["tokenPair"]);
@@ -37,7 +37,7 @@ async fn run(app: &TestApp, sql: &'static str) {
     sqlx::query(sql).execute(app.database.pool()).await.unwrap();
 }
 
-/// The grace is over.
+/// Moves the use of the tokens into the past, so that the reuse grace has ended.
 async fn later(app: &TestApp) {
     run(
         app,
@@ -77,7 +77,7 @@ async fn reuse_of_a_refresh_token_ends_its_whole_family() {
         .await
         .unwrap();
     assert_eq!(reason, "REUSED");
-    // The cookie was not stolen with it.
+    // The session itself goes on.
     assert!(browser.me().await.is_some());
 }
 
@@ -111,7 +111,7 @@ async fn the_reuse_grace_ends_when_the_next_token_is_used() {
     let (_, first) = signed_in(&app).await;
     let second = next(&app, &first).await;
     let third = next(&app, &second).await;
-    // Within the ten seconds, but the next token is spent: somebody has both.
+    // Within the grace, but the next token was used too: somebody has both tokens.
     assert_eq!(refresh(&app, &first).await.status, 401);
     assert_eq!(refresh(&app, &third).await.status, 401);
 }

@@ -29,7 +29,7 @@ async fn the_return_location_survives_the_round_trip() {
     }
 }
 
-// R8, replaced system's weak point 11
+// R8
 #[tokio::test]
 async fn a_return_location_outside_the_deployment_is_refused_at_the_start() {
     let app = TestApp::start().await;
@@ -62,7 +62,7 @@ async fn a_return_location_outside_the_deployment_is_refused_at_the_start() {
     assert_eq!(app.row_counts().await, RowCounts::ONE_SIGN_IN);
 }
 
-// R8, PEERS, relying-party check 11
+// R8
 #[tokio::test]
 async fn no_url_is_ever_derived_from_the_host_header() {
     let app = TestApp::start().await;
@@ -79,7 +79,7 @@ async fn no_url_is_ever_derived_from_the_host_header() {
     );
     let callback = app.decide(&start.location(), &Decision::allow("ada")).await;
     let response = browser.get(&callback).await;
-    // Who joins by a link lands on a page of this service first.
+    // A person who joins by a link sees a page of this service first.
     let landing = response.location();
     assert!(landing.starts_with(&format!("{PUBLIC}/auth/welcome/google?")));
     assert!(!response.headers_and_body().contains("evil.example"));
@@ -105,7 +105,7 @@ async fn in_multi_domain_mode_a_start_on_a_workspaces_host_continues_on_the_publ
         .run_flow(&mut browser, &path, &Decision::allow("ada"))
         .await;
     assert_eq!(response.location(), "https://acme.app.test.example/inbox");
-    // A host that is no workspace's is not followed anywhere.
+    // A host that belongs to no workspace is ignored.
     browser.headers = vec![("host", "evil.example".to_owned())];
     assert!(
         browser

@@ -1,5 +1,5 @@
-//! What a link cannot do, a person does on the page: by a link in a mail, from
-//! a front end on another origin, and after a sign-in that asked nothing.
+//! The review page, on which a person chooses what a link must not choose: after an
+//! invitation by mail, for a front end on another origin, and after joining by a link.
 
 use auth_svc::random::Randomness;
 use auth_svc::store::workspace;
@@ -30,7 +30,7 @@ async fn an_invitation_link_joins_and_connects_after_one_button() {
             format!("workspaceInviteHash={token}")
         };
         let mut linus = app.browser();
-        // The link leads to the sign-in page, that to the review page.
+        // The link opens the sign-in page, which links to the review page.
         let page = linus.get(&format!("/?{invitation}&returnTo={CRM}/")).await;
         let review = page
             .body
@@ -141,7 +141,7 @@ async fn joining_on_the_sign_in_page_also_connects_the_account() {
     let event = app.events().await.pop().unwrap();
     assert_eq!(event.intent(), Intent::SignIn);
     assert!(event.connection.is_some());
-    // A member is, by a plain link too.
+    // For a member, a plain link connects too.
     let response = app
         .run_flow_by_link(
             &mut app.browser(),
@@ -157,7 +157,7 @@ async fn joining_on_the_sign_in_page_also_connects_the_account() {
 #[tokio::test]
 async fn after_joining_by_a_link_each_next_step_has_its_own_button() {
     let app = crm().await;
-    // Who came without saying where to goes into the application.
+    // Without a return location the person goes into the application.
     let mut noor = app.browser();
     workspace::approve_domain(
         app.database.pool(),
@@ -202,7 +202,7 @@ async fn after_joining_by_a_link_each_next_step_has_its_own_button() {
             let callback = app.decide(&provider, &Decision::allow(person)).await;
             let mut response = browser.get(&callback).await;
             if response.location().starts_with(app.demo.base_url()) {
-                // No refresh token came again, and none was kept: with consent.
+                // Without a new or stored refresh token, consent is requested.
                 let callback = app
                     .decide(&response.location(), &Decision::allow(person))
                     .await;
@@ -225,7 +225,7 @@ async fn after_joining_by_a_link_each_next_step_has_its_own_button() {
             assert_eq!(app.events().await.pop().unwrap().connection, None);
         }
         assert_eq!(browser.session(), Some(session.as_str()));
-        // Who agreed is connected by plain sign-ins from now on, who did not is not.
+        // Later plain sign-ins connect only a person who agreed.
         app.run_flow_by_link(
             &mut browser,
             "/auth/google?prompt=consent",

@@ -77,7 +77,7 @@ async fn a_session_ended_from_another_browser_ends_at_once() {
         .to_owned();
     assert_eq!(end(&mut here, &id).await.status, 204);
     assert_eq!(there.me().await, None);
-    // Here also for the access token: elsewhere it lives until it expires.
+    // This service refuses the access token too; other services accept it until it expires.
     assert_eq!(token.me().await, None);
     assert_eq!(end(&mut here, &id).await.code(), "no_such_session");
     assert_eq!(list(&mut here).await.len(), 1);
@@ -145,13 +145,13 @@ async fn a_front_end_signs_out_with_its_access_token() {
     assert_eq!(list(&mut token).await.len(), 1);
     assert_eq!(token.post("/auth/sign-out").await.status, 204);
     assert_eq!(browser.me().await, None);
-    // A token that is none is nobody's, whatever cookie comes along.
+    // An invalid bearer token is refused even if a valid cookie is sent.
     let mut other = app.signed_in("ada").await;
     other.headers = vec![("authorization", "Bearer x.y.z".to_owned())];
     assert_eq!(other.me().await, None);
 }
 
-// R14, PEERS, relying-party check 12
+// R14
 #[tokio::test]
 async fn every_sign_in_begins_a_new_session_and_ends_the_one_before() {
     let app = TestApp::start().await;
@@ -167,7 +167,7 @@ async fn every_sign_in_begins_a_new_session_and_ends_the_one_before() {
     assert_ne!(browser.session(), before.session());
     assert_ne!(browser.me().await.unwrap()["sessionId"], id);
     assert_eq!(before.clone().me().await, None);
-    // A secret that an attacker has chosen never becomes a session.
+    // A session secret chosen by an attacker is never used.
     let mut fixed = app.browser();
     let planted = "A".repeat(43);
     fixed
@@ -191,7 +191,10 @@ async fn an_unused_session_ends_and_use_extends_it() {
     run(&app, idle).await;
     assert!(browser.me().await.is_some());
     run(&app, idle).await;
-    assert!(browser.me().await.is_some(), "the use before was noted");
+    assert!(
+        browser.me().await.is_some(),
+        "the previous use was recorded"
+    );
     run(&app, idle).await;
     run(&app, idle).await;
     assert_eq!(browser.me().await, None);
@@ -306,5 +309,5 @@ async fn repeated_starts_do_not_accumulate_unused_token_pairs() {
         .unwrap();
     assert_eq!(families, 20);
     let pair = browser.cookies.get("tokenPair");
-    assert!(pair.is_some(), "the newest is handed over");
+    assert!(pair.is_some(), "the newest pair is handed over");
 }

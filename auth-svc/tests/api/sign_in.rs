@@ -29,9 +29,9 @@ async fn google_sign_in_sends_to_the_provider_with_state_nonce_and_pkce() {
     }
     assert!(
         response.parameter("hd").is_none(),
-        "R7: nothing shuts a listed domain out"
+        "R7: `hd` would exclude other listed domains"
     );
-    // As an operator looks: `curl -I`.
+    // HEAD works too, for `curl -I`.
     let head = app
         .browser()
         .send(reqwest::Method::HEAD, "/auth/google")
@@ -71,7 +71,7 @@ async fn a_sign_in_with_each_provider_publishes_its_event() {
         assert_eq!(event.intent(), Intent::SignIn);
         assert_eq!(event.workspace_id, app.workspace.to_string());
 
-        // The grant opens for its owner, and is the provider's.
+        // The sealed grant can be opened with its binding, and contains the provider's tokens.
         let grant = event.connection.clone().unwrap().grant.unwrap();
         let binding = GrantBinding {
             workspace: app.workspace,
@@ -100,13 +100,13 @@ async fn a_sign_in_with_each_provider_publishes_its_event() {
         let authenticated_at = event.authenticated_at.unwrap().seconds;
         assert!(
             (3590..=3610).contains(&(expires_at - authenticated_at)),
-            "replaced system's weak point 1"
+            "the expiry comes from the provider"
         );
         assert_eq!(browser.me().await.unwrap()["email"], "ada@acme.example");
     }
 }
 
-// R5 R23, replaced system's weak point 6
+// R5 R23
 #[tokio::test]
 async fn the_event_contains_the_granted_scopes_not_the_requested_ones() {
     let app = TestApp::start().await;
@@ -128,13 +128,11 @@ async fn the_event_contains_the_granted_scopes_not_the_requested_ones() {
         "{granted}"
     );
 }
-
-// PEERS, relying-party check 9; replaced system's weak point 4
 #[tokio::test]
 async fn identity_is_issuer_and_subject_and_never_the_address() {
     let app = TestApp::start().await;
     app.signed_in("ada").await;
-    // Another person shows ada's address.
+    // Another person has Ada's address.
     let claims = json!({"email": "ada@acme.example"})
         .as_object()
         .unwrap()
@@ -150,7 +148,7 @@ async fn identity_is_issuer_and_subject_and_never_the_address() {
     .await;
     let written = app.row_counts().await;
     assert_eq!((written.users, written.identities), (3, 3));
-    // And the same person with a new address is the same one.
+    // The same person with a new address is the same user.
     let claims = json!({"email": "countess@acme.example"})
         .as_object()
         .unwrap()
@@ -159,8 +157,6 @@ async fn identity_is_issuer_and_subject_and_never_the_address() {
     app.signed_in("ada").await;
     assert_eq!(app.row_counts().await.users, 3);
 }
-
-// PEERS, relying-party check 12
 #[tokio::test]
 async fn a_sign_in_makes_a_new_session_and_ends_the_browsers_old_one() {
     let app = TestApp::start().await;
@@ -235,7 +231,7 @@ async fn a_person_who_is_signed_in_is_not_sent_to_the_provider_again() {
     let mut browser = app.signed_in("ada").await;
     let again = browser.get("/auth/google?returnTo=/inbox").await;
     assert_eq!(again.location(), format!("{APP}inbox"));
-    // With a provider that they do not sign in with, they are.
+    // With a provider that the person has not signed in with, they are.
     let other = browser.get("/auth/microsoft").await;
     assert!(other.location().starts_with(app.demo.base_url()));
 }
@@ -255,8 +251,7 @@ async fn a_person_with_a_dead_grant_is_sent_to_the_provider_again() {
     );
 }
 
-// R8, R27: erased is not dead. Four of four starts went round, each with
-// another session.
+// R8, R27: an erased grant is not a dead one.
 #[tokio::test]
 async fn a_disconnected_mailbox_sends_nobody_to_the_provider() {
     let app = TestApp::start().await;
@@ -265,8 +260,8 @@ async fn a_disconnected_mailbox_sends_nobody_to_the_provider() {
         .await;
     let session = browser.session().unwrap().to_owned();
     for change in [
-        // The mailbox that the person signs in with, alive and dead when it was
-        // disconnected, and a second one.
+        // The mailbox of the sign-in, disconnected while valid and while dead, and a second
+        // mailbox.
         "erased_at = now(), sealed_refresh_token = NULL",
         "auth_failed_at = now()",
         "subject = 'second'",
@@ -279,7 +274,7 @@ async fn a_disconnected_mailbox_sends_nobody_to_the_provider() {
     assert_eq!(app.row_counts().await.sessions, 1);
 }
 
-// R8: a sign-in cannot repair it, so it asks for none.
+// R8
 #[tokio::test]
 async fn a_dead_grant_that_a_sign_in_cannot_repair_sends_nobody_to_the_provider() {
     for (variable, change) in [
@@ -295,8 +290,6 @@ async fn a_dead_grant_that_a_sign_in_cannot_repair_sends_nobody_to_the_provider(
         assert_eq!(again.location(), APP, "{variable} {change}");
     }
 }
-
-// PEERS, relying-party check 16; replaced system's weak point 12
 #[tokio::test]
 async fn no_url_and_no_page_contains_a_token_or_a_session_secret() {
     let app = TestApp::start().await;
@@ -320,7 +313,7 @@ async fn no_url_and_no_page_contains_a_token_or_a_session_secret() {
     assert!(!home.body.contains(&session) && !me.body.contains(&session));
 }
 
-// R13: nothing would ever renew it.
+// R13: such a grant could not be refreshed.
 #[tokio::test]
 async fn a_provider_without_offline_access_connects_nothing() {
     let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_SCOPES", "openid email profile")]).await;
@@ -328,7 +321,7 @@ async fn a_provider_without_offline_access_connects_nothing() {
     assert_eq!(app.row_counts().await, RowCounts::ONE_SIGN_IN);
 }
 
-/// A sign-in succeeds and connects nothing.
+/// Checks that a sign-in succeeds and connects nothing.
 async fn identifies_only(app: &TestApp) {
     let mut browser = app.browser();
     let response = app
@@ -339,7 +332,7 @@ async fn identifies_only(app: &TestApp) {
     assert!(event.connection.is_none() && event.identity.is_some());
 }
 
-// R13: Keycloak gives a refresh token to everybody. What was asked for decides.
+// R13: Keycloak always gives a refresh token. The requested scopes decide.
 #[tokio::test]
 async fn an_unrequested_refresh_token_connects_nothing() {
     let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_SCOPES", "openid email profile")]).await;
@@ -351,7 +344,7 @@ async fn an_unrequested_refresh_token_connects_nothing() {
     identifies_only(&app).await;
 }
 
-// R5: of the grant, its client and its end are known from the beginning; large tokens too.
+// R5: also with a large access token.
 #[tokio::test]
 async fn the_event_contains_the_client_and_the_expiry_of_the_grant() {
     let app = TestApp::start().await;

@@ -1,5 +1,5 @@
-//! The sign-in page in front of a start: what a link or a front end asks for
-//! reaches the provider and the front end, by every name.
+//! The sign-in page, which passes the parameters of a link or a front end on to the
+//! provider and to the front end, under every name that they have.
 
 use latchkey_demo_provider::Decision;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::front_end::{CHALLENGE, CRM, crm, redeems};
 use crate::support::{APP, TestApp};
 
-/// The addresses that take what a start takes.
+/// The paths that accept the parameters of a start.
 const ADDRESSES: [&str; 5] = [
     "/",
     "/auth/sign-in",
@@ -21,7 +21,7 @@ const ADDRESSES: [&str; 5] = [
 async fn a_front_end_on_another_site_gets_its_code_through_the_sign_in_page() {
     for asked in [
         format!("returnTo={CRM}/deals&codeChallenge={CHALLENGE}"),
-        // The names of connections and of RFC 7636.
+        // The names of the connect flow and of RFC 7636.
         format!("redirectLocation={CRM}/deals&code_challenge={CHALLENGE}"),
     ] {
         let app = crm().await;
@@ -44,7 +44,7 @@ async fn a_front_end_on_another_site_gets_its_code_through_the_sign_in_page() {
         assert_eq!(landed.location(), format!("{CRM}/deals"));
         assert!(redeems(&app, &landed.handover_code().unwrap()).await);
 
-        // Who is signed in already goes on at once.
+        // A person who is signed in already is redirected at once.
         browser.cookies = pressing.cookies;
         let landed = browser.get(&path).await;
         assert_eq!(landed.location(), format!("{CRM}/deals"));
@@ -72,11 +72,11 @@ async fn the_sign_in_page_does_not_redirect_with_a_foreign_challenge_or_as_anoth
         ];
         let page = browser.get(&path).await;
         assert_eq!(page.status, 200, "{path}");
-        // The page says where it leads, and has a button.
+        // The page says where its button leads.
         assert!(page.body.contains("crm.example"), "{}", page.body);
         page.form("/auth/sign-in/google");
     }
-    // Without a place to go to, it is the overview.
+    // Without a return location the page is the overview.
     let page = browser.get("/auth/sign-in").await;
     assert!(page.body.contains("ada@acme.example"), "{}", page.body);
     browser.headers.clear();

@@ -1,6 +1,4 @@
 use crate::support::{APP, PUBLIC, TestApp};
-
-// PEERS, relying-party check 13
 #[tokio::test]
 async fn only_this_deployments_pages_sign_a_person_out() {
     let app = TestApp::start().await;

@@ -22,8 +22,8 @@ fn part(token: &str, index: usize) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-/// Verifies as a foreign service would: from the published keys alone, with the
-/// bare primitives.
+/// Verifies a token as another service does: only with the published keys, and with
+/// cryptographic primitives instead of a library.
 fn verifies(token: &str, jwks: &Value) -> bool {
     let kid = &part(token, 0)["kid"];
     let key = jwks["keys"]
@@ -96,7 +96,7 @@ async fn tokens_of_the_old_key_stay_valid_after_a_rotation() {
     let mut browser = app.signed_in("ada").await;
     let old = access_token(&mut browser).await;
 
-    // First the new key is published, then it signs, then the old one goes.
+    // First the new key is published, then it signs, then the old key is removed.
     let new_key = generate(Algorithm::ES256, Some("new")).unwrap();
     let published = app.replica(&[("SESSION_SIGNING_KEYS", &format!("{SIGNING_KEY},{new_key}"))]);
     let signing = app.replica(&[("SESSION_SIGNING_KEYS", &format!("{new_key},{SIGNING_KEY}"))]);
@@ -124,7 +124,7 @@ async fn tokens_of_the_old_key_stay_valid_after_a_rotation() {
     }
 }
 
-// R14, PEERS, relying-party check 6
+// R14
 #[tokio::test]
 async fn a_forged_access_token_is_refused() {
     let app = TestApp::start().await;

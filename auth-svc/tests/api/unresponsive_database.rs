@@ -1,5 +1,5 @@
-//! A database that goes away without a reset: packets are swallowed, and new
-//! connections work.
+//! A database that stops responding without a reset: packets on old connections are
+//! dropped, and new connections work.
 
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ async fn a_replica_recovers_without_a_restart() {
     let stop = CancellationToken::new();
     let changes = [
         ("DATABASE_URL", through.as_str()),
-        // One that is just going back is lost until TCP gives it up: decision 20.
+        // A connection that is returned to the pool at that moment is lost until TCP times
+        // out (decision 20), so one connection is not enough.
         ("DATABASE_MAX_CONNECTIONS", "4"),
         ("RATE_LIMIT_PER_ADDRESS", "0"),
     ];
@@ -39,12 +40,12 @@ async fn a_replica_recovers_without_a_restart() {
     while let Some(answered) = asking.join_next().await {
         answered.unwrap();
     }
-    // The connections that were lost are not used again.
+    // The lost connections are not used again.
     tokio::time::timeout(Duration::from_secs(30), async {
         while browser.me().await.is_none() {}
     })
     .await
-    .expect("the replica did not go on");
+    .expect("the replica did not recover");
     let mut operator = Browser::new(operator);
     assert_eq!(operator.get("/readyz").await.status, 200);
     let mut another = app.browser().at(&base);

@@ -31,7 +31,7 @@ async fn approved(app: &TestApp) -> Vec<(String, String)> {
     .unwrap()
 }
 
-// R7, replaced system's weak point 11: its link was a bare hash without expiry.
+// R7
 #[tokio::test]
 async fn a_verification_link_works_once_and_only_when_the_button_is_pressed() {
     let app = TestApp::start().await;
@@ -39,7 +39,7 @@ async fn a_verification_link_works_once_and_only_when_the_button_is_pressed() {
     let token = link(&app, app.workspace).await;
     link(&app, other).await;
     let mut browser = app.browser();
-    // A mail scanner looks at the link, twice.
+    // A mail scanner opens the link twice.
     for _ in 0..2 {
         let page = browser.get(&format!("/verify-domain?token={token}")).await;
         assert_eq!(page.status, 200, "{}", page.body);
@@ -64,12 +64,16 @@ async fn a_verification_link_works_once_and_only_when_the_button_is_pressed() {
     };
     let mut statuses = [one.status, two.status];
     statuses.sort_unstable();
-    assert_eq!(statuses, [200, 404], "of two at once, one");
-    // Bound: the domain, the workspace, nothing of the other one.
+    assert_eq!(
+        statuses,
+        [200, 404],
+        "only one of two simultaneous requests succeeds"
+    );
+    // The link verifies the domain for its own workspace only.
     let bound = ("Acme".to_owned(), "EMAIL".to_owned());
     assert_eq!(approved(&app).await, [bound]);
     assert_eq!(press(&mut browser).await.status, 404);
-    // The page cannot name one of two workspaces: the link does.
+    // With several workspaces the start has to name one.
     let path = format!("/auth/google?workspaceId={}", app.workspace);
     let mut linus = app.browser();
     app.run_flow(
@@ -81,7 +85,7 @@ async fn a_verification_link_works_once_and_only_when_the_button_is_pressed() {
     assert!(linus.me().await.is_some());
 }
 
-// R7, replaced system's weak point 11
+// R7
 #[tokio::test]
 async fn a_verification_link_expires_and_a_newer_one_replaces_it() {
     let app = TestApp::start().await;
@@ -108,7 +112,7 @@ async fn a_verification_link_expires_and_a_newer_one_replaces_it() {
     assert_eq!(approved(&app).await, []);
 }
 
-// R7, replaced system's weak point 11
+// R7
 #[tokio::test]
 async fn the_database_contains_no_usable_verification_link() {
     let app = TestApp::start().await;

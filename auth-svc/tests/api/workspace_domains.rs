@@ -19,7 +19,7 @@ async fn refused(app: &TestApp, person: &str) -> String {
         .code()
 }
 
-/// A name_server that a test writes, without a network.
+/// A fake source of TXT records, without a network.
 #[derive(Debug)]
 struct Records(Result<Vec<String>, DnsError>);
 
@@ -31,7 +31,7 @@ impl TxtRecords for Records {
     }
 }
 
-// R7, replaced system's weak point 11
+// R7
 #[tokio::test]
 async fn a_domain_added_by_an_administrator_admits_nobody_before_its_txt_record_is_found() {
     let name_server = NameServer::start().await;
@@ -61,7 +61,7 @@ async fn a_domain_added_by_an_administrator_admits_nobody_before_its_txt_record_
     let done = admin.send(Method::POST, &verify).await;
     assert_eq!(done.status, 200, "{}", done.body);
     app.signed_in("linus").await;
-    // Proven once: there is nothing left to prove.
+    // The domain is verified and no longer pending.
     let again = admin.send(Method::POST, &verify).await;
     assert_eq!(
         (again.status, again.code().as_str()),
@@ -72,7 +72,7 @@ async fn a_domain_added_by_an_administrator_admits_nobody_before_its_txt_record_
     let listed: Vec<&Value> = list["domains"].as_array().unwrap().iter().collect();
     assert_eq!(listed.len(), 2, "{list}");
     assert_eq!(listed[1]["approvedBy"], "DNS");
-    // Taken away, it lets nobody new in; who joined stays.
+    // A removed domain admits no new members; existing members stay.
     let path = format!("{DOMAINS}/globex.example");
     assert_eq!(admin.send(Method::DELETE, &path).await.status, 204);
     app.signed_in("linus").await;
@@ -92,7 +92,7 @@ async fn a_txt_record_verifies_a_domain_only_for_the_workspace_it_was_issued_to(
         .await
         .unwrap();
     let name_server = Records(Ok(vec![ours.record_value.clone()]));
-    // What a competitor reads in our name_server does not help it.
+    // A record value that another workspace reads in the DNS does not help it.
     let theirs = proof::by_record(
         pool,
         &name_server,
@@ -103,7 +103,7 @@ async fn a_txt_record_verifies_a_domain_only_for_the_workspace_it_was_issued_to(
     )
     .await;
     assert!(matches!(theirs, Err(ProofError::NoRecord { .. })));
-    // Nor does a record for joining give a host.
+    // Nor does a record for sign-ins verify a custom domain.
     let host = proof::by_record(
         pool,
         &name_server,
@@ -153,12 +153,12 @@ async fn unresponsive_name_servers_verify_nothing_and_keep_the_claim() {
     )
     .await;
     assert!(matches!(told, Err(ProofError::Dns(_))));
-    // Said again, the claim keeps the value that may be published already.
+    // A repeated claim keeps the record value, which may be published already.
     let again = domain::claim(pool, app.workspace, Purpose::Access, domain, &random)
         .await
         .unwrap();
     assert_eq!(again.record_value, claim.record_value);
-    // A claim that nobody proved in time is worth nothing, record or not.
+    // An expired claim cannot be verified, even with its record.
     sqlx::query("UPDATE auth.domain_claim SET expires_at = now()")
         .execute(pool)
         .await
@@ -176,7 +176,7 @@ async fn unresponsive_name_servers_verify_nothing_and_keep_the_claim() {
     assert!(matches!(told, Err(ProofError::NoClaim)));
 }
 
-// R7, replaced system's weak point 11
+// R7
 #[tokio::test]
 async fn a_consumer_mail_domain_is_refused() {
     let app = TestApp::start().await;

@@ -51,7 +51,7 @@ async fn the_first_member_becomes_administrator_and_others_do_not() {
             ada.headers.pop();
         }
     }
-    // The operator's or an administrator's word makes another one.
+    // An operator can make a member an administrator.
     let named = member::set_role(pool, app.workspace, "Linus@globex.example", true).await;
     assert_eq!(named.unwrap(), 1);
     assert_eq!(linus.get("/auth/workspace/domains").await.status, 200);

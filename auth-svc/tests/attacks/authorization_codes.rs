@@ -1,5 +1,5 @@
-//! Codes that are stolen, injected, replayed, and PKCE that is talked away
-//! (RFC 9700 sections 2.1.1, 4.5 and 4.8).
+//! Stolen, injected and replayed authorization codes, and PKCE downgrades (RFC 9700
+//! sections 2.1.1, 4.5 and 4.8).
 
 use latchkey_demo_provider::{Decision, Endpoint, Flavour, Misbehaviour as M};
 
@@ -7,7 +7,7 @@ use crate::support::{
     PROVIDERS, RowCounts, TestApp, assert_nothing_written, parameter, refusal, with_parameter,
 };
 
-/// The victim's code in the attacker's own flow; answers the refusals.
+/// Injects the victim's code into the attacker's own flow and returns the refusals.
 async fn inject(app: &TestApp) -> Vec<(u16, String)> {
     let mut refusals = Vec::new();
     for (path, _) in PROVIDERS {
@@ -26,7 +26,7 @@ async fn inject(app: &TestApp) -> Vec<(u16, String)> {
     refusals
 }
 
-/// RFC 9700 section 4.5: PKCE binds a code to the flow that asked for it.
+/// RFC 9700 section 4.5: PKCE binds a code to the flow that requested it.
 #[tokio::test]
 async fn an_injected_code_is_refused() {
     let app = TestApp::start().await;
@@ -35,7 +35,7 @@ async fn an_injected_code_is_refused() {
     }
 }
 
-/// The same at a provider that does not look at PKCE: the nonce binds too.
+/// If a provider ignores PKCE, the nonce still binds the ID token to the flow.
 #[tokio::test]
 async fn an_injected_code_is_refused_also_where_the_provider_ignores_pkce() {
     let app = TestApp::start().await;
@@ -47,8 +47,8 @@ async fn an_injected_code_is_refused_also_where_the_provider_ignores_pkce() {
     }
 }
 
-/// RFC 9700 section 4.8, from the client's side: S256 and nothing else; who
-/// announces `plain` alone is not asked.
+/// RFC 9700 section 4.8, for a client: only S256 is used, and a provider that announces
+/// only `plain` is not used.
 #[tokio::test]
 async fn pkce_is_not_downgraded_by_what_a_provider_announces() {
     let app = TestApp::start().await;
@@ -70,8 +70,8 @@ async fn pkce_is_not_downgraded_by_what_a_provider_announces() {
     }
 }
 
-/// RFC 9700 section 4.8.2: the attacker takes the challenge out of the victim's
-/// authorize URL.
+/// RFC 9700 section 4.8.2: the attacker removes the challenge from the victim's
+/// authorization request.
 #[tokio::test]
 async fn a_removed_challenge_fails_the_sign_in() {
     let app = TestApp::start().await;
@@ -91,8 +91,8 @@ async fn a_removed_challenge_fails_the_sign_in() {
     }
 }
 
-/// RFC 9700 section 4.5: of several callbacks with one code at once one is taken,
-/// also where the provider takes a code again.
+/// RFC 9700 section 4.5: of several simultaneous callbacks with one code only one is
+/// accepted, even if the provider accepts a code twice.
 #[tokio::test]
 async fn a_callback_replayed_at_the_same_moment_signs_in_once() {
     for how in [None, Some(M::ReusableCodes)] {
@@ -119,7 +119,7 @@ async fn replayed_at_once(app: &TestApp) {
     assert_eq!(app.row_counts().await, RowCounts::ONE_SIGN_IN);
 }
 
-/// RFC 6749 section 4.1.3: a code of the connect flow is no code of a sign-in.
+/// RFC 6749 section 4.1.3: a code of the connect flow is not valid for a sign-in.
 #[tokio::test]
 async fn a_code_of_one_redirect_uri_is_refused_at_another() {
     let app = TestApp::start().await;
@@ -136,7 +136,7 @@ async fn a_code_of_one_redirect_uri_is_refused_at_another() {
     assert_eq!(refusal(&response), (400, "code_refused".to_owned()));
 }
 
-/// RFC 9700 section 2.1.1: a denied, an empty and an absent code spend nothing.
+/// RFC 9700 section 2.1.1: an error and an empty code cause no token request.
 #[tokio::test]
 async fn a_callback_without_a_code_sends_no_token_request() {
     let app = TestApp::start().await;

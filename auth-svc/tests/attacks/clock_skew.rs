@@ -1,5 +1,5 @@
-//! Time: a flow lives ten minutes, clocks may differ by sixty seconds, to the
-//! second.
+//! Expiry and clock skew: a flow lives ten minutes, and clocks may differ by exactly
+//! sixty seconds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use latchkey_domain::{Clock as _, ManualClock, SystemClock};
 
 use crate::support::{APP, PROVIDERS, TestApp, assert_nothing_written, refusal};
 
-/// Two clocks that stand; the provider's is this many seconds ahead.
+/// Returns two stopped clocks. The provider's is this many seconds ahead.
 fn clocks(ahead: i64) -> (Arc<ManualClock>, Arc<ManualClock>) {
     let now = SystemClock.now();
     (
@@ -41,22 +41,21 @@ async fn outcome(ahead: i64) -> Vec<u16> {
     outcomes
 }
 
-/// Core 3.1.3.7 step 10, at the limit of the leeway.
+/// Core 3.1.3.7 step 10.
 #[tokio::test]
 async fn a_token_issued_in_the_future_is_accepted_up_to_sixty_seconds() {
     assert_eq!(outcome(60).await, [302, 302, 302]);
     assert_eq!(outcome(61).await, [400, 400, 400]);
 }
 
-/// Core 3.1.3.7 step 9, at the other limit: ID tokens of the demo provider live
-/// an hour.
+/// Core 3.1.3.7 step 9. ID tokens of the demo provider are valid for one hour.
 #[tokio::test]
 async fn an_expired_token_is_accepted_up_to_sixty_seconds() {
     assert_eq!(outcome(-3600 - 59).await, [302, 302, 302]);
     assert_eq!(outcome(-3600 - 61).await, [400, 400, 400]);
 }
 
-/// RFC 9700 section 4.7: what binds a flow to a browser ends with the flow.
+/// RFC 9700 section 4.7: the binding of a flow to a browser expires with the flow.
 #[tokio::test]
 async fn an_expired_flow_is_refused() {
     let (own, providers) = clocks(0);

@@ -1,5 +1,5 @@
-//! What other web sites can make a browser do (group 13): nothing that changes
-//! anything. Methods and headers as browsers send them.
+//! Cross-site request forgery: other web sites cannot change anything through a person's
+//! browser. The requests have the methods and headers that browsers send.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,21 +23,21 @@ const FOREIGN: [(&str, &str); 5] = [
     ("sec-fetch-site", "same-site"),
 ];
 
-/// What an honest page sends to an operation.
+/// The body of a legitimate request.
 enum Body {
     None,
     Json(Value),
     Form(String),
 }
 
-/// An operation that changes something, as an honest page asks for it.
+/// A legitimate request that changes something.
 struct Change {
     method: Method,
     path: String,
     body: Body,
 }
 
-/// Ada, an administrator of Acme with two sessions and a connected account, and all
+/// Ada, an administrator of Acme with two sessions and a connected account, and everything
 /// that her browser can change.
 struct Scene {
     app: TestApp,
@@ -51,8 +51,7 @@ struct Scene {
 
 const ACCOUNT: &str = "0199a000-0000-7000-8000-000000000001";
 
-/// Callbacks and portals are called by providers: what they may do is to start or to
-/// finish a sign-in.
+/// The paths that providers and portals call. They may only start or finish a sign-in.
 const OF_PROVIDERS: [&str; 5] = [
     "/auth/{provider}/redirect",
     "/auth/oidc/{provider}/redirect",
@@ -76,8 +75,8 @@ impl Scene {
             ),
             ("GRPC_CLIENT_KEY_FILE", &path(&certificates.client.key)),
             ("GRPC_CLIENT_CA_FILE", &path(&certificates.authority)),
-            // Nothing is handed over to the app on this origin, so that a start of
-            // who is signed in writes nothing.
+            // The application is on this origin and gets no code, so that a start by a
+            // person who is signed in writes nothing.
             ("APP_URL", &format!("{PUBLIC}/app")),
             ("RATE_LIMIT_PER_ADDRESS", "0"),
         ])
@@ -124,7 +123,7 @@ impl Scene {
         }
     }
 
-    /// The described operations.
+    /// Returns the operations in the OpenAPI document.
     async fn described(&self) -> Vec<(String, String)> {
         let document = self.app.browser().get("/openapi.json").await.json();
         let mut operations = Vec::new();
@@ -136,8 +135,8 @@ impl Scene {
         operations
     }
 
-    /// Every change that is described. Fails where one is new: say here what an
-    /// honest page sends.
+    /// Returns every described request that changes something. Panics for a new one: add
+    /// its legitimate body below.
     async fn changes(&self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (method, pattern) in self.described().await {
@@ -209,11 +208,11 @@ impl Scene {
                 | "/auth/account/connections/{account}/start",
             )
             | ("DELETE", _) => Body::None,
-            (method, pattern) => panic!("what does an honest page send to {method} {pattern}?"),
+            (method, pattern) => panic!("add the legitimate body of {method} {pattern}"),
         }
     }
 
-    /// What it does is refused or done; answers the refusal.
+    /// Sends the request with further headers.
     async fn ask(&self, change: &Change, headers: &[(&'static str, String)]) -> Response {
         let mut browser = self.ada.clone().json();
         browser.headers.extend(headers.iter().cloned());
@@ -227,7 +226,7 @@ impl Scene {
         }
     }
 
-    /// Nothing is written here, and nothing is asked of the services behind.
+    /// Runs an attack and checks that it changed nothing here or in the other services.
     async fn assert_unchanged<T>(&self, attack: impl AsyncFnOnce() -> T) -> T {
         let before = self.fake.changes();
         let outcome = assert_nothing_written(&self.app, attack).await;
@@ -236,8 +235,8 @@ impl Scene {
     }
 }
 
-/// Every described change, asked for as an honest page asks: refused because another
-/// site asks, and for no other reason.
+/// Every described change, sent as a legitimate page sends it, is refused only because of
+/// the foreign origin.
 #[tokio::test]
 async fn another_site_changes_nothing_by_any_described_route() {
     let mut scene = Scene::set().await;
@@ -257,8 +256,8 @@ async fn another_site_changes_nothing_by_any_described_route() {
             .await;
     }
     assert!(scene.ada.me().await.is_some());
-    // The page of this service is not refused: what ends her connection, and then her
-    // session, comes last.
+    // A page of this service is not refused. The requests that end the connection and
+    // then the session come last.
     let ends = |change: &&Change| {
         change.path.ends_with("/disconnect") || change.path.starts_with("/auth/sign-out")
     };
@@ -286,8 +285,7 @@ async fn another_site_changes_nothing_by_any_described_route() {
     assert!(scene.ada.me().await.is_none());
 }
 
-/// What other sites may send to the addresses of providers starts or finishes a
-/// sign-in, and changes nothing here.
+/// A request of another site to a provider's path can only start or finish a sign-in.
 #[tokio::test]
 async fn another_site_changes_nothing_by_the_addresses_of_providers() {
     let scene = Scene::set().await;
@@ -313,8 +311,7 @@ async fn another_site_changes_nothing_by_the_addresses_of_providers() {
     }
 }
 
-/// Every address that is described, also those that take no GET: a link to it, with
-/// whatever there is to choose, changes nothing.
+/// A link to any described path, with any parameters, changes nothing.
 #[tokio::test]
 async fn a_link_changes_nothing() {
     let mut scene = Scene::set().await;

@@ -1,6 +1,6 @@
-//! Doors: a link of another site starts a plain sign-in and nothing else. It
-//! joins nobody to a workspace by an invitation, connects no account, changes
-//! nothing of who sees what, and hands no session to whoever made the link.
+//! A link on another site can only start a plain sign-in. It accepts no invitation,
+//! connects no account, changes no visibility, and hands no session to the site that made
+//! the link.
 
 use auth_svc::random::Randomness;
 use auth_svc::store::workspace::{self, custom_host};
@@ -17,7 +17,7 @@ const CRM: &str = "https://crm.example";
 /// RFC 7636 appendix B.
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-/// A browser in which another site's page sends the person on.
+/// Returns a browser whose next request comes from a link on another site.
 fn sent_by_another_site(browser: &Browser) -> Browser {
     let mut browser = browser.clone();
     browser.headers = vec![
@@ -28,7 +28,7 @@ fn sent_by_another_site(browser: &Browser) -> Browser {
     browser
 }
 
-/// Where a link leads: the page that asks, on this service.
+/// Returns the path of the review page that a response redirects to.
 fn review_page_path(response: &Response) -> String {
     assert_eq!(response.status, 302, "{}", response.body);
     let page = response.location();
@@ -57,14 +57,15 @@ async fn personal_link(app: &TestApp, workspace: WorkspaceId, email: &str) -> St
     format!("workspacePersonalInviteToken={}", made.token)
 }
 
-/// Acme, where ada is signed in, and Evil with a host of its own.
+/// Starts with the workspaces Acme, where Ada is signed in, and Evil, which has its own
+/// host.
 async fn acme_and_evil() -> (TestApp, WorkspaceId, Browser) {
     let app = TestApp::start_with(&[MULTI]).await;
     let evil = app.workspace("evil", &[]).await;
     custom_host::set(app.database.pool(), evil, Some(EVIL_HOST))
         .await
         .unwrap();
-    // The running service knows its hosts as the database had them a moment ago.
+    // The running service reads its hosts from the database after a moment.
     let there = format!("/auth/review/google?returnTo=https://{EVIL_HOST}/");
     while app.browser().get(&there).await.status != 200 {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -93,7 +94,7 @@ async fn a_link_with_an_invitation_puts_nobody_into_a_strangers_workspace() {
                     page
                 })
                 .await;
-                // The person is told, and nothing goes on by itself.
+                // The page names the workspace and does not redirect.
                 assert!(page.body.contains("Join evil"), "{}", page.body);
                 assert!(page.body.contains(EVIL_HOST));
                 assert!(!page.headers.contains_key("refresh"));
@@ -138,7 +139,7 @@ async fn another_site_does_not_decide_who_sees_a_mailbox() {
             assert_eq!(browser.session(), Some(session.as_str()), "{link}");
         }
     }
-    // What is left to a link is the plain sign-in: it chooses nothing.
+    // A link can only start a plain sign-in, which chooses nothing.
     let link = "/auth/microsoft?prompt=consent";
     app.run_flow_by_link(&mut ada, link, &Decision::allow("ada"))
         .await;
@@ -253,12 +254,12 @@ async fn joining_by_a_link_connects_nothing_and_hands_no_session_over() {
         assert!(response.handover_code().is_none());
         let event = app.events().await.pop().unwrap();
         assert_eq!((event.intent(), event.connection), (Intent::SignIn, None));
-        // The same link once more does not connect either what the first did not.
+        // A second sign-in by the link does not connect the account either.
         let again = format!("/auth/{provider}?prompt=consent");
         app.run_flow_by_link(&mut browser, &again, &Decision::allow(person))
             .await;
         assert_eq!(app.events().await.pop().unwrap().connection, None);
-        // Told in words, on a page of this service, in the person's own session.
+        // A page of this service says so, in the person's own session.
         let page = browser.get(page).await;
         assert!(page.body.contains("Welcome to Acme"), "{}", page.body);
         assert!(page.body.contains(&format!("{person}@acme.example")));
@@ -278,7 +279,7 @@ async fn a_session_is_not_handed_to_another_workspaces_host() {
     let (app, _, ada) = acme_and_evil().await;
     let back = format!("returnTo=https://{EVIL_HOST}/&codeChallenge={CHALLENGE}");
     let home = "https://acme.app.test.example/";
-    // Signed in already, and by a new sign-in.
+    // With an existing session, and with a new sign-in.
     let mut browser = ada.clone();
     let response = assert_nothing_written(&app, async || {
         browser.get(&format!("/auth/microsoft?{back}")).await
@@ -291,7 +292,7 @@ async fn a_session_is_not_handed_to_another_workspaces_host() {
         .run_flow_by_link(&mut browser, &link, &Decision::allow("ada"))
         .await;
     assert_eq!(response.full_location(), home);
-    // Nor by the button of the page, whoever fills in the form.
+    // Nor with the button of the page, even if the form was changed.
     let page = browser.get("/auth/welcome/microsoft").await;
     let form = page
         .form("/auth/hand-over")
@@ -322,7 +323,7 @@ async fn another_site_does_not_choose_the_code_challenge() {
     ] {
         assert_nothing_written(&app, async || review_page_path(&browser.get(&link).await)).await;
     }
-    // The front end itself does, as ever.
+    // The front end itself may choose it.
     let mut browser = by("cross-site", Some(&format!("{CRM}/")));
     let response = browser.get(&link).await;
     assert!(
@@ -338,7 +339,7 @@ async fn the_button_does_only_what_the_page_showed() {
     let mut ada = app.signed_in("ada").await;
     let grace = app.signed_in("grace").await;
     let connect = ada.form_at("/auth/google-apis").await;
-    // Somebody else is signed in by now, or nobody is.
+    // Now somebody else or nobody is signed in.
     let mut other = ada.clone();
     other.cookies = grace.cookies.clone();
     let response = assert_nothing_written(&app, async || other.submit(&connect).await).await;
@@ -351,7 +352,7 @@ async fn the_button_does_only_what_the_page_showed() {
     let mut nobody = app.browser();
     let response = assert_nothing_written(&app, async || nobody.submit(&connect).await).await;
     assert_eq!(response.status, 303);
-    // The invitation was withdrawn, or the form names another workspace's.
+    // The invitation was replaced, or the form was changed.
     let link = public_link(&app, app.workspace).await;
     let mut linus = app.browser();
     let join = linus.form_at(&format!("/auth/google?{link}")).await;
@@ -361,7 +362,7 @@ async fn the_button_does_only_what_the_page_showed() {
         assert_eq!(response.status, 409, "{}", response.body);
         assert_eq!(linus.flows(), 0);
     }
-    // A session that is replaced while the person is at the provider.
+    // The session changes while the person is at the provider.
     let callback = app
         .run_flow_to_callback(&mut ada, "/auth/google-apis", &Decision::allow("eve"))
         .await;

@@ -1,5 +1,5 @@
-//! Signing keys that change, and key sets that are odd: an honest provider loses
-//! no sign-in, an attacker gains none and no request.
+//! Changing signing keys and unusual JWK sets: sign-ins at an honest provider succeed, and
+//! an attacker can cause neither a sign-in nor many requests to the provider.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ async fn a_wrong_kid_is_refused_and_a_rotated_key_set_is_fetched() {
     app.demo.rotate_keys(Flavour::Google, false).unwrap();
     app.signed_in("grace").await;
     assert_eq!(app.demo.count(Flavour::Google, Endpoint::Jwks), 2);
-    // A flood of unknown keys asks the provider no more than once in a while.
+    // Many unknown keys cause only a few requests to the provider.
     app.demo.misbehave(Flavour::Google, Some(M::UnknownKey));
     let begun = Instant::now();
     for _ in 0..3 {
@@ -31,7 +31,7 @@ async fn a_wrong_kid_is_refused_and_a_rotated_key_set_is_fetched() {
         .await;
         assert_eq!(refusal(&response), (400, "identity_not_proven".to_owned()));
     }
-    // Each waits for its turn, which comes every two seconds.
+    // The keys are fetched at most once in two seconds.
     let turns = begun.elapsed().as_secs() / 2 + 1;
     assert!(app.demo.count(Flavour::Google, Endpoint::Jwks) <= 2 + turns);
 }

@@ -1,5 +1,5 @@
-//! Mix-up: a provider that the attacker runs wants the code of an honest one
-//! (RFC 9700 section 4.4, RFC 9207). Here the OpenID provider is the attacker's.
+//! Mix-up attacks: a provider of the attacker tries to get the code of an honest provider
+//! (RFC 9700 section 4.4, RFC 9207). Here the OpenID provider belongs to the attacker.
 
 use latchkey_demo_provider::{Decision, Endpoint, Flavour, Misbehaviour as M};
 
@@ -7,8 +7,8 @@ use crate::support::{
     PROVIDERS, TestApp, assert_nothing_written, parameter, refusal, with_parameter,
 };
 
-/// Section 4.4.1: the attacker's provider sends the victim on to the honest one
-/// with the flow's own state.
+/// Section 4.4.1: the attacker's provider redirects the victim to the honest one with the
+/// flow's own state.
 #[tokio::test]
 async fn a_mixed_up_code_never_reaches_the_attackers_token_endpoint() {
     let app = TestApp::start().await;
@@ -41,7 +41,7 @@ async fn a_mixed_up_code_never_reaches_the_attackers_token_endpoint() {
             (400, "flow_unknown".to_owned()),
             "{honest}"
         );
-        // Should the honest one know the attacker's redirect URI, too: `iss`.
+        // Even if the attacker's redirect URI is registered there, `iss` differs.
         let elsewhere = callback.replace(&format!("{honest}/redirect"), "/auth/oidc/demo/redirect");
         let response = assert_nothing_written(&app, async || victim.get(&elsewhere).await).await;
         assert_eq!(
@@ -53,8 +53,8 @@ async fn a_mixed_up_code_never_reaches_the_attackers_token_endpoint() {
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Token), 0);
 }
 
-/// RFC 9207 section 2.4: compared exactly, required where announced, also with
-/// an error.
+/// RFC 9207 section 2.4: `iss` is compared exactly and required if it is announced, also
+/// in an error response.
 #[tokio::test]
 async fn a_response_of_another_issuer_is_refused_even_if_it_is_an_error() {
     let app = TestApp::start().await;
@@ -78,7 +78,7 @@ async fn a_response_of_another_issuer_is_refused_even_if_it_is_an_error() {
     }
 }
 
-/// RFC 9207 section 2.4: no normalisation.
+/// RFC 9207 section 2.4: the comparison does not normalise.
 #[tokio::test]
 async fn an_issuer_is_compared_exactly() {
     let app = TestApp::start().await;

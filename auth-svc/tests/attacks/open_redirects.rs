@@ -1,5 +1,5 @@
-//! Open redirects (RFC 9700 section 4.11): every spelling of another host, at
-//! every parameter that names a place to return to, signed in or not.
+//! Open redirects (RFC 9700 section 4.11): many spellings of another host, in every
+//! parameter that names a return location, with and without a session.
 
 use crate::support::{APP, PUBLIC, TestApp, assert_nothing_written};
 
@@ -108,8 +108,8 @@ async fn open_redirect_in_every_spelling() {
     .await;
 }
 
-/// What a link to the start page carries comes back as text of a link to this
-/// service, and is judged when that is followed.
+/// The start page repeats the parameters of a link only in links to this service, which
+/// checks them later.
 #[tokio::test]
 async fn the_start_page_escapes_foreign_urls() {
     let app = TestApp::start().await;

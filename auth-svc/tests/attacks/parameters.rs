@@ -1,4 +1,4 @@
-//! Parameters that come twice or are oversized (RFC 6749 section 3.1).
+//! Repeated and oversized parameters (RFC 6749 section 3.1).
 
 use latchkey_demo_provider::{Decision, Endpoint, Flavour};
 
@@ -54,7 +54,7 @@ async fn an_oversized_parameter_is_refused() {
             assert_nothing_written(&app, async || browser.clone().get(&address).await).await;
         assert_eq!(refusal(&response), (400, "query_too_long".to_owned()));
     }
-    // Nor does a start that would not fit into its cookie.
+    // A start whose parameters do not fit into the flow cookie is refused too.
     for name in ["workspaceInviteHash", "returnTo", "locale", "hostedDomain"] {
         let address = format!("/auth/google?{name}=/{}", "a".repeat(1500));
         let response =

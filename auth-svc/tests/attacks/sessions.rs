@@ -1,6 +1,5 @@
-//! Login CSRF and session fixation (RFC 9700 section 4.7, RFC 6749 section
-//! 10.12, and group 5 of the checks: the callback's context is the initiating
-//! one).
+//! Login CSRF and session fixation (RFC 9700 section 4.7, RFC 6749 section 10.12): a
+//! callback is accepted only in the browser and session that started its flow.
 
 use latchkey_demo_provider::{Decision, Endpoint, Flavour};
 
@@ -8,8 +7,8 @@ use crate::support::{APP, PROVIDERS, TestApp, assert_nothing_written, refusal, w
 
 const SESSION: &str = "__Host-latchkey-session";
 
-/// The attacker's finished round, sent to the victim as a link: nobody becomes
-/// the attacker.
+/// A callback of the attacker's flow, sent to the victim as a link, does not sign the
+/// victim in as the attacker.
 #[tokio::test]
 async fn login_csrf_a_callback_of_another_browser_signs_nobody_in() {
     let app = TestApp::start().await;
@@ -34,7 +33,7 @@ async fn login_csrf_a_callback_of_another_browser_signs_nobody_in() {
     }
 }
 
-/// A session that the attacker planted before does not become the victim's.
+/// A session cookie that the attacker planted does not become the victim's session.
 #[tokio::test]
 async fn session_fixation_a_planted_session_is_replaced_and_ended() {
     let app = TestApp::start().await;
@@ -53,11 +52,11 @@ async fn session_fixation_a_planted_session_is_replaced_and_ended() {
     assert_eq!(victim.me().await.unwrap()["email"], "ada@acme.example");
     assert!(
         attacker.clone().me().await.is_none(),
-        "the planted one has ended"
+        "the planted session has ended"
     );
 }
 
-/// A made-up session is none, and is not taken over by a sign-in.
+/// A made-up session secret is not valid, and a sign-in does not reuse it.
 #[tokio::test]
 async fn session_fixation_a_made_up_session_is_refused() {
     let app = TestApp::start().await;
@@ -77,8 +76,8 @@ async fn session_fixation_a_made_up_session_is_refused() {
     assert!(other.me().await.is_none());
 }
 
-/// The cookies that keep the two apart: of this host alone, out of reach of
-/// scripts, not sent with requests of other sites' pages.
+/// The attributes of the cookies: for this host only, not readable by scripts, and not
+/// sent with cross-site requests.
 #[tokio::test]
 async fn no_sibling_host_can_plant_a_cookie() {
     let app = TestApp::start().await;
@@ -96,8 +95,8 @@ async fn no_sibling_host_can_plant_a_cookie() {
     }
 }
 
-/// Group 5: the attacker's flow cookie in the victim's browser does not connect
-/// the victim's mailbox to the attacker.
+/// The attacker's flow cookie in the victim's browser does not connect the victim's mailbox
+/// to the attacker's account.
 #[tokio::test]
 async fn a_connect_flow_planted_in_anothers_browser_is_refused() {
     let app = TestApp::start().await;

@@ -2,7 +2,7 @@ use latchkey_demo_provider::{Decision, Endpoint, Flavour};
 
 use crate::support::{APP, RowCounts, TestApp};
 
-// R4, replaced system's weak point 3
+// R4
 #[tokio::test]
 async fn a_forged_state_is_refused_and_writes_nothing() {
     let app = TestApp::start().await;
@@ -44,7 +44,7 @@ async fn a_forged_state_is_refused_and_writes_nothing() {
         0,
         "no code is spent on a forgery"
     );
-    // The honest flow is not harmed by it.
+    // The legitimate flow still works.
     assert_eq!(browser.get(&callback).await.location(), APP);
 }
 
@@ -63,7 +63,7 @@ async fn a_state_swapped_between_browsers_is_refused() {
         (response.status, response.code().as_str()),
         (400, "flow_unknown")
     );
-    // Nor does renaming a stolen cookie help.
+    // Renaming a stolen cookie does not help.
     let value = other.cookies.values().next().unwrap().clone();
     let name = one.cookies.keys().next().unwrap().clone();
     other.cookies.insert(name, value);
@@ -71,7 +71,7 @@ async fn a_state_swapped_between_browsers_is_refused() {
     assert_eq!(app.row_counts().await, RowCounts::NOTHING);
 }
 
-// R4, PEERS, relying-party check 14
+// R4
 #[tokio::test]
 async fn a_callback_works_once() {
     let app = TestApp::start().await;
@@ -81,10 +81,10 @@ async fn a_callback_works_once() {
         .await;
     let kept = browser.clone();
     assert_eq!(browser.get(&callback).await.status, 302);
-    assert_eq!(browser.flows(), 0, "the flow's cookie is gone");
+    assert_eq!(browser.flows(), 0, "the flow cookie is removed");
     assert_eq!(browser.json().get(&callback).await.code(), "flow_unknown");
-    // With the cookie kept: refused before the provider hears of the code again,
-    // which would make it revoke what it gave.
+    // With the cookie kept, the callback is refused before a token request, because a
+    // provider revokes the tokens of a code that it sees twice.
     let replay = kept.clone().json().get(&callback).await;
     assert_eq!(
         (replay.status, replay.code().as_str()),
@@ -150,7 +150,7 @@ async fn parallel_tabs_work_and_are_limited() {
     assert_eq!(browser.flows(), auth_svc::login::flow_cookie::MAX_FLOWS);
 }
 
-// PEERS, relying-party checks 1 and 4: bound to the provider, own redirect URI each
+/// A flow is bound to its provider, and each provider has its own redirect URI.
 #[tokio::test]
 async fn one_providers_answer_is_not_taken_at_anothers_callback() {
     let app = TestApp::start().await;

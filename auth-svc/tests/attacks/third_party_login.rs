@@ -1,5 +1,5 @@
-//! Sign-in that a third party initiates: any site can do it, so it starts a plain
-//! sign-in at a configured provider and nothing else.
+//! Third-party initiated login (Core section 4): any site can initiate one, so it can only
+//! start a plain sign-in at a configured provider.
 
 use auth_svc::random::Randomness;
 use auth_svc::store::workspace;
@@ -9,7 +9,7 @@ use crate::support::{TestApp, assert_nothing_written, refusal};
 
 const START: &str = "/auth/initiate-login";
 
-/// Decision 17: what a person chooses is not looked at here.
+/// Decision 17: the choices of a person are ignored here.
 #[tokio::test]
 async fn a_portal_chooses_nothing_for_a_person() {
     let app = TestApp::start().await;
@@ -33,13 +33,13 @@ async fn a_portal_chooses_nothing_for_a_person() {
     for name in ["hd", "prompt"] {
         assert_eq!(start.parameter(name), None, "{name}");
     }
-    // He is not of Acme's domain, and the invitation in the link is not his choice.
+    // Linus is not of Acme's domain, and the invitation in the link is ignored.
     let callback = app
         .decide(&start.location(), &Decision::allow("linus"))
         .await;
     let response = assert_nothing_written(&app, async || linus.get(&callback).await).await;
     assert_eq!(refusal(&response).0, 403);
-    // Ada joins by her domain, as by any link: nothing is connected or handed over.
+    // Ada joins by her domain. As with any link, nothing is connected or handed over.
     let mut ada = app.browser();
     let start = ada.get(&format!("{START}?{asked}")).await;
     let callback = app.decide(&start.location(), &Decision::allow("ada")).await;
@@ -49,7 +49,8 @@ async fn a_portal_chooses_nothing_for_a_person() {
     assert!(event.connection.is_none());
 }
 
-/// Core 4: the issuer is a configured one to the letter, and the target one of ours.
+/// Core section 4: `iss` has to equal a configured issuer, and the target has to be an
+/// allowed return location.
 #[tokio::test]
 async fn a_portal_leads_to_no_other_provider_and_to_no_other_site() {
     let app = TestApp::start().await;
@@ -94,8 +95,8 @@ async fn a_portal_leads_to_no_other_provider_and_to_no_other_site() {
     }
 }
 
-/// Where each workspace has a host, the target names the workspace; a stranger's
-/// host gets no session of another workspace.
+/// In multi-domain mode the target names the workspace. The host of one workspace gets no
+/// session of another.
 #[tokio::test]
 async fn a_portal_hands_no_session_to_another_workspaces_host() {
     let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", "true")]).await;
@@ -110,7 +111,7 @@ async fn a_portal_hands_no_session_to_another_workspaces_host() {
         let start = ada.get(&path).await.location();
         let callback = app.decide(&start, &Decision::allow("ada")).await;
         let response = ada.get(&callback).await;
-        // At Evil she is nobody: the answer says so and hands nothing over.
+        // Ada is not a member of Evil, so the response is an error without a hand-over.
         assert_eq!(
             response.status == 302,
             landed,

@@ -1,6 +1,5 @@
-//! A crowd at the start page, and people who sign in meanwhile: all are answered.
-//! How long it took is printed, not asserted; where the machine has other work too,
-//! requests are given up. By hand:
+//! Sign-ins while many people open the start page. All requests have to succeed; their
+//! times are printed, not asserted. On a busy machine requests time out. Run it by hand:
 //! `cargo test -p auth-svc --test random_requests two_hundred -- --ignored --nocapture`.
 
 use std::time::{Duration, Instant};
@@ -11,13 +10,13 @@ use tokio::task::JoinSet;
 use crate::api::support::{Browser, TestApp};
 use crate::service::Service;
 
-/// Who opens the start page at once.
+/// Number of simultaneous requests to the start page.
 const CROWD: usize = 200;
 
-/// Who comes back from the provider at once.
+/// Number of simultaneous callbacks.
 const SIGN_INS: usize = 60;
 
-/// Browsers that stand before their callback, with its address.
+/// Returns browsers that have finished at the provider, with the callback of each.
 async fn before_callback(app: &TestApp, address: &str) -> Vec<(Browser, String)> {
     let mut waiting = Vec::new();
     for _ in 0..SIGN_INS {
@@ -40,7 +39,7 @@ fn sign_in(browsers: Vec<(Browser, String)>, into: &mut JoinSet<(u16, Duration)>
     }
 }
 
-/// Waits for all, sees that all have this status, and says how long they took.
+/// Waits for all responses, checks their status, and prints how long they took.
 async fn answered(what: &str, status: u16, mut all: JoinSet<(u16, Duration)>) {
     let mut took = Vec::new();
     while let Some(one) = all.join_next().await {
@@ -75,7 +74,7 @@ async fn two_hundred_requests_to_the_start_page_prevent_no_sign_in() {
     answered("sign-ins alone", 302, alone).await;
 
     let waiting = before_callback(&app, &address).await;
-    // Over connections of their own: those that lay idle may be closed by now.
+    // With new connections, because idle ones may be closed by now.
     let waiting: Vec<(Browser, String)> = waiting
         .into_iter()
         .map(|(with, callback)| {

@@ -1,10 +1,10 @@
-//! Random and mutated requests over each public endpoint of the running service:
-//! no 5xx, no panic, and memory stays where it was.
+//! Random and mutated requests to every public endpoint: there is no 5xx and no panic, and
+//! memory does not grow.
 //!
-//! `LATCHKEY_RANDOM_REQUESTS` says how many there are at each endpoint (10000 is
-//! the whole of it; a test run has fewer, to be done in a minute), and
-//! `LATCHKEY_RANDOM_SEED` repeats a run. The service is a process of its own, so
-//! that the memory that is measured is that of nothing else; its broker is away.
+//! `LATCHKEY_RANDOM_REQUESTS` sets the number of requests to each endpoint (10000 for the
+//! full test; the default finishes within a minute), and `LATCHKEY_RANDOM_SEED` repeats a
+//! run. The service runs as a separate process, so that its memory can be measured. It has
+//! no broker.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,7 +12,7 @@
     clippy::print_stdout,
     dead_code,
     unused_imports,
-    reason = "helpers are shared with the tests beside, and what fails in one fails its test"
+    reason = "helpers are shared with other test binaries, and a failure in one fails its test"
 )]
 
 #[path = "../api"]
@@ -35,33 +35,33 @@ use reqwest::Method;
 use service::Service;
 use tokio::task::JoinSet;
 
-/// Requests at each endpoint where nothing else is said.
+/// Default number of requests to each endpoint.
 const DEFAULT_REQUESTS: usize = 200;
 
-/// A test run stops early rather than take longer.
+/// A run with the default number stops after this time.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Requests under way at once: more than there are connections to the database.
+/// Maximum number of concurrent requests; more than the connections to the database.
 const MAX_CONCURRENT: usize = 64;
 
-/// The requests at an endpoint come over so many connections.
+/// Number of client connections for each endpoint.
 const CONNECTIONS_PER_ENDPOINT: usize = 4;
 
-/// So many ask each route at once.
+/// Number of simultaneous requests to each route.
 const CROWD: usize = 4;
 
-/// Looks at the memory in between.
+/// Number of rounds; memory is measured after each.
 const ROUNDS: usize = 10;
 
-/// What the second half may add to the first, in kB. Live memory that grew with
-/// every request would be half of it again; what is left is the allocator's.
+/// Maximum growth of memory in the second half of the rounds, in kB. A leak in every
+/// request would exceed it; the rest is overhead of the allocator.
 const GROWTH: usize = 8 * 1024;
 
 fn number(name: &str) -> Option<usize> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-/// Every operation that is described, with what an honest request looks like.
+/// Returns a valid request for every described operation.
 async fn samples(app: &TestApp) -> Vec<ValidRequest> {
     let mut signed_in = app.signed_in("ada").await;
     let document: serde_json::Value =
@@ -79,7 +79,7 @@ async fn samples(app: &TestApp) -> Vec<ValidRequest> {
             };
             let path = path.replace("{provider}", provider);
             let method = method.to_uppercase();
-            // A callback with a living flow, one with a session, one bare.
+            // Callbacks get a valid flow; other routes get a session and parameters.
             let start = path
                 .strip_suffix("/redirect")
                 .or_else(|| path.strip_suffix("/get-access-token"));
@@ -109,7 +109,7 @@ async fn samples(app: &TestApp) -> Vec<ValidRequest> {
     samples
 }
 
-/// One round over all endpoints; answers how often each status came.
+/// Runs one round over all endpoints and returns the number of responses by status.
 async fn round(
     address: &str,
     samples: &[ValidRequest],
@@ -143,8 +143,8 @@ async fn round(
     }
 }
 
-/// Who holds a connection and waits for another one waits for itself: the request
-/// is answered only after it has waited in vain, and the log tells of it.
+/// A handler that holds a connection and waits for another one blocks itself. The log then
+/// contains a pool timeout, which `Service::stop` reports.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_route_responds_with_one_database_connection() {
     let app = TestApp::start().await;
@@ -161,7 +161,7 @@ async fn every_route_responds_with_one_database_connection() {
             .replace("{id}", "018f6b1e-0000-7000-8000-000000000000");
         for number in 0..CROWD {
             let mut browser = app.browser().at(&format!("http://{}", service.address));
-            // Half of them are signed in.
+            // Half of the requests have a session.
             if number % 2 == 0 {
                 browser.headers.push(("cookie", sample.cookie.clone()));
             }
@@ -216,8 +216,7 @@ async fn random_and_mutated_requests_cause_no_server_error() {
         started.elapsed(),
     );
     let all: usize = statuses.values().sum();
-    // Where the machine does other things too, the database may once not answer in time:
-    // then 503 is the truth.
+    // On a busy machine the database may time out now and then, and 503 is correct.
     let late = statuses.remove(&503).unwrap_or(0);
     assert!(late * 1000 < all, "{late} of {all} were 503: {statuses:?}");
     let broken = statuses.keys().filter(|status| **status >= 500).count();

@@ -1,6 +1,6 @@
-//! Requests that resemble honest ones, and some that do not.
+//! Mutates valid requests.
 
-/// A generator that a seed repeats (xorshift64*): enough for random.
+/// A pseudo-random generator (xorshift64*) whose sequence a seed repeats.
 pub struct Generator(u64);
 
 impl Generator {
@@ -15,7 +15,7 @@ impl Generator {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// Below `bound`.
+    /// Returns a number below `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound.max(1)).unwrap();
         usize::try_from((self.next_u64() >> 11) % bound).unwrap()
@@ -30,7 +30,7 @@ impl Generator {
     }
 }
 
-/// An honest request.
+/// A valid request.
 #[derive(Clone)]
 pub struct ValidRequest {
     pub method: String,
@@ -137,7 +137,7 @@ const HEADERS: &[&[u8]] = &[
     b"X: \xff\xfe",
 ];
 
-/// Changes bytes of a text; what the request line cannot have stays out of it.
+/// Mutates a text, and inserts at most `longest` bytes at once.
 fn mutate(random: &mut Generator, text: &[u8], longest: usize) -> Vec<u8> {
     let mut text = text.to_vec();
     for _ in 0..=random.below(4) {
@@ -166,7 +166,7 @@ fn mutate(random: &mut Generator, text: &[u8], longest: usize) -> Vec<u8> {
     text
 }
 
-/// The next request, as bytes on the wire.
+/// Returns the bytes of the next request.
 pub fn request(random: &mut Generator, sample: &ValidRequest) -> Vec<u8> {
     let method = if random.one_in(8) {
         random.pick(METHODS)

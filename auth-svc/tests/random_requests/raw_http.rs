@@ -1,4 +1,4 @@
-//! As little of HTTP as it takes to send what no client would.
+//! A minimal HTTP client that can send malformed requests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use tokio::net::TcpStream;
 
 use crate::mutate::{Generator, ValidRequest, request};
 
-/// Longer than the service itself lets a request take.
+/// Longer than the request timeout of the service.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Sends `count` requests; answers how often each status came. 0 stands for a
-/// connection that was closed without an answer.
+/// Sends `count` requests and returns the number of responses by status. Status 0 stands for
+/// a connection that was closed without a response.
 pub async fn send_requests(
     address: String,
     sample: ValidRequest,
@@ -33,7 +33,7 @@ pub async fn send_requests(
             let (status, alive) = response.unwrap_or_else(|_| {
                 panic!("no response to {:?}", String::from_utf8_lossy(&bytes));
             });
-            // A used connection may have been closed meanwhile.
+            // The server may have closed a reused connection.
             if status == 0 && std::mem::take(&mut used) {
                 continue;
             }
@@ -48,9 +48,9 @@ pub async fn send_requests(
     statuses
 }
 
-/// The status, and whether the connection can be used again.
+/// Returns the status and whether the connection can be reused.
 async fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> (u16, bool) {
-    // A refusal may come, and the connection close, before all is sent.
+    // The server may refuse the request and close the connection before all is sent.
     let _ = stream.write_all(bytes).await;
     let mut response = Vec::new();
     let mut buffer = [0; 8192];
@@ -66,7 +66,7 @@ async fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> (u16, bool) {
                 response.drain(..end + 4);
                 continue;
             }
-            // Only plain answers leave the connection in a known state.
+            // Only responses with a known length leave the connection in a known state.
             let length = head
                 .lines()
                 .find_map(|line| line.strip_prefix("content-length: "))

@@ -4,7 +4,7 @@ use prost::Message as _;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-/// How many rows a sign-in wrote.
+/// Numbers of rows in the tables that a sign-in writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RowCounts {
     pub users: i64,
@@ -15,7 +15,7 @@ pub struct RowCounts {
 }
 
 impl RowCounts {
-    /// Nothing at all.
+    /// No rows.
     pub const NOTHING: Self = Self {
         users: 0,
         identities: 0,
@@ -24,7 +24,7 @@ impl RowCounts {
         events: 0,
     };
 
-    /// One first sign-in.
+    /// The rows of one first sign-in.
     pub const ONE_SIGN_IN: Self = Self {
         users: 1,
         identities: 1,

@@ -1,5 +1,5 @@
-//! Stands in for sync-svc and refresh-svc: one server that knows accounts and
-//! counts what is changed.
+//! A fake of sync-svc and refresh-svc: one gRPC server that lists accounts and counts
+//! changes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
-/// What it knows, and what was changed.
+/// The accounts that the fake lists, and the number of changes.
 #[derive(Clone, Default)]
 pub struct FakeState {
     pub accounts: Arc<Mutex<Vec<Account>>>,
@@ -26,13 +26,13 @@ pub struct FakeState {
 }
 
 impl FakeState {
-    /// Accounts that were disconnected or started.
+    /// Number of accounts that were disconnected or started.
     pub fn changes(&self) -> usize {
         self.changes.load(Ordering::SeqCst)
     }
 }
 
-/// A running one; it stops with this value.
+/// A running fake server.
 pub struct FakeServices {
     pub port: u16,
     stop: CancellationToken,
@@ -40,12 +40,12 @@ pub struct FakeServices {
 }
 
 impl FakeServices {
-    /// Serves with the certificate of `certificates`, for callers of its authority.
+    /// Serves with the certificate of `certificates`, for clients of the same CA.
     pub async fn start(certificates: &TestCertificates, fake: &FakeState) -> Self {
         Self::start_at(0, certificates, fake).await
     }
 
-    /// The same at a port of one's choice.
+    /// Serves on a given port.
     pub async fn start_at(port: u16, certificates: &TestCertificates, fake: &FakeState) -> Self {
         let read = |path| std::fs::read(path).unwrap();
         let server = &certificates.server;
@@ -71,12 +71,12 @@ impl FakeServices {
         Self { port, stop, ended }
     }
 
-    /// Where it is.
+    /// Returns the URL of the server.
     pub fn url(&self) -> String {
         format!("https://localhost:{}", self.port)
     }
 
-    /// Ends it, with its connections.
+    /// Stops the server and closes its connections.
     pub async fn stop(self) {
         self.stop.cancel();
         self.ended.await.unwrap();
@@ -100,7 +100,7 @@ impl AccountService for FakeState {
         }
     }
 
-    /// All of them, whoever asks.
+    /// Returns all accounts to every caller.
     async fn list_accounts(
         &self,
         _: Request<ListAccountsRequest>,

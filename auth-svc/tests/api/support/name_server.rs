@@ -6,7 +6,7 @@ use hickory_resolver::proto::rr::rdata::TXT;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use tokio::net::UdpSocket;
 
-/// A name server on a port of its own that knows TXT records alone.
+/// A name server on its own port that serves TXT records only.
 pub struct NameServer {
     pub address: String,
     records: Arc<Mutex<HashMap<String, Vec<String>>>>,
@@ -33,7 +33,7 @@ impl NameServer {
         name_server
     }
 
-    /// Publishes one more value.
+    /// Adds a value to the TXT records of a name.
     pub fn publish(&self, name: &str, value: &str) {
         let mut records = self.records.lock().unwrap();
         records
@@ -53,7 +53,7 @@ fn response(question: &Message, records: &HashMap<String, Vec<String>>) -> Messa
     match values {
         Some(values) if query.query_type() == RecordType::TXT => {
             for value in values {
-                // In two pieces, as long values come.
+                // In two strings, as long values are split.
                 let (one, two) = value.split_at(value.len() / 2);
                 let text = TXT::new(vec![one.to_owned(), two.to_owned()]);
                 response.add_answer(Record::from_rdata(
