@@ -16,27 +16,28 @@ use latchkey_service::database::{self, DatabaseCheck};
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
 use latchkey_service::{BuildInfo, StartError};
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing_actix_web::TracingLogger;
 
+use crate::account::grpc_clients::Neighbours;
 use crate::config::Config;
-use crate::http::bounds::{MAX_BODY, bounds};
+use crate::http::cors::cors;
+use crate::http::default_errors::{bare_errors, not_found};
 use crate::http::headers::security_headers;
-use crate::http::limits::{Limits, limit};
-use crate::http::numbers::count;
+use crate::http::metrics::count;
+use crate::http::rate_limit::Limits;
 use crate::http::redirect_note::redirect_note;
+use crate::http::request_limits::{MAX_BODY, bounds};
 use crate::http::root_span::RequestSpan;
-use crate::http::routes;
-use crate::neighbours::Neighbours;
-use crate::pages;
-use crate::pages::bare::bare_errors;
-use crate::proof::dns::{NameServers, TxtRecords};
+use crate::http::too_many_requests::limit;
+use crate::login::flow::FLOW_LIFETIME;
+use crate::login::redirect::custom_hosts;
 use crate::random::Randomness;
-use crate::session::cors::cors;
+use crate::routes;
+use crate::state::State;
 use crate::store::janitor;
-use crate::store::workspace::custom_host;
+use crate::workspace::domain_verification::dns::NameServers;
 
 /// Name of the service, in logs, traces and the lists of database and broker.
 pub const SERVICE: &str = "auth-svc";
@@ -60,27 +61,6 @@ const SLOW_GOODBYE: Duration = Duration::from_secs(5);
 const MAX_CONNECTIONS: usize = 10_000;
 /// The start waits so long for the discovery documents of the providers.
 const PROVIDERS_ANSWER_WITHIN: Duration = Duration::from_secs(3);
-
-/// What every handler shares.
-#[derive(Debug)]
-pub struct State {
-    /// What this service was told.
-    pub config: Config,
-    /// The providers that are switched on.
-    pub providers: Registry,
-    /// What the account pages ask of the other services.
-    pub neighbours: Neighbours,
-    /// Connections as the role of schema `auth`.
-    pub pool: PgPool,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// How often one address and one flow may ask.
-    pub limits: Limits,
-    /// The source of secrets.
-    pub randomness: Randomness,
-    /// Who is asked for the records that prove a domain.
-    pub txt: Arc<dyn TxtRecords>,
-}
 
 /// The application, listening and not yet served.
 pub struct Application {
@@ -126,7 +106,7 @@ fn read_at(
         neighbours: Neighbours::from_environment(environment)?,
         pool: database::pool(environment, SERVICE)?,
         clock,
-        limits: Limits::from_environment(environment)?,
+        limits: Limits::from_environment(environment, FLOW_LIFETIME)?,
         randomness: Randomness::default(),
         txt: Arc::new(NameServers::from_environment(environment)?),
     };
@@ -233,7 +213,7 @@ impl Application {
         let (state, stopped) = (self.state.clone(), self.stop.clone());
         tasks.spawn(async move { state.neighbours.follow_files(stopped).await });
         if self.state.config.multi_workspace {
-            tasks.spawn(custom_host::keep_fresh(
+            tasks.spawn(custom_hosts::keep_fresh(
                 self.state.pool.clone(),
                 self.state.config.returns.custom_hosts().clone(),
                 self.stop.clone(),
@@ -264,7 +244,7 @@ fn serve(listener: TcpListener, state: &Arc<State>) -> std::io::Result<Server> {
         App::new()
             .app_data(state.clone())
             .configure(routes::register)
-            .default_service(web::to(pages::not_found))
+            .default_service(web::to(not_found))
             .app_data(web::PayloadConfig::new(MAX_BODY))
             .app_data(web::JsonConfig::default().limit(MAX_BODY))
             .app_data(web::FormConfig::default().limit(MAX_BODY))

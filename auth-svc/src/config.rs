@@ -1,8 +1,5 @@
 //! Environment → typed configuration (R40). A value that exists is valid.
 
-mod domain_list;
-mod origin;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,12 +8,11 @@ use latchkey_sealing::SealingKey;
 use latchkey_service::shutdown;
 use url::Url;
 
+use crate::http::origin::WebOrigin;
+use crate::login::domain_list::DomainList;
 use crate::login::flow_cookie::FlowKeys;
 use crate::login::redirect::ReturnPolicy;
 use crate::session::config::SessionConfig;
-
-pub use domain_list::{DomainList, InvalidDomain, is_consumer_domain, parse_domain};
-pub use origin::{InvalidOrigin, WebOrigin};
 
 /// Everything that auth-svc is told, apart from its providers, its database and
 /// its broker, which read their own variables.

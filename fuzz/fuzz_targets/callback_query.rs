@@ -4,7 +4,7 @@
 
 use auth_svc::login::flow_cookie::name_of;
 use auth_svc::login::provider_answer::{AnswerCode, ProviderAnswer};
-use auth_svc::login::query::Query;
+use auth_svc::http::query::Query;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|raw: &str| {

@@ -7,7 +7,7 @@ use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::SystemClock;
 use latchkey_providers::{Provider, ProviderKind, Purpose, Registry};
 
-use crate::config::WebOrigin;
+use crate::http::origin::WebOrigin;
 
 /// Returns the text to print.
 ///

@@ -3,6 +3,7 @@
 
 mod audit;
 mod custom_domain;
+pub mod desk;
 mod domain;
 mod invitation;
 mod member;
@@ -11,14 +12,13 @@ mod overview;
 use clap::Subcommand;
 use latchkey_config::Environment;
 use latchkey_service::{StartError, database};
-use serde_json::{Value, json};
-use sqlx::PgPool;
+use serde_json::json;
 
 use crate::app::SERVICE;
-use crate::config::WebOrigin;
+use crate::commands::workspace::desk::{Answer, Desk};
 use crate::random::Randomness;
-use crate::store::audit::{Action, Actor, Change};
-use crate::store::workspace::{self, Workspace};
+use crate::store::audit::Action;
+use crate::store::workspace;
 
 /// The subcommands of `auth-svc workspace`. `--workspace` takes an id, a host or a name; a
 /// deployment with one workspace does not need it.
@@ -165,38 +165,6 @@ pub enum Command {
     },
 }
 
-/// The output of a command, as text for people and as JSON for programs.
-#[derive(Debug)]
-pub struct Answer {
-    text: String,
-    json: Value,
-}
-
-impl Answer {
-    fn new(text: impl Into<String>, json: Value) -> Self {
-        Self {
-            text: text.into(),
-            json,
-        }
-    }
-
-    /// Returns the output as JSON or as text.
-    pub fn print(&self, as_json: bool) -> String {
-        if as_json {
-            format!("{:#}", self.json)
-        } else {
-            self.text.clone()
-        }
-    }
-}
-
-/// What every command needs.
-struct Desk<'a> {
-    environment: &'a Environment,
-    pool: PgPool,
-    randomness: Randomness,
-}
-
 /// Runs a command and returns its output.
 ///
 /// # Errors
@@ -284,42 +252,5 @@ pub async fn run(environment: &Environment, command: Command) -> Result<Answer, 
             audit::list(&desk, &desk.find(workspace).await?, limit).await
         }
         Command::PruneAudit { older_than } => audit::prune(&desk, older_than).await,
-    }
-}
-
-impl Desk<'_> {
-    /// Begins a change by the operator, which is recorded in the audit.
-    async fn change(&self) -> Result<Change, StartError> {
-        Change::begin(&self.pool, Actor::Operator)
-            .await
-            .map_err(StartError::other)
-    }
-
-    async fn find(&self, reference: Option<String>) -> Result<Workspace, StartError> {
-        workspace::by_reference(&self.pool, reference.as_deref())
-            .await
-            .map_err(StartError::other)?
-            .ok_or_else(|| {
-                StartError::Other(
-                    "there is no such workspace, or there are several: name one by id or subdomain with \
-                     --workspace (auth-svc workspace list shows them)"
-                        .to_owned(),
-                )
-            })
-    }
-
-    /// Returns a link into this deployment, or only the parameter if `PUBLIC_URL` is not
-    /// set in this shell.
-    fn link(&self, path: &str, parameter: &str, token: &str) -> Result<String, StartError> {
-        let Some(public) = self
-            .environment
-            .optional_parsed::<WebOrigin>("PUBLIC_URL")?
-        else {
-            return Ok(format!("{parameter}={token}"));
-        };
-        let mut url = public.url().clone();
-        url.set_path(path);
-        url.query_pairs_mut().append_pair(parameter, token);
-        Ok(url.to_string())
     }
 }

@@ -4,7 +4,7 @@
 use actix_web::HttpResponse;
 use latchkey_service::health;
 
-use crate::http::routes::Routes;
+use crate::http::router::Routes;
 
 /// Adds the route.
 pub fn routes(routes: &mut Routes<'_>) {

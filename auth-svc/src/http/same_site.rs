@@ -5,7 +5,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{ORIGIN, REFERER};
 use url::Url;
 
-use crate::config::WebOrigin;
+use crate::http::origin::WebOrigin;
 use crate::login::redirect::ReturnPolicy;
 
 /// Characters of a foreign origin that are logged.

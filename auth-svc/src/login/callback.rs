@@ -13,21 +13,24 @@ use url::Url;
 
 use std::sync::Arc;
 
-use crate::app::State;
-use crate::event::Authentication;
-use crate::http::limits::TooOften;
-use crate::http::numbers;
-use crate::login::authorize::{Start, StartError, provider_purpose, send_home, set_out};
+use crate::http::cookies::removal;
+use crate::http::links::found;
+use crate::http::metrics;
+use crate::http::query::{Query, QueryError};
+use crate::http::rate_limit::TooOften;
+use crate::login::admission::DeploymentPolicy;
+use crate::login::complete::{self, Terms};
+use crate::login::event::Authentication;
 use crate::login::flow::{Context, Flow, Purpose};
-use crate::login::flow_cookie::{name_of, removal};
-use crate::login::found;
+use crate::login::flow_cookie::name_of;
+use crate::login::outcome::{Arrival, Next, Outcome, StoreError};
 use crate::login::provider_answer::{AnswerCode, ProviderAnswer, described};
-use crate::login::query::{Query, QueryError};
+use crate::login::start::{Start, StartError, provider_purpose, send_home, set_out};
 use crate::login::start_parameter::{CODE_CHALLENGE, LOCALE, LOGIN_HINT, RETURN_TO};
-use crate::session;
+use crate::login::{connect, used_flow};
 use crate::session::access_token::Bearer;
-use crate::store::sign_in::Terms;
-use crate::store::{Arrival, Next, Outcome, StoreError, connect, sign_in, spent_flow};
+use crate::session::{cookie, lookup, user_agent};
+use crate::state::State;
 
 /// Why a callback ends without a session.
 #[derive(Debug, thiserror::Error)]
@@ -167,7 +170,7 @@ async fn finish(
     let code = query.get("code").ok_or(CallbackError::NoCode)?;
     if let Purpose::Connect(started) = flow.purpose {
         // Checked again in the transaction; here, so that nobody's code is spent.
-        let here = session::current(state, request)
+        let here = lookup::current(state, request)
             .await
             .map_err(StoreError::from)?;
         if here.is_none_or(|session| session.id != started) {
@@ -175,7 +178,7 @@ async fn finish(
         }
     }
 
-    within(ANSWER, spent_flow::refuse_spent(&state.pool, &flow)).await?;
+    within(ANSWER, used_flow::refuse_spent(&state.pool, &flow)).await?;
     let tokens = provider
         .exchange_code(provider_purpose(flow.purpose), code, &flow.verifier)
         .await?;
@@ -210,17 +213,19 @@ async fn signed_in(
     let user_agent = request
         .headers()
         .get(USER_AGENT)
-        .and_then(|value| session::user_agent::summary(value.to_str().ok()?));
+        .and_then(|value| user_agent::summary(value.to_str().ok()?));
     let terms = Terms {
-        allowed_domains: &config.allowed_domains,
-        multi_workspace: config.multi_workspace,
+        policy: DeploymentPolicy {
+            allowed_domains: &config.allowed_domains,
+            multi_workspace: config.multi_workspace,
+        },
         sealing_key: &config.sealing_key,
         sessions: &config.sessions,
         user_agent: user_agent.as_deref(),
         randomness: &state.randomness,
     };
-    let old = session::cookie::secret_of(request);
-    let written = sign_in::sign_in(&state.pool, terms, flow, authentication, old.as_deref());
+    let old = cookie::secret_of(request);
+    let written = complete::sign_in(&state.pool, terms, flow, authentication, old.as_deref());
     let outcome = within(ANSWER, written).await?;
     let Outcome::Done(done) = outcome else {
         return Ok(None);
@@ -235,7 +240,7 @@ async fn signed_in(
         outcome = "signed_in",
         "signed in"
     );
-    numbers::sign_in(state, &flow.provider, "signed_in");
+    metrics::sign_in(state, &flow.provider, "signed_in");
     let bearer = Bearer {
         user: done.user,
         session: done.session,
@@ -248,7 +253,7 @@ async fn signed_in(
     };
     Ok(Some(
         response
-            .cookie(session::cookie::of(&done.secret, config.sessions.lifetime))
+            .cookie(cookie::of(&done.secret, config.sessions.lifetime))
             .finish(),
     ))
 }
@@ -292,7 +297,7 @@ async fn connected(
     let Purpose::Connect(started) = flow.purpose else {
         return Err(CallbackError::OtherCallback);
     };
-    let secret = session::cookie::secret_of(request);
+    let secret = cookie::secret_of(request);
     let written = connect::connect(
         &state.pool,
         &state.config.sealing_key,
@@ -313,11 +318,11 @@ async fn connected(
         outcome = "connected",
         "account connected"
     );
-    numbers::sign_in(state, &flow.provider, "connected");
+    metrics::sign_in(state, &flow.provider, "connected");
     // A front end on another origin that waits for its session since the person
     // joined; the page told them where they go.
     if flow.context.code_challenge.is_some() {
-        let mut response = send_home(state, &session.bearer(), &flow.context, &session).await;
+        let mut response = send_home(state, &Bearer::from(&session), &flow.context, &session).await;
         return Ok(Some(response.finish()));
     }
     let to = state
@@ -342,7 +347,7 @@ async fn again(
         outcome = "consent_needed",
         "no refresh token came and none is held: asking for consent"
     );
-    numbers::sign_in(state, &flow.provider, "consent_needed");
+    metrics::sign_in(state, &flow.provider, "consent_needed");
     let context = Context {
         login_hint: email.map(ToString::to_string),
         ..flow.context

@@ -13,7 +13,7 @@
 use latchkey_domain::Handle;
 use latchkey_providers::{EmailStatus, Mismatch, Unverified, for_log};
 
-use crate::config::DomainList;
+use crate::login::domain_list::DomainList;
 
 /// Consumer domains for which Google itself is the mail host.
 const GOOGLE_CONSUMER_DOMAINS: [&str; 2] = ["gmail.com", "googlemail.com"];

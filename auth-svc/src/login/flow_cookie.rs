@@ -8,12 +8,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use actix_web::cookie::{Cookie, SameSite};
+use actix_web::cookie::Cookie;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::OffsetDateTime;
 
+use crate::http::cookies::{host_cookie, removal};
 use crate::login::flow::{FLOW_LIFETIME, Flow};
 use crate::random::{Randomness, sha256};
 
@@ -176,23 +177,6 @@ impl FlowKeys {
         evicted.extend(alive.drain(..surplus).map(|(_, name)| removal(name)));
         evicted
     }
-}
-
-/// A cookie of this host alone, out of reach of scripts.
-pub fn host_cookie(name: String, value: String, max_age_seconds: i64) -> Cookie<'static> {
-    Cookie::build(name, value)
-        .path("/")
-        .secure(true)
-        .http_only(true)
-        // Lax: the callback is a navigation that comes from the provider.
-        .same_site(SameSite::Lax)
-        .max_age(actix_web::cookie::time::Duration::seconds(max_age_seconds))
-        .finish()
-}
-
-/// Removes a cookie of [`host_cookie`].
-pub fn removal(name: String) -> Cookie<'static> {
-    host_cookie(name, String::new(), 0)
 }
 
 #[cfg(test)]

@@ -6,17 +6,17 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use utoipa::IntoParams;
 
-use crate::app::State;
-use crate::http::description::Problem;
-use crate::http::routes::Routes;
-use crate::login::authorize::{StartError, plain, to_public_host};
+use crate::http::links::found;
+use crate::http::problem::{Explanation, Problem};
+use crate::http::query::Query;
+use crate::http::router::Routes;
 use crate::login::flow::Context;
-use crate::login::found;
+use crate::login::next_steps::problem;
 use crate::login::parameters::{context_of, invalid_value, return_location};
-use crate::login::query::Query;
 use crate::login::redirect::ReturnLocation;
+use crate::login::start::{StartError, plain, to_public_host};
 use crate::login::start_parameter::{WORKSPACE_ID, WORKSPACE_SUBDOMAIN};
-use crate::pages::{self, Explanation};
+use crate::state::State;
 
 /// Characters of a hint: portals have other hints than addresses.
 const MAX_HINT: usize = 320;
@@ -42,7 +42,7 @@ struct InitiateParameters {
 }
 
 /// Adds the routes.
-pub(super) fn routes(routes: &mut Routes<'_>) {
+pub fn routes(routes: &mut Routes<'_>) {
     routes.add_slow(__path_initiate, initiate);
     routes.add_slow(__path_initiate_by_form, initiate_by_form);
 }
@@ -84,7 +84,7 @@ async fn answer(state: &State, request: &HttpRequest, parameters: &str) -> HttpR
         Err(error) => {
             let explanation = Explanation::from(&error);
             tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "sign-in not initiated");
-            pages::problem(request, &explanation, Some("/auth/sign-in"))
+            problem(request, &explanation, Some("/auth/sign-in"))
         }
     }
 }

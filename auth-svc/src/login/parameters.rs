@@ -3,9 +3,9 @@
 use latchkey_domain::Handle;
 use url::Url;
 
-use crate::config::parse_domain;
+use crate::http::query::Query;
+use crate::login::domain_list::parse_domain;
 use crate::login::flow::{CalendarVisibility, Context, MessageVisibility};
-use crate::login::query::Query;
 use crate::login::redirect::{ReturnLocation, ReturnPolicy, ReturnRefused};
 use crate::login::start_parameter::{
     CALENDAR_VISIBILITY, CODE_CHALLENGE, HOSTED_DOMAIN, LOCALE, LOGIN_HINT, MESSAGE_VISIBILITY,

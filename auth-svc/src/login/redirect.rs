@@ -3,7 +3,7 @@
 //! A return location is a path of the app, or a URL on a configured origin,
 //! compared as a browser reads it. Nothing here looks at `Host`.
 
-mod custom_hosts;
+pub mod custom_hosts;
 mod site;
 
 use std::fmt;
@@ -12,7 +12,7 @@ use latchkey_domain::WorkspaceId;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use crate::config::WebOrigin;
+use crate::http::origin::WebOrigin;
 
 pub use custom_hosts::CustomHosts;
 pub use site::Site;

@@ -7,26 +7,29 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::ProviderName;
 
-use crate::app::State;
-use crate::http::description::Problem;
-use crate::http::routes::Routes;
-use crate::http::{limits, numbers};
-use crate::login::authorize::{self, Start};
+use crate::http::default_errors::not_found;
+use crate::http::links::{found, link};
+use crate::http::problem::{Explanation, Problem, wants_json};
+use crate::http::query::Query;
+use crate::http::router::Routes;
+use crate::http::{metrics, rate_limit};
 use crate::login::callback::{self, CallbackError};
-use crate::login::described::{ANSWERED, CallbackParameters};
 use crate::login::flow::Purpose;
-use crate::login::query::Query;
+use crate::login::next_steps::{Ways, problem, problem_with};
+use crate::login::openapi::{ANSWERED, CallbackParameters};
+use crate::login::provider_links::start_path;
+use crate::login::start::{self, Start};
 use crate::login::start_parameter::{PROMPT, RECONNECT, RETURN_TO, StartParameters};
-use crate::login::{found, initiate};
-use crate::pages::provider::{link, start_path};
-use crate::pages::{self, Explanation, Ways};
-use crate::session;
+use crate::login::{initiate, open};
+use crate::session::lookup;
+use crate::state::State;
 use crate::store::session::Session;
 
 /// Adds the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     const KNOWN: &str = "/auth/{provider:google|microsoft}";
     initiate::routes(routes);
+    routes.add(open::__path_open, open::open);
     routes.add_slow_at(__path_sign_in, KNOWN, sign_in);
     routes.add_slow(__path_sign_in_oidc, sign_in_oidc);
     routes.add_slow_at(__path_connect, &format!("{KNOWN}-apis"), connect);
@@ -160,16 +163,16 @@ async fn begin(
     start: Start,
 ) -> HttpResponse {
     let Some(provider) = provider_of(&request, &name) else {
-        return pages::not_found(request).await;
+        return not_found(request).await;
     };
-    match authorize::start(&state, &request, &provider, start).await {
+    match start::start(&state, &request, &provider, start).await {
         Ok(response) => response,
         Err(error) => {
             let explanation = Explanation::from(&error);
             log(&state, &provider, &explanation, &error);
             let ways = Ways::of_start(&request, &start_path(&provider, start));
             let ways = ways.signed_in(person(&state, &request, &explanation).await.as_ref());
-            pages::problem_with(&request, &explanation, &ways)
+            problem_with(&request, &explanation, &ways)
         }
     }
 }
@@ -180,7 +183,7 @@ async fn begin(
 fn by_get(request: &HttpRequest, body: &[u8]) -> HttpResponse {
     let fields = match Query::parse(std::str::from_utf8(body).unwrap_or_default()) {
         Ok(fields) => fields,
-        Err(error) => return pages::problem(request, &Explanation::from(&error), None),
+        Err(error) => return problem(request, &Explanation::from(&error), None),
     };
     let answered: Vec<_> = ANSWERED
         .into_iter()
@@ -198,29 +201,29 @@ async fn end(
     start: Start,
 ) -> HttpResponse {
     let Some(provider) = provider_of(&request, &name) else {
-        return pages::not_found(request).await;
+        return not_found(request).await;
     };
     let (result, spent) = callback::callback(&state, &request, &provider, start).await;
     let mut response = match result {
         Ok(response) => response,
         Err(CallbackError::TooOften(wait)) => {
             tracing::warn!(%provider, error.code = "too_many_requests", outcome = "refused", "sign-in refused");
-            numbers::sign_in(&state, &provider, "too_many_requests");
+            metrics::sign_in(&state, &provider, "too_many_requests");
             let ways = ways_of(&state, &request, &start_path(&provider, start), None);
-            limits::refusal(&request, wait, &ways)
+            rate_limit::refusal(&request, wait, &ways)
         }
         Err(error) => {
             let explanation = Explanation::from(&error);
             let session = person(&state, &request, &explanation).await;
-            if session.is_some() && error.is_over() && !pages::wants_json(&request) {
-                numbers::sign_in(&state, &provider, "over");
+            if session.is_some() && error.is_over() && !wants_json(&request) {
+                metrics::sign_in(&state, &provider, "over");
                 tracing::info!(%provider, %error, outcome = "over", "sent on into the app");
                 into_the_app(&state, &request)
             } else {
                 log(&state, &provider, &explanation, &error);
                 let path = start_path(&provider, start);
                 let ways = ways_of(&state, &request, &path, session.as_ref());
-                pages::problem_with(&request, &explanation, &ways)
+                problem_with(&request, &explanation, &ways)
             }
         }
     };
@@ -272,7 +275,7 @@ async fn person(
     if explanation.status == StatusCode::SERVICE_UNAVAILABLE {
         return None;
     }
-    session::current(state, request).await.ok().flatten()
+    lookup::current(state, request).await.ok().flatten()
 }
 
 /// One line per refusal; the trace id stands in every line.
@@ -284,7 +287,7 @@ fn log(
 ) {
     let status = explanation.status.as_u16();
     let code = explanation.code;
-    numbers::sign_in(state, provider, code);
+    metrics::sign_in(state, provider, code);
     if explanation.status.is_server_error() {
         tracing::error!(%provider, status, error.code = code, %error, outcome = "refused", "sign-in failed");
     } else {

@@ -6,7 +6,7 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::openapi::{Deprecated, Required};
 
-use crate::login::query::Query;
+use crate::http::query::Query;
 
 /// A parameter of a start.
 #[derive(Debug)]

@@ -10,6 +10,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::session::config::SessionConfig;
+use crate::store::session::Session;
+use crate::store::session::refresh::IssuedToken;
 
 /// `typ` of an access token (RFC 9068 section 2.1). An ID token has another `typ`.
 const TYPE: &str = "at+jwt";
@@ -48,6 +50,15 @@ pub struct Token {
     pub expires_at: OffsetDateTime,
 }
 
+impl From<IssuedToken> for Token {
+    fn from(issued: IssuedToken) -> Self {
+        Self {
+            token: issued.token,
+            expires_at: issued.expires_at,
+        }
+    }
+}
+
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Token")
@@ -81,6 +92,17 @@ pub struct Bearer {
     pub workspace: WorkspaceId,
     /// End of the session. A token expires then at the latest.
     pub session_ends: OffsetDateTime,
+}
+
+impl From<&Session> for Bearer {
+    fn from(session: &Session) -> Self {
+        Self {
+            user: session.user,
+            session: session.id,
+            workspace: session.workspace,
+            session_ends: session.expires_at,
+        }
+    }
 }
 
 /// Issues an access token, signed with the current key.

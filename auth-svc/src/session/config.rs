@@ -4,15 +4,8 @@ use std::time::Duration;
 
 use latchkey_config::{ConfigError, Environment};
 
-use crate::config::WebOrigin;
+use crate::http::origin::WebOrigin;
 use crate::session::keys::SigningKeys;
-
-/// Lifetime of a hand-over code. It is short because the browser redeems the code at
-/// once. RFC 6749 section 4.1.2 allows ten minutes.
-pub const CODE_LIFETIME: Duration = Duration::from_mins(1);
-
-/// Tabs that use the same refresh token within this time get the same next token.
-pub const REUSE_GRACE: Duration = Duration::from_secs(10);
 
 const YEAR: Duration = Duration::from_hours(366 * 24);
 

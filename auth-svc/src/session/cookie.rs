@@ -5,8 +5,8 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::cookie::Cookie;
 
-use crate::login::flow_cookie::{host_cookie, removal};
-use crate::store::SessionSecret;
+use crate::http::cookies::{host_cookie, removal};
+use crate::store::session::SessionSecret;
 
 /// Name of the cookie. Browsers accept the prefix `__Host-` only with `Secure`, without
 /// `Domain`, and with the path `/`.

@@ -7,11 +7,12 @@ use actix_web::http::header::SET_COOKIE;
 use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
-use crate::app::State;
-use crate::config::WebOrigin;
-use crate::login::found;
+use crate::http::links::found;
+use crate::http::origin::WebOrigin;
 use crate::session::access_token::{self, Bearer};
 use crate::session::token_pair;
+use crate::state::State;
+use crate::store::issue::IssueError;
 use crate::store::session::code;
 use crate::store::session::refresh::{self, Holder};
 
@@ -72,7 +73,7 @@ pub async fn hand_over(
 enum HandoverError {
     /// The code was not stored.
     #[error(transparent)]
-    Issue(#[from] crate::store::session::IssueError),
+    Issue(#[from] IssueError),
     /// The access token was not signed.
     #[error("signing: {0}")]
     Sign(#[from] jsonwebtoken::errors::Error),
@@ -128,5 +129,5 @@ async fn pair_for(state: &State, bearer: &Bearer) -> Result<String, HandoverErro
         transaction.commit().await?;
         begun
     };
-    Ok(token_pair::set(&access, &refresh))
+    Ok(token_pair::set(&access, &refresh.into()))
 }

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::OffsetDateTime;
 
-use crate::config::WebOrigin;
+use crate::http::origin::WebOrigin;
 use crate::random::sha256;
 use crate::session::access_token::Token;
 

@@ -11,9 +11,8 @@ use sqlx::{FromRow, PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::random::{NoRandomness, Randomness, sha256};
-use crate::session::access_token::Bearer;
-use crate::store::SessionSecret;
+use crate::random::{Randomness, sha256};
+use crate::store::issue::IssueError;
 
 /// A living session.
 #[derive(Debug, Clone)]
@@ -38,18 +37,6 @@ pub struct Session {
     pub is_admin: bool,
     /// When it ends.
     pub expires_at: OffsetDateTime,
-}
-
-impl Session {
-    /// Whose access token may be made.
-    pub const fn bearer(&self) -> Bearer {
-        Bearer {
-            user: self.user,
-            session: self.id,
-            workspace: self.workspace,
-            session_ends: self.expires_at,
-        }
-    }
 }
 
 #[derive(FromRow)]
@@ -150,6 +137,15 @@ pub async fn touch(executor: impl PgExecutor<'_>, id: SessionId) -> Result<(), s
     Ok(())
 }
 
+/// The secret of a session cookie: the database has only its SHA-256.
+pub struct SessionSecret(pub String);
+
+impl std::fmt::Debug for SessionSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionSecret([redacted])")
+    }
+}
+
 /// A session to begin.
 #[derive(Debug, Clone, Copy)]
 pub struct NewSession<'a> {
@@ -174,17 +170,6 @@ pub struct Begun {
     pub secret: SessionSecret,
     /// When it ends.
     pub expires_at: OffsetDateTime,
-}
-
-/// Why no session or token could be written.
-#[derive(Debug, thiserror::Error)]
-pub enum IssueError {
-    /// No randomness for the secret.
-    #[error(transparent)]
-    Randomness(#[from] NoRandomness),
-    /// The database refused or is not there.
-    #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
 }
 
 /// Begins a session: a new id and a new secret at every sign-in.

@@ -1,3 +1,4 @@
+use auth_svc::login::redirect::custom_hosts;
 use auth_svc::store::workspace::custom_host;
 use latchkey_demo_provider::Decision;
 use reqwest::Method;
@@ -11,7 +12,7 @@ const HOSTS: &str = "/auth/workspace/custom-domain";
 
 /// Waits until the running service has read its hosts from the database again.
 async fn settle() {
-    tokio::time::sleep(custom_host::FRESH + std::time::Duration::from_millis(500)).await;
+    tokio::time::sleep(custom_hosts::FRESH + std::time::Duration::from_millis(500)).await;
 }
 
 /// Signs in an administrator of Acme in multi-domain mode.

@@ -18,7 +18,7 @@ async fn code_of(app: &TestApp, path: &str, person: &str) -> String {
 #[tokio::test]
 async fn a_refusal_names_every_domain_that_is_allowed_and_writes_nothing() {
     let app = TestApp::start().await;
-    workspace::approve_domain(app.database.pool(), app.workspace, "acme.co", true)
+    workspace::domain::approve_domain(app.database.pool(), app.workspace, "acme.co", true)
         .await
         .unwrap();
     let mut browser = app.browser();
@@ -84,7 +84,7 @@ async fn the_deployments_list_limits_the_lists_of_workspaces() {
         code_of(&app, "/auth/google", "ada").await,
         "domain_not_allowed"
     );
-    workspace::approve_domain(app.database.pool(), app.workspace, "globex.example", true)
+    workspace::domain::approve_domain(app.database.pool(), app.workspace, "globex.example", true)
         .await
         .unwrap();
     app.signed_in("linus").await;
@@ -117,7 +117,7 @@ async fn a_public_link_works_only_while_it_is_on() {
     let app = TestApp::start().await;
     let pool = app.database.pool();
     let random = Randomness::default();
-    let token = workspace::set_public_invite(pool, app.workspace, true, &random)
+    let token = workspace::invite::set_public_invite(pool, app.workspace, true, &random)
         .await
         .unwrap()
         .unwrap();
@@ -133,7 +133,7 @@ async fn a_public_link_works_only_while_it_is_on() {
     let callback = app
         .run_flow_to_callback(&mut late, &path, &Decision::allow("eve"))
         .await;
-    workspace::set_public_invite(pool, app.workspace, false, &random)
+    workspace::invite::set_public_invite(pool, app.workspace, false, &random)
         .await
         .unwrap();
     // The link is turned off while one person is at the provider and before another starts.
@@ -155,7 +155,7 @@ async fn a_personal_invitation_is_valid_once_for_its_address_until_it_expires() 
         let (pool, random) = (app.database.pool(), Randomness::default());
         let life = Duration::from_secs(life);
         let email = email.parse().unwrap();
-        let made = workspace::invite(pool, app.workspace, &email, life, &random)
+        let made = workspace::invite::invite(pool, app.workspace, &email, life, &random)
             .await
             .unwrap();
         format!("/auth/google?workspacePersonalInviteToken={}", made.token)

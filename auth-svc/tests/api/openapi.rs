@@ -81,7 +81,7 @@ async fn every_path_that_supports_get_supports_head() {
     }
 }
 
-/// `http/routes.rs` registers and describes a route with one call. No other file may
+/// `http/router.rs` registers and describes a route with one call. No other file may
 /// register routes, so that the description is complete.
 #[test]
 fn every_route_is_registered_with_its_description() {
@@ -90,7 +90,7 @@ fn every_route_is_registered_with_its_description() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 look(&path, found);
-            } else if !path.ends_with("http/routes.rs") && !path.ends_with("tests.rs") {
+            } else if !path.ends_with("http/router.rs") && !path.ends_with("tests.rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 for way in [
                     ".route(",

@@ -18,12 +18,12 @@ async fn an_invitation_link_joins_and_connects_after_one_button() {
         let invitation = if personal {
             let life = std::time::Duration::from_hours(1);
             let email = "linus@globex.example".parse().unwrap();
-            let made = workspace::invite(pool, app.workspace, &email, life, &random)
+            let made = workspace::invite::invite(pool, app.workspace, &email, life, &random)
                 .await
                 .unwrap();
             format!("workspacePersonalInviteToken={}", made.token)
         } else {
-            let token = workspace::set_public_invite(pool, app.workspace, true, &random)
+            let token = workspace::invite::set_public_invite(pool, app.workspace, true, &random)
                 .await
                 .unwrap()
                 .unwrap();
@@ -159,7 +159,7 @@ async fn after_joining_by_a_link_each_next_step_has_its_own_button() {
     let app = crm().await;
     // Without a return location the person goes into the application.
     let mut noor = app.browser();
-    workspace::approve_domain(
+    workspace::domain::approve_domain(
         app.database.pool(),
         app.workspace,
         "berlin.acme.example",

@@ -207,7 +207,7 @@ async fn expired_rows_are_deleted_and_others_are_kept() {
     let mut kept = app.signed_in("ada").await;
     let email = "grace@acme.example".parse().unwrap();
     let life = Duration::from_hours(1);
-    workspace::invite(
+    workspace::invite::invite(
         app.database.pool(),
         app.workspace,
         &email,

@@ -1,9 +1,9 @@
 use async_trait::async_trait;
-use auth_svc::proof::dns::{DnsError, TxtRecords};
-use auth_svc::proof::{self, ProofError};
 use auth_svc::random::Randomness;
 use auth_svc::store::audit::Actor;
 use auth_svc::store::workspace::domain::{self, Purpose};
+use auth_svc::workspace::domain_verification::dns::{DnsError, TxtRecords};
+use auth_svc::workspace::domain_verification::{self as proof, ProofError};
 use latchkey_demo_provider::Decision;
 use reqwest::Method;
 use serde_json::{Value, json};

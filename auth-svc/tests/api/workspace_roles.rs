@@ -10,7 +10,7 @@ use crate::support::TestApp;
 async fn the_first_member_becomes_administrator_and_others_do_not() {
     let app = TestApp::start().await;
     let pool = app.database.pool();
-    workspace::approve_domain(pool, app.workspace, "globex.example", true)
+    workspace::domain::approve_domain(pool, app.workspace, "globex.example", true)
         .await
         .unwrap();
     let mut ada = app.signed_in("ada").await.json();
@@ -68,7 +68,7 @@ async fn the_first_member_becomes_administrator_and_others_do_not() {
 async fn of_two_simultaneous_first_members_one_becomes_administrator() {
     let app = TestApp::start().await;
     let pool = app.database.pool();
-    workspace::approve_domain(pool, app.workspace, "globex.example", true)
+    workspace::domain::approve_domain(pool, app.workspace, "globex.example", true)
         .await
         .unwrap();
     let come = async |person: &str| {

@@ -109,9 +109,10 @@ impl Scene {
         let life = Duration::from_hours(1);
         let email = "linus@globex.example".parse().unwrap();
         let random = Randomness::default();
-        let made = workspace::invite(app.database.pool(), app.workspace, &email, life, &random)
-            .await
-            .unwrap();
+        let made =
+            workspace::invite::invite(app.database.pool(), app.workspace, &email, life, &random)
+                .await
+                .unwrap();
         Self {
             ada,
             fake,
@@ -315,7 +316,7 @@ async fn another_site_changes_nothing_by_the_addresses_of_providers() {
 #[tokio::test]
 async fn a_link_changes_nothing() {
     let mut scene = Scene::set().await;
-    let token = workspace::set_public_invite(
+    let token = workspace::invite::set_public_invite(
         scene.app.database.pool(),
         scene.app.workspace,
         true,

@@ -41,7 +41,7 @@ fn review_page_path(response: &Response) -> String {
 
 async fn public_link(app: &TestApp, workspace: WorkspaceId) -> String {
     let pool = app.database.pool();
-    let token = workspace::set_public_invite(pool, workspace, true, &Randomness::default())
+    let token = workspace::invite::set_public_invite(pool, workspace, true, &Randomness::default())
         .await
         .unwrap()
         .unwrap();
@@ -51,7 +51,7 @@ async fn public_link(app: &TestApp, workspace: WorkspaceId) -> String {
 async fn personal_link(app: &TestApp, workspace: WorkspaceId, email: &str) -> String {
     let life = std::time::Duration::from_hours(1);
     let (pool, random) = (app.database.pool(), Randomness::default());
-    let made = workspace::invite(pool, workspace, &email.parse().unwrap(), life, &random)
+    let made = workspace::invite::invite(pool, workspace, &email.parse().unwrap(), life, &random)
         .await
         .unwrap();
     format!("workspacePersonalInviteToken={}", made.token)

@@ -13,7 +13,7 @@ const START: &str = "/auth/initiate-login";
 #[tokio::test]
 async fn a_portal_chooses_nothing_for_a_person() {
     let app = TestApp::start().await;
-    let token = workspace::set_public_invite(
+    let token = workspace::invite::set_public_invite(
         app.database.pool(),
         app.workspace,
         true,

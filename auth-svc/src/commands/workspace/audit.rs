@@ -4,10 +4,10 @@ use std::time::Duration;
 use latchkey_service::StartError;
 use serde_json::{Value, json};
 
-use super::{Answer, Desk};
-use crate::proof::rfc3339;
+use crate::commands::workspace::desk::{Answer, Desk};
 use crate::store::audit;
 use crate::store::workspace::Workspace;
+use crate::workspace::domain_verification::rfc3339;
 
 /// Lists the changes of the workspace, one line each.
 pub(super) async fn list(

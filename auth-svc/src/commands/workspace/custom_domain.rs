@@ -3,15 +3,14 @@ use latchkey_service::StartError;
 use serde_json::json;
 use url::Url;
 
-use super::domain::{claimed, record};
-use super::{Answer, Desk};
-use crate::config::parse_domain;
-use crate::proof;
-use crate::proof::dns::NameServers;
-use crate::proof::rfc3339;
+use crate::commands::workspace::desk::{Answer, Desk};
+use crate::commands::workspace::domain::{claimed, record};
+use crate::login::domain_list::parse_domain;
 use crate::store::audit::{Action, Actor};
 use crate::store::workspace::custom_host;
 use crate::store::workspace::domain::{self, Purpose};
+use crate::workspace::domain_verification::dns::NameServers;
+use crate::workspace::domain_verification::{self, rfc3339};
 
 /// The subcommands of `auth-svc workspace custom-domain`.
 #[derive(Debug, Subcommand)]
@@ -81,7 +80,7 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
             let workspace = desk.find(workspace).await?;
             let host = foreign(desk, &host)?;
             let servers = NameServers::from_environment(desk.environment)?;
-            proof::by_record(
+            domain_verification::by_record(
                 &desk.pool,
                 &servers,
                 Actor::Operator,
@@ -140,7 +139,7 @@ fn foreign(desk: &Desk<'_>, text: &str) -> Result<String, StartError> {
         own.extend(desk.environment.optional(name)?);
     }
     let own: Vec<Url> = own.iter().filter_map(|url| Url::parse(url).ok()).collect();
-    if proof::overlaps(&host, &own) {
+    if domain_verification::overlaps(&host, &own) {
         return Err(StartError::Other(format!(
             "{host} is this deployment's own: a workspace's host under APP_URL is its subdomain"
         )));

@@ -5,14 +5,13 @@ use latchkey_domain::Handle;
 use latchkey_service::StartError;
 use serde_json::{Value, json};
 
-use super::{Answer, Desk};
-use crate::config::{DomainList, is_consumer_domain, parse_domain};
-use crate::proof::dns::NameServers;
-use crate::proof::rfc3339;
-use crate::proof::{self, MAILBOXES};
+use crate::commands::workspace::desk::{Answer, Desk};
+use crate::login::domain_list::{DomainList, is_consumer_domain, parse_domain};
 use crate::store::audit::{Action, Actor};
-use crate::store::workspace::domain::{self, Claim, Purpose};
-use crate::store::workspace::{Workspace, approve_domain};
+use crate::store::workspace::Workspace;
+use crate::store::workspace::domain::{self, Claim, Purpose, approve_domain};
+use crate::workspace::domain_verification::dns::NameServers;
+use crate::workspace::domain_verification::{self, MAILBOXES, rfc3339};
 
 const ALLOWED_DOMAINS: &str = "AUTH_ALLOWED_DOMAINS";
 /// Path of the page that a verification link opens.
@@ -98,7 +97,7 @@ pub(super) async fn verify(
 ) -> Result<Answer, StartError> {
     let domain = parse_domain(domain).map_err(StartError::other)?;
     let servers = NameServers::from_environment(desk.environment)?;
-    proof::by_record(
+    domain_verification::by_record(
         &desk.pool,
         &servers,
         Actor::Operator,
@@ -124,7 +123,7 @@ pub(super) async fn link(
 ) -> Result<Answer, StartError> {
     let email: Handle = email.parse().map_err(StartError::other)?;
     let domain = email.domain();
-    if !proof::proves(&email, domain) {
+    if !domain_verification::proves(&email, domain) {
         return Err(StartError::Other(format!(
             "{email} does not prove control of the domain: use {} at {domain}",
             MAILBOXES.join(", ")
@@ -199,14 +198,14 @@ pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answe
 pub(super) fn record(claim: &Claim) -> String {
     format!(
         "{}. TXT \"{}\"",
-        proof::record_name(&claim.domain),
+        domain_verification::record_name(&claim.domain),
         claim.record_value
     )
 }
 
 /// Returns a claim as JSON.
 pub(super) fn claimed(claim: &Claim) -> Value {
-    let mut told = proof::claimed(claim);
+    let mut told = domain_verification::claimed(claim);
     told["linkMadeFor"] = json!(claim.email);
     told
 }

@@ -6,12 +6,12 @@ use latchkey_service::StartError;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::domain::allowed_by_deployment;
-use super::{Answer, Desk};
-use crate::proof::rfc3339;
+use crate::commands::workspace::desk::{Answer, Desk};
+use crate::commands::workspace::domain::allowed_by_deployment;
 use crate::store::audit::Action;
-use crate::store::workspace::invite::{self, rotate_public_invite};
-use crate::store::workspace::{Workspace, set_public_invite};
+use crate::store::workspace::Workspace;
+use crate::store::workspace::invite::{self, rotate_public_invite, set_public_invite};
+use crate::workspace::domain_verification::rfc3339;
 
 pub(super) async fn invite(
     desk: &Desk<'_>,

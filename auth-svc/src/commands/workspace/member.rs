@@ -3,12 +3,12 @@ use std::fmt::Write as _;
 use latchkey_service::StartError;
 use serde_json::{Value, json};
 
-use super::domain::deployment_domains;
-use super::{Answer, Desk};
-use crate::proof::rfc3339;
+use crate::commands::workspace::desk::{Answer, Desk};
+use crate::commands::workspace::domain::deployment_domains;
 use crate::store::audit::Action;
-use crate::store::workspace::removal::{self, Deployment, Removal, RemovalError};
 use crate::store::workspace::{Workspace, member};
+use crate::workspace::domain_verification::rfc3339;
+use crate::workspace::removal::{self, Deployment, Removal, RemovalError};
 
 pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answer, StartError> {
     let members = member::members(&desk.pool, workspace.id)

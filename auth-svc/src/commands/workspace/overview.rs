@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use latchkey_service::StartError;
 use serde_json::{Value, json};
 
-use super::{Answer, Desk};
+use crate::commands::workspace::desk::{Answer, Desk};
 use crate::store::workspace;
 
 /// Lists the workspaces, one line each.

@@ -1,3 +1,4 @@
+use actix_web::cookie::SameSite;
 use latchkey_domain::{Clock as _, SystemClock};
 use proptest::prelude::*;
 

@@ -1,4 +1,3 @@
-use crate::store::SignedIn;
 use crate::store::session::Session;
 use crate::store::workspace::Workspace;
 
@@ -25,15 +24,6 @@ impl<'a> From<&'a Session> for Site<'a> {
         Self {
             subdomain: session.subdomain.as_deref(),
             custom_domain: session.custom_domain.as_deref(),
-        }
-    }
-}
-
-impl<'a> From<&'a SignedIn> for Site<'a> {
-    fn from(done: &'a SignedIn) -> Self {
-        Self {
-            subdomain: done.subdomain.as_deref(),
-            custom_domain: done.custom_domain.as_deref(),
         }
     }
 }

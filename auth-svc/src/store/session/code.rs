@@ -9,10 +9,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::random::{Randomness, sha256};
-use crate::session::access_token::Token;
-use crate::session::config::CODE_LIFETIME;
-use crate::store::session::refresh::{self, Holder};
-use crate::store::session::{self, IssueError, Session};
+use crate::store::issue::IssueError;
+use crate::store::session::refresh::{self, Holder, IssuedToken};
+use crate::store::session::{self, Session};
+
+/// Lifetime of a hand-over code. It is short because the browser redeems the code at
+/// once. RFC 6749 section 4.1.2 allows ten minutes.
+pub const CODE_LIFETIME: Duration = Duration::from_mins(1);
 
 /// Why a code is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +45,7 @@ pub struct Redeemed {
     /// The session.
     pub session: Session,
     /// A refresh token for a cookie, where the session's own did not come along.
-    pub refresh: Option<Token>,
+    pub refresh: Option<IssuedToken>,
 }
 
 /// What the one who redeems shows.

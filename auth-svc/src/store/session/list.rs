@@ -1,7 +1,7 @@
 //! A person's own sessions, and ending them (R14).
 
 use latchkey_domain::{SessionId, UserId, WorkspaceId};
-use sqlx::{FromRow, PgExecutor};
+use sqlx::{FromRow, PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -133,4 +133,45 @@ pub async fn end_all(
     .execute(executor)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// Ends the person's sessions in the workspace, with their refresh tokens and
+/// hand-over codes; other workspaces' stay.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn end_all_in(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: UserId,
+) -> Result<u64, sqlx::Error> {
+    sqlx::query(
+        "UPDATE auth.refresh_family f SET ended_at = now(), end_reason = 'MEMBER_REMOVED'
+         FROM auth.session s
+         WHERE f.session_id = s.id AND f.ended_at IS NULL
+           AND s.user_id = $2 AND s.workspace_id = $1",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.as_uuid())
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "UPDATE auth.handover_code c SET used_at = now()
+         FROM auth.session s
+         WHERE c.session_id = s.id AND c.used_at IS NULL
+           AND s.user_id = $2 AND s.workspace_id = $1",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.as_uuid())
+    .execute(&mut *connection)
+    .await?;
+    let ended = sqlx::query(
+        "UPDATE auth.session SET revoked_at = now(), end_reason = 'MEMBER_REMOVED'
+         WHERE user_id = $2 AND workspace_id = $1 AND revoked_at IS NULL",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.as_uuid())
+    .execute(connection)
+    .await?;
+    Ok(ended.rows_affected())
 }

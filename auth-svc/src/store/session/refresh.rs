@@ -18,9 +18,27 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::random::{NoRandomness, Randomness, sha256};
-use crate::session::access_token::Token;
-use crate::session::config::REUSE_GRACE;
-use crate::store::session::{self, IssueError, Session};
+use crate::store::issue::IssueError;
+use crate::store::session::{self, Session};
+
+/// Tabs that use the same refresh token within this time get the same next token.
+pub const REUSE_GRACE: Duration = Duration::from_secs(10);
+
+/// A refresh token that was just issued.
+pub struct IssuedToken {
+    /// The token.
+    pub token: String,
+    /// When it expires.
+    pub expires_at: OffsetDateTime,
+}
+
+impl std::fmt::Debug for IssuedToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssuedToken")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Who keeps the tokens of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +81,7 @@ pub struct Rotated {
     /// The session.
     pub session: Session,
     /// The next refresh token.
-    pub next: Token,
+    pub next: IssuedToken,
 }
 
 /// How many families of refresh tokens that scripts got, and never used, one session
@@ -83,7 +101,7 @@ pub async fn begin(
     origin: Option<&str>,
     lifetime: Duration,
     randomness: &Randomness,
-) -> Result<(Uuid, Token), IssueError> {
+) -> Result<(Uuid, IssuedToken), IssueError> {
     if holder == Holder::Script {
         forget_unused(connection, session).await?;
     }
@@ -100,7 +118,7 @@ pub async fn begin(
     .await?;
     let token = randomness.token()?;
     let expires_at = insert(connection, &token, family, lifetime).await?;
-    Ok((family, Token { token, expires_at }))
+    Ok((family, IssuedToken { token, expires_at }))
 }
 
 /// Makes room for one more.
@@ -207,7 +225,7 @@ pub async fn rotate(
         let token = next_of(token, salt);
         return Ok(Rotated {
             session,
-            next: Token { token, expires_at },
+            next: IssuedToken { token, expires_at },
         });
     }
     if !presented.alive {
@@ -222,7 +240,7 @@ pub async fn rotate(
     transaction.commit().await?;
     Ok(Rotated {
         session,
-        next: Token {
+        next: IssuedToken {
             token: next,
             expires_at,
         },

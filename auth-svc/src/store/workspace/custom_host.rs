@@ -1,19 +1,12 @@
 //! A workspace's own host, such as `app.customer.com`.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use latchkey_domain::WorkspaceId;
-use latchkey_service::database::{ANSWER, within};
-use sqlx::{PgExecutor, PgPool};
-use tokio_util::sync::CancellationToken;
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::domain::Claim;
-use crate::login::redirect::CustomHosts;
-
-/// A host that was proven or given up counts as such after this.
-pub const FRESH: Duration = Duration::from_secs(5);
+use crate::store::workspace::domain::Claim;
 
 /// Why a workspace does not get the host.
 #[derive(Debug, thiserror::Error)]
@@ -101,19 +94,4 @@ pub async fn all(
     .fetch_all(executor)
     .await?;
     Ok(rows.into_iter().map(|(h, id)| (h, id.into())).collect())
-}
-
-/// Keeps `hosts` what the database has, until `stop` is cancelled. While the
-/// database is away the hosts stay as they were.
-pub async fn keep_fresh(pool: PgPool, hosts: CustomHosts, stop: CancellationToken) {
-    loop {
-        match within(ANSWER, all(&pool)).await {
-            Ok(now) => hosts.replace(now),
-            Err(error) => tracing::warn!(%error, "the workspaces' own hosts were not read"),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(FRESH) => {}
-        }
-    }
 }

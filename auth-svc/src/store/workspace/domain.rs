@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::random::{Randomness, sha256};
-use crate::store::StoreError;
+use crate::store::issue::IssueError;
 
 /// A claim that nobody proves is forgotten after this.
 pub const CLAIM_LIFETIME: Duration = Duration::from_hours(7 * 24);
@@ -168,7 +168,7 @@ pub async fn claim(
     purpose: Purpose,
     domain: &str,
     randomness: &Randomness,
-) -> Result<Claim, StoreError> {
+) -> Result<Claim, IssueError> {
     let value = format!("latchkey-verification={}", randomness.token()?);
     Ok(sqlx::query_as(
         "INSERT INTO auth.domain_claim (workspace_id, purpose, domain, record_value, expires_at)
@@ -196,7 +196,7 @@ pub async fn email_token(
     domain: &str,
     email: &str,
     randomness: &Randomness,
-) -> Result<Option<(String, OffsetDateTime)>, StoreError> {
+) -> Result<Option<(String, OffsetDateTime)>, IssueError> {
     let token = randomness.token()?;
     let until: Option<(OffsetDateTime,)> = sqlx::query_as(
         "UPDATE auth.domain_claim
@@ -290,4 +290,18 @@ pub async fn prove_by_record(
     .fetch_one(executor)
     .await?;
     Ok(proven == 1)
+}
+
+/// Names of the domains that are let in, as the database has them.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn approved_names(
+    executor: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT domain FROM auth.approved_access_domain WHERE workspace_id = $1")
+        .bind(workspace.as_uuid())
+        .fetch_all(executor)
+        .await
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use latchkey_domain::{Handle, WorkspaceId};
-use sqlx::{FromRow, PgExecutor};
+use sqlx::{FromRow, PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::random::{Randomness, sha256};
-use crate::store::StoreError;
+use crate::store::issue::IssueError;
 
 /// A personal invitation in a list: never its token.
 #[derive(Debug, Clone, FromRow)]
@@ -45,7 +45,7 @@ pub async fn invite(
     email: &Handle,
     lifetime: Duration,
     randomness: &Randomness,
-) -> Result<Made, StoreError> {
+) -> Result<Made, IssueError> {
     let token = randomness.token()?;
     let (id, expires_at) = sqlx::query_as(
         "INSERT INTO auth.personal_invite (token_hash, workspace_id, email, expires_at)
@@ -119,7 +119,7 @@ pub async fn set_public_invite(
     workspace: WorkspaceId,
     on: bool,
     randomness: &Randomness,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<String>, IssueError> {
     let token = if on { Some(randomness.token()?) } else { None };
     sqlx::query(
         "UPDATE auth.workspace
@@ -142,7 +142,7 @@ pub async fn rotate_public_invite(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
     randomness: &Randomness,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<String>, IssueError> {
     let token = randomness.token()?;
     let done = sqlx::query(
         "UPDATE auth.workspace SET public_invite_hash = $2
@@ -153,4 +153,85 @@ pub async fn rotate_public_invite(
     .execute(executor)
     .await?;
     Ok((done.rows_affected() == 1).then_some(token))
+}
+
+/// A personal invitation, as the one who shows its token finds it.
+#[derive(Debug, FromRow)]
+pub struct PersonalInvite {
+    /// The workspace that it leads into.
+    pub workspace_id: Uuid,
+    /// Address that it is for.
+    pub email: String,
+    /// It was used.
+    pub used: bool,
+    /// It was withdrawn.
+    pub revoked: bool,
+    /// Its time is over.
+    pub expired: bool,
+}
+
+/// The personal invitation with this token.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn find_personal(
+    executor: impl PgExecutor<'_>,
+    token: &str,
+) -> Result<Option<PersonalInvite>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT workspace_id, lower(email) AS email, used_at IS NOT NULL AS used,
+                revoked_at IS NOT NULL AS revoked, expires_at <= now() AS expired
+         FROM auth.personal_invite WHERE token_hash = $1",
+    )
+    .bind(sha256(token))
+    .fetch_optional(executor)
+    .await
+}
+
+/// The same, locked until the end of the transaction so that two people cannot use
+/// it at once.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn lock_personal(
+    connection: &mut PgConnection,
+    token: &str,
+) -> Result<Option<PersonalInvite>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT workspace_id, email, used_at IS NOT NULL AS used,
+                revoked_at IS NOT NULL AS revoked, expires_at <= now() AS expired
+         FROM auth.personal_invite WHERE token_hash = $1 FOR UPDATE",
+    )
+    .bind(sha256(token))
+    .fetch_optional(connection)
+    .await
+}
+
+/// Marks a personal invitation as used.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn use_personal(
+    connection: &mut PgConnection,
+    token: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE auth.personal_invite SET used_at = now() WHERE token_hash = $1")
+        .bind(token.map(sha256))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Returns `true` if the workspace's public link is on.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn is_public_on(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT public_invite_enabled FROM auth.workspace WHERE id = $1")
+        .bind(workspace.as_uuid())
+        .fetch_one(connection)
+        .await
 }

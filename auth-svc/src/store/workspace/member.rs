@@ -184,3 +184,97 @@ pub async fn join(
     .await?;
     Ok(())
 }
+
+/// Returns `true` if the person belongs to the workspace, and keeps it so until
+/// the transaction ends: a removal waits for a sign-in that is being written.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn is_member(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: Option<UserId>,
+) -> Result<bool, sqlx::Error> {
+    let Some(user) = user else {
+        return Ok(false);
+    };
+    let member: Option<bool> = sqlx::query_scalar(
+        "SELECT true FROM auth.workspace_member
+         WHERE workspace_id = $1 AND user_id = $2 FOR KEY SHARE",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.as_uuid())
+    .fetch_optional(connection)
+    .await?;
+    Ok(member.is_some())
+}
+
+/// The administrators, locked in one order: of two who remove each other, the
+/// second sees that it is the last.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn lock_administrators(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT user_id FROM auth.workspace_member
+         WHERE workspace_id = $1 AND role = 'ADMIN' ORDER BY user_id FOR NO KEY UPDATE",
+    )
+    .bind(workspace.as_uuid())
+    .fetch_all(connection)
+    .await
+}
+
+/// Deletes the membership; `false` if the person is not a member.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn remove(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let gone =
+        sqlx::query("DELETE FROM auth.workspace_member WHERE workspace_id = $1 AND user_id = $2")
+            .bind(workspace.as_uuid())
+            .bind(user)
+            .execute(connection)
+            .await?;
+    Ok(gone.rows_affected() == 1)
+}
+
+/// An address of a person that a provider vouches for.
+#[derive(Debug, FromRow)]
+pub struct VouchedAddress {
+    /// The address in lower case.
+    pub email: String,
+    /// Its domain.
+    pub domain: String,
+    /// A personal invitation into the workspace to this address is pending.
+    pub invited: bool,
+}
+
+/// The addresses of a person that providers vouch for.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn vouched_addresses(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: Uuid,
+) -> Result<Vec<VouchedAddress>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT DISTINCT lower(i.email) AS email, split_part(lower(i.email), '@', 2) AS domain,
+                EXISTS (SELECT FROM auth.personal_invite p
+                        WHERE p.workspace_id = $1 AND lower(p.email) = lower(i.email)
+                          AND p.used_at IS NULL AND p.revoked_at IS NULL
+                          AND p.expires_at > now()) AS invited
+         FROM auth.identity i WHERE i.user_id = $2 AND i.email_verified ORDER BY 1",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user)
+    .fetch_all(connection)
+    .await
+}

@@ -75,7 +75,7 @@ pub async fn workspace(
         .await
         .unwrap();
     for domain in domains {
-        auth_svc::store::workspace::approve_domain(pool, id, domain, true)
+        auth_svc::store::workspace::domain::approve_domain(pool, id, domain, true)
             .await
             .unwrap();
     }

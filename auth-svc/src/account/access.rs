@@ -1,0 +1,61 @@
+//! What the account pages have in common: a session, and changes that only
+//! this deployment's own pages may ask for.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::http::layout::Place;
+use crate::http::problem::{Explanation, Next};
+use crate::http::same_site;
+use crate::login::next_steps::problem;
+use crate::login::sign_in_link::to_sign_in;
+use crate::login::start::StartError;
+use crate::session::lookup;
+use crate::state::State;
+use crate::store::session::Session;
+
+/// The session, or where a person without one goes.
+pub(crate) async fn session(
+    state: &State,
+    request: &HttpRequest,
+    place: Place,
+) -> Result<Session, HttpResponse> {
+    match lookup::current(state, request).await {
+        Ok(Some(session)) => Ok(session),
+        Ok(None) => Err(to_sign_in(state, place)),
+        Err(error) => {
+            tracing::error!(%error, "the session was not looked up");
+            Err(database_away(request, error))
+        }
+    }
+}
+
+pub(crate) fn database_away(request: &HttpRequest, error: sqlx::Error) -> HttpResponse {
+    problem(
+        request,
+        &Explanation::from(&StartError::Database(error)),
+        Some(request.path()),
+    )
+}
+
+/// The refusal of a change that another web site, the app or a workspace's host
+/// asks for: the account pages reach every workspace of the person.
+pub(crate) fn refuse_foreign(state: &State, request: &HttpRequest) -> Option<HttpResponse> {
+    if same_site::is_first_party(request, &state.config.public_origin) {
+        return None;
+    }
+    let explanation = Explanation {
+        status: StatusCode::FORBIDDEN,
+        code: "cross_site",
+        title: "Another web site asked for this",
+        text: "Nothing was changed. If you want it, do it from your account's own page.".to_owned(),
+        next: Next::Account,
+    };
+    tracing::warn!(
+        path = request.path(),
+        error.code = explanation.code,
+        outcome = "refused",
+        "change refused"
+    );
+    Some(problem(request, &explanation, None))
+}

@@ -1,0 +1,272 @@
+//! A person's own accounts and channels: how they are, and what can be done.
+
+mod view;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use latchkey_domain::AccountId;
+use latchkey_providers::Purpose;
+
+use crate::account::access::{self, refuse_foreign};
+use crate::account::grpc_clients::NeighbourError;
+use crate::http::icon::{self, Icon};
+use crate::http::layout::{Place, Shell, page};
+use crate::http::problem::{Explanation, Next, Problem};
+use crate::http::query::Query;
+use crate::http::router::Routes;
+use crate::http::wording;
+use crate::login::next_steps::problem;
+use crate::login::provider_links::{Button, buttons};
+use crate::state::State;
+use crate::store::session::Session;
+use view::{Card, LIST};
+
+#[derive(Template)]
+#[template(path = "connections.html")]
+struct ConnectionsPage {
+    shell: Shell,
+    done: Option<&'static str>,
+    check: Icon,
+    alert: Icon,
+    trouble: Option<Trouble>,
+    cards: Vec<Card>,
+    providers: Vec<Button>,
+}
+
+/// Why no accounts are shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    NotConfigured,
+    Away,
+}
+
+impl Trouble {
+    fn title(self) -> &'static str {
+        match self {
+            Self::NotConfigured => "Your accounts are not shown here",
+            Self::Away => "Your accounts cannot be shown right now",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::NotConfigured => {
+                "This deployment does not show them on this page yet: its administrator can \
+                 switch that on with SYNC_GRPC_URL. Accounts that are connected keep working, \
+                 and you can connect more."
+            }
+            Self::Away => {
+                "The part of the system that knows them does not answer. They keep working; \
+                 please try again in a minute."
+            }
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "disconnect.html")]
+struct DisconnectPage {
+    shell: Shell,
+    icon: Icon,
+    handle: String,
+    label: String,
+    action: String,
+}
+
+/// Adds the routes.
+pub fn routes(routes: &mut Routes<'_>) {
+    routes.add_slow(__path_connections, connections);
+    routes.add_slow(__path_confirm, confirm);
+    routes.add_slow(__path_disconnect, disconnect);
+    routes.add_slow(__path_start, start);
+}
+
+/// The person's own accounts.
+#[utoipa::path(get, path = "/auth/account/connections", tag = "pages", operation_id = "page_connections", responses(
+    (status = 200, description = "The page", content_type = "text/html", body = String),
+    (status = 303, description = "To the sign-in page where nobody is signed in"),
+    (status = 503, description = "The database or a service is away", body = Problem)))]
+async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    let session = match access::session(&state, &request, Place::Connections).await {
+        Ok(session) => session,
+        Err(answer) => return answer,
+    };
+    let (accounts, trouble) = match state.neighbours.accounts_of(&session).await {
+        Ok(accounts) => (accounts, None),
+        Err(NeighbourError::NotConfigured) => (Vec::new(), Some(Trouble::NotConfigured)),
+        Err(error) => {
+            tracing::error!(%error, "the accounts were not read");
+            (Vec::new(), Some(Trouble::Away))
+        }
+    };
+    let query = Query::parse(request.query_string()).unwrap_or_default();
+    let done = match query.get("done") {
+        Some("disconnected") => {
+            Some("Disconnected. Its access is erased, and nothing more is read.")
+        }
+        Some("started") => Some("Started. It goes on by itself."),
+        _ => None,
+    };
+    let status = match trouble {
+        Some(Trouble::Away) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::OK,
+    };
+    page(
+        status,
+        &ConnectionsPage {
+            shell: Shell::of(&state, &session, Place::Connections),
+            done,
+            check: icon::CHECK,
+            alert: icon::ALERT,
+            trouble,
+            cards: accounts
+                .iter()
+                .map(|account| Card::of(&state, account))
+                .collect(),
+            providers: buttons(
+                state
+                    .providers
+                    .iter()
+                    .filter(|provider| provider.asks_for_data(Purpose::Connect)),
+                &[],
+            ),
+        },
+    )
+}
+
+/// Asks before disconnecting.
+#[utoipa::path(get, path = "/auth/account/connections/{account}/disconnect", tag = "pages", operation_id = "page_disconnect", params(("account" = String, Path, description = "Connected account (UUID)")), responses(
+    (status = 200, description = "The page", content_type = "text/html", body = String),
+    (status = 303, description = "To the sign-in page where nobody is signed in"),
+    (status = 404, description = "Not among one's own", body = Problem),
+    (status = 503, description = "The database or a service is away", body = Problem)))]
+async fn confirm(
+    state: web::Data<State>,
+    id: web::Path<String>,
+    request: HttpRequest,
+) -> HttpResponse {
+    let session = match access::session(&state, &request, Place::Connections).await {
+        Ok(session) => session,
+        Err(answer) => return answer,
+    };
+    let Ok(id) = id.parse::<AccountId>() else {
+        return explained(&request, &NeighbourError::NotFound);
+    };
+    match state.neighbours.account_of(&session, id).await {
+        Ok(account) => page(
+            StatusCode::OK,
+            &DisconnectPage {
+                shell: Shell::of(&state, &session, Place::Connections),
+                icon: icon::of_provider(&account.provider),
+                label: view::label(&state, &account.provider),
+                handle: wording::address(&account.handle),
+                action: format!("{LIST}/{id}/disconnect"),
+            },
+        ),
+        Err(error) => explained(&request, &error),
+    }
+}
+
+/// Disconnects an account (R37).
+#[utoipa::path(post, path = "/auth/account/connections/{account}/disconnect", tag = "pages", operation_id = "disconnect", params(("account" = String, Path, description = "Connected account (UUID)")), responses(
+    (status = 303, description = "Disconnected, to the list"),
+    (status = 403, description = "Another web site asks", body = Problem),
+    (status = 404, description = "Not among one's own", body = Problem),
+    (status = 501, description = "Not configured", body = Problem),
+    (status = 503, description = "The database or a service is away", body = Problem)))]
+async fn disconnect(
+    state: web::Data<State>,
+    id: web::Path<String>,
+    request: HttpRequest,
+) -> HttpResponse {
+    change(
+        &state,
+        &request,
+        &id,
+        "disconnected",
+        async |session, id| state.neighbours.disconnect(session, id).await,
+    )
+    .await
+}
+
+/// Starts the channels that wait (R24), and those that failed once more (R28).
+#[utoipa::path(post, path = "/auth/account/connections/{account}/start", tag = "pages", operation_id = "start_sync", params(("account" = String, Path, description = "Connected account (UUID)")), responses(
+    (status = 303, description = "Started, to the list"),
+    (status = 403, description = "Another web site asks", body = Problem),
+    (status = 404, description = "Not among one's own", body = Problem),
+    (status = 501, description = "Not configured", body = Problem),
+    (status = 503, description = "The database or a service is away", body = Problem)))]
+async fn start(
+    state: web::Data<State>,
+    id: web::Path<String>,
+    request: HttpRequest,
+) -> HttpResponse {
+    change(&state, &request, &id, "started", async |session, id| {
+        state.neighbours.start(session, id).await
+    })
+    .await
+}
+
+async fn change(
+    state: &State,
+    request: &HttpRequest,
+    id: &str,
+    done: &'static str,
+    call: impl AsyncFnOnce(&Session, AccountId) -> Result<(), NeighbourError>,
+) -> HttpResponse {
+    if let Some(refusal) = refuse_foreign(state, request) {
+        return refusal;
+    }
+    let session = match access::session(state, request, Place::Connections).await {
+        Ok(session) => session,
+        Err(answer) => return answer,
+    };
+    let Ok(id) = id.parse::<AccountId>() else {
+        return explained(request, &NeighbourError::NotFound);
+    };
+    match call(&session, id).await {
+        Ok(()) => {
+            tracing::info!(account.id = %id, user.id = %session.user, outcome = done, "account changed");
+            HttpResponse::SeeOther()
+                .insert_header((LOCATION, format!("{LIST}?done={done}")))
+                .finish()
+        }
+        Err(error) => explained(request, &error),
+    }
+}
+
+fn explained(request: &HttpRequest, error: &NeighbourError) -> HttpResponse {
+    let explanation = match error {
+        NeighbourError::NotFound => Explanation {
+            status: StatusCode::NOT_FOUND,
+            code: "account_unknown",
+            title: "This account is not among yours",
+            text: "It was disconnected already, or it belongs to someone else. Nothing was \
+                   changed."
+                .to_owned(),
+            next: Next::Connections,
+        },
+        NeighbourError::NotConfigured => Explanation {
+            status: StatusCode::NOT_IMPLEMENTED,
+            code: "connections_not_configured",
+            title: "This is not switched on",
+            text: "This deployment does not let accounts be changed on this page. Please ask \
+                   your administrator. Nothing was changed."
+                .to_owned(),
+            next: Next::Connections,
+        },
+        NeighbourError::Refused(_) => Explanation {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "connections_unavailable",
+            title: "This did not work right now",
+            text: "The service behind this page does not answer as it should. Please look at \
+                   your connections to see what is true, and try again in a minute."
+                .to_owned(),
+            next: Next::Connections,
+        },
+    };
+    tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "account not changed");
+    problem(request, &explanation, None)
+}

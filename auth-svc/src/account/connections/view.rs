@@ -1,0 +1,146 @@
+//! An account as its card shows it.
+
+use latchkey_domain::ProviderName;
+use latchkey_proto::account::{Account, Channel, ChannelKind};
+
+use crate::http::icon::{self, Icon};
+use crate::http::layout::Place;
+use crate::http::links::link;
+use crate::http::wording;
+use crate::login::sign_in_link::address;
+use crate::state::State;
+
+/// Where the list is.
+pub(super) const LIST: &str = "/auth/account/connections";
+
+/// An account.
+pub(super) struct Card {
+    pub(super) icon: Icon,
+    pub(super) label: String,
+    pub(super) handle: String,
+    /// Nobody vouches that the address is this person's.
+    pub(super) unverified: bool,
+    pub(super) since: String,
+    /// When the provider ends the access, where it says so.
+    pub(super) ends: Option<String>,
+    pub(super) notice: Option<&'static str>,
+    pub(super) tone: &'static str,
+    /// Where to give access again, and whether that is what matters now.
+    pub(super) reconnect: Option<String>,
+    pub(super) urgent: bool,
+    pub(super) start: Option<Start>,
+    pub(super) disconnect: Option<String>,
+    pub(super) lines: Vec<Line>,
+}
+
+/// A button that starts what waits for the person, or what failed once more.
+pub(super) struct Start {
+    pub(super) action: String,
+    pub(super) label: &'static str,
+}
+
+/// A channel.
+pub(super) struct Line {
+    pub(super) icon: Icon,
+    pub(super) kind: &'static str,
+    pub(super) tone: &'static str,
+    pub(super) status: &'static str,
+    pub(super) note: &'static str,
+    pub(super) refreshed: String,
+}
+
+/// The name that people know a provider by.
+pub(super) fn label(state: &State, provider: &str) -> String {
+    provider
+        .parse::<ProviderName>()
+        .ok()
+        .and_then(|name| state.providers.get(&name))
+        .map_or_else(|| provider.to_owned(), |found| found.label().to_owned())
+}
+
+impl Card {
+    pub(super) fn of(state: &State, account: &Account) -> Self {
+        let waits = account.channels.iter().any(wording::waits);
+        let failed = account.channels.iter().any(wording::failed);
+        let dead = account.auth_failed_at.is_some();
+        let partial = wording::needs_the_person(account);
+        Self {
+            icon: icon::of_provider(&account.provider),
+            label: label(state, &account.provider),
+            handle: wording::address(&account.handle),
+            unverified: account.handle_verified == Some(false),
+            since: wording::time_of(account.connected_at.as_ref()).map_or_else(String::new, |at| {
+                format!("Connected {}", wording::ago(state.clock.now(), at))
+            }),
+            ends: wording::time_of(account.grant_expires_at.as_ref())
+                .filter(|_| !dead)
+                .map(|at| wording::until(state.clock.now(), at)),
+            notice: if dead {
+                Some(
+                    "The provider no longer gives access: it was withdrawn, or your password \
+                     changed. Reconnect, and everything goes on where it stopped.",
+                )
+            } else if partial {
+                Some(
+                    "Part of the access was not given. Reconnect and agree to all of it, or \
+                     leave it as it is.",
+                )
+            } else {
+                None
+            },
+            tone: if dead { "bad" } else { "wait" },
+            reconnect: reconnect(state, account),
+            // One thing to do first, not two.
+            urgent: dead || (partial && !waits && !failed),
+            // Nothing can start before the person gives access again.
+            start: (!dead && (waits || failed)).then(|| Start {
+                action: format!("{LIST}/{}/start", account.id),
+                label: if waits { "Start sync" } else { "Try again" },
+            }),
+            disconnect: state
+                .neighbours
+                .can_disconnect()
+                .then(|| format!("{LIST}/{}/disconnect", account.id)),
+            lines: account
+                .channels
+                .iter()
+                .map(|channel| Line::of(state, account, channel))
+                .collect(),
+        }
+    }
+}
+
+impl Line {
+    fn of(state: &State, account: &Account, channel: &Channel) -> Self {
+        let (tone, status, note) = wording::channel(account, channel, state.clock.now());
+        let calendar = channel.kind() == ChannelKind::Calendar;
+        Self {
+            icon: if calendar { icon::CALENDAR } else { icon::MAIL },
+            kind: if calendar { "Calendar" } else { "Mail" },
+            tone: tone.class(),
+            status,
+            note,
+            refreshed: wording::time_of(channel.synced_at.as_ref()).map_or_else(
+                || "Not refreshed yet".to_owned(),
+                |at| format!("Last refreshed {}", wording::ago(state.clock.now(), at)),
+            ),
+        }
+    }
+}
+
+/// Once more to the provider with the same account, and with consent asked for.
+fn reconnect(state: &State, account: &Account) -> Option<String> {
+    let name: ProviderName = account.provider.parse().ok()?;
+    state.providers.get(&name)?;
+    let back = address(state, Place::Connections);
+    Some(link(
+        &format!("/auth/review/{name}"),
+        &[
+            ("purpose", "connect"),
+            ("reconnect", "1"),
+            ("loginHint", account.handle.as_str()),
+            ("prompt", "consent"),
+            ("returnTo", &back),
+        ],
+    ))
+}

@@ -1,0 +1,270 @@
+//! The members of a workspace, for its administrators, and taking one out.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use latchkey_domain::UserId;
+use serde::Deserialize;
+
+use crate::account::access::{self, database_away, refuse_foreign};
+use crate::http::icon::{self, Icon};
+use crate::http::layout::{Place, Shell, page};
+use crate::http::problem::{Explanation, Next, Problem};
+use crate::http::query::Query;
+use crate::http::router::Routes;
+use crate::http::wording;
+use crate::login::next_steps::problem;
+use crate::state::State;
+use crate::store::audit::Way;
+use crate::store::session::Session;
+use crate::store::workspace::member::{self, Member};
+use crate::workspace::members::take_out;
+use crate::workspace::removal::{RemovalError, WayBack};
+
+/// Where the list is.
+const LIST: &str = "/auth/account/members";
+
+#[derive(Template)]
+#[template(path = "members.html")]
+struct MembersPage {
+    shell: Shell,
+    workspace: String,
+    check: Icon,
+    alert: Icon,
+    removed: bool,
+    /// How a person who was removed could join again.
+    ways_back: Vec<&'static str>,
+    members: Vec<Line>,
+}
+
+#[derive(Template)]
+#[template(path = "remove_member.html")]
+struct RemovePage {
+    shell: Shell,
+    workspace: String,
+    email: String,
+    since: String,
+    action: String,
+}
+
+struct Line {
+    email: String,
+    is_admin: bool,
+    is_self: bool,
+    joined: &'static str,
+    since: String,
+    remove: String,
+}
+
+impl Line {
+    fn of(state: &State, session: &Session, member: Member) -> Self {
+        Self {
+            is_admin: member.role == "ADMIN",
+            is_self: member.user_id == session.user.as_uuid(),
+            joined: match member.joined_by.as_str() {
+                "APPROVED_DOMAIN" => "by the domain of their address",
+                "PUBLIC_INVITE" => "by the public link",
+                "PERSONAL_INVITE" => "by an invitation",
+                _ => "added by the operator",
+            },
+            since: wording::ago(state.clock.now(), member.joined_at),
+            remove: format!("{LIST}/{}/remove", member.user_id),
+            email: member.email,
+        }
+    }
+}
+
+/// What an administrator's browser posts.
+#[derive(Debug, Deserialize)]
+struct Posted {
+    /// `keep` or `disconnect`.
+    #[serde(default)]
+    connections: String,
+}
+
+/// Adds the routes.
+pub fn routes(routes: &mut Routes<'_>) {
+    routes.add(__path_members, members);
+    routes.add(__path_confirm, confirm);
+    routes.add(__path_remove, remove);
+}
+
+/// The members of the workspace.
+#[utoipa::path(get, path = "/auth/account/members", tag = "pages", operation_id = "page_members", responses(
+    (status = 200, description = "The page", content_type = "text/html", body = String),
+    (status = 303, description = "To the sign-in page where nobody is signed in"),
+    (status = 403, description = "Not an administrator", body = Problem),
+    (status = 503, description = "The database is away", body = Problem)))]
+async fn members(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    let session = match administrator(&state, &request).await {
+        Ok(session) => session,
+        Err(answer) => return answer,
+    };
+    let all = match member::members(&state.pool, session.workspace).await {
+        Ok(all) => all,
+        Err(error) => return database_away(&request, error),
+    };
+    let query = Query::parse(request.query_string()).unwrap_or_default();
+    page(
+        StatusCode::OK,
+        &MembersPage {
+            shell: Shell::of(&state, &session, Place::Members),
+            workspace: session.workspace_name.clone(),
+            check: icon::CHECK,
+            alert: icon::ALERT,
+            removed: query.get("done") == Some("removed"),
+            ways_back: query
+                .get("back")
+                .unwrap_or_default()
+                .split('.')
+                .filter_map(warning)
+                .collect(),
+            members: all
+                .into_iter()
+                .map(|member| Line::of(&state, &session, member))
+                .collect(),
+        },
+    )
+}
+
+/// Asks before taking a member out.
+#[utoipa::path(get, path = "/auth/account/members/{user}/remove", tag = "pages", operation_id = "page_remove_member", params(("user" = String, Path, description = "The person (UUID)")), responses(
+    (status = 200, description = "The page", content_type = "text/html", body = String),
+    (status = 303, description = "To the sign-in page where nobody is signed in"),
+    (status = 403, description = "Not an administrator", body = Problem),
+    (status = 404, description = "The person is not a member", body = Problem),
+    (status = 503, description = "The database is away", body = Problem)))]
+async fn confirm(
+    state: web::Data<State>,
+    user: web::Path<String>,
+    request: HttpRequest,
+) -> HttpResponse {
+    let session = match administrator(&state, &request).await {
+        Ok(session) => session,
+        Err(answer) => return answer,
+    };
+    let all = match member::members(&state.pool, session.workspace).await {
+        Ok(all) => all,
+        Err(error) => return database_away(&request, error),
+    };
+    let found = all
+        .into_iter()
+        .find(|member| member.user_id.to_string() == *user);
+    let Some(member) = found else {
+        return explained(&request, RemovalError::NotAMember);
+    };
+    page(
+        StatusCode::OK,
+        &RemovePage {
+            shell: Shell::of(&state, &session, Place::Members),
+            workspace: session.workspace_name.clone(),
+            since: wording::ago(state.clock.now(), member.joined_at),
+            action: format!("{LIST}/{}/remove", member.user_id),
+            email: member.email,
+        },
+    )
+}
+
+/// Takes a member out.
+#[utoipa::path(post, path = "/auth/account/members/{user}/remove", tag = "pages", operation_id = "remove_member_by_form", params(("user" = String, Path, description = "The person (UUID)")),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded",
+        description = "`connections`: `disconnect` or `keep`"), responses(
+    (status = 303, description = "Removed, to the list"),
+    (status = 403, description = "Not an administrator, or another web site asks", body = Problem),
+    (status = 404, description = "The person is not a member", body = Problem),
+    (status = 409, description = "The person is the last administrator", body = Problem),
+    (status = 503, description = "The database is away", body = Problem)))]
+async fn remove(
+    state: web::Data<State>,
+    user: web::Path<String>,
+    request: HttpRequest,
+    posted: Result<web::Form<Posted>, actix_web::Error>,
+) -> HttpResponse {
+    if let Some(refusal) = refuse_foreign(&state, &request) {
+        return refusal;
+    }
+    let session = match administrator(&state, &request).await {
+        Ok(session) => session,
+        Err(answer) => return answer,
+    };
+    let Ok(user) = user.parse::<UserId>() else {
+        return explained(&request, RemovalError::NotAMember);
+    };
+    // Anything but a clear wish to keep them disconnects.
+    let keep = posted.is_ok_and(|posted| posted.connections == "keep");
+    match take_out(&state, &session, Way::Page, user, keep).await {
+        Ok(removed) => {
+            let back: Vec<&str> = removed.ways_back.iter().map(WayBack::code).collect();
+            let to = format!("{LIST}?done=removed&back={}", back.join("."));
+            HttpResponse::SeeOther()
+                .insert_header((LOCATION, to))
+                .finish()
+        }
+        Err(error) => explained(&request, error),
+    }
+}
+
+/// What an administrator should know after a removal.
+fn warning(code: &str) -> Option<&'static str> {
+    match code {
+        "DOMAIN" => Some(
+            "The workspace lets the domain of their address in: they can join again by signing \
+             in. Remove the domain to prevent that.",
+        ),
+        "PUBLIC_LINK" => Some(
+            "The public invitation link is on: whoever has it can join. Switch it off or make a \
+             new one.",
+        ),
+        "INVITATION" => Some(
+            "An invitation to their address is still pending. Withdraw it to prevent that they \
+             join again by it.",
+        ),
+        _ => None,
+    }
+}
+
+async fn administrator(state: &State, request: &HttpRequest) -> Result<Session, HttpResponse> {
+    let session = access::session(state, request, Place::Members).await?;
+    if session.is_admin {
+        return Ok(session);
+    }
+    let explanation = Explanation {
+        status: StatusCode::FORBIDDEN,
+        code: "not_admin",
+        title: "This page is for administrators",
+        text: "Only an administrator of the workspace sees its members and can remove them."
+            .to_owned(),
+        next: Next::Account,
+    };
+    Err(problem(request, &explanation, None))
+}
+
+fn explained(request: &HttpRequest, error: RemovalError) -> HttpResponse {
+    let explanation = match error {
+        RemovalError::Database(error) => return database_away(request, error),
+        RemovalError::NotAMember | RemovalError::Several => Explanation {
+            status: StatusCode::NOT_FOUND,
+            code: "not_found",
+            title: "This person is not a member",
+            text: "They were removed already, or belong to another workspace. Nothing was changed."
+                .to_owned(),
+            next: Next::Members,
+        },
+        RemovalError::LastAdministrator => Explanation {
+            status: StatusCode::CONFLICT,
+            code: "last_administrator",
+            title: "This is the last administrator",
+            text: "Nobody could invite people, approve domains or remove members afterwards. Ask \
+                   your operator to make somebody else an administrator first. Nothing was changed."
+                .to_owned(),
+            next: Next::Members,
+        },
+    };
+    tracing::warn!(
+        error.code = explanation.code,
+        outcome = "refused",
+        "member not removed"
+    );
+    problem(request, &explanation, None)
+}

@@ -1,0 +1,83 @@
+//! The start page of a person who is signed in.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use crate::account::grpc_clients::NeighbourError;
+use crate::http::icon::{self, Icon};
+use crate::http::layout::{Place, Shell, page};
+use crate::http::router::Routes;
+use crate::http::wording;
+use crate::login::sign_in_link::to_sign_in;
+use crate::session::lookup;
+use crate::state::State;
+use crate::store::session::Session;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct OverviewPage {
+    shell: Shell,
+    connections: &'static str,
+    attention: Option<&'static str>,
+    connections_icon: Icon,
+    sessions_icon: Icon,
+}
+
+/// Adds the route.
+pub fn routes(routes: &mut Routes<'_>) {
+    routes.add(__path_overview, overview);
+}
+
+/// Who is signed in.
+#[utoipa::path(get, path = "/auth/account", tag = "pages", operation_id = "page_account", responses(
+    (status = 200, description = "The page", content_type = "text/html", body = String),
+    (status = 303, description = "To the sign-in page where nobody is signed in")))]
+async fn overview(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    match lookup::current_if_known(&state, &request).await {
+        Some(session) => page_of(&state, &session).await,
+        None => to_sign_in(&state, Place::Overview),
+    }
+}
+
+/// The page.
+pub async fn page_of(state: &State, session: &Session) -> HttpResponse {
+    let (connections, attention) = match state.neighbours.accounts_of(session).await {
+        Ok(accounts) => {
+            let attention = accounts.iter().any(wording::needs_the_person);
+            let waiting = accounts
+                .iter()
+                .any(|account| account.channels.iter().any(wording::waits));
+            (
+                match accounts.len() {
+                    0 => "No account is connected yet.",
+                    1 => "One account is connected.",
+                    _ => "Several accounts are connected.",
+                },
+                if attention {
+                    Some("Needs your attention")
+                } else if waiting {
+                    Some("Ready to start")
+                } else {
+                    None
+                },
+            )
+        }
+        Err(error) => {
+            if !matches!(error, NeighbourError::NotConfigured) {
+                tracing::warn!(%error, "the accounts were not read");
+            }
+            ("Mail and calendar accounts, and how they are doing.", None)
+        }
+    };
+    page(
+        StatusCode::OK,
+        &OverviewPage {
+            shell: Shell::of(state, session, Place::Overview),
+            connections,
+            attention,
+            connections_icon: icon::MAIL,
+            sessions_icon: icon::DEVICE,
+        },
+    )
+}

@@ -1,0 +1,113 @@
+//! Errors without a body, as the framework makes them, become pages too.
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpRequest, HttpResponse};
+
+use crate::http::problem::{Explanation, Next as Onwards};
+use crate::login::next_steps::problem;
+
+/// Gives an empty error answer a page.
+///
+/// # Errors
+/// Those of the handler.
+pub async fn bare_errors<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let answer = next.call(request).await?.map_into_boxed_body();
+    let status = answer.status();
+    let bare = status.is_client_error() || status.is_server_error();
+    let empty = matches!(
+        answer.response().body().size(),
+        BodySize::None | BodySize::Sized(0)
+    );
+    if !bare || !empty || answer.request().method() == Method::HEAD {
+        return Ok(answer);
+    }
+    let page = problem(answer.request(), &explanation(status), None);
+    let (request, old) = answer.into_parts();
+    let mut page = page;
+    for (name, value) in old.headers() {
+        if !page.headers().contains_key(name) {
+            page.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    Ok(ServiceResponse::new(request, page))
+}
+
+/// What an error that no handler explains means for a person.
+pub fn explanation(status: StatusCode) -> Explanation {
+    let (code, title, text) = match status {
+        StatusCode::METHOD_NOT_ALLOWED => (
+            "method_not_allowed",
+            "This address does not work that way",
+            "Please start from the page that led you here.",
+        ),
+        StatusCode::TOO_MANY_REQUESTS => (
+            "too_many_requests",
+            "That was a bit much at once",
+            "Too many requests came from your network in a short time. Please wait a minute, \
+             then try again.",
+        ),
+        StatusCode::REQUEST_TIMEOUT => (
+            "request_timeout",
+            "That took too long",
+            "Your connection may be slow, or something behind this service does not answer. \
+             Please try again in a minute.",
+        ),
+        StatusCode::URI_TOO_LONG
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
+            "request_too_large",
+            "The request is too large",
+            "The link or what your browser sent along is longer than this service takes. Please \
+             start from the sign-in page; if it happens again, remove this site's cookies.",
+        ),
+        status if status.is_server_error() => (
+            "internal",
+            "Something went wrong on our side",
+            "Please try again in a minute; if it happens again, tell your administrator the \
+             number below.",
+        ),
+        _ => (
+            "bad_request",
+            "This link does not work",
+            "Something in the address is not as it should be. Please start from the sign-in page.",
+        ),
+    };
+    Explanation {
+        status,
+        code,
+        title,
+        text: text.to_owned(),
+        next: Onwards::Home,
+    }
+}
+
+/// Anything else: a wrong redirect URI at the provider lands here, and is told
+/// so instead of a silent 404.
+pub async fn not_found(request: HttpRequest) -> HttpResponse {
+    let explanation = Explanation {
+        status: StatusCode::NOT_FOUND,
+        code: "not_found",
+        title: "There is nothing here",
+        text: if request.path().starts_with("/auth/") {
+            "If a provider sent you here, the redirect URI that is registered there is wrong. \
+             Your administrator sees the right ones with: auth-svc redirect-uris."
+                .to_owned()
+        } else {
+            "The address is not one of this service.".to_owned()
+        },
+        next: Onwards::Home,
+    };
+    tracing::warn!(
+        path = request.path(),
+        outcome = "refused",
+        error.code = "not_found",
+        "no such address"
+    );
+    problem(&request, &explanation, None)
+}

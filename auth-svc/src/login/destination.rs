@@ -1,0 +1,35 @@
+//! Where a person goes after a page, as the page says it.
+
+use url::Url;
+
+use crate::login::flow::Context;
+use crate::login::redirect::{ReturnLocation, Site};
+use crate::state::State;
+
+/// The other origin that a person is sent to, and whose application is signed
+/// in as them; none where it is this one.
+pub(crate) fn elsewhere(
+    state: &State,
+    context: &Context,
+    site: Option<Site<'_>>,
+) -> Option<String> {
+    let returns = &state.config.returns;
+    let url = match (site, &context.return_to) {
+        (Some(site), location) => returns.destination(location.as_ref(), site),
+        (None, Some(ReturnLocation::Url(url))) => url.clone(),
+        (None, _) => returns.app().clone(),
+    };
+    if state.config.public_origin.holds(&url) {
+        return None;
+    }
+    Some(name_of(&url))
+}
+
+/// The host, with its port where that is an odd one.
+pub(crate) fn name_of(url: &Url) -> String {
+    match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.to_owned(),
+        (None, _) => url.to_string(),
+    }
+}

@@ -1,0 +1,179 @@
+//! Every refusal → one answer for a person, in one place: what happened and
+//! what to do. What went wrong inside goes to the log, not to the page.
+
+mod provider;
+mod store;
+
+use actix_web::http::StatusCode;
+use latchkey_domain::Handle;
+
+use crate::http::problem::{Explanation, Next, broken};
+use crate::http::query::QueryError;
+use crate::http::too_many_requests;
+use crate::login::callback::CallbackError;
+use crate::login::flow_cookie::SealFlowError;
+use crate::login::parameters::ParameterError;
+use crate::login::start::StartError;
+
+const fn explained(
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    text: String,
+    next: Next,
+) -> Explanation {
+    Explanation {
+        status,
+        code,
+        title,
+        text,
+        next,
+    }
+}
+
+fn refused(code: &'static str, title: &'static str, text: &str, next: Next) -> Explanation {
+    explained(StatusCode::FORBIDDEN, code, title, text.to_owned(), next)
+}
+
+fn bad_request(code: &'static str, text: &str) -> Explanation {
+    explained(
+        StatusCode::BAD_REQUEST,
+        code,
+        "This link does not work",
+        text.to_owned(),
+        Next::Home,
+    )
+}
+
+fn unavailable(code: &'static str, text: &str) -> Explanation {
+    explained(
+        StatusCode::SERVICE_UNAVAILABLE,
+        code,
+        "Sign-in is not available right now",
+        text.to_owned(),
+        Next::Again,
+    )
+}
+
+impl From<&StartError> for Explanation {
+    fn from(error: &StartError) -> Self {
+        match error {
+            StartError::Query(error) => error.into(),
+            StartError::Parameter(ParameterError::Return(..)) => bad_request(
+                "return_location_refused",
+                "The address to go to after signing in does not belong to this application. \
+                 Nobody was signed in. Open the application and sign in from there.",
+            ),
+            StartError::Parameter(error @ ParameterError::Invalid { .. }) => {
+                bad_request("invalid_parameter", &format!("In the link, {error}."))
+            }
+            StartError::NotConfigured => not_configured(),
+            StartError::Provider(error) => error.into(),
+            StartError::Seal(SealFlowError::TooLong) => bad_request(
+                "request_too_long",
+                "The link carries more than can be kept during a sign-in. Open the application \
+                 and sign in from there.",
+            ),
+            StartError::Seal(SealFlowError::Crypto) | StartError::Randomness(_) => {
+                broken("internal")
+            }
+            StartError::Database(_) => database(),
+        }
+    }
+}
+
+impl From<&CallbackError> for Explanation {
+    fn from(error: &CallbackError) -> Self {
+        match error {
+            CallbackError::Query(error) => error.into(),
+            CallbackError::NotConfigured => not_configured(),
+            CallbackError::NoState | CallbackError::NoFlow | CallbackError::OtherCallback => {
+                explained(
+                    StatusCode::BAD_REQUEST,
+                    "flow_unknown",
+                    "This sign-in cannot be finished",
+                    "It was started more than ten minutes ago, in another browser, or is \
+                     finished already. Nothing was changed. Please start again, in this browser \
+                     and with cookies allowed."
+                        .to_owned(),
+                    Next::Again,
+                )
+            }
+            CallbackError::TooOften(wait) => too_many_requests::explanation(*wait),
+            CallbackError::Provider(error) => error.into(),
+            CallbackError::Answer(answer, _) => (*answer).into(),
+            CallbackError::NoCode => explained(
+                StatusCode::BAD_REQUEST,
+                "code_missing",
+                "The provider's answer is incomplete",
+                "The provider sent you back without a result. Nothing was changed. Please \
+                 start again."
+                    .to_owned(),
+                Next::Again,
+            ),
+            CallbackError::SessionChanged => session_changed(),
+            CallbackError::Token(error) => error.into(),
+            CallbackError::IdToken(error) => error.into(),
+            CallbackError::Store(error) => error.into(),
+            CallbackError::Again(error) => error.into(),
+        }
+    }
+}
+
+impl From<&QueryError> for Explanation {
+    fn from(error: &QueryError) -> Self {
+        match error {
+            QueryError::Duplicate => bad_request(
+                "duplicate_parameter",
+                "The address contains the same parameter twice. Nothing was changed. Please \
+                 start again.",
+            ),
+            QueryError::TooLong => bad_request(
+                "query_too_long",
+                "The address is too long. Nothing was changed. Please start again.",
+            ),
+        }
+    }
+}
+
+/// Tells the person which address they came with: they may have chosen another
+/// account than they believe. Followed by the reason.
+fn came_with(address: Option<&Handle>) -> String {
+    let Some(address) = address else {
+        return String::new();
+    };
+    let shown = address.for_people();
+    if shown == address.as_str() {
+        format!("You came with the address {shown}. ")
+    } else {
+        // Two domains in different scripts may look alike.
+        format!("You came with the address {shown} ({address}). ")
+    }
+}
+
+fn not_configured() -> Explanation {
+    explained(
+        StatusCode::NOT_FOUND,
+        "provider_not_configured",
+        "This way to sign in is not switched on",
+        "Please choose another one, or ask your administrator to switch it on.".to_owned(),
+        Next::Home,
+    )
+}
+
+fn session_changed() -> Explanation {
+    refused(
+        "session_changed",
+        "This account was not connected",
+        "Connecting was started by another session than the one in this browser. Nothing was \
+         connected. If you want to connect the account, sign in and start from the settings.",
+        Next::Home,
+    )
+}
+
+fn database() -> Explanation {
+    unavailable(
+        "database_unavailable",
+        "Nothing was changed. Please try again in a minute.",
+    )
+}

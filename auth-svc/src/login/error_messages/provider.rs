@@ -1,0 +1,177 @@
+//! What a provider did or said.
+
+use actix_web::http::StatusCode;
+use latchkey_providers::{FailureClass, IdTokenError, ProviderError, TOKEN_TOO_LARGE, TokenError};
+
+use crate::http::problem::{Explanation, Next};
+use crate::login::error_messages::{came_with, explained, refused, unavailable};
+use crate::login::provider_answer::ProviderAnswer;
+
+const START_AGAIN: &str = "Nothing was changed. Please start again; if it happens again, tell your \
+                           administrator the number below.";
+
+impl From<&ProviderError> for Explanation {
+    fn from(error: &ProviderError) -> Self {
+        match error {
+            ProviderError::IssuerMismatch(_) | ProviderError::IssuerMissing => explained(
+                StatusCode::BAD_REQUEST,
+                "issuer_mismatch",
+                "This sign-in cannot be finished",
+                "The answer does not come from the provider that you were sent to. Nothing was \
+                 changed. Please start again."
+                    .to_owned(),
+                Next::Again,
+            ),
+            ProviderError::Unreachable(_)
+            | ProviderError::DiscoveryUnavailable(_)
+            | ProviderError::KeysUnavailable(_)
+            | ProviderError::UserinfoUnavailable(_) => provider_unavailable(),
+            ProviderError::NoDiscovery(_)
+            | ProviderError::DiscoveryInvalid(_)
+            | ProviderError::Unsupported(_)
+            | ProviderError::NoCallback(_) => misconfigured(),
+        }
+    }
+}
+
+impl From<ProviderAnswer> for Explanation {
+    fn from(answer: ProviderAnswer) -> Self {
+        match answer {
+            ProviderAnswer::AccessDenied => refused(
+                "access_denied",
+                "You did not give access",
+                "Nothing was changed. To sign in, start again and agree to what the provider \
+                 asks; if you did agree, your organisation's administrator has to allow this \
+                 application.",
+                Next::Again,
+            ),
+            ProviderAnswer::InteractionRequired => explained(
+                StatusCode::UNAUTHORIZED,
+                "interaction_required",
+                "The provider needs you",
+                "The provider wants you to sign in, choose an account or agree once more. \
+                 Please start again and finish what it asks."
+                    .to_owned(),
+                Next::Again,
+            ),
+            ProviderAnswer::BlockedByAdmin => refused(
+                "blocked_by_admin",
+                "Your organisation does not allow this",
+                "Your organisation's policy does not allow this application. Please ask its \
+                 administrator to allow it, then start again.",
+                Next::Again,
+            ),
+            ProviderAnswer::Unavailable => provider_unavailable(),
+            ProviderAnswer::Misconfigured => misconfigured(),
+            ProviderAnswer::Other => provider_error(),
+        }
+    }
+}
+
+impl From<&TokenError> for Explanation {
+    fn from(error: &TokenError) -> Self {
+        if error.code.as_deref() == Some(TOKEN_TOO_LARGE) {
+            return too_large();
+        }
+        match error.class {
+            // Of a code: used, expired, or made for another verifier.
+            FailureClass::InvalidRefreshToken => explained(
+                StatusCode::BAD_REQUEST,
+                "code_refused",
+                "This sign-in cannot be finished",
+                "The provider no longer accepts its own answer: it was used or is too old. \
+                 Nothing was changed. Please start again."
+                    .to_owned(),
+                Next::Again,
+            ),
+            FailureClass::ReauthPolicy
+            | FailureClass::InteractionRequired
+            | FailureClass::ConsentRequired => ProviderAnswer::InteractionRequired.into(),
+            FailureClass::BlockedByAdmin | FailureClass::AccountDisabled => {
+                ProviderAnswer::BlockedByAdmin.into()
+            }
+            FailureClass::ClientMisconfigured
+            | FailureClass::Unauthorized
+            | FailureClass::RequestRejected
+            | FailureClass::ScopeInvalid => misconfigured(),
+            // It answered, and what it said is not known or cannot be read: waiting
+            // alone does not help.
+            FailureClass::MalformedResponse
+            | FailureClass::InsufficientScopes
+            | FailureClass::Unknown => provider_error(),
+            _ => provider_unavailable(),
+        }
+    }
+}
+
+impl From<&IdTokenError> for Explanation {
+    fn from(error: &IdTokenError) -> Self {
+        match error {
+            IdTokenError::Tenant(wrong) => explained(
+                StatusCode::FORBIDDEN,
+                "tenant_not_allowed",
+                "Your organisation is not on the list",
+                format!(
+                    "{}This application takes accounts of certain organisations only, and this \
+                     account belongs to another one. Please sign in with an account of one of \
+                     them, or ask the administrator. Nothing was changed.",
+                    came_with(wrong.address.as_ref())
+                ),
+                Next::Again,
+            ),
+            IdTokenError::Provider(error) => error.into(),
+            IdTokenError::TooLarge(_) => too_large(),
+            IdTokenError::Encrypted | IdTokenError::SubjectClaim(_) => misconfigured(),
+            _ => explained(
+                StatusCode::BAD_REQUEST,
+                "identity_not_proven",
+                "The provider's answer does not prove who you are",
+                START_AGAIN.to_owned(),
+                Next::Again,
+            ),
+        }
+    }
+}
+
+fn provider_unavailable() -> Explanation {
+    unavailable(
+        "provider_unavailable",
+        "The provider does not answer as it should. Nothing was changed. Please try again in \
+         a few minutes.",
+    )
+}
+
+fn provider_error() -> Explanation {
+    explained(
+        StatusCode::BAD_GATEWAY,
+        "provider_error",
+        "The provider could not sign you in",
+        START_AGAIN.to_owned(),
+        Next::Again,
+    )
+}
+
+fn too_large() -> Explanation {
+    explained(
+        StatusCode::BAD_GATEWAY,
+        "token_too_large",
+        "The provider's answer is too large",
+        "What the provider says of you is larger than this application takes, as a rule because \
+         you are in very many groups. Your administrator has to make it smaller at the provider. \
+         Please tell them the number below."
+            .to_owned(),
+        Next::Home,
+    )
+}
+
+fn misconfigured() -> Explanation {
+    explained(
+        StatusCode::BAD_GATEWAY,
+        "provider_misconfigured",
+        "Signing in with this provider is not set up correctly",
+        "Your administrator has to correct the registration at the provider. Please tell them \
+         the number below."
+            .to_owned(),
+        Next::Home,
+    )
+}

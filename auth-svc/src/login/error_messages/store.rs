@@ -1,0 +1,195 @@
+//! Why nothing was written: policy, workspace, flow, database.
+
+use actix_web::http::StatusCode;
+use latchkey_domain::{Handle, domain_for_people};
+use latchkey_providers::Unverified;
+
+use crate::http::problem::{Explanation, Next, broken};
+use crate::login::domain_policy::{Invitation, NotVouched, PolicyRefusal};
+use crate::login::error_messages::{came_with, database, explained, refused, session_changed};
+use crate::login::outcome::{StoreError, WorkspaceError};
+
+impl From<&StoreError> for Explanation {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Replayed => explained(
+                StatusCode::BAD_REQUEST,
+                "flow_finished",
+                "This sign-in is finished already",
+                "Each sign-in works once. If you are not signed in, please start again.".to_owned(),
+                Next::Home,
+            ),
+            StoreError::Policy(refusal) => refusal.into(),
+            StoreError::Workspace(WorkspaceError::None) => explained(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no_workspace",
+                "Nobody can sign in yet",
+                "There is no workspace. The administrator has to create one first: \
+                 auth-svc workspace create."
+                    .to_owned(),
+                Next::Home,
+            ),
+            StoreError::Workspace(WorkspaceError::Unknown) => explained(
+                StatusCode::NOT_FOUND,
+                "workspace_unknown",
+                "There is no such workspace",
+                "The link names a workspace or an invitation that does not exist. Please ask \
+                 whoever gave you the link for a new one."
+                    .to_owned(),
+                Next::Home,
+            ),
+            StoreError::Workspace(WorkspaceError::NotNamed) => explained(
+                StatusCode::FORBIDDEN,
+                "workspace_not_named",
+                "Which workspace?",
+                "You do not belong to a workspace yet, and the link does not name one. Please \
+                 use the address of your workspace or your invitation."
+                    .to_owned(),
+                Next::Home,
+            ),
+            StoreError::NoWorkspaceFor(address) => explained(
+                StatusCode::FORBIDDEN,
+                "workspace_not_named",
+                "Which workspace?",
+                format!(
+                    "{}This account does not belong to a workspace yet, and the link does not \
+                     name one. Please use the address of your workspace or your invitation, or \
+                     sign in with another account.",
+                    came_with(Some(address))
+                ),
+                Next::Home,
+            ),
+            StoreError::SessionChanged => session_changed(),
+            StoreError::NoAddress => refused(
+                "address_missing",
+                "The provider did not tell your address",
+                "An address is needed to sign in. Please allow the provider to share it, or \
+                 ask your administrator to give your account one.",
+                Next::Again,
+            ),
+            StoreError::Seal(_) | StoreError::Randomness(_) => broken("internal"),
+            StoreError::Database(_) => database(),
+        }
+    }
+}
+
+impl From<&PolicyRefusal> for Explanation {
+    fn from(refusal: &PolicyRefusal) -> Self {
+        match refusal {
+            // The provider could not be asked: the address may well be verified.
+            PolicyRefusal::NotVouched {
+                why: NotVouched::Unverified(Unverified::Unanswered(error)),
+                ..
+            } => error.into(),
+            PolicyRefusal::NotVouched {
+                address,
+                why,
+                allowed,
+            } => not_vouched(address.as_ref(), why, allowed),
+            PolicyRefusal::Domain {
+                address,
+                allowed,
+                by_deployment,
+            } => explained(
+                StatusCode::FORBIDDEN,
+                "domain_not_allowed",
+                "Your address is not on the list",
+                format!(
+                    "{}{}{} Nothing was changed.",
+                    came_with(address.as_ref()),
+                    match allowed.as_slice() {
+                        [] => String::new(),
+                        list => format!("Allowed are addresses of {}. ", domains(list)),
+                    },
+                    match (allowed.as_slice(), by_deployment) {
+                        ([], _) => {
+                            "This workspace takes people by invitation only: please ask for one."
+                        }
+                        (_, true) => {
+                            "Please sign in with such an account, or ask the administrator to \
+                             allow your domain."
+                        }
+                        (_, false) => {
+                            "Please sign in with such an account, or ask for an invitation."
+                        }
+                    }
+                ),
+                Next::Again,
+            ),
+            PolicyRefusal::Invitation {
+                invitation,
+                address,
+            } => explained(
+                StatusCode::FORBIDDEN,
+                "invitation_refused",
+                "The invitation does not hold",
+                format!(
+                    "{}{} Nothing was changed.",
+                    came_with(address.as_ref()),
+                    match invitation {
+                        Invitation::Expired => "It has expired. Please ask for a new one.",
+                        Invitation::Used => "It was used already. Please ask for a new one.",
+                        Invitation::Revoked => "It was withdrawn. Please ask for a new one.",
+                        Invitation::ForSomeoneElse => {
+                            "The invitation was made for another address. Sign in with that \
+                             address, or ask for an invitation of your own."
+                        }
+                        _ => {
+                            "The link is switched off. Please ask for a personal invitation."
+                        }
+                    }
+                ),
+                Next::Again,
+            ),
+        }
+    }
+}
+
+fn not_vouched(address: Option<&Handle>, why: &NotVouched, allowed: &[String]) -> Explanation {
+    let (title, reason, remedy) = match why {
+        NotVouched::NoOrganisation => (
+            "Google names no organisation for your address",
+            "Google does not say that the account belongs to an organisation, so it does not \
+             count as one of the address's domain."
+                .to_owned(),
+            "Sign in with the account that your organisation gave you",
+        ),
+        NotVouched::Unverified(Unverified::OtherDomain { may_vouch_for }) => (
+            "This provider may not vouch for your address",
+            format!(
+                "Through this provider only addresses of {} count as verified.",
+                domains(may_vouch_for)
+            ),
+            "Sign in with such an address, or choose another provider",
+        ),
+        NotVouched::Unverified(_) => (
+            "Your address is not verified",
+            "The provider does not say that it has verified the address.".to_owned(),
+            "Verify it with the provider, or ask the administrator",
+        ),
+    };
+    let allowed = match allowed {
+        [] => String::new(),
+        list => format!(" Allowed are addresses of {}.", domains(list)),
+    };
+    explained(
+        StatusCode::FORBIDDEN,
+        "address_not_verified",
+        title,
+        format!(
+            "{}{reason}{allowed} {remedy}. Nothing was changed.",
+            came_with(address)
+        ),
+        Next::Again,
+    )
+}
+
+/// Names domains as people write them (R7).
+fn domains(list: &[String]) -> String {
+    let shown: Vec<String> = list.iter().map(|name| domain_for_people(name)).collect();
+    match shown.as_slice() {
+        [] => String::new(),
+        [only] => only.clone(),
+        [most @ .., last] => format!("{} or {last}", most.join(", ")),
+    }
+}

@@ -1,0 +1,194 @@
+//! Where a person can go from an error page. What the link or the flow asked for
+//! (workspace, invitation, return location, code challenge, choices) is in every
+//! way on: an application on another origin gets its person back.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::http::links::link;
+use crate::http::problem::{Explanation, Next, Way, response};
+use crate::http::query::Query;
+use crate::login::flow::Context;
+use crate::login::parameters::context_of;
+use crate::login::redirect::Site;
+use crate::login::start_parameter::{CODE_CHALLENGE, RETURN_TO, carried};
+use crate::state::State;
+use crate::store::session::Session;
+
+/// Who is signed in, although something was refused.
+#[derive(Debug)]
+struct Person {
+    email: String,
+    workspace: String,
+}
+
+/// The ways on from an error page.
+#[derive(Debug, Default)]
+pub struct Ways {
+    parameters: Vec<(String, String)>,
+    again: Option<String>,
+    app: Option<String>,
+    person: Option<Person>,
+}
+
+impl Ways {
+    /// Of a request whose query says what it was started with. Without `again`,
+    /// a page or a start is tried again by asking for it again.
+    pub fn of_request(request: &HttpRequest, again: Option<&str>) -> Self {
+        let Some(state) = request.app_data::<web::Data<State>>() else {
+            return Self {
+                again: again.map(str::to_owned),
+                ..Self::default()
+            };
+        };
+        // One parameter that is not taken does not lose the others.
+        let mut context = Context::default();
+        let query = Query::parse(request.query_string()).unwrap_or_default();
+        let mut parameters = carried(&query);
+        parameters.retain(|(name, value)| {
+            let one = context_of(&Query::single(name, value), &state.config.returns);
+            let good = one.is_ok();
+            if let Some(location) = one.ok().and_then(|one| one.return_to) {
+                context.return_to = Some(location);
+            }
+            good
+        });
+        let callback = query.any(&["code", "state", "error"]).is_some();
+        let mut ways = Self::to_app(state, &context, parameters);
+        ways.again = match again {
+            Some(again) => Some(again.to_owned()),
+            None if callback || !request.method().is_safe() => None,
+            // No other path of a stranger becomes a link.
+            None if request.path().starts_with("/auth/") => Some(
+                request
+                    .uri()
+                    .path_and_query()
+                    .map_or_else(|| request.path().to_owned(), ToString::to_string),
+            ),
+            None => None,
+        };
+        ways
+    }
+
+    /// Of a start at `path`: with the query's context, and the prompt that it
+    /// asked for.
+    pub fn of_start(request: &HttpRequest, path: &str) -> Self {
+        let mut ways = Self::of_request(request, None);
+        ways.again = Some(link(path, &ways.parameters));
+        ways
+    }
+
+    /// Of a flow that was started at `path` with this context; `more` is what a
+    /// start takes besides.
+    pub fn of_context(state: &State, context: &Context, path: &str, more: &[(&str, &str)]) -> Self {
+        let parameters = context.parameters();
+        let mut again = parameters.clone();
+        again.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        Self {
+            again: Some(link(path, &again)),
+            ..Self::to_app(state, context, parameters)
+        }
+    }
+
+    fn to_app(state: &State, context: &Context, parameters: Vec<(String, String)>) -> Self {
+        let config = &state.config;
+        let site = Site::from(context.subdomain.as_deref());
+        let app = config.returns.destination(context.return_to.as_ref(), site);
+        // The start page of this service is no application.
+        let is_app = app.path() != "/" || !config.public_origin.holds(&app);
+        Self {
+            parameters,
+            app: is_app.then(|| app.to_string()),
+            ..Self::default()
+        }
+    }
+
+    /// Of a person who is signed in all the same.
+    #[must_use]
+    pub fn signed_in(mut self, session: Option<&Session>) -> Self {
+        self.person = session.map(|session| Person {
+            email: session.email.clone(),
+            workspace: session.workspace_name.clone(),
+        });
+        self
+    }
+
+    /// Address of the person who is signed in.
+    fn email(&self) -> Option<&str> {
+        self.person.as_ref().map(|person| person.email.as_str())
+    }
+
+    /// The links, the best one first.
+    fn links(&self, explanation: &Explanation) -> Vec<Way> {
+        let way = |to: String, label: &str| Way {
+            to,
+            label: label.to_owned(),
+        };
+        let again = self
+            .again
+            .clone()
+            .filter(|_| explanation.next == Next::Again)
+            .map(|to| way(to, "Try again"));
+        let account = match explanation.next {
+            Next::Home | Next::Again => None,
+            Next::Account => Some(way("/auth/account".to_owned(), "Go to your account")),
+            Next::Connections => Some(way(
+                "/auth/account/connections".to_owned(),
+                "Go to your connections",
+            )),
+            Next::Members => Some(way("/auth/account/members".to_owned(), "Go to the members")),
+        };
+        let handed: Vec<_> = self
+            .parameters
+            .iter()
+            .filter(|(name, _)| *name == RETURN_TO.name || *name == CODE_CHALLENGE.name)
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let app = match &self.person {
+            // By the hand-over that the application waits for.
+            Some(person) => Some(way(
+                link("/auth/open", &handed),
+                &format!("Open {}", person.workspace),
+            )),
+            None => self
+                .app
+                .clone()
+                .map(|to| way(to, "Back to the application")),
+        };
+        let sign_in = account.is_none().then(|| {
+            way(
+                link("/auth/sign-in", &self.parameters),
+                "Go to the sign-in page",
+            )
+        });
+        let mut links: Vec<Way> = if self.person.is_some() {
+            [again, account, app, sign_in]
+                .into_iter()
+                .flatten()
+                .collect()
+        } else {
+            [again, account, sign_in, app]
+                .into_iter()
+                .flatten()
+                .collect()
+        };
+        links.dedup();
+        links
+    }
+}
+
+/// Tells a refusal; `again` is where "try again" leads.
+pub fn problem(
+    request: &HttpRequest,
+    explanation: &Explanation,
+    again: Option<&str>,
+) -> HttpResponse {
+    problem_with(request, explanation, &Ways::of_request(request, again))
+}
+
+/// Tells a refusal and where a person can go from there.
+pub fn problem_with(request: &HttpRequest, explanation: &Explanation, ways: &Ways) -> HttpResponse {
+    response(request, explanation, ways.email(), ways.links(explanation))
+}

@@ -1,0 +1,108 @@
+//! The page that asks before anything but a plain sign-in: joining by an
+//! invitation, connecting an account, who sees what of it (R6, R7, R16). It
+//! names the workspace, the account, what is read and where the person goes.
+//! Its button is a form of this service's own, and starts the flow.
+
+pub mod view;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::http::default_errors::not_found;
+use crate::http::leaving::leave;
+use crate::http::links::found;
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::http::router::Routes;
+use crate::login::deliberate::{Deliberate, Page};
+use crate::login::form::{SEEN, fields_of, known, refused};
+use crate::login::review_page::view::{Look, Review};
+use crate::login::start::{set_out, to_public_host};
+use crate::login::start_parameter::{PROMPT, StartParameters};
+use crate::state::State;
+
+/// Adds the routes.
+pub fn routes(routes: &mut Routes<'_>) {
+    routes.add(__path_review, review);
+    routes.add_slow(__path_go_on, go_on);
+}
+
+/// What will be connected or joined.
+#[utoipa::path(get, path = "/auth/review/{provider}", tag = "pages", operation_id = "page_review", params(("provider" = String, Path, description = "Its name"), StartParameters), responses(
+    (status = 200, description = "The page", content_type = "text/html", body = String),
+    (status = 303, description = "To the sign-in page where connecting needs a session"),
+    (status = 400, description = "A parameter is not taken", body = Problem),
+    (status = 404, description = "The provider is not configured", body = Problem),
+    (status = 503, description = "The database is away", body = Problem)))]
+async fn review(
+    state: web::Data<State>,
+    name: web::Path<String>,
+    request: HttpRequest,
+) -> HttpResponse {
+    let Some(name) = known(&state, &name) else {
+        return not_found(request).await;
+    };
+    let query = match Query::parse(request.query_string()) {
+        Ok(query) => query,
+        Err(error) => return refused(&request, &error.into()),
+    };
+    if let Some(there) = to_public_host(&state, &request, &query) {
+        return found(&there).finish();
+    }
+    match Review::of(&state, &request, &name, &query, Look::Review).await {
+        Ok(review) => review.page(StatusCode::OK, false),
+        Err(answer) => answer,
+    }
+}
+
+/// On to the provider: the person agreed on the page.
+///
+/// Takes the page's own form and nothing else. Where what the page showed is no
+/// longer true, it is shown again.
+#[utoipa::path(post, path = "/auth/review/{provider}/continue", tag = "pages", operation_id = "page_leave", request_body(content = String, content_type = "application/x-www-form-urlencoded"), params(("provider" = String, Path, description = "Its name")), responses(
+    (status = 200, description = "The page that goes on to the provider", content_type = "text/html", body = String),
+    (status = 303, description = "To the sign-in page where connecting needs a session"),
+    (status = 400, description = "A parameter is not taken", body = Problem),
+    (status = 403, description = "Anything but the page's own form asks", body = Problem),
+    (status = 404, description = "The provider is not configured", body = Problem),
+    (status = 409, description = "Something changed since the page was shown: it is shown again", content_type = "text/html", body = String),
+    (status = 503, description = "The provider or the database is away", body = Problem)))]
+async fn go_on(
+    state: web::Data<State>,
+    name: web::Path<String>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
+    let Some(name) = known(&state, &name) else {
+        return not_found(request).await;
+    };
+    let (fields, _) = match fields_of(&state, &request, &body) {
+        Ok(asked) => asked,
+        Err(error) => return error.answer(&request),
+    };
+    let review = match Review::of(&state, &request, &name, &fields, Look::Review).await {
+        Ok(review) => review,
+        Err(answer) => return answer,
+    };
+    if fields.get(SEEN) != Some(&review.seen()) || !review.may_go_on() {
+        return review.page(StatusCode::CONFLICT, true);
+    }
+    let agreed = Deliberate::on(Page::Review, review.workspace_id(), state.clock.now());
+    let purpose = review.flow_purpose();
+    let consent = fields.of(&PROMPT) == Some("consent");
+    let label = review.provider.label().to_owned();
+    let started = set_out(
+        &state,
+        &request,
+        &review.provider.clone(),
+        purpose,
+        review.into_context(),
+        Some(agreed),
+        consent,
+    )
+    .await;
+    match started {
+        Ok(departure) => leave(&label, &departure.to, departure.cookies),
+        Err(error) => refused(&request, &error),
+    }
+}

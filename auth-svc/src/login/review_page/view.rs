@@ -1,0 +1,403 @@
+//! What the review page shows, found out once for the page and once more for
+//! its button.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+use latchkey_domain::{ProviderName, WorkspaceId};
+use latchkey_providers::{Access, Provider, Purpose};
+
+use crate::http::default_errors::not_found;
+use crate::http::icon::{self, Icon};
+use crate::http::layout::{Place, Shell, page};
+use crate::http::links::link;
+use crate::http::query::Query;
+use crate::http::wording::{self, Permission};
+use crate::login::described_workspace::{Described, describe};
+use crate::login::destination::elsewhere;
+use crate::login::domain_policy::Invitation;
+use crate::login::flow::{self, CalendarVisibility, Context, MessageVisibility};
+use crate::login::form::{SEEN, refused, seen};
+use crate::login::notice::notice;
+use crate::login::parameters::context_of;
+use crate::login::redirect::{ReturnLocation, ReturnRefused, Site};
+use crate::login::sign_in_link::{address, sign_in_first};
+use crate::login::start::{Start, StartError};
+use crate::login::start_parameter::{
+    CALENDAR_VISIBILITY, CODE_CHALLENGE, MESSAGE_VISIBILITY, PURPOSE, RECONNECT, RETURN_TO, carried,
+};
+use crate::session::lookup;
+use crate::state::State;
+use crate::store::session::Session;
+use crate::store::workspace::Workspace;
+
+/// How the page is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Somebody wants to connect or to join.
+    Review,
+    /// Somebody has just joined by signing in, and nothing is connected yet.
+    Welcome {
+        /// Not where they belonged to it before.
+        joined: bool,
+    },
+}
+
+/// What there is to agree to.
+pub(crate) struct Review {
+    pub(crate) provider: Arc<Provider>,
+    pub(super) start: Start,
+    pub(crate) session: Option<Session>,
+    look: Look,
+    name: ProviderName,
+    context: Context,
+    described: Described,
+    carried: Vec<(String, String)>,
+    reconnect: bool,
+    elsewhere: Option<String>,
+    shell: Shell,
+    back: &'static str,
+}
+
+#[derive(Template)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one part of the page, there or not"
+)]
+#[template(path = "review.html")]
+struct ReviewPage<'a> {
+    shell: Shell,
+    mail_icon: Icon,
+    calendar_icon: Icon,
+    person_icon: Icon,
+    shield_icon: Icon,
+    alert_icon: Icon,
+    label: &'a str,
+    connect: bool,
+    welcome: bool,
+    joined: bool,
+    invited: bool,
+    changed: bool,
+    workspace: Option<&'a str>,
+    signed_in: Option<&'a str>,
+    elsewhere_workspace: Option<&'a str>,
+    account: Option<&'a str>,
+    notice: Option<String>,
+    elsewhere: Option<&'a str>,
+    permissions: Vec<Permission>,
+    by_domain: bool,
+    scopes: Vec<String>,
+    action: String,
+    hidden: Vec<(String, String)>,
+    hand_over: Vec<(String, String)>,
+    mail: bool,
+    calendar: bool,
+    keep: bool,
+    message_visibility: &'static str,
+    calendar_visibility: &'static str,
+    back: &'static str,
+    may_go_on: bool,
+}
+
+/// The purpose that a query or form asks for.
+fn start_of(query: &Query) -> Start {
+    if query.of(&PURPOSE) == Some("connect") {
+        Start::Connect
+    } else {
+        Start::SignIn
+    }
+}
+
+impl Review {
+    /// Looks at what a query or form asks for.
+    ///
+    /// # Errors
+    /// The answer of a person who cannot be asked: a parameter is not taken, or
+    /// nobody is signed in to connect to.
+    pub(crate) async fn of(
+        state: &State,
+        request: &HttpRequest,
+        name: &ProviderName,
+        query: &Query,
+        look: Look,
+    ) -> Result<Self, HttpResponse> {
+        let Some(provider) = state.providers.get(name) else {
+            return Err(not_found(request.clone()).await);
+        };
+        let refuse = |error: StartError| refused(request, &error);
+        let mut context =
+            context_of(query, &state.config.returns).map_err(|error| refuse(error.into()))?;
+        let session = lookup::current(state, request)
+            .await
+            .map_err(|error| refuse(error.into()))?;
+        let start = if look == Look::Review {
+            start_of(query)
+        } else {
+            Start::Connect
+        };
+        let mut carried = carried(query);
+        let (described, shell) = match (start, &session) {
+            (Start::Connect, None) => {
+                carried.push((PURPOSE.name.to_owned(), "connect".to_owned()));
+                let here = link(&format!("/auth/review/{name}"), &carried);
+                return Err(sign_in_first(state, &here));
+            }
+            (Start::Connect, Some(session)) => {
+                // Of this session and no other, whatever the link says.
+                context = Context {
+                    return_to: context.return_to,
+                    login_hint: context.login_hint,
+                    hosted_domain: context.hosted_domain,
+                    locale: context.locale,
+                    code_challenge: context.code_challenge,
+                    message_visibility: context.message_visibility,
+                    calendar_visibility: context.calendar_visibility,
+                    workspace: Some(session.workspace),
+                    ..Context::default()
+                };
+                let shell = match look {
+                    Look::Review => Shell::of(state, session, Place::Connections),
+                    Look::Welcome { .. } => Shell::plain(),
+                };
+                (Described::default(), shell)
+            }
+            (Start::SignIn, _) => {
+                let unnamed = context.workspace.is_none()
+                    && context.subdomain.is_none()
+                    && !context.is_invited();
+                if let Some(session) = session.as_ref().filter(|_| unnamed) {
+                    // Who is here already stays in their workspace.
+                    context.workspace = Some(session.workspace);
+                }
+                let described = describe(&state.pool, &context)
+                    .await
+                    .map_err(|error| refuse(error.into()))?;
+                if let Some(workspace) = &described.workspace {
+                    // What the page names is what is signed in to.
+                    context.workspace = Some(workspace.id);
+                }
+                (described, Shell::plain())
+            }
+        };
+        if start == Start::Connect
+            && context.return_to.is_none()
+            && let Ok(back) = back(state, look, session.as_ref())
+        {
+            carried.push((RETURN_TO.name.to_owned(), back.to_string()));
+            context.return_to = Some(back);
+        }
+        let site = match (start, &session) {
+            (Start::Connect, Some(session)) => Some(Site::from(session)),
+            _ => described.workspace.as_ref().map(Site::from),
+        };
+        Ok(Self {
+            elsewhere: elsewhere(state, &context, site),
+            provider,
+            start,
+            look,
+            name: name.clone(),
+            described,
+            carried,
+            reconnect: query.of(&RECONNECT).is_some(),
+            shell,
+            back: if start == Start::Connect {
+                "/auth/account/connections"
+            } else {
+                "/auth/sign-in"
+            },
+            context,
+            session,
+        })
+    }
+
+    /// What the page shows and the button starts, in short.
+    pub(crate) fn seen(&self) -> String {
+        let session = self.session.as_ref().map(|session| session.id.to_string());
+        let workspace = self.workspace_id().map(|id| id.to_string());
+        let context = &self.context;
+        seen(&[
+            if self.connects() {
+                "connect"
+            } else {
+                "sign in"
+            },
+            self.name.as_str(),
+            session.as_deref().unwrap_or_default(),
+            workspace.as_deref().unwrap_or_default(),
+            self.workspace_name().unwrap_or_default(),
+            context.login_hint.as_deref().unwrap_or_default(),
+            self.described.invited.as_deref().unwrap_or_default(),
+            self.elsewhere.as_deref().unwrap_or_default(),
+            if self.may_go_on() { "open" } else { "closed" },
+        ])
+    }
+
+    /// Where there is an invitation, it has to hold.
+    pub(super) fn may_go_on(&self) -> bool {
+        let named = self.context.workspace.is_some() || self.context.subdomain.is_some();
+        match self.described.invitation {
+            Invitation::Usable => true,
+            Invitation::Absent => self.connects() || !named || self.workspace().is_some(),
+            _ => false,
+        }
+    }
+
+    fn connects(&self) -> bool {
+        self.start == Start::Connect
+    }
+
+    fn workspace(&self) -> Option<&Workspace> {
+        self.described.workspace.as_ref()
+    }
+
+    /// The workspace that the page names.
+    pub(super) fn workspace_id(&self) -> Option<WorkspaceId> {
+        match (&self.session, self.start) {
+            (Some(session), Start::Connect) => Some(session.workspace),
+            _ => self.workspace().map(|workspace| workspace.id),
+        }
+    }
+
+    fn workspace_name(&self) -> Option<&str> {
+        match (&self.session, self.start) {
+            (Some(session), Start::Connect) => Some(&session.workspace_name),
+            _ => self.workspace().map(|workspace| workspace.name.as_str()),
+        }
+    }
+
+    /// What the person comes for.
+    pub(super) fn flow_purpose(&self) -> flow::Purpose {
+        match (self.start, &self.session) {
+            (Start::Connect, Some(session)) => flow::Purpose::Connect(session.id),
+            _ => flow::Purpose::SignIn,
+        }
+    }
+
+    /// What the flow carries.
+    pub(super) fn into_context(self) -> Context {
+        self.context
+    }
+
+    /// Fields that hand the session over to where the person goes.
+    fn hand_over(&self) -> Vec<(String, String)> {
+        let Some(session) = &self.session else {
+            return Vec::new();
+        };
+        let mut fields = self.carried.clone();
+        fields.retain(|(name, _)| [RETURN_TO.name, CODE_CHALLENGE.name].contains(&name.as_str()));
+        fields.push((SEEN.to_owned(), seen(&[&session.id.to_string()])));
+        fields
+    }
+
+    /// The page; `changed` where it is shown again.
+    pub(crate) fn page(&self, status: StatusCode, changed: bool) -> HttpResponse {
+        let purpose = match self.start {
+            Start::SignIn => Purpose::SignIn,
+            Start::Connect => Purpose::Connect,
+        };
+        let connect = self.connects();
+        let scopes = self.provider.wanted_scopes(purpose);
+        let data = self.provider.asks_for_data(purpose);
+        let access = self.provider.access(&scopes);
+        let mail = data && access.messages != Access::NotWanted;
+        let calendar = data && access.calendar != Access::NotWanted;
+        // Without a workspace there are no colleagues to choose for yet.
+        let chooses = self.workspace_id().is_some();
+        let mut hidden = self.carried.clone();
+        hidden.retain(|(name, _)| {
+            ![MESSAGE_VISIBILITY.name, CALENDAR_VISIBILITY.name].contains(&name.as_str())
+        });
+        if connect {
+            hidden.push((PURPOSE.name.to_owned(), "connect".to_owned()));
+        }
+        hidden.push((SEEN.to_owned(), self.seen()));
+        let welcome = matches!(self.look, Look::Welcome { .. });
+        let invited = self.described.invitation == Invitation::Usable;
+        // An account that may be connected already is not opened by a default.
+        let keep = !welcome && (self.reconnect || (connect && self.context.login_hint.is_some()));
+        let unchosen = if keep { "" } else { "SHARE_EVERYTHING" };
+        let person = self.session.as_ref();
+        page(
+            status,
+            &ReviewPage {
+                mail_icon: icon::MAIL,
+                calendar_icon: icon::CALENDAR,
+                person_icon: icon::PERSON,
+                shield_icon: icon::SHIELD,
+                alert_icon: icon::ALERT,
+                label: self.provider.label(),
+                connect,
+                welcome,
+                joined: self.look == Look::Welcome { joined: true },
+                invited,
+                changed,
+                workspace: self.workspace_name(),
+                signed_in: person.map(|session| session.email.as_str()),
+                elsewhere_workspace: person
+                    .filter(|session| Some(session.workspace) != self.workspace_id())
+                    .map(|session| session.workspace_name.as_str()),
+                account: self
+                    .described
+                    .invited
+                    .as_deref()
+                    .or(self.context.login_hint.as_deref()),
+                // To connect, the session says which workspace.
+                notice: notice(&self.described, &self.context)
+                    .filter(|notice| notice.bad && !connect)
+                    .map(|notice| notice.text),
+                elsewhere: self.elsewhere.as_deref(),
+                permissions: wording::permissions(&scopes, mail, calendar),
+                by_domain: data && !connect && !connects_everybody(&self.provider),
+                scopes: scopes.iter().map(str::to_owned).collect(),
+                action: format!("/auth/review/{}/continue", self.name),
+                hidden,
+                hand_over: if welcome {
+                    self.hand_over()
+                } else {
+                    Vec::new()
+                },
+                mail: mail && chooses,
+                calendar: calendar && chooses,
+                keep,
+                message_visibility: match self.context.message_visibility {
+                    Some(MessageVisibility::Metadata) => "METADATA",
+                    Some(MessageVisibility::Subject) => "SUBJECT",
+                    Some(MessageVisibility::ShareEverything) => "SHARE_EVERYTHING",
+                    None => unchosen,
+                },
+                calendar_visibility: match self.context.calendar_visibility {
+                    Some(CalendarVisibility::Metadata) => "METADATA",
+                    Some(CalendarVisibility::ShareEverything) => "SHARE_EVERYTHING",
+                    None => unchosen,
+                },
+                back: self.back,
+                may_go_on: self.may_go_on(),
+                shell: self.shell.clone(),
+            },
+        )
+    }
+}
+
+/// Where a person goes after connecting who did not say where: back to the list,
+/// or into the application where they have just come.
+fn back(
+    state: &State,
+    look: Look,
+    session: Option<&Session>,
+) -> Result<ReturnLocation, ReturnRefused> {
+    let returns = &state.config.returns;
+    match (look, session) {
+        (Look::Welcome { .. }, Some(session)) => {
+            returns.accept(returns.destination(None, session).as_str())
+        }
+        _ => returns.accept(&address(state, Place::Connections)),
+    }
+}
+
+/// Returns `true` if the connection does not depend on the person's domain (R13).
+fn connects_everybody(provider: &Provider) -> bool {
+    // A domain that nobody can have is connected only where all are.
+    provider.auto_connect("nobody.invalid")
+}

@@ -1,0 +1,33 @@
+//! The way to the sign-in page, and back from there.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::LOCATION;
+
+use crate::http::layout::Place;
+use crate::http::links::link;
+use crate::login::start_parameter::RETURN_TO;
+use crate::state::State;
+
+/// To the sign-in page, and from there to a page of this service.
+pub fn sign_in_first(state: &State, path: &str) -> HttpResponse {
+    let back = format!("{}{path}", state.config.public_origin);
+    if state.config.returns.accept(&back).is_err() {
+        return to_sign_in(state, Place::Connections);
+    }
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, link("/auth/sign-in", &[(RETURN_TO.name, back)])))
+        .finish()
+}
+
+/// To the sign-in page, and back from there.
+pub fn to_sign_in(state: &State, place: Place) -> HttpResponse {
+    let back = address(state, place);
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, link("/auth/sign-in", &[(RETURN_TO.name, back)])))
+        .finish()
+}
+
+/// Address of an account page, whole: a path alone would be the app's.
+pub fn address(state: &State, place: Place) -> String {
+    format!("{}{}", state.config.public_origin, place.path())
+}

@@ -1,0 +1,199 @@
+//! The sign-in page.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+
+use latchkey_domain::ProviderName;
+
+use crate::account::overview;
+use crate::http::default_errors::not_found;
+use crate::http::layout::{Shell, page};
+use crate::http::leaving::leave;
+use crate::http::links::found;
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::http::router::Routes;
+use crate::login::deliberate::{Deliberate, Page};
+use crate::login::described_workspace::{Described, describe};
+use crate::login::destination::elsewhere;
+use crate::login::domain_policy::Invitation;
+use crate::login::flow::{Context, Purpose};
+use crate::login::form::{SEEN, fields_of, refused, seen};
+use crate::login::notice::{Notice, notice};
+use crate::login::parameters::context_of;
+use crate::login::provider_links::{Button, buttons};
+use crate::login::redirect::Site;
+use crate::login::start::{
+    asks_for_another, is_challenged_by_another, send_home, set_out, to_public_host,
+};
+use crate::login::start_parameter::{PROMPT, RECONNECT, StartParameters, carried};
+use crate::session::access_token::Bearer;
+use crate::session::lookup;
+use crate::state::State;
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage {
+    shell: Shell,
+    workspace: Option<String>,
+    invitation: Option<Notice>,
+    invited: bool,
+    /// The buttons lead to the page that asks: there is something to choose.
+    asks: bool,
+    connects: bool,
+    elsewhere: Option<String>,
+    hidden: Vec<(String, String)>,
+    providers: Vec<Button>,
+}
+
+/// Adds the routes.
+pub fn routes(routes: &mut Routes<'_>) {
+    routes.add(__path_home, home);
+    routes.add(__path_sign_in, sign_in);
+    routes.add_slow(__path_go_on, go_on);
+}
+
+/// The start page: how to sign in, or who is.
+///
+/// Who is signed in and says where to go, goes on there.
+#[utoipa::path(get, path = "/", tag = "pages", operation_id = "page_home", params(StartParameters),
+    responses((status = 200, description = "The page", content_type = "text/html", body = String)))]
+async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    door(&state, &request).await
+}
+
+/// The same where `/` is the app's.
+#[utoipa::path(get, path = "/auth/sign-in", tag = "pages", operation_id = "page_sign_in", params(StartParameters), responses(
+    (status = 302, description = "On to where the request says, for who is signed in"),
+    (status = 200, description = "The page", content_type = "text/html", body = String)))]
+async fn sign_in(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    door(&state, &request).await
+}
+
+/// On to the provider, by a button of the sign-in page. The page named the
+/// workspace and what is connected, so who joins by it is connected at once.
+#[utoipa::path(post, path = "/auth/sign-in/{provider}", tag = "pages", operation_id = "page_sign_in_leave", request_body(content = String, content_type = "application/x-www-form-urlencoded"), params(("provider" = String, Path, description = "Its name")), responses(
+    (status = 200, description = "The page that goes on to the provider", content_type = "text/html", body = String),
+    (status = 400, description = "A parameter is not taken", body = Problem),
+    (status = 403, description = "Anything but the page's own form asks", body = Problem),
+    (status = 404, description = "The provider is not configured", body = Problem),
+    (status = 409, description = "Something changed since the page was shown: it is shown again", content_type = "text/html", body = String),
+    (status = 503, description = "The provider or the database is away", body = Problem)))]
+async fn go_on(
+    state: web::Data<State>,
+    name: web::Path<String>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
+    let provider = name
+        .parse::<ProviderName>()
+        .ok()
+        .and_then(|name| state.providers.get(&name));
+    let Some(provider) = provider else {
+        return not_found(request).await;
+    };
+    let (fields, context) = match fields_of(&state, &request, &body) {
+        Ok(asked) => asked,
+        Err(error) => return error.answer(&request),
+    };
+    // Who sees what, and an invitation, are asked on the review page.
+    let mut context = context.without_choices();
+    let described = described(&state, &context).await;
+    if fields.get(SEEN) != Some(&shown(&state, &context, &described)) {
+        return sign_in_page(&state, StatusCode::CONFLICT, &fields, &context, described);
+    }
+    let named = described.workspace.map(|workspace| workspace.id);
+    context.workspace = named.or(context.workspace);
+    let started = set_out(
+        &state,
+        &request,
+        &provider,
+        Purpose::SignIn,
+        context,
+        Some(Deliberate::on(Page::SignIn, named, state.clock.now())),
+        fields.of(&PROMPT) == Some("consent"),
+    )
+    .await;
+    match started {
+        Ok(departure) => leave(provider.label(), &departure.to, departure.cookies),
+        Err(error) => refused(&request, &error),
+    }
+}
+
+async fn door(state: &State, request: &HttpRequest) -> HttpResponse {
+    let query = Query::parse(request.query_string()).unwrap_or_default();
+    if let Some(there) = to_public_host(state, request, &query) {
+        return found(&there).finish();
+    }
+    let context = context_of(&query, &state.config.returns).unwrap_or_default();
+    // Whoever follows an invitation wants in, signed in elsewhere or not.
+    if !context.is_invited()
+        && let Some(session) = lookup::current_if_known(state, request).await
+    {
+        if context.return_to.is_none() && context.code_challenge.is_none() {
+            return overview::page_of(state, &session).await;
+        }
+        // A front end that sends its people here gets them back, as from a start.
+        let another = asks_for_another(&context, &session) || query.of(&PROMPT).is_some();
+        if !another && !is_challenged_by_another(state, request, &context) {
+            let bearer = Bearer::from(&session);
+            return send_home(state, &bearer, &context, &session).await.finish();
+        }
+    }
+    let described = described(state, &context).await;
+    sign_in_page(state, StatusCode::OK, &query, &context, described)
+}
+
+async fn described(state: &State, context: &Context) -> Described {
+    match describe(&state.pool, context).await {
+        Ok(described) => described,
+        Err(error) => {
+            // The buttons are worth showing without the name.
+            tracing::warn!(%error, "the workspace was not looked up");
+            Described::default()
+        }
+    }
+}
+
+/// What the page shows of where its buttons lead, in short.
+fn shown(state: &State, context: &Context, described: &Described) -> String {
+    let workspace = described.workspace.as_ref();
+    let id = workspace.map(|workspace| workspace.id.to_string());
+    let elsewhere = elsewhere(state, context, workspace.map(Site::from));
+    seen(&[
+        id.as_deref().unwrap_or_default(),
+        workspace.map_or("", |workspace| &workspace.name),
+        elsewhere.as_deref().unwrap_or_default(),
+    ])
+}
+
+fn sign_in_page(
+    state: &State,
+    status: StatusCode,
+    query: &Query,
+    context: &Context,
+    described: Described,
+) -> HttpResponse {
+    let carried = carried(query);
+    let providers = buttons(state.providers.iter(), &carried);
+    let mut hidden = carried;
+    hidden.push((SEEN.to_owned(), shown(state, context, &described)));
+    page(
+        status,
+        &SignInPage {
+            shell: Shell::plain(),
+            invited: described.invitation == Invitation::Usable,
+            asks: described.invitation == Invitation::Usable
+                || context.message_visibility.is_some()
+                || context.calendar_visibility.is_some()
+                || query.of(&RECONNECT).is_some(),
+            invitation: notice(&described, context),
+            elsewhere: elsewhere(state, context, described.workspace.as_ref().map(Site::from)),
+            workspace: described.workspace.map(|workspace| workspace.name),
+            connects: providers.iter().any(|provider| provider.connects),
+            hidden,
+            providers,
+        },
+    )
+}

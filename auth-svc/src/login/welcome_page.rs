@@ -1,0 +1,94 @@
+//! Where a person lands who joined by signing in, without having been asked
+//! anything: they are signed in, and nothing is connected or handed over. The
+//! page asks both, each with a button of its own.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::SET_COOKIE;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::account::access;
+use crate::http::default_errors::not_found;
+use crate::http::layout::Place;
+use crate::http::leaving::leave_with;
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::http::router::Routes;
+use crate::login::destination::name_of;
+use crate::login::form::{SEEN, fields_of, known, refused, seen};
+use crate::login::review_page::view::{Look, Review};
+use crate::session::access_token::Bearer;
+use crate::session::handover::{Handover, hand_over};
+use crate::state::State;
+
+/// Adds the routes.
+pub fn routes(routes: &mut Routes<'_>) {
+    routes.add(__path_welcome, welcome);
+    routes.add_slow(__path_go_on, go_on);
+}
+
+/// You are a member now; what may be connected, and where to go on.
+#[utoipa::path(get, path = "/auth/welcome/{provider}", tag = "pages", operation_id = "page_welcome", params(("provider" = String, Path, description = "The one that was signed in with")), responses(
+    (status = 200, description = "The page", content_type = "text/html", body = String),
+    (status = 303, description = "To the sign-in page where nobody is signed in"),
+    (status = 400, description = "A parameter is not taken", body = Problem),
+    (status = 404, description = "The provider is not configured", body = Problem),
+    (status = 503, description = "The database is away", body = Problem)))]
+async fn welcome(
+    state: web::Data<State>,
+    name: web::Path<String>,
+    request: HttpRequest,
+) -> HttpResponse {
+    let Some(name) = known(&state, &name) else {
+        return not_found(request).await;
+    };
+    let query = match Query::parse(request.query_string()) {
+        Ok(query) => query,
+        Err(error) => return refused(&request, &error.into()),
+    };
+    let look = Look::Welcome {
+        joined: query.get("joined").is_some(),
+    };
+    match Review::of(&state, &request, &name, &query, look).await {
+        Ok(review) => review.page(StatusCode::OK, false),
+        Err(answer) => answer,
+    }
+}
+
+/// On to the application, which gets the session that this browser has.
+#[utoipa::path(post, path = "/auth/hand-over", tag = "pages", operation_id = "page_hand_over", request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
+    (status = 200, description = "The page that goes on to the application", content_type = "text/html", body = String),
+    (status = 303, description = "To the sign-in page where nobody is signed in"),
+    (status = 400, description = "A parameter is not taken", body = Problem),
+    (status = 403, description = "Anything but the page's own form asks", body = Problem),
+    (status = 503, description = "The database is away", body = Problem)))]
+async fn go_on(state: web::Data<State>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    let (fields, context) = match fields_of(&state, &request, &body) {
+        Ok(asked) => asked,
+        Err(error) => return error.answer(&request),
+    };
+    let session = match access::session(&state, &request, Place::Overview).await {
+        Ok(session) => session,
+        Err(answer) => return answer,
+    };
+    let returns = &state.config.returns;
+    let location = context.return_to.as_ref();
+    let to = returns.destination(location, &session);
+    // Of the session that the page showed, and to where its workspace is.
+    let same = fields.get(SEEN) == Some(&seen(&[&session.id.to_string()]));
+    let mut response = HttpResponse::Ok();
+    if !same || !returns.may_hand_over(location, &session) {
+        return leave_with(&mut response, &name_of(&to), &to);
+    }
+    let Handover { to, pair } = hand_over(
+        &state,
+        &Bearer::from(&session),
+        &to,
+        context.code_challenge.as_deref(),
+    )
+    .await;
+    if let Some(pair) = pair {
+        response.append_header((SET_COOKIE, pair));
+    }
+    tracing::info!(session.id = %session.id, outcome = "handed_over", "session handed over");
+    leave_with(&mut response, &name_of(&to), &to)
+}

@@ -1,0 +1,277 @@
+//! `POST /auth/token`: issues an access token to a front end for a cookie, a one-time
+//! code or a refresh token.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, SET_COOKIE};
+use actix_web::{HttpRequest, HttpResponse, web};
+use latchkey_domain::{SessionId, UserId, WorkspaceId};
+use serde::{Deserialize, Serialize};
+
+use crate::http::cors::trusted_origin;
+use crate::http::origin::WebOrigin;
+use crate::http::problem::Problem;
+use crate::http::same_site;
+use crate::session::access_token::{self, Bearer, Token};
+use crate::session::lookup;
+use crate::session::refresh_cookie::{self, TOKEN_LENGTH};
+use crate::session::responses::Refusal;
+use crate::state::State;
+use crate::store::issue::IssueError;
+use crate::store::session::Session;
+use crate::store::session::code::{self, CodeError, Proof};
+use crate::store::session::refresh::{self, Holder, RefreshError};
+
+/// Maximum length of a PKCE verifier in characters (RFC 7636 section 4.1).
+const MAX_VERIFIER: usize = 128;
+
+/// The body of a request.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    #[serde(flatten)]
+    grant: Grant,
+    /// Answers 204 instead of 401 if nobody is signed in. Browsers log every 401 as an
+    /// error, although a page may ask at each load.
+    #[serde(default)]
+    if_signed_in: bool,
+}
+
+/// What a front end presents to get a token.
+#[derive(Deserialize)]
+#[serde(tag = "grantType", rename_all = "snake_case")]
+enum Grant {
+    /// The cookies of this browser.
+    Cookie,
+    /// A hand-over code from the fragment, with its PKCE verifier.
+    Code {
+        code: String,
+        verifier: Option<String>,
+    },
+    /// A refresh token that a script holds.
+    #[serde(rename_all = "camelCase")]
+    RefreshToken { refresh_token: String },
+}
+
+/// The body of a successful response.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Granted {
+    token_type: &'static str,
+    access_token: Token,
+    /// Lifetime of the access token in seconds (RFC 6749 section 5.1), because the clock
+    /// of the browser may be wrong.
+    expires_in: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<Token>,
+    user_id: UserId,
+    workspace_id: WorkspaceId,
+    session_id: SessionId,
+}
+
+/// How the next refresh token is delivered.
+enum Next {
+    Nowhere,
+    Body(Token),
+    Cookie(WebOrigin, Token),
+}
+
+/// Issues an access token to a front end.
+///
+/// The body is `{"grantType":"cookie"}`, `{"grantType":"code","code","verifier"}`
+/// or `{"grantType":"refresh_token","refreshToken"}`. With `"ifSignedIn":true` the
+/// response is 204 instead of 401 if nobody is signed in.
+#[utoipa::path(post, path = "/auth/token", tag = "session",
+    request_body(content = serde_json::Value, content_type = "application/json"),
+    responses(
+        (status = 200, description = "An access token, and the next refresh token if the front end holds one", body = serde_json::Value),
+        (status = 204, description = "Nobody is signed in, and the body says `ifSignedIn`"),
+        (status = 400, description = "The body has no supported form", body = Problem),
+        (status = 401, description = "Nobody is signed in, or the code or refresh token is invalid", body = Problem),
+        (status = 403, description = "Another web site made the request", body = Problem),
+        (status = 415, description = "The body is not JSON", body = Problem),
+        (status = 503, description = "The database is not available", body = Problem)))]
+pub async fn token(
+    state: web::Data<State>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
+    let origin = trusted_origin(&state, &request);
+    let asked = match asked(&state, &request, &body) {
+        Ok(asked) => asked,
+        Err(refusal) => return refusal.respond(),
+    };
+    let by_cookie = matches!(asked.grant, Grant::Cookie);
+    match grant(&state, &request, origin.as_ref(), asked.grant).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            let mut response = refusal.respond();
+            if asked.if_signed_in && response.status() == StatusCode::UNAUTHORIZED {
+                response = HttpResponse::NoContent().finish();
+            }
+            // Remove the cookie of an invalid token, so that it is not sent again. Keep it
+            // after a refused code: anyone can make a link with an invalid code.
+            if by_cookie
+                && let (Refusal::InvalidGrant(_), Some(origin)) = (&refusal, &origin)
+                && refresh_cookie::token_of(&request, origin).is_some()
+                && let Ok(removal) = refresh_cookie::removal(origin).parse()
+            {
+                response.headers_mut().append(SET_COOKIE, removal);
+            }
+            response
+        }
+    }
+}
+
+/// Parses the body of a request that comes from a page of this deployment.
+fn asked(state: &State, request: &HttpRequest, body: &[u8]) -> Result<Asked, Refusal> {
+    if !same_site::may_change(request, &state.config.returns) {
+        return Err(Refusal::CrossSite);
+    }
+    // This type makes browsers send a preflight request first if the origin is another.
+    if !is_json(request) {
+        return Err(Refusal::NotJson);
+    }
+    serde_json::from_slice(body).map_err(|_| Refusal::Malformed)
+}
+
+async fn grant(
+    state: &State,
+    request: &HttpRequest,
+    origin: Option<&WebOrigin>,
+    grant: Grant,
+) -> Result<HttpResponse, Refusal> {
+    let (session, next) = match grant {
+        Grant::Cookie => of_cookie(state, request, origin).await?,
+        Grant::Code { code, verifier } => {
+            of_code(state, request, origin, &code, verifier.as_deref()).await?
+        }
+        Grant::RefreshToken { refresh_token } => {
+            let (session, token) =
+                rotate(state, request, &refresh_token, Holder::Script, origin).await?;
+            (session, Next::Body(token))
+        }
+    };
+    answer(state, &session, next)
+}
+
+fn is_json(request: &HttpRequest) -> bool {
+    request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// Uses the session cookie, or the refresh token cookie of a front end on another site.
+async fn of_cookie(
+    state: &State,
+    request: &HttpRequest,
+    origin: Option<&WebOrigin>,
+) -> Result<(Session, Next), Refusal> {
+    if let Some(session) = lookup::of_cookie(state, request).await? {
+        return Ok((session, Next::Nowhere));
+    }
+    let origin = origin.ok_or(Refusal::NotSignedIn)?;
+    let token = refresh_cookie::token_of(request, origin).ok_or(Refusal::NotSignedIn)?;
+    let (session, token) = rotate(state, request, &token, Holder::Cookie, Some(origin)).await?;
+    Ok((session, Next::Cookie(origin.clone(), token)))
+}
+
+async fn of_code(
+    state: &State,
+    request: &HttpRequest,
+    origin: Option<&WebOrigin>,
+    code: &str,
+    verifier: Option<&str>,
+) -> Result<(Session, Next), Refusal> {
+    if code.len() != TOKEN_LENGTH || verifier.is_some_and(|text| text.len() > MAX_VERIFIER) {
+        return Err(Refusal::InvalidGrant("not a code".to_owned()));
+    }
+    let here = lookup::of_cookie(state, request).await?;
+    let origin_text = origin.map(ToString::to_string);
+    let redeemed = code::redeem(
+        &state.pool,
+        code,
+        Proof {
+            origin: origin_text.as_deref(),
+            verifier,
+            session: here.map(|session| session.id),
+        },
+        state.config.sessions.refresh_lifetime,
+        &state.randomness,
+    )
+    .await
+    .map_err(|error| match error {
+        CodeError::Database(error) | CodeError::Issue(IssueError::Database(error)) => {
+            Refusal::Database(error)
+        }
+        CodeError::Issue(error) => Refusal::Broken(error.to_string()),
+        error => Refusal::InvalidGrant(error.to_string()),
+    })?;
+    // The origin may belong to another workspace now than when the code was created.
+    if !lookup::serves(state, request, &redeemed.session) {
+        return Err(Refusal::InvalidGrant(
+            "a code of another workspace".to_owned(),
+        ));
+    }
+    let next = match (redeemed.refresh, origin) {
+        (Some(token), Some(origin)) => Next::Cookie(origin.clone(), token.into()),
+        // Without `Origin` the client is not a browser and does not keep cookies.
+        (Some(_), None) | (None, _) => Next::Nowhere,
+    };
+    Ok((redeemed.session, next))
+}
+
+async fn rotate(
+    state: &State,
+    request: &HttpRequest,
+    token: &str,
+    holder: Holder,
+    origin: Option<&WebOrigin>,
+) -> Result<(Session, Token), Refusal> {
+    if token.len() != TOKEN_LENGTH {
+        return Err(Refusal::InvalidGrant("not a refresh token".to_owned()));
+    }
+    let origin = origin.map(ToString::to_string);
+    let rotated = refresh::rotate(
+        &state.pool,
+        token,
+        holder,
+        origin.as_deref(),
+        |session| lookup::serves(state, request, session),
+        state.config.sessions.refresh_lifetime,
+        &state.randomness,
+    )
+    .await
+    .map_err(|error| match error {
+        RefreshError::Database(error) => Refusal::Database(error),
+        RefreshError::Randomness(error) => Refusal::Broken(error.to_string()),
+        error => Refusal::InvalidGrant(error.to_string()),
+    })?;
+    Ok((rotated.session, rotated.next.into()))
+}
+
+fn answer(state: &State, session: &Session, next: Next) -> Result<HttpResponse, Refusal> {
+    let now = state.clock.now();
+    let access_token = access_token::mint(&state.config.sessions, &Bearer::from(session), now)
+        .map_err(|error| Refusal::Broken(format!("signing: {error}")))?;
+    let mut response = HttpResponse::Ok();
+    let refresh_token = match next {
+        Next::Nowhere => None,
+        Next::Body(token) => Some(token),
+        Next::Cookie(origin, token) => {
+            response.append_header((SET_COOKIE, refresh_cookie::set(&origin, &token, now)));
+            None
+        }
+    };
+    Ok(response.json(Granted {
+        token_type: "Bearer",
+        expires_in: (access_token.expires_at - now).whole_seconds(),
+        access_token,
+        refresh_token,
+        user_id: session.user,
+        workspace_id: session.workspace,
+        session_id: session.id,
+    }))
+}

@@ -1,0 +1,175 @@
+//! Whether a domain is its workspace's: proven by a TXT record that only who
+//! runs the domain can publish, or by a link that was sent to a mailbox that
+//! only who runs the domain reads. This product sends no mail: the operator
+//! makes the link and sends it (decision 14).
+
+pub mod dns;
+
+use latchkey_domain::{Handle, WorkspaceId};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use url::Url;
+
+use crate::store::audit::{Action, Actor, Change};
+use crate::store::workspace::custom_host::{self, HostError};
+use crate::store::workspace::domain::{self, Claim, Purpose};
+use dns::{DnsError, TxtRecords};
+
+/// Mailboxes that belong to who runs a domain (RFC 2142 and what certificate
+/// authorities ask: CA/Browser Forum Baseline Requirements 3.2.2.4.4). Any other
+/// mailbox may be anybody's.
+pub const MAILBOXES: [&str; 5] = [
+    "admin",
+    "administrator",
+    "hostmaster",
+    "postmaster",
+    "webmaster",
+];
+
+/// Name of the record that proves a domain.
+pub fn record_name(domain: &str) -> String {
+    format!("_latchkey.{domain}")
+}
+
+/// A claim for programs: what to publish, and until when.
+pub fn claimed(claim: &Claim) -> Value {
+    json!({
+        "domain": claim.domain,
+        "status": "PENDING",
+        "recordName": record_name(&claim.domain),
+        "recordType": "TXT",
+        "recordValue": claim.record_value,
+        "expiresAt": rfc3339(claim.expires_at),
+    })
+}
+
+/// A time for programs.
+pub fn rfc3339(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_default()
+}
+
+/// True where a link sent to this address proves the domain.
+pub fn proves(address: &Handle, domain: &str) -> bool {
+    address.domain() == domain
+        && address
+            .as_str()
+            .split('@')
+            .next()
+            .is_some_and(|local| MAILBOXES.contains(&local))
+}
+
+/// True where a host is one of this deployment's, or above or below one: no
+/// workspace gets it.
+pub fn overlaps<'a>(host: &str, own: impl IntoIterator<Item = &'a Url>) -> bool {
+    own.into_iter()
+        .filter_map(Url::host_str)
+        .any(|own| own == host || is_below(own, host) || is_below(host, own))
+}
+
+fn is_below(name: &str, other: &str) -> bool {
+    name.strip_suffix(other)
+        .is_some_and(|rest| rest.ends_with('.'))
+}
+
+/// Why a domain is not proven.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofError {
+    /// The workspace has no such claim, or it is too old.
+    #[error("the domain is not waiting to be verified: add it first")]
+    NoClaim,
+    /// The record is not there, or has another value.
+    #[error("no TXT record {name} has the value {value}")]
+    NoRecord {
+        /// Name of the record.
+        name: String,
+        /// Value that it must have.
+        value: String,
+    },
+    /// Nobody knows.
+    #[error(transparent)]
+    Dns(#[from] DnsError),
+    /// The workspace does not get the host.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The database's refusal.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Looks for the record of the workspace's claim and takes the domain from
+/// pending to verified where it is there.
+///
+/// # Errors
+/// See [`ProofError`]; the claim stays as it was.
+pub async fn by_record(
+    pool: &PgPool,
+    records: &dyn TxtRecords,
+    by: Actor,
+    workspace: WorkspaceId,
+    purpose: Purpose,
+    name: &str,
+) -> Result<Claim, ProofError> {
+    let claims = domain::claims(pool, workspace, purpose).await?;
+    let claim = claims
+        .into_iter()
+        .find(|claim| claim.domain == name)
+        .ok_or(ProofError::NoClaim)?;
+    let record = record_name(name);
+    // No connection is held while the name servers are asked.
+    let values = records.of(&record).await?;
+    if !values.contains(&claim.record_value) {
+        return Err(ProofError::NoRecord {
+            name: record,
+            value: claim.record_value,
+        });
+    }
+    let mut change = Change::begin(pool, by).await?;
+    let (proven, action) = match purpose {
+        Purpose::Access => (
+            domain::prove_by_record(change.on(), workspace, &claim).await?,
+            Action::DomainVerified,
+        ),
+        Purpose::Host => (
+            custom_host::prove(change.on(), workspace, &claim).await?,
+            Action::HostVerified,
+        ),
+    };
+    if proven {
+        change.commit(workspace, action, &claim.domain).await?;
+        Ok(claim)
+    } else {
+        Err(ProofError::NoClaim)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // R7
+    #[test]
+    fn only_mailboxes_of_who_runs_the_domain_prove_it() {
+        let proves = |address: &str| proves(&address.parse().unwrap(), "company.com");
+        assert!(proves("postmaster@company.com") && proves("Admin@company.com"));
+        assert!(!proves("ada@company.com"));
+        assert!(!proves("admin@mail.company.com"));
+        assert!(!proves("admin@company.com.evil.example"));
+    }
+
+    // R8
+    #[test]
+    fn a_host_of_the_deployment_is_no_workspaces_own() {
+        let own = [
+            "https://app.example.com/".parse().unwrap(),
+            "https://auth.example.com/".parse().unwrap(),
+        ];
+        for host in ["app.example.com", "acme.app.example.com", "example.com"] {
+            assert!(overlaps(host, &own), "{host}");
+        }
+        for host in ["app.customer.com", "xapp.example.com", "app.example.co"] {
+            assert!(!overlaps(host, &own), "{host}");
+        }
+    }
+}
