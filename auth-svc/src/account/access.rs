@@ -47,8 +47,9 @@ pub(crate) fn refuse_foreign(state: &State, request: &HttpRequest) -> Option<Htt
     let explanation = Explanation {
         status: StatusCode::FORBIDDEN,
         code: "cross_site",
-        title: "Another web site asked for this",
-        text: "Nothing was changed. If you want it, do it from your account's own page.".to_owned(),
+        title: "This request came from another web site",
+        text: "Nothing was changed. If you want this change, please make it on your account page."
+            .to_owned(),
         next: Next::Account,
     };
     tracing::warn!(

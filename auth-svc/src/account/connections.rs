@@ -53,13 +53,12 @@ impl Trouble {
     fn text(self) -> &'static str {
         match self {
             Self::NotConfigured => {
-                "This deployment does not show them on this page yet: its administrator can \
-                 switch that on with SYNC_GRPC_URL. Accounts that are connected keep working, \
-                 and you can connect more."
+                "They are not shown on this page yet; your administrator can turn that on with \
+                 SYNC_GRPC_URL. Connected accounts keep working, and you can connect more."
             }
             Self::Away => {
-                "The part of the system that knows them does not answer. They keep working; \
-                 please try again in a minute."
+                "The service that lists them does not respond. They keep working. Please try \
+                 again in a minute."
             }
         }
     }
@@ -103,10 +102,11 @@ async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpRespo
     };
     let query = Query::parse(request.query_string()).unwrap_or_default();
     let done = match query.get("done") {
-        Some("disconnected") => {
-            Some("Disconnected. Its access is erased, and nothing more is read.")
-        }
-        Some("started") => Some("Started. It goes on by itself."),
+        Some("disconnected") => Some(
+            "The account is disconnected. The stored access is erased, and nothing more is \
+             read.",
+        ),
+        Some("started") => Some("The sync has started. It continues by itself."),
         _ => None,
     };
     let status = match trouble {
@@ -242,7 +242,7 @@ fn explained(request: &HttpRequest, error: &NeighbourError) -> HttpResponse {
         NeighbourError::NotFound => Explanation {
             status: StatusCode::NOT_FOUND,
             code: "account_unknown",
-            title: "This account is not among yours",
+            title: "You have no such account",
             text: "It was disconnected already, or it belongs to someone else. Nothing was \
                    changed."
                 .to_owned(),
@@ -251,9 +251,9 @@ fn explained(request: &HttpRequest, error: &NeighbourError) -> HttpResponse {
         NeighbourError::NotConfigured => Explanation {
             status: StatusCode::NOT_IMPLEMENTED,
             code: "connections_not_configured",
-            title: "This is not switched on",
-            text: "This deployment does not let accounts be changed on this page. Please ask \
-                   your administrator. Nothing was changed."
+            title: "This is not available here",
+            text: "Accounts cannot be changed on this page yet. Please ask your administrator. \
+                   Nothing was changed."
                 .to_owned(),
             next: Next::Connections,
         },
@@ -261,8 +261,8 @@ fn explained(request: &HttpRequest, error: &NeighbourError) -> HttpResponse {
             status: StatusCode::SERVICE_UNAVAILABLE,
             code: "connections_unavailable",
             title: "This did not work right now",
-            text: "The service behind this page does not answer as it should. Please look at \
-                   your connections to see what is true, and try again in a minute."
+            text: "The service behind this page does not respond as expected. Please check the \
+                   state of your connections, and try again in a minute."
                 .to_owned(),
             next: Next::Connections,
         },

@@ -63,8 +63,8 @@ impl Line {
             is_admin: member.role == "ADMIN",
             is_self: member.user_id == session.user.as_uuid(),
             joined: match member.joined_by.as_str() {
-                "APPROVED_DOMAIN" => "by the domain of their address",
-                "PUBLIC_INVITE" => "by the public link",
+                "APPROVED_DOMAIN" => "by the domain of their mail address",
+                "PUBLIC_INVITE" => "by the public invitation link",
                 "PERSONAL_INVITE" => "by an invitation",
                 _ => "added by the operator",
             },
@@ -209,16 +209,16 @@ async fn remove(
 fn warning(code: &str) -> Option<&'static str> {
     match code {
         "DOMAIN" => Some(
-            "The workspace lets the domain of their address in: they can join again by signing \
-             in. Remove the domain to prevent that.",
+            "The domain of their address is approved, so they can join again by signing in. \
+             Remove the domain to prevent that.",
         ),
         "PUBLIC_LINK" => Some(
-            "The public invitation link is on: whoever has it can join. Switch it off or make a \
-             new one.",
+            "The public invitation link is on, so everybody who has it can join. Turn it off \
+             or replace it to prevent that.",
         ),
         "INVITATION" => Some(
             "An invitation to their address is still pending. Withdraw it to prevent that they \
-             join again by it.",
+             use it.",
         ),
         _ => None,
     }

@@ -67,7 +67,7 @@ pub async fn page_of(state: &State, session: &Session) -> HttpResponse {
             if !matches!(error, NeighbourError::NotConfigured) {
                 tracing::warn!(%error, "the accounts were not read");
             }
-            ("Mail and calendar accounts, and how they are doing.", None)
+            ("Your mail and calendar accounts, and their state.", None)
         }
     };
     page(

@@ -82,7 +82,7 @@ async fn sessions(state: web::Data<State>, request: HttpRequest) -> HttpResponse
         &SessionsPage {
             shell: Shell::of(&state, &session, Place::Sessions),
             done: (query.get("done") == Some("ended"))
-                .then_some("Ended. That browser has to sign in again."),
+                .then_some("The session has ended. That browser has to sign in again."),
             check: icon::CHECK,
             device: icon::DEVICE,
             here: here.into_iter().next().map(|one| Line::of(&state, one)),

@@ -32,8 +32,9 @@ async fn asset(request: HttpRequest, _name: web::Path<String>) -> HttpResponse {
             &Explanation {
                 status: StatusCode::NOT_FOUND,
                 code: "asset_unknown",
-                title: "This file is gone",
-                text: "It belonged to another version. Please load the page again.".to_owned(),
+                title: "This file is not available",
+                text: "It belongs to another version of this page. Please reload the page."
+                    .to_owned(),
                 next: Next::Home,
             },
             None,

@@ -63,9 +63,9 @@ fn foreign(request: &HttpRequest) -> HttpResponse {
     let explanation = Explanation {
         status: StatusCode::FORBIDDEN,
         code: "cross_site",
-        title: "Another web site asked for this",
-        text: "Nothing was changed, and nothing was connected. If you want it, do it on the page \
-               of this service that asks you."
+        title: "This request came from another web site",
+        text: "Nothing was changed or connected. If you want this, please use the form on the \
+               page of this service."
             .to_owned(),
         next: Next::Home,
     };

@@ -21,7 +21,7 @@ use crate::workspace::removal::RemovalError;
 pub(crate) enum AdminError {
     #[error("Nobody is signed in.")]
     NotSignedIn,
-    #[error("Another web site asked. Nothing was changed.")]
+    #[error("Another web site made this request. Nothing was changed.")]
     CrossSite,
     #[error("Only an administrator of the workspace may do this.")]
     NotAdmin,
@@ -29,7 +29,7 @@ pub(crate) enum AdminError {
     Invalid(String),
     #[error("{0}")]
     Refused(&'static str, String),
-    #[error("There is no such thing in this workspace.")]
+    #[error("The workspace has no such entry.")]
     Unknown,
     #[error("{}", removal_text(.0))]
     Removal(#[from] RemovalError),
@@ -69,8 +69,8 @@ impl AdminError {
 
 fn removal_text(error: &RemovalError) -> String {
     match error {
-        RemovalError::LastAdministrator => "This is the last administrator of the workspace. Make \
-             somebody else one first."
+        RemovalError::LastAdministrator => "This is the last administrator of the workspace. \
+             Make another member an administrator first."
             .to_owned(),
         _ => "This person is not a member of the workspace.".to_owned(),
     }
@@ -90,7 +90,7 @@ impl ResponseError for AdminError {
 
     fn error_response(&self) -> HttpResponse {
         let message = match self.code() {
-            "database_unavailable" => "Please try again.".to_owned(),
+            "database_unavailable" => "Please try again in a minute.".to_owned(),
             _ => self.to_string(),
         };
         HttpResponse::build(self.status_code()).json(json!({

@@ -68,7 +68,7 @@ async fn add(
     if is_consumer_domain(&domain) {
         return Err(AdminError::Refused(
             "consumer_domain",
-            format!("Anybody can have an address of {domain}: invite people instead."),
+            format!("Anybody can get an address of {domain}. Invite people instead."),
         ));
     }
     let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;

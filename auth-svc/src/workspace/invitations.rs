@@ -78,12 +78,15 @@ async fn make(
     let email: Handle = new
         .email
         .parse()
-        .map_err(|_| AdminError::Invalid("The address must be a mail address.".to_owned()))?;
+        .map_err(|_| AdminError::Invalid("The email must be a mail address.".to_owned()))?;
     let allowed = &state.config.allowed_domains;
     if !allowed.is_empty() && !allowed.contains(email.domain()) {
         return Err(AdminError::Refused(
             "domain_not_allowed",
-            format!("This deployment lets nobody from {} in.", email.domain()),
+            format!(
+                "This deployment does not admit addresses of {}.",
+                email.domain()
+            ),
         ));
     }
     let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;

@@ -95,7 +95,9 @@ async fn confirm(
                 status: StatusCode::FORBIDDEN,
                 code: "cross_site",
                 title: "Open the link from the message",
-                text: "Another web site sent you here. Nothing was changed.".to_owned(),
+                text: "Another web site sent you here. Nothing was changed. Please open the link \
+                       in the message itself."
+                    .to_owned(),
                 next: Next::Home,
             },
             None,
@@ -152,8 +154,8 @@ fn dead(request: &HttpRequest) -> HttpResponse {
         status: StatusCode::NOT_FOUND,
         code: "verification_link_dead",
         title: "This link does not work any more",
-        text: "It was used, is older than a day, or was replaced by a newer one. Ask whoever \
-               sent it for a new one."
+        text: "It was used, is older than a day, or was replaced by a newer one. Please ask \
+               the person who sent it for a new one."
             .to_owned(),
         next: Next::Home,
     };

@@ -147,7 +147,7 @@ async fn an_account_of_someone_else_or_of_another_workspace_is_not_found() {
         for response in all_of(&mut ada, ID).await {
             assert_eq!(response.status, 404);
             assert!(
-                response.body.contains("not among yours"),
+                response.body.contains("You have no such account"),
                 "{}",
                 response.body
             );
@@ -252,7 +252,7 @@ async fn the_page_shows_in_advance_when_a_grant_expires() {
     let services = FakeServices::start(&certificates, &fake).await;
     let app = app(&certificates, &services.url(), &services.url()).await;
     let (mut ada, own) = ada(&app).await;
-    assert!(!ada.get(LIST).await.body.contains("ends its access"));
+    assert!(!ada.get(LIST).await.body.contains("gave expires"));
     // 2100-01-01, later than the clock of any test.
     let end = prost_types::Timestamp {
         seconds: 4_102_444_800,
@@ -264,13 +264,13 @@ async fn the_page_shows_in_advance_when_a_grant_expires() {
     };
     *fake.accounts.lock().unwrap() = vec![ends.clone()];
     let page = ada.get(LIST).await.body;
-    assert!(page.contains("ends its access on 1 January 2100"), "{page}");
+    assert!(page.contains("expires on 1 January 2100"), "{page}");
     // A dead grant has expired already.
     *fake.accounts.lock().unwrap() = vec![Account {
         auth_failed_at: Some(prost_types::Timestamp::default()),
         ..ends
     }];
-    assert!(!ada.get(LIST).await.body.contains("ends its access"));
+    assert!(!ada.get(LIST).await.body.contains("gave expires"));
 }
 
 // R36

@@ -77,13 +77,14 @@ impl Card {
                 .map(|at| wording::until(state.clock.now(), at)),
             notice: if dead {
                 Some(
-                    "The provider no longer gives access: it was withdrawn, or your password \
-                     changed. Reconnect, and everything goes on where it stopped.",
+                    "The provider no longer gives access, because it was withdrawn or your \
+                     password changed. Please reconnect; everything then continues where it \
+                     stopped.",
                 )
             } else if partial {
                 Some(
-                    "Part of the access was not given. Reconnect and agree to all of it, or \
-                     leave it as it is.",
+                    "You gave only part of the access. You can reconnect and agree to all of \
+                     it, or keep it as it is.",
                 )
             } else {
                 None

@@ -7,8 +7,8 @@ use crate::http::problem::{Explanation, Next};
 use crate::login::error_messages::{came_with, explained, refused, unavailable};
 use crate::login::provider_answer::ProviderAnswer;
 
-const START_AGAIN: &str = "Nothing was changed. Please start again; if it happens again, tell your \
-                           administrator the number below.";
+const START_AGAIN: &str = "Nothing was changed. Please start again. If it happens again, give \
+                           your administrator the reference below.";
 
 impl From<&ProviderError> for Explanation {
     fn from(error: &ProviderError) -> Self {
@@ -158,7 +158,7 @@ fn too_large() -> Explanation {
         "The provider's answer is too large",
         "What the provider says of you is larger than this application takes, as a rule because \
          you are in very many groups. Your administrator has to make it smaller at the provider. \
-         Please tell them the number below."
+         Please give them the reference below."
             .to_owned(),
         Next::Home,
     )
@@ -169,8 +169,8 @@ fn misconfigured() -> Explanation {
         StatusCode::BAD_GATEWAY,
         "provider_misconfigured",
         "Signing in with this provider is not set up correctly",
-        "Your administrator has to correct the registration at the provider. Please tell them \
-         the number below."
+        "Your administrator has to correct the registration at the provider. Please give them \
+         the reference below."
             .to_owned(),
         Next::Home,
     )
