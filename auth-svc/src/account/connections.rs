@@ -1,4 +1,5 @@
-//! A person's own accounts and channels: how they are, and what can be done.
+//! The page of a person's connected accounts: their state, and how to start, reconnect and
+//! disconnect them.
 
 mod view;
 
@@ -35,7 +36,7 @@ struct ConnectionsPage {
     providers: Vec<Button>,
 }
 
-/// Why no accounts are shown.
+/// Why the page cannot show accounts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trouble {
     NotConfigured,
@@ -74,7 +75,7 @@ struct DisconnectPage {
     action: String,
 }
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add_slow(__path_connections, connections);
     routes.add_slow(__path_confirm, confirm);
@@ -82,11 +83,11 @@ pub fn routes(routes: &mut Routes<'_>) {
     routes.add_slow(__path_start, start);
 }
 
-/// The person's own accounts.
+/// Shows the person's connected accounts.
 #[utoipa::path(get, path = "/auth/account/connections", tag = "pages", operation_id = "page_connections", responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
-    (status = 303, description = "To the sign-in page where nobody is signed in"),
-    (status = 503, description = "The database or a service is away", body = Problem)))]
+    (status = 303, description = "To the sign-in page if nobody is signed in"),
+    (status = 503, description = "The database or a service is not available", body = Problem)))]
 async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let session = match access::session(&state, &request, Place::Connections).await {
         Ok(session) => session,
@@ -136,12 +137,12 @@ async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpRespo
     )
 }
 
-/// Asks before disconnecting.
+/// Asks the person to confirm before an account is disconnected.
 #[utoipa::path(get, path = "/auth/account/connections/{account}/disconnect", tag = "pages", operation_id = "page_disconnect", params(("account" = String, Path, description = "Connected account (UUID)")), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
-    (status = 303, description = "To the sign-in page where nobody is signed in"),
-    (status = 404, description = "Not among one's own", body = Problem),
-    (status = 503, description = "The database or a service is away", body = Problem)))]
+    (status = 303, description = "To the sign-in page if nobody is signed in"),
+    (status = 404, description = "The person has no such account", body = Problem),
+    (status = 503, description = "The database or a service is not available", body = Problem)))]
 async fn confirm(
     state: web::Data<State>,
     id: web::Path<String>,
@@ -172,10 +173,10 @@ async fn confirm(
 /// Disconnects an account (R37).
 #[utoipa::path(post, path = "/auth/account/connections/{account}/disconnect", tag = "pages", operation_id = "disconnect", params(("account" = String, Path, description = "Connected account (UUID)")), responses(
     (status = 303, description = "Disconnected, to the list"),
-    (status = 403, description = "Another web site asks", body = Problem),
-    (status = 404, description = "Not among one's own", body = Problem),
+    (status = 403, description = "Another web site made the request", body = Problem),
+    (status = 404, description = "The person has no such account", body = Problem),
     (status = 501, description = "Not configured", body = Problem),
-    (status = 503, description = "The database or a service is away", body = Problem)))]
+    (status = 503, description = "The database or a service is not available", body = Problem)))]
 async fn disconnect(
     state: web::Data<State>,
     id: web::Path<String>,
@@ -191,13 +192,13 @@ async fn disconnect(
     .await
 }
 
-/// Starts the channels that wait (R24), and those that failed once more (R28).
+/// Starts the channels that wait for the person (R24), and restarts failed ones (R28).
 #[utoipa::path(post, path = "/auth/account/connections/{account}/start", tag = "pages", operation_id = "start_sync", params(("account" = String, Path, description = "Connected account (UUID)")), responses(
     (status = 303, description = "Started, to the list"),
-    (status = 403, description = "Another web site asks", body = Problem),
-    (status = 404, description = "Not among one's own", body = Problem),
+    (status = 403, description = "Another web site made the request", body = Problem),
+    (status = 404, description = "The person has no such account", body = Problem),
     (status = 501, description = "Not configured", body = Problem),
-    (status = 503, description = "The database or a service is away", body = Problem)))]
+    (status = 503, description = "The database or a service is not available", body = Problem)))]
 async fn start(
     state: web::Data<State>,
     id: web::Path<String>,

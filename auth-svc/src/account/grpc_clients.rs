@@ -1,7 +1,7 @@
-//! What the account pages ask of the other services, over mutual TLS:
-//! sync-svc's accounts and channels, refresh-svc's disconnecting.
+//! gRPC clients of the account pages, over mutual TLS: sync-svc lists accounts and starts
+//! channels, and refresh-svc disconnects accounts.
 //!
-//! Optional: without it the pages say so, and everything else works.
+//! Both are optional. Without them the pages say so, and everything else works.
 
 use std::time::Duration;
 
@@ -23,33 +23,33 @@ use tonic::{Code, Request, Status};
 
 use crate::store::session::Session;
 
-/// TCP and TLS must stand within this.
+/// Timeout for the TCP connection and the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A list that takes longer is not waited for by a person.
+/// Timeout for listing accounts.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Disconnecting asks the provider.
+/// Timeout for disconnecting, which sends a request to the provider.
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// sync-svc hears of a disconnection over the broker; a person who waits this
-/// long is told that it is under way.
+/// How long a disconnection waits until sync-svc has received it over the broker. After
+/// this the page is shown anyway.
 const SETTLE_STEPS: u32 = 15;
 const SETTLE_STEP: Duration = Duration::from_millis(100);
 
-/// Accounts that a page shows.
+/// Maximum number of accounts on the page.
 const MOST_ACCOUNTS: i32 = 200;
 
-/// Why a neighbour gave no answer.
+/// Why a call to another service failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NeighbourError {
-    /// The operator did not say where it is.
+    /// The address of the service is not configured.
     #[error("not configured")]
     NotConfigured,
-    /// There is no such account, or it is someone else's.
+    /// There is no such account, or it belongs to somebody else.
     #[error("no such account of this person")]
     NotFound,
-    /// It answered otherwise, or not at all.
+    /// The service returned another error or did not respond.
     #[error("gRPC: {:?} {}", .0.code(), .0.message())]
     Refused(Box<Status>),
 }
@@ -63,7 +63,7 @@ impl From<Status> for NeighbourError {
     }
 }
 
-/// The other services, as far as the operator said where they are.
+/// Clients of the other services, as far as they are configured.
 #[derive(Debug, Default)]
 pub struct Neighbours {
     accounts: Option<Outgoing>,
@@ -74,7 +74,7 @@ impl Neighbours {
     /// Reads `SYNC_GRPC_URL`, `TOKEN_GRPC_URL` and `GRPC_CLIENT_{CERT,KEY,CA}`.
     ///
     /// # Errors
-    /// An address without certificates, or something that is none.
+    /// Returns an error if a URL or a certificate is missing or invalid.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         Ok(Self {
             accounts: way(environment, "SYNC_GRPC_URL")?,
@@ -82,7 +82,7 @@ impl Neighbours {
         })
     }
 
-    /// Takes certificates up that are renewed, until `stop` is cancelled.
+    /// Reloads renewed certificates until `stop` is cancelled.
     pub async fn follow_files(&self, stop: CancellationToken) {
         let follow = |way: &Option<Outgoing>| {
             let way = way.clone();
@@ -96,7 +96,7 @@ impl Neighbours {
         tokio::join!(follow(&self.accounts), follow(&self.tokens));
     }
 
-    /// True where an account can be disconnected.
+    /// Returns `true` if refresh-svc is configured, which disconnects accounts.
     pub fn can_disconnect(&self) -> bool {
         self.accounts.is_some() && self.tokens.is_some()
     }
@@ -109,10 +109,10 @@ impl Neighbours {
         Ok(AccountServiceClient::new(way.channel()))
     }
 
-    /// The person's own accounts in the session's workspace, oldest first.
+    /// Returns the person's own accounts in the session's workspace, oldest first.
     ///
     /// # Errors
-    /// See [`NeighbourError`].
+    /// Returns [`NeighbourError`].
     pub async fn accounts_of(&self, session: &Session) -> Result<Vec<Account>, NeighbourError> {
         let request = ListAccountsRequest {
             workspace_id: session.workspace.to_string(),
@@ -129,10 +129,10 @@ impl Neighbours {
         Ok(accounts)
     }
 
-    /// One account, if it is the person's own.
+    /// Returns one account if it belongs to the person.
     ///
     /// # Errors
-    /// See [`NeighbourError`].
+    /// Returns [`NeighbourError`].
     pub async fn account_of(
         &self,
         session: &Session,
@@ -152,10 +152,10 @@ impl Neighbours {
             .ok_or(NeighbourError::NotFound)
     }
 
-    /// Starts the channels of the person's own account that wait (R24).
+    /// Starts the channels of the person's account that wait for the person (R24).
     ///
     /// # Errors
-    /// See [`NeighbourError`].
+    /// Returns [`NeighbourError`].
     pub async fn start(&self, session: &Session, id: AccountId) -> Result<(), NeighbourError> {
         self.account_of(session, id).await?;
         let request = StartChannelSyncRequest {
@@ -167,11 +167,11 @@ impl Neighbours {
         Ok(())
     }
 
-    /// Disconnects the person's own account (R37), and gives the news a moment
-    /// to arrive, so that the list that is shown next is true.
+    /// Disconnects the person's account (R37), and waits a moment until sync-svc no longer
+    /// lists it.
     ///
     /// # Errors
-    /// See [`NeighbourError`].
+    /// Returns [`NeighbourError`].
     pub async fn disconnect(&self, session: &Session, id: AccountId) -> Result<(), NeighbourError> {
         let tokens = self.tokens.as_ref().ok_or(NeighbourError::NotConfigured)?;
         self.account_of(session, id).await?;
@@ -193,13 +193,14 @@ impl Neighbours {
     }
 }
 
-/// What sync-svc is trusted to filter is looked at again.
+/// Returns `true` if the account belongs to the person and workspace of the session.
+/// sync-svc filters by them too.
 fn is_own(account: &Account, session: &Session) -> bool {
     account.user_id == session.user.to_string()
         && account.workspace_id == session.workspace.to_string()
 }
 
-/// A call with a deadline, in the trace of whatever runs now.
+/// Builds a request with a deadline and the current trace context.
 fn asked<T>(message: T, within: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(within);

@@ -9,7 +9,7 @@ use crate::http::problem::{Explanation, Next};
 use crate::http::router::Routes;
 use crate::login::next_steps::problem;
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_robots, robots);
     routes.add(__path_asset, asset);

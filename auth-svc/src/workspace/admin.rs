@@ -1,6 +1,6 @@
-//! What the administrators of a workspace do over HTTP: JSON in, JSON out, with
-//! the session's cookie. What they say of a domain is believed when it is
-//! proven; the operator's commands are believed at once.
+//! The administrators' API of a workspace: JSON over HTTP, with a session cookie or an
+//! access token. A domain that an administrator adds has to be verified; a domain that the
+//! operator approves with a command does not.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -16,7 +16,7 @@ use crate::store::workspace::custom_host::HostError;
 use crate::workspace::domain_verification::ProofError;
 use crate::workspace::removal::RemovalError;
 
-/// Why an administrator's request does nothing.
+/// Why a request of the administrators' API fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminError {
     #[error("Nobody is signed in.")]
@@ -103,7 +103,7 @@ impl ResponseError for AdminError {
     }
 }
 
-/// The session of an administrator of its workspace.
+/// Returns the caller's session if the person is an administrator of its workspace.
 pub(crate) async fn admin(
     state: &State,
     request: &HttpRequest,

@@ -1,7 +1,6 @@
-//! Whether a domain is its workspace's: proven by a TXT record that only who
-//! runs the domain can publish, or by a link that was sent to a mailbox that
-//! only who runs the domain reads. This product sends no mail: the operator
-//! makes the link and sends it (decision 14).
+//! Verification that a workspace controls a domain: by a TXT record, or by a link that is
+//! sent to a mailbox of the domain's administrators. This service sends no mail: the
+//! operator creates the link and sends it (decision 14).
 
 pub mod dns;
 
@@ -17,9 +16,8 @@ use crate::store::workspace::custom_host::{self, HostError};
 use crate::store::workspace::domain::{self, Claim, Purpose};
 use dns::{DnsError, TxtRecords};
 
-/// Mailboxes that belong to who runs a domain (RFC 2142 and what certificate
-/// authorities ask: CA/Browser Forum Baseline Requirements 3.2.2.4.4). Any other
-/// mailbox may be anybody's.
+/// Mailboxes that are reserved for the administrators of a domain (RFC 2142, and CA/Browser
+/// Forum Baseline Requirements 3.2.2.4.4). Other mailboxes may belong to anybody.
 pub const MAILBOXES: [&str; 5] = [
     "admin",
     "administrator",
@@ -28,12 +26,12 @@ pub const MAILBOXES: [&str; 5] = [
     "webmaster",
 ];
 
-/// Name of the record that proves a domain.
+/// Returns the name of the TXT record that verifies a domain.
 pub fn record_name(domain: &str) -> String {
     format!("_latchkey.{domain}")
 }
 
-/// A claim for programs: what to publish, and until when.
+/// Returns a claim as JSON: the record to publish, and the expiry.
 pub fn claimed(claim: &Claim) -> Value {
     json!({
         "domain": claim.domain,
@@ -45,12 +43,12 @@ pub fn claimed(claim: &Claim) -> Value {
     })
 }
 
-/// A time for programs.
+/// Formats a time as RFC 3339.
 pub fn rfc3339(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_default()
 }
 
-/// True where a link sent to this address proves the domain.
+/// Returns `true` if a link sent to this address verifies the domain.
 pub fn proves(address: &Handle, domain: &str) -> bool {
     address.domain() == domain
         && address
@@ -60,8 +58,8 @@ pub fn proves(address: &Handle, domain: &str) -> bool {
             .is_some_and(|local| MAILBOXES.contains(&local))
 }
 
-/// True where a host is one of this deployment's, or above or below one: no
-/// workspace gets it.
+/// Returns `true` if a host is a host of this deployment, or a parent or child domain of
+/// one. A workspace cannot have such a host.
 pub fn overlaps<'a>(host: &str, own: impl IntoIterator<Item = &'a Url>) -> bool {
     own.into_iter()
         .filter_map(Url::host_str)
@@ -73,36 +71,36 @@ fn is_below(name: &str, other: &str) -> bool {
         .is_some_and(|rest| rest.ends_with('.'))
 }
 
-/// Why a domain is not proven.
+/// Why a domain was not verified.
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {
-    /// The workspace has no such claim, or it is too old.
+    /// The workspace has no such claim, or it has expired.
     #[error("the domain is not waiting to be verified: add it first")]
     NoClaim,
-    /// The record is not there, or has another value.
+    /// The record is missing or has another value.
     #[error("no TXT record {name} has the value {value}")]
     NoRecord {
         /// Name of the record.
         name: String,
-        /// Value that it must have.
+        /// Expected value of the record.
         value: String,
     },
-    /// Nobody knows.
+    /// The name servers did not respond.
     #[error(transparent)]
     Dns(#[from] DnsError),
-    /// The workspace does not get the host.
+    /// The workspace cannot have the host.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// The database's refusal.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// Looks for the record of the workspace's claim and takes the domain from
-/// pending to verified where it is there.
+/// Looks up the TXT record of the workspace's claim and, if it is there, marks the domain
+/// as verified.
 ///
 /// # Errors
-/// See [`ProofError`]; the claim stays as it was.
+/// Returns [`ProofError`] and leaves the claim unchanged.
 pub async fn by_record(
     pool: &PgPool,
     records: &dyn TxtRecords,
@@ -117,7 +115,7 @@ pub async fn by_record(
         .find(|claim| claim.domain == name)
         .ok_or(ProofError::NoClaim)?;
     let record = record_name(name);
-    // No connection is held while the name servers are asked.
+    // No database connection is held during the DNS lookup.
     let values = records.of(&record).await?;
     if !values.contains(&claim.record_value) {
         return Err(ProofError::NoRecord {
@@ -150,7 +148,7 @@ mod tests {
 
     // R7
     #[test]
-    fn only_mailboxes_of_who_runs_the_domain_prove_it() {
+    fn only_mailboxes_of_the_domains_administrators_verify_it() {
         let proves = |address: &str| proves(&address.parse().unwrap(), "company.com");
         assert!(proves("postmaster@company.com") && proves("Admin@company.com"));
         assert!(!proves("ada@company.com"));
@@ -160,7 +158,7 @@ mod tests {
 
     // R8
     #[test]
-    fn a_host_of_the_deployment_is_no_workspaces_own() {
+    fn a_workspace_cannot_have_a_host_of_the_deployment() {
         let own = [
             "https://app.example.com/".parse().unwrap(),
             "https://auth.example.com/".parse().unwrap(),

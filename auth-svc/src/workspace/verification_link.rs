@@ -1,5 +1,5 @@
-//! `/verify-domain`: where a verification link leads. Looking changes nothing,
-//! because mail scanners look at links too; the button does.
+//! `/verify-domain`: the page that a verification link opens. Opening it changes nothing,
+//! because mail scanners open links too; its button verifies the domain.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -31,13 +31,13 @@ struct Posted {
     token: String,
 }
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_ask, ask);
     routes.add(__path_confirm, confirm);
 }
 
-/// Says what the link would do and asks.
+/// Says what the link does and asks for confirmation.
 #[utoipa::path(get, path = "/verify-domain", tag = "workspace",
     params(("token" = String, Query, description = "The link's token")), responses(
     (status = 200, description = "A page with a button", content_type = "text/html", body = String),
@@ -65,8 +65,8 @@ async fn ask(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     }
 }
 
-/// A domain in its own script, and as DNS has it if that is another: domains in
-/// different scripts may look alike.
+/// Returns a domain in its own script, followed by its ASCII form if that differs, because
+/// domains in different scripts may look alike.
 fn shown(domain: &str) -> String {
     let people = domain_for_people(domain);
     if people == domain {
@@ -76,12 +76,12 @@ fn shown(domain: &str) -> String {
     }
 }
 
-/// Spends the link.
+/// Uses the link to verify the domain.
 #[utoipa::path(post, path = "/verify-domain", tag = "workspace",
     request_body(content = String, content_type = "application/x-www-form-urlencoded",
         description = "`token`"), responses(
     (status = 200, description = "The domain is verified", content_type = "text/html", body = String),
-    (status = 403, description = "Another web site asks", body = Problem),
+    (status = 403, description = "Another web site made the request", body = Problem),
     (status = 404, description = "The link is unknown, expired or used", body = Problem)))]
 async fn confirm(
     state: web::Data<State>,

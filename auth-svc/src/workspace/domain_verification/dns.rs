@@ -1,4 +1,4 @@
-//! TXT records, behind an interface: tests bring their own zone.
+//! Lookup of TXT records, behind a trait that tests can implement.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,21 +10,21 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 use latchkey_config::{ConfigError, Environment};
 
-/// The variable that names other name servers than the machine's.
+/// The variable that names the name servers to use instead of the machine's.
 const RESOLVERS: &str = "DNS_RESOLVERS";
 
-/// The name servers gave no answer, neither yes nor no.
+/// Returned if the name servers gave no usable response.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the name servers do not answer: {0}")]
 pub struct DnsError(pub String);
 
-/// Who knows TXT records.
+/// A source of TXT records.
 #[async_trait]
 pub trait TxtRecords: fmt::Debug + Send + Sync {
-    /// The values of a name's TXT records; none where there is no such record.
+    /// Returns the values of a name's TXT records; an empty list if there are none.
     ///
     /// # Errors
-    /// No answer.
+    /// Returns an error if the name servers gave no usable response.
     async fn of(&self, name: &str) -> Result<Vec<String>, DnsError>;
 }
 
@@ -39,11 +39,11 @@ impl fmt::Debug for NameServers {
 }
 
 impl NameServers {
-    /// Reads the variable, or else the machine's own configuration. Asks nobody.
-    /// A machine without such a configuration can do everything but look.
+    /// Reads the variable, or else the machine's configuration, without a DNS request. If
+    /// the machine has no such configuration, only lookups fail.
     ///
     /// # Errors
-    /// The variable is wrong.
+    /// Returns an error if the variable is invalid.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let named: Vec<SocketAddr> = environment
             .list(RESOLVERS)?
@@ -67,7 +67,7 @@ impl NameServers {
             ))
         };
         let resolver = builder.and_then(|mut builder| {
-            // Who has just published a record is not told of its absence again.
+            // Responses are not cached, so that a new record is found at once.
             builder.options_mut().cache_size = 0;
             builder.build()
         });
@@ -89,7 +89,7 @@ fn server(address: SocketAddr) -> NameServerConfig {
 #[async_trait]
 impl TxtRecords for NameServers {
     async fn of(&self, name: &str) -> Result<Vec<String>, DnsError> {
-        // The dot: exactly this name, no search list of the machine.
+        // The trailing dot prevents the use of the machine's search list.
         let resolver = self.0.as_ref().map_err(Clone::clone)?;
         let found = match resolver.txt_lookup(format!("{name}.")).await {
             Ok(found) => found,
@@ -100,7 +100,7 @@ impl TxtRecords for NameServers {
             .answers()
             .iter()
             .filter_map(|record| match &record.data {
-                // A long value arrives in pieces (RFC 7208 section 3.3).
+                // A long value consists of several strings (RFC 7208 section 3.3).
                 RData::TXT(text) => Some(
                     text.txt_data
                         .iter()
