@@ -1,5 +1,4 @@
-//! What the administrators of a workspace do over HTTP, and the verification of
-//! domains.
+//! The administrators' API of a workspace, and the verification of domains.
 
 pub mod admin;
 pub mod custom_domain;

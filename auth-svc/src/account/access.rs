@@ -1,5 +1,5 @@
-//! What the account pages have in common: a session, and changes that only
-//! this deployment's own pages may ask for.
+//! Access checks of the account pages: they need a session, and only this service's own
+//! pages may change something.
 
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -13,7 +13,7 @@ use crate::session::lookup;
 use crate::state::State;
 use crate::store::session::Session;
 
-/// The session, or where a person without one goes.
+/// Returns the session, or a redirect to the sign-in page if nobody is signed in.
 pub(crate) async fn session(
     state: &State,
     request: &HttpRequest,
@@ -37,8 +37,9 @@ pub(crate) fn database_away(request: &HttpRequest, error: sqlx::Error) -> HttpRe
     )
 }
 
-/// Refuses a change that another web site, the app or a workspace's host asks
-/// for: the account pages reach every workspace of the person.
+/// Returns an error response if the request does not come from a page of this service.
+/// Neither the application nor the host of a workspace may change anything here, because
+/// the account pages reach every workspace of the person.
 pub(crate) fn refuse_foreign(state: &State, request: &HttpRequest) -> Option<HttpResponse> {
     let refusal = same_site::check_first_party(request, &state.config.public_origin).err()?;
     let explanation = ProblemDetails {

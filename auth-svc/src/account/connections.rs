@@ -1,4 +1,5 @@
-//! A person's own accounts and channels: how they are, and what can be done.
+//! The page of a person's connected accounts: their state, and how to start, reconnect and
+//! disconnect them.
 
 mod view;
 
@@ -35,7 +36,7 @@ struct ConnectionsPage {
     providers: Vec<Button>,
 }
 
-/// Why no accounts are shown.
+/// Why the page cannot show accounts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trouble {
     NotConfigured,
@@ -53,13 +54,12 @@ impl Trouble {
     fn text(self) -> &'static str {
         match self {
             Self::NotConfigured => {
-                "This deployment does not show them on this page yet: its administrator can \
-                 switch that on with SYNC_GRPC_URL. Accounts that are connected keep working, \
-                 and you can connect more."
+                "They are not shown on this page yet; your administrator can turn that on with \
+                 SYNC_GRPC_URL. Connected accounts keep working, and you can connect more."
             }
             Self::Away => {
-                "The part of the system that knows them does not answer. They keep working; \
-                 please try again in a minute."
+                "The service that lists them does not respond. They keep working. Please try \
+                 again in a minute."
             }
         }
     }
@@ -75,7 +75,7 @@ struct DisconnectPage {
     action: String,
 }
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add_slow(__path_connections, connections);
     routes.add_slow(__path_confirm, confirm);
@@ -83,11 +83,11 @@ pub fn routes(routes: &mut Routes<'_>) {
     routes.add_slow(__path_start, start);
 }
 
-/// The person's own accounts.
+/// Shows the person's connected accounts.
 #[utoipa::path(get, path = "/auth/account/connections", tag = "pages", operation_id = "page_connections", responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
-    (status = 303, description = "To the sign-in page where nobody is signed in"),
-    (status = 503, description = "The database or a service is away", body = Problem)))]
+    (status = 303, description = "To the sign-in page if nobody is signed in"),
+    (status = 503, description = "The database or a service is not available", body = Problem)))]
 async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let session = match access::session(&state, &request, Place::Connections).await {
         Ok(session) => session,
@@ -103,10 +103,11 @@ async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpRespo
     };
     let query = Query::parse(request.query_string()).unwrap_or_default();
     let done = match query.get("done") {
-        Some("disconnected") => {
-            Some("Disconnected. Its access is erased, and nothing more is read.")
-        }
-        Some("started") => Some("Started. It goes on by itself."),
+        Some("disconnected") => Some(
+            "The account is disconnected. The stored access is erased, and nothing more is \
+             read.",
+        ),
+        Some("started") => Some("The sync has started. It continues by itself."),
         _ => None,
     };
     let status = match trouble {
@@ -136,12 +137,12 @@ async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpRespo
     )
 }
 
-/// Asks before disconnecting.
+/// Asks the person to confirm before an account is disconnected.
 #[utoipa::path(get, path = "/auth/account/connections/{account}/disconnect", tag = "pages", operation_id = "page_disconnect", params(("account" = String, Path, description = "Connected account (UUID)")), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
-    (status = 303, description = "To the sign-in page where nobody is signed in"),
-    (status = 404, description = "Not among one's own", body = Problem),
-    (status = 503, description = "The database or a service is away", body = Problem)))]
+    (status = 303, description = "To the sign-in page if nobody is signed in"),
+    (status = 404, description = "The person has no such account", body = Problem),
+    (status = 503, description = "The database or a service is not available", body = Problem)))]
 async fn confirm(
     state: web::Data<State>,
     id: web::Path<String>,
@@ -172,10 +173,10 @@ async fn confirm(
 /// Disconnects an account (R37).
 #[utoipa::path(post, path = "/auth/account/connections/{account}/disconnect", tag = "pages", operation_id = "disconnect", params(("account" = String, Path, description = "Connected account (UUID)")), responses(
     (status = 303, description = "Disconnected, to the list"),
-    (status = 403, description = "Another web site asks", body = Problem),
-    (status = 404, description = "Not among one's own", body = Problem),
+    (status = 403, description = "Another web site made the request", body = Problem),
+    (status = 404, description = "The person has no such account", body = Problem),
     (status = 501, description = "Not configured", body = Problem),
-    (status = 503, description = "The database or a service is away", body = Problem)))]
+    (status = 503, description = "The database or a service is not available", body = Problem)))]
 async fn disconnect(
     state: web::Data<State>,
     id: web::Path<String>,
@@ -191,13 +192,13 @@ async fn disconnect(
     .await
 }
 
-/// Starts the channels that wait (R24), and those that failed once more (R28).
+/// Starts the channels that wait for the person (R24), and restarts failed ones (R28).
 #[utoipa::path(post, path = "/auth/account/connections/{account}/start", tag = "pages", operation_id = "start_sync", params(("account" = String, Path, description = "Connected account (UUID)")), responses(
     (status = 303, description = "Started, to the list"),
-    (status = 403, description = "Another web site asks", body = Problem),
-    (status = 404, description = "Not among one's own", body = Problem),
+    (status = 403, description = "Another web site made the request", body = Problem),
+    (status = 404, description = "The person has no such account", body = Problem),
     (status = 501, description = "Not configured", body = Problem),
-    (status = 503, description = "The database or a service is away", body = Problem)))]
+    (status = 503, description = "The database or a service is not available", body = Problem)))]
 async fn start(
     state: web::Data<State>,
     id: web::Path<String>,
@@ -242,7 +243,7 @@ fn explained(request: &HttpRequest, error: &GrpcClientError) -> HttpResponse {
         GrpcClientError::NotFound => ProblemDetails {
             status: StatusCode::NOT_FOUND,
             code: "account_unknown",
-            title: "This account is not among yours",
+            title: "You have no such account",
             text: "It was disconnected already, or it belongs to someone else. Nothing was \
                    changed."
                 .to_owned(),
@@ -251,9 +252,9 @@ fn explained(request: &HttpRequest, error: &GrpcClientError) -> HttpResponse {
         GrpcClientError::NotConfigured => ProblemDetails {
             status: StatusCode::NOT_IMPLEMENTED,
             code: "connections_not_configured",
-            title: "This is not switched on",
-            text: "This deployment does not let accounts be changed on this page. Please ask \
-                   your administrator. Nothing was changed."
+            title: "This is not available here",
+            text: "Accounts cannot be changed on this page yet. Please ask your administrator. \
+                   Nothing was changed."
                 .to_owned(),
             next: NextStep::Connections,
         },
@@ -261,8 +262,8 @@ fn explained(request: &HttpRequest, error: &GrpcClientError) -> HttpResponse {
             status: StatusCode::SERVICE_UNAVAILABLE,
             code: "connections_unavailable",
             title: "This did not work right now",
-            text: "The service behind this page does not answer as it should. Please look at \
-                   your connections to see what is true, and try again in a minute."
+            text: "The service behind this page does not respond as expected. Please check the \
+                   state of your connections, and try again in a minute."
                 .to_owned(),
             next: NextStep::Connections,
         },

@@ -1,7 +1,7 @@
-//! Clients of the other services for the account pages, over mutual TLS: accounts and
-//! channels of sync-svc, and disconnecting at refresh-svc.
+//! gRPC clients of the account pages, over mutual TLS: sync-svc lists accounts and starts
+//! channels, and refresh-svc disconnects accounts.
 //!
-//! They are optional. Without them, the account pages say so and everything else works.
+//! Both are optional. Without them the pages say so, and everything else works.
 
 use std::time::Duration;
 
@@ -23,31 +23,31 @@ use tonic::{Code, Request, Status};
 
 use crate::store::session::Session;
 
-/// Timeout of the TCP and TLS handshakes.
+/// Timeout for the TCP connection and the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Deadline of calls that read.
+/// Timeout for listing accounts.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Deadline of a disconnect, which waits for the provider.
+/// Timeout for disconnecting, which sends a request to the provider.
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How often and how long a disconnect waits until sync-svc has received the event. After
-/// that, the page says that the disconnect is in progress.
+/// How long a disconnection waits until sync-svc has received it over the broker. After
+/// this the page is shown anyway.
 const SETTLE_STEPS: u32 = 15;
 const SETTLE_STEP: Duration = Duration::from_millis(100);
 
-/// Maximum number of accounts on a page.
+/// Maximum number of accounts on the page.
 const MOST_ACCOUNTS: i32 = 200;
 
-/// Why a call failed.
+/// Why a call to another service failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GrpcClientError {
     /// The address of the service is not configured.
     #[error("not configured")]
     NotConfigured,
-    /// The account does not exist or belongs to another person.
-    #[error("the person has no such account")]
+    /// There is no such account, or it belongs to somebody else.
+    #[error("no such account of this person")]
     NotFound,
     /// The service returned another error or did not respond.
     #[error("gRPC: {:?} {}", .0.code(), .0.message())]
@@ -63,7 +63,7 @@ impl From<Status> for GrpcClientError {
     }
 }
 
-/// The clients of the services whose addresses are configured.
+/// Clients of the other services, as far as they are configured.
 #[derive(Debug, Default)]
 pub struct GrpcClients {
     accounts: Option<Outgoing>,
@@ -74,7 +74,7 @@ impl GrpcClients {
     /// Reads `SYNC_GRPC_URL`, `TOKEN_GRPC_URL` and `GRPC_CLIENT_{CERT,KEY,CA}`.
     ///
     /// # Errors
-    /// Returns an error if an address or a certificate is wrong or missing.
+    /// Returns an error if a URL or a certificate is missing or invalid.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         Ok(Self {
             accounts: outgoing(environment, "SYNC_GRPC_URL")?,
@@ -96,7 +96,7 @@ impl GrpcClients {
         tokio::join!(follow(&self.accounts), follow(&self.tokens));
     }
 
-    /// Returns `true` if accounts can be disconnected.
+    /// Returns `true` if refresh-svc is configured, which disconnects accounts.
     pub fn can_disconnect(&self) -> bool {
         self.accounts.is_some() && self.tokens.is_some()
     }
@@ -112,7 +112,7 @@ impl GrpcClients {
     /// Returns the person's own accounts in the session's workspace, oldest first.
     ///
     /// # Errors
-    /// See [`GrpcClientError`].
+    /// Returns [`GrpcClientError`].
     pub async fn accounts_of(&self, session: &Session) -> Result<Vec<Account>, GrpcClientError> {
         let request = ListAccountsRequest {
             workspace_id: session.workspace.to_string(),
@@ -129,10 +129,10 @@ impl GrpcClients {
         Ok(accounts)
     }
 
-    /// Returns an account if it is the person's own.
+    /// Returns one account if it belongs to the person.
     ///
     /// # Errors
-    /// See [`GrpcClientError`].
+    /// Returns [`GrpcClientError`].
     pub async fn account_of(
         &self,
         session: &Session,
@@ -152,10 +152,10 @@ impl GrpcClients {
             .ok_or(GrpcClientError::NotFound)
     }
 
-    /// Starts the pending channels of the person's own account (R24).
+    /// Starts the channels of the person's account that wait for the person (R24).
     ///
     /// # Errors
-    /// See [`GrpcClientError`].
+    /// Returns [`GrpcClientError`].
     pub async fn start(&self, session: &Session, id: AccountId) -> Result<(), GrpcClientError> {
         self.account_of(session, id).await?;
         let request = StartChannelSyncRequest {
@@ -167,11 +167,11 @@ impl GrpcClients {
         Ok(())
     }
 
-    /// Disconnects the person's own account (R37), and waits a moment until sync-svc has
-    /// received the event, so that the next list is up to date.
+    /// Disconnects the person's account (R37), and waits a moment until sync-svc no longer
+    /// lists it.
     ///
     /// # Errors
-    /// See [`GrpcClientError`].
+    /// Returns [`GrpcClientError`].
     pub async fn disconnect(
         &self,
         session: &Session,
@@ -197,14 +197,14 @@ impl GrpcClients {
     }
 }
 
-/// Checks again that the account is the person's own, although sync-svc filters the
-/// accounts.
+/// Returns `true` if the account belongs to the person and workspace of the session.
+/// sync-svc filters by them too.
 fn is_own(account: &Account, session: &Session) -> bool {
     account.user_id == session.user.to_string()
         && account.workspace_id == session.workspace.to_string()
 }
 
-/// Builds a request with a deadline, in the current trace.
+/// Builds a request with a deadline and the current trace context.
 fn with_deadline<T>(message: T, within: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(within);

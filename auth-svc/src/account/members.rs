@@ -1,4 +1,4 @@
-//! The members of a workspace, for its administrators, and taking one out.
+//! The page on which administrators see the members of a workspace and remove them.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
@@ -22,7 +22,7 @@ use crate::store::workspace::member::{self, Member};
 use crate::workspace::members::remove_member;
 use crate::workspace::removal::{RejoinOption, RemovalError};
 
-/// Where the list is.
+/// Path of the list.
 const LIST: &str = "/auth/account/members";
 
 #[derive(Template)]
@@ -33,7 +33,7 @@ struct MembersPage {
     check: Icon,
     alert: Icon,
     removed: bool,
-    /// How a person who was removed could join again.
+    /// Warnings about how a removed person could join again.
     rejoin_options: Vec<&'static str>,
     members: Vec<Line>,
 }
@@ -63,8 +63,8 @@ impl Line {
             is_admin: member.role == "ADMIN",
             is_self: member.user_id == session.user.as_uuid(),
             joined: match member.joined_by.as_str() {
-                "APPROVED_DOMAIN" => "by the domain of their address",
-                "PUBLIC_INVITE" => "by the public link",
+                "APPROVED_DOMAIN" => "by the domain of their mail address",
+                "PUBLIC_INVITE" => "by the public invitation link",
                 "PERSONAL_INVITE" => "by an invitation",
                 _ => "added by the operator",
             },
@@ -75,7 +75,7 @@ impl Line {
     }
 }
 
-/// What an administrator's browser posts.
+/// The fields of the form that removes a member.
 #[derive(Debug, Deserialize)]
 struct Posted {
     /// `keep` or `disconnect`.
@@ -83,19 +83,19 @@ struct Posted {
     connections: String,
 }
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_members, members);
     routes.add(__path_confirm, confirm);
     routes.add(__path_remove, remove);
 }
 
-/// The members of the workspace.
+/// Shows the members of the workspace.
 #[utoipa::path(get, path = "/auth/account/members", tag = "pages", operation_id = "page_members", responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
-    (status = 303, description = "To the sign-in page where nobody is signed in"),
+    (status = 303, description = "To the sign-in page if nobody is signed in"),
     (status = 403, description = "Not an administrator", body = Problem),
-    (status = 503, description = "The database is away", body = Problem)))]
+    (status = 503, description = "The database is not available", body = Problem)))]
 async fn members(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let session = match administrator(&state, &request).await {
         Ok(session) => session,
@@ -128,13 +128,13 @@ async fn members(state: web::Data<State>, request: HttpRequest) -> HttpResponse 
     )
 }
 
-/// Asks before taking a member out.
+/// Asks the administrator to confirm before a member is removed.
 #[utoipa::path(get, path = "/auth/account/members/{user}/remove", tag = "pages", operation_id = "page_remove_member", params(("user" = String, Path, description = "The person (UUID)")), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
-    (status = 303, description = "To the sign-in page where nobody is signed in"),
+    (status = 303, description = "To the sign-in page if nobody is signed in"),
     (status = 403, description = "Not an administrator", body = Problem),
     (status = 404, description = "The person is not a member", body = Problem),
-    (status = 503, description = "The database is away", body = Problem)))]
+    (status = 503, description = "The database is not available", body = Problem)))]
 async fn confirm(
     state: web::Data<State>,
     user: web::Path<String>,
@@ -166,15 +166,15 @@ async fn confirm(
     )
 }
 
-/// Takes a member out.
+/// Removes a member.
 #[utoipa::path(post, path = "/auth/account/members/{user}/remove", tag = "pages", operation_id = "remove_member_by_form", params(("user" = String, Path, description = "The person (UUID)")),
     request_body(content = String, content_type = "application/x-www-form-urlencoded",
         description = "`connections`: `disconnect` or `keep`"), responses(
     (status = 303, description = "Removed, to the list"),
-    (status = 403, description = "Not an administrator, or another web site asks", body = Problem),
+    (status = 403, description = "Not an administrator, or another web site made the request", body = Problem),
     (status = 404, description = "The person is not a member", body = Problem),
     (status = 409, description = "The person is the last administrator", body = Problem),
-    (status = 503, description = "The database is away", body = Problem)))]
+    (status = 503, description = "The database is not available", body = Problem)))]
 async fn remove(
     state: web::Data<State>,
     user: web::Path<String>,
@@ -191,7 +191,7 @@ async fn remove(
     let Ok(user) = user.parse::<UserId>() else {
         return explained(&request, RemovalError::NotAMember);
     };
-    // Anything but a clear wish to keep them disconnects.
+    // Every value except `keep` disconnects the accounts.
     let keep = posted.is_ok_and(|posted| posted.connections == "keep");
     match remove_member(&state, &session, Channel::Page, user, keep).await {
         Ok(removed) => {
@@ -209,20 +209,20 @@ async fn remove(
     }
 }
 
-/// What an administrator should know after a removal.
+/// Returns the warning for a code that [`remove`] put into the redirect.
 fn warning(code: &str) -> Option<&'static str> {
     match code {
         "DOMAIN" => Some(
-            "The workspace lets the domain of their address in: they can join again by signing \
-             in. Remove the domain to prevent that.",
+            "The domain of their address is approved, so they can join again by signing in. \
+             Remove the domain to prevent that.",
         ),
         "PUBLIC_LINK" => Some(
-            "The public invitation link is on: whoever has it can join. Switch it off or make a \
-             new one.",
+            "The public invitation link is on, so everybody who has it can join. Turn it off \
+             or replace it to prevent that.",
         ),
         "INVITATION" => Some(
             "An invitation to their address is still pending. Withdraw it to prevent that they \
-             join again by it.",
+             use it.",
         ),
         _ => None,
     }

@@ -24,15 +24,15 @@ struct OverviewPage {
     sessions_icon: Icon,
 }
 
-/// Adds the route.
+/// Registers the route.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_overview, overview);
 }
 
-/// The overview of the account.
+/// Shows who is signed in.
 #[utoipa::path(get, path = "/auth/account", tag = "pages", operation_id = "page_account", responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
-    (status = 303, description = "To the sign-in page where nobody is signed in")))]
+    (status = 303, description = "To the sign-in page if nobody is signed in")))]
 async fn overview(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     match lookup::current_if_known(&state, &request).await {
         Some(session) => page_of(&state, &session).await,
@@ -40,7 +40,7 @@ async fn overview(state: web::Data<State>, request: HttpRequest) -> HttpResponse
     }
 }
 
-/// Renders the overview of a session's person.
+/// Renders the page for a session.
 pub async fn page_of(state: &State, session: &Session) -> HttpResponse {
     let (connections, attention) = match state.grpc_clients.accounts_of(session).await {
         Ok(accounts) => {
@@ -67,7 +67,7 @@ pub async fn page_of(state: &State, session: &Session) -> HttpResponse {
             if !matches!(error, GrpcClientError::NotConfigured) {
                 tracing::warn!(%error, "the accounts were not read");
             }
-            ("Mail and calendar accounts, and how they are doing.", None)
+            ("Your mail and calendar accounts, and their state.", None)
         }
     };
     page(

@@ -1,4 +1,4 @@
-//! Where a person is signed in, and how to end that (R14).
+//! The page on which a person sees and ends their own sessions (R14).
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
@@ -16,7 +16,7 @@ use crate::http::wording;
 use crate::state::State;
 use crate::store::session::list::{self, End, Listed, Reach};
 
-/// Where the list is.
+/// Path of the list.
 const LIST: &str = "/auth/account/sessions";
 
 #[derive(Template)]
@@ -53,17 +53,17 @@ impl Line {
     }
 }
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_sessions, sessions);
     routes.add(__path_end, end);
 }
 
-/// The person's own sessions.
+/// Shows the person's own sessions.
 #[utoipa::path(get, path = "/auth/account/sessions", tag = "pages", operation_id = "page_sessions", responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
-    (status = 303, description = "To the sign-in page where nobody is signed in"),
-    (status = 503, description = "The database or a service is away", body = Problem)))]
+    (status = 303, description = "To the sign-in page if nobody is signed in"),
+    (status = 503, description = "The database or a service is not available", body = Problem)))]
 async fn sessions(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let session = match access::session(&state, &request, Place::Sessions).await {
         Ok(session) => session,
@@ -82,7 +82,7 @@ async fn sessions(state: web::Data<State>, request: HttpRequest) -> HttpResponse
         &SessionsPage {
             shell: Shell::of(&state, &session, Place::Sessions),
             done: (query.get("done") == Some("ended"))
-                .then_some("Ended. That browser has to sign in again."),
+                .then_some("The session has ended. That browser has to sign in again."),
             check: icon::CHECK,
             device: icon::DEVICE,
             here: here.into_iter().next().map(|one| Line::of(&state, one)),
@@ -94,11 +94,11 @@ async fn sessions(state: web::Data<State>, request: HttpRequest) -> HttpResponse
     )
 }
 
-/// Ends one of them.
+/// Ends one of the person's sessions.
 #[utoipa::path(post, path = "/auth/account/sessions/{session}/end", tag = "pages", operation_id = "end_session_by_form", params(("session" = String, Path, description = "Session (UUID)")), responses(
     (status = 303, description = "Ended, to the list"),
-    (status = 403, description = "Another web site asks", body = Problem),
-    (status = 503, description = "The database or a service is away", body = Problem)))]
+    (status = 403, description = "Another web site made the request", body = Problem),
+    (status = 503, description = "The database or a service is not available", body = Problem)))]
 async fn end(state: web::Data<State>, id: web::Path<String>, request: HttpRequest) -> HttpResponse {
     if let Some(refusal) = refuse_foreign(&state, &request) {
         return refusal;
@@ -107,8 +107,8 @@ async fn end(state: web::Data<State>, id: web::Path<String>, request: HttpReques
         Ok(session) => session,
         Err(answer) => return answer,
     };
-    // One that is none, someone else's or over already: it is not in the list
-    // that follows, and that is what was wanted.
+    // An invalid id, or a session that has ended or belongs to somebody else, is no error:
+    // it is not in the list that follows.
     if let Ok(id) = id.parse::<SessionId>() {
         match list::end(
             &state.pool,

@@ -19,14 +19,14 @@ pub enum Command {
         #[arg(long)]
         key_id: Option<String>,
         /// The signature algorithm.
-        #[arg(long, value_enum, default_value_t = Kind::Eddsa)]
-        algorithm: Kind,
+        #[arg(long, value_enum, default_value_t = KeyAlgorithm::Eddsa)]
+        algorithm: KeyAlgorithm,
     },
 }
 
 /// The signature algorithms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
+pub enum KeyAlgorithm {
     /// Ed25519: short keys, fast.
     Eddsa,
     /// P-256: for verifiers that do not support Ed25519.
@@ -40,8 +40,8 @@ pub enum Kind {
 pub fn run(command: &Command) -> Result<String, StartError> {
     let Command::Generate { key_id, algorithm } = command;
     let algorithm = match algorithm {
-        Kind::Eddsa => Algorithm::EdDSA,
-        Kind::Es256 => Algorithm::ES256,
+        KeyAlgorithm::Eddsa => Algorithm::EdDSA,
+        KeyAlgorithm::Es256 => Algorithm::ES256,
     };
     let key = keys::generate(algorithm, key_id.as_deref()).map_err(StartError::other)?;
     Ok(format!(

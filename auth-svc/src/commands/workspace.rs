@@ -2,8 +2,8 @@
 //! who runs these commands has access to the database, so approvals need no proof.
 
 mod audit;
+pub mod context;
 mod custom_domain;
-pub mod desk;
 mod domain;
 mod invitation;
 mod member;
@@ -15,7 +15,7 @@ use latchkey_service::{StartError, database};
 use serde_json::json;
 
 use crate::app::SERVICE;
-use crate::commands::workspace::desk::{Answer, Desk};
+use crate::commands::workspace::context::{CommandContext, Output};
 use crate::random::Randomness;
 use crate::store::audit::Action;
 use crate::store::workspace;
@@ -170,15 +170,15 @@ pub enum Command {
 /// # Errors
 /// Returns an error if a variable is wrong, the workspace does not exist, or the database
 /// fails.
-pub async fn run(environment: &Environment, command: Command) -> Result<Answer, StartError> {
-    let desk = Desk {
+pub async fn run(environment: &Environment, command: Command) -> Result<Output, StartError> {
+    let context = CommandContext {
         environment,
         pool: database::pool_of_command(environment, SERVICE)?,
         randomness: Randomness::default(),
     };
     match command {
         Command::Create { name, subdomain } => {
-            let mut change = desk.change().await?;
+            let mut change = context.change().await?;
             let id = workspace::create(change.connection(), &name, subdomain.as_deref())
                 .await
                 .map_err(StartError::other)?;
@@ -186,58 +186,62 @@ pub async fn run(environment: &Environment, command: Command) -> Result<Answer, 
                 .commit(id, Action::WorkspaceCreated, &name)
                 .await
                 .map_err(StartError::other)?;
-            Ok(Answer::new(id.to_string(), json!({ "id": id })))
+            Ok(Output::new(id.to_string(), json!({ "id": id })))
         }
-        Command::List => overview::list(&desk).await,
+        Command::List => overview::list(&context).await,
         Command::ApproveDomain {
             domain,
             workspace,
             remove,
             force,
         } => {
-            let workspace = desk.find(workspace).await?;
+            let workspace = context.find_workspace(workspace).await?;
             if remove {
-                domain::remove(&desk, &workspace, &domain).await
+                domain::remove(&context, &workspace, &domain).await
             } else {
-                domain::approve(&desk, &workspace, &domain, force).await
+                domain::approve(&context, &workspace, &domain, force).await
             }
         }
         Command::AddDomain { domain, workspace } => {
-            domain::add(&desk, &desk.find(workspace).await?, &domain).await
+            domain::add(&context, &context.find_workspace(workspace).await?, &domain).await
         }
         Command::VerifyDomain { domain, workspace } => {
-            domain::verify(&desk, &desk.find(workspace).await?, &domain).await
+            domain::verify(&context, &context.find_workspace(workspace).await?, &domain).await
         }
         Command::VerificationLink { email, workspace } => {
-            domain::link(&desk, &desk.find(workspace).await?, &email).await
+            domain::link(&context, &context.find_workspace(workspace).await?, &email).await
         }
-        Command::Domains { workspace } => domain::list(&desk, &desk.find(workspace).await?).await,
+        Command::Domains { workspace } => {
+            domain::list(&context, &context.find_workspace(workspace).await?).await
+        }
         Command::Invite {
             email,
             workspace,
             expires_in,
         } => {
-            let workspace = desk.find(workspace).await?;
-            invitation::invite(&desk, &workspace, &email, &expires_in).await
+            let workspace = context.find_workspace(workspace).await?;
+            invitation::invite(&context, &workspace, &email, &expires_in).await
         }
         Command::Invitations { workspace } => {
-            invitation::list(&desk, &desk.find(workspace).await?).await
+            invitation::list(&context, &context.find_workspace(workspace).await?).await
         }
         Command::RevokeInvitation { id, workspace } => {
-            invitation::revoke(&desk, &desk.find(workspace).await?, id).await
+            invitation::revoke(&context, &context.find_workspace(workspace).await?, id).await
         }
         Command::PublicInvite { switch, workspace } => {
-            invitation::public(&desk, &desk.find(workspace).await?, &switch).await
+            invitation::public(&context, &context.find_workspace(workspace).await?, &switch).await
         }
-        Command::CustomDomain(command) => custom_domain::run(&desk, command).await,
-        Command::Members { workspace } => member::list(&desk, &desk.find(workspace).await?).await,
+        Command::CustomDomain(command) => custom_domain::run(&context, command).await,
+        Command::Members { workspace } => {
+            member::list(&context, &context.find_workspace(workspace).await?).await
+        }
         Command::Role {
             member,
             role,
             workspace,
         } => {
-            let workspace = desk.find(workspace).await?;
-            member::set_role(&desk, &workspace, &member, role == "admin").await
+            let workspace = context.find_workspace(workspace).await?;
+            member::set_role(&context, &workspace, &member, role == "admin").await
         }
         Command::RemoveMember {
             member,
@@ -245,12 +249,12 @@ pub async fn run(environment: &Environment, command: Command) -> Result<Answer, 
             keep_connections,
             force,
         } => {
-            let workspace = desk.find(workspace).await?;
-            member::remove(&desk, &workspace, &member, keep_connections, force).await
+            let workspace = context.find_workspace(workspace).await?;
+            member::remove(&context, &workspace, &member, keep_connections, force).await
         }
         Command::Audit { workspace, limit } => {
-            audit::list(&desk, &desk.find(workspace).await?, limit).await
+            audit::list(&context, &context.find_workspace(workspace).await?, limit).await
         }
-        Command::PruneAudit { older_than } => audit::prune(&desk, older_than).await,
+        Command::PruneAudit { older_than } => audit::prune(&context, older_than).await,
     }
 }

@@ -25,7 +25,7 @@ pub fn trusted_origin(state: &State, request: &HttpRequest) -> Option<WebOrigin>
 }
 
 /// Returns `true` if front ends on other origins may call this path.
-fn is_open(path: &str) -> bool {
+fn is_cors_path(path: &str) -> bool {
     matches!(
         path,
         "/auth/me"
@@ -38,12 +38,12 @@ fn is_open(path: &str) -> bool {
 }
 
 /// Returns the value of `Access-Control-Allow-Origin` if the caller is a configured origin.
-fn caller_of(request: &HttpRequest) -> Option<HeaderValue> {
+fn allowed_origin(request: &HttpRequest) -> Option<HeaderValue> {
     let state = request.app_data::<web::Data<State>>()?;
     HeaderValue::from_str(&trusted_origin(state, request)?.to_string()).ok()
 }
 
-fn open_to(headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
+fn insert_headers(headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
     headers.append(VARY, HeaderValue::from_static("Origin"));
     let Some(origin) = origin else { return };
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -57,9 +57,9 @@ fn open_to(headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
 
 /// Adds the CORS headers to a response that was made before [`cors`] ran. Without them
 /// a front end cannot tell the response from a network failure.
-pub fn readable(request: &HttpRequest, response: &mut HttpResponse) {
-    if is_open(request.path()) {
-        open_to(response.headers_mut(), caller_of(request).as_ref());
+pub fn add_headers(request: &HttpRequest, response: &mut HttpResponse) {
+    if is_cors_path(request.path()) {
+        insert_headers(response.headers_mut(), allowed_origin(request).as_ref());
     }
 }
 
@@ -72,10 +72,10 @@ pub async fn cors<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    if !is_open(request.path()) {
+    if !is_cors_path(request.path()) {
         return Ok(next.call(request).await?.map_into_left_body());
     }
-    let origin = caller_of(request.request());
+    let origin = allowed_origin(request.request());
     let preflight = request.method() == Method::OPTIONS
         && request
             .headers()
@@ -90,7 +90,7 @@ pub async fn cors<B: MessageBody>(
         next.call(request).await?.map_into_left_body()
     };
     let headers = response.headers_mut();
-    open_to(headers, origin.as_ref());
+    insert_headers(headers, origin.as_ref());
     if preflight && origin.is_some() {
         for (name, value) in [
             (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"),

@@ -43,39 +43,40 @@ pub fn explanation(status: StatusCode) -> ProblemDetails {
     let (code, title, text) = match status {
         StatusCode::METHOD_NOT_ALLOWED => (
             "method_not_allowed",
-            "This address does not work that way",
+            "This address cannot be opened this way",
             "Please start from the page that led you here.",
         ),
         StatusCode::TOO_MANY_REQUESTS => (
             "too_many_requests",
-            "That was a bit much at once",
-            "Too many requests came from your network in a short time. Please wait a minute, \
-             then try again.",
+            "Please wait a minute",
+            "Too many requests came from your network in a short time. Please try again in a \
+             minute.",
         ),
         StatusCode::REQUEST_TIMEOUT => (
             "request_timeout",
-            "That took too long",
-            "Your connection may be slow, or something behind this service does not answer. \
-             Please try again in a minute.",
+            "This took too long",
+            "Your connection may be slow, or another service does not respond. Please try \
+             again in a minute.",
         ),
         StatusCode::URI_TOO_LONG
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
             "request_too_large",
             "The request is too large",
-            "The link or what your browser sent along is longer than this service takes. Please \
-             start from the sign-in page; if it happens again, remove this site's cookies.",
+            "The link, or the data that your browser sent, is too large for this service. \
+             Please start from the sign-in page. If it happens again, delete the cookies of \
+             this site.",
         ),
         status if status.is_server_error() => (
             "internal",
             "Something went wrong on our side",
-            "Please try again in a minute; if it happens again, tell your administrator the \
+            "Please try again in a minute. If it happens again, give your administrator the \
              reference below.",
         ),
         _ => (
             "bad_request",
             "This link does not work",
-            "Something in the address is not as it should be. Please start from the sign-in page.",
+            "Something in the address is wrong. Please start from the sign-in page.",
         ),
     };
     ProblemDetails {
@@ -93,13 +94,13 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
     let explanation = ProblemDetails {
         status: StatusCode::NOT_FOUND,
         code: "not_found",
-        title: "There is nothing here",
+        title: "This page does not exist",
         text: if request.path().starts_with("/auth/") {
-            "If a provider sent you here, the redirect URI that is registered there is wrong. \
-             Your administrator sees the right ones with: auth-svc redirect-uris."
+            "If a provider sent you here, its registered redirect URI is wrong. Your \
+             administrator can print the right ones with: auth-svc redirect-uris."
                 .to_owned()
         } else {
-            "The address is not one of this service.".to_owned()
+            "This service has no page at this address. Please check the link.".to_owned()
         },
         next: NextStep::Home,
     };

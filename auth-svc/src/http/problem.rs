@@ -48,10 +48,9 @@ pub fn internal_error(code: &'static str) -> ProblemDetails {
         status: StatusCode::INTERNAL_SERVER_ERROR,
         code,
         title: "Something went wrong on our side",
-        text:
-            "Nothing was changed. Please try again; if it happens again, tell your administrator \
-         the reference below."
-                .to_owned(),
+        text: "Nothing was changed. Please try again. If it happens again, give your \
+             administrator the reference below."
+            .to_owned(),
         next: NextStep::Again,
     }
 }

@@ -138,6 +138,6 @@ mod tests {
         assert_eq!(head.connection_type(), ConnectionType::Close);
         let page = test::read_body(answer).await;
         let page = std::str::from_utf8(&page).unwrap();
-        assert!(page.contains("<h1>That took too long</h1>"), "{page}");
+        assert!(page.contains("<h1>This took too long</h1>"), "{page}");
     }
 }

@@ -9,7 +9,7 @@ use crate::http::problem::{NextStep, ProblemDetails};
 use crate::http::router::Routes;
 use crate::login::next_steps::problem;
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_robots, robots);
     routes.add(__path_asset, asset);
@@ -32,8 +32,9 @@ async fn asset(request: HttpRequest, _name: web::Path<String>) -> HttpResponse {
             &ProblemDetails {
                 status: StatusCode::NOT_FOUND,
                 code: "asset_unknown",
-                title: "This file is gone",
-                text: "It belonged to another version. Please load the page again.".to_owned(),
+                title: "This file is not available",
+                text: "It belongs to another version of this page. Please reload the page."
+                    .to_owned(),
                 next: NextStep::Home,
             },
             None,

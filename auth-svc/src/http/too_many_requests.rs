@@ -52,7 +52,7 @@ pub async fn rate_limit<B: MessageBody>(
     );
     let ways = NextSteps::of_request(request.request(), None);
     let mut response = refusal(request.request(), wait, &ways);
-    cors::readable(request.request(), &mut response);
+    cors::add_headers(request.request(), &mut response);
     Ok(request.into_response(response).map_into_right_body())
 }
 

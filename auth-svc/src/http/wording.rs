@@ -101,7 +101,7 @@ pub fn channel(
         SyncStatus::Ongoing if channel.throttle_retry_after.is_some() => (
             Tone::Busy,
             "Paused",
-            "The provider asked us to slow down. It goes on by itself.",
+            "The provider asked us to slow down. The sync continues by itself.",
         ),
         SyncStatus::Ongoing if channel.synced_at.is_some() => (Tone::Busy, "Refreshing", ""),
         SyncStatus::Ongoing if queued(channel) => {
@@ -129,14 +129,14 @@ pub fn channel(
         SyncStatus::NotSynced if waits(channel) => (
             Tone::Wait,
             "Ready to start",
-            "Nothing is read until you say so.",
+            "Nothing is read until you start the sync.",
         ),
         SyncStatus::NotSynced => (Tone::Wait, "Not started", ""),
         // Of a newer version of the service behind this page.
         SyncStatus::Unspecified => (
             Tone::Busy,
             "Being updated",
-            "Please look again in a few minutes.",
+            "Please check again in a few minutes.",
         ),
     }
 }
@@ -199,7 +199,8 @@ pub fn permissions(scopes: &ScopeSet, mail: bool, calendar: bool) -> Vec<Permiss
                 (true, false) => "Read and organise your mail",
                 (true, true) => "Read and organise your mail, and send what you write in the app",
             },
-            text: "So that conversations show up next to the people and companies they are with.",
+            text: "So that conversations appear next to the people and companies that they are \
+                   with.",
         });
     }
     if calendar {
@@ -212,7 +213,7 @@ pub fn permissions(scopes: &ScopeSet, mail: bool, calendar: bool) -> Vec<Permiss
             } else {
                 "See your calendar’s events"
             },
-            text: "So that meetings appear in the history of whoever takes part.",
+            text: "So that meetings appear in the history of the people who take part.",
         });
     }
     all

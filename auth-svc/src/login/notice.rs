@@ -43,8 +43,8 @@ pub(crate) fn notice(described: &Described, context: &Context) -> Option<Notice>
         }),
         Invitation::Expired => bad("This invitation has expired. Please ask for a new one."),
         Invitation::Used => bad(
-            "This invitation was used already. If it was you, just sign in; otherwise ask for a \
-             new one.",
+            "This invitation was used already. If you used it, please sign in; otherwise ask \
+             for a new one.",
         ),
         Invitation::SwitchedOff | Invitation::Revoked | Invitation::ForSomeoneElse => {
             bad("This invitation link does not work any more. Please ask for a new one.")

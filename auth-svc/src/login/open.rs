@@ -26,7 +26,7 @@ use crate::state::State;
     (status = 400, description = "A parameter is invalid", body = Problem),
     (status = 503, description = "The database is not available", body = Problem)))]
 pub async fn open(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    match opened(&state, &request).await {
+    match try_open(&state, &request).await {
         Ok(response) => response,
         Err(error) => {
             let explanation = ProblemDetails::from(&error);
@@ -36,7 +36,7 @@ pub async fn open(state: web::Data<State>, request: HttpRequest) -> HttpResponse
     }
 }
 
-async fn opened(state: &State, request: &HttpRequest) -> Result<HttpResponse, StartError> {
+async fn try_open(state: &State, request: &HttpRequest) -> Result<HttpResponse, StartError> {
     let query = Query::parse(request.query_string())?;
     let context = context_of(&query, &state.config.returns)?;
     let Some(session) = lookup::current(state, request).await? else {

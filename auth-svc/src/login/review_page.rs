@@ -21,7 +21,7 @@ use crate::login::start::{start_flow, to_public_host};
 use crate::login::start_parameter::{PROMPT, StartParameters};
 use crate::state::State;
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_review, review);
     routes.add_slow(__path_go_on, go_on);
@@ -30,10 +30,10 @@ pub fn routes(routes: &mut Routes<'_>) {
 /// What will be connected or joined.
 #[utoipa::path(get, path = "/auth/review/{provider}", tag = "pages", operation_id = "page_review", params(("provider" = String, Path, description = "Its name"), StartParameters), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
-    (status = 303, description = "To the sign-in page where connecting needs a session"),
-    (status = 400, description = "A parameter is not taken", body = Problem),
+    (status = 303, description = "To the sign-in page, because connecting needs a session"),
+    (status = 400, description = "A parameter is invalid", body = Problem),
     (status = 404, description = "The provider is not configured", body = Problem),
-    (status = 503, description = "The database is away", body = Problem)))]
+    (status = 503, description = "The database is not available", body = Problem)))]
 async fn review(
     state: web::Data<State>,
     name: web::Path<String>,
@@ -61,12 +61,12 @@ async fn review(
 /// longer true, it is shown again.
 #[utoipa::path(post, path = "/auth/review/{provider}/continue", tag = "pages", operation_id = "page_leave", request_body(content = String, content_type = "application/x-www-form-urlencoded"), params(("provider" = String, Path, description = "Its name")), responses(
     (status = 200, description = "The page that goes on to the provider", content_type = "text/html", body = String),
-    (status = 303, description = "To the sign-in page where connecting needs a session"),
-    (status = 400, description = "A parameter is not taken", body = Problem),
-    (status = 403, description = "Anything but the page's own form asks", body = Problem),
+    (status = 303, description = "To the sign-in page, because connecting needs a session"),
+    (status = 400, description = "A parameter is invalid", body = Problem),
+    (status = 403, description = "The request does not come from the page's own form", body = Problem),
     (status = 404, description = "The provider is not configured", body = Problem),
     (status = 409, description = "Something changed since the page was shown: it is shown again", content_type = "text/html", body = String),
-    (status = 503, description = "The provider or the database is away", body = Problem)))]
+    (status = 503, description = "The provider or the database is not available", body = Problem)))]
 async fn go_on(
     state: web::Data<State>,
     name: web::Path<String>,

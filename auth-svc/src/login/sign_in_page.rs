@@ -47,7 +47,7 @@ struct SignInPage {
     providers: Vec<Button>,
 }
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_home, home);
     routes.add(__path_sign_in, sign_in);
@@ -75,11 +75,11 @@ async fn sign_in(state: web::Data<State>, request: HttpRequest) -> HttpResponse 
 /// workspace and what is connected, so who joins by it is connected at once.
 #[utoipa::path(post, path = "/auth/sign-in/{provider}", tag = "pages", operation_id = "page_sign_in_leave", request_body(content = String, content_type = "application/x-www-form-urlencoded"), params(("provider" = String, Path, description = "Its name")), responses(
     (status = 200, description = "The page that goes on to the provider", content_type = "text/html", body = String),
-    (status = 400, description = "A parameter is not taken", body = Problem),
-    (status = 403, description = "Anything but the page's own form asks", body = Problem),
+    (status = 400, description = "A parameter is invalid", body = Problem),
+    (status = 403, description = "The request does not come from the page's own form", body = Problem),
     (status = 404, description = "The provider is not configured", body = Problem),
     (status = 409, description = "Something changed since the page was shown: it is shown again", content_type = "text/html", body = String),
-    (status = 503, description = "The provider or the database is away", body = Problem)))]
+    (status = 503, description = "The provider or the database is not available", body = Problem)))]
 async fn go_on(
     state: web::Data<State>,
     name: web::Path<String>,

@@ -25,7 +25,7 @@ use crate::login::start_parameter::{
 };
 use crate::random::RandomnessError;
 use crate::session::access_token::Bearer;
-use crate::session::handover::found_with_handover;
+use crate::session::handover::redirect_with_handover;
 use crate::session::lookup;
 use crate::state::State;
 use crate::store::grant;
@@ -166,7 +166,7 @@ pub(crate) async fn redirect_to_app<'a>(
     let location = context.return_to.as_ref();
     let home = returns.destination(location, site);
     if returns.may_hand_over(location, site) {
-        found_with_handover(state, bearer, &home, context.code_challenge.as_deref()).await
+        redirect_with_handover(state, bearer, &home, context.code_challenge.as_deref()).await
     } else {
         found(&home)
     }

@@ -20,7 +20,7 @@ use crate::session::access_token::Bearer;
 use crate::session::handover::{Handover, hand_over};
 use crate::state::State;
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_welcome, welcome);
     routes.add_slow(__path_go_on, go_on);
@@ -29,10 +29,10 @@ pub fn routes(routes: &mut Routes<'_>) {
 /// You are a member now; what may be connected, and where to go on.
 #[utoipa::path(get, path = "/auth/welcome/{provider}", tag = "pages", operation_id = "page_welcome", params(("provider" = String, Path, description = "The one that was signed in with")), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
-    (status = 303, description = "To the sign-in page where nobody is signed in"),
-    (status = 400, description = "A parameter is not taken", body = Problem),
+    (status = 303, description = "To the sign-in page if nobody is signed in"),
+    (status = 400, description = "A parameter is invalid", body = Problem),
     (status = 404, description = "The provider is not configured", body = Problem),
-    (status = 503, description = "The database is away", body = Problem)))]
+    (status = 503, description = "The database is not available", body = Problem)))]
 async fn welcome(
     state: web::Data<State>,
     name: web::Path<String>,
@@ -57,10 +57,10 @@ async fn welcome(
 /// On to the application, which gets the session that this browser has.
 #[utoipa::path(post, path = "/auth/hand-over", tag = "pages", operation_id = "page_hand_over", request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, description = "The page that goes on to the application", content_type = "text/html", body = String),
-    (status = 303, description = "To the sign-in page where nobody is signed in"),
-    (status = 400, description = "A parameter is not taken", body = Problem),
-    (status = 403, description = "Anything but the page's own form asks", body = Problem),
-    (status = 503, description = "The database is away", body = Problem)))]
+    (status = 303, description = "To the sign-in page if nobody is signed in"),
+    (status = 400, description = "A parameter is invalid", body = Problem),
+    (status = 403, description = "The request does not come from the page's own form", body = Problem),
+    (status = 503, description = "The database is not available", body = Problem)))]
 async fn go_on(state: web::Data<State>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     let (fields, context) = match fields_of(&state, &request, &body) {
         Ok(asked) => asked,

@@ -46,7 +46,7 @@ pub struct Token {
     /// The token.
     pub token: String,
     /// When the token expires.
-    #[serde(rename = "expiresAt", serialize_with = "as_iso")]
+    #[serde(rename = "expiresAt", serialize_with = "serialize_iso")]
     pub expires_at: OffsetDateTime,
 }
 
@@ -67,12 +67,15 @@ impl std::fmt::Debug for Token {
     }
 }
 
-fn as_iso<S: serde::Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&iso(*time))
+fn serialize_iso<S: serde::Serializer>(
+    time: &OffsetDateTime,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format_iso(*time))
 }
 
 /// Formats a time as `Date.prototype.toISOString` does: `2026-11-24T08:00:00.000Z`.
-pub fn iso(time: OffsetDateTime) -> String {
+pub fn format_iso(time: OffsetDateTime) -> String {
     const FORMAT: &[time::format_description::BorrowedFormatItem<'static>] = time::macros::format_description!(
         "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
     );
@@ -109,7 +112,7 @@ impl From<&Session> for Bearer {
 ///
 /// # Errors
 /// Returns an error if the token cannot be signed.
-pub fn mint(
+pub fn issue(
     config: &SessionConfig,
     bearer: &Bearer,
     now: OffsetDateTime,

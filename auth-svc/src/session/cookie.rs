@@ -22,7 +22,7 @@ pub fn of(secret: &SessionSecret, lifetime: Duration) -> Cookie<'static> {
 }
 
 /// Builds the cookie that removes the session cookie.
-pub fn removed() -> Cookie<'static> {
+pub fn removal_cookie() -> Cookie<'static> {
     removal(NAME.to_owned())
 }
 

@@ -26,7 +26,7 @@ pub struct Handover {
 }
 
 /// Answers 302 to `to`, with what the front end there needs.
-pub async fn found_with_handover(
+pub async fn redirect_with_handover(
     state: &State,
     bearer: &Bearer,
     to: &Url,
@@ -48,7 +48,7 @@ pub async fn hand_over(
     to: &Url,
     challenge: Option<&str>,
 ) -> Handover {
-    let to = match within(ANSWER, code_for(state, bearer, to, challenge)).await {
+    let to = match within(ANSWER, location_with_code(state, bearer, to, challenge)).await {
         Ok(to) => to,
         Err(error) => {
             tracing::error!(%error, session.id = %bearer.session, "the hand-over code was not created");
@@ -56,7 +56,7 @@ pub async fn hand_over(
         }
     };
     let pair = if state.config.sessions.token_pair_cookie {
-        within(ANSWER, pair_for(state, bearer))
+        within(ANSWER, token_pair_cookie(state, bearer))
             .await
             .inspect_err(|error| {
                 tracing::error!(%error, session.id = %bearer.session, "the token pair was not created");
@@ -82,7 +82,7 @@ enum HandoverError {
     Database(#[from] sqlx::Error),
 }
 
-async fn code_for(
+async fn location_with_code(
     state: &State,
     bearer: &Bearer,
     to: &Url,
@@ -112,9 +112,9 @@ async fn code_for(
     Ok(url)
 }
 
-async fn pair_for(state: &State, bearer: &Bearer) -> Result<String, HandoverError> {
+async fn token_pair_cookie(state: &State, bearer: &Bearer) -> Result<String, HandoverError> {
     let sessions = &state.config.sessions;
-    let access = access_token::mint(sessions, bearer, state.clock.now())?;
+    let access = access_token::issue(sessions, bearer, state.clock.now())?;
     let (_, refresh) = {
         let mut transaction = state.pool.begin().await?;
         let begun = refresh::begin(

@@ -64,7 +64,7 @@ impl SigningKey {
             .or_else(|| p256(der))
             .ok_or(InvalidSigningKeys)?;
         let id = match id {
-            Some(id) if is_key_id(id) => id.to_owned(),
+            Some(id) if is_valid_key_id(id) => id.to_owned(),
             Some(_) => return Err(InvalidSigningKeys),
             // RFC 7638 hashes the members in this order, without spaces.
             None => URL_SAFE_NO_PAD.encode(digest(&SHA256, jwk.to_string().as_bytes())),
@@ -123,7 +123,7 @@ fn p256(der: &[u8]) -> Option<Parts> {
     ))
 }
 
-fn is_key_id(id: &str) -> bool {
+fn is_valid_key_id(id: &str) -> bool {
     (1..=MAX_KEY_ID).contains(&id.len())
         && id
             .bytes()
@@ -164,9 +164,9 @@ impl FromStr for SigningKeys {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let keys = if text.contains("-----BEGIN") {
-            of_pem(text)?
+            parse_pem(text)?
         } else {
-            of_list(text)?
+            parse_list(text)?
         };
         for (index, key) in keys.iter().enumerate() {
             if keys.iter().take(index).any(|other| other.id == key.id) {
@@ -181,7 +181,7 @@ impl FromStr for SigningKeys {
     }
 }
 
-fn of_list(text: &str) -> Result<Vec<SigningKey>, InvalidSigningKeys> {
+fn parse_list(text: &str) -> Result<Vec<SigningKey>, InvalidSigningKeys> {
     text.split([',', ' ', '\n', '\r', '\t'])
         .filter(|part| !part.is_empty())
         .map(|part| {
@@ -191,7 +191,7 @@ fn of_list(text: &str) -> Result<Vec<SigningKey>, InvalidSigningKeys> {
         .collect()
 }
 
-fn of_pem(text: &str) -> Result<Vec<SigningKey>, InvalidSigningKeys> {
+fn parse_pem(text: &str) -> Result<Vec<SigningKey>, InvalidSigningKeys> {
     const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
     const END: &str = "-----END PRIVATE KEY-----";
     text.split(BEGIN)

@@ -44,18 +44,18 @@ pub async fn current_if_known(state: &State, request: &HttpRequest) -> Option<Se
 ///
 /// # Errors
 /// Returns the database's error.
-pub async fn of_cookie(
+pub async fn from_cookie(
     state: &State,
     request: &HttpRequest,
 ) -> Result<Option<Session>, sqlx::Error> {
     let session = current(state, request).await?;
-    Ok(session.filter(|session| serves(state, request, session)))
+    Ok(session.filter(|session| may_act_for(state, request, session)))
 }
 
 /// Returns `true` if the calling page may act for the workspace of this session. The
 /// host of a workspace acts for that workspace only, whether the session comes from a
 /// cookie or from an access token.
-pub fn serves(state: &State, request: &HttpRequest, session: &Session) -> bool {
+pub fn may_act_for(state: &State, request: &HttpRequest, session: &Session) -> bool {
     request.headers().get(ORIGIN).is_none_or(|origin| {
         origin
             .to_str()
@@ -85,7 +85,7 @@ pub fn reach(state: &State, request: &HttpRequest, session: &Session) -> Reach {
 /// Returns the database's error.
 pub async fn caller(state: &State, request: &HttpRequest) -> Result<Option<Session>, sqlx::Error> {
     let Some(authorization) = request.headers().get(AUTHORIZATION) else {
-        return of_cookie(state, request).await;
+        return from_cookie(state, request).await;
     };
     let claims = authorization
         .to_str()
@@ -99,5 +99,8 @@ pub async fn caller(state: &State, request: &HttpRequest) -> Result<Option<Sessi
         return Ok(None);
     };
     let session = session::find_by_id(&state.pool, claims.sid).await?;
-    Ok(session.filter(|session| session.user == claims.sub && serves(state, request, session)))
+    Ok(
+        session
+            .filter(|session| session.user == claims.sub && may_act_for(state, request, session)),
+    )
 }

@@ -8,7 +8,7 @@ use crate::http::same_site::CrossSite;
 
 /// Why a request to the session API fails.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum SessionError {
     /// A page of another site made the request.
     #[error(transparent)]
     CrossSite(#[from] CrossSite),
@@ -32,11 +32,11 @@ pub enum Refusal {
     Database(#[from] sqlx::Error),
     /// A failure that only an operator can fix.
     #[error("{0}")]
-    Broken(String),
+    Internal(String),
 }
 
-impl Refusal {
-    const fn told(&self) -> (StatusCode, &'static str, &'static str) {
+impl SessionError {
+    const fn status_code_and_message(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::CrossSite(_) => (
                 StatusCode::FORBIDDEN,
@@ -73,7 +73,7 @@ impl Refusal {
                 "database_unavailable",
                 "Please try again in a minute.",
             ),
-            Self::Broken(_) => (
+            Self::Internal(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
                 "Please tell your administrator.",
@@ -83,7 +83,7 @@ impl Refusal {
 
     /// Logs the error and builds the response.
     pub fn respond(&self) -> HttpResponse {
-        let (status, code, message) = self.told();
+        let (status, code, message) = self.status_code_and_message();
         if status.is_server_error() {
             tracing::error!(error = %self, error.code = code, outcome = "refused", "session request failed");
         } else if status != StatusCode::UNAUTHORIZED || matches!(self, Self::InvalidGrant(_)) {

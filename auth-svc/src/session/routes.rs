@@ -6,7 +6,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::http::problem::Problem;
 use crate::http::router::Routes;
-use crate::session::responses::Refusal;
+use crate::session::responses::SessionError;
 use crate::session::{lookup, script, sign_out, token_endpoint};
 use crate::state::State;
 
@@ -41,8 +41,8 @@ async fn me(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
             "sessionId": session.id,
             "expiresAt": session.expires_at.format(&Rfc3339).unwrap_or_default(),
         })),
-        Ok(None) => Refusal::NotSignedIn.respond(),
-        Err(error) => Refusal::Database(error).respond(),
+        Ok(None) => SessionError::NotSignedIn.respond(),
+        Err(error) => SessionError::Database(error).respond(),
     }
 }
 

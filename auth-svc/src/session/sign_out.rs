@@ -11,8 +11,8 @@ use crate::http::cors::trusted_origin;
 use crate::http::problem::{Problem, internal_error, wants_json};
 use crate::http::same_site;
 use crate::login::next_steps::problem;
-use crate::session::access_token::iso;
-use crate::session::responses::Refusal;
+use crate::session::access_token::format_iso;
+use crate::session::responses::SessionError;
 use crate::session::{cookie, lookup, refresh_cookie, token_pair};
 use crate::state::State;
 use crate::store;
@@ -24,16 +24,16 @@ use crate::store::session::list::{self, End};
     (status = 200, description = "Sessions", body = serde_json::Value),
     (status = 401, description = "Nobody is signed in", body = Problem)))]
 pub async fn list(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    match listed(&state, &request).await {
+    match sessions_json(&state, &request).await {
         Ok(sessions) => HttpResponse::Ok().json(json!({ "sessions": sessions })),
         Err(refusal) => refusal.respond(),
     }
 }
 
-async fn listed(state: &State, request: &HttpRequest) -> Result<Vec<Value>, Refusal> {
+async fn sessions_json(state: &State, request: &HttpRequest) -> Result<Vec<Value>, SessionError> {
     let current = lookup::caller(state, request)
         .await?
-        .ok_or(Refusal::NotSignedIn)?;
+        .ok_or(SessionError::NotSignedIn)?;
     let reach = lookup::reach(state, request, &current);
     let sessions = list::of(&state.pool, current.user, reach).await?;
     Ok(sessions
@@ -42,9 +42,9 @@ async fn listed(state: &State, request: &HttpRequest) -> Result<Vec<Value>, Refu
             json!({
                 "id": listed.id,
                 "workspaceName": listed.workspace_name,
-                "createdAt": iso(listed.created_at),
-                "lastSeenAt": iso(listed.last_seen_at),
-                "expiresAt": iso(listed.expires_at),
+                "createdAt": format_iso(listed.created_at),
+                "lastSeenAt": format_iso(listed.last_seen_at),
+                "expiresAt": format_iso(listed.expires_at),
                 "userAgent": listed.user_agent,
                 "current": SessionId::from(listed.id) == current.id,
             })
@@ -64,16 +64,16 @@ pub async fn end_one(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> HttpResponse {
-    let anothers = match shows_anothers_cookie(&state, &request).await {
-        Ok(anothers) => anothers,
-        Err(error) => return Refusal::Database(error).respond(),
+    let keep_session_cookie = match has_cookie_of_other_workspace(&state, &request).await {
+        Ok(keep_session_cookie) => keep_session_cookie,
+        Err(error) => return SessionError::Database(error).respond(),
     };
-    match end_listed(&state, &request, &id).await {
-        Ok(true) => forget(
+    match end_session(&state, &request, &id).await {
+        Ok(true) => remove_cookies(
             &state,
             &request,
             HttpResponse::NoContent().finish(),
-            anothers,
+            keep_session_cookie,
         ),
         Ok(false) => HttpResponse::NoContent().finish(),
         Err(refusal) => refusal.respond(),
@@ -81,17 +81,17 @@ pub async fn end_one(
 }
 
 /// Returns `true` if the session that ended is the caller's own.
-async fn end_listed(state: &State, request: &HttpRequest, id: &str) -> Result<bool, Refusal> {
+async fn end_session(state: &State, request: &HttpRequest, id: &str) -> Result<bool, SessionError> {
     same_site::check_deployment(request, &state.config.returns)?;
     let current = lookup::caller(state, request)
         .await?
-        .ok_or(Refusal::NotSignedIn)?;
-    let id: SessionId = id.parse().map_err(|_| Refusal::NoSuchSession)?;
+        .ok_or(SessionError::NotSignedIn)?;
+    let id: SessionId = id.parse().map_err(|_| SessionError::NoSuchSession)?;
     let here = id == current.id;
     let how = if here { End::SignedOut } else { End::Elsewhere };
     let reach = lookup::reach(state, request, &current);
     if !list::end(&state.pool, current.user, reach, id, how).await? {
-        return Err(Refusal::NoSuchSession);
+        return Err(SessionError::NoSuchSession);
     }
     tracing::info!(session.id = %id, user.id = %current.user, outcome = "ended", "session ended");
     Ok(here)
@@ -103,7 +103,7 @@ async fn end_listed(state: &State, request: &HttpRequest, id: &str) -> Result<bo
     (status = 303, description = "Signed out, to the start page"),
     (status = 403, description = "Another web site made the request", body = Problem)))]
 pub async fn sign_out(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    signed_out(&state, &request, false).await
+    end_and_respond(&state, &request, false).await
 }
 
 /// Ends all sessions of the person: in every workspace if a page of this service asks;
@@ -113,10 +113,10 @@ pub async fn sign_out(state: web::Data<State>, request: HttpRequest) -> HttpResp
     (status = 303, description = "Signed out, to the start page"),
     (status = 403, description = "Another web site made the request", body = Problem)))]
 pub async fn sign_out_everywhere(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    signed_out(&state, &request, true).await
+    end_and_respond(&state, &request, true).await
 }
 
-async fn signed_out(state: &State, request: &HttpRequest, everywhere: bool) -> HttpResponse {
+async fn end_and_respond(state: &State, request: &HttpRequest, everywhere: bool) -> HttpResponse {
     if let Err(refusal) = same_site::check_deployment(request, &state.config.returns) {
         let explanation = ProblemDetails {
             title: "You are still signed in",
@@ -128,12 +128,12 @@ async fn signed_out(state: &State, request: &HttpRequest, everywhere: bool) -> H
         return problem(request, &explanation, None);
     }
     let ended = async {
-        let anothers = shows_anothers_cookie(state, request).await?;
+        let keep_session_cookie = has_cookie_of_other_workspace(state, request).await?;
         end_current(state, request, everywhere).await?;
-        Ok::<_, sqlx::Error>(anothers)
+        Ok::<_, sqlx::Error>(keep_session_cookie)
     };
-    let anothers = match ended.await {
-        Ok(anothers) => anothers,
+    let keep_session_cookie = match ended.await {
+        Ok(keep_session_cookie) => keep_session_cookie,
         Err(error) => {
             tracing::error!(%error, outcome = "refused", "the session was not ended");
             return problem(request, &internal_error("database_unavailable"), None);
@@ -146,17 +146,20 @@ async fn signed_out(state: &State, request: &HttpRequest, everywhere: bool) -> H
             .insert_header((LOCATION, "/"))
             .finish()
     };
-    forget(state, request, response, anothers)
+    remove_cookies(state, request, response, keep_session_cookie)
 }
 
 /// Returns `true` if the browser's cookie belongs to a live session that the calling page
 /// may not act for. That cookie is kept, whatever session is ended.
-async fn shows_anothers_cookie(state: &State, request: &HttpRequest) -> Result<bool, sqlx::Error> {
+async fn has_cookie_of_other_workspace(
+    state: &State,
+    request: &HttpRequest,
+) -> Result<bool, sqlx::Error> {
     let Some(secret) = cookie::secret_of(request) else {
         return Ok(false);
     };
     let found = store::session::find(&state.pool, &secret).await?;
-    Ok(found.is_some_and(|found| !lookup::serves(state, request, &found)))
+    Ok(found.is_some_and(|found| !lookup::may_act_for(state, request, &found)))
 }
 
 /// Ends the caller's session or sessions. It is no error if the session has ended already.
@@ -167,7 +170,7 @@ async fn end_current(
 ) -> Result<(), sqlx::Error> {
     let caller = match lookup::caller(state, request).await? {
         // The bearer token may have expired while the cookie is still valid.
-        None => lookup::of_cookie(state, request).await?,
+        None => lookup::from_cookie(state, request).await?,
         found => found,
     };
     let Some(current) = caller else {
@@ -192,17 +195,17 @@ async fn end_current(
 
 /// Removes the cookies of the session, but not a session cookie that the calling page may
 /// not act for.
-fn forget(
+fn remove_cookies(
     state: &State,
     request: &HttpRequest,
     mut response: HttpResponse,
-    anothers: bool,
+    keep_session_cookie: bool,
 ) -> HttpResponse {
-    if !anothers && let Err(error) = response.add_cookie(&cookie::removed()) {
+    if !keep_session_cookie && let Err(error) = response.add_cookie(&cookie::removal_cookie()) {
         tracing::error!(%error, "the session cookie was not removed");
     }
     let mut lines = Vec::new();
-    if !anothers && state.config.sessions.token_pair_cookie {
+    if !keep_session_cookie && state.config.sessions.token_pair_cookie {
         lines.push(token_pair::removal());
     }
     if let Some(origin) = trusted_origin(state, request)

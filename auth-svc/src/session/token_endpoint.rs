@@ -15,7 +15,7 @@ use crate::secret::HandoverCode;
 use crate::session::access_token::{self, Bearer, Token};
 use crate::session::lookup;
 use crate::session::refresh_cookie::{self, TOKEN_LENGTH};
-use crate::session::responses::Refusal;
+use crate::session::responses::SessionError;
 use crate::state::State;
 use crate::store::issue::IssueError;
 use crate::store::session::Session;
@@ -28,7 +28,7 @@ const MAX_VERIFIER: usize = 128;
 /// The body of a request.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Asked {
+struct TokenRequest {
     #[serde(flatten)]
     grant: Grant,
     /// Answers 204 instead of 401 if nobody is signed in. Browsers log every 401 as an
@@ -56,7 +56,7 @@ enum Grant {
 /// The body of a successful response.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Granted {
+struct TokenResponse {
     token_type: &'static str,
     access_token: Token,
     /// Lifetime of the access token in seconds (RFC 6749 section 5.1), because the clock
@@ -70,10 +70,10 @@ struct Granted {
 }
 
 /// How the next refresh token is delivered.
-enum Next {
-    Nowhere,
-    Body(Token),
-    Cookie(WebOrigin, Token),
+enum NextToken {
+    None,
+    InBody(Token),
+    InCookie(WebOrigin, Token),
 }
 
 /// Issues an access token to a front end.
@@ -97,22 +97,22 @@ pub async fn token(
     body: web::Bytes,
 ) -> HttpResponse {
     let origin = trusted_origin(&state, &request);
-    let asked = match asked(&state, &request, &body) {
-        Ok(asked) => asked,
+    let body = match parse_request(&state, &request, &body) {
+        Ok(body) => body,
         Err(refusal) => return refusal.respond(),
     };
-    let by_cookie = matches!(asked.grant, Grant::Cookie);
-    match grant(&state, &request, origin.as_ref(), asked.grant).await {
+    let by_cookie = matches!(body.grant, Grant::Cookie);
+    match redeem(&state, &request, origin.as_ref(), body.grant).await {
         Ok(response) => response,
         Err(refusal) => {
             let mut response = refusal.respond();
-            if asked.if_signed_in && response.status() == StatusCode::UNAUTHORIZED {
+            if body.if_signed_in && response.status() == StatusCode::UNAUTHORIZED {
                 response = HttpResponse::NoContent().finish();
             }
             // Remove the cookie of an invalid token, so that it is not sent again. Keep it
             // after a refused code: anyone can make a link with an invalid code.
             if by_cookie
-                && let (Refusal::InvalidGrant(_), Some(origin)) = (&refusal, &origin)
+                && let (SessionError::InvalidGrant(_), Some(origin)) = (&refusal, &origin)
                 && refresh_cookie::token_of(&request, origin).is_some()
                 && let Ok(removal) = refresh_cookie::removal(origin).parse()
             {
@@ -124,33 +124,37 @@ pub async fn token(
 }
 
 /// Parses the body of a request that comes from a page of this deployment.
-fn asked(state: &State, request: &HttpRequest, body: &[u8]) -> Result<Asked, Refusal> {
+fn parse_request(
+    state: &State,
+    request: &HttpRequest,
+    body: &[u8],
+) -> Result<TokenRequest, SessionError> {
     same_site::check_deployment(request, &state.config.returns)?;
     // This type makes browsers send a preflight request first if the origin is another.
     if !is_json(request) {
-        return Err(Refusal::NotJson);
+        return Err(SessionError::NotJson);
     }
-    serde_json::from_slice(body).map_err(|_| Refusal::Malformed)
+    serde_json::from_slice(body).map_err(|_| SessionError::Malformed)
 }
 
-async fn grant(
+async fn redeem(
     state: &State,
     request: &HttpRequest,
     origin: Option<&WebOrigin>,
     grant: Grant,
-) -> Result<HttpResponse, Refusal> {
+) -> Result<HttpResponse, SessionError> {
     let (session, next) = match grant {
-        Grant::Cookie => of_cookie(state, request, origin).await?,
+        Grant::Cookie => redeem_cookie(state, request, origin).await?,
         Grant::Code { code, verifier } => {
-            of_code(state, request, origin, &code, verifier.as_deref()).await?
+            redeem_code(state, request, origin, &code, verifier.as_deref()).await?
         }
         Grant::RefreshToken { refresh_token } => {
             let (session, token) =
                 rotate(state, request, &refresh_token, Holder::Script, origin).await?;
-            (session, Next::Body(token))
+            (session, NextToken::InBody(token))
         }
     };
-    answer(state, &session, next)
+    respond(state, &session, next)
 }
 
 fn is_json(request: &HttpRequest) -> bool {
@@ -163,31 +167,31 @@ fn is_json(request: &HttpRequest) -> bool {
 }
 
 /// Uses the session cookie, or the refresh token cookie of a front end on another site.
-async fn of_cookie(
+async fn redeem_cookie(
     state: &State,
     request: &HttpRequest,
     origin: Option<&WebOrigin>,
-) -> Result<(Session, Next), Refusal> {
-    if let Some(session) = lookup::of_cookie(state, request).await? {
-        return Ok((session, Next::Nowhere));
+) -> Result<(Session, NextToken), SessionError> {
+    if let Some(session) = lookup::from_cookie(state, request).await? {
+        return Ok((session, NextToken::None));
     }
-    let origin = origin.ok_or(Refusal::NotSignedIn)?;
-    let token = refresh_cookie::token_of(request, origin).ok_or(Refusal::NotSignedIn)?;
+    let origin = origin.ok_or(SessionError::NotSignedIn)?;
+    let token = refresh_cookie::token_of(request, origin).ok_or(SessionError::NotSignedIn)?;
     let (session, token) = rotate(state, request, &token, Holder::Cookie, Some(origin)).await?;
-    Ok((session, Next::Cookie(origin.clone(), token)))
+    Ok((session, NextToken::InCookie(origin.clone(), token)))
 }
 
-async fn of_code(
+async fn redeem_code(
     state: &State,
     request: &HttpRequest,
     origin: Option<&WebOrigin>,
     code: &str,
     verifier: Option<&str>,
-) -> Result<(Session, Next), Refusal> {
+) -> Result<(Session, NextToken), SessionError> {
     if code.len() != TOKEN_LENGTH || verifier.is_some_and(|text| text.len() > MAX_VERIFIER) {
-        return Err(Refusal::InvalidGrant("not a code".to_owned()));
+        return Err(SessionError::InvalidGrant("not a code".to_owned()));
     }
-    let here = lookup::of_cookie(state, request).await?;
+    let here = lookup::from_cookie(state, request).await?;
     let origin_text = origin.map(ToString::to_string);
     let redeemed = code::redeem(
         &state.pool,
@@ -203,21 +207,21 @@ async fn of_code(
     .await
     .map_err(|error| match error {
         CodeError::Database(error) | CodeError::Issue(IssueError::Database(error)) => {
-            Refusal::Database(error)
+            SessionError::Database(error)
         }
-        CodeError::Issue(error) => Refusal::Broken(error.to_string()),
-        error => Refusal::InvalidGrant(error.to_string()),
+        CodeError::Issue(error) => SessionError::Internal(error.to_string()),
+        error => SessionError::InvalidGrant(error.to_string()),
     })?;
     // The origin may belong to another workspace now than when the code was created.
-    if !lookup::serves(state, request, &redeemed.session) {
-        return Err(Refusal::InvalidGrant(
+    if !lookup::may_act_for(state, request, &redeemed.session) {
+        return Err(SessionError::InvalidGrant(
             "a code of another workspace".to_owned(),
         ));
     }
     let next = match (redeemed.refresh, origin) {
-        (Some(token), Some(origin)) => Next::Cookie(origin.clone(), token.into()),
+        (Some(token), Some(origin)) => NextToken::InCookie(origin.clone(), token.into()),
         // Without `Origin` the client is not a browser and does not keep cookies.
-        (Some(_), None) | (None, _) => Next::Nowhere,
+        (Some(_), None) | (None, _) => NextToken::None,
     };
     Ok((redeemed.session, next))
 }
@@ -228,9 +232,9 @@ async fn rotate(
     token: &str,
     holder: Holder,
     origin: Option<&WebOrigin>,
-) -> Result<(Session, Token), Refusal> {
+) -> Result<(Session, Token), SessionError> {
     if token.len() != TOKEN_LENGTH {
-        return Err(Refusal::InvalidGrant("not a refresh token".to_owned()));
+        return Err(SessionError::InvalidGrant("not a refresh token".to_owned()));
     }
     let origin = origin.map(ToString::to_string);
     let rotated = refresh::rotate(
@@ -238,33 +242,37 @@ async fn rotate(
         token,
         holder,
         origin.as_deref(),
-        |session| lookup::serves(state, request, session),
+        |session| lookup::may_act_for(state, request, session),
         state.config.sessions.refresh_lifetime,
         &state.randomness,
     )
     .await
     .map_err(|error| match error {
-        RefreshError::Database(error) => Refusal::Database(error),
-        RefreshError::Randomness(error) => Refusal::Broken(error.to_string()),
-        error => Refusal::InvalidGrant(error.to_string()),
+        RefreshError::Database(error) => SessionError::Database(error),
+        RefreshError::Randomness(error) => SessionError::Internal(error.to_string()),
+        error => SessionError::InvalidGrant(error.to_string()),
     })?;
     Ok((rotated.session, rotated.next.into()))
 }
 
-fn answer(state: &State, session: &Session, next: Next) -> Result<HttpResponse, Refusal> {
+fn respond(
+    state: &State,
+    session: &Session,
+    next: NextToken,
+) -> Result<HttpResponse, SessionError> {
     let now = state.clock.now();
-    let access_token = access_token::mint(&state.config.sessions, &Bearer::from(session), now)
-        .map_err(|error| Refusal::Broken(format!("signing: {error}")))?;
+    let access_token = access_token::issue(&state.config.sessions, &Bearer::from(session), now)
+        .map_err(|error| SessionError::Internal(format!("signing: {error}")))?;
     let mut response = HttpResponse::Ok();
     let refresh_token = match next {
-        Next::Nowhere => None,
-        Next::Body(token) => Some(token),
-        Next::Cookie(origin, token) => {
+        NextToken::None => None,
+        NextToken::InBody(token) => Some(token),
+        NextToken::InCookie(origin, token) => {
             response.append_header((SET_COOKIE, refresh_cookie::set(&origin, &token, now)));
             None
         }
     };
-    Ok(response.json(Granted {
+    Ok(response.json(TokenResponse {
         token_type: "Bearer",
         expires_in: (access_token.expires_at - now).whole_seconds(),
         access_token,

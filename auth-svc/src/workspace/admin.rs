@@ -1,6 +1,6 @@
-//! What the administrators of a workspace do over HTTP: JSON in, JSON out, with
-//! the session's cookie. What they say of a domain is believed when it is
-//! proven; the operator's commands are believed at once.
+//! The administrators' API of a workspace: JSON over HTTP, with a session cookie or an
+//! access token. A domain that an administrator adds has to be verified; a domain that the
+//! operator approves with a command does not.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -15,7 +15,7 @@ use crate::store::workspace::custom_host::HostError;
 use crate::workspace::domain_verification::VerificationError;
 use crate::workspace::removal::RemovalError;
 
-/// Why an administrator's request does nothing.
+/// Why a request of the administrators' API fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminError {
     #[error("Nobody is signed in.")]
@@ -30,11 +30,11 @@ pub(crate) enum AdminError {
     SingleDomain,
     #[error("{0} belongs to this deployment.")]
     OwnDomain(String),
-    #[error("This deployment lets nobody from {0} in.")]
+    #[error("This deployment does not admit addresses of {0}.")]
     DomainNotAllowed(String),
-    #[error("Anybody can have an address of {0}: invite people instead.")]
+    #[error("Anybody can get an address of {0}. Invite people instead.")]
     ConsumerDomain(String),
-    #[error("There is no such thing in this workspace.")]
+    #[error("The workspace has no such entry.")]
     Unknown,
     #[error("{}", removal_text(.0))]
     Removal(#[from] RemovalError),
@@ -95,7 +95,7 @@ impl AdminError {
             )
             | Self::Issue(_)
             | Self::Removal(RemovalError::Database(_))
-            | Self::Database(_) => "Please try again.".to_owned(),
+            | Self::Database(_) => "Please try again in a minute.".to_owned(),
             _ => self.to_string(),
         }
     }
@@ -103,8 +103,8 @@ impl AdminError {
 
 fn removal_text(error: &RemovalError) -> String {
     match error {
-        RemovalError::LastAdministrator => "This is the last administrator of the workspace. Make \
-             somebody else one first."
+        RemovalError::LastAdministrator => "This is the last administrator of the workspace. \
+             Make another member an administrator first."
             .to_owned(),
         _ => "This person is not a member of the workspace.".to_owned(),
     }
@@ -121,7 +121,7 @@ impl ResponseError for AdminError {
     }
 }
 
-/// The session of an administrator of its workspace.
+/// Returns the caller's session if the person is an administrator of its workspace.
 pub(crate) async fn admin(
     state: &State,
     request: &HttpRequest,

@@ -13,7 +13,7 @@ use crate::store::workspace::domain::{self, Purpose};
 use crate::workspace::admin::{AdminError, admin};
 use crate::workspace::domain_verification::{self, VerificationError, claimed};
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_show, show);
     routes.add(__path_add, add);
@@ -21,14 +21,14 @@ pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_remove, remove);
 }
 
-/// A host that the workspace wants.
+/// A host to add.
 #[derive(Debug, Deserialize, ToSchema)]
 struct NewHost {
     /// The host, such as app.customer.com.
     host: String,
 }
 
-/// The workspace's own host, and what waits to be verified.
+/// Returns the workspace's own host, and hosts that are waiting for verification.
 #[utoipa::path(get, path = "/auth/workspace/custom-domain", tag = "workspace", responses(
     (status = 200, description = "The host, or null, and pending ones", body = Value),
     (status = 401, description = "Nobody is signed in", body = Problem),
@@ -44,13 +44,13 @@ async fn show(state: web::Data<State>, request: HttpRequest) -> Result<HttpRespo
         .json(json!({ "customDomain": session.custom_domain, "pending": pending })))
 }
 
-/// Adds a host, which is not used until it is verified.
+/// Adds a host. It is used after it has been verified.
 #[utoipa::path(post, path = "/auth/workspace/custom-domain", tag = "workspace",
     request_body = NewHost, responses(
     (status = 202, description = "Pending; the record to publish", body = Value),
-    (status = 400, description = "No host, or one of this deployment", body = Problem),
+    (status = 400, description = "Not a host, or a host of this deployment", body = Problem),
     (status = 401, description = "Nobody is signed in", body = Problem),
-    (status = 403, description = "Not an administrator, or another web site asks", body = Problem),
+    (status = 403, description = "Not an administrator, or another web site made the request", body = Problem),
     (status = 409, description = "The deployment has one host for all", body = Problem)))]
 async fn add(
     state: web::Data<State>,
@@ -80,15 +80,15 @@ async fn add(
     Ok(HttpResponse::Accepted().json(claimed(&claim)))
 }
 
-/// Looks for the host's TXT record and uses the host.
+/// Looks up the host's TXT record and, if it is there, starts to use the host.
 #[utoipa::path(post, path = "/auth/workspace/custom-domain/{host}/verify", tag = "workspace",
     params(("host" = String, Path, description = "The host")), responses(
     (status = 200, description = "Verified and used", body = Value),
     (status = 401, description = "Nobody is signed in", body = Problem),
-    (status = 403, description = "Not an administrator, or another web site asks", body = Problem),
+    (status = 403, description = "Not an administrator, or another web site made the request", body = Problem),
     (status = 404, description = "The host is not pending", body = Problem),
-    (status = 409, description = "The record is not there, or another workspace has the host", body = Problem),
-    (status = 503, description = "The name servers do not answer", body = Problem)))]
+    (status = 409, description = "The record is missing, or another workspace has the host", body = Problem),
+    (status = 503, description = "The name servers do not respond", body = Problem)))]
 async fn verify(
     state: web::Data<State>,
     request: HttpRequest,
@@ -109,11 +109,11 @@ async fn verify(
     Ok(HttpResponse::Ok().json(json!({ "customDomain": host })))
 }
 
-/// Gives the host up.
+/// Stops using the workspace's own host.
 #[utoipa::path(delete, path = "/auth/workspace/custom-domain", tag = "workspace", responses(
-    (status = 204, description = "The workspace is at its host under the app's again"),
+    (status = 204, description = "The workspace is served at its subdomain again"),
     (status = 401, description = "Nobody is signed in", body = Problem),
-    (status = 403, description = "Not an administrator, or another web site asks", body = Problem)))]
+    (status = 403, description = "Not an administrator, or another web site made the request", body = Problem)))]
 async fn remove(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
     let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;

@@ -1,6 +1,6 @@
-//! Verification that a workspace controls a domain: by a TXT record of the domain, or by a
-//! link that was sent to a mailbox of the domain's administrators. The product sends no
-//! e-mail, so the operator creates the link and sends it (decision 14).
+//! Verification that a workspace controls a domain: by a TXT record, or by a link that is
+//! sent to a mailbox of the domain's administrators. This service sends no mail: the
+//! operator creates the link and sends it (decision 14).
 
 pub mod dns;
 
@@ -16,8 +16,8 @@ use crate::store::workspace::custom_host::{self, HostError};
 use crate::store::workspace::domain::{self, Claim, Purpose};
 use dns::{DnsError, TxtRecords};
 
-/// Mailboxes of a domain's administrators (RFC 2142; CA/Browser Forum Baseline Requirements
-/// section 3.2.2.4.4). Any other mailbox may belong to anyone.
+/// Mailboxes that are reserved for the administrators of a domain (RFC 2142, and CA/Browser
+/// Forum Baseline Requirements 3.2.2.4.4). Other mailboxes may belong to anybody.
 pub const MAILBOXES: [&str; 5] = [
     "admin",
     "administrator",
@@ -43,12 +43,12 @@ pub fn claimed(claim: &Claim) -> Value {
     })
 }
 
-/// Formats a time for JSON (RFC 3339).
+/// Formats a time as RFC 3339.
 pub fn rfc3339(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_default()
 }
 
-/// Returns `true` if a link that was sent to this address verifies the domain.
+/// Returns `true` if a link sent to this address verifies the domain.
 pub fn proves(address: &Handle, domain: &str) -> bool {
     address.domain() == domain
         && address
@@ -58,8 +58,8 @@ pub fn proves(address: &Handle, domain: &str) -> bool {
             .is_some_and(|local| MAILBOXES.contains(&local))
 }
 
-/// Returns `true` if a host is a host of this deployment, or above or below one. A
-/// workspace cannot use such a host.
+/// Returns `true` if a host is a host of this deployment, or a parent or child domain of
+/// one. A workspace cannot have such a host.
 pub fn overlaps<'a>(host: &str, own: impl IntoIterator<Item = &'a Url>) -> bool {
     own.into_iter()
         .filter_map(Url::host_str)
@@ -71,24 +71,24 @@ fn is_below(name: &str, other: &str) -> bool {
         .is_some_and(|rest| rest.ends_with('.'))
 }
 
-/// Why a domain is not verified.
+/// Why a domain was not verified.
 #[derive(Debug, thiserror::Error)]
 pub enum VerificationError {
-    /// The workspace has not claimed the domain, or the claim has expired.
-    #[error("the domain has no pending verification: add it first")]
+    /// The workspace has no such claim, or it has expired.
+    #[error("the domain is not waiting to be verified: add it first")]
     NoClaim,
-    /// The record does not exist or has another value.
+    /// The record is missing or has another value.
     #[error("no TXT record {name} has the value {value}")]
     NoRecord {
         /// Name of the record.
         name: String,
-        /// Value that the record must have.
+        /// Expected value of the record.
         value: String,
     },
     /// The name servers did not respond.
     #[error(transparent)]
     Dns(#[from] DnsError),
-    /// The workspace cannot use the host.
+    /// The workspace cannot have the host.
     #[error(transparent)]
     Host(#[from] HostError),
     /// The database failed.
@@ -96,11 +96,11 @@ pub enum VerificationError {
     Database(#[from] sqlx::Error),
 }
 
-/// Looks up the record of the workspace's claim, and marks the domain as verified if the
-/// record has the value.
+/// Looks up the TXT record of the workspace's claim and, if it is there, marks the domain
+/// as verified.
 ///
 /// # Errors
-/// See [`VerificationError`]. Then the claim is unchanged.
+/// Returns [`VerificationError`] and leaves the claim unchanged.
 pub async fn verify_by_record(
     pool: &PgPool,
     records: &dyn TxtRecords,
@@ -148,7 +148,7 @@ mod tests {
 
     // R7
     #[test]
-    fn only_mailboxes_of_who_runs_the_domain_prove_it() {
+    fn only_mailboxes_of_the_domains_administrators_verify_it() {
         let proves = |address: &str| proves(&address.parse().unwrap(), "company.com");
         assert!(proves("postmaster@company.com") && proves("Admin@company.com"));
         assert!(!proves("ada@company.com"));
@@ -158,7 +158,7 @@ mod tests {
 
     // R8
     #[test]
-    fn a_host_of_the_deployment_is_no_workspaces_own() {
+    fn a_workspace_cannot_have_a_host_of_the_deployment() {
         let own = [
             "https://app.example.com/".parse().unwrap(),
             "https://auth.example.com/".parse().unwrap(),

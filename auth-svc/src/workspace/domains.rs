@@ -12,7 +12,7 @@ use crate::store::workspace::domain::{self, Purpose, approve_domain};
 use crate::workspace::admin::{AdminError, admin};
 use crate::workspace::domain_verification::{self, claimed, rfc3339};
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_list, list);
     routes.add(__path_add, add);
@@ -20,14 +20,14 @@ pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_remove, remove);
 }
 
-/// A domain whose people shall join.
+/// A domain to add.
 #[derive(Debug, Deserialize, ToSchema)]
 struct NewDomain {
     /// The domain, such as company.com.
     domain: String,
 }
 
-/// The workspace's domains, approved and pending.
+/// Lists the workspace's approved and pending domains.
 #[utoipa::path(get, path = "/auth/workspace/domains", tag = "workspace", responses(
     (status = 200, description = "Approved and pending domains", body = Value),
     (status = 401, description = "Nobody is signed in", body = Problem),
@@ -51,13 +51,13 @@ async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpRespo
     Ok(HttpResponse::Ok().json(json!({ "domains": domains })))
 }
 
-/// Adds a domain, which lets nobody in until it is verified.
+/// Adds a domain. People of the domain can join after it has been verified.
 #[utoipa::path(post, path = "/auth/workspace/domains", tag = "workspace",
     request_body = NewDomain, responses(
     (status = 202, description = "Pending; the record to publish", body = Value),
-    (status = 400, description = "No domain, or one where anybody can have an address", body = Problem),
+    (status = 400, description = "Not a domain, or a domain where anybody can get an address", body = Problem),
     (status = 401, description = "Nobody is signed in", body = Problem),
-    (status = 403, description = "Not an administrator, or another web site asks", body = Problem)))]
+    (status = 403, description = "Not an administrator, or another web site made the request", body = Problem)))]
 async fn add(
     state: web::Data<State>,
     request: HttpRequest,
@@ -83,15 +83,15 @@ async fn add(
     Ok(HttpResponse::Accepted().json(claimed(&claim)))
 }
 
-/// Looks for the domain's TXT record.
+/// Looks up the domain's TXT record and, if it is there, approves the domain.
 #[utoipa::path(post, path = "/auth/workspace/domains/{domain}/verify", tag = "workspace",
     params(("domain" = String, Path, description = "The domain")), responses(
-    (status = 200, description = "Verified and let in", body = Value),
+    (status = 200, description = "Verified and approved", body = Value),
     (status = 401, description = "Nobody is signed in", body = Problem),
-    (status = 403, description = "Not an administrator, or another web site asks", body = Problem),
+    (status = 403, description = "Not an administrator, or another web site made the request", body = Problem),
     (status = 404, description = "The domain is not pending", body = Problem),
-    (status = 409, description = "The record is not there", body = Problem),
-    (status = 503, description = "The name servers do not answer", body = Problem)))]
+    (status = 409, description = "The record is missing", body = Problem),
+    (status = 503, description = "The name servers do not respond", body = Problem)))]
 async fn verify(
     state: web::Data<State>,
     request: HttpRequest,
@@ -114,12 +114,12 @@ async fn verify(
     })))
 }
 
-/// Takes a domain away, approved or pending. Who joined by it stays.
+/// Removes an approved or pending domain. People who joined by it stay members.
 #[utoipa::path(delete, path = "/auth/workspace/domains/{domain}", tag = "workspace",
     params(("domain" = String, Path, description = "The domain")), responses(
-    (status = 204, description = "Nobody joins by it any more"),
+    (status = 204, description = "Nobody can join by the domain any more"),
     (status = 401, description = "Nobody is signed in", body = Problem),
-    (status = 403, description = "Not an administrator, or another web site asks", body = Problem)))]
+    (status = 403, description = "Not an administrator, or another web site made the request", body = Problem)))]
 async fn remove(
     state: web::Data<State>,
     request: HttpRequest,

@@ -15,10 +15,10 @@ use crate::store::workspace::invite::{self, set_public_invite};
 use crate::workspace::admin::{AdminError, admin};
 use crate::workspace::domain_verification::rfc3339;
 
-/// An invitation by an administrator holds this long.
+/// How long an invitation is valid.
 const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_list, list);
     routes.add(__path_make, make);
@@ -26,21 +26,21 @@ pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_public, public);
 }
 
-/// Whom to invite.
+/// An invitation to create.
 #[derive(Debug, Deserialize, ToSchema)]
 struct NewInvitation {
-    /// Address that the person signs in with.
+    /// Mail address that the person signs in with.
     email: String,
 }
 
-/// The public link's switch.
+/// The new state of the public invitation link.
 #[derive(Debug, Deserialize, ToSchema)]
 struct Switch {
-    /// `true` makes a new link, and the former one stops working.
+    /// `true` creates a new link, and the previous one stops working.
     enabled: bool,
 }
 
-/// The workspace's personal invitations, without their links.
+/// Lists the workspace's personal invitations, without their links.
 #[utoipa::path(get, path = "/auth/workspace/invitations", tag = "workspace", responses(
     (status = 200, description = "The newest first", body = Value),
     (status = 401, description = "Nobody is signed in", body = Problem),
@@ -62,13 +62,13 @@ async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpRespo
     Ok(HttpResponse::Ok().json(json!({ "invitations": invitations })))
 }
 
-/// Makes a personal invitation; only this answer has its link.
+/// Creates a personal invitation. Only this response contains its link.
 #[utoipa::path(post, path = "/auth/workspace/invitations", tag = "workspace",
     request_body = NewInvitation, responses(
-    (status = 201, description = "The link, to be sent to the person", body = Value),
-    (status = 400, description = "No address", body = Problem),
+    (status = 201, description = "The link to send to the person", body = Value),
+    (status = 400, description = "Not a mail address", body = Problem),
     (status = 401, description = "Nobody is signed in", body = Problem),
-    (status = 403, description = "Not an administrator, another web site asks, or the deployment lets the domain not in", body = Problem)))]
+    (status = 403, description = "Not an administrator, another web site made the request, or the deployment does not allow the domain", body = Problem)))]
 async fn make(
     state: web::Data<State>,
     request: HttpRequest,
@@ -78,7 +78,7 @@ async fn make(
     let email: Handle = new
         .email
         .parse()
-        .map_err(|_| AdminError::Invalid("The address must be a mail address.".to_owned()))?;
+        .map_err(|_| AdminError::Invalid("The email must be a mail address.".to_owned()))?;
     let allowed = &state.config.allowed_domains;
     if !allowed.is_empty() && !allowed.contains(email.domain()) {
         return Err(AdminError::DomainNotAllowed(email.domain().to_owned()));
@@ -112,8 +112,8 @@ async fn make(
     params(("id" = Uuid, Path, description = "Id of the invitation")), responses(
     (status = 204, description = "The link does not work any more"),
     (status = 401, description = "Nobody is signed in", body = Problem),
-    (status = 403, description = "Not an administrator, or another web site asks", body = Problem),
-    (status = 404, description = "None in this workspace, or used already", body = Problem)))]
+    (status = 403, description = "Not an administrator, or another web site made the request", body = Problem),
+    (status = 404, description = "The workspace has no such invitation, or it was used already", body = Problem)))]
 async fn revoke(
     state: web::Data<State>,
     request: HttpRequest,
@@ -135,12 +135,12 @@ async fn revoke(
     }
 }
 
-/// Switches the public link; only this answer has it.
+/// Turns the public invitation link on or off. Only this response contains a new link.
 #[utoipa::path(put, path = "/auth/workspace/public-invite", tag = "workspace",
     request_body = Switch, responses(
-    (status = 200, description = "The new link, where it is on", body = Value),
+    (status = 200, description = "The new link, if it is on", body = Value),
     (status = 401, description = "Nobody is signed in", body = Problem),
-    (status = 403, description = "Not an administrator, or another web site asks", body = Problem)))]
+    (status = 403, description = "Not an administrator, or another web site made the request", body = Problem)))]
 async fn public(
     state: web::Data<State>,
     request: HttpRequest,

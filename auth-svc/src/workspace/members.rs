@@ -13,13 +13,13 @@ use crate::workspace::admin::{AdminError, admin};
 use crate::workspace::domain_verification::rfc3339;
 use crate::workspace::removal::{self, Deployment, Removal, RemovalError, Removed};
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_list, list);
     routes.add(__path_remove, remove);
 }
 
-/// What becomes of the person's accounts.
+/// Whether the person's accounts stay connected.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Choice {
@@ -27,7 +27,7 @@ struct Choice {
     keep_connections: bool,
 }
 
-/// The workspace's members, in the order in which they joined.
+/// Lists the workspace's members in the order in which they joined.
 #[utoipa::path(get, path = "/auth/workspace/members", tag = "workspace", operation_id = "list_members", responses(
     (status = 200, description = "Members with their roles", body = Value),
     (status = 401, description = "Nobody is signed in", body = Problem),
@@ -50,17 +50,16 @@ async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpRespo
     Ok(HttpResponse::Ok().json(json!({ "members": members })))
 }
 
-/// Takes a member out: ends their sessions in this workspace and disconnects the
-/// accounts that they connected there. The answer says how the person could join
-/// again.
+/// Removes a member: ends their sessions in this workspace and disconnects the accounts
+/// that they connected there. The response says how the person could join again.
 #[utoipa::path(delete, path = "/auth/workspace/members/{user}", tag = "workspace", operation_id = "remove_member",
     params(
         ("user" = String, Path, description = "The person (UUID)"),
-        ("keepConnections" = Option<bool>, Query, description = "Leaves the person's accounts connected")),
+        ("keepConnections" = Option<bool>, Query, description = "Keeps the person's accounts connected")),
     responses(
     (status = 200, description = "Removed; how the person could join again", body = Value),
     (status = 401, description = "Nobody is signed in", body = Problem),
-    (status = 403, description = "Not an administrator, or another web site asks", body = Problem),
+    (status = 403, description = "Not an administrator, or another web site made the request", body = Problem),
     (status = 404, description = "The person is not a member", body = Problem),
     (status = 409, description = "The person is the last administrator", body = Problem)))]
 async fn remove(
@@ -80,11 +79,11 @@ async fn remove(
     Ok(HttpResponse::Ok().json(removed.json(keep)))
 }
 
-/// Takes a person out of the administrator's workspace. The last administrator
-/// stays: only the operator's command can force that.
+/// Removes a person from the administrator's workspace. The last administrator cannot be
+/// removed here; only the operator's command can force that.
 ///
 /// # Errors
-/// See [`RemovalError`].
+/// Returns [`RemovalError`].
 pub(crate) async fn remove_member(
     state: &State,
     administrator: &Session,

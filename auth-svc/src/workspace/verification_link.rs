@@ -1,5 +1,5 @@
-//! `/verify-domain`: the page of a verification link. Opening the link changes nothing,
-//! because mail scanners open links too; the button verifies the domain.
+//! `/verify-domain`: the page that a verification link opens. Opening it changes nothing,
+//! because mail scanners open links too; its button verifies the domain.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -31,13 +31,13 @@ struct Posted {
     token: String,
 }
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_ask, ask);
     routes.add(__path_confirm, confirm);
 }
 
-/// Shows what the link verifies, and a button.
+/// Says what the link does and asks for confirmation.
 #[utoipa::path(get, path = "/verify-domain", tag = "workspace",
     params(("token" = String, Query, description = "The link's token")), responses(
     (status = 200, description = "A page with a button", content_type = "text/html", body = String),
@@ -65,8 +65,8 @@ async fn ask(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     }
 }
 
-/// Returns a domain in its own script, with its DNS form if that differs, because domains
-/// in different scripts may look alike.
+/// Returns a domain in its own script, followed by its ASCII form if that differs, because
+/// domains in different scripts may look alike.
 fn shown(domain: &str) -> String {
     let people = domain_for_people(domain);
     if people == domain {
@@ -76,7 +76,7 @@ fn shown(domain: &str) -> String {
     }
 }
 
-/// Uses the link.
+/// Uses the link to verify the domain.
 #[utoipa::path(post, path = "/verify-domain", tag = "workspace",
     request_body(content = String, content_type = "application/x-www-form-urlencoded",
         description = "`token`"), responses(
@@ -142,8 +142,8 @@ fn dead(request: &HttpRequest) -> HttpResponse {
         status: StatusCode::NOT_FOUND,
         code: "verification_link_dead",
         title: "This link does not work any more",
-        text: "It was used, is older than a day, or was replaced by a newer one. Ask whoever \
-               sent it for a new one."
+        text: "It was used, is older than a day, or was replaced by a newer one. Please ask \
+               the person who sent it for a new one."
             .to_owned(),
         next: NextStep::Home,
     };

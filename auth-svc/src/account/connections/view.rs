@@ -1,4 +1,4 @@
-//! An account as its card shows it.
+//! The cards of the connections page.
 
 use latchkey_domain::ProviderName;
 use latchkey_proto::account::{Account, Channel, ChannelKind};
@@ -10,22 +10,22 @@ use crate::http::wording;
 use crate::login::sign_in_link::address;
 use crate::state::State;
 
-/// Where the list is.
+/// Path of the list.
 pub(super) const LIST: &str = "/auth/account/connections";
 
-/// An account.
+/// The card of an account.
 pub(super) struct Card {
     pub(super) icon: Icon,
     pub(super) label: String,
     pub(super) handle: String,
-    /// Nobody vouches that the address is this person's.
+    /// The provider has not verified the address.
     pub(super) unverified: bool,
     pub(super) since: String,
-    /// When the provider ends the access, where it says so.
+    /// When the grant expires, if the provider says so.
     pub(super) ends: Option<String>,
     pub(super) notice: Option<&'static str>,
     pub(super) tone: &'static str,
-    /// Where to give access again, and whether that is what matters now.
+    /// Link that reconnects the account, and whether it is the main action.
     pub(super) reconnect: Option<String>,
     pub(super) urgent: bool,
     pub(super) start: Option<Start>,
@@ -33,13 +33,13 @@ pub(super) struct Card {
     pub(super) lines: Vec<Line>,
 }
 
-/// A button that starts what waits for the person, or what failed once more.
+/// A button that starts waiting channels or restarts failed ones.
 pub(super) struct Start {
     pub(super) action: String,
     pub(super) label: &'static str,
 }
 
-/// A channel.
+/// The line of a channel.
 pub(super) struct Line {
     pub(super) icon: Icon,
     pub(super) kind: &'static str,
@@ -49,7 +49,7 @@ pub(super) struct Line {
     pub(super) refreshed: String,
 }
 
-/// The name that people know a provider by.
+/// Returns the display name of a provider.
 pub(super) fn label(state: &State, provider: &str) -> String {
     provider
         .parse::<ProviderName>()
@@ -77,22 +77,23 @@ impl Card {
                 .map(|at| wording::until(state.clock.now(), at)),
             notice: if dead {
                 Some(
-                    "The provider no longer gives access: it was withdrawn, or your password \
-                     changed. Reconnect, and everything goes on where it stopped.",
+                    "The provider no longer gives access, because it was withdrawn or your \
+                     password changed. Please reconnect; everything then continues where it \
+                     stopped.",
                 )
             } else if partial {
                 Some(
-                    "Part of the access was not given. Reconnect and agree to all of it, or \
-                     leave it as it is.",
+                    "You gave only part of the access. You can reconnect and agree to all of \
+                     it, or keep it as it is.",
                 )
             } else {
                 None
             },
             tone: if dead { "bad" } else { "wait" },
             reconnect: reconnect(state, account),
-            // One thing to do first, not two.
+            // The page shows only one main action.
             urgent: dead || (partial && !waits && !failed),
-            // Nothing can start before the person gives access again.
+            // Channels cannot start before the person gives access again.
             start: (!dead && (waits || failed)).then(|| Start {
                 action: format!("{LIST}/{}/start", account.id),
                 label: if waits { "Start sync" } else { "Try again" },
@@ -128,7 +129,7 @@ impl Line {
     }
 }
 
-/// Once more to the provider with the same account, and with consent asked for.
+/// Returns the link that reconnects the same account and requests consent.
 fn reconnect(state: &State, account: &Account) -> Option<String> {
     let name: ProviderName = account.provider.parse().ok()?;
     state.providers.get(&name)?;

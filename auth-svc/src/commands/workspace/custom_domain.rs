@@ -3,8 +3,8 @@ use latchkey_service::StartError;
 use serde_json::json;
 use url::Url;
 
-use crate::commands::workspace::desk::{Answer, Desk};
-use crate::commands::workspace::domain::{claimed, record};
+use crate::commands::workspace::context::{CommandContext, Output};
+use crate::commands::workspace::domain::{claim_json, txt_record};
 use crate::login::domain_list::parse_domain;
 use crate::store::audit::{Action, Actor};
 use crate::store::workspace::custom_host;
@@ -47,18 +47,21 @@ pub enum Command {
     },
 }
 
-pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, StartError> {
+pub(super) async fn run(
+    context: &CommandContext<'_>,
+    command: Command,
+) -> Result<Output, StartError> {
     match command {
         Command::Add { host, workspace } => {
-            let workspace = desk.find(workspace).await?;
-            let host = foreign(desk, &host)?;
-            let mut change = desk.change().await?;
+            let workspace = context.find_workspace(workspace).await?;
+            let host = parse_host(context, &host)?;
+            let mut change = context.change().await?;
             let claim = domain::claim(
                 change.connection(),
                 workspace.id,
                 Purpose::Host,
                 &host,
-                &desk.randomness,
+                &context.randomness,
             )
             .await
             .map_err(StartError::other)?;
@@ -66,22 +69,22 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
                 .commit(workspace.id, Action::HostClaimed, &host)
                 .await
                 .map_err(StartError::other)?;
-            Ok(Answer::new(
+            Ok(Output::new(
                 format!(
                     "{host} is waiting for verification until {}. Publish\n  {}\nand run: auth-svc \
                      workspace custom-domain verify {host}",
                     rfc3339(claim.expires_at),
-                    record(&claim),
+                    txt_record(&claim),
                 ),
-                claimed(&claim),
+                claim_json(&claim),
             ))
         }
         Command::Verify { host, workspace } => {
-            let workspace = desk.find(workspace).await?;
-            let host = foreign(desk, &host)?;
-            let servers = NameServers::from_environment(desk.environment)?;
+            let workspace = context.find_workspace(workspace).await?;
+            let host = parse_host(context, &host)?;
+            let servers = NameServers::from_environment(context.environment)?;
             domain_verification::verify_by_record(
-                &desk.pool,
+                &context.pool,
                 &servers,
                 Actor::Operator,
                 workspace.id,
@@ -90,12 +93,12 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
             )
             .await
             .map_err(StartError::other)?;
-            Ok(served(&workspace.name, &host))
+            Ok(host_output(&workspace.name, &host))
         }
         Command::Approve { host, workspace } => {
-            let workspace = desk.find(workspace).await?;
-            let host = foreign(desk, &host)?;
-            let mut change = desk.change().await?;
+            let workspace = context.find_workspace(workspace).await?;
+            let host = parse_host(context, &host)?;
+            let mut change = context.change().await?;
             custom_host::set(change.connection(), workspace.id, Some(&host))
                 .await
                 .map_err(StartError::other)?;
@@ -103,11 +106,11 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
                 .commit(workspace.id, Action::HostApproved, &host)
                 .await
                 .map_err(StartError::other)?;
-            Ok(served(&workspace.name, &host))
+            Ok(host_output(&workspace.name, &host))
         }
         Command::Remove { workspace } => {
-            let workspace = desk.find(workspace).await?;
-            let mut change = desk.change().await?;
+            let workspace = context.find_workspace(workspace).await?;
+            let mut change = context.change().await?;
             custom_host::set(change.connection(), workspace.id, None)
                 .await
                 .map_err(StartError::other)?;
@@ -116,7 +119,7 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
                 .commit(workspace.id, Action::HostRemoved, former)
                 .await
                 .map_err(StartError::other)?;
-            Ok(Answer::new(
+            Ok(Output::new(
                 format!("{} no longer has its own host", workspace.name),
                 json!({ "customDomain": null }),
             ))
@@ -124,19 +127,19 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
     }
 }
 
-fn served(workspace: &str, host: &str) -> Answer {
-    Answer::new(
+fn host_output(workspace: &str, host: &str) -> Output {
+    Output::new(
         format!("{workspace} is now served at {host}"),
         json!({ "customDomain": host }),
     )
 }
 
 /// Parses a host, which must not be, contain or belong to a host of this deployment.
-fn foreign(desk: &Desk<'_>, text: &str) -> Result<String, StartError> {
+fn parse_host(context: &CommandContext<'_>, text: &str) -> Result<String, StartError> {
     let host = parse_domain(text).map_err(StartError::other)?;
-    let mut own = desk.environment.list("ALLOWED_RETURN_ORIGINS")?;
+    let mut own = context.environment.list("ALLOWED_RETURN_ORIGINS")?;
     for name in ["PUBLIC_URL", "APP_URL"] {
-        own.extend(desk.environment.optional(name)?);
+        own.extend(context.environment.optional(name)?);
     }
     let own: Vec<Url> = own.iter().filter_map(|url| Url::parse(url).ok()).collect();
     if domain_verification::overlaps(&host, &own) {

@@ -5,7 +5,7 @@ use latchkey_domain::Handle;
 use latchkey_service::StartError;
 use serde_json::{Value, json};
 
-use crate::commands::workspace::desk::{Answer, Desk};
+use crate::commands::workspace::context::{CommandContext, Output};
 use crate::login::domain_list::{DomainList, is_consumer_domain, parse_domain};
 use crate::store::audit::{Action, Actor};
 use crate::store::workspace::Workspace;
@@ -18,13 +18,13 @@ const ALLOWED_DOMAINS: &str = "AUTH_ALLOWED_DOMAINS";
 const LINK_PATH: &str = "/verify-domain";
 
 pub(super) async fn approve(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     domain: &str,
     force: bool,
-) -> Result<Answer, StartError> {
-    let domain = work_domain(domain, force)?;
-    let mut change = desk.change().await?;
+) -> Result<Output, StartError> {
+    let domain = parse_company_domain(domain, force)?;
+    let mut change = context.change().await?;
     approve_domain(change.connection(), workspace.id, &domain, true)
         .await
         .map_err(StartError::other)?;
@@ -32,19 +32,19 @@ pub(super) async fn approve(
         .commit(workspace.id, Action::DomainApproved, &domain)
         .await
         .map_err(StartError::other)?;
-    Ok(Answer::new(
+    Ok(Output::new(
         format!("people of {domain} can now join {}", workspace.name),
         json!({ "domain": domain, "status": "APPROVED", "approvedBy": "OPERATOR" }),
     ))
 }
 
 pub(super) async fn remove(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     domain: &str,
-) -> Result<Answer, StartError> {
+) -> Result<Output, StartError> {
     let domain = parse_domain(domain).map_err(StartError::other)?;
-    let mut change = desk.change().await?;
+    let mut change = context.change().await?;
     approve_domain(change.connection(), workspace.id, &domain, false)
         .await
         .map_err(StartError::other)?;
@@ -52,25 +52,25 @@ pub(super) async fn remove(
         .commit(workspace.id, Action::DomainRemoved, &domain)
         .await
         .map_err(StartError::other)?;
-    Ok(Answer::new(
+    Ok(Output::new(
         format!("people of {domain} can no longer join {}", workspace.name),
         json!({ "domain": domain, "status": "REMOVED" }),
     ))
 }
 
 pub(super) async fn add(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     domain: &str,
-) -> Result<Answer, StartError> {
-    let domain = work_domain(domain, false)?;
-    let mut change = desk.change().await?;
+) -> Result<Output, StartError> {
+    let domain = parse_company_domain(domain, false)?;
+    let mut change = context.change().await?;
     let claim = domain::claim(
         change.connection(),
         workspace.id,
         Purpose::Access,
         &domain,
-        &desk.randomness,
+        &context.randomness,
     )
     .await
     .map_err(StartError::other)?;
@@ -78,27 +78,27 @@ pub(super) async fn add(
         .commit(workspace.id, Action::DomainClaimed, &domain)
         .await
         .map_err(StartError::other)?;
-    Ok(Answer::new(
+    Ok(Output::new(
         format!(
             "{domain} is waiting for verification until {}. Publish\n  {}\nand run: auth-svc workspace \
              verify-domain {domain}\nor send the link of: auth-svc workspace verification-link \
              postmaster@{domain}",
             rfc3339(claim.expires_at),
-            record(&claim),
+            txt_record(&claim),
         ),
-        claimed(&claim),
+        claim_json(&claim),
     ))
 }
 
 pub(super) async fn verify(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     domain: &str,
-) -> Result<Answer, StartError> {
+) -> Result<Output, StartError> {
     let domain = parse_domain(domain).map_err(StartError::other)?;
-    let servers = NameServers::from_environment(desk.environment)?;
+    let servers = NameServers::from_environment(context.environment)?;
     domain_verification::verify_by_record(
-        &desk.pool,
+        &context.pool,
         &servers,
         Actor::Operator,
         workspace.id,
@@ -107,7 +107,7 @@ pub(super) async fn verify(
     )
     .await
     .map_err(StartError::other)?;
-    Ok(Answer::new(
+    Ok(Output::new(
         format!(
             "verified: people of {domain} can now join {}",
             workspace.name
@@ -117,10 +117,10 @@ pub(super) async fn verify(
 }
 
 pub(super) async fn link(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     email: &str,
-) -> Result<Answer, StartError> {
+) -> Result<Output, StartError> {
     let email: Handle = email.parse().map_err(StartError::other)?;
     let domain = email.domain();
     if !domain_verification::proves(&email, domain) {
@@ -129,13 +129,13 @@ pub(super) async fn link(
             MAILBOXES.join(", ")
         )));
     }
-    let mut change = desk.change().await?;
+    let mut change = context.change().await?;
     let made = domain::email_token(
         change.connection(),
         workspace.id,
         domain,
         email.as_str(),
-        &desk.randomness,
+        &context.randomness,
     )
     .await
     .map_err(StartError::other)?;
@@ -148,19 +148,22 @@ pub(super) async fn link(
         .commit(workspace.id, Action::DomainLinkMade, email.as_str())
         .await
         .map_err(StartError::other)?;
-    let link = desk.link(LINK_PATH, "token", &token)?;
+    let link = context.link(LINK_PATH, "token", &token)?;
     let until = rfc3339(until);
-    Ok(Answer::new(
+    Ok(Output::new(
         format!("send this link to {email} only; it can be used once, until {until}:\n{link}"),
         json!({ "domain": domain, "email": email.as_str(), "link": link, "expiresAt": until }),
     ))
 }
 
-pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answer, StartError> {
-    let approved = domain::approved(&desk.pool, workspace.id)
+pub(super) async fn list(
+    context: &CommandContext<'_>,
+    workspace: &Workspace,
+) -> Result<Output, StartError> {
+    let approved = domain::approved(&context.pool, workspace.id)
         .await
         .map_err(StartError::other)?;
-    let pending = domain::claims(&desk.pool, workspace.id, Purpose::Access)
+    let pending = domain::claims(&context.pool, workspace.id, Purpose::Access)
         .await
         .map_err(StartError::other)?;
     let mut text = String::new();
@@ -184,18 +187,18 @@ pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answe
             "{}  pending until {}: {}",
             claim.domain,
             rfc3339(claim.expires_at),
-            record(claim)
+            txt_record(claim)
         );
-        json.push(claimed(claim));
+        json.push(claim_json(claim));
     }
     if text.is_empty() {
         "no domains: people can join by invitation only".clone_into(&mut text);
     }
-    Ok(Answer::new(text, Value::Array(json)))
+    Ok(Output::new(text, Value::Array(json)))
 }
 
 /// Returns the TXT record to publish, in the notation of a zone file.
-pub(super) fn record(claim: &Claim) -> String {
+pub(super) fn txt_record(claim: &Claim) -> String {
     format!(
         "{}. TXT \"{}\"",
         domain_verification::record_name(&claim.domain),
@@ -204,13 +207,13 @@ pub(super) fn record(claim: &Claim) -> String {
 }
 
 /// Returns a claim as JSON.
-pub(super) fn claimed(claim: &Claim) -> Value {
-    let mut told = domain_verification::claimed(claim);
-    told["linkMadeFor"] = json!(claim.email);
-    told
+pub(super) fn claim_json(claim: &Claim) -> Value {
+    let mut json = domain_verification::claimed(claim);
+    json["linkMadeFor"] = json!(claim.email);
+    json
 }
 
-fn work_domain(text: &str, force: bool) -> Result<String, StartError> {
+fn parse_company_domain(text: &str, force: bool) -> Result<String, StartError> {
     let domain = parse_domain(text).map_err(StartError::other)?;
     if force || !is_consumer_domain(&domain) {
         return Ok(domain);
@@ -223,8 +226,11 @@ fn work_domain(text: &str, force: bool) -> Result<String, StartError> {
 
 /// Checks the deployment's list of domains, which invitations cannot override. Otherwise
 /// the person would be refused only at the sign-in.
-pub(super) fn allowed_by_deployment(desk: &Desk<'_>, email: &Handle) -> Result<(), StartError> {
-    let list = deployment_domains(desk)?;
+pub(super) fn allowed_by_deployment(
+    context: &CommandContext<'_>,
+    email: &Handle,
+) -> Result<(), StartError> {
+    let list = deployment_domains(context)?;
     if list.is_empty() || list.contains(email.domain()) {
         Ok(())
     } else {
@@ -234,8 +240,8 @@ pub(super) fn allowed_by_deployment(desk: &Desk<'_>, email: &Handle) -> Result<(
 }
 
 /// Reads the deployment's list of domains from this shell's environment.
-pub(super) fn deployment_domains(desk: &Desk<'_>) -> Result<DomainList, StartError> {
-    let list = desk.environment.list(ALLOWED_DOMAINS)?;
+pub(super) fn deployment_domains(context: &CommandContext<'_>) -> Result<DomainList, StartError> {
+    let list = context.environment.list(ALLOWED_DOMAINS)?;
     DomainList::parse(&list)
         .map_err(|error| ConfigError::new(ALLOWED_DOMAINS, error.to_string()).into())
 }

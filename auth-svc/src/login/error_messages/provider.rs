@@ -7,8 +7,8 @@ use crate::http::problem::{NextStep, ProblemDetails};
 use crate::login::authorization_error::AuthorizationError;
 use crate::login::error_messages::{came_with, explained, refused, unavailable};
 
-const START_AGAIN: &str = "Nothing was changed. Please start again; if it happens again, tell your \
-                           administrator the reference below.";
+const START_AGAIN: &str = "Nothing was changed. Please start again. If it happens again, give \
+                           your administrator the reference below.";
 
 impl From<&ProviderError> for ProblemDetails {
     fn from(error: &ProviderError) -> Self {
@@ -159,7 +159,7 @@ fn too_large() -> ProblemDetails {
         "The provider's answer is too large",
         "What the provider says of you is larger than this application takes, as a rule because \
          you are in very many groups. Your administrator has to make it smaller at the provider. \
-         Please tell them the reference below."
+         Please give them the reference below."
             .to_owned(),
         NextStep::Home,
     )
@@ -170,7 +170,7 @@ fn misconfigured() -> ProblemDetails {
         StatusCode::BAD_GATEWAY,
         "provider_misconfigured",
         "Signing in with this provider is not set up correctly",
-        "Your administrator has to correct the registration at the provider. Please tell them \
+        "Your administrator has to correct the registration at the provider. Please give them \
          the reference below."
             .to_owned(),
         NextStep::Home,

@@ -1,4 +1,4 @@
-//! Lookup of TXT records behind a trait, so that tests can use their own records.
+//! Lookup of TXT records, behind a trait that tests can implement.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,10 +10,10 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 use latchkey_config::{ConfigError, Environment};
 
-/// The variable that names other name servers than those of the machine.
+/// The variable that names the name servers to use instead of the machine's.
 const RESOLVERS: &str = "DNS_RESOLVERS";
 
-/// The name servers did not respond.
+/// Returned if the name servers gave no usable response.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the name servers do not respond: {0}")]
 pub struct DnsError(pub String);
@@ -21,11 +21,10 @@ pub struct DnsError(pub String);
 /// A source of TXT records.
 #[async_trait]
 pub trait TxtRecords: fmt::Debug + Send + Sync {
-    /// Returns the values of the TXT records of a name; an empty list if there is no
-    /// record.
+    /// Returns the values of a name's TXT records; an empty list if there are none.
     ///
     /// # Errors
-    /// Returns an error if the name servers do not respond.
+    /// Returns an error if the name servers gave no usable response.
     async fn of(&self, name: &str) -> Result<Vec<String>, DnsError>;
 }
 
@@ -40,11 +39,11 @@ impl fmt::Debug for NameServers {
 }
 
 impl NameServers {
-    /// Reads the variable, or else the machine's configuration, without any network access.
-    /// On a machine without such a configuration, only the lookups fail.
+    /// Reads the variable, or else the machine's configuration, without a DNS request. If
+    /// the machine has no such configuration, only lookups fail.
     ///
     /// # Errors
-    /// Returns an error if the variable is wrong.
+    /// Returns an error if the variable is invalid.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let named: Vec<SocketAddr> = environment
             .list(RESOLVERS)?
@@ -68,7 +67,7 @@ impl NameServers {
             ))
         };
         let resolver = builder.and_then(|mut builder| {
-            // No cache, so that a record is found as soon as it is published.
+            // Responses are not cached, so that a new record is found at once.
             builder.options_mut().cache_size = 0;
             builder.build()
         });
@@ -90,7 +89,7 @@ fn server(address: SocketAddr) -> NameServerConfig {
 #[async_trait]
 impl TxtRecords for NameServers {
     async fn of(&self, name: &str) -> Result<Vec<String>, DnsError> {
-        // The trailing dot prevents that the machine's search list is used.
+        // The trailing dot prevents the use of the machine's search list.
         let resolver = self.0.as_ref().map_err(Clone::clone)?;
         let found = match resolver.txt_lookup(format!("{name}.")).await {
             Ok(found) => found,
@@ -101,7 +100,7 @@ impl TxtRecords for NameServers {
             .answers()
             .iter()
             .filter_map(|record| match &record.data {
-                // A long value comes in several strings (RFC 7208 section 3.3).
+                // A long value consists of several strings (RFC 7208 section 3.3).
                 RData::TXT(text) => Some(
                     text.txt_data
                         .iter()

@@ -1,6 +1,6 @@
-//! Doors: a link of another site starts a plain sign-in and nothing else. It
-//! joins nobody to a workspace by an invitation, connects no account, changes
-//! nothing of who sees what, and hands no session to whoever made the link.
+//! A link on another site can only start a plain sign-in. It accepts no invitation,
+//! connects no account, changes no visibility, and hands no session to the site that made
+//! the link.
 
 use auth_svc::random::Randomness;
 use auth_svc::store::workspace::{self, custom_host};
@@ -9,8 +9,7 @@ use latchkey_domain::WorkspaceId;
 use latchkey_proto::events::{CalendarVisibility, Intent, MessageVisibility};
 use reqwest::Method;
 
-use crate::helpers::{APP, Answer, Browser, PUBLIC, TestApp};
-use crate::unharmed::nothing_written;
+use crate::support::{APP, Browser, PUBLIC, Response, TestApp, assert_nothing_written};
 
 const MULTI: (&str, &str) = ("IS_MULTIWORKSPACE_ENABLED", "true");
 const EVIL_HOST: &str = "crm.evil.example";
@@ -18,8 +17,8 @@ const CRM: &str = "https://crm.example";
 /// RFC 7636 appendix B.
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-/// A browser in which another site's page sends the person on.
-fn sent_by_evil(browser: &Browser) -> Browser {
+/// Returns a browser whose next request comes from a link on another site.
+fn sent_by_another_site(browser: &Browser) -> Browser {
     let mut browser = browser.clone();
     browser.headers = vec![
         ("sec-fetch-site", "cross-site".to_owned()),
@@ -29,10 +28,10 @@ fn sent_by_evil(browser: &Browser) -> Browser {
     browser
 }
 
-/// Where a link leads: the page that asks, on this service.
-fn page_of(answer: &Answer) -> String {
-    assert_eq!(answer.status, 302, "{}", answer.body);
-    let page = answer.location();
+/// Returns the path of the review page that a response redirects to.
+fn review_page_path(response: &Response) -> String {
+    assert_eq!(response.status, 302, "{}", response.body);
+    let page = response.location();
     let page = page
         .strip_prefix(PUBLIC)
         .unwrap_or_else(|| panic!("led to {page}"));
@@ -58,22 +57,23 @@ async fn personal_link(app: &TestApp, workspace: WorkspaceId, email: &str) -> St
     format!("workspacePersonalInviteToken={}", made.token)
 }
 
-/// Acme, where ada is signed in, and Evil with a host of its own.
+/// Starts with the workspaces Acme, where Ada is signed in, and Evil, which has its own
+/// host.
 async fn acme_and_evil() -> (TestApp, WorkspaceId, Browser) {
     let app = TestApp::start_with(&[MULTI]).await;
     let evil = app.workspace("evil", &[]).await;
     custom_host::set(app.database.pool(), evil, Some(EVIL_HOST))
         .await
         .unwrap();
-    // The running service knows its hosts as the database had them a moment ago.
+    // The running service reads its hosts from the database after a moment.
     let there = format!("/auth/review/google?returnTo=https://{EVIL_HOST}/");
     while app.browser().get(&there).await.status != 200 {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     let mut ada = app.browser();
     let path = "/auth/microsoft?workspaceSubdomain=acme&prompt=consent";
-    let answer = app.round(&mut ada, path, &Decision::allow("ada")).await;
-    assert_eq!(answer.location(), "https://acme.app.test.example/");
+    let response = app.run_flow(&mut ada, path, &Decision::allow("ada")).await;
+    assert_eq!(response.location(), "https://acme.app.test.example/");
     (app, evil, ada)
 }
 
@@ -86,15 +86,15 @@ async fn a_link_with_an_invitation_puts_nobody_into_a_strangers_workspace() {
     for invitation in [public, personal] {
         for provider in ["google", "microsoft", "oidc/demo"] {
             let link = format!("/auth/{provider}?{invitation}&{back}&workspaceId={evil}");
-            for mut browser in [ada.clone(), sent_by_evil(&ada), app.browser()] {
-                let page = nothing_written(&app, async || {
-                    let page = page_of(&browser.get(&link).await);
+            for mut browser in [ada.clone(), sent_by_another_site(&ada), app.browser()] {
+                let page = assert_nothing_written(&app, async || {
+                    let page = review_page_path(&browser.get(&link).await);
                     let page = browser.get(&page).await;
                     assert_eq!(page.status, 200);
                     page
                 })
                 .await;
-                // The person is told, and nothing goes on by itself.
+                // The page names the workspace and does not redirect.
                 assert!(page.body.contains("Join evil"), "{}", page.body);
                 assert!(page.body.contains(EVIL_HOST));
                 assert!(!page.headers.contains_key("refresh"));
@@ -112,7 +112,7 @@ async fn a_link_with_an_invitation_joins_nobody_where_there_is_one_workspace() {
     for invitation in [public, personal] {
         let mut linus = app.browser();
         let link = format!("/auth/google?{invitation}&returnTo={CRM}/&codeChallenge={CHALLENGE}");
-        nothing_written(&app, async || page_of(&linus.get(&link).await)).await;
+        assert_nothing_written(&app, async || review_page_path(&linus.get(&link).await)).await;
         assert!(linus.session().is_none());
     }
 }
@@ -122,7 +122,8 @@ async fn another_site_does_not_decide_who_sees_a_mailbox() {
     let app = TestApp::start().await;
     let mut ada = app.browser();
     let chosen = "/auth/microsoft?messageVisibility=METADATA&calendarVisibility=METADATA";
-    app.round(&mut ada, chosen, &Decision::allow("ada")).await;
+    app.run_flow(&mut ada, chosen, &Decision::allow("ada"))
+        .await;
     let session = ada.session().unwrap().to_owned();
     for link in [
         "/auth/microsoft?reconnect=1&messageVisibility=SHARE_EVERYTHING\
@@ -133,14 +134,14 @@ async fn another_site_does_not_decide_who_sees_a_mailbox() {
         "/auth/microsoft-apis?messageVisibility=SHARE_EVERYTHING",
         "/auth/microsoft-apis",
     ] {
-        for mut browser in [ada.clone(), sent_by_evil(&ada)] {
-            nothing_written(&app, async || page_of(&browser.get(link).await)).await;
+        for mut browser in [ada.clone(), sent_by_another_site(&ada)] {
+            assert_nothing_written(&app, async || review_page_path(&browser.get(link).await)).await;
             assert_eq!(browser.session(), Some(session.as_str()), "{link}");
         }
     }
-    // What is left to a link is the plain sign-in: it chooses nothing.
+    // A link can only start a plain sign-in, which chooses nothing.
     let link = "/auth/microsoft?prompt=consent";
-    app.round_by_link(&mut ada, link, &Decision::allow("ada"))
+    app.run_flow_by_link(&mut ada, link, &Decision::allow("ada"))
         .await;
     let event = app.events().await.pop().unwrap();
     assert_eq!(event.intent(), Intent::SignIn);
@@ -156,7 +157,7 @@ async fn another_site_does_not_decide_who_sees_a_mailbox() {
 }
 
 #[tokio::test]
-async fn there_is_no_way_round_the_button_of_the_review_page() {
+async fn the_button_of_the_review_page_cannot_be_bypassed() {
     let app = TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await;
     let ada = app.signed_in("ada").await;
     for query in [
@@ -166,18 +167,19 @@ async fn there_is_no_way_round_the_button_of_the_review_page() {
     ] {
         let detour = format!("/auth/review/google/continue{query}");
         for method in [Method::GET, Method::HEAD] {
-            let mut browser = sent_by_evil(&ada);
-            let answer =
-                nothing_written(&app, async || browser.send(method.clone(), &detour).await).await;
-            assert!((400..500).contains(&answer.status), "{}", answer.status);
-            assert!(!answer.headers.contains_key("refresh"));
+            let mut browser = sent_by_another_site(&ada);
+            let response =
+                assert_nothing_written(&app, async || browser.send(method.clone(), &detour).await)
+                    .await;
+            assert!((400..500).contains(&response.status), "{}", response.status);
+            assert!(!response.headers.contains_key("refresh"));
             assert_eq!(browser.flows(), 0);
         }
     }
 }
 
 #[tokio::test]
-async fn a_form_that_is_not_our_own_page_s_chooses_nothing() {
+async fn a_form_that_another_site_sends_chooses_nothing() {
     let (app, _, ada) = acme_and_evil().await;
     let mut person = ada.clone();
     let forms = [
@@ -213,12 +215,12 @@ async fn a_form_that_is_not_our_own_page_s_chooses_nothing() {
         for form in &forms {
             let mut browser = ada.clone().json();
             browser.headers.extend(headers.clone());
-            let answer = nothing_written(&app, async || {
+            let response = assert_nothing_written(&app, async || {
                 browser.post_form(&form.action, form.body()).await
             })
             .await;
             assert_eq!(
-                (answer.status, answer.code().as_str()),
+                (response.status, response.code().as_str()),
                 (403, "cross_site"),
                 "{headers:?} {}",
                 form.action
@@ -228,36 +230,36 @@ async fn a_form_that_is_not_our_own_page_s_chooses_nothing() {
         let mut browser = ada.clone().json();
         browser.headers.extend(headers.clone());
         let body = format!("returnTo=https://{EVIL_HOST}/&codeChallenge={CHALLENGE}");
-        let answer = nothing_written(&app, async || {
+        let response = assert_nothing_written(&app, async || {
             browser.post_form("/auth/hand-over", body.clone()).await
         })
         .await;
-        assert_eq!(answer.status, 403, "{headers:?}");
+        assert_eq!(response.status, 403, "{headers:?}");
     }
 }
 
 #[tokio::test]
-async fn who_joins_by_a_link_connects_nothing_and_is_handed_to_nobody() {
+async fn joining_by_a_link_connects_nothing_and_hands_no_session_over() {
     let app = TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await;
     let pool = app.database.pool();
     for (provider, person) in [("google", "ada"), ("microsoft", "grace")] {
         let mut browser = app.browser();
         let link = format!("/auth/{provider}?returnTo={CRM}/&codeChallenge={CHALLENGE}");
-        let answer = app
-            .round_by_link(&mut browser, &link, &Decision::allow(person))
+        let response = app
+            .run_flow_by_link(&mut browser, &link, &Decision::allow(person))
             .await;
-        let page = answer.whole_location();
+        let page = response.full_location();
         let page = page.strip_prefix(PUBLIC).unwrap();
         assert!(page.starts_with("/auth/welcome/"), "{page}");
-        assert!(answer.handover_code().is_none());
+        assert!(response.handover_code().is_none());
         let event = app.events().await.pop().unwrap();
         assert_eq!((event.intent(), event.connection), (Intent::SignIn, None));
-        // The same link once more does not connect either what the first did not.
+        // A second sign-in by the link does not connect the account either.
         let again = format!("/auth/{provider}?prompt=consent");
-        app.round_by_link(&mut browser, &again, &Decision::allow(person))
+        app.run_flow_by_link(&mut browser, &again, &Decision::allow(person))
             .await;
         assert_eq!(app.events().await.pop().unwrap().connection, None);
-        // Told in words, on a page of this service, in the person's own session.
+        // A page of this service says so, in the person's own session.
         let page = browser.get(page).await;
         assert!(page.body.contains("Welcome to Acme"), "{}", page.body);
         assert!(page.body.contains(&format!("{person}@acme.example")));
@@ -277,31 +279,31 @@ async fn a_session_is_not_handed_to_another_workspaces_host() {
     let (app, _, ada) = acme_and_evil().await;
     let back = format!("returnTo=https://{EVIL_HOST}/&codeChallenge={CHALLENGE}");
     let home = "https://acme.app.test.example/";
-    // Signed in already, and by a new sign-in.
+    // With an existing session, and with a new sign-in.
     let mut browser = ada.clone();
-    let answer = nothing_written(&app, async || {
+    let response = assert_nothing_written(&app, async || {
         browser.get(&format!("/auth/microsoft?{back}")).await
     })
     .await;
-    assert_eq!(answer.whole_location(), home);
+    assert_eq!(response.full_location(), home);
     let mut browser = ada.clone();
     let link = format!("/auth/microsoft?prompt=consent&workspaceSubdomain=acme&{back}");
-    let answer = app
-        .round_by_link(&mut browser, &link, &Decision::allow("ada"))
+    let response = app
+        .run_flow_by_link(&mut browser, &link, &Decision::allow("ada"))
         .await;
-    assert_eq!(answer.whole_location(), home);
-    // Nor by the button of the page, whoever fills in the form.
+    assert_eq!(response.full_location(), home);
+    // Nor with the button of the page, even if the form was changed.
     let page = browser.get("/auth/welcome/microsoft").await;
     let form = page
         .form("/auth/hand-over")
         .choose("returnTo", &format!("https://{EVIL_HOST}/"))
         .choose("codeChallenge", CHALLENGE);
-    let answer = nothing_written(&app, async || browser.submit(&form).await).await;
-    assert_eq!(answer.onwards(), home);
+    let response = assert_nothing_written(&app, async || browser.submit(&form).await).await;
+    assert_eq!(response.refresh_url(), home);
 }
 
 #[tokio::test]
-async fn another_site_does_not_say_with_what_a_session_is_fetched() {
+async fn another_site_does_not_choose_the_code_challenge() {
     let app = TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await;
     let ada = app.signed_in("ada").await;
     let link = format!("/auth/google?returnTo={CRM}/&codeChallenge={CHALLENGE}");
@@ -319,46 +321,50 @@ async fn another_site_does_not_say_with_what_a_session_is_fetched() {
         by("cross-site", None),
         by("none", None),
     ] {
-        nothing_written(&app, async || page_of(&browser.get(&link).await)).await;
+        assert_nothing_written(&app, async || review_page_path(&browser.get(&link).await)).await;
     }
-    // The front end itself does, as ever.
+    // The front end itself may choose it.
     let mut browser = by("cross-site", Some(&format!("{CRM}/")));
-    let answer = browser.get(&link).await;
+    let response = browser.get(&link).await;
     assert!(
-        answer
-            .whole_location()
+        response
+            .full_location()
             .starts_with(&format!("{CRM}/#code="))
     );
 }
 
 #[tokio::test]
-async fn what_the_page_showed_is_what_the_button_does() {
+async fn the_button_does_only_what_the_page_showed() {
     let app = TestApp::start().await;
     let mut ada = app.signed_in("ada").await;
     let grace = app.signed_in("grace").await;
     let connect = ada.form_at("/auth/google-apis").await;
-    // Somebody else is signed in by now, or nobody is.
+    // Now somebody else or nobody is signed in.
     let mut other = ada.clone();
     other.cookies = grace.cookies.clone();
-    let answer = nothing_written(&app, async || other.submit(&connect).await).await;
-    assert_eq!(answer.status, 409);
-    assert!(answer.body.contains("Please look again"), "{}", answer.body);
+    let response = assert_nothing_written(&app, async || other.submit(&connect).await).await;
+    assert_eq!(response.status, 409);
+    assert!(
+        response.body.contains("Please look again"),
+        "{}",
+        response.body
+    );
     let mut nobody = app.browser();
-    let answer = nothing_written(&app, async || nobody.submit(&connect).await).await;
-    assert_eq!(answer.status, 303);
-    // The invitation was withdrawn, or the form names another workspace's.
+    let response = assert_nothing_written(&app, async || nobody.submit(&connect).await).await;
+    assert_eq!(response.status, 303);
+    // The invitation was replaced, or the form was changed.
     let link = public_link(&app, app.workspace).await;
     let mut linus = app.browser();
     let join = linus.form_at(&format!("/auth/google?{link}")).await;
     public_link(&app, app.workspace).await;
     for form in [join.clone(), join.choose("seen", "")] {
-        let answer = nothing_written(&app, async || linus.submit(&form).await).await;
-        assert_eq!(answer.status, 409, "{}", answer.body);
+        let response = assert_nothing_written(&app, async || linus.submit(&form).await).await;
+        assert_eq!(response.status, 409, "{}", response.body);
         assert_eq!(linus.flows(), 0);
     }
-    // A session that is replaced while the person is at the provider.
+    // The session changes while the person is at the provider.
     let callback = app
-        .to_callback(&mut ada, "/auth/google-apis", &Decision::allow("eve"))
+        .run_flow_to_callback(&mut ada, "/auth/google-apis", &Decision::allow("eve"))
         .await;
     let mut other = grace.clone().json();
     other.cookies.extend(
@@ -367,6 +373,6 @@ async fn what_the_page_showed_is_what_the_button_does() {
             .filter(|(name, _)| name.contains("-flow-"))
             .map(|(name, value)| (name.clone(), value.clone())),
     );
-    let answer = nothing_written(&app, async || other.get(&callback).await).await;
-    assert_eq!(answer.code(), "session_changed");
+    let response = assert_nothing_written(&app, async || other.get(&callback).await).await;
+    assert_eq!(response.code(), "session_changed");
 }

@@ -1,7 +1,5 @@
-//! The account pages and the services behind them: away, asked for what is
-//! someone else's, and with renewed certificates.
-
-mod stand_in;
+//! The connections page and its gRPC services: if they are not available, if an account
+//! belongs to another person, and after their certificates were renewed.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,12 +7,12 @@ use std::time::Duration;
 use latchkey_proto::account::{Account, Channel, ChannelKind, SyncStatus};
 use latchkey_testkit::TestCertificates;
 
-use crate::helpers::{Answer, Browser, PUBLIC, TestApp};
-use stand_in::{Knowledge, StandIn};
+use crate::support::grpc_services::{FakeServices, FakeState};
+use crate::support::{Browser, PUBLIC, Response, TestApp};
 
 const LIST: &str = "/auth/account/connections";
 
-/// Nobody listens there.
+/// An address on which no service listens.
 const NOWHERE: &str = "https://localhost:1";
 
 const ID: &str = "0199a000-0000-7000-8000-000000000001";
@@ -35,7 +33,7 @@ async fn app(certificates: &TestCertificates, sync: &str, tokens: &str) -> TestA
     .await
 }
 
-/// Ada, whose forms are this deployment's own, and an account of hers.
+/// Returns a browser in which Ada is signed in, and an account of hers.
 async fn ada(app: &TestApp) -> (Browser, Account) {
     let mut ada = app.signed_in("ada").await;
     ada.headers = vec![("origin", PUBLIC.to_owned())];
@@ -51,8 +49,8 @@ async fn ada(app: &TestApp) -> (Browser, Account) {
     (ada, account)
 }
 
-/// Everything that a person can ask of one account.
-async fn all_of(browser: &mut Browser, id: &str) -> [Answer; 3] {
+/// Sends every request that a person can make for one account.
+async fn all_of(browser: &mut Browser, id: &str) -> [Response; 3] {
     [
         browser.get(&format!("{LIST}/{id}/disconnect")).await,
         browser.post(&format!("{LIST}/{id}/disconnect")).await,
@@ -62,7 +60,7 @@ async fn all_of(browser: &mut Browser, id: &str) -> [Answer; 3] {
 
 // R37
 #[tokio::test]
-async fn while_sync_svc_is_away_every_page_says_what_to_do_next() {
+async fn without_sync_svc_every_page_says_what_to_do_next() {
     let app = app(&TestCertificates::create(), NOWHERE, NOWHERE).await;
     let (mut ada, _) = ada(&app).await;
     let page = ada.get(LIST).await;
@@ -98,13 +96,13 @@ async fn while_sync_svc_is_away_every_page_says_what_to_do_next() {
 
 // R37
 #[tokio::test]
-async fn while_refresh_svc_is_away_accounts_are_shown_and_none_is_said_to_be_disconnected() {
+async fn without_refresh_svc_accounts_are_shown_and_none_counts_as_disconnected() {
     let certificates = TestCertificates::create();
-    let knowledge = Knowledge::default();
-    let sync = StandIn::start(&certificates, &knowledge).await;
+    let fake = FakeState::default();
+    let sync = FakeServices::start(&certificates, &fake).await;
     let app = app(&certificates, &sync.url(), NOWHERE).await;
     let (mut ada, account) = ada(&app).await;
-    knowledge.accounts.lock().unwrap().push(account);
+    fake.accounts.lock().unwrap().push(account);
     let page = ada.get(LIST).await;
     assert_eq!(page.status, 200);
     assert!(page.body.contains(&format!("{LIST}/{ID}/disconnect")));
@@ -121,12 +119,12 @@ async fn while_refresh_svc_is_away_accounts_are_shown_and_none_is_said_to_be_dis
     assert!(ada.get(LIST).await.body.contains("box@acme.example"));
 }
 
-// R36, R37: also where sync-svc would tell too much.
+// R36, R37: even if sync-svc returns accounts of others.
 #[tokio::test]
-async fn an_account_of_someone_else_or_of_another_workspace_is_not_there() {
+async fn an_account_of_someone_else_or_of_another_workspace_is_not_found() {
     let certificates = TestCertificates::create();
-    let knowledge = Knowledge::default();
-    let services = StandIn::start(&certificates, &knowledge).await;
+    let fake = FakeState::default();
+    let services = FakeServices::start(&certificates, &fake).await;
     let app = app(&certificates, &services.url(), &services.url()).await;
     let (mut ada, own) = ada(&app).await;
     let of_another_user = Account {
@@ -142,35 +140,39 @@ async fn an_account_of_someone_else_or_of_another_workspace_is_not_there() {
         ..of_another_workspace.clone()
     };
     for foreign in [of_another_user, of_another_workspace, of_both] {
-        *knowledge.accounts.lock().unwrap() = vec![foreign];
+        *fake.accounts.lock().unwrap() = vec![foreign];
         let page = ada.get(LIST).await;
         assert_eq!(page.status, 200);
         assert!(!page.body.contains(ID) && !page.body.contains("box@"));
-        for answer in all_of(&mut ada, ID).await {
-            assert_eq!(answer.status, 404);
-            assert!(answer.body.contains("not among yours"), "{}", answer.body);
-            assert!(!answer.body.contains("box@"), "{}", answer.body);
+        for response in all_of(&mut ada, ID).await {
+            assert_eq!(response.status, 404);
+            assert!(
+                response.body.contains("You have no such account"),
+                "{}",
+                response.body
+            );
+            assert!(!response.body.contains("box@"), "{}", response.body);
         }
     }
     for no_id in ["none", "0199a000", "..%2f..%2fsessions", "%00"] {
-        for answer in all_of(&mut ada, no_id).await {
-            assert_eq!(answer.status, 404, "{no_id}");
+        for response in all_of(&mut ada, no_id).await {
+            assert_eq!(response.status, 404, "{no_id}");
         }
     }
-    assert_eq!(knowledge.changes(), 0, "something was done");
+    assert_eq!(fake.changes(), 0, "something was done");
 
-    *knowledge.accounts.lock().unwrap() = vec![own];
-    let statuses = all_of(&mut ada, ID).await.map(|answer| answer.status);
+    *fake.accounts.lock().unwrap() = vec![own];
+    let statuses = all_of(&mut ada, ID).await.map(|response| response.status);
     assert_eq!(statuses, [200, 303, 404], "disconnected, so not there");
-    assert_eq!(knowledge.changes(), 1);
+    assert_eq!(fake.changes(), 1);
 }
 
 // R19
 #[tokio::test]
-async fn an_address_that_nobody_vouches_for_is_marked_and_an_older_service_marks_none() {
+async fn an_unverified_address_is_marked_only_if_sync_svc_reports_it() {
     let certificates = TestCertificates::create();
-    let knowledge = Knowledge::default();
-    let services = StandIn::start(&certificates, &knowledge).await;
+    let fake = FakeState::default();
+    let services = FakeServices::start(&certificates, &fake).await;
     let app = app(&certificates, &services.url(), &services.url()).await;
     let (mut ada, own) = ada(&app).await;
     for (verified, marked) in [(Some(false), true), (Some(true), false), (None, false)] {
@@ -179,7 +181,7 @@ async fn an_address_that_nobody_vouches_for_is_marked_and_an_older_service_marks
             handle_verified: verified,
             ..own.clone()
         };
-        *knowledge.accounts.lock().unwrap() = vec![account];
+        *fake.accounts.lock().unwrap() = vec![account];
         let page = ada.get(LIST).await;
         assert_eq!(page.status, 200);
         assert!(page.body.contains("<h2>box@bücher.example</h2>"));
@@ -190,13 +192,12 @@ async fn an_address_that_nobody_vouches_for_is_marked_and_an_older_service_marks
     }
 }
 
-// R28: the page says that a waiting sync waits, and has a button that starts a failed
-// sync again.
+// R28
 #[tokio::test]
-async fn a_sync_that_failed_is_tried_again_and_one_that_waits_is_not_said_to_have_failed() {
+async fn a_failed_sync_can_be_started_again_and_a_waiting_one_is_shown_as_waiting() {
     let certificates = TestCertificates::create();
-    let knowledge = Knowledge::default();
-    let services = StandIn::start(&certificates, &knowledge).await;
+    let fake = FakeState::default();
+    let services = FakeServices::start(&certificates, &fake).await;
     let app = app(&certificates, &services.url(), &services.url()).await;
     let (mut ada, own) = ada(&app).await;
     let with = |status: SyncStatus, stage: &str| Account {
@@ -204,7 +205,7 @@ async fn a_sync_that_failed_is_tried_again_and_one_that_waits_is_not_said_to_hav
             kind: ChannelKind::Message.into(),
             sync_status: status.into(),
             sync_stage: stage.to_owned(),
-            // Long before today.
+            // 1970, long ago.
             sync_stage_started_at: Some(prost_types::Timestamp::default()),
             ..Channel::default()
         }],
@@ -213,7 +214,7 @@ async fn a_sync_that_failed_is_tried_again_and_one_that_waits_is_not_said_to_hav
     let again = format!("action=\"{LIST}/{ID}/start\"");
 
     let waits = with(SyncStatus::Ongoing, "MESSAGE_LIST_FETCH_PENDING");
-    *knowledge.accounts.lock().unwrap() = vec![waits];
+    *fake.accounts.lock().unwrap() = vec![waits];
     let page = ada.get(LIST).await.body;
     assert!(page.contains("The first sync has not begun yet"), "{page}");
     assert!(
@@ -222,37 +223,37 @@ async fn a_sync_that_failed_is_tried_again_and_one_that_waits_is_not_said_to_hav
     );
 
     let failed = with(SyncStatus::FailedUnknown, "FAILED");
-    *knowledge.accounts.lock().unwrap() = vec![failed.clone()];
+    *fake.accounts.lock().unwrap() = vec![failed.clone()];
     let page = ada.get(LIST).await.body;
     assert!(page.contains("The sync ended with an error"), "{page}");
     assert!(
         page.contains(&again) && page.contains("Try again"),
         "{page}"
     );
-    let answer = ada.post(&format!("{LIST}/{ID}/start")).await;
-    assert_eq!(answer.status, 303);
-    assert_eq!(knowledge.changes(), 1);
+    let response = ada.post(&format!("{LIST}/{ID}/start")).await;
+    assert_eq!(response.status, 303);
+    assert_eq!(fake.changes(), 1);
 
-    // Nothing can start before access is given again.
+    // A sync cannot start before the person gives access again.
     let dead = Account {
         auth_failed_at: Some(prost_types::Timestamp::default()),
         ..failed
     };
-    *knowledge.accounts.lock().unwrap() = vec![dead];
+    *fake.accounts.lock().unwrap() = vec![dead];
     let page = ada.get(LIST).await.body;
     assert!(!page.contains(&again), "{page}");
 }
 
-// R34: a person learns beforehand when the provider ends the access.
+// R34
 #[tokio::test]
-async fn the_end_of_a_grant_is_told_beforehand() {
+async fn the_page_shows_in_advance_when_a_grant_expires() {
     let certificates = TestCertificates::create();
-    let knowledge = Knowledge::default();
-    let services = StandIn::start(&certificates, &knowledge).await;
+    let fake = FakeState::default();
+    let services = FakeServices::start(&certificates, &fake).await;
     let app = app(&certificates, &services.url(), &services.url()).await;
     let (mut ada, own) = ada(&app).await;
-    assert!(!ada.get(LIST).await.body.contains("ends its access"));
-    // Far ahead of any clock of a test.
+    assert!(!ada.get(LIST).await.body.contains("gave expires"));
+    // 2100-01-01, later than the clock of any test.
     let end = prost_types::Timestamp {
         seconds: 4_102_444_800,
         nanos: 0,
@@ -261,32 +262,32 @@ async fn the_end_of_a_grant_is_told_beforehand() {
         grant_expires_at: Some(end),
         ..own
     };
-    *knowledge.accounts.lock().unwrap() = vec![ends.clone()];
+    *fake.accounts.lock().unwrap() = vec![ends.clone()];
     let page = ada.get(LIST).await.body;
-    assert!(page.contains("ends its access on 1 January 2100"), "{page}");
-    // What is dead has ended.
-    *knowledge.accounts.lock().unwrap() = vec![Account {
+    assert!(page.contains("expires on 1 January 2100"), "{page}");
+    // A dead grant has expired already.
+    *fake.accounts.lock().unwrap() = vec![Account {
         auth_failed_at: Some(prost_types::Timestamp::default()),
         ..ends
     }];
-    assert!(!ada.get(LIST).await.body.contains("ends its access"));
+    assert!(!ada.get(LIST).await.body.contains("gave expires"));
 }
 
 // R36
 #[tokio::test]
-async fn renewed_certificates_are_taken_up_without_a_restart() {
+async fn renewed_certificates_are_used_without_a_restart() {
     let files = TestCertificates::create();
-    let knowledge = Knowledge::default();
-    let before = StandIn::start(&files, &knowledge).await;
+    let fake = FakeState::default();
+    let before = FakeServices::start(&files, &fake).await;
     let port = before.port;
     let app = app(&files, &before.url(), &before.url()).await;
     let (mut ada, _) = ada(&app).await;
     assert_eq!(ada.get(LIST).await.status, 200);
 
-    // Another authority on both sides: the old certificates are worth nothing.
+    // Both sides get certificates of another CA, so the old ones are not accepted.
     let next = TestCertificates::create();
     before.stop().await;
-    let _after = StandIn::start_at(port, &next, &knowledge).await;
+    let _after = FakeServices::start_at(port, &next, &fake).await;
     assert_eq!(ada.get(LIST).await.status, 503);
 
     let renew = |from: &Path, to: &Path| std::fs::copy(from, to).unwrap();

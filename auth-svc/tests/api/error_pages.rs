@@ -1,18 +1,18 @@
-//! Where an error page lets people go: what the link or the flow asked for is kept.
+//! The links of error pages, which keep the parameters of the request or of the flow.
 
 use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
 use url::Url;
 
-use crate::crm::{CHALLENGE, CRM, crm};
-use crate::helpers::{APP, Answer, PUBLIC, TestApp};
+use crate::support::front_end::{CHALLENGE, CRM, crm};
+use crate::support::{APP, PUBLIC, Response, TestApp};
 
-/// What a front end on another origin starts with.
+/// The parameters of a start by a front end on another origin.
 fn asked() -> String {
     format!("returnTo={CRM}/deals%3Fid%3D7%23notes&codeChallenge={CHALLENGE}&locale=de")
 }
 
-/// The link of a page that says this.
-fn link(page: &Answer, label: &str) -> Option<Url> {
+/// Returns the link with this label.
+fn link(page: &Response, label: &str) -> Option<Url> {
     let before = &page.body[..page.body.find(&format!(">{label}<"))?];
     let href = before.rsplit("href=\"").next()?.split('"').next()?;
     let href = href.replace("&#38;", "&").replace("&amp;", "&");
@@ -39,14 +39,14 @@ fn keeps_what_was_asked(url: &Url, path: &str) {
 
 // R8 R10
 #[tokio::test]
-async fn after_a_refusal_every_way_on_keeps_return_location_and_challenge() {
+async fn after_a_refusal_every_link_keeps_return_location_and_challenge() {
     let app = crm().await;
     let start = format!("/auth/google?{}", asked());
     let mut pages = Vec::new();
     let mut browser = app.browser();
-    pages.push(app.round(&mut browser, &start, &Decision::deny()).await);
+    pages.push(app.run_flow(&mut browser, &start, &Decision::deny()).await);
     let stranger = Decision::allow("linus");
-    pages.push(app.round(&mut browser, &start, &stranger).await);
+    pages.push(app.run_flow(&mut browser, &start, &stranger).await);
     app.demo.inject(
         Fault::on(Endpoint::Token)
             .reset()
@@ -54,7 +54,7 @@ async fn after_a_refusal_every_way_on_keeps_return_location_and_challenge() {
             .times(5),
     );
     let ada = Decision::allow("ada");
-    pages.push(app.round(&mut browser, &start, &ada).await);
+    pages.push(app.run_flow(&mut browser, &start, &ada).await);
     app.demo.forget_faults();
     for page in &pages {
         assert!(page.status >= 400, "{}", page.body);
@@ -64,16 +64,16 @@ async fn after_a_refusal_every_way_on_keeps_return_location_and_challenge() {
         let back = link(page, "Back to the application").unwrap();
         assert_eq!(back.as_str(), format!("{CRM}/deals?id=7#notes"));
     }
-    // By each of them the application gets its person, and the code its verifier.
+    // Each link leads into the application with a code for its verifier.
     let again = link(&pages[0], "Try again").unwrap();
-    // Asked for consent at once: no refresh token is stored here.
+    // Consent is requested at once because no refresh token is stored in this test.
     let again = format!("{}&prompt=consent", &again[url::Position::BeforePath..]);
-    let done = app.round(&mut browser, &again, &ada).await;
+    let done = app.run_flow(&mut browser, &again, &ada).await;
     assert!(
-        done.whole_location()
+        done.full_location()
             .starts_with(&format!("{CRM}/deals?id=7#notes&code=")),
         "{}",
-        done.whole_location()
+        done.full_location()
     );
     let mut other = app.browser();
     let sign_in = link(&pages[0], "Go to the sign-in page").unwrap();
@@ -91,7 +91,7 @@ async fn after_a_refusal_every_way_on_keeps_return_location_and_challenge() {
 
 // R8
 #[tokio::test]
-async fn a_start_that_is_refused_keeps_what_is_good_of_it() {
+async fn a_refused_start_keeps_its_valid_parameters() {
     let app = crm().await;
     let mut browser = app.browser();
     let wrong = format!("/auth/google?{}&messageVisibility=ALL", asked());
@@ -101,7 +101,7 @@ async fn a_start_that_is_refused_keeps_what_is_good_of_it() {
         &link(&page, "Go to the sign-in page").unwrap(),
         "/auth/sign-in",
     );
-    // A return location that is refused is no link.
+    // A refused return location does not become a link.
     let page = browser
         .get("/auth/google?returnTo=https://evil.example/")
         .await;
@@ -109,14 +109,14 @@ async fn a_start_that_is_refused_keeps_what_is_good_of_it() {
     assert!(!page.body.contains("evil.example"), "{}", page.body);
     let back = link(&page, "Back to the application").unwrap();
     assert_eq!(back.as_str(), APP);
-    // Not a link of this service, either.
+    // Nor does a path that names another host.
     let page = browser.get("//evil.example/x").await;
     assert!(!page.body.contains("evil.example"), "{}", page.body);
 }
 
 // R8
 #[tokio::test]
-async fn a_page_of_the_rate_limit_leads_on_as_it_was_asked() {
+async fn the_rate_limit_page_keeps_the_parameters_of_the_request() {
     let app = TestApp::start_with(&[
         ("ALLOWED_RETURN_ORIGINS", CRM),
         ("RATE_LIMIT_PER_ADDRESS", "1"),
@@ -128,44 +128,44 @@ async fn a_page_of_the_rate_limit_leads_on_as_it_was_asked() {
     let page = browser.get(&start).await;
     assert_eq!(page.status, 429);
     keeps_what_was_asked(&link(&page, "Try again").unwrap(), "/auth/google");
-    // A front end on another origin can read when to ask again.
+    // A front end on another origin can read `Retry-After`.
     browser.headers = vec![("origin", CRM.to_owned())];
-    let answer = browser.get("/auth/me").await;
-    assert_eq!(answer.status, 429);
-    assert_eq!(answer.headers["access-control-allow-origin"], CRM);
+    let response = browser.get("/auth/me").await;
+    assert_eq!(response.status, 429);
+    assert_eq!(response.headers["access-control-allow-origin"], CRM);
     assert_eq!(
-        answer.headers["access-control-expose-headers"],
+        response.headers["access-control-expose-headers"],
         "Retry-After"
     );
 }
 
 // R8 R22
 #[tokio::test]
-async fn who_is_signed_in_is_told_so_and_gets_into_the_application() {
+async fn an_error_page_says_who_is_signed_in_and_opens_the_application() {
     let app = crm().await;
     let mut browser = app.signed_in("ada").await;
-    // A grant that has to be repaired sends every start to the provider.
+    // With a dead grant every start goes to the provider.
     app.store_grant(&[], true).await;
     let start = format!("/auth/google?{}", asked());
-    let page = app.round(&mut browser, &start, &Decision::deny()).await;
+    let page = app.run_flow(&mut browser, &start, &Decision::deny()).await;
     assert!(
         page.body.contains("You are signed in as ada@acme.example"),
         "{}",
         page.body
     );
-    // Again with the same account, although this browser has a session.
+    // The link reconnects the account, although this browser has a session.
     let again = link(&page, "Try again").unwrap();
     assert_eq!(parameter(&again, "reconnect").as_deref(), Some("1"));
     let open = link(&page, "Open Acme").unwrap();
-    let answer = browser.get(&open[url::Position::BeforePath..]).await;
+    let response = browser.get(&open[url::Position::BeforePath..]).await;
     assert!(
-        answer
-            .whole_location()
+        response
+            .full_location()
             .starts_with(&format!("{CRM}/deals?id=7#notes&code=")),
         "{}",
-        answer.whole_location()
+        response.full_location()
     );
-    // A flow that is over leads into the application by itself.
+    // The callback of a finished flow redirects into the application.
     let over = browser.get("/auth/google/redirect?state=x&code=y").await;
     assert_eq!(over.location(), format!("{PUBLIC}/auth/open"));
     assert_eq!(browser.get("/auth/open").await.location(), APP);
@@ -173,24 +173,24 @@ async fn who_is_signed_in_is_told_so_and_gets_into_the_application() {
 
 // R8
 #[tokio::test]
-async fn the_way_into_the_application_is_for_who_is_signed_in_and_leads_nowhere_else() {
+async fn opening_the_application_needs_a_session_and_an_allowed_return_location() {
     let app = crm().await;
     let mut nobody = app.browser();
-    let answer = nobody.get(&format!("/auth/open?{}", asked())).await;
-    assert_eq!(answer.status, 303);
+    let response = nobody.get(&format!("/auth/open?{}", asked())).await;
+    assert_eq!(response.status, 303);
     let to = Url::parse(PUBLIC)
         .unwrap()
-        .join(&answer.location())
+        .join(&response.location())
         .unwrap();
     keeps_what_was_asked(&to, "/auth/sign-in");
     let mut ada = app.signed_in("ada").await;
-    let answer = ada.get("/auth/open?returnTo=https://evil.example/").await;
-    assert_eq!(answer.status, 400);
+    let response = ada.get("/auth/open?returnTo=https://evil.example/").await;
+    assert_eq!(response.status, 400);
 }
 
 // R8
 #[tokio::test]
-async fn reload_back_and_a_fifth_tab_at_the_callback_land_who_is_signed_in_in_the_app() {
+async fn a_repeated_callback_of_a_signed_in_person_opens_the_application() {
     let app = crm().await;
     let ada = Decision::allow("ada");
     let mut browser = app.browser();
@@ -198,15 +198,15 @@ async fn reload_back_and_a_fifth_tab_at_the_callback_land_who_is_signed_in_in_th
     let mut tabs = Vec::new();
     let start = "/auth/google?prompt=consent";
     for start in [start, &deals, start, start, &deals] {
-        tabs.push(app.to_callback(&mut browser, start, &ada).await);
+        tabs.push(app.run_flow_to_callback(&mut browser, start, &ada).await);
     }
     let before = browser.clone();
     let last = tabs.pop().unwrap();
     assert_eq!(browser.get(&last).await.status, 302);
     let session = browser.session().unwrap().to_owned();
 
-    // Reload and Back; the tab whose flow gave way; a callback that was kept as a
-    // bookmark, without what names a flow.
+    // Reload and Back; the tab whose flow was replaced; a bookmarked callback without
+    // `state`; the connect callback.
     for (over, start) in [
         (&last, "/auth/google"),
         (&tabs[0], "/auth/google"),
@@ -217,24 +217,24 @@ async fn reload_back_and_a_fifth_tab_at_the_callback_land_who_is_signed_in_in_th
         ),
     ] {
         let mut again = browser.clone();
-        let answer = again.get(over).await;
-        assert_eq!(answer.status, 302, "{start} {over}: {}", answer.body);
-        assert_eq!(answer.location(), format!("{PUBLIC}/auth/open"));
+        let response = again.get(over).await;
+        assert_eq!(response.status, 302, "{start} {over}: {}", response.body);
+        assert_eq!(response.location(), format!("{PUBLIC}/auth/open"));
         assert_eq!(again.get("/auth/open").await.location(), APP);
         assert_eq!(again.session(), Some(session.as_str()));
-        // A program gets the error.
+        // A program receives the error.
         assert_eq!(again.json().get(over).await.code(), "flow_unknown");
-        // A person who is not signed in gets the error page.
+        // A person who is not signed in sees the error page.
         assert_eq!(app.browser().get(over).await.status, 400);
     }
 
-    // The browser sends the flow's cookie once more: it had two requests under way.
+    // The browser sends the flow cookie again because two requests ran at once.
     let mut twice = browser.clone();
     let flows = before.cookies.into_iter();
     twice
         .cookies
         .extend(flows.filter(|(name, _)| name.contains("-flow-")));
-    let onwards = twice.get(&last).await.location();
-    let onwards = onwards.strip_prefix(PUBLIC).unwrap();
-    assert_eq!(twice.get(onwards).await.location(), format!("{CRM}/deals"));
+    let next_url = twice.get(&last).await.location();
+    let next_url = next_url.strip_prefix(PUBLIC).unwrap();
+    assert_eq!(twice.get(next_url).await.location(), format!("{CRM}/deals"));
 }

@@ -1,5 +1,5 @@
-//! Stands in for sync-svc and refresh-svc: one server that knows accounts and
-//! counts what is changed.
+//! A fake of sync-svc and refresh-svc: one gRPC server that lists accounts and counts
+//! changes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,35 +18,35 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
-/// What it knows, and what was changed.
+/// The accounts that the fake lists, and the number of changes.
 #[derive(Clone, Default)]
-pub struct Knowledge {
+pub struct FakeState {
     pub accounts: Arc<Mutex<Vec<Account>>>,
     changes: Arc<AtomicUsize>,
 }
 
-impl Knowledge {
-    /// Accounts that were disconnected or started.
+impl FakeState {
+    /// Number of accounts that were disconnected or started.
     pub fn changes(&self) -> usize {
         self.changes.load(Ordering::SeqCst)
     }
 }
 
-/// A running one; it stops with this value.
-pub struct StandIn {
+/// A running fake server.
+pub struct FakeServices {
     pub port: u16,
     stop: CancellationToken,
     ended: tokio::task::JoinHandle<()>,
 }
 
-impl StandIn {
-    /// Serves with the certificate of `certificates`, for callers of its authority.
-    pub async fn start(certificates: &TestCertificates, knowledge: &Knowledge) -> Self {
-        Self::start_at(0, certificates, knowledge).await
+impl FakeServices {
+    /// Serves with the certificate of `certificates`, for clients of the same CA.
+    pub async fn start(certificates: &TestCertificates, fake: &FakeState) -> Self {
+        Self::start_at(0, certificates, fake).await
     }
 
-    /// The same at a port of one's choice.
-    pub async fn start_at(port: u16, certificates: &TestCertificates, knows: &Knowledge) -> Self {
+    /// Serves on a given port.
+    pub async fn start_at(port: u16, certificates: &TestCertificates, fake: &FakeState) -> Self {
         let read = |path| std::fs::read(path).unwrap();
         let server = &certificates.server;
         let tls = ServerTlsConfig::new()
@@ -61,8 +61,8 @@ impl StandIn {
         let server = Server::builder()
             .tls_config(tls)
             .unwrap()
-            .add_service(AccountServiceServer::new(knows.clone()))
-            .add_service(TokenServiceServer::new(knows.clone()))
+            .add_service(AccountServiceServer::new(fake.clone()))
+            .add_service(TokenServiceServer::new(fake.clone()))
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(listener),
                 stop.clone().cancelled_owned(),
@@ -71,23 +71,26 @@ impl StandIn {
         Self { port, stop, ended }
     }
 
-    /// Where it is.
+    /// Returns the URL of the server.
     pub fn url(&self) -> String {
         format!("https://localhost:{}", self.port)
     }
 
-    /// Ends it, with its connections.
+    /// Stops the server and closes its connections.
     pub async fn stop(self) {
         self.stop.cancel();
         self.ended.await.unwrap();
     }
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+type RpcResult<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
-impl AccountService for Knowledge {
-    async fn get_account(&self, asked: Request<GetAccountRequest>) -> Answer<GetAccountResponse> {
+impl AccountService for FakeState {
+    async fn get_account(
+        &self,
+        asked: Request<GetAccountRequest>,
+    ) -> RpcResult<GetAccountResponse> {
         let id = asked.into_inner().account_id;
         let accounts = self.accounts.lock().unwrap();
         let account = accounts.iter().find(|account| account.id == id).cloned();
@@ -97,8 +100,11 @@ impl AccountService for Knowledge {
         }
     }
 
-    /// All of them, whoever asks.
-    async fn list_accounts(&self, _: Request<ListAccountsRequest>) -> Answer<ListAccountsResponse> {
+    /// Returns all accounts to every caller.
+    async fn list_accounts(
+        &self,
+        _: Request<ListAccountsRequest>,
+    ) -> RpcResult<ListAccountsResponse> {
         Ok(Response::new(ListAccountsResponse {
             accounts: self.accounts.lock().unwrap().clone(),
             ..ListAccountsResponse::default()
@@ -108,18 +114,18 @@ impl AccountService for Knowledge {
     async fn start_channel_sync(
         &self,
         _: Request<StartChannelSyncRequest>,
-    ) -> Answer<StartChannelSyncResponse> {
+    ) -> RpcResult<StartChannelSyncResponse> {
         self.changes.fetch_add(1, Ordering::SeqCst);
         Ok(Response::new(StartChannelSyncResponse::default()))
     }
 }
 
 #[tonic::async_trait]
-impl TokenService for Knowledge {
+impl TokenService for FakeState {
     async fn revoke_account(
         &self,
         _: Request<RevokeAccountRequest>,
-    ) -> Answer<RevokeAccountResponse> {
+    ) -> RpcResult<RevokeAccountResponse> {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.accounts.lock().unwrap().clear();
         Ok(Response::new(RevokeAccountResponse::default()))

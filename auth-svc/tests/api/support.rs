@@ -1,8 +1,10 @@
-//! The application under test, a browser, and what the database shows.
+//! The application under test, a browser, the contents of the database, and fakes.
 
 mod browser;
 mod database;
-mod zone;
+pub mod front_end;
+pub mod grpc_services;
+mod name_server;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,27 +18,27 @@ use latchkey_testkit::{Role, TestDatabase};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use browser::{Answer, Browser};
-pub use database::{Written, workspace};
-pub use zone::Zone;
+pub use browser::{Browser, Response};
+pub use database::{RowCounts, workspace};
+pub use name_server::NameServer;
 
-/// Origin that browsers see: not the address that the service listens on.
+/// Public origin of the service, which is not the address that it listens on.
 pub const PUBLIC: &str = "https://auth.test.example";
 
-/// Where people land.
+/// `APP_URL`: where a sign-in ends.
 pub const APP: &str = "https://app.test.example/";
 
-/// Nobody listens there.
+/// A broker address on which no broker listens.
 pub const NO_BROKER: &str = "amqp://127.0.0.1:1/%2f";
 
-/// Signs the access tokens (the key of RFC 8037 appendix A).
+/// The key that signs access tokens (RFC 8037 appendix A).
 pub const SIGNING_KEY: &str =
     "test:MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g";
 
-/// A running auth-svc with all it needs; dropped, it stops.
+/// A running auth-svc with its database and provider. It stops when it is dropped.
 pub struct TestApp {
     pub base: String,
-    /// Where health and metrics are.
+    /// Base URL of the health port.
     pub health: String,
     pub database: TestDatabase,
     pub demo: DemoProvider,
@@ -52,7 +54,7 @@ impl Drop for TestApp {
     }
 }
 
-/// Variables of a complete configuration.
+/// Returns the variables of a complete configuration.
 pub fn variables(database_url: &str, sealing_key: &str) -> BTreeMap<String, String> {
     [
         ("HTTP_LISTEN", "127.0.0.1:0"),
@@ -61,7 +63,7 @@ pub fn variables(database_url: &str, sealing_key: &str) -> BTreeMap<String, Stri
         ("PUBLIC_URL", PUBLIC),
         ("APP_URL", APP),
         ("DATABASE_URL", database_url),
-        // Who holds one and waits for another is found out.
+        // With one connection, code that needs two at once fails.
         ("DATABASE_MAX_CONNECTIONS", "1"),
         ("AMQP_URL", NO_BROKER),
         ("SEALING_PUBLIC_KEY", sealing_key),
@@ -98,18 +100,18 @@ async fn run(application: Application, stop: CancellationToken) {
 }
 
 impl TestApp {
-    /// One workspace that lets acme.example in; no broker.
+    /// Starts with one workspace that approves acme.example, and without a broker.
     pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    /// The same with other variables; an empty value takes one away.
+    /// Starts with other variables; an empty value unsets one.
     pub async fn start_with(changes: &[(&str, &str)]) -> Self {
         let clock = Arc::new(SystemClock);
         Self::start_at(changes, clock.clone(), clock).await
     }
 
-    /// The same by other clocks: this service's, and the provider's.
+    /// Starts with other clocks for this service and for the provider.
     pub async fn start_at(
         changes: &[(&str, &str)],
         own: Arc<dyn Clock>,
@@ -141,7 +143,7 @@ impl TestApp {
             .get("IS_MULTIWORKSPACE_ENABLED")
             .is_some_and(|on| on == "true")
         {
-            // Required there; these are all of the demo's people.
+            // Required in this mode; these are the domains of all demo people.
             variables
                 .entry("AUTH_OIDC_DEMO_EMAIL_DOMAINS".to_owned())
                 .or_insert_with(|| {
@@ -164,12 +166,13 @@ impl TestApp {
         }
     }
 
-    /// One more replica, started with other variables; answers its address.
+    /// Starts another replica with other variables and returns its base URL.
     pub fn replica(&self, changes: &[(&str, &str)]) -> String {
         serve(self.variables(changes), Arc::new(SystemClock), &self.stop).0
     }
 
-    /// The same until `stop`; answers its public address, the operator's and its end.
+    /// Starts another replica that runs until `stop`. Returns its base URL, that of its
+    /// health port, and its task.
     pub fn replica_until(
         &self,
         changes: &[(&str, &str)],
@@ -178,7 +181,7 @@ impl TestApp {
         serve(self.variables(changes), Arc::new(SystemClock), stop)
     }
 
-    /// Its environment, with changes.
+    /// Returns the variables of this application, with changes.
     pub fn variables(&self, changes: &[(&str, &str)]) -> BTreeMap<String, String> {
         let mut variables = self.variables.clone();
         for (name, value) in changes {
@@ -187,41 +190,46 @@ impl TestApp {
         variables
     }
 
-    /// One more workspace.
+    /// Creates another workspace.
     pub async fn workspace(&self, subdomain: &str, domains: &[&str]) -> WorkspaceId {
         database::workspace(self.database.pool(), subdomain, Some(subdomain), domains).await
     }
 
-    /// What stands in schema `auth`.
-    pub async fn written(&self) -> Written {
-        database::written(self.database.pool()).await
+    /// Counts the rows of the schema `auth`.
+    pub async fn row_counts(&self) -> RowCounts {
+        database::row_counts(self.database.pool()).await
     }
 
-    /// The events in the outbox, oldest first.
+    /// Returns the sign-in events in the outbox, oldest first.
     pub async fn events(&self) -> Vec<latchkey_proto::events::UserAuthenticated> {
         database::events(self.database.pool()).await
     }
 
-    /// A browser without a cookie.
+    /// Returns a browser without cookies.
     pub fn browser(&self) -> Browser {
         Browser::new(self.base.clone())
     }
 
-    /// What the operator's port answers.
-    pub async fn operator(&self, path: &str) -> Answer {
+    /// Sends a GET request to the health port.
+    pub async fn operator(&self, path: &str) -> Response {
         Browser::new(self.health.clone()).get(path).await
     }
 
-    /// Starts at `path` as a person does who goes through the pages, decides at
-    /// the provider, comes back; answers the callback's answer.
-    pub async fn round(&self, browser: &mut Browser, path: &str, decision: &Decision) -> Answer {
-        let callback = self.to_callback(browser, path, decision).await;
+    /// Runs a whole flow as a person on the pages does: starts at `path`, decides at the
+    /// provider, and returns the response of the callback.
+    pub async fn run_flow(
+        &self,
+        browser: &mut Browser,
+        path: &str,
+        decision: &Decision,
+    ) -> Response {
+        let callback = self.run_flow_to_callback(browser, path, decision).await;
         browser.get(&callback).await
     }
 
-    /// What the page says to a person whom a link leads to it and who cannot go
-    /// on: there is no button.
-    pub async fn closed(&self, path: &str) -> String {
+    /// Follows a link to a page on which the person cannot continue, because it has no
+    /// form, and returns its body.
+    pub async fn body_without_form(&self, path: &str) -> String {
         let mut browser = self.browser();
         let led = browser.get(path).await.location();
         let page = browser.get(led.strip_prefix(PUBLIC).unwrap()).await;
@@ -229,8 +237,8 @@ impl TestApp {
         page.body
     }
 
-    /// The same up to the callback, which is not called: its path and query.
-    pub async fn to_callback(
+    /// Runs a flow up to the callback, and returns the callback's path and query.
+    pub async fn run_flow_to_callback(
         &self,
         browser: &mut Browser,
         path: &str,
@@ -240,20 +248,20 @@ impl TestApp {
         self.decide(&provider, decision).await
     }
 
-    /// The same by a link that leads to `path`: nobody is asked anything.
-    pub async fn round_by_link(
+    /// Runs a whole flow that begins with a link to `path`, without a page before it.
+    pub async fn run_flow_by_link(
         &self,
         browser: &mut Browser,
         path: &str,
         decision: &Decision,
-    ) -> Answer {
+    ) -> Response {
         let start = browser.get(path).await;
         assert_eq!(start.status, 302, "{path}: {}", start.body);
         let callback = self.decide(&start.location(), decision).await;
         browser.get(&callback).await
     }
 
-    /// What the person does at the provider; answers the callback's path and query.
+    /// Decides at the provider and returns the callback's path and query.
     pub async fn decide(&self, authorize_url: &str, decision: &Decision) -> String {
         assert!(
             authorize_url.starts_with(self.demo.base_url()),
@@ -264,22 +272,22 @@ impl TestApp {
         url[url::Position::BeforePath..].to_owned()
     }
 
-    /// A person signed in with Google.
+    /// Signs a person in with Google.
     pub async fn signed_in(&self, person: &str) -> Browser {
         let mut browser = self.browser();
-        // With consent: no refresh token is stored here.
-        let answer = self
-            .round(
+        // With consent, because no refresh token is stored in these tests.
+        let response = self
+            .run_flow(
                 &mut browser,
                 "/auth/google?prompt=consent",
                 &Decision::allow(person),
             )
             .await;
-        assert_eq!(answer.location(), APP);
+        assert_eq!(response.location(), APP);
         browser
     }
 
-    /// Changes the stored grant.
+    /// Changes columns of the stored grants.
     pub async fn change_grant(&self, change: &str) {
         sqlx::query(sqlx::AssertSqlSafe(format!(
             "UPDATE vault.credential SET {change}"
@@ -289,8 +297,8 @@ impl TestApp {
         .unwrap();
     }
 
-    /// Tells that a living grant with these scopes is stored for the identity
-    /// of the newest event, as sync-svc and refresh-svc would.
+    /// Stores a grant with these scopes for the identity of the newest event, as sync-svc
+    /// would.
     pub async fn store_grant(&self, scopes: &[&str], dead: bool) {
         let event = self.events().await.pop().unwrap();
         database::store_grant(self.database.pool(), &event, scopes, dead).await;

@@ -1,16 +1,15 @@
-//! Sign-in that a third party initiates: any site can do it, so it starts a plain
-//! sign-in at a configured provider and nothing else.
+//! Third-party initiated login (Core section 4): any site can initiate one, so it can only
+//! start a plain sign-in at a configured provider.
 
 use auth_svc::random::Randomness;
 use auth_svc::store::workspace;
 use latchkey_demo_provider::{Decision, Flavour};
 
-use crate::helpers::TestApp;
-use crate::unharmed::{nothing_written, refusal};
+use crate::support::{TestApp, assert_nothing_written, refusal};
 
 const START: &str = "/auth/initiate-login";
 
-/// Decision 17: what a person chooses is not looked at here.
+/// Decision 17: the choices of a person are ignored here.
 #[tokio::test]
 async fn a_portal_chooses_nothing_for_a_person() {
     let app = TestApp::start().await;
@@ -34,13 +33,13 @@ async fn a_portal_chooses_nothing_for_a_person() {
     for name in ["hd", "prompt"] {
         assert_eq!(start.parameter(name), None, "{name}");
     }
-    // He is not of Acme's domain, and the invitation in the link is not his choice.
+    // Linus is not of Acme's domain, and the invitation in the link is ignored.
     let callback = app
         .decide(&start.location(), &Decision::allow("linus"))
         .await;
-    let answer = nothing_written(&app, async || linus.get(&callback).await).await;
-    assert_eq!(refusal(&answer).0, 403);
-    // Ada joins by her domain, as by any link: nothing is connected or handed over.
+    let response = assert_nothing_written(&app, async || linus.get(&callback).await).await;
+    assert_eq!(refusal(&response).0, 403);
+    // Ada joins by her domain. As with any link, nothing is connected or handed over.
     let mut ada = app.browser();
     let start = ada.get(&format!("{START}?{asked}")).await;
     let callback = app.decide(&start.location(), &Decision::allow("ada")).await;
@@ -50,7 +49,8 @@ async fn a_portal_chooses_nothing_for_a_person() {
     assert!(event.connection.is_none());
 }
 
-/// Core 4: the issuer is a configured one to the letter, and the target one of ours.
+/// Core section 4: `iss` has to equal a configured issuer, and the target has to be an
+/// allowed return location.
 #[tokio::test]
 async fn a_portal_leads_to_no_other_provider_and_to_no_other_site() {
     let app = TestApp::start().await;
@@ -88,15 +88,15 @@ async fn a_portal_leads_to_no_other_provider_and_to_no_other_site() {
         let mut browser = app.browser().json();
         let by_get = browser.get(&format!("{START}?{asked}")).await;
         let by_form = browser.post_form(START, asked.clone()).await;
-        for answer in [by_get, by_form] {
-            assert_eq!(refusal(&answer), (status, code.to_owned()), "{asked}");
-            assert!(answer.set_cookies().is_empty(), "{asked}");
+        for response in [by_get, by_form] {
+            assert_eq!(refusal(&response), (status, code.to_owned()), "{asked}");
+            assert!(response.set_cookies().is_empty(), "{asked}");
         }
     }
 }
 
-/// Where each workspace has a host, the target names the workspace; a stranger's
-/// host gets no session of another workspace.
+/// In multi-domain mode the target names the workspace. The host of one workspace gets no
+/// session of another.
 #[tokio::test]
 async fn a_portal_hands_no_session_to_another_workspaces_host() {
     let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", "true")]).await;
@@ -110,9 +110,14 @@ async fn a_portal_hands_no_session_to_another_workspaces_host() {
         let path = format!("{START}?iss={google}&target_link_uri={target}");
         let start = ada.get(&path).await.location();
         let callback = app.decide(&start, &Decision::allow("ada")).await;
-        let answer = ada.get(&callback).await;
-        // At Evil she is nobody: the answer says so and hands nothing over.
-        assert_eq!(answer.status == 302, landed, "{target}: {}", answer.body);
+        let response = ada.get(&callback).await;
+        // Ada is not a member of Evil, so the response is an error without a hand-over.
+        assert_eq!(
+            response.status == 302,
+            landed,
+            "{target}: {}",
+            response.body
+        );
         assert_eq!(ada.session().is_some(), landed, "{target}");
     }
 }

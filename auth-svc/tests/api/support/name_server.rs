@@ -6,34 +6,34 @@ use hickory_resolver::proto::rr::rdata::TXT;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use tokio::net::UdpSocket;
 
-/// A name server on a port of its own that knows TXT records alone.
-pub struct Zone {
+/// A name server on its own port that serves TXT records only.
+pub struct NameServer {
     pub address: String,
     records: Arc<Mutex<HashMap<String, Vec<String>>>>,
 }
 
-impl Zone {
+impl NameServer {
     pub async fn start() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let zone = Self {
+        let name_server = Self {
             address: socket.local_addr().unwrap().to_string(),
             records: Arc::default(),
         };
-        let records = zone.records.clone();
+        let records = name_server.records.clone();
         tokio::spawn(async move {
             let mut buffer = [0; 4096];
             while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
                 let Ok(question) = Message::from_vec(&buffer[..length]) else {
                     continue;
                 };
-                let answer = answer(&question, &records.lock().unwrap());
-                let _ = socket.send_to(&answer.to_vec().unwrap(), from).await;
+                let response = response(&question, &records.lock().unwrap());
+                let _ = socket.send_to(&response.to_vec().unwrap(), from).await;
             }
         });
-        zone
+        name_server
     }
 
-    /// Publishes one more value.
+    /// Adds a value to the TXT records of a name.
     pub fn publish(&self, name: &str, value: &str) {
         let mut records = self.records.lock().unwrap();
         records
@@ -43,27 +43,27 @@ impl Zone {
     }
 }
 
-fn answer(question: &Message, records: &HashMap<String, Vec<String>>) -> Message {
-    let mut answer = question.clone().into_response();
-    answer.metadata.message_type = MessageType::Response;
-    answer.metadata.recursion_available = true;
+fn response(question: &Message, records: &HashMap<String, Vec<String>>) -> Message {
+    let mut response = question.clone().into_response();
+    response.metadata.message_type = MessageType::Response;
+    response.metadata.recursion_available = true;
     let query = question.queries.first().unwrap().clone();
     let name = query.name().to_ascii();
     let values = records.get(name.trim_end_matches('.').to_lowercase().as_str());
     match values {
         Some(values) if query.query_type() == RecordType::TXT => {
             for value in values {
-                // In two pieces, as long values come.
+                // In two strings, as long values are split.
                 let (one, two) = value.split_at(value.len() / 2);
                 let text = TXT::new(vec![one.to_owned(), two.to_owned()]);
-                answer.add_answer(Record::from_rdata(
+                response.add_answer(Record::from_rdata(
                     query.name().clone(),
                     1,
                     RData::TXT(text),
                 ));
             }
         }
-        _ => answer.metadata.response_code = ResponseCode::NXDomain,
+        _ => response.metadata.response_code = ResponseCode::NXDomain,
     }
-    answer
+    response
 }

@@ -1,29 +1,29 @@
-//! A front end on another site that may take people over.
+//! A front end on another site that may receive hand-over codes.
 
 use serde_json::{Value, json};
 
-use crate::helpers::TestApp;
+use super::TestApp;
 
-/// Its origin.
+/// The origin of the front end.
 pub const CRM: &str = "https://crm.example";
 
 /// RFC 7636 appendix B.
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-/// A deployment that allows it.
+/// Starts the application with this front end allowed.
 pub async fn crm() -> TestApp {
     TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await
 }
 
-/// What redeems a code that was handed over.
+/// Returns the request body that redeems a code with [`VERIFIER`].
 pub fn code_with_verifier(code: &str) -> Value {
     json!({ "grantType": "code", "code": code, "verifier": VERIFIER })
 }
 
-/// Returns `true` if the front end gets a session for its code.
+/// Redeems a code and returns `true` if the front end gets an access token.
 pub async fn redeems(app: &TestApp, code: &str) -> bool {
     let body = code_with_verifier(code);
-    let answer = app.browser().post_json(CRM, "/auth/token", &body).await;
-    answer.status == 200
+    let response = app.browser().post_json(CRM, "/auth/token", &body).await;
+    response.status == 200
 }

@@ -1,26 +1,28 @@
-//! SIGTERM as a load balancer sees it: not ready any more, still serving, then gone.
+//! Graceful shutdown as a load balancer sees it: first not ready but still serving, then
+//! stopped.
 
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::helpers::{Browser, TestApp};
+use crate::support::{Browser, TestApp};
 
-/// Long enough for who looks at readiness to see it, on a busy machine too.
+/// Long enough for the callers to see the readiness change, even on a busy machine.
 const DELAY: &str = "8s";
 
-/// People who go on asking.
+/// Number of concurrent callers.
 const CALLERS: usize = 4;
 
-/// Whether a replica says at the operator's port that it is ready; one that does not answer is not.
+/// Returns `true` if the replica reports on its health port that it is ready.
 async fn is_ready(operator: &str) -> bool {
     reqwest::get(format!("{operator}/readyz"))
         .await
-        .is_ok_and(|answer| answer.status().is_success())
+        .is_ok_and(|response| response.status().is_success())
 }
 
-/// Asks the first replica that is ready, as a balancer would send it there.
+/// Sends requests to the first ready replica, as a load balancer does, and returns their
+/// number.
 async fn ask(
     replicas: &[(String, String)],
     mut browser: Browser,
@@ -34,10 +36,10 @@ async fn ask(
                 chosen = Some(base);
             }
         }
-        // Who finds none asks again.
+        // If no replica is ready, ask again.
         let Some(base) = chosen else { continue };
         browser = browser.at(base);
-        // Panics where the connection is refused or cut.
+        // Panics if the connection is refused or closed.
         let status = browser.get("/auth/sign-in").await.status;
         assert_eq!(status, 200);
         answered += 1;
@@ -46,7 +48,7 @@ async fn ask(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_ends_fails_no_request() {
+async fn a_replica_that_stops_fails_no_request() {
     let app = TestApp::start_with(&[("RATE_LIMIT_PER_ADDRESS", "0")]).await;
     let stop = CancellationToken::new();
     let (leaving, operator, ended) = app.replica_until(&[("SHUTDOWN_DELAY", DELAY)], &stop);
@@ -60,14 +62,14 @@ async fn a_replica_that_ends_fails_no_request() {
         let (replicas, browser, done) = (replicas.clone(), app.browser(), done.clone());
         callers.spawn(async move { ask(&replicas, browser, done).await });
     }
-    // Under load by now.
+    // The callers are running now.
     app.browser().at(&leaving).get("/").await;
 
     stop.cancel();
     while is_ready(&operator).await {
         tokio::task::yield_now().await;
     }
-    // Who has not heard yet is served: also over a new connection.
+    // A caller that has not seen the change yet is served, also over a new connection.
     assert_eq!(app.browser().at(&leaving).get("/").await.status, 200);
     tokio::time::timeout(Duration::from_mins(1), ended)
         .await

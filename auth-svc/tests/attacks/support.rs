@@ -1,21 +1,21 @@
-//! That an attack left nothing behind.
+//! Helpers of the attack tests: checks that an attack was refused and wrote nothing.
 
 use std::collections::BTreeMap;
 
 use latchkey_demo_provider::{Decision, Flavour, Misbehaviour};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::helpers::{Answer, Browser, TestApp};
+pub use crate::api::support::*;
 
-/// The three kinds of provider and where a sign-in with each begins.
+/// The three kinds of provider, with the path that starts a sign-in.
 pub const PROVIDERS: [(&str, Flavour); 3] = [
     ("/auth/google", Flavour::Google),
     ("/auth/microsoft", Flavour::Microsoft),
     ("/auth/oidc/demo", Flavour::Oidc),
 ];
 
-/// Rows of every table of schema `auth` and of the vault, by table; of sessions
-/// without when they were seen.
+/// Returns row count and digest of every table in the schemas `auth` and `vault`, without
+/// the column `last_seen_at`.
 async fn contents(pool: &PgPool) -> BTreeMap<String, String> {
     let tables: Vec<(String,)> = sqlx::query_as(
         "SELECT table_schema || '.' || table_name FROM information_schema.tables
@@ -39,39 +39,41 @@ async fn contents(pool: &PgPool) -> BTreeMap<String, String> {
     contents
 }
 
-/// Presents an attack and sees that it wrote nothing: no user, identity,
-/// membership, session, spent flow or event more, fewer or other than before.
-pub async fn nothing_written<T>(app: &TestApp, attack: impl AsyncFnOnce() -> T) -> T {
+/// Runs an attack and checks that it wrote nothing: users, identities, memberships,
+/// sessions, used flows and events are as before.
+pub async fn assert_nothing_written<T>(app: &TestApp, attack: impl AsyncFnOnce() -> T) -> T {
     let before = contents(app.database.pool()).await;
     let outcome = attack().await;
     assert_eq!(contents(app.database.pool()).await, before);
     outcome
 }
 
-/// Status and code of a refusal.
-pub fn refusal(answer: &Answer) -> (u16, String) {
+/// Returns status and error code of a response, which must not set a session cookie.
+pub fn refusal(response: &Response) -> (u16, String) {
     assert!(
-        !answer.set_cookies().iter().any(|line| {
+        !response.set_cookies().iter().any(|line| {
             line.starts_with("__Host-latchkey-session=") && !line.contains("Max-Age=0")
         }),
         "a session came with a refusal"
     );
-    (answer.status, answer.code())
+    (response.status, response.code())
 }
 
-/// A sign-in at a provider that misbehaves is refused with this code and leaves
-/// nothing behind.
-pub async fn refused(flavours: &[Flavour], how: Misbehaviour, status: u16, code: &str) {
+/// Checks that a sign-in at a misbehaving provider is refused with this error and writes
+/// nothing.
+pub async fn assert_refused(flavours: &[Flavour], how: Misbehaviour, status: u16, code: &str) {
     let app = TestApp::start().await;
     for (path, flavour) in PROVIDERS {
         if !flavours.contains(&flavour) {
             continue;
         }
         app.demo.misbehave(flavour, Some(how));
-        let (given, browser) = nothing_written(&app, async || {
+        let (given, browser) = assert_nothing_written(&app, async || {
             let mut browser = app.browser().json();
-            let answer = app.round(&mut browser, path, &Decision::allow("ada")).await;
-            (refusal(&answer), browser)
+            let response = app
+                .run_flow(&mut browser, path, &Decision::allow("ada"))
+                .await;
+            (refusal(&response), browser)
         })
         .await;
         assert_eq!(given, (status, code.to_owned()), "{path} {how:?}");
@@ -79,7 +81,7 @@ pub async fn refused(flavours: &[Flavour], how: Misbehaviour, status: u16, code:
     }
 }
 
-/// The callback with another value of a parameter.
+/// Returns the callback with another value of a parameter.
 pub fn with_parameter(callback: &str, name: &str, value: &str) -> String {
     let mut url = url::Url::parse(&format!("http://x{callback}")).unwrap();
     let pairs: Vec<(String, String)> = url
@@ -94,7 +96,7 @@ pub fn with_parameter(callback: &str, name: &str, value: &str) -> String {
     url[url::Position::BeforePath..].to_owned()
 }
 
-/// A parameter of a callback or of an authorize URL.
+/// Returns a parameter of a callback or of an authorization request.
 pub fn parameter(address: &str, name: &str) -> String {
     let base = url::Url::parse("http://x").unwrap();
     let url = base.join(address).unwrap();
@@ -105,8 +107,8 @@ pub fn parameter(address: &str, name: &str) -> String {
         .into_owned()
 }
 
-/// A browser that holds the cookies of another beside its own.
-pub fn planted(victim: &Browser, attacker: &Browser) -> Browser {
+/// Returns the victim's browser with the attacker's cookies added.
+pub fn with_cookies_of(victim: &Browser, attacker: &Browser) -> Browser {
     let mut browser = victim.clone();
     browser.cookies.extend(attacker.cookies.clone());
     browser

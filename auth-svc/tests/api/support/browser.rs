@@ -5,18 +5,18 @@ use reqwest::header::{
 use reqwest::{Client, Method, RequestBuilder, redirect};
 use serde_json::Value;
 
-/// Cookies and no redirects of its own, as if the page were on HTTPS.
+/// An HTTP client that keeps cookies (also `Secure` ones) and does not follow redirects.
 #[derive(Clone)]
 pub struct Browser {
     base: String,
     client: Client,
-    /// In the order of their creation, as a browser sends them (RFC 6265 section 5.4).
+    /// Cookies in the order of their creation, as browsers send them (RFC 6265 section 5.4).
     pub cookies: IndexMap<String, String>,
-    /// Headers of the next requests.
+    /// Headers of all further requests.
     pub headers: Vec<(&'static str, String)>,
 }
 
-/// A form of a page, with what is filled in and chosen already.
+/// A form of a page, with its hidden fields and default choices.
 #[derive(Debug, Clone)]
 pub struct Form {
     pub action: String,
@@ -24,14 +24,14 @@ pub struct Form {
 }
 
 impl Form {
-    /// The person chooses something else.
+    /// Changes the value of a field.
     pub fn choose(mut self, name: &str, value: &str) -> Self {
         self.fields.retain(|(field, _)| field != name);
         self.fields.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Its body.
+    /// Returns the fields, encoded as a request body.
     pub fn body(&self) -> String {
         url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(&self.fields)
@@ -39,17 +39,17 @@ impl Form {
     }
 }
 
-/// What came back.
-pub struct Answer {
+/// An HTTP response.
+pub struct Response {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: String,
 }
 
-impl Answer {
-    /// `Location`, without the code that hands the sign-in over.
+impl Response {
+    /// Returns `Location` without the hand-over code.
     pub fn location(&self) -> String {
-        let location = self.whole_location();
+        let location = self.full_location();
         match location
             .rfind("code=")
             .filter(|_| self.handover_code().is_some())
@@ -59,8 +59,8 @@ impl Answer {
         }
     }
 
-    /// `Location` with all that is in it.
-    pub fn whole_location(&self) -> String {
+    /// Returns `Location` unchanged.
+    pub fn full_location(&self) -> String {
         let location = self.headers.get(LOCATION);
         location
             .unwrap_or_else(|| panic!("no Location: {} {}", self.status, self.body))
@@ -69,15 +69,15 @@ impl Answer {
             .to_owned()
     }
 
-    /// The one-time code at the end of the fragment.
+    /// Returns the hand-over code at the end of the fragment.
     pub fn handover_code(&self) -> Option<String> {
-        let location = self.whole_location();
+        let location = self.full_location();
         let (_, fragment) = location.split_once('#')?;
         let last = fragment.rsplit('&').next()?;
         last.strip_prefix("code=").map(str::to_owned)
     }
 
-    /// The form of this page that is sent to `action`.
+    /// Returns the form of this page that is sent to `action`.
     pub fn form(&self, action: &str) -> Form {
         let start = self
             .body
@@ -97,23 +97,23 @@ impl Answer {
         }
     }
 
-    /// Where the page goes on to by itself.
-    pub fn onwards(&self) -> String {
+    /// Returns the URL in the `Refresh` header, which the page opens by itself.
+    pub fn refresh_url(&self) -> String {
         let refresh = self
             .headers
             .get(REFRESH)
-            .unwrap_or_else(|| panic!("goes nowhere: {} {}", self.status, self.body));
+            .unwrap_or_else(|| panic!("no Refresh header: {} {}", self.status, self.body));
         let to = refresh.to_str().unwrap().strip_prefix("0; url=").unwrap();
         to.to_owned()
     }
 
-    /// The body.
+    /// Parses the body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body)
-            .unwrap_or_else(|_| panic!("no JSON: {} {}", self.status, self.body))
+            .unwrap_or_else(|_| panic!("not JSON: {} {}", self.status, self.body))
     }
 
-    /// A query parameter of `Location`.
+    /// Returns a query parameter of `Location`.
     pub fn parameter(&self, name: &str) -> Option<String> {
         let url = url::Url::parse(&self.location()).unwrap();
         url.query_pairs()
@@ -121,19 +121,19 @@ impl Answer {
             .map(|(_, value)| value.into_owned())
     }
 
-    /// Code of a refusal that was asked for as JSON.
+    /// Returns the error code of a JSON error response.
     pub fn code(&self) -> String {
         let json: Value = serde_json::from_str(&self.body)
-            .unwrap_or_else(|_| panic!("no refusal: {} {}", self.status, self.body));
+            .unwrap_or_else(|_| panic!("not an error response: {} {}", self.status, self.body));
         json["error"]["code"].as_str().unwrap().to_owned()
     }
 
-    /// Everything that left with this answer.
-    pub fn everything(&self) -> String {
+    /// Returns the headers and the body as one text.
+    pub fn headers_and_body(&self) -> String {
         format!("{:?}\n{}", self.headers, self.body)
     }
 
-    /// The `Set-Cookie` lines.
+    /// Returns the values of all `Set-Cookie` headers.
     pub fn set_cookies(&self) -> Vec<String> {
         self.headers
             .get_all(SET_COOKIE)
@@ -143,7 +143,7 @@ impl Answer {
     }
 }
 
-/// An attribute of a tag, as it was before it was escaped.
+/// Returns an attribute of a tag, unescaped.
 fn attribute(tag: &str, name: &str) -> String {
     let (_, rest) = tag.split_once(&format!("{name}=\"")).unwrap();
     let value = rest.split('"').next().unwrap();
@@ -160,7 +160,7 @@ fn attribute(tag: &str, name: &str) -> String {
     })
 }
 
-/// What a person chooses on the review page, by the name of its parameter.
+/// The parameters that need the review page.
 const CHOICES: [&str; 5] = [
     "workspaceInviteHash",
     "workspacePersonalInviteToken",
@@ -183,56 +183,56 @@ impl Browser {
         }
     }
 
-    /// Asks for JSON from now on.
+    /// Asks for JSON in all further requests.
     pub fn json(mut self) -> Self {
         self.headers
             .push((ACCEPT.as_str(), "application/json".to_owned()));
         self
     }
 
-    pub async fn get(&mut self, path: &str) -> Answer {
+    pub async fn get(&mut self, path: &str) -> Response {
         self.send(Method::GET, path).await
     }
 
-    pub async fn post(&mut self, path: &str) -> Answer {
+    pub async fn post(&mut self, path: &str) -> Response {
         self.send(Method::POST, path).await
     }
 
-    /// Goes on at another replica.
+    /// Sends all further requests to another replica.
     pub fn at(mut self, base: &str) -> Self {
         base.clone_into(&mut self.base);
         self
     }
 
-    /// Sends JSON, as a program does.
-    pub async fn send_json(&mut self, method: Method, path: &str, body: &Value) -> Answer {
+    /// Sends JSON without an `Origin`, as a program does.
+    pub async fn send_json(&mut self, method: Method, path: &str, body: &Value) -> Response {
         let request = self.request(method, path).json(body);
-        self.finish(request).await
+        self.send_request(request).await
     }
 
-    /// Sends a form.
-    pub async fn post_form(&mut self, path: &str, body: String) -> Answer {
+    /// Sends a form without an `Origin`.
+    pub async fn post_form(&mut self, path: &str, body: String) -> Response {
         let request = self
             .request(Method::POST, path)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body);
-        self.finish(request).await
+        self.send_request(request).await
     }
 
-    /// Presses the button of a form of the service's own page.
-    pub async fn submit(&mut self, form: &Form) -> Answer {
+    /// Submits a form as a page of this service does.
+    pub async fn submit(&mut self, form: &Form) -> Response {
         let request = self
             .request(Method::POST, &form.action)
             .header(ORIGIN, super::PUBLIC)
             .header("sec-fetch-site", "same-origin")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form.body());
-        self.finish(request).await
+        self.send_request(request).await
     }
 
-    /// The form that a person presses who starts at `path`, `/auth/google?…`,
-    /// and goes through the pages: the sign-in page where there is nothing to
-    /// choose, the review page where there is.
+    /// Opens the page before a start at `path`, such as `/auth/google?…`, and returns its
+    /// form: that of the review page if a person has to choose something, else that of
+    /// the sign-in page.
     pub async fn form_at(&mut self, path: &str) -> Form {
         let (start, query) = path.split_once('?').unwrap_or((path, ""));
         let chooses = url::form_urlencoded::parse(query.as_bytes())
@@ -246,30 +246,30 @@ impl Browser {
             let page = self.get(review).await;
             return page.form(&format!("/auth/review/{provider}/continue"));
         }
-        // Who is signed in is not shown the buttons.
+        // A person who is signed in sees no buttons, so another browser opens the page.
         let mut stranger = Self::new(self.base.clone());
         let page = stranger.get(&format!("/auth/sign-in?{query}")).await;
         page.form(&format!("/auth/sign-in/{provider}"))
     }
 
-    /// Starts so; answers the provider's address.
+    /// Submits the form before a start at `path` and returns the provider's URL.
     pub async fn start_through_page(&mut self, path: &str) -> String {
         let form = self.form_at(path).await;
-        self.submit(&form).await.onwards()
+        self.submit(&form).await.refresh_url()
     }
 
-    /// A page of `origin` sends JSON.
-    pub async fn post_json(&mut self, origin: &str, path: &str, body: &Value) -> Answer {
+    /// Sends JSON as a page of `origin` does.
+    pub async fn post_json(&mut self, origin: &str, path: &str, body: &Value) -> Response {
         let request = self
             .request(Method::POST, path)
             .header(ORIGIN, origin)
             .json(body);
-        self.finish(request).await
+        self.send_request(request).await
     }
 
-    pub async fn send(&mut self, method: Method, path: &str) -> Answer {
+    pub async fn send(&mut self, method: Method, path: &str) -> Response {
         let request = self.request(method, path);
-        self.finish(request).await
+        self.send_request(request).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -288,20 +288,20 @@ impl Browser {
         request
     }
 
-    async fn finish(&mut self, request: RequestBuilder) -> Answer {
+    async fn send_request(&mut self, request: RequestBuilder) -> Response {
         let response = request.send().await.unwrap();
-        let answer = Answer {
+        let response = Response {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body: response.text().await.unwrap(),
         };
-        for line in answer.set_cookies() {
-            self.keep(&line);
+        for line in response.set_cookies() {
+            self.store_cookie(&line);
         }
-        answer
+        response
     }
 
-    fn keep(&mut self, line: &str) {
+    fn store_cookie(&mut self, line: &str) {
         let (name, rest) = line.split_once('=').unwrap();
         let value = rest.split(';').next().unwrap();
         if line.contains("Max-Age=0") {
@@ -311,7 +311,7 @@ impl Browser {
         }
     }
 
-    /// Cookies of flows under way.
+    /// Counts the flow cookies.
     pub fn flows(&self) -> usize {
         self.cookies
             .keys()
@@ -319,16 +319,16 @@ impl Browser {
             .count()
     }
 
-    /// Value of the session cookie.
+    /// Returns the value of the session cookie.
     pub fn session(&self) -> Option<&str> {
         self.cookies
             .get("__Host-latchkey-session")
             .map(String::as_str)
     }
 
-    /// Who is signed in.
+    /// Returns who is signed in, from `/auth/me`.
     pub async fn me(&mut self) -> Option<Value> {
-        let answer = self.get("/auth/me").await;
-        (answer.status == 200).then(|| serde_json::from_str(&answer.body).unwrap())
+        let response = self.get("/auth/me").await;
+        (response.status == 200).then(|| serde_json::from_str(&response.body).unwrap())
     }
 }

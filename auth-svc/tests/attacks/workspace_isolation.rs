@@ -1,11 +1,11 @@
-//! One workspace against another: what an administrator of Evil gets, a bearer
-//! token or a page on their host, reaches nothing of the person at Acme.
+//! Isolation of workspaces: a bearer token of the workspace Evil, or a page on its host,
+//! cannot reach a person's sessions in the workspace Acme.
 
 use latchkey_demo_provider::Decision;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::helpers::{Answer, Browser, PUBLIC, TestApp};
+use crate::support::{Browser, PUBLIC, Response, TestApp};
 
 const MULTI: (&str, &str) = ("IS_MULTIWORKSPACE_ENABLED", "true");
 const ACME: &str = "https://acme.app.test.example";
@@ -17,29 +17,29 @@ async fn start(further: &[(&str, &str)]) -> TestApp {
     app
 }
 
-/// Ada, signed in to a workspace.
+/// Signs Ada in to a workspace.
 async fn ada_at(app: &TestApp, subdomain: &str) -> Browser {
     let mut browser = app.browser();
     let path = format!("/auth/google?workspaceSubdomain={subdomain}&prompt=consent");
-    let answer = app
-        .round(&mut browser, &path, &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut browser, &path, &Decision::allow("ada"))
         .await;
-    assert_eq!(answer.status, 302, "{}", answer.body);
+    assert_eq!(response.status, 302, "{}", response.body);
     browser.json()
 }
 
-/// The same person's bearer, as a front end on `origin` gets it.
+/// Returns a client with the bearer token that a front end on `origin` gets.
 async fn bearer(app: &TestApp, browser: &mut Browser, origin: &str) -> Browser {
-    let answer = token(browser, origin, &json!({ "grantType": "cookie" })).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let token = answer.json()["accessToken"]["token"].clone();
+    let response = token(browser, origin, &json!({ "grantType": "cookie" })).await;
+    assert_eq!(response.status, 200, "{}", response.body);
+    let token = response.json()["accessToken"]["token"].clone();
     let mut bearer = app.browser().json();
     let value = format!("Bearer {}", token.as_str().unwrap());
     bearer.headers.push(("authorization", value));
     bearer
 }
 
-async fn token(browser: &mut Browser, origin: &str, grant: &Value) -> Answer {
+async fn token(browser: &mut Browser, origin: &str, grant: &Value) -> Response {
     browser.post_json(origin, "/auth/token", grant).await
 }
 
@@ -49,21 +49,21 @@ async fn session_id(browser: &mut Browser) -> String {
 }
 
 async fn listed(browser: &mut Browser) -> Vec<String> {
-    let answer = browser.get("/auth/sessions").await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let sessions = answer.json()["sessions"].as_array().unwrap().clone();
+    let response = browser.get("/auth/sessions").await;
+    assert_eq!(response.status, 200, "{}", response.body);
+    let sessions = response.json()["sessions"].as_array().unwrap().clone();
     let id = |session: &Value| session["id"].as_str().unwrap().to_owned();
     sessions.iter().map(id).collect()
 }
 
-/// A page of another origin asks, with the browser's cookies.
+/// Returns a browser whose requests come from a page of `origin`.
 fn from(browser: &Browser, origin: &str) -> Browser {
     let mut browser = browser.clone();
     browser.headers.push(("origin", origin.to_owned()));
     browser
 }
 
-/// R14, R18: a bearer of Evil neither lists nor ends the sessions at Acme.
+/// R14, R18
 #[tokio::test]
 async fn a_bearer_of_one_workspace_neither_lists_nor_ends_sessions_of_another() {
     let app = start(&[]).await;
@@ -82,20 +82,20 @@ async fn a_bearer_of_one_workspace_neither_lists_nor_ends_sessions_of_another() 
     assert!(evil.me().await.is_none());
 }
 
-/// R14, R18: the same by the cookie from another origin than this service's.
+/// R14, R18: with the cookie, from another origin than this service's.
 #[tokio::test]
 async fn another_origin_neither_lists_nor_ends_sessions_of_another_workspace() {
     let app = start(&[]).await;
     let (mut acme, mut evil) = (ada_at(&app, "acme").await, ada_at(&app, "evil").await);
     let (at_acme, at_evil) = (session_id(&mut acme).await, session_id(&mut evil).await);
 
-    // The app's own front end is another origin too.
+    // The application's front end is another origin too.
     for origin in [EVIL, "https://app.test.example"] {
         let mut page = from(&evil, origin);
         assert_eq!(listed(&mut page).await, [at_evil.as_str()], "{origin}");
         let end = format!("/auth/sessions/{at_acme}");
-        let answer = page.send(Method::DELETE, &end).await;
-        assert_eq!(answer.code(), "no_such_session", "{origin}");
+        let response = page.send(Method::DELETE, &end).await;
+        assert_eq!(response.code(), "no_such_session", "{origin}");
     }
     let mut own_page = from(&evil, PUBLIC);
     let mut both = listed(&mut own_page).await;
@@ -113,7 +113,7 @@ async fn another_origin_neither_lists_nor_ends_sessions_of_another_workspace() {
     assert!(acme.me().await.is_some(), "the session at Acme was ended");
 }
 
-/// R8, R18: a host acts for its own workspace alone, whatever it shows.
+/// R8, R18: for cookies and for bearer tokens.
 #[tokio::test]
 async fn a_workspaces_host_acts_on_no_session_of_another_workspace() {
     let app = start(&[]).await;
@@ -135,16 +135,16 @@ async fn a_workspaces_host_acts_on_no_session_of_another_workspace() {
             ),
         ] {
             let body = json!({ "enabled": true });
-            let answer = page.send_json(method.clone(), &path, &body).await;
-            assert_eq!(answer.code(), "not_signed_in", "{method} {path}");
+            let response = page.send_json(method.clone(), &path, &body).await;
+            assert_eq!(response.code(), "not_signed_in", "{method} {path}");
         }
         for path in ["/auth/sign-out", "/auth/sign-out-everywhere"] {
             let mut page = from(shown, EVIL);
             assert_eq!(page.post(path).await.status, 204, "{path}");
-            assert_eq!(page.session(), shown.session(), "{path} took the cookie");
+            assert_eq!(page.session(), shown.session(), "{path} removed the cookie");
         }
     }
-    // The account pages reach every workspace: only this service's own pages act.
+    // The account pages reach every workspace, so only this service's own pages may act.
     for origin in [EVIL, ACME, "https://app.test.example"] {
         let mut page = from(&acme, origin);
         for path in [
@@ -161,11 +161,10 @@ async fn a_workspaces_host_acts_on_no_session_of_another_workspace() {
     }
     assert!(acme.me().await.is_some(), "the session at Acme was ended");
     let mut own = from(&bearer, ACME);
-    assert!(own.me().await.is_some(), "its own host may");
+    assert!(own.me().await.is_some(), "its own host is refused");
 }
 
-/// R9, R18: nothing of a session at Acme is redeemed on a page of Evil, and nothing
-/// is spent by the try.
+/// R9, R18: and the attempt does not use the token up.
 #[tokio::test]
 async fn a_token_of_one_workspace_is_refused_from_the_host_of_another() {
     let app = start(&[("TOKEN_PAIR_COOKIE_ENABLED", "true")]).await;
@@ -189,6 +188,6 @@ async fn a_token_of_one_workspace_is_refused_from_the_host_of_another() {
     assert_eq!(
         token(&mut thief, ACME, &refresh).await.status,
         200,
-        "it was spent"
+        "the token was used up"
     );
 }

@@ -1,8 +1,7 @@
-//! Open redirects (RFC 9700 section 4.11): every spelling of another host, at
-//! every parameter that names a place to return to, signed in or not.
+//! Open redirects (RFC 9700 section 4.11): many spellings of another host, in every
+//! parameter that names a return location, with and without a session.
 
-use crate::helpers::{APP, PUBLIC, TestApp};
-use crate::unharmed::nothing_written;
+use crate::support::{APP, PUBLIC, TestApp, assert_nothing_written};
 
 const EVIL: &[&str] = &[
     "//evil.example",
@@ -79,7 +78,7 @@ async fn open_redirect_in_every_spelling() {
     let app = TestApp::start_with(&[("RATE_LIMIT_PER_ADDRESS", "0")]).await;
     let signed_in = app.signed_in("ada").await.json();
     let own = [app.demo.base_url(), APP.trim_end_matches('/'), PUBLIC];
-    nothing_written(&app, async || {
+    assert_nothing_written(&app, async || {
         for evil in EVIL {
             for entry in [
                 "/auth/google?returnTo=",
@@ -88,16 +87,16 @@ async fn open_redirect_in_every_spelling() {
                 "/auth/microsoft-apis?redirectLocation=",
             ] {
                 for browser in [app.browser().json(), signed_in.clone()] {
-                    let answer = browser
+                    let response = browser
                         .clone()
                         .get(&format!("{entry}{}", encoded(evil)))
                         .await;
-                    if answer.status == 302 {
-                        let to = url::Url::parse(&answer.location()).unwrap();
+                    if response.status == 302 {
+                        let to = url::Url::parse(&response.location()).unwrap();
                         let to = to.origin().ascii_serialization();
                         panic!("{evil:?} was taken at {entry}: to {to}; own: {own:?}");
                     }
-                    let code = answer.code();
+                    let code = response.code();
                     assert!(
                         matches!(code.as_str(), "return_location_refused" | "not_signed_in"),
                         "{evil:?} at {entry}: {code}"
@@ -109,10 +108,10 @@ async fn open_redirect_in_every_spelling() {
     .await;
 }
 
-/// What a link to the start page carries comes back as text of a link to this
-/// service, and is judged when that is followed.
+/// The start page repeats the parameters of a link only in links to this service, which
+/// checks them later.
 #[tokio::test]
-async fn the_start_page_hands_no_foreign_address_on_unescaped() {
+async fn the_start_page_escapes_foreign_urls() {
     let app = TestApp::start().await;
     for evil in [
         "\"><script>alert(1)</script>",

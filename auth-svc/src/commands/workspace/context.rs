@@ -12,12 +12,12 @@ use crate::store::workspace::{self, Workspace};
 
 /// The output of a command, as text for people and as JSON for programs.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Output {
     text: String,
     json: Value,
 }
 
-impl Answer {
+impl Output {
     pub(super) fn new(text: impl Into<String>, json: Value) -> Self {
         Self {
             text: text.into(),
@@ -36,13 +36,13 @@ impl Answer {
 }
 
 /// What every command needs.
-pub(super) struct Desk<'a> {
+pub(super) struct CommandContext<'a> {
     pub(super) environment: &'a Environment,
     pub(super) pool: PgPool,
     pub(super) randomness: Randomness,
 }
 
-impl Desk<'_> {
+impl CommandContext<'_> {
     /// Begins a change by the operator, which is recorded in the audit.
     pub(super) async fn change(&self) -> Result<Change, StartError> {
         Change::begin(&self.pool, Actor::Operator)
@@ -50,7 +50,10 @@ impl Desk<'_> {
             .map_err(StartError::other)
     }
 
-    pub(super) async fn find(&self, reference: Option<String>) -> Result<Workspace, StartError> {
+    pub(super) async fn find_workspace(
+        &self,
+        reference: Option<String>,
+    ) -> Result<Workspace, StartError> {
         workspace::by_reference(&self.pool, reference.as_deref())
             .await
             .map_err(StartError::other)?

@@ -1,17 +1,17 @@
-//! What a link cannot do, a person does on the page: by a link in a mail, from
-//! a front end on another origin, and after a sign-in that asked nothing.
+//! The review page, on which a person chooses what a link must not choose: after an
+//! invitation by mail, for a front end on another origin, and after joining by a link.
 
 use auth_svc::random::Randomness;
 use auth_svc::store::workspace;
 use latchkey_demo_provider::Decision;
 use latchkey_proto::events::{CalendarVisibility, Intent, MessageVisibility};
 
-use crate::crm::{CHALLENGE, CRM, crm, redeems};
-use crate::helpers::{APP, PUBLIC, TestApp};
+use crate::support::front_end::{CHALLENGE, CRM, crm, redeems};
+use crate::support::{APP, PUBLIC, TestApp};
 
 // R7
 #[tokio::test]
-async fn a_link_in_a_mail_joins_and_connects_by_one_button() {
+async fn an_invitation_link_joins_and_connects_after_one_button() {
     for personal in [false, true] {
         let app = crm().await;
         let (pool, random) = (app.database.pool(), Randomness::default());
@@ -30,7 +30,7 @@ async fn a_link_in_a_mail_joins_and_connects_by_one_button() {
             format!("workspaceInviteHash={token}")
         };
         let mut linus = app.browser();
-        // The link leads to the sign-in page, that to the review page.
+        // The link opens the sign-in page, which links to the review page.
         let page = linus.get(&format!("/?{invitation}&returnTo={CRM}/")).await;
         let review = page
             .body
@@ -50,10 +50,10 @@ async fn a_link_in_a_mail_joins_and_connects_by_one_button() {
         let form = page
             .form("/auth/review/google/continue")
             .choose("messageVisibility", "SUBJECT");
-        let provider = linus.submit(&form).await.onwards();
+        let provider = linus.submit(&form).await.refresh_url();
         let callback = app.decide(&provider, &Decision::allow("linus")).await;
-        let answer = linus.get(&callback).await;
-        assert_eq!(answer.location(), format!("{CRM}/"));
+        let response = linus.get(&callback).await;
+        assert_eq!(response.location(), format!("{CRM}/"));
         let event = app.events().await.pop().unwrap();
         assert_eq!(event.intent(), Intent::Connect);
         let connection = event.connection.unwrap();
@@ -62,13 +62,13 @@ async fn a_link_in_a_mail_joins_and_connects_by_one_button() {
             connection.calendar_visibility(),
             CalendarVisibility::ShareEverything
         );
-        assert_eq!(app.written().await.members, 1);
+        assert_eq!(app.row_counts().await.members, 1);
     }
 }
 
 // R16
 #[tokio::test]
-async fn a_front_ends_own_link_opens_the_page_with_its_choices() {
+async fn a_link_of_a_front_end_opens_the_review_page_with_its_choices() {
     let app = crm().await;
     let mut ada = app.signed_in("ada").await;
     ada.headers = vec![
@@ -88,14 +88,14 @@ async fn a_front_ends_own_link_opens_the_page_with_its_choices() {
     };
     assert_eq!(field("messageVisibility").as_deref(), Some("METADATA"));
     assert_eq!(field("calendarVisibility").as_deref(), Some("METADATA"));
-    let provider = ada.submit(&form).await.onwards();
+    let provider = ada.submit(&form).await.refresh_url();
     assert!(
         provider.contains("login_hint=eve%40mail.example"),
         "{provider}"
     );
     let callback = app.decide(&provider, &Decision::allow("eve")).await;
-    let answer = ada.get(&callback).await;
-    assert_eq!(answer.whole_location(), format!("{CRM}/settings"));
+    let response = ada.get(&callback).await;
+    assert_eq!(response.full_location(), format!("{CRM}/settings"));
     let event = app.events().await.pop().unwrap();
     assert_eq!(event.intent(), Intent::Connect);
     assert_eq!(
@@ -106,7 +106,7 @@ async fn a_front_ends_own_link_opens_the_page_with_its_choices() {
 
 // R16
 #[tokio::test]
-async fn who_is_not_signed_in_signs_in_first_and_comes_back_to_the_page() {
+async fn connecting_without_a_session_signs_in_first_and_returns_to_the_review_page() {
     let app = TestApp::start().await;
     app.signed_in("ada").await;
     let mut ada = app.browser();
@@ -117,10 +117,10 @@ async fn who_is_not_signed_in_signs_in_first_and_comes_back_to_the_page() {
     let review = led.strip_prefix(PUBLIC).unwrap();
     let away = ada.get(review).await;
     assert_eq!(away.status, 303);
-    let sign_in = away.whole_location();
+    let sign_in = away.full_location();
     let path = sign_in.replace("/auth/sign-in", "/auth/google") + "&prompt=consent";
-    let answer = app.round(&mut ada, &path, &Decision::allow("ada")).await;
-    let back = answer.whole_location();
+    let response = app.run_flow(&mut ada, &path, &Decision::allow("ada")).await;
+    let back = response.full_location();
     let page = ada.get(back.strip_prefix(PUBLIC).unwrap()).await;
     let form = page.form("/auth/review/google/continue");
     assert!(
@@ -132,32 +132,32 @@ async fn who_is_not_signed_in_signs_in_first_and_comes_back_to_the_page() {
 
 // R13
 #[tokio::test]
-async fn who_joins_on_the_sign_in_page_is_connected_in_the_same_breath() {
+async fn joining_on_the_sign_in_page_also_connects_the_account() {
     let app = crm().await;
     let mut ada = app.browser();
     let path = format!("/auth/google?returnTo={CRM}/&codeChallenge={CHALLENGE}");
-    let answer = app.round(&mut ada, &path, &Decision::allow("ada")).await;
-    assert!(redeems(&app, &answer.handover_code().unwrap()).await);
+    let response = app.run_flow(&mut ada, &path, &Decision::allow("ada")).await;
+    assert!(redeems(&app, &response.handover_code().unwrap()).await);
     let event = app.events().await.pop().unwrap();
     assert_eq!(event.intent(), Intent::SignIn);
     assert!(event.connection.is_some());
-    // A member is, by a plain link too.
-    let answer = app
-        .round_by_link(
+    // For a member, a plain link connects too.
+    let response = app
+        .run_flow_by_link(
             &mut app.browser(),
             &format!("{path}&prompt=consent"),
             &Decision::allow("ada"),
         )
         .await;
-    assert!(redeems(&app, &answer.handover_code().unwrap()).await);
+    assert!(redeems(&app, &response.handover_code().unwrap()).await);
     assert!(app.events().await.pop().unwrap().connection.is_some());
 }
 
 // R13
 #[tokio::test]
-async fn who_joined_by_a_link_connects_or_goes_on_by_a_button_each() {
+async fn after_joining_by_a_link_each_next_step_has_its_own_button() {
     let app = crm().await;
-    // Who came without saying where to goes into the application.
+    // Without a return location the person goes into the application.
     let mut noor = app.browser();
     workspace::domain::approve_domain(
         app.database.pool(),
@@ -167,24 +167,27 @@ async fn who_joined_by_a_link_connects_or_goes_on_by_a_button_each() {
     )
     .await
     .unwrap();
-    let answer = app
-        .round_by_link(&mut noor, "/auth/google", &Decision::allow("noor"))
+    let response = app
+        .run_flow_by_link(&mut noor, "/auth/google", &Decision::allow("noor"))
         .await;
-    let welcome = answer.whole_location();
+    let welcome = response.full_location();
     let page = noor.get(welcome.strip_prefix(PUBLIC).unwrap()).await;
-    let onwards = noor.submit(&page.form("/auth/hand-over")).await.onwards();
-    assert!(onwards.starts_with(&format!("{APP}#code=")), "{onwards}");
+    let next_url = noor
+        .submit(&page.form("/auth/hand-over"))
+        .await
+        .refresh_url();
+    assert!(next_url.starts_with(&format!("{APP}#code=")), "{next_url}");
     let form = page.form("/auth/review/google/continue");
-    let answer = noor.submit(&form).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    let response = noor.submit(&form).await;
+    assert_eq!(response.status, 200, "{}", response.body);
 
     for (person, connects) in [("ada", true), ("grace", false)] {
         let mut browser = app.browser();
         let link = format!("/auth/google?returnTo={CRM}/x&codeChallenge={CHALLENGE}");
-        let answer = app
-            .round_by_link(&mut browser, &link, &Decision::allow(person))
+        let response = app
+            .run_flow_by_link(&mut browser, &link, &Decision::allow(person))
             .await;
-        let welcome = answer.whole_location();
+        let welcome = response.full_location();
         let page = browser.get(welcome.strip_prefix(PUBLIC).unwrap()).await;
         assert!(page.body.contains("You are now a member"), "{}", page.body);
         assert!(!page.body.contains("role=\"alert\""), "{}", page.body);
@@ -193,20 +196,20 @@ async fn who_joined_by_a_link_connects_or_goes_on_by_a_button_each() {
             let form = page
                 .form("/auth/review/google/continue")
                 .choose("messageVisibility", "METADATA");
-            let provider = browser.submit(&form).await.onwards();
+            let provider = browser.submit(&form).await.refresh_url();
             assert!(provider.contains("login_hint=ada%40acme.example"));
             assert!(!provider.contains("select_account"));
             let callback = app.decide(&provider, &Decision::allow(person)).await;
-            let mut answer = browser.get(&callback).await;
-            if answer.location().starts_with(app.demo.base_url()) {
-                // No refresh token came again, and none was kept: with consent.
+            let mut response = browser.get(&callback).await;
+            if response.location().starts_with(app.demo.base_url()) {
+                // Without a new or stored refresh token, consent is requested.
                 let callback = app
-                    .decide(&answer.location(), &Decision::allow(person))
+                    .decide(&response.location(), &Decision::allow(person))
                     .await;
-                answer = browser.get(&callback).await;
+                response = browser.get(&callback).await;
             }
-            assert_eq!(answer.location(), format!("{CRM}/x"));
-            assert!(redeems(&app, &answer.handover_code().unwrap()).await);
+            assert_eq!(response.location(), format!("{CRM}/x"));
+            assert!(redeems(&app, &response.handover_code().unwrap()).await);
             let event = app.events().await.pop().unwrap();
             assert_eq!(event.intent(), Intent::Connect);
             assert_eq!(
@@ -215,15 +218,15 @@ async fn who_joined_by_a_link_connects_or_goes_on_by_a_button_each() {
             );
         } else {
             let form = page.form("/auth/hand-over");
-            let to = browser.submit(&form).await.onwards();
+            let to = browser.submit(&form).await.refresh_url();
             let (place, code) = to.split_once("#code=").unwrap();
             assert_eq!(place, format!("{CRM}/x"));
             assert!(redeems(&app, code).await);
             assert_eq!(app.events().await.pop().unwrap().connection, None);
         }
         assert_eq!(browser.session(), Some(session.as_str()));
-        // Who agreed is connected by plain sign-ins from now on, who did not is not.
-        app.round_by_link(
+        // Later plain sign-ins connect only a person who agreed.
+        app.run_flow_by_link(
             &mut browser,
             "/auth/google?prompt=consent",
             &Decision::allow(person),
@@ -237,10 +240,10 @@ async fn who_joined_by_a_link_connects_or_goes_on_by_a_button_each() {
 
 // R22
 #[tokio::test]
-async fn reconnecting_leaves_what_colleagues_see_as_it_is_unless_it_is_chosen() {
+async fn reconnecting_keeps_the_visibility_unless_it_is_chosen() {
     let app = TestApp::start().await;
     let mut ada = app.signed_in("ada").await;
-    app.round(
+    app.run_flow(
         &mut ada,
         "/auth/google?reconnect=1&prompt=consent",
         &Decision::allow("ada"),

@@ -1,5 +1,5 @@
-//! Time: a flow lives ten minutes, clocks may differ by sixty seconds, to the
-//! second.
+//! Expiry and clock skew: a flow lives ten minutes, and clocks may differ by exactly
+//! sixty seconds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,9 @@ use std::time::Duration;
 use latchkey_demo_provider::Decision;
 use latchkey_domain::{Clock as _, ManualClock, SystemClock};
 
-use crate::helpers::{APP, TestApp};
-use crate::unharmed::{PROVIDERS, nothing_written, refusal};
+use crate::support::{APP, PROVIDERS, TestApp, assert_nothing_written, refusal};
 
-/// Two clocks that stand; the provider's is this many seconds ahead.
+/// Returns two stopped clocks. The provider's is this many seconds ahead.
 fn clocks(ahead: i64) -> (Arc<ManualClock>, Arc<ManualClock>) {
     let now = SystemClock.now();
     (
@@ -26,38 +25,37 @@ async fn outcome(ahead: i64) -> Vec<u16> {
     for (path, _) in PROVIDERS {
         let sign_in = async || {
             let path = format!("{path}?prompt=consent");
-            app.round(&mut app.browser().json(), &path, &Decision::allow("ada"))
+            app.run_flow(&mut app.browser().json(), &path, &Decision::allow("ada"))
                 .await
         };
-        let answer = if ahead.abs() % 60 == 1 {
-            nothing_written(&app, sign_in).await
+        let response = if ahead.abs() % 60 == 1 {
+            assert_nothing_written(&app, sign_in).await
         } else {
             sign_in().await
         };
-        if answer.status != 302 {
-            assert_eq!(refusal(&answer), (400, "identity_not_proven".to_owned()));
+        if response.status != 302 {
+            assert_eq!(refusal(&response), (400, "identity_not_proven".to_owned()));
         }
-        outcomes.push(answer.status);
+        outcomes.push(response.status);
     }
     outcomes
 }
 
-/// Core 3.1.3.7 step 10, at the limit of the leeway.
+/// Core 3.1.3.7 step 10.
 #[tokio::test]
-async fn a_token_of_the_future_is_taken_up_to_sixty_seconds_and_no_more() {
+async fn a_token_issued_in_the_future_is_accepted_up_to_sixty_seconds() {
     assert_eq!(outcome(60).await, [302, 302, 302]);
     assert_eq!(outcome(61).await, [400, 400, 400]);
 }
 
-/// Core 3.1.3.7 step 9, at the other limit: ID tokens of the demo provider live
-/// an hour.
+/// Core 3.1.3.7 step 9. ID tokens of the demo provider are valid for one hour.
 #[tokio::test]
-async fn an_expired_token_is_taken_up_to_sixty_seconds_and_no_more() {
+async fn an_expired_token_is_accepted_up_to_sixty_seconds() {
     assert_eq!(outcome(-3600 - 59).await, [302, 302, 302]);
     assert_eq!(outcome(-3600 - 61).await, [400, 400, 400]);
 }
 
-/// RFC 9700 section 4.7: what binds a flow to a browser ends with the flow.
+/// RFC 9700 section 4.7: the binding of a flow to a browser expires with the flow.
 #[tokio::test]
 async fn an_expired_flow_is_refused() {
     let (own, providers) = clocks(0);
@@ -66,14 +64,19 @@ async fn an_expired_flow_is_refused() {
         let mut browser = app.browser().json();
         let path = "/auth/google?prompt=consent";
         let callback = app
-            .to_callback(&mut browser, path, &Decision::allow("ada"))
+            .run_flow_to_callback(&mut browser, path, &Decision::allow("ada"))
             .await;
         own.advance(Duration::from_secs(wait));
         if taken {
             assert_eq!(browser.get(&callback).await.location(), APP);
         } else {
-            let answer = nothing_written(&app, async || browser.get(&callback).await).await;
-            assert_eq!(refusal(&answer), (400, "flow_unknown".to_owned()), "{wait}");
+            let response =
+                assert_nothing_written(&app, async || browser.get(&callback).await).await;
+            assert_eq!(
+                refusal(&response),
+                (400, "flow_unknown".to_owned()),
+                "{wait}"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A database that goes away without a reset: packets are swallowed, and new
-//! connections work.
+//! A database that stops responding without a reset: packets on old connections are
+//! dropped, and new connections work.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use latchkey_testkit::{Role, Way};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::helpers::{Browser, TestApp};
+use crate::support::{Browser, TestApp};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_goes_on_without_a_restart() {
+async fn a_replica_recovers_without_a_restart() {
     let app = TestApp::start().await;
     let url = app.database.url(Role::Auth);
     let way = Way::to(&url).await;
@@ -19,14 +19,15 @@ async fn a_replica_goes_on_without_a_restart() {
     let stop = CancellationToken::new();
     let changes = [
         ("DATABASE_URL", through.as_str()),
-        // One that is just going back is lost until TCP gives it up: decision 20.
+        // A connection that is returned to the pool at that moment is lost until TCP times
+        // out (decision 20), so one connection is not enough.
         ("DATABASE_MAX_CONNECTIONS", "4"),
         ("RATE_LIMIT_PER_ADDRESS", "0"),
     ];
     let (base, operator, _) = app.replica_until(&changes, &stop);
     let _ends = stop.drop_guard();
     let mut browser = app.browser().at(&base);
-    app.round(&mut browser, "/auth/google", &Decision::allow("ada"))
+    app.run_flow(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     assert!(browser.me().await.is_some());
 
@@ -39,17 +40,17 @@ async fn a_replica_goes_on_without_a_restart() {
     while let Some(answered) = asking.join_next().await {
         answered.unwrap();
     }
-    // The connections that were lost are not used again.
+    // The lost connections are not used again.
     tokio::time::timeout(Duration::from_secs(30), async {
         while browser.me().await.is_none() {}
     })
     .await
-    .expect("the replica did not go on");
+    .expect("the replica did not recover");
     let mut operator = Browser::new(operator);
     assert_eq!(operator.get("/readyz").await.status, 200);
     let mut another = app.browser().at(&base);
-    let answer = app
-        .round(&mut another, "/auth/google", &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut another, "/auth/google", &Decision::allow("ada"))
         .await;
-    assert_eq!(answer.status, 302, "{}", answer.body);
+    assert_eq!(response.status, 302, "{}", response.body);
 }

@@ -1,4 +1,4 @@
-//! As little of HTTP as it takes to send what no client would.
+//! A minimal HTTP client that can send malformed requests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,34 +6,34 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::mutate::{Dice, Seed, request};
+use crate::mutate::{Generator, ValidRequest, request};
 
-/// Longer than the service itself lets a request take.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Longer than the request timeout of the service.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Sends `count` requests; answers how often each status came. 0 stands for a
-/// connection that was closed without an answer.
-pub async fn storm(
+/// Sends `count` requests and returns the number of responses by status. Status 0 stands for
+/// a connection that was closed without a response.
+pub async fn send_requests(
     address: String,
-    seed: Seed,
-    mut dice: Dice,
+    sample: ValidRequest,
+    mut random: Generator,
     count: usize,
 ) -> BTreeMap<u16, usize> {
     let mut statuses = BTreeMap::new();
     let mut connection = None;
     for _ in 0..count {
-        let bytes = request(&mut dice, &seed);
+        let bytes = request(&mut random, &sample);
         let mut used = connection.is_some();
         let (status, alive, stream) = loop {
             let mut stream = match connection.take() {
                 Some(stream) => stream,
                 None => TcpStream::connect(&address).await.unwrap(),
             };
-            let answer = tokio::time::timeout(PATIENCE, exchange(&mut stream, &bytes)).await;
-            let (status, alive) = answer.unwrap_or_else(|_| {
-                panic!("no answer to {:?}", String::from_utf8_lossy(&bytes));
+            let response = tokio::time::timeout(TIMEOUT, exchange(&mut stream, &bytes)).await;
+            let (status, alive) = response.unwrap_or_else(|_| {
+                panic!("no response to {:?}", String::from_utf8_lossy(&bytes));
             });
-            // A used connection may have been closed meanwhile.
+            // The server may have closed a reused connection.
             if status == 0 && std::mem::take(&mut used) {
                 continue;
             }
@@ -48,25 +48,25 @@ pub async fn storm(
     statuses
 }
 
-/// The status, and whether the connection can be used again.
+/// Returns the status and whether the connection can be reused.
 async fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> (u16, bool) {
-    // A refusal may come, and the connection close, before all is sent.
+    // The server may refuse the request and close the connection before all is sent.
     let _ = stream.write_all(bytes).await;
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     let mut buffer = [0; 8192];
     loop {
-        if let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+        if let Some(end) = response.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&response[..end]).to_ascii_lowercase();
             let status: u16 = head
                 .split(' ')
                 .nth(1)
                 .and_then(|text| text.parse().ok())
                 .unwrap_or(0);
             if status == 100 {
-                answer.drain(..end + 4);
+                response.drain(..end + 4);
                 continue;
             }
-            // Only plain answers leave the connection in a known state.
+            // Only responses with a known length leave the connection in a known state.
             let length = head
                 .lines()
                 .find_map(|line| line.strip_prefix("content-length: "))
@@ -75,14 +75,14 @@ async fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> (u16, bool) {
                 Some(length) if !bytes.starts_with(b"HEAD") => end + 4 + length,
                 _ => return (status, false),
             };
-            if answer.len() >= whole {
-                let plain = !head.contains("connection: close") && answer.len() == whole;
+            if response.len() >= whole {
+                let plain = !head.contains("connection: close") && response.len() == whole;
                 return (status, plain);
             }
         }
         match stream.read(&mut buffer).await {
             Ok(0) | Err(_) => return (0, false),
-            Ok(read) => answer.extend_from_slice(&buffer[..read]),
+            Ok(read) => response.extend_from_slice(&buffer[..read]),
         }
     }
 }

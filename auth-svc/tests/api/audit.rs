@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::helpers::{PUBLIC, TestApp, Zone};
+use crate::support::{NameServer, PUBLIC, TestApp};
 
 async fn actions(app: &TestApp) -> Vec<(String, String, String)> {
     sqlx::query_as("SELECT actor || ' ' || way, action, target FROM auth.audit ORDER BY at, id")
@@ -16,22 +16,22 @@ async fn actions(app: &TestApp) -> Vec<(String, String, String)> {
         .unwrap()
 }
 
-/// Runs `auth-svc workspace …`; it must succeed.
-fn operator(app: &TestApp, zone: &Zone, arguments: &[&str]) -> String {
-    let (succeeded, said) = asked_for(app, zone, arguments);
+/// Runs `auth-svc workspace …`, which must succeed, and returns its output.
+fn operator(app: &TestApp, name_server: &NameServer, arguments: &[&str]) -> String {
+    let (succeeded, said) = asked_for(app, name_server, arguments);
     assert!(succeeded, "{arguments:?}: {said}");
     said
 }
 
-/// Whether the command succeeded, and what it said.
-fn asked_for(app: &TestApp, zone: &Zone, arguments: &[&str]) -> (bool, String) {
+/// Runs the command and returns whether it succeeded, and its output.
+fn asked_for(app: &TestApp, name_server: &NameServer, arguments: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_auth-svc"))
         .arg("workspace")
         .args(arguments)
         .env_clear()
         .env("DATABASE_URL", app.database.url(Role::Auth))
         .env("PUBLIC_URL", PUBLIC)
-        .env("DNS_RESOLVERS", &zone.address)
+        .env("DNS_RESOLVERS", &name_server.address)
         .output()
         .unwrap();
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
@@ -44,7 +44,7 @@ async fn what_an_administrator_changes_over_http_is_recorded() {
     let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", "true")]).await;
     let mut ada = app.browser();
     let path = "/auth/google?workspaceSubdomain=acme&prompt=consent";
-    app.round(
+    app.run_flow(
         &mut ada,
         path,
         &latchkey_demo_provider::Decision::allow("ada"),
@@ -70,17 +70,17 @@ async fn what_an_administrator_changes_over_http_is_recorded() {
     let mut secrets = vec![invited.json()["link"].as_str().unwrap().to_owned()];
     for enabled in [true, false] {
         let body = json!({ "enabled": enabled });
-        let answer = ada
+        let response = ada
             .send_json(Method::PUT, "/auth/workspace/public-invite", &body)
             .await;
-        secrets.extend(answer.json()["link"].as_str().map(str::to_owned));
+        secrets.extend(response.json()["link"].as_str().map(str::to_owned));
     }
     let host = json!({ "host": "app.customer.example" });
     ada.send_json(Method::POST, "/auth/workspace/custom-domain", &host)
         .await;
     ada.send(Method::DELETE, "/auth/workspace/custom-domain")
         .await;
-    // None of these changes anything.
+    // These requests change nothing.
     ada.get("/auth/workspace/members").await;
     ada.send(
         Method::DELETE,
@@ -130,11 +130,10 @@ async fn what_an_administrator_changes_over_http_is_recorded() {
     }
 }
 
-// R7, R18: the same by the operator's commands and by a verification link, listed by
-// a command.
+// R7, R18: changes by the operator's commands and by a verification link.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_operator_changes_is_recorded_and_listed() {
-    let (app, zone) = (TestApp::start().await, Zone::start().await);
+    let (app, name_server) = (TestApp::start().await, NameServer::start().await);
     let mut grace = {
         app.signed_in("ada").await;
         app.signed_in("grace").await
@@ -151,11 +150,11 @@ async fn what_an_operator_changes_is_recorded_and_listed() {
         &["custom-domain", "remove"],
         &["role", "grace@acme.example", "admin"],
     ] {
-        operator(&app, &zone, arguments);
+        operator(&app, &name_server, arguments);
     }
     let link = operator(
         &app,
-        &zone,
+        &name_server,
         &["verification-link", "postmaster@initech.example"],
     );
     let link = link.lines().find(|line| line.starts_with(PUBLIC)).unwrap();
@@ -166,12 +165,12 @@ async fn what_an_operator_changes_is_recorded_and_listed() {
         .post_form("/verify-domain", format!("token={token}"))
         .await;
     assert_eq!(spent.status, 200, "{}", spent.body);
-    let said = operator(&app, &zone, &["remove-member", "Grace@acme.example"]);
+    let said = operator(&app, &name_server, &["remove-member", "Grace@acme.example"]);
     assert!(said.contains("can join again by signing in"), "{said}");
     assert_eq!(grace.me().await, None);
 
     let records: Value =
-        serde_json::from_str(&operator(&app, &zone, &["--json", "audit"])).unwrap();
+        serde_json::from_str(&operator(&app, &name_server, &["--json", "audit"])).unwrap();
     let records = records.as_array().unwrap();
     let mut listed: Vec<_> = records
         .iter()
@@ -202,22 +201,22 @@ async fn what_an_operator_changes_is_recorded_and_listed() {
         assert!(!record["databaseRole"].as_str().unwrap().is_empty());
         assert!(!record.to_string().contains(token));
     }
-    let said = operator(&app, &zone, &["audit"]);
+    let said = operator(&app, &name_server, &["audit"]);
     assert!(said.contains("by COMMAND  member.removed"), "{said}");
 }
 
-// R18: the last administrator, by the command.
+// R18
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_must_force_the_removal_of_the_last_administrator() {
-    let (app, zone) = (TestApp::start().await, Zone::start().await);
+    let (app, name_server) = (TestApp::start().await, NameServer::start().await);
     let mut ada = app.signed_in("ada").await;
-    let (succeeded, said) = asked_for(&app, &zone, &["remove-member", "ada@acme.example"]);
+    let (succeeded, said) = asked_for(&app, &name_server, &["remove-member", "ada@acme.example"]);
     assert!(!succeeded, "removed without --force");
     assert!(said.contains("this is the last administrator"), "{said}");
     assert!(ada.me().await.is_some());
     let said = operator(
         &app,
-        &zone,
+        &name_server,
         &[
             "remove-member",
             "ada@acme.example",
@@ -229,7 +228,7 @@ async fn the_operator_must_force_the_removal_of_the_last_administrator() {
     assert_eq!(ada.me().await, None);
 }
 
-// R18: the service appends and reads, and takes nothing away.
+// R18: the role of the service can insert and read, but not delete.
 #[tokio::test]
 async fn the_audit_is_append_only_for_the_service() {
     let app = TestApp::start().await;
@@ -250,7 +249,7 @@ async fn the_audit_is_append_only_for_the_service() {
         assert!(refused.is_err(), "{statement}");
     }
     assert_eq!(actions(&app).await.len(), 1);
-    // People prune, never what is younger than 30 days, and that is told.
+    // An operator can delete records older than 30 days, and that is recorded.
     let pool = app.database.pool();
     sqlx::query("UPDATE auth.audit SET at = now() - interval '60 days'")
         .execute(pool)

@@ -4,9 +4,9 @@ use prost::Message as _;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-/// How many rows a sign-in wrote.
+/// Numbers of rows in the tables that a sign-in writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Written {
+pub struct RowCounts {
     pub users: i64,
     pub identities: i64,
     pub members: i64,
@@ -14,8 +14,8 @@ pub struct Written {
     pub events: i64,
 }
 
-impl Written {
-    /// Nothing at all.
+impl RowCounts {
+    /// No rows.
     pub const NOTHING: Self = Self {
         users: 0,
         identities: 0,
@@ -24,8 +24,8 @@ impl Written {
         events: 0,
     };
 
-    /// One first sign-in.
-    pub const ONCE: Self = Self {
+    /// The rows of one first sign-in.
+    pub const ONE_SIGN_IN: Self = Self {
         users: 1,
         identities: 1,
         members: 1,
@@ -34,7 +34,7 @@ impl Written {
     };
 }
 
-pub async fn written(pool: &PgPool) -> Written {
+pub async fn row_counts(pool: &PgPool) -> RowCounts {
     let (users, identities, members, sessions, events) = sqlx::query_as(
         "SELECT (SELECT count(*) FROM auth.app_user), (SELECT count(*) FROM auth.identity),
                 (SELECT count(*) FROM auth.workspace_member),
@@ -44,7 +44,7 @@ pub async fn written(pool: &PgPool) -> Written {
     .fetch_one(pool)
     .await
     .unwrap();
-    Written {
+    RowCounts {
         users,
         identities,
         members,

@@ -1,6 +1,6 @@
 use latchkey_demo_provider::Decision;
 
-use crate::helpers::{APP, PUBLIC, TestApp, Written};
+use crate::support::{APP, PUBLIC, RowCounts, TestApp};
 
 // R4 R8
 #[tokio::test]
@@ -22,14 +22,14 @@ async fn the_return_location_survives_the_round_trip() {
         ),
     ] {
         let path = format!("/auth/google?returnTo={given}&prompt=consent");
-        let answer = app
-            .round(&mut app.browser(), &path, &Decision::allow("ada"))
+        let response = app
+            .run_flow(&mut app.browser(), &path, &Decision::allow("ada"))
             .await;
-        assert_eq!(answer.location(), expected);
+        assert_eq!(response.location(), expected);
     }
 }
 
-// R8, replaced system's weak point 11
+// R8
 #[tokio::test]
 async fn a_return_location_outside_the_deployment_is_refused_at_the_start() {
     let app = TestApp::start().await;
@@ -51,20 +51,20 @@ async fn a_return_location_outside_the_deployment_is_refused_at_the_start() {
             "/auth/google?returnTo=",
             "/auth/google-apis?redirectLocation=",
         ] {
-            let answer = signed_in.get(&format!("{path}{evil}")).await;
+            let response = signed_in.get(&format!("{path}{evil}")).await;
             assert_eq!(
-                (answer.status, answer.code().as_str()),
+                (response.status, response.code().as_str()),
                 (400, "return_location_refused"),
                 "{evil}"
             );
         }
     }
-    assert_eq!(app.written().await, Written::ONCE);
+    assert_eq!(app.row_counts().await, RowCounts::ONE_SIGN_IN);
 }
 
-// R8, PEERS, relying-party check 11
+// R8
 #[tokio::test]
-async fn no_address_is_ever_derived_from_host() {
+async fn no_url_is_ever_derived_from_the_host_header() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     browser.headers = vec![
@@ -78,19 +78,19 @@ async fn no_address_is_ever_derived_from_host() {
         format!("{PUBLIC}/auth/google/redirect")
     );
     let callback = app.decide(&start.location(), &Decision::allow("ada")).await;
-    let answer = browser.get(&callback).await;
-    // Who joins by a link lands on a page of this service first.
-    let landing = answer.location();
+    let response = browser.get(&callback).await;
+    // A person who joins by a link sees a page of this service first.
+    let landing = response.location();
     assert!(landing.starts_with(&format!("{PUBLIC}/auth/welcome/google?")));
-    assert!(!answer.everything().contains("evil.example"));
+    assert!(!response.headers_and_body().contains("evil.example"));
     let again = browser.get("/auth/google").await;
     assert_eq!(again.location(), APP);
-    assert!(!again.everything().contains("evil.example"));
+    assert!(!again.headers_and_body().contains("evil.example"));
 }
 
 // R8
 #[tokio::test]
-async fn in_multi_domain_mode_a_start_on_a_workspaces_host_goes_on_at_the_public_one() {
+async fn in_multi_domain_mode_a_start_on_a_workspaces_host_continues_on_the_public_host() {
     let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", "true")]).await;
     let mut browser = app.browser();
     browser.headers = vec![("host", "acme.app.test.example".to_owned())];
@@ -101,11 +101,11 @@ async fn in_multi_domain_mode_a_start_on_a_workspaces_host_goes_on_at_the_public
     );
     browser.headers.clear();
     let path = moved.strip_prefix(PUBLIC).unwrap().to_owned();
-    let answer = app
-        .round(&mut browser, &path, &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut browser, &path, &Decision::allow("ada"))
         .await;
-    assert_eq!(answer.location(), "https://acme.app.test.example/inbox");
-    // A host that is no workspace's is not followed anywhere.
+    assert_eq!(response.location(), "https://acme.app.test.example/inbox");
+    // A host that belongs to no workspace is ignored.
     browser.headers = vec![("host", "evil.example".to_owned())];
     assert!(
         browser
@@ -118,7 +118,7 @@ async fn in_multi_domain_mode_a_start_on_a_workspaces_host_goes_on_at_the_public
 
 // R4
 #[tokio::test]
-async fn a_hosted_domain_is_passed_on_only_where_the_request_asks_for_it() {
+async fn a_hosted_domain_is_passed_on_only_if_the_request_asks_for_it() {
     let app = TestApp::start_with(&[("AUTH_ALLOWED_DOMAINS", "acme.example")]).await;
     let hd = async |path: &str| app.browser().get(path).await.parameter("hd");
     assert_eq!(hd("/auth/google").await, None);
@@ -132,7 +132,7 @@ async fn a_hosted_domain_is_passed_on_only_where_the_request_asks_for_it() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_is_none_is_named() {
+async fn an_invalid_parameter_is_named() {
     let app = TestApp::start().await;
     let mut browser = app.browser().json();
     for (query, name) in [
@@ -142,11 +142,11 @@ async fn a_parameter_that_is_none_is_named() {
         ("loginHint=nobody", "loginHint"),
         ("workspaceSubdomain=a.b", "workspaceSubdomain"),
     ] {
-        let answer = browser.get(&format!("/auth/google?{query}")).await;
+        let response = browser.get(&format!("/auth/google?{query}")).await;
         assert_eq!(
-            (answer.status, answer.code().as_str()),
+            (response.status, response.code().as_str()),
             (400, "invalid_parameter")
         );
-        assert!(answer.body.contains(name), "{}", answer.body);
+        assert!(response.body.contains(name), "{}", response.body);
     }
 }

@@ -1,14 +1,14 @@
 use latchkey_demo_provider::Decision;
 
-use crate::helpers::{Browser, TestApp};
+use crate::support::{Browser, TestApp};
 
 async fn numbers(app: &TestApp) -> String {
-    let answer = Browser::new(app.health.clone()).get("/metrics").await;
-    assert_eq!(answer.status, 200);
-    answer.body
+    let response = Browser::new(app.health.clone()).get("/metrics").await;
+    assert_eq!(response.status, 200);
+    response.body
 }
 
-/// True where one line has all of these words.
+/// Returns `true` if one line contains all of these words.
 fn has(numbers: &str, words: &[&str]) -> bool {
     numbers
         .lines()
@@ -17,11 +17,11 @@ fn has(numbers: &str, words: &[&str]) -> bool {
 
 // R45
 #[tokio::test]
-async fn requests_and_sign_ins_are_counted_and_nobody_is_named() {
+async fn requests_and_sign_ins_are_counted_without_personal_data() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let allow = Decision::allow("ada");
-    app.round(&mut browser, "/auth/google", &allow).await;
+    app.run_flow(&mut browser, "/auth/google", &allow).await;
     browser.get("/auth/oidc/stranger/redirect?state=x").await;
     browser.get("/stranger").await;
 
@@ -63,7 +63,7 @@ async fn requests_and_sign_ins_are_counted_and_nobody_is_named() {
 
 // R45
 #[tokio::test]
-async fn the_world_sees_no_numbers() {
+async fn the_public_port_serves_no_metrics() {
     let app = TestApp::start().await;
     assert_eq!(app.browser().get("/metrics").await.status, 404);
 }

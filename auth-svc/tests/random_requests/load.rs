@@ -1,6 +1,5 @@
-//! A crowd at the start page, and people who sign in meanwhile: all are answered.
-//! How long it took is printed, not asserted; where the machine has other work too,
-//! requests are given up. By hand:
+//! Sign-ins while many people open the start page. All requests have to succeed; their
+//! times are printed, not asserted. On a busy machine requests time out. Run it by hand:
 //! `cargo test -p auth-svc --test random_requests two_hundred -- --ignored --nocapture`.
 
 use std::time::{Duration, Instant};
@@ -8,23 +7,23 @@ use std::time::{Duration, Instant};
 use latchkey_demo_provider::Decision;
 use tokio::task::JoinSet;
 
-use crate::api::helpers::{Browser, TestApp};
+use crate::api::support::{Browser, TestApp};
 use crate::service::Service;
 
-/// Who opens the start page at once.
+/// Number of simultaneous requests to the start page.
 const CROWD: usize = 200;
 
-/// Who comes back from the provider at once.
+/// Number of simultaneous callbacks.
 const SIGN_INS: usize = 60;
 
-/// Browsers that stand before their callback, with its address.
-async fn at_the_door(app: &TestApp, address: &str) -> Vec<(Browser, String)> {
+/// Returns browsers that have finished at the provider, with the callback of each.
+async fn before_callback(app: &TestApp, address: &str) -> Vec<(Browser, String)> {
     let mut waiting = Vec::new();
     for _ in 0..SIGN_INS {
         let mut browser = app.browser().at(address);
         let start = "/auth/google?prompt=consent";
         let callback = app
-            .to_callback(&mut browser, start, &Decision::allow("ada"))
+            .run_flow_to_callback(&mut browser, start, &Decision::allow("ada"))
             .await;
         waiting.push((browser, callback));
     }
@@ -40,7 +39,7 @@ fn sign_in(browsers: Vec<(Browser, String)>, into: &mut JoinSet<(u16, Duration)>
     }
 }
 
-/// Waits for all, sees that all have this status, and says how long they took.
+/// Waits for all responses, checks their status, and prints how long they took.
 async fn answered(what: &str, status: u16, mut all: JoinSet<(u16, Duration)>) {
     let mut took = Vec::new();
     while let Some(one) = all.join_next().await {
@@ -60,7 +59,7 @@ async fn answered(what: &str, status: u16, mut all: JoinSet<(u16, Duration)>) {
 
 #[ignore = "a measurement for a machine that does nothing else"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_people_at_the_start_page_keep_nobody_from_signing_in() {
+async fn two_hundred_requests_to_the_start_page_prevent_no_sign_in() {
     let app = TestApp::start().await;
     let service = Service::start(app.variables(&[
         ("DATABASE_MAX_CONNECTIONS", "16"),
@@ -71,11 +70,11 @@ async fn two_hundred_people_at_the_start_page_keep_nobody_from_signing_in() {
     let address = format!("http://{}", service.address);
 
     let mut alone = JoinSet::new();
-    sign_in(at_the_door(&app, &address).await, &mut alone);
+    sign_in(before_callback(&app, &address).await, &mut alone);
     answered("sign-ins alone", 302, alone).await;
 
-    let waiting = at_the_door(&app, &address).await;
-    // Over connections of their own: those that lay idle may be closed by now.
+    let waiting = before_callback(&app, &address).await;
+    // With new connections, because idle ones may be closed by now.
     let waiting: Vec<(Browser, String)> = waiting
         .into_iter()
         .map(|(with, callback)| {
