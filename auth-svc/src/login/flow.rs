@@ -236,7 +236,7 @@ impl Flow {
     /// Removes the choices from a flow without an agreement. Replicas of older versions
     /// seal the choices of any link.
     #[must_use]
-    pub fn settled(mut self) -> Self {
+    pub fn without_unagreed_choices(mut self) -> Self {
         if self.agreement.is_none() {
             self.context = self.context.without_choices();
         }

@@ -4,6 +4,7 @@
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use latchkey_domain::ProviderName;
 
 use crate::http::problem::ProblemDetails;
 use crate::http::query::Query;

@@ -8,7 +8,7 @@ use latchkey_domain::SessionId;
 use serde_json::{Value, json};
 
 use crate::http::cors::trusted_origin;
-use crate::http::problem::{Problem, internal_error, wants_json};
+use crate::http::problem::{Problem, ProblemDetails, internal_error, wants_json};
 use crate::http::same_site;
 use crate::login::next_steps::problem;
 use crate::session::access_token::format_iso;
