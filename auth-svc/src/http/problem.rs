@@ -1,4 +1,4 @@
-//! A refusal: a page for browsers, JSON for who asks for it.
+//! Error responses: a page for browsers, JSON for clients that ask for it.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::ACCEPT;
@@ -16,7 +16,7 @@ use crate::http::layout::{Shell, render};
 pub enum Next {
     /// Go to the sign-in page.
     Home,
-    /// Try the same again.
+    /// Repeat the request.
     Again,
     /// Go to the account.
     Account,
@@ -26,7 +26,7 @@ pub enum Next {
     Members,
 }
 
-/// A refusal, told to a person.
+/// An error as a person sees it.
 #[derive(Debug, Clone)]
 pub struct Explanation {
     /// HTTP status.
@@ -37,11 +37,11 @@ pub struct Explanation {
     pub title: &'static str,
     /// What happened and what to do.
     pub text: String,
-    /// What can be done next.
+    /// What the person can do next.
     pub next: Next,
 }
 
-/// A fault of ours.
+/// Returns the error for an internal failure.
 pub fn broken(code: &'static str) -> Explanation {
     Explanation {
         status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -57,20 +57,20 @@ pub fn broken(code: &'static str) -> Explanation {
 /// A link of an error page.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Way {
-    /// Where it leads.
+    /// URL of the link.
     pub to: String,
-    /// What it says.
+    /// Text of the link.
     pub label: String,
 }
 
-/// A refusal, for who sends `Accept: application/json`.
+/// The body of an error response, for clients that send `Accept: application/json`.
 #[derive(Debug, ToSchema)]
 pub struct Problem {
-    /// What is refused.
+    /// The error.
     pub error: ProblemError,
 }
 
-/// What is refused, and why.
+/// The error in the body of an error response.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct ProblemError {
@@ -79,7 +79,7 @@ pub struct ProblemError {
     pub code: String,
     /// What happened and what to do, for a person.
     pub message: String,
-    /// Number under which the log has more.
+    /// Trace id, under which the log has details.
     pub trace_id: Option<String>,
 }
 
@@ -95,7 +95,7 @@ struct ProblemPage<'a> {
     trace_id: Option<&'a str>,
 }
 
-/// True where the client asks for JSON rather than for a page.
+/// Returns `true` if the client asks for JSON and not for a page.
 pub fn wants_json(request: &HttpRequest) -> bool {
     request
         .headers()
@@ -104,8 +104,8 @@ pub fn wants_json(request: &HttpRequest) -> bool {
         .is_some_and(|accept| accept.contains("application/json") && !accept.contains("text/html"))
 }
 
-/// The answer: a page for browsers, JSON for who asks for it. `email` is the
-/// address of the person who is signed in all the same.
+/// Builds the error response: a page for browsers, JSON for clients that ask for it.
+/// `email` is the address of the person if somebody is signed in.
 pub fn response(
     request: &HttpRequest,
     explanation: &Explanation,

@@ -1,4 +1,4 @@
-//! What a sign-in page says about the link that led to it.
+//! The notice of the sign-in page about the link that opened it.
 
 use crate::http::icon::{self, Icon};
 use crate::http::wording;
@@ -6,12 +6,12 @@ use crate::login::described_workspace::Described;
 use crate::login::domain_policy::Invitation;
 use crate::login::flow::Context;
 
-/// What is to be known of the link that led here.
+/// A notice about the link that opened the page.
 pub(crate) struct Notice {
-    /// The link does not work.
+    /// Whether the link does not work.
     pub(crate) bad: bool,
     pub(crate) icon: Icon,
-    /// What.
+    /// Text of the notice.
     pub(crate) text: String,
 }
 
