@@ -12,7 +12,7 @@ use crate::http::links::{found, link};
 use crate::http::problem::{Explanation, Problem, wants_json};
 use crate::http::query::Query;
 use crate::http::router::Routes;
-use crate::http::{metrics, rate_limit};
+use crate::http::{metrics, too_many_requests};
 use crate::login::callback::{self, CallbackError};
 use crate::login::flow::Purpose;
 use crate::login::next_steps::{Ways, problem, problem_with};
@@ -210,7 +210,7 @@ async fn end(
             tracing::warn!(%provider, error.code = "too_many_requests", outcome = "refused", "sign-in refused");
             metrics::sign_in(&state, &provider, "too_many_requests");
             let ways = ways_of(&state, &request, &start_path(&provider, start), None);
-            rate_limit::refusal(&request, wait, &ways)
+            too_many_requests::refusal(&request, wait, &ways)
         }
         Err(error) => {
             let explanation = Explanation::from(&error);
