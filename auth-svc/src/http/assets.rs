@@ -1,5 +1,5 @@
-//! Stylesheet and icon: part of the program, named after their content, so
-//! that browsers keep them for good and never keep an old one.
+//! Stylesheet and icon. They are part of the program and named after their content, so that
+//! browsers can cache them permanently and never use an old one.
 
 use std::sync::LazyLock;
 
@@ -8,10 +8,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::random::sha256;
 
-/// A file that browsers may keep for good.
+/// A file that browsers may cache permanently.
 #[derive(Debug)]
 pub struct Asset {
-    /// `/auth/assets/latchkey.<hash>.css`
+    /// Path of the file: `/auth/assets/latchkey.<hash>.css`
     pub path: String,
     pub(crate) content: &'static str,
     pub(crate) content_type: &'static str,
@@ -19,7 +19,7 @@ pub struct Asset {
 
 impl Asset {
     fn new(name: &str, extension: &str, content: &'static str, content_type: &'static str) -> Self {
-        // Base64url: as good in an address as hexadecimal, and shorter.
+        // Base64url is shorter than hexadecimal.
         let hash: String = URL_SAFE_NO_PAD
             .encode(sha256(content))
             .chars()
@@ -33,7 +33,7 @@ impl Asset {
     }
 }
 
-/// The one stylesheet.
+/// The stylesheet.
 pub static STYLESHEET: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new(
         "latchkey",
@@ -43,7 +43,7 @@ pub static STYLESHEET: LazyLock<Asset> = LazyLock::new(|| {
     )
 });
 
-/// The icon of the browser's tab.
+/// The icon of the browser tab.
 pub static ICON: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new(
         "latchkey",

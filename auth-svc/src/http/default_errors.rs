@@ -1,4 +1,4 @@
-//! Errors without a body, as the framework makes them, become pages too.
+//! Pages for errors that have no body, such as those of the HTTP framework.
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -9,10 +9,10 @@ use actix_web::{Error, HttpRequest, HttpResponse};
 use crate::http::problem::{NextStep, ProblemDetails};
 use crate::login::next_steps::problem;
 
-/// Gives an empty error answer a page.
+/// Middleware that adds a page to error responses without a body.
 ///
 /// # Errors
-/// Those of the handler.
+/// Returns the error of the handler.
 pub async fn describe_empty_errors<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -38,7 +38,7 @@ pub async fn describe_empty_errors<B: MessageBody + 'static>(
     Ok(ServiceResponse::new(request, page))
 }
 
-/// What an error that no handler explains means for a person.
+/// Returns the explanation of a status that no handler explains.
 pub fn explanation(status: StatusCode) -> ProblemDetails {
     let (code, title, text) = match status {
         StatusCode::METHOD_NOT_ALLOWED => (
@@ -88,8 +88,8 @@ pub fn explanation(status: StatusCode) -> ProblemDetails {
     }
 }
 
-/// Anything else: a wrong redirect URI at the provider lands here, and is told
-/// so instead of a silent 404.
+/// Answers 404 to unknown paths. A provider with a wrong redirect URI sends people here, so
+/// the page says how to correct it.
 pub async fn not_found(request: HttpRequest) -> HttpResponse {
     let explanation = ProblemDetails {
         status: StatusCode::NOT_FOUND,

@@ -1,12 +1,12 @@
-//! Small drawings, part of the page: they take the colour of the text.
+//! Inline SVG icons, in the colour of the text.
 
 use std::fmt;
 
-/// A drawing that says nothing that the text beside it does not say.
+/// A decorative SVG icon, hidden from assistive technology.
 #[derive(Debug, Clone, Copy)]
 pub struct Icon(&'static str);
 
-/// Drawn here and nowhere else: markup of our own.
+/// Safe, because icons are constants of this module.
 impl askama::filters::HtmlSafe for Icon {}
 
 impl fmt::Display for Icon {
@@ -19,62 +19,62 @@ impl fmt::Display for Icon {
     }
 }
 
-/// A key in a circle.
+/// Latchkey's logo: a key.
 pub const BRAND: Icon = Icon(
     r#"<path d="M12 1.5a6.5 6.5 0 0 0-2.6 12.46V21l2.6 2 2.6-2-1.5-1.6 1.5-1.7-1.2-1.4 1.2-1.3v-1.04A6.5 6.5 0 0 0 12 1.5Zm0 3.1a2.1 2.1 0 1 1 0 4.2 2.1 2.1 0 0 1 0-4.2Z" fill="currentColor"/>"#,
 );
 
-/// The sign that people know.
+/// Google's logo.
 pub const GOOGLE: Icon = Icon(
     r##"<path fill="#4285F4" d="M23.49 12.27c0-.79-.07-1.54-.19-2.27H12v4.51h6.47c-.29 1.48-1.14 2.73-2.4 3.58v3h3.86c2.26-2.09 3.56-5.17 3.56-8.82z"/><path fill="#34A853" d="M12 24c3.24 0 5.95-1.08 7.93-2.91l-3.86-3c-1.08.72-2.45 1.16-4.07 1.16-3.13 0-5.78-2.11-6.73-4.96H1.29v3.09C3.26 21.3 7.31 24 12 24z"/><path fill="#FBBC05" d="M5.27 14.29c-.25-.72-.38-1.49-.38-2.29s.14-1.57.38-2.29V6.62H1.29C.47 8.24 0 10.06 0 12s.47 3.76 1.29 5.38l3.98-3.09z"/><path fill="#EA4335" d="M12 4.75c1.77 0 3.35.61 4.6 1.8l3.42-3.42C17.95 1.19 15.24 0 12 0 7.31 0 3.26 2.7 1.29 6.62l3.98 3.09c.95-2.85 3.6-4.96 6.73-4.96z"/>"##,
 );
 
-/// The sign that people know.
+/// Microsoft's logo.
 pub const MICROSOFT: Icon = Icon(
     r##"<path fill="#F25022" d="M1 1h10.5v10.5H1z"/><path fill="#7FBA00" d="M12.5 1H23v10.5H12.5z"/><path fill="#00A4EF" d="M1 12.5h10.5V23H1z"/><path fill="#FFB900" d="M12.5 12.5H23V23H12.5z"/>"##,
 );
 
-/// Any other provider.
+/// A globe, for any other provider.
 pub const PROVIDER: Icon = Icon(
     r#"<g class="line"><circle cx="12" cy="12" r="9"/><path d="M3 12h18M12 3c2.6 2.6 3.9 5.6 3.9 9s-1.3 6.4-3.9 9c-2.6-2.6-3.9-5.6-3.9-9s1.3-6.4 3.9-9Z"/></g>"#,
 );
 
-/// Mail.
+/// An envelope, for mail.
 pub const MAIL: Icon = Icon(
     r#"<g class="line"><rect x="3" y="5" width="18" height="14" rx="2.5"/><path d="m4 7.5 8 5.5 8-5.5"/></g>"#,
 );
 
-/// Calendar.
+/// A calendar sheet.
 pub const CALENDAR: Icon = Icon(
     r#"<g class="line"><rect x="3.5" y="5" width="17" height="15.5" rx="2.5"/><path d="M3.5 10h17M8 2.800V6.500M16 2.800V6.5"/></g>"#,
 );
 
-/// A person.
+/// A person, for the profile.
 pub const PERSON: Icon = Icon(
     r#"<g class="line"><circle cx="12" cy="8" r="4"/><path d="M4.5 20.500c.8-3.9 3.7-6 7.5-6s6.7 2.1 7.5 6"/></g>"#,
 );
 
-/// A screen.
+/// A screen, for a session.
 pub const DEVICE: Icon = Icon(
     r#"<g class="line"><rect x="3" y="4.5" width="18" height="12" rx="2"/><path d="M8.5 20.500h7M12 16.500v4"/></g>"#,
 );
 
-/// A shield.
+/// A shield, for security.
 pub const SHIELD: Icon = Icon(
     r#"<g class="line"><path d="M12 3 4.5 5.800v5.700c0 4.5 3 7.7 7.5 9.5 4.5-1.8 7.5-5 7.5-9.500V5.800L12 3Z"/><path d="m9 11.8 2.2 2.2 3.9-4.2"/></g>"#,
 );
 
-/// Attention.
+/// An exclamation mark, for warnings and errors.
 pub const ALERT: Icon = Icon(
     r#"<g class="line"><circle cx="12" cy="12" r="9"/><path d="M12 7.500v5.500M12 16.400v.1"/></g>"#,
 );
 
-/// Good.
+/// A check mark, for success.
 pub const CHECK: Icon = Icon(
     r#"<g class="line"><circle cx="12" cy="12" r="9"/><path d="m8 12.3 2.7 2.700L16 9.5"/></g>"#,
 );
 
-/// The sign of a provider.
+/// Returns the logo of a provider.
 pub fn of_provider(name: &str) -> Icon {
     match name {
         latchkey_domain::ProviderName::GOOGLE => GOOGLE,

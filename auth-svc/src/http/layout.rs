@@ -1,4 +1,4 @@
-//! What every page has around it.
+//! The layout of all pages.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, HttpResponseBuilder};
@@ -11,7 +11,7 @@ use crate::login::redirect::Site;
 use crate::state::State;
 use crate::store::session::Session;
 
-/// A room of the account pages.
+/// One of the account pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// `/auth/account`
@@ -25,7 +25,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// Its path.
+    /// Path of the page.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Overview => "/auth/account",
@@ -36,38 +36,38 @@ impl Place {
     }
 }
 
-/// What every page has around it.
+/// The data that the layout of every page needs.
 #[derive(Debug, Clone)]
 pub struct Shell {
-    /// Address of the stylesheet.
+    /// URL of the stylesheet.
     pub stylesheet: &'static str,
-    /// Address of the tab's icon.
+    /// URL of the icon.
     pub icon: &'static str,
-    /// The product's sign.
+    /// Logo of the product.
     pub brand: Icon,
-    /// Who is signed in, on the account pages.
+    /// The person who is signed in, on the account pages.
     pub person: Option<Person>,
 }
 
-/// Who is signed in, and where they are.
+/// The person who is signed in, and the current page.
 #[derive(Debug, Clone)]
 pub struct Person {
-    /// Name, or the address where there is none.
+    /// Display name, or the mail address if there is none.
     pub name: String,
-    /// Address.
+    /// Mail address.
     pub email: String,
-    /// Workspace.
+    /// Name of the workspace.
     pub workspace: String,
-    /// Where the app is.
+    /// URL of the application.
     pub app: String,
-    /// Whether the person administers the workspace.
+    /// Whether the person is an administrator of the workspace.
     pub is_admin: bool,
-    /// Which room.
+    /// The current page.
     place: Place,
 }
 
 impl Person {
-    /// For `aria-current` of the navigation.
+    /// Returns `true` for the current page, which the navigation marks.
     pub fn is_at(&self, room: &str) -> bool {
         room == match self.place {
             Place::Overview => "overview",
@@ -79,7 +79,7 @@ impl Person {
 }
 
 impl Shell {
-    /// A page for whoever comes.
+    /// Returns the layout of a page without a signed-in person.
     pub fn plain() -> Self {
         Self {
             stylesheet: STYLESHEET.path.as_str(),
@@ -89,7 +89,7 @@ impl Shell {
         }
     }
 
-    /// A page of a person's account.
+    /// Returns the layout of an account page.
     pub fn of(state: &State, session: &Session, place: Place) -> Self {
         let named = !session.display_name.trim().is_empty();
         Self {
@@ -114,12 +114,12 @@ impl Shell {
     }
 }
 
-/// A rendered page.
+/// Renders a page.
 pub fn page(status: StatusCode, page: &impl Template) -> HttpResponse {
     render(&mut HttpResponse::build(status), page)
 }
 
-/// A rendered page as the body of an answer.
+/// Renders a page as the body of a response that already has headers.
 pub fn render(response: &mut HttpResponseBuilder, page: &impl Template) -> HttpResponse {
     match page.render() {
         Ok(html) => response.content_type("text/html; charset=utf-8").body(html),

@@ -1,7 +1,7 @@
-//! Away from a form to another site: to a provider, or to an application.
+//! The page that leaves this site after a form: to a provider or to an application.
 //!
-//! Not by a redirect: browsers hold a form's redirects, also those at the
-//! provider and beyond, against `form-action 'self'`.
+//! It is not a redirect, because browsers apply `form-action 'self'` to every redirect that
+//! follows a form, also to those at the provider.
 
 use actix_web::cookie::Cookie;
 use actix_web::http::header::REFRESH;
@@ -19,7 +19,7 @@ struct LeavingPage<'a> {
     to: &'a str,
 }
 
-/// A page that goes on to `to` at once; `label` is what people call it.
+/// Returns a page that opens `to` at once. `label` is the name that the page shows.
 pub(crate) fn leave(
     label: &str,
     to: &Url,
@@ -32,7 +32,7 @@ pub(crate) fn leave(
     leave_with(&mut response, label, to)
 }
 
-/// The same with an answer that is begun.
+/// Returns the same page as the body of a response that already has headers.
 pub(crate) fn leave_with(
     response: &mut HttpResponseBuilder,
     label: &str,

@@ -1,5 +1,4 @@
-//! Error responses: a page for browsers, and JSON for programs. The JSON body is older than
-//! RFC 9457 and keeps its own members.
+//! Error responses: a page for browsers, JSON for clients that ask for it.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::ACCEPT;
@@ -17,7 +16,7 @@ use crate::http::layout::{Shell, render};
 pub enum NextStep {
     /// Go to the sign-in page.
     Home,
-    /// Try the same again.
+    /// Repeat the request.
     Again,
     /// Go to the account page.
     Account,
@@ -27,7 +26,7 @@ pub enum NextStep {
     Members,
 }
 
-/// The details of an error, for a person (RFC 9457 calls them problem details).
+/// An error as a person sees it.
 #[derive(Debug, Clone)]
 pub struct ProblemDetails {
     /// HTTP status.
@@ -38,11 +37,11 @@ pub struct ProblemDetails {
     pub title: &'static str,
     /// What happened and what the person can do.
     pub text: String,
-    /// The next step that the page offers.
+    /// What the person can do next.
     pub next: NextStep,
 }
 
-/// An error of this service.
+/// Returns the error for an internal failure.
 pub fn internal_error(code: &'static str) -> ProblemDetails {
     ProblemDetails {
         status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -58,20 +57,20 @@ pub fn internal_error(code: &'static str) -> ProblemDetails {
 /// A link of an error page.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Target of the link.
+    /// URL of the link.
     pub to: String,
     /// Text of the link.
     pub label: String,
 }
 
-/// An error response, if the request has `Accept: application/json`.
+/// The body of an error response, for clients that send `Accept: application/json`.
 #[derive(Debug, ToSchema)]
 pub struct Problem {
     /// The error.
     pub error: ProblemError,
 }
 
-/// The error and its explanation.
+/// The error in the body of an error response.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct ProblemError {
@@ -80,7 +79,7 @@ pub struct ProblemError {
     pub code: String,
     /// What happened and what to do, for a person.
     pub message: String,
-    /// Reference for the administrator: the id of the trace in the log.
+    /// Trace id, under which the log has details.
     pub trace_id: Option<String>,
 }
 
@@ -96,7 +95,7 @@ struct ProblemPage<'a> {
     trace_id: Option<&'a str>,
 }
 
-/// Returns `true` if the client accepts JSON and not HTML.
+/// Returns `true` if the client asks for JSON and not for a page.
 pub fn wants_json(request: &HttpRequest) -> bool {
     request
         .headers()
@@ -105,8 +104,8 @@ pub fn wants_json(request: &HttpRequest) -> bool {
         .is_some_and(|accept| accept.contains("application/json") && !accept.contains("text/html"))
 }
 
-/// Builds the response: a page, or JSON if the client accepts only that. `email` is the
-/// address of the person who is signed in.
+/// Builds the error response: a page for browsers, JSON for clients that ask for it.
+/// `email` is the address of the person if somebody is signed in.
 pub fn response(
     request: &HttpRequest,
     explanation: &ProblemDetails,

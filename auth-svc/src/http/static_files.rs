@@ -15,7 +15,7 @@ pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_asset, asset);
 }
 
-/// A file of the pages.
+/// Returns a file of the pages.
 #[utoipa::path(get, path = "/auth/assets/{name}", tag = "pages", operation_id = "asset", params(("name" = String, Path, description = "Name with the hash of its content")), responses(
     (status = 200, description = "A file that never changes", content_type = "text/css", body = String)))]
 async fn asset(request: HttpRequest, _name: web::Path<String>) -> HttpResponse {
@@ -42,7 +42,7 @@ async fn asset(request: HttpRequest, _name: web::Path<String>) -> HttpResponse {
     }
 }
 
-/// Nothing here is for a search engine.
+/// Excludes all pages from search engines.
 #[utoipa::path(get, path = "/robots.txt", tag = "about",
     responses((status = 200, description = "Everything is disallowed", content_type = "text/plain", body = String)))]
 async fn robots() -> HttpResponse {

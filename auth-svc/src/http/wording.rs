@@ -1,26 +1,26 @@
-//! States and times in people's words.
+//! The wording of states, times and permissions on the pages.
 
 use latchkey_domain::{Handle, ScopeSet};
 use latchkey_proto::account::{Account, Channel, ChannelKind, SyncStatus};
 use prost_types::Timestamp;
 use time::OffsetDateTime;
 
-/// Stage of a channel that waits for the person's go (R24).
+/// Stage of a channel that waits until the person starts it (R24).
 const WAITS: &str = "PENDING_CONFIGURATION";
 
-/// An address as people write it: an international domain in its own script.
+/// Formats an address for people, with an international domain in its own script.
 pub fn address(stored: &str) -> String {
     stored
         .parse::<Handle>()
         .map_or_else(|_| stored.to_owned(), |handle| handle.for_people())
 }
 
-/// How a state feels: the colour of its sign.
+/// Tone of a state, which decides the colour of its label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
-    /// All is well.
+    /// Everything works.
     Good,
-    /// Work goes on.
+    /// Work is in progress.
     Busy,
     /// The person may do something.
     Wait,
@@ -29,7 +29,7 @@ pub enum Tone {
 }
 
 impl Tone {
-    /// Class of the stylesheet.
+    /// Returns the CSS class.
     pub const fn class(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -40,18 +40,17 @@ impl Tone {
     }
 }
 
-/// True where the channel waits for the person's go.
+/// Returns `true` if the channel waits until the person starts it.
 pub fn waits(channel: &Channel) -> bool {
     channel.sync_status() == SyncStatus::NotSynced && channel.sync_stage == WAITS
 }
 
-/// Returns `true` if the channel stopped for a reason that the person can do nothing
-/// about but try again.
+/// Returns `true` if the channel failed and the person can only try again.
 pub fn failed(channel: &Channel) -> bool {
     channel.sync_status() == SyncStatus::FailedUnknown
 }
 
-/// Returns `true` if a first sync waits for a worker to begin with it.
+/// Returns `true` if the sync waits until a worker starts it.
 fn queued(channel: &Channel) -> bool {
     const STAGES: [&str; 2] = ["LIST_FETCH_PENDING", "LIST_FETCH_SCHEDULED"];
     STAGES
@@ -59,7 +58,7 @@ fn queued(channel: &Channel) -> bool {
         .any(|stage| channel.sync_stage.ends_with(stage))
 }
 
-/// True where the person has to go to the provider once more.
+/// Returns `true` if the person has to reconnect the account.
 pub fn needs_the_person(account: &Account) -> bool {
     account.auth_failed_at.is_some()
         || account
@@ -68,10 +67,10 @@ pub fn needs_the_person(account: &Account) -> bool {
             .any(|channel| channel.sync_status() == SyncStatus::FailedInsufficientPermissions)
 }
 
-/// If a first sync waits for longer than this, the page says that it waits.
+/// If a first sync waits longer than this, the page says so.
 const SOON: time::Duration = time::Duration::hours(1);
 
-/// State of a channel: how it feels, in a few words, and what that means.
+/// Returns the state of a channel: its tone, its label, and an explanation.
 pub fn channel(
     account: &Account,
     channel: &Channel,
@@ -132,7 +131,7 @@ pub fn channel(
             "Nothing is read until you start the sync.",
         ),
         SyncStatus::NotSynced => (Tone::Wait, "Not started", ""),
-        // Of a newer version of the service behind this page.
+        // A newer version of sync-svc may return states that this version does not know.
         SyncStatus::Unspecified => (
             Tone::Busy,
             "Being updated",
@@ -141,7 +140,7 @@ pub fn channel(
     }
 }
 
-/// `3 minutes ago`
+/// Formats a past time, such as `3 minutes ago`.
 pub fn ago(now: OffsetDateTime, then: OffsetDateTime) -> String {
     let seconds = (now - then).whole_seconds().max(0);
     let (count, unit) = match seconds {
@@ -156,7 +155,7 @@ pub fn ago(now: OffsetDateTime, then: OffsetDateTime) -> String {
     format!("{count} {unit}{plural} ago")
 }
 
-/// `in 3 hours`
+/// Formats a future time, such as `in 3 hours`.
 pub fn until(now: OffsetDateTime, then: OffsetDateTime) -> String {
     let seconds = (then - now).whole_seconds().max(0);
     let (count, unit) = match seconds {
@@ -169,17 +168,17 @@ pub fn until(now: OffsetDateTime, then: OffsetDateTime) -> String {
     format!("in {count} {unit}")
 }
 
-/// `24 November 2026`
+/// Formats a date, such as `24 November 2026`.
 pub fn day(at: OffsetDateTime) -> String {
     format!("{} {} {}", at.day(), at.month(), at.year())
 }
 
-/// A time of the contract.
+/// Converts a timestamp of the gRPC contract.
 pub fn time_of(timestamp: Option<&Timestamp>) -> Option<OffsetDateTime> {
     latchkey_proto::time_of(timestamp?)
 }
 
-/// What the scopes allow, as a person would say it: mail, then calendar.
+/// Describes what the scopes allow: first mail, then calendar.
 pub fn permissions(scopes: &ScopeSet, mail: bool, calendar: bool) -> Vec<Permission> {
     let any = |words: &[&str]| {
         scopes.iter().any(|scope| {
@@ -219,14 +218,14 @@ pub fn permissions(scopes: &ScopeSet, mail: bool, calendar: bool) -> Vec<Permiss
     all
 }
 
-/// One thing that is asked for.
+/// One requested permission.
 #[derive(Debug)]
 pub struct Permission {
-    /// Mail otherwise.
+    /// Whether it concerns the calendar; otherwise it concerns mail.
     pub calendar: bool,
-    /// What.
+    /// What the permission allows.
     pub title: &'static str,
-    /// What for.
+    /// Why it is requested.
     pub text: &'static str,
 }
 
@@ -237,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_as_people_tell_them() {
+    fn past_times_are_formatted_for_people() {
         let now = OffsetDateTime::from_unix_timestamp(1_795_500_000).unwrap();
         for (seconds, words) in [
             (-5, "just now"),
@@ -254,7 +253,7 @@ mod tests {
 
     // R23, R24
     #[test]
-    fn a_state_says_what_it_means_for_the_person() {
+    fn a_state_is_described_for_the_person() {
         let mut account = Account::default();
         let mut mail = Channel {
             kind: ChannelKind::Message.into(),
@@ -274,7 +273,7 @@ mod tests {
 
     // R28
     #[test]
-    fn a_first_sync_that_waits_for_days_waits_and_has_not_failed() {
+    fn a_first_sync_that_waits_for_days_is_shown_as_waiting() {
         let now = OffsetDateTime::from_unix_timestamp(1_795_500_000).unwrap();
         let told = |waited: Duration, stage: &str| {
             let first = Channel {
@@ -303,7 +302,7 @@ mod tests {
 
     // R28
     #[test]
-    fn what_failed_says_what_to_do() {
+    fn a_failed_channel_says_what_to_do() {
         let ended = Channel {
             sync_status: SyncStatus::FailedUnknown.into(),
             ..Channel::default()

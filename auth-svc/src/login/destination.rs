@@ -1,4 +1,4 @@
-//! Where a person goes after a page, as the page says it.
+//! The destination after a page, as the page names it.
 
 use url::Url;
 
@@ -6,8 +6,8 @@ use crate::login::flow::Context;
 use crate::login::redirect::{ReturnLocation, Site};
 use crate::state::State;
 
-/// The other origin that a person is sent to, and whose application is signed
-/// in as them; none where it is this one.
+/// Returns the host to which the person is sent and whose application is signed in as them,
+/// or `None` if it is this origin.
 pub(crate) fn other_origin(
     state: &State,
     context: &Context,
@@ -25,7 +25,7 @@ pub(crate) fn other_origin(
     Some(host_of(&url))
 }
 
-/// The host, with its port where that is an odd one.
+/// Returns the host, with its port if that is not the default.
 pub(crate) fn host_of(url: &Url) -> String {
     match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),

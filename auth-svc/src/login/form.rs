@@ -1,5 +1,5 @@
-//! Forms of our own pages: who may send them, and whether the page that the
-//! person saw is still true.
+//! Forms of this service's own pages: whether the page itself sent them, and whether what
+//! the page showed has changed.
 
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
@@ -16,22 +16,22 @@ use crate::login::start::StartError;
 use crate::random::sha256;
 use crate::state::State;
 
-/// Field of a form: what its page showed.
+/// Name of the form field with the digest of what the page showed.
 pub(crate) const SEEN: &str = "seen";
 
-/// Why a form is not taken.
+/// Why a form is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FormError {
-    /// Anything but our own page sent it.
+    /// The request does not come from a page of this service.
     #[error(transparent)]
     CrossSite(#[from] CrossSite),
-    /// What is asked for is not taken.
+    /// A field is invalid.
     #[error(transparent)]
     Asked(#[from] StartError),
 }
 
 impl FormError {
-    /// Told to a person.
+    /// Builds the error response.
     pub(crate) fn answer(&self, request: &HttpRequest) -> HttpResponse {
         match self {
             Self::CrossSite(refusal) => problem(request, &(*refusal).into(), None),
@@ -40,27 +40,27 @@ impl FormError {
     }
 }
 
-/// Fields of a form that our own page sent, and what they ask for.
+/// Returns the fields of a form that a page of this service sent, and their context.
 ///
 /// # Errors
-/// Anything else sent it, or a field is not taken.
+/// Returns an error if the request comes from elsewhere or a field is invalid.
 pub(crate) fn fields_of(
     state: &State,
     request: &HttpRequest,
     body: &[u8],
 ) -> Result<(Query, Context), FormError> {
     same_site::check_own_form(request, &state.config.public_origin)?;
-    // What is no text cannot have come from a form of ours.
+    // A body that is not UTF-8 cannot come from a form of this service.
     let fields =
         Query::parse(std::str::from_utf8(body).unwrap_or_default()).map_err(StartError::from)?;
     let context = context_of(&fields, &state.config.returns).map_err(StartError::from)?;
     Ok((fields, context))
 }
 
-/// What a page showed, in short. No secret, and no proof of who sends it: it
-/// only tells that something changed between the page and the button.
+/// Returns a digest of what a page showed. It is neither a secret nor a proof of the sender;
+/// it only shows whether something changed between the page and its button.
 pub(crate) fn seen(parts: &[&str]) -> String {
-    // With the lengths, so that no two lists give the same text.
+    // The lengths make the text unambiguous.
     let text: Vec<String> = parts
         .iter()
         .map(|part| format!("{}:{part};", part.len()))
@@ -69,15 +69,15 @@ pub(crate) fn seen(parts: &[&str]) -> String {
     digest.get(..22).unwrap_or(&digest).to_owned()
 }
 
-/// A provider that is switched on.
+/// Returns the name if the provider is configured.
 pub(crate) fn known(state: &State, name: &str) -> Option<ProviderName> {
     let name: ProviderName = name.parse().ok()?;
     state.providers.get(&name).is_some().then_some(name)
 }
 
-/// Logs a refusal and answers it.
+/// Logs an error and builds the error response.
 pub(crate) fn refused(request: &HttpRequest, error: &StartError) -> HttpResponse {
     let explanation = ProblemDetails::from(error);
-    tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "not started");
+    tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "the flow was not started");
     problem(request, &explanation, None)
 }

@@ -1,6 +1,6 @@
-//! Where a person can go from an error page. What the link or the flow asked for
-//! (workspace, invitation, return location, code challenge, choices) is in every
-//! way on: an application on another origin gets its person back.
+//! The links of error pages. They keep the parameters of the request or the flow
+//! (workspace, invitation, return location, code challenge, choices), so that a person who
+//! came from an application on another origin can return to it.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -14,14 +14,14 @@ use crate::login::start_parameter::{CODE_CHALLENGE, RETURN_TO, carried};
 use crate::state::State;
 use crate::store::session::Session;
 
-/// Who is signed in, although something was refused.
+/// The person who is signed in.
 #[derive(Debug)]
 struct Person {
     email: String,
     workspace: String,
 }
 
-/// The ways on from an error page.
+/// The links of an error page.
 #[derive(Debug, Default)]
 pub struct NextSteps {
     parameters: Vec<(String, String)>,
@@ -31,8 +31,8 @@ pub struct NextSteps {
 }
 
 impl NextSteps {
-    /// Of a request whose query says what it was started with. Without `again`,
-    /// a page or a start is tried again by asking for it again.
+    /// Builds the links from the query of a request. Without `again`, "Try again" repeats
+    /// the request if it is a page or a start.
     pub fn of_request(request: &HttpRequest, again: Option<&str>) -> Self {
         let Some(state) = request.app_data::<web::Data<State>>() else {
             return Self {
@@ -40,7 +40,7 @@ impl NextSteps {
                 ..Self::default()
             };
         };
-        // One parameter that is not taken does not lose the others.
+        // An invalid parameter is dropped, and the others are kept.
         let mut context = Context::default();
         let query = Query::parse(request.query_string()).unwrap_or_default();
         let mut parameters = carried(&query);
@@ -57,7 +57,7 @@ impl NextSteps {
         ways.again = match again {
             Some(again) => Some(again.to_owned()),
             None if callback || !request.method().is_safe() => None,
-            // No other path of a stranger becomes a link.
+            // Other paths come from the client and do not become links.
             None if request.path().starts_with("/auth/") => Some(
                 request
                     .uri()
@@ -69,16 +69,15 @@ impl NextSteps {
         ways
     }
 
-    /// Of a start at `path`: with the query's context, and the prompt that it
-    /// asked for.
+    /// Builds the links of a start at `path` from its query.
     pub fn of_start(request: &HttpRequest, path: &str) -> Self {
         let mut ways = Self::of_request(request, None);
         ways.again = Some(link(path, &ways.parameters));
         ways
     }
 
-    /// Of a flow that was started at `path` with this context; `more` is what a
-    /// start takes besides.
+    /// Builds the links of a flow that was started at `path` with this context. `more` adds
+    /// parameters to "Try again".
     pub fn of_context(state: &State, context: &Context, path: &str, more: &[(&str, &str)]) -> Self {
         let parameters = context.parameters();
         let mut again = parameters.clone();
@@ -96,7 +95,7 @@ impl NextSteps {
         let config = &state.config;
         let site = Site::from(context.subdomain.as_deref());
         let app = config.returns.destination(context.return_to.as_ref(), site);
-        // The start page of this service is no application.
+        // The start page of this service is not an application.
         let is_app = app.path() != "/" || !config.public_origin.holds(&app);
         Self {
             parameters,
@@ -105,7 +104,7 @@ impl NextSteps {
         }
     }
 
-    /// Of a person who is signed in all the same.
+    /// Adds the person who is signed in.
     #[must_use]
     pub fn signed_in(mut self, session: Option<&Session>) -> Self {
         self.person = session.map(|session| Person {
@@ -115,12 +114,12 @@ impl NextSteps {
         self
     }
 
-    /// Address of the person who is signed in.
+    /// Returns the mail address of the person who is signed in.
     fn email(&self) -> Option<&str> {
         self.person.as_ref().map(|person| person.email.as_str())
     }
 
-    /// The links, the best one first.
+    /// Returns the links, the most useful one first.
     fn links(&self, explanation: &ProblemDetails) -> Vec<Link> {
         let way = |to: String, label: &str| Link {
             to,
@@ -147,7 +146,7 @@ impl NextSteps {
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         let app = match &self.person {
-            // By the hand-over that the application waits for.
+            // `/auth/open` adds the hand-over that the application waits for.
             Some(person) => Some(way(
                 link("/auth/open", &handed),
                 &format!("Open {}", person.workspace),
@@ -179,7 +178,7 @@ impl NextSteps {
     }
 }
 
-/// Tells a refusal; `again` is where "try again" leads.
+/// Builds an error response. `again` is the URL of "Try again".
 pub fn problem(
     request: &HttpRequest,
     explanation: &ProblemDetails,
@@ -188,7 +187,7 @@ pub fn problem(
     problem_with(request, explanation, &NextSteps::of_request(request, again))
 }
 
-/// Tells a refusal and where a person can go from there.
+/// Builds an error response with these links.
 pub fn problem_with(
     request: &HttpRequest,
     explanation: &ProblemDetails,

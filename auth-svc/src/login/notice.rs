@@ -1,4 +1,4 @@
-//! The notice on a sign-in page about its invitation or workspace.
+//! The notice of the sign-in page about the link that opened it.
 
 use crate::http::icon::{self, Icon};
 use crate::http::wording;
@@ -6,12 +6,12 @@ use crate::login::described_workspace::Described;
 use crate::login::domain_policy::Invitation;
 use crate::login::flow::Context;
 
-/// A notice about the link that led to the page.
+/// A notice about the link that opened the page.
 pub(crate) struct Notice {
     /// Whether the link does not work.
     pub(crate) bad: bool,
     pub(crate) icon: Icon,
-    /// Text for the person.
+    /// Text of the notice.
     pub(crate) text: String,
 }
 

@@ -1,4 +1,4 @@
-//! A provider as the pages show it, and the links that lead to it.
+//! The buttons of providers on the pages, and the paths that start a flow.
 
 use std::sync::Arc;
 
@@ -8,25 +8,25 @@ use latchkey_providers::{Provider, Purpose};
 use crate::http::icon::{self, Icon};
 use crate::http::links::link;
 
-/// A way to sign in.
+/// The button of a provider.
 #[derive(Debug)]
 pub struct Button {
-    /// Its sign.
+    /// Logo of the provider.
     pub icon: Icon,
-    /// Its name.
+    /// Display name of the provider.
     pub label: String,
-    /// Where the form that starts the sign-in is sent.
+    /// Path to which the form that starts a sign-in is sent.
     pub sign_in: String,
-    /// Says first what will be connected.
+    /// Path of the review page.
     pub review: String,
-    /// The same for one more account.
+    /// Path of the review page that connects another account.
     pub connect: String,
-    /// True where mail or calendar are connected with the sign-in.
+    /// Whether a sign-in also connects mail or calendar.
     pub connects: bool,
 }
 
 impl Button {
-    /// Of a provider; `carried` stands behind the link to its review.
+    /// Builds the button of a provider. `carried` is the query of the review link.
     pub fn of(provider: &Provider, carried: &[(String, String)]) -> Self {
         let name = provider.name();
         Self {
@@ -40,7 +40,7 @@ impl Button {
     }
 }
 
-/// The deployment's providers, those that most people have first.
+/// Returns the buttons of the configured providers, Google and Microsoft first.
 pub fn buttons<'a>(
     providers: impl Iterator<Item = &'a Arc<Provider>>,
     carried: &[(String, String)],
@@ -58,7 +58,7 @@ pub fn buttons<'a>(
     buttons.into_iter().map(|(_, button)| button).collect()
 }
 
-/// `/auth/google`, `/auth/oidc-apis/keycloak`
+/// Returns the path that starts a flow: `/auth/google`, `/auth/oidc-apis/keycloak`.
 pub fn start_path(provider: &ProviderName, purpose: Purpose) -> String {
     let known = matches!(
         provider.as_str(),

@@ -1,7 +1,6 @@
-//! The page that asks before anything but a plain sign-in: joining by an
-//! invitation, connecting an account, who sees what of it (R6, R7, R16). It
-//! names the workspace, the account, what is read and where the person goes.
-//! Its button is a form of this service's own, and starts the flow.
+//! The review page. It asks the person before they join by an invitation, connect an
+//! account, or choose who sees it (R6, R7, R16). It names the workspace, the account, the
+//! requested permissions and the return location. Its form starts the flow.
 
 pub mod view;
 
@@ -27,7 +26,7 @@ pub fn routes(routes: &mut Routes<'_>) {
     routes.add_slow(__path_go_on, go_on);
 }
 
-/// What will be connected or joined.
+/// Shows what will be connected or joined.
 #[utoipa::path(get, path = "/auth/review/{provider}", tag = "pages", operation_id = "page_review", params(("provider" = String, Path, description = "Its name"), StartParameters), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page, because connecting needs a session"),
@@ -55,10 +54,10 @@ async fn review(
     }
 }
 
-/// On to the provider: the person agreed on the page.
+/// Starts the flow after the person agreed on the review page.
 ///
-/// Takes the page's own form and nothing else. Where what the page showed is no
-/// longer true, it is shown again.
+/// Accepts only the page's own form. If something that the page showed has changed, the
+/// page is shown again.
 #[utoipa::path(post, path = "/auth/review/{provider}/continue", tag = "pages", operation_id = "page_leave", request_body(content = String, content_type = "application/x-www-form-urlencoded"), params(("provider" = String, Path, description = "Its name")), responses(
     (status = 200, description = "The page that goes on to the provider", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page, because connecting needs a session"),

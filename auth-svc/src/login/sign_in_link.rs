@@ -1,4 +1,4 @@
-//! Redirects to the sign-in page, which lead back to a page of this service.
+//! Redirects to the sign-in page that return to a page of this service.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
@@ -8,7 +8,7 @@ use crate::http::links::link;
 use crate::login::start_parameter::RETURN_TO;
 use crate::state::State;
 
-/// Redirects to the sign-in page, and from there to `path` of this service.
+/// Redirects to the sign-in page, which returns to `path`.
 pub fn sign_in_first(state: &State, path: &str) -> HttpResponse {
     let back = format!("{}{path}", state.config.public_origin);
     if state.config.returns.accept(&back).is_err() {
@@ -19,7 +19,7 @@ pub fn sign_in_first(state: &State, path: &str) -> HttpResponse {
         .finish()
 }
 
-/// Redirects to the sign-in page, and from there to an account page.
+/// Redirects to the sign-in page, which returns to an account page.
 pub fn to_sign_in(state: &State, place: Place) -> HttpResponse {
     let back = address(state, place);
     HttpResponse::SeeOther()
@@ -27,7 +27,8 @@ pub fn to_sign_in(state: &State, place: Place) -> HttpResponse {
         .finish()
 }
 
-/// Returns the URL of an account page. A path alone would be a path of the app.
+/// Returns the absolute URL of an account page. A path alone would be resolved against the
+/// application.
 pub fn address(state: &State, place: Place) -> String {
     format!("{}{}", state.config.public_origin, place.path())
 }

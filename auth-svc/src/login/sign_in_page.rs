@@ -39,7 +39,7 @@ struct SignInPage {
     workspace: Option<String>,
     invitation: Option<Notice>,
     invited: bool,
-    /// The buttons lead to the page that asks: there is something to choose.
+    /// Whether the buttons open the review page, because there is something to choose.
     asks: bool,
     connects: bool,
     elsewhere: Option<String>,
@@ -54,25 +54,25 @@ pub fn routes(routes: &mut Routes<'_>) {
     routes.add_slow(__path_go_on, go_on);
 }
 
-/// The start page: how to sign in, or who is.
+/// Shows how to sign in, or who is signed in.
 ///
-/// Who is signed in and says where to go, goes on there.
+/// A person who is signed in is redirected to the return location, if the request has one.
 #[utoipa::path(get, path = "/", tag = "pages", operation_id = "page_home", params(StartParameters),
     responses((status = 200, description = "The page", content_type = "text/html", body = String)))]
 async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     door(&state, &request).await
 }
 
-/// The same where `/` is the app's.
+/// Shows the same as `/`, for deployments whose `/` belongs to the application.
 #[utoipa::path(get, path = "/auth/sign-in", tag = "pages", operation_id = "page_sign_in", params(StartParameters), responses(
-    (status = 302, description = "On to where the request says, for who is signed in"),
+    (status = 302, description = "To the return location, if somebody is signed in"),
     (status = 200, description = "The page", content_type = "text/html", body = String)))]
 async fn sign_in(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     door(&state, &request).await
 }
 
-/// On to the provider, by a button of the sign-in page. The page named the
-/// workspace and what is connected, so who joins by it is connected at once.
+/// Starts a sign-in from a button of the sign-in page. The page named the workspace and
+/// what is connected, so a person who joins this way is connected at once.
 #[utoipa::path(post, path = "/auth/sign-in/{provider}", tag = "pages", operation_id = "page_sign_in_leave", request_body(content = String, content_type = "application/x-www-form-urlencoded"), params(("provider" = String, Path, description = "Its name")), responses(
     (status = 200, description = "The page that goes on to the provider", content_type = "text/html", body = String),
     (status = 400, description = "A parameter is invalid", body = Problem),
@@ -97,7 +97,7 @@ async fn go_on(
         Ok(asked) => asked,
         Err(error) => return error.answer(&request),
     };
-    // Who sees what, and an invitation, are asked on the review page.
+    // Invitations and visibilities can be chosen only on the review page.
     let mut context = context.without_choices();
     let described = described(&state, &context).await;
     if fields.get(SEEN) != Some(&shown(&state, &context, &described)) {
@@ -127,14 +127,14 @@ async fn door(state: &State, request: &HttpRequest) -> HttpResponse {
         return found(&there).finish();
     }
     let context = context_of(&query, &state.config.returns).unwrap_or_default();
-    // Whoever follows an invitation wants in, signed in elsewhere or not.
+    // An invitation is shown even to a person who is signed in to another workspace.
     if !context.is_invited()
         && let Some(session) = lookup::current_if_known(state, request).await
     {
         if context.return_to.is_none() && context.code_challenge.is_none() {
             return overview::page_of(state, &session).await;
         }
-        // A front end that sends its people here gets them back, as from a start.
+        // A front end that sends people here gets a code, as after a start.
         let another = asks_for_another(&context, &session) || query.of(&PROMPT).is_some();
         if !another && !is_challenged_by_another(state, request, &context) {
             let bearer = Bearer::from(&session);
@@ -151,14 +151,14 @@ async fn described(state: &State, context: &Context) -> Described {
     match describe(&state.pool, context).await {
         Ok(described) => described,
         Err(error) => {
-            // The buttons are worth showing without the name.
+            // The buttons work without the name of the workspace.
             tracing::warn!(%error, "the workspace was not looked up");
             Described::default()
         }
     }
 }
 
-/// What the page shows of where its buttons lead, in short.
+/// Returns a digest of what the page shows about the target of its buttons.
 fn shown(state: &State, context: &Context, described: &Described) -> String {
     let workspace = described.workspace.as_ref();
     let id = workspace.map(|workspace| workspace.id.to_string());

@@ -1,6 +1,5 @@
-//! Where a person lands who joined by signing in, without having been asked
-//! anything: they are signed in, and nothing is connected or handed over. The
-//! page asks both, each with a button of its own.
+//! The welcome page for a person who joined by a link without being asked anything. They
+//! are signed in, but nothing is connected or handed over. The page has a button for each.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::SET_COOKIE;
@@ -26,7 +25,7 @@ pub fn routes(routes: &mut Routes<'_>) {
     routes.add_slow(__path_go_on, go_on);
 }
 
-/// You are a member now; what may be connected, and where to go on.
+/// Shows the new membership, what can be connected, and how to continue.
 #[utoipa::path(get, path = "/auth/welcome/{provider}", tag = "pages", operation_id = "page_welcome", params(("provider" = String, Path, description = "The one that was signed in with")), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page if nobody is signed in"),
@@ -54,7 +53,7 @@ async fn welcome(
     }
 }
 
-/// On to the application, which gets the session that this browser has.
+/// Opens the application and hands the session of this browser over to it.
 #[utoipa::path(post, path = "/auth/hand-over", tag = "pages", operation_id = "page_hand_over", request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, description = "The page that goes on to the application", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page if nobody is signed in"),
@@ -73,7 +72,7 @@ async fn go_on(state: web::Data<State>, request: HttpRequest, body: web::Bytes) 
     let returns = &state.config.returns;
     let location = context.return_to.as_ref();
     let to = returns.destination(location, &session);
-    // Of the session that the page showed, and to where its workspace is.
+    // Only the session that the page showed is handed over, and only to its workspace.
     let same = fields.get(SEEN) == Some(&seen(&[&session.id.to_string()]));
     let mut response = HttpResponse::Ok();
     if !same || !returns.may_hand_over(location, &session) {

@@ -1,5 +1,5 @@
-//! What the review page shows, found out once for the page and once more for
-//! its button.
+//! The contents of the review page, which are determined for the page and again for its
+//! button.
 
 use std::sync::Arc;
 
@@ -33,19 +33,19 @@ use crate::state::State;
 use crate::store::session::Session;
 use crate::store::workspace::Workspace;
 
-/// How the page is met.
+/// The situation in which the page is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// Somebody wants to connect or to join.
+    /// The person wants to connect an account or to join.
     Review,
-    /// Somebody has just joined by signing in, and nothing is connected yet.
+    /// The person has just signed in by a link, and nothing is connected yet.
     Welcome {
-        /// Not where they belonged to it before.
+        /// Whether the person became a member by this sign-in.
         joined: bool,
     },
 }
 
-/// What there is to agree to.
+/// What the person is asked to agree to.
 pub(crate) struct Review {
     pub(crate) provider: Arc<Provider>,
     purpose: Purpose,
@@ -101,7 +101,7 @@ struct ReviewPage<'a> {
     may_go_on: bool,
 }
 
-/// The purpose that a query or form asks for.
+/// Returns the purpose in a query or form.
 fn purpose_of(query: &Query) -> Purpose {
     if query.of(&PURPOSE) == Some("connect") {
         Purpose::Connect
@@ -111,11 +111,11 @@ fn purpose_of(query: &Query) -> Purpose {
 }
 
 impl Review {
-    /// Looks at what a query or form asks for.
+    /// Determines what a query or form asks for.
     ///
     /// # Errors
-    /// The answer of a person who cannot be asked: a parameter is not taken, or
-    /// nobody is signed in to connect to.
+    /// Returns an error response if a parameter is invalid, or a redirect to the sign-in
+    /// page if connecting needs a session.
     pub(crate) async fn of(
         state: &State,
         request: &HttpRequest,
@@ -145,7 +145,7 @@ impl Review {
                 return Err(sign_in_first(state, &here));
             }
             (Purpose::Connect, Some(session)) => {
-                // Of this session and no other, whatever the link says.
+                // Connecting always uses this session, whatever the link says.
                 context = Context {
                     return_to: context.return_to,
                     login_hint: context.login_hint,
@@ -168,14 +168,14 @@ impl Review {
                     && context.subdomain.is_none()
                     && !context.is_invited();
                 if let Some(session) = session.as_ref().filter(|_| unnamed) {
-                    // Who is here already stays in their workspace.
+                    // A person who is signed in stays in their workspace.
                     context.workspace = Some(session.workspace);
                 }
                 let described = describe(&state.pool, &context)
                     .await
                     .map_err(|error| refuse(error.into()))?;
                 if let Some(workspace) = &described.workspace {
-                    // What the page names is what is signed in to.
+                    // The sign-in uses the workspace that the page names.
                     context.workspace = Some(workspace.id);
                 }
                 (described, Shell::plain())
@@ -212,7 +212,7 @@ impl Review {
         })
     }
 
-    /// What the page shows and the button starts, in short.
+    /// Returns a digest of what the page shows and its button starts.
     pub(crate) fn seen(&self) -> String {
         let session = self.session.as_ref().map(|session| session.id.to_string());
         let workspace = self.workspace_id().map(|id| id.to_string());
@@ -234,7 +234,8 @@ impl Review {
         ])
     }
 
-    /// Where there is an invitation, it has to hold.
+    /// Returns `true` if the person can continue: an invitation has to be valid, and a named
+    /// workspace has to exist.
     pub(super) fn may_go_on(&self) -> bool {
         let named = self.context.workspace.is_some() || self.context.subdomain.is_some();
         match self.described.invitation {
@@ -252,7 +253,7 @@ impl Review {
         self.described.workspace.as_ref()
     }
 
-    /// The workspace that the page names.
+    /// Returns the workspace that the page names.
     pub(super) fn workspace_id(&self) -> Option<WorkspaceId> {
         match (&self.session, self.purpose) {
             (Some(session), Purpose::Connect) => Some(session.workspace),
@@ -267,7 +268,7 @@ impl Review {
         }
     }
 
-    /// The session that the account is connected for.
+    /// Returns the session that the account is connected for, or `None` for a sign-in.
     pub(super) fn connects_for(&self) -> Option<SessionId> {
         match (self.purpose, &self.session) {
             (Purpose::Connect, Some(session)) => Some(session.id),
@@ -275,12 +276,12 @@ impl Review {
         }
     }
 
-    /// What the flow carries.
+    /// Returns the context of the flow.
     pub(super) fn into_context(self) -> Context {
         self.context
     }
 
-    /// Fields that hand the session over to where the person goes.
+    /// Returns the fields of the form that hands the session over to the return location.
     fn hand_over(&self) -> Vec<(String, String)> {
         let Some(session) = &self.session else {
             return Vec::new();
@@ -291,7 +292,8 @@ impl Review {
         fields
     }
 
-    /// The page; `changed` where it is shown again.
+    /// Renders the page. `changed` tells the person that something changed since the last
+    /// time.
     pub(crate) fn page(&self, status: StatusCode, changed: bool) -> HttpResponse {
         let connect = self.connects();
         let scopes = self.provider.wanted_scopes(self.purpose);
@@ -299,7 +301,7 @@ impl Review {
         let access = self.provider.access(&scopes);
         let mail = data && access.messages != Access::NotWanted;
         let calendar = data && access.calendar != Access::NotWanted;
-        // Without a workspace there are no colleagues to choose for yet.
+        // Visibilities can be chosen only if the workspace is known.
         let chooses = self.workspace_id().is_some();
         let mut hidden = self.carried.clone();
         hidden.retain(|(name, _)| {
@@ -311,7 +313,7 @@ impl Review {
         hidden.push((SEEN.to_owned(), self.seen()));
         let welcome = matches!(self.look, Look::Welcome { .. });
         let invited = self.described.invitation == Invitation::Usable;
-        // An account that may be connected already is not opened by a default.
+        // The visibility of an account that may be connected already has no default.
         let keep = !welcome && (self.reconnect || (connect && self.context.login_hint.is_some()));
         let unchosen = if keep { "" } else { "SHARE_EVERYTHING" };
         let person = self.session.as_ref();
@@ -339,7 +341,7 @@ impl Review {
                     .invited
                     .as_deref()
                     .or(self.context.login_hint.as_deref()),
-                // To connect, the session says which workspace.
+                // The notice is about the workspace of a link; connecting uses the session's.
                 notice: notice(&self.described, &self.context)
                     .filter(|notice| notice.bad && !connect)
                     .map(|notice| notice.text),
@@ -376,8 +378,8 @@ impl Review {
     }
 }
 
-/// Where a person goes after connecting who did not say where: back to the list,
-/// or into the application where they have just come.
+/// Returns the default return location after connecting: the list of connections, or the
+/// application if the person has just joined.
 fn back(
     state: &State,
     look: Look,
@@ -394,6 +396,6 @@ fn back(
 
 /// Returns `true` if the connection does not depend on the person's domain (R13).
 fn connects_everybody(provider: &Provider) -> bool {
-    // A domain that nobody can have is connected only where all are.
+    // A domain that nobody can have is connected only if all domains are.
     provider.auto_connect("nobody.invalid")
 }
