@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    // PEERS, relying-party check 14
+    // RFC 6749 section 3.1
     #[test]
     fn a_parameter_that_comes_twice_is_refused() {
         assert_eq!(
