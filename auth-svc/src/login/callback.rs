@@ -101,7 +101,7 @@ pub async fn callback(
     name: &ProviderName,
     purpose: Purpose,
 ) -> (Result<HttpResponse, CallbackError>, Option<Cookie<'static>>) {
-    let (query, flow) = match flow_of(state, request) {
+    let (query, flow) = match open_limited_flow(state, request) {
         Ok(found) => found,
         Err(error) => return (Err(error), None),
     };
@@ -113,8 +113,8 @@ pub async fn callback(
 }
 
 /// Returns the flow of this browser that `state` names, if it is within its rate limit.
-fn flow_of(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
-    let (query, flow) = opened(state, request)?;
+fn open_limited_flow(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
+    let (query, flow) = open_flow(state, request)?;
     state.rate_limits.flow(flow.id)?;
     Ok((query, flow))
 }
@@ -124,7 +124,7 @@ fn flow_of(state: &State, request: &HttpRequest) -> Result<(Query, Flow), Callba
 /// # Errors
 /// Returns an error if the browser does not have the flow, or the cookie was altered or has
 /// expired.
-pub fn opened(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
+pub fn open_flow(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
     let query = Query::parse(request.query_string())?;
     let given = OAuthState::new(query.get("state").ok_or(CallbackError::NoState)?);
     let name = name_of(&given);
@@ -199,7 +199,7 @@ async fn finish(
     };
     match done {
         Some(response) => Ok(response),
-        None => again(state, request, &provider, flow, identity.email.as_ref()).await,
+        None => ask_for_consent(state, request, &provider, flow, identity.email.as_ref()).await,
     }
 }
 
@@ -333,7 +333,7 @@ async fn connected(
 
 /// Starts a second authorization request, which asks for consent, because there is no
 /// refresh token. The new flow is marked, so that there is no third request.
-async fn again(
+async fn ask_for_consent(
     state: &State,
     request: &HttpRequest,
     provider: &Arc<Provider>,

@@ -172,13 +172,13 @@ pub async fn sign_in(
 /// Returns the next page. People who joined without an agreement are asked on the welcome
 /// page, and so are people whose agreement was for another workspace.
 fn next(flow: &Flow, agreed: Option<&Agreement>, admission: Admission) -> NextPage {
-    let astray = flow
+    let agreed_elsewhere = flow
         .agreement
         .as_ref()
         .is_some_and(Agreement::chose_to_connect);
     match (agreed, admission) {
         (Some(_), _) => NextPage::Destination,
-        (None, Admission::Member) if !astray => NextPage::Destination,
+        (None, Admission::Member) if !agreed_elsewhere => NextPage::Destination,
         (None, Admission::Member) => NextPage::Welcome(Arrival::Belonged),
         (None, _) => NextPage::Welcome(Arrival::Joined),
     }

@@ -35,7 +35,7 @@ impl FormError {
     pub(crate) fn answer(&self, request: &HttpRequest) -> HttpResponse {
         match self {
             Self::CrossSite(refusal) => problem(request, &(*refusal).into(), None),
-            Self::Asked(error) => refused(request, error),
+            Self::Asked(error) => error_response(request, error),
         }
     }
 }
@@ -59,7 +59,7 @@ pub(crate) fn fields_of(
 
 /// Returns a digest of what a page showed. It is neither a secret nor a proof of the sender;
 /// it only shows whether something changed between the page and its button.
-pub(crate) fn seen(parts: &[&str]) -> String {
+pub(crate) fn digest_of(parts: &[&str]) -> String {
     // The lengths make the text unambiguous.
     let text: Vec<String> = parts
         .iter()
@@ -70,13 +70,13 @@ pub(crate) fn seen(parts: &[&str]) -> String {
 }
 
 /// Returns the name if the provider is configured.
-pub(crate) fn known(state: &State, name: &str) -> Option<ProviderName> {
+pub(crate) fn configured_provider(state: &State, name: &str) -> Option<ProviderName> {
     let name: ProviderName = name.parse().ok()?;
     state.providers.get(&name).is_some().then_some(name)
 }
 
 /// Logs an error and builds the error response.
-pub(crate) fn refused(request: &HttpRequest, error: &StartError) -> HttpResponse {
+pub(crate) fn error_response(request: &HttpRequest, error: &StartError) -> HttpResponse {
     let explanation = ProblemDetails::from(error);
     tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "the flow was not started");
     problem(request, &explanation, None)

@@ -90,7 +90,7 @@ macro_rules! ends {
             (status = 303, description = "To the same address with the answer in the query"),
             (status = 400, description = "A parameter is not taken", body = Problem)))]
         async fn $form(request: HttpRequest, body: web::Bytes) -> HttpResponse {
-            by_get(&request, &body)
+            redirect_to_get(&request, &body)
         }
     };
 }
@@ -179,7 +179,7 @@ async fn begin(
 /// Handles OAuth 2.0 Form Post Response Mode. The page of the provider sends the form, so
 /// the browser does not send the flow's cookie (`SameSite=Lax`). The browser is redirected
 /// to a GET with only the known parameters, which sends the cookie.
-fn by_get(request: &HttpRequest, body: &[u8]) -> HttpResponse {
+fn redirect_to_get(request: &HttpRequest, body: &[u8]) -> HttpResponse {
     let fields = match Query::parse(std::str::from_utf8(body).unwrap_or_default()) {
         Ok(fields) => fields,
         Err(error) => return problem(request, &ProblemDetails::from(&error), None),
@@ -208,7 +208,7 @@ async fn end(
         Err(CallbackError::TooManyRequests(wait)) => {
             tracing::warn!(%provider, error.code = "too_many_requests", outcome = "refused", "sign-in refused");
             metrics::count_sign_in(&state, &provider, "too_many_requests");
-            let ways = ways_of(&state, &request, &start_path(&provider, purpose), None);
+            let ways = next_steps_of(&state, &request, &start_path(&provider, purpose), None);
             too_many_requests::refusal(&request, wait, &ways)
         }
         Err(error) => {
@@ -221,7 +221,7 @@ async fn end(
             } else {
                 log(&state, &provider, &explanation, &error);
                 let path = start_path(&provider, purpose);
-                let ways = ways_of(&state, &request, &path, session.as_ref());
+                let ways = next_steps_of(&state, &request, &path, session.as_ref());
                 problem_with(&request, &explanation, &ways)
             }
         }
@@ -239,7 +239,9 @@ async fn end(
 fn into_the_app(state: &State, request: &HttpRequest) -> HttpResponse {
     let mut url = state.config.public_origin.url().clone();
     url.set_path("/auth/open");
-    let flow = callback::opened(state, request).ok().map(|(_, flow)| flow);
+    let flow = callback::open_flow(state, request)
+        .ok()
+        .map(|(_, flow)| flow);
     if let Some(location) = flow.and_then(|flow| flow.context.return_to) {
         url.query_pairs_mut()
             .append_pair(RETURN_TO.name, &location.to_string());
@@ -249,13 +251,15 @@ fn into_the_app(state: &State, request: &HttpRequest) -> HttpResponse {
 
 /// Returns the next steps after a failed callback, with the parameters of its flow if this
 /// browser has it.
-fn ways_of(
+fn next_steps_of(
     state: &State,
     request: &HttpRequest,
     path: &str,
     session: Option<&Session>,
 ) -> NextSteps {
-    let flow = callback::opened(state, request).ok().map(|(_, flow)| flow);
+    let flow = callback::open_flow(state, request)
+        .ok()
+        .map(|(_, flow)| flow);
     let mut more = Vec::new();
     if let Some(flow) = &flow {
         if flow.consent_asked {

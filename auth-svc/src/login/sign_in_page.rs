@@ -19,7 +19,7 @@ use crate::login::described_workspace::{Described, describe};
 use crate::login::destination::other_origin;
 use crate::login::domain_policy::Invitation;
 use crate::login::flow::Context;
-use crate::login::form::{SEEN, fields_of, refused, seen};
+use crate::login::form::{SEEN, digest_of, error_response, fields_of};
 use crate::login::notice::{Notice, notice};
 use crate::login::parameters::context_of;
 use crate::login::provider_links::{Button, buttons};
@@ -60,7 +60,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 #[utoipa::path(get, path = "/", tag = "pages", operation_id = "page_home", params(StartParameters),
     responses((status = 200, description = "The page", content_type = "text/html", body = String)))]
 async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    door(&state, &request).await
+    home_or_sign_in(&state, &request).await
 }
 
 /// Shows the same as `/`, for deployments whose `/` belongs to the application.
@@ -68,7 +68,7 @@ async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     (status = 302, description = "To the return location, if somebody is signed in"),
     (status = 200, description = "The page", content_type = "text/html", body = String)))]
 async fn sign_in(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    door(&state, &request).await
+    home_or_sign_in(&state, &request).await
 }
 
 /// Starts a sign-in from a button of the sign-in page. The page named the workspace and
@@ -117,11 +117,11 @@ async fn go_on(
     .await;
     match started {
         Ok(redirect) => leave(provider.label(), &redirect.to, redirect.cookies),
-        Err(error) => refused(&request, &error),
+        Err(error) => error_response(&request, &error),
     }
 }
 
-async fn door(state: &State, request: &HttpRequest) -> HttpResponse {
+async fn home_or_sign_in(state: &State, request: &HttpRequest) -> HttpResponse {
     let query = Query::parse(request.query_string()).unwrap_or_default();
     if let Some(there) = to_public_host(state, request, &query) {
         return found(&there).finish();
@@ -163,7 +163,7 @@ fn shown(state: &State, context: &Context, described: &Described) -> String {
     let workspace = described.workspace.as_ref();
     let id = workspace.map(|workspace| workspace.id.to_string());
     let elsewhere = other_origin(state, context, workspace.map(Site::from));
-    seen(&[
+    digest_of(&[
         id.as_deref().unwrap_or_default(),
         workspace.map_or("", |workspace| &workspace.name),
         elsewhere.as_deref().unwrap_or_default(),

@@ -19,7 +19,7 @@ use crate::login::described_workspace::{Described, describe};
 use crate::login::destination::other_origin;
 use crate::login::domain_policy::Invitation;
 use crate::login::flow::{CalendarVisibility, Context, MessageVisibility};
-use crate::login::form::{SEEN, refused, seen};
+use crate::login::form::{SEEN, digest_of, error_response};
 use crate::login::notice::notice;
 use crate::login::parameters::context_of;
 use crate::login::redirect::{ReturnLocation, ReturnRefused, Site};
@@ -35,7 +35,7 @@ use crate::store::workspace::Workspace;
 
 /// The situation in which the page is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum PageKind {
     /// The person wants to connect an account or to join.
     Review,
     /// The person has just signed in by a link, and nothing is connected yet.
@@ -50,7 +50,7 @@ pub(crate) struct Review {
     pub(crate) provider: Arc<Provider>,
     purpose: Purpose,
     pub(crate) session: Option<Session>,
-    look: Look,
+    kind: PageKind,
     name: ProviderName,
     context: Context,
     described: Described,
@@ -121,18 +121,18 @@ impl Review {
         request: &HttpRequest,
         name: &ProviderName,
         query: &Query,
-        look: Look,
+        kind: PageKind,
     ) -> Result<Self, HttpResponse> {
         let Some(provider) = state.providers.get(name) else {
             return Err(not_found(request.clone()).await);
         };
-        let refuse = |error: StartError| refused(request, &error);
+        let refuse = |error: StartError| error_response(request, &error);
         let mut context =
             context_of(query, &state.config.returns).map_err(|error| refuse(error.into()))?;
         let session = lookup::current(state, request)
             .await
             .map_err(|error| refuse(error.into()))?;
-        let purpose = if look == Look::Review {
+        let purpose = if kind == PageKind::Review {
             purpose_of(query)
         } else {
             Purpose::Connect
@@ -157,9 +157,9 @@ impl Review {
                     workspace: Some(session.workspace),
                     ..Context::default()
                 };
-                let shell = match look {
-                    Look::Review => Shell::of(state, session, Place::Connections),
-                    Look::Welcome { .. } => Shell::plain(),
+                let shell = match kind {
+                    PageKind::Review => Shell::of(state, session, Place::Connections),
+                    PageKind::Welcome { .. } => Shell::plain(),
                 };
                 (Described::default(), shell)
             }
@@ -183,7 +183,7 @@ impl Review {
         };
         if purpose == Purpose::Connect
             && context.return_to.is_none()
-            && let Ok(back) = back(state, look, session.as_ref())
+            && let Ok(back) = back(state, kind, session.as_ref())
         {
             carried.push((RETURN_TO.name.to_owned(), back.to_string()));
             context.return_to = Some(back);
@@ -196,7 +196,7 @@ impl Review {
             elsewhere: other_origin(state, &context, site),
             provider,
             purpose,
-            look,
+            kind,
             name: name.clone(),
             described,
             carried,
@@ -213,11 +213,11 @@ impl Review {
     }
 
     /// Returns a digest of what the page shows and its button starts.
-    pub(crate) fn seen(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         let session = self.session.as_ref().map(|session| session.id.to_string());
         let workspace = self.workspace_id().map(|id| id.to_string());
         let context = &self.context;
-        seen(&[
+        digest_of(&[
             if self.connects() {
                 "connect"
             } else {
@@ -288,7 +288,7 @@ impl Review {
         };
         let mut fields = self.carried.clone();
         fields.retain(|(name, _)| [RETURN_TO.name, CODE_CHALLENGE.name].contains(&name.as_str()));
-        fields.push((SEEN.to_owned(), seen(&[&session.id.to_string()])));
+        fields.push((SEEN.to_owned(), digest_of(&[&session.id.to_string()])));
         fields
     }
 
@@ -310,8 +310,8 @@ impl Review {
         if connect {
             hidden.push((PURPOSE.name.to_owned(), "connect".to_owned()));
         }
-        hidden.push((SEEN.to_owned(), self.seen()));
-        let welcome = matches!(self.look, Look::Welcome { .. });
+        hidden.push((SEEN.to_owned(), self.digest()));
+        let welcome = matches!(self.kind, PageKind::Welcome { .. });
         let invited = self.described.invitation == Invitation::Usable;
         // The visibility of an account that may be connected already has no default.
         let keep = !welcome && (self.reconnect || (connect && self.context.login_hint.is_some()));
@@ -328,7 +328,7 @@ impl Review {
                 label: self.provider.label(),
                 connect,
                 welcome,
-                joined: self.look == Look::Welcome { joined: true },
+                joined: self.kind == PageKind::Welcome { joined: true },
                 invited,
                 changed,
                 workspace: self.workspace_name(),
@@ -382,12 +382,12 @@ impl Review {
 /// application if the person has just joined.
 fn back(
     state: &State,
-    look: Look,
+    kind: PageKind,
     session: Option<&Session>,
 ) -> Result<ReturnLocation, ReturnRefused> {
     let returns = &state.config.returns;
-    match (look, session) {
-        (Look::Welcome { .. }, Some(session)) => {
+    match (kind, session) {
+        (PageKind::Welcome { .. }, Some(session)) => {
             returns.accept(returns.destination(None, session).as_str())
         }
         _ => returns.accept(&address(state, Place::Connections)),
