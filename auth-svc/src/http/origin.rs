@@ -1,3 +1,5 @@
+//! Origins of web sites.
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -1,3 +1,5 @@
+//! Mail domains, lists of them, and the domains of consumer mail.
+
 use std::collections::BTreeSet;
 
 use latchkey_domain::DomainName;

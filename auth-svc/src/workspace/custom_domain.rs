@@ -1,3 +1,5 @@
+//! The custom host of a workspace, over the administrators' API.
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! The approved and claimed domains of a workspace, over the administrators' API.
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};

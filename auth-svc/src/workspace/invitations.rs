@@ -1,3 +1,5 @@
+//! The invitations of a workspace, over the administrators' API.
+
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};

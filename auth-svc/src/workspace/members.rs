@@ -1,3 +1,5 @@
+//! The members of a workspace, over the administrators' API.
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::UserId;
 use serde::Deserialize;
