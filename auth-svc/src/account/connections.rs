@@ -31,23 +31,23 @@ struct ConnectionsPage {
     done: Option<&'static str>,
     check: Icon,
     alert: Icon,
-    trouble: Option<Trouble>,
+    unavailable: Option<Unavailable>,
     cards: Vec<Card>,
     providers: Vec<Button>,
 }
 
 /// Why the page cannot show accounts.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Trouble {
+enum Unavailable {
     NotConfigured,
-    Away,
+    NoResponse,
 }
 
-impl Trouble {
+impl Unavailable {
     fn title(self) -> &'static str {
         match self {
             Self::NotConfigured => "Your accounts are not shown here",
-            Self::Away => "Your accounts cannot be shown right now",
+            Self::NoResponse => "Your accounts cannot be shown right now",
         }
     }
 
@@ -57,7 +57,7 @@ impl Trouble {
                 "They are not shown on this page yet; your administrator can turn that on with \
                  SYNC_GRPC_URL. Connected accounts keep working, and you can connect more."
             }
-            Self::Away => {
+            Self::NoResponse => {
                 "The service that lists them does not respond. They keep working. Please try \
                  again in a minute."
             }
@@ -93,12 +93,12 @@ async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpRespo
         Ok(session) => session,
         Err(answer) => return answer,
     };
-    let (accounts, trouble) = match state.neighbours.accounts_of(&session).await {
+    let (accounts, unavailable) = match state.neighbours.accounts_of(&session).await {
         Ok(accounts) => (accounts, None),
-        Err(NeighbourError::NotConfigured) => (Vec::new(), Some(Trouble::NotConfigured)),
+        Err(NeighbourError::NotConfigured) => (Vec::new(), Some(Unavailable::NotConfigured)),
         Err(error) => {
             tracing::error!(%error, "the accounts were not read");
-            (Vec::new(), Some(Trouble::Away))
+            (Vec::new(), Some(Unavailable::NoResponse))
         }
     };
     let query = Query::parse(request.query_string()).unwrap_or_default();
@@ -110,8 +110,8 @@ async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpRespo
         Some("started") => Some("The sync has started. It continues by itself."),
         _ => None,
     };
-    let status = match trouble {
-        Some(Trouble::Away) => StatusCode::SERVICE_UNAVAILABLE,
+    let status = match unavailable {
+        Some(Unavailable::NoResponse) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::OK,
     };
     page(
@@ -121,7 +121,7 @@ async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpRespo
             done,
             check: icon::CHECK,
             alert: icon::ALERT,
-            trouble,
+            unavailable,
             cards: accounts
                 .iter()
                 .map(|account| Card::of(&state, account))
