@@ -68,8 +68,8 @@ pub struct Person {
 
 impl Person {
     /// Returns `true` for the current page, which the navigation marks.
-    pub fn is_at(&self, room: &str) -> bool {
-        room == match self.place {
+    pub fn is_at(&self, page: &str) -> bool {
+        page == match self.place {
             Place::Overview => "overview",
             Place::Connections => "connections",
             Place::Sessions => "sessions",

@@ -33,9 +33,9 @@ pub struct Explanation {
     pub status: StatusCode,
     /// Stable code for programs.
     pub code: &'static str,
-    /// What happened, in a few words.
+    /// Title: the event in a few words.
     pub title: &'static str,
-    /// What happened and what to do.
+    /// Explanation of the event and of what to do.
     pub text: String,
     /// What the person can do next.
     pub next: Next,
@@ -77,7 +77,7 @@ pub struct ProblemError {
     /// Stable code for programs.
     #[schema(example = "flow_unknown")]
     pub code: String,
-    /// What happened and what to do, for a person.
+    /// Explanation for a person: what happened and what to do.
     pub message: String,
     /// Trace id, under which the log has details.
     pub trace_id: Option<String>,

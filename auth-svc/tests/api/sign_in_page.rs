@@ -33,22 +33,22 @@ async fn a_front_end_on_another_site_gets_its_code_through_the_sign_in_page() {
         ];
         let page = browser.get(&path).await;
         assert!(page.body.contains("crm.example"), "{}", page.body);
-        let mut pressing = app.browser();
+        let mut visitor = app.browser();
         let form = page.form("/auth/sign-in/google");
-        let provider = pressing.submit(&form).await.refresh_url();
+        let provider = visitor.submit(&form).await.refresh_url();
         for parameter in ["hd=acme.example", "login_hint=ada%40acme.example"] {
             assert!(provider.contains(parameter), "{provider}");
         }
         let callback = app.decide(&provider, &Decision::allow("ada")).await;
-        let landed = pressing.get(&callback).await;
-        assert_eq!(landed.location(), format!("{CRM}/deals"));
-        assert!(redeems(&app, &landed.handover_code().unwrap()).await);
+        let response = visitor.get(&callback).await;
+        assert_eq!(response.location(), format!("{CRM}/deals"));
+        assert!(redeems(&app, &response.handover_code().unwrap()).await);
 
         // A person who is signed in already is redirected at once.
-        browser.cookies = pressing.cookies;
-        let landed = browser.get(&path).await;
-        assert_eq!(landed.location(), format!("{CRM}/deals"));
-        assert!(redeems(&app, &landed.handover_code().unwrap()).await);
+        browser.cookies = visitor.cookies;
+        let response = browser.get(&path).await;
+        assert_eq!(response.location(), format!("{CRM}/deals"));
+        assert!(redeems(&app, &response.handover_code().unwrap()).await);
     }
 }
 
