@@ -4,7 +4,7 @@
 use latchkey_demo_provider::Decision;
 use serde_json::Value;
 
-use crate::support::front_end::{CHALLENGE, CRM, crm, redeems};
+use crate::support::front_end::{CHALLENGE, CRM, redeems, start_with_front_end};
 use crate::support::{APP, TestApp};
 
 /// The paths that accept the parameters of a start.
@@ -24,7 +24,7 @@ async fn a_front_end_on_another_site_gets_its_code_through_the_sign_in_page() {
         // The names of the connect flow and of RFC 7636.
         format!("redirectLocation={CRM}/deals&code_challenge={CHALLENGE}"),
     ] {
-        let app = crm().await;
+        let app = start_with_front_end().await;
         let path = format!("/auth/sign-in?{asked}&hd=acme.example&login_hint=ada@acme.example");
         let mut browser = app.browser();
         browser.headers = vec![
@@ -55,7 +55,7 @@ async fn a_front_end_on_another_site_gets_its_code_through_the_sign_in_page() {
 // R17
 #[tokio::test]
 async fn the_sign_in_page_does_not_redirect_with_a_foreign_challenge_or_as_another_person() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let mut browser = app.signed_in("ada").await;
     let next_url = format!("/auth/sign-in?returnTo={CRM}/&codeChallenge={CHALLENGE}");
     for (referer, path) in [
