@@ -1,3 +1,5 @@
+//! Web origins: scheme, host and port.
+
 use std::fmt;
 use std::str::FromStr;
 

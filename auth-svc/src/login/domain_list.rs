@@ -1,3 +1,5 @@
+//! The list of domains that a deployment allows, and consumer mail domains.
+
 use std::collections::BTreeSet;
 
 use latchkey_domain::DomainName;

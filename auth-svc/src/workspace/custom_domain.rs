@@ -1,3 +1,5 @@
+//! The administrators' API for the workspace's own host.
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! The administrators' API for personal invitations and the public invitation link.
+
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};

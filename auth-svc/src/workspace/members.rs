@@ -1,3 +1,5 @@
+//! The administrators' API for members.
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::UserId;
 use serde::Deserialize;
