@@ -116,7 +116,7 @@ async fn a_code_from_another_origin_is_refused_and_becomes_invalid() {
     assert_eq!(own.status, 401, "a code has one try");
 }
 
-// R10
+// R10, RP5
 #[tokio::test]
 async fn a_strangers_code_signs_nobody_in() {
     let app = start_with_front_end().await;
@@ -310,7 +310,7 @@ async fn no_token_pair_cookie_is_set_by_default() {
     assert!(!response.headers_and_body().contains("tokenPair"));
 }
 
-// R10
+// R10, RP13
 #[tokio::test]
 async fn only_the_configured_origins_may_ask_for_tokens() {
     let app = start_with_front_end().await;

@@ -63,7 +63,7 @@ impl Service {
     }
 }
 
-// R45
+// R45, RP16
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
     let database = TestDatabase::create().await;

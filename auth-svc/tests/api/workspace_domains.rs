@@ -31,7 +31,7 @@ impl TxtRecords for Records {
     }
 }
 
-// R7
+// R7, WP11
 #[tokio::test]
 async fn a_domain_added_by_an_administrator_admits_nobody_before_its_txt_record_is_found() {
     let name_server = NameServer::start().await;
@@ -176,7 +176,7 @@ async fn unresponsive_name_servers_verify_nothing_and_keep_the_claim() {
     assert!(matches!(result, Err(ProofError::NoClaim)));
 }
 
-// R7
+// R7, WP11
 #[tokio::test]
 async fn a_consumer_mail_domain_is_refused() {
     let app = TestApp::start().await;

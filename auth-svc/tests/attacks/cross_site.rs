@@ -1,4 +1,4 @@
-//! Cross-site request forgery: other web sites cannot change anything through a person's
+//! Cross-site request forgery (RP13): other web sites cannot change anything through a person's
 //! browser. The requests have the methods and headers that browsers send.
 
 use std::path::Path;
