@@ -1,4 +1,5 @@
-//! What requests and answers have in common.
+//! What all requests and responses have in common: routing, limits, origins, cookies, error
+//! responses and the layout of pages.
 
 pub mod assets;
 pub mod client_address;
@@ -16,7 +17,7 @@ pub mod origin;
 pub mod problem;
 pub mod query;
 pub mod rate_limit;
-pub mod redirect_note;
+pub mod redirect_body;
 pub mod request_limits;
 pub mod root_span;
 pub mod router;

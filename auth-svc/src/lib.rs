@@ -1,10 +1,10 @@
-//! auth-svc: sign-in with Google, Microsoft or any OpenID provider, sessions,
-//! and the event that lets everything else follow.
+//! auth-svc: sign-in with Google, Microsoft or any OpenID provider, sessions, and the event
+//! that the other services follow.
 //!
-//! One request, one path: [`login::start`] sends the browser away with a
-//! sealed flow cookie, [`login::callback`] opens it, exchanges the code,
-//! verifies the ID token, and [`login::complete`] writes user, identity,
-//! membership, session and outbox row in one transaction.
+//! A sign-in has three steps: [`login::start`] sends the browser to the provider with a
+//! sealed flow cookie. [`login::callback`] opens the cookie, exchanges the code and
+//! verifies the ID token. [`login::complete`] writes user, identity, membership, session
+//! and event in one transaction.
 
 pub mod account;
 pub mod app;
@@ -14,6 +14,7 @@ pub mod http;
 pub mod login;
 pub mod random;
 mod routes;
+pub mod secret;
 pub mod session;
 pub mod state;
 pub mod store;

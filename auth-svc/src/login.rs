@@ -1,10 +1,12 @@
-//! A sign-in, one file per step.
+//! Sign-in: one file for each step, and the pages and messages that belong to it.
 
 pub mod admission;
+pub mod agreement;
+pub mod authorization_error;
 pub mod callback;
 pub mod complete;
 pub mod connect;
-pub mod deliberate;
+pub mod consent;
 pub mod described_workspace;
 pub mod destination;
 pub mod domain_list;
@@ -21,7 +23,6 @@ pub mod open;
 pub mod openapi;
 pub mod outcome;
 pub mod parameters;
-pub mod provider_answer;
 pub mod provider_links;
 pub mod redirect;
 pub mod review_page;

@@ -41,7 +41,7 @@ fn describe() -> OpenApi {
     routes.into_openapi()
 }
 
-/// This description.
+/// The OpenAPI description of this service.
 #[utoipa::path(get, path = "/openapi.json", tag = "about",
     responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)))]
 async fn openapi() -> HttpResponse {

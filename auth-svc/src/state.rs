@@ -1,4 +1,4 @@
-//! What every handler shares.
+//! The state that the handlers share.
 
 use std::sync::Arc;
 
@@ -6,29 +6,29 @@ use latchkey_domain::Clock;
 use latchkey_providers::Registry;
 use sqlx::PgPool;
 
-use crate::account::grpc_clients::Neighbours;
+use crate::account::grpc_clients::GrpcClients;
 use crate::config::Config;
-use crate::http::rate_limit::Limits;
+use crate::http::rate_limit::RateLimits;
 use crate::random::Randomness;
 use crate::workspace::domain_verification::dns::TxtRecords;
 
-/// What every handler shares.
+/// The state that the handlers share.
 #[derive(Debug)]
 pub struct State {
-    /// What this service was told.
+    /// Configuration of the service.
     pub config: Config,
-    /// The providers that are switched on.
+    /// The configured providers.
     pub providers: Registry,
-    /// What the account pages ask of the other services.
-    pub neighbours: Neighbours,
-    /// Connections as the role of schema `auth`.
+    /// Clients of the other services, for the account pages.
+    pub grpc_clients: GrpcClients,
+    /// Database connections with the role of schema `auth`.
     pub pool: PgPool,
-    /// The time.
+    /// Source of the current time.
     pub clock: Arc<dyn Clock>,
-    /// How often one address and one flow may ask.
-    pub limits: Limits,
-    /// The source of secrets.
+    /// Rate limits by address and by flow.
+    pub rate_limits: RateLimits,
+    /// Source of random secrets.
     pub randomness: Randomness,
-    /// Who is asked for the records that prove a domain.
+    /// Resolver of the TXT records that verify domains.
     pub txt: Arc<dyn TxtRecords>,
 }

@@ -1,11 +1,10 @@
 //! Access checks of the account pages: they need a session, and only this service's own
 //! pages may change something.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::layout::Place;
-use crate::http::problem::{Explanation, Next};
+use crate::http::problem::{NextStep, ProblemDetails};
 use crate::http::same_site;
 use crate::login::next_steps::problem;
 use crate::login::sign_in_link::to_sign_in;
@@ -33,7 +32,7 @@ pub(crate) async fn session(
 pub(crate) fn database_away(request: &HttpRequest, error: sqlx::Error) -> HttpResponse {
     problem(
         request,
-        &Explanation::from(&StartError::Database(error)),
+        &ProblemDetails::from(&StartError::Database(error)),
         Some(request.path()),
     )
 }
@@ -42,22 +41,10 @@ pub(crate) fn database_away(request: &HttpRequest, error: sqlx::Error) -> HttpRe
 /// Neither the application nor the host of a workspace may change anything here, because
 /// the account pages reach every workspace of the person.
 pub(crate) fn refuse_foreign(state: &State, request: &HttpRequest) -> Option<HttpResponse> {
-    if same_site::is_first_party(request, &state.config.public_origin) {
-        return None;
-    }
-    let explanation = Explanation {
-        status: StatusCode::FORBIDDEN,
-        code: "cross_site",
-        title: "This request came from another web site",
-        text: "Nothing was changed. If you want this change, please make it on your account page."
-            .to_owned(),
-        next: Next::Account,
+    let refusal = same_site::check_first_party(request, &state.config.public_origin).err()?;
+    let explanation = ProblemDetails {
+        next: NextStep::Account,
+        ..refusal.into()
     };
-    tracing::warn!(
-        path = request.path(),
-        error.code = explanation.code,
-        outcome = "refused",
-        "change refused"
-    );
     Some(problem(request, &explanation, None))
 }

@@ -11,10 +11,10 @@ use latchkey_domain::AccountId;
 use latchkey_providers::Purpose;
 
 use crate::account::access::{self, refuse_foreign};
-use crate::account::grpc_clients::NeighbourError;
+use crate::account::grpc_clients::GrpcClientError;
 use crate::http::icon::{self, Icon};
 use crate::http::layout::{Place, Shell, page};
-use crate::http::problem::{Explanation, Next, Problem};
+use crate::http::problem::{NextStep, Problem, ProblemDetails};
 use crate::http::query::Query;
 use crate::http::router::Routes;
 use crate::http::wording;
@@ -93,9 +93,9 @@ async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpRespo
         Ok(session) => session,
         Err(answer) => return answer,
     };
-    let (accounts, unavailable) = match state.neighbours.accounts_of(&session).await {
+    let (accounts, unavailable) = match state.grpc_clients.accounts_of(&session).await {
         Ok(accounts) => (accounts, None),
-        Err(NeighbourError::NotConfigured) => (Vec::new(), Some(Unavailable::NotConfigured)),
+        Err(GrpcClientError::NotConfigured) => (Vec::new(), Some(Unavailable::NotConfigured)),
         Err(error) => {
             tracing::error!(%error, "the accounts were not read");
             (Vec::new(), Some(Unavailable::NoResponse))
@@ -153,9 +153,9 @@ async fn confirm(
         Err(answer) => return answer,
     };
     let Ok(id) = id.parse::<AccountId>() else {
-        return explained(&request, &NeighbourError::NotFound);
+        return explained(&request, &GrpcClientError::NotFound);
     };
-    match state.neighbours.account_of(&session, id).await {
+    match state.grpc_clients.account_of(&session, id).await {
         Ok(account) => page(
             StatusCode::OK,
             &DisconnectPage {
@@ -187,7 +187,7 @@ async fn disconnect(
         &request,
         &id,
         "disconnected",
-        async |session, id| state.neighbours.disconnect(session, id).await,
+        async |session, id| state.grpc_clients.disconnect(session, id).await,
     )
     .await
 }
@@ -205,7 +205,7 @@ async fn start(
     request: HttpRequest,
 ) -> HttpResponse {
     change(&state, &request, &id, "started", async |session, id| {
-        state.neighbours.start(session, id).await
+        state.grpc_clients.start(session, id).await
     })
     .await
 }
@@ -215,7 +215,7 @@ async fn change(
     request: &HttpRequest,
     id: &str,
     done: &'static str,
-    call: impl AsyncFnOnce(&Session, AccountId) -> Result<(), NeighbourError>,
+    call: impl AsyncFnOnce(&Session, AccountId) -> Result<(), GrpcClientError>,
 ) -> HttpResponse {
     if let Some(refusal) = refuse_foreign(state, request) {
         return refusal;
@@ -225,7 +225,7 @@ async fn change(
         Err(answer) => return answer,
     };
     let Ok(id) = id.parse::<AccountId>() else {
-        return explained(request, &NeighbourError::NotFound);
+        return explained(request, &GrpcClientError::NotFound);
     };
     match call(&session, id).await {
         Ok(()) => {
@@ -238,34 +238,34 @@ async fn change(
     }
 }
 
-fn explained(request: &HttpRequest, error: &NeighbourError) -> HttpResponse {
+fn explained(request: &HttpRequest, error: &GrpcClientError) -> HttpResponse {
     let explanation = match error {
-        NeighbourError::NotFound => Explanation {
+        GrpcClientError::NotFound => ProblemDetails {
             status: StatusCode::NOT_FOUND,
             code: "account_unknown",
             title: "You have no such account",
             text: "It was disconnected already, or it belongs to someone else. Nothing was \
                    changed."
                 .to_owned(),
-            next: Next::Connections,
+            next: NextStep::Connections,
         },
-        NeighbourError::NotConfigured => Explanation {
+        GrpcClientError::NotConfigured => ProblemDetails {
             status: StatusCode::NOT_IMPLEMENTED,
             code: "connections_not_configured",
             title: "This is not available here",
             text: "Accounts cannot be changed on this page yet. Please ask your administrator. \
                    Nothing was changed."
                 .to_owned(),
-            next: Next::Connections,
+            next: NextStep::Connections,
         },
-        NeighbourError::Refused(_) => Explanation {
+        GrpcClientError::Refused(_) => ProblemDetails {
             status: StatusCode::SERVICE_UNAVAILABLE,
             code: "connections_unavailable",
             title: "This did not work right now",
             text: "The service behind this page does not respond as expected. Please check the \
                    state of your connections, and try again in a minute."
                 .to_owned(),
-            next: Next::Connections,
+            next: NextStep::Connections,
         },
     };
     tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "account not changed");

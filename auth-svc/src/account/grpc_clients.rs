@@ -42,7 +42,7 @@ const MOST_ACCOUNTS: i32 = 200;
 
 /// Why a call to another service failed.
 #[derive(Debug, thiserror::Error)]
-pub enum NeighbourError {
+pub enum GrpcClientError {
     /// The address of the service is not configured.
     #[error("not configured")]
     NotConfigured,
@@ -54,7 +54,7 @@ pub enum NeighbourError {
     Refused(Box<Status>),
 }
 
-impl From<Status> for NeighbourError {
+impl From<Status> for GrpcClientError {
     fn from(status: Status) -> Self {
         match status.code() {
             Code::NotFound => Self::NotFound,
@@ -65,20 +65,20 @@ impl From<Status> for NeighbourError {
 
 /// Clients of the other services, as far as they are configured.
 #[derive(Debug, Default)]
-pub struct Neighbours {
+pub struct GrpcClients {
     accounts: Option<Outgoing>,
     tokens: Option<Outgoing>,
 }
 
-impl Neighbours {
+impl GrpcClients {
     /// Reads `SYNC_GRPC_URL`, `TOKEN_GRPC_URL` and `GRPC_CLIENT_{CERT,KEY,CA}`.
     ///
     /// # Errors
     /// Returns an error if a URL or a certificate is missing or invalid.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         Ok(Self {
-            accounts: way(environment, "SYNC_GRPC_URL")?,
-            tokens: way(environment, "TOKEN_GRPC_URL")?,
+            accounts: outgoing(environment, "SYNC_GRPC_URL")?,
+            tokens: outgoing(environment, "TOKEN_GRPC_URL")?,
         })
     }
 
@@ -101,19 +101,19 @@ impl Neighbours {
         self.accounts.is_some() && self.tokens.is_some()
     }
 
-    fn accounts(&self) -> Result<AccountServiceClient<Channel>, NeighbourError> {
+    fn accounts(&self) -> Result<AccountServiceClient<Channel>, GrpcClientError> {
         let way = self
             .accounts
             .as_ref()
-            .ok_or(NeighbourError::NotConfigured)?;
+            .ok_or(GrpcClientError::NotConfigured)?;
         Ok(AccountServiceClient::new(way.channel()))
     }
 
     /// Returns the person's own accounts in the session's workspace, oldest first.
     ///
     /// # Errors
-    /// Returns [`NeighbourError`].
-    pub async fn accounts_of(&self, session: &Session) -> Result<Vec<Account>, NeighbourError> {
+    /// Returns [`GrpcClientError`].
+    pub async fn accounts_of(&self, session: &Session) -> Result<Vec<Account>, GrpcClientError> {
         let request = ListAccountsRequest {
             workspace_id: session.workspace.to_string(),
             user_id: session.user.to_string(),
@@ -122,7 +122,7 @@ impl Neighbours {
         };
         let answer = self
             .accounts()?
-            .list_accounts(asked(request, READ_TIMEOUT))
+            .list_accounts(with_deadline(request, READ_TIMEOUT))
             .await?;
         let mut accounts = answer.into_inner().accounts;
         accounts.retain(|account| is_own(account, session));
@@ -132,37 +132,37 @@ impl Neighbours {
     /// Returns one account if it belongs to the person.
     ///
     /// # Errors
-    /// Returns [`NeighbourError`].
+    /// Returns [`GrpcClientError`].
     pub async fn account_of(
         &self,
         session: &Session,
         id: AccountId,
-    ) -> Result<Account, NeighbourError> {
+    ) -> Result<Account, GrpcClientError> {
         let request = GetAccountRequest {
             account_id: id.to_string(),
         };
         let answer = self
             .accounts()?
-            .get_account(asked(request, READ_TIMEOUT))
+            .get_account(with_deadline(request, READ_TIMEOUT))
             .await?;
         answer
             .into_inner()
             .account
             .filter(|account| is_own(account, session))
-            .ok_or(NeighbourError::NotFound)
+            .ok_or(GrpcClientError::NotFound)
     }
 
     /// Starts the channels of the person's account that wait for the person (R24).
     ///
     /// # Errors
-    /// Returns [`NeighbourError`].
-    pub async fn start(&self, session: &Session, id: AccountId) -> Result<(), NeighbourError> {
+    /// Returns [`GrpcClientError`].
+    pub async fn start(&self, session: &Session, id: AccountId) -> Result<(), GrpcClientError> {
         self.account_of(session, id).await?;
         let request = StartChannelSyncRequest {
             account_id: id.to_string(),
         };
         self.accounts()?
-            .start_channel_sync(asked(request, READ_TIMEOUT))
+            .start_channel_sync(with_deadline(request, READ_TIMEOUT))
             .await?;
         Ok(())
     }
@@ -171,9 +171,13 @@ impl Neighbours {
     /// lists it.
     ///
     /// # Errors
-    /// Returns [`NeighbourError`].
-    pub async fn disconnect(&self, session: &Session, id: AccountId) -> Result<(), NeighbourError> {
-        let tokens = self.tokens.as_ref().ok_or(NeighbourError::NotConfigured)?;
+    /// Returns [`GrpcClientError`].
+    pub async fn disconnect(
+        &self,
+        session: &Session,
+        id: AccountId,
+    ) -> Result<(), GrpcClientError> {
+        let tokens = self.tokens.as_ref().ok_or(GrpcClientError::NotConfigured)?;
         self.account_of(session, id).await?;
         let request = RevokeAccountRequest {
             account: Some(AccountSelector {
@@ -181,7 +185,7 @@ impl Neighbours {
             }),
         };
         TokenServiceClient::new(tokens.channel())
-            .revoke_account(asked(request, REVOKE_TIMEOUT))
+            .revoke_account(with_deadline(request, REVOKE_TIMEOUT))
             .await?;
         for _ in 0..SETTLE_STEPS {
             if self.account_of(session, id).await.is_err() {
@@ -201,7 +205,7 @@ fn is_own(account: &Account, session: &Session) -> bool {
 }
 
 /// Builds a request with a deadline and the current trace context.
-fn asked<T>(message: T, within: Duration) -> Request<T> {
+fn with_deadline<T>(message: T, within: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(within);
     if let Some(value) =
@@ -212,7 +216,7 @@ fn asked<T>(message: T, within: Duration) -> Request<T> {
     request
 }
 
-fn way(environment: &Environment, name: &str) -> Result<Option<Outgoing>, ConfigError> {
+fn outgoing(environment: &Environment, name: &str) -> Result<Option<Outgoing>, ConfigError> {
     let Some(address) = environment.optional(name)? else {
         return Ok(None);
     };

@@ -10,17 +10,17 @@ use serde::Deserialize;
 use crate::account::access::{self, database_away, refuse_foreign};
 use crate::http::icon::{self, Icon};
 use crate::http::layout::{Place, Shell, page};
-use crate::http::problem::{Explanation, Next, Problem};
+use crate::http::problem::{NextStep, Problem, ProblemDetails};
 use crate::http::query::Query;
 use crate::http::router::Routes;
 use crate::http::wording;
 use crate::login::next_steps::problem;
 use crate::state::State;
-use crate::store::audit::Way;
+use crate::store::audit::Channel;
 use crate::store::session::Session;
 use crate::store::workspace::member::{self, Member};
-use crate::workspace::members::take_out;
-use crate::workspace::removal::{RemovalError, WayBack};
+use crate::workspace::members::remove_member;
+use crate::workspace::removal::{RejoinOption, RemovalError};
 
 /// Path of the list.
 const LIST: &str = "/auth/account/members";
@@ -34,7 +34,7 @@ struct MembersPage {
     alert: Icon,
     removed: bool,
     /// Warnings about how a removed person could join again.
-    ways_back: Vec<&'static str>,
+    rejoin_options: Vec<&'static str>,
     members: Vec<Line>,
 }
 
@@ -114,7 +114,7 @@ async fn members(state: web::Data<State>, request: HttpRequest) -> HttpResponse 
             check: icon::CHECK,
             alert: icon::ALERT,
             removed: query.get("done") == Some("removed"),
-            ways_back: query
+            rejoin_options: query
                 .get("back")
                 .unwrap_or_default()
                 .split('.')
@@ -193,9 +193,13 @@ async fn remove(
     };
     // Every value except `keep` disconnects the accounts.
     let keep = posted.is_ok_and(|posted| posted.connections == "keep");
-    match take_out(&state, &session, Way::Page, user, keep).await {
+    match remove_member(&state, &session, Channel::Page, user, keep).await {
         Ok(removed) => {
-            let back: Vec<&str> = removed.ways_back.iter().map(WayBack::code).collect();
+            let back: Vec<&str> = removed
+                .rejoin_options
+                .iter()
+                .map(RejoinOption::code)
+                .collect();
             let to = format!("{LIST}?done=removed&back={}", back.join("."));
             HttpResponse::SeeOther()
                 .insert_header((LOCATION, to))
@@ -229,13 +233,13 @@ async fn administrator(state: &State, request: &HttpRequest) -> Result<Session, 
     if session.is_admin {
         return Ok(session);
     }
-    let explanation = Explanation {
+    let explanation = ProblemDetails {
         status: StatusCode::FORBIDDEN,
         code: "not_admin",
         title: "This page is for administrators",
         text: "Only an administrator of the workspace sees its members and can remove them."
             .to_owned(),
-        next: Next::Account,
+        next: NextStep::Account,
     };
     Err(problem(request, &explanation, None))
 }
@@ -243,22 +247,22 @@ async fn administrator(state: &State, request: &HttpRequest) -> Result<Session, 
 fn explained(request: &HttpRequest, error: RemovalError) -> HttpResponse {
     let explanation = match error {
         RemovalError::Database(error) => return database_away(request, error),
-        RemovalError::NotAMember | RemovalError::Several => Explanation {
+        RemovalError::NotAMember | RemovalError::Several => ProblemDetails {
             status: StatusCode::NOT_FOUND,
             code: "not_found",
             title: "This person is not a member",
             text: "They were removed already, or belong to another workspace. Nothing was changed."
                 .to_owned(),
-            next: Next::Members,
+            next: NextStep::Members,
         },
-        RemovalError::LastAdministrator => Explanation {
+        RemovalError::LastAdministrator => ProblemDetails {
             status: StatusCode::CONFLICT,
             code: "last_administrator",
             title: "This is the last administrator",
             text: "Nobody could invite people, approve domains or remove members afterwards. Ask \
                    your operator to make somebody else an administrator first. Nothing was changed."
                 .to_owned(),
-            next: Next::Members,
+            next: NextStep::Members,
         },
     };
     tracing::warn!(

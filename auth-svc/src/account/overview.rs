@@ -1,10 +1,10 @@
-//! The start page of a person who is signed in.
+//! The overview page of a person who is signed in.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use crate::account::grpc_clients::NeighbourError;
+use crate::account::grpc_clients::GrpcClientError;
 use crate::http::icon::{self, Icon};
 use crate::http::layout::{Place, Shell, page};
 use crate::http::router::Routes;
@@ -42,7 +42,7 @@ async fn overview(state: web::Data<State>, request: HttpRequest) -> HttpResponse
 
 /// Renders the page for a session.
 pub async fn page_of(state: &State, session: &Session) -> HttpResponse {
-    let (connections, attention) = match state.neighbours.accounts_of(session).await {
+    let (connections, attention) = match state.grpc_clients.accounts_of(session).await {
         Ok(accounts) => {
             let attention = accounts.iter().any(wording::needs_the_person);
             let waiting = accounts
@@ -64,7 +64,7 @@ pub async fn page_of(state: &State, session: &Session) -> HttpResponse {
             )
         }
         Err(error) => {
-            if !matches!(error, NeighbourError::NotConfigured) {
+            if !matches!(error, GrpcClientError::NotConfigured) {
                 tracing::warn!(%error, "the accounts were not read");
             }
             ("Your mail and calendar accounts, and their state.", None)

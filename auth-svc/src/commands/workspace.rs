@@ -179,7 +179,7 @@ pub async fn run(environment: &Environment, command: Command) -> Result<Output, 
     match command {
         Command::Create { name, subdomain } => {
             let mut change = context.change().await?;
-            let id = workspace::create(change.on(), &name, subdomain.as_deref())
+            let id = workspace::create(change.connection(), &name, subdomain.as_deref())
                 .await
                 .map_err(StartError::other)?;
             change

@@ -6,14 +6,14 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse};
 
-use crate::http::problem::{Explanation, Next as Onwards};
+use crate::http::problem::{NextStep, ProblemDetails};
 use crate::login::next_steps::problem;
 
 /// Middleware that adds a page to error responses without a body.
 ///
 /// # Errors
 /// Returns the error of the handler.
-pub async fn bare_errors<B: MessageBody + 'static>(
+pub async fn describe_empty_errors<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -39,7 +39,7 @@ pub async fn bare_errors<B: MessageBody + 'static>(
 }
 
 /// Returns the explanation of a status that no handler explains.
-pub fn explanation(status: StatusCode) -> Explanation {
+pub fn explanation(status: StatusCode) -> ProblemDetails {
     let (code, title, text) = match status {
         StatusCode::METHOD_NOT_ALLOWED => (
             "method_not_allowed",
@@ -79,19 +79,19 @@ pub fn explanation(status: StatusCode) -> Explanation {
             "Something in the address is wrong. Please start from the sign-in page.",
         ),
     };
-    Explanation {
+    ProblemDetails {
         status,
         code,
         title,
         text: text.to_owned(),
-        next: Onwards::Home,
+        next: NextStep::Home,
     }
 }
 
 /// Answers 404 to unknown paths. A provider with a wrong redirect URI sends people here, so
 /// the page says how to correct it.
 pub async fn not_found(request: HttpRequest) -> HttpResponse {
-    let explanation = Explanation {
+    let explanation = ProblemDetails {
         status: StatusCode::NOT_FOUND,
         code: "not_found",
         title: "This page does not exist",
@@ -102,7 +102,7 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
         } else {
             "This service has no page at this address. Please check the link.".to_owned()
         },
-        next: Onwards::Home,
+        next: NextStep::Home,
     };
     tracing::warn!(
         path = request.path(),

@@ -1,5 +1,5 @@
-//! What `/metrics` tells of requests and sign-ins. No person, no account and
-//! nothing else that a stranger can choose is ever a label.
+//! Metrics of requests and sign-ins. No label has a value that a person or a client can
+//! choose.
 
 use std::time::Instant;
 
@@ -12,11 +12,11 @@ use metrics::{counter, histogram};
 
 use crate::state::State;
 
-/// Counts a request by its route and the status that it was answered with.
+/// Middleware that counts a request by its route and response status.
 ///
 /// # Errors
-/// Those of the handler.
-pub async fn count<B: MessageBody>(
+/// Returns the error of the handler.
+pub async fn count_request<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
@@ -34,9 +34,9 @@ pub async fn count<B: MessageBody>(
     answered
 }
 
-/// Counts a sign-in or a connection: `signed_in`, `connected`, `consent_needed`,
-/// or the code of the refusal.
-pub fn sign_in(state: &State, provider: &ProviderName, outcome: &'static str) {
+/// Counts a sign-in or a connection by its outcome: `signed_in`, `connected`,
+/// `consent_needed`, or the error code.
+pub fn count_sign_in(state: &State, provider: &ProviderName, outcome: &'static str) {
     let known = state.providers.get(provider).is_some();
     let provider = known.then(|| provider.to_string());
     let provider = provider.unwrap_or_else(|| "unknown".to_owned());

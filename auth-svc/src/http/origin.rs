@@ -5,33 +5,33 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
-/// Text that is no origin.
+/// The text is not an origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be an origin such as https://app.example.com, without path, query or user")]
 pub struct InvalidOrigin;
 
-/// Scheme, host and port of a web site.
+/// An origin: scheme, host and port of a web site.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebOrigin(Url);
 
 impl WebOrigin {
-    /// The origin as a URL with the path `/`.
+    /// Returns the origin as a URL with the path `/`.
     pub fn url(&self) -> &Url {
         &self.0
     }
 
-    /// The origin of a URL.
+    /// Returns the origin of a URL.
     pub fn of(url: &Url) -> Option<Self> {
         url.origin().ascii_serialization().parse().ok()
     }
 
-    /// True where `url` is on this origin.
+    /// Returns `true` if `url` is on this origin.
     pub fn holds(&self, url: &Url) -> bool {
         self.0.origin() == url.origin()
     }
 
-    /// True where browsers keep `Secure` cookies: over TLS, and on the machine
-    /// itself.
+    /// Returns `true` if browsers keep `Secure` cookies of this origin: over TLS, and on
+    /// localhost.
     pub fn keeps_cookies(&self) -> bool {
         self.is_https()
             || match self.0.host() {
@@ -42,7 +42,7 @@ impl WebOrigin {
             }
     }
 
-    /// True where browsers reach it over TLS.
+    /// Returns `true` if the scheme is `https`.
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
@@ -68,7 +68,7 @@ impl FromStr for WebOrigin {
     }
 }
 
-/// As a browser writes it in `Origin`: no trailing slash.
+/// Formats the origin as browsers do in `Origin`: without a trailing slash.
 impl fmt::Display for WebOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.origin().ascii_serialization())

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::ACCEPT;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use askama::Template;
 use latchkey_service::telemetry;
 use serde_json::json;
@@ -13,50 +13,50 @@ use crate::http::layout::{Shell, render};
 
 /// What a person can do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum NextStep {
     /// Go to the sign-in page.
     Home,
     /// Repeat the request.
     Again,
-    /// Go to the account.
+    /// Go to the account page.
     Account,
-    /// Go to the connections.
+    /// Go to the page of connections.
     Connections,
-    /// Go to the members.
+    /// Go to the page of members.
     Members,
 }
 
 /// An error as a person sees it.
 #[derive(Debug, Clone)]
-pub struct Explanation {
+pub struct ProblemDetails {
     /// HTTP status.
     pub status: StatusCode,
-    /// Stable code for programs.
+    /// Stable error code for programs.
     pub code: &'static str,
-    /// Title: the event in a few words.
+    /// What happened, in a few words.
     pub title: &'static str,
-    /// Explanation of the event and of what to do.
+    /// What happened and what the person can do.
     pub text: String,
     /// What the person can do next.
-    pub next: Next,
+    pub next: NextStep,
 }
 
 /// Returns the error for an internal failure.
-pub fn broken(code: &'static str) -> Explanation {
-    Explanation {
+pub fn internal_error(code: &'static str) -> ProblemDetails {
+    ProblemDetails {
         status: StatusCode::INTERNAL_SERVER_ERROR,
         code,
         title: "Something went wrong on our side",
         text: "Nothing was changed. Please try again. If it happens again, give your \
              administrator the reference below."
             .to_owned(),
-        next: Next::Again,
+        next: NextStep::Again,
     }
 }
 
 /// A link of an error page.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct Link {
     /// URL of the link.
     pub to: String,
     /// Text of the link.
@@ -74,7 +74,7 @@ pub struct Problem {
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct ProblemError {
-    /// Stable code for programs.
+    /// Stable error code for programs.
     #[schema(example = "flow_unknown")]
     pub code: String,
     /// Explanation for a person: what happened and what to do.
@@ -91,7 +91,7 @@ struct ProblemPage<'a> {
     title: &'a str,
     text: &'a str,
     email: Option<&'a str>,
-    links: Vec<Way>,
+    links: Vec<Link>,
     trace_id: Option<&'a str>,
 }
 
@@ -108,24 +108,16 @@ pub fn wants_json(request: &HttpRequest) -> bool {
 /// `email` is the address of the person if somebody is signed in.
 pub fn response(
     request: &HttpRequest,
-    explanation: &Explanation,
+    explanation: &ProblemDetails,
     email: Option<&str>,
-    links: Vec<Way>,
+    links: Vec<Link>,
 ) -> HttpResponse {
-    let trace_id = telemetry::current_trace_id().map(|id| id.to_string());
-    let mut response = HttpResponse::build(explanation.status);
-    if explanation.status == StatusCode::SERVICE_UNAVAILABLE {
-        response.insert_header(("Retry-After", "30"));
-    }
     if wants_json(request) {
-        return response.json(json!({
-            "error": {
-                "code": explanation.code,
-                "message": format!("{}. {}", explanation.title, explanation.text),
-                "traceId": trace_id,
-            }
-        }));
+        let message = format!("{}. {}", explanation.title, explanation.text);
+        return json(explanation.status, explanation.code, &message);
     }
+    let trace_id = telemetry::current_trace_id().map(|id| id.to_string());
+    let mut response = builder(explanation.status);
     render(
         &mut response,
         &ProblemPage {
@@ -138,4 +130,23 @@ pub fn response(
             trace_id: trace_id.as_deref(),
         },
     )
+}
+
+/// Builds the JSON response that [`Problem`] describes.
+pub fn json(status: StatusCode, code: &str, message: &str) -> HttpResponse {
+    builder(status).json(json!({
+        "error": {
+            "code": code,
+            "message": message,
+            "traceId": telemetry::current_trace_id().map(|id| id.to_string()),
+        }
+    }))
+}
+
+fn builder(status: StatusCode) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.insert_header(("Retry-After", "30"));
+    }
+    response
 }

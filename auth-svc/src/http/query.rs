@@ -1,22 +1,23 @@
-//! Query strings, read strictly: nothing twice, nothing oversized.
+//! Strict parsing of query strings: no parameter comes twice, and none is too long.
 
 use std::collections::HashMap;
 
 use url::form_urlencoded;
 
-/// Longest query string: Microsoft's codes take about 2 kB.
+/// Maximum length of a query string in bytes. Microsoft's authorization codes have about 2
+/// kB.
 const MAX_QUERY: usize = 8 * 1024;
 
-/// Longest value.
+/// Maximum length of a value in bytes.
 const MAX_VALUE: usize = 4 * 1024;
 
-/// A query string that is not taken.
+/// Why a query string is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// RFC 6749 section 3.1: parameters must not be included more than once.
-    #[error("a parameter comes twice")]
+    /// A parameter comes more than once (RFC 6749 section 3.1).
+    #[error("a parameter is included more than once")]
     Duplicate,
-    /// Longer than any honest answer.
+    /// The query string or a value is longer than any provider sends.
     #[error("the query or one of its values is too long")]
     TooLong,
 }
@@ -26,10 +27,10 @@ pub enum QueryError {
 pub struct Query(HashMap<String, String>);
 
 impl Query {
-    /// Reads a raw query string.
+    /// Parses a query string.
     ///
     /// # Errors
-    /// A parameter comes twice or is too long.
+    /// Returns an error if a parameter is included more than once or is too long.
     pub fn parse(raw: &str) -> Result<Self, QueryError> {
         if raw.len() > MAX_QUERY {
             return Err(QueryError::TooLong);
@@ -49,19 +50,19 @@ impl Query {
         Ok(Self(values))
     }
 
-    /// A query of one parameter.
+    /// Builds a query with one parameter.
     pub fn single(name: &str, value: &str) -> Self {
         Self(HashMap::from([(name.to_owned(), value.to_owned())]))
     }
 
-    /// The same with the parameters of these names alone.
+    /// Returns a query with only the parameters of these names.
     #[must_use]
     pub fn only(&self, is_kept: impl Fn(&str) -> bool) -> Self {
         let kept = self.0.iter().filter(|(name, _)| is_kept(name));
         Self(kept.map(|(n, v)| (n.clone(), v.clone())).collect())
     }
 
-    /// A value; an empty one counts as left out (RFC 6749 section 3.1).
+    /// Returns a value. An empty value counts as absent (RFC 6749 section 3.1).
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
             .get(name)
@@ -69,7 +70,7 @@ impl Query {
             .filter(|value| !value.is_empty())
     }
 
-    /// The first of several names for the same thing.
+    /// Returns the value of the first of several names of a parameter.
     pub fn any(&self, names: &[&str]) -> Option<&str> {
         names.iter().find_map(|name| self.get(name))
     }
@@ -81,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    // PEERS, relying-party check 14
+    // RFC 6749 section 3.1
     #[test]
     fn a_parameter_that_comes_twice_is_refused() {
         assert_eq!(

@@ -1,7 +1,7 @@
-//! How often one address, and one flow, may ask (GCRA, by `governor`).
+//! Rate limits by client address and by flow (GCRA, by `governor`).
 //!
-//! In memory, per replica: an attacker gets at most the limit times the number
-//! of replicas, and nothing is written on an endpoint that anyone can hit.
+//! The state is in memory, in each replica. An attacker gets at most the limit times the
+//! number of replicas, and a public endpoint writes nothing to the database.
 
 mod table;
 
@@ -17,45 +17,44 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::client_address::TrustedProxies;
 use table::Tiers;
-pub use table::TooOften;
+pub use table::TooManyRequests;
 
-/// Requests that one address may make in a minute. A page and a sign-in are
-/// about five, and many people share one address.
+/// Requests per minute from one address. A sign-in takes about five requests, and many
+/// people may share one address.
 const PER_ADDRESS: u32 = 600;
 
-/// Callbacks that one flow may have in its ten minutes: one, and some for
-/// people who reload.
+/// Callbacks of one flow in its ten minutes. A flow needs one; some people reload the page.
 const PER_FLOW: u32 = 10;
 
-/// Addresses, networks and flows that are told apart, of each. What comes when
-/// they are that many is counted with its wider network.
+/// Maximum number of addresses, of networks and of flows in a table. If a table is full, a
+/// new key is counted with its wider network or group.
 const MAX_KEYS: usize = 100_000;
 
-/// Bits of the networks that an address is counted by, the narrowest first. An IPv6
-/// customer has a whole /64; one limit holds for it.
+/// Prefix lengths (IPv4, IPv6) of the networks that an address is counted by, the narrowest
+/// first. An IPv6 customer has a whole /64, so one limit holds for it.
 const NETWORKS: [(u8, u8); 3] = [(32, 64), (24, 48), (16, 32)];
 
-/// Groups of flows where too many are under way. Who starts a flow does not choose
-/// its id, and so not its group.
+/// Number of groups of flows, for a full table of flows. The server chooses the id of a
+/// flow, so a client cannot choose its group.
 const FLOW_GROUPS: u128 = 4096;
 
-/// Quiet addresses are forgotten this often.
+/// Interval at which idle keys are deleted.
 const SWEEP: Duration = Duration::from_mins(1);
 
-/// The limits of this process.
+/// The rate limits of this process.
 #[derive(Debug, Default)]
-pub struct Limits {
+pub struct RateLimits {
     proxies: TrustedProxies,
     addresses: Option<Tiers<IpNet, 3>>,
     flows: Option<Tiers<u128, 2>>,
 }
 
-impl Limits {
+impl RateLimits {
     /// Reads `RATE_LIMIT_PER_ADDRESS`, `RATE_LIMIT_PER_FLOW` (0: no limit) and
-    /// `TRUSTED_PROXIES`. A flow's requests are counted for `flow_lifetime`.
+    /// `TRUSTED_PROXIES`. The callbacks of a flow are counted for `flow_lifetime`.
     ///
     /// # Errors
-    /// One is wrong.
+    /// Returns an error if a variable is wrong.
     pub fn from_environment(
         environment: &Environment,
         flow_lifetime: Duration,
@@ -71,22 +70,22 @@ impl Limits {
         })
     }
 
-    /// One more request of this address.
+    /// Counts a request of this address.
     ///
     /// # Errors
-    /// It had too many.
-    pub fn address(&self, request: &ServiceRequest) -> Result<(), TooOften> {
+    /// Returns an error if the address has made too many requests.
+    pub fn address(&self, request: &ServiceRequest) -> Result<(), TooManyRequests> {
         let Some(addresses) = &self.addresses else {
             return Ok(());
         };
         addresses.check(self.proxies.client(request).map(networks_of))
     }
 
-    /// One more callback of this flow.
+    /// Counts a callback of this flow.
     ///
     /// # Errors
-    /// It had too many.
-    pub fn flow(&self, flow: FlowId) -> Result<(), TooOften> {
+    /// Returns an error if the flow has had too many callbacks.
+    pub fn flow(&self, flow: FlowId) -> Result<(), TooManyRequests> {
         let Some(flows) = &self.flows else {
             return Ok(());
         };
@@ -94,7 +93,7 @@ impl Limits {
         flows.check(Some([id, id % FLOW_GROUPS]))
     }
 
-    /// Forgets who was quiet, until `stop` is cancelled.
+    /// Deletes idle keys at an interval until `stop` is cancelled.
     pub async fn sweep(&self, stop: CancellationToken) {
         while stop
             .run_until_cancelled(tokio::time::sleep(SWEEP))
@@ -111,7 +110,7 @@ impl Limits {
     }
 }
 
-/// The networks that an address is counted by, the narrowest first.
+/// Returns the networks that an address is counted by, the narrowest first.
 fn networks_of(address: IpAddr) -> [IpNet; 3] {
     let address = address.to_canonical();
     NETWORKS.map(|(four, six)| {
@@ -132,7 +131,7 @@ mod tests {
             ["192.0.2.7/32", "192.0.2.0/24", "192.0.0.0/16"]
         );
         assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
-        // A network of IPv6 is one customer.
+        // An IPv6 network of 64 bits is one customer.
         assert_eq!(
             of("2001:db8:1:2:3::4"),
             ["2001:db8:1:2::/64", "2001:db8:1::/48", "2001:db8::/32"]

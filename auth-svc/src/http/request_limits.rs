@@ -1,4 +1,5 @@
-//! Bounds of a request: what is larger is refused before anything reads it.
+//! Limits of the size and the duration of a request. A request that is too large is refused
+//! before anything reads it.
 
 use std::time::Duration;
 
@@ -13,29 +14,29 @@ use latchkey_service::database::ANSWER;
 use crate::http::default_errors;
 use crate::login::next_steps::problem;
 
-/// Longest address.
+/// Maximum length of path and query, in bytes.
 const MAX_URI: usize = 10 * 1024;
 
-/// All header names and values together.
+/// Maximum length of all header names and values together, in bytes.
 const MAX_HEADERS: usize = 24 * 1024;
 
-/// Longest body: nothing here takes more than a short form. What comes without
-/// a length is counted while it is read.
+/// Maximum length of a body, in bytes. Every body here is a short form. A body without
+/// `Content-Length` is counted while it is read.
 pub const MAX_BODY: usize = 16 * 1024;
 
-/// A request that takes longer is given up: a body that drips, or a database that
-/// does not answer, whose connection the next one needs.
-pub const USUAL: Duration = ANSWER;
+/// Deadline of a request. It ends a request whose body arrives slowly, or whose database
+/// connection another request needs.
+pub const DEFAULT_DEADLINE: Duration = ANSWER;
 
-/// The same where a provider, a name server or another service is waited for, each
-/// with a limit of its own.
-pub const LONGEST: Duration = Duration::from_mins(1);
+/// Deadline of a request that waits for a provider, a name server or another service, which
+/// have timeouts of their own.
+pub const LONG_DEADLINE: Duration = Duration::from_mins(1);
 
-/// Refuses what is too large.
+/// Middleware that refuses requests that are too large.
 ///
 /// # Errors
-/// Those of the handler.
-pub async fn bounds<B: MessageBody>(
+/// Returns the error of the handler.
+pub async fn enforce_limits<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
@@ -47,16 +48,16 @@ pub async fn bounds<B: MessageBody>(
         outcome = "refused",
         "request too large, or an upgrade"
     );
-    let refusal = last_answer(request.request(), status);
+    let refusal = closing_response(request.request(), status);
     Ok(request.into_response(refusal).map_into_right_body())
 }
 
-/// Gives up what takes longer. Around each route and not around all: before it is
-/// routed, a request cannot be kept for the answer.
+/// Middleware that ends a request at its deadline. It wraps each route and not the
+/// application, because the request can be kept for the response only after it is routed.
 ///
 /// # Errors
-/// Those of the handler.
-pub async fn within<B: MessageBody>(
+/// Returns the error of the handler.
+pub async fn with_deadline<B: MessageBody>(
     longest: Duration,
     request: ServiceRequest,
     next: Next<B>,
@@ -66,13 +67,13 @@ pub async fn within<B: MessageBody>(
         return Ok(answer?.map_into_left_body());
     }
     tracing::warn!(outcome = "given_up", "a request took too long");
-    let refusal = last_answer(&kept, StatusCode::REQUEST_TIMEOUT);
+    let refusal = closing_response(&kept, StatusCode::REQUEST_TIMEOUT);
     Ok(ServiceResponse::new(kept, refusal).map_into_right_body())
 }
 
-/// A page, and the end of the connection: what is still to come of the request
-/// is not read.
-fn last_answer(request: &HttpRequest, status: StatusCode) -> HttpResponse {
+/// Builds an error page that closes the connection, because the rest of the request is not
+/// read.
+fn closing_response(request: &HttpRequest, status: StatusCode) -> HttpResponse {
     let mut answer = problem(request, &default_errors::explanation(status), None);
     answer.head_mut().set_connection_type(ConnectionType::Close);
     answer
@@ -103,8 +104,8 @@ fn excess(request: &ServiceRequest) -> Option<StatusCode> {
     }
 }
 
-/// Nothing here speaks WebSocket; its body has no end, and a handler would wait
-/// for one.
+/// Returns `true` for an upgrade to WebSocket. No handler supports it, and its body has no
+/// end, so a handler would wait for it.
 fn upgrades(request: &ServiceRequest) -> bool {
     request.headers().get_all(UPGRADE).any(|value| {
         value
@@ -123,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_takes_too_long_is_answered_with_a_page_and_every_header() {
-        let soon = |request, next| within(Duration::from_millis(1), request, next);
+        let soon = |request, next| with_deadline(Duration::from_millis(1), request, next);
         let never = web::to(std::future::pending::<HttpResponse>);
         let app = App::new()
             .default_service(never.wrap(from_fn(soon)))

@@ -1,7 +1,8 @@
 //! Registers a route and describes it in OpenAPI with the same call.
 //!
-//! A handler carries `#[utoipa::path(…)]`; [`Routes::add`] takes its path and
-//! methods from there; HEAD comes with every GET. A test refuses routes that go around this file.
+//! A handler has the attribute `#[utoipa::path(…)]`, from which [`Routes::add`] takes the
+//! path and the methods. Every GET gets HEAD too. A test fails if a route is registered
+//! anywhere else.
 
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, P
 use utoipa::{Path, ToSchema as _};
 
 use crate::http::problem::Problem;
-use crate::http::request_limits::{LONGEST, USUAL, within};
+use crate::http::request_limits::{DEFAULT_DEADLINE, LONG_DEADLINE, with_deadline};
 
-/// Where routes are registered, described, or both.
+/// The routes that are registered with actix-web, or only described.
 pub struct Routes<'a> {
     config: Option<&'a mut web::ServiceConfig>,
     paths: Paths,
@@ -30,7 +31,7 @@ impl std::fmt::Debug for Routes<'_> {
 }
 
 impl<'a> Routes<'a> {
-    /// Registers what is added with actix-web.
+    /// Registers the added routes with actix-web.
     pub fn registering(config: &'a mut web::ServiceConfig) -> Self {
         Self {
             config: Some(config),
@@ -39,7 +40,7 @@ impl<'a> Routes<'a> {
         }
     }
 
-    /// Only describes what is added.
+    /// Only describes the added routes.
     pub fn describing() -> Self {
         Self {
             config: None,
@@ -51,14 +52,14 @@ impl<'a> Routes<'a> {
         }
     }
 
-    /// The description of what was added (OpenAPI 3.1).
+    /// Returns the description of the added routes (OpenAPI 3.1).
     pub fn into_openapi(self) -> OpenApi {
         let info = InfoBuilder::new()
             .title("Latchkey auth-svc")
             .description(Some(
-                "Sign-in, sessions and the connection of accounts. Refusals are pages for browsers \
-                 and `Problem` for who sends `Accept: application/json`. Every route answers 429 \
-                 with `Retry-After` to an address that asks too often.",
+                "Sign-in, sessions and the connection of accounts. Errors are pages for browsers, \
+                 and `Problem` for clients that send `Accept: application/json`. Every route \
+                 answers 429 with `Retry-After` to an address that makes too many requests.",
             ))
             .version(env!("CARGO_PKG_VERSION"))
             .build();
@@ -73,7 +74,7 @@ impl<'a> Routes<'a> {
             .build()
     }
 
-    /// Adds a handler where its description says.
+    /// Adds a handler at the path of its description.
     pub fn add<P, F, Args>(&mut self, described: P, handler: F)
     where
         P: Path + utoipa::__dev::SchemaReferences,
@@ -82,10 +83,10 @@ impl<'a> Routes<'a> {
         F::Output: Responder + 'static,
     {
         let pattern = P::path();
-        self.add_for(USUAL, described, &pattern, handler);
+        self.add_for(DEFAULT_DEADLINE, described, &pattern, handler);
     }
 
-    /// The same for a handler that waits for another server than the database.
+    /// Adds a handler that waits for another server besides the database.
     pub fn add_slow<P, F, Args>(&mut self, described: P, handler: F)
     where
         P: Path + utoipa::__dev::SchemaReferences,
@@ -94,10 +95,10 @@ impl<'a> Routes<'a> {
         F::Output: Responder + 'static,
     {
         let pattern = P::path();
-        self.add_for(LONGEST, described, &pattern, handler);
+        self.add_for(LONG_DEADLINE, described, &pattern, handler);
     }
 
-    /// The same with a pattern in the path, `{name:a|b}`, which is described as
+    /// Adds a slow handler whose path has a pattern, `{name:a|b}`. The description has
     /// `{name}`.
     pub fn add_slow_at<P, F, Args>(&mut self, described: P, pattern: &str, handler: F)
     where
@@ -106,10 +107,10 @@ impl<'a> Routes<'a> {
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.add_for(LONGEST, described, pattern, handler);
+        self.add_for(LONG_DEADLINE, described, pattern, handler);
     }
 
-    /// [`add`](Self::add) with a pattern in the path.
+    /// Adds a handler whose path has a pattern.
     pub fn add_at<P, F, Args>(&mut self, described: P, pattern: &str, handler: F)
     where
         P: Path + utoipa::__dev::SchemaReferences,
@@ -117,7 +118,7 @@ impl<'a> Routes<'a> {
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.add_for(USUAL, described, pattern, handler);
+        self.add_for(DEFAULT_DEADLINE, described, pattern, handler);
     }
 
     #[expect(
@@ -132,7 +133,7 @@ impl<'a> Routes<'a> {
         F::Output: Responder + 'static,
     {
         let methods = P::methods();
-        // RFC 9110 section 9.1: GET and HEAD go together.
+        // A server that supports GET must support HEAD (RFC 9110 section 9.1).
         let heads = methods.contains(&HttpMethod::Get) && !methods.contains(&HttpMethod::Head);
         if let Some(config) = &mut self.config {
             let head = heads.then_some(&HttpMethod::Head);
@@ -140,7 +141,9 @@ impl<'a> Routes<'a> {
                 let route = web::method(method_of(method)).to(handler.clone());
                 config.route(
                     pattern,
-                    route.wrap(from_fn(move |request, next| within(longest, request, next))),
+                    route.wrap(from_fn(move |request, next| {
+                        with_deadline(longest, request, next)
+                    })),
                 );
             }
         }
@@ -148,7 +151,7 @@ impl<'a> Routes<'a> {
         let path = described_path(pattern);
         if heads {
             let mut head = operation.clone();
-            // Ids are unique.
+            // Operation ids must be unique.
             head.operation_id = head.operation_id.map(|id| format!("{id}_head"));
             let method = vec![HttpMethod::Head];
             self.paths.add_path_operation(&path, method, head);

@@ -5,7 +5,7 @@ use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::http::assets::{ICON, STYLESHEET};
-use crate::http::problem::{Explanation, Next};
+use crate::http::problem::{NextStep, ProblemDetails};
 use crate::http::router::Routes;
 use crate::login::next_steps::problem;
 
@@ -29,13 +29,13 @@ async fn asset(request: HttpRequest, _name: web::Path<String>) -> HttpResponse {
             .body(asset.content),
         None => problem(
             &request,
-            &Explanation {
+            &ProblemDetails {
                 status: StatusCode::NOT_FOUND,
                 code: "asset_unknown",
                 title: "This file is not available",
                 text: "It belongs to another version of this page. Please reload the page."
                     .to_owned(),
-                next: Next::Home,
+                next: NextStep::Home,
             },
             None,
         ),

@@ -1,4 +1,4 @@
-//! Answers 429 to an address or a flow that asks too often.
+//! The response 429 to an address or a flow that makes too many requests.
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -8,14 +8,14 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 
 use crate::http::cors;
-use crate::http::problem::{Explanation, Next as NextStep};
-use crate::http::rate_limit::TooOften;
-use crate::login::next_steps::{Ways, problem_with};
+use crate::http::problem::{NextStep, ProblemDetails};
+use crate::http::rate_limit::TooManyRequests;
+use crate::login::next_steps::{NextSteps, problem_with};
 use crate::state::State;
 
-/// The answer to who asked too often.
-pub fn explanation(wait: TooOften) -> Explanation {
-    Explanation {
+/// Explains the refusal to a person.
+pub fn explanation(wait: TooManyRequests) -> ProblemDetails {
+    ProblemDetails {
         status: StatusCode::TOO_MANY_REQUESTS,
         code: "too_many_requests",
         title: "Too many requests",
@@ -28,12 +28,12 @@ pub fn explanation(wait: TooOften) -> Explanation {
     }
 }
 
-/// Refuses an address that asks too often. Probes are not counted: they come
-/// from where the load balancer's traffic may come from, too.
+/// Middleware that refuses an address that makes too many requests. Health probes are not
+/// counted, because they may come from the address of a load balancer.
 ///
 /// # Errors
-/// Those of the handler.
-pub async fn limit<B: MessageBody>(
+/// Returns the error of the handler.
+pub async fn rate_limit<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
@@ -41,23 +41,23 @@ pub async fn limit<B: MessageBody>(
     let refused = request
         .app_data::<web::Data<State>>()
         .filter(|_| !probe)
-        .and_then(|state| state.limits.address(&request).err());
+        .and_then(|state| state.rate_limits.address(&request).err());
     let Some(wait) = refused else {
         return Ok(next.call(request).await?.map_into_left_body());
     };
     tracing::warn!(
         error.code = "too_many_requests",
         outcome = "refused",
-        "an address asks too often"
+        "an address makes too many requests"
     );
-    let ways = Ways::of_request(request.request(), None);
+    let ways = NextSteps::of_request(request.request(), None);
     let mut response = refusal(request.request(), wait, &ways);
     cors::add_headers(request.request(), &mut response);
     Ok(request.into_response(response).map_into_right_body())
 }
 
-/// 429 with `Retry-After`.
-pub fn refusal(request: &HttpRequest, wait: TooOften, ways: &Ways) -> HttpResponse {
+/// Builds the response 429 with `Retry-After`.
+pub fn refusal(request: &HttpRequest, wait: TooManyRequests, ways: &NextSteps) -> HttpResponse {
     let mut response = problem_with(request, &explanation(wait), ways);
     response
         .headers_mut()

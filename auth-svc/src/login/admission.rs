@@ -1,5 +1,5 @@
-//! Whether a person may sign in to a workspace: what the domain policy needs to
-//! know, read in the sign-in's transaction.
+//! Decides whether a person may sign in to a workspace. Reads what the domain policy needs,
+//! in the transaction of the sign-in.
 
 use latchkey_domain::{Handle, UserId, WorkspaceId};
 use sqlx::PgConnection;
@@ -7,23 +7,23 @@ use sqlx::PgConnection;
 use crate::login::domain_list::DomainList;
 use crate::login::domain_policy::{Admission, Claims, Facts, Invitation, decide};
 use crate::login::flow::Context;
-use crate::login::outcome::StoreError;
+use crate::login::outcome::SignInError;
 use crate::random::sha256;
 use crate::store::workspace::{Workspace, domain, invite, member};
 
-/// What the deployment says about who may sign in.
+/// The part of the policy that the deployment configures.
 #[derive(Debug, Clone, Copy)]
 pub struct DeploymentPolicy<'a> {
-    /// Deployment-wide list of domains.
+    /// Domains that may sign in to the deployment.
     pub allowed_domains: &'a DomainList,
-    /// True where workspaces belong to different organisations.
+    /// Whether the workspaces belong to different organisations.
     pub multi_workspace: bool,
 }
 
-/// Decides how the person comes in.
+/// Decides how the person is admitted.
 ///
 /// # Errors
-/// The policy refuses them, or the database refused.
+/// Returns an error if the policy refuses the person, or the database fails.
 pub async fn admit(
     connection: &mut PgConnection,
     deployment: DeploymentPolicy<'_>,
@@ -31,7 +31,7 @@ pub async fn admit(
     workspace: &Workspace,
     user: Option<UserId>,
     claims: Claims<'_>,
-) -> Result<Admission, StoreError> {
+) -> Result<Admission, SignInError> {
     let domains =
         DomainList::of_rows(domain::approved_names(&mut *connection, workspace.id).await?);
     let admission = decide(&Facts {
@@ -46,7 +46,7 @@ pub async fn admit(
     Ok(admission)
 }
 
-/// The public link that the request carried.
+/// Returns the state of the public invitation link in the request.
 pub fn public_invite(context: &Context, workspace: &Workspace) -> Invitation {
     match &context.public_invite {
         None => Invitation::Absent,
@@ -60,8 +60,8 @@ pub fn public_invite(context: &Context, workspace: &Workspace) -> Invitation {
     }
 }
 
-/// The personal invitation that the request carried, locked until the end of
-/// the transaction so that two people cannot use it at once.
+/// Returns the state of the personal invitation in the request, and locks it until the end
+/// of the transaction, so that two people cannot use it at the same time.
 async fn personal_invite(
     connection: &mut PgConnection,
     context: &Context,
@@ -74,7 +74,7 @@ async fn personal_invite(
     let Some(found) = invite::lock_personal(connection, token).await? else {
         return Ok(Invitation::ForSomeoneElse);
     };
-    // In its one form, in whatever form the row has it.
+    // Compares the normalized addresses, because the row may have another form.
     let is_for = |email: &str| email.parse::<Handle>().ok().as_ref() == claims.vouched_email();
     Ok(
         if found.workspace_id != workspace.as_uuid()

@@ -1,5 +1,5 @@
-//! The sign-in: ONE transaction { flow spent, user, identity, membership,
-//! session, outbox row with the sealed grant }.
+//! The transaction of a sign-in. It writes the used flow, the user, the identity, the
+//! membership, the session, and the event with the sealed grant.
 
 use latchkey_domain::{GrantBinding, Handle, UserId, WorkspaceId};
 use latchkey_messaging::outbox::{self, Schema};
@@ -9,52 +9,54 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
 use crate::login::admission::{DeploymentPolicy, admit};
-use crate::login::deliberate::Deliberate;
+use crate::login::agreement::Agreement;
 use crate::login::domain_policy::{Admission, Claims};
 use crate::login::event::{Authentication, user_authenticated};
 use crate::login::flow::{Context, Flow};
-use crate::login::outcome::{Arrival, Next, Outcome, SignedIn, StoreError, WorkspaceError};
-use crate::login::used_flow;
+use crate::login::outcome::{Arrival, NextPage, Outcome, SignInError, SignedIn, WorkspaceError};
 use crate::login::workspace_choice::resolve;
+use crate::login::{consent, used_flow};
 use crate::random::Randomness;
+use crate::secret::SessionSecret;
 use crate::session::config::SessionConfig;
 use crate::store::session::{self, NewSession};
 use crate::store::workspace::{invite, member};
 use crate::store::{grant, identity};
 
-/// What the deployment adds to a sign-in.
+/// What the deployment configures for sign-ins.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms<'a> {
+pub struct Settings<'a> {
     /// Who may sign in.
     pub policy: DeploymentPolicy<'a>,
-    /// refresh-svc's public key.
+    /// Public key of refresh-svc.
     pub sealing_key: &'a SealingKey,
-    /// How long sessions live.
+    /// Lifetimes of sessions.
     pub sessions: &'a SessionConfig,
     /// Browser and system of the person.
     pub user_agent: Option<&'a str>,
-    /// Where the session's secret comes from.
+    /// Source of the session's secret.
     pub randomness: &'a Randomness,
 }
 
-/// Signs a person in. Nothing is written unless everything is.
+/// Signs a person in. Everything is written, or nothing.
 ///
 /// # Errors
-/// The person may not come in, the flow was used, or the database refused.
+/// Returns an error if the person is not admitted, the flow was used, or the database
+/// fails.
 #[tracing::instrument(name = "store.sign_in", skip_all)]
 pub async fn sign_in(
     pool: &PgPool,
-    terms: Terms<'_>,
+    settings: Settings<'_>,
     flow: &Flow,
     authentication: &Authentication<'_>,
-    old_session: Option<&str>,
-) -> Result<Outcome<SignedIn>, StoreError> {
+    old_session: Option<&SessionSecret>,
+) -> Result<Outcome<SignedIn>, SignInError> {
     let identity = authentication.identity;
-    let handle = identity.email.as_ref().ok_or(StoreError::NoAddress)?;
+    let handle = identity.email.as_ref().ok_or(SignInError::NoAddress)?;
     let claims = claims_of(authentication.provider, identity);
 
     let mut transaction = pool.begin().await?;
-    used_flow::spend(&mut transaction, flow).await?;
+    used_flow::mark_used(&mut transaction, flow).await?;
     let known = identity::lock(
         &mut transaction,
         authentication.provider.name().as_str(),
@@ -70,20 +72,20 @@ pub async fn sign_in(
     )
     .await
     .map_err(|error| match error {
-        StoreError::Workspace(WorkspaceError::NotNamed) => {
-            StoreError::NoWorkspaceFor(handle.clone())
+        SignInError::Workspace(WorkspaceError::NotNamed) => {
+            SignInError::NoWorkspaceFor(handle.clone())
         }
         error => error,
     })?;
-    // What was agreed to for another workspace was not agreed to for this one.
-    let agreed = flow.agreed_in(workspace.id);
+    // An agreement counts only for the workspace that the page named.
+    let agreed = flow.agreement_for(workspace.id);
     let context = match agreed {
         Some(_) => flow.context.clone(),
         None => flow.context.clone().without_choices(),
     };
     let admission = admit(
         &mut transaction,
-        terms.policy,
+        settings.policy,
         &context,
         &workspace,
         known,
@@ -92,14 +94,9 @@ pub async fn sign_in(
     .await?;
     let next = next(flow, agreed, admission);
 
-    let binding = GrantBinding {
-        workspace: workspace.id,
-        user: known.unwrap_or_else(UserId::generate),
-        provider: authentication.provider.name().clone(),
-        issuer: identity.issuer.clone(),
-        subject: identity.subject.clone(),
-    };
-    let connecting = next == Next::Onwards
+    let user = known.unwrap_or_else(UserId::generate);
+    let binding = authentication.binding(workspace.id, user);
+    let connecting = next == NextPage::Destination
         && authentication.provider.auto_connect(handle.domain())
         && authentication
             .provider
@@ -107,15 +104,11 @@ pub async fn sign_in(
         && (agreed.is_some()
             || member::connects_at_sign_in(&mut transaction, workspace.id, binding.user).await?);
     if connecting
-        && !flow.consent_asked
-        && authentication.lacks_refresh_token(Purpose::SignIn)
-        && !grant::is_held(&mut *transaction, &binding, &authentication.granted()).await?
-        && (agreed.is_some_and(Deliberate::chose_to_connect)
+        && consent::is_needed(&mut transaction, flow, authentication, &binding).await?
+        && (agreed.is_some_and(Agreement::chose_to_connect)
             || !grant::is_closed_to_sign_in(&mut *transaction, &binding).await?)
     {
-        transaction.rollback().await?;
-        used_flow::spend(&mut *pool.acquire().await?, flow).await?;
-        return Ok(Outcome::ConsentNeeded);
+        return consent::ask(pool, transaction, flow).await;
     }
 
     let authenticated_at = write_person(
@@ -146,11 +139,11 @@ pub async fn sign_in(
         &NewSession {
             user: binding.user,
             workspace: workspace.id,
-            lifetime: terms.sessions.lifetime,
-            idle: terms.sessions.idle,
-            user_agent: terms.user_agent,
+            lifetime: settings.sessions.lifetime,
+            idle: settings.sessions.idle,
+            user_agent: settings.user_agent,
         },
-        terms.randomness,
+        settings.randomness,
     )
     .await?;
     let message = user_authenticated(
@@ -159,7 +152,7 @@ pub async fn sign_in(
         &binding,
         handle,
         authenticated_at,
-        connecting.then_some(terms.sealing_key),
+        connecting.then_some(settings.sealing_key),
     )?;
     outbox::enqueue(&mut transaction, Schema::Auth, message).await?;
     transaction.commit().await?;
@@ -176,18 +169,18 @@ pub async fn sign_in(
     }))
 }
 
-/// Who joins without having agreed to it on a page is asked there, and so is who
-/// agreed for another workspace than the one that they came into.
-fn next(flow: &Flow, agreed: Option<&Deliberate>, admission: Admission) -> Next {
-    let astray = flow
-        .deliberate
+/// Returns the next page. People who joined without an agreement are asked on the welcome
+/// page, and so are people whose agreement was for another workspace.
+fn next(flow: &Flow, agreed: Option<&Agreement>, admission: Admission) -> NextPage {
+    let agreed_elsewhere = flow
+        .agreement
         .as_ref()
-        .is_some_and(Deliberate::chose_to_connect);
+        .is_some_and(Agreement::chose_to_connect);
     match (agreed, admission) {
-        (Some(_), _) => Next::Onwards,
-        (None, Admission::Member) if !astray => Next::Onwards,
-        (None, Admission::Member) => Next::Asked(Arrival::Belonged),
-        (None, _) => Next::Asked(Arrival::Joined),
+        (Some(_), _) => NextPage::Destination,
+        (None, Admission::Member) if !agreed_elsewhere => NextPage::Destination,
+        (None, Admission::Member) => NextPage::Welcome(Arrival::Belonged),
+        (None, _) => NextPage::Welcome(Arrival::Joined),
     }
 }
 
@@ -200,8 +193,8 @@ fn claims_of<'a>(provider: &Provider, identity: &'a VerifiedIdentity) -> Claims<
     }
 }
 
-/// Writes user and identity; answers the time by the database's clock, which
-/// all replicas share: it decides which of two grants is newer.
+/// Writes the user and the identity, and returns the time of the sign-in by the database's
+/// clock.
 async fn write_person(
     connection: &mut PgConnection,
     binding: &GrantBinding,

@@ -1,4 +1,4 @@
-//! What a sign-in page may tell about where its link leads.
+//! What a sign-in page says about the workspace and the invitation of its link.
 
 use latchkey_domain::WorkspaceId;
 use sqlx::{PgConnection, PgPool};
@@ -9,22 +9,22 @@ use crate::login::flow::Context;
 use crate::login::workspace_choice::reference;
 use crate::store::workspace::{self, Workspace, invite};
 
-/// What a sign-in page may tell of where its link leads.
+/// The workspace and the invitation of a link.
 #[derive(Debug, Default)]
 pub struct Described {
-    /// The workspace, where the link or the deployment says which one.
+    /// The workspace, if the link names one or the deployment has only one.
     pub workspace: Option<Workspace>,
-    /// The invitation that the link carries.
+    /// State of the invitation in the link.
     pub invitation: Invitation,
-    /// Address that a personal invitation was made for.
+    /// Address that the personal invitation is for.
     pub invited: Option<String>,
 }
 
-/// Describes where a sign-in with this context leads. Decides nothing: the
-/// sign-in's transaction does.
+/// Describes the workspace and the invitation of a context. The transaction of the sign-in
+/// decides, not this function.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn describe(pool: &PgPool, context: &Context) -> Result<Described, sqlx::Error> {
     let mut connection = pool.acquire().await?;
     let workspace = match reference(context) {
@@ -47,7 +47,7 @@ pub async fn describe(pool: &PgPool, context: &Context) -> Result<Described, sql
     Ok(described)
 }
 
-/// The workspace of a deployment that has one.
+/// Returns the workspace of a deployment that has only one.
 async fn only(connection: &mut PgConnection) -> Result<Option<Workspace>, sqlx::Error> {
     let mut workspaces = workspace::first_two(connection).await?;
     Ok(workspaces.pop().filter(|_| workspaces.is_empty()))

@@ -8,7 +8,7 @@ use crate::state::State;
 
 /// Returns the host to which the person is sent and whose application is signed in as them,
 /// or `None` if it is this origin.
-pub(crate) fn elsewhere(
+pub(crate) fn other_origin(
     state: &State,
     context: &Context,
     site: Option<Site<'_>>,
@@ -22,11 +22,11 @@ pub(crate) fn elsewhere(
     if state.config.public_origin.holds(&url) {
         return None;
     }
-    Some(name_of(&url))
+    Some(host_of(&url))
 }
 
 /// Returns the host, with its port if that is not the default.
-pub(crate) fn name_of(url: &Url) -> String {
+pub(crate) fn host_of(url: &Url) -> String {
     match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
         (Some(host), None) => host.to_owned(),

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use latchkey_domain::DomainName;
 pub use latchkey_domain::InvalidDomain;
 
-/// Reads a mail domain: its one ASCII form, exact, no wildcard.
+/// Parses a mail domain to its ASCII form. Wildcards are not allowed.
 ///
 /// # Errors
-/// It is no domain name.
+/// Returns an error if the text is not a domain name.
 pub fn parse_domain(text: &str) -> Result<String, InvalidDomain> {
     text.parse::<DomainName>().map(String::from)
 }
 
-/// Domains whose addresses anybody can have: approving one lets the world in.
+/// Domains whose addresses anyone can get. To approve one of them lets everyone join.
 const CONSUMER_DOMAINS: [&str; 87] = [
     "126.com",
     "139.com",
@@ -104,20 +104,20 @@ const CONSUMER_DOMAINS: [&str; 87] = [
     "zohomail.com",
 ];
 
-/// True for a domain whose addresses anybody can have.
+/// Returns `true` if anyone can get an address of the domain.
 pub fn is_consumer_domain(domain: &str) -> bool {
     CONSUMER_DOMAINS.contains(&domain)
 }
 
-/// Domains, compared exactly: `company.com` is not `eu.company.com`.
+/// A list of domains, compared exactly: `company.com` does not include `eu.company.com`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DomainList(BTreeSet<String>);
 
 impl DomainList {
-    /// Reads a list.
+    /// Parses a list.
     ///
     /// # Errors
-    /// One entry is no domain.
+    /// Returns an error if an entry is not a domain name.
     pub fn parse<S: AsRef<str>>(texts: &[S]) -> Result<Self, InvalidDomain> {
         texts
             .iter()
@@ -126,30 +126,30 @@ impl DomainList {
             .map(Self)
     }
 
-    /// Domains as the database holds them, each in its one form: an operator may
+    /// Builds a list of rows of the database, in normalized form, because an operator may
     /// have written a row by SQL.
     pub fn of_rows(rows: Vec<String>) -> Self {
         let one_form = |row: String| parse_domain(&row).unwrap_or(row);
         Self(rows.into_iter().map(one_form).collect())
     }
 
-    /// True where the domain is listed, to the letter.
+    /// Returns `true` if the list has exactly this domain.
     pub fn contains(&self, domain: &str) -> bool {
         self.0.contains(domain)
     }
 
-    /// True where nothing is listed.
+    /// Returns `true` if the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// What both lists hold.
+    /// Returns the domains that are in both lists.
     #[must_use]
     pub fn both(&self, other: &Self) -> Self {
         Self(self.0.intersection(&other.0).cloned().collect())
     }
 
-    /// The domains, sorted.
+    /// Returns the domains in alphabetical order.
     pub fn to_vec(&self) -> Vec<String> {
         self.0.iter().cloned().collect()
     }

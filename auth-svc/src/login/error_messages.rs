@@ -1,5 +1,5 @@
-//! Every refusal → one answer for a person, in one place: what happened and
-//! what to do. What went wrong inside goes to the log, not to the page.
+//! The messages for every error of a sign-in: what happened and what the person can do.
+//! Internal causes are logged and not shown.
 
 mod provider;
 mod store;
@@ -7,7 +7,7 @@ mod store;
 use actix_web::http::StatusCode;
 use latchkey_domain::Handle;
 
-use crate::http::problem::{Explanation, Next, broken};
+use crate::http::problem::{NextStep, ProblemDetails, internal_error};
 use crate::http::query::QueryError;
 use crate::http::too_many_requests;
 use crate::login::callback::CallbackError;
@@ -20,9 +20,9 @@ const fn explained(
     code: &'static str,
     title: &'static str,
     text: String,
-    next: Next,
-) -> Explanation {
-    Explanation {
+    next: NextStep,
+) -> ProblemDetails {
+    ProblemDetails {
         status,
         code,
         title,
@@ -31,31 +31,31 @@ const fn explained(
     }
 }
 
-fn refused(code: &'static str, title: &'static str, text: &str, next: Next) -> Explanation {
+fn refused(code: &'static str, title: &'static str, text: &str, next: NextStep) -> ProblemDetails {
     explained(StatusCode::FORBIDDEN, code, title, text.to_owned(), next)
 }
 
-fn bad_request(code: &'static str, text: &str) -> Explanation {
+fn bad_request(code: &'static str, text: &str) -> ProblemDetails {
     explained(
         StatusCode::BAD_REQUEST,
         code,
         "This link does not work",
         text.to_owned(),
-        Next::Home,
+        NextStep::Home,
     )
 }
 
-fn unavailable(code: &'static str, text: &str) -> Explanation {
+fn unavailable(code: &'static str, text: &str) -> ProblemDetails {
     explained(
         StatusCode::SERVICE_UNAVAILABLE,
         code,
         "Sign-in is not available right now",
         text.to_owned(),
-        Next::Again,
+        NextStep::Again,
     )
 }
 
-impl From<&StartError> for Explanation {
+impl From<&StartError> for ProblemDetails {
     fn from(error: &StartError) -> Self {
         match error {
             StartError::Query(error) => error.into(),
@@ -75,14 +75,14 @@ impl From<&StartError> for Explanation {
                  and sign in from there.",
             ),
             StartError::Seal(SealFlowError::Crypto) | StartError::Randomness(_) => {
-                broken("internal")
+                internal_error("internal")
             }
             StartError::Database(_) => database(),
         }
     }
 }
 
-impl From<&CallbackError> for Explanation {
+impl From<&CallbackError> for ProblemDetails {
     fn from(error: &CallbackError) -> Self {
         match error {
             CallbackError::Query(error) => error.into(),
@@ -96,10 +96,10 @@ impl From<&CallbackError> for Explanation {
                      finished already. Nothing was changed. Please start again, in this browser \
                      and with cookies allowed."
                         .to_owned(),
-                    Next::Again,
+                    NextStep::Again,
                 )
             }
-            CallbackError::TooOften(wait) => too_many_requests::explanation(*wait),
+            CallbackError::TooManyRequests(wait) => too_many_requests::explanation(*wait),
             CallbackError::Provider(error) => error.into(),
             CallbackError::Answer(answer, _) => (*answer).into(),
             CallbackError::NoCode => explained(
@@ -109,7 +109,7 @@ impl From<&CallbackError> for Explanation {
                 "The provider sent you back without a result. Nothing was changed. Please \
                  start again."
                     .to_owned(),
-                Next::Again,
+                NextStep::Again,
             ),
             CallbackError::SessionChanged => session_changed(),
             CallbackError::Token(error) => error.into(),
@@ -120,7 +120,7 @@ impl From<&CallbackError> for Explanation {
     }
 }
 
-impl From<&QueryError> for Explanation {
+impl From<&QueryError> for ProblemDetails {
     fn from(error: &QueryError) -> Self {
         match error {
             QueryError::Duplicate => bad_request(
@@ -136,8 +136,8 @@ impl From<&QueryError> for Explanation {
     }
 }
 
-/// Tells the person which address they came with: they may have chosen another
-/// account than they believe. Followed by the reason.
+/// Names the address that the person signed in with, because they may have chosen another
+/// account than they think. The reason follows.
 fn came_with(address: Option<&Handle>) -> String {
     let Some(address) = address else {
         return String::new();
@@ -146,32 +146,32 @@ fn came_with(address: Option<&Handle>) -> String {
     if shown == address.as_str() {
         format!("You came with the address {shown}. ")
     } else {
-        // Two domains in different scripts may look alike.
+        // Domains in different scripts may look alike.
         format!("You came with the address {shown} ({address}). ")
     }
 }
 
-fn not_configured() -> Explanation {
+fn not_configured() -> ProblemDetails {
     explained(
         StatusCode::NOT_FOUND,
         "provider_not_configured",
         "This way to sign in is not switched on",
         "Please choose another one, or ask your administrator to switch it on.".to_owned(),
-        Next::Home,
+        NextStep::Home,
     )
 }
 
-fn session_changed() -> Explanation {
+fn session_changed() -> ProblemDetails {
     refused(
         "session_changed",
         "This account was not connected",
         "Connecting was started by another session than the one in this browser. Nothing was \
          connected. If you want to connect the account, sign in and start from the settings.",
-        Next::Home,
+        NextStep::Home,
     )
 }
 
-fn database() -> Explanation {
+fn database() -> ProblemDetails {
     unavailable(
         "database_unavailable",
         "Nothing was changed. Please try again in a minute.",

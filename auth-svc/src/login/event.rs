@@ -1,38 +1,50 @@
-//! `user.authenticated.v1`: what the rest of the house learns of a sign-in. The
-//! grant in it opens only for refresh-svc.
+//! The event `user.authenticated.v1`, which informs the other services of a sign-in. Only
+//! refresh-svc can open the grant in it.
 
-use latchkey_domain::{EventId, GrantBinding, Handle, ScopeSet, WorkspaceId};
+use latchkey_domain::{EventId, GrantBinding, Handle, ScopeSet, UserId, WorkspaceId};
 use latchkey_messaging::outbox::Message;
 use latchkey_proto::{events, timestamp};
-use latchkey_providers::{Access, Provider, TokenResponse, VerifiedIdentity};
+use latchkey_providers::{Access, Provider, Purpose, TokenResponse, VerifiedIdentity};
 use latchkey_sealing::{SealError, SealingKey};
 use time::OffsetDateTime;
 
-use crate::login::deliberate::Deliberate;
+use crate::login::agreement::Agreement;
 use crate::login::flow::{CalendarVisibility, Flow, MessageVisibility};
 
-/// What a callback got from the provider, verified.
+/// The verified result of a code exchange.
 #[derive(Debug)]
 pub struct Authentication<'a> {
     /// The provider.
     pub provider: &'a Provider,
-    /// The person.
+    /// The verified identity of the person.
     pub identity: &'a VerifiedIdentity,
     /// The tokens.
     pub tokens: &'a TokenResponse,
-    /// When the tokens came.
+    /// When the tokens were received.
     pub received_at: OffsetDateTime,
 }
 
 impl Authentication<'_> {
-    /// Scopes of the grant: what was granted, not what was asked for.
+    /// Returns the scopes that were granted, which may differ from those that were
+    /// requested.
     pub fn granted(&self) -> ScopeSet {
         self.tokens.granted_scopes.clone().unwrap_or_default()
     }
 
-    /// True where a refresh token is wanted and none came: the person granted
-    /// data, or the provider gives nothing but offline access.
-    pub fn lacks_refresh_token(&self, purpose: latchkey_providers::Purpose) -> bool {
+    /// Returns the binding of the grant to a person in a workspace.
+    pub fn binding(&self, workspace: WorkspaceId, user: UserId) -> GrantBinding {
+        GrantBinding {
+            workspace,
+            user,
+            provider: self.provider.name().clone(),
+            issuer: self.identity.issuer.clone(),
+            subject: self.identity.subject.clone(),
+        }
+    }
+
+    /// Returns `true` if a refresh token is wanted and none came: the person granted access
+    /// to data, or the provider only has offline access.
+    pub fn lacks_refresh_token(&self, purpose: Purpose) -> bool {
         if self.tokens.refresh_token.is_some() {
             return false;
         }
@@ -47,10 +59,10 @@ impl Authentication<'_> {
     }
 }
 
-/// The event of a flow, ready for the outbox.
+/// Builds the event of a flow for the outbox.
 ///
 /// # Errors
-/// The grant cannot be sealed.
+/// Returns an error if the grant cannot be sealed.
 pub fn user_authenticated(
     flow: &Flow,
     authentication: &Authentication<'_>,
@@ -77,17 +89,17 @@ pub fn user_authenticated(
         intent: intent(flow, binding.workspace, connection.is_some()).into(),
         connection,
     };
-    // Follows from the flow: the same callback told twice is the same event.
+    // The id is derived from the flow, so that a repeated callback gives the same event.
     let id = EventId::derived(flow.id.as_uuid(), "user.authenticated");
     Ok(Message::event(id, binding.user, &event))
 }
 
-/// A deliberate connection is one: it may bring back what was disconnected. A
-/// sign-in that connects by the deployment's switch brings nothing back.
+/// Returns the intent of the event. Only a connection that the person chose reconnects an
+/// account that was disconnected; a connection by the deployment's setting does not.
 fn intent(flow: &Flow, workspace: WorkspaceId, connects: bool) -> events::Intent {
     let chose = flow
-        .agreed_in(workspace)
-        .is_some_and(Deliberate::chose_to_connect);
+        .agreement_for(workspace)
+        .is_some_and(Agreement::chose_to_connect);
     if chose && connects {
         events::Intent::Connect
     } else {
@@ -104,12 +116,13 @@ fn connection(
     let tokens = authentication.tokens;
     let granted = authentication.granted();
     let access = authentication.provider.access(&granted);
-    // Who sees what is chosen on the page, for the workspace that it named.
-    let chosen = flow.agreed_in(binding.workspace).map(|_| &flow.context);
-    let refresh_token = match &tokens.refresh_token {
-        Some(token) => key.seal_refresh_token(token, binding)?,
-        None => Vec::new(),
-    };
+    // The visibility was chosen for the workspace that the page named.
+    let chosen = flow.agreement_for(binding.workspace).map(|_| &flow.context);
+    let refresh_token = tokens
+        .refresh_token
+        .as_ref()
+        .map(|token| key.seal_refresh_token(token, binding))
+        .transpose()?;
     Ok(events::Connection {
         grant: Some(events::SealedGrant {
             access_token: key.seal_access_token(&tokens.access_token, binding)?,
@@ -118,9 +131,10 @@ fn connection(
                 .map(|life| timestamp(authentication.received_at + life)),
             refresh_token_expires_at: tokens
                 .refresh_token_expires_in
-                .filter(|_| !refresh_token.is_empty())
+                .filter(|_| refresh_token.is_some())
                 .map(|life| timestamp(authentication.received_at + life)),
-            refresh_token,
+            // An absent token is an empty field on the wire.
+            refresh_token: refresh_token.unwrap_or_default(),
             granted_scopes: granted.to_vec(),
             client_id: authentication.provider.client_id().to_owned(),
         }),

@@ -1,15 +1,14 @@
 //! Forms of this service's own pages: whether the page itself sent them, and whether what
 //! the page showed has changed.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use latchkey_domain::ProviderName;
 
-use crate::http::problem::{Explanation, Next};
+use crate::http::problem::ProblemDetails;
 use crate::http::query::Query;
-use crate::http::same_site;
+use crate::http::same_site::{self, CrossSite};
 use crate::login::flow::Context;
 use crate::login::next_steps::problem;
 use crate::login::parameters::context_of;
@@ -24,8 +23,8 @@ pub(crate) const SEEN: &str = "seen";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FormError {
     /// The request does not come from a page of this service.
-    #[error("the form is not one of this service's pages")]
-    Foreign,
+    #[error(transparent)]
+    CrossSite(#[from] CrossSite),
     /// A field is invalid.
     #[error(transparent)]
     Asked(#[from] StartError),
@@ -35,8 +34,8 @@ impl FormError {
     /// Builds the error response.
     pub(crate) fn answer(&self, request: &HttpRequest) -> HttpResponse {
         match self {
-            Self::Foreign => foreign(request),
-            Self::Asked(error) => refused(request, error),
+            Self::CrossSite(refusal) => problem(request, &(*refusal).into(), None),
+            Self::Asked(error) => error_response(request, error),
         }
     }
 }
@@ -50,9 +49,7 @@ pub(crate) fn fields_of(
     request: &HttpRequest,
     body: &[u8],
 ) -> Result<(Query, Context), FormError> {
-    if !same_site::is_own_form(request, &state.config.public_origin) {
-        return Err(FormError::Foreign);
-    }
+    same_site::check_own_form(request, &state.config.public_origin)?;
     // A body that is not UTF-8 cannot come from a form of this service.
     let fields =
         Query::parse(std::str::from_utf8(body).unwrap_or_default()).map_err(StartError::from)?;
@@ -60,33 +57,9 @@ pub(crate) fn fields_of(
     Ok((fields, context))
 }
 
-fn foreign(request: &HttpRequest) -> HttpResponse {
-    let explanation = Explanation {
-        status: StatusCode::FORBIDDEN,
-        code: "cross_site",
-        title: "This request came from another web site",
-        text: "Nothing was changed or connected. If you want this, please use the form on the \
-               page of this service."
-            .to_owned(),
-        next: Next::Home,
-    };
-    tracing::warn!(
-        path = request.path(),
-        origin = request
-            .headers()
-            .get("origin")
-            .and_then(|origin| origin.to_str().ok())
-            .map(|origin| origin.chars().take(200).collect::<String>()),
-        error.code = explanation.code,
-        outcome = "refused",
-        "form refused"
-    );
-    problem(request, &explanation, None)
-}
-
 /// Returns a digest of what a page showed. It is neither a secret nor a proof of the sender;
 /// it only shows whether something changed between the page and its button.
-pub(crate) fn seen(parts: &[&str]) -> String {
+pub(crate) fn digest_of(parts: &[&str]) -> String {
     // The lengths make the text unambiguous.
     let text: Vec<String> = parts
         .iter()
@@ -97,14 +70,14 @@ pub(crate) fn seen(parts: &[&str]) -> String {
 }
 
 /// Returns the name if the provider is configured.
-pub(crate) fn known(state: &State, name: &str) -> Option<ProviderName> {
+pub(crate) fn configured_provider(state: &State, name: &str) -> Option<ProviderName> {
     let name: ProviderName = name.parse().ok()?;
     state.providers.get(&name).is_some().then_some(name)
 }
 
 /// Logs an error and builds the error response.
-pub(crate) fn refused(request: &HttpRequest, error: &StartError) -> HttpResponse {
-    let explanation = Explanation::from(error);
+pub(crate) fn error_response(request: &HttpRequest, error: &StartError) -> HttpResponse {
+    let explanation = ProblemDetails::from(error);
     tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "the flow was not started");
     problem(request, &explanation, None)
 }

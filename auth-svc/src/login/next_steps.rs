@@ -5,7 +5,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::http::links::link;
-use crate::http::problem::{Explanation, Next, Way, response};
+use crate::http::problem::{Link, NextStep, ProblemDetails, response};
 use crate::http::query::Query;
 use crate::login::flow::Context;
 use crate::login::parameters::context_of;
@@ -23,14 +23,14 @@ struct Person {
 
 /// The links of an error page.
 #[derive(Debug, Default)]
-pub struct Ways {
+pub struct NextSteps {
     parameters: Vec<(String, String)>,
     again: Option<String>,
     app: Option<String>,
     person: Option<Person>,
 }
 
-impl Ways {
+impl NextSteps {
     /// Builds the links from the query of a request. Without `again`, "Try again" repeats
     /// the request if it is a page or a start.
     pub fn of_request(request: &HttpRequest, again: Option<&str>) -> Self {
@@ -120,24 +120,24 @@ impl Ways {
     }
 
     /// Returns the links, the most useful one first.
-    fn links(&self, explanation: &Explanation) -> Vec<Way> {
-        let way = |to: String, label: &str| Way {
+    fn links(&self, explanation: &ProblemDetails) -> Vec<Link> {
+        let way = |to: String, label: &str| Link {
             to,
             label: label.to_owned(),
         };
         let again = self
             .again
             .clone()
-            .filter(|_| explanation.next == Next::Again)
+            .filter(|_| explanation.next == NextStep::Again)
             .map(|to| way(to, "Try again"));
         let account = match explanation.next {
-            Next::Home | Next::Again => None,
-            Next::Account => Some(way("/auth/account".to_owned(), "Go to your account")),
-            Next::Connections => Some(way(
+            NextStep::Home | NextStep::Again => None,
+            NextStep::Account => Some(way("/auth/account".to_owned(), "Go to your account")),
+            NextStep::Connections => Some(way(
                 "/auth/account/connections".to_owned(),
                 "Go to your connections",
             )),
-            Next::Members => Some(way("/auth/account/members".to_owned(), "Go to the members")),
+            NextStep::Members => Some(way("/auth/account/members".to_owned(), "Go to the members")),
         };
         let handed: Vec<_> = self
             .parameters
@@ -162,7 +162,7 @@ impl Ways {
                 "Go to the sign-in page",
             )
         });
-        let mut links: Vec<Way> = if self.person.is_some() {
+        let mut links: Vec<Link> = if self.person.is_some() {
             [again, account, app, sign_in]
                 .into_iter()
                 .flatten()
@@ -181,13 +181,17 @@ impl Ways {
 /// Builds an error response. `again` is the URL of "Try again".
 pub fn problem(
     request: &HttpRequest,
-    explanation: &Explanation,
+    explanation: &ProblemDetails,
     again: Option<&str>,
 ) -> HttpResponse {
-    problem_with(request, explanation, &Ways::of_request(request, again))
+    problem_with(request, explanation, &NextSteps::of_request(request, again))
 }
 
 /// Builds an error response with these links.
-pub fn problem_with(request: &HttpRequest, explanation: &Explanation, ways: &Ways) -> HttpResponse {
+pub fn problem_with(
+    request: &HttpRequest,
+    explanation: &ProblemDetails,
+    ways: &NextSteps,
+) -> HttpResponse {
     response(request, explanation, ways.email(), ways.links(explanation))
 }

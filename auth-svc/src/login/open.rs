@@ -6,11 +6,11 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::http::links::{found, link};
-use crate::http::problem::{Explanation, Problem};
+use crate::http::problem::{Problem, ProblemDetails};
 use crate::http::query::Query;
 use crate::login::next_steps::problem;
 use crate::login::parameters::context_of;
-use crate::login::start::{StartError, is_challenged_by_another, send_home};
+use crate::login::start::{StartError, is_challenged_by_another, redirect_to_app};
 use crate::login::start_parameter::{StartParameters, carried};
 use crate::session::access_token::Bearer;
 use crate::session::lookup;
@@ -29,7 +29,7 @@ pub async fn open(state: web::Data<State>, request: HttpRequest) -> HttpResponse
     match try_open(&state, &request).await {
         Ok(response) => response,
         Err(error) => {
-            let explanation = Explanation::from(&error);
+            let explanation = ProblemDetails::from(&error);
             tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "the application was not opened");
             problem(&request, &explanation, None)
         }
@@ -53,5 +53,7 @@ async fn try_open(state: &State, request: &HttpRequest) -> Result<HttpResponse, 
         return Ok(found(&home).finish());
     }
     let bearer = Bearer::from(&session);
-    Ok(send_home(state, &bearer, &context, &session).await.finish())
+    Ok(redirect_to_app(state, &bearer, &context, &session)
+        .await
+        .finish())
 }

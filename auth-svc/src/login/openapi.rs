@@ -1,22 +1,23 @@
-//! The parameters of a callback, for the description of the surface.
+//! The parameters of a callback in the OpenAPI description.
 
 #![expect(dead_code, reason = "described, not read")]
 
 use utoipa::IntoParams;
 
-/// What a provider answers with.
+/// The parameters of a provider's response.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct CallbackParameters {
-    /// Names the flow, whose cookie this browser has to have.
+    /// Names the flow, whose cookie the browser must have.
     state: Option<String>,
-    /// Code to exchange.
+    /// The authorization code.
     code: Option<String>,
-    /// Issuer of the answer (RFC 9207).
+    /// Issuer of the response (RFC 9207).
     iss: Option<String>,
     /// Why there is no code.
     error: Option<String>,
 }
 
-/// Parameters of a provider's answer that are read.
-pub(crate) const ANSWERED: [&str; 5] = ["state", "code", "iss", "error", "error_description"];
+/// The parameters of a provider's response that are read.
+pub(crate) const CALLBACK_PARAMETERS: [&str; 5] =
+    ["state", "code", "iss", "error", "error_description"];

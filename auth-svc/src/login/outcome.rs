@@ -1,4 +1,4 @@
-//! How the transaction of a sign-in or a connection ends.
+//! The result of the transaction of a sign-in or a connection.
 
 use latchkey_domain::{Handle, SessionId, UserId, WorkspaceId};
 use latchkey_sealing::SealError;
@@ -6,26 +6,26 @@ use time::OffsetDateTime;
 
 use crate::login::domain_policy::PolicyRefusal;
 use crate::login::redirect::Site;
-use crate::random::NoRandomness;
+use crate::random::RandomnessError;
+use crate::secret::SessionSecret;
 use crate::store::issue::IssueError;
-use crate::store::session::SessionSecret;
 
-/// Why a callback's transaction wrote nothing.
+/// Why the transaction failed. Nothing was written then.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The flow was finished before.
+pub enum SignInError {
+    /// The flow was used before.
     #[error("the flow was finished before")]
     Replayed,
-    /// The person may not come in.
+    /// The policy does not admit the person.
     #[error(transparent)]
     Policy(#[from] PolicyRefusal),
-    /// No workspace to sign in to.
+    /// There is no workspace to sign in to.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
-    /// The request names no workspace, and the address leads to none.
+    /// The request names no workspace, and the address does not lead to one.
     #[error("neither the request nor the address says which workspace")]
     NoWorkspaceFor(Handle),
-    /// The connect flow was started by another session than the one here.
+    /// The flow was started in another session than the one in this browser.
     #[error("the session is not the one that started to connect")]
     SessionChanged,
     /// The identity has no address.
@@ -34,15 +34,15 @@ pub enum StoreError {
     /// The grant cannot be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// No randomness for the session's secret.
+    /// The random number generator failed.
     #[error(transparent)]
-    Randomness(#[from] NoRandomness),
-    /// The database refused or is not there.
+    Randomness(#[from] RandomnessError),
+    /// The database failed or is not reachable.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }
 
-impl From<IssueError> for StoreError {
+impl From<IssueError> for SignInError {
     fn from(error: IssueError) -> Self {
         match error {
             IssueError::Randomness(error) => Self::Randomness(error),
@@ -54,24 +54,24 @@ impl From<IssueError> for StoreError {
 /// Why there is no workspace to sign in to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WorkspaceError {
-    /// The deployment has none yet.
+    /// The deployment has no workspace yet.
     #[error("the deployment has no workspace: run `auth-svc workspace create`")]
     None,
-    /// The one that was named does not exist.
+    /// The named workspace does not exist.
     #[error("the workspace does not exist")]
     Unknown,
-    /// There are several, and nothing says which.
+    /// The deployment has several workspaces and the request does not name one.
     #[error("the request does not say which workspace")]
     NotNamed,
 }
 
-/// How a callback's transaction ended.
+/// How the transaction ended.
 #[derive(Debug)]
 pub enum Outcome<T> {
-    /// Committed.
+    /// It was committed.
     Done(T),
-    /// Nothing was written but that the flow is spent: a refresh token is
-    /// wanted, none came and none is held. Ask for consent, once.
+    /// Only the flow was marked as used: a refresh token is wanted, none came and none is
+    /// stored. The person is asked for consent once.
     ConsentNeeded,
 }
 
@@ -80,22 +80,22 @@ pub enum Outcome<T> {
 pub struct SignedIn {
     /// The person.
     pub user: UserId,
-    /// The new session.
+    /// Id of the new session.
     pub session: SessionId,
-    /// Secret of its cookie.
+    /// Secret for the session cookie.
     pub secret: SessionSecret,
-    /// When it ends.
+    /// When the session ends.
     pub expires_at: OffsetDateTime,
-    /// Workspace signed in to.
+    /// Workspace of the session.
     pub workspace: WorkspaceId,
-    /// First label of the workspace's host under the app's.
+    /// First label of the workspace's host under the app's host.
     pub subdomain: Option<String>,
-    /// The workspace's own host.
+    /// Custom host of the workspace.
     pub custom_domain: Option<String>,
-    /// True where the event carries a connection.
+    /// Whether the event has a connection.
     pub connecting: bool,
-    /// Where the person goes.
-    pub next: Next,
+    /// The page that follows.
+    pub next: NextPage,
 }
 
 impl<'a> From<&'a SignedIn> for Site<'a> {
@@ -107,21 +107,21 @@ impl<'a> From<&'a SignedIn> for Site<'a> {
     }
 }
 
-/// Where a person goes after a sign-in.
+/// The page that follows a sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// Where they wanted.
-    Onwards,
-    /// To the page that asks what they did not agree to: nothing is connected,
-    /// and nothing is handed over.
-    Asked(Arrival),
+pub enum NextPage {
+    /// The return location.
+    Destination,
+    /// The welcome page, which asks what the person has not agreed to. Until then, nothing
+    /// is connected and no session is handed over.
+    Welcome(Arrival),
 }
 
-/// How a person who is asked came in.
+/// How the person of the welcome page became a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// They belong to the workspace since this sign-in.
+    /// They joined by this sign-in.
     Joined,
-    /// They belonged to it.
+    /// They were a member before.
     Belonged,
 }

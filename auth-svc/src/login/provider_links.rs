@@ -7,7 +7,6 @@ use latchkey_providers::{Provider, Purpose};
 
 use crate::http::icon::{self, Icon};
 use crate::http::links::link;
-use crate::login::start::Start;
 
 /// The button of a provider.
 #[derive(Debug)]
@@ -60,15 +59,15 @@ pub fn buttons<'a>(
 }
 
 /// Returns the path that starts a flow: `/auth/google`, `/auth/oidc-apis/keycloak`.
-pub fn start_path(provider: &ProviderName, start: Start) -> String {
+pub fn start_path(provider: &ProviderName, purpose: Purpose) -> String {
     let known = matches!(
         provider.as_str(),
         ProviderName::GOOGLE | ProviderName::MICROSOFT
     );
-    match (start, known) {
-        (Start::SignIn, true) => format!("/auth/{provider}"),
-        (Start::SignIn, false) => format!("/auth/oidc/{provider}"),
-        (Start::Connect, true) => format!("/auth/{provider}-apis"),
-        (Start::Connect, false) => format!("/auth/oidc-apis/{provider}"),
+    match (purpose, known) {
+        (Purpose::SignIn, true) => format!("/auth/{provider}"),
+        (Purpose::SignIn, false) => format!("/auth/oidc/{provider}"),
+        (Purpose::Connect, true) => format!("/auth/{provider}-apis"),
+        (Purpose::Connect, false) => format!("/auth/oidc-apis/{provider}"),
     }
 }

@@ -13,10 +13,10 @@ use crate::http::links::found;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::router::Routes;
-use crate::login::deliberate::{Deliberate, Page};
-use crate::login::form::{SEEN, fields_of, known, refused};
-use crate::login::review_page::view::{Look, Review};
-use crate::login::start::{set_out, to_public_host};
+use crate::login::agreement::{Agreement, Page};
+use crate::login::form::{SEEN, configured_provider, error_response, fields_of};
+use crate::login::review_page::view::{PageKind, Review};
+use crate::login::start::{start_flow, to_public_host};
 use crate::login::start_parameter::{PROMPT, StartParameters};
 use crate::state::State;
 
@@ -38,17 +38,17 @@ async fn review(
     name: web::Path<String>,
     request: HttpRequest,
 ) -> HttpResponse {
-    let Some(name) = known(&state, &name) else {
+    let Some(name) = configured_provider(&state, &name) else {
         return not_found(request).await;
     };
     let query = match Query::parse(request.query_string()) {
         Ok(query) => query,
-        Err(error) => return refused(&request, &error.into()),
+        Err(error) => return error_response(&request, &error.into()),
     };
     if let Some(there) = to_public_host(&state, &request, &query) {
         return found(&there).finish();
     }
-    match Review::of(&state, &request, &name, &query, Look::Review).await {
+    match Review::of(&state, &request, &name, &query, PageKind::Review).await {
         Ok(review) => review.page(StatusCode::OK, false),
         Err(answer) => answer,
     }
@@ -72,36 +72,36 @@ async fn go_on(
     request: HttpRequest,
     body: web::Bytes,
 ) -> HttpResponse {
-    let Some(name) = known(&state, &name) else {
+    let Some(name) = configured_provider(&state, &name) else {
         return not_found(request).await;
     };
     let (fields, _) = match fields_of(&state, &request, &body) {
         Ok(asked) => asked,
         Err(error) => return error.answer(&request),
     };
-    let review = match Review::of(&state, &request, &name, &fields, Look::Review).await {
+    let review = match Review::of(&state, &request, &name, &fields, PageKind::Review).await {
         Ok(review) => review,
         Err(answer) => return answer,
     };
-    if fields.get(SEEN) != Some(&review.seen()) || !review.may_go_on() {
+    if fields.get(SEEN) != Some(&review.digest()) || !review.may_go_on() {
         return review.page(StatusCode::CONFLICT, true);
     }
-    let agreed = Deliberate::on(Page::Review, review.workspace_id(), state.clock.now());
-    let purpose = review.flow_purpose();
+    let agreed = Agreement::on(Page::Review, review.workspace_id(), state.clock.now());
+    let connects_for = review.connects_for();
     let consent = fields.of(&PROMPT) == Some("consent");
     let label = review.provider.label().to_owned();
-    let started = set_out(
+    let started = start_flow(
         &state,
         &request,
         &review.provider.clone(),
-        purpose,
+        connects_for,
         review.into_context(),
         Some(agreed),
         consent,
     )
     .await;
     match started {
-        Ok(departure) => leave(&label, &departure.to, departure.cookies),
-        Err(error) => refused(&request, &error),
+        Ok(redirect) => leave(&label, &redirect.to, redirect.cookies),
+        Err(error) => error_response(&request, &error),
     }
 }

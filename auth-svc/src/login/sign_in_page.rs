@@ -14,18 +14,18 @@ use crate::http::links::found;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::router::Routes;
-use crate::login::deliberate::{Deliberate, Page};
+use crate::login::agreement::{Agreement, Page};
 use crate::login::described_workspace::{Described, describe};
-use crate::login::destination::elsewhere;
+use crate::login::destination::other_origin;
 use crate::login::domain_policy::Invitation;
-use crate::login::flow::{Context, Purpose};
-use crate::login::form::{SEEN, fields_of, refused, seen};
+use crate::login::flow::Context;
+use crate::login::form::{SEEN, digest_of, error_response, fields_of};
 use crate::login::notice::{Notice, notice};
 use crate::login::parameters::context_of;
 use crate::login::provider_links::{Button, buttons};
 use crate::login::redirect::Site;
 use crate::login::start::{
-    asks_for_another, is_challenged_by_another, send_home, set_out, to_public_host,
+    asks_for_another, is_challenged_by_another, redirect_to_app, start_flow, to_public_host,
 };
 use crate::login::start_parameter::{PROMPT, RECONNECT, StartParameters, carried};
 use crate::session::access_token::Bearer;
@@ -60,7 +60,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 #[utoipa::path(get, path = "/", tag = "pages", operation_id = "page_home", params(StartParameters),
     responses((status = 200, description = "The page", content_type = "text/html", body = String)))]
 async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    door(&state, &request).await
+    home_or_sign_in(&state, &request).await
 }
 
 /// Shows the same as `/`, for deployments whose `/` belongs to the application.
@@ -68,7 +68,7 @@ async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     (status = 302, description = "To the return location, if somebody is signed in"),
     (status = 200, description = "The page", content_type = "text/html", body = String)))]
 async fn sign_in(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    door(&state, &request).await
+    home_or_sign_in(&state, &request).await
 }
 
 /// Starts a sign-in from a button of the sign-in page. The page named the workspace and
@@ -105,23 +105,23 @@ async fn go_on(
     }
     let named = described.workspace.map(|workspace| workspace.id);
     context.workspace = named.or(context.workspace);
-    let started = set_out(
+    let started = start_flow(
         &state,
         &request,
         &provider,
-        Purpose::SignIn,
+        None,
         context,
-        Some(Deliberate::on(Page::SignIn, named, state.clock.now())),
+        Some(Agreement::on(Page::SignIn, named, state.clock.now())),
         fields.of(&PROMPT) == Some("consent"),
     )
     .await;
     match started {
-        Ok(departure) => leave(provider.label(), &departure.to, departure.cookies),
-        Err(error) => refused(&request, &error),
+        Ok(redirect) => leave(provider.label(), &redirect.to, redirect.cookies),
+        Err(error) => error_response(&request, &error),
     }
 }
 
-async fn door(state: &State, request: &HttpRequest) -> HttpResponse {
+async fn home_or_sign_in(state: &State, request: &HttpRequest) -> HttpResponse {
     let query = Query::parse(request.query_string()).unwrap_or_default();
     if let Some(there) = to_public_host(state, request, &query) {
         return found(&there).finish();
@@ -138,7 +138,9 @@ async fn door(state: &State, request: &HttpRequest) -> HttpResponse {
         let another = asks_for_another(&context, &session) || query.of(&PROMPT).is_some();
         if !another && !is_challenged_by_another(state, request, &context) {
             let bearer = Bearer::from(&session);
-            return send_home(state, &bearer, &context, &session).await.finish();
+            return redirect_to_app(state, &bearer, &context, &session)
+                .await
+                .finish();
         }
     }
     let described = described(state, &context).await;
@@ -160,8 +162,8 @@ async fn described(state: &State, context: &Context) -> Described {
 fn shown(state: &State, context: &Context, described: &Described) -> String {
     let workspace = described.workspace.as_ref();
     let id = workspace.map(|workspace| workspace.id.to_string());
-    let elsewhere = elsewhere(state, context, workspace.map(Site::from));
-    seen(&[
+    let elsewhere = other_origin(state, context, workspace.map(Site::from));
+    digest_of(&[
         id.as_deref().unwrap_or_default(),
         workspace.map_or("", |workspace| &workspace.name),
         elsewhere.as_deref().unwrap_or_default(),
@@ -189,7 +191,7 @@ fn sign_in_page(
                 || context.calendar_visibility.is_some()
                 || query.of(&RECONNECT).is_some(),
             invitation: notice(&described, context),
-            elsewhere: elsewhere(state, context, described.workspace.as_ref().map(Site::from)),
+            elsewhere: other_origin(state, context, described.workspace.as_ref().map(Site::from)),
             workspace: described.workspace.map(|workspace| workspace.name),
             connects: providers.iter().any(|provider| provider.connects),
             hidden,

@@ -1,29 +1,29 @@
-//! The start: checks the request, seals the flow into a cookie, sends the
-//! browser to the provider. Writes nothing to the database. A GET starts a plain
-//! sign-in; what is a person's choice starts on the pages.
+//! The start of a sign-in: checks the request, seals the flow into a cookie, and redirects
+//! the browser to the provider. It writes nothing to the database. A GET starts a plain
+//! sign-in; a choice of the person starts on a page.
 
 use std::sync::Arc;
 
 use actix_web::cookie::Cookie;
 use actix_web::http::header::HOST;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use latchkey_domain::ProviderName;
-use latchkey_providers::{AuthorizeRequest, Provider, ProviderError};
+use latchkey_domain::{ProviderName, SessionId};
+use latchkey_providers::{AuthorizeRequest, Provider, ProviderError, Purpose};
 use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
 use crate::http::links::{found, link};
 use crate::http::query::{Query, QueryError};
 use crate::http::same_site;
-use crate::login::deliberate::Deliberate;
-use crate::login::flow::{Context, Flow, Purpose};
+use crate::login::agreement::Agreement;
+use crate::login::flow::{Context, Flow};
 use crate::login::flow_cookie::SealFlowError;
 use crate::login::parameters::{ParameterError, context_of};
 use crate::login::redirect::Site;
 use crate::login::start_parameter::{
     PROMPT, PURPOSE, RETURN_TO, WORKSPACE_ID, WORKSPACE_SUBDOMAIN, carried,
 };
-use crate::random::NoRandomness;
+use crate::random::RandomnessError;
 use crate::session::access_token::Bearer;
 use crate::session::handover::redirect_with_handover;
 use crate::session::lookup;
@@ -31,16 +31,16 @@ use crate::state::State;
 use crate::store::grant;
 use crate::store::session::Session;
 
-/// Why nobody is sent to the provider.
+/// Why a start fails.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The query is not taken.
+    /// The query is not accepted.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// A parameter is not taken.
+    /// A parameter is not accepted.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
-    /// The provider is not switched on.
+    /// The provider is not configured.
     #[error("the provider is not configured")]
     NotConfigured,
     /// The provider cannot be reached.
@@ -49,27 +49,18 @@ pub enum StartError {
     /// The flow does not fit into its cookie.
     #[error(transparent)]
     Seal(#[from] SealFlowError),
-    /// No randomness.
+    /// The random number generator failed.
     #[error(transparent)]
-    Randomness(#[from] NoRandomness),
-    /// The database refused or is not there.
+    Randomness(#[from] RandomnessError),
+    /// The database failed or is not reachable.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }
 
-/// What a person comes for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// `/auth/google`
-    SignIn,
-    /// `/auth/google-apis`
-    Connect,
-}
-
-/// Starts a plain sign-in, or leads to the page that asks.
+/// Starts a plain sign-in, or redirects to the review page.
 ///
-/// Any site can make a browser come here, so nothing begins here but the
-/// sign-in of a person, without a choice and without the mark of one.
+/// Any site can send a browser here, so this only starts a sign-in without any choice and
+/// without an agreement.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -77,7 +68,7 @@ pub async fn start(
     state: &State,
     request: &HttpRequest,
     name: &ProviderName,
-    start: Start,
+    purpose: Purpose,
 ) -> Result<HttpResponse, StartError> {
     let provider = state.providers.get(name).ok_or(StartError::NotConfigured)?;
     let query = Query::parse(request.query_string())?;
@@ -85,19 +76,19 @@ pub async fn start(
         return Ok(found(&home).finish());
     }
     let context = context_of(&query, &state.config.returns)?;
-    if start == Start::Connect
+    if purpose == Purpose::Connect
         || query.chooses()
         || is_challenged_by_another(state, request, &context)
     {
-        let page = review_of(state, name, start, &query)?;
+        let page = review_of(state, name, purpose, &query)?;
         return Ok(found(&page).finish());
     }
-    plain(state, request, &provider, context, query.of(&PROMPT)).await
+    plain_sign_in(state, request, &provider, context, query.of(&PROMPT)).await
 }
 
-/// A sign-in without a choice and without the mark of one: home where the person is
-/// signed in already, else to the provider.
-pub(crate) async fn plain(
+/// Starts a sign-in without any choice and without an agreement. Redirects into the app if
+/// the person is signed in, else to the provider.
+pub(crate) async fn plain_sign_in(
     state: &State,
     request: &HttpRequest,
     provider: &Arc<Provider>,
@@ -108,36 +99,36 @@ pub(crate) async fn plain(
         && let Some(session) = already_signed_in(state, request, provider, &context).await
     {
         return Ok(
-            send_home(state, &Bearer::from(&session), &context, &session)
+            redirect_to_app(state, &Bearer::from(&session), &context, &session)
                 .await
                 .finish(),
         );
     }
-    let departure = set_out(
+    let redirect = start_flow(
         state,
         request,
         provider,
-        Purpose::SignIn,
+        None,
         context,
         None,
         prompt == Some("consent"),
     )
     .await?;
-    Ok(departure.redirect())
+    Ok(redirect.response())
 }
 
-/// The page that asks, with what the request asks for chosen already.
+/// Returns the URL of the review page, with the choices of the request.
 fn review_of(
     state: &State,
     name: &ProviderName,
-    start: Start,
+    purpose: Purpose,
     query: &Query,
 ) -> Result<Url, StartError> {
     let mut chosen = carried(query);
-    if start == Start::Connect {
+    if purpose == Purpose::Connect {
         chosen.push((PURPOSE.name.to_owned(), "connect".to_owned()));
-        // A link of the application leads back into it; the pages' own leads to
-        // their list.
+        // A link of the app leads back into the app. Links of the account pages lead back
+        // to the list of connections.
         if chosen.iter().all(|(name, _)| name != RETURN_TO.name) {
             let home = state.config.returns.app().path().to_owned();
             chosen.push((RETURN_TO.name.to_owned(), home));
@@ -148,9 +139,8 @@ fn review_of(
     origin.join(&page).map_err(|_| StartError::NotConfigured)
 }
 
-/// Returns `true` if another site than the one that is returned to says with what the
-/// session is fetched there: whoever made the link could fetch it, wherever the
-/// code leaks.
+/// Returns `true` if another site than the return location's sets the code challenge.
+/// Whoever made such a link could fetch the session with a leaked code.
 pub(crate) fn is_challenged_by_another(
     state: &State,
     request: &HttpRequest,
@@ -163,8 +153,9 @@ pub(crate) fn is_challenged_by_another(
         })
 }
 
-/// 302 to where the person wanted, with the session where it may be had there.
-pub(crate) async fn send_home<'a>(
+/// Redirects to the return location, with a hand-over of the session if it is allowed
+/// there.
+pub(crate) async fn redirect_to_app<'a>(
     state: &State,
     bearer: &Bearer,
     context: &Context,
@@ -181,18 +172,18 @@ pub(crate) async fn send_home<'a>(
     }
 }
 
-/// A browser on its way to the provider.
+/// The redirect of a browser to the provider.
 #[derive(Debug)]
-pub(crate) struct Departure {
-    /// Where to.
+pub(crate) struct AuthorizationRedirect {
+    /// URL of the authorization request.
     pub(crate) to: Url,
-    /// Its new flow, and the removal of old ones.
+    /// The cookie of the new flow, and cookies that remove old flows.
     pub(crate) cookies: Vec<Cookie<'static>>,
 }
 
-impl Departure {
-    /// 302.
-    pub(crate) fn redirect(self) -> HttpResponse {
+impl AuthorizationRedirect {
+    /// Builds the response 302.
+    pub(crate) fn response(self) -> HttpResponse {
         let mut response = found(&self.to);
         for cookie in self.cookies {
             response.cookie(cookie);
@@ -201,33 +192,32 @@ impl Departure {
     }
 }
 
-/// Seals a new flow into a cookie: the browser can go to the provider. A flow
-/// has a mark where a person agreed to something on a page of this service; only
-/// the handlers of these pages' forms give one.
-pub(crate) async fn set_out(
+/// Creates a flow, seals it into a cookie, and builds the authorization request. Only the
+/// handlers of the pages' forms pass an agreement.
+pub(crate) async fn start_flow(
     state: &State,
     request: &HttpRequest,
     provider: &Arc<Provider>,
-    purpose: Purpose,
+    connects_for: Option<SessionId>,
     context: Context,
-    deliberate: Option<Deliberate>,
+    agreement: Option<Agreement>,
     consent: bool,
-) -> Result<Departure, StartError> {
+) -> Result<AuthorizationRedirect, StartError> {
     let now = state.clock.now();
     let flow = Flow::begin(
         provider.name().clone(),
-        purpose,
+        connects_for,
         context,
-        deliberate,
+        agreement,
         consent,
         now,
         &state.randomness,
     )?;
     let mut to = provider
         .authorize_url(&AuthorizeRequest {
-            purpose: provider_purpose(purpose),
-            state: flow.state.clone(),
-            nonce: flow.nonce.clone(),
+            purpose: flow.purpose(),
+            state: flow.state.expose().to_owned(),
+            nonce: flow.nonce.expose().to_owned(),
             pkce_challenge: flow.challenge(),
             login_hint: flow.context.login_hint.clone(),
             hosted_domain: hosted_domain(state, &flow.context),
@@ -236,7 +226,7 @@ pub(crate) async fn set_out(
         })
         .await?;
     if let Some(locale) = &flow.context.locale {
-        // OpenID Connect Core 3.1.2.1; a provider that does not know it ignores it.
+        // OpenID Connect Core section 3.1.2.1. Providers ignore unknown parameters.
         to.query_pairs_mut().append_pair("ui_locales", locale);
     }
     let mut cookies = match request.cookies() {
@@ -248,24 +238,16 @@ pub(crate) async fn set_out(
         provider = %flow.provider,
         flow.id = %flow.id,
         consent,
-        connect = matches!(purpose, Purpose::Connect(_)),
-        deliberate = flow.deliberate.is_some(),
+        connect = connects_for.is_some(),
+        agreement = flow.agreement.is_some(),
         "sent to the provider"
     );
-    Ok(Departure { to, cookies })
+    Ok(AuthorizationRedirect { to, cookies })
 }
 
-/// The provider's word for the purpose.
-pub(crate) const fn provider_purpose(purpose: Purpose) -> latchkey_providers::Purpose {
-    match purpose {
-        Purpose::SignIn => latchkey_providers::Purpose::SignIn,
-        Purpose::Connect(_) => latchkey_providers::Purpose::Connect,
-    }
-}
-
-/// `hd` is passed on only where the request asks for it and the deployment
-/// takes the domain; never by itself: it would shut out every other listed
-/// domain (R7).
+/// Returns the value of `hd`: only if the request asks for it and the deployment allows the
+/// domain. Without a request it is never sent, because it would exclude all other allowed
+/// domains (R7).
 fn hosted_domain(state: &State, context: &Context) -> Option<String> {
     let allowed = &state.config.allowed_domains;
     context
@@ -274,9 +256,9 @@ fn hosted_domain(state: &State, context: &Context) -> Option<String> {
         .filter(|domain| allowed.is_empty() || allowed.contains(domain))
 }
 
-/// The session of a person who need not go round (R8). A person whose sign-in
-/// would repair a dead grant goes round (R22). The database's silence is no
-/// reason to refuse: without an answer everyone goes round.
+/// Returns the session of a person who does not have to go to the provider (R8). A person
+/// whose sign-in would repair a dead grant goes there (R22). If the database does not
+/// respond, everyone goes there.
 async fn already_signed_in(
     state: &State,
     request: &HttpRequest,
@@ -302,15 +284,18 @@ async fn content_session(
         return Ok(None);
     };
     if asks_for_another(context, &session)
-        || !within(ANSWER, grant::is_content(&state.pool, &session, provider)).await?
+        || !within(
+            ANSWER,
+            grant::needs_no_sign_in(&state.pool, &session, provider),
+        )
+        .await?
     {
         return Ok(None);
     }
     Ok(Some(session))
 }
 
-/// Returns `true` if the request names another workspace or another person than those
-/// of the session.
+/// Returns `true` if the request names another workspace or person than the session's.
 pub(crate) fn asks_for_another(context: &Context, session: &Session) -> bool {
     context.workspace.is_some_and(|id| id != session.workspace)
         || (context.subdomain.is_some() && context.subdomain != session.subdomain)
@@ -320,9 +305,9 @@ pub(crate) fn asks_for_another(context: &Context, session: &Session) -> bool {
             .is_some_and(|hint| *hint != session.email)
 }
 
-/// A start on a workspace's own host goes on at the one host that has the
-/// cookies and that the provider knows. The target is configuration; `Host` only
-/// tells which workspace: by its label, or by its own host that was proven.
+/// Redirects a start on the host of a workspace to the public host, which has the cookies
+/// and which the provider knows. The target comes from the configuration; `Host` only says
+/// which workspace, by its label or its custom host.
 pub(crate) fn to_public_host(state: &State, request: &HttpRequest, query: &Query) -> Option<Url> {
     if !state.config.multi_workspace {
         return None;
@@ -336,7 +321,7 @@ pub(crate) fn to_public_host(state: &State, request: &HttpRequest, query: &Query
     if state.config.public_origin.url().host() == asked.host() {
         return None;
     }
-    // What is passed on is what the deployment knows, not what the request says.
+    // Only values of the deployment are passed on, not the text of the request.
     let workspace = match state.config.returns.custom_owner(&asked) {
         Some(id) => (WORKSPACE_ID.name, id.to_string()),
         None => (

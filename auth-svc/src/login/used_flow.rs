@@ -1,34 +1,34 @@
-//! A flow is usable once: a unique key says so.
+//! Makes sure that a flow is used once.
 
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::login::flow::Flow;
-use crate::login::outcome::StoreError;
+use crate::login::outcome::SignInError;
 use crate::store::used_flow;
 
-/// Refuses a flow that was finished, before its code is sent to the provider
-/// once more: a provider takes a code's second use for theft and may revoke what
-/// the first one gave (RFC 6749 section 4.1.2). It also finds out that the
-/// database is away while the code is still good.
+/// Refuses a flow that was used, before its code is sent to the provider again. A provider
+/// treats the second use of a code as theft and may revoke the tokens of the first use (RFC
+/// 6749 section 4.1.2). This also detects that the database is not available while the code
+/// is still unused.
 ///
 /// # Errors
-/// It was spent before, or the database refused.
-pub async fn refuse_spent(executor: impl PgExecutor<'_>, flow: &Flow) -> Result<(), StoreError> {
+/// Returns an error if the flow was used, or the database fails.
+pub async fn refuse_used(executor: impl PgExecutor<'_>, flow: &Flow) -> Result<(), SignInError> {
     if used_flow::is_used(executor, flow.id).await? {
-        Err(StoreError::Replayed)
+        Err(SignInError::Replayed)
     } else {
         Ok(())
     }
 }
 
-/// Spends the flow in the caller's transaction.
+/// Marks the flow as used in the caller's transaction.
 ///
 /// # Errors
-/// It was spent before.
-pub async fn spend(connection: &mut PgConnection, flow: &Flow) -> Result<(), StoreError> {
+/// Returns an error if the flow was used, or the database fails.
+pub async fn mark_used(connection: &mut PgConnection, flow: &Flow) -> Result<(), SignInError> {
     if used_flow::mark_used(connection, flow.id, flow.expiry()).await? {
         Ok(())
     } else {
-        Err(StoreError::Replayed)
+        Err(SignInError::Replayed)
     }
 }

@@ -12,9 +12,9 @@ use crate::http::leaving::leave_with;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::router::Routes;
-use crate::login::destination::name_of;
-use crate::login::form::{SEEN, fields_of, known, refused, seen};
-use crate::login::review_page::view::{Look, Review};
+use crate::login::destination::host_of;
+use crate::login::form::{SEEN, configured_provider, digest_of, error_response, fields_of};
+use crate::login::review_page::view::{PageKind, Review};
 use crate::session::access_token::Bearer;
 use crate::session::handover::{Handover, hand_over};
 use crate::state::State;
@@ -37,17 +37,17 @@ async fn welcome(
     name: web::Path<String>,
     request: HttpRequest,
 ) -> HttpResponse {
-    let Some(name) = known(&state, &name) else {
+    let Some(name) = configured_provider(&state, &name) else {
         return not_found(request).await;
     };
     let query = match Query::parse(request.query_string()) {
         Ok(query) => query,
-        Err(error) => return refused(&request, &error.into()),
+        Err(error) => return error_response(&request, &error.into()),
     };
-    let look = Look::Welcome {
+    let kind = PageKind::Welcome {
         joined: query.get("joined").is_some(),
     };
-    match Review::of(&state, &request, &name, &query, look).await {
+    match Review::of(&state, &request, &name, &query, kind).await {
         Ok(review) => review.page(StatusCode::OK, false),
         Err(answer) => answer,
     }
@@ -73,10 +73,10 @@ async fn go_on(state: web::Data<State>, request: HttpRequest, body: web::Bytes) 
     let location = context.return_to.as_ref();
     let to = returns.destination(location, &session);
     // Only the session that the page showed is handed over, and only to its workspace.
-    let same = fields.get(SEEN) == Some(&seen(&[&session.id.to_string()]));
+    let same = fields.get(SEEN) == Some(&digest_of(&[&session.id.to_string()]));
     let mut response = HttpResponse::Ok();
     if !same || !returns.may_hand_over(location, &session) {
-        return leave_with(&mut response, &name_of(&to), &to);
+        return leave_with(&mut response, &host_of(&to), &to);
     }
     let Handover { to, pair } = hand_over(
         &state,
@@ -89,5 +89,5 @@ async fn go_on(state: web::Data<State>, request: HttpRequest, body: web::Bytes) 
         response.append_header((SET_COOKIE, pair));
     }
     tracing::info!(session.id = %session.id, outcome = "handed_over", "session handed over");
-    leave_with(&mut response, &name_of(&to), &to)
+    leave_with(&mut response, &host_of(&to), &to)
 }

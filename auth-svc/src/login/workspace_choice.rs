@@ -1,24 +1,25 @@
-//! Which workspace a sign-in is for.
+//! Determines the workspace of a sign-in.
 
 use latchkey_domain::UserId;
 use sqlx::PgConnection;
 
 use crate::login::flow::Context;
-use crate::login::outcome::{StoreError, WorkspaceError};
+use crate::login::outcome::{SignInError, WorkspaceError};
 use crate::store::workspace::{self, Reference, Workspace};
 
-/// The workspace that the request names, by id, host or invitation; otherwise
-/// the only one; otherwise the one that the person belongs to; otherwise the
-/// only one that lets their domain in.
+/// Returns the workspace that the request names by id, host or invitation. Otherwise
+/// returns the only workspace of the deployment, or else the one that the person belongs
+/// to, or else the only one that approved their domain.
 ///
 /// # Errors
-/// There is none, or nothing says which.
+/// Returns an error if the workspace does not exist, or the request does not name one and
+/// several are possible.
 pub async fn resolve(
     connection: &mut PgConnection,
     context: &Context,
     user: Option<UserId>,
     vouched_domain: Option<&str>,
-) -> Result<Workspace, StoreError> {
+) -> Result<Workspace, SignInError> {
     if let Some(reference) = reference(context) {
         return workspace::find(connection, reference)
             .await?
@@ -42,7 +43,7 @@ pub async fn resolve(
     }
 }
 
-/// What the request names a workspace by.
+/// Returns how the request names a workspace.
 pub fn reference(context: &Context) -> Option<Reference<'_>> {
     if let Some(id) = context.workspace {
         Some(Reference::Id(id))

@@ -6,7 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::cookie::Cookie;
 
 use crate::http::cookies::{host_cookie, removal};
-use crate::store::session::SessionSecret;
+use crate::secret::SessionSecret;
 
 /// Name of the cookie. Browsers accept the prefix `__Host-` only with `Secure`, without
 /// `Domain`, and with the path `/`.
@@ -18,7 +18,7 @@ const SECRET_LENGTH: usize = 43;
 /// Builds the cookie of a new session.
 pub fn of(secret: &SessionSecret, lifetime: Duration) -> Cookie<'static> {
     let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
-    host_cookie(NAME.to_owned(), secret.0.clone(), seconds)
+    host_cookie(NAME.to_owned(), secret.expose().to_owned(), seconds)
 }
 
 /// Builds the cookie that removes the session cookie.
@@ -27,7 +27,7 @@ pub fn removal_cookie() -> Cookie<'static> {
 }
 
 /// Returns the secret in the request's session cookie.
-pub fn secret_of(request: &HttpRequest) -> Option<String> {
+pub fn secret_of(request: &HttpRequest) -> Option<SessionSecret> {
     let cookie = request.cookie(NAME)?;
-    (cookie.value().len() == SECRET_LENGTH).then(|| cookie.value().to_owned())
+    (cookie.value().len() == SECRET_LENGTH).then(|| SessionSecret::new(cookie.value()))
 }

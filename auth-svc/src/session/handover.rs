@@ -105,8 +105,8 @@ async fn location_with_code(
     .await?;
     // After the fragment of the return location, which session.js restores.
     let fragment = match to.fragment() {
-        None | Some("") => format!("code={code}"),
-        Some(own) => format!("{own}&code={code}"),
+        None | Some("") => format!("code={}", code.expose()),
+        Some(own) => format!("{own}&code={}", code.expose()),
     };
     url.set_fragment(Some(&fragment));
     Ok(url)

@@ -1,16 +1,17 @@
 //! The error responses of the session API.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, HttpResponseBuilder};
-use latchkey_service::telemetry;
-use serde_json::json;
+
+use crate::http::problem;
+use crate::http::same_site::CrossSite;
 
 /// Why a request to the session API fails.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// A page of another site made the request.
-    #[error("the request comes from another site")]
-    CrossSite,
+    #[error(transparent)]
+    CrossSite(#[from] CrossSite),
     /// The `Content-Type` is not JSON.
     #[error("the body is not application/json")]
     NotJson,
@@ -37,7 +38,7 @@ pub enum SessionError {
 impl SessionError {
     const fn status_code_and_message(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::CrossSite => (
+            Self::CrossSite(_) => (
                 StatusCode::FORBIDDEN,
                 "cross_site",
                 "Another web site made this request. Nothing was changed.",
@@ -88,12 +89,6 @@ impl SessionError {
         } else if status != StatusCode::UNAUTHORIZED || matches!(self, Self::InvalidGrant(_)) {
             tracing::warn!(error = %self, error.code = code, outcome = "refused", "session request refused");
         }
-        let mut response: HttpResponseBuilder = HttpResponse::build(status);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header(("Retry-After", "30"));
-        }
-        response.json(json!({
-            "error": { "code": code, "message": message, "traceId": telemetry::current_trace_id().map(|id| id.to_string()) }
-        }))
+        problem::json(status, code, message)
     }
 }

@@ -2,14 +2,13 @@
 //! pages of this deployment may do this, and a page of another origin reaches only the
 //! sessions of its workspace.
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, SET_COOKIE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::SessionId;
 use serde_json::{Value, json};
 
 use crate::http::cors::trusted_origin;
-use crate::http::problem::{Explanation, Next, Problem, broken, wants_json};
+use crate::http::problem::{Problem, ProblemDetails, internal_error, wants_json};
 use crate::http::same_site;
 use crate::login::next_steps::problem;
 use crate::session::access_token::format_iso;
@@ -83,9 +82,7 @@ pub async fn end_one(
 
 /// Returns `true` if the session that ended is the caller's own.
 async fn end_session(state: &State, request: &HttpRequest, id: &str) -> Result<bool, SessionError> {
-    if !same_site::may_change(request, &state.config.returns) {
-        return Err(SessionError::CrossSite);
-    }
+    same_site::check_deployment(request, &state.config.returns)?;
     let current = lookup::caller(state, request)
         .await?
         .ok_or(SessionError::NotSignedIn)?;
@@ -120,21 +117,14 @@ pub async fn sign_out_everywhere(state: web::Data<State>, request: HttpRequest) 
 }
 
 async fn end_and_respond(state: &State, request: &HttpRequest, everywhere: bool) -> HttpResponse {
-    if !same_site::may_change(request, &state.config.returns) {
-        let explanation = Explanation {
-            status: StatusCode::FORBIDDEN,
-            code: "cross_site",
+    if let Err(refusal) = same_site::check_deployment(request, &state.config.returns) {
+        let explanation = ProblemDetails {
             title: "You are still signed in",
             text: "Another web site asked to sign you out. To sign out, use the button in the \
                    application or on your account page."
                 .to_owned(),
-            next: Next::Home,
+            ..refusal.into()
         };
-        tracing::warn!(
-            error.code = explanation.code,
-            outcome = "refused",
-            "sign-out refused"
-        );
         return problem(request, &explanation, None);
     }
     let ended = async {
@@ -146,7 +136,7 @@ async fn end_and_respond(state: &State, request: &HttpRequest, everywhere: bool)
         Ok(keep_session_cookie) => keep_session_cookie,
         Err(error) => {
             tracing::error!(%error, outcome = "refused", "the session was not ended");
-            return problem(request, &broken("database_unavailable"), None);
+            return problem(request, &internal_error("database_unavailable"), None);
         }
     };
     let response = if wants_json(request) {

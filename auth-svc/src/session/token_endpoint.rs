@@ -11,6 +11,7 @@ use crate::http::cors::trusted_origin;
 use crate::http::origin::WebOrigin;
 use crate::http::problem::Problem;
 use crate::http::same_site;
+use crate::secret::HandoverCode;
 use crate::session::access_token::{self, Bearer, Token};
 use crate::session::lookup;
 use crate::session::refresh_cookie::{self, TOKEN_LENGTH};
@@ -128,9 +129,7 @@ fn parse_request(
     request: &HttpRequest,
     body: &[u8],
 ) -> Result<TokenRequest, SessionError> {
-    if !same_site::may_change(request, &state.config.returns) {
-        return Err(SessionError::CrossSite);
-    }
+    same_site::check_deployment(request, &state.config.returns)?;
     // This type makes browsers send a preflight request first if the origin is another.
     if !is_json(request) {
         return Err(SessionError::NotJson);
@@ -196,7 +195,7 @@ async fn redeem_code(
     let origin_text = origin.map(ToString::to_string);
     let redeemed = code::redeem(
         &state.pool,
-        code,
+        &HandoverCode::new(code),
         Proof {
             origin: origin_text.as_deref(),
             verifier,

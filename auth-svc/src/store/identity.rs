@@ -1,15 +1,15 @@
-//! People and the identities that they sign in with.
+//! Users and the identities that they sign in with.
 
 use latchkey_domain::{GrantBinding, Handle, UserId};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// The user of this identity. Two first sign-ins of one person at once wait for
-/// one another here, so that they make one user.
+/// Locks an identity and returns its user. Two first sign-ins of the same person at the
+/// same time wait for each other here, so that only one user is created.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn lock(
     connection: &mut PgConnection,
     provider: &str,
@@ -20,7 +20,8 @@ pub async fn lock(
         .bind(format!("{provider}\n{issuer}\n{subject}"))
         .execute(&mut *connection)
         .await?;
-    // Index: identity_provider_issuer_subject_key. Never by e-mail.
+    // Index: identity_provider_issuer_subject_key. A user is never looked up by e-mail
+    // address.
     let found: Option<(Uuid,)> = sqlx::query_as(
         "SELECT user_id FROM auth.identity
          WHERE provider = $1 AND issuer = $2 AND subject = $3",
@@ -52,11 +53,11 @@ pub async fn add_user(
     Ok(())
 }
 
-/// Writes the identity of the binding; answers the time by the database's clock,
-/// which all replicas share: it decides which of two grants is newer.
+/// Writes the identity of the binding and returns the sign-in's time by the database's
+/// clock. All replicas share that clock, so it decides which of two grants is newer.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn note_sign_in(
     connection: &mut PgConnection,
     binding: &GrantBinding,
@@ -83,10 +84,10 @@ pub async fn note_sign_in(
     .await
 }
 
-/// The time by the database's clock, which all replicas share.
+/// Returns the time by the database's clock, which all replicas share.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn now(connection: &mut PgConnection) -> Result<OffsetDateTime, sqlx::Error> {
     sqlx::query_scalar("SELECT clock_timestamp()")
         .fetch_one(connection)

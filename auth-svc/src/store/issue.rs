@@ -1,14 +1,14 @@
-//! Why a secret could not be issued.
+//! Errors of functions that create a secret and store its hash.
 
-use crate::random::NoRandomness;
+use crate::random::RandomnessError;
 
-/// Why no session or token could be written.
+/// Why a secret was not issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    /// No randomness for the secret.
+    /// The random number generator failed.
     #[error(transparent)]
-    Randomness(#[from] NoRandomness),
-    /// The database refused or is not there.
+    Randomness(#[from] RandomnessError),
+    /// The database failed or is not reachable.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }

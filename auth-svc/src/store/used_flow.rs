@@ -1,13 +1,13 @@
-//! Flows that were finished: a unique key makes each usable once.
+//! Flows that were completed. A unique key makes sure that each flow is used once.
 
 use latchkey_domain::FlowId;
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
-/// Returns `true` if the flow was finished.
+/// Returns `true` if the flow was used.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn is_used(executor: impl PgExecutor<'_>, flow: FlowId) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT EXISTS (SELECT FROM auth.spent_flow WHERE flow_id = $1)")
         .bind(flow.as_uuid())
@@ -15,11 +15,11 @@ pub async fn is_used(executor: impl PgExecutor<'_>, flow: FlowId) -> Result<bool
         .await
 }
 
-/// Marks the flow as finished in the caller's transaction; `false` if it was
+/// Marks the flow as used in the caller's transaction. Returns `false` if it was used
 /// before.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn mark_used(
     connection: &mut PgConnection,
     flow: FlowId,

@@ -14,17 +14,17 @@ use crate::random::sha256;
 /// A workspace.
 #[derive(Debug, Clone)]
 pub struct Workspace {
-    /// Its id.
+    /// Id of the workspace.
     pub id: WorkspaceId,
-    /// Its name.
+    /// Name of the workspace.
     pub name: String,
-    /// First label of its host under the app's.
+    /// First label of its host under the app's host.
     pub subdomain: Option<String>,
-    /// Its own host, proven.
+    /// Custom host, which is verified or approved.
     pub custom_domain: Option<String>,
-    /// SHA-256 of the public invitation's token.
+    /// SHA-256 of the token of the public invitation link.
     pub public_invite_hash: Option<Vec<u8>>,
-    /// Whether the public link works.
+    /// Whether the public invitation link is enabled.
     pub public_invite_enabled: bool,
 }
 
@@ -51,23 +51,23 @@ impl From<Row> for Workspace {
     }
 }
 
-/// What names a workspace.
+/// A reference to a workspace in a request.
 #[derive(Clone, Copy)]
 pub enum Reference<'a> {
-    /// Its id.
+    /// By id.
     Id(WorkspaceId),
-    /// First label of its host.
+    /// By the first label of its host.
     Subdomain(&'a str),
-    /// Token of a personal invitation into it.
+    /// By the token of a personal invitation.
     PersonalInvite(&'a str),
-    /// Token of its public invitation link.
+    /// By the token of the public invitation link.
     PublicInvite(&'a str),
 }
 
-/// The workspace with this reference.
+/// Returns the workspace that the reference names.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn find(
     executor: impl PgExecutor<'_>,
     reference: Reference<'_>,
@@ -100,10 +100,10 @@ pub async fn find(
     Ok(row.map(Workspace::from))
 }
 
-/// At most two workspaces of the deployment: enough to see whether it has one.
+/// Returns at most two workspaces, which tells whether the deployment has exactly one.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn first_two(executor: impl PgExecutor<'_>) -> Result<Vec<Workspace>, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT id, name, subdomain, custom_domain, public_invite_hash, public_invite_enabled
@@ -114,10 +114,10 @@ pub async fn first_two(executor: impl PgExecutor<'_>) -> Result<Vec<Workspace>, 
     Ok(rows.into_iter().map(Workspace::from).collect())
 }
 
-/// The workspace that the person joined first, of those that they belong to.
+/// Returns the workspace that the user joined first, of those that they belong to.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn first_of(
     connection: &mut PgConnection,
     user: UserId,
@@ -135,10 +135,10 @@ pub async fn first_of(
     Ok(row.map(Workspace::from))
 }
 
-/// At most two of the workspaces that let the domain in.
+/// Returns at most two workspaces that approved the domain.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn first_two_open_to(
     connection: &mut PgConnection,
     domain: Option<&str>,
@@ -158,13 +158,13 @@ pub async fn first_two_open_to(
 /// Why a workspace was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
-    /// The subdomain is taken.
+    /// Another workspace has the subdomain.
     #[error("the subdomain is taken")]
     Taken,
-    /// The name is empty, or the subdomain is no host label.
+    /// The name is empty, or the subdomain is not a host label.
     #[error("the name must not be empty; a subdomain is 1 to 63 of a-z, 0-9 and -")]
     Invalid,
-    /// The database's refusal.
+    /// The database failed.
     #[error(transparent)]
     Database(sqlx::Error),
 }
@@ -182,7 +182,7 @@ impl From<sqlx::Error> for CreateError {
 /// Creates a workspace.
 ///
 /// # Errors
-/// Taken, invalid, or the database's refusal.
+/// Returns an error if the subdomain is taken, a value is invalid, or the database fails.
 pub async fn create(
     executor: impl PgExecutor<'_>,
     name: &str,
@@ -198,29 +198,29 @@ pub async fn create(
     Ok(id)
 }
 
-/// A workspace in a list.
+/// A workspace in the list of all workspaces.
 #[derive(Debug, FromRow)]
 pub struct Listed {
-    /// Its id.
+    /// Id of the workspace.
     pub id: Uuid,
-    /// Its name.
+    /// Name of the workspace.
     pub name: String,
-    /// First label of its host under the app's.
+    /// First label of its host under the app's host.
     pub subdomain: Option<String>,
-    /// Its own host, proven.
+    /// Custom host, which is verified or approved.
     pub custom_domain: Option<String>,
-    /// Whether the public link works.
+    /// Whether the public invitation link is enabled.
     pub public_invite_enabled: bool,
-    /// Domains that it lets in.
+    /// Approved domains.
     pub domains: Vec<String>,
-    /// How many people belong to it.
+    /// Number of members.
     pub members: i64,
 }
 
-/// Every workspace, by name.
+/// Returns all workspaces, ordered by name.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn list(pool: &PgPool) -> Result<Vec<Listed>, sqlx::Error> {
     sqlx::query_as(
         "SELECT w.id, w.name, w.subdomain, w.custom_domain, w.public_invite_enabled,
@@ -234,11 +234,11 @@ pub async fn list(pool: &PgPool) -> Result<Vec<Listed>, sqlx::Error> {
     .await
 }
 
-/// The workspace with this id, host or unique name; the only one where
-/// nothing is given.
+/// Returns the workspace with this id, host or unique name. Without a reference, returns
+/// the only workspace of the deployment.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn by_reference(
     pool: &PgPool,
     reference: Option<&str>,

@@ -4,16 +4,15 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use latchkey_service::telemetry;
-use serde_json::json;
 
-use crate::http::same_site;
+use crate::http::problem;
+use crate::http::same_site::{self, CrossSite};
 use crate::session::lookup;
 use crate::state::State;
 use crate::store::issue::IssueError;
 use crate::store::session::Session;
 use crate::store::workspace::custom_host::HostError;
-use crate::workspace::domain_verification::ProofError;
+use crate::workspace::domain_verification::VerificationError;
 use crate::workspace::removal::RemovalError;
 
 /// Why a request of the administrators' API fails.
@@ -22,19 +21,25 @@ pub(crate) enum AdminError {
     #[error("Nobody is signed in.")]
     NotSignedIn,
     #[error("Another web site made this request. Nothing was changed.")]
-    CrossSite,
+    CrossSite(#[from] CrossSite),
     #[error("Only an administrator of the workspace may do this.")]
     NotAdmin,
     #[error("{0}")]
     Invalid(String),
-    #[error("{0}")]
-    Refused(&'static str, String),
+    #[error("This deployment has one host for all workspaces.")]
+    SingleDomain,
+    #[error("{0} belongs to this deployment.")]
+    OwnDomain(String),
+    #[error("This deployment does not admit addresses of {0}.")]
+    DomainNotAllowed(String),
+    #[error("Anybody can get an address of {0}. Invite people instead.")]
+    ConsumerDomain(String),
     #[error("The workspace has no such entry.")]
     Unknown,
     #[error("{}", removal_text(.0))]
     Removal(#[from] RemovalError),
     #[error(transparent)]
-    Proof(#[from] ProofError),
+    Verification(#[from] VerificationError),
     #[error(transparent)]
     Issue(#[from] IssueError),
     #[error(transparent)]
@@ -42,27 +47,56 @@ pub(crate) enum AdminError {
 }
 
 impl AdminError {
-    fn code(&self) -> &'static str {
+    /// Status, and the stable code for programs.
+    const fn kind(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::NotSignedIn => "not_signed_in",
-            Self::CrossSite => "cross_site",
-            Self::NotAdmin => "not_admin",
-            Self::Invalid(_) | Self::Proof(ProofError::Host(HostError::Invalid)) => {
-                "invalid_parameter"
+            Self::NotSignedIn => (StatusCode::UNAUTHORIZED, "not_signed_in"),
+            Self::CrossSite(_) => (StatusCode::FORBIDDEN, "cross_site"),
+            Self::NotAdmin => (StatusCode::FORBIDDEN, "not_admin"),
+            Self::Invalid(_) | Self::Verification(VerificationError::Host(HostError::Invalid)) => {
+                (StatusCode::BAD_REQUEST, "invalid_parameter")
             }
-            Self::Refused(code, _) => code,
+            Self::SingleDomain => (StatusCode::CONFLICT, "single_domain"),
+            Self::OwnDomain(_) => (StatusCode::BAD_REQUEST, "own_domain"),
+            Self::DomainNotAllowed(_) => (StatusCode::FORBIDDEN, "domain_not_allowed"),
+            Self::ConsumerDomain(_) => (StatusCode::BAD_REQUEST, "consumer_domain"),
             Self::Unknown | Self::Removal(RemovalError::NotAMember | RemovalError::Several) => {
-                "not_found"
+                (StatusCode::NOT_FOUND, "not_found")
             }
-            Self::Removal(RemovalError::LastAdministrator) => "last_administrator",
-            Self::Proof(ProofError::NoClaim) => "domain_not_pending",
-            Self::Proof(ProofError::NoRecord { .. }) => "record_missing",
-            Self::Proof(ProofError::Dns(_)) => "dns_unavailable",
-            Self::Proof(ProofError::Host(HostError::Taken)) => "domain_taken",
-            Self::Proof(ProofError::Host(HostError::Database(_)) | ProofError::Database(_))
+            Self::Removal(RemovalError::LastAdministrator) => {
+                (StatusCode::CONFLICT, "last_administrator")
+            }
+            Self::Verification(VerificationError::NoClaim) => {
+                (StatusCode::NOT_FOUND, "domain_not_pending")
+            }
+            Self::Verification(VerificationError::NoRecord { .. }) => {
+                (StatusCode::CONFLICT, "record_missing")
+            }
+            Self::Verification(VerificationError::Dns(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "dns_unavailable")
+            }
+            Self::Verification(VerificationError::Host(HostError::Taken)) => {
+                (StatusCode::CONFLICT, "domain_taken")
+            }
+            Self::Verification(
+                VerificationError::Host(HostError::Database(_)) | VerificationError::Database(_),
+            )
             | Self::Issue(_)
             | Self::Removal(RemovalError::Database(_))
-            | Self::Database(_) => "database_unavailable",
+            | Self::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable"),
+        }
+    }
+
+    /// For the person; the database's own words go to the log.
+    fn message(&self) -> String {
+        match self {
+            Self::Verification(
+                VerificationError::Host(HostError::Database(_)) | VerificationError::Database(_),
+            )
+            | Self::Issue(_)
+            | Self::Removal(RemovalError::Database(_))
+            | Self::Database(_) => "Please try again in a minute.".to_owned(),
+            _ => self.to_string(),
         }
     }
 }
@@ -78,28 +112,12 @@ fn removal_text(error: &RemovalError) -> String {
 
 impl ResponseError for AdminError {
     fn status_code(&self) -> StatusCode {
-        match self.code() {
-            "not_signed_in" => StatusCode::UNAUTHORIZED,
-            "cross_site" | "not_admin" | "domain_not_allowed" => StatusCode::FORBIDDEN,
-            "invalid_parameter" | "consumer_domain" | "own_domain" => StatusCode::BAD_REQUEST,
-            "not_found" | "domain_not_pending" => StatusCode::NOT_FOUND,
-            "dns_unavailable" | "database_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::CONFLICT,
-        }
+        self.kind().0
     }
 
     fn error_response(&self) -> HttpResponse {
-        let message = match self.code() {
-            "database_unavailable" => "Please try again in a minute.".to_owned(),
-            _ => self.to_string(),
-        };
-        HttpResponse::build(self.status_code()).json(json!({
-            "error": {
-                "code": self.code(),
-                "message": message,
-                "traceId": telemetry::current_trace_id().map(|id| id.to_string()),
-            }
-        }))
+        let (status, code) = self.kind();
+        problem::json(status, code, &self.message())
     }
 }
 
@@ -109,8 +127,8 @@ pub(crate) async fn admin(
     request: &HttpRequest,
     changes: bool,
 ) -> Result<Session, AdminError> {
-    if changes && !same_site::may_change(request, &state.config.returns) {
-        return Err(AdminError::CrossSite);
+    if changes {
+        same_site::check_deployment(request, &state.config.returns)?;
     }
     let session = lookup::caller(state, request)
         .await?

@@ -9,11 +9,11 @@ use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::login::domain_list::parse_domain;
 use crate::state::State;
-use crate::store::audit::{Action, Actor, Change, Way};
+use crate::store::audit::{Action, Actor, Change, Channel};
 use crate::store::workspace::custom_host;
 use crate::store::workspace::domain::{self, Purpose};
 use crate::workspace::admin::{AdminError, admin};
-use crate::workspace::domain_verification::{self, ProofError, claimed};
+use crate::workspace::domain_verification::{self, VerificationError, claimed};
 
 /// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
@@ -61,21 +61,15 @@ async fn add(
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
     if !state.config.multi_workspace {
-        return Err(AdminError::Refused(
-            "single_domain",
-            "This deployment has one host for all workspaces.".to_owned(),
-        ));
+        return Err(AdminError::SingleDomain);
     }
     let host = parsed(&new.host)?;
     if domain_verification::overlaps(&host, state.config.returns.own_urls()) {
-        return Err(AdminError::Refused(
-            "own_domain",
-            format!("{host} belongs to this deployment."),
-        ));
+        return Err(AdminError::OwnDomain(host));
     }
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     let claim = domain::claim(
-        change.on(),
+        change.connection(),
         session.workspace,
         Purpose::Host,
         &host,
@@ -104,10 +98,10 @@ async fn verify(
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
     let host = parsed(&host)?;
-    domain_verification::by_record(
+    domain_verification::verify_by_record(
         &state.pool,
         &*state.txt,
-        Actor::of(&session, Way::Http),
+        Actor::of(&session, Channel::Http),
         session.workspace,
         Purpose::Host,
         &host,
@@ -124,10 +118,10 @@ async fn verify(
     (status = 403, description = "Not an administrator, or another web site made the request", body = Problem)))]
 async fn remove(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
-    custom_host::set(change.on(), session.workspace, None)
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
+    custom_host::set(change.connection(), session.workspace, None)
         .await
-        .map_err(ProofError::from)?;
+        .map_err(VerificationError::from)?;
     let former = session.custom_domain.as_deref().unwrap_or("none");
     change
         .commit(session.workspace, Action::HostRemoved, former)

@@ -73,7 +73,7 @@ fn is_below(name: &str, other: &str) -> bool {
 
 /// Why a domain was not verified.
 #[derive(Debug, thiserror::Error)]
-pub enum ProofError {
+pub enum VerificationError {
     /// The workspace has no such claim, or it has expired.
     #[error("the domain is not waiting to be verified: add it first")]
     NoClaim,
@@ -100,25 +100,25 @@ pub enum ProofError {
 /// as verified.
 ///
 /// # Errors
-/// Returns [`ProofError`] and leaves the claim unchanged.
-pub async fn by_record(
+/// Returns [`VerificationError`] and leaves the claim unchanged.
+pub async fn verify_by_record(
     pool: &PgPool,
     records: &dyn TxtRecords,
     by: Actor,
     workspace: WorkspaceId,
     purpose: Purpose,
     name: &str,
-) -> Result<Claim, ProofError> {
+) -> Result<Claim, VerificationError> {
     let claims = domain::claims(pool, workspace, purpose).await?;
     let claim = claims
         .into_iter()
         .find(|claim| claim.domain == name)
-        .ok_or(ProofError::NoClaim)?;
+        .ok_or(VerificationError::NoClaim)?;
     let record = record_name(name);
     // No database connection is held during the DNS lookup.
     let values = records.of(&record).await?;
     if !values.contains(&claim.record_value) {
-        return Err(ProofError::NoRecord {
+        return Err(VerificationError::NoRecord {
             name: record,
             value: claim.record_value,
         });
@@ -126,11 +126,11 @@ pub async fn by_record(
     let mut change = Change::begin(pool, by).await?;
     let (proven, action) = match purpose {
         Purpose::Access => (
-            domain::prove_by_record(change.on(), workspace, &claim).await?,
+            domain::prove_by_record(change.connection(), workspace, &claim).await?,
             Action::DomainVerified,
         ),
         Purpose::Host => (
-            custom_host::prove(change.on(), workspace, &claim).await?,
+            custom_host::prove(change.connection(), workspace, &claim).await?,
             Action::HostVerified,
         ),
     };
@@ -138,7 +138,7 @@ pub async fn by_record(
         change.commit(workspace, action, &claim.domain).await?;
         Ok(claim)
     } else {
-        Err(ProofError::NoClaim)
+        Err(VerificationError::NoClaim)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::login::domain_list::{is_consumer_domain, parse_domain};
 use crate::state::State;
-use crate::store::audit::{Action, Actor, Change, Way};
+use crate::store::audit::{Action, Actor, Change, Channel};
 use crate::store::workspace::domain::{self, Purpose, approve_domain};
 use crate::workspace::admin::{AdminError, admin};
 use crate::workspace::domain_verification::{self, claimed, rfc3339};
@@ -68,14 +68,11 @@ async fn add(
     let session = admin(&state, &request, true).await?;
     let domain = parsed(&new.domain)?;
     if is_consumer_domain(&domain) {
-        return Err(AdminError::Refused(
-            "consumer_domain",
-            format!("Anybody can get an address of {domain}. Invite people instead."),
-        ));
+        return Err(AdminError::ConsumerDomain(domain));
     }
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     let claim = domain::claim(
-        change.on(),
+        change.connection(),
         session.workspace,
         Purpose::Access,
         &domain,
@@ -104,10 +101,10 @@ async fn verify(
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
     let domain = parsed(&domain)?;
-    domain_verification::by_record(
+    domain_verification::verify_by_record(
         &state.pool,
         &*state.txt,
-        Actor::of(&session, Way::Http),
+        Actor::of(&session, Channel::Http),
         session.workspace,
         Purpose::Access,
         &domain,
@@ -132,8 +129,8 @@ async fn remove(
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
     let domain = parsed(&domain)?;
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
-    approve_domain(change.on(), session.workspace, &domain, false).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
+    approve_domain(change.connection(), session.workspace, &domain, false).await?;
     change
         .commit(session.workspace, Action::DomainRemoved, &domain)
         .await?;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::state::State;
-use crate::store::audit::{Action, Actor, Change, Way};
+use crate::store::audit::{Action, Actor, Change, Channel};
 use crate::store::workspace::invite::{self, set_public_invite};
 use crate::workspace::admin::{AdminError, admin};
 use crate::workspace::domain_verification::rfc3339;
@@ -83,17 +83,11 @@ async fn make(
         .map_err(|_| AdminError::Invalid("The email must be a mail address.".to_owned()))?;
     let allowed = &state.config.allowed_domains;
     if !allowed.is_empty() && !allowed.contains(email.domain()) {
-        return Err(AdminError::Refused(
-            "domain_not_allowed",
-            format!(
-                "This deployment does not admit addresses of {}.",
-                email.domain()
-            ),
-        ));
+        return Err(AdminError::DomainNotAllowed(email.domain().to_owned()));
     }
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     let made = invite::invite(
-        change.on(),
+        change.connection(),
         session.workspace,
         &email,
         LIFETIME,
@@ -128,8 +122,8 @@ async fn revoke(
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
-    if invite::revoke(change.on(), session.workspace, *id).await? {
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
+    if invite::revoke(change.connection(), session.workspace, *id).await? {
         change
             .commit(
                 session.workspace,
@@ -155,9 +149,9 @@ async fn public(
     switch: web::Json<Switch>,
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Way::Http)).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
     let token = set_public_invite(
-        change.on(),
+        change.connection(),
         session.workspace,
         switch.enabled,
         &state.randomness,

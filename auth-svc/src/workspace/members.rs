@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::state::State;
-use crate::store::audit::{Action, Actor, Change, Way};
+use crate::store::audit::{Action, Actor, Change, Channel};
 use crate::store::session::Session;
 use crate::store::workspace::member;
 use crate::workspace::admin::{AdminError, admin};
@@ -77,7 +77,7 @@ async fn remove(
         .parse()
         .map_err(|_| AdminError::Invalid("The person must be named by user id.".to_owned()))?;
     let keep = choice.keep_connections;
-    let removed = take_out(&state, &session, Way::Http, user, keep).await?;
+    let removed = remove_member(&state, &session, Channel::Http, user, keep).await?;
     Ok(HttpResponse::Ok().json(removed.json(keep)))
 }
 
@@ -86,10 +86,10 @@ async fn remove(
 ///
 /// # Errors
 /// Returns [`RemovalError`].
-pub(crate) async fn take_out(
+pub(crate) async fn remove_member(
     state: &State,
     administrator: &Session,
-    way: Way,
+    channel: Channel,
     user: UserId,
     keep_connections: bool,
 ) -> Result<Removed, RemovalError> {
@@ -103,8 +103,8 @@ pub(crate) async fn take_out(
         keep_connections,
         force: false,
     };
-    let mut change = Change::begin(&state.pool, Actor::of(administrator, way)).await?;
-    let removed = removal::remove(change.on(), removal, deployment).await?;
+    let mut change = Change::begin(&state.pool, Actor::of(administrator, channel)).await?;
+    let removed = removal::remove(change.connection(), removal, deployment).await?;
     change
         .commit(
             administrator.workspace,

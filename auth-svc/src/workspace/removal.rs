@@ -1,5 +1,5 @@
-//! Taking a member out of a workspace: membership, sessions and what was handed
-//! over of them, and the event that disconnects accounts, in ONE transaction.
+//! Removes a member from a workspace in one transaction: the membership, the sessions with
+//! their tokens, and the event that disconnects the accounts.
 
 use latchkey_domain::{EventId, UserId, WorkspaceId};
 use latchkey_messaging::outbox::{self, Message, Schema};
@@ -15,20 +15,20 @@ use crate::store::session::list;
 use crate::store::workspace::member::{self, Named};
 use crate::store::workspace::{domain, invite};
 
-/// What to do.
+/// What to remove.
 #[derive(Debug, Clone, Copy)]
 pub struct Removal<'a> {
     /// The workspace.
     pub workspace: WorkspaceId,
     /// The member's address or user id.
     pub who: &'a str,
-    /// Leave the accounts that the person connected there connected.
+    /// Leaves the accounts connected that the person connected in the workspace.
     pub keep_connections: bool,
-    /// Take the last administrator out too.
+    /// Also removes the last administrator.
     pub force: bool,
 }
 
-/// What a deployment lets in where a workspace has no list of its own.
+/// The deployment's domains, which count if a workspace has none of its own.
 #[derive(Debug, Clone, Copy)]
 pub struct Deployment<'a> {
     /// `AUTH_ALLOWED_DOMAINS`.
@@ -37,40 +37,40 @@ pub struct Deployment<'a> {
     pub multi_workspace: bool,
 }
 
-/// Why a member was not taken out.
+/// Why a member was not removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemovalError {
-    /// Nobody of the workspace has this address or id.
-    #[error("nobody of the workspace has this address or user id")]
+    /// No member has this address or id.
+    #[error("no member of the workspace has this address or user id")]
     NotAMember,
-    /// Several members show the address.
-    #[error("several members show this address: name one by user id")]
+    /// Several members have this address.
+    #[error("several members have this address: name one by user id")]
     Several,
-    /// Nobody could administer the workspace afterwards.
+    /// The workspace would have no administrator.
     #[error(
         "this is the last administrator: afterwards nobody could invite people, approve domains \
          or remove members, and whoever joins next would not become one"
     )]
     LastAdministrator,
-    /// The database's refusal.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// How a removed person can come in again. Nobody is barred: they join by the
-/// rules of the workspace, like everyone.
+/// How a removed person can join again. Nobody is banned: they can join by the same rules
+/// as everyone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WayBack {
-    /// Their address is of a domain that is let in.
+pub enum RejoinOption {
+    /// The workspace approved the domain of their address.
     Domain(String),
-    /// The public link is on.
+    /// The public invitation link is enabled.
     PublicLink,
     /// A personal invitation to their address is pending.
     Invitation(String),
 }
 
-impl WayBack {
-    /// Its name for programs.
+impl RejoinOption {
+    /// Returns the name in JSON.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Domain(_) => "DOMAIN",
@@ -79,7 +79,7 @@ impl WayBack {
         }
     }
 
-    /// What it is, and what closes it.
+    /// Explains the option, and how to prevent it.
     pub fn text(&self) -> String {
         match self {
             Self::Domain(domain) => format!(
@@ -97,21 +97,21 @@ impl WayBack {
     }
 }
 
-/// A removal that is done when its transaction commits.
+/// A removal, which takes effect when its transaction commits.
 #[derive(Debug)]
 pub struct Removed {
     /// The person.
     pub user: UserId,
-    /// Their address: a label.
+    /// E-mail address: a label, not an identifier.
     pub email: String,
-    /// Sessions that ended.
+    /// Number of sessions that ended.
     pub sessions: u64,
-    /// How they can come in again.
-    pub ways_back: Vec<WayBack>,
+    /// How they can join again.
+    pub rejoin_options: Vec<RejoinOption>,
 }
 
 impl Removed {
-    /// What the audit says was removed.
+    /// Returns the target for the audit record.
     pub fn target(&self, kept_connections: bool) -> String {
         let connections = if kept_connections {
             "connections kept"
@@ -121,10 +121,10 @@ impl Removed {
         format!("{} {}, {connections}", self.user, self.email)
     }
 
-    /// For programs.
+    /// Returns the removal as JSON.
     pub fn json(&self, kept_connections: bool) -> Value {
         let ways: Vec<Value> = self
-            .ways_back
+            .rejoin_options
             .iter()
             .map(|way| json!({ "by": way.code(), "message": way.text() }))
             .collect();
@@ -138,18 +138,16 @@ impl Removed {
     }
 }
 
-/// Takes a member out.
+/// Removes a member.
 ///
 /// # Errors
-/// See [`RemovalError`]; nothing must be committed then.
+/// See [`RemovalError`]. The caller must not commit then.
 pub async fn remove(
     connection: &mut PgConnection,
     removal: Removal<'_>,
     deployment: Deployment<'_>,
 ) -> Result<Removed, RemovalError> {
     let Removal { workspace, who, .. } = removal;
-    // Locked in one order: of two administrators who remove each other, the
-    // second sees that it is the last.
     let administrators = member::lock_administrators(&mut *connection, workspace).await?;
     let mut named = member::named(&mut *connection, workspace, who).await?;
     let (person, others) = (named.pop(), named);
@@ -162,12 +160,12 @@ pub async fn remove(
     if administrators == [user_id] && !removal.force {
         return Err(RemovalError::LastAdministrator);
     }
-    // Waits for a sign-in of this person that is being written; whoever comes
-    // later finds no membership.
+    // Waits for a sign-in of this person that is in progress. A later sign-in finds no
+    // membership.
     if !member::remove(&mut *connection, workspace, user_id).await? {
         return Err(RemovalError::NotAMember);
     }
-    // After the wait: later than everything that the person authenticated.
+    // The time after the wait is later than every earlier sign-in of the person.
     let removed_at = identity::now(&mut *connection).await?;
     let sessions = list::end_all_in(connection, workspace, user_id.into()).await?;
     let event = MemberRemoved {
@@ -180,19 +178,19 @@ pub async fn remove(
     outbox::enqueue(&mut *connection, Schema::Auth, message).await?;
     Ok(Removed {
         user: user_id.into(),
-        ways_back: ways_back(connection, workspace, user_id, deployment).await?,
+        rejoin_options: rejoin_options(connection, workspace, user_id, deployment).await?,
         email,
         sessions,
     })
 }
 
-async fn ways_back(
+async fn rejoin_options(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
     user: Uuid,
     deployment: Deployment<'_>,
-) -> Result<Vec<WayBack>, sqlx::Error> {
-    // Addresses that a provider vouched for: only these let anybody in.
+) -> Result<Vec<RejoinOption>, sqlx::Error> {
+    // Only verified addresses let a person join.
     let addresses = member::vouched_addresses(&mut *connection, workspace, user).await?;
     let own = DomainList::of_rows(domain::approved_names(&mut *connection, workspace).await?);
     let list = if own.is_empty() && !deployment.multi_workspace {
@@ -203,16 +201,16 @@ async fn ways_back(
     let public = invite::is_public_on(connection, workspace).await?;
     let mut ways = Vec::new();
     for address in addresses {
-        let domain = WayBack::Domain(address.domain.clone());
+        let domain = RejoinOption::Domain(address.domain.clone());
         if list.contains(&address.domain) && !ways.contains(&domain) {
             ways.push(domain);
         }
         if address.invited {
-            ways.push(WayBack::Invitation(address.email));
+            ways.push(RejoinOption::Invitation(address.email));
         }
     }
     if public {
-        ways.push(WayBack::PublicLink);
+        ways.push(RejoinOption::PublicLink);
     }
     Ok(ways)
 }

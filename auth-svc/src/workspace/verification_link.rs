@@ -8,7 +8,7 @@ use latchkey_domain::domain_for_people;
 use serde::Deserialize;
 
 use crate::http::layout::{self, Shell};
-use crate::http::problem::{Explanation, Next, Problem, broken};
+use crate::http::problem::{NextStep, Problem, ProblemDetails, internal_error};
 use crate::http::query::Query;
 use crate::http::router::Routes;
 use crate::http::same_site;
@@ -88,20 +88,8 @@ async fn confirm(
     request: HttpRequest,
     posted: Result<web::Form<Posted>, actix_web::Error>,
 ) -> HttpResponse {
-    if !same_site::may_change(&request, &state.config.returns) {
-        return problem(
-            &request,
-            &Explanation {
-                status: StatusCode::FORBIDDEN,
-                code: "cross_site",
-                title: "Open the link from the message",
-                text: "Another web site sent you here. Nothing was changed. Please open the link \
-                       in the message itself."
-                    .to_owned(),
-                next: Next::Home,
-            },
-            None,
-        );
+    if let Err(refusal) = same_site::check_deployment(&request, &state.config.returns) {
+        return problem(&request, &refusal.into(), None);
     }
     let Ok(posted) = posted else {
         return dead(&request);
@@ -127,7 +115,7 @@ async fn confirm(
 
 async fn prove(state: &State, token: &str) -> Result<Option<Proven>, sqlx::Error> {
     let mut change = Change::begin(&state.pool, Actor::Link).await?;
-    let proven = domain::prove_by_token(change.on(), token).await?;
+    let proven = domain::prove_by_token(change.connection(), token).await?;
     if let Some(proven) = &proven {
         let workspace = proven.workspace_id.into();
         change
@@ -150,19 +138,19 @@ fn page(title: &str, text: &str, token: Option<&str>) -> HttpResponse {
 }
 
 fn dead(request: &HttpRequest) -> HttpResponse {
-    let explanation = Explanation {
+    let explanation = ProblemDetails {
         status: StatusCode::NOT_FOUND,
         code: "verification_link_dead",
         title: "This link does not work any more",
         text: "It was used, is older than a day, or was replaced by a newer one. Please ask \
                the person who sent it for a new one."
             .to_owned(),
-        next: Next::Home,
+        next: NextStep::Home,
     };
     problem(request, &explanation, None)
 }
 
 fn unavailable(request: &HttpRequest, error: &sqlx::Error) -> HttpResponse {
     tracing::error!(%error, "a verification link was not looked up");
-    problem(request, &broken("database_unavailable"), None)
+    problem(request, &internal_error("database_unavailable"), None)
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use auth_svc::random::Randomness;
-use auth_svc::store::{janitor, workspace};
+use auth_svc::store::{cleanup, workspace};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -216,7 +216,7 @@ async fn expired_rows_are_deleted_and_others_are_kept() {
     )
     .await
     .unwrap();
-    janitor::sweep(app.database.pool()).await.unwrap();
+    cleanup::sweep(app.database.pool()).await.unwrap();
     assert!(kept.me().await.is_some());
     for (over, left) in [
         (
@@ -249,7 +249,7 @@ async fn expired_rows_are_deleted_and_others_are_kept() {
         };
         assert_eq!(count().await, 1, "{left}");
         run(&app, over).await;
-        janitor::sweep(app.database.pool()).await.unwrap();
+        cleanup::sweep(app.database.pool()).await.unwrap();
         assert_eq!(count().await, 0, "{left}");
     }
 }
@@ -281,7 +281,7 @@ async fn expired_rows_are_deleted_in_batches_until_none_is_left() {
     for statement in statements {
         run(&app, statement).await;
     }
-    janitor::sweep(app.database.pool()).await.unwrap();
+    cleanup::sweep(app.database.pool()).await.unwrap();
     let over: i64 = sqlx::query_scalar(
         "SELECT (SELECT count(*) FROM auth.spent_flow WHERE expires_at < now())
               + (SELECT count(*) FROM auth.personal_invite)

@@ -3,7 +3,7 @@ use auth_svc::random::Randomness;
 use auth_svc::store::audit::Actor;
 use auth_svc::store::workspace::domain::{self, Purpose};
 use auth_svc::workspace::domain_verification::dns::{DnsError, TxtRecords};
-use auth_svc::workspace::domain_verification::{self as proof, ProofError};
+use auth_svc::workspace::domain_verification::{self as proof, VerificationError};
 use latchkey_demo_provider::Decision;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ async fn a_txt_record_verifies_a_domain_only_for_the_workspace_it_was_issued_to(
         .unwrap();
     let name_server = Records(Ok(vec![ours.record_value.clone()]));
     // A record value that another workspace reads in the DNS does not help it.
-    let theirs = proof::by_record(
+    let theirs = proof::verify_by_record(
         pool,
         &name_server,
         Actor::Operator,
@@ -102,9 +102,9 @@ async fn a_txt_record_verifies_a_domain_only_for_the_workspace_it_was_issued_to(
         domain,
     )
     .await;
-    assert!(matches!(theirs, Err(ProofError::NoRecord { .. })));
+    assert!(matches!(theirs, Err(VerificationError::NoRecord { .. })));
     // Nor does a record for sign-ins verify a custom domain.
-    let host = proof::by_record(
+    let host = proof::verify_by_record(
         pool,
         &name_server,
         Actor::Operator,
@@ -113,8 +113,8 @@ async fn a_txt_record_verifies_a_domain_only_for_the_workspace_it_was_issued_to(
         domain,
     )
     .await;
-    assert!(matches!(host, Err(ProofError::NoClaim)));
-    proof::by_record(
+    assert!(matches!(host, Err(VerificationError::NoClaim)));
+    proof::verify_by_record(
         pool,
         &name_server,
         Actor::Operator,
@@ -143,7 +143,7 @@ async fn unresponsive_name_servers_verify_nothing_and_keep_the_claim() {
         .await
         .unwrap();
     let silent = Records(Err(DnsError("timed out".to_owned())));
-    let result = proof::by_record(
+    let result = proof::verify_by_record(
         pool,
         &silent,
         Actor::Operator,
@@ -152,7 +152,7 @@ async fn unresponsive_name_servers_verify_nothing_and_keep_the_claim() {
         domain,
     )
     .await;
-    assert!(matches!(result, Err(ProofError::Dns(_))));
+    assert!(matches!(result, Err(VerificationError::Dns(_))));
     // A repeated claim keeps the record value, which may be published already.
     let again = domain::claim(pool, app.workspace, Purpose::Access, domain, &random)
         .await
@@ -164,7 +164,7 @@ async fn unresponsive_name_servers_verify_nothing_and_keep_the_claim() {
         .await
         .unwrap();
     let late = Records(Ok(vec![claim.record_value]));
-    let result = proof::by_record(
+    let result = proof::verify_by_record(
         pool,
         &late,
         Actor::Operator,
@@ -173,7 +173,7 @@ async fn unresponsive_name_servers_verify_nothing_and_keep_the_claim() {
         domain,
     )
     .await;
-    assert!(matches!(result, Err(ProofError::NoClaim)));
+    assert!(matches!(result, Err(VerificationError::NoClaim)));
 }
 
 // R7, WP11

@@ -99,7 +99,7 @@ impl Card {
                 label: if waits { "Start sync" } else { "Try again" },
             }),
             disconnect: state
-                .neighbours
+                .grpc_clients
                 .can_disconnect()
                 .then(|| format!("{LIST}/{}/disconnect", account.id)),
             lines: account

@@ -57,7 +57,7 @@ pub(super) async fn run(
             let host = parse_host(context, &host)?;
             let mut change = context.change().await?;
             let claim = domain::claim(
-                change.on(),
+                change.connection(),
                 workspace.id,
                 Purpose::Host,
                 &host,
@@ -83,7 +83,7 @@ pub(super) async fn run(
             let workspace = context.find_workspace(workspace).await?;
             let host = parse_host(context, &host)?;
             let servers = NameServers::from_environment(context.environment)?;
-            domain_verification::by_record(
+            domain_verification::verify_by_record(
                 &context.pool,
                 &servers,
                 Actor::Operator,
@@ -99,7 +99,7 @@ pub(super) async fn run(
             let workspace = context.find_workspace(workspace).await?;
             let host = parse_host(context, &host)?;
             let mut change = context.change().await?;
-            custom_host::set(change.on(), workspace.id, Some(&host))
+            custom_host::set(change.connection(), workspace.id, Some(&host))
                 .await
                 .map_err(StartError::other)?;
             change
@@ -111,7 +111,7 @@ pub(super) async fn run(
         Command::Remove { workspace } => {
             let workspace = context.find_workspace(workspace).await?;
             let mut change = context.change().await?;
-            custom_host::set(change.on(), workspace.id, None)
+            custom_host::set(change.connection(), workspace.id, None)
                 .await
                 .map_err(StartError::other)?;
             let former = workspace.custom_domain.as_deref().unwrap_or("none");

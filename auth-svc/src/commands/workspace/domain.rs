@@ -25,7 +25,7 @@ pub(super) async fn approve(
 ) -> Result<Output, StartError> {
     let domain = parse_company_domain(domain, force)?;
     let mut change = context.change().await?;
-    approve_domain(change.on(), workspace.id, &domain, true)
+    approve_domain(change.connection(), workspace.id, &domain, true)
         .await
         .map_err(StartError::other)?;
     change
@@ -45,7 +45,7 @@ pub(super) async fn remove(
 ) -> Result<Output, StartError> {
     let domain = parse_domain(domain).map_err(StartError::other)?;
     let mut change = context.change().await?;
-    approve_domain(change.on(), workspace.id, &domain, false)
+    approve_domain(change.connection(), workspace.id, &domain, false)
         .await
         .map_err(StartError::other)?;
     change
@@ -66,7 +66,7 @@ pub(super) async fn add(
     let domain = parse_company_domain(domain, false)?;
     let mut change = context.change().await?;
     let claim = domain::claim(
-        change.on(),
+        change.connection(),
         workspace.id,
         Purpose::Access,
         &domain,
@@ -97,7 +97,7 @@ pub(super) async fn verify(
 ) -> Result<Output, StartError> {
     let domain = parse_domain(domain).map_err(StartError::other)?;
     let servers = NameServers::from_environment(context.environment)?;
-    domain_verification::by_record(
+    domain_verification::verify_by_record(
         &context.pool,
         &servers,
         Actor::Operator,
@@ -131,7 +131,7 @@ pub(super) async fn link(
     }
     let mut change = context.change().await?;
     let made = domain::email_token(
-        change.on(),
+        change.connection(),
         workspace.id,
         domain,
         email.as_str(),

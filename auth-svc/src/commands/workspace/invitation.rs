@@ -24,7 +24,7 @@ pub(super) async fn invite(
     let lifetime = parse_duration(expires_in).map_err(StartError::other)?;
     let mut change = context.change().await?;
     let made = invite::invite(
-        change.on(),
+        change.connection(),
         workspace.id,
         &email,
         lifetime,
@@ -83,7 +83,7 @@ pub(super) async fn revoke(
     id: Uuid,
 ) -> Result<Output, StartError> {
     let mut change = context.change().await?;
-    let revoked = invite::revoke(change.on(), workspace.id, id)
+    let revoked = invite::revoke(change.connection(), workspace.id, id)
         .await
         .map_err(StartError::other)?;
     if revoked {
@@ -110,7 +110,7 @@ pub(super) async fn public(
     let mut change = context.change().await?;
     let made = match switch {
         "rotate" => Some(
-            rotate_public_invite(change.on(), workspace.id, &context.randomness)
+            rotate_public_invite(change.connection(), workspace.id, &context.randomness)
                 .await
                 .map_err(StartError::other)?
                 .ok_or_else(|| {
@@ -121,7 +121,7 @@ pub(super) async fn public(
                 })?,
         ),
         switch => set_public_invite(
-            change.on(),
+            change.connection(),
             workspace.id,
             switch == "on",
             &context.randomness,

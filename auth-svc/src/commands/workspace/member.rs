@@ -57,7 +57,7 @@ pub(super) async fn set_role(
     let id = person.user_id.to_string();
     let role = if admin { "ADMIN" } else { "MEMBER" };
     let mut change = context.change().await?;
-    let changed = member::set_role(change.on(), workspace.id, &id, admin)
+    let changed = member::set_role(change.connection(), workspace.id, &id, admin)
         .await
         .map_err(StartError::other)?;
     if changed != 1 {
@@ -102,7 +102,7 @@ pub(super) async fn remove(
         force,
     };
     let mut change = context.change().await?;
-    let removed = removal::remove(change.on(), removal, deployment)
+    let removed = removal::remove(change.connection(), removal, deployment)
         .await
         .map_err(|error| member_error(who, &error))?;
     change
@@ -124,7 +124,7 @@ pub(super) async fn remove(
             "accounts are being disconnected"
         },
     );
-    for way in &removed.ways_back {
+    for way in &removed.rejoin_options {
         let _ = write!(text, "\n{}", way.text());
     }
     Ok(Output::new(text, removed.json(keep_connections)))

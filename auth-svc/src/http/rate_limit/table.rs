@@ -1,5 +1,4 @@
-//! A bounded table of rate limits, and what an address or a flow falls back to
-//! once the table is full.
+//! A bounded table of rate limits, with wider tables for the keys that do not fit into it.
 
 use std::hash::Hash;
 use std::num::NonZeroU32;
@@ -12,20 +11,20 @@ use governor::state::StateStore;
 use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
 use governor::{DefaultDirectRateLimiter, NotUntil, Quota, RateLimiter};
 
-/// Asked too often.
+/// An address or a flow has made too many requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("asked too often; again in {} s", self.seconds())]
-pub struct TooOften(Duration);
+#[error("too many requests; try again in {} s", self.seconds())]
+pub struct TooManyRequests(Duration);
 
-impl TooOften {
-    /// Whole seconds to wait, one at least.
+impl TooManyRequests {
+    /// Returns the time to wait in seconds, rounded up; at least 1.
     pub fn seconds(self) -> u64 {
         self.0.as_secs() + 1
     }
 }
 
-/// A tier may have this many times the requests of the one before: it stands for
-/// more clients.
+/// Factor by which the limit of a tier is larger than the limit of the tier before it,
+/// because its keys stand for more clients.
 const WIDER: u32 = 4;
 
 type Instant = <DefaultClock as governor::clock::Clock>::Instant;
@@ -58,7 +57,7 @@ impl<K: Hash + Eq + Clone> ShrinkableKeyedStateStore<K> for Store<K> {
     }
 }
 
-/// Limits of at most `bound` keys.
+/// Rate limits of at most `bound` keys.
 struct Table<K: Hash + Eq + Clone> {
     limiter: RateLimiter<K, Store<K>, DefaultClock>,
     known: Arc<DashMapStateStore<K>>,
@@ -76,9 +75,10 @@ impl<K: Hash + Eq + Clone> Table<K> {
         }
     }
 
-    /// One more request of `key`; `None` if the table is full and does not know it.
-    fn check(&self, key: &K) -> Option<Result<(), TooOften>> {
-        // The bound is exceeded by at most the number of threads.
+    /// Counts a request of `key`. Returns `None` if the table is full and does not have the
+    /// key.
+    fn check(&self, key: &K) -> Option<Result<(), TooManyRequests>> {
+        // The table can exceed the bound by at most the number of threads.
         if self.known.len() >= self.bound && !self.known.contains_key(key) {
             return None;
         }
@@ -86,23 +86,24 @@ impl<K: Hash + Eq + Clone> Table<K> {
     }
 }
 
-/// How long until the next request is taken.
+/// Returns the time until the next request is accepted.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn wait(until: NotUntil<Instant>) -> TooOften {
-    TooOften(until.wait_time_from(DefaultClock::default().now()))
+fn wait(until: NotUntil<Instant>) -> TooManyRequests {
+    TooManyRequests(until.wait_time_from(DefaultClock::default().now()))
 }
 
-/// Limits by key, from narrow to wide. A key that a full table does not know is
-/// counted with its wider group, and only where that table is full too with
-/// everybody else.
+/// Rate limits by key, from narrow to wide. A key that does not fit into a full table is
+/// counted with its wider group. If that table is full too, it is counted together with all
+/// others.
 pub(super) struct Tiers<K: Hash + Eq + Clone, const N: usize> {
     tables: [Table<K>; N],
     shared: DefaultDirectRateLimiter,
 }
 
 impl<K: Hash + Eq + Clone, const N: usize> Tiers<K, N> {
-    /// `burst` requests in `period` for each key of the first tier; each table has
-    /// `bound` keys. `None` if the period is too short to be divided.
+    /// Creates the tables. Each key of the first tier may make `burst` requests in
+    /// `period`; each table has at most `bound` keys. Returns `None` if the period is too
+    /// short to be divided.
     pub(super) fn new(burst: NonZeroU32, period: Duration, bound: usize) -> Option<Self> {
         let quota = |tier: usize| {
             let factor = WIDER.saturating_pow(u32::try_from(tier).unwrap_or(u32::MAX));
@@ -119,9 +120,9 @@ impl<K: Hash + Eq + Clone, const N: usize> Tiers<K, N> {
         })
     }
 
-    /// One more request of who has these keys, the narrowest first; none: nobody
-    /// knows who it is.
-    pub(super) fn check(&self, keys: Option<[K; N]>) -> Result<(), TooOften> {
+    /// Counts a request of the client with these keys, the narrowest first. `None` means
+    /// that the client is unknown.
+    pub(super) fn check(&self, keys: Option<[K; N]>) -> Result<(), TooManyRequests> {
         let tiers = self.tables.iter().zip(keys.into_iter().flatten());
         for (table, key) in tiers {
             if let Some(answer) = table.check(&key) {
@@ -131,7 +132,7 @@ impl<K: Hash + Eq + Clone, const N: usize> Tiers<K, N> {
         self.shared.check().map_err(wait)
     }
 
-    /// Forgets the keys that were quiet.
+    /// Deletes idle keys.
     pub(super) fn sweep(&self) {
         for table in &self.tables {
             table.limiter.retain_recent();
@@ -173,10 +174,10 @@ mod tests {
     fn in_a_full_table_who_is_known_keeps_a_limit_of_its_own() {
         let tiers = tiers(2, 1);
         assert!(passes(&tiers, ["known", "home"]));
-        // A flood from one network, of keys that find no place.
+        // A flood of new keys from one network, which do not fit into the table.
         let flood = (0..100).filter(|_| passes(&tiers, ["flood", "abroad"]));
         assert_eq!(flood.count(), 8, "the wider network has four times as much");
-        // Who is known still has the second of its two requests, and no more.
+        // A known key still has the second of its two requests, but no third one.
         assert!(passes(&tiers, ["known", "home"]));
         assert!(!passes(&tiers, ["known", "home"]));
     }

@@ -1,16 +1,16 @@
-//! What a provider did or said.
+//! Messages for errors of the provider.
 
 use actix_web::http::StatusCode;
 use latchkey_providers::{FailureClass, IdTokenError, ProviderError, TOKEN_TOO_LARGE, TokenError};
 
-use crate::http::problem::{Explanation, Next};
+use crate::http::problem::{NextStep, ProblemDetails};
+use crate::login::authorization_error::AuthorizationError;
 use crate::login::error_messages::{came_with, explained, refused, unavailable};
-use crate::login::provider_answer::ProviderAnswer;
 
 const START_AGAIN: &str = "Nothing was changed. Please start again. If it happens again, give \
                            your administrator the reference below.";
 
-impl From<&ProviderError> for Explanation {
+impl From<&ProviderError> for ProblemDetails {
     fn from(error: &ProviderError) -> Self {
         match error {
             ProviderError::IssuerMismatch(_) | ProviderError::IssuerMissing => explained(
@@ -20,7 +20,7 @@ impl From<&ProviderError> for Explanation {
                 "The answer does not come from the provider that you were sent to. Nothing was \
                  changed. Please start again."
                     .to_owned(),
-                Next::Again,
+                NextStep::Again,
             ),
             ProviderError::Unreachable(_)
             | ProviderError::DiscoveryUnavailable(_)
@@ -34,47 +34,48 @@ impl From<&ProviderError> for Explanation {
     }
 }
 
-impl From<ProviderAnswer> for Explanation {
-    fn from(answer: ProviderAnswer) -> Self {
+impl From<AuthorizationError> for ProblemDetails {
+    fn from(answer: AuthorizationError) -> Self {
         match answer {
-            ProviderAnswer::AccessDenied => refused(
+            AuthorizationError::AccessDenied => refused(
                 "access_denied",
                 "You did not give access",
                 "Nothing was changed. To sign in, start again and agree to what the provider \
                  asks; if you did agree, your organisation's administrator has to allow this \
                  application.",
-                Next::Again,
+                NextStep::Again,
             ),
-            ProviderAnswer::InteractionRequired => explained(
+            AuthorizationError::InteractionRequired => explained(
                 StatusCode::UNAUTHORIZED,
                 "interaction_required",
                 "The provider needs you",
                 "The provider wants you to sign in, choose an account or agree once more. \
                  Please start again and finish what it asks."
                     .to_owned(),
-                Next::Again,
+                NextStep::Again,
             ),
-            ProviderAnswer::BlockedByAdmin => refused(
+            AuthorizationError::BlockedByAdmin => refused(
                 "blocked_by_admin",
                 "Your organisation does not allow this",
                 "Your organisation's policy does not allow this application. Please ask its \
                  administrator to allow it, then start again.",
-                Next::Again,
+                NextStep::Again,
             ),
-            ProviderAnswer::Unavailable => provider_unavailable(),
-            ProviderAnswer::Misconfigured => misconfigured(),
-            ProviderAnswer::Other => provider_error(),
+            AuthorizationError::Unavailable => provider_unavailable(),
+            AuthorizationError::Misconfigured => misconfigured(),
+            AuthorizationError::Other => provider_error(),
         }
     }
 }
 
-impl From<&TokenError> for Explanation {
+impl From<&TokenError> for ProblemDetails {
     fn from(error: &TokenError) -> Self {
         if error.code.as_deref() == Some(TOKEN_TOO_LARGE) {
             return too_large();
         }
         match error.class {
-            // Of a code: used, expired, or made for another verifier.
+            // At the code exchange, the code was used, has expired, or belongs to another
+            // verifier.
             FailureClass::InvalidRefreshToken => explained(
                 StatusCode::BAD_REQUEST,
                 "code_refused",
@@ -82,20 +83,20 @@ impl From<&TokenError> for Explanation {
                 "The provider no longer accepts its own answer: it was used or is too old. \
                  Nothing was changed. Please start again."
                     .to_owned(),
-                Next::Again,
+                NextStep::Again,
             ),
             FailureClass::ReauthPolicy
             | FailureClass::InteractionRequired
-            | FailureClass::ConsentRequired => ProviderAnswer::InteractionRequired.into(),
+            | FailureClass::ConsentRequired => AuthorizationError::InteractionRequired.into(),
             FailureClass::BlockedByAdmin | FailureClass::AccountDisabled => {
-                ProviderAnswer::BlockedByAdmin.into()
+                AuthorizationError::BlockedByAdmin.into()
             }
             FailureClass::ClientMisconfigured
             | FailureClass::Unauthorized
             | FailureClass::RequestRejected
             | FailureClass::ScopeInvalid => misconfigured(),
-            // It answered, and what it said is not known or cannot be read: waiting
-            // alone does not help.
+            // The provider responded with something unknown or unreadable. Waiting does not
+            // help.
             FailureClass::MalformedResponse
             | FailureClass::InsufficientScopes
             | FailureClass::Unknown => provider_error(),
@@ -104,7 +105,7 @@ impl From<&TokenError> for Explanation {
     }
 }
 
-impl From<&IdTokenError> for Explanation {
+impl From<&IdTokenError> for ProblemDetails {
     fn from(error: &IdTokenError) -> Self {
         match error {
             IdTokenError::Tenant(wrong) => explained(
@@ -117,7 +118,7 @@ impl From<&IdTokenError> for Explanation {
                      them, or ask the administrator. Nothing was changed.",
                     came_with(wrong.address.as_ref())
                 ),
-                Next::Again,
+                NextStep::Again,
             ),
             IdTokenError::Provider(error) => error.into(),
             IdTokenError::TooLarge(_) => too_large(),
@@ -127,13 +128,13 @@ impl From<&IdTokenError> for Explanation {
                 "identity_not_proven",
                 "The provider's answer does not prove who you are",
                 START_AGAIN.to_owned(),
-                Next::Again,
+                NextStep::Again,
             ),
         }
     }
 }
 
-fn provider_unavailable() -> Explanation {
+fn provider_unavailable() -> ProblemDetails {
     unavailable(
         "provider_unavailable",
         "The provider does not answer as it should. Nothing was changed. Please try again in \
@@ -141,17 +142,17 @@ fn provider_unavailable() -> Explanation {
     )
 }
 
-fn provider_error() -> Explanation {
+fn provider_error() -> ProblemDetails {
     explained(
         StatusCode::BAD_GATEWAY,
         "provider_error",
         "The provider could not sign you in",
         START_AGAIN.to_owned(),
-        Next::Again,
+        NextStep::Again,
     )
 }
 
-fn too_large() -> Explanation {
+fn too_large() -> ProblemDetails {
     explained(
         StatusCode::BAD_GATEWAY,
         "token_too_large",
@@ -160,11 +161,11 @@ fn too_large() -> Explanation {
          you are in very many groups. Your administrator has to make it smaller at the provider. \
          Please give them the reference below."
             .to_owned(),
-        Next::Home,
+        NextStep::Home,
     )
 }
 
-fn misconfigured() -> Explanation {
+fn misconfigured() -> ProblemDetails {
     explained(
         StatusCode::BAD_GATEWAY,
         "provider_misconfigured",
@@ -172,6 +173,6 @@ fn misconfigured() -> Explanation {
         "Your administrator has to correct the registration at the provider. Please give them \
          the reference below."
             .to_owned(),
-        Next::Home,
+        NextStep::Home,
     )
 }

@@ -1,53 +1,53 @@
-//! Why nothing was written: policy, workspace, flow, database.
+//! Messages for errors of the transaction: policy, workspace, flow, database.
 
 use actix_web::http::StatusCode;
 use latchkey_domain::{Handle, domain_for_people};
 use latchkey_providers::Unverified;
 
-use crate::http::problem::{Explanation, Next, broken};
+use crate::http::problem::{NextStep, ProblemDetails, internal_error};
 use crate::login::domain_policy::{Invitation, NotVouched, PolicyRefusal};
 use crate::login::error_messages::{came_with, database, explained, refused, session_changed};
-use crate::login::outcome::{StoreError, WorkspaceError};
+use crate::login::outcome::{SignInError, WorkspaceError};
 
-impl From<&StoreError> for Explanation {
-    fn from(error: &StoreError) -> Self {
+impl From<&SignInError> for ProblemDetails {
+    fn from(error: &SignInError) -> Self {
         match error {
-            StoreError::Replayed => explained(
+            SignInError::Replayed => explained(
                 StatusCode::BAD_REQUEST,
                 "flow_finished",
                 "This sign-in is finished already",
                 "Each sign-in works once. If you are not signed in, please start again.".to_owned(),
-                Next::Home,
+                NextStep::Home,
             ),
-            StoreError::Policy(refusal) => refusal.into(),
-            StoreError::Workspace(WorkspaceError::None) => explained(
+            SignInError::Policy(refusal) => refusal.into(),
+            SignInError::Workspace(WorkspaceError::None) => explained(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "no_workspace",
                 "Nobody can sign in yet",
                 "There is no workspace. The administrator has to create one first: \
                  auth-svc workspace create."
                     .to_owned(),
-                Next::Home,
+                NextStep::Home,
             ),
-            StoreError::Workspace(WorkspaceError::Unknown) => explained(
+            SignInError::Workspace(WorkspaceError::Unknown) => explained(
                 StatusCode::NOT_FOUND,
                 "workspace_unknown",
                 "There is no such workspace",
                 "The link names a workspace or an invitation that does not exist. Please ask \
                  whoever gave you the link for a new one."
                     .to_owned(),
-                Next::Home,
+                NextStep::Home,
             ),
-            StoreError::Workspace(WorkspaceError::NotNamed) => explained(
+            SignInError::Workspace(WorkspaceError::NotNamed) => explained(
                 StatusCode::FORBIDDEN,
                 "workspace_not_named",
                 "Which workspace?",
                 "You do not belong to a workspace yet, and the link does not name one. Please \
                  use the address of your workspace or your invitation."
                     .to_owned(),
-                Next::Home,
+                NextStep::Home,
             ),
-            StoreError::NoWorkspaceFor(address) => explained(
+            SignInError::NoWorkspaceFor(address) => explained(
                 StatusCode::FORBIDDEN,
                 "workspace_not_named",
                 "Which workspace?",
@@ -57,26 +57,26 @@ impl From<&StoreError> for Explanation {
                      sign in with another account.",
                     came_with(Some(address))
                 ),
-                Next::Home,
+                NextStep::Home,
             ),
-            StoreError::SessionChanged => session_changed(),
-            StoreError::NoAddress => refused(
+            SignInError::SessionChanged => session_changed(),
+            SignInError::NoAddress => refused(
                 "address_missing",
                 "The provider did not tell your address",
                 "An address is needed to sign in. Please allow the provider to share it, or \
                  ask your administrator to give your account one.",
-                Next::Again,
+                NextStep::Again,
             ),
-            StoreError::Seal(_) | StoreError::Randomness(_) => broken("internal"),
-            StoreError::Database(_) => database(),
+            SignInError::Seal(_) | SignInError::Randomness(_) => internal_error("internal"),
+            SignInError::Database(_) => database(),
         }
     }
 }
 
-impl From<&PolicyRefusal> for Explanation {
+impl From<&PolicyRefusal> for ProblemDetails {
     fn from(refusal: &PolicyRefusal) -> Self {
         match refusal {
-            // The provider could not be asked: the address may well be verified.
+            // The provider could not be asked, so the address may be verified.
             PolicyRefusal::NotVouched {
                 why: NotVouched::Unverified(Unverified::Unanswered(error)),
                 ..
@@ -114,7 +114,7 @@ impl From<&PolicyRefusal> for Explanation {
                         }
                     }
                 ),
-                Next::Again,
+                NextStep::Again,
             ),
             PolicyRefusal::Invitation {
                 invitation,
@@ -139,13 +139,13 @@ impl From<&PolicyRefusal> for Explanation {
                         }
                     }
                 ),
-                Next::Again,
+                NextStep::Again,
             ),
         }
     }
 }
 
-fn not_vouched(address: Option<&Handle>, why: &NotVouched, allowed: &[String]) -> Explanation {
+fn not_vouched(address: Option<&Handle>, why: &NotVouched, allowed: &[String]) -> ProblemDetails {
     let (title, reason, remedy) = match why {
         NotVouched::NoOrganisation => (
             "Google names no organisation for your address",
@@ -180,11 +180,11 @@ fn not_vouched(address: Option<&Handle>, why: &NotVouched, allowed: &[String]) -
             "{}{reason}{allowed} {remedy}. Nothing was changed.",
             came_with(address)
         ),
-        Next::Again,
+        NextStep::Again,
     )
 }
 
-/// Names domains as people write them (R7).
+/// Formats domains in their own scripts (R7).
 fn domains(list: &[String]) -> String {
     let shown: Vec<String> = list.iter().map(|name| domain_for_people(name)).collect();
     match shown.as_slice() {

@@ -1,5 +1,5 @@
-//! The workspaces' own hosts that were proven, as the database had them a
-//! moment ago: what a request says is compared with them and never believed.
+//! The custom hosts of the workspaces, as the database had them a few seconds ago. Hosts in
+//! requests are compared with them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,20 +12,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::workspace::custom_host;
 
-/// A host that was proven or given up counts as such after this.
+/// Interval at which the custom hosts are read again.
 pub const FRESH: Duration = Duration::from_secs(5);
 
-/// Hosts and whose they are; clones share them.
+/// Custom hosts and their workspaces. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct CustomHosts(Arc<RwLock<HashMap<String, WorkspaceId>>>);
 
 impl CustomHosts {
-    /// Takes what the database has now.
+    /// Replaces the hosts.
     pub fn replace(&self, hosts: HashMap<String, WorkspaceId>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = hosts;
     }
 
-    /// Whose host it is.
+    /// Returns the workspace of a host.
     pub fn owner(&self, host: &str) -> Option<WorkspaceId> {
         self.0
             .read()
@@ -35,8 +35,8 @@ impl CustomHosts {
     }
 }
 
-/// Keeps `hosts` what the database has, until `stop` is cancelled. While the
-/// database is away the hosts stay as they were.
+/// Reads the hosts from the database at an interval until `stop` is cancelled. If the
+/// database is not available, the hosts stay as they are.
 pub async fn keep_fresh(pool: PgPool, hosts: CustomHosts, stop: CancellationToken) {
     loop {
         match within(ANSWER, custom_host::all(&pool)).await {

@@ -1,12 +1,12 @@
 use crate::store::session::Session;
 use crate::store::workspace::Workspace;
 
-/// Where a workspace is served in multi-domain mode.
+/// The host of a workspace in multi-domain mode.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Site<'a> {
-    /// First label of its host under the app's.
+    /// First label of its host under the app's host.
     pub subdomain: Option<&'a str>,
-    /// Its own host, which comes first.
+    /// Custom host, which takes precedence.
     pub custom_domain: Option<&'a str>,
 }
 

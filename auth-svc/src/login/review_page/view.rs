@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use latchkey_domain::{ProviderName, WorkspaceId};
+use latchkey_domain::{ProviderName, SessionId, WorkspaceId};
 use latchkey_providers::{Access, Provider, Purpose};
 
 use crate::http::default_errors::not_found;
@@ -16,15 +16,15 @@ use crate::http::links::link;
 use crate::http::query::Query;
 use crate::http::wording::{self, Permission};
 use crate::login::described_workspace::{Described, describe};
-use crate::login::destination::elsewhere;
+use crate::login::destination::other_origin;
 use crate::login::domain_policy::Invitation;
-use crate::login::flow::{self, CalendarVisibility, Context, MessageVisibility};
-use crate::login::form::{SEEN, refused, seen};
+use crate::login::flow::{CalendarVisibility, Context, MessageVisibility};
+use crate::login::form::{SEEN, digest_of, error_response};
 use crate::login::notice::notice;
 use crate::login::parameters::context_of;
 use crate::login::redirect::{ReturnLocation, ReturnRefused, Site};
 use crate::login::sign_in_link::{address, sign_in_first};
-use crate::login::start::{Start, StartError};
+use crate::login::start::StartError;
 use crate::login::start_parameter::{
     CALENDAR_VISIBILITY, CODE_CHALLENGE, MESSAGE_VISIBILITY, PURPOSE, RECONNECT, RETURN_TO, carried,
 };
@@ -35,7 +35,7 @@ use crate::store::workspace::Workspace;
 
 /// The situation in which the page is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum PageKind {
     /// The person wants to connect an account or to join.
     Review,
     /// The person has just signed in by a link, and nothing is connected yet.
@@ -48,9 +48,9 @@ pub(crate) enum Look {
 /// What the person is asked to agree to.
 pub(crate) struct Review {
     pub(crate) provider: Arc<Provider>,
-    pub(super) start: Start,
+    purpose: Purpose,
     pub(crate) session: Option<Session>,
-    look: Look,
+    kind: PageKind,
     name: ProviderName,
     context: Context,
     described: Described,
@@ -102,11 +102,11 @@ struct ReviewPage<'a> {
 }
 
 /// Returns the purpose in a query or form.
-fn start_of(query: &Query) -> Start {
+fn purpose_of(query: &Query) -> Purpose {
     if query.of(&PURPOSE) == Some("connect") {
-        Start::Connect
+        Purpose::Connect
     } else {
-        Start::SignIn
+        Purpose::SignIn
     }
 }
 
@@ -121,30 +121,30 @@ impl Review {
         request: &HttpRequest,
         name: &ProviderName,
         query: &Query,
-        look: Look,
+        kind: PageKind,
     ) -> Result<Self, HttpResponse> {
         let Some(provider) = state.providers.get(name) else {
             return Err(not_found(request.clone()).await);
         };
-        let refuse = |error: StartError| refused(request, &error);
+        let refuse = |error: StartError| error_response(request, &error);
         let mut context =
             context_of(query, &state.config.returns).map_err(|error| refuse(error.into()))?;
         let session = lookup::current(state, request)
             .await
             .map_err(|error| refuse(error.into()))?;
-        let start = if look == Look::Review {
-            start_of(query)
+        let purpose = if kind == PageKind::Review {
+            purpose_of(query)
         } else {
-            Start::Connect
+            Purpose::Connect
         };
         let mut carried = carried(query);
-        let (described, shell) = match (start, &session) {
-            (Start::Connect, None) => {
+        let (described, shell) = match (purpose, &session) {
+            (Purpose::Connect, None) => {
                 carried.push((PURPOSE.name.to_owned(), "connect".to_owned()));
                 let here = link(&format!("/auth/review/{name}"), &carried);
                 return Err(sign_in_first(state, &here));
             }
-            (Start::Connect, Some(session)) => {
+            (Purpose::Connect, Some(session)) => {
                 // Connecting always uses this session, whatever the link says.
                 context = Context {
                     return_to: context.return_to,
@@ -157,13 +157,13 @@ impl Review {
                     workspace: Some(session.workspace),
                     ..Context::default()
                 };
-                let shell = match look {
-                    Look::Review => Shell::of(state, session, Place::Connections),
-                    Look::Welcome { .. } => Shell::plain(),
+                let shell = match kind {
+                    PageKind::Review => Shell::of(state, session, Place::Connections),
+                    PageKind::Welcome { .. } => Shell::plain(),
                 };
                 (Described::default(), shell)
             }
-            (Start::SignIn, _) => {
+            (Purpose::SignIn, _) => {
                 let unnamed = context.workspace.is_none()
                     && context.subdomain.is_none()
                     && !context.is_invited();
@@ -181,28 +181,28 @@ impl Review {
                 (described, Shell::plain())
             }
         };
-        if start == Start::Connect
+        if purpose == Purpose::Connect
             && context.return_to.is_none()
-            && let Ok(back) = back(state, look, session.as_ref())
+            && let Ok(back) = back(state, kind, session.as_ref())
         {
             carried.push((RETURN_TO.name.to_owned(), back.to_string()));
             context.return_to = Some(back);
         }
-        let site = match (start, &session) {
-            (Start::Connect, Some(session)) => Some(Site::from(session)),
+        let site = match (purpose, &session) {
+            (Purpose::Connect, Some(session)) => Some(Site::from(session)),
             _ => described.workspace.as_ref().map(Site::from),
         };
         Ok(Self {
-            elsewhere: elsewhere(state, &context, site),
+            elsewhere: other_origin(state, &context, site),
             provider,
-            start,
-            look,
+            purpose,
+            kind,
             name: name.clone(),
             described,
             carried,
             reconnect: query.of(&RECONNECT).is_some(),
             shell,
-            back: if start == Start::Connect {
+            back: if purpose == Purpose::Connect {
                 "/auth/account/connections"
             } else {
                 "/auth/sign-in"
@@ -213,11 +213,11 @@ impl Review {
     }
 
     /// Returns a digest of what the page shows and its button starts.
-    pub(crate) fn seen(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         let session = self.session.as_ref().map(|session| session.id.to_string());
         let workspace = self.workspace_id().map(|id| id.to_string());
         let context = &self.context;
-        seen(&[
+        digest_of(&[
             if self.connects() {
                 "connect"
             } else {
@@ -246,7 +246,7 @@ impl Review {
     }
 
     fn connects(&self) -> bool {
-        self.start == Start::Connect
+        self.purpose == Purpose::Connect
     }
 
     fn workspace(&self) -> Option<&Workspace> {
@@ -255,24 +255,24 @@ impl Review {
 
     /// Returns the workspace that the page names.
     pub(super) fn workspace_id(&self) -> Option<WorkspaceId> {
-        match (&self.session, self.start) {
-            (Some(session), Start::Connect) => Some(session.workspace),
+        match (&self.session, self.purpose) {
+            (Some(session), Purpose::Connect) => Some(session.workspace),
             _ => self.workspace().map(|workspace| workspace.id),
         }
     }
 
     fn workspace_name(&self) -> Option<&str> {
-        match (&self.session, self.start) {
-            (Some(session), Start::Connect) => Some(&session.workspace_name),
+        match (&self.session, self.purpose) {
+            (Some(session), Purpose::Connect) => Some(&session.workspace_name),
             _ => self.workspace().map(|workspace| workspace.name.as_str()),
         }
     }
 
-    /// Returns the purpose of the flow.
-    pub(super) fn flow_purpose(&self) -> flow::Purpose {
-        match (self.start, &self.session) {
-            (Start::Connect, Some(session)) => flow::Purpose::Connect(session.id),
-            _ => flow::Purpose::SignIn,
+    /// Returns the session that the account is connected for, or `None` for a sign-in.
+    pub(super) fn connects_for(&self) -> Option<SessionId> {
+        match (self.purpose, &self.session) {
+            (Purpose::Connect, Some(session)) => Some(session.id),
+            _ => None,
         }
     }
 
@@ -288,20 +288,16 @@ impl Review {
         };
         let mut fields = self.carried.clone();
         fields.retain(|(name, _)| [RETURN_TO.name, CODE_CHALLENGE.name].contains(&name.as_str()));
-        fields.push((SEEN.to_owned(), seen(&[&session.id.to_string()])));
+        fields.push((SEEN.to_owned(), digest_of(&[&session.id.to_string()])));
         fields
     }
 
     /// Renders the page. `changed` tells the person that something changed since the last
     /// time.
     pub(crate) fn page(&self, status: StatusCode, changed: bool) -> HttpResponse {
-        let purpose = match self.start {
-            Start::SignIn => Purpose::SignIn,
-            Start::Connect => Purpose::Connect,
-        };
         let connect = self.connects();
-        let scopes = self.provider.wanted_scopes(purpose);
-        let data = self.provider.asks_for_data(purpose);
+        let scopes = self.provider.wanted_scopes(self.purpose);
+        let data = self.provider.asks_for_data(self.purpose);
         let access = self.provider.access(&scopes);
         let mail = data && access.messages != Access::NotWanted;
         let calendar = data && access.calendar != Access::NotWanted;
@@ -314,8 +310,8 @@ impl Review {
         if connect {
             hidden.push((PURPOSE.name.to_owned(), "connect".to_owned()));
         }
-        hidden.push((SEEN.to_owned(), self.seen()));
-        let welcome = matches!(self.look, Look::Welcome { .. });
+        hidden.push((SEEN.to_owned(), self.digest()));
+        let welcome = matches!(self.kind, PageKind::Welcome { .. });
         let invited = self.described.invitation == Invitation::Usable;
         // The visibility of an account that may be connected already has no default.
         let keep = !welcome && (self.reconnect || (connect && self.context.login_hint.is_some()));
@@ -332,7 +328,7 @@ impl Review {
                 label: self.provider.label(),
                 connect,
                 welcome,
-                joined: self.look == Look::Welcome { joined: true },
+                joined: self.kind == PageKind::Welcome { joined: true },
                 invited,
                 changed,
                 workspace: self.workspace_name(),
@@ -386,12 +382,12 @@ impl Review {
 /// application if the person has just joined.
 fn back(
     state: &State,
-    look: Look,
+    kind: PageKind,
     session: Option<&Session>,
 ) -> Result<ReturnLocation, ReturnRefused> {
     let returns = &state.config.returns;
-    match (look, session) {
-        (Look::Welcome { .. }, Some(session)) => {
+    match (kind, session) {
+        (PageKind::Welcome { .. }, Some(session)) => {
             returns.accept(returns.destination(None, session).as_str())
         }
         _ => returns.accept(&address(state, Place::Connections)),

@@ -1,4 +1,4 @@
-//! A workspace's own host, such as `app.customer.com`.
+//! Custom hosts of workspaces, such as `app.customer.com`.
 
 use std::collections::HashMap;
 
@@ -8,16 +8,16 @@ use uuid::Uuid;
 
 use crate::store::workspace::domain::Claim;
 
-/// Why a workspace does not get the host.
+/// Why a workspace cannot use the host.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    /// Another workspace proved it.
-    #[error("the host is another workspace's")]
+    /// Another workspace has the host.
+    #[error("another workspace has this host")]
     Taken,
-    /// It is no host name.
+    /// The text is not a host name.
     #[error("the host must be a name such as app.customer.com")]
     Invalid,
-    /// The database's refusal.
+    /// The database failed.
     #[error(transparent)]
     Database(sqlx::Error),
 }
@@ -32,10 +32,10 @@ impl From<sqlx::Error> for HostError {
     }
 }
 
-/// Gives the workspace a host on the operator's word, or takes it away.
+/// Sets or removes the custom host without verification, for the operator.
 ///
 /// # Errors
-/// Another workspace has it, or the database refused.
+/// Returns an error if another workspace has the host, or the database fails.
 pub async fn set(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -53,11 +53,11 @@ pub async fn set(
     Ok(())
 }
 
-/// Gives the workspace a host whose record was seen with this value; false
-/// where the claim is gone meanwhile. Until then its former host stays.
+/// Sets the custom host after its TXT record was found. Returns `false` if the claim does
+/// not exist any more. Until then, the workspace keeps its former host.
 ///
 /// # Errors
-/// Another workspace proved it first, or the database refused.
+/// Returns an error if another workspace has the host, or the database fails.
 pub async fn prove(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -81,10 +81,10 @@ pub async fn prove(
     Ok(done.rows_affected() == 1)
 }
 
-/// Every host and whose it is.
+/// Returns all custom hosts and their workspaces.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn all(
     executor: impl PgExecutor<'_>,
 ) -> Result<HashMap<String, WorkspaceId>, sqlx::Error> {

@@ -1,4 +1,4 @@
-//! Invitations: the public link and personal ones.
+//! Invitations: the public link and personal invitations.
 
 use std::time::Duration;
 
@@ -10,35 +10,35 @@ use uuid::Uuid;
 use crate::random::{Randomness, sha256};
 use crate::store::issue::IssueError;
 
-/// A personal invitation in a list: never its token.
+/// A personal invitation in a list, without its token.
 #[derive(Debug, Clone, FromRow)]
 pub struct Invited {
-    /// Names it when it is withdrawn.
+    /// Id, which names the invitation when it is revoked.
     pub id: Uuid,
-    /// Address that it is for.
+    /// Address of the invited person.
     pub email: String,
-    /// Until when it holds.
+    /// When the invitation expires.
     pub expires_at: OffsetDateTime,
     /// PENDING, USED, REVOKED or EXPIRED.
     pub status: String,
 }
 
-/// A personal invitation, made a moment ago.
+/// A new personal invitation.
 #[derive(Debug, Clone)]
 pub struct Made {
-    /// Names it when it is withdrawn.
+    /// Id, which names the invitation when it is revoked.
     pub id: Uuid,
-    /// The token, which nothing shows again.
+    /// The token, which cannot be read again.
     pub token: String,
-    /// Until when it holds.
+    /// When the invitation expires.
     pub expires_at: OffsetDateTime,
 }
 
-/// Invites one address; answers the invitation's token, which only this answer
-/// shows.
+/// Creates a personal invitation for one address. The token in the result cannot be read
+/// again.
 ///
 /// # Errors
-/// The database's refusal, no randomness.
+/// Returns an error if the database or the random number generator fails.
 pub async fn invite(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -65,10 +65,10 @@ pub async fn invite(
     })
 }
 
-/// The workspace's invitations, the newest first, at most a thousand.
+/// Returns the workspace's invitations, the newest first, at most 1000.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn invitations(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -88,11 +88,11 @@ pub async fn invitations(
     .await
 }
 
-/// Withdraws an invitation of this workspace; false where it was used or there
-/// is none.
+/// Revokes an invitation of this workspace. Returns `false` if it was used or does not
+/// exist.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn revoke(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -109,11 +109,11 @@ pub async fn revoke(
     Ok(done.rows_affected() == 1)
 }
 
-/// Switches the public link on, with a new token that only this answer shows,
-/// or off. A link that was replaced or switched off never works again.
+/// Enables the public link with a new token, which cannot be read again, or disables the
+/// link. A replaced or disabled link never works again.
 ///
 /// # Errors
-/// The database's refusal, no randomness.
+/// Returns an error if the database or the random number generator fails.
 pub async fn set_public_invite(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -134,10 +134,10 @@ pub async fn set_public_invite(
     Ok(token)
 }
 
-/// Replaces the public link's token; `None` where the link is off.
+/// Replaces the token of the public link. Returns `None` if the link is disabled.
 ///
 /// # Errors
-/// The database's refusal, no randomness.
+/// Returns an error if the database or the random number generator fails.
 pub async fn rotate_public_invite(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -155,25 +155,25 @@ pub async fn rotate_public_invite(
     Ok((done.rows_affected() == 1).then_some(token))
 }
 
-/// A personal invitation, as the one who shows its token finds it.
+/// A personal invitation, found by its token.
 #[derive(Debug, FromRow)]
 pub struct PersonalInvite {
-    /// The workspace that it leads into.
+    /// Workspace of the invitation.
     pub workspace_id: Uuid,
-    /// Address that it is for.
+    /// Address of the invited person.
     pub email: String,
-    /// It was used.
+    /// Whether it was used.
     pub used: bool,
-    /// It was withdrawn.
+    /// Whether it was revoked.
     pub revoked: bool,
-    /// Its time is over.
+    /// Whether it has expired.
     pub expired: bool,
 }
 
-/// The personal invitation with this token.
+/// Returns the personal invitation with this token.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn find_personal(
     executor: impl PgExecutor<'_>,
     token: &str,
@@ -188,11 +188,11 @@ pub async fn find_personal(
     .await
 }
 
-/// The same, locked until the end of the transaction so that two people cannot use
-/// it at once.
+/// Returns the personal invitation with this token and locks it until the end of the
+/// transaction, so that two people cannot use it at the same time.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn lock_personal(
     connection: &mut PgConnection,
     token: &str,
@@ -222,10 +222,10 @@ pub async fn use_personal(
     Ok(())
 }
 
-/// Returns `true` if the workspace's public link is on.
+/// Returns `true` if the public link of the workspace is enabled.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn is_public_on(
     connection: &mut PgConnection,
     workspace: WorkspaceId,

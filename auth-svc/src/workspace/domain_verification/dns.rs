@@ -15,7 +15,7 @@ const RESOLVERS: &str = "DNS_RESOLVERS";
 
 /// Returned if the name servers gave no usable response.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the name servers do not answer: {0}")]
+#[error("the name servers do not respond: {0}")]
 pub struct DnsError(pub String);
 
 /// A source of TXT records.
@@ -28,7 +28,7 @@ pub trait TxtRecords: fmt::Debug + Send + Sync {
     async fn of(&self, name: &str) -> Result<Vec<String>, DnsError>;
 }
 
-/// The name servers of the machine, or those that `DNS_RESOLVERS` names.
+/// The name servers of the machine, or those of `DNS_RESOLVERS`.
 #[derive(Clone)]
 pub struct NameServers(Result<TokioResolver, DnsError>);
 

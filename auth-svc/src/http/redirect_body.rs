@@ -1,5 +1,5 @@
-//! The body of a redirect (RFC 9110 section 15.4): a note that names the address.
-//! Operators look for it with `curl -v … | grep Location`, which sees no headers.
+//! The body of a redirect (RFC 9110 section 15.4): a note with the address. Operators
+//! search it with `curl -v … | grep Location`, which does not see headers.
 
 use actix_web::Error;
 use actix_web::body::{EitherBody, MessageBody};
@@ -7,11 +7,11 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use actix_web::middleware::Next;
 
-/// Gives each redirect that has no body the note.
+/// Middleware that adds the note to redirects without a body.
 ///
 /// # Errors
-/// Those of the handler.
-pub async fn redirect_note<B: MessageBody>(
+/// Returns the error of the handler.
+pub async fn redirect_body<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, String>>, Error> {

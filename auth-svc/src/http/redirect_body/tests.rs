@@ -16,7 +16,7 @@ async fn page() -> HttpResponse {
 #[actix_web::test]
 async fn a_redirect_without_a_body_names_its_address_and_nothing_else_changes() {
     let app = App::new()
-        .wrap(from_fn(redirect_note))
+        .wrap(from_fn(redirect_body))
         .route("/bare", web::get().to(bare))
         .route("/page", web::get().to(page))
         .route(

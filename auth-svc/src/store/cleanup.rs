@@ -1,5 +1,5 @@
-//! Takes away what has no use any more, in batches: a statement locks few rows and
-//! ends soon, however much is over.
+//! Deletes rows that are no longer needed, in batches, so that each statement locks few
+//! rows and ends soon.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_mins(10);
 
-/// Rows that one statement deletes of its own table.
+/// Maximum number of rows that one statement deletes from its table.
 const BATCH: i64 = 500;
 
-/// Batches of one rule in a round; what is left waits for the next one.
+/// Maximum number of batches of one rule in a round. The next round deletes the rest.
 const BATCHES: usize = 200;
 
-/// What is over. Each deletes at most `$1` rows, and waits for none that somebody
-/// else holds. The margins outlast any difference of clocks.
+/// The rules. Each statement deletes at most `$1` rows and skips locked rows. The margins
+/// are longer than any difference between clocks.
 const RULES: [(&str, &str); 9] = [
     (
         "spent flows",
@@ -40,7 +40,7 @@ const RULES: [(&str, &str); 9] = [
              LIMIT $1 FOR UPDATE SKIP LOCKED)",
     ),
     (
-        // They are listed for a month after they were used, withdrawn or over.
+        // Invitations are listed for 30 days after they were used, revoked or expired.
         "invitations",
         "DELETE FROM auth.personal_invite WHERE token_hash IN (
              SELECT token_hash FROM auth.personal_invite
@@ -48,8 +48,8 @@ const RULES: [(&str, &str); 9] = [
              LIMIT $1 FOR UPDATE SKIP LOCKED)",
     ),
     (
-        // A spent token is kept until it would have expired, to know it when it
-        // comes again; a family is kept as long as one of its tokens.
+        // A used token is kept until it would have expired, so that its reuse is detected.
+        // A family is kept as long as one of its tokens.
         "refresh tokens",
         "DELETE FROM auth.refresh_token WHERE token_hash IN (
              SELECT token_hash FROM auth.refresh_token
@@ -65,8 +65,8 @@ const RULES: [(&str, &str); 9] = [
              LIMIT $1 FOR UPDATE SKIP LOCKED)",
     ),
     (
-        // No token of theirs is taken any more. A week explains a sign-out that
-        // somebody asks about.
+        // The tokens of an ended family are not accepted any more. The week lets an
+        // operator explain a sign-out.
         "ended refresh families",
         "DELETE FROM auth.refresh_family WHERE id IN (
              SELECT id FROM auth.refresh_family
@@ -74,7 +74,7 @@ const RULES: [(&str, &str); 9] = [
              LIMIT $1 FOR UPDATE SKIP LOCKED)",
     ),
     (
-        // With their families and tokens.
+        // Deletes their families and tokens too.
         "ended sessions",
         "DELETE FROM auth.session WHERE id IN (
              SELECT id FROM auth.session
@@ -82,7 +82,7 @@ const RULES: [(&str, &str); 9] = [
              LIMIT $1 FOR UPDATE SKIP LOCKED)",
     ),
     (
-        // Idle for good: no cookie and no refresh token opens them any more.
+        // An idle session cannot be used any more by its cookie or by a refresh token.
         "idle sessions",
         "DELETE FROM auth.session WHERE id IN (
              SELECT id FROM auth.session s
@@ -93,9 +93,7 @@ const RULES: [(&str, &str); 9] = [
     ),
 ];
 
-/// Deletes flows and codes that are expired for an hour, refresh tokens that are
-/// expired for a day, sessions that ended a week ago and invitations that were over a
-/// month ago, until `stop` is cancelled.
+/// Runs a round every ten minutes until `stop` is cancelled.
 pub async fn run(pool: PgPool, stop: CancellationToken) {
     while stop
         .run_until_cancelled(tokio::time::sleep(EVERY))
@@ -108,10 +106,10 @@ pub async fn run(pool: PgPool, stop: CancellationToken) {
     }
 }
 
-/// One round.
+/// Runs one round.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn sweep(pool: &PgPool) -> Result<(), sqlx::Error> {
     for (what, delete) in RULES {
         for batch in 1..=BATCHES {
@@ -121,7 +119,7 @@ pub async fn sweep(pool: &PgPool) -> Result<(), sqlx::Error> {
                 break;
             }
             if batch == BATCHES {
-                tracing::warn!(what, "more is over than one round deletes");
+                tracing::warn!(what, "one round did not delete all old rows");
             }
         }
     }

@@ -1,28 +1,29 @@
-//! Errors that a provider sends to the callback (RFC 6749 section 4.1.2.1,
-//! OpenID Connect Core section 3.1.2.6, and what Google and Microsoft add).
+//! Error responses of the authorization endpoint, which come to the callback (RFC 6749
+//! section 4.1.2.1, OpenID Connect Core section 3.1.2.6, and codes of Google and
+//! Microsoft).
 
 use std::fmt;
 
 use latchkey_providers::{TokenError, for_log};
 
-/// What the provider said instead of a code.
+/// The class of an authorization error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProviderAnswer {
-    /// The person, or their administrator, said no.
+pub enum AuthorizationError {
+    /// The person or their administrator refused access.
     AccessDenied,
-    /// The person has to agree, sign in or choose.
+    /// The person has to consent, sign in or choose an account.
     InteractionRequired,
     /// The organisation does not allow this application.
     BlockedByAdmin,
-    /// The provider has trouble.
+    /// The provider is temporarily unavailable.
     Unavailable,
-    /// The registration or the configuration is wrong: an operator's matter.
+    /// The registration or the configuration is wrong; the operator has to correct it.
     Misconfigured,
-    /// Anything else.
+    /// An unknown error.
     Other,
 }
 
-impl ProviderAnswer {
+impl AuthorizationError {
     /// Classifies the parameter `error`.
     pub fn of(error: &str) -> Self {
         match error {
@@ -50,17 +51,17 @@ impl ProviderAnswer {
     }
 }
 
-/// The provider's code and its explanation as they may be logged. Both come
-/// through the browser, so neither is shown on a page.
+/// The parameters `error` and `error_description`, made safe for the log. They come through
+/// the browser, so no page shows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AnswerCode {
+pub struct AuthorizationErrorCode {
     code: String,
     description: Option<String>,
 }
 
-impl AnswerCode {
-    /// Keeps a code of `a-z 0-9 _`, 64 at most, and 200 printable characters of
-    /// `error_description`.
+impl AuthorizationErrorCode {
+    /// Keeps an error code of at most 64 characters of `a-z 0-9 _`, and 200 printable
+    /// characters of `error_description`.
     pub fn of(error: &str, description: Option<&str>) -> Self {
         let plain = error.len() <= 64
             && error
@@ -73,7 +74,7 @@ impl AnswerCode {
     }
 }
 
-impl fmt::Display for AnswerCode {
+impl fmt::Display for AuthorizationErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.code)?;
         match &self.description {
@@ -83,7 +84,7 @@ impl fmt::Display for AnswerCode {
     }
 }
 
-/// A refusal of the token endpoint with its explanation, for the log.
+/// Formats an error of the token endpoint with its description, for the log.
 pub fn described(error: &TokenError) -> String {
     match &error.description {
         Some(description) => format!("{error}: \"{}\"", for_log(description)),
@@ -98,14 +99,14 @@ mod tests {
     #[test]
     fn an_explanation_is_bounded_and_on_one_line() {
         let long = format!("AADSTS65004: no\n{}", "x".repeat(4000));
-        let code = AnswerCode::of("access_denied", Some(&long)).to_string();
+        let code = AuthorizationErrorCode::of("access_denied", Some(&long)).to_string();
         assert!(
             code.starts_with(r#"access_denied: "AADSTS65004: no\nxxx"#),
             "{code}"
         );
         assert!(code.len() < 230, "{code}");
-        let odd = AnswerCode::of("<b>", Some("\u{202e}\"")).to_string();
+        let odd = AuthorizationErrorCode::of("<b>", Some("\u{202e}\"")).to_string();
         assert_eq!(odd, r#"unreadable: "\u{202e}\"""#);
-        assert_eq!(AnswerCode::of("a_b", None).to_string(), "a_b");
+        assert_eq!(AuthorizationErrorCode::of("a_b", None).to_string(), "a_b");
     }
 }
