@@ -10,10 +10,10 @@ use askama::Template;
 use latchkey_domain::AccountId;
 use latchkey_providers::Purpose;
 
-use crate::account::access::{self, refuse_foreign};
+use crate::account::access::{self, refuse_cross_site};
 use crate::account::grpc_clients::GrpcClientError;
 use crate::http::icon::{self, Icon};
-use crate::http::layout::{Place, Shell, page};
+use crate::http::layout::{AccountPage, Layout, page};
 use crate::http::problem::{NextStep, Problem, ProblemDetails};
 use crate::http::query::Query;
 use crate::http::router::Routes;
@@ -27,7 +27,7 @@ use view::{Card, LIST};
 #[derive(Template)]
 #[template(path = "connections.html")]
 struct ConnectionsPage {
-    shell: Shell,
+    shell: Layout,
     done: Option<&'static str>,
     check: Icon,
     alert: Icon,
@@ -68,7 +68,7 @@ impl Unavailable {
 #[derive(Template)]
 #[template(path = "disconnect.html")]
 struct DisconnectPage {
-    shell: Shell,
+    shell: Layout,
     icon: Icon,
     handle: String,
     label: String,
@@ -89,9 +89,9 @@ pub fn routes(routes: &mut Routes<'_>) {
     (status = 303, description = "To the sign-in page if nobody is signed in"),
     (status = 503, description = "The database or a service is not available", body = Problem)))]
 async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    let session = match access::session(&state, &request, Place::Connections).await {
+    let session = match access::session(&state, &request, AccountPage::Connections).await {
         Ok(session) => session,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
     let (accounts, unavailable) = match state.grpc_clients.accounts_of(&session).await {
         Ok(accounts) => (accounts, None),
@@ -117,7 +117,7 @@ async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpRespo
     page(
         status,
         &ConnectionsPage {
-            shell: Shell::of(&state, &session, Place::Connections),
+            shell: Layout::of(&state, &session, AccountPage::Connections),
             done,
             check: icon::CHECK,
             alert: icon::ALERT,
@@ -148,25 +148,25 @@ async fn confirm(
     id: web::Path<String>,
     request: HttpRequest,
 ) -> HttpResponse {
-    let session = match access::session(&state, &request, Place::Connections).await {
+    let session = match access::session(&state, &request, AccountPage::Connections).await {
         Ok(session) => session,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
     let Ok(id) = id.parse::<AccountId>() else {
-        return explained(&request, &GrpcClientError::NotFound);
+        return error_response(&request, &GrpcClientError::NotFound);
     };
     match state.grpc_clients.account_of(&session, id).await {
         Ok(account) => page(
             StatusCode::OK,
             &DisconnectPage {
-                shell: Shell::of(&state, &session, Place::Connections),
+                shell: Layout::of(&state, &session, AccountPage::Connections),
                 icon: icon::of_provider(&account.provider),
                 label: view::label(&state, &account.provider),
                 handle: wording::address(&account.handle),
                 action: format!("{LIST}/{id}/disconnect"),
             },
         ),
-        Err(error) => explained(&request, &error),
+        Err(error) => error_response(&request, &error),
     }
 }
 
@@ -217,15 +217,15 @@ async fn change(
     done: &'static str,
     call: impl AsyncFnOnce(&Session, AccountId) -> Result<(), GrpcClientError>,
 ) -> HttpResponse {
-    if let Some(refusal) = refuse_foreign(state, request) {
+    if let Some(refusal) = refuse_cross_site(state, request) {
         return refusal;
     }
-    let session = match access::session(state, request, Place::Connections).await {
+    let session = match access::session(state, request, AccountPage::Connections).await {
         Ok(session) => session,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
     let Ok(id) = id.parse::<AccountId>() else {
-        return explained(request, &GrpcClientError::NotFound);
+        return error_response(request, &GrpcClientError::NotFound);
     };
     match call(&session, id).await {
         Ok(()) => {
@@ -234,11 +234,11 @@ async fn change(
                 .insert_header((LOCATION, format!("{LIST}?done={done}")))
                 .finish()
         }
-        Err(error) => explained(request, &error),
+        Err(error) => error_response(request, &error),
     }
 }
 
-fn explained(request: &HttpRequest, error: &GrpcClientError) -> HttpResponse {
+fn error_response(request: &HttpRequest, error: &GrpcClientError) -> HttpResponse {
     let explanation = match error {
         GrpcClientError::NotFound => ProblemDetails {
             status: StatusCode::NOT_FOUND,

@@ -9,7 +9,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::http::icon::{self, Icon};
-use crate::http::layout::{Shell, render};
+use crate::http::layout::{Layout, render};
 
 /// What a person can do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub struct ProblemError {
 #[derive(Template)]
 #[template(path = "problem.html")]
 struct ProblemPage<'a> {
-    shell: Shell,
+    shell: Layout,
     icon: Icon,
     title: &'a str,
     text: &'a str,
@@ -121,7 +121,7 @@ pub fn response(
     render(
         &mut response,
         &ProblemPage {
-            shell: Shell::plain(),
+            shell: Layout::plain(),
             icon: icon::ALERT,
             title: explanation.title,
             text: &explanation.text,
