@@ -3,7 +3,7 @@
 
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::http::layout::Place;
+use crate::http::layout::AccountPage;
 use crate::http::problem::{NextStep, ProblemDetails};
 use crate::http::same_site;
 use crate::login::next_steps::problem;
@@ -17,19 +17,19 @@ use crate::store::session::Session;
 pub(crate) async fn session(
     state: &State,
     request: &HttpRequest,
-    place: Place,
+    place: AccountPage,
 ) -> Result<Session, HttpResponse> {
     match lookup::current(state, request).await {
         Ok(Some(session)) => Ok(session),
         Ok(None) => Err(to_sign_in(state, place)),
         Err(error) => {
             tracing::error!(%error, "the session was not looked up");
-            Err(database_away(request, error))
+            Err(database_unavailable(request, error))
         }
     }
 }
 
-pub(crate) fn database_away(request: &HttpRequest, error: sqlx::Error) -> HttpResponse {
+pub(crate) fn database_unavailable(request: &HttpRequest, error: sqlx::Error) -> HttpResponse {
     problem(
         request,
         &ProblemDetails::from(&StartError::Database(error)),
@@ -40,7 +40,7 @@ pub(crate) fn database_away(request: &HttpRequest, error: sqlx::Error) -> HttpRe
 /// Returns an error response if the request does not come from a page of this service.
 /// Neither the application nor the host of a workspace may change anything here, because
 /// the account pages reach every workspace of the person.
-pub(crate) fn refuse_foreign(state: &State, request: &HttpRequest) -> Option<HttpResponse> {
+pub(crate) fn refuse_cross_site(state: &State, request: &HttpRequest) -> Option<HttpResponse> {
     let refusal = same_site::check_first_party(request, &state.config.public_origin).err()?;
     let explanation = ProblemDetails {
         next: NextStep::Account,

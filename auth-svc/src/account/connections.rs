@@ -10,10 +10,10 @@ use askama::Template;
 use latchkey_domain::AccountId;
 use latchkey_providers::Purpose;
 
-use crate::account::access::{self, refuse_foreign};
+use crate::account::access::{self, refuse_cross_site};
 use crate::account::grpc_clients::GrpcClientError;
 use crate::http::icon::{self, Icon};
-use crate::http::layout::{Place, Shell, page};
+use crate::http::layout::{AccountPage, Layout, page};
 use crate::http::problem::{NextStep, Problem, ProblemDetails};
 use crate::http::query::Query;
 use crate::http::router::Routes;
@@ -27,27 +27,27 @@ use view::{Card, LIST};
 #[derive(Template)]
 #[template(path = "connections.html")]
 struct ConnectionsPage {
-    shell: Shell,
+    shell: Layout,
     done: Option<&'static str>,
     check: Icon,
     alert: Icon,
-    trouble: Option<Trouble>,
+    unavailable: Option<Unavailable>,
     cards: Vec<Card>,
     providers: Vec<Button>,
 }
 
 /// Why the page cannot show accounts.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Trouble {
+enum Unavailable {
     NotConfigured,
-    Away,
+    NoResponse,
 }
 
-impl Trouble {
+impl Unavailable {
     fn title(self) -> &'static str {
         match self {
             Self::NotConfigured => "Your accounts are not shown here",
-            Self::Away => "Your accounts cannot be shown right now",
+            Self::NoResponse => "Your accounts cannot be shown right now",
         }
     }
 
@@ -57,7 +57,7 @@ impl Trouble {
                 "They are not shown on this page yet; your administrator can turn that on with \
                  SYNC_GRPC_URL. Connected accounts keep working, and you can connect more."
             }
-            Self::Away => {
+            Self::NoResponse => {
                 "The service that lists them does not respond. They keep working. Please try \
                  again in a minute."
             }
@@ -68,7 +68,7 @@ impl Trouble {
 #[derive(Template)]
 #[template(path = "disconnect.html")]
 struct DisconnectPage {
-    shell: Shell,
+    shell: Layout,
     icon: Icon,
     handle: String,
     label: String,
@@ -89,16 +89,16 @@ pub fn routes(routes: &mut Routes<'_>) {
     (status = 303, description = "To the sign-in page if nobody is signed in"),
     (status = 503, description = "The database or a service is not available", body = Problem)))]
 async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    let session = match access::session(&state, &request, Place::Connections).await {
+    let session = match access::session(&state, &request, AccountPage::Connections).await {
         Ok(session) => session,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
-    let (accounts, trouble) = match state.grpc_clients.accounts_of(&session).await {
+    let (accounts, unavailable) = match state.grpc_clients.accounts_of(&session).await {
         Ok(accounts) => (accounts, None),
-        Err(GrpcClientError::NotConfigured) => (Vec::new(), Some(Trouble::NotConfigured)),
+        Err(GrpcClientError::NotConfigured) => (Vec::new(), Some(Unavailable::NotConfigured)),
         Err(error) => {
             tracing::error!(%error, "the accounts were not read");
-            (Vec::new(), Some(Trouble::Away))
+            (Vec::new(), Some(Unavailable::NoResponse))
         }
     };
     let query = Query::parse(request.query_string()).unwrap_or_default();
@@ -110,18 +110,18 @@ async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpRespo
         Some("started") => Some("The sync has started. It continues by itself."),
         _ => None,
     };
-    let status = match trouble {
-        Some(Trouble::Away) => StatusCode::SERVICE_UNAVAILABLE,
+    let status = match unavailable {
+        Some(Unavailable::NoResponse) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::OK,
     };
     page(
         status,
         &ConnectionsPage {
-            shell: Shell::of(&state, &session, Place::Connections),
+            shell: Layout::of(&state, &session, AccountPage::Connections),
             done,
             check: icon::CHECK,
             alert: icon::ALERT,
-            trouble,
+            unavailable,
             cards: accounts
                 .iter()
                 .map(|account| Card::of(&state, account))
@@ -148,25 +148,25 @@ async fn confirm(
     id: web::Path<String>,
     request: HttpRequest,
 ) -> HttpResponse {
-    let session = match access::session(&state, &request, Place::Connections).await {
+    let session = match access::session(&state, &request, AccountPage::Connections).await {
         Ok(session) => session,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
     let Ok(id) = id.parse::<AccountId>() else {
-        return explained(&request, &GrpcClientError::NotFound);
+        return error_response(&request, &GrpcClientError::NotFound);
     };
     match state.grpc_clients.account_of(&session, id).await {
         Ok(account) => page(
             StatusCode::OK,
             &DisconnectPage {
-                shell: Shell::of(&state, &session, Place::Connections),
+                shell: Layout::of(&state, &session, AccountPage::Connections),
                 icon: icon::of_provider(&account.provider),
                 label: view::label(&state, &account.provider),
                 handle: wording::address(&account.handle),
                 action: format!("{LIST}/{id}/disconnect"),
             },
         ),
-        Err(error) => explained(&request, &error),
+        Err(error) => error_response(&request, &error),
     }
 }
 
@@ -217,15 +217,15 @@ async fn change(
     done: &'static str,
     call: impl AsyncFnOnce(&Session, AccountId) -> Result<(), GrpcClientError>,
 ) -> HttpResponse {
-    if let Some(refusal) = refuse_foreign(state, request) {
+    if let Some(refusal) = refuse_cross_site(state, request) {
         return refusal;
     }
-    let session = match access::session(state, request, Place::Connections).await {
+    let session = match access::session(state, request, AccountPage::Connections).await {
         Ok(session) => session,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
     let Ok(id) = id.parse::<AccountId>() else {
-        return explained(request, &GrpcClientError::NotFound);
+        return error_response(request, &GrpcClientError::NotFound);
     };
     match call(&session, id).await {
         Ok(()) => {
@@ -234,11 +234,11 @@ async fn change(
                 .insert_header((LOCATION, format!("{LIST}?done={done}")))
                 .finish()
         }
-        Err(error) => explained(request, &error),
+        Err(error) => error_response(request, &error),
     }
 }
 
-fn explained(request: &HttpRequest, error: &GrpcClientError) -> HttpResponse {
+fn error_response(request: &HttpRequest, error: &GrpcClientError) -> HttpResponse {
     let explanation = match error {
         GrpcClientError::NotFound => ProblemDetails {
             status: StatusCode::NOT_FOUND,

@@ -120,11 +120,11 @@ impl GrpcClients {
             page_size: MOST_ACCOUNTS,
             page_token: String::new(),
         };
-        let answer = self
+        let response = self
             .accounts()?
             .list_accounts(with_deadline(request, READ_TIMEOUT))
             .await?;
-        let mut accounts = answer.into_inner().accounts;
+        let mut accounts = response.into_inner().accounts;
         accounts.retain(|account| is_own(account, session));
         Ok(accounts)
     }
@@ -141,11 +141,11 @@ impl GrpcClients {
         let request = GetAccountRequest {
             account_id: id.to_string(),
         };
-        let answer = self
+        let response = self
             .accounts()?
             .get_account(with_deadline(request, READ_TIMEOUT))
             .await?;
-        answer
+        response
             .into_inner()
             .account
             .filter(|account| is_own(account, session))

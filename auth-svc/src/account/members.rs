@@ -7,9 +7,9 @@ use askama::Template;
 use latchkey_domain::UserId;
 use serde::Deserialize;
 
-use crate::account::access::{self, database_away, refuse_foreign};
+use crate::account::access::{self, database_unavailable, refuse_cross_site};
 use crate::http::icon::{self, Icon};
-use crate::http::layout::{Place, Shell, page};
+use crate::http::layout::{AccountPage, Layout, page};
 use crate::http::problem::{NextStep, Problem, ProblemDetails};
 use crate::http::query::Query;
 use crate::http::router::Routes;
@@ -28,7 +28,7 @@ const LIST: &str = "/auth/account/members";
 #[derive(Template)]
 #[template(path = "members.html")]
 struct MembersPage {
-    shell: Shell,
+    shell: Layout,
     workspace: String,
     check: Icon,
     alert: Icon,
@@ -41,7 +41,7 @@ struct MembersPage {
 #[derive(Template)]
 #[template(path = "remove_member.html")]
 struct RemovePage {
-    shell: Shell,
+    shell: Layout,
     workspace: String,
     email: String,
     since: String,
@@ -77,7 +77,7 @@ impl Line {
 
 /// The fields of the form that removes a member.
 #[derive(Debug, Deserialize)]
-struct Posted {
+struct RemovalForm {
     /// `keep` or `disconnect`.
     #[serde(default)]
     connections: String,
@@ -99,17 +99,17 @@ pub fn routes(routes: &mut Routes<'_>) {
 async fn members(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let session = match administrator(&state, &request).await {
         Ok(session) => session,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
     let all = match member::members(&state.pool, session.workspace).await {
         Ok(all) => all,
-        Err(error) => return database_away(&request, error),
+        Err(error) => return database_unavailable(&request, error),
     };
     let query = Query::parse(request.query_string()).unwrap_or_default();
     page(
         StatusCode::OK,
         &MembersPage {
-            shell: Shell::of(&state, &session, Place::Members),
+            shell: Layout::of(&state, &session, AccountPage::Members),
             workspace: session.workspace_name.clone(),
             check: icon::CHECK,
             alert: icon::ALERT,
@@ -142,22 +142,22 @@ async fn confirm(
 ) -> HttpResponse {
     let session = match administrator(&state, &request).await {
         Ok(session) => session,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
     let all = match member::members(&state.pool, session.workspace).await {
         Ok(all) => all,
-        Err(error) => return database_away(&request, error),
+        Err(error) => return database_unavailable(&request, error),
     };
     let found = all
         .into_iter()
         .find(|member| member.user_id.to_string() == *user);
     let Some(member) = found else {
-        return explained(&request, RemovalError::NotAMember);
+        return error_response(&request, RemovalError::NotAMember);
     };
     page(
         StatusCode::OK,
         &RemovePage {
-            shell: Shell::of(&state, &session, Place::Members),
+            shell: Layout::of(&state, &session, AccountPage::Members),
             workspace: session.workspace_name.clone(),
             since: wording::ago(state.clock.now(), member.joined_at),
             action: format!("{LIST}/{}/remove", member.user_id),
@@ -179,17 +179,17 @@ async fn remove(
     state: web::Data<State>,
     user: web::Path<String>,
     request: HttpRequest,
-    posted: Result<web::Form<Posted>, actix_web::Error>,
+    posted: Result<web::Form<RemovalForm>, actix_web::Error>,
 ) -> HttpResponse {
-    if let Some(refusal) = refuse_foreign(&state, &request) {
+    if let Some(refusal) = refuse_cross_site(&state, &request) {
         return refusal;
     }
     let session = match administrator(&state, &request).await {
         Ok(session) => session,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
     let Ok(user) = user.parse::<UserId>() else {
-        return explained(&request, RemovalError::NotAMember);
+        return error_response(&request, RemovalError::NotAMember);
     };
     // Every value except `keep` disconnects the accounts.
     let keep = posted.is_ok_and(|posted| posted.connections == "keep");
@@ -205,7 +205,7 @@ async fn remove(
                 .insert_header((LOCATION, to))
                 .finish()
         }
-        Err(error) => explained(&request, error),
+        Err(error) => error_response(&request, error),
     }
 }
 
@@ -229,7 +229,7 @@ fn warning(code: &str) -> Option<&'static str> {
 }
 
 async fn administrator(state: &State, request: &HttpRequest) -> Result<Session, HttpResponse> {
-    let session = access::session(state, request, Place::Members).await?;
+    let session = access::session(state, request, AccountPage::Members).await?;
     if session.is_admin {
         return Ok(session);
     }
@@ -244,9 +244,9 @@ async fn administrator(state: &State, request: &HttpRequest) -> Result<Session, 
     Err(problem(request, &explanation, None))
 }
 
-fn explained(request: &HttpRequest, error: RemovalError) -> HttpResponse {
+fn error_response(request: &HttpRequest, error: RemovalError) -> HttpResponse {
     let explanation = match error {
-        RemovalError::Database(error) => return database_away(request, error),
+        RemovalError::Database(error) => return database_unavailable(request, error),
         RemovalError::NotAMember | RemovalError::Several => ProblemDetails {
             status: StatusCode::NOT_FOUND,
             code: "not_found",

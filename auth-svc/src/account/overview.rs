@@ -6,7 +6,7 @@ use askama::Template;
 
 use crate::account::grpc_clients::GrpcClientError;
 use crate::http::icon::{self, Icon};
-use crate::http::layout::{Place, Shell, page};
+use crate::http::layout::{AccountPage, Layout, page};
 use crate::http::router::Routes;
 use crate::http::wording;
 use crate::login::sign_in_link::to_sign_in;
@@ -17,7 +17,7 @@ use crate::store::session::Session;
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct OverviewPage {
-    shell: Shell,
+    shell: Layout,
     connections: &'static str,
     attention: Option<&'static str>,
     connections_icon: Icon,
@@ -36,7 +36,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 async fn overview(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     match lookup::current_if_known(&state, &request).await {
         Some(session) => page_of(&state, &session).await,
-        None => to_sign_in(&state, Place::Overview),
+        None => to_sign_in(&state, AccountPage::Overview),
     }
 }
 
@@ -73,7 +73,7 @@ pub async fn page_of(state: &State, session: &Session) -> HttpResponse {
     page(
         StatusCode::OK,
         &OverviewPage {
-            shell: Shell::of(state, session, Place::Overview),
+            shell: Layout::of(state, session, AccountPage::Overview),
             connections,
             attention,
             connections_icon: icon::MAIL,

@@ -6,9 +6,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use latchkey_domain::SessionId;
 
-use crate::account::access::{self, database_away, refuse_foreign};
+use crate::account::access::{self, database_unavailable, refuse_cross_site};
 use crate::http::icon::{self, Icon};
-use crate::http::layout::{Place, Shell, page};
+use crate::http::layout::{AccountPage, Layout, page};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::router::Routes;
@@ -22,7 +22,7 @@ const LIST: &str = "/auth/account/sessions";
 #[derive(Template)]
 #[template(path = "sessions.html")]
 struct SessionsPage {
-    shell: Shell,
+    shell: Layout,
     done: Option<&'static str>,
     check: Icon,
     device: Icon,
@@ -65,13 +65,13 @@ pub fn routes(routes: &mut Routes<'_>) {
     (status = 303, description = "To the sign-in page if nobody is signed in"),
     (status = 503, description = "The database or a service is not available", body = Problem)))]
 async fn sessions(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    let session = match access::session(&state, &request, Place::Sessions).await {
+    let session = match access::session(&state, &request, AccountPage::Sessions).await {
         Ok(session) => session,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
     let all = match list::of(&state.pool, session.user, Reach::Everywhere).await {
         Ok(all) => all,
-        Err(error) => return database_away(&request, error),
+        Err(error) => return database_unavailable(&request, error),
     };
     let (here, others): (Vec<_>, Vec<_>) = all
         .into_iter()
@@ -80,7 +80,7 @@ async fn sessions(state: web::Data<State>, request: HttpRequest) -> HttpResponse
     page(
         StatusCode::OK,
         &SessionsPage {
-            shell: Shell::of(&state, &session, Place::Sessions),
+            shell: Layout::of(&state, &session, AccountPage::Sessions),
             done: (query.get("done") == Some("ended"))
                 .then_some("The session has ended. That browser has to sign in again."),
             check: icon::CHECK,
@@ -100,12 +100,12 @@ async fn sessions(state: web::Data<State>, request: HttpRequest) -> HttpResponse
     (status = 403, description = "Another web site made the request", body = Problem),
     (status = 503, description = "The database or a service is not available", body = Problem)))]
 async fn end(state: web::Data<State>, id: web::Path<String>, request: HttpRequest) -> HttpResponse {
-    if let Some(refusal) = refuse_foreign(&state, &request) {
+    if let Some(refusal) = refuse_cross_site(&state, &request) {
         return refusal;
     }
-    let session = match access::session(&state, &request, Place::Sessions).await {
+    let session = match access::session(&state, &request, AccountPage::Sessions).await {
         Ok(session) => session,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
     // An invalid id, or a session that has ended or belongs to somebody else, is no error:
     // it is not in the list that follows.
@@ -122,7 +122,7 @@ async fn end(state: web::Data<State>, id: web::Path<String>, request: HttpReques
             Ok(ended) => {
                 tracing::info!(session.id = %id, user.id = %session.user, ended, "session ended by its owner");
             }
-            Err(error) => return database_away(&request, error),
+            Err(error) => return database_unavailable(&request, error),
         }
     }
     HttpResponse::SeeOther()

@@ -17,18 +17,18 @@ pub async fn describe_empty_errors<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let answer = next.call(request).await?.map_into_boxed_body();
-    let status = answer.status();
-    let bare = status.is_client_error() || status.is_server_error();
+    let response = next.call(request).await?.map_into_boxed_body();
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
     let empty = matches!(
-        answer.response().body().size(),
+        response.response().body().size(),
         BodySize::None | BodySize::Sized(0)
     );
-    if !bare || !empty || answer.request().method() == Method::HEAD {
-        return Ok(answer);
+    if !is_error || !empty || response.request().method() == Method::HEAD {
+        return Ok(response);
     }
-    let page = problem(answer.request(), &explanation(status), None);
-    let (request, old) = answer.into_parts();
+    let page = problem(response.request(), &explanation(status), None);
+    let (request, old) = response.into_parts();
     let mut page = page;
     for (name, value) in old.headers() {
         if !page.headers().contains_key(name) {

@@ -13,7 +13,7 @@ use crate::store::session::Session;
 
 /// One of the account pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum AccountPage {
     /// `/auth/account`
     Overview,
     /// `/auth/account/connections`
@@ -24,7 +24,7 @@ pub enum Place {
     Members,
 }
 
-impl Place {
+impl AccountPage {
     /// Path of the page.
     pub const fn path(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl Place {
 
 /// The data that the layout of every page needs.
 #[derive(Debug, Clone)]
-pub struct Shell {
+pub struct Layout {
     /// URL of the stylesheet.
     pub stylesheet: &'static str,
     /// URL of the icon.
@@ -63,22 +63,22 @@ pub struct Person {
     /// Whether the person is an administrator of the workspace.
     pub is_admin: bool,
     /// The current page.
-    place: Place,
+    place: AccountPage,
 }
 
 impl Person {
     /// Returns `true` for the current page, which the navigation marks.
-    pub fn is_at(&self, room: &str) -> bool {
-        room == match self.place {
-            Place::Overview => "overview",
-            Place::Connections => "connections",
-            Place::Sessions => "sessions",
-            Place::Members => "members",
+    pub fn is_at(&self, page: &str) -> bool {
+        page == match self.place {
+            AccountPage::Overview => "overview",
+            AccountPage::Connections => "connections",
+            AccountPage::Sessions => "sessions",
+            AccountPage::Members => "members",
         }
     }
 }
 
-impl Shell {
+impl Layout {
     /// Returns the layout of a page without a signed-in person.
     pub fn plain() -> Self {
         Self {
@@ -90,7 +90,7 @@ impl Shell {
     }
 
     /// Returns the layout of an account page.
-    pub fn of(state: &State, session: &Session, place: Place) -> Self {
+    pub fn of(state: &State, session: &Session, place: AccountPage) -> Self {
         let named = !session.display_name.trim().is_empty();
         Self {
             person: Some(Person {

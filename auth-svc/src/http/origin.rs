@@ -1,4 +1,4 @@
-//! Origins of web sites.
+//! Web origins: scheme, host and port.
 
 use std::fmt;
 use std::str::FromStr;

@@ -9,7 +9,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::http::icon::{self, Icon};
-use crate::http::layout::{Shell, render};
+use crate::http::layout::{Layout, render};
 
 /// What a person can do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub struct ProblemError {
     /// Stable error code for programs.
     #[schema(example = "flow_unknown")]
     pub code: String,
-    /// What happened and what to do, for a person.
+    /// Explanation for a person: what happened and what to do.
     pub message: String,
     /// Trace id, under which the log has details.
     pub trace_id: Option<String>,
@@ -86,7 +86,7 @@ pub struct ProblemError {
 #[derive(Template)]
 #[template(path = "problem.html")]
 struct ProblemPage<'a> {
-    shell: Shell,
+    shell: Layout,
     icon: Icon,
     title: &'a str,
     text: &'a str,
@@ -121,7 +121,7 @@ pub fn response(
     render(
         &mut response,
         &ProblemPage {
-            shell: Shell::plain(),
+            shell: Layout::plain(),
             icon: icon::ALERT,
             title: explanation.title,
             text: &explanation.text,

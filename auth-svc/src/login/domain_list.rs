@@ -1,4 +1,4 @@
-//! Mail domains, lists of them, and the domains of consumer mail.
+//! The list of domains that a deployment allows, and consumer mail domains.
 
 use std::collections::BTreeSet;
 

@@ -32,7 +32,7 @@ pub(crate) enum FormError {
 
 impl FormError {
     /// Builds the error response.
-    pub(crate) fn answer(&self, request: &HttpRequest) -> HttpResponse {
+    pub(crate) fn response(&self, request: &HttpRequest) -> HttpResponse {
         match self {
             Self::CrossSite(refusal) => problem(request, &(*refusal).into(), None),
             Self::Asked(error) => error_response(request, error),

@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::http::default_errors::not_found;
-use crate::http::leaving::leave;
+use crate::http::form_redirect::redirect_after_form;
 use crate::http::links::found;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
@@ -23,7 +23,7 @@ use crate::state::State;
 /// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_review, review);
-    routes.add_slow(__path_go_on, go_on);
+    routes.add_slow(__path_agree, agree);
 }
 
 /// Shows what will be connected or joined.
@@ -50,7 +50,7 @@ async fn review(
     }
     match Review::of(&state, &request, &name, &query, PageKind::Review).await {
         Ok(review) => review.page(StatusCode::OK, false),
-        Err(answer) => answer,
+        Err(response) => response,
     }
 }
 
@@ -66,7 +66,7 @@ async fn review(
     (status = 404, description = "The provider is not configured", body = Problem),
     (status = 409, description = "Something changed since the page was shown: it is shown again", content_type = "text/html", body = String),
     (status = 503, description = "The provider or the database is not available", body = Problem)))]
-async fn go_on(
+async fn agree(
     state: web::Data<State>,
     name: web::Path<String>,
     request: HttpRequest,
@@ -77,13 +77,13 @@ async fn go_on(
     };
     let (fields, _) = match fields_of(&state, &request, &body) {
         Ok(asked) => asked,
-        Err(error) => return error.answer(&request),
+        Err(error) => return error.response(&request),
     };
     let review = match Review::of(&state, &request, &name, &fields, PageKind::Review).await {
         Ok(review) => review,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
-    if fields.get(SEEN) != Some(&review.digest()) || !review.may_go_on() {
+    if fields.get(SEEN) != Some(&review.digest()) || !review.may_continue() {
         return review.page(StatusCode::CONFLICT, true);
     }
     let agreed = Agreement::on(Page::Review, review.workspace_id(), state.clock.now());
@@ -101,7 +101,7 @@ async fn go_on(
     )
     .await;
     match started {
-        Ok(redirect) => leave(&label, &redirect.to, redirect.cookies),
+        Ok(redirect) => redirect_after_form(&label, &redirect.to, redirect.cookies),
         Err(error) => error_response(&request, &error),
     }
 }

@@ -8,8 +8,8 @@ use latchkey_domain::ProviderName;
 
 use crate::account::overview;
 use crate::http::default_errors::not_found;
-use crate::http::layout::{Shell, page};
-use crate::http::leaving::leave;
+use crate::http::form_redirect::redirect_after_form;
+use crate::http::layout::{Layout, page};
 use crate::http::links::found;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
@@ -35,7 +35,7 @@ use crate::state::State;
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct SignInPage {
-    shell: Shell,
+    shell: Layout,
     workspace: Option<String>,
     invitation: Option<Notice>,
     invited: bool,
@@ -51,7 +51,7 @@ struct SignInPage {
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_home, home);
     routes.add(__path_sign_in, sign_in);
-    routes.add_slow(__path_go_on, go_on);
+    routes.add_slow(__path_start, start);
 }
 
 /// Shows how to sign in, or who is signed in.
@@ -80,7 +80,7 @@ async fn sign_in(state: web::Data<State>, request: HttpRequest) -> HttpResponse 
     (status = 404, description = "The provider is not configured", body = Problem),
     (status = 409, description = "Something changed since the page was shown: it is shown again", content_type = "text/html", body = String),
     (status = 503, description = "The provider or the database is not available", body = Problem)))]
-async fn go_on(
+async fn start(
     state: web::Data<State>,
     name: web::Path<String>,
     request: HttpRequest,
@@ -95,12 +95,12 @@ async fn go_on(
     };
     let (fields, context) = match fields_of(&state, &request, &body) {
         Ok(asked) => asked,
-        Err(error) => return error.answer(&request),
+        Err(error) => return error.response(&request),
     };
     // Invitations and visibilities can be chosen only on the review page.
     let mut context = context.without_choices();
     let described = described(&state, &context).await;
-    if fields.get(SEEN) != Some(&shown(&state, &context, &described)) {
+    if fields.get(SEEN) != Some(&digest(&state, &context, &described)) {
         return sign_in_page(&state, StatusCode::CONFLICT, &fields, &context, described);
     }
     let named = described.workspace.map(|workspace| workspace.id);
@@ -116,7 +116,7 @@ async fn go_on(
     )
     .await;
     match started {
-        Ok(redirect) => leave(provider.label(), &redirect.to, redirect.cookies),
+        Ok(redirect) => redirect_after_form(provider.label(), &redirect.to, redirect.cookies),
         Err(error) => error_response(&request, &error),
     }
 }
@@ -159,7 +159,7 @@ async fn described(state: &State, context: &Context) -> Described {
 }
 
 /// Returns a digest of what the page shows about the target of its buttons.
-fn shown(state: &State, context: &Context, described: &Described) -> String {
+fn digest(state: &State, context: &Context, described: &Described) -> String {
     let workspace = described.workspace.as_ref();
     let id = workspace.map(|workspace| workspace.id.to_string());
     let elsewhere = other_origin(state, context, workspace.map(Site::from));
@@ -180,11 +180,11 @@ fn sign_in_page(
     let carried = carried(query);
     let providers = buttons(state.providers.iter(), &carried);
     let mut hidden = carried;
-    hidden.push((SEEN.to_owned(), shown(state, context, &described)));
+    hidden.push((SEEN.to_owned(), digest(state, context, &described)));
     page(
         status,
         &SignInPage {
-            shell: Shell::plain(),
+            shell: Layout::plain(),
             invited: described.invitation == Invitation::Usable,
             asks: described.invitation == Invitation::Usable
                 || context.message_visibility.is_some()

@@ -7,8 +7,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::account::access;
 use crate::http::default_errors::not_found;
-use crate::http::layout::Place;
-use crate::http::leaving::leave_with;
+use crate::http::form_redirect::redirect_after_form_with;
+use crate::http::layout::AccountPage;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::router::Routes;
@@ -22,7 +22,7 @@ use crate::state::State;
 /// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_welcome, welcome);
-    routes.add_slow(__path_go_on, go_on);
+    routes.add_slow(__path_hand_over_session, hand_over_session);
 }
 
 /// Shows the new membership, what can be connected, and how to continue.
@@ -49,7 +49,7 @@ async fn welcome(
     };
     match Review::of(&state, &request, &name, &query, kind).await {
         Ok(review) => review.page(StatusCode::OK, false),
-        Err(answer) => answer,
+        Err(response) => response,
     }
 }
 
@@ -60,14 +60,18 @@ async fn welcome(
     (status = 400, description = "A parameter is invalid", body = Problem),
     (status = 403, description = "The request does not come from the page's own form", body = Problem),
     (status = 503, description = "The database is not available", body = Problem)))]
-async fn go_on(state: web::Data<State>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+async fn hand_over_session(
+    state: web::Data<State>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
     let (fields, context) = match fields_of(&state, &request, &body) {
         Ok(asked) => asked,
-        Err(error) => return error.answer(&request),
+        Err(error) => return error.response(&request),
     };
-    let session = match access::session(&state, &request, Place::Overview).await {
+    let session = match access::session(&state, &request, AccountPage::Overview).await {
         Ok(session) => session,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
     let returns = &state.config.returns;
     let location = context.return_to.as_ref();
@@ -76,7 +80,7 @@ async fn go_on(state: web::Data<State>, request: HttpRequest, body: web::Bytes) 
     let same = fields.get(SEEN) == Some(&digest_of(&[&session.id.to_string()]));
     let mut response = HttpResponse::Ok();
     if !same || !returns.may_hand_over(location, &session) {
-        return leave_with(&mut response, &host_of(&to), &to);
+        return redirect_after_form_with(&mut response, &host_of(&to), &to);
     }
     let Handover { to, pair } = hand_over(
         &state,
@@ -89,5 +93,5 @@ async fn go_on(state: web::Data<State>, request: HttpRequest, body: web::Bytes) 
         response.append_header((SET_COOKIE, pair));
     }
     tracing::info!(session.id = %session.id, outcome = "handed_over", "session handed over");
-    leave_with(&mut response, &host_of(&to), &to)
+    redirect_after_form_with(&mut response, &host_of(&to), &to)
 }

@@ -16,7 +16,7 @@ use crate::store::issue::IssueError;
 use crate::store::session::code;
 use crate::store::session::refresh::{self, Holder};
 
-/// What a front end receives after a sign-in.
+/// The hand-over that a front end receives after a sign-in.
 #[derive(Debug)]
 pub struct Handover {
     /// Location of the front end, with the code that it redeems.

@@ -1,4 +1,4 @@
-//! Who makes a request: the session of its cookie or bearer token.
+//! Finds the session of a request by its cookie or bearer token.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, ORIGIN};

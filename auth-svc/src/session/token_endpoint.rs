@@ -37,7 +37,7 @@ struct TokenRequest {
     if_signed_in: bool,
 }
 
-/// What a front end presents to get a token.
+/// The credential that a front end presents to get a token.
 #[derive(Deserialize)]
 #[serde(tag = "grantType", rename_all = "snake_case")]
 enum Grant {

@@ -1,4 +1,4 @@
-//! The custom host of a workspace, over the administrators' API.
+//! The administrators' API for the workspace's own host.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use crate::store::audit::{Action, Actor, Change, Channel};
 use crate::store::workspace::custom_host;
 use crate::store::workspace::domain::{self, Purpose};
 use crate::workspace::admin::{AdminError, admin};
-use crate::workspace::domain_verification::{self, VerificationError, claimed};
+use crate::workspace::domain_verification::{self, VerificationError, claim_json};
 
 /// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
@@ -40,7 +40,7 @@ async fn show(state: web::Data<State>, request: HttpRequest) -> Result<HttpRespo
     let pending: Vec<Value> = domain::claims(&state.pool, session.workspace, Purpose::Host)
         .await?
         .iter()
-        .map(claimed)
+        .map(claim_json)
         .collect();
     Ok(HttpResponse::Ok()
         .json(json!({ "customDomain": session.custom_domain, "pending": pending })))
@@ -79,7 +79,7 @@ async fn add(
     change
         .commit(session.workspace, Action::HostClaimed, &host)
         .await?;
-    Ok(HttpResponse::Accepted().json(claimed(&claim)))
+    Ok(HttpResponse::Accepted().json(claim_json(&claim)))
 }
 
 /// Looks up the host's TXT record and, if it is there, starts to use the host.

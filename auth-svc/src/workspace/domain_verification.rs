@@ -32,7 +32,7 @@ pub fn record_name(domain: &str) -> String {
 }
 
 /// Returns a claim as JSON: the record to publish, and the expiry.
-pub fn claimed(claim: &Claim) -> Value {
+pub fn claim_json(claim: &Claim) -> Value {
     json!({
         "domain": claim.domain,
         "status": "PENDING",
@@ -49,7 +49,7 @@ pub fn rfc3339(time: OffsetDateTime) -> String {
 }
 
 /// Returns `true` if a link sent to this address verifies the domain.
-pub fn proves(address: &Handle, domain: &str) -> bool {
+pub fn is_admin_mailbox(address: &Handle, domain: &str) -> bool {
     address.domain() == domain
         && address
             .as_str()
@@ -149,11 +149,14 @@ mod tests {
     // R7
     #[test]
     fn only_mailboxes_of_the_domains_administrators_verify_it() {
-        let proves = |address: &str| proves(&address.parse().unwrap(), "company.com");
-        assert!(proves("postmaster@company.com") && proves("Admin@company.com"));
-        assert!(!proves("ada@company.com"));
-        assert!(!proves("admin@mail.company.com"));
-        assert!(!proves("admin@company.com.evil.example"));
+        let is_admin_mailbox =
+            |address: &str| super::is_admin_mailbox(&address.parse().unwrap(), "company.com");
+        assert!(
+            is_admin_mailbox("postmaster@company.com") && is_admin_mailbox("Admin@company.com")
+        );
+        assert!(!is_admin_mailbox("ada@company.com"));
+        assert!(!is_admin_mailbox("admin@mail.company.com"));
+        assert!(!is_admin_mailbox("admin@company.com.evil.example"));
     }
 
     // R8

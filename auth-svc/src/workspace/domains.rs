@@ -1,4 +1,4 @@
-//! The approved and claimed domains of a workspace, over the administrators' API.
+//! The administrators' API for approved and pending domains.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use crate::state::State;
 use crate::store::audit::{Action, Actor, Change, Channel};
 use crate::store::workspace::domain::{self, Purpose, approve_domain};
 use crate::workspace::admin::{AdminError, admin};
-use crate::workspace::domain_verification::{self, claimed, rfc3339};
+use crate::workspace::domain_verification::{self, claim_json, rfc3339};
 
 /// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
@@ -48,7 +48,7 @@ async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpRespo
                 "since": rfc3339(domain.created_at),
             })
         })
-        .chain(pending.iter().map(claimed))
+        .chain(pending.iter().map(claim_json))
         .collect();
     Ok(HttpResponse::Ok().json(json!({ "domains": domains })))
 }
@@ -82,7 +82,7 @@ async fn add(
     change
         .commit(session.workspace, Action::DomainClaimed, &domain)
         .await?;
-    Ok(HttpResponse::Accepted().json(claimed(&claim)))
+    Ok(HttpResponse::Accepted().json(claim_json(&claim)))
 }
 
 /// Looks up the domain's TXT record and, if it is there, approves the domain.

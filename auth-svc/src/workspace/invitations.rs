@@ -1,4 +1,4 @@
-//! The invitations of a workspace, over the administrators' API.
+//! The administrators' API for personal invitations and the public invitation link.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The members of a workspace, over the administrators' API.
+//! The administrators' API for members.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::UserId;

@@ -7,7 +7,7 @@ use askama::Template;
 use latchkey_domain::domain_for_people;
 use serde::Deserialize;
 
-use crate::http::layout::{self, Shell};
+use crate::http::layout::{self, Layout};
 use crate::http::problem::{NextStep, Problem, ProblemDetails, internal_error};
 use crate::http::query::Query;
 use crate::http::router::Routes;
@@ -20,14 +20,14 @@ use crate::store::workspace::domain::{self, Proven};
 #[derive(Template)]
 #[template(path = "verify_domain.html")]
 struct Page<'a> {
-    shell: Shell,
+    shell: Layout,
     title: &'a str,
     text: &'a str,
     token: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
-struct Posted {
+struct VerificationForm {
     token: String,
 }
 
@@ -46,7 +46,7 @@ async fn ask(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let query = Query::parse(request.query_string()).ok();
     let token = query.as_ref().and_then(|query| query.get("token"));
     let Some(token) = token else {
-        return dead(&request);
+        return invalid_link(&request);
     };
     match domain::about_token(&state.pool, token).await {
         Ok(Some(Proven {
@@ -56,18 +56,18 @@ async fn ask(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
             &format!(
                 "Everybody with an address at {} will be able to join the workspace \
                  {workspace}.",
-                shown(&domain)
+                domain_in_both_forms(&domain)
             ),
             Some(token),
         ),
-        Ok(None) => dead(&request),
+        Ok(None) => invalid_link(&request),
         Err(error) => unavailable(&request, &error),
     }
 }
 
 /// Returns a domain in its own script, followed by its ASCII form if that differs, because
 /// domains in different scripts may look alike.
-fn shown(domain: &str) -> String {
+fn domain_in_both_forms(domain: &str) -> String {
     let people = domain_for_people(domain);
     if people == domain {
         people
@@ -86,13 +86,13 @@ fn shown(domain: &str) -> String {
 async fn confirm(
     state: web::Data<State>,
     request: HttpRequest,
-    posted: Result<web::Form<Posted>, actix_web::Error>,
+    posted: Result<web::Form<VerificationForm>, actix_web::Error>,
 ) -> HttpResponse {
     if let Err(refusal) = same_site::check_deployment(&request, &state.config.returns) {
         return problem(&request, &refusal.into(), None);
     }
     let Ok(posted) = posted else {
-        return dead(&request);
+        return invalid_link(&request);
     };
     match prove(&state, &posted.token).await {
         Ok(Some(Proven {
@@ -103,12 +103,12 @@ async fn confirm(
                 "Your domain is verified",
                 &format!(
                     "Everybody with an address at {} can join the workspace {workspace} now.",
-                    shown(&domain)
+                    domain_in_both_forms(&domain)
                 ),
                 None,
             )
         }
-        Ok(None) => dead(&request),
+        Ok(None) => invalid_link(&request),
         Err(error) => unavailable(&request, &error),
     }
 }
@@ -129,7 +129,7 @@ fn page(title: &str, text: &str, token: Option<&str>) -> HttpResponse {
     layout::page(
         StatusCode::OK,
         &Page {
-            shell: Shell::plain(),
+            shell: Layout::plain(),
             title,
             text,
             token,
@@ -137,7 +137,7 @@ fn page(title: &str, text: &str, token: Option<&str>) -> HttpResponse {
     )
 }
 
-fn dead(request: &HttpRequest) -> HttpResponse {
+fn invalid_link(request: &HttpRequest) -> HttpResponse {
     let explanation = ProblemDetails {
         status: StatusCode::NOT_FOUND,
         code: "verification_link_dead",

@@ -17,14 +17,14 @@ async fn actions(app: &TestApp) -> Vec<(String, String, String)> {
 }
 
 /// Runs `auth-svc workspace …`, which must succeed, and returns its output.
-fn operator(app: &TestApp, name_server: &NameServer, arguments: &[&str]) -> String {
-    let (succeeded, said) = asked_for(app, name_server, arguments);
-    assert!(succeeded, "{arguments:?}: {said}");
-    said
+fn run_successfully(app: &TestApp, name_server: &NameServer, arguments: &[&str]) -> String {
+    let (succeeded, text) = run(app, name_server, arguments);
+    assert!(succeeded, "{arguments:?}: {text}");
+    text
 }
 
 /// Runs the command and returns whether it succeeded, and its output.
-fn asked_for(app: &TestApp, name_server: &NameServer, arguments: &[&str]) -> (bool, String) {
+fn run(app: &TestApp, name_server: &NameServer, arguments: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_auth-svc"))
         .arg("workspace")
         .args(arguments)
@@ -34,8 +34,8 @@ fn asked_for(app: &TestApp, name_server: &NameServer, arguments: &[&str]) -> (bo
         .env("DNS_RESOLVERS", &name_server.address)
         .output()
         .unwrap();
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    (output.status.success(), said)
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.success(), text)
 }
 
 // R7, R18: every change over HTTP leaves one record; reading and failing leave none.
@@ -91,7 +91,7 @@ async fn what_an_administrator_changes_over_http_is_recorded() {
         .await;
 
     let records = actions(&app).await;
-    let (who, told): (Vec<_>, Vec<_>) = records
+    let (who, changes): (Vec<_>, Vec<_>) = records
         .iter()
         .map(|(who, action, target)| (who.as_str(), (action.as_str(), target.as_str())))
         .unzip();
@@ -101,7 +101,7 @@ async fn what_an_administrator_changes_over_http_is_recorded() {
     );
     let made = format!("{invitation} noor@acme.co");
     assert_eq!(
-        told,
+        changes,
         [
             ("domain.claimed", "acme.co"),
             ("domain.removed", "acme.co"),
@@ -150,9 +150,9 @@ async fn what_an_operator_changes_is_recorded_and_listed() {
         &["custom-domain", "remove"],
         &["role", "grace@acme.example", "admin"],
     ] {
-        operator(&app, &name_server, arguments);
+        run_successfully(&app, &name_server, arguments);
     }
-    let link = operator(
+    let link = run_successfully(
         &app,
         &name_server,
         &["verification-link", "postmaster@initech.example"],
@@ -165,12 +165,12 @@ async fn what_an_operator_changes_is_recorded_and_listed() {
         .post_form("/verify-domain", format!("token={token}"))
         .await;
     assert_eq!(spent.status, 200, "{}", spent.body);
-    let said = operator(&app, &name_server, &["remove-member", "Grace@acme.example"]);
-    assert!(said.contains("can join again by signing in"), "{said}");
+    let text = run_successfully(&app, &name_server, &["remove-member", "Grace@acme.example"]);
+    assert!(text.contains("can join again by signing in"), "{text}");
     assert_eq!(grace.me().await, None);
 
     let records: Value =
-        serde_json::from_str(&operator(&app, &name_server, &["--json", "audit"])).unwrap();
+        serde_json::from_str(&run_successfully(&app, &name_server, &["--json", "audit"])).unwrap();
     let records = records.as_array().unwrap();
     let mut listed: Vec<_> = records
         .iter()
@@ -201,8 +201,8 @@ async fn what_an_operator_changes_is_recorded_and_listed() {
         assert!(!record["databaseRole"].as_str().unwrap().is_empty());
         assert!(!record.to_string().contains(token));
     }
-    let said = operator(&app, &name_server, &["audit"]);
-    assert!(said.contains("by COMMAND  member.removed"), "{said}");
+    let text = run_successfully(&app, &name_server, &["audit"]);
+    assert!(text.contains("by COMMAND  member.removed"), "{text}");
 }
 
 // R18
@@ -210,11 +210,11 @@ async fn what_an_operator_changes_is_recorded_and_listed() {
 async fn the_operator_must_force_the_removal_of_the_last_administrator() {
     let (app, name_server) = (TestApp::start().await, NameServer::start().await);
     let mut ada = app.signed_in("ada").await;
-    let (succeeded, said) = asked_for(&app, &name_server, &["remove-member", "ada@acme.example"]);
+    let (succeeded, text) = run(&app, &name_server, &["remove-member", "ada@acme.example"]);
     assert!(!succeeded, "removed without --force");
-    assert!(said.contains("this is the last administrator"), "{said}");
+    assert!(text.contains("this is the last administrator"), "{text}");
     assert!(ada.me().await.is_some());
-    let said = operator(
+    let text = run_successfully(
         &app,
         &name_server,
         &[
@@ -224,7 +224,7 @@ async fn the_operator_must_force_the_removal_of_the_last_administrator() {
             "--keep-connections",
         ],
     );
-    assert!(said.contains("accounts stay connected"), "{said}");
+    assert!(text.contains("accounts stay connected"), "{text}");
     assert_eq!(ada.me().await, None);
 }
 

@@ -30,8 +30,8 @@ fn run_with(app: &TestApp, arguments: &[&str], resolver: &str) -> (bool, String)
         .envs(variables)
         .output()
         .unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(said).unwrap())
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
 }
 
 // R7
@@ -39,9 +39,9 @@ fn run_with(app: &TestApp, arguments: &[&str], resolver: &str) -> (bool, String)
 async fn an_operator_approves_domains_and_invites_from_the_command_line() {
     let app = TestApp::start().await;
     assert!(run(&app, &["approve-domain", "Acme.CO"]).0);
-    let (done, said) = run(&app, &["invite", "linus@globex.example"]);
-    assert!(done, "{said}");
-    let link = said.lines().find(|line| line.starts_with(PUBLIC)).unwrap();
+    let (succeeded, text) = run(&app, &["invite", "linus@globex.example"]);
+    assert!(succeeded, "{text}");
+    let link = text.lines().find(|line| line.starts_with(PUBLIC)).unwrap();
     // The link opens the start page, whose buttons keep the invitation.
     let mut browser = app.browser();
     let page = browser.get(link.strip_prefix(PUBLIC).unwrap()).await;
@@ -58,13 +58,13 @@ async fn an_operator_approves_domains_and_invites_from_the_command_line() {
     let response = browser.get(&callback).await;
     assert_eq!(response.status, 302, "{}", response.body);
 
-    let (done, said) = run(&app, &["list"]);
+    let (succeeded, text) = run(&app, &["list"]);
     assert!(
-        done && said.contains("members: 1") && said.contains("acme.co,acme.example"),
-        "{said}"
+        succeeded && text.contains("members: 1") && text.contains("acme.co,acme.example"),
+        "{text}"
     );
-    let (done, said) = run(&app, &["public-invite", "on"]);
-    assert!(done && said.contains("workspaceInviteHash="), "{said}");
+    let (succeeded, text) = run(&app, &["public-invite", "on"]);
+    assert!(succeeded && text.contains("workspaceInviteHash="), "{text}");
     assert!(run(&app, &["public-invite", "off"]).0);
     assert!(run(&app, &["create", "Globex", "--subdomain", "globex"]).0);
     assert!(
@@ -81,13 +81,13 @@ async fn an_operator_approves_domains_and_invites_from_the_command_line() {
 async fn a_claimed_domain_needs_proof_and_an_approval_by_the_operator_does_not() {
     let (app, name_server) = (TestApp::start().await, NameServer::start().await);
     let json = |arguments: &[&str]| {
-        let (done, said) = run_with(
+        let (succeeded, text) = run_with(
             &app,
             &[&["--json"], arguments].concat(),
             &name_server.address,
         );
-        assert!(done, "{arguments:?}: {said}");
-        serde_json::from_str::<Value>(&said).unwrap()
+        assert!(succeeded, "{arguments:?}: {text}");
+        serde_json::from_str::<Value>(&text).unwrap()
     };
     let pending = json(&["add-domain", "globex.example"]);
     let published = |claim: &Value| {
@@ -96,14 +96,14 @@ async fn a_claimed_domain_needs_proof_and_an_approval_by_the_operator_does_not()
             claim["recordValue"].as_str().unwrap(),
         );
     };
-    let (done, said) = run_with(
+    let (succeeded, text) = run_with(
         &app,
         &["verify-domain", "globex.example"],
         &name_server.address,
     );
     assert!(
-        !done && said.contains("no TXT record _latchkey.globex.example"),
-        "{said}"
+        !succeeded && text.contains("no TXT record _latchkey.globex.example"),
+        "{text}"
     );
     published(&pending);
     let verified = json(&["verify-domain", "globex.example"]);
@@ -140,8 +140,8 @@ async fn a_claimed_domain_needs_proof_and_an_approval_by_the_operator_does_not()
     assert_eq!(json(&["invitations"])[0]["id"], id);
     json(&["revoke-invitation", id]);
     assert_eq!(json(&["invitations"])[0]["status"], "REVOKED");
-    let (done, said) = run(&app, &["public-invite", "rotate"]);
-    assert!(!done && said.contains("is off"), "{said}");
+    let (succeeded, text) = run(&app, &["public-invite", "rotate"]);
+    assert!(!succeeded && text.contains("is off"), "{text}");
     let on = json(&["public-invite", "on"]);
     assert_ne!(json(&["public-invite", "rotate"])["link"], on["link"]);
 }
@@ -174,9 +174,9 @@ async fn a_refused_command_says_what_to_do_instead() {
         ),
         (&["role", "nobody@acme.example", "admin"], "is not a member"),
     ] {
-        let (done, said) = run(&app, arguments);
-        assert!(!done && said.contains(says), "{arguments:?}: {said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        let (succeeded, text) = run(&app, arguments);
+        assert!(!succeeded && text.contains(says), "{arguments:?}: {text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
     }
 }
 
@@ -191,7 +191,7 @@ fn a_command_does_not_fail_if_its_output_pipe_is_closed() {
             .stdout(writer)
             .output()
             .unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success() && said.is_empty(), "{said}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && text.is_empty(), "{text}");
     }
 }

@@ -273,8 +273,8 @@ async fn third_party_init_login() {
         let hint = start.parameter("login_hint");
         assert_eq!(hint.as_deref(), Some("ada@acme.example"));
         let callback = app.decide(&to, &Decision::allow("ada")).await;
-        let landed = browser.get(&callback).await;
-        assert_eq!(landed.status, 302, "{}", landed.body);
+        let response = browser.get(&callback).await;
+        assert_eq!(response.status, 302, "{}", response.body);
     }
     // A person who is signed in already is redirected at once.
     app.store_grant(&["openid"], false).await;

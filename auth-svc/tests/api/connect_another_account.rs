@@ -76,7 +76,7 @@ async fn connecting_needs_a_session() {
     assert!(sign_in.starts_with("/auth/sign-in?returnTo="), "{sign_in}");
 }
 
-// R16
+// R16, WP3
 #[tokio::test]
 async fn a_connect_link_of_one_person_does_not_connect_the_mailbox_of_another() {
     let app = TestApp::start().await;
@@ -99,7 +99,7 @@ async fn a_connect_link_of_one_person_does_not_connect_the_mailbox_of_another() 
     assert_eq!(app.row_counts().await, after_grace);
 }
 
-// R16
+// R16, RP5
 #[tokio::test]
 async fn a_connection_finishes_only_in_the_session_that_started_it() {
     let app = TestApp::start().await;

@@ -11,7 +11,7 @@ const HOST: &str = "app.customer.example";
 const HOSTS: &str = "/auth/workspace/custom-domain";
 
 /// Waits until the running service has read its hosts from the database again.
-async fn settle() {
+async fn wait_for_host_reload() {
     tokio::time::sleep(custom_hosts::FRESH + std::time::Duration::from_millis(500)).await;
 }
 
@@ -50,7 +50,7 @@ async fn a_custom_domain_is_used_only_after_verification() {
         .send(Method::POST, &format!("{HOSTS}/{HOST}/verify"))
         .await;
     assert_eq!(done.status, 200, "{}", done.body);
-    settle().await;
+    wait_for_host_reload().await;
     assert_eq!(
         ada.get("/auth/google").await.location(),
         format!("https://{HOST}/")
@@ -71,7 +71,7 @@ async fn a_custom_domain_is_used_only_after_verification() {
     }
 
     assert_eq!(ada.send(Method::DELETE, HOSTS).await.status, 204);
-    settle().await;
+    wait_for_host_reload().await;
     assert_eq!(ada.get(&back).await.code(), "return_location_refused");
     assert_eq!(ada.get("/auth/google").await.location(), home);
 }
@@ -85,7 +85,7 @@ async fn a_custom_domain_belongs_to_one_workspace_and_never_to_the_deployment() 
     custom_host::set(pool, other, Some(HOST)).await.unwrap();
     let taken = custom_host::set(pool, app.workspace, Some(HOST)).await;
     assert!(matches!(taken, Err(custom_host::HostError::Taken)));
-    settle().await;
+    wait_for_host_reload().await;
     let mut ada = admin(&app).await;
     // Another workspace's host is trusted, but members of this one are not sent there.
     let back = format!("/auth/google?returnTo=https://{HOST}/inbox");
@@ -111,7 +111,12 @@ async fn a_custom_domain_belongs_to_one_workspace_and_never_to_the_deployment() 
 
 /// Follows redirects as if every host were this service. Returns where they end (the
 /// application or the provider) and their number.
-async fn ends(app: &TestApp, browser: &mut Browser, host: &str, path: &str) -> (String, usize) {
+async fn follow_redirects(
+    app: &TestApp,
+    browser: &mut Browser,
+    host: &str,
+    path: &str,
+) -> (String, usize) {
     let (mut host, mut path) = (host.to_owned(), path.to_owned());
     for hops in 1..=3 {
         browser.headers = vec![("host", host.clone())];
@@ -147,7 +152,7 @@ async fn no_mode_has_a_redirect_loop() {
             custom_host::set(app.database.pool(), app.workspace, Some(HOST))
                 .await
                 .unwrap();
-            settle().await;
+            wait_for_host_reload().await;
         }
         let mut browser = app.browser();
         let start = if mode == "false" {
@@ -156,7 +161,7 @@ async fn no_mode_has_a_redirect_loop() {
             "/auth/google".to_owned()
         };
         // The first visit goes to the provider, and from there to the application.
-        let (provider, hops) = ends(&app, &mut browser, host, &start).await;
+        let (provider, hops) = follow_redirects(&app, &mut browser, host, &start).await;
         assert!(
             provider.starts_with(app.demo.base_url()) && hops <= 2,
             "{host}"
@@ -173,12 +178,12 @@ async fn no_mode_has_a_redirect_loop() {
         assert!(next_url.starts_with(&format!("{home}#code=")), "{next_url}");
         // Later visits go to the application at once, not to the provider.
         for _ in 0..2 {
-            let (end, hops) = ends(&app, &mut browser, host, "/auth/google").await;
+            let (end, hops) = follow_redirects(&app, &mut browser, host, "/auth/google").await;
             assert!(end.starts_with(home) && hops <= 2, "{host}: {end}");
         }
         // From an unverified host the only redirect leads to the provider.
         browser.cookies.clear();
-        let (end, _) = ends(&app, &mut browser, "evil.example", &start).await;
+        let (end, _) = follow_redirects(&app, &mut browser, "evil.example", &start).await;
         assert!(end.starts_with(app.demo.base_url()));
         assert!(end.contains(&format!(
             "redirect_uri={}",

@@ -90,7 +90,7 @@ async fn the_deployments_list_limits_the_lists_of_workspaces() {
     app.signed_in("linus").await;
 }
 
-// R7
+// R7, WP4, WP11
 #[tokio::test]
 async fn an_unverified_address_is_refused_and_writes_nothing() {
     let app = TestApp::start().await;

@@ -3,11 +3,11 @@
 use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
 use url::Url;
 
-use crate::support::front_end::{CHALLENGE, CRM, crm};
+use crate::support::front_end::{CHALLENGE, CRM, start_with_front_end};
 use crate::support::{APP, PUBLIC, Response, TestApp};
 
 /// The parameters of a start by a front end on another origin.
-fn asked() -> String {
+fn start_parameters() -> String {
     format!("returnTo={CRM}/deals%3Fid%3D7%23notes&codeChallenge={CHALLENGE}&locale=de")
 }
 
@@ -26,7 +26,7 @@ fn parameter(url: &Url, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-fn keeps_what_was_asked(url: &Url, path: &str) {
+fn assert_parameters_kept(url: &Url, path: &str) {
     assert_eq!(url.path(), path);
     for (name, value) in [
         ("returnTo", format!("{CRM}/deals?id=7#notes")),
@@ -40,8 +40,8 @@ fn keeps_what_was_asked(url: &Url, path: &str) {
 // R8 R10
 #[tokio::test]
 async fn after_a_refusal_every_link_keeps_return_location_and_challenge() {
-    let app = crm().await;
-    let start = format!("/auth/google?{}", asked());
+    let app = start_with_front_end().await;
+    let start = format!("/auth/google?{}", start_parameters());
     let mut pages = Vec::new();
     let mut browser = app.browser();
     pages.push(app.run_flow(&mut browser, &start, &Decision::deny()).await);
@@ -58,9 +58,9 @@ async fn after_a_refusal_every_link_keeps_return_location_and_challenge() {
     app.demo.forget_faults();
     for page in &pages {
         assert!(page.status >= 400, "{}", page.body);
-        keeps_what_was_asked(&link(page, "Try again").unwrap(), "/auth/google");
+        assert_parameters_kept(&link(page, "Try again").unwrap(), "/auth/google");
         let sign_in = link(page, "Go to the sign-in page").unwrap();
-        keeps_what_was_asked(&sign_in, "/auth/sign-in");
+        assert_parameters_kept(&sign_in, "/auth/sign-in");
         let back = link(page, "Back to the application").unwrap();
         assert_eq!(back.as_str(), format!("{CRM}/deals?id=7#notes"));
     }
@@ -79,12 +79,12 @@ async fn after_a_refusal_every_link_keeps_return_location_and_challenge() {
     let sign_in = link(&pages[0], "Go to the sign-in page").unwrap();
     let page = other.get(&sign_in[url::Position::BeforePath..]).await;
     let form = page.form("/auth/sign-in/google");
-    let asked = url::form_urlencoded::Serializer::new(String::new())
+    let query = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(&form.fields)
         .finish();
-    let asked = format!("/auth/google?{asked}");
-    keeps_what_was_asked(
-        &Url::parse(PUBLIC).unwrap().join(&asked).unwrap(),
+    let query = format!("/auth/google?{query}");
+    assert_parameters_kept(
+        &Url::parse(PUBLIC).unwrap().join(&query).unwrap(),
         "/auth/google",
     );
 }
@@ -92,12 +92,12 @@ async fn after_a_refusal_every_link_keeps_return_location_and_challenge() {
 // R8
 #[tokio::test]
 async fn a_refused_start_keeps_its_valid_parameters() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let mut browser = app.browser();
-    let wrong = format!("/auth/google?{}&messageVisibility=ALL", asked());
+    let wrong = format!("/auth/google?{}&messageVisibility=ALL", start_parameters());
     let page = browser.get(&wrong).await;
     assert_eq!(page.status, 400);
-    keeps_what_was_asked(
+    assert_parameters_kept(
         &link(&page, "Go to the sign-in page").unwrap(),
         "/auth/sign-in",
     );
@@ -123,11 +123,11 @@ async fn the_rate_limit_page_keeps_the_parameters_of_the_request() {
     ])
     .await;
     let mut browser = app.browser();
-    let start = format!("/auth/google?{}", asked());
+    let start = format!("/auth/google?{}", start_parameters());
     browser.get(&start).await;
     let page = browser.get(&start).await;
     assert_eq!(page.status, 429);
-    keeps_what_was_asked(&link(&page, "Try again").unwrap(), "/auth/google");
+    assert_parameters_kept(&link(&page, "Try again").unwrap(), "/auth/google");
     // A front end on another origin can read `Retry-After`.
     browser.headers = vec![("origin", CRM.to_owned())];
     let response = browser.get("/auth/me").await;
@@ -142,11 +142,11 @@ async fn the_rate_limit_page_keeps_the_parameters_of_the_request() {
 // R8 R22
 #[tokio::test]
 async fn an_error_page_says_who_is_signed_in_and_opens_the_application() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let mut browser = app.signed_in("ada").await;
     // With a dead grant every start goes to the provider.
     app.store_grant(&[], true).await;
-    let start = format!("/auth/google?{}", asked());
+    let start = format!("/auth/google?{}", start_parameters());
     let page = app.run_flow(&mut browser, &start, &Decision::deny()).await;
     assert!(
         page.body.contains("You are signed in as ada@acme.example"),
@@ -174,15 +174,17 @@ async fn an_error_page_says_who_is_signed_in_and_opens_the_application() {
 // R8
 #[tokio::test]
 async fn opening_the_application_needs_a_session_and_an_allowed_return_location() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let mut nobody = app.browser();
-    let response = nobody.get(&format!("/auth/open?{}", asked())).await;
+    let response = nobody
+        .get(&format!("/auth/open?{}", start_parameters()))
+        .await;
     assert_eq!(response.status, 303);
     let to = Url::parse(PUBLIC)
         .unwrap()
         .join(&response.location())
         .unwrap();
-    keeps_what_was_asked(&to, "/auth/sign-in");
+    assert_parameters_kept(&to, "/auth/sign-in");
     let mut ada = app.signed_in("ada").await;
     let response = ada.get("/auth/open?returnTo=https://evil.example/").await;
     assert_eq!(response.status, 400);
@@ -191,7 +193,7 @@ async fn opening_the_application_needs_a_session_and_an_allowed_return_location(
 // R8
 #[tokio::test]
 async fn a_repeated_callback_of_a_signed_in_person_opens_the_application() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let ada = Decision::allow("ada");
     let mut browser = app.browser();
     let deals = format!("/auth/google?prompt=consent&returnTo={CRM}/deals");

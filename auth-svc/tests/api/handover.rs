@@ -4,7 +4,7 @@ use latchkey_demo_provider::Decision;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::front_end::{CHALLENGE, CRM, code_with_verifier, crm};
+use crate::support::front_end::{CHALLENGE, CRM, code_with_verifier, start_with_front_end};
 use crate::support::{APP, Browser, PUBLIC, Response, TestApp};
 
 /// The origin of the application, as browsers write it.
@@ -72,7 +72,7 @@ async fn this_origin_needs_no_code() {
 // R10
 #[tokio::test]
 async fn a_code_works_once_and_its_reuse_ends_the_tokens_it_gave() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let (_, response) =
         signed_in(&app, &format!("&returnTo={CRM}/&codeChallenge={CHALLENGE}")).await;
     let handed = response.handover_code().unwrap();
@@ -102,7 +102,7 @@ async fn a_code_works_once_and_its_reuse_ends_the_tokens_it_gave() {
 // R10
 #[tokio::test]
 async fn a_code_from_another_origin_is_refused_and_becomes_invalid() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let (mut browser, response) = signed_in(&app, "").await;
     let handed = response.handover_code().unwrap();
     let foreign = browser.post_json(CRM, "/auth/token", &code(&handed)).await;
@@ -116,10 +116,10 @@ async fn a_code_from_another_origin_is_refused_and_becomes_invalid() {
     assert_eq!(own.status, 401, "a code has one try");
 }
 
-// R10
+// R10, RP5
 #[tokio::test]
 async fn a_strangers_code_signs_nobody_in() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     // Without a challenge only the browser that signed in can redeem the code.
     let (_, response) = signed_in(&app, "").await;
     let handed = response.handover_code().unwrap();
@@ -172,7 +172,7 @@ async fn a_code_expires_within_a_minute_and_with_its_session() {
 // R10
 #[tokio::test]
 async fn a_front_end_on_another_site_refreshes_with_an_http_only_cookie() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let (_, response) = signed_in(
         &app,
         &format!("&returnTo={CRM}/x%23y&codeChallenge={CHALLENGE}"),
@@ -210,7 +210,7 @@ async fn a_front_end_on_another_site_refreshes_with_an_http_only_cookie() {
 // R10: a link with an invalid code signs nobody out
 #[tokio::test]
 async fn a_refused_code_ends_no_session() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let (_, response) =
         signed_in(&app, &format!("&returnTo={CRM}/&codeChallenge={CHALLENGE}")).await;
     let mut front_end = app.browser();
@@ -310,10 +310,10 @@ async fn no_token_pair_cookie_is_set_by_default() {
     assert!(!response.headers_and_body().contains("tokenPair"));
 }
 
-// R10
+// R10, RP13
 #[tokio::test]
 async fn only_the_configured_origins_may_ask_for_tokens() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let mut browser = app.signed_in("ada").await;
     let grant = json!({ "grantType": "cookie" });
     for foreign in [
@@ -359,7 +359,7 @@ async fn only_the_configured_origins_may_ask_for_tokens() {
 // R10
 #[tokio::test]
 async fn a_preflight_is_answered_for_exactly_the_configured_origins() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     for (origin, allowed) in [(CRM, true), ("https://evil.example", false)] {
         let mut browser = app.browser();
         browser.headers = vec![
@@ -403,7 +403,7 @@ async fn a_workspaces_host_gets_no_session_of_another_workspace() {
 // R11: browsers log each 401, although a page may ask at each load
 #[tokio::test]
 async fn asking_whether_somebody_is_signed_in_is_no_error() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let ask = |grant: Value| {
         let mut grant = grant;
         grant["ifSignedIn"] = json!(true);

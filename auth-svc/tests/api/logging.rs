@@ -63,7 +63,7 @@ impl Service {
     }
 }
 
-// R45
+// R45, RP16
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
     let database = TestDatabase::create().await;
@@ -97,7 +97,7 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
     let start = other.get("/auth/google").await.location();
     let start = url::Url::parse(&start).unwrap();
     let (_, state) = start.query_pairs().find(|(n, _)| n == "state").unwrap();
-    let told = url::form_urlencoded::Serializer::new(String::new())
+    let parameters = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("error", "access_denied")
         .append_pair(
             "error_description",
@@ -106,7 +106,9 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
         .append_pair("state", &state)
         .append_pair("iss", &demo.issuer(Flavour::Google))
         .finish();
-    let denied = other.get(&format!("/auth/google/redirect?{told}")).await;
+    let denied = other
+        .get(&format!("/auth/google/redirect?{parameters}"))
+        .await;
     assert_eq!(denied.status, 403);
     assert!(!denied.body.contains("AADSTS") && !denied.body.contains("forged"));
     let (stored,): (Option<String>,) = sqlx::query_as("SELECT traceparent FROM auth.outbox")

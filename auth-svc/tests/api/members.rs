@@ -22,7 +22,7 @@ async fn id_of(browser: &mut Browser) -> String {
 }
 
 /// Returns the removal events in the outbox.
-async fn told(app: &TestApp) -> Vec<MemberRemoved> {
+async fn removal_events(app: &TestApp) -> Vec<MemberRemoved> {
     let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
         "SELECT payload FROM auth.outbox WHERE routing_key = 'member.removed.v1' ORDER BY seq",
     )
@@ -102,11 +102,11 @@ async fn a_removed_member_is_signed_out_of_this_workspace_only() {
         assert_eq!(count(&app, living).await, left, "{living}");
     }
     assert!(ada.me().await.is_some());
-    let told = told(&app).await;
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].user_id, id);
-    assert_eq!(told[0].workspace_id, app.workspace.to_string());
-    assert!(!told[0].keep_connections && told[0].removed_at.is_some());
+    let events = removal_events(&app).await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].user_id, id);
+    assert_eq!(events[0].workspace_id, app.workspace.to_string());
+    assert!(!events[0].keep_connections && events[0].removed_at.is_some());
     assert_eq!(remove(&mut ada, &id, "").await.code(), "not_found");
 }
 
@@ -131,7 +131,7 @@ async fn the_response_says_how_a_removed_person_could_join_again() {
             .unwrap()
             .contains("acme.example")
     );
-    assert!(told(&app).await[0].keep_connections);
+    assert!(removal_events(&app).await[0].keep_connections);
 
     // The person can join again, as everybody can.
     app.signed_in("grace").await;
@@ -238,7 +238,7 @@ async fn an_administrator_removes_a_member_on_the_page() {
     let done = ada.post_form(&ask, keep.clone()).await;
     assert_eq!(done.status, 303, "{}", done.body);
     assert_eq!(grace.me().await, None);
-    assert!(told(&app).await[0].keep_connections);
+    assert!(removal_events(&app).await[0].keep_connections);
     let list = ada.get(&done.location()).await;
     assert!(!list.body.contains("grace@acme.example"));
     assert!(

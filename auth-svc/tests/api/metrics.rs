@@ -2,15 +2,15 @@ use latchkey_demo_provider::Decision;
 
 use crate::support::{Browser, TestApp};
 
-async fn numbers(app: &TestApp) -> String {
+async fn metrics(app: &TestApp) -> String {
     let response = Browser::new(app.health.clone()).get("/metrics").await;
     assert_eq!(response.status, 200);
     response.body
 }
 
 /// Returns `true` if one line contains all of these words.
-fn has(numbers: &str, words: &[&str]) -> bool {
-    numbers
+fn has_line(metrics: &str, words: &[&str]) -> bool {
+    metrics
         .lines()
         .any(|line| words.iter().all(|word| line.contains(word)))
 }
@@ -25,7 +25,7 @@ async fn requests_and_sign_ins_are_counted_without_personal_data() {
     browser.get("/auth/oidc/stranger/redirect?state=x").await;
     browser.get("/stranger").await;
 
-    let told = numbers(&app).await;
+    let metrics = metrics(&app).await;
     for words in [
         [
             "latchkey_sign_ins_total",
@@ -54,10 +54,10 @@ async fn requests_and_sign_ins_are_counted_without_personal_data() {
         ],
         ["latchkey_outbox_oldest_seconds", r#"schema="auth""#, ""],
     ] {
-        assert!(has(&told, &words), "{words:?} in {told}");
+        assert!(has_line(&metrics, &words), "{words:?} in {metrics}");
     }
     for secret in ["ada", "acme", "stranger"] {
-        assert!(!told.contains(secret), "{secret} in {told}");
+        assert!(!metrics.contains(secret), "{secret} in {metrics}");
     }
 }
 

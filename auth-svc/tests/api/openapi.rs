@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{Browser, TestApp};
 
 /// Returns the document and its operations, as method and path.
-async fn described(app: &TestApp) -> (Value, Vec<(Method, String)>) {
+async fn openapi_document(app: &TestApp) -> (Value, Vec<(Method, String)>) {
     let response = app.browser().get("/openapi.json").await;
     assert_eq!(response.status, 200);
     let document: Value = serde_json::from_str(&response.body).unwrap();
@@ -26,7 +26,7 @@ async fn described(app: &TestApp) -> (Value, Vec<(Method, String)>) {
 #[tokio::test]
 async fn every_described_route_exists() {
     let app = TestApp::start().await;
-    let (_, operations) = described(&app).await;
+    let (_, operations) = openapi_document(&app).await;
     assert!(operations.len() >= 15, "{operations:?}");
     for (method, path) in operations {
         let provider = if path.contains("oidc") {
@@ -53,7 +53,7 @@ async fn every_described_route_exists() {
 #[tokio::test]
 async fn every_path_that_supports_get_supports_head() {
     let app = TestApp::start().await;
-    let (_, operations) = described(&app).await;
+    let (_, operations) = openapi_document(&app).await;
     for (method, path) in &operations {
         if method == Method::GET {
             assert!(operations.contains(&(Method::HEAD, path.clone())), "{path}");
@@ -85,11 +85,11 @@ async fn every_path_that_supports_get_supports_head() {
 /// register routes, so that the description is complete.
 #[test]
 fn every_route_is_registered_with_its_description() {
-    fn look(folder: &Path, found: &mut Vec<String>) {
+    fn collect_routes(folder: &Path, found: &mut Vec<String>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                look(&path, found);
+                collect_routes(&path, found);
             } else if !path.ends_with("http/router.rs") && !path.ends_with("tests.rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 for way in [
@@ -111,14 +111,14 @@ fn every_route_is_registered_with_its_description() {
     }
     let mut found = Vec::new();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    look(&source, &mut found);
+    collect_routes(&source, &mut found);
     assert_eq!(found, Vec::<String>::new(), "use Routes::add");
 }
 
 #[tokio::test]
 async fn the_description_lists_parameters_and_responses() {
     let app = TestApp::start().await;
-    let (document, operations) = described(&app).await;
+    let (document, operations) = openapi_document(&app).await;
     let path = |path: &str| document["paths"][path].clone();
     let names: Vec<String> = path("/auth/{provider}")["get"]["parameters"]
         .as_array()

@@ -29,7 +29,7 @@ async fn the_event_contains_no_token_in_clear() {
     }
 }
 
-// R12
+// R12, WP7
 #[tokio::test]
 async fn an_unavailable_broker_or_sync_service_fails_no_sign_in() {
     let app = TestApp::start().await;
@@ -88,6 +88,7 @@ async fn the_event_reaches_the_broker_once_and_leaves_the_outbox() {
         prost::Message::decode(payload.as_slice()).unwrap();
     assert_eq!(event.identity.unwrap().handle, "ada@acme.example");
 }
+// RP17
 #[tokio::test]
 async fn if_the_event_cannot_be_written_nothing_is_written() {
     let app = TestApp::start().await;

@@ -26,7 +26,7 @@ async fn refresh(app: &TestApp, token: &str) -> Response {
         .await
 }
 
-async fn next(app: &TestApp, token: &str) -> String {
+async fn rotate(app: &TestApp, token: &str) -> String {
     let response = refresh(app, token).await;
     assert_eq!(response.status, 200, "{}", response.body);
     let next = &response.json()["refreshToken"]["token"];
@@ -38,7 +38,7 @@ async fn run(app: &TestApp, sql: &'static str) {
 }
 
 /// Moves the use of the tokens into the past, so that the reuse grace has ended.
-async fn later(app: &TestApp) {
+async fn end_reuse_grace(app: &TestApp) {
     run(
         app,
         "UPDATE auth.refresh_token SET spent_at = spent_at - interval '11 s'",
@@ -51,8 +51,8 @@ async fn later(app: &TestApp) {
 async fn every_use_gives_a_new_refresh_token() {
     let app = start().await;
     let (_, first) = signed_in(&app).await;
-    let second = next(&app, &first).await;
-    let third = next(&app, &second).await;
+    let second = rotate(&app, &first).await;
+    let third = rotate(&app, &second).await;
     assert!(first != second && second != third && first != third);
 }
 
@@ -61,9 +61,9 @@ async fn every_use_gives_a_new_refresh_token() {
 async fn reuse_of_a_refresh_token_ends_its_whole_family() {
     let app = start().await;
     let (mut browser, first) = signed_in(&app).await;
-    let second = next(&app, &first).await;
-    let third = next(&app, &second).await;
-    later(&app).await;
+    let second = rotate(&app, &first).await;
+    let third = rotate(&app, &second).await;
+    end_reuse_grace(&app).await;
     let reused = refresh(&app, &first).await;
     assert_eq!(
         (reused.status, reused.code().as_str()),
@@ -87,10 +87,10 @@ async fn tabs_that_refresh_at_once_get_the_same_next_token() {
     let app = start().await;
     let (_, first) = signed_in(&app).await;
     let responses = tokio::join!(
-        next(&app, &first),
-        next(&app, &first),
-        next(&app, &first),
-        next(&app, &first),
+        rotate(&app, &first),
+        rotate(&app, &first),
+        rotate(&app, &first),
+        rotate(&app, &first),
     );
     assert_eq!(responses.0, responses.1);
     assert_eq!(responses.1, responses.2);
@@ -101,7 +101,7 @@ async fn tabs_that_refresh_at_once_get_the_same_next_token() {
             .await
             .unwrap();
     assert_eq!(good, 1, "the family does not fork");
-    next(&app, &responses.0).await;
+    rotate(&app, &responses.0).await;
 }
 
 // R14
@@ -109,8 +109,8 @@ async fn tabs_that_refresh_at_once_get_the_same_next_token() {
 async fn the_reuse_grace_ends_when_the_next_token_is_used() {
     let app = start().await;
     let (_, first) = signed_in(&app).await;
-    let second = next(&app, &first).await;
-    let third = next(&app, &second).await;
+    let second = rotate(&app, &first).await;
+    let third = rotate(&app, &second).await;
     // Within the grace, but the next token was used too: somebody has both tokens.
     assert_eq!(refresh(&app, &first).await.status, 401);
     assert_eq!(refresh(&app, &third).await.status, 401);
@@ -142,7 +142,7 @@ async fn a_refresh_token_ends_with_its_lifetime_its_session_and_the_membership()
 async fn the_database_contains_no_usable_refresh_token() {
     let app = start().await;
     let (_, first) = signed_in(&app).await;
-    let second = next(&app, &first).await;
+    let second = rotate(&app, &first).await;
     let (hashed, clear): (i64, i64) = sqlx::query_as(
         "SELECT count(*),
                 count(*) FILTER (WHERE $1 IN (token_hash, next_hash, next_salt))

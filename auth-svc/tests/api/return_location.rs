@@ -29,7 +29,7 @@ async fn the_return_location_survives_the_round_trip() {
     }
 }
 
-// R8
+// R8, WP11
 #[tokio::test]
 async fn a_return_location_outside_the_deployment_is_refused_at_the_start() {
     let app = TestApp::start().await;
@@ -62,7 +62,7 @@ async fn a_return_location_outside_the_deployment_is_refused_at_the_start() {
     assert_eq!(app.row_counts().await, RowCounts::ONE_SIGN_IN);
 }
 
-// R8
+// R8, RP11
 #[tokio::test]
 async fn no_url_is_ever_derived_from_the_host_header() {
     let app = TestApp::start().await;

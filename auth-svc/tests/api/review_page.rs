@@ -6,14 +6,14 @@ use auth_svc::store::workspace;
 use latchkey_demo_provider::Decision;
 use latchkey_proto::events::{CalendarVisibility, Intent, MessageVisibility};
 
-use crate::support::front_end::{CHALLENGE, CRM, crm, redeems};
+use crate::support::front_end::{CHALLENGE, CRM, redeems, start_with_front_end};
 use crate::support::{APP, PUBLIC, TestApp};
 
 // R7
 #[tokio::test]
 async fn an_invitation_link_joins_and_connects_after_one_button() {
     for personal in [false, true] {
-        let app = crm().await;
+        let app = start_with_front_end().await;
         let (pool, random) = (app.database.pool(), Randomness::default());
         let invitation = if personal {
             let life = std::time::Duration::from_hours(1);
@@ -69,7 +69,7 @@ async fn an_invitation_link_joins_and_connects_after_one_button() {
 // R16
 #[tokio::test]
 async fn a_link_of_a_front_end_opens_the_review_page_with_its_choices() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let mut ada = app.signed_in("ada").await;
     ada.headers = vec![
         ("sec-fetch-site", "cross-site".to_owned()),
@@ -133,7 +133,7 @@ async fn connecting_without_a_session_signs_in_first_and_returns_to_the_review_p
 // R13
 #[tokio::test]
 async fn joining_on_the_sign_in_page_also_connects_the_account() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let mut ada = app.browser();
     let path = format!("/auth/google?returnTo={CRM}/&codeChallenge={CHALLENGE}");
     let response = app.run_flow(&mut ada, &path, &Decision::allow("ada")).await;
@@ -156,7 +156,7 @@ async fn joining_on_the_sign_in_page_also_connects_the_account() {
 // R13
 #[tokio::test]
 async fn after_joining_by_a_link_each_next_step_has_its_own_button() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     // Without a return location the person goes into the application.
     let mut noor = app.browser();
     workspace::domain::approve_domain(

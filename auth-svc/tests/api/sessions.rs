@@ -151,7 +151,7 @@ async fn a_front_end_signs_out_with_its_access_token() {
     assert_eq!(other.me().await, None);
 }
 
-// R14
+// R14, RP12
 #[tokio::test]
 async fn every_sign_in_begins_a_new_session_and_ends_the_one_before() {
     let app = TestApp::start().await;

@@ -106,7 +106,7 @@ async fn a_sign_in_with_each_provider_publishes_its_event() {
     }
 }
 
-// R5 R23
+// R5 R23, WP6
 #[tokio::test]
 async fn the_event_contains_the_granted_scopes_not_the_requested_ones() {
     let app = TestApp::start().await;
@@ -128,6 +128,7 @@ async fn the_event_contains_the_granted_scopes_not_the_requested_ones() {
         "{granted}"
     );
 }
+// RP9, WP4
 #[tokio::test]
 async fn identity_is_issuer_and_subject_and_never_the_address() {
     let app = TestApp::start().await;
@@ -157,6 +158,7 @@ async fn identity_is_issuer_and_subject_and_never_the_address() {
     app.signed_in("ada").await;
     assert_eq!(app.row_counts().await.users, 3);
 }
+// RP12
 #[tokio::test]
 async fn a_sign_in_makes_a_new_session_and_ends_the_browsers_old_one() {
     let app = TestApp::start().await;
@@ -290,6 +292,7 @@ async fn a_dead_grant_that_a_sign_in_cannot_repair_sends_nobody_to_the_provider(
         assert_eq!(again.location(), APP, "{variable} {change}");
     }
 }
+// RP16, WP12
 #[tokio::test]
 async fn no_url_and_no_page_contains_a_token_or_a_session_secret() {
     let app = TestApp::start().await;

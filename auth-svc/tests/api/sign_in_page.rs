@@ -4,7 +4,7 @@
 use latchkey_demo_provider::Decision;
 use serde_json::Value;
 
-use crate::support::front_end::{CHALLENGE, CRM, crm, redeems};
+use crate::support::front_end::{CHALLENGE, CRM, redeems, start_with_front_end};
 use crate::support::{APP, TestApp};
 
 /// The paths that accept the parameters of a start.
@@ -24,7 +24,7 @@ async fn a_front_end_on_another_site_gets_its_code_through_the_sign_in_page() {
         // The names of the connect flow and of RFC 7636.
         format!("redirectLocation={CRM}/deals&code_challenge={CHALLENGE}"),
     ] {
-        let app = crm().await;
+        let app = start_with_front_end().await;
         let path = format!("/auth/sign-in?{asked}&hd=acme.example&login_hint=ada@acme.example");
         let mut browser = app.browser();
         browser.headers = vec![
@@ -33,29 +33,29 @@ async fn a_front_end_on_another_site_gets_its_code_through_the_sign_in_page() {
         ];
         let page = browser.get(&path).await;
         assert!(page.body.contains("crm.example"), "{}", page.body);
-        let mut pressing = app.browser();
+        let mut visitor = app.browser();
         let form = page.form("/auth/sign-in/google");
-        let provider = pressing.submit(&form).await.refresh_url();
+        let provider = visitor.submit(&form).await.refresh_url();
         for parameter in ["hd=acme.example", "login_hint=ada%40acme.example"] {
             assert!(provider.contains(parameter), "{provider}");
         }
         let callback = app.decide(&provider, &Decision::allow("ada")).await;
-        let landed = pressing.get(&callback).await;
-        assert_eq!(landed.location(), format!("{CRM}/deals"));
-        assert!(redeems(&app, &landed.handover_code().unwrap()).await);
+        let response = visitor.get(&callback).await;
+        assert_eq!(response.location(), format!("{CRM}/deals"));
+        assert!(redeems(&app, &response.handover_code().unwrap()).await);
 
         // A person who is signed in already is redirected at once.
-        browser.cookies = pressing.cookies;
-        let landed = browser.get(&path).await;
-        assert_eq!(landed.location(), format!("{CRM}/deals"));
-        assert!(redeems(&app, &landed.handover_code().unwrap()).await);
+        browser.cookies = visitor.cookies;
+        let response = browser.get(&path).await;
+        assert_eq!(response.location(), format!("{CRM}/deals"));
+        assert!(redeems(&app, &response.handover_code().unwrap()).await);
     }
 }
 
 // R17
 #[tokio::test]
 async fn the_sign_in_page_does_not_redirect_with_a_foreign_challenge_or_as_another_person() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let mut browser = app.signed_in("ada").await;
     let next_url = format!("/auth/sign-in?returnTo={CRM}/&codeChallenge={CHALLENGE}");
     for (referer, path) in [

@@ -1,4 +1,5 @@
 use crate::support::{APP, PUBLIC, TestApp};
+// RP13
 #[tokio::test]
 async fn only_this_deployments_pages_sign_a_person_out() {
     let app = TestApp::start().await;

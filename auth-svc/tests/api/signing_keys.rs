@@ -124,7 +124,7 @@ async fn tokens_of_the_old_key_stay_valid_after_a_rotation() {
     }
 }
 
-// R14
+// R14, RP6
 #[tokio::test]
 async fn a_forged_access_token_is_refused() {
     let app = TestApp::start().await;

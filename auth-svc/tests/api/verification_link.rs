@@ -31,7 +31,7 @@ async fn approved(app: &TestApp) -> Vec<(String, String)> {
     .unwrap()
 }
 
-// R7
+// R7, WP11
 #[tokio::test]
 async fn a_verification_link_works_once_and_only_when_the_button_is_pressed() {
     let app = TestApp::start().await;
@@ -85,7 +85,7 @@ async fn a_verification_link_works_once_and_only_when_the_button_is_pressed() {
     assert!(linus.me().await.is_some());
 }
 
-// R7
+// R7, WP11
 #[tokio::test]
 async fn a_verification_link_expires_and_a_newer_one_replaces_it() {
     let app = TestApp::start().await;
@@ -112,7 +112,7 @@ async fn a_verification_link_expires_and_a_newer_one_replaces_it() {
     assert_eq!(approved(&app).await, []);
 }
 
-// R7
+// R7, WP11
 #[tokio::test]
 async fn the_database_contains_no_usable_verification_link() {
     let app = TestApp::start().await;

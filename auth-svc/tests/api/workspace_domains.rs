@@ -12,7 +12,7 @@ use crate::support::{NameServer, TestApp};
 
 const DOMAINS: &str = "/auth/workspace/domains";
 
-async fn refused(app: &TestApp, person: &str) -> String {
+async fn error_code_of(app: &TestApp, person: &str) -> String {
     let mut browser = app.browser().json();
     app.run_flow(&mut browser, "/auth/google", &Decision::allow(person))
         .await
@@ -31,7 +31,7 @@ impl TxtRecords for Records {
     }
 }
 
-// R7
+// R7, WP11
 #[tokio::test]
 async fn a_domain_added_by_an_administrator_admits_nobody_before_its_txt_record_is_found() {
     let name_server = NameServer::start().await;
@@ -42,7 +42,7 @@ async fn a_domain_added_by_an_administrator_admits_nobody_before_its_txt_record_
     assert_eq!(pending.status, 202, "{}", pending.body);
     let pending = pending.json();
     assert_eq!(pending["recordName"], "_latchkey.globex.example");
-    assert_eq!(refused(&app, "linus").await, "domain_not_allowed");
+    assert_eq!(error_code_of(&app, "linus").await, "domain_not_allowed");
 
     let verify = format!("{DOMAINS}/globex.example/verify");
     let early = admin.send(Method::POST, &verify).await;
@@ -52,7 +52,7 @@ async fn a_domain_added_by_an_administrator_admits_nobody_before_its_txt_record_
     );
     name_server.publish("_latchkey.globex.example", "v=spf1 -all");
     assert_eq!(admin.send(Method::POST, &verify).await.status, 409);
-    assert_eq!(refused(&app, "linus").await, "domain_not_allowed");
+    assert_eq!(error_code_of(&app, "linus").await, "domain_not_allowed");
 
     name_server.publish(
         "_latchkey.globex.example",
@@ -143,7 +143,7 @@ async fn unresponsive_name_servers_verify_nothing_and_keep_the_claim() {
         .await
         .unwrap();
     let silent = Records(Err(DnsError("timed out".to_owned())));
-    let told = proof::verify_by_record(
+    let result = proof::verify_by_record(
         pool,
         &silent,
         Actor::Operator,
@@ -152,7 +152,7 @@ async fn unresponsive_name_servers_verify_nothing_and_keep_the_claim() {
         domain,
     )
     .await;
-    assert!(matches!(told, Err(VerificationError::Dns(_))));
+    assert!(matches!(result, Err(VerificationError::Dns(_))));
     // A repeated claim keeps the record value, which may be published already.
     let again = domain::claim(pool, app.workspace, Purpose::Access, domain, &random)
         .await
@@ -164,7 +164,7 @@ async fn unresponsive_name_servers_verify_nothing_and_keep_the_claim() {
         .await
         .unwrap();
     let late = Records(Ok(vec![claim.record_value]));
-    let told = proof::verify_by_record(
+    let result = proof::verify_by_record(
         pool,
         &late,
         Actor::Operator,
@@ -173,10 +173,10 @@ async fn unresponsive_name_servers_verify_nothing_and_keep_the_claim() {
         domain,
     )
     .await;
-    assert!(matches!(told, Err(VerificationError::NoClaim)));
+    assert!(matches!(result, Err(VerificationError::NoClaim)));
 }
 
-// R7
+// R7, WP11
 #[tokio::test]
 async fn a_consumer_mail_domain_is_refused() {
     let app = TestApp::start().await;

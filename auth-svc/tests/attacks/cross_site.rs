@@ -1,4 +1,4 @@
-//! Cross-site request forgery: other web sites cannot change anything through a person's
+//! Cross-site request forgery (RP13): other web sites cannot change anything through a person's
 //! browser. The requests have the methods and headers that browsers send.
 
 use std::path::Path;
@@ -39,7 +39,7 @@ struct Change {
 
 /// Ada, an administrator of Acme with two sessions and a connected account, and everything
 /// that her browser can change.
-struct Scene {
+struct Setup {
     app: TestApp,
     ada: Browser,
     fake: FakeState,
@@ -60,8 +60,8 @@ const OF_PROVIDERS: [&str; 5] = [
     "/auth/initiate-login",
 ];
 
-impl Scene {
-    async fn set() -> Self {
+impl Setup {
+    async fn create() -> Self {
         let certificates = TestCertificates::create();
         let fake = FakeState::default();
         let sync = FakeServices::start(&certificates, &fake).await;
@@ -144,15 +144,15 @@ impl Scene {
             let safe = matches!(method.as_str(), "GET" | "HEAD" | "PARAMETERS");
             if !safe && !OF_PROVIDERS.contains(&pattern.as_str()) {
                 let method = method.parse().unwrap();
-                let path = self.concrete(&pattern);
-                let body = self.honest_body(&method, &pattern).await;
+                let path = self.path_of(&pattern);
+                let body = self.legitimate_body(&method, &pattern).await;
                 changes.push(Change { method, path, body });
             }
         }
         changes
     }
 
-    fn concrete(&self, pattern: &str) -> String {
+    fn path_of(&self, pattern: &str) -> String {
         pattern
             .replace("{provider}", "google")
             .replace("{account}", ACCOUNT)
@@ -167,7 +167,7 @@ impl Scene {
             .replace("{host}", "crm.acme.example")
     }
 
-    async fn honest_body(&self, method: &Method, pattern: &str) -> Body {
+    async fn legitimate_body(&self, method: &Method, pattern: &str) -> Body {
         let form = async |page: &str, action: &str, mut browser: Browser| {
             Body::Form(browser.get(page).await.form(action).body())
         };
@@ -214,7 +214,7 @@ impl Scene {
     }
 
     /// Sends the request with further headers.
-    async fn ask(&self, change: &Change, headers: &[(&'static str, String)]) -> Response {
+    async fn send(&self, change: &Change, headers: &[(&'static str, String)]) -> Response {
         let mut browser = self.ada.clone().json();
         browser.headers.extend(headers.iter().cloned());
         match &change.body {
@@ -240,15 +240,15 @@ impl Scene {
 /// the foreign origin.
 #[tokio::test]
 async fn another_site_changes_nothing_by_any_described_route() {
-    let mut scene = Scene::set().await;
-    let changes = scene.changes().await;
+    let mut setup = Setup::create().await;
+    let changes = setup.changes().await;
     assert!(changes.len() >= 20, "{}", changes.len());
     for change in &changes {
         let what = format!("{} {}", change.method, change.path);
-        scene
+        setup
             .assert_unchanged(async || {
                 for (name, value) in FOREIGN {
-                    let response = scene.ask(change, &[(name, value.to_owned())]).await;
+                    let response = setup.send(change, &[(name, value.to_owned())]).await;
                     let refused = (response.status, response.code());
                     let expected = (403, "cross_site".to_owned());
                     assert_eq!(refused, expected, "{what} {name}: {value}");
@@ -256,7 +256,7 @@ async fn another_site_changes_nothing_by_any_described_route() {
             })
             .await;
     }
-    assert!(scene.ada.me().await.is_some());
+    assert!(setup.ada.me().await.is_some());
     // A page of this service is not refused. The requests that end the connection and
     // then the session come last.
     let ends = |change: &&Change| {
@@ -268,7 +268,7 @@ async fn another_site_changes_nothing_by_any_described_route() {
         ("sec-fetch-site", "same-origin".to_owned()),
     ];
     for change in first.into_iter().chain(last) {
-        let response = scene.ask(change, &own).await;
+        let response = setup.send(change, &own).await;
         let what = format!("{} {}", change.method, change.path);
         assert!(
             !response.body.contains("cross_site"),
@@ -282,24 +282,24 @@ async fn another_site_changes_nothing_by_any_described_route() {
             response.body
         );
     }
-    assert_eq!(scene.fake.changes(), 2, "disconnected and started");
-    assert!(scene.ada.me().await.is_none());
+    assert_eq!(setup.fake.changes(), 2, "disconnected and started");
+    assert!(setup.ada.me().await.is_none());
 }
 
 /// A request of another site to a provider's path can only start or finish a sign-in.
 #[tokio::test]
 async fn another_site_changes_nothing_by_the_addresses_of_providers() {
-    let scene = Scene::set().await;
+    let setup = Setup::create().await;
     for pattern in OF_PROVIDERS {
-        let path = scene.concrete(pattern);
+        let path = setup.path_of(pattern);
         for (name, value) in FOREIGN {
-            let mut browser = scene.ada.clone();
+            let mut browser = setup.ada.clone();
             browser.headers = vec![(name, value.to_owned())];
             let body = format!(
                 "iss={}&state=x&code=x&returnTo=https://evil.example/",
-                scene.app.demo.issuer(Flavour::Google)
+                setup.app.demo.issuer(Flavour::Google)
             );
-            let response = scene
+            let response = setup
                 .assert_unchanged(async || browser.post_form(&path, body).await)
                 .await;
             assert_eq!(response.status, 303, "{path}: {}", response.body);
@@ -315,10 +315,10 @@ async fn another_site_changes_nothing_by_the_addresses_of_providers() {
 /// A link to any described path, with any parameters, changes nothing.
 #[tokio::test]
 async fn a_link_changes_nothing() {
-    let mut scene = Scene::set().await;
+    let mut setup = Setup::create().await;
     let token = workspace::invite::set_public_invite(
-        scene.app.database.pool(),
-        scene.app.workspace,
+        setup.app.database.pool(),
+        setup.app.workspace,
         true,
         &Randomness::default(),
     )
@@ -329,7 +329,7 @@ async fn a_link_changes_nothing() {
         "connections=keep&enabled=true&purpose=connect&reconnect=1&workspaceInviteHash={token}\
          &messageVisibility=SUBJECT&token={token}&seen=x&email=new@acme.example&domain=new.example"
     );
-    let mut patterns: Vec<String> = scene
+    let mut patterns: Vec<String> = setup
         .described()
         .await
         .into_iter()
@@ -338,12 +338,12 @@ async fn a_link_changes_nothing() {
     patterns.dedup();
     assert!(patterns.len() >= 40, "{}", patterns.len());
     for pattern in patterns {
-        let path = scene.concrete(&pattern);
-        scene
+        let path = setup.path_of(&pattern);
+        setup
             .assert_unchanged(async || {
                 for link in [path.clone(), format!("{path}?{query}")] {
                     for method in [Method::GET, Method::HEAD] {
-                        let mut browser = scene.ada.clone();
+                        let mut browser = setup.ada.clone();
                         browser.headers = vec![
                             ("sec-fetch-site", "cross-site".to_owned()),
                             ("sec-fetch-mode", "navigate".to_owned()),
@@ -354,7 +354,7 @@ async fn a_link_changes_nothing() {
             })
             .await;
     }
-    assert!(scene.ada.me().await.is_some());
+    assert!(setup.ada.me().await.is_some());
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Account takeover, such as "nOAuth": issuer and subject identify a person, never the
+//! Account takeover (RP9, RP10), such as "nOAuth": issuer and subject identify a person, never the
 //! mail address, and only an address that the provider has verified admits to a workspace.
 
 use latchkey_demo_provider::{ACME_TENANT, Decision, Flavour, GLOBEX_TENANT, Misbehaviour as M};

@@ -1,4 +1,4 @@
-//! Login CSRF and session fixation (RFC 9700 section 4.7, RFC 6749 section 10.12): a
+//! Login CSRF and session fixation (RFC 9700 section 4.7, RFC 6749 section 10.12, RP5): a
 //! callback is accepted only in the browser and session that started its flow.
 
 use latchkey_demo_provider::{Decision, Endpoint, Flavour};

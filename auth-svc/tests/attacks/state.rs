@@ -2,7 +2,7 @@ use latchkey_demo_provider::{Decision, Endpoint, Flavour};
 
 use crate::support::{APP, RowCounts, TestApp};
 
-// R4
+// R4, WP3
 #[tokio::test]
 async fn a_forged_state_is_refused_and_writes_nothing() {
     let app = TestApp::start().await;
@@ -71,7 +71,7 @@ async fn a_state_swapped_between_browsers_is_refused() {
     assert_eq!(app.row_counts().await, RowCounts::NOTHING);
 }
 
-// R4
+// R4, RP14
 #[tokio::test]
 async fn a_callback_works_once() {
     let app = TestApp::start().await;
@@ -151,6 +151,7 @@ async fn parallel_tabs_work_and_are_limited() {
 }
 
 /// A flow is bound to its provider, and each provider has its own redirect URI.
+// RP1, RP4
 #[tokio::test]
 async fn one_providers_answer_is_not_taken_at_anothers_callback() {
     let app = TestApp::start().await;

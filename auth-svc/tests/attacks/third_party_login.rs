@@ -43,8 +43,8 @@ async fn a_portal_chooses_nothing_for_a_person() {
     let mut ada = app.browser();
     let start = ada.get(&format!("{START}?{asked}")).await;
     let callback = app.decide(&start.location(), &Decision::allow("ada")).await;
-    let landed = ada.get(&callback).await.location();
-    assert!(landed.contains("/auth/welcome/google"), "{landed}");
+    let location = ada.get(&callback).await.location();
+    assert!(location.contains("/auth/welcome/google"), "{location}");
     let event = app.events().await.pop().unwrap();
     assert!(event.connection.is_none());
 }
@@ -102,7 +102,7 @@ async fn a_portal_hands_no_session_to_another_workspaces_host() {
     let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", "true")]).await;
     app.workspace("evil", &[]).await;
     let google = app.demo.issuer(Flavour::Google);
-    for (target, landed) in [
+    for (target, signed_in) in [
         ("https://acme.app.test.example/deals", true),
         ("https://evil.app.test.example/", false),
     ] {
@@ -114,10 +114,10 @@ async fn a_portal_hands_no_session_to_another_workspaces_host() {
         // Ada is not a member of Evil, so the response is an error without a hand-over.
         assert_eq!(
             response.status == 302,
-            landed,
+            signed_in,
             "{target}: {}",
             response.body
         );
-        assert_eq!(ada.session().is_some(), landed, "{target}");
+        assert_eq!(ada.session().is_some(), signed_in, "{target}");
     }
 }

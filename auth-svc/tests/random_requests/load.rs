@@ -11,7 +11,7 @@ use crate::api::support::{Browser, TestApp};
 use crate::service::Service;
 
 /// Number of simultaneous requests to the start page.
-const CROWD: usize = 200;
+const PAGE_REQUESTS: usize = 200;
 
 /// Number of simultaneous callbacks.
 const SIGN_INS: usize = 60;
@@ -40,7 +40,7 @@ fn sign_in(browsers: Vec<(Browser, String)>, into: &mut JoinSet<(u16, Duration)>
 }
 
 /// Waits for all responses, checks their status, and prints how long they took.
-async fn answered(what: &str, status: u16, mut all: JoinSet<(u16, Duration)>) {
+async fn wait_for_all(what: &str, status: u16, mut all: JoinSet<(u16, Duration)>) {
     let mut took = Vec::new();
     while let Some(one) = all.join_next().await {
         let (came, after) = one.unwrap();
@@ -71,7 +71,7 @@ async fn two_hundred_requests_to_the_start_page_prevent_no_sign_in() {
 
     let mut alone = JoinSet::new();
     sign_in(before_callback(&app, &address).await, &mut alone);
-    answered("sign-ins alone", 302, alone).await;
+    wait_for_all("sign-ins alone", 302, alone).await;
 
     let waiting = before_callback(&app, &address).await;
     // With new connections, because idle ones may be closed by now.
@@ -84,8 +84,10 @@ async fn two_hundred_requests_to_the_start_page_prevent_no_sign_in() {
         })
         .collect();
     let (mut pages, mut sign_ins) = (JoinSet::new(), JoinSet::new());
-    let crowd: Vec<Browser> = (0..CROWD).map(|_| app.browser().at(&address)).collect();
-    for mut browser in crowd {
+    let visitors: Vec<Browser> = (0..PAGE_REQUESTS)
+        .map(|_| app.browser().at(&address))
+        .collect();
+    for mut browser in visitors {
         pages.spawn(async move {
             let begun = Instant::now();
             let page = browser.get("/").await;
@@ -94,7 +96,7 @@ async fn two_hundred_requests_to_the_start_page_prevent_no_sign_in() {
         });
     }
     sign_in(waiting, &mut sign_ins);
-    answered("the start page", 200, pages).await;
-    answered("sign-ins in the crowd", 302, sign_ins).await;
+    wait_for_all("the start page", 200, pages).await;
+    wait_for_all("sign-ins meanwhile", 302, sign_ins).await;
     service.stop().await;
 }

@@ -48,7 +48,7 @@ const MAX_CONCURRENT: usize = 64;
 const CONNECTIONS_PER_ENDPOINT: usize = 4;
 
 /// Number of simultaneous requests to each route.
-const CROWD: usize = 4;
+const SIMULTANEOUS: usize = 4;
 
 /// Number of rounds; memory is measured after each.
 const ROUNDS: usize = 10;
@@ -57,7 +57,7 @@ const ROUNDS: usize = 10;
 /// request would exceed it; the rest is overhead of the allocator.
 const GROWTH: usize = 8 * 1024;
 
-fn number(name: &str) -> Option<usize> {
+fn env_number(name: &str) -> Option<usize> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
@@ -159,7 +159,7 @@ async fn every_route_responds_with_one_database_connection() {
         let target = sample
             .target
             .replace("{id}", "018f6b1e-0000-7000-8000-000000000000");
-        for number in 0..CROWD {
+        for number in 0..SIMULTANEOUS {
             let mut browser = app.browser().at(&format!("http://{}", service.address));
             // Half of the requests have a session.
             if number % 2 == 0 {
@@ -172,7 +172,7 @@ async fn every_route_responds_with_one_database_connection() {
             });
         }
     }
-    assert!(requests.len() >= 15 * CROWD, "{}", requests.len());
+    assert!(requests.len() >= 15 * SIMULTANEOUS, "{}", requests.len());
     while let Some(response) = requests.join_next().await {
         let (request, status, body) = response.unwrap();
         assert!(status < 500, "{request}: {status} {body}");
@@ -190,8 +190,8 @@ async fn random_and_mutated_requests_cause_no_server_error() {
     ]))
     .await;
     let samples = samples(&app).await;
-    let asked = number("LATCHKEY_RANDOM_REQUESTS");
-    let seed = number("LATCHKEY_RANDOM_SEED").unwrap_or(0x5eed);
+    let asked = env_number("LATCHKEY_RANDOM_REQUESTS");
+    let seed = env_number("LATCHKEY_RANDOM_SEED").unwrap_or(0x5eed);
     let count = asked.unwrap_or(DEFAULT_REQUESTS).div_ceil(ROUNDS);
     let started = Instant::now();
     let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();

@@ -4,7 +4,7 @@ use latchkey_domain::ProviderName;
 use latchkey_proto::account::{Account, Channel, ChannelKind};
 
 use crate::http::icon::{self, Icon};
-use crate::http::layout::Place;
+use crate::http::layout::AccountPage;
 use crate::http::links::link;
 use crate::http::wording;
 use crate::login::sign_in_link::address;
@@ -133,7 +133,7 @@ impl Line {
 fn reconnect(state: &State, account: &Account) -> Option<String> {
     let name: ProviderName = account.provider.parse().ok()?;
     state.providers.get(&name)?;
-    let back = address(state, Place::Connections);
+    let back = address(state, AccountPage::Connections);
     Some(link(
         &format!("/auth/review/{name}"),
         &[

@@ -1,4 +1,4 @@
-//! What the commands about workspaces have in common.
+//! Shared parts of the commands about workspaces.
 
 use latchkey_config::Environment;
 use latchkey_service::StartError;
@@ -35,7 +35,7 @@ impl Output {
     }
 }
 
-/// What every command needs.
+/// The resources that every command needs.
 pub(super) struct CommandContext<'a> {
     pub(super) environment: &'a Environment,
     pub(super) pool: PgPool,

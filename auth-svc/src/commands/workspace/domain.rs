@@ -123,7 +123,7 @@ pub(super) async fn link(
 ) -> Result<Output, StartError> {
     let email: Handle = email.parse().map_err(StartError::other)?;
     let domain = email.domain();
-    if !domain_verification::proves(&email, domain) {
+    if !domain_verification::is_admin_mailbox(&email, domain) {
         return Err(StartError::Other(format!(
             "{email} does not prove control of the domain: use {} at {domain}",
             MAILBOXES.join(", ")
@@ -208,7 +208,7 @@ pub(super) fn txt_record(claim: &Claim) -> String {
 
 /// Returns a claim as JSON.
 pub(super) fn claim_json(claim: &Claim) -> Value {
-    let mut json = domain_verification::claimed(claim);
+    let mut json = domain_verification::claim_json(claim);
     json["linkMadeFor"] = json!(claim.email);
     json
 }

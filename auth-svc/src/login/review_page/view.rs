@@ -11,7 +11,7 @@ use latchkey_providers::{Access, Provider, Purpose};
 
 use crate::http::default_errors::not_found;
 use crate::http::icon::{self, Icon};
-use crate::http::layout::{Place, Shell, page};
+use crate::http::layout::{AccountPage, Layout, page};
 use crate::http::links::link;
 use crate::http::query::Query;
 use crate::http::wording::{self, Permission};
@@ -57,7 +57,7 @@ pub(crate) struct Review {
     carried: Vec<(String, String)>,
     reconnect: bool,
     elsewhere: Option<String>,
-    shell: Shell,
+    shell: Layout,
     back: &'static str,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct Review {
 )]
 #[template(path = "review.html")]
 struct ReviewPage<'a> {
-    shell: Shell,
+    shell: Layout,
     mail_icon: Icon,
     calendar_icon: Icon,
     person_icon: Icon,
@@ -98,7 +98,7 @@ struct ReviewPage<'a> {
     message_visibility: &'static str,
     calendar_visibility: &'static str,
     back: &'static str,
-    may_go_on: bool,
+    may_continue: bool,
 }
 
 /// Returns the purpose in a query or form.
@@ -158,8 +158,8 @@ impl Review {
                     ..Context::default()
                 };
                 let shell = match kind {
-                    PageKind::Review => Shell::of(state, session, Place::Connections),
-                    PageKind::Welcome { .. } => Shell::plain(),
+                    PageKind::Review => Layout::of(state, session, AccountPage::Connections),
+                    PageKind::Welcome { .. } => Layout::plain(),
                 };
                 (Described::default(), shell)
             }
@@ -178,7 +178,7 @@ impl Review {
                     // The sign-in uses the workspace that the page names.
                     context.workspace = Some(workspace.id);
                 }
-                (described, Shell::plain())
+                (described, Layout::plain())
             }
         };
         if purpose == Purpose::Connect
@@ -230,13 +230,17 @@ impl Review {
             context.login_hint.as_deref().unwrap_or_default(),
             self.described.invited.as_deref().unwrap_or_default(),
             self.elsewhere.as_deref().unwrap_or_default(),
-            if self.may_go_on() { "open" } else { "closed" },
+            if self.may_continue() {
+                "open"
+            } else {
+                "closed"
+            },
         ])
     }
 
     /// Returns `true` if the person can continue: an invitation has to be valid, and a named
     /// workspace has to exist.
-    pub(super) fn may_go_on(&self) -> bool {
+    pub(super) fn may_continue(&self) -> bool {
         let named = self.context.workspace.is_some() || self.context.subdomain.is_some();
         match self.described.invitation {
             Invitation::Usable => true,
@@ -371,7 +375,7 @@ impl Review {
                     None => unchosen,
                 },
                 back: self.back,
-                may_go_on: self.may_go_on(),
+                may_continue: self.may_continue(),
                 shell: self.shell.clone(),
             },
         )
@@ -390,7 +394,7 @@ fn back(
         (PageKind::Welcome { .. }, Some(session)) => {
             returns.accept(returns.destination(None, session).as_str())
         }
-        _ => returns.accept(&address(state, Place::Connections)),
+        _ => returns.accept(&address(state, AccountPage::Connections)),
     }
 }
 

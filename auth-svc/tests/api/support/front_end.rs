@@ -12,7 +12,7 @@ pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// Starts the application with this front end allowed.
-pub async fn crm() -> TestApp {
+pub async fn start_with_front_end() -> TestApp {
     TestApp::start_with(&[("ALLOWED_RETURN_ORIGINS", CRM)]).await
 }
 

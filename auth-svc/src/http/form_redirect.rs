@@ -9,18 +9,18 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use askama::Template;
 use url::Url;
 
-use crate::http::layout::{Shell, render};
+use crate::http::layout::{Layout, render};
 
 #[derive(Template)]
-#[template(path = "leaving.html")]
-struct LeavingPage<'a> {
-    shell: Shell,
+#[template(path = "form_redirect.html")]
+struct FormRedirectPage<'a> {
+    shell: Layout,
     label: &'a str,
     to: &'a str,
 }
 
 /// Returns a page that opens `to` at once. `label` is the name that the page shows.
-pub(crate) fn leave(
+pub(crate) fn redirect_after_form(
     label: &str,
     to: &Url,
     cookies: impl IntoIterator<Item = Cookie<'static>>,
@@ -29,19 +29,19 @@ pub(crate) fn leave(
     for cookie in cookies {
         response.cookie(cookie);
     }
-    leave_with(&mut response, label, to)
+    redirect_after_form_with(&mut response, label, to)
 }
 
 /// Returns the same page as the body of a response that already has headers.
-pub(crate) fn leave_with(
+pub(crate) fn redirect_after_form_with(
     response: &mut HttpResponseBuilder,
     label: &str,
     to: &Url,
 ) -> HttpResponse {
     render(
         response.insert_header((REFRESH, format!("0; url={to}"))),
-        &LeavingPage {
-            shell: Shell::plain(),
+        &FormRedirectPage {
+            shell: Layout::plain(),
             label,
             to: to.as_str(),
         },
