@@ -11,7 +11,8 @@ use latchkey_sealing::{SealError, SealingKey};
 use time::OffsetDateTime;
 
 use crate::login::agreement::Agreement;
-use crate::login::flow::{CalendarVisibility, Flow, MessageVisibility};
+use crate::login::context::{CalendarVisibility, MessageVisibility};
+use crate::login::flow::Flow;
 
 /// The verified result of a code exchange.
 #[derive(Debug)]
