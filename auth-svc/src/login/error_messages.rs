@@ -61,8 +61,8 @@ impl From<&StartError> for ProblemDetails {
             StartError::Query(error) => error.into(),
             StartError::Parameter(ParameterError::Return(..)) => bad_request(
                 "return_location_refused",
-                "The address to go to after signing in does not belong to this application. \
-                 Nobody was signed in. Open the application and sign in from there.",
+                "The page to open after the sign-in does not belong to this application. \
+                 Nobody was signed in. Please open the application and sign in there.",
             ),
             StartError::Parameter(error @ ParameterError::Invalid { .. }) => {
                 bad_request("invalid_parameter", &format!("In the link, {error}."))
@@ -71,8 +71,8 @@ impl From<&StartError> for ProblemDetails {
             StartError::Provider(error) => error.into(),
             StartError::Seal(SealFlowError::TooLong) => bad_request(
                 "request_too_long",
-                "The link carries more than can be kept during a sign-in. Open the application \
-                 and sign in from there.",
+                "The link contains too much data for a sign-in. Please open the application \
+                 and sign in there.",
             ),
             StartError::Seal(SealFlowError::Crypto) | StartError::Randomness(_) => {
                 internal_error("internal")
@@ -92,7 +92,7 @@ impl From<&CallbackError> for ProblemDetails {
                     StatusCode::BAD_REQUEST,
                     "flow_unknown",
                     "This sign-in cannot be finished",
-                    "It was started more than ten minutes ago, in another browser, or is \
+                    "It was started more than ten minutes ago or in another browser, or it is \
                      finished already. Nothing was changed. Please start again, in this browser \
                      and with cookies allowed."
                         .to_owned(),
@@ -105,7 +105,7 @@ impl From<&CallbackError> for ProblemDetails {
             CallbackError::NoCode => explained(
                 StatusCode::BAD_REQUEST,
                 "code_missing",
-                "The provider's answer is incomplete",
+                "The provider's response is incomplete",
                 "The provider sent you back without a result. Nothing was changed. Please \
                  start again."
                     .to_owned(),
@@ -144,10 +144,10 @@ fn came_with(address: Option<&Handle>) -> String {
     };
     let shown = address.for_people();
     if shown == address.as_str() {
-        format!("You came with the address {shown}. ")
+        format!("Your account has the address {shown}. ")
     } else {
         // Domains in different scripts may look alike.
-        format!("You came with the address {shown} ({address}). ")
+        format!("Your account has the address {shown} ({address}). ")
     }
 }
 
@@ -155,8 +155,8 @@ fn not_configured() -> ProblemDetails {
     explained(
         StatusCode::NOT_FOUND,
         "provider_not_configured",
-        "This way to sign in is not switched on",
-        "Please choose another one, or ask your administrator to switch it on.".to_owned(),
+        "This provider is not set up",
+        "Please choose another provider, or ask your administrator to set it up.".to_owned(),
         NextStep::Home,
     )
 }
@@ -165,8 +165,8 @@ fn session_changed() -> ProblemDetails {
     refused(
         "session_changed",
         "This account was not connected",
-        "Connecting was started by another session than the one in this browser. Nothing was \
-         connected. If you want to connect the account, sign in and start from the settings.",
+        "This was started in another session than the one in this browser. Nothing was \
+         connected. To connect the account, please sign in and start again from your settings.",
         NextStep::Home,
     )
 }

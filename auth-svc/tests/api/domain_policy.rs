@@ -281,7 +281,7 @@ async fn a_refusal_names_the_address_and_the_reason() {
             "domain_not_allowed",
             &[
                 "linus@globex.example",
-                "Allowed are addresses of acme.example",
+                "Addresses of acme.example are allowed",
             ][..],
         ),
         (

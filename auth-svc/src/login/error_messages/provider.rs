@@ -17,7 +17,7 @@ impl From<&ProviderError> for ProblemDetails {
                 StatusCode::BAD_REQUEST,
                 "issuer_mismatch",
                 "This sign-in cannot be finished",
-                "The answer does not come from the provider that you were sent to. Nothing was \
+                "The response does not come from the provider that you were sent to. Nothing was \
                  changed. Please start again."
                     .to_owned(),
                 NextStep::Again,
@@ -40,17 +40,17 @@ impl From<AuthorizationError> for ProblemDetails {
             AuthorizationError::AccessDenied => refused(
                 "access_denied",
                 "You did not give access",
-                "Nothing was changed. To sign in, start again and agree to what the provider \
-                 asks; if you did agree, your organisation's administrator has to allow this \
-                 application.",
+                "Nothing was changed. To sign in, please start again and agree to what the \
+                 provider asks for. If you did agree, your organisation's administrator has to \
+                 allow this application.",
                 NextStep::Again,
             ),
             AuthorizationError::InteractionRequired => explained(
                 StatusCode::UNAUTHORIZED,
                 "interaction_required",
-                "The provider needs you",
-                "The provider wants you to sign in, choose an account or agree once more. \
-                 Please start again and finish what it asks."
+                "The provider needs your input",
+                "The provider asks you to sign in, choose an account or give your consent \
+                 again. Please start again and complete these steps."
                     .to_owned(),
                 NextStep::Again,
             ),
@@ -80,7 +80,8 @@ impl From<&TokenError> for ProblemDetails {
                 StatusCode::BAD_REQUEST,
                 "code_refused",
                 "This sign-in cannot be finished",
-                "The provider no longer accepts its own answer: it was used or is too old. \
+                "The provider no longer accepts this sign-in, because it was used already or \
+                 is too old. \
                  Nothing was changed. Please start again."
                     .to_owned(),
                 NextStep::Again,
@@ -113,9 +114,9 @@ impl From<&IdTokenError> for ProblemDetails {
                 "tenant_not_allowed",
                 "Your organisation is not on the list",
                 format!(
-                    "{}This application takes accounts of certain organisations only, and this \
-                     account belongs to another one. Please sign in with an account of one of \
-                     them, or ask the administrator. Nothing was changed.",
+                    "{}Only accounts of certain organisations can sign in to this application, \
+                     and this account belongs to another one. Please use an account of one of \
+                     them, or ask your administrator. Nothing was changed.",
                     came_with(wrong.address.as_ref())
                 ),
                 NextStep::Again,
@@ -126,7 +127,7 @@ impl From<&IdTokenError> for ProblemDetails {
             _ => explained(
                 StatusCode::BAD_REQUEST,
                 "identity_not_proven",
-                "The provider's answer does not prove who you are",
+                "The provider's response does not prove who you are",
                 START_AGAIN.to_owned(),
                 NextStep::Again,
             ),
@@ -137,7 +138,7 @@ impl From<&IdTokenError> for ProblemDetails {
 fn provider_unavailable() -> ProblemDetails {
     unavailable(
         "provider_unavailable",
-        "The provider does not answer as it should. Nothing was changed. Please try again in \
+        "The provider does not respond as expected. Nothing was changed. Please try again in \
          a few minutes.",
     )
 }
@@ -156,9 +157,9 @@ fn too_large() -> ProblemDetails {
     explained(
         StatusCode::BAD_GATEWAY,
         "token_too_large",
-        "The provider's answer is too large",
-        "What the provider says of you is larger than this application takes, as a rule because \
-         you are in very many groups. Your administrator has to make it smaller at the provider. \
+        "The provider's response is too large",
+        "What the provider says about you is too large for this application, usually because \
+         you belong to very many groups. Your administrator has to reduce it at the provider. \
          Please give them the reference below."
             .to_owned(),
         NextStep::Home,

@@ -24,7 +24,7 @@ impl From<&SignInError> for ProblemDetails {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "no_workspace",
                 "Nobody can sign in yet",
-                "There is no workspace. The administrator has to create one first: \
+                "There is no workspace yet. Your administrator has to create one with: \
                  auth-svc workspace create."
                     .to_owned(),
                 NextStep::Home,
@@ -34,7 +34,7 @@ impl From<&SignInError> for ProblemDetails {
                 "workspace_unknown",
                 "There is no such workspace",
                 "The link names a workspace or an invitation that does not exist. Please ask \
-                 whoever gave you the link for a new one."
+                 the person who gave you the link for a new one."
                     .to_owned(),
                 NextStep::Home,
             ),
@@ -62,7 +62,7 @@ impl From<&SignInError> for ProblemDetails {
             SignInError::SessionChanged => session_changed(),
             SignInError::NoAddress => refused(
                 "address_missing",
-                "The provider did not tell your address",
+                "The provider did not share your address",
                 "An address is needed to sign in. Please allow the provider to share it, or \
                  ask your administrator to give your account one.",
                 NextStep::Again,
@@ -99,11 +99,12 @@ impl From<&PolicyRefusal> for ProblemDetails {
                     came_with(address.as_ref()),
                     match allowed.as_slice() {
                         [] => String::new(),
-                        list => format!("Allowed are addresses of {}. ", domains(list)),
+                        list => format!("Addresses of {} are allowed. ", domains(list)),
                     },
                     match (allowed.as_slice(), by_deployment) {
                         ([], _) => {
-                            "This workspace takes people by invitation only: please ask for one."
+                            "People can join this workspace by invitation only. Please ask for \
+                             one."
                         }
                         (_, true) => {
                             "Please sign in with such an account, or ask the administrator to \
@@ -122,7 +123,7 @@ impl From<&PolicyRefusal> for ProblemDetails {
             } => explained(
                 StatusCode::FORBIDDEN,
                 "invitation_refused",
-                "The invitation does not hold",
+                "This invitation is not valid",
                 format!(
                     "{}{} Nothing was changed.",
                     came_with(address.as_ref()),
@@ -131,11 +132,11 @@ impl From<&PolicyRefusal> for ProblemDetails {
                         Invitation::Used => "It was used already. Please ask for a new one.",
                         Invitation::Revoked => "It was withdrawn. Please ask for a new one.",
                         Invitation::ForSomeoneElse => {
-                            "The invitation was made for another address. Sign in with that \
-                             address, or ask for an invitation of your own."
+                            "The invitation was made for another address. Please sign in with \
+                             that address, or ask for your own invitation."
                         }
                         _ => {
-                            "The link is switched off. Please ask for a personal invitation."
+                            "The link is turned off. Please ask for a personal invitation."
                         }
                     }
                 ),
@@ -148,14 +149,14 @@ impl From<&PolicyRefusal> for ProblemDetails {
 fn not_vouched(address: Option<&Handle>, why: &NotVouched, allowed: &[String]) -> ProblemDetails {
     let (title, reason, remedy) = match why {
         NotVouched::NoOrganisation => (
-            "Google names no organisation for your address",
+            "Google names no organisation for your account",
             "Google does not say that the account belongs to an organisation, so it does not \
-             count as one of the address's domain."
+             count as an account of that domain."
                 .to_owned(),
             "Sign in with the account that your organisation gave you",
         ),
         NotVouched::Unverified(Unverified::OtherDomain { may_vouch_for }) => (
-            "This provider may not vouch for your address",
+            "This provider cannot confirm your address",
             format!(
                 "Through this provider only addresses of {} count as verified.",
                 domains(may_vouch_for)
@@ -170,7 +171,7 @@ fn not_vouched(address: Option<&Handle>, why: &NotVouched, allowed: &[String]) -
     };
     let allowed = match allowed {
         [] => String::new(),
-        list => format!(" Allowed are addresses of {}.", domains(list)),
+        list => format!(" Addresses of {} are allowed.", domains(list)),
     };
     explained(
         StatusCode::FORBIDDEN,
