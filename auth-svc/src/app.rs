@@ -1,4 +1,4 @@
-//! The application as a value: built from its environment, run until stopped.
+//! The application: built from the environment, and run until it is stopped.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -16,73 +16,54 @@ use latchkey_service::database::{self, DatabaseCheck};
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
 use latchkey_service::{BuildInfo, StartError};
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing_actix_web::TracingLogger;
 
+use crate::account::grpc_clients::GrpcClients;
 use crate::config::Config;
-use crate::http::bounds::{MAX_BODY, bounds};
+use crate::http::cors::cors;
+use crate::http::default_errors::{describe_empty_errors, not_found};
 use crate::http::headers::security_headers;
-use crate::http::limits::{Limits, limit};
-use crate::http::numbers::count;
-use crate::http::redirect_note::redirect_note;
+use crate::http::metrics::count_request;
+use crate::http::rate_limit::RateLimits;
+use crate::http::redirect_body::redirect_body;
+use crate::http::request_limits::{MAX_BODY, enforce_limits};
 use crate::http::root_span::RequestSpan;
-use crate::http::routes;
-use crate::neighbours::Neighbours;
-use crate::pages;
-use crate::pages::bare::bare_errors;
-use crate::proof::dns::{NameServers, TxtRecords};
+use crate::http::too_many_requests::rate_limit;
+use crate::login::flow::FLOW_LIFETIME;
+use crate::login::redirect::custom_hosts;
 use crate::random::Randomness;
-use crate::session::cors::cors;
-use crate::store::janitor;
-use crate::store::workspace::custom_host;
+use crate::routes;
+use crate::state::State;
+use crate::store::cleanup;
+use crate::workspace::domain_verification::dns::NameServers;
 
-/// Name of the service, in logs, traces and the lists of database and broker.
+/// Name of the service in logs and traces, and in the connection lists of the database and
+/// the broker.
 pub const SERVICE: &str = "auth-svc";
 
-/// CloudEvents source of what this service publishes.
+/// CloudEvents `source` of the events of this service.
 const EVENT_SOURCE: &str = "/latchkey/auth-svc";
 
-/// What `/readyz` writes: serving needs no less.
+/// The statement with which `/readyz` checks that the database accepts writes.
 const WRITE: &str = "UPDATE auth.readiness SET written_at = clock_timestamp()";
 
-/// Requests in flight get this long to finish at a shut-down.
+/// Time that requests in flight have to finish at shutdown, in seconds.
 const SHUTDOWN_SECONDS: u64 = 10;
 
-/// A client has this long for its request line and headers.
+/// Time that a client has to send its request line and headers.
 const SLOW_CLIENT: Duration = Duration::from_secs(10);
 
-/// A client has this long to close its connection.
+/// Time that a client has to close its connection.
 const SLOW_GOODBYE: Duration = Duration::from_secs(5);
 
-/// Connections of each worker.
+/// Maximum number of connections of each worker.
 const MAX_CONNECTIONS: usize = 10_000;
-/// The start waits so long for the discovery documents of the providers.
+/// Maximum time that the start waits for the discovery documents of the providers.
 const PROVIDERS_ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// What every handler shares.
-#[derive(Debug)]
-pub struct State {
-    /// What this service was told.
-    pub config: Config,
-    /// The providers that are switched on.
-    pub providers: Registry,
-    /// What the account pages ask of the other services.
-    pub neighbours: Neighbours,
-    /// Connections as the role of schema `auth`.
-    pub pool: PgPool,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// How often one address and one flow may ask.
-    pub limits: Limits,
-    /// The source of secrets.
-    pub randomness: Randomness,
-    /// Who is asked for the records that prove a domain.
-    pub txt: Arc<dyn TxtRecords>,
-}
-
-/// The application, listening and not yet served.
+/// The application. It listens but does not serve yet.
 pub struct Application {
     server: Server,
     address: SocketAddr,
@@ -102,10 +83,10 @@ impl std::fmt::Debug for Application {
     }
 }
 
-/// Reads everything that the service needs and speaks to nobody.
+/// Reads the configuration without any network access.
 ///
 /// # Errors
-/// A variable is wrong or missing.
+/// Returns an error if a variable is wrong or missing.
 pub fn read(environment: &Environment) -> Result<(State, BrokerConfig), StartError> {
     read_at(environment, Arc::new(SystemClock))
 }
@@ -123,10 +104,10 @@ fn read_at(
     let state = State {
         config,
         providers,
-        neighbours: Neighbours::from_environment(environment)?,
+        grpc_clients: GrpcClients::from_environment(environment)?,
         pool: database::pool(environment, SERVICE)?,
         clock,
-        limits: Limits::from_environment(environment)?,
+        rate_limits: RateLimits::from_environment(environment, FLOW_LIFETIME)?,
         randomness: Randomness::default(),
         txt: Arc::new(NameServers::from_environment(environment)?),
     };
@@ -134,19 +115,20 @@ fn read_at(
 }
 
 impl Application {
-    /// Reads the environment and listens. Database, broker and providers may
-    /// still be away.
+    /// Reads the environment and listens. The database, the broker and the providers need
+    /// not be reachable yet.
     ///
     /// # Errors
-    /// A variable is wrong or missing, or the address is taken.
+    /// Returns an error if a variable is wrong or missing, or the address is in use.
     pub fn build(environment: &Environment) -> Result<Self, StartError> {
         Self::build_at(environment, Arc::new(SystemClock))
     }
 
-    /// The same by another clock: of flows and ID tokens; the database has its own.
+    /// Like [`build`](Self::build), with another clock for flows and ID tokens. The
+    /// database uses its own clock.
     ///
     /// # Errors
-    /// As [`build`](Self::build).
+    /// See [`build`](Self::build).
     pub fn build_at(environment: &Environment, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let (state, broker) = read_at(environment, clock)?;
         let listener = listen("HTTP_LISTEN", state.config.listen)?;
@@ -164,7 +146,8 @@ impl Application {
         let readiness = Readiness::default()
             .until(leaving.clone())
             .with(DatabaseCheck::new(state.pool.clone(), WRITE))
-            // A broker that is away fails no sign-in: the outbox waits (R12).
+            // A sign-in succeeds without the broker, because the outbox keeps the event
+            // (R12).
             .reporting(BrokerCheck::new(broker))
             .reporting(relay.complaints());
         let state = Arc::new(state);
@@ -182,10 +165,10 @@ impl Application {
         })
     }
 
-    /// Stops a start with a provider that requires what is not supported.
+    /// Checks that no provider requires a feature that is not supported.
     ///
     /// # Errors
-    /// Names the provider, and what it requires.
+    /// Returns an error that names the provider and the feature.
     pub async fn check_providers(&self) -> Result<(), StartError> {
         self.state
             .providers
@@ -194,33 +177,34 @@ impl Application {
         Ok(())
     }
 
-    /// The port that was taken.
+    /// Returns the port that the service listens on.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// Where health and `/metrics` are served.
+    /// Returns the address of health checks and `/metrics`.
     ///
     /// # Errors
-    /// The operating system's refusal.
+    /// Returns the operating system's error.
     pub fn health_address(&self) -> std::io::Result<SocketAddr> {
         self.health.local_addr()
     }
 
-    /// What the handlers share.
+    /// Returns what the handlers share.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// Serves until `stop` is cancelled and `SHUTDOWN_DELAY` longer, not ready any
-    /// more; then lets requests and messages in flight finish.
+    /// Serves until `stop` is cancelled. After that, it reports that it is not ready, goes
+    /// on serving for `SHUTDOWN_DELAY`, and lets the requests and messages in flight
+    /// finish.
     ///
     /// # Errors
-    /// The server fails.
+    /// Returns an error if the server fails.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
         let tasks = TaskTracker::new();
         tasks.spawn(self.relay.run(self.stop.clone()));
-        tasks.spawn(janitor::run(self.state.pool.clone(), self.stop.clone()));
+        tasks.spawn(cleanup::run(self.state.pool.clone(), self.stop.clone()));
         let build = BuildInfo::of(SERVICE);
         let health = health::serve(self.health, self.readiness, build, self.stop.clone());
         tasks.spawn(async {
@@ -229,11 +213,11 @@ impl Application {
             }
         });
         let (state, swept) = (self.state.clone(), self.stop.clone());
-        tasks.spawn(async move { state.limits.sweep(swept).await });
+        tasks.spawn(async move { state.rate_limits.sweep(swept).await });
         let (state, stopped) = (self.state.clone(), self.stop.clone());
-        tasks.spawn(async move { state.neighbours.follow_files(stopped).await });
+        tasks.spawn(async move { state.grpc_clients.follow_files(stopped).await });
         if self.state.config.multi_workspace {
-            tasks.spawn(custom_host::keep_fresh(
+            tasks.spawn(custom_hosts::keep_fresh(
                 self.state.pool.clone(),
                 self.state.config.returns.custom_hosts().clone(),
                 self.stop.clone(),
@@ -264,22 +248,22 @@ fn serve(listener: TcpListener, state: &Arc<State>) -> std::io::Result<Server> {
         App::new()
             .app_data(state.clone())
             .configure(routes::register)
-            .default_service(web::to(pages::not_found))
+            .default_service(web::to(not_found))
             .app_data(web::PayloadConfig::new(MAX_BODY))
             .app_data(web::JsonConfig::default().limit(MAX_BODY))
             .app_data(web::FormConfig::default().limit(MAX_BODY))
-            .wrap(from_fn(redirect_note))
-            .wrap(from_fn(bare_errors))
+            .wrap(from_fn(redirect_body))
+            .wrap(from_fn(describe_empty_errors))
             .wrap(from_fn(cors))
-            .wrap(from_fn(bounds))
-            .wrap(from_fn(limit))
+            .wrap(from_fn(enforce_limits))
+            .wrap(from_fn(rate_limit))
             .wrap(security_headers(&state.config))
-            .wrap(from_fn(count))
+            .wrap(from_fn(count_request))
             .wrap(TracingLogger::<RequestSpan>::new())
     })
     .disable_signals()
     .shutdown_timeout(SHUTDOWN_SECONDS)
-    // Who sends its request line and headers slowly, or says goodbye slowly, is dropped.
+    // Slow clients are disconnected, so that they do not occupy connections.
     .client_request_timeout(SLOW_CLIENT)
     .client_disconnect_timeout(SLOW_GOODBYE)
     .max_connections(MAX_CONNECTIONS)

@@ -1,4 +1,4 @@
-//! What an operator runs by hand.
+//! The subcommands that an operator runs by hand.
 
 pub mod keys;
 pub mod redirect_uris;

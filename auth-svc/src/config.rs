@@ -1,7 +1,4 @@
-//! Environment → typed configuration (R40). A value that exists is valid.
-
-mod domain_list;
-mod origin;
+//! Configuration from environment variables (R40).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,36 +8,35 @@ use latchkey_sealing::SealingKey;
 use latchkey_service::shutdown;
 use url::Url;
 
+use crate::http::origin::WebOrigin;
+use crate::login::domain_list::DomainList;
 use crate::login::flow_cookie::FlowKeys;
 use crate::login::redirect::ReturnPolicy;
 use crate::session::config::SessionConfig;
 
-pub use domain_list::{DomainList, InvalidDomain, parse_domain};
-pub use origin::{InvalidOrigin, WebOrigin};
-
-/// Everything that auth-svc is told, apart from its providers, its database and
-/// its broker, which read their own variables.
+/// Configuration of auth-svc without its providers, its database and its broker, which read
+/// their own variables.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address to listen on; port 0 takes a free one.
+    /// Address to listen on. Port 0 takes a free port.
     pub listen: SocketAddr,
-    /// Where health and `/metrics` are served, for the operator's eyes.
+    /// Address of health checks and `/metrics`, for the operator.
     pub health_listen: SocketAddr,
-    /// How long it goes on serving once it is asked to end: `SHUTDOWN_DELAY`.
+    /// How long the service goes on serving after it is asked to stop: `SHUTDOWN_DELAY`.
     pub shutdown_delay: Duration,
-    /// Origin under which browsers see this service.
+    /// Origin of this service as browsers see it.
     pub public_origin: WebOrigin,
-    /// Where a browser may be sent after a sign-in.
+    /// Rules for return locations after a sign-in.
     pub returns: ReturnPolicy,
-    /// Keys of the flow cookies; the first seals, all open.
+    /// Keys of the flow cookies. The first key seals; every key opens.
     pub flow_keys: FlowKeys,
-    /// refresh-svc's public key: grants are sealed to it.
+    /// Public key of refresh-svc, which seals grants.
     pub sealing_key: SealingKey,
-    /// Deployment-wide list of domains; empty: no restriction at this level.
+    /// Domains that may sign in to the deployment. An empty list restricts nothing.
     pub allowed_domains: DomainList,
-    /// True where every workspace has a host of its own.
+    /// Whether every workspace has a host of its own.
     pub multi_workspace: bool,
-    /// How long sessions and tokens live, and what signs them.
+    /// Lifetimes of sessions and tokens, and the signing keys.
     pub sessions: SessionConfig,
 }
 
@@ -48,7 +44,7 @@ impl Config {
     /// Reads the variables.
     ///
     /// # Errors
-    /// One is wrong or missing; the error names it.
+    /// Returns an error that names the variable that is wrong or missing.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let public_origin: WebOrigin =
             environment.optional_parsed("PUBLIC_URL")?.ok_or_else(|| {
@@ -73,7 +69,7 @@ impl Config {
                  gets a host under it",
             ));
         }
-        // Accepted because existing deployments set it; without effect here.
+        // Existing deployments set this variable. It has no effect here.
         environment.flag("IS_BILLING_ENABLED", false)?;
         let sessions = SessionConfig::from_environment(environment, &public_origin)?;
         Ok(Self {

@@ -1,13 +1,27 @@
-//! What every answer and every request has in common.
+//! What all requests and responses have in common: routing, limits, origins, cookies, error
+//! responses and the layout of pages.
 
-pub mod bounds;
+pub mod assets;
 pub mod client_address;
-pub mod description;
+pub mod cookies;
+pub mod cors;
+pub mod default_errors;
+pub mod form_redirect;
 pub mod headers;
 pub mod health;
-pub mod limits;
-pub mod numbers;
-pub mod redirect_note;
+pub mod icon;
+pub mod layout;
+pub mod links;
+pub mod metrics;
+pub mod origin;
+pub mod problem;
+pub mod query;
+pub mod rate_limit;
+pub mod redirect_body;
+pub mod request_limits;
 pub mod root_span;
-pub mod routes;
+pub mod router;
 pub mod same_site;
+pub mod static_files;
+pub mod too_many_requests;
+pub mod wording;

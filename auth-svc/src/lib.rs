@@ -1,24 +1,24 @@
-//! auth-svc: sign-in with Google, Microsoft or any OpenID provider, sessions,
-//! and the event that lets everything else follow.
+//! auth-svc: sign-in with Google, Microsoft or any OpenID provider, sessions, and the event
+//! that the other services follow.
 //!
-//! One request, one path: [`login::authorize`] sends the browser away with a
-//! sealed flow cookie, [`login::callback`] opens it, exchanges the code,
-//! verifies the ID token, and [`store::sign_in`] writes user, identity,
-//! membership, session and outbox row in one transaction.
+//! A sign-in has three steps: [`login::start`] sends the browser to the provider with a
+//! sealed flow cookie. [`login::callback`] opens the cookie, exchanges the code and
+//! verifies the ID token. [`login::complete`] writes user, identity, membership, session
+//! and event in one transaction.
 
-mod admin;
+pub mod account;
 pub mod app;
 pub mod commands;
 pub mod config;
-pub mod event;
 pub mod http;
 pub mod login;
-pub mod neighbours;
-pub mod pages;
-pub mod proof;
 pub mod random;
+mod routes;
+pub mod secret;
 pub mod session;
+pub mod state;
 pub mod store;
+pub mod workspace;
 
 pub use app::Application;
 pub use config::Config;

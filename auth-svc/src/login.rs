@@ -1,28 +1,37 @@
-//! A sign-in, one file per step.
+//! Sign-in: one file for each step, and the pages and messages that belong to it.
 
-pub mod authorize;
+pub mod admission;
+pub mod agreement;
+pub mod authorization_error;
 pub mod callback;
-pub mod deliberate;
-pub mod described;
+pub mod complete;
+pub mod connect;
+pub mod consent;
+pub mod context;
+pub mod described_workspace;
+pub mod destination;
+pub mod domain_list;
 pub mod domain_policy;
-pub mod explain;
+pub mod error_messages;
+pub mod event;
 pub mod flow;
 pub mod flow_cookie;
+pub mod form;
 pub mod initiate;
+pub mod next_steps;
+pub mod notice;
+pub mod open;
+pub mod openapi;
+pub mod outcome;
 pub mod parameters;
-pub mod provider_answer;
-pub mod query;
+pub mod provider_links;
 pub mod redirect;
+pub mod review_page;
 pub mod routes;
+pub mod sign_in_link;
+pub mod sign_in_page;
+pub mod start;
 pub mod start_parameter;
-
-use actix_web::HttpResponse;
-use actix_web::http::header::LOCATION;
-use url::Url;
-
-/// 302 to `url`.
-pub(crate) fn found(url: &Url) -> actix_web::HttpResponseBuilder {
-    let mut response = HttpResponse::Found();
-    response.insert_header((LOCATION, url.as_str()));
-    response
-}
+pub mod used_flow;
+pub mod welcome_page;
+pub mod workspace_choice;

@@ -1,4 +1,4 @@
-//! `auth-svc`: sign-in, sessions, and what an operator does to workspaces.
+//! `auth-svc`: sign-in and sessions, and the commands for operators.
 
 use std::process::ExitCode;
 
@@ -18,17 +18,17 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serves (the default).
+    /// Runs the service (the default).
     Server,
-    /// Looks at the configuration.
+    /// Checks the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Makes keys.
+    /// Generates keys.
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Creates workspaces and says who may join them.
+    /// Creates workspaces and manages who may join them.
     Workspace {
-        /// Answers in JSON.
+        /// Prints JSON.
         #[arg(long, global = true)]
         json: bool,
         #[command(subcommand)]
@@ -40,7 +40,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Reads every variable and says which one is wrong; starts nothing.
+    /// Reads every variable and reports the one that is wrong. Starts nothing.
     Check,
 }
 

@@ -1,39 +1,39 @@
-//! Randomness as a parameter.
+//! Random secrets. The source is a parameter, so that nothing uses a hidden generator.
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// The generator gave nothing: nothing may go on without it.
+/// The random number generator failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no randomness")]
-pub struct NoRandomness;
+pub struct RandomnessError;
 
-/// The source of every secret that this service makes.
+/// The source of every secret that this service creates.
 #[derive(Debug, Clone, Default)]
 pub struct Randomness(SystemRandom);
 
 impl Randomness {
-    /// `N` random bytes.
+    /// Returns `N` random bytes.
     ///
     /// # Errors
-    /// The generator fails.
-    pub fn bytes<const N: usize>(&self) -> Result<[u8; N], NoRandomness> {
+    /// Returns an error if the generator fails.
+    pub fn bytes<const N: usize>(&self) -> Result<[u8; N], RandomnessError> {
         let mut bytes = [0; N];
-        self.0.fill(&mut bytes).map_err(|_| NoRandomness)?;
+        self.0.fill(&mut bytes).map_err(|_| RandomnessError)?;
         Ok(bytes)
     }
 
-    /// 256 random bits as 43 characters of base64url.
+    /// Returns 256 random bits as 43 characters of base64url.
     ///
     /// # Errors
-    /// The generator fails.
-    pub fn token(&self) -> Result<String, NoRandomness> {
+    /// Returns an error if the generator fails.
+    pub fn token(&self) -> Result<String, RandomnessError> {
         Ok(URL_SAFE_NO_PAD.encode(self.bytes::<32>()?))
     }
 }
 
-/// SHA-256: what the database keeps of a secret.
+/// Returns the SHA-256 of a secret, which the database stores in its place.
 pub fn sha256(text: &str) -> Vec<u8> {
     aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes())
         .as_ref()

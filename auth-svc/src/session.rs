@@ -1,105 +1,16 @@
-//! Sessions: who is signed in, what a front end gets of it, and signing out.
+//! Sessions: who is signed in, the tokens of front ends, and signing out.
 
 pub mod access_token;
-pub mod answer;
 pub mod config;
 pub mod cookie;
-pub mod cors;
-pub mod end;
 pub mod handover;
 pub mod keys;
-pub mod open;
+pub mod lookup;
 pub mod refresh_cookie;
+pub mod responses;
 pub mod routes;
 pub mod script;
-pub mod token;
+pub mod sign_out;
+pub mod token_endpoint;
 pub mod token_pair;
 pub mod user_agent;
-
-use actix_web::HttpRequest;
-use actix_web::http::header::{AUTHORIZATION, ORIGIN};
-use latchkey_service::database::{ANSWER, within};
-use url::Url;
-
-use crate::app::State;
-use crate::http::same_site;
-use crate::store::session::list::Reach;
-use crate::store::session::{self, Session};
-
-/// The living session of this browser.
-///
-/// # Errors
-/// The database's refusal.
-pub async fn current(state: &State, request: &HttpRequest) -> Result<Option<Session>, sqlx::Error> {
-    let Some(secret) = cookie::secret_of(request) else {
-        return Ok(None);
-    };
-    let found = within(ANSWER, session::find(&state.pool, &secret)).await?;
-    if let Some(found) = &found
-        && let Err(error) = within(ANSWER, session::touch(&state.pool, found.id)).await
-    {
-        tracing::warn!(%error, session.id = %found.id, "the session's use was not noted");
-    }
-    Ok(found)
-}
-
-/// The living session of this browser, where the page that asks may have it: in
-/// multi-domain mode, one workspace's host does not get another's session.
-///
-/// # Errors
-/// The database's refusal.
-pub async fn of_cookie(
-    state: &State,
-    request: &HttpRequest,
-) -> Result<Option<Session>, sqlx::Error> {
-    let session = current(state, request).await?;
-    Ok(session.filter(|session| serves(state, request, session)))
-}
-
-/// Returns `true` if the page that asks may act for the workspace of this session:
-/// a workspace's host acts for its own alone, however the session is shown.
-pub fn serves(state: &State, request: &HttpRequest, session: &Session) -> bool {
-    request.headers().get(ORIGIN).is_none_or(|origin| {
-        origin
-            .to_str()
-            .ok()
-            .and_then(|origin| Url::parse(origin).ok())
-            .is_some_and(|origin| state.config.returns.trusts_with(&origin, session))
-    })
-}
-
-/// The sessions of a person that a request may see and end: all of them only on
-/// this service's own pages, by the session's cookie; by an access token or from
-/// another origin those of the caller's workspace.
-pub fn reach(state: &State, request: &HttpRequest, session: &Session) -> Reach {
-    let by_token = request.headers().contains_key(AUTHORIZATION);
-    if !by_token && same_site::is_first_party(request, &state.config.public_origin) {
-        Reach::Everywhere
-    } else {
-        Reach::Workspace(session.workspace)
-    }
-}
-
-/// Who calls: by bearer token where there is one, else by cookie. A bearer's
-/// session is looked up too, so that here an ended one is refused at once.
-///
-/// # Errors
-/// The database's refusal.
-pub async fn caller(state: &State, request: &HttpRequest) -> Result<Option<Session>, sqlx::Error> {
-    let Some(authorization) = request.headers().get(AUTHORIZATION) else {
-        return of_cookie(state, request).await;
-    };
-    let claims = authorization
-        .to_str()
-        .ok()
-        .and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(token)
-        })
-        .and_then(|token| access_token::verify(&state.config.sessions, token, state.clock.now()));
-    let Some(claims) = claims else {
-        return Ok(None);
-    };
-    let session = session::find_by_id(&state.pool, claims.sid).await?;
-    Ok(session.filter(|session| session.user == claims.sub && serves(state, request, session)))
-}

@@ -1,136 +1,23 @@
-//! What this service writes and reads: the sign-in transaction, the connect
-//! transaction, sessions and workspaces. SQL stands beside the function that
-//! runs it.
+//! Database access, one module for each family of tables. The SQL stands in the function
+//! that runs it.
 
 pub mod audit;
-pub mod connect;
-pub mod facts;
+pub mod cleanup;
 pub mod grant;
-pub mod janitor;
+pub mod identity;
 pub mod session;
-pub mod sign_in;
-pub mod spent_flow;
+pub mod used_flow;
 pub mod workspace;
 
-use latchkey_domain::{Handle, SessionId, UserId, WorkspaceId};
-use latchkey_sealing::SealError;
-use time::OffsetDateTime;
+use crate::random::RandomnessError;
 
-use crate::login::domain_policy::PolicyRefusal;
-use crate::random::NoRandomness;
-
-/// Why a callback's transaction wrote nothing.
+/// Why a secret was not issued.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The flow was finished before.
-    #[error("the flow was finished before")]
-    Replayed,
-    /// The person may not come in.
+pub enum IssueError {
+    /// The random number generator failed.
     #[error(transparent)]
-    Policy(#[from] PolicyRefusal),
-    /// No workspace to sign in to.
-    #[error(transparent)]
-    Workspace(#[from] WorkspaceError),
-    /// The request names no workspace, and the address leads to none.
-    #[error("neither the request nor the address says which workspace")]
-    NoWorkspaceFor(Handle),
-    /// The connect flow was started by another session than the one here.
-    #[error("the session is not the one that started to connect")]
-    SessionChanged,
-    /// The identity has no address.
-    #[error("the provider gave no address")]
-    NoAddress,
-    /// The grant cannot be sealed.
-    #[error(transparent)]
-    Seal(#[from] SealError),
-    /// No randomness for the session's secret.
-    #[error(transparent)]
-    Randomness(#[from] NoRandomness),
-    /// The database refused or is not there.
+    Randomness(#[from] RandomnessError),
+    /// The database failed or is not reachable.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
-}
-
-impl From<session::IssueError> for StoreError {
-    fn from(error: session::IssueError) -> Self {
-        match error {
-            session::IssueError::Randomness(error) => Self::Randomness(error),
-            session::IssueError::Database(error) => Self::Database(error),
-        }
-    }
-}
-
-/// Why there is no workspace to sign in to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum WorkspaceError {
-    /// The deployment has none yet.
-    #[error("the deployment has no workspace: run `auth-svc workspace create`")]
-    None,
-    /// The one that was named does not exist.
-    #[error("the workspace does not exist")]
-    Unknown,
-    /// There are several, and nothing says which.
-    #[error("the request does not say which workspace")]
-    NotNamed,
-}
-
-/// How a callback's transaction ended.
-#[derive(Debug)]
-pub enum Outcome<T> {
-    /// Committed.
-    Done(T),
-    /// Nothing was written but that the flow is spent: a refresh token is
-    /// wanted, none came and none is held. Ask for consent, once.
-    ConsentNeeded,
-}
-
-/// A committed sign-in.
-#[derive(Debug)]
-pub struct SignedIn {
-    /// The person.
-    pub user: UserId,
-    /// The new session.
-    pub session: SessionId,
-    /// Secret of its cookie.
-    pub secret: SessionSecret,
-    /// When it ends.
-    pub expires_at: OffsetDateTime,
-    /// Workspace signed in to.
-    pub workspace: WorkspaceId,
-    /// First label of the workspace's host under the app's.
-    pub subdomain: Option<String>,
-    /// The workspace's own host.
-    pub custom_domain: Option<String>,
-    /// True where the event carries a connection.
-    pub connecting: bool,
-    /// Where the person goes.
-    pub next: Next,
-}
-
-/// Where a person goes after a sign-in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// Where they wanted.
-    Onwards,
-    /// To the page that asks what they did not agree to: nothing is connected,
-    /// and nothing is handed over.
-    Asked(Arrival),
-}
-
-/// How a person who is asked came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
-    /// They belong to the workspace since this sign-in.
-    Joined,
-    /// They belonged to it.
-    Belonged,
-}
-
-/// The secret of a session cookie: the database has only its SHA-256.
-pub struct SessionSecret(pub String);
-
-impl std::fmt::Debug for SessionSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SessionSecret([redacted])")
-    }
 }

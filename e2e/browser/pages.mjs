@@ -216,7 +216,7 @@ const steps = {
     const other = await signIn(context, "google", "grace");
     const answer = await other.goto(`${at}${target}`);
     check(answer.status() === 404, `answered ${answer.status()}`);
-    await expectTitle(other, "This account is not among yours");
+    await expectTitle(other, "You have no such account");
     await look(other, "account-unknown");
     // By a form on a page of this site, which a person can make with developer tools.
     for (const change of [target, target.replace("/disconnect", "/start")]) {
@@ -229,7 +229,7 @@ const steps = {
         }, change),
       ]);
       check(refused.status() === 404, `POST ${change} answered ${refused.status()}`);
-      await expectTitle(other, "This account is not among yours");
+      await expectTitle(other, "You have no such account");
     }
     await page.reload();
     check(!(await mine.locator(".tag.bad").count()), "it goes on as before");
@@ -269,7 +269,7 @@ const steps = {
     const page = await context.newPage();
     await page.goto(link);
     await look(page, "verify-domain");
-    await page.click("text=Let them join");
+    await page.click("text=Verify the domain");
     await look(page, "verify-domain-done");
     await page.goto(link);
     await look(page, "verify-domain-spent");

@@ -3,8 +3,9 @@
 #![no_main]
 
 use auth_svc::login::flow_cookie::name_of;
-use auth_svc::login::provider_answer::{AnswerCode, ProviderAnswer};
-use auth_svc::login::query::Query;
+use auth_svc::login::authorization_error::{AuthorizationErrorCode, AuthorizationError};
+use auth_svc::http::query::Query;
+use auth_svc::secret::OAuthState;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|raw: &str| {
@@ -17,13 +18,13 @@ fuzz_target!(|raw: &str| {
     names.sort();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
     if let Some(state) = query.get("state") {
-        assert!(name_of(state).len() < 64);
+        assert!(name_of(&OAuthState::new(state)).len() < 64);
     }
     if let Some(error) = query.get("error") {
-        let _ = ProviderAnswer::of(error);
-        let code = AnswerCode::of(error, None).to_string();
+        let _ = AuthorizationError::of(error);
+        let code = AuthorizationErrorCode::of(error, None).to_string();
         assert!(code.len() <= 64 && code.bytes().all(|b| b.is_ascii_graphic()));
-        let told = AnswerCode::of(error, query.get("error_description")).to_string();
+        let told = AuthorizationErrorCode::of(error, query.get("error_description")).to_string();
         assert!(told.chars().count() <= 64 + 204 && !told.contains(char::is_control));
     }
 });

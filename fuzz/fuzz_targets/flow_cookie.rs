@@ -3,7 +3,8 @@
 
 use std::sync::LazyLock;
 
-use auth_svc::login::flow::{Context, Flow, Purpose};
+use auth_svc::login::context::Context;
+use auth_svc::login::flow::Flow;
 use auth_svc::login::flow_cookie::FlowKeys;
 use auth_svc::random::Randomness;
 use libfuzzer_sys::fuzz_target;
@@ -20,7 +21,7 @@ static SEALED: LazyLock<(String, String)> = LazyLock::new(|| {
     let random = Randomness::default();
     let provider = "google".parse().expect("a name");
     let now = OffsetDateTime::UNIX_EPOCH;
-    let flow = Flow::begin(provider, Purpose::SignIn, Context::default(), false, now, &random);
+    let flow = Flow::begin(provider, None, Context::default(), None, false, now, &random);
     let cookie = KEYS.seal(&flow.expect("a flow"), &random).expect("a cookie");
     (cookie.name().to_owned(), cookie.value().to_owned())
 });

@@ -1,4 +1,4 @@
-//! `auth-svc redirect-uris`: what to enter in each provider's console (R41).
+//! `auth-svc redirect-uris`: prints what to enter in each provider's console (R41).
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::SystemClock;
 use latchkey_providers::{Provider, Purpose, Registry, built_in_names};
 
-use crate::config::WebOrigin;
+use crate::http::origin::WebOrigin;
 
-/// The text for the operator.
+/// Returns the text to print.
 ///
 /// # Errors
-/// A provider's variable, or `PUBLIC_URL`, is wrong or missing.
+/// Returns an error if a variable of a provider, or `PUBLIC_URL`, is wrong or missing.
 pub fn print(environment: &Environment) -> Result<String, ConfigError> {
     let registry = Registry::from_environment(environment, Arc::new(SystemClock))?;
     registry.require_callbacks()?;
@@ -25,14 +25,15 @@ pub fn print(environment: &Environment) -> Result<String, ConfigError> {
         let switches = built_in_names().map(|name| format!("AUTH_{}_ENABLED", name.to_uppercase()));
         let switches: Vec<String> = switches.collect();
         text = format!(
-            "no provider is switched on: set {} or AUTH_OIDC_<NAME>_ISSUER\n",
+            "no provider is enabled: set {} or AUTH_OIDC_<NAME>_ISSUER\n",
             switches.join(", ")
         );
     }
     Ok(text)
 }
 
-/// Writing to a `String` does not fail.
+/// Appends the lines of one provider. The results of `writeln!` are ignored because
+/// writing to a `String` cannot fail.
 fn section(text: &mut String, provider: &Provider, public: Option<&WebOrigin>) {
     let registration = provider.registration();
     let _ = writeln!(

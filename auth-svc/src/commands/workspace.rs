@@ -1,7 +1,8 @@
-//! `auth-svc workspace …`: creates workspaces and says who may join them. Who
-//! runs these commands has the database: their word needs no proof.
+//! `auth-svc workspace …`: creates workspaces and decides who may join them. The operator
+//! who runs these commands has access to the database, so approvals need no proof.
 
 mod audit;
+pub mod context;
 mod custom_domain;
 mod domain;
 mod invitation;
@@ -11,44 +12,43 @@ mod overview;
 use clap::Subcommand;
 use latchkey_config::Environment;
 use latchkey_service::{StartError, database};
-use serde_json::{Value, json};
-use sqlx::PgPool;
+use serde_json::json;
 
 use crate::app::SERVICE;
-use crate::config::WebOrigin;
+use crate::commands::workspace::context::{CommandContext, Output};
 use crate::random::Randomness;
-use crate::store::audit::{Action, Actor, Change};
-use crate::store::workspace::{self, Workspace};
+use crate::store::audit::Action;
+use crate::store::workspace;
 
-/// What to do. A workspace is named by its id, host or name; a deployment with
-/// one workspace need not name it.
+/// The subcommands of `auth-svc workspace`. `--workspace` takes an id, a host or a name; a
+/// deployment with one workspace does not need it.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Creates a workspace and prints its id.
     Create {
-        /// Its name.
+        /// Name of the workspace.
         name: String,
-        /// First label of its own host, for multi-domain mode.
+        /// First label of the workspace's own host, for multi-domain mode.
         #[arg(long)]
         subdomain: Option<String>,
     },
     /// Lists the workspaces.
     List,
-    /// Lets everybody of a domain join at once, on your word (exact match, no subdomains).
+    /// Lets everybody of a domain join at once, without verification (exact match, no subdomains).
     ApproveDomain {
         /// The domain, such as company.com.
         domain: String,
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
-        /// Takes the domain from the list instead.
+        /// Removes the domain from the list instead.
         #[arg(long, conflicts_with = "force")]
         remove: bool,
-        /// Also a domain whose addresses anybody can have, such as gmail.com.
+        /// Accepts a domain where anybody can get an address, such as gmail.com.
         #[arg(long)]
         force: bool,
     },
-    /// Adds a domain that lets nobody in until it is verified, and prints how.
+    /// Adds a domain and prints how to verify it. Nobody can join by it before that.
     AddDomain {
         /// The domain, such as company.com.
         domain: String,
@@ -56,7 +56,7 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Looks for the domain's TXT record and lets the domain in where it is there.
+    /// Looks up the domain's TXT record and, if it is there, lets people of the domain join.
     VerifyDomain {
         /// The domain.
         domain: String,
@@ -64,7 +64,7 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Prints a verification link, once; send it to that mailbox.
+    /// Creates a verification link and prints it, once; send it to that mailbox.
     VerificationLink {
         /// admin@, administrator@, hostmaster@, postmaster@ or webmaster@ of the domain.
         email: String,
@@ -72,20 +72,20 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Lists the domains that are let in and those that wait to be verified.
+    /// Lists the approved domains and those that are waiting for verification.
     Domains {
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Makes a personal invitation and prints its link, once.
+    /// Creates a personal invitation and prints its link, once.
     Invite {
         /// Address that the person signs in with.
         email: String,
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
-        /// How long it holds.
+        /// How long the invitation is valid.
         #[arg(long, default_value = "7d")]
         expires_in: String,
     },
@@ -97,13 +97,13 @@ pub enum Command {
     },
     /// Withdraws a personal invitation.
     RevokeInvitation {
-        /// Its id, as `invitations` shows it.
+        /// Id of the invitation, as `invitations` prints it.
         id: uuid::Uuid,
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Switches the public invitation link; `on` and `rotate` make a new one and print it, once.
+    /// Turns the public invitation link on or off, or replaces it; a new link is printed once.
     PublicInvite {
         /// `on`, `off` or `rotate`.
         #[arg(value_parser = ["on", "off", "rotate"])]
@@ -112,16 +112,16 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// The workspace's own host, such as app.customer.com (multi-domain mode).
+    /// Manages the workspace's own host, such as app.customer.com (multi-domain mode).
     #[command(subcommand)]
     CustomDomain(custom_domain::Command),
-    /// Lists the members and who administers.
+    /// Lists the members and their roles.
     Members {
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Says whether a member administers the workspace.
+    /// Makes a member an administrator or an ordinary member.
     Role {
         /// The member's address or user id.
         member: String,
@@ -132,7 +132,7 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Takes a member out: ends their sessions in this workspace and disconnects the
+    /// Removes a member: ends their sessions in this workspace and disconnects the
     /// accounts that they connected there.
     RemoveMember {
         /// The member's address or user id.
@@ -140,11 +140,11 @@ pub enum Command {
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
-        /// Leaves the person's accounts connected.
+        /// Keeps the person's accounts connected.
         #[arg(long)]
         keep_connections: bool,
-        /// Also the last administrator: nobody can administer the workspace afterwards
-        /// until `role` names another one.
+        /// Removes also the last administrator: nobody can administer the workspace
+        /// afterwards until `role` names another one.
         #[arg(long)]
         force: bool,
     },
@@ -153,122 +153,95 @@ pub enum Command {
         /// The workspace.
         #[arg(long)]
         workspace: Option<String>,
-        /// At most this many records.
+        /// Maximum number of records.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=10_000))]
         limit: i64,
     },
-    /// Takes old records of all workspaces away, as an operator: DATABASE_URL is a person's.
+    /// Deletes old records of all workspaces. DATABASE_URL must be that of an operator.
     PruneAudit {
-        /// What is younger stays; 30d at least.
+        /// Records that are younger stay; at least 30d.
         #[arg(long, value_parser = latchkey_config::parse_duration)]
         older_than: std::time::Duration,
     },
 }
 
-/// What a command says, to a person and to a program.
-#[derive(Debug)]
-pub struct Answer {
-    text: String,
-    json: Value,
-}
-
-impl Answer {
-    fn new(text: impl Into<String>, json: Value) -> Self {
-        Self {
-            text: text.into(),
-            json,
-        }
-    }
-
-    /// As it is printed.
-    pub fn print(&self, as_json: bool) -> String {
-        if as_json {
-            format!("{:#}", self.json)
-        } else {
-            self.text.clone()
-        }
-    }
-}
-
-/// What every command works with.
-struct Desk<'a> {
-    environment: &'a Environment,
-    pool: PgPool,
-    randomness: Randomness,
-}
-
-/// Does it and answers what to print.
+/// Runs a command and returns its output.
 ///
 /// # Errors
-/// A variable is wrong, the workspace does not exist, the database refused.
-pub async fn run(environment: &Environment, command: Command) -> Result<Answer, StartError> {
-    let desk = Desk {
+/// Returns an error if a variable is wrong, the workspace does not exist, or the database
+/// fails.
+pub async fn run(environment: &Environment, command: Command) -> Result<Output, StartError> {
+    let context = CommandContext {
         environment,
         pool: database::pool_of_command(environment, SERVICE)?,
         randomness: Randomness::default(),
     };
     match command {
         Command::Create { name, subdomain } => {
-            let mut change = desk.change().await?;
-            let id = workspace::create(change.on(), &name, subdomain.as_deref())
+            let mut change = context.change().await?;
+            let id = workspace::create(change.connection(), &name, subdomain.as_deref())
                 .await
                 .map_err(StartError::other)?;
             change
                 .commit(id, Action::WorkspaceCreated, &name)
                 .await
                 .map_err(StartError::other)?;
-            Ok(Answer::new(id.to_string(), json!({ "id": id })))
+            Ok(Output::new(id.to_string(), json!({ "id": id })))
         }
-        Command::List => overview::list(&desk).await,
+        Command::List => overview::list(&context).await,
         Command::ApproveDomain {
             domain,
             workspace,
             remove,
             force,
         } => {
-            let workspace = desk.find(workspace).await?;
+            let workspace = context.find_workspace(workspace).await?;
             if remove {
-                domain::remove(&desk, &workspace, &domain).await
+                domain::remove(&context, &workspace, &domain).await
             } else {
-                domain::approve(&desk, &workspace, &domain, force).await
+                domain::approve(&context, &workspace, &domain, force).await
             }
         }
         Command::AddDomain { domain, workspace } => {
-            domain::add(&desk, &desk.find(workspace).await?, &domain).await
+            domain::add(&context, &context.find_workspace(workspace).await?, &domain).await
         }
         Command::VerifyDomain { domain, workspace } => {
-            domain::verify(&desk, &desk.find(workspace).await?, &domain).await
+            domain::verify(&context, &context.find_workspace(workspace).await?, &domain).await
         }
         Command::VerificationLink { email, workspace } => {
-            domain::link(&desk, &desk.find(workspace).await?, &email).await
+            domain::link(&context, &context.find_workspace(workspace).await?, &email).await
         }
-        Command::Domains { workspace } => domain::list(&desk, &desk.find(workspace).await?).await,
+        Command::Domains { workspace } => {
+            domain::list(&context, &context.find_workspace(workspace).await?).await
+        }
         Command::Invite {
             email,
             workspace,
             expires_in,
         } => {
-            let workspace = desk.find(workspace).await?;
-            invitation::invite(&desk, &workspace, &email, &expires_in).await
+            let workspace = context.find_workspace(workspace).await?;
+            invitation::invite(&context, &workspace, &email, &expires_in).await
         }
         Command::Invitations { workspace } => {
-            invitation::list(&desk, &desk.find(workspace).await?).await
+            invitation::list(&context, &context.find_workspace(workspace).await?).await
         }
         Command::RevokeInvitation { id, workspace } => {
-            invitation::revoke(&desk, &desk.find(workspace).await?, id).await
+            invitation::revoke(&context, &context.find_workspace(workspace).await?, id).await
         }
         Command::PublicInvite { switch, workspace } => {
-            invitation::public(&desk, &desk.find(workspace).await?, &switch).await
+            invitation::public(&context, &context.find_workspace(workspace).await?, &switch).await
         }
-        Command::CustomDomain(command) => custom_domain::run(&desk, command).await,
-        Command::Members { workspace } => member::list(&desk, &desk.find(workspace).await?).await,
+        Command::CustomDomain(command) => custom_domain::run(&context, command).await,
+        Command::Members { workspace } => {
+            member::list(&context, &context.find_workspace(workspace).await?).await
+        }
         Command::Role {
             member,
             role,
             workspace,
         } => {
-            let workspace = desk.find(workspace).await?;
-            member::set_role(&desk, &workspace, &member, role == "admin").await
+            let workspace = context.find_workspace(workspace).await?;
+            member::set_role(&context, &workspace, &member, role == "admin").await
         }
         Command::RemoveMember {
             member,
@@ -276,49 +249,12 @@ pub async fn run(environment: &Environment, command: Command) -> Result<Answer, 
             keep_connections,
             force,
         } => {
-            let workspace = desk.find(workspace).await?;
-            member::remove(&desk, &workspace, &member, keep_connections, force).await
+            let workspace = context.find_workspace(workspace).await?;
+            member::remove(&context, &workspace, &member, keep_connections, force).await
         }
         Command::Audit { workspace, limit } => {
-            audit::list(&desk, &desk.find(workspace).await?, limit).await
+            audit::list(&context, &context.find_workspace(workspace).await?, limit).await
         }
-        Command::PruneAudit { older_than } => audit::prune(&desk, older_than).await,
-    }
-}
-
-impl Desk<'_> {
-    /// A change by the operator.
-    async fn change(&self) -> Result<Change, StartError> {
-        Change::begin(&self.pool, Actor::Operator)
-            .await
-            .map_err(StartError::other)
-    }
-
-    async fn find(&self, reference: Option<String>) -> Result<Workspace, StartError> {
-        workspace::by_reference(&self.pool, reference.as_deref())
-            .await
-            .map_err(StartError::other)?
-            .ok_or_else(|| {
-                StartError::Other(
-                    "no such workspace, or several: name it by id or subdomain with --workspace \
-                     (auth-svc workspace list shows them)"
-                        .to_owned(),
-                )
-            })
-    }
-
-    /// A link into this deployment, or the parameter alone where this shell
-    /// does not know `PUBLIC_URL`.
-    fn link(&self, path: &str, parameter: &str, token: &str) -> Result<String, StartError> {
-        let Some(public) = self
-            .environment
-            .optional_parsed::<WebOrigin>("PUBLIC_URL")?
-        else {
-            return Ok(format!("{parameter}={token}"));
-        };
-        let mut url = public.url().clone();
-        url.set_path(path);
-        url.query_pairs_mut().append_pair(parameter, token);
-        Ok(url.to_string())
+        Command::PruneAudit { older_than } => audit::prune(&context, older_than).await,
     }
 }

@@ -1,5 +1,5 @@
-//! Whose request it is. `X-Forwarded-For` is believed as far as it was written
-//! by proxies that the operator named, and no further.
+//! The address of the client. An entry of `X-Forwarded-For` is trusted only if a proxy
+//! wrote it that the operator named.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Once;
@@ -9,7 +9,7 @@ use actix_web::http::header::X_FORWARDED_FOR;
 use ipnet::IpNet;
 use latchkey_config::{ConfigError, Environment};
 
-/// Entries of the header that are looked at.
+/// Maximum number of entries of the header that are read.
 const MAX_HOPS: usize = 32;
 
 /// Networks of the proxies in front of this service.
@@ -20,7 +20,7 @@ impl TrustedProxies {
     /// Reads `TRUSTED_PROXIES`: addresses and networks, such as `10.0.0.0/8`.
     ///
     /// # Errors
-    /// An entry is neither.
+    /// Returns an error if an entry is neither.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         const NAME: &str = "TRUSTED_PROXIES";
         environment
@@ -45,7 +45,7 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The nearest address that no trusted proxy has.
+    /// Returns the nearest address that is not a trusted proxy.
     pub fn client(&self, request: &ServiceRequest) -> Option<IpAddr> {
         let peer = request.peer_addr()?.ip();
         let forwarded = request.headers().get_all(X_FORWARDED_FOR);
@@ -76,8 +76,8 @@ impl TrustedProxies {
     }
 }
 
-/// An entry of the header: an address, and what proxies add to it: a port, the
-/// brackets of IPv6, quotes.
+/// Parses an entry of the header: an address, with what proxies add to it, such as a port,
+/// the brackets of IPv6, or quotes.
 fn address_of(hop: &str) -> Option<IpAddr> {
     let hop = hop.trim();
     let hop = hop
@@ -92,7 +92,7 @@ fn address_of(hop: &str) -> Option<IpAddr> {
     address.or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()))
 }
 
-/// Behind a proxy that is not named, everyone shares the proxy's limit.
+/// Warns once about a proxy that is not named: all its clients share one rate limit.
 fn warn_once(peer: IpAddr) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -122,7 +122,7 @@ mod tests {
             ("10.0.0.0/8", "10.0.0.1", "192.0.2.7", "192.0.2.7"),
             ("10.0.0.1", "10.0.0.1", "192.0.2.7", "192.0.2.7"),
             ("10.0.0.1", "10.0.0.2", "192.0.2.7", "10.0.0.2"),
-            // What the client wrote itself stands to the left.
+            // The entries that the client wrote itself are on the left.
             ("10.0.0.0/8", "10.0.0.1", "1.2.3.4, 192.0.2.7", "192.0.2.7"),
             ("10.0.0.0/8", "10.0.0.1", "192.0.2.7, 10.9.9.9", "192.0.2.7"),
             ("10.0.0.0/8", "10.0.0.1", "192.0.2.7, nonsense", "10.0.0.1"),

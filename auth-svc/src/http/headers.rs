@@ -1,10 +1,10 @@
-//! Security headers of every answer.
+//! Security headers of every response.
 
 use actix_web::middleware::DefaultHeaders;
 
 use crate::config::Config;
 
-/// No script, no foreign asset, no frame, nothing cached.
+/// Returns the headers: they forbid scripts, foreign resources, frames and caching.
 pub fn security_headers(config: &Config) -> DefaultHeaders {
     let policy = "default-src 'none'; style-src 'self'; img-src 'self'; \
                   form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -12,7 +12,7 @@ pub fn security_headers(config: &Config) -> DefaultHeaders {
         .add(("Content-Security-Policy", policy))
         .add(("X-Content-Type-Options", "nosniff"))
         .add(("X-Frame-Options", "DENY"))
-        // Not `no-referrer`: it makes browsers send `Origin: null` with forms.
+        // `no-referrer` would make browsers send `Origin: null` with forms.
         .add(("Referrer-Policy", "same-origin"))
         .add(("Cross-Origin-Opener-Policy", "same-origin"))
         .add(("Cross-Origin-Resource-Policy", "same-origin"))

@@ -1,19 +1,20 @@
-//! `/healthz` of the public listener (R15), described. Whether the service can
-//! serve and which build it is are for the operator: `HEALTH_LISTEN`.
+//! `/healthz` of the public listener (R15). Readiness and the version are for the operator,
+//! on `HEALTH_LISTEN`.
 
 use actix_web::HttpResponse;
 use latchkey_service::health;
 
-use crate::http::routes::Routes;
+use crate::http::router::Routes;
 
 /// Adds the route.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_alive, alive);
 }
 
-/// The process lives.
+/// The process is alive.
 ///
-/// The answer is constant and asks nothing of database, broker or providers.
+/// The response is constant and does not depend on the database, the broker or the
+/// providers.
 #[utoipa::path(get, path = "/healthz", tag = "health",
     responses((status = 200, description = "Alive", body = serde_json::Value)))]
 async fn alive() -> HttpResponse {

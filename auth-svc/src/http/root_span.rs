@@ -1,5 +1,5 @@
-//! The root span of a request. It carries the path and never the query: a
-//! callback's query has the code.
+//! The root span of a request. It has the route and not the query, because the query of a
+//! callback has the authorization code.
 
 use actix_web::Error;
 use actix_web::body::MessageBody;
@@ -9,7 +9,7 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_actix_web::RootSpanBuilder;
 
-/// Follows the incoming `traceparent`.
+/// Creates the span as a child of the incoming `traceparent`.
 #[derive(Debug)]
 pub struct RequestSpan;
 

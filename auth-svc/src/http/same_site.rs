@@ -1,26 +1,46 @@
-//! Whether a request was made by this deployment's own pages (CSRF), from what
-//! browsers say and scripts cannot forge: `Sec-Fetch-Site` and `Origin`.
+//! Protection against cross-site request forgery (CSRF): which page made a request, by the
+//! headers `Sec-Fetch-Site` and `Origin`, which browsers set and scripts cannot forge.
 
 use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{ORIGIN, REFERER};
 use url::Url;
 
-use crate::config::WebOrigin;
+use crate::http::origin::WebOrigin;
+use crate::http::problem::{NextStep, ProblemDetails};
 use crate::login::redirect::ReturnPolicy;
 
-/// Characters of a foreign origin that are logged.
+/// Another web site made the request. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("another web site made the request")]
+pub struct CrossSite;
+
+impl From<CrossSite> for ProblemDetails {
+    fn from(_: CrossSite) -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            code: "cross_site",
+            title: "Another web site made this request",
+            text: "Nothing was changed. If you want this, please do it on a page of this service."
+                .to_owned(),
+            next: NextStep::Home,
+        }
+    }
+}
+
+/// Maximum number of characters of a foreign origin in the log.
 const MAX_LOGGED: usize = 200;
 
 fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
-    // What cannot be read counts as foreign.
+    // A header that is not text counts as foreign.
     request
         .headers()
         .get(name)
         .map(|value| value.to_str().unwrap_or("unreadable"))
 }
 
-/// True where a request that changes something comes from this deployment, or
-/// from no browser: every browser sends `Origin` with a POST.
+/// Returns `true` if a request that changes something is made by a page of this deployment,
+/// or not by a browser. Every browser sends `Origin` with a POST.
 pub fn may_change(request: &HttpRequest, returns: &ReturnPolicy) -> bool {
     let may = match (
         header(request, ORIGIN.as_str()),
@@ -35,23 +55,72 @@ pub fn may_change(request: &HttpRequest, returns: &ReturnPolicy) -> bool {
     may
 }
 
-/// Logs whose request is refused, and the variable that would allow it.
-pub fn log_foreign(request: &HttpRequest) {
-    let origin = header(request, ORIGIN.as_str()).unwrap_or("none");
-    let origin: String = origin.chars().take(MAX_LOGGED).collect();
+/// Checks that a page of this deployment made a request that changes something, or that no
+/// browser made it.
+///
+/// # Errors
+/// Returns an error if another web site made it.
+pub fn check_deployment(request: &HttpRequest, returns: &ReturnPolicy) -> Result<(), CrossSite> {
+    if may_change(request, returns) {
+        return Ok(());
+    }
+    Err(CrossSite)
+}
+
+/// Checks that a page of this service made a request, or that no browser made it.
+///
+/// # Errors
+/// Returns an error if another web site made it.
+pub fn check_first_party(request: &HttpRequest, public: &WebOrigin) -> Result<(), CrossSite> {
+    if is_first_party(request, public) {
+        return Ok(());
+    }
+    log_refused(request);
+    Err(CrossSite)
+}
+
+/// Checks that a page of this service sent a form.
+///
+/// # Errors
+/// Returns an error if another web site or a program sent it.
+pub fn check_own_form(request: &HttpRequest, public: &WebOrigin) -> Result<(), CrossSite> {
+    if is_own_form(request, public) {
+        return Ok(());
+    }
+    log_refused(request);
+    Err(CrossSite)
+}
+
+fn log_refused(request: &HttpRequest) {
     tracing::warn!(
-        // Escaped: it is a stranger's text.
-        ?origin,
+        origin = ?origin_for_log(request),
         path = request.path(),
+        error.code = "cross_site",
+        outcome = "refused",
+        "the request was not made by a page of this service"
+    );
+}
+
+fn origin_for_log(request: &HttpRequest) -> String {
+    let origin = header(request, ORIGIN.as_str()).unwrap_or("none");
+    origin.chars().take(MAX_LOGGED).collect()
+}
+
+/// Logs the foreign origin, and the variable that would allow it.
+pub fn log_foreign(request: &HttpRequest) {
+    tracing::warn!(
+        // Formatted with escapes, because any client can choose the text.
+        origin = ?origin_for_log(request),
+        path = request.path(),
+        error.code = "cross_site",
         "the page's origin is not allowed: if it is a front end of this deployment, add it to \
          ALLOWED_RETURN_ORIGINS"
     );
 }
 
-/// Returns `true` if a form was sent by a page of this service itself: not by a front
-/// end of the deployment, not by a workspace's own host, not by a program. What
-/// a person chose on our page is believed from nowhere else; that nobody lays
-/// the page under another is what `frame-ancestors` is for.
+/// Returns `true` if a page of this service sent the form. A front end of the deployment,
+/// the host of a workspace, or a program must not send it, because it says what a person
+/// chose on that page. `frame-ancestors` prevents that another site frames the page.
 pub fn is_own_form(request: &HttpRequest, public: &WebOrigin) -> bool {
     let own = header(request, ORIGIN.as_str())
         .is_some_and(|origin| Url::parse(origin).is_ok_and(|origin| public.holds(&origin)));
@@ -61,9 +130,9 @@ pub fn is_own_form(request: &HttpRequest, public: &WebOrigin) -> bool {
     )
 }
 
-/// Returns `true` if no browser says that the navigation was begun by another page than
-/// one for which `is_known` holds. Another site's link may say where to go, and
-/// must not say who may fetch the session that comes of it.
+/// Returns `true` unless the browser says that a page started the navigation for which
+/// `is_known` does not hold. A link on another site may say where to go, but must not say
+/// who may fetch the session of the sign-in.
 pub fn was_begun_by(request: &HttpRequest, is_known: impl Fn(&Url) -> bool) -> bool {
     matches!(
         header(request, "sec-fetch-site"),
@@ -72,8 +141,8 @@ pub fn was_begun_by(request: &HttpRequest, is_known: impl Fn(&Url) -> bool) -> b
         .is_some_and(|page| Url::parse(page).is_ok_and(|page| is_known(&page)))
 }
 
-/// Returns `true` if a request was made by a page of this service itself, or by no
-/// browser. Pages of the app and of workspaces' hosts are others.
+/// Returns `true` if a page of this service made the request, or no browser. Pages of the
+/// app and of workspace hosts do not count.
 pub fn is_first_party(request: &HttpRequest, public: &WebOrigin) -> bool {
     match (
         header(request, ORIGIN.as_str()),
@@ -186,7 +255,7 @@ mod tests {
         );
     }
 
-    // A header that is no text is a stranger's.
+    // A header that is not text counts as foreign.
     #[test]
     fn what_cannot_be_read_counts_as_foreign() {
         for name in ["origin", "sec-fetch-site"] {

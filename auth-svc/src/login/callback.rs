@@ -1,136 +1,143 @@
-//! The callback: the flow is this browser's and alive, the answer is the
-//! provider's, the code becomes tokens, the ID token proves a person, and one
-//! transaction writes what follows.
+//! The callback: checks that the flow belongs to this browser and the response to its
+//! provider, exchanges the code for tokens, verifies the ID token, and runs the transaction
+//! of the sign-in or the connection.
 
 use actix_web::cookie::Cookie;
 use actix_web::http::header::USER_AGENT;
 use actix_web::{HttpRequest, HttpResponse};
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use latchkey_domain::{Handle, ProviderName};
-use latchkey_providers::{IdTokenError, Provider, ProviderError, TokenError};
+use latchkey_domain::{Handle, ProviderName, SessionId};
+use latchkey_providers::{IdTokenError, Provider, ProviderError, Purpose, TokenError};
 use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
 use std::sync::Arc;
 
-use crate::app::State;
-use crate::event::Authentication;
-use crate::http::limits::TooOften;
-use crate::http::numbers;
-use crate::login::authorize::{Start, StartError, provider_purpose, send_home, set_out};
-use crate::login::flow::{Context, Flow, Purpose};
-use crate::login::flow_cookie::{name_of, removal};
-use crate::login::found;
-use crate::login::provider_answer::{AnswerCode, ProviderAnswer, described};
-use crate::login::query::{Query, QueryError};
+use crate::http::cookies::removal;
+use crate::http::links::found;
+use crate::http::metrics;
+use crate::http::query::{Query, QueryError};
+use crate::http::rate_limit::TooManyRequests;
+use crate::login::admission::DeploymentPolicy;
+use crate::login::authorization_error::{AuthorizationError, AuthorizationErrorCode, described};
+use crate::login::complete::{self, Settings};
+use crate::login::context::Context;
+use crate::login::event::Authentication;
+use crate::login::flow::Flow;
+use crate::login::flow_cookie::name_of;
+use crate::login::outcome::{Arrival, NextPage, Outcome, SignInError};
+use crate::login::start::{StartError, redirect_to_app, start_flow};
 use crate::login::start_parameter::{CODE_CHALLENGE, LOCALE, LOGIN_HINT, RETURN_TO};
-use crate::session;
+use crate::login::{connect, used_flow};
+use crate::secret::{AuthorizationCode, OAuthState};
 use crate::session::access_token::Bearer;
-use crate::store::sign_in::Terms;
-use crate::store::{Arrival, Next, Outcome, StoreError, connect, sign_in, spent_flow};
+use crate::session::{cookie, lookup, user_agent};
+use crate::state::State;
 
-/// Why a callback ends without a session.
+/// Why a callback fails.
 #[derive(Debug, thiserror::Error)]
 pub enum CallbackError {
-    /// The query is not taken.
+    /// The query is not accepted.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// The provider is not switched on.
+    /// The provider is not configured.
     #[error("the provider is not configured")]
     NotConfigured,
-    /// There is no `state`.
+    /// The parameter `state` is missing.
     #[error("the callback has no state")]
     NoState,
-    /// This browser has no such flow: forged, expired, altered, started in
-    /// another browser, or finished before.
+    /// This browser has no such flow: `state` is forged, or the flow has expired, was
+    /// altered, was started in another browser, or is finished.
     #[error("the flow is unknown to this browser, altered, expired or finished")]
     NoFlow,
-    /// The flow was tried too often.
+    /// The flow had too many callbacks.
     #[error("the flow was tried too often: {0}")]
-    TooOften(#[from] TooOften),
-    /// The flow was for another provider or another purpose.
+    TooManyRequests(#[from] TooManyRequests),
+    /// The flow was started for another provider or another purpose.
     #[error("the flow was started for another callback")]
     OtherCallback,
-    /// The answer is another issuer's (RFC 9207), or the provider cannot be had.
+    /// The response comes from another issuer (RFC 9207), or the provider cannot be
+    /// reached.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// The provider says no.
+    /// The provider returned an error.
     #[error("the provider answered {1}")]
-    Answer(ProviderAnswer, AnswerCode),
-    /// Neither a code nor an error, or both.
+    Answer(AuthorizationError, AuthorizationErrorCode),
+    /// The response has neither a code nor an error.
     #[error("the callback has no code")]
     NoCode,
-    /// The session that started to connect is not here.
+    /// The session that started the connection is not in this browser.
     #[error("the session that started to connect is not in this browser")]
     SessionChanged,
-    /// The code gave no tokens.
+    /// The token endpoint returned an error.
     #[error("code exchange: {}", described(.0))]
     Token(#[from] TokenError),
-    /// The ID token proves nobody.
+    /// The ID token is not valid.
     #[error(transparent)]
     IdToken(#[from] IdTokenError),
-    /// Nothing was written.
+    /// The transaction failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The second trip could not begin.
+    Store(#[from] SignInError),
+    /// The second authorization request, which asks for consent, failed.
     #[error("asking for consent: {0}")]
     Again(#[from] StartError),
 }
 
 impl CallbackError {
-    /// Returns `true` if there is nothing left to do for this callback: its flow was
-    /// finished, or this browser has no such flow any more.
+    /// Returns `true` if nothing is left to do for this callback: its flow is finished, or
+    /// this browser does not have it any more.
     pub const fn is_over(&self) -> bool {
         matches!(
             self,
-            Self::NoState | Self::NoFlow | Self::Store(StoreError::Replayed)
+            Self::NoState | Self::NoFlow | Self::Store(SignInError::Replayed)
         )
     }
 }
 
-/// Handles a callback. The answer removes the flow's cookie, whatever comes of
-/// it: a flow has one try.
+/// Handles a callback. The response removes the flow's cookie in any case, because a flow
+/// has one attempt.
 #[tracing::instrument(name = "login.callback", skip_all, fields(provider = %name))]
 pub async fn callback(
     state: &State,
     request: &HttpRequest,
     name: &ProviderName,
-    start: Start,
+    purpose: Purpose,
 ) -> (Result<HttpResponse, CallbackError>, Option<Cookie<'static>>) {
-    let (query, flow) = match flow_of(state, request) {
+    let (query, flow) = match open_limited_flow(state, request) {
         Ok(found) => found,
         Err(error) => return (Err(error), None),
     };
     let spent = removal(name_of(&flow.state));
     (
-        finish(state, request, name, start, &query, flow).await,
+        finish(state, request, name, purpose, &query, flow).await,
         Some(spent),
     )
 }
 
-/// The flow of this browser that `state` names, within its limit.
-fn flow_of(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
-    let (query, flow) = opened(state, request)?;
-    state.limits.flow(flow.id)?;
+/// Returns the flow of this browser that `state` names, if it is within its rate limit.
+fn open_limited_flow(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
+    let (query, flow) = open_flow(state, request)?;
+    state.rate_limits.flow(flow.id)?;
     Ok((query, flow))
 }
 
-/// The flow of this browser that `state` names.
+/// Returns the flow of this browser that `state` names.
 ///
 /// # Errors
-/// There is none, or it is another browser's, altered or expired.
-pub fn opened(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
+/// Returns an error if the browser does not have the flow, or the cookie was altered or has
+/// expired.
+pub fn open_flow(state: &State, request: &HttpRequest) -> Result<(Query, Flow), CallbackError> {
     let query = Query::parse(request.query_string())?;
-    let given = query.get("state").ok_or(CallbackError::NoState)?;
-    let name = name_of(given);
+    let given = OAuthState::new(query.get("state").ok_or(CallbackError::NoState)?);
+    let name = name_of(&given);
     let cookie = request.cookie(&name).ok_or(CallbackError::NoFlow)?;
     let flow = state
         .config
         .flow_keys
         .open(&name, cookie.value(), state.clock.now())
         .ok_or(CallbackError::NoFlow)?;
-    verify_slices_are_equal(flow.state.as_bytes(), given.as_bytes())
-        .map_err(|_| CallbackError::NoFlow)?;
+    if flow.state != given {
+        return Err(CallbackError::NoFlow);
+    }
     Ok((query, flow))
 }
 
@@ -138,7 +145,7 @@ async fn finish(
     state: &State,
     request: &HttpRequest,
     name: &ProviderName,
-    start: Start,
+    purpose: Purpose,
     query: &Query,
     flow: Flow,
 ) -> Result<HttpResponse, CallbackError> {
@@ -146,43 +153,40 @@ async fn finish(
         .providers
         .get(name)
         .ok_or(CallbackError::NotConfigured)?;
-    let same_start = matches!(
-        (flow.purpose, start),
-        (Purpose::SignIn, Start::SignIn) | (Purpose::Connect(_), Start::Connect)
-    );
-    // Nobody connects without having said so on the page: such a flow is an
-    // older replica's, which asked nobody.
-    let unasked = start == Start::Connect && flow.deliberate.is_none();
-    if flow.provider != *name || !same_start || unasked {
+    // An older replica may have sealed a connect flow without an agreement. It is refused.
+    let unasked = purpose == Purpose::Connect && flow.agreement.is_none();
+    if flow.provider != *name || flow.purpose() != purpose || unasked {
         return Err(CallbackError::OtherCallback);
     }
-    // Before anything in the answer is believed, also an error.
+    // The issuer is checked before anything else in the response is used, also before an
+    // error.
     provider.check_response_issuer(query.get("iss")).await?;
     if let Some(error) = query.get("error") {
         return Err(CallbackError::Answer(
-            ProviderAnswer::of(error),
-            AnswerCode::of(error, query.get("error_description")),
+            AuthorizationError::of(error),
+            AuthorizationErrorCode::of(error, query.get("error_description")),
         ));
     }
-    let code = query.get("code").ok_or(CallbackError::NoCode)?;
-    if let Purpose::Connect(started) = flow.purpose {
-        // Checked again in the transaction; here, so that nobody's code is spent.
-        let here = session::current(state, request)
+    let code = AuthorizationCode::new(query.get("code").ok_or(CallbackError::NoCode)?);
+    if let Some(started) = flow.connects_for {
+        // The transaction checks this again. The check here prevents that the code is used
+        // for nothing.
+        let here = lookup::current(state, request)
             .await
-            .map_err(StoreError::from)?;
+            .map_err(SignInError::from)?;
         if here.is_none_or(|session| session.id != started) {
             return Err(CallbackError::SessionChanged);
         }
     }
 
-    within(ANSWER, spent_flow::refuse_spent(&state.pool, &flow)).await?;
+    within(ANSWER, used_flow::refuse_used(&state.pool, &flow)).await?;
     let tokens = provider
-        .exchange_code(provider_purpose(flow.purpose), code, &flow.verifier)
+        .exchange_code(purpose, code.expose(), flow.verifier.expose())
         .await?;
     let received_at = state.clock.now();
     let id_token = tokens.id_token.as_ref().ok_or(IdTokenError::Missing)?;
     let identity = provider
-        .verify_id_token(id_token, &flow.nonce, &tokens.access_token)
+        .verify_id_token(id_token, flow.nonce.expose(), &tokens.access_token)
         .await?;
     let authentication = Authentication {
         provider: &provider,
@@ -190,13 +194,13 @@ async fn finish(
         tokens: &tokens,
         received_at,
     };
-    let done = match flow.purpose {
-        Purpose::SignIn => signed_in(state, request, &flow, &authentication).await?,
-        Purpose::Connect(_) => connected(state, request, &flow, &authentication).await?,
+    let done = match flow.connects_for {
+        None => signed_in(state, request, &flow, &authentication).await?,
+        Some(started) => connected(state, request, &flow, &authentication, started).await?,
     };
     match done {
         Some(response) => Ok(response),
-        None => again(state, request, &provider, flow, identity.email.as_ref()).await,
+        None => ask_for_consent(state, request, &provider, flow, identity.email.as_ref()).await,
     }
 }
 
@@ -210,17 +214,19 @@ async fn signed_in(
     let user_agent = request
         .headers()
         .get(USER_AGENT)
-        .and_then(|value| session::user_agent::summary(value.to_str().ok()?));
-    let terms = Terms {
-        allowed_domains: &config.allowed_domains,
-        multi_workspace: config.multi_workspace,
+        .and_then(|value| user_agent::summary(value.to_str().ok()?));
+    let settings = Settings {
+        policy: DeploymentPolicy {
+            allowed_domains: &config.allowed_domains,
+            multi_workspace: config.multi_workspace,
+        },
         sealing_key: &config.sealing_key,
         sessions: &config.sessions,
         user_agent: user_agent.as_deref(),
         randomness: &state.randomness,
     };
-    let old = session::cookie::secret_of(request);
-    let written = sign_in::sign_in(&state.pool, terms, flow, authentication, old.as_deref());
+    let old = cookie::secret_of(request);
+    let written = complete::sign_in(&state.pool, settings, flow, authentication, old.as_ref());
     let outcome = within(ANSWER, written).await?;
     let Outcome::Done(done) = outcome else {
         return Ok(None);
@@ -235,7 +241,7 @@ async fn signed_in(
         outcome = "signed_in",
         "signed in"
     );
-    numbers::sign_in(state, &flow.provider, "signed_in");
+    metrics::count_sign_in(state, &flow.provider, "signed_in");
     let bearer = Bearer {
         user: done.user,
         session: done.session,
@@ -243,17 +249,17 @@ async fn signed_in(
         session_ends: done.expires_at,
     };
     let mut response = match &done.next {
-        Next::Onwards => send_home(state, &bearer, &flow.context, &done).await,
-        Next::Asked(arrival) => found(&welcome(state, flow, *arrival, authentication)),
+        NextPage::Destination => redirect_to_app(state, &bearer, &flow.context, &done).await,
+        NextPage::Welcome(arrival) => found(&welcome(state, flow, *arrival, authentication)),
     };
     Ok(Some(
         response
-            .cookie(session::cookie::of(&done.secret, config.sessions.lifetime))
+            .cookie(cookie::of(&done.secret, config.sessions.lifetime))
             .finish(),
     ))
 }
 
-/// The page that asks what is connected, and goes on from there.
+/// Returns the URL of the page that asks what is connected.
 fn welcome(
     state: &State,
     flow: &Flow,
@@ -288,17 +294,15 @@ async fn connected(
     request: &HttpRequest,
     flow: &Flow,
     authentication: &Authentication<'_>,
+    started: SessionId,
 ) -> Result<Option<HttpResponse>, CallbackError> {
-    let Purpose::Connect(started) = flow.purpose else {
-        return Err(CallbackError::OtherCallback);
-    };
-    let secret = session::cookie::secret_of(request);
+    let secret = cookie::secret_of(request);
     let written = connect::connect(
         &state.pool,
         &state.config.sealing_key,
         flow,
         started,
-        secret.as_deref(),
+        secret.as_ref(),
         authentication,
     );
     let outcome = within(ANSWER, written).await?;
@@ -313,11 +317,12 @@ async fn connected(
         outcome = "connected",
         "account connected"
     );
-    numbers::sign_in(state, &flow.provider, "connected");
-    // A front end on another origin that waits for its session since the person
-    // joined; the page told them where they go.
+    metrics::count_sign_in(state, &flow.provider, "connected");
+    // A front end on another origin has been waiting for its session since the person
+    // joined. The page named the destination.
     if flow.context.code_challenge.is_some() {
-        let mut response = send_home(state, &session.bearer(), &flow.context, &session).await;
+        let mut response =
+            redirect_to_app(state, &Bearer::from(&session), &flow.context, &session).await;
         return Ok(Some(response.finish()));
     }
     let to = state
@@ -327,9 +332,9 @@ async fn connected(
     Ok(Some(found(&to).finish()))
 }
 
-/// One more trip, which asks for consent: the refresh token that came once was
-/// lost, or never came. The new flow is marked, so there is no third trip.
-async fn again(
+/// Starts a second authorization request, which asks for consent, because there is no
+/// refresh token. The new flow is marked, so that there is no third request.
+async fn ask_for_consent(
     state: &State,
     request: &HttpRequest,
     provider: &Arc<Provider>,
@@ -342,20 +347,20 @@ async fn again(
         outcome = "consent_needed",
         "no refresh token came and none is held: asking for consent"
     );
-    numbers::sign_in(state, &flow.provider, "consent_needed");
+    metrics::count_sign_in(state, &flow.provider, "consent_needed");
     let context = Context {
         login_hint: email.map(ToString::to_string),
         ..flow.context
     };
-    let departure = set_out(
+    let redirect = start_flow(
         state,
         request,
         provider,
-        flow.purpose,
+        flow.connects_for,
         context,
-        flow.deliberate,
+        flow.agreement,
         true,
     )
     .await?;
-    Ok(departure.redirect())
+    Ok(redirect.response())
 }

@@ -1,28 +1,27 @@
-//! Who may sign in to a workspace (R7): a decision over facts, without I/O.
+//! The policy that decides who may sign in to a workspace (R7). It has no I/O.
 //!
-//! 1. The deployment's list, where there is one, bounds everything: nobody from
-//!    another domain comes in, invited or not.
-//! 2. The workspace's list lets its domains in. Where the workspace has none,
-//!    a deployment with one workspace lets the deployment's domains in.
-//! 3. Then the public invitation link where it is switched on, a personal
-//!    invitation, and last membership.
+//! 1. If the deployment has a list of domains, nobody from another domain may sign in,
+//!    invited or not.
+//! 2. The domains of the workspace may join. If the workspace has no list and the
+//!    deployment has one workspace, the domains of the deployment may join.
+//! 3. After that, the public invitation link counts if it is enabled, then a personal
+//!    invitation, and last an existing membership.
 //!
-//! Only what the provider vouches for counts, and nobody joins with an address
-//! that it does not vouch for.
+//! Only a verified address counts, and nobody joins with an address that is not verified.
 
 use latchkey_domain::Handle;
 use latchkey_providers::{EmailStatus, Mismatch, Unverified, for_log};
 
-use crate::config::DomainList;
+use crate::login::domain_list::DomainList;
 
 /// What a provider says about a person's address.
 #[derive(Debug, Clone, Copy)]
 pub struct Claims<'a> {
-    /// Address, if there is one.
+    /// The address, if the provider gave one.
     pub email: Option<&'a Handle>,
-    /// Whether somebody who may say so vouches for the address.
+    /// Whether an authority for the address has verified it.
     pub email_status: &'a EmailStatus,
-    /// Google's `hd` claim.
+    /// Google's claim `hd`.
     pub hosted_domain: Option<&'a str>,
     /// Whether the provider vouches for the domain only together with `hosted_domain`
     /// ([`needs_hosted_domain`](latchkey_providers::needs_hosted_domain)).
@@ -30,14 +29,14 @@ pub struct Claims<'a> {
 }
 
 impl<'a> Claims<'a> {
-    /// The address, where the provider vouches for it.
+    /// Returns the address if it is verified.
     pub fn vouched_email(&self) -> Option<&'a Handle> {
         self.email
             .filter(|_| *self.email_status == EmailStatus::Verified)
     }
 
-    /// The address's domain, where the provider vouches that the person
-    /// belongs to it.
+    /// Returns the domain of the address if the provider vouches that the person belongs to
+    /// it.
     pub fn vouched_domain(&self) -> Option<&'a str> {
         let domain = self.vouched_email()?.domain();
         let authoritative = !self.needs_hosted_domain || self.hosted_domain.is_some();
@@ -46,7 +45,7 @@ impl<'a> Claims<'a> {
 }
 
 impl Claims<'_> {
-    /// Why [`vouched_domain`](Self::vouched_domain) is `None`.
+    /// Returns why [`vouched_domain`](Self::vouched_domain) is `None`.
     fn not_vouched(&self, allowed: Vec<String>) -> PolicyRefusal {
         PolicyRefusal::NotVouched {
             address: self.email.cloned(),
@@ -59,60 +58,61 @@ impl Claims<'_> {
     }
 }
 
-/// An invitation that the request carried, as the database knows it.
+/// State of the invitation in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Invitation {
-    /// The request carried none.
+    /// The request has no invitation.
     #[default]
     Absent,
-    /// Good.
+    /// The invitation is valid.
     Usable,
-    /// The public link is switched off, or is none of this workspace's.
+    /// The public link is disabled, or belongs to another workspace.
     SwitchedOff,
-    /// Its time is over.
+    /// It has expired.
     Expired,
     /// It was used.
     Used,
-    /// It was withdrawn.
+    /// It was revoked.
     Revoked,
-    /// It was made for another address, or for none that exists.
+    /// It is for another address, or does not exist.
     ForSomeoneElse,
 }
 
-/// Everything that the decision needs.
+/// What the policy needs to know.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
-    /// Deployment-wide list.
+    /// The list of the deployment.
     pub deployment: &'a DomainList,
-    /// The workspace's list.
+    /// The list of the workspace.
     pub workspace: &'a DomainList,
-    /// True where workspaces belong to different organisations.
+    /// Whether the workspaces belong to different organisations.
     pub multi_workspace: bool,
-    /// What the provider says.
+    /// What the provider says about the address.
     pub claims: Claims<'a>,
-    /// True where this identity belongs to the workspace already.
+    /// Whether the person is a member of the workspace.
     pub is_member: bool,
-    /// The public link.
+    /// State of the public link.
     pub public_invite: Invitation,
-    /// The personal invitation.
+    /// State of the personal invitation.
     pub personal_invite: Invitation,
 }
 
-/// How the person comes in.
+/// How a person is admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// Belongs to the workspace already.
+    /// As a member.
     Member,
-    /// Joins by domain.
+    /// Joins by the domain.
     ApprovedDomain,
     /// Joins by the public link.
     PublicInvite,
-    /// Joins by a personal invitation, which is spent.
+    /// Joins by a personal invitation, which is used then.
     PersonalInvite,
 }
 
 impl Admission {
-    /// Value of `auth.workspace_member.joined_by`; none for a member.
+    /// Returns the value of the column `auth.workspace_member.joined_by`, or `None` for a
+    /// member.
     pub const fn joined_by(self) -> Option<&'static str> {
         match self {
             Self::Member => None,
@@ -123,43 +123,44 @@ impl Admission {
     }
 }
 
-/// Why the person does not come in.
+/// Why a person is not admitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyRefusal {
-    /// Nobody vouches for the address.
+    /// The address is not verified.
     #[error("nobody vouches for the address: {why}, {}", compared(.allowed, .address.as_ref()))]
     NotVouched {
-        /// Address that the person came with.
+        /// Address of the person.
         address: Option<Handle>,
         /// What is missing.
         why: NotVouched,
-        /// Domains that would be let in.
+        /// Domains that would be admitted.
         allowed: Vec<String>,
     },
     /// The domain is not on the lists.
     #[error("the domain is not allowed: {}", compared(.allowed, .address.as_ref()))]
     Domain {
-        /// Address that the person came with.
+        /// Address of the person.
         address: Option<Handle>,
-        /// Domains that are let in.
+        /// Domains that are admitted.
         allowed: Vec<String>,
-        /// The deployment's list shuts the domain out: no invitation helps.
+        /// Whether the deployment's list excludes the domain. Then an invitation does not
+        /// help.
         by_deployment: bool,
     },
-    /// The invitation does not hold.
+    /// The invitation is not valid.
     #[error("the invitation does not hold: {invitation:?}")]
     Invitation {
-        /// What is wrong with it.
+        /// State of the invitation.
         invitation: Invitation,
-        /// Address that the person came with.
+        /// Address of the person.
         address: Option<Handle>,
     },
 }
 
-/// Why nobody vouches for an address, or for its domain.
+/// Why an address or its domain does not count as verified.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotVouched {
-    /// Google verified the address and names no organisation (`hd`) for it.
+    /// Google verified the address but names no organisation (`hd`) for it.
     #[error("Google names no organisation (hd)")]
     NoOrganisation,
     /// The address is not verified.
@@ -172,7 +173,7 @@ pub enum NotVouched {
     Unverified(Unverified),
 }
 
-/// Both sides, without the person's name in the address.
+/// Formats the allowed domains and the person's domain, without the name in the address.
 fn compared(allowed: &[String], address: Option<&Handle>) -> Mismatch {
     let expected = if allowed.is_empty() {
         "an invitation".to_owned()
@@ -182,10 +183,10 @@ fn compared(allowed: &[String], address: Option<&Handle>) -> Mismatch {
     Mismatch::new(&expected, address.map(Handle::domain))
 }
 
-/// Decides.
+/// Decides how a person is admitted.
 ///
 /// # Errors
-/// Why not.
+/// Returns why the person is not admitted.
 pub fn decide(facts: &Facts<'_>) -> Result<Admission, PolicyRefusal> {
     let list = joining_list(facts);
     let allowed = || list.to_vec();
@@ -240,7 +241,7 @@ pub fn decide(facts: &Facts<'_>) -> Result<Admission, PolicyRefusal> {
     })
 }
 
-/// The domains that let a person join.
+/// Returns the domains whose people may join.
 fn joining_list(facts: &Facts<'_>) -> DomainList {
     if facts.workspace.is_empty() && !facts.multi_workspace {
         facts.deployment.clone()

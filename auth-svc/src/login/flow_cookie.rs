@@ -1,44 +1,49 @@
-//! The flow as a sealed cookie: bound to the browser that started, nothing in
-//! the database on an endpoint that anyone can hit.
+//! The flow in a sealed cookie. It is bound to the browser that started the flow, and a
+//! public endpoint writes nothing to the database.
 //!
-//! Value: `v1.<key id>.<base64url(nonce ‖ AES-256-GCM ciphertext)>`, with the
-//! cookie's name as associated data, so that one flow's cookie is not another's.
+//! The value is `v1.<key id>.<base64url(nonce ‖ AES-256-GCM ciphertext)>`. The cookie's
+//! name is the associated data, so that a value does not open in the cookie of another
+//! flow.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use actix_web::cookie::{Cookie, SameSite};
+use actix_web::cookie::Cookie;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::OffsetDateTime;
 
+use crate::http::cookies::{host_cookie, removal};
 use crate::login::flow::{FLOW_LIFETIME, Flow};
 use crate::random::{Randomness, sha256};
+use crate::secret::OAuthState;
 
-/// Every flow cookie's name begins so. `__Host-`: secure, no `Domain`, path `/`
-/// (RFC 6265bis section 4.1.3), so no sibling host can plant one.
+/// Prefix of the names of all flow cookies. Browsers accept `__Host-` only with `Secure`,
+/// without `Domain` and with the path `/` (RFC 6265bis section 4.1.3), so a sibling host
+/// cannot set one.
 pub const NAME_PREFIX: &str = "__Host-latchkey-flow-";
 
-/// Flows that one browser may have open; the oldest gives way.
+/// Maximum number of flows of one browser. The oldest flow is removed.
 pub const MAX_FLOWS: usize = 4;
 
-/// Browsers keep 4096 bytes of a cookie; proxies take 8 kB of them together.
+/// Maximum length of a value in bytes. Browsers keep 4096 bytes of a cookie, and proxies
+/// accept 8 kB of cookies together.
 const MAX_VALUE: usize = 2_800;
 
-/// Keys that are no keys.
+/// The text is not a list of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a comma-separated list of <key id>:<32 bytes in base64url>, key ids unique")]
 pub struct InvalidFlowKeys;
 
-/// The flow could not be put into a cookie.
+/// Why a flow cannot be sealed into a cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealFlowError {
-    /// The request carries more than a cookie holds.
+    /// The flow is too long for a cookie.
     #[error("the request is too long to be carried through the sign-in")]
     TooLong,
-    /// The primitive refused.
+    /// The encryption failed.
     #[error("the flow cannot be sealed")]
     Crypto,
 }
@@ -49,7 +54,7 @@ struct FlowKey {
     key: Arc<LessSafeKey>,
 }
 
-/// Keys of the flow cookies: the first seals, all open.
+/// Keys of the flow cookies. The first key seals; every key opens.
 #[derive(Clone)]
 pub struct FlowKeys(Vec<FlowKey>);
 
@@ -101,17 +106,17 @@ impl FlowKey {
     }
 }
 
-/// Name of the cookie of the flow with this `state`.
-pub fn name_of(state: &str) -> String {
-    let digest = URL_SAFE_NO_PAD.encode(sha256(state));
+/// Returns the name of the cookie of the flow with this `state`.
+pub fn name_of(state: &OAuthState) -> String {
+    let digest = URL_SAFE_NO_PAD.encode(sha256(state.expose()));
     format!("{NAME_PREFIX}{}", digest.get(..22).unwrap_or(&digest))
 }
 
 impl FlowKeys {
-    /// The cookie of a flow.
+    /// Seals a flow into its cookie.
     ///
     /// # Errors
-    /// The flow is too long for a cookie, or cannot be sealed.
+    /// Returns an error if the flow is too long, or cannot be sealed.
     pub fn seal(
         &self,
         flow: &Flow,
@@ -137,7 +142,8 @@ impl FlowKeys {
         Ok(host_cookie(name, value, max_age))
     }
 
-    /// The flow in a cookie, where it is one of ours, unaltered and in time.
+    /// Opens the flow of a cookie. Returns `None` if the value is forged, altered or
+    /// expired.
     pub fn open(&self, name: &str, value: &str, now: OffsetDateTime) -> Option<Flow> {
         let (id, body) = value.strip_prefix("v1.")?.split_once('.')?;
         if value.len() > MAX_VALUE {
@@ -154,12 +160,14 @@ impl FlowKeys {
                 &mut sealed,
             )
             .ok()?;
-        let flow = serde_json::from_slice::<Flow>(plain).ok()?.settled();
+        let flow = serde_json::from_slice::<Flow>(plain)
+            .ok()?
+            .without_unagreed_choices();
         (name_of(&flow.state) == name && !flow.is_expired(now)).then_some(flow)
     }
 
-    /// Cookies to remove before one more flow begins: dead ones, then the
-    /// oldest, until [`MAX_FLOWS`] hold with the new one.
+    /// Returns cookies that remove flows before a new flow starts: the expired ones, and
+    /// the oldest ones, so that at most [`MAX_FLOWS`] remain with the new one.
     pub fn to_evict(&self, cookies: &[Cookie<'_>], now: OffsetDateTime) -> Vec<Cookie<'static>> {
         let mut alive = Vec::new();
         let mut evicted = Vec::new();
@@ -169,30 +177,13 @@ impl FlowKeys {
                 None => evicted.push(removal(cookie.name().to_owned())),
             }
         }
-        // Of one second's flows the first that the browser sends is the oldest
-        // (RFC 6265 section 5.4).
+        // Of flows of the same second, the browser sends the oldest first (RFC 6265 section
+        // 5.4).
         alive.sort_by_key(|(expires_at, _)| *expires_at);
         let surplus = (alive.len() + 1).saturating_sub(MAX_FLOWS);
         evicted.extend(alive.drain(..surplus).map(|(_, name)| removal(name)));
         evicted
     }
-}
-
-/// A cookie of this host alone, out of reach of scripts.
-pub fn host_cookie(name: String, value: String, max_age_seconds: i64) -> Cookie<'static> {
-    Cookie::build(name, value)
-        .path("/")
-        .secure(true)
-        .http_only(true)
-        // Lax: the callback is a navigation that comes from the provider.
-        .same_site(SameSite::Lax)
-        .max_age(actix_web::cookie::time::Duration::seconds(max_age_seconds))
-        .finish()
-}
-
-/// Removes a cookie of [`host_cookie`].
-pub fn removal(name: String) -> Cookie<'static> {
-    host_cookie(name, String::new(), 0)
 }
 
 #[cfg(test)]

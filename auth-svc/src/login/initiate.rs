@@ -1,37 +1,38 @@
-//! Sign-in that a third party initiates (OpenID Connect Core section 4): the tile of
-//! a provider's portal. It starts a plain sign-in and nothing else: an invitation, a
-//! visibility, a challenge or a prompt in the request is not looked at.
+//! Sign-in that a third party initiates (OpenID Connect Core section 4), such as the portal
+//! of a provider. It starts a plain sign-in: an invitation, a visibility, a challenge or a
+//! prompt in the request is ignored.
 
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use utoipa::IntoParams;
 
-use crate::app::State;
-use crate::http::description::Problem;
-use crate::http::routes::Routes;
-use crate::login::authorize::{StartError, plain, to_public_host};
-use crate::login::flow::Context;
-use crate::login::found;
+use crate::http::links::found;
+use crate::http::problem::{Problem, ProblemDetails};
+use crate::http::query::Query;
+use crate::http::router::Routes;
+use crate::login::context::Context;
+use crate::login::next_steps::problem;
 use crate::login::parameters::{context_of, invalid_value, return_location};
-use crate::login::query::Query;
 use crate::login::redirect::ReturnLocation;
+use crate::login::start::{StartError, plain_sign_in, to_public_host};
 use crate::login::start_parameter::{WORKSPACE_ID, WORKSPACE_SUBDOMAIN};
-use crate::pages::{self, Explanation};
+use crate::state::State;
 
-/// Characters of a hint: portals have other hints than addresses.
+/// Maximum number of characters of a login hint. Portals also send hints that are not
+/// addresses.
 const MAX_HINT: usize = 320;
 
-/// What a provider's portal says.
+/// The parameters of the request.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "described, not read")]
 struct InitiateParameters {
     /// The provider's issuer.
     iss: String,
-    /// Whom the portal knows the person as; goes on to the provider.
+    /// Name of the person at the portal, which is passed on to the provider.
     login_hint: Option<String>,
-    /// Where to go afterwards: a path of the app, or a URL on a known origin. On a
-    /// workspace's own host it names the workspace too.
+    /// Return location: a path of the app, or a URL on a known origin. On the host of a
+    /// workspace it also names the workspace.
     target_link_uri: Option<String>,
     /// Workspace by its id.
     #[param(rename = "workspaceId")]
@@ -42,7 +43,7 @@ struct InitiateParameters {
 }
 
 /// Adds the routes.
-pub(super) fn routes(routes: &mut Routes<'_>) {
+pub fn routes(routes: &mut Routes<'_>) {
     routes.add_slow(__path_initiate, initiate);
     routes.add_slow(__path_initiate_by_form, initiate_by_form);
 }
@@ -57,7 +58,7 @@ async fn initiate(state: web::Data<State>, request: HttpRequest) -> HttpResponse
     answer(&state, &request, request.query_string()).await
 }
 
-/// The same by a form.
+/// The same with a form.
 #[utoipa::path(post, path = "/auth/initiate-login", tag = "sign-in", request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 303, description = "To the provider; to the app where nothing is to be done"),
     (status = 400, description = "A parameter is missing or not taken", body = Problem),
@@ -76,15 +77,15 @@ async fn answer(state: &State, request: &HttpRequest, parameters: &str) -> HttpR
     match started(state, request, parameters).await {
         Ok(mut response) => {
             if request.method() == Method::POST {
-                // The browser goes on with a GET.
+                // The browser continues with a GET.
                 *response.status_mut() = StatusCode::SEE_OTHER;
             }
             response
         }
         Err(error) => {
-            let explanation = Explanation::from(&error);
+            let explanation = ProblemDetails::from(&error);
             tracing::warn!(error.code = explanation.code, %error, outcome = "refused", "sign-in not initiated");
-            pages::problem(request, &explanation, Some("/auth/sign-in"))
+            problem(request, &explanation, Some("/auth/sign-in"))
         }
     }
 }
@@ -111,10 +112,10 @@ async fn started(
         .clone();
     let context = context_asked(state, &query)?;
     tracing::info!(provider = %provider.name(), "sign-in initiated by a third party");
-    plain(state, request, &provider, context, None).await
+    plain_sign_in(state, request, &provider, context, None).await
 }
 
-/// Where the person goes, in which workspace, and as whom: hints, no choices.
+/// Returns the return location, the workspace and the login hint of the request.
 fn context_asked(state: &State, query: &Query) -> Result<Context, StartError> {
     let returns = &state.config.returns;
     let named = query.only(|name| {

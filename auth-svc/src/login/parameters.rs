@@ -1,43 +1,44 @@
-//! The query of a sign-in's start → what the flow carries.
+//! Parses the query of a start into the context of the flow.
 
 use latchkey_domain::Handle;
 use url::Url;
 
-use crate::config::parse_domain;
-use crate::login::flow::{CalendarVisibility, Context, MessageVisibility};
-use crate::login::query::Query;
+use crate::http::query::Query;
+use crate::login::context::{CalendarVisibility, Context, MessageVisibility};
+use crate::login::domain_list::parse_domain;
 use crate::login::redirect::{ReturnLocation, ReturnPolicy, ReturnRefused};
 use crate::login::start_parameter::{
     CALENDAR_VISIBILITY, CODE_CHALLENGE, HOSTED_DOMAIN, LOCALE, LOGIN_HINT, MESSAGE_VISIBILITY,
     PERSONAL_INVITE, PUBLIC_INVITE, RETURN_TO, StartParameter, WORKSPACE_ID, WORKSPACE_SUBDOMAIN,
 };
 
-/// Invitations are 43 characters; links of older systems may be longer.
+/// Maximum length of an invitation token. Tokens have 43 characters; links of older systems
+/// may have longer ones.
 const MAX_INVITE: usize = 200;
 
-/// Characters of a refused origin that are logged.
+/// Maximum number of characters of a refused origin in the log.
 const MAX_LOGGED: usize = 200;
 
-/// Language tags have 35 characters at most (RFC 5646 section 4.4.1).
+/// Maximum length of a language tag (RFC 5646 section 4.4.1).
 const MAX_LOCALE: usize = 35;
 
-/// A parameter that is not taken.
+/// Why a parameter is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParameterError {
-    /// Its value is none.
+    /// The value breaks the rule of the parameter.
     #[error("the parameter {name} must be {rule}")]
     Invalid {
-        /// Its name.
+        /// Name of the parameter.
         name: &'static str,
-        /// What it must be.
+        /// The rule.
         rule: &'static str,
     },
-    /// It leads out of the deployment; its origin is logged.
+    /// The return location is outside the deployment. Its origin is logged.
     #[error("{0} (origin {1}; allowed ones are PUBLIC_URL, APP_URL and ALLOWED_RETURN_ORIGINS)")]
     Return(ReturnRefused, String),
 }
 
-/// A value of `name` that breaks its rule.
+/// Builds the error for a value that breaks its rule.
 pub const fn invalid_value(name: &'static str, rule: &'static str) -> ParameterError {
     ParameterError::Invalid { name, rule }
 }
@@ -46,10 +47,11 @@ const fn invalid(parameter: &StartParameter, rule: &'static str) -> ParameterErr
     invalid_value(parameter.name, rule)
 }
 
-/// Reads what a sign-in or a connection is started with.
+/// Parses the parameters of a sign-in or a connection.
 ///
 /// # Errors
-/// A parameter is invalid, or the return location leads elsewhere.
+/// Returns an error if a parameter is invalid, or the return location is outside the
+/// deployment.
 pub fn context_of(query: &Query, returns: &ReturnPolicy) -> Result<Context, ParameterError> {
     let text = |parameter: &StartParameter, max: usize| match query.of(parameter) {
         Some(value) if value.len() > max || value.chars().any(char::is_control) => {
@@ -108,10 +110,10 @@ pub fn context_of(query: &Query, returns: &ReturnPolicy) -> Result<Context, Para
     })
 }
 
-/// Reads where a person is to go afterwards.
+/// Parses a return location.
 ///
 /// # Errors
-/// It leads elsewhere.
+/// Returns an error if it is outside the deployment.
 pub fn return_location(
     text: &str,
     returns: &ReturnPolicy,
@@ -120,7 +122,7 @@ pub fn return_location(
     returns.accept(text).map_err(refused)
 }
 
-/// Origin of a refused return location, as it may be logged.
+/// Returns the origin of a refused return location, for the log.
 fn origin_of(text: &str) -> String {
     let origin = Url::parse(text).map(|url| url.origin().ascii_serialization());
     origin.map_or("none".to_owned(), |origin| {
@@ -128,7 +130,7 @@ fn origin_of(text: &str) -> String {
     })
 }
 
-/// SHA-256 in base64url.
+/// Returns `true` if the text is a SHA-256 in base64url.
 fn is_challenge(text: &str) -> bool {
     text.len() == 43
         && text
@@ -138,18 +140,19 @@ fn is_challenge(text: &str) -> bool {
 
 fn subdomain_of(text: &str) -> Option<String> {
     let label = text.to_ascii_lowercase();
-    // The rule of a domain's labels; the suffix makes a domain of it.
+    // A label has the same rule as in a domain; the suffix makes it a domain.
     let whole = format!("{label}.x");
     (!label.contains('.') && parse_domain(&whole).as_ref() == Ok(&whole)).then_some(label)
 }
 
-/// A language tag by its alphabet (RFC 5646): it goes on to the provider.
+/// Returns a language tag if it has only the characters of RFC 5646, because it is passed
+/// on to the provider.
 fn locale_of(text: &str) -> Option<String> {
     let sound = (1..=MAX_LOCALE).contains(&text.len())
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    // `de_AT` is how other systems write `de-AT`.
+    // Other systems write `de_AT` instead of `de-AT`.
     sound.then(|| text.replace('_', "-"))
 }
 

@@ -1,9 +1,9 @@
-//! Where a browser may be sent after a sign-in (R8).
+//! The rules for return locations: where a browser may be sent after a sign-in (R8).
 //!
-//! A return location is a path of the app, or a URL on a configured origin,
-//! compared as a browser reads it. Nothing here looks at `Host`.
+//! A return location is a path of the app, or a URL on a configured origin, compared as
+//! browsers parse it. The header `Host` is not used.
 
-mod custom_hosts;
+pub mod custom_hosts;
 mod site;
 
 use std::fmt;
@@ -12,16 +12,15 @@ use latchkey_domain::WorkspaceId;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use crate::config::WebOrigin;
+use crate::http::origin::WebOrigin;
 
 pub use custom_hosts::CustomHosts;
 pub use site::Site;
 
-/// Longer return locations are refused: they travel in a cookie.
+/// Maximum length of a return location, because it is kept in a cookie.
 const MAX_LENGTH: usize = 1024;
 
-/// A return location that would leave the deployment, or that points back into
-/// the sign-in.
+/// The return location is outside the deployment, or leads back into the sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the return location is outside this deployment")]
 pub struct ReturnRefused;
@@ -29,7 +28,7 @@ pub struct ReturnRefused;
 /// A return location that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReturnLocation {
-    /// Path, query and fragment on the app's, or the workspace's own, host.
+    /// Path, query and fragment on the host of the app or of the workspace.
     #[serde(rename = "p")]
     Path(String),
     /// A URL on an allowed origin.
@@ -37,7 +36,7 @@ pub enum ReturnLocation {
     Url(Url),
 }
 
-/// The allowed places.
+/// The allowed return locations.
 #[derive(Debug, Clone)]
 pub struct ReturnPolicy {
     app: Url,
@@ -48,7 +47,7 @@ pub struct ReturnPolicy {
 }
 
 impl fmt::Display for ReturnLocation {
-    /// As it is asked for.
+    /// Formats the location as the parameter has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => f.write_str(path),
@@ -58,8 +57,8 @@ impl fmt::Display for ReturnLocation {
 }
 
 impl ReturnPolicy {
-    /// Allows the app, this service and `others`; in multi-domain mode every
-    /// workspace's own host too.
+    /// Allows the app, this service and `others`; in multi-domain mode also the hosts of
+    /// the workspaces.
     pub fn new(
         app: Url,
         public: &WebOrigin,
@@ -78,30 +77,30 @@ impl ReturnPolicy {
         }
     }
 
-    /// The app's URL.
+    /// Returns the URL of the app.
     pub fn app(&self) -> &Url {
         &self.app
     }
 
-    /// What this deployment itself is at.
+    /// Returns the URLs of this deployment.
     pub fn own_urls(&self) -> impl Iterator<Item = &Url> {
         self.origins.iter().map(WebOrigin::url)
     }
 
-    /// The workspaces' own hosts.
+    /// Returns the custom hosts of the workspaces.
     pub fn custom_hosts(&self) -> &CustomHosts {
         &self.custom
     }
 
-    /// True where a page of `origin` belongs to this deployment.
+    /// Returns `true` if `origin` belongs to this deployment.
     pub fn trusts(&self, origin: &Url) -> bool {
         self.origins.iter().any(|allowed| allowed.holds(origin))
             || (self.multi_workspace
                 && (self.workspace_of(origin).is_some() || self.custom_owner(origin).is_some()))
     }
 
-    /// True where a page of `origin` may have a session of the workspace that
-    /// is served at this site: another workspace's host may not.
+    /// Returns `true` if a page of `origin` may use a session of the workspace at this
+    /// site. The host of another workspace may not.
     pub fn trusts_with<'a>(&self, origin: &Url, site: impl Into<Site<'a>>) -> bool {
         if self.origins.iter().any(|allowed| allowed.holds(origin)) {
             return true;
@@ -116,10 +115,11 @@ impl ReturnPolicy {
             }
     }
 
-    /// Checks a return location as it came from outside.
+    /// Checks a return location of a request.
     ///
     /// # Errors
-    /// In any spelling, it leads elsewhere, or back into the sign-in.
+    /// Returns an error if it leads outside the deployment in any spelling, or back into
+    /// the sign-in.
     pub fn accept(&self, text: &str) -> Result<ReturnLocation, ReturnRefused> {
         let suspicious =
             |c: char| c.is_control() || c.is_whitespace() || c == '\\' || c == '\u{fffd}';
@@ -156,7 +156,7 @@ impl ReturnPolicy {
             && !looks_like_a_host(url.path())
             && !self.is_sign_in(&url);
         if sound {
-            // As the parser wrote it: dots resolved, odd characters encoded.
+            // Uses the parser's form: dots are resolved and special characters are encoded.
             Ok(ReturnLocation::Path(
                 url[url::Position::BeforePath..].to_owned(),
             ))
@@ -165,8 +165,8 @@ impl ReturnPolicy {
         }
     }
 
-    /// The way back must not start another round. The account pages start none,
-    /// nor does the page that asks before an account is connected.
+    /// Returns `true` if the location would start another sign-in. The account pages and
+    /// the review page do not.
     fn is_sign_in(&self, url: &Url) -> bool {
         let path = url.path();
         self.public.holds(url)
@@ -181,9 +181,9 @@ impl ReturnPolicy {
             && !path.starts_with("/auth/review/")
     }
 
-    /// Returns `true` if a session at this site may be handed over to the location that
-    /// was asked for. Where not, the person goes home and takes nothing along:
-    /// who asked may have chosen what the session is fetched with.
+    /// Returns `true` if a session at this site may be handed over to the requested
+    /// location. If not, the person goes to the app without a hand-over, because whoever
+    /// asked may have chosen the code challenge.
     pub fn may_hand_over<'a>(
         &self,
         location: Option<&ReturnLocation>,
@@ -195,8 +195,8 @@ impl ReturnPolicy {
         }
     }
 
-    /// Returns `true` if a page of `origin` may say with which challenge the session is
-    /// fetched at the location: it is the one that fetches it.
+    /// Returns `true` if a page of `origin` may set the code challenge for the location: it
+    /// is the page that fetches the session.
     pub fn may_challenge(&self, location: Option<&ReturnLocation>, origin: &Url) -> bool {
         match location {
             Some(ReturnLocation::Url(url)) => url.origin() == origin.origin(),
@@ -209,8 +209,8 @@ impl ReturnPolicy {
         }
     }
 
-    /// Where to go after a sign-in: the checked location, or else the app; in
-    /// multi-domain mode on the workspace's own host.
+    /// Returns where to go after a sign-in: the checked location, or the app; in
+    /// multi-domain mode on the host of the workspace.
     pub fn destination<'a>(
         &self,
         location: Option<&ReturnLocation>,
@@ -224,8 +224,8 @@ impl ReturnPolicy {
                 Ok(url) if url.origin() == home.origin() => url,
                 _ => home,
             },
-            // Another workspace's host than the one signed in to, or one that
-            // was given up while the person was at the provider.
+            // The host of another workspace than the one of the session, or a host that was
+            // removed while the person was at the provider.
             Some(ReturnLocation::Url(url))
                 if self.multi_workspace && !self.trusts_with(url, site) =>
             {
@@ -249,7 +249,8 @@ impl ReturnPolicy {
         }
     }
 
-    /// Whose own host a URL with the app's scheme and port is on.
+    /// Returns the workspace whose custom host the URL has, with the scheme and port of the
+    /// app.
     pub fn custom_owner(&self, url: &Url) -> Option<WorkspaceId> {
         match url.host() {
             Some(Host::Domain(host)) if self.like_app(url) => self.custom.owner(host),
@@ -262,7 +263,7 @@ impl ReturnPolicy {
             && url.port_or_known_default() == self.app.port_or_known_default()
     }
 
-    /// `acme` of a URL on `acme.<app host>` with the app's scheme and port.
+    /// Returns `acme` for a URL on `acme.<app host>` with the scheme and port of the app.
     pub fn workspace_of<'a>(&self, url: &'a Url) -> Option<&'a str> {
         let Some(Host::Domain(app_host)) = self.app.host() else {
             return None;
@@ -275,8 +276,8 @@ impl ReturnPolicy {
     }
 }
 
-/// `//host` and its encoded spellings: a path that some reader takes for an
-/// authority.
+/// Returns `true` for `//host` and its encoded spellings, which some software reads as a
+/// host.
 fn looks_like_a_host(path: &str) -> bool {
     let start = path.get(..4).unwrap_or(path).to_ascii_lowercase();
     start.starts_with("//") || start.starts_with("/%2f") || start.starts_with("/%5c")

@@ -1,4 +1,4 @@
-//! The routes of a sign-in, and the one log line per refusal.
+//! The routes of a sign-in, and the log line of each error.
 
 use std::fmt::{Debug, Display};
 
@@ -6,22 +6,22 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::ProviderName;
-use latchkey_providers::{built_in_names, is_built_in};
+use latchkey_providers::{Purpose, built_in_names, is_built_in};
 
-use crate::app::State;
-use crate::http::description::Problem;
-use crate::http::routes::Routes;
-use crate::http::{limits, numbers};
-use crate::login::authorize::{self, Start};
+use crate::http::default_errors::not_found;
+use crate::http::links::{found, link};
+use crate::http::problem::{Problem, ProblemDetails, wants_json};
+use crate::http::query::Query;
+use crate::http::router::Routes;
+use crate::http::{metrics, too_many_requests};
 use crate::login::callback::{self, CallbackError};
-use crate::login::described::{ANSWERED, CallbackParameters};
-use crate::login::flow::Purpose;
-use crate::login::query::Query;
+use crate::login::next_steps::{NextSteps, problem, problem_with};
+use crate::login::openapi::{CALLBACK_PARAMETERS, CallbackParameters};
+use crate::login::provider_links::start_path;
 use crate::login::start_parameter::{PROMPT, RECONNECT, RETURN_TO, StartParameters};
-use crate::login::{found, initiate};
-use crate::pages::provider::{link, start_path};
-use crate::pages::{self, Explanation, Ways};
-use crate::session;
+use crate::login::{initiate, open, start};
+use crate::session::lookup;
+use crate::state::State;
 use crate::store::session::Session;
 
 /// Adds the routes.
@@ -29,6 +29,7 @@ pub fn routes(routes: &mut Routes<'_>) {
     let names: Vec<&str> = built_in_names().collect();
     let known = format!("/auth/{{provider:{}}}", names.join("|"));
     initiate::routes(routes);
+    routes.add(open::__path_open, open::open);
     routes.add_slow_at(__path_sign_in, &known, sign_in);
     routes.add_slow(__path_sign_in_oidc, sign_in_oidc);
     routes.add_slow_at(__path_connect, &format!("{known}-apis"), connect);
@@ -46,7 +47,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 }
 
 macro_rules! starts {
-    ($name:ident, $path:literal, $start:expr, $summary:literal) => {
+    ($name:ident, $path:literal, $purpose:expr, $summary:literal) => {
         #[doc = $summary]
         #[utoipa::path(get, path = $path, tag = "sign-in", params(("provider" = String, Path, description = "Name of the provider"), StartParameters), responses(
             (status = 302, description = "To the provider; to the app where nothing is to be done; to the page that asks, where an account is connected or the query carries an invitation, a visibility or `reconnect`"),
@@ -58,13 +59,13 @@ macro_rules! starts {
             name: web::Path<String>,
             request: HttpRequest,
         ) -> HttpResponse {
-            begin(state, name, request, $start).await
+            begin(state, name, request, $purpose).await
         }
     };
 }
 
 macro_rules! ends {
-    ($name:ident, $form:ident, $path:literal, $start:expr, $summary:literal) => {
+    ($name:ident, $form:ident, $path:literal, $purpose:expr, $summary:literal) => {
         #[doc = $summary]
         #[utoipa::path(get, path = $path, tag = "sign-in", params(("provider" = String, Path, description = "Name of the provider"), CallbackParameters), responses(
             (status = 302, description = "Into the app"),
@@ -80,7 +81,7 @@ macro_rules! ends {
             name: web::Path<String>,
             request: HttpRequest,
         ) -> HttpResponse {
-            end(state, name, request, $start).await
+            end(state, name, request, $purpose).await
         }
 
         #[doc = $summary]
@@ -90,7 +91,7 @@ macro_rules! ends {
             (status = 303, description = "To the same address with the answer in the query"),
             (status = 400, description = "A parameter is not taken", body = Problem)))]
         async fn $form(request: HttpRequest, body: web::Bytes) -> HttpResponse {
-            by_get(&request, &body)
+            redirect_to_get(&request, &body)
         }
     };
 }
@@ -98,57 +99,57 @@ macro_rules! ends {
 starts!(
     sign_in,
     "/auth/{provider}",
-    Start::SignIn,
+    Purpose::SignIn,
     "Starts a sign-in with Google or Microsoft."
 );
 starts!(
     sign_in_oidc,
     "/auth/oidc/{provider}",
-    Start::SignIn,
+    Purpose::SignIn,
     "Starts a sign-in with another OpenID provider."
 );
 starts!(
     connect,
     "/auth/{provider}-apis",
-    Start::Connect,
+    Purpose::Connect,
     "Connects a further account at Google or Microsoft."
 );
 starts!(
     connect_oidc,
     "/auth/oidc-apis/{provider}",
-    Start::Connect,
+    Purpose::Connect,
     "Connects a further account at another OpenID provider."
 );
 ends!(
     signed_in,
     signed_in_form,
     "/auth/{provider}/redirect",
-    Start::SignIn,
+    Purpose::SignIn,
     "Ends a sign-in with Google or Microsoft."
 );
 ends!(
     signed_in_oidc,
     signed_in_oidc_form,
     "/auth/oidc/{provider}/redirect",
-    Start::SignIn,
+    Purpose::SignIn,
     "Ends a sign-in with another OpenID provider."
 );
 ends!(
     connected,
     connected_form,
     "/auth/{provider}-apis/get-access-token",
-    Start::Connect,
+    Purpose::Connect,
     "Ends the connection of a Google or Microsoft account."
 );
 ends!(
     connected_oidc,
     connected_oidc_form,
     "/auth/oidc-apis/{provider}/get-access-token",
-    Start::Connect,
+    Purpose::Connect,
     "Ends the connection of another account."
 );
 
-/// The provider of the path. Built-in providers have their own paths.
+/// Returns the provider in the path. Built-in providers have their own paths.
 fn provider_of(request: &HttpRequest, name: &str) -> Option<ProviderName> {
     let generic = request.path().starts_with("/auth/oidc");
     let name = Some(name).filter(|name| !(generic && is_built_in(name)));
@@ -159,32 +160,32 @@ async fn begin(
     state: web::Data<State>,
     name: web::Path<String>,
     request: HttpRequest,
-    start: Start,
+    purpose: Purpose,
 ) -> HttpResponse {
     let Some(provider) = provider_of(&request, &name) else {
-        return pages::not_found(request).await;
+        return not_found(request).await;
     };
-    match authorize::start(&state, &request, &provider, start).await {
+    match start::start(&state, &request, &provider, purpose).await {
         Ok(response) => response,
         Err(error) => {
-            let explanation = Explanation::from(&error);
+            let explanation = ProblemDetails::from(&error);
             log(&state, &provider, &explanation, &error);
-            let ways = Ways::of_start(&request, &start_path(&provider, start));
+            let ways = NextSteps::of_start(&request, &start_path(&provider, purpose));
             let ways = ways.signed_in(person(&state, &request, &explanation).await.as_ref());
-            pages::problem_with(&request, &explanation, &ways)
+            problem_with(&request, &explanation, &ways)
         }
     }
 }
 
-/// OAuth 2.0 Form Post Response Mode. The provider's page sent this, so the flow's
-/// cookie (`SameSite=Lax`) did not come along: it does with the GET that follows.
-/// Nothing but the answer is passed on, and nothing is done here.
-fn by_get(request: &HttpRequest, body: &[u8]) -> HttpResponse {
+/// Handles OAuth 2.0 Form Post Response Mode. The page of the provider sends the form, so
+/// the browser does not send the flow's cookie (`SameSite=Lax`). The browser is redirected
+/// to a GET with only the known parameters, which sends the cookie.
+fn redirect_to_get(request: &HttpRequest, body: &[u8]) -> HttpResponse {
     let fields = match Query::parse(std::str::from_utf8(body).unwrap_or_default()) {
         Ok(fields) => fields,
-        Err(error) => return pages::problem(request, &Explanation::from(&error), None),
+        Err(error) => return problem(request, &ProblemDetails::from(&error), None),
     };
-    let answered: Vec<_> = ANSWERED
+    let answered: Vec<_> = CALLBACK_PARAMETERS
         .into_iter()
         .filter_map(|name| Some((name, fields.get(name)?)))
         .collect();
@@ -197,32 +198,32 @@ async fn end(
     state: web::Data<State>,
     name: web::Path<String>,
     request: HttpRequest,
-    start: Start,
+    purpose: Purpose,
 ) -> HttpResponse {
     let Some(provider) = provider_of(&request, &name) else {
-        return pages::not_found(request).await;
+        return not_found(request).await;
     };
-    let (result, spent) = callback::callback(&state, &request, &provider, start).await;
+    let (result, spent) = callback::callback(&state, &request, &provider, purpose).await;
     let mut response = match result {
         Ok(response) => response,
-        Err(CallbackError::TooOften(wait)) => {
+        Err(CallbackError::TooManyRequests(wait)) => {
             tracing::warn!(%provider, error.code = "too_many_requests", outcome = "refused", "sign-in refused");
-            numbers::sign_in(&state, &provider, "too_many_requests");
-            let ways = ways_of(&state, &request, &start_path(&provider, start), None);
-            limits::refusal(&request, wait, &ways)
+            metrics::count_sign_in(&state, &provider, "too_many_requests");
+            let ways = next_steps_of(&state, &request, &start_path(&provider, purpose), None);
+            too_many_requests::refusal(&request, wait, &ways)
         }
         Err(error) => {
-            let explanation = Explanation::from(&error);
+            let explanation = ProblemDetails::from(&error);
             let session = person(&state, &request, &explanation).await;
-            if session.is_some() && error.is_over() && !pages::wants_json(&request) {
-                numbers::sign_in(&state, &provider, "over");
+            if session.is_some() && error.is_over() && !wants_json(&request) {
+                metrics::count_sign_in(&state, &provider, "over");
                 tracing::info!(%provider, %error, outcome = "over", "sent on into the app");
                 into_the_app(&state, &request)
             } else {
                 log(&state, &provider, &explanation, &error);
-                let path = start_path(&provider, start);
-                let ways = ways_of(&state, &request, &path, session.as_ref());
-                pages::problem_with(&request, &explanation, &ways)
+                let path = start_path(&provider, purpose);
+                let ways = next_steps_of(&state, &request, &path, session.as_ref());
+                problem_with(&request, &explanation, &ways)
             }
         }
     };
@@ -234,12 +235,14 @@ async fn end(
     response
 }
 
-/// A person who is signed in and comes to a callback that is over (reload, Back, a
-/// tab too many) has nothing to do here. Nothing of the answer is believed.
+/// Redirects a signed-in person into the app who comes to a callback that is finished
+/// (reload, Back, another tab). Nothing of the response is used.
 fn into_the_app(state: &State, request: &HttpRequest) -> HttpResponse {
     let mut url = state.config.public_origin.url().clone();
     url.set_path("/auth/open");
-    let flow = callback::opened(state, request).ok().map(|(_, flow)| flow);
+    let flow = callback::open_flow(state, request)
+        .ok()
+        .map(|(_, flow)| flow);
     if let Some(location) = flow.and_then(|flow| flow.context.return_to) {
         url.query_pairs_mut()
             .append_pair(RETURN_TO.name, &location.to_string());
@@ -247,46 +250,55 @@ fn into_the_app(state: &State, request: &HttpRequest) -> HttpResponse {
     found(&url).finish()
 }
 
-/// The ways on from a callback: as its flow was started, if this browser has it.
-fn ways_of(state: &State, request: &HttpRequest, path: &str, session: Option<&Session>) -> Ways {
-    let flow = callback::opened(state, request).ok().map(|(_, flow)| flow);
+/// Returns the next steps after a failed callback, with the parameters of its flow if this
+/// browser has it.
+fn next_steps_of(
+    state: &State,
+    request: &HttpRequest,
+    path: &str,
+    session: Option<&Session>,
+) -> NextSteps {
+    let flow = callback::open_flow(state, request)
+        .ok()
+        .map(|(_, flow)| flow);
     let mut more = Vec::new();
     if let Some(flow) = &flow {
         if flow.consent_asked {
             more.push((PROMPT.name, "consent"));
         }
-        // Else a start would send a person who is signed in straight back.
-        if session.is_some() && flow.purpose == Purpose::SignIn {
+        // Without this parameter, the start would redirect a signed-in person straight
+        // back.
+        if session.is_some() && flow.purpose() == Purpose::SignIn {
             more.push((RECONNECT.name, "1"));
         }
     }
     let context = flow.map(|flow| flow.context).unwrap_or_default();
-    Ways::of_context(state, &context, path, &more).signed_in(session)
+    NextSteps::of_context(state, &context, path, &more).signed_in(session)
 }
 
-/// Who is signed in although this was refused. A database that is away is not
-/// asked once more.
+/// Returns the session of the person in spite of the error. If the database is not
+/// available, it is not asked again.
 async fn person(
     state: &State,
     request: &HttpRequest,
-    explanation: &Explanation,
+    explanation: &ProblemDetails,
 ) -> Option<Session> {
     if explanation.status == StatusCode::SERVICE_UNAVAILABLE {
         return None;
     }
-    session::current(state, request).await.ok().flatten()
+    lookup::current(state, request).await.ok().flatten()
 }
 
-/// One line per refusal; the trace id stands in every line.
+/// Logs one line for each error. Every line has the trace id.
 fn log(
     state: &State,
     provider: &ProviderName,
-    explanation: &Explanation,
+    explanation: &ProblemDetails,
     error: &(impl Display + Debug),
 ) {
     let status = explanation.status.as_u16();
     let code = explanation.code;
-    numbers::sign_in(state, provider, code);
+    metrics::count_sign_in(state, provider, code);
     if explanation.status.is_server_error() {
         tracing::error!(%provider, status, error.code = code, %error, outcome = "refused", "sign-in failed");
     } else {

@@ -1,25 +1,26 @@
-//! What a sign-in or a connection may be started with: one table. The start, the
-//! pages in front of it, error pages and the description of the surface read it.
+//! The table of parameters of a start. The start, its pages, the error pages and the
+//! OpenAPI description use it.
 
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::openapi::{Deprecated, Required};
 
-use crate::login::query::Query;
+use crate::http::query::Query;
 
 /// A parameter of a start.
 #[derive(Debug)]
 pub struct StartParameter {
-    /// The name that is written.
+    /// Name of the parameter.
     pub name: &'static str,
-    /// Further names that are read: front ends and links of other systems have them.
+    /// Other names that are accepted, because front ends and links of other systems use
+    /// them.
     pub aliases: &'static [&'static str],
-    /// A page hands it on to the page or the start that follows.
+    /// Whether a page passes it on to the page or the start that follows.
     pub carried: bool,
-    /// A person's choice: a GET with it leads to the page that asks.
+    /// Whether it is a choice of the person. A GET with it leads to the review page.
     pub choice: bool,
-    /// What the description says.
+    /// Description for OpenAPI.
     about: &'static str,
 }
 
@@ -49,7 +50,7 @@ impl StartParameter {
         self
     }
 
-    /// Every name that is read, the written one first.
+    /// Returns every accepted name, the own name first.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
@@ -72,13 +73,13 @@ pub const PERSONAL_INVITE: StartParameter = of(
     "Token of a personal invitation.",
 )
 .chosen();
-/// Where to go afterwards.
+/// Return location.
 pub const RETURN_TO: StartParameter = of(
     "returnTo",
     "Where to go afterwards: a path of the app, or a URL on a known origin.",
 )
 .also(&["redirectLocation", "returnToPath"]);
-/// Challenge of the front end that fetches the session.
+/// Code challenge of the front end that fetches the session.
 pub const CODE_CHALLENGE: StartParameter = of(
     "codeChallenge",
     "S256 challenge (RFC 7636) of the front end on another origin that fetches the session.",
@@ -98,18 +99,18 @@ pub const LOGIN_HINT: StartParameter = of(
 .also(&["login_hint"]);
 /// Language tag.
 pub const LOCALE: StartParameter = of("locale", "Language tag.");
-/// How the provider asks.
+/// How the provider prompts the person.
 pub const PROMPT: StartParameter = of(
     "prompt",
     "`consent` asks for consent again; any value goes round also where somebody is signed in.",
 );
-/// Who sees what of the mailbox.
+/// Who sees which part of the mailbox.
 pub const MESSAGE_VISIBILITY: StartParameter = of(
     "messageVisibility",
     "METADATA, SUBJECT or SHARE_EVERYTHING.",
 )
 .chosen();
-/// Who sees what of the calendar.
+/// Who sees which part of the calendar.
 pub const CALENDAR_VISIBILITY: StartParameter =
     of("calendarVisibility", "METADATA or SHARE_EVERYTHING.").chosen();
 /// Whether an account is connected again.
@@ -118,14 +119,14 @@ pub const RECONNECT: StartParameter = of(
     "Any value: the account is to be connected again.",
 )
 .chosen();
-/// `connect`, on the pages: a path of its own says it at the start.
+/// `connect`, on the pages. At the start, the path says it.
 pub const PURPOSE: StartParameter = of(
     "purpose",
     "`connect` on the review page: one more account is connected.",
 )
 .not_carried();
 
-/// All of them.
+/// All parameters.
 pub const ALL: [StartParameter; 14] = [
     WORKSPACE_ID,
     WORKSPACE_SUBDOMAIN,
@@ -144,19 +145,19 @@ pub const ALL: [StartParameter; 14] = [
 ];
 
 impl Query {
-    /// The value of a parameter, by whichever of its names.
+    /// Returns the value of a parameter by any of its names.
     pub fn of(&self, parameter: &StartParameter) -> Option<&str> {
         parameter.names().find_map(|name| self.get(name))
     }
 
-    /// Returns `true` if it carries a person's choice.
+    /// Returns `true` if the query has a choice of the person.
     pub fn chooses(&self) -> bool {
         ALL.iter()
             .any(|parameter| parameter.choice && self.of(parameter).is_some())
     }
 }
 
-/// What a query hands on to the page or the start that follows.
+/// Returns the parameters that a page passes on.
 pub fn carried(query: &Query) -> Vec<(String, String)> {
     ALL.iter()
         .filter(|parameter| parameter.carried)
@@ -164,7 +165,7 @@ pub fn carried(query: &Query) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The table in the description of the surface.
+/// The table in the OpenAPI description.
 pub(crate) struct StartParameters;
 
 impl IntoParams for StartParameters {

@@ -1,5 +1,5 @@
 //! Access tokens (R14): short-lived JWTs that any service verifies with
-//! `/.well-known/jwks.json`. Nothing recalls one: it dies by its expiry.
+//! `/.well-known/jwks.json`. A token cannot be revoked: it is valid until it expires.
 
 use std::time::Duration;
 
@@ -10,42 +10,53 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::session::config::SessionConfig;
+use crate::store::session::Session;
+use crate::store::session::refresh::IssuedToken;
 
-/// `typ` of an access token (RFC 9068 section 2.1): an ID token is none.
+/// `typ` of an access token (RFC 9068 section 2.1). An ID token has another `typ`.
 const TYPE: &str = "at+jwt";
 
-/// Clocks of one deployment differ by less.
+/// Accepted clock difference within one deployment, in seconds.
 const LEEWAY_SECONDS: u64 = 5;
 
-/// What an access token says.
+/// The claims of an access token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// Issuer: the service's public origin.
     pub iss: String,
-    /// Who it is for.
+    /// Audience: `ACCESS_TOKEN_AUDIENCE`.
     pub aud: String,
-    /// The person.
+    /// Subject: the person.
     pub sub: UserId,
-    /// The session that it came from.
+    /// The session that the token was issued for.
     pub sid: SessionId,
-    /// The workspace that the session is in.
+    /// The workspace of the session.
     pub workspace: WorkspaceId,
-    /// Made at, in seconds since 1970.
+    /// Issued at, in seconds since 1970.
     pub iat: i64,
-    /// Dead at, in seconds since 1970.
+    /// Expires at, in seconds since 1970.
     pub exp: i64,
-    /// Its own id.
+    /// Id of this token.
     pub jti: Uuid,
 }
 
-/// A secret for a front end, and when it dies.
+/// A token for a front end and its expiry. `Debug` does not print the token.
 #[derive(Clone, Serialize)]
 pub struct Token {
     /// The token.
     pub token: String,
-    /// When it dies.
-    #[serde(rename = "expiresAt", serialize_with = "as_browsers_write_it")]
+    /// When the token expires.
+    #[serde(rename = "expiresAt", serialize_with = "serialize_iso")]
     pub expires_at: OffsetDateTime,
+}
+
+impl From<IssuedToken> for Token {
+    fn from(issued: IssuedToken) -> Self {
+        Self {
+            token: issued.token,
+            expires_at: issued.expires_at,
+        }
+    }
 }
 
 impl std::fmt::Debug for Token {
@@ -56,16 +67,15 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// `2026-11-24T08:00:00.000Z`, as `Date.prototype.toISOString` writes it.
-fn as_browsers_write_it<S: serde::Serializer>(
+fn serialize_iso<S: serde::Serializer>(
     time: &OffsetDateTime,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&iso(*time))
+    serializer.serialize_str(&format_iso(*time))
 }
 
-/// A time as browsers write it: UTC, milliseconds.
-pub fn iso(time: OffsetDateTime) -> String {
+/// Formats a time as `Date.prototype.toISOString` does: `2026-11-24T08:00:00.000Z`.
+pub fn format_iso(time: OffsetDateTime) -> String {
     const FORMAT: &[time::format_description::BorrowedFormatItem<'static>] = time::macros::format_description!(
         "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
     );
@@ -74,30 +84,41 @@ pub fn iso(time: OffsetDateTime) -> String {
         .unwrap_or_default()
 }
 
-/// Whose token is made.
+/// The person and session that an access token is issued for.
 #[derive(Debug, Clone, Copy)]
 pub struct Bearer {
     /// The person.
     pub user: UserId,
-    /// Their session.
+    /// The session of the person.
     pub session: SessionId,
-    /// Its workspace.
+    /// The workspace of the session.
     pub workspace: WorkspaceId,
-    /// End of the session, which no token outlives.
+    /// End of the session. A token expires then at the latest.
     pub session_ends: OffsetDateTime,
 }
 
-/// Signs an access token.
+impl From<&Session> for Bearer {
+    fn from(session: &Session) -> Self {
+        Self {
+            user: session.user,
+            session: session.id,
+            workspace: session.workspace,
+            session_ends: session.expires_at,
+        }
+    }
+}
+
+/// Issues an access token, signed with the current key.
 ///
 /// # Errors
-/// The key refuses.
-pub fn mint(
+/// Returns an error if the token cannot be signed.
+pub fn issue(
     config: &SessionConfig,
     bearer: &Bearer,
     now: OffsetDateTime,
 ) -> Result<Token, jsonwebtoken::errors::Error> {
     let expires_at = (now + config.access_lifetime).min(bearer.session_ends);
-    // Whole seconds, so that claim and answer say the same.
+    // In whole seconds, so that `exp` and the response are equal.
     let expires_at = expires_at.replace_nanosecond(0).unwrap_or(expires_at);
     let key = config.keys.current();
     let header = Header {
@@ -121,19 +142,19 @@ pub fn mint(
     })
 }
 
-/// The claims of a token that this deployment signed and that is alive.
+/// Returns the claims of a token that this deployment signed and that has not expired.
 pub fn verify(config: &SessionConfig, token: &str, now: OffsetDateTime) -> Option<Claims> {
     let header = decode_header(token).ok()?;
     if header.typ.as_deref() != Some(TYPE) {
         return None;
     }
     let key = config.keys.get(header.kid.as_deref()?)?;
-    // The key says which algorithm, never the token.
+    // The key decides the algorithm, never the header of the token.
     let mut validation = Validation::new(key.algorithm);
     validation.set_issuer(&[&config.issuer]);
     validation.set_audience(&[&config.audience]);
     validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-    // By our own clock, below.
+    // Checked below with the clock of the application.
     validation.validate_exp = false;
     let claims = decode::<Claims>(token, key.verifying(), &validation)
         .ok()?

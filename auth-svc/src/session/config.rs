@@ -1,47 +1,40 @@
-//! How long sessions and tokens live, and what signs them.
+//! Configuration of sessions and tokens: lifetimes and signing keys.
 
 use std::time::Duration;
 
 use latchkey_config::{ConfigError, Environment};
 
-use crate::config::WebOrigin;
+use crate::http::origin::WebOrigin;
 use crate::session::keys::SigningKeys;
-
-/// Nobody uses a code later: the browser redeems it at once. RFC 6749 section
-/// 4.1.2 allows ten minutes.
-pub const CODE_LIFETIME: Duration = Duration::from_mins(1);
-
-/// Tabs that spend the same refresh token within this time get the same next one.
-pub const REUSE_GRACE: Duration = Duration::from_secs(10);
 
 const YEAR: Duration = Duration::from_hours(366 * 24);
 
-/// Everything about sessions that is configured.
+/// Configuration of sessions.
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
-    /// A session ends after this, used or not.
+    /// Maximum lifetime of a session, whether it is used or not.
     pub lifetime: Duration,
-    /// A session's cookie ends after this without use.
+    /// A session that is not used for this long ends.
     pub idle: Duration,
-    /// Life of an access token.
+    /// Lifetime of an access token.
     pub access_lifetime: Duration,
-    /// Life of a refresh token; each use begins a new one.
+    /// Lifetime of a refresh token. Each use issues a new token.
     pub refresh_lifetime: Duration,
     /// `iss` of access tokens.
     pub issuer: String,
     /// `aud` of access tokens.
     pub audience: String,
-    /// What signs them.
+    /// The keys that sign access tokens.
     pub keys: SigningKeys,
-    /// True where a sign-in sets the cookie `tokenPair` (R9).
+    /// Whether a sign-in sets the cookie `tokenPair` (R9).
     pub token_pair_cookie: bool,
 }
 
 impl SessionConfig {
-    /// Reads the variables.
+    /// Reads the environment variables.
     ///
     /// # Errors
-    /// One is wrong or missing; the error names it.
+    /// Returns the name of a variable that is wrong or missing.
     pub fn from_environment(
         environment: &Environment,
         public: &WebOrigin,
@@ -69,7 +62,7 @@ impl SessionConfig {
                 (
                     minute,
                     60 * minute,
-                    "1m and 1h: nothing recalls an access token",
+                    "1m and 1h, because an access token cannot be revoked",
                 ),
             )?,
             refresh_lifetime: between("REFRESH_TOKEN_EXPIRES_IN", 60 * day, long)?,

@@ -1,31 +1,32 @@
-//! Handing a sign-in over to the front end (R9, R10): nothing where it is on
-//! this origin, for the session's cookie is enough; a one-time code in the
-//! fragment for another origin; the `tokenPair` cookie where it is switched on.
+//! Hands a sign-in over to the front end (R9, R10). A front end on this origin needs
+//! only the session cookie. One on another origin gets a one-time code in the fragment.
+//! The cookie `tokenPair` is added if the deployment enables it.
 
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::SET_COOKIE;
 use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
-use crate::app::State;
-use crate::config::WebOrigin;
-use crate::login::found;
+use crate::http::links::found;
+use crate::http::origin::WebOrigin;
 use crate::session::access_token::{self, Bearer};
 use crate::session::token_pair;
+use crate::state::State;
+use crate::store::IssueError;
 use crate::store::session::code;
 use crate::store::session::refresh::{self, Holder};
 
-/// What a front end gets of a sign-in.
+/// The hand-over that a front end receives after a sign-in.
 #[derive(Debug)]
 pub struct Handover {
-    /// Where it is, with the code that it redeems.
+    /// Location of the front end, with the code that it redeems.
     pub to: Url,
-    /// The `tokenPair` cookie, where that is switched on.
+    /// The cookie `tokenPair`, if it is enabled.
     pub pair: Option<String>,
 }
 
-/// 302 to `to`, with what the front end there needs.
-pub async fn found_with_handover(
+/// Answers 302 to `to`, with what the front end there needs.
+pub async fn redirect_with_handover(
     state: &State,
     bearer: &Bearer,
     to: &Url,
@@ -39,26 +40,26 @@ pub async fn found_with_handover(
     response
 }
 
-/// Hands the session over. The person is signed in: a hand-over that cannot be
-/// made is logged, and the front end asks again.
+/// Creates the hand-over of a session. A failure is only logged: the person is signed in
+/// already, and the front end starts another sign-in.
 pub async fn hand_over(
     state: &State,
     bearer: &Bearer,
     to: &Url,
     challenge: Option<&str>,
 ) -> Handover {
-    let to = match within(ANSWER, code_for(state, bearer, to, challenge)).await {
+    let to = match within(ANSWER, location_with_code(state, bearer, to, challenge)).await {
         Ok(to) => to,
         Err(error) => {
-            tracing::error!(%error, session.id = %bearer.session, "no hand-over code was made");
+            tracing::error!(%error, session.id = %bearer.session, "the hand-over code was not created");
             to.clone()
         }
     };
     let pair = if state.config.sessions.token_pair_cookie {
-        within(ANSWER, pair_for(state, bearer))
+        within(ANSWER, token_pair_cookie(state, bearer))
             .await
             .inspect_err(|error| {
-                tracing::error!(%error, session.id = %bearer.session, "no token pair was made");
+                tracing::error!(%error, session.id = %bearer.session, "the token pair was not created");
             })
             .ok()
     } else {
@@ -67,21 +68,21 @@ pub async fn hand_over(
     Handover { to, pair }
 }
 
-/// Why there is no hand-over.
+/// Why a hand-over cannot be created.
 #[derive(Debug, thiserror::Error)]
 enum HandoverError {
-    /// Nothing could be written.
+    /// The code was not stored.
     #[error(transparent)]
-    Issue(#[from] crate::store::session::IssueError),
-    /// The token was not signed.
+    Issue(#[from] IssueError),
+    /// The access token was not signed.
     #[error("signing: {0}")]
     Sign(#[from] jsonwebtoken::errors::Error),
-    /// The database is not there.
+    /// The database is not available.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }
 
-async fn code_for(
+async fn location_with_code(
     state: &State,
     bearer: &Bearer,
     to: &Url,
@@ -102,18 +103,18 @@ async fn code_for(
         &state.randomness,
     )
     .await?;
-    // Behind a fragment of the return location, which session.js restores.
+    // After the fragment of the return location, which session.js restores.
     let fragment = match to.fragment() {
-        None | Some("") => format!("code={code}"),
-        Some(own) => format!("{own}&code={code}"),
+        None | Some("") => format!("code={}", code.expose()),
+        Some(own) => format!("{own}&code={}", code.expose()),
     };
     url.set_fragment(Some(&fragment));
     Ok(url)
 }
 
-async fn pair_for(state: &State, bearer: &Bearer) -> Result<String, HandoverError> {
+async fn token_pair_cookie(state: &State, bearer: &Bearer) -> Result<String, HandoverError> {
     let sessions = &state.config.sessions;
-    let access = access_token::mint(sessions, bearer, state.clock.now())?;
+    let access = access_token::issue(sessions, bearer, state.clock.now())?;
     let (_, refresh) = {
         let mut transaction = state.pool.begin().await?;
         let begun = refresh::begin(
@@ -128,5 +129,5 @@ async fn pair_for(state: &State, bearer: &Bearer) -> Result<String, HandoverErro
         transaction.commit().await?;
         begun
     };
-    Ok(token_pair::set(&access, &refresh))
+    Ok(token_pair::set(&access, &refresh.into()))
 }

@@ -1,6 +1,6 @@
-//! Keys that sign access tokens (R14): the first signs, all verify and are
-//! published, so that a new key is known before it signs and an old one is for
-//! as long as its tokens live.
+//! Keys that sign access tokens (R14). The first key signs; all keys verify and are
+//! published. So a new key can be published before it signs, and an old key can stay
+//! until the tokens that it signed have expired.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,16 +17,16 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use serde_json::{Value, json};
 
-/// Shorter key ids read better in a token's header.
+/// Maximum length of a key id in bytes.
 const MAX_KEY_ID: usize = 64;
 
-/// Takes keys with and without padding.
+/// Accepts base64 with and without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Text that is no list of signing keys. Never shows it.
+/// Returned if a text is not a list of signing keys. The message never contains the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be a comma-separated list of <key id>:<base64 of a PKCS #8 key, Ed25519 or P-256>, \
@@ -34,15 +34,15 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 )]
 pub struct InvalidSigningKeys;
 
-/// A key pair cannot be made.
+/// Returned if a key pair cannot be generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the key cannot be made")]
+#[error("the key cannot be generated")]
 pub struct KeyNotMade;
 
-/// One key pair.
+/// One key pair. `Debug` prints only its id and algorithm.
 #[derive(Clone)]
 pub struct SigningKey {
-    /// `kid` of the tokens that it signs.
+    /// `kid` in the header of the tokens that it signs.
     pub id: String,
     /// `EdDSA` or `ES256`.
     pub algorithm: Algorithm,
@@ -58,15 +58,15 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// Reads a PKCS #8 key; without an id it is named by its thumbprint.
+    /// Reads a PKCS #8 key. Without an id, its thumbprint (RFC 7638) becomes the id.
     fn from_pkcs8(id: Option<&str>, der: &[u8]) -> Result<Self, InvalidSigningKeys> {
         let (algorithm, signing, verifying, mut jwk) = ed25519(der)
             .or_else(|| p256(der))
             .ok_or(InvalidSigningKeys)?;
         let id = match id {
-            Some(id) if is_key_id(id) => id.to_owned(),
+            Some(id) if is_valid_key_id(id) => id.to_owned(),
             Some(_) => return Err(InvalidSigningKeys),
-            // Members in order, no space: what RFC 7638 hashes.
+            // RFC 7638 hashes the members in this order, without spaces.
             None => URL_SAFE_NO_PAD.encode(digest(&SHA256, jwk.to_string().as_bytes())),
         };
         for (name, value) in [
@@ -85,12 +85,12 @@ impl SigningKey {
         })
     }
 
-    /// The private half.
+    /// The private key.
     pub const fn signing(&self) -> &EncodingKey {
         &self.signing
     }
 
-    /// The public half.
+    /// The public key.
     pub const fn verifying(&self) -> &DecodingKey {
         &self.verifying
     }
@@ -123,14 +123,14 @@ fn p256(der: &[u8]) -> Option<Parts> {
     ))
 }
 
-fn is_key_id(id: &str) -> bool {
+fn is_valid_key_id(id: &str) -> bool {
     (1..=MAX_KEY_ID).contains(&id.len())
         && id
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-/// All keys of a deployment.
+/// The signing keys of a deployment. There is at least one.
 #[derive(Debug, Clone)]
 pub struct SigningKeys {
     first: SigningKey,
@@ -143,12 +143,12 @@ impl SigningKeys {
         &self.first
     }
 
-    /// The key with this id.
+    /// Returns the key with this id.
     pub fn get(&self, id: &str) -> Option<&SigningKey> {
         self.iter().find(|key| key.id == id)
     }
 
-    /// The public halves (RFC 7517).
+    /// Returns the public keys as a JWK set (RFC 7517).
     pub fn jwks(&self) -> Value {
         let keys: Vec<&Value> = self.iter().map(|key| &key.jwk).collect();
         json!({ "keys": keys })
@@ -164,9 +164,9 @@ impl FromStr for SigningKeys {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let keys = if text.contains("-----BEGIN") {
-            of_pem(text)?
+            parse_pem(text)?
         } else {
-            of_list(text)?
+            parse_list(text)?
         };
         for (index, key) in keys.iter().enumerate() {
             if keys.iter().take(index).any(|other| other.id == key.id) {
@@ -181,7 +181,7 @@ impl FromStr for SigningKeys {
     }
 }
 
-fn of_list(text: &str) -> Result<Vec<SigningKey>, InvalidSigningKeys> {
+fn parse_list(text: &str) -> Result<Vec<SigningKey>, InvalidSigningKeys> {
     text.split([',', ' ', '\n', '\r', '\t'])
         .filter(|part| !part.is_empty())
         .map(|part| {
@@ -191,7 +191,7 @@ fn of_list(text: &str) -> Result<Vec<SigningKey>, InvalidSigningKeys> {
         .collect()
 }
 
-fn of_pem(text: &str) -> Result<Vec<SigningKey>, InvalidSigningKeys> {
+fn parse_pem(text: &str) -> Result<Vec<SigningKey>, InvalidSigningKeys> {
     const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
     const END: &str = "-----END PRIVATE KEY-----";
     text.split(BEGIN)
@@ -204,22 +204,22 @@ fn of_pem(text: &str) -> Result<Vec<SigningKey>, InvalidSigningKeys> {
         .collect()
 }
 
-/// Base64, or base64url.
+/// Decodes base64 or base64url.
 fn decode(text: &str) -> Result<Vec<u8>, InvalidSigningKeys> {
     let text = text.replace('-', "+").replace('_', "/");
     LENIENT.decode(text).map_err(|_| InvalidSigningKeys)
 }
 
-/// Makes a key: `<key id>:<base64 of PKCS #8>`, as `SESSION_SIGNING_KEYS` takes
-/// it. Without an id it is named by its thumbprint.
+/// Generates a key in the form that `SESSION_SIGNING_KEYS` takes: `<key id>:<base64 of
+/// PKCS #8>`. Without an id, the start of its thumbprint becomes the id.
 ///
 /// # Errors
-/// No randomness, or the id is none.
+/// Returns an error if there is no randomness or the id is invalid.
 pub fn generate(algorithm: Algorithm, id: Option<&str>) -> Result<String, KeyNotMade> {
     let document = match algorithm {
         Algorithm::ES256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
             .and_then(|pair| pair.to_pkcs8v1()),
-        // Version 1 is what OpenSSL writes and every library reads.
+        // OpenSSL writes version 1, and every library reads it.
         _ => Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1()),
     }
     .map_err(|_| KeyNotMade)?;
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn made_keys_are_read_back_in_their_order() {
+    fn generated_keys_are_read_back_in_their_order() {
         let keys = format!(
             "{},{}",
             generate(Algorithm::ES256, Some("new")).unwrap(),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_published_is_the_public_half() {
+    fn the_jwk_set_contains_no_private_key() {
         let keys: SigningKeys = generate(Algorithm::ES256, Some("k"))
             .unwrap()
             .parse()
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_keys_is_refused() {
+    fn a_text_that_is_not_a_list_of_keys_is_refused() {
         let key = generate(Algorithm::EdDSA, Some("k")).unwrap();
         for text in [
             "",

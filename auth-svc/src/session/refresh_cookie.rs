@@ -1,17 +1,17 @@
-//! The refresh token of a front end on another site, in a cookie that no script
-//! sees. The browser keeps it apart for each site that embeds it (CHIPS,
-//! `Partitioned`), and each origin has one of its own.
+//! The refresh token of a front end on another site, in a cookie that scripts cannot
+//! read. The browser keeps a separate cookie for each top-level site (CHIPS,
+//! `Partitioned`), and each origin has its own cookie name.
 
 use actix_web::HttpRequest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::OffsetDateTime;
 
-use crate::config::WebOrigin;
+use crate::http::origin::WebOrigin;
 use crate::random::sha256;
 use crate::session::access_token::Token;
 
-/// A token has 43 characters; what is none is not looked up.
+/// Length of a refresh token in characters. Other values are not looked up.
 pub const TOKEN_LENGTH: usize = 43;
 
 fn name(origin: &WebOrigin) -> String {
@@ -22,14 +22,14 @@ fn name(origin: &WebOrigin) -> String {
     )
 }
 
-/// `Set-Cookie` for `origin`'s token. Not `Lax`: the front end's site is
-/// another one; the token endpoint looks at `Origin` instead.
+/// Returns the `Set-Cookie` value for the token of `origin`. It is not `SameSite=Lax`,
+/// because the front end is on another site; the token endpoint checks `Origin` instead.
 pub fn set(origin: &WebOrigin, token: &Token, now: OffsetDateTime) -> String {
     let seconds = (token.expires_at - now).whole_seconds().max(0);
     line(origin, &token.token, seconds)
 }
 
-/// `Set-Cookie` that removes it.
+/// Returns the `Set-Cookie` value that removes the cookie.
 pub fn removal(origin: &WebOrigin) -> String {
     line(origin, "", 0)
 }
@@ -41,7 +41,7 @@ fn line(origin: &WebOrigin, value: &str, seconds: i64) -> String {
     )
 }
 
-/// The token that this browser carries for `origin`.
+/// Returns the token that the request's cookie holds for `origin`.
 pub fn token_of(request: &HttpRequest, origin: &WebOrigin) -> Option<String> {
     let cookie = request.cookie(&name(origin))?;
     (cookie.value().len() == TOKEN_LENGTH).then(|| cookie.value().to_owned())

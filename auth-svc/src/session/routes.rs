@@ -1,34 +1,36 @@
-//! The routes of the session API, and its two small answers.
+//! The routes of the session API, with its two small handlers.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
-use crate::app::State;
-use crate::http::description::Problem;
-use crate::http::routes::Routes;
-use crate::session::answer::Refusal;
-use crate::session::{self, end, open, script, token};
+use crate::http::problem::Problem;
+use crate::http::router::Routes;
+use crate::session::responses::SessionError;
+use crate::session::{lookup, script, sign_out, token_endpoint};
+use crate::state::State;
 
-/// Adds the routes.
+/// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     routes.add(__path_me, me);
-    routes.add(token::__path_token, token::token);
-    routes.add(end::__path_list, end::list);
-    routes.add(end::__path_end_one, end::end_one);
-    routes.add(end::__path_sign_out, end::sign_out);
-    routes.add(end::__path_sign_out_everywhere, end::sign_out_everywhere);
-    routes.add(open::__path_open, open::open);
+    routes.add(token_endpoint::__path_token, token_endpoint::token);
+    routes.add(sign_out::__path_list, sign_out::list);
+    routes.add(sign_out::__path_end_one, sign_out::end_one);
+    routes.add(sign_out::__path_sign_out, sign_out::sign_out);
+    routes.add(
+        sign_out::__path_sign_out_everywhere,
+        sign_out::sign_out_everywhere,
+    );
     routes.add(script::__path_script, script::script);
     routes.add(__path_jwks, jwks);
 }
 
-/// Who is signed in, by cookie or bearer token.
+/// Returns who is signed in, by cookie or bearer token.
 #[utoipa::path(get, path = "/auth/me", tag = "session", responses(
     (status = 200, description = "Person, workspace and session", body = serde_json::Value),
     (status = 401, description = "Nobody is signed in", body = Problem)))]
 async fn me(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    match session::caller(&state, &request).await {
+    match lookup::caller(&state, &request).await {
         Ok(Some(session)) => HttpResponse::Ok().json(json!({
             "userId": session.user,
             "email": session.email,
@@ -39,14 +41,15 @@ async fn me(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
             "sessionId": session.id,
             "expiresAt": session.expires_at.format(&Rfc3339).unwrap_or_default(),
         })),
-        Ok(None) => Refusal::NotSignedIn.respond(),
-        Err(error) => Refusal::Database(error).respond(),
+        Ok(None) => SessionError::NotSignedIn.respond(),
+        Err(error) => SessionError::Database(error).respond(),
     }
 }
 
-/// Keys that verify access tokens (RFC 7517).
+/// Returns the keys that verify access tokens (RFC 7517).
 ///
-/// Cached for less time than a new key waits before it signs.
+/// A new key has to be published for longer than this response may be cached before it
+/// signs.
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "session", responses(
     (status = 200, description = "JWK set", content_type = "application/jwk-set+json", body = serde_json::Value)))]
 async fn jwks(state: web::Data<State>) -> HttpResponse {

@@ -1,4 +1,4 @@
-//! `GET /auth/session.js` (R11): see docs/session-js.md.
+//! `GET /auth/session.js` (R11), the script for front ends: see docs/session-js.md.
 
 use std::sync::LazyLock;
 
@@ -14,12 +14,12 @@ const SCRIPT: &str = include_str!("session.js");
 static TAG: LazyLock<String> =
     LazyLock::new(|| format!("\"{}\"", URL_SAFE_NO_PAD.encode(sha256(SCRIPT))));
 
-/// The script for front ends, the same for everyone.
+/// Returns the script for front ends. It is the same for everyone.
 ///
-/// Any page may load it, also by `integrity`; asked for again after an hour.
+/// Any page may load it, also with `integrity`. Browsers cache it for one hour.
 #[utoipa::path(get, path = "/auth/session.js", tag = "session", responses(
     (status = 200, description = "JavaScript", content_type = "text/javascript", body = String),
-    (status = 304, description = "As it was")))]
+    (status = 304, description = "Not modified")))]
 pub async fn script(request: HttpRequest) -> HttpResponse {
     let known = request
         .headers()

@@ -1,7 +1,7 @@
-// Latchkey's session for front ends: see docs/session-js.md. Takes a sign-in's
-// hand-over once, over tabs and reloads, keeps an access token at hand, and
-// leaves a page for a sign-in only once without a person. No script holds a
-// long-lived secret unless the deployment has switched the cookie tokenPair on.
+// Latchkey's session for front ends: see docs/session-js.md. The script takes the
+// hand-over of a sign-in once, also if there are several tabs or reloads, keeps an
+// access token ready, and leaves the page for a sign-in only once until a person acts.
+// Scripts hold no long-lived secret unless the deployment enables the cookie tokenPair.
 (() => {
   "use strict";
   const service = new URL(document.currentScript?.src || location.href).origin;
@@ -14,13 +14,13 @@
   const digest = async (text) =>
     encode(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 
-  // Storage that is blocked or full throws; the page then remembers for itself.
+  // Storage that is blocked or full throws. Values are then kept in the page's memory.
   function storage(kind) {
     const own = new Map();
     const attempt = (work) => { try { return work(window[kind]) ?? null; } catch { return undefined; } };
     return {
       get: (name) => own.get(name) ?? attempt((area) => area.getItem(`latchkey.${name}`)) ?? null,
-      // Returns false if a reload would lose it.
+      // Returns false if a reload of the page would lose the value.
       set: (name, value) => {
         own.delete(name);
         if (attempt((area) => area.setItem(`latchkey.${name}`, value)) !== undefined) return true;
@@ -36,7 +36,8 @@
   const ofTab = storage("sessionStorage");
   const ofOrigin = storage("localStorage");
 
-  // One at a time in all tabs. Browsers deny Web Locks where storage is blocked.
+  // Runs `work` in one tab at a time. Browsers deny Web Locks if storage is blocked; a
+  // lease in the storage replaces them.
   async function lock(name, work) {
     let begun = false;
     try {
@@ -52,7 +53,7 @@
     for (let turn = 0; turn < 200 && holder()[0] !== mine; turn += 1) {
       const age = Date.now() - Number(holder()[1] ?? -1);
       if (!(age >= 0 && age < 10_000)) ofOrigin.set(`lock.${name}`, `${mine} ${Date.now()}`);
-      await pause(20 + Math.random() * 20); // Two that write at once: the last one has it.
+      await pause(20 + Math.random() * 20); // If two tabs write at once, the last one holds the lease.
     }
     try {
       return await work();
@@ -61,8 +62,8 @@
     }
   }
 
-  // A code is taken out of the address before anything else runs: no router reads
-  // it, and it is in no bookmark.
+  // The code is removed from the address before other scripts run, so that no router
+  // reads it and no bookmark contains it.
   function cut(pattern) {
     const found = pattern.exec(location.hash);
     if (found) {
@@ -73,9 +74,9 @@
   }
   let code = cut(/[#&]code=([\w-]{43})$/)?.[1];
 
-  // The memory of `signIn`: set when it leaves the page, and by a sign-out;
-  // cleared by a person who clicks or types. Where storage is blocked, the
-  // return location carries it.
+  // Whether `signIn` has left the page already. It is set when `signIn` leaves the page
+  // and by a sign-out, and cleared when a person clicks or types. If storage is blocked,
+  // the return location carries it.
   let left = Boolean(cut(/[#&]latchkey=left$/)) || ofTab.get("left") === "1";
   function remember() {
     left = true;
@@ -88,14 +89,14 @@
   }
   for (const kind of ["click", "keydown"]) addEventListener(kind, forget, true);
 
-  // Milliseconds since `then`. Neither clock is enough: one may stand still while
-  // the machine sleeps, the other may be set.
+  // Milliseconds since `then`. Two clocks are needed: the first may stop while the
+  // machine sleeps, and the second may be changed.
   const clocks = () => [performance.now(), Date.now()];
   const since = (then) => Math.max(...clocks().map((now, index) => now - then[index]));
 
   let access = null; // { token, life, from, userId, workspaceId, sessionId }
   let current = Object.freeze({ state: "loading", signedIn: null });
-  let shown = null; // Whom this page shows: the first one who was signed in.
+  let shown = null; // The person whom this page shows: the first one who was signed in.
   let timer;
   let failures = 0;
   const living = () => (access ? access.life - since(access.from) : 0);
@@ -117,7 +118,7 @@
     access = next && { ...next, from: clocks() };
     failures = 0;
     clearTimeout(timer);
-    // Some seconds apart in each tab: the first one's token reaches the others.
+    // Each tab renews at another time, so that the first one shares its token with the others.
     if (next) timer = setTimeout(renew, next.life - margin(next.life) + Math.random() * 10_000);
     become(next ? "signedIn" : "signedOut", next ?? {});
   }
@@ -125,7 +126,7 @@
     hold(next);
     tabs?.postMessage({ access: next });
   }
-  let ended = null; // The session that was signed out of: what comes of it late is dropped.
+  let ended = null; // The session that was signed out of. Late messages about it are dropped.
   if (tabs) {
     tabs.onmessage = ({ data }) => {
       if (data.ended) {
@@ -136,8 +137,8 @@
     };
   }
 
-  // The answer of the service, or null: nobody is signed in. Everything else
-  // says nothing about that, and throws.
+  // Returns the body of the response, or null if nobody is signed in. Throws if the
+  // response does not say whether somebody is signed in.
   async function call(path, init) {
     const response = await fetch(service + path, {
       ...init, credentials: "include", cache: "no-store", signal: AbortSignal.timeout?.(15_000),
@@ -159,18 +160,18 @@
     if (!granted) return null;
     const { accessToken: { token, expiresAt }, expiresIn, refreshToken, userId, workspaceId, sessionId } = granted;
     if (refreshToken) ofOrigin.set("refresh", refreshToken.token);
-    // The service's own count: the clock of this machine may be off by hours.
+    // The lifetime comes from the service, because the clock of this machine may be wrong.
     const life = expiresIn * 1_000 || Date.parse(expiresAt) - Date.now();
     return { token, life: Math.max(life, 10_000), userId, workspaceId, sessionId };
   }
 
-  // Returns true the first time only, in whatever tab and after any reload.
+  // Returns true the first time only, over all tabs and reloads.
   async function isNew(secret) {
     const mark = await digest(secret);
     let taken = [];
     try {
       taken = [...JSON.parse(ofOrigin.get("taken") ?? "[]")];
-    } catch { /* Not ours. */ }
+    } catch { /* Another script wrote it. */ }
     if (taken.includes(mark)) return false;
     ofOrigin.set("taken", JSON.stringify([...taken, mark].slice(-32)));
     return true;
@@ -189,7 +190,7 @@
   async function takePair() {
     const cookie = document.cookie.split("; ").find((line) => line.startsWith("tokenPair="));
     if (!cookie) return null;
-    // Away before it is read: one that cannot be decoded would come again.
+    // Removed before it is decoded, so that an invalid one is not read again.
     document.cookie = `tokenPair=; Path=/; Max-Age=0; SameSite=Lax${isSecureContext ? "; Secure" : ""}`;
     const value = cookie.slice("tokenPair=".length);
     if (!(await isNew(value))) return null;
@@ -202,11 +203,11 @@
     else ofOrigin.remove("refresh");
     return "tokenPair";
   }
-  // A hand-over that fails is ignored: it never keeps a page from loading.
+  // A hand-over that fails is ignored, so that the page loads anyway.
   const take = (work) => lock("handover", work).catch((error) => (console.warn(error), null));
 
-  // Nothing counts as signed in before the service has said so. What it could
-  // not be asked is still there for the next attempt.
+  // A person is signed in only if the service says so. A secret that could not be sent
+  // to the service stays stored for the next attempt.
   async function granted() {
     if (code) {
       const next = await ask({ grantType: "code", code, verifier });
@@ -237,16 +238,16 @@
   }
 
   let notBefore = 0;
-  let renewedFor = [-Infinity, -Infinity]; // When a refused token was renewed last.
+  let renewedFor = [-Infinity, -Infinity]; // When a refused token was last renewed.
   async function renewed(refused) {
     if (refused) await pause(30); // Another tab's new token may be on its way.
     if (isGood(refused)) return;
-    // An API that refuses whatever it gets does not have tokens made for ever.
+    // An API that refuses every token causes at most one renewal in 30 seconds.
     if (refused && access?.token === refused) {
       if (since(renewedFor) < 30_000) return;
       renewedFor = clocks();
     }
-    if (performance.now() < notBefore) throw current.error ?? new Error("latchkey: waits for its next attempt");
+    if (performance.now() < notBefore) throw current.error ?? new Error("latchkey: waiting for the next attempt");
     try {
       share(await granted());
     } catch (error) {
@@ -259,7 +260,7 @@
         console.warn(error);
         become("unreachable", shown ?? {}, error);
       }
-      if (living() <= 0 || refused) throw error; // Else the token is still good.
+      if (living() <= 0 || refused) throw error; // Otherwise the current token is still valid.
     }
   }
   const renew = (refused) => lock("token", () => renewed(refused)).catch(() => {});
@@ -268,14 +269,16 @@
     return renew().then(() => current);
   }
 
-  // An access token with a minute to live, or null: nobody is signed in.
+  // Returns an access token that is valid for at least a minute, or null if nobody is
+  // signed in.
   async function accessToken({ refused } = {}) {
     if (!isGood(refused) && current.state !== "signedOut") await lock("token", () => renewed(refused));
     if (isOther(access)) throw new Error("latchkey: another person is signed in now; load the page again");
     return access?.token ?? null;
   }
 
-  // As `fetch`, with an access token; one that the API refuses is renewed once.
+  // Works as `fetch`, with an access token. If the API refuses the token, the request is
+  // repeated once with a new one.
   async function authorizedFetch(input, init) {
     const request = new Request(input, init);
     const send = (token) => {
@@ -290,8 +293,8 @@
     return next && next !== token ? send(next) : answer;
   }
 
-  // Leaves the page for a sign-in that comes back to it. Returns false if that
-  // needs a person: it has left once already, or the service cannot be reached.
+  // Leaves the page for a sign-in that returns to it. Returns false if a person has to
+  // start it: it has left once already, or the service cannot be reached.
   let leaving = false;
   async function signIn(path = "/auth/google", parameters = {}, { person = false } = {}) {
     if (person) forget();
@@ -308,7 +311,7 @@
     const back = url.searchParams.get("returnTo");
     if (!remember()) url.searchParams.set("returnTo", `${back}${back.includes("#") ? "&" : "#"}latchkey=left`);
     const secret = encode(crypto.getRandomValues(new Uint8Array(32)));
-    // Without storage the code is for the session's cookie, which comes along.
+    // Without storage there is no challenge; the session cookie then proves the code.
     if (crypto.subtle && ofTab.set("verifier", secret)) url.searchParams.set("codeChallenge", await digest(secret));
     location.assign(url);
     return true;
@@ -323,7 +326,7 @@
       });
       ofOrigin.remove("refresh");
       ended = access?.sessionId ?? null;
-      remember(); // The next effect does not undo a sign-out.
+      remember(); // So that no effect of the page undoes the sign-out.
       hold(null);
       tabs?.postMessage({ access: null, ended: ended ?? true });
     });

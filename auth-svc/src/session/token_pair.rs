@@ -1,17 +1,17 @@
-//! The cookie `tokenPair` (R9), for front ends of the replaced system: opt-in,
-//! because scripts read a long-lived secret from it.
+//! The cookie `tokenPair` (R9) for front ends of the replaced system. It is off by
+//! default, because scripts can read a long-lived secret from it.
 
 use serde_json::json;
 use url::form_urlencoded;
 
 use crate::session::access_token::Token;
 
-/// Its name.
+/// Name of the cookie.
 pub const NAME: &str = "tokenPair";
 
-/// `Set-Cookie` with both tokens. The access token stands under the name of
-/// newer front ends and under that of older ones. Without `Max-Age`: what
-/// nobody took is gone with the browser.
+/// Returns the `Set-Cookie` value with both tokens. The access token has two members,
+/// one for newer and one for older front ends. There is no `Max-Age`, so that the cookie
+/// is removed when the browser closes.
 pub fn set(access: &Token, refresh: &Token) -> String {
     let pair = json!({
         "accessOrWorkspaceAgnosticToken": access,
@@ -19,13 +19,13 @@ pub fn set(access: &Token, refresh: &Token) -> String {
         "refreshToken": refresh,
     })
     .to_string();
-    // As `encodeURIComponent`, which js-cookie and others undo. JSON has no
-    // space here, so none becomes a plus.
+    // Equal to `encodeURIComponent`, which js-cookie and others decode: the JSON contains
+    // no space, which would become a plus sign.
     let value: String = form_urlencoded::byte_serialize(pair.as_bytes()).collect();
     format!("{NAME}={value}; Path=/; Secure; SameSite=Lax")
 }
 
-/// `Set-Cookie` that removes it.
+/// Returns the `Set-Cookie` value that removes the cookie.
 pub fn removal() -> String {
     format!("{NAME}=; Path=/; Max-Age=0; Secure; SameSite=Lax")
 }

@@ -1,8 +1,8 @@
-//! "Firefox on Linux": what a person recognises in a list, and no more of the
-//! header than that.
+//! Reduces a `User-Agent` header to what a person recognises in a list of sessions, such
+//! as "Firefox on Linux".
 
 const BROWSERS: [(&str, &str); 9] = [
-    // In this order: most browsers name others too.
+    // The order matters: most browsers name other browsers too.
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
     ("SamsungBrowser/", "Samsung Internet"),
@@ -25,7 +25,7 @@ const SYSTEMS: [(&str, &str); 8] = [
     ("Linux", "Linux"),
 ];
 
-/// Browser and system of a `User-Agent` header.
+/// Returns the browser and the operating system that a `User-Agent` header names.
 pub fn summary(header: &str) -> Option<String> {
     let find = |list: &[(&str, &'static str)]| {
         list.iter()
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_browser_is_told_by_what_it_is_not_by_what_it_claims_to_be_like() {
+    fn a_browser_is_recognised_although_it_names_other_browsers_too() {
         for (header, expected) in [
             (
                 "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",

@@ -1,5 +1,5 @@
-//! Changes by administrators and operators, each with its audit record in the
-//! same transaction.
+//! Changes by administrators and operators. Each change is written together with its audit
+//! record in one transaction.
 
 use latchkey_domain::{SessionId, UserId, WorkspaceId};
 use latchkey_service::telemetry;
@@ -9,17 +9,17 @@ use uuid::Uuid;
 
 use crate::store::session::Session;
 
-/// How an administrator asked.
+/// Where an administrator made a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// By the session API.
+pub enum Channel {
+    /// Over the HTTP API of the workspace.
     Http,
-    /// On a page.
+    /// On an account page.
     Page,
 }
 
-/// Who changes something. For an operator the database's own role is recorded
-/// with every change.
+/// Who makes a change. For an operator, the role of the database connection is recorded
+/// too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actor {
     /// A member who administers the workspace.
@@ -28,22 +28,22 @@ pub enum Actor {
         user: UserId,
         /// Their session.
         session: SessionId,
-        /// How they asked.
-        way: Way,
+        /// Where they made the change.
+        channel: Channel,
     },
-    /// Somebody who runs a command with the database's URL.
+    /// A person who runs a command with `DATABASE_URL`.
     Operator,
-    /// Whoever holds a verification link.
+    /// The holder of a verification link.
     Link,
 }
 
 impl Actor {
-    /// The administrator of a session.
-    pub const fn of(session: &Session, way: Way) -> Self {
+    /// Returns the administrator whose session this is.
+    pub const fn of(session: &Session, channel: Channel) -> Self {
         Self::Administrator {
             user: session.user,
             session: session.id,
-            way,
+            channel,
         }
     }
 
@@ -55,56 +55,63 @@ impl Actor {
         }
     }
 
-    const fn way(self) -> &'static str {
+    const fn channel(self) -> &'static str {
         match self {
-            Self::Administrator { way: Way::Http, .. } => "HTTP",
-            Self::Administrator { way: Way::Page, .. } | Self::Link => "PAGE",
+            Self::Administrator {
+                channel: Channel::Http,
+                ..
+            } => "HTTP",
+            Self::Administrator {
+                channel: Channel::Page,
+                ..
+            }
+            | Self::Link => "PAGE",
             Self::Operator => "COMMAND",
         }
     }
 }
 
-/// What was changed.
+/// The kind of a change. The variants say what the audit record names as its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// A workspace was created; its name.
+    /// A workspace was created; target: its name.
     WorkspaceCreated,
-    /// A domain waits for its proof.
+    /// A domain was claimed and is not verified yet.
     DomainClaimed,
-    /// A link that proves a domain was made; the mailbox that it is for.
+    /// A verification link was created; target: the mailbox that it is for.
     DomainLinkMade,
-    /// A domain was proven and is let in.
+    /// A domain was verified and approved.
     DomainVerified,
-    /// A domain is let in on the operator's word.
+    /// An operator approved a domain.
     DomainApproved,
-    /// A domain is no longer let in.
+    /// A domain was removed from the approved domains.
     DomainRemoved,
-    /// A personal invitation was made; its id and address.
+    /// A personal invitation was created; target: its id and address.
     InvitationMade,
-    /// A personal invitation was withdrawn; its id.
+    /// A personal invitation was revoked; target: its id.
     InvitationRevoked,
-    /// The public link was switched on, with a new token.
+    /// The public invitation link was enabled with a new token.
     PublicLinkOn,
-    /// The public link was switched off.
+    /// The public invitation link was disabled.
     PublicLinkOff,
-    /// The public link has a new token.
+    /// The public invitation link got a new token.
     PublicLinkRotated,
-    /// A host waits for its proof.
+    /// A custom host was claimed and is not verified yet.
     HostClaimed,
-    /// The workspace is at a host that was proven.
+    /// A custom host was verified and is used.
     HostVerified,
-    /// The workspace is at a host on the operator's word.
+    /// An operator approved a custom host.
     HostApproved,
-    /// The workspace has no host of its own any more.
+    /// The custom host was removed.
     HostRemoved,
-    /// A member's role; the person and the role.
+    /// The role of a member was changed; target: the person and the role.
     RoleChanged,
-    /// A member was taken out; the person, and whether accounts stayed connected.
+    /// A member was removed; target: the person, and whether their accounts stay connected.
     MemberRemoved,
 }
 
 impl Action {
-    /// Value of `auth.audit.action`.
+    /// Returns the value of the column `auth.audit.action`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::WorkspaceCreated => "workspace.created",
@@ -128,8 +135,8 @@ impl Action {
     }
 }
 
-/// A change under way: what is done [`on`](Self::on) it happens with its record
-/// or not at all.
+/// A change that has begun. What is written through [`connection`](Self::connection) is
+/// committed together with the audit record, or not at all.
 #[derive(Debug)]
 pub struct Change {
     transaction: Transaction<'static, Postgres>,
@@ -140,7 +147,7 @@ impl Change {
     /// Begins a change.
     ///
     /// # Errors
-    /// The database's refusal.
+    /// Returns the database's error.
     pub async fn begin(pool: &PgPool, actor: Actor) -> Result<Self, sqlx::Error> {
         Ok(Self {
             transaction: pool.begin().await?,
@@ -148,15 +155,15 @@ impl Change {
         })
     }
 
-    /// The transaction of the change.
-    pub fn on(&mut self) -> &mut PgConnection {
+    /// Returns the connection of the change's transaction.
+    pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction
     }
 
-    /// Writes the record and commits. `target` must not hold a secret.
+    /// Writes the audit record and commits. `target` must not contain a secret.
     ///
     /// # Errors
-    /// The database's refusal; nothing was changed.
+    /// Returns the database's error; then nothing was changed.
     pub async fn commit(
         mut self,
         workspace: WorkspaceId,
@@ -174,7 +181,7 @@ impl Change {
         )
         .bind(Uuid::now_v7())
         .bind(self.actor.kind())
-        .bind(self.actor.way())
+        .bind(self.actor.channel())
         .bind(user.map(|user| user.as_uuid()))
         .bind(session.map(|session| session.as_uuid()))
         .bind(workspace.as_uuid())
@@ -187,35 +194,35 @@ impl Change {
     }
 }
 
-/// A record in a list.
+/// An audit record in a list.
 #[derive(Debug, Clone, FromRow)]
 pub struct Recorded {
-    /// When.
+    /// When the change was made.
     pub at: OffsetDateTime,
     /// ADMINISTRATOR, OPERATOR or LINK.
     pub actor: String,
     /// HTTP, PAGE or COMMAND.
     pub way: String,
-    /// The administrator.
+    /// The administrator who made the change.
     pub user_id: Option<Uuid>,
-    /// The administrator's address, while the person is known.
+    /// The administrator's address, as long as the person exists.
     pub email: Option<String>,
-    /// Their session.
+    /// The administrator's session.
     pub session_id: Option<Uuid>,
     /// Role of the database connection.
     pub db_role: String,
-    /// What was changed.
+    /// Kind of the change.
     pub action: String,
-    /// Of what.
+    /// Target of the change.
     pub target: String,
-    /// The trace that the change belongs to.
+    /// Id of the trace that the change belongs to.
     pub trace_id: Option<String>,
 }
 
-/// Records of a workspace, the newest first.
+/// Returns the audit records of a workspace, the newest first.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn records(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -234,11 +241,11 @@ pub async fn records(
     .await
 }
 
-/// Takes records away that are older than this, as a person of
-/// `latchkey_operator`: auth-svc's own role cannot. Answers how many.
+/// Deletes audit records that are older than `older_than` and returns their number. Only the role
+/// `latchkey_operator` may do this, not the role of auth-svc.
 ///
 /// # Errors
-/// Less than 30 days, or the role may not.
+/// Returns an error if the age is below 30 days, or the role lacks the permission.
 pub async fn prune(
     executor: impl PgExecutor<'_>,
     older_than: std::time::Duration,

@@ -1,4 +1,5 @@
-//! What is known of stored grants: that they are there, never what they are.
+//! Reads from schema `vault` whether grants are stored. This service cannot read the
+//! tokens.
 
 use latchkey_domain::{GrantBinding, Handle, ScopeSet};
 use latchkey_providers::Provider;
@@ -6,11 +7,11 @@ use sqlx::PgExecutor;
 
 use crate::store::session::Session;
 
-/// True where a living refresh token with at least these scopes is stored.
+/// Returns `true` if a live refresh token with at least these scopes is stored.
 ///
 /// # Errors
-/// The database's refusal.
-pub async fn is_held(
+/// Returns the database's error.
+pub async fn is_stored(
     executor: impl PgExecutor<'_>,
     binding: &GrantBinding,
     scopes: &ScopeSet,
@@ -32,12 +33,12 @@ pub async fn is_held(
         .any(|(granted,)| granted.into_iter().collect::<ScopeSet>().covers(scopes)))
 }
 
-/// Returns `true` if a plain sign-in changes nothing about this account: the
-/// person disconnected it, or connected it deliberately since and it is alive.
-/// Nothing is asked for its sake.
+/// Returns `true` if a plain sign-in must not change this account: the person disconnected
+/// it, or connected it on the review page since then and the grant is alive. Then the
+/// sign-in does not ask for consent either.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn is_closed_to_sign_in(
     executor: impl PgExecutor<'_>,
     binding: &GrantBinding,
@@ -56,15 +57,14 @@ pub async fn is_closed_to_sign_in(
     .await
 }
 
-/// Returns `true` if this session's person signs in with the provider and
-/// signing in anew would repair nothing: no grant of an identity that they sign
-/// in with is known to be dead, or no sign-in of theirs connects it. What they
-/// disconnected, and other mailboxes that they connected, a sign-in leaves as
-/// they are.
+/// Returns `true` if the person of this session signs in with the provider and a new
+/// sign-in would repair nothing: none of their sign-in identities has a dead grant that a
+/// sign-in would connect again. A sign-in does not change accounts that the person
+/// disconnected, or other mailboxes that they connected.
 ///
 /// # Errors
-/// The database's refusal.
-pub async fn is_content(
+/// Returns the database's error.
+pub async fn needs_no_sign_in(
     executor: impl PgExecutor<'_>,
     session: &Session,
     provider: &Provider,

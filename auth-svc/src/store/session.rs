@@ -1,4 +1,4 @@
-//! Browser sessions: an opaque secret in a cookie, its SHA-256 here.
+//! Browser sessions. The cookie has an opaque secret; the database has its SHA-256.
 
 pub mod code;
 pub mod list;
@@ -11,45 +11,33 @@ use sqlx::{FromRow, PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::random::{NoRandomness, Randomness, sha256};
-use crate::session::access_token::Bearer;
-use crate::store::SessionSecret;
+use crate::random::{Randomness, sha256};
+use crate::secret::SessionSecret;
+use crate::store::IssueError;
 
-/// A living session.
+/// A session that has not ended.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// Its id.
+    /// Id of the session.
     pub id: SessionId,
-    /// Whose it is.
+    /// The person who signed in.
     pub user: UserId,
-    /// Workspace that it is in.
+    /// Workspace of the session.
     pub workspace: WorkspaceId,
-    /// First label of the workspace's host under the app's.
+    /// First label of the workspace's host under the app's host.
     pub subdomain: Option<String>,
-    /// The workspace's own host.
+    /// Custom host of the workspace.
     pub custom_domain: Option<String>,
-    /// The workspace's name.
+    /// Name of the workspace.
     pub workspace_name: String,
-    /// The person's address: a label.
+    /// E-mail address of the person: a label, not an identifier.
     pub email: String,
-    /// The person's name.
+    /// Name of the person.
     pub display_name: String,
-    /// Whether the person administers the workspace.
+    /// Whether the person is an administrator of the workspace.
     pub is_admin: bool,
-    /// When it ends.
+    /// When the session ends.
     pub expires_at: OffsetDateTime,
-}
-
-impl Session {
-    /// Whose access token may be made.
-    pub const fn bearer(&self) -> Bearer {
-        Bearer {
-            user: self.user,
-            session: self.id,
-            workspace: self.workspace,
-            session_ends: self.expires_at,
-        }
-    }
 }
 
 #[derive(FromRow)]
@@ -83,7 +71,7 @@ impl From<Row> for Session {
     }
 }
 
-/// A session that has not ended, of a person who still belongs to its workspace.
+/// Selects sessions that have not ended, of people who are still members of the workspace.
 macro_rules! living_session {
     ($condition:literal) => {
         concat!(
@@ -101,29 +89,30 @@ macro_rules! living_session {
     };
 }
 
-/// The living session with this secret, used lately enough.
+/// Returns the session with this secret if it has not ended and is not idle for too long.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn find(
     executor: impl PgExecutor<'_>,
-    secret: &str,
+    secret: &SessionSecret,
 ) -> Result<Option<Session>, sqlx::Error> {
     // Index: session_secret_hash_key.
     let row: Option<Row> = sqlx::query_as(living_session!(
         "s.secret_hash = $1 AND s.last_seen_at > now() - s.idle_for"
     ))
-    .bind(sha256(secret))
+    .bind(sha256(secret.expose()))
     .fetch_optional(executor)
     .await?;
     Ok(row.map(Into::into))
 }
 
-/// The living session with this id, of which an access or refresh token told:
-/// these have an expiry of their own, so idleness does not count.
+/// Returns the session with this id if it has not ended. It is for sessions that an access
+/// or refresh token names: these tokens have an expiry of their own, so idleness does not
+/// matter.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn find_by_id(
     executor: impl PgExecutor<'_>,
     id: SessionId,
@@ -135,10 +124,11 @@ pub async fn find_by_id(
     Ok(row.map(Into::into))
 }
 
-/// Notes that the session is used, to the minute: not a write per request.
+/// Records that the session is used, at most once a minute, so that not every request
+/// writes.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn touch(executor: impl PgExecutor<'_>, id: SessionId) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE auth.session SET last_seen_at = now()
@@ -150,54 +140,43 @@ pub async fn touch(executor: impl PgExecutor<'_>, id: SessionId) -> Result<(), s
     Ok(())
 }
 
-/// A session to begin.
+/// The data of a new session.
 #[derive(Debug, Clone, Copy)]
 pub struct NewSession<'a> {
-    /// Whose it is.
+    /// The person who signs in.
     pub user: UserId,
-    /// Workspace that it is in.
+    /// Workspace of the session.
     pub workspace: WorkspaceId,
-    /// It ends after this.
+    /// The session ends after this time.
     pub lifetime: Duration,
-    /// Its cookie ends after this without use.
+    /// The session ends if it is not used for this time.
     pub idle: Duration,
-    /// "Firefox on Linux".
+    /// Browser and system, such as "Firefox on Linux".
     pub user_agent: Option<&'a str>,
 }
 
-/// A session that began.
+/// A new session.
 #[derive(Debug)]
 pub struct Begun {
-    /// Its id.
+    /// Id of the session.
     pub id: SessionId,
-    /// Secret of its cookie.
+    /// Secret for the session cookie.
     pub secret: SessionSecret,
-    /// When it ends.
+    /// When the session ends.
     pub expires_at: OffsetDateTime,
 }
 
-/// Why no session or token could be written.
-#[derive(Debug, thiserror::Error)]
-pub enum IssueError {
-    /// No randomness for the secret.
-    #[error(transparent)]
-    Randomness(#[from] NoRandomness),
-    /// The database refused or is not there.
-    #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
-}
-
-/// Begins a session: a new id and a new secret at every sign-in.
+/// Creates a session with a new id and a new secret.
 ///
 /// # Errors
-/// The database's refusal, no randomness.
+/// Returns an error if the database or the random number generator fails.
 pub async fn begin(
     connection: &mut PgConnection,
     new: &NewSession<'_>,
     randomness: &Randomness,
 ) -> Result<Begun, IssueError> {
     let id = SessionId::generate();
-    let secret = SessionSecret(randomness.token()?);
+    let secret = SessionSecret::generate(randomness)?;
     let (expires_at,) = sqlx::query_as(
         "INSERT INTO auth.session
              (id, secret_hash, user_id, workspace_id, expires_at, idle_for, user_agent)
@@ -206,7 +185,7 @@ pub async fn begin(
          RETURNING expires_at",
     )
     .bind(id.as_uuid())
-    .bind(sha256(&secret.0))
+    .bind(sha256(secret.expose()))
     .bind(new.user.as_uuid())
     .bind(new.workspace.as_uuid())
     .bind(new.lifetime.as_secs_f64())
@@ -221,16 +200,19 @@ pub async fn begin(
     })
 }
 
-/// Ends the session with this secret: another one takes its place.
+/// Ends the session with this secret because another session replaces it.
 ///
 /// # Errors
-/// The database's refusal.
-pub async fn replace(executor: impl PgExecutor<'_>, secret: &str) -> Result<(), sqlx::Error> {
+/// Returns the database's error.
+pub async fn replace(
+    executor: impl PgExecutor<'_>,
+    secret: &SessionSecret,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE auth.session SET revoked_at = now(), end_reason = 'REPLACED'
          WHERE secret_hash = $1 AND revoked_at IS NULL",
     )
-    .bind(sha256(secret))
+    .bind(sha256(secret.expose()))
     .execute(executor)
     .await?;
     Ok(())

@@ -5,9 +5,9 @@ use latchkey_demo_provider::Decision;
 use latchkey_testkit::Role;
 use serde_json::Value;
 
-use crate::helpers::{PUBLIC, TestApp, Zone};
+use crate::support::{NameServer, PUBLIC, TestApp};
 
-/// Runs a command of the binary; answers whether it succeeded and what it said.
+/// Runs a command of the binary and returns whether it succeeded, and its output.
 fn run(app: &TestApp, arguments: &[&str]) -> (bool, String) {
     run_with(app, arguments, "127.0.0.1:1")
 }
@@ -30,19 +30,19 @@ fn run_with(app: &TestApp, arguments: &[&str], resolver: &str) -> (bool, String)
         .envs(variables)
         .output()
         .unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(said).unwrap())
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
 }
 
 // R7
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_lets_people_in_from_the_command_line() {
+async fn an_operator_approves_domains_and_invites_from_the_command_line() {
     let app = TestApp::start().await;
     assert!(run(&app, &["approve-domain", "Acme.CO"]).0);
-    let (done, said) = run(&app, &["invite", "linus@globex.example"]);
-    assert!(done, "{said}");
-    let link = said.lines().find(|line| line.starts_with(PUBLIC)).unwrap();
-    // The link opens the start page, whose buttons carry the invitation on.
+    let (succeeded, text) = run(&app, &["invite", "linus@globex.example"]);
+    assert!(succeeded, "{text}");
+    let link = text.lines().find(|line| line.starts_with(PUBLIC)).unwrap();
+    // The link opens the start page, whose buttons keep the invitation.
     let mut browser = app.browser();
     let page = browser.get(link.strip_prefix(PUBLIC).unwrap()).await;
     let start = page
@@ -53,18 +53,18 @@ async fn an_operator_lets_people_in_from_the_command_line() {
         .replace("&#38;", "&");
     let page = browser.get(&start).await;
     let form = page.form("/auth/review/google/continue");
-    let provider = browser.submit(&form).await.onwards();
+    let provider = browser.submit(&form).await.refresh_url();
     let callback = app.decide(&provider, &Decision::allow("linus")).await;
-    let answer = browser.get(&callback).await;
-    assert_eq!(answer.status, 302, "{}", answer.body);
+    let response = browser.get(&callback).await;
+    assert_eq!(response.status, 302, "{}", response.body);
 
-    let (done, said) = run(&app, &["list"]);
+    let (succeeded, text) = run(&app, &["list"]);
     assert!(
-        done && said.contains("members: 1") && said.contains("acme.co,acme.example"),
-        "{said}"
+        succeeded && text.contains("members: 1") && text.contains("acme.co,acme.example"),
+        "{text}"
     );
-    let (done, said) = run(&app, &["public-invite", "on"]);
-    assert!(done && said.contains("workspaceInviteHash="), "{said}");
+    let (succeeded, text) = run(&app, &["public-invite", "on"]);
+    assert!(succeeded && text.contains("workspaceInviteHash="), "{text}");
     assert!(run(&app, &["public-invite", "off"]).0);
     assert!(run(&app, &["create", "Globex", "--subdomain", "globex"]).0);
     assert!(
@@ -78,24 +78,32 @@ async fn an_operator_lets_people_in_from_the_command_line() {
 
 // R7 R8
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_claimed_is_proven_and_what_the_operator_says_stands_at_once() {
-    let (app, zone) = (TestApp::start().await, Zone::start().await);
+async fn a_claimed_domain_needs_proof_and_an_approval_by_the_operator_does_not() {
+    let (app, name_server) = (TestApp::start().await, NameServer::start().await);
     let json = |arguments: &[&str]| {
-        let (done, said) = run_with(&app, &[&["--json"], arguments].concat(), &zone.address);
-        assert!(done, "{arguments:?}: {said}");
-        serde_json::from_str::<Value>(&said).unwrap()
+        let (succeeded, text) = run_with(
+            &app,
+            &[&["--json"], arguments].concat(),
+            &name_server.address,
+        );
+        assert!(succeeded, "{arguments:?}: {text}");
+        serde_json::from_str::<Value>(&text).unwrap()
     };
     let pending = json(&["add-domain", "globex.example"]);
     let published = |claim: &Value| {
-        zone.publish(
+        name_server.publish(
             claim["recordName"].as_str().unwrap(),
             claim["recordValue"].as_str().unwrap(),
         );
     };
-    let (done, said) = run_with(&app, &["verify-domain", "globex.example"], &zone.address);
+    let (succeeded, text) = run_with(
+        &app,
+        &["verify-domain", "globex.example"],
+        &name_server.address,
+    );
     assert!(
-        !done && said.contains("no TXT record _latchkey.globex.example"),
-        "{said}"
+        !succeeded && text.contains("no TXT record _latchkey.globex.example"),
+        "{text}"
     );
     published(&pending);
     let verified = json(&["verify-domain", "globex.example"]);
@@ -132,14 +140,14 @@ async fn what_is_claimed_is_proven_and_what_the_operator_says_stands_at_once() {
     assert_eq!(json(&["invitations"])[0]["id"], id);
     json(&["revoke-invitation", id]);
     assert_eq!(json(&["invitations"])[0]["status"], "REVOKED");
-    let (done, said) = run(&app, &["public-invite", "rotate"]);
-    assert!(!done && said.contains("is off"), "{said}");
+    let (succeeded, text) = run(&app, &["public-invite", "rotate"]);
+    assert!(!succeeded && text.contains("is off"), "{text}");
     let on = json(&["public-invite", "on"]);
     assert_ne!(json(&["public-invite", "rotate"])["link"], on["link"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_would_not_do_is_refused_with_what_to_do_instead() {
+async fn a_refused_command_says_what_to_do_instead() {
     let app = TestApp::start().await;
     for (arguments, says) in [
         (
@@ -164,16 +172,16 @@ async fn what_would_not_do_is_refused_with_what_to_do_instead() {
             &["custom-domain", "add", "x.auth.test.example"],
             "this deployment's own",
         ),
-        (&["role", "nobody@acme.example", "admin"], "is no member"),
+        (&["role", "nobody@acme.example", "admin"], "is not a member"),
     ] {
-        let (done, said) = run(&app, arguments);
-        assert!(!done && said.contains(says), "{arguments:?}: {said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        let (succeeded, text) = run(&app, arguments);
+        assert!(!succeeded && text.contains(says), "{arguments:?}: {text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
     }
 }
 
 #[test]
-fn a_command_whose_reader_has_gone_does_not_fail() {
+fn a_command_does_not_fail_if_its_output_pipe_is_closed() {
     for arguments in [&["keys", "generate"][..], &["--help"], &["--version"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -183,7 +191,7 @@ fn a_command_whose_reader_has_gone_does_not_fail() {
             .stdout(writer)
             .output()
             .unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success() && said.is_empty(), "{said}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && text.is_empty(), "{text}");
     }
 }

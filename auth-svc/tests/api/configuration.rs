@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use latchkey_opening::OpeningKey;
 
-use crate::helpers::variables;
+use crate::support::variables;
 
 fn complete() -> BTreeMap<String, String> {
     let key = OpeningKey::generate().unwrap();
@@ -29,8 +29,8 @@ fn complete() -> BTreeMap<String, String> {
     complete
 }
 
-/// Runs the binary; answers exit code, standard output and standard error. One
-/// that serves instead of complaining is ended after ten seconds.
+/// Runs the binary and returns its exit code, standard output and standard error. A
+/// process that keeps running is killed after ten seconds.
 fn run(arguments: &[&str], variables: &BTreeMap<String, String>) -> (i32, String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_auth-svc"))
         .args(arguments)
@@ -145,10 +145,10 @@ fn several_workspaces_need_the_domains_that_each_provider_may_vouch_for() {
 
 // R40
 #[test]
-fn a_complete_configuration_is_said_to_be_complete() {
-    let (code, answer, error) = run(&["config", "check"], &complete());
+fn a_complete_configuration_passes_the_check() {
+    let (code, response, error) = run(&["config", "check"], &complete());
     assert_eq!(
-        (code, answer.trim()),
+        (code, response.trim()),
         (0, "the configuration is complete"),
         "{error}"
     );
@@ -172,14 +172,14 @@ fn a_secret_comes_from_a_file() {
 
 // R14
 #[test]
-fn a_generated_signing_key_is_taken_as_it_is_printed() {
+fn a_generated_signing_key_is_accepted_as_printed() {
     for algorithm in ["eddsa", "es256"] {
-        let (code, answer, error) = run(
+        let (code, response, error) = run(
             &["keys", "generate", "--algorithm", algorithm],
             &BTreeMap::new(),
         );
         assert_eq!(code, 0, "{error}");
-        let line = answer.lines().last().unwrap();
+        let line = response.lines().last().unwrap();
         let (name, value) = line.split_once('=').unwrap();
         let mut variables = complete();
         variables.insert(name.to_owned(), value.to_owned());
@@ -191,7 +191,7 @@ fn a_generated_signing_key_is_taken_as_it_is_printed() {
 // R41
 #[test]
 fn the_redirect_uris_to_register_are_printed() {
-    let (code, answer, error) = run(&["redirect-uris"], &complete());
+    let (code, response, error) = run(&["redirect-uris"], &complete());
     assert_eq!(code, 0, "{error}");
     for line in [
         "https://auth.test.example/auth/google/redirect",
@@ -201,8 +201,8 @@ fn the_redirect_uris_to_register_are_printed() {
         "https://auth.test.example",
     ] {
         assert!(
-            answer.lines().any(|printed| printed.trim() == line),
-            "{line}\n{answer}"
+            response.lines().any(|printed| printed.trim() == line),
+            "{line}\n{response}"
         );
     }
 }

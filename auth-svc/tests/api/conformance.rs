@@ -1,31 +1,33 @@
 //! Modules of the OpenID Foundation's conformance suite for clients
-//! (`oidcc-client-test-…`), each under its name, against the demo provider. Those
-//! that are attacks are in `attacks/id_token.rs` and `attacks/keys.rs`, those about
-//! refreshing in `crates/providers/tests/demo/conformance.rs`.
+//! (`oidcc-client-test-…`), each under its name, against the demo provider. Modules that
+//! are attacks are in `attacks/id_token.rs` and `attacks/key_sets.rs`; modules about
+//! refreshing are in `crates/providers/tests/demo/conformance.rs`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use latchkey_demo_provider::{Decision, Endpoint, Flavour, Misbehaviour as M};
 use serde_json::Value;
 
-use crate::helpers::{APP, Answer, Browser, PUBLIC, TestApp};
+use crate::support::{APP, Browser, PUBLIC, Response, TestApp};
 
 const OIDC: &str = "/auth/oidc/demo";
 
-/// Ada signs in at the OpenID provider.
-async fn ada_signs_in(app: &TestApp) -> (Answer, Browser) {
+/// Signs Ada in at the OpenID provider.
+async fn ada_signs_in(app: &TestApp) -> (Response, Browser) {
     let mut browser = app.browser().json();
-    let answer = app.round(&mut browser, OIDC, &Decision::allow("ada")).await;
-    (answer, browser)
+    let response = app
+        .run_flow(&mut browser, OIDC, &Decision::allow("ada"))
+        .await;
+    (response, browser)
 }
 
-/// Ada is who is signed in: address and name.
+/// Returns the address and the name of the person who is signed in.
 async fn signed_in_as(browser: &mut Browser) -> (Value, Value) {
     let me = browser.me().await.unwrap();
     (me["email"].clone(), me["displayName"].clone())
 }
 
-/// The header of the ID token that the provider gave last.
+/// Returns the header of the ID token that the provider issued last.
 fn header_of_id_token(app: &TestApp) -> Value {
     let issued = app.demo.issued();
     let token = issued.iter().rfind(|one| one.kind == "id_token").unwrap();
@@ -37,34 +39,34 @@ fn header_of_id_token(app: &TestApp) -> Value {
 async fn invalid_sig_es256() {
     let app = TestApp::start().await;
     app.demo.misbehave(Flavour::Oidc, Some(M::BadSignature));
-    let (answer, browser) = ada_signs_in(&app).await;
+    let (response, browser) = ada_signs_in(&app).await;
     assert_eq!(header_of_id_token(&app)["alg"], "ES256");
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (400, "identity_not_proven")
     );
     assert!(browser.session().is_none());
 }
 
-/// `at_hash` is optional in the code flow (Core 3.1.3.6); where it comes, it has to
-/// be right (`attacks::id_token::at_hash_of_another_token`).
+/// `at_hash` is optional in the code flow (Core 3.1.3.6). A wrong one is refused
+/// (`attacks::id_token::at_hash_of_another_token`).
 #[tokio::test]
 async fn missing_athash() {
     let app = TestApp::start().await;
     app.demo
         .misbehave(Flavour::Oidc, Some(M::NoAccessTokenHash));
-    let (answer, _) = ada_signs_in(&app).await;
-    assert_eq!(answer.location(), APP);
+    let (response, _) = ada_signs_in(&app).await;
+    assert_eq!(response.location(), APP);
 }
 
-/// The key changes after the keys were fetched and before the ID token is signed.
+/// The provider changes its key after its keys were fetched and before it signs the ID token.
 #[tokio::test]
 async fn signing_key_rotation_just_before_signing() {
     let app = TestApp::start().await;
     ada_signs_in(&app).await;
     let mut browser = app.browser();
     let grace = Decision::allow("grace");
-    let callback = app.to_callback(&mut browser, OIDC, &grace).await;
+    let callback = app.run_flow_to_callback(&mut browser, OIDC, &grace).await;
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Jwks), 1);
     app.demo.rotate_keys(Flavour::Oidc, false).unwrap();
     assert_eq!(browser.get(&callback).await.location(), APP);
@@ -81,8 +83,8 @@ async fn idtoken_sig_rs256() {
         let mut browser = app.browser();
         let ada = Decision::allow("ada");
         let path = format!("{path}?prompt=consent");
-        let answer = app.round(&mut browser, &path, &ada).await;
-        assert_eq!(answer.location(), APP, "{path}");
+        let response = app.run_flow(&mut browser, &path, &ada).await;
+        assert_eq!(response.location(), APP, "{path}");
         assert_eq!(header_of_id_token(&app)["alg"], "RS256", "{flavour:?}");
     }
 }
@@ -90,19 +92,19 @@ async fn idtoken_sig_rs256() {
 #[tokio::test]
 async fn client_secret_basic() {
     let app = TestApp::start().await;
-    let (answer, _) = ada_signs_in(&app).await;
-    assert_eq!(answer.location(), APP);
+    let (response, _) = ada_signs_in(&app).await;
+    assert_eq!(response.location(), APP);
     assert_eq!(app.demo.counter("oidc.client.client_secret_basic"), 1);
     assert_eq!(app.demo.counter("oidc.client.client_secret_post"), 0);
 }
 
-/// The keys are those of `jwks_uri`, fetched for the first token and then kept.
+/// The keys come from `jwks_uri`; they are fetched for the first token and then cached.
 #[tokio::test]
 async fn discovery_jwks_uri_keys() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let ada = Decision::allow("ada");
-    let callback = app.to_callback(&mut browser, OIDC, &ada).await;
+    let callback = app.run_flow_to_callback(&mut browser, OIDC, &ada).await;
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Jwks), 0);
     assert_eq!(browser.get(&callback).await.location(), APP);
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Jwks), 1);
@@ -110,7 +112,7 @@ async fn discovery_jwks_uri_keys() {
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Jwks), 1);
 }
 
-/// Only the issuer is configured: every endpoint is the document's.
+/// Only the issuer is configured. Every endpoint comes from the discovery document.
 #[tokio::test]
 async fn discovery_openid_config() {
     let app = TestApp::start().await;
@@ -122,20 +124,20 @@ async fn discovery_openid_config() {
     let start = app.browser().get(OIDC).await.location();
     let endpoint = document["authorization_endpoint"].as_str().unwrap();
     assert_eq!(start.split('?').next(), Some(endpoint));
-    // Ours was the first look at it.
+    // The first of the two requests is the test's own.
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Discovery), 2);
-    let (answer, _) = ada_signs_in(&app).await;
-    assert_eq!(answer.location(), APP);
+    let (response, _) = ada_signs_in(&app).await;
+    assert_eq!(response.location(), APP);
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Discovery), 2);
 }
 
-/// The demo provider takes an access token from the header and from nowhere else.
+/// The demo provider accepts an access token only in the `Authorization` header.
 #[tokio::test]
 async fn userinfo_bearer_header() {
     let app = TestApp::start().await;
     app.demo.misbehave(Flavour::Oidc, Some(M::ClaimsAtUserinfo));
-    let (answer, mut browser) = ada_signs_in(&app).await;
-    assert_eq!(answer.location(), APP);
+    let (response, mut browser) = ada_signs_in(&app).await;
+    assert_eq!(response.location(), APP);
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Userinfo), 1);
     let (email, name) = signed_in_as(&mut browser).await;
     assert_eq!(
@@ -144,7 +146,7 @@ async fn userinfo_bearer_header() {
     );
 }
 
-/// What the scopes ask for comes from userinfo, and no more (Core 5.4).
+/// Userinfo returns only the claims of the requested scopes (Core 5.4).
 #[tokio::test]
 async fn scope_userinfo_claims() {
     for (scopes, named) in [
@@ -153,16 +155,15 @@ async fn scope_userinfo_claims() {
     ] {
         let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_SCOPES", scopes)]).await;
         app.demo.misbehave(Flavour::Oidc, Some(M::ClaimsAtUserinfo));
-        let (answer, mut browser) = ada_signs_in(&app).await;
-        assert_eq!(answer.location(), APP, "{scopes}");
+        let (response, mut browser) = ada_signs_in(&app).await;
+        assert_eq!(response.location(), APP, "{scopes}");
         let (email, name) = signed_in_as(&mut browser).await;
         assert_eq!(email, "ada@acme.example", "{scopes}");
         assert_eq!(name == "Ada Lovelace", named, "{scopes}: {name}");
     }
 }
 
-/// Where the person said no, and where all went well, told by a form
-/// (`response_mode=form_post`).
+/// A refusal and a success that arrive as a form (`response_mode=form_post`).
 #[tokio::test]
 async fn form_post_error() {
     let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_RESPONSE_MODE", "form_post")]).await;
@@ -173,8 +174,7 @@ async fn form_post_error() {
         let mut browser = app.browser();
         let start = browser.start_through_page(OIDC).await;
         assert!(start.contains("response_mode=form_post"), "{start}");
-        // The provider's page posts a form to the callback, without the cookies of
-        // this site.
+        // The provider's page posts a form to the callback without this site's cookies.
         let page = Browser::new(String::new())
             .post_form(&start, decision.to_owned())
             .await;
@@ -188,14 +188,14 @@ async fn form_post_error() {
         let path = format!("{OIDC}/redirect");
         let taken = provider.post_form(&path, form.body()).await;
         assert_eq!(taken.status, 303, "{}", taken.body);
-        // The GET that follows has them.
-        let answer = browser.json().get(&taken.location()).await;
-        assert_eq!(answer.status, status, "{}", answer.body);
+        // The GET request that follows has the cookies.
+        let response = browser.json().get(&taken.location()).await;
+        assert_eq!(response.status, status, "{}", response.body);
         if let Some(code) = code {
-            assert_eq!(answer.code(), code);
+            assert_eq!(response.code(), code);
         }
     }
-    // Nothing of a form but the provider's answer is passed on.
+    // Only the parameters of the provider's response are passed on.
     let odd = "state=a&code=b&returnTo=https://evil.example&state2=c".to_owned();
     let path = format!("{OIDC}/redirect");
     let taken = app.browser().post_form(&path, odd).await;
@@ -204,8 +204,8 @@ async fn form_post_error() {
     assert_eq!(app.browser().post_form(&path, twice).await.status, 400);
 }
 
-/// A nonce is sent in the code flow too, a new one each time; that it has to come
-/// back is `attacks::id_token::nonce_missing` and `nonce_invalid`.
+/// A new nonce is sent in the code flow too. `attacks::id_token::nonce_missing` and
+/// `nonce_invalid` show that the ID token has to contain it.
 #[tokio::test]
 async fn nonce_unless_code_flow() {
     let app = TestApp::start().await;
@@ -221,8 +221,8 @@ async fn nonce_unless_code_flow() {
 async fn userinfo_signed() {
     let app = TestApp::start().await;
     app.demo.misbehave(Flavour::Oidc, Some(M::SignedUserinfo));
-    let (answer, mut browser) = ada_signs_in(&app).await;
-    assert_eq!(answer.location(), APP);
+    let (response, mut browser) = ada_signs_in(&app).await;
+    assert_eq!(response.location(), APP);
     let (email, name) = signed_in_as(&mut browser).await;
     assert_eq!(
         (email, name),
@@ -231,9 +231,9 @@ async fn userinfo_signed() {
     for how in [M::ForgedUserinfo, M::UserinfoOfAnotherClient] {
         let app = TestApp::start().await;
         app.demo.misbehave(Flavour::Oidc, Some(how));
-        let (answer, browser) = ada_signs_in(&app).await;
+        let (response, browser) = ada_signs_in(&app).await;
         assert_eq!(
-            (answer.status, answer.code().as_str()),
+            (response.status, response.code().as_str()),
             (400, "identity_not_proven"),
             "{how:?}"
         );
@@ -241,7 +241,7 @@ async fn userinfo_signed() {
     }
 }
 
-/// `oidcc-client-test-3rd-party-init-login`: the tile of a provider's portal.
+/// `oidcc-client-test-3rd-party-init-login`: a sign-in that starts at a provider's portal.
 #[tokio::test]
 async fn third_party_init_login() {
     let crm = "https://crm.example";
@@ -273,10 +273,10 @@ async fn third_party_init_login() {
         let hint = start.parameter("login_hint");
         assert_eq!(hint.as_deref(), Some("ada@acme.example"));
         let callback = app.decide(&to, &Decision::allow("ada")).await;
-        let landed = browser.get(&callback).await;
-        assert_eq!(landed.status, 302, "{}", landed.body);
+        let response = browser.get(&callback).await;
+        assert_eq!(response.status, 302, "{}", response.body);
     }
-    // Who is signed in goes on at once.
+    // A person who is signed in already is redirected at once.
     app.store_grant(&["openid"], false).await;
     let mut ada = app.signed_in("ada").await;
     let google = app.demo.issuer(Flavour::Google);
@@ -284,7 +284,7 @@ async fn third_party_init_login() {
         .await;
     let path = format!("/auth/initiate-login?iss={google}&target_link_uri={crm}/deals");
     assert_eq!(ada.get(&path).await.location(), format!("{crm}/deals"));
-    // Hints that are no address go on too (Core 4: MUST).
+    // A hint that is not a mail address is passed on too (Core 4: MUST).
     let path = format!("/auth/initiate-login?iss={issuer}&login_hint=00u1abcd");
     let start = app.browser().get(&path).await;
     assert_eq!(start.parameter("login_hint").as_deref(), Some("00u1abcd"));

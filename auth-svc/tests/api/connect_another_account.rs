@@ -1,7 +1,7 @@
 use latchkey_demo_provider::Decision;
 use latchkey_proto::events::{CalendarVisibility, Intent, MessageVisibility};
 
-use crate::helpers::{APP, PUBLIC, TestApp};
+use crate::support::{APP, PUBLIC, TestApp};
 
 // R16
 #[tokio::test]
@@ -19,14 +19,14 @@ async fn a_signed_in_person_connects_a_second_mailbox_with_their_choices() {
             "{path}?redirectLocation=/settings/accounts&messageVisibility=SUBJECT\
              &calendarVisibility=METADATA&loginHint=eve@mail.example"
         );
-        let answer = app
-            .round(&mut browser, &start, &Decision::allow("eve"))
+        let response = app
+            .run_flow(&mut browser, &start, &Decision::allow("eve"))
             .await;
         assert_eq!(
-            answer.location(),
+            response.location(),
             format!("{APP}settings/accounts"),
             "{}",
-            answer.body
+            response.body
         );
         let event = app.events().await.pop().unwrap();
         assert_eq!(event.user_id, user);
@@ -34,7 +34,7 @@ async fn a_signed_in_person_connects_a_second_mailbox_with_their_choices() {
         assert_eq!(event.intent(), Intent::Connect);
         assert_eq!(event.identity.unwrap().handle, "eve@mail.example");
         let connection = event.connection.unwrap();
-        // A provider without mail and calendar has nothing to choose.
+        // A provider without mail and calendar offers no choice.
         let chosen = if path.contains("oidc") {
             (
                 MessageVisibility::Unspecified,
@@ -55,8 +55,8 @@ async fn a_signed_in_person_connects_a_second_mailbox_with_their_choices() {
             Some(session.as_str()),
             "the session goes on"
         );
-        // The mailbox is no way to sign in as ada.
-        let written = app.written().await;
+        // The connected mailbox does not become an identity of Ada.
+        let written = app.row_counts().await;
         assert_eq!(
             (written.users, written.identities, written.sessions),
             (1, 1, 1)
@@ -70,48 +70,46 @@ async fn connecting_needs_a_session() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let page = browser.get("/auth/google-apis").await.location();
-    let answer = browser.get(page.strip_prefix(PUBLIC).unwrap()).await;
-    assert_eq!(answer.status, 303);
-    let sign_in = answer.whole_location();
+    let response = browser.get(page.strip_prefix(PUBLIC).unwrap()).await;
+    assert_eq!(response.status, 303);
+    let sign_in = response.full_location();
     assert!(sign_in.starts_with("/auth/sign-in?returnTo="), "{sign_in}");
 }
 
-// R16, replaced system's weak point 3
+// R16, WP3
 #[tokio::test]
-async fn a_connect_link_made_by_one_person_cannot_land_anothers_mailbox_in_the_first_ones_workspace()
- {
+async fn a_connect_link_of_one_person_does_not_connect_the_mailbox_of_another() {
     let app = TestApp::start().await;
     let mut attacker = app.signed_in("ada").await;
     let link = attacker.start_through_page("/auth/google-apis").await;
-    let before = app.written().await;
+    let before = app.row_counts().await;
 
     // The victim, signed in or not, follows the link and agrees.
     let signed_in = app.signed_in("grace").await;
-    let after_grace = app.written().await;
+    let after_grace = app.row_counts().await;
     assert_eq!(after_grace.events, before.events + 1);
     for victim in [app.browser(), signed_in] {
         let callback = app.decide(&link, &Decision::allow("grace")).await;
-        let answer = victim.json().get(&callback).await;
+        let response = victim.json().get(&callback).await;
         assert_eq!(
-            (answer.status, answer.code().as_str()),
+            (response.status, response.code().as_str()),
             (400, "flow_unknown")
         );
     }
-    assert_eq!(app.written().await, after_grace);
+    assert_eq!(app.row_counts().await, after_grace);
 }
 
-// R16, PEERS, relying-party check 5
+// R16, RP5
 #[tokio::test]
-async fn the_session_that_finishes_is_the_one_that_started() {
+async fn a_connection_finishes_only_in_the_session_that_started_it() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     let callback = app
-        .to_callback(&mut browser, "/auth/google-apis", &Decision::allow("ada"))
+        .run_flow_to_callback(&mut browser, "/auth/google-apis", &Decision::allow("ada"))
         .await;
     let grace = app.signed_in("grace").await;
-    let before = app.written().await;
-    // The flow's cookie in a browser where somebody else is signed in by now,
-    // and in one where nobody is.
+    let before = app.row_counts().await;
+    // The browser has the flow cookie, but another person or nobody is signed in.
     let session = grace.session().unwrap().to_owned();
     for replaced in [Some(session), None] {
         let mut browser = browser.clone().json();
@@ -121,22 +119,22 @@ async fn the_session_that_finishes_is_the_one_that_started() {
                 .cookies
                 .insert("__Host-latchkey-session".to_owned(), session);
         }
-        let answer = browser.get(&callback).await;
+        let response = browser.get(&callback).await;
         assert_eq!(
-            (answer.status, answer.code().as_str()),
+            (response.status, response.code().as_str()),
             (403, "session_changed")
         );
     }
-    assert_eq!(app.written().await, before);
-    // Where the person signed out or in again meanwhile, it is another session too.
-    app.round(
+    assert_eq!(app.row_counts().await, before);
+    // A new sign-in of the same person is another session too.
+    app.run_flow(
         &mut browser,
         "/auth/google?prompt=consent",
         &Decision::allow("ada"),
     )
     .await;
-    let answer = browser.json().get(&callback).await;
-    assert_eq!(answer.code(), "session_changed");
+    let response = browser.json().get(&callback).await;
+    assert_eq!(response.code(), "session_changed");
 }
 
 // R16
@@ -145,14 +143,14 @@ async fn a_sign_in_cannot_be_finished_as_a_connection_nor_the_other_way_round() 
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     let connect = app
-        .to_callback(&mut browser, "/auth/google-apis", &Decision::allow("eve"))
+        .run_flow_to_callback(&mut browser, "/auth/google-apis", &Decision::allow("eve"))
         .await;
     let as_sign_in = connect.replace(
         "/auth/google-apis/get-access-token",
         "/auth/google/redirect",
     );
     assert_ne!(connect, as_sign_in);
-    let answer = browser.clone().json().get(&as_sign_in).await;
-    assert_eq!(answer.code(), "flow_unknown");
-    assert_eq!(app.written().await.events, 1);
+    let response = browser.clone().json().get(&as_sign_in).await;
+    assert_eq!(response.code(), "flow_unknown");
+    assert_eq!(app.row_counts().await.events, 1);
 }

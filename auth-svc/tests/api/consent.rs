@@ -1,17 +1,17 @@
 use latchkey_demo_provider::Decision;
 
-use crate::helpers::{APP, TestApp};
+use crate::support::{APP, TestApp};
 
 const MAIL: &str = "https://www.googleapis.com/auth/gmail.readonly";
 
 // R5
 #[tokio::test]
-async fn a_missing_refresh_token_is_asked_for_once_with_consent() {
+async fn a_missing_refresh_token_causes_one_more_request_with_consent() {
     let app = TestApp::start().await;
-    app.signed_in("ada").await; // Consent given; its refresh token was never stored.
+    app.signed_in("ada").await; // With consent, but the refresh token is not stored.
     let mut browser = app.browser();
     let first = app
-        .round(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .run_flow(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     assert_eq!(first.parameter("prompt").as_deref(), Some("consent"));
     assert_eq!(
@@ -19,7 +19,7 @@ async fn a_missing_refresh_token_is_asked_for_once_with_consent() {
         Some("ada@acme.example")
     );
     assert_eq!(
-        app.written().await.events,
+        app.row_counts().await.events,
         1,
         "nothing was told of the first trip"
     );
@@ -39,9 +39,9 @@ async fn a_missing_refresh_token_is_asked_for_once_with_consent() {
     assert!(!grant.refresh_token.is_empty());
 }
 
-// R5, PEERS: "people dislike prompt=consent for ever"
+// R5
 #[tokio::test]
-async fn consent_is_not_asked_for_where_a_living_grant_is_held() {
+async fn consent_is_not_requested_if_a_valid_grant_is_stored() {
     let app = TestApp::start().await;
     app.signed_in("ada").await;
     let wide = app
@@ -56,10 +56,10 @@ async fn consent_is_not_asked_for_where_a_living_grant_is_held() {
         .granted_scopes;
     let wide: Vec<&str> = wide.iter().map(String::as_str).collect();
     app.store_grant(&wide, false).await;
-    let answer = app
-        .round(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
         .await;
-    assert_eq!(answer.location(), APP);
+    assert_eq!(response.location(), APP);
     let grant = app
         .events()
         .await
@@ -77,48 +77,48 @@ async fn consent_is_not_asked_for_where_a_living_grant_is_held() {
 
 // R5
 #[tokio::test]
-async fn consent_is_asked_for_where_what_is_held_covers_less_or_is_dead() {
+async fn consent_is_requested_if_the_stored_grant_has_fewer_scopes_or_is_dead() {
     for (scopes, dead) in [(&["openid"][..], false), (&[MAIL][..], true)] {
         let app = TestApp::start().await;
         app.signed_in("ada").await;
         app.store_grant(scopes, dead).await;
-        let answer = app
-            .round(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
+        let response = app
+            .run_flow(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
             .await;
         assert_eq!(
-            answer.parameter("prompt").as_deref(),
+            response.parameter("prompt").as_deref(),
             Some("consent"),
             "{scopes:?} {dead}"
         );
     }
 }
 
-// R27: nothing of this sign-in would be stored.
+// R27: the refresh token of such a sign-in would not be stored.
 #[tokio::test]
-async fn consent_is_not_asked_for_the_sake_of_a_disconnected_account() {
+async fn consent_is_not_requested_for_a_disconnected_account() {
     let app = TestApp::start().await;
     app.signed_in("ada").await;
     app.store_grant(&[MAIL], false).await;
     for change in [
         "sealed_refresh_token = NULL, erased_at = now()",
-        // Connected deliberately since, by a grant that cannot be refreshed.
+        // Connected again on purpose, with a grant that cannot be refreshed.
         "erased_at = NULL",
     ] {
         app.change_grant(change).await;
-        let answer = app
-            .round(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
+        let response = app
+            .run_flow(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
             .await;
-        assert_eq!(answer.location(), APP, "{change}");
+        assert_eq!(response.location(), APP, "{change}");
     }
-    // A sign-in repairs it, and needs a refresh token for that.
+    // A sign-in can repair a dead grant, and needs a refresh token for that.
     app.change_grant("auth_failed_at = now()").await;
-    let answer = app
-        .round(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
         .await;
-    assert_eq!(answer.parameter("prompt").as_deref(), Some("consent"));
+    assert_eq!(response.parameter("prompt").as_deref(), Some("consent"));
 }
 
-// R5, R27: a deliberate connection does ask.
+// R5, R27
 #[tokio::test]
 async fn connecting_again_after_a_disconnect_asks_for_consent() {
     let app = TestApp::start().await;
@@ -126,19 +126,19 @@ async fn connecting_again_after_a_disconnect_asks_for_consent() {
     app.store_grant(&[MAIL], false).await;
     app.change_grant("sealed_refresh_token = NULL, erased_at = now()")
         .await;
-    let answer = app
-        .round(&mut browser, "/auth/google-apis", &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut browser, "/auth/google-apis", &Decision::allow("ada"))
         .await;
-    assert_eq!(answer.parameter("prompt").as_deref(), Some("consent"));
+    assert_eq!(response.parameter("prompt").as_deref(), Some("consent"));
 }
 
-// R5 R8: never a loop
+// R5 R8: no redirect loop
 #[tokio::test]
-async fn a_provider_that_never_gives_a_refresh_token_is_asked_twice_and_no_more() {
+async fn a_provider_that_never_gives_a_refresh_token_is_asked_at_most_twice() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let decision = Decision::allow("ada");
-    // Asked without offline access, it gives none.
+    // Without offline access the provider gives no refresh token.
     let start = browser.start_through_page("/auth/google").await;
     let without = start.replace("access_type=offline", "access_type=online");
     let callback = app.decide(&without, &decision).await;
@@ -150,5 +150,5 @@ async fn a_provider_that_never_gives_a_refresh_token_is_asked_twice_and_no_more(
     let callback = app.decide(&without, &decision).await;
     let third = browser.get(&callback).await;
     assert_eq!(third.location(), APP);
-    assert_eq!(app.written().await.sessions, 1);
+    assert_eq!(app.row_counts().await.sessions, 1);
 }

@@ -1,33 +1,36 @@
+use auth_svc::login::redirect::custom_hosts;
 use auth_svc::store::workspace::custom_host;
 use latchkey_demo_provider::Decision;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::helpers::{APP, Browser, PUBLIC, TestApp, Zone};
+use crate::support::{APP, Browser, NameServer, PUBLIC, TestApp};
 
 const MULTI: (&str, &str) = ("IS_MULTIWORKSPACE_ENABLED", "true");
 const HOST: &str = "app.customer.example";
 const HOSTS: &str = "/auth/workspace/custom-domain";
 
-/// Waits until the running service knows its hosts as the database has them.
-async fn settle() {
-    tokio::time::sleep(custom_host::FRESH + std::time::Duration::from_millis(500)).await;
+/// Waits until the running service has read its hosts from the database again.
+async fn wait_for_host_reload() {
+    tokio::time::sleep(custom_hosts::FRESH + std::time::Duration::from_millis(500)).await;
 }
 
-/// An administrator of Acme in multi-domain mode.
+/// Signs in an administrator of Acme in multi-domain mode.
 async fn admin(app: &TestApp) -> Browser {
     let mut browser = app.browser();
     let path = "/auth/google?workspaceSubdomain=acme&prompt=consent";
-    let answer = app.round(&mut browser, path, &Decision::allow("ada")).await;
-    assert_eq!(answer.location(), "https://acme.app.test.example/");
+    let response = app
+        .run_flow(&mut browser, path, &Decision::allow("ada"))
+        .await;
+    assert_eq!(response.location(), "https://acme.app.test.example/");
     browser.json()
 }
 
 // R8
 #[tokio::test]
-async fn a_custom_domain_counts_only_when_it_is_verified() {
-    let zone = Zone::start().await;
-    let app = TestApp::start_with(&[MULTI, ("DNS_RESOLVERS", &zone.address)]).await;
+async fn a_custom_domain_is_used_only_after_verification() {
+    let name_server = NameServer::start().await;
+    let app = TestApp::start_with(&[MULTI, ("DNS_RESOLVERS", &name_server.address)]).await;
     let mut ada = admin(&app).await;
     let pending = ada
         .send_json(Method::POST, HOSTS, &json!({ "host": HOST }))
@@ -39,7 +42,7 @@ async fn a_custom_domain_counts_only_when_it_is_verified() {
     assert_eq!(home, "https://acme.app.test.example/");
 
     let record = pending.json();
-    zone.publish(
+    name_server.publish(
         record["recordName"].as_str().unwrap(),
         record["recordValue"].as_str().unwrap(),
     );
@@ -47,7 +50,7 @@ async fn a_custom_domain_counts_only_when_it_is_verified() {
         .send(Method::POST, &format!("{HOSTS}/{HOST}/verify"))
         .await;
     assert_eq!(done.status, 200, "{}", done.body);
-    settle().await;
+    wait_for_host_reload().await;
     assert_eq!(
         ada.get("/auth/google").await.location(),
         format!("https://{HOST}/")
@@ -56,7 +59,7 @@ async fn a_custom_domain_counts_only_when_it_is_verified() {
         ada.get(&back).await.location(),
         format!("https://{HOST}/inbox")
     );
-    // Other spellings of it are other hosts.
+    // Similar spellings are other hosts.
     for evil in [
         format!("https://{HOST}:444/"),
         format!("http://{HOST}/"),
@@ -68,23 +71,23 @@ async fn a_custom_domain_counts_only_when_it_is_verified() {
     }
 
     assert_eq!(ada.send(Method::DELETE, HOSTS).await.status, 204);
-    settle().await;
+    wait_for_host_reload().await;
     assert_eq!(ada.get(&back).await.code(), "return_location_refused");
     assert_eq!(ada.get("/auth/google").await.location(), home);
 }
 
 // R8
 #[tokio::test]
-async fn a_custom_domain_is_one_workspaces_and_never_the_deployments() {
+async fn a_custom_domain_belongs_to_one_workspace_and_never_to_the_deployment() {
     let app = TestApp::start_with(&[MULTI]).await;
     let pool = app.database.pool();
     let other = app.workspace("other", &[]).await;
     custom_host::set(pool, other, Some(HOST)).await.unwrap();
     let taken = custom_host::set(pool, app.workspace, Some(HOST)).await;
     assert!(matches!(taken, Err(custom_host::HostError::Taken)));
-    settle().await;
+    wait_for_host_reload().await;
     let mut ada = admin(&app).await;
-    // Another workspace's host is trusted, and nobody of this one is sent there.
+    // Another workspace's host is trusted, but members of this one are not sent there.
     let back = format!("/auth/google?returnTo=https://{HOST}/inbox");
     assert_eq!(
         ada.get(&back).await.location(),
@@ -96,16 +99,24 @@ async fn a_custom_domain_is_one_workspaces_and_never_the_deployments() {
         "x.app.test.example",
         "test.example",
     ] {
-        let answer = ada
+        let response = ada
             .send_json(Method::POST, HOSTS, &json!({ "host": own }))
             .await;
-        assert_eq!((answer.status, answer.code().as_str()), (400, "own_domain"));
+        assert_eq!(
+            (response.status, response.code().as_str()),
+            (400, "own_domain")
+        );
     }
 }
 
-/// Follows redirects like a browser whose every host is this service; answers
-/// where it ends: the app, or the provider.
-async fn ends(app: &TestApp, browser: &mut Browser, host: &str, path: &str) -> (String, usize) {
+/// Follows redirects as if every host were this service. Returns where they end (the
+/// application or the provider) and their number.
+async fn follow_redirects(
+    app: &TestApp,
+    browser: &mut Browser,
+    host: &str,
+    path: &str,
+) -> (String, usize) {
     let (mut host, mut path) = (host.to_owned(), path.to_owned());
     for hops in 1..=3 {
         browser.headers = vec![("host", host.clone())];
@@ -141,7 +152,7 @@ async fn no_mode_has_a_redirect_loop() {
             custom_host::set(app.database.pool(), app.workspace, Some(HOST))
                 .await
                 .unwrap();
-            settle().await;
+            wait_for_host_reload().await;
         }
         let mut browser = app.browser();
         let start = if mode == "false" {
@@ -149,30 +160,30 @@ async fn no_mode_has_a_redirect_loop() {
         } else {
             "/auth/google".to_owned()
         };
-        // First visit: to the provider, and from there home.
-        let (provider, hops) = ends(&app, &mut browser, host, &start).await;
+        // The first visit goes to the provider, and from there to the application.
+        let (provider, hops) = follow_redirects(&app, &mut browser, host, &start).await;
         assert!(
             provider.starts_with(app.demo.base_url()) && hops <= 2,
             "{host}"
         );
         let callback = app.decide(&provider, &Decision::allow("ada")).await;
         browser.headers.clear();
-        // Who joins by a link is told so first, and goes on by a button.
+        // A person who joins by a link sees a page first and continues with its button.
         let page = browser.get(&callback).await.location();
         let page = browser.get(page.strip_prefix(PUBLIC).unwrap()).await;
-        let onwards = browser
+        let next_url = browser
             .submit(&page.form("/auth/hand-over"))
             .await
-            .onwards();
-        assert!(onwards.starts_with(&format!("{home}#code=")), "{onwards}");
-        // Again and again: home at once, not to the provider.
+            .refresh_url();
+        assert!(next_url.starts_with(&format!("{home}#code=")), "{next_url}");
+        // Later visits go to the application at once, not to the provider.
         for _ in 0..2 {
-            let (end, hops) = ends(&app, &mut browser, host, "/auth/google").await;
+            let (end, hops) = follow_redirects(&app, &mut browser, host, "/auth/google").await;
             assert!(end.starts_with(home) && hops <= 2, "{host}: {end}");
         }
-        // A host that nobody proved is led nowhere but to the provider.
+        // From an unverified host the only redirect leads to the provider.
         browser.cookies.clear();
-        let (end, _) = ends(&app, &mut browser, "evil.example", &start).await;
+        let (end, _) = follow_redirects(&app, &mut browser, "evil.example", &start).await;
         assert!(end.starts_with(app.demo.base_url()));
         assert!(end.contains(&format!(
             "redirect_uri={}",
@@ -183,18 +194,18 @@ async fn no_mode_has_a_redirect_loop() {
 
 // R8
 #[tokio::test]
-async fn with_one_host_for_all_a_custom_domain_has_no_effect() {
+async fn in_single_domain_mode_a_custom_domain_has_no_effect() {
     let app = TestApp::start().await;
     custom_host::set(app.database.pool(), app.workspace, Some(HOST))
         .await
         .unwrap();
     let mut ada = app.signed_in("ada").await.json();
     assert_eq!(ada.get("/auth/google").await.location(), APP);
-    let answer = ada
+    let response = ada
         .send_json(Method::POST, HOSTS, &json!({ "host": HOST }))
         .await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (409, "single_domain")
     );
 }

@@ -5,11 +5,11 @@ use auth_svc::store::workspace;
 use latchkey_demo_provider::Decision;
 use serde_json::json;
 
-use crate::helpers::{TestApp, Written};
+use crate::support::{RowCounts, TestApp};
 
 async fn code_of(app: &TestApp, path: &str, person: &str) -> String {
     let mut browser = app.browser().json();
-    app.round(&mut browser, path, &Decision::allow(person))
+    app.run_flow(&mut browser, path, &Decision::allow(person))
         .await
         .code()
 }
@@ -18,25 +18,25 @@ async fn code_of(app: &TestApp, path: &str, person: &str) -> String {
 #[tokio::test]
 async fn a_refusal_names_every_domain_that_is_allowed_and_writes_nothing() {
     let app = TestApp::start().await;
-    workspace::approve_domain(app.database.pool(), app.workspace, "acme.co", true)
+    workspace::domain::approve_domain(app.database.pool(), app.workspace, "acme.co", true)
         .await
         .unwrap();
     let mut browser = app.browser();
-    let answer = app
-        .round(&mut browser, "/auth/google", &Decision::allow("linus"))
+    let response = app
+        .run_flow(&mut browser, "/auth/google", &Decision::allow("linus"))
         .await;
-    assert_eq!(answer.status, 403);
+    assert_eq!(response.status, 403);
     assert!(
-        answer.body.contains("acme.co or acme.example"),
+        response.body.contains("acme.co or acme.example"),
         "{}",
-        answer.body
+        response.body
     );
     assert!(
-        answer.body.contains("href=\"/auth/google?workspaceId="),
+        response.body.contains("href=\"/auth/google?workspaceId="),
         "what to do: try again at the same workspace"
     );
-    assert_eq!(app.written().await, Written::NOTHING);
-    // Exact: a subdomain is another domain.
+    assert_eq!(app.row_counts().await, RowCounts::NOTHING);
+    // The match is exact: a subdomain is another domain.
     assert_eq!(
         code_of(&app, "/auth/google", "noor").await,
         "domain_not_allowed"
@@ -45,14 +45,14 @@ async fn a_refusal_names_every_domain_that_is_allowed_and_writes_nothing() {
 
 // R7 R25
 #[tokio::test]
-async fn the_allowlist_can_be_written_as_people_know_it() {
+async fn the_allowlist_accepts_json_commas_and_array_notation() {
     let app = TestApp::start().await;
     for value in [
         "[\"globex.example\", \"acme.example\"]",
         "globex.example, acme.example",
         "{globex.example,acme.example}",
     ] {
-        // A deployment with one workspace need not name it.
+        // A deployment with one workspace does not need to name it.
         sqlx::query(
             "INSERT INTO \"workspaceMetadata\" (key, value)
              VALUES ('approvedAccessDomains', $1)",
@@ -78,21 +78,21 @@ async fn the_allowlist_can_be_written_as_people_know_it() {
 
 // R7
 #[tokio::test]
-async fn the_deployments_list_bounds_the_workspaces() {
+async fn the_deployments_list_limits_the_lists_of_workspaces() {
     let app = TestApp::start_with(&[("AUTH_ALLOWED_DOMAINS", "globex.example,acme.co")]).await;
     assert_eq!(
         code_of(&app, "/auth/google", "ada").await,
         "domain_not_allowed"
     );
-    workspace::approve_domain(app.database.pool(), app.workspace, "globex.example", true)
+    workspace::domain::approve_domain(app.database.pool(), app.workspace, "globex.example", true)
         .await
         .unwrap();
     app.signed_in("linus").await;
 }
 
-// R7, replaced system's weak points 4 and 11
+// R7, WP4, WP11
 #[tokio::test]
-async fn an_address_that_the_provider_does_not_vouch_for_writes_nothing() {
+async fn an_unverified_address_is_refused_and_writes_nothing() {
     let app = TestApp::start().await;
     for path in ["/auth/google", "/auth/microsoft", "/auth/oidc/demo"] {
         assert_eq!(
@@ -101,14 +101,14 @@ async fn an_address_that_the_provider_does_not_vouch_for_writes_nothing() {
             "{path}"
         );
     }
-    // Google: verified once, and not of the organisation (no `hd`).
+    // Google verified the address, but the account belongs to no organisation (no `hd`).
     app.demo
         .set_claims("ada", json!({"hd": null}).as_object().unwrap().clone());
     assert_eq!(
         code_of(&app, "/auth/google", "ada").await,
         "address_not_verified"
     );
-    assert_eq!(app.written().await, Written::NOTHING);
+    assert_eq!(app.row_counts().await, RowCounts::NOTHING);
 }
 
 // R7
@@ -117,41 +117,45 @@ async fn a_public_link_works_only_while_it_is_on() {
     let app = TestApp::start().await;
     let pool = app.database.pool();
     let random = Randomness::default();
-    let token = workspace::set_public_invite(pool, app.workspace, true, &random)
+    let token = workspace::invite::set_public_invite(pool, app.workspace, true, &random)
         .await
         .unwrap()
         .unwrap();
     let path = format!("/auth/google?workspaceInviteHash={token}");
     let mut browser = app.browser();
     assert_eq!(
-        app.round(&mut browser, &path, &Decision::allow("linus"))
+        app.run_flow(&mut browser, &path, &Decision::allow("linus"))
             .await
             .status,
         302
     );
     let mut late = app.browser().json();
     let callback = app
-        .to_callback(&mut late, &path, &Decision::allow("eve"))
+        .run_flow_to_callback(&mut late, &path, &Decision::allow("eve"))
         .await;
-    workspace::set_public_invite(pool, app.workspace, false, &random)
+    workspace::invite::set_public_invite(pool, app.workspace, false, &random)
         .await
         .unwrap();
-    // Switched off while the person is at the provider, and before they come.
+    // The link is turned off while one person is at the provider and before another starts.
     assert_eq!(late.get(&callback).await.code(), "invitation_refused");
-    assert!(app.closed(&path).await.contains("does not work any more"));
+    assert!(
+        app.body_without_form(&path)
+            .await
+            .contains("does not work any more")
+    );
     // A member needs no invitation.
     app.signed_in("linus").await;
 }
 
 // R7
 #[tokio::test]
-async fn a_personal_invitation_holds_once_for_its_address_and_its_time() {
+async fn a_personal_invitation_is_valid_once_for_its_address_until_it_expires() {
     let app = TestApp::start().await;
     let invite = async |email: &str, life: u64| {
         let (pool, random) = (app.database.pool(), Randomness::default());
         let life = Duration::from_secs(life);
         let email = email.parse().unwrap();
-        let made = workspace::invite(pool, app.workspace, &email, life, &random)
+        let made = workspace::invite::invite(pool, app.workspace, &email, life, &random)
             .await
             .unwrap();
         format!("/auth/google?workspacePersonalInviteToken={}", made.token)
@@ -160,7 +164,7 @@ async fn a_personal_invitation_holds_once_for_its_address_and_its_time() {
     assert_eq!(code_of(&app, &for_linus, "eve").await, "invitation_refused");
     let mut browser = app.browser();
     assert_eq!(
-        app.round(&mut browser, &for_linus, &Decision::allow("linus"))
+        app.run_flow(&mut browser, &for_linus, &Decision::allow("linus"))
             .await
             .status,
         302
@@ -172,13 +176,21 @@ async fn a_personal_invitation_holds_once_for_its_address_and_its_time() {
     assert_eq!(joined.0, "PERSONAL_INVITE");
 
     let expired = invite("noor@berlin.acme.example", 0).await;
-    assert!(app.closed(&expired).await.contains("has expired"));
-    // Used: linus left, and the link does not let him in again.
+    assert!(
+        app.body_without_form(&expired)
+            .await
+            .contains("has expired")
+    );
+    // Linus was removed, and the used link does not admit him again.
     sqlx::query("DELETE FROM auth.workspace_member")
         .execute(app.database.pool())
         .await
         .unwrap();
-    assert!(app.closed(&for_linus).await.contains("was used already"));
+    assert!(
+        app.body_without_form(&for_linus)
+            .await
+            .contains("was used already")
+    );
 }
 
 // R4 R7
@@ -191,16 +203,16 @@ async fn among_several_workspaces_the_request_the_membership_or_the_domain_decid
         .await;
     let workspace_of = async |path: &str, person: &str| {
         let mut browser = app.browser();
-        let answer = app
-            .round(&mut browser, path, &Decision::allow(person))
+        let response = app
+            .run_flow(&mut browser, path, &Decision::allow(person))
             .await;
         let me = browser
             .me()
             .await
-            .unwrap_or_else(|| panic!("{}", answer.body));
+            .unwrap_or_else(|| panic!("{}", response.body));
         (
             me["workspaceId"].as_str().unwrap().to_owned(),
-            answer.location(),
+            response.location(),
         )
     };
     assert_eq!(
@@ -249,7 +261,7 @@ fn claims(claims: &serde_json::Value) -> serde_json::Map<String, serde_json::Val
 
 // R7
 #[tokio::test]
-async fn a_refusal_tells_the_address_and_the_reason_that_applies() {
+async fn a_refusal_names_the_address_and_the_reason() {
     let app = TestApp::start_with(&[
         ("AUTH_OIDC_DEMO_EMAIL_DOMAINS", "acme.example"),
         (
@@ -269,7 +281,7 @@ async fn a_refusal_tells_the_address_and_the_reason_that_applies() {
             "domain_not_allowed",
             &[
                 "linus@globex.example",
-                "Allowed are addresses of acme.example",
+                "Addresses of acme.example are allowed",
             ][..],
         ),
         (
@@ -319,42 +331,42 @@ async fn a_refusal_tells_the_address_and_the_reason_that_applies() {
     ] {
         app.demo.set_claims(person, claims(&chosen));
         let mut browser = app.browser().json();
-        let answer = app
-            .round(&mut browser, path, &Decision::allow(person))
+        let response = app
+            .run_flow(&mut browser, path, &Decision::allow(person))
             .await;
         assert_eq!(
-            (answer.status, answer.code().as_str()),
+            (response.status, response.code().as_str()),
             (403, code),
             "{person} {chosen}"
         );
         for text in says {
-            assert!(answer.body.contains(text), "{text}: {}", answer.body);
+            assert!(response.body.contains(text), "{text}: {}", response.body);
         }
-        assert!(answer.body.contains("Nothing was changed."));
+        assert!(response.body.contains("Nothing was changed."));
     }
-    assert_eq!(app.written().await, Written::NOTHING);
+    assert_eq!(app.row_counts().await, RowCounts::NOTHING);
 }
 
-// R7: among several workspaces, too.
+// R7
 #[tokio::test]
-async fn who_names_no_workspace_is_told_the_address_they_came_with() {
+async fn a_refusal_without_a_named_workspace_shows_the_address() {
     let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", "true")]).await;
     app.workspace("globex", &[]).await;
     let mut browser = app.browser().json();
-    let answer = app
-        .round(&mut browser, "/auth/google", &Decision::allow("linus"))
+    let response = app
+        .run_flow(&mut browser, "/auth/google", &Decision::allow("linus"))
         .await;
-    assert_eq!(answer.code(), "workspace_not_named");
+    assert_eq!(response.code(), "workspace_not_named");
     assert!(
-        answer.body.contains("linus@globex.example"),
+        response.body.contains("linus@globex.example"),
         "{}",
-        answer.body
+        response.body
     );
 }
 
-// R3 R7: authentik, AD FS, directory users of Okta.
+// R3 R7: as with authentik, AD FS and directory users of Okta.
 #[tokio::test]
-async fn a_trusted_provider_lets_its_people_in_and_nobody_from_elsewhere() {
+async fn a_trusted_provider_admits_only_addresses_of_its_own_domains() {
     let trust = [
         ("AUTH_OIDC_DEMO_EMAIL_DOMAINS", "acme.example"),
         ("AUTH_OIDC_DEMO_TRUST_EMAIL", "true"),
@@ -368,29 +380,31 @@ async fn a_trusted_provider_lets_its_people_in_and_nobody_from_elsewhere() {
     );
     let mut browser = app.browser();
     let path = "/auth/oidc/demo?prompt=consent";
-    let answer = app
-        .round(&mut browser, path, &Decision::allow("mallory"))
+    let response = app
+        .run_flow(&mut browser, path, &Decision::allow("mallory"))
         .await;
-    assert_eq!(answer.status, 302, "{}", answer.body);
+    assert_eq!(response.status, 302, "{}", response.body);
     let event = app.events().await.pop().unwrap();
     assert_eq!(event.identity.unwrap().handle_verified, Some(true));
 }
 
-// R3 R7: a stock Okta says at userinfo whether the address is verified.
+// R3 R7: Okta returns `email_verified` only at userinfo by default.
 #[tokio::test]
-async fn what_the_id_token_does_not_say_is_asked_at_userinfo() {
+async fn a_claim_that_the_id_token_lacks_is_fetched_from_userinfo() {
     let app = TestApp::start().await;
     app.demo
         .set_claims("ada", claims(&json!({"email_verified": null})));
     let mut browser = app.browser();
     let path = "/auth/oidc/demo?prompt=consent";
-    let answer = app.round(&mut browser, path, &Decision::allow("ada")).await;
-    assert_eq!(answer.status, 302, "{}", answer.body);
+    let response = app
+        .run_flow(&mut browser, path, &Decision::allow("ada"))
+        .await;
+    assert_eq!(response.status, 302, "{}", response.body);
 }
 
-// R3: no answer there is not "your address is not verified".
+// R3
 #[tokio::test]
-async fn a_userinfo_that_is_down_is_told_as_such_and_a_member_comes_in() {
+async fn a_userinfo_outage_is_reported_as_such_and_does_not_stop_members() {
     use latchkey_demo_provider::{Endpoint, Fault};
 
     let app = TestApp::start().await;
@@ -405,31 +419,36 @@ async fn a_userinfo_that_is_down_is_told_as_such_and_a_member_comes_in() {
     app.demo.forget_faults();
     let path = "/auth/oidc/demo?prompt=consent";
     let mut browser = app.browser();
-    app.round(&mut browser, path, &Decision::allow("ada")).await;
+    app.run_flow(&mut browser, path, &Decision::allow("ada"))
+        .await;
     assert!(browser.me().await.is_some());
     app.demo.inject(down());
     let mut again = app.browser();
-    let answer = app.round(&mut again, path, &Decision::allow("ada")).await;
-    assert_eq!(answer.status, 302, "{}", answer.body);
+    let response = app
+        .run_flow(&mut again, path, &Decision::allow("ada"))
+        .await;
+    assert_eq!(response.status, 302, "{}", response.body);
 }
 
 // R2 R7
 #[tokio::test]
-async fn people_of_the_only_tenant_come_in_without_xms_edov() {
+async fn users_of_a_single_tenant_need_no_xms_edov() {
     let tenant = latchkey_demo_provider::ACME_TENANT;
     let app = TestApp::start_with(&[("AUTH_MICROSOFT_TENANT_ID", tenant)]).await;
     app.demo
         .set_claims("ada", claims(&json!({"xms_edov": null, "email": null})));
     let mut browser = app.browser();
     let path = "/auth/microsoft?prompt=consent";
-    let answer = app.round(&mut browser, path, &Decision::allow("ada")).await;
-    assert_eq!(answer.status, 302, "{}", answer.body);
+    let response = app
+        .run_flow(&mut browser, path, &Decision::allow("ada"))
+        .await;
+    assert_eq!(response.status, 302, "{}", response.body);
     assert_eq!(browser.me().await.unwrap()["email"], "ada@acme.example");
 }
 
 // R7 R25
 #[tokio::test]
-async fn an_international_domain_lets_its_people_in_in_either_form() {
+async fn an_international_domain_matches_in_unicode_and_in_ascii() {
     for (listed, address) in [
         ("B\u{fc}cher.example", "ada@xn--bcher-kva.example"),
         ("xn--bcher-kva.example", "ada@b\u{fc}cher.example"),
@@ -447,8 +466,10 @@ async fn an_international_domain_lets_its_people_in_in_either_form() {
         app.demo.set_claims("ada", claims(&chosen));
         let mut browser = app.browser();
         let path = "/auth/oidc/demo?prompt=consent";
-        let answer = app.round(&mut browser, path, &Decision::allow("ada")).await;
-        assert_eq!(answer.status, 302, "{listed}: {}", answer.body);
+        let response = app
+            .run_flow(&mut browser, path, &Decision::allow("ada"))
+            .await;
+        assert_eq!(response.status, 302, "{listed}: {}", response.body);
         let overview = browser.get("/auth/account").await;
         assert!(overview.body.contains("ada@b\u{fc}cher.example"));
     }

@@ -4,19 +4,19 @@ use latchkey_demo_provider::Decision;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::crm::{CHALLENGE, CRM, code_with_verifier, crm};
-use crate::helpers::{APP, Answer, Browser, PUBLIC, TestApp};
+use crate::support::front_end::{CHALLENGE, CRM, code_with_verifier, start_with_front_end};
+use crate::support::{APP, Browser, PUBLIC, Response, TestApp};
 
-/// The app's origin, as browsers write it.
+/// The origin of the application, as browsers write it.
 const APP_ORIGIN: &str = "https://app.test.example";
 
-async fn signed_in(app: &TestApp, query: &str) -> (Browser, Answer) {
+async fn signed_in(app: &TestApp, query: &str) -> (Browser, Response) {
     let mut browser = app.browser();
     let path = format!("/auth/google?prompt=consent{query}");
-    let answer = app
-        .round(&mut browser, &path, &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut browser, &path, &Decision::allow("ada"))
         .await;
-    (browser, answer)
+    (browser, response)
 }
 
 fn code(code: &str) -> Value {
@@ -27,9 +27,9 @@ fn code(code: &str) -> Value {
 #[tokio::test]
 async fn another_origin_gets_a_one_time_code_in_the_fragment_and_never_a_long_lived_secret() {
     let app = TestApp::start().await;
-    let (mut browser, answer) = signed_in(&app, "").await;
-    let handed = answer.handover_code().unwrap();
-    assert_eq!(answer.whole_location(), format!("{APP}#code={handed}"));
+    let (mut browser, response) = signed_in(&app, "").await;
+    let handed = response.handover_code().unwrap();
+    assert_eq!(response.full_location(), format!("{APP}#code={handed}"));
     assert_eq!(handed.len(), 43);
     let tokens = browser
         .post_json(APP_ORIGIN, "/auth/token", &code(&handed))
@@ -49,9 +49,9 @@ async fn another_origin_gets_a_one_time_code_in_the_fragment_and_never_a_long_li
 #[tokio::test]
 async fn this_origin_needs_no_code() {
     let app = TestApp::start_with(&[("APP_URL", PUBLIC)]).await;
-    let (mut browser, answer) = signed_in(&app, "").await;
-    assert_eq!(answer.whole_location(), format!("{PUBLIC}/"));
-    let cookies = answer.set_cookies();
+    let (mut browser, response) = signed_in(&app, "").await;
+    assert_eq!(response.full_location(), format!("{PUBLIC}/"));
+    let cookies = response.set_cookies();
     let cookie = cookies
         .iter()
         .find(|line| line.starts_with("__Host-latchkey-session="))
@@ -71,10 +71,11 @@ async fn this_origin_needs_no_code() {
 
 // R10
 #[tokio::test]
-async fn a_code_is_good_once_and_coming_again_it_ends_what_it_gave() {
-    let app = crm().await;
-    let (_, answer) = signed_in(&app, &format!("&returnTo={CRM}/&codeChallenge={CHALLENGE}")).await;
-    let handed = answer.handover_code().unwrap();
+async fn a_code_works_once_and_its_reuse_ends_the_tokens_it_gave() {
+    let app = start_with_front_end().await;
+    let (_, response) =
+        signed_in(&app, &format!("&returnTo={CRM}/&codeChallenge={CHALLENGE}")).await;
+    let handed = response.handover_code().unwrap();
     let mut front_end = app.browser();
     let first = front_end
         .post_json(CRM, "/auth/token", &code_with_verifier(&handed))
@@ -100,10 +101,10 @@ async fn a_code_is_good_once_and_coming_again_it_ends_what_it_gave() {
 
 // R10
 #[tokio::test]
-async fn a_code_of_another_origin_is_refused_and_spent() {
-    let app = crm().await;
-    let (mut browser, answer) = signed_in(&app, "").await;
-    let handed = answer.handover_code().unwrap();
+async fn a_code_from_another_origin_is_refused_and_becomes_invalid() {
+    let app = start_with_front_end().await;
+    let (mut browser, response) = signed_in(&app, "").await;
+    let handed = response.handover_code().unwrap();
     let foreign = browser.post_json(CRM, "/auth/token", &code(&handed)).await;
     assert_eq!(
         (foreign.status, foreign.code().as_str()),
@@ -115,43 +116,43 @@ async fn a_code_of_another_origin_is_refused_and_spent() {
     assert_eq!(own.status, 401, "a code has one try");
 }
 
-// R10, PEERS, relying-party check 5
+// R10, RP5
 #[tokio::test]
 async fn a_strangers_code_signs_nobody_in() {
-    let app = crm().await;
-    // Without challenge it is for the browser that signed in.
-    let (_, answer) = signed_in(&app, "").await;
-    let handed = answer.handover_code().unwrap();
+    let app = start_with_front_end().await;
+    // Without a challenge only the browser that signed in can redeem the code.
+    let (_, response) = signed_in(&app, "").await;
+    let handed = response.handover_code().unwrap();
     let mut victim = app.browser();
-    let answer = victim
+    let response = victim
         .post_json(APP_ORIGIN, "/auth/token", &code(&handed))
         .await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (401, "invalid_grant")
     );
-    // With challenge it is for who has the verifier, cookie or not.
+    // With a challenge the verifier is required, even if the cookie is sent.
     for body in [
         json!({ "grantType": "code" }),
         json!({ "grantType": "code", "verifier": "e".repeat(43) }),
     ] {
-        let (mut browser, answer) = signed_in(&app, &format!("&codeChallenge={CHALLENGE}")).await;
+        let (mut browser, response) = signed_in(&app, &format!("&codeChallenge={CHALLENGE}")).await;
         let mut body = body;
-        body["code"] = json!(answer.handover_code().unwrap());
-        let answer = browser.post_json(APP_ORIGIN, "/auth/token", &body).await;
-        assert_eq!(answer.status, 401, "{}", answer.body);
+        body["code"] = json!(response.handover_code().unwrap());
+        let response = browser.post_json(APP_ORIGIN, "/auth/token", &body).await;
+        assert_eq!(response.status, 401, "{}", response.body);
     }
 }
 
 // R10
 #[tokio::test]
-async fn a_code_dies_within_a_minute_and_with_its_session() {
+async fn a_code_expires_within_a_minute_and_with_its_session() {
     let app = TestApp::start().await;
     for end in [
         "UPDATE auth.handover_code SET expires_at = now()",
         "UPDATE auth.session SET revoked_at = now()",
     ] {
-        let (mut browser, answer) = signed_in(&app, "").await;
+        let (mut browser, response) = signed_in(&app, "").await;
         let (in_time,): (bool,) = sqlx::query_as(
             "SELECT bool_and(expires_at <= now() + interval '60 s') FROM auth.handover_code",
         )
@@ -160,30 +161,30 @@ async fn a_code_dies_within_a_minute_and_with_its_session() {
         .unwrap();
         assert!(in_time);
         sqlx::query(end).execute(app.database.pool()).await.unwrap();
-        let handed = answer.handover_code().unwrap();
-        let answer = browser
+        let handed = response.handover_code().unwrap();
+        let response = browser
             .post_json(APP_ORIGIN, "/auth/token", &code(&handed))
             .await;
-        assert_eq!(answer.status, 401, "{end}");
+        assert_eq!(response.status, 401, "{end}");
     }
 }
 
 // R10
 #[tokio::test]
-async fn a_front_end_on_another_site_renews_by_a_cookie_that_no_script_sees() {
-    let app = crm().await;
-    let (_, answer) = signed_in(
+async fn a_front_end_on_another_site_refreshes_with_an_http_only_cookie() {
+    let app = start_with_front_end().await;
+    let (_, response) = signed_in(
         &app,
         &format!("&returnTo={CRM}/x%23y&codeChallenge={CHALLENGE}"),
     )
     .await;
-    let handed = answer.handover_code().unwrap();
-    assert_eq!(answer.whole_location(), format!("{CRM}/x#y&code={handed}"));
+    let handed = response.handover_code().unwrap();
+    assert_eq!(response.full_location(), format!("{CRM}/x#y&code={handed}"));
     let mut front_end = app.browser();
-    let answer = front_end
+    let response = front_end
         .post_json(CRM, "/auth/token", &code_with_verifier(&handed))
         .await;
-    let cookie = answer.set_cookies().pop().unwrap();
+    let cookie = response.set_cookies().pop().unwrap();
     for part in [
         "__Host-latchkey-refresh-",
         "HttpOnly",
@@ -193,7 +194,7 @@ async fn a_front_end_on_another_site_renews_by_a_cookie_that_no_script_sees() {
     ] {
         assert!(cookie.contains(part), "{cookie}");
     }
-    assert_eq!(answer.json().get("refreshToken"), None);
+    assert_eq!(response.json().get("refreshToken"), None);
     let renew = json!({ "grantType": "cookie" });
     for _ in 0..3 {
         assert_eq!(
@@ -201,30 +202,31 @@ async fn a_front_end_on_another_site_renews_by_a_cookie_that_no_script_sees() {
             200
         );
     }
-    // It is that front end's alone.
+    // Another front end cannot use the cookie.
     let other = front_end.post_json(APP_ORIGIN, "/auth/token", &renew).await;
     assert_eq!(other.status, 401);
 }
 
-// R10: a link of a stranger signs nobody out
+// R10: a link with an invalid code signs nobody out
 #[tokio::test]
-async fn a_code_that_is_refused_takes_no_session_away() {
-    let app = crm().await;
-    let (_, answer) = signed_in(&app, &format!("&returnTo={CRM}/&codeChallenge={CHALLENGE}")).await;
+async fn a_refused_code_ends_no_session() {
+    let app = start_with_front_end().await;
+    let (_, response) =
+        signed_in(&app, &format!("&returnTo={CRM}/&codeChallenge={CHALLENGE}")).await;
     let mut front_end = app.browser();
-    let grant = code_with_verifier(&answer.handover_code().unwrap());
+    let grant = code_with_verifier(&response.handover_code().unwrap());
     front_end.post_json(CRM, "/auth/token", &grant).await;
     let made_up = code(&"x".repeat(43));
-    let answer = front_end.post_json(CRM, "/auth/token", &made_up).await;
-    assert_eq!(answer.status, 401);
+    let response = front_end.post_json(CRM, "/auth/token", &made_up).await;
+    assert_eq!(response.status, 401);
     let renew = json!({ "grantType": "cookie" });
-    let answer = front_end.post_json(CRM, "/auth/token", &renew).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    let response = front_end.post_json(CRM, "/auth/token", &renew).await;
+    assert_eq!(response.status, 200, "{}", response.body);
 }
 
 // R8 R10
 #[tokio::test]
-async fn who_is_signed_in_already_is_handed_over_again() {
+async fn a_person_who_is_signed_in_gets_another_code() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     let again = browser.get("/auth/google?returnTo=/inbox").await;
@@ -237,10 +239,10 @@ async fn who_is_signed_in_already_is_handed_over_again() {
 
 // R9
 #[tokio::test]
-async fn the_token_pair_cookie_is_to_the_letter_what_existing_front_ends_read() {
+async fn the_token_pair_cookie_has_exactly_the_format_of_existing_front_ends() {
     let app = TestApp::start_with(&[("TOKEN_PAIR_COOKIE_ENABLED", "true")]).await;
-    let (mut browser, answer) = signed_in(&app, "").await;
-    let lines = answer.set_cookies();
+    let (mut browser, response) = signed_in(&app, "").await;
+    let lines = response.set_cookies();
     let line = lines
         .iter()
         .find(|line| line.starts_with("tokenPair="))
@@ -249,7 +251,7 @@ async fn the_token_pair_cookie_is_to_the_letter_what_existing_front_ends_read() 
     assert_eq!(attributes, " Path=/; Secure; SameSite=Lax");
     assert!(line.len() < 4096, "browsers keep no longer cookie");
 
-    // What decodeURIComponent gives: there is no plus to misread.
+    // decodeURIComponent does not decode a plus sign, so there must be none.
     assert!(!value.contains('+'));
     let form = format!("v={value}");
     let (_, json) = url::form_urlencoded::parse(form.as_bytes()).next().unwrap();
@@ -271,7 +273,7 @@ async fn the_token_pair_cookie_is_to_the_letter_what_existing_front_ends_read() 
         assert_eq!(expires_at.len(), "2026-11-24T08:00:00.000Z".len());
         assert!(expires_at.ends_with('Z'));
     }
-    // Both are good.
+    // Both tokens are valid.
     let access = pair["accessToken"]["token"].as_str().unwrap();
     let payload = URL_SAFE_NO_PAD
         .decode(access.split('.').nth(1).unwrap())
@@ -288,7 +290,7 @@ async fn the_token_pair_cookie_is_to_the_letter_what_existing_front_ends_read() 
         .await;
     assert_eq!(renewed.status, 200, "{}", renewed.body);
 
-    // Who is signed in already gets one too; signing out takes it away.
+    // A repeated start sets the cookie too, and a sign-out removes it.
     let again = browser.get("/auth/google").await;
     assert!(
         again
@@ -302,16 +304,16 @@ async fn the_token_pair_cookie_is_to_the_letter_what_existing_front_ends_read() 
 
 // R9
 #[tokio::test]
-async fn no_token_pair_cookie_is_set_where_it_is_not_switched_on() {
+async fn no_token_pair_cookie_is_set_by_default() {
     let app = TestApp::start().await;
-    let (_, answer) = signed_in(&app, "").await;
-    assert!(!answer.everything().contains("tokenPair"));
+    let (_, response) = signed_in(&app, "").await;
+    assert!(!response.headers_and_body().contains("tokenPair"));
 }
 
-// R10, PEERS, relying-party check 13
+// R10, RP13
 #[tokio::test]
 async fn only_the_configured_origins_may_ask_for_tokens() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     let mut browser = app.signed_in("ada").await;
     let grant = json!({ "grantType": "cookie" });
     for foreign in [
@@ -321,15 +323,15 @@ async fn only_the_configured_origins_may_ask_for_tokens() {
         "https://crm.example:444",
         "https://crm.example.evil.example",
     ] {
-        let answer = browser.post_json(foreign, "/auth/token", &grant).await;
+        let response = browser.post_json(foreign, "/auth/token", &grant).await;
         assert_eq!(
-            (answer.status, answer.code().as_str()),
+            (response.status, response.code().as_str()),
             (403, "cross_site"),
             "{foreign}"
         );
-        assert!(!answer.headers.contains_key("access-control-allow-origin"));
+        assert!(!response.headers.contains_key("access-control-allow-origin"));
     }
-    // Without Origin: a form of another site, or of a sibling.
+    // Without `Origin`: a form of another site, or of another host of the same site.
     for site in ["cross-site", "same-site"] {
         browser.headers = vec![
             ("sec-fetch-site", site.to_owned()),
@@ -337,18 +339,18 @@ async fn only_the_configured_origins_may_ask_for_tokens() {
         ];
         assert_eq!(browser.post("/auth/token").await.status, 403);
     }
-    // A form that needs no preflight is no JSON.
+    // A form that needs no preflight request is not JSON.
     browser.headers = vec![("origin", CRM.to_owned())];
-    let answer = browser.post("/auth/token").await;
+    let response = browser.post("/auth/token").await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (415, "json_needed")
     );
     browser.headers.clear();
     for body in [json!({}), json!({ "grantType": "password" }), json!([1])] {
-        let answer = browser.post_json(CRM, "/auth/token", &body).await;
+        let response = browser.post_json(CRM, "/auth/token", &body).await;
         assert_eq!(
-            (answer.status, answer.code().as_str()),
+            (response.status, response.code().as_str()),
             (400, "invalid_request")
         );
     }
@@ -357,19 +359,24 @@ async fn only_the_configured_origins_may_ask_for_tokens() {
 // R10
 #[tokio::test]
 async fn a_preflight_is_answered_for_exactly_the_configured_origins() {
-    let app = crm().await;
+    let app = start_with_front_end().await;
     for (origin, allowed) in [(CRM, true), ("https://evil.example", false)] {
         let mut browser = app.browser();
         browser.headers = vec![
             ("origin", origin.to_owned()),
             ("access-control-request-method", "POST".to_owned()),
         ];
-        let answer = browser.send(Method::OPTIONS, "/auth/token").await;
-        assert_eq!(answer.status, 204);
-        let given = answer.headers.get("access-control-allow-origin");
+        let response = browser.send(Method::OPTIONS, "/auth/token").await;
+        assert_eq!(response.status, 204);
+        let given = response.headers.get("access-control-allow-origin");
         assert_eq!(given.is_some(), allowed, "{given:?}");
-        assert!(allowed || !answer.headers.contains_key("access-control-allow-methods"));
-        assert_eq!(answer.headers["vary"], "Origin");
+        assert!(
+            allowed
+                || !response
+                    .headers
+                    .contains_key("access-control-allow-methods")
+        );
+        assert_eq!(response.headers["vary"], "Origin");
     }
 }
 
@@ -378,7 +385,7 @@ async fn a_preflight_is_answered_for_exactly_the_configured_origins() {
 async fn a_workspaces_host_gets_no_session_of_another_workspace() {
     let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", "true")]).await;
     let mut browser = app.browser();
-    app.round(
+    app.run_flow(
         &mut browser,
         "/auth/google?prompt=consent&workspaceSubdomain=acme",
         &Decision::allow("ada"),
@@ -386,17 +393,17 @@ async fn a_workspaces_host_gets_no_session_of_another_workspace() {
     .await;
     for (host, status) in [("acme", 200), ("other", 401)] {
         let origin = format!("https://{host}.app.test.example");
-        let answer = browser
+        let response = browser
             .post_json(&origin, "/auth/token", &json!({ "grantType": "cookie" }))
             .await;
-        assert_eq!(answer.status, status, "{}", answer.body);
+        assert_eq!(response.status, status, "{}", response.body);
     }
 }
 
-// R11: a page that asks at each load leaves no red line in the console
+// R11: browsers log each 401, although a page may ask at each load
 #[tokio::test]
-async fn who_asks_whether_somebody_is_signed_in_gets_no_error() {
-    let app = crm().await;
+async fn asking_whether_somebody_is_signed_in_is_no_error() {
+    let app = start_with_front_end().await;
     let ask = |grant: Value| {
         let mut grant = grant;
         grant["ifSignedIn"] = json!(true);
@@ -408,13 +415,13 @@ async fn who_asks_whether_somebody_is_signed_in_gets_no_error() {
         json!({ "grantType": "refresh_token", "refreshToken": "x".repeat(43) }),
         code(&"x".repeat(43)),
     ] {
-        let answer = browser.post_json(CRM, "/auth/token", &grant).await;
-        assert_eq!(answer.status, 401, "{grant}");
-        let answer = browser.post_json(CRM, "/auth/token", &ask(grant)).await;
-        assert_eq!((answer.status, answer.body.as_str()), (204, ""));
-        assert_eq!(answer.headers["access-control-allow-origin"], CRM);
+        let response = browser.post_json(CRM, "/auth/token", &grant).await;
+        assert_eq!(response.status, 401, "{grant}");
+        let response = browser.post_json(CRM, "/auth/token", &ask(grant)).await;
+        assert_eq!((response.status, response.body.as_str()), (204, ""));
+        assert_eq!(response.headers["access-control-allow-origin"], CRM);
     }
-    // Nothing else changes.
+    // `ifSignedIn` changes no other response.
     let foreign = browser
         .post_json(
             "https://evil.example",
@@ -424,35 +431,35 @@ async fn who_asks_whether_somebody_is_signed_in_gets_no_error() {
         .await;
     assert_eq!(foreign.status, 403);
     let mut browser = app.signed_in("ada").await;
-    let answer = browser
+    let response = browser
         .post_json(
             APP_ORIGIN,
             "/auth/token",
             &ask(json!({ "grantType": "cookie" })),
         )
         .await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let life = answer.json()["expiresIn"].as_i64().unwrap();
+    assert_eq!(response.status, 200, "{}", response.body);
+    let life = response.json()["expiresIn"].as_i64().unwrap();
     assert!((1_700..=1_800).contains(&life), "{life}");
 }
 
 // R11
 #[tokio::test]
-async fn the_script_is_served_to_any_page_and_cached_by_its_tag() {
+async fn the_script_is_served_to_any_page_and_cached_by_its_etag() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
-    let answer = browser.get("/auth/session.js").await;
-    assert_eq!(answer.status, 200);
+    let response = browser.get("/auth/session.js").await;
+    assert_eq!(response.status, 200);
     assert_eq!(
-        answer.headers["content-type"],
+        response.headers["content-type"],
         "text/javascript; charset=utf-8"
     );
     assert_eq!(
-        answer.headers["cross-origin-resource-policy"],
+        response.headers["cross-origin-resource-policy"],
         "cross-origin"
     );
-    assert_eq!(answer.headers["cache-control"], "public, max-age=3600");
-    let tag = answer.headers["etag"].to_str().unwrap().to_owned();
+    assert_eq!(response.headers["cache-control"], "public, max-age=3600");
+    let tag = response.headers["etag"].to_str().unwrap().to_owned();
     browser.headers = vec![("if-none-match", tag)];
     let again = browser.get("/auth/session.js").await;
     assert_eq!((again.status, again.body.as_str()), (304, ""));

@@ -1,8 +1,8 @@
-use crate::helpers::TestApp;
+use crate::support::TestApp;
 
 // R15
 #[tokio::test]
-async fn the_running_build_says_that_it_lives_what_it_is_and_whether_it_can_serve() {
+async fn health_readiness_and_version_are_reported() {
     let app = TestApp::start().await;
     assert_eq!(app.operator("/healthz").await.status, 200);
     assert_eq!(app.operator("/readyz").await.status, 200);
@@ -13,7 +13,7 @@ async fn the_running_build_says_that_it_lives_what_it_is_and_whether_it_can_serv
 
 // R15
 #[tokio::test]
-async fn the_world_is_told_neither_readiness_nor_build_and_health_is_constant() {
+async fn the_public_port_shows_constant_health_and_neither_readiness_nor_version() {
     let app = TestApp::start().await;
     let away =
         TestApp::start_with(&[("DATABASE_URL", "postgres://nobody:x@127.0.0.1:1/none")]).await;
@@ -32,11 +32,11 @@ async fn the_world_is_told_neither_readiness_nor_build_and_health_is_constant() 
 
 // R12 R15
 #[tokio::test]
-async fn a_broker_that_is_away_is_reported_and_takes_no_sign_in_away() {
+async fn an_unavailable_broker_is_reported_and_prevents_no_sign_in() {
     let app = TestApp::start().await;
-    let answer = app.operator("/readyz").await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let checks = answer.json();
+    let response = app.operator("/readyz").await;
+    assert_eq!(response.status, 200, "{}", response.body);
+    let checks = response.json();
     let broker = checks["checks"]
         .as_array()
         .unwrap()
@@ -48,19 +48,19 @@ async fn a_broker_that_is_away_is_reported_and_takes_no_sign_in_away() {
 
 // R15
 #[tokio::test]
-async fn a_database_that_is_away_is_not_ready_and_a_callback_says_so() {
+async fn without_the_database_the_service_is_not_ready_and_a_callback_says_so() {
     let app =
         TestApp::start_with(&[("DATABASE_URL", "postgres://nobody:x@127.0.0.1:1/none")]).await;
     let mut browser = app.browser().json();
     assert_eq!(app.operator("/readyz").await.status, 503);
     assert_eq!(browser.get("/healthz").await.status, 200);
     let decision = latchkey_demo_provider::Decision::allow("ada");
-    let answer = app.round(&mut browser, "/auth/google", &decision).await;
+    let response = app.run_flow(&mut browser, "/auth/google", &decision).await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (503, "database_unavailable")
     );
-    assert!(answer.headers.contains_key("retry-after"));
+    assert!(response.headers.contains_key("retry-after"));
 }
 
 #[tokio::test]
@@ -75,9 +75,9 @@ async fn every_answer_carries_the_security_headers() {
         "/healthz",
         "/auth/sign-in",
     ] {
-        let answer = browser.get(path).await;
+        let response = browser.get(path).await;
         let header = |name: &str| {
-            answer
+            response
                 .headers
                 .get(name)
                 .and_then(|v| v.to_str().ok())
@@ -96,14 +96,14 @@ async fn every_answer_carries_the_security_headers() {
         );
         assert!(!header("cache-control").is_empty(), "{path}");
         assert!(
-            !answer.body.contains("<script") && !answer.body.contains("style="),
+            !response.body.contains("<script") && !response.body.contains("style="),
             "{path}"
         );
     }
 }
 
 #[tokio::test]
-async fn requests_have_bounds() {
+async fn request_sizes_are_limited() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let long = format!("/auth/google?returnTo=/{}", "a".repeat(11_000));

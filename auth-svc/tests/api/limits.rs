@@ -4,13 +4,13 @@ use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::helpers::{APP, PUBLIC, TestApp};
+use crate::support::{APP, PUBLIC, TestApp};
 
 #[tokio::test]
-async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
+async fn an_address_with_too_many_requests_is_told_when_to_retry() {
     let app = TestApp::start_with(&[("RATE_LIMIT_PER_ADDRESS", "5")]).await;
     let mut browser = app.browser();
-    // Nobody vouches for what the client writes itself.
+    // The header counts only if a trusted proxy sets it.
     for spoofed in 1..=5 {
         browser.headers = vec![("x-forwarded-for", format!("192.0.2.{spoofed}"))];
         assert_eq!(browser.get("/").await.status, 200);
@@ -31,13 +31,13 @@ async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
         browser.clone().json().get("/auth/me").await.code(),
         "too_many_requests"
     );
-    // Probes come from where the load balancer's traffic comes from.
+    // Health checks share the address of the load balancer and are not limited.
     assert_eq!(browser.get("/healthz").await.status, 200);
     assert_eq!(app.operator("/readyz").await.status, 200);
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_each_client_has_a_limit_of_its_own() {
+async fn behind_a_trusted_proxy_each_client_has_its_own_limit() {
     let app = TestApp::start_with(&[
         ("RATE_LIMIT_PER_ADDRESS", "2"),
         ("TRUSTED_PROXIES", "127.0.0.0/8"),
@@ -53,7 +53,7 @@ async fn behind_a_trusted_proxy_each_client_has_a_limit_of_its_own() {
         ("2001:db8::1", 200),
         ("2001:db8::2", 200),
         ("2001:db8::3", 429),
-        // Some proxies write the port, and IPv6 in brackets.
+        // Some proxies add the port, and put IPv6 addresses in brackets.
         ("192.0.2.1:50123", 429),
         ("192.0.2.3:50123", 200),
         ("192.0.2.3:50124", 200),
@@ -66,11 +66,11 @@ async fn behind_a_trusted_proxy_each_client_has_a_limit_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_flow_has_few_tries() {
+async fn the_attempts_of_one_flow_are_limited() {
     let app = TestApp::start_with(&[("RATE_LIMIT_PER_FLOW", "3")]).await;
     let mut browser = app.browser().json();
     let callback = app
-        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .run_flow_to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     let (path, query) = callback.split_once('?').unwrap();
     let state = query
@@ -84,30 +84,30 @@ async fn a_flow_has_few_tries() {
         ("d", "too_many_requests"),
     ] {
         let issuer = app.demo.issuer(Flavour::Google);
-        let answer = browser
+        let response = browser
             .clone()
             .get(&format!("{path}?{state}&code={guess}&iss={issuer}"))
             .await;
-        assert_eq!(answer.code(), code, "{guess}");
-        assert_eq!(answer.headers.contains_key("retry-after"), guess == "d");
+        assert_eq!(response.code(), code, "{guess}");
+        assert_eq!(response.headers.contains_key("retry-after"), guess == "d");
     }
     assert_eq!(
         app.demo.count(Flavour::Google, Endpoint::Token),
         3,
-        "the provider hears no more of it"
+        "no further request reaches the provider"
     );
-    // Another flow of the same browser is not harmed.
-    let answer = app
-        .round(
+    // Another flow of the same browser is not limited.
+    let response = app
+        .run_flow(
             &mut browser,
             "/auth/google?prompt=consent",
             &Decision::allow("ada"),
         )
         .await;
-    assert_eq!(answer.location(), APP);
+    assert_eq!(response.location(), APP);
 }
 
-/// Begins a request and does not end its headers.
+/// Sends the beginning of a request, without the end of its headers.
 async fn begun(app: &TestApp) -> TcpStream {
     let address = app.base.strip_prefix("http://").unwrap();
     let mut client = TcpStream::connect(address).await.unwrap();
@@ -119,14 +119,14 @@ async fn begun(app: &TestApp) -> TcpStream {
 }
 
 async fn rest_of(client: &mut TcpStream) -> String {
-    let mut answer = Vec::new();
-    // A connection that is cut ends the answer too.
-    let _ = client.read_to_end(&mut answer).await;
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut response = Vec::new();
+    // A closed connection ends the response too.
+    let _ = client.read_to_end(&mut response).await;
+    String::from_utf8_lossy(&response).into_owned()
 }
 
-/// One who is slow is served, also beyond the five seconds of the HTTP library; one
-/// whose headers never end is not, although some of them come all the time.
+/// A slow client is served, even after the five seconds that are the default of the HTTP
+/// library. A client whose headers never end is dropped.
 #[tokio::test]
 async fn a_client_that_sends_its_headers_slowly_is_dropped() {
     let app = TestApp::start().await;
@@ -158,8 +158,7 @@ async fn a_client_that_sends_its_headers_slowly_is_dropped() {
     assert!(served.starts_with("HTTP/1.1 200"), "{served}");
 }
 
-/// Status of a request whose body has no length in its headers, and an end only if
-/// it `ends`.
+/// Sends a chunked body and returns the status line. The body has an end only if `ends`.
 async fn chunked(app: &TestApp, path: &str, kind: &str, body: &str, ends: bool) -> String {
     let address = app.base.strip_prefix("http://").unwrap();
     let mut client = TcpStream::connect(address).await.unwrap();
@@ -171,7 +170,7 @@ async fn chunked(app: &TestApp, path: &str, kind: &str, body: &str, ends: bool) 
     for part in body.as_bytes().chunks(0x1000) {
         let size = format!("{:x}\r\n", part.len());
         let chunk = [size.as_bytes(), part, b"\r\n"].concat();
-        // Who is refused need not be listened to.
+        // After a refusal the server may stop reading.
         if client.write_all(&chunk).await.is_err() {
             break;
         }
@@ -180,16 +179,16 @@ async fn chunked(app: &TestApp, path: &str, kind: &str, body: &str, ends: bool) 
         let _ = client.write_all(b"0\r\n\r\n").await;
     }
     let mut status = [0; 12];
-    let answer = tokio::time::timeout(Duration::from_mins(1), client.read_exact(&mut status));
-    // A connection that is cut has no status.
-    match answer.await.unwrap() {
+    let response = tokio::time::timeout(Duration::from_mins(1), client.read_exact(&mut status));
+    // A closed connection has no status.
+    match response.await.unwrap() {
         Ok(_) => String::from_utf8_lossy(&status).into_owned(),
         Err(_) => String::new(),
     }
 }
 
 #[tokio::test]
-async fn a_body_without_a_length_is_bounded_too() {
+async fn a_body_without_a_length_is_limited_too() {
     let app = TestApp::start().await;
     let json = |length: usize| format!("{}{{\"grantType\":\"cookie\"}}", " ".repeat(length - 22));
     let form = |length: usize| format!("seen={}", "a".repeat(length - 5));
@@ -211,8 +210,8 @@ async fn a_body_without_a_length_is_bounded_too() {
             let too_large = status == "HTTP/1.1 413";
             assert_eq!(too_large, refused, "{path} {length}: {status}");
         }
-        // Nobody waits for the end of this one. What was not read when the answer
-        // was sent may have reset the connection.
+        // The server does not wait for the end of this body. Unread data may reset the
+        // connection before the status is read.
         let status = chunked(&app, path, kind, &body(1 << 20), false).await;
         assert!(
             ["", "HTTP/1.1 413"].contains(&status.as_str()),
@@ -222,11 +221,11 @@ async fn a_body_without_a_length_is_bounded_too() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_slow_holds_nobody_else_up() {
+async fn a_slow_provider_delays_no_other_request() {
     let app = TestApp::start().await;
     let mut slow = app.browser();
     let callback = app
-        .to_callback(&mut slow, "/auth/google", &Decision::allow("ada"))
+        .run_flow_to_callback(&mut slow, "/auth/google", &Decision::allow("ada"))
         .await;
     app.demo.inject(
         Fault::on(Endpoint::Token)
@@ -234,7 +233,7 @@ async fn a_provider_that_is_slow_holds_nobody_else_up() {
             .delayed_ms(6_000),
     );
     let waiting = tokio::spawn(async move { slow.get(&callback).await.status });
-    // With one connection to the database.
+    // The pool has one connection to the database.
     for _ in 0..5 {
         assert_eq!(app.browser().get("/auth/me").await.status, 401);
         assert!(!waiting.is_finished());

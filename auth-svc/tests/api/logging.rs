@@ -7,11 +7,11 @@ use latchkey_opening::OpeningKey;
 use latchkey_testkit::{Role, TestDatabase};
 use serde_json::Value;
 
-use crate::helpers::{Browser, variables, workspace};
+use crate::support::{Browser, variables, workspace};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
-/// The binary itself, as it runs in production.
+/// The service as a process, as in production.
 struct Service {
     child: Child,
     base: String,
@@ -32,7 +32,7 @@ impl Service {
             line.clear();
             assert!(
                 output.read_line(&mut line).unwrap() > 0,
-                "ended before it listened"
+                "stopped before it listened"
             );
         }
         let line: Value = serde_json::from_str(&line).unwrap();
@@ -43,7 +43,7 @@ impl Service {
         }
     }
 
-    /// Ends it in order; answers what it logged.
+    /// Stops the process with SIGTERM and returns its log.
     fn stop(mut self) -> String {
         let pid = self.child.id().to_string();
         assert!(
@@ -63,7 +63,7 @@ impl Service {
     }
 }
 
-// R45, PEERS, relying-party check 16
+// R45, RP16
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
     let database = TestDatabase::create().await;
@@ -88,16 +88,16 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
     assert_eq!(refused.status, 403);
     assert!(
         refused.body.contains(TRACE),
-        "the page shows the number to report"
+        "the page shows the reference to report"
     );
     let (callback, signed_in) = round("ada").await;
     assert_eq!(signed_in.status, 302);
-    // The provider says no, and why: through the browser, so it may say anything.
+    // The error description comes through the browser, so it is untrusted text.
     let mut other = Browser::new(service.base.clone());
     let start = other.get("/auth/google").await.location();
     let start = url::Url::parse(&start).unwrap();
     let (_, state) = start.query_pairs().find(|(n, _)| n == "state").unwrap();
-    let told = url::form_urlencoded::Serializer::new(String::new())
+    let parameters = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("error", "access_denied")
         .append_pair(
             "error_description",
@@ -106,7 +106,9 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
         .append_pair("state", &state)
         .append_pair("iss", &demo.issuer(Flavour::Google))
         .finish();
-    let denied = other.get(&format!("/auth/google/redirect?{told}")).await;
+    let denied = other
+        .get(&format!("/auth/google/redirect?{parameters}"))
+        .await;
     assert_eq!(denied.status, 403);
     assert!(!denied.body.contains("AADSTS") && !denied.body.contains("forged"));
     let (stored,): (Option<String>,) = sqlx::query_as("SELECT traceparent FROM auth.outbox")
@@ -115,7 +117,7 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
         .unwrap();
     assert!(
         stored.unwrap().contains(TRACE),
-        "the event goes on with the trace"
+        "the event continues the trace"
     );
     let session = browser.session().unwrap().to_owned();
 
@@ -143,7 +145,7 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
     );
     assert!(
         !compared.contains("linus"),
-        "no name of a person: {compared}"
+        "the name of a person is logged: {compared}"
     );
     assert_eq!(refusals[0]["trace_id"], TRACE);
     assert_eq!(refusals[0]["error.code"], "domain_not_allowed");
@@ -162,14 +164,11 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
             .map(|(_, v)| v.into()),
     );
     for secret in secrets {
-        assert!(
-            !log.contains(&secret),
-            "a secret stands in the log: {secret}"
-        );
+        assert!(!log.contains(&secret), "a secret is in the log: {secret}");
     }
 }
 
-// R8 R10: the operator of a front end reads what to change
+// R8 R10
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_origin_is_logged_with_the_variable_that_allows_it() {
     let database = TestDatabase::create().await;
@@ -204,6 +203,6 @@ async fn a_refused_origin_is_logged_with_the_variable_that_allows_it() {
             "{origin}: {log}"
         );
     }
-    assert!(!log.contains("secret"), "the query is nobody's business");
+    assert!(!log.contains("secret"), "the query must not be logged");
     assert!(log.lines().all(|line| line.len() < 2_000), "{log}");
 }

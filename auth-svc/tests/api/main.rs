@@ -1,45 +1,44 @@
-//! auth-svc from the outside: the running application on port 0, a real
-//! PostgreSQL and the demo provider.
+//! Tests of auth-svc over its public interfaces. Each test runs the application on a free
+//! port, with a real PostgreSQL and the demo provider.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what fails in a helper fails its test"
+    reason = "a failure in a helper fails its test"
 )]
 
-mod changes;
+mod audit;
 mod commands;
 mod configuration;
 mod conformance;
 mod connect_another_account;
+mod connections_page;
 mod consent;
-mod crm;
 mod custom_domain;
 mod domain_policy;
-mod doors;
+mod error_pages;
+mod graceful_shutdown;
 mod handover;
 mod health;
-mod helpers;
 mod invitations;
 mod limits;
 mod logging;
 mod members;
-mod neighbours;
-mod numbers;
+mod metrics;
 mod openapi;
 mod outbox;
 mod pages;
 mod provider_errors;
-mod redirect;
 mod refresh_tokens;
+mod return_location;
+mod review_page;
 mod sessions;
 mod sign_in;
 mod sign_in_page;
 mod sign_out;
 mod signing_keys;
-mod silent_database;
-mod stopping;
+mod support;
+mod unresponsive_database;
 mod verification_link;
-mod ways_on;
 mod workspace_domains;
 mod workspace_roles;

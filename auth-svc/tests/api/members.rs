@@ -3,12 +3,12 @@ use prost::Message as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::helpers::{APP, Answer, Browser, PUBLIC, TestApp};
+use crate::support::{APP, Browser, PUBLIC, Response, TestApp};
 
 const MEMBERS: &str = "/auth/workspace/members";
 const PAGE: &str = "/auth/account/members";
 
-/// Ada, who administers, and Grace, with their browsers.
+/// Starts the application with Ada, an administrator, and Grace, a member, signed in.
 async fn team() -> (TestApp, Browser, Browser) {
     let app = TestApp::start_with(&[("TOKEN_PAIR_COOKIE_ENABLED", "true")]).await;
     let ada = app.signed_in("ada").await;
@@ -21,8 +21,8 @@ async fn id_of(browser: &mut Browser) -> String {
     me["userId"].as_str().unwrap().to_owned()
 }
 
-/// What the outbox tells of removals.
-async fn told(app: &TestApp) -> Vec<MemberRemoved> {
+/// Returns the removal events in the outbox.
+async fn removal_events(app: &TestApp) -> Vec<MemberRemoved> {
     let rows: Vec<(Vec<u8>,)> = sqlx::query_as(
         "SELECT payload FROM auth.outbox WHERE routing_key = 'member.removed.v1' ORDER BY seq",
     )
@@ -41,16 +41,16 @@ async fn count(app: &TestApp, sql: &'static str) -> i64 {
         .unwrap()
 }
 
-async fn remove(browser: &mut Browser, id: &str, query: &str) -> Answer {
+async fn remove(browser: &mut Browser, id: &str, query: &str) -> Response {
     let path = format!("{MEMBERS}/{id}{query}");
     browser.send(Method::DELETE, &path).await
 }
 
-// R18, R14: out of this workspace at once, by every way that the person had in.
+// R18, R14: at once, for every kind of session and token.
 #[tokio::test]
-async fn a_removed_member_is_signed_out_of_this_workspace_alone() {
+async fn a_removed_member_is_signed_out_of_this_workspace_only() {
     let (app, mut ada, mut grace) = team().await;
-    // The same person elsewhere: another workspace, same browser profile.
+    // The same person is also a member of another workspace, with a session there.
     let other = app.workspace("other", &["acme.example"]).await;
     sqlx::query(
         "INSERT INTO auth.workspace_member (workspace_id, user_id, joined_by)
@@ -72,18 +72,18 @@ async fn a_removed_member_is_signed_out_of_this_workspace_alone() {
     .unwrap();
     let id = id_of(&mut grace).await;
 
-    let answer = remove(&mut ada, &id, "").await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    assert_eq!(answer.json()["sessionsEnded"], 1);
-    assert_eq!(answer.json()["connections"], "DISCONNECTING");
+    let response = remove(&mut ada, &id, "").await;
+    assert_eq!(response.status, 200, "{}", response.body);
+    assert_eq!(response.json()["sessionsEnded"], 1);
+    assert_eq!(response.json()["connections"], "DISCONNECTING");
     assert_eq!(grace.me().await, None);
     let pair = format!("v={}", grace.cookies["tokenPair"]);
     let (_, pair) = url::form_urlencoded::parse(pair.as_bytes()).next().unwrap();
     let pair: Value = serde_json::from_str(&pair).unwrap();
     let grant =
         json!({ "grantType": "refresh_token", "refreshToken": pair["refreshToken"]["token"] });
-    let answer = grace.post_json(PUBLIC, "/auth/token", &grant).await;
-    assert_eq!(answer.code(), "invalid_grant");
+    let response = grace.post_json(PUBLIC, "/auth/token", &grant).await;
+    assert_eq!(response.code(), "invalid_grant");
     for (living, left) in [
         (
             "SELECT count(*) FROM auth.session WHERE revoked_at IS NULL",
@@ -102,17 +102,17 @@ async fn a_removed_member_is_signed_out_of_this_workspace_alone() {
         assert_eq!(count(&app, living).await, left, "{living}");
     }
     assert!(ada.me().await.is_some());
-    let told = told(&app).await;
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].user_id, id);
-    assert_eq!(told[0].workspace_id, app.workspace.to_string());
-    assert!(!told[0].keep_connections && told[0].removed_at.is_some());
+    let events = removal_events(&app).await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].user_id, id);
+    assert_eq!(events[0].workspace_id, app.workspace.to_string());
+    assert!(!events[0].keep_connections && events[0].removed_at.is_some());
     assert_eq!(remove(&mut ada, &id, "").await.code(), "not_found");
 }
 
-// R18, R7: nobody is barred: the administrator is told how they could come back.
+// R18, R7: a removed person is not barred.
 #[tokio::test]
-async fn the_answer_tells_how_a_removed_person_could_join_again() {
+async fn the_response_says_how_a_removed_person_could_join_again() {
     let (app, mut ada, mut grace) = team().await;
     let public = json!({ "enabled": true });
     ada.send_json(Method::PUT, "/auth/workspace/public-invite", &public)
@@ -121,8 +121,8 @@ async fn the_answer_tells_how_a_removed_person_could_join_again() {
     ada.send_json(Method::POST, "/auth/workspace/invitations", &invited)
         .await;
     let id = id_of(&mut grace).await;
-    let answer = remove(&mut ada, &id, "?keepConnections=true").await;
-    let ways = answer.json()["canJoinAgain"].as_array().unwrap().clone();
+    let response = remove(&mut ada, &id, "?keepConnections=true").await;
+    let ways = response.json()["canJoinAgain"].as_array().unwrap().clone();
     let by: Vec<&str> = ways.iter().map(|way| way["by"].as_str().unwrap()).collect();
     assert_eq!(by, ["DOMAIN", "INVITATION", "PUBLIC_LINK"]);
     assert!(
@@ -131,25 +131,25 @@ async fn the_answer_tells_how_a_removed_person_could_join_again() {
             .unwrap()
             .contains("acme.example")
     );
-    assert!(told(&app).await[0].keep_connections);
+    assert!(removal_events(&app).await[0].keep_connections);
 
-    // By the rules, and as a member like any other.
+    // The person can join again, as everybody can.
     app.signed_in("grace").await;
     let domain = Method::DELETE;
     ada.send(domain, "/auth/workspace/domains/acme.example")
         .await;
-    let answer = remove(&mut ada, &id, "").await;
-    assert!(!answer.body.contains("DOMAIN"), "{}", answer.body);
+    let response = remove(&mut ada, &id, "").await;
+    assert!(!response.body.contains("DOMAIN"), "{}", response.body);
 }
 
-// R18: nobody locks everybody out by mistake.
+// R18
 #[tokio::test]
-async fn the_last_administrator_stays_and_others_remove_nobody() {
+async fn the_last_administrator_cannot_be_removed_and_members_remove_nobody() {
     let (app, mut ada, mut grace) = team().await;
     let (own, other) = (id_of(&mut ada).await, id_of(&mut grace).await);
-    let answer = remove(&mut ada, &own, "").await;
+    let response = remove(&mut ada, &own, "").await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (409, "last_administrator")
     );
     assert_eq!(remove(&mut grace, &own, "").await.code(), "not_admin");
@@ -171,7 +171,7 @@ async fn the_last_administrator_stays_and_others_remove_nobody() {
     assert_eq!(roles, ["ADMIN", "MEMBER"]);
 }
 
-// R18: two administrators who remove each other at once leave one.
+// R18
 #[tokio::test]
 async fn of_two_administrators_who_remove_each_other_one_stays() {
     let (app, mut ada, mut grace) = team().await;
@@ -195,7 +195,7 @@ async fn of_two_administrators_who_remove_each_other_one_stays() {
     );
 }
 
-// R18: on the page, asked first, confirmed by a post of this service's own page.
+// R18: the page asks first, and only a form of this service's own page removes.
 #[tokio::test]
 async fn an_administrator_removes_a_member_on_the_page() {
     let (app, mut ada, mut grace) = team().await;
@@ -220,7 +220,10 @@ async fn an_administrator_removes_a_member_on_the_page() {
         "{}",
         page.body
     );
-    assert!(grace.me().await.is_some(), "asking changed something");
+    assert!(
+        grace.me().await.is_some(),
+        "the confirmation page changed something"
+    );
 
     let keep = "connections=keep".to_owned();
     for origin in [APP.trim_end_matches('/'), "https://evil.example", "null"] {
@@ -235,7 +238,7 @@ async fn an_administrator_removes_a_member_on_the_page() {
     let done = ada.post_form(&ask, keep.clone()).await;
     assert_eq!(done.status, 303, "{}", done.body);
     assert_eq!(grace.me().await, None);
-    assert!(told(&app).await[0].keep_connections);
+    assert!(removal_events(&app).await[0].keep_connections);
     let list = ada.get(&done.location()).await;
     assert!(!list.body.contains("grace@acme.example"));
     assert!(

@@ -4,13 +4,13 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::helpers::{Browser, TestApp};
+use crate::support::{Browser, TestApp};
 
-/// The operations that are described: method and path.
-async fn described(app: &TestApp) -> (Value, Vec<(Method, String)>) {
-    let answer = app.browser().get("/openapi.json").await;
-    assert_eq!(answer.status, 200);
-    let document: Value = serde_json::from_str(&answer.body).unwrap();
+/// Returns the document and its operations, as method and path.
+async fn openapi_document(app: &TestApp) -> (Value, Vec<(Method, String)>) {
+    let response = app.browser().get("/openapi.json").await;
+    assert_eq!(response.status, 200);
+    let document: Value = serde_json::from_str(&response.body).unwrap();
     let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in ["get", "head", "post", "put", "patch", "delete"] {
@@ -24,9 +24,9 @@ async fn described(app: &TestApp) -> (Value, Vec<(Method, String)>) {
 }
 
 #[tokio::test]
-async fn every_described_route_is_there() {
+async fn every_described_route_exists() {
     let app = TestApp::start().await;
-    let (_, operations) = described(&app).await;
+    let (_, operations) = openapi_document(&app).await;
     assert!(operations.len() >= 15, "{operations:?}");
     for (method, path) in operations {
         let provider = if path.contains("oidc") {
@@ -39,21 +39,21 @@ async fn every_described_route_is_there() {
             let rest = rest.split_once('}').unwrap().1;
             concrete = format!("{before}00000000-0000-4000-8000-000000000000{rest}");
         }
-        let answer = app.browser().json().send(method.clone(), &concrete).await;
+        let response = app.browser().json().send(method.clone(), &concrete).await;
         assert!(
-            answer.status != 405 && !answer.body.contains("\"not_found\""),
+            response.status != 405 && !response.body.contains("\"not_found\""),
             "{method} {concrete}: {} {}",
-            answer.status,
-            answer.body
+            response.status,
+            response.body
         );
     }
 }
 
 // RFC 9110 section 9.1
 #[tokio::test]
-async fn every_address_that_takes_get_takes_head() {
+async fn every_path_that_supports_get_supports_head() {
     let app = TestApp::start().await;
-    let (_, operations) = described(&app).await;
+    let (_, operations) = openapi_document(&app).await;
     for (method, path) in &operations {
         if method == Method::GET {
             assert!(operations.contains(&(Method::HEAD, path.clone())), "{path}");
@@ -81,16 +81,16 @@ async fn every_address_that_takes_get_takes_head() {
     }
 }
 
-/// `http/routes.rs` registers and describes with one call; nothing else may
-/// register, so nothing can be left out of the description.
+/// `http/router.rs` registers and describes a route with one call. No other file may
+/// register routes, so that the description is complete.
 #[test]
-fn no_route_is_registered_around_the_description() {
-    fn look(folder: &Path, found: &mut Vec<String>) {
+fn every_route_is_registered_with_its_description() {
+    fn collect_routes(folder: &Path, found: &mut Vec<String>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                look(&path, found);
-            } else if !path.ends_with("http/routes.rs") && !path.ends_with("tests.rs") {
+                collect_routes(&path, found);
+            } else if !path.ends_with("http/router.rs") && !path.ends_with("tests.rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 for way in [
                     ".route(",
@@ -111,14 +111,14 @@ fn no_route_is_registered_around_the_description() {
     }
     let mut found = Vec::new();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    look(&source, &mut found);
+    collect_routes(&source, &mut found);
     assert_eq!(found, Vec::<String>::new(), "use Routes::add");
 }
 
 #[tokio::test]
-async fn the_description_says_what_can_be_asked_and_what_comes_back() {
+async fn the_description_lists_parameters_and_responses() {
     let app = TestApp::start().await;
-    let (document, operations) = described(&app).await;
+    let (document, operations) = openapi_document(&app).await;
     let path = |path: &str| document["paths"][path].clone();
     let names: Vec<String> = path("/auth/{provider}")["get"]["parameters"]
         .as_array()
@@ -139,7 +139,7 @@ async fn the_description_says_what_can_be_asked_and_what_comes_back() {
             "{method} {place}: {operation}"
         );
     }
-    // What it refers to is in it.
+    // Every schema that the document refers to is part of it.
     let text = document.to_string();
     for part in text.split("\"#/components/schemas/").skip(1) {
         let name = part.split('"').next().unwrap();
@@ -153,9 +153,9 @@ async fn the_description_says_what_can_be_asked_and_what_comes_back() {
 #[tokio::test]
 async fn search_engines_are_told_to_stay_away() {
     let app = TestApp::start().await;
-    let answer = app.browser().get("/robots.txt").await;
+    let response = app.browser().get("/robots.txt").await;
     assert_eq!(
-        (answer.status, answer.body.as_str()),
+        (response.status, response.body.as_str()),
         (200, "User-agent: *\nDisallow: /\n")
     );
 }

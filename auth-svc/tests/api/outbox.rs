@@ -6,11 +6,11 @@ use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::topology::{self, Subscription};
 use latchkey_testkit::TestBroker;
 
-use crate::helpers::{APP, TestApp, Written};
+use crate::support::{APP, RowCounts, TestApp};
 
 // R35
 #[tokio::test]
-async fn the_events_bytes_hold_no_token() {
+async fn the_event_contains_no_token_in_clear() {
     let app = TestApp::start().await;
     app.signed_in("ada").await;
     let (payload,): (Vec<u8>,) = sqlx::query_as("SELECT payload FROM auth.outbox")
@@ -29,19 +29,22 @@ async fn the_events_bytes_hold_no_token() {
     }
 }
 
-// R12, replaced system's weak point 7
+// R12, WP7
 #[tokio::test]
-async fn a_broker_or_a_sync_service_that_is_down_fails_no_sign_in() {
+async fn an_unavailable_broker_or_sync_service_fails_no_sign_in() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
-    let answer = app
-        .round(&mut browser, "/auth/google", &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
-    assert_eq!((answer.status, answer.location()), (302, APP.to_owned()));
+    assert_eq!(
+        (response.status, response.location()),
+        (302, APP.to_owned())
+    );
     assert!(browser.me().await.is_some());
     assert_eq!(
-        app.written().await,
-        Written::ONCE,
+        app.row_counts().await,
+        RowCounts::ONE_SIGN_IN,
         "the event waits in the outbox"
     );
 }
@@ -50,7 +53,7 @@ async fn a_broker_or_a_sync_service_that_is_down_fails_no_sign_in() {
 #[tokio::test]
 async fn the_event_reaches_the_broker_once_and_leaves_the_outbox() {
     let broker = TestBroker::create().await;
-    // As sync-svc does.
+    // sync-svc declares the queues.
     let connection = BrokerConfig::parse(broker.url(), "test")
         .unwrap()
         .connect()
@@ -69,14 +72,14 @@ async fn the_event_reaches_the_broker_once_and_leaves_the_outbox() {
                 .await
                 .unwrap_or_default(),
         );
-        if !taken.is_empty() && app.written().await.events == 0 {
+        if !taken.is_empty() && app.row_counts().await.events == 0 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(taken.len(), 1);
     assert_eq!(taken[0]["routing_key"], "user.authenticated.v1");
-    assert_eq!(app.written().await.events, 0);
+    assert_eq!(app.row_counts().await.events, 0);
     let payload = taken[0]["payload"].as_str().unwrap();
     let payload = base64::engine::general_purpose::STANDARD
         .decode(payload)
@@ -85,23 +88,22 @@ async fn the_event_reaches_the_broker_once_and_leaves_the_outbox() {
         prost::Message::decode(payload.as_slice()).unwrap();
     assert_eq!(event.identity.unwrap().handle, "ada@acme.example");
 }
-
-// PEERS, relying-party check 17
+// RP17
 #[tokio::test]
-async fn where_the_event_cannot_be_written_nothing_is() {
+async fn if_the_event_cannot_be_written_nothing_is_written() {
     let app = TestApp::start().await;
     sqlx::query("ALTER TABLE auth.outbox ADD CONSTRAINT broken CHECK (false) NOT VALID")
         .execute(app.database.pool())
         .await
         .unwrap();
     let mut browser = app.browser().json();
-    let answer = app
-        .round(&mut browser, "/auth/google", &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (503, "database_unavailable")
     );
     assert!(browser.session().is_none());
-    assert_eq!(app.written().await, Written::NOTHING);
+    assert_eq!(app.row_counts().await, RowCounts::NOTHING);
 }

@@ -1,11 +1,11 @@
-//! The pages, as whoever has no script and no style sees them.
+//! The pages, without scripts and styles.
 
 use latchkey_demo_provider::Decision;
 use latchkey_proto::events::{CalendarVisibility, MessageVisibility};
 
-use crate::helpers::{PUBLIC, TestApp};
+use crate::support::{PUBLIC, TestApp};
 
-/// The path of a linked asset.
+/// Returns the path of a linked asset.
 fn asset(body: &str, extension: &str) -> String {
     let end = body.find(&format!("{extension}\"")).unwrap() + extension.len();
     let start = body[..end].rfind('"').unwrap() + 1;
@@ -14,16 +14,16 @@ fn asset(body: &str, extension: &str) -> String {
 
 // R10
 #[tokio::test]
-async fn assets_are_named_after_their_content_and_kept_for_good() {
+async fn assets_are_named_after_their_content_and_cached_permanently() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let page = browser.get("/auth/sign-in").await;
     for (extension, kind) in [(".css", "text/css"), (".svg", "image/svg+xml")] {
         let path = asset(&page.body, extension);
         assert!(path.starts_with("/auth/assets/latchkey."), "{path}");
-        let answer = browser.get(&path).await;
-        let header = |name: &str| answer.headers[name].to_str().unwrap().to_owned();
-        assert_eq!(answer.status, 200);
+        let response = browser.get(&path).await;
+        let header = |name: &str| response.headers[name].to_str().unwrap().to_owned();
+        assert_eq!(response.status, 200);
         assert!(header("content-type").starts_with(kind));
         assert_eq!(
             header("cache-control"),
@@ -65,7 +65,7 @@ async fn the_sign_in_page_names_the_workspace_and_the_invitation() {
 }
 
 #[tokio::test]
-async fn what_comes_from_a_link_is_text_and_never_markup() {
+async fn parameters_of_a_link_are_escaped_on_the_pages() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     for path in [
@@ -90,7 +90,7 @@ async fn choices_of_the_review_page_reach_the_start_of_the_flow() {
         .form("/auth/review/google/continue")
         .choose("messageVisibility", "SUBJECT")
         .choose("calendarVisibility", "METADATA");
-    let provider = browser.submit(&form).await.onwards();
+    let provider = browser.submit(&form).await.refresh_url();
     let callback = app.decide(&provider, &Decision::allow("ada")).await;
     browser.get(&callback).await;
     let connection = app.events().await.pop().unwrap().connection.unwrap();
@@ -102,7 +102,7 @@ async fn choices_of_the_review_page_reach_the_start_of_the_flow() {
     let mut browser = app.browser();
     let nothing = browser.get("/auth/review/unknown").await;
     assert_eq!(nothing.status, 404);
-    // Connecting is for who is signed in; back to the list afterwards.
+    // Connecting needs a session, and returns to the list of connections.
     let away = browser.get("/auth/review/google?purpose=connect").await;
     assert_eq!(away.status, 303);
     let mut ada = app.signed_in("ada").await;
@@ -116,16 +116,16 @@ async fn choices_of_the_review_page_reach_the_start_of_the_flow() {
 }
 
 #[tokio::test]
-async fn account_pages_ask_to_sign_in_and_lead_back() {
+async fn account_pages_require_a_sign_in_that_returns_to_them() {
     let app = TestApp::start().await;
     for page in ["", "/connections", "/sessions"] {
         let path = format!("/auth/account{page}");
-        let answer = app.browser().get(&path).await;
-        assert_eq!(answer.status, 303);
+        let response = app.browser().get(&path).await;
+        assert_eq!(response.status, 303);
         let back = format!("{PUBLIC}{path}");
         let back: String = url::form_urlencoded::byte_serialize(back.as_bytes()).collect();
         let wanted = format!("/auth/sign-in?returnTo={back}");
-        assert_eq!(answer.whole_location(), wanted);
+        assert_eq!(response.full_location(), wanted);
         let mut browser = app.browser();
         let start = browser.get(&wanted.replace("sign-in", "google")).await;
         assert_eq!(start.status, 302, "{}", start.body);
@@ -141,15 +141,15 @@ async fn without_the_other_services_the_connections_page_says_so() {
     assert!(page.body.contains("SYNC_GRPC_URL"), "{}", page.body);
     ada.headers = vec![("origin", PUBLIC.to_owned())];
     let id = "0199a000-0000-7000-8000-000000000000";
-    let answer = ada
+    let response = ada
         .post(&format!("/auth/account/connections/{id}/disconnect"))
         .await;
-    assert_eq!(answer.status, 501);
+    assert_eq!(response.status, 501);
 }
 
 // R14
 #[tokio::test]
-async fn a_person_ends_own_sessions_and_nobody_elses() {
+async fn a_person_can_end_only_their_own_sessions() {
     let app = TestApp::start().await;
     let mut here = app.signed_in("ada").await;
     let mut there = app.signed_in("ada").await;
@@ -175,9 +175,9 @@ async fn a_person_ends_own_sessions_and_nobody_elses() {
 async fn an_error_of_the_framework_is_a_page_too() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
-    let answer = browser
+    let response = browser
         .get(&format!("/auth/google?returnTo=/{}", "a".repeat(11_000)))
         .await;
-    assert_eq!(answer.status, 414);
-    assert!(answer.body.contains("<h1>The request is too large</h1>"));
+    assert_eq!(response.status, 414);
+    assert!(response.body.contains("<h1>The request is too large</h1>"));
 }

@@ -1,8 +1,8 @@
 use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour, Misbehaviour};
 
-use crate::helpers::{APP, TestApp, Written};
+use crate::support::{APP, RowCounts, TestApp};
 
-// R1: each a clear answer for a person, nothing written
+// R1: each response says what happened, and nothing is written
 #[tokio::test]
 async fn an_error_of_the_provider_becomes_an_answer_that_says_what_to_do() {
     let app = TestApp::start().await;
@@ -18,23 +18,23 @@ async fn an_error_of_the_provider_becomes_an_answer_that_says_what_to_do() {
         ("<script>alert(1)</script>", 502, "provider_error"),
     ] {
         let mut browser = app.browser().json();
-        let answer = app
-            .round(&mut browser, "/auth/google", &Decision::error(error))
+        let response = app
+            .run_flow(&mut browser, "/auth/google", &Decision::error(error))
             .await;
         assert_eq!(
-            (answer.status, answer.code().as_str()),
+            (response.status, response.code().as_str()),
             (status, code),
             "{error}"
         );
-        assert!(!answer.body.contains("script"), "{}", answer.body);
+        assert!(!response.body.contains("script"), "{}", response.body);
         assert_eq!(browser.flows(), 0, "the flow is over");
     }
     let mut browser = app.browser();
     let page = app
-        .round(&mut browser, "/auth/google", &Decision::deny())
+        .run_flow(&mut browser, "/auth/google", &Decision::deny())
         .await;
     assert!(page.body.contains("You did not give access") && page.body.contains("Try again"));
-    assert_eq!(app.written().await, Written::NOTHING);
+    assert_eq!(app.row_counts().await, RowCounts::NOTHING);
 }
 
 #[tokio::test]
@@ -42,14 +42,14 @@ async fn a_callback_without_a_code_is_refused() {
     let app = TestApp::start().await;
     let mut browser = app.browser().json();
     let callback = app
-        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .run_flow_to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     let (before, after) = callback.split_once("code=").unwrap();
     let rest = after.split_once('&').map_or("", |(_, rest)| rest);
     for without in [format!("{before}{rest}"), format!("{before}code=&{rest}")] {
-        let answer = browser.clone().get(&without).await;
+        let response = browser.clone().get(&without).await;
         assert_eq!(
-            (answer.status, answer.code().as_str()),
+            (response.status, response.code().as_str()),
             (400, "code_missing"),
             "{without}"
         );
@@ -59,13 +59,13 @@ async fn a_callback_without_a_code_is_refused() {
 #[tokio::test]
 async fn an_injected_code_is_refused() {
     let app = TestApp::start().await;
-    // The code of ada's flow in mallory's own flow: PKCE binds it to ada's.
+    // The code of one flow in the callback of another: PKCE binds a code to its flow.
     let stolen = app
-        .to_callback(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
+        .run_flow_to_callback(&mut app.browser(), "/auth/google", &Decision::allow("ada"))
         .await;
     let mut browser = app.browser().json();
     let own = app
-        .to_callback(&mut browser, "/auth/google", &Decision::allow("grace"))
+        .run_flow_to_callback(&mut browser, "/auth/google", &Decision::allow("grace"))
         .await;
     let code = |callback: &str| {
         let url = url::Url::parse(&format!("http://x{callback}")).unwrap();
@@ -74,16 +74,16 @@ async fn an_injected_code_is_refused() {
     };
     let injected = own.replace(&code(&own), &code(&stolen));
     assert_ne!(injected, own);
-    let answer = browser.get(&injected).await;
+    let response = browser.get(&injected).await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (400, "code_refused")
     );
-    assert_eq!(app.written().await, Written::NOTHING);
+    assert_eq!(app.row_counts().await, RowCounts::NOTHING);
 }
 
 #[tokio::test]
-async fn trouble_at_the_token_endpoint_is_told_and_passes() {
+async fn an_error_at_the_token_endpoint_is_reported_and_the_next_sign_in_works() {
     let app = TestApp::start().await;
     for (fault, status, code) in [
         (
@@ -109,18 +109,18 @@ async fn trouble_at_the_token_endpoint_is_told_and_passes() {
     ] {
         app.demo.inject(fault.of(Flavour::Google).times(5));
         let mut browser = app.browser().json();
-        let answer = app
-            .round(&mut browser, "/auth/google", &Decision::allow("ada"))
+        let response = app
+            .run_flow(&mut browser, "/auth/google", &Decision::allow("ada"))
             .await;
-        assert_eq!((answer.status, answer.code().as_str()), (status, code));
+        assert_eq!((response.status, response.code().as_str()), (status, code));
         app.demo.forget_faults();
     }
-    assert_eq!(app.written().await, Written::NOTHING);
+    assert_eq!(app.row_counts().await, RowCounts::NOTHING);
     let mut browser = app.browser();
     let first = app
-        .round(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .run_flow(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
-    // A refresh token was lost with an answer: it is asked for again.
+    // If a response with a refresh token was lost, consent is requested again.
     let done = if first.location() == APP {
         first
     } else {
@@ -131,39 +131,37 @@ async fn trouble_at_the_token_endpoint_is_told_and_passes() {
 }
 
 #[tokio::test]
-async fn a_provider_that_cannot_be_reached_is_told_at_the_start() {
+async fn an_unreachable_provider_is_reported_at_the_start() {
     let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_ISSUER", "http://127.0.0.1:1/gone")]).await;
-    let answer = app.browser().json().get("/auth/oidc/demo").await;
+    let response = app.browser().json().get("/auth/oidc/demo").await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (503, "provider_unavailable")
     );
 }
 
-// #19716: a wrong callback URL gave a silent 404
 #[tokio::test]
-async fn an_address_that_does_not_exist_says_how_to_find_the_right_one() {
+async fn a_wrong_callback_path_says_how_to_find_the_right_one() {
     let app = TestApp::start().await;
-    let answer = app
+    let response = app
         .browser()
         .get("/auth/google/callback?code=x&state=y")
         .await;
-    assert_eq!(answer.status, 404);
+    assert_eq!(response.status, 404);
     assert!(
-        answer.body.contains("auth-svc redirect-uris"),
+        response.body.contains("auth-svc redirect-uris"),
         "{}",
-        answer.body
+        response.body
     );
-    let answer = app.browser().json().get("/auth/oidc/unknown").await;
+    let response = app.browser().json().get("/auth/oidc/unknown").await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (404, "provider_not_configured")
     );
 }
 
-// A fault that no waiting mends is not told as one that passes.
 #[tokio::test]
-async fn what_a_provider_does_wrong_for_good_is_told_as_such() {
+async fn a_permanent_fault_of_a_provider_is_not_reported_as_temporary() {
     for (how, status, code) in [
         (
             Misbehaviour::EncryptedIdToken,
@@ -179,21 +177,21 @@ async fn what_a_provider_does_wrong_for_good_is_told_as_such() {
         let app = TestApp::start().await;
         app.demo.misbehave(Flavour::Oidc, Some(how));
         let mut browser = app.browser().json();
-        let answer = match how {
+        let response = match how {
             Misbehaviour::WrongDiscoveryIssuer => browser.get("/auth/oidc/demo").await,
             _ => {
-                app.round(&mut browser, "/auth/oidc/demo", &Decision::allow("ada"))
+                app.run_flow(&mut browser, "/auth/oidc/demo", &Decision::allow("ada"))
                     .await
             }
         };
-        assert_eq!((answer.status, answer.code().as_str()), (status, code));
+        assert_eq!((response.status, response.code().as_str()), (status, code));
     }
     let app = TestApp::start().await;
     let nowhere = Fault::on(Endpoint::Discovery).of(Flavour::Oidc);
     app.demo.inject(nowhere.answering(404, ""));
-    let answer = app.browser().json().get("/auth/oidc/demo").await;
+    let response = app.browser().json().get("/auth/oidc/demo").await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (502, "provider_misconfigured")
     );
     app.demo.change(|settings| {
@@ -203,11 +201,11 @@ async fn what_a_provider_does_wrong_for_good_is_told_as_such() {
             .insert("access_token".to_owned(), large.into());
     });
     let mut browser = app.browser().json();
-    let answer = app
-        .round(&mut browser, "/auth/oidc/demo", &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut browser, "/auth/oidc/demo", &Decision::allow("ada"))
         .await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (502, "token_too_large")
     );
 }

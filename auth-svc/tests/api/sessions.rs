@@ -1,31 +1,31 @@
 use std::time::Duration;
 
 use auth_svc::random::Randomness;
-use auth_svc::store::{janitor, workspace};
+use auth_svc::store::{cleanup, workspace};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::helpers::{APP, Answer, Browser, PUBLIC, TestApp};
+use crate::support::{APP, Browser, PUBLIC, Response, TestApp};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
 async fn list(browser: &mut Browser) -> Vec<Value> {
-    let answer = browser.get("/auth/sessions").await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    answer.json()["sessions"].as_array().unwrap().clone()
+    let response = browser.get("/auth/sessions").await;
+    assert_eq!(response.status, 200, "{}", response.body);
+    response.json()["sessions"].as_array().unwrap().clone()
 }
 
-async fn end(browser: &mut Browser, id: &str) -> Answer {
+async fn end(browser: &mut Browser, id: &str) -> Response {
     browser
         .send(Method::DELETE, &format!("/auth/sessions/{id}"))
         .await
 }
 
 async fn bearer(app: &TestApp, browser: &mut Browser) -> Browser {
-    let answer = browser
+    let response = browser
         .post_json(PUBLIC, "/auth/token", &json!({ "grantType": "cookie" }))
         .await;
-    let token = answer.json()["accessToken"]["token"].clone();
+    let token = response.json()["accessToken"]["token"].clone();
     let mut bearer = app.browser();
     bearer.headers = vec![(
         "authorization",
@@ -40,11 +40,11 @@ async fn run(app: &TestApp, sql: &'static str) {
 
 // R14
 #[tokio::test]
-async fn a_person_sees_their_own_sessions_and_which_one_is_here() {
+async fn a_person_sees_their_own_sessions_and_which_one_is_current() {
     let app = TestApp::start().await;
     let mut firefox = app.browser();
     firefox.headers = vec![("user-agent", FIREFOX.to_owned())];
-    app.round(
+    app.run_flow(
         &mut firefox,
         "/auth/google?prompt=consent",
         &latchkey_demo_provider::Decision::allow("ada"),
@@ -66,7 +66,7 @@ async fn a_person_sees_their_own_sessions_and_which_one_is_here() {
 
 // R14
 #[tokio::test]
-async fn a_session_that_is_ended_elsewhere_is_over_at_once() {
+async fn a_session_ended_from_another_browser_ends_at_once() {
     let app = TestApp::start().await;
     let mut here = app.signed_in("ada").await;
     let mut there = app.signed_in("ada").await;
@@ -77,7 +77,7 @@ async fn a_session_that_is_ended_elsewhere_is_over_at_once() {
         .to_owned();
     assert_eq!(end(&mut here, &id).await.status, 204);
     assert_eq!(there.me().await, None);
-    // Here also for the access token: elsewhere it lives until it expires.
+    // This service refuses the access token too; other services accept it until it expires.
     assert_eq!(token.me().await, None);
     assert_eq!(end(&mut here, &id).await.code(), "no_such_session");
     assert_eq!(list(&mut here).await.len(), 1);
@@ -138,27 +138,27 @@ async fn signing_out_everywhere_ends_every_session_of_the_person_and_no_others()
 
 // R14
 #[tokio::test]
-async fn a_front_end_signs_out_by_its_access_token() {
+async fn a_front_end_signs_out_with_its_access_token() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     let mut token = bearer(&app, &mut browser).await.json();
     assert_eq!(list(&mut token).await.len(), 1);
     assert_eq!(token.post("/auth/sign-out").await.status, 204);
     assert_eq!(browser.me().await, None);
-    // A token that is none is nobody's, whatever cookie comes along.
+    // An invalid bearer token is refused even if a valid cookie is sent.
     let mut other = app.signed_in("ada").await;
     other.headers = vec![("authorization", "Bearer x.y.z".to_owned())];
     assert_eq!(other.me().await, None);
 }
 
-// R14, PEERS, relying-party check 12
+// R14, RP12
 #[tokio::test]
 async fn every_sign_in_begins_a_new_session_and_ends_the_one_before() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     let before = browser.clone();
     let id = browser.me().await.unwrap()["sessionId"].clone();
-    app.round(
+    app.run_flow(
         &mut browser,
         "/auth/google?prompt=consent",
         &latchkey_demo_provider::Decision::allow("ada"),
@@ -167,13 +167,13 @@ async fn every_sign_in_begins_a_new_session_and_ends_the_one_before() {
     assert_ne!(browser.session(), before.session());
     assert_ne!(browser.me().await.unwrap()["sessionId"], id);
     assert_eq!(before.clone().me().await, None);
-    // A secret that an attacker has chosen never becomes a session.
+    // A session secret chosen by an attacker is never used.
     let mut fixed = app.browser();
     let planted = "A".repeat(43);
     fixed
         .cookies
         .insert("__Host-latchkey-session".to_owned(), planted.clone());
-    app.round(
+    app.run_flow(
         &mut fixed,
         "/auth/google?prompt=consent",
         &latchkey_demo_provider::Decision::allow("ada"),
@@ -184,14 +184,17 @@ async fn every_sign_in_begins_a_new_session_and_ends_the_one_before() {
 
 // R14
 #[tokio::test]
-async fn a_session_that_nobody_uses_ends_and_use_keeps_it() {
+async fn an_unused_session_ends_and_use_extends_it() {
     let app = TestApp::start_with(&[("SESSION_IDLE_EXPIRES_IN", "1h")]).await;
     let mut browser = app.signed_in("ada").await;
     let idle = "UPDATE auth.session SET last_seen_at = last_seen_at - interval '59 min'";
     run(&app, idle).await;
     assert!(browser.me().await.is_some());
     run(&app, idle).await;
-    assert!(browser.me().await.is_some(), "the use before was noted");
+    assert!(
+        browser.me().await.is_some(),
+        "the previous use was recorded"
+    );
     run(&app, idle).await;
     run(&app, idle).await;
     assert_eq!(browser.me().await, None);
@@ -199,12 +202,12 @@ async fn a_session_that_nobody_uses_ends_and_use_keeps_it() {
 
 // R14
 #[tokio::test]
-async fn the_janitor_deletes_what_is_over_and_nothing_else() {
+async fn expired_rows_are_deleted_and_others_are_kept() {
     let app = TestApp::start_with(&[("TOKEN_PAIR_COOKIE_ENABLED", "true")]).await;
     let mut kept = app.signed_in("ada").await;
     let email = "grace@acme.example".parse().unwrap();
     let life = Duration::from_hours(1);
-    workspace::invite(
+    workspace::invite::invite(
         app.database.pool(),
         app.workspace,
         &email,
@@ -213,7 +216,7 @@ async fn the_janitor_deletes_what_is_over_and_nothing_else() {
     )
     .await
     .unwrap();
-    janitor::sweep(app.database.pool()).await.unwrap();
+    cleanup::sweep(app.database.pool()).await.unwrap();
     assert!(kept.me().await.is_some());
     for (over, left) in [
         (
@@ -246,14 +249,14 @@ async fn the_janitor_deletes_what_is_over_and_nothing_else() {
         };
         assert_eq!(count().await, 1, "{left}");
         run(&app, over).await;
-        janitor::sweep(app.database.pool()).await.unwrap();
+        cleanup::sweep(app.database.pool()).await.unwrap();
         assert_eq!(count().await, 0, "{left}");
     }
 }
 
 // R14
 #[tokio::test]
-async fn the_janitor_deletes_in_batches_until_nothing_is_left() {
+async fn expired_rows_are_deleted_in_batches_until_none_is_left() {
     let app = TestApp::start().await;
     app.signed_in("ada").await;
     let statements = [
@@ -278,7 +281,7 @@ async fn the_janitor_deletes_in_batches_until_nothing_is_left() {
     for statement in statements {
         run(&app, statement).await;
     }
-    janitor::sweep(app.database.pool()).await.unwrap();
+    cleanup::sweep(app.database.pool()).await.unwrap();
     let over: i64 = sqlx::query_scalar(
         "SELECT (SELECT count(*) FROM auth.spent_flow WHERE expires_at < now())
               + (SELECT count(*) FROM auth.personal_invite)
@@ -292,7 +295,7 @@ async fn the_janitor_deletes_in_batches_until_nothing_is_left() {
 
 // R9
 #[tokio::test]
-async fn starts_of_who_is_signed_in_do_not_pile_up_pairs_that_nobody_uses() {
+async fn repeated_starts_do_not_accumulate_unused_token_pairs() {
     let app = TestApp::start_with(&[("TOKEN_PAIR_COOKIE_ENABLED", "true")]).await;
     let mut browser = app.signed_in("ada").await;
     app.store_grant(&["https://www.googleapis.com/auth/gmail.readonly"], false)
@@ -306,5 +309,5 @@ async fn starts_of_who_is_signed_in_do_not_pile_up_pairs_that_nobody_uses() {
         .unwrap();
     assert_eq!(families, 20);
     let pair = browser.cookies.get("tokenPair");
-    assert!(pair.is_some(), "the newest is handed over");
+    assert!(pair.is_some(), "the newest pair is handed over");
 }

@@ -3,17 +3,17 @@ use latchkey_domain::{GrantBinding, ScopeSet};
 use latchkey_proto::events::{Access, Intent};
 use serde_json::json;
 
-use crate::helpers::{APP, PUBLIC, TestApp, Written};
+use crate::support::{APP, PUBLIC, RowCounts, TestApp};
 
 // R1
 #[tokio::test]
 async fn google_sign_in_sends_to_the_provider_with_state_nonce_and_pkce() {
     let app = TestApp::start().await;
-    let answer = app.browser().get("/auth/google").await;
-    assert_eq!(answer.status, 302);
-    let get = |name| answer.parameter(name).unwrap_or_default();
+    let response = app.browser().get("/auth/google").await;
+    assert_eq!(response.status, 302);
+    let get = |name| response.parameter(name).unwrap_or_default();
     assert!(
-        answer
+        response
             .location()
             .starts_with(&format!("{}/google/authorize", app.demo.base_url()))
     );
@@ -28,25 +28,25 @@ async fn google_sign_in_sends_to_the_provider_with_state_nonce_and_pkce() {
         assert_eq!(get(name).len(), length, "{name}");
     }
     assert!(
-        answer.parameter("hd").is_none(),
-        "R7: nothing shuts a listed domain out"
+        response.parameter("hd").is_none(),
+        "R7: `hd` would exclude other listed domains"
     );
-    // As an operator looks: `curl -I`.
+    // HEAD works too, for `curl -I`.
     let head = app
         .browser()
         .send(reqwest::Method::HEAD, "/auth/google")
         .await;
     assert!(head.location().starts_with(app.demo.base_url()));
     assert_eq!(
-        app.written().await,
-        Written::NOTHING,
+        app.row_counts().await,
+        RowCounts::NOTHING,
         "the start writes nothing"
     );
 }
 
 // R1 R2 R3 R5
 #[tokio::test]
-async fn each_provider_signs_a_person_in_and_tells_the_rest_of_the_house() {
+async fn a_sign_in_with_each_provider_publishes_its_event() {
     for (path, provider, flavour) in [
         ("/auth/google", "google", Flavour::Google),
         ("/auth/microsoft", "microsoft", Flavour::Microsoft),
@@ -54,13 +54,15 @@ async fn each_provider_signs_a_person_in_and_tells_the_rest_of_the_house() {
     ] {
         let app = TestApp::start().await;
         let mut browser = app.browser();
-        let answer = app.round(&mut browser, path, &Decision::allow("ada")).await;
+        let response = app
+            .run_flow(&mut browser, path, &Decision::allow("ada"))
+            .await;
         assert_eq!(
-            (answer.status, answer.location()),
+            (response.status, response.location()),
             (302, APP.to_owned()),
             "{path}"
         );
-        assert_eq!(app.written().await, Written::ONCE, "{path}");
+        assert_eq!(app.row_counts().await, RowCounts::ONE_SIGN_IN, "{path}");
 
         let event = app.events().await.pop().unwrap();
         let identity = event.identity.clone().unwrap();
@@ -69,7 +71,7 @@ async fn each_provider_signs_a_person_in_and_tells_the_rest_of_the_house() {
         assert_eq!(event.intent(), Intent::SignIn);
         assert_eq!(event.workspace_id, app.workspace.to_string());
 
-        // The grant opens for its owner, and is the provider's.
+        // The sealed grant can be opened with its binding, and contains the provider's tokens.
         let grant = event.connection.clone().unwrap().grant.unwrap();
         let binding = GrantBinding {
             workspace: app.workspace,
@@ -98,19 +100,19 @@ async fn each_provider_signs_a_person_in_and_tells_the_rest_of_the_house() {
         let authenticated_at = event.authenticated_at.unwrap().seconds;
         assert!(
             (3590..=3610).contains(&(expires_at - authenticated_at)),
-            "replaced system's weak point 1"
+            "the expiry comes from the provider"
         );
         assert_eq!(browser.me().await.unwrap()["email"], "ada@acme.example");
     }
 }
 
-// R5 R23, replaced system's weak point 6
+// R5 R23, WP6
 #[tokio::test]
-async fn the_granted_scopes_are_told_and_not_the_requested_ones() {
+async fn the_event_contains_the_granted_scopes_not_the_requested_ones() {
     let app = TestApp::start().await;
     let decision =
         Decision::allow("ada").without("https://www.googleapis.com/auth/calendar.events");
-    app.round(&mut app.browser(), "/auth/google", &decision)
+    app.run_flow(&mut app.browser(), "/auth/google", &decision)
         .await;
     let connection = app.events().await.pop().unwrap().connection.unwrap();
     assert_eq!(connection.messages(), Access::Granted);
@@ -126,13 +128,12 @@ async fn the_granted_scopes_are_told_and_not_the_requested_ones() {
         "{granted}"
     );
 }
-
-// PEERS, relying-party check 9; replaced system's weak point 4
+// RP9, WP4
 #[tokio::test]
 async fn identity_is_issuer_and_subject_and_never_the_address() {
     let app = TestApp::start().await;
     app.signed_in("ada").await;
-    // Another person shows ada's address.
+    // Another person has Ada's address.
     let claims = json!({"email": "ada@acme.example"})
         .as_object()
         .unwrap()
@@ -140,39 +141,38 @@ async fn identity_is_issuer_and_subject_and_never_the_address() {
     app.demo.set_claims("grace", claims);
     app.signed_in("grace").await;
     // The same address at another provider is another person too.
-    app.round(
+    app.run_flow(
         &mut app.browser(),
         "/auth/microsoft",
         &Decision::allow("ada"),
     )
     .await;
-    let written = app.written().await;
+    let written = app.row_counts().await;
     assert_eq!((written.users, written.identities), (3, 3));
-    // And the same person with a new address is the same one.
+    // The same person with a new address is the same user.
     let claims = json!({"email": "countess@acme.example"})
         .as_object()
         .unwrap()
         .clone();
     app.demo.set_claims("ada", claims);
     app.signed_in("ada").await;
-    assert_eq!(app.written().await.users, 3);
+    assert_eq!(app.row_counts().await.users, 3);
 }
-
-// PEERS, relying-party check 12
+// RP12
 #[tokio::test]
 async fn a_sign_in_makes_a_new_session_and_ends_the_browsers_old_one() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     let old = browser.clone();
     let first = browser.me().await.unwrap()["sessionId"].clone();
-    let answer = app
-        .round(
+    let response = app
+        .run_flow(
             &mut browser,
             "/auth/google?prompt=consent",
             &Decision::allow("ada"),
         )
         .await;
-    let cookie = answer
+    let cookie = response
         .set_cookies()
         .into_iter()
         .find(|c| c.contains("session"))
@@ -200,7 +200,7 @@ async fn two_first_sign_ins_at_once_make_one_person() {
     for _ in 0..6 {
         let mut browser = app.browser();
         let callback = app
-            .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+            .run_flow_to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
             .await;
         tabs.push(tokio::spawn(
             async move { browser.get(&callback).await.status },
@@ -209,7 +209,7 @@ async fn two_first_sign_ins_at_once_make_one_person() {
     for tab in tabs {
         assert_eq!(tab.await.unwrap(), 302);
     }
-    let written = app.written().await;
+    let written = app.row_counts().await;
     assert_eq!(
         (written.users, written.identities, written.members),
         (1, 1, 1)
@@ -218,7 +218,7 @@ async fn two_first_sign_ins_at_once_make_one_person() {
 
 // R13
 #[tokio::test]
-async fn where_automatic_connection_is_off_the_event_carries_no_grant() {
+async fn without_automatic_connection_the_event_contains_no_grant() {
     let app = TestApp::start_with(&[("AUTH_GOOGLE_AUTO_CONNECT", "false")]).await;
     app.signed_in("ada").await;
     let event = app.events().await.pop().unwrap();
@@ -228,19 +228,19 @@ async fn where_automatic_connection_is_off_the_event_carries_no_grant() {
 
 // R8
 #[tokio::test]
-async fn a_person_who_is_signed_in_is_not_sent_round_again() {
+async fn a_person_who_is_signed_in_is_not_sent_to_the_provider_again() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     let again = browser.get("/auth/google?returnTo=/inbox").await;
     assert_eq!(again.location(), format!("{APP}inbox"));
-    // With a provider that they do not sign in with, they are.
+    // With a provider that the person has not signed in with, they are.
     let other = browser.get("/auth/microsoft").await;
     assert!(other.location().starts_with(app.demo.base_url()));
 }
 
 // R22
 #[tokio::test]
-async fn a_person_whose_grant_is_dead_goes_round_to_repair_it() {
+async fn a_person_with_a_dead_grant_is_sent_to_the_provider_again() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     app.store_grant(&["https://www.googleapis.com/auth/gmail.readonly"], true)
@@ -253,18 +253,17 @@ async fn a_person_whose_grant_is_dead_goes_round_to_repair_it() {
     );
 }
 
-// R8, R27: erased is not dead. Four of four starts went round, each with
-// another session.
+// R8, R27: an erased grant is not a dead one.
 #[tokio::test]
-async fn a_mailbox_that_was_disconnected_sends_nobody_round() {
+async fn a_disconnected_mailbox_sends_nobody_to_the_provider() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     app.store_grant(&["https://www.googleapis.com/auth/gmail.readonly"], false)
         .await;
     let session = browser.session().unwrap().to_owned();
     for change in [
-        // The mailbox that the person signs in with, alive and dead when it was
-        // disconnected, and a second one.
+        // The mailbox of the sign-in, disconnected while valid and while dead, and a second
+        // mailbox.
         "erased_at = now(), sealed_refresh_token = NULL",
         "auth_failed_at = now()",
         "subject = 'second'",
@@ -274,12 +273,12 @@ async fn a_mailbox_that_was_disconnected_sends_nobody_round() {
         assert_eq!(again.location(), format!("{APP}inbox"), "{change}");
     }
     assert_eq!(browser.session(), Some(session.as_str()));
-    assert_eq!(app.written().await.sessions, 1);
+    assert_eq!(app.row_counts().await.sessions, 1);
 }
 
-// R8: a sign-in cannot repair it, so it asks for none.
+// R8
 #[tokio::test]
-async fn a_dead_grant_that_a_sign_in_does_not_repair_sends_nobody_round() {
+async fn a_dead_grant_that_a_sign_in_cannot_repair_sends_nobody_to_the_provider() {
     for (variable, change) in [
         ("AUTH_GOOGLE_AUTO_CONNECT=true", "subject = 'second'"),
         ("AUTH_GOOGLE_AUTO_CONNECT=false", "auth_failed_at = now()"),
@@ -293,23 +292,22 @@ async fn a_dead_grant_that_a_sign_in_does_not_repair_sends_nobody_round() {
         assert_eq!(again.location(), APP, "{variable} {change}");
     }
 }
-
-// PEERS, relying-party check 16; replaced system's weak point 12
+// RP16, WP12
 #[tokio::test]
-async fn no_token_and_no_session_ever_stands_in_an_address_or_a_page() {
+async fn no_url_and_no_page_contains_a_token_or_a_session_secret() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
-    let answer = app
-        .round(&mut browser, "/auth/google", &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     let home = browser.get("/").await;
     let me = browser.get("/auth/me").await;
     let session = browser.session().unwrap().to_owned();
-    assert!(!answer.location().contains(&session));
-    for answer in [&answer, &home, &me] {
+    assert!(!response.location().contains(&session));
+    for response in [&response, &home, &me] {
         for issued in app.demo.issued() {
             assert!(
-                !answer.everything().contains(&issued.token),
+                !response.headers_and_body().contains(&issued.token),
                 "{}",
                 issued.kind
             );
@@ -318,28 +316,28 @@ async fn no_token_and_no_session_ever_stands_in_an_address_or_a_page() {
     assert!(!home.body.contains(&session) && !me.body.contains(&session));
 }
 
-// R13: nothing would ever renew it.
+// R13: such a grant could not be refreshed.
 #[tokio::test]
-async fn a_provider_that_only_identifies_makes_no_connection() {
+async fn a_provider_without_offline_access_connects_nothing() {
     let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_SCOPES", "openid email profile")]).await;
     identifies_only(&app).await;
-    assert_eq!(app.written().await, Written::ONCE);
+    assert_eq!(app.row_counts().await, RowCounts::ONE_SIGN_IN);
 }
 
-/// A sign-in succeeds and connects nothing.
+/// Checks that a sign-in succeeds and connects nothing.
 async fn identifies_only(app: &TestApp) {
     let mut browser = app.browser();
-    let answer = app
-        .round(&mut browser, "/auth/oidc/demo", &Decision::allow("ada"))
+    let response = app
+        .run_flow(&mut browser, "/auth/oidc/demo", &Decision::allow("ada"))
         .await;
-    assert_eq!(answer.location(), APP);
+    assert_eq!(response.location(), APP);
     let event = app.events().await.pop().unwrap();
     assert!(event.connection.is_none() && event.identity.is_some());
 }
 
-// R13: Keycloak gives a refresh token to everybody. What was asked for decides.
+// R13: Keycloak always gives a refresh token. The requested scopes decide.
 #[tokio::test]
-async fn a_provider_for_sign_in_alone_connects_nothing_whatever_it_gives() {
+async fn an_unrequested_refresh_token_connects_nothing() {
     let app = TestApp::start_with(&[("AUTH_OIDC_DEMO_SCOPES", "openid email profile")]).await;
     app.demo.change(|settings| {
         settings
@@ -349,14 +347,14 @@ async fn a_provider_for_sign_in_alone_connects_nothing_whatever_it_gives() {
     identifies_only(&app).await;
 }
 
-// R5: of the grant, its client and its end are known from the beginning; large tokens too.
+// R5: also with a large access token.
 #[tokio::test]
-async fn the_event_tells_the_client_and_the_end_of_the_grant() {
+async fn the_event_contains_the_client_and_the_expiry_of_the_grant() {
     let app = TestApp::start().await;
     app.demo.change(|settings| {
-        let answer = &mut settings.token_answer;
-        answer.insert("refresh_token_expires_in".to_owned(), 7200.into());
-        answer.insert("access_token".to_owned(), "a".repeat(200 * 1024).into());
+        let response = &mut settings.token_answer;
+        response.insert("refresh_token_expires_in".to_owned(), 7200.into());
+        response.insert("access_token".to_owned(), "a".repeat(200 * 1024).into());
     });
     app.demo
         .misbehave(Flavour::Google, Some(Misbehaviour::NoAccessTokenHash));
@@ -372,11 +370,11 @@ async fn the_event_tells_the_client_and_the_end_of_the_grant() {
 
 // R4
 #[tokio::test]
-async fn the_provider_is_asked_to_speak_the_persons_language() {
+async fn the_locale_of_the_request_is_passed_to_the_provider() {
     let app = TestApp::start().await;
     let language = async |query: &str| {
-        let answer = app.browser().get(&format!("/auth/google{query}")).await;
-        answer.parameter("ui_locales")
+        let response = app.browser().get(&format!("/auth/google{query}")).await;
+        response.parameter("ui_locales")
     };
     assert_eq!(language("?locale=de-AT").await.as_deref(), Some("de-AT"));
     assert_eq!(language("?locale=fr_FR").await.as_deref(), Some("fr-FR"));

@@ -1,13 +1,13 @@
-//! The sign-in page in front of a start: what a link or a front end asks for
-//! reaches the provider and the front end, by every name.
+//! The sign-in page, which passes the parameters of a link or a front end on to the
+//! provider and to the front end, under every name that they have.
 
 use latchkey_demo_provider::Decision;
 use serde_json::Value;
 
-use crate::crm::{CHALLENGE, CRM, crm, redeems};
-use crate::helpers::{APP, TestApp};
+use crate::support::front_end::{CHALLENGE, CRM, redeems, start_with_front_end};
+use crate::support::{APP, TestApp};
 
-/// The addresses that take what a start takes.
+/// The paths that accept the parameters of a start.
 const ADDRESSES: [&str; 5] = [
     "/",
     "/auth/sign-in",
@@ -18,13 +18,13 @@ const ADDRESSES: [&str; 5] = [
 
 // R8 R10
 #[tokio::test]
-async fn a_front_end_of_another_site_that_uses_the_sign_in_page_gets_in() {
+async fn a_front_end_on_another_site_gets_its_code_through_the_sign_in_page() {
     for asked in [
         format!("returnTo={CRM}/deals&codeChallenge={CHALLENGE}"),
-        // The names of connections and of RFC 7636.
+        // The names of the connect flow and of RFC 7636.
         format!("redirectLocation={CRM}/deals&code_challenge={CHALLENGE}"),
     ] {
-        let app = crm().await;
+        let app = start_with_front_end().await;
         let path = format!("/auth/sign-in?{asked}&hd=acme.example&login_hint=ada@acme.example");
         let mut browser = app.browser();
         browser.headers = vec![
@@ -33,37 +33,37 @@ async fn a_front_end_of_another_site_that_uses_the_sign_in_page_gets_in() {
         ];
         let page = browser.get(&path).await;
         assert!(page.body.contains("crm.example"), "{}", page.body);
-        let mut pressing = app.browser();
+        let mut visitor = app.browser();
         let form = page.form("/auth/sign-in/google");
-        let provider = pressing.submit(&form).await.onwards();
+        let provider = visitor.submit(&form).await.refresh_url();
         for parameter in ["hd=acme.example", "login_hint=ada%40acme.example"] {
             assert!(provider.contains(parameter), "{provider}");
         }
         let callback = app.decide(&provider, &Decision::allow("ada")).await;
-        let landed = pressing.get(&callback).await;
-        assert_eq!(landed.location(), format!("{CRM}/deals"));
-        assert!(redeems(&app, &landed.handover_code().unwrap()).await);
+        let response = visitor.get(&callback).await;
+        assert_eq!(response.location(), format!("{CRM}/deals"));
+        assert!(redeems(&app, &response.handover_code().unwrap()).await);
 
-        // Who is signed in already goes on at once.
-        browser.cookies = pressing.cookies;
-        let landed = browser.get(&path).await;
-        assert_eq!(landed.location(), format!("{CRM}/deals"));
-        assert!(redeems(&app, &landed.handover_code().unwrap()).await);
+        // A person who is signed in already is redirected at once.
+        browser.cookies = visitor.cookies;
+        let response = browser.get(&path).await;
+        assert_eq!(response.location(), format!("{CRM}/deals"));
+        assert!(redeems(&app, &response.handover_code().unwrap()).await);
     }
 }
 
 // R17
 #[tokio::test]
-async fn the_sign_in_page_sends_nobody_on_with_a_strangers_challenge_or_as_somebody_else() {
-    let app = crm().await;
+async fn the_sign_in_page_does_not_redirect_with_a_foreign_challenge_or_as_another_person() {
+    let app = start_with_front_end().await;
     let mut browser = app.signed_in("ada").await;
-    let onwards = format!("/auth/sign-in?returnTo={CRM}/&codeChallenge={CHALLENGE}");
+    let next_url = format!("/auth/sign-in?returnTo={CRM}/&codeChallenge={CHALLENGE}");
     for (referer, path) in [
-        ("https://evil.example/", onwards.clone()),
-        ("https://crm.example/", format!("{onwards}&prompt=login")),
+        ("https://evil.example/", next_url.clone()),
+        ("https://crm.example/", format!("{next_url}&prompt=login")),
         (
             "https://crm.example/",
-            format!("{onwards}&loginHint=grace@acme.example"),
+            format!("{next_url}&loginHint=grace@acme.example"),
         ),
     ] {
         browser.headers = vec![
@@ -72,11 +72,11 @@ async fn the_sign_in_page_sends_nobody_on_with_a_strangers_challenge_or_as_someb
         ];
         let page = browser.get(&path).await;
         assert_eq!(page.status, 200, "{path}");
-        // The page says where it leads, and has a button.
+        // The page says where its button leads.
         assert!(page.body.contains("crm.example"), "{}", page.body);
         page.form("/auth/sign-in/google");
     }
-    // Without a place to go to, it is the overview.
+    // Without a return location the page is the overview.
     let page = browser.get("/auth/sign-in").await;
     assert!(page.body.contains("ada@acme.example"), "{}", page.body);
     browser.headers.clear();
@@ -113,7 +113,7 @@ async fn start_and_pages_are_described_with_the_same_parameters() {
 
 // R4
 #[tokio::test]
-async fn trying_again_after_a_refused_start_asks_for_the_same() {
+async fn trying_again_after_a_refused_start_keeps_its_parameters() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let refused = browser

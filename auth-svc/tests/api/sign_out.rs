@@ -1,6 +1,5 @@
-use crate::helpers::{APP, PUBLIC, TestApp};
-
-// PEERS, relying-party check 13
+use crate::support::{APP, PUBLIC, TestApp};
+// RP13
 #[tokio::test]
 async fn only_this_deployments_pages_sign_a_person_out() {
     let app = TestApp::start().await;
@@ -31,8 +30,8 @@ async fn only_this_deployments_pages_sign_a_person_out() {
         ("origin", PUBLIC.to_owned()),
         ("sec-fetch-site", "same-origin".to_owned()),
     ];
-    let answer = browser.post("/auth/sign-out").await;
-    assert_eq!((answer.status, answer.location().as_str()), (303, "/"));
+    let response = browser.post("/auth/sign-out").await;
+    assert_eq!((response.status, response.location().as_str()), (303, "/"));
     assert_eq!(browser.session(), None);
     assert_eq!(
         kept.clone().me().await,
@@ -42,7 +41,7 @@ async fn only_this_deployments_pages_sign_a_person_out() {
 }
 
 #[tokio::test]
-async fn the_home_page_offers_to_sign_in_and_then_says_who_is() {
+async fn the_home_page_offers_to_sign_in_or_shows_who_is_signed_in() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let page = browser.get("/").await;
@@ -59,7 +58,7 @@ async fn the_home_page_offers_to_sign_in_and_then_says_who_is() {
 }
 
 #[tokio::test]
-async fn a_session_ends_with_its_time_and_with_the_membership() {
+async fn a_session_ends_with_its_lifetime_and_with_the_membership() {
     let app = TestApp::start().await;
     for end in [
         "UPDATE auth.session SET expires_at = now()",

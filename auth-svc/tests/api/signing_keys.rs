@@ -7,13 +7,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-use crate::helpers::{Browser, PUBLIC, SIGNING_KEY, TestApp};
+use crate::support::{Browser, PUBLIC, SIGNING_KEY, TestApp};
 
 async fn access_token(browser: &mut Browser) -> String {
-    let answer = browser
+    let response = browser
         .post_json(PUBLIC, "/auth/token", &json!({ "grantType": "cookie" }))
         .await;
-    let token = answer.json()["accessToken"]["token"].clone();
+    let token = response.json()["accessToken"]["token"].clone();
     token.as_str().unwrap().to_owned()
 }
 
@@ -22,8 +22,8 @@ fn part(token: &str, index: usize) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-/// Verifies as a foreign service would: from the published keys alone, with the
-/// bare primitives.
+/// Verifies a token as another service does: only with the published keys, and with
+/// cryptographic primitives instead of a library.
 fn verifies(token: &str, jwks: &Value) -> bool {
     let kid = &part(token, 0)["kid"];
     let key = jwks["keys"]
@@ -58,10 +58,10 @@ async fn any_service_verifies_an_access_token_with_the_published_keys() {
     let mut browser = app.signed_in("ada").await;
     let me = browser.me().await.unwrap();
     let token = access_token(&mut browser).await;
-    let answer = app.browser().get("/.well-known/jwks.json").await;
-    assert_eq!(answer.headers["content-type"], "application/jwk-set+json");
-    assert_eq!(answer.headers["access-control-allow-origin"], "*");
-    let jwks = answer.json();
+    let response = app.browser().get("/.well-known/jwks.json").await;
+    assert_eq!(response.headers["content-type"], "application/jwk-set+json");
+    assert_eq!(response.headers["access-control-allow-origin"], "*");
+    let jwks = response.json();
     assert!(verifies(&token, &jwks));
     // RFC 8037 appendix A.
     assert_eq!(
@@ -91,12 +91,12 @@ async fn any_service_verifies_an_access_token_with_the_published_keys() {
 
 // R14
 #[tokio::test]
-async fn tokens_of_the_old_key_are_good_after_a_rotation() {
+async fn tokens_of_the_old_key_stay_valid_after_a_rotation() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     let old = access_token(&mut browser).await;
 
-    // First the new key is published, then it signs, then the old one goes.
+    // First the new key is published, then it signs, then the old key is removed.
     let new_key = generate(Algorithm::ES256, Some("new")).unwrap();
     let published = app.replica(&[("SESSION_SIGNING_KEYS", &format!("{SIGNING_KEY},{new_key}"))]);
     let signing = app.replica(&[("SESSION_SIGNING_KEYS", &format!("{new_key},{SIGNING_KEY}"))]);
@@ -124,9 +124,9 @@ async fn tokens_of_the_old_key_are_good_after_a_rotation() {
     }
 }
 
-// R14, PEERS, relying-party check 6
+// R14, RP6
 #[tokio::test]
-async fn a_forged_access_token_is_nobodys() {
+async fn a_forged_access_token_is_refused() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     let token = access_token(&mut browser).await;

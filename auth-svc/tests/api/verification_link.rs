@@ -2,7 +2,7 @@ use auth_svc::random::Randomness;
 use auth_svc::store::workspace::domain::{self, Purpose};
 use latchkey_domain::WorkspaceId;
 
-use crate::helpers::TestApp;
+use crate::support::TestApp;
 
 const DOMAIN: &str = "globex.example";
 
@@ -31,7 +31,7 @@ async fn approved(app: &TestApp) -> Vec<(String, String)> {
     .unwrap()
 }
 
-// R7, replaced system's weak point 11: its link was a bare hash without expiry.
+// R7, WP11
 #[tokio::test]
 async fn a_verification_link_works_once_and_only_when_the_button_is_pressed() {
     let app = TestApp::start().await;
@@ -39,7 +39,7 @@ async fn a_verification_link_works_once_and_only_when_the_button_is_pressed() {
     let token = link(&app, app.workspace).await;
     link(&app, other).await;
     let mut browser = app.browser();
-    // A mail scanner looks at the link, twice.
+    // A mail scanner opens the link twice.
     for _ in 0..2 {
         let page = browser.get(&format!("/verify-domain?token={token}")).await;
         assert_eq!(page.status, 200, "{}", page.body);
@@ -47,7 +47,7 @@ async fn a_verification_link_works_once_and_only_when_the_button_is_pressed() {
     }
     assert_eq!(approved(&app).await, []);
 
-    let press = async |browser: &mut crate::helpers::Browser| {
+    let press = async |browser: &mut crate::support::Browser| {
         browser
             .post_form("/verify-domain", format!("token={token}"))
             .await
@@ -64,15 +64,19 @@ async fn a_verification_link_works_once_and_only_when_the_button_is_pressed() {
     };
     let mut statuses = [one.status, two.status];
     statuses.sort_unstable();
-    assert_eq!(statuses, [200, 404], "of two at once, one");
-    // Bound: the domain, the workspace, nothing of the other one.
+    assert_eq!(
+        statuses,
+        [200, 404],
+        "only one of two simultaneous requests succeeds"
+    );
+    // The link verifies the domain for its own workspace only.
     let bound = ("Acme".to_owned(), "EMAIL".to_owned());
     assert_eq!(approved(&app).await, [bound]);
     assert_eq!(press(&mut browser).await.status, 404);
-    // The page cannot name one of two workspaces: the link does.
+    // With several workspaces the start has to name one.
     let path = format!("/auth/google?workspaceId={}", app.workspace);
     let mut linus = app.browser();
-    app.round(
+    app.run_flow(
         &mut linus,
         &path,
         &latchkey_demo_provider::Decision::allow("linus"),
@@ -81,14 +85,14 @@ async fn a_verification_link_works_once_and_only_when_the_button_is_pressed() {
     assert!(linus.me().await.is_some());
 }
 
-// R7, replaced system's weak point 11
+// R7, WP11
 #[tokio::test]
 async fn a_verification_link_expires_and_a_newer_one_replaces_it() {
     let app = TestApp::start().await;
     let mut browser = app.browser().json();
     let old = link(&app, app.workspace).await;
     let new = link(&app, app.workspace).await;
-    let press = async |browser: &mut crate::helpers::Browser, token: &str| {
+    let press = async |browser: &mut crate::support::Browser, token: &str| {
         let form = format!("token={token}");
         browser.post_form("/verify-domain", form).await
     };
@@ -108,9 +112,9 @@ async fn a_verification_link_expires_and_a_newer_one_replaces_it() {
     assert_eq!(approved(&app).await, []);
 }
 
-// R7, replaced system's weak point 11
+// R7, WP11
 #[tokio::test]
-async fn the_database_cannot_show_a_usable_verification_link() {
+async fn the_database_contains_no_usable_verification_link() {
     let app = TestApp::start().await;
     let token = link(&app, app.workspace).await;
     let (row,): (String,) = sqlx::query_as("SELECT c::text FROM auth.domain_claim c")

@@ -1,25 +1,25 @@
 use async_trait::async_trait;
-use auth_svc::proof::dns::{DnsError, TxtRecords};
-use auth_svc::proof::{self, ProofError};
 use auth_svc::random::Randomness;
 use auth_svc::store::audit::Actor;
 use auth_svc::store::workspace::domain::{self, Purpose};
+use auth_svc::workspace::domain_verification::dns::{DnsError, TxtRecords};
+use auth_svc::workspace::domain_verification::{self as proof, VerificationError};
 use latchkey_demo_provider::Decision;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::helpers::{TestApp, Zone};
+use crate::support::{NameServer, TestApp};
 
 const DOMAINS: &str = "/auth/workspace/domains";
 
-async fn refused(app: &TestApp, person: &str) -> String {
+async fn error_code_of(app: &TestApp, person: &str) -> String {
     let mut browser = app.browser().json();
-    app.round(&mut browser, "/auth/google", &Decision::allow(person))
+    app.run_flow(&mut browser, "/auth/google", &Decision::allow(person))
         .await
         .code()
 }
 
-/// A zone that a test writes, without a network.
+/// A fake source of TXT records, without a network.
 #[derive(Debug)]
 struct Records(Result<Vec<String>, DnsError>);
 
@@ -31,18 +31,18 @@ impl TxtRecords for Records {
     }
 }
 
-// R7, replaced system's weak point 11
+// R7, WP11
 #[tokio::test]
-async fn a_domain_that_an_administrator_adds_lets_nobody_in_until_its_record_is_there() {
-    let zone = Zone::start().await;
-    let app = TestApp::start_with(&[("DNS_RESOLVERS", &zone.address)]).await;
+async fn a_domain_added_by_an_administrator_admits_nobody_before_its_txt_record_is_found() {
+    let name_server = NameServer::start().await;
+    let app = TestApp::start_with(&[("DNS_RESOLVERS", &name_server.address)]).await;
     let mut admin = app.signed_in("ada").await.json();
     let new = json!({ "domain": "Globex.example" });
     let pending = admin.send_json(Method::POST, DOMAINS, &new).await;
     assert_eq!(pending.status, 202, "{}", pending.body);
     let pending = pending.json();
     assert_eq!(pending["recordName"], "_latchkey.globex.example");
-    assert_eq!(refused(&app, "linus").await, "domain_not_allowed");
+    assert_eq!(error_code_of(&app, "linus").await, "domain_not_allowed");
 
     let verify = format!("{DOMAINS}/globex.example/verify");
     let early = admin.send(Method::POST, &verify).await;
@@ -50,18 +50,18 @@ async fn a_domain_that_an_administrator_adds_lets_nobody_in_until_its_record_is_
         (early.status, early.code().as_str()),
         (409, "record_missing")
     );
-    zone.publish("_latchkey.globex.example", "v=spf1 -all");
+    name_server.publish("_latchkey.globex.example", "v=spf1 -all");
     assert_eq!(admin.send(Method::POST, &verify).await.status, 409);
-    assert_eq!(refused(&app, "linus").await, "domain_not_allowed");
+    assert_eq!(error_code_of(&app, "linus").await, "domain_not_allowed");
 
-    zone.publish(
+    name_server.publish(
         "_latchkey.globex.example",
         pending["recordValue"].as_str().unwrap(),
     );
     let done = admin.send(Method::POST, &verify).await;
     assert_eq!(done.status, 200, "{}", done.body);
     app.signed_in("linus").await;
-    // Proven once: there is nothing left to prove.
+    // The domain is verified and no longer pending.
     let again = admin.send(Method::POST, &verify).await;
     assert_eq!(
         (again.status, again.code().as_str()),
@@ -72,7 +72,7 @@ async fn a_domain_that_an_administrator_adds_lets_nobody_in_until_its_record_is_
     let listed: Vec<&Value> = list["domains"].as_array().unwrap().iter().collect();
     assert_eq!(listed.len(), 2, "{list}");
     assert_eq!(listed[1]["approvedBy"], "DNS");
-    // Taken away, it lets nobody new in; who joined stays.
+    // A removed domain admits no new members; existing members stay.
     let path = format!("{DOMAINS}/globex.example");
     assert_eq!(admin.send(Method::DELETE, &path).await.status, 204);
     app.signed_in("linus").await;
@@ -80,7 +80,7 @@ async fn a_domain_that_an_administrator_adds_lets_nobody_in_until_its_record_is_
 
 // R7
 #[tokio::test]
-async fn a_record_proves_the_domain_to_the_workspace_that_it_was_made_for_and_no_other() {
+async fn a_txt_record_verifies_a_domain_only_for_the_workspace_it_was_issued_to() {
     let app = TestApp::start().await;
     let (pool, random) = (app.database.pool(), Randomness::default());
     let other = app.workspace("other", &[]).await;
@@ -91,25 +91,32 @@ async fn a_record_proves_the_domain_to_the_workspace_that_it_was_made_for_and_no
     domain::claim(pool, other, Purpose::Access, domain, &random)
         .await
         .unwrap();
-    let zone = Records(Ok(vec![ours.record_value.clone()]));
-    // What a competitor reads in our zone does not help it.
-    let theirs =
-        proof::by_record(pool, &zone, Actor::Operator, other, Purpose::Access, domain).await;
-    assert!(matches!(theirs, Err(ProofError::NoRecord { .. })));
-    // Nor does a record for joining give a host.
-    let host = proof::by_record(
+    let name_server = Records(Ok(vec![ours.record_value.clone()]));
+    // A record value that another workspace reads in the DNS does not help it.
+    let theirs = proof::verify_by_record(
         pool,
-        &zone,
+        &name_server,
+        Actor::Operator,
+        other,
+        Purpose::Access,
+        domain,
+    )
+    .await;
+    assert!(matches!(theirs, Err(VerificationError::NoRecord { .. })));
+    // Nor does a record for sign-ins verify a custom domain.
+    let host = proof::verify_by_record(
+        pool,
+        &name_server,
         Actor::Operator,
         app.workspace,
         Purpose::Host,
         domain,
     )
     .await;
-    assert!(matches!(host, Err(ProofError::NoClaim)));
-    proof::by_record(
+    assert!(matches!(host, Err(VerificationError::NoClaim)));
+    proof::verify_by_record(
         pool,
-        &zone,
+        &name_server,
         Actor::Operator,
         app.workspace,
         Purpose::Access,
@@ -128,7 +135,7 @@ async fn a_record_proves_the_domain_to_the_workspace_that_it_was_made_for_and_no
 
 // R7
 #[tokio::test]
-async fn name_servers_that_do_not_answer_prove_nothing_and_cost_nothing() {
+async fn unresponsive_name_servers_verify_nothing_and_keep_the_claim() {
     let app = TestApp::start().await;
     let (pool, random) = (app.database.pool(), Randomness::default());
     let domain = "globex.example";
@@ -136,7 +143,7 @@ async fn name_servers_that_do_not_answer_prove_nothing_and_cost_nothing() {
         .await
         .unwrap();
     let silent = Records(Err(DnsError("timed out".to_owned())));
-    let told = proof::by_record(
+    let result = proof::verify_by_record(
         pool,
         &silent,
         Actor::Operator,
@@ -145,19 +152,19 @@ async fn name_servers_that_do_not_answer_prove_nothing_and_cost_nothing() {
         domain,
     )
     .await;
-    assert!(matches!(told, Err(ProofError::Dns(_))));
-    // Said again, the claim keeps the value that may be published already.
+    assert!(matches!(result, Err(VerificationError::Dns(_))));
+    // A repeated claim keeps the record value, which may be published already.
     let again = domain::claim(pool, app.workspace, Purpose::Access, domain, &random)
         .await
         .unwrap();
     assert_eq!(again.record_value, claim.record_value);
-    // A claim that nobody proved in time is worth nothing, record or not.
+    // An expired claim cannot be verified, even with its record.
     sqlx::query("UPDATE auth.domain_claim SET expires_at = now()")
         .execute(pool)
         .await
         .unwrap();
     let late = Records(Ok(vec![claim.record_value]));
-    let told = proof::by_record(
+    let result = proof::verify_by_record(
         pool,
         &late,
         Actor::Operator,
@@ -166,12 +173,12 @@ async fn name_servers_that_do_not_answer_prove_nothing_and_cost_nothing() {
         domain,
     )
     .await;
-    assert!(matches!(told, Err(ProofError::NoClaim)));
+    assert!(matches!(result, Err(VerificationError::NoClaim)));
 }
 
-// R7, replaced system's weak point 11
+// R7, WP11
 #[tokio::test]
-async fn a_domain_whose_addresses_anybody_can_have_is_refused() {
+async fn a_consumer_mail_domain_is_refused() {
     let app = TestApp::start().await;
     let mut admin = app.signed_in("ada").await.json();
     for (domain, code) in [
@@ -180,9 +187,9 @@ async fn a_domain_whose_addresses_anybody_can_have_is_refused() {
         ("yahoo.co.uk", "consumer_domain"),
         ("*.acme.example", "invalid_parameter"),
     ] {
-        let answer = admin
+        let response = admin
             .send_json(Method::POST, DOMAINS, &json!({ "domain": domain }))
             .await;
-        assert_eq!((answer.status, answer.code().as_str()), (400, code));
+        assert_eq!((response.status, response.code().as_str()), (400, code));
     }
 }

@@ -3,14 +3,14 @@ use latchkey_demo_provider::Decision;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::helpers::TestApp;
+use crate::support::TestApp;
 
 // R7
 #[tokio::test]
-async fn the_first_member_administers_and_the_others_do_not() {
+async fn the_first_member_becomes_administrator_and_others_do_not() {
     let app = TestApp::start().await;
     let pool = app.database.pool();
-    workspace::approve_domain(pool, app.workspace, "globex.example", true)
+    workspace::domain::approve_domain(pool, app.workspace, "globex.example", true)
         .await
         .unwrap();
     let mut ada = app.signed_in("ada").await.json();
@@ -39,19 +39,19 @@ async fn the_first_member_administers_and_the_others_do_not() {
         (Method::DELETE, "/auth/workspace/custom-domain"),
     ] {
         let what = format!("{method} {path}");
-        let answer = linus.send_json(method.clone(), path, &new).await;
-        assert_eq!(answer.code(), "not_admin", "{what}");
-        let answer = stranger.send_json(method.clone(), path, &new).await;
-        assert_eq!(answer.code(), "not_signed_in", "{what}");
+        let response = linus.send_json(method.clone(), path, &new).await;
+        assert_eq!(response.code(), "not_admin", "{what}");
+        let response = stranger.send_json(method.clone(), path, &new).await;
+        assert_eq!(response.code(), "not_signed_in", "{what}");
         if method != Method::GET {
             ada.headers
                 .push(("origin", "https://evil.example".to_owned()));
-            let answer = ada.send_json(method, path, &new).await;
-            assert_eq!(answer.code(), "cross_site", "{what}");
+            let response = ada.send_json(method, path, &new).await;
+            assert_eq!(response.code(), "cross_site", "{what}");
             ada.headers.pop();
         }
     }
-    // The operator's or an administrator's word makes another one.
+    // An operator can make a member an administrator.
     let named = member::set_role(pool, app.workspace, "Linus@globex.example", true).await;
     assert_eq!(named.unwrap(), 1);
     assert_eq!(linus.get("/auth/workspace/domains").await.status, 200);
@@ -65,16 +65,16 @@ async fn the_first_member_administers_and_the_others_do_not() {
 
 // R7
 #[tokio::test]
-async fn of_two_who_come_first_at_once_one_administers() {
+async fn of_two_simultaneous_first_members_one_becomes_administrator() {
     let app = TestApp::start().await;
     let pool = app.database.pool();
-    workspace::approve_domain(pool, app.workspace, "globex.example", true)
+    workspace::domain::approve_domain(pool, app.workspace, "globex.example", true)
         .await
         .unwrap();
     let come = async |person: &str| {
         let mut browser = app.browser();
         let path = "/auth/google?prompt=consent";
-        app.round(&mut browser, path, &Decision::allow(person))
+        app.run_flow(&mut browser, path, &Decision::allow(person))
             .await
     };
     tokio::join!(come("ada"), come("linus"));

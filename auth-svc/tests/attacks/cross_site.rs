@@ -1,5 +1,5 @@
-//! What other web sites can make a browser do (group 13): nothing that changes
-//! anything. Methods and headers as browsers send them.
+//! Cross-site request forgery (RP13): other web sites cannot change anything through a person's
+//! browser. The requests have the methods and headers that browsers send.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,9 +12,8 @@ use latchkey_testkit::TestCertificates;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::api::neighbours::stand_in::{Knowledge, StandIn};
-use crate::helpers::{Answer, Browser, PUBLIC, TestApp};
-use crate::unharmed::nothing_written;
+use crate::support::grpc_services::{FakeServices, FakeState};
+use crate::support::{Browser, PUBLIC, Response, TestApp, assert_nothing_written};
 
 const FOREIGN: [(&str, &str); 5] = [
     ("origin", "https://evil.example"),
@@ -24,36 +23,35 @@ const FOREIGN: [(&str, &str); 5] = [
     ("sec-fetch-site", "same-site"),
 ];
 
-/// What an honest page sends to an operation.
+/// The body of a legitimate request.
 enum Body {
     None,
     Json(Value),
     Form(String),
 }
 
-/// An operation that changes something, as an honest page asks for it.
+/// A legitimate request that changes something.
 struct Change {
     method: Method,
     path: String,
     body: Body,
 }
 
-/// Ada, an administrator of Acme with two sessions and a connected account, and all
+/// Ada, an administrator of Acme with two sessions and a connected account, and everything
 /// that her browser can change.
-struct Scene {
+struct Setup {
     app: TestApp,
     ada: Browser,
-    knowledge: Knowledge,
+    fake: FakeState,
     grace: String,
     other_session: String,
     invitation: String,
-    _sync: StandIn,
+    _sync: FakeServices,
 }
 
 const ACCOUNT: &str = "0199a000-0000-7000-8000-000000000001";
 
-/// Callbacks and portals are called by providers: what they may do is to start or to
-/// finish a sign-in.
+/// The paths that providers and portals call. They may only start or finish a sign-in.
 const OF_PROVIDERS: [&str; 5] = [
     "/auth/{provider}/redirect",
     "/auth/oidc/{provider}/redirect",
@@ -62,11 +60,11 @@ const OF_PROVIDERS: [&str; 5] = [
     "/auth/initiate-login",
 ];
 
-impl Scene {
-    async fn set() -> Self {
+impl Setup {
+    async fn create() -> Self {
         let certificates = TestCertificates::create();
-        let knowledge = Knowledge::default();
-        let sync = StandIn::start(&certificates, &knowledge).await;
+        let fake = FakeState::default();
+        let sync = FakeServices::start(&certificates, &fake).await;
         let path = |path: &Path| path.to_str().unwrap().to_owned();
         let app = TestApp::start_with(&[
             ("SYNC_GRPC_URL", &sync.url()),
@@ -77,8 +75,8 @@ impl Scene {
             ),
             ("GRPC_CLIENT_KEY_FILE", &path(&certificates.client.key)),
             ("GRPC_CLIENT_CA_FILE", &path(&certificates.authority)),
-            // Nothing is handed over to the app on this origin, so that a start of
-            // who is signed in writes nothing.
+            // The application is on this origin and gets no code, so that a start by a
+            // person who is signed in writes nothing.
             ("APP_URL", &format!("{PUBLIC}/app")),
             ("RATE_LIMIT_PER_ADDRESS", "0"),
         ])
@@ -86,7 +84,7 @@ impl Scene {
         let sign_in = async |person: &str| {
             let mut browser = app.browser();
             let path = "/auth/google?prompt=consent";
-            app.round(&mut browser, path, &Decision::allow(person))
+            app.run_flow(&mut browser, path, &Decision::allow(person))
                 .await;
             browser
         };
@@ -100,7 +98,7 @@ impl Scene {
         };
         let other_session = id(sign_in("ada").await, "sessionId").await;
         let grace = id(sign_in("grace").await, "userId").await;
-        knowledge.accounts.lock().unwrap().push(Account {
+        fake.accounts.lock().unwrap().push(Account {
             id: ACCOUNT.to_owned(),
             workspace_id: event.workspace_id,
             user_id: event.user_id,
@@ -111,12 +109,13 @@ impl Scene {
         let life = Duration::from_hours(1);
         let email = "linus@globex.example".parse().unwrap();
         let random = Randomness::default();
-        let made = workspace::invite(app.database.pool(), app.workspace, &email, life, &random)
-            .await
-            .unwrap();
+        let made =
+            workspace::invite::invite(app.database.pool(), app.workspace, &email, life, &random)
+                .await
+                .unwrap();
         Self {
             ada,
-            knowledge,
+            fake,
             grace,
             other_session,
             invitation: made.id.to_string(),
@@ -125,7 +124,7 @@ impl Scene {
         }
     }
 
-    /// The described operations.
+    /// Returns the operations in the OpenAPI document.
     async fn described(&self) -> Vec<(String, String)> {
         let document = self.app.browser().get("/openapi.json").await.json();
         let mut operations = Vec::new();
@@ -137,23 +136,23 @@ impl Scene {
         operations
     }
 
-    /// Every change that is described. Fails where one is new: say here what an
-    /// honest page sends.
+    /// Returns every described request that changes something. Panics for a new one: add
+    /// its legitimate body below.
     async fn changes(&self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (method, pattern) in self.described().await {
             let safe = matches!(method.as_str(), "GET" | "HEAD" | "PARAMETERS");
             if !safe && !OF_PROVIDERS.contains(&pattern.as_str()) {
                 let method = method.parse().unwrap();
-                let path = self.concrete(&pattern);
-                let body = self.honest_body(&method, &pattern).await;
+                let path = self.path_of(&pattern);
+                let body = self.legitimate_body(&method, &pattern).await;
                 changes.push(Change { method, path, body });
             }
         }
         changes
     }
 
-    fn concrete(&self, pattern: &str) -> String {
+    fn path_of(&self, pattern: &str) -> String {
         pattern
             .replace("{provider}", "google")
             .replace("{account}", ACCOUNT)
@@ -168,7 +167,7 @@ impl Scene {
             .replace("{host}", "crm.acme.example")
     }
 
-    async fn honest_body(&self, method: &Method, pattern: &str) -> Body {
+    async fn legitimate_body(&self, method: &Method, pattern: &str) -> Body {
         let form = async |page: &str, action: &str, mut browser: Browser| {
             Body::Form(browser.get(page).await.form(action).body())
         };
@@ -210,12 +209,12 @@ impl Scene {
                 | "/auth/account/connections/{account}/start",
             )
             | ("DELETE", _) => Body::None,
-            (method, pattern) => panic!("what does an honest page send to {method} {pattern}?"),
+            (method, pattern) => panic!("add the legitimate body of {method} {pattern}"),
         }
     }
 
-    /// What it does is refused or done; answers the refusal.
-    async fn ask(&self, change: &Change, headers: &[(&'static str, String)]) -> Answer {
+    /// Sends the request with further headers.
+    async fn send(&self, change: &Change, headers: &[(&'static str, String)]) -> Response {
         let mut browser = self.ada.clone().json();
         browser.headers.extend(headers.iter().cloned());
         match &change.body {
@@ -228,38 +227,38 @@ impl Scene {
         }
     }
 
-    /// Nothing is written here, and nothing is asked of the services behind.
-    async fn unharmed<T>(&self, attack: impl AsyncFnOnce() -> T) -> T {
-        let before = self.knowledge.changes();
-        let outcome = nothing_written(&self.app, attack).await;
-        assert_eq!(self.knowledge.changes(), before);
+    /// Runs an attack and checks that it changed nothing here or in the other services.
+    async fn assert_unchanged<T>(&self, attack: impl AsyncFnOnce() -> T) -> T {
+        let before = self.fake.changes();
+        let outcome = assert_nothing_written(&self.app, attack).await;
+        assert_eq!(self.fake.changes(), before);
         outcome
     }
 }
 
-/// Every described change, asked for as an honest page asks: refused because another
-/// site asks, and for no other reason.
+/// Every described change, sent as a legitimate page sends it, is refused only because of
+/// the foreign origin.
 #[tokio::test]
 async fn another_site_changes_nothing_by_any_described_route() {
-    let mut scene = Scene::set().await;
-    let changes = scene.changes().await;
+    let mut setup = Setup::create().await;
+    let changes = setup.changes().await;
     assert!(changes.len() >= 20, "{}", changes.len());
     for change in &changes {
         let what = format!("{} {}", change.method, change.path);
-        scene
-            .unharmed(async || {
+        setup
+            .assert_unchanged(async || {
                 for (name, value) in FOREIGN {
-                    let answer = scene.ask(change, &[(name, value.to_owned())]).await;
-                    let refused = (answer.status, answer.code());
+                    let response = setup.send(change, &[(name, value.to_owned())]).await;
+                    let refused = (response.status, response.code());
                     let expected = (403, "cross_site".to_owned());
                     assert_eq!(refused, expected, "{what} {name}: {value}");
                 }
             })
             .await;
     }
-    assert!(scene.ada.me().await.is_some());
-    // The page of this service is not refused: what ends her connection, and then her
-    // session, comes last.
+    assert!(setup.ada.me().await.is_some());
+    // A page of this service is not refused. The requests that end the connection and
+    // then the session come last.
     let ends = |change: &&Change| {
         change.path.ends_with("/disconnect") || change.path.starts_with("/auth/sign-out")
     };
@@ -269,43 +268,42 @@ async fn another_site_changes_nothing_by_any_described_route() {
         ("sec-fetch-site", "same-origin".to_owned()),
     ];
     for change in first.into_iter().chain(last) {
-        let answer = scene.ask(change, &own).await;
+        let response = setup.send(change, &own).await;
         let what = format!("{} {}", change.method, change.path);
         assert!(
-            !answer.body.contains("cross_site"),
+            !response.body.contains("cross_site"),
             "{what}: {}",
-            answer.body
+            response.body
         );
         assert!(
-            answer.status < 400 || [404, 409].contains(&answer.status),
+            response.status < 400 || [404, 409].contains(&response.status),
             "{what}: {} {}",
-            answer.status,
-            answer.body
+            response.status,
+            response.body
         );
     }
-    assert_eq!(scene.knowledge.changes(), 2, "disconnected and started");
-    assert!(scene.ada.me().await.is_none());
+    assert_eq!(setup.fake.changes(), 2, "disconnected and started");
+    assert!(setup.ada.me().await.is_none());
 }
 
-/// What other sites may send to the addresses of providers starts or finishes a
-/// sign-in, and changes nothing here.
+/// A request of another site to a provider's path can only start or finish a sign-in.
 #[tokio::test]
 async fn another_site_changes_nothing_by_the_addresses_of_providers() {
-    let scene = Scene::set().await;
+    let setup = Setup::create().await;
     for pattern in OF_PROVIDERS {
-        let path = scene.concrete(pattern);
+        let path = setup.path_of(pattern);
         for (name, value) in FOREIGN {
-            let mut browser = scene.ada.clone();
+            let mut browser = setup.ada.clone();
             browser.headers = vec![(name, value.to_owned())];
             let body = format!(
                 "iss={}&state=x&code=x&returnTo=https://evil.example/",
-                scene.app.demo.issuer(Flavour::Google)
+                setup.app.demo.issuer(Flavour::Google)
             );
-            let answer = scene
-                .unharmed(async || browser.post_form(&path, body).await)
+            let response = setup
+                .assert_unchanged(async || browser.post_form(&path, body).await)
                 .await;
-            assert_eq!(answer.status, 303, "{path}: {}", answer.body);
-            let to = answer.location();
+            assert_eq!(response.status, 303, "{path}: {}", response.body);
+            let to = response.location();
             assert!(
                 !to.contains("evil") && (to.starts_with(&path) || to.starts_with(PUBLIC)),
                 "{path}: {to}"
@@ -314,14 +312,13 @@ async fn another_site_changes_nothing_by_the_addresses_of_providers() {
     }
 }
 
-/// Every address that is described, also those that take no GET: a link to it, with
-/// whatever there is to choose, changes nothing.
+/// A link to any described path, with any parameters, changes nothing.
 #[tokio::test]
 async fn a_link_changes_nothing() {
-    let mut scene = Scene::set().await;
-    let token = workspace::set_public_invite(
-        scene.app.database.pool(),
-        scene.app.workspace,
+    let mut setup = Setup::create().await;
+    let token = workspace::invite::set_public_invite(
+        setup.app.database.pool(),
+        setup.app.workspace,
         true,
         &Randomness::default(),
     )
@@ -332,7 +329,7 @@ async fn a_link_changes_nothing() {
         "connections=keep&enabled=true&purpose=connect&reconnect=1&workspaceInviteHash={token}\
          &messageVisibility=SUBJECT&token={token}&seen=x&email=new@acme.example&domain=new.example"
     );
-    let mut patterns: Vec<String> = scene
+    let mut patterns: Vec<String> = setup
         .described()
         .await
         .into_iter()
@@ -341,12 +338,12 @@ async fn a_link_changes_nothing() {
     patterns.dedup();
     assert!(patterns.len() >= 40, "{}", patterns.len());
     for pattern in patterns {
-        let path = scene.concrete(&pattern);
-        scene
-            .unharmed(async || {
+        let path = setup.path_of(&pattern);
+        setup
+            .assert_unchanged(async || {
                 for link in [path.clone(), format!("{path}?{query}")] {
                     for method in [Method::GET, Method::HEAD] {
-                        let mut browser = scene.ada.clone();
+                        let mut browser = setup.ada.clone();
                         browser.headers = vec![
                             ("sec-fetch-site", "cross-site".to_owned()),
                             ("sec-fetch-mode", "navigate".to_owned()),
@@ -357,7 +354,7 @@ async fn a_link_changes_nothing() {
             })
             .await;
     }
-    assert!(scene.ada.me().await.is_some());
+    assert!(setup.ada.me().await.is_some());
 }
 
 #[tokio::test]
@@ -366,15 +363,15 @@ async fn no_foreign_origin_may_read_an_answer() {
     let mut browser = app.signed_in("ada").await;
     browser.headers = vec![("origin", "https://evil.example".to_owned())];
     for path in ["/auth/me", "/", "/openapi.json"] {
-        let answer = browser.get(path).await;
+        let response = browser.get(path).await;
         for name in [
             "access-control-allow-origin",
             "access-control-allow-credentials",
         ] {
-            assert!(!answer.headers.contains_key(name), "{path} {name}");
+            assert!(!response.headers.contains_key(name), "{path} {name}");
         }
         assert_eq!(
-            answer.headers["cross-origin-resource-policy"],
+            response.headers["cross-origin-resource-policy"],
             "same-origin"
         );
     }

@@ -1,28 +1,30 @@
-//! Identity that cannot be taken over: the key is issuer and subject, an address
-//! is a label, and only what a provider vouches for opens a door (group 9 and
-//! 10 of the checks; "nOAuth").
+//! Account takeover (RP9, RP10), such as "nOAuth": issuer and subject identify a person, never the
+//! mail address, and only an address that the provider has verified admits to a workspace.
 
 use latchkey_demo_provider::{ACME_TENANT, Decision, Flavour, GLOBEX_TENANT, Misbehaviour as M};
 use serde_json::{Map, Value, json};
 
-use crate::helpers::{APP, PUBLIC, TestApp};
-use crate::unharmed::{nothing_written, refusal, refused};
+use crate::support::{APP, PUBLIC, TestApp, assert_nothing_written, assert_refused, refusal};
 
 fn claims(claims: Value) -> Map<String, Value> {
     serde_json::from_value(claims).unwrap()
 }
 
 async fn attempt(app: &TestApp, path: &str, person: &str) -> (u16, String) {
-    let answer = nothing_written(app, async || {
+    let response = assert_nothing_written(app, async || {
         let mut browser = app.browser().json();
-        let answer = app
-            .round(&mut browser, path, &Decision::allow(person))
+        let response = app
+            .run_flow(&mut browser, path, &Decision::allow(person))
             .await;
-        assert_ne!(answer.status, 302, "{person} came in: {:?}", answer.headers);
-        answer
+        assert_ne!(
+            response.status, 302,
+            "{person} came in: {:?}",
+            response.headers
+        );
+        response
     })
     .await;
-    refusal(&answer)
+    refusal(&response)
 }
 
 /// The administrator of a foreign tenant gives a user the victim's address.
@@ -30,7 +32,7 @@ async fn attempt(app: &TestApp, path: &str, person: &str) -> (u16, String) {
 async fn noauth_a_foreign_tenant_with_the_victims_address_does_not_reach_the_account() {
     let app = TestApp::start().await;
     let mut ada = app.browser();
-    app.round(&mut ada, "/auth/microsoft", &Decision::allow("ada"))
+    app.run_flow(&mut ada, "/auth/microsoft", &Decision::allow("ada"))
         .await;
     let victim = ada.me().await.unwrap()["userId"].clone();
     for chosen in [
@@ -46,22 +48,22 @@ async fn noauth_a_foreign_tenant_with_the_victims_address_does_not_reach_the_acc
         let (status, _) = attempt(&app, "/auth/microsoft", "linus").await;
         assert!((400..500).contains(&status), "{chosen}: {status}");
     }
-    // Even where the provider vouches for it, it is another person.
+    // Even with a verified address it is another person.
     app.demo.set_claims(
         "linus",
         claims(json!({"email": "ada@acme.example", "xms_edov": true})),
     );
     let mut other = app.browser();
-    app.round(&mut other, "/auth/microsoft", &Decision::allow("linus"))
+    app.run_flow(&mut other, "/auth/microsoft", &Decision::allow("linus"))
         .await;
     assert_ne!(other.me().await.unwrap()["userId"], victim);
     assert_eq!(ada.me().await.unwrap()["userId"], victim);
 }
 
-/// `tid` and `iss` have to be of one tenant, with `common`, too.
+/// `tid` and `iss` have to name the same tenant, also with `common`.
 #[tokio::test]
 async fn noauth_the_issuer_is_that_of_the_tenant() {
-    refused(
+    assert_refused(
         &[Flavour::Microsoft],
         M::TenantAndIssuerDiffer,
         400,
@@ -75,11 +77,11 @@ async fn noauth_the_issuer_is_that_of_the_tenant() {
 async fn noauth_the_object_id_of_another_tenant_is_another_person() {
     let app = TestApp::start().await;
     let mut ada = app.browser();
-    app.round(&mut ada, "/auth/microsoft", &Decision::allow("ada"))
+    app.run_flow(&mut ada, "/auth/microsoft", &Decision::allow("ada"))
         .await;
     app.demo.misbehave(Flavour::Microsoft, Some(M::OtherTenant));
     let mut other = app.browser();
-    app.round(&mut other, "/auth/microsoft", &Decision::allow("ada"))
+    app.run_flow(&mut other, "/auth/microsoft", &Decision::allow("ada"))
         .await;
     assert_ne!(
         other.me().await.map(|me| me["userId"].clone()),
@@ -91,7 +93,7 @@ async fn noauth_the_object_id_of_another_tenant_is_another_person() {
 #[tokio::test]
 async fn a_tenant_that_is_not_listed_is_refused() {
     let app = TestApp::start_with(&[("AUTH_MICROSOFT_ALLOWED_TENANTS", ACME_TENANT)]).await;
-    // Whatever it says of the address.
+    // Even if the tenant says that the address is verified.
     app.demo.set_claims(
         "linus",
         claims(json!({"email": "linus@acme.example", "xms_edov": true})),
@@ -100,17 +102,17 @@ async fn a_tenant_that_is_not_listed_is_refused() {
         let refusal = attempt(&app, "/auth/microsoft", person).await;
         assert_eq!(refusal, (403, "tenant_not_allowed".to_owned()), "{person}");
     }
-    let answer = app
-        .round(
+    let response = app
+        .run_flow(
             &mut app.browser(),
             "/auth/microsoft",
             &Decision::allow("ada"),
         )
         .await;
-    assert_eq!(answer.location(), APP);
+    assert_eq!(response.location(), APP);
 }
 
-/// A single-tenant deployment takes no token of another tenant.
+/// A single-tenant deployment accepts no token of another tenant.
 #[tokio::test]
 async fn a_single_tenant_takes_no_token_of_another() {
     let app = TestApp::start_with(&[("AUTH_MICROSOFT_TENANT_ID", GLOBEX_TENANT)]).await;
@@ -120,7 +122,7 @@ async fn a_single_tenant_takes_no_token_of_another() {
     assert_eq!(refusal, (403, "tenant_not_allowed".to_owned()));
 }
 
-/// Guests have names that their home gave them.
+/// The names of guests come from their home tenant.
 #[tokio::test]
 async fn a_single_tenant_vouches_for_no_guest() {
     let app = TestApp::start_with(&[("AUTH_MICROSOFT_TENANT_ID", ACME_TENANT)]).await;
@@ -140,8 +142,8 @@ async fn a_single_tenant_vouches_for_no_guest() {
     }
 }
 
-/// With several workspaces each provider is somebody's: a customer's own gives
-/// its people whatever address they like, and says that it is verified.
+/// With several workspaces a provider may belong to one customer, who can give any address
+/// to their people and call it verified.
 #[tokio::test]
 async fn a_customers_own_provider_opens_no_other_workspace() {
     let app = TestApp::start_with(&[
@@ -167,27 +169,29 @@ async fn a_customers_own_provider_opens_no_other_workspace() {
         let refusal = attempt(&app, &path, "linus").await;
         assert_eq!(refusal, (403, expected.to_owned()), "{path}");
     }
-    // Its own people come in.
+    // People of the customer's own domain are admitted.
     app.demo.set_claims("linus", serde_json::Map::new());
     let path = "/auth/oidc/demo?workspaceSubdomain=globex&prompt=consent";
     let mut linus = app.browser();
-    app.round(&mut linus, path, &Decision::allow("linus")).await;
+    app.run_flow(&mut linus, path, &Decision::allow("linus"))
+        .await;
     let me = linus.me().await.unwrap();
     assert_eq!(me["workspaceId"], globex.to_string());
-    // A member that takes the victim's address later: nobody vouches for it.
+    // If a member takes the victim's address later, it does not count as verified.
     app.demo.set_claims("linus", claims(victim));
     let mut again = app.browser();
-    app.round(&mut again, path, &Decision::allow("linus")).await;
+    app.run_flow(&mut again, path, &Decision::allow("linus"))
+        .await;
     let event = app.events().await.pop().unwrap();
     let identity = event.identity.unwrap();
     assert_eq!(identity.handle, "ada@acme.example");
     assert_eq!(identity.handle_verified, Some(false));
 }
 
-/// Google: `email_verified` and the `hd` claim, both. `hd` names the organisation's
-/// primary domain; an address on a secondary one is as good.
+/// Google needs both `email_verified` and `hd`. `hd` names the organisation's primary
+/// domain; an address on a secondary domain counts too.
 #[tokio::test]
-async fn google_a_private_account_with_a_company_address_stays_outside() {
+async fn google_a_private_account_with_a_company_address_is_refused() {
     let app = TestApp::start().await;
     for chosen in [
         json!({"hd": null}),
@@ -204,7 +208,7 @@ async fn google_a_private_account_with_a_company_address_stays_outside() {
     }
 }
 
-/// Whatever the domain looks like, it matches exactly.
+/// Domains match exactly.
 #[tokio::test]
 async fn a_domain_that_looks_like_a_listed_one_is_another() {
     let app = TestApp::start().await;
@@ -231,8 +235,7 @@ async fn a_domain_that_looks_like_a_listed_one_is_another() {
     }
 }
 
-/// Group 10: a second provider with the same verified address makes another
-/// user; nothing merges.
+/// A second provider with the same verified address creates another user.
 #[tokio::test]
 async fn a_second_provider_with_the_same_address_never_merges() {
     let app = TestApp::start().await;
@@ -240,7 +243,7 @@ async fn a_second_provider_with_the_same_address_never_merges() {
     for path in ["/auth/google", "/auth/microsoft", "/auth/oidc/demo"] {
         let mut browser = app.browser();
         let path = format!("{path}?prompt=consent");
-        app.round(&mut browser, &path, &Decision::allow("ada"))
+        app.run_flow(&mut browser, &path, &Decision::allow("ada"))
             .await;
         let me = browser.me().await.unwrap();
         assert_eq!(me["email"], "ada@acme.example");
@@ -249,26 +252,25 @@ async fn a_second_provider_with_the_same_address_never_merges() {
     assert_eq!(users.len(), 3);
 }
 
-/// Also where a session is there: signing in with another provider is another
-/// sign-in, not a link.
+/// Even with a session, signing in with another provider is a separate sign-in.
 #[tokio::test]
 async fn signing_in_with_a_second_provider_links_nothing() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     let first = browser.me().await.unwrap()["userId"].clone();
-    app.round(
+    app.run_flow(
         &mut browser,
         "/auth/microsoft?prompt=consent",
         &Decision::allow("ada"),
     )
     .await;
     assert_ne!(browser.me().await.unwrap()["userId"], first);
-    let written = app.written().await;
+    let written = app.row_counts().await;
     assert_eq!((written.users, written.identities), (2, 2));
 }
 
-/// Linking needs the session that starts it, and what is linked is an account of
-/// that person, not a second way to be them.
+/// Linking needs the session that started it. The linked account does not become another
+/// way to sign in as that person.
 #[tokio::test]
 async fn linking_a_second_provider_needs_a_signed_in_session() {
     let app = TestApp::start().await;
@@ -278,31 +280,31 @@ async fn linking_a_second_provider_needs_a_signed_in_session() {
         "/auth/oidc-apis/demo",
     ] {
         let mut browser = app.browser();
-        let answer = nothing_written(&app, async || {
+        let response = assert_nothing_written(&app, async || {
             let page = browser.get(path).await.location();
             browser.get(page.strip_prefix(PUBLIC).unwrap()).await
         })
         .await;
-        assert_eq!(answer.status, 303, "{path}");
-        let sign_in = answer.whole_location();
+        assert_eq!(response.status, 303, "{path}");
+        let sign_in = response.full_location();
         assert!(sign_in.starts_with("/auth/sign-in?"), "{path}: {sign_in}");
         assert_eq!(browser.flows(), 0);
     }
     let mut browser = app.signed_in("ada").await;
     let ada = browser.me().await.unwrap()["userId"].clone();
-    let answer = app
-        .round(
+    let response = app
+        .run_flow(
             &mut browser,
             "/auth/microsoft-apis",
             &Decision::allow("grace"),
         )
         .await;
-    assert_eq!(answer.location(), APP);
+    assert_eq!(response.location(), APP);
     let event = app.events().await.pop().unwrap();
     assert_eq!(event.user_id, ada);
-    // Whoever signs in with the linked account is themselves.
+    // A sign-in with the linked account is a sign-in as its own user.
     let mut grace = app.browser();
-    app.round(
+    app.run_flow(
         &mut grace,
         "/auth/microsoft?prompt=consent",
         &Decision::allow("grace"),

@@ -1,38 +1,33 @@
-//! Attacks on a sign-in, each presented to the running service with a provider
-//! that misbehaves on demand, each refused with nothing written. The table in
-//! `docs/security.md` says which section of which specification each is from.
+//! Attacks on a sign-in. Each runs against the service with a provider that misbehaves on
+//! demand, and each is refused with nothing written. The table in `docs/security.md` names
+//! the section of the specification for each attack.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     dead_code,
     unused_imports,
-    reason = "helpers are shared with the tests beside, and what fails in one fails its test"
+    reason = "helpers are shared with other test binaries, and a failure in one fails its test"
 )]
 
 #[path = "../api"]
 mod api {
-    pub mod helpers;
-    pub mod neighbours {
-        pub mod stand_in;
-    }
+    pub mod support;
 }
 
-mod clocks;
-mod codes;
+mod authorization_codes;
+mod clock_skew;
 mod cross_site;
-mod doors;
+mod cross_site_links;
+mod documentation;
 mod id_token;
 mod identity;
-mod initiated;
-mod keys;
+mod key_sets;
 mod mix_up;
+mod open_redirects;
 mod parameters;
-mod redirects;
 mod sessions;
 mod state;
-mod table;
-mod unharmed;
-mod workspaces;
-
-use api::helpers;
+mod support;
+mod third_party_login;
+mod workspace_isolation;

@@ -1,13 +1,14 @@
-//! Mix-up: a provider that the attacker runs wants the code of an honest one
-//! (RFC 9700 section 4.4, RFC 9207). Here the OpenID provider is the attacker's.
+//! Mix-up attacks: a provider of the attacker tries to get the code of an honest provider
+//! (RFC 9700 section 4.4, RFC 9207). Here the OpenID provider belongs to the attacker.
 
 use latchkey_demo_provider::{Decision, Endpoint, Flavour, Misbehaviour as M};
 
-use crate::helpers::TestApp;
-use crate::unharmed::{PROVIDERS, nothing_written, parameter, refusal, with_parameter};
+use crate::support::{
+    PROVIDERS, TestApp, assert_nothing_written, parameter, refusal, with_parameter,
+};
 
-/// Section 4.4.1: the attacker's provider sends the victim on to the honest one
-/// with the flow's own state.
+/// Section 4.4.1: the attacker's provider redirects the victim to the honest one with the
+/// flow's own state.
 #[tokio::test]
 async fn a_mixed_up_code_never_reaches_the_attackers_token_endpoint() {
     let app = TestApp::start().await;
@@ -33,17 +34,18 @@ async fn a_mixed_up_code_never_reaches_the_attackers_token_endpoint() {
             .decide(forwarded.as_str(), &Decision::allow("ada"))
             .await;
         assert!(callback.starts_with(&format!("{honest}/redirect")));
-        let answer = nothing_written(&app, async || victim.clone().get(&callback).await).await;
+        let response =
+            assert_nothing_written(&app, async || victim.clone().get(&callback).await).await;
         assert_eq!(
-            refusal(&answer),
+            refusal(&response),
             (400, "flow_unknown".to_owned()),
             "{honest}"
         );
-        // Should the honest one know the attacker's redirect URI, too: `iss`.
+        // Even if the attacker's redirect URI is registered there, `iss` differs.
         let elsewhere = callback.replace(&format!("{honest}/redirect"), "/auth/oidc/demo/redirect");
-        let answer = nothing_written(&app, async || victim.get(&elsewhere).await).await;
+        let response = assert_nothing_written(&app, async || victim.get(&elsewhere).await).await;
         assert_eq!(
-            refusal(&answer),
+            refusal(&response),
             (400, "issuer_mismatch".to_owned()),
             "{honest}"
         );
@@ -51,21 +53,22 @@ async fn a_mixed_up_code_never_reaches_the_attackers_token_endpoint() {
     assert_eq!(app.demo.count(Flavour::Oidc, Endpoint::Token), 0);
 }
 
-/// RFC 9207 section 2.4: compared exactly, required where announced, also with
-/// an error.
+/// RFC 9207 section 2.4: `iss` is compared exactly and required if it is announced, also
+/// in an error response.
 #[tokio::test]
-async fn an_answer_of_another_issuer_is_refused_also_when_it_tells_an_error() {
+async fn a_response_of_another_issuer_is_refused_even_if_it_is_an_error() {
     let app = TestApp::start().await;
     for (path, flavour) in [PROVIDERS[0], PROVIDERS[2]] {
         for how in [M::WrongResponseIssuer, M::NoResponseIssuer] {
             app.demo.misbehave(flavour, Some(how));
             for decision in [Decision::allow("ada"), Decision::deny()] {
-                let answer = nothing_written(&app, async || {
-                    app.round(&mut app.browser().json(), path, &decision).await
+                let response = assert_nothing_written(&app, async || {
+                    app.run_flow(&mut app.browser().json(), path, &decision)
+                        .await
                 })
                 .await;
                 assert_eq!(
-                    refusal(&answer),
+                    refusal(&response),
                     (400, "issuer_mismatch".to_owned()),
                     "{path} {how:?}"
                 );
@@ -75,13 +78,13 @@ async fn an_answer_of_another_issuer_is_refused_also_when_it_tells_an_error() {
     }
 }
 
-/// RFC 9207 section 2.4: no normalisation.
+/// RFC 9207 section 2.4: the comparison does not normalise.
 #[tokio::test]
-async fn an_issuer_is_compared_to_the_letter() {
+async fn an_issuer_is_compared_exactly() {
     let app = TestApp::start().await;
     let mut browser = app.browser().json();
     let callback = app
-        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .run_flow_to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     let issuer = app.demo.issuer(Flavour::Google);
     for almost in [
@@ -93,9 +96,10 @@ async fn an_issuer_is_compared_to_the_letter() {
         app.demo.issuer(Flavour::Oidc),
     ] {
         let mixed = with_parameter(&callback, "iss", &almost);
-        let answer = nothing_written(&app, async || browser.clone().get(&mixed).await).await;
+        let response =
+            assert_nothing_written(&app, async || browser.clone().get(&mixed).await).await;
         assert_eq!(
-            refusal(&answer),
+            refusal(&response),
             (400, "issuer_mismatch".to_owned()),
             "{almost}"
         );

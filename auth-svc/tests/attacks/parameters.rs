@@ -1,9 +1,8 @@
-//! Parameters that come twice or are oversized (RFC 6749 section 3.1).
+//! Repeated and oversized parameters (RFC 6749 section 3.1).
 
 use latchkey_demo_provider::{Decision, Endpoint, Flavour};
 
-use crate::helpers::TestApp;
-use crate::unharmed::{PROVIDERS, nothing_written, refusal};
+use crate::support::{PROVIDERS, TestApp, assert_nothing_written, refusal};
 
 #[tokio::test]
 async fn a_parameter_that_comes_twice_is_refused() {
@@ -11,7 +10,7 @@ async fn a_parameter_that_comes_twice_is_refused() {
     for (path, flavour) in PROVIDERS {
         let mut browser = app.browser().json();
         let callback = app
-            .to_callback(&mut browser, path, &Decision::allow("ada"))
+            .run_flow_to_callback(&mut browser, path, &Decision::allow("ada"))
             .await;
         for twice in [
             "&code=other",
@@ -22,9 +21,10 @@ async fn a_parameter_that_comes_twice_is_refused() {
             "&error=a&error=b",
         ] {
             let address = format!("{callback}{twice}");
-            let answer = nothing_written(&app, async || browser.clone().get(&address).await).await;
+            let response =
+                assert_nothing_written(&app, async || browser.clone().get(&address).await).await;
             assert_eq!(
-                refusal(&answer),
+                refusal(&response),
                 (400, "duplicate_parameter".to_owned()),
                 "{twice}"
             );
@@ -32,8 +32,9 @@ async fn a_parameter_that_comes_twice_is_refused() {
         assert_eq!(app.demo.count(flavour, Endpoint::Token), 0);
     }
     let twice = "/auth/google?returnTo=/a&returnTo=//evil.example";
-    let answer = nothing_written(&app, async || app.browser().json().get(twice).await).await;
-    assert_eq!(refusal(&answer), (400, "duplicate_parameter".to_owned()));
+    let response =
+        assert_nothing_written(&app, async || app.browser().json().get(twice).await).await;
+    assert_eq!(refusal(&response), (400, "duplicate_parameter".to_owned()));
 }
 
 #[tokio::test]
@@ -41,7 +42,7 @@ async fn an_oversized_parameter_is_refused() {
     let app = TestApp::start().await;
     let mut browser = app.browser().json();
     let callback = app
-        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .run_flow_to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     let long = "a".repeat(4097);
     for address in [
@@ -49,14 +50,16 @@ async fn an_oversized_parameter_is_refused() {
         format!("/auth/google/redirect?state={long}&code=x"),
         format!("/auth/google?loginHint={long}"),
     ] {
-        let answer = nothing_written(&app, async || browser.clone().get(&address).await).await;
-        assert_eq!(refusal(&answer), (400, "query_too_long".to_owned()));
+        let response =
+            assert_nothing_written(&app, async || browser.clone().get(&address).await).await;
+        assert_eq!(refusal(&response), (400, "query_too_long".to_owned()));
     }
-    // Nor does a start that would not fit into its cookie.
+    // A start whose parameters do not fit into the flow cookie is refused too.
     for name in ["workspaceInviteHash", "returnTo", "locale", "hostedDomain"] {
         let address = format!("/auth/google?{name}=/{}", "a".repeat(1500));
-        let answer = nothing_written(&app, async || browser.clone().get(&address).await).await;
-        assert_eq!(refusal(&answer).0, 400, "{name}");
+        let response =
+            assert_nothing_written(&app, async || browser.clone().get(&address).await).await;
+        assert_eq!(refusal(&response).0, 400, "{name}");
     }
     let huge = format!("{callback}&x={}", "a".repeat(11_000));
     assert_eq!(browser.clone().get(&huge).await.status, 414);

@@ -1,16 +1,14 @@
-//! Login CSRF and session fixation (RFC 9700 section 4.7, RFC 6749 section
-//! 10.12, and group 5 of the checks: the callback's context is the initiating
-//! one).
+//! Login CSRF and session fixation (RFC 9700 section 4.7, RFC 6749 section 10.12, RP5): a
+//! callback is accepted only in the browser and session that started its flow.
 
 use latchkey_demo_provider::{Decision, Endpoint, Flavour};
 
-use crate::helpers::{APP, TestApp};
-use crate::unharmed::{PROVIDERS, nothing_written, planted, refusal};
+use crate::support::{APP, PROVIDERS, TestApp, assert_nothing_written, refusal, with_cookies_of};
 
 const SESSION: &str = "__Host-latchkey-session";
 
-/// The attacker's finished round, sent to the victim as a link: nobody becomes
-/// the attacker.
+/// A callback of the attacker's flow, sent to the victim as a link, does not sign the
+/// victim in as the attacker.
 #[tokio::test]
 async fn login_csrf_a_callback_of_another_browser_signs_nobody_in() {
     let app = TestApp::start().await;
@@ -18,51 +16,55 @@ async fn login_csrf_a_callback_of_another_browser_signs_nobody_in() {
     for (path, flavour) in PROVIDERS {
         let spent = app.demo.count(flavour, Endpoint::Token);
         let link = app
-            .to_callback(&mut app.browser(), path, &Decision::allow("mallory"))
+            .run_flow_to_callback(&mut app.browser(), path, &Decision::allow("mallory"))
             .await;
         for victim in [app.browser(), signed_in.clone()] {
             let mut victim = victim.json();
             let session = victim.session().map(str::to_owned);
-            let answer = nothing_written(&app, async || victim.get(&link).await).await;
-            assert_eq!(refusal(&answer), (400, "flow_unknown".to_owned()), "{path}");
+            let response = assert_nothing_written(&app, async || victim.get(&link).await).await;
+            assert_eq!(
+                refusal(&response),
+                (400, "flow_unknown".to_owned()),
+                "{path}"
+            );
             assert_eq!(victim.session().map(str::to_owned), session, "{path}");
         }
         assert_eq!(app.demo.count(flavour, Endpoint::Token), spent, "{path}");
     }
 }
 
-/// A session that the attacker planted before does not become the victim's.
+/// A session cookie that the attacker planted does not become the victim's session.
 #[tokio::test]
 async fn session_fixation_a_planted_session_is_replaced_and_ended() {
     let app = TestApp::start().await;
     let attacker = app.signed_in("grace").await;
     let fixed = attacker.session().unwrap().to_owned();
-    let mut victim = planted(&app.browser(), &attacker);
-    let answer = app
-        .round(
+    let mut victim = with_cookies_of(&app.browser(), &attacker);
+    let response = app
+        .run_flow(
             &mut victim,
             "/auth/google?prompt=consent",
             &Decision::allow("ada"),
         )
         .await;
-    assert_eq!(answer.location(), APP);
+    assert_eq!(response.location(), APP);
     assert_ne!(victim.session(), Some(fixed.as_str()));
     assert_eq!(victim.me().await.unwrap()["email"], "ada@acme.example");
     assert!(
         attacker.clone().me().await.is_none(),
-        "the planted one has ended"
+        "the planted session has ended"
     );
 }
 
-/// A made-up session is none, and is not taken over by a sign-in.
+/// A made-up session secret is not valid, and a sign-in does not reuse it.
 #[tokio::test]
-async fn session_fixation_a_made_up_session_is_none() {
+async fn session_fixation_a_made_up_session_is_refused() {
     let app = TestApp::start().await;
     let made_up = "A".repeat(43);
     let mut victim = app.browser();
     victim.cookies.insert(SESSION.to_owned(), made_up.clone());
     assert!(victim.me().await.is_none());
-    app.round(
+    app.run_flow(
         &mut victim,
         "/auth/google?prompt=consent",
         &Decision::allow("ada"),
@@ -74,8 +76,8 @@ async fn session_fixation_a_made_up_session_is_none() {
     assert!(other.me().await.is_none());
 }
 
-/// The cookies that keep the two apart: of this host alone, out of reach of
-/// scripts, not sent with requests of other sites' pages.
+/// The attributes of the cookies: for this host only, not readable by scripts, and not
+/// sent with cross-site requests.
 #[tokio::test]
 async fn no_sibling_host_can_plant_a_cookie() {
     let app = TestApp::start().await;
@@ -93,8 +95,8 @@ async fn no_sibling_host_can_plant_a_cookie() {
     }
 }
 
-/// Group 5: the attacker's flow cookie in the victim's browser does not connect
-/// the victim's mailbox to the attacker.
+/// The attacker's flow cookie in the victim's browser does not connect the victim's mailbox
+/// to the attacker's account.
 #[tokio::test]
 async fn a_connect_flow_planted_in_anothers_browser_is_refused() {
     let app = TestApp::start().await;
@@ -103,10 +105,10 @@ async fn a_connect_flow_planted_in_anothers_browser_is_refused() {
     let link = attacker.start_through_page("/auth/google-apis").await;
     let mut flow_only = attacker.clone();
     flow_only.cookies.shift_remove(SESSION);
-    let mut victim = planted(&victim, &flow_only).json();
+    let mut victim = with_cookies_of(&victim, &flow_only).json();
     let callback = app.decide(&link, &Decision::allow("ada")).await;
     let spent = app.demo.count(Flavour::Google, Endpoint::Token);
-    let answer = nothing_written(&app, async || victim.get(&callback).await).await;
-    assert_eq!(refusal(&answer), (403, "session_changed".to_owned()));
+    let response = assert_nothing_written(&app, async || victim.get(&callback).await).await;
+    assert_eq!(refusal(&response), (403, "session_changed".to_owned()));
     assert_eq!(app.demo.count(Flavour::Google, Endpoint::Token), spent);
 }

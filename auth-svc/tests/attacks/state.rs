@@ -1,14 +1,14 @@
 use latchkey_demo_provider::{Decision, Endpoint, Flavour};
 
-use crate::helpers::{APP, TestApp, Written};
+use crate::support::{APP, RowCounts, TestApp};
 
-// R4, replaced system's weak point 3
+// R4, WP3
 #[tokio::test]
 async fn a_forged_state_is_refused_and_writes_nothing() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let callback = app
-        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .run_flow_to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     let plain = "/auth/google/redirect?code=x&state=eyJ3b3Jrc3BhY2VJZCI6IjEifQ";
     let state = url::Url::parse(&format!("http://x{callback}")).unwrap();
@@ -25,9 +25,9 @@ async fn a_forged_state_is_refused_and_writes_nothing() {
         "/auth/google/redirect?code=x",
         "/auth/google/redirect",
     ] {
-        let answer = browser.clone().json().get(forged).await;
+        let response = browser.clone().json().get(forged).await;
         assert_eq!(
-            (answer.status, answer.code().as_str()),
+            (response.status, response.code().as_str()),
             (400, "flow_unknown"),
             "{forged}"
         );
@@ -38,13 +38,13 @@ async fn a_forged_state_is_refused_and_writes_nothing() {
         "{}",
         page.body
     );
-    assert_eq!(app.written().await, Written::NOTHING);
+    assert_eq!(app.row_counts().await, RowCounts::NOTHING);
     assert_eq!(
         app.demo.count(Flavour::Google, Endpoint::Token),
         0,
         "no code is spent on a forgery"
     );
-    // The honest flow is not harmed by it.
+    // The legitimate flow still works.
     assert_eq!(browser.get(&callback).await.location(), APP);
 }
 
@@ -54,44 +54,44 @@ async fn a_state_swapped_between_browsers_is_refused() {
     let app = TestApp::start().await;
     let (mut one, mut other) = (app.browser(), app.browser().json());
     let first = app
-        .to_callback(&mut one, "/auth/google", &Decision::allow("ada"))
+        .run_flow_to_callback(&mut one, "/auth/google", &Decision::allow("ada"))
         .await;
-    app.to_callback(&mut other, "/auth/google", &Decision::allow("grace"))
+    app.run_flow_to_callback(&mut other, "/auth/google", &Decision::allow("grace"))
         .await;
-    let answer = other.get(&first).await;
+    let response = other.get(&first).await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (400, "flow_unknown")
     );
-    // Nor does renaming a stolen cookie help.
+    // Renaming a stolen cookie does not help.
     let value = other.cookies.values().next().unwrap().clone();
     let name = one.cookies.keys().next().unwrap().clone();
     other.cookies.insert(name, value);
     assert_eq!(other.get(&first).await.code(), "flow_unknown");
-    assert_eq!(app.written().await, Written::NOTHING);
+    assert_eq!(app.row_counts().await, RowCounts::NOTHING);
 }
 
-// R4, PEERS, relying-party check 14
+// R4, RP14
 #[tokio::test]
 async fn a_callback_works_once() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let callback = app
-        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .run_flow_to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     let kept = browser.clone();
     assert_eq!(browser.get(&callback).await.status, 302);
-    assert_eq!(browser.flows(), 0, "the flow's cookie is gone");
+    assert_eq!(browser.flows(), 0, "the flow cookie is removed");
     assert_eq!(browser.json().get(&callback).await.code(), "flow_unknown");
-    // With the cookie kept: refused before the provider hears of the code again,
-    // which would make it revoke what it gave.
+    // With the cookie kept, the callback is refused before a token request, because a
+    // provider revokes the tokens of a code that it sees twice.
     let replay = kept.clone().json().get(&callback).await;
     assert_eq!(
         (replay.status, replay.code().as_str()),
         (400, "flow_finished")
     );
     assert_eq!(app.demo.count(Flavour::Google, Endpoint::Token), 1);
-    assert_eq!(app.written().await, Written::ONCE);
+    assert_eq!(app.row_counts().await, RowCounts::ONE_SIGN_IN);
     let (flow,): (uuid::Uuid,) = sqlx::query_as("SELECT flow_id FROM auth.spent_flow")
         .fetch_one(app.database.pool())
         .await
@@ -106,7 +106,7 @@ async fn a_callback_works_once() {
 
 // R4
 #[tokio::test]
-async fn a_spent_flow_is_refused_even_with_a_fresh_code() {
+async fn a_used_flow_is_refused_even_with_a_new_code() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let start = browser.get("/auth/google").await.location();
@@ -114,28 +114,28 @@ async fn a_spent_flow_is_refused_even_with_a_fresh_code() {
     let first = app.decide(&start, &Decision::allow("ada")).await;
     let second = app.decide(&start, &Decision::allow("ada")).await;
     assert_eq!(browser.get(&first).await.status, 302);
-    let answer = kept.json().get(&second).await;
+    let response = kept.json().get(&second).await;
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (400, "flow_finished")
     );
-    assert_eq!(app.written().await, Written::ONCE);
+    assert_eq!(app.row_counts().await, RowCounts::ONE_SIGN_IN);
 }
 
 // R4
 #[tokio::test]
-async fn parallel_tabs_work_and_are_bounded() {
+async fn parallel_tabs_work_and_are_limited() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let google = app
-        .to_callback(
+        .run_flow_to_callback(
             &mut browser,
             "/auth/google?returnTo=/a",
             &Decision::allow("ada"),
         )
         .await;
     let microsoft = app
-        .to_callback(
+        .run_flow_to_callback(
             &mut browser,
             "/auth/microsoft?returnTo=/b",
             &Decision::allow("ada"),
@@ -150,23 +150,24 @@ async fn parallel_tabs_work_and_are_bounded() {
     assert_eq!(browser.flows(), auth_svc::login::flow_cookie::MAX_FLOWS);
 }
 
-// PEERS, relying-party checks 1 and 4: bound to the provider, own redirect URI each
+/// A flow is bound to its provider, and each provider has its own redirect URI.
+// RP1, RP4
 #[tokio::test]
 async fn one_providers_answer_is_not_taken_at_anothers_callback() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
     let callback = app
-        .to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
+        .run_flow_to_callback(&mut browser, "/auth/google", &Decision::allow("ada"))
         .await;
     for other in ["/auth/microsoft/redirect", "/auth/oidc/demo/redirect"] {
         let mixed = callback.replace("/auth/google/redirect", other);
-        let answer = browser.clone().json().get(&mixed).await;
+        let response = browser.clone().json().get(&mixed).await;
         assert_eq!(
-            (answer.status, answer.code().as_str()),
+            (response.status, response.code().as_str()),
             (400, "flow_unknown")
         );
     }
     let reserved = callback.replace("/auth/google/redirect", "/auth/oidc/google/redirect");
     assert_eq!(browser.json().get(&reserved).await.status, 404);
-    assert_eq!(app.written().await, Written::NOTHING);
+    assert_eq!(app.row_counts().await, RowCounts::NOTHING);
 }

@@ -1,10 +1,10 @@
-//! Random and mutated requests over each public endpoint of the running service:
-//! no 5xx, no panic, and memory stays where it was.
+//! Random and mutated requests to every public endpoint: there is no 5xx and no panic, and
+//! memory does not grow.
 //!
-//! `LATCHKEY_RANDOM_REQUESTS` says how many there are at each endpoint (10000 is
-//! the whole of it; a test run has fewer, to be done in a minute), and
-//! `LATCHKEY_RANDOM_SEED` repeats a run. The service is a process of its own, so
-//! that the memory that is measured is that of nothing else; its broker is away.
+//! `LATCHKEY_RANDOM_REQUESTS` sets the number of requests to each endpoint (10000 for the
+//! full test; the default finishes within a minute), and `LATCHKEY_RANDOM_SEED` repeats a
+//! run. The service runs as a separate process, so that its memory can be measured. It has
+//! no broker.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,61 +12,61 @@
     clippy::print_stdout,
     dead_code,
     unused_imports,
-    reason = "helpers are shared with the tests beside, and what fails in one fails its test"
+    reason = "helpers are shared with other test binaries, and a failure in one fails its test"
 )]
 
 #[path = "../api"]
 mod api {
-    pub mod helpers;
+    pub mod support;
 }
 
-mod crowd;
+mod load;
 mod mutate;
+mod raw_http;
 mod service;
-mod wire;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use api::helpers::TestApp;
+use api::support::TestApp;
 use latchkey_demo_provider::Decision;
-use mutate::{Dice, Seed};
+use mutate::{Generator, ValidRequest};
 use reqwest::Method;
 use service::Service;
 use tokio::task::JoinSet;
 
-/// Requests at each endpoint where nothing else is said.
-const FEW: usize = 200;
+/// Default number of requests to each endpoint.
+const DEFAULT_REQUESTS: usize = 200;
 
-/// A test run stops early rather than take longer.
+/// A run with the default number stops after this time.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Requests under way at once: more than there are connections to the database.
-const AT_ONCE: usize = 64;
+/// Maximum number of concurrent requests; more than the connections to the database.
+const MAX_CONCURRENT: usize = 64;
 
-/// The requests at an endpoint come over so many connections.
-const STORMS_PER_ENDPOINT: usize = 4;
+/// Number of client connections for each endpoint.
+const CONNECTIONS_PER_ENDPOINT: usize = 4;
 
-/// So many ask each route at once.
-const CROWD: usize = 4;
+/// Number of simultaneous requests to each route.
+const SIMULTANEOUS: usize = 4;
 
-/// Looks at the memory in between.
+/// Number of rounds; memory is measured after each.
 const ROUNDS: usize = 10;
 
-/// What the second half may add to the first, in kB. Live memory that grew with
-/// every request would be half of it again; what is left is the allocator's.
+/// Maximum growth of memory in the second half of the rounds, in kB. A leak in every
+/// request would exceed it; the rest is overhead of the allocator.
 const GROWTH: usize = 8 * 1024;
 
-fn number(name: &str) -> Option<usize> {
+fn env_number(name: &str) -> Option<usize> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-/// Every operation that is described, with what an honest request looks like.
-async fn seeds(app: &TestApp) -> Vec<Seed> {
+/// Returns a valid request for every described operation.
+async fn samples(app: &TestApp) -> Vec<ValidRequest> {
     let mut signed_in = app.signed_in("ada").await;
     let document: serde_json::Value =
         serde_json::from_str(&signed_in.get("/openapi.json").await.body).unwrap();
-    let mut seeds = Vec::new();
+    let mut samples = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in ["get", "head", "post", "put", "patch", "delete"] {
             if item.get(method).is_none() {
@@ -79,7 +79,7 @@ async fn seeds(app: &TestApp) -> Vec<Seed> {
             };
             let path = path.replace("{provider}", provider);
             let method = method.to_uppercase();
-            // A callback with a living flow, one with a session, one bare.
+            // Callbacks get a valid flow; other routes get a session and parameters.
             let start = path
                 .strip_suffix("/redirect")
                 .or_else(|| path.strip_suffix("/get-access-token"));
@@ -89,7 +89,7 @@ async fn seeds(app: &TestApp) -> Vec<Seed> {
                 let mut browser = signed_in.clone();
                 let start = format!("{start}?prompt=consent");
                 target = app
-                    .to_callback(&mut browser, &start, &Decision::allow("ada"))
+                    .run_flow_to_callback(&mut browser, &start, &Decision::allow("ada"))
                     .await;
                 cookies = browser.cookies;
             } else if path.starts_with("/auth/") {
@@ -99,49 +99,54 @@ async fn seeds(app: &TestApp) -> Vec<Seed> {
                 );
             }
             let cookie: Vec<String> = cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
-            seeds.push(Seed {
+            samples.push(ValidRequest {
                 method,
                 target,
                 cookie: cookie.join("; "),
             });
         }
     }
-    seeds
+    samples
 }
 
-/// One round over all endpoints; answers how often each status came.
+/// Runs one round over all endpoints and returns the number of responses by status.
 async fn round(
     address: &str,
-    seeds: &[Seed],
-    dice: impl Fn(usize) -> Dice,
+    samples: &[ValidRequest],
+    random: impl Fn(usize) -> Generator,
     count: usize,
 ) -> BTreeMap<u16, usize> {
-    let each = count.div_ceil(STORMS_PER_ENDPOINT);
-    let mut work: Vec<_> = (0..STORMS_PER_ENDPOINT)
-        .flat_map(|_| seeds.iter().cloned())
+    let each = count.div_ceil(CONNECTIONS_PER_ENDPOINT);
+    let mut work: Vec<_> = (0..CONNECTIONS_PER_ENDPOINT)
+        .flat_map(|_| samples.iter().cloned())
         .enumerate()
         .collect();
     let mut statuses = BTreeMap::new();
-    let mut storms = JoinSet::new();
+    let mut connections = JoinSet::new();
     loop {
-        while storms.len() < AT_ONCE
-            && let Some((index, seed)) = work.pop()
+        while connections.len() < MAX_CONCURRENT
+            && let Some((index, sample)) = work.pop()
         {
-            storms.spawn(wire::storm(address.to_owned(), seed, dice(index), each));
+            connections.spawn(raw_http::send_requests(
+                address.to_owned(),
+                sample,
+                random(index),
+                each,
+            ));
         }
-        let Some(storm) = storms.join_next().await else {
+        let Some(connection) = connections.join_next().await else {
             return statuses;
         };
-        for (status, how_many) in storm.unwrap() {
+        for (status, how_many) in connection.unwrap() {
             *statuses.entry(status).or_default() += how_many;
         }
     }
 }
 
-/// Who holds a connection and waits for another one waits for itself: the request
-/// is answered only after it has waited in vain, and the log tells of it.
+/// A handler that holds a connection and waits for another one blocks itself. The log then
+/// contains a pool timeout, which `Service::stop` reports.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_route_answers_with_one_connection() {
+async fn every_route_responds_with_one_database_connection() {
     let app = TestApp::start().await;
     let service = Service::start(app.variables(&[
         ("DATABASE_MAX_CONNECTIONS", "1"),
@@ -150,33 +155,33 @@ async fn every_route_answers_with_one_connection() {
     ]))
     .await;
     let mut requests = JoinSet::new();
-    for seed in seeds(&app).await {
-        let target = seed
+    for sample in samples(&app).await {
+        let target = sample
             .target
             .replace("{id}", "018f6b1e-0000-7000-8000-000000000000");
-        for number in 0..CROWD {
+        for number in 0..SIMULTANEOUS {
             let mut browser = app.browser().at(&format!("http://{}", service.address));
-            // Half of them are signed in.
+            // Half of the requests have a session.
             if number % 2 == 0 {
-                browser.headers.push(("cookie", seed.cookie.clone()));
+                browser.headers.push(("cookie", sample.cookie.clone()));
             }
-            let (method, target): (Method, _) = (seed.method.parse().unwrap(), target.clone());
+            let (method, target): (Method, _) = (sample.method.parse().unwrap(), target.clone());
             requests.spawn(async move {
-                let answer = browser.send(method.clone(), &target).await;
-                (format!("{method} {target}"), answer.status, answer.body)
+                let response = browser.send(method.clone(), &target).await;
+                (format!("{method} {target}"), response.status, response.body)
             });
         }
     }
-    assert!(requests.len() >= 15 * CROWD, "{}", requests.len());
-    while let Some(answer) = requests.join_next().await {
-        let (request, status, body) = answer.unwrap();
+    assert!(requests.len() >= 15 * SIMULTANEOUS, "{}", requests.len());
+    while let Some(response) = requests.join_next().await {
+        let (request, status, body) = response.unwrap();
         assert!(status < 500, "{request}: {status} {body}");
     }
     service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_and_mutated_requests_break_nothing() {
+async fn random_and_mutated_requests_cause_no_server_error() {
     let app = TestApp::start().await;
     let service = Service::start(app.variables(&[
         ("DATABASE_MAX_CONNECTIONS", "16"),
@@ -184,16 +189,17 @@ async fn random_and_mutated_requests_break_nothing() {
         ("RATE_LIMIT_PER_FLOW", "0"),
     ]))
     .await;
-    let seeds = seeds(&app).await;
-    let asked = number("LATCHKEY_RANDOM_REQUESTS");
-    let seed = number("LATCHKEY_RANDOM_SEED").unwrap_or(0x5eed);
-    let count = asked.unwrap_or(FEW).div_ceil(ROUNDS);
+    let samples = samples(&app).await;
+    let asked = env_number("LATCHKEY_RANDOM_REQUESTS");
+    let seed = env_number("LATCHKEY_RANDOM_SEED").unwrap_or(0x5eed);
+    let count = asked.unwrap_or(DEFAULT_REQUESTS).div_ceil(ROUNDS);
     let started = Instant::now();
     let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
     let mut memory = vec![service.resident()];
     for round in 0..ROUNDS {
-        let dice = |index| Dice::new(u64::try_from(seed ^ ((round * 1000 + index) << 20)).unwrap());
-        for (status, how_many) in self::round(&service.address, &seeds, dice, count).await {
+        let random =
+            |index| Generator::new(u64::try_from(seed ^ ((round * 1000 + index) << 20)).unwrap());
+        for (status, how_many) in self::round(&service.address, &samples, random, count).await {
             *statuses.entry(status).or_default() += how_many;
         }
         memory.push(service.resident());
@@ -205,13 +211,12 @@ async fn random_and_mutated_requests_break_nothing() {
     println!(
         "{} endpoints, {} requests in {:?}, by status (0: connection closed) {statuses:?}, \
          memory in kB after each round {memory:?}",
-        seeds.len(),
+        samples.len(),
         statuses.values().sum::<usize>(),
         started.elapsed(),
     );
     let all: usize = statuses.values().sum();
-    // Where the machine does other things too, the database may once not answer in time:
-    // then 503 is the truth.
+    // On a busy machine the database may time out now and then, and 503 is correct.
     let late = statuses.remove(&503).unwrap_or(0);
     assert!(late * 1000 < all, "{late} of {all} were 503: {statuses:?}");
     let broken = statuses.keys().filter(|status| **status >= 500).count();

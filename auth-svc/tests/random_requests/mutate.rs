@@ -1,24 +1,24 @@
-//! Requests that resemble honest ones, and some that do not.
+//! Mutates valid requests.
 
-/// A generator that a seed repeats (xorshift64*): enough for dice.
-pub struct Dice(u64);
+/// A pseudo-random generator (xorshift64*) whose sequence a seed repeats.
+pub struct Generator(u64);
 
-impl Dice {
+impl Generator {
     pub fn new(seed: u64) -> Self {
         Self(seed | 1)
     }
 
-    pub fn roll(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// Below `bound`.
+    /// Returns a number below `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound.max(1)).unwrap();
-        usize::try_from((self.roll() >> 11) % bound).unwrap()
+        usize::try_from((self.next_u64() >> 11) % bound).unwrap()
     }
 
     fn one_in(&mut self, chances: usize) -> bool {
@@ -30,9 +30,9 @@ impl Dice {
     }
 }
 
-/// An honest request.
+/// A valid request.
 #[derive(Clone)]
-pub struct Seed {
+pub struct ValidRequest {
     pub method: String,
     pub target: String,
     pub cookie: String,
@@ -137,28 +137,28 @@ const HEADERS: &[&[u8]] = &[
     b"X: \xff\xfe",
 ];
 
-/// Changes bytes of a text; what the request line cannot have stays out of it.
-fn mutate(dice: &mut Dice, text: &[u8], longest: usize) -> Vec<u8> {
+/// Mutates a text, and inserts at most `longest` bytes at once.
+fn mutate(random: &mut Generator, text: &[u8], longest: usize) -> Vec<u8> {
     let mut text = text.to_vec();
-    for _ in 0..=dice.below(4) {
-        let place = dice.below(text.len() + 1);
-        match dice.below(6) {
-            0 if place < text.len() => text[place] ^= 1 << dice.below(8),
+    for _ in 0..=random.below(4) {
+        let place = random.below(text.len() + 1);
+        match random.below(6) {
+            0 if place < text.len() => text[place] ^= 1 << random.below(8),
             1 if place < text.len() => {
-                let end = (place + 1 + dice.below(12)).min(text.len());
+                let end = (place + 1 + random.below(12)).min(text.len());
                 text.drain(place..end);
             }
             2 => {
-                let end = (place + dice.below(40)).min(text.len());
+                let end = (place + random.below(40)).min(text.len());
                 let again = text[place..end].to_vec();
                 text.splice(place..place, again);
             }
-            3 if dice.one_in(20) => {
-                let long = vec![b'a'; dice.below(longest)];
+            3 if random.one_in(20) => {
+                let long = vec![b'a'; random.below(longest)];
                 text.splice(place..place, long);
             }
             _ => {
-                let word = dice.pick(WORDS).to_vec();
+                let word = random.pick(WORDS).to_vec();
                 text.splice(place..place, word);
             }
         }
@@ -166,24 +166,27 @@ fn mutate(dice: &mut Dice, text: &[u8], longest: usize) -> Vec<u8> {
     text
 }
 
-/// The next request, as bytes on the wire.
-pub fn request(dice: &mut Dice, seed: &Seed) -> Vec<u8> {
-    let method = if dice.one_in(8) {
-        dice.pick(METHODS)
+/// Returns the bytes of the next request.
+pub fn request(random: &mut Generator, sample: &ValidRequest) -> Vec<u8> {
+    let method = if random.one_in(8) {
+        random.pick(METHODS)
     } else {
-        seed.method.as_bytes()
+        sample.method.as_bytes()
     };
-    let (path, query) = seed.target.split_once('?').unwrap_or((&seed.target, ""));
+    let (path, query) = sample
+        .target
+        .split_once('?')
+        .unwrap_or((&sample.target, ""));
     let mut target = path.as_bytes().to_vec();
-    if dice.one_in(30) {
-        target = mutate(dice, &target, 100);
+    if random.one_in(30) {
+        target = mutate(random, &target, 100);
     }
-    if !query.is_empty() || dice.one_in(2) {
+    if !query.is_empty() || random.one_in(2) {
         target.push(b'?');
-        let query = if dice.one_in(10) {
+        let query = if random.one_in(10) {
             query.as_bytes().to_vec()
         } else {
-            mutate(dice, query.as_bytes(), 12_000)
+            mutate(random, query.as_bytes(), 12_000)
         };
         target.extend(query);
     }
@@ -193,23 +196,23 @@ pub fn request(dice: &mut Dice, seed: &Seed) -> Vec<u8> {
     request.push(b' ');
     request.extend(&target);
     request.extend(b" HTTP/1.1\r\nHost: auth.test.example\r\n");
-    if !dice.one_in(4) {
-        let mut cookie = seed.cookie.as_bytes().to_vec();
-        if dice.one_in(2) {
-            cookie = mutate(dice, &cookie, 30_000);
+    if !random.one_in(4) {
+        let mut cookie = sample.cookie.as_bytes().to_vec();
+        if random.one_in(2) {
+            cookie = mutate(random, &cookie, 30_000);
         }
         cookie.retain(|byte| !matches!(byte, b'\r' | b'\n' | 0));
         request.extend(b"Cookie: ");
         request.extend(cookie);
         request.extend(b"\r\n");
     }
-    for _ in 0..dice.below(4) {
-        request.extend(dice.pick(HEADERS));
+    for _ in 0..random.below(4) {
+        request.extend(random.pick(HEADERS));
         request.extend(b"\r\n");
     }
-    let body = match dice.below(8) {
-        0 => mutate(dice, b"{\"a\":1}", 20_000),
-        1 => mutate(dice, b"code=x&a=b", 20_000),
+    let body = match random.below(8) {
+        0 => mutate(random, b"{\"a\":1}", 20_000),
+        1 => mutate(random, b"code=x&a=b", 20_000),
         _ => Vec::new(),
     };
     if !body.is_empty() || method == b"POST" {

@@ -1,4 +1,4 @@
-//! The service as a process of its own.
+//! The service as a separate process.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -9,14 +9,14 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-/// What its log tells.
+/// Counts of problems in the log of the service.
 #[derive(Default)]
 struct Seen {
     panics: AtomicUsize,
-    waited_in_vain: AtomicUsize,
+    pool_timeouts: AtomicUsize,
 }
 
-/// Killed where it is dropped.
+/// The running service. It is killed when it is dropped.
 pub struct Service {
     pub address: String,
     child: Child,
@@ -25,7 +25,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it and waits until it listens.
+    /// Starts the service and waits until it listens.
     pub async fn start(variables: BTreeMap<String, String>) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_auth-svc"))
             .env_clear()
@@ -42,7 +42,7 @@ impl Service {
         let of_errors = tokio::spawn(read(errors, seen.clone()));
         let address = loop {
             let line = lines.next_line().await.unwrap();
-            let line = line.unwrap_or_else(|| panic!("ended before it listened"));
+            let line = line.unwrap_or_else(|| panic!("stopped before it listened"));
             let line: serde_json::Value = serde_json::from_str(&line).unwrap();
             if line["message"] == "listening" {
                 break line["address"].as_str().unwrap().to_owned();
@@ -57,7 +57,7 @@ impl Service {
         }
     }
 
-    /// Resident memory that is its own, in kB.
+    /// Returns the anonymous resident memory of the process, in kB.
     pub fn resident(&self) -> usize {
         let path = format!("/proc/{}/status", self.child.id().unwrap());
         let status = std::fs::read_to_string(path).unwrap();
@@ -66,8 +66,8 @@ impl Service {
         kilobytes.unwrap().parse().unwrap()
     }
 
-    /// Ends it, and fails where a handler panicked or waited in vain for a connection
-    /// to the database.
+    /// Kills the service and panics if a handler panicked or a wait for a database
+    /// connection timed out.
     pub async fn stop(mut self) {
         self.child.kill().await.unwrap();
         for reader in self.readers {
@@ -78,12 +78,15 @@ impl Service {
             0,
             "a handler panicked"
         );
-        let in_vain = self.seen.waited_in_vain.load(Ordering::SeqCst);
-        assert_eq!(in_vain, 0, "no connection to the database came in time");
+        let pool_timeouts = self.seen.pool_timeouts.load(Ordering::SeqCst);
+        assert_eq!(
+            pool_timeouts, 0,
+            "no connection to the database came in time"
+        );
     }
 }
 
-/// Shows what tells of a panic, or of a connection that did not come, and counts it.
+/// Reads the log, and prints and counts panics and pool timeouts.
 async fn read<R: AsyncRead + Unpin>(mut lines: Lines<BufReader<R>>, seen: Arc<Seen>) {
     while let Some(line) = lines.next_line().await.unwrap() {
         if line.contains("panicked at") {
@@ -91,7 +94,7 @@ async fn read<R: AsyncRead + Unpin>(mut lines: Lines<BufReader<R>>, seen: Arc<Se
             println!("{line}");
         }
         if line.contains("pool timed out") {
-            seen.waited_in_vain.fetch_add(1, Ordering::SeqCst);
+            seen.pool_timeouts.fetch_add(1, Ordering::SeqCst);
             println!("{line}");
         }
     }

@@ -252,8 +252,8 @@ impl Quirks for Microsoft {
             redirect_uris: "Microsoft Entra admin center: App registrations, Authentication, \
                             platform \"Web\", \"Redirect URIs\"",
             note: "  Token configuration: add the optional claims `email` and `xms_edov` to the \
-                   ID token;\n  without `xms_edov` no address counts as verified and nobody \
-                   joins a workspace.",
+                   ID token;\n  without `xms_edov` addresses do not count as verified and nobody \
+                   can join a workspace.",
             ..Plain.registration()
         }
     }

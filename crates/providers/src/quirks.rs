@@ -128,7 +128,7 @@ pub(crate) trait Quirks: fmt::Debug + Send + Sync {
     fn registration(&self) -> Registration {
         Registration {
             redirect_uris: "the client's redirect URIs at the provider",
-            origins: "origins, where the provider asks for them",
+            origins: "origins, if the provider asks for them",
             note: "",
         }
     }

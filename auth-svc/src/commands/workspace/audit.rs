@@ -4,18 +4,18 @@ use std::time::Duration;
 use latchkey_service::StartError;
 use serde_json::{Value, json};
 
-use super::{Answer, Desk};
-use crate::proof::rfc3339;
+use crate::commands::workspace::context::{CommandContext, Output};
 use crate::store::audit;
 use crate::store::workspace::Workspace;
+use crate::workspace::domain_verification::rfc3339;
 
-/// What was changed of the workspace, a line each.
+/// Lists the changes of the workspace, one line each.
 pub(super) async fn list(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     limit: i64,
-) -> Result<Answer, StartError> {
-    let records = audit::records(&desk.pool, workspace.id, limit)
+) -> Result<Output, StartError> {
+    let records = audit::records(&context.pool, workspace.id, limit)
         .await
         .map_err(StartError::other)?;
     let mut text = String::new();
@@ -49,18 +49,21 @@ pub(super) async fn list(
         }));
     }
     if text.is_empty() {
-        "nothing was changed yet".clone_into(&mut text);
+        "no changes are recorded yet".clone_into(&mut text);
     }
-    Ok(Answer::new(text, Value::Array(json)))
+    Ok(Output::new(text, Value::Array(json)))
 }
 
-/// Takes old records away.
-pub(super) async fn prune(desk: &Desk<'_>, older_than: Duration) -> Result<Answer, StartError> {
-    let pruned = audit::prune(&desk.pool, older_than)
+/// Deletes old records.
+pub(super) async fn prune(
+    context: &CommandContext<'_>,
+    older_than: Duration,
+) -> Result<Output, StartError> {
+    let pruned = audit::prune(&context.pool, older_than)
         .await
         .map_err(StartError::other)?;
-    Ok(Answer::new(
-        format!("{pruned} records taken away"),
+    Ok(Output::new(
+        format!("{pruned} records deleted"),
         json!({ "pruned": pruned }),
     ))
 }

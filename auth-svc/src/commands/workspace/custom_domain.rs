@@ -3,20 +3,19 @@ use latchkey_service::StartError;
 use serde_json::json;
 use url::Url;
 
-use super::domain::{claimed, record};
-use super::{Answer, Desk};
-use crate::config::parse_domain;
-use crate::proof;
-use crate::proof::dns::NameServers;
-use crate::proof::rfc3339;
+use crate::commands::workspace::context::{CommandContext, Output};
+use crate::commands::workspace::domain::{claim_json, txt_record};
+use crate::login::domain_list::parse_domain;
 use crate::store::audit::{Action, Actor};
 use crate::store::workspace::custom_host;
 use crate::store::workspace::domain::{self, Purpose};
+use crate::workspace::domain_verification::dns::NameServers;
+use crate::workspace::domain_verification::{self, rfc3339};
 
-/// What to do with the workspace's own host.
+/// The subcommands of `auth-svc workspace custom-domain`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Adds a host that is not used until it is verified, and prints how.
+    /// Adds a host and prints how to verify it. It is not used before that.
     Add {
         /// The host, such as app.customer.com.
         host: String,
@@ -24,7 +23,7 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Looks for the host's TXT record and uses the host where it is there.
+    /// Looks up the host's TXT record and, if it is there, starts to use the host.
     Verify {
         /// The host.
         host: String,
@@ -32,7 +31,7 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Uses a host at once, on your word.
+    /// Starts to use a host at once, without verification.
     Approve {
         /// The host.
         host: String,
@@ -40,7 +39,7 @@ pub enum Command {
         #[arg(long)]
         workspace: Option<String>,
     },
-    /// Gives the workspace's own host up.
+    /// Stops using the workspace's own host.
     Remove {
         /// The workspace.
         #[arg(long)]
@@ -48,18 +47,21 @@ pub enum Command {
     },
 }
 
-pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, StartError> {
+pub(super) async fn run(
+    context: &CommandContext<'_>,
+    command: Command,
+) -> Result<Output, StartError> {
     match command {
         Command::Add { host, workspace } => {
-            let workspace = desk.find(workspace).await?;
-            let host = foreign(desk, &host)?;
-            let mut change = desk.change().await?;
+            let workspace = context.find_workspace(workspace).await?;
+            let host = parse_host(context, &host)?;
+            let mut change = context.change().await?;
             let claim = domain::claim(
-                change.on(),
+                change.connection(),
                 workspace.id,
                 Purpose::Host,
                 &host,
-                &desk.randomness,
+                &context.randomness,
             )
             .await
             .map_err(StartError::other)?;
@@ -67,22 +69,22 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
                 .commit(workspace.id, Action::HostClaimed, &host)
                 .await
                 .map_err(StartError::other)?;
-            Ok(Answer::new(
+            Ok(Output::new(
                 format!(
-                    "{host} waits to be verified until {}. Publish\n  {}\nand run: auth-svc \
+                    "{host} is waiting for verification until {}. Publish\n  {}\nand run: auth-svc \
                      workspace custom-domain verify {host}",
                     rfc3339(claim.expires_at),
-                    record(&claim),
+                    txt_record(&claim),
                 ),
-                claimed(&claim),
+                claim_json(&claim),
             ))
         }
         Command::Verify { host, workspace } => {
-            let workspace = desk.find(workspace).await?;
-            let host = foreign(desk, &host)?;
-            let servers = NameServers::from_environment(desk.environment)?;
-            proof::by_record(
-                &desk.pool,
+            let workspace = context.find_workspace(workspace).await?;
+            let host = parse_host(context, &host)?;
+            let servers = NameServers::from_environment(context.environment)?;
+            domain_verification::verify_by_record(
+                &context.pool,
                 &servers,
                 Actor::Operator,
                 workspace.id,
@@ -91,25 +93,25 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
             )
             .await
             .map_err(StartError::other)?;
-            Ok(served(&workspace.name, &host))
+            Ok(host_output(&workspace.name, &host))
         }
         Command::Approve { host, workspace } => {
-            let workspace = desk.find(workspace).await?;
-            let host = foreign(desk, &host)?;
-            let mut change = desk.change().await?;
-            custom_host::set(change.on(), workspace.id, Some(&host))
+            let workspace = context.find_workspace(workspace).await?;
+            let host = parse_host(context, &host)?;
+            let mut change = context.change().await?;
+            custom_host::set(change.connection(), workspace.id, Some(&host))
                 .await
                 .map_err(StartError::other)?;
             change
                 .commit(workspace.id, Action::HostApproved, &host)
                 .await
                 .map_err(StartError::other)?;
-            Ok(served(&workspace.name, &host))
+            Ok(host_output(&workspace.name, &host))
         }
         Command::Remove { workspace } => {
-            let workspace = desk.find(workspace).await?;
-            let mut change = desk.change().await?;
-            custom_host::set(change.on(), workspace.id, None)
+            let workspace = context.find_workspace(workspace).await?;
+            let mut change = context.change().await?;
+            custom_host::set(change.connection(), workspace.id, None)
                 .await
                 .map_err(StartError::other)?;
             let former = workspace.custom_domain.as_deref().unwrap_or("none");
@@ -117,30 +119,30 @@ pub(super) async fn run(desk: &Desk<'_>, command: Command) -> Result<Answer, Sta
                 .commit(workspace.id, Action::HostRemoved, former)
                 .await
                 .map_err(StartError::other)?;
-            Ok(Answer::new(
-                format!("{} has no host of its own any more", workspace.name),
+            Ok(Output::new(
+                format!("{} no longer has its own host", workspace.name),
                 json!({ "customDomain": null }),
             ))
         }
     }
 }
 
-fn served(workspace: &str, host: &str) -> Answer {
-    Answer::new(
-        format!("{workspace} is at {host}"),
+fn host_output(workspace: &str, host: &str) -> Output {
+    Output::new(
+        format!("{workspace} is now served at {host}"),
         json!({ "customDomain": host }),
     )
 }
 
-/// A host that is no part of this deployment and contains none.
-fn foreign(desk: &Desk<'_>, text: &str) -> Result<String, StartError> {
+/// Parses a host, which must not be, contain or belong to a host of this deployment.
+fn parse_host(context: &CommandContext<'_>, text: &str) -> Result<String, StartError> {
     let host = parse_domain(text).map_err(StartError::other)?;
-    let mut own = desk.environment.list("ALLOWED_RETURN_ORIGINS")?;
+    let mut own = context.environment.list("ALLOWED_RETURN_ORIGINS")?;
     for name in ["PUBLIC_URL", "APP_URL"] {
-        own.extend(desk.environment.optional(name)?);
+        own.extend(context.environment.optional(name)?);
     }
     let own: Vec<Url> = own.iter().filter_map(|url| Url::parse(url).ok()).collect();
-    if proof::overlaps(&host, &own) {
+    if domain_verification::overlaps(&host, &own) {
         return Err(StartError::Other(format!(
             "{host} is this deployment's own: a workspace's host under APP_URL is its subdomain"
         )));

@@ -6,73 +6,72 @@ use latchkey_providers::is_consumer_domain;
 use latchkey_service::StartError;
 use serde_json::{Value, json};
 
-use super::{Answer, Desk};
-use crate::config::{DomainList, parse_domain};
-use crate::proof::dns::NameServers;
-use crate::proof::rfc3339;
-use crate::proof::{self, MAILBOXES};
+use crate::commands::workspace::context::{CommandContext, Output};
+use crate::login::domain_list::{DomainList, parse_domain};
 use crate::store::audit::{Action, Actor};
-use crate::store::workspace::domain::{self, Claim, Purpose};
-use crate::store::workspace::{Workspace, approve_domain};
+use crate::store::workspace::Workspace;
+use crate::store::workspace::domain::{self, Claim, Purpose, approve_domain};
+use crate::workspace::domain_verification::dns::NameServers;
+use crate::workspace::domain_verification::{self, MAILBOXES, rfc3339};
 
 const ALLOWED_DOMAINS: &str = "AUTH_ALLOWED_DOMAINS";
-/// Where a verification link leads.
+/// Path of the page that a verification link opens.
 const LINK_PATH: &str = "/verify-domain";
 
 pub(super) async fn approve(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     domain: &str,
     force: bool,
-) -> Result<Answer, StartError> {
-    let domain = work_domain(domain, force)?;
-    let mut change = desk.change().await?;
-    approve_domain(change.on(), workspace.id, &domain, true)
+) -> Result<Output, StartError> {
+    let domain = parse_company_domain(domain, force)?;
+    let mut change = context.change().await?;
+    approve_domain(change.connection(), workspace.id, &domain, true)
         .await
         .map_err(StartError::other)?;
     change
         .commit(workspace.id, Action::DomainApproved, &domain)
         .await
         .map_err(StartError::other)?;
-    Ok(Answer::new(
-        format!("{} lets {domain} in", workspace.name),
+    Ok(Output::new(
+        format!("people of {domain} can now join {}", workspace.name),
         json!({ "domain": domain, "status": "APPROVED", "approvedBy": "OPERATOR" }),
     ))
 }
 
 pub(super) async fn remove(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     domain: &str,
-) -> Result<Answer, StartError> {
+) -> Result<Output, StartError> {
     let domain = parse_domain(domain).map_err(StartError::other)?;
-    let mut change = desk.change().await?;
-    approve_domain(change.on(), workspace.id, &domain, false)
+    let mut change = context.change().await?;
+    approve_domain(change.connection(), workspace.id, &domain, false)
         .await
         .map_err(StartError::other)?;
     change
         .commit(workspace.id, Action::DomainRemoved, &domain)
         .await
         .map_err(StartError::other)?;
-    Ok(Answer::new(
-        format!("{} no longer lets {domain} in", workspace.name),
+    Ok(Output::new(
+        format!("people of {domain} can no longer join {}", workspace.name),
         json!({ "domain": domain, "status": "REMOVED" }),
     ))
 }
 
 pub(super) async fn add(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     domain: &str,
-) -> Result<Answer, StartError> {
-    let domain = work_domain(domain, false)?;
-    let mut change = desk.change().await?;
+) -> Result<Output, StartError> {
+    let domain = parse_company_domain(domain, false)?;
+    let mut change = context.change().await?;
     let claim = domain::claim(
-        change.on(),
+        change.connection(),
         workspace.id,
         Purpose::Access,
         &domain,
-        &desk.randomness,
+        &context.randomness,
     )
     .await
     .map_err(StartError::other)?;
@@ -80,27 +79,27 @@ pub(super) async fn add(
         .commit(workspace.id, Action::DomainClaimed, &domain)
         .await
         .map_err(StartError::other)?;
-    Ok(Answer::new(
+    Ok(Output::new(
         format!(
-            "{domain} waits to be verified until {}. Publish\n  {}\nand run: auth-svc workspace \
+            "{domain} is waiting for verification until {}. Publish\n  {}\nand run: auth-svc workspace \
              verify-domain {domain}\nor send the link of: auth-svc workspace verification-link \
              postmaster@{domain}",
             rfc3339(claim.expires_at),
-            record(&claim),
+            txt_record(&claim),
         ),
-        claimed(&claim),
+        claim_json(&claim),
     ))
 }
 
 pub(super) async fn verify(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     domain: &str,
-) -> Result<Answer, StartError> {
+) -> Result<Output, StartError> {
     let domain = parse_domain(domain).map_err(StartError::other)?;
-    let servers = NameServers::from_environment(desk.environment)?;
-    proof::by_record(
-        &desk.pool,
+    let servers = NameServers::from_environment(context.environment)?;
+    domain_verification::verify_by_record(
+        &context.pool,
         &servers,
         Actor::Operator,
         workspace.id,
@@ -109,57 +108,63 @@ pub(super) async fn verify(
     )
     .await
     .map_err(StartError::other)?;
-    Ok(Answer::new(
-        format!("verified: {} lets {domain} in", workspace.name),
+    Ok(Output::new(
+        format!(
+            "verified: people of {domain} can now join {}",
+            workspace.name
+        ),
         json!({ "domain": domain, "status": "APPROVED", "approvedBy": "DNS" }),
     ))
 }
 
 pub(super) async fn link(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     email: &str,
-) -> Result<Answer, StartError> {
+) -> Result<Output, StartError> {
     let email: Handle = email.parse().map_err(StartError::other)?;
     let domain = email.domain();
-    if !proof::proves(&email, domain) {
+    if !domain_verification::is_admin_mailbox(&email, domain) {
         return Err(StartError::Other(format!(
-            "anybody may have {email}: a domain is verified by {} at {domain}",
+            "{email} does not prove control of the domain: use {} at {domain}",
             MAILBOXES.join(", ")
         )));
     }
-    let mut change = desk.change().await?;
+    let mut change = context.change().await?;
     let made = domain::email_token(
-        change.on(),
+        change.connection(),
         workspace.id,
         domain,
         email.as_str(),
-        &desk.randomness,
+        &context.randomness,
     )
     .await
     .map_err(StartError::other)?;
     let Some((token, until)) = made else {
         return Err(StartError::Other(format!(
-            "{domain} is not waiting to be verified: auth-svc workspace add-domain {domain}"
+            "{domain} is not waiting for verification: run auth-svc workspace add-domain {domain}"
         )));
     };
     change
         .commit(workspace.id, Action::DomainLinkMade, email.as_str())
         .await
         .map_err(StartError::other)?;
-    let link = desk.link(LINK_PATH, "token", &token)?;
+    let link = context.link(LINK_PATH, "token", &token)?;
     let until = rfc3339(until);
-    Ok(Answer::new(
-        format!("send this to {email}, nobody else; once, until {until}:\n{link}"),
+    Ok(Output::new(
+        format!("send this link to {email} only; it can be used once, until {until}:\n{link}"),
         json!({ "domain": domain, "email": email.as_str(), "link": link, "expiresAt": until }),
     ))
 }
 
-pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answer, StartError> {
-    let approved = domain::approved(&desk.pool, workspace.id)
+pub(super) async fn list(
+    context: &CommandContext<'_>,
+    workspace: &Workspace,
+) -> Result<Output, StartError> {
+    let approved = domain::approved(&context.pool, workspace.id)
         .await
         .map_err(StartError::other)?;
-    let pending = domain::claims(&desk.pool, workspace.id, Purpose::Access)
+    let pending = domain::claims(&context.pool, workspace.id, Purpose::Access)
         .await
         .map_err(StartError::other)?;
     let mut text = String::new();
@@ -183,47 +188,50 @@ pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answe
             "{}  pending until {}: {}",
             claim.domain,
             rfc3339(claim.expires_at),
-            record(claim)
+            txt_record(claim)
         );
-        json.push(claimed(claim));
+        json.push(claim_json(claim));
     }
     if text.is_empty() {
-        "no domain: people come by invitation".clone_into(&mut text);
+        "no domains: people can join by invitation only".clone_into(&mut text);
     }
-    Ok(Answer::new(text, Value::Array(json)))
+    Ok(Output::new(text, Value::Array(json)))
 }
 
-/// The record to publish, as a zone file has it.
-pub(super) fn record(claim: &Claim) -> String {
+/// Returns the TXT record to publish, in the notation of a zone file.
+pub(super) fn txt_record(claim: &Claim) -> String {
     format!(
         "{}. TXT \"{}\"",
-        proof::record_name(&claim.domain),
+        domain_verification::record_name(&claim.domain),
         claim.record_value
     )
 }
 
-/// A claim for the operator's programs.
-pub(super) fn claimed(claim: &Claim) -> Value {
-    let mut told = proof::claimed(claim);
-    told["linkMadeFor"] = json!(claim.email);
-    told
+/// Returns a claim as JSON.
+pub(super) fn claim_json(claim: &Claim) -> Value {
+    let mut json = domain_verification::claim_json(claim);
+    json["linkMadeFor"] = json!(claim.email);
+    json
 }
 
-fn work_domain(text: &str, force: bool) -> Result<String, StartError> {
+fn parse_company_domain(text: &str, force: bool) -> Result<String, StartError> {
     let domain = parse_domain(text).map_err(StartError::other)?;
     if force || !is_consumer_domain(&domain) {
         return Ok(domain);
     }
     Err(StartError::Other(format!(
-        "anybody can have an address of {domain}: invite people instead (auth-svc workspace \
-         invite, or public-invite on), or approve-domain --force"
+        "anybody can get an address of {domain}: invite people instead (auth-svc workspace \
+         invite, or public-invite on), or use approve-domain --force"
     )))
 }
 
-/// The deployment's list bounds invitations too: better said now than at the
-/// person's sign-in.
-pub(super) fn allowed_by_deployment(desk: &Desk<'_>, email: &Handle) -> Result<(), StartError> {
-    let list = deployment_domains(desk)?;
+/// Checks the deployment's list of domains, which invitations cannot override. Otherwise
+/// the person would be refused only at the sign-in.
+pub(super) fn allowed_by_deployment(
+    context: &CommandContext<'_>,
+    email: &Handle,
+) -> Result<(), StartError> {
+    let list = deployment_domains(context)?;
     if list.is_empty() || list.contains(email.domain()) {
         Ok(())
     } else {
@@ -232,9 +240,9 @@ pub(super) fn allowed_by_deployment(desk: &Desk<'_>, email: &Handle) -> Result<(
     }
 }
 
-/// The deployment's list of domains, as this shell knows it.
-pub(super) fn deployment_domains(desk: &Desk<'_>) -> Result<DomainList, StartError> {
-    let list = desk.environment.list(ALLOWED_DOMAINS)?;
+/// Reads the deployment's list of domains from this shell's environment.
+pub(super) fn deployment_domains(context: &CommandContext<'_>) -> Result<DomainList, StartError> {
+    let list = context.environment.list(ALLOWED_DOMAINS)?;
     DomainList::parse(&list)
         .map_err(|error| ConfigError::new(ALLOWED_DOMAINS, error.to_string()).into())
 }

@@ -6,29 +6,29 @@ use latchkey_service::StartError;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::domain::allowed_by_deployment;
-use super::{Answer, Desk};
-use crate::proof::rfc3339;
+use crate::commands::workspace::context::{CommandContext, Output};
+use crate::commands::workspace::domain::allowed_by_deployment;
 use crate::store::audit::Action;
-use crate::store::workspace::invite::{self, rotate_public_invite};
-use crate::store::workspace::{Workspace, set_public_invite};
+use crate::store::workspace::Workspace;
+use crate::store::workspace::invite::{self, rotate_public_invite, set_public_invite};
+use crate::workspace::domain_verification::rfc3339;
 
 pub(super) async fn invite(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     email: &str,
     expires_in: &str,
-) -> Result<Answer, StartError> {
+) -> Result<Output, StartError> {
     let email: Handle = email.parse().map_err(StartError::other)?;
-    allowed_by_deployment(desk, &email)?;
+    allowed_by_deployment(context, &email)?;
     let lifetime = parse_duration(expires_in).map_err(StartError::other)?;
-    let mut change = desk.change().await?;
+    let mut change = context.change().await?;
     let made = invite::invite(
-        change.on(),
+        change.connection(),
         workspace.id,
         &email,
         lifetime,
-        &desk.randomness,
+        &context.randomness,
     )
     .await
     .map_err(StartError::other)?;
@@ -40,16 +40,19 @@ pub(super) async fn invite(
         )
         .await
         .map_err(StartError::other)?;
-    let link = desk.link("/", "workspacePersonalInviteToken", &made.token)?;
+    let link = context.link("/", "workspacePersonalInviteToken", &made.token)?;
     let until = rfc3339(made.expires_at);
-    Ok(Answer::new(
-        format!("for {email}, once, until {until}:\n{link}"),
+    Ok(Output::new(
+        format!("invitation for {email}; it can be used once, until {until}:\n{link}"),
         json!({ "id": made.id, "email": email.as_str(), "link": link, "expiresAt": until }),
     ))
 }
 
-pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answer, StartError> {
-    let invitations = invite::invitations(&desk.pool, workspace.id)
+pub(super) async fn list(
+    context: &CommandContext<'_>,
+    workspace: &Workspace,
+) -> Result<Output, StartError> {
+    let invitations = invite::invitations(&context.pool, workspace.id)
         .await
         .map_err(StartError::other)?;
     let mut text = String::new();
@@ -69,18 +72,18 @@ pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answe
         }));
     }
     if text.is_empty() {
-        "no invitation".clone_into(&mut text);
+        "no invitations".clone_into(&mut text);
     }
-    Ok(Answer::new(text, Value::Array(json)))
+    Ok(Output::new(text, Value::Array(json)))
 }
 
 pub(super) async fn revoke(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     id: Uuid,
-) -> Result<Answer, StartError> {
-    let mut change = desk.change().await?;
-    let revoked = invite::revoke(change.on(), workspace.id, id)
+) -> Result<Output, StartError> {
+    let mut change = context.change().await?;
+    let revoked = invite::revoke(change.connection(), workspace.id, id)
         .await
         .map_err(StartError::other)?;
     if revoked {
@@ -88,38 +91,43 @@ pub(super) async fn revoke(
             .commit(workspace.id, Action::InvitationRevoked, &id.to_string())
             .await
             .map_err(StartError::other)?;
-        Ok(Answer::new(
+        Ok(Output::new(
             "withdrawn",
             json!({ "id": id, "status": "REVOKED" }),
         ))
     } else {
         Err(StartError::Other(
-            "no such invitation in this workspace, or it was used already".to_owned(),
+            "this workspace has no such invitation, or it was used already".to_owned(),
         ))
     }
 }
 
 pub(super) async fn public(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     switch: &str,
-) -> Result<Answer, StartError> {
-    let mut change = desk.change().await?;
+) -> Result<Output, StartError> {
+    let mut change = context.change().await?;
     let made = match switch {
         "rotate" => Some(
-            rotate_public_invite(change.on(), workspace.id, &desk.randomness)
+            rotate_public_invite(change.connection(), workspace.id, &context.randomness)
                 .await
                 .map_err(StartError::other)?
                 .ok_or_else(|| {
                     StartError::Other(format!(
-                        "the public link of {} is off: auth-svc workspace public-invite on",
+                        "the public link of {} is off: run auth-svc workspace public-invite on",
                         workspace.name
                     ))
                 })?,
         ),
-        switch => set_public_invite(change.on(), workspace.id, switch == "on", &desk.randomness)
-            .await
-            .map_err(StartError::other)?,
+        switch => set_public_invite(
+            change.connection(),
+            workspace.id,
+            switch == "on",
+            &context.randomness,
+        )
+        .await
+        .map_err(StartError::other)?,
     };
     let action = match switch {
         "rotate" => Action::PublicLinkRotated,
@@ -131,13 +139,13 @@ pub(super) async fn public(
         .await
         .map_err(StartError::other)?;
     match made {
-        None => Ok(Answer::new(
+        None => Ok(Output::new(
             format!("the public link of {} is off", workspace.name),
             json!({ "enabled": false }),
         )),
         Some(token) => {
-            let link = desk.link("/", "workspaceInviteHash", &token)?;
-            Ok(Answer::new(
+            let link = context.link("/", "workspaceInviteHash", &token)?;
+            Ok(Output::new(
                 link.clone(),
                 json!({ "enabled": true, "link": link }),
             ))

@@ -3,15 +3,18 @@ use std::fmt::Write as _;
 use latchkey_service::StartError;
 use serde_json::{Value, json};
 
-use super::domain::deployment_domains;
-use super::{Answer, Desk};
-use crate::proof::rfc3339;
+use crate::commands::workspace::context::{CommandContext, Output};
+use crate::commands::workspace::domain::deployment_domains;
 use crate::store::audit::Action;
-use crate::store::workspace::removal::{self, Deployment, Removal, RemovalError};
 use crate::store::workspace::{Workspace, member};
+use crate::workspace::domain_verification::rfc3339;
+use crate::workspace::removal::{self, Deployment, Removal, RemovalError};
 
-pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answer, StartError> {
-    let members = member::members(&desk.pool, workspace.id)
+pub(super) async fn list(
+    context: &CommandContext<'_>,
+    workspace: &Workspace,
+) -> Result<Output, StartError> {
+    let members = member::members(&context.pool, workspace.id)
         .await
         .map_err(StartError::other)?;
     let mut text = String::new();
@@ -31,40 +34,40 @@ pub(super) async fn list(desk: &Desk<'_>, workspace: &Workspace) -> Result<Answe
         }));
     }
     if text.is_empty() {
-        "nobody yet".clone_into(&mut text);
+        "no members yet".clone_into(&mut text);
     }
-    Ok(Answer::new(text, Value::Array(json)))
+    Ok(Output::new(text, Value::Array(json)))
 }
 
 pub(super) async fn set_role(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     who: &str,
     admin: bool,
-) -> Result<Answer, StartError> {
-    let mut named = member::named(&desk.pool, workspace.id, who)
+) -> Result<Output, StartError> {
+    let mut named = member::named(&context.pool, workspace.id, who)
         .await
         .map_err(StartError::other)?;
     let person = named
         .pop()
-        .ok_or_else(|| unclear(who, &RemovalError::NotAMember))?;
+        .ok_or_else(|| member_error(who, &RemovalError::NotAMember))?;
     if !named.is_empty() {
-        return Err(unclear(who, &RemovalError::Several));
+        return Err(member_error(who, &RemovalError::Several));
     }
     let id = person.user_id.to_string();
     let role = if admin { "ADMIN" } else { "MEMBER" };
-    let mut change = desk.change().await?;
-    let changed = member::set_role(change.on(), workspace.id, &id, admin)
+    let mut change = context.change().await?;
+    let changed = member::set_role(change.connection(), workspace.id, &id, admin)
         .await
         .map_err(StartError::other)?;
     if changed != 1 {
-        return Err(unclear(who, &RemovalError::NotAMember));
+        return Err(member_error(who, &RemovalError::NotAMember));
     }
     change
         .commit(workspace.id, Action::RoleChanged, &format!("{id} {role}"))
         .await
         .map_err(StartError::other)?;
-    Ok(Answer::new(
+    Ok(Output::new(
         format!(
             "{who} {} {}",
             if admin {
@@ -79,16 +82,18 @@ pub(super) async fn set_role(
 }
 
 pub(super) async fn remove(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     workspace: &Workspace,
     who: &str,
     keep_connections: bool,
     force: bool,
-) -> Result<Answer, StartError> {
-    let domains = deployment_domains(desk)?;
+) -> Result<Output, StartError> {
+    let domains = deployment_domains(context)?;
     let deployment = Deployment {
         domains: &domains,
-        multi_workspace: desk.environment.flag("IS_MULTIWORKSPACE_ENABLED", false)?,
+        multi_workspace: context
+            .environment
+            .flag("IS_MULTIWORKSPACE_ENABLED", false)?,
     };
     let removal = Removal {
         workspace: workspace.id,
@@ -96,10 +101,10 @@ pub(super) async fn remove(
         keep_connections,
         force,
     };
-    let mut change = desk.change().await?;
-    let removed = removal::remove(change.on(), removal, deployment)
+    let mut change = context.change().await?;
+    let removed = removal::remove(change.connection(), removal, deployment)
         .await
-        .map_err(|error| unclear(who, &error))?;
+        .map_err(|error| member_error(who, &error))?;
     change
         .commit(
             workspace.id,
@@ -109,7 +114,7 @@ pub(super) async fn remove(
         .await
         .map_err(StartError::other)?;
     let mut text = format!(
-        "{} is no longer a member of {}; {} sessions ended; {}",
+        "{} is no longer a member of {}; sessions ended: {}; {}",
         removed.email,
         workspace.name,
         removed.sessions,
@@ -119,16 +124,16 @@ pub(super) async fn remove(
             "accounts are being disconnected"
         },
     );
-    for way in &removed.ways_back {
+    for way in &removed.rejoin_options {
         let _ = write!(text, "\n{}", way.text());
     }
-    Ok(Answer::new(text, removed.json(keep_connections)))
+    Ok(Output::new(text, removed.json(keep_connections)))
 }
 
-fn unclear(who: &str, error: &RemovalError) -> StartError {
+fn member_error(who: &str, error: &RemovalError) -> StartError {
     StartError::Other(match error {
         RemovalError::NotAMember => {
-            format!("{who} is no member: auth-svc workspace members shows them")
+            format!("{who} is not a member: auth-svc workspace members lists the members")
         }
         RemovalError::Several => format!(
             "several members show the address {who}: name one by user id (auth-svc workspace members)"

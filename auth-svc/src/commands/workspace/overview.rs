@@ -3,12 +3,12 @@ use std::fmt::Write as _;
 use latchkey_service::StartError;
 use serde_json::{Value, json};
 
-use super::{Answer, Desk};
+use crate::commands::workspace::context::{CommandContext, Output};
 use crate::store::workspace;
 
-/// Every workspace, a line each.
-pub(super) async fn list(desk: &Desk<'_>) -> Result<Answer, StartError> {
-    let workspaces = workspace::list(&desk.pool)
+/// Lists the workspaces, one line each.
+pub(super) async fn list(context: &CommandContext<'_>) -> Result<Output, StartError> {
+    let workspaces = workspace::list(&context.pool)
         .await
         .map_err(StartError::other)?;
     let mut text = String::new();
@@ -45,7 +45,7 @@ pub(super) async fn list(desk: &Desk<'_>) -> Result<Answer, StartError> {
         }));
     }
     if workspaces.is_empty() {
-        "no workspace yet: auth-svc workspace create <name>".clone_into(&mut text);
+        "no workspace yet: run auth-svc workspace create <name>".clone_into(&mut text);
     }
-    Ok(Answer::new(text, Value::Array(json)))
+    Ok(Output::new(text, Value::Array(json)))
 }

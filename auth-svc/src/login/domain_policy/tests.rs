@@ -125,7 +125,7 @@ fn one_workspace_without_a_list_takes_the_deployments() {
     assert!(decided(&many).is_err(), "another organisation's workspace");
 }
 
-// R7, replaced system's weak point 11 (#24789)
+// R7
 #[test]
 fn an_address_that_nobody_vouches_for_joins_nothing() {
     let case = Case {

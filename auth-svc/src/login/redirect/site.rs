@@ -1,13 +1,12 @@
-use crate::store::SignedIn;
 use crate::store::session::Session;
 use crate::store::workspace::Workspace;
 
-/// Where a workspace is served in multi-domain mode.
+/// The host of a workspace in multi-domain mode.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Site<'a> {
-    /// First label of its host under the app's.
+    /// First label of its host under the app's host.
     pub subdomain: Option<&'a str>,
-    /// Its own host, which comes first.
+    /// Custom host, which takes precedence.
     pub custom_domain: Option<&'a str>,
 }
 
@@ -25,15 +24,6 @@ impl<'a> From<&'a Session> for Site<'a> {
         Self {
             subdomain: session.subdomain.as_deref(),
             custom_domain: session.custom_domain.as_deref(),
-        }
-    }
-}
-
-impl<'a> From<&'a SignedIn> for Site<'a> {
-    fn from(done: &'a SignedIn) -> Self {
-        Self {
-            subdomain: done.subdomain.as_deref(),
-            custom_domain: done.custom_domain.as_deref(),
         }
     }
 }

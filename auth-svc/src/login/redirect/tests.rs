@@ -33,7 +33,7 @@ fn paths_of_the_app_and_configured_origins_are_accepted() {
     }
 }
 
-// R8, replaced system's weak point 11: `//host` passed there.
+// R8: `//host` is not a path.
 #[test]
 fn every_spelling_of_another_host_is_refused() {
     for evil in [

@@ -1,4 +1,5 @@
-//! One-time codes: a sign-in handed over to a front end on another origin (R10).
+//! One-time hand-over codes, which hand a session over to a front end on another origin
+//! (R10).
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
@@ -9,70 +10,73 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::random::{Randomness, sha256};
-use crate::session::access_token::Token;
-use crate::session::config::CODE_LIFETIME;
-use crate::store::session::refresh::{self, Holder};
-use crate::store::session::{self, IssueError, Session};
+use crate::secret::HandoverCode;
+use crate::store::IssueError;
+use crate::store::session::refresh::{self, Holder, IssuedToken};
+use crate::store::session::{self, Session};
 
-/// Why a code is not taken.
+/// Lifetime of a hand-over code. It is short because the browser redeems the code at
+/// once. RFC 6749 section 4.1.2 allows ten minutes.
+pub const CODE_LIFETIME: Duration = Duration::from_mins(1);
+
+/// Why a code is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum CodeError {
-    /// Nobody knows it, it is over, or it was used before; what it was used for
-    /// has ended.
-    #[error("the code is unknown, over or used")]
+    /// The code is unknown, expired or used, or its session has ended.
+    #[error("the code is unknown, expired or used")]
     Invalid,
-    /// It was made for another origin.
-    #[error("the code is another origin's")]
+    /// The code was issued for another origin.
+    #[error("the code was issued for another origin")]
     OtherOrigin,
-    /// It was made for who has the verifier, or for the browser that signed in:
-    /// neither is here.
-    #[error("the code comes without its verifier and without the session's cookie")]
+    /// The code was issued for the holder of the verifier, or for the browser that signed
+    /// in, and the request has neither.
+    #[error("the request has neither the verifier nor the session cookie")]
     OtherBrowser,
-    /// Nothing could be issued.
+    /// The refresh token was not issued.
     #[error(transparent)]
     Issue(#[from] IssueError),
-    /// The database refused or is not there.
+    /// The database failed or is not reachable.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }
 
-/// What a code gave.
+/// The result of redeeming a code.
 #[derive(Debug)]
 pub struct Redeemed {
     /// The session.
     pub session: Session,
-    /// A refresh token for a cookie, where the session's own did not come along.
-    pub refresh: Option<Token>,
+    /// A refresh token for a cookie, if the request does not have the session's own cookie.
+    pub refresh: Option<IssuedToken>,
 }
 
-/// What the one who redeems shows.
+/// What a request proves when it redeems a code.
 #[derive(Debug, Clone, Copy)]
 pub struct Proof<'a> {
     /// `Origin` of the request.
     pub origin: Option<&'a str>,
-    /// Verifier of the challenge that the sign-in was started with.
+    /// Verifier of the code challenge that the sign-in was started with.
     pub verifier: Option<&'a str>,
     /// The session of this browser.
     pub session: Option<SessionId>,
 }
 
-/// Makes a code for `origin`.
+/// Issues a code for `origin`.
 ///
 /// # Errors
-/// The database's refusal, no randomness.
+/// Returns an error if the database or the random number generator fails.
 pub async fn issue(
     executor: impl PgExecutor<'_>,
     session: SessionId,
     origin: &str,
     challenge: Option<&str>,
     randomness: &Randomness,
-) -> Result<String, IssueError> {
-    let code = randomness.token()?;
+) -> Result<HandoverCode, IssueError> {
+    let code = HandoverCode::generate(randomness)?;
     sqlx::query(
         "INSERT INTO auth.handover_code (code_hash, session_id, origin, challenge, expires_at)
          VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))",
     )
-    .bind(sha256(&code))
+    .bind(sha256(code.expose()))
     .bind(session.as_uuid())
     .bind(origin)
     .bind(challenge)
@@ -90,13 +94,13 @@ struct Row {
     alive: bool,
 }
 
-/// Redeems a code. It has one try, whatever comes of it.
+/// Redeems a code. A code can be tried once, whatever the result.
 ///
 /// # Errors
-/// It is not taken; see [`CodeError`].
+/// See [`CodeError`].
 pub async fn redeem(
     pool: &PgPool,
-    code: &str,
+    code: &HandoverCode,
     proof: Proof<'_>,
     refresh_lifetime: Duration,
     randomness: &Randomness,
@@ -104,7 +108,7 @@ pub async fn redeem(
     let mut transaction = pool.begin().await?;
     let outcome = take(&mut transaction, code, proof, refresh_lifetime, randomness).await;
     match outcome {
-        // Not even the code is spent: nothing happened.
+        // The code stays usable, because nothing was written.
         Err(CodeError::Issue(_) | CodeError::Database(_)) => transaction.rollback().await?,
         _ => transaction.commit().await?,
     }
@@ -113,7 +117,7 @@ pub async fn redeem(
 
 async fn take(
     connection: &mut PgConnection,
-    code: &str,
+    code: &HandoverCode,
     proof: Proof<'_>,
     refresh_lifetime: Duration,
     randomness: &Randomness,
@@ -123,7 +127,7 @@ async fn take(
          WHERE code_hash = $1 AND used_at IS NULL
          RETURNING session_id, origin, challenge, expires_at > now() AS alive",
     )
-    .bind(sha256(code))
+    .bind(sha256(code.expose()))
     .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else {
@@ -138,14 +142,14 @@ async fn take(
         (Some(challenge), Some(verifier)) => is_verifier_of(verifier, challenge),
         _ => false,
     };
-    // Without `Origin` it is no browser: only the verifier tells who it is.
+    // A request without `Origin` does not come from a browser, so it needs the verifier.
     if proof
         .origin
         .map_or(!verified, |origin| origin != row.origin)
     {
         return Err(CodeError::OtherOrigin);
     }
-    // A link with a stranger's code must not sign anyone in (login CSRF).
+    // A link with the code of another person must not sign anyone in (login CSRF).
     if !(verified || (row.challenge.is_none() && same_browser)) {
         return Err(CodeError::OtherBrowser);
     }
@@ -168,7 +172,7 @@ async fn take(
     )
     .await?;
     sqlx::query("UPDATE auth.handover_code SET family_id = $2 WHERE code_hash = $1")
-        .bind(sha256(code))
+        .bind(sha256(code.expose()))
         .bind(family)
         .execute(connection)
         .await?;
@@ -178,17 +182,21 @@ async fn take(
     })
 }
 
-/// S256 of RFC 7636.
+/// Checks the verifier by method S256 (RFC 7636 section 4.6).
 fn is_verifier_of(verifier: &str, challenge: &str) -> bool {
     let computed = URL_SAFE_NO_PAD.encode(sha256(verifier));
     verify_slices_are_equal(computed.as_bytes(), challenge.as_bytes()).is_ok()
 }
 
-/// RFC 6749 section 4.1.2: a code that comes twice was stolen once.
-async fn end_family_of(connection: &mut PgConnection, code: &str) -> Result<(), sqlx::Error> {
+/// Ends the token family of a code that is used twice (RFC 6749 section 4.1.2): it was
+/// stolen.
+async fn end_family_of(
+    connection: &mut PgConnection,
+    code: &HandoverCode,
+) -> Result<(), sqlx::Error> {
     let family: Option<(Option<Uuid>,)> =
         sqlx::query_as("SELECT family_id FROM auth.handover_code WHERE code_hash = $1")
-            .bind(sha256(code))
+            .bind(sha256(code.expose()))
             .fetch_optional(&mut *connection)
             .await?;
     if let Some((Some(family),)) = family {

@@ -1,21 +1,21 @@
-//! A person's own sessions, and ending them (R14).
+//! Lists the sessions of a person and ends them (R14).
 
 use latchkey_domain::{SessionId, UserId, WorkspaceId};
-use sqlx::{FromRow, PgExecutor};
+use sqlx::{FromRow, PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Which of a person's sessions are meant.
+/// Which sessions of a person an operation reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// Those of every workspace.
+    /// The sessions in every workspace.
     Everywhere,
-    /// Those of one.
+    /// The sessions in one workspace.
     Workspace(WorkspaceId),
 }
 
 impl Reach {
-    /// `NULL` for all.
+    /// Returns `NULL` for all workspaces.
     fn workspace(self) -> Option<Uuid> {
         match self {
             Self::Everywhere => None,
@@ -24,30 +24,30 @@ impl Reach {
     }
 }
 
-/// A session as its person sees it.
+/// A session in the person's list.
 #[derive(Debug, Clone, FromRow)]
 pub struct Listed {
-    /// Its id.
+    /// Id of the session.
     pub id: Uuid,
-    /// Workspace that it is in.
+    /// Name of the workspace.
     pub workspace_name: String,
     /// When the person signed in.
     pub created_at: OffsetDateTime,
-    /// When it was used last, to the minute.
+    /// When the session was used last, to the minute.
     pub last_seen_at: OffsetDateTime,
-    /// When it ends.
+    /// When the session ends.
     pub expires_at: OffsetDateTime,
-    /// "Firefox on Linux".
+    /// Browser and system, such as "Firefox on Linux".
     pub user_agent: Option<String>,
 }
 
-/// More than anyone reads; the newest stay.
+/// Maximum number of sessions in a list; the newest are listed.
 const MOST: i64 = 200;
 
-/// Sessions of `user` that something can still be done with, last used first.
+/// Returns the usable sessions of `user`, the last used first.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn of(
     executor: impl PgExecutor<'_>,
     user: UserId,
@@ -76,19 +76,19 @@ pub async fn of(
     .await
 }
 
-/// Why a session is ended by its person.
+/// How a person ends a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// In the session itself.
+    /// By signing out of it.
     SignedOut,
-    /// From another session's list.
+    /// From the list, in another session.
     Elsewhere,
 }
 
-/// Ends one session of `user`; false where there is no such living one.
+/// Ends one session of `user`. Returns `false` if it does not exist or has ended.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn end(
     executor: impl PgExecutor<'_>,
     user: UserId,
@@ -114,10 +114,10 @@ pub async fn end(
     Ok(done.rows_affected() > 0)
 }
 
-/// Ends all sessions of `user` within reach; answers how many.
+/// Ends all sessions of `user` within reach and returns their number.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn end_all(
     executor: impl PgExecutor<'_>,
     user: UserId,
@@ -133,4 +133,45 @@ pub async fn end_all(
     .execute(executor)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// Ends the sessions of the person in this workspace, with their refresh tokens and
+/// hand-over codes, and returns their number.
+///
+/// # Errors
+/// Returns the database's error.
+pub async fn end_all_in(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: UserId,
+) -> Result<u64, sqlx::Error> {
+    sqlx::query(
+        "UPDATE auth.refresh_family f SET ended_at = now(), end_reason = 'MEMBER_REMOVED'
+         FROM auth.session s
+         WHERE f.session_id = s.id AND f.ended_at IS NULL
+           AND s.user_id = $2 AND s.workspace_id = $1",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.as_uuid())
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "UPDATE auth.handover_code c SET used_at = now()
+         FROM auth.session s
+         WHERE c.session_id = s.id AND c.used_at IS NULL
+           AND s.user_id = $2 AND s.workspace_id = $1",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.as_uuid())
+    .execute(&mut *connection)
+    .await?;
+    let ended = sqlx::query(
+        "UPDATE auth.session SET revoked_at = now(), end_reason = 'MEMBER_REMOVED'
+         WHERE user_id = $2 AND workspace_id = $1 AND revoked_at IS NULL",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.as_uuid())
+    .execute(connection)
+    .await?;
+    Ok(ended.rows_affected())
 }

@@ -1,11 +1,11 @@
-//! Refresh tokens rotate in families (RFC 9700 section 4.14.2): each is good
-//! once, and one that comes again ends its family.
+//! Refresh tokens and their rotation in families (RFC 9700 section 4.14.2). Each token is
+//! used once; the reuse of a token ends its family.
 //!
-//! Two tabs may spend the same token at the same moment. The next token is
-//! therefore made from the spent one and a salt, so that within a short grace,
-//! and only while the next one is unspent, the second tab gets the *same* next
-//! token and the family does not fork. A thief who is that quick holds a token
-//! that the owner holds too: the next use by either ends the family for both.
+//! Two tabs may use the same token at the same moment. The next token is therefore derived
+//! from the used token and a salt: within a short grace period, and as long as the next
+//! token is unused, the second tab gets the *same* next token and the family does not fork.
+//! A thief who uses a stolen token within the grace period has the same next token as the
+//! owner: its next use by either of them ends the family for both.
 
 use std::time::Duration;
 
@@ -17,17 +17,35 @@ use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::random::{NoRandomness, Randomness, sha256};
-use crate::session::access_token::Token;
-use crate::session::config::REUSE_GRACE;
-use crate::store::session::{self, IssueError, Session};
+use crate::random::{Randomness, RandomnessError, sha256};
+use crate::store::IssueError;
+use crate::store::session::{self, Session};
 
-/// Who keeps the tokens of a family.
+/// Tabs that use the same refresh token within this time get the same next token.
+pub const REUSE_GRACE: Duration = Duration::from_secs(10);
+
+/// A refresh token that was issued.
+pub struct IssuedToken {
+    /// The token.
+    pub token: String,
+    /// When it expires.
+    pub expires_at: OffsetDateTime,
+}
+
+impl std::fmt::Debug for IssuedToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssuedToken")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the tokens of a family are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
-    /// A cookie that no script sees.
+    /// In a cookie that scripts cannot read.
     Cookie,
-    /// A front end's script (R9).
+    /// In a script of a front end (R9).
     Script,
 }
 
@@ -40,42 +58,41 @@ impl Holder {
     }
 }
 
-/// Why a refresh token is not taken.
+/// Why a refresh token is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum RefreshError {
-    /// Nobody knows it, it is over, or it is another front end's.
-    #[error("the refresh token is unknown, over, or another front end's")]
+    /// The token is unknown or expired, or belongs to another front end.
+    #[error("the refresh token is unknown or expired, or belongs to another front end")]
     Invalid,
-    /// It was spent before: its family has ended now.
-    #[error("the refresh token was spent before; its family has ended")]
+    /// The token was used before. Its family has ended now.
+    #[error("the refresh token was used before; its family has ended")]
     Reused,
-    /// No randomness.
+    /// The random number generator failed.
     #[error(transparent)]
-    Randomness(#[from] NoRandomness),
-    /// The database refused or is not there.
+    Randomness(#[from] RandomnessError),
+    /// The database failed or is not reachable.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }
 
-/// What a refresh token gave.
+/// The result of a rotation.
 #[derive(Debug)]
 pub struct Rotated {
     /// The session.
     pub session: Session,
     /// The next refresh token.
-    pub next: Token,
+    pub next: IssuedToken,
 }
 
-/// How many families of refresh tokens that scripts got, and never used, one session
-/// may have. Each start of a signed-in person begins a family, and any site can make a
-/// browser start.
+/// Maximum number of unused token families of scripts for one session. Each start by a
+/// signed-in person creates a family, and any site can make a browser start.
 const UNUSED: i64 = 20;
 
-/// Begins a family; answers its id and its first token. Of those that scripts hold
-/// and never used, the oldest beyond `UNUSED` of the session are forgotten.
+/// Creates a family and returns its id and its first token. Of the unused families of
+/// scripts, only the newest `UNUSED` of the session are kept.
 ///
 /// # Errors
-/// The database's refusal, no randomness.
+/// Returns an error if the database or the random number generator fails.
 pub async fn begin(
     connection: &mut PgConnection,
     session: SessionId,
@@ -83,7 +100,7 @@ pub async fn begin(
     origin: Option<&str>,
     lifetime: Duration,
     randomness: &Randomness,
-) -> Result<(Uuid, Token), IssueError> {
+) -> Result<(Uuid, IssuedToken), IssueError> {
     if holder == Holder::Script {
         forget_unused(connection, session).await?;
     }
@@ -100,10 +117,10 @@ pub async fn begin(
     .await?;
     let token = randomness.token()?;
     let expires_at = insert(connection, &token, family, lifetime).await?;
-    Ok((family, Token { token, expires_at }))
+    Ok((family, IssuedToken { token, expires_at }))
 }
 
-/// Makes room for one more.
+/// Deletes the oldest unused families of the session, so that there is room for one more.
 async fn forget_unused(
     connection: &mut PgConnection,
     session: SessionId,
@@ -127,7 +144,7 @@ async fn forget_unused(
     Ok(())
 }
 
-/// No token outlives its session.
+/// Stores a token. It expires with its session at the latest.
 async fn insert(
     connection: &mut PgConnection,
     token: &str,
@@ -167,11 +184,11 @@ struct Presented {
     next_expires_at: Option<OffsetDateTime>,
 }
 
-/// Spends a token for the next one, where the page that asks `serves` its session's
-/// workspace. Nothing is spent where it does not.
+/// Rotates a token: marks it as used and returns the next one. `serves` says whether the
+/// calling page may act for the session's workspace; if not, nothing is written.
 ///
 /// # Errors
-/// It is not taken; see [`RefreshError`].
+/// See [`RefreshError`].
 pub async fn rotate(
     pool: &PgPool,
     token: &str,
@@ -207,7 +224,7 @@ pub async fn rotate(
         let token = next_of(token, salt);
         return Ok(Rotated {
             session,
-            next: Token { token, expires_at },
+            next: IssuedToken { token, expires_at },
         });
     }
     if !presented.alive {
@@ -222,20 +239,20 @@ pub async fn rotate(
     transaction.commit().await?;
     Ok(Rotated {
         session,
-        next: Token {
+        next: IssuedToken {
             token: next,
             expires_at,
         },
     })
 }
 
-/// The next token: only who has the spent one can make it again.
+/// Derives the next token. Only the holder of the used token can derive it again.
 fn next_of(token: &str, salt: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
     URL_SAFE_NO_PAD.encode(hmac::sign(&key, salt))
 }
 
-/// The token's family, locked: one token of a family is looked at at a time.
+/// Locks the token's family, so that only one of its tokens is processed at a time.
 async fn lock_family(
     connection: &mut PgConnection,
     token: &str,
@@ -251,7 +268,8 @@ async fn lock_family(
     .await
 }
 
-/// By the clock, not by the transaction's start: it may have waited.
+/// Reads the token by the current time, not by the transaction's start, because the
+/// transaction may have waited.
 async fn read(connection: &mut PgConnection, token: &str) -> Result<Presented, sqlx::Error> {
     sqlx::query_as(
         "SELECT t.spent_at IS NOT NULL AS spent,
@@ -296,7 +314,7 @@ async fn spend(
     .bind(sha256(next))
     .execute(&mut *connection)
     .await?;
-    // The token before cannot make this one again.
+    // The token before this one cannot derive it any more.
     sqlx::query("UPDATE auth.refresh_token SET next_salt = NULL WHERE next_hash = $1")
         .bind(sha256(token))
         .execute(connection)
@@ -307,7 +325,7 @@ async fn spend(
 /// Ends a family.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub(super) async fn end(
     executor: impl PgExecutor<'_>,
     family: Uuid,

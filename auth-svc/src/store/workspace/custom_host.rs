@@ -1,30 +1,23 @@
-//! A workspace's own host, such as `app.customer.com`.
+//! Custom hosts of workspaces, such as `app.customer.com`.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use latchkey_domain::WorkspaceId;
-use latchkey_service::database::{ANSWER, within};
-use sqlx::{PgExecutor, PgPool};
-use tokio_util::sync::CancellationToken;
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::domain::Claim;
-use crate::login::redirect::CustomHosts;
+use crate::store::workspace::domain::Claim;
 
-/// A host that was proven or given up counts as such after this.
-pub const FRESH: Duration = Duration::from_secs(5);
-
-/// Why a workspace does not get the host.
+/// Why a workspace cannot use the host.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    /// Another workspace proved it.
-    #[error("the host is another workspace's")]
+    /// Another workspace has the host.
+    #[error("another workspace has this host")]
     Taken,
-    /// It is no host name.
+    /// The text is not a host name.
     #[error("the host must be a name such as app.customer.com")]
     Invalid,
-    /// The database's refusal.
+    /// The database failed.
     #[error(transparent)]
     Database(sqlx::Error),
 }
@@ -39,10 +32,10 @@ impl From<sqlx::Error> for HostError {
     }
 }
 
-/// Gives the workspace a host on the operator's word, or takes it away.
+/// Sets or removes the custom host without verification, for the operator.
 ///
 /// # Errors
-/// Another workspace has it, or the database refused.
+/// Returns an error if another workspace has the host, or the database fails.
 pub async fn set(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -60,11 +53,11 @@ pub async fn set(
     Ok(())
 }
 
-/// Gives the workspace a host whose record was seen with this value; false
-/// where the claim is gone meanwhile. Until then its former host stays.
+/// Sets the custom host after its TXT record was found. Returns `false` if the claim does
+/// not exist any more. Until then, the workspace keeps its former host.
 ///
 /// # Errors
-/// Another workspace proved it first, or the database refused.
+/// Returns an error if another workspace has the host, or the database fails.
 pub async fn prove(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -88,10 +81,10 @@ pub async fn prove(
     Ok(done.rows_affected() == 1)
 }
 
-/// Every host and whose it is.
+/// Returns all custom hosts and their workspaces.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn all(
     executor: impl PgExecutor<'_>,
 ) -> Result<HashMap<String, WorkspaceId>, sqlx::Error> {
@@ -101,19 +94,4 @@ pub async fn all(
     .fetch_all(executor)
     .await?;
     Ok(rows.into_iter().map(|(h, id)| (h, id.into())).collect())
-}
-
-/// Keeps `hosts` what the database has, until `stop` is cancelled. While the
-/// database is away the hosts stay as they were.
-pub async fn keep_fresh(pool: PgPool, hosts: CustomHosts, stop: CancellationToken) {
-    loop {
-        match within(ANSWER, all(&pool)).await {
-            Ok(now) => hosts.replace(now),
-            Err(error) => tracing::warn!(%error, "the workspaces' own hosts were not read"),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(FRESH) => {}
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! Domains that a workspace lets in, and what it has not proven yet.
+//! Approved domains of a workspace, and domains that it claimed and has not verified yet.
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::random::{Randomness, sha256};
-use crate::store::StoreError;
+use crate::store::IssueError;
 
-/// A claim that nobody proves is forgotten after this.
+/// Lifetime of a claim that is not verified.
 pub const CLAIM_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// A verification link holds this long.
+/// Lifetime of a verification link.
 pub const LINK_LIFETIME: Duration = Duration::from_hours(24);
 
 /// What a domain is claimed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Its people may join.
+    /// People with an address of the domain may join.
     Access,
-    /// The workspace is served there.
+    /// The workspace is served on this host.
     Host,
 }
 
 impl Purpose {
-    /// Value of `auth.domain_claim.purpose`.
+    /// Returns the value of the column `auth.domain_claim.purpose`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Access => "ACCESS",
@@ -35,19 +35,19 @@ impl Purpose {
     }
 }
 
-/// On whose word a domain is let in.
+/// How a domain was approved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApprovedBy {
-    /// The operator's, who needs no proof.
+    /// By the operator, without verification.
     Operator,
-    /// A record in the domain's zone.
+    /// By a TXT record of the domain.
     Dns,
-    /// A token that was sent to a mailbox of the domain.
+    /// By a link that was sent to a mailbox of the domain.
     Email,
 }
 
 impl ApprovedBy {
-    /// Value of `auth.approved_access_domain.approved_by`.
+    /// Returns the value of the column `auth.approved_access_domain.approved_by`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Operator => "OPERATOR",
@@ -57,45 +57,45 @@ impl ApprovedBy {
     }
 }
 
-/// A domain that is let in.
+/// An approved domain.
 #[derive(Debug, Clone, FromRow)]
 pub struct Approved {
     /// The domain.
     pub domain: String,
-    /// On whose word.
+    /// How it was approved.
     pub approved_by: String,
-    /// Since when.
+    /// When it was approved.
     pub created_at: OffsetDateTime,
 }
 
-/// A domain that waits for its proof.
+/// A domain that was claimed and is not verified yet.
 #[derive(Debug, Clone, FromRow)]
 pub struct Claim {
     /// The domain.
     pub domain: String,
-    /// Value that the TXT record has to have.
+    /// Value that the TXT record must have.
     pub record_value: String,
-    /// Mailbox that a verification link was made for.
+    /// Mailbox that the verification link is for.
     pub email: Option<String>,
-    /// When the claim is forgotten.
+    /// When the claim expires.
     pub expires_at: OffsetDateTime,
 }
 
-/// What a verification link is about.
+/// What a verification link verifies.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Proven {
     /// The domain.
     pub domain: String,
     /// The workspace.
     pub workspace_id: Uuid,
-    /// Its name.
+    /// Name of the workspace.
     pub workspace: String,
 }
 
-/// Domains that are let in, by name.
+/// Returns the approved domains, ordered by name.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn approved(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -109,10 +109,10 @@ pub async fn approved(
     .await
 }
 
-/// Living claims, by domain.
+/// Returns the claims that have not expired, ordered by domain.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn claims(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -128,11 +128,11 @@ pub async fn claims(
     .await
 }
 
-/// Lets a domain in on the operator's word, or no longer; what was claimed of
-/// it is settled either way.
+/// Approves a domain without verification, for the operator, or removes it. Either way, the
+/// claim of the domain is deleted.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn approve_domain(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -157,18 +157,18 @@ pub async fn approve_domain(
     Ok(())
 }
 
-/// Remembers what the workspace says of a domain. Nobody comes in by it. Said
-/// again, it holds anew and keeps its record value, which may be published.
+/// Stores a claim, which does not let anyone in. A repeated claim has a new expiry and
+/// keeps its record value, which may be published already.
 ///
 /// # Errors
-/// The database's refusal, no randomness.
+/// Returns an error if the database or the random number generator fails.
 pub async fn claim(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
     purpose: Purpose,
     domain: &str,
     randomness: &Randomness,
-) -> Result<Claim, StoreError> {
+) -> Result<Claim, IssueError> {
     let value = format!("latchkey-verification={}", randomness.token()?);
     Ok(sqlx::query_as(
         "INSERT INTO auth.domain_claim (workspace_id, purpose, domain, record_value, expires_at)
@@ -185,18 +185,18 @@ pub async fn claim(
     .await?)
 }
 
-/// A new token for the claim, which only this answer shows; an older one is
-/// dead. `None` where there is no living claim.
+/// Creates a new token for the claim, which cannot be read again. Older tokens become
+/// invalid. Returns `None` if there is no claim, or if it has expired.
 ///
 /// # Errors
-/// The database's refusal, no randomness.
+/// Returns an error if the database or the random number generator fails.
 pub async fn email_token(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
     domain: &str,
     email: &str,
     randomness: &Randomness,
-) -> Result<Option<(String, OffsetDateTime)>, StoreError> {
+) -> Result<Option<(String, OffsetDateTime)>, IssueError> {
     let token = randomness.token()?;
     let until: Option<(OffsetDateTime,)> = sqlx::query_as(
         "UPDATE auth.domain_claim
@@ -215,10 +215,10 @@ pub async fn email_token(
     Ok(until.map(|(until,)| (token, until)))
 }
 
-/// What a token would prove; nothing is spent.
+/// Returns what a token verifies, without using it.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn about_token(
     executor: impl PgExecutor<'_>,
     token: &str,
@@ -234,16 +234,16 @@ pub async fn about_token(
     .await
 }
 
-/// Spends a token: the domain that it was made for is let into the workspace
-/// that it was made for. `None` where it is unknown, expired or spent.
+/// Uses a token: approves the domain for the workspace that the token was created for.
+/// Returns `None` if the token is unknown, expired or used.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn prove_by_token(
     executor: impl PgExecutor<'_>,
     token: &str,
 ) -> Result<Option<Proven>, sqlx::Error> {
-    // One statement: of two at once, one deletes the row.
+    // One statement, so that only one of two simultaneous requests deletes the row.
     sqlx::query_as(
         "WITH proven AS (
              DELETE FROM auth.domain_claim
@@ -262,11 +262,11 @@ pub async fn prove_by_token(
     .await
 }
 
-/// Lets in a domain whose record was seen with this value; false where the
-/// claim is gone meanwhile.
+/// Approves a domain after its TXT record was found. Returns `false` if the claim does not
+/// exist any more.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn prove_by_record(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -290,4 +290,18 @@ pub async fn prove_by_record(
     .fetch_one(executor)
     .await?;
     Ok(proven == 1)
+}
+
+/// Returns the names of the approved domains as the database has them.
+///
+/// # Errors
+/// Returns the database's error.
+pub async fn approved_names(
+    executor: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT domain FROM auth.approved_access_domain WHERE workspace_id = $1")
+        .bind(workspace.as_uuid())
+        .fetch_all(executor)
+        .await
 }

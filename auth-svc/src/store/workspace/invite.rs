@@ -1,51 +1,51 @@
-//! Invitations: the public link and personal ones.
+//! Invitations: the public link and personal invitations.
 
 use std::time::Duration;
 
 use latchkey_domain::{Handle, WorkspaceId};
-use sqlx::{FromRow, PgExecutor};
+use sqlx::{FromRow, PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::random::{Randomness, sha256};
-use crate::store::StoreError;
+use crate::store::IssueError;
 
-/// A personal invitation in a list: never its token.
+/// A personal invitation in a list, without its token.
 #[derive(Debug, Clone, FromRow)]
 pub struct Invited {
-    /// Names it when it is withdrawn.
+    /// Id, which names the invitation when it is revoked.
     pub id: Uuid,
-    /// Address that it is for.
+    /// Address of the invited person.
     pub email: String,
-    /// Until when it holds.
+    /// When the invitation expires.
     pub expires_at: OffsetDateTime,
     /// PENDING, USED, REVOKED or EXPIRED.
     pub status: String,
 }
 
-/// A personal invitation, made a moment ago.
+/// A new personal invitation.
 #[derive(Debug, Clone)]
 pub struct Made {
-    /// Names it when it is withdrawn.
+    /// Id, which names the invitation when it is revoked.
     pub id: Uuid,
-    /// The token, which nothing shows again.
+    /// The token, which cannot be read again.
     pub token: String,
-    /// Until when it holds.
+    /// When the invitation expires.
     pub expires_at: OffsetDateTime,
 }
 
-/// Invites one address; answers the invitation's token, which only this answer
-/// shows.
+/// Creates a personal invitation for one address. The token in the result cannot be read
+/// again.
 ///
 /// # Errors
-/// The database's refusal, no randomness.
+/// Returns an error if the database or the random number generator fails.
 pub async fn invite(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
     email: &Handle,
     lifetime: Duration,
     randomness: &Randomness,
-) -> Result<Made, StoreError> {
+) -> Result<Made, IssueError> {
     let token = randomness.token()?;
     let (id, expires_at) = sqlx::query_as(
         "INSERT INTO auth.personal_invite (token_hash, workspace_id, email, expires_at)
@@ -65,10 +65,10 @@ pub async fn invite(
     })
 }
 
-/// The workspace's invitations, the newest first, at most a thousand.
+/// Returns the workspace's invitations, the newest first, at most 1000.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn invitations(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -88,11 +88,11 @@ pub async fn invitations(
     .await
 }
 
-/// Withdraws an invitation of this workspace; false where it was used or there
-/// is none.
+/// Revokes an invitation of this workspace. Returns `false` if it was used or does not
+/// exist.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn revoke(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -109,17 +109,17 @@ pub async fn revoke(
     Ok(done.rows_affected() == 1)
 }
 
-/// Switches the public link on, with a new token that only this answer shows,
-/// or off. A link that was replaced or switched off never works again.
+/// Enables the public link with a new token, which cannot be read again, or disables the
+/// link. A replaced or disabled link never works again.
 ///
 /// # Errors
-/// The database's refusal, no randomness.
+/// Returns an error if the database or the random number generator fails.
 pub async fn set_public_invite(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
     on: bool,
     randomness: &Randomness,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<String>, IssueError> {
     let token = if on { Some(randomness.token()?) } else { None };
     sqlx::query(
         "UPDATE auth.workspace
@@ -134,15 +134,15 @@ pub async fn set_public_invite(
     Ok(token)
 }
 
-/// Replaces the public link's token; `None` where the link is off.
+/// Replaces the token of the public link. Returns `None` if the link is disabled.
 ///
 /// # Errors
-/// The database's refusal, no randomness.
+/// Returns an error if the database or the random number generator fails.
 pub async fn rotate_public_invite(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
     randomness: &Randomness,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<String>, IssueError> {
     let token = randomness.token()?;
     let done = sqlx::query(
         "UPDATE auth.workspace SET public_invite_hash = $2
@@ -153,4 +153,85 @@ pub async fn rotate_public_invite(
     .execute(executor)
     .await?;
     Ok((done.rows_affected() == 1).then_some(token))
+}
+
+/// A personal invitation, found by its token.
+#[derive(Debug, FromRow)]
+pub struct PersonalInvite {
+    /// Workspace of the invitation.
+    pub workspace_id: Uuid,
+    /// Address of the invited person.
+    pub email: String,
+    /// Whether it was used.
+    pub used: bool,
+    /// Whether it was revoked.
+    pub revoked: bool,
+    /// Whether it has expired.
+    pub expired: bool,
+}
+
+/// Returns the personal invitation with this token.
+///
+/// # Errors
+/// Returns the database's error.
+pub async fn find_personal(
+    executor: impl PgExecutor<'_>,
+    token: &str,
+) -> Result<Option<PersonalInvite>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT workspace_id, lower(email) AS email, used_at IS NOT NULL AS used,
+                revoked_at IS NOT NULL AS revoked, expires_at <= now() AS expired
+         FROM auth.personal_invite WHERE token_hash = $1",
+    )
+    .bind(sha256(token))
+    .fetch_optional(executor)
+    .await
+}
+
+/// Returns the personal invitation with this token and locks it until the end of the
+/// transaction, so that two people cannot use it at the same time.
+///
+/// # Errors
+/// Returns the database's error.
+pub async fn lock_personal(
+    connection: &mut PgConnection,
+    token: &str,
+) -> Result<Option<PersonalInvite>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT workspace_id, email, used_at IS NOT NULL AS used,
+                revoked_at IS NOT NULL AS revoked, expires_at <= now() AS expired
+         FROM auth.personal_invite WHERE token_hash = $1 FOR UPDATE",
+    )
+    .bind(sha256(token))
+    .fetch_optional(connection)
+    .await
+}
+
+/// Marks a personal invitation as used.
+///
+/// # Errors
+/// The database's refusal.
+pub async fn use_personal(
+    connection: &mut PgConnection,
+    token: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE auth.personal_invite SET used_at = now() WHERE token_hash = $1")
+        .bind(token.map(sha256))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Returns `true` if the public link of the workspace is enabled.
+///
+/// # Errors
+/// Returns the database's error.
+pub async fn is_public_on(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT public_invite_enabled FROM auth.workspace WHERE id = $1")
+        .bind(workspace.as_uuid())
+        .fetch_one(connection)
+        .await
 }

@@ -1,29 +1,29 @@
-//! Who belongs to a workspace and who may administer it.
+//! Members of a workspace and their roles.
 
 use latchkey_domain::{GrantBinding, UserId, WorkspaceId};
 use sqlx::{FromRow, PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// A person in a list.
+/// A member in a list.
 #[derive(Debug, Clone, FromRow)]
 pub struct Member {
     /// The person.
     pub user_id: Uuid,
-    /// Their address: a label.
+    /// E-mail address: a label, not an identifier.
     pub email: String,
     /// ADMIN or MEMBER.
     pub role: String,
-    /// How they came in.
+    /// How they joined.
     pub joined_by: String,
-    /// Since when.
+    /// When they joined.
     pub joined_at: OffsetDateTime,
 }
 
-/// The members, in the order in which they joined.
+/// Returns the members in the order in which they joined.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn members(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -38,20 +38,20 @@ pub async fn members(
     .await
 }
 
-/// A member, named by an address or a user id.
+/// A member, found by an address or a user id.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Named {
     /// The person.
     pub user_id: Uuid,
-    /// Their address: a label.
+    /// E-mail address: a label, not an identifier.
     pub email: String,
 }
 
-/// The members that an address or a user's id names: several people may show one
-/// address.
+/// Returns at most two members with this address or user id. Several members may have the
+/// same address.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn named(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -69,12 +69,11 @@ pub async fn named(
     .await
 }
 
-/// Makes a member an administrator, or no longer; `who` is a user's id or an
-/// address. Answers how many people that names: where it is not one, nothing
-/// is changed.
+/// Sets the role of a member, found by a user id or an address. Returns the number of
+/// members that match; if it is not 1, nothing is changed.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn set_role(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
@@ -101,12 +100,12 @@ pub async fn set_role(
     Ok(named)
 }
 
-/// Returns `true` if a plain sign-in of this member connects their account by the
-/// deployment's switch (R13): not where they joined by one, and have not agreed
-/// since.
+/// Returns `true` if a plain sign-in connects the account of this member by the
+/// deployment's setting (R13). It does not if the member joined by a plain sign-in and has
+/// not agreed to the connection since then.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn connects_at_sign_in(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
@@ -123,11 +122,11 @@ pub async fn connects_at_sign_in(
     Ok(member.is_some_and(|(connects,)| connects))
 }
 
-/// The member agreed that the account is connected that they sign in with;
-/// another mailbox of theirs says nothing about it.
+/// Records that the member agreed to the connection at sign-in, if the account is their
+/// sign-in identity. Agreeing to connect another mailbox does not count.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn connect_at_sign_in(
     executor: impl PgExecutor<'_>,
     account: &GrantBinding,
@@ -148,11 +147,11 @@ pub async fn connect_at_sign_in(
     Ok(())
 }
 
-/// Adds a person, where they are none yet. The first one administers. `agreed`
-/// tells whether they joined on a page that said what is connected.
+/// Adds a member if they are not a member yet. The first member becomes an administrator.
+/// `agreed` says whether they joined by a page that named what is connected.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn join(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
@@ -160,7 +159,8 @@ pub async fn join(
     joined_by: &str,
     agreed: bool,
 ) -> Result<(), sqlx::Error> {
-    // Two who come first at once wait for one another, so that one is first.
+    // If two people join first at the same time, they wait for each other, so that one of
+    // them is first.
     sqlx::query(
         "SELECT pg_advisory_xact_lock(hashtextextended('first member ' || $1::text, 0))
          WHERE NOT EXISTS (SELECT FROM auth.workspace_member WHERE workspace_id = $1)",
@@ -183,4 +183,98 @@ pub async fn join(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Returns `true` if the user is a member, and locks the membership until the transaction
+/// ends, so that a removal waits for it.
+///
+/// # Errors
+/// Returns the database's error.
+pub async fn is_member(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: Option<UserId>,
+) -> Result<bool, sqlx::Error> {
+    let Some(user) = user else {
+        return Ok(false);
+    };
+    let member: Option<bool> = sqlx::query_scalar(
+        "SELECT true FROM auth.workspace_member
+         WHERE workspace_id = $1 AND user_id = $2 FOR KEY SHARE",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user.as_uuid())
+    .fetch_optional(connection)
+    .await?;
+    Ok(member.is_some())
+}
+
+/// Returns the administrators and locks them in one order. If two administrators remove
+/// each other, the second one sees that it is the last.
+///
+/// # Errors
+/// Returns the database's error.
+pub async fn lock_administrators(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT user_id FROM auth.workspace_member
+         WHERE workspace_id = $1 AND role = 'ADMIN' ORDER BY user_id FOR NO KEY UPDATE",
+    )
+    .bind(workspace.as_uuid())
+    .fetch_all(connection)
+    .await
+}
+
+/// Deletes the membership. Returns `false` if the user is not a member.
+///
+/// # Errors
+/// Returns the database's error.
+pub async fn remove(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let gone =
+        sqlx::query("DELETE FROM auth.workspace_member WHERE workspace_id = $1 AND user_id = $2")
+            .bind(workspace.as_uuid())
+            .bind(user)
+            .execute(connection)
+            .await?;
+    Ok(gone.rows_affected() == 1)
+}
+
+/// A verified address of a person.
+#[derive(Debug, FromRow)]
+pub struct VouchedAddress {
+    /// The address in lower case.
+    pub email: String,
+    /// Domain of the address.
+    pub domain: String,
+    /// Whether a personal invitation to this address is pending in the workspace.
+    pub invited: bool,
+}
+
+/// Returns the verified addresses of a person.
+///
+/// # Errors
+/// Returns the database's error.
+pub async fn vouched_addresses(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    user: Uuid,
+) -> Result<Vec<VouchedAddress>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT DISTINCT lower(i.email) AS email, split_part(lower(i.email), '@', 2) AS domain,
+                EXISTS (SELECT FROM auth.personal_invite p
+                        WHERE p.workspace_id = $1 AND lower(p.email) = lower(i.email)
+                          AND p.used_at IS NULL AND p.revoked_at IS NULL
+                          AND p.expires_at > now()) AS invited
+         FROM auth.identity i WHERE i.user_id = $2 AND i.email_verified ORDER BY 1",
+    )
+    .bind(workspace.as_uuid())
+    .bind(user)
+    .fetch_all(connection)
+    .await
 }

@@ -1,0 +1,112 @@
+//! Error responses of the authorization endpoint, which come to the callback (RFC 6749
+//! section 4.1.2.1, OpenID Connect Core section 3.1.2.6, and codes of Google and
+//! Microsoft).
+
+use std::fmt;
+
+use latchkey_providers::{TokenError, for_log};
+
+/// The class of an authorization error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorizationError {
+    /// The person or their administrator refused access.
+    AccessDenied,
+    /// The person has to consent, sign in or choose an account.
+    InteractionRequired,
+    /// The organisation does not allow this application.
+    BlockedByAdmin,
+    /// The provider is temporarily unavailable.
+    Unavailable,
+    /// The registration or the configuration is wrong; the operator has to correct it.
+    Misconfigured,
+    /// An unknown error.
+    Other,
+}
+
+impl AuthorizationError {
+    /// Classifies the parameter `error`.
+    pub fn of(error: &str) -> Self {
+        match error {
+            "access_denied" | "consent_declined" => Self::AccessDenied,
+            "consent_required"
+            | "interaction_required"
+            | "login_required"
+            | "account_selection_required"
+            | "user_cancelled"
+            | "unmet_authentication_requirements" => Self::InteractionRequired,
+            "admin_policy_enforced" | "org_internal" | "disallowed_useragent" => {
+                Self::BlockedByAdmin
+            }
+            "temporarily_unavailable" | "server_error" => Self::Unavailable,
+            "invalid_request"
+            | "unauthorized_client"
+            | "unsupported_response_type"
+            | "invalid_scope"
+            | "invalid_client"
+            | "redirect_uri_mismatch"
+            | "invalid_resource"
+            | "request_not_supported" => Self::Misconfigured,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The parameters `error` and `error_description`, made safe for the log. They come through
+/// the browser, so no page shows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorizationErrorCode {
+    code: String,
+    description: Option<String>,
+}
+
+impl AuthorizationErrorCode {
+    /// Keeps an error code of at most 64 characters of `a-z 0-9 _`, and 200 printable
+    /// characters of `error_description`.
+    pub fn of(error: &str, description: Option<&str>) -> Self {
+        let plain = error.len() <= 64
+            && error
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        Self {
+            code: if plain { error } else { "unreadable" }.to_owned(),
+            description: description.map(for_log),
+        }
+    }
+}
+
+impl fmt::Display for AuthorizationErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.code)?;
+        match &self.description {
+            Some(description) => write!(f, ": \"{description}\""),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Formats an error of the token endpoint with its description, for the log.
+pub fn described(error: &TokenError) -> String {
+    match &error.description {
+        Some(description) => format!("{error}: \"{}\"", for_log(description)),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explanation_is_bounded_and_on_one_line() {
+        let long = format!("AADSTS65004: no\n{}", "x".repeat(4000));
+        let code = AuthorizationErrorCode::of("access_denied", Some(&long)).to_string();
+        assert!(
+            code.starts_with(r#"access_denied: "AADSTS65004: no\nxxx"#),
+            "{code}"
+        );
+        assert!(code.len() < 230, "{code}");
+        let odd = AuthorizationErrorCode::of("<b>", Some("\u{202e}\"")).to_string();
+        assert_eq!(odd, r#"unreadable: "\u{202e}\"""#);
+        assert_eq!(AuthorizationErrorCode::of("a_b", None).to_string(), "a_b");
+    }
+}

@@ -1,0 +1,42 @@
+//! Whether a person has to consent again at the provider, because a refresh token is
+//! missing.
+
+use latchkey_domain::GrantBinding;
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+
+use crate::login::event::Authentication;
+use crate::login::flow::Flow;
+use crate::login::outcome::{Outcome, SignInError};
+use crate::login::used_flow;
+use crate::store::grant;
+
+/// Returns `true` if the flow needs a refresh token, the provider did not return one, none
+/// is stored, and the flow has not asked for consent yet.
+///
+/// # Errors
+/// Returns the database's error.
+pub async fn is_needed(
+    connection: &mut PgConnection,
+    flow: &Flow,
+    authentication: &Authentication<'_>,
+    binding: &GrantBinding,
+) -> Result<bool, sqlx::Error> {
+    if flow.consent_asked || !authentication.lacks_refresh_token(flow.purpose()) {
+        return Ok(false);
+    }
+    Ok(!grant::is_stored(connection, binding, &authentication.granted()).await?)
+}
+
+/// Rolls the transaction back and only marks the flow as used.
+///
+/// # Errors
+/// Returns an error if the flow was used, or the database fails.
+pub async fn ask<T>(
+    pool: &PgPool,
+    transaction: Transaction<'_, Postgres>,
+    flow: &Flow,
+) -> Result<Outcome<T>, SignInError> {
+    transaction.rollback().await?;
+    used_flow::mark_used(&mut *pool.acquire().await?, flow).await?;
+    Ok(Outcome::ConsentNeeded)
+}

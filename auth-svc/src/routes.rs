@@ -1,0 +1,51 @@
+//! The one list of routes, and `/openapi.json`, which describes them.
+
+use actix_web::{HttpResponse, web};
+use utoipa::openapi::OpenApi;
+
+use crate::account::{connections, members as members_page, overview, sessions};
+use crate::http::router::Routes;
+use crate::http::{health, static_files};
+use crate::login::{review_page, sign_in_page, welcome_page};
+use crate::workspace::{custom_domain, domains, invitations, members, verification_link};
+use crate::{login, session};
+
+/// Registers every route.
+pub fn register(config: &mut web::ServiceConfig) {
+    add_all(&mut Routes::registering(config));
+}
+
+fn add_all(routes: &mut Routes<'_>) {
+    health::routes(routes);
+    routes.add(__path_openapi, openapi);
+    static_files::routes(routes);
+    login::routes::routes(routes);
+    session::routes::routes(routes);
+    domains::routes(routes);
+    invitations::routes(routes);
+    custom_domain::routes(routes);
+    members::routes(routes);
+    verification_link::routes(routes);
+    sign_in_page::routes(routes);
+    overview::routes(routes);
+    review_page::routes(routes);
+    welcome_page::routes(routes);
+    connections::routes(routes);
+    sessions::routes(routes);
+    members_page::routes(routes);
+}
+
+fn describe() -> OpenApi {
+    let mut routes = Routes::describing();
+    add_all(&mut routes);
+    routes.into_openapi()
+}
+
+/// The OpenAPI description of this service.
+#[utoipa::path(get, path = "/openapi.json", tag = "about",
+    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)))]
+async fn openapi() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(("Cache-Control", "public, max-age=3600"))
+        .json(describe())
+}

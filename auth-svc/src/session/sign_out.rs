@@ -1,0 +1,222 @@
+//! Lists a person's own sessions and ends them (R14): one, the current one, or all. Only
+//! pages of this deployment may do this, and a page of another origin reaches only the
+//! sessions of its workspace.
+
+use actix_web::http::header::{LOCATION, SET_COOKIE};
+use actix_web::{HttpRequest, HttpResponse, web};
+use latchkey_domain::SessionId;
+use serde_json::{Value, json};
+
+use crate::http::cors::trusted_origin;
+use crate::http::problem::{Problem, ProblemDetails, internal_error, wants_json};
+use crate::http::same_site;
+use crate::login::next_steps::problem;
+use crate::session::access_token::format_iso;
+use crate::session::responses::SessionError;
+use crate::session::{cookie, lookup, refresh_cookie, token_pair};
+use crate::state::State;
+use crate::store;
+use crate::store::session::list::{self, End};
+
+/// Lists the caller's own sessions, the most recently used first. With a bearer token or
+/// from another origin, only those of the caller's workspace.
+#[utoipa::path(get, path = "/auth/sessions", tag = "session", responses(
+    (status = 200, description = "Sessions", body = serde_json::Value),
+    (status = 401, description = "Nobody is signed in", body = Problem)))]
+pub async fn list(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    match sessions_json(&state, &request).await {
+        Ok(sessions) => HttpResponse::Ok().json(json!({ "sessions": sessions })),
+        Err(refusal) => refusal.respond(),
+    }
+}
+
+async fn sessions_json(state: &State, request: &HttpRequest) -> Result<Vec<Value>, SessionError> {
+    let current = lookup::caller(state, request)
+        .await?
+        .ok_or(SessionError::NotSignedIn)?;
+    let reach = lookup::reach(state, request, &current);
+    let sessions = list::of(&state.pool, current.user, reach).await?;
+    Ok(sessions
+        .into_iter()
+        .map(|listed| {
+            json!({
+                "id": listed.id,
+                "workspaceName": listed.workspace_name,
+                "createdAt": format_iso(listed.created_at),
+                "lastSeenAt": format_iso(listed.last_seen_at),
+                "expiresAt": format_iso(listed.expires_at),
+                "userAgent": listed.user_agent,
+                "current": SessionId::from(listed.id) == current.id,
+            })
+        })
+        .collect())
+}
+
+/// Ends one of the sessions that `GET /auth/sessions` lists for the same caller.
+#[utoipa::path(delete, path = "/auth/sessions/{id}", tag = "session",
+    params(("id" = String, Path, description = "Id of the session")), responses(
+    (status = 204, description = "Ended"),
+    (status = 401, description = "Nobody is signed in", body = Problem),
+    (status = 403, description = "Another web site made the request", body = Problem),
+    (status = 404, description = "The person has no such session", body = Problem)))]
+pub async fn end_one(
+    state: web::Data<State>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> HttpResponse {
+    let keep_session_cookie = match has_cookie_of_other_workspace(&state, &request).await {
+        Ok(keep_session_cookie) => keep_session_cookie,
+        Err(error) => return SessionError::Database(error).respond(),
+    };
+    match end_session(&state, &request, &id).await {
+        Ok(true) => remove_cookies(
+            &state,
+            &request,
+            HttpResponse::NoContent().finish(),
+            keep_session_cookie,
+        ),
+        Ok(false) => HttpResponse::NoContent().finish(),
+        Err(refusal) => refusal.respond(),
+    }
+}
+
+/// Returns `true` if the session that ended is the caller's own.
+async fn end_session(state: &State, request: &HttpRequest, id: &str) -> Result<bool, SessionError> {
+    same_site::check_deployment(request, &state.config.returns)?;
+    let current = lookup::caller(state, request)
+        .await?
+        .ok_or(SessionError::NotSignedIn)?;
+    let id: SessionId = id.parse().map_err(|_| SessionError::NoSuchSession)?;
+    let here = id == current.id;
+    let how = if here { End::SignedOut } else { End::Elsewhere };
+    let reach = lookup::reach(state, request, &current);
+    if !list::end(&state.pool, current.user, reach, id, how).await? {
+        return Err(SessionError::NoSuchSession);
+    }
+    tracing::info!(session.id = %id, user.id = %current.user, outcome = "ended", "session ended");
+    Ok(here)
+}
+
+/// Ends the current session.
+#[utoipa::path(post, path = "/auth/sign-out", tag = "session", responses(
+    (status = 204, description = "Signed out, if the client asks for JSON"),
+    (status = 303, description = "Signed out, to the start page"),
+    (status = 403, description = "Another web site made the request", body = Problem)))]
+pub async fn sign_out(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    end_and_respond(&state, &request, false).await
+}
+
+/// Ends all sessions of the person: in every workspace if a page of this service asks;
+/// with a bearer token or from another origin, in the caller's workspace.
+#[utoipa::path(post, path = "/auth/sign-out-everywhere", tag = "session", responses(
+    (status = 204, description = "Signed out, if the client asks for JSON"),
+    (status = 303, description = "Signed out, to the start page"),
+    (status = 403, description = "Another web site made the request", body = Problem)))]
+pub async fn sign_out_everywhere(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    end_and_respond(&state, &request, true).await
+}
+
+async fn end_and_respond(state: &State, request: &HttpRequest, everywhere: bool) -> HttpResponse {
+    if let Err(refusal) = same_site::check_deployment(request, &state.config.returns) {
+        let explanation = ProblemDetails {
+            title: "You are still signed in",
+            text: "Another web site asked to sign you out. To sign out, use the button in the \
+                   application or on your account page."
+                .to_owned(),
+            ..refusal.into()
+        };
+        return problem(request, &explanation, None);
+    }
+    let ended = async {
+        let keep_session_cookie = has_cookie_of_other_workspace(state, request).await?;
+        end_current(state, request, everywhere).await?;
+        Ok::<_, sqlx::Error>(keep_session_cookie)
+    };
+    let keep_session_cookie = match ended.await {
+        Ok(keep_session_cookie) => keep_session_cookie,
+        Err(error) => {
+            tracing::error!(%error, outcome = "refused", "the session was not ended");
+            return problem(request, &internal_error("database_unavailable"), None);
+        }
+    };
+    let response = if wants_json(request) {
+        HttpResponse::NoContent().finish()
+    } else {
+        HttpResponse::SeeOther()
+            .insert_header((LOCATION, "/"))
+            .finish()
+    };
+    remove_cookies(state, request, response, keep_session_cookie)
+}
+
+/// Returns `true` if the browser's cookie belongs to a live session that the calling page
+/// may not act for. That cookie is kept, whatever session is ended.
+async fn has_cookie_of_other_workspace(
+    state: &State,
+    request: &HttpRequest,
+) -> Result<bool, sqlx::Error> {
+    let Some(secret) = cookie::secret_of(request) else {
+        return Ok(false);
+    };
+    let found = store::session::find(&state.pool, &secret).await?;
+    Ok(found.is_some_and(|found| !lookup::may_act_for(state, request, &found)))
+}
+
+/// Ends the caller's session or sessions. It is no error if the session has ended already.
+async fn end_current(
+    state: &State,
+    request: &HttpRequest,
+    everywhere: bool,
+) -> Result<(), sqlx::Error> {
+    let caller = match lookup::caller(state, request).await? {
+        // The bearer token may have expired while the cookie is still valid.
+        None => lookup::from_cookie(state, request).await?,
+        found => found,
+    };
+    let Some(current) = caller else {
+        return Ok(());
+    };
+    let reach = lookup::reach(state, request, &current);
+    let ended = if everywhere {
+        list::end_all(&state.pool, current.user, reach).await?
+    } else {
+        let ended = list::end(&state.pool, current.user, reach, current.id, End::SignedOut);
+        u64::from(ended.await?)
+    };
+    tracing::info!(
+        session.id = %current.id,
+        user.id = %current.user,
+        sessions = ended,
+        outcome = "signed_out",
+        "signed out"
+    );
+    Ok(())
+}
+
+/// Removes the cookies of the session, but not a session cookie that the calling page may
+/// not act for.
+fn remove_cookies(
+    state: &State,
+    request: &HttpRequest,
+    mut response: HttpResponse,
+    keep_session_cookie: bool,
+) -> HttpResponse {
+    if !keep_session_cookie && let Err(error) = response.add_cookie(&cookie::removal_cookie()) {
+        tracing::error!(%error, "the session cookie was not removed");
+    }
+    let mut lines = Vec::new();
+    if !keep_session_cookie && state.config.sessions.token_pair_cookie {
+        lines.push(token_pair::removal());
+    }
+    if let Some(origin) = trusted_origin(state, request)
+        && refresh_cookie::token_of(request, &origin).is_some()
+    {
+        lines.push(refresh_cookie::removal(&origin));
+    }
+    for line in lines {
+        if let Ok(line) = line.parse() {
+            response.headers_mut().append(SET_COOKIE, line);
+        }
+    }
+    response
+}

@@ -1,0 +1,34 @@
+//! The state that the handlers share.
+
+use std::sync::Arc;
+
+use latchkey_domain::Clock;
+use latchkey_providers::Registry;
+use sqlx::PgPool;
+
+use crate::account::grpc_clients::GrpcClients;
+use crate::config::Config;
+use crate::http::rate_limit::RateLimits;
+use crate::random::Randomness;
+use crate::workspace::domain_verification::dns::TxtRecords;
+
+/// The state that the handlers share.
+#[derive(Debug)]
+pub struct State {
+    /// Configuration of the service.
+    pub config: Config,
+    /// The configured providers.
+    pub providers: Registry,
+    /// Clients of the other services, for the account pages.
+    pub grpc_clients: GrpcClients,
+    /// Database connections with the role of schema `auth`.
+    pub pool: PgPool,
+    /// Source of the current time.
+    pub clock: Arc<dyn Clock>,
+    /// Rate limits by address and by flow.
+    pub rate_limits: RateLimits,
+    /// Source of random secrets.
+    pub randomness: Randomness,
+    /// Resolver of the TXT records that verify domains.
+    pub txt: Arc<dyn TxtRecords>,
+}

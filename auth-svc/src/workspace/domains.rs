@@ -1,0 +1,143 @@
+//! The administrators' API for approved and pending domains.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use latchkey_providers::is_consumer_domain;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::http::problem::Problem;
+use crate::http::router::Routes;
+use crate::login::domain_list::parse_domain;
+use crate::state::State;
+use crate::store::audit::{Action, Actor, Change, Channel};
+use crate::store::workspace::domain::{self, Purpose, approve_domain};
+use crate::workspace::admin::{AdminError, admin};
+use crate::workspace::domain_verification::{self, claim_json, rfc3339};
+
+/// Registers the routes.
+pub fn routes(routes: &mut Routes<'_>) {
+    routes.add(__path_list, list);
+    routes.add(__path_add, add);
+    routes.add_slow(__path_verify, verify);
+    routes.add(__path_remove, remove);
+}
+
+/// A domain to add.
+#[derive(Debug, Deserialize, ToSchema)]
+struct NewDomain {
+    /// The domain, such as company.com.
+    domain: String,
+}
+
+/// Lists the workspace's approved and pending domains.
+#[utoipa::path(get, path = "/auth/workspace/domains", tag = "workspace", responses(
+    (status = 200, description = "Approved and pending domains", body = Value),
+    (status = 401, description = "Nobody is signed in", body = Problem),
+    (status = 403, description = "Not an administrator", body = Problem)))]
+async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
+    let session = admin(&state, &request, false).await?;
+    let approved = domain::approved(&state.pool, session.workspace).await?;
+    let pending = domain::claims(&state.pool, session.workspace, Purpose::Access).await?;
+    let domains: Vec<Value> = approved
+        .iter()
+        .map(|domain| {
+            json!({
+                "domain": domain.domain,
+                "status": "APPROVED",
+                "approvedBy": domain.approved_by,
+                "since": rfc3339(domain.created_at),
+            })
+        })
+        .chain(pending.iter().map(claim_json))
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({ "domains": domains })))
+}
+
+/// Adds a domain. People of the domain can join after it has been verified.
+#[utoipa::path(post, path = "/auth/workspace/domains", tag = "workspace",
+    request_body = NewDomain, responses(
+    (status = 202, description = "Pending; the record to publish", body = Value),
+    (status = 400, description = "Not a domain, or a domain where anybody can get an address", body = Problem),
+    (status = 401, description = "Nobody is signed in", body = Problem),
+    (status = 403, description = "Not an administrator, or another web site made the request", body = Problem)))]
+async fn add(
+    state: web::Data<State>,
+    request: HttpRequest,
+    new: web::Json<NewDomain>,
+) -> Result<HttpResponse, AdminError> {
+    let session = admin(&state, &request, true).await?;
+    let domain = parsed(&new.domain)?;
+    if is_consumer_domain(&domain) {
+        return Err(AdminError::ConsumerDomain(domain));
+    }
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
+    let claim = domain::claim(
+        change.connection(),
+        session.workspace,
+        Purpose::Access,
+        &domain,
+        &state.randomness,
+    )
+    .await?;
+    change
+        .commit(session.workspace, Action::DomainClaimed, &domain)
+        .await?;
+    Ok(HttpResponse::Accepted().json(claim_json(&claim)))
+}
+
+/// Looks up the domain's TXT record and, if it is there, approves the domain.
+#[utoipa::path(post, path = "/auth/workspace/domains/{domain}/verify", tag = "workspace",
+    params(("domain" = String, Path, description = "The domain")), responses(
+    (status = 200, description = "Verified and approved", body = Value),
+    (status = 401, description = "Nobody is signed in", body = Problem),
+    (status = 403, description = "Not an administrator, or another web site made the request", body = Problem),
+    (status = 404, description = "The domain is not pending", body = Problem),
+    (status = 409, description = "The record is missing", body = Problem),
+    (status = 503, description = "The name servers do not respond", body = Problem)))]
+async fn verify(
+    state: web::Data<State>,
+    request: HttpRequest,
+    domain: web::Path<String>,
+) -> Result<HttpResponse, AdminError> {
+    let session = admin(&state, &request, true).await?;
+    let domain = parsed(&domain)?;
+    domain_verification::verify_by_record(
+        &state.pool,
+        &*state.txt,
+        Actor::of(&session, Channel::Http),
+        session.workspace,
+        Purpose::Access,
+        &domain,
+    )
+    .await?;
+    tracing::info!(%domain, workspace.id = %session.workspace, outcome = "verified", "a domain was verified by its record");
+    Ok(HttpResponse::Ok().json(json!({
+        "domain": domain, "status": "APPROVED", "approvedBy": "DNS",
+    })))
+}
+
+/// Removes an approved or pending domain. People who joined by it stay members.
+#[utoipa::path(delete, path = "/auth/workspace/domains/{domain}", tag = "workspace",
+    params(("domain" = String, Path, description = "The domain")), responses(
+    (status = 204, description = "Nobody can join by the domain any more"),
+    (status = 401, description = "Nobody is signed in", body = Problem),
+    (status = 403, description = "Not an administrator, or another web site made the request", body = Problem)))]
+async fn remove(
+    state: web::Data<State>,
+    request: HttpRequest,
+    domain: web::Path<String>,
+) -> Result<HttpResponse, AdminError> {
+    let session = admin(&state, &request, true).await?;
+    let domain = parsed(&domain)?;
+    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
+    approve_domain(change.connection(), session.workspace, &domain, false).await?;
+    change
+        .commit(session.workspace, Action::DomainRemoved, &domain)
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn parsed(text: &str) -> Result<String, AdminError> {
+    parse_domain(text).map_err(|error| AdminError::Invalid(format!("The domain {error}.")))
+}
