@@ -16,8 +16,8 @@ pub(crate) const ELSEWHERE: &str = "elsewhere";
 pub fn target_directory() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || {
-            let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
-            crates.ancestors().nth(2).unwrap_or(crates).join("target")
+            let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+            package.ancestors().nth(2).unwrap_or(package).join("target")
         },
         PathBuf::from,
     )

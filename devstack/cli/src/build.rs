@@ -8,8 +8,8 @@ use latchkey_servers::{Child, ChildSpec};
 
 /// Root of the workspace.
 pub fn workspace() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_owned()
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).unwrap_or(package).to_owned()
 }
 
 /// Builds every binary of the workspace, with cargo's own progress. Answers
