@@ -1,4 +1,4 @@
-//! Building the workspace's binaries, and finding them.
+//! Cargo as a child process, and the programs that it has built.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,43 +6,25 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use latchkey_servers::{Child, ChildSpec};
 
-/// Root of the workspace.
-pub fn workspace() -> PathBuf {
+/// Returns the root directory of the workspace.
+pub(crate) fn workspace() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.ancestors().nth(2).unwrap_or(package).to_owned()
 }
 
-/// Builds every binary of the workspace, with cargo's own progress. Answers
-/// cargo's exit code.
+/// Waits until cargo ends and returns its exit code.
 ///
 /// # Errors
-/// Cargo cannot be run.
-pub async fn binaries() -> anyhow::Result<i32> {
-    cargo(
-        &["build".into(), "--workspace".into(), "--bins".into()],
-        &[],
-    )
-    .await
-}
-
-/// Runs cargo with its output on the terminal and answers its exit code.
-///
-/// # Errors
-/// Cargo cannot be run.
-pub async fn cargo(arguments: &[OsString], variables: &[(&str, String)]) -> anyhow::Result<i32> {
-    exit_code(Child::start(cargo_spec(arguments, variables))?).await
-}
-
-/// Waits until cargo ends and answers its exit code.
-///
-/// # Errors
-/// Cargo was lost.
+/// The state of the process cannot be read.
 pub async fn exit_code(mut cargo: Child) -> anyhow::Result<i32> {
-    let status = cargo.wait().await.context("cargo was lost")?;
+    let status = cargo
+        .wait()
+        .await
+        .context("cannot read cargo's exit status")?;
     Ok(status.code().unwrap_or(1))
 }
 
-/// Cargo as a child with its output on the terminal.
+/// Describes a run of cargo in the workspace with its output on the terminal.
 pub fn cargo_spec(arguments: &[OsString], variables: &[(&str, String)]) -> ChildSpec {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut spec = ChildSpec::new("cargo", program, &workspace(), Path::new(""));
@@ -54,18 +36,21 @@ pub fn cargo_spec(arguments: &[OsString], variables: &[(&str, String)]) -> Child
     spec
 }
 
-/// The binary of that name in the directory that this program was built into.
+/// Returns the path of the workspace's binary `name`, which was built with the same profile
+/// as this program.
 ///
 /// # Errors
-/// It has not been built.
+/// The binary has not been built.
 pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
-    let me = std::env::current_exe().context("cannot tell where this program lies")?;
-    let mut place = me.parent().context("this program lies nowhere")?;
-    // Tests lie one level deeper.
-    if place.ends_with("deps") {
-        place = place.parent().context("this program lies nowhere")?;
+    let own = std::env::current_exe().context("cannot find the path of this program")?;
+    let mut directory = own.parent().context("this program has no directory")?;
+    // Test programs are one level deeper.
+    if directory.ends_with("deps") {
+        directory = directory
+            .parent()
+            .context("this program has no directory")?;
     }
-    let path = place.join(name);
+    let path = directory.join(name);
     anyhow::ensure!(
         path.is_file(),
         "{} is not built: run `cargo dev test`, or `cargo build --workspace --bins` before `cargo test`",

@@ -1,6 +1,5 @@
-//! The development stack: `cargo dev`. End-to-end tests run it too.
+//! The development stack behind `cargo dev`; the end-to-end tests use it as a library.
 
-pub mod bench;
 pub mod browser;
 pub mod build;
 pub mod exchange;

@@ -1,4 +1,5 @@
-//! `cargo dev`: Latchkey on this machine, with one command.
+//! `cargo dev`: Latchkey on this machine, with one command. The launcher builds this program
+//! and everything that a command needs before it starts it.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -7,52 +8,55 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use devstack::servers::Servers;
-use devstack::test::Cases;
+use devstack::test::{Cases, TestOptions};
 use latchkey_servers::Progress;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Latchkey on this machine: private servers, nothing left behind.
+/// Latchkey on this machine, on private servers that end with the command.
 #[derive(Parser)]
-#[command(name = "cargo dev", bin_name = "cargo dev", version)]
+#[command(name = "cargo dev", bin_name = "cargo dev", version, after_help = OTHER_PROGRAMS)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// Build and run the release build instead of the development build.
+    #[arg(long, global = true)]
+    release: bool,
 }
+
+/// Commands that the launcher gives to other programs.
+const OTHER_PROGRAMS: &str = "\
+Programs of their own:
+  bench      Build for release and measure: `cargo dev bench --help`
+  proto      Write the generated code of the .proto files into the repository";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build and start everything, walk one sign-in through it, and stay.
+    /// Start everything, demonstrate one sign-in, and run until Ctrl-C.
     Up {
-        /// End after the sign-in: exit 0 only where every step held.
+        /// End after the sign-in. The exit code is 0 only if every step succeeded.
         #[arg(long)]
         once: bool,
     },
     /// Print every address of the running stack.
     Status {
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
     /// Run PostgreSQL and RabbitMQ and print the exports for `cargo test`.
     Servers,
-    /// Build for release and measure: `cargo dev bench tokens`, `--quick` for a look.
-    Bench {
-        /// Passed to the benchmarks.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
-        arguments: Vec<OsString>,
-    },
-    /// Fetch Keycloak and Ory Hydra as they are published, and walk everything that
-    /// happens to a grant: exit 0 only where every step held.
+    /// Download Keycloak and Ory Hydra and test the life of a grant at each. The exit code is
+    /// 0 only if every step succeeded.
     Providers {
-        /// One of them: keycloak, hydra.
+        /// Only one of them: keycloak or hydra.
         server: Option<String>,
     },
-    /// Build and run all tests on their own servers.
+    /// Run all tests on private servers.
     Test {
-        /// Other cases for the random tests than the fixed ones; the seed is printed.
+        /// Use other cases for the random tests than the fixed ones, and print their seed.
         #[arg(long)]
         random: bool,
-        /// Passed to `cargo test`.
+        /// Arguments for `cargo test`.
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
@@ -62,27 +66,27 @@ enum Command {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = tokio::select! {
-        outcome = run(arguments.command) => outcome,
-        // Everything that was started goes as its owner is dropped.
+        outcome = run(arguments) => outcome,
+        // What was started ends when its owner is dropped.
         code = interrupted() => Ok(code),
     };
     match outcome {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
-            tell(&format!("cargo dev: {error:#}"));
+            print_message(&format!("cargo dev: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<i32> {
-    let progress: Progress = Arc::new(|line| tell(&format!("· {line}")));
+async fn run(Arguments { command, release }: Arguments) -> anyhow::Result<i32> {
+    let progress: Progress = Arc::new(|line| print_message(&format!("· {line}")));
     match command {
         Command::Up { once } => devstack::up::run(once, &progress).await,
         Command::Status { json } => status(json),
         Command::Servers => {
             let servers = Servers::start("servers", &progress).await?;
-            tell("· export these in another terminal; Ctrl-C here stops the servers");
+            print_message("· export these in another terminal; Ctrl-C here stops the servers");
             print_lines(
                 servers
                     .test_variables()
@@ -91,13 +95,16 @@ async fn run(command: Command) -> anyhow::Result<i32> {
             );
             std::future::pending().await
         }
-        Command::Bench { arguments } => devstack::bench::run(&arguments, &progress).await,
         Command::Providers { server } => {
             devstack::providers::run(server.as_deref(), &progress).await
         }
         Command::Test { random, arguments } => {
-            let cases = if random { Cases::Random } else { Cases::Fixed };
-            devstack::test::run(&arguments, cases, &progress).await
+            let options = TestOptions {
+                arguments,
+                cases: if random { Cases::Random } else { Cases::Fixed },
+                release,
+            };
+            devstack::test::run(&options, &progress).await
         }
     }
 }
@@ -105,7 +112,7 @@ async fn run(command: Command) -> anyhow::Result<i32> {
 fn status(json: bool) -> anyhow::Result<i32> {
     let running = devstack::status::running()?;
     let Some(newest) = running.first() else {
-        anyhow::bail!("no stack is running: start one with `cargo dev up`");
+        anyhow::bail!("no stack is running; start one with `cargo dev up`");
     };
     let value = serde_json::to_value(newest)?;
     if json {
@@ -116,15 +123,12 @@ fn status(json: bool) -> anyhow::Result<i32> {
     flatten("", &value, &mut lines);
     print_lines(lines.into_iter());
     if running.len() > 1 {
-        tell(&format!(
-            "· the newest of {} stacks that run",
-            running.len()
-        ));
+        print_message(&format!("· the newest of {} running stacks", running.len()));
     }
     Ok(0)
 }
 
-/// `auth.url  http://…`, a line per value.
+/// Adds a line such as `auth.url  http://…` for each value.
 fn flatten(path: &str, value: &serde_json::Value, lines: &mut Vec<String>) {
     let mut below = |key: &str, value| {
         let dot = if path.is_empty() { "" } else { "." };
@@ -146,12 +150,12 @@ fn flatten(path: &str, value: &serde_json::Value, lines: &mut Vec<String>) {
     }
 }
 
-/// To the person at the terminal, where one still reads.
-fn tell(line: &str) {
+/// Writes to the terminal, if it is still open.
+fn print_message(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Until a reader such as `head` has seen enough.
+/// Stops if a reader such as `head` closes the output.
 fn print_lines(lines: impl Iterator<Item = String>) {
     let mut out = std::io::stdout().lock();
     for line in lines {
@@ -162,7 +166,7 @@ fn print_lines(lines: impl Iterator<Item = String>) {
     let _ = out.flush();
 }
 
-/// Waits for Ctrl-C, a closed terminal or a polite kill; the exit code of it.
+/// Waits for SIGINT, SIGTERM or SIGHUP and returns the exit code of that signal.
 async fn interrupted() -> i32 {
     let wait = async |kind: SignalKind| match signal(kind) {
         Ok(mut stream) => {

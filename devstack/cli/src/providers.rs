@@ -15,7 +15,6 @@ use std::io::Write as _;
 
 use latchkey_servers::{Progress, free_port};
 
-use crate::build::binaries;
 use crate::stack::{Options, Stack};
 use desk::Desk;
 use hydra::{Grace, Hydra};
@@ -46,11 +45,6 @@ pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32>
         keycloak::NAME,
         hydra::NAME
     );
-    progress("building the services");
-    let code = binaries().await?;
-    if code != 0 {
-        return Ok(code);
-    }
 
     let public_port = free_port()?;
     let public_url = format!("http://localhost:{public_port}");

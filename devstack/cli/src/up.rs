@@ -4,22 +4,16 @@
 use anyhow::Context as _;
 use latchkey_servers::Progress;
 
-use crate::build::binaries;
 use crate::stack::{Options, Part, Stack};
 use crate::status::Addresses;
 use crate::trail::{Route, walk};
 
-/// Builds, starts, shows, and waits until it is dropped; ends after the trail
+/// Starts, shows, and waits until it is dropped; ends after the trail
 /// where `once`.
 ///
 /// # Errors
 /// Something does not start, or a step of the trail does not hold.
 pub async fn run(once: bool, progress: &Progress) -> anyhow::Result<i32> {
-    progress("building (the first time takes minutes)");
-    let code = binaries().await?;
-    if code != 0 {
-        return Ok(code);
-    }
     let stack = Stack::start(Options::development(progress.clone())).await?;
     let addresses = Addresses::of(&stack)?;
     addresses.publish()?;

@@ -1,4 +1,4 @@
-//! What a run of `cargo test` says of itself, collected into one table.
+//! Collects the output of `cargo test` into one table.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,11 +9,11 @@ use std::time::Duration;
 pub struct Suite {
     /// Package and target, such as `auth-svc api`.
     pub name: String,
-    /// What its last line says; absent where it ended without one.
+    /// The counts of its last line; `None` if it ended without that line.
     pub result: Option<Counts>,
 }
 
-/// The counts of a suite's closing line.
+/// The counts of the last line of a suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Tests that passed.
@@ -22,7 +22,7 @@ pub struct Counts {
     pub failed: usize,
     /// Tests that were not run.
     pub ignored: usize,
-    /// How long the suite took.
+    /// Duration of the suite.
     pub took: Duration,
 }
 
@@ -36,7 +36,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report that knows the suites by the files of their programs.
+    /// Returns an empty report with the names of the suites by the files of their programs.
     pub fn new(names: HashMap<String, String>) -> Self {
         Self {
             names,
@@ -44,9 +44,9 @@ impl Report {
         }
     }
 
-    /// The report of a program that has ended, under this name unless it tells names
-    /// itself.
-    pub fn of(name: Option<&str>, output: &str, is_well: bool) -> Self {
+    /// Returns the report of a program that has ended. `name` is absent if the program prints
+    /// the names of suites itself.
+    pub fn of(name: Option<&str>, output: &str, succeeded: bool) -> Self {
         let mut report = Self::default();
         if let Some(name) = name {
             report.begin(name.to_owned());
@@ -54,19 +54,19 @@ impl Report {
         for line in output.lines() {
             report.line(line);
         }
-        if !is_well && report.is_green() {
+        if !succeeded && report.is_green() {
             report.begin(format!("{}, its end", name.unwrap_or("a program")));
         }
         report
     }
 
-    /// Takes in what another one says.
+    /// Adds the suites and failed tests of another report.
     pub fn append(&mut self, other: Self) {
         self.suites.extend(other.suites);
         self.failed_tests.extend(other.failed_tests);
     }
 
-    /// Takes one line of the output.
+    /// Reads one line of the output.
     pub fn line(&mut self, line: &str) {
         let line = line.trim();
         if let Some(rest) = line.strip_prefix("Running ") {
@@ -90,7 +90,7 @@ impl Report {
         self.suites.push(Suite { name, result: None });
     }
 
-    /// `tests/api/main.rs (target/debug/deps/api-0123)`: the file names the package.
+    /// In `tests/api/main.rs (target/debug/deps/api-0123)` the file identifies the package.
     fn suite_name(&self, rest: &str) -> String {
         rest.rsplit_once('(')
             .and_then(|(_, file)| file.strip_suffix(')'))
@@ -101,7 +101,7 @@ impl Report {
             .unwrap_or_else(|| rest.to_owned())
     }
 
-    /// Whether every suite that began ended without a failed test.
+    /// Returns `true` if every suite that started has ended without a failed test.
     pub fn is_green(&self) -> bool {
         self.suites
             .iter()
@@ -135,7 +135,7 @@ fn counts(line: &str) -> Option<Counts> {
 }
 
 impl fmt::Display for Report {
-    /// The table, the tests that failed, and one line with the sums.
+    /// Writes the table, the tests that failed, and one line with the sums.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self
             .suites
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_says_suite_passed_failed_and_time() {
+    fn the_table_has_a_row_per_suite_and_a_sum() {
         let report = report(
             "     Running tests/api/main.rs (target/debug/deps/api-0123)\n\
              test health::alive ... ok\n\
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_ends_badly_is_not_green_whatever_its_tests_say() {
+    fn a_program_that_fails_is_not_green_even_if_its_tests_passed() {
         let output = "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.25s\n";
         assert!(Report::of(Some("auth-svc api"), output, true).is_green());
         let report = Report::of(Some("auth-svc api"), output, false);

@@ -1,5 +1,5 @@
-//! Runs the test programs, several at once: most of a suite is waiting for a server, and
-//! one after the other they leave the cores idle.
+//! Runs several test programs at once: a suite mostly waits for a server, so that one
+//! suite after the other would leave the cores idle.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -14,24 +14,22 @@ use latchkey_servers::{Child, ChildSpec, target_directory};
 
 use super::report::Report;
 
-/// A suite that takes longer is ended and counts as failed: something in it waits for
-/// ever.
-const LIMIT: Duration = Duration::from_mins(15);
+/// A suite that takes longer is stopped and counts as failed.
+const TIMEOUT: Duration = Duration::from_mins(15);
 
-/// Where the times of the last run are.
-const TIMES: &str = "suite-times.json";
+/// File with the durations of the last run, in cargo's target directory.
+const DURATIONS_FILE: &str = "suite-times.json";
 
-/// A program that runs tests: its name, how it is started, and the directory that its
-/// tests expect.
+/// A program that runs tests.
 #[derive(Debug, Clone)]
 pub struct Suite {
     /// How it is started; its name is package and target, such as `auth-svc api`.
     pub spec: ChildSpec,
-    /// Whether the program tells the names of suites itself, as cargo does.
-    pub tells_names: bool,
+    /// Whether the program prints the names of suites itself, as cargo does.
+    pub prints_names: bool,
 }
 
-/// Runs every suite, whatever fails.
+/// Runs every suite, even if others fail.
 ///
 /// # Errors
 /// A program cannot be started.
@@ -40,14 +38,14 @@ pub async fn run(
     variables: &[(&'static str, String)],
 ) -> anyhow::Result<Report> {
     let at_once = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-    let times = Times::read();
-    // The longest first, so that none of them runs alone at the end.
-    suites.sort_by_key(|suite| std::cmp::Reverse(times.of(&suite.spec.name)));
+    let durations = Durations::read();
+    // The longest suite first, so that it does not run alone at the end.
+    suites.sort_by_key(|suite| std::cmp::Reverse(durations.get(&suite.spec.name)));
     let all = suites.len();
     let mut running = stream::iter(suites)
         .map(|suite| run_one(suite, variables))
         .buffer_unordered(at_once);
-    let (mut report, mut taken) = (Report::default(), HashMap::new());
+    let (mut report, mut durations) = (Report::default(), HashMap::new());
     while let Some(ended) = running.next().await {
         let Ended {
             name,
@@ -55,10 +53,10 @@ pub async fn run(
             output,
             took,
         } = ended?;
-        taken.insert(name.clone(), took.as_secs_f64());
-        let (ended, took) = (taken.len(), took.as_secs());
+        durations.insert(name.clone(), took.as_secs_f64());
+        let (ended, took) = (durations.len(), took.as_secs());
         let mut out = std::io::stdout();
-        // A terminal that is gone does not stop the tests.
+        // The tests go on if the terminal has been closed.
         let _ = if of_suite.is_green() {
             writeln!(out, "[{ended}/{all}] {name}: passed in {took} s")
         } else {
@@ -69,7 +67,7 @@ pub async fn run(
         };
         report.append(of_suite);
     }
-    Times(taken).write();
+    Durations(durations).write();
     Ok(report)
 }
 
@@ -83,11 +81,11 @@ struct Ended {
 async fn run_one(suite: Suite, variables: &[(&'static str, String)]) -> anyhow::Result<Ended> {
     let Suite {
         mut spec,
-        tells_names,
+        prints_names,
     } = suite;
     let name = spec.name.clone();
     let (mut reader, writer) = std::io::pipe()?;
-    // One pipe for both, so that a test's name comes before its complaint.
+    // One pipe for both streams keeps the name of a test before its messages.
     let pipe = Arc::new(writer.into());
     spec.log = None;
     spec.stdout = Some(Arc::clone(&pipe));
@@ -97,23 +95,23 @@ async fn run_one(suite: Suite, variables: &[(&'static str, String)]) -> anyhow::
     }
     let begun = Instant::now();
     let mut child = Child::start(spec)?;
-    // What was read before a failure is printed all the same.
+    // Output that was read before an error is printed.
     let reading = tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
         let _ = reader.read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     });
-    let status = tokio::time::timeout(LIMIT, child.wait()).await;
-    // Also the processes that its tests left behind, which hold its output open.
+    let status = tokio::time::timeout(TIMEOUT, child.wait()).await;
+    // This also stops processes that the tests left behind, which keep the output open.
     drop(child);
     let took = begun.elapsed();
-    let output = tokio::time::timeout(super::LAST_LINES, reading)
+    let output = tokio::time::timeout(super::OUTPUT_TIMEOUT, reading)
         .await
-        .context("a suite's output stays open")?
-        .context("a suite's output was lost")?;
-    let is_well = matches!(status, Ok(Some(status)) if status.success());
-    let heading = (!tells_names).then_some(name.as_str());
-    let of_suite = Report::of(heading, &output, is_well);
+        .context("a process keeps the output of a suite open")?
+        .context("cannot read the output of a suite")?;
+    let succeeded = matches!(status, Ok(Some(status)) if status.success());
+    let heading = (!prints_names).then_some(name.as_str());
+    let of_suite = Report::of(heading, &output, succeeded);
     Ok(Ended {
         name,
         of_suite,
@@ -122,13 +120,13 @@ async fn run_one(suite: Suite, variables: &[(&'static str, String)]) -> anyhow::
     })
 }
 
-/// How many seconds each suite took.
+/// Duration of each suite in seconds.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
-struct Times(HashMap<String, f64>);
+struct Durations(HashMap<String, f64>);
 
-impl Times {
+impl Durations {
     fn path() -> PathBuf {
-        target_directory().join(TIMES)
+        target_directory().join(DURATIONS_FILE)
     }
 
     fn read() -> Self {
@@ -138,15 +136,15 @@ impl Times {
             .unwrap_or_default()
     }
 
-    /// A suite that is not known may be a long one.
-    fn of(&self, name: &str) -> Duration {
-        let seconds = self.0.get(name).copied().unwrap_or(LIMIT.as_secs_f64());
-        Duration::try_from_secs_f64(seconds).unwrap_or(LIMIT)
+    /// A new suite counts as a long one.
+    fn get(&self, name: &str) -> Duration {
+        let seconds = self.0.get(name).copied().unwrap_or(TIMEOUT.as_secs_f64());
+        Duration::try_from_secs_f64(seconds).unwrap_or(TIMEOUT)
     }
 
     fn write(&self) {
         if let Ok(text) = serde_json::to_vec(self) {
-            // Without it the next run only begins in another order.
+            // Without the file the next run only starts in another order.
             let _ = std::fs::write(Self::path(), text);
         }
     }
