@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use latchkey_servers::{Need, ensure_installed, silent};
+use latchkey_servers::{Package, ensure_installed, silent};
 
 use crate::prepared::{complete, prepare};
 
@@ -13,7 +13,7 @@ use crate::prepared::{complete, prepare};
 /// # Errors
 /// npm is not there and cannot be had, or fails.
 pub fn install(folder: &str) -> anyhow::Result<PathBuf> {
-    ensure_installed(&[Need::Node], &silent())?;
+    ensure_installed(&[Package::Node], &silent())?;
     prepare(folder, "package-lock.json", |place| {
         complete(
             Command::new("npm")

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use latchkey_servers::{Need, ensure_installed, silent};
+use latchkey_servers::{Package, ensure_installed, silent};
 
 use crate::prepared::{complete, prepare};
 
@@ -13,7 +13,7 @@ use crate::prepared::{complete, prepare};
 /// # Errors
 /// Python is not there and cannot be had, or pip fails.
 pub fn install(folder: &str) -> anyhow::Result<PathBuf> {
-    ensure_installed(&[Need::Python], &silent())?;
+    ensure_installed(&[Package::Python], &silent())?;
     prepare(folder, "requirements.txt", |place| {
         complete(
             Command::new("python3")

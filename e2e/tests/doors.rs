@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use devstack::build::binary;
 use devstack::{Options, Stack};
 use latchkey_e2e::{account, eventually, node, run};
-use latchkey_servers::{Need, ensure_installed, free_port, silent};
+use latchkey_servers::{Package, ensure_installed, free_port, silent};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_mins(5);
 #[test]
 fn nobody_lands_where_they_did_not_choose_to_be() -> anyhow::Result<()> {
     run(async {
-        ensure_installed(&[Need::Chromium], &silent())?;
+        ensure_installed(&[Package::Chromium], &silent())?;
         let place = node::install("browser")?;
         // A front end on another origin, which the walk serves.
         let crm = format!("http://crm.localhost:{}", free_port()?);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use devstack::{Options, Stack};
 use latchkey_e2e::{node, run};
-use latchkey_servers::{Need, ensure_installed, free_port, silent};
+use latchkey_servers::{Package, ensure_installed, free_port, silent};
 use tokio::process::Command;
 
 /// All steps, on a machine that is busy with other things.
@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_mins(5);
 #[test]
 fn no_front_end_is_sent_round_twice_without_a_person() -> anyhow::Result<()> {
     run(async {
-        ensure_installed(&[Need::Chromium], &silent())?;
+        ensure_installed(&[Package::Chromium], &silent())?;
         let place = node::install("browser")?;
         let port = free_port()?;
         let origins = format!("http://localhost:{port},http://app.localhost:{port}");

@@ -13,14 +13,14 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::world::Client;
+use crate::testbed::Client;
 
-/// The pacemaker of an open loop wakes this often.
-const BEAT: Duration = Duration::from_micros(250);
+/// The ticker of an open loop wakes this often.
+const TICK: Duration = Duration::from_micros(250);
 
 /// Latencies in microseconds, and how many calls failed.
 #[derive(Debug, Clone)]
-pub struct Measured {
+pub struct Measurement {
     /// Latencies of the calls that were answered, in microseconds.
     pub latencies: Histogram<u64>,
     /// Calls that were not.
@@ -29,9 +29,9 @@ pub struct Measured {
     pub elapsed: Duration,
 }
 
-impl Measured {
+impl Measurement {
     /// Nothing yet.
-    pub fn nothing() -> anyhow::Result<Self> {
+    pub fn empty() -> anyhow::Result<Self> {
         Ok(Self {
             latencies: Histogram::new_with_bounds(1, 300_000_000, 3)?,
             failed: 0,
@@ -40,7 +40,7 @@ impl Measured {
     }
 
     /// Takes one call in.
-    pub fn take(&mut self, latency: Option<Duration>) {
+    pub fn record(&mut self, latency: Option<Duration>) {
         match latency {
             Some(latency) => {
                 let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
@@ -82,7 +82,7 @@ pub fn request(account: AccountId) -> GetAccessTokenRequest {
 }
 
 /// Asks for a token.
-pub async fn ask(client: &Client, account: AccountId) -> bool {
+pub async fn get_token(client: &Client, account: AccountId) -> bool {
     let answer = client.clone().get_access_token(request(account)).await;
     answer.is_ok_and(|answer| answer.into_inner().token.is_some())
 }
@@ -93,24 +93,24 @@ pub async fn closed(
     accounts: &Arc<Vec<AccountId>>,
     length: Duration,
     seed: u64,
-) -> anyhow::Result<Measured> {
+) -> anyhow::Result<Measurement> {
     let begun = Instant::now();
     let mut connections = JoinSet::new();
     for (client, seed) in clients.iter().cloned().zip(seed..) {
         let accounts = Arc::clone(accounts);
-        let mut measured = Measured::nothing()?;
+        let mut measured = Measurement::empty()?;
         connections.spawn(async move {
             let mut random = SmallRng::seed_from_u64(seed);
             while begun.elapsed() < length {
                 let account = accounts[random.random_range(0..accounts.len())];
                 let asked = Instant::now();
-                let answered = ask(&client, account).await;
-                measured.take(answered.then(|| asked.elapsed()));
+                let answered = get_token(&client, account).await;
+                measured.record(answered.then(|| asked.elapsed()));
             }
             measured
         });
     }
-    let mut all = Measured::nothing()?;
+    let mut all = Measurement::empty()?;
     while let Some(measured) = connections.join_next().await {
         all.add(&measured?)?;
     }
@@ -127,48 +127,49 @@ pub async fn open(
     rate: f64,
     length: Duration,
     seed: u64,
-) -> anyhow::Result<Measured> {
+) -> anyhow::Result<Measurement> {
     let mut connections = JoinSet::new();
-    let mut tickets = Vec::with_capacity(clients.len());
+    let mut senders = Vec::with_capacity(clients.len());
     for (client, seed) in clients.iter().cloned().zip(seed..) {
         let (sender, mut receiver) = mpsc::unbounded_channel::<Instant>();
-        tickets.push(sender);
+        senders.push(sender);
         let accounts = Arc::clone(accounts);
-        let mut measured = Measured::nothing()?;
+        let mut measured = Measurement::empty()?;
         connections.spawn(async move {
             let mut random = SmallRng::seed_from_u64(seed);
             let mut calls = JoinSet::new();
             while let Some(due) = receiver.recv().await {
                 let account = accounts[random.random_range(0..accounts.len())];
                 let client = client.clone();
-                calls.spawn(async move { ask(&client, account).await.then(|| due.elapsed()) });
+                calls
+                    .spawn(async move { get_token(&client, account).await.then(|| due.elapsed()) });
                 while let Some(call) = calls.try_join_next() {
-                    measured.take(call.ok().flatten());
+                    measured.record(call.ok().flatten());
                 }
             }
             while let Some(call) = calls.join_next().await {
-                measured.take(call.ok().flatten());
+                measured.record(call.ok().flatten());
             }
             measured
         });
     }
     let begun = Instant::now();
-    let pacemaker = tokio::task::spawn_blocking(move || {
+    let ticker = tokio::task::spawn_blocking(move || {
         let gap = Duration::from_secs_f64(1.0 / rate.max(1.0));
         let mut due = begun;
         let mut turn = 0;
         while due < begun + length {
             while due <= Instant::now() && due < begun + length {
                 // A connection that is gone shows as calls that failed.
-                let _ = tickets[turn % tickets.len()].send(due);
+                let _ = senders[turn % senders.len()].send(due);
                 turn += 1;
                 due += gap;
             }
-            std::thread::sleep(BEAT);
+            std::thread::sleep(TICK);
         }
     });
-    pacemaker.await?;
-    let mut all = Measured::nothing()?;
+    ticker.await?;
+    let mut all = Measurement::empty()?;
     while let Some(measured) = connections.join_next().await {
         all.add(&measured?)?;
     }
@@ -178,7 +179,7 @@ pub async fn open(
 
 /// Every account once, `at_once` calls under way on each connection. Answers how
 /// many were refused.
-pub async fn touch(
+pub async fn get_each_token(
     clients: &[Client],
     accounts: &Arc<Vec<AccountId>>,
     at_once: usize,
@@ -190,7 +191,7 @@ pub async fn touch(
         callers.spawn(async move {
             let mut refused = 0;
             for account in accounts.iter().skip(number).step_by(step) {
-                if !ask(&client, *account).await {
+                if !get_token(&client, *account).await {
                     refused += 1;
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::report::Keep;
+use crate::report::ReportOptions;
 
 /// What `cargo dev bench tokens` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -12,7 +12,7 @@ pub struct Options {
     quick: bool,
     /// With the plot.
     #[command(flatten)]
-    pub keep: Keep,
+    pub report: ReportOptions,
     /// Leave the storms out.
     #[arg(long)]
     pub no_storms: bool,

@@ -10,11 +10,11 @@ use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 
-use crate::load::ask;
+use crate::load::get_token;
 use crate::machine;
-use crate::report::{Keep, keep, spoken};
-use crate::tokens::program;
-use crate::world::World;
+use crate::report::{ReportOptions, timed_progress, write_result};
+use crate::testbed::Testbed;
+use crate::tokens::refresh_svc_program;
 
 /// Refusals of each kind.
 const ASKED: usize = 5_000;
@@ -22,17 +22,19 @@ const ASKED: usize = 5_000;
 const ACCOUNTS: usize = 500;
 
 /// Asks as somebody who may have none of the accounts, and reports.
-pub async fn run(options: Keep) -> anyhow::Result<()> {
-    let progress = spoken(Instant::now());
-    let world = World::start(&progress).await?;
-    let service = world.refresh_svc(&program()?, "refresh-svc").await?;
-    let allowed = world.connect(service.address).await?;
-    let stranger = world.connect_as_stranger(service.address).await?;
-    let remembered = world.add_living(ACCOUNTS).await?;
+pub async fn run(options: ReportOptions) -> anyhow::Result<()> {
+    let progress = timed_progress(Instant::now());
+    let testbed = Testbed::start(&progress).await?;
+    let service = testbed
+        .refresh_svc(&refresh_svc_program()?, "refresh-svc")
+        .await?;
+    let allowed = testbed.connect(service.address).await?;
+    let stranger = testbed.connect_as_stranger(service.address).await?;
+    let remembered = testbed.add_valid(ACCOUNTS).await?;
     for account in &remembered {
-        anyhow::ensure!(ask(&allowed, *account).await, "a token was refused");
+        anyhow::ensure!(get_token(&allowed, *account).await, "a token was refused");
     }
-    let stored = world.add_living(ACCOUNTS).await?;
+    let stored = testbed.add_valid(ACCOUNTS).await?;
     let missing: Vec<AccountId> = (0..ACCOUNTS).map(|_| AccountId::generate()).collect();
     let kinds = [
         ("in memory and in the database", remembered),
@@ -51,7 +53,7 @@ pub async fn run(options: Keep) -> anyhow::Result<()> {
         for kind in turns {
             let account = kinds[kind].1[number % ACCOUNTS];
             let asked = Instant::now();
-            anyhow::ensure!(!ask(&stranger, account).await, "a token was given");
+            anyhow::ensure!(!get_token(&stranger, account).await, "a token was given");
             let nanoseconds = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
             // The first round of all is a warm-up.
             if number >= ACCOUNTS {
@@ -81,16 +83,16 @@ pub async fn run(options: Keep) -> anyhow::Result<()> {
             at(50.0),
             at(90.0),
             at(99.0),
-            100.0 * slower(took_here, &took[2]),
+            100.0 * probability_slower(took_here, &took[2]),
         )?;
     }
-    keep("refusals", &text, options)
+    write_result("refusals", &text, options)
 }
 
 /// How probably one of these took longer than one of those: a half where the two
 /// cannot be told apart (Mann and Whitney).
 #[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
-fn slower(these: &[u64], those: &[u64]) -> f64 {
+fn probability_slower(these: &[u64], those: &[u64]) -> f64 {
     let mut those = those.to_vec();
     those.sort_unstable();
     let below = |one: &u64| {

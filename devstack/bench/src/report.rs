@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use latchkey_servers::Progress;
 
-use crate::load::Measured;
-use crate::steady::{Pair, Series};
+use crate::comparison::{Comparison, Series};
+use crate::load::Measurement;
 use crate::storm::Storm;
-use crate::world::TOKEN_BYTES;
+use crate::testbed::TOKEN_BYTES;
 use crate::{machine, plot};
 
 /// What every benchmark takes.
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub struct Keep {
+pub struct ReportOptions {
     /// Write the result into docs/performance.md.
     #[arg(long)]
     pub keep: bool,
@@ -43,9 +43,9 @@ pub struct Report {
     /// Memory.
     pub memory: Memory,
     /// As fast as it goes.
-    pub closed: Pair,
+    pub closed: Comparison,
     /// By the clock.
-    pub open: Pair,
+    pub open: Comparison,
     /// Storms.
     pub storms: Vec<Storm>,
     /// The machine's load average before and after.
@@ -56,15 +56,15 @@ pub struct Report {
 
 /// Prints the report and writes it with its plot under target/bench, or into
 /// docs/ where it is to be kept.
-pub fn write(report: &Report, options: Keep) -> anyhow::Result<()> {
+pub fn write(report: &Report, options: ReportOptions) -> anyhow::Result<()> {
     let curves = [
         ("null service, closed loop", report.closed.null.all()?),
-        ("refresh-svc, closed loop", report.closed.ours.all()?),
+        ("refresh-svc, closed loop", report.closed.refresh_svc.all()?),
         ("null service, open loop", report.open.null.all()?),
-        ("refresh-svc, open loop", report.open.ours.all()?),
+        ("refresh-svc, open loop", report.open.refresh_svc.all()?),
     ];
     let svg = plot::latencies(&curves);
-    keep("tokens", &markdown(report)?, options)?;
+    write_result("tokens", &markdown(report)?, options)?;
     let plot = if options.keep {
         docs().join("performance-tokens.svg")
     } else {
@@ -75,13 +75,13 @@ pub fn write(report: &Report, options: Keep) -> anyhow::Result<()> {
 
 /// Prints a result and writes it under target/bench, or between its marks in
 /// docs/performance.md.
-pub fn keep(name: &str, text: &str, options: Keep) -> anyhow::Result<()> {
+pub fn write_result(name: &str, text: &str, options: ReportOptions) -> anyhow::Result<()> {
     // A reader that has seen enough does not keep it from being written down.
     let _ = writeln!(std::io::stdout(), "{text}");
     if !options.keep {
         let file = results()?.join(format!("{name}.md"));
         std::fs::write(&file, text)?;
-        tell(&format!("· written to {}", file.display()));
+        print_message(&format!("· written to {}", file.display()));
         return Ok(());
     }
     let page = docs().join("performance.md");
@@ -90,16 +90,16 @@ pub fn keep(name: &str, text: &str, options: Keep) -> anyhow::Result<()> {
     let (head, rest) = old.split_once(&begin).context("no mark to write at")?;
     let (_, tail) = rest.split_once(&end).context("no mark to write up to")?;
     std::fs::write(&page, format!("{head}{begin}\n{text}\n{end}{tail}"))?;
-    tell(&format!("· written to {}", page.display()));
+    print_message(&format!("· written to {}", page.display()));
     Ok(())
 }
 
 /// Says what is going on, and since when.
-pub fn spoken(begun: Instant) -> Progress {
-    Arc::new(move |line| tell(&format!("· {:>3} s  {line}", begun.elapsed().as_secs())))
+pub fn timed_progress(begun: Instant) -> Progress {
+    Arc::new(move |line| print_message(&format!("· {:>3} s  {line}", begun.elapsed().as_secs())))
 }
 
-fn tell(line: &str) {
+fn print_message(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -133,19 +133,19 @@ fn markdown(report: &Report) -> anyhow::Result<String> {
     );
     for (load, pair) in [("closed", &report.closed), ("open", &report.open)] {
         row(&mut text, load, "null", &pair.null)?;
-        row(&mut text, load, "refresh-svc", &pair.ours)?;
+        row(&mut text, load, "refresh-svc", &pair.refresh_svc)?;
     }
     text.push_str(
         "\n| refresh-svc by null, median of the rounds | closed | open | goal |\n\
          | --- | --- | --- | --- |\n",
     );
-    let both = |number: &dyn Fn(&Measured) -> f64| {
+    let both = |number: &dyn Fn(&Measurement) -> f64| {
         (report.closed.ratio(number), report.open.ratio(number))
     };
-    let (closed, open) = both(&Measured::rate);
+    let (closed, open) = both(&Measurement::rate);
     writeln!(text, "| throughput | {closed:.2} | {open:.2} | ≥ 0.85 |")?;
     for (name, percentile, goal) in [("p50", 50.0, ""), ("p99", 99.0, "≤ 1.3")] {
-        let (closed, open) = both(&|round: &Measured| round.percentile(percentile));
+        let (closed, open) = both(&|round: &Measurement| round.percentile(percentile));
         writeln!(text, "| {name} | {closed:.2} | {open:.2} | {goal} |")?;
     }
     memory(&mut text, report)?;

@@ -6,8 +6,8 @@ use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 use latchkey_domain::AccountId;
 use tokio::task::JoinSet;
 
-use crate::load::{Measured, ask};
-use crate::world::{Client, World};
+use crate::load::{Measurement, get_token};
+use crate::testbed::{Client, Testbed};
 
 /// What a storm came to.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct Storm {
     /// Requests that the provider got in all.
     pub refreshes: u64,
     /// What the callers waited.
-    pub waited: Measured,
+    pub waited: Measurement,
 }
 
 impl Storm {
@@ -37,20 +37,20 @@ impl Storm {
 
 /// All callers at once. `clients` are spread over the replicas.
 pub async fn run(
-    world: &World,
+    testbed: &Testbed,
     clients: &[Client],
     accounts: &[AccountId],
     callers: usize,
     provider: Duration,
 ) -> anyhow::Result<Storm> {
-    let before = world.demo.refreshes(Flavour::Google);
-    world.demo.forget_faults();
+    let before = testbed.demo.refreshes(Flavour::Google);
+    testbed.demo.forget_faults();
     if !provider.is_zero() {
         let slow = Fault::on(Endpoint::Token)
             .of_grant("refresh_token")
             .delayed_ms(u64::try_from(provider.as_millis()).unwrap_or(u64::MAX))
             .times(u32::MAX);
-        world.demo.inject(slow);
+        testbed.demo.inject(slow);
     }
     let begun = Instant::now();
     let mut calls = JoinSet::new();
@@ -59,21 +59,21 @@ pub async fn run(
         let account = accounts[number % accounts.len()];
         calls.spawn(async move {
             let asked = Instant::now();
-            ask(&client, account).await.then(|| asked.elapsed())
+            get_token(&client, account).await.then(|| asked.elapsed())
         });
     }
-    let mut waited = Measured::nothing()?;
+    let mut waited = Measurement::empty()?;
     while let Some(call) = calls.join_next().await {
-        waited.take(call?);
+        waited.record(call?);
     }
     waited.elapsed = begun.elapsed();
-    world.demo.forget_faults();
+    testbed.demo.forget_faults();
     Ok(Storm {
         times: 1,
         accounts: accounts.len(),
         callers,
         provider,
-        refreshes: world.demo.refreshes(Flavour::Google) - before,
+        refreshes: testbed.demo.refreshes(Flavour::Google) - before,
         waited,
     })
 }

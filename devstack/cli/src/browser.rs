@@ -44,7 +44,7 @@ impl Page {
     ///
     /// # Errors
     /// It is no redirect.
-    pub fn sent_to(&self) -> anyhow::Result<&Url> {
+    pub fn redirect_target(&self) -> anyhow::Result<&Url> {
         self.location.as_ref().with_context(|| {
             let text: String = self.body.chars().take(2_000).collect();
             format!(
@@ -76,7 +76,7 @@ impl Page {
     ///
     /// # Errors
     /// It stays.
-    pub fn goes_on_to(&self) -> anyhow::Result<Url> {
+    pub fn refresh_target(&self) -> anyhow::Result<Url> {
         self.headers
             .get(REFRESH)
             .and_then(|value| value.to_str().ok()?.strip_prefix("0; url="))
@@ -163,7 +163,7 @@ impl Browser {
     ///
     /// # Errors
     /// No answer, a page without a form, or a form that never ends.
-    pub async fn through_the_pages(
+    pub async fn submit_forms(
         &mut self,
         authorize: &Url,
         person: Person<'_>,
@@ -216,7 +216,7 @@ impl Browser {
         let headers = answer.headers().clone();
         for cookie in headers.get_all(SET_COOKIE) {
             if let Ok(text) = cookie.to_str() {
-                self.keep(&url, text);
+                self.store(&url, text);
             }
         }
         let location = headers
@@ -234,19 +234,19 @@ impl Browser {
 
     /// Value of a cookie that would be sent to `url`.
     pub fn cookie(&self, url: &Url, name: &str) -> Option<&str> {
-        self.fitting(url)
+        self.matching(url)
             .find(|cookie| cookie.name == name)
             .map(|cookie| cookie.value.as_str())
     }
 
     /// Names of the cookies that would be sent to `url`.
     pub fn cookie_names(&self, url: &Url) -> Vec<&str> {
-        self.fitting(url)
+        self.matching(url)
             .map(|cookie| cookie.name.as_str())
             .collect()
     }
 
-    fn fitting(&self, url: &Url) -> impl Iterator<Item = &Cookie> {
+    fn matching(&self, url: &Url) -> impl Iterator<Item = &Cookie> {
         self.cookies.iter().filter(|cookie| {
             Some(cookie.host.as_str()) == url.host_str() && url.path().starts_with(&cookie.path)
         })
@@ -254,13 +254,13 @@ impl Browser {
 
     fn cookies_for(&self, url: &Url) -> String {
         let pairs: Vec<String> = self
-            .fitting(url)
+            .matching(url)
             .map(|cookie| format!("{}={}", cookie.name, cookie.value))
             .collect();
         pairs.join("; ")
     }
 
-    fn keep(&mut self, url: &Url, text: &str) {
+    fn store(&mut self, url: &Url, text: &str) {
         let mut parts = text.split(';').map(str::trim);
         let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else {
             return;
@@ -320,11 +320,11 @@ mod tests {
     fn a_cookie_goes_back_to_its_host_until_it_is_taken_away() {
         let mut browser = Browser::new().unwrap();
         let url = Url::parse("http://localhost:8080/auth/google").unwrap();
-        browser.keep(&url, "__Host-flow=x; Path=/; Secure; HttpOnly; Max-Age=600");
+        browser.store(&url, "__Host-flow=x; Path=/; Secure; HttpOnly; Max-Age=600");
         assert_eq!(browser.cookie(&url, "__Host-flow"), Some("x"));
         let other = Url::parse("http://127.0.0.1:8080/").unwrap();
         assert_eq!(browser.cookie(&other, "__Host-flow"), None);
-        browser.keep(&url, "__Host-flow=; Path=/; Max-Age=0");
+        browser.store(&url, "__Host-flow=; Path=/; Max-Age=0");
         assert_eq!(browser.cookie(&url, "__Host-flow"), None);
     }
 

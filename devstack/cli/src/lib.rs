@@ -2,14 +2,14 @@
 
 pub mod browser;
 pub mod build;
-pub mod exchange;
-pub mod patience;
+pub mod message_recorder;
+pub mod polling;
 pub mod providers;
 pub mod servers;
 pub mod stack;
 pub mod status;
 pub mod test;
-pub mod trail;
 pub mod up;
+pub mod walkthrough;
 
-pub use stack::{Options, Part, Stack};
+pub use stack::{Options, ServiceId, Stack};

@@ -3,24 +3,24 @@
 //!
 //! Not a part of `cargo dev test`: both are fetched and built first.
 
-mod desk;
 mod hydra;
+mod installation;
 mod keycloak;
-mod obtain;
 mod process;
-mod table;
-mod walk;
+mod results;
+mod scenarios;
+mod stack_client;
 
 use std::io::Write as _;
 
 use latchkey_servers::{Progress, free_port};
 
 use crate::stack::{Options, Stack};
-use desk::Desk;
 use hydra::{Grace, Hydra};
+use installation::Installation;
 use keycloak::Keycloak;
-use obtain::Obtained;
-use table::Table;
+use results::Results;
+use stack_client::StackClient;
 
 /// Fetches what is not there yet, starts everything, walks, and prints what was
 /// expected and what happened: 0 only where every row held.
@@ -30,12 +30,12 @@ use table::Table;
 pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32> {
     let wanted = |name: &str| only.is_none_or(|only| only == name);
     let keycloak = if wanted(keycloak::NAME) {
-        Some(aside(obtain::keycloak, progress).await?)
+        Some(in_background(installation::keycloak, progress).await?)
     } else {
         None
     };
     let hydra = if wanted(hydra::NAME) {
-        Some(aside(obtain::hydra, progress).await?)
+        Some(in_background(installation::hydra, progress).await?)
     } else {
         None
     };
@@ -66,23 +66,33 @@ pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32>
     }
     let stack = Stack::start(options).await?;
 
-    let mut table = Table::default();
+    let mut table = Results::default();
     if let Some(keycloak) = keycloak {
         progress(&format!("starting {}", keycloak.version()));
         keycloak.start().await?;
         keycloak.prepare().await?;
-        let desk = Desk::new(&stack, keycloak::NAME)?;
-        walk::keycloak::walk(&desk, &keycloak, &mut table.of(keycloak::NAME, progress)).await;
+        let stack_client = StackClient::new(&stack, keycloak::NAME)?;
+        scenarios::keycloak::run(
+            &stack_client,
+            &keycloak,
+            &mut table.for_server(keycloak::NAME, progress),
+        )
+        .await;
     }
     if let Some(hydra) = hydra {
         progress("starting Hydra");
         hydra.start(Grace::None).await?;
         hydra.prepare().await?;
-        let desk = Desk::new(&stack, hydra::NAME)?;
-        walk::hydra::walk(&desk, &hydra, &mut table.of(hydra::NAME, progress)).await;
+        let stack_client = StackClient::new(&stack, hydra::NAME)?;
+        scenarios::hydra::run(
+            &stack_client,
+            &hydra,
+            &mut table.for_server(hydra::NAME, progress),
+        )
+        .await;
     }
     let _ = write!(std::io::stdout(), "\n{table}");
-    if table.held() {
+    if table.all_succeeded() {
         return Ok(0);
     }
     stack.servers.keep_directory();
@@ -91,10 +101,10 @@ pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32>
 }
 
 /// Fetches and builds without holding up whoever waits for Ctrl-C.
-async fn aside(
-    obtain: fn(&Progress) -> anyhow::Result<Obtained>,
+async fn in_background(
+    obtain: fn(&Progress) -> anyhow::Result<Installation>,
     progress: &Progress,
-) -> anyhow::Result<Obtained> {
+) -> anyhow::Result<Installation> {
     let progress = progress.clone();
     tokio::task::spawn_blocking(move || obtain(&progress)).await?
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use latchkey_servers::{
-    Need, Postgres, Progress, RabbitMq, RunDirectory, ServerError, ensure_installed,
+    Package, Postgres, Progress, RabbitMq, RunDirectory, ServerError, ensure_installed,
 };
 
 /// A private PostgreSQL and a private RabbitMQ.
@@ -22,7 +22,7 @@ impl Servers {
     /// # Errors
     /// One of them is missing or does not start.
     pub async fn start(group: &str, progress: &Progress) -> Result<Self, ServerError> {
-        ensure_installed(&[Need::Postgres, Need::RabbitMq], progress)?;
+        ensure_installed(&[Package::Postgres, Package::RabbitMq], progress)?;
         let directory = RunDirectory::create(group)?;
         progress("starting PostgreSQL and RabbitMQ");
         let (postgres, rabbitmq) = tokio::try_join!(

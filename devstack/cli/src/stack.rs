@@ -28,7 +28,7 @@ use variables::Wiring;
 
 /// One of the services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
+pub enum ServiceId {
     /// auth-svc.
     Auth,
     /// sync-svc.
@@ -41,7 +41,7 @@ pub enum Part {
 #[derive(Debug)]
 pub struct Stack {
     // Dropped in this order: the services before what they need.
-    services: BTreeMap<Part, Service>,
+    services: BTreeMap<ServiceId, Service>,
     database: Database,
     demo: DemoProvider,
     proxy: Option<Proxy>,
@@ -51,7 +51,7 @@ pub struct Stack {
     client: KeyPairFiles,
     stranger: KeyPairFiles,
     public_url: String,
-    grpc_ports: BTreeMap<Part, u16>,
+    grpc_ports: BTreeMap<ServiceId, u16>,
     environment: BTreeMap<String, String>,
 }
 
@@ -89,9 +89,9 @@ impl Stack {
         };
         let public_port = options.public_port.map_or_else(|| port(8080), Ok)?;
         let public_url = format!("http://localhost:{public_port}");
-        let mut grpc_ports = BTreeMap::from([(Part::Sync, port(50052)?)]);
+        let mut grpc_ports = BTreeMap::from([(ServiceId::Sync, port(50052)?)]);
         for replica in 0..options.refresh_replicas {
-            grpc_ports.insert(Part::Refresh(replica), port(50051)?);
+            grpc_ports.insert(ServiceId::Refresh(replica), port(50051)?);
         }
 
         let wiring = Wiring {
@@ -105,7 +105,7 @@ impl Stack {
         };
         let environment = wiring.providers();
         let mut services = BTreeMap::new();
-        services.insert(Part::Auth, wiring.auth(&grpc_ports)?);
+        services.insert(ServiceId::Auth, wiring.auth(&grpc_ports)?);
         for (part, port) in &grpc_ports {
             services.insert(*part, wiring.grpc(*part, *port)?);
         }
@@ -129,7 +129,7 @@ impl Stack {
     /// What stands between the services and the database.
     ///
     /// # Errors
-    /// Nothing: the stack was started without [`Options::behind_a_proxy`].
+    /// Nothing: the stack was started without [`Options::with_proxy`].
     pub fn proxy(&self) -> anyhow::Result<&Proxy> {
         self.proxy.as_ref().context("there is no proxy")
     }
@@ -168,14 +168,14 @@ impl Stack {
     ///
     /// # Errors
     /// There is no such replica.
-    pub fn service(&mut self, part: Part) -> anyhow::Result<&mut Service> {
+    pub fn service(&mut self, part: ServiceId) -> anyhow::Result<&mut Service> {
         self.services
             .get_mut(&part)
             .with_context(|| format!("there is no {part:?}"))
     }
 
     /// Every service.
-    pub fn services(&self) -> impl Iterator<Item = (&Part, &Service)> {
+    pub fn services(&self) -> impl Iterator<Item = (&ServiceId, &Service)> {
         self.services.iter()
     }
 
@@ -183,7 +183,7 @@ impl Stack {
     ///
     /// # Errors
     /// It has none.
-    pub fn grpc_url(&self, part: Part) -> anyhow::Result<String> {
+    pub fn grpc_url(&self, part: ServiceId) -> anyhow::Result<String> {
         let port = self
             .grpc_ports
             .get(&part)
@@ -206,7 +206,9 @@ impl Stack {
     /// # Errors
     /// No connection.
     pub async fn tokens(&self, replica: usize) -> anyhow::Result<TokenServiceClient<Channel>> {
-        let channel = self.channel(Part::Refresh(replica), &self.client).await?;
+        let channel = self
+            .channel(ServiceId::Refresh(replica), &self.client)
+            .await?;
         Ok(TokenServiceClient::new(channel))
     }
 
@@ -215,8 +217,8 @@ impl Stack {
     ///
     /// # Errors
     /// No connection.
-    pub async fn tokens_for_a_stranger(&self) -> anyhow::Result<TokenServiceClient<Channel>> {
-        let channel = self.channel(Part::Refresh(0), &self.stranger).await?;
+    pub async fn tokens_as_stranger(&self) -> anyhow::Result<TokenServiceClient<Channel>> {
+        let channel = self.channel(ServiceId::Refresh(0), &self.stranger).await?;
         Ok(TokenServiceClient::new(channel))
     }
 
@@ -225,11 +227,11 @@ impl Stack {
     /// # Errors
     /// No connection.
     pub async fn accounts(&self) -> anyhow::Result<AccountServiceClient<Channel>> {
-        let channel = self.channel(Part::Sync, &self.client).await?;
+        let channel = self.channel(ServiceId::Sync, &self.client).await?;
         Ok(AccountServiceClient::new(channel))
     }
 
-    async fn channel(&self, part: Part, caller: &KeyPairFiles) -> anyhow::Result<Channel> {
+    async fn channel(&self, part: ServiceId, caller: &KeyPairFiles) -> anyhow::Result<Channel> {
         let authority = tokio::fs::read(&self.authority).await?;
         let certificate = tokio::fs::read(&caller.certificate).await?;
         let key = tokio::fs::read(&caller.key).await?;

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use latchkey_servers::{RunDirectory, target_directory};
 use serde::{Deserialize, Serialize};
 
-use crate::stack::{Part, Stack, WORKSPACE_NAME};
+use crate::stack::{ServiceId, Stack, WORKSPACE_NAME};
 
 const FILE: &str = "state.json";
 
@@ -129,7 +129,7 @@ impl Addresses {
         let mut grpc = Vec::new();
         for (part, service) in stack.services() {
             let (ready_url, log) = (service.ready_url().to_owned(), service.log().to_owned());
-            if *part == Part::Auth {
+            if *part == ServiceId::Auth {
                 auth = Some(Http {
                     url: url.to_owned(),
                     ready_url,
@@ -150,8 +150,9 @@ impl Addresses {
                 },
             ));
         }
-        let (sync, refresh): (Vec<_>, Vec<_>) =
-            grpc.into_iter().partition(|(part, _)| *part == Part::Sync);
+        let (sync, refresh): (Vec<_>, Vec<_>) = grpc
+            .into_iter()
+            .partition(|(part, _)| *part == ServiceId::Sync);
         let client = stack.client();
         Ok(Self {
             process_id: std::process::id(),

@@ -4,9 +4,9 @@
 use anyhow::Context as _;
 use latchkey_servers::Progress;
 
-use crate::stack::{Options, Part, Stack};
+use crate::stack::{Options, ServiceId, Stack};
 use crate::status::Addresses;
-use crate::trail::{Route, walk};
+use crate::walkthrough::{self, Route};
 
 /// Starts, shows, and waits until it is dropped; ends after the trail
 /// where `once`.
@@ -90,8 +90,8 @@ fn is_real(stack: &Stack, name: &str) -> bool {
 
 /// Tells of a service that ends by itself, and stays.
 async fn watch(mut stack: Stack, progress: &Progress) -> anyhow::Result<i32> {
-    let parts: Vec<Part> = stack.services().map(|(part, _)| *part).collect();
-    let mut down: Vec<Part> = Vec::new();
+    let parts: Vec<ServiceId> = stack.services().map(|(part, _)| *part).collect();
+    let mut down: Vec<ServiceId> = Vec::new();
     loop {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         for part in &parts {

@@ -127,7 +127,7 @@ pub(crate) fn issue(app: &App, state: &State, subject: &Subject<'_>) -> Result<S
     let fresh = || match subject.flavour {
         Flavour::Oidc => SigningKey::ec(),
         // Published by nobody.
-        Flavour::Google | Flavour::Microsoft => SigningKey::rsa_of_process(2),
+        Flavour::Google | Flavour::Microsoft => SigningKey::shared_rsa(2),
     };
     let mut key = published.clone();
     match how {
@@ -163,7 +163,7 @@ pub(crate) fn issue(app: &App, state: &State, subject: &Subject<'_>) -> Result<S
     let message = format!("{}.{}", encode(&header), encode(&claims));
     let signature = match how {
         Some(M::AlgNone) => Vec::new(),
-        Some(M::OtherAlgorithm) => key.sign_otherwise(message.as_bytes())?,
+        Some(M::OtherAlgorithm) => key.sign_with_other_algorithm(message.as_bytes())?,
         Some(M::Hs256) => {
             let secret = hmac::Key::new(hmac::HMAC_SHA256, &published.public_bytes());
             hmac::sign(&secret, message.as_bytes()).as_ref().to_vec()
@@ -199,7 +199,7 @@ pub(crate) fn sign_userinfo(
     if state.misbehaves(flavour, M::ForgedUserinfo) {
         key = match flavour {
             Flavour::Oidc => SigningKey::ec()?,
-            Flavour::Google | Flavour::Microsoft => SigningKey::rsa_of_process(2)?,
+            Flavour::Google | Flavour::Microsoft => SigningKey::shared_rsa(2)?,
         };
         key.id.clone_from(&published.id);
     }

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::random;
+use crate::random_token;
 
 /// A key could not be made or used.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -37,13 +37,13 @@ impl SigningKey {
     pub fn rsa() -> Result<Self, KeyError> {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| KeyError)?;
         Ok(Self {
-            id: random::token("kid-"),
+            id: random_token::new("kid-"),
             pair: Arc::new(Pair::Rsa(pair)),
         })
     }
 
     /// An RSA key of this process, made once: a new one takes its time.
-    pub fn rsa_of_process(number: usize) -> Result<Self, KeyError> {
+    pub fn shared_rsa(number: usize) -> Result<Self, KeyError> {
         static KEYS: [Mutex<Option<SigningKey>>; 3] = [const { Mutex::new(None) }; 3];
         let mut key = KEYS
             .get(number)
@@ -61,7 +61,7 @@ impl SigningKey {
         let pair =
             EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| KeyError)?;
         Ok(Self {
-            id: random::token("kid-"),
+            id: random_token::new("kid-"),
             pair: Arc::new(Pair::Ec(pair)),
         })
     }
@@ -136,7 +136,7 @@ impl SigningKey {
     }
 
     /// The same by [`SigningKey::other_algorithm`], where the key can.
-    pub fn sign_otherwise(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+    pub fn sign_with_other_algorithm(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         self.sign_with(&RSA_PKCS1_SHA512, message)
     }
 

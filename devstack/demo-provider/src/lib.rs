@@ -51,36 +51,36 @@
 //! | `GET`, `PATCH /control/settings` | [`Settings`]: `{"access_token_lifetime_s": 5}` |
 //! | `GET`, `POST`, `DELETE /control/faults` | [`Fault`]: `{"endpoint": "token", "flavour": "google", "status": 503}` |
 //! | `PUT /control/misbehaviour` | `{"flavour": "google", "misbehaviour": "wrong_audience"}`, `null` ends it |
-//! | `PATCH /control/settings` with `{"dead_grant": "dex_claimed"}` | how a grant that is gone is refused: the name of a [`Dialect`] |
+//! | `PATCH /control/settings` with `{"dead_grant": "dex_claimed"}` | how a grant that is gone is refused: the name of a [`SampleResponse`] |
 //! | `POST /control/rotate-keys` | `{"flavour": "google", "keep_old": false}` |
 //! | `POST /control/revoke` | `{"person": "ada", "flavour": "google"}`: tokens and consent are gone |
 
 mod app;
 mod authorize;
 mod control;
-mod demo;
-mod dialect;
+mod demo_provider;
 mod discovery;
 mod fault;
 mod flavour;
+mod http_server;
 mod id_token;
 mod keys;
 mod misbehaviour;
 mod people;
-mod random;
-mod server;
+mod random_token;
+mod sample_response;
 mod settings;
 mod state;
 mod token;
 
-pub use demo::{Decision, DemoError, DemoProvider};
-pub use dialect::Dialect;
+pub use demo_provider::{Decision, DemoError, DemoProvider};
 pub use fault::Fault;
 pub use flavour::{Endpoint, Flavour};
 pub use keys::SigningKey;
 pub use misbehaviour::Misbehaviour;
 pub use people::{ACME_TENANT, GLOBEX_TENANT, PERSONAL_TENANT, Person, STRANGER_TENANT};
+pub use sample_response::SampleResponse;
 pub use settings::{Config, ExpiresIn, Settings};
 pub use state::Issued;
 
-pub(crate) use demo::environment_of;
+pub(crate) use demo_provider::environment_of;

@@ -82,7 +82,7 @@ pub enum Misbehaviour {
     /// The key set has a key that cannot be parsed beside the right one (allowed).
     JunkInJwks,
     /// The key set has an older key of the same `kid` before the right one (allowed).
-    TwinInJwks,
+    DuplicateKidInJwks,
     /// The keys of the key set have no `kid`, and there are two (allowed).
     KeysWithoutIds,
     /// The ID token is encrypted.

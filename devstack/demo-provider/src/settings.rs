@@ -73,7 +73,7 @@ pub struct Settings {
     /// Public key of the client, an uncompressed point on P-256: it proves itself by
     /// assertions that this key verifies (`private_key_jwt`).
     pub client_key: Option<Vec<u8>>,
-    /// Name of the [`Dialect`](crate::Dialect) in which a refresh token that is unknown,
+    /// Name of the [`SampleResponse`](crate::SampleResponse) in which a refresh token that is unknown,
     /// revoked or used is refused; RFC 6749's where it is absent or of no dialect.
     pub dead_grant: Option<String>,
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::keys::{KeyError, SigningKey};
 use crate::people::Person;
-use crate::{Dialect, Endpoint, Fault, Flavour, Misbehaviour, Settings};
+use crate::{Endpoint, Fault, Flavour, Misbehaviour, SampleResponse, Settings};
 
 /// A token that left the house: what a byte search looks for.
 #[derive(Debug, Clone, Serialize)]
@@ -23,7 +23,7 @@ pub struct Issued {
 
 /// An authorization that waits to be exchanged.
 #[derive(Debug, Clone)]
-pub(crate) struct Code {
+pub(crate) struct AuthorizationCode {
     pub flavour: Flavour,
     pub person: String,
     pub redirect_uri: String,
@@ -32,12 +32,12 @@ pub(crate) struct Code {
     pub scopes: BTreeSet<String>,
     pub refresh_token: bool,
     pub expires_at: i64,
-    pub spent_by: Option<String>,
+    pub redeemed_by: Option<String>,
 }
 
 /// A refresh token.
 #[derive(Debug, Clone)]
-pub(crate) struct Refresh {
+pub(crate) struct RefreshToken {
     pub flavour: Flavour,
     pub person: String,
     pub scopes: BTreeSet<String>,
@@ -48,7 +48,7 @@ pub(crate) struct Refresh {
 
 /// An access token.
 #[derive(Debug, Clone)]
-pub(crate) struct Access {
+pub(crate) struct AccessToken {
     pub flavour: Flavour,
     pub person: String,
     pub scopes: BTreeSet<String>,
@@ -60,16 +60,16 @@ pub(crate) struct Access {
 pub(crate) struct State {
     pub settings: Settings,
     pub people: Vec<Person>,
-    pub codes: HashMap<String, Code>,
-    pub refresh: HashMap<String, Refresh>,
-    pub access: HashMap<String, Access>,
+    pub codes: HashMap<String, AuthorizationCode>,
+    pub refresh_tokens: HashMap<String, RefreshToken>,
+    pub access_tokens: HashMap<String, AccessToken>,
     /// What each person has consented to.
     pub consents: BTreeMap<(Flavour, String), BTreeSet<String>>,
     /// The first one signs.
     keys: BTreeMap<Flavour, Vec<SigningKey>>,
     pub faults: Vec<Fault>,
     /// In which words each of these refresh tokens is answered.
-    pub dialects: HashMap<String, &'static Dialect>,
+    pub sample_responses: HashMap<String, &'static SampleResponse>,
     /// `jti` of the assertions that were taken.
     pub assertions: BTreeSet<String>,
     pub misbehaviours: BTreeMap<Flavour, Misbehaviour>,
@@ -80,20 +80,20 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(settings: Settings) -> Result<Self, KeyError> {
         let keys = BTreeMap::from([
-            (Flavour::Google, vec![SigningKey::rsa_of_process(0)?]),
-            (Flavour::Microsoft, vec![SigningKey::rsa_of_process(1)?]),
+            (Flavour::Google, vec![SigningKey::shared_rsa(0)?]),
+            (Flavour::Microsoft, vec![SigningKey::shared_rsa(1)?]),
             (Flavour::Oidc, vec![SigningKey::ec()?]),
         ]);
         Ok(Self {
             settings,
             people: Person::demo(),
             codes: HashMap::new(),
-            refresh: HashMap::new(),
-            access: HashMap::new(),
+            refresh_tokens: HashMap::new(),
+            access_tokens: HashMap::new(),
             consents: BTreeMap::new(),
             keys,
             faults: Vec::new(),
-            dialects: HashMap::new(),
+            sample_responses: HashMap::new(),
             assertions: BTreeSet::new(),
             misbehaviours: BTreeMap::new(),
             counters: BTreeMap::new(),
@@ -157,7 +157,13 @@ impl State {
         *self.counters.entry(name).or_default() += 1;
     }
 
-    pub(crate) fn note(&mut self, flavour: Flavour, kind: &'static str, token: &str, person: &str) {
+    pub(crate) fn record_issued(
+        &mut self,
+        flavour: Flavour,
+        kind: &'static str,
+        token: &str,
+        person: &str,
+    ) {
         self.issued.push(Issued {
             flavour,
             kind,
@@ -168,8 +174,9 @@ impl State {
 
     /// Forgets every token that came of one authorization.
     pub(crate) fn revoke_family(&mut self, family: &str) {
-        self.refresh.retain(|_, token| token.family != family);
-        self.access.retain(|_, token| token.family != family);
+        self.refresh_tokens
+            .retain(|_, token| token.family != family);
+        self.access_tokens.retain(|_, token| token.family != family);
     }
 
     /// Forgets every token and consent of a person: what they do on their
@@ -178,9 +185,9 @@ impl State {
         let hit = |of: Flavour, whose: &str| {
             whose == person && flavour.is_none_or(|flavour| flavour == of)
         };
-        self.refresh
+        self.refresh_tokens
             .retain(|_, token| !hit(token.flavour, &token.person));
-        self.access
+        self.access_tokens
             .retain(|_, token| !hit(token.flavour, &token.person));
         self.consents.retain(|(of, whose), _| !hit(*of, whose));
     }

@@ -191,12 +191,12 @@ impl Child {
         }
     }
 
-    /// Sends `signal`, waits at most `patience`, then kills what is left.
-    pub fn stop(&mut self, signal: Signal, patience: Duration) {
+    /// Sends `signal`, waits at most `timeout`, then kills what is left.
+    pub fn stop(&mut self, signal: Signal, timeout: Duration) {
         if self.exited().is_none() {
             self.signal(signal);
             let begun = Instant::now();
-            while self.exited().is_none() && begun.elapsed() < patience {
+            while self.exited().is_none() && begun.elapsed() < timeout {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
@@ -222,12 +222,8 @@ impl Child {
     /// Asks `ready` again and again until it says yes.
     ///
     /// # Errors
-    /// The child ends, or `patience` is over.
-    pub async fn wait_until<F, R>(
-        &mut self,
-        patience: Duration,
-        ready: F,
-    ) -> Result<(), ServerError>
+    /// The child ends, or `timeout` is over.
+    pub async fn wait_until<F, R>(&mut self, timeout: Duration, ready: F) -> Result<(), ServerError>
     where
         F: Fn() -> R,
         R: Future<Output = bool>,
@@ -240,8 +236,8 @@ impl Child {
             if ready().await {
                 return Ok(());
             }
-            if begun.elapsed() > patience {
-                return Err(self.not_ready(format!("was not ready after {patience:?}")));
+            if begun.elapsed() > timeout {
+                return Err(self.not_ready(format!("was not ready after {timeout:?}")));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -267,12 +263,12 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        let (signal, patience) = match self.spec.on_crash {
+        let (signal, timeout) = match self.spec.on_crash {
             OnCrash::Terminate => (Signal::SIGTERM, Duration::from_secs(5)),
             OnCrash::Quit => (Signal::SIGQUIT, Duration::from_secs(5)),
             OnCrash::Kill => (Signal::SIGKILL, Duration::ZERO),
         };
-        self.stop(signal, patience);
+        self.stop(signal, timeout);
     }
 }
 

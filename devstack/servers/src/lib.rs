@@ -18,7 +18,7 @@ mod run_directory;
 pub use certificates::{Certificates, KeyPairFiles};
 pub use child::{Child, ChildSpec, OnCrash};
 pub use error::ServerError;
-pub use packages::{Need, ensure_installed};
+pub use packages::{Package, ensure_installed};
 pub use port::{free_port, port_or_free};
 pub use postgres::Postgres;
 pub use proxy::Proxy;

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use crate::{Progress, ServerError};
 
-/// A program that the development stack needs.
+/// A program that the development stack packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
+pub enum Package {
     /// PostgreSQL's server programs.
     Postgres,
     /// RabbitMQ with its management plugin.
@@ -24,7 +24,7 @@ pub enum Need {
     Chromium,
 }
 
-impl Need {
+impl Package {
     fn program(self) -> &'static str {
         match self {
             Self::Postgres => "PostgreSQL's server",
@@ -71,11 +71,11 @@ impl Need {
 ///
 /// # Errors
 /// Something is missing and this process may not install it, or apt-get fails.
-pub fn ensure_installed(needs: &[Need], progress: &Progress) -> Result<(), ServerError> {
-    let missing: Vec<Need> = needs
+pub fn ensure_installed(packages: &[Package], progress: &Progress) -> Result<(), ServerError> {
+    let missing: Vec<Package> = packages
         .iter()
         .copied()
-        .filter(|need| !need.is_installed())
+        .filter(|package| !package.is_installed())
         .collect();
     let Some(first) = missing.first() else {
         return Ok(());
@@ -84,19 +84,19 @@ pub fn ensure_installed(needs: &[Need], progress: &Progress) -> Result<(), Serve
         return Err(first.missing());
     }
     // Two runs at once: the second waits and then finds everything there.
-    let gate_path = std::env::temp_dir().join("latchkey-apt-get.lock");
-    let gate = File::create(&gate_path).map_err(ServerError::file(&gate_path))?;
-    gate.lock().map_err(ServerError::file(&gate_path))?;
-    let missing: Vec<Need> = missing
+    let lock_path = std::env::temp_dir().join("latchkey-apt-get.lock");
+    let lock = File::create(&lock_path).map_err(ServerError::file(&lock_path))?;
+    lock.lock().map_err(ServerError::file(&lock_path))?;
+    let missing: Vec<Package> = missing
         .into_iter()
-        .filter(|need| !need.is_installed())
+        .filter(|package| !package.is_installed())
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
     let packages: Vec<&str> = missing
         .iter()
-        .flat_map(|need| need.package().split(' '))
+        .flat_map(|package| package.package().split(' '))
         .collect();
     progress(&format!("installing {} with apt-get", packages.join(", ")));
     let _policy = NoServiceStart::put();
@@ -104,8 +104,8 @@ pub fn ensure_installed(needs: &[Need], progress: &Progress) -> Result<(), Serve
     let mut arguments = vec!["install", "-y", "--no-install-recommends"];
     arguments.extend(packages);
     apt_get(&arguments)?;
-    match missing.into_iter().find(|need| !need.is_installed()) {
-        Some(need) => Err(need.missing()),
+    match missing.into_iter().find(|package| !package.is_installed()) {
+        Some(package) => Err(package.missing()),
         None => Ok(()),
     }
 }

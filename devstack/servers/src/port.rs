@@ -14,22 +14,22 @@ use crate::ServerError;
 const FIRST: u16 = 15_000;
 const COUNT: u16 = 17_000;
 
-/// Ports that this process has given out and that may not be bound yet.
-static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+/// Ports that this process has assigned out and that may not be bound yet.
+static ASSIGNED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
 /// A port of 127.0.0.1 that was free a moment ago and that this process has
-/// not given out before.
+/// not assigned out before.
 ///
 /// # Errors
 /// The system has no free port.
 pub fn free_port() -> Result<u16, ServerError> {
-    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut assigned = ASSIGNED.lock().unwrap_or_else(PoisonError::into_inner);
     for _ in 0..1_000 {
         // Random, so that runs at the same time seldom try the same.
         let (_, random, _, _) = Uuid::new_v4().as_fields();
         let port = FIRST + random % COUNT;
-        if !given.contains(&port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            given.insert(port);
+        if !assigned.contains(&port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            assigned.insert(port);
             return Ok(port);
         }
     }
@@ -44,12 +44,12 @@ pub fn free_port() -> Result<u16, ServerError> {
 /// # Errors
 /// The system has none.
 pub fn port_or_free(wanted: u16) -> Result<u16, ServerError> {
-    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if !given.contains(&wanted) && TcpListener::bind((Ipv4Addr::UNSPECIFIED, wanted)).is_ok() {
-        given.insert(wanted);
+    let mut assigned = ASSIGNED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !assigned.contains(&wanted) && TcpListener::bind((Ipv4Addr::UNSPECIFIED, wanted)).is_ok() {
+        assigned.insert(wanted);
         return Ok(wanted);
     }
-    drop(given);
+    drop(assigned);
     free_port()
 }
 
@@ -78,7 +78,7 @@ where
             Err(error) => error,
         };
         // The server has ended: what is bound now is bound by somebody else.
-        if attempt == ATTEMPTS || !any_stays_taken(&ports).await {
+        if attempt == ATTEMPTS || !any_port_is_taken(&ports).await {
             return Err(error);
         }
         attempt += 1;
@@ -88,19 +88,19 @@ where
 /// How often, and at which interval, a port is tried before it counts as taken.
 /// A process that is being started holds the sockets of its parent from `fork`
 /// to `exec`, and with them for a moment a port that the parent has released.
-const LOOKS: u32 = 20;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
+const PROBES: u32 = 20;
+const PROBE_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Whether another process keeps one of `ports`.
-async fn any_stays_taken(ports: &[u16]) -> bool {
-    for _ in 0..LOOKS {
+async fn any_port_is_taken(ports: &[u16]) -> bool {
+    for _ in 0..PROBES {
         if ports
             .iter()
             .all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
         {
             return false;
         }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
+        tokio::time::sleep(PROBE_INTERVAL).await;
     }
     true
 }
@@ -122,16 +122,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_loses_its_port_starts_again_with_another() {
-        let thief = std::cell::RefCell::new(None);
+        let other = std::cell::RefCell::new(None);
         let started = with_free_ports(|[port]: [u16; 1]| {
-            let lost = thief.borrow().is_none();
+            let lost = other.borrow().is_none();
             if lost {
-                *thief.borrow_mut() = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
+                *other.borrow_mut() = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
             }
             async move { if lost { Err(refusal()) } else { Ok(port) } }
         })
         .await;
-        let taken = thief.take().and_then(|thief| thief.local_addr().ok());
+        let taken = other.take().and_then(|other| other.local_addr().ok());
         assert!(matches!((started, taken), (Ok(port), Some(taken)) if port != taken.port()));
     }
 
@@ -142,7 +142,7 @@ mod tests {
             tries.fetch_add(1, Ordering::Relaxed);
             let held = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
             tokio::spawn(async move {
-                tokio::time::sleep(BETWEEN_LOOKS).await;
+                tokio::time::sleep(PROBE_INTERVAL).await;
                 drop(held);
             });
             async { Err(refusal()) }

@@ -15,9 +15,9 @@ use uuid::Uuid;
 
 use crate::ServerError;
 use crate::child::{Child, ChildSpec, OnCrash};
-use crate::packages::{Need, postgres_programs};
+use crate::packages::{Package, postgres_programs};
 use crate::port::with_free_ports;
-use crate::run_directory::ELSEWHERE;
+use crate::run_directory::EXTERNAL_DIRECTORY;
 
 /// A running PostgreSQL on a port of its own. Dropping it stops it.
 #[derive(Debug)]
@@ -39,13 +39,13 @@ impl Postgres {
     /// # Errors
     /// PostgreSQL is missing, or does not start.
     pub async fn start(directory: &Path) -> Result<Self, ServerError> {
-        let programs = postgres_programs().ok_or_else(|| Need::Postgres.missing())?;
-        let user = ordinary_user()?;
-        let (home, elsewhere) = home_for(directory, user)?;
+        let programs = postgres_programs().ok_or_else(|| Package::Postgres.missing())?;
+        let user = unprivileged_user()?;
+        let (home, external) = create_home(directory, user)?;
         let data = home.join("data");
         let password = Uuid::new_v4().simple().to_string();
         initialise(&programs, &home, &data, user, &password)?;
-        Self::start_in(directory, programs, (home, elsewhere), user, password).await
+        Self::start_in(directory, programs, (home, external), user, password).await
     }
 
     /// A standby of this server with a copy of its data, which follows it and
@@ -54,8 +54,8 @@ impl Postgres {
     /// # Errors
     /// The copy fails, or the standby does not start.
     pub async fn standby(&self, directory: &Path) -> Result<Self, ServerError> {
-        let user = ordinary_user()?;
-        let (home, elsewhere) = home_for(directory, user)?;
+        let user = unprivileged_user()?;
+        let (home, external) = create_home(directory, user)?;
         let mut copy = Command::new(self.programs.join("pg_basebackup"));
         copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
             .arg(format!("--dbname={}", self.url("replication")))
@@ -66,9 +66,9 @@ impl Postgres {
         if let Some((uid, gid)) = user {
             copy.uid(uid).gid(gid);
         }
-        succeed("pg_basebackup", &mut copy)?;
+        run_to_end("pg_basebackup", &mut copy)?;
         let (programs, password) = (self.programs.clone(), self.password.clone());
-        Self::start_in(directory, programs, (home, elsewhere), user, password).await
+        Self::start_in(directory, programs, (home, external), user, password).await
     }
 
     /// Makes a standby the primary.
@@ -82,17 +82,17 @@ impl Postgres {
             .arg(&self.data)
             .current_dir("/")
             .stdin(Stdio::null());
-        if let Some((uid, gid)) = ordinary_user()? {
+        if let Some((uid, gid)) = unprivileged_user()? {
             promote.uid(uid).gid(gid);
         }
-        succeed("pg_ctl", &mut promote)
+        run_to_end("pg_ctl", &mut promote)
     }
 
     /// Starts a server on the data in its home.
     async fn start_in(
         directory: &Path,
         programs: PathBuf,
-        (home, elsewhere): (PathBuf, Option<TempDir>),
+        (home, external): (PathBuf, Option<TempDir>),
         user: Option<(u32, u32)>,
         password: String,
     ) -> Result<Self, ServerError> {
@@ -132,7 +132,7 @@ impl Postgres {
             programs,
             port,
             password,
-            _elsewhere: elsewhere,
+            _elsewhere: external,
         })
     }
 
@@ -226,7 +226,7 @@ async fn run(spec: &ChildSpec, programs: &Path, port: u16) -> Result<Child, Serv
 }
 
 /// Whom to drop to where this process is root.
-fn ordinary_user() -> Result<Option<(u32, u32)>, ServerError> {
+fn unprivileged_user() -> Result<Option<(u32, u32)>, ServerError> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(None);
     }
@@ -239,7 +239,7 @@ fn ordinary_user() -> Result<Option<(u32, u32)>, ServerError> {
 
 /// A directory that `user` owns: in the run's directory, or in the temporary
 /// one where `user` cannot get to the run's (a clone below /root, say).
-fn home_for(
+fn create_home(
     directory: &Path,
     user: Option<(u32, u32)>,
 ) -> Result<(PathBuf, Option<TempDir>), ServerError> {
@@ -265,15 +265,15 @@ fn home_for(
     if reachable {
         return Ok((home, None));
     }
-    let elsewhere = tempfile::Builder::new()
+    let external = tempfile::Builder::new()
         .prefix("latchkey-postgres-")
         .tempdir()
         .map_err(ServerError::file(std::env::temp_dir()))?;
-    own(elsewhere.path())?;
+    own(external.path())?;
     // For the sweeping after a crash.
-    let link = directory.join(ELSEWHERE);
-    std::os::unix::fs::symlink(elsewhere.path(), &link).map_err(ServerError::file(&link))?;
-    Ok((elsewhere.path().to_owned(), Some(elsewhere)))
+    let link = directory.join(EXTERNAL_DIRECTORY);
+    std::os::unix::fs::symlink(external.path(), &link).map_err(ServerError::file(&link))?;
+    Ok((external.path().to_owned(), Some(external)))
 }
 
 fn initialise(
@@ -306,13 +306,13 @@ fn initialise(
             .map_err(ServerError::file(&password_file))?;
         command.uid(uid).gid(gid);
     }
-    let made = succeed("initdb", &mut command);
+    let made = run_to_end("initdb", &mut command);
     let _ = fs::remove_file(&password_file);
     made
 }
 
 /// Runs a helper program to its end.
-fn succeed(program: &str, command: &mut Command) -> Result<(), ServerError> {
+fn run_to_end(program: &str, command: &mut Command) -> Result<(), ServerError> {
     let output = command.output().map_err(|source| ServerError::Spawn {
         program: program.to_owned(),
         source,

@@ -17,10 +17,10 @@ use crate::ServerError;
 
 const BUFFER: usize = 64 * 1024;
 
-/// Answers to statements with these bytes in them are held back for a while, so
+/// Answers to statements with these bytes in them are delayed back for a while, so
 /// often.
 #[derive(Debug)]
-struct Holding {
+struct Delay {
     bytes: Vec<u8>,
     delay: Duration,
     times: usize,
@@ -32,9 +32,9 @@ struct Network {
     target: Mutex<SocketAddr>,
     /// Swallows the packets of the connections of before.
     generation: Mutex<CancellationToken>,
-    holding: Mutex<Option<Holding>>,
-    /// Connections whose answers are held back now.
-    held: Mutex<HashSet<SocketAddr>>,
+    delay: Mutex<Option<Delay>>,
+    /// Connections whose answers are delayed back now.
+    delayed: Mutex<HashSet<SocketAddr>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -63,8 +63,8 @@ impl Proxy {
         let network = Arc::new(Network {
             target: Mutex::new(target),
             generation: Mutex::default(),
-            holding: Mutex::default(),
-            held: Mutex::default(),
+            delay: Mutex::default(),
+            delayed: Mutex::default(),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&network)));
         Ok(Self {
@@ -91,31 +91,31 @@ impl Proxy {
 
     /// From now on new connections lead to another server; those that stand stay
     /// where they are.
-    pub fn lead_to(&self, target: SocketAddr) {
+    pub fn set_target(&self, target: SocketAddr) {
         *locked(&self.network.target) = target;
     }
 
     /// From now on every packet of the present connections is swallowed, and
     /// neither side is notified. New connections work.
-    pub fn swallow(&self) {
+    pub fn drop_packets(&self) {
         let mut generation = locked(&self.network.generation);
         std::mem::take(&mut *generation).cancel();
     }
 
     /// Holds back the next answers to statements that have these bytes in them,
     /// e.g. an account's id: the database does them at once.
-    pub fn hold_answers(&self, bytes: &[u8], delay: Duration, times: usize) {
-        *locked(&self.network.holding) = Some(Holding {
+    pub fn delay_responses(&self, bytes: &[u8], delay: Duration, times: usize) {
+        *locked(&self.network.delay) = Some(Delay {
             bytes: bytes.to_vec(),
             delay,
             times,
         });
     }
 
-    /// Returns `true` once every answer was held back that was to be.
-    pub fn has_held(&self) -> bool {
-        let holding = locked(&self.network.holding);
-        holding.as_ref().is_none_or(|holding| holding.times == 0)
+    /// Returns `true` once every answer was delayed back that was to be.
+    pub fn has_delayed(&self) -> bool {
+        let delay = locked(&self.network.delay);
+        delay.as_ref().is_none_or(|delay| delay.times == 0)
     }
 }
 
@@ -132,26 +132,36 @@ async fn accept(listener: TcpListener, network: Arc<Network>) {
         let Ok(server) = TcpStream::connect(target).await else {
             continue;
         };
-        let swallow = locked(&network.generation).clone();
+        let dropped = locked(&network.generation).clone();
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
-        let there = (from_client, to_server);
-        tokio::spawn(ask(Arc::clone(&network), peer, there, swallow.clone()));
-        let back = (from_server, to_client);
-        tokio::spawn(answer(Arc::clone(&network), peer, back, swallow));
+        let upstream = (from_client, to_server);
+        tokio::spawn(forward_requests(
+            Arc::clone(&network),
+            peer,
+            upstream,
+            dropped.clone(),
+        ));
+        let downstream = (from_server, to_client);
+        tokio::spawn(forward_responses(
+            Arc::clone(&network),
+            peer,
+            downstream,
+            dropped,
+        ));
     }
 }
 
-async fn ask(
+async fn forward_requests(
     network: Arc<Network>,
     peer: SocketAddr,
     (mut from, mut to): (OwnedReadHalf, OwnedWriteHalf),
-    swallow: CancellationToken,
+    dropped: CancellationToken,
 ) {
     let mut buffer = vec![0; BUFFER];
     loop {
         let read = from.read(&mut buffer).await.unwrap_or(0);
-        if swallow.is_cancelled() {
+        if dropped.is_cancelled() {
             // Read and not passed on, and the way to the server stays open.
             if read == 0 {
                 keep_open(to).await;
@@ -163,7 +173,7 @@ async fn ask(
         if sent.is_empty() {
             return;
         }
-        note(&network, peer, sent);
+        mark_delayed(&network, peer, sent);
         if to.write_all(sent).await.is_err() {
             return;
         }
@@ -175,29 +185,29 @@ async fn keep_open(_way: OwnedWriteHalf) {
     std::future::pending::<()>().await;
 }
 
-/// Marks a connection whose answer is to be held back.
-fn note(network: &Network, peer: SocketAddr, sent: &[u8]) {
-    let mut holding = locked(&network.holding);
-    if let Some(holding) = holding.as_mut().filter(|holding| holding.times > 0) {
-        let bytes = &holding.bytes;
+/// Marks a connection whose answer is to be delayed back.
+fn mark_delayed(network: &Network, peer: SocketAddr, sent: &[u8]) {
+    let mut delay = locked(&network.delay);
+    if let Some(delay) = delay.as_mut().filter(|delay| delay.times > 0) {
+        let bytes = &delay.bytes;
         if sent.windows(bytes.len()).any(|window| window == bytes) {
-            holding.times -= 1;
-            locked(&network.held).insert(peer);
+            delay.times -= 1;
+            locked(&network.delayed).insert(peer);
         }
     }
 }
 
-async fn answer(
+async fn forward_responses(
     network: Arc<Network>,
     peer: SocketAddr,
     (mut from, mut to): (OwnedReadHalf, OwnedWriteHalf),
-    swallow: CancellationToken,
+    dropped: CancellationToken,
 ) {
     let mut buffer = vec![0; BUFFER];
     loop {
         let read = tokio::select! {
             read = from.read(&mut buffer) => read.unwrap_or(0),
-            () = swallow.cancelled() => {
+            () = dropped.cancelled() => {
                 keep_open(to).await;
                 return;
             }
@@ -206,8 +216,8 @@ async fn answer(
         if answered.is_empty() {
             return;
         }
-        if locked(&network.held).remove(&peer) {
-            let delay = locked(&network.holding).as_ref().map(|one| one.delay);
+        if locked(&network.delayed).remove(&peer) {
+            let delay = locked(&network.delay).as_ref().map(|one| one.delay);
             tokio::time::sleep(delay.unwrap_or_default()).await;
         }
         if to.write_all(answered).await.is_err() {

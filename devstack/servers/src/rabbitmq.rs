@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::ServerError;
 use crate::child::{Child, ChildSpec, OnCrash};
-use crate::packages::{Need, on_path, rabbitmq_script};
+use crate::packages::{Package, on_path, rabbitmq_script};
 use crate::port::with_free_ports;
 
 const USER: &str = "latchkey";
@@ -41,8 +41,8 @@ impl RabbitMq {
         directory: &Path,
         [port, api_port, distribution_port, mapper_port]: [u16; 4],
     ) -> Result<Self, ServerError> {
-        let script = rabbitmq_script().ok_or_else(|| Need::RabbitMq.missing())?;
-        let mapper = on_path("epmd").ok_or_else(|| Need::RabbitMq.missing())?;
+        let script = rabbitmq_script().ok_or_else(|| Package::RabbitMq.missing())?;
+        let mapper = on_path("epmd").ok_or_else(|| Package::RabbitMq.missing())?;
         let home = directory.join("rabbitmq");
         fs::create_dir_all(&home).map_err(ServerError::file(&home))?;
         let password = Uuid::new_v4().simple().to_string();

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::ServerError;
 
 /// Link to a directory outside the run's that goes with it.
-pub(crate) const ELSEWHERE: &str = "elsewhere";
+pub(crate) const EXTERNAL_DIRECTORY: &str = "elsewhere";
 
 /// Cargo's target directory of this workspace.
 pub fn target_directory() -> PathBuf {
@@ -47,8 +47,8 @@ impl RunDirectory {
         let parent = parent.canonicalize().map_err(ServerError::file(&parent))?;
         // One at a time looks for stale runs or begins one.
         let gate = open_lock(&parent.join("gate"))?;
-        gate.lock().map_err(ServerError::file(&parent))?;
-        sweep(&parent);
+        start_lock.lock().map_err(ServerError::file(&parent))?;
+        remove_stale(&parent);
         let name = Uuid::new_v4().simple().to_string();
         let name = name.get(..8).unwrap_or(&name);
         let lock_path = parent.join(format!("{name}.lock"));
@@ -104,7 +104,7 @@ fn open_lock(path: &Path) -> Result<File, ServerError> {
 }
 
 /// Removes the directories whose lock nobody holds.
-fn sweep(parent: &Path) {
+fn remove_stale(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
@@ -118,8 +118,8 @@ fn sweep(parent: &Path) {
             .is_ok_and(|file| file.try_lock().is_ok());
         if stale {
             let directory = lock_path.with_extension("");
-            if let Ok(elsewhere) = fs::read_link(directory.join(ELSEWHERE)) {
-                let _ = fs::remove_dir_all(elsewhere);
+            if let Ok(external) = fs::read_link(directory.join(EXTERNAL_DIRECTORY)) {
+                let _ = fs::remove_dir_all(external);
             }
             let _ = fs::remove_dir_all(directory);
             let _ = fs::remove_file(&lock_path);

@@ -62,7 +62,7 @@ impl Api {
 /// least once that is deleted while it is being declared ends a worker of RabbitMQ 3.10;
 /// two such ends within a moment end that worker's supervisor, and from then on the broker
 /// answers every declaration of such a queue with `INTERNAL_ERROR`.
-const SETTLING: Duration = Duration::from_secs(3);
+const DELETE_DELAY: Duration = Duration::from_secs(3);
 
 impl TestBroker {
     /// Makes a virtual host.
@@ -199,8 +199,8 @@ impl Drop for TestBroker {
         let base = self.api.base.clone();
         let path = format!("/api/vhosts/{}", self.vhost);
         // The receiver is let go: nobody waits for it.
-        crate::run_elsewhere(async move {
-            tokio::time::sleep(SETTLING).await;
+        crate::run_in_thread(async move {
+            tokio::time::sleep(DELETE_DELAY).await;
             // A client of its own: the connections of the other one belong to the
             // runtime of the test, which stands still meanwhile.
             if let Ok(api) = Api::new(&base) {

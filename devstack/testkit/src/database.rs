@@ -134,18 +134,18 @@ impl TestDatabase {
 /// waits may be the only one of the test's runtime. A connection of that test which is
 /// just being made stands still then, and `DROP DATABASE` waits for it: a minute, until
 /// PostgreSQL gives the connection up.
-const PATIENCE: Duration = Duration::from_millis(500);
+const DROP_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let server = self.server.clone();
         let drop_it = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        let dropped = crate::run_elsewhere(async move {
+        let dropped = crate::run_in_thread(async move {
             if let Ok(mut connection) = server.connect().await {
                 let _ = execute(&mut connection, drop_it).await;
             }
         });
-        let _ = dropped.recv_timeout(PATIENCE);
+        let _ = dropped.recv_timeout(DROP_TIMEOUT);
     }
 }
 

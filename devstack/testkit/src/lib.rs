@@ -4,7 +4,7 @@
 mod broker;
 mod certificates;
 mod database;
-mod way;
+mod tcp_forwarder;
 
 use std::sync::mpsc;
 
@@ -12,7 +12,7 @@ pub use broker::{QueueState, TestBroker};
 pub use certificates::TestCertificates;
 pub use database::{Role, TestDatabase};
 pub use latchkey_servers::KeyPairFiles;
-pub use way::Way;
+pub use tcp_forwarder::TcpForwarder;
 
 /// Superuser URL of the tests' PostgreSQL.
 pub const POSTGRES_URL: &str = "LATCHKEY_TEST_POSTGRES_URL";
@@ -35,7 +35,7 @@ fn server(variable: &str) -> String {
 
 /// Runs something async from a `Drop`, whatever runtime is around. Who receives learns
 /// its end.
-fn run_elsewhere<F>(work: F) -> mpsc::Receiver<()>
+fn run_in_thread<F>(work: F) -> mpsc::Receiver<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {

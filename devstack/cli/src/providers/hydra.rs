@@ -9,17 +9,17 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::desk::{Pages, address, client};
-use super::obtain::Obtained;
+use super::installation::Installation;
 use super::process::Process;
-use super::walk::Server;
+use super::scenarios::Server;
+use super::stack_client::{SignInPages, address, client};
 use crate::browser::{Browser, Page};
 
 /// Its name at Latchkey.
 pub(super) const NAME: &str = "hydra";
 const CLIENT_ID: &str = "latchkey";
 const CLIENT_SECRET: &str = "a-secret-that-is-long-enough";
-const SLOW: Duration = Duration::from_mins(1);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Whether a refresh token that was replaced is still good for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) enum Grace {
 
 /// Hydra with its data in a file.
 pub(super) struct Hydra {
-    obtained: Obtained,
+    installation: Installation,
     port: u16,
     admin_port: u16,
     /// Nothing listens there: the browser is stopped before.
@@ -43,12 +43,12 @@ pub(super) struct Hydra {
 }
 
 impl Hydra {
-    pub(super) fn new(obtained: Obtained, public_url: &str) -> anyhow::Result<Self> {
+    pub(super) fn new(installation: Installation, public_url: &str) -> anyhow::Result<Self> {
         for left in ["data.sqlite", "data.sqlite-shm", "data.sqlite-wal"] {
-            let _ = std::fs::remove_file(obtained.place.join(left));
+            let _ = std::fs::remove_file(installation.place.join(left));
         }
         Ok(Self {
-            obtained,
+            installation,
             port: free_port()?,
             admin_port: free_port()?,
             pages_port: free_port()?,
@@ -82,7 +82,7 @@ impl Hydra {
 
     /// Makes or renews its tables, starts it and waits until it answers.
     pub(super) async fn start(&self, grace: Grace) -> anyhow::Result<()> {
-        let place = &self.obtained.place;
+        let place = &self.installation.place;
         std::fs::write(
             place.join("hydra.json"),
             self.configuration(grace).to_string(),
@@ -113,12 +113,12 @@ impl Hydra {
         let mut child = Child::start(serve)?;
         let ready = format!("{}/health/ready", self.issuer());
         child
-            .wait_until(SLOW, || async {
+            .wait_until(START_TIMEOUT, || async {
                 let answer = self.http.get(&ready).send().await;
                 answer.is_ok_and(|answer| answer.status().is_success())
             })
             .await?;
-        self.process.runs(child);
+        self.process.set_running(child);
         Ok(())
     }
 
@@ -127,7 +127,7 @@ impl Hydra {
             Grace::None => "0s",
             Grace::Minute => "60s",
         };
-        let data = self.obtained.place.join(DATA);
+        let data = self.installation.place.join(DATA);
         json!({
             "dsn": format!("sqlite://{}?_fk=true", data.display()),
             "log": {"level": "info"},
@@ -171,7 +171,7 @@ impl Hydra {
     }
 
     /// How long what the client gets from now on lives: access and refresh tokens.
-    pub(super) async fn set_lives(
+    pub(super) async fn set_token_lifetimes(
         &self,
         access: Duration,
         refresh: Duration,
@@ -203,7 +203,7 @@ impl Hydra {
 
     /// How many requests its token endpoint has answered.
     pub(super) fn token_requests(&self) -> anyhow::Result<usize> {
-        let log = std::fs::read_to_string(self.obtained.place.join("server.log"))?;
+        let log = std::fs::read_to_string(self.installation.place.join("server.log"))?;
         let answered = |line: &&str| {
             line.contains("completed handling request") && line.contains("/oauth2/token")
         };
@@ -267,8 +267,8 @@ impl Hydra {
 
 const DATA: &str = "data.sqlite";
 
-impl Pages for Hydra {
-    async fn through(
+impl SignInPages for Hydra {
+    async fn complete(
         &self,
         browser: &mut Browser,
         authorize: &Url,
@@ -283,7 +283,7 @@ impl Pages for Hydra {
             let page = browser
                 .follow(&next, |url| arrived(url) || own(url))
                 .await?;
-            let sent = page.sent_to()?;
+            let sent = page.redirect_target()?;
             if arrived(sent) {
                 return Ok(page);
             }
@@ -303,12 +303,12 @@ impl Server for Hydra {
     }
 
     /// It knows no people.
-    async fn gets_to_know(&self, _login: &str) -> anyhow::Result<()> {
+    async fn create_person(&self, _login: &str) -> anyhow::Result<()> {
         Ok(())
     }
 
     /// From here on a replaced token is good for a minute.
-    async fn start_again(&self) -> anyhow::Result<()> {
+    async fn restart(&self) -> anyhow::Result<()> {
         self.start(Grace::Minute).await
     }
 

@@ -8,10 +8,10 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::desk::{Pages, address, client};
-use super::obtain::Obtained;
+use super::installation::Installation;
 use super::process::Process;
-use super::walk::Server;
+use super::scenarios::Server;
+use super::stack_client::{SignInPages, address, client};
 use crate::browser::{Browser, Page, Person};
 
 /// Its name at Latchkey.
@@ -22,11 +22,11 @@ const CLIENT_SECRET: &str = "a-secret-that-is-long-enough";
 const ADMIN: &str = "admin";
 const PASSWORD: &str = "any";
 /// The first start builds it.
-const SLOW: Duration = Duration::from_mins(5);
+const START_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Keycloak in its development mode, with its data in files.
 pub(super) struct Keycloak {
-    obtained: Obtained,
+    installation: Installation,
     port: u16,
     public_url: String,
     process: Process,
@@ -34,11 +34,11 @@ pub(super) struct Keycloak {
 }
 
 impl Keycloak {
-    pub(super) fn new(obtained: Obtained, public_url: &str) -> anyhow::Result<Self> {
+    pub(super) fn new(installation: Installation, public_url: &str) -> anyhow::Result<Self> {
         // What an earlier run left.
-        let _ = std::fs::remove_dir_all(obtained.place.join("data/h2"));
+        let _ = std::fs::remove_dir_all(installation.place.join("data/h2"));
         Ok(Self {
-            obtained,
+            installation,
             port: free_port()?,
             public_url: public_url.to_owned(),
             process: Process::default(),
@@ -47,7 +47,7 @@ impl Keycloak {
     }
 
     pub(super) fn version(&self) -> String {
-        format!("Keycloak {}", self.obtained.version)
+        format!("Keycloak {}", self.installation.version)
     }
 
     fn base(&self) -> String {
@@ -74,7 +74,7 @@ impl Keycloak {
 
     /// Starts it and waits until it answers.
     pub(super) async fn start(&self) -> anyhow::Result<()> {
-        let place = &self.obtained.place;
+        let place = &self.installation.place;
         let log = place.join("server.log");
         let spec = ChildSpec::new("keycloak", "sh", place, &log)
             .arg("bin/kc.sh")
@@ -88,12 +88,12 @@ impl Keycloak {
         let mut child = Child::start(spec)?;
         let master = format!("{}/realms/master", self.base());
         child
-            .wait_until(SLOW, || async {
+            .wait_until(START_TIMEOUT, || async {
                 let answer = self.http.get(&master).send().await;
                 answer.is_ok_and(|answer| answer.status().is_success())
             })
             .await?;
-        self.process.runs(child);
+        self.process.set_running(child);
         Ok(())
     }
 
@@ -276,8 +276,8 @@ impl Keycloak {
     }
 }
 
-impl Pages for Keycloak {
-    async fn through(
+impl SignInPages for Keycloak {
+    async fn complete(
         &self,
         browser: &mut Browser,
         authorize: &Url,
@@ -288,7 +288,7 @@ impl Pages for Keycloak {
             login,
             password: PASSWORD,
         };
-        browser.through_the_pages(authorize, person, arrived).await
+        browser.submit_forms(authorize, person, arrived).await
     }
 }
 
@@ -301,11 +301,11 @@ impl Server for Keycloak {
         format!("{}/protocol/openid-connect/userinfo", self.issuer())
     }
 
-    async fn gets_to_know(&self, login: &str) -> anyhow::Result<()> {
+    async fn create_person(&self, login: &str) -> anyhow::Result<()> {
         self.add_person(login).await
     }
 
-    async fn start_again(&self) -> anyhow::Result<()> {
+    async fn restart(&self) -> anyhow::Result<()> {
         self.start().await
     }
 

@@ -7,7 +7,7 @@ use latchkey_servers::Child;
 use nix::sys::signal::Signal;
 
 /// How long a server may take to stop.
-const STOPS_WITHIN: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A server's process, while it runs.
 #[derive(Default)]
@@ -19,19 +19,19 @@ impl Process {
     }
 
     /// It runs and answers.
-    pub(super) fn runs(&self, child: Child) {
+    pub(super) fn set_running(&self, child: Child) {
         *self.child() = Some(child);
     }
 
     /// Stops it as an operator does.
     pub(super) fn stop(&self) {
         if let Some(mut child) = self.child().take() {
-            child.stop(Signal::SIGTERM, STOPS_WITHIN);
+            child.stop(Signal::SIGTERM, STOP_TIMEOUT);
         }
     }
 
     /// It takes connections and answers nothing.
-    pub(super) fn silence(&self) {
+    pub(super) fn pause(&self) {
         self.signal(Signal::SIGSTOP);
     }
 

@@ -75,7 +75,7 @@ impl Options {
 
     /// The services reach the database through a proxy.
     #[must_use]
-    pub fn behind_a_proxy(mut self) -> Self {
+    pub fn with_proxy(mut self) -> Self {
         self.proxy = true;
         self
     }

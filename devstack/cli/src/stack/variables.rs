@@ -10,7 +10,7 @@ use secrecy::ExposeSecret as _;
 
 use super::policy::{self, Policy};
 use super::secrets::Secrets;
-use super::{Database, Options, Part, Service};
+use super::{Database, Options, Service, ServiceId};
 use crate::build::binary;
 use crate::servers::Servers;
 
@@ -90,7 +90,7 @@ impl Wiring<'_> {
     }
 
     /// auth-svc, not started.
-    pub(super) fn auth(&self, grpc_ports: &BTreeMap<Part, u16>) -> anyhow::Result<Service> {
+    pub(super) fn auth(&self, grpc_ports: &BTreeMap<ServiceId, u16>) -> anyhow::Result<Service> {
         let client = self.certificates.client(policy::PAGES)?;
         let listen = self.public_url.replace("http://localhost", "127.0.0.1");
         let health = format!("127.0.0.1:{}", free_port()?);
@@ -109,8 +109,8 @@ impl Wiring<'_> {
             .env("GRPC_CLIENT_KEY_FILE", client.key)
             .env("GRPC_CLIENT_CA_FILE", self.certificates.authority_file());
         for (name, part) in [
-            ("SYNC_GRPC_URL", Part::Sync),
-            ("TOKEN_GRPC_URL", Part::Refresh(0)),
+            ("SYNC_GRPC_URL", ServiceId::Sync),
+            ("TOKEN_GRPC_URL", ServiceId::Refresh(0)),
         ] {
             if let Some(port) = grpc_ports.get(&part) {
                 spec = spec.env(name, format!("https://localhost:{port}"));
@@ -120,19 +120,19 @@ impl Wiring<'_> {
     }
 
     /// sync-svc or a refresh-svc, not started.
-    pub(super) fn grpc(&self, part: Part, port: u16) -> anyhow::Result<Service> {
+    pub(super) fn grpc(&self, part: ServiceId, port: u16) -> anyhow::Result<Service> {
         let (program, name, url) = match part {
-            Part::Refresh(0) => (
+            ServiceId::Refresh(0) => (
                 "refresh-svc",
                 "refresh-svc".to_owned(),
                 self.database.refresh_url(),
             ),
-            Part::Refresh(replica) => (
+            ServiceId::Refresh(replica) => (
                 "refresh-svc",
                 format!("refresh-svc-{replica}"),
                 self.database.refresh_url(),
             ),
-            Part::Auth | Part::Sync => {
+            ServiceId::Auth | ServiceId::Sync => {
                 ("sync-svc", "sync-svc".to_owned(), self.database.sync_url())
             }
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-use crate::app::{App, Place};
+use crate::app::{App, Realm};
 use crate::people::{PERSONAL_TENANT, Person};
 use crate::{Flavour, Misbehaviour};
 
@@ -18,12 +18,12 @@ pub(super) fn first<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
 }
 
 /// An authorization request whose client and redirect URI are known.
-pub(super) struct Asked {
+pub(super) struct AuthorizationRequest {
     pub redirect_uri: Url,
     /// To the letter: the token request must repeat it.
     pub redirect_text: String,
     /// `response_mode=form_post`.
-    pub by_form: bool,
+    pub form_post_mode: bool,
     pub state: Option<String>,
     pub challenge: String,
     pub nonce: Option<String>,
@@ -36,17 +36,17 @@ pub(super) struct Asked {
 }
 
 /// Why there is no page to answer on.
-pub(super) enum Fault {
-    /// Nowhere to send the browser: told here.
+pub(super) enum AuthorizationError {
+    /// Nowhere to send the browser: page_error here.
     Page(String),
     /// Told to the client.
-    Client(Box<Url>),
+    Redirect(Box<Url>),
 }
 
 /// The callback with these parameters, and `iss` where it is on (RFC 9207).
 pub(super) fn callback(
     app: &App,
-    place: &Place,
+    realm: &Realm,
     redirect_uri: &Url,
     parameters: &[(&str, &str)],
 ) -> Url {
@@ -57,7 +57,7 @@ pub(super) fn callback(
         for (name, value) in parameters {
             query.append_pair(name, value);
         }
-        let flavour = place.flavour;
+        let flavour = realm.flavour;
         if state.misbehaves(flavour, Misbehaviour::WrongResponseIssuer) {
             query.append_pair("iss", "https://evil.example");
         } else if state.settings.response_iss
@@ -70,10 +70,16 @@ pub(super) fn callback(
     url
 }
 
-pub(super) fn read(app: &App, place: &Place, query: &Pairs) -> Result<Asked, Fault> {
-    let told = |text: &str| Fault::Page(text.to_owned());
+pub(super) fn read(
+    app: &App,
+    realm: &Realm,
+    query: &Pairs,
+) -> Result<AuthorizationRequest, AuthorizationError> {
+    let page_error = |text: &str| AuthorizationError::Page(text.to_owned());
     if first(query, "client_id") != Some(&app.config.client_id) {
-        return Err(told("This client is not registered here (client_id)."));
+        return Err(page_error(
+            "This client is not registered here (client_id).",
+        ));
     }
     let redirect_uri = first(query, "redirect_uri")
         .filter(|uri| {
@@ -82,14 +88,14 @@ pub(super) fn read(app: &App, place: &Place, query: &Pairs) -> Result<Asked, Fau
         })
         .and_then(|uri| Url::parse(uri).ok())
         .ok_or_else(|| {
-            told("redirect_uri_mismatch: this redirect_uri is not registered for the client.")
+            page_error("redirect_uri_mismatch: this redirect_uri is not registered for the client.")
         })?;
     if let (Some(only), Some(tenant)) = (
         app.state().settings.microsoft_single_tenant.as_deref(),
-        place.tenant.as_deref(),
+        realm.tenant.as_deref(),
     ) && tenant != only
     {
-        return Err(told(
+        return Err(page_error(
             "AADSTS50194: the application is not configured as a multi-tenant application. \
              Usage of the /common endpoint is not supported for such applications.",
         ));
@@ -100,14 +106,14 @@ pub(super) fn read(app: &App, place: &Place, query: &Pairs) -> Result<Asked, Fau
         if let Some(state) = &state {
             parameters.push(("state", state));
         }
-        Fault::Client(Box::new(callback(app, place, &redirect_uri, &parameters)))
+        AuthorizationError::Redirect(Box::new(callback(app, realm, &redirect_uri, &parameters)))
     };
     if first(query, "response_type") != Some("code") {
         return Err(refuse("unsupported_response_type", "Only code is known."));
     }
     let without_pkce = app
         .state()
-        .misbehaves(place.flavour, Misbehaviour::IgnoresPkce);
+        .misbehaves(realm.flavour, Misbehaviour::IgnoresPkce);
     if !without_pkce && first(query, "code_challenge_method") != Some("S256") {
         return Err(refuse("invalid_request", "PKCE with S256 is required."));
     }
@@ -131,9 +137,9 @@ pub(super) fn read(app: &App, place: &Place, query: &Pairs) -> Result<Asked, Fau
     if prompt.contains("none") {
         return Err(refuse("login_required", "Nobody is signed in here."));
     }
-    Ok(Asked {
+    Ok(AuthorizationRequest {
         redirect_text: first(query, "redirect_uri").unwrap_or_default().to_owned(),
-        by_form: first(query, "response_mode") == Some("form_post"),
+        form_post_mode: first(query, "response_mode") == Some("form_post"),
         challenge,
         nonce: first(query, "nonce").map(str::to_owned),
         offline: first(query, "access_type") == Some("offline"),
@@ -148,12 +154,16 @@ pub(super) fn read(app: &App, place: &Place, query: &Pairs) -> Result<Asked, Fau
 }
 
 /// True where the person may come in by this door.
-pub(super) fn may_enter(place: &Place, asked: &Asked, person: &Person) -> bool {
+pub(super) fn is_eligible(
+    realm: &Realm,
+    authorization: &AuthorizationRequest,
+    person: &Person,
+) -> bool {
     let in_domain = asked
         .hosted_domain
         .as_deref()
         .is_none_or(|wanted| person.hosted_domain.as_deref() == Some(wanted));
-    let in_tenant = match place.tenant.as_deref() {
+    let in_tenant = match realm.tenant.as_deref() {
         None | Some("common") => true,
         Some("organizations") => person.tenant != PERSONAL_TENANT,
         Some("consumers") => person.tenant == PERSONAL_TENANT,

@@ -4,10 +4,10 @@ use actix_web::HttpResponse;
 use askama::Template;
 use url::Url;
 
-use super::IDENTITY;
-use super::request::{Asked, may_enter};
+use super::IDENTITY_SCOPES;
+use super::request::{AuthorizationRequest, is_eligible};
 use crate::Flavour;
-use crate::app::{App, Place};
+use crate::app::{App, Realm};
 use crate::people::Person;
 
 #[derive(Template)]
@@ -71,19 +71,27 @@ fn page(template: &impl Template, bad: bool) -> HttpResponse {
         .body(html)
 }
 
-pub(super) fn consent_page(app: &App, place: &Place, asked: &Asked, action: &str) -> HttpResponse {
+pub(super) fn consent_page(
+    app: &App,
+    realm: &Realm,
+    authorization: &AuthorizationRequest,
+    action: &str,
+) -> HttpResponse {
     let state = app.state();
-    let flavour = place.flavour;
+    let flavour = realm.flavour;
     let people: Vec<Choice<'_>> = state
         .people
         .iter()
-        .filter(|person| may_enter(place, asked, person))
+        .filter(|person| is_eligible(realm, authorization, person))
         .enumerate()
         .map(|(position, person)| Choice {
             person,
-            chosen: asked.login_hint.as_deref().map_or(position == 0, |hint| {
-                hint == person.email || hint == person.id
-            }),
+            chosen: authorization
+                .login_hint
+                .as_deref()
+                .map_or(position == 0, |hint| {
+                    hint == person.email || hint == person.id
+                }),
             note: if person.verified {
                 ""
             } else {
@@ -91,8 +99,8 @@ pub(super) fn consent_page(app: &App, place: &Place, asked: &Asked, action: &str
             },
         })
         .collect();
-    let known =
-        state.consents.keys().any(|(of, _)| *of == flavour) && !asked.prompt.contains("consent");
+    let known = state.consents.keys().any(|(of, _)| *of == flavour)
+        && !authorization.prompt.contains("consent");
     let title = match flavour {
         Flavour::Google => "Demo Google",
         Flavour::Microsoft => "Demo Microsoft",
@@ -102,7 +110,7 @@ pub(super) fn consent_page(app: &App, place: &Place, asked: &Asked, action: &str
         .scopes
         .iter()
         .map(String::as_str)
-        .filter(|scope| !IDENTITY.contains(scope))
+        .filter(|scope| !IDENTITY_SCOPES.contains(scope))
         .collect();
     let template = ConsentPage {
         flavour: flavour.name(),

@@ -13,7 +13,7 @@ use latchkey_demo_provider::{Config, DemoProvider};
 use latchkey_opening::OpeningKey;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use latchkey_servers::{
-    Certificates, Child, ChildSpec, KeyPairFiles, Need, Postgres, Progress, RunDirectory,
+    Certificates, Child, ChildSpec, KeyPairFiles, Package, Postgres, Progress, RunDirectory,
     ensure_installed, free_port,
 };
 use secrecy::ExposeSecret as _;
@@ -42,7 +42,7 @@ pub fn token_text(number: usize) -> String {
 }
 
 /// Everything that is there while the benchmark runs.
-pub struct World {
+pub struct Testbed {
     /// The provider.
     pub demo: DemoProvider,
     pool: PgPool,
@@ -58,7 +58,7 @@ pub struct World {
 }
 
 /// A service in a process of its own.
-pub struct Running {
+pub struct RunningService {
     /// Where it serves.
     pub address: SocketAddr,
     /// Its process.
@@ -67,10 +67,10 @@ pub struct Running {
     _child: Child,
 }
 
-impl World {
+impl Testbed {
     /// Starts what is not measured.
     pub async fn start(progress: &Progress) -> anyhow::Result<Self> {
-        ensure_installed(&[Need::Postgres], progress)?;
+        ensure_installed(&[Package::Postgres], progress)?;
         let directory = RunDirectory::create("bench")?;
         progress("starting PostgreSQL and the demo provider");
         let postgres = Postgres::start(directory.path()).await?;
@@ -106,7 +106,7 @@ impl World {
     }
 
     /// A replica of refresh-svc.
-    pub async fn refresh_svc(&self, program: &Path, name: &str) -> anyhow::Result<Running> {
+    pub async fn refresh_svc(&self, program: &Path, name: &str) -> anyhow::Result<RunningService> {
         let path = |path: &Path| path.display().to_string();
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut variables: BTreeMap<String, String> = self.demo.environment();
@@ -140,7 +140,7 @@ impl World {
     }
 
     /// The service that does nothing.
-    pub async fn null_service(&self) -> anyhow::Result<Running> {
+    pub async fn null_service(&self) -> anyhow::Result<RunningService> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let spec = self
             .spec("null-service", &std::env::current_exe()?)
@@ -163,7 +163,11 @@ impl World {
         spec
     }
 
-    async fn running(&self, spec: ChildSpec, address: SocketAddr) -> anyhow::Result<Running> {
+    async fn running(
+        &self,
+        spec: ChildSpec,
+        address: SocketAddr,
+    ) -> anyhow::Result<RunningService> {
         let log = spec.log.clone();
         let mut child = Child::start(spec)?;
         let ready = child
@@ -175,7 +179,7 @@ impl World {
             let text = log.and_then(|log| std::fs::read_to_string(log).ok());
             anyhow::bail!("{error}\n{}", text.unwrap_or_default());
         }
-        Ok(Running {
+        Ok(RunningService {
             address,
             process: child.id(),
             _child: child,

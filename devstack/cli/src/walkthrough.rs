@@ -11,7 +11,7 @@ use latchkey_demo_provider::Flavour;
 use latchkey_servers::Progress;
 
 use crate::Stack;
-use crate::exchange::Watcher;
+use crate::message_recorder::MessageRecorder;
 
 pub use account::{Account, Channels, account_of, channels_of};
 pub use sign_in::{SignIn, authorize_address, sign_in};
@@ -26,7 +26,7 @@ pub struct Route {
     pub provider: &'static str,
     /// Where the sign-in begins.
     pub path: &'static str,
-    /// Whom the demo provider plays.
+    /// Whom the demo provider is_demo.
     pub flavour: Flavour,
 }
 
@@ -50,11 +50,11 @@ impl Route {
         flavour: Flavour::Oidc,
     };
 
-    /// The first route whose provider the demo provider plays on this stack.
+    /// The first route whose provider the demo provider is_demo on this stack.
     pub fn of(stack: &Stack) -> Option<Self> {
         let variables = stack.provider_environment();
         let demo = stack.demo().base_url();
-        let plays = |variable: &str| {
+        let is_demo = |variable: &str| {
             variables
                 .get(variable)
                 .is_some_and(|value| value.starts_with(demo))
@@ -65,7 +65,7 @@ impl Route {
             ("AUTH_OIDC_DEMO_ISSUER", Self::OIDC),
         ]
         .into_iter()
-        .find(|(variable, _)| plays(variable))
+        .find(|(variable, _)| is_demo(variable))
         .map(|(_, route)| route)
     }
 }
@@ -74,31 +74,31 @@ impl Route {
 const PERSON: &str = "ada";
 const HANDLE: &str = "ada@acme.example";
 /// Long enough to see the token before it expires, short enough to wait for.
-const SHORT_LIFE: Duration = Duration::from_secs(8);
+const SHORT_LIFETIME: Duration = Duration::from_secs(8);
 /// How long anything that comes over the broker may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Walks the trail, a line per step.
 ///
 /// # Errors
 /// The first step that does not hold.
-pub async fn walk(stack: &Stack, route: Route, progress: &Progress) -> anyhow::Result<()> {
+pub async fn run(stack: &Stack, route: Route, progress: &Progress) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let say = |text: &str| {
+    let report = |text: &str| {
         let seconds = begun.elapsed().as_secs_f32();
         progress(&format!("  {seconds:>5.1}s  {text}"));
     };
     let demo = stack.demo();
-    let usual_life = Duration::from_hours(1).as_secs();
-    demo.change(|settings| settings.access_token_lifetime_s = SHORT_LIFE.as_secs());
+    let usual_lifetime = Duration::from_hours(1).as_secs();
+    demo.change(|settings| settings.access_token_lifetime_s = SHORT_LIFETIME.as_secs());
 
-    let mut watcher = Watcher::bind(&stack.servers.rabbitmq.url()).await?;
-    let jobs_before = account::waiting_jobs(&watcher).await?;
-    sign_in::tell(stack, route, PERSON, &say).await?;
-    sign_in::tell_event(stack, &mut watcher, HANDLE, &say).await?;
-    let account = account::tell(stack, route, HANDLE, &say).await?;
-    account::tell_jobs(&mut watcher, account.id, jobs_before, &say).await?;
+    let mut recorder = MessageRecorder::bind(&stack.servers.rabbitmq.url()).await?;
+    let jobs_before = account::waiting_jobs(&recorder).await?;
+    sign_in::check(stack, route, PERSON, &say).await?;
+    sign_in::check_event(stack, &mut recorder, HANDLE, &say).await?;
+    let account = account::check(stack, route, HANDLE, &say).await?;
+    account::check_jobs(&mut recorder, account.id, jobs_before, &say).await?;
 
-    demo.change(|settings| settings.access_token_lifetime_s = usual_life);
-    tokens::tell(stack, route, account.id, &say).await
+    demo.change(|settings| settings.access_token_lifetime_s = usual_lifetime);
+    tokens::check(stack, route, account.id, &say).await
 }

@@ -9,10 +9,10 @@ use prost::Message as _;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{PATIENCE, Route};
+use super::{Route, TIMEOUT};
 use crate::Stack;
-use crate::exchange::Watcher;
-use crate::patience::eventually;
+use crate::message_recorder::MessageRecorder;
+use crate::polling::eventually;
 
 /// A row of `"connectedAccount"`.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -66,14 +66,14 @@ pub async fn channels_of(pool: &PgPool, account: Uuid) -> sqlx::Result<Channels>
     .await
 }
 
-pub(super) async fn tell(
+pub(super) async fn check(
     stack: &Stack,
     route: Route,
     handle: &str,
-    say: &impl Fn(&str),
+    report: &impl Fn(&str),
 ) -> anyhow::Result<Account> {
     let what = format!("a connected account for {handle}");
-    let account = eventually(PATIENCE, &what, async || {
+    let account = eventually(TIMEOUT, &what, async || {
         let mut accounts = account_of(stack.pool(), route.provider, handle).await?;
         anyhow::ensure!(
             accounts.len() <= 1,
@@ -84,12 +84,12 @@ pub(super) async fn tell(
     })
     .await?;
     anyhow::ensure!(account.has_token, "the account holds no token");
-    say(&format!(
+    report(&format!(
         "account {} of {} at {}, token held: {}",
         account.id, account.handle, account.provider, account.has_token
     ));
     let channels = channels_of(stack.pool(), account.id).await?;
-    say(&format!(
+    report(&format!(
         "message channel {}, calendar channel {}",
         channels.message.as_deref().unwrap_or("absent"),
         channels.calendar.as_deref().unwrap_or("absent")
@@ -102,27 +102,27 @@ pub(super) async fn tell(
     Ok(account)
 }
 
-/// Jobs that wait, in the order of [`JOBS`].
-pub(super) async fn waiting_jobs(watcher: &Watcher) -> anyhow::Result<[u32; 2]> {
-    let [messaging, calendar] = JOBS;
+/// Jobs that wait, in the order of [`QUEUES`].
+pub(super) async fn waiting_jobs(recorder: &MessageRecorder) -> anyhow::Result<[u32; 2]> {
+    let [messaging, calendar] = QUEUES;
     Ok([
-        watcher.waiting_on(messaging.queue()).await?,
-        watcher.waiting_on(calendar.queue()).await?,
+        recorder.waiting_on(messaging.queue()).await?,
+        recorder.waiting_on(calendar.queue()).await?,
     ])
 }
 
-const JOBS: [JobQueue; 2] = [JobQueue::Messaging, JobQueue::Calendar];
+const QUEUES: [JobQueue; 2] = [JobQueue::Messaging, JobQueue::Calendar];
 
-pub(super) async fn tell_jobs(
-    watcher: &mut Watcher,
+pub(super) async fn check_jobs(
+    recorder: &mut MessageRecorder,
     account: Uuid,
     before: [u32; 2],
-    say: &impl Fn(&str),
+    report: &impl Fn(&str),
 ) -> anyhow::Result<()> {
     let account = account.to_string();
-    for (jobs, before) in JOBS.into_iter().zip(before) {
-        let seen = watcher
-            .wait_for(jobs.job_type(), PATIENCE, |seen| {
+    for (jobs, before) in QUEUES.into_iter().zip(before) {
+        let seen = recorder
+            .wait_for(jobs.job_type(), TIMEOUT, |seen| {
                 seen.routing_key == jobs.routing_key()
                     && SyncJob::decode(seen.payload.as_slice())
                         .is_ok_and(|job| job.account_id == account)
@@ -131,18 +131,18 @@ pub(super) async fn tell_jobs(
         let job = SyncJob::decode(seen.payload.as_slice())?;
         let begun = Instant::now();
         let waiting = loop {
-            let waiting = watcher
+            let waiting = recorder
                 .waiting_on(jobs.queue())
                 .await
                 .with_context(|| format!("no queue {}", jobs.queue()))?;
             // A quorum queue counts what its leader has applied.
-            if waiting > before || begun.elapsed() > PATIENCE {
+            if waiting > before || begun.elapsed() > TIMEOUT {
                 break waiting;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         anyhow::ensure!(waiting == before + 1, "{waiting} jobs on {}", jobs.queue());
-        say(&format!(
+        report(&format!(
             "job {} for channel {} waits on {} ({waiting})",
             seen.event_type,
             job.channel_id,

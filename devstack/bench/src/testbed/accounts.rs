@@ -7,14 +7,14 @@ use latchkey_demo_provider::Flavour;
 use latchkey_domain::{AccessToken, AccountId, GrantBinding, RefreshToken, UserId, WorkspaceId};
 use latchkey_opening::OpeningKey;
 
-use super::{SCOPES, World, token_text};
+use super::{SCOPES, Testbed, token_text};
 
 /// Accounts sealed and inserted at once.
 const BATCH: usize = 1_000;
 
-impl World {
+impl Testbed {
     /// Accounts with a token that lives for another 50 minutes.
-    pub async fn add_living(&self, count: usize) -> anyhow::Result<Vec<AccountId>> {
+    pub async fn add_valid(&self, count: usize) -> anyhow::Result<Vec<AccountId>> {
         let grants = (0..count).map(|number| (token_text(number), format!("1//{number:060}")));
         self.add(Flavour::Google, grants.collect(), 50 * 60).await
     }

@@ -107,11 +107,11 @@ fn remaining(token: &Token) -> anyhow::Result<i64> {
     Ok(expires_at.seconds - SystemClock.now().unix_timestamp())
 }
 
-pub(super) async fn tell(
+pub(super) async fn check(
     stack: &Stack,
     route: Route,
     account: Uuid,
-    say: &impl Fn(&str),
+    report: &impl Fn(&str),
 ) -> anyhow::Result<()> {
     let second = Duration::from_secs(1);
     let mut client = stack.tokens(0).await?;
@@ -120,7 +120,7 @@ pub(super) async fn tell(
     let before = refreshes();
     let first = get_access_token(&mut client, account, second).await?;
     let left = remaining(&first)?;
-    say(&format!(
+    report(&format!(
         "GetAccessToken → version {}, {left} s left, refreshes at the provider: {}",
         first.version,
         refreshes() - before
@@ -130,13 +130,13 @@ pub(super) async fn tell(
         "the first token was refreshed although it had not expired"
     );
     ensure_accepted(stack, route, &first).await?;
-    say("the provider's API accepts it");
+    report("the provider's API accepts it");
 
-    say(&format!("waiting {} s for it to expire", left.max(0)));
+    report(&format!("waiting {} s for it to expire", left.max(0)));
     let left = u64::try_from(remaining(&first)?).unwrap_or(0);
     tokio::time::sleep(Duration::from_secs(left + 1)).await;
     let second_token = get_access_token(&mut client, account, second).await?;
-    say(&format!(
+    report(&format!(
         "GetAccessToken → version {}, {} s left, refreshes at the provider: {}",
         second_token.version,
         remaining(&second_token)?,
@@ -152,22 +152,22 @@ pub(super) async fn tell(
         refreshes() - before
     );
     ensure_accepted(stack, route, &second_token).await?;
-    say("the provider's API accepts it");
+    report("the provider's API accepts it");
 
     let third = get_access_token(&mut client, account, second).await?;
     anyhow::ensure!(
         third.access_token == second_token.access_token && refreshes() == before + 1,
         "a fresh token was refreshed again"
     );
-    say("GetAccessToken again → the same token, no further refresh");
+    report("GetAccessToken again → the same token, no further refresh");
     ensure_stranger_refused(stack, account).await?;
-    say("another client with a good certificate → refused by the policy: CALLER_NOT_ALLOWED");
+    report("another client with a good certificate → refused by the policy: CALLER_NOT_ALLOWED");
     Ok(())
 }
 
 /// A certificate alone is not enough: the policy must know its name.
 async fn ensure_stranger_refused(stack: &Stack, account: Uuid) -> anyhow::Result<()> {
-    let mut stranger = stack.tokens_for_a_stranger().await?;
+    let mut stranger = stack.tokens_as_stranger().await?;
     match stranger
         .get_access_token(token_request(account, Duration::from_secs(1)))
         .await

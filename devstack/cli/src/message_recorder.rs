@@ -12,7 +12,7 @@ use latchkey_messaging::topology::{
 
 /// A message that passed.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct RecordedMessage {
     /// Exchange that it came through.
     pub exchange: String,
     /// Routing key: for events the type.
@@ -29,14 +29,14 @@ pub struct Seen {
 
 /// A queue of its own, bound to every event and every job.
 #[derive(Debug)]
-pub struct Watcher {
+pub struct MessageRecorder {
     channel: Channel,
     queue: ShortString,
-    seen: Vec<Seen>,
+    recorded: Vec<RecordedMessage>,
     _connection: Connection,
 }
 
-impl Watcher {
+impl MessageRecorder {
     /// Binds the queue; from now on nothing passes unseen.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ impl Watcher {
         Ok(Self {
             channel,
             queue,
-            seen: Vec::new(),
+            recorded: Vec::new(),
             _connection: connection,
         })
     }
@@ -84,12 +84,12 @@ impl Watcher {
     ///
     /// # Errors
     /// The broker is gone.
-    pub async fn all(&mut self) -> anyhow::Result<&[Seen]> {
+    pub async fn all(&mut self) -> anyhow::Result<&[RecordedMessage]> {
         let options = BasicGetOptions { no_ack: true };
         while let Some(message) = self.channel.basic_get(self.queue.clone(), options).await? {
             let delivery = message.delivery;
             let headers = delivery.properties.headers().clone().unwrap_or_default();
-            self.seen.push(Seen {
+            self.recorded.push(RecordedMessage {
                 exchange: delivery.exchange.to_string(),
                 routing_key: delivery.routing_key.to_string(),
                 id: header(&headers, "cloudEvents:id"),
@@ -98,31 +98,31 @@ impl Watcher {
                 payload: delivery.data.clone(),
             });
         }
-        Ok(&self.seen)
+        Ok(&self.recorded)
     }
 
     /// Waits for a message for which `wanted` is true, also among those seen.
     ///
     /// # Errors
-    /// None within `patience`, or the broker is gone.
+    /// None within `timeout`, or the broker is gone.
     pub async fn wait_for(
         &mut self,
         what: &str,
-        patience: Duration,
-        wanted: impl Fn(&Seen) -> bool,
-    ) -> anyhow::Result<Seen> {
+        timeout: Duration,
+        wanted: impl Fn(&RecordedMessage) -> bool,
+    ) -> anyhow::Result<RecordedMessage> {
         let begun = Instant::now();
         loop {
             let seen = self.all().await?;
             if let Some(found) = seen.iter().find(|message| wanted(message)) {
                 return Ok(found.clone());
             }
-            if begun.elapsed() > patience {
+            if begun.elapsed() > timeout {
                 let keys: Vec<&str> = seen
                     .iter()
                     .map(|message| message.routing_key.as_str())
                     .collect();
-                anyhow::bail!("{what} was not seen within {patience:?}; seen: {keys:?}");
+                anyhow::bail!("{what} was not seen within {timeout:?}; seen: {keys:?}");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

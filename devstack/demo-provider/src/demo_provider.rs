@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::app::App;
+use crate::http_server::{self, RunningServer};
 use crate::keys::KeyError;
-use crate::server::{self, Running};
 use crate::state::State;
-use crate::{Config, Dialect, Endpoint, Fault, Flavour, Issued, Misbehaviour, Settings};
+use crate::{Config, Endpoint, Fault, Flavour, Issued, Misbehaviour, SampleResponse, Settings};
 
 /// A demo provider that cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -26,10 +26,10 @@ pub enum DemoError {
     Http(#[from] reqwest::Error),
     /// No such dialect.
     #[error("there is no dialect of the name {0}")]
-    Dialect(String),
+    UnknownSample(String),
     /// The page told a problem instead of sending the browser on.
     #[error("the demo provider's page says: {status} {page}")]
-    NotSentOn {
+    NoRedirect {
         /// HTTP status.
         status: u16,
         /// The page.
@@ -40,7 +40,7 @@ pub enum DemoError {
 /// A running demo provider; dropped, it stops.
 pub struct DemoProvider {
     app: Arc<App>,
-    _running: Running,
+    _running: RunningServer,
     browser: reqwest::Client,
 }
 
@@ -117,14 +117,14 @@ pub(crate) fn environment_of(app: &App) -> BTreeMap<String, String> {
 impl DemoProvider {
     /// Starts one.
     pub async fn start(config: Config) -> Result<Self, DemoError> {
-        let (listener, address) = server::bind(config.listen)?;
+        let (listener, address) = http_server::bind(config.listen)?;
         let settings = config.settings.clone();
         // An RSA key takes a moment.
         let state = tokio::task::spawn_blocking(move || State::new(settings))
             .await
             .map_err(std::io::Error::other)??;
         let app = App::new(config, format!("http://{address}"), state);
-        let running = Running::start(Arc::clone(&app), listener)?;
+        let running = RunningServer::start(Arc::clone(&app), listener)?;
         let browser = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(std::time::Duration::from_secs(30))
@@ -181,7 +181,7 @@ impl DemoProvider {
             .and_then(|value| Url::parse(value).ok());
         match location {
             Some(url) => Ok(url),
-            None => Err(DemoError::NotSentOn {
+            None => Err(DemoError::NoRedirect {
                 status,
                 page: answer.text().await.unwrap_or_default(),
             }),
@@ -223,10 +223,13 @@ impl DemoProvider {
     ///
     /// # Errors
     /// There is no dialect of this name.
-    pub fn speak(&self, refresh_token: &str, name: &str) -> Result<(), DemoError> {
-        let dialect = Dialect::named(name).ok_or_else(|| DemoError::Dialect(name.to_owned()))?;
+    pub fn respond_with_sample(&self, refresh_token: &str, name: &str) -> Result<(), DemoError> {
+        let sample =
+            SampleResponse::named(name).ok_or_else(|| DemoError::UnknownSample(name.to_owned()))?;
         let mut state = self.app.state();
-        state.dialects.insert(refresh_token.to_owned(), dialect);
+        state
+            .sample_responses
+            .insert(refresh_token.to_owned(), sample);
         Ok(())
     }
 
@@ -294,7 +297,7 @@ impl DemoProvider {
     pub fn refresh_token_works(&self, token: &str) -> bool {
         self.app
             .state()
-            .refresh
+            .refresh_tokens
             .get(token)
             .is_some_and(|grant| !(grant.flavour == Flavour::Oidc && grant.used))
     }

@@ -6,43 +6,47 @@ use latchkey_servers::Progress;
 
 /// One step at one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Row {
+struct StepResult {
     server: &'static str,
     step: &'static str,
     expected: &'static str,
     happened: String,
-    held: bool,
+    succeeded: bool,
 }
 
 /// Every step.
 #[derive(Debug, Default)]
-pub(super) struct Table {
-    rows: Vec<Row>,
+pub(super) struct Results {
+    results: Vec<StepResult>,
 }
 
 /// The table, open for one server.
-pub(super) struct Rows<'a> {
-    table: &'a mut Table,
+pub(super) struct ServerResults<'a> {
+    table: &'a mut Results,
     server: &'static str,
     progress: &'a Progress,
 }
 
-impl Table {
-    pub(super) fn of<'a>(&'a mut self, server: &'static str, progress: &'a Progress) -> Rows<'a> {
-        Rows {
+impl Results {
+    pub(super) fn for_server<'a>(
+        &'a mut self,
+        server: &'static str,
+        progress: &'a Progress,
+    ) -> ServerResults<'a> {
+        ServerResults {
             table: self,
             server,
             progress,
         }
     }
 
-    /// Returns `true` if there are rows and every one held.
-    pub(super) fn held(&self) -> bool {
-        !self.rows.is_empty() && self.rows.iter().all(|row| row.held)
+    /// Returns `true` if there are results and every one held.
+    pub(super) fn all_succeeded(&self) -> bool {
+        !self.results.is_empty() && self.results.iter().all(|row| row.succeeded)
     }
 }
 
-impl Rows<'_> {
+impl ServerResults<'_> {
     /// Takes a step: what happened, or why it is not what was expected.
     pub(super) fn add(
         &mut self,
@@ -58,11 +62,11 @@ impl Rows<'_> {
             .collect::<Vec<_>>()
             .join(" ")
             .chars()
-            .take(LONGEST)
+            .take(MAX_CELL_LENGTH)
             .collect();
         let mark = if held { "held" } else { "BROKE" };
         (self.progress)(&format!("{} · {step}: {mark}: {happened}", self.server));
-        self.table.rows.push(Row {
+        self.table.results.push(StepResult {
             server: self.server,
             step,
             expected,
@@ -73,14 +77,14 @@ impl Rows<'_> {
 }
 
 /// Characters of a cell.
-const LONGEST: usize = 300;
+const MAX_CELL_LENGTH: usize = 300;
 
-impl fmt::Display for Table {
+impl fmt::Display for Results {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| server | step | expected | happened | |")?;
         writeln!(f, "| --- | --- | --- | --- | --- |")?;
-        for row in &self.rows {
-            let mark = if row.held { "held" } else { "**broke**" };
+        for row in &self.results {
+            let mark = if row.succeeded { "held" } else { "**broke**" };
             writeln!(
                 f,
                 "| {} | {} | {} | {} | {mark} |",
@@ -90,8 +94,8 @@ impl fmt::Display for Table {
                 row.happened.replace('|', "\\|")
             )?;
         }
-        let held = self.rows.iter().filter(|row| row.held).count();
-        writeln!(f, "\n{held} of {} rows held", self.rows.len())
+        let held = self.results.iter().filter(|row| row.succeeded).count();
+        writeln!(f, "\n{held} of {} results held", self.results.len())
     }
 }
 
@@ -102,24 +106,24 @@ mod tests {
     #[test]
     fn one_row_that_broke_breaks_the_table() {
         let progress = latchkey_servers::silent();
-        let mut table = Table::default();
-        assert!(!table.held(), "nothing was shown");
+        let mut table = Results::default();
+        assert!(!table.all_succeeded(), "nothing was shown");
         table
             .of("keycloak", &progress)
             .add("sign-in", "an account", Ok("one account".to_owned()));
-        assert!(table.held());
-        table.of("keycloak", &progress).add(
+        assert!(table.all_succeeded());
+        table.for_server("keycloak", &progress).add(
             "refresh",
             "a token",
             Err(anyhow::anyhow!("refused\nwith | a line")),
         );
-        assert!(!table.held());
+        assert!(!table.all_succeeded());
         let text = table.to_string();
         assert!(text.contains("| keycloak | sign-in | an account | one account | held |"));
         assert!(
             text.contains("refused with \\| a line | **broke** |"),
             "{text}"
         );
-        assert!(text.ends_with("1 of 2 rows held\n"));
+        assert!(text.ends_with("1 of 2 results held\n"));
     }
 }

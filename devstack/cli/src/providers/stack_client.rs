@@ -12,18 +12,18 @@ use uuid::Uuid;
 
 use crate::Stack;
 use crate::browser::{Browser, Page};
-use crate::patience;
-use crate::trail::{
+use crate::polling;
+use crate::walkthrough::{
     Account, Token, account_of, authorize_address, revoke_account, selector, token_request,
 };
 
 /// How long anything may take that has to come about by itself.
-pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+pub(super) const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// How a server's own pages are gone through.
-pub(super) trait Pages {
+pub(super) trait SignInPages {
     /// From the authorize address to the page that sends the browser to `arrived`.
-    async fn through(
+    async fn complete(
         &self,
         browser: &mut Browser,
         authorize: &url::Url,
@@ -33,14 +33,14 @@ pub(super) trait Pages {
 }
 
 /// The stack, seen from one provider's people and callers.
-pub(super) struct Desk<'a> {
+pub(super) struct StackClient<'a> {
     /// The stack.
     pub stack: &'a Stack,
     provider: &'static str,
     http: reqwest::Client,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> StackClient<'a> {
     pub(super) fn new(stack: &'a Stack, provider: &'static str) -> anyhow::Result<Self> {
         Ok(Self {
             stack,
@@ -50,8 +50,12 @@ impl<'a> Desk<'a> {
     }
 
     /// Signs a person in with a new browser; answers their account once it is there.
-    pub(super) async fn sign_in(&self, pages: &impl Pages, login: &str) -> anyhow::Result<Account> {
-        self.enter(pages, login).await?;
+    pub(super) async fn sign_in(
+        &self,
+        pages: &impl SignInPages,
+        login: &str,
+    ) -> anyhow::Result<Account> {
+        self.sign_in_to_app(pages, login).await?;
         let handle = address(login);
         eventually(&format!("an account of {handle}"), async || {
             let mut accounts = self.accounts(login).await?;
@@ -67,7 +71,11 @@ impl<'a> Desk<'a> {
     }
 
     /// Signs a person in with a new browser, up to the app.
-    pub(super) async fn enter(&self, pages: &impl Pages, login: &str) -> anyhow::Result<()> {
+    pub(super) async fn sign_in_to_app(
+        &self,
+        pages: &impl SignInPages,
+        login: &str,
+    ) -> anyhow::Result<()> {
         let app = self.stack.public_url();
         let path = format!("/auth/oidc/{}", self.provider);
         let mut browser = Browser::new()?;
@@ -75,16 +83,16 @@ impl<'a> Desk<'a> {
         // A sign-in without a refresh token is repeated once, with consent.
         for _ in 0..2 {
             let back = pages
-                .through(&mut browser, &next, login, |url| {
+                .complete(&mut browser, &next, login, |url| {
                     url.as_str().starts_with(app)
                 })
                 .await?;
-            let landing = browser.get(back.sent_to()?.clone()).await?;
+            let landing = browser.get(back.redirect_target()?.clone()).await?;
             let Some(sent) = &landing.location else {
                 anyhow::bail!(
                     "refused with {}: {}",
                     landing.status,
-                    words_of(&landing.body)
+                    text_of_page(&landing.body)
                 );
             };
             if sent.as_str().starts_with(app) {
@@ -103,7 +111,7 @@ impl<'a> Desk<'a> {
     pub(super) async fn token(&self, account: Uuid) -> anyhow::Result<Result<Token, Refusal>> {
         let request = token_request(account, Duration::from_secs(1));
         let answer = self.tokens().await?.get_access_token(request).await;
-        said(answer.map(|answer| answer.into_inner().token))
+        token_or_refusal(answer.map(|answer| answer.into_inner().token))
     }
 
     /// The same token for so many callers at once.
@@ -118,7 +126,8 @@ impl<'a> Desk<'a> {
             async move {
                 let request = token_request(account, Duration::from_secs(1));
                 let answer = client.get_access_token(request).await;
-                said(answer.map(|answer| answer.into_inner().token))?.map_err(anyhow::Error::from)
+                token_or_refusal(answer.map(|answer| answer.into_inner().token))?
+                    .map_err(anyhow::Error::from)
             }
         });
         futures::future::try_join_all(calls).await
@@ -145,7 +154,7 @@ impl<'a> Desk<'a> {
             claims: String::new(),
         };
         let answer = self.tokens().await?.refresh_access_token(request).await;
-        said(answer.map(|answer| answer.into_inner().token))
+        token_or_refusal(answer.map(|answer| answer.into_inner().token))
     }
 
     /// Refreshes until the provider serves the grant again.
@@ -154,7 +163,7 @@ impl<'a> Desk<'a> {
         loop {
             match self.refresh(account).await? {
                 Ok(token) => return Ok(token),
-                Err(refusal) => anyhow::ensure!(begun.elapsed() < PATIENCE, "still {refusal}"),
+                Err(refusal) => anyhow::ensure!(begun.elapsed() < TIMEOUT, "still {refusal}"),
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
@@ -182,7 +191,7 @@ impl<'a> Desk<'a> {
 
     /// Puts an earlier refresh token back, as if the answer that replaced it had
     /// been lost.
-    pub(super) async fn put_back(&self, account: Uuid, sealed: &[u8]) -> anyhow::Result<()> {
+    pub(super) async fn restore(&self, account: Uuid, sealed: &[u8]) -> anyhow::Result<()> {
         sqlx::query("UPDATE vault.credential SET sealed_refresh_token = $2 WHERE account_id = $1")
             .bind(account)
             .bind(sealed)
@@ -197,7 +206,11 @@ impl<'a> Desk<'a> {
     }
 
     /// The status of the provider's userinfo endpoint for the token.
-    pub(super) async fn accepts(&self, userinfo: &str, token: &Token) -> anyhow::Result<u16> {
+    pub(super) async fn userinfo_status(
+        &self,
+        userinfo: &str,
+        token: &Token,
+    ) -> anyhow::Result<u16> {
         let request = self.http.get(userinfo).bearer_auth(&token.access_token);
         Ok(request.send().await?.status().as_u16())
     }
@@ -211,7 +224,9 @@ pub(super) struct Refusal {
     pub reason: String,
 }
 
-fn said(answer: Result<Option<Token>, Status>) -> anyhow::Result<Result<Token, Refusal>> {
+fn token_or_refusal(
+    answer: Result<Option<Token>, Status>,
+) -> anyhow::Result<Result<Token, Refusal>> {
     match answer {
         Ok(token) => Ok(Ok(token.context("an answer without a token")?)),
         Err(status) => {
@@ -224,7 +239,7 @@ fn said(answer: Result<Option<Token>, Status>) -> anyhow::Result<Result<Token, R
 }
 
 /// What a page says, without its tags.
-fn words_of(page: &str) -> String {
+fn text_of_page(page: &str) -> String {
     let body = page.split_once("<body").map_or(page, |(_, body)| body);
     let text = body.split('<').filter_map(|part| part.split_once('>'));
     let words: Vec<&str> = text.flat_map(|(_, text)| text.split_whitespace()).collect();
@@ -249,7 +264,7 @@ pub(super) async fn eventually<T>(
     what: &str,
     ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    patience::eventually(PATIENCE, what, ask).await
+    polling::eventually(TIMEOUT, what, ask).await
 }
 
 #[cfg(test)]
@@ -259,6 +274,6 @@ mod tests {
     #[test]
     fn a_page_is_told_by_its_words() {
         let page = "<html><head><title>No</title></head><body class=\"a\"><h1>Not\n signed in</h1><p>Try <b>again</b>.</p>";
-        assert_eq!(words_of(page), "Not signed in Try again .");
+        assert_eq!(text_of_page(page), "Not signed in Try again .");
     }
 }

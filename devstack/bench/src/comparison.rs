@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use latchkey_domain::AccountId;
 
-use crate::load::{self, Measured};
+use crate::load::{self, Measurement};
 use crate::options::Options;
 use crate::process::processor_time;
-use crate::world::{Client, Running};
+use crate::testbed::{Client, RunningService};
 
 /// A service with open connections to it.
 pub struct Target<'a> {
     /// The service.
-    pub service: &'a Running,
+    pub service: &'a RunningService,
     /// Connections.
     pub clients: Vec<Client>,
 }
@@ -23,7 +23,7 @@ pub struct Target<'a> {
 #[derive(Debug, Clone)]
 pub struct Series {
     /// Each round.
-    pub rounds: Vec<Measured>,
+    pub rounds: Vec<Measurement>,
     /// Processor time of the service over all rounds.
     pub processor: Duration,
 }
@@ -37,8 +37,8 @@ impl Series {
     }
 
     /// All rounds as one.
-    pub fn all(&self) -> anyhow::Result<Measured> {
-        let mut all = Measured::nothing()?;
+    pub fn all(&self) -> anyhow::Result<Measurement> {
+        let mut all = Measurement::empty()?;
         for round in &self.rounds {
             all.add(round)?;
         }
@@ -55,18 +55,20 @@ impl Series {
 
 /// The service that does nothing and refresh-svc under the same load.
 #[derive(Debug, Clone)]
-pub struct Pair {
+pub struct Comparison {
     /// The service that does nothing.
     pub null: Series,
     /// refresh-svc.
-    pub ours: Series,
+    pub refresh_svc: Series,
 }
 
-impl Pair {
-    /// Median over the rounds of ours by null, for some number of a round.
-    pub fn ratio(&self, number: impl Fn(&Measured) -> f64) -> f64 {
-        let rounds = self.null.rounds.iter().zip(&self.ours.rounds);
-        median(rounds.map(|(null, ours)| number(ours) / number(null).max(f64::EPSILON)))
+impl Comparison {
+    /// Median over the rounds of refresh_svc by null, for some number of a round.
+    pub fn ratio(&self, number: impl Fn(&Measurement) -> f64) -> f64 {
+        let rounds = self.null.rounds.iter().zip(&self.refresh_svc.rounds);
+        median(
+            rounds.map(|(null, refresh_svc)| number(refresh_svc) / number(null).max(f64::EPSILON)),
+        )
     }
 }
 
@@ -85,18 +87,18 @@ pub fn median(numbers: impl Iterator<Item = f64>) -> f64 {
 /// `rate` calls per second, or as fast as it goes where there is none.
 pub async fn measure(
     null: &Target<'_>,
-    ours: &Target<'_>,
+    refresh_svc: &Target<'_>,
     accounts: &Arc<Vec<AccountId>>,
     rate: Option<f64>,
     options: &Options,
-) -> anyhow::Result<Pair> {
-    let mut pair = Pair {
+) -> anyhow::Result<Comparison> {
+    let mut pair = Comparison {
         null: Series::new(),
-        ours: Series::new(),
+        refresh_svc: Series::new(),
     };
     for round in 0..options.rounds() {
         let seed = round as u64 * 1_000;
-        let mut turns = [(null, &mut pair.null), (ours, &mut pair.ours)];
+        let mut turns = [(null, &mut pair.null), (refresh_svc, &mut pair.refresh_svc)];
         if round % 2 == 1 {
             turns.reverse();
         }

@@ -15,7 +15,7 @@ use crate::app::App;
 pub(super) type Form = HashMap<String, String>;
 
 /// How the client proves itself (OpenID Connect Core section 9).
-pub(super) fn client_method(request: &HttpRequest, form: &Form) -> &'static str {
+pub(super) fn client_auth_method(request: &HttpRequest, form: &Form) -> &'static str {
     if request.headers().contains_key(AUTHORIZATION) {
         "client_secret_basic"
     } else if form.contains_key("client_assertion") {
@@ -29,7 +29,7 @@ pub(super) fn client_method(request: &HttpRequest, form: &Form) -> &'static str 
 
 /// An assertion of the client (RFC 7523 section 3): of its key, for this provider, alive,
 /// and not used before.
-fn assertion_holds(app: &App, form: &Form, key: &[u8]) -> bool {
+fn assertion_is_valid(app: &App, form: &Form, key: &[u8]) -> bool {
     let Some((message, signature)) = form
         .get("client_assertion")
         .and_then(|assertion| assertion.rsplit_once('.'))
@@ -62,16 +62,16 @@ fn assertion_holds(app: &App, form: &Form, key: &[u8]) -> bool {
         && fresh
 }
 
-pub(super) fn client_is_known(app: &App, request: &HttpRequest, form: &Form) -> bool {
+pub(super) fn client_is_authenticated(app: &App, request: &HttpRequest, form: &Form) -> bool {
     let (public, key) = {
         let settings = &app.state().settings;
         (settings.public_client, settings.client_key.clone())
     };
     if let Some(key) = key {
-        return assertion_holds(app, form, &key);
+        return assertion_is_valid(app, form, &key);
     }
     if public {
-        return client_method(request, form) == "none"
+        return client_auth_method(request, form) == "none"
             && form.get("client_id") == Some(&app.config.client_id);
     }
     let expected = (&app.config.client_id, &app.config.client_secret);

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::Flavour;
 
 /// A refusal, in the flavour's words.
-pub(super) struct Refusal {
+pub(super) struct ErrorResponse {
     status: StatusCode,
     error: &'static str,
     description: &'static str,
@@ -15,8 +15,12 @@ pub(super) struct Refusal {
     number: u32,
 }
 
-pub(super) const fn bad(error: &'static str, description: &'static str, number: u32) -> Refusal {
-    Refusal {
+pub(super) const fn bad(
+    error: &'static str,
+    description: &'static str,
+    number: u32,
+) -> ErrorResponse {
+    ErrorResponse {
         status: StatusCode::BAD_REQUEST,
         error,
         description,
@@ -24,33 +28,37 @@ pub(super) const fn bad(error: &'static str, description: &'static str, number: 
     }
 }
 
-pub(super) const CLIENT: Refusal = Refusal {
+pub(super) const CLIENT: ErrorResponse = ErrorResponse {
     status: StatusCode::UNAUTHORIZED,
     error: "invalid_client",
     description: "Invalid client secret provided.",
     number: 7_000_215,
 };
-pub(super) const GRANT: Refusal = bad("invalid_grant", "Token has been expired or revoked.", 50173);
-pub(super) const CODE: Refusal = bad(
+pub(super) const GRANT: ErrorResponse =
+    bad("invalid_grant", "Token has been expired or revoked.", 50173);
+pub(super) const CODE: ErrorResponse = bad(
     "invalid_grant",
     "The code is unknown, spent or expired.",
     54005,
 );
-pub(super) const PKCE: Refusal = bad("invalid_grant", "The code verifier does not fit.", 501_481);
-pub(super) const REDIRECT: Refusal = bad("invalid_grant", "The redirect_uri is another.", 50011);
-pub(super) const TYPE: Refusal = bad(
+pub(super) const PKCE: ErrorResponse =
+    bad("invalid_grant", "The code verifier does not fit.", 501_481);
+pub(super) const REDIRECT: ErrorResponse =
+    bad("invalid_grant", "The redirect_uri is another.", 50011);
+pub(super) const TYPE: ErrorResponse = bad(
     "unsupported_grant_type",
     "This grant type is not known.",
     70003,
 );
-pub(super) const REQUEST: Refusal = bad("invalid_request", "A parameter is missing.", 900_144);
+pub(super) const REQUEST: ErrorResponse =
+    bad("invalid_request", "A parameter is missing.", 900_144);
 
-impl Refusal {
+impl ErrorResponse {
     pub(super) fn is_of_the_grant(&self) -> bool {
         self.error == GRANT.error
     }
 
-    pub(super) fn answer(&self, flavour: Flavour) -> HttpResponse {
+    pub(super) fn to_response(&self, flavour: Flavour) -> HttpResponse {
         let mut body = json!({"error": self.error, "error_description": self.description});
         if flavour == Flavour::Microsoft {
             let trace = "00000000-0000-4000-8000-000000000000";

@@ -6,10 +6,10 @@ use latchkey_proto::events::UserAuthenticated;
 use prost::Message as _;
 use url::Url;
 
-use super::{PATIENCE, Route};
+use super::{Route, TIMEOUT};
 use crate::Stack;
 use crate::browser::{Browser, Page, readable};
-use crate::exchange::{Seen, Watcher};
+use crate::message_recorder::{MessageRecorder, RecordedMessage};
 
 /// Path of the sign-in page.
 const SIGN_IN: &str = "/auth/sign-in";
@@ -45,7 +45,7 @@ pub async fn authorize_address(
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
     let leaving = browser.post(format!("{at}{action}"), &fields).await?;
-    leaving.goes_on_to()
+    leaving.refresh_target()
 }
 
 /// Signs in as a browser does, with this answer on the consent page. Where
@@ -78,21 +78,21 @@ pub async fn sign_in(
     })
 }
 
-pub(super) async fn tell(
+pub(super) async fn check(
     stack: &Stack,
     route: Route,
     person: &str,
-    say: &impl Fn(&str),
+    report: &impl Fn(&str),
 ) -> anyhow::Result<()> {
     let mut browser = Browser::new()?;
     let authorize = authorize_address(&mut browser, stack, route.path)
         .await
         .context("sign-in does not begin")?;
-    say(&format!(
+    report(&format!(
         "{SIGN_IN}, the button of {} → the provider",
         route.provider
     ));
-    say(&format!("  {}", readable(&authorize)));
+    report(&format!("  {}", readable(&authorize)));
     for (name, wanted) in [
         ("client_id", Some(stack.demo().client_id())),
         ("response_type", Some("code")),
@@ -116,15 +116,17 @@ pub(super) async fn tell(
         .decide(authorize.as_str(), &Decision::allow(person))
         .await
         .context("the demo provider does not send the browser back")?;
-    say(&format!(
+    report(&format!(
         "{person} consents → back to {}",
         readable(&callback)
     ));
 
     let landing = browser.get(callback).await?;
-    let app = landing.sent_to().context("the callback was refused")?;
+    let app = landing
+        .redirect_target()
+        .context("the callback was refused")?;
     let session = browser.cookie_names(app).join(", ");
-    say(&format!(
+    report(&format!(
         "callback → {} with cookie {session}",
         readable(app)
     ));
@@ -138,28 +140,28 @@ pub(super) async fn tell(
 }
 
 /// Waits for the sign-in's event.
-pub(super) async fn tell_event(
+pub(super) async fn check_event(
     stack: &Stack,
-    watcher: &mut Watcher,
+    recorder: &mut MessageRecorder,
     handle: &str,
-    say: &impl Fn(&str),
+    report: &impl Fn(&str),
 ) -> anyhow::Result<()> {
-    let is_wanted = |seen: &Seen| {
+    let is_wanted = |seen: &RecordedMessage| {
         seen.routing_key == "user.authenticated.v1"
             && UserAuthenticated::decode(seen.payload.as_slice())
                 .ok()
                 .and_then(|event| event.identity)
                 .is_some_and(|identity| identity.handle == handle)
     };
-    let seen = watcher
-        .wait_for("user.authenticated.v1", PATIENCE, is_wanted)
+    let seen = recorder
+        .wait_for("user.authenticated.v1", TIMEOUT, is_wanted)
         .await?;
     let event = UserAuthenticated::decode(seen.payload.as_slice())?;
     let connection = event
         .connection
         .context("the event has no connection: is automatic connection off?")?;
     let grant = connection.grant.context("the event has no grant")?;
-    say(&format!(
+    report(&format!(
         "event {} on {}: id {}, {} granted scopes, access token sealed in {} bytes, refresh token in {}",
         seen.routing_key,
         seen.exchange,
@@ -169,7 +171,7 @@ pub(super) async fn tell_event(
         grant.refresh_token.len()
     ));
     if let Some(trace) = seen.traceparent.split('-').nth(1) {
-        say(&format!(
+        report(&format!(
             "  trace {trace}: also in the logs of auth-svc and sync-svc"
         ));
     }

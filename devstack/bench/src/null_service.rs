@@ -16,7 +16,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
-use crate::world::{SCOPES, token_text};
+use crate::testbed::{SCOPES, token_text};
 
 /// What the child gets from its parent.
 #[derive(Debug, clap::Args)]

@@ -8,26 +8,26 @@ use tokio::task::JoinHandle;
 
 /// A way to a server: a port that forwards to it.
 #[derive(Debug)]
-pub struct Way {
+pub struct TcpForwarder {
     address: SocketAddr,
-    forgotten: watch::Sender<u64>,
+    blackholed: watch::Sender<u64>,
     task: JoinHandle<()>,
 }
 
-impl Way {
+impl TcpForwarder {
     /// A way to the server of a URL.
     ///
     /// # Panics
     /// The URL has no user, or no port is free.
     #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
-    pub async fn to(url: &str) -> Self {
+    pub async fn start(url: &str) -> Self {
         let target = parts(url).1.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("no port is free");
         let address = listener.local_addr().expect("no address");
-        let forgotten = watch::Sender::new(0);
-        let signal = forgotten.clone();
+        let blackholed = watch::Sender::new(0);
+        let signal = blackholed.clone();
         let task = tokio::spawn(async move {
             while let Ok((inbound, _)) = listener.accept().await {
                 tokio::spawn(forward(inbound, target.clone(), signal.subscribe()));
@@ -35,7 +35,7 @@ impl Way {
         });
         Self {
             address,
-            forgotten,
+            blackholed,
             task,
         }
     }
@@ -50,23 +50,23 @@ impl Way {
     }
 
     /// Swallows what comes over the connections that there are, and resets none.
-    pub fn forget(&self) {
-        self.forgotten.send_modify(|times| *times += 1);
+    pub fn blackhole(&self) {
+        self.blackholed.send_modify(|times| *times += 1);
     }
 }
 
-impl Drop for Way {
+impl Drop for TcpForwarder {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn forward(mut inbound: TcpStream, target: String, mut forgotten: watch::Receiver<u64>) {
+async fn forward(mut inbound: TcpStream, target: String, mut blackholed: watch::Receiver<u64>) {
     let Ok(mut outbound) = TcpStream::connect(target).await else {
         return;
     };
     tokio::select! {
-        _ = forgotten.changed() => {}
+        _ = blackholed.changed() => {}
         _ = tokio::io::copy_bidirectional(&mut inbound, &mut outbound) => return,
     }
     // Open, and nobody reads.

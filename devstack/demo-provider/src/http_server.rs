@@ -14,13 +14,13 @@ use crate::app::{App, Socket};
 use crate::{authorize, control, discovery, token};
 
 /// A running server.
-pub(crate) struct Running {
+pub(crate) struct RunningServer {
     handle: ServerHandle,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Keeps a second handle of each socket, so that a fault can close it.
-fn remember_socket(connection: &dyn Any, extensions: &mut Extensions) {
+fn store_socket(connection: &dyn Any, extensions: &mut Extensions) {
     let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else {
         return;
     };
@@ -29,10 +29,10 @@ fn remember_socket(connection: &dyn Any, extensions: &mut Extensions) {
     }
 }
 
-impl Running {
+impl RunningServer {
     /// Serves on a listener that is bound already.
     pub(crate) fn start(app: Arc<App>, listener: TcpListener) -> std::io::Result<Self> {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("demo-provider".to_owned())
             .spawn(move || {
@@ -45,7 +45,7 @@ impl Running {
                             .configure(control::routes)
                             .configure(routes)
                     })
-                    .on_connect(remember_socket)
+                    .on_connect(store_socket)
                     .workers(2)
                     .disable_signals()
                     .shutdown_timeout(1)
@@ -53,16 +53,16 @@ impl Running {
                     match server {
                         Ok(server) => {
                             let server = server.run();
-                            let _ = tell.send(Ok(server.handle()));
+                            let _ = sender.send(Ok(server.handle()));
                             let _ = server.await;
                         }
                         Err(error) => {
-                            let _ = tell.send(Err(error));
+                            let _ = sender.send(Err(error));
                         }
                     }
                 });
             })?;
-        let handle = told.recv().map_err(std::io::Error::other)??;
+        let handle = receiver.recv().map_err(std::io::Error::other)??;
         Ok(Self {
             handle,
             thread: Some(thread),
@@ -70,7 +70,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningServer {
     fn drop(&mut self) {
         // The order is sent at once; only its confirmation is awaited.
         drop(self.handle.stop(false));

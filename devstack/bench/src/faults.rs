@@ -1,4 +1,4 @@
-//! `cargo dev bench trouble`: a provider in trouble, what its callers are told and
+//! `cargo dev bench faults`: a provider in trouble, what its callers are told and
 //! whether anybody else waits.
 
 use std::collections::BTreeMap;
@@ -11,11 +11,11 @@ use latchkey_domain::AccountId;
 use tokio::task::JoinSet;
 use tonic_types::StatusExt as _;
 
-use crate::load::{self, Measured, ask, request};
+use crate::load::{self, Measurement, get_token, request};
 use crate::machine;
-use crate::report::{Keep, keep, spoken};
-use crate::tokens::program;
-use crate::world::{Client, World};
+use crate::report::{ReportOptions, timed_progress, write_result};
+use crate::testbed::{Client, Testbed};
+use crate::tokens::refresh_svc_program;
 
 /// Callers at once of accounts whose provider is in trouble.
 const CALLERS: usize = 20;
@@ -29,7 +29,7 @@ const VALID_RATE: f64 = 500.0;
 const REFRESH_EVERY: Duration = Duration::from_millis(100);
 
 /// What the provider does, and the faults that make it do so.
-fn troubles() -> [(&'static str, Vec<Fault>); 7] {
+fn scenarios() -> [(&'static str, Vec<Fault>); 7] {
     let fault = || Fault::on(Endpoint::Token).of(Flavour::Google);
     let always = |fault: Fault| vec![fault.times(u32::MAX)];
     let flapping = (0..1_000).flat_map(|_| [fault(), fault().reset()]);
@@ -58,10 +58,10 @@ fn troubles() -> [(&'static str, Vec<Fault>); 7] {
 }
 
 /// Measures each trouble on a refresh-svc of its own, and reports.
-pub async fn run(options: Keep) -> anyhow::Result<()> {
-    let progress = spoken(Instant::now());
-    let world = World::start(&progress).await?;
-    let valid = Arc::new(world.add_living(1_000).await?);
+pub async fn run(options: ReportOptions) -> anyhow::Result<()> {
+    let progress = timed_progress(Instant::now());
+    let testbed = Testbed::start(&progress).await?;
+    let valid = Arc::new(testbed.add_valid(1_000).await?);
     let mut text = format!(
         "{}, load average {:.1}. {CALLERS} callers at once with a deadline of {} s; meanwhile for \
          {} s others, p50 / p99 in ms.\n\n\
@@ -73,45 +73,50 @@ pub async fn run(options: Keep) -> anyhow::Result<()> {
         DEADLINE.as_secs(),
         LENGTH.as_secs(),
     );
-    for (name, faults) in troubles() {
+    for (name, faults) in scenarios() {
         progress(&format!("the provider {name}"));
         // Who is refused at once is no refresh that was slowed.
-        let others_go = faults.is_empty() || faults.iter().any(|fault| fault.delay_ms > 0);
-        let row = measure(&world, &valid, faults, others_go).await?;
+        let measures_others = faults.is_empty() || faults.iter().any(|fault| fault.delay_ms > 0);
+        let row = measure(&testbed, &valid, faults, measures_others).await?;
         writeln!(text, "| {name} | {row} |")?;
     }
-    keep("trouble", &text, options)
+    write_result("faults", &text, options)
 }
 
 async fn measure(
-    world: &World,
+    testbed: &Testbed,
     valid: &Arc<Vec<AccountId>>,
     faults: Vec<Fault>,
-    others_go: bool,
+    measures_others: bool,
 ) -> anyhow::Result<String> {
-    let service = world.refresh_svc(&program()?, "refresh-svc").await?;
-    let clients = world.connections(service.address, 8).await?;
+    let service = testbed
+        .refresh_svc(&refresh_svc_program()?, "refresh-svc")
+        .await?;
+    let clients = testbed.connections(service.address, 8).await?;
     // The first refresh of a process reads the provider's configuration.
     for flavour in [Flavour::Google, Flavour::Oidc] {
-        for account in world.add_expired(flavour, 1).await? {
-            anyhow::ensure!(ask(&clients[0], account).await, "no token: {flavour:?}");
+        for account in testbed.add_expired(flavour, 1).await? {
+            anyhow::ensure!(
+                get_token(&clients[0], account).await,
+                "no token: {flavour:?}"
+            );
         }
     }
-    load::touch(&clients, valid, 1).await?;
-    let sick = world.add_expired(Flavour::Google, CALLERS).await?;
+    load::get_each_token(&clients, valid, 1).await?;
+    let affected = testbed.add_expired(Flavour::Google, CALLERS).await?;
     let each = usize::try_from(LENGTH.as_millis() / REFRESH_EVERY.as_millis())?;
-    let of_another = world.add_expired(Flavour::Oidc, each).await?;
-    let others = if others_go { each } else { 0 };
-    let others = world.add_expired(Flavour::Google, others).await?;
+    let of_another = testbed.add_expired(Flavour::Oidc, each).await?;
+    let others = if measures_others { each } else { 0 };
+    let others = testbed.add_expired(Flavour::Google, others).await?;
 
-    let before = world.demo.refreshes(Flavour::Google);
-    world.demo.forget_faults();
+    let before = testbed.demo.refreshes(Flavour::Google);
+    testbed.demo.forget_faults();
     for fault in faults {
-        world.demo.inject(fault);
+        testbed.demo.inject(fault);
     }
-    let callers = tokio::spawn(callers(clients[0].clone(), sick));
+    let callers = tokio::spawn(callers(clients[0].clone(), affected));
     // Whom the trouble is for has it.
-    while others_go && world.demo.refreshes(Flavour::Google) < before + CALLERS as u64 {
+    while measures_others && testbed.demo.refreshes(Flavour::Google) < before + CALLERS as u64 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let (valid, of_another, others) = tokio::try_join!(
@@ -120,7 +125,7 @@ async fn measure(
         refresh(&clients[6..8], others),
     )?;
     let (told, last) = callers.await??;
-    world.demo.forget_faults();
+    testbed.demo.forget_faults();
     let told: Vec<String> = told
         .iter()
         .map(|(reason, count)| format!("{count} {reason}"))
@@ -135,7 +140,7 @@ async fn measure(
     ))
 }
 
-fn percentiles(measured: &Measured) -> String {
+fn percentiles(measured: &Measurement) -> String {
     if measured.latencies.is_empty() {
         return "–".to_owned();
     }
@@ -175,17 +180,17 @@ async fn callers(
 }
 
 /// Each account once, one after the other by the clock.
-async fn refresh(clients: &[Client], accounts: Vec<AccountId>) -> anyhow::Result<Measured> {
-    let mut measured = Measured::nothing()?;
+async fn refresh(clients: &[Client], accounts: Vec<AccountId>) -> anyhow::Result<Measurement> {
+    let mut measured = Measurement::empty()?;
     let mut pace = tokio::time::interval(REFRESH_EVERY);
     let mut calls = JoinSet::new();
     for (account, client) in accounts.into_iter().zip(clients.iter().cycle().cloned()) {
         pace.tick().await;
         let asked = Instant::now();
-        calls.spawn(async move { ask(&client, account).await.then(|| asked.elapsed()) });
+        calls.spawn(async move { get_token(&client, account).await.then(|| asked.elapsed()) });
     }
     while let Some(call) = calls.join_next().await {
-        measured.take(call?);
+        measured.record(call?);
     }
     Ok(measured)
 }

@@ -7,35 +7,35 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
-use super::client::client_is_known;
+use super::client_authentication::client_is_authenticated;
+use super::error_response::{CLIENT, REQUEST, bad};
 use super::form;
-use super::refusal::{CLIENT, REQUEST, bad};
-use crate::app::{App, Place};
+use crate::app::{App, Realm};
 use crate::id_token::sign_userinfo;
 use crate::{Endpoint, Flavour, Misbehaviour};
 
 pub(crate) async fn revoke(request: HttpRequest, app: Data<Arc<App>>, body: Bytes) -> HttpResponse {
-    let Some(place) = Place::of(&request) else {
+    let Some(realm) = Realm::of(&request) else {
         return HttpResponse::NotFound().finish();
     };
     let form = form(&body);
-    app.serve(&request, &place, Endpoint::Revocation, None, || {
-        if place.flavour == Flavour::Oidc && !client_is_known(&app, &request, &form) {
-            return CLIENT.answer(place.flavour);
+    app.serve(&request, &realm, Endpoint::Revocation, None, || {
+        if realm.flavour == Flavour::Oidc && !client_is_authenticated(&app, &request, &form) {
+            return CLIENT.to_response(realm.flavour);
         }
         let Some(token) = form.get("token") else {
-            return REQUEST.answer(place.flavour);
+            return REQUEST.to_response(realm.flavour);
         };
         let mut state = app.state();
         let found = state
-            .refresh
+            .refresh_tokens
             .get(token)
             .map(|grant| (grant.family.clone(), grant.person.clone()))
             .or_else(|| {
-                let access = state.access.get(token)?;
+                let access = state.access_tokens.get(token)?;
                 Some((access.family.clone(), access.person.clone()))
             });
-        match (found, place.flavour) {
+        match (found, realm.flavour) {
             // Google revokes the whole grant of the person to the client.
             (Some((_, person)), Flavour::Google) => {
                 state.revoke_person(&person, Some(Flavour::Google));
@@ -43,7 +43,8 @@ pub(crate) async fn revoke(request: HttpRequest, app: Data<Arc<App>>, body: Byte
             (Some((family, _)), _) => state.revoke_family(&family),
             // Google tells, RFC 7009 does not.
             (None, Flavour::Google) => {
-                return bad("invalid_token", "Token expired or revoked", 0).answer(place.flavour);
+                return bad("invalid_token", "Token expired or revoked", 0)
+                    .to_response(realm.flavour);
             }
             (None, _) => {}
         }
@@ -53,20 +54,20 @@ pub(crate) async fn revoke(request: HttpRequest, app: Data<Arc<App>>, body: Byte
 }
 
 pub(crate) async fn userinfo(request: HttpRequest, app: Data<Arc<App>>) -> HttpResponse {
-    let Some(place) = Place::of(&request) else {
+    let Some(realm) = Realm::of(&request) else {
         return HttpResponse::NotFound().finish();
     };
-    app.serve(&request, &place, Endpoint::Userinfo, None, || {
+    app.serve(&request, &realm, Endpoint::Userinfo, None, || {
         let state = app.state();
         let claims = request
             .headers()
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
-            .and_then(|token| state.access.get(token))
-            .filter(|token| token.flavour == place.flavour && token.expires_at > app.now())
+            .and_then(|token| state.access_tokens.get(token))
+            .filter(|token| token.flavour == realm.flavour && token.expires_at > app.now())
             .and_then(|token| Some((state.person(&token.person)?, &token.scopes)))
             .map(|(person, scopes)| {
-                let mut claims = match place.flavour {
+                let mut claims = match realm.flavour {
                     Flavour::Google => person.google_claims(),
                     Flavour::Microsoft => person.microsoft_claims(),
                     Flavour::Oidc => person.oidc_claims(),
@@ -83,7 +84,7 @@ pub(crate) async fn userinfo(request: HttpRequest, app: Data<Arc<App>>) -> HttpR
             });
         match claims {
             Some(mut claims) => {
-                if state.misbehaves(place.flavour, Misbehaviour::OtherUserinfoSubject) {
+                if state.misbehaves(realm.flavour, Misbehaviour::OtherUserinfoSubject) {
                     claims.insert("sub".into(), json!("another-subject"));
                 }
                 let signs = [
@@ -93,9 +94,9 @@ pub(crate) async fn userinfo(request: HttpRequest, app: Data<Arc<App>>) -> HttpR
                 ];
                 if signs
                     .iter()
-                    .any(|how| state.misbehaves(place.flavour, *how))
+                    .any(|how| state.misbehaves(realm.flavour, *how))
                 {
-                    return match sign_userinfo(&app, &state, place.flavour, claims) {
+                    return match sign_userinfo(&app, &state, realm.flavour, claims) {
                         Ok(jwt) => HttpResponse::Ok().content_type("application/jwt").body(jwt),
                         Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
                     };

@@ -21,7 +21,7 @@ const GO: u32 = 24;
 
 /// A server that is there.
 #[derive(Debug, Clone)]
-pub(super) struct Obtained {
+pub(super) struct Installation {
     /// Where it lies.
     pub place: PathBuf,
     /// Its version.
@@ -29,54 +29,52 @@ pub(super) struct Obtained {
 }
 
 /// Keycloak's distribution, unpacked.
-pub(super) fn keycloak(progress: &Progress) -> anyhow::Result<Obtained> {
-    need("java", INSTALL_JAVA)?;
+pub(super) fn keycloak(progress: &Progress) -> anyhow::Result<Installation> {
+    require_program("java", INSTALL_JAVA)?;
     let java = java_version()?;
     anyhow::ensure!(
         java >= JAVA,
         "Keycloak needs Java {JAVA}, here is {java}: {INSTALL_JAVA}"
     );
     let parent = parent()?;
-    let _gate = gate(&parent)?;
-    let unpacked = |version| Obtained {
+    let _lock = lock(&parent)?;
+    let unpacked = |version| Installation {
         place: parent.join(format!("keycloak-{version}")),
         version,
     };
-    let there = |obtained: &Obtained| obtained.place.join("complete").is_file();
+    let there = |installation: &Installation| installation.place.join("complete").is_file();
     let mut known = KEYCLOAK_VERSIONS.into_iter().map(unpacked);
-    if let Some(obtained) = known.find(there) {
-        return Ok(obtained);
+    if let Some(installation) = known.find(there) {
+        return Ok(installation);
     }
-    need("mvn", "run `apt-get install -y maven` as root")?;
+    require_program("mvn", "run `apt-get install -y maven` as root")?;
     let mut refusal = String::new();
-    for obtained in KEYCLOAK_VERSIONS.into_iter().map(unpacked) {
+    for installation in KEYCLOAK_VERSIONS.into_iter().map(unpacked) {
         progress(&format!(
             "fetching Keycloak {} with Maven: some 200 MB",
-            obtained.version
+            installation.version
         ));
         let unpacking = parent.join("unpacking");
         let _ = fs::remove_dir_all(&unpacking);
         let artifact = format!(
             "org.keycloak:keycloak-quarkus-dist:{}:zip",
-            obtained.version
+            installation.version
         );
-        let outcome = complete(
-            Command::new("mvn")
-                .args(["--batch-mode", "--quiet"])
-                .arg("org.apache.maven.plugins:maven-dependency-plugin:3.6.1:unpack")
-                .arg(format!("-Dartifact={artifact}"))
-                .arg(format!("-DoutputDirectory={}", unpacking.display()))
-                .current_dir(&parent),
-        );
+        let outcome = run(Command::new("mvn")
+            .args(["--batch-mode", "--quiet"])
+            .arg("org.apache.maven.plugins:maven-dependency-plugin:3.6.1:unpack")
+            .arg(format!("-Dartifact={artifact}"))
+            .arg(format!("-DoutputDirectory={}", unpacking.display()))
+            .current_dir(&parent));
         match outcome {
             Ok(_) => {
-                let _ = fs::remove_dir_all(&obtained.place);
+                let _ = fs::remove_dir_all(&installation.place);
                 // Without a project Maven takes this name as it stands.
                 let _ = fs::remove_dir_all(parent.join("${project.basedir}"));
-                let inside = unpacking.join(format!("keycloak-{}", obtained.version));
-                fs::rename(inside, &obtained.place)?;
-                File::create(obtained.place.join("complete"))?;
-                return Ok(obtained);
+                let inside = unpacking.join(format!("keycloak-{}", installation.version));
+                fs::rename(inside, &installation.place)?;
+                File::create(installation.place.join("complete"))?;
+                return Ok(installation);
             }
             Err(error) => refusal = one_line(&error),
         }
@@ -88,25 +86,25 @@ pub(super) fn keycloak(progress: &Progress) -> anyhow::Result<Obtained> {
 }
 
 /// Hydra's program, built with SQLite.
-pub(super) fn hydra(progress: &Progress) -> anyhow::Result<Obtained> {
+pub(super) fn hydra(progress: &Progress) -> anyhow::Result<Installation> {
     let parent = parent()?;
-    let _gate = gate(&parent)?;
+    let _lock = lock(&parent)?;
     let place = parent.join(format!("hydra-{HYDRA_VERSION}"));
-    let obtained = Obtained {
+    let installation = Installation {
         place: place.clone(),
         version: HYDRA_VERSION,
     };
     if place.join("complete").is_file() {
-        return Ok(obtained);
+        return Ok(installation);
     }
-    need("go", INSTALL_GO)?;
+    require_program("go", INSTALL_GO)?;
     let go = go_version()?;
     anyhow::ensure!(
         go >= GO,
         "Hydra needs Go 1.{GO}, here is 1.{go}: {INSTALL_GO}"
     );
     // Its SQLite is C.
-    need("cc", "run `apt-get install -y gcc libc6-dev` as root")?;
+    require_program("cc", "run `apt-get install -y gcc libc6-dev` as root")?;
     progress(&format!(
         "fetching and building Hydra {HYDRA_VERSION} with Go: minutes, once"
     ));
@@ -116,13 +114,13 @@ pub(super) fn hydra(progress: &Progress) -> anyhow::Result<Obtained> {
         anyhow::anyhow!("Go has no Hydra {HYDRA_VERSION}: {}", one_line(&error))
     })?;
     File::create(place.join("complete"))?;
-    Ok(obtained)
+    Ok(installation)
 }
 
 /// As a tool of a module of its own: `go install` refuses a module that replaces
 /// others.
 fn build_hydra(place: &Path) -> anyhow::Result<()> {
-    let go = |arguments: &[&str]| complete(Command::new("go").args(arguments).current_dir(place));
+    let go = |arguments: &[&str]| run(Command::new("go").args(arguments).current_dir(place));
     let module = format!("{HYDRA_MODULE}@{HYDRA_VERSION}");
     go(&["mod", "init", "latchkey.example/providers"])?;
     // It does not build with the modules that it replaces.
@@ -159,7 +157,7 @@ fn parent() -> anyhow::Result<PathBuf> {
 }
 
 /// Two runs at once: the second waits and then finds everything there.
-fn gate(parent: &Path) -> anyhow::Result<File> {
+fn lock(parent: &Path) -> anyhow::Result<File> {
     let gate = File::create(parent.join("gate"))?;
     gate.lock()?;
     Ok(gate)
@@ -168,7 +166,7 @@ fn gate(parent: &Path) -> anyhow::Result<File> {
 const INSTALL_JAVA: &str = "run `apt-get install -y openjdk-17-jre-headless` as root";
 const INSTALL_GO: &str = "install Go 1.24 or newer";
 
-fn need(program: &str, remedy: &str) -> anyhow::Result<()> {
+fn require_program(program: &str, remedy: &str) -> anyhow::Result<()> {
     let there = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|at| at.join(program).is_file()));
     anyhow::ensure!(there, "{program} is not installed: {remedy}");
@@ -188,7 +186,7 @@ fn java_version() -> anyhow::Result<u32> {
 
 /// The second number of `go version go1.24.1 linux/amd64`.
 fn go_version() -> anyhow::Result<u32> {
-    let said = complete(Command::new("go").arg("version"))?;
+    let said = run(Command::new("go").arg("version"))?;
     let text = String::from_utf8_lossy(&said);
     text.split_once("go1.")
         .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next())
@@ -197,7 +195,7 @@ fn go_version() -> anyhow::Result<u32> {
 }
 
 /// Runs a program to its end; answers its standard output.
-fn complete(command: &mut Command) -> anyhow::Result<Vec<u8>> {
+fn run(command: &mut Command) -> anyhow::Result<Vec<u8>> {
     let program = command.get_program().to_owned();
     let program = Path::new(&program).display().to_string();
     let output = command
