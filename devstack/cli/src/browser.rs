@@ -1,5 +1,5 @@
-//! A browser small enough to read: cookies, no script, no redirect followed
-//! unasked.
+//! A minimal browser: it has cookies, runs no scripts, and follows a redirect only when told
+//! to.
 
 mod form;
 
@@ -12,10 +12,10 @@ use url::Url;
 
 pub use form::{Field, FieldKind, Form, Person};
 
-/// How many forms a provider may show before it sends the browser back.
+/// Maximum number of forms that a provider shows before it redirects the browser back.
 const FORMS: usize = 5;
 
-/// A cookie of one host. Ports share cookies (RFC 6265 section 8.5).
+/// A cookie of one host. The ports of a host share cookies (RFC 6265 section 8.5).
 #[derive(Debug, Clone)]
 struct Cookie {
     host: String,
@@ -24,26 +24,26 @@ struct Cookie {
     value: String,
 }
 
-/// An answer, not followed.
+/// A response. Its redirect has not been followed.
 #[derive(Debug)]
 pub struct Page {
-    /// What was asked for.
+    /// URL of the request.
     pub url: Url,
     /// HTTP status.
     pub status: u16,
     /// Headers.
     pub headers: HeaderMap,
-    /// Where it sends the browser.
+    /// Target of the redirect, if the response is one.
     pub location: Option<Url>,
-    /// Body as text.
+    /// Body of the response as text.
     pub body: String,
 }
 
 impl Page {
-    /// Where it sends the browser.
+    /// Target of the redirect, if the response is one.
     ///
     /// # Errors
-    /// It is no redirect.
+    /// The response is not a redirect.
     pub fn redirect_target(&self) -> anyhow::Result<&Url> {
         self.location.as_ref().with_context(|| {
             let text: String = self.body.chars().take(2_000).collect();
@@ -55,10 +55,10 @@ impl Page {
         })
     }
 
-    /// The hidden fields of this page's form that is sent to `action`.
+    /// Returns the hidden fields of the form that is sent to `action`.
     ///
     /// # Errors
-    /// There is no such form.
+    /// The page has no such form.
     pub fn form(&self, action: &str) -> anyhow::Result<Vec<(String, String)>> {
         self.forms()
             .into_iter()
@@ -67,15 +67,16 @@ impl Page {
             .with_context(|| format!("{} has no form for {action}", self.url.path()))
     }
 
-    /// The forms of this page.
+    /// Returns the forms of this page.
     pub fn forms(&self) -> Vec<Form> {
         Form::all(&self.body)
     }
 
-    /// Where the page goes on to by itself.
+    /// Returns the target of the `Refresh` header, to which a browser goes after it has shown
+    /// the page.
     ///
     /// # Errors
-    /// It stays.
+    /// The response has no such header.
     pub fn refresh_target(&self) -> anyhow::Result<Url> {
         self.headers
             .get(REFRESH)
@@ -88,7 +89,7 @@ impl Page {
     }
 }
 
-/// A browser with a cookie jar of its own.
+/// A browser with its own cookie jar.
 #[derive(Debug)]
 pub struct Browser {
     client: Client,
@@ -96,10 +97,10 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// A browser without cookies.
+    /// Creates a browser without cookies.
     ///
     /// # Errors
-    /// No TLS roots on this machine.
+    /// This machine has no TLS root certificates.
     pub fn new() -> anyhow::Result<Self> {
         let client = Client::builder()
             .timeout(Duration::from_secs(30))
@@ -112,19 +113,19 @@ impl Browser {
         })
     }
 
-    /// Opens an address.
+    /// Opens a URL.
     ///
     /// # Errors
-    /// No answer.
+    /// There is no response.
     pub async fn get(&mut self, url: impl AsRef<str>) -> anyhow::Result<Page> {
         self.send(Method::GET, url.as_ref(), |request| request)
             .await
     }
 
-    /// Sends a form.
+    /// Submits a form.
     ///
     /// # Errors
-    /// No answer.
+    /// There is no response.
     pub async fn post(
         &mut self,
         url: impl AsRef<str>,
@@ -138,11 +139,11 @@ impl Browser {
         .await
     }
 
-    /// Opens an address and follows redirects until an answer is none, or sends
-    /// the browser somewhere for which `stop` is true.
+    /// Opens a URL and follows redirects until a response is not a redirect or `stop` returns
+    /// `true` for its target.
     ///
     /// # Errors
-    /// No answer, or ten redirects.
+    /// There is no response, or there are more than ten redirects.
     pub async fn follow(
         &mut self,
         url: impl AsRef<str>,
@@ -155,14 +156,17 @@ impl Browser {
                 _ => return Ok(page),
             }
         }
-        anyhow::bail!("ten redirects, the last one to {:?}", page.location)
+        anyhow::bail!(
+            "more than ten redirects, the last one to {:?}",
+            page.location
+        )
     }
 
-    /// Goes through a provider's own pages as a person does, until it sends the
-    /// browser somewhere for which `arrived` is true; answers the page that does.
+    /// Fills in and submits the forms of a provider's pages until a redirect has a target for
+    /// which `arrived` returns `true`. Returns the response with that redirect.
     ///
     /// # Errors
-    /// No answer, a page without a form, or a form that never ends.
+    /// There is no response, a page has no form, or there are too many forms.
     pub async fn submit_forms(
         &mut self,
         authorize: &Url,
@@ -190,7 +194,7 @@ impl Browser {
         }
         let text: String = page.body.chars().take(2_000).collect();
         anyhow::bail!(
-            "lost on the provider's pages: {} answered {}: {text}",
+            "the provider's pages do not lead back: {} answered {}: {text}",
             page.url,
             page.status
         )
@@ -202,7 +206,7 @@ impl Browser {
         url: &str,
         finish: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> anyhow::Result<Page> {
-        let url = Url::parse(url).with_context(|| format!("{url} is no address"))?;
+        let url = Url::parse(url).with_context(|| format!("{url} is not a URL"))?;
         let mut request = self.client.request(method, url.clone());
         let cookies = self.cookies_for(&url);
         if !cookies.is_empty() {
@@ -211,7 +215,7 @@ impl Browser {
         let answer = finish(request)
             .send()
             .await
-            .with_context(|| format!("no answer from {}", url.origin().ascii_serialization()))?;
+            .with_context(|| format!("no response from {}", url.origin().ascii_serialization()))?;
         let status = answer.status().as_u16();
         let headers = answer.headers().clone();
         for cookie in headers.get_all(SET_COOKIE) {
@@ -232,14 +236,14 @@ impl Browser {
         })
     }
 
-    /// Value of a cookie that would be sent to `url`.
+    /// Returns the value of a cookie that would be sent to `url`.
     pub fn cookie(&self, url: &Url, name: &str) -> Option<&str> {
         self.matching(url)
             .find(|cookie| cookie.name == name)
             .map(|cookie| cookie.value.as_str())
     }
 
-    /// Names of the cookies that would be sent to `url`.
+    /// Returns the names of the cookies that would be sent to `url`.
     pub fn cookie_names(&self, url: &Url) -> Vec<&str> {
         self.matching(url)
             .map(|cookie| cookie.name.as_str())
@@ -288,7 +292,7 @@ impl Browser {
     }
 }
 
-/// An address with long values cut, for people to read.
+/// Returns a URL with long values shortened, for people to read.
 pub fn readable(url: &Url) -> String {
     let mut short = url.clone();
     if url.query().is_some() {
@@ -317,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cookie_goes_back_to_its_host_until_it_is_taken_away() {
+    fn a_cookie_is_sent_to_its_host_until_it_expires() {
         let mut browser = Browser::new().unwrap();
         let url = Url::parse("http://localhost:8080/auth/google").unwrap();
         browser.store(&url, "__Host-flow=x; Path=/; Secure; HttpOnly; Max-Age=600");
@@ -329,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_readable_address_shows_no_whole_code() {
+    fn a_readable_url_does_not_show_the_complete_code() {
         let url = Url::parse("http://a/b?code=0123456789abcdefXYZ&iss=http%3A%2F%2Fp").unwrap();
         assert_eq!(
             readable(&url),

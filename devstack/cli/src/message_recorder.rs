@@ -1,4 +1,4 @@
-//! Looks on at the exchanges with a queue of its own, as any consumer may.
+//! Records the messages of the exchanges with its own queue, as any consumer may.
 
 use std::time::{Duration, Instant};
 
@@ -10,24 +10,24 @@ use latchkey_messaging::topology::{
     EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, Subscription, declare,
 };
 
-/// A message that passed.
+/// A message that was published.
 #[derive(Debug, Clone)]
 pub struct RecordedMessage {
-    /// Exchange that it came through.
+    /// Exchange to which it was published.
     pub exchange: String,
-    /// Routing key: for events the type.
+    /// Routing key; the type of an event.
     pub routing_key: String,
-    /// `cloudEvents:id`.
+    /// Header `cloudEvents:id`.
     pub id: String,
-    /// `cloudEvents:type`.
+    /// Header `cloudEvents:type`.
     pub event_type: String,
-    /// `traceparent`; empty where there is none.
+    /// Header `traceparent`; empty if it is absent.
     pub traceparent: String,
-    /// Body.
+    /// Body of the message.
     pub payload: Vec<u8>,
 }
 
-/// A queue of its own, bound to every event and every job.
+/// A recorder with a queue that is bound to every event and every job.
 #[derive(Debug)]
 pub struct MessageRecorder {
     channel: Channel,
@@ -37,10 +37,10 @@ pub struct MessageRecorder {
 }
 
 impl MessageRecorder {
-    /// Binds the queue; from now on nothing passes unseen.
+    /// Declares and binds the queue. All messages that are published afterwards are recorded.
     ///
     /// # Errors
-    /// The broker's refusal.
+    /// The broker refuses.
     pub async fn bind(amqp_url: &str) -> anyhow::Result<Self> {
         let connection = Connection::connect(amqp_url, ConnectionProperties::default())
             .await
@@ -80,10 +80,10 @@ impl MessageRecorder {
         })
     }
 
-    /// Takes in what has arrived and answers all that was seen so far.
+    /// Reads the messages of the queue and returns all that were recorded so far.
     ///
     /// # Errors
-    /// The broker is gone.
+    /// The connection to the broker is lost.
     pub async fn all(&mut self) -> anyhow::Result<&[RecordedMessage]> {
         let options = BasicGetOptions { no_ack: true };
         while let Some(message) = self.channel.basic_get(self.queue.clone(), options).await? {
@@ -101,10 +101,10 @@ impl MessageRecorder {
         Ok(&self.recorded)
     }
 
-    /// Waits for a message for which `wanted` is true, also among those seen.
+    /// Waits for a message for which `wanted` returns `true`, including recorded ones.
     ///
     /// # Errors
-    /// None within `timeout`, or the broker is gone.
+    /// There is no such message within `timeout`, or the connection to the broker is lost.
     pub async fn wait_for(
         &mut self,
         what: &str,
@@ -122,16 +122,16 @@ impl MessageRecorder {
                     .iter()
                     .map(|message| message.routing_key.as_str())
                     .collect();
-                anyhow::bail!("{what} was not seen within {timeout:?}; seen: {keys:?}");
+                anyhow::bail!("{what} was not published within {timeout:?}; recorded: {keys:?}");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Messages that wait on a queue.
+    /// Returns the number of messages that are ready in a queue.
     ///
     /// # Errors
-    /// There is no such queue.
+    /// The queue does not exist.
     pub async fn waiting_on(&self, queue: &str) -> anyhow::Result<u32> {
         let options = QueueDeclareOptions {
             passive: true,

@@ -1,15 +1,14 @@
-//! Waiting for what has to come about by itself.
+//! Polling for a condition that another process fulfils.
 
 use std::time::{Duration, Instant};
 
-/// Between two questions.
+/// Time between two calls of `ask`.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Asks again and again until there is an answer, for `limit` at most; `what` names it in
-/// the error.
+/// Calls `ask` until it returns a value, for at most `limit`. The error names `what`.
 ///
 /// # Errors
-/// None in time, or `ask` fails.
+/// There is no value in time, or `ask` fails.
 pub async fn eventually<T>(
     limit: Duration,
     what: &str,

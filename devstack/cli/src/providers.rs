@@ -1,7 +1,8 @@
-//! `cargo dev providers`: Keycloak and Ory Hydra as their makers publish them, with
-//! the three services in front, through everything that happens to a grant.
+//! `cargo dev providers`: tests everything that can happen to a grant with Keycloak and Ory
+//! Hydra as published, in front of which the three services run.
 //!
-//! Not a part of `cargo dev test`: both are fetched and built first.
+//! This is not part of `cargo dev test`, because both servers have to be downloaded or built
+//! first.
 
 mod hydra;
 mod installation;
@@ -22,11 +23,11 @@ use keycloak::Keycloak;
 use results::Results;
 use stack_client::StackClient;
 
-/// Fetches what is not there yet, starts everything, walks, and prints what was
-/// expected and what happened: 0 only where every row held.
+/// Installs missing servers, starts everything, runs the scenarios, and prints a table of
+/// expected and actual results. Returns the exit code, which is 0 only if every step succeeded.
 ///
 /// # Errors
-/// A program is missing, or something does not start.
+/// A program is missing, or a server or service does not start.
 pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32> {
     let wanted = |name: &str| only.is_none_or(|only| only == name);
     let keycloak = if wanted(keycloak::NAME) {
@@ -41,7 +42,7 @@ pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32>
     };
     anyhow::ensure!(
         keycloak.is_some() || hydra.is_some(),
-        "there is no such server: name {} or {}",
+        "this server is unknown; the known ones are {} and {}",
         keycloak::NAME,
         hydra::NAME
     );
@@ -100,11 +101,11 @@ pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32>
     Ok(1)
 }
 
-/// Fetches and builds without holding up whoever waits for Ctrl-C.
+/// Installs a server in a blocking thread, so that Ctrl-C still ends this process.
 async fn in_background(
-    obtain: fn(&Progress) -> anyhow::Result<Installation>,
+    install: fn(&Progress) -> anyhow::Result<Installation>,
     progress: &Progress,
 ) -> anyhow::Result<Installation> {
     let progress = progress.clone();
-    tokio::task::spawn_blocking(move || obtain(&progress)).await?
+    tokio::task::spawn_blocking(move || install(&progress)).await?
 }

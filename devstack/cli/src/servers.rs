@@ -1,4 +1,4 @@
-//! PostgreSQL and RabbitMQ without the services: for tests and for developing.
+//! PostgreSQL and RabbitMQ without the services, for tests and development.
 
 use std::path::PathBuf;
 
@@ -17,10 +17,10 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Installs what is missing and starts both.
+    /// Installs missing packages and starts both servers.
     ///
     /// # Errors
-    /// One of them is missing or does not start.
+    /// A server is missing or does not start.
     pub async fn start(group: &str, progress: &Progress) -> Result<Self, ServerError> {
         ensure_installed(&[Package::Postgres, Package::RabbitMq], progress)?;
         let directory = RunDirectory::create(group)?;
@@ -36,18 +36,17 @@ impl Servers {
         })
     }
 
-    /// The run's directory.
+    /// Returns the directory of the run.
     pub fn directory(&self) -> PathBuf {
         self.directory.path().to_owned()
     }
 
-    /// Leaves the directory of the run for someone to look at; the next run
-    /// sweeps it.
+    /// Keeps the directory of the run so that somebody can read it. The next run removes it.
     pub fn keep_directory(&self) {
         self.directory.keep();
     }
 
-    /// The variables that `latchkey-testkit` reads.
+    /// Returns the variables that `latchkey-testkit` reads.
     pub fn test_variables(&self) -> [(&'static str, String); 3] {
         [
             ("LATCHKEY_TEST_POSTGRES_URL", self.postgres.url("postgres")),

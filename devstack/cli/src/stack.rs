@@ -1,5 +1,5 @@
-//! The whole of Latchkey on this machine: servers, demo provider, keys,
-//! database and the three services as they run in production.
+//! The complete product on this machine: servers, demo provider, keys, database, and the three
+//! services as they run in production.
 
 mod database;
 mod options;
@@ -26,21 +26,21 @@ pub use service::Service;
 use crate::servers::Servers;
 use variables::Wiring;
 
-/// One of the services.
+/// Identifies one of the services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServiceId {
     /// auth-svc.
     Auth,
     /// sync-svc.
     Sync,
-    /// A replica of refresh-svc, from 0.
+    /// A replica of refresh-svc, counted from 0.
     Refresh(usize),
 }
 
-/// A running stack. Dropping it stops everything.
+/// A running stack. Everything is stopped when it is dropped.
 #[derive(Debug)]
 pub struct Stack {
-    // Dropped in this order: the services before what they need.
+    // Fields are dropped in this order, the services before what they need.
     services: BTreeMap<ServiceId, Service>,
     database: Database,
     demo: DemoProvider,
@@ -59,7 +59,7 @@ impl Stack {
     /// Starts everything and waits until it is ready.
     ///
     /// # Errors
-    /// Something does not start; the text ends with the tail of its log.
+    /// A server or service does not start. The error contains the end of its log.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let progress = &options.progress;
         let servers = Servers::start(options.group, progress).await?;
@@ -126,63 +126,65 @@ impl Stack {
         })
     }
 
-    /// What stands between the services and the database.
+    /// Returns the proxy between the services and the database.
     ///
     /// # Errors
-    /// Nothing: the stack was started without [`Options::with_proxy`].
+    /// The stack was started without [`Options::with_proxy`].
     pub fn proxy(&self) -> anyhow::Result<&Proxy> {
-        self.proxy.as_ref().context("there is no proxy")
+        self.proxy
+            .as_ref()
+            .context("the stack was started without a proxy")
     }
 
-    /// Origin of auth-svc as a browser sees it.
+    /// Returns the origin of auth-svc for browsers.
     pub fn public_url(&self) -> &str {
         &self.public_url
     }
 
-    /// Where the logs, keys and data of this run lie.
+    /// Returns the directory of this run's logs, keys and data.
     pub fn directory(&self) -> PathBuf {
         self.servers.directory()
     }
 
-    /// The demo identity provider.
+    /// Returns the demo identity provider.
     pub fn demo(&self) -> &DemoProvider {
         &self.demo
     }
 
-    /// Connections as the superuser.
+    /// Returns connections of the database's superuser.
     pub fn pool(&self) -> &PgPool {
         self.database.pool()
     }
 
-    /// The database.
+    /// Returns the database.
     pub fn database(&self) -> &Database {
         &self.database
     }
 
-    /// What the services were told of providers.
+    /// Returns the variables of the services that configure providers.
     pub fn provider_environment(&self) -> &BTreeMap<String, String> {
         &self.environment
     }
 
-    /// A service, to stop, kill or start it.
+    /// Returns a service, to stop, kill or start it.
     ///
     /// # Errors
-    /// There is no such replica.
+    /// The stack has no such service.
     pub fn service(&mut self, part: ServiceId) -> anyhow::Result<&mut Service> {
         self.services
             .get_mut(&part)
             .with_context(|| format!("there is no {part:?}"))
     }
 
-    /// Every service.
+    /// Returns every service.
     pub fn services(&self) -> impl Iterator<Item = (&ServiceId, &Service)> {
         self.services.iter()
     }
 
-    /// `https://localhost:<port>` of a service's gRPC port.
+    /// Returns `https://localhost:<port>` with the gRPC port of a service.
     ///
     /// # Errors
-    /// It has none.
+    /// The service has no gRPC port.
     pub fn grpc_url(&self, part: ServiceId) -> anyhow::Result<String> {
         let port = self
             .grpc_ports
@@ -191,20 +193,20 @@ impl Stack {
         Ok(format!("https://localhost:{port}"))
     }
 
-    /// The authority that signed every certificate, PEM.
+    /// Returns the path of the certificate authority's certificate, PEM.
     pub fn authority(&self) -> &PathBuf {
         &self.authority
     }
 
-    /// Certificate and key of a calling service.
+    /// Returns the certificate and key of a calling service.
     pub fn client(&self) -> &KeyPairFiles {
         &self.client
     }
 
-    /// A client of a refresh-svc replica.
+    /// Connects to a replica of refresh-svc.
     ///
     /// # Errors
-    /// No connection.
+    /// The connection fails.
     pub async fn tokens(&self, replica: usize) -> anyhow::Result<TokenServiceClient<Channel>> {
         let channel = self
             .channel(ServiceId::Refresh(replica), &self.client)
@@ -212,20 +214,19 @@ impl Stack {
         Ok(TokenServiceClient::new(channel))
     }
 
-    /// A client of refresh-svc with a good certificate that the policy does not
-    /// know.
+    /// Connects to refresh-svc with a valid certificate whose name no policy allows.
     ///
     /// # Errors
-    /// No connection.
+    /// The connection fails.
     pub async fn tokens_as_stranger(&self) -> anyhow::Result<TokenServiceClient<Channel>> {
         let channel = self.channel(ServiceId::Refresh(0), &self.stranger).await?;
         Ok(TokenServiceClient::new(channel))
     }
 
-    /// A client of sync-svc.
+    /// Connects to sync-svc.
     ///
     /// # Errors
-    /// No connection.
+    /// The connection fails.
     pub async fn accounts(&self) -> anyhow::Result<AccountServiceClient<Channel>> {
         let channel = self.channel(ServiceId::Sync, &self.client).await?;
         Ok(AccountServiceClient::new(channel))

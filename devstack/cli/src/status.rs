@@ -1,5 +1,4 @@
-//! `cargo dev status`: every address of the running stack, for people and for
-//! other tools.
+//! `cargo dev status`: every address of the running stack, for people and other tools.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,9 +25,9 @@ pub struct Addresses {
     pub auth: Http,
     /// sync-svc.
     pub sync: Grpc,
-    /// refresh-svc, a replica each.
+    /// The replicas of refresh-svc.
     pub refresh: Vec<Grpc>,
-    /// What a caller of the gRPC services presents and trusts.
+    /// Certificates of a caller of the gRPC services.
     pub tls: Tls,
     /// PostgreSQL.
     pub database: Database,
@@ -36,89 +35,89 @@ pub struct Addresses {
     pub broker: Broker,
     /// The demo identity provider.
     pub demo_provider: DemoProvider,
-    /// The workspace that was made.
+    /// The workspace of a new stack.
     pub workspace: Workspace,
 }
 
-/// A service that speaks HTTP.
+/// Addresses of an HTTP service.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Http {
-    /// Its origin.
+    /// Origin of its URLs.
     pub url: String,
-    /// Its `/readyz`.
+    /// URL of its `/readyz`.
     pub ready_url: String,
-    /// Its log.
+    /// Path of its log.
     pub log: PathBuf,
-    /// Where a sign-in begins, by provider.
+    /// URL of the start of a sign-in, by provider.
     pub sign_in: BTreeMap<String, String>,
 }
 
-/// A service that speaks gRPC.
+/// Addresses of a gRPC service.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Grpc {
-    /// Its origin.
+    /// Origin of its URLs.
     pub url: String,
-    /// The same as `host:port`.
+    /// The origin as `host:port`.
     pub address: String,
-    /// Its `/readyz`.
+    /// URL of its `/readyz`.
     pub ready_url: String,
-    /// Its log.
+    /// Path of its log.
     pub log: PathBuf,
 }
 
-/// Certificates of a caller.
+/// Paths of a caller's certificates.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tls {
-    /// The authority to trust, PEM.
+    /// Path of the authority's certificate, PEM.
     pub authority: PathBuf,
-    /// The client's certificate, PEM.
+    /// Path of the client's certificate, PEM.
     pub client_certificate: PathBuf,
-    /// The client's key, PEM.
+    /// Path of the client's key, PEM.
     pub client_key: PathBuf,
 }
 
-/// The database.
+/// Addresses of PostgreSQL.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Database {
-    /// URL as the superuser.
+    /// URL for the superuser.
     pub url: String,
-    /// Its log.
+    /// Path of its log.
     pub log: PathBuf,
 }
 
-/// The broker.
+/// Addresses of RabbitMQ.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Broker {
     /// AMQP URL.
     pub url: String,
-    /// Management API and pages, credentials in it.
+    /// URL of the management API and pages with credentials.
     pub management_url: String,
-    /// Its log.
+    /// Path of its log.
     pub log: PathBuf,
 }
 
 /// The demo identity provider.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DemoProvider {
-    /// Its origin.
+    /// Origin of its URLs.
     pub url: String,
     /// Client id of auth-svc.
     pub client_id: String,
-    /// Its secret.
+    /// Secret of that client.
     pub client_secret: String,
 }
 
-/// The workspace that was made.
+/// The workspace of a new stack.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Workspace {
-    /// Its id.
+    /// Id of the workspace.
     pub id: String,
-    /// Its name.
+    /// Name of the workspace.
     pub name: String,
 }
 
 impl Addresses {
-    /// The addresses of a stack.
+    /// Collects the addresses of a stack.
     ///
     /// # Errors
     /// A service is missing.
@@ -190,22 +189,22 @@ impl Addresses {
         })
     }
 
-    /// Writes them where `cargo dev status` looks.
+    /// Writes the addresses to the file that `cargo dev status` reads.
     ///
     /// # Errors
-    /// The file system's refusal.
+    /// The file cannot be written.
     pub fn publish(&self) -> anyhow::Result<()> {
         let path = self.directory.join(FILE);
         let unfinished = self.directory.join("state.json.new");
         fs::write(&unfinished, serde_json::to_vec_pretty(self)?)?;
-        // Passwords are in it.
+        // The file contains passwords.
         fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o600))?;
         fs::rename(&unfinished, &path)?;
         Ok(())
     }
 }
 
-/// `/auth/google` and so on, of every provider that is switched on.
+/// Returns the sign-in URL of every enabled provider, such as `/auth/google`.
 fn sign_in_addresses(stack: &Stack) -> BTreeMap<String, String> {
     let url = stack.public_url();
     let variables = stack.provider_environment();
@@ -228,7 +227,7 @@ fn sign_in_addresses(stack: &Stack) -> BTreeMap<String, String> {
     addresses
 }
 
-/// The living stacks, the newest first. What a crashed one left is passed over.
+/// Returns the running stacks, the newest first. Files of crashed ones are ignored.
 ///
 /// # Errors
 /// A state file cannot be read.

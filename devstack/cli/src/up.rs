@@ -1,5 +1,4 @@
-//! `cargo dev up`: the whole product on this machine, and one sign-in through
-//! it.
+//! `cargo dev up`: the complete product on this machine, and one sign-in with it.
 
 use anyhow::Context as _;
 use latchkey_servers::Progress;
@@ -8,11 +7,11 @@ use crate::stack::{Options, ServiceId, Stack};
 use crate::status::Addresses;
 use crate::walkthrough::{self, Route};
 
-/// Starts, shows, and waits until it is dropped; ends after the trail
-/// where `once`.
+/// Starts the stack, runs the walkthrough, and then waits until this future is dropped. With
+/// `once` it returns after the walkthrough.
 ///
 /// # Errors
-/// Something does not start, or a step of the trail does not hold.
+/// A server or service does not start, or a step of the walkthrough fails.
 pub async fn run(once: bool, progress: &Progress) -> anyhow::Result<i32> {
     let stack = Stack::start(Options::development(progress.clone())).await?;
     let addresses = Addresses::of(&stack)?;
@@ -23,14 +22,17 @@ pub async fn run(once: bool, progress: &Progress) -> anyhow::Result<i32> {
                 "one sign-in with the demo provider as {}",
                 route.provider
             ));
-            walk(&stack, route, progress)
-                .await
-                .with_context(|| format!("the trail broke; logs are in {}", kept(&stack)))?;
-            progress("every step held");
+            walk(&stack, route, progress).await.with_context(|| {
+                format!(
+                    "the walkthrough failed; the logs are in {}",
+                    keep_logs(&stack)
+                )
+            })?;
+            progress("every step succeeded");
         }
         None => anyhow::ensure!(
             !once,
-            "real providers are configured: nobody can sign in unattended"
+            "real providers are configured, and only a person can sign in there"
         ),
     }
     if once {
@@ -40,18 +42,18 @@ pub async fn run(once: bool, progress: &Progress) -> anyhow::Result<i32> {
     watch(stack, progress).await
 }
 
-fn kept(stack: &Stack) -> String {
-    // The logs must outlive the stack, for someone to look at.
+fn keep_logs(stack: &Stack) -> String {
+    // Somebody must be able to read the logs after the stack has ended.
     stack.servers.keep_directory();
     stack.directory().display().to_string()
 }
 
 async fn invite(stack: &Stack, addresses: &Addresses, progress: &Progress) -> anyhow::Result<()> {
-    progress("running; open in a browser:");
+    progress("running; open one of these addresses in a browser:");
     for address in addresses.auth.sign_in.values() {
         progress(&format!("    {address}"));
     }
-    // What is in force, and not only what a fresh stack has.
+    // These are the domains in the database, which may differ from those of a new stack.
     let domains: Vec<String> = sqlx::query_scalar(
         "SELECT domain FROM auth.approved_access_domain WHERE workspace_id = $1 ORDER BY domain",
     )
@@ -73,7 +75,7 @@ async fn invite(stack: &Stack, addresses: &Addresses, progress: &Progress) -> an
     Ok(())
 }
 
-/// True where a provider other than the demo provider was configured.
+/// Returns `true` if the provider `name` is not the demo provider.
 fn is_real(stack: &Stack, name: &str) -> bool {
     let upper = name.to_uppercase();
     let variables = stack.provider_environment();
@@ -88,7 +90,7 @@ fn is_real(stack: &Stack, name: &str) -> bool {
     .any(|value| value.starts_with(demo))
 }
 
-/// Tells of a service that ends by itself, and stays.
+/// Prints a message when a service ends by itself, and never returns.
 async fn watch(mut stack: Stack, progress: &Progress) -> anyhow::Result<i32> {
     let parts: Vec<ServiceId> = stack.services().map(|(part, _)| *part).collect();
     let mut down: Vec<ServiceId> = Vec::new();
@@ -99,7 +101,7 @@ async fn watch(mut stack: Stack, progress: &Progress) -> anyhow::Result<i32> {
             if !service.is_running() && !down.contains(part) {
                 down.push(*part);
                 progress(&format!(
-                    "{} has ended; its log: {}",
+                    "{} has ended; its log is {}",
                     service.name(),
                     service.log().display()
                 ));

@@ -1,5 +1,5 @@
-//! One sign-in from the browser's first request to a refreshed token, each step
-//! checked and told.
+//! One sign-in from the browser's first request to a refreshed token. Each step is checked and
+//! printed.
 
 mod account;
 mod sign_in;
@@ -19,14 +19,14 @@ pub use tokens::{
     Token, get_access_token, refresh_access_token, revoke_account, selector, token_request,
 };
 
-/// Whom the trail signs in with.
+/// The provider of a sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
     /// Provider name.
     pub provider: &'static str,
-    /// Where the sign-in begins.
+    /// Path at which the sign-in starts.
     pub path: &'static str,
-    /// Whom the demo provider is_demo.
+    /// The provider that the demo provider simulates.
     pub flavour: Flavour,
 }
 
@@ -50,7 +50,7 @@ impl Route {
         flavour: Flavour::Oidc,
     };
 
-    /// The first route whose provider the demo provider is_demo on this stack.
+    /// Returns the first route whose provider is the demo provider on this stack.
     pub fn of(stack: &Stack) -> Option<Self> {
         let variables = stack.provider_environment();
         let demo = stack.demo().base_url();
@@ -70,18 +70,19 @@ impl Route {
     }
 }
 
-/// The person of the trail, who is in the workspace's domain.
+/// The person who signs in. Their address is in the workspace's domain.
 const PERSON: &str = "ada";
 const HANDLE: &str = "ada@acme.example";
-/// Long enough to see the token before it expires, short enough to wait for.
+/// Lifetime of the first token: long enough to see it before it expires, and short enough to
+/// wait for.
 const SHORT_LIFETIME: Duration = Duration::from_secs(8);
-/// How long anything that comes over the broker may take.
+/// Time limit for everything that arrives over the broker.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Walks the trail, a line per step.
+/// Runs the walkthrough and prints a line for each step.
 ///
 /// # Errors
-/// The first step that does not hold.
+/// A step fails.
 pub async fn run(stack: &Stack, route: Route, progress: &Progress) -> anyhow::Result<()> {
     let begun = Instant::now();
     let report = |text: &str| {

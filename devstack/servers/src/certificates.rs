@@ -1,4 +1,5 @@
-//! Certificates for mutual TLS: one authority, servers and clients on it.
+//! Certificates for mutual TLS: a certificate authority, and certificates of servers and
+//! clients.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +12,7 @@ use rcgen::{
 
 use crate::ServerError;
 
-/// Where a certificate and its key lie.
+/// Paths of a certificate and its key.
 #[derive(Debug, Clone)]
 pub struct KeyPairFiles {
     /// Certificate, PEM.
@@ -20,7 +21,7 @@ pub struct KeyPairFiles {
     pub key: PathBuf,
 }
 
-/// A certificate authority of one run, with what it signs as files in one
+/// A certificate authority for one run. The certificates that it signs are files in one
 /// directory.
 pub struct Certificates {
     directory: PathBuf,
@@ -36,10 +37,10 @@ impl std::fmt::Debug for Certificates {
 }
 
 impl Certificates {
-    /// Makes an authority and writes its certificate to `directory/ca.pem`.
+    /// Creates an authority and writes its certificate to `directory/ca.pem`.
     ///
     /// # Errors
-    /// The file system's refusal.
+    /// The files cannot be written.
     pub fn create(directory: &Path) -> Result<Self, ServerError> {
         fs::create_dir_all(directory).map_err(ServerError::file(directory))?;
         let key = KeyPair::generate()?;
@@ -58,24 +59,24 @@ impl Certificates {
         Ok(certificates)
     }
 
-    /// The authority's certificate, PEM.
+    /// Path of the authority's certificate, PEM.
     pub fn authority_file(&self) -> PathBuf {
         self.directory.join("ca.pem")
     }
 
-    /// A certificate for a server on this machine: localhost, 127.0.0.1, ::1.
+    /// Issues a certificate for a server on this machine: localhost, 127.0.0.1, ::1.
     ///
     /// # Errors
-    /// The file system's refusal.
+    /// The files cannot be written.
     pub fn server(&self, name: &str) -> Result<KeyPairFiles, ServerError> {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
         self.issue(name, &names, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// A certificate for the calling service `name`.
+    /// Issues a certificate for the calling service `name`.
     ///
     /// # Errors
-    /// The file system's refusal.
+    /// The files cannot be written.
     pub fn client(&self, name: &str) -> Result<KeyPairFiles, ServerError> {
         self.issue(
             name,
@@ -84,28 +85,28 @@ impl Certificates {
         )
     }
 
-    /// A certificate for a caller with this SPIFFE id, in files of this name.
+    /// Issues a certificate for a caller with the SPIFFE id `id`, in files called `name`.
     ///
     /// # Errors
-    /// The id is no URI, or the file system's refusal.
+    /// The id is not a URI, or the files cannot be written.
     pub fn client_with_id(&self, name: &str, id: &str) -> Result<KeyPairFiles, ServerError> {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![SanType::URI(id.try_into()?)];
         self.sign(name, params, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    /// A certificate of a caller without any name but the common one.
+    /// Issues a certificate for a caller without a subject alternative name.
     ///
     /// # Errors
-    /// The file system's refusal.
+    /// The files cannot be written.
     pub fn client_without_names(&self, name: &str) -> Result<KeyPairFiles, ServerError> {
         self.issue(name, &[], ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    /// A certificate of a caller that expired long ago.
+    /// Issues a caller's certificate that expired in 2001.
     ///
     /// # Errors
-    /// The file system's refusal.
+    /// The files cannot be written.
     pub fn expired_client(&self, name: &str) -> Result<KeyPairFiles, ServerError> {
         let mut params = CertificateParams::new(vec![name.to_owned()])?;
         params.not_before = rcgen::date_time_ymd(2001, 1, 1);

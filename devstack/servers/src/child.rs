@@ -1,5 +1,5 @@
-//! A server as a child: own process group, log file, and a guard that ends it
-//! when this process ends.
+//! A child process with its own process group, a log file, and a guard that ends it when this
+//! process ends.
 
 mod guard;
 
@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 use crate::ServerError;
 use guard::Guard;
 
-/// The signal that ends a child whose owner is gone.
+/// The signal that ends a child after its owner has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnCrash {
     /// SIGTERM, then SIGKILL after five seconds.
@@ -39,36 +39,36 @@ impl OnCrash {
     }
 }
 
-/// How to start a child.
+/// How a child is started.
 #[derive(Debug, Clone)]
 pub struct ChildSpec {
-    /// Name in messages.
+    /// Name of the child in messages.
     pub name: String,
-    /// Program.
+    /// Path or name of the program.
     pub program: PathBuf,
-    /// Arguments.
+    /// Arguments of the program.
     pub arguments: Vec<OsString>,
-    /// Variables on top of the inherited ones.
+    /// Environment variables in addition to the inherited ones.
     pub environment: Vec<(OsString, OsString)>,
-    /// True where nothing is inherited but `PATH` and `LANG`.
+    /// Whether only `PATH` and `LANG` are inherited.
     pub clear_environment: bool,
-    /// Working directory.
+    /// Working directory of the child.
     pub directory: PathBuf,
-    /// Where its output goes, appended; the terminal where absent.
+    /// File to which its output is appended; the terminal if absent.
     pub log: Option<PathBuf>,
-    /// Where its standard output goes instead. Closed here once it runs, so that
-    /// a reader sees the end.
+    /// Standard output instead of the log. This process closes it once the child runs, so that
+    /// a reader sees the end of the output.
     pub stdout: Option<Arc<OwnedFd>>,
-    /// Where its standard error goes instead.
+    /// Standard error instead of the log.
     pub stderr: Option<Arc<OwnedFd>>,
-    /// User and group to drop to.
+    /// User and group id of the child.
     pub user: Option<(u32, u32)>,
-    /// What ends it when the owner is gone.
+    /// The signal for the child if this process crashes.
     pub on_crash: OnCrash,
 }
 
 impl ChildSpec {
-    /// A child with the inherited environment and output into `log`.
+    /// Describes a child with the inherited environment and its output in `log`.
     pub fn new(name: &str, program: impl Into<PathBuf>, directory: &Path, log: &Path) -> Self {
         Self {
             name: name.to_owned(),
@@ -137,7 +137,7 @@ impl ChildSpec {
     }
 }
 
-/// A running child. Dropping it ends it.
+/// A running child. It is stopped when this value is dropped.
 #[derive(Debug)]
 pub struct Child {
     spec: ChildSpec,
@@ -149,7 +149,7 @@ impl Child {
     /// Starts the child and its guard.
     ///
     /// # Errors
-    /// The program cannot be run.
+    /// The program or its guard cannot be started.
     pub fn start(mut spec: ChildSpec) -> Result<Self, ServerError> {
         let process = spec
             .command()?
@@ -169,29 +169,29 @@ impl Child {
         Ok(child)
     }
 
-    /// Process id, which is its group's id too.
+    /// Process id, which is also the id of its process group.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// How it was started.
+    /// Returns how it was started.
     pub fn spec(&self) -> &ChildSpec {
         &self.spec
     }
 
-    /// The exit status where it has ended.
+    /// Returns the exit status if it has ended.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()
     }
 
-    /// Sends a signal to the whole group.
+    /// Sends a signal to the whole process group.
     pub fn signal(&self, signal: Signal) {
         if let Ok(id) = i32::try_from(self.process.id()) {
             let _ = killpg(Pid::from_raw(id), signal);
         }
     }
 
-    /// Sends `signal`, waits at most `timeout`, then kills what is left.
+    /// Sends `signal`, waits at most `timeout`, and then kills the rest of the process group.
     pub fn stop(&mut self, signal: Signal, timeout: Duration) {
         if self.exited().is_none() {
             self.signal(signal);
@@ -200,7 +200,7 @@ impl Child {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
-        // Also those of the group that outlived the leader.
+        // Members of the group may outlive its leader.
         self.signal(Signal::SIGKILL);
         let _ = self.process.wait();
         if let Some(guard) = self.guard.take() {
@@ -219,10 +219,10 @@ impl Child {
         }
     }
 
-    /// Asks `ready` again and again until it says yes.
+    /// Polls `ready` until it returns `true`.
     ///
     /// # Errors
-    /// The child ends, or `timeout` is over.
+    /// The child ends, or `timeout` passes.
     pub async fn wait_until<F, R>(&mut self, timeout: Duration, ready: F) -> Result<(), ServerError>
     where
         F: Fn() -> R,

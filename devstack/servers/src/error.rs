@@ -1,34 +1,34 @@
-//! Why a server does not run.
+//! Errors of private servers.
 
 use std::path::PathBuf;
 
 /// Why a private server could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// A program is missing and could not be installed here.
+    /// A program is missing, and this process cannot install it.
     #[error(
         "{what} is not installed: run `apt-get install -y --no-install-recommends {package}` as root"
     )]
     Missing {
         /// The program.
         what: &'static str,
-        /// Debian's package that has it.
+        /// The Debian packages with the program.
         package: &'static str,
     },
-    /// A file or directory of the run.
+    /// A file or directory cannot be used.
     #[error("{path}: {source}")]
     File {
         /// The path.
         path: PathBuf,
-        /// The system's refusal.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// A program could not be started at all.
+    /// A program could not be started.
     #[error("cannot run {program}: {source}")]
     Spawn {
         /// The program.
         program: String,
-        /// The system's refusal.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// A helper program failed.
@@ -36,29 +36,29 @@ pub enum ServerError {
     Failed {
         /// The program.
         program: String,
-        /// What it printed.
+        /// The error output of the program.
         output: String,
     },
     /// A server ended or was not ready in time.
     #[error("{name} {problem}; the end of {log}:\n{tail}")]
     NotReady {
-        /// The server.
+        /// Name of the server.
         name: String,
-        /// What happened.
+        /// What happened to it.
         problem: String,
-        /// Its log.
+        /// Path of its log.
         log: PathBuf,
-        /// The log's last lines.
+        /// The last lines of the log.
         tail: String,
     },
-    /// No user to run PostgreSQL as.
+    /// PostgreSQL cannot run as root, and no other user was found.
     #[error("PostgreSQL does not run as root, and neither a user `postgres` nor `nobody` exists")]
     NoUser,
     /// Certificates could not be made.
     #[error("cannot make certificates: {0}")]
     Certificates(#[from] rcgen::Error),
-    /// The management API could not be asked.
-    #[error("RabbitMQ's management API: {0}")]
+    /// A request to the management API failed.
+    #[error("the request to RabbitMQ's management API failed: {0}")]
     Api(#[from] reqwest::Error),
 }
 

@@ -1,9 +1,9 @@
-//! Private PostgreSQL and RabbitMQ for development and tests: real servers of
-//! the system's packages, as children of this process on free ports.
+//! Private PostgreSQL and RabbitMQ servers for development and tests. They come from the
+//! system's packages and run as children of this process on free ports.
 //!
-//! Nothing outlives its owner: every child has its own process group and a
-//! guard that ends the group when this process ends, however it ends. Data lies
-//! in a [`RunDirectory`]; what a crashed run left is swept by the next one.
+//! No child outlives its owner: every child has its own process group and a guard, which ends
+//! the group when this process ends in any way. Data is in a [`RunDirectory`]; the next run
+//! removes what a crashed run left.
 
 mod certificates;
 mod child;
@@ -25,10 +25,10 @@ pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;
 pub use run_directory::{RunDirectory, target_directory};
 
-/// Tells a person what is going on, a line each.
+/// Prints one line about what is being done, for a person.
 pub type Progress = std::sync::Arc<dyn Fn(&str) + Send + Sync>;
 
-/// A [`Progress`] that says nothing.
+/// Returns a [`Progress`] that prints nothing.
 pub fn silent() -> Progress {
     std::sync::Arc::new(|_| {})
 }

@@ -1,4 +1,4 @@
-//! Programs of the system, and their packages where this process may install.
+//! Programs of the system, and the packages that install them.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,20 +7,20 @@ use std::process::{Command, Stdio};
 
 use crate::{Progress, ServerError};
 
-/// A program that the development stack packages.
+/// A program that the development stack needs, with its Debian packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Package {
     /// PostgreSQL's server programs.
     Postgres,
     /// RabbitMQ with its management plugin.
     RabbitMq,
-    /// Node.js with npm, for foreign identity providers.
+    /// Node.js with npm, for third-party identity providers.
     Node,
-    /// Python with its virtual environments, for foreign identity providers.
+    /// Python with virtual environments, for third-party identity providers.
     Python,
-    /// curl, as operators use it.
+    /// curl, which operators use.
     Curl,
-    /// Chromium, for what only a real browser shows.
+    /// Chromium, for tests that need a real browser.
     Chromium,
 }
 
@@ -43,7 +43,7 @@ impl Package {
             Self::Node => "nodejs npm",
             Self::Python => "python3 python3-venv",
             Self::Curl => "curl",
-            // One font at least: without any, pages are boxes.
+            // Without a font, a page shows boxes instead of letters.
             Self::Chromium => "chromium fonts-dejavu-core",
         }
     }
@@ -67,10 +67,11 @@ impl Package {
     }
 }
 
-/// Installs what is missing, as root by apt-get; services are not started.
+/// Installs missing packages with apt-get if this process is root. The services of the packages
+/// are not started.
 ///
 /// # Errors
-/// Something is missing and this process may not install it, or apt-get fails.
+/// A program is missing and this process may not install it, or apt-get fails.
 pub fn ensure_installed(packages: &[Package], progress: &Progress) -> Result<(), ServerError> {
     let missing: Vec<Package> = packages
         .iter()
@@ -83,7 +84,7 @@ pub fn ensure_installed(packages: &[Package], progress: &Progress) -> Result<(),
     if !nix::unistd::geteuid().is_root() || on_path("apt-get").is_none() {
         return Err(first.missing());
     }
-    // Two runs at once: the second waits and then finds everything there.
+    // If two runs install at once, the second one waits and then finds everything installed.
     let lock_path = std::env::temp_dir().join("latchkey-apt-get.lock");
     let lock = File::create(&lock_path).map_err(ServerError::file(&lock_path))?;
     lock.lock().map_err(ServerError::file(&lock_path))?;
@@ -130,8 +131,8 @@ fn apt_get(arguments: &[&str]) -> Result<(), ServerError> {
     })
 }
 
-/// Debian's switch that keeps a package from starting its service, while this
-/// value lives. One that is there already is left alone.
+/// Debian's `policy-rc.d`, which keeps packages from starting their services, for the lifetime
+/// of this value. An existing file is not changed.
 struct NoServiceStart(Option<PathBuf>);
 
 impl NoServiceStart {
@@ -154,7 +155,7 @@ impl Drop for NoServiceStart {
     }
 }
 
-/// Debian's Python comes without what makes an environment.
+/// Debian packages `venv` and `ensurepip` apart from Python.
 fn python_has_environments() -> bool {
     Command::new("python3")
         .args(["-c", "import ensurepip, venv"])
@@ -164,7 +165,7 @@ fn python_has_environments() -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// The program of that name on `PATH`.
+/// Returns the path of a program that is on `PATH`.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let mut places: Vec<PathBuf> = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).collect())
@@ -176,8 +177,8 @@ pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// The directory with `initdb` and `postgres`: of Debian's newest version, else
-/// of the program on `PATH`.
+/// Returns the directory with `initdb` and `postgres`: that of Debian's newest version, or else
+/// that of the program on `PATH`.
 pub(crate) fn postgres_programs() -> Option<PathBuf> {
     let complete = |place: &Path| {
         ["initdb", "postgres", "pg_isready"]
@@ -202,8 +203,8 @@ pub(crate) fn postgres_programs() -> Option<PathBuf> {
     })
 }
 
-/// RabbitMQ's own start script. Debian's wrapper on `PATH` of the same name
-/// switches to the user rabbitmq and is not meant.
+/// Returns the path of RabbitMQ's own start script. Debian's wrapper of the same name on `PATH`
+/// is not used, because it switches to the user rabbitmq.
 pub(crate) fn rabbitmq_script() -> Option<PathBuf> {
     let debian = PathBuf::from("/usr/lib/rabbitmq/bin/rabbitmq-server");
     if debian.exists() {

@@ -9,23 +9,23 @@ use uuid::Uuid;
 
 use crate::ServerError;
 
-/// Below the range that Linux gives to outgoing connections: a server that is
-/// stopped for a while finds its port free when it comes back.
+/// Ports below the range that Linux uses for outgoing connections, so that a server finds its
+/// port free after a restart.
 const FIRST: u16 = 15_000;
 const COUNT: u16 = 17_000;
 
-/// Ports that this process has assigned out and that may not be bound yet.
+/// Ports that this process has assigned. They may not be bound yet.
 static ASSIGNED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
-/// A port of 127.0.0.1 that was free a moment ago and that this process has
-/// not assigned out before.
+/// Returns a port of 127.0.0.1 that was free a moment ago and that this process has not
+/// assigned before.
 ///
 /// # Errors
-/// The system has no free port.
+/// No free port was found.
 pub fn free_port() -> Result<u16, ServerError> {
     let mut assigned = ASSIGNED.lock().unwrap_or_else(PoisonError::into_inner);
     for _ in 0..1_000 {
-        // Random, so that runs at the same time seldom try the same.
+        // Random ports, so that concurrent runs seldom try the same one.
         let (_, random, _, _) = Uuid::new_v4().as_fields();
         let port = FIRST + random % COUNT;
         if !assigned.contains(&port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
@@ -39,10 +39,10 @@ pub fn free_port() -> Result<u16, ServerError> {
     })
 }
 
-/// `wanted` where it is free, else any free port.
+/// Returns `wanted` if it is free, or else any free port.
 ///
 /// # Errors
-/// The system has none.
+/// No free port was found.
 pub fn port_or_free(wanted: u16) -> Result<u16, ServerError> {
     let mut assigned = ASSIGNED.lock().unwrap_or_else(PoisonError::into_inner);
     if !assigned.contains(&wanted) && TcpListener::bind((Ipv4Addr::UNSPECIFIED, wanted)).is_ok() {
@@ -53,11 +53,11 @@ pub fn port_or_free(wanted: u16) -> Result<u16, ServerError> {
     free_port()
 }
 
-/// How often a server is started with other ports.
+/// Maximum number of starts of a server, each with other ports.
 const ATTEMPTS: u32 = 5;
 
-/// Runs `start` with `N` free ports, and again with others where another process
-/// took one of them before the server could bind it.
+/// Runs `start` with `N` free ports. Runs it again with other ports if another process took one
+/// of them before the server could bind it.
 ///
 /// # Errors
 /// The server does not start, although its ports are free.
@@ -77,7 +77,7 @@ where
             Ok(server) => return Ok(server),
             Err(error) => error,
         };
-        // The server has ended: what is bound now is bound by somebody else.
+        // The server has ended, so a port that is bound now belongs to another process.
         if attempt == ATTEMPTS || !any_port_is_taken(&ports).await {
             return Err(error);
         }
@@ -85,13 +85,13 @@ where
     }
 }
 
-/// How often, and at which interval, a port is tried before it counts as taken.
-/// A process that is being started holds the sockets of its parent from `fork`
-/// to `exec`, and with them for a moment a port that the parent has released.
+/// How often, and at which interval, a port is probed before it counts as taken. Between `fork`
+/// and `exec`, a new process holds the sockets of its parent and with them, for a moment, a
+/// port that the parent has released.
 const PROBES: u32 = 20;
 const PROBE_INTERVAL: Duration = Duration::from_millis(25);
 
-/// Whether another process keeps one of `ports`.
+/// Returns `true` if another process keeps one of the ports.
 async fn any_port_is_taken(ports: &[u16]) -> bool {
     for _ in 0..PROBES {
         if ports

@@ -19,7 +19,7 @@ use crate::packages::{Package, postgres_programs};
 use crate::port::with_free_ports;
 use crate::run_directory::EXTERNAL_DIRECTORY;
 
-/// A running PostgreSQL on a port of its own. Dropping it stops it.
+/// A running PostgreSQL on its own port. It is stopped when this value is dropped.
 #[derive(Debug)]
 pub struct Postgres {
     child: Option<Child>,
@@ -28,13 +28,13 @@ pub struct Postgres {
     programs: PathBuf,
     port: u16,
     password: String,
-    /// Where the run's directory is closed to PostgreSQL's user.
+    /// Replaces the run's directory if PostgreSQL's user cannot access it.
     _elsewhere: Option<TempDir>,
 }
 
 impl Postgres {
-    /// Makes a cluster in `directory` and starts it. Data is not forced to disk:
-    /// it is thrown away with the run.
+    /// Creates a cluster in `directory` and starts it. Data is not flushed to disk, because it
+    /// is deleted after the run.
     ///
     /// # Errors
     /// PostgreSQL is missing, or does not start.
@@ -48,8 +48,8 @@ impl Postgres {
         Self::start_in(directory, programs, (home, external), user, password).await
     }
 
-    /// A standby of this server with a copy of its data, which follows it and
-    /// takes no writes until [`Postgres::promote`].
+    /// Starts a standby of this server with a copy of its data. It replicates this server and
+    /// refuses writes until [`Postgres::promote`].
     ///
     /// # Errors
     /// The copy fails, or the standby does not start.
@@ -71,7 +71,7 @@ impl Postgres {
         Self::start_in(directory, programs, (home, external), user, password).await
     }
 
-    /// Makes a standby the primary.
+    /// Promotes a standby to primary.
     ///
     /// # Errors
     /// The server is not a standby, or does not become the primary in time.
@@ -88,7 +88,7 @@ impl Postgres {
         run_to_end("pg_ctl", &mut promote)
     }
 
-    /// Starts a server on the data in its home.
+    /// Starts a server on the data directory in its home directory.
     async fn start_in(
         directory: &Path,
         programs: PathBuf,
@@ -111,7 +111,7 @@ impl Postgres {
             "full_page_writes=off",
             "shared_buffers=64MB",
             "log_min_messages=warning",
-            // These servers do not live long enough to need it.
+            // These servers do not run long enough to need it.
             "autovacuum=off",
         ] {
             spec = spec.arg("-c").arg(setting);
@@ -136,38 +136,38 @@ impl Postgres {
         })
     }
 
-    /// Starts again what [`Postgres::stop`] or [`Postgres::kill`] ended: same port,
-    /// same data.
+    /// Restarts the server after [`Postgres::stop`] or [`Postgres::kill`] with the same port
+    /// and data.
     ///
     /// # Errors
-    /// It does not come up.
+    /// It does not become ready.
     pub async fn resume(&mut self) -> Result<(), ServerError> {
         self.child = Some(run(&self.spec, &self.programs, self.port).await?);
         Ok(())
     }
 
-    /// Stops it; connections are cut.
+    /// Stops it and closes its connections.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // Fast shutdown by the postmaster alone.
+            // SIGINT asks the postmaster for a fast shutdown.
             child.stop(Signal::SIGINT, Duration::from_secs(10));
         }
     }
 
-    /// Kills it, every process of it at once. What was committed is there after
-    /// [`Postgres::resume`] where `synchronous_commit` is on.
+    /// Kills all of its processes at once. Committed transactions survive a
+    /// [`Postgres::resume`] if `synchronous_commit` was on.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.stop(Signal::SIGKILL, Duration::ZERO);
         }
     }
 
-    /// URL of a database as the superuser.
+    /// Returns the URL of a database for the superuser.
     pub fn url(&self, database: &str) -> String {
         self.url_as("postgres", &self.password, database)
     }
 
-    /// URL of a database as another role.
+    /// Returns the URL of a database for another role.
     pub fn url_as(&self, role: &str, password: &str, database: &str) -> String {
         format!(
             "postgres://{role}:{password}@127.0.0.1:{}/{database}",
@@ -175,12 +175,12 @@ impl Postgres {
         )
     }
 
-    /// Where it listens.
+    /// Returns the address on which it listens.
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// One of its programs, such as `psql`.
+    /// Returns the path of one of its programs, such as `psql`.
     pub fn program(&self, name: &str) -> PathBuf {
         self.programs.join(name)
     }
@@ -203,7 +203,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // Immediate: nothing of the data is wanted any more.
+        // An immediate shutdown is enough, because the data is deleted.
         self.child = None;
     }
 }
@@ -225,7 +225,7 @@ async fn run(spec: &ChildSpec, programs: &Path, port: u16) -> Result<Child, Serv
     Ok(child)
 }
 
-/// Whom to drop to where this process is root.
+/// Returns the user and group for PostgreSQL if this process is root.
 fn unprivileged_user() -> Result<Option<(u32, u32)>, ServerError> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(None);
@@ -237,8 +237,8 @@ fn unprivileged_user() -> Result<Option<(u32, u32)>, ServerError> {
         .ok_or(ServerError::NoUser)
 }
 
-/// A directory that `user` owns: in the run's directory, or in the temporary
-/// one where `user` cannot get to the run's (a clone below /root, say).
+/// Creates a directory that `user` owns: in the run's directory, or in the directory for
+/// temporary files if `user` cannot access the run's (for instance in a clone below /root).
 fn create_home(
     directory: &Path,
     user: Option<(u32, u32)>,
@@ -270,7 +270,7 @@ fn create_home(
         .tempdir()
         .map_err(ServerError::file(std::env::temp_dir()))?;
     own(external.path())?;
-    // For the sweeping after a crash.
+    // With this link the next run finds the directory after a crash.
     let link = directory.join(EXTERNAL_DIRECTORY);
     std::os::unix::fs::symlink(external.path(), &link).map_err(ServerError::file(&link))?;
     Ok((external.path().to_owned(), Some(external)))
@@ -311,7 +311,7 @@ fn initialise(
     made
 }
 
-/// Runs a helper program to its end.
+/// Runs a program and waits until it ends.
 fn run_to_end(program: &str, command: &mut Command) -> Result<(), ServerError> {
     let output = command.output().map_err(|source| ServerError::Spawn {
         program: program.to_owned(),

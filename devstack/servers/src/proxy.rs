@@ -1,5 +1,5 @@
-//! A TCP proxy in front of a server that does what networks do: swallows packets
-//! without a reset, delays answers, and leads to another server after a fail-over.
+//! A TCP proxy in front of a server that simulates network faults: it drops packets without a
+//! reset, delays responses, and connects to another server after a fail-over.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,8 +17,7 @@ use crate::ServerError;
 
 const BUFFER: usize = 64 * 1024;
 
-/// Answers to statements with these bytes in them are delayed back for a while, so
-/// often.
+/// Delays the responses to statements that contain `bytes`, `times` times.
 #[derive(Debug)]
 struct Delay {
     bytes: Vec<u8>,
@@ -28,12 +27,12 @@ struct Delay {
 
 #[derive(Debug)]
 struct Network {
-    /// Where new connections lead.
+    /// Server of new connections.
     target: Mutex<SocketAddr>,
-    /// Swallows the packets of the connections of before.
+    /// Cancelled to drop the packets of the connections that exist at that time.
     generation: Mutex<CancellationToken>,
     delay: Mutex<Option<Delay>>,
-    /// Connections whose answers are delayed back now.
+    /// Clients whose next response is delayed.
     delayed: Mutex<HashSet<SocketAddr>>,
 }
 
@@ -41,7 +40,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A proxy on a port of 127.0.0.1. Dropping it takes no further connections.
+/// A proxy on a port of 127.0.0.1. It accepts no more connections after it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -50,10 +49,10 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy in front of a server.
+    /// Starts a proxy in front of a server.
     ///
     /// # Errors
-    /// The system has no port.
+    /// No port can be bound.
     pub async fn start(target: SocketAddr) -> Result<Self, ServerError> {
         let own = (Ipv4Addr::LOCALHOST, 0);
         let listener = TcpListener::bind(own).await;
@@ -74,8 +73,8 @@ impl Proxy {
         })
     }
 
-    /// A URL of the server, through the proxy. What is no URL with a host is
-    /// answered as it is.
+    /// Returns a URL of the server with the address of the proxy. A text that is not a URL with
+    /// a host is returned unchanged.
     pub fn through(&self, url: &str) -> String {
         let Ok(mut through) = Url::parse(url) else {
             return url.to_owned();
@@ -89,21 +88,20 @@ impl Proxy {
         through.into()
     }
 
-    /// From now on new connections lead to another server; those that stand stay
-    /// where they are.
+    /// Connects new connections to another server. Existing connections stay with theirs.
     pub fn set_target(&self, target: SocketAddr) {
         *locked(&self.network.target) = target;
     }
 
-    /// From now on every packet of the present connections is swallowed, and
-    /// neither side is notified. New connections work.
+    /// Drops every packet of the existing connections from now on without notifying either
+    /// side. New connections work.
     pub fn drop_packets(&self) {
         let mut generation = locked(&self.network.generation);
         std::mem::take(&mut *generation).cancel();
     }
 
-    /// Holds back the next answers to statements that have these bytes in them,
-    /// e.g. an account's id: the database does them at once.
+    /// Delays the next responses to statements that contain these bytes, such as an account's
+    /// id. The database executes the statements without delay.
     pub fn delay_responses(&self, bytes: &[u8], delay: Duration, times: usize) {
         *locked(&self.network.delay) = Some(Delay {
             bytes: bytes.to_vec(),
@@ -112,7 +110,7 @@ impl Proxy {
         });
     }
 
-    /// Returns `true` once every answer was delayed back that was to be.
+    /// Returns `true` once all responses that were to be delayed have been marked.
     pub fn has_delayed(&self) -> bool {
         let delay = locked(&self.network.delay);
         delay.as_ref().is_none_or(|delay| delay.times == 0)
@@ -128,7 +126,7 @@ impl Drop for Proxy {
 async fn accept(listener: TcpListener, network: Arc<Network>) {
     while let Ok((client, peer)) = listener.accept().await {
         let target = *locked(&network.target);
-        // A server that is gone refuses; so does the proxy, by closing.
+        // If the server refuses the connection, the proxy closes the client's.
         let Ok(server) = TcpStream::connect(target).await else {
             continue;
         };
@@ -162,7 +160,7 @@ async fn forward_requests(
     loop {
         let read = from.read(&mut buffer).await.unwrap_or(0);
         if dropped.is_cancelled() {
-            // Read and not passed on, and the way to the server stays open.
+            // The data is dropped, and the connection to the server stays open.
             if read == 0 {
                 keep_open(to).await;
                 return;
@@ -180,12 +178,12 @@ async fn forward_requests(
     }
 }
 
-/// Keeps the other side's connection open, as a network does that tells nothing.
-async fn keep_open(_way: OwnedWriteHalf) {
+/// Keeps the connection to the other side open, as a network that drops packets does.
+async fn keep_open(_connection: OwnedWriteHalf) {
     std::future::pending::<()>().await;
 }
 
-/// Marks a connection whose answer is to be delayed back.
+/// Marks a connection if its next response is to be delayed.
 fn mark_delayed(network: &Network, peer: SocketAddr, sent: &[u8]) {
     let mut delay = locked(&network.delay);
     if let Some(delay) = delay.as_mut().filter(|delay| delay.times > 0) {

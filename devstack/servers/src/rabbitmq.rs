@@ -14,11 +14,11 @@ use crate::port::with_free_ports;
 
 const USER: &str = "latchkey";
 
-/// A running RabbitMQ on ports of its own. Dropping it stops it.
+/// A running RabbitMQ on its own ports. It is stopped when this value is dropped.
 #[derive(Debug)]
 pub struct RabbitMq {
     broker: Option<Child>,
-    /// Erlang's port mapper, own too: the shared one would outlive the node.
+    /// A private port mapper of Erlang, because the shared one would outlive the node.
     _mapper: Child,
     spec: ChildSpec,
     directory: PathBuf,
@@ -29,7 +29,7 @@ pub struct RabbitMq {
 }
 
 impl RabbitMq {
-    /// Starts a node whose files all lie in `directory`.
+    /// Starts a node with all of its files in `directory`.
     ///
     /// # Errors
     /// RabbitMQ is missing, or does not start.
@@ -65,7 +65,7 @@ impl RabbitMq {
             ("HOME", home.clone().into_os_string()),
             ("ERL_EPMD_PORT", mapper_port.to_string().into()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
-            // Makes the script become the node instead of minding it.
+            // Makes the script replace itself with the node instead of waiting for it.
             ("RUNNING_UNDER_SYSTEMD", "true".into()),
             ("RABBITMQ_CONF_ENV_FILE", "/dev/null".into()),
             ("RABBITMQ_CONFIG_FILE", home.join("rabbitmq.conf").into()),
@@ -98,17 +98,17 @@ impl RabbitMq {
         Ok(rabbitmq)
     }
 
-    /// Starts again what [`RabbitMq::stop`] or [`RabbitMq::kill`] ended: same
-    /// ports, same data.
+    /// Restarts the node after [`RabbitMq::stop`] or [`RabbitMq::kill`] with the same ports and
+    /// data.
     ///
     /// # Errors
-    /// It does not come up.
+    /// It does not become ready.
     pub async fn resume(&mut self) -> Result<(), ServerError> {
         let mut broker = Child::start(self.spec.clone())?;
         let overview = format!("http://127.0.0.1:{}/api/nodes", self.api_port);
         broker
             .wait_until(Duration::from_mins(2), || async {
-                // The plugin's port opens last, when everything else serves.
+                // The port of the management plugin opens last.
                 let answer = self
                     .client
                     .get(&overview)
@@ -125,21 +125,21 @@ impl RabbitMq {
         Ok(())
     }
 
-    /// Stops it as an operator would.
+    /// Stops it with SIGTERM.
     pub fn stop(&mut self) {
         if let Some(mut broker) = self.broker.take() {
             broker.stop(Signal::SIGTERM, Duration::from_secs(30));
         }
     }
 
-    /// Kills it.
+    /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut broker) = self.broker.take() {
             broker.stop(Signal::SIGKILL, Duration::ZERO);
         }
     }
 
-    /// AMQP URL of the default virtual host.
+    /// Returns the AMQP URL of the default virtual host.
     pub fn url(&self) -> String {
         format!(
             "amqp://{USER}:{}@127.0.0.1:{}/%2f",
@@ -147,7 +147,7 @@ impl RabbitMq {
         )
     }
 
-    /// URL of the management API, credentials in it.
+    /// Returns the URL of the management API with credentials.
     pub fn api_url(&self) -> String {
         format!(
             "http://{USER}:{}@127.0.0.1:{}",
@@ -155,12 +155,12 @@ impl RabbitMq {
         )
     }
 
-    /// Where the node keeps its data and its own logs.
+    /// Returns the directory of the node's data and its own logs.
     pub fn data_directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Process id of the node, while it runs.
+    /// Returns the process id of the node while it runs.
     pub fn process_id(&self) -> Option<u32> {
         self.broker.as_ref().map(Child::id)
     }

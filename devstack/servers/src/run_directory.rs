@@ -1,4 +1,4 @@
-//! A directory for one run, and the sweeping of what crashed runs left.
+//! A directory for one run, and the removal of the directories that crashed runs left.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use crate::ServerError;
 
-/// Link to a directory outside the run's that goes with it.
+/// Name of a link to a directory that is outside the run's and is removed with it.
 pub(crate) const EXTERNAL_DIRECTORY: &str = "elsewhere";
 
-/// Cargo's target directory of this workspace.
+/// Returns cargo's target directory of this workspace.
 pub fn target_directory() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || {
@@ -25,8 +25,8 @@ pub fn target_directory() -> PathBuf {
 
 /// A directory that belongs to one run and is removed with it.
 ///
-/// The run holds a lock on `<directory>.lock`. The system lets go of a lock
-/// when its process ends, so a lock that nobody holds marks a crashed run.
+/// The run holds a lock on `<directory>.lock`. The system releases a lock when its process
+/// ends, so a lock that no process holds marks a crashed run.
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
@@ -36,16 +36,15 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
-    /// Makes a directory below `target/<group>` and removes those of crashed
-    /// runs beside it.
+    /// Creates a directory below `target/<group>` and removes those of crashed runs there.
     ///
     /// # Errors
-    /// The file system's refusal.
+    /// A file or directory cannot be created.
     pub fn create(group: &str) -> Result<Self, ServerError> {
         let parent = target_directory().join(group);
         fs::create_dir_all(&parent).map_err(ServerError::file(&parent))?;
         let parent = parent.canonicalize().map_err(ServerError::file(&parent))?;
-        // One at a time looks for stale runs or begins one.
+        // Only one process at a time removes stale runs and starts its own.
         let gate = open_lock(&parent.join("gate"))?;
         start_lock.lock().map_err(ServerError::file(&parent))?;
         remove_stale(&parent);
@@ -56,7 +55,7 @@ impl RunDirectory {
         lock.lock().map_err(ServerError::file(&lock_path))?;
         let path = parent.join(name);
         fs::create_dir(&path).map_err(ServerError::file(&path))?;
-        // PostgreSQL's user must be able to pass through.
+        // PostgreSQL's user must be able to traverse the directory.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o711))
             .map_err(ServerError::file(&path))?;
         Ok(Self {
@@ -67,18 +66,17 @@ impl RunDirectory {
         })
     }
 
-    /// The directory.
+    /// Path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Leaves the files where they are, for someone to look at; the next run
-    /// sweeps them.
+    /// Keeps the files after the run so that somebody can read them. The next run removes them.
     pub fn keep(&self) {
         self.keep.store(true, Ordering::Relaxed);
     }
 
-    /// True where the run that made `path` still lives.
+    /// Returns `true` if the run with the directory `path` is still running.
     pub fn is_alive(path: &Path) -> bool {
         let lock = path.with_extension("lock");
         File::open(lock).is_ok_and(|file| file.try_lock_shared().is_err())
@@ -103,7 +101,7 @@ fn open_lock(path: &Path) -> Result<File, ServerError> {
         .map_err(ServerError::file(path))
 }
 
-/// Removes the directories whose lock nobody holds.
+/// Removes the directories whose lock no process holds.
 fn remove_stale(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
@@ -132,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crashed_run_is_swept_and_a_living_one_is_not() {
+    fn the_directory_of_a_crashed_run_is_removed_and_that_of_a_running_one_is_not() {
         let group = format!("servers-test/{}", Uuid::new_v4());
         let crashed = RunDirectory::create(&group).unwrap();
         crashed.keep();
@@ -141,8 +139,8 @@ mod tests {
         assert!(left.exists());
         assert!(RunDirectory::is_alive(&left));
         drop(crashed);
-        // A child that another test forks this moment holds the lock until it
-        // becomes its program.
+        // A child that another test has just forked holds the lock until it executes its
+        // program.
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while RunDirectory::is_alive(&left) && std::time::Instant::now() < deadline {
             std::thread::sleep(std::time::Duration::from_millis(5));

@@ -7,18 +7,18 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// A queue as the management API shows it.
+/// State of a queue in the management API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueState {
     /// Its name.
     pub name: String,
-    /// Messages ready or not yet acknowledged. A second or so old.
+    /// Messages that are ready or not yet acknowledged. The number is about a second old.
     pub messages: u64,
-    /// Consumers.
+    /// Number of consumers.
     pub consumers: u64,
 }
 
-/// A virtual host of this test alone, deleted with this value.
+/// A virtual host for one test. It is deleted when this value is dropped.
 #[derive(Debug)]
 pub struct TestBroker {
     vhost: String,
@@ -54,21 +54,21 @@ impl Api {
         if text.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_str(&text).context("the management API answered no JSON")
+        serde_json::from_str(&text).context("the response of the management API is not JSON")
     }
 }
 
-/// A virtual host is deleted so long after its test. A quorum queue with dead lettering at
-/// least once that is deleted while it is being declared ends a worker of RabbitMQ 3.10;
-/// two such ends within a moment end that worker's supervisor, and from then on the broker
-/// answers every declaration of such a queue with `INTERNAL_ERROR`.
+/// Time between a test and the deletion of its virtual host. In RabbitMQ 3.10 a worker crashes
+/// if a quorum queue with at-least-once dead lettering is deleted while it is being declared.
+/// After two such crashes within a short time the worker's supervisor ends too, and from then
+/// on the broker answers every declaration of such a queue with `INTERNAL_ERROR`.
 const DELETE_DELAY: Duration = Duration::from_secs(3);
 
 impl TestBroker {
-    /// Makes a virtual host.
+    /// Creates a virtual host.
     ///
     /// # Panics
-    /// The server is not there.
+    /// The server cannot be reached.
     #[expect(clippy::expect_used, reason = "a test cannot go on without its broker")]
     pub async fn create() -> Self {
         Self::try_create()
@@ -114,10 +114,10 @@ impl TestBroker {
         &self.vhost
     }
 
-    /// The queues.
+    /// Returns the queues of the virtual host.
     ///
     /// # Errors
-    /// The management API's refusal.
+    /// The management API refuses the request.
     pub async fn queues(&self) -> anyhow::Result<Vec<QueueState>> {
         let path = format!("/api/queues/{}", self.vhost);
         let answer = self.api.send(Method::GET, &path, None).await?;
@@ -136,11 +136,11 @@ impl TestBroker {
             .collect())
     }
 
-    /// Takes up to `count` messages off a queue, acknowledged, without waiting:
-    /// the management API's own form, the payload in base64.
+    /// Takes up to `count` messages from a queue without waiting and acknowledges them. Returns
+    /// them as the management API does, with the payload in base64.
     ///
     /// # Errors
-    /// The management API's refusal.
+    /// The management API refuses the request.
     pub async fn take(&self, queue: &str, count: u32) -> anyhow::Result<Vec<Value>> {
         let path = format!("/api/queues/{}/{queue}/get", self.vhost);
         let how = json!({"count": count, "ackmode": "ack_requeue_false", "encoding": "base64"});
@@ -151,18 +151,18 @@ impl TestBroker {
     /// Empties a queue.
     ///
     /// # Errors
-    /// The management API's refusal.
+    /// The management API refuses the request.
     pub async fn purge(&self, queue: &str) -> anyhow::Result<()> {
         let path = format!("/api/queues/{}/{queue}/contents", self.vhost);
         self.api.send(Method::DELETE, &path, None).await.map(drop)
     }
 
-    /// Cuts every connection to the virtual host, as a restart would. The
-    /// management API lists a connection only seconds after it was opened, so
-    /// this waits for the first one.
+    /// Closes every connection to the virtual host, as a restart of the broker would. The
+    /// management API lists a connection only some seconds after it was opened, so this
+    /// function waits for the first one.
     ///
     /// # Errors
-    /// The management API's refusal, or no connection within 15 seconds.
+    /// The management API refuses the request, or there is no connection within 15 seconds.
     pub async fn close_connections(&self) -> anyhow::Result<usize> {
         let path = format!("/api/vhosts/{}/connections", self.vhost);
         let begun = Instant::now();
@@ -179,7 +179,7 @@ impl TestBroker {
                 url.path_segments_mut()
                     .map_err(|()| anyhow::anyhow!("the management URL has no path"))?
                     .extend(["api", "connections", name]);
-                // One that closed by itself meanwhile is as good.
+                // An error is ignored, because the connection may have closed by itself.
                 let _ = self.api.client.delete(url).send().await?;
             }
             if !names.is_empty() {
@@ -187,7 +187,7 @@ impl TestBroker {
             }
             anyhow::ensure!(
                 begun.elapsed() < Duration::from_secs(15),
-                "no connection to close"
+                "there is no connection to close"
             );
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -198,11 +198,11 @@ impl Drop for TestBroker {
     fn drop(&mut self) {
         let base = self.api.base.clone();
         let path = format!("/api/vhosts/{}", self.vhost);
-        // The receiver is let go: nobody waits for it.
+        // The receiver is dropped, because nothing waits for the deletion.
         crate::run_in_thread(async move {
             tokio::time::sleep(DELETE_DELAY).await;
-            // A client of its own: the connections of the other one belong to the
-            // runtime of the test, which stands still meanwhile.
+            // A new client is used, because the connections of the other one belong to the
+            // test's runtime, which may not run at this time.
             if let Ok(api) = Api::new(&base) {
                 let _ = api.send(Method::DELETE, &path, None).await;
             }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use latchkey_servers::{Certificates, KeyPairFiles};
 use tempfile::TempDir;
 
-/// An authority, a server certificate for localhost and a client certificate,
-/// as files that go with this value.
+/// A certificate authority, a server certificate for localhost and a client certificate. The
+/// files are deleted when this value is dropped.
 #[derive(Debug)]
 pub struct TestCertificates {
-    /// The authority's certificate.
+    /// Path of the authority's certificate.
     pub authority: PathBuf,
     /// Certificate and key of a server on localhost and 127.0.0.1.
     pub server: KeyPairFiles,
@@ -20,7 +20,7 @@ pub struct TestCertificates {
 }
 
 impl TestCertificates {
-    /// Makes them.
+    /// Creates the certificates.
     ///
     /// # Panics
     /// The temporary directory cannot be written.
@@ -42,12 +42,12 @@ impl TestCertificates {
         }
     }
 
-    /// The authority, for certificates of further kinds.
+    /// Returns the authority, which issues certificates of other kinds.
     pub fn authority(&self) -> &Certificates {
         &self.certificates
     }
 
-    /// A certificate for another calling service.
+    /// Issues a certificate for another calling service.
     ///
     /// # Panics
     /// The temporary directory cannot be written.

@@ -7,10 +7,10 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use uuid::Uuid;
 
-/// Held while the template is made. Any constant will do.
+/// Key of the advisory lock that is held while the template is created; an arbitrary constant.
 const TEMPLATE_LOCK: i64 = 0x1a7c_4ce1;
 
-/// Whom to connect as.
+/// The database role of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The superuser.
@@ -24,7 +24,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The service roles with their group roles.
+    /// The login roles of the services with their group roles.
     const SERVICES: [(&'static str, &'static str); 3] = [
         ("auth_svc", "latchkey_auth"),
         ("sync_svc", "latchkey_sync"),
@@ -41,7 +41,7 @@ impl Role {
     }
 }
 
-/// A database of this test alone, dropped with this value.
+/// A database for one test. It is dropped with this value.
 #[derive(Debug)]
 pub struct TestDatabase {
     name: String,
@@ -50,19 +50,19 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// Copies a fresh database from the template, which the first test of a run
-    /// migrates.
+    /// Creates a database from the template, which the first test of a run migrates.
     ///
     /// # Panics
-    /// The server is not there.
+    /// The server cannot be reached.
     pub async fn create() -> Self {
         Self::create_at(&crate::server(crate::POSTGRES_URL)).await
     }
 
-    /// The same on a server of the test's own, which it may stop.
+    /// Creates a database as [`TestDatabase::create`] does, on a server that belongs to the
+    /// test.
     ///
     /// # Panics
-    /// The server is not there.
+    /// The server cannot be reached.
     #[expect(
         clippy::expect_used,
         reason = "a test cannot go on without its database"
@@ -73,10 +73,10 @@ impl TestDatabase {
             .expect("cannot create a test database")
     }
 
-    /// A database without a single migration.
+    /// Creates a database without migrations.
     ///
     /// # Panics
-    /// The server is not there.
+    /// The server cannot be reached.
     #[expect(
         clippy::expect_used,
         reason = "a test cannot go on without its database"
@@ -115,12 +115,12 @@ impl TestDatabase {
         Ok(Self { name, server, pool })
     }
 
-    /// Connections as the superuser.
+    /// Returns connections of the superuser.
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// URL to log in as a role.
+    /// Returns the URL for connections of a role.
     pub fn url(&self, role: Role) -> String {
         let mut options = self.server.clone().database(&self.name);
         if let Some(login) = role.login() {
@@ -130,10 +130,9 @@ impl TestDatabase {
     }
 }
 
-/// How long a test waits until its database is gone; not for long, since the thread that
-/// waits may be the only one of the test's runtime. A connection of that test which is
-/// just being made stands still then, and `DROP DATABASE` waits for it: a minute, until
-/// PostgreSQL gives the connection up.
+/// How long a test waits until its database is dropped. The thread that waits may be the only
+/// one of the test's runtime. A connection that the runtime is just opening then makes no
+/// progress, and `DROP DATABASE` waits for it for up to a minute, until PostgreSQL closes it.
 const DROP_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Drop for TestDatabase {
@@ -155,8 +154,8 @@ async fn connect(server: &str) -> anyhow::Result<(PgConnectOptions, PgConnection
     Ok((server, connection))
 }
 
-/// The template's name. It tells the migrations apart, so that servers which
-/// run on while a migration is written get a new one.
+/// Creates the template if it does not exist and returns its name. The name contains a hash of
+/// the migrations, so that a running server gets a new template after a change of a migration.
 async fn ensure_template(
     connection: &mut PgConnection,
     server: &PgConnectOptions,
@@ -177,7 +176,7 @@ async fn ensure_template(
         .execute(&mut *connection)
         .await?;
     if !exists(connection, &name).await? {
-        // Under another name until it is whole.
+        // It has another name until it is complete.
         execute(
             connection,
             "DROP DATABASE IF EXISTS template_unfinished".into(),
@@ -211,7 +210,7 @@ async fn exists(connection: &mut PgConnection, database: &str) -> sqlx::Result<b
         .await
 }
 
-/// One login per service, with its name for a password.
+/// Creates a login role for each service with its name as the password.
 async fn create_logins(connection: &mut PgConnection) -> sqlx::Result<()> {
     for (login, group) in Role::SERVICES {
         let there: bool =
@@ -230,7 +229,7 @@ async fn create_logins(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// For statements that take no parameters; the names in them are made here.
+/// Executes a statement without parameters. The names in it are generated in this module.
 async fn execute(connection: &mut PgConnection, statement: String) -> sqlx::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(statement))
         .execute(connection)

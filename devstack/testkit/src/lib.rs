@@ -1,5 +1,5 @@
-//! What tests need: a database and a virtual host of their own, on the servers
-//! that `cargo dev test` or `cargo dev servers` runs.
+//! A database, a virtual host and certificates for one test, on the servers that `cargo dev
+//! test` or `cargo dev servers` runs.
 
 mod broker;
 mod certificates;
@@ -14,11 +14,11 @@ pub use database::{Role, TestDatabase};
 pub use latchkey_servers::KeyPairFiles;
 pub use tcp_forwarder::TcpForwarder;
 
-/// Superuser URL of the tests' PostgreSQL.
+/// Variable with the superuser's URL of the tests' PostgreSQL.
 pub const POSTGRES_URL: &str = "LATCHKEY_TEST_POSTGRES_URL";
-/// AMQP URL of the tests' RabbitMQ.
+/// Variable with the AMQP URL of the tests' RabbitMQ.
 pub const AMQP_URL: &str = "LATCHKEY_TEST_AMQP_URL";
-/// URL of that RabbitMQ's management API, credentials in it.
+/// Variable with the URL of RabbitMQ's management API, including credentials.
 pub const RABBITMQ_API_URL: &str = "LATCHKEY_TEST_RABBITMQ_API_URL";
 
 #[expect(
@@ -33,8 +33,8 @@ fn server(variable: &str) -> String {
     })
 }
 
-/// Runs something async from a `Drop`, whatever runtime is around. Who receives learns
-/// its end.
+/// Runs a future in a new thread, so that a `Drop` can use it inside and outside a runtime. The
+/// receiver is disconnected when the future has ended.
 fn run_in_thread<F>(work: F) -> mpsc::Receiver<()>
 where
     F: Future<Output = ()> + Send + 'static,

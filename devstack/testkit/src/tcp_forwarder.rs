@@ -1,4 +1,4 @@
-//! A way to a server that forgets the connections that it has.
+//! A TCP forwarder that can lose its connections silently.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// A way to a server: a port that forwards to it.
+/// A port that forwards connections to a server.
 #[derive(Debug)]
 pub struct TcpForwarder {
     address: SocketAddr,
@@ -15,10 +15,10 @@ pub struct TcpForwarder {
 }
 
 impl TcpForwarder {
-    /// A way to the server of a URL.
+    /// Starts a forwarder to the server of a URL.
     ///
     /// # Panics
-    /// The URL has no user, or no port is free.
+    /// The URL has no user part, or no port is free.
     #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
     pub async fn start(url: &str) -> Self {
         let target = parts(url).1.to_owned();
@@ -40,16 +40,16 @@ impl TcpForwarder {
         }
     }
 
-    /// The URL through here.
+    /// Returns the URL with the address of this forwarder.
     ///
     /// # Panics
-    /// It has no user.
+    /// The URL has no user part.
     pub fn url(&self, url: &str) -> String {
         let (before, _, path) = parts(url);
         format!("{before}@{}/{path}", self.address)
     }
 
-    /// Swallows what comes over the connections that there are, and resets none.
+    /// Stops forwarding on all existing connections without closing them.
     pub fn blackhole(&self) {
         self.blackholed.send_modify(|times| *times += 1);
     }
@@ -69,12 +69,12 @@ async fn forward(mut inbound: TcpStream, target: String, mut blackholed: watch::
         _ = blackholed.changed() => {}
         _ = tokio::io::copy_bidirectional(&mut inbound, &mut outbound) => return,
     }
-    // Open, and nobody reads.
+    // The connection stays open and nothing reads from it.
     std::future::pending::<()>().await;
 }
 
-/// What stands before the address of a URL with a user, the address, the path.
-#[expect(clippy::expect_used, reason = "a URL of the testkit's own")]
+/// Splits a URL with a user into the part before the address, the address, and the path.
+#[expect(clippy::expect_used, reason = "the URLs come from this crate")]
 fn parts(url: &str) -> (&str, &str, &str) {
     let (before, rest) = url.rsplit_once('@').expect("a URL with a user");
     let (address, path) = rest.split_once('/').expect("a URL with a path");

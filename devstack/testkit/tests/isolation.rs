@@ -1,10 +1,10 @@
-//! What a test gets from the kit is its own.
+//! Databases and virtual hosts of different tests are separate.
 
 use latchkey_testkit::{Role, TestBroker, TestDatabase};
 use sqlx::PgPool;
 
 #[tokio::test]
-async fn each_test_has_a_migrated_database_of_its_own() {
+async fn each_test_has_its_own_migrated_database() {
     let (one, other) = tokio::join!(TestDatabase::create(), TestDatabase::create());
     sqlx::query("INSERT INTO auth.workspace (name) VALUES ('Acme')")
         .execute(one.pool())
@@ -18,7 +18,7 @@ async fn each_test_has_a_migrated_database_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_service_role_reads_its_schema_and_no_other() {
+async fn a_service_role_reads_only_its_schema() {
     let database = TestDatabase::create().await;
     let auth = PgPool::connect(&database.url(Role::Auth)).await.unwrap();
     sqlx::query("SELECT FROM auth.workspace")
@@ -32,7 +32,7 @@ async fn a_service_role_reads_its_schema_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_dropped_database_is_gone() {
+async fn a_test_database_is_dropped_with_its_value() {
     let database = TestDatabase::create().await;
     let url = database.url(Role::Owner);
     drop(database);
@@ -40,7 +40,7 @@ async fn a_dropped_database_is_gone() {
 }
 
 #[tokio::test]
-async fn each_test_has_a_virtual_host_of_its_own() {
+async fn each_test_has_its_own_virtual_host() {
     let broker = TestBroker::create().await;
     assert!(broker.queues().await.unwrap().is_empty());
     assert!(broker.url().ends_with(broker.vhost()));

@@ -1,22 +1,22 @@
-//! The forms of a page, read as a browser without script reads them.
+//! The forms of a page, parsed as a browser without scripts does.
 
 use url::Url;
 
-/// Who fills a provider's pages in.
+/// The person who fills in a provider's forms.
 #[derive(Debug, Clone, Copy)]
 pub struct Person<'a> {
-    /// What the person types wherever a page asks who they are.
+    /// What the person types into text fields.
     pub login: &'a str,
-    /// And where it asks for a password.
+    /// What the person types into password fields.
     pub password: &'a str,
 }
 
 /// A form of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Form {
-    /// Its `action` as it stands there; empty where it has none.
+    /// Its `action` attribute; empty if it has none.
     pub action: String,
-    /// Its fields.
+    /// Fields of the form, without buttons and check boxes.
     pub fields: Vec<Field>,
     html: String,
 }
@@ -24,27 +24,27 @@ pub struct Form {
 /// A field of a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
-    /// Name.
+    /// Name of the field.
     pub name: String,
-    /// Value as the page has it.
+    /// Value in the page.
     pub value: String,
-    /// What the field is for.
+    /// Kind of the field.
     pub kind: FieldKind,
 }
 
-/// What a field is for.
+/// Kind of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldKind {
-    /// Sent as it is.
+    /// A field that is sent unchanged.
     Hidden,
-    /// The person types into it.
+    /// A text field.
     Text,
-    /// The person types the password into it.
+    /// A password field.
     Password,
 }
 
 impl Form {
-    /// The forms of a page, in their order.
+    /// Returns the forms of a page in their order.
     pub(super) fn all(html: &str) -> Vec<Self> {
         html.split("<form")
             .skip(1)
@@ -67,7 +67,7 @@ impl Form {
         }
     }
 
-    /// Where it is sent from the page `at`.
+    /// Returns the URL to which the form is submitted from the page `at`.
     pub fn target(&self, at: &Url) -> Option<Url> {
         if self.action.is_empty() {
             return Some(at.clone());
@@ -75,12 +75,12 @@ impl Form {
         at.join(&self.action).ok()
     }
 
-    /// Whether the form names the person, as a list of people to choose from does.
+    /// Returns `true` if the form contains the person's login, as a list of accounts does.
     pub fn names(&self, person: Person<'_>) -> bool {
         self.html.contains(person.login)
     }
 
-    /// What is sent when the person has filled it in.
+    /// Returns what is submitted after the person has filled in the form.
     pub fn filled<'a>(&'a self, person: Person<'a>) -> Vec<(&'a str, &'a str)> {
         let fields = self.fields.iter();
         fields
@@ -92,7 +92,7 @@ impl Form {
             .collect()
     }
 
-    /// Its hidden fields.
+    /// Returns the hidden fields.
     pub fn hidden(&self) -> Vec<(String, String)> {
         let hidden = |field: &&Field| field.kind == FieldKind::Hidden;
         let fields = self.fields.iter().filter(hidden);
@@ -103,8 +103,7 @@ impl Form {
 }
 
 impl Field {
-    /// Of the text between `<input` and `>`. Buttons are not pressed, boxes are
-    /// left as they are.
+    /// Parses the text between `<input` and `>`. Buttons and check boxes are ignored.
     fn read(tag: &str) -> Option<Self> {
         let kind = match attribute(tag, "type").as_deref() {
             Some("hidden") => FieldKind::Hidden,
@@ -120,7 +119,7 @@ impl Field {
     }
 }
 
-/// The value of an attribute of a tag, without its entities.
+/// Returns the value of an attribute of a tag with its entities decoded.
 fn attribute(tag: &str, name: &str) -> Option<String> {
     let start = format!("{name}=\"");
     let after_space = |at: usize| {
@@ -174,7 +173,7 @@ mod tests {
     };
 
     #[test]
-    fn a_person_fills_in_what_the_page_leaves_open() {
+    fn a_person_fills_in_empty_fields() {
         let page = r#"<form id="kc" action="http://a/b?x=1&amp;y=2" method="post">
             <input tabindex="1" name="username" value="" type="text" />
             <input name="password" type="password">
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_without_an_action_is_sent_where_it_came_from() {
+    fn a_form_without_an_action_is_submitted_to_its_page() {
         let at = Url::parse("http://a/b?c=d").unwrap();
         let forms =
             Form::all(r#"<form method="post"><input type="text" name="sub" required></form>"#);

@@ -1,5 +1,5 @@
-//! Ory Hydra: it has no people of its own, so this is also the application in which
-//! they sign in and consent.
+//! Ory Hydra. It has no user accounts, so this module is also the application in which people
+//! sign in and consent.
 
 use std::time::Duration;
 
@@ -15,27 +15,28 @@ use super::scenarios::Server;
 use super::stack_client::{SignInPages, address, client};
 use crate::browser::{Browser, Page};
 
-/// Its name at Latchkey.
+/// Name of the provider at Latchkey.
 pub(super) const NAME: &str = "hydra";
 const CLIENT_ID: &str = "latchkey";
 const CLIENT_SECRET: &str = "a-secret-that-is-long-enough";
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Whether a refresh token that was replaced is still good for a while.
+/// How long a replaced refresh token remains valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Grace {
-    /// It ends the grant.
+    /// The use of a replaced token ends the grant.
     None,
-    /// For a minute.
+    /// A replaced token remains valid for a minute.
     Minute,
 }
 
-/// Hydra with its data in a file.
+/// Hydra with its data in an SQLite file.
 pub(super) struct Hydra {
     installation: Installation,
     port: u16,
     admin_port: u16,
-    /// Nothing listens there: the browser is stopped before.
+    /// Port of the login and consent pages. Nothing listens on it, because redirects to it are
+    /// not followed.
     pages_port: u16,
     public_url: String,
     process: Process,
@@ -66,7 +67,7 @@ impl Hydra {
         format!("http://127.0.0.1:{}", self.pages_port)
     }
 
-    /// The variables with which Latchkey uses it.
+    /// Returns the variables with which Latchkey uses this provider.
     pub(super) fn variables(&self) -> Vec<(String, String)> {
         [
             ("ISSUER", self.issuer()),
@@ -80,7 +81,7 @@ impl Hydra {
         .collect()
     }
 
-    /// Makes or renews its tables, starts it and waits until it answers.
+    /// Migrates its database, starts it and waits until it is ready.
     pub(super) async fn start(&self, grace: Grace) -> anyhow::Result<()> {
         let place = &self.installation.place;
         std::fs::write(
@@ -131,7 +132,7 @@ impl Hydra {
         json!({
             "dsn": format!("sqlite://{}?_fk=true", data.display()),
             "log": {"level": "info"},
-            "secrets": {"system": ["only-for-this-walk-and-long-enough"]},
+            "secrets": {"system": ["only-for-this-test-and-long-enough"]},
             "serve": {
                 "public": {"host": "127.0.0.1", "port": self.port},
                 "admin": {"host": "127.0.0.1", "port": self.admin_port},
@@ -145,7 +146,7 @@ impl Hydra {
         })
     }
 
-    /// Makes the client.
+    /// Creates the client.
     pub(super) async fn prepare(&self) -> anyhow::Result<()> {
         let client = json!({
             "client_id": CLIENT_ID,
@@ -163,14 +164,14 @@ impl Hydra {
         Ok(())
     }
 
-    /// The client is gone, and with it everything that it was given.
+    /// Deletes the client and with it every grant.
     pub(super) async fn delete_client(&self) -> anyhow::Result<()> {
         self.admin(Method::DELETE, &format!("/clients/{CLIENT_ID}"), None)
             .await?;
         Ok(())
     }
 
-    /// How long what the client gets from now on lives: access and refresh tokens.
+    /// Sets the lifetimes of new access and refresh tokens.
     pub(super) async fn set_token_lifetimes(
         &self,
         access: Duration,
@@ -187,21 +188,21 @@ impl Hydra {
         Ok(())
     }
 
-    /// An administrator ends the person's sessions.
+    /// Ends the person's sessions as an administrator.
     pub(super) async fn log_out(&self, login: &str) -> anyhow::Result<()> {
         let path = format!("/oauth2/auth/sessions/login?subject={login}");
         self.admin(Method::DELETE, &path, None).await?;
         Ok(())
     }
 
-    /// The person takes the consent back.
+    /// Withdraws the person's consent.
     pub(super) async fn revoke_consent(&self, login: &str) -> anyhow::Result<()> {
         let path = format!("/oauth2/auth/sessions/consent?subject={login}&client={CLIENT_ID}");
         self.admin(Method::DELETE, &path, None).await?;
         Ok(())
     }
 
-    /// How many requests its token endpoint has answered.
+    /// Returns the number of requests that its token endpoint has answered.
     pub(super) fn token_requests(&self) -> anyhow::Result<usize> {
         let log = std::fs::read_to_string(self.installation.place.join("server.log"))?;
         let answered = |line: &&str| {
@@ -210,7 +211,7 @@ impl Hydra {
         Ok(log.lines().filter(answered).count())
     }
 
-    /// Its administration interface, below `/admin`.
+    /// Sends a request to its administration interface below `/admin`.
     async fn admin(
         &self,
         method: Method,
@@ -229,17 +230,17 @@ impl Hydra {
         Ok(serde_json::from_str(&text).unwrap_or_default())
     }
 
-    /// The person signs in: accepts, and where the browser goes on.
+    /// Accepts a login or consent request and returns the next URL for the browser.
     async fn accept(&self, what: &str, challenge: &str, body: Value) -> anyhow::Result<Url> {
         let path = format!("/oauth2/auth/requests/{what}/accept?{what}_challenge={challenge}");
         let answer = self.admin(Method::PUT, &path, Some(body)).await?;
         let next = answer.get("redirect_to").and_then(Value::as_str);
         Ok(Url::parse(
-            next.context("Hydra sends the browser nowhere")?,
+            next.context("Hydra answered without redirect_to")?,
         )?)
     }
 
-    /// What the browser is asked at one of the two pages.
+    /// Answers the login page or the consent page, and returns the next URL for the browser.
     async fn answer(&self, page: &Url, login: &str) -> anyhow::Result<Url> {
         let challenge = |name: &str| {
             page.query_pairs()
@@ -250,7 +251,8 @@ impl Hydra {
                 .accept("login", &challenge, json!({"subject": login}))
                 .await;
         }
-        let challenge = challenge("consent_challenge").context("neither of the two pages")?;
+        let challenge = challenge("consent_challenge")
+            .context("the URL is neither the login page nor the consent page")?;
         let path = format!("/oauth2/auth/requests/consent?consent_challenge={challenge}");
         let asked = self.admin(Method::GET, &path, None).await?;
         let consent = json!({
@@ -278,7 +280,7 @@ impl SignInPages for Hydra {
         let pages = self.pages();
         let own = |url: &Url| url.as_str().starts_with(&pages);
         let mut next = authorize.clone();
-        // Sign-in and consent.
+        // The login page, the consent page, and the redirect back.
         for _ in 0..3 {
             let page = browser
                 .follow(&next, |url| arrived(url) || own(url))
@@ -289,7 +291,7 @@ impl SignInPages for Hydra {
             }
             next = self.answer(sent, login).await?;
         }
-        anyhow::bail!("lost at Hydra, at last at {next}")
+        anyhow::bail!("Hydra does not lead back; the last URL is {next}")
     }
 }
 
@@ -302,17 +304,17 @@ impl Server for Hydra {
         format!("{}/userinfo", self.issuer())
     }
 
-    /// It knows no people.
+    /// Hydra has no user accounts.
     async fn create_person(&self, _login: &str) -> anyhow::Result<()> {
         Ok(())
     }
 
-    /// From here on a replaced token is good for a minute.
+    /// After the restart a replaced token remains valid for a minute.
     async fn restart(&self) -> anyhow::Result<()> {
         self.start(Grace::Minute).await
     }
 
-    /// It comes before all others.
+    /// Hydra signs with the newest key.
     async fn rotate_keys(&self, _nth: u32) -> anyhow::Result<()> {
         let key = json!({"alg": "RS256", "use": "sig", "kid": uuid::Uuid::new_v4()});
         self.admin(Method::POST, "/keys/hydra.openid.id-token", Some(key))

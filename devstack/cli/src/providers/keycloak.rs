@@ -14,17 +14,17 @@ use super::scenarios::Server;
 use super::stack_client::{SignInPages, address, client};
 use crate::browser::{Browser, Page, Person};
 
-/// Its name at Latchkey.
+/// Name of the provider at Latchkey.
 pub(super) const NAME: &str = "keycloak";
 const REALM: &str = "latchkey";
 const CLIENT_ID: &str = "latchkey";
 const CLIENT_SECRET: &str = "a-secret-that-is-long-enough";
 const ADMIN: &str = "admin";
 const PASSWORD: &str = "any";
-/// The first start builds it.
+/// The first start also builds the distribution.
 const START_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Keycloak in its development mode, with its data in files.
+/// Keycloak in development mode with its data in files.
 pub(super) struct Keycloak {
     installation: Installation,
     port: u16,
@@ -35,7 +35,7 @@ pub(super) struct Keycloak {
 
 impl Keycloak {
     pub(super) fn new(installation: Installation, public_url: &str) -> anyhow::Result<Self> {
-        // What an earlier run left.
+        // Data of an earlier run.
         let _ = std::fs::remove_dir_all(installation.place.join("data/h2"));
         Ok(Self {
             installation,
@@ -58,7 +58,7 @@ impl Keycloak {
         format!("{}/realms/{REALM}", self.base())
     }
 
-    /// The variables with which Latchkey uses it.
+    /// Returns the variables with which Latchkey uses this provider.
     pub(super) fn variables(&self) -> Vec<(String, String)> {
         [
             ("ISSUER", self.issuer()),
@@ -72,7 +72,7 @@ impl Keycloak {
         .collect()
     }
 
-    /// Starts it and waits until it answers.
+    /// Starts it and waits until it is ready.
     pub(super) async fn start(&self) -> anyhow::Result<()> {
         let place = &self.installation.place;
         let log = place.join("server.log");
@@ -97,7 +97,7 @@ impl Keycloak {
         Ok(())
     }
 
-    /// Makes the realm and the client.
+    /// Creates the realm and the client.
     pub(super) async fn prepare(&self) -> anyhow::Result<()> {
         let realm = json!({
             "realm": REALM,
@@ -126,7 +126,7 @@ impl Keycloak {
         Ok(())
     }
 
-    /// A new person.
+    /// Creates a user account.
     pub(super) async fn add_person(&self, login: &str) -> anyhow::Result<()> {
         let person = json!({
             "username": login,
@@ -142,7 +142,7 @@ impl Keycloak {
         Ok(())
     }
 
-    /// The person is switched off, or on again.
+    /// Enables or disables a user account.
     pub(super) async fn enable_person(&self, login: &str, enabled: bool) -> anyhow::Result<()> {
         let path = format!("/latchkey/users/{}", self.person(login).await?);
         self.admin(Method::PUT, &path, Some(json!({"enabled": enabled})))
@@ -150,14 +150,14 @@ impl Keycloak {
         Ok(())
     }
 
-    /// The person is gone.
+    /// Deletes a user account.
     pub(super) async fn delete_person(&self, login: &str) -> anyhow::Result<()> {
         let path = format!("/latchkey/users/{}", self.person(login).await?);
         self.admin(Method::DELETE, &path, None).await?;
         Ok(())
     }
 
-    /// The person's offline sessions at the client.
+    /// Returns the ids of the person's offline sessions at the client.
     pub(super) async fn sessions(&self, login: &str) -> anyhow::Result<Vec<String>> {
         let path = format!(
             "/latchkey/users/{}/offline-sessions/{}",
@@ -169,7 +169,7 @@ impl Keycloak {
         Ok(ids.filter_map(Value::as_str).map(str::to_owned).collect())
     }
 
-    /// An administrator ends every session of the person.
+    /// Ends every session of the person as an administrator.
     pub(super) async fn log_out(&self, login: &str) -> anyhow::Result<()> {
         let path = format!("/latchkey/users/{}/logout", self.person(login).await?);
         self.admin(Method::POST, &path, None).await?;
@@ -180,7 +180,7 @@ impl Keycloak {
         Ok(())
     }
 
-    /// The person takes the consent back.
+    /// Withdraws the person's consent.
     pub(super) async fn revoke_consent(&self, login: &str) -> anyhow::Result<()> {
         let person = self.person(login).await?;
         let path = format!("/latchkey/users/{person}/consents/{CLIENT_ID}");
@@ -188,7 +188,7 @@ impl Keycloak {
         Ok(())
     }
 
-    /// The client is switched off, or on again.
+    /// Enables or disables the client.
     pub(super) async fn enable_client(&self, enabled: bool) -> anyhow::Result<()> {
         let path = format!("/latchkey/clients/{}", self.client_uuid().await?);
         let mut client: Value = self.admin(Method::GET, &path, None).await?.json().await?;
@@ -205,7 +205,7 @@ impl Keycloak {
         Ok(())
     }
 
-    /// How many refreshes it has answered.
+    /// Returns the number of refreshes that it has answered.
     pub(super) async fn refreshes(&self) -> anyhow::Result<usize> {
         let path = "/latchkey/events?type=REFRESH_TOKEN&max=10000";
         let events: Vec<Value> = self.admin(Method::GET, path, None).await?.json().await?;
@@ -228,10 +228,10 @@ impl Keycloak {
             .pointer("/0/id")
             .and_then(Value::as_str)
             .map(str::to_owned)
-            .with_context(|| format!("Keycloak knows nothing at {path}"))
+            .with_context(|| format!("Keycloak has nothing at {path}"))
     }
 
-    /// Its administration interface, below `/admin/realms`.
+    /// Sends a request to its administration interface below `/admin/realms`.
     async fn admin(
         &self,
         method: Method,
@@ -254,7 +254,7 @@ impl Keycloak {
         anyhow::bail!("{path} answered {status}: {}", answer.text().await?)
     }
 
-    /// For a minute, so a new one each time.
+    /// Returns a new administrator's token. A token lives for a minute.
     async fn admin_token(&self) -> anyhow::Result<String> {
         let url = format!(
             "{}/realms/master/protocol/openid-connect/token",
@@ -272,7 +272,7 @@ impl Keycloak {
             .get("access_token")
             .and_then(Value::as_str)
             .map(str::to_owned)
-            .context("Keycloak gave its administrator no token")
+            .context("Keycloak did not issue a token for its administrator")
     }
 }
 

@@ -1,4 +1,4 @@
-//! The process of a server.
+//! The process of a provider's server.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 /// How long a server may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A server's process, while it runs.
+/// A server's process; empty while it does not run.
 #[derive(Default)]
 pub(super) struct Process(Mutex<Option<Child>>);
 
@@ -18,24 +18,24 @@ impl Process {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It runs and answers.
+    /// Stores the running process.
     pub(super) fn set_running(&self, child: Child) {
         *self.child() = Some(child);
     }
 
-    /// Stops it as an operator does.
+    /// Stops it with SIGTERM.
     pub(super) fn stop(&self) {
         if let Some(mut child) = self.child().take() {
             child.stop(Signal::SIGTERM, STOP_TIMEOUT);
         }
     }
 
-    /// It takes connections and answers nothing.
+    /// Suspends it: it accepts connections and does not respond.
     pub(super) fn pause(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// It goes on where it was.
+    /// Resumes it after a pause.
     pub(super) fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }

@@ -1,10 +1,10 @@
-//! What was expected of each step, and what happened.
+//! The expected and the actual result of each step.
 
 use std::fmt;
 
 use latchkey_servers::Progress;
 
-/// One step at one server.
+/// The result of one step at one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct StepResult {
     server: &'static str,
@@ -14,13 +14,13 @@ struct StepResult {
     succeeded: bool,
 }
 
-/// Every step.
+/// The results of all steps.
 #[derive(Debug, Default)]
 pub(super) struct Results {
     results: Vec<StepResult>,
 }
 
-/// The table, open for one server.
+/// Adds the results of one server.
 pub(super) struct ServerResults<'a> {
     table: &'a mut Results,
     server: &'static str,
@@ -40,23 +40,23 @@ impl Results {
         }
     }
 
-    /// Returns `true` if there are results and every one held.
+    /// Returns `true` if there are results and every step succeeded.
     pub(super) fn all_succeeded(&self) -> bool {
         !self.results.is_empty() && self.results.iter().all(|row| row.succeeded)
     }
 }
 
 impl ServerResults<'_> {
-    /// Takes a step: what happened, or why it is not what was expected.
+    /// Adds the result of a step: what happened, or the error if that was not expected.
     pub(super) fn add(
         &mut self,
         step: &'static str,
         expected: &'static str,
         outcome: anyhow::Result<String>,
     ) {
-        let held = outcome.is_ok();
+        let succeeded = outcome.is_ok();
         let happened = outcome.unwrap_or_else(|error| format!("{error:#}"));
-        // In one line, and short enough to read.
+        // One line that is short enough to read.
         let happened: String = happened
             .split_whitespace()
             .collect::<Vec<_>>()
@@ -64,27 +64,31 @@ impl ServerResults<'_> {
             .chars()
             .take(MAX_CELL_LENGTH)
             .collect();
-        let mark = if held { "held" } else { "BROKE" };
+        let mark = if succeeded { "passed" } else { "FAILED" };
         (self.progress)(&format!("{} · {step}: {mark}: {happened}", self.server));
         self.table.results.push(StepResult {
             server: self.server,
             step,
             expected,
             happened,
-            held,
+            succeeded,
         });
     }
 }
 
-/// Characters of a cell.
+/// Maximum length of a cell in characters.
 const MAX_CELL_LENGTH: usize = 300;
 
 impl fmt::Display for Results {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| server | step | expected | happened | |")?;
+        writeln!(f, "| server | step | expected | actual | |")?;
         writeln!(f, "| --- | --- | --- | --- | --- |")?;
         for row in &self.results {
-            let mark = if row.succeeded { "held" } else { "**broke**" };
+            let mark = if row.succeeded {
+                "passed"
+            } else {
+                "**failed**"
+            };
             writeln!(
                 f,
                 "| {} | {} | {} | {} | {mark} |",
@@ -94,8 +98,8 @@ impl fmt::Display for Results {
                 row.happened.replace('|', "\\|")
             )?;
         }
-        let held = self.results.iter().filter(|row| row.succeeded).count();
-        writeln!(f, "\n{held} of {} results held", self.results.len())
+        let passed = self.results.iter().filter(|row| row.succeeded).count();
+        writeln!(f, "\n{passed} of {} steps passed", self.results.len())
     }
 }
 
@@ -104,10 +108,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_row_that_broke_breaks_the_table() {
+    fn one_failed_step_fails_the_whole_run() {
         let progress = latchkey_servers::silent();
         let mut table = Results::default();
-        assert!(!table.all_succeeded(), "nothing was shown");
+        assert!(!table.all_succeeded(), "there are no results yet");
         table
             .of("keycloak", &progress)
             .add("sign-in", "an account", Ok("one account".to_owned()));
@@ -119,11 +123,11 @@ mod tests {
         );
         assert!(!table.all_succeeded());
         let text = table.to_string();
-        assert!(text.contains("| keycloak | sign-in | an account | one account | held |"));
+        assert!(text.contains("| keycloak | sign-in | an account | one account | passed |"));
         assert!(
-            text.contains("refused with \\| a line | **broke** |"),
+            text.contains("refused with \\| a line | **failed** |"),
             "{text}"
         );
-        assert!(text.ends_with("1 of 2 results held\n"));
+        assert!(text.ends_with("1 of 2 steps passed\n"));
     }
 }

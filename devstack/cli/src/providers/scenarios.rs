@@ -1,4 +1,4 @@
-//! The steps at each server. Each step that hurts a grant has a person of its own.
+//! The steps that are tested at each server. Each step that damages a grant has its own person.
 
 pub(super) mod hydra;
 pub(super) mod keycloak;
@@ -14,42 +14,42 @@ use super::stack_client::{SignInPages, StackClient, eventually};
 
 type Outcome = anyhow::Result<String>;
 
-/// Callers at once on one expired token.
+/// Number of concurrent callers for one expired token.
 const CALLERS: usize = 50;
-/// The life of a token that is to expire.
+/// Lifetime of a token that is to expire during a step.
 const SHORT: Duration = Duration::from_secs(4);
 
 const IN: &str = "one account with a token that the provider's API accepts";
 const REFRESHED: &str = "a new token each time, accepted";
-const BACK: &str = "a sign-in brings the same account back";
+const BACK: &str = "after a sign-in the same account is served";
 const ONE_REFRESH: &str = "one refresh, one token for all";
-const DEAD: &str = "INVALID_REFRESH_TOKEN, the person is asked";
-const UNTOUCHED: &str = "an outage is told, the grant lives and is served afterwards";
-const KEYS: &str = "people sign in at once, also after a second change";
-const GONE: &str = "confirmed by the provider, and the access token is refused";
+const DEAD: &str = "INVALID_REFRESH_TOKEN; the person must sign in";
+const UNTOUCHED: &str = "an outage is reported; the grant lives and is served afterwards";
+const KEYS: &str = "people can sign in at once, also after a second change";
+const GONE: &str = "confirmed by the provider; the access token is refused";
 
-/// What the steps need of every server.
+/// What the steps need from every server.
 pub(super) trait Server: SignInPages {
-    /// Its process.
+    /// Returns the server's process.
     fn process(&self) -> &Process;
-    /// The address of its API.
+    /// Returns the URL of its userinfo endpoint, which stands for the provider's API.
     fn userinfo(&self) -> String;
-    /// Makes a person known to it.
+    /// Creates a user account.
     async fn create_person(&self, login: &str) -> anyhow::Result<()>;
     /// Starts it after a stop.
     async fn restart(&self) -> anyhow::Result<()>;
-    /// Makes a signing key that comes before all others; the first one has 0.
+    /// Creates a signing key that is used before all others. `nth` is 0 for the first new key.
     async fn rotate_keys(&self, nth: u32) -> anyhow::Result<()>;
 }
 
-/// A server and the stack_client in front of it, with the steps that every server has alike.
+/// A server and a client of the stack, with the steps that are the same for every server.
 struct Scenarios<'a, S> {
     stack_client: &'a StackClient<'a>,
     server: &'a S,
 }
 
 impl<S: Server> Scenarios<'_, S> {
-    /// A person whom the server has just got to know.
+    /// Creates a person at the server.
     async fn person(&self, login: &'static str) -> anyhow::Result<PersonAtProvider<'_, S>> {
         self.server.create_person(login).await?;
         Ok(PersonAtProvider {
@@ -69,8 +69,8 @@ impl<S: Server> Scenarios<'_, S> {
 
         ada.lose_response(account).await?;
         let happened = ada.is_refused(account, &ASKED, true).await;
-        results.add("strict rotation, an answer was lost", DEAD, happened);
-        results.add("and its way back", BACK, ada.signs_in_again(account).await);
+        results.add("strict rotation, a response was lost", DEAD, happened);
+        results.add("recovery", BACK, ada.signs_in_again(account).await);
         Ok(())
     }
 
@@ -86,7 +86,7 @@ impl<S: Server> Scenarios<'_, S> {
             Ok("two changes, a sign-in after each, a refresh".to_owned())
         };
         results.add("signing keys rotated", KEYS, happened.await);
-        // Where that broke, the next steps are not to break with it.
+        // If this step failed, the next steps must not fail because of it.
         keys.signs_in_eventually().await
     }
 
@@ -97,7 +97,7 @@ impl<S: Server> Scenarios<'_, S> {
         let told = silent.sees_outage(account, &OUTAGE).await;
         self.server.process().resume();
         let happened = silent.recovers(account, told).await;
-        results.add("silence (SIGSTOP)", UNTOUCHED, happened);
+        results.add("no response (SIGSTOP)", UNTOUCHED, happened);
         Ok(())
     }
 
@@ -113,7 +113,7 @@ impl<S: Server> Scenarios<'_, S> {
     }
 }
 
-/// One person at one server.
+/// A person at one server.
 struct PersonAtProvider<'a, P> {
     stack_client: &'a StackClient<'a>,
     pages: &'a P,
@@ -124,7 +124,7 @@ struct PersonAtProvider<'a, P> {
 impl<P: SignInPages> PersonAtProvider<'_, P> {
     async fn signs_in(&self) -> anyhow::Result<Uuid> {
         let account = self.stack_client.sign_in(self.pages, self.login).await?.id;
-        // A grant that was dead is served again as soon as the sign-in is applied.
+        // A dead grant is served again as soon as sync-svc has applied the sign-in.
         let token = eventually("a token after the sign-in", async || {
             Ok(self.stack_client.token(account).await?.ok())
         })
@@ -137,7 +137,7 @@ impl<P: SignInPages> PersonAtProvider<'_, P> {
         Ok(account)
     }
 
-    /// A sign-in works, sooner or later.
+    /// Waits until a sign-in succeeds.
     async fn signs_in_eventually(&self) -> anyhow::Result<()> {
         eventually("a sign-in", async || {
             let entered = self
@@ -175,10 +175,11 @@ impl<P: SignInPages> PersonAtProvider<'_, P> {
         Ok("the same account".to_owned())
     }
 
-    /// A refresh is refused for one of these reasons, and the grant is dead or not.
+    /// Expects that a refresh is refused for one of the reasons and that the grant is dead or
+    /// not, as `dead` says.
     async fn is_refused(&self, account: Uuid, reasons: &[&str], dead: bool) -> Outcome {
         let Err(refusal) = self.stack_client.refresh(account).await? else {
-            anyhow::bail!("a token was given");
+            anyhow::bail!("a token was returned");
         };
         let is = self.stack_client.is_dead(account).await?;
         let text = format!(
@@ -192,22 +193,22 @@ impl<P: SignInPages> PersonAtProvider<'_, P> {
         Ok(text)
     }
 
-    /// The answer of a refresh is lost: the next one brings the replaced token.
+    /// Simulates the loss of a refresh response: the next refresh uses the replaced token.
     async fn lose_response(&self, account: Uuid) -> anyhow::Result<()> {
         let before = self.stack_client.sealed(account).await?;
         self.stack_client.refresh(account).await??;
         self.stack_client.restore(account, &before).await
     }
 
-    /// Many callers ask for the token, which has expired.
+    /// Requests the expired token from many callers at once.
     async fn requests_at_once(&self, account: Uuid) -> Outcome {
         let first = self.stack_client.token(account).await??;
         tokio::time::sleep(SHORT + Duration::from_secs(1)).await;
         let tokens = self.stack_client.tokens_at_once(account, CALLERS).await?;
-        let newest = tokens.first().context("callers")?;
+        let newest = tokens.first().context("there were no callers")?;
         ensure!(
             newest.access_token != first.access_token,
-            "the expired token"
+            "the expired token was returned"
         );
         let same = tokens
             .iter()
@@ -221,25 +222,26 @@ impl<P: SignInPages> PersonAtProvider<'_, P> {
         Ok(format!("{CALLERS} callers, one token, one version later"))
     }
 
-    /// Served again without a sign-in.
+    /// Expects a token without a sign-in.
     async fn is_served_again(&self, account: Uuid) -> Outcome {
         self.stack_client.refreshed_again(account).await?;
         ensure!(
             !self.stack_client.is_dead(account).await?,
-            "a token, and the grant is still called dead"
+            "there is a token, but the grant is still marked as dead"
         );
         Ok("served again without a sign-in".to_owned())
     }
 
-    /// Nothing answers: a refresh is refused, and the token that is still good is given.
+    /// Expects, while the server does not respond, that a refresh is refused and that the token
+    /// which is still valid is returned.
     async fn sees_outage(&self, account: Uuid, reasons: &[&str]) -> Outcome {
         let told = self.is_refused(account, reasons, false).await?;
         let good = self.stack_client.token(account).await?;
-        good.context("the token that is still good was not given")?;
+        good.context("the token that is still valid was not returned")?;
         Ok(told)
     }
 
-    /// The server is back.
+    /// Waits until the server responds again, and returns what was seen during the outage.
     async fn recovers(&self, account: Uuid, told: Outcome) -> Outcome {
         let begun = Instant::now();
         let token = self.stack_client.refreshed_again(account).await?;
@@ -269,21 +271,21 @@ impl<P: SignInPages> PersonAtProvider<'_, P> {
     }
 }
 
-/// The reasons that mean an outage.
+/// Reasons that mean an outage of the provider.
 const OUTAGE: [&str; 4] = [
     "NETWORK",
     "OUTCOME_UNKNOWN",
     "PROVIDER_UNAVAILABLE",
     "STILL_REFRESHING",
 ];
-/// The reasons that are the operator's to mend.
+/// Reasons that the operator has to resolve.
 const CLIENT: [&str; 2] = ["CLIENT_MISCONFIGURED", "UNAUTHORIZED"];
 const ASKED: [&str; 2] = ["INVALID_REFRESH_TOKEN", "ROTATION_LOST"];
 
-/// What stands between the steps did not hold: the steps that need it are left out.
+/// Adds a failed step if a precondition of the following steps failed. Those steps are skipped.
 fn require(outcome: anyhow::Result<()>, results: &mut ServerResults<'_>) {
     if let Err(error) = outcome {
-        results.add("what the next steps need", "holds", Err(error));
+        results.add("precondition of the next steps", "fulfilled", Err(error));
     }
 }
 

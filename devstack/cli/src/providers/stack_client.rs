@@ -1,4 +1,4 @@
-//! What a person and a calling service do, and which answers they get.
+//! What a person and a calling service do with the stack, and the responses that they get.
 
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,13 @@ use crate::walkthrough::{
     Account, Token, account_of, authorize_address, revoke_account, selector, token_request,
 };
 
-/// How long anything may take that has to come about by itself.
+/// Time limit for everything that another process has to do.
 pub(super) const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// How a server's own pages are gone through.
+/// The sign-in pages of a provider's server.
 pub(super) trait SignInPages {
-    /// From the authorize address to the page that sends the browser to `arrived`.
+    /// Signs the person in from the authorization URL on, and returns the response whose
+    /// redirect target satisfies `arrived`.
     async fn complete(
         &self,
         browser: &mut Browser,
@@ -32,9 +33,9 @@ pub(super) trait SignInPages {
     ) -> anyhow::Result<Page>;
 }
 
-/// The stack, seen from one provider's people and callers.
+/// A client of the stack for the people and callers of one provider.
 pub(super) struct StackClient<'a> {
-    /// The stack.
+    /// The development stack.
     pub stack: &'a Stack,
     provider: &'static str,
     http: reqwest::Client,
@@ -49,7 +50,7 @@ impl<'a> StackClient<'a> {
         })
     }
 
-    /// Signs a person in with a new browser; answers their account once it is there.
+    /// Signs a person in with a new browser and returns their account once it exists.
     pub(super) async fn sign_in(
         &self,
         pages: &impl SignInPages,
@@ -65,12 +66,12 @@ impl<'a> StackClient<'a> {
         .await
     }
 
-    /// Every account of the person's address.
+    /// Returns every account with the person's address.
     pub(super) async fn accounts(&self, login: &str) -> anyhow::Result<Vec<Account>> {
         Ok(account_of(self.stack.pool(), self.provider, &address(login)).await?)
     }
 
-    /// Signs a person in with a new browser, up to the app.
+    /// Signs a person in with a new browser until it is redirected to the app.
     pub(super) async fn sign_in_to_app(
         &self,
         pages: &impl SignInPages,
@@ -80,7 +81,7 @@ impl<'a> StackClient<'a> {
         let path = format!("/auth/oidc/{}", self.provider);
         let mut browser = Browser::new()?;
         let mut next = authorize_address(&mut browser, self.stack, &path).await?;
-        // A sign-in without a refresh token is repeated once, with consent.
+        // auth-svc repeats a sign-in without a refresh token once and asks for consent.
         for _ in 0..2 {
             let back = pages
                 .complete(&mut browser, &next, login, |url| {
@@ -90,7 +91,7 @@ impl<'a> StackClient<'a> {
             let landing = browser.get(back.redirect_target()?.clone()).await?;
             let Some(sent) = &landing.location else {
                 anyhow::bail!(
-                    "refused with {}: {}",
+                    "the sign-in was refused with {}: {}",
                     landing.status,
                     text_of_page(&landing.body)
                 );
@@ -100,21 +101,21 @@ impl<'a> StackClient<'a> {
             }
             next = sent.clone();
         }
-        anyhow::bail!("sent round and round, at last to {next}")
+        anyhow::bail!("the browser was redirected too often, at last to {next}")
     }
 
     async fn tokens(&self) -> anyhow::Result<TokenServiceClient<Channel>> {
         self.stack.tokens(0).await
     }
 
-    /// A token as a caller gets it, or why not.
+    /// Requests a token as a caller, and returns it or the refusal.
     pub(super) async fn token(&self, account: Uuid) -> anyhow::Result<Result<Token, Refusal>> {
         let request = token_request(account, Duration::from_secs(1));
         let answer = self.tokens().await?.get_access_token(request).await;
         token_or_refusal(answer.map(|answer| answer.into_inner().token))
     }
 
-    /// The same token for so many callers at once.
+    /// Requests the same token from several callers at once.
     pub(super) async fn tokens_at_once(
         &self,
         account: Uuid,
@@ -133,10 +134,11 @@ impl<'a> StackClient<'a> {
         futures::future::try_join_all(calls).await
     }
 
-    /// A new token, as after a 401 of the provider's API, or why not.
+    /// Requests a new token as after a 401 of the provider's API, and returns it or the
+    /// refusal.
     pub(super) async fn refresh(&self, account: Uuid) -> anyhow::Result<Result<Token, Refusal>> {
-        // Callers force one refresh of an account a minute; and a pause after a
-        // failure is waited out in tests of its own.
+        // Callers can force one refresh of an account per minute, and a failure delays the next
+        // refresh. Both limits are tested elsewhere and lifted here.
         sqlx::query(
             "UPDATE vault.credential SET forced_at = NULL, retry_after = NULL WHERE account_id = $1",
         )
@@ -163,13 +165,16 @@ impl<'a> StackClient<'a> {
         loop {
             match self.refresh(account).await? {
                 Ok(token) => return Ok(token),
-                Err(refusal) => anyhow::ensure!(begun.elapsed() < TIMEOUT, "still {refusal}"),
+                Err(refusal) => anyhow::ensure!(
+                    begun.elapsed() < TIMEOUT,
+                    "the refresh is still refused: {refusal}"
+                ),
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
 
-    /// Returns `true` if Latchkey takes the grant for dead.
+    /// Returns `true` if Latchkey has marked the grant as dead.
     pub(super) async fn is_dead(&self, account: Uuid) -> anyhow::Result<bool> {
         Ok(sqlx::query_scalar(
             "SELECT auth_failed_at IS NOT NULL FROM vault.credential WHERE account_id = $1",
@@ -179,7 +184,7 @@ impl<'a> StackClient<'a> {
         .await?)
     }
 
-    /// The refresh token that is held, sealed.
+    /// Returns the stored refresh token, sealed.
     pub(super) async fn sealed(&self, account: Uuid) -> anyhow::Result<Vec<u8>> {
         Ok(sqlx::query_scalar(
             "SELECT sealed_refresh_token FROM vault.credential WHERE account_id = $1",
@@ -189,8 +194,8 @@ impl<'a> StackClient<'a> {
         .await?)
     }
 
-    /// Puts an earlier refresh token back, as if the answer that replaced it had
-    /// been lost.
+    /// Stores an earlier refresh token again, as if the response that replaced it had been
+    /// lost.
     pub(super) async fn restore(&self, account: Uuid, sealed: &[u8]) -> anyhow::Result<()> {
         sqlx::query("UPDATE vault.credential SET sealed_refresh_token = $2 WHERE account_id = $1")
             .bind(account)
@@ -200,12 +205,12 @@ impl<'a> StackClient<'a> {
         Ok(())
     }
 
-    /// Disconnects; true where the provider confirmed it.
+    /// Disconnects the account. Returns `true` if the provider confirmed the revocation.
     pub(super) async fn disconnect(&self, account: Uuid) -> anyhow::Result<bool> {
         revoke_account(&mut self.tokens().await?, account).await
     }
 
-    /// The status of the provider's userinfo endpoint for the token.
+    /// Returns the status of the provider's userinfo endpoint for a token.
     pub(super) async fn userinfo_status(
         &self,
         userinfo: &str,
@@ -216,7 +221,7 @@ impl<'a> StackClient<'a> {
     }
 }
 
-/// Why there is no token.
+/// The reason why no token was issued.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub(super) struct Refusal {
@@ -228,7 +233,7 @@ fn token_or_refusal(
     answer: Result<Option<Token>, Status>,
 ) -> anyhow::Result<Result<Token, Refusal>> {
     match answer {
-        Ok(token) => Ok(Ok(token.context("an answer without a token")?)),
+        Ok(token) => Ok(Ok(token.context("the response has no token")?)),
         Err(status) => {
             let reason = status
                 .get_details_error_info()
@@ -238,7 +243,7 @@ fn token_or_refusal(
     }
 }
 
-/// What a page says, without its tags.
+/// Returns the text of a page without its tags.
 fn text_of_page(page: &str) -> String {
     let body = page.split_once("<body").map_or(page, |(_, body)| body);
     let text = body.split('<').filter_map(|part| part.split_once('>'));
@@ -246,12 +251,12 @@ fn text_of_page(page: &str) -> String {
     words.join(" ")
 }
 
-/// The address of a person.
+/// Returns the mail address of a person.
 pub(super) fn address(login: &str) -> String {
     format!("{login}@acme.example")
 }
 
-/// A client for a server's own interfaces.
+/// Creates an HTTP client for a server's interfaces.
 pub(super) fn client() -> anyhow::Result<reqwest::Client> {
     Ok(reqwest::Client::builder()
         .timeout(Duration::from_secs(30))
@@ -259,7 +264,7 @@ pub(super) fn client() -> anyhow::Result<reqwest::Client> {
         .build()?)
 }
 
-/// Asks again and again until there is an answer.
+/// Polls with the time limit of this module.
 pub(super) async fn eventually<T>(
     what: &str,
     ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
@@ -272,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_told_by_its_words() {
+    fn the_text_of_a_page_has_no_tags() {
         let page = "<html><head><title>No</title></head><body class=\"a\"><h1>Not\n signed in</h1><p>Try <b>again</b>.</p>";
         assert_eq!(text_of_page(page), "Not signed in Try again .");
     }

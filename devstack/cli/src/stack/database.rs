@@ -1,4 +1,4 @@
-//! The stack's database: migrated, with a login per service and a workspace.
+//! The database of the stack: migrated, with a login role for each service and one workspace.
 
 use anyhow::Context as _;
 use latchkey_servers::{Postgres, Proxy};
@@ -10,12 +10,12 @@ use super::Options;
 
 const DATABASE: &str = "latchkey";
 
-/// The workspace that a fresh stack has.
+/// Name of the workspace of a new stack.
 pub const WORKSPACE_NAME: &str = "Acme";
-/// Domains whose people may join it.
+/// Domains whose people may join the workspace.
 pub const WORKSPACE_DOMAINS: [&str; 2] = ["acme.example", "acme.test"];
 
-/// The stack's database.
+/// The database of the stack.
 #[derive(Debug)]
 pub struct Database {
     pool: PgPool,
@@ -61,22 +61,22 @@ impl Database {
         })
     }
 
-    /// Connections as the superuser.
+    /// Returns connections of the superuser.
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// URL as the superuser.
+    /// Returns the URL for the superuser.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// URL as a person in the role `latchkey_operator`.
+    /// Returns the URL for a member of the role `latchkey_operator`.
     pub fn operator_url(&self) -> &str {
         &self.operator_url
     }
 
-    /// The workspace that was made.
+    /// Returns the id of the workspace.
     pub fn workspace_id(&self) -> Uuid {
         self.workspace_id
     }
@@ -94,7 +94,7 @@ impl Database {
     }
 }
 
-/// Makes a login in the group role of a service and answers its URL.
+/// Creates a login role in the group role of a service and returns its URL.
 async fn login(
     pool: &PgPool,
     server: &Postgres,
@@ -110,7 +110,7 @@ async fn login(
     Ok(server.url_as(name, &password, DATABASE))
 }
 
-/// One workspace, so that there is something to sign in to.
+/// Creates a workspace that people can sign in to.
 async fn seed(pool: &PgPool, options: &Options) -> anyhow::Result<Uuid> {
     let id: Uuid = sqlx::query_scalar(
         "INSERT INTO auth.workspace (name, subdomain) VALUES ($1, 'acme') RETURNING id",
@@ -120,7 +120,8 @@ async fn seed(pool: &PgPool, options: &Options) -> anyhow::Result<Uuid> {
     .await?;
     let mut domains: Vec<String> = WORKSPACE_DOMAINS.map(str::to_owned).to_vec();
     if options.inherit {
-        // With a real provider real people sign in: `LATCHKEY_DEV_DOMAINS=example.com`.
+        // With a real provider, the domains of real people are needed:
+        // `LATCHKEY_DEV_DOMAINS=example.com`.
         let more = std::env::var("LATCHKEY_DEV_DOMAINS").unwrap_or_default();
         domains.extend(
             more.split([',', ' '])

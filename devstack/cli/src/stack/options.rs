@@ -1,32 +1,31 @@
-//! How to start a stack.
+//! How a stack is started.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use latchkey_servers::{Progress, silent};
 
-/// How to start a stack.
+/// How a stack is started.
 #[derive(Clone)]
 pub struct Options {
-    /// Directory below `target/` for this kind of run.
+    /// Name of the directory below `target/` for this kind of run.
     pub group: &'static str,
-    /// Takes 8080, 50051 and 50052 where they are free.
+    /// Uses the ports 8080, 50051 and 50052 if they are free.
     pub preferred_ports: bool,
-    /// Port of auth-svc, where a provider must know it beforehand.
+    /// Port of auth-svc, for providers that must know it before the start.
     pub public_port: Option<u16>,
-    /// Passes what this process was told of providers on to the services.
+    /// Passes the provider variables of this process on to the services.
     pub inherit: bool,
-    /// Variables for the services, over everything else. An empty value takes a
-    /// variable away.
+    /// Variables for the services, which override all others. An empty value removes a
+    /// variable.
     pub environment: BTreeMap<String, String>,
-    /// How many refresh-svc run.
+    /// Number of replicas of refresh-svc.
     pub refresh_replicas: usize,
-    /// Puts a [`Proxy`](latchkey_servers::Proxy) between the services and the
-    /// database.
+    /// Starts a [`Proxy`](latchkey_servers::Proxy) between the services and the database.
     pub proxy: bool,
-    /// Life of the demo provider's access tokens.
+    /// Lifetime of the demo provider's access tokens.
     pub access_token_lifetime: Duration,
-    /// Who is told what goes on.
+    /// Prints what is being done.
     pub progress: Progress,
 }
 
@@ -41,7 +40,7 @@ impl std::fmt::Debug for Options {
 }
 
 impl Options {
-    /// For a person at a terminal.
+    /// Returns the options for a person at a terminal.
     pub fn development(progress: Progress) -> Self {
         Self {
             group: "dev",
@@ -56,7 +55,8 @@ impl Options {
         }
     }
 
-    /// For a test: nothing from outside, nothing said.
+    /// Returns the options for a test, which ignores the variables of this process and prints
+    /// nothing.
     pub fn test() -> Self {
         Self {
             group: "e2e",
@@ -73,14 +73,14 @@ impl Options {
         self
     }
 
-    /// The services reach the database through a proxy.
+    /// Connects the services to the database through a proxy.
     #[must_use]
     pub fn with_proxy(mut self) -> Self {
         self.proxy = true;
         self
     }
 
-    /// Runs several refresh-svc.
+    /// Sets the number of replicas of refresh-svc.
     #[must_use]
     pub fn refresh_replicas(mut self, count: usize) -> Self {
         self.refresh_replicas = count;

@@ -1,28 +1,28 @@
-//! Who may ask the services of this stack.
+//! The policies of this stack's gRPC services.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-/// Name of the client that may.
+/// Name of the client that the policies allow.
 pub(super) const CLIENT: &str = "development-client";
-/// Name of one with a good certificate that may not.
+/// Name of a client with a valid certificate that no policy allows.
 pub(super) const STRANGER: &str = "development-stranger";
 
 /// Name of auth-svc as a client.
 pub(super) const PAGES: &str = "auth-svc";
 
-/// A policy in a file of its own.
+/// A policy file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Policy {
-    /// Who may ask refresh-svc for tokens.
+    /// The callers of refresh-svc.
     Tokens,
-    /// Who may ask sync-svc for accounts.
+    /// The callers of sync-svc.
     Accounts,
 }
 
 impl Policy {
-    /// Writes it and answers where it is.
+    /// Writes the policy file and returns its path.
     pub(super) fn write(self, directory: &Path) -> anyhow::Result<PathBuf> {
         let (file, text) = match self {
             Self::Tokens => ("policy.toml", tokens()),
@@ -36,7 +36,7 @@ impl Policy {
 
 fn tokens() -> String {
     format!(
-        "# Who may ask refresh-svc for tokens; edited, it is in force a second later.\n\
+        "# Callers of refresh-svc. A change takes effect within a second.\n\
          # See docs/policy.md.\n\
          [[rule]]\n\
          name = \"development\"\n\
@@ -59,7 +59,7 @@ fn tokens() -> String {
 
 fn accounts() -> String {
     format!(
-        "# Who may ask sync-svc for accounts; edited, it is in force a second later.\n\
+        "# Callers of sync-svc. A change takes effect within a second.\n\
          # See docs/policy.md.\n\
          [[rule]]\n\
          name = \"development\"\n\

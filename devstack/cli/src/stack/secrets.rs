@@ -1,4 +1,4 @@
-//! Keys of one run.
+//! Keys that are generated for one run.
 
 use anyhow::Context as _;
 use aws_lc_rs::signature::Ed25519KeyPair;
@@ -8,13 +8,13 @@ use latchkey_opening::OpeningKey;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
-/// Keys of one run.
+/// Keys that are generated for one run.
 pub(super) struct Secrets {
-    /// `FLOW_COOKIE_KEYS`.
+    /// Value of `FLOW_COOKIE_KEYS`.
     pub flow_cookie_keys: String,
-    /// `SESSION_SIGNING_KEYS`.
+    /// Value of `SESSION_SIGNING_KEYS`.
     pub session_signing_keys: String,
-    /// Both halves of the sealing key.
+    /// The private sealing key, which contains the public one.
     pub opening_key: OpeningKey,
 }
 
@@ -24,7 +24,7 @@ impl Secrets {
         SysRng
             .try_fill_bytes(&mut key)
             .ok()
-            .context("the operating system gave no randomness")?;
+            .context("the operating system returned no random bytes")?;
         Ok(Self {
             flow_cookie_keys: format!("k1:{}", BASE64_URL_SAFE_NO_PAD.encode(key)),
             session_signing_keys: signing_key()?,
@@ -33,11 +33,11 @@ impl Secrets {
     }
 }
 
-/// A key for access tokens: PKCS #8 of Ed25519.
+/// Generates a signing key for access tokens: Ed25519 as PKCS #8.
 fn signing_key() -> anyhow::Result<String> {
     let key = Ed25519KeyPair::generate()
         .and_then(|pair| pair.to_pkcs8v1())
         .ok()
-        .context("no signing key could be made")?;
+        .context("cannot generate a signing key")?;
     Ok(format!("k1:{}", BASE64_STANDARD.encode(key.as_ref())))
 }

@@ -1,4 +1,4 @@
-//! One of the three services as a child.
+//! One of the three services as a child process.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use latchkey_servers::{Child, ChildSpec};
 use nix::sys::signal::Signal;
 
-/// A service with its log, running or not.
+/// A service, which may be running or stopped.
 #[derive(Debug)]
 pub struct Service {
     spec: ChildSpec,
@@ -30,7 +30,7 @@ impl Service {
         })
     }
 
-    /// Starts it and waits until `/readyz` says yes.
+    /// Starts it and waits until it is ready.
     ///
     /// # Errors
     /// It ends or does not become ready.
@@ -39,17 +39,17 @@ impl Service {
         self.wait_ready().await
     }
 
-    /// Starts it without waiting.
+    /// Starts it without waiting until it is ready.
     ///
     /// # Errors
-    /// It cannot be run.
+    /// The program cannot be started.
     pub fn launch(&mut self) -> anyhow::Result<()> {
         self.child = None;
         self.child = Some(Child::start(self.spec.clone())?);
         Ok(())
     }
 
-    /// Waits until `/readyz` says yes.
+    /// Waits until `/readyz` answers with success.
     ///
     /// # Errors
     /// It ends or does not become ready.
@@ -67,44 +67,44 @@ impl Service {
         Ok(())
     }
 
-    /// Stops it as Kubernetes would.
+    /// Stops it with SIGTERM, as Kubernetes does.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.stop(Signal::SIGTERM, Duration::from_secs(20));
         }
     }
 
-    /// Kills it: `kill -9`.
+    /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.stop(Signal::SIGKILL, Duration::ZERO);
         }
     }
 
-    /// True while it runs.
+    /// Returns `true` while it is running.
     pub fn is_running(&mut self) -> bool {
         self.child
             .as_mut()
             .is_some_and(|child| child.exited().is_none())
     }
 
-    /// Its name.
+    /// Returns the name of the service.
     pub fn name(&self) -> &str {
         &self.spec.name
     }
 
-    /// The variables that it is started with.
+    /// Returns the variables with which it is started.
     pub fn environment(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         let pairs = self.spec.environment.iter();
         pairs.map(|(name, value)| (name.as_ref(), value.as_ref()))
     }
 
-    /// Its log file.
+    /// Returns the path of its log.
     pub fn log(&self) -> &Path {
         self.spec.log.as_deref().unwrap_or(Path::new(""))
     }
 
-    /// URL of its `/readyz`.
+    /// Returns the URL of its `/readyz`.
     pub fn ready_url(&self) -> &str {
         &self.ready_url
     }

@@ -1,4 +1,4 @@
-//! The variables that each service starts with.
+//! The environment variables of each service.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,8 +14,8 @@ use super::{Database, Options, Service, ServiceId};
 use crate::build::binary;
 use crate::servers::Servers;
 
-/// Variables of this process that services take over: what a person sets to try
-/// a provider of their own.
+/// Prefixes of the variables of this process that services inherit: those with which a person
+/// configures a real provider.
 const INHERITED_PREFIXES: [&str; 5] = ["AUTH_", "MESSAGING_", "CALENDAR_", "IS_", "OTEL_"];
 const INHERITED: [&str; 15] = [
     "ALLOWED_RETURN_ORIGINS",
@@ -29,14 +29,14 @@ const INHERITED: [&str; 15] = [
     "ACCESS_TOKEN_EXPIRES_IN",
     "REFRESH_TOKEN_EXPIRES_IN",
     "TOKEN_PAIR_COOKIE_ENABLED",
-    // How the machine reaches the world.
+    // Outgoing connections of this machine.
     "HTTPS_PROXY",
     "NO_PROXY",
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
 ];
 
-/// Everything that the services are wired to.
+/// Everything that the services are connected to.
 pub(super) struct Wiring<'a> {
     pub servers: &'a Servers,
     pub database: &'a Database,
@@ -48,8 +48,8 @@ pub(super) struct Wiring<'a> {
 }
 
 impl Wiring<'_> {
-    /// The providers and switches: the demo provider's, unless this process was
-    /// told of a real one.
+    /// Returns the variables of providers and features: those of the demo provider, unless the
+    /// variables of this process configure a real one.
     pub(super) fn providers(&self) -> BTreeMap<String, String> {
         let inherited: BTreeMap<String, String> = if self.options.inherit {
             std::env::vars_os()
@@ -89,7 +89,7 @@ impl Wiring<'_> {
         variables
     }
 
-    /// auth-svc, not started.
+    /// Returns auth-svc without starting it.
     pub(super) fn auth(&self, grpc_ports: &BTreeMap<ServiceId, u16>) -> anyhow::Result<Service> {
         let client = self.certificates.client(policy::PAGES)?;
         let listen = self.public_url.replace("http://localhost", "127.0.0.1");
@@ -119,7 +119,7 @@ impl Wiring<'_> {
         Service::new(spec, format!("http://{health}/readyz"))
     }
 
-    /// sync-svc or a refresh-svc, not started.
+    /// Returns sync-svc or a replica of refresh-svc without starting it.
     pub(super) fn grpc(&self, part: ServiceId, port: u16) -> anyhow::Result<Service> {
         let (program, name, url) = match part {
             ServiceId::Refresh(0) => (
@@ -166,7 +166,7 @@ impl Wiring<'_> {
         let mut spec = ChildSpec::new(name, binary(program)?, Path::new("/"), &log)
             .env("DATABASE_URL", database_url)
             .env("AMQP_URL", self.servers.rabbitmq.url())
-            // Nobody balances load here.
+            // There is no load balancer that needs time to notice the stop.
             .env("SHUTDOWN_DELAY", "0s")
             .env("RUST_BACKTRACE", "1");
         spec.clear_environment = true;

@@ -1,4 +1,4 @@
-//! What sync-svc makes of a sign-in, read as an operator reads it.
+//! What sync-svc creates after a sign-in, read through the compatibility views.
 
 use std::time::{Duration, Instant};
 
@@ -14,32 +14,32 @@ use crate::Stack;
 use crate::message_recorder::MessageRecorder;
 use crate::polling::eventually;
 
-/// A row of `"connectedAccount"`.
+/// A row of the view `"connectedAccount"`.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Account {
-    /// Its id.
+    /// Id of the account.
     pub id: Uuid,
     /// Mailbox address.
     pub handle: String,
     /// Provider name.
     pub provider: String,
-    /// Whether an access token is held.
+    /// Whether an access token is stored.
     pub has_token: bool,
 }
 
 /// `syncStatus` of the channels of an account.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Channels {
-    /// Of the message channel; absent where there is none.
+    /// Status of the message channel, if there is one.
     pub message: Option<String>,
-    /// Of the calendar channel; absent where there is none.
+    /// Status of the calendar channel, if there is one.
     pub calendar: Option<String>,
 }
 
-/// The accounts of a handle at a provider.
+/// Returns the accounts of a handle at a provider.
 ///
 /// # Errors
-/// The database's refusal.
+/// The query fails.
 pub async fn account_of(pool: &PgPool, provider: &str, handle: &str) -> sqlx::Result<Vec<Account>> {
     sqlx::query_as(
         r#"SELECT id, handle, provider, "accessToken" IS NOT NULL AS has_token
@@ -51,10 +51,10 @@ pub async fn account_of(pool: &PgPool, provider: &str, handle: &str) -> sqlx::Re
     .await
 }
 
-/// The channels of an account.
+/// Returns the channels of an account.
 ///
 /// # Errors
-/// The database's refusal.
+/// The query fails.
 pub async fn channels_of(pool: &PgPool, account: Uuid) -> sqlx::Result<Channels> {
     sqlx::query_as(
         r#"SELECT
@@ -83,9 +83,9 @@ pub(super) async fn check(
         Ok(accounts.pop())
     })
     .await?;
-    anyhow::ensure!(account.has_token, "the account holds no token");
+    anyhow::ensure!(account.has_token, "the account has no token");
     report(&format!(
-        "account {} of {} at {}, token held: {}",
+        "account {} of {} at {}, token stored: {}",
         account.id, account.handle, account.provider, account.has_token
     ));
     let channels = channels_of(stack.pool(), account.id).await?;
@@ -102,7 +102,7 @@ pub(super) async fn check(
     Ok(account)
 }
 
-/// Jobs that wait, in the order of [`QUEUES`].
+/// Returns the numbers of waiting jobs in the order of [`QUEUES`].
 pub(super) async fn waiting_jobs(recorder: &MessageRecorder) -> anyhow::Result<[u32; 2]> {
     let [messaging, calendar] = QUEUES;
     Ok([
@@ -134,16 +134,20 @@ pub(super) async fn check_jobs(
             let waiting = recorder
                 .waiting_on(jobs.queue())
                 .await
-                .with_context(|| format!("no queue {}", jobs.queue()))?;
-            // A quorum queue counts what its leader has applied.
+                .with_context(|| format!("there is no queue {}", jobs.queue()))?;
+            // A quorum queue counts a message only after its leader has applied it.
             if waiting > before || begun.elapsed() > TIMEOUT {
                 break waiting;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
-        anyhow::ensure!(waiting == before + 1, "{waiting} jobs on {}", jobs.queue());
+        anyhow::ensure!(
+            waiting == before + 1,
+            "{waiting} jobs wait in {}",
+            jobs.queue()
+        );
         report(&format!(
-            "job {} for channel {} waits on {} ({waiting})",
+            "job {} for channel {} waits in {} ({waiting})",
             seen.event_type,
             job.channel_id,
             jobs.queue()

@@ -1,4 +1,4 @@
-//! The browser's part: redirect, consent, callback.
+//! The part of a sign-in that the browser sees: redirect, consent, callback.
 
 use anyhow::Context as _;
 use latchkey_demo_provider::Decision;
@@ -17,19 +17,19 @@ const SIGN_IN: &str = "/auth/sign-in";
 /// A finished sign-in.
 #[derive(Debug)]
 pub struct SignIn {
-    /// The provider's authorize address.
+    /// The provider's authorization URL.
     pub authorize: Url,
-    /// Where the provider sent the browser back.
+    /// The callback URL to which the provider redirected the browser.
     pub callback: Url,
-    /// Answer of the callback.
+    /// The response of the callback.
     pub landing: Page,
 }
 
-/// Presses the provider's button on the sign-in page, as a person does who comes
-/// for the first time; answers where that leads.
+/// Submits the provider's form on the sign-in page and returns the authorization URL to which
+/// it leads.
 ///
 /// # Errors
-/// There is no such button, or it leads nowhere.
+/// The page has no such form, or its response has no `Refresh` header.
 pub async fn authorize_address(
     browser: &mut Browser,
     stack: &Stack,
@@ -48,11 +48,11 @@ pub async fn authorize_address(
     leaving.refresh_target()
 }
 
-/// Signs in as a browser does, with this answer on the consent page. Where
-/// auth-svc sends the browser back to ask for consent, the answer is the same.
+/// Signs in as a browser does, with this decision on the consent page. The decision is the same
+/// if auth-svc redirects the browser back to ask for consent.
 ///
 /// # Errors
-/// A step answers otherwise.
+/// A step fails.
 pub async fn sign_in(
     browser: &mut Browser,
     stack: &Stack,
@@ -62,7 +62,7 @@ pub async fn sign_in(
     let authorize = authorize_address(browser, stack, path).await?;
     let mut callback = stack.demo().decide(authorize.as_str(), decision).await?;
     let mut landing = browser.get(callback.clone()).await?;
-    // R5: a sign-in without a refresh token is repeated once, with consent.
+    // R5: auth-svc repeats a sign-in without a refresh token once and asks for consent.
     let again = landing
         .location
         .clone()
@@ -87,9 +87,9 @@ pub(super) async fn check(
     let mut browser = Browser::new()?;
     let authorize = authorize_address(&mut browser, stack, route.path)
         .await
-        .context("sign-in does not begin")?;
+        .context("the sign-in does not start")?;
     report(&format!(
-        "{SIGN_IN}, the button of {} → the provider",
+        "{SIGN_IN}, button {} → the provider",
         route.provider
     ));
     report(&format!("  {}", readable(&authorize)));
@@ -107,7 +107,7 @@ pub(super) async fn check(
             .map(|(_, value)| value.into_owned());
         anyhow::ensure!(
             value.is_some() && wanted.is_none_or(|wanted| value.as_deref() == Some(wanted)),
-            "the address has {name}={value:?}"
+            "the authorization URL has {name}={value:?}"
         );
     }
 
@@ -115,7 +115,7 @@ pub(super) async fn check(
         .demo()
         .decide(authorize.as_str(), &Decision::allow(person))
         .await
-        .context("the demo provider does not send the browser back")?;
+        .context("the demo provider does not redirect the browser back")?;
     report(&format!(
         "{person} consents → back to {}",
         readable(&callback)
@@ -135,11 +135,11 @@ pub(super) async fn check(
         "the callback answered {}",
         landing.status
     );
-    anyhow::ensure!(!session.is_empty(), "the callback left no session cookie");
+    anyhow::ensure!(!session.is_empty(), "the callback set no session cookie");
     Ok(())
 }
 
-/// Waits for the sign-in's event.
+/// Waits for the event of the sign-in and checks it.
 pub(super) async fn check_event(
     stack: &Stack,
     recorder: &mut MessageRecorder,
@@ -172,12 +172,12 @@ pub(super) async fn check_event(
     ));
     if let Some(trace) = seen.traceparent.split('-').nth(1) {
         report(&format!(
-            "  trace {trace}: also in the logs of auth-svc and sync-svc"
+            "  trace {trace}, which is also in the logs of auth-svc and sync-svc"
         ));
     }
     anyhow::ensure!(
         !grant.refresh_token.is_empty(),
-        "the refresh token of the sign-in was lost"
+        "the event has no refresh token"
     );
     for issued in stack.demo().issued() {
         let token = issued.token.as_bytes();
@@ -186,7 +186,7 @@ pub(super) async fn check_event(
                 .payload
                 .windows(token.len())
                 .any(|bytes| bytes == token),
-            "the event shows a token in clear"
+            "the event contains a token in clear"
         );
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What any other service sees: a token over gRPC, always valid.
+//! What other services see: a token over gRPC that is always valid.
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ use uuid::Uuid;
 use super::Route;
 use crate::Stack;
 
-/// A token as a caller gets it.
+/// An access token in a response of refresh-svc.
 pub type Token = AccessToken;
 
-/// Which account is meant.
+/// Selects an account by its id.
 pub fn selector(account: Uuid) -> AccountSelector {
     AccountSelector {
         selector: Some(Selector::AccountId(account.to_string())),
     }
 }
 
-/// The request for a token with this remaining life.
+/// Returns a request for a token that remains valid for at least this time.
 pub fn token_request(account: Uuid, min_remaining: Duration) -> GetAccessTokenRequest {
     GetAccessTokenRequest {
         account: Some(selector(account)),
@@ -39,10 +39,10 @@ pub fn token_request(account: Uuid, min_remaining: Duration) -> GetAccessTokenRe
     }
 }
 
-/// Asks for a token.
+/// Requests a token.
 ///
 /// # Errors
-/// refresh-svc's refusal.
+/// refresh-svc refuses the request.
 pub async fn get_access_token(
     client: &mut TokenServiceClient<Channel>,
     account: Uuid,
@@ -54,14 +54,13 @@ pub async fn get_access_token(
         .context("GetAccessToken was refused")?
         .into_inner()
         .token
-        .context("GetAccessToken answered no token")
+        .context("the response of GetAccessToken has no token")
 }
 
-/// Says that the provider refused the token of this version, and asks for
-/// another.
+/// Reports that the provider refused the token of this version, and requests a new one.
 ///
 /// # Errors
-/// refresh-svc's refusal.
+/// refresh-svc refuses the request.
 pub async fn refresh_access_token(
     client: &mut TokenServiceClient<Channel>,
     account: Uuid,
@@ -77,13 +76,14 @@ pub async fn refresh_access_token(
         .context("RefreshAccessToken was refused")?
         .into_inner()
         .token
-        .context("RefreshAccessToken answered no token")
+        .context("the response of RefreshAccessToken has no token")
 }
 
-/// Disconnects an account; true where the provider confirmed that the grant is gone.
+/// Disconnects an account. Returns `true` if the provider confirmed the revocation of the
+/// grant.
 ///
 /// # Errors
-/// refresh-svc's refusal.
+/// refresh-svc refuses the request.
 pub async fn revoke_account(
     client: &mut TokenServiceClient<Channel>,
     account: Uuid,
@@ -98,7 +98,7 @@ pub async fn revoke_account(
     Ok(answer.into_inner().revoked_at_provider)
 }
 
-/// Seconds until the token expires.
+/// Returns the seconds until the token expires.
 fn remaining(token: &Token) -> anyhow::Result<i64> {
     let expires_at = token
         .expires_at
@@ -144,7 +144,7 @@ pub(super) async fn check(
     ));
     anyhow::ensure!(
         second_token.access_token != first.access_token,
-        "the expired token was answered again"
+        "the expired token was returned again"
     );
     anyhow::ensure!(
         refreshes() == before + 1,
@@ -157,32 +157,32 @@ pub(super) async fn check(
     let third = get_access_token(&mut client, account, second).await?;
     anyhow::ensure!(
         third.access_token == second_token.access_token && refreshes() == before + 1,
-        "a fresh token was refreshed again"
+        "a valid token was refreshed"
     );
     report("GetAccessToken again → the same token, no further refresh");
     ensure_stranger_refused(stack, account).await?;
-    report("another client with a good certificate → refused by the policy: CALLER_NOT_ALLOWED");
+    report("another client with a valid certificate → refused by the policy: CALLER_NOT_ALLOWED");
     Ok(())
 }
 
-/// A certificate alone is not enough: the policy must know its name.
+/// A valid certificate is not enough: a policy must allow its name.
 async fn ensure_stranger_refused(stack: &Stack, account: Uuid) -> anyhow::Result<()> {
     let mut stranger = stack.tokens_as_stranger().await?;
     match stranger
         .get_access_token(token_request(account, Duration::from_secs(1)))
         .await
     {
-        Ok(_) => anyhow::bail!("a client that the policy does not know was given a token"),
+        Ok(_) => anyhow::bail!("a client that no policy allows got a token"),
         Err(status) => anyhow::ensure!(
             status.code() == Code::PermissionDenied,
-            "a client that the policy does not know was answered {:?}",
+            "a client that no policy allows got {:?}",
             status.code()
         ),
     }
     Ok(())
 }
 
-/// Asks the provider's userinfo endpoint with the token.
+/// Checks that the provider's userinfo endpoint accepts the token.
 async fn ensure_accepted(stack: &Stack, route: Route, token: &Token) -> anyhow::Result<()> {
     let path = match route.flavour {
         latchkey_demo_provider::Flavour::Microsoft => "graph/common/userinfo".to_owned(),

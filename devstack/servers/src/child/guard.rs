@@ -1,4 +1,4 @@
-//! A process that outlives its owner by a moment, to end what the owner started.
+//! A process that outlives its owner for a moment and ends what the owner started.
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
@@ -8,8 +8,8 @@ use nix::sys::signal::Signal;
 
 use crate::ServerError;
 
-/// Waits for the end of its input, which comes when the owner is gone, however
-/// it went; then ends the group. A line of input dismisses it.
+/// Waits for the end of its input, which the system closes when the owner ends in any way, and
+/// then ends the process group. After a line of input it exits without doing so.
 const GUARD: &str = r#"
 trap '' INT TERM HUP QUIT
 read -r dismissed && exit 0
@@ -22,9 +22,9 @@ done
 kill -s KILL -- "-$2" 2>/dev/null
 "#;
 
-/// Ends a process group when this process is gone, however it went: the system
-/// closes the pipe to the guard. A parent-death signal would not do: it is tied
-/// to a thread, and reaches no grandchild.
+/// Ends a process group after this process has ended in any way, because the system then closes
+/// the pipe to the guard. A parent-death signal is not enough: it is tied to a thread and does
+/// not reach grandchildren.
 #[derive(Debug)]
 pub(super) struct Guard {
     process: Child,
@@ -32,7 +32,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Guards the group `group`, which gets `signal` first.
+    /// Starts a guard for the process group `group`, which first receives `signal`.
     pub(super) fn start(group: u32, signal: Signal) -> Result<Self, ServerError> {
         let failed = |source| ServerError::Spawn {
             program: "sh".to_owned(),
@@ -52,11 +52,11 @@ impl Guard {
         let input = process
             .stdin
             .take()
-            .ok_or_else(|| failed(std::io::Error::other("no pipe to the guard")))?;
+            .ok_or_else(|| failed(std::io::Error::other("the guard has no pipe")))?;
         Ok(Self { process, input })
     }
 
-    /// Sends the guard away: there is nothing left to end.
+    /// Lets the guard exit without ending anything.
     pub(super) fn dismiss(mut self) {
         let _ = self.input.write_all(b"done\n");
         drop(self.input);

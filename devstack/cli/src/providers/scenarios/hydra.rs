@@ -9,11 +9,11 @@ use crate::providers::hydra::Hydra;
 use crate::providers::results::ServerResults;
 use crate::providers::stack_client::{StackClient, eventually};
 
-/// Lives of what the client is given.
+/// Usual lifetimes of the client's tokens.
 const ACCESS: Duration = Duration::from_hours(1);
 const REFRESH: Duration = Duration::from_hours(720);
 
-/// Every step, with a row each.
+/// Runs every step and adds its result.
 pub(in crate::providers) async fn run(
     stack_client: &StackClient<'_>,
     server: &Hydra,
@@ -33,7 +33,7 @@ pub(in crate::providers) async fn run(
     require(scenarios.grace(results).await, results);
     require(scenarios.pause(results).await, results);
     require(scenarios.disconnect(results).await, results);
-    // Last: every grant goes with the client.
+    // This is the last step, because it deletes every grant.
     require(scenarios.client(results).await, results);
 }
 
@@ -68,11 +68,7 @@ impl Scenarios<'_, Hydra> {
         tokio::time::sleep(SHORT + Duration::from_secs(1)).await;
         let happened = expired.is_refused(account, &ASKED, true).await;
         results.add("refresh token expired", DEAD, happened);
-        results.add(
-            "and its way back",
-            BACK,
-            expired.signs_in_again(account).await,
-        );
+        results.add("recovery", BACK, expired.signs_in_again(account).await);
         Ok(())
     }
 
@@ -82,7 +78,7 @@ impl Scenarios<'_, Hydra> {
         self.server.log_out("ended").await?;
         results.add(
             "session logged out by an administrator",
-            "the grant lives: Hydra's sessions are not its grants",
+            "the grant lives: Hydra's sessions and grants are separate",
             ended.refreshes(account, 1).await,
         );
 
@@ -94,11 +90,7 @@ impl Scenarios<'_, Hydra> {
             DEAD,
             consent.is_refused(account, &ASKED, true).await,
         );
-        results.add(
-            "and its way back",
-            BACK,
-            consent.signs_in_again(account).await,
-        );
+        results.add("recovery", BACK, consent.signs_in_again(account).await);
         Ok(())
     }
 
@@ -108,8 +100,8 @@ impl Scenarios<'_, Hydra> {
         grace.lose_response(account).await?;
         let happened = grace.refreshes(account, 1).await;
         results.add(
-            "rotation with grace, an answer was lost",
-            "healed",
+            "rotation with grace period, a response was lost",
+            "the grant lives",
             happened,
         );
         Ok(())
@@ -130,7 +122,7 @@ impl Scenarios<'_, Hydra> {
         self.server.prepare().await?;
         results.add(
             "client deleted",
-            "the operator is told, the grant lives",
+            "the operator is informed; the grant lives",
             happened,
         );
         let happened = async {
@@ -146,8 +138,8 @@ impl Scenarios<'_, Hydra> {
             Ok(format!("{told} of the former grant, then {back}"))
         };
         results.add(
-            "and its way back",
-            "made again it serves new sign-ins; the former grant went with it",
+            "recovery",
+            "once recreated it serves new sign-ins; the former grant is lost",
             happened.await,
         );
         Ok(())

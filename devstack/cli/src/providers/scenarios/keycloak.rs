@@ -9,7 +9,7 @@ use crate::providers::keycloak::Keycloak;
 use crate::providers::results::ServerResults;
 use crate::providers::stack_client::{StackClient, eventually};
 
-/// Every step, with a row each.
+/// Runs every step and adds its result.
 pub(in crate::providers) async fn run(
     stack_client: &StackClient<'_>,
     server: &Keycloak,
@@ -66,14 +66,14 @@ impl Scenarios<'_, Keycloak> {
         self.server.enable_person("disabled", false).await?;
         results.add(
             "user disabled",
-            "ACCOUNT_DISABLED, the grant is tried again for 14 days",
+            "ACCOUNT_DISABLED; the grant is retried for 14 days",
             disabled
                 .is_refused(account, &["ACCOUNT_DISABLED"], false)
                 .await,
         );
         self.server.enable_person("disabled", true).await?;
         let happened = disabled.is_served_again(account).await;
-        results.add("and its way back", "served again once enabled", happened);
+        results.add("recovery", "served again once enabled", happened);
 
         let deleted = self.person("deleted").await?;
         let account = deleted.signs_in().await?;
@@ -86,7 +86,7 @@ impl Scenarios<'_, Keycloak> {
             self.stack_client
                 .sign_in_to_app(self.server, newcomer.login)
                 .await?;
-            let accounts = eventually("an account of their own", async || {
+            let accounts = eventually("a new account", async || {
                 let accounts = self.stack_client.accounts(newcomer.login).await?;
                 Ok((accounts.len() > 1).then_some(accounts))
             })
@@ -101,8 +101,8 @@ impl Scenarios<'_, Keycloak> {
             Ok(format!("{} accounts of the address", accounts.len()))
         };
         results.add(
-            "somebody new with the address of the deleted user",
-            "an account of their own; the former one has no token",
+            "a new user with the address of the deleted one",
+            "a new account; the former one has no token",
             happened.await,
         );
         Ok(())
@@ -114,11 +114,7 @@ impl Scenarios<'_, Keycloak> {
         self.server.log_out("ended").await?;
         let happened = ended.is_refused(account, &ASKED, true).await;
         results.add("session logged out by an administrator", DEAD, happened);
-        results.add(
-            "and its way back",
-            BACK,
-            ended.signs_in_again(account).await,
-        );
+        results.add("recovery", BACK, ended.signs_in_again(account).await);
         Ok(())
     }
 
@@ -129,14 +125,10 @@ impl Scenarios<'_, Keycloak> {
         let reasons = ["INVALID_REFRESH_TOKEN", "CONSENT_REQUIRED"];
         results.add(
             "consent revoked",
-            "INVALID_REFRESH_TOKEN or CONSENT_REQUIRED, the person is asked",
+            "INVALID_REFRESH_TOKEN or CONSENT_REQUIRED; the person must sign in",
             consent.is_refused(account, &reasons, true).await,
         );
-        results.add(
-            "and its way back",
-            BACK,
-            consent.signs_in_again(account).await,
-        );
+        results.add("recovery", BACK, consent.signs_in_again(account).await);
         Ok(())
     }
 
@@ -153,11 +145,7 @@ impl Scenarios<'_, Keycloak> {
         let usual = json!({"offlineSessionMaxLifespanEnabled": false});
         self.server.change(usual).await?;
         results.add("refresh token expired", DEAD, happened);
-        results.add(
-            "and its way back",
-            BACK,
-            expired.signs_in_again(account).await,
-        );
+        results.add("recovery", BACK, expired.signs_in_again(account).await);
         Ok(())
     }
 
@@ -169,16 +157,16 @@ impl Scenarios<'_, Keycloak> {
         self.server.enable_client(true).await?;
         results.add(
             "client disabled",
-            "the operator is told, the grant lives",
+            "the operator is informed; the grant lives",
             happened,
         );
         let happened = client.is_served_again(account).await;
-        results.add("and its way back", "served again once enabled", happened);
+        results.add("recovery", "served again once enabled", happened);
         Ok(())
     }
 
-    /// From here on a replaced token is good twice more: a request that the server
-    /// answers to nobody does not end the grant.
+    /// From this step on a replaced token can be used twice more, so that a response that is
+    /// lost does not end the grant.
     async fn reuse(&self, results: &mut ServerResults<'_>) -> anyhow::Result<()> {
         self.server
             .change(json!({"refreshTokenMaxReuse": 2}))
@@ -188,8 +176,8 @@ impl Scenarios<'_, Keycloak> {
         reuse.lose_response(account).await?;
         let happened = reuse.refreshes(account, 1).await;
         results.add(
-            "rotation with reuse, an answer was lost",
-            "healed",
+            "rotation with reuse, a response was lost",
+            "the grant lives",
             happened,
         );
         Ok(())
@@ -209,7 +197,7 @@ impl Scenarios<'_, Keycloak> {
         });
         results.add(
             "disconnect after three sign-ins",
-            "confirmed by the provider, and no session of the person lives there",
+            "confirmed by the provider; the person has no session there",
             happened,
         );
         Ok(())
