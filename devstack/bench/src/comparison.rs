@@ -1,5 +1,5 @@
-//! Steady load: both services in turn, many short rounds, so that what the
-//! machine does besides hits both alike.
+//! Steady load on both services in many short alternating rounds, so that other load of the
+//! machine affects both equally.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct Target<'a> {
 /// One service over all rounds.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// Each round.
+    /// The measurements of all rounds.
     pub rounds: Vec<Measurement>,
     /// Processor time of the service over all rounds.
     pub processor: Duration,
@@ -36,7 +36,7 @@ impl Series {
         }
     }
 
-    /// All rounds as one.
+    /// Merges all rounds.
     pub fn all(&self) -> anyhow::Result<Measurement> {
         let mut all = Measurement::empty()?;
         for round in &self.rounds {
@@ -45,7 +45,7 @@ impl Series {
         Ok(all)
     }
 
-    /// Processor time per call, in microseconds.
+    /// Returns the processor time per call in microseconds.
     #[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
     pub fn processor_per_call(&self) -> f64 {
         let calls: u64 = self.rounds.iter().map(|round| round.latencies.len()).sum();
@@ -53,17 +53,18 @@ impl Series {
     }
 }
 
-/// The service that does nothing and refresh-svc under the same load.
+/// The null service and refresh-svc under the same load.
 #[derive(Debug, Clone)]
 pub struct Comparison {
-    /// The service that does nothing.
+    /// The null service.
     pub null: Series,
     /// refresh-svc.
     pub refresh_svc: Series,
 }
 
 impl Comparison {
-    /// Median over the rounds of refresh_svc by null, for some number of a round.
+    /// Returns the median over all rounds of the ratio of refresh-svc to the null service, for
+    /// a number of each round.
     pub fn ratio(&self, number: impl Fn(&Measurement) -> f64) -> f64 {
         let rounds = self.null.rounds.iter().zip(&self.refresh_svc.rounds);
         median(
@@ -72,7 +73,7 @@ impl Comparison {
     }
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// Returns the median, which is the mean of the two middle numbers if their count is even.
 pub fn median(numbers: impl Iterator<Item = f64>) -> f64 {
     let mut numbers: Vec<f64> = numbers.collect();
     numbers.sort_unstable_by(f64::total_cmp);
@@ -83,8 +84,8 @@ pub fn median(numbers: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
-/// Measures both in turn; the one that begins changes from round to round. At
-/// `rate` calls per second, or as fast as it goes where there is none.
+/// Measures both services in alternating order, at `rate` calls per second or, without a rate,
+/// in a closed loop.
 pub async fn measure(
     null: &Target<'_>,
     refresh_svc: &Target<'_>,
@@ -92,13 +93,16 @@ pub async fn measure(
     rate: Option<f64>,
     options: &Options,
 ) -> anyhow::Result<Comparison> {
-    let mut pair = Comparison {
+    let mut comparison = Comparison {
         null: Series::new(),
         refresh_svc: Series::new(),
     };
     for round in 0..options.rounds() {
         let seed = round as u64 * 1_000;
-        let mut turns = [(null, &mut pair.null), (refresh_svc, &mut pair.refresh_svc)];
+        let mut turns = [
+            (null, &mut comparison.null),
+            (refresh_svc, &mut comparison.refresh_svc),
+        ];
         if round % 2 == 1 {
             turns.reverse();
         }
@@ -115,5 +119,5 @@ pub async fn measure(
             series.rounds.push(measured);
         }
     }
-    Ok(pair)
+    Ok(comparison)
 }

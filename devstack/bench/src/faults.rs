@@ -1,5 +1,5 @@
-//! `cargo dev bench faults`: a provider in trouble, what its callers are told and
-//! whether anybody else waits.
+//! `cargo dev bench faults`: a faulty provider, the responses that its callers get, and whether
+//! other callers wait.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,25 +17,25 @@ use crate::report::{ReportOptions, timed_progress, write_result};
 use crate::testbed::{Client, Testbed};
 use crate::tokens::refresh_svc_program;
 
-/// Callers at once of accounts whose provider is in trouble.
+/// Number of concurrent callers of accounts whose provider is faulty.
 const CALLERS: usize = 20;
-/// And how long each of them waits.
+/// Deadline of each of these calls.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// How long the others are measured.
+/// How long other calls are measured.
 const LENGTH: Duration = Duration::from_secs(20);
-/// Calls per second for tokens that are valid.
+/// Calls per second for valid tokens.
 const VALID_RATE: f64 = 500.0;
-/// Between two refreshes of others.
+/// Time between two refreshes of other accounts.
 const REFRESH_EVERY: Duration = Duration::from_millis(100);
 
-/// What the provider does, and the faults that make it do so.
+/// What the provider does, and the faults that cause it.
 fn scenarios() -> [(&'static str, Vec<Fault>); 7] {
     let fault = || Fault::on(Endpoint::Token).of(Flavour::Google);
     let always = |fault: Fault| vec![fault.times(u32::MAX)];
     let flapping = (0..1_000).flat_map(|_| [fault(), fault().reset()]);
     let callers = u32::try_from(CALLERS).unwrap_or(u32::MAX);
     [
-        ("is well", Vec::new()),
+        ("works", Vec::new()),
         (
             "answers the callers in 29 s",
             vec![fault().delayed_ms(29_000).times(callers)],
@@ -57,7 +57,7 @@ fn scenarios() -> [(&'static str, Vec<Fault>); 7] {
     ]
 }
 
-/// Measures each trouble on a refresh-svc of its own, and reports.
+/// Measures each fault on a new refresh-svc and reports the results.
 pub async fn run(options: ReportOptions) -> anyhow::Result<()> {
     let progress = timed_progress(Instant::now());
     let testbed = Testbed::start(&progress).await?;
@@ -65,7 +65,7 @@ pub async fn run(options: ReportOptions) -> anyhow::Result<()> {
     let mut text = format!(
         "{}, load average {:.1}. {CALLERS} callers at once with a deadline of {} s; meanwhile for \
          {} s others, p50 / p99 in ms.\n\n\
-         | the provider | its callers are told | the last after | valid tokens of it, {VALID_RATE} a second | \
+         | the provider | its callers get | the last after | valid tokens of it, {VALID_RATE} per second | \
          refreshes at another provider | refreshes of other accounts of it |\n\
          | --- | --- | --- | --- | --- | --- |\n",
         machine::description(),
@@ -75,7 +75,8 @@ pub async fn run(options: ReportOptions) -> anyhow::Result<()> {
     );
     for (name, faults) in scenarios() {
         progress(&format!("the provider {name}"));
-        // Who is refused at once is no refresh that was slowed.
+        // Other accounts of the provider are only measured if a fault does not refuse their
+        // refreshes.
         let measures_others = faults.is_empty() || faults.iter().any(|fault| fault.delay_ms > 0);
         let row = measure(&testbed, &valid, faults, measures_others).await?;
         writeln!(text, "| {name} | {row} |")?;
@@ -93,7 +94,7 @@ async fn measure(
         .refresh_svc(&refresh_svc_program()?, "refresh-svc")
         .await?;
     let clients = testbed.connections(service.address, 8).await?;
-    // The first refresh of a process reads the provider's configuration.
+    // The first refresh of a process reads the provider's discovery document.
     for flavour in [Flavour::Google, Flavour::Oidc] {
         for account in testbed.add_expired(flavour, 1).await? {
             anyhow::ensure!(
@@ -115,7 +116,7 @@ async fn measure(
         testbed.demo.inject(fault);
     }
     let callers = tokio::spawn(callers(clients[0].clone(), affected));
-    // Whom the trouble is for has it.
+    // The faults have reached the callers that they are for.
     while measures_others && testbed.demo.refreshes(Flavour::Google) < before + CALLERS as u64 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -124,15 +125,15 @@ async fn measure(
         refresh(&clients[4..6], of_another),
         refresh(&clients[6..8], others),
     )?;
-    let (told, last) = callers.await??;
+    let (responses, last) = callers.await??;
     testbed.demo.forget_faults();
-    let told: Vec<String> = told
+    let responses: Vec<String> = responses
         .iter()
         .map(|(reason, count)| format!("{count} {reason}"))
         .collect();
     Ok(format!(
         "{} | {:.2} s | {} | {} | {}",
-        told.join(", "),
+        responses.join(", "),
         last.as_secs_f64(),
         percentiles(&valid),
         percentiles(&of_another),
@@ -152,7 +153,7 @@ fn percentiles(measured: &Measurement) -> String {
     format!("{p50:.1} / {p99:.1}{failed}")
 }
 
-/// What the callers were told, how often, and after how long the last one was.
+/// Requests the tokens. Returns how often each response came, and when the last one came.
 async fn callers(
     client: Client,
     accounts: Vec<AccountId>,
@@ -172,14 +173,14 @@ async fn callers(
             }
         });
     }
-    let mut told = BTreeMap::new();
+    let mut responses = BTreeMap::new();
     while let Some(reason) = calls.join_next().await {
-        *told.entry(reason?).or_default() += 1;
+        *responses.entry(reason?).or_default() += 1;
     }
-    Ok((told, begun.elapsed()))
+    Ok((responses, begun.elapsed()))
 }
 
-/// Each account once, one after the other by the clock.
+/// Requests a token of each account once, at a fixed rate.
 async fn refresh(clients: &[Client], accounts: Vec<AccountId>) -> anyhow::Result<Measurement> {
     let mut measured = Measurement::empty()?;
     let mut pace = tokio::time::interval(REFRESH_EVERY);

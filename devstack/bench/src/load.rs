@@ -1,5 +1,5 @@
-//! Load: closed (each connection asks again when it was answered) and open
-//! (calls leave by the clock, whether or not the last were answered).
+//! Load generators: closed loop (each connection sends its next call after a response) and open
+//! loop (calls are sent at a fixed rate, whether or not earlier ones were answered).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,22 +15,22 @@ use tokio::task::JoinSet;
 
 use crate::testbed::Client;
 
-/// The ticker of an open loop wakes this often.
+/// Interval at which an open loop sends the calls that are due.
 const TICK: Duration = Duration::from_micros(250);
 
-/// Latencies in microseconds, and how many calls failed.
+/// Latencies and the number of failed calls.
 #[derive(Debug, Clone)]
 pub struct Measurement {
-    /// Latencies of the calls that were answered, in microseconds.
+    /// Latencies of successful calls in microseconds.
     pub latencies: Histogram<u64>,
-    /// Calls that were not.
+    /// Number of failed calls.
     pub failed: u64,
-    /// How long it was measured.
+    /// Duration of the measurement.
     pub elapsed: Duration,
 }
 
 impl Measurement {
-    /// Nothing yet.
+    /// Creates an empty measurement.
     pub fn empty() -> anyhow::Result<Self> {
         Ok(Self {
             latencies: Histogram::new_with_bounds(1, 300_000_000, 3)?,
@@ -39,7 +39,7 @@ impl Measurement {
         })
     }
 
-    /// Takes one call in.
+    /// Records a call, which failed if it has no latency.
     pub fn record(&mut self, latency: Option<Duration>) {
         match latency {
             Some(latency) => {
@@ -50,7 +50,7 @@ impl Measurement {
         }
     }
 
-    /// Adds another measurement; the time of both.
+    /// Merges another measurement and adds its duration.
     pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
         self.latencies.add(&other.latencies)?;
         self.failed += other.failed;
@@ -58,20 +58,20 @@ impl Measurement {
         Ok(())
     }
 
-    /// Answered calls per second.
+    /// Returns successful calls per second.
     #[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
     pub fn rate(&self) -> f64 {
         self.latencies.len() as f64 / self.elapsed.as_secs_f64().max(f64::EPSILON)
     }
 
-    /// A percentile in milliseconds.
+    /// Returns a percentile of the latency in milliseconds.
     #[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
     pub fn percentile(&self, percentile: f64) -> f64 {
         self.latencies.value_at_percentile(percentile) as f64 / 1000.0
     }
 }
 
-/// What asks for any token of an account.
+/// Returns the request for any valid token of an account.
 pub fn request(account: AccountId) -> GetAccessTokenRequest {
     GetAccessTokenRequest {
         account: Some(AccountSelector {
@@ -81,13 +81,13 @@ pub fn request(account: AccountId) -> GetAccessTokenRequest {
     }
 }
 
-/// Asks for a token.
+/// Requests a token. Returns `true` if the response has one.
 pub async fn get_token(client: &Client, account: AccountId) -> bool {
     let answer = client.clone().get_access_token(request(account)).await;
     answer.is_ok_and(|answer| answer.into_inner().token.is_some())
 }
 
-/// One call at a time on each connection, for accounts at random.
+/// Generates closed-loop load: one call at a time on each connection, for random accounts.
 pub async fn closed(
     clients: &[Client],
     accounts: &Arc<Vec<AccountId>>,
@@ -118,9 +118,9 @@ pub async fn closed(
     Ok(all)
 }
 
-/// `rate` calls per second over all connections. Latency counts from the moment
-/// at which a call was to leave: a service that stalls is charged for every call
-/// that it kept waiting.
+/// Generates open-loop load: `rate` calls per second over all connections. Latency counts from
+/// the time at which a call was due, so that a stall of the service adds to the latency of
+/// every call that had to wait.
 pub async fn open(
     clients: &[Client],
     accounts: &Arc<Vec<AccountId>>,
@@ -160,7 +160,7 @@ pub async fn open(
         let mut turn = 0;
         while due < begun + length {
             while due <= Instant::now() && due < begun + length {
-                // A connection that is gone shows as calls that failed.
+                // If a connection is lost, its calls count as failed.
                 let _ = senders[turn % senders.len()].send(due);
                 turn += 1;
                 due += gap;
@@ -177,8 +177,8 @@ pub async fn open(
     Ok(all)
 }
 
-/// Every account once, `at_once` calls under way on each connection. Answers how
-/// many were refused.
+/// Requests a token of each account once, with `at_once` concurrent calls on each connection.
+/// Returns the number of refusals.
 pub async fn get_each_token(
     clients: &[Client],
     accounts: &Arc<Vec<AccountId>>,

@@ -1,6 +1,6 @@
-//! Where a result was measured.
+//! The machine on which a result was measured.
 
-/// One line: processors, memory, kernel.
+/// Returns one line about processors, memory and kernel.
 pub fn description() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
@@ -20,8 +20,8 @@ pub fn description() -> String {
     format!("{cores} × {model}, {memory} GiB, Linux {}", kernel.trim())
 }
 
-/// Runnable processes, averaged over a minute: more than there are processors
-/// means that others were measured too.
+/// Returns the load average of the last minute. If it is higher than the number of processors,
+/// other processes have affected the result.
 pub fn load() -> f64 {
     std::fs::read_to_string("/proc/loadavg")
         .ok()

@@ -1,5 +1,5 @@
-//! `cargo dev bench`: how fast tokens are handed out. A program of its own, so
-//! that the load generator is built as the services are: with `--release`.
+//! `cargo dev bench`: measures how fast refresh-svc returns tokens. The launcher builds this
+//! program and refresh-svc with `--release`.
 
 mod comparison;
 mod faults;
@@ -30,13 +30,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// GetAccessToken against a service that does nothing, and storms.
+    /// Compare GetAccessToken with a service that does nothing, and measure storms of callers.
     Tokens(options::Options),
-    /// Whether the time of a refusal tells that there is such an account.
+    /// Measure whether the time of a refusal reveals that an account exists.
     Refusals(report::ReportOptions),
-    /// A provider in trouble: what its callers are told, and how long others wait.
+    /// Inject faults into a provider: measure what its callers get and how long others wait.
     Faults(report::ReportOptions),
-    /// The service that does nothing.
+    /// Run the service that does nothing.
     #[command(hide = true)]
     NullService(null_service::Settings),
 }

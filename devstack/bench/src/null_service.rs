@@ -1,6 +1,5 @@
-//! The service that does nothing: the same method, the same size of answer, the
-//! same TLS and HTTP/2 limits as refresh-svc, and no work. What a token costs
-//! is the difference.
+//! The null service: it has the same method, response size, TLS and HTTP/2 limits as
+//! refresh-svc and does no work. The cost of a token is the difference between the two.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,19 +17,19 @@ use tonic::{Request, Response, Status};
 
 use crate::testbed::{SCOPES, token_text};
 
-/// What the child gets from its parent.
+/// Command-line arguments of the child process.
 #[derive(Debug, clap::Args)]
 pub struct Settings {
-    /// Where it listens.
+    /// Address on which it listens.
     #[arg(long)]
     pub listen: SocketAddr,
-    /// Its certificate.
+    /// Path of its certificate.
     #[arg(long)]
     pub certificate: PathBuf,
-    /// The certificate's key.
+    /// Path of the certificate's key.
     #[arg(long)]
     pub key: PathBuf,
-    /// Authority of the callers' certificates.
+    /// Path of the certificate of the callers' authority.
     #[arg(long)]
     pub client_ca: PathBuf,
 }
@@ -59,7 +58,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         ))
         .client_ca_root(Certificate::from_pem(read(&settings.client_ca)?));
     let incoming = TcpIncoming::bind(settings.listen)?.with_nodelay(Some(true));
-    // As refresh-svc/src/grpc.rs.
+    // The same settings as in refresh-svc/src/grpc.rs.
     Server::builder()
         .tls_config(tls)?
         .max_concurrent_streams(1024)
@@ -88,13 +87,17 @@ impl TokenService for Null {
         &self,
         _: Request<RefreshAccessTokenRequest>,
     ) -> Result<Response<RefreshAccessTokenResponse>, Status> {
-        Err(Status::unimplemented("the null service only answers"))
+        Err(Status::unimplemented(
+            "the null service only implements GetAccessToken",
+        ))
     }
 
     async fn revoke_account(
         &self,
         _: Request<RevokeAccountRequest>,
     ) -> Result<Response<RevokeAccountResponse>, Status> {
-        Err(Status::unimplemented("the null service only answers"))
+        Err(Status::unimplemented(
+            "the null service only implements GetAccessToken",
+        ))
     }
 }

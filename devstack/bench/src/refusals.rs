@@ -1,5 +1,5 @@
-//! `cargo dev bench refusals`: does the time of a refusal tell whether there is
-//! such an account?
+//! `cargo dev bench refusals`: measures whether the time of a refusal reveals that an account
+//! exists.
 
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -16,12 +16,13 @@ use crate::report::{ReportOptions, timed_progress, write_result};
 use crate::testbed::Testbed;
 use crate::tokens::refresh_svc_program;
 
-/// Refusals of each kind.
+/// Number of refusals of each kind.
 const ASKED: usize = 5_000;
-/// Accounts of each kind.
+/// Number of accounts of each kind.
 const ACCOUNTS: usize = 500;
 
-/// Asks as somebody who may have none of the accounts, and reports.
+/// Requests tokens as a caller that the policy allows none of the accounts, and reports the
+/// times.
 pub async fn run(options: ReportOptions) -> anyhow::Result<()> {
     let progress = timed_progress(Instant::now());
     let testbed = Testbed::start(&progress).await?;
@@ -30,14 +31,14 @@ pub async fn run(options: ReportOptions) -> anyhow::Result<()> {
         .await?;
     let allowed = testbed.connect(service.address).await?;
     let stranger = testbed.connect_as_stranger(service.address).await?;
-    let remembered = testbed.add_valid(ACCOUNTS).await?;
-    for account in &remembered {
+    let cached = testbed.add_valid(ACCOUNTS).await?;
+    for account in &cached {
         anyhow::ensure!(get_token(&allowed, *account).await, "a token was refused");
     }
     let stored = testbed.add_valid(ACCOUNTS).await?;
     let missing: Vec<AccountId> = (0..ACCOUNTS).map(|_| AccountId::generate()).collect();
     let kinds = [
-        ("in memory and in the database", remembered),
+        ("cached and in the database", cached),
         ("in the database", stored),
         ("nowhere", missing),
     ];
@@ -47,15 +48,15 @@ pub async fn run(options: ReportOptions) -> anyhow::Result<()> {
     let mut took: [Vec<u64>; 3] = Default::default();
     let mut turns = [0, 1, 2];
     for number in 0..ASKED + ACCOUNTS {
-        // One of each, in an order of chance: what the machine does besides hits
-        // all alike.
+        // One request of each kind in random order, so that other load of the machine affects
+        // all equally.
         turns.shuffle(&mut random);
         for kind in turns {
             let account = kinds[kind].1[number % ACCOUNTS];
             let asked = Instant::now();
-            anyhow::ensure!(!get_token(&stranger, account).await, "a token was given");
+            anyhow::ensure!(!get_token(&stranger, account).await, "a token was returned");
             let nanoseconds = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            // The first round of all is a warm-up.
+            // The first round is a warm-up.
             if number >= ACCOUNTS {
                 took[kind].push(nanoseconds);
             }
@@ -64,7 +65,7 @@ pub async fn run(options: ReportOptions) -> anyhow::Result<()> {
 
     let mut text = format!(
         "{}, load average {:.1}; {ASKED} refusals of each kind, in turn, one at a time.\n\n\
-         | the account is | p10 ms | p50 ms | p90 ms | p99 ms | told from none by one call |\n\
+         | the account is | p10 ms | p50 ms | p90 ms | p99 ms | slower than for no account |\n\
          | --- | --- | --- | --- | --- | --- |\n",
         machine::description(),
         machine::load(),
@@ -89,8 +90,8 @@ pub async fn run(options: ReportOptions) -> anyhow::Result<()> {
     write_result("refusals", &text, options)
 }
 
-/// How probably one of these took longer than one of those: a half where the two
-/// cannot be told apart (Mann and Whitney).
+/// Returns the probability that one of `these` took longer than one of `those`. It is 0.5 if
+/// the two cannot be distinguished (Mann-Whitney U test).
 #[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
 fn probability_slower(these: &[u64], those: &[u64]) -> f64 {
     let mut those = those.to_vec();

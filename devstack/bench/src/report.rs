@@ -1,4 +1,4 @@
-//! The result, for people.
+//! The report of a benchmark.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ use crate::storm::Storm;
 use crate::testbed::TOKEN_BYTES;
 use crate::{machine, plot};
 
-/// What every benchmark takes.
+/// Options of every benchmark.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct ReportOptions {
     /// Write the result into docs/performance.md.
@@ -23,39 +23,39 @@ pub struct ReportOptions {
     pub keep: bool,
 }
 
-/// What the cache costs.
+/// The cost of the cache.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
-    /// Resident bytes with connections and no accounts.
+    /// Resident bytes with connections and without accounts.
     pub before: u64,
-    /// Resident bytes with all accounts.
+    /// Resident bytes with all accounts cached.
     pub after: u64,
-    /// How long it took to ask for each account once.
+    /// How long the first request for each account took in total.
     pub cold: Duration,
 }
 
-/// Everything that was measured.
+/// All results of `cargo dev bench tokens`.
 pub struct Report {
-    /// Live and cached accounts.
+    /// Number of accounts with a valid, cached token.
     pub accounts: usize,
-    /// Connections.
+    /// Number of connections.
     pub connections: usize,
-    /// Memory.
+    /// Memory of refresh-svc.
     pub memory: Memory,
-    /// As fast as it goes.
+    /// Results of the closed loop.
     pub closed: Comparison,
-    /// By the clock.
+    /// Results of the open loop.
     pub open: Comparison,
-    /// Storms.
+    /// Results of the storms.
     pub storms: Vec<Storm>,
     /// The machine's load average before and after.
     pub loads: (f64, f64),
-    /// How long all of it took.
+    /// Duration of the whole benchmark.
     pub took: Duration,
 }
 
-/// Prints the report and writes it with its plot under target/bench, or into
-/// docs/ where it is to be kept.
+/// Prints the report and writes it with its plot below target/bench, or into docs/ with
+/// `--keep`.
 pub fn write(report: &Report, options: ReportOptions) -> anyhow::Result<()> {
     let curves = [
         ("null service, closed loop", report.closed.null.all()?),
@@ -73,10 +73,10 @@ pub fn write(report: &Report, options: ReportOptions) -> anyhow::Result<()> {
     Ok(std::fs::write(plot, svg)?)
 }
 
-/// Prints a result and writes it under target/bench, or between its marks in
+/// Prints a result and writes it below target/bench or, with `--keep`, between its marks in
 /// docs/performance.md.
 pub fn write_result(name: &str, text: &str, options: ReportOptions) -> anyhow::Result<()> {
-    // A reader that has seen enough does not keep it from being written down.
+    // The result is written even if the output has been closed.
     let _ = writeln!(std::io::stdout(), "{text}");
     if !options.keep {
         let file = results()?.join(format!("{name}.md"));
@@ -87,14 +87,18 @@ pub fn write_result(name: &str, text: &str, options: ReportOptions) -> anyhow::R
     let page = docs().join("performance.md");
     let old = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;
     let [begin, end] = ["begin", "end"].map(|mark| format!("<!-- bench {name}: {mark} -->\n"));
-    let (head, rest) = old.split_once(&begin).context("no mark to write at")?;
-    let (_, tail) = rest.split_once(&end).context("no mark to write up to")?;
+    let (head, rest) = old
+        .split_once(&begin)
+        .context("docs/performance.md has no begin mark for this result")?;
+    let (_, tail) = rest
+        .split_once(&end)
+        .context("docs/performance.md has no end mark for this result")?;
     std::fs::write(&page, format!("{head}{begin}\n{text}\n{end}{tail}"))?;
     print_message(&format!("· written to {}", page.display()));
     Ok(())
 }
 
-/// Says what is going on, and since when.
+/// Returns a [`Progress`] that prints the seconds since `begun` before each line.
 pub fn timed_progress(begun: Instant) -> Progress {
     Arc::new(move |line| print_message(&format!("· {:>3} s  {line}", begun.elapsed().as_secs())))
 }
@@ -183,7 +187,7 @@ fn memory(text: &mut String, report: &Report) -> anyhow::Result<()> {
     writeln!(
         text,
         "\nMemory: {:.1} MiB resident before, {:.1} MiB with all accounts cached: {each:.0} bytes \
-         per account, {:.0} beyond the token itself (goal: under 2048). Asked for the first time, \
+         per account, {:.0} beyond the token itself (goal: under 2048). First requests, \
          read from the database and opened: {:.0} accounts per second.",
         before as f64 / 1_048_576.0,
         after as f64 / 1_048_576.0,

@@ -1,4 +1,4 @@
-//! Storms: many callers over several replicas on accounts that have expired.
+//! Storms: many callers of several replicas request expired tokens at the same time.
 
 use std::time::{Duration, Instant};
 
@@ -9,25 +9,25 @@ use tokio::task::JoinSet;
 use crate::load::{Measurement, get_token};
 use crate::testbed::{Client, Testbed};
 
-/// What a storm came to.
+/// The result of a storm.
 #[derive(Debug, Clone)]
 pub struct Storm {
-    /// How many such storms.
+    /// Number of storms that are merged in this result.
     pub times: u64,
-    /// Expired accounts in each.
+    /// Number of expired accounts in each storm.
     pub accounts: usize,
-    /// Callers over all, in each.
+    /// Number of callers in each storm.
     pub callers: usize,
-    /// How long the provider took to answer.
+    /// Latency of the provider.
     pub provider: Duration,
-    /// Requests that the provider got in all.
+    /// Number of requests at the provider in all storms.
     pub refreshes: u64,
-    /// What the callers waited.
+    /// Latencies of the callers.
     pub waited: Measurement,
 }
 
 impl Storm {
-    /// Takes in another storm of the same kind.
+    /// Merges another storm of the same kind.
     pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
         self.times += other.times;
         self.refreshes += other.refreshes;
@@ -35,7 +35,7 @@ impl Storm {
     }
 }
 
-/// All callers at once. `clients` are spread over the replicas.
+/// Sends all calls at once. `clients` are distributed over the replicas.
 pub async fn run(
     testbed: &Testbed,
     clients: &[Client],

@@ -1,5 +1,5 @@
-//! What is measured, and what it needs: a private PostgreSQL with accounts, the
-//! demo provider, certificates, refresh-svc in processes of its own.
+//! The environment of a benchmark: a private PostgreSQL with accounts, the demo provider,
+//! certificates, and the measured services as child processes.
 
 mod accounts;
 
@@ -24,13 +24,13 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 /// Scopes of every account.
 pub const SCOPES: [&str; 3] = ["openid", "email", "mail.read"];
 
-/// Bytes of a token: between Google's quarter and Microsoft's two kilobytes.
+/// Size of a token in bytes. Google's have about 250, Microsoft's about 2,000.
 pub const TOKEN_BYTES: usize = 1024;
 
-/// A client on a connection of its own.
+/// A client with its own connection.
 pub type Client = TokenServiceClient<Channel>;
 
-/// A token as long as real ones.
+/// Returns a token of a realistic length.
 pub fn token_text(number: usize) -> String {
     let seed = format!("{number:08x}.");
     let mut text = format!("ya29.{seed}");
@@ -41,12 +41,12 @@ pub fn token_text(number: usize) -> String {
     text
 }
 
-/// Everything that is there while the benchmark runs.
+/// Everything that runs during a benchmark.
 pub struct Testbed {
-    /// The provider.
+    /// The demo provider.
     pub demo: DemoProvider,
     pool: PgPool,
-    // Ends with this value.
+    // Stopped when this value is dropped.
     _postgres: Postgres,
     key: Arc<OpeningKey>,
     certificates: Certificates,
@@ -57,18 +57,18 @@ pub struct Testbed {
     directory: RunDirectory,
 }
 
-/// A service in a process of its own.
+/// A service in its own process.
 pub struct RunningService {
-    /// Where it serves.
+    /// Address of its gRPC port.
     pub address: SocketAddr,
-    /// Its process.
+    /// Its process id.
     pub process: u32,
-    // Ends with this value.
+    // Stopped when this value is dropped.
     _child: Child,
 }
 
 impl Testbed {
-    /// Starts what is not measured.
+    /// Starts everything except the measured services.
     pub async fn start(progress: &Progress) -> anyhow::Result<Self> {
         ensure_installed(&[Package::Postgres], progress)?;
         let directory = RunDirectory::create("bench")?;
@@ -105,14 +105,14 @@ impl Testbed {
         })
     }
 
-    /// A replica of refresh-svc.
+    /// Starts a replica of refresh-svc.
     pub async fn refresh_svc(&self, program: &Path, name: &str) -> anyhow::Result<RunningService> {
         let path = |path: &Path| path.display().to_string();
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut variables: BTreeMap<String, String> = self.demo.environment();
         for (name, value) in [
             ("DATABASE_URL", self.refresh_url.clone()),
-            // Nobody there: nothing that is measured publishes.
+            // No broker is needed, because nothing that is measured publishes a message.
             ("AMQP_URL", "amqp://nobody:x@127.0.0.1:1/%2f".to_owned()),
             ("GRPC_LISTEN", address.to_string()),
             ("HEALTH_LISTEN", "127.0.0.1:0".to_owned()),
@@ -139,7 +139,7 @@ impl Testbed {
         self.running(spec, address).await
     }
 
-    /// The service that does nothing.
+    /// Starts the null service.
     pub async fn null_service(&self) -> anyhow::Result<RunningService> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let spec = self
@@ -186,12 +186,13 @@ impl Testbed {
         })
     }
 
-    /// A connection of its own, over mutual TLS.
+    /// Opens a connection with mutual TLS.
     pub async fn connect(&self, address: SocketAddr) -> anyhow::Result<Client> {
         self.connect_as(&self.client, address).await
     }
 
-    /// A caller whom the policy allows one provider that nobody here has.
+    /// Opens a connection of a caller that the policy allows only a provider that no account
+    /// has.
     pub async fn connect_as_stranger(&self, address: SocketAddr) -> anyhow::Result<Client> {
         self.connect_as(&self.stranger, address).await
     }
@@ -218,7 +219,7 @@ impl Testbed {
         Ok(TokenServiceClient::new(channel))
     }
 
-    /// That many connections.
+    /// Opens `count` connections.
     pub async fn connections(
         &self,
         address: SocketAddr,
@@ -228,7 +229,7 @@ impl Testbed {
     }
 }
 
-/// Judged call by call, as in earnest.
+/// The policy is checked for each call, as in production.
 const POLICY: &str = "[[rule]]\ncallers = [\"bench\"]\nmethods = [\"GetAccessToken\"]\n\
     providers = [\"google\", \"demo\"]\nworkspaces = \"*\"\nscopes = \"*\"\n\
     [[rule]]\ncallers = [\"stranger\"]\nmethods = [\"GetAccessToken\"]\n\

@@ -1,4 +1,4 @@
-//! `cargo dev bench tokens`: the order of things.
+//! `cargo dev bench tokens`: runs all measurements in their order.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,18 +16,19 @@ use crate::storm::{self, Storm};
 use crate::testbed::{Client, RunningService, Testbed};
 use crate::{load, machine, report};
 
-/// Replicas of a storm.
+/// Number of replicas in a storm.
 const REPLICAS: usize = 3;
-/// Connections to each of them.
+/// Number of connections to each replica.
 const PER_REPLICA: usize = 8;
-/// Callers of a storm in which nobody waits for the machine.
+/// Number of callers in a storm that is small enough for the machine.
 const FEW_CALLERS: usize = 100;
-/// Storms of the shortest kind, as one: of a hundred calls, p99 is the worst.
+/// Number of repetitions of the shortest storm: p99 of only a hundred calls is the second
+/// slowest one.
 const REPETITIONS: usize = 10;
-/// Share of what refresh-svc can do at most that an open loop asks for.
+/// Rate of the open loop as a fraction of refresh-svc's maximum rate.
 const OPEN_SHARE: f64 = 0.5;
 
-/// Measures everything and reports.
+/// Runs all measurements and writes the report.
 pub async fn run(options: &Options) -> anyhow::Result<()> {
     let begun = Instant::now();
     let progress = report::timed_progress(begun);
@@ -73,11 +74,11 @@ async fn compare(
     };
     let (null, refresh_svc) = (target(&null).await?, target(&refresh_svc).await?);
 
-    // Connections, buffers and pools are there before memory is compared.
+    // Connections, buffers and pools exist before the memory is measured.
     let one = Arc::new(accounts.iter().take(1).copied().collect::<Vec<_>>());
     load::closed(&refresh_svc.clients, &one, options.warm_up() * 2, 1).await?;
     let before = resident(refresh_svc.service.process)?;
-    progress("asking for every account once");
+    progress("requesting a token of every account once");
     let cold = Instant::now();
     let refused = load::get_each_token(&refresh_svc.clients, &accounts, 4).await?;
     anyhow::ensure!(refused == 0, "{refused} tokens were refused");
@@ -123,7 +124,7 @@ async fn storms(
         let account = testbed.add_expired(Flavour::Google, 1).await?;
         storm::run(testbed, &clients, &account, callers, provider).await
     };
-    // The first refreshes of a process read the provider's configuration and open
+    // The first refreshes of a process read the provider's discovery document and open
     // connections to the database.
     for _ in 0..REPETITIONS {
         one(FEW_CALLERS, Duration::ZERO).await?;
@@ -153,7 +154,7 @@ async fn storms(
     Ok(storms)
 }
 
-/// The binary beside this one.
+/// Returns the path of refresh-svc, which is next to this program.
 pub fn refresh_svc_program() -> anyhow::Result<PathBuf> {
     let me = std::env::current_exe()?;
     let path = me.with_file_name("refresh-svc");

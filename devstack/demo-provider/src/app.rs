@@ -1,4 +1,4 @@
-//! What every handler has at hand.
+//! The state that all handlers share.
 
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
@@ -15,7 +15,7 @@ use flate2::write::GzEncoder;
 use crate::state::State;
 use crate::{Config, Endpoint, Fault, Flavour};
 
-/// Socket of a connection, to close it without an answer.
+/// The socket of a connection, with which a fault closes it without a response.
 pub(crate) struct Socket(pub TcpStream);
 
 pub(crate) struct App {
@@ -24,11 +24,11 @@ pub(crate) struct App {
     state: Mutex<State>,
 }
 
-/// Flavour and tenant of a request's path.
+/// Flavour and tenant in the path of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Realm {
     pub flavour: Flavour,
-    /// Microsoft's: `common`, `organizations`, `consumers` or a tenant's id.
+    /// Only Microsoft's: `common`, `organizations`, `consumers` or the id of a tenant.
     pub tenant: Option<String>,
 }
 
@@ -65,7 +65,7 @@ impl App {
         self.config.clock.now().unix_timestamp()
     }
 
-    /// Issuer of the tokens; Microsoft's has the tenant of the person in it.
+    /// Returns the issuer of the tokens. Microsoft's issuer contains the tenant of the person.
     pub(crate) fn issuer(&self, flavour: Flavour, tenant: &str) -> String {
         match flavour {
             Flavour::Google | Flavour::Oidc => format!("{}/{}", self.base, flavour.name()),
@@ -105,7 +105,7 @@ impl App {
     }
 }
 
-/// Handles a request as the fault says.
+/// Handles a request that a fault is for.
 async fn apply(
     fault: Fault,
     request: &HttpRequest,

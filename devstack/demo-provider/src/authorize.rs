@@ -1,4 +1,4 @@
-//! The page that asks a person, and what becomes of their answer.
+//! The consent page and the person's decision.
 
 mod pages;
 mod request;
@@ -21,7 +21,7 @@ use crate::random_token;
 use crate::state::{AuthorizationCode, State};
 use crate::{Endpoint, Flavour};
 
-/// Scopes that say who a person is: not ticked off one by one.
+/// Scopes of the person's identity. The page does not offer to deselect them.
 const IDENTITY_SCOPES: [&str; 4] = ["openid", "email", "profile", "offline_access"];
 
 fn pairs(text: &[u8]) -> Pairs {
@@ -42,7 +42,7 @@ fn see_other(url: &Url) -> HttpResponse {
         .finish()
 }
 
-/// `GET`: the page.
+/// `GET`: shows the page.
 pub(crate) async fn show(request: HttpRequest, app: Data<Arc<App>>) -> HttpResponse {
     let Some(realm) = Realm::of(&request) else {
         return HttpResponse::NotFound().finish();
@@ -62,12 +62,11 @@ pub(crate) async fn show(request: HttpRequest, app: Data<Arc<App>>) -> HttpRespo
     .await
 }
 
-/// `POST`: the person's answer.
+/// `POST`: handles the person's decision.
 ///
-/// Form fields: `person` (short name or address), `decision` (`allow`, the
-/// default, or `deny`), `error` (any code to answer with), `untick` (a scope to
-/// leave out, repeatable); the page itself sends `ticks=1` and one `tick` per
-/// scope.
+/// Form fields: `person` (short name or address), `decision` (`allow`, the default, or `deny`),
+/// `error` (an error code to respond with), `untick` (a scope to deselect, repeatable). The
+/// page itself sends `ticks=1` and a `tick` for each selected scope.
 pub(crate) async fn decide(request: HttpRequest, app: Data<Arc<App>>, body: Bytes) -> HttpResponse {
     let Some(realm) = Realm::of(&request) else {
         return HttpResponse::NotFound().finish();
@@ -91,12 +90,15 @@ pub(crate) async fn decide(request: HttpRequest, app: Data<Arc<App>>, body: Byte
         }
     };
     if let Some(error) = first(&answer, "error") {
-        return redirect(&[("error", error), ("error_description", "As ordered.")]);
+        return redirect(&[
+            ("error", error),
+            ("error_description", "The test requested this error."),
+        ]);
     }
     if first(&answer, "decision") == Some("deny") {
         return redirect(&[
             ("error", "access_denied"),
-            ("error_description", "The person said no."),
+            ("error_description", "The person denied the request."),
         ]);
     }
     let who = first(&answer, "person")
@@ -105,7 +107,7 @@ pub(crate) async fn decide(request: HttpRequest, app: Data<Arc<App>>, body: Byte
     let granted = granted_scopes(&authorization, &answer);
     let mut state = app.state();
     let Some(person) = state.person(who).cloned() else {
-        return problem("Nobody of that name has an account here.");
+        return problem("There is no account with this name.");
     };
     if !is_eligible(&realm, &authorization, &person) {
         return problem(
@@ -117,7 +119,7 @@ pub(crate) async fn decide(request: HttpRequest, app: Data<Arc<App>>, body: Byte
     redirect(&[("code", &code)])
 }
 
-/// AuthorizationRequest scopes without those that were ticked off.
+/// Returns the requested scopes without those that the person deselected.
 fn granted_scopes(authorization: &AuthorizationRequest, answer: &Pairs) -> BTreeSet<String> {
     let named = |field: &str, scope: &str| {
         answer
@@ -148,8 +150,8 @@ fn authorize(
     let consent_key = (flavour, person.id.clone());
     let before = state.consents.get(&consent_key).cloned();
     let refresh_token = match flavour {
-        // Google: offline access, and a first consent or one that was asked for.
-        // New scopes make it a first consent again.
+        // Google issues a refresh token for offline access if this is the first consent or
+        // consent was requested. New scopes count as a first consent.
         Flavour::Google => {
             let consents = authorization.prompt.contains("consent")
                 || before.as_ref().is_none_or(|before| {

@@ -1,4 +1,4 @@
-//! A demo provider from the outside.
+//! The interface of a running demo provider.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,32 +12,32 @@ use crate::keys::KeyError;
 use crate::state::State;
 use crate::{Config, Endpoint, Fault, Flavour, Issued, Misbehaviour, SampleResponse, Settings};
 
-/// A demo provider that cannot do what was asked.
+/// Errors of a demo provider.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// No key.
+    /// A signing key cannot be created.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// No socket.
+    /// The provider cannot listen.
     #[error("the demo provider cannot listen: {0}")]
     Listen(#[from] std::io::Error),
-    /// No answer.
+    /// A request to the provider failed.
     #[error("the demo provider does not answer: {0}")]
     Http(#[from] reqwest::Error),
-    /// No such dialect.
-    #[error("there is no dialect of the name {0}")]
+    /// There is no sample response with this name.
+    #[error("there is no sample response with the name {0}")]
     UnknownSample(String),
-    /// The page told a problem instead of sending the browser on.
-    #[error("the demo provider's page says: {status} {page}")]
+    /// The page did not redirect the browser.
+    #[error("the demo provider did not redirect the browser: {status} {page}")]
     NoRedirect {
         /// HTTP status.
         status: u16,
-        /// The page.
+        /// Body of the page.
         page: String,
     },
 }
 
-/// A running demo provider; dropped, it stops.
+/// A running demo provider. It stops when it is dropped.
 pub struct DemoProvider {
     app: Arc<App>,
     _running: RunningServer,
@@ -52,7 +52,7 @@ impl std::fmt::Debug for DemoProvider {
     }
 }
 
-/// What a person does with the consent page.
+/// What a person does on the consent page.
 #[derive(Debug, Clone)]
 pub struct Decision {
     fields: Vec<(&'static str, String)>,
@@ -66,21 +66,21 @@ impl Decision {
         }
     }
 
-    /// Leaves a scope out.
+    /// Deselects a scope.
     #[must_use]
     pub fn without(mut self, scope: &str) -> Self {
         self.fields.push(("untick", scope.to_owned()));
         self
     }
 
-    /// The person says no: `error=access_denied`.
+    /// The person denies the request: `error=access_denied`.
     pub fn deny() -> Self {
         Self {
             fields: vec![("decision", "deny".to_owned())],
         }
     }
 
-    /// The provider sends another error back.
+    /// The provider responds with another error.
     pub fn error(code: &str) -> Self {
         Self {
             fields: vec![("error", code.to_owned())],
@@ -88,7 +88,7 @@ impl Decision {
     }
 }
 
-/// Variables for the services, without those of what is to be synced.
+/// Returns the variables for the services, without those that enable mail and calendar.
 pub(crate) fn environment_of(app: &App) -> BTreeMap<String, String> {
     let base = &app.base;
     let mut variables = BTreeMap::new();
@@ -115,11 +115,11 @@ pub(crate) fn environment_of(app: &App) -> BTreeMap<String, String> {
 }
 
 impl DemoProvider {
-    /// Starts one.
+    /// Starts a demo provider.
     pub async fn start(config: Config) -> Result<Self, DemoError> {
         let (listener, address) = http_server::bind(config.listen)?;
         let settings = config.settings.clone();
-        // An RSA key takes a moment.
+        // The generation of an RSA key would block the runtime.
         let state = tokio::task::spawn_blocking(move || State::new(settings))
             .await
             .map_err(std::io::Error::other)??;
@@ -137,35 +137,35 @@ impl DemoProvider {
         })
     }
 
-    /// `http://127.0.0.1:<port>`.
+    /// Returns `http://127.0.0.1:<port>`.
     pub fn base_url(&self) -> &str {
         &self.app.base
     }
 
-    /// Issuer of a flavour; for Microsoft the authority, to which tenant and
-    /// `/v2.0` are added.
+    /// Returns the issuer of a flavour. For Microsoft it is the authority, to which the tenant
+    /// and `/v2.0` are added.
     pub fn issuer(&self, flavour: Flavour) -> String {
         format!("{}/{}", self.app.base, flavour.name())
     }
 
-    /// The client's id.
+    /// Returns the id of the client.
     pub fn client_id(&self) -> &str {
         &self.app.config.client_id
     }
 
-    /// The client's secret.
+    /// Returns the secret of the client.
     pub fn client_secret(&self) -> &str {
         &self.app.config.client_secret
     }
 
-    /// `AUTH_GOOGLE_…`, `AUTH_MICROSOFT_…` and `AUTH_OIDC_DEMO_…` for the
-    /// services. Mail and calendar are switched on by whoever starts them.
+    /// Returns `AUTH_GOOGLE_…`, `AUTH_MICROSOFT_…` and `AUTH_OIDC_DEMO_…` for the services. The
+    /// caller enables mail and calendar.
     pub fn environment(&self) -> BTreeMap<String, String> {
         environment_of(&self.app)
     }
 
-    /// Does what a person does on the page at `authorize_url`; answers where the
-    /// browser is sent.
+    /// Submits a person's decision on the page at `authorize_url`. Returns the target of the
+    /// redirect.
     pub async fn decide(&self, authorize_url: &str, decision: &Decision) -> Result<Url, DemoError> {
         let answer = self
             .browser
@@ -188,17 +188,17 @@ impl DemoProvider {
         }
     }
 
-    /// Requests of one kind so far.
+    /// Returns the number of requests to an endpoint.
     pub fn count(&self, flavour: Flavour, endpoint: Endpoint) -> u64 {
         self.counter(&format!("{}.{}", flavour.name(), endpoint.name()))
     }
 
-    /// Token requests with `grant_type=refresh_token` so far.
+    /// Returns the number of token requests with `grant_type=refresh_token`.
     pub fn refreshes(&self, flavour: Flavour) -> u64 {
         self.counter(&format!("{}.token.refresh_token", flavour.name()))
     }
 
-    /// A counter by its name, as `/control/counters` has it.
+    /// Returns a counter by its name in `/control/counters`.
     pub fn counter(&self, name: &str) -> u64 {
         self.app
             .state()
@@ -208,7 +208,7 @@ impl DemoProvider {
             .unwrap_or_default()
     }
 
-    /// Counts from zero again.
+    /// Resets all counters.
     pub fn forget_counters(&self) {
         self.app.state().counters.clear();
     }
@@ -218,11 +218,10 @@ impl DemoProvider {
         self.app.state().faults.push(fault);
     }
 
-    /// From now on a refresh with this token is answered in a dialect; one of that name
-    /// there must be.
+    /// Answers every refresh with this token with the named sample response from now on.
     ///
     /// # Errors
-    /// There is no dialect of this name.
+    /// There is no sample response with this name.
     pub fn respond_with_sample(&self, refresh_token: &str, name: &str) -> Result<(), DemoError> {
         let sample =
             SampleResponse::named(name).ok_or_else(|| DemoError::UnknownSample(name.to_owned()))?;
@@ -233,12 +232,12 @@ impl DemoProvider {
         Ok(())
     }
 
-    /// Forgets the queued faults.
+    /// Removes the queued faults.
     pub fn forget_faults(&self) {
         self.app.state().faults.clear();
     }
 
-    /// Misbehaves from now on, or no longer.
+    /// Sets or ends a misbehaviour of a flavour.
     pub fn misbehave(&self, flavour: Flavour, how: Option<Misbehaviour>) {
         let mut state = self.app.state();
         match how {
@@ -257,8 +256,8 @@ impl DemoProvider {
         Ok(self.app.state().replace_key(flavour)?)
     }
 
-    /// Grants scopes to the client without a browser: access and refresh token,
-    /// as a code would have brought them. Nothing where nobody has that name.
+    /// Grants scopes to the client without a browser. Returns access and refresh token, or
+    /// `None` if there is no such person.
     pub fn grant(
         &self,
         flavour: Flavour,
@@ -268,7 +267,7 @@ impl DemoProvider {
         crate::token::grant(&self.app, flavour, person, scopes)
     }
 
-    /// The person takes every grant back, or those of one flavour.
+    /// Revokes every grant of a person, or those of one flavour.
     pub fn revoke(&self, person: &str, flavour: Option<Flavour>) {
         let mut state = self.app.state();
         if let Some(id) = state.person(person).map(|person| person.id.clone()) {
@@ -276,7 +275,7 @@ impl DemoProvider {
         }
     }
 
-    /// Claims that replace or add to a person's; `null` takes one away.
+    /// Sets claims that replace or extend a person's. `null` removes a claim.
     pub fn set_claims(&self, person: &str, claims: Map<String, Value>) {
         if let Some(person) = self.app.state().person_mut(person) {
             person.claims = claims;
@@ -288,12 +287,12 @@ impl DemoProvider {
         change(&mut self.app.state().settings);
     }
 
-    /// Every code and token that left the house.
+    /// Returns every code and token that was issued.
     pub fn issued(&self) -> Vec<Issued> {
         self.app.state().issued.clone()
     }
 
-    /// True where a refresh token still works.
+    /// Returns `true` if a refresh token is still valid.
     pub fn refresh_token_works(&self, token: &str) -> bool {
         self.app
             .state()

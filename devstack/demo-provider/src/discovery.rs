@@ -1,4 +1,4 @@
-//! What the provider says of itself.
+//! The discovery document and the key set.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn document(app: &App, realm: &Realm) -> Value {
     let issuer = if state.misbehaves(flavour, Misbehaviour::WrongDiscoveryIssuer) {
         "https://evil.example".to_owned()
     } else if multi_tenant {
-        // To the letter what Microsoft's document says.
+        // Microsoft's document contains exactly this placeholder.
         app.issuer(flavour, "{tenantid}")
     } else if tenant == "consumers" {
         app.issuer(flavour, crate::people::PERSONAL_TENANT)

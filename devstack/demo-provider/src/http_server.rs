@@ -1,4 +1,4 @@
-//! The HTTP server, on a thread of its own.
+//! The HTTP server in its own thread.
 
 use std::any::Any;
 use std::net::{SocketAddr, TcpListener};
@@ -13,13 +13,13 @@ use actix_web::{App as ActixApp, HttpServer};
 use crate::app::{App, Socket};
 use crate::{authorize, control, discovery, token};
 
-/// A running server.
+/// A running HTTP server. It stops when it is dropped.
 pub(crate) struct RunningServer {
     handle: ServerHandle,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Keeps a second handle of each socket, so that a fault can close it.
+/// Stores a second handle of each socket, so that a fault can close it.
 fn store_socket(connection: &dyn Any, extensions: &mut Extensions) {
     let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else {
         return;
@@ -30,7 +30,7 @@ fn store_socket(connection: &dyn Any, extensions: &mut Extensions) {
 }
 
 impl RunningServer {
-    /// Serves on a listener that is bound already.
+    /// Serves on a bound listener.
     pub(crate) fn start(app: Arc<App>, listener: TcpListener) -> std::io::Result<Self> {
         let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new()
@@ -72,7 +72,7 @@ impl RunningServer {
 
 impl Drop for RunningServer {
     fn drop(&mut self) {
-        // The order is sent at once; only its confirmation is awaited.
+        // The stop command is sent at once. The future only waits for its confirmation.
         drop(self.handle.stop(false));
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -80,7 +80,7 @@ impl Drop for RunningServer {
     }
 }
 
-/// The address that a listener has.
+/// Binds a listener and returns it with its address.
 pub(crate) fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;

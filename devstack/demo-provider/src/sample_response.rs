@@ -1,18 +1,18 @@
-//! Answers of token endpoints as real providers write them, each by its name.
+//! Named samples of token responses of real providers.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 
-/// An answer to a refresh, in the words of a provider.
+/// A sample of a response to a refresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleResponse {
-    /// Its name.
+    /// Name of the sample.
     pub name: &'static str,
-    /// Status.
+    /// HTTP status.
     pub status: u16,
-    /// Body; a form where it begins like one.
+    /// Body: HTML, JSON or a form, which its first character shows.
     pub body: &'static str,
-    /// Spaces behind the body.
+    /// Number of spaces after the body.
     pub padding: usize,
 }
 
@@ -28,10 +28,10 @@ const fn sample(name: &'static str, status: u16, body: &'static str) -> SampleRe
 const HTML: &str = "<!doctype html><title>Proxy</title>";
 
 impl SampleResponse {
-    /// All of them.
+    /// All samples.
     #[rustfmt::skip]
     pub const ALL: &[Self] = &[
-        // A grant that is gone.
+        // The grant is dead.
         sample("rfc_invalid_grant", 400, r#"{"error":"invalid_grant"}"#),
         sample("invalid_grant_under_200", 200, r#"{"error":"invalid_grant"}"#),
         sample("invalid_grant_under_401", 401, r#"{"error":"invalid_grant"}"#),
@@ -61,13 +61,13 @@ impl SampleResponse {
         sample("zitadel_refresh_token_invalid", 400, r#"{"error":"invalid_request","error_description":"Errors.OIDCSession.RefreshTokenInvalid"}"#),
         sample("linkedin_revoked", 400, r#"{"error":"invalid_request","error_description":"The provided authorization grant or refresh token is invalid, expired or revoked"}"#),
         sample("google_revoked", 400, r#"{"error":"invalid_grant","error_description":"Token has been expired or revoked."}"#),
-        // What only the person can do.
+        // The person must act.
         sample("google_rapt", 400, r#"{"error":"invalid_grant","error_subtype":"invalid_rapt"}"#),
         sample("auth0_mfa_required", 403, r#"{"error":"mfa_required"}"#),
         sample("interaction_required", 400, r#"{"error":"interaction_required"}"#),
         sample("consent_required", 400, r#"{"error":"consent_required"}"#),
         sample("keycloak_consent_withdrawn", 400, r#"{"error":"invalid_scope","error_description":"Client no longer has requested consent from user"}"#),
-        // What an administrator may take back.
+        // An administrator can undo the cause.
         sample("keycloak_user_disabled", 400, r#"{"error":"invalid_grant","error_description":"User disabled"}"#),
         sample("keycloak_not_allowed", 400, r#"{"error":"not_allowed","error_description":"Offline tokens not allowed for the user or client"}"#),
         sample("okta_policy", 400, r#"{"error":"access_denied","error_description":"Policy evaluation failed for this request, please check the policy configurations."}"#),
@@ -76,7 +76,7 @@ impl SampleResponse {
         sample("google_admin_policy", 400, r#"{"error":"admin_policy_enforced"}"#),
         sample("slack_account_inactive", 200, r#"{"ok":false,"error":"account_inactive"}"#),
         sample("salesforce_inactive_user", 400, r#"{"error":"inactive_user","error_description":"user is inactive"}"#),
-        // Refused for no known reason.
+        // The reason is unknown.
         sample("dex_person_gone", 500, r#"{"error":"invalid_request"}"#),
         sample("slack_not_ok", 200, r#"{"ok":false}"#),
         sample("unknown_word_under_400", 400, r#"{"error":"something_new"}"#),
@@ -84,7 +84,7 @@ impl SampleResponse {
         sample("unknown_word_under_200", 200, r#"{"error":"something_new"}"#),
         sample("google_permission_denied", 403, r#"{"error":{"code":403,"status":"PERMISSION_DENIED","message":"no"}}"#),
         sample("json_under_422", 422, "{}"),
-        // The operator's.
+        // The operator must act.
         sample("invalid_client", 401, r#"{"error":"invalid_client"}"#),
         sample("unauthorized_client", 400, r#"{"error":"unauthorized_client"}"#),
         sample("google_deleted_client", 401, r#"{"error":"deleted_client"}"#),
@@ -93,7 +93,7 @@ impl SampleResponse {
         sample("invalid_request", 400, r#"{"error":"invalid_request","error_description":"A parameter is missing."}"#),
         sample("unsupported_grant_type", 400, r#"{"error":"unsupported_grant_type"}"#),
         sample("invalid_scope", 400, r#"{"error":"invalid_scope"}"#),
-        // The provider's.
+        // The provider is faulty.
         sample("keycloak_realm_disabled", 403, r#"{"error":"access_denied","error_description":"Realm not enabled"}"#),
         sample("dex_down", 500, r#"{"error":"server_error"}"#),
         sample("temporarily_unavailable", 503, r#"{"error":"temporarily_unavailable"}"#),
@@ -119,7 +119,7 @@ impl SampleResponse {
         sample("no_fields", 200, "{}"),
         sample("a_list", 200, "[]"),
         Self { name: "too_large", status: 200, body: "{}", padding: 1100 * 1024 },
-        // Tokens, all or some.
+        // The response has tokens.
         sample("only_a_refresh_token", 200, r#"{"refresh_token":"rotated"}"#),
         sample("error_with_a_refresh_token", 200, r#"{"error":"temporarily_unavailable","refresh_token":"rotated"}"#),
         sample("token_of_another_type", 200, r#"{"access_token":"new","token_type":"mac","refresh_token":"rotated"}"#),
@@ -133,7 +133,7 @@ impl SampleResponse {
         sample("token_beside_a_null_error", 200, r#"{"access_token":"new","expires_in":3600,"error":null}"#),
     ];
 
-    /// The dialect of a name.
+    /// Returns the sample with this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         Self::ALL.iter().find(|sample| sample.name == name)
     }
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_dialect_is_found_by_its_name() {
+    fn every_sample_is_found_by_its_name() {
         let names: BTreeSet<_> = SampleResponse::ALL.iter().map(|one| one.name).collect();
         assert_eq!(names.len(), SampleResponse::ALL.len());
         for one in SampleResponse::ALL {

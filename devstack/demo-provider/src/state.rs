@@ -1,4 +1,4 @@
-//! All that a demo provider remembers.
+//! The state of a demo provider.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,10 +8,10 @@ use crate::keys::{KeyError, SigningKey};
 use crate::people::Person;
 use crate::{Endpoint, Fault, Flavour, Misbehaviour, SampleResponse, Settings};
 
-/// A token that left the house: what a byte search looks for.
+/// A code or token that was issued. Tests search for its bytes in places where it must not be.
 #[derive(Debug, Clone, Serialize)]
 pub struct Issued {
-    /// Whose.
+    /// Flavour that issued it.
     pub flavour: Flavour,
     /// `code`, `access_token`, `refresh_token` or `id_token`.
     pub kind: &'static str,
@@ -21,7 +21,7 @@ pub struct Issued {
     pub person: String,
 }
 
-/// An authorization that waits to be exchanged.
+/// An authorization code.
 #[derive(Debug, Clone)]
 pub(crate) struct AuthorizationCode {
     pub flavour: Flavour,
@@ -41,7 +41,7 @@ pub(crate) struct RefreshToken {
     pub flavour: Flavour,
     pub person: String,
     pub scopes: BTreeSet<String>,
-    /// All that came of one authorization.
+    /// Identifies all tokens of one authorization.
     pub family: String,
     pub used: bool,
 }
@@ -56,21 +56,21 @@ pub(crate) struct AccessToken {
     pub expires_at: i64,
 }
 
-/// All that a demo provider remembers.
+/// The state of a demo provider.
 pub(crate) struct State {
     pub settings: Settings,
     pub people: Vec<Person>,
     pub codes: HashMap<String, AuthorizationCode>,
     pub refresh_tokens: HashMap<String, RefreshToken>,
     pub access_tokens: HashMap<String, AccessToken>,
-    /// What each person has consented to.
+    /// Scopes to which each person has consented.
     pub consents: BTreeMap<(Flavour, String), BTreeSet<String>>,
-    /// The first one signs.
+    /// Keys by flavour. The first one signs.
     keys: BTreeMap<Flavour, Vec<SigningKey>>,
     pub faults: Vec<Fault>,
-    /// In which words each of these refresh tokens is answered.
+    /// Sample responses by the refresh token to which they respond.
     pub sample_responses: HashMap<String, &'static SampleResponse>,
-    /// `jti` of the assertions that were taken.
+    /// `jti` of the accepted client assertions.
     pub assertions: BTreeSet<String>,
     pub misbehaviours: BTreeMap<Flavour, Misbehaviour>,
     pub counters: BTreeMap<String, u64>,
@@ -118,7 +118,7 @@ impl State {
         Ok(())
     }
 
-    /// A new key under the id of the one that signs, which is gone.
+    /// Replaces the signing key by a new one with the same id.
     pub(crate) fn replace_key(&mut self, flavour: Flavour) -> Result<(), KeyError> {
         let id = self.keys(flavour).first().map(|key| key.id.clone());
         self.rotate_keys(flavour, false)?;
@@ -132,7 +132,7 @@ impl State {
         Ok(())
     }
 
-    /// By short name or by mail address.
+    /// Returns a person by short name or mail address.
     pub(crate) fn person(&self, who: &str) -> Option<&Person> {
         self.people
             .iter()
@@ -172,15 +172,14 @@ impl State {
         });
     }
 
-    /// Forgets every token that came of one authorization.
+    /// Revokes every token of one authorization.
     pub(crate) fn revoke_family(&mut self, family: &str) {
         self.refresh_tokens
             .retain(|_, token| token.family != family);
         self.access_tokens.retain(|_, token| token.family != family);
     }
 
-    /// Forgets every token and consent of a person: what they do on their
-    /// account page.
+    /// Revokes every token and consent of a person, as the person can do on their account page.
     pub(crate) fn revoke_person(&mut self, person: &str, flavour: Option<Flavour>) {
         let hit = |of: Flavour, whose: &str| {
             whose == person && flavour.is_none_or(|flavour| flavour == of)

@@ -57,7 +57,7 @@ fn exchange(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, Error
     let code = state.codes.get(given).cloned().ok_or(CODE)?;
     let reusable = state.misbehaves(realm.flavour, Misbehaviour::ReusableCodes);
     if let Some(family) = code.redeemed_by.as_ref().filter(|_| !reusable) {
-        // RFC 6749 section 4.1.2: what came of the code is revoked.
+        // RFC 6749 section 4.1.2: the tokens that were issued for the code are revoked.
         state.revoke_family(family);
         return Err(CODE);
     }
@@ -95,7 +95,7 @@ fn exchange(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, Error
     ))
 }
 
-/// Keeps a new refresh token.
+/// Issues a new refresh token.
 fn issue_refresh_token(state: &mut State, grant: &RefreshToken) -> String {
     let token = random_token::new(match grant.flavour {
         Flavour::Google => "1//demo-refresh-",
@@ -113,7 +113,7 @@ fn issue_refresh_token(state: &mut State, grant: &RefreshToken) -> String {
     token
 }
 
-/// A refresh, answered in the words that were chosen for it.
+/// Handles a refresh, with a sample response if one was chosen.
 fn refresh_or_sample(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, ErrorResponse> {
     let sample_for = |token: &String| app.state().sample_responses.get(token).copied();
     if let Some(sample) = form.get("refresh_token").and_then(sample_for) {
@@ -139,7 +139,7 @@ fn refresh(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, ErrorR
         Flavour::Google => None,
         Flavour::Microsoft => Some(issue_refresh_token(&mut state, &grant)),
         Flavour::Oidc if grant.used => {
-            // OAuth 2.0 Security BCP section 4.14.2: reuse ends the family.
+            // OAuth 2.0 Security BCP section 4.14.2: reuse revokes the token family.
             state.revoke_family(&grant.family);
             return Err(GRANT);
         }
@@ -235,7 +235,7 @@ fn issue_access_token(app: &App, state: &mut State, grant: &RefreshToken) -> Str
     token
 }
 
-/// Access and refresh token of a grant that no browser asked for.
+/// Issues access and refresh token of a new grant without a browser.
 pub(crate) fn grant(
     app: &App,
     flavour: Flavour,
@@ -254,7 +254,7 @@ pub(crate) fn grant(
     Some((issue_access_token(app, &mut state, &grant), refresh_token))
 }
 
-/// Granted scopes as the flavour writes them.
+/// Returns the granted scopes in the notation of the flavour.
 fn scope_text(flavour: Flavour, grant: &RefreshToken) -> String {
     let scopes = grant.scopes.iter().map(String::as_str);
     let scopes: Vec<&str> = match flavour {
@@ -265,7 +265,7 @@ fn scope_text(flavour: Flavour, grant: &RefreshToken) -> String {
                 other => other,
             })
             .collect(),
-        // Microsoft does not list it.
+        // Microsoft does not list this scope.
         Flavour::Microsoft => scopes.filter(|scope| *scope != "offline_access").collect(),
         Flavour::Oidc => scopes.collect(),
     };

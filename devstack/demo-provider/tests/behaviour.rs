@@ -1,4 +1,4 @@
-//! What the three flavours do, over HTTP.
+//! The behaviour of the three flavours over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -230,7 +230,7 @@ async fn a_code_is_redeemed_once_and_needs_its_verifier() {
     let (status, body) = client.exchange(&code).await;
     assert_eq!(status, 200);
     assert_eq!(client.exchange(&code).await.0, 400);
-    // What came of it is gone.
+    // The tokens that were issued for the code are revoked.
     assert_eq!(client.refresh(&body["refresh_token"]).await.0, 400);
 }
 

@@ -1,4 +1,4 @@
-//! Accounts, sealed and inserted as sync-svc does it.
+//! Creates accounts as sync-svc does, with sealed tokens.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use latchkey_opening::OpeningKey;
 
 use super::{SCOPES, Testbed, token_text};
 
-/// Accounts sealed and inserted at once.
+/// Number of accounts that are sealed and inserted at once.
 const BATCH: usize = 1_000;
 
 impl Testbed {
-    /// Accounts with a token that lives for another 50 minutes.
+    /// Creates accounts with a token that is valid for another 50 minutes.
     pub async fn add_valid(&self, count: usize) -> anyhow::Result<Vec<AccountId>> {
         let grants = (0..count).map(|number| (token_text(number), format!("1//{number:060}")));
         self.add(Flavour::Google, grants.collect(), 50 * 60).await
     }
 
-    /// Accounts whose token has expired and whose refresh token works.
+    /// Creates accounts with an expired access token and a valid refresh token.
     pub async fn add_expired(
         &self,
         flavour: Flavour,
@@ -28,7 +28,7 @@ impl Testbed {
         let mut grants = Vec::with_capacity(count);
         for _ in 0..count {
             let grant = self.demo.grant(flavour, "ada", &SCOPES);
-            grants.push(grant.context("the demo provider knows no ada")?);
+            grants.push(grant.context("the demo provider has no account ada")?);
         }
         self.add(flavour, grants, -10).await
     }
@@ -94,7 +94,7 @@ impl Testbed {
     }
 }
 
-/// As the configuration names it.
+/// Returns the provider's name in the configuration.
 fn provider(flavour: Flavour) -> &'static str {
     match flavour {
         Flavour::Google => "google",

@@ -1,4 +1,4 @@
-//! The pages.
+//! The pages of the authorization endpoint.
 
 use actix_web::HttpResponse;
 use askama::Template;
@@ -41,7 +41,7 @@ struct FormPostPage {
     fields: Vec<(String, String)>,
 }
 
-/// The answer as a form that sends itself (OAuth 2.0 Form Post Response Mode).
+/// Returns the response as a form that submits itself (OAuth 2.0 Form Post Response Mode).
 pub(super) fn form_post(callback: &Url) -> HttpResponse {
     let mut action = callback.clone();
     action.set_query(None);

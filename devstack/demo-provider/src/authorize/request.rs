@@ -1,4 +1,4 @@
-//! An authorization request, read and judged.
+//! Parses and checks an authorization request.
 
 use std::collections::BTreeSet;
 
@@ -17,12 +17,12 @@ pub(super) fn first<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.as_str())
 }
 
-/// An authorization request whose client and redirect URI are known.
+/// An authorization request with a registered client and redirect URI.
 pub(super) struct AuthorizationRequest {
     pub redirect_uri: Url,
-    /// To the letter: the token request must repeat it.
+    /// The unchanged text, which the token request must repeat.
     pub redirect_text: String,
-    /// `response_mode=form_post`.
+    /// Whether the request has `response_mode=form_post`.
     pub form_post_mode: bool,
     pub state: Option<String>,
     pub challenge: String,
@@ -35,15 +35,16 @@ pub(super) struct AuthorizationRequest {
     pub hosted_domain: Option<String>,
 }
 
-/// Why there is no page to answer on.
+/// The reason why no consent page is shown.
 pub(super) enum AuthorizationError {
-    /// Nowhere to send the browser: page_error here.
+    /// The browser cannot be redirected, so the error is shown here.
     Page(String),
-    /// Told to the client.
+    /// The client is redirected to with the error.
     Redirect(Box<Url>),
 }
 
-/// The callback with these parameters, and `iss` where it is on (RFC 9207).
+/// Returns the callback URL with these parameters, and with `iss` if that is switched on (RFC
+/// 9207).
 pub(super) fn callback(
     app: &App,
     realm: &Realm,
@@ -109,7 +110,10 @@ pub(super) fn read(
         AuthorizationError::Redirect(Box::new(callback(app, realm, &redirect_uri, &parameters)))
     };
     if first(query, "response_type") != Some("code") {
-        return Err(refuse("unsupported_response_type", "Only code is known."));
+        return Err(refuse(
+            "unsupported_response_type",
+            "Only the response type code is supported.",
+        ));
     }
     let without_pkce = app
         .state()
@@ -131,11 +135,11 @@ pub(super) fn read(
     };
     let scopes = words("scope");
     if scopes.is_empty() {
-        return Err(refuse("invalid_scope", "No scope was asked for."));
+        return Err(refuse("invalid_scope", "The request has no scope."));
     }
     let prompt = words("prompt");
     if prompt.contains("none") {
-        return Err(refuse("login_required", "Nobody is signed in here."));
+        return Err(refuse("login_required", "No person is signed in."));
     }
     Ok(AuthorizationRequest {
         redirect_text: first(query, "redirect_uri").unwrap_or_default().to_owned(),
@@ -153,7 +157,7 @@ pub(super) fn read(
     })
 }
 
-/// True where the person may come in by this door.
+/// Returns `true` if the person belongs to the requested tenant and domain.
 pub(super) fn is_eligible(
     realm: &Realm,
     authorization: &AuthorizationRequest,

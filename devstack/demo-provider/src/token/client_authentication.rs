@@ -1,4 +1,4 @@
-//! Who calls the token endpoint.
+//! Authentication of the client at the token endpoint.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::app::App;
 /// Fields of a form.
 pub(super) type Form = HashMap<String, String>;
 
-/// How the client proves itself (OpenID Connect Core section 9).
+/// Returns the client's authentication method (OpenID Connect Core section 9).
 pub(super) fn client_auth_method(request: &HttpRequest, form: &Form) -> &'static str {
     if request.headers().contains_key(AUTHORIZATION) {
         "client_secret_basic"
@@ -27,8 +27,8 @@ pub(super) fn client_auth_method(request: &HttpRequest, form: &Form) -> &'static
     }
 }
 
-/// An assertion of the client (RFC 7523 section 3): of its key, for this provider, alive,
-/// and not used before.
+/// Returns `true` if the client's assertion (RFC 7523 section 3) is signed with its key, issued
+/// for this provider, not expired, and not used before.
 fn assertion_is_valid(app: &App, form: &Form, key: &[u8]) -> bool {
     let Some((message, signature)) = form
         .get("client_assertion")

@@ -1,4 +1,4 @@
-//! Refusals of the token endpoint, in each flavour's words.
+//! Error responses of the token endpoint, in the form of each flavour.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::Flavour;
 
-/// A refusal, in the flavour's words.
+/// An error response of the token endpoint.
 pub(super) struct ErrorResponse {
     status: StatusCode,
     error: &'static str,
@@ -38,16 +38,19 @@ pub(super) const GRANT: ErrorResponse =
     bad("invalid_grant", "Token has been expired or revoked.", 50173);
 pub(super) const CODE: ErrorResponse = bad(
     "invalid_grant",
-    "The code is unknown, spent or expired.",
+    "The code is unknown, used or expired.",
     54005,
 );
-pub(super) const PKCE: ErrorResponse =
-    bad("invalid_grant", "The code verifier does not fit.", 501_481);
+pub(super) const PKCE: ErrorResponse = bad(
+    "invalid_grant",
+    "The code verifier does not match.",
+    501_481,
+);
 pub(super) const REDIRECT: ErrorResponse =
-    bad("invalid_grant", "The redirect_uri is another.", 50011);
+    bad("invalid_grant", "The redirect_uri does not match.", 50011);
 pub(super) const TYPE: ErrorResponse = bad(
     "unsupported_grant_type",
-    "This grant type is not known.",
+    "This grant type is not supported.",
     70003,
 );
 pub(super) const REQUEST: ErrorResponse =

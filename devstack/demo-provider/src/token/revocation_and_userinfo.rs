@@ -1,4 +1,4 @@
-//! What else a token is good for: revocation and userinfo.
+//! The revocation and userinfo endpoints.
 
 use std::sync::Arc;
 
@@ -36,12 +36,12 @@ pub(crate) async fn revoke(request: HttpRequest, app: Data<Arc<App>>, body: Byte
                 Some((access.family.clone(), access.person.clone()))
             });
         match (found, realm.flavour) {
-            // Google revokes the whole grant of the person to the client.
+            // Google revokes all grants of the person to the client.
             (Some((_, person)), Flavour::Google) => {
                 state.revoke_person(&person, Some(Flavour::Google));
             }
             (Some((family, _)), _) => state.revoke_family(&family),
-            // Google tells, RFC 7009 does not.
+            // Google reports an unknown token; RFC 7009 does not.
             (None, Flavour::Google) => {
                 return bad("invalid_token", "Token expired or revoked", 0)
                     .to_response(realm.flavour);
