@@ -13,7 +13,8 @@ use tonic_types::StatusExt as _;
 
 use crate::load::{self, Measurement, get_token, request};
 use crate::machine;
-use crate::report::{ReportOptions, timed_progress, write_result};
+use crate::options::ReportOptions;
+use crate::report::{timed_progress, write_result};
 use crate::testbed::{Client, Testbed};
 use crate::tokens::refresh_svc_program;
 

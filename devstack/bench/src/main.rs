@@ -33,9 +33,9 @@ enum Command {
     /// Compare GetAccessToken with a service that does nothing, and measure storms of callers.
     Tokens(options::Options),
     /// Measure whether the time of a refusal reveals that an account exists.
-    Refusals(report::ReportOptions),
+    Refusals(options::ReportOptions),
     /// Inject faults into a provider: measure what its callers get and how long others wait.
-    Faults(report::ReportOptions),
+    Faults(options::ReportOptions),
     /// Run the service that does nothing.
     #[command(hide = true)]
     NullService(null_service::Settings),

@@ -1,8 +1,14 @@
-//! Options of `cargo dev bench tokens`.
+//! Command-line options of the benchmarks.
 
 use std::time::Duration;
 
-use crate::report::ReportOptions;
+/// Options of every benchmark.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct ReportOptions {
+    /// Write the result into docs/performance.md.
+    #[arg(long)]
+    pub keep: bool,
+}
 
 /// Command-line options of `cargo dev bench tokens`.
 #[derive(Debug, Clone, clap::Args)]

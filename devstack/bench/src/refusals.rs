@@ -12,7 +12,8 @@ use rand::seq::SliceRandom as _;
 
 use crate::load::get_token;
 use crate::machine;
-use crate::report::{ReportOptions, timed_progress, write_result};
+use crate::options::ReportOptions;
+use crate::report::{timed_progress, write_result};
 use crate::testbed::Testbed;
 use crate::tokens::refresh_svc_program;
 

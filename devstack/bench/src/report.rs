@@ -11,17 +11,10 @@ use latchkey_servers::Progress;
 
 use crate::comparison::{Comparison, Series};
 use crate::load::Measurement;
+use crate::options::ReportOptions;
 use crate::storm::Storm;
 use crate::testbed::TOKEN_BYTES;
 use crate::{machine, plot};
-
-/// Options of every benchmark.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub struct ReportOptions {
-    /// Write the result into docs/performance.md.
-    #[arg(long)]
-    pub keep: bool,
-}
 
 /// The cost of the cache.
 #[derive(Debug, Clone, Copy)]

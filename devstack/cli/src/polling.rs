@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+/// Time limit for everything that arrives over the broker.
+pub const BROKER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time between two calls of `ask`.
 const PAUSE: Duration = Duration::from_millis(50);
 

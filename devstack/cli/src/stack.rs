@@ -21,21 +21,10 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 
 pub use database::{Database, WORKSPACE_DOMAINS, WORKSPACE_NAME};
 pub use options::Options;
-pub use service::Service;
+pub use service::{Service, ServiceId};
 
 use crate::servers::Servers;
 use variables::Wiring;
-
-/// Identifies one of the services.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ServiceId {
-    /// auth-svc.
-    Auth,
-    /// sync-svc.
-    Sync,
-    /// A replica of refresh-svc, counted from 0.
-    Refresh(usize),
-}
 
 /// A running stack. Everything is stopped when it is dropped.
 #[derive(Debug)]

@@ -16,14 +16,12 @@ use latchkey_servers::{Child, ChildSpec, Progress};
 use crate::build::{cargo_spec, exit_code, workspace};
 use crate::servers::Servers;
 use report::Report;
-use suites::Suite;
+use suites::{OUTPUT_TIMEOUT, Suite};
 
 /// Seed of the random tests; `.cargo/config.toml` sets it for a bare `cargo test`.
 const SEED: &str = "PROPTEST_RNG_SEED";
 
-/// How long the output may stay open after cargo has ended: a process that a test left
-/// behind must not delay the table.
-const OUTPUT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between two checks whether the output has been copied.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How many tests of a suite run at once.

@@ -2,73 +2,23 @@
 //! printed.
 
 mod account;
+mod route;
 mod sign_in;
 mod tokens;
 
 use std::time::{Duration, Instant};
 
-use latchkey_demo_provider::Flavour;
 use latchkey_servers::Progress;
 
 use crate::Stack;
 use crate::message_recorder::MessageRecorder;
 
 pub use account::{Account, Channels, account_of, channels_of};
+pub use route::Route;
 pub use sign_in::{SignIn, authorize_address, sign_in};
 pub use tokens::{
     Token, get_access_token, refresh_access_token, revoke_account, selector, token_request,
 };
-
-/// The provider of a sign-in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Route {
-    /// Provider name.
-    pub provider: &'static str,
-    /// Path at which the sign-in starts.
-    pub path: &'static str,
-    /// The provider that the demo provider simulates.
-    pub flavour: Flavour,
-}
-
-impl Route {
-    /// The demo provider as Google.
-    pub const GOOGLE: Self = Self {
-        provider: "google",
-        path: "/auth/google",
-        flavour: Flavour::Google,
-    };
-    /// The demo provider as Microsoft.
-    pub const MICROSOFT: Self = Self {
-        provider: "microsoft",
-        path: "/auth/microsoft",
-        flavour: Flavour::Microsoft,
-    };
-    /// The demo provider as a strict OpenID provider.
-    pub const OIDC: Self = Self {
-        provider: "demo",
-        path: "/auth/oidc/demo",
-        flavour: Flavour::Oidc,
-    };
-
-    /// Returns the first route whose provider is the demo provider on this stack.
-    pub fn of(stack: &Stack) -> Option<Self> {
-        let variables = stack.provider_environment();
-        let demo = stack.demo().base_url();
-        let is_demo = |variable: &str| {
-            variables
-                .get(variable)
-                .is_some_and(|value| value.starts_with(demo))
-        };
-        [
-            ("AUTH_GOOGLE_ISSUER", Self::GOOGLE),
-            ("AUTH_MICROSOFT_AUTHORITY", Self::MICROSOFT),
-            ("AUTH_OIDC_DEMO_ISSUER", Self::OIDC),
-        ]
-        .into_iter()
-        .find(|(variable, _)| is_demo(variable))
-        .map(|(_, route)| route)
-    }
-}
 
 /// The person who signs in. Their address is in the workspace's domain.
 const PERSON: &str = "ada";
@@ -76,8 +26,6 @@ const HANDLE: &str = "ada@acme.example";
 /// Lifetime of the first token: long enough to see it before it expires, and short enough to
 /// wait for.
 const SHORT_LIFETIME: Duration = Duration::from_secs(8);
-/// Time limit for everything that arrives over the broker.
-const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs the walkthrough and prints a line for each step.
 ///

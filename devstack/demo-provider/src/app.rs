@@ -1,5 +1,6 @@
 //! The state that all handlers share.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -71,6 +72,32 @@ impl App {
             Flavour::Google | Flavour::Oidc => format!("{}/{}", self.base, flavour.name()),
             Flavour::Microsoft => format!("{}/microsoft/{tenant}/v2.0", self.base),
         }
+    }
+
+    /// Returns the variables for the services, without those that enable mail and calendar.
+    pub(crate) fn environment(&self) -> BTreeMap<String, String> {
+        let base = &self.base;
+        let mut variables = BTreeMap::new();
+        let mut set = |name: &str, value: String| {
+            variables.insert(name.to_owned(), value);
+        };
+        for provider in ["GOOGLE", "MICROSOFT", "OIDC_DEMO"] {
+            set(
+                &format!("AUTH_{provider}_CLIENT_ID"),
+                self.config.client_id.clone(),
+            );
+            set(
+                &format!("AUTH_{provider}_CLIENT_SECRET"),
+                self.config.client_secret.clone(),
+            );
+        }
+        set("AUTH_GOOGLE_ENABLED", "true".to_owned());
+        set("AUTH_GOOGLE_ISSUER", format!("{base}/google"));
+        set("AUTH_MICROSOFT_ENABLED", "true".to_owned());
+        set("AUTH_MICROSOFT_AUTHORITY", format!("{base}/microsoft"));
+        set("AUTH_OIDC_DEMO_ISSUER", format!("{base}/oidc"));
+        set("AUTH_OIDC_DEMO_LABEL", "Demo OpenID".to_owned());
+        variables
     }
 
     /// Counts the request and handles it, unless a queued fault is for it. Compresses the

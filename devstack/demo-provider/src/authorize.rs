@@ -13,16 +13,14 @@ use url::{Url, form_urlencoded};
 
 use self::pages::{consent_page, form_post, problem};
 use self::request::{
-    AuthorizationError, AuthorizationRequest, Pairs, callback, first, is_eligible, read,
+    AuthorizationError, AuthorizationRequest, IDENTITY_SCOPES, Pairs, callback, first, is_eligible,
+    read,
 };
 use crate::app::{App, Realm};
 use crate::people::Person;
 use crate::random_token;
 use crate::state::{AuthorizationCode, State};
 use crate::{Endpoint, Flavour};
-
-/// Scopes of the person's identity. The page does not offer to deselect them.
-const IDENTITY_SCOPES: [&str; 4] = ["openid", "email", "profile", "offline_access"];
 
 fn pairs(text: &[u8]) -> Pairs {
     form_urlencoded::parse(text).into_owned().collect()

@@ -32,7 +32,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
 }
 
 async fn environment(app: Shared) -> impl Responder {
-    Json(crate::environment_of(&app))
+    Json(app.environment())
 }
 
 async fn counters(app: Shared) -> impl Responder {

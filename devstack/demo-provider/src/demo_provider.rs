@@ -88,32 +88,6 @@ impl Decision {
     }
 }
 
-/// Returns the variables for the services, without those that enable mail and calendar.
-pub(crate) fn environment_of(app: &App) -> BTreeMap<String, String> {
-    let base = &app.base;
-    let mut variables = BTreeMap::new();
-    let mut set = |name: &str, value: String| {
-        variables.insert(name.to_owned(), value);
-    };
-    for provider in ["GOOGLE", "MICROSOFT", "OIDC_DEMO"] {
-        set(
-            &format!("AUTH_{provider}_CLIENT_ID"),
-            app.config.client_id.clone(),
-        );
-        set(
-            &format!("AUTH_{provider}_CLIENT_SECRET"),
-            app.config.client_secret.clone(),
-        );
-    }
-    set("AUTH_GOOGLE_ENABLED", "true".to_owned());
-    set("AUTH_GOOGLE_ISSUER", format!("{base}/google"));
-    set("AUTH_MICROSOFT_ENABLED", "true".to_owned());
-    set("AUTH_MICROSOFT_AUTHORITY", format!("{base}/microsoft"));
-    set("AUTH_OIDC_DEMO_ISSUER", format!("{base}/oidc"));
-    set("AUTH_OIDC_DEMO_LABEL", "Demo OpenID".to_owned());
-    variables
-}
-
 impl DemoProvider {
     /// Starts a demo provider.
     pub async fn start(config: Config) -> Result<Self, DemoError> {
@@ -161,7 +135,7 @@ impl DemoProvider {
     /// Returns `AUTH_GOOGLE_…`, `AUTH_MICROSOFT_…` and `AUTH_OIDC_DEMO_…` for the services. The
     /// caller enables mail and calendar.
     pub fn environment(&self) -> BTreeMap<String, String> {
-        environment_of(&self.app)
+        self.app.environment()
     }
 
     /// Submits a person's decision on the page at `authorize_url`. Returns the target of the

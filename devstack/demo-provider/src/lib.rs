@@ -82,5 +82,3 @@ pub use people::{ACME_TENANT, GLOBEX_TENANT, PERSONAL_TENANT, Person, STRANGER_T
 pub use sample_response::SampleResponse;
 pub use settings::{Config, ExpiresIn, Settings};
 pub use state::Issued;
-
-pub(crate) use demo_provider::environment_of;

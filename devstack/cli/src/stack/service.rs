@@ -7,6 +7,17 @@ use std::time::Duration;
 use latchkey_servers::{Child, ChildSpec};
 use nix::sys::signal::Signal;
 
+/// Identifies one of the services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceId {
+    /// auth-svc.
+    Auth,
+    /// sync-svc.
+    Sync,
+    /// A replica of refresh-svc, counted from 0.
+    Refresh(usize),
+}
+
 /// A service, which may be running or stopped.
 #[derive(Debug)]
 pub struct Service {

@@ -17,6 +17,10 @@ use super::report::Report;
 /// A suite that takes longer is stopped and counts as failed.
 const TIMEOUT: Duration = Duration::from_mins(15);
 
+/// How long the output may stay open after a program has ended: a process that a test left
+/// behind must not delay the table.
+pub(super) const OUTPUT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// File with the durations of the last run, in cargo's target directory.
 const DURATIONS_FILE: &str = "suite-times.json";
 
@@ -105,7 +109,7 @@ async fn run_one(suite: Suite, variables: &[(&'static str, String)]) -> anyhow::
     // This also stops processes that the tests left behind, which keep the output open.
     drop(child);
     let took = begun.elapsed();
-    let output = tokio::time::timeout(super::OUTPUT_TIMEOUT, reading)
+    let output = tokio::time::timeout(OUTPUT_TIMEOUT, reading)
         .await
         .context("a process keeps the output of a suite open")?
         .context("cannot read the output of a suite")?;

@@ -9,10 +9,10 @@ use prost::Message as _;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{Route, TIMEOUT};
+use super::route::Route;
 use crate::Stack;
 use crate::message_recorder::MessageRecorder;
-use crate::polling::eventually;
+use crate::polling::{BROKER_TIMEOUT, eventually};
 
 /// A row of the view `"connectedAccount"`.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -73,7 +73,7 @@ pub(super) async fn check(
     report: &impl Fn(&str),
 ) -> anyhow::Result<Account> {
     let what = format!("a connected account for {handle}");
-    let account = eventually(TIMEOUT, &what, async || {
+    let account = eventually(BROKER_TIMEOUT, &what, async || {
         let mut accounts = account_of(stack.pool(), route.provider, handle).await?;
         anyhow::ensure!(
             accounts.len() <= 1,
@@ -122,7 +122,7 @@ pub(super) async fn check_jobs(
     let account = account.to_string();
     for (jobs, before) in QUEUES.into_iter().zip(before) {
         let seen = recorder
-            .wait_for(jobs.job_type(), TIMEOUT, |seen| {
+            .wait_for(jobs.job_type(), BROKER_TIMEOUT, |seen| {
                 seen.routing_key == jobs.routing_key()
                     && SyncJob::decode(seen.payload.as_slice())
                         .is_ok_and(|job| job.account_id == account)
@@ -136,7 +136,7 @@ pub(super) async fn check_jobs(
                 .await
                 .with_context(|| format!("there is no queue {}", jobs.queue()))?;
             // A quorum queue counts a message only after its leader has applied it.
-            if waiting > before || begun.elapsed() > TIMEOUT {
+            if waiting > before || begun.elapsed() > BROKER_TIMEOUT {
                 break waiting;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

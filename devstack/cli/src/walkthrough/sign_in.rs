@@ -6,10 +6,11 @@ use latchkey_proto::events::UserAuthenticated;
 use prost::Message as _;
 use url::Url;
 
-use super::{Route, TIMEOUT};
+use super::route::Route;
 use crate::Stack;
 use crate::browser::{Browser, Page, readable};
 use crate::message_recorder::{MessageRecorder, RecordedMessage};
+use crate::polling::BROKER_TIMEOUT;
 
 /// Path of the sign-in page.
 const SIGN_IN: &str = "/auth/sign-in";
@@ -154,7 +155,7 @@ pub(super) async fn check_event(
                 .is_some_and(|identity| identity.handle == handle)
     };
     let seen = recorder
-        .wait_for("user.authenticated.v1", TIMEOUT, is_wanted)
+        .wait_for("user.authenticated.v1", BROKER_TIMEOUT, is_wanted)
         .await?;
     let event = UserAuthenticated::decode(seen.payload.as_slice())?;
     let connection = event

@@ -14,7 +14,7 @@ use tonic::Code;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
-use super::Route;
+use super::route::Route;
 use crate::Stack;
 
 /// An access token in a response of refresh-svc.

@@ -4,8 +4,7 @@ use actix_web::HttpResponse;
 use askama::Template;
 use url::Url;
 
-use super::IDENTITY_SCOPES;
-use super::request::{AuthorizationRequest, is_eligible};
+use super::request::{AuthorizationRequest, IDENTITY_SCOPES, is_eligible};
 use crate::Flavour;
 use crate::app::{App, Realm};
 use crate::people::Person;

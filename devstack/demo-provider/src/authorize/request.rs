@@ -8,6 +8,9 @@ use crate::app::{App, Realm};
 use crate::people::{PERSONAL_TENANT, Person};
 use crate::{Flavour, Misbehaviour};
 
+/// Scopes of the person's identity. The page does not offer to deselect them.
+pub(super) const IDENTITY_SCOPES: [&str; 4] = ["openid", "email", "profile", "offline_access"];
+
 pub(super) type Pairs = Vec<(String, String)>;
 
 pub(super) fn first<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {

@@ -14,7 +14,7 @@ const ACCESS: Duration = Duration::from_hours(1);
 const REFRESH: Duration = Duration::from_hours(720);
 
 /// Runs every step and adds its result.
-pub(in crate::providers) async fn run(
+pub(crate) async fn run(
     stack_client: &StackClient<'_>,
     server: &Hydra,
     results: &mut ServerResults<'_>,

@@ -10,7 +10,7 @@ use crate::providers::results::ServerResults;
 use crate::providers::stack_client::{StackClient, eventually};
 
 /// Runs every step and adds its result.
-pub(in crate::providers) async fn run(
+pub(crate) async fn run(
     stack_client: &StackClient<'_>,
     server: &Keycloak,
     results: &mut ServerResults<'_>,
