@@ -1,5 +1,4 @@
-//! A minimal browser: it has cookies, runs no scripts, and follows a redirect only when told
-//! to.
+//! A minimal browser: it has cookies, runs no scripts, and follows a redirect only on request.
 
 mod form;
 
@@ -270,18 +269,18 @@ impl Browser {
             return;
         };
         let host = url.host_str().unwrap_or_default().to_owned();
-        let (mut path, mut gone) = ("/".to_owned(), value.is_empty());
+        let (mut path, mut expired) = ("/".to_owned(), value.is_empty());
         for attribute in parts {
             let (key, value) = attribute.split_once('=').unwrap_or((attribute, ""));
             if key.eq_ignore_ascii_case("path") {
                 value.clone_into(&mut path);
             } else if key.eq_ignore_ascii_case("max-age") {
-                gone |= value.parse().is_ok_and(|seconds: i64| seconds <= 0);
+                expired |= value.parse().is_ok_and(|seconds: i64| seconds <= 0);
             }
         }
         self.cookies
             .retain(|cookie| cookie.host != host || cookie.name != name || cookie.path != path);
-        if !gone {
+        if !expired {
             self.cookies.push(Cookie {
                 host,
                 path,

@@ -67,7 +67,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = tokio::select! {
         outcome = run(arguments) => outcome,
-        // What was started ends when its owner is dropped.
+        // Children end when their owners are dropped.
         code = interrupted() => Ok(code),
     };
     match outcome {

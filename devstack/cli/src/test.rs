@@ -39,7 +39,7 @@ pub enum Cases {
     Random,
 }
 
-/// What is tested and how.
+/// Options of `cargo dev test`.
 #[derive(Debug, Clone)]
 pub struct TestOptions {
     /// Arguments for `cargo test`.

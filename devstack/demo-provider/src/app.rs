@@ -132,7 +132,7 @@ impl App {
     }
 }
 
-/// Handles a request that a fault is for.
+/// Handles a request with a fault.
 async fn apply(
     fault: Fault,
     request: &HttpRequest,

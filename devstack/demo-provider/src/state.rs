@@ -181,13 +181,13 @@ impl State {
 
     /// Revokes every token and consent of a person, as the person can do on their account page.
     pub(crate) fn revoke_person(&mut self, person: &str, flavour: Option<Flavour>) {
-        let hit = |of: Flavour, whose: &str| {
+        let matches = |of: Flavour, whose: &str| {
             whose == person && flavour.is_none_or(|flavour| flavour == of)
         };
         self.refresh_tokens
-            .retain(|_, token| !hit(token.flavour, &token.person));
+            .retain(|_, token| !matches(token.flavour, &token.person));
         self.access_tokens
-            .retain(|_, token| !hit(token.flavour, &token.person));
-        self.consents.retain(|(of, whose), _| !hit(*of, whose));
+            .retain(|_, token| !matches(token.flavour, &token.person));
+        self.consents.retain(|(of, whose), _| !matches(*of, whose));
     }
 }

@@ -167,23 +167,23 @@ fn python_has_environments() -> bool {
 
 /// Returns the path of a program that is on `PATH`.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
-    let mut places: Vec<PathBuf> = std::env::var_os("PATH")
+    let mut directories: Vec<PathBuf> = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).collect())
         .unwrap_or_default();
-    places.push("/usr/sbin".into());
-    places
+    directories.push("/usr/sbin".into());
+    directories
         .into_iter()
-        .map(|place| place.join(program))
+        .map(|directory| directory.join(program))
         .find(|path| path.is_file())
 }
 
 /// Returns the directory with `initdb` and `postgres`: that of Debian's newest version, or else
 /// that of the program on `PATH`.
 pub(crate) fn postgres_programs() -> Option<PathBuf> {
-    let complete = |place: &Path| {
+    let complete = |directory: &Path| {
         ["initdb", "postgres", "pg_isready"]
             .iter()
-            .all(|program| place.join(program).is_file())
+            .all(|program| directory.join(program).is_file())
     };
     let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -193,13 +193,13 @@ pub(crate) fn postgres_programs() -> Option<PathBuf> {
             let version = entry.file_name().to_str()?.parse().ok()?;
             Some((version, entry.path().join("bin")))
         })
-        .filter(|(_, place)| complete(place))
+        .filter(|(_, directory)| complete(directory))
         .collect();
     versions.sort();
-    versions.pop().map(|(_, place)| place).or_else(|| {
+    versions.pop().map(|(_, directory)| directory).or_else(|| {
         let program = on_path("postgres")?.canonicalize().ok()?;
-        let place = program.parent()?.to_owned();
-        complete(&place).then_some(place)
+        let directory = program.parent()?.to_owned();
+        complete(&directory).then_some(directory)
     })
 }
 

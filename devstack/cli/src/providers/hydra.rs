@@ -46,7 +46,7 @@ pub(super) struct Hydra {
 impl Hydra {
     pub(super) fn new(installation: Installation, public_url: &str) -> anyhow::Result<Self> {
         for left in ["data.sqlite", "data.sqlite-shm", "data.sqlite-wal"] {
-            let _ = std::fs::remove_file(installation.place.join(left));
+            let _ = std::fs::remove_file(installation.directory.join(left));
         }
         Ok(Self {
             installation,
@@ -83,21 +83,21 @@ impl Hydra {
 
     /// Migrates its database, starts it and waits until it is ready.
     pub(super) async fn start(&self, grace: Grace) -> anyhow::Result<()> {
-        let place = &self.installation.place;
+        let directory = &self.installation.directory;
         std::fs::write(
-            place.join("hydra.json"),
+            directory.join("hydra.json"),
             self.configuration(grace).to_string(),
         )?;
-        let log = place.join("server.log");
-        let program = place.join("hydra");
-        let run = |name: &str| ChildSpec::new(name, &program, place, &log);
+        let log = directory.join("server.log");
+        let program = directory.join("hydra");
+        let run = |name: &str| ChildSpec::new(name, &program, directory, &log);
         let migrate = run("hydra migrate")
             .arg("migrate")
             .arg("sql")
             .arg("--yes")
             .arg("--config")
             .arg("hydra.json")
-            .arg(format!("sqlite://{}", place.join(DATA).display()));
+            .arg(format!("sqlite://{}", directory.join(DATA).display()));
         let status = Child::start(migrate)?.wait().await;
         anyhow::ensure!(
             status.is_some_and(|status| status.success()),
@@ -128,7 +128,7 @@ impl Hydra {
             Grace::None => "0s",
             Grace::Minute => "60s",
         };
-        let data = self.installation.place.join(DATA);
+        let data = self.installation.directory.join(DATA);
         json!({
             "dsn": format!("sqlite://{}?_fk=true", data.display()),
             "log": {"level": "info"},
@@ -204,7 +204,7 @@ impl Hydra {
 
     /// Returns the number of requests that its token endpoint has answered.
     pub(super) fn token_requests(&self) -> anyhow::Result<usize> {
-        let log = std::fs::read_to_string(self.installation.place.join("server.log"))?;
+        let log = std::fs::read_to_string(self.installation.directory.join("server.log"))?;
         let answered = |line: &&str| {
             line.contains("completed handling request") && line.contains("/oauth2/token")
         };

@@ -1,5 +1,5 @@
-//! Gets the servers from the registries that Maven and Go are set up with here, and
-//! finds them again.
+//! Installs the servers from the registries that Maven and Go use on this machine, and finds
+//! earlier installations.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -10,48 +10,49 @@ use anyhow::Context as _;
 use latchkey_servers::{Progress, target_directory};
 use serde_json::Value;
 
-/// Newest first: the second where the registry does not have the first.
+/// The first version that the registry has is used.
 const KEYCLOAK_VERSIONS: [&str; 2] = ["26.7.3", "26.5.6"];
 const HYDRA_MODULE: &str = "github.com/ory/hydra/v2";
 const HYDRA_VERSION: &str = "v2.3.0";
-/// The Java that Keycloak asks for.
+/// The Java version that Keycloak requires.
 const JAVA: u32 = 17;
-/// The first Go that knows tools of a module: Go 1.24.
+/// The minor version of the first Go with tools in modules, 1.24.
 const GO: u32 = 24;
 
-/// A server that is there.
+/// An installed server.
 #[derive(Debug, Clone)]
 pub(super) struct Installation {
-    /// Where it lies.
-    pub place: PathBuf,
-    /// Its version.
+    /// Directory of the installation.
+    pub directory: PathBuf,
+    /// Version of the server.
     pub version: &'static str,
 }
 
-/// Keycloak's distribution, unpacked.
+/// Installs Keycloak's distribution.
 pub(super) fn keycloak(progress: &Progress) -> anyhow::Result<Installation> {
     require_program("java", INSTALL_JAVA)?;
     let java = java_version()?;
     anyhow::ensure!(
         java >= JAVA,
-        "Keycloak needs Java {JAVA}, here is {java}: {INSTALL_JAVA}"
+        "Keycloak requires Java {JAVA}, and the installed version is {java}: {INSTALL_JAVA}"
     );
     let parent = parent()?;
     let _lock = lock(&parent)?;
     let unpacked = |version| Installation {
-        place: parent.join(format!("keycloak-{version}")),
+        directory: parent.join(format!("keycloak-{version}")),
         version,
     };
-    let there = |installation: &Installation| installation.place.join("complete").is_file();
+    let is_complete =
+        |installation: &Installation| installation.directory.join("complete").is_file();
     let mut known = KEYCLOAK_VERSIONS.into_iter().map(unpacked);
-    if let Some(installation) = known.find(there) {
+    if let Some(installation) = known.find(is_complete) {
         return Ok(installation);
     }
     require_program("mvn", "run `apt-get install -y maven` as root")?;
     let mut refusal = String::new();
     for installation in KEYCLOAK_VERSIONS.into_iter().map(unpacked) {
         progress(&format!(
-            "fetching Keycloak {} with Maven: some 200 MB",
+            "downloading Keycloak {} with Maven (about 200 MB)",
             installation.version
         ));
         let unpacking = parent.join("unpacking");
@@ -68,64 +69,68 @@ pub(super) fn keycloak(progress: &Progress) -> anyhow::Result<Installation> {
             .current_dir(&parent));
         match outcome {
             Ok(_) => {
-                let _ = fs::remove_dir_all(&installation.place);
-                // Without a project Maven takes this name as it stands.
+                let _ = fs::remove_dir_all(&installation.directory);
+                // Without a project, Maven creates a directory with this literal name.
                 let _ = fs::remove_dir_all(parent.join("${project.basedir}"));
                 let inside = unpacking.join(format!("keycloak-{}", installation.version));
-                fs::rename(inside, &installation.place)?;
-                File::create(installation.place.join("complete"))?;
+                fs::rename(inside, &installation.directory)?;
+                File::create(installation.directory.join("complete"))?;
                 return Ok(installation);
             }
             Err(error) => refusal = one_line(&error),
         }
     }
     anyhow::bail!(
-        "Maven has no Keycloak {}: {refusal}",
-        KEYCLOAK_VERSIONS.join(" nor ")
+        "cannot install Keycloak {} with Maven: {refusal}",
+        KEYCLOAK_VERSIONS.join(" or ")
     )
 }
 
-/// Hydra's program, built with SQLite.
+/// Builds Hydra with SQLite and installs it.
 pub(super) fn hydra(progress: &Progress) -> anyhow::Result<Installation> {
     let parent = parent()?;
     let _lock = lock(&parent)?;
-    let place = parent.join(format!("hydra-{HYDRA_VERSION}"));
+    let directory = parent.join(format!("hydra-{HYDRA_VERSION}"));
     let installation = Installation {
-        place: place.clone(),
+        directory: directory.clone(),
         version: HYDRA_VERSION,
     };
-    if place.join("complete").is_file() {
+    if directory.join("complete").is_file() {
         return Ok(installation);
     }
     require_program("go", INSTALL_GO)?;
     let go = go_version()?;
     anyhow::ensure!(
         go >= GO,
-        "Hydra needs Go 1.{GO}, here is 1.{go}: {INSTALL_GO}"
+        "Hydra requires Go 1.{GO}, and the installed version is 1.{go}: {INSTALL_GO}"
     );
-    // Its SQLite is C.
+    // The SQLite library is written in C.
     require_program("cc", "run `apt-get install -y gcc libc6-dev` as root")?;
     progress(&format!(
-        "fetching and building Hydra {HYDRA_VERSION} with Go: minutes, once"
+        "downloading and building Hydra {HYDRA_VERSION} with Go (takes minutes, once)"
     ));
-    let _ = fs::remove_dir_all(&place);
-    fs::create_dir_all(&place)?;
-    build_hydra(&place).map_err(|error| {
-        anyhow::anyhow!("Go has no Hydra {HYDRA_VERSION}: {}", one_line(&error))
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory)?;
+    build_hydra(&directory).map_err(|error| {
+        anyhow::anyhow!(
+            "cannot build Hydra {HYDRA_VERSION} with Go: {}",
+            one_line(&error)
+        )
     })?;
-    File::create(place.join("complete"))?;
+    File::create(directory.join("complete"))?;
     Ok(installation)
 }
 
-/// As a tool of a module of its own: `go install` refuses a module that replaces
+/// Builds Hydra as a tool of a new module, because `go install` refuses a module that replaces
 /// others.
-fn build_hydra(place: &Path) -> anyhow::Result<()> {
-    let go = |arguments: &[&str]| run(Command::new("go").args(arguments).current_dir(place));
+fn build_hydra(directory: &Path) -> anyhow::Result<()> {
+    let go = |arguments: &[&str]| run(Command::new("go").args(arguments).current_dir(directory));
     let module = format!("{HYDRA_MODULE}@{HYDRA_VERSION}");
     go(&["mod", "init", "latchkey.example/providers"])?;
-    // It does not build with the modules that it replaces.
+    // Hydra does not compile with the modules that it replaces.
     let downloaded = go(&["mod", "download", "-json", &module])?;
-    let file = text_of(&downloaded, "/GoMod").context("Go tells no go.mod")?;
+    let file =
+        text_of(&downloaded, "/GoMod").context("go mod download printed no path of go.mod")?;
     let described: Value = serde_json::from_slice(&go(&["mod", "edit", "-json", &file])?)?;
     let replaced = described.get("Replace").and_then(Value::as_array);
     for replacement in replaced.into_iter().flatten().filter_map(replacement_of) {
@@ -136,8 +141,8 @@ fn build_hydra(place: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `old=new@version`; none where the new one is a folder of the module's own
-/// repository, which is published as a module as well.
+/// Returns `old=new@version`, or `None` if the new module is a directory of the module's own
+/// repository. Such a directory is also published as a module.
 fn replacement_of(entry: &Value) -> Option<String> {
     let text = |path| entry.pointer(path).and_then(Value::as_str);
     let (old, new) = (text("/Old/Path")?, text("/New/Path")?);
@@ -156,7 +161,7 @@ fn parent() -> anyhow::Result<PathBuf> {
     Ok(parent.canonicalize()?)
 }
 
-/// Two runs at once: the second waits and then finds everything there.
+/// If two runs install at once, the second one waits and then finds the installation.
 fn lock(parent: &Path) -> anyhow::Result<File> {
     let gate = File::create(parent.join("gate"))?;
     gate.lock()?;
@@ -167,13 +172,13 @@ const INSTALL_JAVA: &str = "run `apt-get install -y openjdk-17-jre-headless` as 
 const INSTALL_GO: &str = "install Go 1.24 or newer";
 
 fn require_program(program: &str, remedy: &str) -> anyhow::Result<()> {
-    let there = std::env::var_os("PATH")
+    let is_installed = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|at| at.join(program).is_file()));
-    anyhow::ensure!(there, "{program} is not installed: {remedy}");
+    anyhow::ensure!(is_installed, "{program} is not installed: {remedy}");
     Ok(())
 }
 
-/// The number of `version "17.0.1"`.
+/// Returns 17 if `java -version` prints `version "17.0.1"`.
 fn java_version() -> anyhow::Result<u32> {
     let output = Command::new("java").arg("-version").output()?;
     let text = String::from_utf8_lossy(&output.stderr);
@@ -181,20 +186,20 @@ fn java_version() -> anyhow::Result<u32> {
         .nth(1)
         .and_then(|version| version.split(['.', '-']).next())
         .and_then(|number| number.parse().ok())
-        .with_context(|| format!("java tells no version: {}", text.trim()))
+        .with_context(|| format!("java printed no version: {}", text.trim()))
 }
 
-/// The second number of `go version go1.24.1 linux/amd64`.
+/// Returns 24 if `go version` prints `go version go1.24.1 linux/amd64`.
 fn go_version() -> anyhow::Result<u32> {
-    let said = run(Command::new("go").arg("version"))?;
-    let text = String::from_utf8_lossy(&said);
+    let output = run(Command::new("go").arg("version"))?;
+    let text = String::from_utf8_lossy(&output);
     text.split_once("go1.")
         .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next())
         .and_then(|number| number.parse().ok())
-        .with_context(|| format!("go tells no version: {}", text.trim()))
+        .with_context(|| format!("go printed no version: {}", text.trim()))
 }
 
-/// Runs a program to its end; answers its standard output.
+/// Runs a program, waits until it ends, and returns its standard output.
 fn run(command: &mut Command) -> anyhow::Result<Vec<u8>> {
     let program = command.get_program().to_owned();
     let program = Path::new(&program).display().to_string();
@@ -225,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_module_that_is_replaced_by_another_stays_so_and_a_folder_does_not() {
+    fn only_replacements_by_published_modules_are_kept() {
         let other = json!({
             "Old": {"Path": "a.example/pop"},
             "New": {"Path": "b.example/pop", "Version": "v1.2.3"},

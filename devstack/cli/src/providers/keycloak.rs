@@ -36,7 +36,7 @@ pub(super) struct Keycloak {
 impl Keycloak {
     pub(super) fn new(installation: Installation, public_url: &str) -> anyhow::Result<Self> {
         // Data of an earlier run.
-        let _ = std::fs::remove_dir_all(installation.place.join("data/h2"));
+        let _ = std::fs::remove_dir_all(installation.directory.join("data/h2"));
         Ok(Self {
             installation,
             port: free_port()?,
@@ -74,9 +74,9 @@ impl Keycloak {
 
     /// Starts it and waits until it is ready.
     pub(super) async fn start(&self) -> anyhow::Result<()> {
-        let place = &self.installation.place;
-        let log = place.join("server.log");
-        let spec = ChildSpec::new("keycloak", "sh", place, &log)
+        let directory = &self.installation.directory;
+        let log = directory.join("server.log");
+        let spec = ChildSpec::new("keycloak", "sh", directory, &log)
             .arg("bin/kc.sh")
             .arg("start-dev")
             .arg("--http-host=127.0.0.1")

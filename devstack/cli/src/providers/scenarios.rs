@@ -94,9 +94,9 @@ impl<S: Server> Scenarios<'_, S> {
         let silent = self.person("silent").await?;
         let account = silent.signs_in().await?;
         self.server.process().pause();
-        let told = silent.sees_outage(account, &OUTAGE).await;
+        let refusal = silent.sees_outage(account, &OUTAGE).await;
         self.server.process().resume();
-        let happened = silent.recovers(account, told).await;
+        let happened = silent.recovers(account, refusal).await;
         results.add("no response (SIGSTOP)", UNTOUCHED, happened);
         Ok(())
     }
@@ -105,9 +105,9 @@ impl<S: Server> Scenarios<'_, S> {
         let away = self.person("away").await?;
         let account = away.signs_in().await?;
         self.server.process().stop();
-        let told = away.sees_outage(account, &OUTAGE).await;
+        let refusal = away.sees_outage(account, &OUTAGE).await;
         self.server.restart().await?;
-        let happened = away.recovers(account, told).await;
+        let happened = away.recovers(account, refusal).await;
         results.add("restart", UNTOUCHED, happened);
         Ok(())
     }
@@ -235,14 +235,14 @@ impl<P: SignInPages> PersonAtProvider<'_, P> {
     /// Expects, while the server does not respond, that a refresh is refused and that the token
     /// which is still valid is returned.
     async fn sees_outage(&self, account: Uuid, reasons: &[&str]) -> Outcome {
-        let told = self.is_refused(account, reasons, false).await?;
+        let refusal = self.is_refused(account, reasons, false).await?;
         let good = self.stack_client.token(account).await?;
         good.context("the token that is still valid was not returned")?;
-        Ok(told)
+        Ok(refusal)
     }
 
     /// Waits until the server responds again, and returns what was seen during the outage.
-    async fn recovers(&self, account: Uuid, told: Outcome) -> Outcome {
+    async fn recovers(&self, account: Uuid, refusal: Outcome) -> Outcome {
         let begun = Instant::now();
         let token = self.stack_client.refreshed_again(account).await?;
         let after = begun.elapsed().as_secs();
@@ -251,8 +251,8 @@ impl<P: SignInPages> PersonAtProvider<'_, P> {
             .userinfo_status(&self.userinfo, &token)
             .await?;
         ensure!(status == 200, "the provider's API answered {status}");
-        let told = told?;
-        Ok(format!("{told}; served {after} s after its return"))
+        let refusal = refusal?;
+        Ok(format!("{refusal}; served {after} s after its return"))
     }
 
     async fn disconnects(&self, account: Uuid) -> Outcome {

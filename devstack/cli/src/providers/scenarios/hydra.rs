@@ -126,7 +126,7 @@ impl Scenarios<'_, Hydra> {
             happened,
         );
         let happened = async {
-            let told = eventually("the client is accepted again", async || {
+            let first = eventually("the client is accepted again", async || {
                 Ok(match self.stack_client.refresh(account).await? {
                     Err(refusal) if CLIENT.contains(&refusal.reason.as_str()) => None,
                     Err(refusal) => Some(refusal.reason),
@@ -135,7 +135,7 @@ impl Scenarios<'_, Hydra> {
             })
             .await?;
             let back = client.signs_in_again(account).await?;
-            Ok(format!("{told} of the former grant, then {back}"))
+            Ok(format!("{first} of the former grant, then {back}"))
         };
         results.add(
             "recovery",
