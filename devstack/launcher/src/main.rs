@@ -28,8 +28,10 @@ fn main() -> ExitCode {
 /// Returns cargo's exit code if the build fails. If it succeeds, this process is replaced by
 /// the program, which then receives every signal and sets the exit code itself.
 fn run(plan: &Plan) -> Result<ExitCode, String> {
-    print(&format!("· cargo {}", plan.build.join(" ")));
-    print("· the first build takes minutes");
+    print(&format!(
+        "· cargo {} (the first build takes minutes)",
+        plan.build.join(" ")
+    ));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let status = Command::new(cargo)
         .args(&plan.build)

@@ -82,7 +82,7 @@ impl Plan {
             }
         } else {
             build.extend(["--bin", program]);
-            build.extend(bins.iter().flat_map(|bin| ["--bin", bin]));
+            build.extend(bins.iter().flat_map(|bin| ["--bin", *bin]));
         }
         if !is_release && !build.contains(&"--tests") {
             // With a test among the targets cargo also includes the features of development
