@@ -95,8 +95,8 @@ impl Stack {
         let environment = wiring.providers();
         let mut services = BTreeMap::new();
         services.insert(ServiceId::Auth, wiring.auth(&grpc_ports)?);
-        for (part, port) in &grpc_ports {
-            services.insert(*part, wiring.grpc(*part, *port)?);
+        for (id, port) in &grpc_ports {
+            services.insert(*id, wiring.grpc(*id, *port)?);
         }
         progress("starting auth-svc, sync-svc and refresh-svc");
         futures::future::try_join_all(services.values_mut().map(Service::start)).await?;
@@ -159,10 +159,10 @@ impl Stack {
     ///
     /// # Errors
     /// The stack has no such service.
-    pub fn service(&mut self, part: ServiceId) -> anyhow::Result<&mut Service> {
+    pub fn service(&mut self, id: ServiceId) -> anyhow::Result<&mut Service> {
         self.services
-            .get_mut(&part)
-            .with_context(|| format!("there is no {part:?}"))
+            .get_mut(&id)
+            .with_context(|| format!("there is no {id:?}"))
     }
 
     /// Returns every service.
@@ -174,11 +174,11 @@ impl Stack {
     ///
     /// # Errors
     /// The service has no gRPC port.
-    pub fn grpc_url(&self, part: ServiceId) -> anyhow::Result<String> {
+    pub fn grpc_url(&self, id: ServiceId) -> anyhow::Result<String> {
         let port = self
             .grpc_ports
-            .get(&part)
-            .with_context(|| format!("{part:?} has no gRPC port"))?;
+            .get(&id)
+            .with_context(|| format!("{id:?} has no gRPC port"))?;
         Ok(format!("https://localhost:{port}"))
     }
 
@@ -221,18 +221,18 @@ impl Stack {
         Ok(AccountServiceClient::new(channel))
     }
 
-    async fn channel(&self, part: ServiceId, caller: &KeyPairFiles) -> anyhow::Result<Channel> {
+    async fn channel(&self, id: ServiceId, caller: &KeyPairFiles) -> anyhow::Result<Channel> {
         let authority = tokio::fs::read(&self.authority).await?;
         let certificate = tokio::fs::read(&caller.certificate).await?;
         let key = tokio::fs::read(&caller.key).await?;
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(authority))
             .identity(Identity::from_pem(certificate, key));
-        Endpoint::from_shared(self.grpc_url(part)?)?
+        Endpoint::from_shared(self.grpc_url(id)?)?
             .tls_config(tls)?
             .connect()
             .await
-            .with_context(|| format!("cannot connect to {part:?}"))
+            .with_context(|| format!("cannot connect to {id:?}"))
     }
 }
 

@@ -126,9 +126,9 @@ impl Addresses {
         let url = stack.public_url();
         let mut auth = None;
         let mut grpc = Vec::new();
-        for (part, service) in stack.services() {
+        for (id, service) in stack.services() {
             let (ready_url, log) = (service.ready_url().to_owned(), service.log().to_owned());
-            if *part == ServiceId::Auth {
+            if *id == ServiceId::Auth {
                 auth = Some(Http {
                     url: url.to_owned(),
                     ready_url,
@@ -137,10 +137,10 @@ impl Addresses {
                 });
                 continue;
             }
-            let url = stack.grpc_url(*part)?;
+            let url = stack.grpc_url(*id)?;
             let address = url.trim_start_matches("https://").to_owned();
             grpc.push((
-                *part,
+                *id,
                 Grpc {
                     url,
                     address,
@@ -149,9 +149,8 @@ impl Addresses {
                 },
             ));
         }
-        let (sync, refresh): (Vec<_>, Vec<_>) = grpc
-            .into_iter()
-            .partition(|(part, _)| *part == ServiceId::Sync);
+        let (sync, refresh): (Vec<_>, Vec<_>) =
+            grpc.into_iter().partition(|(id, _)| *id == ServiceId::Sync);
         let client = stack.client();
         Ok(Self {
             process_id: std::process::id(),

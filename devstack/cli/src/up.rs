@@ -92,14 +92,14 @@ fn is_real(stack: &Stack, name: &str) -> bool {
 
 /// Prints a message when a service ends by itself, and never returns.
 async fn watch(mut stack: Stack, progress: &Progress) -> anyhow::Result<i32> {
-    let parts: Vec<ServiceId> = stack.services().map(|(part, _)| *part).collect();
+    let ids: Vec<ServiceId> = stack.services().map(|(id, _)| *id).collect();
     let mut down: Vec<ServiceId> = Vec::new();
     loop {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        for part in &parts {
-            let service = stack.service(*part)?;
-            if !service.is_running() && !down.contains(part) {
-                down.push(*part);
+        for id in &ids {
+            let service = stack.service(*id)?;
+            if !service.is_running() && !down.contains(id) {
+                down.push(*id);
                 progress(&format!(
                     "{} has ended; its log is {}",
                     service.name(),

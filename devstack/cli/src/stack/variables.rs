@@ -108,11 +108,11 @@ impl Wiring<'_> {
             .env("GRPC_CLIENT_CERT_FILE", client.certificate)
             .env("GRPC_CLIENT_KEY_FILE", client.key)
             .env("GRPC_CLIENT_CA_FILE", self.certificates.authority_file());
-        for (name, part) in [
+        for (name, id) in [
             ("SYNC_GRPC_URL", ServiceId::Sync),
             ("TOKEN_GRPC_URL", ServiceId::Refresh(0)),
         ] {
-            if let Some(port) = grpc_ports.get(&part) {
+            if let Some(port) = grpc_ports.get(&id) {
                 spec = spec.env(name, format!("https://localhost:{port}"));
             }
         }
@@ -120,8 +120,8 @@ impl Wiring<'_> {
     }
 
     /// Returns sync-svc or a replica of refresh-svc without starting it.
-    pub(super) fn grpc(&self, part: ServiceId, port: u16) -> anyhow::Result<Service> {
-        let (program, name, url) = match part {
+    pub(super) fn grpc(&self, id: ServiceId, port: u16) -> anyhow::Result<Service> {
+        let (program, name, url) = match id {
             ServiceId::Refresh(0) => (
                 "refresh-svc",
                 "refresh-svc".to_owned(),
