@@ -7,8 +7,8 @@ use std::time::Duration;
 use latchkey_domain::AccountId;
 
 use crate::load::{self, Measurement};
+use crate::machine::processor_time;
 use crate::options::Options;
-use crate::process::processor_time;
 use crate::testbed::{Client, RunningService};
 
 /// A service with open connections to it.

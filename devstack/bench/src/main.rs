@@ -8,7 +8,6 @@ mod machine;
 mod null_service;
 mod options;
 mod plot;
-mod process;
 mod refusals;
 mod report;
 mod storm;

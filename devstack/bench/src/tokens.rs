@@ -9,8 +9,8 @@ use latchkey_demo_provider::Flavour;
 use latchkey_servers::Progress;
 
 use crate::comparison::{Comparison, Target, measure, median};
+use crate::machine::resident;
 use crate::options::Options;
-use crate::process::resident;
 use crate::report::{Memory, Report};
 use crate::storm::{self, Storm};
 use crate::testbed::{Client, RunningService, Testbed};
