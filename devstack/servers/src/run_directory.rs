@@ -45,7 +45,7 @@ impl RunDirectory {
         fs::create_dir_all(&parent).map_err(ServerError::file(&parent))?;
         let parent = parent.canonicalize().map_err(ServerError::file(&parent))?;
         // Only one process at a time removes stale runs and starts its own.
-        let gate = open_lock(&parent.join("gate"))?;
+        let start_lock = open_lock(&parent.join("gate"))?;
         start_lock.lock().map_err(ServerError::file(&parent))?;
         remove_stale(&parent);
         let name = Uuid::new_v4().simple().to_string();
