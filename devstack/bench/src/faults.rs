@@ -188,8 +188,8 @@ async fn refresh(clients: &[Client], accounts: Vec<AccountId>) -> anyhow::Result
     let mut calls = JoinSet::new();
     for (account, client) in accounts.into_iter().zip(clients.iter().cycle().cloned()) {
         pace.tick().await;
-        let asked = Instant::now();
-        calls.spawn(async move { get_token(&client, account).await.then(|| asked.elapsed()) });
+        let started = Instant::now();
+        calls.spawn(async move { get_token(&client, account).await.then(|| started.elapsed()) });
     }
     while let Some(call) = calls.join_next().await {
         measured.record(call?);

@@ -103,9 +103,9 @@ pub async fn closed(
             let mut random = SmallRng::seed_from_u64(seed);
             while begun.elapsed() < length {
                 let account = accounts[random.random_range(0..accounts.len())];
-                let asked = Instant::now();
+                let started = Instant::now();
                 let answered = get_token(&client, account).await;
-                measured.record(answered.then(|| asked.elapsed()));
+                measured.record(answered.then(|| started.elapsed()));
             }
             measured
         });

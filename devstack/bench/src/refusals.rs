@@ -54,9 +54,9 @@ pub async fn run(options: ReportOptions) -> anyhow::Result<()> {
         turns.shuffle(&mut random);
         for kind in turns {
             let account = kinds[kind].1[number % ACCOUNTS];
-            let asked = Instant::now();
+            let started = Instant::now();
             anyhow::ensure!(!get_token(&stranger, account).await, "a token was returned");
-            let nanoseconds = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
             // The first round is a warm-up.
             if number >= ACCOUNTS {
                 took[kind].push(nanoseconds);

@@ -58,8 +58,8 @@ pub async fn run(
         let client = clients[number % clients.len()].clone();
         let account = accounts[number % accounts.len()];
         calls.spawn(async move {
-            let asked = Instant::now();
-            get_token(&client, account).await.then(|| asked.elapsed())
+            let started = Instant::now();
+            get_token(&client, account).await.then(|| started.elapsed())
         });
     }
     let mut waited = Measurement::empty()?;

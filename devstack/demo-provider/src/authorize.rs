@@ -125,7 +125,7 @@ fn granted_scopes(authorization: &AuthorizationRequest, answer: &Pairs) -> BTree
             .any(|(name, value)| name == field && value == scope)
     };
     let by_page = first(answer, "ticks").is_some();
-    asked
+    authorization
         .scopes
         .iter()
         .filter(|scope| {

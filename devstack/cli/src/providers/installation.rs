@@ -163,9 +163,9 @@ fn parent() -> anyhow::Result<PathBuf> {
 
 /// If two runs install at once, the second one waits and then finds the installation.
 fn lock(parent: &Path) -> anyhow::Result<File> {
-    let gate = File::create(parent.join("gate"))?;
-    gate.lock()?;
-    Ok(gate)
+    let lock = File::create(parent.join("gate"))?;
+    lock.lock()?;
+    Ok(lock)
 }
 
 const INSTALL_JAVA: &str = "run `apt-get install -y openjdk-17-jre-headless` as root";

@@ -55,11 +55,11 @@ pub(super) fn problem(text: &str) -> HttpResponse {
     page(&ProblemPage { problem: text }, true)
 }
 
-fn page(template: &impl Template, bad: bool) -> HttpResponse {
+fn page(template: &impl Template, is_error: bool) -> HttpResponse {
     let Ok(html) = template.render() else {
         return HttpResponse::InternalServerError().finish();
     };
-    let mut answer = if bad {
+    let mut answer = if is_error {
         HttpResponse::BadRequest()
     } else {
         HttpResponse::Ok()
@@ -105,7 +105,7 @@ pub(super) fn consent_page(
         Flavour::Microsoft => "Demo Microsoft",
         Flavour::Oidc => "Demo OpenID",
     };
-    let scopes = asked
+    let scopes = authorization
         .scopes
         .iter()
         .map(String::as_str)

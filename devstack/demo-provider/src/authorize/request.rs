@@ -166,7 +166,7 @@ pub(super) fn is_eligible(
     authorization: &AuthorizationRequest,
     person: &Person,
 ) -> bool {
-    let in_domain = asked
+    let in_domain = authorization
         .hosted_domain
         .as_deref()
         .is_none_or(|wanted| person.hosted_domain.as_deref() == Some(wanted));

@@ -15,7 +15,7 @@ pub(super) struct ErrorResponse {
     number: u32,
 }
 
-pub(super) const fn bad(
+pub(super) const fn bad_request(
     error: &'static str,
     description: &'static str,
     number: u32,
@@ -35,26 +35,26 @@ pub(super) const CLIENT: ErrorResponse = ErrorResponse {
     number: 7_000_215,
 };
 pub(super) const GRANT: ErrorResponse =
-    bad("invalid_grant", "Token has been expired or revoked.", 50173);
-pub(super) const CODE: ErrorResponse = bad(
+    bad_request("invalid_grant", "Token has been expired or revoked.", 50173);
+pub(super) const CODE: ErrorResponse = bad_request(
     "invalid_grant",
     "The code is unknown, used or expired.",
     54005,
 );
-pub(super) const PKCE: ErrorResponse = bad(
+pub(super) const PKCE: ErrorResponse = bad_request(
     "invalid_grant",
     "The code verifier does not match.",
     501_481,
 );
 pub(super) const REDIRECT: ErrorResponse =
-    bad("invalid_grant", "The redirect_uri does not match.", 50011);
-pub(super) const TYPE: ErrorResponse = bad(
+    bad_request("invalid_grant", "The redirect_uri does not match.", 50011);
+pub(super) const TYPE: ErrorResponse = bad_request(
     "unsupported_grant_type",
     "This grant type is not supported.",
     70003,
 );
 pub(super) const REQUEST: ErrorResponse =
-    bad("invalid_request", "A parameter is missing.", 900_144);
+    bad_request("invalid_request", "A parameter is missing.", 900_144);
 
 impl ErrorResponse {
     pub(super) fn is_of_the_grant(&self) -> bool {

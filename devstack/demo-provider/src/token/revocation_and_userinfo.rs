@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use super::client_authentication::client_is_authenticated;
-use super::error_response::{CLIENT, REQUEST, bad};
+use super::error_response::{CLIENT, REQUEST, bad_request};
 use super::form;
 use crate::app::{App, Realm};
 use crate::id_token::sign_userinfo;
@@ -43,7 +43,7 @@ pub(crate) async fn revoke(request: HttpRequest, app: Data<Arc<App>>, body: Byte
             (Some((family, _)), _) => state.revoke_family(&family),
             // Google reports an unknown token; RFC 7009 does not.
             (None, Flavour::Google) => {
-                return bad("invalid_token", "Token expired or revoked", 0)
+                return bad_request("invalid_token", "Token expired or revoked", 0)
                     .to_response(realm.flavour);
             }
             (None, _) => {}
