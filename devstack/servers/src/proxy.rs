@@ -19,9 +19,9 @@ const BUFFER: usize = 64 * 1024;
 
 /// Delays the responses to statements that contain `bytes`, `times` times.
 #[derive(Debug)]
-struct Delay {
+struct ResponseDelay {
     bytes: Vec<u8>,
-    delay: Duration,
+    duration: Duration,
     times: usize,
 }
 
@@ -31,7 +31,7 @@ struct Network {
     target: Mutex<SocketAddr>,
     /// Cancelled to drop the packets of the connections that exist at that time.
     generation: Mutex<CancellationToken>,
-    delay: Mutex<Option<Delay>>,
+    delay: Mutex<Option<ResponseDelay>>,
     /// Clients whose next response is delayed.
     delayed: Mutex<HashSet<SocketAddr>>,
 }
@@ -102,10 +102,10 @@ impl Proxy {
 
     /// Delays the next responses to statements that contain these bytes, such as an account's
     /// id. The database executes the statements without delay.
-    pub fn delay_responses(&self, bytes: &[u8], delay: Duration, times: usize) {
-        *locked(&self.network.delay) = Some(Delay {
+    pub fn delay_responses(&self, bytes: &[u8], duration: Duration, times: usize) {
+        *locked(&self.network.delay) = Some(ResponseDelay {
             bytes: bytes.to_vec(),
-            delay,
+            duration,
             times,
         });
     }
@@ -215,7 +215,7 @@ async fn forward_responses(
             return;
         }
         if locked(&network.delayed).remove(&peer) {
-            let delay = locked(&network.delay).as_ref().map(|one| one.delay);
+            let delay = locked(&network.delay).as_ref().map(|one| one.duration);
             tokio::time::sleep(delay.unwrap_or_default()).await;
         }
         if to.write_all(answered).await.is_err() {
