@@ -1,4 +1,4 @@
-//! Things that break while people work.
+//! Failures of servers and services while people use them.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -74,7 +74,7 @@ fn a_sign_in_succeeds_while_the_broker_is_down_and_the_account_appears_once() ->
 fn five_hundred_callers_over_two_replicas_cause_one_refresh() -> anyhow::Result<()> {
     run(async {
         let stack = Stack::start(Options::test().refresh_replicas(2)).await?;
-        // Google keeps the refresh token, Microsoft and the strict one rotate it.
+        // Google keeps the refresh token; Microsoft and the strict provider rotate it.
         for route in [Route::GOOGLE, Route::MICROSOFT, Route::OIDC] {
             storm(&stack, route).await.context(route.provider)?;
         }
@@ -92,7 +92,7 @@ async fn storm(stack: &Stack, route: Route) -> anyhow::Result<()> {
     stack
         .demo()
         .change(|settings| settings.access_token_lifetime_s = 3600);
-    // Slow enough for every caller to arrive while it is under way.
+    // The delay is long enough for every caller to arrive during the refresh.
     stack.demo().inject(Fault {
         delay_ms: 1_000,
         grant_type: Some("refresh_token".to_owned()),
@@ -129,7 +129,7 @@ fn a_consumer_killed_within_its_transaction_leaves_one_account() -> anyhow::Resu
     run(async {
         let mut stack = Stack::start(Options::test()).await?;
         let mut watcher = MessageRecorder::bind(&stack.servers.rabbitmq.url()).await?;
-        // Holds sync-svc in the middle of its work.
+        // Blocks sync-svc in the middle of its transaction.
         let mut gate = stack.pool().begin().await?;
         sqlx::query("LOCK TABLE sync.calendar_channel IN ACCESS EXCLUSIVE MODE")
             .execute(&mut *gate)
@@ -157,7 +157,9 @@ fn a_consumer_killed_within_its_transaction_leaves_one_account() -> anyhow::Resu
         assert_eq!(channels.calendar.as_deref(), Some("ONGOING"));
         for job in ["MessagingMessageListFetchJob", "CalendarEventListFetchJob"] {
             watcher
-                .wait_for(job, latchkey_e2e::PATIENCE, |seen| seen.event_type == job)
+                .wait_for(job, latchkey_e2e::EVENT_TIMEOUT, |seen| {
+                    seen.event_type == job
+                })
                 .await?;
         }
         assert_eq!(jobs_of(&stack, account.id).await?, 2);
@@ -188,7 +190,7 @@ fn a_replica_killed_during_a_refresh_does_not_stop_the_other() -> anyhow::Result
         stack.service(ServiceId::Refresh(0))?.kill();
         assert!(stuck.await?.is_err());
 
-        // The lease of the dead replica runs out; then the other one refreshes.
+        // The lease of the dead replica expires, and then the other replica refreshes.
         let mut second = stack.tokens(1).await?;
         eventually("a token of the other replica", async || {
             let asked = refresh_access_token(&mut second, account.id, 1).await;
@@ -202,7 +204,7 @@ fn a_replica_killed_during_a_refresh_does_not_stop_the_other() -> anyhow::Result
 
 // R12, R15
 #[test]
-fn a_database_outage_is_told_and_everything_recovers_by_itself() -> anyhow::Result<()> {
+fn a_database_outage_is_reported_and_the_services_recover() -> anyhow::Result<()> {
     run(async {
         let mut stack = Stack::start(Options::test()).await?;
         let mut browser = Browser::new()?;

@@ -333,9 +333,9 @@ fn page() -> String {
     }
     page.push_str(
         "\n## By error and description\n\n\
-         The tables of `crates/providers/src/classify/table.rs`, family by family. A row with a\n\
-         description comes before one without. Microsoft's numbers are in\n\
-         `crates/providers/src/microsoft/codes.rs`.\n\n",
+         The table of `crates/providers/src/classify/table.rs`, with the rows of the built-in\n\
+         providers from their own files. A row with a description takes precedence over one without.\n\
+         Microsoft's numbers are in `crates/providers/src/microsoft/codes.rs`.\n\n",
     );
     page.push_str(&latchkey_providers::verdict_table());
     page

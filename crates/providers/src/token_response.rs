@@ -1,34 +1,32 @@
-//! Answers of a token endpoint, read leniently and without loss: a rotated
-//! refresh token is never dropped because another field is odd.
+//! The successful response of a token endpoint. A rotated refresh token is never lost
+//! because another member is malformed.
 
 use std::time::Duration;
 
 use latchkey_domain::{AccessToken, RefreshToken, ScopeSet};
 use serde_json::{Map, Value};
 
-use crate::{Delivery, FailureClass, IdToken, TokenError, TokenResponse, fields, for_log};
+use crate::{
+    Delivery, FailureClass, IdToken, MAX_TOKEN, TOKEN_TOO_LARGE, TokenError, TokenResponse, fields,
+    for_log,
+};
 
-/// Largest token that is carried, in bytes: an ID token of a person in thousands of groups
-/// has about as much.
-pub const MAX_TOKEN: usize = 256 * 1024;
-/// `code` of an answer with a token above [`MAX_TOKEN`].
-pub const TOKEN_TOO_LARGE: &str = "token_too_large";
-/// Ten years: what lives longer is absurd.
-const MAX_LIFE_S: f64 = 10.0 * 365.0 * 86_400.0;
+/// Longest accepted lifetime of a token, in seconds: ten years.
+const MAX_LIFETIME_S: f64 = 10.0 * 365.0 * 86_400.0;
 
-/// Reads the body of a success.
+/// Reads the body of a response without an error.
 pub(crate) fn parse(body: &[u8]) -> Result<TokenResponse, TokenError> {
     let Some(fields) = fields::read(body) else {
-        return Err(malformed("the answer is no JSON object", None));
+        return Err(malformed("the response is not a JSON object", None));
     };
     let refresh_token = token(&fields, "refresh_token").map(RefreshToken::new);
-    if let Some(kind) = other_type(&fields) {
+    if let Some(kind) = unsupported_type(&fields) {
         let hint = match kind.to_ascii_lowercase().as_str() {
             "dpop" => ": it is bound to a key (DPoP, RFC 9449), which is not supported",
             _ => "",
         };
         let kind = for_log(kind);
-        let problem = format!("the token is no bearer token but {kind}{hint}");
+        let problem = format!("the token is not a bearer token but {kind}{hint}");
         return Err(malformed(&problem, refresh_token));
     }
     if let Some(name) = ["access_token", "refresh_token"]
@@ -47,18 +45,18 @@ pub(crate) fn parse(body: &[u8]) -> Result<TokenResponse, TokenError> {
     Ok(TokenResponse {
         access_token,
         refresh_token,
-        refresh_token_expires_in: LIVES_OF_REFRESH
+        refresh_token_expires_in: REFRESH_LIFETIME_NAMES
             .into_iter()
-            .find_map(|name| life(fields.get(name)?)),
+            .find_map(|name| lifetime(fields.get(name)?)),
         expires_in: fields.get("expires_in").and_then(|value| {
-            let life = life(value);
-            if life.is_none() && !value.is_null() {
-                tracing::warn!("the provider's expires_in is absurd and is not used");
+            let lifetime = lifetime(value);
+            if lifetime.is_none() && !value.is_null() {
+                tracing::warn!("the provider's expires_in is not usable and is ignored");
             }
-            life
+            lifetime
         }),
         granted_scopes: fields.get("scope").and_then(scopes),
-        // Its length and form are judged with the rest of it.
+        // Length and format are checked when the ID token is verified.
         id_token: fields
             .get("id_token")
             .and_then(Value::as_str)
@@ -76,12 +74,12 @@ fn malformed(problem: &str, rotated: Option<RefreshToken>) -> TokenError {
     }
 }
 
-/// A token: visible ASCII (RFC 6749 appendix A), so that it fits into a header.
+/// A token: printable ASCII (RFC 6749 appendix A), so that it can be sent in a header.
 fn token<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     fields.get(name)?.as_str().filter(|text| is_token(text))
 }
 
-/// Returns `true` for what can be a token.
+/// Returns `true` if the text can be a token.
 pub(crate) fn is_token(text: &str) -> bool {
     (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
 }
@@ -91,16 +89,17 @@ fn is_too_large(fields: &Map<String, Value>, name: &str) -> bool {
     text.is_some_and(|text| text.len() > MAX_TOKEN)
 }
 
-/// How long the refresh token lives: Keycloak; others (GitHub, Google, Intuit).
-const LIVES_OF_REFRESH: [&str; 3] = [
+/// Members with the lifetime of the refresh token: of Keycloak; of GitHub and Google; of
+/// Intuit.
+const REFRESH_LIFETIME_NAMES: [&str; 3] = [
     "refresh_expires_in",
     "refresh_token_expires_in",
     "x_refresh_token_expires_in",
 ];
 
-/// What providers call a bearer token without the word (RFC 6749 section 7.1): its format,
-/// its kind, or the type of RFC 8693.
-const BEARER_TOO: [&str; 10] = [
+/// Values of `token_type` that providers send for a bearer token (RFC 6749 section 7.1)
+/// instead of `Bearer`.
+const BEARER_ALIASES: [&str; 10] = [
     "",
     "access_token",
     "accesstoken",
@@ -113,35 +112,35 @@ const BEARER_TOO: [&str; 10] = [
     "user",
 ];
 
-/// The type of the token, if it is plainly not a bearer token. Absent is bearer, as all
-/// providers mean it.
-fn other_type(fields: &Map<String, Value>) -> Option<&str> {
+/// `token_type`, if it is not that of a bearer token. All providers that leave it out give
+/// bearer tokens.
+fn unsupported_type(fields: &Map<String, Value>) -> Option<&str> {
     let kind = fields.get("token_type")?.as_str()?;
     let word = kind.trim().to_ascii_lowercase();
-    let bearer = word.contains("bearer") || BEARER_TOO.contains(&word.as_str());
+    let bearer = word.contains("bearer") || BEARER_ALIASES.contains(&word.as_str());
     (!bearer).then_some(kind)
 }
 
-/// A number or a text; what is absurd is as good as absent.
-fn life(value: &Value) -> Option<Duration> {
+/// A lifetime in seconds, a number or a text. `None` if it is not usable.
+fn lifetime(value: &Value) -> Option<Duration> {
     let seconds = match value {
         Value::Number(number) => number.as_f64()?,
         Value::String(text) => text.trim().parse().ok()?,
         _ => return None,
     };
-    (1.0..=MAX_LIFE_S)
+    (1.0..=MAX_LIFETIME_S)
         .contains(&seconds)
         .then(|| Duration::from_secs_f64(seconds.floor()))
 }
 
-/// A text with spaces or commas, or a list as some providers send it. One that names
-/// none says nothing: the scopes are those of before (RFC 6749 sections 5.1 and 6).
+/// Scopes in a text with spaces or commas, or in a list. `None` if there is none: the
+/// scopes are unchanged (RFC 6749 sections 5.1 and 6).
 fn scopes(value: &Value) -> Option<ScopeSet> {
     match value {
-        Value::String(list) => latchkey_scopes::parse_answer(list),
+        Value::String(list) => latchkey_scopes::parse_list(list),
         Value::Array(list) => {
             let list: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
-            latchkey_scopes::parse_answer(&list?.join(" "))
+            latchkey_scopes::parse_list(&list?.join(" "))
         }
         _ => None,
     }
@@ -160,7 +159,7 @@ mod tests {
 
     // R31; PEERS, the replaced system, 1.
     #[test]
-    fn a_life_is_a_number_a_text_or_unknown() {
+    fn a_lifetime_is_a_number_a_text_or_unknown() {
         for (given, seconds) in [
             (json!(3599), Some(3599)),
             (json!("3599"), Some(3599)),
@@ -184,7 +183,7 @@ mod tests {
 
     // R31
     #[test]
-    fn a_rotated_token_survives_an_answer_that_is_none() {
+    fn a_rotated_token_survives_a_malformed_response() {
         for odd in [
             json!({"refresh_token": "new"}),
             json!({"refresh_token": "new", "access_token": ""}),
@@ -200,7 +199,7 @@ mod tests {
 
     // R31
     #[test]
-    fn odd_fields_lose_nothing() {
+    fn malformed_members_lose_nothing() {
         let answer = read(&json!({
             "access_token": "a", "refresh_token": "new", "expires_in": {}, "scope": 7,
             "id_token": [], "token_type": null, "ext_expires_in": "x",
@@ -212,7 +211,7 @@ mod tests {
 
     // R5
     #[test]
-    fn granted_scopes_are_those_that_the_answer_names() {
+    fn granted_scopes_are_those_of_the_response() {
         let scope = |value: Value| read(&json!({"access_token": "a", "scope": value})).unwrap();
         let expected = Some(ScopeSet::parse("mail openid"));
         assert_eq!(scope(json!("openid mail")).granted_scopes, expected);
@@ -221,9 +220,9 @@ mod tests {
         assert_eq!(scope(json!(["mail openid"])).granted_scopes, expected);
     }
 
-    // RFC 6749 section 5.1: what does not name a scope changes none.
+    // RFC 6749 section 5.1: a response without scopes changes none.
     #[test]
-    fn an_empty_scope_says_nothing() {
+    fn an_empty_scope_changes_nothing() {
         for value in [json!(""), json!(" "), json!([]), json!([""]), json!(null)] {
             let answer = read(&json!({"access_token": "a", "scope": value})).unwrap();
             assert_eq!(answer.granted_scopes, None, "{value}");
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bearer_token_is_taken_by_whichever_name() {
+    fn a_bearer_token_is_accepted_under_each_of_its_names() {
         for kind in [
             json!("Bearer"),
             json!("bearer "),
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_token_is_taken_and_a_larger_one_is_named() {
+    fn a_token_has_a_longest_length() {
         let large = "x".repeat(MAX_TOKEN);
         let answer = read(&json!({"access_token": large, "id_token": large})).unwrap();
         assert_eq!(answer.access_token.expose().len(), MAX_TOKEN);
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_life_of_a_refresh_token_is_read_by_all_its_names() {
+    fn the_lifetime_of_a_refresh_token_has_several_names() {
         let life = |name: &str, value: Value| {
             let mut answer = json!({"access_token": "a"});
             answer[name] = value;
@@ -275,20 +274,20 @@ mod tests {
         };
         assert_eq!(life("refresh_expires_in", json!(1800)), Some(1800));
         assert_eq!(life("refresh_token_expires_in", json!("1800")), Some(1800));
-        // Keycloak's offline sessions without an end.
+        // Keycloak sends this for offline sessions that do not expire.
         assert_eq!(life("refresh_expires_in", json!(0)), None);
         assert_eq!(life("expires_in", json!(60)), None);
     }
 
     #[test]
-    fn a_page_is_no_answer() {
+    fn a_page_is_not_a_token_response() {
         let error = parse(b"<html>sign in to the proxy</html>").unwrap_err();
         assert_eq!(error.class, FailureClass::MalformedResponse);
     }
 
     // R35
     #[test]
-    fn an_answer_does_not_print_its_tokens() {
+    fn a_response_does_not_print_its_tokens() {
         let answer = read(
             &json!({"access_token": "s3cret", "refresh_token": "s3cret", "id_token": "s3cret"}),
         );

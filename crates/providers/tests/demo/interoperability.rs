@@ -1,4 +1,5 @@
-//! R47, R51: answers that honest providers give, each against the whole provider.
+//! R47, R51: differences between providers that follow the standards. Each kind of response
+//! is accepted.
 
 use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour, Misbehaviour as M, SigningKey};
 use latchkey_providers::{IdTokenError, ProviderError, Purpose, Revocation, TOKEN_TOO_LARGE};
@@ -6,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::support::{World, parameter, request, world};
 
-fn announces(world: &World, name: &str, value: Value) {
+fn announce(world: &World, name: &str, value: Value) {
     world.demo.change(|settings| {
         settings.discovery.insert(name.to_owned(), value);
     });
 }
 
-fn answers(world: &World, name: &str, value: Value) {
+fn respond_with(world: &World, name: &str, value: Value) {
     world.demo.change(|settings| {
         settings.token_answer.insert(name.to_owned(), value);
     });
@@ -25,7 +26,7 @@ async fn sent_to_authorize(world: &World, name: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn compressed_answers_are_read() {
+async fn compressed_responses_are_read() {
     let world = world(&[]).await;
     world.demo.change(|settings| settings.compressed = true);
     for name in ["google", "microsoft", "demo"] {
@@ -34,7 +35,7 @@ async fn compressed_answers_are_read() {
         let token = tokens.refresh_token.unwrap();
         world.provider(name).refresh(&token).await.unwrap();
     }
-    // What is small on the way and large afterwards is not read to its end.
+    // A body that is small before decompression and large afterwards is not read.
     let bomb = Fault::on(Endpoint::Token).answering(200, " ".repeat(8 * 1024 * 1024));
     let token = world.tokens("google").await.refresh_token.unwrap();
     world.demo.inject(bomb);
@@ -43,27 +44,27 @@ async fn compressed_answers_are_read() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_name_is_taken_and_one_bound_to_a_key_is_named() {
+async fn a_bearer_token_has_several_names_and_a_bound_token_is_refused() {
     let world = world(&[]).await;
-    answers(&world, "token_type", json!("BearerToken"));
+    respond_with(&world, "token_type", json!("BearerToken"));
     let tokens = world.tokens("demo").await;
     let token = tokens.refresh_token.unwrap();
-    answers(&world, "token_type", json!("DPoP"));
+    respond_with(&world, "token_type", json!("DPoP"));
     let refused = world.provider("demo").refresh(&token).await.unwrap_err();
-    // What was rotated with it is not lost.
+    // The rotated refresh token is not lost.
     assert!(refused.rotated.is_some());
     assert!(refused.description.unwrap().contains("RFC 9449"));
 }
 
 #[tokio::test]
-async fn large_tokens_are_taken_and_larger_ones_are_named() {
+async fn large_tokens_are_accepted_up_to_a_limit() {
     let world = world(&[]).await;
     world.demo.misbehave(Flavour::Oidc, Some(M::LargeIdToken));
-    answers(&world, "access_token", json!("a".repeat(200 * 1024)));
+    respond_with(&world, "access_token", json!("a".repeat(200 * 1024)));
     let tokens = world.tokens("demo").await;
     assert_eq!(tokens.access_token.expose().len(), 200 * 1024);
     assert!(tokens.id_token.as_ref().unwrap().len() > 64 * 1024);
-    answers(&world, "access_token", json!("a".repeat(300 * 1024)));
+    respond_with(&world, "access_token", json!("a".repeat(300 * 1024)));
     let token = tokens.refresh_token.unwrap();
     let refused = world.provider("demo").refresh(&token).await.unwrap_err();
     assert_eq!(refused.code.as_deref(), Some(TOKEN_TOO_LARGE));
@@ -83,7 +84,7 @@ async fn optional_fields_of_the_discovery_document_may_be_null_or_texts() {
             json!("true"),
         ),
     ] {
-        announces(&world, name, value);
+        announce(&world, name, value);
     }
     world.sign_in("demo").await.unwrap();
 }
@@ -102,7 +103,7 @@ async fn keys_of_one_id_and_keys_without_ids_verify() {
 async fn a_key_that_is_replaced_under_its_id_is_fetched() {
     let world = world(&[]).await;
     world.sign_in("demo").await.unwrap();
-    // Twice in a row: the second fetch waits for its turn.
+    // The second fetch has to wait after the first.
     for _ in 0..2 {
         world.demo.replace_key(Flavour::Oidc).unwrap();
         world.sign_in("demo").await.unwrap();
@@ -111,7 +112,7 @@ async fn a_key_that_is_replaced_under_its_id_is_fetched() {
 }
 
 #[tokio::test]
-async fn an_audience_beside_the_client_is_taken_where_it_is_configured() {
+async fn an_audience_beside_the_client_is_accepted_if_it_is_configured() {
     let known = [("AUTH_OIDC_DEMO_AUDIENCES", "another-client, project")];
     for (more, expected) in [(&known[..], true), (&[][..], false)] {
         let world = world(more).await;
@@ -125,7 +126,7 @@ async fn an_audience_beside_the_client_is_taken_where_it_is_configured() {
 }
 
 #[tokio::test]
-async fn offline_access_is_asked_for_where_it_is_announced_or_configured() {
+async fn offline_access_is_requested_if_it_is_announced_or_configured() {
     let announced = json!(["openid", "offline_access"]);
     for (switch, scopes, asked) in [
         (None, announced.clone(), true),
@@ -136,14 +137,14 @@ async fn offline_access_is_asked_for_where_it_is_announced_or_configured() {
     ] {
         let more = switch.map(|value| ("AUTH_OIDC_DEMO_OFFLINE", value));
         let world = world(more.as_slice()).await;
-        announces(&world, "scopes_supported", scopes.clone());
+        announce(&world, "scopes_supported", scopes.clone());
         let sent = sent_to_authorize(&world, "scope").await.unwrap();
         assert_eq!(
             sent.contains("offline_access"),
             asked,
             "{switch:?} {scopes}"
         );
-        // What an answer without scopes means is what was asked for.
+        // A response without scopes means the requested scopes.
         world.demo.change(|settings| settings.omit_scope = true);
         let tokens = world.tokens("demo").await;
         let granted = tokens.granted_scopes.unwrap();
@@ -152,7 +153,7 @@ async fn offline_access_is_asked_for_where_it_is_announced_or_configured() {
 }
 
 #[tokio::test]
-async fn a_choice_of_accounts_is_asked_for_where_the_provider_knows_it() {
+async fn select_account_is_sent_if_the_provider_supports_it() {
     for (switch, announced, asked) in [
         (None, json!(null), false),
         (None, json!(["none", "select_account"]), true),
@@ -162,7 +163,7 @@ async fn a_choice_of_accounts_is_asked_for_where_the_provider_knows_it() {
     ] {
         let more = switch.map(|value| ("AUTH_OIDC_DEMO_SELECT_ACCOUNT", value));
         let world = world(more.as_slice()).await;
-        announces(&world, "prompt_values_supported", announced.clone());
+        announce(&world, "prompt_values_supported", announced.clone());
         let sent = sent_to_authorize(&world, "prompt").await;
         let expected = asked.then_some("select_account");
         assert_eq!(sent.as_deref(), expected, "{switch:?} {announced}");
@@ -174,7 +175,7 @@ async fn a_choice_of_accounts_is_asked_for_where_the_provider_knows_it() {
 }
 
 #[tokio::test]
-async fn further_parameters_go_to_the_authorize_url() {
+async fn further_parameters_are_added_to_the_authorize_url() {
     let more = "audience=https%3A%2F%2Fapi.acme.example&kc_idp_hint=acme";
     let world = world(&[("AUTH_OIDC_DEMO_AUTHORIZE_PARAMETERS", more)]).await;
     let audience = sent_to_authorize(&world, "audience").await;
@@ -184,8 +185,8 @@ async fn further_parameters_go_to_the_authorize_url() {
     world.sign_in("demo").await.unwrap();
 }
 
-/// Sign-in, refresh and revocation, by a client that proves itself in this way alone.
-async fn proves_itself(world: &World, method: &str) {
+/// Sign-in, refresh and revocation, by a client that authenticates only with this method.
+async fn authenticates(world: &World, method: &str) {
     let tokens = world.tokens("demo").await;
     world.verify("demo", &tokens).await.unwrap();
     let provider = world.provider("demo");
@@ -198,22 +199,22 @@ async fn proves_itself(world: &World, method: &str) {
 }
 
 #[tokio::test]
-async fn the_client_proves_itself_by_the_method_that_is_configured() {
+async fn the_client_authenticates_by_the_configured_method() {
     const METHOD: &str = "AUTH_OIDC_DEMO_TOKEN_AUTH_METHOD";
     const NO_SECRET: (&str, &str) = ("AUTH_OIDC_DEMO_CLIENT_SECRET", "");
     for method in ["client_secret_basic", "client_secret_post"] {
         let world = world(&[(METHOD, method)]).await;
-        // Also where the document names others only.
-        announces(
+        // The configured method is used although the document announces another one.
+        announce(
             &world,
             "token_endpoint_auth_methods_supported",
             json!(["private_key_jwt"]),
         );
-        proves_itself(&world, method).await;
+        authenticates(&world, method).await;
     }
     let public = world(&[(METHOD, "none"), NO_SECRET]).await;
     public.demo.change(|settings| settings.public_client = true);
-    proves_itself(&public, "none").await;
+    authenticates(&public, "none").await;
 
     let key = SigningKey::ec().unwrap();
     let pem = key.to_pem().unwrap();
@@ -228,11 +229,11 @@ async fn the_client_proves_itself_by_the_method_that_is_configured() {
     with_key
         .demo
         .change(|settings| settings.client_key = Some(public));
-    proves_itself(&with_key, "private_key_jwt").await;
+    authenticates(&with_key, "private_key_jwt").await;
 }
 
 #[tokio::test]
-async fn what_a_provider_requires_and_is_not_supported_is_named() {
+async fn a_requirement_that_is_not_supported_is_named() {
     for (name, value, word) in [
         (
             "token_endpoint_auth_methods_supported",
@@ -247,11 +248,11 @@ async fn what_a_provider_requires_and_is_not_supported_is_named() {
         ),
     ] {
         let world = world(&[]).await;
-        announces(&world, name, value);
+        announce(&world, name, value);
         let refused = world.provider("demo").discover().await.unwrap_err();
         assert!(matches!(refused, ProviderError::Unsupported(_)), "{name}");
         assert!(refused.to_string().contains(word), "{refused}");
-        // It stops the start.
+        // The requirement stops the start.
         let limit = std::time::Duration::from_secs(20);
         let refused = world.registry.refuse_unsupported(limit).await.unwrap_err();
         assert_eq!(refused.name, "AUTH_OIDC_DEMO_ISSUER");
@@ -260,7 +261,7 @@ async fn what_a_provider_requires_and_is_not_supported_is_named() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_stops_no_start() {
+async fn a_provider_that_is_down_does_not_stop_the_start() {
     let world = world(&[]).await;
     let down = Fault::on(Endpoint::Discovery).answering(503, "").times(9);
     world.demo.inject(down);
@@ -269,12 +270,12 @@ async fn a_provider_that_is_away_stops_no_start() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_refresh_token_is_read() {
+async fn the_lifetime_of_a_refresh_token_is_read() {
     let world = world(&[]).await;
-    answers(&world, "refresh_expires_in", json!(1800));
+    respond_with(&world, "refresh_expires_in", json!(1800));
     let tokens = world.tokens("demo").await;
-    let life = tokens.refresh_token_expires_in.unwrap();
-    assert_eq!(life.as_secs(), 1800);
+    let lifetime = tokens.refresh_token_expires_in.unwrap();
+    assert_eq!(lifetime.as_secs(), 1800);
 }
 
 #[tokio::test]
@@ -296,6 +297,6 @@ async fn names_of_claims_can_be_configured() {
         person.email.as_ref().unwrap().as_str(),
         "ada@globex.example"
     );
-    // It is said of `email`, and that is another one.
+    // `email_verified` is about `email`, which is another address.
     assert!(!person.email_verified());
 }

@@ -1,25 +1,25 @@
-// What another site can make a person's browser do, and what the person does on
-// the pages. A line that begins with `@` asks the test that runs this for
-// something that happens elsewhere; `ok` is the answer.
+// What another site can make a person's browser do, and what the person does on the
+// pages. A line that begins with `@` is a command for the Rust test that runs this script;
+// the test responds with `ok` and a value.
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { at, check, consent, expectTitle, launch, look } from "./browser.mjs";
 
 const demo = process.env.DEMO_URL;
 const EVIL = "https://attack.example";
-// A front end on another origin: a server of its own, because Chromium lets no
-// page of elsewhere ask a loopback address.
+// A front end on another origin. It needs a real server, because Chromium does not let an
+// intercepted page of another site send requests to a loopback address.
 const CRM = process.env.CRM_URL;
 const crm = createServer((_, answer) => {
   answer.setHeader("Content-Type", "text/html");
   answer.end(`<!doctype html><title>CRM</title><h1>CRM</h1><script src="${at}/auth/session.js"></script>`);
 }).listen(new URL(CRM).port, "127.0.0.1");
 const evilHost = at.replace("localhost", "evil.localhost");
-// RFC 7636 appendix B: whoever made the link has the verifier.
+// RFC 7636 appendix B: the attacker who made the link has the verifier.
 const CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-async function order(text) {
+async function command(text) {
   console.log(`@${text}`);
   const { value } = await lines.next();
   check(value.startsWith("ok "), `${text}: ${value}`);
@@ -28,7 +28,7 @@ async function order(text) {
 
 const { browser, close } = await launch();
 
-/// A person's browser in which the attacker's site answers too.
+/// A person's browser, in which the site of the attacker exists as well.
 async function person() {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
   context.setDefaultTimeout(20_000);
@@ -44,7 +44,7 @@ async function person() {
   return context;
 }
 
-/// The attacker's page sends the browser on; ends where it comes to rest.
+/// Opens the attacker's page, which redirects the browser, and waits for the last page.
 async function sent(context, url, form) {
   const page = await context.newPage();
   await page.goto(`${EVIL}/?${encodeURIComponent(JSON.stringify({ url, form }))}`);
@@ -62,7 +62,7 @@ async function signIn(context, provider, who) {
   await page.close();
 }
 
-/// Agrees at the provider, as often as it asks, and comes to rest at `target`.
+/// Consents at the provider as often as it asks, and waits for the page `target`.
 async function agree(page, who, target) {
   await page.waitForURL((url) => url.href.startsWith(demo));
   for (let round = 0; round < 3 && page.url().startsWith(demo); round += 1) {
@@ -74,11 +74,11 @@ async function agree(page, who, target) {
   await page.waitForURL(target);
 }
 
-/// Runs an attack and sees that nothing is other than before.
+/// Runs an attack and checks that nothing has changed.
 async function unharmed(attack) {
-  const before = await order("written");
+  const before = await command("state-digest");
   const page = await attack();
-  check((await order("written")) === before, `something was written at ${page.url()}`);
+  check((await command("state-digest")) === before, `the database was changed at ${page.url()}`);
   return page;
 }
 
@@ -86,10 +86,10 @@ const ada = await person();
 const steps = {
   async "a link with an invitation stops at a page"() {
     await signIn(ada, "microsoft", "ada");
-    await order("connected ada@acme.example microsoft");
+    await command("connected ada@acme.example microsoft");
     for (const [invitation, name] of [
-      [await order("public-invite evil"), "public"],
-      [await order("invite evil ada@acme.example"), "personal"],
+      [await command("public-invite evil"), "public"],
+      [await command("invite evil ada@acme.example"), "personal"],
     ]) {
       const link = `${at}/auth/microsoft?${invitation}&returnTo=${evilHost}/&codeChallenge=${CHALLENGE}`;
       const page = await unharmed(() => sent(ada, link));
@@ -115,13 +115,13 @@ const steps = {
     }
   },
 
-  async "there is no detour round the review page"() {
+  async "the review page cannot be bypassed"() {
     const target = `${at}/auth/review/microsoft/continue`;
     const query = "?purpose=connect&messageVisibility=SHARE_EVERYTHING";
     const page = await unharmed(() => sent(ada, `${target}${query}`));
     check(!page.url().startsWith(demo), `came to ${page.url()}`);
     await page.close();
-    // With what the page itself sends, taken from a page of the attacker's own.
+    // The same fields as the page sends, from a page of the attacker.
     const mine = await ada.newPage();
     await mine.goto(`${at}/auth/review/microsoft?purpose=connect`);
     const fields = await mine.$$eval("form input[type=hidden]", (all) =>
@@ -133,7 +133,7 @@ const steps = {
     await expectTitle(forged, "Another web site asked for this");
     await look(forged, "review-forged");
     await forged.close();
-    // Nor is the page laid under another.
+    // The page cannot be shown in a frame.
     const framed = await ada.newPage();
     await framed.goto(`${EVIL}/`);
     const shown = await framed.evaluate((src) => new Promise((resolve) => {
@@ -149,7 +149,7 @@ const steps = {
     await framed.close();
   },
 
-  async "who joins by a link is asked before anything is connected"() {
+  async "a person who joins by a link is asked before anything is connected"() {
     const context = await person();
     const page = await sent(context, `${at}/auth/google?workspaceSubdomain=acme&returnTo=${CRM}/inbox`);
     await consent(page, "grace");
@@ -158,17 +158,17 @@ const steps = {
     for (const word of ["grace@acme.example", new URL(CRM).host, "Nothing is connected yet"]) {
       check(text.includes(word), `the page does not say ${word}`);
     }
-    check((await order("accounts grace@acme.example")) === "0", "an account was connected");
+    check((await command("accounts grace@acme.example")) === "0", "an account was connected");
     await look(page, "welcome");
     await page.check("input[name=messageVisibility][value=SUBJECT]");
     await page.click("button >> text=Connect Google");
     await agree(page, "grace", `${CRM}/inbox`);
-    check((await order("connected grace@acme.example google")) === "SUBJECT", "as she chose");
+    check((await command("connected grace@acme.example google")) === "SUBJECT", "as she chose");
     await context.close();
   },
 
   async "a link in a mail joins by a button"() {
-    const invitation = await order("invite acme linus@globex.example");
+    const invitation = await command("invite acme linus@globex.example");
     const context = await person();
     const page = await context.newPage();
     await page.goto(`${at}/?${invitation}`);
@@ -181,7 +181,7 @@ const steps = {
     await page.click("text=Join with Google");
     await consent(page, "linus");
     await expectTitle(page, "Hello, Linus Globex");
-    check((await order("connected linus@globex.example google")) === "METADATA", "as he chose");
+    check((await command("connected linus@globex.example google")) === "METADATA", "as he chose");
     await context.close();
   },
 
@@ -196,7 +196,7 @@ const steps = {
     await look(page, "review-from-a-front-end");
     await page.click("text=Continue to Google");
     await agree(page, "ada", `${CRM}/settings`);
-    check((await order("connected ada@acme.example google")) === "METADATA", "as it was chosen");
+    check((await command("connected ada@acme.example google")) === "METADATA", "as it was chosen");
     await page.close();
   },
 
@@ -217,7 +217,7 @@ for (const [name, step] of Object.entries(steps)) {
   const begun = Date.now();
   try {
     await step();
-    console.log(`held: ${name} (${Date.now() - begun} ms)`);
+    console.log(`passed: ${name} (${Date.now() - begun} ms)`);
   } catch (error) {
     failed += 1;
     console.log(`FAILED: ${name}\n${error.stack}`);

@@ -1,10 +1,10 @@
-// Goes through the pages as people do. A line that begins with `@` asks the
-// test that runs this for something that happens elsewhere; `ok` is the answer.
+// Uses the pages as people do. A line that begins with `@` is a command for the Rust test
+// that runs this script; the test responds with `ok` and a value.
 import { createInterface } from "node:readline";
 import { at, check, consent, expectTitle, launch, look, person, until } from "./browser.mjs";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-async function order(text) {
+async function command(text) {
   console.log(`@${text}`);
   const { value } = await lines.next();
   check(value.startsWith("ok "), `${text}: ${value}`);
@@ -17,7 +17,7 @@ const card = (page, handle) => page.locator(".account", { hasText: handle });
 const { browser, close } = await launch();
 const ada = await person(browser);
 
-/// A provider's button on the sign-in page.
+/// The button of a provider on the sign-in page.
 const button = (provider) => `form[action="/auth/sign-in/${provider}"] button`;
 
 async function signIn(context, provider, who, how) {
@@ -36,7 +36,7 @@ const steps = {
     check(page.url().startsWith(`${at}/auth/sign-in`), "an account page without a session");
     await expectTitle(page, "Sign in to Acme");
     await look(page, "sign-in");
-    // By keyboard alone: past the skip link to the first way.
+    // With the keyboard alone: past the skip link to the first button.
     await page.keyboard.press("Tab");
     check(await page.locator(".skip").evaluate((link) => link === document.activeElement), "skip");
     await page.keyboard.press("Tab");
@@ -76,7 +76,7 @@ const steps = {
     await page.close();
   },
 
-  async "a second visit goes round no more"() {
+  async "a second visit is not sent to the provider"() {
     const page = await ada.newPage();
     const foreign = [];
     page.on("request", (request) => {
@@ -110,7 +110,7 @@ const steps = {
     await context.close();
   },
 
-  async "partial consent is told"() {
+  async "partial consent is shown"() {
     const context = await person(browser);
     const page = await signIn(context, "google", "grace", { untick: [CALENDAR] });
     await page.goto(CONNECTIONS);
@@ -167,13 +167,13 @@ const steps = {
 
   async "reconnect after revocation"() {
     const page = await ada.newPage();
-    await order("done ada@acme.example google");
+    await command("done ada@acme.example google");
     await page.goto(CONNECTIONS);
     const mine = card(page, "ada@acme.example");
     check((await mine.locator("text=Up to date").count()) === 2, "both are up to date");
     check(/Last refreshed just now/.test(await mine.textContent()), "last refresh");
     await look(page, "connections-good");
-    await order("revoke ada ada@acme.example google");
+    await command("revoke ada ada@acme.example google");
     await until(page, "the end of access", () => mine.locator("text=Stopped").count());
     await look(page, "connections-revoked");
     await mine.locator("a >> text=Reconnect").click();
@@ -207,7 +207,7 @@ const steps = {
     await page.close();
   },
 
-  async "someone else's account is not there"() {
+  async "another person's account is not found"() {
     const page = await ada.newPage();
     await page.goto(CONNECTIONS);
     const mine = card(page, "ada@acme.example");
@@ -218,7 +218,7 @@ const steps = {
     check(answer.status() === 404, `answered ${answer.status()}`);
     await expectTitle(other, "This account is not among yours");
     await look(other, "account-unknown");
-    // By a form of this site's own page, as a curious person would make one.
+    // By a form on a page of this site, which a person can make with developer tools.
     for (const change of [target, target.replace("/disconnect", "/start")]) {
       const [refused] = await Promise.all([
         other.waitForResponse((response) => response.request().method() === "POST"),
@@ -237,12 +237,12 @@ const steps = {
     await page.close();
   },
 
-  async "what is away is told, and comes back"() {
+  async "an outage is shown, and ends"() {
     const page = await ada.newPage();
     await page.goto(CONNECTIONS);
     const mine = card(page, "ada@acme.example");
     await mine.locator("a >> text=Disconnect").click();
-    await order("stop refresh-svc");
+    await command("stop refresh-svc");
     const refused = page.waitForResponse((answer) => answer.request().method() === "POST");
     await page.click("button >> text=Disconnect");
     check((await refused).status() === 503, "refresh-svc is away");
@@ -250,20 +250,20 @@ const steps = {
     await look(page, "disconnect-away");
     await page.click("text=Go to your connections");
     check((await mine.count()) === 1, "the account is still there");
-    await order("stop sync-svc");
+    await command("stop sync-svc");
     const answer = await page.reload();
     check(answer.status() === 503, `answered ${answer.status()}`);
     await expectTitle(page, "Connections");
     await look(page, "connections-away");
-    await order("start sync-svc");
-    await order("start refresh-svc");
+    await command("start sync-svc");
+    await command("start refresh-svc");
     await until(page, "the account again", () => mine.count());
     await page.close();
   },
 
-  async "a domain is verified by who reads its mail"() {
-    await order("workspace add-domain globex.example");
-    const told = await order("workspace verification-link postmaster@globex.example");
+  async "a domain is verified by a person who reads its mail"() {
+    await command("workspace add-domain globex.example");
+    const told = await command("workspace verification-link postmaster@globex.example");
     const link = told.match(/https?:\S+/)[0];
     const context = await person(browser);
     const page = await context.newPage();
@@ -305,7 +305,7 @@ const steps = {
 
   async "a token pair is taken exactly once"() {
     const context = await person(browser);
-    // A front end of the replaced system, on this origin: nothing but the script.
+    // A front end of the replaced system on this origin, with the script alone.
     await context.route(`${at}/front-end`, (route) => route.fulfill({
       contentType: "text/html",
       body: '<!doctype html><title>App</title><script src="/auth/session.js"></script>',
@@ -334,13 +334,13 @@ const steps = {
     check(how.filter((one) => one === "tokenPair").length === 1, `two tabs took it: ${how}`);
     check(taken.every((one) => one.signedIn === false), "tokens that auth-svc does not know");
     check(!(await context.cookies(at)).some((one) => one.name === "tokenPair"), "the cookie is gone");
-    // The same pair again, as a script that loops would meet it.
+    // The same pair again, as a script in a loop would read it.
     await context.addCookies([pair("one")]);
     check((await open(left)).handover === null, "the same pair is taken a second time");
     await context.addCookies([pair("two")]);
     const next = await open(left);
     check(next.handover === "tokenPair", "the next pair is taken");
-    // No loop: a reload that finds no pair asks for a token once and goes nowhere.
+    // No loop: a reload without a pair requests a token once and does not navigate.
     const before = asked.length;
     let visits = 0;
     left.on("framenavigated", () => { visits += 1; });
@@ -374,7 +374,7 @@ for (const [name, step] of Object.entries(steps)) {
   const begun = Date.now();
   try {
     await step();
-    console.log(`held: ${name} (${Date.now() - begun} ms)`);
+    console.log(`passed: ${name} (${Date.now() - begun} ms)`);
   } catch (error) {
     failed += 1;
     console.log(`FAILED: ${name}\n${error.stack}`);
@@ -384,7 +384,7 @@ try {
   ada.good();
 } catch (error) {
   failed += 1;
-  console.log(`FAILED: what Ada's browser was made to do\n${error.message}`);
+  console.log(`FAILED: forbidden actions in Ada's browser\n${error.message}`);
 }
 await close();
 process.exit(failed ? 1 : 0);

@@ -1,5 +1,5 @@
-//! A document of a provider, kept for a while: one fetch at a time, the old one
-//! where a new one cannot be had, within a bound.
+//! A cache of one document of a provider. Only one fetch runs at a time. If a fetch fails,
+//! the old document is used until its stale lifetime ends.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,71 +10,70 @@ use tokio::time::Instant;
 
 use crate::ProviderError;
 
-/// How long a document serves.
+/// How long a document may be used.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Life {
-    /// Not fetched again before this.
+pub(crate) struct Lifetime {
+    /// The document is not fetched again before this age.
     fresh: Duration,
-    /// Used up to this age where fetching fails.
+    /// The document may be used up to this age if fetching fails.
     stale: Duration,
 }
 
-/// Of a discovery document: where things are.
-pub(crate) const OF_METADATA: Life = Life {
+/// Lifetime of a discovery document.
+pub(crate) const METADATA_LIFETIME: Lifetime = Lifetime {
     fresh: Duration::from_hours(1),
     stale: Duration::from_hours(24),
 };
-/// Of keys: a key that the provider withdraws, because somebody else has it, must not
-/// prove people for long.
-pub(crate) const OF_KEYS: Life = Life {
+/// Lifetime of a key set. It is short, because a provider withdraws a key that was stolen,
+/// and the key must not be accepted for long after that.
+pub(crate) const KEY_SET_LIFETIME: Lifetime = Lifetime {
     fresh: Duration::from_mins(5),
     stale: Duration::from_hours(1),
 };
-/// While an old one serves, the provider is asked again no sooner.
-const PAUSE: Duration = Duration::from_secs(30);
-/// An unknown key asks for the key set out of turn no sooner than this after the last
-/// time; a request that comes earlier waits until then.
-const FORCED_PAUSE: Duration = Duration::from_secs(2);
+/// Wait after a failed fetch, during which the old document is used.
+const RETRY_PAUSE: Duration = Duration::from_secs(30);
+/// Shortest time between two forced fetches. A request that needs one earlier waits.
+const FORCED_FETCH_PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 struct State<T> {
     value: Option<(Arc<T>, OffsetDateTime)>,
-    /// How often it was fetched, well or not.
+    /// Number of fetches, successful or not.
     attempts: u64,
     failed: Option<(ProviderError, OffsetDateTime)>,
     forced_at: Option<Instant>,
 }
 
-/// A document kept for a while.
+/// A cached document.
 #[derive(Debug)]
-pub(crate) struct Cached<T> {
-    life: Life,
+pub(crate) struct CachedDocument<T> {
+    lifetime: Lifetime,
     state: Mutex<State<T>>,
-    flight: tokio::sync::Mutex<()>,
+    fetching: tokio::sync::Mutex<()>,
 }
 
-impl<T> Cached<T> {
-    /// Nothing yet.
-    pub(crate) fn lasting(life: Life) -> Self {
+impl<T> CachedDocument<T> {
+    /// An empty cache.
+    pub(crate) fn new(lifetime: Lifetime) -> Self {
         Self {
-            life,
+            lifetime,
             state: Mutex::new(State {
                 value: None,
                 attempts: 0,
                 failed: None,
                 forced_at: None,
             }),
-            flight: tokio::sync::Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
         }
     }
 }
 
-impl<T> Cached<T> {
+impl<T> CachedDocument<T> {
     fn with<R>(&self, read: impl FnOnce(&mut State<T>) -> R) -> R {
         read(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The document, fetched where it is not fresh.
+    /// Returns the document, and fetches it first if it is not fresh.
     pub(crate) async fn get<F>(
         &self,
         now: OffsetDateTime,
@@ -89,18 +88,19 @@ impl<T> Cached<T> {
             let paused = state
                 .failed
                 .as_ref()
-                .is_some_and(|(_, failed)| now - *failed < PAUSE);
-            (age < self.life.fresh || (paused && age < self.life.stale)).then(|| Arc::clone(value))
+                .is_some_and(|(_, failed)| now - *failed < RETRY_PAUSE);
+            (age < self.lifetime.fresh || (paused && age < self.lifetime.stale))
+                .then(|| Arc::clone(value))
         };
         if let Some(value) = self.with(usable) {
             return Ok(value);
         }
         let attempts = self.with(|state| state.attempts);
-        let _flight = self.flight.lock().await;
+        let _fetching = self.fetching.lock().await;
         if let Some(value) = self.with(usable) {
             return Ok(value);
         }
-        // Whoever waited for a flight that failed has its answer.
+        // A request that waited for a failed fetch fails with the same error.
         let shared = self.with(|state| {
             (state.attempts != attempts)
                 .then(|| state.failed.clone())
@@ -112,8 +112,9 @@ impl<T> Cached<T> {
         self.fetch(now, fetch).await
     }
 
-    /// The document anew, because what is kept lacks something. Waits for its turn
-    /// ([`FORCED_PAUSE`]); who waited while another fetched has that one's.
+    /// Fetches the document although it is fresh, because it lacks something. Waits for
+    /// [`FORCED_FETCH_PAUSE`] after the last forced fetch. A request that waited while
+    /// another one fetched gets the document of that fetch.
     pub(crate) async fn force<F>(
         &self,
         now: OffsetDateTime,
@@ -123,7 +124,7 @@ impl<T> Cached<T> {
         F: Future<Output = Result<T, ProviderError>>,
     {
         let attempts = self.with(|state| state.attempts);
-        let _flight = self.flight.lock().await;
+        let _fetching = self.fetching.lock().await;
         let shared = self.with(|state| {
             let (value, _) = state.value.as_ref()?;
             (state.attempts != attempts).then(|| Arc::clone(value))
@@ -132,7 +133,7 @@ impl<T> Cached<T> {
             return Ok(value);
         }
         if let Some(last) = self.with(|state| state.forced_at) {
-            tokio::time::sleep_until(last + FORCED_PAUSE).await;
+            tokio::time::sleep_until(last + FORCED_FETCH_PAUSE).await;
         }
         self.with(|state| state.forced_at = Some(Instant::now()));
         self.fetch(now, fetch).await
@@ -159,8 +160,8 @@ impl<T> Cached<T> {
                 Err(error) => {
                     state.failed = Some((error.clone(), now));
                     match &state.value {
-                        Some((value, at)) if now - *at < self.life.stale => {
-                            tracing::warn!(%error, "an old document of the provider serves on");
+                        Some((value, at)) if now - *at < self.lifetime.stale => {
+                            tracing::warn!(%error, "a document of the provider cannot be fetched, so the old one is used");
                             Ok(Arc::clone(value))
                         }
                         _ => Err(error),
@@ -185,19 +186,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_document_is_fetched_once_while_it_is_fresh() {
-        let cached = Cached::lasting(OF_METADATA);
+        let cached = CachedDocument::new(METADATA_LIFETIME);
         for _ in 0..3 {
             assert_eq!(*cached.get(START, async || Ok(1)).await.unwrap(), 1);
         }
-        let later = START + OF_METADATA.fresh;
+        let later = START + METADATA_LIFETIME.fresh;
         assert_eq!(*cached.get(later, async || Ok(2)).await.unwrap(), 2);
     }
 
     #[tokio::test]
-    async fn an_old_document_serves_on_while_the_provider_is_down_but_not_for_ever() {
-        let cached = Cached::lasting(OF_METADATA);
+    async fn an_old_document_is_used_for_a_bounded_time_while_the_provider_is_down() {
+        let cached = CachedDocument::new(METADATA_LIFETIME);
         cached.get(START, async || Ok(1)).await.unwrap();
-        let later = START + OF_METADATA.fresh;
+        let later = START + METADATA_LIFETIME.fresh;
         let asked = AtomicU32::new(0);
         for _ in 0..5 {
             let fetch = async || {
@@ -207,14 +208,14 @@ mod tests {
             assert_eq!(*cached.get(later, fetch).await.unwrap(), 1);
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1);
-        let much_later = START + OF_METADATA.stale;
+        let much_later = START + METADATA_LIFETIME.stale;
         assert!(cached.get(much_later, async || Err(down())).await.is_err());
     }
 
-    // A key that was withdrawn proves nobody for long, whether or not the set answers.
+    // A withdrawn key is soon refused, also if the key set is not available.
     #[tokio::test]
-    async fn keys_are_looked_at_again_every_few_minutes() {
-        let keys = Cached::lasting(OF_KEYS);
+    async fn keys_are_fetched_again_every_few_minutes() {
+        let keys = CachedDocument::new(KEY_SET_LIFETIME);
         keys.get(START, async || Ok(1)).await.unwrap();
         let later = START + Duration::from_mins(5);
         assert_eq!(*keys.get(later, async || Ok(2)).await.unwrap(), 2);
@@ -223,24 +224,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_forced_fetch_waits_for_its_turn_and_is_shared() {
-        let cached = Cached::lasting(OF_METADATA);
+    async fn a_forced_fetch_waits_and_is_shared() {
+        let cached = CachedDocument::new(METADATA_LIFETIME);
         cached.get(START, async || Ok(1)).await.unwrap();
         let begun = Instant::now();
         assert_eq!(*cached.force(START, async || Ok(2)).await.unwrap(), 2);
         assert_eq!(begun.elapsed(), Duration::ZERO);
-        // A key that is replaced again a moment later is found as well.
+        // A key that is replaced again soon afterwards is found as well.
         let (first, second) = tokio::join!(
             cached.force(START, async || Ok(3)),
             cached.force(START, async || Ok(4)),
         );
         assert_eq!((*first.unwrap(), *second.unwrap()), (3, 3));
-        assert_eq!(begun.elapsed(), FORCED_PAUSE);
+        assert_eq!(begun.elapsed(), FORCED_FETCH_PAUSE);
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_a_fetch_that_fails_does_not_fetch_again() {
-        let cached: Cached<u32> = Cached::lasting(OF_METADATA);
+    async fn a_request_that_waits_for_a_failed_fetch_does_not_fetch_again() {
+        let cached: CachedDocument<u32> = CachedDocument::new(METADATA_LIFETIME);
         let asked = AtomicU32::new(0);
         let fetch = async || {
             asked.fetch_add(1, Ordering::SeqCst);

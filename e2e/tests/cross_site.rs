@@ -1,8 +1,8 @@
-//! Doors, in Chromium: what another site can make a browser do, and the same
-//! purposes as a person does them on the pages.
+//! Cross-site requests in Chromium: what another site can make a browser do, and how a
+//! person reaches the same goals on the pages.
 //!
-//! `SHOTS=<directory> cargo dev test -- -p latchkey-e2e --test doors` leaves a
-//! picture of every page, wide and narrow, light and dark.
+//! `SHOTS=<directory> cargo dev test -- -p latchkey-e2e --test cross_site` saves a
+//! screenshot of every page, wide and narrow, light and dark.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,29 +15,29 @@ use latchkey_servers::{Package, ensure_installed, free_port, silent};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
-/// The whole walk, on a machine that is busy with other things.
-const LONGEST: Duration = Duration::from_mins(5);
+/// Time limit of all steps on a busy machine.
+const TIME_LIMIT: Duration = Duration::from_mins(5);
 
 // R7, R8, R10, R16
 #[test]
-fn nobody_lands_where_they_did_not_choose_to_be() -> anyhow::Result<()> {
+fn another_site_changes_nothing() -> anyhow::Result<()> {
     run(async {
         ensure_installed(&[Package::Chromium], &silent())?;
         let place = node::install("browser")?;
-        // A front end on another origin, which the walk serves.
+        // A front end on another origin, which the script serves.
         let crm = format!("http://crm.localhost:{}", free_port()?);
         let stack = Stack::start(
             Options::test()
                 .with("IS_MULTIWORKSPACE_ENABLED", "true")
                 .with("AUTH_OIDC_DEMO_EMAIL_DOMAINS", "acme.example")
                 .with("ALLOWED_RETURN_ORIGINS", crm.as_str())
-                // Everybody of the walk has the same address.
+                // All requests come from the same address.
                 .with("RATE_LIMIT_PER_ADDRESS", "0"),
         )
         .await?;
         workspace(&stack, &["create", "evil", "--subdomain", "evil"]).await?;
         let mut child = Command::new("node")
-            .arg("doors.mjs")
+            .arg("cross-site.mjs")
             .args(std::env::var("STEP").ok())
             .current_dir(place)
             .env("PUBLIC_URL", stack.public_url())
@@ -48,35 +48,35 @@ fn nobody_lands_where_they_did_not_choose_to_be() -> anyhow::Result<()> {
             .kill_on_drop(true)
             .spawn()
             .context("cannot run node")?;
-        let mut answers = child.stdin.take().context("no way to answer")?;
+        let mut answers = child.stdin.take().context("no standard input")?;
         let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-        let walk = async {
+        let steps = async {
             while let Some(line) = lines.next_line().await? {
                 eprintln!("{line}");
-                let Some(order) = line.strip_prefix('@') else {
+                let Some(command) = line.strip_prefix('@') else {
                     continue;
                 };
-                let answer = match obey(&stack, order).await {
+                let answer = match execute(&stack, command).await {
                     Ok(answer) => format!("ok {}\n", answer.trim()),
                     Err(error) => format!("{error:#}\n").replace('\n', " ") + "\n",
                 };
                 answers.write_all(answer.as_bytes()).await?;
             }
-            child.wait().await.context("node was lost")
+            child.wait().await.context("cannot wait for node")
         };
-        let status = tokio::time::timeout(LONGEST, walk)
+        let status = tokio::time::timeout(TIME_LIMIT, steps)
             .await
-            .context("the walk took too long")??;
-        anyhow::ensure!(status.success(), "a step did not hold");
+            .context("the steps took too long")??;
+        anyhow::ensure!(status.success(), "a step failed");
         Ok(())
     })
 }
 
-/// What happens elsewhere while a person looks at the pages.
-async fn obey(stack: &Stack, order: &str) -> anyhow::Result<String> {
-    let words: Vec<&str> = order.split(' ').collect();
+/// Executes a command of the script: an event outside the browser.
+async fn execute(stack: &Stack, command: &str) -> anyhow::Result<String> {
+    let words: Vec<&str> = command.split(' ').collect();
     match words.as_slice() {
-        ["written"] => written(stack).await,
+        ["state-digest"] => state_digest(stack).await,
         ["connected", handle, provider] => visibility(stack, handle, provider).await,
         ["accounts", handle] => accounts(stack, handle).await,
         ["public-invite", name] => {
@@ -85,19 +85,20 @@ async fn obey(stack: &Stack, order: &str) -> anyhow::Result<String> {
         ["invite", name, email] => {
             parameter(&workspace(stack, &["invite", email, "--workspace", name]).await?)
         }
-        _ => anyhow::bail!("nobody knows how"),
+        _ => anyhow::bail!("unknown command: {command}"),
     }
 }
 
-/// `workspaceInviteHash=…` of a link that was printed.
-fn parameter(said: &str) -> anyhow::Result<String> {
-    said.split_whitespace()
+/// The parameter `workspaceInviteHash=…` of a printed link.
+fn parameter(output: &str) -> anyhow::Result<String> {
+    output
+        .split_whitespace()
         .find_map(|word| word.split_once("/?"))
         .map(|(_, parameter)| parameter.to_owned())
-        .with_context(|| format!("no link in {said}"))
+        .with_context(|| format!("no link in {output}"))
 }
 
-/// What the operator does to a workspace; answers what is printed.
+/// Runs `auth-svc workspace` and returns its output.
 async fn workspace(stack: &Stack, arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(binary("auth-svc")?)
         .arg("workspace")
@@ -114,8 +115,8 @@ async fn workspace(stack: &Stack, arguments: &[&str]) -> anyhow::Result<String> 
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Waits until everything that was told has been heard.
-async fn settled(stack: &Stack) -> anyhow::Result<()> {
+/// Waits until every event is published.
+async fn published(stack: &Stack) -> anyhow::Result<()> {
     eventually("an empty outbox", async || {
         let (left,): (i64,) = sqlx::query_as("SELECT count(*) FROM auth.outbox")
             .fetch_one(stack.pool())
@@ -125,10 +126,10 @@ async fn settled(stack: &Stack) -> anyhow::Result<()> {
     .await
 }
 
-/// Everything that an attack would change, in short: people, who belongs where,
-/// sessions, flows, hand-overs, accounts and who sees what of them.
-async fn written(stack: &Stack) -> anyhow::Result<String> {
-    settled(stack).await?;
+/// A digest of everything that an attack could change: people, memberships, sessions,
+/// flows, hand-over codes, accounts and their visibility.
+async fn state_digest(stack: &Stack) -> anyhow::Result<String> {
+    published(stack).await?;
     let (digest,): (String,) = sqlx::query_as(
         r#"SELECT md5(concat_ws('|',
                (SELECT string_agg(t::text, ',' ORDER BY t::text) FROM auth.app_user t),
@@ -148,7 +149,7 @@ async fn written(stack: &Stack) -> anyhow::Result<String> {
     Ok(digest)
 }
 
-/// Who sees what of a mailbox, once it is connected.
+/// The visibility of a mailbox; waits until it is connected.
 async fn visibility(stack: &Stack, handle: &str, provider: &str) -> anyhow::Result<String> {
     let id = account(stack, provider, handle).await?.id;
     eventually("a message channel", async || {
@@ -162,9 +163,9 @@ async fn visibility(stack: &Stack, handle: &str, provider: &str) -> anyhow::Resu
     .await
 }
 
-/// How many accounts are connected of an address.
+/// The number of connected accounts with this address.
 async fn accounts(stack: &Stack, handle: &str) -> anyhow::Result<String> {
-    settled(stack).await?;
+    published(stack).await?;
     let (count,): (i64,) =
         sqlx::query_as(r#"SELECT count(*) FROM "connectedAccount" WHERE handle = $1"#)
             .bind(handle)
