@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::browser::Browser;
-use devstack::trail::{self, Account, SignIn};
+use devstack::walkthrough::{self, Account, SignIn};
 use devstack::{Options, Stack};
 use latchkey_demo_provider::Decision;
 use tokio::runtime::Runtime;
@@ -66,8 +66,11 @@ pub async fn shared_with(
 /// A step has another result.
 pub async fn sign_in(stack: &Stack, path: &str, decision: &Decision) -> anyhow::Result<SignIn> {
     let mut browser = Browser::new()?;
-    let done = trail::sign_in(&mut browser, stack, path, decision).await?;
-    let app = done.landing.sent_to().context("the callback was refused")?;
+    let done = walkthrough::sign_in(&mut browser, stack, path, decision).await?;
+    let app = done
+        .landing
+        .redirect_target()
+        .context("the callback was refused")?;
     anyhow::ensure!(
         app.as_str().starts_with(stack.public_url()),
         "sent to {app} instead of the app"
@@ -81,7 +84,7 @@ pub async fn sign_in(stack: &Stack, path: &str, decision: &Decision) -> anyhow::
 /// No account appears in time, or more than one.
 pub async fn account(stack: &Stack, provider: &str, handle: &str) -> anyhow::Result<Account> {
     eventually(&format!("an account of {handle}"), async || {
-        let mut accounts = trail::account_of(stack.pool(), provider, handle).await?;
+        let mut accounts = walkthrough::account_of(stack.pool(), provider, handle).await?;
         anyhow::ensure!(accounts.len() <= 1, "{} accounts", accounts.len());
         Ok(accounts.pop())
     })
@@ -96,5 +99,5 @@ pub async fn eventually<T>(
     what: &str,
     ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    devstack::patience::eventually(EVENT_TIMEOUT, what, ask).await
+    devstack::polling::eventually(EVENT_TIMEOUT, what, ask).await
 }

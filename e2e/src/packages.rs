@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
-use latchkey_servers::{Need, ensure_installed, silent, target_directory};
+use latchkey_servers::{Package, ensure_installed, silent, target_directory};
 
 /// Installs the npm packages of a folder, and returns the place.
 ///
 /// # Errors
 /// npm cannot be installed, or fails.
 pub fn install_npm(folder: &str) -> anyhow::Result<PathBuf> {
-    ensure_installed(&[Need::Node], &silent())?;
+    ensure_installed(&[Package::Node], &silent())?;
     prepare(folder, "package-lock.json", |place| {
         complete(
             Command::new("npm")
@@ -28,7 +28,7 @@ pub fn install_npm(folder: &str) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// Python cannot be installed, or pip fails.
 pub fn install_python(folder: &str) -> anyhow::Result<PathBuf> {
-    ensure_installed(&[Need::Python], &silent())?;
+    ensure_installed(&[Package::Python], &silent())?;
     prepare(folder, "requirements.txt", |place| {
         complete(
             Command::new("python3")

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use devstack::build::binary;
-use devstack::{Options, Part, Stack};
+use devstack::{Options, ServiceId, Stack};
 use latchkey_demo_provider::Decision;
 use latchkey_e2e::{account, eventually, run, shared_with, sign_in};
-use latchkey_servers::{Need, ensure_installed, free_port, silent};
+use latchkey_servers::{Package, ensure_installed, free_port, silent};
 use tokio::sync::Mutex;
 use url::Url;
 
@@ -73,7 +73,7 @@ async fn stack() -> anyhow::Result<Arc<Stack>> {
 /// Runs a block of commands in the environment of auth-svc. A command that fails, also
 /// within a pipe, fails the block.
 fn shell(stack: &Stack, text: &str) -> anyhow::Result<String> {
-    let auth = stack.services().find(|(part, _)| **part == Part::Auth);
+    let auth = stack.services().find(|(part, _)| **part == ServiceId::Auth);
     let (_, auth) = auth.context("no auth-svc")?;
     let path = std::env::var_os("PATH").context("no PATH")?;
     let output = Command::new("bash")
@@ -132,7 +132,7 @@ fn done(said: Result<String, String>) -> anyhow::Result<String> {
 #[test]
 fn the_entry_points_location_is_found_as_typed() -> anyhow::Result<()> {
     run(async {
-        ensure_installed(&[Need::Curl], &silent())?;
+        ensure_installed(&[Package::Curl], &silent())?;
         let stack = stack().await?;
         let typed = block("bash", "/auth/google | grep")?;
         let typed = typed.replace("https://yourdomain.com", stack.public_url());
@@ -154,7 +154,7 @@ fn the_entry_points_location_is_found_as_typed() -> anyhow::Result<()> {
 #[test]
 fn health_is_requested_as_typed_and_constant() -> anyhow::Result<()> {
     run(async {
-        ensure_installed(&[Need::Curl], &silent())?;
+        ensure_installed(&[Package::Curl], &silent())?;
         let stack = stack().await?;
         let typed = block("bash", "/healthz")?;
         let typed = typed.replace("https://yourdomain.com", stack.public_url());
@@ -267,7 +267,7 @@ fn a_domain_is_allowed_as_typed() -> anyhow::Result<()> {
         // A second row replaces the list immediately.
         let linus = Decision::allow("linus");
         let mut browser = devstack::browser::Browser::new()?;
-        let refused = devstack::trail::sign_in(&mut browser, &stack, "/auth/google", &linus);
+        let refused = devstack::walkthrough::sign_in(&mut browser, &stack, "/auth/google", &linus);
         assert!(refused.await?.landing.location.is_none());
         let both = typed.replace(list, r#"["globex.example", "acme.example", "acme.test"]"#);
         assert_eq!(done(psql(&stack, &both)?)?, "INSERT 0 1");
@@ -351,7 +351,7 @@ fn is_documented(name: &str) -> bool {
 
 /// Runs `auth-svc config check` with the variables of the running service and this one.
 fn check(stack: &Stack, name: &str, value: &str) -> anyhow::Result<Result<(), String>> {
-    let auth = stack.services().find(|(part, _)| **part == Part::Auth);
+    let auth = stack.services().find(|(part, _)| **part == ServiceId::Auth);
     let (_, auth) = auth.context("no auth-svc")?;
     let output = Command::new(binary("auth-svc")?)
         .args(["config", "check"])

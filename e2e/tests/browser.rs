@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::build::binary;
-use devstack::trail::{get_access_token, refresh_access_token};
-use devstack::{Options, Part, Stack};
+use devstack::walkthrough::{get_access_token, refresh_access_token};
+use devstack::{Options, ServiceId, Stack};
 use latchkey_demo_provider::Flavour;
 use latchkey_e2e::{account, eventually, packages, run};
 use latchkey_proto::account::report_sync_request::{Completed, Report};
 use latchkey_proto::account::{GetAccountRequest, ReportSyncRequest};
-use latchkey_servers::{Need, ensure_installed, silent};
+use latchkey_servers::{Package, ensure_installed, silent};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
@@ -25,7 +25,7 @@ const TIME_LIMIT: Duration = Duration::from_mins(5);
 #[test]
 fn the_pages_work_in_a_browser() -> anyhow::Result<()> {
     run(async {
-        ensure_installed(&[Need::Chromium], &silent())?;
+        ensure_installed(&[Package::Chromium], &silent())?;
         let place = packages::install_npm("browser")?;
         let mut stack = Stack::start(
             Options::test()
@@ -83,10 +83,10 @@ async fn execute(stack: &mut Stack, command: &str) -> anyhow::Result<String> {
     Ok(String::new())
 }
 
-fn part(service: &str) -> anyhow::Result<Part> {
+fn part(service: &str) -> anyhow::Result<ServiceId> {
     match service {
-        "sync-svc" => Ok(Part::Sync),
-        "refresh-svc" => Ok(Part::Refresh(0)),
+        "sync-svc" => Ok(ServiceId::Sync),
+        "refresh-svc" => Ok(ServiceId::Refresh(0)),
         _ => anyhow::bail!("unknown service: {service}"),
     }
 }

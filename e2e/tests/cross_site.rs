@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use devstack::build::binary;
 use devstack::{Options, Stack};
 use latchkey_e2e::{account, eventually, packages, run};
-use latchkey_servers::{Need, ensure_installed, free_port, silent};
+use latchkey_servers::{Package, ensure_installed, free_port, silent};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
@@ -22,7 +22,7 @@ const TIME_LIMIT: Duration = Duration::from_mins(5);
 #[test]
 fn another_site_changes_nothing() -> anyhow::Result<()> {
     run(async {
-        ensure_installed(&[Need::Chromium], &silent())?;
+        ensure_installed(&[Package::Chromium], &silent())?;
         let place = packages::install_npm("browser")?;
         // A front end on another origin, which the script serves.
         let crm = format!("http://crm.localhost:{}", free_port()?);

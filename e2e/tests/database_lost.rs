@@ -6,8 +6,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use devstack::trail::{Route, account_of, get_access_token, refresh_access_token};
-use devstack::{Options, Part, Stack};
+use devstack::walkthrough::{Route, account_of, get_access_token, refresh_access_token};
+use devstack::{Options, ServiceId, Stack};
 use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
 use latchkey_e2e::{eventually, run, sign_in};
 use latchkey_servers::RunDirectory;
@@ -20,7 +20,7 @@ const GRACE: &str = "grace@acme.example";
 
 /// A stack behind a proxy, and a grant of a provider that accepts a refresh token once.
 async fn with_a_strict_grant() -> anyhow::Result<(Stack, Uuid)> {
-    let stack = Stack::start(Options::test().behind_a_proxy()).await?;
+    let stack = Stack::start(Options::test().with_proxy()).await?;
     sign_in(&stack, Route::OIDC.path, &Decision::allow("ada")).await?;
     let account = account(stack.pool(), Route::OIDC.provider, ADA).await?;
     Ok((stack, account))
@@ -56,7 +56,7 @@ async fn refresh_under_way(
     Ok(asking)
 }
 
-async fn is_ready(stack: &Stack, part: Part) -> anyhow::Result<bool> {
+async fn is_ready(stack: &Stack, part: ServiceId) -> anyhow::Result<bool> {
     let service = stack.services().find(|(one, _)| **one == part);
     let (_, service) = service.context("the stack has no such service")?;
     let client = reqwest::Client::builder()
@@ -66,7 +66,7 @@ async fn is_ready(stack: &Stack, part: Part) -> anyhow::Result<bool> {
     Ok(answer.is_ok_and(|answer| answer.status().is_success()))
 }
 
-const PARTS: [Part; 3] = [Part::Auth, Part::Sync, Part::Refresh(0)];
+const PARTS: [ServiceId; 3] = [ServiceId::Auth, ServiceId::Sync, ServiceId::Refresh(0)];
 
 /// Checks that a new person can sign in and is connected, a token is refreshed, every
 /// service is ready, and the running refresh is stored. Returns the time that it took.
@@ -128,7 +128,7 @@ fn dropped_packets_to_the_database_stop_no_service() -> anyhow::Result<()> {
         let (stack, account) = with_a_strict_grant().await?;
         let under_way = refresh_under_way(&stack, account).await?;
 
-        stack.proxy()?.swallow();
+        stack.proxy()?.drop_packets();
 
         let took = everything_goes_on(&stack, stack.pool(), account, under_way).await?;
         eprintln!("dropped packets to the database: recovered after {took:?}");
@@ -170,7 +170,7 @@ fn a_failover_to_a_standby_stops_no_service_and_loses_no_grant() -> anyhow::Resu
         })
         .await?;
         standby.promote()?;
-        stack.proxy()?.lead_to(standby.address());
+        stack.proxy()?.set_target(standby.address());
 
         let database = PgPool::connect(&standby.url("latchkey")).await?;
         let took = everything_goes_on(&stack, &database, account, under_way).await?;

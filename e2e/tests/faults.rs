@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use devstack::browser::Browser;
-use devstack::exchange::Watcher;
-use devstack::trail::{
+use devstack::message_recorder::MessageRecorder;
+use devstack::walkthrough::{
     Route, account_of, authorize_address, channels_of, get_access_token, refresh_access_token,
 };
-use devstack::{Options, Part, Stack};
+use devstack::{Options, ServiceId, Stack};
 use futures::future::try_join_all;
 use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
 use latchkey_e2e::{account, eventually, run, sign_in};
@@ -44,7 +44,7 @@ fn a_sign_in_succeeds_while_the_broker_is_down_and_the_account_appears_once() ->
         stack.servers.rabbitmq.stop();
         let begun = Instant::now();
         let landing = browser.get(callback).await?;
-        landing.sent_to().context("the sign-in failed")?;
+        landing.redirect_target().context("the sign-in failed")?;
         assert!(
             begun.elapsed() < Duration::from_secs(5),
             "the broker delayed the sign-in by {:?}",
@@ -128,7 +128,7 @@ async fn storm(stack: &Stack, route: Route) -> anyhow::Result<()> {
 fn a_consumer_killed_within_its_transaction_leaves_one_account() -> anyhow::Result<()> {
     run(async {
         let mut stack = Stack::start(Options::test()).await?;
-        let mut watcher = Watcher::bind(&stack.servers.rabbitmq.url()).await?;
+        let mut watcher = MessageRecorder::bind(&stack.servers.rabbitmq.url()).await?;
         // Blocks sync-svc in the middle of its transaction.
         let mut gate = stack.pool().begin().await?;
         sqlx::query("LOCK TABLE sync.calendar_channel IN ACCESS EXCLUSIVE MODE")
@@ -146,11 +146,11 @@ fn a_consumer_killed_within_its_transaction_leaves_one_account() -> anyhow::Resu
         })
         .await?;
 
-        stack.service(Part::Sync)?.kill();
+        stack.service(ServiceId::Sync)?.kill();
         gate.rollback().await?;
         assert!(account_of(stack.pool(), "google", HANDLE).await?.is_empty());
 
-        stack.service(Part::Sync)?.start().await?;
+        stack.service(ServiceId::Sync)?.start().await?;
         let account = account(&stack, "google", HANDLE).await?;
         let channels = channels_of(stack.pool(), account.id).await?;
         assert_eq!(channels.message.as_deref(), Some("ONGOING"));
@@ -187,7 +187,7 @@ fn a_replica_killed_during_a_refresh_does_not_stop_the_other() -> anyhow::Result
             Ok((stack.demo().refreshes(Flavour::Google) == 1).then_some(()))
         })
         .await?;
-        stack.service(Part::Refresh(0))?.kill();
+        stack.service(ServiceId::Refresh(0))?.kill();
         assert!(stuck.await?.is_err());
 
         // The lease of the dead replica expires, and then the other replica refreshes.
@@ -217,7 +217,7 @@ fn a_database_outage_is_reported_and_the_services_recover() -> anyhow::Result<()
         stack.servers.postgres.stop();
         let page = browser.get(callback).await?;
         assert_eq!(page.status, 503, "{}", page.body);
-        let ready_url = stack.service(Part::Auth)?.ready_url().to_owned();
+        let ready_url = stack.service(ServiceId::Auth)?.ready_url().to_owned();
         let ready = browser.get(ready_url).await?;
         assert_eq!(ready.status, 503, "{}", ready.body);
 

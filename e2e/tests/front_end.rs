@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use devstack::{Options, Stack};
 use latchkey_e2e::{packages, run};
-use latchkey_servers::{Need, ensure_installed, free_port, silent};
+use latchkey_servers::{Package, ensure_installed, free_port, silent};
 use tokio::process::Command;
 
 /// Time limit of all steps on a busy machine.
@@ -20,7 +20,7 @@ const TIME_LIMIT: Duration = Duration::from_mins(5);
 #[test]
 fn no_front_end_loops_through_the_sign_in() -> anyhow::Result<()> {
     run(async {
-        ensure_installed(&[Need::Chromium], &silent())?;
+        ensure_installed(&[Package::Chromium], &silent())?;
         let place = packages::install_npm("browser")?;
         let port = free_port()?;
         let origins = format!("http://localhost:{port},http://app.localhost:{port}");

@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use devstack::exchange::Watcher;
-use devstack::trail::{get_access_token, refresh_access_token};
-use devstack::{Part, Stack};
+use devstack::message_recorder::MessageRecorder;
+use devstack::walkthrough::{get_access_token, refresh_access_token};
+use devstack::{ServiceId, Stack};
 use latchkey_demo_provider::Decision;
 use latchkey_e2e::{account, eventually, run, sign_in};
 use latchkey_messaging::topology::USER_AUTHENTICATED_QUEUE;
@@ -29,7 +29,7 @@ fn no_token_is_found_in_database_broker_or_logs() -> anyhow::Result<()> {
         // The most detailed logs are searched as well.
         let options = devstack::Options::test().with("RUST_LOG", "debug");
         let mut stack = Stack::start(options).await?;
-        let mut watcher = Watcher::bind(&stack.servers.rabbitmq.url()).await?;
+        let mut watcher = MessageRecorder::bind(&stack.servers.rabbitmq.url()).await?;
         for (path, provider) in WAYS {
             sign_in(&stack, path, &Decision::allow("ada")).await?;
             let account = account(&stack, provider, HANDLE).await?;
@@ -38,7 +38,7 @@ fn no_token_is_found_in_database_broker_or_logs() -> anyhow::Result<()> {
             refresh_access_token(&mut tokens, account.id, token.version).await?;
         }
         // Waiting messages are on the disk of the broker.
-        stack.service(Part::Sync)?.stop();
+        stack.service(ServiceId::Sync)?.stop();
         for (path, _) in WAYS {
             sign_in(&stack, path, &Decision::allow("ada")).await?;
         }
@@ -62,7 +62,7 @@ fn no_token_is_found_in_database_broker_or_logs() -> anyhow::Result<()> {
                 }
             }
         }
-        let events = |message: &&devstack::exchange::Seen| {
+        let events = |message: &&devstack::message_recorder::RecordedMessage| {
             message.routing_key == "user.authenticated.v1" && contains(&message.payload, HANDLE)
         };
         assert!(seen.iter().filter(events).count() >= 6, "too few events");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use devstack::Stack;
 use devstack::browser::Browser;
-use devstack::trail::{Route, channels_of, get_access_token, refresh_access_token};
+use devstack::walkthrough::{Route, channels_of, get_access_token, refresh_access_token};
 use latchkey_demo_provider::{Decision, Flavour};
 use latchkey_e2e::{account, eventually, run, shared, sign_in};
 
@@ -111,7 +111,7 @@ fn a_refusal_names_the_domains_that_are_allowed_and_writes_nothing() -> anyhow::
         let stack = shared().await?;
         for person in ["linus", "mallory"] {
             let mut browser = Browser::new()?;
-            let done = devstack::trail::sign_in(
+            let done = devstack::walkthrough::sign_in(
                 &mut browser,
                 &stack,
                 "/auth/google",
@@ -145,14 +145,15 @@ fn a_person_who_is_signed_in_is_not_sent_to_the_provider_again() -> anyhow::Resu
         let stack = shared().await?;
         let mut browser = Browser::new()?;
         let noor = Decision::allow("ada");
-        let done = devstack::trail::sign_in(&mut browser, &stack, "/auth/microsoft", &noor).await?;
-        let app = done.landing.sent_to()?.clone();
+        let done =
+            devstack::walkthrough::sign_in(&mut browser, &stack, "/auth/microsoft", &noor).await?;
+        let app = done.landing.redirect_target()?.clone();
         let landed = browser.follow(app, |_| false).await?;
         assert_eq!(landed.status, 200, "{}", landed.body);
         let again = browser
             .get(format!("{}/auth/microsoft", stack.public_url()))
             .await?;
-        let next = again.sent_to().context("signed in already")?;
+        let next = again.redirect_target().context("signed in already")?;
         assert!(
             !next.as_str().starts_with(stack.demo().base_url()),
             "sent to the provider again: {next}"

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use devstack::Stack;
 use devstack::browser::{Browser, Person};
-use devstack::trail::{
+use devstack::walkthrough::{
     Account, Token, account_of, authorize_address, get_access_token, refresh_access_token,
     revoke_account,
 };
@@ -58,10 +58,12 @@ impl Journey {
         // R5: a sign-in without a refresh token is repeated once, with consent.
         for _ in 0..2 {
             let back = browser
-                .through_the_pages(&next, person, |url| url.as_str().starts_with(&public_url))
+                .submit_forms(&next, person, |url| url.as_str().starts_with(&public_url))
                 .await?;
-            let landing = browser.get(back.sent_to()?.clone()).await?;
-            let sent = landing.sent_to().context("the callback was refused")?;
+            let landing = browser.get(back.redirect_target()?.clone()).await?;
+            let sent = landing
+                .redirect_target()
+                .context("the callback was refused")?;
             if sent.as_str().starts_with(&public_url) {
                 return Ok(());
             }

@@ -91,7 +91,7 @@ async fn optional_fields_of_the_discovery_document_may_be_null_or_texts() {
 
 #[tokio::test]
 async fn keys_of_one_id_and_keys_without_ids_verify() {
-    for how in [M::TwinInJwks, M::KeysWithoutIds] {
+    for how in [M::DuplicateKidInJwks, M::KeysWithoutIds] {
         let world = world(&[]).await;
         world.demo.misbehave(Flavour::Oidc, Some(how));
         let signed_in = world.sign_in("demo").await;
