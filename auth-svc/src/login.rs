@@ -7,6 +7,7 @@ pub mod callback;
 pub mod complete;
 pub mod connect;
 pub mod consent;
+pub mod context;
 pub mod described_workspace;
 pub mod destination;
 pub mod domain_list;

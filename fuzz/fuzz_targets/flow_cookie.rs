@@ -3,7 +3,8 @@
 
 use std::sync::LazyLock;
 
-use auth_svc::login::flow::{Context, Flow};
+use auth_svc::login::context::Context;
+use auth_svc::login::flow::Flow;
 use auth_svc::login::flow_cookie::FlowKeys;
 use auth_svc::random::Randomness;
 use libfuzzer_sys::fuzz_target;

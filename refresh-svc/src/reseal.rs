@@ -190,7 +190,7 @@ async fn kept_tokens(store: &Store, keys: &OpeningKeys, pace: Pace) -> Result<u6
                 .ok()
                 .and_then(|token| key.seal_refresh_token(&token, binding).ok());
             if let Some(sealed) = sealed
-                && store.replace_kept_envelope(kept, &sealed).await?
+                && store.replace_kept_envelope(kept, sealed.as_bytes()).await?
             {
                 moved += 1;
             }
@@ -230,11 +230,11 @@ fn sealed_anew(before: Credential, keys: &OpeningKeys) -> Anew {
     };
     let sealed_access_token = renew(&before.sealed_access_token, &|sealed| {
         let token = keys.open_access_token(sealed, binding).ok()?;
-        key.seal_access_token(&token, binding).ok()
+        Some(key.seal_access_token(&token, binding).ok()?.into_bytes())
     });
     let sealed_refresh_token = renew(&before.sealed_refresh_token, &|sealed| {
         let token = keys.open_refresh_token(sealed, binding).ok()?;
-        key.seal_refresh_token(&token, binding).ok()
+        Some(key.seal_refresh_token(&token, binding).ok()?.into_bytes())
     });
     let grant = Resealed {
         before,

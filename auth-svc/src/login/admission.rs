@@ -4,9 +4,9 @@
 use latchkey_domain::{Handle, UserId, WorkspaceId};
 use sqlx::PgConnection;
 
+use crate::login::context::Context;
 use crate::login::domain_list::DomainList;
 use crate::login::domain_policy::{Admission, Claims, Facts, Invitation, decide};
-use crate::login::flow::Context;
 use crate::login::outcome::SignInError;
 use crate::random::sha256;
 use crate::store::workspace::{Workspace, domain, invite, member};

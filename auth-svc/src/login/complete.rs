@@ -10,9 +10,10 @@ use time::OffsetDateTime;
 
 use crate::login::admission::{DeploymentPolicy, admit};
 use crate::login::agreement::Agreement;
+use crate::login::context::Context;
 use crate::login::domain_policy::{Admission, Claims};
 use crate::login::event::{Authentication, user_authenticated};
-use crate::login::flow::{Context, Flow};
+use crate::login::flow::Flow;
 use crate::login::outcome::{Arrival, NextPage, Outcome, SignInError, SignedIn, WorkspaceError};
 use crate::login::workspace_choice::resolve;
 use crate::login::{consent, used_flow};

@@ -4,8 +4,8 @@ use latchkey_domain::WorkspaceId;
 use sqlx::{PgConnection, PgPool};
 
 use crate::login::admission::public_invite;
+use crate::login::context::Context;
 use crate::login::domain_policy::Invitation;
-use crate::login::flow::Context;
 use crate::login::workspace_choice::reference;
 use crate::store::workspace::{self, Workspace, invite};
 

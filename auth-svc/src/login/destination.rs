@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::login::flow::Context;
+use crate::login::context::Context;
 use crate::login::redirect::{ReturnLocation, Site};
 use crate::state::State;
 

@@ -1,7 +1,9 @@
 //! The event `user.authenticated.v1`, which informs the other services of a sign-in. Only
 //! refresh-svc can open the grant in it.
 
-use latchkey_domain::{EventId, GrantBinding, Handle, ScopeSet, UserId, WorkspaceId};
+use latchkey_domain::{
+    EventId, GrantBinding, Handle, ScopeSet, SealedRefreshToken, UserId, WorkspaceId,
+};
 use latchkey_messaging::outbox::Message;
 use latchkey_proto::{events, timestamp};
 use latchkey_providers::{Access, Provider, Purpose, TokenResponse, VerifiedIdentity};
@@ -9,7 +11,8 @@ use latchkey_sealing::{SealError, SealingKey};
 use time::OffsetDateTime;
 
 use crate::login::agreement::Agreement;
-use crate::login::flow::{CalendarVisibility, Flow, MessageVisibility};
+use crate::login::context::{CalendarVisibility, MessageVisibility};
+use crate::login::flow::Flow;
 
 /// The verified result of a code exchange.
 #[derive(Debug)]
@@ -125,7 +128,9 @@ fn connection(
         .transpose()?;
     Ok(events::Connection {
         grant: Some(events::SealedGrant {
-            access_token: key.seal_access_token(&tokens.access_token, binding)?,
+            access_token: key
+                .seal_access_token(&tokens.access_token, binding)?
+                .into_bytes(),
             access_token_expires_at: tokens
                 .expires_in
                 .map(|life| timestamp(authentication.received_at + life)),
@@ -134,7 +139,9 @@ fn connection(
                 .filter(|_| refresh_token.is_some())
                 .map(|life| timestamp(authentication.received_at + life)),
             // An absent token is an empty field on the wire.
-            refresh_token: refresh_token.unwrap_or_default(),
+            refresh_token: refresh_token
+                .map(SealedRefreshToken::into_bytes)
+                .unwrap_or_default(),
             granted_scopes: granted.to_vec(),
             client_id: authentication.provider.client_id().to_owned(),
         }),

@@ -9,7 +9,7 @@ use latchkey_domain::ProviderName;
 use crate::http::problem::ProblemDetails;
 use crate::http::query::Query;
 use crate::http::same_site::{self, CrossSite};
-use crate::login::flow::Context;
+use crate::login::context::Context;
 use crate::login::next_steps::problem;
 use crate::login::parameters::context_of;
 use crate::login::start::StartError;

@@ -10,7 +10,7 @@ use crate::http::links::found;
 use crate::http::problem::{Problem, ProblemDetails};
 use crate::http::query::Query;
 use crate::http::router::Routes;
-use crate::login::flow::Context;
+use crate::login::context::Context;
 use crate::login::next_steps::problem;
 use crate::login::parameters::{context_of, invalid_value, return_location};
 use crate::login::redirect::ReturnLocation;

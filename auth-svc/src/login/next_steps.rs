@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::http::links::link;
 use crate::http::problem::{Link, NextStep, ProblemDetails, response};
 use crate::http::query::Query;
-use crate::login::flow::Context;
+use crate::login::context::Context;
 use crate::login::parameters::context_of;
 use crate::login::redirect::Site;
 use crate::login::start_parameter::{CODE_CHALLENGE, RETURN_TO, carried};

@@ -2,9 +2,9 @@
 
 use crate::http::icon::{self, Icon};
 use crate::http::wording;
+use crate::login::context::Context;
 use crate::login::described_workspace::Described;
 use crate::login::domain_policy::Invitation;
-use crate::login::flow::Context;
 
 /// A notice about the link that opened the page.
 pub(crate) struct Notice {

@@ -8,7 +8,7 @@ use crate::login::domain_policy::PolicyRefusal;
 use crate::login::redirect::Site;
 use crate::random::RandomnessError;
 use crate::secret::SessionSecret;
-use crate::store::issue::IssueError;
+use crate::store::IssueError;
 
 /// Why the transaction failed. Nothing was written then.
 #[derive(Debug, thiserror::Error)]

@@ -4,8 +4,8 @@ use latchkey_domain::Handle;
 use url::Url;
 
 use crate::http::query::Query;
+use crate::login::context::{CalendarVisibility, Context, MessageVisibility};
 use crate::login::domain_list::parse_domain;
-use crate::login::flow::{CalendarVisibility, Context, MessageVisibility};
 use crate::login::redirect::{ReturnLocation, ReturnPolicy, ReturnRefused};
 use crate::login::start_parameter::{
     CALENDAR_VISIBILITY, CODE_CHALLENGE, HOSTED_DOMAIN, LOCALE, LOGIN_HINT, MESSAGE_VISIBILITY,

@@ -3,7 +3,7 @@
 use latchkey_domain::UserId;
 use sqlx::PgConnection;
 
-use crate::login::flow::Context;
+use crate::login::context::Context;
 use crate::login::outcome::{SignInError, WorkspaceError};
 use crate::store::workspace::{self, Reference, Workspace};
 

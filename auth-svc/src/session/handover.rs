@@ -12,7 +12,7 @@ use crate::http::origin::WebOrigin;
 use crate::session::access_token::{self, Bearer};
 use crate::session::token_pair;
 use crate::state::State;
-use crate::store::issue::IssueError;
+use crate::store::IssueError;
 use crate::store::session::code;
 use crate::store::session::refresh::{self, Holder};
 

@@ -17,7 +17,7 @@ use crate::session::lookup;
 use crate::session::refresh_cookie::{self, TOKEN_LENGTH};
 use crate::session::responses::SessionError;
 use crate::state::State;
-use crate::store::issue::IssueError;
+use crate::store::IssueError;
 use crate::store::session::Session;
 use crate::store::session::code::{self, CodeError, Proof};
 use crate::store::session::refresh::{self, Holder, RefreshError};

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::random::{Randomness, sha256};
 use crate::secret::SessionSecret;
-use crate::store::issue::IssueError;
+use crate::store::IssueError;
 
 /// A session that has not ended.
 #[derive(Debug, Clone)]

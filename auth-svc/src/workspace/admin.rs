@@ -9,7 +9,7 @@ use crate::http::problem;
 use crate::http::same_site::{self, CrossSite};
 use crate::session::lookup;
 use crate::state::State;
-use crate::store::issue::IssueError;
+use crate::store::IssueError;
 use crate::store::session::Session;
 use crate::store::workspace::custom_host::HostError;
 use crate::workspace::domain_verification::VerificationError;

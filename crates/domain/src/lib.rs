@@ -17,4 +17,4 @@ pub use id::{
 };
 pub use identity::{GrantBinding, Handle, InvalidIdentity, Issuer, ProviderName, Subject};
 pub use scope::{ScopeSet, is_identity_scope};
-pub use token::{AccessToken, RefreshToken};
+pub use token::{AccessToken, RefreshToken, SealedAccessToken, SealedRefreshToken};

@@ -28,6 +28,7 @@ fn sealed(keys: &OpeningKeys, token: &str) -> Vec<u8> {
     keys.sealing_key()
         .seal_access_token(&AccessToken::new(token), &binding())
         .unwrap()
+        .into_bytes()
 }
 
 #[test]
@@ -98,7 +99,8 @@ fn an_access_token_never_passes_for_a_refresh_token() {
     let refresh = keys
         .sealing_key()
         .seal_refresh_token(&RefreshToken::new("token"), &binding())
-        .unwrap();
+        .unwrap()
+        .into_bytes();
     assert_eq!(
         keys.open_access_token(&refresh, &binding()).err(),
         Some(OpenError::Refused)

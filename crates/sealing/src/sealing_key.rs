@@ -6,7 +6,9 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hpke::{Deserializable as _, Kem as _, OpModeS, Serializable as _};
-use latchkey_domain::{AccessToken, GrantBinding, RefreshToken};
+use latchkey_domain::{
+    AccessToken, GrantBinding, RefreshToken, SealedAccessToken, SealedRefreshToken,
+};
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 
@@ -78,8 +80,9 @@ impl SealingKey {
         &self,
         token: &AccessToken,
         binding: &GrantBinding,
-    ) -> Result<Vec<u8>, SealError> {
+    ) -> Result<SealedAccessToken, SealError> {
         self.seal(token.expose().as_bytes(), TokenKind::Access, binding)
+            .map(SealedAccessToken::new)
     }
 
     /// Seals a refresh token for its owner.
@@ -90,8 +93,9 @@ impl SealingKey {
         &self,
         token: &RefreshToken,
         binding: &GrantBinding,
-    ) -> Result<Vec<u8>, SealError> {
+    ) -> Result<SealedRefreshToken, SealError> {
         self.seal(token.expose().as_bytes(), TokenKind::Refresh, binding)
+            .map(SealedRefreshToken::new)
     }
 
     fn seal(

@@ -1,6 +1,6 @@
 //! A refresh that brought no token: the pause or the end that comes of it.
 
-use latchkey_domain::RefreshToken;
+use latchkey_domain::{RefreshToken, SealedRefreshToken};
 use latchkey_providers::{Delivery, FailureClass, Provider, Rotation, TokenError};
 use tokio::time::Instant;
 
@@ -218,6 +218,7 @@ impl Engine {
                 tracing::error!(account.id = %credential.account, %error, "a rotated refresh token cannot be sealed and is lost");
             })
             .ok()
+            .map(SealedRefreshToken::into_bytes)
     }
 
     /// Marks a grant as dead, unless it is not the grant that died.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use latchkey_domain::{AccessToken, AccountId, RefreshToken};
+use latchkey_domain::{AccessToken, AccountId, RefreshToken, SealedRefreshToken};
 use latchkey_providers::{
     Delivery, FailureClass, IdToken, IdTokenError, Provider, TokenError, TokenResponse,
 };
@@ -161,9 +161,12 @@ impl Engine {
             .refresh_token
             .as_ref()
             .map(|token| key.seal_refresh_token(token, binding))
-            .transpose()?;
+            .transpose()?
+            .map(SealedRefreshToken::into_bytes);
         Ok(NewTokens {
-            sealed_access_token: key.seal_access_token(&response.access_token, binding)?,
+            sealed_access_token: key
+                .seal_access_token(&response.access_token, binding)?
+                .into_bytes(),
             // From the moment of asking: the provider's clock began later.
             access_token_expires_at: asked_at + response.expires_in.unwrap_or(ASSUMED_LIFE),
             sealed_refresh_token,

@@ -13,7 +13,8 @@ pub async fn left_behind(world: &World, account: &Account, flavour: Flavour) -> 
     let sealed = key
         .sealing_key()
         .seal_refresh_token(&RefreshToken::new(token.as_str()), &account.binding)
-        .unwrap();
+        .unwrap()
+        .into_bytes();
     sqlx::query(
         "INSERT INTO vault.replaced_grant (account_id, sealed_refresh_token) VALUES ($1, $2)",
     )

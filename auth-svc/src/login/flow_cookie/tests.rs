@@ -3,7 +3,7 @@ use latchkey_domain::{Clock as _, SystemClock};
 use proptest::prelude::*;
 
 use super::*;
-use crate::login::flow::Context;
+use crate::login::context::Context;
 
 fn key(id: &str, byte: u8) -> String {
     format!("{id}:{}", URL_SAFE_NO_PAD.encode([byte; 32]))

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::random::{Randomness, sha256};
 use crate::secret::HandoverCode;
-use crate::store::issue::IssueError;
+use crate::store::IssueError;
 use crate::store::session::refresh::{self, Holder, IssuedToken};
 use crate::store::session::{self, Session};
 

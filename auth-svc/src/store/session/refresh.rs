@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::random::{Randomness, RandomnessError, sha256};
-use crate::store::issue::IssueError;
+use crate::store::IssueError;
 use crate::store::session::{self, Session};
 
 /// Tabs that use the same refresh token within this time get the same next token.

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::random::{Randomness, sha256};
-use crate::store::issue::IssueError;
+use crate::store::IssueError;
 
 /// Lifetime of a claim that is not verified.
 pub const CLAIM_LIFETIME: Duration = Duration::from_hours(7 * 24);

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::random::{Randomness, sha256};
-use crate::store::issue::IssueError;
+use crate::store::IssueError;
 
 /// A personal invitation in a list, without its token.
 #[derive(Debug, Clone, FromRow)]

@@ -124,10 +124,14 @@ fn seal(
     for (access, refresh) in grants {
         let key = key.sealing_key();
         rows.accounts.push(AccountId::generate().as_uuid());
-        rows.access
-            .push(key.seal_access_token(&AccessToken::new(access.as_str()), binding)?);
-        rows.refresh
-            .push(key.seal_refresh_token(&RefreshToken::new(refresh.as_str()), binding)?);
+        rows.access.push(
+            key.seal_access_token(&AccessToken::new(access.as_str()), binding)?
+                .into_bytes(),
+        );
+        rows.refresh.push(
+            key.seal_refresh_token(&RefreshToken::new(refresh.as_str()), binding)?
+                .into_bytes(),
+        );
     }
     Ok(rows)
 }

@@ -281,11 +281,13 @@ impl Case {
         let sealed = SealedGrant {
             access_token: key
                 .seal_access_token(&AccessToken::new("access"), &self.binding)
-                .unwrap(),
+                .unwrap()
+                .into_bytes(),
             access_token_expires_at: Some(now + Duration::from_hours(1)),
             refresh_token: Some(
                 key.seal_refresh_token(&RefreshToken::new(token.as_str()), &self.binding)
-                    .unwrap(),
+                    .unwrap()
+                    .into_bytes(),
             ),
             refresh_token_expires_at: None,
             client_id: None,

@@ -96,8 +96,12 @@ impl World {
         let access = AccessToken::new(account.access_token.as_str());
         let refresh = RefreshToken::new(account.refresh_token.as_str());
         (
-            key.seal_access_token(&access, &account.binding).unwrap(),
-            key.seal_refresh_token(&refresh, &account.binding).unwrap(),
+            key.seal_access_token(&access, &account.binding)
+                .unwrap()
+                .into_bytes(),
+            key.seal_refresh_token(&refresh, &account.binding)
+                .unwrap()
+                .into_bytes(),
         )
     }
 
