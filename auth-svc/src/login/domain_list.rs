@@ -1,4 +1,4 @@
-//! The list of domains that a deployment allows, and consumer mail domains.
+//! The list of domains that a deployment allows.
 
 use std::collections::BTreeSet;
 
@@ -11,102 +11,6 @@ pub use latchkey_domain::InvalidDomain;
 /// Returns an error if the text is not a domain name.
 pub fn parse_domain(text: &str) -> Result<String, InvalidDomain> {
     text.parse::<DomainName>().map(String::from)
-}
-
-/// Domains whose addresses anyone can get. To approve one of them lets everyone join.
-const CONSUMER_DOMAINS: [&str; 87] = [
-    "126.com",
-    "139.com",
-    "163.com",
-    "aol.com",
-    "bigpond.com",
-    "btinternet.com",
-    "comcast.net",
-    "daum.net",
-    "duck.com",
-    "email.com",
-    "fastmail.com",
-    "fastmail.fm",
-    "free.fr",
-    "freenet.de",
-    "gmail.com",
-    "gmx.at",
-    "gmx.ch",
-    "gmx.com",
-    "gmx.de",
-    "gmx.net",
-    "googlemail.com",
-    "hanmail.net",
-    "hey.com",
-    "hotmail.co.uk",
-    "hotmail.com",
-    "hotmail.de",
-    "hotmail.es",
-    "hotmail.fr",
-    "hotmail.it",
-    "hushmail.com",
-    "icloud.com",
-    "inbox.ru",
-    "laposte.net",
-    "libero.it",
-    "list.ru",
-    "live.co.uk",
-    "live.com",
-    "live.de",
-    "live.fr",
-    "live.nl",
-    "mac.com",
-    "mail.com",
-    "mail.ru",
-    "mailbox.org",
-    "me.com",
-    "msn.com",
-    "naver.com",
-    "orange.fr",
-    "outlook.com",
-    "outlook.de",
-    "outlook.es",
-    "outlook.fr",
-    "pm.me",
-    "posteo.de",
-    "proton.me",
-    "protonmail.com",
-    "qq.com",
-    "rambler.ru",
-    "rediffmail.com",
-    "rocketmail.com",
-    "seznam.cz",
-    "sina.com",
-    "t-online.de",
-    "tuta.com",
-    "tutanota.com",
-    "uol.com.br",
-    "verizon.net",
-    "virgilio.it",
-    "wanadoo.fr",
-    "web.de",
-    "wp.pl",
-    "ya.ru",
-    "yahoo.ca",
-    "yahoo.co.in",
-    "yahoo.co.jp",
-    "yahoo.co.uk",
-    "yahoo.com",
-    "yahoo.com.br",
-    "yahoo.de",
-    "yahoo.es",
-    "yahoo.fr",
-    "yahoo.it",
-    "yandex.com",
-    "yandex.ru",
-    "ymail.com",
-    "zoho.com",
-    "zohomail.com",
-];
-
-/// Returns `true` if anyone can get an address of the domain.
-pub fn is_consumer_domain(domain: &str) -> bool {
-    CONSUMER_DOMAINS.contains(&domain)
 }
 
 /// A list of domains, compared exactly: `company.com` does not include `eu.company.com`.

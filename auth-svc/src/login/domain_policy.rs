@@ -14,9 +14,6 @@ use latchkey_providers::{EmailStatus, Mismatch, Unverified, for_log};
 
 use crate::login::domain_list::DomainList;
 
-/// Consumer domains whose mail Google itself hosts.
-const GOOGLE_CONSUMER_DOMAINS: [&str; 2] = ["gmail.com", "googlemail.com"];
-
 /// What a provider says about a person's address.
 #[derive(Debug, Clone, Copy)]
 pub struct Claims<'a> {
@@ -26,8 +23,8 @@ pub struct Claims<'a> {
     pub email_status: &'a EmailStatus,
     /// Google's claim `hd`.
     pub hosted_domain: Option<&'a str>,
-    /// Whether the claim `hd` is needed. It is for Google: `email_verified` says nothing
-    /// about the owner of the domain, because the address may have been verified years ago.
+    /// Whether a verified address is not enough and the claim `hd` is needed
+    /// ([`needs_hosted_domain`](latchkey_providers::needs_hosted_domain)).
     pub needs_hosted_domain: bool,
 }
 
@@ -42,9 +39,7 @@ impl<'a> Claims<'a> {
     /// it.
     pub fn vouched_domain(&self) -> Option<&'a str> {
         let domain = self.vouched_email()?.domain();
-        let authoritative = !self.needs_hosted_domain
-            || self.hosted_domain.is_some()
-            || GOOGLE_CONSUMER_DOMAINS.contains(&domain);
+        let authoritative = !self.needs_hosted_domain || self.hosted_domain.is_some();
         authoritative.then_some(domain)
     }
 }

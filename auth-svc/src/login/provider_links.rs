@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use latchkey_domain::ProviderName;
-use latchkey_providers::{Provider, Purpose};
+use latchkey_providers::{Provider, Purpose, is_built_in};
 
 use crate::http::icon::{self, Icon};
 use crate::http::links::link;
@@ -46,13 +46,7 @@ pub fn buttons<'a>(
     carried: &[(String, String)],
 ) -> Vec<Button> {
     let mut buttons: Vec<(bool, Button)> = providers
-        .map(|provider| {
-            let other = !matches!(
-                provider.name().as_str(),
-                ProviderName::GOOGLE | ProviderName::MICROSOFT
-            );
-            (other, Button::of(provider, carried))
-        })
+        .map(|provider| (!provider.is_built_in(), Button::of(provider, carried)))
         .collect();
     buttons.sort_by_key(|(other, _)| *other);
     buttons.into_iter().map(|(_, button)| button).collect()
@@ -60,10 +54,7 @@ pub fn buttons<'a>(
 
 /// Returns the path that starts a flow: `/auth/google`, `/auth/oidc-apis/keycloak`.
 pub fn start_path(provider: &ProviderName, purpose: Purpose) -> String {
-    let known = matches!(
-        provider.as_str(),
-        ProviderName::GOOGLE | ProviderName::MICROSOFT
-    );
+    let known = is_built_in(provider.as_str());
     match (purpose, known) {
         (Purpose::SignIn, true) => format!("/auth/{provider}"),
         (Purpose::SignIn, false) => format!("/auth/oidc/{provider}"),

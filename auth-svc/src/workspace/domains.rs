@@ -1,13 +1,14 @@
 //! The administrators' API for approved and pending domains.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use latchkey_providers::is_consumer_domain;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::http::problem::Problem;
 use crate::http::router::Routes;
-use crate::login::domain_list::{is_consumer_domain, parse_domain};
+use crate::login::domain_list::parse_domain;
 use crate::state::State;
 use crate::store::audit::{Action, Actor, Change, Channel};
 use crate::store::workspace::domain::{self, Purpose, approve_domain};

@@ -2,11 +2,12 @@ use std::fmt::Write as _;
 
 use latchkey_config::ConfigError;
 use latchkey_domain::Handle;
+use latchkey_providers::is_consumer_domain;
 use latchkey_service::StartError;
 use serde_json::{Value, json};
 
 use crate::commands::workspace::context::{CommandContext, Output};
-use crate::login::domain_list::{DomainList, is_consumer_domain, parse_domain};
+use crate::login::domain_list::{DomainList, parse_domain};
 use crate::store::audit::{Action, Actor};
 use crate::store::workspace::Workspace;
 use crate::store::workspace::domain::{self, Claim, Purpose, approve_domain};
