@@ -57,8 +57,9 @@ fn reasons(pool: &DescriptorPool) -> Outcome<String> {
             .ok_or_else(|| format!("{name} has no meaning"))?;
         writeln!(
             table,
-            "Known {{ name: {name:?}, code: {:?}, retry: {}, text: {:?}, remedy: {:?}, \
-             in_account_service: {:?} }},",
+            "ReasonInfo {{ number: {}, name: {name:?}, code: {:?}, retry: {}, text: {:?}, \
+             remedy: {:?}, in_account_service: {:?} }},",
+            reason.number(),
             text_of(meaning, "code")?,
             retry_of(meaning)?,
             text_of(meaning, "text")?,

@@ -93,7 +93,11 @@ impl Neighbours {
                 }
             }
         };
-        tokio::join!(follow(&self.accounts), follow(&self.tokens));
+        tokio::join!(
+            follow(&self.accounts),
+            follow(&self.tokens),
+            stop.cancelled()
+        );
     }
 
     /// True where an account can be disconnected.

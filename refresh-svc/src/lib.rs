@@ -8,7 +8,6 @@ pub mod commands;
 pub mod config;
 pub mod engine;
 mod grpc;
-mod jitter;
 mod lane;
 mod leaving;
 mod numbers;
@@ -19,3 +18,5 @@ mod wake;
 
 pub use app::Application;
 pub use config::Configuration;
+
+use latchkey_service::jitter;

@@ -11,11 +11,12 @@ use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_messaging::topology::{Keeper, Subscription};
 use latchkey_policy::Gate;
 use latchkey_policy::audit::{self, Table, Writer};
+use latchkey_service::background::Supervisor;
 use latchkey_service::database::DatabaseCheck;
+use latchkey_service::grpc::Stopping;
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
 use latchkey_service::{BuildInfo, StartError, shutdown};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, SERVICE};
@@ -93,13 +94,14 @@ impl Application {
             audit,
         } = self;
         let pool = config.pool.clone();
-        let asked = stop;
-        // One that ends for whatever reason ends them all.
+        // Cancelled too if a background task fails.
+        let asked = stop.child_token();
         let stop = shutdown::after(&asked, config.shutdown_delay);
-        let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
+        let supervisor = Supervisor::new(asked.clone());
+        let tasks = supervisor.tasks_until(stop.clone());
         // Ends when they have: what they wrote is published, and health is told.
         let end = CancellationToken::new();
-        let mut behind: JoinSet<Result<(), StartError>> = JoinSet::new();
+        let behind = supervisor.tasks_until(end.clone());
 
         let handler: Arc<dyn Handler> = Arc::new(consumer::Events::new(
             pool.clone(),
@@ -117,76 +119,62 @@ impl Application {
             .with(DatabaseCheck::new(pool.clone(), store::WRITE))
             .with(BrokerCheck::new(config.broker.clone()))
             .reporting(keeper.complaints());
-        let keeper = keeper.run(stop.clone());
-        tasks.spawn(async {
-            keeper.await;
-            Ok(())
-        });
+        tasks.spawn("queues", keeper.run(stop.clone()));
         for subscription in Subscription::built_in() {
             let consumer = Consumer::new(config.broker.clone(), subscription, handler.clone())
                 .with_ladder(config.ladder.clone())
                 .with_clock(clock.clone());
             readiness = readiness.reporting(consumer.complaints());
-            let consumer = consumer.run(stop.clone());
-            tasks.spawn(async {
-                consumer.await;
-                Ok(())
-            });
+            tasks.spawn("consumer", consumer.run(stop.clone()));
         }
         let relay = Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE);
         readiness = readiness.reporting(relay.complaints());
         let ended = end.clone();
-        behind.spawn(async move {
+        behind.spawn("outbox relay", async move {
             // Events have their queues before the first is published.
             tokio::select! {
                 () = declared.cancelled() => relay.run(ended).await,
                 () = ended.cancelled() => {}
             }
-            Ok(())
         });
-        let sweep = sweep::run(pool.clone(), clock.clone(), stop.clone());
-        tasks.spawn(async {
-            sweep.await;
-            Ok(())
-        });
+        tasks.spawn(
+            "sweep",
+            sweep::run(pool.clone(), clock.clone(), stop.clone()),
+        );
         let health = health::serve(health, readiness, BuildInfo::of(SERVICE), end.clone());
-        behind.spawn(async {
+        behind.spawn_fallible("health endpoints", async {
             health
                 .await
                 .map_err(|error| StartError::io("health", error))
         });
         // Ends after the calls that it writes down.
         let answered = CancellationToken::new();
-        let audit = tokio::spawn(audit.run(answered.clone()));
-        let service = grpc::AccountServer::new(pool, clock);
+        let audited = supervisor.tasks_until(answered.clone());
+        audited.spawn("audit", audit.run(answered.clone()));
+        gate.follow(&tasks);
         let tls = config.grpc_tls;
-        let ending = grpc::Ending {
-            asked,
-            stop: stop.clone(),
-        };
-        tasks.spawn(grpc::serve(grpc, tls, gate, service, ending));
+        tasks.spawn(
+            "certificates of the gRPC server",
+            tls.clone().follow_files(stop.clone()),
+        );
+        let server = grpc::server(grpc::AccountServer::new(pool, clock), gate.clone())?;
+        let stopping = Stopping { asked, stop };
+        // The audit ends when the last gate is dropped, so this function keeps one.
+        let door = gate.clone();
+        tasks.spawn_fallible(
+            "gRPC server",
+            server.serve(grpc, tls, stopping, move |refused| {
+                door.not_let_in(refused);
+            }),
+        );
 
-        let mut outcome = Ok(());
-        loop {
-            let ended = tokio::select! {
-                Some(ended) = tasks.join_next() => ended,
-                Some(ended) = behind.join_next() => ended,
-                else => break,
-            };
-            let ended = ended.unwrap_or_else(|error| Err(StartError::other(error)));
-            if outcome.is_ok() {
-                outcome = ended;
-            }
-            stop.cancel();
-            if tasks.is_empty() {
-                end.cancel();
-            }
-        }
+        tasks.ended().await;
+        end.cancel();
+        behind.ended().await;
         answered.cancel();
-        if tokio::time::timeout(AUDIT_TIMEOUT, audit).await.is_err() {
-            tracing::error!("the audit was cut off: it took too long to end");
-        }
+        audited.ended_within(AUDIT_TIMEOUT).await;
+        drop(gate);
         config.pool.close().await;
-        outcome
+        supervisor.outcome()
     }
 }

@@ -8,10 +8,11 @@ mod publish;
 use std::fmt;
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 use latchkey_config::{ConfigError, Environment, hint_of_server_url};
+use latchkey_domain::Backoff;
+use latchkey_service::jitter::Jitter;
 use tokio_util::sync::CancellationToken;
 
 pub use check::BrokerCheck;
@@ -27,8 +28,11 @@ const HEARTBEAT_SECONDS: u16 = 10;
 /// each connection: 8 MiB with the 128 KiB that RabbitMQ proposes. Longer messages come in
 /// several frames.
 const FRAME_MAX: u32 = 16 * 1024;
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// Between two attempts to connect. The jitter keeps the clients of a broker that restarts
+/// from coming back at once.
+const RECONNECT: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10))
+    .unwrap()
+    .lengthened_by(100);
 
 /// What went wrong with the broker.
 #[derive(Debug, thiserror::Error)]
@@ -139,31 +143,29 @@ impl BrokerConfig {
     }
 }
 
-/// Waits that grow from 100 ms to 10 s, with jitter, and start anew after a success.
+/// The waits between attempts: from 100 ms to 10 s, with jitter. A success starts them anew.
 #[derive(Debug)]
-pub(crate) struct Backoff {
-    delays: backon::ExponentialBackoff,
+pub(crate) struct RetryDelay {
+    failures: u32,
+    jitter: Jitter,
 }
 
-impl Backoff {
+impl RetryDelay {
     pub(crate) fn new() -> Self {
         Self {
-            delays: ExponentialBuilder::default()
-                .with_jitter()
-                .with_min_delay(BACKOFF_MIN)
-                .with_max_delay(BACKOFF_MAX)
-                .without_max_times()
-                .build(),
+            failures: 0,
+            jitter: Jitter::of_system(std::process::id().into()),
         }
     }
 
     pub(crate) fn reset(&mut self) {
-        *self = Self::new();
+        self.failures = 0;
     }
 
-    /// Waits; false where `stop` came first.
+    /// Waits before the next attempt. Returns `false` if `stop` is cancelled first.
     pub(crate) async fn wait(&mut self, stop: &CancellationToken) -> bool {
-        let delay = self.delays.next().unwrap_or(BACKOFF_MAX);
+        self.failures = self.failures.saturating_add(1);
+        let delay = RECONNECT.wait(self.failures, self.jitter.next());
         tokio::select! {
             () = stop.cancelled() => false,
             () = tokio::time::sleep(delay) => true,

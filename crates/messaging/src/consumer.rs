@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use latchkey_domain::{Clock, SystemClock};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Backoff, BrokerConfig};
+use crate::broker::{BrokerConfig, RetryDelay};
 use crate::topology::{Complaints, Subscription};
 
 pub use ladder::Ladder;
@@ -147,8 +147,8 @@ impl Consumer {
     /// Runs until `stop`, whatever the broker does. Finishes the messages that
     /// are being handled; the broker gives the others to someone else.
     pub async fn run(self, stop: CancellationToken) {
-        let mut backoff = Backoff::new();
-        let mut outage = Backoff::new();
+        let mut backoff = RetryDelay::new();
+        let mut outage = RetryDelay::new();
         while !stop.is_cancelled() {
             if let Err(reason) = self.available().await {
                 tracing::warn!(queue = self.subscription.queue, reason, "consuming pauses");

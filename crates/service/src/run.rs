@@ -27,7 +27,15 @@ pub enum StartError {
         /// The operating system's refusal.
         source: std::io::Error,
     },
-    /// Anything else, as the service words it.
+    /// A background task panicked or ended too early.
+    #[error("background task {name}: {problem}")]
+    Task {
+        /// The name of the task.
+        name: &'static str,
+        /// How it ended.
+        problem: String,
+    },
+    /// Any other failure.
     #[error("{0}")]
     Other(String),
 }
@@ -122,6 +130,20 @@ pub fn complain(service: &str, error: &StartError) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "{service}: {error}");
     match error {
         StartError::Config(_) => ExitCode::from(EXIT_CONFIG),
-        StartError::Io { .. } | StartError::Other(_) => ExitCode::FAILURE,
+        StartError::Io { .. } | StartError::Task { .. } | StartError::Other(_) => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_background_task_that_failed_gives_an_exit_code_that_is_not_zero() {
+        let error = StartError::Task {
+            name: "sweep",
+            problem: "it panicked".to_owned(),
+        };
+        assert_eq!(ended("test-svc", Err(error)), ExitCode::FAILURE);
     }
 }

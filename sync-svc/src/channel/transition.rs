@@ -1,3 +1,4 @@
+use latchkey_domain::Backoff;
 use time::{Duration, OffsetDateTime};
 
 use super::{Channel, LastFailure, Stage, SyncStatus, THROTTLE_LIMIT, THROTTLE_MAX, THROTTLE_MIN};
@@ -244,11 +245,19 @@ impl Channel {
     }
 }
 
-/// What the worker asks for, or a minute that doubled with every failure.
+/// Between two syncs that failed.
+const BACKOFF: Backoff =
+    Backoff::new(THROTTLE_MIN.unsigned_abs(), THROTTLE_MAX.unsigned_abs()).unwrap();
+
+/// The wait that the worker asks for, within the bounds of the back-off, or that of the
+/// back-off.
 fn wait(failures: i32, asked: Option<Duration>) -> Duration {
-    let doublings = u32::try_from(failures - 1).unwrap_or(0).min(16);
-    let doubled = THROTTLE_MIN * 2_i32.saturating_pow(doublings);
-    asked.unwrap_or(doubled).max(THROTTLE_MIN).min(THROTTLE_MAX)
+    let wait = match asked {
+        // What is negative counts as zero.
+        Some(asked) => BACKOFF.clamped(asked.try_into().unwrap_or_default()),
+        None => BACKOFF.without_jitter(u32::try_from(failures).unwrap_or(1)),
+    };
+    Duration::try_from(wait).unwrap_or(THROTTLE_MAX)
 }
 
 #[cfg(test)]

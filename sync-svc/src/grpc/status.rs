@@ -1,16 +1,14 @@
 //! The one place where an error becomes a gRPC status.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use latchkey_domain::InvalidId;
-use latchkey_proto::reason::{Known, Retry};
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use latchkey_proto::reason::Reason;
+use latchkey_service::grpc::CallError;
+use tonic::Status;
 
 use crate::progress::ProgressError;
 
-const DOMAIN: &str = "latchkey";
 /// When to come back after a fault of the database.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
@@ -60,57 +58,42 @@ impl From<Status> for RpcError {
 
 impl From<RpcError> for Status {
     fn from(error: RpcError) -> Self {
-        if let RpcError::Refused(status) = &error {
-            return status.as_ref().clone();
-        }
         let reason = reason(&error);
-        let (code, mut details) = of(reason);
-        let message = match &error {
-            RpcError::InvalidArgument { field, problem } => {
-                details.add_bad_request_violation(*field, problem);
-                error.to_string()
-            }
+        let status = match error {
+            RpcError::Refused(status) => return *status,
+            RpcError::InvalidArgument { field, problem } => CallError::invalid(field, problem),
             RpcError::Progress(ProgressError::Database(cause)) => {
                 tracing::error!(error = %cause, "database");
-                "the database does not answer: try again".to_owned()
+                CallError::new(reason, "the database does not answer: try again")
             }
-            RpcError::Refused(_) | RpcError::Progress(_) => error.to_string(),
+            RpcError::Progress(error) => CallError::new(reason, error.to_string()),
         };
-        Status::with_error_details(code, message, details)
+        status.retry_after(RETRY_DELAY).of_account_service().into()
     }
 }
 
-/// Its name in the contract.
-fn reason(error: &RpcError) -> &'static str {
+/// The reason in the contract.
+fn reason(error: &RpcError) -> Reason {
     match error {
-        RpcError::InvalidArgument { .. } => "INVALID_REQUEST",
-        RpcError::Refused(_) => "CALLER_NOT_ALLOWED",
+        RpcError::InvalidArgument { .. } => Reason::InvalidRequest,
+        RpcError::Refused(_) => Reason::CallerNotAllowed,
         RpcError::Progress(error) => match error {
-            ProgressError::Database(_) => "STORE_UNAVAILABLE",
-            ProgressError::AccountNotFound => "ACCOUNT_NOT_FOUND",
-            ProgressError::ChannelNotFound => "CHANNEL_NOT_FOUND",
-            ProgressError::Refused(_) => "STATE_REFUSED",
-            ProgressError::StaleJob => "STALE_JOB",
-            ProgressError::ReauthRequired => "REAUTH_REQUIRED",
+            ProgressError::Database(_) => Reason::StoreUnavailable,
+            ProgressError::AccountNotFound => Reason::AccountNotFound,
+            ProgressError::ChannelNotFound => Reason::ChannelNotFound,
+            ProgressError::Refused(_) => Reason::StateRefused,
+            ProgressError::StaleJob => Reason::StaleJob,
+            ProgressError::ReauthRequired => Reason::ReauthRequired,
         },
     }
 }
 
-/// What the contract says of a reason. `ErrorInfo.reason` is the name that older
-/// callers know; the contract's own is beside it.
-fn of(reason: &'static str) -> (Code, ErrorDetails) {
-    let known = Known::of(reason);
-    let told = known.map_or(reason, |known| known.in_account_service);
-    let metadata = HashMap::from([("reason".to_owned(), reason.to_owned())]);
-    let mut details = ErrorDetails::with_error_info(told, DOMAIN, metadata);
-    if known.is_some_and(|known| known.retry == Retry::Later) {
-        details.set_retry_info(Some(RETRY_DELAY));
-    }
-    (known.map_or(Code::Unknown, Known::code), details)
-}
-
 #[cfg(test)]
 mod tests {
+    use latchkey_service::grpc::DOMAIN;
+    use tonic::Code;
+    use tonic_types::StatusExt as _;
+
     use super::*;
 
     #[test]
@@ -138,9 +121,8 @@ mod tests {
             ProgressError::StaleJob.into(),
             ProgressError::ReauthRequired.into(),
         ] {
-            assert!(Known::of(reason(&error)).is_some(), "{error}");
+            assert_ne!(reason(&error), Reason::Unspecified, "{error}");
         }
-        assert!(Known::of("STATE_REFUSED").is_some());
     }
 
     #[test]

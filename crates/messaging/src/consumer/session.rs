@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Consumer, DRAIN_TIMEOUT, delivery};
-use crate::broker::{Backoff, BrokerError, answered};
+use crate::broker::{BrokerError, RetryDelay, answered};
 use crate::parked::{self, Selection, Shelf, Which};
 use crate::topology;
 
@@ -63,7 +63,7 @@ impl<'a> Session<'a> {
     /// Connects and consumes until `stop`, or until the handler cannot work.
     pub(super) async fn run(
         consumer: &'a Consumer,
-        backoff: &mut Backoff,
+        backoff: &mut RetryDelay,
         stop: &CancellationToken,
     ) -> Result<Ended, BrokerError> {
         let session = tokio::select! {
@@ -100,7 +100,7 @@ impl<'a> Session<'a> {
 
     async fn consume(
         &self,
-        backoff: &mut Backoff,
+        backoff: &mut RetryDelay,
         stop: &CancellationToken,
     ) -> Result<Ended, BrokerError> {
         // One at a time at first: what was delivered before a crash comes first,
@@ -127,7 +127,7 @@ impl<'a> Session<'a> {
     async fn subscribed(
         &self,
         prefetch: u16,
-        backoff: &mut Backoff,
+        backoff: &mut RetryDelay,
         stop: &CancellationToken,
     ) -> Result<Left, BrokerError> {
         let qos = self

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Schema, per_schema};
-use crate::broker::{Backoff, BrokerConfig, BrokerError, answered, confirmed, publish};
+use crate::broker::{BrokerConfig, BrokerError, RetryDelay, answered, confirmed, publish};
 use crate::envelope::Envelope;
 use crate::topology::{Complaints, declare_exchanges};
 
@@ -152,32 +152,27 @@ impl Relay {
     /// messages that are in flight.
     pub async fn run(self, stop: CancellationToken) {
         let woken = Arc::new(tokio::sync::Notify::new());
-        let listener = tokio::spawn(wake::listen(
-            self.pool.clone(),
-            self.schema,
-            woken.clone(),
-            stop.clone(),
-        ));
-        let lag = tokio::spawn(lag::show(self.pool.clone(), self.schema, stop.clone()));
-        let mut backoff = Backoff::new();
+        let listening = wake::listen(self.pool.clone(), self.schema, woken.clone(), stop.clone());
+        let lag = lag::show(self.pool.clone(), self.schema, stop.clone());
+        // In the relay's own task, so that a panic in one of them is not overlooked.
+        tokio::join!(listening, lag, self.publish_until(&woken, &stop));
+    }
+
+    async fn publish_until(&self, woken: &tokio::sync::Notify, stop: &CancellationToken) {
+        let mut backoff = RetryDelay::new();
         let mut limit = BATCH;
         while !stop.is_cancelled() {
-            let session = self.session(&woken, &mut backoff, &mut limit, &stop);
+            let session = self.session(woken, &mut backoff, &mut limit, stop);
             match Box::pin(session).await {
                 Ok(()) => break,
                 Err(error) => {
                     // One at a time: whichever ends the connection is found out.
                     limit = 1;
                     tracing::warn!(schema = ?self.schema, %error, "outbox relay starts again");
-                    if !backoff.wait(&stop).await {
+                    if !backoff.wait(stop).await {
                         break;
                     }
                 }
-            }
-        }
-        for task in [listener, lag] {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a task of the outbox ended badly");
             }
         }
     }
@@ -186,7 +181,7 @@ impl Relay {
     async fn session(
         &self,
         woken: &tokio::sync::Notify,
-        backoff: &mut Backoff,
+        backoff: &mut RetryDelay,
         limit: &mut i64,
         stop: &CancellationToken,
     ) -> Result<(), RelayError> {
@@ -217,7 +212,7 @@ impl Relay {
         &self,
         connection: &Connection,
         woken: &tokio::sync::Notify,
-        backoff: &mut Backoff,
+        backoff: &mut RetryDelay,
         limit: &mut i64,
         stop: &CancellationToken,
     ) -> Result<(), RelayError> {

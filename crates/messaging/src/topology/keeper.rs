@@ -5,7 +5,7 @@ use metrics::{counter, gauge};
 use tokio_util::sync::CancellationToken;
 
 use super::{Complaints, OPTIONAL_EVENTS, Subscription, declare};
-use crate::broker::{Backoff, BrokerConfig, BrokerError};
+use crate::broker::{BrokerConfig, BrokerError, RetryDelay};
 use crate::parked::{self, Selection, Shelf, Which};
 
 /// Looks after the queues of sync-svc: declares them, again and again, so that a
@@ -44,7 +44,7 @@ impl Keeper {
 
     /// Runs until `stop`, whatever the broker does.
     pub async fn run(self, stop: CancellationToken) {
-        let mut backoff = Backoff::new();
+        let mut backoff = RetryDelay::new();
         while !stop.is_cancelled() {
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
@@ -59,7 +59,7 @@ impl Keeper {
         }
     }
 
-    async fn session(&self, backoff: &mut Backoff) -> Result<(), BrokerError> {
+    async fn session(&self, backoff: &mut RetryDelay) -> Result<(), BrokerError> {
         let connection = self.broker.connect().await?;
         let mut left = 0;
         loop {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use latchkey_config::ConfigError;
 use latchkey_domain::Clock;
+use latchkey_service::background::Tasks;
 use latchkey_service::grpc::{Admission, Peer, Refused, caller_not_allowed, caller_unknown};
 use latchkey_service::telemetry::current_trace_id;
 use time::OffsetDateTime;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -58,11 +58,12 @@ impl Gate {
         })))
     }
 
-    /// Keeps policy and keys current until `stop`.
-    pub fn follow(&self, stop: &CancellationToken) {
-        tokio::spawn(self.0.policy.clone().follow_file(stop.clone()));
+    /// Keeps policy and keys current in background tasks.
+    pub fn follow(&self, tasks: &Tasks) {
+        tasks.spawn("policy", self.0.policy.clone().follow_file(tasks.until()));
         if let Some(accounts) = &self.0.accounts {
-            tokio::spawn(accounts.keys().follow(stop.clone()));
+            let keys = accounts.keys();
+            tasks.spawn("keys of service-account tokens", keys.follow(tasks.until()));
         }
     }
 

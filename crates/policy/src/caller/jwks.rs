@@ -8,13 +8,12 @@ use arc_swap::ArcSwap;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use latchkey_config::ConfigError;
+use latchkey_service::file_watch;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::settings::{Keys, KeysUrl};
 
-/// How often a file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often an address is asked.
 const ASK_EVERY: Duration = Duration::from_mins(5);
 /// And how often at most, whatever tokens come.
@@ -127,40 +126,35 @@ impl LiveKeys {
 
     /// Keeps the keys current until `stop`.
     pub(super) async fn follow(self, stop: CancellationToken) {
-        let work = async {
-            match &self.source {
-                Keys::Text(environment) => {
-                    let mut seen = environment.optional("CALLER_JWKS");
-                    loop {
-                        tokio::time::sleep(LOOK_EVERY).await;
-                        let now = environment.optional("CALLER_JWKS");
-                        if now == seen {
-                            continue;
-                        }
-                        let text = now.clone().map(Option::unwrap_or_default);
-                        self.take(text.and_then(|text| KeySet::parse(&text)));
-                        seen = now;
-                    }
-                }
-                Keys::Url(source) => loop {
-                    self.take(fetch(source).await);
-                    tokio::time::sleep(ASK_AT_MOST_EVERY).await;
-                    let _ = tokio::time::timeout(ASK_EVERY, self.wanted.notified()).await;
-                },
+        match &self.source {
+            Keys::Text(environment) => {
+                let read = || environment.required("CALLER_JWKS", "a key set");
+                file_watch::watch("keys of service-account tokens", stop, read, |text| {
+                    self.current.store(Arc::new(KeySet::parse(text)?));
+                    Ok(())
+                })
+                .await;
             }
-        };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = work => {}
+            Keys::Url(source) => {
+                let fetching = async {
+                    loop {
+                        self.fetch(source).await;
+                        tokio::time::sleep(ASK_AT_MOST_EVERY).await;
+                        let _ = tokio::time::timeout(ASK_EVERY, self.wanted.notified()).await;
+                    }
+                };
+                stop.run_until_cancelled(fetching).await;
+            }
         }
     }
 
-    fn take(&self, keys: Result<KeySet, ConfigError>) {
-        match keys {
+    async fn fetch(&self, source: &KeysUrl) {
+        match fetch(source).await {
             Ok(keys) => self.current.store(Arc::new(keys)),
-            Err(error) => {
-                tracing::error!(%error, "the keys of service-account tokens cannot be read: the old ones stay");
-            }
+            Err(error) => tracing::error!(
+                %error,
+                "the keys of service-account tokens cannot be read: the old ones stay"
+            ),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The policy of now: replaced when its file changes, read without a lock.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use latchkey_config::{ConfigError, Environment};
+use latchkey_service::file_watch;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -12,8 +12,6 @@ use super::Policy;
 use crate::Contract;
 
 const NAME: &str = "POLICY";
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The policy of now. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -68,32 +66,18 @@ impl LivePolicy {
         self.changes.subscribe()
     }
 
-    /// Looks at the file again and again until `stop`. A text that is no policy
-    /// changes nothing and is told.
+    /// Watches the file until `stop`. Text that is not a policy changes nothing and is
+    /// logged.
     pub async fn follow_file(self, stop: CancellationToken) {
-        let mut seen = read(&self.environment, self.contract);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-            let now = read(&self.environment, self.contract);
-            if now == seen {
-                continue;
-            }
-            match now.clone().and_then(|text| parse(&text, self.contract)) {
-                Ok(policy) => {
-                    tell(&policy);
-                    self.current.store(Arc::new(policy));
-                    self.changes.send_replace(());
-                }
-                Err(error) => tracing::error!(
-                    %error,
-                    "the new policy cannot be used: the old one stays in force"
-                ),
-            }
-            seen = now;
-        }
+        let read = || read(&self.environment, self.contract);
+        file_watch::watch("policy", stop, read, |text| {
+            let policy = parse(text, self.contract)?;
+            tell(&policy);
+            self.current.store(Arc::new(policy));
+            self.changes.send_replace(());
+            Ok(())
+        })
+        .await;
     }
 }
 

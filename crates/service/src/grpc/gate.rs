@@ -1,20 +1,16 @@
 //! The gate in front of a gRPC server: a call is judged before its message is
 //! read, whichever method it is for.
 
-use std::collections::HashMap;
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
 use futures::future::Either;
+use latchkey_proto::reason::Reason;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 
-/// `google.rpc.ErrorInfo.reason` where the caller is not known.
-pub const CALLER_UNKNOWN: &str = "CALLER_UNKNOWN";
-/// `google.rpc.ErrorInfo.reason` where it may not.
-pub const CALLER_NOT_ALLOWED: &str = "CALLER_NOT_ALLOWED";
+use super::CallError;
 
 /// Says which calls are let in.
 pub trait Admission {
@@ -71,24 +67,19 @@ where
 
 /// The status of a caller that has not shown who it is.
 pub fn caller_unknown() -> Status {
-    refused(
-        Code::Unauthenticated,
-        CALLER_UNKNOWN,
+    CallError::new(
+        Reason::CallerUnknown,
         "who is calling is not known: neither certificate nor token names a caller",
     )
+    .into()
 }
 
 /// The status of a caller that is not allowed what it asks, and of an account
 /// that such a caller must not know of: the same words for both.
 pub fn caller_not_allowed() -> Status {
-    refused(
-        Code::PermissionDenied,
-        CALLER_NOT_ALLOWED,
+    CallError::new(
+        Reason::CallerNotAllowed,
         "the policy does not allow this to the caller",
     )
-}
-
-fn refused(code: Code, reason: &str, words: &str) -> Status {
-    let details = ErrorDetails::with_error_info(reason, "latchkey", HashMap::new());
-    Status::with_error_details(code, words, details)
+    .into()
 }

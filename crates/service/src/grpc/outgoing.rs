@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
 use super::files::Pems;
-use super::follow::follow;
+use crate::file_watch;
 
 /// Another service: connected to with the first call, again when it went away,
 /// and anew when the certificates change. Cheap to clone.
@@ -60,7 +60,7 @@ impl Outgoing {
     /// go on as they began; the next one connects with what is new.
     pub async fn follow_files(self, stop: CancellationToken) {
         let read = || Pems::of_client(&self.environment);
-        follow(stop, read, |now| {
+        file_watch::watch("gRPC client certificates", stop, read, |now| {
             self.current.store(Arc::new(Way::new(now, &self.plain)?));
             Ok(())
         })

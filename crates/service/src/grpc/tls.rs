@@ -8,7 +8,7 @@ use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
 use super::files::Pems;
-use super::follow::follow;
+use crate::file_watch;
 
 /// Whether a caller must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,7 +71,7 @@ impl Tls {
     /// open stay as they are; handshakes use what is new.
     pub async fn follow_files(self, stop: CancellationToken) {
         let read = || Pems::of_server(&self.environment, self.client);
-        follow(stop, read, |now| {
+        file_watch::watch("gRPC server certificates", stop, read, |now| {
             self.current
                 .store(Arc::new(now.server_config(self.client)?));
             Ok(())

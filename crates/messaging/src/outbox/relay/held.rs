@@ -1,20 +1,16 @@
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use latchkey_domain::Backoff;
 use tokio::time::Instant;
 
-/// First wait; doubles with every further try.
-const WAIT_MIN: Duration = Duration::from_secs(1);
-/// Longest wait of a destination: its queue may be back at any time.
-const WAIT_MAX: Duration = Duration::from_secs(30);
-/// First wait of a row that ends the connection: long enough for the others to go
-/// in between, also where connecting anew takes seconds.
-const ROW_WAIT_MIN: Duration = Duration::from_secs(10);
-/// And its longest.
-const ROW_WAIT_MAX: Duration = Duration::from_mins(5);
+/// Between two attempts to publish to a destination: its queue may be back at any time.
+const DESTINATION: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30)).unwrap();
+/// Between two attempts to publish a row that ends the connection: long enough for the other
+/// rows in between, even if a new connection takes seconds.
+const ROW: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_mins(5)).unwrap();
 
 /// Where a message is published to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,18 +33,14 @@ struct Inner {
 #[derive(Debug, Clone, Copy)]
 struct Wait {
     until: Instant,
-    tries: u32,
+    failures: u32,
 }
 
 impl Held {
     /// Holds a destination back; answers for how long, or nothing where it is held
     /// and not due.
     pub(super) fn hold(&self, destination: Destination) -> Option<Duration> {
-        hold(
-            &mut self.lock().destinations,
-            destination,
-            WAIT_MIN..=WAIT_MAX,
-        )
+        hold(&mut self.lock().destinations, destination, DESTINATION)
     }
 
     /// A destination that is due for a try.
@@ -80,7 +72,7 @@ impl Held {
 
     /// Holds a row back; answers for how long.
     pub(super) fn hold_row(&self, seq: i64) -> Duration {
-        hold(&mut self.lock().rows, seq, ROW_WAIT_MIN..=ROW_WAIT_MAX).unwrap_or_default()
+        hold(&mut self.lock().rows, seq, ROW).unwrap_or_default()
     }
 
     /// Rows that are held back now.
@@ -108,26 +100,19 @@ impl Held {
     }
 }
 
-fn hold<K: Eq + Hash>(
-    held: &mut HashMap<K, Wait>,
-    key: K,
-    within: RangeInclusive<Duration>,
-) -> Option<Duration> {
+fn hold<K: Eq + Hash>(held: &mut HashMap<K, Wait>, key: K, backoff: Backoff) -> Option<Duration> {
     let now = Instant::now();
     let wait = held.entry(key).or_insert(Wait {
         until: now,
-        tries: 0,
+        failures: 0,
     });
     if wait.until > now {
         return None;
     }
-    let for_now = within
-        .start()
-        .saturating_mul(2_u32.saturating_pow(wait.tries))
-        .min(*within.end());
-    wait.tries = wait.tries.saturating_add(1);
-    wait.until = now + for_now;
-    Some(for_now)
+    wait.failures = wait.failures.saturating_add(1);
+    let delay = backoff.without_jitter(wait.failures);
+    wait.until = now + delay;
+    Some(delay)
 }
 
 #[cfg(test)]

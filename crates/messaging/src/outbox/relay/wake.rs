@@ -7,7 +7,7 @@ use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::Backoff;
+use crate::broker::RetryDelay;
 use crate::outbox::{Schema, per_schema};
 
 /// A connection on which nothing is heard for so long is asked whether it is there.
@@ -21,7 +21,7 @@ pub(super) async fn listen(
     woken: Arc<Notify>,
     stop: CancellationToken,
 ) {
-    let mut backoff = Backoff::new();
+    let mut backoff = RetryDelay::new();
     while !stop.is_cancelled() {
         let outcome = tokio::select! {
             () = stop.cancelled() => return,
@@ -41,7 +41,7 @@ async fn forward(
     pool: &PgPool,
     schema: Schema,
     woken: &Notify,
-    backoff: &mut Backoff,
+    backoff: &mut RetryDelay,
 ) -> Result<(), sqlx::Error> {
     let mut listener = within(ANSWER, async {
         let mut listener = PgListener::connect_with(&database::apart(pool)).await?;
