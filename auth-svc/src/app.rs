@@ -166,7 +166,7 @@ impl Application {
             .with(DatabaseCheck::new(state.pool.clone(), WRITE))
             // A broker that is away fails no sign-in: the outbox waits (R12).
             .reporting(BrokerCheck::new(broker))
-            .reporting(relay.complaints());
+            .reporting(relay.refused_declarations());
         let state = Arc::new(state);
         let server =
             serve(listener, &state).map_err(|error| StartError::io("cannot serve HTTP", error))?;
@@ -241,7 +241,7 @@ impl Application {
         );
         let (state, stopped) = (self.state.clone(), self.stop.clone());
         tasks.spawn("gRPC client certificates", async move {
-            state.neighbours.follow_files(stopped).await;
+            state.neighbours.watch_files(stopped).await;
         });
         if self.state.config.multi_workspace {
             let hosts = custom_host::keep_fresh(

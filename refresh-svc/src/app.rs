@@ -10,7 +10,7 @@ use latchkey_opening::OpeningKeys;
 use latchkey_policy::Gate;
 use latchkey_policy::audit::{self, Table};
 use latchkey_service::background::Supervisor;
-use latchkey_service::grpc::{GrpcServer, Stopping, Tls};
+use latchkey_service::grpc::{GrpcServer, ServerTls, Stopping};
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
 use latchkey_service::{BuildInfo, StartError, shutdown};
@@ -38,7 +38,7 @@ pub struct Application {
     health_listener: TcpListener,
     grpc: GrpcServer<Gate>,
     gate: Gate,
-    tls: Tls,
+    tls: ServerTls,
     audit: audit::Writer,
     engine: Engine,
     cache: Arc<Cache>,
@@ -135,7 +135,7 @@ impl Application {
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
         // Cancelled too if a background task fails.
         let asked = stop.child_token();
-        let stop = shutdown::after(&asked, self.shutdown_delay);
+        let stop = shutdown::delayed(&asked, self.shutdown_delay);
         // Ends after the calls and refreshes that need them.
         let background = CancellationToken::new();
         let _guard = background.clone().drop_guard();
@@ -156,7 +156,7 @@ impl Application {
             .with(DatabaseServes(self.connections.clone()))
             // What is to be told waits in the outbox.
             .reporting(BrokerCheck::new(self.broker))
-            .reporting(relay.complaints());
+            .reporting(relay.refused_declarations());
         // Messages in flight are confirmed or stay in the outbox.
         behind.spawn("outbox relay", relay.run(background.clone()));
         behind.spawn(
@@ -171,7 +171,7 @@ impl Application {
         self.gate.follow(&behind);
         behind.spawn(
             "certificates of the gRPC server",
-            self.tls.clone().follow_files(background.clone()),
+            self.tls.clone().watch_files(background.clone()),
         );
         behind.spawn("audit", self.audit.run(background.clone()));
         behind.spawn(

@@ -112,7 +112,7 @@ async fn keys(command: Keys) -> Result<(), StartError> {
 }
 
 fn ended(outcome: Result<(), StartError>) -> ExitCode {
-    latchkey_service::run::ended(SERVICE, outcome)
+    latchkey_service::run::exit_code(SERVICE, outcome)
 }
 
 /// How long the start waits for the discovery documents of the providers.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey_domain::{Clock, SystemClock};
+use latchkey_messaging::TopologyMaintenance;
 use latchkey_messaging::broker::BrokerCheck;
 use latchkey_messaging::consumer::{Consumer, Handler};
 use latchkey_messaging::outbox::{Relay, Schema};
-use latchkey_messaging::topology::{Keeper, Subscription};
+use latchkey_messaging::topology::Subscription;
 use latchkey_policy::Gate;
 use latchkey_policy::audit::{self, Table, Writer};
 use latchkey_service::background::Supervisor;
@@ -96,7 +97,7 @@ impl Application {
         let pool = config.pool.clone();
         // Cancelled too if a background task fails.
         let asked = stop.child_token();
-        let stop = shutdown::after(&asked, config.shutdown_delay);
+        let stop = shutdown::delayed(&asked, config.shutdown_delay);
         let supervisor = Supervisor::new(asked.clone());
         let tasks = supervisor.tasks_until(stop.clone());
         // Ends when they have: what they wrote is published, and health is told.
@@ -108,27 +109,27 @@ impl Application {
             config.connect_mode,
             clock.clone(),
         ));
-        let keeper = Keeper::new(
+        let maintenance = TopologyMaintenance::new(
             config.broker.clone(),
             Subscription::built_in(),
             config.queues_checked_every,
         );
-        let declared = keeper.declared();
+        let declared = maintenance.declared();
         let mut readiness = Readiness::default()
             .until(asked.clone())
             .with(DatabaseCheck::new(pool.clone(), store::WRITE))
             .with(BrokerCheck::new(config.broker.clone()))
-            .reporting(keeper.complaints());
-        tasks.spawn("queues", keeper.run(stop.clone()));
+            .reporting(maintenance.refused_declarations());
+        tasks.spawn("maintenance of the topology", maintenance.run(stop.clone()));
         for subscription in Subscription::built_in() {
             let consumer = Consumer::new(config.broker.clone(), subscription, handler.clone())
-                .with_ladder(config.ladder.clone())
+                .with_retry_schedule(config.retry_schedule.clone())
                 .with_clock(clock.clone());
-            readiness = readiness.reporting(consumer.complaints());
+            readiness = readiness.reporting(consumer.refused_declarations());
             tasks.spawn("consumer", consumer.run(stop.clone()));
         }
         let relay = Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE);
-        readiness = readiness.reporting(relay.complaints());
+        readiness = readiness.reporting(relay.refused_declarations());
         let ended = end.clone();
         behind.spawn("outbox relay", async move {
             // Events have their queues before the first is published.
@@ -155,7 +156,7 @@ impl Application {
         let tls = config.grpc_tls;
         tasks.spawn(
             "certificates of the gRPC server",
-            tls.clone().follow_files(stop.clone()),
+            tls.clone().watch_files(stop.clone()),
         );
         let server = grpc::server(grpc::AccountServer::new(pool, clock), gate.clone())?;
         let stopping = Stopping { asked, stop };

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use latchkey_config::Environment;
 use latchkey_domain::{Clock as _, SystemClock};
 use latchkey_messaging::BrokerConfig;
-use latchkey_messaging::parked::Shelf;
+use latchkey_messaging::parked::OperatorQueue;
 use latchkey_policy::audit::{self, Table};
 use latchkey_service::{StartError, run, shutdown};
 use sync_svc::config::SERVICE;
@@ -67,24 +67,24 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Fails only where one is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let (command, shelves) = match arguments.command.unwrap_or(Command::Server) {
+    let (command, queues) = match arguments.command.unwrap_or(Command::Server) {
         Command::Server => return run::service_main(SERVICE, serve).await,
         Command::Parked { command } => (command, parked::parked()),
-        Command::Unrouted { command } => (command, vec![Shelf::Unrouted]),
+        Command::Unrouted { command } => (command, vec![OperatorQueue::Unrouted]),
         Command::Channels { command } => {
-            return run::ended(SERVICE, look_after_channels(&command).await);
+            return run::exit_code(SERVICE, look_after_channels(&command).await);
         }
         Command::Policy { command } => {
             let out = &mut std::io::stdout().lock();
             let ended =
                 latchkey_policy::command::run(&command, latchkey_policy::Contract::accounts(), out);
-            return run::ended(SERVICE, ended);
+            return run::exit_code(SERVICE, ended);
         }
         Command::Audit {
             command: Audit::Prune { older_than },
-        } => return run::ended(SERVICE, prune(older_than).await),
+        } => return run::exit_code(SERVICE, prune(older_than).await),
     };
-    run::ended(SERVICE, look_after(&command, shelves).await)
+    run::exit_code(SERVICE, look_after(&command, queues).await)
 }
 
 async fn serve(environment: Environment) -> Result<(), StartError> {
@@ -99,13 +99,16 @@ async fn serve(environment: Environment) -> Result<(), StartError> {
     application.run_until_stopped(stop).await
 }
 
-async fn look_after(command: &parked::Command, shelves: Vec<Shelf>) -> Result<(), StartError> {
+async fn look_after(
+    command: &parked::Command,
+    queues: Vec<OperatorQueue>,
+) -> Result<(), StartError> {
     let broker = BrokerConfig::from_environment(&Environment::of_process(), SERVICE)?;
-    let lines = parked::run(command, shelves, &broker)
+    let lines = parked::run(command, queues, &broker)
         .await
         .map_err(StartError::other)?;
     for line in lines {
-        run::say(&line)?;
+        run::print_answer(&line)?;
     }
     Ok(())
 }
@@ -117,7 +120,7 @@ async fn look_after_channels(command: &channels::Command) -> Result<(), StartErr
         .await
         .map_err(StartError::other)?;
     for line in lines {
-        run::say(&line)?;
+        run::print_answer(&line)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use latchkey_domain::EventId;
-use latchkey_messaging::parked::{self, Parked, Selection, Shelf, Which};
+use latchkey_messaging::parked::{self, Filter, OperatorQueue, Parked, Selection};
 use latchkey_messaging::topology::{self, Subscription};
 use latchkey_messaging::{BrokerConfig, BrokerError};
 
@@ -52,23 +52,23 @@ pub enum Command {
 }
 
 /// What sync-svc could not handle.
-pub fn parked() -> Vec<Shelf> {
+pub fn parked() -> Vec<OperatorQueue> {
     let queues = Subscription::built_in().into_iter();
-    queues.map(|own| Shelf::Parked(own.queue)).collect()
+    queues.map(|own| OperatorQueue::Parked(own.queue)).collect()
 }
 
-/// Runs the command over these shelves and answers the lines to print.
+/// Runs the command over these queues and answers the lines to print.
 ///
 /// # Errors
 /// The broker's refusal.
 pub async fn run(
     command: &Command,
-    shelves: Vec<Shelf>,
+    queues: Vec<OperatorQueue>,
     broker: &BrokerConfig,
 ) -> Result<Vec<String>, BrokerError> {
     let mut lines = Vec::new();
-    for shelf in shelves {
-        let name = shelf.to_string();
+    for queue in queues {
+        let name = queue.to_string();
         match command {
             Command::List {
                 routing_key,
@@ -80,16 +80,16 @@ pub async fn run(
                     skip: *skip,
                     limit: Some(*limit),
                 };
-                let found = parked::list(broker, shelf, selection).await?;
+                let found = parked::list(broker, queue, selection).await?;
                 lines.extend(found.iter().map(|message| line(&name, message)));
             }
             Command::Count => {
-                let counts = parked::count(broker, shelf).await?;
+                let counts = parked::count(broker, queue).await?;
                 let counts = counts.into_iter();
                 lines.extend(counts.map(|(key, count)| format!("{name}\t{key}\t{count}")));
             }
             Command::Show { event_id } => {
-                if let Some(message) = parked::show(broker, shelf, *event_id).await? {
+                if let Some(message) = parked::show(broker, queue, *event_id).await? {
                     lines.push(line(&name, &message));
                     lines.push(hex(&message.body));
                 }
@@ -101,15 +101,15 @@ pub async fn run(
                 limit,
                 ..
             } => {
-                if shelf == Shelf::Unrouted {
+                if queue == OperatorQueue::Unrouted {
                     declare(broker).await?;
                 }
                 let selection = Selection {
-                    which: event_id.map_or_else(|| by_key(routing_key.as_ref()), Which::Event),
+                    filter: event_id.map_or_else(|| by_key(routing_key.as_ref()), Filter::Event),
                     skip: *skip,
                     limit: *limit,
                 };
-                let again = parked::redrive(broker, shelf, selection).await?;
+                let again = parked::redrive(broker, queue, selection).await?;
                 lines.push(format!("{name}: {again} published again"));
             }
         }
@@ -120,8 +120,8 @@ pub async fn run(
     Ok(lines)
 }
 
-fn by_key(key: Option<&String>) -> Which {
-    key.map_or(Which::All, |key| Which::Keys(vec![key.clone()]))
+fn by_key(key: Option<&String>) -> Filter {
+    key.map_or(Filter::All, |key| Filter::Keys(vec![key.clone()]))
 }
 
 /// A binding that was lost is back before what it missed is published again.

@@ -7,8 +7,11 @@
 pub mod broker;
 pub mod consumer;
 mod envelope;
+mod event;
 pub mod outbox;
 pub mod parked;
 pub mod topology;
+mod topology_maintenance;
 
 pub use broker::{BrokerConfig, BrokerError};
+pub use topology_maintenance::TopologyMaintenance;

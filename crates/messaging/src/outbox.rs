@@ -3,33 +3,15 @@
 
 mod message;
 mod relay;
+mod schema;
 
-pub use message::{Event, Message};
+pub use crate::event::Event;
+pub use message::Message;
 pub use relay::Relay;
+pub use schema::Schema;
 
+use schema::per_schema;
 use sqlx::PgConnection;
-
-/// Whose outbox: one table per service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Schema {
-    /// auth-svc: `auth.outbox`.
-    Auth,
-    /// sync-svc: `sync.outbox`.
-    Sync,
-    /// refresh-svc: `vault.outbox`.
-    Vault,
-}
-
-macro_rules! per_schema {
-    ($schema:expr, $before:literal, $after:literal) => {
-        match $schema {
-            $crate::outbox::Schema::Auth => concat!($before, "auth", $after),
-            $crate::outbox::Schema::Sync => concat!($before, "sync", $after),
-            $crate::outbox::Schema::Vault => concat!($before, "vault", $after),
-        }
-    };
-}
-pub(crate) use per_schema;
 
 /// Writes a message into the outbox. Call it with the connection of the
 /// transaction that the message tells of; the relay publishes after the commit.

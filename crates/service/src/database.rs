@@ -7,9 +7,9 @@
 //! answer, or whose server takes no writes; the server ends what a client left.
 
 mod check;
-mod fitness;
-mod limit;
+mod connection_checks;
 mod pooler;
+mod time_limit;
 
 use std::num::NonZeroU32;
 use std::str::FromStr as _;
@@ -20,11 +20,11 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub use check::DatabaseCheck;
-pub use fitness::{JUST_NOW, untested};
-pub use limit::{ANSWER, UNHURRIED, within};
+pub use connection_checks::{RECENTLY_TESTED, without_tests};
 pub use pooler::{is_pooled_by_transaction, refuse_transaction_pooling};
+pub use time_limit::{ANSWER, UNHURRIED, within};
 
-use fitness::ServerLimits;
+use connection_checks::ServerLimits;
 
 /// Connections of a pool where nothing else is said.
 const USUAL_CONNECTIONS: NonZeroU32 = NonZeroU32::new(16).unwrap();
@@ -42,7 +42,7 @@ const NAME: &str = "DATABASE_URL";
 /// # Errors
 /// The URL is missing or is none.
 pub fn pool(environment: &Environment, service: &str) -> Result<PgPool, ConfigError> {
-    pool_with(environment, service, ServerLimits::OF_A_SERVICE)
+    pool_with(environment, service, ServerLimits::FOR_A_SERVICE)
 }
 
 /// The same for a command that an operator waits for: its statements may take as
@@ -51,7 +51,7 @@ pub fn pool(environment: &Environment, service: &str) -> Result<PgPool, ConfigEr
 /// # Errors
 /// As [`pool`].
 pub fn pool_of_command(environment: &Environment, command: &str) -> Result<PgPool, ConfigError> {
-    pool_with(environment, command, ServerLimits::OF_A_COMMAND)
+    pool_with(environment, command, ServerLimits::FOR_A_COMMAND)
 }
 
 fn pool_with(
@@ -62,7 +62,7 @@ fn pool_with(
     let options = options(environment)?.application_name(name);
     let most = environment.parsed("DATABASE_MAX_CONNECTIONS", USUAL_CONNECTIONS)?;
     Ok(limits
-        .kept_by(PgPoolOptions::new())
+        .apply_to(PgPoolOptions::new())
         .max_connections(most.get())
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(options))
@@ -72,9 +72,9 @@ fn pool_with(
 /// for what keeps one for long: who listens for `NOTIFY`, and who waits for
 /// another server inside a transaction. Taken from the pool, it would be missing
 /// there.
-pub fn apart(pool: &PgPool) -> PgPool {
-    ServerLimits::OF_A_LONG_WAIT
-        .kept_by(PgPoolOptions::new())
+pub fn separate_pool(pool: &PgPool) -> PgPool {
+    ServerLimits::FOR_A_LONG_WAIT
+        .apply_to(PgPoolOptions::new())
         .max_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with((*pool.connect_options()).clone())

@@ -1,21 +1,23 @@
 //! Mutual TLS between the services (R36): certificates that are read again when
 //! their files change, who is at the other end, and the gate that judges it.
 
+mod authorization;
+mod client_channel;
 mod error;
-mod files;
-mod gate;
 mod incoming;
-mod outgoing;
 mod pattern;
 mod peer;
+mod pems;
 mod server;
-mod tls;
+mod server_tls;
 
+pub use authorization::{
+    AuthorizationLayer, AuthorizationService, Authorize, caller_not_allowed, caller_unknown,
+};
+pub use client_channel::ClientChannel;
 pub use error::{CallError, DOMAIN};
-pub use gate::{Admission, Gate, Gated, caller_not_allowed, caller_unknown};
-pub use incoming::{Connection, Refused, incoming};
-pub use outgoing::Outgoing;
+pub use incoming::{Connection, RejectedConnection, incoming};
 pub use pattern::{InvalidPattern, Pattern};
 pub use peer::{Peer, PeerCertificate};
 pub use server::{GrpcServer, Stopping};
-pub use tls::{ClientCertificate, Tls, server_tls};
+pub use server_tls::{ClientCertificate, ServerTls};

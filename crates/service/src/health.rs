@@ -82,7 +82,7 @@ fn get_or_head() -> Route {
 }
 
 /// `/metrics`, for a port that the world does not see.
-pub async fn numbers() -> HttpResponse {
+pub async fn metrics() -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(crate::metrics::render())
@@ -153,7 +153,7 @@ pub async fn serve(
     let app = move || {
         App::new()
             .configure(routes(readiness.clone(), build.clone()))
-            .route("/metrics", get_or_head().to(numbers))
+            .route("/metrics", get_or_head().to(metrics))
     };
     let server = HttpServer::new(app)
         .workers(1)

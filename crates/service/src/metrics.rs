@@ -17,15 +17,15 @@ const SECONDS: &[f64] = &[
 /// Samples of histograms are put away at least this often, scraped or not.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-static NUMBERS: OnceLock<PrometheusHandle> = OnceLock::new();
-static INSTALLING: Mutex<()> = Mutex::new(());
+static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+static INSTALL: Mutex<()> = Mutex::new(());
 
 /// Begins to count, once per process; must be called within the runtime that
 /// stays. Metrics are no reason not to start: where they cannot be had, that is
 /// logged.
 pub fn install() {
-    let _one_at_a_time = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    if NUMBERS.get().is_some() {
+    let _one_at_a_time = INSTALL.lock().unwrap_or_else(PoisonError::into_inner);
+    if RECORDER.get().is_some() {
         return;
     }
     let installed = PrometheusBuilder::new()
@@ -34,7 +34,7 @@ pub fn install() {
     match installed {
         Ok(handle) => {
             let upkeep = handle.clone();
-            if NUMBERS.set(handle).is_ok() {
+            if RECORDER.set(handle).is_ok() {
                 tokio::spawn(async move {
                     loop {
                         tokio::time::sleep(UPKEEP).await;
@@ -49,7 +49,7 @@ pub fn install() {
 
 /// The numbers as Prometheus reads them; empty before [`install`].
 pub fn render() -> String {
-    NUMBERS
+    RECORDER
         .get()
         .map(PrometheusHandle::render)
         .unwrap_or_default()

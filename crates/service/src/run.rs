@@ -75,18 +75,18 @@ where
     let environment = Environment::of_process();
     let telemetry = match telemetry::init(service, &environment) {
         Ok(telemetry) => telemetry,
-        Err(error) => return complain(service, &error.into()),
+        Err(error) => return report_error(service, &error.into()),
     };
     metrics::install();
     if let Err(error) = trust::check(&environment) {
-        return complain(service, &error.into());
+        return report_error(service, &error.into());
     }
     let outcome = tokio::select! {
         outcome = serve(environment.clone()) => outcome,
         error = database::refuse_transaction_pooling(&environment) => Err(error.into()),
     };
     telemetry.flush().await;
-    ended(service, outcome)
+    exit_code(service, outcome)
 }
 
 /// Takes the address that a variable names, so that a port which is taken stops
@@ -105,8 +105,8 @@ pub fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener, StartE
 ///
 /// # Errors
 /// It cannot be written. A reader that has seen enough, as `head` has, closes the
-/// pipe: [`ended`] takes that for no failure.
-pub fn say(answer: &str) -> Result<(), StartError> {
+/// pipe: [`exit_code`] takes that for no failure.
+pub fn print_answer(answer: &str) -> Result<(), StartError> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{answer}")
         .and_then(|()| out.flush())
@@ -114,18 +114,18 @@ pub fn say(answer: &str) -> Result<(), StartError> {
 }
 
 /// The exit code of a command.
-pub fn ended(service: &str, outcome: Result<(), StartError>) -> ExitCode {
+pub fn exit_code(service: &str, outcome: Result<(), StartError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
-        Err(error) => complain(service, &error),
+        Err(error) => report_error(service, &error),
     }
 }
 
 /// Prints the one line and chooses the exit code.
-pub fn complain(service: &str, error: &StartError) -> ExitCode {
+pub fn report_error(service: &str, error: &StartError) -> ExitCode {
     // Where nobody reads it any more, the code still tells.
     let _ = writeln!(std::io::stderr(), "{service}: {error}");
     match error {
@@ -144,6 +144,6 @@ mod tests {
             name: "sweep",
             problem: "it panicked".to_owned(),
         };
-        assert_eq!(ended("test-svc", Err(error)), ExitCode::FAILURE);
+        assert_eq!(exit_code("test-svc", Err(error)), ExitCode::FAILURE);
     }
 }

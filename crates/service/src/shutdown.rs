@@ -22,7 +22,7 @@ pub fn delay(environment: &Environment) -> Result<Duration, ConfigError> {
 /// A token that is cancelled `delay` after `asked` is: take no new work then.
 /// Until then whoever has not heard yet that this replica is not ready any more is
 /// still served.
-pub fn after(asked: &CancellationToken, delay: Duration) -> CancellationToken {
+pub fn delayed(asked: &CancellationToken, delay: Duration) -> CancellationToken {
     let (asked, later) = (asked.clone(), CancellationToken::new());
     let stop = later.clone();
     tokio::spawn(async move {
@@ -68,7 +68,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_new_work_is_taken_only_after_the_delay() {
         let asked = CancellationToken::new();
-        let stop = after(&asked, Duration::from_secs(5));
+        let stop = delayed(&asked, Duration::from_secs(5));
         tokio::time::sleep(Duration::from_hours(1)).await;
         assert!(!stop.is_cancelled());
         asked.cancel();

@@ -20,7 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 pub use opentelemetry::trace::TraceId;
 
 pub use log_line::{LogFormat, LogLine};
-pub use trace_context::{current_trace_id, current_traceparent, follow};
+pub use trace_context::{current_trace_id, current_traceparent, set_parent};
 
 /// An exporter that takes longer loses its spans: the service goes on.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);

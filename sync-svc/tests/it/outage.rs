@@ -38,7 +38,7 @@ async fn database_goes(stack: &Stack, goes: bool) {
 // R12
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_database_is_away_no_try_is_counted_and_everything_is_applied_after_it() {
-    // One step of the ladder would be a day: what is counted does not come back.
+    // One delay of the retry schedule would be a day: what is counted does not come back.
     let mut stack = Stack::start_with(0, &[]).await;
     stack.start_service(&[("RETRY_DELAYS", "1d")]);
     let person = Person::new();

@@ -3,7 +3,7 @@
 
 use latchkey_domain::EventId;
 use latchkey_messaging::BrokerConfig;
-use latchkey_messaging::parked::Shelf;
+use latchkey_messaging::parked::OperatorQueue;
 use latchkey_messaging::topology::{RECENT_QUEUE, UNROUTED_QUEUE, USER_AUTHENTICATED_QUEUE};
 use sync_svc::parked::{Command, run};
 
@@ -88,8 +88,11 @@ async fn one_lost_binding_speaks_and_one_command_mends_it() {
     let person = Person::new();
     let id = EventId::generate();
     stack.publish(id, &person.sign_in(0)).await;
-    let command =
-        async |command: &Command| run(command, vec![Shelf::Unrouted], &broker).await.unwrap();
+    let command = async |command: &Command| {
+        run(command, vec![OperatorQueue::Unrouted], &broker)
+            .await
+            .unwrap()
+    };
     let counted = command(&Command::Count).await;
     assert_eq!(counted, [format!("latchkey.unrouted\t{AUTHENTICATED}\t1")]);
     let lines = command(&redrive(CONNECTED)).await;

@@ -5,32 +5,8 @@ use latchkey_proto::events;
 use latchkey_service::telemetry::current_traceparent;
 use prost::Message as _;
 
+use crate::event::Event;
 use crate::topology::{EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue};
-
-/// An event of the published contract.
-pub trait Event: prost::Message + Default {
-    /// Routing key on [`EVENTS_EXCHANGE`] and CloudEvents type.
-    const ROUTING_KEY: &'static str;
-}
-
-impl Event for events::UserAuthenticated {
-    const ROUTING_KEY: &'static str = "user.authenticated.v1";
-}
-impl Event for events::MemberRemoved {
-    const ROUTING_KEY: &'static str = "member.removed.v1";
-}
-impl Event for events::AccountConnected {
-    const ROUTING_KEY: &'static str = "account.connected.v1";
-}
-impl Event for events::AccountReauthRequired {
-    const ROUTING_KEY: &'static str = "account.reauth_required.v1";
-}
-impl Event for events::AccountDisconnected {
-    const ROUTING_KEY: &'static str = "account.disconnected.v1";
-}
-impl Event for events::ChannelStatusChanged {
-    const ROUTING_KEY: &'static str = "channel.status_changed.v1";
-}
 
 /// A message for the outbox. Carries the trace context of its making.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use latchkey_domain::EventId;
-use latchkey_messaging::consumer::{Consumer, HandleError, Handler, Ladder, Received};
+use latchkey_messaging::consumer::{Consumer, HandleError, Handler, Received, RetrySchedule};
 use latchkey_messaging::parked;
 use latchkey_messaging::topology::{Subscription, USER_AUTHENTICATED_QUEUE};
 use latchkey_proto::events::UserAuthenticated;
@@ -81,11 +81,11 @@ pub fn subscription() -> Subscription {
 }
 
 pub fn consumer(broker: &TestBroker, handler: Arc<Script>) -> Consumer {
-    let ladder = Ladder::new(
+    let retry_schedule = RetrySchedule::new(
         vec![Duration::from_millis(50), Duration::from_millis(100)],
         4,
     );
-    Consumer::new(config(broker.url()), subscription(), handler).with_ladder(ladder)
+    Consumer::new(config(broker.url()), subscription(), handler).with_retry_schedule(retry_schedule)
 }
 
 async fn start(broker: &TestBroker, handler: &Arc<Script>) -> Running {
@@ -295,7 +295,7 @@ async fn a_consumer_fetches_what_was_unrouted_while_its_queue_was_missing() {
     }
     let unrouted = async || {
         let broker = config(broker.url());
-        parked::list(&broker, parked::Shelf::Unrouted, 10)
+        parked::list(&broker, parked::OperatorQueue::Unrouted, 10)
             .await
             .unwrap()
     };

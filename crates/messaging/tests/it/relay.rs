@@ -5,7 +5,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use latchkey_domain::EventId;
 use latchkey_messaging::outbox::{Message, Relay, Schema, enqueue};
-use latchkey_messaging::parked::{self, Selection, Shelf, Which};
+use latchkey_messaging::parked::{self, Filter, OperatorQueue, Selection};
 use latchkey_messaging::topology::{
     self, EVENTS_EXCHANGE, MESSAGING_JOBS_QUEUE, RECENT_QUEUE, Subscription, UNROUTED_QUEUE,
     USER_AUTHENTICATED_QUEUE,
@@ -180,7 +180,7 @@ async fn other_arguments_of_queues_and_exchanges_are_told_and_stop_no_event() {
         config(broker.url()),
         "/latchkey/test",
     );
-    let told = outgoing.complaints();
+    let told = outgoing.refused_declarations();
     let relay = Running::start(move |stop| outgoing.run(stop));
     let ids = commit_events(&database, 10).await;
     eventually("all arrive", async || collector.has_all(&ids)).await;
@@ -215,7 +215,7 @@ async fn other_arguments_of_queues_and_exchanges_are_told_and_stop_no_event() {
     // And the consumer takes its queue as it is.
     let script = Script::failing(0);
     let consumer = consumer(&broker, script.clone());
-    let told = consumer.complaints();
+    let told = consumer.refused_declarations();
     let running = Running::start(move |stop| consumer.run(stop));
     let id = EventId::generate();
     publish(
@@ -323,10 +323,16 @@ async fn what_nobody_was_bound_for_goes_to_who_is_bound_later() {
     let ids = commit_events(&database, 3).await;
     eventually("the rows go", async || outbox_rows(&database).await == 0).await;
     relay.stop().await;
-    let again = async |which| parked::redrive(&at, Shelf::Unrouted, which).await.unwrap();
+    let again = async |filter| {
+        parked::redrive(&at, OperatorQueue::Unrouted, filter)
+            .await
+            .unwrap()
+    };
 
-    assert_eq!(again(Which::All).await, 3, "nobody is bound yet");
-    let waiting = parked::list(&at, Shelf::Unrouted, 10).await.unwrap();
+    assert_eq!(again(Filter::All).await, 3, "nobody is bound yet");
+    let waiting = parked::list(&at, OperatorQueue::Unrouted, 10)
+        .await
+        .unwrap();
     assert_eq!(waiting.len(), 3, "so they come back");
     assert_eq!(
         waiting[0].reason,
@@ -337,16 +343,16 @@ async fn what_nobody_was_bound_for_goes_to_who_is_bound_later() {
     let page = Selection {
         skip: 1,
         limit: Some(1),
-        ..Selection::from(Which::Keys(vec![CONNECTED.to_owned()]))
+        ..Selection::from(Filter::Keys(vec![CONNECTED.to_owned()]))
     };
-    let listed = parked::list(&at, Shelf::Unrouted, page.clone())
+    let listed = parked::list(&at, OperatorQueue::Unrouted, page.clone())
         .await
         .unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].event_id, waiting[1].event_id);
-    let others = Which::Keys(vec![STATUS.to_owned()]);
+    let others = Filter::Keys(vec![STATUS.to_owned()]);
     assert_eq!(again(others).await, 0);
-    let counts = parked::count(&at, Shelf::Unrouted).await.unwrap();
+    let counts = parked::count(&at, OperatorQueue::Unrouted).await.unwrap();
     assert_eq!(
         counts.into_iter().collect::<Vec<_>>(),
         [(CONNECTED.to_owned(), 3)]
@@ -355,11 +361,13 @@ async fn what_nobody_was_bound_for_goes_to_who_is_bound_later() {
     let collector = Collector::bind(&broker, CONNECTED).await;
     // Bound to it again, by whoever declares.
     unbind(&connection, RECENT_QUEUE, CONNECTED).await;
-    assert_eq!(again(Which::Event(ids[0])).await, 1);
+    assert_eq!(again(Filter::Event(ids[0])).await, 1);
     eventually("one arrives", async || collector.has_all(&ids[..1])).await;
-    assert_eq!(again(Which::All).await, 2);
+    assert_eq!(again(Filter::All).await, 2);
     eventually("all arrive", async || collector.has_all(&ids)).await;
-    let waiting = parked::list(&at, Shelf::Unrouted, 10).await.unwrap();
+    let waiting = parked::list(&at, OperatorQueue::Unrouted, 10)
+        .await
+        .unwrap();
     assert!(waiting.is_empty());
 }
 

@@ -9,7 +9,9 @@ use http::header::AUTHORIZATION;
 use latchkey_config::ConfigError;
 use latchkey_domain::Clock;
 use latchkey_service::background::Tasks;
-use latchkey_service::grpc::{Admission, Peer, Refused, caller_not_allowed, caller_unknown};
+use latchkey_service::grpc::{
+    Authorize, Peer, RejectedConnection, caller_not_allowed, caller_unknown,
+};
 use latchkey_service::telemetry::current_trace_id;
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -84,7 +86,7 @@ impl Gate {
     }
 
     /// Writes down a caller whose certificate was not good.
-    pub fn not_let_in(&self, refused: Refused) {
+    pub fn not_let_in(&self, refused: RejectedConnection) {
         self.0.audit.record_stranger(Record {
             peer: Some(refused.address),
             reason: Some(refused.problem),
@@ -169,8 +171,8 @@ impl Gate {
     }
 }
 
-impl Admission for Gate {
-    fn admit(&self, request: &mut http::Request<Body>) -> Result<(), Status> {
+impl Authorize for Gate {
+    fn authorize(&self, request: &mut http::Request<Body>) -> Result<(), Status> {
         // Health and reflection tell nothing of anybody.
         let Some(method) = self
             .0

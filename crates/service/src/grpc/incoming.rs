@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
-use super::{Peer, PeerCertificate, Tls};
+use super::{Peer, PeerCertificate, ServerTls};
 
 /// A TLS handshake that takes longer is dropped.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection that was not let in.
 #[derive(Debug, Clone)]
-pub struct Refused {
+pub struct RejectedConnection {
     /// Where it came from.
     pub address: SocketAddr,
     /// What was wrong with the certificate.
@@ -48,15 +48,15 @@ pub struct Connection {
 /// no caller.
 pub fn incoming(
     listener: TcpListener,
-    tls: Tls,
+    tls: ServerTls,
     stop: CancellationToken,
-    refused: impl Fn(Refused) + Send + Sync + 'static,
+    refused: impl Fn(RejectedConnection) + Send + Sync + 'static,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(1);
-    let slots = Arc::new(Semaphore::new(HANDSHAKES));
+    let permits = Arc::new(Semaphore::new(HANDSHAKES));
     let refused = Arc::new(refused);
     tokio::spawn(async move {
-        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+        while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
             let accepted = tokio::select! {
                 () = ready.closed() => return,
                 () = stop.cancelled() => return,
@@ -75,13 +75,13 @@ pub fn incoming(
             tokio::spawn(async move {
                 match handshake(stream, address, &tls).await {
                     Ok(connection) => {
-                        drop(slot);
+                        drop(permit);
                         // Fails only where the server has ended.
                         let _ = ready.send(Ok(connection)).await;
                     }
                     Err(error) => {
                         if let Some(problem) = certificate_problem(&error) {
-                            refused(Refused { address, problem });
+                            refused(RejectedConnection { address, problem });
                         } else {
                             tracing::debug!(%address, %error, "a handshake came to nothing");
                         }
@@ -93,7 +93,11 @@ pub fn incoming(
     ReceiverStream::new(connections)
 }
 
-async fn handshake(stream: TcpStream, address: SocketAddr, tls: &Tls) -> io::Result<Connection> {
+async fn handshake(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: &ServerTls,
+) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     let acceptor = TlsAcceptor::from(tls.current());
     let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream))

@@ -15,7 +15,7 @@ use tonic_health::server::HealthReporter;
 use tower::Service;
 use tower::layer::util::{Identity, Stack};
 
-use super::{Admission, Gate, Refused, Tls, incoming};
+use super::{AuthorizationLayer, Authorize, RejectedConnection, ServerTls, incoming};
 use crate::{StartError, telemetry};
 
 /// Concurrent calls of a connection; further ones wait.
@@ -34,7 +34,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A gRPC server that serves `grpc.health.v1` and reflection beside its own service.
 pub struct GrpcServer<A> {
-    router: Router<Stack<Gate<A>, Identity>>,
+    router: Router<Stack<AuthorizationLayer<A>, Identity>>,
     health: HealthReporter,
     service: &'static str,
 }
@@ -58,9 +58,9 @@ pub struct Stopping {
 
 impl<A> GrpcServer<A>
 where
-    A: Admission + Clone + Send + Sync + 'static,
+    A: Authorize + Clone + Send + Sync + 'static,
 {
-    /// A server of `service`, every call to which `admission` checks. A call that takes longer
+    /// A server of `service`, every call to which `authorizer` checks. A call that takes longer
     /// than `call_timeout` fails; without one, the service has deadlines of its own.
     /// `descriptors` is the encoded file descriptor set of the contract.
     ///
@@ -68,7 +68,7 @@ where
     /// The descriptors cannot be read.
     pub fn new<S>(
         service: S,
-        admission: A,
+        authorizer: A,
         call_timeout: Option<Duration>,
         descriptors: &[u8],
     ) -> Result<Self, StartError>
@@ -100,14 +100,14 @@ where
                     rpc.path = request.uri().path()
                 );
                 let traceparent = request.headers().get("traceparent");
-                telemetry::follow(&span, traceparent.and_then(|value| value.to_str().ok()));
+                telemetry::set_parent(&span, traceparent.and_then(|value| value.to_str().ok()));
                 span
             });
         if let Some(timeout) = call_timeout {
             server = server.timeout(timeout);
         }
         let router = server
-            .layer(Gate(admission))
+            .layer(AuthorizationLayer(authorizer))
             .add_service(service)
             .add_service(health_service)
             .add_service(reflection);
@@ -126,9 +126,9 @@ where
     pub async fn serve(
         self,
         listener: std::net::TcpListener,
-        tls: Tls,
+        tls: ServerTls,
         Stopping { asked, stop }: Stopping,
-        refused: impl Fn(Refused) + Send + Sync + 'static,
+        refused: impl Fn(RejectedConnection) + Send + Sync + 'static,
     ) -> Result<(), StartError> {
         let Self {
             router,

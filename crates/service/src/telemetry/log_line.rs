@@ -174,7 +174,7 @@ mod tests {
         let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("callback");
-            crate::telemetry::follow(&span, Some(traceparent));
+            crate::telemetry::set_parent(&span, Some(traceparent));
             let _entered = span.enter();
             assert!(
                 crate::telemetry::current_traceparent()

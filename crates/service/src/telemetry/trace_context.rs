@@ -33,7 +33,7 @@ pub fn current_trace_id() -> Option<TraceId> {
 /// Makes `span` a child of the trace that `traceparent` names. A malformed one
 /// is passed over: the span begins a trace of its own. Call it before the span
 /// is entered.
-pub fn follow(span: &Span, traceparent: Option<&str>) {
+pub fn set_parent(span: &Span, traceparent: Option<&str>) {
     let Some(traceparent) = traceparent else {
         return;
     };

@@ -1,4 +1,4 @@
-//! The way to another service, over mutual TLS.
+//! The target to another service, over mutual TLS.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,25 +7,25 @@ use latchkey_config::{ConfigError, Environment};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-use super::files::Pems;
+use super::pems::Pems;
 use crate::file_watch;
 
 /// Another service: connected to with the first call, again when it went away,
 /// and anew when the certificates change. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Outgoing {
+pub struct ClientChannel {
     plain: Endpoint,
-    current: Arc<ArcSwap<Way>>,
+    current: Arc<ArcSwap<Target>>,
     environment: Environment,
 }
 
 #[derive(Debug)]
-struct Way {
+struct Target {
     endpoint: Endpoint,
     channel: OnceLock<Channel>,
 }
 
-impl Way {
+impl Target {
     fn new(pems: &Pems, plain: &Endpoint) -> Result<Self, ConfigError> {
         Ok(Self {
             endpoint: pems.endpoint(plain.clone())?,
@@ -34,34 +34,34 @@ impl Way {
     }
 }
 
-impl Outgoing {
-    /// The way to `plain`, with `GRPC_CLIENT_CERT` and `GRPC_CLIENT_KEY` to show and
+impl ClientChannel {
+    /// The target to `plain`, with `GRPC_CLIENT_CERT` and `GRPC_CLIENT_KEY` to show and
     /// `GRPC_CLIENT_CA` to trust (PEM, usually from files).
     ///
     /// # Errors
     /// One of them is missing, is no PEM, or they cannot be used.
     pub fn new(environment: &Environment, plain: Endpoint) -> Result<Self, ConfigError> {
-        let way = Way::new(&Pems::of_client(environment)?, &plain)?;
+        let target = Target::new(&Pems::of_client(environment)?, &plain)?;
         Ok(Self {
             plain,
-            current: Arc::new(ArcSwap::from_pointee(way)),
+            current: Arc::new(ArcSwap::from_pointee(target)),
             environment: environment.clone(),
         })
     }
 
     /// Where the next call goes.
     pub fn channel(&self) -> Channel {
-        let way = self.current.load();
-        let connect = || way.endpoint.connect_lazy();
-        way.channel.get_or_init(connect).clone()
+        let target = self.current.load();
+        let connect = || target.endpoint.connect_lazy();
+        target.channel.get_or_init(connect).clone()
     }
 
-    /// Looks at the files again and again until `stop`. Calls that are under way
+    /// Looks at the files again and again until `stop`. Calls that are under target
     /// go on as they began; the next one connects with what is new.
-    pub async fn follow_files(self, stop: CancellationToken) {
+    pub async fn watch_files(self, stop: CancellationToken) {
         let read = || Pems::of_client(&self.environment);
         file_watch::watch("gRPC client certificates", stop, read, |now| {
-            self.current.store(Arc::new(Way::new(now, &self.plain)?));
+            self.current.store(Arc::new(Target::new(now, &self.plain)?));
             Ok(())
         })
         .await;

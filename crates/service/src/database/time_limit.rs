@@ -20,10 +20,10 @@ pub async fn within<T, E: From<sqlx::Error>>(
 ) -> Result<T, E> {
     tokio::time::timeout(limit, work)
         .await
-        .unwrap_or_else(|_| Err(late().into()))
+        .unwrap_or_else(|_| Err(timed_out().into()))
 }
 
-pub(super) fn late() -> sqlx::Error {
+pub(super) fn timed_out() -> sqlx::Error {
     let error = io::Error::new(
         io::ErrorKind::TimedOut,
         "the database did not answer in time",

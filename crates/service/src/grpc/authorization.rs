@@ -13,25 +13,25 @@ use tower::{Layer, Service};
 use super::CallError;
 
 /// Says which calls are let in.
-pub trait Admission {
+pub trait Authorize {
     /// Lets a call in, and may leave among its extensions what handlers should
     /// know of the caller.
     ///
     /// # Errors
     /// The call is not let in.
-    fn admit(&self, request: &mut http::Request<Body>) -> Result<(), Status>;
+    fn authorize(&self, request: &mut http::Request<Body>) -> Result<(), Status>;
 }
 
 /// A layer that lets in what `A` admits.
 #[derive(Debug, Clone)]
-pub struct Gate<A>(pub A);
+pub struct AuthorizationLayer<A>(pub A);
 
-impl<A: Clone, S> Layer<S> for Gate<A> {
-    type Service = Gated<A, S>;
+impl<A: Clone, S> Layer<S> for AuthorizationLayer<A> {
+    type Service = AuthorizationService<A, S>;
 
-    fn layer(&self, inner: S) -> Gated<A, S> {
-        Gated {
-            admission: self.0.clone(),
+    fn layer(&self, inner: S) -> AuthorizationService<A, S> {
+        AuthorizationService {
+            authorizer: self.0.clone(),
             inner,
         }
     }
@@ -39,14 +39,14 @@ impl<A: Clone, S> Layer<S> for Gate<A> {
 
 /// A service behind the gate.
 #[derive(Debug, Clone)]
-pub struct Gated<A, S> {
-    admission: A,
+pub struct AuthorizationService<A, S> {
+    authorizer: A,
     inner: S,
 }
 
-impl<A, S> Service<http::Request<Body>> for Gated<A, S>
+impl<A, S> Service<http::Request<Body>> for AuthorizationService<A, S>
 where
-    A: Admission,
+    A: Authorize,
     S: Service<http::Request<Body>, Response = http::Response<Body>>,
 {
     type Response = S::Response;
@@ -58,7 +58,7 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        match self.admission.admit(&mut request) {
+        match self.authorizer.authorize(&mut request) {
             Ok(()) => Either::Left(self.inner.call(request)),
             Err(status) => Either::Right(ready(Ok(status.into_http()))),
         }

@@ -7,7 +7,7 @@ use latchkey_config::{ConfigError, Environment};
 use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
-use super::files::Pems;
+use super::pems::Pems;
 use crate::file_watch;
 
 /// Whether a caller must show a certificate.
@@ -24,15 +24,15 @@ pub enum ClientCertificate {
 
 /// TLS of a server. Cheap to clone.
 #[derive(Clone)]
-pub struct Tls {
+pub struct ServerTls {
     current: Arc<ArcSwap<ServerConfig>>,
     environment: Environment,
     client: ClientCertificate,
 }
 
-impl std::fmt::Debug for Tls {
+impl std::fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls")
+        f.debug_struct("ServerTls")
             .field("client", &self.client)
             .finish_non_exhaustive()
     }
@@ -44,11 +44,11 @@ impl std::fmt::Debug for Tls {
 ///
 /// # Errors
 /// One of them is missing, is no PEM, or they do not go together.
-pub fn server_tls(environment: &Environment) -> Result<Tls, ConfigError> {
-    Tls::new(environment, ClientCertificate::Required)
+pub fn server_tls(environment: &Environment) -> Result<ServerTls, ConfigError> {
+    ServerTls::new(environment, ClientCertificate::Required)
 }
 
-impl Tls {
+impl ServerTls {
     /// TLS of the certificates that the environment names.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Tls {
 
     /// Looks at the files again and again until `stop`. Connections that are
     /// open stay as they are; handshakes use what is new.
-    pub async fn follow_files(self, stop: CancellationToken) {
+    pub async fn watch_files(self, stop: CancellationToken) {
         let read = || Pems::of_server(&self.environment, self.client);
         file_watch::watch("gRPC server certificates", stop, read, |now| {
             self.current
