@@ -165,8 +165,8 @@ pub(super) async fn tell_event(
         seen.exchange,
         seen.id,
         grant.granted_scopes.len(),
-        grant.access_token.len(),
-        grant.refresh_token.len()
+        grant.sealed_access_token.len(),
+        grant.sealed_refresh_token.len()
     ));
     if let Some(trace) = seen.traceparent.split('-').nth(1) {
         say(&format!(
@@ -174,7 +174,7 @@ pub(super) async fn tell_event(
         ));
     }
     anyhow::ensure!(
-        !grant.refresh_token.is_empty(),
+        !grant.sealed_refresh_token.is_empty(),
         "the refresh token of the sign-in was lost"
     );
     for issued in stack.demo().issued() {
