@@ -17,7 +17,7 @@ use latchkey_service::{BuildInfo, StartError, shutdown};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
-use crate::config::Configuration;
+use crate::config::Config;
 use crate::engine::{Engine, Parts};
 use crate::grpc::{self, CallerBounds};
 use crate::jitter::Jitter;
@@ -56,45 +56,42 @@ impl Application {
     ///
     /// # Errors
     /// An address is taken, or a certificate is none.
-    pub fn build(configuration: Configuration) -> Result<Self, StartError> {
-        let cache = Arc::new(Cache::new(
-            configuration.cache_capacity,
-            configuration.cache_revalidate,
-        ));
+    pub fn build(config: Config) -> Result<Self, StartError> {
+        let cache = Arc::new(Cache::new(config.cache_capacity, config.cache_revalidate));
         let bell = Bell::default();
-        let connections = Connections::new(&configuration.pool);
+        let connections = Connections::new(&config.pool);
         let (audit, audit_writer) = audit::audit(
             connections.pool().clone(),
             Table::Vault,
-            Arc::clone(&configuration.clock),
+            Arc::clone(&config.clock),
         );
         let gate = Gate::new(
-            configuration.policy,
-            configuration.callers,
+            config.policy,
+            config.callers,
             audit,
-            Arc::clone(&configuration.clock),
+            Arc::clone(&config.clock),
         )?;
         let bounds = CallerBounds {
-            waiting: configuration.most_waiting,
-            watching: configuration.most_watchers / 2,
+            waiting: config.most_waiting,
+            watching: config.most_watchers / 2,
         };
-        let seed = configuration.clock.now().unix_timestamp().unsigned_abs();
+        let seed = config.clock.now().unix_timestamp().unsigned_abs();
         let engine = Engine::new(Parts {
             store: Store::on(connections.clone()),
-            keys: configuration.keys.clone(),
-            providers: configuration.providers,
-            lanes: Lanes::new(configuration.limits),
+            keys: config.keys.clone(),
+            providers: config.providers,
+            lanes: Lanes::new(config.limits),
             cache: Arc::clone(&cache),
             bell: bell.clone(),
-            clock: configuration.clock,
+            clock: config.clock,
             jitter: Jitter::of_system(seed),
-            timing: configuration.timing,
-            ahead_window: configuration.ahead_window,
-            most_watchers: configuration.most_watchers,
+            timing: config.timing,
+            ahead_window: config.ahead_window,
+            most_watchers: config.most_watchers,
         });
         let grpc = grpc::server(engine.clone(), gate.clone(), bounds)?;
-        let grpc_listener = listen("GRPC_LISTEN", configuration.grpc_listen)?;
-        let health_listener = listen("HEALTH_LISTEN", configuration.health_listen)?;
+        let grpc_listener = listen("GRPC_LISTEN", config.grpc_listen)?;
+        let health_listener = listen("HEALTH_LISTEN", config.health_listen)?;
         let address = |error| StartError::io("cannot tell the own address", error);
         Ok(Self {
             grpc_address: grpc_listener.local_addr().map_err(address)?,
@@ -103,16 +100,16 @@ impl Application {
             health_listener,
             grpc,
             gate,
-            tls: configuration.tls,
+            tls: config.tls,
             audit: audit_writer,
             engine,
             cache,
             bell,
             connections,
-            broker: configuration.broker,
-            keys: configuration.keys,
-            reseal_every: configuration.reseal_every,
-            shutdown_delay: configuration.shutdown_delay,
+            broker: config.broker,
+            keys: config.keys,
+            reseal_every: config.reseal_every,
+            shutdown_delay: config.shutdown_delay,
             jitter_seed: seed,
         })
     }

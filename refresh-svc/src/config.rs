@@ -31,7 +31,7 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// Everything that the service needs to start.
 #[derive(Debug)]
-pub struct Configuration {
+pub struct Config {
     /// Address of the gRPC server: `GRPC_LISTEN`.
     pub grpc_listen: SocketAddr,
     /// How long it goes on serving once it is asked to end: `SHUTDOWN_DELAY`.
@@ -73,7 +73,7 @@ pub struct Configuration {
     pub clock: Arc<dyn Clock>,
 }
 
-impl Configuration {
+impl Config {
     /// Reads the environment.
     ///
     /// # Errors

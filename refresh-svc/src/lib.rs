@@ -17,6 +17,6 @@ mod store;
 mod wake;
 
 pub use app::Application;
-pub use config::Configuration;
+pub use config::Config;
 
 use latchkey_service::jitter;

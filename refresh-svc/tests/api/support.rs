@@ -18,7 +18,7 @@ use latchkey_domain::SystemClock;
 use latchkey_opening::{OpeningKey, OpeningKeys};
 use latchkey_proto::token::AccessToken;
 use latchkey_testkit::{Role, TestCertificates, TestDatabase};
-use refresh_svc::Configuration;
+use refresh_svc::Config;
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
@@ -115,8 +115,8 @@ impl World {
         variables
     }
 
-    pub fn configuration(&self) -> Configuration {
-        Configuration::from_environment(&self.environment(), Arc::new(SystemClock)).unwrap()
+    pub fn configuration(&self) -> Config {
+        Config::from_environment(&self.environment(), Arc::new(SystemClock)).unwrap()
     }
 
     /// A replica in a runtime of its own, so that it can be killed.
