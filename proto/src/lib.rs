@@ -1,7 +1,7 @@
 //! The published contract: events over RabbitMQ, tokens and accounts over gRPC.
 //!
-//! Generated from the `.proto` files beside this crate, which carry the
-//! documentation; `buf lint` and `buf breaking` check them.
+//! The code is generated from the `.proto` files beside this crate, which contain the
+//! documentation. `buf lint` and `buf breaking` check them.
 
 #![expect(
     clippy::pedantic,
@@ -41,13 +41,13 @@ pub mod account {
     tonic::include_proto!("latchkey.account.v1");
 }
 
-/// Why calls fail (`latchkey.reason.v1`), in every service.
+/// Reasons for failed calls (`latchkey.reason.v1`), in every service.
 pub mod reason;
 
-/// Every service's descriptors, for gRPC reflection.
+/// The encoded file descriptor set of the contract, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// Names of the methods of a service, as the contract has them.
+/// The names of the methods of a service.
 pub fn methods_of(package: &str, service: &str) -> Vec<String> {
     let contract = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
     contract
@@ -61,7 +61,7 @@ pub fn methods_of(package: &str, service: &str) -> Vec<String> {
         .collect()
 }
 
-/// A point in time as the contract has it.
+/// A point in time as a timestamp of the contract.
 pub fn timestamp(at: OffsetDateTime) -> Timestamp {
     Timestamp {
         seconds: at.unix_timestamp(),
@@ -70,8 +70,8 @@ pub fn timestamp(at: OffsetDateTime) -> Timestamp {
     }
 }
 
-/// The point in time that a timestamp tells; nothing where it tells none.
-pub fn time_of(told: &Timestamp) -> Option<OffsetDateTime> {
-    let second = OffsetDateTime::from_unix_timestamp(told.seconds).ok()?;
-    second.checked_add(time::Duration::nanoseconds(told.nanos.into()))
+/// The point in time of a timestamp, or `None` if it is out of range.
+pub fn time_of(timestamp: &Timestamp) -> Option<OffsetDateTime> {
+    let second = OffsetDateTime::from_unix_timestamp(timestamp.seconds).ok()?;
+    second.checked_add(time::Duration::nanoseconds(timestamp.nanos.into()))
 }
