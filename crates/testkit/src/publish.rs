@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use lapin::options::BasicPublishOptions;
-use lapin::{BasicProperties, Channel};
+use lapin::{BasicProperties, Channel, Confirmation};
 
 /// How often a message is published again before the test fails.
 const ATTEMPTS: u32 = 50;
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Publishes a message on a channel in confirm mode until the broker acknowledges it.
+/// Publishes a message on a channel in confirm mode until it is in a queue and acknowledged.
 ///
-/// RabbitMQ answers `basic.nack` while a new quorum queue has no leader yet. A publisher then
-/// publishes the message again (the relay does so too).
+/// RabbitMQ returns the message while the queue is not declared, and answers `basic.nack` while a
+/// new quorum queue has no leader yet. A publisher then publishes the message again (the relay
+/// does so too).
 ///
 /// # Panics
 /// If the channel fails, or the broker acknowledged none of the attempts.
@@ -24,12 +25,16 @@ pub async fn publish_confirmed(
     properties: BasicProperties,
     body: &[u8],
 ) {
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
     for _ in 0..ATTEMPTS {
         let confirmation = channel
             .basic_publish(
                 exchange.into(),
                 routing_key.into(),
-                BasicPublishOptions::default(),
+                options,
                 body,
                 properties.clone(),
             )
@@ -37,7 +42,7 @@ pub async fn publish_confirmed(
             .expect("the message was not sent")
             .await
             .expect("the broker did not confirm");
-        if confirmation.is_ack() {
+        if matches!(confirmation, Confirmation::Ack(None)) {
             return;
         }
         tokio::time::sleep(PAUSE).await;

@@ -88,7 +88,7 @@ pub fn consumer(broker: &TestBroker, handler: Arc<Script>) -> Consumer {
     Consumer::new(config(broker.url()), subscription(), handler).with_retry_schedule(retry_schedule)
 }
 
-async fn start(broker: &TestBroker, handler: &Arc<Script>) -> Running {
+pub async fn start(broker: &TestBroker, handler: &Arc<Script>) -> Running {
     let consumer = consumer(broker, handler.clone());
     let running = Running::start(move |stop| consumer.run(stop));
     eventually("the queue has its consumer", async || {
