@@ -80,7 +80,7 @@ pub fn wire_name(code: tonic::Code) -> String {
     name
 }
 
-/// The table of the README, in Markdown.
+/// The table of `docs/errors.md`, in Markdown.
 pub fn table() -> String {
     let mut text = String::from(
         "| reason | gRPC status | again | what it means | what to do |\n\

@@ -1,4 +1,4 @@
-//! The events of the published contract and their names.
+//! The events of the published contract and their routing keys.
 
 use latchkey_proto::events;
 

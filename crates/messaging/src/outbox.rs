@@ -1,5 +1,5 @@
-//! The transactional outbox: a message is a row, written in the transaction of
-//! the fact that it tells of.
+//! The transactional outbox: a message is a row that is written in the transaction of the change
+//! that it is about.
 
 mod message;
 mod relay;
@@ -13,12 +13,12 @@ pub use schema::Schema;
 use schema::per_schema;
 use sqlx::PgConnection;
 
-/// Writes a message into the outbox. Call it with the connection of the
-/// transaction that the message tells of; the relay publishes after the commit.
-/// A message whose id is still in the outbox is not written again.
+/// Writes a message into the outbox. `connection` is that of the transaction of the change; the
+/// relay publishes after the commit. A message whose id is still in the outbox is not written
+/// again.
 ///
 /// # Errors
-/// The database's refusal.
+/// The database refuses.
 pub async fn enqueue(
     connection: &mut PgConnection,
     schema: Schema,

@@ -34,7 +34,7 @@ impl TopologyMaintenance {
         }
     }
 
-    /// What the broker refuses to declare.
+    /// The declarations that the broker refused.
     pub fn refused_declarations(&self) -> RefusedDeclarations {
         self.refused_declarations.clone()
     }

@@ -1,5 +1,5 @@
-//! Mutual TLS between the services (R36): certificates that are read again when
-//! their files change, who is at the other end, and the gate that judges it.
+//! gRPC between the services: mutual TLS (R36) whose certificates are reloaded when their files
+//! change, the identity of the peer, the authorization of calls, and their errors.
 
 mod authorization;
 mod client_channel;

@@ -1,5 +1,5 @@
-//! What every service shares: telemetry, health, shut-down, database, gRPC
-//! transport and the frame around `main`.
+//! The parts that every service shares: telemetry, health, background tasks, shut-down, database,
+//! gRPC, and the code around `main`.
 
 pub mod background;
 pub mod build;

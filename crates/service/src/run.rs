@@ -1,4 +1,4 @@
-//! The frame around every service's `main`.
+//! The code around the `main` of every service.
 
 use std::future::Future;
 use std::io::{ErrorKind, Write as _};
@@ -9,8 +9,7 @@ use latchkey_config::{ConfigError, Environment};
 
 use crate::{database, metrics, telemetry, trust};
 
-/// Exit code of a wrong or missing variable: restarting does not help
-/// (`EX_CONFIG` of sysexits.h).
+/// Exit code for a wrong or missing variable (`EX_CONFIG` of sysexits.h): a restart does not help.
 const EXIT_CONFIG: u8 = 78;
 
 /// Why a service ended.
@@ -19,12 +18,12 @@ pub enum StartError {
     /// A variable is wrong or missing.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// An address cannot be listened on, a signal cannot be handled.
+    /// The service cannot listen on an address or handle a signal.
     #[error("{what}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation.
         what: String,
-        /// The operating system's refusal.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A background task panicked or ended too early.
@@ -41,7 +40,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// An input or output failure while trying `what`.
+    /// An input or output error of the operation `what`.
     pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {
         Self::Io {
             what: what.into(),
@@ -49,7 +48,7 @@ impl StartError {
         }
     }
 
-    /// Any other failure, with its causes.
+    /// Any other error, with its causes.
     pub fn other(error: impl Into<Box<dyn std::error::Error>>) -> Self {
         let error = error.into();
         let mut text = error.to_string();
@@ -63,8 +62,8 @@ impl StartError {
     }
 }
 
-/// Sets telemetry up, runs the service and turns its end into an exit code. A
-/// configuration error is one line on standard error that names the variable.
+/// Sets up telemetry, runs the service and returns its exit code. A configuration error is one line
+/// on standard error that names the variable.
 pub async fn service_main<F>(
     service: &'static str,
     serve: impl FnOnce(Environment) -> F,
@@ -89,11 +88,11 @@ where
     exit_code(service, outcome)
 }
 
-/// Takes the address that a variable names, so that a port which is taken stops
-/// the start. For a runtime of tokio's, which must not block.
+/// Binds the address of a variable, so that a port that is in use stops the start. The listener is
+/// not blocking, for tokio.
 ///
 /// # Errors
-/// The operating system's refusal.
+/// The operating system refuses.
 pub fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let failed = |error| StartError::io(format!("{variable}: cannot listen on {address}"), error);
     let listener = TcpListener::bind(address).map_err(failed)?;
@@ -101,11 +100,11 @@ pub fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener, StartE
     Ok(listener)
 }
 
-/// Prints a command's answer.
+/// Prints the answer of a command.
 ///
 /// # Errors
-/// It cannot be written. A reader that has seen enough, as `head` has, closes the
-/// pipe: [`exit_code`] takes that for no failure.
+/// The answer cannot be written. A reader such as `head` closes the pipe early, which
+/// [`exit_code`] does not count as a failure.
 pub fn print_answer(answer: &str) -> Result<(), StartError> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{answer}")
@@ -124,9 +123,9 @@ pub fn exit_code(service: &str, outcome: Result<(), StartError>) -> ExitCode {
     }
 }
 
-/// Prints the one line and chooses the exit code.
+/// Prints the error and returns its exit code.
 pub fn report_error(service: &str, error: &StartError) -> ExitCode {
-    // Where nobody reads it any more, the code still tells.
+    // If standard error is closed, the exit code remains.
     let _ = writeln!(std::io::stderr(), "{service}: {error}");
     match error {
         StartError::Config(_) => ExitCode::from(EXIT_CONFIG),

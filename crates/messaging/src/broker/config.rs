@@ -40,7 +40,7 @@ impl fmt::Debug for BrokerConfig {
 
 /// The text is not the URL of a broker. It is not shown: it may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("is no broker URL: amqp://user:password@host:5672/vhost")]
+#[error("is not a broker URL: amqp://user:password@host:5672/vhost")]
 pub struct InvalidBrokerUrl;
 
 impl BrokerConfig {

@@ -1,4 +1,4 @@
-//! What a consumer is made of.
+//! The parts of a consumer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Consumer {
         }
     }
 
-    /// What the broker refuses to declare.
+    /// The declarations that the broker refused.
     pub fn refused_declarations(&self) -> RefusedDeclarations {
         self.refused_declarations.clone()
     }
@@ -126,7 +126,7 @@ impl Consumer {
         }
     }
 
-    /// What the broker refuses to declare.
+    /// The declarations that the broker refused.
     pub fn refused_declarations(&self) -> RefusedDeclarations {
         self.refused_declarations.clone()
     }

@@ -8,7 +8,7 @@ use prost::Message as _;
 use crate::event::Event;
 use crate::topology::{EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue};
 
-/// A message for the outbox. Carries the trace context of its making.
+/// A message for the outbox, with the trace context in which it was created.
 #[derive(Debug, Clone)]
 pub struct Message {
     pub(crate) event_id: EventId,
@@ -21,7 +21,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// An event about `subject`, the id of what it happened to.
+    /// An event; `subject` is the id of the object that it is about.
     pub fn event<E: Event>(event_id: EventId, subject: impl Display, event: &E) -> Self {
         Self {
             event_id,
@@ -34,7 +34,7 @@ impl Message {
         }
     }
 
-    /// A job for a sync worker; its id is the job's.
+    /// A job for a sync worker; the id of the message is that of the job.
     pub fn job(id: JobId, queue: JobQueue, job: &events::SyncJob) -> Self {
         Self {
             event_id: EventId::from(id.as_uuid()),

@@ -63,7 +63,7 @@ impl Relay {
         }
     }
 
-    /// What the broker refuses to declare. Events are published all the same.
+    /// The declarations that the broker refused. Events are published all the same.
     pub fn refused_declarations(&self) -> RefusedDeclarations {
         self.refused_declarations.clone()
     }

@@ -1,6 +1,6 @@
 //! The outbox tables: one in the schema of each service.
 
-/// Whose outbox: one table per service.
+/// The schema of a service, which has one outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Schema {
     /// auth-svc: `auth.outbox`.

@@ -8,25 +8,25 @@ use crate::event::Event;
 pub const EVENTS_EXCHANGE: &str = "latchkey.events";
 /// Direct exchange of the jobs.
 pub const JOBS_EXCHANGE: &str = "latchkey.jobs";
-/// Fanout exchange that gets what no queue is bound for.
+/// Fanout exchange that receives the messages that no queue is bound for.
 pub const UNROUTED_EXCHANGE: &str = "latchkey.unrouted";
-/// Keeps what no queue was bound for. Empty in health: one message in it says that
-/// a binding or a queue is missing.
+/// Queue of the messages that no queue was bound for. It is normally empty: a message in it means
+/// that a binding or a queue is missing.
 pub const UNROUTED_QUEUE: &str = "latchkey.unrouted";
-/// The newest events of the types that need no consumer ([`OPTIONAL_EVENTS`]),
-/// within limits: the oldest make room.
+/// Queue of the newest events of the types that need no consumer ([`OPTIONAL_EVENTS`]). Beyond its
+/// limits the oldest are dropped.
 pub const RECENT_QUEUE: &str = "latchkey.events.recent";
-/// Routing keys of events that nobody need consume.
+/// Routing keys of the events that need no consumer.
 pub const OPTIONAL_EVENTS: [&str; 2] = [
     <events::AccountConnected as Event>::ROUTING_KEY,
     <events::ChannelStatusChanged as Event>::ROUTING_KEY,
 ];
-/// Jobs of message channels.
+/// Queue of the jobs of message channels.
 pub const MESSAGING_JOBS_QUEUE: &str = "latchkey.jobs.messaging";
-/// Jobs of calendar channels.
+/// Queue of the jobs of calendar channels.
 pub const CALENDAR_JOBS_QUEUE: &str = "latchkey.jobs.calendar";
 
-/// Where a sync job goes.
+/// The queue of a sync job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobQueue {
     /// [`MESSAGING_JOBS_QUEUE`].
@@ -44,7 +44,7 @@ impl JobQueue {
         }
     }
 
-    /// The queue's name.
+    /// Name of the queue.
     pub const fn queue(self) -> &'static str {
         match self {
             Self::Messaging => MESSAGING_JOBS_QUEUE,
@@ -52,7 +52,7 @@ impl JobQueue {
         }
     }
 
-    /// CloudEvents type of a first sync's job.
+    /// CloudEvents type of the job of a first sync.
     pub const fn job_type(self) -> &'static str {
         match self {
             Self::Messaging => "MessagingMessageListFetchJob",
@@ -70,17 +70,17 @@ pub const REAUTH_REQUIRED_QUEUE: &str = "sync-svc.account-reauth-required";
 /// Queue of sync-svc for `account.disconnected.v1`.
 pub const DISCONNECTED_QUEUE: &str = "sync-svc.account-disconnected";
 
-/// A consumer's queue and what it is bound to on [`EVENTS_EXCHANGE`].
+/// The queue of a consumer and its bindings to [`EVENTS_EXCHANGE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// Name of the queue; `<queue>.retry.<delay>` and `<queue>.parked` belong to it.
     pub queue: String,
-    /// Routing keys, which are the types of event that the queue takes.
+    /// Routing keys, which are the types of the events that the queue accepts.
     pub routing_keys: Vec<&'static str>,
 }
 
 impl Subscription {
-    /// A queue for the events `E`.
+    /// A queue for events of the type `E`.
     pub fn of<E: Event>(queue: &str) -> Self {
         Self {
             queue: queue.to_owned(),
@@ -88,12 +88,12 @@ impl Subscription {
         }
     }
 
-    /// The queue for what could not be handled.
+    /// Name of the parking queue, for messages that could not be handled.
     pub fn parked(&self) -> String {
         parked_queue(&self.queue)
     }
 
-    /// The subscriptions of sync-svc, which declares them and looks after them.
+    /// The subscriptions of sync-svc.
     pub fn built_in() -> Vec<Self> {
         vec![
             Self::of::<events::UserAuthenticated>(USER_AUTHENTICATED_QUEUE),

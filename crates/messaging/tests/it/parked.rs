@@ -11,7 +11,7 @@ use crate::support::{Running, body, config, eventually, properties, publish};
 const QUEUE: &str = USER_AUTHENTICATED_QUEUE;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parked_messages_are_listed_shown_and_given_back() {
+async fn parked_messages_are_listed_shown_and_redriven() {
     let broker = TestBroker::create().await;
     let at = config(broker.url());
     let running = start(&broker, &Script::failing(usize::MAX)).await;
@@ -42,7 +42,7 @@ async fn parked_messages_are_listed_shown_and_given_back() {
             .unwrap()
             .is_none()
     );
-    // What was looked at is back for whoever looks next.
+    // Messages that were read are in the queue again for the next reader.
     for _ in 0..20 {
         assert_eq!(parked::list(&at, QUEUE, 1).await.unwrap().len(), 1);
     }
@@ -95,7 +95,7 @@ async fn a_message_that_kills_every_process_that_takes_it_is_parked_by_the_broke
     assert_eq!(parked[0].event_id, Some(id));
     assert_eq!(parked[0].reason, "parked by the broker: delivery_limit");
 
-    // Given back, it is as new.
+    // A redriven message has no failed attempts.
     assert_eq!(parked::redrive(&at, QUEUE, Filter::All).await.unwrap(), 1);
     let script = Script::failing(0);
     let consumer = consumer(&broker, script.clone());

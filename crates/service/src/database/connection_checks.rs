@@ -1,4 +1,4 @@
-//! Which connections stay in a pool, and what the server is told of each.
+//! Which connections stay in a pool, and the settings of each connection.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use super::time_limit::{late, within};
 /// A connection that does not answer within this time is closed.
 const TEST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A connection that came back so short a while ago was tested then.
+/// A connection that was returned this recently was tested then.
 pub const RECENTLY_TESTED: Duration = Duration::from_millis(100);
 
 tokio::task_local! {
-    /// Set while the caller of the pool tests the connection itself.
+    /// Set while the user of the pool tests the connection itself.
     static IDLE_FOR: Cell<Option<Duration>>;
 }
 
-/// Takes a connection from the pool, or gives one back, without the tests that
-/// the pool makes: the caller makes its own. Answers also for how long the
-/// connection was idle; `None` where it is new.
+/// Acquires a connection from the pool, or returns one, without the tests of the pool, because the
+/// caller tests the connection itself. Also returns for how long the connection was idle, or
+/// `None` if it is new.
 pub async fn without_tests<T>(work: impl Future<Output = T>) -> (T, Option<Duration>) {
     let watched = async {
         let done = work.await;
@@ -30,9 +30,8 @@ pub async fn without_tests<T>(work: impl Future<Output = T>) -> (T, Option<Durat
     IDLE_FOR.scope(Cell::new(None), watched).await
 }
 
-/// The server's side of each connection gives up too: what a client left behind
-/// keeps neither locks nor a backend. `SET` and not a start-up option, which
-/// pgbouncer refuses.
+/// Time limits of the server for each connection, so that a client that is gone keeps neither locks
+/// nor a backend. They are set by `SET`, because pgbouncer refuses start-up options.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ServerLimits {
     statement: &'static str,
@@ -47,7 +46,7 @@ impl ServerLimits {
         idle_in_transaction: "30s",
     };
 
-    /// Longer than a relay waits for its broker.
+    /// The limit is longer than a relay waits for the broker.
     pub(super) const FOR_A_LONG_WAIT: Self = Self {
         idle_in_transaction: "90s",
         ..Self::FOR_A_SERVICE
@@ -58,18 +57,18 @@ impl ServerLimits {
         ..Self::FOR_A_SERVICE
     };
 
-    /// A pool that sets these and looks at what comes back.
+    /// Options of a pool that sets these limits and tests its connections.
     pub(super) fn apply_to(self, options: PgPoolOptions) -> PgPoolOptions {
         options
-            // Without a limit, and not as sharp as what is below.
+            // It has no time limit, and does not detect a read-only server.
             .test_before_acquire(false)
             .after_connect(move |connection, _| {
                 Box::pin(within(TEST_TIMEOUT * 2, self.begin(connection)))
             })
             .before_acquire(|connection, seen| {
                 Box::pin(async move {
-                    let told = IDLE_FOR.try_with(|idle_for| idle_for.set(Some(seen.idle_for)));
-                    if told.is_ok() || seen.idle_for < RECENTLY_TESTED {
+                    let noted = IDLE_FOR.try_with(|idle_for| idle_for.set(Some(seen.idle_for)));
+                    if noted.is_ok() || seen.idle_for < RECENTLY_TESTED {
                         return Ok(true);
                     }
                     is_usable(connection).await
@@ -110,8 +109,8 @@ impl ServerLimits {
 
 const READ_ONLY: &str = "the server is read-only: a standby, or one that was demoted";
 
-/// Whether a connection may stay: it answers, and its server takes writes. One
-/// that was dropped in the middle of a statement answers when that has ended.
+/// Returns `true` if the connection responds and its server accepts writes. A connection that was
+/// dropped during a statement responds after the statement has ended.
 async fn is_usable(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let asked = tokio::time::timeout(TEST_TIMEOUT, takes_writes(connection));
     let usable = asked.await.unwrap_or_else(|_| Err(timed_out()))?;
@@ -121,8 +120,8 @@ async fn is_usable(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     Ok(usable)
 }
 
-/// No more to the server than the empty round trip that this stands in for: a
-/// prepared statement without a table.
+/// A prepared statement without a table, which costs the server no more than an empty round
+/// trip.
 async fn takes_writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar::<Postgres, bool>(
         "SELECT NOT (pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean)",

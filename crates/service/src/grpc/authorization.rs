@@ -1,5 +1,5 @@
-//! The gate in front of a gRPC server: a call is judged before its message is
-//! read, whichever method it is for.
+//! Authorization in front of a gRPC server: every call is authorized before its message is read,
+//! whatever its method.
 
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
@@ -12,17 +12,16 @@ use tower::{Layer, Service};
 
 use super::CallError;
 
-/// Says which calls are let in.
+/// Decides which calls are allowed.
 pub trait Authorize {
-    /// Lets a call in, and may leave among its extensions what handlers should
-    /// know of the caller.
+    /// Allows a call, and may add facts about the caller for the handlers to its extensions.
     ///
     /// # Errors
-    /// The call is not let in.
+    /// The status of a call that is not allowed.
     fn authorize(&self, request: &mut http::Request<Body>) -> Result<(), Status>;
 }
 
-/// A layer that lets in what `A` admits.
+/// A layer that passes the calls that `A` allows.
 #[derive(Debug, Clone)]
 pub struct AuthorizationLayer<A>(pub A);
 
@@ -37,7 +36,7 @@ impl<A: Clone, S> Layer<S> for AuthorizationLayer<A> {
     }
 }
 
-/// A service behind the gate.
+/// A service behind an [`AuthorizationLayer`].
 #[derive(Debug, Clone)]
 pub struct AuthorizationService<A, S> {
     authorizer: A,
@@ -65,21 +64,21 @@ where
     }
 }
 
-/// The status of a caller that has not shown who it is.
+/// The status of a caller that is not authenticated.
 pub fn caller_unknown() -> Status {
     CallError::new(
         Reason::CallerUnknown,
-        "who is calling is not known: neither certificate nor token names a caller",
+        "the caller is unknown: neither a certificate nor a token names it",
     )
     .into()
 }
 
-/// The status of a caller that is not allowed what it asks, and of an account
-/// that such a caller must not know of: the same words for both.
+/// The status of a call that the policy does not allow, and of a call about an account that the
+/// caller must not know of: the message is the same for both.
 pub fn caller_not_allowed() -> Status {
     CallError::new(
         Reason::CallerNotAllowed,
-        "the policy does not allow this to the caller",
+        "the policy does not allow this call",
     )
     .into()
 }

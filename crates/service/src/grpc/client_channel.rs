@@ -1,4 +1,4 @@
-//! The target to another service, over mutual TLS.
+//! The channel to another service, over mutual TLS.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,8 +10,8 @@ use tonic::transport::{Channel, Endpoint};
 use super::pems::Pems;
 use crate::file_watch;
 
-/// Another service: connected to with the first call, again when it went away,
-/// and anew when the certificates change. Cheap to clone.
+/// The channel to another service. It connects with the first call, reconnects after the
+/// connection is lost, and uses a new connection when the certificates change. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ClientChannel {
     plain: Endpoint,
@@ -35,11 +35,11 @@ impl Target {
 }
 
 impl ClientChannel {
-    /// The target to `plain`, with `GRPC_CLIENT_CERT` and `GRPC_CLIENT_KEY` to show and
-    /// `GRPC_CLIENT_CA` to trust (PEM, usually from files).
+    /// A channel to `plain` with the client certificate in `GRPC_CLIENT_CERT` and
+    /// `GRPC_CLIENT_KEY` and the trusted authority in `GRPC_CLIENT_CA` (PEM, usually from files).
     ///
     /// # Errors
-    /// One of them is missing, is no PEM, or they cannot be used.
+    /// One of them is missing, is not PEM, or they cannot be used together.
     pub fn new(environment: &Environment, plain: Endpoint) -> Result<Self, ConfigError> {
         let target = Target::new(&Pems::of_client(environment)?, &plain)?;
         Ok(Self {
@@ -49,15 +49,15 @@ impl ClientChannel {
         })
     }
 
-    /// Where the next call goes.
+    /// The channel for the next call.
     pub fn channel(&self) -> Channel {
         let target = self.current.load();
         let connect = || target.endpoint.connect_lazy();
         target.channel.get_or_init(connect).clone()
     }
 
-    /// Looks at the files again and again until `stop`. Calls that are under target
-    /// go on as they began; the next one connects with what is new.
+    /// Watches the files until `stop`. Running calls are not affected; the next call connects with
+    /// the new certificates.
     pub async fn watch_files(self, stop: CancellationToken) {
         let read = || Pems::of_client(&self.environment);
         file_watch::watch("gRPC client certificates", stop, read, |now| {

@@ -1,4 +1,4 @@
-//! TLS whose certificates are replaced while it runs.
+//! TLS of a server, whose certificates are replaced while it runs.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use tokio_util::sync::CancellationToken;
 use super::pems::Pems;
 use crate::file_watch;
 
-/// Whether a caller must show a certificate.
+/// Whether a client must present a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClientCertificate {
-    /// Nobody connects without one.
+    /// Connections without a certificate are refused.
     #[default]
     Required,
-    /// One that is shown must be good; none will do.
+    /// A certificate is not required, and must be valid if it is presented.
     Optional,
-    /// None is asked for.
+    /// No certificate is requested.
     NotAsked,
 }
 
@@ -38,21 +38,13 @@ impl std::fmt::Debug for ServerTls {
     }
 }
 
-/// TLS of a server that takes only callers with a certificate of
-/// `GRPC_TLS_CLIENT_CA`; its own are `GRPC_TLS_CERT` and `GRPC_TLS_KEY` (PEM,
-/// usually from files: `GRPC_TLS_CERT_FILE` and so on).
-///
-/// # Errors
-/// One of them is missing, is no PEM, or they do not go together.
-pub fn server_tls(environment: &Environment) -> Result<ServerTls, ConfigError> {
-    ServerTls::new(environment, ClientCertificate::Required)
-}
-
 impl ServerTls {
-    /// TLS of the certificates that the environment names.
+    /// TLS with the certificate in `GRPC_TLS_CERT` and `GRPC_TLS_KEY`, for clients with a
+    /// certificate of `GRPC_TLS_CLIENT_CA` (PEM, usually from files: `GRPC_TLS_CERT_FILE` and so
+    /// on).
     ///
     /// # Errors
-    /// One of them is missing, is no PEM, or they do not go together.
+    /// One of them is missing, is not PEM, or they do not match.
     pub fn new(environment: &Environment, client: ClientCertificate) -> Result<Self, ConfigError> {
         let config = Pems::of_server(environment, client)?.server_config(client)?;
         Ok(Self {
@@ -62,13 +54,13 @@ impl ServerTls {
         })
     }
 
-    /// What the next handshake uses.
+    /// The configuration for the next handshake.
     pub(super) fn current(&self) -> Arc<ServerConfig> {
         self.current.load_full()
     }
 
-    /// Looks at the files again and again until `stop`. Connections that are
-    /// open stay as they are; handshakes use what is new.
+    /// Watches the files until `stop`. Open connections are not affected; new handshakes use the
+    /// new certificates.
     pub async fn watch_files(self, stop: CancellationToken) {
         let read = || Pems::of_server(&self.environment, self.client);
         file_watch::watch("gRPC server certificates", stop, read, |now| {
