@@ -80,8 +80,11 @@ impl Backoff {
 
     /// A wait moved by this back-off's jitter.
     pub fn jittered(&self, wait: Duration, random: f64) -> Duration {
-        // `max` before `min`: a value that is not a number becomes 0.
-        let random = random.max(0.0).min(1.0);
+        let random = if random.is_nan() {
+            0.0
+        } else {
+            random.clamp(0.0, 1.0)
+        };
         match self.jitter {
             Jitter::Lengthens(percent) => {
                 wait.saturating_add(share(wait, f64::from(percent) / 100.0 * random))

@@ -25,4 +25,37 @@ pub use setup::Consumer;
 
 use session::{Session, SessionEnd};
 
-impl Consumer {}
+impl Consumer {
+    /// Runs until `stop`, through any failure of the broker. Finishes the messages that are
+    /// being handled; the broker delivers the others to another consumer.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut retry_delay = RetryDelay::new();
+        let mut outage = RetryDelay::new();
+        while !stop.is_cancelled() {
+            if let Err(reason) = self.available().await {
+                tracing::warn!(queue = self.subscription.queue, reason, "consuming pauses");
+                if !outage.wait(&stop).await {
+                    return;
+                }
+                continue;
+            }
+            match Session::run(&self, &mut retry_delay, &stop).await {
+                Ok(SessionEnd::Stopped) => return,
+                Ok(SessionEnd::Unavailable { handled }) => {
+                    if handled {
+                        outage.reset();
+                    }
+                    if !outage.wait(&stop).await {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(queue = self.subscription.queue, %error, "consumer starts again");
+                    if !retry_delay.wait(&stop).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -239,7 +239,7 @@ mod tests {
         let until = end.clone();
         tasks.spawn("prompt", async move { until.cancelled().await });
         tasks.spawn("late", async {
-            tokio::time::sleep(Duration::from_mins(1)).await
+            tokio::time::sleep(Duration::from_mins(1)).await;
         });
         end.cancel();
         tasks.ended_within(Duration::from_secs(10)).await;

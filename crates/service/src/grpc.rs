@@ -19,5 +19,6 @@ pub use error::{CallError, DOMAIN};
 pub use incoming::{Connection, RejectedConnection, incoming};
 pub use pattern::{InvalidPattern, Pattern};
 pub use peer::{Peer, PeerCertificate};
+pub use pems::ClientCertificate;
 pub use server::{GrpcServer, Stopping};
-pub use server_tls::{ClientCertificate, ServerTls};
+pub use server_tls::ServerTls;

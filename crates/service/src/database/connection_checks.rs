@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, Postgres};
 
-use super::time_limit::{late, within};
+use super::time_limit::{timed_out, within};
 
 /// A connection that does not answer within this time is closed.
 const TEST_TIMEOUT: Duration = Duration::from_secs(1);

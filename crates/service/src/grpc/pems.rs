@@ -11,13 +11,23 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use super::ClientCertificate;
-
 const CERTIFICATE: &str = "GRPC_TLS_CERT";
 const KEY: &str = "GRPC_TLS_KEY";
 const CLIENT_CA: &str = "GRPC_TLS_CLIENT_CA";
 
 const CLIENT_CERTIFICATE: &str = "GRPC_CLIENT_CERT";
+
+/// Whether a client must present a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientCertificate {
+    /// Connections without a certificate are refused.
+    #[default]
+    Required,
+    /// A certificate is not required, and must be valid if it is presented.
+    Optional,
+    /// No certificate is requested.
+    NotAsked,
+}
 
 /// The PEM texts as they were read at one time.
 #[derive(Clone, PartialEq, Eq)]

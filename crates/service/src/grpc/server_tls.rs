@@ -7,20 +7,8 @@ use latchkey_config::{ConfigError, Environment};
 use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
-use super::pems::Pems;
+use super::pems::{ClientCertificate, Pems};
 use crate::file_watch;
-
-/// Whether a client must present a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ClientCertificate {
-    /// Connections without a certificate are refused.
-    #[default]
-    Required,
-    /// A certificate is not required, and must be valid if it is presented.
-    Optional,
-    /// No certificate is requested.
-    NotAsked,
-}
 
 /// TLS of a server. Cheap to clone.
 #[derive(Clone)]

@@ -19,7 +19,7 @@ pub(super) async fn measure(pool: &PgPool, schema: Schema, stop: &CancellationTo
         match within(ANSWER, oldest(pool, schema)).await {
             Ok(seconds) => waited.set(seconds.unwrap_or(0.0)),
             Err(error) => {
-                tracing::debug!(schema = name, %error, "the age of the outbox cannot be read")
+                tracing::debug!(schema = name, %error, "the age of the outbox cannot be read");
             }
         }
         tokio::select! {
