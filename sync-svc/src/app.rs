@@ -9,7 +9,7 @@ use latchkey_messaging::broker::BrokerCheck;
 use latchkey_messaging::consumer::{Consumer, Handler};
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_messaging::topology::{Keeper, Subscription};
-use latchkey_policy::Gate;
+use latchkey_policy::Authorizer;
 use latchkey_policy::audit::{self, Table, Writer};
 use latchkey_service::database::DatabaseCheck;
 use latchkey_service::health::{self, Readiness};
@@ -34,7 +34,7 @@ pub struct Application {
     clock: Arc<dyn Clock>,
     grpc: TcpListener,
     health: TcpListener,
-    gate: Gate,
+    authorizer: Authorizer,
     audit: Writer,
 }
 
@@ -46,7 +46,7 @@ impl Application {
     pub fn build(config: Config) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (audit, writer) = audit::audit(config.pool.clone(), Table::Sync, clock.clone());
-        let gate = Gate::new(
+        let authorizer = Authorizer::new(
             config.policy.clone(),
             config.callers.clone(),
             audit,
@@ -55,7 +55,7 @@ impl Application {
         Ok(Self {
             grpc: listen("GRPC_LISTEN", config.grpc_listen)?,
             health: listen("HEALTH_LISTEN", config.health_listen)?,
-            gate,
+            authorizer,
             audit: writer,
             clock,
             config,
@@ -89,7 +89,7 @@ impl Application {
             clock,
             grpc,
             health,
-            gate,
+            authorizer,
             audit,
         } = self;
         let pool = config.pool.clone();
@@ -101,7 +101,7 @@ impl Application {
         let end = CancellationToken::new();
         let mut behind: JoinSet<Result<(), StartError>> = JoinSet::new();
 
-        let handler: Arc<dyn Handler> = Arc::new(consumer::Events::new(
+        let handler: Arc<dyn Handler> = Arc::new(consumer::EventHandler::new(
             pool.clone(),
             config.connect_mode,
             clock.clone(),
@@ -160,11 +160,11 @@ impl Application {
         let audit = tokio::spawn(audit.run(answered.clone()));
         let service = grpc::AccountServer::new(pool, clock);
         let tls = config.grpc_tls;
-        let ending = grpc::Ending {
-            asked,
+        let shutdown = grpc::Shutdown {
+            requested: asked,
             stop: stop.clone(),
         };
-        tasks.spawn(grpc::serve(grpc, tls, gate, service, ending));
+        tasks.spawn(grpc::serve(grpc, tls, authorizer, service, shutdown));
 
         let mut outcome = Ok(());
         loop {

@@ -1,9 +1,8 @@
 //! The connection transaction: inbox, account, sealed grant, channels, first
 //! jobs and events, together or not at all (R20).
 
-mod grant;
+mod channel_input;
 mod sign_in;
-mod start;
 
 use latchkey_domain::{ChannelId, EventId};
 use latchkey_messaging::outbox::{Event as _, Message, Schema, enqueue};
@@ -11,15 +10,15 @@ use latchkey_proto::events::{AccountConnected, Identity};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
-use crate::announce;
 use crate::channel::{Channel, Kind};
+use crate::channel_events;
+use crate::grant::{Decision, Merged, Source, decide};
 use crate::store::account::{self, Account};
 use crate::store::channel::{self, ChannelRow};
 use crate::store::{credential, inbox, member};
 
-pub use grant::{Death, Decision, Grant, Held, Intent, Merged, Origin, Source, decide};
-pub use sign_in::{Access, InvalidSignIn, SealedGrant, SignIn, Wanted};
-pub use start::{ConnectMode, InvalidConnectMode};
+pub use channel_input::{ConnectMode, InvalidConnectMode};
+pub use sign_in::{Access, InvalidSignIn, SignIn, WantedChannel};
 
 /// What became of a sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +61,11 @@ pub async fn apply_on(
     sign_in: &SignIn,
     now: OffsetDateTime,
 ) -> Result<Outcome, sqlx::Error> {
-    if !inbox::first_time(connection, event, "connect").await? {
+    if !inbox::record_first_delivery(connection, event, "connect").await? {
         return Ok(Outcome::Duplicate);
     }
     let (workspace, user) = (sign_in.binding.workspace, sign_in.binding.user);
-    member::hold(connection, workspace, user).await?;
+    member::lock_shared(connection, workspace, user).await?;
     if member::removed_at(connection, workspace, user)
         .await?
         .is_some_and(|at| sign_in.grant.authenticated_at <= at)
@@ -83,8 +82,8 @@ pub async fn apply_on(
     )
     .await?;
     let stored = credential::lock(connection, account.id, now).await?;
-    let decision = decide(stored.as_ref().map(|stored| &stored.held), &sign_in.grant);
-    keep_what_is_not_stored(connection, &account, stored.as_ref(), sign_in, decision).await?;
+    let decision = decide(stored.as_ref().map(|stored| &stored.grants), &sign_in.grant);
+    keep_replaced_refresh_token(connection, &account, stored.as_ref(), sign_in, decision).await?;
     if let Decision::Take(merged) = decision {
         let change = store_grant(connection, &account, stored.as_ref(), sign_in, merged).await?;
         if let Some(change) = change {
@@ -92,20 +91,20 @@ pub async fn apply_on(
         }
     }
     credential::set_handle(connection, &account).await?;
-    choose_visibilities(connection, &account, sign_in).await?;
+    store_visibilities(connection, &account, sign_in).await?;
     Ok(Outcome::Applied(decision))
 }
 
 /// Keeps the refresh token that gives way, be it the stored one or that of the sign-in:
 /// some providers go on serving both.
-async fn keep_what_is_not_stored(
+async fn keep_replaced_refresh_token(
     connection: &mut PgConnection,
     account: &Account,
-    stored: Option<&credential::Stored>,
+    stored: Option<&credential::StoredCredential>,
     sign_in: &SignIn,
     decision: Decision,
 ) -> Result<(), sqlx::Error> {
-    let revives = stored.is_none_or(|stored| !stored.held.is_alive());
+    let revives = stored.is_none_or(|stored| !stored.grants.is_alive());
     match decision {
         // The first sign-in has nothing to give way.
         Decision::Take(_) if stored.is_none() => Ok(()),
@@ -127,7 +126,7 @@ async fn keep_what_is_not_stored(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     /// The account could not be used before; `again` if there was one.
-    Revived { again: bool },
+    Connected { reconnected: bool },
     /// Another whole grant.
     Replaced,
     /// An access token with other scopes.
@@ -140,27 +139,27 @@ enum Change {
 async fn store_grant(
     connection: &mut PgConnection,
     account: &Account,
-    stored: Option<&credential::Stored>,
+    stored: Option<&credential::StoredCredential>,
     sign_in: &SignIn,
     merged: Merged,
 ) -> Result<Option<Change>, sqlx::Error> {
     let (sealed, grant) = (&sign_in.sealed, &sign_in.grant);
-    let alive = stored.filter(|stored| stored.held.is_alive());
+    let alive = stored.filter(|stored| stored.grants.is_alive());
     let Some(alive) = alive else {
-        if let Some(held) = stored.map(|stored| &stored.held) {
+        if let Some(held) = stored.map(|stored| &stored.grants) {
             if let Some(not_before) = held.not_before {
-                credential::forget_deaths(connection, account.id, not_before).await?;
+                credential::delete_deaths(connection, account.id, not_before).await?;
             }
             if let Some(death) = held.death() {
-                credential::remember_death(connection, account.id, death).await?;
+                credential::insert_death(connection, account.id, death).await?;
             }
         }
         credential::replace(connection, account, sealed, grant).await?;
-        return Ok(Some(Change::Revived {
-            again: stored.is_some(),
+        return Ok(Some(Change::Connected {
+            reconnected: stored.is_some(),
         }));
     };
-    let held = &alive.held;
+    let held = &alive.grants;
     match (merged.access, merged.refresh) {
         (Source::Incoming, Source::Stored) => {
             let same = held.access.as_ref().is_some_and(|access| {
@@ -176,7 +175,7 @@ async fn store_grant(
             if alive.refreshing {
                 return Ok(same.then_some(change));
             }
-            credential::take_access_token(connection, account.id, sealed, grant).await?;
+            credential::replace_access_token(connection, account.id, sealed, grant).await?;
             Ok(Some(change))
         }
         (Source::Incoming, Source::Incoming | Source::Nothing) => {
@@ -184,7 +183,7 @@ async fn store_grant(
             Ok(Some(Change::Replaced))
         }
         (_, Source::Incoming) => {
-            credential::take_refresh_token(connection, account.id, sealed, grant).await?;
+            credential::replace_refresh_token(connection, account.id, sealed, grant).await?;
             Ok(None)
         }
         _ => Ok(None),
@@ -202,40 +201,50 @@ async fn move_channels(
     now: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     let rows = channel::of_accounts(connection, &[account.id]).await?;
-    let revived = matches!(change, Change::Revived { .. }) || account.disconnected_at.is_some();
+    let revived = matches!(change, Change::Connected { .. }) || account.disconnected_at.is_some();
     let replaced = change != Change::Renewed;
-    let moved = moves(account, &rows, sign_in, mode, revived, replaced, now);
+    let moved = channel_changes(account, &rows, sign_in, mode, revived, replaced, now);
     if account.disconnected_at.is_some() {
         account::set_disconnected(connection, account.id, None).await?;
     }
-    if matches!(change, Change::Revived { .. } | Change::Replaced) {
-        let again = change == (Change::Revived { again: true });
-        tell_connected(connection, account, &rows, &moved, sign_in, again, event).await?;
+    if matches!(change, Change::Connected { .. } | Change::Replaced) {
+        let reconnected = change == (Change::Connected { reconnected: true });
+        publish_connected(
+            connection,
+            account,
+            &rows,
+            &moved,
+            sign_in,
+            reconnected,
+            event,
+        )
+        .await?;
     }
     for (before, row) in &moved {
-        announce::channel_moved(connection, account, before.as_ref(), row, event, now).await?;
+        channel_events::store_and_publish(connection, account, before.as_ref(), row, event, now)
+            .await?;
     }
     Ok(())
 }
 
 /// A choice is ordered by its own time, whatever becomes of the grant that
 /// came with it, and a disconnect does not take it back.
-async fn choose_visibilities(
+async fn store_visibilities(
     connection: &mut PgConnection,
     account: &Account,
     sign_in: &SignIn,
 ) -> Result<(), sqlx::Error> {
     let chosen_at = sign_in.grant.authenticated_at;
-    for (kind, wanted) in sign_in.wanted() {
+    for (kind, wanted) in sign_in.channels() {
         if let Some(visibility) = wanted.visibility {
-            channel::choose_visibility(connection, account.id, kind, visibility, chosen_at).await?;
+            channel::set_visibility(connection, account.id, kind, visibility, chosen_at).await?;
         }
     }
     Ok(())
 }
 
 /// The channels that change, each with its state before (none where it is new).
-fn moves(
+fn channel_changes(
     account: &Account,
     rows: &[ChannelRow],
     sign_in: &SignIn,
@@ -245,10 +254,12 @@ fn moves(
     now: OffsetDateTime,
 ) -> Vec<(Option<Channel>, ChannelRow)> {
     let mut moved = Vec::new();
-    for (kind, wanted) in sign_in.wanted() {
+    for (kind, wanted) in sign_in.channels() {
         let row = rows.iter().find(|row| row.kind == kind);
         let current = row.map(|row| &row.state);
-        let Some(input) = start::input(current, wanted.access, mode, revived, replaced) else {
+        let Some(input) =
+            channel_input::input_after_sign_in(current, wanted.access, mode, revived, replaced)
+        else {
             continue;
         };
         let state = current.cloned().unwrap_or_else(|| Channel::new(now));
@@ -267,7 +278,7 @@ fn moves(
     moved
 }
 
-async fn tell_connected(
+async fn publish_connected(
     connection: &mut PgConnection,
     account: &Account,
     rows: &[ChannelRow],

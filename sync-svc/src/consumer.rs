@@ -13,19 +13,19 @@ use latchkey_service::database::{ANSWER, within};
 use sqlx::PgPool;
 
 use crate::connect::{self, ConnectMode, SignIn};
-use crate::lifecycle::{self, LifecycleError};
-use crate::removal::{self, Removal, RemovalError};
+use crate::grant_events::{self, GrantEventError};
+use crate::member_removal::{self, Removal, RemovalError};
 use crate::store;
 
 /// Handles every event that sync-svc consumes.
 #[derive(Debug)]
-pub struct Events {
+pub struct EventHandler {
     pool: PgPool,
     mode: ConnectMode,
     clock: Arc<dyn Clock>,
 }
 
-impl Events {
+impl EventHandler {
     /// A handler over a pool.
     pub fn new(pool: PgPool, mode: ConnectMode, clock: Arc<dyn Clock>) -> Self {
         Self { pool, mode, clock }
@@ -52,7 +52,7 @@ impl Events {
 }
 
 #[async_trait]
-impl Handler for Events {
+impl Handler for EventHandler {
     async fn handle(&self, message: &Received) -> Result<(), HandleError> {
         within(ANSWER, self.apply(message)).await
     }
@@ -64,32 +64,32 @@ impl Handler for Events {
     }
 }
 
-impl Events {
+impl EventHandler {
     async fn apply(&self, message: &Received) -> Result<(), HandleError> {
         let now = self.clock.now();
         match message.event_type.as_str() {
             UserAuthenticated::ROUTING_KEY => self.authenticated(message).await,
             AccountReauthRequired::ROUTING_KEY => {
                 let fact = message.event()?;
-                Ok(lifecycle::reauth_required(&self.pool, message.id, &fact, now).await?)
+                Ok(grant_events::reauth_required(&self.pool, message.id, &fact, now).await?)
             }
             MemberRemoved::ROUTING_KEY => {
                 let removal = Removal::read(&message.event()?)?;
-                Ok(removal::apply(&self.pool, message.id, removal).await?)
+                Ok(member_removal::apply(&self.pool, message.id, removal).await?)
             }
             AccountDisconnected::ROUTING_KEY => {
                 let fact = message.event()?;
-                Ok(lifecycle::disconnected(&self.pool, message.id, &fact, now).await?)
+                Ok(grant_events::disconnected(&self.pool, message.id, &fact, now).await?)
             }
             other => Err(HandleError::Park(format!("unknown event {other}"))),
         }
     }
 }
 
-impl From<LifecycleError> for HandleError {
-    fn from(error: LifecycleError) -> Self {
+impl From<GrantEventError> for HandleError {
+    fn from(error: GrantEventError) -> Self {
         match error {
-            LifecycleError::Database(error) => error.into(),
+            GrantEventError::Database(error) => error.into(),
             malformed => Self::Park(malformed.to_string()),
         }
     }

@@ -1,16 +1,16 @@
 //! `latchkey.account.v1.AccountService` over mutual TLS.
 
-mod callers;
+mod authorization;
 mod convert;
-mod judge;
 mod page;
+mod policy;
 mod service;
 mod status;
 
 use std::net::TcpListener;
 use std::time::Duration;
 
-use latchkey_policy::Gate;
+use latchkey_policy::Authorizer;
 use latchkey_proto::FILE_DESCRIPTOR_SET;
 use latchkey_proto::account::account_service_server::AccountServiceServer;
 use latchkey_service::StartError;
@@ -18,7 +18,7 @@ use latchkey_service::grpc::{self, Tls};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-pub use callers::policy;
+pub use policy::policy;
 pub use service::AccountServer;
 
 /// A call that takes longer is given up.
@@ -28,13 +28,13 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that is silent is asked whether it lives.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Connections are made anew after this, so that new certificates count.
-const OLDEST_CONNECTION: Duration = Duration::from_mins(30);
+const MAX_CONNECTION_AGE: Duration = Duration::from_mins(30);
 
 /// When it ends.
 #[derive(Debug)]
-pub struct Ending {
+pub struct Shutdown {
     /// It is asked to: callers should go elsewhere.
-    pub asked: CancellationToken,
+    pub requested: CancellationToken,
     /// No new calls.
     pub stop: CancellationToken,
 }
@@ -47,9 +47,9 @@ pub struct Ending {
 pub async fn serve(
     listener: TcpListener,
     tls: Tls,
-    gate: Gate,
+    authorizer: Authorizer,
     service: AccountServer,
-    Ending { asked, stop }: Ending,
+    Shutdown { requested, stop }: Shutdown,
 ) -> Result<(), StartError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -63,22 +63,22 @@ pub async fn serve(
     let listener = tokio::net::TcpListener::from_std(listener)
         .map_err(|error| StartError::io("GRPC_LISTEN", error))?;
     tokio::spawn(tls.clone().follow_files(stop.clone()));
-    gate.follow(&stop);
-    let door = gate.clone();
+    authorizer.follow(&stop);
+    let recorder = authorizer.clone();
     let incoming = grpc::incoming(listener, tls, stop.clone(), move |refused| {
-        door.not_let_in(refused);
+        recorder.record_failed_handshake(refused);
     });
     let serving = Server::builder()
         .timeout(CALL_TIMEOUT)
         .http2_keepalive_interval(Some(KEEPALIVE))
-        .max_connection_age(OLDEST_CONNECTION)
-        .layer(grpc::Gate(gate))
+        .max_connection_age(MAX_CONNECTION_AGE)
+        .layer(grpc::Gate(authorizer))
         .add_service(health)
         .add_service(reflection)
         .add_service(AccountServiceServer::new(service))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-    let out_of_time = async {
-        asked.cancelled().await;
+    let drained = async {
+        requested.cancelled().await;
         // Whoever watches goes elsewhere.
         reporter
             .set_not_serving::<AccountServiceServer<AccountServer>>()
@@ -88,6 +88,6 @@ pub async fn serve(
     };
     tokio::select! {
         served = serving => served.map_err(StartError::other),
-        () = out_of_time => Ok(()),
+        () = drained => Ok(()),
     }
 }

@@ -9,8 +9,9 @@ use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::parked::Shelf;
 use latchkey_policy::audit::{self, Table};
 use latchkey_service::{StartError, run, shutdown};
+use sync_svc::commands::{channels, parked};
 use sync_svc::config::SERVICE;
-use sync_svc::{Application, Config, channels, parked};
+use sync_svc::{Application, Config};
 
 /// Turns sign-ins into connected accounts, channels and first sync jobs.
 /// Configured by environment variables; see the README.

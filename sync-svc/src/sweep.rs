@@ -11,25 +11,25 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use crate::announce;
 use crate::channel::{Channel, Input, Kind};
+use crate::channel_events;
 use crate::store::account::Account;
-use crate::store::channel::{ChannelRow, PAGE, Position};
+use crate::store::channel::{ChannelRow, PAGE_SIZE, Position};
 use crate::store::{account, channel, inbox, job};
 
 /// Looks this often.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// Jobs of earlier starts are looked for this often.
-const FORGET_INTERVAL: time::Duration = time::Duration::hours(1);
+const CLEANUP_INTERVAL: time::Duration = time::Duration::hours(1);
 /// A worker that reports nothing for so long has lost its job. A job that waits is
 /// not queued again before either.
-pub const SILENT_AFTER: time::Duration = time::Duration::hours(1);
+pub const WORKER_TIMEOUT: time::Duration = time::Duration::hours(1);
 /// Jobs of earlier starts are kept for so long, for people who look.
-pub const JOBS_KEPT: time::Duration = time::Duration::days(14);
+pub const JOB_RETENTION: time::Duration = time::Duration::days(14);
 
 /// Sweeps until `stop`. Any number of replicas may sweep at once.
 pub async fn run(pool: PgPool, clock: Arc<dyn Clock>, stop: CancellationToken) {
-    let mut forget_after = clock.now();
+    let mut next_cleanup = clock.now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -38,25 +38,25 @@ pub async fn run(pool: PgPool, clock: Arc<dyn Clock>, stop: CancellationToken) {
         // What is cut off is rolled back.
         tokio::select! {
             () = stop.cancelled() => return,
-            () = round(&pool, clock.now(), &mut forget_after) => {}
+            () = run_round(&pool, clock.now(), &mut next_cleanup) => {}
         }
     }
 }
 
-async fn round(pool: &PgPool, now: OffsetDateTime, forget_after: &mut OffsetDateTime) {
-    match once(pool, now).await {
+async fn run_round(pool: &PgPool, now: OffsetDateTime, next_cleanup: &mut OffsetDateTime) {
+    match run_once(pool, now).await {
         Ok(0) => {}
         Ok(moved) => tracing::info!(moved, "channels swept"),
         Err(error) => tracing::warn!(%error, "sweep failed"),
     }
-    if let Err(error) = within(UNHURRIED, inbox::forget_old(pool)).await {
+    if let Err(error) = within(UNHURRIED, inbox::delete_old(pool)).await {
         tracing::warn!(%error, "inbox was not cleaned");
     }
-    if now < *forget_after {
+    if now < *next_cleanup {
         return;
     }
-    match within(UNHURRIED, job::forget_all_old(pool, now - JOBS_KEPT)).await {
-        Ok(_) => *forget_after = now + FORGET_INTERVAL,
+    match within(UNHURRIED, job::delete_all_old(pool, now - JOB_RETENTION)).await {
+        Ok(_) => *next_cleanup = now + CLEANUP_INTERVAL,
         Err(error) => tracing::warn!(%error, "old jobs were not forgotten"),
     }
 }
@@ -67,18 +67,19 @@ async fn round(pool: &PgPool, now: OffsetDateTime, forget_after: &mut OffsetDate
 /// # Errors
 /// The database does not answer; what moved before it stays moved. A channel that
 /// cannot be moved is passed over, and told in the log.
-pub async fn once(pool: &PgPool, now: OffsetDateTime) -> Result<usize, sqlx::Error> {
+pub async fn run_once(pool: &PgPool, now: OffsetDateTime) -> Result<usize, sqlx::Error> {
     let mut moved = 0;
     for kind in Kind::ALL {
         let mut position = Position::START;
         loop {
             let due = within(ANSWER, async {
                 let mut connection = pool.acquire().await?;
-                channel::due(&mut connection, kind, now, now - SILENT_AFTER, position).await
+                channel::due_for_sweep(&mut connection, kind, now, now - WORKER_TIMEOUT, position)
+                    .await
             })
             .await?;
             for row in &due {
-                match within(ANSWER, move_one(pool, row, now)).await {
+                match within(ANSWER, sweep_channel(pool, row, now)).await {
                     Ok(done) => moved += usize::from(done),
                     Err(error) => {
                         tracing::error!(channel.id = %row.id, %error, "channel was not swept");
@@ -86,8 +87,8 @@ pub async fn once(pool: &PgPool, now: OffsetDateTime) -> Result<usize, sqlx::Err
                 }
             }
             match due.last() {
-                Some(last) if due.len() >= usize::try_from(PAGE).unwrap_or(1) => {
-                    position = Position::behind(last);
+                Some(last) if due.len() >= usize::try_from(PAGE_SIZE).unwrap_or(1) => {
+                    position = Position::after(last);
                 }
                 _ => break,
             }
@@ -96,7 +97,7 @@ pub async fn once(pool: &PgPool, now: OffsetDateTime) -> Result<usize, sqlx::Err
     Ok(moved)
 }
 
-async fn move_one(
+async fn sweep_channel(
     pool: &PgPool,
     seen: &ChannelRow,
     now: OffsetDateTime,
@@ -116,8 +117,8 @@ async fn move_one(
     };
     let done = match input(&row.state, now) {
         Some(input) => advance(connection, &account, row, input, now).await?,
-        None if row.state.waits_for_a_worker() => {
-            announce::job_again(connection, &account, &row, now).await?
+        None if row.state.awaits_worker() => {
+            channel_events::requeue_job(connection, &account, &row, now).await?
         }
         None => false,
     };
@@ -142,7 +143,7 @@ async fn advance(
     );
     row.state = state;
     let cause = EventId::generate();
-    announce::channel_moved(connection, account, Some(&before), &row, cause, now).await?;
+    channel_events::store_and_publish(connection, account, Some(&before), &row, cause, now).await?;
     Ok(true)
 }
 
@@ -152,7 +153,7 @@ fn input(channel: &Channel, now: OffsetDateTime) -> Option<Input> {
         Some(Input::RetryDue)
     } else {
         channel
-            .is_silent(now - SILENT_AFTER)
-            .then_some(Input::Silent)
+            .is_worker_silent(now - WORKER_TIMEOUT)
+            .then_some(Input::WorkerSilent)
     }
 }

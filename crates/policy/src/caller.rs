@@ -1,17 +1,17 @@
 //! Who calls, and what they may (R36).
 
+mod authorizer;
 mod call;
-mod gate;
-mod jwks;
 mod service_account;
 mod settings;
+mod verification_keys;
 
 use std::sync::Arc;
 
 use latchkey_service::grpc::{Peer, PeerCertificate};
 
+pub use authorizer::Authorizer;
 pub use call::Call;
-pub use gate::Gate;
 pub use settings::{CallerSettings, CallersBy};
 
 /// A caller that was authenticated. Cheap to clone.

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
 use latchkey_service::StartError;
 
-use crate::{Ask, Contract, Pattern, Policy, Scopes};
+use crate::{AccessRequest, Contract, Pattern, Policy, Scopes};
 
 /// What to do with a policy.
 #[derive(Debug, Subcommand)]
@@ -19,12 +19,12 @@ pub enum Command {
         file: PathBuf,
     },
     /// Say what a policy says to a request, rule by rule.
-    Explain(Request),
+    Explain(ExplainArguments),
 }
 
 /// A request that nobody makes.
 #[derive(Debug, Args)]
-pub struct Request {
+pub struct ExplainArguments {
     /// The policy's file.
     file: PathBuf,
     /// Name of the caller: a SPIFFE id, a DNS name or
@@ -53,7 +53,7 @@ pub struct Request {
 pub fn run(command: &Command, contract: &Contract, out: &mut impl Write) -> Result<(), StartError> {
     match command {
         Command::Check { file } => check(file, contract, out),
-        Command::Explain(request) => explain(request, contract, out),
+        Command::Explain(arguments) => explain(arguments, contract, out),
     }
 }
 
@@ -87,43 +87,47 @@ fn check(file: &Path, contract: &Contract, out: &mut impl Write) -> Result<(), S
     writeln!(out, "a policy of {} rules", policy.rules().len()).map_err(written)
 }
 
-fn explain(request: &Request, contract: &Contract, out: &mut impl Write) -> Result<(), StartError> {
-    let policy = read(&request.file, contract)?;
-    let method = contract.method(&request.method).ok_or_else(|| {
+fn explain(
+    arguments: &ExplainArguments,
+    contract: &Contract,
+    out: &mut impl Write,
+) -> Result<(), StartError> {
+    let policy = read(&arguments.file, contract)?;
+    let method = contract.method(&arguments.method).ok_or_else(|| {
         StartError::Other(format!(
             "{} is no method; there are {}",
-            request.method,
+            arguments.method,
             contract.known()
         ))
     })?;
-    let scopes: ScopeSet = request.scope.iter().cloned().collect();
-    let ask = Ask {
+    let scopes: ScopeSet = arguments.scope.iter().cloned().collect();
+    let request = AccessRequest {
         method,
-        workspace: request.workspace,
-        provider: request.provider.as_ref(),
+        workspace: arguments.workspace,
+        provider: arguments.provider.as_ref(),
         scopes: (!scopes.is_empty()).then_some(Scopes::Granted(&scopes)),
     };
     if policy.is_open() {
         writeln!(out, "any certificate may everything").map_err(written)?;
     }
     for rule in policy.rules() {
-        let speaks_of_caller = rule
+        let is_for_caller = rule
             .callers()
             .iter()
-            .any(|pattern| request.caller.iter().any(|name| pattern.matches(name)));
-        let verdict = match (speaks_of_caller, rule.objection(&ask)) {
+            .any(|pattern| arguments.caller.iter().any(|name| pattern.matches(name)));
+        let outcome = match (is_for_caller, rule.first_mismatch(&request)) {
             (false, _) => "speaks of other callers".to_owned(),
             (true, None) => "allows it".to_owned(),
             (true, Some(what)) => format!("does not allow the {what}"),
         };
-        writeln!(out, "rule {}: {verdict}", rule.name()).map_err(written)?;
+        writeln!(out, "rule {}: {outcome}", rule.name()).map_err(written)?;
     }
-    if !policy.allows(request.caller.iter().map(String::as_str), &ask) {
+    if !policy.allows(arguments.caller.iter().map(String::as_str), &request) {
         return Err(StartError::Other("refused: CALLER_NOT_ALLOWED".to_owned()));
     }
     let open = [
-        ("workspace", request.workspace.is_none()),
-        ("provider", request.provider.is_none()),
+        ("workspace", arguments.workspace.is_none()),
+        ("provider", arguments.provider.is_none()),
         ("scope", scopes.is_empty() && contract.judges_scopes()),
     ];
     let left: Vec<_> = open
@@ -180,24 +184,24 @@ mod tests {
     // R36
     #[test]
     fn an_explanation_says_which_rule_objects_to_what() {
-        let ask = |rest: &str| {
+        let explain = |rest: &str| {
             run_with(
                 MAIL,
                 &format!("explain FILE --caller spiffe://acme.example/{rest}"),
             )
         };
-        let (out, error) = ask("mail --method GetAccessToken --provider google");
+        let (out, error) = explain("mail --method GetAccessToken --provider google");
         assert!(
             out.contains("rule mail: allows it") && error.is_none(),
             "{out}"
         );
-        let (out, error) = ask("mail --method GetAccessToken --provider microsoft");
+        let (out, error) = explain("mail --method GetAccessToken --provider microsoft");
         assert!(
             out.contains("rule mail: does not allow the provider"),
             "{out}"
         );
         assert!(error.unwrap().contains("CALLER_NOT_ALLOWED"));
-        let (out, error) = ask("other --method GetAccessToken");
+        let (out, error) = explain("other --method GetAccessToken");
         assert!(
             out.contains("speaks of other callers") && error.is_some(),
             "{out}"

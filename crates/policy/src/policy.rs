@@ -19,7 +19,7 @@ use crate::{Method, Pattern};
 
 pub use file::InvalidPolicy;
 pub use live::LivePolicy;
-pub use rule::{Ask, Choice, Rule, Scopes};
+pub use rule::{AccessRequest, Choice, Rule, Scopes};
 
 /// The rules, compiled: what a call needs is one look into a table per name of
 /// the caller.
@@ -29,7 +29,7 @@ pub struct Policy {
     /// Rules by the whole name of a caller.
     exact: HashMap<String, Vec<usize>>,
     /// Rules whose caller has a wildcard.
-    wild: Vec<(Pattern, usize)>,
+    wildcards: Vec<(Pattern, usize)>,
     /// Every caller with a certificate may call every method: for development.
     open: bool,
 }
@@ -44,7 +44,7 @@ impl Policy {
         for (position, rule) in policy.rules.iter().enumerate() {
             for caller in rule.callers() {
                 if caller.is_wild() {
-                    policy.wild.push((caller.clone(), position));
+                    policy.wildcards.push((caller.clone(), position));
                 } else {
                     let name = caller.as_str().to_owned();
                     policy.exact.entry(name).or_default().push(position);
@@ -75,22 +75,26 @@ impl Policy {
     /// The rules that speak of a caller of this name.
     pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Rule> {
         let exact = self.exact.get(name).into_iter().flatten();
-        let wild = self
-            .wild
+        let wildcards = self
+            .wildcards
             .iter()
             .filter(|(pattern, _)| pattern.matches(name))
             .map(|(_, position)| position);
         exact
-            .chain(wild)
+            .chain(wildcards)
             .filter_map(|position| self.rules.get(*position))
     }
 
     /// True where one rule of one of the names allows everything that is asked.
-    pub fn allows<'a>(&self, names: impl IntoIterator<Item = &'a str>, ask: &Ask<'_>) -> bool {
+    pub fn allows<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+        request: &AccessRequest<'_>,
+    ) -> bool {
         self.open
             || names
                 .into_iter()
-                .any(|name| self.of(name).any(|rule| rule.allows(ask)))
+                .any(|name| self.of(name).any(|rule| rule.allows(request)))
     }
 
     /// The providers for which one of the names may call the method in a
@@ -104,15 +108,15 @@ impl Policy {
         if self.open {
             return Choice::Every;
         }
-        let ask = Ask {
+        let request = AccessRequest {
             workspace: Some(workspace),
-            ..Ask::method(method)
+            ..AccessRequest::method(method)
         };
         let mut allowed = HashSet::new();
         for rule in names
             .into_iter()
             .flat_map(|name| self.of(name))
-            .filter(|rule| rule.allows(&ask))
+            .filter(|rule| rule.allows(&request))
         {
             match &rule.providers {
                 Choice::Every => return Choice::Every,
@@ -124,7 +128,7 @@ impl Policy {
 
     /// True where one rule lets one of the names call the method for every
     /// account: then nothing need be known of an account beforehand.
-    pub fn reaches_everything<'a>(
+    pub fn allows_every_account<'a>(
         &self,
         names: impl IntoIterator<Item = &'a str>,
         method: Method,
@@ -132,6 +136,6 @@ impl Policy {
         self.open
             || names
                 .into_iter()
-                .any(|name| self.of(name).any(|rule| rule.reaches_everything(method)))
+                .any(|name| self.of(name).any(|rule| rule.allows_every_account(method)))
     }
 }

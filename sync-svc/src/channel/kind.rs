@@ -159,7 +159,7 @@ impl Stage {
     }
 
     /// Returns `true` if a job waits for a worker.
-    pub fn waits_for_a_worker(&self) -> bool {
+    pub fn awaits_worker(&self) -> bool {
         Self::WAITING.contains(self)
     }
 

@@ -1,6 +1,7 @@
 use time::{Duration, OffsetDateTime};
 
-use super::{Channel, LastFailure, Stage, SyncStatus, THROTTLE_LIMIT, THROTTLE_MAX, THROTTLE_MIN};
+use super::kind::{Stage, SyncStatus};
+use super::state::{Channel, LastFailure, THROTTLE_LIMIT, THROTTLE_MAX, THROTTLE_MIN};
 
 /// Something that happens to a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub enum Input {
     RetryDue,
     /// The worker that took the job has not reported for too long: one new job, or
     /// a failure where that has happened too often. Waiting for a worker is none.
-    Silent,
+    WorkerSilent,
 }
 
 /// Why a sync failed.
@@ -44,7 +45,7 @@ pub enum Failure {
 /// A move that the machine does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a channel at {status} / {stage:?} does not take this report")]
-pub struct Refused {
+pub struct InvalidTransition {
     status: SyncStatus,
     stage: Stage,
 }
@@ -54,7 +55,7 @@ impl Channel {
     ///
     /// # Errors
     /// The machine does not know the move.
-    pub fn after(&self, input: Input, now: OffsetDateTime) -> Result<Self, Refused> {
+    pub fn after(&self, input: Input, now: OffsetDateTime) -> Result<Self, InvalidTransition> {
         match input {
             Input::Start => Ok(self.started(now)),
             Input::AwaitConfirmation | Input::Disconnected => {
@@ -63,26 +64,26 @@ impl Channel {
             Input::Denied => Ok(self.denied("the grant does not cover it".to_owned(), now)),
             Input::GrantDied(_) if self.stage == Stage::PendingConfiguration => Ok(self.clone()),
             Input::GrantDied(reason) => Ok(self.denied(reason, now)),
-            Input::StageEntered(stage) => self.revived(now).entered(stage, now),
-            Input::Completed(cursor) => self.revived(now).completed(cursor, now),
-            Input::Failed(failure) => self.revived(now).failed(failure, now),
-            Input::RetryDue => self.relaunched(self.throttle_failures, now),
-            Input::Silent if self.is_running() && self.stage.is_at_work() => {
+            Input::StageEntered(stage) => self.resumed(now).entered(stage, now),
+            Input::Completed(cursor) => self.resumed(now).completed(cursor, now),
+            Input::Failed(failure) => self.resumed(now).failed(failure, now),
+            Input::RetryDue => self.restarted(self.throttle_failures, now),
+            Input::WorkerSilent if self.is_running() && self.stage.is_at_work() => {
                 let failures = self.throttle_failures.saturating_add(1);
                 if failures >= THROTTLE_LIMIT {
-                    return Ok(self.given_up(failures, LastFailure::Silence, now));
+                    return Ok(self.given_up(failures, LastFailure::WorkerSilent, now));
                 }
-                self.relaunched(failures, now)
+                self.restarted(failures, now)
             }
-            Input::Silent => Err(self.refusal()),
+            Input::WorkerSilent => Err(self.invalid_transition()),
         }
     }
 
     /// The channel as a report of its own start finds it: what the sweep gave up
     /// because nobody was heard of goes on, now that somebody is.
-    fn revived(&self, now: OffsetDateTime) -> Self {
+    fn resumed(&self, now: OffsetDateTime) -> Self {
         let given_up_by_the_sweep = self.status == SyncStatus::FailedUnknown
-            && self.last_failure == Some(LastFailure::Silence);
+            && self.last_failure == Some(LastFailure::WorkerSilent);
         if !given_up_by_the_sweep {
             return self.clone();
         }
@@ -127,12 +128,12 @@ impl Channel {
     fn denied(&self, reason: String, now: OffsetDateTime) -> Self {
         let status = SyncStatus::FailedInsufficientPermissions;
         Self {
-            last_failure: Some(LastFailure::Told(reason)),
+            last_failure: Some(LastFailure::Reported(reason)),
             ..self.stopped(status, Stage::Failed, now)
         }
     }
 
-    fn entered(&self, stage: Stage, now: OffsetDateTime) -> Result<Self, Refused> {
+    fn entered(&self, stage: Stage, now: OffsetDateTime) -> Result<Self, InvalidTransition> {
         use Stage::{
             ImportOngoing, ImportPending, ImportScheduled, ListFetchOngoing, ListFetchPending,
             ListFetchScheduled,
@@ -146,12 +147,12 @@ impl Channel {
             | ImportOngoing => {
                 matches!(stage, ImportPending | ImportScheduled | ImportOngoing)
             }
-            Stage::PendingConfiguration | Stage::Failed => return Err(self.refusal()),
+            Stage::PendingConfiguration | Stage::Failed => return Err(self.invalid_transition()),
         };
         // A job that is delivered twice begins again with the list.
         let list = matches!(stage, ListFetchScheduled | ListFetchOngoing);
         if !self.is_running() || !(forward || list) {
-            return Err(self.refusal());
+            return Err(self.invalid_transition());
         }
         Ok(Self {
             stage,
@@ -160,9 +161,9 @@ impl Channel {
         })
     }
 
-    fn completed(&self, cursor: String, now: OffsetDateTime) -> Result<Self, Refused> {
+    fn completed(&self, cursor: String, now: OffsetDateTime) -> Result<Self, InvalidTransition> {
         if !self.is_running() {
-            return Err(self.refusal());
+            return Err(self.invalid_transition());
         }
         Ok(Self {
             status: SyncStatus::Active,
@@ -177,9 +178,9 @@ impl Channel {
         })
     }
 
-    fn failed(&self, failure: Failure, now: OffsetDateTime) -> Result<Self, Refused> {
+    fn failed(&self, failure: Failure, now: OffsetDateTime) -> Result<Self, InvalidTransition> {
         if !self.is_running() {
-            return Err(self.refusal());
+            return Err(self.invalid_transition());
         }
         let failures = self.throttle_failures.saturating_add(1);
         match failure {
@@ -189,9 +190,11 @@ impl Channel {
             | Failure::Unknown(detail)
                 if failures >= THROTTLE_LIMIT =>
             {
-                Ok(self.given_up(failures, LastFailure::Told(detail), now))
+                Ok(self.given_up(failures, LastFailure::Reported(detail), now))
             }
-            Failure::Unknown(detail) => Ok(self.given_up(failures, LastFailure::Told(detail), now)),
+            Failure::Unknown(detail) => {
+                Ok(self.given_up(failures, LastFailure::Reported(detail), now))
+            }
             Failure::Retryable(asked, detail) => Ok(Self {
                 stage: match &self.stage {
                     Stage::ImportScheduled | Stage::ImportOngoing => Stage::ImportPending,
@@ -201,14 +204,14 @@ impl Channel {
                 stage_started_at: now,
                 throttle_failures: failures,
                 throttle_until: Some(now + wait(failures, asked)),
-                last_failure: Some(LastFailure::Told(detail)),
+                last_failure: Some(LastFailure::Reported(detail)),
                 ..self.clone()
             }),
             Failure::CursorExpired(detail) => Ok(Self {
                 cursor: String::new(),
                 // Counted, so that a worker that always says so comes to an end.
                 throttle_failures: failures,
-                last_failure: Some(LastFailure::Told(detail)),
+                last_failure: Some(LastFailure::Reported(detail)),
                 ..self.started(now)
             }),
         }
@@ -222,9 +225,9 @@ impl Channel {
         }
     }
 
-    fn relaunched(&self, failures: i32, now: OffsetDateTime) -> Result<Self, Refused> {
+    fn restarted(&self, failures: i32, now: OffsetDateTime) -> Result<Self, InvalidTransition> {
         if !self.is_running() {
-            return Err(self.refusal());
+            return Err(self.invalid_transition());
         }
         Ok(Self {
             stage: Stage::ListFetchPending,
@@ -236,8 +239,8 @@ impl Channel {
         })
     }
 
-    fn refusal(&self) -> Refused {
-        Refused {
+    fn invalid_transition(&self) -> InvalidTransition {
+        InvalidTransition {
             status: self.status.clone(),
             stage: self.stage.clone(),
         }

@@ -5,14 +5,14 @@ use latchkey_proto::events::{
     Access as WireAccess, CalendarVisibility, Intent as WireIntent, MessageVisibility,
     UserAuthenticated,
 };
+use latchkey_proto::time_to_microsecond;
 use time::{Duration, OffsetDateTime};
 
-use super::{Grant, Intent};
 use crate::channel::Kind;
-use crate::wire::to_time;
+use crate::grant::{Grant, Intent, SealedGrant};
 
 /// Clocks differ; a day does not. A time beyond would shut later sign-ins out.
-const MAX_AHEAD: Duration = Duration::days(1);
+const MAX_CLOCK_SKEW: Duration = Duration::days(1);
 
 /// A sign-in with something to connect.
 #[derive(Debug, Clone)]
@@ -31,30 +31,9 @@ pub struct SignIn {
     /// The sealed tokens.
     pub sealed: SealedGrant,
     /// What happens to the message channel.
-    pub messages: Wanted,
+    pub messages: WantedChannel,
     /// What happens to the calendar channel.
-    pub calendar: Wanted,
-}
-
-/// Sealed tokens: carried, never opened.
-#[derive(Clone)]
-pub struct SealedGrant {
-    /// Sealed access token.
-    pub access_token: Vec<u8>,
-    /// When it expires; none where the provider did not say.
-    pub access_token_expires_at: Option<OffsetDateTime>,
-    /// Sealed refresh token.
-    pub refresh_token: Option<Vec<u8>>,
-    /// When the provider ends it; none where the provider did not say.
-    pub refresh_token_expires_at: Option<OffsetDateTime>,
-    /// The client id that the tokens were given to; none where the event does not say.
-    pub client_id: Option<String>,
-}
-
-impl std::fmt::Debug for SealedGrant {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SealedGrant([sealed])")
-    }
+    pub calendar: WantedChannel,
 }
 
 /// One kind of data: wanted by the configuration, granted by the person.
@@ -70,8 +49,8 @@ pub enum Access {
 
 /// What a sign-in wants of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
-    /// Wanted and granted.
+pub struct WantedChannel {
+    /// WantedChannel and granted.
     pub access: Access,
     /// Who sees what, if the person chose. A plain sign-in carries no choice.
     pub visibility: Option<&'static str>,
@@ -94,7 +73,7 @@ pub enum InvalidSignIn {
     Time(&'static str),
     /// The sign-in lies ahead.
     #[error("authenticated_at lies in the future")]
-    Ahead,
+    InFuture,
 }
 
 impl SignIn {
@@ -132,17 +111,19 @@ impl SignIn {
             .authenticated_at
             .ok_or(InvalidSignIn::Missing("authenticated_at"))?;
         let authenticated_at =
-            to_time(authenticated_at).ok_or(InvalidSignIn::Time("authenticated_at"))?;
-        if authenticated_at > now + MAX_AHEAD {
-            return Err(InvalidSignIn::Ahead);
+            time_to_microsecond(authenticated_at).ok_or(InvalidSignIn::Time("authenticated_at"))?;
+        if authenticated_at > now + MAX_CLOCK_SKEW {
+            return Err(InvalidSignIn::InFuture);
         }
         let access_token_expires_at = sealed
             .access_token_expires_at
-            .map(|at| to_time(at).ok_or(InvalidSignIn::Time("access_token_expires_at")))
+            .map(|at| time_to_microsecond(at).ok_or(InvalidSignIn::Time("access_token_expires_at")))
             .transpose()?;
         let refresh_token_expires_at = sealed
             .refresh_token_expires_at
-            .map(|at| to_time(at).ok_or(InvalidSignIn::Time("refresh_token_expires_at")))
+            .map(|at| {
+                time_to_microsecond(at).ok_or(InvalidSignIn::Time("refresh_token_expires_at"))
+            })
             .transpose()?;
         let refresh_token = Some(sealed.refresh_token).filter(|token| !token.is_empty());
         Ok(Some(Self {
@@ -176,7 +157,7 @@ impl SignIn {
     }
 
     /// Both kinds, in the order of their locks.
-    pub fn wanted(&self) -> [(Kind, Wanted); 2] {
+    pub fn channels(&self) -> [(Kind, WantedChannel); 2] {
         [
             (Kind::Message, self.messages),
             (Kind::Calendar, self.calendar),
@@ -184,8 +165,8 @@ impl SignIn {
     }
 }
 
-fn wanted(access: WireAccess, visibility: Option<&'static str>) -> Wanted {
-    Wanted {
+fn wanted(access: WireAccess, visibility: Option<&'static str>) -> WantedChannel {
+    WantedChannel {
         access: match access {
             WireAccess::Granted => Access::Granted,
             WireAccess::Denied => Access::Denied,
@@ -209,5 +190,20 @@ fn calendar_visibility(chosen: CalendarVisibility) -> Option<&'static str> {
         CalendarVisibility::Unspecified => None,
         CalendarVisibility::Metadata => Some("METADATA"),
         CalendarVisibility::ShareEverything => Some("SHARE_EVERYTHING"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_timestamp_panics_and_times_are_whole_microseconds(seconds in any::<i64>(), nanos in any::<i32>()) {
+            let time = time_to_microsecond(prost_types::Timestamp { seconds, nanos });
+            prop_assert!(time.is_none_or(|time| time.nanosecond() % 1_000 == 0));
+        }
     }
 }

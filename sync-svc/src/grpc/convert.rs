@@ -8,9 +8,9 @@ use time::Duration;
 
 use super::status::RpcError;
 use crate::channel::{Failure, Input, Kind, Stage, SyncStatus};
-use crate::progress::Work;
 use crate::store::account::AccountView;
 use crate::store::channel::ChannelRow;
+use crate::sync_reports::StartedJob;
 
 /// A detail is for people who look: short.
 const DETAIL_MAX_CHARS: usize = 500;
@@ -76,14 +76,14 @@ pub(super) fn account(view: AccountView, channels: &[ChannelRow]) -> account::Ac
 }
 
 /// The work that a report is about: both parts must be there.
-pub(super) fn work(request: &ReportSyncRequest) -> Result<Work, RpcError> {
+pub(super) fn started_job(request: &ReportSyncRequest) -> Result<StartedJob, RpcError> {
     if request.job_id.is_empty() {
         return Err(RpcError::invalid("job_id", "is missing"));
     }
     if request.generation < 1 {
         return Err(RpcError::invalid("generation", "is missing"));
     }
-    Ok(Work {
+    Ok(StartedJob {
         job: request.job_id.parse().map_err(RpcError::id("job_id"))?,
         generation: request.generation,
     })

@@ -16,9 +16,9 @@ use tracing::Instrument as _;
 
 use super::page::{self, Page};
 use super::status::RpcError;
-use super::{convert, judge};
-use crate::progress::{self, ProgressError};
+use super::{authorization, convert};
 use crate::store::{account, channel};
+use crate::sync_reports::{self, SyncReportError};
 
 /// The account service over a pool.
 #[derive(Debug)]
@@ -42,13 +42,13 @@ impl AccountServer {
             .account_id
             .parse()
             .map_err(RpcError::id("account_id"))?;
-        judge::account(call, &self.pool, id).await?;
+        authorization::account(call, &self.pool, id).await?;
         let mut connection = self.pool.acquire().await?;
         let view = account::find(&mut connection, id)
             .await?
-            .ok_or(ProgressError::AccountNotFound)?;
+            .ok_or(SyncReportError::AccountNotFound)?;
         let channels = channel::of_accounts(&mut connection, &[view.account.id]).await?;
-        judge::answered(call, &view.account.place());
+        authorization::answered(call, &view.account.location());
         Ok(GetAccountResponse {
             account: Some(convert::account(view, &channels)),
         })
@@ -63,7 +63,7 @@ impl AccountServer {
             .workspace_id
             .parse()
             .map_err(RpcError::id("workspace_id"))?;
-        let providers = judge::names(call.providers(workspace)?);
+        let providers = authorization::names(call.providers(workspace)?);
         let user = match request.user_id.as_str() {
             "" => None,
             text => Some(text.parse().map_err(RpcError::id("user_id"))?),
@@ -112,14 +112,14 @@ impl AccountServer {
             .channel_id
             .parse()
             .map_err(RpcError::id("channel_id"))?;
-        let work = convert::work(&request)?;
+        let work = convert::started_job(&request)?;
         let report = request
             .report
             .ok_or_else(|| RpcError::invalid("report", "is missing"))?;
-        let (kind, place) = judge::channel(call, &self.pool, id).await?;
+        let (kind, place) = authorization::channel(call, &self.pool, id).await?;
         let input = convert::input(kind, report)?;
-        let row = progress::report(&self.pool, id, work, input, self.clock.now()).await?;
-        judge::answered(call, &place);
+        let row = sync_reports::report(&self.pool, id, work, input, self.clock.now()).await?;
+        authorization::answered(call, &place);
         tracing::info!(
             channel.id = %row.id, status = %row.state.status,
             stage = row.state.stage.name(row.kind), "sync reported"
@@ -138,9 +138,9 @@ impl AccountServer {
             .account_id
             .parse()
             .map_err(RpcError::id("account_id"))?;
-        judge::account(call, &self.pool, id).await?;
-        let (account, rows) = progress::start(&self.pool, id, self.clock.now()).await?;
-        judge::answered(call, &account.place());
+        authorization::account(call, &self.pool, id).await?;
+        let (account, rows) = sync_reports::start(&self.pool, id, self.clock.now()).await?;
+        authorization::answered(call, &account.location());
         Ok(StartChannelSyncResponse {
             channels: rows.iter().map(convert::channel).collect(),
         })

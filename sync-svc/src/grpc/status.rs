@@ -8,7 +8,7 @@ use latchkey_proto::reason::{Known, Retry};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::progress::ProgressError;
+use crate::sync_reports::SyncReportError;
 
 const DOMAIN: &str = "latchkey";
 /// When to come back after a fault of the database.
@@ -30,7 +30,7 @@ pub(super) enum RpcError {
     Refused(Box<Status>),
     /// An account, a channel, a report.
     #[error(transparent)]
-    Progress(#[from] ProgressError),
+    SyncReport(#[from] SyncReportError),
 }
 
 impl RpcError {
@@ -48,7 +48,7 @@ impl RpcError {
 
 impl From<sqlx::Error> for RpcError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Progress(ProgressError::Database(error))
+        Self::SyncReport(SyncReportError::Database(error))
     }
 }
 
@@ -70,11 +70,11 @@ impl From<RpcError> for Status {
                 details.add_bad_request_violation(*field, problem);
                 error.to_string()
             }
-            RpcError::Progress(ProgressError::Database(cause)) => {
+            RpcError::SyncReport(SyncReportError::Database(cause)) => {
                 tracing::error!(error = %cause, "database");
                 "the database does not answer: try again".to_owned()
             }
-            RpcError::Refused(_) | RpcError::Progress(_) => error.to_string(),
+            RpcError::Refused(_) | RpcError::SyncReport(_) => error.to_string(),
         };
         Status::with_error_details(code, message, details)
     }
@@ -85,13 +85,13 @@ fn reason(error: &RpcError) -> &'static str {
     match error {
         RpcError::InvalidArgument { .. } => "INVALID_REQUEST",
         RpcError::Refused(_) => "CALLER_NOT_ALLOWED",
-        RpcError::Progress(error) => match error {
-            ProgressError::Database(_) => "STORE_UNAVAILABLE",
-            ProgressError::AccountNotFound => "ACCOUNT_NOT_FOUND",
-            ProgressError::ChannelNotFound => "CHANNEL_NOT_FOUND",
-            ProgressError::Refused(_) => "STATE_REFUSED",
-            ProgressError::StaleJob => "STALE_JOB",
-            ProgressError::ReauthRequired => "REAUTH_REQUIRED",
+        RpcError::SyncReport(error) => match error {
+            SyncReportError::Database(_) => "STORE_UNAVAILABLE",
+            SyncReportError::AccountNotFound => "ACCOUNT_NOT_FOUND",
+            SyncReportError::ChannelNotFound => "CHANNEL_NOT_FOUND",
+            SyncReportError::InvalidTransition(_) => "STATE_REFUSED",
+            SyncReportError::StaleJob => "STALE_JOB",
+            SyncReportError::ReauthRequired => "REAUTH_REQUIRED",
         },
     }
 }
@@ -133,10 +133,10 @@ mod tests {
         for error in [
             RpcError::invalid("field", "problem"),
             sqlx::Error::PoolTimedOut.into(),
-            ProgressError::AccountNotFound.into(),
-            ProgressError::ChannelNotFound.into(),
-            ProgressError::StaleJob.into(),
-            ProgressError::ReauthRequired.into(),
+            SyncReportError::AccountNotFound.into(),
+            SyncReportError::ChannelNotFound.into(),
+            SyncReportError::StaleJob.into(),
+            SyncReportError::ReauthRequired.into(),
         ] {
             assert!(Known::of(reason(&error)).is_some(), "{error}");
         }

@@ -34,8 +34,8 @@ pub struct Account {
 
 impl Account {
     /// Where it is.
-    pub fn place(&self) -> Place {
-        Place {
+    pub fn location(&self) -> AccountLocation {
+        AccountLocation {
             id: self.id,
             workspace_id: self.workspace_id,
             provider: self.provider.clone(),
@@ -173,7 +173,7 @@ pub async fn find(
 
 /// Where an account is: what a policy judges.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub struct Place {
+pub struct AccountLocation {
     /// The account.
     pub id: Uuid,
     /// Workspace.
@@ -183,10 +183,10 @@ pub struct Place {
 }
 
 /// Where an account is, connected or not.
-pub async fn place_of(
+pub async fn location_of(
     connection: &mut PgConnection,
     id: AccountId,
-) -> Result<Option<Place>, sqlx::Error> {
+) -> Result<Option<AccountLocation>, sqlx::Error> {
     sqlx::query_as("SELECT id, workspace_id, provider FROM sync.connected_account WHERE id = $1")
         .bind(id.as_uuid())
         .fetch_optional(connection)

@@ -5,12 +5,12 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::account::Place;
+use super::account::AccountLocation;
 use super::per_kind;
 use crate::channel::{Channel, Kind, LastFailure, Stage, SyncStatus};
 
 /// Channels that a sweep reads at once.
-pub const PAGE: i64 = 100;
+pub const PAGE_SIZE: i64 = 100;
 
 /// A channel with its place.
 #[derive(Debug, Clone)]
@@ -101,15 +101,15 @@ pub async fn account_of(
 
 /// What is judged of a channel before a report on it is read: its kind, its
 /// account and where the account is.
-pub async fn place_of(
+pub async fn location_of(
     connection: &mut PgConnection,
     channel: ChannelId,
-) -> Result<Option<(Kind, Place)>, sqlx::Error> {
+) -> Result<Option<(Kind, AccountLocation)>, sqlx::Error> {
     #[derive(sqlx::FromRow)]
     struct Row {
         is_message: bool,
         #[sqlx(flatten)]
-        place: Place,
+        place: AccountLocation,
     }
     let row: Option<Row> = sqlx::query_as(
         "SELECT c.is_message, a.id, a.workspace_id, a.provider
@@ -186,7 +186,7 @@ pub async fn update(connection: &mut PgConnection, row: &ChannelRow) -> Result<(
 
 /// Sets who sees what, as the person chose it at `chosen_at`, unless a newer
 /// choice is stored.
-pub async fn choose_visibility(
+pub async fn set_visibility(
     connection: &mut PgConnection,
     account: Uuid,
     kind: Kind,
@@ -224,7 +224,7 @@ impl Position {
     };
 
     /// Behind this channel.
-    pub fn behind(row: &ChannelRow) -> Self {
+    pub fn after(row: &ChannelRow) -> Self {
         Self {
             since: row.state.stage_started_at,
             id: row.id.as_uuid(),
@@ -234,9 +234,9 @@ impl Position {
 
 /// Channels whose retry is due, whose worker has not been heard of since
 /// `silent_before`, or whose job is to be queued again: those that stand longest
-/// first, [`PAGE`] at most (indexes `…_channel_running`). A stage of a newer
+/// first, [`PAGE_SIZE`] at most (indexes `…_channel_running`). A stage of a newer
 /// version is left to the newer version.
-pub async fn due(
+pub async fn due_for_sweep(
     connection: &mut PgConnection,
     kind: Kind,
     now: OffsetDateTime,
@@ -273,7 +273,7 @@ pub async fn due(
     .bind(Stage::names(&Stage::AT_WORK, kind))
     .bind(Stage::names(&Stage::WAITING, kind))
     .bind(Stage::ListFetchPending.name(kind))
-    .bind(PAGE)
+    .bind(PAGE_SIZE)
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| row.read(kind)).collect())

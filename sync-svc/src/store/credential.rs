@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::account::Account;
-use crate::connect::{Death, Grant, Held, Origin, SealedGrant};
+use crate::grant::{Death, Grant, Origin, SealedGrant, StoredGrants};
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -26,9 +26,9 @@ struct Row {
 
 /// A stored credential, locked.
 #[derive(Debug, Clone)]
-pub struct Stored {
+pub struct StoredCredential {
     /// What is stored, as the decision needs it.
-    pub held: Held,
+    pub grants: StoredGrants,
     /// Whether the provider refused the grant and nothing has replaced it.
     pub refused: bool,
     /// When the credentials were erased, unless they were replaced since.
@@ -43,7 +43,7 @@ pub async fn lock(
     connection: &mut PgConnection,
     account: Uuid,
     now: OffsetDateTime,
-) -> Result<Option<Stored>, sqlx::Error> {
+) -> Result<Option<StoredCredential>, sqlx::Error> {
     let row: Option<Row> = sqlx::query_as(
         "SELECT authenticated_at, granted_scopes, last_refreshed_at,
                 refresh_authenticated_at, refresh_scopes,
@@ -71,15 +71,15 @@ pub async fn lock(
     } else {
         Vec::new()
     };
-    Ok(Some(Stored {
+    Ok(Some(StoredCredential {
         refused: row.auth_failed_at.is_some() && row.erased_at.is_none(),
         erased_at: row.erased_at,
         refreshing: row.refreshing,
-        held: held(row, deaths),
+        grants: grants(row, deaths),
     }))
 }
 
-fn held(row: Row, deaths: Vec<Death>) -> Held {
+fn grants(row: Row, deaths: Vec<Death>) -> StoredGrants {
     let kept = row.erased_at.is_none();
     let access = Origin {
         authenticated_at: row.authenticated_at,
@@ -92,7 +92,7 @@ fn held(row: Row, deaths: Vec<Death>) -> Held {
         },
         _ => access.clone(),
     };
-    Held {
+    StoredGrants {
         access_issued_at: row.last_refreshed_at.filter(|_| kept),
         refresh: (kept && row.has_refresh_token).then_some(refresh),
         access: kept.then_some(access),
@@ -134,7 +134,7 @@ async fn deaths(connection: &mut PgConnection, account: Uuid) -> Result<Vec<Deat
 }
 
 /// Remembers the death of a grant that is about to be replaced.
-pub async fn remember_death(
+pub async fn insert_death(
     connection: &mut PgConnection,
     account: Uuid,
     death: Death,
@@ -156,7 +156,7 @@ pub async fn remember_death(
 }
 
 /// Forgets the deaths from before a disconnect: nothing from before it counts.
-pub async fn forget_deaths(
+pub async fn delete_deaths(
     connection: &mut PgConnection,
     account: Uuid,
     not_before: OffsetDateTime,
@@ -236,7 +236,7 @@ pub async fn replace(
 
 /// Refresh tokens of earlier sign-ins that are kept for one account, until it is
 /// disconnected.
-const MOST_REPLACED: i64 = 10;
+const MAX_REPLACED: i64 = 10;
 
 /// Keeps a refresh token, that of the sign-in or the stored one, and forgets the oldest
 /// beyond the bound, in one statement: the rows that it sees are those from before it.
@@ -269,7 +269,7 @@ pub async fn keep_replaced(
          WHERE account_id = $1 AND sealed_refresh_token IS NOT NULL"
     ))
     .bind(account)
-    .bind(MOST_REPLACED)
+    .bind(MAX_REPLACED)
     .execute(connection)
     .await?;
     Ok(())
@@ -283,7 +283,7 @@ pub async fn keep_unused(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(keep!("VALUES ($1, $3)"))
         .bind(account)
-        .bind(MOST_REPLACED)
+        .bind(MAX_REPLACED)
         .bind(sealed_refresh_token)
         .execute(connection)
         .await?;
@@ -292,7 +292,7 @@ pub async fn keep_unused(
 
 /// Takes only the access token; the stored refresh token stays, with where it
 /// came from. A refresh that is under way keeps its lease, so none may be.
-pub async fn take_access_token(
+pub async fn replace_access_token(
     connection: &mut PgConnection,
     account: Uuid,
     sealed: &SealedGrant,
@@ -326,7 +326,7 @@ pub async fn take_access_token(
 
 /// Takes only the refresh token: the stored access token is of a higher rank.
 /// A refresh with the token that is replaced loses its compare-and-swap.
-pub async fn take_refresh_token(
+pub async fn replace_refresh_token(
     connection: &mut PgConnection,
     account: Uuid,
     sealed: &SealedGrant,

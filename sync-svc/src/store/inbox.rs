@@ -5,7 +5,7 @@ use sqlx::{PgConnection, PgPool};
 
 /// True where the event was not applied before. A delivery of the same event
 /// that is being applied is waited for.
-pub async fn first_time(
+pub async fn record_first_delivery(
     connection: &mut PgConnection,
     event: EventId,
     consumer: &str,
@@ -24,7 +24,7 @@ pub async fn first_time(
 
 /// Forgets events of more than 14 days ago, at most 10,000 at once. One that
 /// still came again would meet the unique keys and the newer grant.
-pub async fn forget_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
+pub async fn delete_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query(
         "DELETE FROM sync.inbox WHERE event_id IN (
              SELECT event_id FROM sync.inbox

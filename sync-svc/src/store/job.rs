@@ -27,7 +27,7 @@ pub async fn insert(
 /// Notes that the job of a start is queued again, under its own id. Answers false
 /// where it is not time: it waits twice as long after each time, from an hour to a
 /// day, so that a queue without workers does not fill up.
-pub async fn repeat(
+pub async fn requeue(
     connection: &mut PgConnection,
     job: JobId,
     channel: ChannelId,
@@ -58,7 +58,7 @@ const BATCH: i64 = 10_000;
 /// Forgets jobs of starts that another start has replaced, and of channels that
 /// are gone, `BATCH` at most: those that were queued before `before`. The job of
 /// a channel's last start stays: it may have to be queued again.
-pub async fn forget_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sqlx::Error> {
+pub async fn delete_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sqlx::Error> {
     let forgotten = sqlx::query(
         "DELETE FROM sync.sync_job WHERE id IN (
              SELECT j.id FROM sync.sync_job j
@@ -77,10 +77,10 @@ pub async fn forget_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sq
 }
 
 /// Forgets them batch by batch until none is left.
-pub async fn forget_all_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sqlx::Error> {
+pub async fn delete_all_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sqlx::Error> {
     let mut forgotten = 0;
     loop {
-        let batch = forget_old(pool, before).await?;
+        let batch = delete_old(pool, before).await?;
         forgotten += batch;
         if batch < BATCH.unsigned_abs() {
             return Ok(forgotten);

@@ -8,13 +8,13 @@ use uuid::Uuid;
 /// Waits for a removal of the person from the workspace that is being applied, and
 /// lets none be applied until the transaction ends. Several sign-ins may go on at
 /// once.
-pub async fn hold(
+pub async fn lock_shared(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
     user: UserId,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))")
-        .bind(key(workspace, user))
+        .bind(lock_key(workspace, user))
         .execute(connection)
         .await?;
     Ok(())
@@ -37,14 +37,14 @@ pub async fn removed_at(
 
 /// Notes that the person was taken out, and waits for their sign-ins that are being
 /// applied.
-pub async fn remove(
+pub async fn insert_removal(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
     user: UserId,
     at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-        .bind(key(workspace, user))
+        .bind(lock_key(workspace, user))
         .execute(&mut *connection)
         .await?;
     sqlx::query(
@@ -86,6 +86,6 @@ pub async fn request_disconnects(
     .await
 }
 
-fn key(workspace: WorkspaceId, user: UserId) -> String {
+fn lock_key(workspace: WorkspaceId, user: UserId) -> String {
     format!("member {workspace} {user}")
 }

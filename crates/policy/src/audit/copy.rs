@@ -61,7 +61,7 @@ const EPOCH: OffsetDateTime = datetime!(2000-01-01 00:00 UTC);
 /// Sent at once: what fits into the buffer of the connection. A larger one would
 /// be allocated and given back with every batch, and that costs each call more
 /// than its record does.
-const PIECE: usize = 4096;
+const CHUNK_SIZE: usize = 4096;
 
 /// Rows of the table, encoded.
 #[derive(Debug)]
@@ -98,8 +98,8 @@ impl Rows {
     /// The database did not take them, or did not say so.
     pub(super) async fn insert(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let mut copy = pool.copy_in_raw(self.table.copy()).await?;
-        for piece in self.bytes.chunks(PIECE) {
-            copy.send(piece).await?;
+        for chunk in self.bytes.chunks(CHUNK_SIZE) {
+            copy.send(chunk).await?;
         }
         match copy.finish().await {
             // Taken before, and the answer was lost.

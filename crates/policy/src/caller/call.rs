@@ -10,15 +10,15 @@ use tokio::sync::watch;
 use tonic::{Request, Status};
 
 use super::Caller;
-use super::gate::Gate;
+use super::authorizer::Authorizer;
 use crate::audit::{Outcome, Record};
-use crate::{Ask, Choice, Method, Policy};
+use crate::{AccessRequest, Choice, Method, Policy};
 
 /// A call whose method the policy allows to its caller. Everything further is
 /// judged here, and what is refused here is written down here.
 #[derive(Debug, Clone)]
 pub struct Call {
-    gate: Gate,
+    authorizer: Authorizer,
     /// The policy that the call began under.
     policy: Arc<Policy>,
     caller: Caller,
@@ -28,14 +28,14 @@ pub struct Call {
 
 impl Call {
     pub(super) fn new(
-        gate: Gate,
+        authorizer: Authorizer,
         policy: Arc<Policy>,
         caller: Caller,
         peer: Option<SocketAddr>,
         method: Method,
     ) -> Self {
         Self {
-            gate,
+            authorizer,
             policy,
             caller,
             peer,
@@ -66,39 +66,43 @@ impl Call {
     }
 
     /// Returns `true` if no account is closed to the caller.
-    pub fn reaches_everything(&self) -> bool {
+    pub fn allows_every_account(&self) -> bool {
         self.policy
-            .reaches_everything(self.caller.names(), self.method)
+            .allows_every_account(self.caller.names(), self.method)
     }
 
     /// Returns `true` if the policy that the call began under allows this.
-    pub fn allows(&self, ask: &Ask<'_>) -> bool {
-        self.policy.allows(self.caller.names(), ask)
+    pub fn allows(&self, request: &AccessRequest<'_>) -> bool {
+        self.policy.allows(self.caller.names(), request)
     }
 
     /// Judges by the policy of now: a stream outlives policies.
-    pub fn still_allows(&self, ask: &Ask<'_>) -> bool {
-        let policy = self.gate.policy();
-        policy.reaches_everything(self.caller.names(), self.method)
-            || policy.allows(self.caller.names(), ask)
+    pub fn still_allows(&self, request: &AccessRequest<'_>) -> bool {
+        let policy = self.authorizer.policy();
+        policy.allows_every_account(self.caller.names(), self.method)
+            || policy.allows(self.caller.names(), request)
     }
 
     /// Tells of every policy that comes into force from now on.
     pub fn policy_changes(&self) -> watch::Receiver<()> {
-        self.gate.policy_changes()
+        self.authorizer.policy_changes()
     }
 
     /// Judges a workspace and a provider before anything is looked up there.
     ///
     /// # Errors
     /// The policy does not allow it.
-    pub fn reach(&self, workspace: WorkspaceId, provider: &ProviderName) -> Result<(), Status> {
-        let ask = Ask {
+    pub fn check_location(
+        &self,
+        workspace: WorkspaceId,
+        provider: &ProviderName,
+    ) -> Result<(), Status> {
+        let request = AccessRequest {
             workspace: Some(workspace),
             provider: Some(provider),
-            ..Ask::method(self.method)
+            ..AccessRequest::method(self.method)
         };
-        if self.allows(&ask) {
+        if self.allows(&request) {
             return Ok(());
         }
         Err(self.refuse(Record {
@@ -156,7 +160,7 @@ impl Call {
 
     /// Writes a record down. Never waits.
     pub fn write(&self, record: Record) {
-        self.gate.audit().record(record);
+        self.authorizer.audit().record(record);
     }
 
     /// A record of this call.
@@ -165,7 +169,7 @@ impl Call {
             caller: self.caller.name().to_owned(),
             peer: self.peer,
             trace_id: current_trace_id(),
-            ..Record::new(self.gate.now(), self.method.as_str(), outcome)
+            ..Record::new(self.authorizer.now(), self.method.as_str(), outcome)
         }
     }
 }

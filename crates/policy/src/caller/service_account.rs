@@ -11,15 +11,15 @@ use latchkey_config::ConfigError;
 use latchkey_domain::Clock;
 use serde::Deserialize;
 
-use super::jwks::{KeySet, LiveKeys};
 use super::settings::TokenSettings;
+use super::verification_keys::{KeySet, VerificationKeys};
 
 /// Longer than any honest token.
-const LONGEST: usize = 16 * 1024;
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// Clocks differ.
-const LEEWAY_S: i64 = 10;
+const LEEWAY_SECONDS: i64 = 10;
 /// Verified tokens that are kept in mind.
-const MOST_VERIFIED: usize = 4096;
+const CACHE_CAPACITY: usize = 4096;
 const SUBJECT: &str = "system:serviceaccount:";
 
 /// Why a bearer token is not taken. Written down, and not told to the caller.
@@ -38,7 +38,7 @@ pub(super) enum BadToken {
     #[error("a token that is not valid yet")]
     NotYetValid,
     #[error("a token that is no service account's")]
-    NoServiceAccount,
+    NotServiceAccount,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +59,7 @@ struct Verified {
 
 /// What was verified with one key set.
 #[derive(Default)]
-struct Memory {
+struct Cache {
     keys: Option<Arc<KeySet>>,
     verified: HashMap<Digest, Verified>,
 }
@@ -68,10 +68,10 @@ struct Memory {
 pub(super) struct ServiceAccounts {
     issuer: String,
     audience: String,
-    keys: LiveKeys,
+    keys: VerificationKeys,
     clock: Arc<dyn Clock>,
     /// A signature costs more than a call may: looked at once per token.
-    memory: Mutex<Memory>,
+    cache: Mutex<Cache>,
 }
 
 impl std::fmt::Debug for ServiceAccounts {
@@ -88,55 +88,55 @@ impl ServiceAccounts {
         Ok(Self {
             issuer: settings.issuer,
             audience: settings.audience,
-            keys: LiveKeys::new(settings.keys)?,
+            keys: VerificationKeys::new(settings.keys)?,
             clock,
-            memory: Mutex::default(),
+            cache: Mutex::default(),
         })
     }
 
-    pub(super) fn keys(&self) -> LiveKeys {
+    pub(super) fn keys(&self) -> VerificationKeys {
         self.keys.clone()
     }
 
     /// The service account of a token.
     pub(super) fn name_of(&self, token: &str) -> Result<Arc<str>, BadToken> {
-        if token.len() > LONGEST {
+        if token.len() > MAX_TOKEN_BYTES {
             return Err(BadToken::Malformed);
         }
         let keys = self.keys.current();
         let digest = digest(token);
         let now = self.clock.now().unix_timestamp();
-        if let Some(name) = self.remembered(&keys, &digest, now) {
+        if let Some(name) = self.cached(&keys, &digest, now) {
             return name;
         }
         let verified = self.verify(&keys, token, now)?;
         let name = Arc::clone(&verified.name);
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.verified.len() >= MOST_VERIFIED {
-            memory.verified.clear();
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.verified.len() >= CACHE_CAPACITY {
+            cache.verified.clear();
         }
-        memory.verified.insert(digest, verified);
+        cache.verified.insert(digest, verified);
         Ok(name)
     }
 
-    fn remembered(
+    fn cached(
         &self,
         keys: &Arc<KeySet>,
         digest: &Digest,
         now: i64,
     ) -> Option<Result<Arc<str>, BadToken>> {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         // A key that was taken away takes its tokens with it.
-        if !memory
+        if !cache
             .keys
             .as_ref()
             .is_some_and(|known| Arc::ptr_eq(known, keys))
         {
-            memory.verified.clear();
-            memory.keys = Some(Arc::clone(keys));
+            cache.verified.clear();
+            cache.keys = Some(Arc::clone(keys));
         }
-        let verified = memory.verified.get(digest)?;
-        Some(if verified.expires_at + LEEWAY_S < now {
+        let verified = cache.verified.get(digest)?;
+        Some(if verified.expires_at + LEEWAY_SECONDS < now {
             Err(BadToken::Expired)
         } else {
             Ok(Arc::clone(&verified.name))
@@ -148,7 +148,7 @@ impl ServiceAccounts {
         let header = decode_header(token).map_err(|_| BadToken::Malformed)?;
         let id = header.kid.ok_or(BadToken::UnknownKey)?;
         let (algorithm, key) = keys.get(&id).ok_or_else(|| {
-            self.keys.want();
+            self.keys.request_reload();
             BadToken::UnknownKey
         })?;
         if header.alg != *algorithm {
@@ -164,10 +164,10 @@ impl ServiceAccounts {
         let claims = decode::<Claims>(token, key, &validation)
             .map_err(|_| BadToken::Invalid)?
             .claims;
-        if claims.exp + LEEWAY_S < now {
+        if claims.exp + LEEWAY_SECONDS < now {
             return Err(BadToken::Expired);
         }
-        if claims.nbf.is_some_and(|since| since - LEEWAY_S > now) {
+        if claims.nbf.is_some_and(|since| since - LEEWAY_SECONDS > now) {
             return Err(BadToken::NotYetValid);
         }
         let is_account = claims.sub.strip_prefix(SUBJECT).is_some_and(|rest| {
@@ -176,7 +176,7 @@ impl ServiceAccounts {
             })
         });
         if !is_account {
-            return Err(BadToken::NoServiceAccount);
+            return Err(BadToken::NotServiceAccount);
         }
         Ok(Verified {
             name: claims.sub.into(),

@@ -46,16 +46,16 @@ impl CallersBy {
 
 /// Where the keys of service-account tokens are.
 #[derive(Debug, Clone)]
-pub(super) enum Keys {
+pub(super) enum KeySource {
     /// `CALLER_JWKS`, or the file of `CALLER_JWKS_FILE`, looked at again.
     Text(Environment),
     /// `CALLER_JWKS_URL`, asked again.
-    Url(Box<KeysUrl>),
+    Url(Box<KeySetUrl>),
 }
 
 /// A key set behind HTTP.
 #[derive(Debug, Clone)]
-pub(super) struct KeysUrl {
+pub(super) struct KeySetUrl {
     /// `CALLER_JWKS_URL`.
     pub url: String,
     /// `CALLER_JWKS_CA`: who signed its certificate, where no public authority did.
@@ -72,7 +72,7 @@ pub(super) struct TokenSettings {
     pub issuer: String,
     /// `CALLER_TOKEN_AUDIENCE`.
     pub audience: String,
-    pub keys: Keys,
+    pub keys: KeySource,
 }
 
 /// How callers say who they are.
@@ -109,7 +109,7 @@ impl TokenSettings {
                     "must begin with https://",
                 ));
             }
-            Keys::Url(Box::new(KeysUrl {
+            KeySource::Url(Box::new(KeySetUrl {
                 url,
                 authority: environment.optional("CALLER_JWKS_CA")?,
                 environment: environment.clone(),
@@ -120,7 +120,7 @@ impl TokenSettings {
                 "the key set of the cluster (`kubectl get --raw /openid/v1/jwks`), \
                  CALLER_JWKS_FILE to its path, or CALLER_JWKS_URL to its address",
             )?;
-            Keys::Text(environment.clone())
+            KeySource::Text(environment.clone())
         };
         Ok(Self {
             issuer: environment.required(

@@ -13,7 +13,7 @@ use crate::Contract;
 
 const NAME: &str = "POLICY";
 /// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The policy of now. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ impl LivePolicy {
         contract: &'static Contract,
     ) -> Result<Self, ConfigError> {
         let policy = parse(&read(environment, contract)?, contract)?;
-        tell(&policy);
+        log_policy(&policy);
         Ok(Self::of(policy, environment.clone(), contract))
     }
 
@@ -75,7 +75,7 @@ impl LivePolicy {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
             let now = read(&self.environment, self.contract);
             if now == seen {
@@ -83,7 +83,7 @@ impl LivePolicy {
             }
             match now.clone().and_then(|text| parse(&text, self.contract)) {
                 Ok(policy) => {
-                    tell(&policy);
+                    log_policy(&policy);
                     self.current.store(Arc::new(policy));
                     self.changes.send_replace(());
                 }
@@ -114,7 +114,7 @@ fn parse(text: &str, contract: &Contract) -> Result<Policy, ConfigError> {
         .map_err(|error| ConfigError::new(NAME, format!("is wrong: {error}")))
 }
 
-fn tell(policy: &Policy) {
+fn log_policy(policy: &Policy) {
     if policy.is_open() {
         tracing::warn!(
             "POLICY is any-certificate: every caller with a certificate may call every method"

@@ -18,7 +18,7 @@ pub enum Choice<T> {
 }
 
 impl<T: Eq + Hash> Choice<T> {
-    fn has(&self, one: &T) -> bool {
+    fn contains(&self, one: &T) -> bool {
         match self {
             Self::Every => true,
             Self::Only(these) => these.contains(one),
@@ -32,7 +32,7 @@ impl<T: Eq + Hash> Choice<T> {
 
 /// What a caller asks. What is not known yet is not judged yet.
 #[derive(Debug, Clone, Copy)]
-pub struct Ask<'a> {
+pub struct AccessRequest<'a> {
     /// The method that is called.
     pub method: Method,
     /// Workspace of the account.
@@ -47,13 +47,13 @@ pub struct Ask<'a> {
 #[derive(Debug, Clone, Copy)]
 pub enum Scopes<'a> {
     /// Those that are asked for; none at all are within any limit.
-    Asked(&'a ScopeSet),
+    Requested(&'a ScopeSet),
     /// Those of the token. Where none are known it may be able to do anything, and it is
     /// within no limit.
     Granted(&'a ScopeSet),
 }
 
-impl Ask<'_> {
+impl AccessRequest<'_> {
     /// To call a method at all.
     pub fn method(method: Method) -> Self {
         Self {
@@ -90,23 +90,29 @@ impl Rule {
     }
 
     /// True where it allows everything that is asked.
-    pub fn allows(&self, ask: &Ask<'_>) -> bool {
-        self.objection(ask).is_none()
+    pub fn allows(&self, request: &AccessRequest<'_>) -> bool {
+        self.first_mismatch(request).is_none()
     }
 
     /// The first thing that it does not allow.
-    pub fn objection(&self, ask: &Ask<'_>) -> Option<&'static str> {
-        if !self.methods.has(&ask.method) {
+    pub fn first_mismatch(&self, request: &AccessRequest<'_>) -> Option<&'static str> {
+        if !self.methods.contains(&request.method) {
             return Some("method");
         }
-        if ask.provider.is_some_and(|one| !self.providers.has(one)) {
+        if request
+            .provider
+            .is_some_and(|one| !self.providers.contains(one))
+        {
             return Some("provider");
         }
-        if ask.workspace.is_some_and(|one| !self.workspaces.has(&one)) {
+        if request
+            .workspace
+            .is_some_and(|one| !self.workspaces.contains(&one))
+        {
             return Some("workspace");
         }
-        match (&self.scopes, ask.scopes) {
-            (Some(limit), Some(scopes)) if !self.keeps(limit, scopes, ask.provider) => {
+        match (&self.scopes, request.scopes) {
+            (Some(limit), Some(scopes)) if !self.covers_scopes(limit, scopes, request.provider) => {
                 Some("scopes")
             }
             _ => None,
@@ -115,10 +121,15 @@ impl Rule {
 
     /// Returns `true` if the scopes are within the limit. Where the provider is not known
     /// yet, the rules of one that the rule allows must say so: the token is judged again.
-    fn keeps(&self, limit: &ScopeSet, scopes: Scopes<'_>, provider: Option<&ProviderName>) -> bool {
+    fn covers_scopes(
+        &self,
+        limit: &ScopeSet,
+        scopes: Scopes<'_>,
+        provider: Option<&ProviderName>,
+    ) -> bool {
         let scopes = match scopes {
             Scopes::Granted(scopes) if scopes.is_empty() => return false,
-            Scopes::Granted(scopes) | Scopes::Asked(scopes) => scopes,
+            Scopes::Granted(scopes) | Scopes::Requested(scopes) => scopes,
         };
         let allows = |rules: ScopeRules| rules.allows(limit, scopes);
         match (provider, &self.providers) {
@@ -128,8 +139,8 @@ impl Rule {
         }
     }
 
-    pub(super) fn reaches_everything(&self, method: Method) -> bool {
-        self.methods.has(&method)
+    pub(super) fn allows_every_account(&self, method: Method) -> bool {
+        self.methods.contains(&method)
             && self.providers.is_every()
             && self.workspaces.is_every()
             && self.scopes.is_none()

@@ -128,11 +128,11 @@ prop_compose! {
 fn judge(policy: &Policy, name: &str, asked: &Asked) -> bool {
     let provider: ProviderName = asked.provider.parse().unwrap();
     let scopes: ScopeSet = asked.scopes.iter().copied().collect();
-    let whole = Ask {
+    let whole = AccessRequest {
         method: method(asked.method),
         workspace: Some(workspace(asked.workspace)),
         provider: Some(&provider),
-        scopes: Some(Scopes::Asked(&scopes)),
+        scopes: Some(Scopes::Requested(&scopes)),
     };
     policy.allows([name], &whole)
 }
@@ -165,9 +165,9 @@ proptest! {
         let policy = policy(&rules);
         let method = method(asked.method);
         if judge(&policy, name, &asked) {
-            prop_assert!(policy.allows([name], &Ask::method(method)));
+            prop_assert!(policy.allows([name], &AccessRequest::method(method)));
         }
-        if policy.reaches_everything([name], method) {
+        if policy.allows_every_account([name], method) {
             prop_assert!(judge(&policy, name, &asked));
         }
     }
@@ -299,9 +299,9 @@ fn the_policies_that_we_hand_out_are_policies() {
 fn nobody_may_anything_where_nothing_is_said() {
     let method = method("GetAccessToken");
     let policy: Policy = tokens("").unwrap();
-    assert!(!policy.allows(["a"], &Ask::method(method)));
+    assert!(!policy.allows(["a"], &AccessRequest::method(method)));
     let open: Policy = tokens("any-certificate\n").unwrap();
-    assert!(open.allows([], &Ask::method(method)));
+    assert!(open.allows([], &AccessRequest::method(method)));
 }
 
 // R36: the same file format, and nothing in it that would limit nothing.

@@ -11,7 +11,7 @@ use latchkey_opening::{OpeningKey, OpeningKeys};
 use latchkey_providers::FailureClass;
 use latchkey_testkit::{Role, TestDatabase};
 use sqlx::PgPool;
-use sync_svc::connect::{Grant, Intent, SealedGrant};
+use sync_svc::grant::{Grant, Intent, SealedGrant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use uuid::Uuid;

@@ -8,7 +8,7 @@ use latchkey_domain::{
 use std::time::Duration;
 
 use sqlx::types::time::OffsetDateTime;
-use sync_svc::connect::{Grant, Intent, SealedGrant};
+use sync_svc::grant::{Grant, Intent, SealedGrant};
 use uuid::Uuid;
 
 use super::World;

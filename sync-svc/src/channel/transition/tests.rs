@@ -28,7 +28,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         detail.prop_map(|text| Input::Failed(Failure::CursorExpired(text))),
         detail.prop_map(|text| Input::Failed(Failure::Unknown(text))),
         Just(Input::RetryDue),
-        Just(Input::Silent),
+        Just(Input::WorkerSilent),
     ]
 }
 
@@ -67,7 +67,7 @@ fn waits_double_are_bounded_and_end_in_a_failure() {
     assert_eq!(channel.status, SyncStatus::FailedUnknown);
     assert_eq!(
         channel.last_failure,
-        Some(LastFailure::Told("429".to_owned()))
+        Some(LastFailure::Reported("429".to_owned()))
     );
 }
 
@@ -112,7 +112,7 @@ fn taken_up(channel: &Channel) -> Channel {
 fn given_up_by_the_sweep() -> Channel {
     let mut channel = running();
     while channel.is_running() {
-        channel = taken_up(&channel).after(Input::Silent, NOW).unwrap();
+        channel = taken_up(&channel).after(Input::WorkerSilent, NOW).unwrap();
     }
     channel
 }
@@ -123,7 +123,7 @@ fn a_channel_whose_workers_fall_silent_gets_new_jobs_and_fails_in_the_end() {
     let channel = given_up_by_the_sweep();
     assert_eq!(channel.generation - 1, THROTTLE_LIMIT - 1);
     assert_eq!(channel.status, SyncStatus::FailedUnknown);
-    assert_eq!(channel.last_failure, Some(LastFailure::Silence));
+    assert_eq!(channel.last_failure, Some(LastFailure::WorkerSilent));
 }
 
 // R28
@@ -132,19 +132,22 @@ fn waiting_for_a_worker_is_no_failure_at_any_stage_and_for_any_time() {
     let years = NOW + Duration::weeks(200);
     for stage in Stage::WAITING {
         let waiting = Channel { stage, ..running() };
-        assert!(!waiting.is_silent(years), "{waiting:?}");
-        assert!(waiting.waits_for_a_worker(), "{waiting:?}");
-        assert!(waiting.after(Input::Silent, years).is_err(), "{waiting:?}");
+        assert!(!waiting.is_worker_silent(years), "{waiting:?}");
+        assert!(waiting.awaits_worker(), "{waiting:?}");
+        assert!(
+            waiting.after(Input::WorkerSilent, years).is_err(),
+            "{waiting:?}"
+        );
     }
     for stage in Stage::AT_WORK {
         let at_work = Channel { stage, ..running() };
-        assert!(at_work.is_silent(years), "{at_work:?}");
-        assert!(!at_work.waits_for_a_worker(), "{at_work:?}");
+        assert!(at_work.is_worker_silent(years), "{at_work:?}");
+        assert!(!at_work.awaits_worker(), "{at_work:?}");
     }
     let rests = running()
         .after(Input::Completed("c".to_owned()), NOW)
         .unwrap();
-    assert!(!rests.waits_for_a_worker() && !rests.is_silent(years));
+    assert!(!rests.awaits_worker() && !rests.is_worker_silent(years));
 }
 
 // R28
@@ -191,8 +194,8 @@ fn a_stage_of_a_newer_version_is_kept_and_left_to_it() {
         let stage = Stage::stored(kind, "MESSAGES_SORTED".to_owned());
         assert_eq!(stage.name(kind), "MESSAGES_SORTED");
         let newer = Channel { stage, ..running() };
-        assert!(!newer.is_silent(NOW + Duration::weeks(9)) && !newer.waits_for_a_worker());
-        assert!(newer.after(Input::Silent, NOW).is_err());
+        assert!(!newer.is_worker_silent(NOW + Duration::weeks(9)) && !newer.awaits_worker());
+        assert!(newer.after(Input::WorkerSilent, NOW).is_err());
         assert!(newer.after(Input::Start, NOW).is_ok());
         assert_eq!(taken_up(&newer).stage, Stage::ListFetchOngoing);
     }
@@ -210,7 +213,7 @@ fn a_disconnected_channel_takes_no_report() {
     let channel = running().after(Input::Disconnected, NOW).unwrap();
     assert!(channel.after(Input::Completed(String::new()), NOW).is_err());
     assert!(channel.after(retryable(None), NOW).is_err());
-    assert!(channel.after(Input::Silent, NOW).is_err());
+    assert!(channel.after(Input::WorkerSilent, NOW).is_err());
 }
 
 proptest! {

@@ -1,0 +1,186 @@
+//! The gate in front of every method of a service, those of tomorrow too. A
+//! caller without a name, or whose method no rule allows, is refused before the
+//! request is read.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::header::AUTHORIZATION;
+use latchkey_config::ConfigError;
+use latchkey_domain::Clock;
+use latchkey_service::grpc::{Admission, Peer, Refused, caller_not_allowed, caller_unknown};
+use latchkey_service::telemetry::current_trace_id;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::service_account::{ServiceAccounts, bearer};
+use super::{Call, Caller, CallerSettings, CallersBy};
+use crate::audit::{Audit, Outcome, Record};
+use crate::{AccessRequest, LivePolicy, Method, Policy};
+
+#[derive(Debug)]
+struct Parts {
+    policy: LivePolicy,
+    by: CallersBy,
+    accounts: Option<ServiceAccounts>,
+    audit: Audit,
+    clock: Arc<dyn Clock>,
+}
+
+/// Lets calls in. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Authorizer(Arc<Parts>);
+
+impl Authorizer {
+    /// A gate that judges by this policy and writes down what it refuses.
+    ///
+    /// # Errors
+    /// The keys of service-account tokens cannot be read.
+    pub fn new(
+        policy: LivePolicy,
+        settings: CallerSettings,
+        audit: Audit,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        let accounts = settings
+            .tokens
+            .map(|tokens| ServiceAccounts::new(tokens, Arc::clone(&clock)))
+            .transpose()?;
+        Ok(Self(Arc::new(Parts {
+            policy,
+            by: settings.by,
+            accounts,
+            audit,
+            clock,
+        })))
+    }
+
+    /// Keeps policy and keys current until `stop`.
+    pub fn follow(&self, stop: &CancellationToken) {
+        tokio::spawn(self.0.policy.clone().follow_file(stop.clone()));
+        if let Some(accounts) = &self.0.accounts {
+            tokio::spawn(accounts.keys().follow(stop.clone()));
+        }
+    }
+
+    pub(super) fn policy(&self) -> Arc<Policy> {
+        self.0.policy.current()
+    }
+
+    pub(super) fn policy_changes(&self) -> watch::Receiver<()> {
+        self.0.policy.changes()
+    }
+
+    pub(super) fn audit(&self) -> &Audit {
+        &self.0.audit
+    }
+
+    pub(super) fn now(&self) -> OffsetDateTime {
+        self.0.clock.now()
+    }
+
+    /// Writes down a caller whose certificate was not good.
+    pub fn record_failed_handshake(&self, refused: Refused) {
+        self.0.audit.record_unauthenticated(Record {
+            peer: Some(refused.address),
+            reason: Some(refused.problem),
+            ..Record::new(self.now(), "TLS handshake", Outcome::Refused)
+        });
+    }
+
+    fn authorize<B>(
+        &self,
+        request: &http::Request<B>,
+        method: Result<Method, ()>,
+    ) -> Result<Call, Status> {
+        let peer = request.extensions().get::<Peer>();
+        let address = peer.map(|peer| peer.address);
+        let policy = self.0.policy.current();
+        let method_name = method.map_or("unknown", Method::as_str);
+        let caller = self.caller(request, peer).map_err(|problem| {
+            // Why stands in the audit; the caller is not told.
+            self.record_refusal(method_name, address, String::new(), problem);
+            caller_unknown()
+        })?;
+        if !policy.is_open() && caller.name().is_empty() {
+            let problem = "a certificate without a name".to_owned();
+            self.record_refusal(method_name, address, String::new(), problem);
+            return Err(caller_unknown());
+        }
+        let allowed = method
+            .ok()
+            .filter(|method| policy.allows(caller.names(), &AccessRequest::method(*method)));
+        let Some(method) = allowed else {
+            self.record_refusal(
+                method_name,
+                address,
+                caller.name().to_owned(),
+                "method".to_owned(),
+            );
+            return Err(caller_not_allowed());
+        };
+        Ok(Call::new(self.clone(), policy, caller, address, method))
+    }
+
+    /// The caller, or what is wrong with what it showed.
+    fn caller<B>(&self, request: &http::Request<B>, peer: Option<&Peer>) -> Result<Caller, String> {
+        let by_certificate = || {
+            peer.and_then(Caller::of_peer)
+                .ok_or_else(|| "no certificate".to_owned())
+        };
+        let Some(accounts) = &self.0.accounts else {
+            return by_certificate();
+        };
+        let Some(value) = request.headers().get(AUTHORIZATION) else {
+            return match self.0.by {
+                CallersBy::Certificate | CallersBy::Either => by_certificate(),
+                CallersBy::Token | CallersBy::Both => Err("no token".to_owned()),
+            };
+        };
+        let token = value
+            .to_str()
+            .ok()
+            .and_then(bearer)
+            .ok_or("no bearer token")?;
+        accounts
+            .name_of(token)
+            .map(Caller::ServiceAccount)
+            .map_err(|problem| problem.to_string())
+    }
+
+    fn record_refusal(
+        &self,
+        method: &'static str,
+        peer: Option<SocketAddr>,
+        caller: String,
+        problem: String,
+    ) {
+        self.0.audit.record_unauthenticated(Record {
+            caller,
+            peer,
+            reason: Some(problem),
+            trace_id: current_trace_id(),
+            ..Record::new(self.now(), method, Outcome::Refused)
+        });
+    }
+}
+
+impl Admission for Authorizer {
+    fn admit(&self, request: &mut http::Request<Body>) -> Result<(), Status> {
+        // Health and reflection tell nothing of anybody.
+        let Some(method) = self
+            .0
+            .policy
+            .contract()
+            .method_of_path(request.uri().path())
+        else {
+            return Ok(());
+        };
+        let call = self.authorize(request, method)?;
+        request.extensions_mut().insert(call);
+        Ok(())
+    }
+}
