@@ -49,7 +49,7 @@ async fn publish_status(
     let event = ChannelStatusChanged {
         channel_id: row.id.to_string(),
         account_id: account.id.to_string(),
-        workspace_id: account.workspace_id.to_string(),
+        workspace_id: account.binding.workspace.to_string(),
         kind: event_kind(row.kind).into(),
         sync_status: row.state.status.as_str().to_owned(),
         sync_stage: row.state.stage.name(row.kind).to_owned(),
@@ -97,11 +97,11 @@ async fn enqueue_job(
     let id = JobId::first_of(row.id, row.state.generation);
     let body = SyncJob {
         job_id: id.to_string(),
-        workspace_id: account.workspace_id.to_string(),
+        workspace_id: account.binding.workspace.to_string(),
         account_id: account.id.to_string(),
         channel_id: row.id.to_string(),
         kind: event_kind(row.kind).into(),
-        provider: account.provider.clone(),
+        provider: account.binding.provider.to_string(),
         handle: account.handle.clone(),
         sync_cursor: row.state.cursor.clone(),
         generation: row.state.generation,

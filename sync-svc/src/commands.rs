@@ -1,4 +1,5 @@
-//! The operator's commands.
+//! Commands for operators: parked and unrouted messages, failed channels, the audit.
 
+pub mod audit;
 pub mod channels;
 pub mod parked;

@@ -57,7 +57,7 @@ pub async fn reauth_required_on(
     if !inbox::record_first_delivery(connection, event, "reauth_required").await? {
         return Ok(());
     }
-    if let Some(account) = account::lock(connection, id.as_uuid()).await? {
+    if let Some(account) = account::lock(connection, id).await? {
         let stored = credential::lock(connection, account.id, now).await?;
         if stored.is_some_and(|stored| stored.refused) {
             let input = Input::GrantDied(fact.reason.clone());
@@ -102,7 +102,7 @@ pub async fn disconnected_on(
     if !inbox::record_first_delivery(connection, event, "disconnected").await? {
         return Ok(());
     }
-    if let Some(account) = account::lock(connection, id.as_uuid()).await? {
+    if let Some(account) = account::lock(connection, id).await? {
         let stored = credential::lock(connection, account.id, now).await?;
         credential::set_not_before(connection, account.id, at).await?;
         if stored

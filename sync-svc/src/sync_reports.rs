@@ -95,7 +95,7 @@ pub async fn start(
 ) -> Result<(Account, Vec<ChannelRow>), SyncReportError> {
     let mut transaction = pool.begin().await?;
     let connection = &mut *transaction;
-    let account = account::lock(connection, id.as_uuid())
+    let account = account::lock(connection, id)
         .await?
         .filter(|account| account.disconnected_at.is_none())
         .ok_or(SyncReportError::AccountNotFound)?;

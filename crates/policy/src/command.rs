@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
 use latchkey_service::StartError;
+use latchkey_service::grpc::Pattern;
 
-use crate::{AccessRequest, Contract, Pattern, Policy, Scopes};
+use crate::contract::Contract;
+use crate::policy::{AccessRequest, Policy, Scopes};
 
 /// What to do with a policy.
 #[derive(Debug, Subcommand)]

@@ -57,7 +57,12 @@ pub async fn failed(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
         let since = row.failed_at.format(&Rfc3339).unwrap_or_default();
         format!(
             "{}\t{}\t{}\t{}\t{}\t{since}\t{}",
-            row.account_id, row.channel_id, row.kind, row.provider, row.handle, row.reason
+            row.account_id,
+            row.channel_id,
+            row.kind,
+            row.provider,
+            row.handle,
+            row.reason.as_deref().unwrap_or_default()
         )
     };
     Ok(rows.await?.into_iter().map(line).collect())
@@ -78,11 +83,7 @@ pub async fn restart(
         let rows = within(UNHURRIED, async {
             channel::failed(&mut *pool.acquire().await?).await
         });
-        accounts = rows
-            .await?
-            .into_iter()
-            .map(|row| row.account_id.into())
-            .collect();
+        accounts = rows.await?.into_iter().map(|row| row.account_id).collect();
         accounts.sort_unstable();
         accounts.dedup();
     }

@@ -1,4 +1,5 @@
-//! What a caller may see of accounts (R36): the policy on what is known of them.
+//! Which accounts and channels a caller may use (R36): the policy is applied to what
+//! is stored of them.
 
 use latchkey_domain::{AccountId, ChannelId, ProviderName};
 use latchkey_policy::audit::{Outcome, Record};
@@ -12,91 +13,82 @@ use crate::store::account::{self, AccountLocation};
 use crate::store::channel;
 use crate::sync_reports::SyncReportError;
 
-/// Judges an account of which only the id is known. An account outside the policy
-/// and one that does not exist are refused in the same words, after the same
-/// look-up, at the same moment.
+/// Checks an account of which only the id is known. An account outside the policy
+/// and one that does not exist are refused with the same text, after the same
+/// look-up, after the same time.
 pub(super) async fn account(call: &Call, pool: &PgPool, id: AccountId) -> Result<(), RpcError> {
     if call.allows_every_account() {
         return Ok(());
     }
-    let begun = Instant::now();
-    let place = {
+    let started = Instant::now();
+    let location = {
         let mut connection = pool.acquire().await?;
         account::location_of(&mut connection, id).await?
     };
-    match place {
-        Some(place) if allows(call, &place) => Ok(()),
-        place => Err(refuse(call, Some(id), place, begun).await),
+    match location {
+        Some(location) if allows(call, &location) => Ok(()),
+        location => Err(refuse(call, Some(id), location, started).await),
     }
 }
 
-/// Judges a channel of which only the id is known, as [`account`] does.
+/// Checks a channel of which only the id is known, as [`account`] does.
 pub(super) async fn channel(
     call: &Call,
     pool: &PgPool,
     id: ChannelId,
 ) -> Result<(Kind, AccountLocation), RpcError> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let found = {
         let mut connection = pool.acquire().await?;
         channel::location_of(&mut connection, id).await?
     };
     match found {
-        Some((kind, place)) if call.allows_every_account() || allows(call, &place) => {
-            Ok((kind, place))
+        Some((kind, location)) if call.allows_every_account() || allows(call, &location) => {
+            Ok((kind, location))
         }
         None if call.allows_every_account() => Err(SyncReportError::ChannelNotFound.into()),
         found => {
-            let place = found.map(|(_, place)| place);
-            let id = place.as_ref().map(|place| place.id.into());
-            Err(refuse(call, id, place, begun).await)
+            let location = found.map(|(_, location)| location);
+            let id = location.as_ref().map(|location| location.id);
+            Err(refuse(call, id, location, started).await)
         }
     }
 }
 
-/// The providers that a list shows; `None` for all.
-pub(super) fn names(providers: Choice<ProviderName>) -> Option<Vec<String>> {
+/// The providers whose accounts a list shows; `None` for all.
+pub(super) fn provider_filter(providers: Choice<ProviderName>) -> Option<Vec<ProviderName>> {
     match providers {
         Choice::Every => None,
-        Choice::Only(these) => Some(these.iter().map(ToString::to_string).collect()),
+        Choice::Only(these) => Some(these.into_iter().collect()),
     }
 }
 
-/// Writes down what was answered about an account.
-pub(super) fn answered(call: &Call, place: &AccountLocation) {
+/// Records in the audit that a call about an account was answered.
+pub(super) fn record_answer(call: &Call, location: &AccountLocation) {
     call.write(Record {
-        account: Some(place.id.into()),
-        workspace: Some(place.workspace_id.into()),
-        provider: place.provider.parse().ok(),
+        account: Some(location.id),
+        workspace: Some(location.workspace),
+        provider: Some(location.provider.clone()),
         ..call.record(Outcome::Answered)
     });
 }
 
-fn allows(call: &Call, place: &AccountLocation) -> bool {
-    // A provider whose name cannot be read is nobody's but of who may see all.
-    place
-        .provider
-        .parse::<ProviderName>()
-        .is_ok_and(|provider| {
-            call.allows(&AccessRequest {
-                workspace: Some(place.workspace_id.into()),
-                provider: Some(&provider),
-                ..AccessRequest::method(call.method())
-            })
-        })
+fn allows(call: &Call, location: &AccountLocation) -> bool {
+    call.allows(&AccessRequest {
+        workspace: Some(location.workspace),
+        provider: Some(&location.provider),
+        ..AccessRequest::method(call.method())
+    })
 }
 
 async fn refuse(
     call: &Call,
     id: Option<AccountId>,
-    place: Option<AccountLocation>,
-    begun: Instant,
+    location: Option<AccountLocation>,
+    started: Instant,
 ) -> RpcError {
-    let known = place.and_then(|place| {
-        let provider = place.provider.parse().ok()?;
-        Some((place.workspace_id.into(), provider))
-    });
+    let known = location.map(|location| (location.workspace, location.provider));
     let refused = call.refuse_account(id, known);
-    pad_response_time(begun).await;
+    pad_response_time(started).await;
     refused.into()
 }

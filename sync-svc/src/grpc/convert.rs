@@ -59,9 +59,9 @@ pub(super) fn account(view: AccountView, channels: &[ChannelRow]) -> account::Ac
     account::Account {
         handle_verified: Some(view.account.handle_verified()),
         id: id.to_string(),
-        workspace_id: view.account.workspace_id.to_string(),
-        user_id: view.account.user_id.to_string(),
-        provider: view.account.provider,
+        workspace_id: view.account.binding.workspace.to_string(),
+        user_id: view.account.binding.user.to_string(),
+        provider: view.account.binding.provider.to_string(),
         handle: view.account.handle,
         granted_scopes: view.granted_scopes.unwrap_or_default(),
         auth_failed_at: view.auth_failed_at.map(timestamp),

@@ -48,7 +48,7 @@ impl AccountServer {
             .await?
             .ok_or(SyncReportError::AccountNotFound)?;
         let channels = channel::of_accounts(&mut connection, &[view.account.id]).await?;
-        authorization::answered(call, &view.account.location());
+        authorization::record_answer(call, &view.account.location());
         Ok(GetAccountResponse {
             account: Some(convert::account(view, &channels)),
         })
@@ -63,7 +63,7 @@ impl AccountServer {
             .workspace_id
             .parse()
             .map_err(RpcError::id("workspace_id"))?;
-        let providers = authorization::names(call.providers(workspace)?);
+        let providers = authorization::provider_filter(call.providers(workspace)?);
         let user = match request.user_id.as_str() {
             "" => None,
             text => Some(text.parse().map_err(RpcError::id("user_id"))?),
@@ -116,10 +116,10 @@ impl AccountServer {
         let report = request
             .report
             .ok_or_else(|| RpcError::invalid("report", "is missing"))?;
-        let (kind, place) = authorization::channel(call, &self.pool, id).await?;
+        let (kind, location) = authorization::channel(call, &self.pool, id).await?;
         let input = convert::input(kind, report)?;
         let row = sync_reports::report(&self.pool, id, work, input, self.clock.now()).await?;
-        authorization::answered(call, &place);
+        authorization::record_answer(call, &location);
         tracing::info!(
             channel.id = %row.id, status = %row.state.status,
             stage = row.state.stage.name(row.kind), "sync reported"
@@ -140,7 +140,7 @@ impl AccountServer {
             .map_err(RpcError::id("account_id"))?;
         authorization::account(call, &self.pool, id).await?;
         let (account, rows) = sync_reports::start(&self.pool, id, self.clock.now()).await?;
-        authorization::answered(call, &account.location());
+        authorization::record_answer(call, &account.location());
         Ok(StartChannelSyncResponse {
             channels: rows.iter().map(convert::channel).collect(),
         })

@@ -1,35 +1,50 @@
 //! Connected accounts.
 
-use latchkey_domain::{AccountId, GrantBinding, Handle, UserId, WorkspaceId};
-use sqlx::PgConnection;
+use latchkey_domain::{AccountId, GrantBinding, Handle, ProviderName, UserId, WorkspaceId};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Row as _};
 use time::OffsetDateTime;
-use uuid::Uuid;
+
+use super::row;
 
 /// A row of `sync.connected_account`.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Account {
     /// Connected account.
-    pub id: Uuid,
-    /// Workspace.
-    pub workspace_id: Uuid,
-    /// Owner.
-    pub user_id: Uuid,
-    /// Provider name.
-    pub provider: String,
-    /// Issuer of the identity.
-    pub issuer: String,
-    /// Subject of the identity.
-    pub subject: String,
-    /// Mailbox address.
+    pub id: AccountId,
+    /// Workspace, owner and identity at the provider: what the grant is sealed for.
+    pub binding: GrantBinding,
+    /// Mailbox address. A label: text as it is stored, so that an account stays
+    /// readable if somebody edited the label.
     pub handle: String,
-    /// The address that somebody vouched for.
+    /// The address that was verified; `None` if none was.
     pub vouched_handle: Option<String>,
-    /// Name to show.
+    /// Name to show; may be empty.
     pub display_name: String,
-    /// When it was connected first.
+    /// When it was connected for the first time.
     pub connected_at: OffsetDateTime,
-    /// When it was disconnected; none while it is connected.
+    /// When it was disconnected; `None` while it is connected.
     pub disconnected_at: Option<OffsetDateTime>,
+}
+
+impl FromRow<'_, PgRow> for Account {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row::id(row, "id")?,
+            binding: GrantBinding {
+                workspace: row::id(row, "workspace_id")?,
+                user: row::id(row, "user_id")?,
+                provider: row::text(row, "provider")?,
+                issuer: row::text(row, "issuer")?,
+                subject: row::text(row, "subject")?,
+            },
+            handle: row.try_get("handle")?,
+            vouched_handle: row.try_get("vouched_handle")?,
+            display_name: row.try_get("display_name")?,
+            connected_at: row.try_get("connected_at")?,
+            disconnected_at: row.try_get("disconnected_at")?,
+        })
+    }
 }
 
 impl Account {
@@ -37,8 +52,8 @@ impl Account {
     pub fn location(&self) -> AccountLocation {
         AccountLocation {
             id: self.id,
-            workspace_id: self.workspace_id,
-            provider: self.provider.clone(),
+            workspace: self.binding.workspace,
+            provider: self.binding.provider.clone(),
         }
     }
 
@@ -116,7 +131,10 @@ pub async fn upsert(
 }
 
 /// Finds an account and locks its row until the transaction ends.
-pub async fn lock(connection: &mut PgConnection, id: Uuid) -> Result<Option<Account>, sqlx::Error> {
+pub async fn lock(
+    connection: &mut PgConnection,
+    id: AccountId,
+) -> Result<Option<Account>, sqlx::Error> {
     sqlx::query_as(concat!(
         "SELECT ",
         columns!(),
@@ -124,7 +142,7 @@ pub async fn lock(connection: &mut PgConnection, id: Uuid) -> Result<Option<Acco
          WHERE a.id = $1
          FOR UPDATE"
     ))
-    .bind(id)
+    .bind(id.as_uuid())
     .fetch_optional(connection)
     .await
 }
@@ -132,11 +150,11 @@ pub async fn lock(connection: &mut PgConnection, id: Uuid) -> Result<Option<Acco
 /// Notes when an account was disconnected, or that it is connected again.
 pub async fn set_disconnected(
     connection: &mut PgConnection,
-    id: Uuid,
+    id: AccountId,
     at: Option<OffsetDateTime>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE sync.connected_account SET disconnected_at = $2 WHERE id = $1")
-        .bind(id)
+        .bind(id.as_uuid())
         .bind(at)
         .execute(connection)
         .await?;
@@ -172,14 +190,24 @@ pub async fn find(
 }
 
 /// Where an account is: what a policy judges.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct AccountLocation {
     /// The account.
-    pub id: Uuid,
-    /// Workspace.
-    pub workspace_id: Uuid,
-    /// Provider name.
-    pub provider: String,
+    pub id: AccountId,
+    /// Its workspace.
+    pub workspace: WorkspaceId,
+    /// Its provider.
+    pub provider: ProviderName,
+}
+
+impl FromRow<'_, PgRow> for AccountLocation {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row::id(row, "id")?,
+            workspace: row::id(row, "workspace_id")?,
+            provider: row::text(row, "provider")?,
+        })
+    }
 }
 
 /// Where an account is, connected or not.
@@ -199,11 +227,13 @@ pub async fn page(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
     user: Option<UserId>,
-    providers: Option<&[String]>,
-    after: Option<(OffsetDateTime, Uuid)>,
+    providers: Option<&[ProviderName]>,
+    after: Option<(OffsetDateTime, AccountId)>,
     limit: i64,
 ) -> Result<Vec<AccountView>, sqlx::Error> {
     let (after_time, after_id) = after.unzip();
+    let providers: Option<Vec<&str>> =
+        providers.map(|names| names.iter().map(ProviderName::as_str).collect());
     sqlx::query_as(concat!(
         view!(),
         " WHERE a.workspace_id = $1
@@ -217,7 +247,7 @@ pub async fn page(
     .bind(workspace.as_uuid())
     .bind(user.map(|user| user.as_uuid()))
     .bind(after_time)
-    .bind(after_id)
+    .bind(after_id.map(|id| id.as_uuid()))
     .bind(limit)
     .bind(providers)
     .fetch_all(connection)

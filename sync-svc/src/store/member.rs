@@ -1,6 +1,6 @@
 //! People who were taken out of a workspace.
 
-use latchkey_domain::{UserId, WorkspaceId};
+use latchkey_domain::{AccountId, UserId, WorkspaceId};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -68,8 +68,8 @@ pub async fn request_disconnects(
     workspace: WorkspaceId,
     user: UserId,
     at: OffsetDateTime,
-) -> Result<Vec<Uuid>, sqlx::Error> {
-    sqlx::query_scalar(
+) -> Result<Vec<AccountId>, sqlx::Error> {
+    let accounts: Vec<Uuid> = sqlx::query_scalar(
         "INSERT INTO vault.disconnect_request AS d (account_id, not_after)
          SELECT a.id, $3
          FROM sync.connected_account a JOIN vault.credential c ON c.account_id = a.id
@@ -83,7 +83,8 @@ pub async fn request_disconnects(
     .bind(user.as_uuid())
     .bind(at)
     .fetch_all(connection)
-    .await
+    .await?;
+    Ok(accounts.into_iter().map(AccountId::from).collect())
 }
 
 fn lock_key(workspace: WorkspaceId, user: UserId) -> String {

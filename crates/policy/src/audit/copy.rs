@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
 
-use super::Record;
+use super::record::Record;
 
 /// Where the records of a service are: tables of the same columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 
 use latchkey_domain::ProviderName;
 
-use super::{Outcome, Record};
+use super::record::{Outcome, Record};
 
 macro_rules! line {
     ($level:ident, $record:ident, $message:literal) => {

@@ -10,24 +10,23 @@ use latchkey_config::ConfigError;
 use latchkey_domain::Clock;
 use latchkey_service::grpc::{Admission, Peer, Refused, caller_not_allowed, caller_unknown};
 use latchkey_service::telemetry::current_trace_id;
-use time::OffsetDateTime;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::call::{Call, CallContext};
+use super::identity::Caller;
 use super::service_account::{ServiceAccounts, bearer};
-use super::{Call, Caller, CallerSettings, CallersBy};
+use super::settings::{CallerSettings, CallersBy};
 use crate::audit::{Audit, Outcome, Record};
-use crate::{AccessRequest, LivePolicy, Method, Policy};
+use crate::contract::Method;
+use crate::policy::{AccessRequest, LivePolicy};
 
 #[derive(Debug)]
 struct Parts {
-    policy: LivePolicy,
+    context: Arc<CallContext>,
     by: CallersBy,
     accounts: Option<ServiceAccounts>,
-    audit: Audit,
-    clock: Arc<dyn Clock>,
 }
 
 /// Lets calls in. Cheap to clone.
@@ -50,44 +49,34 @@ impl Authorizer {
             .map(|tokens| ServiceAccounts::new(tokens, Arc::clone(&clock)))
             .transpose()?;
         Ok(Self(Arc::new(Parts {
-            policy,
+            context: Arc::new(CallContext {
+                policy,
+                audit,
+                clock,
+            }),
             by: settings.by,
             accounts,
-            audit,
-            clock,
         })))
     }
 
     /// Keeps policy and keys current until `stop`.
     pub fn follow(&self, stop: &CancellationToken) {
-        tokio::spawn(self.0.policy.clone().follow_file(stop.clone()));
+        tokio::spawn(self.0.context.policy.clone().follow_file(stop.clone()));
         if let Some(accounts) = &self.0.accounts {
             tokio::spawn(accounts.keys().follow(stop.clone()));
         }
     }
 
-    pub(super) fn policy(&self) -> Arc<Policy> {
-        self.0.policy.current()
-    }
-
-    pub(super) fn policy_changes(&self) -> watch::Receiver<()> {
-        self.0.policy.changes()
-    }
-
-    pub(super) fn audit(&self) -> &Audit {
-        &self.0.audit
-    }
-
-    pub(super) fn now(&self) -> OffsetDateTime {
-        self.0.clock.now()
-    }
-
     /// Writes down a caller whose certificate was not good.
     pub fn record_failed_handshake(&self, refused: Refused) {
-        self.0.audit.record_unauthenticated(Record {
+        self.0.context.audit.record_unauthenticated(Record {
             peer: Some(refused.address),
             reason: Some(refused.problem),
-            ..Record::new(self.now(), "TLS handshake", Outcome::Refused)
+            ..Record::new(
+                self.0.context.clock.now(),
+                "TLS handshake",
+                Outcome::Refused,
+            )
         });
     }
 
@@ -98,7 +87,7 @@ impl Authorizer {
     ) -> Result<Call, Status> {
         let peer = request.extensions().get::<Peer>();
         let address = peer.map(|peer| peer.address);
-        let policy = self.0.policy.current();
+        let policy = self.0.context.policy.current();
         let method_name = method.map_or("unknown", Method::as_str);
         let caller = self.caller(request, peer).map_err(|problem| {
             // Why stands in the audit; the caller is not told.
@@ -122,7 +111,13 @@ impl Authorizer {
             );
             return Err(caller_not_allowed());
         };
-        Ok(Call::new(self.clone(), policy, caller, address, method))
+        Ok(Call::new(
+            Arc::clone(&self.0.context),
+            policy,
+            caller,
+            address,
+            method,
+        ))
     }
 
     /// The caller, or what is wrong with what it showed.
@@ -158,12 +153,12 @@ impl Authorizer {
         caller: String,
         problem: String,
     ) {
-        self.0.audit.record_unauthenticated(Record {
+        self.0.context.audit.record_unauthenticated(Record {
             caller,
             peer,
             reason: Some(problem),
             trace_id: current_trace_id(),
-            ..Record::new(self.now(), method, Outcome::Refused)
+            ..Record::new(self.0.context.clock.now(), method, Outcome::Refused)
         });
     }
 }
@@ -173,6 +168,7 @@ impl Admission for Authorizer {
         // Health and reflection tell nothing of anybody.
         let Some(method) = self
             .0
+            .context
             .policy
             .contract()
             .method_of_path(request.uri().path())

@@ -3,22 +3,30 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use latchkey_domain::{AccountId, ProviderName, WorkspaceId};
+use latchkey_domain::{AccountId, Clock, ProviderName, WorkspaceId};
 use latchkey_service::grpc::{caller_not_allowed, caller_unknown};
 use latchkey_service::telemetry::current_trace_id;
 use tokio::sync::watch;
 use tonic::{Request, Status};
 
-use super::Caller;
-use super::authorizer::Authorizer;
-use crate::audit::{Outcome, Record};
-use crate::{AccessRequest, Choice, Method, Policy};
+use super::identity::Caller;
+use crate::audit::{Audit, Outcome, Record};
+use crate::contract::Method;
+use crate::policy::{AccessRequest, Choice, LivePolicy, Policy};
+
+/// What every call of a service is checked and recorded with.
+#[derive(Debug)]
+pub(super) struct CallContext {
+    pub(super) policy: LivePolicy,
+    pub(super) audit: Audit,
+    pub(super) clock: Arc<dyn Clock>,
+}
 
 /// A call whose method the policy allows to its caller. Everything further is
 /// judged here, and what is refused here is written down here.
 #[derive(Debug, Clone)]
 pub struct Call {
-    authorizer: Authorizer,
+    context: Arc<CallContext>,
     /// The policy that the call began under.
     policy: Arc<Policy>,
     caller: Caller,
@@ -28,14 +36,14 @@ pub struct Call {
 
 impl Call {
     pub(super) fn new(
-        authorizer: Authorizer,
+        context: Arc<CallContext>,
         policy: Arc<Policy>,
         caller: Caller,
         peer: Option<SocketAddr>,
         method: Method,
     ) -> Self {
         Self {
-            authorizer,
+            context,
             policy,
             caller,
             peer,
@@ -78,14 +86,14 @@ impl Call {
 
     /// Judges by the policy of now: a stream outlives policies.
     pub fn still_allows(&self, request: &AccessRequest<'_>) -> bool {
-        let policy = self.authorizer.policy();
+        let policy = self.context.policy.current();
         policy.allows_every_account(self.caller.names(), self.method)
             || policy.allows(self.caller.names(), request)
     }
 
     /// Tells of every policy that comes into force from now on.
     pub fn policy_changes(&self) -> watch::Receiver<()> {
-        self.authorizer.policy_changes()
+        self.context.policy.changes()
     }
 
     /// Judges a workspace and a provider before anything is looked up there.
@@ -160,7 +168,7 @@ impl Call {
 
     /// Writes a record down. Never waits.
     pub fn write(&self, record: Record) {
-        self.authorizer.audit().record(record);
+        self.context.audit.record(record);
     }
 
     /// A record of this call.
@@ -169,7 +177,7 @@ impl Call {
             caller: self.caller.name().to_owned(),
             peer: self.peer,
             trace_id: current_trace_id(),
-            ..Record::new(self.authorizer.now(), self.method.as_str(), outcome)
+            ..Record::new(self.context.clock.now(), self.method.as_str(), outcome)
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The policy as people write it: TOML, nothing left to a default that opens.
 
 use latchkey_domain::ScopeSet;
+use latchkey_service::grpc::Pattern;
 use serde::Deserialize;
 
-use super::{Choice, Policy, Rule};
-use crate::{Contract, Pattern};
+use super::compiled::Policy;
+use super::rule::{Choice, Rule};
+use crate::contract::Contract;
 
 /// What a development stack may write instead of a policy.
 const ANY_CERTIFICATE: &str = "any-certificate";

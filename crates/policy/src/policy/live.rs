@@ -8,8 +8,8 @@ use latchkey_config::{ConfigError, Environment};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Policy;
-use crate::Contract;
+use super::compiled::Policy;
+use crate::contract::Contract;
 
 const NAME: &str = "POLICY";
 /// How often the file is looked at.

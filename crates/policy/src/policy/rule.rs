@@ -5,8 +5,9 @@ use std::hash::Hash;
 
 use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
 use latchkey_scopes::ScopeRules;
+use latchkey_service::grpc::Pattern;
 
-use crate::{Method, Pattern};
+use crate::contract::Method;
 
 /// Everything of a kind, or only these.
 #[derive(Debug, Clone)]

@@ -1,10 +1,11 @@
 use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
+use latchkey_service::grpc::Pattern;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use uuid::Uuid;
 
 use super::*;
-use crate::{Contract, Scopes};
+use crate::contract::{Contract, Method};
 
 const CALLERS: [&str; 6] = [
     "spiffe://acme.example/ns/sync/sa/mail",

@@ -297,12 +297,8 @@ impl Case {
             intent: Intent::Connect,
         };
         let connected = sync_svc::store::account::Account {
-            id: self.account.as_uuid(),
-            workspace_id: self.binding.workspace.as_uuid(),
-            user_id: self.binding.user.as_uuid(),
-            provider: self.binding.provider.to_string(),
-            issuer: self.binding.issuer.to_string(),
-            subject: self.binding.subject.to_string(),
+            id: self.account,
+            binding: self.binding.clone(),
             handle: HANDLE.to_owned(),
             vouched_handle: Some(HANDLE.to_owned()),
             display_name: String::new(),
