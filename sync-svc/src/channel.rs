@@ -1,4 +1,4 @@
-//! What a channel can be and how it moves: a pure state machine.
+//! The state of a channel and its transitions: a state machine without I/O.
 
 mod kind;
 mod state;

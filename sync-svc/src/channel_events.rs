@@ -1,5 +1,5 @@
-//! A change of a channel and everything that follows from it: row, job, event,
-//! in the caller's transaction.
+//! Stores the change of a channel together with its event and its job, in the
+//! caller's transaction.
 
 use latchkey_domain::{EventId, JobId};
 use latchkey_messaging::outbox::{Event as _, Message, Schema, enqueue};
@@ -14,9 +14,9 @@ use crate::store::account::Account;
 use crate::store::channel::{self, ChannelRow};
 use crate::store::job;
 
-/// Stores a channel that moved from `before` (none for a new one), queues the
-/// job of a new start and tells of a new status or stage. `cause` is the event
-/// that moved it: the ids of what follows derive from it.
+/// Stores a channel that changed from `before` (`None` for a new one), publishes a new
+/// status or stage, and queues the job of a new start. The ids of the events derive
+/// from `cause`, the event that changed the channel.
 pub async fn store_and_publish(
     connection: &mut PgConnection,
     account: &Account,
@@ -73,8 +73,8 @@ async fn create_job(
     Ok(())
 }
 
-/// Queues the job of the channel's last start again, under the id that it has, if
-/// it is time. A worker that gets it twice finds the same job.
+/// Queues the job of the channel's last start again, with the same id, if it is due.
+/// Returns `true` if it was queued.
 pub async fn requeue_job(
     connection: &mut PgConnection,
     account: &Account,

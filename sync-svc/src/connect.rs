@@ -104,7 +104,7 @@ async fn keep_replaced_refresh_token(
 ) -> Result<(), sqlx::Error> {
     let reconnects = stored.is_none_or(|stored| !stored.grants.is_alive());
     match decision {
-        // Nothing is replaced by the first sign-in.
+        // The first sign-in replaces nothing.
         Decision::Take(_) if stored.is_none() => Ok(()),
         Decision::Take(merged) if reconnects || merged.refresh != Source::Stored => {
             replaced_grant::keep_stored(connection, account.id).await

@@ -1,4 +1,5 @@
-//! One message: decode, apply, then acknowledge, try again or park.
+//! Handles one message: decodes the event and applies it. The result says whether the
+//! message is acknowledged, tried again or parked.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ pub struct EventHandler {
 }
 
 impl EventHandler {
-    /// A handler over a pool.
+    /// A handler that writes to this database.
     pub fn new(pool: PgPool, mode: ConnectMode, clock: Arc<dyn Clock>) -> Self {
         Self { pool, mode, clock }
     }
@@ -36,7 +37,7 @@ impl EventHandler {
         let sign_in = SignIn::read(message.event::<UserAuthenticated>()?, now)
             .map_err(|error| HandleError::Park(error.to_string()))?;
         let Some(sign_in) = sign_in else {
-            tracing::debug!("nothing to connect");
+            tracing::debug!("the sign-in has no connection");
             return Ok(());
         };
         let outcome = connect::apply(&self.pool, self.mode, message.id, &sign_in, now).await?;
@@ -58,7 +59,7 @@ impl Handler for EventHandler {
     }
 
     async fn available(&self) -> Result<(), String> {
-        // Asked anew each time: a moment after a failure an older answer says nothing.
+        // Not cached: shortly after a failure an earlier answer means nothing.
         let written = within(ANSWER, sqlx::query(store::WRITE).execute(&self.pool)).await;
         written.map(drop).map_err(|error| error.to_string())
     }

@@ -1,4 +1,6 @@
-//! What refresh-svc tells: a grant died, an account was disconnected.
+//! Applies the events of refresh-svc about grants: a grant died
+//! (`account.reauth_required.v1`), an account was disconnected
+//! (`account.disconnected.v1`).
 
 use latchkey_domain::{AccountId, EventId};
 use latchkey_proto::events::{AccountDisconnected, AccountReauthRequired};
@@ -14,23 +16,23 @@ use crate::store::{channel, credential, inbox};
 /// Why an event of refresh-svc was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum GrantEventError {
-    /// The account id is none.
+    /// The account id is not a UUID.
     #[error(transparent)]
     Id(#[from] latchkey_domain::InvalidId),
-    /// A time is missing or is none.
-    #[error("{0} is missing or is no time")]
+    /// A time is missing or out of range.
+    #[error("{0} is missing or out of range")]
     Time(&'static str),
-    /// The database's refusal; nothing was written.
+    /// The database failed; nothing was written.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// The channels of an account whose grant died say so. Whether it is dead is
-/// read from its row, where refresh-svc wrote it together with the event:
-/// ignored if the person has signed in again since.
+/// Marks the channels of an account whose grant died. refresh-svc stored the death in
+/// the transaction of the event; the event is ignored if the row says that the person
+/// has signed in again since.
 ///
 /// # Errors
-/// The event is malformed, or the database refuses.
+/// The event is malformed, or the database failed.
 pub async fn reauth_required(
     pool: &PgPool,
     event: EventId,
@@ -46,7 +48,7 @@ pub async fn reauth_required(
 /// [`reauth_required`] in the caller's transaction.
 ///
 /// # Errors
-/// The event is malformed, or the database refuses.
+/// The event is malformed, or the database failed.
 pub async fn reauth_required_on(
     connection: &mut PgConnection,
     event: EventId,
@@ -63,18 +65,18 @@ pub async fn reauth_required_on(
             let input = Input::GrantDied(fact.reason.clone());
             move_channels(connection, &account, &input, event, now).await?;
         } else {
-            tracing::info!(account.id = %id, "grant was replaced meanwhile");
+            tracing::info!(account.id = %id, "grant was replaced before its death was reported");
         }
     }
     Ok(())
 }
 
-/// The channels of a disconnected account stop. Whether it is disconnected is
-/// read from its row, where refresh-svc wrote it together with the event:
-/// ignored if the person has connected again since.
+/// Stops the channels of a disconnected account. refresh-svc stored the disconnect in
+/// the transaction of the event; the event is ignored if the row says that the person
+/// has connected again since.
 ///
 /// # Errors
-/// The event is malformed, or the database refuses.
+/// The event is malformed, or the database failed.
 pub async fn disconnected(
     pool: &PgPool,
     event: EventId,
@@ -90,7 +92,7 @@ pub async fn disconnected(
 /// [`disconnected`] in the caller's transaction.
 ///
 /// # Errors
-/// The event is malformed, or the database refuses.
+/// The event is malformed, or the database failed.
 pub async fn disconnected_on(
     connection: &mut PgConnection,
     event: EventId,
@@ -109,7 +111,7 @@ pub async fn disconnected_on(
             .as_ref()
             .is_some_and(|stored| stored.erased_at.is_none())
         {
-            tracing::info!(account.id = %id, "account was connected again meanwhile");
+            tracing::info!(account.id = %id, "account was connected again before the disconnect was reported");
         } else {
             let erased_at = stored.and_then(|stored| stored.erased_at);
             let latest = account.disconnected_at.max(erased_at).max(Some(at));

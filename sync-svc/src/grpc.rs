@@ -21,26 +21,29 @@ use tonic::transport::Server;
 pub use policy::policy;
 pub use service::AccountServer;
 
-/// A call that takes longer is given up.
+/// A call that takes longer is cancelled.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// Calls that run at shut-down get this long; streams of health never end.
+/// At shut-down running calls get this time. There is a limit because the health
+/// service's streams never end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection that is silent is asked whether it lives.
+/// A silent connection is checked at this interval.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// Connections are made anew after this, so that new certificates count.
+/// Connections are closed at this age, so that clients connect again and new
+/// certificates are checked.
 const MAX_CONNECTION_AGE: Duration = Duration::from_mins(30);
 
-/// When it ends.
+/// The two steps of a shut-down.
 #[derive(Debug)]
 pub struct Shutdown {
-    /// It is asked to: callers should go elsewhere.
+    /// The shut-down was requested: health says `NOT_SERVING`, and calls are still
+    /// answered.
     pub requested: CancellationToken,
-    /// No new calls.
+    /// New calls are no longer accepted.
     pub stop: CancellationToken,
 }
 
-/// Serves the account service behind `gate`, and health and reflection, until it
-/// ends.
+/// Serves the account service, whose calls `authorizer` checks, and health and
+/// reflection, until the shut-down is complete.
 ///
 /// # Errors
 /// The listener or the certificates cannot be used.
@@ -79,7 +82,7 @@ pub async fn serve(
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let drained = async {
         requested.cancelled().await;
-        // Whoever watches goes elsewhere.
+        // Clients that watch health choose another replica.
         reporter
             .set_not_serving::<AccountServiceServer<AccountServer>>()
             .await;

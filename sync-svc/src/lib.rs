@@ -1,5 +1,5 @@
-//! sync-svc: turns sign-ins into connected accounts, channels and first sync
-//! jobs, and follows the progress of the workers.
+//! sync-svc turns sign-ins into connected accounts, channels and first sync jobs, and
+//! records what the workers report.
 
 pub mod app;
 pub mod channel;

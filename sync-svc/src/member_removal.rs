@@ -1,4 +1,4 @@
-//! What auth-svc tells of a member who was taken out of a workspace.
+//! Applies `member.removed.v1`: auth-svc removed a member from a workspace.
 
 use latchkey_domain::{EventId, InvalidId, UserId, WorkspaceId};
 use latchkey_proto::events::MemberRemoved;
@@ -11,18 +11,18 @@ use crate::store::{inbox, member};
 /// Why a removal was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum RemovalError {
-    /// An id cannot be read.
+    /// An id is not a UUID.
     #[error(transparent)]
     Id(#[from] InvalidId),
-    /// The time is missing or cannot be read.
-    #[error("removed_at is missing or is no time")]
+    /// The time is missing or out of range.
+    #[error("removed_at is missing or out of range")]
     Time,
-    /// The database's refusal; nothing was written.
+    /// The database failed; nothing was written.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// A removal, read.
+/// A removal with valid ids and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Removal {
     workspace: WorkspaceId,
@@ -49,12 +49,13 @@ impl Removal {
     }
 }
 
-/// In one transaction: what the person authenticated before connects nothing in the
-/// workspace any more, and refresh-svc is asked to disconnect what they connected
-/// there. Any number of deliveries, before and after any sign-in, end the same.
+/// In one transaction, stores the removal, so that an earlier sign-in of the person
+/// connects nothing in the workspace, and requests refresh-svc to disconnect the
+/// person's accounts there. The result depends neither on the number of deliveries nor
+/// on their order relative to sign-ins.
 ///
 /// # Errors
-/// The database refuses.
+/// The database failed.
 pub async fn apply(pool: &PgPool, event: EventId, removal: Removal) -> Result<(), RemovalError> {
     let Removal {
         workspace,

@@ -1,7 +1,8 @@
-//! The SQL of sync-svc.
+//! The SQL of sync-svc: one file for each table or family of tables.
 //!
-//! Locks are taken in one order: inbox, account, credential, message channel,
-//! calendar channel. Whoever changes a channel holds its account's row.
+//! Locks are taken in one order: inbox, member, account, credential, message channel,
+//! calendar channel. A transaction that changes a channel holds the lock of its
+//! account's row.
 
 pub mod account;
 pub mod channel;
@@ -13,5 +14,5 @@ pub mod member;
 pub mod replaced_grant;
 mod row;
 
-/// What says that the database is there: serving and consuming need a write.
+/// The readiness check of the database: serving and consuming need a write.
 pub const WRITE: &str = "UPDATE sync.readiness SET written_at = clock_timestamp()";

@@ -1,6 +1,7 @@
-//! Looks after channels that nobody moves: a retry whose time has come, a worker
-//! that is not heard of, a job that waits. No channel that a worker has taken
-//! stays ONGOING for ever; one that waits for a worker waits as long as it takes.
+//! The sweep: restarts channels whose back-off is over or whose worker reports nothing
+//! more, and queues a job again that no worker took. A channel whose job a worker took
+//! does not stay `ONGOING` for ever; a job that waits for a worker may wait without
+//! limit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +18,17 @@ use crate::store::account::Account;
 use crate::store::channel::{ChannelRow, PAGE_SIZE, Position};
 use crate::store::{account, channel, inbox, job};
 
-/// Looks this often.
+/// Time between two sweeps.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// Jobs of earlier starts are looked for this often.
+/// Time between two deletions of old jobs.
 const CLEANUP_INTERVAL: time::Duration = time::Duration::hours(1);
-/// A worker that reports nothing for so long has lost its job. A job that waits is
-/// not queued again before either.
+/// After this time without a report a worker is considered lost. A job that waits is
+/// queued again after this time at the earliest.
 pub const WORKER_TIMEOUT: time::Duration = time::Duration::hours(1);
-/// Jobs of earlier starts are kept for so long, for people who look.
+/// How long the jobs of earlier starts are kept, for investigations.
 pub const JOB_RETENTION: time::Duration = time::Duration::days(14);
 
-/// Sweeps until `stop`. Any number of replicas may sweep at once.
+/// Sweeps until `stop`. Several replicas may sweep at the same time.
 pub async fn run(pool: PgPool, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let mut next_cleanup = clock.now();
     loop {
@@ -35,7 +36,7 @@ pub async fn run(pool: PgPool, clock: Arc<dyn Clock>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(INTERVAL) => {}
         }
-        // What is cut off is rolled back.
+        // A transaction that is cancelled here is rolled back.
         tokio::select! {
             () = stop.cancelled() => return,
             () = run_round(&pool, clock.now(), &mut next_cleanup) => {}
@@ -50,23 +51,23 @@ async fn run_round(pool: &PgPool, now: OffsetDateTime, next_cleanup: &mut Offset
         Err(error) => tracing::warn!(%error, "sweep failed"),
     }
     if let Err(error) = within(UNHURRIED, inbox::delete_old(pool)).await {
-        tracing::warn!(%error, "inbox was not cleaned");
+        tracing::warn!(%error, "old inbox entries were not deleted");
     }
     if now < *next_cleanup {
         return;
     }
     match within(UNHURRIED, job::delete_all_old(pool, now - JOB_RETENTION)).await {
         Ok(_) => *next_cleanup = now + CLEANUP_INTERVAL,
-        Err(error) => tracing::warn!(%error, "old jobs were not forgotten"),
+        Err(error) => tracing::warn!(%error, "old jobs were not deleted"),
     }
 }
 
-/// One sweep over both kinds. Answers how many channels moved, or had their job
-/// queued again.
+/// Sweeps the channels of both kinds once. Returns how many channels changed or had
+/// their job queued again.
 ///
 /// # Errors
-/// The database does not answer; what moved before it stays moved. A channel that
-/// cannot be moved is passed over, and told in the log.
+/// The database does not answer; earlier changes stay. A channel that cannot be changed
+/// is skipped and logged.
 pub async fn run_once(pool: &PgPool, now: OffsetDateTime) -> Result<usize, sqlx::Error> {
     let mut moved = 0;
     for kind in Kind::ALL {
@@ -108,7 +109,7 @@ async fn sweep_channel(
         return Ok(false);
     };
     let rows = channel::of_accounts(connection, &[account.id]).await?;
-    // Under the lock: a report or another replica may have moved it.
+    // Read again under the lock: a report or another replica may have changed it.
     let Some(row) = rows
         .into_iter()
         .find(|row| row.id == seen.id && row.state == seen.state)
@@ -139,7 +140,7 @@ async fn advance(
     };
     tracing::warn!(
         channel.id = %row.id, status = %state.status,
-        failures = state.throttle_failures, "channel moved by the sweep"
+        failures = state.throttle_failures, "channel restarted or failed by the sweep"
     );
     row.state = state;
     let cause = EventId::generate();
@@ -147,7 +148,7 @@ async fn advance(
     Ok(true)
 }
 
-/// What happens to the channel; none where its job only waits.
+/// The input for the channel; `None` if its job only waits.
 fn input(channel: &Channel, now: OffsetDateTime) -> Option<Input> {
     if channel.throttle_until.is_some() {
         Some(Input::RetryDue)

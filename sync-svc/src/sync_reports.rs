@@ -1,4 +1,5 @@
-//! What workers and people tell over gRPC: progress of a sync, the go.
+//! Reports of workers about a sync, and the start of channels by a person or an
+//! operator.
 
 use latchkey_domain::{AccountId, ChannelId, EventId, JobId};
 use sqlx::PgPool;
@@ -10,39 +11,39 @@ use crate::store::account::Account;
 use crate::store::channel::ChannelRow;
 use crate::store::{account, channel, credential};
 
-/// Why a report was not taken.
+/// Why a report or a start was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncReportError {
-    /// No such channel.
+    /// The channel does not exist.
     #[error("there is no such channel")]
     ChannelNotFound,
-    /// No such connected account.
+    /// The account does not exist or is disconnected.
     #[error("there is no such account")]
     AccountNotFound,
-    /// The state machine does not know the move.
+    /// The state machine does not accept the report in this state.
     #[error(transparent)]
     InvalidTransition(#[from] InvalidTransition),
-    /// A newer start has a job of its own.
-    #[error("the channel was started again: this job or generation is no longer its own")]
+    /// The channel was started again, and the newer start has another job.
+    #[error("the channel was started again: this job and generation belong to an earlier start")]
     StaleJob,
     /// The grant is dead.
     #[error("the account's grant is dead: the person must sign in again")]
     ReauthRequired,
-    /// The database's refusal; nothing was written.
+    /// The database failed; nothing was written.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// The start of a channel that a worker works on.
+/// The job of one start of a channel, as a worker names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartedJob {
-    /// Its job.
+    /// The job.
     pub job: JobId,
-    /// Its number, from 1.
+    /// The number of the start, from 1.
     pub generation: i32,
 }
 
-/// Moves a channel by a worker's report.
+/// Applies a worker's report to a channel.
 ///
 /// # Errors
 /// See [`SyncReportError`].
@@ -82,9 +83,9 @@ pub async fn report(
     Ok(row)
 }
 
-/// Starts the channels of an account that wait for the person's go, and again
-/// those that failed for another reason than the grant. Answers the account and
-/// every channel of it.
+/// Starts the channels of an account that wait for the person's confirmation, and
+/// restarts those that failed for another reason than the grant. Returns the account
+/// and all its channels.
 ///
 /// # Errors
 /// See [`SyncReportError`].

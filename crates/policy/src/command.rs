@@ -1,5 +1,5 @@
-//! `policy check` and `policy explain` of a service: what a policy says, before it
-//! is in force.
+//! The commands `policy check` and `policy explain` of a service, for a policy that is
+//! not in force yet.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,26 +12,26 @@ use latchkey_service::grpc::Pattern;
 use crate::contract::Contract;
 use crate::policy::{AccessRequest, Policy, Scopes};
 
-/// What to do with a policy.
+/// The commands for a policy.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say whether a file is a policy that can be put in force.
+    /// Check whether a file is a valid policy.
     Check {
-        /// The file.
+        /// The policy file.
         file: PathBuf,
     },
-    /// Say what a policy says to a request, rule by rule.
+    /// Show for each rule of a policy whether it allows a request.
     Explain(ExplainArguments),
 }
 
-/// A request that nobody makes.
+/// The request that a policy is checked with.
 #[derive(Debug, Args)]
 pub struct ExplainArguments {
-    /// The policy's file.
+    /// The policy file.
     file: PathBuf,
     /// Name of the caller: a SPIFFE id, a DNS name or
-    /// `system:serviceaccount:<namespace>:<name>`. Several of one certificate may
-    /// be given.
+    /// `system:serviceaccount:<namespace>:<name>`. May be repeated for a certificate with
+    /// several names.
     #[arg(long, required = true)]
     caller: Vec<String>,
     /// Method, e.g. GetAccessToken.
@@ -51,7 +51,7 @@ pub struct ExplainArguments {
 /// Runs a command.
 ///
 /// # Errors
-/// The file is no policy, or does not allow the request.
+/// The file is not a policy, or the policy does not allow the request.
 pub fn run(command: &Command, contract: &Contract, out: &mut impl Write) -> Result<(), StartError> {
     match command {
         Command::Check { file } => check(file, contract, out),
@@ -75,18 +75,18 @@ fn check(file: &Path, contract: &Contract, out: &mut impl Write) -> Result<(), S
     if policy.is_open() {
         return writeln!(
             out,
-            "a policy: any certificate may everything (for development)"
+            "valid policy: every caller with a certificate may call every method (for development)"
         )
         .map_err(written);
     }
     if policy.rules().is_empty() {
-        return writeln!(out, "a policy without a rule: nobody may anything").map_err(written);
+        return writeln!(out, "valid policy without rules: every call is refused").map_err(written);
     }
     for rule in policy.rules() {
         let callers: Vec<_> = rule.callers().iter().map(Pattern::as_str).collect();
         writeln!(out, "rule {}: {}", rule.name(), callers.join(", ")).map_err(written)?;
     }
-    writeln!(out, "a policy of {} rules", policy.rules().len()).map_err(written)
+    writeln!(out, "valid policy with {} rules", policy.rules().len()).map_err(written)
 }
 
 fn explain(
@@ -97,7 +97,7 @@ fn explain(
     let policy = read(&arguments.file, contract)?;
     let method = contract.method(&arguments.method).ok_or_else(|| {
         StartError::Other(format!(
-            "{} is no method; there are {}",
+            "{} is not a method; the methods are {}",
             arguments.method,
             contract.known()
         ))
@@ -110,7 +110,7 @@ fn explain(
         scopes: (!scopes.is_empty()).then_some(Scopes::Granted(&scopes)),
     };
     if policy.is_open() {
-        writeln!(out, "any certificate may everything").map_err(written)?;
+        writeln!(out, "every caller with a certificate may call every method").map_err(written)?;
     }
     for rule in policy.rules() {
         let is_for_caller = rule
@@ -118,7 +118,7 @@ fn explain(
             .iter()
             .any(|pattern| arguments.caller.iter().any(|name| pattern.matches(name)));
         let outcome = match (is_for_caller, rule.first_mismatch(&request)) {
-            (false, _) => "speaks of other callers".to_owned(),
+            (false, _) => "is for other callers".to_owned(),
             (true, None) => "allows it".to_owned(),
             (true, Some(what)) => format!("does not allow the {what}"),
         };
@@ -142,7 +142,7 @@ fn explain(
     } else {
         writeln!(
             out,
-            "allowed so far: {} would be judged as well",
+            "allowed without {}, which would be checked as well",
             left.join(", ")
         )
         .map_err(written)
@@ -205,7 +205,7 @@ mod tests {
         assert!(error.unwrap().contains("CALLER_NOT_ALLOWED"));
         let (out, error) = explain("other --method GetAccessToken");
         assert!(
-            out.contains("speaks of other callers") && error.is_some(),
+            out.contains("is for other callers") && error.is_some(),
             "{out}"
         );
     }
@@ -215,7 +215,7 @@ mod tests {
     fn a_check_lists_the_rules_or_says_what_is_wrong() {
         let (out, error) = run_with(MAIL, "check FILE");
         assert!(
-            out.contains("a policy of 1 rules") && error.is_none(),
+            out.contains("valid policy with 1 rules") && error.is_none(),
             "{out}"
         );
         let (_, error) = run_with("[[rule]]\n", "check FILE");

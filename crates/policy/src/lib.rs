@@ -1,11 +1,10 @@
-//! Who may call the services over gRPC, and what (R36).
+//! Authentication, authorization and audit of the gRPC services (R36).
 //!
-//! One policy file per service says which callers may call which methods for
-//! accounts of which workspaces and providers. This crate reads it, follows it
-//! while it changes ([`LivePolicy`]), finds out who calls (by certificate or by
-//! service-account token), judges each call ([`Authorizer`], [`Call`]) and writes down
-//! what was answered and refused ([`audit`]). refresh-svc and sync-svc differ in
-//! their [`Contract`] alone.
+//! One policy file per service says which callers may call which methods for accounts
+//! of which workspaces and providers. This crate reads the file, reloads it when it
+//! changes ([`LivePolicy`]), authenticates callers by certificate or by service-account
+//! token, checks each call ([`Authorizer`], [`Call`]) and records answers and refusals
+//! ([`audit`]). refresh-svc and sync-svc differ only in their [`Contract`].
 
 pub mod audit;
 mod caller;

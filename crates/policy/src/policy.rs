@@ -1,9 +1,8 @@
-//! Which callers may call which methods, for which providers and workspaces, and
-//! for tokens of which scopes (R36).
+//! The policy: which callers may call which methods, for which providers and workspaces,
+//! and for tokens with which scopes (R36).
 //!
-//! Nobody may anything that no rule allows, there are no rules that forbid, and
-//! one rule must allow a request as a whole: two rules that allow half of it
-//! each do not add up.
+//! Everything that no rule allows is forbidden, and no rule forbids. One rule must allow
+//! the whole request: two rules that allow one half each do not allow it together.
 
 mod compiled;
 mod file;

@@ -2,33 +2,33 @@ use time::{Duration, OffsetDateTime};
 
 use super::kind::{Stage, SyncStatus};
 
-/// Retryable failures in a row after which a channel has failed.
+/// After this number of consecutive retryable failures a channel has failed.
 pub const THROTTLE_LIMIT: i32 = 8;
-/// First wait after a retryable failure; doubles with every further one.
+/// Back-off after the first retryable failure; it doubles with each further one.
 pub const THROTTLE_MIN: Duration = Duration::minutes(1);
-/// Longest wait that a worker may ask for or that doubling reaches.
+/// Longest back-off, by doubling or by the request of a worker.
 pub const THROTTLE_MAX: Duration = Duration::hours(6);
 
 /// State of one channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channel {
-    /// What people see.
+    /// The status that people see.
     pub status: SyncStatus,
-    /// Step of the work.
+    /// The step of the work.
     pub stage: Stage,
-    /// When the stage began, or was last reported.
+    /// When the stage began or was last reported.
     pub stage_started_at: OffsetDateTime,
-    /// Where the last sync ended; empty before the first.
+    /// The provider's cursor at which the last sync ended; empty before the first one.
     pub cursor: String,
-    /// When a sync last ended well.
+    /// When a sync last completed.
     pub synced_at: Option<OffsetDateTime>,
     /// Retryable failures since the last success.
     pub throttle_failures: i32,
-    /// No work before this time.
+    /// No work is done before this time.
     pub throttle_until: Option<OffsetDateTime>,
-    /// Grows with every start; each start has one job.
+    /// Increases with every start; each start has one job.
     pub generation: i32,
-    /// Why it failed last.
+    /// Why the last sync failed.
     pub last_failure: Option<LastFailure>,
 }
 
@@ -48,17 +48,17 @@ impl Channel {
         }
     }
 
-    /// True while work goes on or may go on.
+    /// Returns `true` if a job is running or may run.
     pub fn is_running(&self) -> bool {
         matches!(self.status, SyncStatus::Ongoing | SyncStatus::Active)
     }
 
-    /// True where status or stage differ: what other services are told of.
+    /// Returns `true` if status or stage differ, which is what other services see.
     pub fn differs_visibly_from(&self, other: &Self) -> bool {
         self.status != other.status || self.stage != other.stage
     }
 
-    /// Returns `true` if a worker took the job and has not been heard of since
+    /// Returns `true` if a worker took the job and has reported nothing since
     /// `silent_before`.
     pub fn is_worker_silent(&self, silent_before: OffsetDateTime) -> bool {
         self.is_running()
@@ -67,29 +67,33 @@ impl Channel {
             && self.stage_started_at < silent_before
     }
 
-    /// Returns `true` if a job of this start waits for a worker. A channel that is
-    /// up to date rests at the first stage and waits for nothing.
+    /// Returns `true` if the job of this start waits for a worker. A channel that is
+    /// up to date is at the first stage too, without a job.
     pub fn awaits_worker(&self) -> bool {
-        let rests = self.status == SyncStatus::Active && self.stage == Stage::ListFetchPending;
-        self.is_running() && self.throttle_until.is_none() && self.stage.awaits_worker() && !rests
+        let is_up_to_date =
+            self.status == SyncStatus::Active && self.stage == Stage::ListFetchPending;
+        self.is_running()
+            && self.throttle_until.is_none()
+            && self.stage.awaits_worker()
+            && !is_up_to_date
     }
 }
 
-/// Text of [`LastFailure::WorkerSilent`] in the database.
+/// The text of [`LastFailure::WorkerSilent`] in the database.
 const WORKER_SILENT: &str = "no worker reported progress";
 
-/// Why a channel failed last.
+/// Why the last sync of a channel failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LastFailure {
-    /// The sweep found that workers took the job and were not heard of again. A
-    /// worker that is heard of after all proves it wrong.
+    /// Workers took the job and reported nothing more, as the sweep found. A later
+    /// report of the same start resumes the channel.
     WorkerSilent,
-    /// In the words of a worker or of the grant's end.
+    /// The reason that a worker reported, or that the grant died of.
     Reported(String),
 }
 
 impl LastFailure {
-    /// For people and for the database.
+    /// The text for people and for the database.
     pub fn as_str(&self) -> &str {
         match self {
             Self::WorkerSilent => WORKER_SILENT,
@@ -97,7 +101,7 @@ impl LastFailure {
         }
     }
 
-    /// Reads what the database holds.
+    /// Reads the text of the database.
     pub fn stored(text: String) -> Self {
         if text == WORKER_SILENT {
             Self::WorkerSilent

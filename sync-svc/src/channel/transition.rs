@@ -3,58 +3,59 @@ use time::{Duration, OffsetDateTime};
 use super::kind::{Stage, SyncStatus};
 use super::state::{Channel, LastFailure, THROTTLE_LIMIT, THROTTLE_MAX, THROTTLE_MIN};
 
-/// Something that happens to a channel.
+/// An input of the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// Work begins, or begins again, where the cursor stands: one new job.
+    /// Work starts, or starts again, at the cursor: one new job.
     Start,
-    /// Waits for the person's go.
+    /// The channel waits until the person confirms the start.
     AwaitConfirmation,
     /// The grant does not cover the channel.
     Denied,
-    /// The grant died; the class of the failure.
+    /// The grant died, with the class of the failure.
     GrantDied(String),
     /// The account was disconnected.
     Disconnected,
     /// A worker entered a stage.
     StageEntered(Stage),
-    /// A worker ended a sync well, at this cursor.
+    /// A worker completed a sync at this cursor.
     Completed(String),
     /// A worker's sync failed.
     Failed(Failure),
-    /// The time of a retry has come: one new job.
+    /// The back-off is over: one new job.
     RetryDue,
-    /// The worker that took the job has not reported for too long: one new job, or
-    /// a failure where that has happened too often. Waiting for a worker is none.
+    /// The worker that took the job has not reported for too long: one new job, or a
+    /// failure after [`THROTTLE_LIMIT`] times. A job that waits for a worker does not
+    /// count.
     WorkerSilent,
 }
 
 /// Why a sync failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// Worth another try, not before the wait where the worker names one.
+    /// A retry may succeed, not before the wait if the worker named one.
     Retryable(Option<Duration>, String),
     /// The provider refuses the data.
     InsufficientPermissions(String),
-    /// The cursor no longer holds.
+    /// The provider no longer accepts the cursor.
     CursorExpired(String),
-    /// Anything else.
+    /// Another failure.
     Unknown(String),
 }
 
-/// A move that the machine does not know.
+/// An input that the state machine does not accept in this state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a channel at {status} / {stage:?} does not take this report")]
+#[error("a channel at {status} / {stage:?} does not accept this report")]
 pub struct InvalidTransition {
     status: SyncStatus,
     stage: Stage,
 }
 
 impl Channel {
-    /// The channel after `input`. A new job is due where the generation grew.
+    /// The channel after `input`. A new job is due if the generation increased.
     ///
     /// # Errors
-    /// The machine does not know the move.
+    /// The state machine does not accept the input in this state.
     pub fn after(&self, input: Input, now: OffsetDateTime) -> Result<Self, InvalidTransition> {
         match input {
             Input::Start => Ok(self.started(now)),
@@ -79,8 +80,8 @@ impl Channel {
         }
     }
 
-    /// The channel as a report of its own start finds it: what the sweep gave up
-    /// because nobody was heard of goes on, now that somebody is.
+    /// The channel to which a report of its current start is applied. A channel that
+    /// the sweep gave up because no worker reported is resumed by the report.
     fn resumed(&self, now: OffsetDateTime) -> Self {
         let given_up_by_the_sweep = self.status == SyncStatus::FailedUnknown
             && self.last_failure == Some(LastFailure::WorkerSilent);
@@ -89,7 +90,7 @@ impl Channel {
         }
         Self {
             status: SyncStatus::Ongoing,
-            // The stage that it had is not known any more: the worker says it.
+            // The stage before is not stored; the worker reports its stage.
             stage: Stage::ListFetchOngoing,
             stage_started_at: now,
             throttle_failures: 0,
@@ -149,7 +150,7 @@ impl Channel {
             }
             Stage::PendingConfiguration | Stage::Failed => return Err(self.invalid_transition()),
         };
-        // A job that is delivered twice begins again with the list.
+        // A job that is delivered twice starts again with the list.
         let list = matches!(stage, ListFetchScheduled | ListFetchOngoing);
         if !self.is_running() || !(forward || list) {
             return Err(self.invalid_transition());
@@ -203,13 +204,13 @@ impl Channel {
                 },
                 stage_started_at: now,
                 throttle_failures: failures,
-                throttle_until: Some(now + wait(failures, asked)),
+                throttle_until: Some(now + back_off(failures, asked)),
                 last_failure: Some(LastFailure::Reported(detail)),
                 ..self.clone()
             }),
             Failure::CursorExpired(detail) => Ok(Self {
                 cursor: String::new(),
-                // Counted, so that a worker that always says so comes to an end.
+                // Counted, so that a worker that always reports this ends in a failure.
                 throttle_failures: failures,
                 last_failure: Some(LastFailure::Reported(detail)),
                 ..self.started(now)
@@ -247,8 +248,8 @@ impl Channel {
     }
 }
 
-/// What the worker asks for, or a minute that doubled with every failure.
-fn wait(failures: i32, asked: Option<Duration>) -> Duration {
+/// The back-off that the worker asked for, or one minute doubled with each failure.
+fn back_off(failures: i32, asked: Option<Duration>) -> Duration {
     let doublings = u32::try_from(failures - 1).unwrap_or(0).min(16);
     let doubled = THROTTLE_MIN * 2_i32.saturating_pow(doublings);
     asked.unwrap_or(doubled).max(THROTTLE_MIN).min(THROTTLE_MAX)

@@ -7,7 +7,7 @@ use latchkey_config::Environment;
 use latchkey_policy::audit::{self, Table};
 use latchkey_service::{StartError, database};
 
-/// What to do with audit records.
+/// The commands for audit records.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Delete old records. DATABASE_URL must be that of a person in the role

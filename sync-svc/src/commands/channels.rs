@@ -1,4 +1,4 @@
-//! `sync-svc channels`: what failed, for the operator.
+//! `sync-svc channels`: lists and restarts channels that failed.
 
 use clap::Subcommand;
 use latchkey_domain::AccountId;
@@ -10,26 +10,26 @@ use time::format_description::well_known::Rfc3339;
 use crate::store::channel;
 use crate::sync_reports::{self, SyncReportError};
 
-/// What to do with channels that failed.
+/// The commands for failed channels.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// List the channels at FAILED_UNKNOWN, with the reasons.
+    /// List the channels at FAILED_UNKNOWN with the reasons.
     Failed,
-    /// Start them again, each with a new job.
+    /// Start failed channels again, each with a new job.
     Restart {
-        /// Connected accounts (UUID).
+        /// Ids of connected accounts (UUID).
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         accounts: Vec<AccountId>,
-        /// Those of every account.
+        /// Restart the channels of every account.
         #[arg(long)]
         all: bool,
     },
 }
 
-/// Runs the command and answers the lines to print.
+/// Runs the command and returns the lines to print.
 ///
 /// # Errors
-/// The database's refusal; what was started again before it stays started.
+/// The database failed; channels that were restarted before stay so.
 pub async fn run(
     command: &Command,
     pool: &PgPool,
@@ -45,10 +45,10 @@ pub async fn run(
     Ok(lines)
 }
 
-/// The channels that failed, a line each.
+/// One line for each failed channel.
 ///
 /// # Errors
-/// The database's refusal.
+/// The database failed.
 pub async fn failed(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
     let rows = within(UNHURRIED, async {
         channel::failed(&mut *pool.acquire().await?).await
@@ -68,11 +68,12 @@ pub async fn failed(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
     Ok(rows.await?.into_iter().map(line).collect())
 }
 
-/// Starts what failed again, of these accounts or of all where none is named. A
-/// line for each account; one that cannot be started keeps nobody else waiting.
+/// Restarts the failed channels of these accounts, or of all if the list is empty.
+/// Returns one line for each account; an account that cannot be restarted does not stop
+/// the others.
 ///
 /// # Errors
-/// The database's refusal.
+/// The database failed.
 pub async fn restart(
     pool: &PgPool,
     accounts: &[AccountId],

@@ -1,4 +1,4 @@
-//! `sync-svc parked` and `sync-svc unrouted`: what waits for the operator.
+//! `sync-svc parked` and `sync-svc unrouted`: messages that wait for an operator.
 
 use clap::Subcommand;
 use latchkey_domain::EventId;
@@ -6,29 +6,29 @@ use latchkey_messaging::parked::{self, Parked, Selection, Shelf, Which};
 use latchkey_messaging::topology::{self, Subscription};
 use latchkey_messaging::{BrokerConfig, BrokerError};
 
-/// What to do with messages that wait.
+/// The commands for parked or unrouted messages.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// List what waits, with the reasons.
+    /// List the messages with the reasons.
     List {
-        /// Only those with this routing key, e.g. `user.authenticated.v1`.
+        /// List only messages with this routing key, e.g. `user.authenticated.v1`.
         #[arg(long)]
         routing_key: Option<String>,
-        /// Pass over this many of each queue first: the next page.
+        /// Skip this many messages of each queue.
         #[arg(long, default_value_t = 0)]
         skip: usize,
-        /// At most this many of each queue.
+        /// List at most this many messages of each queue.
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
-    /// Count what waits, by routing key.
+    /// Count the messages by routing key.
     Count,
-    /// Show one message, its body in hexadecimal.
+    /// Show one message with its body in hexadecimal.
     Show {
         /// CloudEvents id of the message.
         event_id: EventId,
     },
-    /// Publish messages again, after the cause is mended.
+    /// Publish messages again, after the cause was repaired.
     Redrive {
         /// CloudEvents id of the message.
         #[arg(
@@ -36,39 +36,39 @@ pub enum Command {
             conflicts_with_all = ["all", "routing_key"],
         )]
         event_id: Option<EventId>,
-        /// Every message.
+        /// Publish every message.
         #[arg(long, conflicts_with = "routing_key")]
         all: bool,
-        /// Those with this routing key.
+        /// Publish the messages with this routing key.
         #[arg(long)]
         routing_key: Option<String>,
-        /// Pass over this many of each queue first.
+        /// Skip this many messages of each queue.
         #[arg(long, default_value_t = 0)]
         skip: usize,
-        /// At most this many of each queue.
+        /// Publish at most this many messages of each queue.
         #[arg(long)]
         limit: Option<usize>,
     },
 }
 
-/// What sync-svc could not handle.
+/// The queues of messages that sync-svc could not handle.
 pub fn parked() -> Vec<Shelf> {
     let queues = Subscription::built_in().into_iter();
     queues.map(|own| Shelf::Parked(own.queue)).collect()
 }
 
-/// Runs the command over these shelves and answers the lines to print.
+/// Runs the command on these queues and returns the lines to print.
 ///
 /// # Errors
-/// The broker's refusal.
+/// The broker failed or refused.
 pub async fn run(
     command: &Command,
-    shelves: Vec<Shelf>,
+    queues: Vec<Shelf>,
     broker: &BrokerConfig,
 ) -> Result<Vec<String>, BrokerError> {
     let mut lines = Vec::new();
-    for shelf in shelves {
-        let name = shelf.to_string();
+    for queue in queues {
+        let name = queue.to_string();
         match command {
             Command::List {
                 routing_key,
@@ -80,16 +80,16 @@ pub async fn run(
                     skip: *skip,
                     limit: Some(*limit),
                 };
-                let found = parked::list(broker, shelf, selection).await?;
+                let found = parked::list(broker, queue, selection).await?;
                 lines.extend(found.iter().map(|message| line(&name, message)));
             }
             Command::Count => {
-                let counts = parked::count(broker, shelf).await?;
+                let counts = parked::count(broker, queue).await?;
                 let counts = counts.into_iter();
                 lines.extend(counts.map(|(key, count)| format!("{name}\t{key}\t{count}")));
             }
             Command::Show { event_id } => {
-                if let Some(message) = parked::show(broker, shelf, *event_id).await? {
+                if let Some(message) = parked::show(broker, queue, *event_id).await? {
                     lines.push(line(&name, &message));
                     lines.push(hex(&message.body));
                 }
@@ -101,7 +101,7 @@ pub async fn run(
                 limit,
                 ..
             } => {
-                if shelf == Shelf::Unrouted {
+                if queue == Shelf::Unrouted {
                     declare(broker).await?;
                 }
                 let selection = Selection {
@@ -109,7 +109,7 @@ pub async fn run(
                     skip: *skip,
                     limit: *limit,
                 };
-                let again = parked::redrive(broker, shelf, selection).await?;
+                let again = parked::redrive(broker, queue, selection).await?;
                 lines.push(format!("{name}: {again} published again"));
             }
         }
@@ -124,7 +124,8 @@ fn by_key(key: Option<&String>) -> Which {
     key.map_or(Which::All, |key| Which::Keys(vec![key.clone()]))
 }
 
-/// A binding that was lost is back before what it missed is published again.
+/// Declares queues and bindings, so that the messages of a lost binding are routed when
+/// they are published again.
 async fn declare(broker: &BrokerConfig) -> Result<(), BrokerError> {
     let connection = broker.connect().await?;
     let refused = topology::declare(&connection, &Subscription::built_in()).await?;
@@ -132,7 +133,7 @@ async fn declare(broker: &BrokerConfig) -> Result<(), BrokerError> {
         tracing::warn!(refused.what, refused.reason, "not declared");
     }
     if let Err(error) = connection.close(200, "done".into()).await {
-        tracing::debug!(%error, "connection was closed already");
+        tracing::debug!(%error, "the connection is closed already");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a new grant changes in the channels of its account, and the event of the
+//! The changes of the channels of an account after a new grant, and the event of the
 //! connection.
 
 use latchkey_domain::{ChannelId, EventId};
@@ -14,7 +14,7 @@ use crate::channel_events;
 use crate::store::account::{self, Account};
 use crate::store::channel::{self, ChannelRow};
 
-/// What a new grant means for the channels.
+/// The change of the stored grant, which decides what happens to the channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GrantChange {
     /// The account could not be used before. It is a reconnection if a grant was

@@ -1,21 +1,21 @@
-//! What a sign-in does to a channel.
+//! Which input a sign-in is for a channel.
 
 use std::str::FromStr;
 
 use super::sign_in::Access;
 use crate::channel::{Channel, Input, SyncStatus};
 
-/// Whether a new channel starts by itself.
+/// Whether a new channel starts by itself (`CONNECT_MODE`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ConnectMode {
-    /// At once.
+    /// It starts at once.
     #[default]
     Automatic,
-    /// When the person says go (`StartChannelSync`).
+    /// It starts when the person confirms it (`StartChannelSync`).
     Confirm,
 }
 
-/// Text that is no connect mode.
+/// The text is not a connect mode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be automatic or confirm")]
 pub struct InvalidConnectMode;
@@ -32,14 +32,15 @@ impl FromStr for ConnectMode {
     }
 }
 
-/// What happens to a channel (none where there is none yet) after a sign-in
-/// whose grant was taken: whole (`replaced`), or its access token only.
-/// `revived`: the account could not be used before.
+/// The input for a channel after a sign-in whose grant was stored; `None` if the channel
+/// stays as it is. `current` is `None` if the channel does not exist. `replaced` is
+/// false if only an access token with the same scopes was stored. `reconnected` says
+/// that the account could not be used before.
 pub(super) fn input_after_sign_in(
     current: Option<&Channel>,
     access: Access,
     mode: ConnectMode,
-    revived: bool,
+    reconnected: bool,
     replaced: bool,
 ) -> Option<Input> {
     match (access, current) {
@@ -56,15 +57,16 @@ pub(super) fn input_after_sign_in(
             SyncStatus::FailedInsufficientPermissions | SyncStatus::FailedUnknown => {
                 Some(start_or_wait(mode, channel.generation))
             }
-            // One that is at a state of a newer version runs or not as that one says.
+            // Whether a status of a newer version means running is unknown: it is
+            // treated as running.
             SyncStatus::Ongoing | SyncStatus::Active | SyncStatus::Other(_) => {
-                revived.then_some(Input::Start)
+                reconnected.then_some(Input::Start)
             }
         },
     }
 }
 
-/// A channel that never ran waits for its go where people are asked.
+/// In confirm mode a channel that never ran waits for the person's confirmation.
 fn start_or_wait(mode: ConnectMode, generation: i32) -> Input {
     if mode == ConnectMode::Confirm && generation == 0 {
         Input::AwaitConfirmation
@@ -93,8 +95,8 @@ mod tests {
         }
     }
 
-    fn automatic(current: Option<&Channel>, access: Access, revived: bool) -> Option<Input> {
-        input_after_sign_in(current, access, ConnectMode::Automatic, revived, true)
+    fn automatic(current: Option<&Channel>, access: Access, reconnected: bool) -> Option<Input> {
+        input_after_sign_in(current, access, ConnectMode::Automatic, reconnected, true)
     }
 
     fn running() -> Channel {
@@ -103,7 +105,7 @@ mod tests {
 
     // R23
     #[test]
-    fn partial_consent_is_told_and_a_wider_grant_repairs_it() {
+    fn partial_consent_is_shown_and_a_wider_grant_repairs_it() {
         assert_eq!(automatic(None, Access::Denied, true), Some(Input::Denied));
         let denied = Channel::new(NOW).after(Input::Denied, NOW).unwrap();
         assert_eq!(
@@ -115,7 +117,7 @@ mod tests {
 
     // R22, R27
     #[test]
-    fn a_channel_that_stood_still_starts_by_itself() {
+    fn a_stopped_channel_starts_by_itself() {
         let stopped = Channel::new(NOW);
         assert_eq!(
             automatic(Some(&stopped), Access::Granted, false),
@@ -123,9 +125,9 @@ mod tests {
         );
     }
 
-    // R23: the scopes that are missing are those of a grant that was not kept.
+    // R23: the missing scopes are those of a grant that was not kept.
     #[test]
-    fn an_access_token_alone_takes_nothing_from_a_channel() {
+    fn an_access_token_alone_does_not_stop_a_channel() {
         for channel in [None, Some(&running())] {
             let input = input_after_sign_in(
                 channel,
@@ -150,7 +152,7 @@ mod tests {
 
     // R6
     #[test]
-    fn what_is_not_wanted_gets_no_channel() {
+    fn access_that_is_not_wanted_gets_no_channel() {
         assert_eq!(automatic(None, Access::NotWanted, true), None);
         assert_eq!(automatic(Some(&running()), Access::NotWanted, true), None);
     }

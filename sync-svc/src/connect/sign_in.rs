@@ -1,4 +1,4 @@
-//! `user.authenticated.v1` as valid types.
+//! Reads `user.authenticated.v1` into valid types.
 
 use latchkey_domain::{GrantBinding, Handle, InvalidId, InvalidIdentity, ScopeSet};
 use latchkey_proto::events::{
@@ -11,73 +11,74 @@ use time::{Duration, OffsetDateTime};
 use crate::channel::Kind;
 use crate::grant::{Grant, Intent, SealedGrant};
 
-/// Clocks differ; a day does not. A time beyond would shut later sign-ins out.
+/// Tolerance for clocks that differ. A sign-in of the far future would be newer than
+/// every later one, which would then be ignored.
 const MAX_CLOCK_SKEW: Duration = Duration::days(1);
 
-/// A sign-in with something to connect.
+/// A sign-in that carries a connection.
 #[derive(Debug, Clone)]
 pub struct SignIn {
-    /// Whose grant it is; what it is sealed for.
+    /// Workspace, owner and identity: what the grant is sealed for.
     pub binding: GrantBinding,
-    /// Mailbox address.
+    /// The mailbox address.
     pub handle: Handle,
-    /// Whether somebody vouches for the address; `None` if the event does not
-    /// say.
+    /// Whether the address is verified; `None` if the event does not say.
     pub handle_verified: Option<bool>,
     /// Name to show; may be empty.
     pub display_name: String,
-    /// The grant, as the decision needs it.
+    /// The content that a merge of grants depends on.
     pub grant: Grant,
     /// The sealed tokens.
     pub sealed: SealedGrant,
-    /// What happens to the message channel.
+    /// The access to messages.
     pub messages: WantedChannel,
-    /// What happens to the calendar channel.
+    /// The access to the calendar.
     pub calendar: WantedChannel,
 }
 
-/// One kind of data: wanted by the configuration, granted by the person.
+/// The access to one kind of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Switched off: no channel.
+    /// The configuration does not ask for it: there is no channel.
     NotWanted,
-    /// The channel runs.
+    /// The person granted it: the channel runs.
     Granted,
-    /// The channel says insufficient permissions.
+    /// The person did not grant it: the channel fails with insufficient permissions.
     Denied,
 }
 
-/// What a sign-in wants of a channel.
+/// The access and the visibility of one channel, as a sign-in says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WantedChannel {
-    /// WantedChannel and granted.
+    /// The access to the data of the channel.
     pub access: Access,
-    /// Who sees what, if the person chose. A plain sign-in carries no choice.
+    /// Who sees which parts of the data, if the person chose it. Only a connection that
+    /// the person asked for carries a choice.
     pub visibility: Option<&'static str>,
 }
 
-/// An event that no retry can make valid.
+/// Why an event is malformed. A retry cannot succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSignIn {
-    /// A part is missing.
+    /// A required field is missing.
     #[error("{0} is missing")]
     Missing(&'static str),
-    /// An id is none.
+    /// An id is not a UUID.
     #[error(transparent)]
     Id(#[from] InvalidId),
-    /// A name, issuer, subject or handle is none.
+    /// A provider name, issuer, subject or handle is not valid.
     #[error(transparent)]
     Identity(#[from] InvalidIdentity),
-    /// A time that nobody can have.
-    #[error("{0} is no time")]
+    /// A time is out of range.
+    #[error("{0} is out of range")]
     Time(&'static str),
-    /// The sign-in lies ahead.
-    #[error("authenticated_at lies in the future")]
+    /// The time of the sign-in is in the future.
+    #[error("authenticated_at is in the future")]
     InFuture,
 }
 
 impl SignIn {
-    /// Reads an event; none where it has nothing to connect.
+    /// Reads an event; `None` if it has no connection.
     ///
     /// # Errors
     /// The event is malformed.
@@ -156,7 +157,7 @@ impl SignIn {
         }))
     }
 
-    /// Both kinds, in the order of their locks.
+    /// Both channels, in the order in which they are locked.
     pub fn channels(&self) -> [(Kind, WantedChannel); 2] {
         [
             (Kind::Message, self.messages),

@@ -1,9 +1,9 @@
-//! Which parts of two grants are kept: decided by what the grants say and by
-//! what happened to the account, never by the order in which events arrive.
+//! Which parts of two grants are kept. The decision depends on the content of the
+//! grants and on what happened to the account, not on the order in which events arrive.
 //!
-//! A grant has a rank: its number of data scopes, then its time. The access
-//! token is that of the highest rank, the refresh token that of the highest
-//! rank among the grants that have one. A maximum does not depend on an order.
+//! A grant has a rank: its number of data scopes, then its time. The access token of
+//! the highest rank is kept, and the refresh token of the highest rank among the grants
+//! that have one. A maximum does not depend on the order.
 //!
 //! Two facts are written into the row at the moment at which they happen, so
 //! that no sign-in after them can arrive before them: the death of a grant and
@@ -16,77 +16,77 @@ use time::OffsetDateTime;
 
 use super::received::{Grant, Intent, Origin, Rank};
 
-/// The end of a grant that the provider refused, or that had no refresh token
-/// and whose access token expired.
+/// The death of a grant: the provider refused its refresh token, or it had none and its
+/// access token expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Death {
-    /// Rank of the grant.
+    /// The rank of the grant.
     pub rank: Rank,
-    /// When it was found dead.
+    /// When the death was found.
     pub at: OffsetDateTime,
-    /// Whether a refresh token was refused. Otherwise there was none, which
-    /// says nothing about a grant that has one.
+    /// Whether a refresh token was refused. If there was none, the death does not end
+    /// grants that have one.
     pub of_refresh_token: bool,
 }
 
 impl Death {
-    /// Returns `true` if the grant ended with this death. An access token that
-    /// cannot be refreshed always does; a refresh token does unless it would
-    /// have been stored in the place of the one that was refused.
+    /// Returns `true` if this death ended the grant. It ends every older access token
+    /// that cannot be refreshed, and every older refresh token that would not have
+    /// replaced the one that was refused.
     fn ends(&self, origin: &Origin, has_refresh_token: bool) -> bool {
         let refused = !has_refresh_token || (self.of_refresh_token && origin.rank() <= self.rank);
         origin.authenticated_at <= self.at && refused
     }
 }
 
-/// What is stored of an account's grants.
+/// The stored state of an account's grants.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredGrants {
-    /// Origin of the access token; absent if the credentials were erased.
+    /// Origin of the access token; `None` if the tokens were erased.
     pub access: Option<Origin>,
-    /// When the access token was issued: later than its origin after a refresh.
+    /// When the access token was issued; after a refresh later than its origin.
     pub access_issued_at: Option<OffsetDateTime>,
     /// Origin of the refresh token.
     pub refresh: Option<Origin>,
-    /// When the stored grant died, if it did.
+    /// When the stored grant died; `None` if it is alive.
     pub died_at: Option<OffsetDateTime>,
-    /// Deaths of grants that were replaced since.
+    /// Deaths of grants that were replaced afterwards.
     pub deaths: Vec<Death>,
-    /// The latest disconnect.
+    /// The latest disconnect; `None` if there was none.
     pub not_before: Option<OffsetDateTime>,
 }
 
-/// Where a token of the merged grant comes from.
+/// The source of a token of the merged grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// The stored one stays.
+    /// The stored token is kept.
     Stored,
-    /// That of the event is taken.
+    /// The token of the event is stored.
     Incoming,
-    /// No living one is known.
+    /// There is no valid token.
     Nothing,
 }
 
-/// The tokens after an event. They are alive: what ended is not among them.
+/// The tokens to store after an event; tokens of ended grants are not among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Merged {
-    /// The access token.
+    /// Source of the access token.
     pub access: Source,
-    /// The refresh token.
+    /// Source of the refresh token.
     pub refresh: Source,
 }
 
-/// What happens to the stored grant.
+/// The decision on a grant of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Nothing: the account was disconnected after the event, or was not
-    /// connected deliberately since.
+    /// Nothing is stored: the account was disconnected after the event, or has not been
+    /// connected deliberately since the disconnect.
     KeepDisconnected,
-    /// Nothing: the grant of the event ended with one that died.
+    /// Nothing is stored: the death of another grant ended the grant of the event.
     KeepDead,
-    /// Nothing: both stored tokens are of a higher rank.
+    /// Nothing is stored: both stored tokens have a higher rank.
     KeepStored,
-    /// The tokens are stored anew.
+    /// The merged tokens are stored.
     Take(Merged),
 }
 
@@ -96,7 +96,7 @@ impl StoredGrants {
         self.access.is_some() && self.died_at.is_none()
     }
 
-    /// The death of the stored grant.
+    /// The death of the stored grant; `None` if it is alive.
     pub fn death(&self) -> Option<Death> {
         let origin = self.refresh.as_ref().or(self.access.as_ref())?;
         Some(Death {
@@ -110,8 +110,8 @@ impl StoredGrants {
         self.deaths.iter().copied().chain(self.death())
     }
 
-    /// After a disconnect only a deliberate connection counts, and a sign-in
-    /// that repairs what was connected so and died.
+    /// Returns `true` if the grant counts after the latest disconnect: it is a
+    /// deliberate connection, or it repairs a connection that died since.
     fn counts_since_disconnect(&self, grant: &Grant) -> bool {
         let at = grant.authenticated_at;
         self.not_before.is_none_or(|not_before| {
@@ -124,7 +124,8 @@ impl StoredGrants {
     }
 
     fn ended(&self, origin: &Origin, has_refresh_token: bool) -> bool {
-        // Stored for as long as a disconnect is under way.
+        // A grant of an earlier time may still be stored while a disconnect is in
+        // progress.
         let disconnected = self.not_before >= Some(origin.authenticated_at);
         disconnected
             || self
@@ -132,8 +133,8 @@ impl StoredGrants {
                 .any(|death| death.ends(origin, has_refresh_token))
     }
 
-    /// The stored access token's rank towards a grant. A token from a refresh
-    /// is as new as the refresh for a grant that could not be refreshed itself.
+    /// The rank of the stored access token compared with an incoming grant. For a grant
+    /// that has no refresh token, a refreshed access token is as new as its refresh.
     fn access_rank(&self, incoming: &Grant) -> Option<Rank> {
         let origin = self.access.as_ref()?;
         let refreshes = self.refresh.as_ref().is_some_and(|it| it == origin);
@@ -153,7 +154,7 @@ impl StoredGrants {
     }
 }
 
-/// Decides between what is stored, if anything, and the grant of an event.
+/// Decides between the stored grants, if any, and the grant of an event.
 pub fn decide(stored: Option<&StoredGrants>, incoming: &Grant) -> Decision {
     let nothing = StoredGrants::default();
     let stored = stored.unwrap_or(&nothing);

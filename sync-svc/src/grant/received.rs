@@ -3,7 +3,7 @@
 use latchkey_domain::ScopeSet;
 use time::OffsetDateTime;
 
-/// What the person was doing at the provider.
+/// The intent of the person at the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intent {
     /// A plain sign-in.
@@ -12,21 +12,21 @@ pub enum Intent {
     Connect,
 }
 
-/// What the decision needs to know of a grant.
+/// The content of a grant that a merge depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// When the provider authenticated the person.
     pub authenticated_at: OffsetDateTime,
-    /// What the grant gives.
+    /// The granted scopes.
     pub scopes: ScopeSet,
-    /// Whether it can be refreshed.
+    /// Whether the grant has a refresh token.
     pub has_refresh_token: bool,
-    /// What the person was doing.
+    /// The intent of the person.
     pub intent: Intent,
 }
 
 impl Grant {
-    /// Where its tokens come from.
+    /// The origin of its tokens.
     pub fn origin(&self) -> Origin {
         Origin {
             authenticated_at: self.authenticated_at,
@@ -40,32 +40,32 @@ impl Grant {
 pub struct Origin {
     /// When the provider authenticated the person.
     pub authenticated_at: OffsetDateTime,
-    /// What the token gives.
+    /// The scopes of the token.
     pub scopes: ScopeSet,
 }
 
-/// AccountLocation of a grant among those of its account: wider is higher, then newer.
+/// The order of the grants of an account: by the number of data scopes, then by time.
 pub type Rank = (usize, OffsetDateTime);
 
 impl Origin {
-    /// The rank of the grant.
+    /// The rank of a grant with this origin.
     pub fn rank(&self) -> Rank {
         (self.scopes.width(), self.authenticated_at)
     }
 }
 
-/// Sealed tokens: carried, never opened.
+/// The sealed tokens of a grant. sync-svc stores them and cannot open them.
 #[derive(Clone)]
 pub struct SealedGrant {
-    /// Sealed access token.
+    /// The sealed access token.
     pub access_token: Vec<u8>,
-    /// When it expires; none where the provider did not say.
+    /// When the access token expires; `None` if the provider did not say.
     pub access_token_expires_at: Option<OffsetDateTime>,
-    /// Sealed refresh token.
+    /// The sealed refresh token; `None` if the provider returned none.
     pub refresh_token: Option<Vec<u8>>,
-    /// When the provider ends it; none where the provider did not say.
+    /// When the refresh token expires; `None` if the provider did not say.
     pub refresh_token_expires_at: Option<OffsetDateTime>,
-    /// The client id that the tokens were given to; none where the event does not say.
+    /// The client id that the tokens were issued to; `None` if the event does not say.
     pub client_id: Option<String>,
 }
 

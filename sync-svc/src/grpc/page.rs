@@ -1,4 +1,4 @@
-//! Pages of a list: an opaque token is the position of the last row.
+//! Keyset pagination: an opaque token holds the position of the last row of a page.
 
 use latchkey_domain::AccountId;
 use time::OffsetDateTime;
@@ -9,7 +9,7 @@ use super::status::RpcError;
 const DEFAULT_SIZE: i32 = 50;
 const MAX_SIZE: i32 = 500;
 
-/// Where a page begins and how long it is.
+/// The start of a page, after a row, and its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Page {
     pub(super) after: Option<(OffsetDateTime, AccountId)>,
@@ -30,7 +30,7 @@ impl Page {
             None
         } else {
             let position = position(token)
-                .ok_or_else(|| RpcError::invalid("page_token", "is none of ours"))?;
+                .ok_or_else(|| RpcError::invalid("page_token", "is not a token of this service"))?;
             Some(position)
         };
         Ok(Self {
@@ -47,7 +47,7 @@ fn position(token: &str) -> Option<(OffsetDateTime, AccountId)> {
     Some((time, Uuid::parse_str(id).ok()?.into()))
 }
 
-/// The token of the page after a row.
+/// The token of the page that begins after a row.
 pub(super) fn token(time: OffsetDateTime, id: AccountId) -> String {
     format!(
         "{}_{}",

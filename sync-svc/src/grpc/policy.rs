@@ -1,4 +1,4 @@
-//! Who may call, and what (R36): `POLICY_FILE`, and for one more version
+//! Which callers may call which methods (R36): `POLICY_FILE`, and for one more version
 //! `GRPC_CALLERS`, which it replaced.
 
 use latchkey_config::{ConfigError, Environment};
@@ -6,34 +6,33 @@ use latchkey_policy::{Contract, LivePolicy, Policy};
 
 const POLICY: &str = "POLICY";
 const CALLERS: &str = "GRPC_CALLERS";
-/// Every caller with a certificate of the authority: development.
+/// Allows every caller with a certificate of the authority; for development.
 const ANY_CERTIFICATE: &str = "any-certificate";
 
-/// The policy of `POLICY_FILE` (or `POLICY`); where it is not set, that of
-/// `GRPC_CALLERS`.
+/// The policy of `POLICY_FILE` (or `POLICY`), or of `GRPC_CALLERS` if neither is set.
 ///
 /// # Errors
-/// Neither is set, or what is set cannot be read.
+/// None of them is set, or the text is not a policy.
 pub fn policy(environment: &Environment) -> Result<LivePolicy, ConfigError> {
     let contract = Contract::accounts();
     let callers = environment.list(CALLERS)?;
     if callers.is_empty() || environment.optional(POLICY)?.is_some() {
         if !callers.is_empty() {
-            tracing::warn!("GRPC_CALLERS is ignored: POLICY_FILE says who may call");
+            tracing::warn!("GRPC_CALLERS is ignored because POLICY_FILE is set");
         }
         return LivePolicy::from_environment(environment, contract);
     }
     tracing::warn!(
-        "GRPC_CALLERS is deprecated and goes with the next version: it opens every workspace to \
-         each of its callers. Write a policy and set POLICY_FILE (docs/policy.md)"
+        "GRPC_CALLERS is deprecated and will be removed in the next version: it gives each of its \
+         callers access to every workspace. Write a policy and set POLICY_FILE (docs/policy.md)"
     );
     let policy = Policy::parse(&text(&callers), contract)
         .map_err(|error| ConfigError::new(CALLERS, format!("is wrong: {error}")))?;
     Ok(LivePolicy::fixed(policy, contract))
 }
 
-/// Names, each alone or with its methods, `auth-svc=ListAccounts+GetAccount`, as
-/// the text of a policy.
+/// The text of the policy for a list of callers, each with or without its methods:
+/// `auth-svc=ListAccounts+GetAccount`.
 fn text(callers: &[String]) -> String {
     if callers == [ANY_CERTIFICATE] {
         return ANY_CERTIFICATE.to_owned();
@@ -68,7 +67,7 @@ mod tests {
 
     // R36
     #[test]
-    fn a_caller_may_what_is_written_behind_its_name_and_all_where_nothing_is() {
+    fn a_caller_may_call_the_methods_after_its_name_or_all_if_none_is_given() {
         let list = "auth-svc=ListAccounts+GetAccount, spiffe://a.example/*/mail";
         let policy = read(&[(CALLERS, list)]).unwrap().current();
         let allow = |name, method| {
@@ -90,8 +89,8 @@ mod tests {
         for (wrong, words) in [
             ("*", "is no caller"),
             ("auth-svc=Everything", "GetAccount"),
-            ("auth-svc=", "is no method"),
-            ("any-certificate=GetAccount+", "is no method"),
+            ("auth-svc=", "is not a method"),
+            ("any-certificate=GetAccount+", "is not a method"),
         ] {
             let error = read(&[(CALLERS, wrong)]).unwrap_err();
             assert_eq!(error.name, CALLERS);
@@ -99,9 +98,9 @@ mod tests {
         }
     }
 
-    // R36: where a policy is given, the old list opens nothing.
+    // R36: if a policy is given, the old list has no effect.
     #[test]
-    fn a_policy_counts_alone() {
+    fn a_policy_replaces_the_old_list() {
         let policy = read(&[(CALLERS, "auth-svc"), (POLICY, "# nobody\n")]);
         assert!(policy.unwrap().current().rules().is_empty());
     }

@@ -20,7 +20,7 @@ use super::{authorization, convert};
 use crate::store::{account, channel};
 use crate::sync_reports::{self, SyncReportError};
 
-/// The account service over a pool.
+/// The implementation of `AccountService`.
 #[derive(Debug)]
 pub struct AccountServer {
     pool: PgPool,
@@ -28,7 +28,7 @@ pub struct AccountServer {
 }
 
 impl AccountServer {
-    /// A service over a pool.
+    /// A service that uses this database.
     pub fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
         Self { pool, clock }
     }
@@ -70,7 +70,7 @@ impl AccountServer {
         };
         let page = Page::read(request.page_size, &request.page_token)?;
         let mut connection = self.pool.acquire().await?;
-        // One more than asked for tells whether there is a next page.
+        // One row more than requested shows whether there is a next page.
         let limit = i64::try_from(page.size + 1).unwrap_or(i64::MAX);
         let mut views = account::page(
             &mut connection,
@@ -112,13 +112,13 @@ impl AccountServer {
             .channel_id
             .parse()
             .map_err(RpcError::id("channel_id"))?;
-        let work = convert::started_job(&request)?;
+        let job = convert::started_job(&request)?;
         let report = request
             .report
             .ok_or_else(|| RpcError::invalid("report", "is missing"))?;
         let (kind, location) = authorization::channel(call, &self.pool, id).await?;
         let input = convert::input(kind, report)?;
-        let row = sync_reports::report(&self.pool, id, work, input, self.clock.now()).await?;
+        let row = sync_reports::report(&self.pool, id, job, input, self.clock.now()).await?;
         authorization::record_answer(call, &location);
         tracing::info!(
             channel.id = %row.id, status = %row.state.status,
@@ -147,7 +147,8 @@ impl AccountServer {
     }
 }
 
-/// Runs a call, within the time that the database has, in a span that goes on with the caller's trace.
+/// Runs a call with the time limit of the database, in a span that continues the
+/// caller's trace.
 async fn traced<T, R>(
     method: &'static str,
     request: Request<T>,

@@ -1,4 +1,4 @@
-//! The one place where an error becomes a gRPC status.
+//! The mapping from errors to gRPC statuses.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::sync_reports::SyncReportError;
 
 const DOMAIN: &str = "latchkey";
-/// When to come back after a fault of the database.
+/// The delay for a retry after a fault of the database.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RpcError {
-    /// A field of the request.
+    /// A field of the request is wrong.
     #[error("{field}: {problem}")]
     InvalidArgument {
-        /// Name of the field.
+        /// The name of the field.
         field: &'static str,
-        /// What it must be.
+        /// The problem.
         problem: String,
     },
-    /// The policy does not allow it; written down already.
+    /// The policy does not allow the call; the refusal is recorded already.
     #[error("refused")]
     Refused(Box<Status>),
-    /// An account, a channel, a report.
+    /// The account, the channel or the report does not allow the call.
     #[error(transparent)]
     SyncReport(#[from] SyncReportError),
 }
@@ -71,7 +71,7 @@ impl From<RpcError> for Status {
                 error.to_string()
             }
             RpcError::SyncReport(SyncReportError::Database(cause)) => {
-                tracing::error!(error = %cause, "database");
+                tracing::error!(error = %cause, "database failed");
                 "the database does not answer: try again".to_owned()
             }
             RpcError::Refused(_) | RpcError::SyncReport(_) => error.to_string(),
@@ -80,7 +80,7 @@ impl From<RpcError> for Status {
     }
 }
 
-/// Its name in the contract.
+/// The name of the error in the contract.
 fn reason(error: &RpcError) -> &'static str {
     match error {
         RpcError::InvalidArgument { .. } => "INVALID_REQUEST",
@@ -96,13 +96,13 @@ fn reason(error: &RpcError) -> &'static str {
     }
 }
 
-/// What the contract says of a reason. `ErrorInfo.reason` is the name that older
-/// callers know; the contract's own is beside it.
+/// The code and the details that the contract gives a reason. `ErrorInfo.reason` is the
+/// name that older callers know; the name in the contract is in the metadata.
 fn of(reason: &'static str) -> (Code, ErrorDetails) {
     let known = Known::of(reason);
-    let told = known.map_or(reason, |known| known.in_account_service);
+    let legacy_reason = known.map_or(reason, |known| known.in_account_service);
     let metadata = HashMap::from([("reason".to_owned(), reason.to_owned())]);
-    let mut details = ErrorDetails::with_error_info(told, DOMAIN, metadata);
+    let mut details = ErrorDetails::with_error_info(legacy_reason, DOMAIN, metadata);
     if known.is_some_and(|known| known.retry == Retry::Later) {
         details.set_retry_info(Some(RETRY_DELAY));
     }
@@ -123,7 +123,7 @@ mod tests {
             (info.reason.as_str(), info.domain.as_str()),
             ("DATABASE_UNAVAILABLE", DOMAIN)
         );
-        // What is called the same in every service is beside it.
+        // The name that every service uses is in the metadata.
         assert_eq!(info.metadata["reason"], "STORE_UNAVAILABLE");
         assert!(status.get_details_retry_info().is_some());
     }

@@ -1,4 +1,4 @@
-//! Connected accounts.
+//! Connected accounts (`sync.connected_account`).
 
 use latchkey_domain::{AccountId, GrantBinding, Handle, ProviderName, UserId, WorkspaceId};
 use sqlx::postgres::PgRow;
@@ -48,7 +48,7 @@ impl FromRow<'_, PgRow> for Account {
 }
 
 impl Account {
-    /// Where it is.
+    /// The part that a policy checks.
     pub fn location(&self) -> AccountLocation {
         AccountLocation {
             id: self.id,
@@ -57,7 +57,7 @@ impl Account {
         }
     }
 
-    /// Returns `true` if somebody vouches that the address is this person's.
+    /// Returns `true` if the address was verified to be this person's.
     pub fn handle_verified(&self) -> bool {
         self.vouched_handle.as_deref() == Some(self.handle.as_str())
     }
@@ -71,7 +71,7 @@ macro_rules! columns {
     };
 }
 
-/// Begin of a statement that answers [`AccountView`]s.
+/// Beginning of a statement that returns [`AccountView`]s.
 macro_rules! view {
     () => {
         concat!(
@@ -86,10 +86,10 @@ macro_rules! view {
     };
 }
 
-/// Creates the account or finds it by its unique key, and locks its row until
-/// the transaction ends: deliveries about one account go one after another.
-/// The labels follow the newest sign-in. One that does not say whether its
-/// address is vouched for leaves what is known of the same address.
+/// Creates the account or finds it by its unique key, and locks its row until the
+/// transaction ends, so that deliveries for one account wait for each other. The labels
+/// are those of the newest sign-in. A sign-in that does not say whether its address is
+/// verified keeps what is stored about the same address.
 pub async fn upsert(
     connection: &mut PgConnection,
     binding: &GrantBinding,
@@ -147,7 +147,7 @@ pub async fn lock(
     .await
 }
 
-/// Notes when an account was disconnected, or that it is connected again.
+/// Stores when an account was disconnected; `None` if it is connected again.
 pub async fn set_disconnected(
     connection: &mut PgConnection,
     id: AccountId,
@@ -161,21 +161,21 @@ pub async fn set_disconnected(
     Ok(())
 }
 
-/// An account with what its credential tells.
+/// An account with the public part of its credential.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct AccountView {
     /// The account.
     #[sqlx(flatten)]
     pub account: Account,
-    /// Granted scopes.
+    /// The granted scopes; `None` if nothing is stored.
     pub granted_scopes: Option<Vec<String>>,
-    /// When the grant died.
+    /// When the grant died; `None` if it is alive.
     pub auth_failed_at: Option<OffsetDateTime>,
-    /// When the provider ends the grant unless it is renewed before.
+    /// When the provider ends the grant unless it is renewed before; `None` if unknown.
     pub grant_expires_at: Option<OffsetDateTime>,
 }
 
-/// One connected account.
+/// Finds a connected account; `None` if it does not exist or is disconnected.
 pub async fn find(
     connection: &mut PgConnection,
     id: AccountId,
@@ -189,7 +189,7 @@ pub async fn find(
     .await
 }
 
-/// Where an account is: what a policy judges.
+/// The part of an account that a policy checks.
 #[derive(Debug, Clone)]
 pub struct AccountLocation {
     /// The account.
@@ -210,7 +210,7 @@ impl FromRow<'_, PgRow> for AccountLocation {
     }
 }
 
-/// Where an account is, connected or not.
+/// Finds the location of an account, connected or not.
 pub async fn location_of(
     connection: &mut PgConnection,
     id: AccountId,

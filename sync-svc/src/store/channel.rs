@@ -1,4 +1,4 @@
-//! Channels of both kinds.
+//! Channels of both kinds (`sync.message_channel`, `sync.calendar_channel`).
 
 use latchkey_domain::{AccountId, ChannelId};
 use sqlx::postgres::PgRow;
@@ -10,7 +10,7 @@ use super::account::AccountLocation;
 use super::row;
 use crate::channel::{Channel, Kind, LastFailure, Stage, SyncStatus};
 
-/// A statement for the table of a kind of channel.
+/// A statement on the table of this kind of channel.
 macro_rules! per_kind {
     ($kind:expr, $before:literal, $after:literal) => {
         match $kind {
@@ -20,19 +20,19 @@ macro_rules! per_kind {
     };
 }
 
-/// Channels that a sweep reads at once.
+/// Number of channels that a sweep reads at once.
 pub const PAGE_SIZE: i64 = 100;
 
-/// A channel with its place.
+/// A channel with its account.
 #[derive(Debug, Clone)]
 pub struct ChannelRow {
     /// Channel.
     pub id: ChannelId,
     /// Connected account.
     pub account_id: AccountId,
-    /// Kind.
+    /// The kind of data.
     pub kind: Kind,
-    /// State.
+    /// The state.
     pub state: Channel,
 }
 
@@ -96,7 +96,7 @@ pub async fn of_accounts(
     Ok(found)
 }
 
-/// The account of a channel, whichever kind it is.
+/// The account of a channel of either kind.
 pub async fn account_of(
     connection: &mut PgConnection,
     channel: ChannelId,
@@ -112,8 +112,8 @@ pub async fn account_of(
     Ok(account.map(AccountId::from))
 }
 
-/// What is judged of a channel before a report on it is read: its kind, its
-/// account and where the account is.
+/// The kind of a channel and the location of its account, which a policy checks before
+/// a report is read.
 pub async fn location_of(
     connection: &mut PgConnection,
     channel: ChannelId,
@@ -139,8 +139,7 @@ pub async fn location_of(
     Ok(Some((kind, AccountLocation::from_row(&row)?)))
 }
 
-/// Inserts a new channel. Visibility, policies and the rest are the table's
-/// defaults.
+/// Inserts a new channel. Visibility and policies get the defaults of the table.
 pub async fn insert(connection: &mut PgConnection, row: &ChannelRow) -> Result<(), sqlx::Error> {
     sqlx::query(per_kind!(
         row.kind,
@@ -192,8 +191,8 @@ pub async fn update(connection: &mut PgConnection, row: &ChannelRow) -> Result<(
     Ok(())
 }
 
-/// Sets who sees what, as the person chose it at `chosen_at`, unless a newer
-/// choice is stored.
+/// Stores the visibility that the person chose at `chosen_at`, unless a newer choice is
+/// stored.
 pub async fn set_visibility(
     connection: &mut PgConnection,
     account: AccountId,
@@ -216,8 +215,8 @@ pub async fn set_visibility(
     Ok(())
 }
 
-/// Where a sweep has got to: channels are looked through in this order, so that
-/// one that cannot be moved keeps nobody behind it waiting.
+/// The position of a sweep (keyset pagination), so that a channel that cannot be
+/// changed does not stop the sweep from reaching the others.
 #[derive(Debug, Clone, Copy)]
 pub struct Position {
     since: OffsetDateTime,
@@ -231,7 +230,7 @@ impl Position {
         id: Uuid::nil(),
     };
 
-    /// Behind this channel.
+    /// After this channel.
     pub fn after(row: &ChannelRow) -> Self {
         Self {
             since: row.state.stage_started_at,
@@ -240,10 +239,10 @@ impl Position {
     }
 }
 
-/// Channels whose retry is due, whose worker has not been heard of since
-/// `silent_before`, or whose job is to be queued again: those that stand longest
-/// first, [`PAGE_SIZE`] at most (indexes `…_channel_running`). A stage of a newer
-/// version is left to the newer version.
+/// Channels whose back-off is over, whose worker has reported nothing since
+/// `silent_before`, or whose job is due to be queued again; the longest unchanged first,
+/// at most [`PAGE_SIZE`] (indexes `…_channel_running`). Channels at a stage of a newer
+/// version are not returned.
 pub async fn due_for_sweep(
     connection: &mut PgConnection,
     kind: Kind,
@@ -287,8 +286,8 @@ pub async fn due_for_sweep(
     Ok(rows.into_iter().map(|row| row.read(kind)).collect())
 }
 
-/// Accounts that have a channel at `FAILED_UNKNOWN`, with the channel and the
-/// reason; those that failed longest ago first.
+/// Channels at `FAILED_UNKNOWN` of connected accounts, with the reason; the oldest
+/// failure first.
 pub async fn failed(connection: &mut PgConnection) -> Result<Vec<FailedRow>, sqlx::Error> {
     sqlx::query_as(
         "SELECT a.id AS account_id, c.id AS channel_id, c.kind, a.provider, a.handle,

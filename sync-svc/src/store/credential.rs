@@ -1,4 +1,4 @@
-//! Sealed grants in `vault.credential`: stored here, opened by refresh-svc alone.
+//! Sealed grants (`vault.credential`): stored here, opened only by refresh-svc.
 
 use latchkey_domain::{AccountId, ScopeSet};
 use sqlx::PgConnection;
@@ -24,17 +24,17 @@ struct Row {
     died_before: bool,
 }
 
-/// A stored credential, locked.
+/// A stored credential whose row is locked.
 #[derive(Debug, Clone)]
 pub struct StoredCredential {
-    /// What is stored, as the decision needs it.
+    /// The content that a merge of grants depends on.
     pub grants: StoredGrants,
-    /// Whether the provider refused the grant and nothing has replaced it.
+    /// Whether the provider refused the grant and it has not been replaced.
     pub refused: bool,
-    /// When the credentials were erased, unless they were replaced since.
+    /// When the tokens were erased; `None` if they were stored again since.
     pub erased_at: Option<OffsetDateTime>,
-    /// True while refresh-svc may be asking the provider: its result would be
-    /// lost if the version moved.
+    /// Whether refresh-svc may be refreshing the grant now: its result would be lost if
+    /// the version changed.
     pub refreshing: bool,
 }
 
@@ -102,8 +102,8 @@ fn grants(row: Row, deaths: Vec<Death>) -> StoredGrants {
     }
 }
 
-/// Stores a grant in place of whatever there was: alive, no failure, no lease,
-/// a version that an older refresh cannot overwrite.
+/// Replaces both tokens. The grant is alive, without failures and without a lease; the
+/// new version makes the compare-and-swap of an older refresh fail.
 pub async fn replace(
     connection: &mut PgConnection,
     account: &Account,
@@ -167,8 +167,8 @@ pub async fn replace(
     Ok(())
 }
 
-/// Takes only the access token; the stored refresh token stays, with where it
-/// came from. A refresh that is under way keeps its lease, so none may be.
+/// Replaces only the access token; the refresh token and its origin stay. The lease is
+/// not touched, so no refresh may be in progress.
 pub async fn replace_access_token(
     connection: &mut PgConnection,
     account: AccountId,
@@ -201,8 +201,8 @@ pub async fn replace_access_token(
     Ok(())
 }
 
-/// Takes only the refresh token: the stored access token is of a higher rank.
-/// A refresh with the token that is replaced loses its compare-and-swap.
+/// Replaces only the refresh token, because the stored access token has a higher rank.
+/// The compare-and-swap of a refresh with the replaced token fails.
 pub async fn replace_refresh_token(
     connection: &mut PgConnection,
     account: AccountId,
@@ -242,7 +242,7 @@ pub async fn replace_refresh_token(
     Ok(())
 }
 
-/// Notes a disconnect: no grant from before it counts any more.
+/// Stores a disconnect: no grant of an earlier time counts any more.
 pub async fn set_not_before(
     connection: &mut PgConnection,
     account: AccountId,
@@ -259,8 +259,8 @@ pub async fn set_not_before(
     Ok(())
 }
 
-/// Gives the credential the address of its account, and who vouches for it: the
-/// look-up by handle reads them here. The tokens and their version stay.
+/// Copies the address of the account, and the verified address, to the credential, where
+/// the look-up by handle reads them. The tokens and their version stay.
 pub async fn set_handle(
     connection: &mut PgConnection,
     account: &Account,

@@ -1,4 +1,4 @@
-//! Dead grants that were replaced since (`sync.grant_death`).
+//! Deaths of grants that were replaced afterwards (`sync.grant_death`).
 
 use latchkey_domain::AccountId;
 use sqlx::PgConnection;
@@ -14,7 +14,7 @@ struct DeathRow {
     of_refresh_token: bool,
 }
 
-/// Deaths of grants of this account that were replaced since.
+/// All deaths that are stored for an account.
 pub async fn all(
     connection: &mut PgConnection,
     account: AccountId,
@@ -40,7 +40,7 @@ pub async fn all(
         .collect())
 }
 
-/// Remembers the death of a grant that is about to be replaced.
+/// Stores the death of a grant that is about to be replaced.
 pub async fn insert(
     connection: &mut PgConnection,
     account: AccountId,
@@ -62,7 +62,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Forgets the deaths from before a disconnect: nothing from before it counts.
+/// Deletes the deaths before a disconnect: no grant of that time counts any more.
 pub async fn delete_before(
     connection: &mut PgConnection,
     account: AccountId,

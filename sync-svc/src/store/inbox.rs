@@ -1,10 +1,10 @@
-//! Events that were applied.
+//! Events that were applied (`sync.inbox`).
 
 use latchkey_domain::EventId;
 use sqlx::{PgConnection, PgPool};
 
-/// True where the event was not applied before. A delivery of the same event
-/// that is being applied is waited for.
+/// Records an event. Returns `true` if it was not applied before. Waits for a delivery
+/// of the same event that is being applied.
 pub async fn record_first_delivery(
     connection: &mut PgConnection,
     event: EventId,
@@ -22,8 +22,8 @@ pub async fn record_first_delivery(
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Forgets events of more than 14 days ago, at most 10,000 at once. One that
-/// still came again would meet the unique keys and the newer grant.
+/// Deletes events that are older than 14 days, at most 10,000. If one is delivered once
+/// more, the unique keys and the merge of grants make it have no effect.
 pub async fn delete_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query(
         "DELETE FROM sync.inbox WHERE event_id IN (

@@ -1,13 +1,13 @@
-//! People who were taken out of a workspace.
+//! Members who were removed from a workspace (`sync.removed_member`), and the disconnect
+//! of their accounts (`vault.disconnect_request`).
 
 use latchkey_domain::{AccountId, UserId, WorkspaceId};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Waits for a removal of the person from the workspace that is being applied, and
-/// lets none be applied until the transaction ends. Several sign-ins may go on at
-/// once.
+/// Takes the shared lock of the person in the workspace until the transaction ends: it
+/// excludes a removal, but not other sign-ins.
 pub async fn lock_shared(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
@@ -20,7 +20,7 @@ pub async fn lock_shared(
     Ok(())
 }
 
-/// When the person was taken out of the workspace last.
+/// When the person was removed from the workspace last; `None` if never.
 pub async fn removed_at(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
@@ -35,8 +35,8 @@ pub async fn removed_at(
     .await
 }
 
-/// Notes that the person was taken out, and waits for their sign-ins that are being
-/// applied.
+/// Stores that the person was removed. Takes the exclusive lock, and so waits for
+/// sign-ins of the person that are being applied.
 pub async fn insert_removal(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
@@ -61,8 +61,8 @@ pub async fn insert_removal(
     Ok(())
 }
 
-/// Asks refresh-svc to disconnect what the person connected in the workspace by a
-/// grant that is not later than `at`. Answers the accounts.
+/// Requests refresh-svc to disconnect the accounts of the person in the workspace whose
+/// grant is not later than `at`. Returns the accounts.
 pub async fn request_disconnects(
     connection: &mut PgConnection,
     workspace: WorkspaceId,

@@ -1,14 +1,14 @@
-//! Refresh tokens that gave way to another one (`vault.replaced_grant`).
+//! Refresh tokens that a later sign-in replaced (`vault.replaced_grant`). The provider
+//! may still accept them; a disconnect revokes them.
 
 use latchkey_domain::AccountId;
 use sqlx::PgConnection;
 
-/// Refresh tokens of earlier sign-ins that are kept for one account, until it is
-/// disconnected.
+/// Most refresh tokens that are kept for one account.
 const MAX_REPLACED: i64 = 10;
 
-/// Keeps a refresh token, that of the sign-in or the stored one, and forgets the oldest
-/// beyond the bound, in one statement: the rows that it sees are those from before it.
+/// Keeps a refresh token and deletes the oldest ones beyond the bound, in one statement.
+/// The statement does not see the row that it inserts.
 macro_rules! keep {
     ($token:literal) => {
         concat!(
@@ -26,8 +26,7 @@ macro_rules! keep {
     };
 }
 
-/// Keeps the stored refresh token, which is about to be replaced: the provider may go on
-/// serving it, and a disconnect revokes it.
+/// Keeps the stored refresh token, which is about to be replaced.
 pub async fn keep_stored(
     connection: &mut PgConnection,
     account: AccountId,
@@ -44,7 +43,7 @@ pub async fn keep_stored(
     Ok(())
 }
 
-/// Keeps the refresh token of a sign-in that was not taken.
+/// Keeps the refresh token of a sign-in that is not stored as the account's grant.
 pub async fn keep_incoming(
     connection: &mut PgConnection,
     account: AccountId,

@@ -77,7 +77,7 @@ async fn the_queries_of_the_troubleshooting_guide_run_as_they_stand() {
     assert_eq!(status, "ONGOING");
 }
 
-// R21: the issue's own words.
+// R21
 #[tokio::test(flavor = "multi_thread")]
 async fn one_event_delivered_100_times_to_two_consumers_with_older_ones_mixed_in_makes_one_of_everything()
  {
@@ -97,7 +97,7 @@ async fn one_event_delivered_100_times_to_two_consumers_with_older_ones_mixed_in
     for id in ids {
         applied(&service, id).await;
     }
-    // The copies that are still on their way change nothing either.
+    // Copies that are still queued change nothing either.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
 
     let account = person.account(&service).await;
@@ -113,7 +113,7 @@ async fn one_event_delivered_100_times_to_two_consumers_with_older_ones_mixed_in
     service.stop_replicas().await;
 }
 
-// R21; the replaced system had no unique key: two at once made two accounts.
+// R21; the replaced system had no unique key: two concurrent events made two accounts.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_sign_ins_at_once_make_one_account_with_the_newest_grant() {
     let service = TestService::start_with(2, &[]).await;
@@ -121,7 +121,7 @@ async fn many_sign_ins_at_once_make_one_account_with_the_newest_grant() {
     let mut ids = Vec::new();
     for turn in 0..60_i64 {
         let id = EventId::generate();
-        // 7 and 60 have no common factor: every second once, none in order.
+        // 7 and 60 have no common factor: each second occurs once, and not in order.
         service.publish(id, &person.sign_in(turn * 7 % 60)).await;
         ids.push(id);
     }
@@ -177,7 +177,7 @@ async fn a_sign_in_without_refresh_token_never_loses_the_stored_one_in_either_or
     }
 }
 
-// R33: a refresh under way may hold the only living refresh token.
+// R33: a refresh in progress may hold the only living refresh token.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_access_token_alone_never_moves_the_version_under_a_refresh() {
     let service = TestService::start().await;
@@ -200,7 +200,7 @@ async fn an_access_token_alone_never_moves_the_version_under_a_refresh() {
 
 // R23
 #[tokio::test(flavor = "multi_thread")]
-async fn partial_consent_is_told_and_a_wider_grant_repairs_it() {
+async fn partial_consent_is_shown_and_a_wider_grant_repairs_it() {
     let service = TestService::start().await;
     let person = Person::new();
     person.applies(&service, person.partial(0)).await;
@@ -216,7 +216,7 @@ async fn partial_consent_is_told_and_a_wider_grant_repairs_it() {
     person.applies(&service, person.sign_in(10)).await;
     let found = channels(&service, account.id).await;
     assert_eq!(found[1].shows(), CALENDAR_PENDING);
-    // The mailbox went on: no second job.
+    // The message channel was not restarted: no second job.
     assert_eq!((found[0].jobs, found[1].jobs), (1, 1));
 }
 
@@ -237,7 +237,7 @@ async fn a_sign_in_without_connection_creates_nothing() {
     );
 }
 
-// R16: each choice reaches its own channel, the calendar's too.
+// R16: each choice reaches its own channel.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_choice_of_the_calendars_visibility_reaches_the_calendar_channel_alone() {
     let service = TestService::start().await;
@@ -257,7 +257,7 @@ async fn the_choice_of_the_calendars_visibility_reaches_the_calendar_channel_alo
     let both = |message: &str, calendar: &str| (message.to_owned(), calendar.to_owned());
     assert_eq!(chosen().await, both("SHARE_EVERYTHING", "METADATA"));
 
-    // An older choice that comes late changes nothing, a newer one does.
+    // An older choice that arrives late changes nothing; a newer one does.
     for (second, visibility, expected) in [
         (-5, CalendarVisibility::ShareEverything, "METADATA"),
         (5, CalendarVisibility::ShareEverything, "SHARE_EVERYTHING"),
@@ -294,7 +294,7 @@ async fn the_choice_of_visibility_reaches_the_channel_and_the_rest_keeps_its_def
             true
         )
     );
-    // A later sign-in without a choice leaves it.
+    // A later sign-in without a choice does not change it.
     person.applies(&service, person.sign_in(10)).await;
     let visibility: String = sqlx::query_scalar(r#"SELECT visibility FROM "messageChannel""#)
         .fetch_one(service.database.pool())
@@ -311,8 +311,8 @@ async fn visibility(service: &TestService, account: uuid::Uuid) -> String {
         .unwrap()
 }
 
-// R27: it was lost if an event without a choice overtook it, or if its grant
-// was not taken.
+// R27: the choice was lost if an event without a choice overtook it, or if its grant
+// was not stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chosen_visibility_is_ordered_by_its_own_time_whatever_becomes_of_its_grant() {
     let service = TestService::start().await;
@@ -344,7 +344,7 @@ async fn a_chosen_visibility_is_ordered_by_its_own_time_whatever_becomes_of_its_
     assert_eq!(visibility(&service, account).await, "SUBJECT");
 }
 
-// R27: a plain sign-in carries no choice, whatever is in its event.
+// R27: a plain sign-in carries no choice, even if its event has one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_sign_in_never_changes_who_sees_a_mailbox() {
     let service = TestService::start().await;
@@ -365,8 +365,8 @@ async fn a_plain_sign_in_never_changes_who_sees_a_mailbox() {
     );
 }
 
-// R21, R5: a narrower grant with a refresh token leaves a wider one without
-// its place and brings what it lacked, in either order.
+// R21, R5: a narrower grant does not replace a wider one, and its refresh token is kept
+// if the wider one has none, in either order.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_only_refresh_token_is_kept_beside_a_wider_access_token_in_either_order() {
     let service = TestService::start().await;

@@ -1,5 +1,5 @@
-//! The database does not answer for a while: consuming pauses, and what arrived
-//! meanwhile is applied as soon as it is back (R12).
+//! The database does not answer for a while: consuming pauses, and the events that
+//! arrived meanwhile are applied when the database answers again (R12).
 
 use latchkey_domain::EventId;
 use latchkey_messaging::BrokerConfig;
@@ -9,7 +9,8 @@ use latchkey_messaging::topology::USER_AUTHENTICATED_QUEUE;
 use crate::support::person::{Person, applied};
 use crate::support::service::{TestService, eventually};
 
-/// Takes the service's right to connect away, and what it has of connections.
+/// Forbids connections to the database and ends those of the service, or allows them
+/// again.
 async fn set_database_away(service: &TestService, away: bool) {
     let name: String = sqlx::query_scalar("SELECT current_database()")
         .fetch_one(service.database.pool())
@@ -23,7 +24,7 @@ async fn set_database_away(service: &TestService, away: bool) {
     .await
     .unwrap();
     if !away {
-        // Ending a connection that is at work by now would be a failure of its own.
+        // Ending a connection that works again would be another failure.
         return;
     }
     sqlx::query(
@@ -37,8 +38,8 @@ async fn set_database_away(service: &TestService, away: bool) {
 
 // R12
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_database_is_away_no_try_is_counted_and_everything_is_applied_after_it() {
-    // One step of the ladder would be a day: what is counted does not come back.
+async fn while_the_database_is_away_no_attempt_is_counted_and_everything_is_applied_after_it() {
+    // A counted attempt would be retried after one day: the test would fail.
     let mut service = TestService::start_with(0, &[]).await;
     service.start_replica(&[("RETRY_DELAYS", "1d")]);
     let person = Person::new();

@@ -1,4 +1,4 @@
-//! Every order of every set of up to four grants, against the real SQL.
+//! Every order of every set of up to four grants, with the real SQL.
 
 use std::collections::HashMap;
 
@@ -9,8 +9,8 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::support::history::{FinalState, Grant, TestAccount, Width, connection};
 
-/// What is stored after every set of grants, by what arrived last. By induction
-/// over the sets: if the last one does not matter, no order does.
+/// The stored state after every set of grants. By induction over the sets: if the state
+/// does not depend on which grant arrived last, it depends on no order.
 struct Sets {
     account: TestAccount,
     kinds: Vec<Grant>,
@@ -27,8 +27,8 @@ impl Sets {
         }
     }
 
-    /// Compares what each further grant leads to, then goes on from the sets
-    /// whose grants came in the order of their times.
+    /// Compares the state after each further grant, and continues with the sets whose
+    /// grants arrived in the order of their times.
     async fn explore(&mut self, connection: &mut PgConnection, set: Vec<Option<usize>>) {
         let latest = set.iter().rposition(Option::is_some);
         for place in (0..self.most).filter(|place| set[*place].is_none()) {
@@ -67,8 +67,8 @@ fn kinds() -> Vec<Grant> {
     kinds
 }
 
-// R21, R27: with and without refresh token, narrower, equal, wider, and one that
-// neither covers nor is covered.
+// R21, R27: with and without refresh token; narrower, equal and wider scopes, and scopes
+// of which neither covers the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_order_of_every_set_of_up_to_four_grants_ends_the_same_in_the_database() {
     let database = TestDatabase::create().await;
@@ -87,8 +87,8 @@ async fn every_order_of_every_set_of_up_to_four_grants_ends_the_same_in_the_data
     assert!(sets.ends.values().all(|end| end.tokens.is_some()));
 }
 
-/// Orders in which these can arrive: `first` of them before what happens to the
-/// account, the others after it, which are those of later times.
+/// The orders in which these grants can arrive: some before the event of the account at
+/// the second `happens`, which have earlier times, and the others after it.
 fn orders(grants: &[Grant], happens: i64) -> Vec<(Vec<Grant>, Vec<Grant>)> {
     let mut found = Vec::new();
     for order in permutations(grants) {
@@ -118,7 +118,7 @@ fn permutations(grants: &[Grant]) -> Vec<Vec<Grant>> {
     found
 }
 
-/// Every choice of three kinds, at the seconds 10, 20 and 30.
+/// Every combination of three kinds, at the seconds 10, 20 and 30.
 fn triples(kinds: &[Grant]) -> impl Iterator<Item = Vec<Grant>> {
     let count = kinds.len();
     (0..count.pow(3)).map(move |number| {

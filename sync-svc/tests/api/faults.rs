@@ -18,8 +18,8 @@ fn list() -> Command {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_of_the_database_delays_a_connection_and_loses_nothing() {
     let service = TestService::start().await;
-    // The last table of the transaction: everything before it is rolled back, but for the
-    // sequence, which counts the tries.
+    // The last table of the transaction: everything before it is rolled back, except the
+    // sequence, which counts the attempts.
     execute(
         &service,
         "CREATE SEQUENCE sync.tries;
@@ -63,7 +63,7 @@ async fn an_event_that_arrives_while_sync_is_down_is_applied_when_it_is_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_cut_between_commit_and_acknowledgement_change_nothing() {
     let service = TestService::start_with(2, &[]).await;
-    // Every transaction waits for this one, its message unacknowledged.
+    // Every transaction waits for this lock, with its message unacknowledged.
     let mut blocker = service.database.pool().begin().await.unwrap();
     sqlx::query("LOCK TABLE sync.sync_job IN ACCESS EXCLUSIVE MODE")
         .execute(&mut *blocker)
@@ -91,7 +91,7 @@ async fn connections_cut_between_commit_and_acknowledgement_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_malformed_event_is_parked_with_its_reason_listed_and_given_back() {
+async fn a_malformed_event_is_parked_and_its_reason_is_listed_and_it_can_be_redriven() {
     let service = TestService::start().await;
     let broker = BrokerConfig::parse(service.broker.url(), "test").unwrap();
     let person = Person::new();
@@ -129,12 +129,12 @@ async fn a_malformed_event_is_parked_with_its_reason_listed_and_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_sign_in_can_be_is_parked_and_writes_nothing() {
+async fn a_malformed_sign_in_is_parked_and_writes_nothing() {
     let service = TestService::start().await;
     let broker = BrokerConfig::parse(service.broker.url(), "test").unwrap();
     let person = Person::new();
     let broken: [fn(&mut UserAuthenticated); 6] = [
-        // What the database can never take.
+        // The database can never store this.
         |event| {
             let grant = event.connection.as_mut().unwrap().grant.as_mut().unwrap();
             grant.granted_scopes.push("a\0b".to_owned());
@@ -158,6 +158,6 @@ async fn what_no_sign_in_can_be_is_parked_and_writes_nothing() {
         count(&service, "SELECT count(*) FROM sync.connected_account").await,
         0
     );
-    // The consumer goes on.
+    // The consumer handles further events.
     person.applies(&service, person.sign_in(0)).await;
 }

@@ -50,7 +50,7 @@ async fn a_dead_grant_stops_the_channels_and_a_stale_notice_does_not() {
     assert!(found.iter().all(|channel| channel.jobs == 2));
 }
 
-/// Disconnects the account at this second as refresh-svc does, and tells of it.
+/// Disconnects the account at this second as refresh-svc does, and publishes the event.
 async fn disconnect(service: &TestService, account: uuid::Uuid, second: i64) {
     erase(service, account, second).await;
     let notice = EventId::generate();
@@ -96,7 +96,8 @@ async fn only_a_later_deliberate_connection_revives_a_disconnected_account() {
         assert_eq!(channel.shows(), ("NOT_SYNCED", "PENDING_CONFIGURATION"));
     }
 
-    // From before the disconnect, and late; then a plain sign-in after it.
+    // Two that are older than the disconnect and arrive late; then a plain sign-in that
+    // is newer.
     for event in [person.sign_in(15), person.connects(16), person.sign_in(30)] {
         person.applies(&service, event).await;
         let still = person.account(&service).await;
@@ -111,7 +112,7 @@ async fn only_a_later_deliberate_connection_revives_a_disconnected_account() {
     let found = channels(&service, account).await;
     assert!(found.iter().all(|channel| channel.status == "ONGOING"));
 
-    // The notice that is told again, with another id, is superseded.
+    // The event published again with another id is superseded.
     let repeated = EventId::generate();
     service
         .publish(repeated, &disconnected_event(account, 20))
@@ -120,8 +121,8 @@ async fn only_a_later_deliberate_connection_revives_a_disconnected_account() {
     assert!(!person.account(&service).await.disconnected);
 }
 
-// R27: the account comes back narrower, and then a wide event from before the
-// disconnect arrives.
+// R27: the account is connected again with fewer scopes, and then a wider event that is
+// older than the disconnect arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_wider_event_never_brings_a_disconnected_mailbox_back() {
     let service = TestService::start().await;
@@ -140,7 +141,7 @@ async fn an_older_wider_event_never_brings_a_disconnected_mailbox_back() {
     }
 }
 
-// R27: nothing that follows clears the time of the disconnect.
+// R27: no later event clears the time of the disconnect.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_after_a_reconnect_does_not_open_the_past() {
     let service = TestService::start().await;
@@ -171,8 +172,9 @@ async fn a_repair_after_a_reconnect_does_not_open_the_past() {
     }
 }
 
-// R22: the channels of an account that was disconnected while its notice was
-// on the way start again with the connection, and the late notice stops nothing.
+// R22: an account was disconnected and connected again before the event of the
+// disconnect arrived. Its channels start with the connection, and the late event stops
+// nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_notice_of_a_disconnect_that_a_connection_overtook_stops_nothing() {
     let service = TestService::start().await;

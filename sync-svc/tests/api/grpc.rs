@@ -83,11 +83,11 @@ async fn a_worker_reports_progress_until_the_channel_is_active() {
     let stored = channels(&service, person.account(&service).await.id).await;
     assert_eq!(stored[0].jobs, 2);
 
-    // R26: the worker of the start before is told that its work is no longer wanted.
+    // R26: a report for an earlier start is refused.
     let late = report(&channel, stage("MESSAGES_IMPORT_ONGOING"));
     let status = client.report_sync(late).await.unwrap_err();
     assert_eq!(reason(&status), "STALE_JOB");
-    // What a worker needs for the new one is in its job and in the channel.
+    // Job and channel name the id and the generation that a report needs.
     let found = &found.channels[0];
     assert_eq!(found.generation, 2);
     let jobs = service.jobs("latchkey.jobs.messaging").await;
@@ -101,7 +101,7 @@ async fn a_worker_reports_progress_until_the_channel_is_active() {
 
 // R26
 #[tokio::test(flavor = "multi_thread")]
-async fn failures_throttle_and_missing_permissions_are_told() {
+async fn failures_throttle_and_missing_permissions_are_shown() {
     let service = TestService::start().await;
     let person = Person::new();
     person.applies(&service, person.sign_in(0)).await;
@@ -204,7 +204,7 @@ async fn every_refusal_has_its_code_and_reason() {
 
 // R24
 #[tokio::test(flavor = "multi_thread")]
-async fn in_confirm_mode_channels_wait_for_the_go_and_start_once() {
+async fn in_confirm_mode_channels_wait_for_the_confirmation_and_start_once() {
     let service = TestService::start_with(1, &[("CONNECT_MODE", "confirm")]).await;
     let person = Person::new();
     person.applies(&service, person.sign_in(0)).await;
@@ -300,7 +300,7 @@ async fn a_caller_without_certificate_is_refused() {
     let service = TestService::start().await;
     let refused = match service.connect_with(service.tls()).await {
         Err(_) => true,
-        // TLS 1.3: the client learns of it with its first request.
+        // TLS 1.3: the client notices the refusal with its first request.
         Ok(channel) => {
             let mut client =
                 latchkey_proto::account::account_service_client::AccountServiceClient::new(channel);
@@ -313,10 +313,10 @@ async fn a_caller_without_certificate_is_refused() {
     assert!(refused);
 }
 
-// R36: refused before the request is read: what is wrong with it is not told. The
-// list of an earlier version still counts.
+// R36: the call is refused before the request is read, so the answer does not depend on
+// the request. The list of an earlier version is still supported.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_may_only_what_is_written_behind_its_name() {
+async fn a_caller_may_only_call_the_methods_after_its_name() {
     let list = "test-client=GetAccount,spiffe://acme.example/sync/*";
     let service = TestService::start_with(1, &[("POLICY", ""), ("GRPC_CALLERS", list)]).await;
     let authority = service.certificates.authority();
@@ -352,9 +352,10 @@ async fn a_caller_may_only_what_is_written_behind_its_name() {
     assert_eq!(reason(&status), "CALLER_UNKNOWN");
 }
 
-// Asked to end, a replica says so, and serves who has not heard it yet.
+// After the request to stop, a replica reports that it is not ready and still answers
+// calls.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_ends_fails_no_call() {
+async fn a_replica_that_stops_fails_no_call() {
     let mut service = TestService::start_with(1, &[("SHUTDOWN_DELAY", "5s")]).await;
     let person = Person::new();
     person.applies(&service, person.sign_in(0)).await;
@@ -367,14 +368,14 @@ async fn a_replica_that_ends_fails_no_call() {
     .await;
 
     service.request_shutdown();
-    eventually("it is ready no more", async || {
+    eventually("it is no longer ready", async || {
         client.get_account(request.clone()).await.unwrap();
         service.ready().await == 503
     })
     .await;
     let mut newcomer = service.client().await;
     newcomer.get_account(request.clone()).await.unwrap();
-    // What comes now is applied too.
+    // An event that arrives now is applied too.
     let late = Person::new();
     late.applies(&service, late.sign_in(0)).await;
     client.get_account(request).await.unwrap();

@@ -1,4 +1,4 @@
-//! Who vouches for the address of an account (R19).
+//! Whether the address of an account is verified (R19).
 
 use latchkey_proto::account::GetAccountRequest;
 use latchkey_proto::events::{AccountConnected, UserAuthenticated};
@@ -16,8 +16,7 @@ fn with(person: &Person, second: i64, handle: &str, verified: Option<bool>) -> U
     event
 }
 
-/// The handle, and the one that is vouched for: of the account, then of the
-/// credential, which have to agree.
+/// The handle and the verified handle. Account and credential have to agree.
 async fn handles(service: &TestService) -> (String, Option<String>) {
     let (own, held): ((String, Option<String>), (String, Option<String>)) = {
         let row: (String, Option<String>, String, Option<String>) = sqlx::query_as(
@@ -34,7 +33,7 @@ async fn handles(service: &TestService) -> (String, Option<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whether_an_address_is_vouched_for_follows_the_newest_sign_in() {
+async fn the_newest_sign_in_decides_whether_an_address_is_verified() {
     let service = TestService::start().await;
     let person = Person::new();
     let tim = "tim@apple.dev";
@@ -44,7 +43,7 @@ async fn whether_an_address_is_vouched_for_follows_the_newest_sign_in() {
         .applies(&service, with(&person, 10, tim, Some(false)))
         .await;
     assert_eq!(handles(&service).await, unvouched);
-    // An older one changes nothing.
+    // An older sign-in changes nothing.
     person
         .applies(&service, with(&person, 5, tim, Some(true)))
         .await;
@@ -53,7 +52,7 @@ async fn whether_an_address_is_vouched_for_follows_the_newest_sign_in() {
         .applies(&service, with(&person, 20, tim, Some(true)))
         .await;
     assert_eq!(handles(&service).await, vouched);
-    // A narrower grant is not taken; what it says of the address is.
+    // A narrower grant is not stored, but its statement about the address is.
     let mut narrow = person.plain(30);
     narrow.identity.as_mut().unwrap().handle_verified = Some(false);
     person.applies(&service, narrow).await;
@@ -61,8 +60,8 @@ async fn whether_an_address_is_vouched_for_follows_the_newest_sign_in() {
     person
         .applies(&service, with(&person, 40, tim, Some(true)))
         .await;
-    // An older publisher does not say: the same address stays vouched for, and
-    // another one is not.
+    // An event of an older publisher does not say: the same address stays verified, and
+    // another address is not.
     person.applies(&service, with(&person, 50, tim, None)).await;
     assert_eq!(handles(&service).await, vouched);
     person
@@ -74,7 +73,7 @@ async fn whether_an_address_is_vouched_for_follows_the_newest_sign_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_reads_an_account_learns_whether_its_address_is_vouched_for() {
+async fn an_account_shows_whether_its_address_is_verified() {
     let service = TestService::start().await;
     let person = Person::new();
     let mut client = service.client().await;

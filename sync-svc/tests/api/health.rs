@@ -14,7 +14,7 @@ fn check<'a>(answer: &'a Value, name: &str) -> Vec<&'a Value> {
 
 // R15
 #[tokio::test(flavor = "multi_thread")]
-async fn the_running_build_says_that_it_lives_what_it_is_and_whether_it_can_serve() {
+async fn a_running_service_reports_liveness_version_and_readiness() {
     let mut service = TestService::start().await;
     let (status, body) = service.health("/healthz").await;
     assert_eq!((status, body.contains("alive")), (200, true), "{body}");
@@ -25,7 +25,7 @@ async fn the_running_build_says_that_it_lives_what_it_is_and_whether_it_can_serv
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
     let commit = version["git_commit"].as_str().unwrap_or_default();
     assert!(!commit.is_empty(), "{body}");
-    // Since the first commit.
+    // Later than the first commit.
     let built = version["build_unix_time"].as_u64().unwrap_or_default();
     assert!(built > 1_700_000_000, "{body}");
     eventually("it is ready", async || service.ready().await == 200).await;
@@ -41,7 +41,7 @@ async fn the_running_build_says_that_it_lives_what_it_is_and_whether_it_can_serv
     }
     service.stop_replicas().await;
 
-    // Without a database, and without a broker, it lives and is not ready.
+    // Without a database, and without a broker, it is alive and not ready.
     for (variable, nowhere, missing) in [
         (
             "DATABASE_URL",
@@ -60,9 +60,9 @@ async fn the_running_build_says_that_it_lives_what_it_is_and_whether_it_can_serv
     }
 }
 
-// R12, R15: somebody gave a queue other limits: told, and nothing stops.
+// R12, R15: an operator gave a queue other limits: it is reported, and nothing stops.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_with_other_arguments_is_told_at_readiness_and_events_go_on() {
+async fn a_queue_with_other_arguments_is_reported_at_readiness_and_events_are_handled() {
     let mut service = TestService::start_with(0, &[]).await;
     let connection = BrokerConfig::parse(service.broker.url(), "test")
         .unwrap()
@@ -91,7 +91,7 @@ async fn a_queue_with_other_arguments_is_told_at_readiness_and_events_go_on() {
         service.waiting(MESSAGING_JOBS_QUEUE).await == 1
     })
     .await;
-    eventually("readiness tells", async || {
+    eventually("readiness reports it", async || {
         let (status, body) = service.health("/readyz").await;
         let answer: Value = serde_json::from_str(&body).unwrap();
         let reported = check(&answer, "topology");

@@ -1,5 +1,5 @@
-//! Random histories of accounts, delivered in random orders, end as in the
-//! order of their times.
+//! Random histories of accounts, delivered in random orders: the stored state is that of
+//! the delivery in the order of their times.
 
 use latchkey_domain::EventId;
 use latchkey_proto::events::{
@@ -10,18 +10,18 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::support::history::{FinalState, Grant, TestAccount, Width, connection};
 
-/// Orders of each history.
+/// Number of orders of each history.
 const ORDERS: u64 = 20;
-/// Histories that run side by side, each on a connection of its own.
+/// Number of connections that run histories at the same time.
 const CONNECTIONS: u64 = 4;
 
-/// Histories of the normal run; `LATCHKEY_TEST_HISTORIES=500` for ten thousand orders.
+/// Number of histories: 100, or `LATCHKEY_TEST_HISTORIES`; 500 make ten thousand orders.
 fn histories() -> u64 {
     let asked = std::env::var("LATCHKEY_TEST_HISTORIES").ok();
     asked.and_then(|text| text.parse().ok()).unwrap_or(100)
 }
 
-/// SplitMix64: a sequence that a seed fixes.
+/// SplitMix64: a pseudorandom sequence that the seed determines.
 struct Random(u64);
 
 impl Random {
@@ -64,10 +64,10 @@ impl HistoryEvent {
     }
 }
 
-/// A sign-in, and what follows at every tenth second.
+/// A sign-in, and one event at every tenth second after it.
 fn history(random: &mut Random) -> Vec<HistoryEvent> {
-    // What dies and what is disconnected are not mixed: which sign-in repairs a
-    // death after a disconnect depends on when it was found.
+    // Deaths and disconnects are not mixed: which sign-in repairs a death after a
+    // disconnect depends on when the death was found.
     let has_deaths = random.percent(30);
     let length = 3 + i64::try_from(random.below(4)).unwrap();
     let mut signed_in = Vec::new();
@@ -112,24 +112,25 @@ fn sign_in(random: &mut Random, second: i64, has_deaths: bool) -> Grant {
     }
 }
 
-/// Something that arrives, at a second.
+/// A delivery.
 #[derive(Debug, Clone, Copy)]
 enum Arrival {
-    /// The fact with this index for the first time.
+    /// The event with this index happens or is delivered for the first time.
     First(usize),
-    /// Its event once more, or the notification of what was written at its time.
+    /// It is delivered once more, or its notification is delivered.
     Again(usize),
 }
 
-/// The order of the times: each notification at once, nothing twice.
+/// The order of the times: each notification follows at once, and nothing is delivered
+/// twice.
 fn in_order(history: &[HistoryEvent]) -> Vec<Arrival> {
     (0..history.len())
         .flat_map(|index| [Arrival::First(index), Arrival::Again(index)])
         .collect()
 }
 
-/// An order in which they may arrive. Sign-ins and notifications are late at will;
-/// what is written into the row is written at its time.
+/// A possible order of arrival. Sign-ins and notifications may be late; refresh-svc
+/// writes the row at the time of the event.
 fn shuffled(history: &[HistoryEvent], random: &mut Random) -> Vec<Arrival> {
     let mut arrivals = Vec::new();
     let late = |random: &mut Random, second: i64| {
@@ -142,7 +143,7 @@ fn shuffled(history: &[HistoryEvent], random: &mut Random) -> Vec<Arrival> {
     };
     for (index, fact) in history.iter().enumerate() {
         let second = fact.second();
-        // The account exists, and a token that is refused was there before.
+        // The account exists, and a refused token was stored before it is refused.
         let known_by = history
             .iter()
             .filter_map(|other| match other {
@@ -157,7 +158,7 @@ fn shuffled(history: &[HistoryEvent], random: &mut Random) -> Vec<Arrival> {
             _ => second,
         };
         arrivals.push((at, random.next(), Arrival::First(index)));
-        // A sign-in at times twice, a notification once or twice.
+        // A sign-in is sometimes delivered twice, a notification once or twice.
         let notification = u64::from(!matches!(fact, HistoryEvent::SignIn(_)));
         for _ in 0..notification + random.below(2) {
             arrivals.push((late(random, at + 1), random.next(), Arrival::Again(index)));
@@ -172,8 +173,8 @@ enum Notification {
     Death(AccountReauthRequired),
 }
 
-/// An account with the first fact of its history: its first sign-in, which
-/// arrives before everything else in every order.
+/// An account after the first event of its history: the first sign-in, which arrives
+/// before everything else in every order.
 struct StartedHistory<'a> {
     history: &'a [HistoryEvent],
     account: TestAccount,
@@ -195,8 +196,7 @@ impl<'a> StartedHistory<'a> {
         started
     }
 
-    /// Applies what arrives after the first fact, to a savepoint that leaves
-    /// nothing behind.
+    /// Applies the deliveries after the first event in a savepoint that is rolled back.
     async fn final_state(
         &self,
         connection: &mut PgConnection,
@@ -213,7 +213,7 @@ impl<'a> StartedHistory<'a> {
                     notifications[index] = self.occurs(&mut savepoint, index).await;
                 }
                 Arrival::Again(index) => {
-                    // An inbox forgets after a while: then the event is as new.
+                    // The inbox deletes old entries: then the event counts as new.
                     let id = if fresh_ids {
                         EventId::generate()
                     } else {

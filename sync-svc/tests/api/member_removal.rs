@@ -1,4 +1,4 @@
-//! A member who was taken out of a workspace: `member.removed.v1` (R18, R37).
+//! A member who was removed from a workspace: `member.removed.v1` (R18, R37).
 
 use latchkey_domain::EventId;
 use latchkey_proto::events::MemberRemoved;
@@ -20,7 +20,8 @@ async fn removed(service: &TestService, event: &MemberRemoved) {
     let id = EventId::generate();
     service.publish(id, event).await;
     applied(service, id).await;
-    // Delivered again: applied once. What is published behind it is applied behind it.
+    // Delivered again, it is applied once. An event that is published after it is applied
+    // after it.
     service.publish(id, event).await;
     let behind = EventId::generate();
     service
@@ -29,7 +30,7 @@ async fn removed(service: &TestService, event: &MemberRemoved) {
     applied(service, behind).await;
 }
 
-/// Accounts that refresh-svc is asked to disconnect.
+/// Accounts that refresh-svc is requested to disconnect.
 async fn asked(service: &TestService) -> Vec<Uuid> {
     sqlx::query_scalar("SELECT account_id FROM vault.disconnect_request ORDER BY account_id")
         .fetch_all(service.database.pool())
@@ -37,9 +38,9 @@ async fn asked(service: &TestService) -> Vec<Uuid> {
         .unwrap()
 }
 
-// R37: what the person connected there, and nothing else.
+// R37: only the accounts that the person connected in this workspace.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_removed_member_connected_is_to_be_disconnected() {
+async fn the_accounts_of_a_removed_member_are_to_be_disconnected() {
     let service = TestService::start().await;
     let (gone, stays) = (Person::new(), Person::new());
     let elsewhere = Person {
@@ -63,30 +64,30 @@ async fn accounts_stay_connected_where_the_administrator_says_so() {
     assert!(asked(&service).await.is_empty());
 }
 
-// R18, R37: a sign-in of before the removal that is told late connects nothing; one
-// of after it, when the person has joined again, does.
+// R18, R37: a sign-in that is older than the removal and arrives late connects nothing;
+// a newer one connects the account.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_authenticated_before_the_removal_connects_nothing_after_it() {
+async fn a_sign_in_older_than_the_removal_connects_nothing_after_it() {
     let service = TestService::start().await;
     let person = Person::new();
     removed(&service, &removal(&person, 20, false)).await;
     person.applies(&service, person.sign_in(10)).await;
     let accounts = "SELECT count(*) FROM sync.connected_account";
     assert_eq!(count(&service, accounts).await, 0);
-    // Told out of order: the later removal holds.
+    // Delivered out of order: the later removal counts.
     removed(&service, &removal(&person, 5, false)).await;
     person.applies(&service, person.sign_in(15)).await;
     assert_eq!(count(&service, accounts).await, 0);
 
     person.applies(&service, person.sign_in(30)).await;
     assert_eq!(count(&service, accounts).await, 1);
-    // The removal again, as another event: what came later stays.
+    // The removal again, as another event: the later connection stays.
     removed(&service, &removal(&person, 20, false)).await;
     assert!(asked(&service).await.is_empty());
 }
 
-// R18: whatever the order in which two deliveries are handled, nothing stays
-// connected that was authenticated before.
+// R18: whichever of the two deliveries is handled first, no account stays connected by a
+// sign-in that is older than the removal.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removal_and_a_sign_in_at_once_leave_nothing_connected() {
     let service = TestService::start_with(2, &[]).await;

@@ -1,5 +1,5 @@
-//! `DATABASE_MAX_CONNECTIONS=1`, as every test here sets it: who holds one
-//! connection and waits for another waits for itself.
+//! `DATABASE_MAX_CONNECTIONS=1`, as every test here sets it: code that holds one
+//! connection and waits for another would deadlock.
 
 use latchkey_config::Environment;
 use latchkey_domain::{EventId, UserId};
@@ -22,10 +22,10 @@ use tonic::{Code, Status};
 use crate::support::person::{Person, applied, at, channels, published};
 use crate::support::service::TestService;
 
-/// So many ask for the same thing at once.
+/// Number of equal calls at the same time.
 const CONCURRENT: usize = 8;
 
-/// What a call is about.
+/// The ids that a call needs.
 #[derive(Clone)]
 struct About {
     account: String,
@@ -109,7 +109,7 @@ async fn every_method_and_every_consumer_answers_with_one_connection() {
     while let Some(answered) = calls.join_next().await {
         let (method, answer) = answered.unwrap();
         if let Err(status) = answer {
-            // The state of the channel may refuse it; the database may not.
+            // The state of the channel may refuse the call; the database must not.
             let refused = matches!(
                 status.code(),
                 Code::FailedPrecondition | Code::NotFound | Code::InvalidArgument
@@ -154,7 +154,7 @@ async fn publish(
             service.publish(id, &event).await;
         }
         MemberRemoved::ROUTING_KEY => {
-            // Another member: this one's account is asked about.
+            // Another member: the calls are about this one's account.
             let event = MemberRemoved {
                 workspace_id: person.workspace.to_string(),
                 user_id: UserId::generate().to_string(),

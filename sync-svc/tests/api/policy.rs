@@ -1,4 +1,4 @@
-//! What a caller may see of accounts: the policy's workspaces and providers (R36).
+//! Which accounts a caller sees: the workspaces and providers of the policy (R36).
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::support::person::{Person, channels};
 use crate::support::service::{TestService, eventually};
 
-/// Caller, method, account, workspace, outcome, reason.
+/// An audit record: caller, method, account, workspace, outcome, reason.
 type Row = (
     String,
     String,
@@ -90,7 +90,7 @@ fn report(channel: Uuid) -> ReportSyncRequest {
     }
 }
 
-/// What a refused caller is told of an account and of a channel, in every method.
+/// The answers of every method about an account and a channel to a refused caller.
 async fn refusals(
     client: &mut AccountServiceClient<Channel>,
     account: Uuid,
@@ -113,7 +113,7 @@ async fn refusals(
     ]
 }
 
-// R36: red on the list of callers, which opened every workspace to each of them.
+// R36: fails with the list of callers, which gave each of them every workspace.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_reads_only_the_workspaces_that_its_policy_names() {
     let (own, foreign) = (Person::new(), Person::new());
@@ -166,7 +166,7 @@ async fn a_list_shows_the_accounts_of_the_providers_that_the_policy_names() {
     assert_eq!(status.code(), Code::PermissionDenied);
 }
 
-// R36: without a restart, for connections that are open.
+// R36: without a restart, and for open connections.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_policy_is_in_force_and_a_broken_one_changes_nothing() {
     let person = Person::new();
@@ -192,8 +192,7 @@ async fn a_changed_policy_is_in_force_and_a_broken_one_changes_nothing() {
     .await;
 }
 
-// R36: what was answered and what was refused is written down; sync-svc itself
-// can only append.
+// R36: answers and refusals are recorded; sync-svc itself can only append.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_and_refusals_leave_audit_records() {
     let (own, foreign) = (Person::new(), Person::new());

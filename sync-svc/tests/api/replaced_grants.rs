@@ -1,4 +1,4 @@
-//! Where a grant comes from, when it ends, and what gives way to it.
+//! The client and the end of a grant, and the refresh tokens that it replaces.
 
 use sqlx::types::time::OffsetDateTime;
 
@@ -27,7 +27,7 @@ async fn row(service: &TestService) -> Row {
     .unwrap()
 }
 
-/// Kept refresh tokens, the oldest first.
+/// The kept refresh tokens, the oldest first.
 async fn kept(service: &TestService) -> Vec<String> {
     let kept: Vec<Vec<u8>> =
         sqlx::query_scalar("SELECT sealed_refresh_token FROM vault.replaced_grant ORDER BY id")
@@ -57,7 +57,7 @@ async fn the_client_and_the_end_of_a_grant_are_known_from_the_sign_in_on() {
         (Some(true), Some(true))
     );
 
-    // A token without an end of its own is of another grant.
+    // A token without an expiry belongs to another grant.
     person.applies(&service, person.sign_in(1)).await;
     let second = row(&service).await;
     assert_eq!(second.client_known, Some(true));
@@ -66,14 +66,14 @@ async fn the_client_and_the_end_of_a_grant_are_known_from_the_sign_in_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_refresh_token_that_gives_way_is_kept() {
+async fn a_replaced_refresh_token_is_kept() {
     let mut service = TestService::start().await;
     let person = Person::new();
     for second in 0..3 {
         person.applies(&service, person.sign_in(second)).await;
     }
     assert_eq!(kept(&service).await, ["refresh-0", "refresh-1"]);
-    // An older one that comes late is not stored, and its grant lives all the same.
+    // An older one that arrives late is not stored, but the provider still accepts it.
     let mut late = person.sign_in(2);
     late.authenticated_at = Some(at(1));
     late.connection
@@ -88,7 +88,7 @@ async fn the_refresh_token_that_gives_way_is_kept() {
         kept(&service).await.last().map(String::as_str),
         Some("refresh-late")
     );
-    // A bounded number.
+    // The number is bounded.
     for second in 3..20 {
         person.applies(&service, person.sign_in(second)).await;
     }

@@ -1,5 +1,5 @@
-//! What the tests share: sync-svc with a database and a broker of its own, people
-//! who sign in, and histories of an account.
+//! Helpers of the tests: sync-svc with a database and a broker of its own, people who
+//! sign in, and histories of an account.
 
 pub mod history;
 pub mod person;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::support::person::{Person, channels, count, execute, published};
 use crate::support::service::TestService;
 
-/// The sweep that runs by itself has nothing to do within a test.
+/// The service's own sweep has nothing to do during a test.
 #[expect(clippy::disallowed_methods, reason = "the service reads it too")]
 pub fn now() -> time::OffsetDateTime {
     time::OffsetDateTime::now_utc()
@@ -17,7 +17,7 @@ async fn sweep(service: &TestService, at: time::OffsetDateTime) -> usize {
         .unwrap()
 }
 
-/// A worker takes every job and is not heard of again.
+/// Workers take every job and report nothing more.
 async fn workers_fall_silent(service: &TestService, since: time::OffsetDateTime) {
     for statement in [
         "UPDATE sync.message_channel SET sync_stage = 'MESSAGES_IMPORT_ONGOING',
@@ -33,7 +33,7 @@ async fn workers_fall_silent(service: &TestService, since: time::OffsetDateTime)
     }
 }
 
-// The complaint about the replaced system: a channel for ever ONGOING.
+// In the replaced system such a channel stayed ONGOING for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_whose_workers_fall_silent_gets_new_jobs_and_fails_in_the_end() {
     let service = TestService::start().await;
@@ -47,7 +47,7 @@ async fn a_channel_whose_workers_fall_silent_gets_new_jobs_and_fails_in_the_end(
         workers_fall_silent(&service, later).await;
         later += Duration::minutes(61);
         let pool = service.database.pool();
-        // Two replicas at once move each channel once.
+        // Two replicas at the same time restart each channel once.
         let (one, other) = tokio::join!(
             sync_svc::sweep::run_once(pool, later),
             sync_svc::sweep::run_once(pool, later)
@@ -65,7 +65,7 @@ async fn a_channel_whose_workers_fall_silent_gets_new_jobs_and_fails_in_the_end(
 
 // R28
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stage_of_a_newer_version_stops_nobodys_sweep() {
+async fn a_stage_of_a_newer_version_does_not_stop_the_sweep() {
     let service = TestService::start().await;
     let (newer, person) = (Person::new(), Person::new());
     newer.applies(&service, newer.sign_in(0)).await;
@@ -76,7 +76,7 @@ async fn a_stage_of_a_newer_version_stops_nobodys_sweep() {
     );
     let day_ago = now() - Duration::days(1);
     workers_fall_silent(&service, day_ago).await;
-    // As the migration of the newer version does.
+    // The migration of the newer version does this.
     execute(
         &service,
         "ALTER TABLE sync.message_channel DROP CONSTRAINT message_channel_sync_stage_check",
@@ -102,21 +102,21 @@ async fn a_stage_of_a_newer_version_stops_nobodys_sweep() {
     );
     let found = channels(&service, theirs).await;
     assert_eq!(found[0].shows(), ("ONGOING", "MESSAGES_SORTED"));
-    // Told as it is, and their further sign-ins are applied.
+    // The stage is shown unchanged, and further sign-ins are applied.
     let reported = service.account(theirs).await;
     assert_eq!(reported.channels[0].sync_stage, "MESSAGES_SORTED");
     newer.applies(&service, newer.sign_in(5)).await;
 }
 
-// R28: one channel that the database does not let move.
+// R28: the database refuses to change some channels.
 #[tokio::test(flavor = "multi_thread")]
-async fn channels_that_cannot_be_moved_keep_nobody_behind_them_waiting() {
+async fn channels_that_cannot_be_changed_do_not_stop_the_sweep() {
     let service = TestService::start().await;
     let person = Person::new();
     person.applies(&service, person.sign_in(0)).await;
     let account = person.account(&service).await.id;
     workers_fall_silent(&service, now() - Duration::days(1)).await;
-    // More of them than the sweep reads at once, and all have stood for longer.
+    // More of them than the sweep reads at once, and all are older.
     execute(
         &service,
         "INSERT INTO sync.connected_account
@@ -159,9 +159,9 @@ async fn a_retry_whose_time_has_come_gets_its_job() {
     assert_eq!((found[0].jobs, found[1].jobs), (2, 1));
 }
 
-// A start has one job; those of earlier starts are taken away by age.
+// A start has one job; old jobs of earlier starts are deleted.
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_of_earlier_starts_are_forgotten_in_bounded_batches() {
+async fn jobs_of_earlier_starts_are_deleted_in_bounded_batches() {
     let service = TestService::start().await;
     let person = Person::new();
     person.applies(&service, person.sign_in(0)).await;
@@ -199,7 +199,7 @@ async fn jobs_of_earlier_starts_are_forgotten_in_bounded_batches() {
         .await
         .unwrap();
     assert_eq!(rest, 10_149 - 10_000);
-    // Left: the job of the last start, however old; young ones of earlier starts.
+    // The job of the last start stays, however old, and so do young jobs.
     let left = "SELECT count(*) FROM sync.sync_job";
     assert_eq!(count(&service, left).await, 3);
 }

@@ -1,5 +1,5 @@
-//! `latchkey.unrouted` is empty in health, speaks when a binding is lost, and is
-//! emptied by itself or by one command (R12, R26).
+//! `latchkey.unrouted` is empty in normal operation, receives events when a binding is
+//! lost, and is emptied by the service or by one command (R12, R26).
 
 use latchkey_domain::EventId;
 use latchkey_messaging::BrokerConfig;
@@ -14,7 +14,7 @@ const AUTHENTICATED: &str = "user.authenticated.v1";
 const CONNECTED: &str = "account.connected.v1";
 const STATUS: &str = "channel.status_changed.v1";
 
-/// Sign-ins of the normal run; `LATCHKEY_TEST_SIGN_INS=10000` for the long form.
+/// Number of sign-ins: 150, or `LATCHKEY_TEST_SIGN_INS` for a long run.
 fn sign_ins() -> usize {
     let asked = std::env::var("LATCHKEY_TEST_SIGN_INS").ok();
     asked.and_then(|text| text.parse().ok()).unwrap_or(150)
@@ -24,7 +24,7 @@ fn sign_ins() -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_unrouted_after_many_sign_ins_that_nobody_else_consumes() {
     let service = TestService::start().await;
-    // Nobody but sync-svc consumes, as in a deployment that is as it comes.
+    // Only sync-svc consumes, as in a default deployment.
     for key in [CONNECTED, STATUS] {
         service.unbind("observer", key).await;
     }
@@ -47,7 +47,7 @@ async fn nothing_is_unrouted_after_many_sign_ins_that_nobody_else_consumes() {
     applied(&service, last).await;
     published(&service).await;
     assert_eq!(service.waiting(UNROUTED_QUEUE).await, 0);
-    // Each told of a connection and of two channels; the newest are kept.
+    // Each published a connection and two channels; the newest events are kept.
     let reported = u32::try_from(many * 3).unwrap().min(10_000);
     eventually("they are among the recent ones", async || {
         service.waiting(RECENT_QUEUE).await == reported
@@ -65,13 +65,13 @@ fn redrive(key: &str) -> Command {
     }
 }
 
-// R12: the command brings the binding back, and what it missed.
+// R12: the command restores the binding and publishes the missed events again.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_lost_binding_speaks_and_one_command_mends_it() {
-    // Not by itself within this test.
+async fn one_command_repairs_a_lost_binding() {
+    // The service does not do it during this test.
     let service = TestService::start_with(1, &[("QUEUES_CHECKED_EVERY", "1d")]).await;
     let broker = BrokerConfig::parse(service.broker.url(), "test").unwrap();
-    // Everything is declared: what is lost from now on is not declared again.
+    // Everything is declared: a binding that is lost from now on is not declared again.
     let first = Person::new();
     first.applies(&service, first.sign_in(0)).await;
     published(&service).await;
@@ -104,7 +104,7 @@ async fn one_lost_binding_speaks_and_one_command_mends_it() {
 
 // R12
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_bindings_come_back_by_themselves_with_what_they_missed() {
+async fn lost_bindings_are_restored_by_the_service_with_the_events_they_missed() {
     let service = TestService::start_with(1, &[("QUEUES_CHECKED_EVERY", "500ms")]).await;
     let first = Person::new();
     first.applies(&service, first.sign_in(0)).await;

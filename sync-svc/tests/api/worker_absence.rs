@@ -1,5 +1,5 @@
-//! A worker that is away for days, and what people and other services are told
-//! meanwhile (R28).
+//! A worker that is absent for days, and what people and other services see meanwhile
+//! (R28).
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +14,7 @@ use crate::support::person::{Person, channels, execute, published};
 use crate::support::service::TestService;
 use crate::sweep::now;
 
-/// A worker as the contract asks for it: reports its stages and the end.
+/// Works as the contract requires of a worker: reports its stages and the completion.
 async fn completes(service: &TestService, job: &SyncJob, stages: [&str; 2]) {
     let mut client = service.client().await;
     let mut reports: Vec<Report> = stages
@@ -65,7 +65,7 @@ async fn a_worker_that_comes_back_after_three_days_finishes_every_first_sync() {
                 assert_eq!(channel.sync_status(), SyncStatus::Ongoing);
                 assert!(channel.sync_stage.ends_with("LIST_FETCH_PENDING"));
                 assert_eq!((channel.generation, channel.throttle_failure_count), (1, 0));
-                // Since when it has waited.
+                // The time since which it waits.
                 let since = latchkey_proto::time_of(&channel.sync_stage_started_at.unwrap());
                 assert!(since.unwrap() < now());
             }
@@ -96,7 +96,7 @@ async fn a_worker_that_comes_back_after_three_days_finishes_every_first_sync() {
         }
         assert_eq!(ids.len(), people.len());
         assert!(ids.values().all(|ids| ids.len() == 1), "{ids:?}");
-        // Each delivery is worked off, the repeated ones too.
+        // Each delivery is completed, including the repeated ones.
         for job in &jobs {
             completes(&service, job, stages).await;
         }
@@ -107,13 +107,13 @@ async fn a_worker_that_comes_back_after_three_days_finishes_every_first_sync() {
             assert_eq!((channel.generation, channel.jobs), (1, 1));
         }
     }
-    // What is up to date rests, and waits for nothing.
+    // A channel that is up to date has no job that waits.
     let later = now() + Duration::days(9);
     let moved = sync_svc::sweep::run_once(service.database.pool(), later).await;
     assert_eq!(moved.unwrap(), 0);
 }
 
-// R28: an earlier version failed them, and so does a sweep after eight workers.
+// R28: an earlier version failed such channels, and the sweep does after eight workers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_of_the_present_start_revives_what_the_sweep_failed() {
     let service = TestService::start().await;
@@ -146,7 +146,7 @@ async fn a_person_and_an_operator_restart_what_failed() {
     let fail = "UPDATE sync.message_channel SET sync_status = 'FAILED_UNKNOWN',
          sync_stage = 'FAILED', throttle_failure_count = 1, last_failure = 'mailbox is gone'";
 
-    // The person, by the page's button.
+    // The person, with the button of the page.
     execute(&service, fail).await;
     let request = StartChannelSyncRequest {
         account_id: account.to_string(),
@@ -157,7 +157,7 @@ async fn a_person_and_an_operator_restart_what_failed() {
     assert_eq!(started.sync_status(), SyncStatus::Ongoing);
     assert_eq!((started.generation, started.throttle_failure_count), (2, 0));
 
-    // The operator, by the command.
+    // The operator, with the command.
     execute(&service, fail).await;
     let pool = service.database.pool();
     let listed = sync_svc::commands::channels::failed(pool).await.unwrap();
@@ -176,7 +176,7 @@ async fn a_person_and_an_operator_restart_what_failed() {
     );
     let found = channels(&service, account).await;
     assert_eq!(found[0].shows(), ("ONGOING", "MESSAGE_LIST_FETCH_PENDING"));
-    // The calendar, which runs, was left alone.
+    // The calendar channel, which runs, was not changed.
     assert_eq!((found[0].generation, found[1].generation), (3, 1));
     published(&service).await;
     assert_eq!(service.jobs(MESSAGING_JOBS_QUEUE).await.len(), 2);

@@ -16,7 +16,7 @@ fn record() -> Record {
     Record::new(SystemClock.now(), "GetAccessToken", Outcome::Given)
 }
 
-// R36: a call never waits, and what cannot be kept is counted.
+// R36: a call never waits, and lost records are counted.
 #[tokio::test]
 async fn a_full_queue_counts_what_it_loses() {
     let (audit, writer) = parts();
@@ -27,9 +27,9 @@ async fn a_full_queue_counts_what_it_loses() {
     assert_eq!(writer.lost.load(Ordering::Relaxed), 7);
 }
 
-// R36: one caller does not drown what is given to the others.
+// R36: the records of one caller do not displace those of others.
 #[tokio::test]
-async fn one_caller_leaves_the_others_places() {
+async fn one_caller_leaves_room_for_the_others() {
     let (audit, writer) = parts();
     for _ in 0..QUEUE_CAPACITY * 2 {
         audit.record(record());
@@ -46,9 +46,9 @@ async fn one_caller_leaves_the_others_places() {
     assert_eq!(QUEUE_CAPACITY - audit.queue.capacity(), taken + 1);
 }
 
-// R36: whoever knocks without a key cannot drown what was given to others.
+// R36: callers that were not admitted do not displace the records of others.
 #[tokio::test]
-async fn strangers_never_take_the_last_places() {
+async fn unauthenticated_callers_use_only_half_of_the_queue() {
     let (audit, writer) = parts();
     for _ in 0..QUEUE_CAPACITY {
         audit.record_unauthenticated(record());
@@ -63,7 +63,7 @@ async fn strangers_never_take_the_last_places() {
     assert_eq!(QUEUE_CAPACITY - audit.queue.capacity(), taken + 1);
 }
 
-// R36: a loss is told in the log at once, in the table when it takes rows again.
+// R36: a loss is logged at once and recorded when the table accepts rows again.
 #[tokio::test]
 async fn losses_add_up_until_the_table_has_them() {
     let (_audit, mut writer) = parts();

@@ -1,6 +1,6 @@
-//! The gate in front of every method of a service, those of tomorrow too. A
-//! caller without a name, or whose method no rule allows, is refused before the
-//! request is read.
+//! Authenticates and authorizes every call of a service, including future methods. A
+//! caller without a name, or whose method no rule allows, is refused before the request
+//! is read.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,12 +29,15 @@ struct Parts {
     accounts: Option<ServiceAccounts>,
 }
 
-/// Lets calls in. Cheap to clone.
+/// Admits the calls that the policy allows. Cheap to clone.
+///
+/// To admit a call means: its caller is authenticated and the policy allows the method.
+/// [`Call`] makes the further checks.
 #[derive(Debug, Clone)]
 pub struct Authorizer(Arc<Parts>);
 
 impl Authorizer {
-    /// A gate that judges by this policy and writes down what it refuses.
+    /// An authorizer with this policy that records refusals in `audit`.
     ///
     /// # Errors
     /// The keys of service-account tokens cannot be read.
@@ -59,7 +62,7 @@ impl Authorizer {
         })))
     }
 
-    /// Keeps policy and keys current until `stop`.
+    /// Reloads the policy and the keys of callers' tokens until `stop`.
     pub fn follow(&self, stop: &CancellationToken) {
         tokio::spawn(self.0.context.policy.clone().follow_file(stop.clone()));
         if let Some(accounts) = &self.0.accounts {
@@ -67,7 +70,7 @@ impl Authorizer {
         }
     }
 
-    /// Writes down a caller whose certificate was not good.
+    /// Records a TLS handshake that failed because of the client's certificate.
     pub fn record_failed_handshake(&self, refused: Refused) {
         self.0.context.audit.record_unauthenticated(Record {
             peer: Some(refused.address),
@@ -90,7 +93,7 @@ impl Authorizer {
         let policy = self.0.context.policy.current();
         let method_name = method.map_or("unknown", Method::as_str);
         let caller = self.caller(request, peer).map_err(|problem| {
-            // Why stands in the audit; the caller is not told.
+            // The reason is recorded, but not sent to the caller.
             self.record_refusal(method_name, address, String::new(), problem);
             caller_unknown()
         })?;
@@ -120,7 +123,7 @@ impl Authorizer {
         ))
     }
 
-    /// The caller, or what is wrong with what it showed.
+    /// The caller, or why its credentials are not accepted.
     fn caller<B>(&self, request: &http::Request<B>, peer: Option<&Peer>) -> Result<Caller, String> {
         let by_certificate = || {
             peer.and_then(Caller::of_peer)
@@ -165,7 +168,7 @@ impl Authorizer {
 
 impl Admission for Authorizer {
     fn admit(&self, request: &mut http::Request<Body>) -> Result<(), Status> {
-        // Health and reflection tell nothing of anybody.
+        // Health and reflection are open: they show nothing of accounts.
         let Some(method) = self
             .0
             .context

@@ -1,27 +1,27 @@
-//! Who calls.
+//! The identity of a caller.
 
 use std::sync::Arc;
 
 use latchkey_service::grpc::{Peer, PeerCertificate};
 
-/// A caller that was authenticated. Cheap to clone.
+/// An authenticated caller. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
-    /// By a client certificate; only where the policy is open it may be without
-    /// names.
+    /// Authenticated by a client certificate. The certificate has a name unless the policy
+    /// is open.
     Certificate(Arc<PeerCertificate>),
-    /// By a token of a Kubernetes service account:
+    /// Authenticated by a token of a Kubernetes service account:
     /// `system:serviceaccount:<namespace>:<name>`.
     ServiceAccount(Arc<str>),
 }
 
 impl Caller {
-    /// The caller of a connection.
+    /// The caller of a connection; `None` without a client certificate.
     pub(super) fn of_peer(peer: &Peer) -> Option<Self> {
         peer.certificate.clone().map(Self::Certificate)
     }
 
-    /// Every name that the caller has proved to have.
+    /// Every name that the caller has proved.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let (certificate, account) = match self {
             Self::Certificate(certificate) => (Some(certificate), None),
@@ -33,7 +33,7 @@ impl Caller {
             .chain(account)
     }
 
-    /// The name to write down: the first.
+    /// The first name, which is recorded; empty if there is none.
     pub fn name(&self) -> &str {
         self.names().next().unwrap_or_default()
     }

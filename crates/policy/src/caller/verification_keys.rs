@@ -1,4 +1,4 @@
-//! The keys that service-account tokens are signed with, as of now.
+//! The current keys that verify service-account tokens (RFC 7517).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,24 +13,25 @@ use tokio_util::sync::CancellationToken;
 
 use super::settings::{KeySetUrl, KeySource};
 
-/// How often a file is looked at.
+/// How often a file is checked for changes.
 const FILE_POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How often an address is asked.
+/// How often a URL is fetched.
 const FETCH_INTERVAL: Duration = Duration::from_mins(5);
-/// And how often at most, whatever tokens come.
+/// Least time between two fetches, however many tokens have unknown keys.
 const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(10);
-/// An address that takes longer does not answer.
+/// A fetch fails after this time.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Keys by their ids, each for one algorithm: what a token's header says of its
-/// algorithm is only compared.
+/// Keys by their ids, each for one algorithm. The algorithm in a token's header is only
+/// compared with it (RFC 8725 section 3.1).
 #[derive(Default)]
 pub(super) struct KeySet(HashMap<String, (Algorithm, DecodingKey)>);
 
 impl KeySet {
     fn parse(text: &str) -> Result<Self, ConfigError> {
-        let set: JwkSet = serde_json::from_str(text)
-            .map_err(|error| ConfigError::new("CALLER_JWKS", format!("is no key set: {error}")))?;
+        let set: JwkSet = serde_json::from_str(text).map_err(|error| {
+            ConfigError::new("CALLER_JWKS", format!("is not a key set: {error}"))
+        })?;
         let keys: HashMap<_, _> = set
             .keys
             .iter()
@@ -53,25 +54,25 @@ impl KeySet {
     }
 }
 
-/// The algorithm of a public key; nothing for a shared secret.
+/// The algorithm of a public key; `None` for a shared secret or an unsupported key.
 fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
-    let named = match jwk.common.key_algorithm {
-        Some(named) => Some(named.to_string().parse::<Algorithm>().ok()?),
+    let declared = match jwk.common.key_algorithm {
+        Some(declared) => Some(declared.to_string().parse::<Algorithm>().ok()?),
         None => None,
     };
-    match (&jwk.algorithm, named) {
+    match (&jwk.algorithm, declared) {
         (AlgorithmParameters::RSA(_), None) => Some(Algorithm::RS256),
         (
             AlgorithmParameters::RSA(_),
             Some(
-                named @ (Algorithm::RS256
+                declared @ (Algorithm::RS256
                 | Algorithm::RS384
                 | Algorithm::RS512
                 | Algorithm::PS256
                 | Algorithm::PS384
                 | Algorithm::PS512),
             ),
-        ) => Some(named),
+        ) => Some(declared),
         (AlgorithmParameters::EllipticCurve(key), None | Some(Algorithm::ES256))
             if key.curve == EllipticCurve::P256 =>
         {
@@ -86,7 +87,7 @@ fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
     }
 }
 
-/// The keys of now. Cheap to clone.
+/// The current keys, which are reloaded. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct VerificationKeys {
     current: Arc<ArcSwap<KeySet>>,
@@ -101,7 +102,7 @@ impl std::fmt::Debug for VerificationKeys {
 }
 
 impl VerificationKeys {
-    /// The keys of a file are read now; those of an address when it answers.
+    /// Reads the keys of a file now; those of a URL are fetched by [`Self::follow`].
     pub(super) fn new(source: KeySource) -> Result<Self, ConfigError> {
         let keys = match &source {
             KeySource::Text(environment) => {
@@ -120,12 +121,12 @@ impl VerificationKeys {
         self.current.load_full()
     }
 
-    /// A token came that no key is for: perhaps there is a new one.
+    /// Requests a fetch, because a token names an unknown key: there may be a new one.
     pub(super) fn request_reload(&self) {
         self.reload.notify_one();
     }
 
-    /// Keeps the keys current until `stop`.
+    /// Reloads the keys until `stop`.
     pub(super) async fn follow(self, stop: CancellationToken) {
         let work = async {
             match &self.source {
@@ -159,7 +160,7 @@ impl VerificationKeys {
         match keys {
             Ok(keys) => self.current.store(Arc::new(keys)),
             Err(error) => {
-                tracing::error!(%error, "the keys of service-account tokens cannot be read: the old ones stay");
+                tracing::error!(%error, "the keys of service-account tokens cannot be read: the previous ones stay in use");
             }
         }
     }
@@ -177,7 +178,7 @@ async fn fetch(source: &KeySetUrl) -> Result<KeySet, ConfigError> {
         client = client.tls_certs_only(authorities);
     }
     let mut request = client.build().map_err(failed)?.get(&source.url);
-    // Read each time: Kubernetes replaces it.
+    // Read for each fetch: Kubernetes replaces the token.
     if let Some(token) = source.environment.optional("CALLER_JWKS_TOKEN")? {
         request = request.bearer_auth(token);
     }

@@ -6,21 +6,20 @@ use latchkey_service::grpc::Pattern;
 use super::rule::{AccessRequest, Choice, Rule};
 use crate::contract::Method;
 
-/// The rules, compiled: what a call needs is one look into a table per name of
-/// the caller.
+/// The compiled rules: a call needs one look-up in a table for each name of the caller.
 #[derive(Debug, Default)]
 pub struct Policy {
     rules: Vec<Rule>,
-    /// Rules by the whole name of a caller.
+    /// Indexes of the rules by the complete name of a caller.
     exact: HashMap<String, Vec<usize>>,
-    /// Rules whose caller has a wildcard.
+    /// Patterns with a wildcard, and the indexes of their rules.
     wildcards: Vec<(Pattern, usize)>,
-    /// Every caller with a certificate may call every method: for development.
+    /// Every caller with a certificate may call every method; for development.
     open: bool,
 }
 
 impl Policy {
-    /// A policy of these rules.
+    /// A policy with these rules.
     pub fn new(rules: Vec<Rule>) -> Self {
         let mut policy = Self {
             rules,
@@ -39,7 +38,8 @@ impl Policy {
         policy
     }
 
-    /// Every caller with a certificate of the authority may call every method.
+    /// A policy that allows every method to every caller with a certificate of the
+    /// authority.
     pub fn any_certificate() -> Self {
         Self {
             open: true,
@@ -57,7 +57,7 @@ impl Policy {
         &self.rules
     }
 
-    /// The rules that speak of a caller of this name.
+    /// The rules for a caller with this name.
     pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Rule> {
         let exact = self.exact.get(name).into_iter().flatten();
         let wildcards = self
@@ -70,7 +70,7 @@ impl Policy {
             .filter_map(|position| self.rules.get(*position))
     }
 
-    /// True where one rule of one of the names allows everything that is asked.
+    /// Returns `true` if one rule for one of the names allows the whole request.
     pub fn allows<'a>(
         &self,
         names: impl IntoIterator<Item = &'a str>,
@@ -82,8 +82,8 @@ impl Policy {
                 .any(|name| self.of(name).any(|rule| rule.allows(request)))
     }
 
-    /// The providers for which one of the names may call the method in a
-    /// workspace: an empty list means that it may not at all.
+    /// The providers for which one of the names may call the method in a workspace; an
+    /// empty list if there is none.
     pub fn providers<'a>(
         &self,
         names: impl IntoIterator<Item = &'a str>,
@@ -111,8 +111,8 @@ impl Policy {
         Choice::Only(allowed)
     }
 
-    /// True where one rule lets one of the names call the method for every
-    /// account: then nothing need be known of an account beforehand.
+    /// Returns `true` if one rule allows one of the names to call the method for every
+    /// account, so that the account need not be looked up first.
     pub fn allows_every_account<'a>(
         &self,
         names: impl IntoIterator<Item = &'a str>,

@@ -1,4 +1,4 @@
-//! The policy of now: replaced when its file changes, read without a lock.
+//! The current policy: reloaded when its file changes, and read without a lock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use super::compiled::Policy;
 use crate::contract::Contract;
 
 const NAME: &str = "POLICY";
-/// How often the file is looked at.
+/// How often the file is checked for changes.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The policy of now. Cheap to clone.
+/// The current policy, which is reloaded. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LivePolicy {
     current: Arc<ArcSwap<Policy>>,
@@ -25,8 +25,8 @@ pub struct LivePolicy {
 }
 
 impl LivePolicy {
-    /// The policy of `POLICY_FILE` (or `POLICY`). There is no default: the
-    /// operator must say who may read people's accounts and tokens.
+    /// The policy of `POLICY_FILE` (or `POLICY`). It has no default: the operator must
+    /// say who may read people's accounts and tokens.
     ///
     /// # Errors
     /// Neither is set, or the text is not a policy.
@@ -39,7 +39,7 @@ impl LivePolicy {
         Ok(Self::of(policy, environment.clone(), contract))
     }
 
-    /// A policy that stays as it is.
+    /// A policy that is not reloaded.
     pub fn fixed(policy: Policy, contract: &'static Contract) -> Self {
         Self::of(policy, Environment::default(), contract)
     }
@@ -58,18 +58,18 @@ impl LivePolicy {
         self.contract
     }
 
-    /// The policy of now.
+    /// The current policy.
     pub fn current(&self) -> Arc<Policy> {
         self.current.load_full()
     }
 
-    /// Tells of every policy that comes into force from now on.
+    /// Notifies of every policy that comes into force from now on.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
 
-    /// Looks at the file again and again until `stop`. A text that is no policy
-    /// changes nothing and is told.
+    /// Reloads the policy when its file changes, until `stop`. A text that is not a policy
+    /// is logged and changes nothing.
     pub async fn follow_file(self, stop: CancellationToken) {
         let mut seen = read(&self.environment, self.contract);
         loop {
@@ -89,7 +89,7 @@ impl LivePolicy {
                 }
                 Err(error) => tracing::error!(
                     %error,
-                    "the new policy cannot be used: the old one stays in force"
+                    "the new policy is not valid: the previous one stays in force"
                 ),
             }
             seen = now;
@@ -120,8 +120,8 @@ fn log_policy(policy: &Policy) {
             "POLICY is any-certificate: every caller with a certificate may call every method"
         );
     } else if policy.rules().is_empty() {
-        tracing::warn!("the policy has no rule: nobody may call");
+        tracing::warn!("the policy has no rules: every call is refused");
     } else {
-        tracing::info!(rules = policy.rules().len(), "policy in force");
+        tracing::info!(rules = policy.rules().len(), "policy is in force");
     }
 }

@@ -108,7 +108,8 @@ fn taken_up(channel: &Channel) -> Channel {
         .unwrap()
 }
 
-/// What the sweep gives up: workers took the job eight times and were not heard of.
+/// A channel that the sweep gave up: workers took the job eight times and reported
+/// nothing.
 fn given_up_by_the_sweep() -> Channel {
     let mut channel = running();
     while channel.is_running() {
@@ -117,7 +118,7 @@ fn given_up_by_the_sweep() -> Channel {
     channel
 }
 
-// No channel that workers take stays ONGOING for ever.
+// A channel whose jobs workers take does not stay ONGOING for ever.
 #[test]
 fn a_channel_whose_workers_fall_silent_gets_new_jobs_and_fails_in_the_end() {
     let channel = given_up_by_the_sweep();
@@ -128,7 +129,7 @@ fn a_channel_whose_workers_fall_silent_gets_new_jobs_and_fails_in_the_end() {
 
 // R28
 #[test]
-fn waiting_for_a_worker_is_no_failure_at_any_stage_and_for_any_time() {
+fn waiting_for_a_worker_is_not_a_failure_at_any_stage_and_for_any_time() {
     let years = NOW + Duration::weeks(200);
     for stage in Stage::WAITING {
         let waiting = Channel { stage, ..running() };
@@ -144,15 +145,15 @@ fn waiting_for_a_worker_is_no_failure_at_any_stage_and_for_any_time() {
         assert!(at_work.is_worker_silent(years), "{at_work:?}");
         assert!(!at_work.awaits_worker(), "{at_work:?}");
     }
-    let rests = running()
+    let up_to_date = running()
         .after(Input::Completed("c".to_owned()), NOW)
         .unwrap();
-    assert!(!rests.awaits_worker() && !rests.is_worker_silent(years));
+    assert!(!up_to_date.awaits_worker() && !up_to_date.is_worker_silent(years));
 }
 
 // R28
 #[test]
-fn a_report_revives_what_the_sweep_gave_up_and_not_what_a_worker_ended() {
+fn a_report_resumes_a_channel_that_the_sweep_gave_up_but_not_one_that_a_worker_failed() {
     let given_up = given_up_by_the_sweep();
     let at_work = given_up
         .after(Input::StageEntered(Stage::ImportOngoing), NOW)
@@ -186,7 +187,7 @@ fn a_report_revives_what_the_sweep_gave_up_and_not_what_a_worker_ended() {
 
 // R28: a newer version runs beside this one.
 #[test]
-fn a_stage_of_a_newer_version_is_kept_and_left_to_it() {
+fn the_stage_of_a_newer_version_is_kept_unchanged() {
     for kind in [
         crate::channel::Kind::Message,
         crate::channel::Kind::Calendar,
@@ -217,7 +218,7 @@ fn a_disconnected_channel_takes_no_report() {
 }
 
 proptest! {
-    // R22: whatever happened, a start brings a channel back.
+    // R22: a start resumes a channel from every state.
     #[test]
     fn a_start_always_repairs_and_keeps_the_cursor(inputs in prop::collection::vec(any_input(), 0..20)) {
         let mut channel = Channel::new(NOW);

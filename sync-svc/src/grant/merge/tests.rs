@@ -1,3 +1,4 @@
+use latchkey_domain::ScopeSet;
 use time::Duration;
 use time::macros::datetime;
 
@@ -8,7 +9,7 @@ const MAIL: &str = "openid mail";
 const CONTACTS: &str = "openid contacts";
 const BOTH: &str = "openid mail calendar";
 
-/// Half minutes, so that something fits between two minutes.
+/// A time in half minutes, so that there is a time between two minutes.
 fn at(half_minutes: i64) -> OffsetDateTime {
     datetime!(2026-11-24 08:00 UTC) + Duration::seconds(30 * half_minutes)
 }
@@ -29,7 +30,7 @@ fn connection(minute: i64, scopes: &str) -> Grant {
     }
 }
 
-/// What is stored after the grant, as the store writes it.
+/// The state after the grant, as the store writes it.
 fn after(stored: &StoredGrants, grant: &Grant) -> StoredGrants {
     let Decision::Take(merged) = decide(Some(stored), grant) else {
         return stored.clone();
@@ -112,7 +113,7 @@ fn a_dead_grant_is_replaced_by_any_newer_one_and_not_by_one_that_died_with_it() 
     }
 }
 
-// R22: the person signed in anew just before the old grant was found dead.
+// R22: the person signed in again shortly before the old grant was found dead.
 #[test]
 fn a_grant_that_would_have_replaced_the_dead_one_repairs_it_although_it_comes_late() {
     let dead = refused(stored(5, MAIL, true), 20);
@@ -166,7 +167,7 @@ fn an_access_token_older_than_the_last_refresh_is_not_taken() {
 
 // R27
 #[test]
-fn what_is_disconnected_is_revived_by_a_later_deliberate_connection_alone() {
+fn only_a_later_deliberate_connection_revives_a_disconnected_account() {
     let gone = disconnected(&stored(0, BOTH, true), 10);
     for refused in [
         grant(2, BOTH, true),
@@ -191,9 +192,9 @@ fn what_is_disconnected_is_revived_by_a_later_deliberate_connection_alone() {
     );
 }
 
-// R27: the disconnect is noted and not done yet.
+// R27: the disconnect is stored, and the tokens are not erased yet.
 #[test]
-fn a_connection_replaces_what_is_being_disconnected_although_that_is_wider() {
+fn a_connection_replaces_a_wider_grant_that_is_being_disconnected() {
     let going = StoredGrants {
         not_before: Some(at(10)),
         ..stored(0, BOTH, true)
@@ -226,7 +227,7 @@ fn a_plain_sign_in_repairs_what_was_connected_anew_and_died() {
     assert_eq!(after(&repaired, &again).refresh, Some(again.origin()));
 }
 
-// R22, R27: only what died after the disconnect, and what the person did after that.
+// R22, R27: only a grant that died after the disconnect is repaired, by a later sign-in.
 #[test]
 fn a_repair_comes_after_the_death_and_the_death_after_the_disconnect() {
     let gone = disconnected(&stored(0, BOTH, true), 10);
@@ -240,16 +241,16 @@ fn a_repair_comes_after_the_death_and_the_death_after_the_disconnect() {
     }
 }
 
-/// Something that happens to an account, with the half minute at which it does.
+/// An event of an account; times are half minutes.
 #[derive(Debug, Clone)]
-enum Fact {
+enum HistoryEvent {
     Grant(Grant),
     /// The refresh token of the grant of this minute is refused.
     Death(i64, i64),
     Disconnect(i64),
 }
 
-impl Fact {
+impl HistoryEvent {
     fn time(&self) -> OffsetDateTime {
         match self {
             Self::Grant(grant) => grant.authenticated_at,
@@ -280,40 +281,41 @@ impl Fact {
     }
 }
 
-/// What counts of what is stored: the tokens, if they can be used.
+/// The part of the state that has to be equal: the tokens, if they can be used.
 fn shown(stored: &StoredGrants) -> Option<(Option<Origin>, Option<Origin>)> {
     stored
         .is_alive()
         .then(|| (stored.access.clone(), stored.refresh.clone()))
 }
 
-/// Every order in which the facts can arrive ends the same as the order of
-/// their times. By induction over the sets of facts that have arrived: whichever
-/// came last, the same is stored. Answers the number of last steps.
-fn same_in_every_order(facts: &[Fact], exactly: bool) -> usize {
-    let all = 1_usize << facts.len();
+/// Asserts that every order in which the events can arrive leads to the same state as
+/// the order of their times. By induction over the sets of events that have arrived: the
+/// state does not depend on which one arrived last. Returns the number of last steps.
+fn same_in_every_order(events: &[HistoryEvent], exactly: bool) -> usize {
+    let all = 1_usize << events.len();
     let has = |set: usize, index: usize| (set >> index) & 1 == 1;
-    // What happens to the account is written at its time: after the grants that
-    // it is about and before whatever the person does later.
-    let comes_after = |set: usize, index: usize| match &facts[index] {
-        Fact::Grant(grant) => facts.iter().enumerate().all(|(other, fact)| {
-            matches!(fact, Fact::Grant(_))
+    // Deaths and disconnects are stored at their time: after the grants that they are
+    // about, and before whatever the person does later.
+    let comes_after = |set: usize, index: usize| match &events[index] {
+        HistoryEvent::Grant(grant) => events.iter().enumerate().all(|(other, event)| {
+            matches!(event, HistoryEvent::Grant(_))
                 || has(set, other)
-                || fact.time() > grant.authenticated_at
+                || event.time() > grant.authenticated_at
         }),
-        Fact::Death(minute, _) => facts.iter().enumerate().any(|(other, fact)| {
-            matches!(fact, Fact::Grant(grant) if grant.authenticated_at == at(2 * minute))
+        HistoryEvent::Death(minute, _) => events.iter().enumerate().any(|(other, event)| {
+            matches!(event, HistoryEvent::Grant(grant) if grant.authenticated_at == at(2 * minute))
                 && has(set, other)
         }),
-        Fact::Disconnect(_) => set != 0,
+        HistoryEvent::Disconnect(_) => set != 0,
     };
     let mut states: Vec<Option<StoredGrants>> = vec![None; all];
     states[0] = Some(StoredGrants::default());
     let mut steps = 0;
     for set in 1..all {
-        // The latest fact last, first: the order of the times, where it exists.
-        let mut lasts: Vec<usize> = (0..facts.len()).filter(|index| has(set, *index)).collect();
-        lasts.sort_by_key(|index| std::cmp::Reverse(facts[*index].time()));
+        // The latest event as the last one comes first: the order of the times, if it
+        // exists.
+        let mut lasts: Vec<usize> = (0..events.len()).filter(|index| has(set, *index)).collect();
+        lasts.sort_by_key(|index| std::cmp::Reverse(events[*index].time()));
         for last in lasts {
             let before = set & !(1 << last);
             let Some(state) = states[before].clone() else {
@@ -323,15 +325,15 @@ fn same_in_every_order(facts: &[Fact], exactly: bool) -> usize {
                 continue;
             }
             steps += 1;
-            let next = facts[last].apply(&state);
+            let next = events[last].apply(&state);
             match &states[set] {
                 None => states[set] = Some(next),
                 Some(first) if exactly => {
                     assert_eq!(
                         shown(first),
                         shown(&next),
-                        "{:?} last of {facts:#?}",
-                        facts[last]
+                        "{:?} last of {events:#?}",
+                        events[last]
                     );
                 }
                 Some(first) => {
@@ -339,8 +341,8 @@ fn same_in_every_order(facts: &[Fact], exactly: bool) -> usize {
                     assert_eq!(
                         refresh(first),
                         refresh(&next),
-                        "{:?} last of {facts:#?}",
-                        facts[last]
+                        "{:?} last of {events:#?}",
+                        events[last]
                     );
                 }
             }
@@ -364,11 +366,11 @@ fn sequences<T: Clone>(kinds: &[T], most: u32) -> impl Iterator<Item = Vec<T>> {
     })
 }
 
-fn facts_of(grants: &[(&str, bool, Intent)]) -> Vec<Fact> {
+fn events_of(grants: &[(&str, bool, Intent)]) -> Vec<HistoryEvent> {
     (1..)
         .zip(grants)
         .map(|(minute, (scopes, has_refresh_token, intent))| {
-            Fact::Grant(Grant {
+            HistoryEvent::Grant(Grant {
                 intent: *intent,
                 ..grant(minute, scopes, *has_refresh_token)
             })
@@ -390,8 +392,8 @@ fn kinds(
 
 const BOTH_INTENTS: [Intent; 2] = [Intent::SignIn, Intent::Connect];
 
-// R21, R27: with and without refresh token, narrower, equal, wider, and two of
-// which neither covers the other.
+// R21, R27: with and without refresh token; narrower, equal and wider scopes, and scopes
+// of which neither covers the other.
 #[test]
 fn every_order_of_every_set_of_up_to_four_grants_ends_the_same() {
     let kinds = kinds(
@@ -400,7 +402,7 @@ fn every_order_of_every_set_of_up_to_four_grants_ends_the_same() {
         &[Intent::SignIn],
     );
     let steps: usize = sequences(&kinds, 4)
-        .map(|grants| same_in_every_order(&facts_of(&grants), true))
+        .map(|grants| same_in_every_order(&events_of(&grants), true))
         .sum();
     assert!(steps > 100_000, "{steps}");
 }
@@ -410,15 +412,15 @@ fn every_order_of_every_set_of_up_to_four_grants_ends_the_same() {
 fn every_order_of_up_to_four_grants_of_which_one_dies_ends_the_same() {
     let kinds = kinds(&[NONE, MAIL, BOTH], &[false, true], &[Intent::SignIn]);
     for grants in sequences(&kinds, 4) {
-        // What becomes of an access token that cannot be refreshed, once a
-        // refresh token beside it was refused, depends on what was tried.
+        // Whether an access token that cannot be refreshed survives the refusal of a
+        // refresh token stored with it depends on what was tried.
         let exactly = grants.iter().all(|(_, refresh, _)| *refresh);
         let latest = i64::try_from(grants.len()).unwrap();
         for (minute, (_, refresh, _)) in (1..).zip(&grants) {
             for after in (minute..=latest).filter(|_| *refresh) {
-                let mut facts = facts_of(&grants);
-                facts.push(Fact::Death(minute, 2 * after + 1));
-                same_in_every_order(&facts, exactly);
+                let mut events = events_of(&grants);
+                events.push(HistoryEvent::Death(minute, 2 * after + 1));
+                same_in_every_order(&events, exactly);
             }
         }
     }
@@ -430,14 +432,15 @@ fn every_order_of_up_to_four_grants_and_a_disconnect_ends_the_same() {
     let kinds = kinds(&[NONE, MAIL, BOTH], &[false, true], &BOTH_INTENTS);
     for (index, grants) in sequences(&kinds, 4).enumerate() {
         let latest = i64::try_from(grants.len()).unwrap();
-        // Of four grants every seventh set: a prime, so each kind in each place.
+        // Every seventh set of four grants: 7 is prime, so each kind occurs in each
+        // place.
         if latest == 4 && index % 7 != 0 {
             continue;
         }
         for after in 1..=latest {
-            let mut facts = facts_of(&grants);
-            facts.push(Fact::Disconnect(2 * after + 1));
-            same_in_every_order(&facts, true);
+            let mut events = events_of(&grants);
+            events.push(HistoryEvent::Disconnect(2 * after + 1));
+            same_in_every_order(&events, true);
         }
     }
 }

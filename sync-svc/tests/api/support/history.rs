@@ -1,5 +1,5 @@
-//! What can happen to an account, applied on one connection by the functions
-//! that the service runs, and what is stored in the end.
+//! The history of an account: its events, applied on one connection by the functions of
+//! the service, and the state that is stored in the end.
 
 use latchkey_domain::EventId;
 use latchkey_proto::events::{
@@ -15,20 +15,20 @@ use uuid::Uuid;
 
 use crate::support::person::{CALENDAR, MAIL, Person, at};
 
-/// A connection as sync-svc's own role.
+/// A connection in the role of sync-svc.
 pub async fn connection(database: &TestDatabase) -> PgConnection {
     PgConnection::connect(&database.url(Role::Sync))
         .await
         .unwrap()
 }
 
-/// A time of the facts, as the database keeps it.
+/// The time of an event, as the database keeps it.
 pub fn time(second: i64) -> OffsetDateTime {
     let at = at(second);
     OffsetDateTime::from_unix_timestamp(at.seconds).unwrap() + Duration::microseconds(123_456)
 }
 
-/// Scopes of a grant.
+/// The scopes of a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Width {
     Plain,
@@ -37,7 +37,7 @@ pub enum Width {
     Both,
 }
 
-/// A sign-in and what it carries.
+/// A sign-in with its grant and its choices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
     pub second: i64,
@@ -118,7 +118,7 @@ impl TestAccount {
             .unwrap();
     }
 
-    /// The account's id; it exists.
+    /// The id of the account, which must exist.
     pub async fn id(&self, connection: &mut PgConnection) -> Uuid {
         sqlx::query_scalar("SELECT id FROM sync.connected_account WHERE workspace_id = $1")
             .bind(self.person.workspace)
@@ -127,8 +127,8 @@ impl TestAccount {
             .unwrap()
     }
 
-    /// Disconnects as refresh-svc does: erases, or notes it where nothing is
-    /// left to erase. Answers the notification, if one is told.
+    /// Disconnects as refresh-svc does: erases the tokens, or stores only the time if they
+    /// are erased already. Returns the event, if one is published.
     pub async fn disconnects(
         &self,
         connection: &mut PgConnection,
@@ -162,8 +162,8 @@ impl TestAccount {
         })
     }
 
-    /// The provider refuses the refresh token of the sign-in at `origin`: marked
-    /// as refresh-svc does, if that token is the one stored. Answers the notification.
+    /// The provider refuses the refresh token of the sign-in at `origin`. Marks the grant
+    /// as refresh-svc does if that token is stored, and returns the event.
     pub async fn dies(
         &self,
         connection: &mut PgConnection,
@@ -213,7 +213,7 @@ impl TestAccount {
             .unwrap();
     }
 
-    /// What is stored and matters.
+    /// The stored state that has to be equal in every order.
     pub async fn final_state(&self, connection: &mut PgConnection) -> FinalState {
         let row = sqlx::query(
             "SELECT a.handle, c.handle AS label, a.disconnected_at IS NOT NULL AS disconnected,

@@ -1,4 +1,4 @@
-//! A person with a mailbox, their sign-ins, and what the database shows of them.
+//! A person with a mailbox, the person's sign-ins, and what the database stores of them.
 
 use latchkey_domain::EventId;
 use latchkey_proto::events::{
@@ -26,7 +26,7 @@ impl Person {
         }
     }
 
-    /// A sign-in with both kinds granted, this many seconds after a fixed past.
+    /// A sign-in with both kinds granted, this many seconds after a fixed time.
     pub fn sign_in(&self, second: i64) -> UserAuthenticated {
         UserAuthenticated {
             workspace_id: self.workspace.to_string(),
@@ -63,7 +63,7 @@ impl Person {
         }
     }
 
-    /// The same as a connection that the person asked for.
+    /// The same, as a connection that the person asked for.
     pub fn connects(&self, second: i64) -> UserAuthenticated {
         UserAuthenticated {
             intent: Intent::Connect.into(),
@@ -71,7 +71,7 @@ impl Person {
         }
     }
 
-    /// A sign-in whose person ticked the calendar off.
+    /// A sign-in without the calendar scope.
     pub fn partial(&self, second: i64) -> UserAuthenticated {
         let mut event = self.sign_in(second);
         let connection = event.connection.as_mut().unwrap();
@@ -107,7 +107,7 @@ impl Person {
         applied(service, id).await;
     }
 
-    /// The account's row as the database shows it now.
+    /// The stored account.
     pub async fn account(&self, service: &TestService) -> Account {
         let rows = sqlx::query(
             "SELECT a.id, a.disconnected_at IS NOT NULL AS disconnected,
@@ -204,7 +204,7 @@ pub async fn execute(service: &TestService, statement: &'static str) {
         .unwrap();
 }
 
-/// Waits until an event was applied, or had nothing to apply but its inbox row.
+/// Waits until an event is in the inbox, that is, was applied.
 pub async fn applied(service: &TestService, id: EventId) {
     eventually("the event is applied", async || {
         sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM sync.inbox WHERE event_id = $1)")
@@ -216,7 +216,7 @@ pub async fn applied(service: &TestService, id: EventId) {
     .await;
 }
 
-/// Waits until the outbox is empty: everything was published.
+/// Waits until the outbox is empty.
 pub async fn published(service: &TestService) {
     eventually("everything is published", async || {
         count(service, "SELECT count(*) FROM sync.outbox").await == 0
@@ -224,7 +224,7 @@ pub async fn published(service: &TestService) {
     .await;
 }
 
-/// Seconds after a fixed past; three thousand million of them reach far beyond today.
+/// A time in seconds after a fixed one; 3,000,000,000 is far in the future.
 pub fn at(second: i64) -> Timestamp {
     const NOVEMBER_23_2026: i64 = 1_795_392_000;
     Timestamp {

@@ -1,4 +1,4 @@
-//! Starts sync-svc on ports of its own.
+//! Starts replicas of sync-svc on free ports, with a database and a broker of their own.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, Channel as GrpcChannel, ClientTlsConfig, Identity};
 
-/// Queue of the tests themselves, bound to every event that sync-svc publishes.
+/// A queue of the tests that is bound to every event of sync-svc.
 const OBSERVER: &str = "observer";
 
 pub struct TestService {
@@ -44,7 +44,7 @@ impl TestService {
         Self::start_with(1, &[]).await
     }
 
-    /// Starts `replicas` of sync-svc with further variables.
+    /// Starts this number of replicas with further variables.
     pub async fn start_with(replicas: usize, variables: &[(&str, &str)]) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let database = TestDatabase::create().await;
@@ -81,7 +81,7 @@ impl TestService {
         let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
         let own = [
             ("DATABASE_URL", self.database.url(Role::Sync)),
-            // Who holds one and waits for another is found out.
+            // Code that holds a connection and waits for another deadlocks.
             ("DATABASE_MAX_CONNECTIONS", "1".to_owned()),
             ("AMQP_URL", self.broker.url().to_owned()),
             ("GRPC_LISTEN", "127.0.0.1:0".to_owned()),
@@ -118,12 +118,12 @@ impl TestService {
         });
     }
 
-    /// Status of `/readyz` of the first replica.
+    /// The status of `/readyz` of the first replica.
     pub async fn ready(&self) -> u16 {
         self.health("/readyz").await.0
     }
 
-    /// Status and body of a path of the first replica's port of health.
+    /// Status and body of a path of the first replica's health server.
     pub async fn health(&self, path: &str) -> (u16, String) {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let address = self.replicas[0].health;
@@ -137,7 +137,7 @@ impl TestService {
         (status, body)
     }
 
-    /// Takes a binding of a queue to the events away.
+    /// Removes the binding of a queue to the exchange of events.
     pub async fn unbind(&self, queue: &str, key: &str) {
         let channel = self.connection.create_channel().await.unwrap();
         channel
@@ -151,12 +151,12 @@ impl TestService {
             .unwrap();
     }
 
-    /// Messages that wait in a queue.
+    /// Number of messages in a queue.
     pub async fn waiting(&self, queue: &str) -> u32 {
         self.queue(queue).await.message_count()
     }
 
-    /// Consumers of a queue.
+    /// Number of consumers of a queue.
     pub async fn consumers(&self, queue: &str) -> u32 {
         self.queue(queue).await.consumer_count()
     }
@@ -175,12 +175,12 @@ impl TestService {
         declared
     }
 
-    /// Asks the first replica to end.
+    /// Requests the first replica to stop.
     pub fn request_shutdown(&self) {
         self.replicas[0].stop.cancel();
     }
 
-    /// Stops every replica in order.
+    /// Stops the replicas one after another.
     pub async fn stop_replicas(&mut self) {
         for replica in self.replicas.drain(..) {
             replica.stop.cancel();
@@ -224,7 +224,7 @@ impl TestService {
         AccountServiceClient::new(self.connect_with(tls).await.unwrap())
     }
 
-    /// An account as other services are told of it.
+    /// An account as other services see it.
     pub async fn account(&self, id: uuid::Uuid) -> latchkey_proto::account::Account {
         let request = latchkey_proto::account::GetAccountRequest {
             account_id: id.to_string(),
@@ -233,7 +233,7 @@ impl TestService {
         answer.into_inner().account.unwrap()
     }
 
-    /// TLS that trusts the test's authority and shows no certificate.
+    /// TLS without a client certificate that trusts the test's authority.
     pub fn tls(&self) -> ClientTlsConfig {
         let authority = std::fs::read(&self.certificates.authority).unwrap();
         ClientTlsConfig::new()
@@ -254,7 +254,7 @@ impl TestService {
             .await
     }
 
-    /// Takes what was published and not taken before: type and body.
+    /// Takes the published events from the observer's queue: type and body.
     pub async fn observed(&self) -> Vec<(String, Vec<u8>)> {
         let mut found = Vec::new();
         while let Some(message) = self
@@ -274,7 +274,7 @@ impl TestService {
         found
     }
 
-    /// Takes the jobs of a queue.
+    /// Takes the jobs from a queue.
     pub async fn jobs(&self, queue: &str) -> Vec<latchkey_proto::events::SyncJob> {
         let mut found = Vec::new();
         while let Some(message) = self
@@ -331,7 +331,7 @@ fn properties(id: EventId, event_type: &str) -> BasicProperties {
         .with_headers(headers)
 }
 
-/// Waits until something holds; a test that waits longer has failed.
+/// Waits until a condition holds; panics after 45 seconds.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let limit = tokio::time::Instant::now() + Duration::from_secs(45);
     while !holds().await {
