@@ -17,7 +17,7 @@ const provider = new Provider(issuer, {
   ],
   // Its own pages for sign-in and consent: plain forms.
   features: { devInteractions: { enabled: true }, revocation: { enabled: true } },
-  pkce: { required: () => true, methods: ['S256'] },
+  pkce: { required: () => true },
   scopes: ['openid', 'offline_access', 'email', 'profile'],
   claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
   // Left as it comes, it tells address and name at the userinfo endpoint only.

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 const LIST: &str = include_str!("../../docs/as-typed.md");
-const README: &str = include_str!("../../README.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 
 /// Held while people sign in, or while the domains that let them in are others.
 static DOMAINS: Mutex<()> = Mutex::const_new(());
@@ -319,7 +319,10 @@ fn the_environment_is_looked_at_as_typed() -> anyhow::Result<()> {
             if looked_for.iter().any(|part| name.contains(part)) {
                 assert!(shown.contains_key(name), "{name} is not in {said}");
             }
-            assert!(is_documented(name), "the README does not know {name}");
+            assert!(
+                is_documented(name),
+                "docs/configuration.md does not name {name}"
+            );
             // A value in quotes is refused, by name, wherever it is read.
             let complaint = check(&stack, name, "\"quoted\"")?.unwrap_err();
             let named = complaint.starts_with(&format!("auth-svc: {name}: "));
@@ -336,7 +339,7 @@ fn the_environment_is_looked_at_as_typed() -> anyhow::Result<()> {
 
 fn is_documented(name: &str) -> bool {
     let general = name.replace("AUTH_GOOGLE_", "AUTH_<P>_");
-    README
+    CONFIGURATION
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once(" |"))
         .any(|(names, _)| {

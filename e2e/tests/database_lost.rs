@@ -1,4 +1,4 @@
-//! The database is lost without a word, and a fail-over moves it to another
+//! R39: the database is lost without a word, and a fail-over moves it to another
 //! server: the whole product goes on without a restart.
 //!
 //! What the time from the repair to the last sign of life is, each test prints

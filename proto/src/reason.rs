@@ -80,11 +80,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_has_the_table_of_the_contract() {
-        let readme = include_str!("../../README.md");
+    fn the_documentation_has_the_table_of_the_contract() {
+        let documentation = include_str!("../../docs/errors.md");
         assert!(
-            readme.contains(&table()),
-            "the table of reasons in README.md must be\n{}",
+            documentation.contains(&table()),
+            "the table of reasons in docs/errors.md must be\n{}",
             table()
         );
     }

@@ -14,7 +14,7 @@ use sync_svc::config::SERVICE;
 use sync_svc::{Application, Config};
 
 /// Turns sign-ins into connected accounts, channels and first sync jobs.
-/// Configured by environment variables; see the README.
+/// Configured by environment variables; see docs/configuration.md.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {

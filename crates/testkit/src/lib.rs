@@ -4,6 +4,7 @@
 mod broker;
 mod certificates;
 mod database;
+mod publish;
 mod way;
 
 use std::sync::mpsc;
@@ -12,6 +13,7 @@ pub use broker::{QueueState, TestBroker};
 pub use certificates::TestCertificates;
 pub use database::{Role, TestDatabase};
 pub use latchkey_servers::KeyPairFiles;
+pub use publish::publish_confirmed;
 pub use way::Way;
 
 /// Superuser URL of the tests' PostgreSQL.

@@ -1,3 +1,5 @@
+//! R38: the canonical forms of scopes and what they include.
+
 use proptest::prelude::*;
 
 use super::*;

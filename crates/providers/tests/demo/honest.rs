@@ -1,4 +1,4 @@
-//! Answers that honest providers give, each against the whole provider.
+//! R47, R51: answers that honest providers give, each against the whole provider.
 
 use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour, Misbehaviour as M, SigningKey};
 use latchkey_providers::{IdTokenError, ProviderError, Purpose, Revocation, TOKEN_TOO_LARGE};

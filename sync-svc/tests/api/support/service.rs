@@ -3,9 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
-};
+use lapin::options::{ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection};
 use latchkey_config::Environment;
@@ -197,20 +195,14 @@ impl TestService {
     }
 
     pub async fn publish_raw(&self, id: EventId, event_type: &str, body: &[u8]) {
-        let confirmation = self
-            .channel
-            .basic_publish(
-                EVENTS_EXCHANGE.into(),
-                event_type.into(),
-                BasicPublishOptions::default(),
-                body,
-                properties(id, event_type),
-            )
-            .await
-            .unwrap()
-            .await
-            .unwrap();
-        assert!(confirmation.is_ack());
+        latchkey_testkit::publish_confirmed(
+            &self.channel,
+            EVENTS_EXCHANGE,
+            event_type,
+            properties(id, event_type),
+            body,
+        )
+        .await;
     }
 
     pub async fn client(&self) -> AccountServiceClient<GrpcChannel> {

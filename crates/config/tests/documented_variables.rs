@@ -1,4 +1,4 @@
-//! README and code name the same variables (R40).
+//! `docs/configuration.md` and the code name the same variables (R40).
 
 #![expect(
     clippy::unwrap_used,
@@ -81,11 +81,9 @@ fn read_by(code: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Names in the first column of the README's configuration tables.
+/// Names in the first column of the tables of `docs/configuration.md`.
 fn described() -> BTreeSet<String> {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, tables) = readme.split_once("\n## Configuration\n").unwrap();
-    let (tables, _) = tables.split_once("\n## Operate\n").unwrap();
+    let tables = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     tables
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split(" | ").next())
@@ -109,7 +107,7 @@ fn of_provider(name: &str) -> Option<&str> {
 
 // R40
 #[test]
-fn every_variable_that_is_read_is_in_the_readme_and_every_one_in_it_is_read() {
+fn every_variable_that_is_read_is_documented_and_every_documented_one_is_read() {
     let (code, described) = (code(), described());
     let read = read_by(&code);
     assert!(
@@ -126,7 +124,7 @@ fn every_variable_that_is_read_is_in_the_readme_and_every_one_in_it_is_read() {
         .collect();
     assert!(
         missing.is_empty(),
-        "read and not in the README: {missing:?}"
+        "read and not in docs/configuration.md: {missing:?}"
     );
     let stale: Vec<_> = described
         .iter()
@@ -137,5 +135,8 @@ fn every_variable_that_is_read_is_in_the_readme_and_every_one_in_it_is_read() {
             !is_read(value) && !is_read(name)
         })
         .collect();
-    assert!(stale.is_empty(), "in the README and not read: {stale:?}");
+    assert!(
+        stale.is_empty(),
+        "in docs/configuration.md and not read: {stale:?}"
+    );
 }
