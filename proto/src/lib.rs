@@ -75,3 +75,12 @@ pub fn time_of(timestamp: &Timestamp) -> Option<OffsetDateTime> {
     let second = OffsetDateTime::from_unix_timestamp(timestamp.seconds).ok()?;
     second.checked_add(time::Duration::nanoseconds(timestamp.nanos.into()))
 }
+
+/// The point in time of a timestamp, cut to the microsecond, which is what the
+/// database keeps: a time that was stored compares equal to itself when the event
+/// is delivered again. `None` if the timestamp is out of range.
+pub fn time_to_microsecond(timestamp: Timestamp) -> Option<OffsetDateTime> {
+    let nanos = i128::from(timestamp.seconds) * 1_000_000_000 + i128::from(timestamp.nanos);
+    let micros = nanos.div_euclid(1_000);
+    OffsetDateTime::from_unix_timestamp_nanos(micros * 1_000).ok()
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_opening::OpeningKeys;
-use latchkey_policy::Gate;
+use latchkey_policy::Authorizer;
 use latchkey_policy::audit::{self, Table};
 use latchkey_service::background::Supervisor;
 use latchkey_service::grpc::{GrpcServer, ServerTls, Stopping};
@@ -36,8 +36,8 @@ pub struct Application {
     health_address: SocketAddr,
     grpc_listener: TcpListener,
     health_listener: TcpListener,
-    grpc: GrpcServer<Gate>,
-    gate: Gate,
+    grpc: GrpcServer<Authorizer>,
+    authorizer: Authorizer,
     tls: ServerTls,
     audit: audit::Writer,
     engine: Engine,
@@ -65,7 +65,7 @@ impl Application {
             Table::Vault,
             Arc::clone(&config.clock),
         );
-        let gate = Gate::new(
+        let authorizer = Authorizer::new(
             config.policy,
             config.callers,
             audit,
@@ -89,7 +89,7 @@ impl Application {
             ahead_window: config.ahead_window,
             most_watchers: config.most_watchers,
         });
-        let grpc = grpc::server(engine.clone(), gate.clone(), bounds)?;
+        let grpc = grpc::server(engine.clone(), authorizer.clone(), bounds)?;
         let grpc_listener = listen("GRPC_LISTEN", config.grpc_listen)?;
         let health_listener = listen("HEALTH_LISTEN", config.health_listen)?;
         let address = |error| StartError::io("cannot tell the own address", error);
@@ -99,7 +99,7 @@ impl Application {
             grpc_listener,
             health_listener,
             grpc,
-            gate,
+            authorizer,
             tls: config.tls,
             audit: audit_writer,
             engine,
@@ -165,7 +165,7 @@ impl Application {
                 background.clone(),
             ),
         );
-        self.gate.follow(&behind);
+        self.authorizer.follow(&behind);
         behind.spawn(
             "certificates of the gRPC server",
             self.tls.clone().watch_files(background.clone()),
@@ -200,8 +200,8 @@ impl Application {
             "disconnection of members who left",
             leaving::run(Store::on(self.connections), engine.clone(), stop.clone()),
         );
-        // The audit ends when the last gate is dropped, so this function keeps one.
-        let gate = self.gate.clone();
+        // The audit ends when the last authorizer is dropped, so this function keeps one.
+        let authorizer = self.authorizer.clone();
         let stopping = Stopping {
             asked,
             stop: stop.clone(),
@@ -210,7 +210,7 @@ impl Application {
             "gRPC server",
             self.grpc
                 .serve(self.grpc_listener, self.tls, stopping, move |refused| {
-                    gate.not_let_in(refused);
+                    authorizer.record_failed_handshake(refused);
                 }),
         );
         tracing::info!(grpc = %self.grpc_address, health = %self.health_address, "serving");

@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use latchkey_domain::{AccountId, ScopeSet};
-use latchkey_policy::{Gate, moment_of_refusal};
+use latchkey_policy::{Authorizer, pad_response_time};
 use latchkey_proto::token::token_service_server::{TokenService, TokenServiceServer};
 use latchkey_proto::token::{
     AccessToken, AccountSelector, BatchGetAccessTokensRequest, BatchGetAccessTokensResponse,
@@ -45,16 +45,21 @@ const LARGEST_REQUEST: usize = 256 * 1024;
 /// The account of a watch is looked up within this time, or the watch is refused.
 const LOOK_UP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The gRPC server: tokens behind the gate, health and reflection. A call has a deadline of
+/// The gRPC server: tokens for authorized callers, health and reflection. A call has a deadline of
 /// its own, and a watch has none.
 pub(crate) fn server(
     engine: Engine,
-    gate: Gate,
+    authorizer: Authorizer,
     bounds: CallerBounds,
-) -> Result<GrpcServer<Gate>, StartError> {
+) -> Result<GrpcServer<Authorizer>, StartError> {
     let tokens = TokenServiceServer::new(Tokens::new(engine, bounds))
         .max_decoding_message_size(LARGEST_REQUEST);
-    GrpcServer::new(tokens, gate, None, latchkey_proto::FILE_DESCRIPTOR_SET)
+    GrpcServer::new(
+        tokens,
+        authorizer,
+        None,
+        latchkey_proto::FILE_DESCRIPTOR_SET,
+    )
 }
 
 #[derive(Debug)]
@@ -104,7 +109,7 @@ impl Tokens {
     /// the policy and for none at all the same is done, one look into the memory
     /// and one into the database, and the same is answered at the same moment.
     async fn permit(&self, call: &Admitted, account: AccountId) -> Result<(), Status> {
-        if call.reaches_everything() {
+        if call.allows_every_account() {
             return Ok(());
         }
         if let Some(cached) = self.engine.cached(account)
@@ -122,7 +127,7 @@ impl Tokens {
             }) if call.may_have(workspace, &provider, &granted_scopes) => Ok(()),
             facts => {
                 let refused = call.refuse_account(account, facts);
-                moment_of_refusal(begun).await;
+                pad_response_time(begun).await;
                 Err(refused)
             }
         }

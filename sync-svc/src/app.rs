@@ -10,7 +10,7 @@ use latchkey_messaging::broker::BrokerCheck;
 use latchkey_messaging::consumer::{Consumer, Handler};
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_messaging::topology::Subscription;
-use latchkey_policy::Gate;
+use latchkey_policy::Authorizer;
 use latchkey_policy::audit::{self, Table, Writer};
 use latchkey_service::background::Supervisor;
 use latchkey_service::database::DatabaseCheck;
@@ -26,29 +26,29 @@ use crate::{consumer, grpc, store, sweep};
 /// CloudEvents source of everything that sync-svc publishes.
 const SOURCE: &str = "/latchkey/sync-svc";
 
-/// What is left of the audit is written within this time at shut-down.
+/// At shut-down the remaining audit records are written within this time.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// sync-svc, ready to run: its addresses are taken.
+/// sync-svc, ready to run: its listeners are bound.
 #[derive(Debug)]
 pub struct Application {
     config: Config,
     clock: Arc<dyn Clock>,
     grpc: TcpListener,
     health: TcpListener,
-    gate: Gate,
+    authorizer: Authorizer,
     audit: Writer,
 }
 
 impl Application {
-    /// Takes the addresses. Neither database nor broker need be there yet.
+    /// Binds the listeners. Database and broker may still be unreachable.
     ///
     /// # Errors
-    /// An address is taken, or the keys of callers' tokens cannot be read.
+    /// An address is in use, or the keys of callers' tokens cannot be read.
     pub fn build(config: Config) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (audit, writer) = audit::audit(config.pool.clone(), Table::Sync, clock.clone());
-        let gate = Gate::new(
+        let authorizer = Authorizer::new(
             config.policy.clone(),
             config.callers.clone(),
             audit,
@@ -57,31 +57,31 @@ impl Application {
         Ok(Self {
             grpc: listen("GRPC_LISTEN", config.grpc_listen)?,
             health: listen("HEALTH_LISTEN", config.health_listen)?,
-            gate,
+            authorizer,
             audit: writer,
             clock,
             config,
         })
     }
 
-    /// Where gRPC is served.
+    /// The address of the gRPC server.
     ///
     /// # Errors
-    /// The operating system's refusal.
+    /// The operating system does not return it.
     pub fn grpc_address(&self) -> std::io::Result<SocketAddr> {
         self.grpc.local_addr()
     }
 
-    /// Where health is served.
+    /// The address of the health server.
     ///
     /// # Errors
-    /// The operating system's refusal.
+    /// The operating system does not return it.
     pub fn health_address(&self) -> std::io::Result<SocketAddr> {
         self.health.local_addr()
     }
 
-    /// Runs consumers, relay, sweep, gRPC and health until `stop`, then ends
-    /// them in order: what is in flight is finished.
+    /// Runs consumers, relay, sweep, gRPC and health until `stop`, then stops them in
+    /// order: work that has begun is finished.
     ///
     /// # Errors
     /// A server failed.
@@ -91,7 +91,7 @@ impl Application {
             clock,
             grpc,
             health,
-            gate,
+            authorizer,
             audit,
         } = self;
         let pool = config.pool.clone();
@@ -100,11 +100,12 @@ impl Application {
         let stop = shutdown::delayed(&asked, config.shutdown_delay);
         let supervisor = Supervisor::new(asked.clone());
         let tasks = supervisor.tasks_until(stop.clone());
-        // Ends when they have: what they wrote is published, and health is told.
+        // Cancelled after the tasks above have ended: what they wrote is still
+        // published, and health is still answered.
         let end = CancellationToken::new();
         let behind = supervisor.tasks_until(end.clone());
 
-        let handler: Arc<dyn Handler> = Arc::new(consumer::Events::new(
+        let handler: Arc<dyn Handler> = Arc::new(consumer::EventHandler::new(
             pool.clone(),
             config.connect_mode,
             clock.clone(),
@@ -132,7 +133,7 @@ impl Application {
         readiness = readiness.reporting(relay.refused_declarations());
         let ended = end.clone();
         behind.spawn("outbox relay", async move {
-            // Events have their queues before the first is published.
+            // The queues are declared before the first event is published.
             tokio::select! {
                 () = declared.cancelled() => relay.run(ended).await,
                 () = ended.cancelled() => {}
@@ -148,24 +149,25 @@ impl Application {
                 .await
                 .map_err(|error| StartError::io("health", error))
         });
-        // Ends after the calls that it writes down.
+        // The audit writer stops after the calls that it records.
         let answered = CancellationToken::new();
         let audited = supervisor.tasks_until(answered.clone());
         audited.spawn("audit", audit.run(answered.clone()));
-        gate.follow(&tasks);
+        authorizer.follow(&tasks);
         let tls = config.grpc_tls;
         tasks.spawn(
             "certificates of the gRPC server",
             tls.clone().watch_files(stop.clone()),
         );
-        let server = grpc::server(grpc::AccountServer::new(pool, clock), gate.clone())?;
+        let service = grpc::AccountServer::new(pool, clock);
+        let server = grpc::server(service, authorizer.clone())?;
         let stopping = Stopping { asked, stop };
-        // The audit ends when the last gate is dropped, so this function keeps one.
-        let door = gate.clone();
+        // The audit ends when the last authorizer is dropped, so this function keeps one.
+        let recorder = authorizer.clone();
         tasks.spawn_fallible(
             "gRPC server",
-            server.serve(grpc, tls, stopping, move |refused| {
-                door.not_let_in(refused);
+            server.serve(grpc, tls, stopping, move |rejected| {
+                recorder.record_failed_handshake(rejected);
             }),
         );
 
@@ -174,7 +176,7 @@ impl Application {
         behind.ended().await;
         answered.cancel();
         audited.ended_within(AUDIT_TIMEOUT).await;
-        drop(gate);
+        drop(authorizer);
         config.pool.close().await;
         supervisor.outcome()
     }

@@ -1,30 +1,35 @@
 //! `latchkey.account.v1.AccountService` over mutual TLS.
 
-mod callers;
+mod authorization;
 mod convert;
-mod judge;
 mod page;
+mod policy;
 mod service;
 mod status;
 
 use std::time::Duration;
 
-use latchkey_policy::Gate;
+use latchkey_policy::Authorizer;
 use latchkey_proto::FILE_DESCRIPTOR_SET;
 use latchkey_proto::account::account_service_server::AccountServiceServer;
 use latchkey_service::StartError;
 use latchkey_service::grpc::GrpcServer;
 
-pub use callers::policy;
+pub use policy::policy;
 pub use service::AccountServer;
 
-/// A call that takes longer is given up.
+/// A call that takes longer is cancelled.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// The gRPC server: the account service behind the gate, health and reflection.
+
+/// The gRPC server: the account service, whose calls `authorizer` checks, health and
+/// reflection.
 ///
 /// # Errors
 /// The descriptors of the contract cannot be read.
-pub fn server(service: AccountServer, gate: Gate) -> Result<GrpcServer<Gate>, StartError> {
+pub fn server(
+    service: AccountServer,
+    authorizer: Authorizer,
+) -> Result<GrpcServer<Authorizer>, StartError> {
     let service = AccountServiceServer::new(service);
-    GrpcServer::new(service, gate, Some(CALL_TIMEOUT), FILE_DESCRIPTOR_SET)
+    GrpcServer::new(service, authorizer, Some(CALL_TIMEOUT), FILE_DESCRIPTOR_SET)
 }

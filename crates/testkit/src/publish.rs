@@ -18,6 +18,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 ///
 /// # Panics
 /// If the channel fails, or the broker acknowledged none of the attempts.
+#[expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test cannot go on without its message"
+)]
 pub async fn publish_confirmed(
     channel: &Channel,
     exchange: &str,

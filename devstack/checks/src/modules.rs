@@ -60,7 +60,7 @@ fn read_module(
     let source = imports::read(&text).with_context(|| file.clone())?;
     for child in &source.children {
         let child_file = format!("{children}/{child}.rs");
-        let child_path = [path.as_slice(), &[child.clone()]].concat();
+        let child_path = [path.as_slice(), std::slice::from_ref(child)].concat();
         let grandchildren = format!("{children}/{child}");
         read_module(root, child_file, &grandchildren, child_path, modules)?;
     }

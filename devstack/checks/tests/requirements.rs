@@ -1,5 +1,7 @@
 //! `docs/requirements.md` and the comments of the tree name each other's rows and nothing else.
 
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_checks::{root, tracked};

@@ -1,4 +1,4 @@
-//! The one place where an error becomes a gRPC status.
+//! The mapping from errors to gRPC statuses.
 
 use std::time::Duration;
 
@@ -7,28 +7,28 @@ use latchkey_proto::reason::Reason;
 use latchkey_service::grpc::CallError;
 use tonic::Status;
 
-use crate::progress::ProgressError;
+use crate::sync_reports::SyncReportError;
 
-/// When to come back after a fault of the database.
+/// The delay for a retry after a fault of the database.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RpcError {
-    /// A field of the request.
+    /// A field of the request is wrong.
     #[error("{field}: {problem}")]
     InvalidArgument {
-        /// Name of the field.
+        /// The name of the field.
         field: &'static str,
-        /// What it must be.
+        /// The problem.
         problem: String,
     },
-    /// The policy does not allow it; written down already.
+    /// The policy does not allow the call; the refusal is recorded already.
     #[error("refused")]
     Refused(Box<Status>),
-    /// An account, a channel, a report.
+    /// The account, the channel or the report does not allow the call.
     #[error(transparent)]
-    Progress(#[from] ProgressError),
+    SyncReport(#[from] SyncReportError),
 }
 
 impl RpcError {
@@ -46,7 +46,7 @@ impl RpcError {
 
 impl From<sqlx::Error> for RpcError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Progress(ProgressError::Database(error))
+        Self::SyncReport(SyncReportError::Database(error))
     }
 }
 
@@ -62,28 +62,28 @@ impl From<RpcError> for Status {
         let status = match error {
             RpcError::Refused(status) => return *status,
             RpcError::InvalidArgument { field, problem } => CallError::invalid(field, problem),
-            RpcError::Progress(ProgressError::Database(cause)) => {
-                tracing::error!(error = %cause, "database");
+            RpcError::SyncReport(SyncReportError::Database(cause)) => {
+                tracing::error!(error = %cause, "database failed");
                 CallError::new(reason, "the database does not answer: try again")
             }
-            RpcError::Progress(error) => CallError::new(reason, error.to_string()),
+            RpcError::SyncReport(error) => CallError::new(reason, error.to_string()),
         };
         status.retry_after(RETRY_DELAY).of_account_service().into()
     }
 }
 
-/// The reason in the contract.
+/// The reason of the error in the contract.
 fn reason(error: &RpcError) -> Reason {
     match error {
         RpcError::InvalidArgument { .. } => Reason::InvalidRequest,
         RpcError::Refused(_) => Reason::CallerNotAllowed,
-        RpcError::Progress(error) => match error {
-            ProgressError::Database(_) => Reason::StoreUnavailable,
-            ProgressError::AccountNotFound => Reason::AccountNotFound,
-            ProgressError::ChannelNotFound => Reason::ChannelNotFound,
-            ProgressError::Refused(_) => Reason::StateRefused,
-            ProgressError::StaleJob => Reason::StaleJob,
-            ProgressError::ReauthRequired => Reason::ReauthRequired,
+        RpcError::SyncReport(error) => match error {
+            SyncReportError::Database(_) => Reason::StoreUnavailable,
+            SyncReportError::AccountNotFound => Reason::AccountNotFound,
+            SyncReportError::ChannelNotFound => Reason::ChannelNotFound,
+            SyncReportError::InvalidTransition(_) => Reason::StateRefused,
+            SyncReportError::StaleJob => Reason::StaleJob,
+            SyncReportError::ReauthRequired => Reason::ReauthRequired,
         },
     }
 }
@@ -106,7 +106,7 @@ mod tests {
             (info.reason.as_str(), info.domain.as_str()),
             ("DATABASE_UNAVAILABLE", DOMAIN)
         );
-        // What is called the same in every service is beside it.
+        // The name that every service uses is in the metadata.
         assert_eq!(info.metadata["reason"], "STORE_UNAVAILABLE");
         assert!(status.get_details_retry_info().is_some());
     }
@@ -116,10 +116,10 @@ mod tests {
         for error in [
             RpcError::invalid("field", "problem"),
             sqlx::Error::PoolTimedOut.into(),
-            ProgressError::AccountNotFound.into(),
-            ProgressError::ChannelNotFound.into(),
-            ProgressError::StaleJob.into(),
-            ProgressError::ReauthRequired.into(),
+            SyncReportError::AccountNotFound.into(),
+            SyncReportError::ChannelNotFound.into(),
+            SyncReportError::StaleJob.into(),
+            SyncReportError::ReauthRequired.into(),
         ] {
             assert_ne!(reason(&error), Reason::Unspecified, "{error}");
         }

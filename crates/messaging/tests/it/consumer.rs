@@ -161,7 +161,7 @@ async fn a_message_whose_attempts_are_exhausted_is_parked_with_the_reason() {
     running.stop().await;
 }
 
-// R12: the ladder is for a message's own failures.
+// R12: the retry queues are for failures that the message itself causes.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_handler_is_not_available_nothing_is_consumed_and_no_attempt_is_counted() {
     let broker = TestBroker::create().await;
