@@ -10,8 +10,6 @@
 )]
 
 use prost::Message as _;
-use prost_types::Timestamp;
-use time::OffsetDateTime;
 
 /// Events and jobs (`latchkey.events.v1`).
 pub mod events {
@@ -44,6 +42,10 @@ pub mod account {
 /// Reasons for failed calls (`latchkey.reason.v1`), in every service.
 pub mod reason;
 
+mod timestamp;
+
+pub use timestamp::{time_of, time_to_microsecond, timestamp};
+
 /// The encoded file descriptor set of the contract, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
@@ -59,28 +61,4 @@ pub fn methods_of(package: &str, service: &str) -> Vec<String> {
         .flat_map(|found| &found.method)
         .map(|method| method.name().to_owned())
         .collect()
-}
-
-/// A point in time as a timestamp of the contract.
-pub fn timestamp(at: OffsetDateTime) -> Timestamp {
-    Timestamp {
-        seconds: at.unix_timestamp(),
-        // A nanosecond of a second is below 2^31.
-        nanos: i32::try_from(at.nanosecond()).unwrap_or_default(),
-    }
-}
-
-/// The point in time of a timestamp, or `None` if it is out of range.
-pub fn time_of(timestamp: &Timestamp) -> Option<OffsetDateTime> {
-    let second = OffsetDateTime::from_unix_timestamp(timestamp.seconds).ok()?;
-    second.checked_add(time::Duration::nanoseconds(timestamp.nanos.into()))
-}
-
-/// The point in time of a timestamp, cut to the microsecond, which is what the
-/// database keeps: a time that was stored compares equal to itself when the event
-/// is delivered again. `None` if the timestamp is out of range.
-pub fn time_to_microsecond(timestamp: Timestamp) -> Option<OffsetDateTime> {
-    let nanos = i128::from(timestamp.seconds) * 1_000_000_000 + i128::from(timestamp.nanos);
-    let micros = nanos.div_euclid(1_000);
-    OffsetDateTime::from_unix_timestamp_nanos(micros * 1_000).ok()
 }
