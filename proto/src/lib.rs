@@ -1,7 +1,7 @@
 //! The published contract: events over RabbitMQ, tokens and accounts over gRPC.
 //!
-//! The code is generated from the `.proto` files beside this crate, which contain the
-//! documentation. `buf lint` and `buf breaking` check them.
+//! `src/generated` is generated from the `.proto` files, which contain the documentation: after
+//! a change of those, `cargo dev proto` writes it again. `proto/check` lints them.
 
 #![expect(
     clippy::pedantic,
@@ -13,12 +13,12 @@ use prost::Message as _;
 
 /// Events and jobs (`latchkey.events.v1`).
 pub mod events {
-    tonic::include_proto!("latchkey.events.v1");
+    include!("generated/latchkey.events.v1.rs");
 }
 
 /// Tokens (`latchkey.token.v1`), served by refresh-svc.
 pub mod token {
-    tonic::include_proto!("latchkey.token.v1");
+    include!("generated/latchkey.token.v1.rs");
 
     impl std::fmt::Debug for AccessToken {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -36,7 +36,7 @@ pub mod token {
 
 /// Accounts and channels (`latchkey.account.v1`), served by sync-svc.
 pub mod account {
-    tonic::include_proto!("latchkey.account.v1");
+    include!("generated/latchkey.account.v1.rs");
 }
 
 /// Reasons for failed calls (`latchkey.reason.v1`), in every service.
@@ -47,7 +47,7 @@ mod timestamp;
 pub use timestamp::{time_of, time_to_microsecond, timestamp};
 
 /// The encoded file descriptor set of the contract, for gRPC reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptors.bin");
 
 /// The names of the methods of a service.
 pub fn methods_of(package: &str, service: &str) -> Vec<String> {

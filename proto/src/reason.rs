@@ -1,6 +1,6 @@
 //! The reasons of `reason.proto` and their options, as a table.
 
-include!(concat!(env!("OUT_DIR"), "/latchkey.reason.v1.rs"));
+include!("generated/latchkey.reason.v1.rs");
 
 /// A reason with its options in the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct ReasonInfo {
 }
 
 /// Every reason, in the order of the contract.
-pub const ALL: &[ReasonInfo] = include!(concat!(env!("OUT_DIR"), "/reasons.rs"));
+pub const ALL: &[ReasonInfo] = include!("generated/reasons.rs");
 
 /// Stands for a number that is not in the contract.
 const UNSPECIFIED: ReasonInfo = ReasonInfo {
