@@ -22,12 +22,14 @@ pub async fn run(once: bool, progress: &Progress) -> anyhow::Result<i32> {
                 "one sign-in with the demo provider as {}",
                 route.provider
             ));
-            walk(&stack, route, progress).await.with_context(|| {
-                format!(
-                    "the walkthrough failed; the logs are in {}",
-                    keep_logs(&stack)
-                )
-            })?;
+            walkthrough::run(&stack, route, progress)
+                .await
+                .with_context(|| {
+                    format!(
+                        "the walkthrough failed; the logs are in {}",
+                        keep_logs(&stack)
+                    )
+                })?;
             progress("every step succeeded");
         }
         None => anyhow::ensure!(

@@ -43,11 +43,11 @@ pub async fn run(stack: &Stack, route: Route, progress: &Progress) -> anyhow::Re
 
     let mut recorder = MessageRecorder::bind(&stack.servers.rabbitmq.url()).await?;
     let jobs_before = account::waiting_jobs(&recorder).await?;
-    sign_in::check(stack, route, PERSON, &say).await?;
-    sign_in::check_event(stack, &mut recorder, HANDLE, &say).await?;
-    let account = account::check(stack, route, HANDLE, &say).await?;
-    account::check_jobs(&mut recorder, account.id, jobs_before, &say).await?;
+    sign_in::check(stack, route, PERSON, &report).await?;
+    sign_in::check_event(stack, &mut recorder, HANDLE, &report).await?;
+    let account = account::check(stack, route, HANDLE, &report).await?;
+    account::check_jobs(&mut recorder, account.id, jobs_before, &report).await?;
 
     demo.change(|settings| settings.access_token_lifetime_s = usual_lifetime);
-    tokens::check(stack, route, account.id, &say).await
+    tokens::check(stack, route, account.id, &report).await
 }

@@ -138,7 +138,7 @@ impl SampleResponse {
         Self::ALL.iter().find(|sample| sample.name == name)
     }
 
-    pub(crate) fn to_response(&self) -> HttpResponse {
+    pub(crate) fn to_response(self) -> HttpResponse {
         let kind = match self.body.bytes().next() {
             Some(b'<') => "text/html; charset=utf-8",
             Some(first) if first.is_ascii_alphabetic() => "application/x-www-form-urlencoded",

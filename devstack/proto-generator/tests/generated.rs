@@ -1,5 +1,4 @@
 //! The generated code in the repository is that of the `.proto` files beside it.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::collections::BTreeMap;
 use std::fs;

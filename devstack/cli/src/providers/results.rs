@@ -112,9 +112,11 @@ mod tests {
         let progress = latchkey_servers::silent();
         let mut table = Results::default();
         assert!(!table.all_succeeded(), "there are no results yet");
-        table
-            .of("keycloak", &progress)
-            .add("sign-in", "an account", Ok("one account".to_owned()));
+        table.for_server("keycloak", &progress).add(
+            "sign-in",
+            "an account",
+            Ok("one account".to_owned()),
+        );
         assert!(table.all_succeeded());
         table.for_server("keycloak", &progress).add(
             "refresh",
