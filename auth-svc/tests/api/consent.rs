@@ -36,7 +36,7 @@ async fn a_missing_refresh_token_causes_one_more_request_with_consent() {
         .unwrap()
         .grant
         .unwrap();
-    assert!(!grant.refresh_token.is_empty());
+    assert!(!grant.sealed_refresh_token.is_empty());
 }
 
 // R5
@@ -70,7 +70,7 @@ async fn consent_is_not_requested_if_a_valid_grant_is_stored() {
         .grant
         .unwrap();
     assert!(
-        grant.refresh_token.is_empty(),
+        grant.sealed_refresh_token.is_empty(),
         "none came, and none is needed"
     );
 }
