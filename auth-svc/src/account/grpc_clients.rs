@@ -14,7 +14,7 @@ use latchkey_proto::account::{
 use latchkey_proto::token::account_selector::Selector;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use latchkey_proto::token::{AccountSelector, RevokeAccountRequest};
-use latchkey_service::grpc::Outgoing;
+use latchkey_service::grpc::ClientChannel;
 use latchkey_service::telemetry;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
@@ -66,8 +66,8 @@ impl From<Status> for GrpcClientError {
 /// Clients of the other services, as far as they are configured.
 #[derive(Debug, Default)]
 pub struct GrpcClients {
-    accounts: Option<Outgoing>,
-    tokens: Option<Outgoing>,
+    accounts: Option<ClientChannel>,
+    tokens: Option<ClientChannel>,
 }
 
 impl GrpcClients {
@@ -77,23 +77,23 @@ impl GrpcClients {
     /// Returns an error if a URL or a certificate is missing or invalid.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         Ok(Self {
-            accounts: outgoing(environment, "SYNC_GRPC_URL")?,
-            tokens: outgoing(environment, "TOKEN_GRPC_URL")?,
+            accounts: client_channel(environment, "SYNC_GRPC_URL")?,
+            tokens: client_channel(environment, "TOKEN_GRPC_URL")?,
         })
     }
 
     /// Reloads renewed certificates until `stop` is cancelled.
-    pub async fn follow_files(&self, stop: CancellationToken) {
-        let follow = |way: &Option<Outgoing>| {
-            let way = way.clone();
+    pub async fn watch_files(&self, stop: CancellationToken) {
+        let watch = |channel: &Option<ClientChannel>| {
+            let channel = channel.clone();
             let stop = stop.clone();
             async move {
-                if let Some(way) = way {
-                    way.follow_files(stop).await;
+                if let Some(channel) = channel {
+                    channel.watch_files(stop).await;
                 }
             }
         };
-        tokio::join!(follow(&self.accounts), follow(&self.tokens));
+        tokio::join!(watch(&self.accounts), watch(&self.tokens), stop.cancelled());
     }
 
     /// Returns `true` if refresh-svc is configured, which disconnects accounts.
@@ -102,11 +102,11 @@ impl GrpcClients {
     }
 
     fn accounts(&self) -> Result<AccountServiceClient<Channel>, GrpcClientError> {
-        let way = self
+        let channel = self
             .accounts
             .as_ref()
             .ok_or(GrpcClientError::NotConfigured)?;
-        Ok(AccountServiceClient::new(way.channel()))
+        Ok(AccountServiceClient::new(channel.channel()))
     }
 
     /// Returns the person's own accounts in the session's workspace, oldest first.
@@ -216,7 +216,10 @@ fn with_deadline<T>(message: T, within: Duration) -> Request<T> {
     request
 }
 
-fn outgoing(environment: &Environment, name: &str) -> Result<Option<Outgoing>, ConfigError> {
+fn client_channel(
+    environment: &Environment,
+    name: &str,
+) -> Result<Option<ClientChannel>, ConfigError> {
     let Some(address) = environment.optional(name)? else {
         return Ok(None);
     };
@@ -230,5 +233,5 @@ fn outgoing(environment: &Environment, name: &str) -> Result<Option<Outgoing>, C
         .http2_keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(5))
         .tcp_nodelay(true);
-    Outgoing::new(environment, plain).map(Some)
+    ClientChannel::new(environment, plain).map(Some)
 }

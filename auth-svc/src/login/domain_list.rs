@@ -1,4 +1,4 @@
-//! The list of domains that a deployment allows, and consumer mail domains.
+//! The list of domains that a deployment allows.
 
 use std::collections::BTreeSet;
 

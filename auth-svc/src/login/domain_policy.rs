@@ -23,7 +23,7 @@ pub struct Claims<'a> {
     pub email_status: &'a EmailStatus,
     /// Google's claim `hd`.
     pub hosted_domain: Option<&'a str>,
-    /// Whether the provider vouches for the domain only together with `hosted_domain`
+    /// Whether a verified address is not enough and the claim `hd` is needed
     /// ([`needs_hosted_domain`](latchkey_providers::needs_hosted_domain)).
     pub needs_hosted_domain: bool,
 }

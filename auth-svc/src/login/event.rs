@@ -128,7 +128,7 @@ fn connection(
         .transpose()?;
     Ok(events::Connection {
         grant: Some(events::SealedGrant {
-            access_token: key
+            sealed_access_token: key
                 .seal_access_token(&tokens.access_token, binding)?
                 .into_bytes(),
             access_token_expires_at: tokens
@@ -139,7 +139,7 @@ fn connection(
                 .filter(|_| refresh_token.is_some())
                 .map(|life| timestamp(authentication.received_at + life)),
             // An absent token is an empty field on the wire.
-            refresh_token: refresh_token
+            sealed_refresh_token: refresh_token
                 .map(SealedRefreshToken::into_bytes)
                 .unwrap_or_default(),
             granted_scopes: granted.to_vec(),

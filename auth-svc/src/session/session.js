@@ -7,7 +7,7 @@
   const service = new URL(document.currentScript?.src || location.href).origin;
   const events = new EventTarget();
   const tabs = "BroadcastChannel" in window ? new BroadcastChannel("latchkey-session") : null;
-  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+  const delay = (ms) => new Promise((done) => setTimeout(done, ms));
   const encode = (bytes) =>
     btoa(String.fromCharCode(...new Uint8Array(bytes)))
       .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
@@ -16,25 +16,25 @@
 
   // Storage that is blocked or full throws. Values are then kept in the page's memory.
   function storage(kind) {
-    const own = new Map();
+    const fallback = new Map();
     const attempt = (work) => { try { return work(window[kind]) ?? null; } catch { return undefined; } };
     return {
-      get: (name) => own.get(name) ?? attempt((area) => area.getItem(`latchkey.${name}`)) ?? null,
+      get: (name) => fallback.get(name) ?? attempt((area) => area.getItem(`latchkey.${name}`)) ?? null,
       // Returns false if a reload of the page would lose the value.
       set: (name, value) => {
-        own.delete(name);
+        fallback.delete(name);
         if (attempt((area) => area.setItem(`latchkey.${name}`, value)) !== undefined) return true;
-        own.set(name, value);
+        fallback.set(name, value);
         return false;
       },
       remove: (name) => {
-        own.delete(name);
+        fallback.delete(name);
         attempt((area) => area.removeItem(`latchkey.${name}`));
       },
     };
   }
-  const ofTab = storage("sessionStorage");
-  const ofOrigin = storage("localStorage");
+  const tabStorage = storage("sessionStorage");
+  const originStorage = storage("localStorage");
 
   // Runs `work` in one tab at a time. Browsers deny Web Locks if storage is blocked; a
   // lease in the storage replaces them.
@@ -48,23 +48,23 @@
     }
   }
   async function lease(name, work) {
-    const mine = encode(crypto.getRandomValues(new Uint8Array(9)));
-    const holder = () => (ofOrigin.get(`lock.${name}`) ?? "").split(" ");
-    for (let turn = 0; turn < 200 && holder()[0] !== mine; turn += 1) {
+    const ownId = encode(crypto.getRandomValues(new Uint8Array(9)));
+    const holder = () => (originStorage.get(`lock.${name}`) ?? "").split(" ");
+    for (let turn = 0; turn < 200 && holder()[0] !== ownId; turn += 1) {
       const age = Date.now() - Number(holder()[1] ?? -1);
-      if (!(age >= 0 && age < 10_000)) ofOrigin.set(`lock.${name}`, `${mine} ${Date.now()}`);
-      await pause(20 + Math.random() * 20); // If two tabs write at once, the last one holds the lease.
+      if (!(age >= 0 && age < 10_000)) originStorage.set(`lock.${name}`, `${ownId} ${Date.now()}`);
+      await delay(20 + Math.random() * 20); // If two tabs write at once, the last one holds the lease.
     }
     try {
       return await work();
     } finally {
-      if (holder()[0] === mine) ofOrigin.remove(`lock.${name}`);
+      if (holder()[0] === ownId) originStorage.remove(`lock.${name}`);
     }
   }
 
   // The code is removed from the address before other scripts run, so that no router
   // reads it and no bookmark contains it.
-  function cut(pattern) {
+  function takeFragment(pattern) {
     const found = pattern.exec(location.hash);
     if (found) {
       history.replaceState(history.state, "",
@@ -72,22 +72,22 @@
     }
     return found;
   }
-  let code = cut(/[#&]code=([\w-]{43})$/)?.[1];
+  let code = takeFragment(/[#&]code=([\w-]{43})$/)?.[1];
 
   // Whether `signIn` has left the page already. It is set when `signIn` leaves the page
   // and by a sign-out, and cleared when a person clicks or types. If storage is blocked,
   // the return location carries it.
-  let left = Boolean(cut(/[#&]latchkey=left$/)) || ofTab.get("left") === "1";
-  function remember() {
-    left = true;
-    return ofTab.set("left", "1");
+  let hasLeft = Boolean(takeFragment(/[#&]latchkey=left$/)) || tabStorage.get("left") === "1";
+  function markLeft() {
+    hasLeft = true;
+    return tabStorage.set("left", "1");
   }
-  function forget(event) {
-    if (!left || (event && !event.isTrusted)) return;
-    left = false;
-    ofTab.remove("left");
+  function clearLeft(event) {
+    if (!hasLeft || (event && !event.isTrusted)) return;
+    hasLeft = false;
+    tabStorage.remove("left");
   }
-  for (const kind of ["click", "keydown"]) addEventListener(kind, forget, true);
+  for (const kind of ["click", "keydown"]) addEventListener(kind, clearLeft, true);
 
   // Milliseconds since `then`. Two clocks are needed: the first may stop while the
   // machine sleeps, and the second may be changed.
@@ -96,44 +96,44 @@
 
   let access = null; // { token, life, from, userId, workspaceId, sessionId }
   let current = Object.freeze({ state: "loading", signedIn: null });
-  let shown = null; // The person whom this page shows: the first one who was signed in.
+  let pagePerson = null; // The person whom this page shows: the first one who was signed in.
   let timer;
   let failures = 0;
-  const living = () => (access ? access.life - since(access.from) : 0);
+  const remainingLife = () => (access ? access.life - since(access.from) : 0);
   const margin = (life) => Math.min(60_000, life / 3);
-  const isGood = (refused) =>
-    access && access.token !== refused && living() > margin(access.life);
-  const isOther = (one) =>
-    Boolean(shown && one) && (shown.userId !== one.userId || shown.workspaceId !== one.workspaceId);
+  const isUsable = (refused) =>
+    access && access.token !== refused && remainingLife() > margin(access.life);
+  const isOtherPerson = (one) =>
+    Boolean(pagePerson && one) && (pagePerson.userId !== one.userId || pagePerson.workspaceId !== one.workspaceId);
 
-  function become(state, { userId = null, workspaceId = null } = {}, error = null) {
+  function setState(state, { userId = null, workspaceId = null } = {}, error = null) {
     const signedIn = { signedIn: true, signedOut: false }[state] ?? null;
     const next = { state, signedIn, userId, workspaceId, error };
-    if (signedIn) shown ??= next;
+    if (signedIn) pagePerson ??= next;
     if (["state", "userId", "workspaceId"].every((name) => current[name] === next[name])) return;
-    current = Object.freeze({ ...next, otherPerson: signedIn ? isOther(next) : false });
+    current = Object.freeze({ ...next, otherPerson: signedIn ? isOtherPerson(next) : false });
     events.dispatchEvent(new CustomEvent("change", { detail: current }));
   }
-  function hold(next) {
+  function setAccess(next) {
     access = next && { ...next, from: clocks() };
     failures = 0;
     clearTimeout(timer);
     // Each tab renews at another time, so that the first one shares its token with the others.
     if (next) timer = setTimeout(renew, next.life - margin(next.life) + Math.random() * 10_000);
-    become(next ? "signedIn" : "signedOut", next ?? {});
+    setState(next ? "signedIn" : "signedOut", next ?? {});
   }
-  function share(next) {
-    hold(next);
+  function shareAccess(next) {
+    setAccess(next);
     tabs?.postMessage({ access: next });
   }
-  let ended = null; // The session that was signed out of. Late messages about it are dropped.
+  let endedSession = null; // The session that was signed out of. Late messages about it are dropped.
   if (tabs) {
     tabs.onmessage = ({ data }) => {
       if (data.ended) {
-        ended = data.ended;
-        remember();
+        endedSession = data.ended;
+        markLeft();
       }
-      if (!data.access || data.access.sessionId !== ended) hold(data.access);
+      if (!data.access || data.access.sessionId !== endedSession) setAccess(data.access);
     };
   }
 
@@ -151,29 +151,29 @@
     const wait = Number(response.headers.get("Retry-After")) || 0;
     throw Object.assign(new Error(`latchkey: ${path} answered ${response.status}`), { wait: wait * 1_000 });
   }
-  async function ask(grant) {
-    const granted = await call("/auth/token", {
+  async function requestToken(grant) {
+    const response = await call("/auth/token", {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "application/json" },
       body: JSON.stringify({ ...grant, ifSignedIn: true }),
     });
-    if (!granted) return null;
-    const { accessToken: { token, expiresAt }, expiresIn, refreshToken, userId, workspaceId, sessionId } = granted;
-    if (refreshToken) ofOrigin.set("refresh", refreshToken.token);
+    if (!response) return null;
+    const { accessToken: { token, expiresAt }, expiresIn, refreshToken, userId, workspaceId, sessionId } = response;
+    if (refreshToken) originStorage.set("refresh", refreshToken.token);
     // The lifetime comes from the service, because the clock of this machine may be wrong.
     const life = expiresIn * 1_000 || Date.parse(expiresAt) - Date.now();
     return { token, life: Math.max(life, 10_000), userId, workspaceId, sessionId };
   }
 
   // Returns true the first time only, over all tabs and reloads.
-  async function isNew(secret) {
-    const mark = await digest(secret);
+  async function takeOnce(secret) {
+    const hash = await digest(secret);
     let taken = [];
     try {
-      taken = [...JSON.parse(ofOrigin.get("taken") ?? "[]")];
+      taken = [...JSON.parse(originStorage.get("taken") ?? "[]")];
     } catch { /* Another script wrote it. */ }
-    if (taken.includes(mark)) return false;
-    ofOrigin.set("taken", JSON.stringify([...taken, mark].slice(-32)));
+    if (taken.includes(hash)) return false;
+    originStorage.set("taken", JSON.stringify([...taken, hash].slice(-32)));
     return true;
   }
 
@@ -181,9 +181,9 @@
   let bearer; // The access token of a pair without a refresh token.
   async function takeCode() {
     if (!code) return null;
-    verifier = ofTab.get("verifier") ?? undefined;
-    ofTab.remove("verifier");
-    if (await isNew(code)) return "code";
+    verifier = tabStorage.get("verifier") ?? undefined;
+    tabStorage.remove("verifier");
+    if (await takeOnce(code)) return "code";
     code = undefined;
     return null;
   }
@@ -193,37 +193,37 @@
     // Removed before it is decoded, so that an invalid one is not read again.
     document.cookie = `tokenPair=; Path=/; Max-Age=0; SameSite=Lax${isSecureContext ? "; Secure" : ""}`;
     const value = cookie.slice("tokenPair=".length);
-    if (!(await isNew(value))) return null;
+    if (!(await takeOnce(value))) return null;
     const pair = JSON.parse(decodeURIComponent(value));
     const token = pair.accessOrWorkspaceAgnosticToken ?? pair.accessToken ?? pair.authToken?.accessToken;
     bearer = token?.token ?? token;
     if (typeof bearer !== "string") return null;
     const refresh = pair.refreshToken?.token;
-    if (refresh) ofOrigin.set("refresh", refresh);
-    else ofOrigin.remove("refresh");
+    if (refresh) originStorage.set("refresh", refresh);
+    else originStorage.remove("refresh");
     return "tokenPair";
   }
   // A hand-over that fails is ignored, so that the page loads anyway.
-  const take = (work) => lock("handover", work).catch((error) => (console.warn(error), null));
+  const withHandoverLock = (work) => lock("handover", work).catch((error) => (console.warn(error), null));
 
   // A person is signed in only if the service says so. A secret that could not be sent
   // to the service stays stored for the next attempt.
-  async function granted() {
+  async function obtainAccess() {
     if (code) {
-      const next = await ask({ grantType: "code", code, verifier });
+      const next = await requestToken({ grantType: "code", code, verifier });
       code = undefined;
       if (next) {
         bearer = undefined;
-        ofOrigin.remove("refresh");
+        originStorage.remove("refresh");
         return next;
       }
     }
-    const refreshToken = ofOrigin.get("refresh");
+    const refreshToken = originStorage.get("refresh");
     if (refreshToken) {
-      const next = await ask({ grantType: "refresh_token", refreshToken });
+      const next = await requestToken({ grantType: "refresh_token", refreshToken });
       bearer = undefined;
       if (next) return next;
-      ofOrigin.remove("refresh");
+      originStorage.remove("refresh");
     }
     if (bearer) {
       const token = bearer;
@@ -234,36 +234,36 @@
         return { token, life: 60_000, userId, workspaceId, sessionId };
       }
     }
-    return ask({ grantType: "cookie" });
+    return requestToken({ grantType: "cookie" });
   }
 
   let notBefore = 0;
-  let renewedFor = [-Infinity, -Infinity]; // When a refused token was last renewed.
-  async function renewed(refused) {
-    if (refused) await pause(30); // Another tab's new token may be on its way.
-    if (isGood(refused)) return;
+  let lastForcedRenewal = [-Infinity, -Infinity]; // When a refused token was last renewed.
+  async function renewUnlocked(refused) {
+    if (refused) await delay(30); // Another tab's new token may be on its way.
+    if (isUsable(refused)) return;
     // An API that refuses every token causes at most one renewal in 30 seconds.
     if (refused && access?.token === refused) {
-      if (since(renewedFor) < 30_000) return;
-      renewedFor = clocks();
+      if (since(lastForcedRenewal) < 30_000) return;
+      lastForcedRenewal = clocks();
     }
     if (performance.now() < notBefore) throw current.error ?? new Error("latchkey: waiting for the next attempt");
     try {
-      share(await granted());
+      shareAccess(await obtainAccess());
     } catch (error) {
       const wait = Math.max(Math.min(1_000 * 2 ** failures, 60_000), error.wait ?? 0) * (1 + Math.random() / 4);
       failures += 1;
       notBefore = performance.now() + wait;
       clearTimeout(timer);
       timer = setTimeout(retry, wait);
-      if (living() <= 0) {
+      if (remainingLife() <= 0) {
         console.warn(error);
-        become("unreachable", shown ?? {}, error);
+        setState("unreachable", pagePerson ?? {}, error);
       }
-      if (living() <= 0 || refused) throw error; // Otherwise the current token is still valid.
+      if (remainingLife() <= 0 || refused) throw error; // Otherwise the current token is still valid.
     }
   }
-  const renew = (refused) => lock("token", () => renewed(refused)).catch(() => {});
+  const renew = (refused) => lock("token", () => renewUnlocked(refused)).catch(() => {});
   function retry() {
     notBefore = 0;
     return renew().then(() => current);
@@ -272,8 +272,8 @@
   // Returns an access token that is valid for at least a minute, or null if nobody is
   // signed in.
   async function accessToken({ refused } = {}) {
-    if (!isGood(refused) && current.state !== "signedOut") await lock("token", () => renewed(refused));
-    if (isOther(access)) throw new Error("latchkey: another person is signed in now; load the page again");
+    if (!isUsable(refused) && current.state !== "signedOut") await lock("token", () => renewUnlocked(refused));
+    if (isOtherPerson(access)) throw new Error("latchkey: another person is signed in now; load the page again");
     return access?.token ?? null;
   }
 
@@ -295,24 +295,24 @@
 
   // Leaves the page for a sign-in that returns to it. Returns false if a person has to
   // start it: it has left once already, or the service cannot be reached.
-  let leaving = false;
+  let isLeaving = false;
   async function signIn(path = "/auth/google", parameters = {}, { person = false } = {}) {
-    if (person) forget();
+    if (person) clearLeft();
     else if (!navigator.userActivation?.isActive) {
       await ready;
       if (current.state === "unreachable") return false;
     }
-    if (leaving || left) return leaving;
-    leaving = true;
-    setTimeout(() => { leaving = false; }, 10_000);
+    if (isLeaving || hasLeft) return isLeaving;
+    isLeaving = true;
+    setTimeout(() => { isLeaving = false; }, 10_000);
     const url = new URL(path, service);
     url.searchParams.set("returnTo", location.href);
     for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
     const back = url.searchParams.get("returnTo");
-    if (!remember()) url.searchParams.set("returnTo", `${back}${back.includes("#") ? "&" : "#"}latchkey=left`);
+    if (!markLeft()) url.searchParams.set("returnTo", `${back}${back.includes("#") ? "&" : "#"}latchkey=left`);
     const secret = encode(crypto.getRandomValues(new Uint8Array(32)));
     // Without storage there is no challenge; the session cookie then proves the code.
-    if (crypto.subtle && ofTab.set("verifier", secret)) url.searchParams.set("codeChallenge", await digest(secret));
+    if (crypto.subtle && tabStorage.set("verifier", secret)) url.searchParams.set("codeChallenge", await digest(secret));
     location.assign(url);
     return true;
   }
@@ -324,22 +324,22 @@
         method: "POST",
         headers: { Accept: "application/json", ...(token && { Authorization: `Bearer ${token}` }) },
       });
-      ofOrigin.remove("refresh");
-      ended = access?.sessionId ?? null;
-      remember(); // So that no effect of the page undoes the sign-out.
-      hold(null);
-      tabs?.postMessage({ access: null, ended: ended ?? true });
+      originStorage.remove("refresh");
+      endedSession = access?.sessionId ?? null;
+      markLeft(); // So that no effect of the page undoes the sign-out.
+      setAccess(null);
+      tabs?.postMessage({ access: null, ended: endedSession ?? true });
     });
   }
 
   const ready = (async () => {
-    const [byCode, byPair] = [await take(takeCode), await take(takePair)];
+    const [byCode, byPair] = [await withHandoverLock(takeCode), await withHandoverLock(takePair)];
     const handover = byCode ?? byPair;
     await renew();
     return Object.freeze({ ...current, handover });
   })();
   addEventListener("online", retry);
-  addEventListener("pageshow", (event) => { if (event.persisted) leaving = false; });
+  addEventListener("pageshow", (event) => { if (event.persisted) isLeaving = false; });
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible") ready.then(() => renew());
   });

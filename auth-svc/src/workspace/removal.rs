@@ -83,15 +83,15 @@ impl RejoinOption {
     pub fn text(&self) -> String {
         match self {
             Self::Domain(domain) => format!(
-                "They can join again by signing in, because the workspace lets {domain} in. \
+                "They can join again by signing in, because the domain {domain} is approved. \
                  Remove the domain to prevent that."
             ),
-            Self::PublicLink => "The public invitation link is on: whoever has it can join. \
-                 Switch it off or make a new one."
+            Self::PublicLink => "The public invitation link is on, so everybody who has it can join. \
+                 Turn it off or replace it to prevent that."
                 .to_owned(),
             Self::Invitation(email) => format!(
-                "An invitation to {email} is still pending. Withdraw it to prevent that they join \
-                 again by it."
+                "An invitation to {email} is still pending. Withdraw it to prevent that they use \
+                 it."
             ),
         }
     }

@@ -161,10 +161,10 @@ async fn what_an_operator_changes_is_recorded_and_listed() {
     let (_, token) = link.split_once("token=").unwrap();
     let mut anyone = app.browser();
     anyone.headers = vec![("origin", PUBLIC.to_owned())];
-    let spent = anyone
+    let response = anyone
         .post_form("/verify-domain", format!("token={token}"))
         .await;
-    assert_eq!(spent.status, 200, "{}", spent.body);
+    assert_eq!(response.status, 200, "{}", response.body);
     let text = run_successfully(&app, &name_server, &["remove-member", "Grace@acme.example"]);
     assert!(text.contains("can join again by signing in"), "{text}");
     assert_eq!(grace.me().await, None);

@@ -53,7 +53,7 @@ async fn a_signed_in_person_connects_a_second_mailbox_with_their_choices() {
         assert_eq!(
             browser.session(),
             Some(session.as_str()),
-            "the session goes on"
+            "the session must not change"
         );
         // The connected mailbox does not become an identity of Ada.
         let written = app.row_counts().await;

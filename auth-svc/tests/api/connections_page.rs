@@ -73,7 +73,7 @@ async fn without_sync_svc_every_page_says_what_to_do_next() {
     assert!(page.body.contains(&format!("href=\"{LIST}\">Try again")));
     assert!(
         page.body.contains("/auth/review/google"),
-        "connecting works"
+        "connecting is still possible"
     );
     for page in all_of(&mut ada, ID).await {
         assert_eq!(page.status, 503);
@@ -159,11 +159,15 @@ async fn an_account_of_someone_else_or_of_another_workspace_is_not_found() {
             assert_eq!(response.status, 404, "{no_id}");
         }
     }
-    assert_eq!(fake.changes(), 0, "something was done");
+    assert_eq!(fake.changes(), 0, "an account was changed");
 
     *fake.accounts.lock().unwrap() = vec![own];
     let statuses = all_of(&mut ada, ID).await.map(|response| response.status);
-    assert_eq!(statuses, [200, 303, 404], "disconnected, so not there");
+    assert_eq!(
+        statuses,
+        [200, 303, 404],
+        "the account is disconnected after the second request"
+    );
     assert_eq!(fake.changes(), 1);
 }
 
@@ -300,5 +304,5 @@ async fn renewed_certificates_are_used_without_a_restart() {
         }
     };
     let outcome = tokio::time::timeout(Duration::from_secs(30), taken_up).await;
-    assert!(outcome.is_ok(), "still the old ones");
+    assert!(outcome.is_ok(), "the renewed certificates were not used");
 }

@@ -21,9 +21,9 @@ async fn a_missing_refresh_token_causes_one_more_request_with_consent() {
     assert_eq!(
         app.row_counts().await.events,
         1,
-        "nothing was told of the first trip"
+        "the first flow published an event"
     );
-    assert_eq!(browser.flows(), 1, "the first flow is over");
+    assert_eq!(browser.flows(), 1, "the first flow has ended");
     let callback = app.decide(&first.location(), &Decision::allow("ada")).await;
     let second = browser.get(&callback).await;
     assert_eq!(second.location(), APP);
@@ -36,7 +36,7 @@ async fn a_missing_refresh_token_causes_one_more_request_with_consent() {
         .unwrap()
         .grant
         .unwrap();
-    assert!(!grant.refresh_token.is_empty());
+    assert!(!grant.sealed_refresh_token.is_empty());
 }
 
 // R5
@@ -70,8 +70,8 @@ async fn consent_is_not_requested_if_a_valid_grant_is_stored() {
         .grant
         .unwrap();
     assert!(
-        grant.refresh_token.is_empty(),
-        "none came, and none is needed"
+        grant.sealed_refresh_token.is_empty(),
+        "the event contains a refresh token"
     );
 }
 

@@ -33,7 +33,7 @@ async fn a_refusal_names_every_domain_that_is_allowed_and_writes_nothing() {
     );
     assert!(
         response.body.contains("href=\"/auth/google?workspaceId="),
-        "what to do: try again at the same workspace"
+        "the page has no link for the same workspace"
     );
     assert_eq!(app.row_counts().await, RowCounts::NOTHING);
     // The match is exact: a subdomain is another domain.

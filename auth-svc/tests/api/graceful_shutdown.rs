@@ -73,7 +73,7 @@ async fn a_replica_that_stops_fails_no_request() {
     assert_eq!(app.browser().at(&leaving).get("/").await.status, 200);
     tokio::time::timeout(Duration::from_mins(1), ended)
         .await
-        .expect("did not end")
+        .expect("the replica did not stop")
         .unwrap();
     assert!(!is_ready(&operator).await);
     done.cancel();

@@ -113,7 +113,7 @@ async fn a_code_from_another_origin_is_refused_and_becomes_invalid() {
     let own = browser
         .post_json(APP_ORIGIN, "/auth/token", &code(&handed))
         .await;
-    assert_eq!(own.status, 401, "a code has one try");
+    assert_eq!(own.status, 401, "a code can be tried once");
 }
 
 // R10, RP5
@@ -249,7 +249,7 @@ async fn the_token_pair_cookie_has_exactly_the_format_of_existing_front_ends() {
         .unwrap();
     let (value, attributes) = line["tokenPair=".len()..].split_once(';').unwrap();
     assert_eq!(attributes, " Path=/; Secure; SameSite=Lax");
-    assert!(line.len() < 4096, "browsers keep no longer cookie");
+    assert!(line.len() < 4096, "browsers drop longer cookies");
 
     // decodeURIComponent does not decode a plus sign, so there must be none.
     assert!(!value.contains('+'));

@@ -149,7 +149,7 @@ async fn a_client_that_sends_its_headers_slowly_is_dropped() {
             }
         }
     });
-    let dropped = dropped.await.expect("still open");
+    let dropped = dropped.await.expect("the connection is still open");
     assert!(
         ["", "HTTP/1.1 408"].contains(&dropped.as_str()),
         "{dropped}"

@@ -84,7 +84,7 @@ async fn a_removed_member_is_signed_out_of_this_workspace_only() {
         json!({ "grantType": "refresh_token", "refreshToken": pair["refreshToken"]["token"] });
     let response = grace.post_json(PUBLIC, "/auth/token", &grant).await;
     assert_eq!(response.code(), "invalid_grant");
-    for (living, left) in [
+    for (query, left) in [
         (
             "SELECT count(*) FROM auth.session WHERE revoked_at IS NULL",
             2,
@@ -99,7 +99,7 @@ async fn a_removed_member_is_signed_out_of_this_workspace_only() {
         ),
         ("SELECT count(*) FROM auth.workspace_member", 2),
     ] {
-        assert_eq!(count(&app, living).await, left, "{living}");
+        assert_eq!(count(&app, query).await, left, "{query}");
     }
     assert!(ada.me().await.is_some());
     let events = removal_events(&app).await;

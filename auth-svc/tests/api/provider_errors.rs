@@ -27,7 +27,7 @@ async fn an_error_of_the_provider_becomes_an_answer_that_says_what_to_do() {
             "{error}"
         );
         assert!(!response.body.contains("script"), "{}", response.body);
-        assert_eq!(browser.flows(), 0, "the flow is over");
+        assert_eq!(browser.flows(), 0, "the flow has ended");
     }
     let mut browser = app.browser();
     let page = app

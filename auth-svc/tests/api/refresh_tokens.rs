@@ -100,7 +100,7 @@ async fn tabs_that_refresh_at_once_get_the_same_next_token() {
             .fetch_one(app.database.pool())
             .await
             .unwrap();
-    assert_eq!(good, 1, "the family does not fork");
+    assert_eq!(good, 1, "the family must have one valid token");
     rotate(&app, &responses.0).await;
 }
 

@@ -14,8 +14,8 @@ use crate::support::{Browser, TestApp};
 async fn a_replica_recovers_without_a_restart() {
     let app = TestApp::start().await;
     let url = app.database.url(Role::Auth);
-    let way = TcpForwarder::start(&url).await;
-    let through = way.url(&url);
+    let forwarder = TcpForwarder::start(&url).await;
+    let through = forwarder.url(&url);
     let stop = CancellationToken::new();
     let changes = [
         ("DATABASE_URL", through.as_str()),
@@ -31,7 +31,7 @@ async fn a_replica_recovers_without_a_restart() {
         .await;
     assert!(browser.me().await.is_some());
 
-    way.blackhole();
+    forwarder.blackhole();
     let mut asking = JoinSet::new();
     for _ in 0..10 {
         let mut browser = browser.clone();

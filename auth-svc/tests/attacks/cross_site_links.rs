@@ -34,7 +34,7 @@ fn review_page_path(response: &Response) -> String {
     let page = response.location();
     let page = page
         .strip_prefix(PUBLIC)
-        .unwrap_or_else(|| panic!("led to {page}"));
+        .unwrap_or_else(|| panic!("redirected to {page}"));
     assert!(page.starts_with("/auth/review/"), "{page}");
     page.to_owned()
 }

@@ -94,7 +94,7 @@ async fn open_redirect_in_every_spelling() {
                     if response.status == 302 {
                         let to = url::Url::parse(&response.location()).unwrap();
                         let to = to.origin().ascii_serialization();
-                        panic!("{evil:?} was taken at {entry}: to {to}; own: {own:?}");
+                        panic!("{evil:?} was accepted at {entry}: to {to}; own: {own:?}");
                     }
                     let code = response.code();
                     assert!(

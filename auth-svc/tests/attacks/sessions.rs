@@ -14,7 +14,7 @@ async fn login_csrf_a_callback_of_another_browser_signs_nobody_in() {
     let app = TestApp::start().await;
     let signed_in = app.signed_in("ada").await;
     for (path, flavour) in PROVIDERS {
-        let spent = app.demo.count(flavour, Endpoint::Token);
+        let token_requests = app.demo.count(flavour, Endpoint::Token);
         let link = app
             .run_flow_to_callback(&mut app.browser(), path, &Decision::allow("mallory"))
             .await;
@@ -29,7 +29,11 @@ async fn login_csrf_a_callback_of_another_browser_signs_nobody_in() {
             );
             assert_eq!(victim.session().map(str::to_owned), session, "{path}");
         }
-        assert_eq!(app.demo.count(flavour, Endpoint::Token), spent, "{path}");
+        assert_eq!(
+            app.demo.count(flavour, Endpoint::Token),
+            token_requests,
+            "{path}"
+        );
     }
 }
 
@@ -107,8 +111,11 @@ async fn a_connect_flow_planted_in_anothers_browser_is_refused() {
     flow_only.cookies.shift_remove(SESSION);
     let mut victim = with_cookies_of(&victim, &flow_only).json();
     let callback = app.decide(&link, &Decision::allow("ada")).await;
-    let spent = app.demo.count(Flavour::Google, Endpoint::Token);
+    let token_requests = app.demo.count(Flavour::Google, Endpoint::Token);
     let response = assert_nothing_written(&app, async || victim.get(&callback).await).await;
     assert_eq!(refusal(&response), (403, "session_changed".to_owned()));
-    assert_eq!(app.demo.count(Flavour::Google, Endpoint::Token), spent);
+    assert_eq!(
+        app.demo.count(Flavour::Google, Endpoint::Token),
+        token_requests
+    );
 }

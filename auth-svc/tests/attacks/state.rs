@@ -42,7 +42,7 @@ async fn a_forged_state_is_refused_and_writes_nothing() {
     assert_eq!(
         app.demo.count(Flavour::Google, Endpoint::Token),
         0,
-        "no code is spent on a forgery"
+        "a forgery causes no token request"
     );
     // The legitimate flow still works.
     assert_eq!(browser.get(&callback).await.location(), APP);

@@ -54,7 +54,7 @@ pub fn refusal(response: &Response) -> (u16, String) {
         !response.set_cookies().iter().any(|line| {
             line.starts_with("__Host-latchkey-session=") && !line.contains("Max-Age=0")
         }),
-        "a session came with a refusal"
+        "a refusal sets a session cookie"
     );
     (response.status, response.code())
 }
