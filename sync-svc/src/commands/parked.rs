@@ -76,7 +76,7 @@ pub async fn run(
                 limit,
             } => {
                 let selection = Selection {
-                    which: by_key(routing_key.as_ref()),
+                    filter: by_key(routing_key.as_ref()),
                     skip: *skip,
                     limit: Some(*limit),
                 };
