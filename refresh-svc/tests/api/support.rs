@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use latchkey_config::Environment;
-use latchkey_demo_provider::{Config, DemoProvider, Endpoint, Fault, Flavour};
+use latchkey_demo_provider::{DemoProvider, Endpoint, Fault, Flavour};
 use latchkey_domain::SystemClock;
 use latchkey_opening::{OpeningKey, OpeningKeys};
 use latchkey_proto::token::AccessToken;
@@ -51,7 +51,9 @@ impl World {
         log::start();
         Self {
             database,
-            demo: DemoProvider::start(Config::default()).await.unwrap(),
+            demo: DemoProvider::start(latchkey_demo_provider::Config::default())
+                .await
+                .unwrap(),
             certificates: TestCertificates::create(),
             key: OpeningKey::generate().unwrap(),
             variables: Vec::new(),

@@ -100,7 +100,7 @@ fn sign_in(random: &mut Random, second: i64, has_deaths: bool) -> Grant {
         messages: random.of(&[
             MessageVisibility::Unspecified,
             MessageVisibility::Metadata,
-            MessageVisibility::TestAccount,
+            MessageVisibility::Subject,
             MessageVisibility::ShareEverything,
         ]),
         calendar: random.of(&[
