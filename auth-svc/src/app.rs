@@ -12,13 +12,13 @@ use latchkey_domain::{Clock, SystemClock};
 use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_providers::Registry;
+use latchkey_service::background::Supervisor;
 use latchkey_service::database::{self, DatabaseCheck};
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
 use latchkey_service::{BuildInfo, StartError};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing_actix_web::TracingLogger;
 
 use crate::config::Config;
@@ -166,7 +166,7 @@ impl Application {
             .with(DatabaseCheck::new(state.pool.clone(), WRITE))
             // A broker that is away fails no sign-in: the outbox waits (R12).
             .reporting(BrokerCheck::new(broker))
-            .reporting(relay.complaints());
+            .reporting(relay.refused_declarations());
         let state = Arc::new(state);
         let server =
             serve(listener, &state).map_err(|error| StartError::io("cannot serve HTTP", error))?;
@@ -218,43 +218,63 @@ impl Application {
     /// # Errors
     /// The server fails.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
-        let tasks = TaskTracker::new();
-        tasks.spawn(self.relay.run(self.stop.clone()));
-        tasks.spawn(janitor::run(self.state.pool.clone(), self.stop.clone()));
+        // Cancelled too if a background task fails.
+        let asked = stop.child_token();
+        let supervisor = Supervisor::new(asked.clone());
+        let tasks = supervisor.tasks_until(self.stop.clone());
+        tasks.spawn("outbox relay", self.relay.run(self.stop.clone()));
+        tasks.spawn(
+            "janitor",
+            janitor::run(self.state.pool.clone(), self.stop.clone()),
+        );
         let build = BuildInfo::of(SERVICE);
         let health = health::serve(self.health, self.readiness, build, self.stop.clone());
-        tasks.spawn(async {
-            if let Err(error) = health.await {
-                tracing::error!(%error, "health and metrics are not served");
-            }
+        tasks.spawn_fallible("health endpoints", async {
+            health
+                .await
+                .map_err(|error| StartError::io("health endpoints", error))
         });
         let (state, swept) = (self.state.clone(), self.stop.clone());
-        tasks.spawn(async move { state.limits.sweep(swept).await });
+        tasks.spawn(
+            "rate limits",
+            async move { state.limits.sweep(swept).await },
+        );
         let (state, stopped) = (self.state.clone(), self.stop.clone());
-        tasks.spawn(async move { state.neighbours.follow_files(stopped).await });
+        tasks.spawn("gRPC client certificates", async move {
+            state.neighbours.watch_files(stopped).await;
+        });
         if self.state.config.multi_workspace {
-            tasks.spawn(custom_host::keep_fresh(
+            let hosts = custom_host::keep_fresh(
                 self.state.pool.clone(),
                 self.state.config.returns.custom_hosts().clone(),
                 self.stop.clone(),
-            ));
+            );
+            tasks.spawn("custom hosts", hosts);
         }
-        tasks.close();
         let handle = self.server.handle();
         let (leaving, delay) = (self.leaving, self.state.config.shutdown_delay);
+        let stopping = asked.clone();
         tokio::spawn(async move {
-            stop.cancelled().await;
+            stopping.cancelled().await;
             leaving.cancel();
             tokio::time::sleep(delay).await;
             handle.stop(true).await;
         });
         tracing::info!(address = %self.address, public = %self.state.config.public_origin, "listening");
         let outcome = self.server.await;
+        let ended_early = !asked.is_cancelled();
         // After the last request, so that its event is still published.
         self.stop.cancel();
-        tasks.wait().await;
+        tasks.ended().await;
         self.state.pool.close().await;
-        outcome.map_err(|error| StartError::io("the HTTP server failed", error))
+        outcome.map_err(|error| StartError::io("the HTTP server failed", error))?;
+        supervisor.outcome()?;
+        if ended_early {
+            return Err(StartError::Other(
+                "the HTTP server ended before the service stopped".to_owned(),
+            ));
+        }
+        Ok(())
     }
 }
 

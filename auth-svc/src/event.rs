@@ -112,7 +112,7 @@ fn connection(
     };
     Ok(events::Connection {
         grant: Some(events::SealedGrant {
-            access_token: key.seal_access_token(&tokens.access_token, binding)?,
+            sealed_access_token: key.seal_access_token(&tokens.access_token, binding)?,
             access_token_expires_at: tokens
                 .expires_in
                 .map(|life| timestamp(authentication.received_at + life)),
@@ -120,7 +120,7 @@ fn connection(
                 .refresh_token_expires_in
                 .filter(|_| !refresh_token.is_empty())
                 .map(|life| timestamp(authentication.received_at + life)),
-            refresh_token,
+            sealed_refresh_token: refresh_token,
             granted_scopes: granted.to_vec(),
             client_id: authentication.provider.client_id().to_owned(),
         }),

@@ -6,7 +6,7 @@ use auth_svc::app::{self, Application, SERVICE};
 use auth_svc::commands::{keys, redirect_uris, workspace};
 use clap::{Parser, Subcommand};
 use latchkey_config::Environment;
-use latchkey_service::run::{ended, say, service_main};
+use latchkey_service::run::{exit_code, print_answer, service_main};
 use latchkey_service::{StartError, shutdown};
 
 #[derive(Parser)]
@@ -48,7 +48,7 @@ enum ConfigCommand {
 async fn main() -> ExitCode {
     match Arguments::parse().command {
         None | Some(Command::Server) => service_main(SERVICE, serve).await,
-        Some(command) => ended(SERVICE, run(command).await),
+        Some(command) => exit_code(SERVICE, run(command).await),
     }
 }
 
@@ -73,5 +73,5 @@ async fn run(command: Command) -> Result<(), StartError> {
         }
         Command::RedirectUris => redirect_uris::print(&environment)?,
     };
-    say(answer.trim_end())
+    print_answer(answer.trim_end())
 }

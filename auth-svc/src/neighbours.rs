@@ -14,7 +14,7 @@ use latchkey_proto::account::{
 use latchkey_proto::token::account_selector::Selector;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use latchkey_proto::token::{AccountSelector, RevokeAccountRequest};
-use latchkey_service::grpc::Outgoing;
+use latchkey_service::grpc::ClientChannel;
 use latchkey_service::telemetry;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
@@ -66,8 +66,8 @@ impl From<Status> for NeighbourError {
 /// The other services, as far as the operator said where they are.
 #[derive(Debug, Default)]
 pub struct Neighbours {
-    accounts: Option<Outgoing>,
-    tokens: Option<Outgoing>,
+    accounts: Option<ClientChannel>,
+    tokens: Option<ClientChannel>,
 }
 
 impl Neighbours {
@@ -83,17 +83,21 @@ impl Neighbours {
     }
 
     /// Takes certificates up that are renewed, until `stop` is cancelled.
-    pub async fn follow_files(&self, stop: CancellationToken) {
-        let follow = |way: &Option<Outgoing>| {
+    pub async fn watch_files(&self, stop: CancellationToken) {
+        let follow = |way: &Option<ClientChannel>| {
             let way = way.clone();
             let stop = stop.clone();
             async move {
                 if let Some(way) = way {
-                    way.follow_files(stop).await;
+                    way.watch_files(stop).await;
                 }
             }
         };
-        tokio::join!(follow(&self.accounts), follow(&self.tokens));
+        tokio::join!(
+            follow(&self.accounts),
+            follow(&self.tokens),
+            stop.cancelled()
+        );
     }
 
     /// True where an account can be disconnected.
@@ -211,7 +215,7 @@ fn asked<T>(message: T, within: Duration) -> Request<T> {
     request
 }
 
-fn way(environment: &Environment, name: &str) -> Result<Option<Outgoing>, ConfigError> {
+fn way(environment: &Environment, name: &str) -> Result<Option<ClientChannel>, ConfigError> {
     let Some(address) = environment.optional(name)? else {
         return Ok(None);
     };
@@ -225,5 +229,5 @@ fn way(environment: &Environment, name: &str) -> Result<Option<Outgoing>, Config
         .http2_keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(5))
         .tcp_nodelay(true);
-    Outgoing::new(environment, plain).map(Some)
+    ClientChannel::new(environment, plain).map(Some)
 }

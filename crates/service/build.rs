@@ -1,4 +1,4 @@
-//! Tells the build who it is: git commit and time (R15).
+//! Puts the git commit and the time of the build into the binary (R15).
 
 use std::process::Command;
 
@@ -21,7 +21,7 @@ fn main() {
             .ok()
             .filter(|value: &String| !value.is_empty())
     };
-    // Images are built without .git: the pipeline says which commit it is.
+    // Images are built without .git: the pipeline sets the commit.
     let commit = variable("LATCHKEY_GIT_COMMIT")
         .or_else(|| git(&["rev-parse", "HEAD"]))
         .unwrap_or_else(|| "unknown".to_owned());
@@ -34,7 +34,7 @@ fn main() {
     println!("cargo:rerun-if-env-changed=LATCHKEY_GIT_COMMIT");
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
     println!("cargo:rerun-if-changed=build.rs");
-    // A commit that the environment names does not follow the repository.
+    // A commit from the environment does not depend on the repository.
     if variable("LATCHKEY_GIT_COMMIT").is_some() {
         return;
     }

@@ -1,34 +1,65 @@
-//! The table of reasons: what `reason.proto` says of each.
+//! The reasons of `reason.proto` and their options, as a table.
 
 include!("generated/latchkey.reason.v1.rs");
 
-/// A reason with what goes with it.
+/// A reason with its options in the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
-    /// Its name on the wire.
+pub struct ReasonInfo {
+    /// Number of the value of [`Reason`].
+    pub number: i32,
+    /// Name of the value without `REASON_`, as in `google.rpc.ErrorInfo.reason`.
     pub name: &'static str,
-    /// Name of the gRPC code, as `FAILED_PRECONDITION`.
+    /// Name of the gRPC code, such as `FAILED_PRECONDITION`.
     pub code: &'static str,
-    /// Whether to try again.
+    /// Whether the caller may try again.
     pub retry: Retry,
-    /// What it means.
+    /// The meaning, for people.
     pub text: &'static str,
-    /// What to do.
+    /// The remedy, for people.
     pub remedy: &'static str,
-    /// What AccountService calls it in `google.rpc.ErrorInfo.reason`.
+    /// The name in `google.rpc.ErrorInfo.reason` of AccountService.
     pub in_account_service: &'static str,
 }
 
 /// Every reason, in the order of the contract.
-pub const ALL: &[Known] = include!("generated/reasons.rs");
+pub const ALL: &[ReasonInfo] = include!("generated/reasons.rs");
 
-impl Known {
-    /// The reason of a name.
-    pub fn of(name: &str) -> Option<&'static Self> {
-        ALL.iter().find(|known| known.name == name)
+/// Stands for a number that is not in the contract.
+const UNSPECIFIED: ReasonInfo = ReasonInfo {
+    number: Reason::Unspecified as i32,
+    name: "UNSPECIFIED",
+    code: "UNKNOWN",
+    retry: Retry::Unspecified,
+    text: "",
+    remedy: "",
+    in_account_service: "UNSPECIFIED",
+};
+
+impl Reason {
+    /// The options of this reason.
+    pub fn info(self) -> &'static ReasonInfo {
+        let found = ALL.iter().find(|info| info.number == self as i32);
+        found.unwrap_or(&UNSPECIFIED)
     }
 
-    /// Its gRPC code.
+    /// The reason of a name without `REASON_`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        ReasonInfo::of(name).map(ReasonInfo::reason)
+    }
+}
+
+impl ReasonInfo {
+    /// The reason of a name without `REASON_`.
+    pub fn of(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|info| info.name == name)
+    }
+
+    /// The value of the enum.
+    pub fn reason(&self) -> Reason {
+        Reason::try_from(self.number).unwrap_or(Reason::Unspecified)
+    }
+
+    /// The gRPC code.
     pub fn code(&self) -> tonic::Code {
         let all = (0..=16).map(tonic::Code::from);
         all.into_iter()
@@ -49,25 +80,25 @@ pub fn wire_name(code: tonic::Code) -> String {
     name
 }
 
-/// The table for people, in Markdown.
+/// The table of `docs/errors.md`, in Markdown.
 pub fn table() -> String {
     let mut text = String::from(
         "| reason | gRPC status | again | what it means | what to do |\n\
          | --- | --- | --- | --- | --- |\n",
     );
-    for known in ALL {
-        let again = match known.retry {
+    for info in ALL {
+        let again = match info.retry {
             Retry::Later => "after RetryInfo",
             Retry::Person => "after the person acted",
             Retry::Never | Retry::Unspecified => "no",
         };
-        let Known {
+        let ReasonInfo {
             name,
             code,
             text: means,
             remedy,
             ..
-        } = known;
+        } = info;
         text.push_str(&format!(
             "| `{name}` | {code} | {again} | {means} | {remedy} |\n"
         ));
@@ -91,9 +122,13 @@ mod tests {
 
     #[test]
     fn every_reason_has_a_code_that_there_is() {
-        for known in ALL {
-            assert_eq!(wire_name(known.code()), known.code, "{}", known.name);
-            assert!(Reason::from_str_name(&format!("REASON_{}", known.name)).is_some());
+        for info in ALL {
+            assert_eq!(wire_name(info.code()), info.code, "{}", info.name);
+            let reason = Reason::from_str_name(&format!("REASON_{}", info.name));
+            assert_eq!(reason, Some(info.reason()));
+            assert_eq!(info.reason().info(), info);
+            assert_eq!(Reason::from_name(info.name), reason);
         }
+        assert_eq!(Reason::Unspecified.info(), &UNSPECIFIED);
     }
 }

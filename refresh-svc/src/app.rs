@@ -9,14 +9,15 @@ use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_opening::OpeningKeys;
 use latchkey_policy::Authorizer;
 use latchkey_policy::audit::{self, Table};
-use latchkey_service::grpc::Tls;
+use latchkey_service::background::Supervisor;
+use latchkey_service::grpc::{GrpcServer, ServerTls, Stopping};
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
 use latchkey_service::{BuildInfo, StartError, shutdown};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
-use crate::config::Configuration;
+use crate::config::Config;
 use crate::engine::{Engine, Parts};
 use crate::grpc::{self, CallerBounds};
 use crate::jitter::Jitter;
@@ -26,7 +27,7 @@ use crate::reseal;
 use crate::store::{Connections, DatabaseServes, Store};
 use crate::wake::{self, Bell};
 
-/// Calls under way get this long to end.
+/// Background tasks get this long to end.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// The service, listening and not yet serving.
@@ -35,11 +36,10 @@ pub struct Application {
     health_address: SocketAddr,
     grpc_listener: TcpListener,
     health_listener: TcpListener,
-    router: grpc::Gated,
+    grpc: GrpcServer<Authorizer>,
     authorizer: Authorizer,
-    tls: Tls,
+    tls: ServerTls,
     audit: audit::Writer,
-    grpc_health: grpc::Health,
     engine: Engine,
     cache: Arc<Cache>,
     bell: Bell,
@@ -56,64 +56,60 @@ impl Application {
     ///
     /// # Errors
     /// An address is taken, or a certificate is none.
-    pub fn build(configuration: Configuration) -> Result<Self, StartError> {
-        let cache = Arc::new(Cache::new(
-            configuration.cache_capacity,
-            configuration.cache_revalidate,
-        ));
+    pub fn build(config: Config) -> Result<Self, StartError> {
+        let cache = Arc::new(Cache::new(config.cache_capacity, config.cache_revalidate));
         let bell = Bell::default();
-        let connections = Connections::new(&configuration.pool);
+        let connections = Connections::new(&config.pool);
         let (audit, audit_writer) = audit::audit(
             connections.pool().clone(),
             Table::Vault,
-            Arc::clone(&configuration.clock),
+            Arc::clone(&config.clock),
         );
         let authorizer = Authorizer::new(
-            configuration.policy,
-            configuration.callers,
+            config.policy,
+            config.callers,
             audit,
-            Arc::clone(&configuration.clock),
+            Arc::clone(&config.clock),
         )?;
         let bounds = CallerBounds {
-            waiting: configuration.most_waiting,
-            watching: configuration.most_watchers / 2,
+            waiting: config.most_waiting,
+            watching: config.most_watchers / 2,
         };
-        let seed = configuration.clock.now().unix_timestamp().unsigned_abs();
+        let seed = config.clock.now().unix_timestamp().unsigned_abs();
         let engine = Engine::new(Parts {
             store: Store::on(connections.clone()),
-            keys: configuration.keys.clone(),
-            providers: configuration.providers,
-            lanes: Lanes::new(configuration.limits),
+            keys: config.keys.clone(),
+            providers: config.providers,
+            lanes: Lanes::new(config.limits),
             cache: Arc::clone(&cache),
             bell: bell.clone(),
-            clock: configuration.clock,
+            clock: config.clock,
             jitter: Jitter::of_system(seed),
-            timing: configuration.timing,
-            ahead_window: configuration.ahead_window,
-            most_watchers: configuration.most_watchers,
+            timing: config.timing,
+            ahead_window: config.ahead_window,
+            most_watchers: config.most_watchers,
         });
-        let (router, grpc_health) = grpc::router(engine.clone(), authorizer.clone(), bounds)?;
-        let grpc_listener = listen("GRPC_LISTEN", configuration.grpc_listen)?;
-        let health_listener = listen("HEALTH_LISTEN", configuration.health_listen)?;
+        let grpc = grpc::server(engine.clone(), authorizer.clone(), bounds)?;
+        let grpc_listener = listen("GRPC_LISTEN", config.grpc_listen)?;
+        let health_listener = listen("HEALTH_LISTEN", config.health_listen)?;
         let address = |error| StartError::io("cannot tell the own address", error);
         Ok(Self {
             grpc_address: grpc_listener.local_addr().map_err(address)?,
             health_address: health_listener.local_addr().map_err(address)?,
             grpc_listener,
             health_listener,
-            router,
+            grpc,
             authorizer,
-            tls: configuration.tls,
+            tls: config.tls,
             audit: audit_writer,
-            grpc_health,
             engine,
             cache,
             bell,
             connections,
-            broker: configuration.broker,
-            keys: configuration.keys,
-            reseal_every: configuration.reseal_every,
-            shutdown_delay: configuration.shutdown_delay,
+            broker: config.broker,
+            keys: config.keys,
+            reseal_every: config.reseal_every,
+            shutdown_delay: config.shutdown_delay,
             jitter_seed: seed,
         })
     }
@@ -134,94 +130,101 @@ impl Application {
     /// # Errors
     /// A server ended by itself.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
-        let asked = stop;
-        let stop = shutdown::after(&asked, self.shutdown_delay);
+        // Cancelled too if a background task fails.
+        let asked = stop.child_token();
+        let stop = shutdown::delayed(&asked, self.shutdown_delay);
         // Ends after the calls and refreshes that need them.
         let background = CancellationToken::new();
         let _guard = background.clone().drop_guard();
+        let supervisor = Supervisor::new(asked.clone());
+        let serving = supervisor.tasks_until(stop.clone());
+        let workers = supervisor.tasks_until(stop.clone());
+        let behind = supervisor.tasks_until(background.clone());
+        let engine = self.engine;
+
         let relay = Relay::new(
             self.connections.pool().clone(),
             Schema::Vault,
             self.broker.clone(),
             "/latchkey/refresh-svc",
         );
-        let topology = relay.complaints();
-        let relay = tokio::spawn(relay.run(background.clone()));
-        tokio::spawn(wake::run(
-            self.connections.clone(),
-            self.cache,
-            self.bell,
-            background.clone(),
-        ));
-        self.authorizer.follow(&background);
-        tokio::spawn(self.tls.clone().follow_files(background.clone()));
-        let audit = tokio::spawn(self.audit.run(background.clone()));
-        tokio::spawn(self.engine.clone().refresh_ahead());
-        tokio::spawn(self.engine.clone().renew_grants());
-        tokio::spawn(self.engine.clone().drop_idle());
-        tokio::spawn(leaving::run(
-            Store::on(self.connections.clone()),
-            self.engine.clone(),
-            stop.clone(),
-        ));
-        tokio::spawn(reseal::run(
-            Store::on(self.connections.clone()),
-            self.keys,
-            Jitter::of_system(self.jitter_seed),
-            self.reseal_every,
-            background.clone(),
-        ));
         let readiness = Readiness::default()
             .until(asked.clone())
-            .with(DatabaseServes(self.connections))
+            .with(DatabaseServes(self.connections.clone()))
             // What is to be told waits in the outbox.
             .reporting(BrokerCheck::new(self.broker))
-            .reporting(topology);
-        let health = tokio::spawn(health::serve(
+            .reporting(relay.refused_declarations());
+        // Messages in flight are confirmed or stay in the outbox.
+        behind.spawn("outbox relay", relay.run(background.clone()));
+        behind.spawn(
+            "change notifications",
+            wake::run(
+                self.connections.clone(),
+                self.cache,
+                self.bell,
+                background.clone(),
+            ),
+        );
+        self.authorizer.follow(&behind);
+        behind.spawn(
+            "certificates of the gRPC server",
+            self.tls.clone().watch_files(background.clone()),
+        );
+        behind.spawn("audit", self.audit.run(background.clone()));
+        behind.spawn(
+            "re-sealing",
+            reseal::run(
+                Store::on(self.connections.clone()),
+                self.keys,
+                Jitter::of_system(self.jitter_seed),
+                self.reseal_every,
+                background.clone(),
+            ),
+        );
+        let health = health::serve(
             self.health_listener,
             readiness,
             BuildInfo::of("refresh-svc"),
             background.clone(),
-        ));
+        );
+        behind.spawn_fallible("health endpoints", async {
+            health
+                .await
+                .map_err(|error| StartError::io("health endpoints", error))
+        });
+        // The first three end when the engine stops, which is after `stop`.
+        workers.spawn("refreshes ahead of expiry", engine.clone().refresh_ahead());
+        workers.spawn("renewal of grants", engine.clone().renew_grants());
+        workers.spawn("idle accounts", engine.clone().drop_idle());
+        workers.spawn(
+            "disconnection of members who left",
+            leaving::run(Store::on(self.connections), engine.clone(), stop.clone()),
+        );
+        // The audit ends when the last authorizer is dropped, so this function keeps one.
+        let authorizer = self.authorizer.clone();
+        let stopping = Stopping {
+            asked,
+            stop: stop.clone(),
+        };
+        serving.spawn_fallible(
+            "gRPC server",
+            self.grpc
+                .serve(self.grpc_listener, self.tls, stopping, move |refused| {
+                    authorizer.record_failed_handshake(refused);
+                }),
+        );
         tracing::info!(grpc = %self.grpc_address, health = %self.health_address, "serving");
 
-        let listener = tokio::net::TcpListener::from_std(self.grpc_listener)
-            .map_err(|error| StartError::io("GRPC_LISTEN", error))?;
-        let authorizer = self.authorizer;
-        let incoming =
-            latchkey_service::grpc::incoming(listener, self.tls, stop.clone(), move |refused| {
-                authorizer.record_failed_handshake(refused);
-            });
-        let served = self
-            .router
-            .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-        self.grpc_health.serving().await;
-        let overdue = async {
-            asked.cancelled().await;
-            self.grpc_health.stopping().await;
-            stop.cancelled().await;
-            // Or they would hold their connections open.
-            self.engine.stopping();
-            tokio::time::sleep(GRACE).await;
-        };
-        tokio::select! {
-            served = served => served.map_err(StartError::other)?,
-            () = overdue => tracing::warn!("calls were cut off: they took too long to end"),
-        }
-        if !self.engine.finish().await {
+        stop.cancelled().await;
+        // Or they would hold their connections open.
+        engine.stopping();
+        serving.ended().await;
+        if !engine.finish().await {
             tracing::warn!("refreshes were cut off: they outlasted their lease");
         }
         background.cancel();
-        // Messages in flight are confirmed or stay in the outbox.
-        if tokio::time::timeout(GRACE, relay).await.is_err() {
-            tracing::warn!("the outbox relay was cut off: it took too long to end");
-        }
-        if tokio::time::timeout(GRACE, audit).await.is_err() {
-            tracing::error!("the audit was cut off: it took too long to end");
-        }
-        match health.await {
-            Ok(ended) => ended.map_err(|error| StartError::io("health endpoints", error)),
-            Err(error) => Err(StartError::other(error)),
-        }
+        workers.ended_within(GRACE).await;
+        behind.ended_within(GRACE).await;
+        supervisor.outcome()
     }
 }

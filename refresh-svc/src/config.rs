@@ -11,7 +11,7 @@ use latchkey_messaging::broker::BrokerConfig;
 use latchkey_opening::OpeningKeys;
 use latchkey_policy::{CallerSettings, Contract, LivePolicy};
 use latchkey_providers::{REQUEST_DEADLINE, Registry};
-use latchkey_service::grpc::Tls;
+use latchkey_service::grpc::ServerTls;
 use latchkey_service::shutdown;
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
@@ -31,7 +31,7 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// Everything that the service needs to start.
 #[derive(Debug)]
-pub struct Configuration {
+pub struct Config {
     /// Address of the gRPC server: `GRPC_LISTEN`.
     pub grpc_listen: SocketAddr,
     /// How long it goes on serving once it is asked to end: `SHUTDOWN_DELAY`.
@@ -39,7 +39,7 @@ pub struct Configuration {
     /// Address of the health endpoints: `HEALTH_LISTEN`.
     pub health_listen: SocketAddr,
     /// Mutual TLS: `GRPC_TLS_CERT`, `GRPC_TLS_KEY`, `GRPC_TLS_CLIENT_CA`.
-    pub tls: Tls,
+    pub tls: ServerTls,
     /// How callers say who they are: `CALLERS_BY`.
     pub callers: CallerSettings,
     /// Who may ask for what: `POLICY_FILE`.
@@ -73,7 +73,7 @@ pub struct Configuration {
     pub clock: Arc<dyn Clock>,
 }
 
-impl Configuration {
+impl Config {
     /// Reads the environment.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Configuration {
             grpc_listen: environment.listen("GRPC_LISTEN", ([0, 0, 0, 0], 50051).into())?,
             shutdown_delay: shutdown::delay(environment)?,
             health_listen: environment.listen("HEALTH_LISTEN", ([0, 0, 0, 0], 8082).into())?,
-            tls: Tls::new(environment, callers.by.client_certificate())?,
+            tls: ServerTls::new(environment, callers.by.client_certificate())?,
             callers,
             policy: LivePolicy::from_environment(environment, Contract::tokens())?,
             pool: latchkey_service::database::pool(environment, "refresh-svc")?,

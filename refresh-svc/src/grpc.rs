@@ -21,15 +21,12 @@ use latchkey_proto::token::{
     RefreshAccessTokenResponse, RevokeAccountRequest, RevokeAccountResponse, WatchAccountRequest,
     WatchAccountResponse,
 };
-use latchkey_service::{StartError, grpc, telemetry};
+use latchkey_service::StartError;
+use latchkey_service::grpc::GrpcServer;
 use metrics::Counter;
 use tokio::time::Instant;
 use tonic::codegen::BoxStream;
-use tonic::transport::Server;
-use tonic::transport::server::Router;
 use tonic::{Request, Response, Status};
-use tonic_health::server::HealthReporter;
-use tower::layer::util::{Identity, Stack};
 
 use crate::engine::{Engine, EngineError, Need};
 use crate::numbers;
@@ -45,74 +42,24 @@ use status::status;
 /// A request holds ids and scope names, a batch a hundred times: more is no
 /// request.
 const LARGEST_REQUEST: usize = 256 * 1024;
-/// A connection's calls at once; more wait their turn.
-const CALLS_PER_CONNECTION: u32 = 1024;
-/// Headers of a call.
-const LARGEST_HEADERS: u32 = 16 * 1024;
-/// A silent connection is asked whether it is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// And dropped where it does not say so in time.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections are made anew after this, so that callers spread over new
-/// replicas and new certificates count.
-const OLDEST_CONNECTION: Duration = Duration::from_mins(30);
-
 /// The account of a watch is looked up within this time, or the watch is refused.
 const LOOK_UP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Says over gRPC whether tokens are served (`grpc.health.v1`).
-pub(crate) struct Health(HealthReporter);
-
-impl Health {
-    /// Calls are welcome. Whether the database answers is `/readyz`: a valid
-    /// token is served without it.
-    pub(crate) async fn serving(&self) {
-        self.0.set_serving::<TokenServiceServer<Tokens>>().await;
-    }
-
-    /// Calls should go elsewhere.
-    pub(crate) async fn stopping(&self) {
-        self.0.set_not_serving::<TokenServiceServer<Tokens>>().await;
-    }
-}
-
-/// The gRPC server, behind the gate.
-pub(crate) type Gated = Router<Stack<grpc::Gate<Authorizer>, Identity>>;
-
-/// The gRPC server: tokens behind the gate, health and reflection.
-pub(crate) fn router(
+/// The gRPC server: tokens for authorized callers, health and reflection. A call has a deadline of
+/// its own, and a watch has none.
+pub(crate) fn server(
     engine: Engine,
     authorizer: Authorizer,
     bounds: CallerBounds,
-) -> Result<(Gated, Health), StartError> {
+) -> Result<GrpcServer<Authorizer>, StartError> {
     let tokens = TokenServiceServer::new(Tokens::new(engine, bounds))
         .max_decoding_message_size(LARGEST_REQUEST);
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(latchkey_proto::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(StartError::other)?;
-    let (reporter, health) = tonic_health::server::health_reporter();
-    let router = Server::builder()
-        .max_concurrent_streams(CALLS_PER_CONNECTION)
-        .http2_max_header_list_size(LARGEST_HEADERS)
-        .max_connection_age(OLDEST_CONNECTION)
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-        .trace_fn(|request| {
-            let span = tracing::info_span!(
-                "grpc",
-                otel.kind = "server",
-                rpc.path = request.uri().path()
-            );
-            let traceparent = request.headers().get("traceparent");
-            telemetry::follow(&span, traceparent.and_then(|value| value.to_str().ok()));
-            span
-        })
-        .layer(grpc::Gate(authorizer))
-        .add_service(tokens)
-        .add_service(health)
-        .add_service(reflection);
-    Ok((router, Health(reporter)))
+    GrpcServer::new(
+        tokens,
+        authorizer,
+        None,
+        latchkey_proto::FILE_DESCRIPTOR_SET,
+    )
 }
 
 #[derive(Debug)]

@@ -8,7 +8,6 @@ pub mod commands;
 pub mod config;
 pub mod engine;
 mod grpc;
-mod jitter;
 mod lane;
 mod leaving;
 mod numbers;
@@ -18,4 +17,6 @@ mod store;
 mod wake;
 
 pub use app::Application;
-pub use config::Configuration;
+pub use config::Config;
+
+use latchkey_service::jitter;

@@ -11,7 +11,7 @@ use latchkey_policy::Contract;
 use latchkey_service::run::service_main;
 use latchkey_service::{StartError, shutdown};
 use refresh_svc::commands::keys::status::Lost;
-use refresh_svc::{Application, Configuration, commands};
+use refresh_svc::{Application, Config, commands};
 
 const SERVICE: &str = "refresh-svc";
 
@@ -112,23 +112,21 @@ async fn keys(command: Keys) -> Result<(), StartError> {
 }
 
 fn ended(outcome: Result<(), StartError>) -> ExitCode {
-    latchkey_service::run::ended(SERVICE, outcome)
+    latchkey_service::run::exit_code(SERVICE, outcome)
 }
 
 /// How long the start waits for the discovery documents of the providers.
 const PROVIDERS_ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 async fn serve(environment: Environment) -> Result<(), StartError> {
-    let configuration = Configuration::from_environment(&environment, Arc::new(SystemClock))?;
+    let config = Config::from_environment(&environment, Arc::new(SystemClock))?;
     let stop = shutdown::on_signal()?;
     // Nothing is stopped for it: the grants of the other providers are refreshed.
-    let providers = configuration.providers.clone();
+    let providers = config.providers.clone();
     tokio::spawn(async move {
         if let Err(error) = providers.refuse_unsupported(PROVIDERS_ANSWER_WITHIN).await {
             tracing::error!(%error, "the grants of a provider cannot be refreshed");
         }
     });
-    Application::build(configuration)?
-        .run_until_stopped(stop)
-        .await
+    Application::build(config)?.run_until_stopped(stop).await
 }

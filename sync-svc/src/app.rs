@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey_domain::{Clock, SystemClock};
+use latchkey_messaging::TopologyMaintenance;
 use latchkey_messaging::broker::BrokerCheck;
 use latchkey_messaging::consumer::{Consumer, Handler};
 use latchkey_messaging::outbox::{Relay, Schema};
-use latchkey_messaging::topology::{Keeper, Subscription};
+use latchkey_messaging::topology::Subscription;
 use latchkey_policy::Authorizer;
 use latchkey_policy::audit::{self, Table, Writer};
+use latchkey_service::background::Supervisor;
 use latchkey_service::database::DatabaseCheck;
+use latchkey_service::grpc::Stopping;
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
 use latchkey_service::{BuildInfo, StartError, shutdown};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, SERVICE};
@@ -93,101 +95,89 @@ impl Application {
             audit,
         } = self;
         let pool = config.pool.clone();
-        let asked = stop;
-        // If one task ends, for whatever reason, all of them are stopped.
-        let stop = shutdown::after(&asked, config.shutdown_delay);
-        let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
+        // Cancelled too if a background task fails.
+        let asked = stop.child_token();
+        let stop = shutdown::delayed(&asked, config.shutdown_delay);
+        let supervisor = Supervisor::new(asked.clone());
+        let tasks = supervisor.tasks_until(stop.clone());
         // Cancelled after the tasks above have ended: what they wrote is still
         // published, and health is still answered.
         let end = CancellationToken::new();
-        let mut behind: JoinSet<Result<(), StartError>> = JoinSet::new();
+        let behind = supervisor.tasks_until(end.clone());
 
         let handler: Arc<dyn Handler> = Arc::new(consumer::EventHandler::new(
             pool.clone(),
             config.connect_mode,
             clock.clone(),
         ));
-        let keeper = Keeper::new(
+        let maintenance = TopologyMaintenance::new(
             config.broker.clone(),
             Subscription::built_in(),
             config.queues_checked_every,
         );
-        let declared = keeper.declared();
+        let declared = maintenance.declared();
         let mut readiness = Readiness::default()
             .until(asked.clone())
             .with(DatabaseCheck::new(pool.clone(), store::WRITE))
             .with(BrokerCheck::new(config.broker.clone()))
-            .reporting(keeper.complaints());
-        let keeper = keeper.run(stop.clone());
-        tasks.spawn(async {
-            keeper.await;
-            Ok(())
-        });
+            .reporting(maintenance.refused_declarations());
+        tasks.spawn("maintenance of the topology", maintenance.run(stop.clone()));
         for subscription in Subscription::built_in() {
             let consumer = Consumer::new(config.broker.clone(), subscription, handler.clone())
-                .with_ladder(config.ladder.clone())
+                .with_retry_schedule(config.retry_schedule.clone())
                 .with_clock(clock.clone());
-            readiness = readiness.reporting(consumer.complaints());
-            let consumer = consumer.run(stop.clone());
-            tasks.spawn(async {
-                consumer.await;
-                Ok(())
-            });
+            readiness = readiness.reporting(consumer.refused_declarations());
+            tasks.spawn("consumer", consumer.run(stop.clone()));
         }
         let relay = Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE);
-        readiness = readiness.reporting(relay.complaints());
+        readiness = readiness.reporting(relay.refused_declarations());
         let ended = end.clone();
-        behind.spawn(async move {
+        behind.spawn("outbox relay", async move {
             // The queues are declared before the first event is published.
             tokio::select! {
                 () = declared.cancelled() => relay.run(ended).await,
                 () = ended.cancelled() => {}
             }
-            Ok(())
         });
-        let sweep = sweep::run(pool.clone(), clock.clone(), stop.clone());
-        tasks.spawn(async {
-            sweep.await;
-            Ok(())
-        });
+        tasks.spawn(
+            "sweep",
+            sweep::run(pool.clone(), clock.clone(), stop.clone()),
+        );
         let health = health::serve(health, readiness, BuildInfo::of(SERVICE), end.clone());
-        behind.spawn(async {
+        behind.spawn_fallible("health endpoints", async {
             health
                 .await
                 .map_err(|error| StartError::io("health", error))
         });
         // The audit writer stops after the calls that it records.
         let answered = CancellationToken::new();
-        let audit = tokio::spawn(audit.run(answered.clone()));
-        let service = grpc::AccountServer::new(pool, clock);
+        let audited = supervisor.tasks_until(answered.clone());
+        audited.spawn("audit", audit.run(answered.clone()));
+        authorizer.follow(&tasks);
         let tls = config.grpc_tls;
-        let shutdown = grpc::Shutdown {
-            requested: asked,
-            stop: stop.clone(),
-        };
-        tasks.spawn(grpc::serve(grpc, tls, authorizer, service, shutdown));
+        tasks.spawn(
+            "certificates of the gRPC server",
+            tls.clone().watch_files(stop.clone()),
+        );
+        let service = grpc::AccountServer::new(pool, clock);
+        let server = grpc::server(service, authorizer.clone())?;
+        let stopping = Stopping { asked, stop };
+        // The audit ends when the last authorizer is dropped, so this function keeps one.
+        let recorder = authorizer.clone();
+        tasks.spawn_fallible(
+            "gRPC server",
+            server.serve(grpc, tls, stopping, move |rejected| {
+                recorder.record_failed_handshake(rejected);
+            }),
+        );
 
-        let mut outcome = Ok(());
-        loop {
-            let ended = tokio::select! {
-                Some(ended) = tasks.join_next() => ended,
-                Some(ended) = behind.join_next() => ended,
-                else => break,
-            };
-            let ended = ended.unwrap_or_else(|error| Err(StartError::other(error)));
-            if outcome.is_ok() {
-                outcome = ended;
-            }
-            stop.cancel();
-            if tasks.is_empty() {
-                end.cancel();
-            }
-        }
+        tasks.ended().await;
+        end.cancel();
+        behind.ended().await;
         answered.cancel();
-        if tokio::time::timeout(AUDIT_TIMEOUT, audit).await.is_err() {
-            tracing::error!("audit records were lost at shut-down: writing them took too long");
-        }
+        audited.ended_within(AUDIT_TIMEOUT).await;
+        drop(authorizer);
         config.pool.close().await;
-        outcome
+        supervisor.outcome()
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use latchkey_config::{ConfigError, Environment};
 use latchkey_messaging::BrokerConfig;
-use latchkey_messaging::consumer::Ladder;
+use latchkey_messaging::consumer::RetrySchedule;
 use latchkey_policy::{CallerSettings, LivePolicy};
-use latchkey_service::grpc::Tls;
+use latchkey_service::grpc::ServerTls;
 use latchkey_service::{database, shutdown};
 use sqlx::PgPool;
 
@@ -22,7 +22,7 @@ pub struct Config {
     /// Address of the gRPC server (`GRPC_LISTEN`).
     pub grpc_listen: SocketAddr,
     /// Mutual TLS of gRPC (`GRPC_TLS_…`).
-    pub grpc_tls: Tls,
+    pub grpc_tls: ServerTls,
     /// How callers authenticate (`CALLERS_BY`).
     pub callers: CallerSettings,
     /// Which callers may call which methods (`POLICY_FILE`).
@@ -38,7 +38,7 @@ pub struct Config {
     /// Whether new channels start by themselves (`CONNECT_MODE`).
     pub connect_mode: ConnectMode,
     /// The delays after which a failed message is tried again (`RETRY_DELAYS`).
-    pub ladder: Ladder,
+    pub retry_schedule: RetrySchedule,
     /// How often queues and bindings are declared again, and unrouted events are
     /// published again (`QUEUES_CHECKED_EVERY`).
     pub queues_checked_every: Duration,
@@ -53,7 +53,7 @@ impl Config {
         let callers = CallerSettings::from_environment(environment)?;
         Ok(Self {
             grpc_listen: environment.listen("GRPC_LISTEN", ([0, 0, 0, 0], 50052).into())?,
-            grpc_tls: Tls::new(environment, callers.by.client_certificate())?,
+            grpc_tls: ServerTls::new(environment, callers.by.client_certificate())?,
             callers,
             policy: crate::grpc::policy(environment)?,
             health_listen: environment.listen("HEALTH_LISTEN", ([0, 0, 0, 0], 8081).into())?,
@@ -61,7 +61,7 @@ impl Config {
             pool: database::pool(environment, SERVICE)?,
             broker: BrokerConfig::from_environment(environment, SERVICE)?,
             connect_mode: environment.parsed("CONNECT_MODE", ConnectMode::default())?,
-            ladder: ladder(environment)?,
+            retry_schedule: retry_schedule(environment)?,
             queues_checked_every: queues_checked_every(environment)?,
         })
     }
@@ -79,7 +79,7 @@ fn queues_checked_every(environment: &Environment) -> Result<Duration, ConfigErr
 }
 
 /// `RETRY_DELAYS`, e.g. `5s,30s,5m,30m`. The last delay is repeated for one day.
-fn ladder(environment: &Environment) -> Result<Ladder, ConfigError> {
+fn retry_schedule(environment: &Environment) -> Result<RetrySchedule, ConfigError> {
     const NAME: &str = "RETRY_DELAYS";
     const DAY: Duration = Duration::from_hours(24);
     let delays = environment
@@ -89,7 +89,7 @@ fn ladder(environment: &Environment) -> Result<Ladder, ConfigError> {
         .collect::<Result<Vec<Duration>, _>>()
         .map_err(|error| ConfigError::new(NAME, format!("each {error}")))?;
     let Some(last) = delays.last() else {
-        return Ok(Ladder::default());
+        return Ok(RetrySchedule::default());
     };
     if delays
         .iter()
@@ -99,7 +99,7 @@ fn ladder(environment: &Environment) -> Result<Ladder, ConfigError> {
     }
     let repeats = DAY.as_millis() / last.as_millis();
     let attempts = repeats.saturating_add(delays.len() as u128).min(1_000);
-    Ok(Ladder::new(
+    Ok(RetrySchedule::new(
         delays,
         u32::try_from(attempts).unwrap_or(1_000),
     ))
@@ -116,14 +116,17 @@ mod tests {
     // R40
     #[test]
     fn retry_delays_are_read_and_a_wrong_one_names_the_variable() {
-        assert_eq!(ladder(&Environment::default()), Ok(Ladder::default()));
-        let read = ladder(&environment("5s,30m")).unwrap();
+        assert_eq!(
+            retry_schedule(&Environment::default()),
+            Ok(RetrySchedule::default())
+        );
+        let read = retry_schedule(&environment("5s,30m")).unwrap();
         assert_eq!(
             read.delays(),
             [Duration::from_secs(5), Duration::from_mins(30)]
         );
         for wrong in ["5", "0s", "2d"] {
-            let error = ladder(&environment(wrong)).unwrap_err();
+            let error = retry_schedule(&environment(wrong)).unwrap_err();
             assert_eq!(error.name, "RETRY_DELAYS");
         }
     }

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use latchkey_config::Environment;
 use latchkey_domain::{Clock as _, SystemClock};
 use latchkey_messaging::BrokerConfig;
-use latchkey_messaging::parked::Shelf;
+use latchkey_messaging::parked::OperatorQueue;
 use latchkey_policy::Contract;
 use latchkey_service::{StartError, database, run, shutdown};
 use sync_svc::commands::{audit, channels, parked};
@@ -61,7 +61,7 @@ async fn main() -> ExitCode {
     let ended = match arguments.command.unwrap_or(Command::Server) {
         Command::Server => return run::service_main(SERVICE, serve).await,
         Command::Parked { command } => run_parked(&command, parked::parked()).await,
-        Command::Unrouted { command } => run_parked(&command, vec![Shelf::Unrouted]).await,
+        Command::Unrouted { command } => run_parked(&command, vec![OperatorQueue::Unrouted]).await,
         Command::Channels { command } => run_channels(&command).await,
         Command::Policy { command } => {
             let out = &mut std::io::stdout().lock();
@@ -71,7 +71,7 @@ async fn main() -> ExitCode {
             .await
             .and_then(print),
     };
-    run::ended(SERVICE, ended)
+    run::exit_code(SERVICE, ended)
 }
 
 async fn serve(environment: Environment) -> Result<(), StartError> {
@@ -86,7 +86,10 @@ async fn serve(environment: Environment) -> Result<(), StartError> {
     application.run_until_stopped(stop).await
 }
 
-async fn run_parked(command: &parked::Command, queues: Vec<Shelf>) -> Result<(), StartError> {
+async fn run_parked(
+    command: &parked::Command,
+    queues: Vec<OperatorQueue>,
+) -> Result<(), StartError> {
     let broker = BrokerConfig::from_environment(&Environment::of_process(), SERVICE)?;
     parked::run(command, queues, &broker)
         .await
@@ -105,7 +108,7 @@ async fn run_channels(command: &channels::Command) -> Result<(), StartError> {
 
 fn print(lines: Vec<String>) -> Result<(), StartError> {
     for line in lines {
-        run::say(&line)?;
+        run::print_answer(&line)?;
     }
     Ok(())
 }

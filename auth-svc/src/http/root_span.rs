@@ -28,7 +28,7 @@ impl RootSpanBuilder for RequestSpan {
             .headers()
             .get("traceparent")
             .and_then(|value| value.to_str().ok());
-        telemetry::follow(&span, traceparent);
+        telemetry::set_parent(&span, traceparent);
         span
     }
 

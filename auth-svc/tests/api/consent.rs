@@ -36,7 +36,7 @@ async fn a_missing_refresh_token_is_asked_for_once_with_consent() {
         .unwrap()
         .grant
         .unwrap();
-    assert!(!grant.refresh_token.is_empty());
+    assert!(!grant.sealed_refresh_token.is_empty());
 }
 
 // R5, PEERS: "people dislike prompt=consent for ever"
@@ -70,7 +70,7 @@ async fn consent_is_not_asked_for_where_a_living_grant_is_held() {
         .grant
         .unwrap();
     assert!(
-        grant.refresh_token.is_empty(),
+        grant.sealed_refresh_token.is_empty(),
         "none came, and none is needed"
     );
 }

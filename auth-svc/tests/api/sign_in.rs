@@ -80,11 +80,11 @@ async fn each_provider_signs_a_person_in_and_tells_the_rest_of_the_house() {
         };
         let access = app
             .opening
-            .open_access_token(&grant.access_token, &binding)
+            .open_access_token(&grant.sealed_access_token, &binding)
             .unwrap();
         let refresh = app
             .opening
-            .open_refresh_token(&grant.refresh_token, &binding)
+            .open_refresh_token(&grant.sealed_refresh_token, &binding)
             .unwrap();
         let issued = app.demo.issued();
         let left = |kind: &str, token: &str| {
@@ -367,7 +367,7 @@ async fn the_event_tells_the_client_and_the_end_of_the_grant() {
     let access = grant.access_token_expires_at.unwrap().seconds;
     let refresh = grant.refresh_token_expires_at.unwrap().seconds;
     assert_eq!(refresh - access, 3600);
-    assert!(grant.access_token.len() > 200 * 1024);
+    assert!(grant.sealed_access_token.len() > 200 * 1024);
 }
 
 // R4

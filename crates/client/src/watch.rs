@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use latchkey_domain::Backoff;
 use latchkey_proto::token::{AccountState, WatchAccountRequest, WatchAccountResponse};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
@@ -24,8 +25,10 @@ use crate::{Account, TokenError};
 const OPENS_WITHIN: Duration = Duration::from_secs(10);
 /// A stream that ended well is opened again after this, and some chance.
 const PAUSE_BETWEEN: Duration = Duration::from_millis(500);
-/// After a failure, at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Between two attempts to watch, if the service sends no RetryInfo.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30))
+    .unwrap()
+    .lengthened_by(50);
 /// An account that nobody asked for while a stream lasted this long is not in
 /// use: the stream is not opened again.
 const IN_USE_WITHIN: Duration = Duration::from_mins(5);
@@ -154,7 +157,7 @@ async fn follow(inner: Weak<Inner>, account: Account) {
                 drop(client);
                 failures += 1;
                 let told = error.retry_after().filter(|after| !after.is_zero());
-                sleep(pause_after(failures, told, LONGEST_PAUSE, chance)).await;
+                sleep(pause_after(failures, told, BACKOFF, chance)).await;
             }
         }
     }

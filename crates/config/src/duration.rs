@@ -1,16 +1,16 @@
-//! Lengths of time as people write them.
+//! Durations as people write them.
 
 use std::time::Duration;
 
-/// Text that is no length of time.
+/// The text is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be a length of time such as 500ms, 30s, 15m, 12h or 60d")]
 pub struct InvalidDuration;
 
-/// Reads `500ms`, `30s`, `15m`, `12h`, `60d`: a whole number and one unit.
+/// Reads a whole number with one unit: `500ms`, `30s`, `15m`, `12h`, `60d`.
 ///
 /// # Errors
-/// Anything else, or more than a `u64` of milliseconds.
+/// The text is something else, or has more milliseconds than a `u64` holds.
 pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     let unit_at = text
         .find(|c: char| !c.is_ascii_digit())

@@ -1,8 +1,8 @@
-//! Configuration by environment (R40): every value from `NAME`, or from the
-//! file that `NAME_FILE` names.
+//! Configuration by environment variables (R40): each value comes from `NAME`, or from the file
+//! whose path is in `NAME_FILE`.
 //!
-//! A wrong or missing value is a [`ConfigError`]: one line that names the
-//! variable and says what it must be.
+//! A wrong or missing value is a [`ConfigError`]: one line that names the variable and says
+//! what it must be.
 
 mod duration;
 mod server_url;
@@ -18,18 +18,19 @@ use secrecy::SecretString;
 pub use duration::{InvalidDuration, parse_duration};
 pub use server_url::hint_of_server_url;
 
-/// A variable that stops the start. Never shows the value: it may be a secret.
+/// A wrong or missing variable, which stops the start. The value is never shown: it may be a
+/// secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {problem}")]
 pub struct ConfigError {
     /// Name of the variable.
     pub name: String,
-    /// What is wrong and what it must be.
+    /// The problem, and what the value must be.
     pub problem: String,
 }
 
 impl ConfigError {
-    /// A problem with the variable `name`.
+    /// An error about the variable `name`.
     pub fn new(name: impl Into<String>, problem: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -38,7 +39,7 @@ impl ConfigError {
     }
 }
 
-/// The variables that a service starts with.
+/// The environment variables of a service.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
@@ -62,18 +63,18 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
 }
 
 impl Environment {
-    /// The variables of this process; those that are not UTF-8 are left out.
+    /// The variables of this process, without those that are not UTF-8.
     pub fn of_process() -> Self {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect()
     }
 
-    /// The value of `name`, or the content of the file that `name_FILE` names,
-    /// without white space around it. Empty counts as not set.
+    /// The value of `name`, or the content of the file whose path is in `name_FILE`, without
+    /// surrounding white space. An empty value counts as not set.
     ///
     /// # Errors
-    /// Both are set, the file cannot be read, or the value stands in quotes.
+    /// Both are set, the file cannot be read, or the value is in quotes.
     pub fn optional(&self, name: &str) -> Result<Option<String>, ConfigError> {
         let file_name = format!("{name}_FILE");
         let value = self
@@ -89,11 +90,11 @@ impl Environment {
                 name,
                 format!("is set, and so is {file_name}: keep one"),
             )),
-            (Some(value), None) => bare(name, value),
+            (Some(value), None) => trimmed(name, value),
             (None, Some(path)) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|error| ConfigError::new(&file_name, format!("{path}: {error}")))?;
-                bare(&file_name, &text)
+                trimmed(&file_name, &text)
             }
             (None, None) => Ok(None),
         }
@@ -102,7 +103,7 @@ impl Environment {
     /// The value of `name`.
     ///
     /// # Errors
-    /// It is not set; `hint` says what to set it to.
+    /// It is not set; `hint` tells the operator what to set it to.
     pub fn required(&self, name: &str, hint: &str) -> Result<String, ConfigError> {
         self.optional(name)?
             .ok_or_else(|| ConfigError::new(name, format!("is missing: set it to {hint}")))
@@ -116,7 +117,7 @@ impl Environment {
         self.required(name, hint).map(SecretString::from)
     }
 
-    /// A value with a type of its own, if it is set.
+    /// The value of `name` as a `T`, or `None` if it is not set.
     ///
     /// # Errors
     /// It does not parse.
@@ -133,7 +134,7 @@ impl Environment {
             .transpose()
     }
 
-    /// A value with a type of its own.
+    /// The value of `name` as a `T`, or `default` if it is not set.
     ///
     /// # Errors
     /// It does not parse.
@@ -145,10 +146,10 @@ impl Environment {
         Ok(self.optional_parsed(name)?.unwrap_or(default))
     }
 
-    /// A switch: `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off`.
+    /// A switch: `true`, `false`, `1`, `0`, `yes`, `no`, `on` or `off`.
     ///
     /// # Errors
-    /// Anything else.
+    /// The value is none of these.
     pub fn flag(&self, name: &str, default: bool) -> Result<bool, ConfigError> {
         match self
             .optional(name)?
@@ -162,7 +163,7 @@ impl Environment {
         }
     }
 
-    /// A comma- or space-separated list; empty where it is not set.
+    /// A list separated by commas or white space; empty if it is not set.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -179,7 +180,7 @@ impl Environment {
     /// An address to listen on.
     ///
     /// # Errors
-    /// It is none.
+    /// The value is not an IP address with a port.
     pub fn listen(&self, name: &str, default: SocketAddr) -> Result<SocketAddr, ConfigError> {
         match self.optional(name)? {
             None => Ok(default),
@@ -196,7 +197,7 @@ impl Environment {
         }
     }
 
-    /// A length of time such as `500ms`, `30s`, `15m`, `12h`, `60d`.
+    /// A duration such as `500ms`, `30s`, `15m`, `12h` or `60d`.
     ///
     /// # Errors
     /// It does not parse.
@@ -209,8 +210,8 @@ impl Environment {
         }
     }
 
-    /// What stands between `prefix` and `suffix` in the names that are set,
-    /// without those with `_FILE` twice: `ACME` of `AUTH_OIDC_ACME_ISSUER`.
+    /// The texts between `prefix` and `suffix` in the names of the variables that are set, e.g.
+    /// `ACME` in `AUTH_OIDC_ACME_ISSUER`. A name with `_FILE` counts like the name without.
     pub fn between(&self, prefix: &str, suffix: &str) -> Vec<String> {
         let mut found: Vec<String> = self
             .variables
@@ -228,8 +229,8 @@ impl Environment {
     }
 }
 
-/// The text without white space around it; nothing where nothing is left.
-fn bare(name: &str, text: &str) -> Result<Option<String>, ConfigError> {
+/// The text without surrounding white space, or `None` if it is empty.
+fn trimmed(name: &str, text: &str) -> Result<Option<String>, ConfigError> {
     let text = text.trim();
     let quoted = ['"', '\'']
         .iter()
@@ -237,7 +238,7 @@ fn bare(name: &str, text: &str) -> Result<Option<String>, ConfigError> {
     if quoted {
         return Err(ConfigError::new(
             name,
-            "stands in quotes, which are part of the value here: take them away",
+            "is in quotes, which are part of the value here: remove them",
         ));
     }
     Ok((!text.is_empty()).then(|| text.to_owned()))
@@ -308,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_address_is_told_what_one_looks_like() {
+    fn the_error_about_a_wrong_address_shows_a_right_one() {
         let default = ([0, 0, 0, 0], 8080).into();
         for wrong in ["8080", ":8080", "localhost:8080", "0.0.0.0"] {
             let error = environment(&[("HTTP_LISTEN", wrong)])
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_name_stands_between_prefix_and_suffix() {
+    fn a_provider_name_is_read_between_prefix_and_suffix() {
         let environment = environment(&[
             ("AUTH_OIDC_ACME_ISSUER", "x"),
             ("AUTH_OIDC_BIG_CO_ISSUER_FILE", "y"),

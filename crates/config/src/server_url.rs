@@ -1,13 +1,11 @@
-/// What is wrong with the URL of a server whose password has raw special
-/// characters; nothing where that is not what is wrong with it. Never shows the
-/// text.
+/// A hint for the operator if the user name or the password in the URL of a server contains a
+/// special character that is not percent-encoded. The URL is never shown.
 pub fn hint_of_server_url(url: &str) -> Option<&'static str> {
     const RAW: &str = "has a raw special character in its user name or password: write each of \
                        @ : / ? # % and [ ] percent-encoded there (@ as %40, : as %3A, / as %2F, \
                        ? as %3F, # as %23, % as %25)";
     let (_, rest) = url.split_once("://")?;
-    // A raw `/`, `?` or `#` ends the authority early: what stands before the `@`
-    // that is left over was meant to be in it.
+    // A raw `/`, `?` or `#` ends the authority early, and the `@` remains in the rest.
     let (authority, behind) = rest
         .find(['/', '?', '#'])
         .map_or((rest, ""), |end| rest.split_at(end));

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Where variables are read.
+/// The folders of the code that reads variables.
 const SOURCES: [&str; 7] = [
     "auth-svc/src",
     "sync-svc/src",
@@ -20,7 +20,7 @@ const SOURCES: [&str; 7] = [
     "crates/service/src",
 ];
 
-/// What reads one, before its name in quotes.
+/// The calls that read a variable, before its name in quotes.
 const READS: [&str; 14] = [
     ".optional(",
     ".required(",
@@ -68,7 +68,7 @@ fn is_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_uppercase()) && text.bytes().all(letter)
 }
 
-/// Names that the code reads: in quotes in a call, or a constant's value.
+/// The names that the code reads: in quotes in a call, or as the value of a constant.
 fn read_by(code: &str) -> BTreeSet<&str> {
     let calls = READS.iter().flat_map(|call| code.split(call).skip(1));
     let constants = code.split("VARIABLE: &str =").skip(1);

@@ -1,13 +1,13 @@
-//! Time as a parameter, so that tests set it.
+//! The clock as a parameter, so that a test can set the time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// Tells the time. Cheap to call; shared behind `Arc<dyn Clock>`.
+/// A source of the current time. Cheap to call; shared behind `Arc<dyn Clock>`.
 pub trait Clock: Send + Sync + std::fmt::Debug {
-    /// The time now, UTC.
+    /// The current time, UTC.
     fn now(&self) -> OffsetDateTime;
 }
 
@@ -25,14 +25,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until a test moves it.
+/// A clock that changes only when a test advances it.
 #[derive(Debug)]
 pub struct ManualClock {
     unix_millis: AtomicI64,
 }
 
 impl ManualClock {
-    /// A clock that stands at `start`, to the millisecond.
+    /// A clock that shows `start`, to the millisecond.
     pub fn new(start: OffsetDateTime) -> Self {
         let millis = start.unix_timestamp_nanos() / 1_000_000;
         Self {
@@ -40,7 +40,7 @@ impl ManualClock {
         }
     }
 
-    /// Moves the clock forward.
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.unix_millis.fetch_add(millis, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! Names of mail domains: one form for each, however it is written.
+//! Names of mail domains in one canonical form.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -6,13 +6,12 @@ use std::str::FromStr;
 
 use idna::AsciiDenyList;
 
-/// Text that is not the name of a domain.
+/// The text is not the name of a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a domain such as company.com, without @, scheme or wildcard")]
 pub struct InvalidDomain;
 
-/// Name of a domain in the form that DNS has: lower case, ASCII, compared
-/// exactly. `bücher.example` and `xn--bcher-kva.example` are the same value.
+/// Name of a domain in the form of DNS: lower case and ASCII, compared exactly. `bücher.example` and `xn--bcher-kva.example` are the same value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DomainName(String);
 
@@ -71,8 +70,8 @@ pub(crate) fn ascii_form(domain: &str) -> Option<String> {
         .map(std::borrow::Cow::into_owned)
 }
 
-/// A domain as people write it: `bücher.example`. A label that does not decode
-/// stays as it is.
+/// A domain as people write it: `bücher.example`. A label that cannot be decoded is left
+/// unchanged.
 pub fn domain_for_people(domain: &str) -> String {
     let (shown, decoded) = idna::domain_to_unicode(domain);
     if decoded.is_ok() {

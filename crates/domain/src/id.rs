@@ -1,4 +1,4 @@
-//! UUIDs that cannot be taken for one another.
+//! UUIDs, each kind with its own type.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Text that should have been a UUID.
+/// The text is not a UUID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} must be a UUID")]
 pub struct InvalidId {
@@ -21,12 +21,12 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id that sorts by the time of its making (UUID version 7).
+            /// A new id, which sorts by its creation time (UUID version 7).
             pub fn generate() -> Self {
                 Self(Uuid::now_v7())
             }
 
-            /// The UUID within.
+            /// The UUID.
             pub const fn as_uuid(&self) -> Uuid {
                 self.0
             }
@@ -72,15 +72,15 @@ id!(/// An event: the CloudEvents `id`, the same for every delivery.
     EventId, "event id");
 
 impl EventId {
-    /// An id that follows from its cause, so that the same fact told twice has
-    /// the same id (UUID version 5).
+    /// An id that is derived from its cause, so that a repeated event has the same id (UUID
+    /// version 5).
     pub fn derived(cause: Uuid, name: &str) -> Self {
         Self(Uuid::new_v5(&cause, name.as_bytes()))
     }
 }
 
 impl JobId {
-    /// The first job of a channel's start: the same however often it is made.
+    /// The id of the first job after a start of the channel. It is the same on every call.
     pub fn first_of(channel: ChannelId, generation: i32) -> Self {
         Self(Uuid::new_v5(
             &channel.0,

@@ -1,4 +1,4 @@
-//! Who a grant belongs to.
+//! The owner of a grant: provider, issuer, subject and address.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain_name::{ascii_form, domain_for_people};
 use crate::{UserId, WorkspaceId};
 
-/// Text that is no name, issuer, subject or handle.
+/// The text is not a valid provider name, issuer, subject or handle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} {rule}")]
 pub struct InvalidIdentity {
@@ -25,7 +25,7 @@ macro_rules! text {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The text within.
+            /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -73,9 +73,9 @@ text!(
 );
 
 impl ProviderName {
-    /// Google's name.
+    /// The name of Google.
     pub const GOOGLE: &'static str = "google";
-    /// Microsoft's name.
+    /// The name of Microsoft.
     pub const MICROSOFT: &'static str = "microsoft";
 }
 
@@ -98,8 +98,8 @@ impl FromStr for ProviderName {
     }
 }
 
-/// Bounds of OpenID Connect Core section 2: `sub` has at most 255 ASCII
-/// characters; other texts get a bound that no honest provider reaches.
+/// Checks the bounds of a text. OpenID Connect Core section 2 limits `sub` to 255 ASCII
+/// characters; the limits of the other texts are far above real values.
 fn bounded(text: &str, kind: &'static str, max: usize) -> Result<Arc<str>, InvalidIdentity> {
     if text.is_empty() || text.len() > max {
         return Err(InvalidIdentity {
@@ -137,7 +137,7 @@ impl FromStr for Handle {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = bounded(text, "handle", 320)?.to_lowercase();
-        // The checks below come after this, so that they see what it maps to.
+        // Before the checks below, which must see the mapped characters.
         let text = match text.split_once('@') {
             Some((local, domain)) => match ascii_form(domain) {
                 Some(domain) => format!("{local}@{domain}"),
@@ -151,8 +151,8 @@ impl FromStr for Handle {
                 !local.is_empty() && !domain.is_empty() && domain.is_ascii()
             })
             && text.matches('@').count() == 1
-            // One plain address: no list, no display name, no quoting (RFC 5322
-            // specials), whose parts other readers see otherwise.
+            // One plain address without list, display name or quoting (specials of RFC 5322),
+            // which other programs may read differently.
             && !text.contains(|c: char| c.is_whitespace() || r#"()<>[]:;\,""#.contains(c));
         if well_formed {
             Ok(Self(text.into()))
@@ -166,13 +166,13 @@ impl FromStr for Handle {
 }
 
 impl Handle {
-    /// What stands behind the last `@`.
+    /// The domain: the text after the last `@`.
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
 
-    /// The address as people write it, with an international domain in its own
-    /// script. For pages only: two addresses may look alike.
+    /// The address as people write it, with an international domain in its own script. For
+    /// pages only, because different addresses may look the same.
     pub fn for_people(&self) -> String {
         match self.0.rsplit_once('@') {
             Some((local, domain)) => format!("{local}@{}", domain_for_people(domain)),
@@ -181,18 +181,18 @@ impl Handle {
     }
 }
 
-/// What a sealed grant is bound to: opening it for anyone else fails.
+/// The owner that a sealed grant is bound to: it cannot be opened for another owner.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GrantBinding {
-    /// Workspace that the grant was made in.
+    /// The workspace in which the grant was given.
     pub workspace: WorkspaceId,
-    /// Owner.
+    /// The person who owns it.
     pub user: UserId,
-    /// Provider that issued it.
+    /// The provider that issued it.
     pub provider: ProviderName,
-    /// Issuer of the identity.
+    /// The issuer of the identity.
     pub issuer: Issuer,
-    /// Subject of the identity.
+    /// The subject of the identity.
     pub subject: Subject,
 }
 
@@ -230,7 +230,7 @@ mod tests {
         ] {
             assert_eq!(read(text), None, "{text}");
         }
-        // Looks like another domain, and is none.
+        // Looks like another domain and is a different one.
         let alike = read("ada@\u{430}cme.example").unwrap();
         assert!(alike.starts_with("ada@xn--"), "{alike}");
     }

@@ -1,8 +1,8 @@
-//! What Latchkey speaks of: ids, provider names, scopes, secrets and time.
+//! The types of the domain: ids, provider names, scopes, secrets, time and back-off.
 //!
-//! Types without I/O. A value that exists is valid: parsing happens at the
-//! edge, in the constructors here.
+//! Nothing here does I/O. A value that exists is valid: the constructors check it.
 
+mod backoff;
 mod clock;
 mod domain_name;
 mod id;
@@ -10,6 +10,7 @@ mod identity;
 mod scope;
 mod token;
 
+pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use domain_name::{DomainName, InvalidDomain, domain_for_people};
 pub use id::{

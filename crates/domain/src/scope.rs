@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Scopes that say who a person is or how long a grant lives, and give no data.
-/// Two grants that differ only here are equally wide.
+/// Scopes about the identity of a person or the lifetime of a grant, which give no access to
+/// data. Two grants that differ only in these are equally wide.
 const IDENTITY_SCOPES: &[&str] = &[
     "openid",
     "email",
@@ -14,7 +14,7 @@ const IDENTITY_SCOPES: &[&str] = &[
     "https://www.googleapis.com/auth/userinfo.profile",
 ];
 
-/// Returns `true` for a scope that gives no data.
+/// Returns `true` if the scope gives no access to data.
 pub fn is_identity_scope(scope: &str) -> bool {
     IDENTITY_SCOPES.contains(&scope)
 }
@@ -24,17 +24,17 @@ pub fn is_identity_scope(scope: &str) -> bool {
 pub struct ScopeSet(BTreeSet<String>);
 
 impl ScopeSet {
-    /// Reads a space-separated list; anything empty is passed over.
+    /// Reads a space-separated list.
     pub fn parse(list: &str) -> Self {
         list.split_ascii_whitespace().collect()
     }
 
-    /// True where the scope is in the set, to the letter.
+    /// Returns `true` if the set contains exactly this scope.
     pub fn contains(&self, scope: &str) -> bool {
         self.0.contains(scope)
     }
 
-    /// True where nothing is in the set.
+    /// Returns `true` if the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -57,15 +57,16 @@ impl ScopeSet {
             .collect()
     }
 
-    /// True where this set gives all the data that `other` gives. Identity
-    /// scopes do not count: a provider may leave them out of its answer.
+    /// Returns `true` if this set gives access to all data that `other` gives access to.
+    /// Identity scopes do not count: a provider may omit them from its response.
     pub fn covers(&self, other: &Self) -> bool {
         other
             .iter()
             .all(|scope| is_identity_scope(scope) || self.contains(scope))
     }
 
-    /// How many scopes give data. A set that covers another is at least as wide.
+    /// The number of scopes that give access to data. A set that covers another is at least as
+    /// wide.
     pub fn width(&self) -> usize {
         self.iter()
             .filter(|scope| !is_identity_scope(scope))

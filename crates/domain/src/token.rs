@@ -1,4 +1,4 @@
-//! Tokens that do not print and are wiped from memory.
+//! Tokens that cannot be printed and are wiped from memory.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ macro_rules! token {
         pub struct $name(SecretString);
 
         impl $name {
-            /// Takes a token as the provider gave it.
+            /// A token as the provider issued it.
             pub fn new(token: impl Into<String>) -> Self {
                 Self(SecretString::from(token.into()))
             }
 
-            /// The token in clear: only to seal it or to send it.
+            /// The token in clear text, only to seal it or to send it.
             pub fn expose(&self) -> &str {
                 self.0.expose_secret()
             }

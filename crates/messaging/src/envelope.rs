@@ -17,14 +17,14 @@ const SUBJECT: &str = "cloudEvents:subject";
 const TIME: &str = "cloudEvents:time";
 const SPEC: &str = "cloudEvents:specversion";
 const TRACEPARENT: &str = "traceparent";
-/// How often a consumer tried the message before.
+/// Failed attempts to handle the message.
 pub(crate) const ATTEMPTS: &str = "latchkey-attempts";
 /// Why the message was parked.
 pub(crate) const PARKED_REASON: &str = "latchkey-parked-reason";
 /// When the message was parked (RFC 3339).
 pub(crate) const PARKED_AT: &str = "latchkey-parked-at";
 
-/// What a message says of itself.
+/// The CloudEvents attributes and the trace context of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Envelope {
     pub(crate) id: EventId,
@@ -36,7 +36,7 @@ pub(crate) struct Envelope {
     pub(crate) attempts: u32,
 }
 
-/// Headers that are no event of ours. The text goes into the parking reason.
+/// The headers are not those of an event. The text becomes the parking reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidEnvelope {
     #[error("content type is not application/protobuf")]
@@ -50,7 +50,7 @@ pub(crate) enum InvalidEnvelope {
 }
 
 impl Envelope {
-    /// The properties to publish the message with.
+    /// The properties of the message to publish.
     pub(crate) fn to_properties(&self) -> BasicProperties {
         let mut headers = FieldTable::default();
         set(&mut headers, ID, self.id.to_string());
@@ -96,8 +96,8 @@ impl Envelope {
     }
 }
 
-/// The same properties with some headers replaced (`Some`) or removed (`None`).
-/// Persistent, whatever they were: what is passed on must outlive the broker.
+/// The same properties with some headers replaced (`Some`) or removed (`None`). They are made
+/// persistent, because a forwarded message must survive a restart of the broker.
 pub(crate) fn with_headers(
     properties: &BasicProperties,
     changes: &[(&'static str, Option<AMQPValue>)],
@@ -119,7 +119,7 @@ pub(crate) fn with_headers(
         .with_delivery_mode(PERSISTENT)
 }
 
-/// A text header.
+/// The value of a text header.
 pub(crate) fn text(value: impl Into<String>) -> AMQPValue {
     AMQPValue::LongString(value.into().into())
 }
@@ -133,7 +133,7 @@ pub(crate) fn get(properties: &BasicProperties, name: &str) -> Option<String> {
     }
 }
 
-/// How often a consumer tried the message before.
+/// Failed attempts to handle the message.
 pub(crate) fn attempts(properties: &BasicProperties) -> u32 {
     let headers = properties.headers().as_ref();
     match headers.and_then(|headers| headers.inner().get(ATTEMPTS)) {

@@ -1,42 +1,24 @@
-//! The transactional outbox: a message is a row, written in the transaction of
-//! the fact that it tells of.
+//! The transactional outbox: a message is a row that is written in the transaction of the change
+//! that it is about.
 
 mod message;
 mod relay;
+mod schema;
 
-pub use message::{Event, Message};
+pub use crate::event::Event;
+pub use message::Message;
 pub use relay::Relay;
+pub use schema::Schema;
 
+use schema::per_schema;
 use sqlx::PgConnection;
 
-/// Whose outbox: one table per service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Schema {
-    /// auth-svc: `auth.outbox`.
-    Auth,
-    /// sync-svc: `sync.outbox`.
-    Sync,
-    /// refresh-svc: `vault.outbox`.
-    Vault,
-}
-
-macro_rules! per_schema {
-    ($schema:expr, $before:literal, $after:literal) => {
-        match $schema {
-            $crate::outbox::Schema::Auth => concat!($before, "auth", $after),
-            $crate::outbox::Schema::Sync => concat!($before, "sync", $after),
-            $crate::outbox::Schema::Vault => concat!($before, "vault", $after),
-        }
-    };
-}
-pub(crate) use per_schema;
-
-/// Writes a message into the outbox. Call it with the connection of the
-/// transaction that the message tells of; the relay publishes after the commit.
-/// A message whose id is still in the outbox is not written again.
+/// Writes a message into the outbox. `connection` is that of the transaction of the change; the
+/// relay publishes after the commit. A message whose id is still in the outbox is not written
+/// again.
 ///
 /// # Errors
-/// The database's refusal.
+/// The database refuses.
 pub async fn enqueue(
     connection: &mut PgConnection,
     schema: Schema,

@@ -1,8 +1,7 @@
-//! A try to connect that comes to nothing leaves nothing behind: no task, no
-//! thread, no socket. A broker may be away for hours, and who asks `/readyz`
-//! meanwhile makes one try each.
+//! A failed attempt to connect leaves nothing behind: no task, no thread and no socket. A broker may
+//! be unavailable for hours, and each request of `/readyz` meanwhile makes one attempt.
 //!
-//! A binary of its own: the threads that are counted are those of its tests.
+//! It is a separate binary, because it counts the threads of its process.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails its test")]
 
@@ -31,7 +30,7 @@ fn threads() -> usize {
         .count()
 }
 
-/// Waits until what is left is gone; fails by itself where it never is.
+/// Waits until all have ended; fails after a limit.
 async fn nothing_left(before: usize) {
     let gone = async {
         while tasks() > before || threads() > 0 {
@@ -49,16 +48,16 @@ async fn nothing_left(before: usize) {
 
 // R12: a broker that is away costs nothing, however long.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_try_that_comes_to_nothing_leaves_nothing_behind() {
+async fn a_failed_attempt_to_connect_leaves_nothing_behind() {
     let before = tasks();
 
-    // Nobody listens.
+    // No server listens.
     for _ in 0..20 {
         broker(1).connect().await.unwrap_err();
     }
     nothing_left(before).await;
 
-    // Somebody listens and never answers, as a broker that is stopped.
+    // A server listens and never responds, like a broker that is stopped.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
     for _ in 0..5 {
@@ -74,7 +73,7 @@ async fn a_try_that_comes_to_nothing_leaves_nothing_behind() {
     }
     nothing_left(before).await;
 
-    // Somebody answers something else, and somebody hangs up.
+    // One server responds with another protocol, and one closes the connection.
     for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {
         let config = broker(port);
         let refused = tokio::spawn(async move { config.connect().await.map(drop) });
@@ -90,7 +89,7 @@ async fn a_try_that_comes_to_nothing_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_refuses_or_is_left_keeps_nothing_here() {
+async fn a_broker_that_refuses_or_is_abandoned_leaves_nothing_behind() {
     let there = TestBroker::create().await;
     let before = tasks();
     let good = there.url();

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-/// Tells the trace that it is called in.
+/// Sends the id of the trace in which it is called.
 struct Tells(mpsc::UnboundedSender<Option<String>>);
 
 #[async_trait]
@@ -38,7 +38,7 @@ fn trace_id(traceparent: &str) -> &str {
 
 // R45
 #[tokio::test(flavor = "multi_thread")]
-async fn a_consumer_goes_on_with_the_trace_of_the_writer() {
+async fn a_consumer_continues_the_trace_of_the_publisher() {
     let environment: Environment = [("RUST_LOG", "info")].into_iter().collect();
     let _telemetry = telemetry::init("test", &environment).unwrap();
     let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);

@@ -1,5 +1,5 @@
-//! Opens what `latchkey-sealing` sealed. Only refresh-svc links this crate, and
-//! the development stack and tests, which make keys.
+//! Opens the envelopes of `latchkey-sealing`. Of the services only refresh-svc links this crate;
+//! the development stack and tests link it to make keys.
 
 mod opening_key;
 mod opening_keys;

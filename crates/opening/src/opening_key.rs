@@ -1,4 +1,4 @@
-//! One private key.
+//! The private key, which opens.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use rand::rngs::SysRng;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-/// Text that is no opening key. Never shows the text.
+/// The text is not an opening key. It is never shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an opening key must read <key id>:<43 characters of base64url>, as `refresh-svc keys generate` prints it"
@@ -25,12 +25,12 @@ impl From<InvalidSealingKey> for InvalidOpeningKey {
     }
 }
 
-/// The operating system gave no randomness.
+/// The operating system provided no randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the operating system gave no randomness")]
 pub struct GenerateError;
 
-/// A private key with its name and its public half. Wiped when dropped.
+/// A private key with its id and its public key. Wiped when it is dropped.
 #[derive(Clone)]
 pub struct OpeningKey {
     private_key: <Kem as hpke::Kem>::PrivateKey,
@@ -38,11 +38,11 @@ pub struct OpeningKey {
 }
 
 impl OpeningKey {
-    /// A new key pair. Its name follows from the public key, so that no two
-    /// pairs share one.
+    /// A new key pair. Its id is derived from the public key, so that different pairs have
+    /// different ids.
     ///
     /// # Errors
-    /// The operating system gave no randomness.
+    /// The operating system provided no randomness.
     pub fn generate() -> Result<Self, GenerateError> {
         let mut material = Zeroizing::new([0; 32]);
         SysRng
@@ -60,17 +60,17 @@ impl OpeningKey {
         })
     }
 
-    /// Its name.
+    /// The id of the key pair.
     pub fn id(&self) -> &KeyId {
         self.sealing_key.id()
     }
 
-    /// The public half: what auth-svc gets as `SEALING_PUBLIC_KEY`.
+    /// The public key, for `SEALING_PUBLIC_KEY` of auth-svc.
     pub fn sealing_key(&self) -> &SealingKey {
         &self.sealing_key
     }
 
-    /// The private key as `SEALING_PRIVATE_KEYS` takes it: `<key id>:<base64url>`.
+    /// The private key as text for `SEALING_PRIVATE_KEYS`: `<key id>:<base64url>`.
     pub fn to_secret_text(&self) -> SecretString {
         let mut bytes = Zeroizing::new([0; 32]);
         self.private_key.write_exact(bytes.as_mut_slice());

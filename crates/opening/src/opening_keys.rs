@@ -1,4 +1,4 @@
-//! All private keys that still open something.
+//! The private keys: the current one and earlier ones.
 
 use std::str::FromStr;
 
@@ -11,19 +11,19 @@ use crate::{InvalidOpeningKey, OpeningKey};
 /// Why an envelope did not open.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// The bytes are no envelope.
+    /// The bytes are not an envelope.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
-    /// Sealed to a key that is not here.
+    /// The envelope is sealed to a key that is not configured.
     #[error("sealed to key {0}, which is not in SEALING_PRIVATE_KEYS")]
     UnknownKey(KeyId),
-    /// Changed, of another kind, or sealed for another account.
+    /// The envelope was changed, or sealed for another kind of token or another owner.
     #[error("the envelope was changed, or was sealed for another account or kind of token")]
     Refused,
 }
 
-/// The private keys of refresh-svc. The first is current: new tokens are sealed
-/// to it. The others open what was sealed before a rotation.
+/// The private keys of refresh-svc. New tokens are sealed to the first, which is the current
+/// one. The others open tokens that were sealed before a rotation.
 #[derive(Debug, Clone)]
 pub struct OpeningKeys {
     current: OpeningKey,
@@ -31,10 +31,10 @@ pub struct OpeningKeys {
 }
 
 impl OpeningKeys {
-    /// Keys, the current one first.
+    /// The current key and the earlier ones.
     ///
     /// # Errors
-    /// Two have one name.
+    /// Two keys have the same id.
     pub fn new(current: OpeningKey, earlier: Vec<OpeningKey>) -> Result<Self, InvalidOpeningKey> {
         let mut ids: Vec<&KeyId> = earlier.iter().map(OpeningKey::id).collect();
         ids.push(current.id());
@@ -50,7 +50,7 @@ impl OpeningKeys {
         self.current.sealing_key()
     }
 
-    /// Names of the keys, the current one first.
+    /// The ids of the keys, the current one first.
     pub fn ids(&self) -> impl Iterator<Item = &KeyId> {
         std::iter::once(&self.current)
             .chain(&self.earlier)
@@ -60,7 +60,7 @@ impl OpeningKeys {
     /// Opens an access token that was sealed for this owner.
     ///
     /// # Errors
-    /// It was not, or its key is not here.
+    /// It was sealed for another owner, or its key is not configured.
     pub fn open_access_token(
         &self,
         envelope: &[u8],
@@ -73,7 +73,7 @@ impl OpeningKeys {
     /// Opens a refresh token that was sealed for this owner.
     ///
     /// # Errors
-    /// It was not, or its key is not here.
+    /// It was sealed for another owner, or its key is not configured.
     pub fn open_refresh_token(
         &self,
         envelope: &[u8],
@@ -103,7 +103,7 @@ impl OpeningKeys {
     }
 }
 
-/// `<key id>:<base64url>` with commas between, the current key first.
+/// The text is a comma-separated list of `<key id>:<base64url>`, the current key first.
 impl FromStr for OpeningKeys {
     type Err = InvalidOpeningKey;
 
@@ -128,10 +128,10 @@ impl From<OpeningKey> for OpeningKeys {
     }
 }
 
-/// The key that an envelope names, without opening it.
+/// The id of the key that an envelope is sealed to, without opening it.
 ///
 /// # Errors
-/// The bytes are no envelope.
+/// The bytes are not an envelope.
 pub fn key_id_of(envelope: &[u8]) -> Result<KeyId, OpenError> {
     Ok(Envelope::parse(envelope)?.key_id)
 }

@@ -65,7 +65,7 @@ fn a_token_sealed_for_another_owner_does_not_open() {
         },
         GrantBinding {
             issuer: "https://accounts.google.co".parse().unwrap(),
-            // What the issuer lost, the subject gained: lengths keep them apart.
+            // The characters move from the issuer to the subject: the lengths differ.
             subject: "msub-1".parse().unwrap(),
             ..right.clone()
         },
@@ -164,7 +164,7 @@ fn keys_are_read_from_a_list_and_never_printed() {
     assert!(!shown.contains(secret));
 }
 
-// What is at rest outlives the code that wrote it.
+// Stored envelopes must open with later versions of the code.
 #[test]
 fn an_envelope_of_version_1_opens_for_ever() {
     const KEY: &str = "golden:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA";

@@ -1,13 +1,13 @@
-//! What an envelope is bound to.
+//! The associated data of an envelope, which binds it to its owner.
 
 use latchkey_domain::GrantBinding;
 
 use crate::{KeyId, VERSION};
 
-/// Separates this use of the cipher from any other.
+/// Separates this use of the cipher from every other use.
 const DOMAIN: &[u8] = b"latchkey/sealed-token/aad/v1";
 
-/// Kind of a sealed token: one cannot be passed for the other.
+/// The kind of a sealed token: an envelope of one kind does not open as the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenKind {
     /// An access token.
@@ -25,9 +25,8 @@ impl TokenKind {
     }
 }
 
-/// The associated data of an envelope: domain, version, key id, kind of token
-/// and binding, each with its length before it, so that no two differ only in
-/// where one part ends and the next begins.
+/// The associated data of an envelope: domain, version, key id, kind of token and binding. The
+/// length precedes each part, so that different parts never give the same data.
 pub fn associated_data(key_id: &KeyId, kind: TokenKind, binding: &GrantBinding) -> Vec<u8> {
     let (workspace, user) = (binding.workspace.as_uuid(), binding.user.as_uuid());
     let parts: [&[u8]; 9] = [

@@ -3,22 +3,22 @@
 
 use crate::{InvalidKeyId, KeyId};
 
-/// Version byte of the envelopes that are written.
+/// Version byte of the envelopes that this crate writes.
 pub const VERSION: u8 = 1;
 
 /// Length of an X25519 encapsulated key.
 pub const ENCAPSULATED_KEY_BYTES: usize = 32;
 
-/// Length of a Poly1305 tag: no ciphertext is shorter.
+/// Length of a Poly1305 tag, which is the shortest ciphertext.
 const TAG_BYTES: usize = 16;
 
-/// Bytes that are no envelope.
+/// The bytes are not an envelope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
-    /// Written by a newer Latchkey, or no envelope at all.
+    /// The envelope was written by a newer version, or the bytes are not an envelope.
     #[error("envelope has version {0}, which is not known here")]
     UnknownVersion(u8),
-    /// Cut off, or no envelope at all.
+    /// The envelope is cut off, or the bytes are not an envelope.
     #[error("envelope is cut off or malformed")]
     Malformed,
 }
@@ -29,10 +29,10 @@ impl From<InvalidKeyId> for EnvelopeError {
     }
 }
 
-/// A sealed token, taken apart and not opened.
+/// The parts of a sealed token, which is not opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope<'a> {
-    /// Key that opens it.
+    /// Id of the key that opens it.
     pub key_id: KeyId,
     /// HPKE's `enc`.
     pub encapsulated_key: &'a [u8],
@@ -41,10 +41,10 @@ pub struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Takes an envelope apart.
+    /// Parses an envelope.
     ///
     /// # Errors
-    /// The bytes are none.
+    /// The bytes are not an envelope of a known version.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, EnvelopeError> {
         let (&version, rest) = bytes.split_first().ok_or(EnvelopeError::Malformed)?;
         if version != VERSION {
@@ -67,7 +67,7 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    /// Puts an envelope together.
+    /// The bytes of the envelope.
     pub fn to_bytes(&self) -> Vec<u8> {
         let key_id = self.key_id.as_str().as_bytes();
         let mut bytes = Vec::with_capacity(
@@ -104,7 +104,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_put_together_is_taken_apart(
+        fn an_envelope_survives_a_round_trip(
             key_id in "[a-zA-Z0-9._-]{1,32}",
             enc in proptest::collection::vec(any::<u8>(), 32),
             ciphertext in proptest::collection::vec(any::<u8>(), 16..100),

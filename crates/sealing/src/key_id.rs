@@ -1,19 +1,19 @@
-//! Names of keys.
+//! Ids of key pairs.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Text that is no key id.
+/// The text is not a key id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key id must be 1 to 32 of a-z, A-Z, 0-9, -, _, .")]
 pub struct InvalidKeyId;
 
-/// Name of a key pair: 1 to 32 of `a-z A-Z 0-9 - _ .`. Public.
+/// Id of a key pair: 1 to 32 of `a-z A-Z 0-9 - _ .`. It is public.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(String);
 
 impl KeyId {
-    /// The text within.
+    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,8 +1,8 @@
 //! Grants sealed to refresh-svc: HPKE base mode (RFC 9180) with
 //! DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and ChaCha20Poly1305.
 //!
-//! This crate only seals. Who links it can carry a grant and cannot open one;
-//! `latchkey-opening`, which opens, is for refresh-svc alone.
+//! This crate only seals. A service that links it can store and forward a grant and cannot open
+//! it. Only refresh-svc links `latchkey-opening`, which opens.
 
 mod aad;
 mod envelope;
@@ -21,5 +21,5 @@ pub type Kdf = hpke::kdf::HkdfSha256;
 /// The cipher of every envelope.
 pub type Aead = hpke::aead::ChaCha20Poly1305;
 
-/// HPKE's `info`: an envelope of another protocol never opens here.
+/// HPKE's `info`, which keeps envelopes of other protocols from opening.
 pub const INFO: &[u8] = b"latchkey sealed token v1";

@@ -1,4 +1,4 @@
-//! The public key that seals.
+//! The public key, which seals.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,11 +12,11 @@ use rand::rngs::{StdRng, SysRng};
 
 use crate::{Aead, Envelope, INFO, Kdf, Kem, KeyId, TokenKind, associated_data};
 
-/// Longest token that is sealed. Real ones stay under 8 KiB; no provider may
-/// fill the database or a message.
+/// Longest token that is sealed, in bytes. Real tokens are shorter than 8 KiB; the limit keeps a
+/// provider from filling the database or a message.
 pub const MAX_TOKEN_BYTES: usize = 256 * 1024;
 
-/// Text that is no sealing key.
+/// The text is not a sealing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a sealing key must read <key id>:<43 characters of base64url>, as `refresh-svc keys generate` prints it"
@@ -26,18 +26,18 @@ pub struct InvalidSealingKey;
 /// Why a token could not be sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// Longer than [`MAX_TOKEN_BYTES`].
+    /// The token is longer than [`MAX_TOKEN_BYTES`].
     #[error("token is longer than {MAX_TOKEN_BYTES} bytes")]
     TooLong,
-    /// The operating system gave no randomness.
+    /// The operating system provided no randomness.
     #[error("the operating system gave no randomness")]
     NoRandomness,
-    /// The cipher refused.
+    /// The cipher failed.
     #[error("the token could not be sealed")]
     Cipher,
 }
 
-/// refresh-svc's public key: seals, and opens nothing. Not a secret; written
+/// The public key of refresh-svc, which seals and cannot open. It is not a secret. Its text is
 /// `<key id>:<base64url>`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealingKey {
@@ -46,17 +46,16 @@ pub struct SealingKey {
 }
 
 impl SealingKey {
-    /// A public key with its name.
+    /// A public key with its id.
     ///
     /// # Errors
-    /// The key has no 32 bytes, or is one of those few points that give every
-    /// sender the same secret.
+    /// The key does not have 32 bytes, or is a point of low order, which gives every sender the
+    /// same secret.
     pub fn new(id: KeyId, public_key: &[u8]) -> Result<Self, InvalidSealingKey> {
         let public_key =
             <Kem as hpke::Kem>::PublicKey::from_bytes(public_key).map_err(|_| InvalidSealingKey)?;
-        // A sender's shared secret with a point of low order is all zeros, and
-        // HPKE refuses it: find out now, not at the first sign-in. The secret
-        // below is no secret, it only probes.
+        // The shared secret with a point of low order is all zeros, and HPKE refuses it. The
+        // probe detects that now and not at the first sign-in. Its key is not a secret.
         let (probe, _) = Kem::derive_keypair(&[7; 32]);
         let encapsulated = <Kem as hpke::Kem>::EncappedKey::from_bytes(&public_key.to_bytes())
             .map_err(|_| InvalidSealingKey)?;
@@ -65,7 +64,7 @@ impl SealingKey {
         Ok(Self { id, public_key })
     }
 
-    /// Its name.
+    /// The id of the key.
     pub fn id(&self) -> &KeyId {
         &self.id
     }
@@ -73,7 +72,7 @@ impl SealingKey {
     /// Seals an access token for its owner.
     ///
     /// # Errors
-    /// The token is too long, or the system has no randomness.
+    /// The token is too long, or the operating system provided no randomness.
     pub fn seal_access_token(
         &self,
         token: &AccessToken,
@@ -85,7 +84,7 @@ impl SealingKey {
     /// Seals a refresh token for its owner.
     ///
     /// # Errors
-    /// The token is too long, or the system has no randomness.
+    /// The token is too long, or the operating system provided no randomness.
     pub fn seal_refresh_token(
         &self,
         token: &RefreshToken,

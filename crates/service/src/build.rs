@@ -1,8 +1,8 @@
-//! Who the running build is (R15).
+//! Identifies the running build (R15).
 
 use serde::Serialize;
 
-/// Answer of `/version`.
+/// The response of `/version`.
 #[derive(Debug, Clone, Serialize)]
 pub struct BuildInfo {
     /// Name of the service.
@@ -11,12 +11,12 @@ pub struct BuildInfo {
     pub version: &'static str,
     /// Full git commit, or `unknown`.
     pub git_commit: &'static str,
-    /// When it was built: seconds since 1970, UTC.
+    /// Time of the build, in seconds since 1970, UTC.
     pub build_unix_time: u64,
 }
 
 impl BuildInfo {
-    /// The build that runs, as the service `service`.
+    /// The running build of the service `service`.
     pub fn of(service: &'static str) -> Self {
         Self {
             service,

@@ -1,15 +1,15 @@
-//! The connection pool of a service, and how long anybody waits for the database
+//! The connection pool of a service, and the time limits of the database
 //! ([decision 20](../../../docs/decisions/0020-a-database-that-does-not-answer-is-left.md)).
 //!
-//! Three things together keep a database that goes away without a word from taking
-//! a replica with it: whoever waits for an answer waits [`within`] a limit; the
-//! pool looks at every connection that comes back and closes one that does not
-//! answer, or whose server takes no writes; the server ends what a client left.
+//! Three measures keep a database that stops responding from blocking a replica: every wait for
+//! the database is [`within`] a limit; the pool tests every connection that is returned and
+//! closes it if it does not respond or if its server does not accept writes; and the server ends
+//! the transactions of clients that are gone.
 
 mod check;
-mod fitness;
-mod limit;
+mod connection_checks;
 mod pooler;
+mod time_limit;
 
 use std::num::NonZeroU32;
 use std::str::FromStr as _;
@@ -20,38 +20,36 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub use check::DatabaseCheck;
-pub use fitness::{JUST_NOW, untested};
-pub use limit::{ANSWER, UNHURRIED, within};
+pub use connection_checks::{RECENTLY_TESTED, without_tests};
 pub use pooler::{is_pooled_by_transaction, refuse_transaction_pooling};
+pub use time_limit::{ANSWER, UNHURRIED, within};
 
-use fitness::ServerLimits;
+use connection_checks::ServerLimits;
 
-/// Connections of a pool where nothing else is said.
+/// Default number of connections of a pool.
 const USUAL_CONNECTIONS: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
-/// How long a request waits for a connection before it fails: connecting
-/// included.
+/// How long a request waits for a connection, including connecting, before it fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const NAME: &str = "DATABASE_URL";
 
-/// A pool on `DATABASE_URL`, with at most `DATABASE_MAX_CONNECTIONS` (16)
-/// connections. Connects when first used: a service starts before its database
-/// and says so at `/readyz`.
+/// A pool of connections to `DATABASE_URL`, with at most `DATABASE_MAX_CONNECTIONS` (16)
+/// connections. It connects when it is first used: a service may start before its database and
+/// is then not ready at `/readyz`.
 ///
 /// # Errors
-/// The URL is missing or is none.
+/// The URL is missing or is not valid.
 pub fn pool(environment: &Environment, service: &str) -> Result<PgPool, ConfigError> {
-    pool_with(environment, service, ServerLimits::OF_A_SERVICE)
+    pool_with(environment, service, ServerLimits::FOR_A_SERVICE)
 }
 
-/// The same for a command that an operator waits for: its statements may take as
-/// long as they take.
+/// The same for a command of an operator, whose statements have no time limit.
 ///
 /// # Errors
 /// As [`pool`].
 pub fn pool_of_command(environment: &Environment, command: &str) -> Result<PgPool, ConfigError> {
-    pool_with(environment, command, ServerLimits::OF_A_COMMAND)
+    pool_with(environment, command, ServerLimits::FOR_A_COMMAND)
 }
 
 fn pool_with(
@@ -62,43 +60,42 @@ fn pool_with(
     let options = options(environment)?.application_name(name);
     let most = environment.parsed("DATABASE_MAX_CONNECTIONS", USUAL_CONNECTIONS)?;
     Ok(limits
-        .kept_by(PgPoolOptions::new())
+        .apply_to(PgPoolOptions::new())
         .max_connections(most.get())
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(options))
 }
 
-/// One connection to the database of `pool` that is not one of its connections,
-/// for what keeps one for long: who listens for `NOTIFY`, and who waits for
-/// another server inside a transaction. Taken from the pool, it would be missing
-/// there.
-pub fn apart(pool: &PgPool) -> PgPool {
-    ServerLimits::OF_A_LONG_WAIT
-        .kept_by(PgPoolOptions::new())
+/// A separate pool of one connection to the database of `pool`, for a user that keeps its
+/// connection for long: a listener for `NOTIFY`, or a transaction that waits for another server.
+/// Requests would otherwise have one connection less.
+pub fn separate_pool(pool: &PgPool) -> PgPool {
+    ServerLimits::FOR_A_LONG_WAIT
+        .apply_to(PgPoolOptions::new())
         .max_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with((*pool.connect_options()).clone())
 }
 
-/// `DATABASE_URL`.
+/// The options of `DATABASE_URL`.
 ///
 /// # Errors
-/// It is missing or is none.
+/// The URL is missing or is not valid.
 pub fn options(environment: &Environment) -> Result<PgConnectOptions, ConfigError> {
     let url = environment.required(NAME, "postgres://user:password@host:5432/database")?;
     if let Some(hint) = hint_of_server_url(&url) {
         return Err(ConfigError::new(NAME, hint));
     }
-    // The parser's own words may show the password, and it takes any scheme.
+    // The error of the parser may show the password, and the parser accepts any scheme.
     Some(url.as_str())
         .filter(|url| url.starts_with("postgres://") || url.starts_with("postgresql://"))
         .and_then(|url| PgConnectOptions::from_str(url).ok())
-        // PostgreSQL's own since version 12, and pgbouncer refuses to be told.
+        // The default of PostgreSQL since version 12; pgbouncer refuses the option.
         .map(|options| options.extra_float_digits(None))
         .ok_or_else(|| {
             ConfigError::new(
                 NAME,
-                "is no PostgreSQL URL: postgres://user:password@host/database",
+                "is not a PostgreSQL URL: postgres://user:password@host/database",
             )
         })
 }

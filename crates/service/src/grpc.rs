@@ -1,20 +1,24 @@
-//! Mutual TLS between the services (R36): certificates that are read again when
-//! their files change, who is at the other end, and the gate that judges it.
+//! gRPC between the services: mutual TLS (R36) whose certificates are reloaded when their files
+//! change, the identity of the peer, the authorization of calls, and their errors.
 
-mod files;
-mod follow;
-mod gate;
+mod authorization;
+mod client_channel;
+mod error;
 mod incoming;
-mod outgoing;
 mod pattern;
 mod peer;
-mod tls;
+mod pems;
+mod server;
+mod server_tls;
 
-pub use gate::{
-    Admission, CALLER_NOT_ALLOWED, CALLER_UNKNOWN, Gate, Gated, caller_not_allowed, caller_unknown,
+pub use authorization::{
+    AuthorizationLayer, AuthorizationService, Authorize, caller_not_allowed, caller_unknown,
 };
-pub use incoming::{Connection, Refused, incoming};
-pub use outgoing::Outgoing;
+pub use client_channel::ClientChannel;
+pub use error::{CallError, DOMAIN};
+pub use incoming::{Connection, RejectedConnection, incoming};
 pub use pattern::{InvalidPattern, Pattern};
 pub use peer::{Peer, PeerCertificate};
-pub use tls::{ClientCertificate, Tls, server_tls};
+pub use pems::ClientCertificate;
+pub use server::{GrpcServer, Stopping};
+pub use server_tls::ServerTls;

@@ -1,5 +1,5 @@
-//! `/healthz` (alive), `/readyz` (can serve), `/version` (R15) and, on a port of
-//! their own, `/metrics`.
+//! `/healthz` (the process runs), `/readyz` (it can serve), `/version` (R15) and, on a separate
+//! port, `/metrics`.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use crate::BuildInfo;
 /// A check that takes longer has failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// One thing that a service cannot serve without.
+/// One condition of readiness.
 #[async_trait]
 pub trait Check: Send + Sync {
-    /// Name in the answer, e.g. `database`.
+    /// Name in the response, e.g. `database`.
     fn name(&self) -> &'static str;
-    /// Succeeds while the thing works; the text says what is wrong.
+    /// Succeeds while the condition holds; else the text says what is wrong.
     async fn check(&self) -> Result<(), String>;
 }
 
-/// Everything that `/readyz` asks.
+/// The checks of `/readyz`.
 #[derive(Clone, Default)]
 pub struct Readiness {
     checks: Vec<Arc<dyn Check>>,
@@ -33,22 +33,22 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Adds a check.
+    /// Adds a required check.
     #[must_use]
     pub fn with(mut self, check: impl Check + 'static) -> Self {
         self.checks.push(Arc::new(check));
         self
     }
 
-    /// Not ready any more once `leaving` is cancelled, whatever the checks say.
+    /// After `leaving` is cancelled, the service is not ready, whatever the checks say.
     #[must_use]
     pub fn until(mut self, leaving: CancellationToken) -> Self {
         self.leaving = leaving;
         self
     }
 
-    /// Adds a check that is reported and does not decide: of something whose
-    /// absence is bridged.
+    /// Adds a check that is reported and not required, for something that the service can do
+    /// without for a while.
     #[must_use]
     pub fn reporting(mut self, check: impl Check + 'static) -> Self {
         self.reports.push(Arc::new(check));
@@ -60,7 +60,7 @@ impl Readiness {
 struct Outcome {
     name: &'static str,
     ready: bool,
-    /// False where the service serves without it.
+    /// `false` if the service can serve without it.
     required: bool,
 }
 
@@ -76,13 +76,13 @@ pub fn routes(readiness: Readiness, build: BuildInfo) -> impl FnOnce(&mut web::S
     }
 }
 
-/// Some probes ask with HEAD (RFC 9110 section 9.1).
+/// Some probes use HEAD (RFC 9110 section 9.1).
 fn get_or_head() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-/// `/metrics`, for a port that the world does not see.
-pub async fn numbers() -> HttpResponse {
+/// `/metrics`, for a port that is not public.
+pub async fn metrics() -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(crate::metrics::render())
@@ -98,8 +98,8 @@ pub async fn version(build: web::Data<BuildInfo>) -> HttpResponse {
     HttpResponse::Ok().json(build.get_ref())
 }
 
-/// `/readyz`: 200 where every required check succeeds, 503 otherwise. The reasons go to the log:
-/// the endpoint may be reachable by anyone.
+/// `/readyz`: 200 if every required check succeeds, else 503. The reasons are only logged, because
+/// the endpoint may be public.
 pub async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
     let mut outcomes = Vec::new();
     if readiness.leaving.is_cancelled() {
@@ -137,8 +137,8 @@ pub async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
     response.json(serde_json::json!({ "checks": outcomes }))
 }
 
-/// Serves the three routes and `/metrics`, on a port that the world does not see,
-/// until `stop` is cancelled.
+/// Serves the three routes and `/metrics` until `stop` is cancelled, on a port that is not
+/// public.
 ///
 /// # Errors
 /// The listener cannot be used.
@@ -148,12 +148,12 @@ pub async fn serve(
     build: BuildInfo,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    // Where they are shown they are counted, in a test too.
+    // In a test, nothing else installs the recorder.
     crate::metrics::install();
     let app = move || {
         App::new()
             .configure(routes(readiness.clone(), build.clone()))
-            .route("/metrics", get_or_head().to(numbers))
+            .route("/metrics", get_or_head().to(metrics))
     };
     let server = HttpServer::new(app)
         .workers(1)

@@ -1,10 +1,13 @@
-//! What every service shares: telemetry, health, shut-down, database, gRPC
-//! transport and the frame around `main`.
+//! The parts that every service shares: telemetry, health, background tasks, shut-down, database,
+//! gRPC, and the code around `main`.
 
+pub mod background;
 pub mod build;
 pub mod database;
+pub mod file_watch;
 pub mod grpc;
 pub mod health;
+pub mod jitter;
 pub mod metrics;
 pub mod run;
 pub mod shutdown;

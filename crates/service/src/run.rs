@@ -1,4 +1,4 @@
-//! The frame around every service's `main`.
+//! The code around the `main` of every service.
 
 use std::future::Future;
 use std::io::{ErrorKind, Write as _};
@@ -9,8 +9,7 @@ use latchkey_config::{ConfigError, Environment};
 
 use crate::{database, metrics, telemetry, trust};
 
-/// Exit code of a wrong or missing variable: restarting does not help
-/// (`EX_CONFIG` of sysexits.h).
+/// Exit code for a wrong or missing variable (`EX_CONFIG` of sysexits.h): a restart does not help.
 const EXIT_CONFIG: u8 = 78;
 
 /// Why a service ended.
@@ -19,21 +18,29 @@ pub enum StartError {
     /// A variable is wrong or missing.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// An address cannot be listened on, a signal cannot be handled.
+    /// The service cannot listen on an address or handle a signal.
     #[error("{what}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation.
         what: String,
-        /// The operating system's refusal.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Anything else, as the service words it.
+    /// A background task panicked or ended too early.
+    #[error("background task {name}: {problem}")]
+    Task {
+        /// The name of the task.
+        name: &'static str,
+        /// How it ended.
+        problem: String,
+    },
+    /// Any other failure.
     #[error("{0}")]
     Other(String),
 }
 
 impl StartError {
-    /// An input or output failure while trying `what`.
+    /// An input or output error of the operation `what`.
     pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {
         Self::Io {
             what: what.into(),
@@ -41,7 +48,7 @@ impl StartError {
         }
     }
 
-    /// Any other failure, with its causes.
+    /// Any other error, with its causes.
     pub fn other(error: impl Into<Box<dyn std::error::Error>>) -> Self {
         let error = error.into();
         let mut text = error.to_string();
@@ -55,8 +62,8 @@ impl StartError {
     }
 }
 
-/// Sets telemetry up, runs the service and turns its end into an exit code. A
-/// configuration error is one line on standard error that names the variable.
+/// Sets up telemetry, runs the service and returns its exit code. A configuration error is one line
+/// on standard error that names the variable.
 pub async fn service_main<F>(
     service: &'static str,
     serve: impl FnOnce(Environment) -> F,
@@ -67,25 +74,25 @@ where
     let environment = Environment::of_process();
     let telemetry = match telemetry::init(service, &environment) {
         Ok(telemetry) => telemetry,
-        Err(error) => return complain(service, &error.into()),
+        Err(error) => return report_error(service, &error.into()),
     };
     metrics::install();
     if let Err(error) = trust::check(&environment) {
-        return complain(service, &error.into());
+        return report_error(service, &error.into());
     }
     let outcome = tokio::select! {
         outcome = serve(environment.clone()) => outcome,
         error = database::refuse_transaction_pooling(&environment) => Err(error.into()),
     };
     telemetry.flush().await;
-    ended(service, outcome)
+    exit_code(service, outcome)
 }
 
-/// Takes the address that a variable names, so that a port which is taken stops
-/// the start. For a runtime of tokio's, which must not block.
+/// Binds the address of a variable, so that a port that is in use stops the start. The listener is
+/// not blocking, for tokio.
 ///
 /// # Errors
-/// The operating system's refusal.
+/// The operating system refuses.
 pub fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
     let failed = |error| StartError::io(format!("{variable}: cannot listen on {address}"), error);
     let listener = TcpListener::bind(address).map_err(failed)?;
@@ -93,12 +100,12 @@ pub fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener, StartE
     Ok(listener)
 }
 
-/// Prints a command's answer.
+/// Prints the answer of a command.
 ///
 /// # Errors
-/// It cannot be written. A reader that has seen enough, as `head` has, closes the
-/// pipe: [`ended`] takes that for no failure.
-pub fn say(answer: &str) -> Result<(), StartError> {
+/// The answer cannot be written. A reader such as `head` closes the pipe early, which
+/// [`exit_code`] does not count as a failure.
+pub fn print_answer(answer: &str) -> Result<(), StartError> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{answer}")
         .and_then(|()| out.flush())
@@ -106,22 +113,36 @@ pub fn say(answer: &str) -> Result<(), StartError> {
 }
 
 /// The exit code of a command.
-pub fn ended(service: &str, outcome: Result<(), StartError>) -> ExitCode {
+pub fn exit_code(service: &str, outcome: Result<(), StartError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
-        Err(error) => complain(service, &error),
+        Err(error) => report_error(service, &error),
     }
 }
 
-/// Prints the one line and chooses the exit code.
-pub fn complain(service: &str, error: &StartError) -> ExitCode {
-    // Where nobody reads it any more, the code still tells.
+/// Prints the error and returns its exit code.
+pub fn report_error(service: &str, error: &StartError) -> ExitCode {
+    // If standard error is closed, the exit code remains.
     let _ = writeln!(std::io::stderr(), "{service}: {error}");
     match error {
         StartError::Config(_) => ExitCode::from(EXIT_CONFIG),
-        StartError::Io { .. } | StartError::Other(_) => ExitCode::FAILURE,
+        StartError::Io { .. } | StartError::Task { .. } | StartError::Other(_) => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_background_task_that_failed_gives_an_exit_code_that_is_not_zero() {
+        let error = StartError::Task {
+            name: "sweep",
+            problem: "it panicked".to_owned(),
+        };
+        assert_eq!(exit_code("test-svc", Err(error)), ExitCode::FAILURE);
     }
 }

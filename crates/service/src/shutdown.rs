@@ -1,5 +1,5 @@
-//! Orderly end: readiness goes off, `SHUTDOWN_DELAY` later no new work is taken,
-//! what is under way ends.
+//! Graceful shut-down: the service becomes not ready, accepts no new work after `SHUTDOWN_DELAY`,
+//! and finishes running work.
 
 use std::time::Duration;
 
@@ -8,21 +8,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::StartError;
 
-/// Load balancers and callers that watch readiness have gone elsewhere by then.
+/// Enough for load balancers and callers that watch readiness to use another replica.
 const USUAL_DELAY: Duration = Duration::from_secs(5);
 
-/// `SHUTDOWN_DELAY`: how long a service that is asked to end goes on serving.
+/// `SHUTDOWN_DELAY`: how long the service still accepts work after it was asked to stop.
 ///
 /// # Errors
-/// It is no length of time.
+/// The value is not a duration.
 pub fn delay(environment: &Environment) -> Result<Duration, ConfigError> {
     environment.duration("SHUTDOWN_DELAY", USUAL_DELAY)
 }
 
-/// A token that is cancelled `delay` after `asked` is: take no new work then.
-/// Until then whoever has not heard yet that this replica is not ready any more is
-/// still served.
-pub fn after(asked: &CancellationToken, delay: Duration) -> CancellationToken {
+/// A token that is cancelled `delay` after `asked`: the service then accepts no new work. Until then
+/// it serves callers that have not noticed yet that it is not ready.
+pub fn delayed(asked: &CancellationToken, delay: Duration) -> CancellationToken {
     let (asked, later) = (asked.clone(), CancellationToken::new());
     let stop = later.clone();
     tokio::spawn(async move {
@@ -30,7 +29,7 @@ pub fn after(asked: &CancellationToken, delay: Duration) -> CancellationToken {
             asked.cancelled().await;
             tokio::time::sleep(delay).await;
         };
-        // Ended for another reason, nobody waits for this.
+        // If the service ends for another reason, this task ends too.
         if later.run_until_cancelled(waited).await.is_some() {
             later.cancel();
         }
@@ -68,7 +67,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_new_work_is_taken_only_after_the_delay() {
         let asked = CancellationToken::new();
-        let stop = after(&asked, Duration::from_secs(5));
+        let stop = delayed(&asked, Duration::from_secs(5));
         tokio::time::sleep(Duration::from_hours(1)).await;
         assert!(!stop.is_cancelled());
         asked.cancel();

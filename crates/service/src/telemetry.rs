@@ -1,5 +1,5 @@
-//! Traces and logs (R45): one trace from the browser's callback through the
-//! broker to the gRPC call, and a log line that carries its id.
+//! Traces and logs (R45): one trace goes from the browser's callback through the broker to the gRPC
+//! call, and each log line carries its id.
 
 mod log_line;
 mod trace_context;
@@ -20,21 +20,21 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 pub use opentelemetry::trace::TraceId;
 
 pub use log_line::{LogFormat, LogLine};
-pub use trace_context::{current_trace_id, current_traceparent, follow};
+pub use trace_context::{current_trace_id, current_traceparent, set_parent};
 
-/// An exporter that takes longer loses its spans: the service goes on.
+/// An export that takes longer is given up, and its spans are lost.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Keeps telemetry alive; [`Telemetry::flush`] sends what is left.
+/// Owns the exporter of traces; [`Telemetry::flush`] exports the remaining spans.
 #[derive(Debug)]
 pub struct Telemetry {
     provider: SdkTracerProvider,
 }
 
 impl Telemetry {
-    /// Sends what is left and ends the exporter.
+    /// Exports the remaining spans and shuts the exporter down.
     pub async fn flush(self) {
-        // The exporter blocks its thread while it flushes.
+        // The exporter blocks its thread meanwhile.
         let ended = tokio::task::spawn_blocking(move || self.provider.shutdown()).await;
         if let Ok(Err(error)) = ended {
             tracing::warn!(%error, "some spans were not exported");
@@ -42,9 +42,9 @@ impl Telemetry {
     }
 }
 
-/// Sets up logs on standard output (`LOG_FORMAT` is `json` or `text`, `RUST_LOG`
-/// filters) and traces, exported over OTLP/gRPC where
-/// `OTEL_EXPORTER_OTLP_ENDPOINT` is set. Trace ids exist either way.
+/// Sets up logs on standard output (`LOG_FORMAT` is `json` or `text`, `RUST_LOG` filters) and
+/// traces, which are exported over OTLP/gRPC if `OTEL_EXPORTER_OTLP_ENDPOINT` is set. Trace ids
+/// exist in both cases.
 ///
 /// # Errors
 /// One of the variables is wrong.
@@ -78,14 +78,14 @@ pub fn init(service: &'static str, environment: &Environment) -> Result<Telemetr
         .with(
             tracing_opentelemetry::layer()
                 .with_tracer(provider.tracer(service))
-                // Two readings of the clock each time that a span is entered.
+                // It costs two readings of the clock whenever a span is entered.
                 .with_tracked_inactivity(false)
-                // Which worker of the runtime began it says nothing.
+                // The worker thread that created a span has no meaning.
                 .with_threads(false),
         )
         .with(
             tracing_subscriber::fmt::layer()
-                // A log line names its span and shows no field of it.
+                // A log line has the name of its span and none of its fields.
                 .fmt_fields(debug_fn(|_, _, _| Ok(())))
                 .event_format(LogLine::new(service, format)),
         )

@@ -1,4 +1,4 @@
-//! The certificate authorities that providers, broker and database are trusted by.
+//! The certificate authorities that sign the certificates of providers, broker and database.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use latchkey_config::{ConfigError, Environment};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-/// Refuses `SSL_CERT_FILE` and `SSL_CERT_DIR` that name nothing: without them
-/// every certificate would be refused, one call at a time.
+/// Checks that `SSL_CERT_FILE` and `SSL_CERT_DIR` exist: otherwise each later connection would fail
+/// because of its certificate.
 ///
 /// # Errors
-/// The file has no certificate, or the directory is none.
+/// The file contains no certificate, or the directory cannot be read.
 pub fn check(environment: &Environment) -> Result<(), ConfigError> {
     const FILE: &str = "SSL_CERT_FILE";
     const DIRECTORY: &str = "SSL_CERT_DIR";
@@ -27,7 +27,7 @@ pub fn check(environment: &Environment) -> Result<(), ConfigError> {
     if let Some(paths) = environment.optional(DIRECTORY)? {
         let missing = paths.split(':').find(|path| !Path::new(path).is_dir());
         if let Some(path) = missing {
-            let problem = format!("{path}: is no directory that can be read");
+            let problem = format!("{path}: is not a readable directory");
             return Err(ConfigError::new(DIRECTORY, problem));
         }
     }
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_or_a_directory_that_is_not_there_stops_the_start() {
+    fn a_file_or_a_directory_that_does_not_exist_stops_the_start() {
         for (name, value) in [
             ("SSL_CERT_FILE", "/nowhere/ca.pem"),
             ("SSL_CERT_FILE", "/dev/null"),

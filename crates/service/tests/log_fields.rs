@@ -1,5 +1,5 @@
-//! No event of any service has a field whose name the log line uses itself: it would
-//! stand there twice, or overwrite the line's own.
+//! No log event has a field with a name that the log line uses itself: the field would appear twice
+//! or replace the field of the line.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What stands between the parenthesis that was opened and its end, without texts.
+/// The text from an open parenthesis to its end, without string literals.
 fn arguments(code: &str) -> String {
     let (mut depth, mut in_text, mut escaped) = (1, false, false);
     let mut arguments = String::new();

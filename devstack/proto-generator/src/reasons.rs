@@ -23,7 +23,8 @@ pub(crate) fn table(pool: &DescriptorPool) -> anyhow::Result<String> {
             .filter(|_| options.has_extension(&extension))
             .with_context(|| format!("{name} has no meaning"))?;
         let field = |field| text(meaning, field).with_context(|| name.to_owned());
-        writeln!(table, "    Known {{")?;
+        writeln!(table, "    ReasonInfo {{")?;
+        writeln!(table, "        number: {},", reason.number())?;
         writeln!(table, "        name: {name:?},")?;
         writeln!(table, "        code: {:?},", field("code")?)?;
         writeln!(table, "        retry: {},", retry(meaning)?)?;

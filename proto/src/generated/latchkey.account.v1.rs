@@ -20,10 +20,10 @@ pub struct Account {
     /// Granted scopes, sorted.
     #[prost(string, repeated, tag = "6")]
     pub granted_scopes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// When the grant died; absent while it lives.
+    /// When the grant stopped working; absent while it works.
     #[prost(message, optional, tag = "7")]
     pub auth_failed_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// When the account was connected first.
+    /// When the account was first connected.
     #[prost(message, optional, tag = "8")]
     pub connected_at: ::core::option::Option<::prost_types::Timestamp>,
     /// Channels of the account.
@@ -33,8 +33,8 @@ pub struct Account {
     /// is looked up by its handle only if it does. Absent from an older server.
     #[prost(bool, optional, tag = "10")]
     pub handle_verified: ::core::option::Option<bool>,
-    /// When the provider ends the grant unless it is renewed before; absent where the
-    /// provider does not say, and while the grant is dead.
+    /// When the provider ends the grant unless it is renewed before; absent if the
+    /// provider does not say, and while the grant does not work.
     #[prost(message, optional, tag = "11")]
     pub grant_expires_at: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -50,32 +50,32 @@ pub struct Channel {
     /// Kind of channel.
     #[prost(enumeration = "ChannelKind", tag = "3")]
     pub kind: i32,
-    /// State that people see.
+    /// State, for people.
     #[prost(enumeration = "SyncStatus", tag = "4")]
     pub sync_status: i32,
     /// Step of the work, e.g. `MESSAGE_LIST_FETCH_PENDING`.
     #[prost(string, tag = "5")]
     pub sync_stage: ::prost::alloc::string::String,
-    /// When the stage began. While a job waits for a worker: since when it waits.
+    /// When the stage began. While a job waits for a worker: since when the job waits.
     #[prost(message, optional, tag = "6")]
     pub sync_stage_started_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// When a sync last ended well; absent before the first.
+    /// When a sync last succeeded; absent before the first.
     #[prost(message, optional, tag = "7")]
     pub synced_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Where the last sync ended; empty before the first.
+    /// Cursor at the end of the last sync; empty before the first.
     #[prost(string, tag = "8")]
     pub sync_cursor: ::prost::alloc::string::String,
-    /// Consecutive failures that were worth another try.
+    /// Consecutive retryable failures.
     #[prost(int32, tag = "9")]
     pub throttle_failure_count: i32,
-    /// No work on the channel before this time; absent where there is none.
+    /// The channel is not synced before this time; absent if it may be synced now.
     #[prost(message, optional, tag = "10")]
     pub throttle_retry_after: ::core::option::Option<::prost_types::Timestamp>,
-    /// Job of the channel's last start (UUID): reports carry it. Empty before the
+    /// Job of the channel's last start (UUID), which reports carry. Empty before the
     /// first start.
     #[prost(string, tag = "11")]
     pub sync_job_id: ::prost::alloc::string::String,
-    /// Number of the channel's last start: reports carry it. 0 before the first.
+    /// Number of the channel's last start, which reports carry. 0 before the first.
     #[prost(int32, tag = "12")]
     pub generation: i32,
 }
@@ -86,7 +86,7 @@ pub struct GetAccountRequest {
     #[prost(string, tag = "1")]
     pub account_id: ::prost::alloc::string::String,
 }
-/// Answer of GetAccount.
+/// Response of GetAccount.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetAccountResponse {
     /// The account.
@@ -99,17 +99,17 @@ pub struct ListAccountsRequest {
     /// Workspace (UUID).
     #[prost(string, tag = "1")]
     pub workspace_id: ::prost::alloc::string::String,
-    /// Only this owner's (UUID); all where empty.
+    /// Only accounts of this owner (UUID); of every owner if empty.
     #[prost(string, tag = "2")]
     pub user_id: ::prost::alloc::string::String,
-    /// At most this many; 50 where 0, 500 at most.
+    /// Number of accounts at most: 50 if 0, and never more than 500.
     #[prost(int32, tag = "3")]
     pub page_size: i32,
-    /// `next_page_token` of the page before; empty for the first.
+    /// `next_page_token` of the previous page; empty for the first.
     #[prost(string, tag = "4")]
     pub page_token: ::prost::alloc::string::String,
 }
-/// Answer of ListAccounts.
+/// Response of ListAccounts.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListAccountsResponse {
     /// The accounts.
@@ -126,7 +126,7 @@ pub struct ListChannelsRequest {
     #[prost(string, tag = "1")]
     pub account_id: ::prost::alloc::string::String,
 }
-/// Answer of ListChannels.
+/// Response of ListChannels.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListChannelsResponse {
     /// The channels.
@@ -147,7 +147,7 @@ pub struct ReportSyncRequest {
     /// `generation` of the channel. Required.
     #[prost(int32, tag = "6")]
     pub generation: i32,
-    /// What happened.
+    /// The report itself.
     #[prost(oneof = "report_sync_request::Report", tags = "3, 4, 5")]
     pub report: ::core::option::Option<report_sync_request::Report>,
 }
@@ -156,37 +156,37 @@ pub mod report_sync_request {
     /// A stage was entered.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct StageEntered {
-        /// E.g. `MESSAGES_IMPORT_ONGOING`.
+        /// The stage, e.g. `MESSAGES_IMPORT_ONGOING`.
         #[prost(string, tag = "1")]
         pub sync_stage: ::prost::alloc::string::String,
     }
-    /// A sync ended well.
+    /// A sync succeeded.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Completed {
-        /// Where the next one begins.
+        /// Cursor at which the next sync begins.
         #[prost(string, tag = "1")]
         pub sync_cursor: ::prost::alloc::string::String,
     }
     /// A sync failed.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Failed {
-        /// Why.
+        /// Kind of failure.
         #[prost(enumeration = "super::FailureKind", tag = "1")]
         pub kind: i32,
-        /// Not before; only with RETRYABLE.
+        /// No retry before this time has passed; only with RETRYABLE.
         #[prost(message, optional, tag = "2")]
         pub retry_after: ::core::option::Option<::prost_types::Duration>,
-        /// For people who look: no secret, 500 characters at most.
+        /// For operators: without secrets, 500 characters at most.
         #[prost(string, tag = "3")]
         pub detail: ::prost::alloc::string::String,
     }
-    /// What happened.
+    /// The report itself.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Report {
         /// A stage was entered.
         #[prost(message, tag = "3")]
         StageEntered(StageEntered),
-        /// A sync ended well.
+        /// A sync succeeded.
         #[prost(message, tag = "4")]
         Completed(Completed),
         /// A sync failed.
@@ -194,7 +194,7 @@ pub mod report_sync_request {
         Failed(Failed),
     }
 }
-/// Answer of ReportSync.
+/// Response of ReportSync.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReportSyncResponse {
     /// The channel after the report.
@@ -208,7 +208,7 @@ pub struct StartChannelSyncRequest {
     #[prost(string, tag = "1")]
     pub account_id: ::prost::alloc::string::String,
 }
-/// Answer of StartChannelSync.
+/// Response of StartChannelSync.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StartChannelSyncResponse {
     /// The channels after the start.
@@ -252,7 +252,7 @@ impl ChannelKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SyncStatus {
-    /// A state of a newer version than the server that answers.
+    /// A state that only a newer server knows.
     Unspecified = 0,
     /// Not started.
     NotSynced = 1,
@@ -260,7 +260,7 @@ pub enum SyncStatus {
     Ongoing = 2,
     /// Synced; kept up to date.
     Active = 3,
-    /// The person granted less than the channel needs, or the grant died.
+    /// The person granted less than the channel needs, or the grant stopped working.
     FailedInsufficientPermissions = 4,
     /// Failed for another reason.
     FailedUnknown = 5,
@@ -303,13 +303,13 @@ impl SyncStatus {
 pub enum FailureKind {
     /// Never sent.
     Unspecified = 0,
-    /// Worth another try: throttled, provider down.
+    /// A retry may succeed: the provider throttles or is not available.
     Retryable = 1,
-    /// The provider refuses the data with the scopes there are.
+    /// The provider refuses the data with the granted scopes.
     InsufficientPermissions = 2,
-    /// The cursor no longer holds: begin anew.
+    /// The cursor is not valid any more: the sync starts from the beginning.
     CursorExpired = 3,
-    /// Anything else.
+    /// Any other reason.
     Unknown = 4,
 }
 impl FailureKind {
@@ -351,7 +351,7 @@ pub mod account_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Reads accounts and channels; takes the progress of sync workers.
+    /// Reads accounts and channels, and records the progress of sync workers.
     #[derive(Debug, Clone)]
     pub struct AccountServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -459,8 +459,8 @@ pub mod account_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Accounts of a workspace, oldest first, in pages; only those of providers
-        /// that the policy opens to the caller.
+        /// Accounts of a workspace, oldest first, in pages; only those of providers that
+        /// the policy allows to the caller.
         pub async fn list_accounts(
             &mut self,
             request: impl tonic::IntoRequest<super::ListAccountsRequest>,
@@ -514,21 +514,20 @@ pub mod account_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// A worker's report on a channel: moves its state and stores the cursor. A
-        /// move that the state machine does not know is FAILED_PRECONDITION with
-        /// reason STATE_REFUSED; a job or a generation that a newer start of the
-        /// channel replaced is FAILED_PRECONDITION with reason STALE_JOB: drop it.
+        /// A worker's report on a channel: changes its state and stores the cursor. A
+        /// transition that the state machine does not allow is FAILED_PRECONDITION with
+        /// reason STATE_REFUSED. A job or a generation that a newer start of the channel
+        /// replaced is FAILED_PRECONDITION with reason STALE_JOB: the worker drops it.
         ///
-        /// A worker acknowledges its job after the last report. After a failure of
-        /// kind RETRYABLE or CURSOR_EXPIRED a new job comes when it is time. A worker
-        /// that is at work for long repeats its stage, at least every half hour: a
-        /// channel that a worker took and of which nothing is heard for an hour gets a
-        /// new job, and fails with FAILED_UNKNOWN after eight of them. A report of the
-        /// last start revives it.
+        /// A worker acknowledges its job after the last report. After a failure of kind
+        /// RETRYABLE or CURSOR_EXPIRED the channel gets a new job when it is due. A worker
+        /// that works for long repeats its stage at least every half hour: a channel whose
+        /// worker does not report for an hour gets a new job, and fails with FAILED_UNKNOWN
+        /// after eight of them. A report of the last start revives it.
         ///
-        /// A job that waits for a worker has not failed, however long it waits. It is
-        /// queued again under the same `job_id`, after an hour and then ever more rarely,
-        /// in case it was lost.
+        /// A job that waits for a worker has not failed, however long it waits. It is queued
+        /// again under the same `job_id`, after an hour and then with a growing interval, in
+        /// case it was lost.
         pub async fn report_sync(
             &mut self,
             request: impl tonic::IntoRequest<super::ReportSyncRequest>,
@@ -555,9 +554,8 @@ pub mod account_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// The person's go in `CONNECT_MODE=confirm`: channels that wait at
-        /// PENDING_CONFIGURATION start. Channels at FAILED_UNKNOWN start again.
-        /// Idempotent.
+        /// The person's confirmation in `CONNECT_MODE=confirm`: channels at the stage
+        /// PENDING_CONFIGURATION start. Channels at FAILED_UNKNOWN start again. Idempotent.
         pub async fn start_channel_sync(
             &mut self,
             request: impl tonic::IntoRequest<super::StartChannelSyncRequest>,
@@ -612,8 +610,8 @@ pub mod account_service_server {
         > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
-        /// Accounts of a workspace, oldest first, in pages; only those of providers
-        /// that the policy opens to the caller.
+        /// Accounts of a workspace, oldest first, in pages; only those of providers that
+        /// the policy allows to the caller.
         async fn list_accounts(
             &self,
             request: tonic::Request<super::ListAccountsRequest>,
@@ -633,21 +631,20 @@ pub mod account_service_server {
         > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
-        /// A worker's report on a channel: moves its state and stores the cursor. A
-        /// move that the state machine does not know is FAILED_PRECONDITION with
-        /// reason STATE_REFUSED; a job or a generation that a newer start of the
-        /// channel replaced is FAILED_PRECONDITION with reason STALE_JOB: drop it.
+        /// A worker's report on a channel: changes its state and stores the cursor. A
+        /// transition that the state machine does not allow is FAILED_PRECONDITION with
+        /// reason STATE_REFUSED. A job or a generation that a newer start of the channel
+        /// replaced is FAILED_PRECONDITION with reason STALE_JOB: the worker drops it.
         ///
-        /// A worker acknowledges its job after the last report. After a failure of
-        /// kind RETRYABLE or CURSOR_EXPIRED a new job comes when it is time. A worker
-        /// that is at work for long repeats its stage, at least every half hour: a
-        /// channel that a worker took and of which nothing is heard for an hour gets a
-        /// new job, and fails with FAILED_UNKNOWN after eight of them. A report of the
-        /// last start revives it.
+        /// A worker acknowledges its job after the last report. After a failure of kind
+        /// RETRYABLE or CURSOR_EXPIRED the channel gets a new job when it is due. A worker
+        /// that works for long repeats its stage at least every half hour: a channel whose
+        /// worker does not report for an hour gets a new job, and fails with FAILED_UNKNOWN
+        /// after eight of them. A report of the last start revives it.
         ///
-        /// A job that waits for a worker has not failed, however long it waits. It is
-        /// queued again under the same `job_id`, after an hour and then ever more rarely,
-        /// in case it was lost.
+        /// A job that waits for a worker has not failed, however long it waits. It is queued
+        /// again under the same `job_id`, after an hour and then with a growing interval, in
+        /// case it was lost.
         async fn report_sync(
             &self,
             request: tonic::Request<super::ReportSyncRequest>,
@@ -657,9 +654,8 @@ pub mod account_service_server {
         > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
-        /// The person's go in `CONNECT_MODE=confirm`: channels that wait at
-        /// PENDING_CONFIGURATION start. Channels at FAILED_UNKNOWN start again.
-        /// Idempotent.
+        /// The person's confirmation in `CONNECT_MODE=confirm`: channels at the stage
+        /// PENDING_CONFIGURATION start. Channels at FAILED_UNKNOWN start again. Idempotent.
         async fn start_channel_sync(
             &self,
             request: tonic::Request<super::StartChannelSyncRequest>,
@@ -670,7 +666,7 @@ pub mod account_service_server {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
     }
-    /// Reads accounts and channels; takes the progress of sync workers.
+    /// Reads accounts and channels, and records the progress of sync workers.
     #[derive(Debug)]
     pub struct AccountServiceServer<T> {
         inner: Arc<T>,

@@ -16,11 +16,11 @@ pub struct UserAuthenticated {
     /// `connection`. Decides what is newer; the order of arrival never does.
     #[prost(message, optional, tag = "4")]
     pub authenticated_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// What the person was doing.
+    /// Whether the person signed in or connected an account.
     #[prost(enumeration = "Intent", tag = "5")]
     pub intent: i32,
-    /// What to connect. Absent where automatic connection is off for the provider
-    /// or the domain: then nobody creates an account.
+    /// The grant to connect. Absent if automatic connection is off for the provider or the
+    /// domain: then no account is created.
     #[prost(message, optional, tag = "6")]
     pub connection: ::core::option::Option<Connection>,
 }
@@ -37,20 +37,20 @@ pub struct Identity {
     /// Stable subject: `sub`; for Microsoft `tid` and `oid` as `<tid>/<oid>`.
     #[prost(string, tag = "3")]
     pub subject: ::prost::alloc::string::String,
-    /// Mailbox address, lower case, its domain in ASCII form. A label: never an
-    /// identity key.
+    /// Mailbox address, lower case, its domain in ASCII form. It is a label and never
+    /// identifies the person.
     #[prost(string, tag = "4")]
     pub handle: ::prost::alloc::string::String,
     /// Name to show; may be empty.
     #[prost(string, tag = "5")]
     pub display_name: ::prost::alloc::string::String,
-    /// Whether somebody who may say so vouches that the address is this person's:
-    /// the provider, within the domains that it may vouch for. Absent if the
-    /// publisher does not know the field: what was known of the same address holds.
+    /// Whether the provider vouches that the address is this person's, within the domains
+    /// that it may vouch for. Absent if the publisher does not know the field: then the
+    /// stored value for the same address stays.
     #[prost(bool, optional, tag = "6")]
     pub handle_verified: ::core::option::Option<bool>,
 }
-/// A grant and what it is for.
+/// A grant and the kinds of data that it is for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Connection {
     /// The grant, sealed to refresh-svc.
@@ -62,36 +62,36 @@ pub struct Connection {
     /// Whether calendars are wanted for this provider and whether the grant covers it.
     #[prost(enumeration = "Access", tag = "3")]
     pub calendar: i32,
-    /// Choice carried through a deliberate connection; unspecified leaves the
-    /// channel as it is, or SHARE_EVERYTHING for a new one. The newest choice holds.
+    /// The person's choice in a deliberate connection. Unspecified leaves the channel as it
+    /// is, or means SHARE_EVERYTHING for a new channel. The newest choice wins.
     #[prost(enumeration = "MessageVisibility", tag = "4")]
     pub message_visibility: i32,
-    /// Choice carried through a deliberate connection; unspecified leaves the
-    /// channel as it is, or SHARE_EVERYTHING for a new one. The newest choice holds.
+    /// The person's choice in a deliberate connection. Unspecified leaves the channel as it
+    /// is, or means SHARE_EVERYTHING for a new channel. The newest choice wins.
     #[prost(enumeration = "CalendarVisibility", tag = "5")]
     pub calendar_visibility: i32,
 }
-/// Tokens that only refresh-svc can open (HPKE, RFC 9180), and what others need
-/// to know of them.
+/// Tokens that only refresh-svc can open (HPKE, RFC 9180), and the facts about them that
+/// other services need.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SealedGrant {
     /// Sealed access token: an envelope of crate `latchkey-sealing`.
     #[prost(bytes = "vec", tag = "1")]
-    pub access_token: ::prost::alloc::vec::Vec<u8>,
-    /// When the access token expires; absent where the provider did not say.
+    pub sealed_access_token: ::prost::alloc::vec::Vec<u8>,
+    /// When the access token expires; absent if the provider did not say.
     #[prost(message, optional, tag = "2")]
     pub access_token_expires_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Sealed refresh token; empty where the provider returned none.
+    /// Sealed refresh token; empty if the provider returned none.
     #[prost(bytes = "vec", tag = "3")]
-    pub refresh_token: ::prost::alloc::vec::Vec<u8>,
+    pub sealed_refresh_token: ::prost::alloc::vec::Vec<u8>,
     /// Scopes that the provider granted, not those that were asked for; sorted.
     #[prost(string, repeated, tag = "4")]
     pub granted_scopes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Client id that the tokens were given to; empty from an older publisher.
     #[prost(string, tag = "5")]
     pub client_id: ::prost::alloc::string::String,
-    /// When the provider ends the refresh token; absent where it did not say, or where
-    /// the token lives on.
+    /// When the provider ends the refresh token; absent if the provider did not say, or if
+    /// the token does not end.
     #[prost(message, optional, tag = "6")]
     pub refresh_token_expires_at: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -105,11 +105,11 @@ pub struct MemberRemoved {
     /// Person (UUID).
     #[prost(string, tag = "2")]
     pub user_id: ::prost::alloc::string::String,
-    /// When. What the person authenticated before it connects nothing in the
-    /// workspace any more.
+    /// When the person was removed. An authentication before this time connects nothing in
+    /// the workspace any more.
     #[prost(message, optional, tag = "3")]
     pub removed_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// True if the accounts that the person connected in the workspace stay
+    /// `true` if the accounts that the person connected in the workspace stay
     /// connected; otherwise they are disconnected.
     #[prost(bool, tag = "4")]
     pub keep_connections: bool,
@@ -133,18 +133,18 @@ pub struct AccountConnected {
     /// Granted scopes, sorted.
     #[prost(string, repeated, tag = "5")]
     pub granted_scopes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Message channel (UUID); empty where there is none.
+    /// Message channel (UUID), or empty.
     #[prost(string, tag = "6")]
     pub message_channel_id: ::prost::alloc::string::String,
-    /// Calendar channel (UUID); empty where there is none.
+    /// Calendar channel (UUID), or empty.
     #[prost(string, tag = "7")]
     pub calendar_channel_id: ::prost::alloc::string::String,
-    /// True where an account that needed the person was repaired.
+    /// `true` if the account had stopped working and works again.
     #[prost(bool, tag = "8")]
     pub reconnected: bool,
 }
-/// Routing key `account.reauth_required.v1`, published by refresh-svc when a
-/// grant is dead and only the person can revive it.
+/// Routing key `account.reauth_required.v1`, published by refresh-svc when a grant has
+/// stopped working and only the person can replace it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AccountReauthRequired {
     /// Connected account (UUID).
@@ -159,11 +159,11 @@ pub struct AccountReauthRequired {
     /// Class of the failure, e.g. `INVALID_REFRESH_TOKEN` (see `latchkey.token.v1`).
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
-    /// When the grant was found dead.
+    /// When refresh-svc found that the grant does not work.
     #[prost(message, optional, tag = "5")]
     pub failed_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// `authenticated_at` of the credential that died: an event about an older
-    /// grant than the stored one is ignored.
+    /// `authenticated_at` of the grant: an event about an older grant than the stored one is
+    /// ignored.
     #[prost(message, optional, tag = "6")]
     pub authenticated_at: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -180,7 +180,7 @@ pub struct AccountDisconnected {
     /// Provider name.
     #[prost(string, tag = "3")]
     pub provider: ::prost::alloc::string::String,
-    /// True where the provider confirmed the revocation. It is not asked where that
+    /// `true` if the provider confirmed the revocation. The provider is not asked if that
     /// would end another account of the same person (Google).
     #[prost(bool, tag = "4")]
     pub revoked_at_provider: bool,
@@ -226,7 +226,7 @@ pub struct SyncJob {
     /// Workspace (UUID).
     #[prost(string, tag = "2")]
     pub workspace_id: ::prost::alloc::string::String,
-    /// Connected account (UUID): what to ask refresh-svc for.
+    /// Connected account (UUID), to request its token from refresh-svc.
     #[prost(string, tag = "3")]
     pub account_id: ::prost::alloc::string::String,
     /// Channel to sync (UUID).
@@ -241,24 +241,25 @@ pub struct SyncJob {
     /// Mailbox address.
     #[prost(string, tag = "7")]
     pub handle: ::prost::alloc::string::String,
-    /// Where the last sync ended; empty for a first sync.
+    /// Cursor at the end of the last sync; empty for a first sync.
     #[prost(string, tag = "8")]
     pub sync_cursor: ::prost::alloc::string::String,
-    /// Number of the channel's start that made the job; from 1. Reports carry it.
+    /// Number of the channel's start that created the job, from 1. Reports carry it.
     #[prost(int32, tag = "9")]
     pub generation: i32,
 }
-/// What the person was doing at the provider.
+/// The purpose of an authentication at the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Intent {
     /// Never sent.
     Unspecified = 0,
-    /// Signing in: makes a first account, renews a living grant and repairs a dead
-    /// one; never brings back what the person disconnected, and carries no choice.
+    /// Signing in: creates a first account, renews a working grant and replaces one that
+    /// stopped working. It never restores what the person disconnected, and carries no
+    /// choice.
     SignIn = 1,
-    /// Connecting an account deliberately: also brings back what was disconnected
-    /// before it, and carries the person's choices.
+    /// Connecting an account deliberately: also restores an account that was disconnected
+    /// before, and carries the person's choices.
     Connect = 2,
 }
 impl Intent {
@@ -320,7 +321,7 @@ impl Access {
         }
     }
 }
-/// Who sees what of a mailbox.
+/// How much others see of a mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum MessageVisibility {
@@ -357,7 +358,7 @@ impl MessageVisibility {
         }
     }
 }
-/// Who sees what of a calendar.
+/// How much others see of a calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum CalendarVisibility {

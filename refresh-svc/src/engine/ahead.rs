@@ -20,6 +20,7 @@ impl Engine {
     /// Refreshes ahead until the service stops.
     pub async fn refresh_ahead(self) {
         if self.parts.ahead_window.is_zero() {
+            self.stopping.cancelled().await;
             return;
         }
         loop {

@@ -2,20 +2,32 @@
 
 use std::time::Duration;
 
+use latchkey_domain::Backoff;
 use latchkey_providers::FailureClass;
 
-/// A hint of the provider is clamped into this.
-const SHORTEST_HINT: Duration = Duration::from_secs(1);
-const LONGEST_HINT: Duration = Duration::from_hours(1);
+/// Bounds of the provider's hint. Jitter only lengthens it.
+const HINTS: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_hours(1))
+    .unwrap()
+    .lengthened_by(10);
 
-/// First pause, doubled with each further failure up to the second.
-const THROTTLED: (Duration, Duration) = (Duration::from_mins(1), Duration::from_mins(15));
-const OPERATORS: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(10));
-const PASSING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
+/// A throttled client comes back later than asked, never earlier.
+const THROTTLED: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_mins(15))
+    .unwrap()
+    .lengthened_by(25);
+const OPERATORS: Backoff = Backoff::new(Duration::from_secs(30), Duration::from_mins(10))
+    .unwrap()
+    .shortened_by(25);
+const PASSING: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(5))
+    .unwrap()
+    .shortened_by(25);
 /// Refused for a reason that is not known.
-const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_hours(1));
+const REFUSED: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_hours(1))
+    .unwrap()
+    .shortened_by(25);
 /// Refused by what an administrator may take back.
-const HEALING: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(6));
+const HEALING: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_hours(6))
+    .unwrap()
+    .shortened_by(25);
 /// While a provider serves nobody its circuit keeps requests from it, and the first to be
 /// served must not wait long after its return.
 const LONGEST_IN_OUTAGE: Duration = Duration::from_secs(4);
@@ -24,29 +36,19 @@ const LONGEST_IN_OUTAGE: Duration = Duration::from_secs(4);
 /// `hint` is the provider's `Retry-After`: never less, little more. `jitter` of
 /// 0 to 1 keeps accounts from coming back in step.
 pub fn pause(class: FailureClass, failures: u32, hint: Option<Duration>, jitter: f64) -> Duration {
-    let jitter = jitter.clamp(0.0, 1.0);
     let refused = class.heals() || class == FailureClass::Unknown;
     // A hint is about the provider, and a refusal about the grant.
     if let Some(hint) = hint.filter(|_| !refused) {
-        return hint
-            .clamp(SHORTEST_HINT, LONGEST_HINT)
-            .mul_f64(1.0 + jitter / 10.0);
+        return HINTS.wait_as_hinted(hint, jitter);
     }
-    let (first, longest) = match class {
+    let backoff = match class {
         FailureClass::RateLimit => THROTTLED,
         FailureClass::Unknown => REFUSED,
         class if class.heals() => HEALING,
         class if class.is_operators() => OPERATORS,
         _ => PASSING,
     };
-    let doublings = failures.saturating_sub(1).min(16);
-    let pause = first.saturating_mul(1 << doublings).min(longest);
-    // A throttled client comes back later than asked, never earlier.
-    if class == FailureClass::RateLimit {
-        pause.mul_f64(1.0 + jitter / 4.0)
-    } else {
-        pause.mul_f64(0.75 + jitter / 4.0)
-    }
+    backoff.wait(failures, jitter)
 }
 
 /// The same while the provider serves nobody.
@@ -91,9 +93,9 @@ mod tests {
         ) {
             let hint = Duration::from_secs(seconds);
             let pause = pause(FailureClass::RateLimit, failures, Some(hint), jitter);
-            prop_assert!(pause >= hint.min(LONGEST_HINT));
-            prop_assert!(pause <= LONGEST_HINT.mul_f64(1.1));
-            prop_assert!(pause >= SHORTEST_HINT);
+            prop_assert!(pause >= hint.min(Duration::from_hours(1)));
+            prop_assert!(pause <= Duration::from_hours(1).mul_f64(1.1));
+            prop_assert!(pause >= Duration::from_secs(1));
         }
 
         #[test]

@@ -21,6 +21,7 @@ impl Engine {
     /// Renews grants before their end until the service stops.
     pub async fn renew_grants(self) {
         if self.parts.ahead_window.is_zero() {
+            self.stopping.cancelled().await;
             return;
         }
         let mut counted_at: Option<Instant> = None;

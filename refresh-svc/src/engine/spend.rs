@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use latchkey_domain::{AccessToken, AccountId, RefreshToken};
+use latchkey_domain::{AccessToken, AccountId, Backoff, RefreshToken};
 use latchkey_providers::{
     Delivery, FailureClass, IdToken, IdTokenError, Provider, TokenError, TokenResponse,
 };
@@ -21,8 +21,9 @@ use crate::store::{Credential, Lease, NewTokens, StoreError};
 /// stored by then, and the callers wait.
 const ID_TOKEN_DEADLINE: Duration = Duration::from_secs(3);
 
-/// First pause between two tries to store, doubled up to the second.
-const STORE_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Between two attempts to store.
+const STORE_BACKOFF: Backoff =
+    Backoff::new(Duration::from_millis(50), Duration::from_secs(1)).unwrap();
 
 /// A rotated token that is not stored is a grant lost: its storing is tried for
 /// so long, also beyond the lease. It is stored only if nobody else took over.
@@ -246,8 +247,9 @@ pub(super) async fn until_stored<T, F>(
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut wait = STORE_PAUSES.0;
+    let mut failures = 0;
     loop {
+        let wait = STORE_BACKOFF.without_jitter(failures + 1);
         match store().await {
             Err(error) if Instant::now() + wait < give_up => {
                 tracing::warn!(
@@ -256,7 +258,7 @@ where
                     "what came of a refresh is not stored yet"
                 );
                 tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(STORE_PAUSES.1);
+                failures += 1;
             }
             stored => return stored,
         }

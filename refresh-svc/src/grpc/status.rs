@@ -1,37 +1,43 @@
-//! Errors as gRPC statuses: the table of `token.proto`, in one place (R32).
+//! Errors of the engine as gRPC statuses (R32). The contract decides the code of each reason
+//! and whether the caller should try again.
 
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::time::Duration;
 
+use latchkey_proto::reason::Reason;
 use latchkey_providers::FailureClass;
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use latchkey_service::grpc::CallError;
+use tonic::Status;
 
 use crate::engine::EngineError;
 use crate::snapshot::Snapshot;
 
-/// `google.rpc.ErrorInfo.domain` of every error.
-const DOMAIN: &str = "latchkey";
-/// `RetryInfo` where nothing better is known.
+/// The least wait of `RetryInfo`.
 const SOON: Duration = Duration::from_secs(1);
 
 /// `google.rpc.ErrorInfo.reason` of an error.
 pub(super) fn reason(error: &EngineError) -> &'static str {
+    reason_of(error).info().name
+}
+
+fn reason_of(error: &EngineError) -> Reason {
     match error {
-        EngineError::AccountNotFound => "ACCOUNT_NOT_FOUND",
-        EngineError::AccountAmbiguous => "ACCOUNT_AMBIGUOUS",
-        EngineError::InsufficientScopes(_) => FailureClass::InsufficientScopes.reason(),
-        EngineError::NoToken { class, .. } => class.reason(),
-        EngineError::StoreUnavailable => "STORE_UNAVAILABLE",
-        EngineError::StillRefreshing => "STILL_REFRESHING",
-        EngineError::Stopping => "SHUTTING_DOWN",
-        EngineError::TooManyWatchers => "TOO_MANY_WATCHERS",
-        EngineError::TooManyCalls => "TOO_MANY_CALLS",
+        EngineError::AccountNotFound => Reason::AccountNotFound,
+        EngineError::AccountAmbiguous => Reason::AccountAmbiguous,
+        EngineError::InsufficientScopes(_) => Reason::InsufficientScopes,
+        // A test holds every class to the contract.
+        EngineError::NoToken { class, .. } => {
+            Reason::from_name(class.reason()).unwrap_or(Reason::Unknown)
+        }
+        EngineError::StoreUnavailable => Reason::StoreUnavailable,
+        EngineError::StillRefreshing => Reason::StillRefreshing,
+        EngineError::Stopping => Reason::ShuttingDown,
+        EngineError::TooManyWatchers => Reason::TooManyWatchers,
+        EngineError::TooManyCalls => Reason::TooManyCalls,
     }
 }
 
-/// Why a grant is dead.
+/// The reason why a grant is dead.
 pub(super) fn of_dead(snapshot: &Snapshot) -> &'static str {
     snapshot
         .failure()
@@ -41,191 +47,107 @@ pub(super) fn of_dead(snapshot: &Snapshot) -> &'static str {
 
 /// The status of an error.
 pub(super) fn status(error: &EngineError) -> Status {
-    let (code, message, retry_after) = match error {
-        EngineError::AccountNotFound => (
-            Code::NotFound,
+    let message = match error {
+        EngineError::AccountNotFound => {
             "there is no such account, it was disconnected, or nobody vouches for its handle: \
              ask by account id"
-                .to_owned(),
-            None,
-        ),
-        EngineError::AccountAmbiguous => (
-            Code::FailedPrecondition,
-            "several people have an account with this handle: ask by account id".to_owned(),
-            None,
-        ),
-        EngineError::InsufficientScopes(missing) => (
-            Code::FailedPrecondition,
-            format!("the person has not granted {}", missing.join(" ")),
-            None,
-        ),
-        EngineError::StoreUnavailable => (
-            Code::Unavailable,
-            "the credential store does not answer".to_owned(),
-            Some(SOON),
-        ),
-        EngineError::StillRefreshing => (
-            Code::DeadlineExceeded,
-            "the refresh goes on: ask again".to_owned(),
-            Some(SOON),
-        ),
-        EngineError::Stopping => (
-            Code::Unavailable,
-            "this replica shuts down: ask another one".to_owned(),
-            Some(SOON),
-        ),
-        EngineError::TooManyWatchers => (
-            Code::ResourceExhausted,
-            "this replica has too many watchers: watch at another".to_owned(),
-            Some(SOON),
-        ),
-        EngineError::TooManyCalls => (
-            Code::ResourceExhausted,
-            "the caller waits for as many tokens as it may: ask again when some are answered"
-                .to_owned(),
-            Some(SOON),
-        ),
-        EngineError::NoToken {
-            class, retry_after, ..
-        } => {
-            let (code, message) = of_class(*class);
-            let retries = matches!(
-                code,
-                Code::Unavailable | Code::ResourceExhausted | Code::Unknown
-            );
-            (
-                code,
-                message.to_owned(),
-                retries.then(|| retry_after.unwrap_or(SOON).max(SOON)),
-            )
         }
-    };
-    let metadata = match error {
+        EngineError::AccountAmbiguous => {
+            "several people have an account with this handle: ask by account id"
+        }
         EngineError::InsufficientScopes(missing) => {
-            HashMap::from([("missing_scopes".to_owned(), missing.join(" "))])
+            let missing = missing.join(" ");
+            let message = format!("the person has not granted {missing}");
+            return CallError::new(reason_of(error), message)
+                .with_metadata("missing_scopes", missing)
+                .into();
+        }
+        EngineError::StoreUnavailable => "the credential store does not answer",
+        EngineError::StillRefreshing => "the refresh goes on: ask again",
+        EngineError::Stopping => "this replica shuts down: ask another one",
+        EngineError::TooManyWatchers => "this replica has too many watchers: watch at another",
+        EngineError::TooManyCalls => {
+            "the caller waits for as many tokens as it may: ask again when some are answered"
         }
         EngineError::NoToken {
-            claims: Some(claims),
-            ..
-        } => HashMap::from([("claims".to_owned(), claims.to_string())]),
-        _ => HashMap::new(),
-    };
-    let mut details = ErrorDetails::with_error_info(reason(error), DOMAIN, metadata);
-    if retry_after.is_some() {
-        details.set_retry_info(retry_after);
-    }
-    Status::with_error_details(code, message, details)
-}
-
-/// The status of a request that is none.
-pub(super) fn invalid(field: &'static str, problem: &dyn Display) -> Status {
-    let problem = problem.to_string();
-    let mut details = ErrorDetails::with_error_info("INVALID_REQUEST", DOMAIN, HashMap::new());
-    details.add_bad_request_violation(field, &problem);
-    Status::with_error_details(
-        Code::InvalidArgument,
-        format!("{field}: {problem}"),
-        details,
-    )
-}
-
-/// Code and words of a class. The words say who must do what.
-const fn of_class(class: FailureClass) -> (Code, &'static str) {
-    match class {
-        FailureClass::InvalidRefreshToken => (
-            Code::FailedPrecondition,
-            "the grant was revoked or has expired: the person must sign in again",
-        ),
-        FailureClass::NoRefreshToken => (
-            Code::FailedPrecondition,
-            "the provider gave no refresh token: the person must sign in again and consent",
-        ),
-        FailureClass::RotationLost => (
-            Code::FailedPrecondition,
-            "the rotated refresh token was lost: the person must sign in again",
-        ),
-        FailureClass::ReauthPolicy => (
-            Code::FailedPrecondition,
-            "the organisation's policy asks the person to sign in again",
-        ),
-        FailureClass::InteractionRequired => (
-            Code::FailedPrecondition,
-            "the provider asks the person for something: they must sign in again",
-        ),
-        FailureClass::ConsentRequired => (
-            Code::FailedPrecondition,
-            "consent is missing: the person must sign in again and consent",
-        ),
-        FailureClass::BlockedByAdmin => (
-            Code::FailedPrecondition,
-            "the organisation's administrator does not allow this application",
-        ),
-        FailureClass::AccountDisabled => (
-            Code::FailedPrecondition,
-            "the person's account at the provider is disabled or gone",
-        ),
-        FailureClass::Refused => (
-            Code::FailedPrecondition,
-            "the provider goes on refusing the grant: the person must sign in again",
-        ),
-        FailureClass::ClientChanged => (
-            Code::FailedPrecondition,
-            "the grant was given to another client id than the one that is configured now: \
-             the person must sign in again",
-        ),
-        FailureClass::GrantsRefused => (
-            Code::Internal,
-            "the provider refuses the grants of many accounts and serves none: the operator \
-             must act",
-        ),
-        FailureClass::InsufficientScopes => (
-            Code::FailedPrecondition,
-            "the person has not granted enough",
-        ),
-        FailureClass::RateLimit => (
-            Code::ResourceExhausted,
-            "the provider throttles: ask again later",
-        ),
-        FailureClass::ProviderUnavailable => {
-            (Code::Unavailable, "the provider is down: ask again later")
+            class,
+            retry_after,
+            claims,
+        } => {
+            let mut status = CallError::new(reason_of(error), message_of(*class))
+                .retry_after(retry_after.unwrap_or(SOON).max(SOON));
+            if let Some(claims) = claims {
+                status = status.with_metadata("claims", claims.to_string());
+            }
+            return status.into();
         }
-        FailureClass::Network => (
-            Code::Unavailable,
-            "the provider cannot be reached: ask again later",
-        ),
-        FailureClass::OutcomeUnknown => (
-            Code::Unavailable,
-            "the provider did not answer in time: ask again later",
-        ),
-        FailureClass::MalformedResponse => (
-            Code::Unavailable,
-            "the provider's answer made no sense: ask again later",
-        ),
-        FailureClass::Unauthorized | FailureClass::ClientMisconfigured => (
-            Code::Internal,
-            "the provider does not accept this deployment's client: the operator must act",
-        ),
-        FailureClass::RequestRejected | FailureClass::ScopeInvalid => (
-            Code::Internal,
-            "the provider does not accept the request: the operator must act",
-        ),
-        FailureClass::UnsealFailed => (
-            Code::Internal,
-            "the stored grant does not open: the operator must act",
-        ),
-        FailureClass::Unknown => (
-            Code::Unknown,
-            "the provider refused for an unknown reason: ask again later",
-        ),
+    };
+    CallError::new(reason_of(error), message)
+        .retry_after(SOON)
+        .into()
+}
+
+/// The status of a request that is not valid.
+pub(super) fn invalid(field: &'static str, problem: &dyn Display) -> Status {
+    CallError::invalid(field, problem.to_string()).into()
+}
+
+/// The message of a class of failures: who must do what.
+const fn message_of(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::InvalidRefreshToken => {
+            "the grant was revoked or has expired: the person must sign in again"
+        }
+        FailureClass::NoRefreshToken => {
+            "the provider gave no refresh token: the person must sign in again and consent"
+        }
+        FailureClass::RotationLost => {
+            "the rotated refresh token was lost: the person must sign in again"
+        }
+        FailureClass::ReauthPolicy => "the organisation's policy asks the person to sign in again",
+        FailureClass::InteractionRequired => {
+            "the provider asks the person for something: they must sign in again"
+        }
+        FailureClass::ConsentRequired => {
+            "consent is missing: the person must sign in again and consent"
+        }
+        FailureClass::BlockedByAdmin => {
+            "the organisation's administrator does not allow this application"
+        }
+        FailureClass::AccountDisabled => "the person's account at the provider is disabled or gone",
+        FailureClass::Refused => {
+            "the provider goes on refusing the grant: the person must sign in again"
+        }
+        FailureClass::ClientChanged => {
+            "the grant was given to another client id than the one that is configured now: \
+             the person must sign in again"
+        }
+        FailureClass::GrantsRefused => {
+            "the provider refuses the grants of many accounts and serves none: the operator \
+             must act"
+        }
+        FailureClass::InsufficientScopes => "the person has not granted enough",
+        FailureClass::RateLimit => "the provider throttles: ask again later",
+        FailureClass::ProviderUnavailable => "the provider is down: ask again later",
+        FailureClass::Network => "the provider cannot be reached: ask again later",
+        FailureClass::OutcomeUnknown => "the provider did not answer in time: ask again later",
+        FailureClass::MalformedResponse => "the provider's answer made no sense: ask again later",
+        FailureClass::Unauthorized | FailureClass::ClientMisconfigured => {
+            "the provider does not accept this deployment's client: the operator must act"
+        }
+        FailureClass::RequestRejected | FailureClass::ScopeInvalid => {
+            "the provider does not accept the request: the operator must act"
+        }
+        FailureClass::UnsealFailed => "the stored grant does not open: the operator must act",
+        FailureClass::Unknown => "the provider refused for an unknown reason: ask again later",
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use latchkey_proto::reason::{ReasonInfo, Retry};
+    use tonic::Code;
     use tonic_types::StatusExt as _;
-
-    use latchkey_proto::reason::{Known, Retry};
-    use latchkey_service::grpc::{CALLER_NOT_ALLOWED, CALLER_UNKNOWN};
 
     use super::*;
 
@@ -282,7 +204,7 @@ mod tests {
                 "{error}"
             );
         }
-        for reason in ["INVALID_REQUEST", CALLER_UNKNOWN, CALLER_NOT_ALLOWED] {
+        for reason in ["INVALID_REQUEST", "CALLER_UNKNOWN", "CALLER_NOT_ALLOWED"] {
             assert!(contract.contains(&format!("`{reason}`")), "{reason}");
         }
     }
@@ -301,7 +223,7 @@ mod tests {
         ];
         let of_classes = FailureClass::ALL.map(|class| EngineError::no_token(class, None));
         for error in own.into_iter().chain(of_classes) {
-            let known = Known::of(reason(&error))
+            let known = ReasonInfo::of(reason(&error))
                 .unwrap_or_else(|| panic!("{} is not in the contract", reason(&error)));
             let status = status(&error);
             assert_eq!(status.code(), known.code(), "{}", known.name);
@@ -312,8 +234,8 @@ mod tests {
                 known.name
             );
         }
-        for name in ["INVALID_REQUEST", CALLER_UNKNOWN, CALLER_NOT_ALLOWED] {
-            assert!(Known::of(name).is_some(), "{name}");
+        for name in ["INVALID_REQUEST", "CALLER_UNKNOWN", "CALLER_NOT_ALLOWED"] {
+            assert!(ReasonInfo::of(name).is_some(), "{name}");
         }
     }
 

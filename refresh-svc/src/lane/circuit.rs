@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use latchkey_domain::Backoff;
 use latchkey_providers::{FailureClass, TOKEN_TOO_LARGE, TokenError};
 use tokio::time::Instant;
 
@@ -20,11 +21,14 @@ const OLDEST: Duration = Duration::from_mins(2);
 /// Failures of fewer accounts than this are those accounts' own.
 const FEWEST_FAILURES: usize = 3;
 
-/// First time that the circuit stays open, doubled with each probe that fails up
-/// to the second. While a provider is down it is asked every few seconds, so that the
-/// first to be served does not wait long after its return.
-const PASSING: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(4));
-const OPERATORS: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(5));
+/// How long the circuit stays open. While a provider is down it is asked every few seconds,
+/// so that the first to be served does not wait long after its return.
+const PASSING: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(4))
+    .unwrap()
+    .lengthened_by(25);
+const OPERATORS: Backoff = Backoff::new(Duration::from_secs(30), Duration::from_mins(5))
+    .unwrap()
+    .lengthened_by(25);
 /// A provider's hint is believed up to this.
 const LONGEST_HINT: Duration = Duration::from_mins(10);
 /// A probe is under way: the next one is sent so much later, whatever became of it. A
@@ -261,14 +265,13 @@ impl Circuit {
 
 /// How long the provider is left alone after so many probes.
 fn wait(class: FailureClass, hint: Option<Duration>, times: u32, jitter: f64) -> Duration {
-    let (first, longest) = if class.is_operators() {
+    let backoff = if class.is_operators() {
         OPERATORS
     } else {
         PASSING
     };
-    let wait = first.saturating_mul(1 << times.min(16)).min(longest);
-    let wait = wait.max(hint.unwrap_or_default().min(LONGEST_HINT));
-    wait.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
+    let wait = backoff.without_jitter(times.saturating_add(1));
+    backoff.jittered(wait.max(hint.unwrap_or_default().min(LONGEST_HINT)), jitter)
 }
 
 #[cfg(test)]

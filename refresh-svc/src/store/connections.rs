@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use latchkey_service::database::{JUST_NOW, untested};
+use latchkey_service::database::{RECENTLY_TESTED, without_tests};
 use latchkey_service::health::Check;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -129,12 +129,14 @@ impl Connections {
             // The pool would test an idle connection while it acquires it, and then
             // nobody could tell a test that hangs from a new connection that takes
             // its time.
-            let (acquired, idle_for) = untested(timeout(ACQUIRE, self.pool.acquire())).await;
+            let (acquired, idle_for) = without_tests(timeout(ACQUIRE, self.pool.acquire())).await;
             match acquired {
                 Ok(Ok(mut connection)) => {
                     let test = async {
                         match idle_for {
-                            Some(idle_for) if idle_for >= JUST_NOW => connection.ping().await,
+                            Some(idle_for) if idle_for >= RECENTLY_TESTED => {
+                                connection.ping().await
+                            }
                             _ => Ok(()),
                         }
                     };
@@ -255,7 +257,7 @@ impl Drop for Held {
         if let Some(mut connection) = self.connection.take() {
             // A caller may have left in the middle of a statement, and the pool waits
             // until that has ended.
-            tokio::spawn(timeout(RETURN, untested(connection.return_to_pool())));
+            tokio::spawn(timeout(RETURN, without_tests(connection.return_to_pool())));
         }
     }
 }

@@ -162,7 +162,7 @@ async fn a_wrong_variable_stops_the_start_and_is_named() {
     let mut world = world;
     for (name, value, named) in cases {
         world.variables = vec![(name.to_owned(), value.to_owned())];
-        let error = refresh_svc::Configuration::from_environment(
+        let error = refresh_svc::Config::from_environment(
             &world.environment(),
             std::sync::Arc::new(latchkey_domain::SystemClock),
         )

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use latchkey_config::Environment;
-use latchkey_demo_provider::{Config, DemoProvider, Endpoint, Fault, Flavour};
+use latchkey_demo_provider::{DemoProvider, Endpoint, Fault, Flavour};
 use latchkey_domain::SystemClock;
 use latchkey_opening::{OpeningKey, OpeningKeys};
 use latchkey_proto::token::AccessToken;
 use latchkey_testkit::{Role, TestCertificates, TestDatabase};
-use refresh_svc::Configuration;
+use refresh_svc::Config;
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
@@ -51,7 +51,9 @@ impl World {
         log::start();
         Self {
             database,
-            demo: DemoProvider::start(Config::default()).await.unwrap(),
+            demo: DemoProvider::start(latchkey_demo_provider::Config::default())
+                .await
+                .unwrap(),
             certificates: TestCertificates::create(),
             key: OpeningKey::generate().unwrap(),
             variables: Vec::new(),
@@ -115,8 +117,8 @@ impl World {
         variables
     }
 
-    pub fn configuration(&self) -> Configuration {
-        Configuration::from_environment(&self.environment(), Arc::new(SystemClock)).unwrap()
+    pub fn configuration(&self) -> Config {
+        Config::from_environment(&self.environment(), Arc::new(SystemClock)).unwrap()
     }
 
     /// A replica in a runtime of its own, so that it can be killed.

@@ -262,7 +262,7 @@ async fn a_new_policy_is_in_force_without_a_restart_and_a_broken_one_is_not() {
 async fn without_a_policy_the_service_does_not_start() {
     let world = World::new().await.with("POLICY", "");
     let clock = std::sync::Arc::new(latchkey_domain::SystemClock);
-    let error = refresh_svc::Configuration::from_environment(&world.environment(), clock);
+    let error = refresh_svc::Config::from_environment(&world.environment(), clock);
     let error = error.unwrap_err().to_string();
     assert!(
         error.starts_with("POLICY: is missing") && error.contains("any-certificate"),

@@ -1,3 +1,4 @@
+use latchkey_domain::Backoff;
 use time::{Duration, OffsetDateTime};
 
 use super::kind::{Stage, SyncStatus};
@@ -248,11 +249,18 @@ impl Channel {
     }
 }
 
-/// The back-off that the worker asked for, or one minute doubled with each failure.
+/// The back-off after a failed sync.
+const BACKOFF: Backoff =
+    Backoff::new(THROTTLE_MIN.unsigned_abs(), THROTTLE_MAX.unsigned_abs()).unwrap();
+
+/// The back-off that the worker asked for, within bounds, or one that doubles with each failure.
 fn back_off(failures: i32, asked: Option<Duration>) -> Duration {
-    let doublings = u32::try_from(failures - 1).unwrap_or(0).min(16);
-    let doubled = THROTTLE_MIN * 2_i32.saturating_pow(doublings);
-    asked.unwrap_or(doubled).max(THROTTLE_MIN).min(THROTTLE_MAX)
+    let wait = match asked {
+        // A negative duration counts as zero.
+        Some(asked) => BACKOFF.clamped(asked.try_into().unwrap_or_default()),
+        None => BACKOFF.without_jitter(u32::try_from(failures).unwrap_or(1)),
+    };
+    Duration::try_from(wait).unwrap_or(THROTTLE_MAX)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use latchkey_domain::EventId;
-use latchkey_messaging::parked::{self, Parked, Selection, Shelf, Which};
+use latchkey_messaging::parked::{self, Filter, OperatorQueue, Parked, Selection};
 use latchkey_messaging::topology::{self, Subscription};
 use latchkey_messaging::{BrokerConfig, BrokerError};
 
@@ -52,9 +52,9 @@ pub enum Command {
 }
 
 /// The queues of messages that sync-svc could not handle.
-pub fn parked() -> Vec<Shelf> {
+pub fn parked() -> Vec<OperatorQueue> {
     let queues = Subscription::built_in().into_iter();
-    queues.map(|own| Shelf::Parked(own.queue)).collect()
+    queues.map(|own| OperatorQueue::Parked(own.queue)).collect()
 }
 
 /// Runs the command on these queues and returns the lines to print.
@@ -63,7 +63,7 @@ pub fn parked() -> Vec<Shelf> {
 /// The broker failed or refused.
 pub async fn run(
     command: &Command,
-    queues: Vec<Shelf>,
+    queues: Vec<OperatorQueue>,
     broker: &BrokerConfig,
 ) -> Result<Vec<String>, BrokerError> {
     let mut lines = Vec::new();
@@ -76,7 +76,7 @@ pub async fn run(
                 limit,
             } => {
                 let selection = Selection {
-                    which: by_key(routing_key.as_ref()),
+                    filter: by_key(routing_key.as_ref()),
                     skip: *skip,
                     limit: Some(*limit),
                 };
@@ -101,11 +101,11 @@ pub async fn run(
                 limit,
                 ..
             } => {
-                if queue == Shelf::Unrouted {
+                if queue == OperatorQueue::Unrouted {
                     declare(broker).await?;
                 }
                 let selection = Selection {
-                    which: event_id.map_or_else(|| by_key(routing_key.as_ref()), Which::Event),
+                    filter: event_id.map_or_else(|| by_key(routing_key.as_ref()), Filter::Event),
                     skip: *skip,
                     limit: *limit,
                 };
@@ -120,8 +120,8 @@ pub async fn run(
     Ok(lines)
 }
 
-fn by_key(key: Option<&String>) -> Which {
-    key.map_or(Which::All, |key| Which::Keys(vec![key.clone()]))
+fn by_key(key: Option<&String>) -> Filter {
+    key.map_or(Filter::All, |key| Filter::Keys(vec![key.clone()]))
 }
 
 /// Declares queues and bindings, so that the messages of a lost binding are routed when

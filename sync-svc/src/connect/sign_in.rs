@@ -105,8 +105,8 @@ impl SignIn {
         );
         let identity = event.identity.ok_or(InvalidSignIn::Missing("identity"))?;
         let sealed = connection.grant.ok_or(InvalidSignIn::Missing("grant"))?;
-        if sealed.access_token.is_empty() {
-            return Err(InvalidSignIn::Missing("grant.access_token"));
+        if sealed.sealed_access_token.is_empty() {
+            return Err(InvalidSignIn::Missing("grant.sealed_access_token"));
         }
         let authenticated_at = event
             .authenticated_at
@@ -126,7 +126,7 @@ impl SignIn {
                 time_to_microsecond(at).ok_or(InvalidSignIn::Time("refresh_token_expires_at"))
             })
             .transpose()?;
-        let refresh_token = Some(sealed.refresh_token).filter(|token| !token.is_empty());
+        let refresh_token = Some(sealed.sealed_refresh_token).filter(|token| !token.is_empty());
         Ok(Some(Self {
             binding: GrantBinding {
                 workspace: event.workspace_id.parse()?,
@@ -145,7 +145,7 @@ impl SignIn {
                 intent,
             },
             sealed: SealedGrant {
-                access_token: sealed.access_token,
+                access_token: sealed.sealed_access_token,
                 access_token_expires_at,
                 refresh_token,
                 refresh_token_expires_at,

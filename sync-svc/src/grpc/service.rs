@@ -160,7 +160,7 @@ async fn traced<T, R>(
         .get("traceparent")
         .and_then(|value| value.to_str().ok());
     let span = tracing::info_span!("grpc", otel.kind = "server", rpc.method = method);
-    latchkey_service::telemetry::follow(&span, traceparent);
+    latchkey_service::telemetry::set_parent(&span, traceparent);
     async {
         within(ANSWER, handle(&call, request.into_inner()))
             .await

@@ -1,16 +1,14 @@
 //! The mapping from errors to gRPC statuses.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use latchkey_domain::InvalidId;
-use latchkey_proto::reason::{Known, Retry};
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use latchkey_proto::reason::Reason;
+use latchkey_service::grpc::CallError;
+use tonic::Status;
 
 use crate::sync_reports::SyncReportError;
 
-const DOMAIN: &str = "latchkey";
 /// The delay for a retry after a fault of the database.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
@@ -60,57 +58,42 @@ impl From<Status> for RpcError {
 
 impl From<RpcError> for Status {
     fn from(error: RpcError) -> Self {
-        if let RpcError::Refused(status) = &error {
-            return status.as_ref().clone();
-        }
         let reason = reason(&error);
-        let (code, mut details) = of(reason);
-        let message = match &error {
-            RpcError::InvalidArgument { field, problem } => {
-                details.add_bad_request_violation(*field, problem);
-                error.to_string()
-            }
+        let status = match error {
+            RpcError::Refused(status) => return *status,
+            RpcError::InvalidArgument { field, problem } => CallError::invalid(field, problem),
             RpcError::SyncReport(SyncReportError::Database(cause)) => {
                 tracing::error!(error = %cause, "database failed");
-                "the database does not answer: try again".to_owned()
+                CallError::new(reason, "the database does not answer: try again")
             }
-            RpcError::Refused(_) | RpcError::SyncReport(_) => error.to_string(),
+            RpcError::SyncReport(error) => CallError::new(reason, error.to_string()),
         };
-        Status::with_error_details(code, message, details)
+        status.retry_after(RETRY_DELAY).of_account_service().into()
     }
 }
 
-/// The name of the error in the contract.
-fn reason(error: &RpcError) -> &'static str {
+/// The reason of the error in the contract.
+fn reason(error: &RpcError) -> Reason {
     match error {
-        RpcError::InvalidArgument { .. } => "INVALID_REQUEST",
-        RpcError::Refused(_) => "CALLER_NOT_ALLOWED",
+        RpcError::InvalidArgument { .. } => Reason::InvalidRequest,
+        RpcError::Refused(_) => Reason::CallerNotAllowed,
         RpcError::SyncReport(error) => match error {
-            SyncReportError::Database(_) => "STORE_UNAVAILABLE",
-            SyncReportError::AccountNotFound => "ACCOUNT_NOT_FOUND",
-            SyncReportError::ChannelNotFound => "CHANNEL_NOT_FOUND",
-            SyncReportError::InvalidTransition(_) => "STATE_REFUSED",
-            SyncReportError::StaleJob => "STALE_JOB",
-            SyncReportError::ReauthRequired => "REAUTH_REQUIRED",
+            SyncReportError::Database(_) => Reason::StoreUnavailable,
+            SyncReportError::AccountNotFound => Reason::AccountNotFound,
+            SyncReportError::ChannelNotFound => Reason::ChannelNotFound,
+            SyncReportError::InvalidTransition(_) => Reason::StateRefused,
+            SyncReportError::StaleJob => Reason::StaleJob,
+            SyncReportError::ReauthRequired => Reason::ReauthRequired,
         },
     }
 }
 
-/// The code and the details that the contract gives a reason. `ErrorInfo.reason` is the
-/// name that older callers know; the name in the contract is in the metadata.
-fn of(reason: &'static str) -> (Code, ErrorDetails) {
-    let known = Known::of(reason);
-    let legacy_reason = known.map_or(reason, |known| known.in_account_service);
-    let metadata = HashMap::from([("reason".to_owned(), reason.to_owned())]);
-    let mut details = ErrorDetails::with_error_info(legacy_reason, DOMAIN, metadata);
-    if known.is_some_and(|known| known.retry == Retry::Later) {
-        details.set_retry_info(Some(RETRY_DELAY));
-    }
-    (known.map_or(Code::Unknown, Known::code), details)
-}
-
 #[cfg(test)]
 mod tests {
+    use latchkey_service::grpc::DOMAIN;
+    use tonic::Code;
+    use tonic_types::StatusExt as _;
+
     use super::*;
 
     #[test]
@@ -138,9 +121,8 @@ mod tests {
             SyncReportError::StaleJob.into(),
             SyncReportError::ReauthRequired.into(),
         ] {
-            assert!(Known::of(reason(&error)).is_some(), "{error}");
+            assert_ne!(reason(&error), Reason::Unspecified, "{error}");
         }
-        assert!(Known::of("STATE_REFUSED").is_some());
     }
 
     #[test]

@@ -82,7 +82,7 @@ async fn a_replaced_refresh_token_is_kept() {
         .grant
         .as_mut()
         .unwrap()
-        .refresh_token = b"refresh-late".to_vec();
+        .sealed_refresh_token = b"refresh-late".to_vec();
     person.applies(&service, late).await;
     assert_eq!(
         kept(&service).await.last().map(String::as_str),

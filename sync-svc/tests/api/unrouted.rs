@@ -3,7 +3,7 @@
 
 use latchkey_domain::EventId;
 use latchkey_messaging::BrokerConfig;
-use latchkey_messaging::parked::Shelf;
+use latchkey_messaging::parked::OperatorQueue;
 use latchkey_messaging::topology::{RECENT_QUEUE, UNROUTED_QUEUE, USER_AUTHENTICATED_QUEUE};
 use sync_svc::commands::parked::{Command, run};
 
@@ -90,8 +90,11 @@ async fn one_command_repairs_a_lost_binding() {
     let person = Person::new();
     let id = EventId::generate();
     service.publish(id, &person.sign_in(0)).await;
-    let command =
-        async |command: &Command| run(command, vec![Shelf::Unrouted], &broker).await.unwrap();
+    let command = async |command: &Command| {
+        run(command, vec![OperatorQueue::Unrouted], &broker)
+            .await
+            .unwrap()
+    };
     let counted = command(&Command::Count).await;
     assert_eq!(counted, [format!("latchkey.unrouted\t{AUTHENTICATED}\t1")]);
     let lines = command(&redrive(CONNECTED)).await;

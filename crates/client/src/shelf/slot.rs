@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use latchkey_domain::Backoff;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -13,12 +14,14 @@ use crate::{Token, TokenError};
 
 /// Life below which a token is of no use to anybody.
 const LAST_SECONDS: Duration = Duration::from_secs(5);
-/// Own back-off where the service gives no RetryInfo: doubles from the first…
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// …up to the longest, for callers.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A RetryInfo beyond this is taken for a mistake.
-const LONGEST_HOLD_OFF: Duration = Duration::from_mins(10);
+/// Between two calls to the service, for callers, if it sends no RetryInfo.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5))
+    .unwrap()
+    .lengthened_by(50);
+/// Bounds of a RetryInfo: a longer one is taken for a mistake. Jitter only lengthens it.
+const HINTS: Backoff = Backoff::new(Duration::from_nanos(1), Duration::from_mins(10))
+    .unwrap()
+    .lengthened_by(10);
 /// No second refresh ahead within this after one that brought nothing new.
 const AHEAD_PAUSE: Duration = Duration::from_secs(10);
 
@@ -243,7 +246,7 @@ impl Slot {
         self.failures = self.failures.saturating_add(1);
         let told = error.retry_after().filter(|after| !after.is_zero());
         let chance = jitter.fraction(&(self.used, self.failures));
-        let pause = pause_after(self.failures, told, LONGEST_PAUSE, chance);
+        let pause = pause_after(self.failures, told, BACKOFF, chance);
         if let TokenError::RetryLater { after, .. } = &mut error {
             *after = pause;
         }
@@ -261,17 +264,15 @@ fn usable(token: &Token, moment: &Moment<'_>) -> bool {
     !token.is_refused() || token.is_fresh_replacement(moment.now, moment.cool_down)
 }
 
-/// How long to leave the service alone after so many failures in a row, where it
-/// told of a time and where not. Chance only ever adds: earlier than told is too
-/// early.
+/// The wait after `failures` failures in a row: as the service asks, or else by `backoff`.
 pub(crate) fn pause_after(
     failures: u32,
     told: Option<Duration>,
-    longest: Duration,
+    backoff: Backoff,
     chance: f64,
 ) -> Duration {
-    let doublings = failures.saturating_sub(1).min(8);
-    let own = (FIRST_PAUSE * (1 << doublings)).min(longest);
-    let (pause, share) = told.map_or((own, 0.5), |after| (after.min(LONGEST_HOLD_OFF), 0.1));
-    pause + pause.mul_f64(share * chance)
+    told.map_or_else(
+        || backoff.wait(failures, chance),
+        |after| HINTS.wait_as_hinted(after, chance),
+    )
 }

@@ -3,10 +3,10 @@ use lapin::Connection;
 use latchkey_service::health::Check;
 use tokio::sync::Mutex;
 
-use super::BrokerConfig;
+use super::config::BrokerConfig;
 
-/// Ready while a connection to the broker stands. Keeps one for itself, so
-/// that asking often costs nothing.
+/// A readiness check that succeeds while a connection to the broker is open. It keeps its own
+/// connection, so that frequent checks cost nothing.
 #[derive(Debug)]
 pub struct BrokerCheck {
     config: BrokerConfig,

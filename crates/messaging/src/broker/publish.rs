@@ -4,13 +4,13 @@ use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
 
-use super::BrokerError;
+use super::error::BrokerError;
 
-/// A confirm that takes longer counts as none: the message stays where it was.
+/// A message that is not confirmed within this time stays where it was.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sends a message on a channel in confirm mode. `mandatory`: the broker gives
-/// back what reaches no queue.
+/// Publishes a message on a channel in confirm mode, with the flag `mandatory`: the broker
+/// returns a message that reaches no queue.
 pub(crate) async fn publish(
     channel: &Channel,
     exchange: &str,
@@ -29,14 +29,14 @@ pub(crate) async fn publish(
         body,
         properties,
     );
-    // A blocked connection does not take the frame.
+    // A blocked connection does not accept the frame.
     tokio::time::timeout(CONFIRM_TIMEOUT, sent)
         .await
         .map_err(|_| BrokerError::Timeout("publish"))?
         .map_err(BrokerError::from)
 }
 
-/// Waits until the broker has the message on every replica of its queues.
+/// Waits for the publisher confirm: the message is then in every queue that it reaches.
 pub(crate) async fn confirmed(confirm: PublisherConfirm) -> Result<(), BrokerError> {
     let confirmation = tokio::time::timeout(CONFIRM_TIMEOUT, confirm)
         .await

@@ -1,7 +1,9 @@
-//! One delivery: read, handle, then acknowledge, pass on to a delay queue, or park.
+//! One delivery: the message is handled, and then acknowledged, forwarded to a retry queue, or
+//! parked.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use lapin::Channel;
 use lapin::message::Delivery;
@@ -12,25 +14,30 @@ use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::{Consumer, HANDLE_TIMEOUT, HandleError, Ladder, Received};
-use crate::broker::{BrokerError, answered, confirmed, publish};
+use super::error::HandleError;
+use super::received::Received;
+use super::setup::Consumer;
+use crate::broker::{BrokerError, confirmed, publish, reply};
 use crate::envelope::{self, ATTEMPTS, PARKED_AT, PARKED_REASON};
+use crate::topology::RetrySchedule;
 
-/// A reason is a header: short.
+/// A handler that takes longer is aborted, and the message is retried.
+const HANDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// The reason becomes a header, which must be short.
 const REASON_MAX_CHARS: usize = 500;
 
 pub(super) struct Task {
     pub(super) consumer: Consumer,
-    pub(super) passing_on: Channel,
+    pub(super) forwarding: Channel,
     pub(super) broken: CancellationToken,
     pub(super) unavailable: CancellationToken,
     pub(super) handled: Arc<AtomicBool>,
 }
 
-/// What becomes of a message.
+/// The outcome of handling a message.
 enum Outcome {
     Handled,
-    /// Not handled, and not by its own fault.
+    /// The handler is not available: the message is not the cause.
     Unavailable(String),
     Failed(HandleError),
 }
@@ -47,7 +54,7 @@ impl Task {
             event.r#type = tracing::field::Empty,
         );
         if let Ok(message) = &read {
-            latchkey_service::telemetry::follow(&span, message.traceparent.as_deref());
+            latchkey_service::telemetry::set_parent(&span, message.traceparent.as_deref());
             span.record("event.id", tracing::field::display(message.id));
             span.record("event.type", message.event_type.as_str());
         }
@@ -73,8 +80,8 @@ impl Task {
         .await;
     }
 
-    /// Puts a message that was not begun back into its queue.
-    pub(super) async fn give_back(self, delivery: Delivery) {
+    /// Returns a message that was not begun to its queue.
+    pub(super) async fn requeue(self, delivery: Delivery) {
         let outcome = Outcome::Unavailable("consuming ends".to_owned());
         if let Err(error) = self.settle(&delivery, outcome).await {
             tracing::warn!(%error, "message is delivered again");
@@ -101,7 +108,7 @@ impl Task {
 
     async fn handle(&self, message: Received) -> Result<(), HandleError> {
         let handler = self.consumer.handler.clone();
-        // A task of its own: a panic there must not take the consumer along.
+        // In its own task, so that a panic of the handler does not end the consumer.
         let handling =
             tokio::spawn(async move { handler.handle(&message).await }.in_current_span());
         let abort = handling.abort_handle();
@@ -123,31 +130,31 @@ impl Task {
             Outcome::Failed(HandleError::Retry(reason)) => self.retry(delivery, &reason).await?,
         }
         let acknowledged = delivery.acker.ack(BasicAckOptions::default());
-        answered("acknowledge", acknowledged).await?;
+        reply("acknowledge", acknowledged).await?;
         Ok(())
     }
 
-    /// Behind the others in its own queue, as new: held back, it would be counted
-    /// against by the broker.
+    /// Publishes the message again at the end of its own queue. If it were returned instead, the
+    /// broker would count a delivery against its limit.
     async fn defer(&self, delivery: &Delivery, reason: &str) -> Result<(), BrokerError> {
         tracing::debug!(reason, "waits until messages can be handled again");
         let queue = self.consumer.subscription.queue.clone();
         let changes = [("x-delivery-count", None)];
-        self.pass_on(delivery, &queue, &changes).await
+        self.forward(delivery, &queue, &changes).await
     }
 
     async fn retry(&self, delivery: &Delivery, reason: &str) -> Result<(), BrokerError> {
         let attempts = envelope::attempts(&delivery.properties).saturating_add(1);
-        let ladder = &self.consumer.ladder;
-        let Some(delay) = ladder.after(attempts) else {
+        let retry_schedule = &self.consumer.retry_schedule;
+        let Some(delay) = retry_schedule.after(attempts) else {
             return self
                 .park(delivery, &format!("{attempts} tries failed: {reason}"))
                 .await;
         };
         tracing::warn!(attempts, ?delay, reason, "tried again later");
         let changes = [(ATTEMPTS, Some(AMQPValue::LongUInt(attempts)))];
-        let queue = Ladder::queue(&self.consumer.subscription.queue, delay);
-        self.pass_on(delivery, &queue, &changes).await
+        let queue = RetrySchedule::queue(&self.consumer.subscription.queue, delay);
+        self.forward(delivery, &queue, &changes).await
     }
 
     async fn park(&self, delivery: &Delivery, reason: &str) -> Result<(), BrokerError> {
@@ -159,19 +166,19 @@ impl Task {
             (PARKED_AT, Some(envelope::text(now.unwrap_or_default()))),
         ];
         let queue = self.consumer.subscription.parked();
-        self.pass_on(delivery, &queue, &changes).await
+        self.forward(delivery, &queue, &changes).await
     }
 
-    /// Puts a copy into `queue` and waits for the confirm: only then may the
-    /// original be acknowledged.
-    async fn pass_on(
+    /// Publishes a copy to `queue` and waits for the confirm: only then may the original be
+    /// acknowledged.
+    async fn forward(
         &self,
         delivery: &Delivery,
         queue: &str,
         changes: &[(&'static str, Option<AMQPValue>)],
     ) -> Result<(), BrokerError> {
         let properties = envelope::with_headers(&delivery.properties, changes);
-        let confirm = publish(&self.passing_on, "", queue, &delivery.data, properties).await?;
+        let confirm = publish(&self.forwarding, "", queue, &delivery.data, properties).await?;
         confirmed(confirm).await
     }
 }

@@ -4,11 +4,11 @@ use lapin::message::Delivery;
 use latchkey_domain::EventId;
 use time::OffsetDateTime;
 
-use super::HandleError;
+use super::error::HandleError;
 use crate::envelope::Envelope;
-use crate::outbox::Event;
+use crate::event::Event;
 
-/// Events are small; more than this is none of ours.
+/// Events are small: a larger message is not one of ours.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// A message as it arrived.
@@ -24,9 +24,9 @@ pub struct Received {
     pub subject: String,
     /// CloudEvents time: when the event was written.
     pub time: Option<OffsetDateTime>,
-    /// W3C trace context of the writer.
+    /// W3C trace context of the publisher.
     pub traceparent: Option<String>,
-    /// Failed tries before this one.
+    /// Failed attempts before this one.
     pub attempts: u32,
     body: Vec<u8>,
 }
@@ -45,11 +45,11 @@ impl fmt::Debug for Received {
 }
 
 impl Received {
-    /// Reads a delivery of a queue that takes the types `expected`.
+    /// Reads a delivery of a queue that accepts the types `expected`.
     ///
     /// # Errors
-    /// [`HandleError::Park`]: too large, no event, or of a type or version that
-    /// the queue does not take.
+    /// [`HandleError::Park`] if the message is too large, is not an event, or has a type or
+    /// version that the queue does not accept.
     pub(crate) fn read(delivery: &Delivery, expected: &[&str]) -> Result<Self, HandleError> {
         let bytes = delivery.data.len();
         if bytes > MAX_BODY_BYTES {
@@ -80,7 +80,7 @@ impl Received {
     /// Decodes the event.
     ///
     /// # Errors
-    /// [`HandleError::Park`]: another type of event, or not decodable.
+    /// [`HandleError::Park`] if it is another type of event or cannot be decoded.
     pub fn event<E: Event>(&self) -> Result<E, HandleError> {
         if self.event_type != E::ROUTING_KEY {
             return Err(HandleError::Park(format!(

@@ -14,63 +14,67 @@ use lapin::{Channel, Connection};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Consumer, DRAIN_TIMEOUT, delivery};
-use crate::broker::{Backoff, BrokerError, answered};
-use crate::parked::{self, Selection, Shelf, Which};
+use super::delivery;
+use super::setup::Consumer;
+use crate::broker::{BrokerError, RetryDelay, reply};
+use crate::parked::{self, Filter, OperatorQueue, Selection};
 use crate::topology;
 
-/// A message that was delivered so often without an end may be what kills the
+/// Messages that are being handled when the consumer stops have this long.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// A message that was delivered this often without an acknowledgement may be what kills the
 /// process: it is handled alone.
 const SUSPECT_AFTER: i64 = 3;
-/// A queue from which nothing comes for so long holds nothing that was delivered
-/// before.
-const QUIET: Duration = Duration::from_secs(1);
+/// If no message is delivered for this long, every message that was delivered before a crash
+/// has been handled.
+const QUIET_PERIOD: Duration = Duration::from_secs(1);
 
-/// Why a session ended well.
-pub(super) enum Ended {
-    /// The process is asked to stop.
-    Asked,
-    /// The handler cannot work at present; `handled` if something was before.
+/// Why a session ended without an error.
+pub(super) enum SessionEnd {
+    /// The process stops.
+    Stopped,
+    /// The handler is not available; `handled` says whether it handled a message before.
     Unavailable { handled: bool },
 }
 
-/// Why a subscription ended well.
-enum Left {
-    Asked,
+/// Why a subscription ended without an error.
+enum SubscriptionEnd {
+    Stopped,
     Unavailable,
-    /// What was delivered before has passed: from now on, many at once.
-    Warm,
-    /// This one may kill the process.
+    /// Messages that were delivered before a crash have been handled: from now on several
+    /// messages at once.
+    RedeliveriesDone,
+    /// This message may be what kills the process.
     Suspect(Box<Delivery>),
 }
 
-/// Deliveries on one channel, what is passed on over the other.
+/// Messages are delivered over one channel and forwarded to other queues over the second.
 pub(super) struct Session<'a> {
     consumer: &'a Consumer,
     connection: Connection,
     deliveries: Channel,
-    passing_on: Channel,
+    forwarding: Channel,
     handling: TaskTracker,
-    /// Cancelled where a message could be neither acknowledged nor passed on: only
-    /// a new connection makes the broker deliver it again.
+    /// Cancelled if a message could be neither acknowledged nor forwarded: the broker delivers
+    /// it again only after a new connection.
     broken: CancellationToken,
-    /// Cancelled where the handler cannot work.
+    /// Cancelled if the handler is not available.
     unavailable: CancellationToken,
     handled: Arc<AtomicBool>,
 }
 
 impl<'a> Session<'a> {
-    /// Connects and consumes until `stop`, or until the handler cannot work.
+    /// Connects and consumes until `stop`, or until the handler is not available.
     pub(super) async fn run(
         consumer: &'a Consumer,
-        backoff: &mut Backoff,
+        retry_delay: &mut RetryDelay,
         stop: &CancellationToken,
-    ) -> Result<Ended, BrokerError> {
+    ) -> Result<SessionEnd, BrokerError> {
         let session = tokio::select! {
-            () = stop.cancelled() => return Ok(Ended::Asked),
+            () = stop.cancelled() => return Ok(SessionEnd::Stopped),
             opened = Self::open(consumer) => opened?,
         };
-        let ended = session.consume(backoff, stop).await;
+        let ended = session.consume(retry_delay, stop).await;
         session.drain().await;
         ended
     }
@@ -79,18 +83,19 @@ impl<'a> Session<'a> {
         let connection = consumer.broker.connect().await?;
         let subscription = &consumer.subscription;
         let refused =
-            topology::declare_subscription(&connection, subscription, &consumer.ladder).await?;
-        consumer.complaints.replace(&refused);
-        fetch_unrouted(&connection, consumer).await;
-        let deliveries = answered("open a channel", connection.create_channel()).await?;
-        let passing_on = answered("open a channel", connection.create_channel()).await?;
-        let confirming = passing_on.confirm_select(ConfirmSelectOptions::default());
-        answered("confirm mode", confirming).await?;
+            topology::declare_subscription(&connection, subscription, &consumer.retry_schedule)
+                .await?;
+        consumer.refused_declarations.replace(&refused);
+        redrive_unrouted(&connection, consumer).await;
+        let deliveries = reply("open a channel", connection.create_channel()).await?;
+        let forwarding = reply("open a channel", connection.create_channel()).await?;
+        let confirming = forwarding.confirm_select(ConfirmSelectOptions::default());
+        reply("confirm mode", confirming).await?;
         Ok(Self {
             consumer,
             connection,
             deliveries,
-            passing_on,
+            forwarding,
             handling: TaskTracker::new(),
             broken: CancellationToken::new(),
             unavailable: CancellationToken::new(),
@@ -100,21 +105,21 @@ impl<'a> Session<'a> {
 
     async fn consume(
         &self,
-        backoff: &mut Backoff,
+        retry_delay: &mut RetryDelay,
         stop: &CancellationToken,
-    ) -> Result<Ended, BrokerError> {
-        // One at a time at first: what was delivered before a crash comes first,
-        // and a message that kills the process must not count against others.
+    ) -> Result<SessionEnd, BrokerError> {
+        // At first one message at a time: messages that were delivered before a crash come
+        // first, and a message that kills the process must not count against others.
         let mut prefetch = 1;
         loop {
-            match self.subscribed(prefetch, backoff, stop).await? {
-                Left::Asked => return Ok(Ended::Asked),
-                Left::Unavailable => {
+            match self.consume_with(prefetch, retry_delay, stop).await? {
+                SubscriptionEnd::Stopped => return Ok(SessionEnd::Stopped),
+                SubscriptionEnd::Unavailable => {
                     let handled = self.handled.load(Ordering::Relaxed);
-                    return Ok(Ended::Unavailable { handled });
+                    return Ok(SessionEnd::Unavailable { handled });
                 }
-                Left::Warm => prefetch = self.consumer.prefetch,
-                Left::Suspect(delivery) => {
+                SubscriptionEnd::RedeliveriesDone => prefetch = self.consumer.prefetch,
+                SubscriptionEnd::Suspect(delivery) => {
                     self.idle().await;
                     self.task().run(*delivery).await;
                     prefetch = 1;
@@ -123,17 +128,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Consumes with this many messages at once.
-    async fn subscribed(
+    /// Consumes up to `prefetch` messages concurrently.
+    async fn consume_with(
         &self,
         prefetch: u16,
-        backoff: &mut Backoff,
+        retry_delay: &mut RetryDelay,
         stop: &CancellationToken,
-    ) -> Result<Left, BrokerError> {
+    ) -> Result<SubscriptionEnd, BrokerError> {
         let qos = self
             .deliveries
             .basic_qos(prefetch, BasicQosOptions::default());
-        answered("limit what is delivered", qos).await?;
+        reply("limit what is delivered", qos).await?;
         let queue = self.consumer.subscription.queue.as_str();
         let subscribed = self.deliveries.basic_consume(
             queue.into(),
@@ -141,44 +146,45 @@ impl<'a> Session<'a> {
             BasicConsumeOptions::default(),
             FieldTable::default(),
         );
-        let mut deliveries = answered("subscribe", subscribed).await?;
-        backoff.reset();
+        let mut deliveries = reply("subscribe", subscribed).await?;
+        retry_delay.reset();
         tracing::info!(queue, prefetch, "consuming");
-        let cautious = prefetch < self.consumer.prefetch;
+        let one_at_a_time = prefetch < self.consumer.prefetch;
         let left = loop {
             tokio::select! {
                 biased;
                 () = self.broken.cancelled() => return Err(BrokerError::Cancelled),
-                () = stop.cancelled() => break Left::Asked,
-                () = self.unavailable.cancelled() => break Left::Unavailable,
+                () = stop.cancelled() => break SubscriptionEnd::Stopped,
+                () = self.unavailable.cancelled() => break SubscriptionEnd::Unavailable,
                 next = deliveries.next() => match next {
-                    Some(Ok(delivery)) if !cautious && is_suspect(&delivery) => {
-                        break Left::Suspect(Box::new(delivery));
+                    Some(Ok(delivery)) if !one_at_a_time && is_suspect(&delivery) => {
+                        break SubscriptionEnd::Suspect(Box::new(delivery));
                     }
                     Some(Ok(delivery)) => {
                         let fresh = !delivery.redelivered;
                         self.handling.spawn(self.task().run(delivery));
-                        if cautious && fresh {
-                            break Left::Warm;
+                        if one_at_a_time && fresh {
+                            break SubscriptionEnd::RedeliveriesDone;
                         }
                     }
                     Some(Err(error)) => return Err(error.into()),
                     None => return Err(BrokerError::Cancelled),
                 },
-                () = tokio::time::sleep(QUIET), if cautious && self.handling.is_empty() => {
-                    break Left::Warm;
+                () = tokio::time::sleep(QUIET_PERIOD), if one_at_a_time && self.handling.is_empty() => {
+                    break SubscriptionEnd::RedeliveriesDone;
                 }
             }
         };
         let unsubscribed = self
             .deliveries
             .basic_cancel(deliveries.tag(), BasicCancelOptions::default());
-        if let Err(error) = answered("unsubscribe", unsubscribed).await {
+        if let Err(error) = reply("unsubscribe", unsubscribed).await {
             tracing::debug!(%error, "subscription had ended already");
         }
-        // Delivered and not begun: back to the queue, and not counted.
+        // Messages that were delivered and not begun return to the queue, without a counted
+        // attempt.
         while let Some(Some(Ok(delivery))) = deliveries.next().now_or_never() {
-            self.handling.spawn(self.task().give_back(delivery));
+            self.handling.spawn(self.task().requeue(delivery));
         }
         Ok(left)
     }
@@ -186,14 +192,14 @@ impl<'a> Session<'a> {
     fn task(&self) -> delivery::Task {
         delivery::Task {
             consumer: self.consumer.clone(),
-            passing_on: self.passing_on.clone(),
+            forwarding: self.forwarding.clone(),
             broken: self.broken.clone(),
             unavailable: self.unavailable.clone(),
             handled: self.handled.clone(),
         }
     }
 
-    /// Waits until nothing is being handled.
+    /// Waits until no message is being handled.
     async fn idle(&self) {
         self.handling.close();
         self.handling.wait().await;
@@ -212,25 +218,25 @@ impl<'a> Session<'a> {
                 "messages are still being handled: the broker delivers them again"
             );
         }
-        let closed = answered("close", self.connection.close(200, "done".into()));
+        let closed = reply("close", self.connection.close(200, "done".into()));
         if let Err(error) = closed.await {
             tracing::debug!(%error, "connection was closed already");
         }
     }
 }
 
-/// Events that were published while the queue or its binding was missing are
-/// published again. Who may not read the shelf does without.
-async fn fetch_unrouted(connection: &Connection, consumer: &Consumer) {
+/// Publishes again the events that were published while the queue or its binding was missing.
+/// A consumer without the right to read the queue of unrouted events continues without.
+async fn redrive_unrouted(connection: &Connection, consumer: &Consumer) {
     let keys = consumer.subscription.routing_keys.iter();
-    let own = Which::Keys(keys.map(|key| (*key).to_owned()).collect());
-    match parked::redrive_on(connection, &Shelf::Unrouted, &Selection::from(own)).await {
+    let own = Filter::Keys(keys.map(|key| (*key).to_owned()).collect());
+    match parked::redrive_on(connection, &OperatorQueue::Unrouted, &Selection::from(own)).await {
         Ok(0) => {}
         Ok(again) => {
             let queue = consumer.subscription.queue.as_str();
             tracing::warn!(queue, again, "events waited for this queue");
         }
-        Err(error) => tracing::debug!(%error, "no look at unrouted events"),
+        Err(error) => tracing::debug!(%error, "unrouted events cannot be read"),
     }
 }
 

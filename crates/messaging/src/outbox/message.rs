@@ -5,34 +5,10 @@ use latchkey_proto::events;
 use latchkey_service::telemetry::current_traceparent;
 use prost::Message as _;
 
+use crate::event::Event;
 use crate::topology::{EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue};
 
-/// An event of the published contract.
-pub trait Event: prost::Message + Default {
-    /// Routing key on [`EVENTS_EXCHANGE`] and CloudEvents type.
-    const ROUTING_KEY: &'static str;
-}
-
-impl Event for events::UserAuthenticated {
-    const ROUTING_KEY: &'static str = "user.authenticated.v1";
-}
-impl Event for events::MemberRemoved {
-    const ROUTING_KEY: &'static str = "member.removed.v1";
-}
-impl Event for events::AccountConnected {
-    const ROUTING_KEY: &'static str = "account.connected.v1";
-}
-impl Event for events::AccountReauthRequired {
-    const ROUTING_KEY: &'static str = "account.reauth_required.v1";
-}
-impl Event for events::AccountDisconnected {
-    const ROUTING_KEY: &'static str = "account.disconnected.v1";
-}
-impl Event for events::ChannelStatusChanged {
-    const ROUTING_KEY: &'static str = "channel.status_changed.v1";
-}
-
-/// A message for the outbox. Carries the trace context of its making.
+/// A message for the outbox, with the trace context in which it was created.
 #[derive(Debug, Clone)]
 pub struct Message {
     pub(crate) event_id: EventId,
@@ -45,7 +21,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// An event about `subject`, the id of what it happened to.
+    /// An event; `subject` is the id of the object that it is about.
     pub fn event<E: Event>(event_id: EventId, subject: impl Display, event: &E) -> Self {
         Self {
             event_id,
@@ -58,7 +34,7 @@ impl Message {
         }
     }
 
-    /// A job for a sync worker; its id is the job's.
+    /// A job for a sync worker; the id of the message is that of the job.
     pub fn job(id: JobId, queue: JobQueue, job: &events::SyncJob) -> Self {
         Self {
             event_id: EventId::from(id.as_uuid()),

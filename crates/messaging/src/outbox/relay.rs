@@ -1,125 +1,48 @@
-//! Publishes what the outbox holds.
+//! Publishes the rows of the outbox.
 //!
-//! A destination whose messages the broker does not confirm is held back and tried
-//! apart, ever more rarely, and so is a row that ends the connection each time it is
-//! published: neither slows the others.
+//! A destination whose messages the broker does not confirm is held back and retried
+//! separately, with a growing wait, and so is a row that ends the connection whenever it is
+//! published: neither delays the other rows.
 
-mod held;
+mod held_back;
 mod lag;
-mod wake;
+mod notifications;
+mod publisher;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
-use lapin::options::ConfirmSelectOptions;
-use lapin::{Channel, Connection};
-use latchkey_domain::EventId;
-use latchkey_service::database;
-use sqlx::{PgPool, Postgres, Transaction};
-use time::OffsetDateTime;
+use lapin::Connection;
+use sqlx::PgPool;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use super::{Schema, per_schema};
-use crate::broker::{Backoff, BrokerConfig, BrokerError, answered, confirmed, publish};
-use crate::envelope::Envelope;
-use crate::topology::{Complaints, declare_exchanges};
+use super::schema::Schema;
+use crate::broker::{BrokerConfig, BrokerError, RetryDelay, reply};
+use crate::topology::{RefusedDeclarations, declare_exchanges};
 
-use held::{Destination, Held};
+use publisher::{Batch, Publisher, RelayError, Scope, open_channel};
 
 /// Messages in flight at once.
-const BATCH: i64 = 128;
-/// Messages of a destination that is held back which are tried at once.
-const TRIED: i64 = 16;
-/// A batch in which nothing more is confirmed for so long is not waited for: what
-/// is left of it is held back.
-const CONFIRM_GAP: Duration = Duration::from_secs(5);
-/// How often it is looked whether something that is held back is due.
-const LOOK: Duration = Duration::from_millis(500);
-/// A batch that takes longer is given up, its rows unlocked: a database or a
-/// broker that hangs must not hang the relay.
+const BATCH_SIZE: i64 = 128;
+/// Messages in flight at once of a destination that is held back.
+const RETRY_BATCH_SIZE: i64 = 16;
+/// How often the relay checks whether a destination that is held back is due.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// A batch that takes longer is given up and its rows are unlocked: a database or a broker
+/// that hangs must not hang the relay.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(45);
-/// How long a notification may stay away before the relay looks by itself.
-const POLL: Duration = Duration::from_secs(2);
+/// The relay reads the outbox this often if no notification comes.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Why a round of the relay ended.
-#[derive(Debug, thiserror::Error)]
-enum RelayError {
-    #[error(transparent)]
-    Broker(#[from] BrokerError),
-    #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
-}
-
-/// Rows stay locked for as long as it is open.
-type Claim = Transaction<'static, Postgres>;
-
-#[derive(sqlx::FromRow)]
-struct Row {
-    seq: i64,
-    event_id: Uuid,
-    exchange: String,
-    routing_key: String,
-    event_type: String,
-    subject: String,
-    payload: Vec<u8>,
-    traceparent: Option<String>,
-    created_at: OffsetDateTime,
-}
-
-impl Row {
-    fn destination(&self) -> Destination {
-        Destination {
-            exchange: self.exchange.clone(),
-            routing_key: self.routing_key.clone(),
-        }
-    }
-
-    fn envelope(&self, source: &str) -> Envelope {
-        Envelope {
-            id: EventId::from(self.event_id),
-            source: source.to_owned(),
-            event_type: self.event_type.clone(),
-            subject: self.subject.clone(),
-            time: Some(self.created_at),
-            traceparent: self.traceparent.clone(),
-            attempts: 0,
-        }
-    }
-}
-
-/// Which rows are claimed.
-enum Scope<'a> {
-    /// Those that nothing is held against.
-    Others,
-    /// Those of a destination that is held back.
-    Only(&'a Destination),
-}
-
-/// What became of a batch.
-#[derive(Debug, Clone, Copy, Default)]
-struct Batch {
-    claimed: usize,
-    published: usize,
-}
-
-/// Publishes the rows of one outbox. Any number of relays may run at once: a
-/// row that one has claimed is passed over by the others.
+/// Publishes the rows of one outbox. Any number of relays may run at once: each skips the
+/// rows that another has claimed.
 #[derive(Debug)]
 pub struct Relay {
     pool: PgPool,
-    /// Rows stay locked while the broker is waited for: not on a connection that
-    /// a request could have.
-    claims: PgPool,
-    /// The same for what is held back. No connection is opened while nothing is.
-    tries: PgPool,
     schema: Schema,
     broker: BrokerConfig,
-    source: String,
-    held: Held,
-    complaints: Complaints,
+    publisher: Publisher,
+    refused_declarations: RefusedDeclarations,
 }
 
 impl Relay {
@@ -132,61 +55,55 @@ impl Relay {
         source: impl Into<String>,
     ) -> Self {
         Self {
-            claims: database::apart(&pool),
-            tries: database::apart(&pool),
+            publisher: Publisher::new(&pool, schema, source.into()),
             pool,
             schema,
             broker,
-            source: source.into(),
-            held: Held::default(),
-            complaints: Complaints::default(),
+            refused_declarations: RefusedDeclarations::default(),
         }
     }
 
-    /// What the broker refuses to declare. Events are published all the same.
-    pub fn complaints(&self) -> Complaints {
-        self.complaints.clone()
+    /// The declarations that the broker refused. Events are published all the same.
+    pub fn refused_declarations(&self) -> RefusedDeclarations {
+        self.refused_declarations.clone()
     }
 
-    /// Runs until `stop`, whatever database and broker do. Finishes the
-    /// messages that are in flight.
+    /// Runs until `stop`, through any failure of database and broker. Finishes the messages
+    /// that are in flight.
     pub async fn run(self, stop: CancellationToken) {
-        let woken = Arc::new(tokio::sync::Notify::new());
-        let listener = tokio::spawn(wake::listen(
-            self.pool.clone(),
-            self.schema,
-            woken.clone(),
-            stop.clone(),
-        ));
-        let lag = tokio::spawn(lag::show(self.pool.clone(), self.schema, stop.clone()));
-        let mut backoff = Backoff::new();
-        let mut limit = BATCH;
+        let notify = Notify::new();
+        // In the relay's own task, so that a panic in one of them ends the relay.
+        tokio::join!(
+            notifications::listen(&self.pool, self.schema, &notify, &stop),
+            lag::measure(&self.pool, self.schema, &stop),
+            self.publish_until(&notify, &stop),
+        );
+    }
+
+    async fn publish_until(&self, notify: &Notify, stop: &CancellationToken) {
+        let mut retry_delay = RetryDelay::new();
+        let mut limit = BATCH_SIZE;
         while !stop.is_cancelled() {
-            let session = self.session(&woken, &mut backoff, &mut limit, &stop);
+            let session = self.session(notify, &mut retry_delay, &mut limit, stop);
             match Box::pin(session).await {
                 Ok(()) => break,
                 Err(error) => {
-                    // One at a time: whichever ends the connection is found out.
+                    // One row at a time: this finds the row that ends the connection.
                     limit = 1;
                     tracing::warn!(schema = ?self.schema, %error, "outbox relay starts again");
-                    if !backoff.wait(&stop).await {
+                    if !retry_delay.wait(stop).await {
                         break;
                     }
                 }
             }
         }
-        for task in [listener, lag] {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a task of the outbox ended badly");
-            }
-        }
     }
 
-    /// One connection's life. Ends well only where `stop` came.
+    /// Publishes over one connection. Returns `Ok` only after `stop`.
     async fn session(
         &self,
-        woken: &tokio::sync::Notify,
-        backoff: &mut Backoff,
+        notify: &Notify,
+        retry_delay: &mut RetryDelay,
         limit: &mut i64,
         stop: &CancellationToken,
     ) -> Result<(), RelayError> {
@@ -198,45 +115,47 @@ impl Relay {
             () = stop.cancelled() => return Ok(()),
             declared = declare_exchanges(&connection) => declared?,
         };
-        self.complaints.replace(&refused);
-        self.held.all_due();
+        self.refused_declarations.replace(&refused);
+        self.publisher.held_back.all_due();
         tracing::info!(schema = ?self.schema, "outbox relay connected");
         tokio::select! {
-            ended = self.publish_others(&connection, woken, backoff, limit, stop) => ended?,
-            error = self.try_held(&connection) => return Err(error),
+            ended = self.publish_pending(&connection, notify, retry_delay, limit, stop) => ended?,
+            error = self.retry_held_back(&connection) => return Err(error),
         }
-        let closed = answered("close", connection.close(200, "shutting down".into()));
+        let closed = reply("close", connection.close(200, "shutting down".into()));
         if let Err(error) = closed.await {
             tracing::debug!(%error, "connection was closed already");
         }
         Ok(())
     }
 
-    /// Publishes everything that nothing is held against, until `stop`.
-    async fn publish_others(
+    /// Publishes every row that is not held back, until `stop`.
+    async fn publish_pending(
         &self,
         connection: &Connection,
-        woken: &tokio::sync::Notify,
-        backoff: &mut Backoff,
+        notify: &Notify,
+        retry_delay: &mut RetryDelay,
         limit: &mut i64,
         stop: &CancellationToken,
     ) -> Result<(), RelayError> {
-        let channel = open(connection).await?;
+        let channel = open_channel(connection).await?;
         while !stop.is_cancelled() {
-            // A blocked broker (disk or memory alarm) takes nothing: claim nothing.
+            // A blocked broker (disk or memory alarm) accepts nothing: claim nothing.
             let batch = if connection.status().blocked() {
                 Batch::default()
             } else {
-                let publishing = self.publish_batch(&channel, &Scope::Others, *limit);
+                let publishing =
+                    self.publisher
+                        .publish_batch(&channel, &Scope::NotHeldBack, *limit);
                 tokio::time::timeout(BATCH_TIMEOUT, publishing)
                     .await
                     .map_err(|_| BrokerError::Timeout("batch"))??
             };
             if batch.published > 0 {
-                backoff.reset();
+                retry_delay.reset();
             }
             let more = batch.claimed as u64 == limit.unsigned_abs();
-            *limit = (*limit * 2).min(BATCH);
+            *limit = (*limit * 2).min(BATCH_SIZE);
             if more {
                 continue;
             }
@@ -245,245 +164,41 @@ impl Relay {
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = woken.notified() => {}
-                () = tokio::time::sleep(POLL) => {}
+                () = notify.notified() => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
         }
         Ok(())
     }
 
-    /// Tries what is held back, each destination when it is due. Ends with the
-    /// connection.
-    async fn try_held(&self, connection: &Connection) -> RelayError {
+    /// Retries each destination that is held back when it is due. Ends with the connection.
+    async fn retry_held_back(&self, connection: &Connection) -> RelayError {
+        let publisher = &self.publisher;
         let mut channel = None;
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
             if connection.status().blocked() {
                 continue;
             }
-            while let Some(destination) = self.held.due() {
+            while let Some(destination) = publisher.held_back.due() {
                 let open = match channel.take() {
                     Some(open) => open,
-                    None => match open(connection).await {
+                    None => match open_channel(connection).await {
                         Ok(open) => open,
                         Err(error) => return error.into(),
                     },
                 };
-                let scope = Scope::Only(&destination);
-                let tried = self.publish_batch(&open, &scope, TRIED).await;
-                if let Err(error) = self.after_try(&destination, tried).await {
+                let scope = Scope::Destination(&destination);
+                let retried = publisher.publish_batch(&open, &scope, RETRY_BATCH_SIZE);
+                let settled = match retried.await {
+                    Ok(batch) => publisher.release_if_published(&destination, batch).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = settled {
                     return error;
                 }
                 channel = Some(open);
             }
         }
     }
-
-    /// A destination that took everything it was tried with goes back to the others.
-    async fn after_try(
-        &self,
-        destination: &Destination,
-        tried: Result<Batch, RelayError>,
-    ) -> Result<(), RelayError> {
-        let batch = tried?;
-        if batch.claimed > batch.published {
-            return Ok(());
-        }
-        // Another relay may be trying what is left.
-        if batch.claimed == 0 && self.has_rows(destination).await? {
-            self.held.hold(destination.clone());
-        } else {
-            self.held.release(destination);
-        }
-        Ok(())
-    }
-
-    async fn has_rows(&self, destination: &Destination) -> Result<bool, sqlx::Error> {
-        let found = sqlx::query_scalar(per_schema!(
-            self.schema,
-            "SELECT EXISTS (SELECT FROM ",
-            ".outbox WHERE exchange = $1 AND routing_key = $2)"
-        ))
-        .bind(&destination.exchange)
-        .bind(&destination.routing_key)
-        .fetch_one(&self.tries);
-        database::within(database::ANSWER, found).await
-    }
-
-    /// Claims a batch, publishes it, deletes what the broker confirmed. The
-    /// rows stay locked meanwhile, for as long as a confirm may take at most;
-    /// where this process dies, the locks go with its connection and another
-    /// relay publishes them (again). What is not confirmed is held back.
-    async fn publish_batch(
-        &self,
-        channel: &Channel,
-        scope: &Scope<'_>,
-        limit: i64,
-    ) -> Result<Batch, RelayError> {
-        let claimed = database::within(database::ANSWER, self.claim(scope, limit));
-        let Some((transaction, rows)) = claimed.await? else {
-            return Ok(Batch::default());
-        };
-
-        let in_flight = FuturesUnordered::new();
-        let mut failure = None;
-        for (index, row) in rows.iter().enumerate() {
-            let sent = publish(
-                channel,
-                &row.exchange,
-                &row.routing_key,
-                &row.payload,
-                row.envelope(&self.source).to_properties(),
-            );
-            match sent.await {
-                Ok(confirm) => in_flight.push(async move { (index, confirmed(confirm).await) }),
-                // It can be published as little as its names can be written.
-                Err(error @ BrokerError::Refused(_)) => self.hold_row(row, &error),
-                Err(error) => {
-                    failure = Some(error);
-                    break;
-                }
-            }
-        }
-        let (done, ended) = self.settle(&rows, in_flight).await;
-        let failure = failure.or(ended);
-
-        database::within(database::ANSWER, self.forget(transaction, &done)).await?;
-        self.held.forget_rows(&done);
-        tracing::debug!(schema = ?self.schema, published = done.len(), "outbox published");
-        match (failure, rows.as_slice()) {
-            (None, _) => Ok(Batch {
-                claimed: rows.len(),
-                published: done.len(),
-            }),
-            (Some(error), [alone]) => {
-                self.hold_row(alone, &error);
-                Err(error.into())
-            }
-            (Some(error), _) => Err(error.into()),
-        }
-    }
-
-    /// Waits for the confirms. Answers what was confirmed, and the error that ended
-    /// the connection, if any. Destinations whose messages were given back, refused
-    /// or not confirmed are held back.
-    async fn settle(
-        &self,
-        rows: &[Row],
-        mut in_flight: FuturesUnordered<impl Future<Output = (usize, Result<(), BrokerError>)>>,
-    ) -> (Vec<i64>, Option<BrokerError>) {
-        let mut open: Vec<bool> = vec![false; rows.len()];
-        for (index, row) in rows.iter().enumerate() {
-            open[index] = !self.held.holds_row(row.seq);
-        }
-        let mut done = Vec::with_capacity(rows.len());
-        let mut ended = None;
-        while let Ok(Some((index, outcome))) =
-            tokio::time::timeout(CONFIRM_GAP, in_flight.next()).await
-        {
-            let Some(row) = rows.get(index) else {
-                continue;
-            };
-            match outcome {
-                Ok(()) => {
-                    open[index] = false;
-                    done.push(row.seq);
-                }
-                Err(error @ BrokerError::Amqp(_)) => {
-                    open[index] = false;
-                    ended = Some(error);
-                }
-                Err(error) => {
-                    open[index] = false;
-                    self.hold(row, &error);
-                }
-            }
-        }
-        if ended.is_none() {
-            let unconfirmed = rows.iter().zip(&open).filter(|(_, open)| **open);
-            for (row, _) in unconfirmed {
-                self.hold(row, &BrokerError::Timeout("publisher confirm"));
-            }
-        }
-        (done, ended)
-    }
-
-    fn hold(&self, row: &Row, error: &BrokerError) {
-        if let Some(wait) = self.held.hold(row.destination()) {
-            tracing::error!(
-                event.id = %row.event_id, exchange = row.exchange,
-                routing_key = row.routing_key, ?wait, %error,
-                "events stay in the outbox: tried again later, the others go on"
-            );
-        }
-    }
-
-    fn hold_row(&self, row: &Row, error: &BrokerError) {
-        let wait = self.held.hold_row(row.seq);
-        tracing::error!(
-            event.id = %row.event_id, event.r#type = row.event_type, ?wait, %error,
-            "event stays in the outbox: tried again later"
-        );
-    }
-
-    /// The oldest rows that nobody else has, locked.
-    async fn claim(
-        &self,
-        scope: &Scope<'_>,
-        limit: i64,
-    ) -> Result<Option<(Claim, Vec<Row>)>, sqlx::Error> {
-        let (only, pool, destinations) = match scope {
-            Scope::Others => (false, &self.claims, self.held.destinations()),
-            Scope::Only(destination) => (true, &self.tries, vec![(*destination).clone()]),
-        };
-        let (exchanges, keys): (Vec<String>, Vec<String>) = destinations
-            .into_iter()
-            .map(|destination| (destination.exchange, destination.routing_key))
-            .unzip();
-        let mut transaction = pool.begin().await?;
-        let rows: Vec<Row> = sqlx::query_as(per_schema!(
-            self.schema,
-            "SELECT seq, event_id, exchange, routing_key, event_type, subject, payload,
-                    traceparent, created_at
-             FROM ",
-            ".outbox
-             WHERE ((exchange, routing_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))) = $4
-               AND seq <> ALL($5)
-             ORDER BY seq
-             LIMIT $1
-             FOR UPDATE SKIP LOCKED"
-        ))
-        .bind(limit)
-        .bind(exchanges)
-        .bind(keys)
-        .bind(only)
-        .bind(self.held.rows())
-        .fetch_all(&mut *transaction)
-        .await?;
-        if rows.is_empty() {
-            transaction.rollback().await?;
-            return Ok(None);
-        }
-        Ok(Some((transaction, rows)))
-    }
-
-    async fn forget(&self, mut transaction: Claim, done: &[i64]) -> Result<(), sqlx::Error> {
-        sqlx::query(per_schema!(
-            self.schema,
-            "DELETE FROM ",
-            ".outbox WHERE seq = ANY($1)"
-        ))
-        .bind(done)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await
-    }
-}
-
-/// A channel in confirm mode.
-async fn open(connection: &Connection) -> Result<Channel, BrokerError> {
-    let channel = answered("open a channel", connection.create_channel()).await?;
-    let confirming = channel.confirm_select(ConfirmSelectOptions::default());
-    answered("confirm mode", confirming).await?;
-    Ok(channel)
 }

@@ -1,6 +1,6 @@
-//! Declares exchanges and queues. Every declaration is idempotent. A queue that
-//! exists with other arguments is used as it is: the refusal is reported, and stops
-//! neither the other declarations nor the events.
+//! Declares exchanges and queues. Every declaration is idempotent. A queue that exists with
+//! other arguments is used as it is: the refusal is reported, and neither the other
+//! declarations nor the events depend on it.
 
 use std::time::Duration;
 
@@ -9,55 +9,57 @@ use lapin::protocol::AMQPErrorKind;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
-use super::{
+use super::names::{
     EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, OPTIONAL_EVENTS, RECENT_QUEUE, Subscription,
     UNROUTED_EXCHANGE, UNROUTED_QUEUE, parked_queue,
 };
-use crate::broker::{BrokerError, answered};
-use crate::consumer::Ladder;
+use super::retry_schedule::RetrySchedule;
+use crate::broker::{BrokerError, reply};
 
-/// A message whose consumer died this often is parked: it may be what kills it.
+/// A message that was delivered this often without an acknowledgement is parked: it may be
+/// what kills its consumer.
 const DELIVERY_LIMIT: i64 = 20;
-/// RabbitMQ 4 drops after 20 deliveries where nothing is said; 3.10 knows no
-/// word for "never".
+/// RabbitMQ 4 drops a message after 20 deliveries by default, and 3.10 has no value for
+/// "never".
 const NO_DELIVERY_LIMIT: i64 = 1_000_000_000;
-/// Unrouted events beyond this make room for newer ones.
+/// Beyond this size the oldest unrouted events are dropped.
 const UNROUTED_MAX_BYTES: i64 = 256 * 1024 * 1024;
-/// Events that need no consumer, beyond this, make room for newer ones. A policy of
-/// the broker may set less.
+/// Beyond this number the oldest events that need no consumer are dropped. A policy of the
+/// broker may set a lower limit.
 const RECENT_MAX_MESSAGES: i64 = 10_000;
-/// And beyond this.
+/// The same, as a size.
 const RECENT_MAX_BYTES: i64 = 16 * 1024 * 1024;
 
-/// What the broker refused to declare.
+/// A declaration that the broker refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// E.g. `queue latchkey.unrouted`.
+pub struct RefusedDeclaration {
+    /// What was declared, e.g. `queue latchkey.unrouted`.
     pub what: String,
-    /// The broker's own words; they name the argument that differs.
+    /// The broker's reply, which names the argument that differs.
     pub reason: String,
 }
 
-/// Declares the exchanges: what is published to.
+/// Declares the exchanges.
 ///
 /// # Errors
-/// The broker does not answer, or the connection ends.
-pub async fn declare_exchanges(connection: &Connection) -> Result<Vec<Refused>, BrokerError> {
+/// The broker does not reply, or the connection ends.
+pub async fn declare_exchanges(
+    connection: &Connection,
+) -> Result<Vec<RefusedDeclaration>, BrokerError> {
     let mut declarer = Declarer::open(connection).await?;
     declarer.exchanges().await?;
     Ok(declarer.finish().await)
 }
 
-/// Declares everything: the exchanges, the queue of unrouted and that of recent
-/// events, the job queues, and the queues of `subscriptions` with their parking
-/// queues.
+/// Declares everything: the exchanges, the queues of unrouted and of recent events, the job
+/// queues, and the queues of `subscriptions` with their parking queues.
 ///
 /// # Errors
-/// The broker does not answer, or the connection ends.
+/// The broker does not reply, or the connection ends.
 pub async fn declare(
     connection: &Connection,
     subscriptions: &[Subscription],
-) -> Result<Vec<Refused>, BrokerError> {
+) -> Result<Vec<RefusedDeclaration>, BrokerError> {
     let mut declarer = Declarer::open(connection).await?;
     declarer.exchanges().await?;
     let limits = [
@@ -87,55 +89,55 @@ pub async fn declare(
     Ok(declarer.finish().await)
 }
 
-/// Declares what one consumer uses: the exchanges, its queue with the parking
-/// queue, and the delay queues of its ladder, from which messages come back to it.
+/// Declares what one consumer uses: the exchanges, its queue, its parking queue, and its retry
+/// queues, from which messages return to its queue.
 ///
 /// # Errors
-/// The broker does not answer, or the connection ends.
+/// The broker does not reply, or the connection ends.
 pub async fn declare_subscription(
     connection: &Connection,
     subscription: &Subscription,
-    ladder: &Ladder,
-) -> Result<Vec<Refused>, BrokerError> {
+    retry_schedule: &RetrySchedule,
+) -> Result<Vec<RefusedDeclaration>, BrokerError> {
     let mut declarer = Declarer::open(connection).await?;
     declarer.exchanges().await?;
     declarer.subscription(subscription).await?;
     let queue = &subscription.queue;
-    for delay in ladder.delays() {
+    for delay in retry_schedule.delays() {
         let arguments = [
             ("x-message-ttl", number(milliseconds(*delay))),
             ("x-dead-letter-exchange", text("")),
             ("x-dead-letter-routing-key", text(queue)),
-            // Quorum queues since RabbitMQ 3.10: not lost on the way back.
+            // Since RabbitMQ 3.10 for quorum queues: no message is lost between the queues.
             ("x-dead-letter-strategy", text("at-least-once")),
             ("x-overflow", text("reject-publish")),
         ];
-        let name = Ladder::queue(queue, *delay);
+        let name = RetrySchedule::queue(queue, *delay);
         declarer.queue(&name, &arguments).await?;
     }
     Ok(declarer.finish().await)
 }
 
-/// Goes on where the broker refuses a declaration, which closes the channel.
+/// Continues after a refused declaration, which closes the channel.
 struct Declarer<'a> {
     connection: &'a Connection,
     channel: Channel,
-    refused: Vec<Refused>,
+    refused: Vec<RefusedDeclaration>,
 }
 
 impl<'a> Declarer<'a> {
     async fn open(connection: &'a Connection) -> Result<Self, BrokerError> {
         Ok(Self {
-            channel: answered("open a channel", connection.create_channel()).await?,
+            channel: reply("open a channel", connection.create_channel()).await?,
             connection,
             refused: Vec::new(),
         })
     }
 
-    /// Answers what was refused. The channel is closed in order: one that is dropped
+    /// Returns the refused declarations. The channel is closed and awaited: a dropped channel
     /// would still be closing while the connection closes.
-    async fn finish(self) -> Vec<Refused> {
-        let closed = answered("close", self.channel.close(200, "declared".into()));
+    async fn finish(self) -> Vec<RefusedDeclaration> {
+        let closed = reply("close", self.channel.close(200, "declared".into()));
         if let Err(error) = closed.await {
             tracing::debug!(%error, "channel was closed already");
         }
@@ -186,7 +188,7 @@ impl<'a> Declarer<'a> {
         let declared = self
             .channel
             .exchange_declare(name.into(), kind, durable, arguments);
-        let outcome = answered("declare an exchange", declared).await;
+        let outcome = reply("declare an exchange", declared).await;
         self.settle(outcome, || format!("exchange {name}")).await
     }
 
@@ -203,7 +205,7 @@ impl<'a> Declarer<'a> {
         let declared =
             self.channel
                 .queue_declare(name.into(), QueueDeclareOptions::durable(), table);
-        let outcome = answered("declare a queue", declared).await.map(drop);
+        let outcome = reply("declare a queue", declared).await.map(drop);
         self.settle(outcome, || format!("queue {name}")).await
     }
 
@@ -215,7 +217,7 @@ impl<'a> Declarer<'a> {
             QueueBindOptions::default(),
             FieldTable::default(),
         );
-        let outcome = answered("bind a queue", bound).await;
+        let outcome = reply("bind a queue", bound).await;
         self.settle(outcome, || {
             format!("binding of {queue} to {exchange} by {key:?}")
         })
@@ -233,24 +235,24 @@ impl<'a> Declarer<'a> {
         let Some(reason) = refusal(&error) else {
             return Err(error);
         };
-        self.refused.push(Refused {
+        self.refused.push(RefusedDeclaration {
             what: what(),
             reason,
         });
-        self.channel = answered("open a channel", self.connection.create_channel()).await?;
+        self.channel = reply("open a channel", self.connection.create_channel()).await?;
         Ok(())
     }
 }
 
-/// The broker's words, where it refused what was asked and not the connection:
-/// other arguments, no right to configure, no such queue.
+/// The broker's reply if it refused the declaration and not the connection: other arguments,
+/// no right to configure, or no such queue.
 fn refusal(error: &BrokerError) -> Option<String> {
     let BrokerError::Amqp(error) = error else {
         return None;
     };
     match error.kind() {
-        ErrorKind::ProtocolError(told) if matches!(told.kind(), AMQPErrorKind::Soft(_)) => {
-            Some(told.get_message().to_string())
+        ErrorKind::ProtocolError(reply) if matches!(reply.kind(), AMQPErrorKind::Soft(_)) => {
+            Some(reply.get_message().to_string())
         }
         _ => None,
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use latchkey_domain::EventId;
-use latchkey_messaging::consumer::{Consumer, HandleError, Handler, Ladder, Received};
+use latchkey_messaging::consumer::{Consumer, HandleError, Handler, Received, RetrySchedule};
 use latchkey_messaging::parked;
 use latchkey_messaging::topology::{Subscription, USER_AUTHENTICATED_QUEUE};
 use latchkey_proto::events::UserAuthenticated;
@@ -15,13 +15,13 @@ use crate::support::{Running, body, config, eventually, properties, publish};
 
 const TYPE: &str = "user.authenticated.v1";
 
-/// Fails the first tries in a chosen way and remembers what it saw.
+/// Fails the first attempts in a chosen way and records the messages.
 #[derive(Default)]
 pub struct Script {
     pub failures: AtomicUsize,
     pub panics: bool,
     pub hangs: bool,
-    /// What every message needs is away.
+    /// A dependency of every message is not available.
     pub away: AtomicBool,
     pub committed: AtomicBool,
     pub seen: Mutex<Vec<(EventId, u32)>>,
@@ -81,11 +81,11 @@ pub fn subscription() -> Subscription {
 }
 
 pub fn consumer(broker: &TestBroker, handler: Arc<Script>) -> Consumer {
-    let ladder = Ladder::new(
+    let retry_schedule = RetrySchedule::new(
         vec![Duration::from_millis(50), Duration::from_millis(100)],
         4,
     );
-    Consumer::new(config(broker.url()), subscription(), handler).with_ladder(ladder)
+    Consumer::new(config(broker.url()), subscription(), handler).with_retry_schedule(retry_schedule)
 }
 
 pub async fn start(broker: &TestBroker, handler: &Arc<Script>) -> Running {
@@ -137,7 +137,7 @@ async fn parked_reason(broker: &TestBroker) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_message_comes_again_and_counts_its_tries() {
+async fn a_failed_message_is_delivered_again_and_counts_its_attempts() {
     let broker = TestBroker::create().await;
     let script = Script::failing(2);
     let running = start(&broker, &script).await;
@@ -148,7 +148,7 @@ async fn a_failed_message_comes_again_and_counts_its_tries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_whose_tries_are_spent_is_parked_with_the_reason() {
+async fn a_message_whose_attempts_are_exhausted_is_parked_with_the_reason() {
     let broker = TestBroker::create().await;
     let script = Script::failing(usize::MAX);
     let running = start(&broker, &script).await;
@@ -161,9 +161,9 @@ async fn a_message_whose_tries_are_spent_is_parked_with_the_reason() {
     running.stop().await;
 }
 
-// R12: the ladder is for a message's own failures.
+// R12: the retry queues are for failures that the message itself causes.
 #[tokio::test(flavor = "multi_thread")]
-async fn while_what_every_message_needs_is_away_nothing_is_consumed_and_no_try_counted() {
+async fn while_the_handler_is_not_available_nothing_is_consumed_and_no_attempt_is_counted() {
     let broker = TestBroker::create().await;
     let script = Script::failing(0);
     let running = start(&broker, &script).await;
@@ -172,7 +172,7 @@ async fn while_what_every_message_needs_is_away_nothing_is_consumed_and_no_try_c
     for _ in 0..20 {
         ids.push(send(&broker).await);
     }
-    // All are in the queue, none on the ladder, and nobody takes them.
+    // All are in the queue, none in a retry queue, and none is consumed.
     eventually("consuming pauses", async || {
         let queue = queue(&broker).await;
         !script.seen().is_empty() && queue.message_count() == 20 && queue.consumer_count() == 0
@@ -204,7 +204,7 @@ async fn queue(broker: &TestBroker) -> lapin::Queue {
         .unwrap()
 }
 
-/// One message kills the process that takes it; the others take a moment.
+/// One message kills the process that handles it; the others take a moment.
 struct Deadly {
     poison: EventId,
     taken: tokio::sync::Notify,
@@ -226,7 +226,7 @@ impl Handler for Deadly {
 
 // R12
 #[test]
-fn a_message_that_kills_every_process_takes_no_innocent_one_along() {
+fn a_message_that_kills_every_process_does_not_park_the_others() {
     let survivor = tokio::runtime::Runtime::new().unwrap();
     let (broker, poison) = survivor.block_on(async {
         let broker = TestBroker::create().await;
@@ -295,7 +295,7 @@ async fn a_consumer_fetches_what_was_unrouted_while_its_queue_was_missing() {
     }
     let unrouted = async || {
         let broker = config(broker.url());
-        parked::list(&broker, parked::Shelf::Unrouted, 10)
+        parked::list(&broker, parked::OperatorQueue::Unrouted, 10)
             .await
             .unwrap()
     };
@@ -327,7 +327,7 @@ async fn publish_event(connection: &lapin::Connection, event_type: &str, id: Eve
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panicking_handler_is_a_failed_try() {
+async fn a_panic_of_the_handler_is_a_failed_attempt() {
     let broker = TestBroker::create().await;
     let script = Arc::new(Script {
         failures: AtomicUsize::new(1),
@@ -341,7 +341,7 @@ async fn a_panicking_handler_is_a_failed_try() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_event_is_parked_at_once_with_the_reason() {
+async fn a_message_that_is_not_an_event_is_parked_at_once_with_the_reason() {
     let id = EventId::generate();
     let oversized = vec![0; 300 * 1024];
     let cases: [(lapin::BasicProperties, &[u8], &str); 4] = [
@@ -371,7 +371,7 @@ async fn what_is_no_event_is_parked_at_once_with_the_reason() {
             .unwrap();
     }
     assert!(script.seen().is_empty());
-    // The consumer goes on.
+    // The consumer continues.
     send(&broker).await;
     eventually("it is handled", async || script.seen().len() == 1).await;
     running.stop().await;
@@ -379,7 +379,7 @@ async fn what_is_no_event_is_parked_at_once_with_the_reason() {
 
 // R21
 #[test]
-fn a_message_whose_process_dies_between_commit_and_acknowledgement_comes_again() {
+fn a_message_whose_process_dies_between_commit_and_acknowledgement_is_delivered_again() {
     let survivor = tokio::runtime::Runtime::new().unwrap();
     let process = tokio::runtime::Runtime::new().unwrap();
     let broker = survivor.block_on(TestBroker::create());
@@ -396,7 +396,7 @@ fn a_message_whose_process_dies_between_commit_and_acknowledgement_comes_again()
         .await;
         id
     });
-    // The whole runtime goes, sockets and all: nothing is acknowledged.
+    // The whole runtime ends, with its sockets: nothing is acknowledged.
     process.shutdown_timeout(Duration::from_millis(100));
     drop(running);
     survivor.block_on(async {
@@ -408,7 +408,7 @@ fn a_message_whose_process_dies_between_commit_and_acknowledgement_comes_again()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_consumer_whose_connection_was_closed_goes_on() {
+async fn a_consumer_whose_connection_was_closed_continues() {
     let broker = TestBroker::create().await;
     let script = Script::failing(0);
     let running = start(&broker, &script).await;

@@ -1,6 +1,6 @@
 use lapin::options::{BasicGetOptions, BasicRejectOptions};
 use latchkey_domain::EventId;
-use latchkey_messaging::parked::{self, Which};
+use latchkey_messaging::parked::{self, Filter};
 use latchkey_messaging::topology::USER_AUTHENTICATED_QUEUE;
 use latchkey_messaging::topology::{self, Subscription};
 use latchkey_testkit::TestBroker;
@@ -11,7 +11,7 @@ use crate::support::{Running, body, config, eventually, properties, publish};
 const QUEUE: &str = USER_AUTHENTICATED_QUEUE;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parked_messages_are_listed_shown_and_given_back() {
+async fn parked_messages_are_listed_shown_and_redriven() {
     let broker = TestBroker::create().await;
     let at = config(broker.url());
     let running = start(&broker, &Script::failing(usize::MAX)).await;
@@ -42,7 +42,7 @@ async fn parked_messages_are_listed_shown_and_given_back() {
             .unwrap()
             .is_none()
     );
-    // What was looked at is back for whoever looks next.
+    // Messages that were read are in the queue again for the next reader.
     for _ in 0..20 {
         assert_eq!(parked::list(&at, QUEUE, 1).await.unwrap().len(), 1);
     }
@@ -50,10 +50,10 @@ async fn parked_messages_are_listed_shown_and_given_back() {
     let working = Script::failing(0);
     let script = consumer(&broker, working.clone());
     let running = Running::start(move |stop| script.run(stop));
-    let one = Which::Event(ids[0]);
+    let one = Filter::Event(ids[0]);
     assert_eq!(parked::redrive(&at, QUEUE, one).await.unwrap(), 1);
     eventually("one is handled", async || working.seen() == [(ids[0], 0)]).await;
-    assert_eq!(parked::redrive(&at, QUEUE, Which::All).await.unwrap(), 1);
+    assert_eq!(parked::redrive(&at, QUEUE, Filter::All).await.unwrap(), 1);
     eventually("the other too", async || working.seen().len() == 2).await;
     assert!(parked::list(&at, QUEUE, 10).await.unwrap().is_empty());
     running.stop().await;
@@ -95,8 +95,8 @@ async fn a_message_that_kills_every_process_that_takes_it_is_parked_by_the_broke
     assert_eq!(parked[0].event_id, Some(id));
     assert_eq!(parked[0].reason, "parked by the broker: delivery_limit");
 
-    // Given back, it is as new.
-    assert_eq!(parked::redrive(&at, QUEUE, Which::All).await.unwrap(), 1);
+    // A redriven message has no failed attempts.
+    assert_eq!(parked::redrive(&at, QUEUE, Filter::All).await.unwrap(), 1);
     let script = Script::failing(0);
     let consumer = consumer(&broker, script.clone());
     let running = Running::start(move |stop| consumer.run(stop));

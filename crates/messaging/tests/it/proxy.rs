@@ -1,4 +1,4 @@
-//! A way to the broker that a test can cut.
+//! A proxy to the broker that a test can cut.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use tokio::task::JoinHandle;
 /// What the proxy does with bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// Lets them through.
+    /// Forwards them.
     Open,
-    /// Keeps connections and lets nothing through, as a hanging broker does.
+    /// Keeps connections and forwards nothing, like a broker that hangs.
     Hanging,
-    /// Cuts every connection and takes no new one.
+    /// Closes every connection and accepts no new one.
     Closed,
 }
 
-/// A way to the broker.
+/// A proxy to the broker.
 pub struct Proxy {
     address: SocketAddr,
     way: Arc<watch::Sender<Way>>,
@@ -76,5 +76,5 @@ async fn forward(mut inbound: TcpStream, target: String, mut way: watch::Receive
     }
 }
 
-/// Long enough for a confirm to be given up.
+/// Long enough for the time-out of a confirm.
 pub const LONGER_THAN_A_CONFIRM: Duration = Duration::from_secs(11);

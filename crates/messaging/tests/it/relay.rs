@@ -5,7 +5,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use latchkey_domain::EventId;
 use latchkey_messaging::outbox::{Message, Relay, Schema, enqueue};
-use latchkey_messaging::parked::{self, Selection, Shelf, Which};
+use latchkey_messaging::parked::{self, Filter, OperatorQueue, Selection};
 use latchkey_messaging::topology::{
     self, EVENTS_EXCHANGE, MESSAGING_JOBS_QUEUE, RECENT_QUEUE, Subscription, UNROUTED_QUEUE,
     USER_AUTHENTICATED_QUEUE,
@@ -74,14 +74,14 @@ async fn an_event_that_was_rolled_back_is_never_published() {
     relay.stop().await;
 }
 
-/// Declares queues as sync-svc does, with consumers for nothing.
+/// Declares queues as sync-svc does, without consumers.
 async fn declare(broker: &TestBroker) -> lapin::Connection {
     let connection = config(broker.url()).connect().await.unwrap();
     assert_eq!(topology::declare(&connection, &[]).await.unwrap(), []);
     connection
 }
 
-/// Takes the binding of events that need no consumer away.
+/// Removes the binding of the events that need no consumer.
 async fn unbind(connection: &lapin::Connection, queue: &str, key: &str) {
     let channel = connection.create_channel().await.unwrap();
     channel
@@ -138,7 +138,7 @@ async fn an_event_that_has_no_queue_at_all_waits_in_the_outbox() {
 
 // R12: somebody set other limits, of a queue or an exchange.
 #[tokio::test(flavor = "multi_thread")]
-async fn other_arguments_of_queues_and_exchanges_are_told_and_stop_no_event() {
+async fn other_arguments_of_queues_and_exchanges_are_reported_and_stop_no_event() {
     let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
     let connection = config(broker.url()).connect().await.unwrap();
     let channel = connection.create_channel().await.unwrap();
@@ -180,7 +180,7 @@ async fn other_arguments_of_queues_and_exchanges_are_told_and_stop_no_event() {
         config(broker.url()),
         "/latchkey/test",
     );
-    let told = outgoing.complaints();
+    let told = outgoing.refused_declarations();
     let relay = Running::start(move |stop| outgoing.run(stop));
     let ids = commit_events(&database, 10).await;
     eventually("all arrive", async || collector.has_all(&ids)).await;
@@ -212,10 +212,10 @@ async fn other_arguments_of_queues_and_exchanges_are_told_and_stop_no_event() {
             .iter()
             .all(|refused| refused.reason.contains("PRECONDITION_FAILED"))
     );
-    // And the consumer takes its queue as it is.
+    // And the consumer uses its queue as it is.
     let script = Script::failing(0);
     let consumer = consumer(&broker, script.clone());
-    let told = consumer.complaints();
+    let told = consumer.refused_declarations();
     let running = Running::start(move |stop| consumer.run(stop));
     let id = EventId::generate();
     publish(
@@ -270,7 +270,7 @@ async fn messages_that_are_never_confirmed_do_not_slow_the_others() {
     })
     .await;
 
-    // Room again: they go too, without anybody's doing.
+    // There is room again: they are published too, without any action.
     channel
         .queue_delete("full".into(), QueueDeleteOptions::default())
         .await
@@ -284,7 +284,7 @@ async fn messages_that_are_never_confirmed_do_not_slow_the_others() {
 async fn a_row_that_ends_the_connection_does_not_stop_the_others() {
     let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
     let collector = Collector::bind(&broker, CONNECTED).await;
-    // Names that AMQP cannot write, and an exchange that is not there.
+    // Names that are too long for AMQP, and an exchange that does not exist.
     sqlx::query(
         "INSERT INTO sync.outbox (event_id, exchange, routing_key, event_type, subject, payload)
          VALUES (gen_random_uuid(), 'latchkey.events', repeat('k', 300), 't', 's', '')",
@@ -314,7 +314,7 @@ async fn a_row_that_ends_the_connection_does_not_stop_the_others() {
 
 // R26
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_was_bound_for_goes_to_who_is_bound_later() {
+async fn an_unrouted_event_goes_to_the_queue_that_is_bound_later() {
     let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
     let at = config(broker.url());
     let connection = declare(&broker).await;
@@ -323,43 +323,51 @@ async fn what_nobody_was_bound_for_goes_to_who_is_bound_later() {
     let ids = commit_events(&database, 3).await;
     eventually("the rows go", async || outbox_rows(&database).await == 0).await;
     relay.stop().await;
-    let again = async |which| parked::redrive(&at, Shelf::Unrouted, which).await.unwrap();
+    let again = async |filter| {
+        parked::redrive(&at, OperatorQueue::Unrouted, filter)
+            .await
+            .unwrap()
+    };
 
-    assert_eq!(again(Which::All).await, 3, "nobody is bound yet");
-    let waiting = parked::list(&at, Shelf::Unrouted, 10).await.unwrap();
+    assert_eq!(again(Filter::All).await, 3, "nobody is bound yet");
+    let waiting = parked::list(&at, OperatorQueue::Unrouted, 10)
+        .await
+        .unwrap();
     assert_eq!(waiting.len(), 3, "so they come back");
     assert_eq!(
         waiting[0].reason,
         format!("no queue was bound for {CONNECTED}")
     );
 
-    // By routing key, from this one on, this many.
+    // Filtered by routing key, with an offset and a limit.
     let page = Selection {
         skip: 1,
         limit: Some(1),
-        ..Selection::from(Which::Keys(vec![CONNECTED.to_owned()]))
+        ..Selection::from(Filter::Keys(vec![CONNECTED.to_owned()]))
     };
-    let listed = parked::list(&at, Shelf::Unrouted, page.clone())
+    let listed = parked::list(&at, OperatorQueue::Unrouted, page.clone())
         .await
         .unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].event_id, waiting[1].event_id);
-    let others = Which::Keys(vec![STATUS.to_owned()]);
+    let others = Filter::Keys(vec![STATUS.to_owned()]);
     assert_eq!(again(others).await, 0);
-    let counts = parked::count(&at, Shelf::Unrouted).await.unwrap();
+    let counts = parked::count(&at, OperatorQueue::Unrouted).await.unwrap();
     assert_eq!(
         counts.into_iter().collect::<Vec<_>>(),
         [(CONNECTED.to_owned(), 3)]
     );
 
     let collector = Collector::bind(&broker, CONNECTED).await;
-    // Bound to it again, by whoever declares.
+    // A declaration binds it again.
     unbind(&connection, RECENT_QUEUE, CONNECTED).await;
-    assert_eq!(again(Which::Event(ids[0])).await, 1);
+    assert_eq!(again(Filter::Event(ids[0])).await, 1);
     eventually("one arrives", async || collector.has_all(&ids[..1])).await;
-    assert_eq!(again(Which::All).await, 2);
+    assert_eq!(again(Filter::All).await, 2);
     eventually("all arrive", async || collector.has_all(&ids)).await;
-    let waiting = parked::list(&at, Shelf::Unrouted, 10).await.unwrap();
+    let waiting = parked::list(&at, OperatorQueue::Unrouted, 10)
+        .await
+        .unwrap();
     assert!(waiting.is_empty());
 }
 
@@ -421,7 +429,7 @@ async fn connections_cut_in_mid_flight_lose_nothing() {
     }
     eventually("all arrive", async || collector.has_all(&ids)).await;
     eventually("the rows go", async || outbox_rows(&database).await == 0).await;
-    // What was sent and not confirmed is sent again: at most a batch per cut.
+    // Unconfirmed messages are published again: at most one batch for each cut.
     let repeated: usize = collector.seen().values().map(|times| times - 1).sum();
     assert!(repeated <= 6 * 128, "{repeated} repeated");
     relay.stop().await;
@@ -493,7 +501,7 @@ async fn the_relay_survives_a_restart_of_the_database() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_wakes_the_relay_before_it_would_poll() {
+async fn a_commit_notifies_the_relay_before_it_would_poll() {
     let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
     let collector = Collector::bind(&broker, CONNECTED).await;
     let relay = relay(&database, broker.url());

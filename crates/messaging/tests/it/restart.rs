@@ -38,9 +38,8 @@ async fn queue_jobs(database: &TestDatabase, generations: std::ops::Range<i32>) 
     ids
 }
 
-/// What the file of a node's quorum queues says. RabbitMQ 3.10 writes it a moment after
-/// a declaration was confirmed, and a queue whose name is not in it when the node is
-/// killed never comes back.
+/// The content of the file of a node's quorum queues. RabbitMQ 3.10 writes it shortly after a
+/// declaration was confirmed, and a queue that is not in it when the node is killed is lost.
 fn names_on_disk(directory: &Path) -> String {
     let mut names = String::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -54,7 +53,7 @@ fn names_on_disk(directory: &Path) -> String {
     names
 }
 
-/// A broker of this test alone, because others must not end with it.
+/// A broker for this test alone, because the test stops it.
 async fn jobs_survive(end: fn(&mut RabbitMq)) {
     let database = TestDatabase::create().await;
     let directory = RunDirectory::create("messaging-restart").unwrap();

@@ -22,7 +22,7 @@ pub fn config(url: &str) -> BrokerConfig {
     BrokerConfig::parse(url, "test").unwrap()
 }
 
-/// Waits until something holds; a test that waits longer has failed.
+/// Waits until a condition holds; fails after a limit.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let limit = tokio::time::Instant::now() + Duration::from_secs(45);
     while !holds().await {
@@ -31,7 +31,7 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// A task that is stopped, and awaited, in order.
+/// A task that can be stopped and awaited.
 pub struct Running {
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -67,7 +67,7 @@ pub fn relay(database: &TestDatabase, url: &str) -> Running {
     Running::start(move |stop| relay.run(stop))
 }
 
-/// Commits events and answers their ids.
+/// Commits events and returns their ids.
 pub async fn commit_events(database: &TestDatabase, count: usize) -> Vec<EventId> {
     let mut transaction = database.pool().begin().await.unwrap();
     let mut ids = Vec::new();
@@ -107,7 +107,7 @@ pub async fn outbox_rows(database: &TestDatabase) -> i64 {
         .unwrap()
 }
 
-/// Counts what arrives on a queue of its own, by event id.
+/// Counts the messages of its own queue by event id.
 pub struct Collector {
     seen: Arc<Mutex<HashMap<String, usize>>>,
     last: Arc<Mutex<Option<BasicProperties>>>,
@@ -137,12 +137,12 @@ impl Collector {
             )
             .await
             .unwrap();
-        // Afterwards: what is published meanwhile has one queue, and that is this.
+        // Afterwards, so that meanwhile this queue is the only one.
         topology::declare(&connection, &[]).await.unwrap();
         Self::consume(connection, channel).await
     }
 
-    /// Goes on with the queue of an earlier collector whose connection was cut.
+    /// Continues with the queue of an earlier collector whose connection was cut.
     pub async fn resume(broker: &TestBroker) -> Self {
         let connection = config(broker.url()).connect().await.unwrap();
         let channel = connection.create_channel().await.unwrap();

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use latchkey_config::ConfigError;
 use latchkey_domain::Clock;
-use latchkey_service::grpc::{Admission, Peer, Refused, caller_not_allowed, caller_unknown};
+use latchkey_service::background::Tasks;
+use latchkey_service::grpc::{
+    Authorize, Peer, RejectedConnection, caller_not_allowed, caller_unknown,
+};
 use latchkey_service::telemetry::current_trace_id;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -62,19 +64,21 @@ impl Authorizer {
         })))
     }
 
-    /// Reloads the policy and the keys of callers' tokens until `stop`.
-    pub fn follow(&self, stop: &CancellationToken) {
-        tokio::spawn(self.0.context.policy.clone().follow_file(stop.clone()));
+    /// Reloads the policy and the keys of callers' tokens in background tasks.
+    pub fn follow(&self, tasks: &Tasks) {
+        let policy = self.0.context.policy.clone();
+        tasks.spawn("policy", policy.follow_file(tasks.until()));
         if let Some(accounts) = &self.0.accounts {
-            tokio::spawn(accounts.keys().follow(stop.clone()));
+            let keys = accounts.keys();
+            tasks.spawn("keys of service-account tokens", keys.follow(tasks.until()));
         }
     }
 
     /// Records a TLS handshake that failed because of the client's certificate.
-    pub fn record_failed_handshake(&self, refused: Refused) {
+    pub fn record_failed_handshake(&self, rejected: RejectedConnection) {
         self.0.context.audit.record_unauthenticated(Record {
-            peer: Some(refused.address),
-            reason: Some(refused.problem),
+            peer: Some(rejected.address),
+            reason: Some(rejected.problem),
             ..Record::new(
                 self.0.context.clock.now(),
                 "TLS handshake",
@@ -166,8 +170,8 @@ impl Authorizer {
     }
 }
 
-impl Admission for Authorizer {
-    fn admit(&self, request: &mut http::Request<Body>) -> Result<(), Status> {
+impl Authorize for Authorizer {
+    fn authorize(&self, request: &mut http::Request<Body>) -> Result<(), Status> {
         // Health and reflection are open: they show nothing of accounts.
         let Some(method) = self
             .0

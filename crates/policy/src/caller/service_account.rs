@@ -12,7 +12,7 @@ use latchkey_domain::Clock;
 use serde::Deserialize;
 
 use super::settings::TokenSettings;
-use super::verification_keys::{KeySet, VerificationKeys};
+use super::verification_keys::{KeysById, VerificationKeys};
 
 /// Longest token that is accepted; real ones are shorter.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -61,7 +61,7 @@ struct Verified {
 /// The tokens that were verified with the current key set.
 #[derive(Default)]
 struct Cache {
-    keys: Option<Arc<KeySet>>,
+    keys: Option<Arc<KeysById>>,
     verified: HashMap<Digest, Verified>,
 }
 
@@ -123,7 +123,7 @@ impl ServiceAccounts {
 
     fn cached(
         &self,
-        keys: &Arc<KeySet>,
+        keys: &Arc<KeysById>,
         digest: &Digest,
         now: i64,
     ) -> Option<Result<Arc<str>, BadToken>> {
@@ -145,7 +145,7 @@ impl ServiceAccounts {
         })
     }
 
-    fn verify(&self, keys: &KeySet, token: &str, now: i64) -> Result<Verified, BadToken> {
+    fn verify(&self, keys: &KeysById, token: &str, now: i64) -> Result<Verified, BadToken> {
         // This also refuses the algorithm `none`, which the library does not have.
         let header = decode_header(token).map_err(|_| BadToken::Malformed)?;
         let id = header.kid.ok_or(BadToken::UnknownKey)?;
@@ -153,10 +153,10 @@ impl ServiceAccounts {
             self.keys.request_reload();
             BadToken::UnknownKey
         })?;
-        if header.alg != *algorithm {
+        if header.alg != algorithm {
             return Err(BadToken::Algorithm);
         }
-        let mut validation = Validation::new(*algorithm);
+        let mut validation = Validation::new(algorithm);
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use latchkey_config::ConfigError;
+use latchkey_jwks::{Key, KeySet, MAX_BYTES, read_body};
+use latchkey_service::file_watch;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::settings::{KeySetUrl, KeySource};
 
-/// How often a file is checked for changes.
-const FILE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a URL is fetched.
 const FETCH_INTERVAL: Duration = Duration::from_mins(5);
 /// Least time between two fetches, however many tokens have unknown keys.
@@ -25,21 +24,19 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Keys by their ids, each for one algorithm. The algorithm in a token's header is only
 /// compared with it (RFC 8725 section 3.1).
 #[derive(Default)]
-pub(super) struct KeySet(HashMap<String, (Algorithm, DecodingKey)>);
+pub(super) struct KeysById(HashMap<String, (Algorithm, Key)>);
 
-impl KeySet {
-    fn parse(text: &str) -> Result<Self, ConfigError> {
-        let set: JwkSet = serde_json::from_str(text).map_err(|error| {
+impl KeysById {
+    /// Reads a key set. Only RSA and elliptic-curve keys with a key id are used.
+    fn parse(document: &[u8]) -> Result<Self, ConfigError> {
+        let set = KeySet::parse(document).map_err(|error| {
             ConfigError::new("CALLER_JWKS", format!("is not a key set: {error}"))
         })?;
-        let keys: HashMap<_, _> = set
-            .keys
-            .iter()
-            .filter_map(|jwk| {
-                let id = jwk.common.key_id.clone()?;
-                Some((id, (algorithm(jwk)?, DecodingKey::from_jwk(jwk).ok()?)))
-            })
-            .collect();
+        let by_id = |key: Key| {
+            let algorithm = key.algorithm().filter(|named| *named != Algorithm::EdDSA)?;
+            Some((key.id()?.to_owned(), (algorithm, key)))
+        };
+        let keys: HashMap<_, _> = set.into_keys().into_iter().filter_map(by_id).collect();
         if keys.is_empty() {
             return Err(ConfigError::new(
                 "CALLER_JWKS",
@@ -49,48 +46,16 @@ impl KeySet {
         Ok(Self(keys))
     }
 
-    pub(super) fn get(&self, id: &str) -> Option<&(Algorithm, DecodingKey)> {
-        self.0.get(id)
-    }
-}
-
-/// The algorithm of a public key; `None` for a shared secret or an unsupported key.
-fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
-    let declared = match jwk.common.key_algorithm {
-        Some(declared) => Some(declared.to_string().parse::<Algorithm>().ok()?),
-        None => None,
-    };
-    match (&jwk.algorithm, declared) {
-        (AlgorithmParameters::RSA(_), None) => Some(Algorithm::RS256),
-        (
-            AlgorithmParameters::RSA(_),
-            Some(
-                declared @ (Algorithm::RS256
-                | Algorithm::RS384
-                | Algorithm::RS512
-                | Algorithm::PS256
-                | Algorithm::PS384
-                | Algorithm::PS512),
-            ),
-        ) => Some(declared),
-        (AlgorithmParameters::EllipticCurve(key), None | Some(Algorithm::ES256))
-            if key.curve == EllipticCurve::P256 =>
-        {
-            Some(Algorithm::ES256)
-        }
-        (AlgorithmParameters::EllipticCurve(key), None | Some(Algorithm::ES384))
-            if key.curve == EllipticCurve::P384 =>
-        {
-            Some(Algorithm::ES384)
-        }
-        _ => None,
+    pub(super) fn get(&self, id: &str) -> Option<(Algorithm, &DecodingKey)> {
+        let (algorithm, key) = self.0.get(id)?;
+        Some((*algorithm, key.decoding_key()))
     }
 }
 
 /// The current keys, which are reloaded. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct VerificationKeys {
-    current: Arc<ArcSwap<KeySet>>,
+    current: Arc<ArcSwap<KeysById>>,
     reload: Arc<Notify>,
     source: KeySource,
 }
@@ -106,9 +71,9 @@ impl VerificationKeys {
     pub(super) fn new(source: KeySource) -> Result<Self, ConfigError> {
         let keys = match &source {
             KeySource::Text(environment) => {
-                KeySet::parse(&environment.required("CALLER_JWKS", "a key set")?)?
+                KeysById::parse(environment.required("CALLER_JWKS", "a key set")?.as_bytes())?
             }
-            KeySource::Url(_) => KeySet::default(),
+            KeySource::Url(_) => KeysById::default(),
         };
         Ok(Self {
             current: Arc::new(ArcSwap::from_pointee(keys)),
@@ -117,7 +82,7 @@ impl VerificationKeys {
         })
     }
 
-    pub(super) fn current(&self) -> Arc<KeySet> {
+    pub(super) fn current(&self) -> Arc<KeysById> {
         self.current.load_full()
     }
 
@@ -128,45 +93,41 @@ impl VerificationKeys {
 
     /// Reloads the keys until `stop`.
     pub(super) async fn follow(self, stop: CancellationToken) {
-        let work = async {
-            match &self.source {
-                KeySource::Text(environment) => {
-                    let mut seen = environment.optional("CALLER_JWKS");
-                    loop {
-                        tokio::time::sleep(FILE_POLL_INTERVAL).await;
-                        let now = environment.optional("CALLER_JWKS");
-                        if now == seen {
-                            continue;
-                        }
-                        let text = now.clone().map(Option::unwrap_or_default);
-                        self.replace(text.and_then(|text| KeySet::parse(&text)));
-                        seen = now;
-                    }
-                }
-                KeySource::Url(source) => loop {
-                    self.replace(fetch(source).await);
-                    tokio::time::sleep(MIN_FETCH_INTERVAL).await;
-                    let _ = tokio::time::timeout(FETCH_INTERVAL, self.reload.notified()).await;
-                },
+        match &self.source {
+            KeySource::Text(environment) => {
+                let read = || environment.required("CALLER_JWKS", "a key set");
+                file_watch::watch("keys of service-account tokens", stop, read, |text| {
+                    self.current
+                        .store(Arc::new(KeysById::parse(text.as_bytes())?));
+                    Ok(())
+                })
+                .await;
             }
-        };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = work => {}
+            KeySource::Url(source) => {
+                let fetching = async {
+                    loop {
+                        self.fetch(source).await;
+                        tokio::time::sleep(MIN_FETCH_INTERVAL).await;
+                        let _ = tokio::time::timeout(FETCH_INTERVAL, self.reload.notified()).await;
+                    }
+                };
+                stop.run_until_cancelled(fetching).await;
+            }
         }
     }
 
-    fn replace(&self, keys: Result<KeySet, ConfigError>) {
-        match keys {
+    async fn fetch(&self, source: &KeySetUrl) {
+        match fetch(source).await {
             Ok(keys) => self.current.store(Arc::new(keys)),
-            Err(error) => {
-                tracing::error!(%error, "the keys of service-account tokens cannot be read: the previous ones stay in use");
-            }
+            Err(error) => tracing::error!(
+                %error,
+                "the keys of service-account tokens cannot be read: the previous ones stay in use"
+            ),
         }
     }
 }
 
-async fn fetch(source: &KeySetUrl) -> Result<KeySet, ConfigError> {
+async fn fetch(source: &KeySetUrl) -> Result<KeysById, ConfigError> {
     let wrong = |problem: String| ConfigError::new("CALLER_JWKS_URL", problem);
     let failed = |error: reqwest::Error| wrong(error.without_url().to_string());
     let mut client = reqwest::Client::builder()
@@ -182,10 +143,13 @@ async fn fetch(source: &KeySetUrl) -> Result<KeySet, ConfigError> {
     if let Some(token) = source.environment.optional("CALLER_JWKS_TOKEN")? {
         request = request.bearer_auth(token);
     }
-    let answer = request
+    let mut response = request
         .send()
         .await
         .and_then(reqwest::Response::error_for_status)
         .map_err(failed)?;
-    KeySet::parse(&answer.text().await.map_err(failed)?)
+    let document = read_body(&mut response, MAX_BYTES)
+        .await
+        .map_err(|error| wrong(error.to_string()))?;
+    KeysById::parse(&document)
 }

@@ -1,10 +1,10 @@
 //! The current policy: reloaded when its file changes, and read without a lock.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use latchkey_config::{ConfigError, Environment};
+use latchkey_service::file_watch;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -12,8 +12,6 @@ use super::compiled::Policy;
 use crate::contract::Contract;
 
 const NAME: &str = "POLICY";
-/// How often the file is checked for changes.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The current policy, which is reloaded. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -71,29 +69,15 @@ impl LivePolicy {
     /// Reloads the policy when its file changes, until `stop`. A text that is not a policy
     /// is logged and changes nothing.
     pub async fn follow_file(self, stop: CancellationToken) {
-        let mut seen = read(&self.environment, self.contract);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(POLL_INTERVAL) => {}
-            }
-            let now = read(&self.environment, self.contract);
-            if now == seen {
-                continue;
-            }
-            match now.clone().and_then(|text| parse(&text, self.contract)) {
-                Ok(policy) => {
-                    log_policy(&policy);
-                    self.current.store(Arc::new(policy));
-                    self.changes.send_replace(());
-                }
-                Err(error) => tracing::error!(
-                    %error,
-                    "the new policy is not valid: the previous one stays in force"
-                ),
-            }
-            seen = now;
-        }
+        let read = || read(&self.environment, self.contract);
+        file_watch::watch("policy", stop, read, |text| {
+            let policy = parse(text, self.contract)?;
+            log_policy(&policy);
+            self.current.store(Arc::new(policy));
+            self.changes.send_replace(());
+            Ok(())
+        })
+        .await;
     }
 }
 

@@ -7,13 +7,12 @@ use tokio::time::Instant;
 
 use crate::health::Check;
 
-/// Whoever asks again so soon gets the same answer: anybody may ask, and each
-/// look is a write.
+/// Within this time the previous result is returned: the endpoint is public, and each check is a
+/// write.
 const SAME_ANSWER: Duration = Duration::from_secs(1);
 
-/// Ready while the database gives a connection and commits a write in the
-/// service's own schema. A standby, a schema that is not migrated and a commit
-/// that hangs read as well as ever.
+/// A readiness check that succeeds while the database commits a write in the schema of the
+/// service. A read would also succeed on a standby, without migrations, and while commits hang.
 #[derive(Debug)]
 pub struct DatabaseCheck {
     pool: PgPool,
@@ -22,7 +21,7 @@ pub struct DatabaseCheck {
 }
 
 impl DatabaseCheck {
-    /// A check with the statement that writes.
+    /// A check that executes the statement `write`.
     pub fn new(pool: PgPool, write: &'static str) -> Self {
         Self {
             pool,
@@ -45,7 +44,7 @@ impl Check for DatabaseCheck {
         {
             return outcome.clone();
         }
-        // Where the caller gives up, nothing is remembered.
+        // If the caller gives up, no result is remembered.
         *last = None;
         let written = sqlx::query(self.write).execute(&self.pool).await;
         let outcome = match written {

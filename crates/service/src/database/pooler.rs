@@ -1,4 +1,4 @@
-//! Recognises a pooler that gives each transaction another session.
+//! Detects a connection pooler in transaction mode, which gives each transaction another session.
 
 use std::time::Duration;
 
@@ -8,25 +8,22 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
 use super::{NAME, options};
 
-/// Each question has this long.
+/// Time limit of each statement.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The database may come later than the service.
+/// Between two attempts, while the database is not available.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// How many times the two connections change places: a pooler that goes round its
-/// sessions may give the same one by chance.
+/// How often the two connections change roles: a pooler that rotates its sessions may give the same
+/// session by chance.
 const ROUNDS: usize = 4;
 
-/// Ends, with what to say, where `DATABASE_URL` leads to a pooler in transaction
-/// mode; else never. Statements are prepared, limits set and notifications heard
-/// per session: there they would meet another's.
-///
-/// # Errors
-/// Always.
+/// Returns an error if `DATABASE_URL` leads to a pooler in transaction mode; else never returns.
+/// Prepared statements, time limits and notifications belong to a session, which such a pooler
+/// changes.
 pub async fn refuse_transaction_pooling(environment: &Environment) -> ConfigError {
     let Ok(options) = options(environment) else {
-        // Whoever reads the configuration says so, in its order.
+        // The service reports the wrong configuration itself.
         return std::future::pending().await;
     };
     let options = options.application_name("latchkey-start");
@@ -48,11 +45,11 @@ pub async fn refuse_transaction_pooling(environment: &Environment) -> ConfigErro
     }
 }
 
-/// Whether a connection gets another session than before as soon as somebody else
-/// has its own in a transaction.
+/// Returns `true` if a connection gets another session than before while the other connection is
+/// in a transaction.
 ///
 /// # Errors
-/// The database does not answer.
+/// The database does not respond.
 pub async fn is_pooled_by_transaction(options: &PgConnectOptions) -> Result<bool, sqlx::Error> {
     let (mut one, mut other) = (options.connect().await?, options.connect().await?);
     let mut moved = false;
@@ -60,12 +57,12 @@ pub async fn is_pooled_by_transaction(options: &PgConnectOptions) -> Result<bool
         let before = session_of(&mut one).await?;
         other.execute(sqlx::raw_sql("BEGIN")).await?;
         let taken = session_of(&mut other).await?;
-        // Where the pooler has no other, it waits: it has none to spare.
+        // The pooler waits if it has no other session.
         let after = tokio::time::timeout(PATIENCE, session_of(&mut one)).await;
         other.execute(sqlx::raw_sql("ROLLBACK")).await?;
         moved = match after {
             Ok(after) => after? != before || taken == before,
-            // It answered before, and stopped when another began a transaction.
+            // It responded before the other connection began a transaction.
             Err(_) => return Ok(true),
         };
         if moved {
@@ -73,13 +70,13 @@ pub async fn is_pooled_by_transaction(options: &PgConnectOptions) -> Result<bool
         }
         std::mem::swap(&mut one, &mut other);
     }
-    // Neither says more than that it goes.
+    // An error while closing does not matter.
     let _ = tokio::join!(one.close(), other.close());
     Ok(moved)
 }
 
-/// The server's process behind a connection: by a plain statement, which every
-/// pooler passes on.
+/// The process of the server for a connection. The statement is not prepared, because every pooler
+/// forwards such a statement.
 async fn session_of(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     let row = connection
         .fetch_one(sqlx::raw_sql("SELECT pg_backend_pid()"))

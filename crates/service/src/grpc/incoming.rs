@@ -1,4 +1,4 @@
-//! Connections whose handshake is done.
+//! Accepts connections and completes their TLS handshakes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,46 +17,45 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
-use super::{Peer, PeerCertificate, Tls};
+use super::{Peer, PeerCertificate, ServerTls};
 
-/// A TLS handshake that takes longer is dropped.
+/// A TLS handshake that takes longer is aborted.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Handshakes at once; more wait in the kernel's queue.
+/// Concurrent handshakes; further connections wait in the queue of the kernel.
 const HANDSHAKES: usize = 512;
-/// Between two tries where the system gives no more connections.
+/// Between two attempts while the operating system accepts no connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A connection that was not let in.
+/// A connection whose handshake failed because of the client's certificate.
 #[derive(Debug, Clone)]
-pub struct Refused {
-    /// Where it came from.
+pub struct RejectedConnection {
+    /// The address of the client.
     pub address: SocketAddr,
-    /// What was wrong with the certificate.
+    /// What is wrong with the certificate.
     pub problem: String,
 }
 
-/// A connection with the other end known.
+/// A connection with a known peer.
 #[derive(Debug)]
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
 }
 
-/// Accepts connections and shakes hands, many at once, until `stop`: then the
-/// listener closes, so that callers go to another replica at once. `refused` is
-/// told of callers whose certificate is not good; who only connects and leaves is
-/// no caller.
+/// Accepts connections until `stop` and completes many handshakes concurrently. At `stop` the
+/// listener closes, so that callers connect to another replica. `refused` is called for each
+/// client whose certificate is not valid; a client that only connects and closes is ignored.
 pub fn incoming(
     listener: TcpListener,
-    tls: Tls,
+    tls: ServerTls,
     stop: CancellationToken,
-    refused: impl Fn(Refused) + Send + Sync + 'static,
+    refused: impl Fn(RejectedConnection) + Send + Sync + 'static,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(1);
-    let slots = Arc::new(Semaphore::new(HANDSHAKES));
+    let permits = Arc::new(Semaphore::new(HANDSHAKES));
     let refused = Arc::new(refused);
     tokio::spawn(async move {
-        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+        while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
             let accepted = tokio::select! {
                 () = ready.closed() => return,
                 () = stop.cancelled() => return,
@@ -65,7 +64,7 @@ pub fn incoming(
             let (stream, address) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of file descriptors, or a caller that left at once.
+                    // Out of file descriptors, or the client closed the connection already.
                     tracing::debug!(%error, "a connection was not accepted");
                     tokio::time::sleep(PAUSE).await;
                     continue;
@@ -75,15 +74,15 @@ pub fn incoming(
             tokio::spawn(async move {
                 match handshake(stream, address, &tls).await {
                     Ok(connection) => {
-                        drop(slot);
-                        // Fails only where the server has ended.
+                        drop(permit);
+                        // Fails only if the server has ended.
                         let _ = ready.send(Ok(connection)).await;
                     }
                     Err(error) => {
                         if let Some(problem) = certificate_problem(&error) {
-                            refused(Refused { address, problem });
+                            refused(RejectedConnection { address, problem });
                         } else {
-                            tracing::debug!(%address, %error, "a handshake came to nothing");
+                            tracing::debug!(%address, %error, "a handshake failed");
                         }
                     }
                 }
@@ -93,7 +92,11 @@ pub fn incoming(
     ReceiverStream::new(connections)
 }
 
-async fn handshake(stream: TcpStream, address: SocketAddr, tls: &Tls) -> io::Result<Connection> {
+async fn handshake(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: &ServerTls,
+) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     let acceptor = TlsAcceptor::from(tls.current());
     let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream))
@@ -111,7 +114,7 @@ async fn handshake(stream: TcpStream, address: SocketAddr, tls: &Tls) -> io::Res
     Ok(Connection { stream, peer })
 }
 
-/// What is wrong with the caller's certificate, where that is what failed.
+/// What is wrong with the client's certificate, if the handshake failed because of it.
 fn certificate_problem(error: &io::Error) -> Option<String> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     match error {
@@ -123,7 +126,7 @@ fn certificate_problem(error: &io::Error) -> Option<String> {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 "a certificate that is not valid yet".to_owned()
             }
-            // A bad signature is an authority of the same name with another key.
+            // A bad signature is that of an authority with the same name and another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "a certificate of another authority".to_owned()
             }

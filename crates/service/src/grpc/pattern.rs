@@ -1,18 +1,18 @@
-//! Names of callers, and patterns of them.
+//! Patterns of the names of callers.
 
 use std::fmt;
 use std::str::FromStr;
 
 const SPIFFE: &str = "spiffe://";
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
-/// Stands for one whole part of a name.
+/// Matches one whole part of a name.
 const WILDCARD: &str = "*";
 
-/// Text that names no caller.
+/// The text is not the name of a caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no caller: write spiffe://trust.domain/path, a DNS name, or \
-     system:serviceaccount:namespace:name; * stands for one whole part, and not for a \
+    "{text:?} is not a caller: write spiffe://trust.domain/path, a DNS name, or \
+     system:serviceaccount:namespace:name; * matches one whole part, and not a \
      trust domain or the last label of a DNS name"
 )]
 pub struct InvalidPattern {
@@ -20,15 +20,15 @@ pub struct InvalidPattern {
 }
 
 /// A caller's name: a SPIFFE id, a DNS name or a Kubernetes service account.
-/// `*` stands for exactly one part between `/`, `.` or `:`.
+/// `*` matches exactly one part between `/`, `.` or `:`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pattern {
     text: String,
     is_wild: bool,
 }
 
-/// What separates the parts of a name. The kinds of names cannot be taken for
-/// one another: only one begins with `spiffe://`, only one has colons alone.
+/// The separator of the parts of a name. The kinds of names are distinct: only one begins with
+/// `spiffe://`, and only one has colons without slashes.
 fn separator(name: &str) -> char {
     if name.starts_with(SPIFFE) {
         '/'
@@ -45,12 +45,12 @@ impl Pattern {
         &self.text
     }
 
-    /// True where it has a wildcard.
+    /// Returns `true` if the pattern has a wildcard.
     pub fn is_wild(&self) -> bool {
         self.is_wild
     }
 
-    /// True where the name is of this pattern, part by part.
+    /// Returns `true` if every part of the name matches the pattern.
     pub fn matches(&self, name: &str) -> bool {
         if !self.is_wild {
             return self.text == name;

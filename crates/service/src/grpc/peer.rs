@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection.
+//! The peer of a connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,36 +6,33 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
-/// The other end of a connection, in the extensions of every request. Cheap to
-/// clone.
+/// The peer of a connection, in the extensions of every request. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// Where it calls from.
+    /// Its address.
     pub address: SocketAddr,
-    /// Its certificate, verified; absent where it showed none.
+    /// Its verified certificate, if it presented one.
     pub certificate: Option<Arc<PeerCertificate>>,
 }
 
 /// The names in a verified certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerCertificate {
-    /// The SPIFFE id. A certificate with more than one URI is no SPIFFE
-    /// certificate (X.509-SVID section 2) and has none.
+    /// The SPIFFE id. A certificate with more than one URI is not a SPIFFE certificate
+    /// (X.509-SVID section 2) and has no SPIFFE id.
     pub spiffe_id: Option<String>,
-    /// DNS names, in lower case, those with wildcards left out.
+    /// DNS names in lower case, without those with wildcards.
     pub dns_names: Vec<String>,
 }
 
 impl PeerCertificate {
-    /// Every name that the caller has proved to have; the first is the one to
-    /// write down.
+    /// Every name that the certificate proves. The first is the name for logs and the audit.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let spiffe = self.spiffe_id.iter();
         spiffe.chain(&self.dns_names).map(String::as_str)
     }
 
-    /// Reads the subject alternative names; of a certificate without any, no
-    /// names. The common name says nothing (RFC 9525 section 2).
+    /// Reads the subject alternative names. The common name is ignored (RFC 9525 section 2).
     pub(super) fn read(certificate: &CertificateDer<'_>) -> Self {
         let Ok(certificate) = EndEntityCert::try_from(certificate) else {
             return Self::default();

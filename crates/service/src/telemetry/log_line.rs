@@ -1,4 +1,4 @@
-//! One event, one line: fields, not sentences, with the trace id.
+//! The format of the log: one line for each event, with its fields and the trace id.
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::current_trace_id;
 
-/// How a log line looks.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// A JSON object, for machines.
@@ -42,7 +42,7 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// Lines of the service `service`.
+    /// The format of the lines of `service`.
     pub fn new(service: &'static str, format: LogFormat) -> Self {
         Self { service, format }
     }
@@ -174,7 +174,7 @@ mod tests {
         let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("callback");
-            crate::telemetry::follow(&span, Some(traceparent));
+            crate::telemetry::set_parent(&span, Some(traceparent));
             let _entered = span.enter();
             assert!(
                 crate::telemetry::current_traceparent()

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
-mod fitness;
+mod connection_checks;
 mod pooler;
 
 use latchkey_config::Environment;

@@ -1,4 +1,4 @@
-//! Against a real pgbouncer, where this machine has one.
+//! Against a real pgbouncer, if it is installed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 
-/// Stopped where it is dropped.
+/// Stopped when it is dropped.
 struct Pooler {
     child: Child,
     port: u16,
@@ -51,7 +51,7 @@ impl Pooler {
         );
         std::fs::write(&file, configuration).unwrap();
         let mut command = Command::new(program);
-        // It does not run as root.
+        // pgbouncer does not run as root.
         if nix::unistd::geteuid().is_root() {
             command.args(["-u", "nobody"]);
         }

@@ -168,8 +168,8 @@ pub(super) async fn check_event(
         seen.exchange,
         seen.id,
         grant.granted_scopes.len(),
-        grant.access_token.len(),
-        grant.refresh_token.len()
+        grant.sealed_access_token.len(),
+        grant.sealed_refresh_token.len()
     ));
     if let Some(trace) = seen.traceparent.split('-').nth(1) {
         report(&format!(
@@ -177,7 +177,7 @@ pub(super) async fn check_event(
         ));
     }
     anyhow::ensure!(
-        !grant.refresh_token.is_empty(),
+        !grant.sealed_refresh_token.is_empty(),
         "the event has no refresh token"
     );
     for issued in stack.demo().issued() {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use latchkey_testkit::TestCertificates;
-use refresh_svc::{Application, Configuration};
+use refresh_svc::{Application, Config};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    pub fn start(configuration: impl FnOnce() -> Configuration) -> Self {
+    pub fn start(configuration: impl FnOnce() -> Config) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()

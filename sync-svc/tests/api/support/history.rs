@@ -91,7 +91,7 @@ impl Grant {
             _ => true,
         });
         if !self.has_refresh_token {
-            grant.refresh_token.clear();
+            grant.sealed_refresh_token.clear();
         }
         event
     }

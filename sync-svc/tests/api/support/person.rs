@@ -43,9 +43,9 @@ impl Person {
             intent: Intent::SignIn.into(),
             connection: Some(Connection {
                 grant: Some(SealedGrant {
-                    access_token: format!("access-{second}").into_bytes(),
+                    sealed_access_token: format!("access-{second}").into_bytes(),
                     access_token_expires_at: Some(at(3_000_000_000)),
-                    refresh_token: format!("refresh-{second}").into_bytes(),
+                    sealed_refresh_token: format!("refresh-{second}").into_bytes(),
                     granted_scopes: vec![
                         "openid".to_owned(),
                         "email".to_owned(),
@@ -96,7 +96,7 @@ impl Person {
     pub fn without_refresh_token(&self, second: i64) -> UserAuthenticated {
         let mut event = self.sign_in(second);
         let grant = event.connection.as_mut().unwrap().grant.as_mut().unwrap();
-        grant.refresh_token.clear();
+        grant.sealed_refresh_token.clear();
         event
     }
 

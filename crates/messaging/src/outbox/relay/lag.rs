@@ -5,23 +5,26 @@ use metrics::gauge;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::outbox::{Schema, per_schema};
+use crate::outbox::schema::{Schema, per_schema};
 
-/// How often the outbox is looked at.
-const EVERY: Duration = Duration::from_secs(5);
+/// Between two measurements.
+const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Shows how long the oldest message has waited, also while the broker is away.
-pub(super) async fn show(pool: PgPool, schema: Schema, stop: CancellationToken) {
+/// Measures until `stop` how long the oldest message has waited, also while the broker is not
+/// available.
+pub(super) async fn measure(pool: &PgPool, schema: Schema, stop: &CancellationToken) {
     let name = per_schema!(schema, "", "");
     let waited = gauge!("latchkey_outbox_oldest_seconds", "schema" => name);
     loop {
-        match within(ANSWER, oldest(&pool, schema)).await {
+        match within(ANSWER, oldest(pool, schema)).await {
             Ok(seconds) => waited.set(seconds.unwrap_or(0.0)),
-            Err(error) => tracing::debug!(schema = name, %error, "the outbox cannot be seen"),
+            Err(error) => {
+                tracing::debug!(schema = name, %error, "the age of the outbox cannot be read");
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(INTERVAL) => {}
         }
     }
 }

@@ -1,9 +1,9 @@
-//! One try to connect, of which nothing stays where it comes to nothing.
+//! One attempt to connect that leaves nothing behind if it fails.
 //!
-//! lapin's own connecting keeps a task for every server that is not there, and a
-//! thread for every one that takes the connection and says nothing, until the
-//! process ends. So TCP and TLS are done before lapin hears of it, and the socket
-//! of a hand-shake that nobody waits for any more is shut, which ends its thread.
+//! lapin's own connecting keeps a task for every server that cannot be reached, and a thread
+//! for every server that accepts the connection and sends nothing, until the process ends.
+//! Therefore TCP and TLS are set up before lapin gets the stream, and the socket of a
+//! handshake that is given up is closed, which ends its thread.
 
 use std::io;
 use std::net::{Shutdown, TcpStream as Socket};
@@ -14,7 +14,7 @@ use lapin::tcp::{AsyncTcpStream, TLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, Error, ErrorKind};
 
-/// Connects; dropped before it is done, it hangs up.
+/// Connects. If the future is dropped before it is ready, the socket is closed.
 pub(super) async fn connect(
     uri: AMQPUri,
     properties: ConnectionProperties,
@@ -25,9 +25,9 @@ pub(super) async fn connect(
     let stream = AsyncTcpStream::connect(&runtime, address)
         .await
         .map_err(failed)?;
-    let hang_up = match &stream {
-        AsyncTcpStream::Plain(plain) => HangUp::of(plain.get_ref()).map_err(failed)?,
-        _ => HangUp(None),
+    let close_on_drop = match &stream {
+        AsyncTcpStream::Plain(plain) => CloseOnDrop::of(plain.get_ref()).map_err(failed)?,
+        _ => CloseOnDrop(None),
     };
     let stream = match uri.scheme {
         AMQPScheme::AMQP => stream,
@@ -42,7 +42,7 @@ pub(super) async fn connect(
         stream.ok_or_else(|| failed(io::ErrorKind::ConnectionAborted.into()))
     };
     let connection = Connection::connector(uri, runtime, connector, properties).await?;
-    hang_up.no_more();
+    close_on_drop.disarm();
     Ok(connection)
 }
 
@@ -50,24 +50,24 @@ fn failed(error: io::Error) -> Error {
     ErrorKind::IOError(error.into()).into()
 }
 
-/// Shuts the socket when it is dropped.
-struct HangUp(Option<Socket>);
+/// Closes the socket when it is dropped.
+struct CloseOnDrop(Option<Socket>);
 
-impl HangUp {
+impl CloseOnDrop {
     fn of(stream: &impl AsFd) -> io::Result<Self> {
         let again = stream.as_fd().try_clone_to_owned()?;
         Ok(Self(Some(Socket::from(again))))
     }
 
-    fn no_more(mut self) {
+    fn disarm(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for HangUp {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         if let Some(socket) = &self.0 {
-            // It may be shut already.
+            // The socket may be closed already.
             let _ = socket.shutdown(Shutdown::Both);
         }
     }

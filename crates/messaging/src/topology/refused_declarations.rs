@@ -4,17 +4,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use latchkey_service::health::Check;
 
-use super::Refused;
+use super::declare::RefusedDeclaration;
 
-/// What the broker refused to declare, for `/readyz`: the services go on with the
-/// exchanges and queues as they are.
+/// The declarations that the broker refused, for `/readyz`. The services use the exchanges and
+/// queues as they are.
 #[derive(Debug, Clone, Default)]
-pub struct Complaints(Arc<Mutex<BTreeMap<String, String>>>);
+pub struct RefusedDeclarations(Arc<Mutex<BTreeMap<String, String>>>);
 
-impl Complaints {
-    /// Takes the refusals of a whole declaration, in place of earlier ones. Each is
-    /// told in the log when it is new.
-    pub fn replace(&self, refused: &[Refused]) {
+impl RefusedDeclarations {
+    /// Replaces the refusals by those of the latest declarations. New ones are logged.
+    pub fn replace(&self, refused: &[RefusedDeclaration]) {
         let next: BTreeMap<String, String> = refused
             .iter()
             .map(|refused| (refused.what.clone(), refused.reason.clone()))
@@ -34,7 +33,7 @@ impl Complaints {
 }
 
 #[async_trait]
-impl Check for Complaints {
+impl Check for RefusedDeclarations {
     fn name(&self) -> &'static str {
         "topology"
     }
@@ -44,10 +43,10 @@ impl Check for Complaints {
         if held.is_empty() {
             return Ok(());
         }
-        let told: Vec<String> = held
+        let problems: Vec<String> = held
             .iter()
             .map(|(what, reason)| format!("{what}: {reason}"))
             .collect();
-        Err(told.join("; "))
+        Err(problems.join("; "))
     }
 }

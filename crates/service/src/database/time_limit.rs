@@ -2,15 +2,15 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-/// How long a caller waits for one piece of work of the database: for a
-/// connection, for its statements and for the commit.
+/// Time limit of one unit of work of a request: for the connection, the statements and the commit
+/// together.
 pub const ANSWER: Duration = Duration::from_secs(8);
 
-/// The same for work that nobody waits for, such as taking old rows away.
+/// The same for background work, such as deleting old rows.
 pub const UNHURRIED: Duration = Duration::from_mins(1);
 
-/// Gives `work` up after `limit`, as an error of the database. What it held goes
-/// back to the pool, which closes it unless it answers.
+/// Cancels `work` after `limit`, with an error of the database. Its connection returns to the pool,
+/// which closes it unless it responds.
 ///
 /// # Errors
 /// Those of `work`; [`io::ErrorKind::TimedOut`] within [`sqlx::Error::Io`].
@@ -20,10 +20,10 @@ pub async fn within<T, E: From<sqlx::Error>>(
 ) -> Result<T, E> {
     tokio::time::timeout(limit, work)
         .await
-        .unwrap_or_else(|_| Err(late().into()))
+        .unwrap_or_else(|_| Err(timed_out().into()))
 }
 
-pub(super) fn late() -> sqlx::Error {
+pub(super) fn timed_out() -> sqlx::Error {
     let error = io::Error::new(
         io::ErrorKind::TimedOut,
         "the database did not answer in time",

@@ -1,4 +1,4 @@
-//! Where the certificates lie, and what a rustls configuration of them is.
+//! Certificates and keys in PEM, and the TLS configurations from them.
 
 use std::sync::Arc;
 
@@ -11,26 +11,35 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use super::ClientCertificate;
-
 const CERTIFICATE: &str = "GRPC_TLS_CERT";
 const KEY: &str = "GRPC_TLS_KEY";
 const CLIENT_CA: &str = "GRPC_TLS_CLIENT_CA";
 
-/// Names the certificate in messages about what a client shows.
-const SHOWN: &str = "GRPC_CLIENT_CERT";
+const CLIENT_CERTIFICATE: &str = "GRPC_CLIENT_CERT";
 
-/// The PEM texts of one moment.
+/// Whether a client must present a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientCertificate {
+    /// Connections without a certificate are refused.
+    #[default]
+    Required,
+    /// A certificate is not required, and must be valid if it is presented.
+    Optional,
+    /// No certificate is requested.
+    NotAsked,
+}
+
+/// The PEM texts as they were read at one time.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Pems {
     certificate: String,
     key: String,
-    /// That of the other end.
+    /// The certificate authority of the peer.
     authority: Option<String>,
 }
 
 impl Pems {
-    /// Reads the variables of a server, or the files that they name, as they are now.
+    /// Reads the variables of a server, or the files that they name.
     pub(super) fn of_server(
         environment: &Environment,
         client: ClientCertificate,
@@ -47,30 +56,30 @@ impl Pems {
         })
     }
 
-    /// The same of a service that calls others.
+    /// The same for a client.
     pub(super) fn of_client(environment: &Environment) -> Result<Self, ConfigError> {
         Ok(Self {
-            certificate: pem(environment, SHOWN, "CERTIFICATE")?,
+            certificate: pem(environment, CLIENT_CERTIFICATE, "CERTIFICATE")?,
             key: pem(environment, "GRPC_CLIENT_KEY", "PRIVATE KEY")?,
             authority: Some(pem(environment, "GRPC_CLIENT_CA", "CERTIFICATE")?),
         })
     }
 
-    /// Makes the way to another service from what is known of it otherwise.
+    /// Adds TLS to the endpoint of another service.
     pub(super) fn endpoint(&self, plain: Endpoint) -> Result<Endpoint, ConfigError> {
         let tls = ClientTlsConfig::new()
             .identity(Identity::from_pem(&self.certificate, &self.key))
             .ca_certificates(self.authority.iter().map(Certificate::from_pem));
         plain.tls_config(tls).map_err(|error| {
             ConfigError::new(
-                SHOWN,
+                CLIENT_CERTIFICATE,
                 format!("certificate, key or authority cannot be used: {error}"),
             )
         })
     }
 
-    /// Makes the configuration of a server. Sessions are not resumed: a resumed
-    /// one would go round the look at the client's certificate.
+    /// The TLS configuration of a server. Sessions are not resumed: a resumed session would skip
+    /// the check of the client's certificate.
     pub(super) fn server_config(
         &self,
         client: ClientCertificate,
@@ -96,11 +105,11 @@ impl Pems {
             }
         };
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())
-            .map_err(|_| ConfigError::new(KEY, "is no private key in PEM"))?;
+            .map_err(|_| ConfigError::new(KEY, "is not a private key in PEM"))?;
         let mut config = builder
             .with_single_cert(certificates(CERTIFICATE, &self.certificate)?, key)
             .map_err(|error| {
-                ConfigError::new(CERTIFICATE, format!("does not go with {KEY}: {error}"))
+                ConfigError::new(CERTIFICATE, format!("does not match {KEY}: {error}"))
             })?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -122,7 +131,7 @@ fn authorities(text: &str) -> Result<Arc<RootCertStore>, ConfigError> {
 fn certificates(name: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| ConfigError::new(name, "is no certificate in PEM"))
+        .map_err(|_| ConfigError::new(name, "is not a certificate in PEM"))
 }
 
 fn pem(environment: &Environment, name: &str, kind: &str) -> Result<String, ConfigError> {

@@ -1,32 +1,28 @@
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use latchkey_domain::Backoff;
 use tokio::time::Instant;
 
-/// First wait; doubles with every further try.
-const WAIT_MIN: Duration = Duration::from_secs(1);
-/// Longest wait of a destination: its queue may be back at any time.
-const WAIT_MAX: Duration = Duration::from_secs(30);
-/// First wait of a row that ends the connection: long enough for the others to go
-/// in between, also where connecting anew takes seconds.
-const ROW_WAIT_MIN: Duration = Duration::from_secs(10);
-/// And its longest.
-const ROW_WAIT_MAX: Duration = Duration::from_mins(5);
+/// Between two attempts to publish to a destination: its queue may be back at any time.
+const DESTINATION: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30)).unwrap();
+/// Between two attempts to publish a row that ends the connection: long enough for the other
+/// rows in between, even if a new connection takes seconds.
+const ROW: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_mins(5)).unwrap();
 
-/// Where a message is published to.
+/// The exchange and the routing key of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Destination {
     pub(super) exchange: String,
     pub(super) routing_key: String,
 }
 
-/// What is not published with the others at present. Of this relay alone: another
-/// finds out by itself.
+/// The destinations and rows that are not published with the others at present, and when they
+/// are retried. Each relay has its own.
 #[derive(Debug, Default)]
-pub(super) struct Held(Mutex<Inner>);
+pub(super) struct HeldBack(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -37,21 +33,17 @@ struct Inner {
 #[derive(Debug, Clone, Copy)]
 struct Wait {
     until: Instant,
-    tries: u32,
+    failures: u32,
 }
 
-impl Held {
-    /// Holds a destination back; answers for how long, or nothing where it is held
+impl HeldBack {
+    /// Holds a destination back. Returns for how long, or `None` if it is held back already
     /// and not due.
     pub(super) fn hold(&self, destination: Destination) -> Option<Duration> {
-        hold(
-            &mut self.lock().destinations,
-            destination,
-            WAIT_MIN..=WAIT_MAX,
-        )
+        hold(&mut self.lock().destinations, destination, DESTINATION)
     }
 
-    /// A destination that is due for a try.
+    /// A destination whose retry is due.
     pub(super) fn due(&self) -> Option<Destination> {
         let now = Instant::now();
         let inner = self.lock();
@@ -60,7 +52,7 @@ impl Held {
             .map(|(destination, _)| destination.clone())
     }
 
-    /// Everything is due: the connection is a new one.
+    /// Makes every destination due, for a new connection.
     pub(super) fn all_due(&self) {
         let now = Instant::now();
         for wait in self.lock().destinations.values_mut() {
@@ -68,22 +60,22 @@ impl Held {
         }
     }
 
-    /// No longer held back.
+    /// Ends the holding back of a destination.
     pub(super) fn release(&self, destination: &Destination) {
         self.lock().destinations.remove(destination);
     }
 
-    /// Those that are held back.
+    /// The destinations that are held back.
     pub(super) fn destinations(&self) -> Vec<Destination> {
         self.lock().destinations.keys().cloned().collect()
     }
 
-    /// Holds a row back; answers for how long.
+    /// Holds a row back. Returns for how long.
     pub(super) fn hold_row(&self, seq: i64) -> Duration {
-        hold(&mut self.lock().rows, seq, ROW_WAIT_MIN..=ROW_WAIT_MAX).unwrap_or_default()
+        hold(&mut self.lock().rows, seq, ROW).unwrap_or_default()
     }
 
-    /// Rows that are held back now.
+    /// The rows that are held back now.
     pub(super) fn rows(&self) -> Vec<i64> {
         let now = Instant::now();
         let inner = self.lock();
@@ -91,14 +83,14 @@ impl Held {
         held.map(|(seq, _)| *seq).collect()
     }
 
-    /// Whether this row is held back now.
+    /// Returns `true` if this row is held back now.
     pub(super) fn holds_row(&self, seq: i64) -> bool {
         let inner = self.lock();
         let wait = inner.rows.get(&seq);
         wait.is_some_and(|wait| wait.until > Instant::now())
     }
 
-    /// Rows that were published.
+    /// Forgets rows that were published.
     pub(super) fn forget_rows(&self, done: &[i64]) {
         self.lock().rows.retain(|seq, _| !done.contains(seq));
     }
@@ -108,26 +100,19 @@ impl Held {
     }
 }
 
-fn hold<K: Eq + Hash>(
-    held: &mut HashMap<K, Wait>,
-    key: K,
-    within: RangeInclusive<Duration>,
-) -> Option<Duration> {
+fn hold<K: Eq + Hash>(held: &mut HashMap<K, Wait>, key: K, backoff: Backoff) -> Option<Duration> {
     let now = Instant::now();
     let wait = held.entry(key).or_insert(Wait {
         until: now,
-        tries: 0,
+        failures: 0,
     });
     if wait.until > now {
         return None;
     }
-    let for_now = within
-        .start()
-        .saturating_mul(2_u32.saturating_pow(wait.tries))
-        .min(*within.end());
-    wait.tries = wait.tries.saturating_add(1);
-    wait.until = now + for_now;
-    Some(for_now)
+    wait.failures = wait.failures.saturating_add(1);
+    let delay = backoff.without_jitter(wait.failures);
+    wait.until = now + delay;
+    Some(delay)
 }
 
 #[cfg(test)]
@@ -143,12 +128,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waits_double_up_to_a_bound_and_end_with_a_release() {
-        let held = Held::default();
+        let held = HeldBack::default();
         let mut waits = Vec::new();
         for _ in 0..7 {
             let wait = held.hold(destination()).unwrap();
             waits.push(wait.as_secs());
-            // The rest of the batch says the same, and counts once.
+            // Further failures of the same batch count once.
             assert_eq!(held.hold(destination()), None);
             assert_eq!(held.due(), None);
             tokio::time::advance(wait).await;
@@ -161,7 +146,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_row_is_claimed_again_when_its_time_has_come() {
-        let held = Held::default();
+        let held = HeldBack::default();
         let wait = held.hold_row(7);
         assert_eq!(held.rows(), [7]);
         tokio::time::advance(wait).await;

@@ -1,4 +1,4 @@
-//! Which connections stay in a pool, and what the server is told of each.
+//! Which connections stay in a pool, and the settings of each connection.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, Postgres};
 
-use super::limit::{late, within};
+use super::time_limit::{timed_out, within};
 
 /// A connection that does not answer within this time is closed.
-const PROMPT: Duration = Duration::from_secs(1);
+const TEST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A connection that came back so short a while ago was tested then.
-pub const JUST_NOW: Duration = Duration::from_millis(100);
+/// A connection that was returned this recently was tested then.
+pub const RECENTLY_TESTED: Duration = Duration::from_millis(100);
 
 tokio::task_local! {
-    /// Set while the caller of the pool tests the connection itself.
+    /// Set while the user of the pool tests the connection itself.
     static IDLE_FOR: Cell<Option<Duration>>;
 }
 
-/// Takes a connection from the pool, or gives one back, without the tests that
-/// the pool makes: the caller makes its own. Answers also for how long the
-/// connection was idle; `None` where it is new.
-pub async fn untested<T>(work: impl Future<Output = T>) -> (T, Option<Duration>) {
+/// Acquires a connection from the pool, or returns one, without the tests of the pool, because the
+/// caller tests the connection itself. Also returns for how long the connection was idle, or
+/// `None` if it is new.
+pub async fn without_tests<T>(work: impl Future<Output = T>) -> (T, Option<Duration>) {
     let watched = async {
         let done = work.await;
         (done, IDLE_FOR.with(Cell::get))
@@ -30,9 +30,8 @@ pub async fn untested<T>(work: impl Future<Output = T>) -> (T, Option<Duration>)
     IDLE_FOR.scope(Cell::new(None), watched).await
 }
 
-/// The server's side of each connection gives up too: what a client left behind
-/// keeps neither locks nor a backend. `SET` and not a start-up option, which
-/// pgbouncer refuses.
+/// Time limits of the server for each connection, so that a client that is gone keeps neither locks
+/// nor a backend. They are set by `SET`, because pgbouncer refuses start-up options.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ServerLimits {
     statement: &'static str,
@@ -41,38 +40,38 @@ pub(super) struct ServerLimits {
 }
 
 impl ServerLimits {
-    pub(super) const OF_A_SERVICE: Self = Self {
+    pub(super) const FOR_A_SERVICE: Self = Self {
         statement: "30s",
         lock: "5s",
         idle_in_transaction: "30s",
     };
 
-    /// Longer than a relay waits for its broker.
-    pub(super) const OF_A_LONG_WAIT: Self = Self {
+    /// The limit is longer than a relay waits for the broker.
+    pub(super) const FOR_A_LONG_WAIT: Self = Self {
         idle_in_transaction: "90s",
-        ..Self::OF_A_SERVICE
+        ..Self::FOR_A_SERVICE
     };
 
-    pub(super) const OF_A_COMMAND: Self = Self {
+    pub(super) const FOR_A_COMMAND: Self = Self {
         statement: "0",
-        ..Self::OF_A_SERVICE
+        ..Self::FOR_A_SERVICE
     };
 
-    /// A pool that sets these and looks at what comes back.
-    pub(super) fn kept_by(self, options: PgPoolOptions) -> PgPoolOptions {
+    /// Options of a pool that sets these limits and tests its connections.
+    pub(super) fn apply_to(self, options: PgPoolOptions) -> PgPoolOptions {
         options
-            // Without a limit, and not as sharp as what is below.
+            // It has no time limit, and does not detect a read-only server.
             .test_before_acquire(false)
             .after_connect(move |connection, _| {
-                Box::pin(within(PROMPT * 2, self.begin(connection)))
+                Box::pin(within(TEST_TIMEOUT * 2, self.begin(connection)))
             })
             .before_acquire(|connection, seen| {
                 Box::pin(async move {
-                    let told = IDLE_FOR.try_with(|idle_for| idle_for.set(Some(seen.idle_for)));
-                    if told.is_ok() || seen.idle_for < JUST_NOW {
+                    let noted = IDLE_FOR.try_with(|idle_for| idle_for.set(Some(seen.idle_for)));
+                    if noted.is_ok() || seen.idle_for < RECENTLY_TESTED {
                         return Ok(true);
                     }
-                    is_fit(connection).await
+                    is_usable(connection).await
                 })
             })
             .after_release(|connection, _| {
@@ -80,7 +79,7 @@ impl ServerLimits {
                     if IDLE_FOR.try_with(|_| ()).is_ok() {
                         return Ok(true);
                     }
-                    is_fit(connection).await
+                    is_usable(connection).await
                 })
             })
     }
@@ -110,19 +109,19 @@ impl ServerLimits {
 
 const READ_ONLY: &str = "the server is read-only: a standby, or one that was demoted";
 
-/// Whether a connection may stay: it answers, and its server takes writes. One
-/// that was dropped in the middle of a statement answers when that has ended.
-async fn is_fit(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let asked = tokio::time::timeout(PROMPT, takes_writes(connection));
-    let fit = asked.await.unwrap_or_else(|_| Err(late()))?;
-    if !fit {
+/// Returns `true` if the connection responds and its server accepts writes. A connection that was
+/// dropped during a statement responds after the statement has ended.
+async fn is_usable(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let asked = tokio::time::timeout(TEST_TIMEOUT, takes_writes(connection));
+    let usable = asked.await.unwrap_or_else(|_| Err(timed_out()))?;
+    if !usable {
         tracing::warn!(problem = READ_ONLY, "a connection is closed");
     }
-    Ok(fit)
+    Ok(usable)
 }
 
-/// No more to the server than the empty round trip that this stands in for: a
-/// prepared statement without a table.
+/// A prepared statement without a table, which costs the server no more than an empty round
+/// trip.
 async fn takes_writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar::<Postgres, bool>(
         "SELECT NOT (pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean)",

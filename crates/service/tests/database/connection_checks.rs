@@ -20,8 +20,8 @@ async fn has_come_back(pool: &PgPool) {
     }
 }
 
-/// A write is served, at the latest after one that met its deadline and so closed the
-/// connection: on a busy machine the proxy may begin to swallow packets a little late.
+/// Writes successfully, at the latest after one write that timed out and so closed the connection:
+/// on a busy machine the proxy may begin to drop packets a little late.
 async fn is_served_again(pool: &PgPool) {
     let limit = Duration::from_secs(5);
     if within(limit, write(pool)).await.is_err() {
@@ -31,7 +31,7 @@ async fn is_served_again(pool: &PgPool) {
 
 async fn alter(database: &TestDatabase, what: &str) {
     let mut connection = database.pool().acquire().await.unwrap();
-    // A connection that is new while the database only reads may write all the same.
+    // A connection that is opened while the database is read-only may still write.
     sqlx::query("SET default_transaction_read_only = off")
         .execute(&mut *connection)
         .await
@@ -48,33 +48,33 @@ async fn alter(database: &TestDatabase, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_went_away_without_a_word_leaves_the_pool() {
+async fn a_connection_that_is_lost_without_a_packet_leaves_the_pool() {
     let database = TestDatabase::create().await;
     let url = database.url(Role::Auth);
     let way = TcpForwarder::start(&url).await;
     let pool = pool_at(&way.url(&url));
     write(&pool).await.unwrap();
-    // What sqlx asks after that has no limit of ours: see decision 20.
+    // The statements of sqlx after this have no time limit of ours: see decision 20.
     has_come_back(&pool).await;
 
     way.blackhole();
     let limit = Duration::from_millis(200);
-    // On a slow machine it lay idle so long that it was looked at and replaced.
+    // On a slow machine it was idle so long that it was tested and replaced.
     if let Err(unanswered) = within(limit, write(&pool)).await {
         assert!(matches!(unanswered, sqlx::Error::Io(_)), "{unanswered}");
     }
-    // The only one that the pool may have.
+    // It is the only connection of the pool.
     is_served_again(&pool).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_went_away_while_nobody_used_it_is_replaced() {
+async fn a_connection_that_is_lost_while_it_is_idle_is_replaced() {
     let database = TestDatabase::create().await;
     let url = database.url(Role::Auth);
     let way = TcpForwarder::start(&url).await;
     let pool = pool_at(&way.url(&url));
     write(&pool).await.unwrap();
-    // It has come back, and is looked at again after a while.
+    // It was returned, and is tested again after a while.
     has_come_back(&pool).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     way.blackhole();
@@ -86,7 +86,7 @@ async fn a_connection_whose_server_was_demoted_leaves_the_pool() {
     let database = TestDatabase::create().await;
     let pool = pool_at(&database.url(Role::Auth));
     write(&pool).await.unwrap();
-    // What a server that was demoted answers to a session that outlived it.
+    // The response of a demoted server to a session from before.
     sqlx::query("SET default_transaction_read_only = on")
         .execute(&pool)
         .await

@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey_service::database::{self, ANSWER, within};
@@ -7,31 +6,31 @@ use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::Backoff;
-use crate::outbox::{Schema, per_schema};
+use crate::broker::RetryDelay;
+use crate::outbox::schema::{Schema, per_schema};
 
-/// A connection on which nothing is heard for so long is asked whether it is there.
-const SILENCE: Duration = Duration::from_secs(10);
+/// A connection without a notification for this long is checked with a statement.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Wakes the relay when a row is committed. A lost connection wakes it too:
-/// notifications may have been missed.
+/// Notifies the relay, until `stop`, when a row is committed. The loss of the connection
+/// notifies it too: notifications may have been missed.
 pub(super) async fn listen(
-    pool: PgPool,
+    pool: &PgPool,
     schema: Schema,
-    woken: Arc<Notify>,
-    stop: CancellationToken,
+    notify: &Notify,
+    stop: &CancellationToken,
 ) {
-    let mut backoff = Backoff::new();
+    let mut backoff = RetryDelay::new();
     while !stop.is_cancelled() {
         let outcome = tokio::select! {
             () = stop.cancelled() => return,
-            outcome = forward(&pool, schema, &woken, &mut backoff) => outcome,
+            outcome = forward(pool, schema, notify, &mut backoff) => outcome,
         };
-        woken.notify_one();
+        notify.notify_one();
         if let Err(error) = outcome {
             tracing::warn!(?schema, %error, "not notified of the outbox: polling");
         }
-        if !backoff.wait(&stop).await {
+        if !backoff.wait(stop).await {
             return;
         }
     }
@@ -40,11 +39,11 @@ pub(super) async fn listen(
 async fn forward(
     pool: &PgPool,
     schema: Schema,
-    woken: &Notify,
-    backoff: &mut Backoff,
+    notify: &Notify,
+    backoff: &mut RetryDelay,
 ) -> Result<(), sqlx::Error> {
     let mut listener = within(ANSWER, async {
-        let mut listener = PgListener::connect_with(&database::apart(pool)).await?;
+        let mut listener = PgListener::connect_with(&database::separate_pool(pool)).await?;
         listener
             .listen(per_schema!(schema, "latchkey_outbox_", ""))
             .await?;
@@ -52,13 +51,13 @@ async fn forward(
     })
     .await?;
     backoff.reset();
-    woken.notify_one();
+    notify.notify_one();
     loop {
-        match tokio::time::timeout(SILENCE, listener.try_recv()).await {
-            Ok(Ok(Some(_))) => woken.notify_one(),
+        match tokio::time::timeout(SILENCE_TIMEOUT, listener.try_recv()).await {
+            Ok(Ok(Some(_))) => notify.notify_one(),
             Ok(Ok(None)) => return Ok(()),
             Ok(Err(error)) => return Err(error),
-            // One that died without a word is silent too.
+            // A connection that was lost without a packet is silent too.
             Err(_) => {
                 within(ANSWER, sqlx::query("SELECT 1").execute(&mut listener)).await?;
             }

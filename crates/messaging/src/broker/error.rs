@@ -1,0 +1,58 @@
+//! Errors of the broker, and the deadline of its replies.
+
+use std::time::Duration;
+
+/// The broker has this long for each reply.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why an operation on the broker failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The broker refused, or the connection failed.
+    ///
+    /// Not a source of the error: its text is in this one's already.
+    #[error("broker: {0}")]
+    Amqp(lapin::Error),
+    /// The broker did not reply in time.
+    #[error("broker did not answer in time: {0}")]
+    Timeout(&'static str),
+    /// The broker did not accept a message.
+    #[error("broker refused the message: {0}")]
+    Refused(String),
+    /// The deliveries ended: the queue was deleted or the connection was lost.
+    #[error("broker ended the subscription")]
+    Cancelled,
+}
+
+impl From<lapin::Error> for BrokerError {
+    fn from(error: lapin::Error) -> Self {
+        Self::Amqp(error)
+    }
+}
+
+/// Waits for a reply of the broker, with a deadline: the loss of a peer is noticed late, and
+/// until then no reply comes. `what` is in the error.
+///
+/// # Errors
+/// Those of `request`, or [`BrokerError::Timeout`].
+pub(crate) async fn reply<T, E: Into<BrokerError>>(
+    what: &'static str,
+    request: impl Future<Output = Result<T, E>>,
+) -> Result<T, BrokerError> {
+    tokio::time::timeout(REPLY_TIMEOUT, request)
+        .await
+        .map_err(|_| BrokerError::Timeout(what))?
+        .map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_that_does_not_come_is_an_error() {
+        let never = std::future::pending::<Result<(), BrokerError>>();
+        let error = reply("declare", never).await.unwrap_err();
+        assert_eq!(error.to_string(), "broker did not answer in time: declare");
+    }
+}

@@ -1,0 +1,110 @@
+//! Exchanges, queues and routing keys of the published contract.
+
+use latchkey_proto::events;
+
+use crate::event::Event;
+
+/// Topic exchange of every event; the routing key is the event's type.
+pub const EVENTS_EXCHANGE: &str = "latchkey.events";
+/// Direct exchange of the jobs.
+pub const JOBS_EXCHANGE: &str = "latchkey.jobs";
+/// Fanout exchange that receives the messages that no queue is bound for.
+pub const UNROUTED_EXCHANGE: &str = "latchkey.unrouted";
+/// Queue of the messages that no queue was bound for. It is normally empty: a message in it means
+/// that a binding or a queue is missing.
+pub const UNROUTED_QUEUE: &str = "latchkey.unrouted";
+/// Queue of the newest events of the types that need no consumer ([`OPTIONAL_EVENTS`]). Beyond its
+/// limits the oldest are dropped.
+pub const RECENT_QUEUE: &str = "latchkey.events.recent";
+/// Routing keys of the events that need no consumer.
+pub const OPTIONAL_EVENTS: [&str; 2] = [
+    <events::AccountConnected as Event>::ROUTING_KEY,
+    <events::ChannelStatusChanged as Event>::ROUTING_KEY,
+];
+/// Queue of the jobs of message channels.
+pub const MESSAGING_JOBS_QUEUE: &str = "latchkey.jobs.messaging";
+/// Queue of the jobs of calendar channels.
+pub const CALENDAR_JOBS_QUEUE: &str = "latchkey.jobs.calendar";
+
+/// The queue of a sync job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobQueue {
+    /// [`MESSAGING_JOBS_QUEUE`].
+    Messaging,
+    /// [`CALENDAR_JOBS_QUEUE`].
+    Calendar,
+}
+
+impl JobQueue {
+    /// Routing key on [`JOBS_EXCHANGE`].
+    pub const fn routing_key(self) -> &'static str {
+        match self {
+            Self::Messaging => "messaging",
+            Self::Calendar => "calendar",
+        }
+    }
+
+    /// Name of the queue.
+    pub const fn queue(self) -> &'static str {
+        match self {
+            Self::Messaging => MESSAGING_JOBS_QUEUE,
+            Self::Calendar => CALENDAR_JOBS_QUEUE,
+        }
+    }
+
+    /// CloudEvents type of the job of a first sync.
+    pub const fn job_type(self) -> &'static str {
+        match self {
+            Self::Messaging => "MessagingMessageListFetchJob",
+            Self::Calendar => "CalendarEventListFetchJob",
+        }
+    }
+}
+
+/// Queue of sync-svc for `user.authenticated.v1`.
+pub const USER_AUTHENTICATED_QUEUE: &str = "sync-svc.user-authenticated";
+/// Queue of sync-svc for `member.removed.v1`.
+pub const MEMBER_REMOVED_QUEUE: &str = "sync-svc.member-removed";
+/// Queue of sync-svc for `account.reauth_required.v1`.
+pub const REAUTH_REQUIRED_QUEUE: &str = "sync-svc.account-reauth-required";
+/// Queue of sync-svc for `account.disconnected.v1`.
+pub const DISCONNECTED_QUEUE: &str = "sync-svc.account-disconnected";
+
+/// The queue of a consumer and its bindings to [`EVENTS_EXCHANGE`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Name of the queue; `<queue>.retry.<delay>` and `<queue>.parked` belong to it.
+    pub queue: String,
+    /// Routing keys, which are the types of the events that the queue accepts.
+    pub routing_keys: Vec<&'static str>,
+}
+
+impl Subscription {
+    /// A queue for events of the type `E`.
+    pub fn of<E: Event>(queue: &str) -> Self {
+        Self {
+            queue: queue.to_owned(),
+            routing_keys: vec![E::ROUTING_KEY],
+        }
+    }
+
+    /// Name of the parking queue, for messages that could not be handled.
+    pub fn parked(&self) -> String {
+        parked_queue(&self.queue)
+    }
+
+    /// The subscriptions of sync-svc.
+    pub fn built_in() -> Vec<Self> {
+        vec![
+            Self::of::<events::UserAuthenticated>(USER_AUTHENTICATED_QUEUE),
+            Self::of::<events::MemberRemoved>(MEMBER_REMOVED_QUEUE),
+            Self::of::<events::AccountReauthRequired>(REAUTH_REQUIRED_QUEUE),
+            Self::of::<events::AccountDisconnected>(DISCONNECTED_QUEUE),
+        ]
+    }
+}
+
+/// Name of the parking queue of `queue`.
+pub fn parked_queue(queue: &str) -> String {
+    format!("{queue}.parked")
+}

@@ -1,0 +1,117 @@
+//! Keeps the queues of sync-svc declared.
+
+use std::time::Duration;
+
+use lapin::Connection;
+use metrics::{counter, gauge};
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::{BrokerConfig, BrokerError, RetryDelay};
+use crate::parked::{self, Filter, OperatorQueue, Selection};
+use crate::topology::{OPTIONAL_EVENTS, RefusedDeclarations, Subscription, declare};
+
+/// Declares the queues of sync-svc periodically, so that a queue or a binding that was lost is
+/// restored, and publishes again the events that were unrouted meanwhile. Measures how many
+/// events are unrouted.
+#[derive(Debug)]
+pub struct TopologyMaintenance {
+    broker: BrokerConfig,
+    subscriptions: Vec<Subscription>,
+    interval: Duration,
+    refused_declarations: RefusedDeclarations,
+    declared: CancellationToken,
+}
+
+impl TopologyMaintenance {
+    /// Maintains the queues of `subscriptions`; `interval` is the time between two rounds.
+    pub fn new(broker: BrokerConfig, subscriptions: Vec<Subscription>, interval: Duration) -> Self {
+        Self {
+            broker,
+            subscriptions,
+            interval,
+            refused_declarations: RefusedDeclarations::default(),
+            declared: CancellationToken::new(),
+        }
+    }
+
+    /// The declarations that the broker refused.
+    pub fn refused_declarations(&self) -> RefusedDeclarations {
+        self.refused_declarations.clone()
+    }
+
+    /// Cancelled after everything was declared for the first time.
+    pub fn declared(&self) -> CancellationToken {
+        self.declared.clone()
+    }
+
+    /// Runs until `stop`, through any failure of the broker.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut retry_delay = RetryDelay::new();
+        while !stop.is_cancelled() {
+            let ended = tokio::select! {
+                () = stop.cancelled() => return,
+                ended = self.session(&mut retry_delay) => ended,
+            };
+            if let Err(error) = ended {
+                tracing::warn!(%error, "the maintenance of the queues starts again");
+            }
+            if !retry_delay.wait(&stop).await {
+                return;
+            }
+        }
+    }
+
+    async fn session(&self, retry_delay: &mut RetryDelay) -> Result<(), BrokerError> {
+        let connection = self.broker.connect().await?;
+        let mut left = 0;
+        loop {
+            left = self.round(&connection, left).await?;
+            retry_delay.reset();
+            tokio::time::sleep(self.interval).await;
+        }
+    }
+
+    /// Returns how many messages are left unrouted. They are read only if their number differs
+    /// from `before`.
+    async fn round(&self, connection: &Connection, before: u32) -> Result<u32, BrokerError> {
+        let refused = declare(connection, &self.subscriptions).await?;
+        self.refused_declarations.replace(&refused);
+        self.declared.cancel();
+        let queue = OperatorQueue::Unrouted;
+        let mut left = parked::message_count(connection, &queue).await?;
+        let mut again = 0;
+        if left != before {
+            again = parked::redrive_on(connection, &queue, &self.routable()).await?;
+            if again > 0 {
+                tracing::error!(
+                    again,
+                    "events had no queue: a binding or a queue was lost, and is back"
+                );
+                counter!("latchkey_unrouted_again_total").increment(again as u64);
+                left = parked::message_count(connection, &queue).await?;
+            }
+        }
+        gauge!("latchkey_unrouted_messages").set(f64::from(left));
+        // If the limit was reached, there may be more.
+        Ok(if again < REDRIVE_LIMIT { left } else { 0 })
+    }
+
+    /// The unrouted messages that have a queue now.
+    fn routable(&self) -> Selection {
+        let own = self
+            .subscriptions
+            .iter()
+            .flat_map(|subscription| &subscription.routing_keys);
+        let keys = own
+            .chain(&OPTIONAL_EVENTS)
+            .map(|key| (*key).to_owned())
+            .collect();
+        Selection {
+            limit: Some(REDRIVE_LIMIT),
+            ..Selection::from(Filter::Keys(keys))
+        }
+    }
+}
+
+/// Messages that are published again in one round.
+const REDRIVE_LIMIT: usize = 10_000;
