@@ -21,8 +21,7 @@ pub struct ReasonInfo {
     pub in_account_service: &'static str,
 }
 
-/// Every reason, in the order of the contract.
-pub const ALL: &[ReasonInfo] = include!("generated/reasons.rs");
+include!("generated/reasons.rs");
 
 /// Stands for a number that is not in the contract.
 const UNSPECIFIED: ReasonInfo = ReasonInfo {

@@ -19,7 +19,7 @@ const FILES: [&str; 4] = [
 /// `proto/` of this workspace.
 fn proto() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.join("../../proto")
+    package.ancestors().nth(2).unwrap_or(package).join("proto")
 }
 
 /// The directory of the generated files.
