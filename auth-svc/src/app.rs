@@ -220,7 +220,7 @@ impl Application {
         });
         let (state, swept) = (self.state.clone(), self.stop.clone());
         tasks.spawn("rate limits", async move {
-            state.rate_limits.sweep(swept).await
+            state.rate_limits.sweep(swept).await;
         });
         let (state, stopped) = (self.state.clone(), self.stop.clone());
         tasks.spawn("gRPC client certificates", async move {
