@@ -86,9 +86,11 @@ impl RejoinOption {
                 "They can join again by signing in, because the domain {domain} is approved. \
                  Remove the domain to prevent that."
             ),
-            Self::PublicLink => "The public invitation link is on, so everybody who has it can join. \
+            Self::PublicLink => {
+                "The public invitation link is on, so everybody who has it can join. \
                  Turn it off or replace it to prevent that."
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Invitation(email) => format!(
                 "An invitation to {email} is still pending. Withdraw it to prevent that they use \
                  it."
