@@ -1,55 +1,10 @@
 //! Error responses of the authorization endpoint, which come to the callback (RFC 6749
-//! section 4.1.2.1, OpenID Connect Core section 3.1.2.6, and codes of Google and
-//! Microsoft).
+//! section 4.1.2.1), as they are logged.
 
 use std::fmt;
 
+pub use latchkey_providers::AuthorizationError;
 use latchkey_providers::{TokenError, for_log};
-
-/// The class of an authorization error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthorizationError {
-    /// The person or their administrator refused access.
-    AccessDenied,
-    /// The person has to consent, sign in or choose an account.
-    InteractionRequired,
-    /// The organisation does not allow this application.
-    BlockedByAdmin,
-    /// The provider is temporarily unavailable.
-    Unavailable,
-    /// The registration or the configuration is wrong; the operator has to correct it.
-    Misconfigured,
-    /// An unknown error.
-    Other,
-}
-
-impl AuthorizationError {
-    /// Classifies the parameter `error`.
-    pub fn of(error: &str) -> Self {
-        match error {
-            "access_denied" | "consent_declined" => Self::AccessDenied,
-            "consent_required"
-            | "interaction_required"
-            | "login_required"
-            | "account_selection_required"
-            | "user_cancelled"
-            | "unmet_authentication_requirements" => Self::InteractionRequired,
-            "admin_policy_enforced" | "org_internal" | "disallowed_useragent" => {
-                Self::BlockedByAdmin
-            }
-            "temporarily_unavailable" | "server_error" => Self::Unavailable,
-            "invalid_request"
-            | "unauthorized_client"
-            | "unsupported_response_type"
-            | "invalid_scope"
-            | "invalid_client"
-            | "redirect_uri_mismatch"
-            | "invalid_resource"
-            | "request_not_supported" => Self::Misconfigured,
-            _ => Self::Other,
-        }
-    }
-}
 
 /// The parameters `error` and `error_description`, made safe for the log. They come through
 /// the browser, so no page shows them.

@@ -12,7 +12,7 @@ use crate::email::{self, EmailRule};
 use crate::issuer::IssuerRule;
 use crate::quirks::{ErrorRow, Quirks};
 use crate::reader::Reader;
-use crate::{RevocationReach, Rotation, ScopeRules};
+use crate::{AuthorizationError, RevocationReach, Rotation, ScopeRules};
 
 /// The facts of one provider.
 pub(crate) struct BuiltIn {
@@ -31,6 +31,8 @@ pub(crate) struct BuiltIn {
     pub calendar: Data,
     /// Error codes of the token endpoint beside those of the standards.
     pub errors: &'static [ErrorRow],
+    /// Error codes of the authorization endpoint beside those of the standards.
+    pub authorization_errors: &'static [(&'static str, AuthorizationError)],
     /// Reads the issuer and the URL below which the discovery document is.
     pub issuer: fn(&Reader<'_>) -> Result<(Url, IssuerRule), ConfigError>,
     /// Checks what is configured.

@@ -4,6 +4,7 @@
 //! status are; its table is `classify/table.rs`. The status decides only if it says more:
 //! the provider is throttling or down.
 
+mod authorization;
 mod body;
 mod table;
 

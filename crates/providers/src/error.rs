@@ -76,6 +76,23 @@ impl TokenError {
     }
 }
 
+/// The class of an authorization error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorizationError {
+    /// The person or their administrator refused access.
+    AccessDenied,
+    /// The person has to consent, sign in or choose an account.
+    InteractionRequired,
+    /// The organisation does not allow this application.
+    BlockedByAdmin,
+    /// The provider is temporarily unavailable.
+    Unavailable,
+    /// The registration or the configuration is wrong; the operator has to correct it.
+    Misconfigured,
+    /// An unknown error.
+    Other,
+}
+
 /// A request to the provider failed, or its response is not acceptable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {

@@ -18,7 +18,7 @@ use crate::claims::Claims;
 use crate::issuer::IssuerRule;
 use crate::quirks::{ErrorRow, Quirks, Registration, joined_prompts, row};
 use crate::reader::Reader;
-use crate::{AuthorizeRequest, FailureClass as C, RevocationReach, Rotation};
+use crate::{AuthorizationError, AuthorizeRequest, FailureClass as C, RevocationReach, Rotation};
 
 const ISSUER: &str = "https://accounts.google.com";
 
@@ -49,6 +49,12 @@ pub(crate) static GOOGLE: BuiltIn = BuiltIn {
         readers: &["https://www.googleapis.com/auth/calendar.events.readonly"],
     },
     errors: ERRORS,
+    authorization_errors: &[
+        ("admin_policy_enforced", AuthorizationError::BlockedByAdmin),
+        ("org_internal", AuthorizationError::BlockedByAdmin),
+        ("disallowed_useragent", AuthorizationError::BlockedByAdmin),
+        ("redirect_uri_mismatch", AuthorizationError::Misconfigured),
+    ],
     issuer,
     check: |_| Ok(()),
 };

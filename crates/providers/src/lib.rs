@@ -39,7 +39,8 @@ pub use catalogue::{built_in_names, is_built_in, logo, needs_hosted_domain};
 pub use classify::verdict_table;
 pub use consumer_domains::is_consumer_domain;
 pub use error::{
-    Delivery, IdTokenError, MAX_TOKEN, ProviderError, TOKEN_TOO_LARGE, TokenError, WrongTenant,
+    AuthorizationError, Delivery, IdTokenError, MAX_TOKEN, ProviderError, TOKEN_TOO_LARGE,
+    TokenError, WrongTenant,
 };
 pub use failure::FailureClass;
 pub use latchkey_scopes::{ScopeRules, WriteAccess};

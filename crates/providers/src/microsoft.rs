@@ -30,8 +30,8 @@ use crate::issuer::{IssuerRule, TENANT_PLACEHOLDER, is_tenant_id};
 use crate::quirks::{Plain, Quirks, Registration, row};
 use crate::reader::Reader;
 use crate::{
-    AuthorizeRequest, EmailStatus, FailureClass, IdTokenError, RevocationReach, Rotation,
-    Unverified,
+    AuthorizationError, AuthorizeRequest, EmailStatus, FailureClass, IdTokenError, RevocationReach,
+    Rotation, Unverified,
 };
 
 const AUTHORITY: &str = "https://login.microsoftonline.com";
@@ -64,6 +64,7 @@ pub(crate) static MICROSOFT: BuiltIn = BuiltIn {
         FailureClass::ScopeInvalid,
         "https://learn.microsoft.com/entra/identity-platform/reference-error-codes",
     )],
+    authorization_errors: &[("invalid_resource", AuthorizationError::Misconfigured)],
     issuer,
     check: refuse_second_resource,
 };
