@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use latchkey_domain::{AccountId, GrantBinding, ProviderName};
-use latchkey_providers::{ProviderKind, Registry};
+use latchkey_providers::Registry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -46,7 +46,6 @@ pub struct Limits {
 #[derive(Debug)]
 struct Road {
     name: ProviderName,
-    kind: Option<ProviderKind>,
     gate: Gate,
     seats: Arc<Semaphore>,
     bucket: DefaultDirectRateLimiter,
@@ -103,17 +102,12 @@ impl Lane {
             rate: one,
             ahead: one,
         };
-        Lanes::new(limits).lane(&ProviderName::GOOGLE.parse().unwrap(), None, None)
+        Lanes::new(limits).lane(&ProviderName::GOOGLE.parse().unwrap(), None)
     }
 
     /// The provider that it leads to.
     pub fn provider(&self) -> &ProviderName {
         &self.road.name
-    }
-
-    /// Whose quirks the provider has; absent where it is not switched on.
-    pub fn kind(&self) -> Option<ProviderKind> {
-        self.road.kind
     }
 
     /// Why no request goes out now for such an account; nothing where one may.
@@ -277,23 +271,14 @@ impl Lanes {
 
     /// The lane of a grant.
     pub fn of(&self, binding: &GrantBinding, providers: &Registry) -> Arc<Lane> {
-        let kind = providers
-            .get(&binding.provider)
-            .map(|provider| provider.kind());
-        // `<tid>/<oid>`
-        let tenant = match kind {
-            Some(ProviderKind::Microsoft) => binding.subject.as_str().split_once('/'),
-            _ => None,
-        };
-        self.lane(&binding.provider, kind, tenant.map(|(tenant, _)| tenant))
+        let provider = providers.get(&binding.provider);
+        let tenant = provider
+            .as_ref()
+            .and_then(|provider| provider.tenant_of(&binding.subject));
+        self.lane(&binding.provider, tenant)
     }
 
-    fn lane(
-        &self,
-        provider: &ProviderName,
-        kind: Option<ProviderKind>,
-        tenant: Option<&str>,
-    ) -> Arc<Lane> {
+    fn lane(&self, provider: &ProviderName, tenant: Option<&str>) -> Arc<Lane> {
         let mut lanes = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = (provider.clone(), tenant.map(|tenant| hash(&tenant)));
         if let Some(lane) = lanes.get(&key) {
@@ -302,7 +287,7 @@ impl Lanes {
         if lanes.len() >= MOST_TENANTS {
             key.1 = None;
         }
-        let road = self.road(provider, kind);
+        let road = self.road(provider);
         let lane = lanes.entry(key).or_insert_with_key(|(_, tenant)| {
             Arc::new(Lane {
                 road,
@@ -333,13 +318,12 @@ impl Lanes {
         Arc::new(Semaphore::new(seats.max(1)))
     }
 
-    fn road(&self, provider: &ProviderName, kind: Option<ProviderKind>) -> Arc<Road> {
+    fn road(&self, provider: &ProviderName) -> Arc<Road> {
         let mut roads = self.roads.lock().unwrap_or_else(PoisonError::into_inner);
         let road = roads.entry(provider.clone()).or_insert_with(|| {
             numbers::provider(provider);
             Arc::new(Road {
                 name: provider.clone(),
-                kind,
                 gate: Gate::of("provider"),
                 seats: self.seats(1),
                 bucket: RateLimiter::direct(Quota::per_second(self.limits.rate)),

@@ -31,8 +31,8 @@ async fn fail(lane: &Arc<Lane>) {
 #[tokio::test]
 async fn a_provider_that_takes_all_its_seats_takes_none_of_another() {
     let lanes = lanes(2);
-    let slow = lanes.lane(&named("slow"), None, None);
-    let other = lanes.lane(&named("other"), None, None);
+    let slow = lanes.lane(&named("slow"), None);
+    let other = lanes.lane(&named("other"), None);
     let _seats = (
         slow.enter(Standing::Sound).await.unwrap(),
         slow.enter(Standing::Sound).await.unwrap(),
@@ -47,9 +47,8 @@ async fn a_provider_that_takes_all_its_seats_takes_none_of_another() {
 async fn a_slow_tenant_leaves_the_others_half_of_the_seats() {
     let lanes = lanes(4);
     let provider = named("microsoft");
-    let kind = Some(ProviderKind::Microsoft);
-    let slow = lanes.lane(&provider, kind, Some("slow"));
-    let other = lanes.lane(&provider, kind, Some("other"));
+    let slow = lanes.lane(&provider, Some("slow"));
+    let other = lanes.lane(&provider, Some("other"));
     let _slow = (
         slow.enter(Standing::Sound).await.unwrap(),
         slow.enter(Standing::Sound).await.unwrap(),
@@ -67,9 +66,8 @@ async fn a_slow_tenant_leaves_the_others_half_of_the_seats() {
 async fn a_tenant_that_fails_closes_no_other_tenants_way() {
     let lanes = lanes(9);
     let provider = named("microsoft");
-    let kind = Some(ProviderKind::Microsoft);
-    let sick = lanes.lane(&provider, kind, Some("sick"));
-    let well = lanes.lane(&provider, kind, Some("well"));
+    let sick = lanes.lane(&provider, Some("sick"));
+    let well = lanes.lane(&provider, Some("well"));
     for _ in 0..3 {
         fail(&sick).await;
     }
@@ -82,11 +80,10 @@ async fn a_tenant_that_fails_closes_no_other_tenants_way() {
 async fn a_provider_that_fails_for_several_tenants_is_down_for_all() {
     let lanes = lanes(9);
     let provider = named("microsoft");
-    let kind = Some(ProviderKind::Microsoft);
     for tenant in ["a", "b", "c"] {
-        fail(&lanes.lane(&provider, kind, Some(tenant))).await;
+        fail(&lanes.lane(&provider, Some(tenant))).await;
     }
-    let fresh = lanes.lane(&provider, kind, Some("d"));
+    let fresh = lanes.lane(&provider, Some("d"));
     assert_eq!(
         fresh.shut(Standing::Sound).unwrap().class,
         FailureClass::ProviderUnavailable
@@ -96,7 +93,7 @@ async fn a_provider_that_fails_for_several_tenants_is_down_for_all() {
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_is_not_sent_leaves_the_way_open_for_the_next() {
     let lanes = lanes(9);
-    let lane = lanes.lane(&named("google"), None, None);
+    let lane = lanes.lane(&named("google"), None);
     for _ in 0..3 {
         fail(&lane).await;
     }
@@ -117,7 +114,7 @@ async fn refreshes_ahead_come_at_their_rate() {
         rate: number(1_000),
         ahead: number(20),
     });
-    let lane = lanes.lane(&named("google"), None, None);
+    let lane = lanes.lane(&named("google"), None);
     let allowed = (0..1_000)
         .filter(|_| lane.allows_ahead(Standing::Sound))
         .count();
@@ -130,7 +127,7 @@ async fn refreshes_ahead_come_at_their_rate() {
 
 #[tokio::test]
 async fn a_burst_of_refusals_is_the_clients_until_a_grant_is_served() {
-    let lane = lanes(9).lane(&named("google"), None, None);
+    let lane = lanes(9).lane(&named("google"), None);
     let bursts = (0..20)
         .filter(|_| lane.refused(AccountId::generate()))
         .count();
