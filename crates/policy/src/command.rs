@@ -130,7 +130,7 @@ fn explain(
     let open = [
         ("workspace", arguments.workspace.is_none()),
         ("provider", arguments.provider.is_none()),
-        ("scope", scopes.is_empty() && contract.judges_scopes()),
+        ("scope", scopes.is_empty() && contract.limits_scopes()),
     ];
     let left: Vec<_> = open
         .iter()

@@ -11,7 +11,7 @@ pub struct Contract {
     /// The program that serves it.
     program: &'static str,
     /// Whether the service returns tokens, so that rules limit their scopes.
-    judges_scopes: bool,
+    limits_scopes: bool,
     methods: Vec<Method>,
 }
 
@@ -49,7 +49,7 @@ impl Contract {
         package: &str,
         service: &'static str,
         program: &'static str,
-        judges_scopes: bool,
+        limits_scopes: bool,
     ) -> Self {
         let name = service.rsplit_once('.').map_or(service, |(_, name)| name);
         let methods = latchkey_proto::methods_of(package, name)
@@ -59,7 +59,7 @@ impl Contract {
         Self {
             service,
             program,
-            judges_scopes,
+            limits_scopes,
             methods,
         }
     }
@@ -75,8 +75,8 @@ impl Contract {
     }
 
     /// Returns `true` if rules must say which scopes a token may have.
-    pub fn judges_scopes(&self) -> bool {
-        self.judges_scopes
+    pub fn limits_scopes(&self) -> bool {
+        self.limits_scopes
     }
 
     /// Every method.

@@ -140,14 +140,14 @@ impl Entry {
     /// that returns no tokens.
     fn scopes(&self, contract: &Contract) -> Result<Option<ScopeSet>, String> {
         let Some(names) = &self.scopes else {
-            return if contract.judges_scopes() {
+            return if contract.limits_scopes() {
                 Err("are missing: write \"*\" or a list".to_owned())
             } else {
                 Ok(None)
             };
         };
         let list = names.list()?;
-        if list.is_some() && !contract.judges_scopes() {
+        if list.is_some() && !contract.limits_scopes() {
             return Err(format!(
                 "have no effect, because {} returns no token: leave them out",
                 contract.service()
