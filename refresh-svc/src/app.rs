@@ -16,15 +16,15 @@ use latchkey_service::{BuildInfo, StartError, shutdown};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
+use crate::change_notifications::{self, ChangeNotifier};
 use crate::config::Configuration;
+use crate::disconnect_requests;
 use crate::engine::{Engine, Parts};
-use crate::grpc::{self, CallerBounds};
+use crate::grpc::{self, CallerLimits};
 use crate::jitter::Jitter;
-use crate::lane::Lanes;
-use crate::leaving;
 use crate::reseal;
 use crate::store::{Connections, DatabaseServes, Store};
-use crate::wake::{self, Bell};
+use crate::upstream::Upstreams;
 
 /// Calls under way get this long to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -35,14 +35,14 @@ pub struct Application {
     health_address: SocketAddr,
     grpc_listener: TcpListener,
     health_listener: TcpListener,
-    router: grpc::Gated,
+    router: grpc::AuthorizedRouter,
     gate: Gate,
     tls: Tls,
     audit: audit::Writer,
     grpc_health: grpc::Health,
     engine: Engine,
     cache: Arc<Cache>,
-    bell: Bell,
+    notifier: ChangeNotifier,
     connections: Connections,
     broker: BrokerConfig,
     keys: OpeningKeys,
@@ -61,7 +61,7 @@ impl Application {
             configuration.cache_capacity,
             configuration.cache_revalidate,
         ));
-        let bell = Bell::default();
+        let notifier = ChangeNotifier::default();
         let connections = Connections::new(&configuration.pool);
         let (audit, audit_writer) = audit::audit(
             connections.pool().clone(),
@@ -74,7 +74,7 @@ impl Application {
             audit,
             Arc::clone(&configuration.clock),
         )?;
-        let bounds = CallerBounds {
+        let limits = CallerLimits {
             waiting: configuration.most_waiting,
             watching: configuration.most_watchers / 2,
         };
@@ -83,16 +83,16 @@ impl Application {
             store: Store::on(connections.clone()),
             keys: configuration.keys.clone(),
             providers: configuration.providers,
-            lanes: Lanes::new(configuration.limits),
+            upstreams: Upstreams::new(configuration.limits),
             cache: Arc::clone(&cache),
-            bell: bell.clone(),
+            notifier: notifier.clone(),
             clock: configuration.clock,
             jitter: Jitter::of_system(seed),
             timing: configuration.timing,
             ahead_window: configuration.ahead_window,
             most_watchers: configuration.most_watchers,
         });
-        let (router, grpc_health) = grpc::router(engine.clone(), gate.clone(), bounds)?;
+        let (router, grpc_health) = grpc::router(engine.clone(), gate.clone(), limits)?;
         let grpc_listener = listen("GRPC_LISTEN", configuration.grpc_listen)?;
         let health_listener = listen("HEALTH_LISTEN", configuration.health_listen)?;
         let address = |error| StartError::io("cannot tell the own address", error);
@@ -108,7 +108,7 @@ impl Application {
             grpc_health,
             engine,
             cache,
-            bell,
+            notifier,
             connections,
             broker: configuration.broker,
             keys: configuration.keys,
@@ -147,10 +147,10 @@ impl Application {
         );
         let topology = relay.complaints();
         let relay = tokio::spawn(relay.run(background.clone()));
-        tokio::spawn(wake::run(
+        tokio::spawn(change_notifications::run(
             self.connections.clone(),
             self.cache,
-            self.bell,
+            self.notifier,
             background.clone(),
         ));
         self.gate.follow(&background);
@@ -159,7 +159,7 @@ impl Application {
         tokio::spawn(self.engine.clone().refresh_ahead());
         tokio::spawn(self.engine.clone().renew_grants());
         tokio::spawn(self.engine.clone().drop_idle());
-        tokio::spawn(leaving::run(
+        tokio::spawn(disconnect_requests::run(
             Store::on(self.connections.clone()),
             self.engine.clone(),
             stop.clone(),
@@ -195,13 +195,13 @@ impl Application {
         let served = self
             .router
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-        self.grpc_health.serving().await;
+        self.grpc_health.set_serving().await;
         let overdue = async {
             asked.cancelled().await;
-            self.grpc_health.stopping().await;
+            self.grpc_health.set_not_serving().await;
             stop.cancelled().await;
             // Or they would hold their connections open.
-            self.engine.stopping();
+            self.engine.begin_shutdown();
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {

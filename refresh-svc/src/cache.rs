@@ -1,7 +1,7 @@
 //! Opened tokens in memory: bounded, wiped when they leave, dropped when the
 //! row changes and looked at again after a while. A look takes a read lock of a
 //! shard and nothing else: it is on the way of every call. While it is proven that every
-//! change is told, that while is long: a hundred thousand accounts in use would
+//! change is changed_at, that while is long: a hundred thousand accounts in use would
 //! otherwise be a hundred thousand reads every few seconds.
 
 use std::collections::{HashMap, HashSet};
@@ -18,21 +18,21 @@ use crate::snapshot::Snapshot;
 /// An account that nobody asks for leaves after this long.
 const IDLE: Duration = Duration::from_mins(30);
 
-/// Read again after this long although every change was told.
-const LONGEST_TRUST: Duration = Duration::from_mins(10);
+/// Read again after this long although every change was changed_at.
+const MAX_TRUST: Duration = Duration::from_mins(10);
 
 /// Who asks whether the database is back has its answer by then.
-const PROBE: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Different lists of scopes that are shared among accounts.
-const MOST_SCOPE_LISTS: usize = 1_000;
+const MAX_SCOPE_LISTS: usize = 1_000;
 
 /// Workspace, provider and handle.
-type Place = (WorkspaceId, ProviderName, Handle);
+type HandleKey = (WorkspaceId, ProviderName, Handle);
 
-/// An account that a handle led to, and when.
+/// An account that a handle resolved to, and when.
 #[derive(Debug, Clone, Copy)]
-pub struct Led {
+pub struct ResolvedHandle {
     /// Where to.
     pub account: AccountId,
     read_at: Instant,
@@ -43,19 +43,19 @@ pub struct Led {
 pub struct Cache {
     entries: Bounded<AccountId, Arc<Snapshot>>,
     /// Where handles lead to; believed as long as a row is.
-    handles: Bounded<Place, Led>,
+    handles: Bounded<HandleKey, ResolvedHandle>,
     /// Most accounts have the same scopes as many others: kept once.
     scope_lists: Mutex<HashSet<Arc<ScopeSet>>>,
     revalidate_after: Duration,
-    /// Every change before this was told.
-    heard_until: Mutex<Option<Instant>>,
+    /// Every change before this was changed_at.
+    notified_until: Mutex<Option<Instant>>,
     /// Accounts that changed lately. What is read about then may be from before
-    /// the change, and come in after it was told.
-    told: RwLock<HashMap<AccountId, Instant>>,
+    /// the change, and come in after it was changed_at.
+    changed_at: RwLock<HashMap<AccountId, Instant>>,
     /// What was read before this may have missed a notification.
-    doubted_until: Mutex<Instant>,
+    distrusted_until: Mutex<Instant>,
     /// The database did not answer a moment ago.
-    cut_off_until: Mutex<Option<Instant>>,
+    database_down_until: Mutex<Option<Instant>>,
 }
 
 impl Cache {
@@ -67,10 +67,10 @@ impl Cache {
             handles: Bounded::new(capacity),
             scope_lists: Mutex::default(),
             revalidate_after,
-            heard_until: Mutex::default(),
-            told: RwLock::default(),
-            doubted_until: Mutex::new(Instant::now()),
-            cut_off_until: Mutex::default(),
+            notified_until: Mutex::default(),
+            changed_at: RwLock::default(),
+            distrusted_until: Mutex::new(Instant::now()),
+            database_down_until: Mutex::default(),
         }
     }
 
@@ -80,41 +80,48 @@ impl Cache {
     }
 
     /// True where it may be answered from without asking the database.
-    pub fn is_young(&self, snapshot: &Snapshot) -> bool {
-        if snapshot.read_at <= *locked(&self.doubted_until) {
+    pub fn is_valid(&self, snapshot: &Snapshot) -> bool {
+        if snapshot.read_at <= *locked(&self.distrusted_until) {
             return false;
         }
         let age = snapshot.read_at.elapsed();
         age < self.revalidate_after
-            || (age < LONGEST_TRUST && self.hears_every_change() && !self.told_about(snapshot))
+            || (age < MAX_TRUST
+                && self.notifications_arrive()
+                && !self.may_predate_change(snapshot))
     }
 
     /// True where a change would be known by now, up to the revalidation time.
-    fn hears_every_change(&self) -> bool {
-        locked(&self.heard_until).is_some_and(|heard| heard.elapsed() < self.revalidate_after)
+    fn notifications_arrive(&self) -> bool {
+        locked(&self.notified_until)
+            .is_some_and(|notified| notified.elapsed() < self.revalidate_after)
     }
 
-    /// True where what was read may be older than a change that was told.
-    fn told_about(&self, snapshot: &Snapshot) -> bool {
-        let told = self.told.read().unwrap_or_else(PoisonError::into_inner);
-        told.get(&snapshot.account)
-            .is_some_and(|told| snapshot.read_at <= *told + self.revalidate_after)
+    /// True where what was read may be older than a change that was changed_at.
+    fn may_predate_change(&self, snapshot: &Snapshot) -> bool {
+        let changed_at = self
+            .changed_at
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        changed_at
+            .get(&snapshot.account)
+            .is_some_and(|changed_at| snapshot.read_at <= *changed_at + self.revalidate_after)
     }
 
-    /// Every change that was committed before `sent` has been told.
-    pub fn heard_until(&self, sent: Instant) {
-        *locked(&self.heard_until) = Some(sent);
-        self.told
+    /// Every change that was committed before `sent` has been changed_at.
+    pub fn notified_until(&self, sent: Instant) {
+        *locked(&self.notified_until) = Some(sent);
+        self.changed_at
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, told| told.elapsed() < LONGEST_TRUST + self.revalidate_after);
+            .retain(|_, changed_at| changed_at.elapsed() < MAX_TRUST + self.revalidate_after);
     }
 
     /// Holds what was read. An older version never replaces a newer one: two
     /// readers may end in the other order.
-    pub fn put(&self, snapshot: &Arc<Snapshot>) {
+    pub fn insert(&self, snapshot: &Arc<Snapshot>) {
         let entry = self.entries.entry(&snapshot.account, None, |_, held| {
-            snapshot.in_use.take_over(&held.in_use);
+            snapshot.last_used.merge(&held.last_used);
             if (held.version, held.read_at) <= (snapshot.version, snapshot.read_at) {
                 *held = Arc::clone(snapshot);
             }
@@ -127,8 +134,8 @@ impl Cache {
     }
 
     /// Drops an account: it changed.
-    pub fn forget(&self, account: AccountId) {
-        self.told
+    pub fn invalidate(&self, account: AccountId) {
+        self.changed_at
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(account, Instant::now());
@@ -138,13 +145,14 @@ impl Cache {
     /// Lets go of what nobody asked for in a while.
     pub fn drop_idle(&self, now: OffsetDateTime) {
         self.entries
-            .retain(|_, snapshot| snapshot.in_use.within(IDLE, now));
-        self.handles.retain(|_, led| led.read_at.elapsed() < IDLE);
+            .retain(|_, snapshot| snapshot.last_used.within(IDLE, now));
+        self.handles
+            .retain(|_, resolved| resolved.read_at.elapsed() < IDLE);
     }
 
     /// Accounts that are held, to look through; an account that leaves or comes
     /// meanwhile may be missing.
-    pub fn held(&self) -> impl Iterator<Item = Arc<Snapshot>> + '_ {
+    pub fn snapshots(&self) -> impl Iterator<Item = Arc<Snapshot>> + '_ {
         self.entries.iter().map(|(_, snapshot)| snapshot)
     }
 
@@ -154,28 +162,30 @@ impl Cache {
         self.entries.len()
     }
 
-    /// Where a handle led to, however long ago.
-    pub fn led(&self, place: &Place) -> Option<Led> {
+    /// Where a handle resolved to, however long ago.
+    pub fn resolved(&self, place: &HandleKey) -> Option<ResolvedHandle> {
         self.handles.get(place)
     }
 
     /// True where it may be followed without asking the database.
-    pub fn is_led_lately(&self, led: &Led) -> bool {
-        led.read_at > *locked(&self.doubted_until) && led.read_at.elapsed() < self.revalidate_after
+    pub fn is_recently_resolved(&self, resolved: &ResolvedHandle) -> bool {
+        resolved.read_at > *locked(&self.distrusted_until)
+            && resolved.read_at.elapsed() < self.revalidate_after
     }
 
     /// Remembers where a handle leads to.
-    pub fn lead(&self, place: Place, account: AccountId, read_at: Instant) {
-        self.handles.insert(place, Led { account, read_at });
+    pub fn remember_handle(&self, place: HandleKey, account: AccountId, read_at: Instant) {
+        self.handles
+            .insert(place, ResolvedHandle { account, read_at });
     }
 
-    /// Forgets where a handle led to.
-    pub fn mislead(&self, place: &Place) {
+    /// Forgets where a handle resolved to.
+    pub fn forget_handle(&self, place: &HandleKey) {
         self.handles.remove(place);
     }
 
     /// The same scopes, kept once.
-    pub fn share(&self, scopes: &ScopeSet) -> Arc<ScopeSet> {
+    pub fn intern(&self, scopes: &ScopeSet) -> Arc<ScopeSet> {
         let mut lists = self
             .scope_lists
             .lock()
@@ -184,7 +194,7 @@ impl Cache {
             return Arc::clone(held);
         }
         let scopes = Arc::new(scopes.clone());
-        if lists.len() < MOST_SCOPE_LISTS {
+        if lists.len() < MAX_SCOPE_LISTS {
             lists.insert(Arc::clone(&scopes));
         }
         scopes
@@ -196,31 +206,31 @@ impl Cache {
     }
 
     /// Everything is looked at again: notifications were missed.
-    pub fn doubt_everything(&self) {
-        *locked(&self.doubted_until) = Instant::now();
+    pub fn distrust_all(&self) {
+        *locked(&self.distrusted_until) = Instant::now();
     }
 
     /// The database did not answer: what is valid serves for a while without
     /// asking it.
-    pub fn cut_off_for(&self, pause: Duration) {
-        *locked(&self.cut_off_until) = Some(Instant::now() + pause);
+    pub fn database_down_for(&self, pause: Duration) {
+        *locked(&self.database_down_until) = Some(Instant::now() + pause);
     }
 
     /// The database answered.
-    pub fn reached(&self) {
-        *locked(&self.cut_off_until) = None;
+    pub fn database_up(&self) {
+        *locked(&self.database_down_until) = None;
     }
 
     /// True where what is valid serves without asking the database, which did not
-    /// answer a moment ago. After the pause one caller is told to ask it: the
+    /// answer a moment ago. After the pause one caller is changed_at to ask it: the
     /// others do not wait to learn that it is still away.
-    pub fn is_cut_off(&self) -> bool {
-        let mut until = locked(&self.cut_off_until);
+    pub fn is_database_down(&self) -> bool {
+        let mut until = locked(&self.database_down_until);
         let now = Instant::now();
         match *until {
             Some(end) if now < end => true,
-            Some(end) if now < end + PROBE => {
-                *until = Some(now + PROBE);
+            Some(end) if now < end + PROBE_TIMEOUT => {
+                *until = Some(now + PROBE_TIMEOUT);
                 false
             }
             // Nobody asked for longer: nothing is known of the database any more.

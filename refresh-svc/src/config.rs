@@ -17,7 +17,7 @@ use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 
 use crate::engine::Timing;
-use crate::lane::Limits;
+use crate::upstream::Limits;
 
 /// Refreshes at once, per provider and replica.
 const CONCURRENCY: NonZeroU32 = NonZeroU32::new(256).unwrap();

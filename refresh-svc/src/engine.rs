@@ -6,66 +6,64 @@
 //! the lease knows that a request was sent, and sends at most as many more as
 //! the provider's kind of rotation forgives (see `spend.rs`).
 
-mod ahead;
+mod background;
+mod backoff;
 mod decision;
 mod error;
-mod failed;
-mod flights;
-mod idle;
-mod known;
-mod look;
+mod failure;
+mod local_failures;
+mod lookup;
 #[cfg(test)]
 mod model;
-mod pause;
-mod renew;
+mod refresh;
+mod renewal;
 mod revoke;
-mod spend;
+mod single_flight;
 mod timing;
-mod trouble;
 mod verdict;
 mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::metrics::Counter;
 use latchkey_domain::{AccountId, Clock};
 use latchkey_opening::OpeningKeys;
 use latchkey_providers::{FailureClass, Registry};
-use metrics::Counter;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+pub use backoff::backoff;
 pub use decision::{Decision, Need, decide, shortfall};
 pub use error::EngineError;
-pub use pause::pause;
 pub use revoke::Revoked;
 pub use timing::{InvalidTiming, Timing};
 pub use watch::Watch;
 
 use crate::cache::Cache;
+use crate::change_notifications::ChangeNotifier;
 use crate::jitter::Jitter;
-use crate::lane::{Lane, Lanes, Standing};
-use crate::numbers;
+use crate::metrics;
 use crate::snapshot::Snapshot;
 use crate::store::{Holder, Store};
-use crate::wake::Bell;
-use flights::{Flights, Outcome, Seat};
-use spend::Spent;
-use trouble::Troubles;
+use crate::upstream::{AccountHealth, Upstream, Upstreams};
+use local_failures::LocalFailures;
+use refresh::LeaseOutcome;
+use single_flight::{RefreshResult, SingleFlight, Waiter};
 
-/// Flights that one request may wait for. A further one is for what another
+/// SingleFlight that one request may wait for. A further one is for what another
 /// flight or a reconnect stored meanwhile and is no better; more would be a loop.
-const ROUNDS: usize = 4;
+const MAX_ROUNDS: usize = 4;
 
 /// Between two looks at a lease that is about to end.
-const SHORTEST_WAIT: Duration = Duration::from_millis(20);
+const MIN_WAIT: Duration = Duration::from_millis(20);
 
 /// What a refresh is for.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Errand {
+pub(crate) struct RefreshOptions {
     /// A caller wants it although the token is far from its end.
     forced: bool,
     /// The claims challenge of an API that refused the token, for the provider.
@@ -82,11 +80,11 @@ pub struct Parts {
     /// Providers that are switched on.
     pub providers: Registry,
     /// Ways to them.
-    pub lanes: Lanes,
+    pub upstreams: Upstreams,
     /// Opened tokens.
     pub cache: Arc<Cache>,
     /// Rings when a credential changes, in any replica.
-    pub bell: Bell,
+    pub notifier: ChangeNotifier,
     /// Tells when tokens expire.
     pub clock: Arc<dyn Clock>,
     /// Spreads refreshes.
@@ -104,9 +102,9 @@ pub struct Parts {
 #[derive(Debug, Clone)]
 pub struct Engine {
     parts: Arc<Parts>,
-    flights: Arc<Flights>,
+    refreshes: Arc<SingleFlight>,
     /// Reads of the database: a row that many ask for is read once.
-    reads: Arc<Flights>,
+    reads: Arc<SingleFlight>,
     tasks: TaskTracker,
     /// Places for watchers.
     watchers: Arc<Semaphore>,
@@ -115,7 +113,7 @@ pub struct Engine {
     cache_hits: Counter,
     /// Names this process in a lease.
     holder: Arc<Holder>,
-    troubles: Arc<Troubles>,
+    local_failures: Arc<LocalFailures>,
 }
 
 impl Engine {
@@ -124,20 +122,20 @@ impl Engine {
         Self {
             watchers: Arc::new(Semaphore::new(parts.most_watchers)),
             stopping: CancellationToken::new(),
-            cache_hits: metrics::counter!("latchkey_token_looks_total", "from" => "cache"),
+            cache_hits: metrics::lookups("cache"),
             parts: Arc::new(parts),
-            flights: Arc::default(),
+            refreshes: Arc::default(),
             reads: Arc::default(),
             tasks: TaskTracker::new(),
             holder: Arc::new(Holder::new()),
-            troubles: Arc::default(),
+            local_failures: Arc::default(),
         }
     }
 
     /// Ends the watches, the refreshing ahead and every flight that holds no lease:
     /// from now on none is taken. Calls may still come, and are answered with what
     /// is stored.
-    pub fn stopping(&self) {
+    pub fn begin_shutdown(&self) {
         self.stopping.cancel();
     }
 
@@ -151,7 +149,7 @@ impl Engine {
             .is_ok()
     }
 
-    /// Returns `true` while something is under way.
+    /// Returns `true` while something is under upstream.
     #[cfg(test)]
     fn is_busy(&self) -> bool {
         !self.tasks.is_empty()
@@ -168,7 +166,7 @@ impl Engine {
     ) -> Result<Arc<Snapshot>, EngineError> {
         let mut snapshot = if need.refused_version.is_some() {
             // The cache may hold just the token that was refused.
-            self.read_once(account).landed().await?
+            self.read_once(account).outcome().await?
         } else {
             self.snapshot(account).await?
         };
@@ -181,35 +179,35 @@ impl Engine {
             ..need.clone()
         };
         let now = self.parts.clock.now();
-        snapshot.in_use.touch(now);
+        snapshot.last_used.touch(now);
         let mut fresher_than = None;
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             match decide(&snapshot, need, fresher_than, self.parts.clock.now()) {
                 Decision::Answer => return Ok(snapshot),
                 Decision::AnswerAndRefresh => {
-                    if snapshot.shut().is_none() {
-                        drop(self.fly(&snapshot, Errand::default()));
+                    if snapshot.circuit_open().is_none() {
+                        drop(self.start_refresh(&snapshot, RefreshOptions::default()));
                     }
                     return Ok(snapshot);
                 }
                 Decision::Fail(error) => return Err(error),
                 Decision::Refresh => {
                     // At once where no request goes out.
-                    let landed = if let Some(shut) = snapshot.shut() {
-                        Err(shut.into())
+                    let refreshed = if let Some(open) = snapshot.circuit_open() {
+                        Err(open.into())
                     } else {
-                        let _waiting = numbers::waiting();
-                        let errand = Errand {
-                            forced: snapshot.is_fresh(self.parts.clock.now()),
+                        let _waiting = metrics::waiting();
+                        let options = RefreshOptions {
+                            forced: snapshot.has_fresh_token(self.parts.clock.now()),
                             claims: need.claims.clone(),
                         };
-                        self.fly(&snapshot, errand).landed().await
+                        self.start_refresh(&snapshot, options).outcome().await
                     };
-                    match landed {
-                        Ok(landed) => {
+                    match refreshed {
+                        Ok(refreshed) => {
                             fresher_than.get_or_insert(snapshot.version);
-                            landed.in_use.touch(now);
-                            snapshot = landed;
+                            refreshed.last_used.touch(now);
+                            snapshot = refreshed;
                         }
                         Err(error) => return self.fall_back(snapshot, need, error),
                     }
@@ -250,14 +248,14 @@ impl Engine {
     }
 
     /// The flight that replaces what was seen.
-    fn fly(&self, seen: &Snapshot, errand: Errand) -> Seat {
+    fn start_refresh(&self, seen: &Snapshot, options: RefreshOptions) -> Waiter {
         let (account, stale_version) = (seen.account, seen.version);
-        self.flights.join(account, &self.tasks, || {
+        self.refreshes.join(account, &self.tasks, || {
             let engine = self.clone();
-            let way = (Arc::clone(&seen.lane), seen.standing());
+            let upstream = (Arc::clone(&seen.upstream), seen.health());
             let span = tracing::info_span!("refresh", account.id = %account);
             engine
-                .refresh(account, stale_version, way, errand)
+                .refresh(account, stale_version, upstream, options)
                 .instrument(span)
         })
     }
@@ -267,44 +265,44 @@ impl Engine {
         self,
         account: AccountId,
         stale_version: i64,
-        (lane, standing): (Arc<Lane>, Standing),
-        errand: Errand,
-    ) -> Outcome {
+        (upstream, health): (Arc<Upstream>, AccountHealth),
+        options: RefreshOptions,
+    ) -> RefreshResult {
         if self.stopping.is_cancelled() {
             return Err(EngineError::Stopping);
         }
         // Before the first look, so that no change is missed.
-        let mut ear = self.parts.bell.listen(account);
+        let mut listener = self.parts.notifier.listen(account);
         let timing = self.parts.timing;
         let give_up = Instant::now() + timing.lease() * 2 + timing.poll();
         let mut free = true;
         while Instant::now() < give_up {
             if free {
-                let entered = tokio::time::timeout_at(give_up, lane.enter(standing));
-                let Some(entered) = self.stopping.run_until_cancelled(entered).await else {
+                let acquired = tokio::time::timeout_at(give_up, upstream.acquire(health));
+                let Some(acquired) = self.stopping.run_until_cancelled(acquired).await else {
                     return Err(EngineError::Stopping);
                 };
-                let Ok(passage) = entered else {
+                let Ok(permit) = acquired else {
                     break;
                 };
-                let passage = passage?;
+                let permit = permit?;
                 if self.stopping.is_cancelled() {
                     return Err(EngineError::Stopping);
                 }
                 let lease = self
                     .parts
                     .store
-                    .take_lease(account, self.holder.next(), timing.lease(), stale_version)
+                    .acquire_lease(account, self.holder.next(), timing.lease(), stale_version)
                     .await?;
                 if let Some(lease) = lease {
-                    // It was under way when the service was asked to stop.
+                    // It was under upstream when the service was asked to stop.
                     if self.stopping.is_cancelled() {
-                        self.parts.store.release_unspent(&lease).await?;
+                        self.parts.store.release_unused(&lease).await?;
                         return Err(EngineError::Stopping);
                     }
-                    match Box::pin(self.spend(lease, passage, &errand)).await {
-                        Spent::Ended(outcome) => return outcome,
-                        Spent::TooLate => continue,
+                    match Box::pin(self.refresh_under_lease(lease, permit, &options)).await {
+                        LeaseOutcome::Done(outcome) => return outcome,
+                        LeaseOutcome::TooLate => continue,
                     }
                 }
             }
@@ -315,18 +313,18 @@ impl Engine {
                 .read(account)
                 .await?
                 .ok_or(EngineError::AccountNotFound)?;
-            if credential.version > stale_version || !credential.may_ask() {
-                return Ok(self.admit(&credential));
+            if credential.version > stale_version || !credential.may_refresh() {
+                return Ok(self.open_and_cache(&credential));
             }
             if credential.sealed_refresh_token.is_none() {
                 return self
-                    .bury(&credential, None, FailureClass::NoRefreshToken.into())
+                    .mark_dead(&credential, None, FailureClass::NoRefreshToken.into())
                     .await;
             }
             let held_for = credential.lease_left;
-            free = held_for <= SHORTEST_WAIT;
-            let rung = ear.rung(held_for.min(timing.poll()).max(SHORTEST_WAIT));
-            if self.stopping.run_until_cancelled(rung).await.is_none() {
+            free = held_for <= MIN_WAIT;
+            let changed = listener.changed(held_for.min(timing.poll()).max(MIN_WAIT));
+            if self.stopping.run_until_cancelled(changed).await.is_none() {
                 return Err(EngineError::Stopping);
             }
         }

@@ -1,10 +1,10 @@
 //! `latchkey.token.v1.TokenService` over mutual TLS.
 
+mod authorization;
 mod batch;
-mod caller;
+mod caller_limits;
 mod deadline;
 mod request;
-mod shares;
 mod status;
 mod watch;
 
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use ::metrics::Counter;
 use latchkey_domain::{AccountId, ScopeSet};
 use latchkey_policy::{Gate, moment_of_refusal};
 use latchkey_proto::token::token_service_server::{TokenService, TokenServiceServer};
@@ -22,7 +23,6 @@ use latchkey_proto::token::{
     WatchAccountResponse,
 };
 use latchkey_service::{StartError, grpc, telemetry};
-use metrics::Counter;
 use tokio::time::Instant;
 use tonic::codegen::BoxStream;
 use tonic::transport::Server;
@@ -32,33 +32,33 @@ use tonic_health::server::HealthReporter;
 use tower::layer::util::{Identity, Stack};
 
 use crate::engine::{Engine, EngineError, Need};
-use crate::numbers;
+use crate::metrics;
 use crate::snapshot::Snapshot;
-use crate::store::Facts;
-use caller::Admitted;
+use crate::store::PolicyAttributes;
+use authorization::AuthorizedCall;
+use caller_limits::{CallerLimiter, CallerPermit};
 use deadline::within_deadline;
 use latchkey_proto::timestamp;
 use request::Selected;
-use shares::{Share, Shares};
 use status::status;
 
 /// A request holds ids and scope names, a batch a hundred times: more is no
 /// request.
-const LARGEST_REQUEST: usize = 256 * 1024;
+const MAX_REQUEST_BYTES: usize = 256 * 1024;
 /// A connection's calls at once; more wait their turn.
 const CALLS_PER_CONNECTION: u32 = 1024;
 /// Headers of a call.
-const LARGEST_HEADERS: u32 = 16 * 1024;
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// A silent connection is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// And dropped where it does not say so in time.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections are made anew after this, so that callers spread over new
 /// replicas and new certificates count.
-const OLDEST_CONNECTION: Duration = Duration::from_mins(30);
+const MAX_CONNECTION_AGE: Duration = Duration::from_mins(30);
 
 /// The account of a watch is looked up within this time, or the watch is refused.
-const LOOK_UP_DEADLINE: Duration = Duration::from_secs(10);
+const LOOKUP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Says over gRPC whether tokens are served (`grpc.health.v1`).
 pub(crate) struct Health(HealthReporter);
@@ -66,27 +66,27 @@ pub(crate) struct Health(HealthReporter);
 impl Health {
     /// Calls are welcome. Whether the database answers is `/readyz`: a valid
     /// token is served without it.
-    pub(crate) async fn serving(&self) {
+    pub(crate) async fn set_serving(&self) {
         self.0.set_serving::<TokenServiceServer<Tokens>>().await;
     }
 
     /// Calls should go elsewhere.
-    pub(crate) async fn stopping(&self) {
+    pub(crate) async fn set_not_serving(&self) {
         self.0.set_not_serving::<TokenServiceServer<Tokens>>().await;
     }
 }
 
 /// The gRPC server, behind the gate.
-pub(crate) type Gated = Router<Stack<grpc::Gate<Gate>, Identity>>;
+pub(crate) type AuthorizedRouter = Router<Stack<grpc::Gate<Gate>, Identity>>;
 
 /// The gRPC server: tokens behind the gate, health and reflection.
 pub(crate) fn router(
     engine: Engine,
     gate: Gate,
-    bounds: CallerBounds,
-) -> Result<(Gated, Health), StartError> {
-    let tokens = TokenServiceServer::new(Tokens::new(engine, bounds))
-        .max_decoding_message_size(LARGEST_REQUEST);
+    limits: CallerLimits,
+) -> Result<(AuthorizedRouter, Health), StartError> {
+    let tokens = TokenServiceServer::new(Tokens::new(engine, limits))
+        .max_decoding_message_size(MAX_REQUEST_BYTES);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(latchkey_proto::FILE_DESCRIPTOR_SET)
         .build_v1()
@@ -94,8 +94,8 @@ pub(crate) fn router(
     let (reporter, health) = tonic_health::server::health_reporter();
     let router = Server::builder()
         .max_concurrent_streams(CALLS_PER_CONNECTION)
-        .http2_max_header_list_size(LARGEST_HEADERS)
-        .max_connection_age(OLDEST_CONNECTION)
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .max_connection_age(MAX_CONNECTION_AGE)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .trace_fn(|request| {
@@ -118,18 +118,18 @@ pub(crate) fn router(
 #[derive(Debug)]
 pub(crate) struct Tokens {
     engine: Engine,
-    waiting: Shares,
-    watching: Shares,
+    waiting: CallerLimiter,
+    watching: CallerLimiter,
     answered: Counter,
 }
 
 impl Tokens {
-    fn new(engine: Engine, bounds: CallerBounds) -> Self {
+    fn new(engine: Engine, limits: CallerLimits) -> Self {
         Self {
             engine,
-            waiting: Shares::of(bounds.waiting),
-            watching: Shares::of(bounds.watching),
-            answered: numbers::answers("answered"),
+            waiting: CallerLimiter::new(limits.waiting),
+            watching: CallerLimiter::new(limits.watching),
+            answered: metrics::answers("answered"),
         }
     }
 
@@ -137,11 +137,11 @@ impl Tokens {
     /// these scopes. What is refused is refused before more is looked up.
     async fn account(
         &self,
-        call: &Admitted,
+        call: &AuthorizedCall,
         selector: Option<AccountSelector>,
         scopes: &ScopeSet,
     ) -> Result<AccountId, Status> {
-        call.ask_for(scopes)?;
+        call.check_scopes(scopes)?;
         let account = match request::selected(selector)? {
             Selected::Account(account) => account,
             Selected::Handle {
@@ -149,37 +149,40 @@ impl Tokens {
                 provider,
                 handle,
             } => {
-                call.reach(workspace, &provider)?;
-                let found = self.engine.find(workspace, &provider, &handle).await;
+                call.check_location(workspace, &provider)?;
+                let found = self
+                    .engine
+                    .resolve_handle(workspace, &provider, &handle)
+                    .await;
                 found.map_err(|error| status(&error))?
             }
         };
-        self.permit(call, account).await?;
+        self.check_account(call, account).await?;
         Ok(account)
     }
 
     /// Judges an account of which only the id is known. For an account outside
     /// the policy and for none at all the same is done, one look into the memory
     /// and one into the database, and the same is answered at the same moment.
-    async fn permit(&self, call: &Admitted, account: AccountId) -> Result<(), Status> {
+    async fn check_account(&self, call: &AuthorizedCall, account: AccountId) -> Result<(), Status> {
         if call.reaches_everything() {
             return Ok(());
         }
         if let Some(cached) = self.engine.cached(account)
-            && call.may_have(cached.workspace, cached.provider(), &cached.granted_scopes)
+            && call.allows_account(cached.workspace, cached.provider(), &cached.granted_scopes)
         {
             return Ok(());
         }
         let begun = Instant::now();
-        let facts = self.engine.facts(account).await;
-        match facts.map_err(|error| status(&error))? {
-            Some(Facts {
+        let attributes = self.engine.policy_attributes(account).await;
+        match attributes.map_err(|error| status(&error))? {
+            Some(PolicyAttributes {
                 workspace,
                 provider,
                 granted_scopes,
-            }) if call.may_have(workspace, &provider, &granted_scopes) => Ok(()),
-            facts => {
-                let refused = call.refuse_account(account, facts);
+            }) if call.allows_account(workspace, &provider, &granted_scopes) => Ok(()),
+            attributes => {
+                let refused = call.refuse_account(account, attributes);
                 moment_of_refusal(begun).await;
                 Err(refused)
             }
@@ -189,7 +192,7 @@ impl Tokens {
     /// What GetAccessToken answers.
     async fn get(
         &self,
-        call: &Admitted,
+        call: &AuthorizedCall,
         request: GetAccessTokenRequest,
     ) -> Result<AccessToken, Status> {
         let need = request::need(&request)?;
@@ -201,7 +204,7 @@ impl Tokens {
     /// already.
     async fn ask(
         &self,
-        call: &Admitted,
+        call: &AuthorizedCall,
         account: AccountId,
         need: &Need,
     ) -> Result<Result<Arc<Snapshot>, EngineError>, Status> {
@@ -209,13 +212,13 @@ impl Tokens {
         if let Poll::Ready(answered) = futures::poll!(asking.as_mut()) {
             return Ok(answered);
         }
-        let _share = share(&self.waiting, call, &EngineError::TooManyCalls)?;
+        let _permit = acquire_permit(&self.waiting, call, &EngineError::TooManyCalls)?;
         Ok(asking.await)
     }
 
     async fn token(
         &self,
-        call: &Admitted,
+        call: &AuthorizedCall,
         account: AccountId,
         need: &Need,
     ) -> Result<AccessToken, Status> {
@@ -224,7 +227,7 @@ impl Tokens {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 let reason = status::reason(&error);
-                numbers::answers(reason).increment(1);
+                metrics::answers(reason).increment(1);
                 tracing::info!(
                     account.id = %account,
                     outcome = "refused",
@@ -239,7 +242,7 @@ impl Tokens {
             reason: reason.to_owned(),
             ..message(&snapshot).ok_or_else(|| status(&EngineError::StillRefreshing))?
         };
-        call.give(&snapshot)?;
+        call.check_and_audit(&snapshot)?;
         self.answered.increment(1);
         tracing::debug!(
             account.id = %account,
@@ -258,7 +261,7 @@ impl TokenService for Tokens {
         &self,
         request: Request<GetAccessTokenRequest>,
     ) -> Result<Response<GetAccessTokenResponse>, Status> {
-        let call = Admitted::of(&request)?;
+        let call = AuthorizedCall::of(&request)?;
         within_deadline(request, async |request| {
             let token = self.get(&call, request).await?;
             Ok(GetAccessTokenResponse { token: Some(token) })
@@ -270,7 +273,7 @@ impl TokenService for Tokens {
         &self,
         request: Request<BatchGetAccessTokensRequest>,
     ) -> Result<Response<BatchGetAccessTokensResponse>, Status> {
-        let call = Admitted::of(&request)?;
+        let call = AuthorizedCall::of(&request)?;
         let limit = deadline::limit(request.metadata());
         let requests = request.into_inner().requests;
         let results = batch::each(requests, limit, |request| self.get(&call, request)).await?;
@@ -281,24 +284,24 @@ impl TokenService for Tokens {
         &self,
         request: Request<WatchAccountRequest>,
     ) -> Result<Response<BoxStream<WatchAccountResponse>>, Status> {
-        let call = Admitted::of(&request)?;
+        let call = AuthorizedCall::of(&request)?;
         let selector = request.into_inner().account;
         // The call's own deadline is that of the whole stream.
         let no_scopes = ScopeSet::default();
         let found = self.account(&call, selector, &no_scopes);
-        let account = tokio::time::timeout(LOOK_UP_DEADLINE, found)
+        let account = tokio::time::timeout(LOOKUP_DEADLINE, found)
             .await
             .unwrap_or_else(|_| Err(status(&EngineError::StoreUnavailable)))?;
-        let share = share(&self.watching, &call, &EngineError::TooManyWatchers)?;
+        let permit = acquire_permit(&self.watching, &call, &EngineError::TooManyWatchers)?;
         let watch = self.engine.watch(account).map_err(|error| status(&error))?;
-        Ok(Response::new(watch::stream(call, watch, share)))
+        Ok(Response::new(watch::stream(call, watch, permit)))
     }
 
     async fn refresh_access_token(
         &self,
         request: Request<RefreshAccessTokenRequest>,
     ) -> Result<Response<RefreshAccessTokenResponse>, Status> {
-        let call = Admitted::of(&request)?;
+        let call = AuthorizedCall::of(&request)?;
         within_deadline(request, async |request| {
             let need = request::need_after_refusal(&request)?;
             let account = self.account(&call, request.account, &need.scopes).await?;
@@ -312,13 +315,13 @@ impl TokenService for Tokens {
         &self,
         request: Request<RevokeAccountRequest>,
     ) -> Result<Response<RevokeAccountResponse>, Status> {
-        let call = Admitted::of(&request)?;
+        let call = AuthorizedCall::of(&request)?;
         within_deadline(request, async |request| {
             let account = self
                 .account(&call, request.account, &ScopeSet::default())
                 .await?;
             // Written down by who revokes, and not by the caller, who may have left.
-            let on_revoked = move || call.revoked(account);
+            let on_revoked = move || call.audit_revocation(account);
             let revoked = self.engine.revoke(account, on_revoked).await;
             revoked
                 .map(|revoked| RevokeAccountResponse {
@@ -332,17 +335,21 @@ impl TokenService for Tokens {
 
 /// What one caller may hold of a replica.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct CallerBounds {
+pub(crate) struct CallerLimits {
     /// Calls that wait for a refresh or the database.
     pub waiting: usize,
     /// Watches.
     pub watching: usize,
 }
 
-fn share(shares: &Shares, call: &Admitted, full: &EngineError) -> Result<Share, Status> {
-    shares.take(call.name()).ok_or_else(|| {
+fn acquire_permit(
+    limiter: &CallerLimiter,
+    call: &AuthorizedCall,
+    full: &EngineError,
+) -> Result<CallerPermit, Status> {
+    limiter.try_acquire(call.name()).ok_or_else(|| {
         let reason = status::reason(full);
-        numbers::answers(reason).increment(1);
+        metrics::answers(reason).increment(1);
         tracing::warn!(
             caller = call.name(),
             reason,

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use rand::rngs::{SmallRng, SysRng};
 use rand::{RngExt as _, SeedableRng as _};
 
-/// A source of numbers from 0 to 1. Not for secrets.
+/// A source of metrics from 0 to 1. Not for secrets.
 #[derive(Debug)]
 pub struct Jitter(Mutex<SmallRng>);
 
@@ -19,7 +19,7 @@ impl Jitter {
         ))
     }
 
-    /// The same numbers for the same seed.
+    /// The same metrics for the same seed.
     pub fn seeded(seed: u64) -> Self {
         Self(Mutex::new(SmallRng::seed_from_u64(seed)))
     }

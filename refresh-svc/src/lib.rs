@@ -4,18 +4,18 @@
 
 pub mod app;
 mod cache;
+mod change_notifications;
 pub mod commands;
 pub mod config;
+mod disconnect_requests;
 pub mod engine;
 mod grpc;
 mod jitter;
-mod lane;
-mod leaving;
-mod numbers;
+mod metrics;
 mod reseal;
 mod snapshot;
 mod store;
-mod wake;
+mod upstream;
 
 pub use app::Application;
 pub use config::Configuration;

@@ -9,8 +9,8 @@ use latchkey_opening::OpeningKeys;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use crate::lane::{Lane, Shut, Standing};
-use crate::store::{Credential, Facts, Failure};
+use crate::store::{Credential, Failure, PolicyAttributes};
+use crate::upstream::{AccountHealth, CircuitOpen, Upstream};
 
 /// Assumed life of an access token where the provider does not say
 /// (RFC 6749 section 5.1 only recommends `expires_in`). Short: a token that is
@@ -18,7 +18,7 @@ use crate::store::{Credential, Facts, Failure};
 pub const ASSUMED_LIFE: Duration = Duration::from_mins(10);
 
 /// Longest soft margin.
-const LONGEST_SOFT_MARGIN: Duration = Duration::from_mins(5);
+const MAX_SOFT_MARGIN: Duration = Duration::from_mins(5);
 
 /// An access token in clear. Wiped when dropped.
 #[derive(Debug, Clone)]
@@ -42,9 +42,9 @@ impl HeldToken {
 
 /// When somebody last asked for an account, in seconds of the engine's clock.
 #[derive(Debug, Default)]
-pub struct InUse(AtomicU64);
+pub struct LastUsed(AtomicU64);
 
-impl InUse {
+impl LastUsed {
     /// Somebody asks now.
     pub fn touch(&self, now: OffsetDateTime) {
         let now = now.unix_timestamp().unsigned_abs();
@@ -55,7 +55,7 @@ impl InUse {
     }
 
     /// What was known before a newer look at the account.
-    pub fn take_over(&self, earlier: &Self) {
+    pub fn merge(&self, earlier: &Self) {
         self.0
             .fetch_max(earlier.0.load(Ordering::Relaxed), Ordering::Relaxed);
     }
@@ -112,9 +112,9 @@ pub struct Snapshot {
     /// Before the row was read: what it says may be as old as this.
     pub read_at: Instant,
     /// Way to the provider.
-    pub lane: Arc<Lane>,
+    pub upstream: Arc<Upstream>,
     /// When somebody last asked.
-    pub in_use: InUse,
+    pub last_used: LastUsed,
 }
 
 impl Snapshot {
@@ -125,7 +125,7 @@ impl Snapshot {
         credential: &Credential,
         failure: Option<Failure>,
         keys: &OpeningKeys,
-        lane: Arc<Lane>,
+        upstream: Arc<Upstream>,
         granted_scopes: Arc<ScopeSet>,
         jitter: f64,
     ) -> Self {
@@ -156,14 +156,14 @@ impl Snapshot {
             erased: credential.erased,
             refreshable: credential.sealed_refresh_token.is_some(),
             read_at: credential.read_at,
-            lane,
-            in_use: InUse::default(),
+            upstream,
+            last_used: LastUsed::default(),
         }
     }
 
     /// Provider of the grant.
     pub fn provider(&self) -> &ProviderName {
-        self.lane.provider()
+        self.upstream.provider()
     }
 
     /// The failure since the last success.
@@ -183,7 +183,7 @@ impl Snapshot {
     }
 
     /// How long the provider must not be asked yet; nothing where it may be.
-    pub fn pause_left(&self) -> Option<(Failure, Duration)> {
+    pub fn backoff_left(&self) -> Option<(Failure, Duration)> {
         let failure = self.failure()?;
         let left = failure.retry_in.checked_sub(self.read_at.elapsed())?;
         (!left.is_zero()).then_some((failure, left))
@@ -199,23 +199,23 @@ impl Snapshot {
 
     /// Returns `true` if the token is far from its end: whoever wants another one forces
     /// a refresh.
-    pub fn is_fresh(&self, now: OffsetDateTime) -> bool {
+    pub fn has_fresh_token(&self, now: OffsetDateTime) -> bool {
         let token = self.valid_token(now);
         token.is_some_and(|token| token.remaining(now) > token.soft_margin)
     }
 
     /// Whether the account's last refresh succeeded.
-    pub fn standing(&self) -> Standing {
+    pub fn health(&self) -> AccountHealth {
         if self.failure().is_none() {
-            Standing::Sound
+            AccountHealth::Healthy
         } else {
-            Standing::Failing
+            AccountHealth::Failing
         }
     }
 
     /// Why no request goes out for this account now; nothing where one may.
-    pub fn shut(&self) -> Option<Shut> {
-        self.lane.shut(self.standing())
+    pub fn circuit_open(&self) -> Option<CircuitOpen> {
+        self.upstream.circuit_open(self.health())
     }
 
     /// The token, where it has not expired.
@@ -226,7 +226,7 @@ impl Snapshot {
     }
 }
 
-impl From<&Snapshot> for Facts {
+impl From<&Snapshot> for PolicyAttributes {
     fn from(snapshot: &Snapshot) -> Self {
         Self {
             workspace: snapshot.workspace,
@@ -242,7 +242,7 @@ fn hold(token: AccessToken, credential: &Credential, jitter: f64) -> HeldToken {
         .access_token_expires_at
         .unwrap_or(issued_at + ASSUMED_LIFE);
     let life = Duration::try_from(expires_at - issued_at).unwrap_or_default();
-    let soft_margin = (life / 5).min(LONGEST_SOFT_MARGIN);
+    let soft_margin = (life / 5).min(MAX_SOFT_MARGIN);
     HeldToken {
         token,
         expires_at,

@@ -1,20 +1,18 @@
 //! `vault.credential`: sealed grants, the lease of a refresh, and what came of
 //! it. Every write that depends on what was read says so in its `WHERE`.
 
+mod commit;
 mod connections;
 mod credential;
-mod disconnect;
+mod disconnect_requests;
 mod erase;
-mod facts;
 #[cfg(test)]
 mod faults;
-mod find;
 mod keys;
 mod lease;
-mod outcome;
-mod renew;
-mod replaced;
-mod sibling;
+mod lookup;
+mod renewal;
+mod replaced_grants;
 
 use std::time::Duration;
 
@@ -22,19 +20,18 @@ use latchkey_domain::AccountId;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
+pub use commit::{DeadReason, FailureRecord, NewTokens};
 pub(crate) use connections::{
-    Connections, DatabaseServes, LONG_STATEMENT, Queue, STATEMENT, within,
+    Connections, DatabaseServes, LONG_STATEMENT, Priority, STATEMENT, within,
 };
 pub use credential::{Credential, Failure};
 pub use erase::Erased;
-pub use facts::Facts;
 #[cfg(test)]
 pub(crate) use faults::{Fault, Faults};
-pub use find::Found;
 pub use keys::{LostGrant, Resealed, SealedTokens};
 pub use lease::{Holder, Lease};
-pub use outcome::{Death, FailureRecord, NewTokens};
-pub use replaced::Replaced;
+pub use lookup::{HandleMatch, PolicyAttributes};
+pub use replaced_grants::Replaced;
 
 /// The columns that make a [`Credential`]. Lengths of time are reckoned by the
 /// database: its clock, not ours, rules leases and pauses.
@@ -110,11 +107,11 @@ impl Store {
             " FROM vault.credential WHERE account_id = $1"
         ))
         .bind(account.as_uuid());
-        let mut held = self.connections.take(Queue::InTurn).await?;
+        let mut held = self.connections.acquire(Priority::Fair).await?;
         // Before the statement: what the answer says may be as old as this.
         let read_at = Instant::now();
         let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
-        let row: Option<credential::Row> = held.end(row)?;
+        let row: Option<credential::Row> = held.finish(row)?;
         row.map(|row| row.into_credential(read_at)).transpose()
     }
 
@@ -136,10 +133,10 @@ impl Store {
         ))
         .bind(after.map(|account| account.as_uuid()))
         .bind(limit);
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let read_at = Instant::now();
         let rows = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
-        let rows: Vec<credential::Row> = held.end(rows)?;
+        let rows: Vec<credential::Row> = held.finish(rows)?;
         rows.into_iter()
             .map(|row| row.into_credential(read_at))
             .collect()

@@ -11,7 +11,7 @@ use crate::MutualTls;
 use crate::client::TokenClient;
 use crate::freshness::{Freshness, Jitter};
 use crate::replicas::Replicas;
-use crate::request::{LONGEST_MINIMUM, LONGEST_WAIT};
+use crate::request::{MAX_MINIMUM, MAX_WAIT};
 
 /// Why a client could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -54,21 +54,21 @@ pub struct TokenClientBuilder {
     tls: MutualTls,
     addresses: Vec<String>,
     server_name: Option<String>,
-    look_for_renewal_every: Duration,
+    certificate_reload_interval: Duration,
     clock: Arc<dyn Clock>,
     jitter: Jitter,
     freshness: Freshness,
     settings: Settings,
 }
 
-/// What the client is told once.
+/// What the client is retry_info once.
 pub(crate) struct Settings {
     pub(crate) capacity: usize,
     pub(crate) watches: usize,
     pub(crate) min_remaining: Duration,
     pub(crate) within: Duration,
-    pub(crate) patience: Duration,
-    pub(crate) flight_time: Duration,
+    pub(crate) fallback_after: Duration,
+    pub(crate) fetch_timeout: Duration,
     pub(crate) cool_down: Duration,
     pub(crate) traceparent: Option<Traceparent>,
 }
@@ -79,7 +79,7 @@ impl TokenClientBuilder {
             tls,
             addresses: Vec::new(),
             server_name: None,
-            look_for_renewal_every: Duration::from_secs(30),
+            certificate_reload_interval: Duration::from_secs(30),
             clock: Arc::new(SystemClock),
             jitter: Jitter::from_process(),
             freshness: Freshness::default(),
@@ -88,8 +88,8 @@ impl TokenClientBuilder {
                 watches: 256,
                 min_remaining: Duration::from_mins(1),
                 within: Duration::from_secs(30),
-                patience: Duration::from_secs(1),
-                flight_time: Duration::from_secs(40),
+                fallback_after: Duration::from_secs(1),
+                fetch_timeout: Duration::from_secs(40),
                 cool_down: Duration::from_secs(30),
                 traceparent: None,
             },
@@ -126,27 +126,27 @@ impl TokenClientBuilder {
     /// Remaining life of tokens where the request says nothing. 60 s; one hour
     /// at most.
     pub fn min_remaining(mut self, least: Duration) -> Self {
-        self.settings.min_remaining = least.min(LONGEST_MINIMUM);
+        self.settings.min_remaining = least.min(MAX_MINIMUM);
         self
     }
 
     /// Deadline of requests that say nothing. 30 s.
     pub fn within(mut self, deadline: Duration) -> Self {
-        self.settings.within = deadline.min(LONGEST_WAIT);
+        self.settings.within = deadline.min(MAX_WAIT);
         self
     }
 
     /// How long a caller waits for a fresher token while a valid one that falls
     /// short of the default minimum is at hand. 1 s.
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.settings.patience = patience.min(LONGEST_WAIT);
+    pub fn fallback_after(mut self, fallback_after: Duration) -> Self {
+        self.settings.fallback_after = fallback_after.min(MAX_WAIT);
         self
     }
 
     /// How long one call to the service may take; callers that wait for it keep
     /// their own deadlines. 40 s: longer than the service gives a provider.
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.flight_time = timeout.min(LONGEST_WAIT);
+        self.settings.fetch_timeout = timeout.min(MAX_WAIT);
         self
     }
 
@@ -171,8 +171,8 @@ impl TokenClientBuilder {
     }
 
     /// How often the files of [`MutualTls::from_files`] are looked at. 30 s.
-    pub fn look_for_renewed_certificates_every(mut self, interval: Duration) -> Self {
-        self.look_for_renewal_every = interval;
+    pub fn certificate_reload_interval(mut self, interval: Duration) -> Self {
+        self.certificate_reload_interval = interval;
         self
     }
 
@@ -216,7 +216,7 @@ impl TokenClientBuilder {
             addresses,
             self.server_name,
             self.tls,
-            self.look_for_renewal_every,
+            self.certificate_reload_interval,
         )?;
         Ok(TokenClient::new(
             replicas,

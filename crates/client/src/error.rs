@@ -1,4 +1,4 @@
-//! Why there is no token, told apart by who must do what.
+//! Why there is no token, retry_info apart by who must do what.
 
 use std::time::Duration;
 
@@ -84,13 +84,13 @@ impl TokenError {
 
     /// True where the grant itself may be well, so that a token which is still
     /// valid may be used.
-    pub(crate) fn spares_the_grant(&self) -> bool {
+    pub(crate) fn allows_cached_token(&self) -> bool {
         matches!(self, Self::RetryLater { .. } | Self::OperatorProblem { .. })
     }
 
     /// True where the token in hand must go too: the account is gone, the grant
     /// is dead, or this caller has lost its right.
-    pub(crate) fn condemns_the_token(&self) -> bool {
+    pub(crate) fn invalidates_cached_token(&self) -> bool {
         match self {
             Self::SignInAgain { reason, .. } => *reason != Reason::InsufficientScopes,
             Self::NotFound | Self::NotAllowed { .. } => true,

@@ -1,4 +1,4 @@
-//! When a token is good enough, when it is refreshed ahead, and chance.
+//! When a token is good enough, when it is refreshed ahead, and random.
 
 use std::hash::{BuildHasher as _, DefaultHasher, Hash, Hasher as _, RandomState};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::Token;
 use crate::needs::Needs;
-use crate::request::LONGEST_MINIMUM;
+use crate::request::MAX_MINIMUM;
 
 /// Margins of a token's life.
 #[derive(Debug, Clone)]
@@ -29,20 +29,25 @@ impl Freshness {
     /// When a token in use is refreshed in the background, ahead of the minimum
     /// that callers want: at min(soft margin, 20 % of its life), four to six
     /// fifths of it by jitter.
-    pub(crate) fn ahead(&self, token: &Token, min_remaining: Duration, jitter: Jitter) -> Ahead {
-        let chance = jitter.fraction(&(token.account_id(), token.version()));
+    pub(crate) fn refresh_ahead(
+        &self,
+        token: &Token,
+        min_remaining: Duration,
+        jitter: Jitter,
+    ) -> RefreshAhead {
+        let random = jitter.fraction(&(token.account_id(), token.version()));
         let margin = self.soft_margin.min(token.life() / 5);
-        let threshold = least(token, min_remaining) + margin.mul_f64(0.8 + 0.4 * chance);
-        Ahead {
+        let threshold = least(token, min_remaining) + margin.mul_f64(0.8 + 0.4 * random);
+        RefreshAhead {
             threshold,
             // More than the present token has, or it would be answered again.
-            ask: threshold.max(min_remaining).min(LONGEST_MINIMUM),
+            ask: threshold.max(min_remaining).min(MAX_MINIMUM),
         }
     }
 }
 
 /// A refresh ahead of need.
-pub(crate) struct Ahead {
+pub(crate) struct RefreshAhead {
     /// Remaining life at which it is due.
     pub(crate) threshold: Duration,
     /// Life to ask for.
@@ -135,7 +140,7 @@ mod tests {
     fn needs(min_remaining: u64) -> Needs {
         Needs {
             min_remaining: Duration::from_secs(min_remaining),
-            insists: false,
+            minimum_is_explicit: false,
             scopes: ScopeSet::default(),
             newer_than: None,
         }
@@ -184,7 +189,7 @@ mod tests {
             let ahead = |life| {
                 let minimum = Duration::from_mins(1);
                 let jitter = Jitter::from_seed(seed);
-                let ahead = Freshness::default().ahead(&token(life, 60), minimum, jitter);
+                let ahead = Freshness::default().refresh_ahead(&token(life, 60), minimum, jitter);
                 ahead.threshold.as_secs()
             };
             assert!((60 + 240..=60 + 360).contains(&ahead(3600)));
@@ -194,9 +199,10 @@ mod tests {
 
     #[test]
     fn a_refresh_ahead_never_asks_for_more_than_the_contract_allows() {
-        let minimum = LONGEST_MINIMUM;
-        let ahead = Freshness::default().ahead(&token(7200, 3600), minimum, Jitter::from_seed(1));
-        assert_eq!(ahead.ask, LONGEST_MINIMUM);
+        let minimum = MAX_MINIMUM;
+        let ahead =
+            Freshness::default().refresh_ahead(&token(7200, 3600), minimum, Jitter::from_seed(1));
+        assert_eq!(ahead.ask, MAX_MINIMUM);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{Token, TokenClient, TokenError, TokenRequest};
 /// the request goes.
 pub struct AuthorizeLayer<B> {
     client: TokenClient,
-    wish: Option<TokenRequest>,
+    token_request: Option<TokenRequest>,
     copy: fn(&B) -> Option<B>,
 }
 
@@ -37,15 +37,15 @@ impl<B> AuthorizeLayer<B> {
     pub fn with_copy(client: TokenClient, copy: fn(&B) -> Option<B>) -> Self {
         Self {
             client,
-            wish: None,
+            token_request: None,
             copy,
         }
     }
 
     /// The token for requests that do not name one themselves.
     #[must_use]
-    pub fn token(mut self, wish: impl Into<TokenRequest>) -> Self {
-        self.wish = Some(wish.into());
+    pub fn token(mut self, request: impl Into<TokenRequest>) -> Self {
+        self.token_request = Some(request.into());
         self
     }
 }
@@ -54,7 +54,7 @@ impl<B> Clone for AuthorizeLayer<B> {
     fn clone(&self) -> Self {
         Self {
             client: self.client.clone(),
-            wish: self.wish.clone(),
+            token_request: self.token_request.clone(),
             copy: self.copy,
         }
     }
@@ -64,7 +64,7 @@ impl<B> fmt::Debug for AuthorizeLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizeLayer")
             .field("client", &self.client)
-            .field("token", &self.wish)
+            .field("token", &self.token_request)
             .finish_non_exhaustive()
     }
 }
@@ -154,8 +154,10 @@ where
         return Err(AuthorizeError::Plaintext);
     }
     let own = request.extensions_mut().remove::<TokenRequest>();
-    let wish = own.or(layer.wish).ok_or(AuthorizeError::NoAccount)?;
-    let token = layer.client.access_token(wish).await;
+    let token_request = own
+        .or(layer.token_request)
+        .ok_or(AuthorizeError::NoAccount)?;
+    let token = layer.client.access_token(token_request).await;
     let token = token.map_err(AuthorizeError::Token)?;
 
     let again = copy(&request, layer.copy);

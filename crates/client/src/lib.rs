@@ -17,8 +17,8 @@
 //!     .build()?;
 //!
 //! // By hand:
-//! let wish = TokenRequest::new(account).scope("https://www.googleapis.com/auth/gmail.readonly");
-//! match client.access_token(wish).await {
+//! let request = TokenRequest::new(account).scope("https://www.googleapis.com/auth/gmail.readonly");
+//! match client.access_token(request).await {
 //!     Ok(token) => println!("good until {}", token.expires_at()),
 //!     Err(TokenError::SignInAgain { reason, .. }) => println!("ask the person: {reason}"),
 //!     Err(TokenError::RetryLater { after, .. }) => println!("again in {after:?}"),
@@ -37,9 +37,9 @@
 //! - **Memory first.** At most [`capacity`](TokenClientBuilder::capacity) tokens,
 //!   wiped when they go. Copies that the transport makes while a token is on its
 //!   way are not wiped: no client can.
-//! - **One flight per account.** However many callers, one call to the service
+//! - **One pending per account.** However many callers, one call to the service
 //!   is under way for an account; a caller that leaves does not cancel it.
-//! - **Ahead of expiry.** A token in use is refreshed in the background within
+//! - **RefreshAhead of expiry.** A token in use is refreshed in the background within
 //!   min(5 min, 20 % of its life), with jitter, before callers would have to wait.
 //! - **Through an outage.** While the service is away, slow or misconfigured, a
 //!   token that is still valid is handed out; only a minimum that the request
@@ -60,23 +60,23 @@
 //! - **Told at once.** Up to [`watches`](TokenClientBuilder::watches) accounts in
 //!   use are watched (`WatchAccount`): one that was disconnected, or whose person
 //!   must sign in again, is gone from memory within about a second, and new
-//!   tokens arrive unasked. Where watching is not allowed, or the stream is down,
+//!   tokens arrive unasked. Where watch_handle is not allowed, or the stream is down,
 //!   it takes five minutes
 //!   ([`confirm_after`](TokenClientBuilder::confirm_after)), or no time where the
 //!   caller hears `account.disconnected.v1` and calls [`TokenClient::forget`].
 
 mod account;
 mod builder;
+mod cache;
 mod client;
 mod error;
-mod flight;
+mod fetch;
 mod freshness;
 mod layer;
 mod needs;
 mod reason;
 mod replicas;
 mod request;
-mod shelf;
 mod status;
 mod tls;
 mod token;

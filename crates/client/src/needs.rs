@@ -1,4 +1,4 @@
-//! What a flight must bring home.
+//! What a pending must bring home.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use latchkey_domain::ScopeSet;
 pub(crate) struct Needs {
     pub(crate) min_remaining: Duration,
     /// Asked for by name, so that nothing less will do.
-    pub(crate) insists: bool,
+    pub(crate) minimum_is_explicit: bool,
     pub(crate) scopes: ScopeSet,
     /// Version that the provider's API refused.
     pub(crate) newer_than: Option<i64>,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Response, Status};
 
-use crate::status::is_for_another_replica;
+use crate::status::may_retry_on_another_replica;
 use crate::{BuildError, MutualTls};
 
 /// TCP and TLS to a replica must stand within this.
@@ -27,7 +27,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Replicas {
     addresses: Vec<Uri>,
     server_name: Option<String>,
-    look_for_renewal_every: Duration,
+    certificate_reload_interval: Duration,
     next: AtomicUsize,
     connected: Mutex<Connected>,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Replicas {
 struct Connected {
     tls: Arc<MutualTls>,
     channels: Arc<[Channel]>,
-    looked_at: Instant,
+    checked_at: Instant,
 }
 
 impl Replicas {
@@ -45,18 +45,18 @@ impl Replicas {
         addresses: Vec<Uri>,
         server_name: Option<String>,
         tls: MutualTls,
-        look_for_renewal_every: Duration,
+        certificate_reload_interval: Duration,
     ) -> Result<Self, BuildError> {
         let channels = channels(&addresses, server_name.as_deref(), &tls)?;
         Ok(Self {
             addresses,
             server_name,
-            look_for_renewal_every,
+            certificate_reload_interval,
             next: AtomicUsize::new(0),
             connected: Mutex::new(Connected {
                 tls: Arc::new(tls),
                 channels,
-                looked_at: Instant::now(),
+                checked_at: Instant::now(),
             }),
         })
     }
@@ -70,7 +70,7 @@ impl Replicas {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        self.take_up_renewed_certificates().await;
+        self.reload_certificates().await;
         let channels = Arc::clone(&self.lock().channels);
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let mut last = Status::unavailable("no replica");
@@ -81,7 +81,7 @@ impl Replicas {
             };
             match call(TokenServiceClient::new(channel.clone())).await {
                 Ok(answer) => return Ok(answer.into_inner()),
-                Err(status) if is_for_another_replica(&status) => {
+                Err(status) if may_retry_on_another_replica(&status) => {
                     tracing::debug!(replica = position, "replica does not serve");
                     last = status;
                 }
@@ -94,14 +94,14 @@ impl Replicas {
     /// New connections once the files of [`MutualTls::from_files`] changed;
     /// calls under way keep the old ones. Half-written files are passed over
     /// until they are whole.
-    async fn take_up_renewed_certificates(&self) {
+    async fn reload_certificates(&self) {
         let tls = {
             let mut connected = self.lock();
-            let due = connected.looked_at.elapsed() >= self.look_for_renewal_every;
+            let due = connected.checked_at.elapsed() >= self.certificate_reload_interval;
             if !due || !connected.tls.may_be_renewed() {
                 return;
             }
-            connected.looked_at = Instant::now();
+            connected.checked_at = Instant::now();
             Arc::clone(&connected.tls)
         };
         let renewed = tokio::task::spawn_blocking(move || tls.renewed()).await;

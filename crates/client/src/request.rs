@@ -7,12 +7,12 @@ use latchkey_domain::{AccountId, ScopeSet};
 use crate::Account;
 
 /// The contract's longest minimum.
-pub(crate) const LONGEST_MINIMUM: Duration = Duration::from_hours(1);
+pub(crate) const MAX_MINIMUM: Duration = Duration::from_hours(1);
 
 /// Nobody waits longer, whatever they say.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(1);
+pub(crate) const MAX_WAIT: Duration = Duration::from_hours(1);
 
-/// A wish for a token. An [`Account`] or an [`AccountId`] alone is one, with
+/// A request for a token. An [`Account`] or an [`AccountId`] alone is one, with
 /// the client's defaults.
 ///
 /// ```
@@ -49,7 +49,7 @@ impl TokenRequest {
     /// token that is still valid for a few seconds.
     #[must_use]
     pub fn min_remaining(mut self, least: Duration) -> Self {
-        self.min_remaining = Some(least.min(LONGEST_MINIMUM));
+        self.min_remaining = Some(least.min(MAX_MINIMUM));
         self
     }
 
@@ -64,7 +64,7 @@ impl TokenRequest {
     /// most.
     #[must_use]
     pub fn within(mut self, deadline: Duration) -> Self {
-        self.within = Some(deadline.min(LONGEST_WAIT));
+        self.within = Some(deadline.min(MAX_WAIT));
         self
     }
 

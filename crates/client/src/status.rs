@@ -14,10 +14,10 @@ const DOMAIN: &str = "latchkey";
 /// The reason of a replica that takes no more work.
 const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
 /// Words of a status are kept up to here.
-const LONGEST_MESSAGE: usize = 300;
+const MAX_MESSAGE_CHARS: usize = 300;
 
-/// Reads what a replica answered, or what the transport said in its place.
-/// Where no RetryInfo came, `after` is zero and the shelf fills it in.
+/// Reads what a replica answered, or what the transport said in its permit.
+/// Where no RetryInfo came, `after` is zero and the cache fills it in.
 pub(crate) fn token_error(status: &Status) -> TokenError {
     let info = status
         .get_details_error_info()
@@ -48,7 +48,7 @@ pub(crate) fn token_error(status: &Status) -> TokenError {
 
 /// True where no replica's own words stand behind the status, so that another
 /// replica may do better. All calls of the contract may safely be made twice.
-pub(crate) fn is_of_the_transport(status: &Status) -> bool {
+pub(crate) fn is_transport_error(status: &Status) -> bool {
     match status.code() {
         // Another replica would not be faster.
         Code::DeadlineExceeded | Code::Cancelled => false,
@@ -61,20 +61,20 @@ pub(crate) fn is_of_the_transport(status: &Status) -> bool {
 
 /// Returns `true` if another replica may answer what this one did not: nobody
 /// answered, or the one that did shuts down.
-pub(crate) fn is_for_another_replica(status: &Status) -> bool {
+pub(crate) fn may_retry_on_another_replica(status: &Status) -> bool {
     let shuts_down = || {
         status
             .get_details_error_info()
             .is_some_and(|info| info.domain == DOMAIN && info.reason == SHUTTING_DOWN)
     };
-    is_of_the_transport(status) || (status.code() == Code::Unavailable && shuts_down())
+    is_transport_error(status) || (status.code() == Code::Unavailable && shuts_down())
 }
 
 /// The contract ties each reason to one code, so the code decides, also for
 /// reasons that are newer than this client.
 fn by_code(status: &Status, reason: Reason, claims: Option<String>, after: Duration) -> TokenError {
-    let message = || status.message().chars().take(LONGEST_MESSAGE).collect();
-    if is_of_the_transport(status) {
+    let message = || status.message().chars().take(MAX_MESSAGE_CHARS).collect();
+    if is_transport_error(status) {
         return unreachable_service(status, after);
     }
     match (status.code(), reason) {
@@ -129,7 +129,7 @@ fn refused_certificate(status: &Status) -> Option<String> {
     let mut cause = status.source();
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return certificate_trouble(io);
+            return certificate_problem(io);
         }
         cause = error.source();
     }
@@ -139,17 +139,17 @@ fn refused_certificate(status: &Status) -> Option<String> {
 /// In the handshake rustls' own error lies within. What the service says about
 /// the client's certificate comes only after it (TLS 1.3), through the HTTP/2
 /// layer, which keeps nothing but the words.
-fn certificate_trouble(error: &std::io::Error) -> Option<String> {
+fn certificate_problem(error: &std::io::Error) -> Option<String> {
     let within = error.get_ref()?;
     let words = within.to_string();
-    let is_trouble = match within.downcast_ref::<rustls::Error>() {
+    let is_problem = match within.downcast_ref::<rustls::Error>() {
         Some(error) => matches!(
             error,
             rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)
         ),
         None => words.starts_with("received fatal alert"),
     };
-    is_trouble.then_some(words)
+    is_problem.then_some(words)
 }
 
 fn named(code: Code) -> String {

@@ -13,35 +13,35 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status, Streaming};
 
+use crate::cache::backoff_delay;
 use crate::client::Inner;
-use crate::request::LONGEST_MINIMUM;
-use crate::shelf::pause_after;
+use crate::request::MAX_MINIMUM;
 use crate::status::token_error;
 use crate::token::{Provenance, Token};
 use crate::{Account, TokenError};
 
 /// A stream must be open within this.
-const OPENS_WITHIN: Duration = Duration::from_secs(10);
-/// A stream that ended well is opened again after this, and some chance.
-const PAUSE_BETWEEN: Duration = Duration::from_millis(500);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// A stream that ended well is opened again after this, and some random.
+const REOPEN_AFTER: Duration = Duration::from_millis(500);
 /// After a failure, at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// An account that nobody asked for while a stream lasted this long is not in
 /// use: the stream is not opened again.
 const IN_USE_WITHIN: Duration = Duration::from_mins(5);
 /// A service that does not let this caller watch is asked again after this.
 const REFUSED_FOR: Duration = Duration::from_mins(10);
 
-/// Ends with its slot on the shelf.
-pub(crate) struct Watching(AbortHandle);
+/// Ends with its entry on the cache.
+pub(crate) struct WatchHandle(AbortHandle);
 
-impl Watching {
-    pub(crate) fn goes_on(&self) -> bool {
+impl WatchHandle {
+    pub(crate) fn is_running(&self) -> bool {
         !self.0.is_finished()
     }
 }
 
-impl Drop for Watching {
+impl Drop for WatchHandle {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -49,25 +49,25 @@ impl Drop for Watching {
 
 /// How many streams there may be, and whether there may be any.
 pub(crate) struct Watches {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     refused_until: Mutex<Option<Instant>>,
 }
 
 impl Watches {
     pub(crate) fn new(most: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+            permits: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
             refused_until: Mutex::default(),
         }
     }
 
-    /// A place for one more stream.
-    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+    /// A permit for one more stream.
+    pub(crate) fn permit(&self) -> Option<OwnedSemaphorePermit> {
         let refused = self.refused_until();
         if refused.is_some_and(|until| Instant::now() < until) {
             return None;
         }
-        Arc::clone(&self.places).try_acquire_owned().ok()
+        Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 
     /// Told once: it is not an error to go without.
@@ -90,24 +90,28 @@ impl Watches {
 }
 
 /// Watches an account for as long as it is in use.
-pub(crate) fn start(inner: &Arc<Inner>, account: Account, place: OwnedSemaphorePermit) -> Watching {
+pub(crate) fn start(
+    inner: &Arc<Inner>,
+    account: Account,
+    permit: OwnedSemaphorePermit,
+) -> WatchHandle {
     // Weak: a client that is dropped takes its streams with it.
     let inner = Arc::downgrade(inner);
     let task = tokio::spawn(async move {
-        let _place = place;
-        follow(inner, account).await;
+        let _permit = permit;
+        run(inner, account).await;
     });
-    Watching(task.abort_handle())
+    WatchHandle(task.abort_handle())
 }
 
-async fn follow(inner: Weak<Inner>, account: Account) {
+async fn run(inner: Weak<Inner>, account: Account) {
     let mut failures = 0;
     let mut uses_before = None;
     loop {
         let Some(client) = inner.upgrade() else {
             return;
         };
-        let uses = client.shelf.uses(&account);
+        let uses = client.cache.uses(&account);
         if uses.is_none() || uses == uses_before {
             return;
         }
@@ -133,15 +137,15 @@ async fn follow(inner: Weak<Inner>, account: Account) {
         };
         // The service keeps fresh what is watched: nothing that nobody uses.
         uses_before = uses.filter(|_| opened_at.elapsed() >= IN_USE_WITHIN);
-        let chance = jitter.fraction(&(&account, uses, failures));
+        let random = jitter.fraction(&(&account, uses, failures));
         let Err(status) = ended else {
-            sleep(PAUSE_BETWEEN.mul_f64(1.0 + chance)).await;
+            sleep(REOPEN_AFTER.mul_f64(1.0 + random)).await;
             continue;
         };
         let Some(client) = inner.upgrade() else {
             return;
         };
-        if is_no_service_to_this_caller(status.code()) {
+        if is_watch_refusal(status.code()) {
             return client.watches.refused(&status);
         }
         match token_error(&status) {
@@ -153,15 +157,15 @@ async fn follow(inner: Weak<Inner>, account: Account) {
             error => {
                 drop(client);
                 failures += 1;
-                let told = error.retry_after().filter(|after| !after.is_zero());
-                sleep(pause_after(failures, told, LONGEST_PAUSE, chance)).await;
+                let retry_info = error.retry_after().filter(|after| !after.is_zero());
+                sleep(backoff_delay(failures, retry_info, MAX_BACKOFF, random)).await;
             }
         }
     }
 }
 
 /// The policy does not allow it, or the service is older than the method.
-fn is_no_service_to_this_caller(code: Code) -> bool {
+fn is_watch_refusal(code: Code) -> bool {
     matches!(
         code,
         Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented
@@ -178,7 +182,7 @@ async fn open(
         };
         async move { service.watch_account(request).await }
     });
-    timeout(OPENS_WITHIN, opening)
+    timeout(OPEN_TIMEOUT, opening)
         .await
         .unwrap_or_else(|_| Err(Status::deadline_exceeded("no stream")))
 }
@@ -197,15 +201,17 @@ async fn listen(
         match (item.state(), item.token) {
             (AccountState::Active, Some(token)) => {
                 let now = client.clock.now();
-                client.shelf.told(account, &client.moment(), |replacement| {
-                    let provenance = Provenance {
-                        asked_as: account.clone(),
-                        asked_minimum,
-                        replacement,
-                        received_at: now,
-                    };
-                    Token::from_answer(Some(token), provenance).ok()
-                });
+                client
+                    .cache
+                    .receive(account, &client.context(), |replacement| {
+                        let provenance = Provenance {
+                            asked_as: account.clone(),
+                            asked_minimum,
+                            replacement,
+                            received_at: now,
+                        };
+                        Token::from_answer(Some(token), provenance).ok()
+                    });
             }
             (AccountState::ReauthRequired | AccountState::Disconnected, _) => {
                 // Takes this stream with it; the next token brings a new one,
@@ -214,7 +220,7 @@ async fn listen(
             }
             _ => {}
         }
-        asked_minimum = LONGEST_MINIMUM;
+        asked_minimum = MAX_MINIMUM;
     }
     Ok(())
 }

@@ -7,14 +7,14 @@
     reason = "a test may panic, and its helpers are no #[test]"
 )]
 
-mod asking_again;
 mod authorize;
+mod cache;
 mod certificates;
 mod errors;
-mod flights;
-mod memory;
 mod outage;
-mod refused;
+mod replace_after_401;
+mod retry;
 mod secrets;
+mod single_flight;
 mod support;
 mod watch;

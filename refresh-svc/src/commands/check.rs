@@ -23,7 +23,7 @@ pub async fn check(environment: &Environment, out: &mut impl Write) -> Result<()
     let pool = latchkey_service::database::pool_of_command(environment, "refresh-svc-check")?;
     let store = Store::new(&pool);
     let mut counts: BTreeMap<String, u64> = keys.ids().map(|id| (id.to_string(), 0)).collect();
-    let mut closed = 0_u64;
+    let mut unreadable = 0_u64;
     let mut after = None;
     let write = |error| StartError::io("cannot write the result", error);
     loop {
@@ -41,7 +41,7 @@ pub async fn check(environment: &Environment, out: &mut impl Write) -> Result<()
             for (sealed, outcome) in opened.into_iter().flatten() {
                 count(&mut counts, sealed);
                 if let Err(error) = outcome {
-                    closed += 1;
+                    unreadable += 1;
                     writeln!(out, "account {}: {error}", credential.account).map_err(write)?;
                 }
             }
@@ -50,10 +50,12 @@ pub async fn check(environment: &Environment, out: &mut impl Write) -> Result<()
     for (key, tokens) in &counts {
         writeln!(out, "key {key}: {tokens} tokens").map_err(write)?;
     }
-    if closed == 0 {
+    if unreadable == 0 {
         Ok(())
     } else {
-        Err(StartError::Other(format!("{closed} tokens do not open")))
+        Err(StartError::Other(format!(
+            "{unreadable} tokens do not open"
+        )))
     }
 }
 

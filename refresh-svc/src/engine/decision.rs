@@ -66,7 +66,7 @@ pub fn decide(
         .refused_version
         .is_some_and(|refused| snapshot.version <= refused);
     let token = snapshot.valid_token(now).filter(|_| !refused);
-    let pause = snapshot.pause_left();
+    let pause = snapshot.backoff_left();
 
     if let Some(token) = token {
         let fresh = fresher_than.is_some_and(|version| snapshot.version > version);
@@ -92,7 +92,7 @@ pub fn decide(
     }
     // Callers force one refresh a minute, whatever they ask for: a token that the
     // provider has just given is what there is.
-    if snapshot.is_fresh(now) && !snapshot.force_left().is_zero() {
+    if snapshot.has_fresh_token(now) && !snapshot.force_left().is_zero() {
         return Decision::Answer;
     }
     Decision::Refresh
@@ -113,7 +113,7 @@ pub fn shortfall(snapshot: &Snapshot, need: &Need, now: OffsetDateTime) -> Optio
     if !refused && !short {
         return None;
     }
-    match snapshot.pause_left() {
+    match snapshot.backoff_left() {
         Some((failure, _)) => Some(failure.class.reason()),
         None if !snapshot.refreshable => Some(FailureClass::NoRefreshToken.reason()),
         None => (!snapshot.force_left().is_zero()).then_some(REFRESHED_LATELY),

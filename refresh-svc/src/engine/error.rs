@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use latchkey_providers::FailureClass;
 
-use crate::lane::Shut;
 use crate::store::StoreError;
+use crate::upstream::CircuitOpen;
 
 /// Why there is no token. Cheap to clone: every caller of a flight gets one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,10 +47,10 @@ pub enum EngineError {
     TooManyCalls,
 }
 
-impl From<Shut> for EngineError {
-    fn from(shut: Shut) -> Self {
-        let retry_after = (!shut.class.is_operators()).then_some(shut.retry_after);
-        Self::no_token(shut.class, retry_after)
+impl From<CircuitOpen> for EngineError {
+    fn from(open: CircuitOpen) -> Self {
+        let retry_after = (!open.class.is_operators()).then_some(open.retry_after);
+        Self::no_token(open.class, retry_after)
     }
 }
 

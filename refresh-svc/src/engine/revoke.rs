@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::spend::until_stored;
-use super::{Engine, EngineError, SHORTEST_WAIT};
+use super::refresh::retry_until_stored;
+use super::{Engine, EngineError, MIN_WAIT};
 use crate::store::{Credential, Erased, Holder, Replaced};
 
 /// The provider's confirmation is waited for this long; the credentials are
@@ -53,10 +53,10 @@ impl Engine {
     /// Takes the lease, so that no refresh brings a token that nobody revokes;
     /// revokes what is newest; and erases that or nothing.
     async fn revoke_and_erase(&self, account: AccountId) -> Result<Revoked, EngineError> {
-        self.parts.store.note_disconnect(account).await?;
+        self.parts.store.record_disconnect(account).await?;
         // Not the holder of this process: its next flight would take the lease.
         let holder = Holder::new();
-        let mut ear = self.parts.bell.listen(account);
+        let mut listener = self.parts.notifier.listen(account);
         let timing = self.parts.timing;
         let give_up = Instant::now() + timing.lease() * 2 + timing.poll();
         // The sign-in of the grant that was to be revoked, and what the provider
@@ -68,9 +68,9 @@ impl Engine {
                 return Err(EngineError::Stopping);
             }
             let store = &self.parts.store;
-            let taking = holder.next();
+            let attempt = holder.next();
             let lease = store
-                .take_lease_to_end(account, taking, timing.lease())
+                .acquire_lease_for_revocation(account, attempt, timing.lease())
                 .await?;
             let Some(lease) = lease else {
                 let credential = store
@@ -83,8 +83,11 @@ impl Engine {
                     });
                 }
                 meant.get_or_insert(credential.authenticated_at);
-                let wait = credential.lease_left.min(timing.poll()).max(SHORTEST_WAIT);
-                let _ = self.stopping.run_until_cancelled(ear.rung(wait)).await;
+                let wait = credential.lease_left.min(timing.poll()).max(MIN_WAIT);
+                let _ = self
+                    .stopping
+                    .run_until_cancelled(listener.changed(wait))
+                    .await;
                 continue;
             };
             let credential = &lease.credential;
@@ -101,11 +104,11 @@ impl Engine {
                 store.release(&lease).await?;
                 continue;
             };
-            if self.ends_siblings(credential) {
-                let erase = || store.erase_beside_sibling(&lease);
-                match until_stored(account, lease.ends, erase).await? {
+            if self.revocation_ends_other_accounts(credential) {
+                let erase = || store.erase_unless_last_grant(&lease);
+                match retry_until_stored(account, lease.ends, erase).await? {
                     Some(Erased::Done) => {
-                        self.parts.cache.forget(account);
+                        self.parts.cache.invalidate(account);
                         tracing::info!(
                             account.id = %account,
                             provider = %credential.binding.provider,
@@ -122,8 +125,8 @@ impl Engine {
                 .revoke_at_provider(credential, &replaced, time.min(REVOCATION_DEADLINE))
                 .await;
             let erase = || store.erase(&lease, at_provider);
-            if until_stored(account, lease.ends, erase).await? == Erased::Done {
-                self.parts.cache.forget(account);
+            if retry_until_stored(account, lease.ends, erase).await? == Erased::Done {
+                self.parts.cache.invalidate(account);
                 tracing::info!(
                     account.id = %account,
                     provider = %credential.binding.provider,
@@ -140,7 +143,7 @@ impl Engine {
 
     /// Returns `true` if a revocation at the provider ends other accounts of the
     /// same person.
-    fn ends_siblings(&self, credential: &Credential) -> bool {
+    fn revocation_ends_other_accounts(&self, credential: &Credential) -> bool {
         let provider = self.parts.providers.get(&credential.binding.provider);
         provider.is_some_and(|it| it.revocation() == RevocationReach::PersonAndClient)
     }

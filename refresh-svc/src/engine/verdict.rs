@@ -6,10 +6,10 @@ use latchkey_providers::{FailureClass, Rotation};
 
 /// Refusals in a row, for a reason that is not known, after which the person is asked.
 /// With the pauses between them this takes hours.
-pub(super) const MOST_REFUSALS: u32 = 12;
+pub(super) const MAX_REFUSALS: u32 = 12;
 
 /// A refusal that others than the person take back is hoped away for this long.
-pub(super) const HEALS_WITHIN: Duration = Duration::from_hours(14 * 24);
+pub(super) const MAX_REFUSED_FOR: Duration = Duration::from_hours(14 * 24);
 
 /// What is known of a grant that was refused.
 #[derive(Debug, Clone, Copy)]
@@ -59,14 +59,14 @@ pub(super) fn judge(refusal: Refusal) -> Verdict {
         {
             Verdict::Dead(FailureClass::RotationLost)
         }
-        FailureClass::Unknown if refusal.refusals.saturating_add(1) >= MOST_REFUSALS => {
+        FailureClass::Unknown if refusal.refusals.saturating_add(1) >= MAX_REFUSALS => {
             if refusal.burst {
                 Verdict::Lives(FailureClass::GrantsRefused)
             } else {
                 Verdict::Dead(FailureClass::Refused)
             }
         }
-        class if class.heals() && refusal.refused_for >= HEALS_WITHIN => Verdict::Dead(class),
+        class if class.heals() && refusal.refused_for >= MAX_REFUSED_FOR => Verdict::Dead(class),
         class if class.is_terminal() => Verdict::Dead(class),
         class => Verdict::Lives(class),
     }
@@ -90,7 +90,7 @@ mod tests {
 
     // R32, R34
     #[test]
-    fn a_refusal_that_others_take_back_is_hoped_away_for_a_fortnight() {
+    fn a_refusal_that_others_can_withdraw_is_final_after_two_weeks() {
         for class in [FailureClass::BlockedByAdmin, FailureClass::AccountDisabled] {
             let day = Duration::from_hours(24);
             for (days, verdict) in [
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_for_no_known_reason_end_the_grant_and_not_at_once() {
+    fn repeated_refusals_for_an_unknown_reason_end_the_grant() {
         let after = |refusals| {
             judge(Refusal {
                 refusals,
@@ -118,17 +118,17 @@ mod tests {
         };
         assert_eq!(after(0), Verdict::Lives(FailureClass::Unknown));
         assert_eq!(
-            after(MOST_REFUSALS - 2),
+            after(MAX_REFUSALS - 2),
             Verdict::Lives(FailureClass::Unknown)
         );
         assert_eq!(
-            after(MOST_REFUSALS - 1),
+            after(MAX_REFUSALS - 1),
             Verdict::Dead(FailureClass::Refused)
         );
     }
 
     #[test]
-    fn a_changed_client_is_told_and_a_burst_condemns_nobody() {
+    fn a_changed_client_is_reported_and_a_burst_ends_no_grant() {
         let invalid = refusal(FailureClass::InvalidRefreshToken);
         let changed = Refusal {
             client_changed: true,
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(judge(burst), Verdict::Lives(FailureClass::GrantsRefused));
         let unknown = Refusal {
             class: FailureClass::Unknown,
-            refusals: MOST_REFUSALS,
+            refusals: MAX_REFUSALS,
             ..burst
         };
         assert_eq!(judge(unknown), Verdict::Lives(FailureClass::GrantsRefused));
@@ -150,7 +150,7 @@ mod tests {
 
     // R33
     #[test]
-    fn a_lost_rotation_is_told_apart_where_the_provider_is_strict() {
+    fn a_lost_rotation_has_its_own_reason_if_the_provider_is_strict() {
         let second = |rotation| {
             judge(Refusal {
                 rotation,

@@ -7,20 +7,20 @@ use latchkey_domain::AccountId;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Errand};
-use crate::numbers::{self, Counted};
+use super::{Engine, EngineError, RefreshOptions};
+use crate::change_notifications::ChangeListener;
+use crate::metrics::{self, GaugeGuard};
 use crate::snapshot::Snapshot;
-use crate::wake::Ear;
 
 /// A watch ends after this: watchers spread over replicas, and a policy that
 /// changed is asked again.
-const LONGEST: Duration = Duration::from_mins(10);
+const MAX_DURATION: Duration = Duration::from_mins(10);
 /// Between two looks where no notification comes, at least.
-const SHORTEST_POLL: Duration = Duration::from_secs(1);
+const MIN_POLL: Duration = Duration::from_secs(1);
 
-/// What a watcher was told: the next item differs from it.
+/// What a watcher was sent: the next item differs from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Told {
+struct SentState {
     version: i64,
     dead: bool,
     erased: bool,
@@ -31,11 +31,11 @@ struct Told {
 pub struct Watch {
     engine: Engine,
     account: AccountId,
-    ear: Ear,
-    told: Option<Told>,
+    listener: ChangeListener,
+    sent: Option<SentState>,
     ends: Instant,
-    _place: OwnedSemaphorePermit,
-    _counted: Counted,
+    _permit: OwnedSemaphorePermit,
+    _counted: GaugeGuard,
 }
 
 impl Engine {
@@ -44,18 +44,18 @@ impl Engine {
     /// # Errors
     /// This replica has too many watchers.
     pub fn watch(&self, account: AccountId) -> Result<Watch, EngineError> {
-        let place = Arc::clone(&self.watchers)
+        let permit = Arc::clone(&self.watchers)
             .try_acquire_owned()
             .map_err(|_| EngineError::TooManyWatchers)?;
         Ok(Watch {
             engine: self.clone(),
             account,
             // Before the first look, so that no change is missed.
-            ear: self.parts.bell.listen(account),
-            told: None,
-            ends: Instant::now() + LONGEST,
-            _place: place,
-            _counted: numbers::watching(),
+            listener: self.parts.notifier.listen(account),
+            sent: None,
+            ends: Instant::now() + MAX_DURATION,
+            _permit: permit,
+            _counted: metrics::watching(),
         })
     }
 }
@@ -67,12 +67,7 @@ impl Watch {
     /// There is no such account. That the database does not answer is no change:
     /// it is waited for.
     pub async fn next(&mut self) -> Option<Result<Arc<Snapshot>, EngineError>> {
-        let poll = self
-            .engine
-            .parts
-            .cache
-            .revalidate_after()
-            .max(SHORTEST_POLL);
+        let poll = self.engine.parts.cache.revalidate_after().max(MIN_POLL);
         loop {
             if self.engine.stopping.is_cancelled() || Instant::now() >= self.ends {
                 return None;
@@ -80,22 +75,22 @@ impl Watch {
             match self.engine.snapshot(self.account).await {
                 Ok(snapshot) => {
                     self.keep_fresh(&snapshot);
-                    let told = Told {
+                    let sent = SentState {
                         version: snapshot.version,
                         dead: snapshot.dead,
                         erased: snapshot.erased,
                         valid: self.serves(&snapshot),
                     };
-                    // That a token expired is no news: the next one is.
-                    let news = self.told.is_none_or(|before| {
-                        Told {
-                            valid: told.valid,
+                    // That a token expired is no changed: the next one is.
+                    let changed = self.sent.is_none_or(|before| {
+                        SentState {
+                            valid: sent.valid,
                             ..before
-                        } != told
-                            || (told.valid && !before.valid)
+                        } != sent
+                            || (sent.valid && !before.valid)
                     });
-                    self.told = Some(told);
-                    if news {
+                    self.sent = Some(sent);
+                    if changed {
                         return Some(Ok(snapshot));
                     }
                 }
@@ -104,7 +99,7 @@ impl Watch {
             }
             tokio::select! {
                 () = self.engine.stopping.cancelled() => return None,
-                () = self.ear.rung(poll) => {}
+                () = self.listener.changed(poll) => {}
             }
         }
     }
@@ -118,11 +113,15 @@ impl Watch {
     /// A watcher is somebody who uses the account.
     fn keep_fresh(&self, snapshot: &Snapshot) {
         let now = self.engine.parts.clock.now();
-        snapshot.in_use.touch(now);
+        snapshot.last_used.touch(now);
         let expired = snapshot.valid_token(now).is_none();
         let may = snapshot.refreshable && !snapshot.dead && !snapshot.erased;
-        if expired && may && snapshot.pause_left().is_none() && snapshot.shut().is_none() {
-            drop(self.engine.fly(snapshot, Errand::default()));
+        if expired && may && snapshot.backoff_left().is_none() && snapshot.circuit_open().is_none()
+        {
+            drop(
+                self.engine
+                    .start_refresh(snapshot, RefreshOptions::default()),
+            );
         }
     }
 }

@@ -14,14 +14,14 @@ use super::status::{invalid, status};
 use crate::engine::EngineError;
 
 /// Requests in one call.
-const MOST: usize = 100;
+const MAX_REQUESTS: usize = 100;
 
 /// Clients take messages of 4 MiB by default.
-const LARGEST_ANSWER: usize = 3 * 1024 * 1024;
+const MAX_ANSWER_BYTES: usize = 3 * 1024 * 1024;
 
 /// The slow ones are waited for this long after the last token that came, or as
 /// long as that one took.
-const STRAGGLERS: Duration = Duration::from_secs(3);
+const REMAINING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Answers each by itself: a slow or failing one takes nothing from the others.
 /// One that is not answered by the caller's deadline, or long after the others,
@@ -34,7 +34,7 @@ pub(super) async fn each<F>(
 where
     F: Future<Output = Result<AccessToken, Status>>,
 {
-    if requests.len() > MOST {
+    if requests.len() > MAX_REQUESTS {
         return Err(invalid("requests", &"are more than 100"));
     }
     let begun = Instant::now();
@@ -57,7 +57,7 @@ where
     let mut until = deadline;
     while let Ok(Some(is_token)) = timeout_at(until, asked.next()).await {
         if is_token {
-            until = deadline.min(Instant::now() + begun.elapsed().max(STRAGGLERS));
+            until = deadline.min(Instant::now() + begun.elapsed().max(REMAINING_TIMEOUT));
         }
     }
     drop(asked);
@@ -67,7 +67,7 @@ where
 /// What does not fit into one message is asked for once more, as what was not refreshed
 /// in time.
 fn within_one_message(results: impl Iterator<Item = AccessTokenResult>) -> Vec<AccessTokenResult> {
-    let mut room = LARGEST_ANSWER;
+    let mut room = MAX_ANSWER_BYTES;
     results
         .map(|answer| match room.checked_sub(answer.encoded_len()) {
             Some(left) => {

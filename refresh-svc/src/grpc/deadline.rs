@@ -9,10 +9,10 @@ use super::status::status;
 use crate::engine::EngineError;
 
 /// Where the caller sets no deadline.
-const LONGEST: Duration = Duration::from_mins(1);
+const DEFAULT_DEADLINE: Duration = Duration::from_mins(1);
 
 /// How long an answer may be on its way; a tenth of a short deadline.
-const LEAD: Duration = Duration::from_millis(250);
+const ANSWER_MARGIN: Duration = Duration::from_millis(250);
 
 /// Runs a handler until the caller's deadline. What it started in tasks of
 /// their own goes on.
@@ -29,7 +29,7 @@ pub(super) async fn within_deadline<Q, A>(
 
 /// How long a call may take.
 pub(super) fn limit(metadata: &MetadataMap) -> Duration {
-    timeout(metadata).map_or(LONGEST, |limit| limit.min(LONGEST))
+    timeout(metadata).map_or(DEFAULT_DEADLINE, |limit| limit.min(DEFAULT_DEADLINE))
 }
 
 /// `grpc-timeout` less a little, so that our answer comes before the caller
@@ -37,7 +37,7 @@ pub(super) fn limit(metadata: &MetadataMap) -> Duration {
 fn timeout(metadata: &MetadataMap) -> Option<Duration> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let limit = parse(text)?;
-    Some(limit.saturating_sub((limit / 10).min(LEAD)))
+    Some(limit.saturating_sub((limit / 10).min(ANSWER_MARGIN)))
 }
 
 /// At most eight digits and a unit,

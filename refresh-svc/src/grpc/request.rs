@@ -17,11 +17,11 @@ use crate::engine::Need;
 /// Where the caller does not say.
 const DEFAULT_MIN_REMAINING: Duration = Duration::from_mins(1);
 /// More is not asked for.
-const LONGEST_MIN_REMAINING: Duration = Duration::from_hours(1);
+const MAX_MIN_REMAINING: Duration = Duration::from_hours(1);
 /// Scopes in one request.
-const MOST_SCOPES: usize = 100;
+const MAX_SCOPES: usize = 100;
 /// A claims challenge.
-const LONGEST_CLAIMS: usize = 8 * 1024;
+const MAX_CLAIMS_BYTES: usize = 8 * 1024;
 
 /// A selector, parsed.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,10 +65,10 @@ pub(super) fn need(request: &GetAccessTokenRequest) -> Result<Need, Status> {
         None => DEFAULT_MIN_REMAINING,
         Some(duration) => Duration::try_from(duration)
             .map_err(|_| invalid("min_remaining", &"must not be negative"))?
-            .min(LONGEST_MIN_REMAINING),
+            .min(MAX_MIN_REMAINING),
     };
     let scopes = &request.required_scopes;
-    if scopes.len() > MOST_SCOPES {
+    if scopes.len() > MAX_SCOPES {
         return Err(invalid("required_scopes", &"are more than 100"));
     }
     // RFC 6749 section 3.3: printable ASCII without space, quote and backslash.
@@ -119,7 +119,7 @@ fn claims(text: &str) -> Result<Option<Arc<str>>, Status> {
     if text.is_empty() {
         return Ok(None);
     }
-    if text.len() > LONGEST_CLAIMS {
+    if text.len() > MAX_CLAIMS_BYTES {
         return Err(wrong());
     }
     let json = if text.starts_with('{') {

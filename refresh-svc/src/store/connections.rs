@@ -22,33 +22,33 @@ use super::StoreError;
 
 /// Of the pool's connections, those that reads and leases may take: what came of
 /// a refresh never waits behind them.
-const SHARE_OF_TURNS: (u32, u32) = (5, 8);
+const FAIR_SHARE: (u32, u32) = (5, 8);
 
-/// A turn is waited for at most this long: a crowd has passed by then, and callers
+/// A fair_permit is waited for at most this long: a crowd has passed by then, and callers
 /// have deadlines of their own.
-const TURN: Duration = Duration::from_secs(30);
+const FAIR_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection is waited for at most this long.
-const ACQUIRE: Duration = Duration::from_secs(5);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was not used a moment ago is tested before it is given, and
 /// is closed if that takes longer than this.
-const TEST: Duration = Duration::from_secs(2);
+const TEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// A statement about one account.
 pub(crate) const STATEMENT: Duration = Duration::from_secs(3);
 /// A statement about many rows, for work behind the callers' backs.
 pub(crate) const LONG_STATEMENT: Duration = Duration::from_secs(30);
 /// A connection that goes back to the pool is tested for at most this long.
-const RETURN: Duration = Duration::from_secs(2);
+const RETURN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A database that gave a connection within this time is not down.
-const LATELY: Duration = Duration::from_secs(5);
+const RECENT: Duration = Duration::from_secs(5);
 
 /// Who may take the last connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Queue {
-    /// Reads and leases: they take turns.
-    InTurn,
+pub(crate) enum Priority {
+    /// Reads and leases: they take fair_permits.
+    Fair,
     /// What came of a refresh, and work behind the callers' backs.
-    AtOnce,
+    Immediate,
 }
 
 /// The connections of this process.
@@ -57,15 +57,15 @@ pub(crate) struct Connections {
     pool: PgPool,
     /// A crowd queues here and not at the pool, whose time-out then tells only of
     /// a database that does not answer.
-    turns: Arc<Semaphore>,
-    seen: Arc<Mutex<Seen>>,
+    fair_permits: Arc<Semaphore>,
+    observations: Arc<Mutex<Observations>>,
     #[cfg(test)]
     faults: Arc<super::Faults>,
 }
 
-/// When the database was seen to do something, last.
+/// When the database was observations to do something, last.
 #[derive(Debug, Clone, Copy, Default)]
-struct Seen {
+struct Observations {
     answered: Option<Instant>,
     failed: Option<Instant>,
     /// When every connection of that time was given up. One that was in use then
@@ -77,12 +77,12 @@ impl Connections {
     /// Connections as the pool is set to make them.
     pub(crate) fn new(pool: &PgPool) -> Self {
         let pool = pool.clone();
-        let (share, of) = SHARE_OF_TURNS;
-        let turns = (pool.options().get_max_connections() * share / of).max(1);
+        let (share, of) = FAIR_SHARE;
+        let fair_permits = (pool.options().get_max_connections() * share / of).max(1);
         Self {
             pool,
-            turns: Arc::new(Semaphore::new(usize::try_from(turns).unwrap_or(1))),
-            seen: Arc::default(),
+            fair_permits: Arc::new(Semaphore::new(usize::try_from(fair_permits).unwrap_or(1))),
+            observations: Arc::default(),
             #[cfg(test)]
             faults: Arc::default(),
         }
@@ -104,32 +104,36 @@ impl Connections {
         self.pool.connect_options().as_ref().clone()
     }
 
-    /// Waits for a turn, where one is needed, and for a connection.
+    /// Waits for a fair_permit, where one is needed, and for a connection.
     ///
     /// # Errors
     /// The database gave no connection in time.
-    pub(crate) async fn take(&self, queue: Queue) -> Result<Held, StoreError> {
+    pub(crate) async fn acquire(&self, priority: Priority) -> Result<HeldConnection, StoreError> {
         #[cfg(test)]
         self.faults.before().await?;
         let queued_at = Instant::now();
-        let turn = match queue {
-            Queue::InTurn => {
-                let turn = timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await;
-                turn.map_err(|_| StoreError::Late(TURN))?.ok()
+        let fair_permit = match priority {
+            Priority::Fair => {
+                let fair_permit =
+                    timeout(FAIR_TIMEOUT, Arc::clone(&self.fair_permits).acquire_owned()).await;
+                fair_permit
+                    .map_err(|_| StoreError::Late(FAIR_TIMEOUT))?
+                    .ok()
             }
-            Queue::AtOnce => None,
+            Priority::Immediate => None,
         };
         loop {
             // If the call that was ahead of this one waited in vain, this one has
             // waited enough as well.
-            let failed_at = self.seen().failed;
-            if queue == Queue::InTurn && failed_at.is_some_and(|at| at > queued_at) {
+            let failed_at = self.observations().failed;
+            if priority == Priority::Fair && failed_at.is_some_and(|at| at > queued_at) {
                 return Err(StoreError::Late(queued_at.elapsed()));
             }
             // The pool would test an idle connection while it acquires it, and then
             // nobody could tell a test that hangs from a new connection that takes
             // its time.
-            let (acquired, idle_for) = untested(timeout(ACQUIRE, self.pool.acquire())).await;
+            let (acquired, idle_for) =
+                untested(timeout(ACQUIRE_TIMEOUT, self.pool.acquire())).await;
             match acquired {
                 Ok(Ok(mut connection)) => {
                     let test = async {
@@ -138,15 +142,15 @@ impl Connections {
                             _ => Ok(()),
                         }
                     };
-                    match timeout(TEST, test).await {
+                    match timeout(TEST_TIMEOUT, test).await {
                         Ok(Ok(())) => {
                             let taken_at = Instant::now();
-                            self.seen().answered = Some(taken_at);
-                            return Ok(Held {
+                            self.observations().answered = Some(taken_at);
+                            return Ok(HeldConnection {
                                 connection: Some(connection),
                                 connections: self.clone(),
                                 taken_at,
-                                _turn: turn,
+                                _fair_permit: fair_permit,
                             });
                         }
                         // It was closed by the other side: the next one is tried.
@@ -159,26 +163,26 @@ impl Connections {
                     }
                 }
                 // A crowd, not an outage: the database answers others.
-                Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) if self.lately() => {}
+                Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) if self.answered_recently() => {}
                 Err(_) => {
-                    self.seen().failed = Some(Instant::now());
+                    self.observations().failed = Some(Instant::now());
                     return Err(StoreError::Late(queued_at.elapsed()));
                 }
                 Ok(Err(error)) => {
-                    self.seen().failed = Some(Instant::now());
+                    self.observations().failed = Some(Instant::now());
                     return Err(error.into());
                 }
             }
-            if queued_at.elapsed() > TURN {
+            if queued_at.elapsed() > FAIR_TIMEOUT {
                 return Err(StoreError::Late(queued_at.elapsed()));
             }
         }
     }
 
-    /// Gives up every connection: they lead where one led that turned out to be
+    /// Gives up every connection: they lead where one resolved that turned out to be
     /// useless.
     fn abandon(&self) {
-        self.seen().abandoned = Some(Instant::now());
+        self.observations().abandoned = Some(Instant::now());
         for _ in 0..self.pool.num_idle() {
             match self.pool.try_acquire() {
                 Some(connection) => drop(connection.detach()),
@@ -188,26 +192,28 @@ impl Connections {
     }
 
     /// Returns `true` if the database answered somebody a moment ago.
-    fn lately(&self) -> bool {
-        let answered_at = self.seen().answered;
-        answered_at.is_some_and(|at| at.elapsed() < LATELY)
+    fn answered_recently(&self) -> bool {
+        let answered_at = self.observations().answered;
+        answered_at.is_some_and(|at| at.elapsed() < RECENT)
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn observations(&self) -> MutexGuard<'_, Observations> {
+        self.observations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A connection that is in use.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct HeldConnection {
     connection: Option<PoolConnection<Postgres>>,
     connections: Connections,
     taken_at: Instant,
-    _turn: Option<OwnedSemaphorePermit>,
+    _fair_permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Held {
+impl HeldConnection {
     /// The connection.
     ///
     /// # Errors
@@ -221,21 +227,21 @@ impl Held {
 
     /// Ends the use with what was answered: the connection goes back to the pool,
     /// or is closed if it is of no more use.
-    pub(crate) fn end<T>(mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) fn finish<T>(mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         #[cfg(test)]
         let answer = self.connections.faults.after(answer);
         match &answer {
-            Ok(_) => self.connections.seen().answered = Some(Instant::now()),
-            Err(error) => match Fitness::after(error) {
-                Fitness::Fit => {}
-                Fitness::Lost => self.close(),
-                Fitness::WrongServer => {
+            Ok(_) => self.connections.observations().answered = Some(Instant::now()),
+            Err(error) => match ConnectionState::after(error) {
+                ConnectionState::Usable => {}
+                ConnectionState::Broken => self.close(),
+                ConnectionState::WrongServer => {
                     self.close();
                     self.connections.abandon();
                 }
             },
         }
-        let abandoned_at = self.connections.seen().abandoned;
+        let abandoned_at = self.connections.observations().abandoned;
         if abandoned_at.is_some_and(|at| at >= self.taken_at) {
             self.close();
         }
@@ -250,46 +256,49 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldConnection {
     fn drop(&mut self) {
         if let Some(mut connection) = self.connection.take() {
             // A caller may have left in the middle of a statement, and the pool waits
             // until that has ended.
-            tokio::spawn(timeout(RETURN, untested(connection.return_to_pool())));
+            tokio::spawn(timeout(
+                RETURN_TIMEOUT,
+                untested(connection.return_to_pool()),
+            ));
         }
     }
 }
 
 /// What an error says about the connection that it came over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fitness {
+enum ConnectionState {
     /// The statement failed, the connection is good.
-    Fit,
+    Usable,
     /// The connection is of no more use.
-    Lost,
+    Broken,
     /// Its server no longer serves, and so do all connections to it.
     WrongServer,
 }
 
-impl Fitness {
+impl ConnectionState {
     fn after(error: &StoreError) -> Self {
         let StoreError::Database(error) = error else {
             return match error {
-                StoreError::Late(_) => Self::Lost,
-                _ => Self::Fit,
+                StoreError::Late(_) => Self::Broken,
+                _ => Self::Usable,
             };
         };
         let sqlx::Error::Database(error) = error else {
             return match error {
-                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => Self::Lost,
-                _ => Self::Fit,
+                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => Self::Broken,
+                _ => Self::Usable,
             };
         };
         match error.code().as_deref() {
             // read_only_sql_transaction; admin_shutdown, crash_shutdown,
             // cannot_connect_now.
             Some("25006" | "57P01" | "57P02" | "57P03") => Self::WrongServer,
-            _ => Self::Fit,
+            _ => Self::Usable,
         }
     }
 }
@@ -311,7 +320,7 @@ where
     }
 }
 
-/// Ready while the service can do what it serves with: take a turn and a
+/// Ready while the service can do what it serves with: take a fair_permit and a
 /// connection, and write its own table.
 #[derive(Debug, Clone)]
 pub(crate) struct DatabaseServes(pub(crate) Connections);
@@ -332,16 +341,16 @@ impl Check for DatabaseServes {
 }
 
 impl Connections {
-    /// Takes a turn and commits a write, as serving does: a standby, a schema that
+    /// Takes a fair_permit and commits a write, as serving does: a standby, a schema that
     /// is not migrated and a commit that hangs still answer reads.
     ///
     /// # Errors
     /// The database does not answer, or does not take writes.
     pub(crate) async fn prove_writable(&self) -> Result<u64, StoreError> {
-        let mut held = self.take(Queue::InTurn).await?;
+        let mut held = self.acquire(Priority::Fair).await?;
         let write = sqlx::query("UPDATE vault.readiness SET written_at = clock_timestamp()")
             .execute(held.connection()?);
         let answer = within(STATEMENT, write).await;
-        held.end(answer).map(|written| written.rows_affected())
+        held.finish(answer).map(|written| written.rows_affected())
     }
 }

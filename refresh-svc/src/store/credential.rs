@@ -88,7 +88,7 @@ impl Credential {
     }
 
     /// True where the provider may be asked now.
-    pub fn may_ask(&self) -> bool {
+    pub fn may_refresh(&self) -> bool {
         !self.dead
             && !self.erased
             && self

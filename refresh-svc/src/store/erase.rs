@@ -6,7 +6,7 @@ use latchkey_proto::events::AccountDisconnected;
 use sqlx::{Connection as _, PgConnection};
 use time::OffsetDateTime;
 
-use super::{Lease, Queue, STATEMENT, Store, StoreError, sibling, within};
+use super::{Credential, Lease, Priority, STATEMENT, Store, StoreError, within};
 use latchkey_proto::timestamp;
 
 /// What became of an erasure.
@@ -29,7 +29,7 @@ impl Store {
         lease: &Lease,
         revoked_at_provider: bool,
     ) -> Result<Erased, StoreError> {
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let connection = held.connection()?;
         let erasing = async {
             let mut transaction = connection.begin().await?;
@@ -38,7 +38,7 @@ impl Store {
             Ok::<_, sqlx::Error>(erased)
         };
         let erased = within(STATEMENT, erasing).await;
-        held.end(erased)
+        held.finish(erased)
     }
 
     /// Erases the credentials that were read, unless they are the last living
@@ -47,12 +47,15 @@ impl Store {
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn erase_beside_sibling(&self, lease: &Lease) -> Result<Option<Erased>, StoreError> {
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+    pub async fn erase_unless_last_grant(
+        &self,
+        lease: &Lease,
+    ) -> Result<Option<Erased>, StoreError> {
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let connection = held.connection()?;
         let erasing = async {
             let mut transaction = connection.begin().await?;
-            if !sibling::lives(&mut transaction, &lease.credential).await? {
+            if !identity_has_other_grant(&mut transaction, &lease.credential).await? {
                 return Ok(None);
             }
             let erased = erase_in(&mut transaction, lease, false).await?;
@@ -60,7 +63,7 @@ impl Store {
             Ok::<_, sqlx::Error>(Some(erased))
         };
         let erased = within(STATEMENT, erasing).await;
-        held.end(erased)
+        held.finish(erased)
     }
 
     /// Notes that the person disconnects the account, whether or not there is
@@ -69,15 +72,15 @@ impl Store {
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn note_disconnect(&self, account: AccountId) -> Result<(), StoreError> {
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+    pub async fn record_disconnect(&self, account: AccountId) -> Result<(), StoreError> {
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let noting = sqlx::query(
             "UPDATE vault.credential SET not_before = clock_timestamp() WHERE account_id = $1",
         )
         .bind(account.as_uuid())
         .execute(held.connection()?);
         let noted = within(STATEMENT, noting).await;
-        held.end(noted).map(drop)
+        held.finish(noted).map(drop)
     }
 }
 
@@ -132,4 +135,34 @@ async fn erase_in(
     )
     .await?;
     Ok(Erased::Done)
+}
+
+/// Returns `true` if the identity has a living grant in another account. Until
+/// the transaction ends no other account of the identity is asked about, so that
+/// of several which are disconnected at once exactly one is the last.
+async fn identity_has_other_grant(
+    transaction: &mut PgConnection,
+    credential: &Credential,
+) -> Result<bool, sqlx::Error> {
+    let binding = &credential.binding;
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))")
+        .bind(format!(
+            "{}\n{}\n{}",
+            binding.provider, binding.issuer, binding.subject
+        ))
+        .execute(&mut *transaction)
+        .await?;
+    // Index credential_identity.
+    sqlx::query_scalar(
+        "SELECT EXISTS (
+             SELECT FROM vault.credential
+             WHERE provider = $2 AND issuer = $3 AND subject = $4 AND account_id <> $1
+               AND auth_failed_at IS NULL AND erased_at IS NULL)",
+    )
+    .bind(credential.account.as_uuid())
+    .bind(binding.provider.as_str())
+    .bind(binding.issuer.as_str())
+    .bind(binding.subject.as_str())
+    .fetch_one(transaction)
+    .await
 }

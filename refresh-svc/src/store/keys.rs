@@ -7,7 +7,7 @@ use latchkey_sealing::{KeyId, VERSION};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Credential, LONG_STATEMENT, Queue, Store, StoreError, columns, credential, within};
+use super::{Credential, LONG_STATEMENT, Priority, Store, StoreError, columns, credential, within};
 
 /// The key id in an envelope (see `latchkey-sealing`), without opening it;
 /// `(none)` where the bytes are no envelope.
@@ -98,16 +98,16 @@ impl Store {
             ", 0, 1 FROM vault.replaced_grant) AS token
              GROUP BY key ORDER BY key"
         ));
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let counts = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
-        held.end(counts)
+        held.finish(counts)
     }
 
-    /// First accounts of the stretches of `length` rows that make the table.
+    /// First accounts of the ranges of `length` rows that make the table.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn stretches(&self, length: i64) -> Result<Vec<AccountId>, StoreError> {
+    pub async fn ranges(&self, length: i64) -> Result<Vec<AccountId>, StoreError> {
         // Index only.
         let query = sqlx::query_scalar(
             "SELECT account_id
@@ -117,9 +117,9 @@ impl Store {
              ORDER BY account_id",
         )
         .bind(length);
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let firsts = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
-        let firsts: Vec<Uuid> = held.end(firsts)?;
+        let firsts: Vec<Uuid> = held.finish(firsts)?;
         Ok(firsts.into_iter().map(AccountId::from).collect())
     }
 
@@ -134,24 +134,24 @@ impl Store {
         length: i64,
         current: &KeyId,
     ) -> Result<Vec<AccountId>, StoreError> {
-        let head = head(current);
+        let envelope_prefix = envelope_prefix(current);
         let query = sqlx::query_scalar(
             "SELECT account_id
              FROM (SELECT account_id, sealed_access_token, sealed_refresh_token
                    FROM vault.credential
                    WHERE account_id >= $1
-                   ORDER BY account_id LIMIT $2) AS stretch
+                   ORDER BY account_id LIMIT $2) AS range
              WHERE substr(sealed_access_token, 1, $4) <> $3
                 OR substr(sealed_refresh_token, 1, $4) <> $3
              ORDER BY account_id",
         )
         .bind(first.as_uuid())
         .bind(length)
-        .bind(&head)
-        .bind(i32::try_from(head.len()).unwrap_or(i32::MAX));
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        .bind(&envelope_prefix)
+        .bind(i32::try_from(envelope_prefix.len()).unwrap_or(i32::MAX));
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let stale = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
-        let stale: Vec<Uuid> = held.end(stale)?;
+        let stale: Vec<Uuid> = held.finish(stale)?;
         Ok(stale.into_iter().map(AccountId::from).collect())
     }
 
@@ -167,10 +167,10 @@ impl Store {
             " FROM vault.credential WHERE account_id = ANY($1)"
         ))
         .bind(accounts);
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let read_at = Instant::now();
         let rows = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
-        let rows: Vec<credential::Row> = held.end(rows)?;
+        let rows: Vec<credential::Row> = held.finish(rows)?;
         rows.into_iter()
             .map(|row| row.into_credential(read_at))
             .collect()
@@ -221,9 +221,9 @@ impl Store {
         .bind(old_refresh)
         .bind(access)
         .bind(refresh);
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let done = within(LONG_STATEMENT, query.execute(held.connection()?)).await;
-        Ok(held.end(done)?.rows_affected())
+        Ok(held.finish(done)?.rows_affected())
     }
 
     /// Living accounts behind `after` whose grant only a sign-in can bring back:
@@ -232,7 +232,7 @@ impl Store {
     ///
     /// # Errors
     /// The database does not answer, or a row cannot be read.
-    pub async fn lost(
+    pub async fn lost_grants(
         &self,
         known: &[String],
         after: Option<AccountId>,
@@ -256,19 +256,19 @@ impl Store {
         .bind(known)
         .bind(after.map(|account| account.as_uuid()))
         .bind(limit);
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let rows = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
-        let rows: Vec<LostRow> = held.end(rows)?;
+        let rows: Vec<LostRow> = held.finish(rows)?;
         rows.into_iter().map(lost_grant).collect()
     }
 }
 
 /// How every envelope of a key begins.
-pub(super) fn head(key: &KeyId) -> Vec<u8> {
+pub(super) fn envelope_prefix(key: &KeyId) -> Vec<u8> {
     let id = key.as_str().as_bytes();
-    let mut head = vec![VERSION, u8::try_from(id.len()).unwrap_or(u8::MAX)];
-    head.extend_from_slice(id);
-    head
+    let mut envelope_prefix = vec![VERSION, u8::try_from(id.len()).unwrap_or(u8::MAX)];
+    envelope_prefix.extend_from_slice(id);
+    envelope_prefix
 }
 
 fn lost_grant(row: LostRow) -> Result<LostGrant, StoreError> {

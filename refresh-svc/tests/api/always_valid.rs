@@ -117,7 +117,7 @@ async fn a_handle_of_two_owners_is_answered_for_neither() {
 
 // R30; PEERS, strictly better, 1.
 #[tokio::test]
-async fn near_its_end_a_token_is_answered_and_a_new_one_fetched_behind() {
+async fn near_its_end_a_token_is_answered_and_a_new_one_is_fetched_in_the_background() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     let account = world

@@ -66,7 +66,7 @@ async fn a_batch_has_a_bound_and_an_account_in_it_twice_is_refreshed_once() {
 
 // R30: one account's slowness is no other's.
 #[tokio::test]
-async fn a_slow_account_of_a_batch_is_still_refreshing_and_holds_nobody_up() {
+async fn a_slow_account_of_a_batch_is_still_refreshing_and_delays_no_other() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     let slow_one = world.expired(Flavour::Microsoft).await;
@@ -133,7 +133,7 @@ async fn large_tokens_are_answered_and_a_batch_of_them_stays_within_a_message() 
 async fn a_token_that_is_too_large_is_that_accounts_alone() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
-    let sound = world.expired(Flavour::Google).await;
+    let healthy = world.expired(Flavour::Google).await;
     let too_large = |tokens: bool| {
         world.demo.change(|settings| {
             settings.token_answer.clear();
@@ -152,5 +152,5 @@ async fn a_token_that_is_too_large_is_that_accounts_alone() {
         assert_eq!(refused.reason, "MALFORMED_RESPONSE");
     }
     too_large(false);
-    client.get(sound.id).await.unwrap();
+    client.get(healthy.id).await.unwrap();
 }

@@ -115,7 +115,7 @@ async fn each_failure_of_the_provider_has_its_class() {
 
 // R32
 #[tokio::test]
-async fn retry_after_is_honoured_and_told() {
+async fn retry_after_is_honoured_and_passed_on() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Google).await;
@@ -128,14 +128,14 @@ async fn retry_after_is_honoured_and_told() {
     let retry_after = refused.retry_after.unwrap();
     assert!(retry_after > Duration::from_secs(110), "{retry_after:?}");
     assert!(retry_after < Duration::from_secs(140), "{retry_after:?}");
-    world.end_pause(&account).await;
+    world.end_backoff(&account).await;
     assert_eq!(client.get(account.id).await.unwrap().version, 2);
     assert_eq!(world.stored(&account).await.failure_class, None);
 }
 
 // R32; PEERS, the replaced system, 10: an expired client secret.
 #[tokio::test]
-async fn an_operators_mistake_marks_no_grant_and_ends_with_it() {
+async fn an_operators_mistake_marks_no_grant_and_ends_when_it_is_corrected() {
     let world = World::uncached()
         .await
         .with("AUTH_GOOGLE_CLIENT_SECRET", "wrong");
@@ -150,9 +150,14 @@ async fn an_operators_mistake_marks_no_grant_and_ends_with_it() {
     }
     let stored = world.stored(&account).await;
     assert!(stored.auth_failed_at.is_none());
-    assert!(world.told("account.reauth_required.v1").await.is_empty());
+    assert!(
+        world
+            .outbox_events("account.reauth_required.v1")
+            .await
+            .is_empty()
+    );
 
-    world.end_pause(&account).await;
+    world.end_backoff(&account).await;
     let mut mended = world;
     mended.variables.clear();
     let (_replica, client) = mended.served().await;
@@ -177,12 +182,12 @@ async fn a_token_that_is_still_valid_is_answered_while_the_refresh_fails() {
 
 // R32: failures in a row leave the provider alone for longer and longer.
 #[tokio::test]
-async fn the_pause_grows_with_every_failure() {
+async fn the_backoff_grows_with_every_failure() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     // The provider serves others: it is the account.
-    let sound = world.expired(Flavour::Google).await;
-    client.get(sound.id).await.unwrap();
+    let healthy = world.expired(Flavour::Google).await;
+    client.get(healthy.id).await.unwrap();
     let account = world.expired(Flavour::Google).await;
     world.demo.inject(fault().times(9).answering(503, ""));
     let mut last = Duration::ZERO;
@@ -191,14 +196,14 @@ async fn the_pause_grows_with_every_failure() {
         assert!(pause >= last, "{pause:?} after {last:?}");
         last = pause;
         assert_eq!(world.stored(&account).await.failure_count, failures);
-        world.end_pause(&account).await;
+        world.end_backoff(&account).await;
     }
     assert!(last > Duration::from_secs(8), "{last:?}");
 }
 
 // While it serves nobody, the first to be served must not wait long after its return.
 #[tokio::test]
-async fn the_pause_stays_short_while_the_provider_serves_nobody() {
+async fn the_backoff_stays_short_while_the_provider_serves_no_grant() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Google).await;
@@ -206,7 +211,7 @@ async fn the_pause_stays_short_while_the_provider_serves_nobody() {
     for _ in 0..8 {
         let pause = refusal(client.get(account.id).await).retry_after.unwrap();
         assert!(pause <= Duration::from_secs(5), "{pause:?}");
-        world.end_pause(&account).await;
+        world.end_backoff(&account).await;
     }
     world.demo.forget_faults();
     assert_eq!(client.get(account.id).await.unwrap().version, 2);
@@ -214,7 +219,7 @@ async fn the_pause_stays_short_while_the_provider_serves_nobody() {
 
 // R32
 #[tokio::test]
-async fn a_slow_provider_is_given_up_and_the_lease_goes_back() {
+async fn a_slow_provider_times_out_and_the_lease_is_released() {
     let world = World::new()
         .await
         .with("REFRESH_PROVIDER_DEADLINE", "300ms");
@@ -232,7 +237,7 @@ async fn a_slow_provider_is_given_up_and_the_lease_goes_back() {
 
 // R32: a provider that was switched off.
 #[tokio::test]
-async fn a_provider_that_is_not_configured_is_the_operators_matter() {
+async fn a_provider_that_is_not_configured_is_the_operators_error() {
     let world = World::new()
         .await
         .with("AUTH_GOOGLE_ENABLED", "false")
@@ -301,7 +306,7 @@ async fn scopes_that_the_person_took_back_are_noticed_at_the_next_refresh() {
 
 // R32
 #[tokio::test]
-async fn an_unknown_account_and_a_request_that_is_none_are_told_apart() {
+async fn an_unknown_account_and_an_invalid_request_are_distinguished() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     let unknown = refusal(client.get(Uuid::new_v4()).await);

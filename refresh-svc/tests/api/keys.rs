@@ -17,7 +17,7 @@ use secrecy::ExposeSecret as _;
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::ends::left_behind;
+use crate::grant_expiry::left_behind;
 use crate::support::{Account, Client, Replica, Token, World, eventually, refusal};
 
 impl World {
@@ -245,7 +245,7 @@ async fn commands_that_move_grants_at_once_move_each_of_them_once() {
 
 // R35: what earlier sign-ins left is revoked some day, by whichever key is held then.
 #[tokio::test]
-async fn what_earlier_sign_ins_left_moves_to_the_new_key() {
+async fn grants_of_earlier_sign_ins_move_to_the_new_key() {
     let mut world = World::new().await;
     let (old, new) = (world.key.clone(), OpeningKey::generate().unwrap());
     let account = world
@@ -262,7 +262,7 @@ async fn what_earlier_sign_ins_left_moves_to_the_new_key() {
 
 // R35, R34: exactly the people of a lost key are asked to sign in again.
 #[tokio::test]
-async fn a_lost_key_tells_exactly_which_accounts_must_sign_in_again() {
+async fn a_lost_key_lists_exactly_the_accounts_that_must_sign_in_again() {
     let mut world = World::new().await;
     let (lost, kept) = (world.key.clone(), OpeningKey::generate().unwrap());
     let mut gone = Vec::new();
@@ -307,11 +307,16 @@ async fn a_lost_key_tells_exactly_which_accounts_must_sign_in_again() {
     expected.sort_unstable();
     assert_eq!(listed, expected);
     assert!(report_text.contains(&format!("key {}", lost.id())));
-    assert!(world.told("account.reauth_required.v1").await.is_empty());
+    assert!(
+        world
+            .outbox_events("account.reauth_required.v1")
+            .await
+            .is_empty()
+    );
 
     assert!(report(&environment, Lost::Mark).await.0);
-    let mut told: Vec<String> = world
-        .told("account.reauth_required.v1")
+    let mut events: Vec<String> = world
+        .outbox_events("account.reauth_required.v1")
         .await
         .iter()
         .map(|payload| {
@@ -320,8 +325,8 @@ async fn a_lost_key_tells_exactly_which_accounts_must_sign_in_again() {
             event.account_id
         })
         .collect();
-    told.sort_unstable();
-    assert_eq!(told, expected);
+    events.sort_unstable();
+    assert_eq!(events, expected);
     let (ok, again) = report(&environment, Lost::Mark).await;
     assert!(ok && !again.contains("account "), "{again}");
 

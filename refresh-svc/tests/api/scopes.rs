@@ -36,7 +36,7 @@ fn mail_read_alone() -> PolicyFile {
 
 // R5, R36; RFC 6749 sections 5.1 and 6.
 #[tokio::test]
-async fn an_empty_scope_in_a_refresh_changes_no_scope_and_opens_no_policy() {
+async fn an_empty_scope_in_a_refresh_changes_no_scope_and_widens_no_policy() {
     let policy = mail_read_alone();
     let world = World::new().await.with_policy(&policy);
     let (_replica, client) = world.served().await;

@@ -82,7 +82,7 @@ async fn a_service_account_is_a_caller_without_a_certificate() {
 
 // R36
 #[tokio::test]
-async fn a_token_that_is_not_good_names_no_caller() {
+async fn an_invalid_token_identifies_no_caller() {
     let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
     let world = world("token", &cluster, &policy).await;
     let (_replica, account, client) = asked_by_token(&world).await;
@@ -150,7 +150,7 @@ async fn a_token_that_is_not_good_names_no_caller() {
 
 // R36
 #[tokio::test]
-async fn a_key_that_the_cluster_takes_away_takes_its_tokens_with_it() {
+async fn tokens_of_a_removed_cluster_key_are_refused() {
     let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
     let world = world("token", &cluster, &policy).await;
     let (_replica, account, client) = asked_by_token(&world).await;
@@ -166,7 +166,7 @@ async fn a_key_that_the_cluster_takes_away_takes_its_tokens_with_it() {
 
 // R36
 #[tokio::test]
-async fn keys_may_be_behind_an_address() {
+async fn keys_may_come_from_a_url() {
     let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
     let world = world_at(&cluster, &policy).await;
     let (_replica, account, client) = asked_by_token(&world).await;
@@ -177,7 +177,7 @@ async fn keys_may_be_behind_an_address() {
 // R36: a token of a key that is not known yet has the address asked, and not again
 // at once however many come; what cannot be read changes nothing.
 #[tokio::test]
-async fn keys_behind_an_address_rotate_and_the_last_ones_stay_while_it_fails() {
+async fn keys_from_a_url_rotate_and_the_last_ones_stay_while_it_fails() {
     const ASKED_AGAIN: Duration = Duration::from_secs(20);
     let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
     let world = world_at(&cluster, &policy).await;

@@ -103,7 +103,7 @@ async fn a_thousand_expired_accounts_cause_exactly_a_thousand_requests() {
 
 // A slow provider holds its own seats and nobody else's.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_takes_its_time_slows_no_other_and_no_valid_token() {
+async fn a_slow_provider_delays_no_other_and_no_valid_token() {
     let world = World::new().await.with("REFRESH_CONCURRENCY", "2");
     let (_replica, client) = world.served().await;
     let valid = world

@@ -4,7 +4,7 @@ mod account;
 mod callers;
 pub mod cluster;
 mod log;
-mod may;
+mod policies;
 mod process;
 mod replica;
 
@@ -29,7 +29,7 @@ pub use account::{Account, SCOPES, Token};
 pub use callers::{Client, Refusal, asking, by_id, endpoint, identity, next, reason, refusal, tls};
 pub use latchkey_servers::Proxy;
 pub use log::logged;
-pub use may::{Audited, MAIL, PolicyFile, everything, mail_of, rule};
+pub use policies::{Audited, MAIL, PolicyFile, everything, mail_of, rule};
 pub use process::Process;
 pub use replica::Replica;
 
@@ -241,15 +241,15 @@ impl World {
 }
 
 /// Waits until something holds.
-pub async fn eventually<T>(look: impl AsyncFnMut() -> Option<T>) -> T {
-    within(Duration::from_secs(10), look).await
+pub async fn eventually<T>(check: impl AsyncFnMut() -> Option<T>) -> T {
+    within(Duration::from_secs(10), check).await
 }
 
 /// Waits longer.
-pub async fn within<T>(patience: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn within<T>(patience: Duration, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
-        if let Some(found) = look().await {
+        if let Some(found) = check().await {
             return found;
         }
         assert!(begun.elapsed() < patience, "not within {patience:?}");

@@ -63,7 +63,7 @@ async fn a_caller_without_a_certificate_of_the_right_authority_is_refused() {
 
 // R36: and the caller knows whom it speaks to.
 #[tokio::test]
-async fn a_server_of_another_authority_is_not_spoken_to() {
+async fn a_server_of_another_authority_is_refused() {
     let world = World::new().await;
     let replica = world.replica();
     let stranger = TestCertificates::create();
@@ -136,7 +136,7 @@ async fn http(address: std::net::SocketAddr, path: &str) -> String {
 
 // R15
 #[tokio::test]
-async fn health_readiness_and_version_are_told_over_http() {
+async fn health_readiness_and_version_are_served_over_http() {
     let broker = TestBroker::create().await;
     let world = World::new().await.with("AMQP_URL", broker.url());
     let replica = world.replica();
@@ -173,7 +173,7 @@ async fn health_readiness_and_version_are_told_over_http() {
 
 // Asked to end, a replica says so, and serves who has not heard it yet.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_ends_fails_no_call() {
+async fn a_replica_that_stops_fails_no_call() {
     let world = World::new().await.with("SHUTDOWN_DELAY", "5s");
     let (replica, client) = world.served().await;
     let account = world
@@ -196,7 +196,7 @@ async fn a_replica_that_ends_fails_no_call() {
 
 // R34: what is in the outbox reaches the broker.
 #[tokio::test]
-async fn a_dead_grant_is_told_over_the_broker() {
+async fn a_dead_grant_is_published_over_the_broker() {
     let broker = TestBroker::create().await;
     // As sync-svc does.
     let connection = BrokerConfig::parse(broker.url(), "test")
@@ -214,13 +214,13 @@ async fn a_dead_grant_is_told_over_the_broker() {
     assert!(client.get(account.id).await.is_err());
     crate::support::eventually(async || {
         let messages = broker.take(REAUTH_REQUIRED_QUEUE, 1).await.ok()?;
-        let told = messages.into_iter().next()?;
-        (told["routing_key"] == "account.reauth_required.v1").then_some(())
+        let message = messages.into_iter().next()?;
+        (message["routing_key"] == "account.reauth_required.v1").then_some(())
     })
     .await;
     // Deleted when the broker has confirmed it, a moment later.
     crate::support::eventually(async || {
-        let waiting = world.told("account.reauth_required.v1").await;
+        let waiting = world.outbox_events("account.reauth_required.v1").await;
         waiting.is_empty().then_some(())
     })
     .await;

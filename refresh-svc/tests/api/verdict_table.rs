@@ -240,7 +240,7 @@ fn opened() -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn every_answer_has_its_verdict_and_harms_nothing_else() {
+async fn every_answer_has_its_verdict_and_affects_nothing_else() {
     let names: Vec<_> = EXPECTED.iter().map(|row| row.0).collect();
     let all: Vec<_> = Dialect::ALL.iter().map(|dialect| dialect.name).collect();
     assert_eq!(names, all);
@@ -274,15 +274,15 @@ async fn every_answer_has_its_verdict_and_harms_nothing_else() {
         };
         assert_eq!(circuit, expected_circuit, "{name}");
     }
-    // Where it stayed closed an account that was sound is served at once.
+    // Where it stayed closed an account that was healthy is served at once.
     let closed = EXPECTED
         .iter()
         .enumerate()
         .filter(|(_, row)| row.3 == Closed);
     futures::stream::iter(closed)
         .for_each_concurrent(8, |(position, row)| async move {
-            let sound = account(world, &provider(position)).await;
-            let token = client.get(sound.id).await.unwrap();
+            let healthy = account(world, &provider(position)).await;
+            let token = client.get(healthy.id).await.unwrap();
             assert_eq!(token.version, 2, "{}", row.0);
         })
         .await;
@@ -328,7 +328,7 @@ fn page() -> String {
     page.push_str(
         "\n## By error and description\n\n\
          The tables of `crates/providers/src/classify/table.rs`, family by family. A row with a\n\
-         description comes before one without. Microsoft's numbers are in\n\
+         description comes before one without. Microsoft's metrics are in\n\
          `crates/providers/src/microsoft/codes.rs`.\n\n",
     );
     page.push_str(&latchkey_providers::verdict_table());

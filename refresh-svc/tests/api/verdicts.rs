@@ -23,7 +23,7 @@ fn claims(status: &Status) -> Option<String> {
 
 // An administrator may enable the person again: the same grant serves.
 #[tokio::test]
-async fn a_refusal_that_an_administrator_takes_back_heals_by_itself() {
+async fn a_refusal_that_an_administrator_withdraws_ends_by_itself() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     for (error, reason) in [
@@ -45,14 +45,14 @@ async fn a_refusal_that_an_administrator_takes_back_heals_by_itself() {
         assert_eq!(world.stored(&account).await.auth_failed_at, None);
         // Asked again at once, the provider is not.
         assert_eq!(refusal(client.get(account.id).await).reason, reason);
-        world.end_pause(&account).await;
+        world.end_backoff(&account).await;
         assert_eq!(client.get(account.id).await.unwrap().version, 2);
     }
-    assert!(world.told(EVENT).await.is_empty());
+    assert!(world.outbox_events(EVENT).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_refusal_that_nobody_takes_back_within_a_fortnight_is_final() {
+async fn a_refusal_that_lasts_two_weeks_is_final() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Oidc).await;
@@ -73,7 +73,7 @@ async fn a_refusal_that_nobody_takes_back_within_a_fortnight_is_final() {
     );
 
     assert!(world.stored(&account).await.auth_failed_at.is_some());
-    assert_eq!(world.told(EVENT).await.len(), 1);
+    assert_eq!(world.outbox_events(EVENT).await.len(), 1);
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn a_grant_that_is_refused_again_and_again_for_no_known_reason_ends() {
         assert_eq!(refused.reason, "UNKNOWN");
         assert!(refused.retry_after.unwrap() >= last);
         last = refused.retry_after.unwrap();
-        world.end_pause(&account).await;
+        world.end_backoff(&account).await;
     }
     assert_eq!(world.stored(&account).await.auth_failed_at, None);
 
@@ -101,11 +101,11 @@ async fn a_grant_that_is_refused_again_and_again_for_no_known_reason_ends() {
         (Code::FailedPrecondition, "REFUSED")
     );
     assert!(world.stored(&account).await.auth_failed_at.is_some());
-    assert_eq!(world.told(EVENT).await.len(), 1);
+    assert_eq!(world.outbox_events(EVENT).await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_changed_client_id_is_told_as_such() {
+async fn a_changed_client_id_has_its_own_reason() {
     let world = World::uncached().await;
     let account = world.expired(Flavour::Oidc).await;
     {
@@ -133,7 +133,7 @@ async fn a_changed_client_id_is_told_as_such() {
 
 // A client that was deleted, an application that was revoked.
 #[tokio::test]
-async fn a_burst_of_refusals_marks_no_more_grants_and_alarms() {
+async fn a_burst_of_refusals_marks_no_more_grants_and_is_logged() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     let mut reasons = Vec::new();
@@ -154,7 +154,7 @@ async fn a_burst_of_refusals_marks_no_more_grants_and_alarms() {
         );
         assert_eq!(world.stored(account).await.auth_failed_at, None);
     }
-    assert_eq!(world.told(EVENT).await.len(), 10);
+    assert_eq!(world.outbox_events(EVENT).await.len(), 10);
     assert!(logged().contains("the provider refuses the grants of many accounts"));
 
     // One grant is served: the client is good, and the next one that dies is a person's.
@@ -209,8 +209,8 @@ async fn the_answer_of_a_gateway_keeps_the_intent() {
         assert_eq!(stored.intent_count, intents, "{status} {body}");
         // Others are served, so that no circuit opens.
         for _ in 0..2 {
-            let sound = world.expired(Flavour::Oidc).await;
-            client.get(sound.id).await.unwrap();
+            let healthy = world.expired(Flavour::Oidc).await;
+            client.get(healthy.id).await.unwrap();
         }
     }
 }
@@ -307,7 +307,7 @@ async fn what_the_provider_asks_of_the_person_reaches_every_caller() {
 
 // Dex tells with a 500 that a person is gone. However many are, the others are served.
 #[tokio::test]
-async fn people_who_are_gone_stop_nobodys_refresh() {
+async fn accounts_of_deleted_people_delay_no_other_refresh() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     let dialects = [
@@ -328,8 +328,8 @@ async fn people_who_are_gone_stop_nobodys_refresh() {
         for answer in futures::future::join_all(asked).await {
             assert!(answer.is_err());
         }
-        let sound = world.expired(Flavour::Oidc).await;
-        assert_eq!(client.get(sound.id).await.unwrap().version, 2);
+        let healthy = world.expired(Flavour::Oidc).await;
+        assert_eq!(client.get(healthy.id).await.unwrap().version, 2);
         sqlx::query("UPDATE vault.credential SET retry_after = now() WHERE retry_after > now()")
             .execute(world.pool())
             .await
@@ -351,12 +351,12 @@ async fn a_revoked_grant_is_dead_in_the_dialect_of_dex() {
         refusal(client.get(account.id).await).reason,
         "INVALID_REFRESH_TOKEN"
     );
-    assert_eq!(world.told(EVENT).await.len(), 1);
+    assert_eq!(world.outbox_events(EVENT).await.len(), 1);
 }
 
 // A collector takes `level` for the severity.
 #[tokio::test]
-async fn the_log_of_a_circuit_has_no_field_of_a_reserved_name() {
+async fn the_log_of_a_circuit_breaker_has_no_field_of_a_reserved_name() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     world.demo.inject(answering(503, "").times(3));

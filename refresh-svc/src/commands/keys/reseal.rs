@@ -40,7 +40,7 @@ pub async fn reseal(
             .await
             .map_err(StartError::other)?;
         moved += last.moved;
-        if last.moved == 0 && last.passed_over == 0 {
+        if last.moved == 0 && last.skipped == 0 {
             break;
         }
     }
@@ -50,16 +50,16 @@ pub async fn reseal(
         keys.sealing_key().id()
     )
     .map_err(write)?;
-    if last.closed > 0 {
+    if last.unreadable > 0 {
         return Err(StartError::Other(format!(
             "{} accounts hold a token that no key opens: see `refresh-svc keys status`",
-            last.closed
+            last.unreadable
         )));
     }
-    if last.passed_over > 0 {
+    if last.skipped > 0 {
         return Err(StartError::Other(format!(
             "{} grants were being changed by others: run it again",
-            last.passed_over
+            last.skipped
         )));
     }
     Ok(())

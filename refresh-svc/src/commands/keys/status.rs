@@ -51,7 +51,7 @@ pub async fn status(
     let mut after = None;
     loop {
         let page = store
-            .lost(&known, after, PAGE)
+            .lost_grants(&known, after, PAGE)
             .await
             .map_err(StartError::other)?;
         let Some(last) = page.last() else { break };

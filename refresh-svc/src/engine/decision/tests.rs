@@ -7,9 +7,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::*;
-use crate::lane::Lane;
-use crate::snapshot::{InUse, RefreshHistory};
+use crate::snapshot::{LastUsed, RefreshHistory};
 use crate::store::Failure;
+use crate::upstream::Upstream;
 
 const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
 
@@ -31,8 +31,8 @@ fn snapshot(life: u64, remaining: u64) -> Snapshot {
         erased: false,
         refreshable: true,
         read_at: Instant::now(),
-        lane: Lane::to_google(),
-        in_use: InUse::default(),
+        upstream: Upstream::for_google(),
+        last_used: LastUsed::default(),
     }
 }
 
@@ -131,7 +131,7 @@ fn a_valid_token_is_served_while_the_refresh_fails() {
 
 // R32
 #[test]
-fn during_a_pause_the_provider_is_not_asked() {
+fn during_the_backoff_the_provider_is_not_asked() {
     let throttled = failing(snapshot(3600, 0), FailureClass::RateLimit, 20);
     let Decision::Fail(EngineError::NoToken {
         class, retry_after, ..
@@ -145,14 +145,14 @@ fn during_a_pause_the_provider_is_not_asked() {
 
 // R32
 #[test]
-fn after_the_pause_the_provider_is_asked_again() {
+fn after_the_backoff_the_provider_is_asked_again() {
     let snapshot = failing(snapshot(3600, 0), FailureClass::RateLimit, 0);
     assert_eq!(decide(&snapshot, &need(60), None, NOW), Decision::Refresh);
 }
 
 // R30
 #[test]
-fn a_refused_token_is_no_answer_and_a_newer_one_is() {
+fn a_refused_token_is_not_answered_and_a_newer_one_is() {
     let refused = |version| Need {
         refused_version: Some(version),
         ..need(0)

@@ -18,11 +18,11 @@ use uuid::Uuid;
 use super::super::{Engine, EngineError, Need, Parts, Revoked, Timing};
 use super::provider::Scripted;
 use crate::cache::Cache;
+use crate::change_notifications::ChangeNotifier;
 use crate::jitter::Jitter;
-use crate::lane::{Lanes, Limits};
 use crate::snapshot::Snapshot;
 use crate::store::{Connections, Faults, Store};
-use crate::wake::Bell;
+use crate::upstream::{Limits, Upstreams};
 
 pub(super) use crate::store::Fault;
 
@@ -76,13 +76,13 @@ impl Replica {
             store: Store::on(connections),
             keys: keys.clone(),
             providers: Registry::from_environment(&environment, Arc::new(SystemClock)).unwrap(),
-            lanes: Lanes::new(Limits {
+            upstreams: Upstreams::new(Limits {
                 concurrency: 100,
                 rate: many,
                 ahead: many,
             }),
             cache: Arc::new(Cache::new(16, Duration::ZERO)),
-            bell: Bell::default(),
+            notifier: ChangeNotifier::default(),
             clock: Arc::new(SystemClock),
             jitter: Jitter::seeded(1),
             // Nothing takes so long in the model: what ends, ends by a step.

@@ -27,7 +27,7 @@ use crate::store::Holder;
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How often a token that nobody may have is asked for.
-const LOOKS: usize = 10;
+const MAX_ATTEMPTS: usize = 10;
 
 /// Milliseconds that a request may be on its way.
 const REQUEST: usize = 30;
@@ -184,7 +184,7 @@ impl Case {
 
     pub(super) fn stop(&mut self, at: usize) {
         if let Some(replica) = &mut self.replicas[at] {
-            replica.engine.stopping();
+            replica.engine.begin_shutdown();
             replica.stopping = true;
         }
     }
@@ -227,8 +227,8 @@ impl Case {
     /// those who died or lost sight of them end.
     pub(super) fn later(&mut self) {
         for replica in self.replicas.iter().flatten() {
-            replica.engine.parts.cache.reached();
-            replica.engine.parts.lanes.close_circuits();
+            replica.engine.parts.cache.database_up();
+            replica.engine.parts.upstreams.close_circuits();
         }
         self.revocations
             .retain(|one| !one.task.is_finished() || one.sign_ins == self.sign_ins);
@@ -242,7 +242,7 @@ impl Case {
             .runtime
             .block_on(query.bind(account).fetch_one(world.pool()))
             .unwrap();
-        let took = |one: &Arc<Holder>| holder.is_some_and(|holder| one.took(holder));
+        let took = |one: &Arc<Holder>| holder.is_some_and(|holder| one.made(holder));
         let living = self.replicas.iter().flatten();
         let is_held = match living.into_iter().find(|one| took(&one.engine.holder)) {
             Some(process) => process.engine.is_busy(),
@@ -363,7 +363,7 @@ impl Case {
             );
             std::thread::sleep(Duration::from_millis(2));
         }
-        self.look();
+        self.check_invariants();
     }
 
     fn row(&self) -> Row {
@@ -388,7 +388,7 @@ impl Case {
     }
 
     /// The invariants at rest.
-    fn look(&mut self) {
+    fn check_invariants(&mut self) {
         let row = self.row();
         let provider = self.world.provider.clone();
         let mut erased_by_revocation = false;
@@ -466,7 +466,7 @@ impl Case {
         let mut answer = self.answer_of(at);
         // Where the machine is so busy that the database does not answer at once, a
         // token that is valid is answered from memory.
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_ATTEMPTS {
             if answer.is_err() || !(row.erased || row.dead) {
                 break;
             }

@@ -176,7 +176,7 @@ impl World {
     }
 
     /// The pause after a failure ends.
-    pub async fn end_pause(&self, account: &Account) {
+    pub async fn end_backoff(&self, account: &Account) {
         sqlx::query("UPDATE vault.credential SET retry_after = now() WHERE account_id = $1")
             .bind(account.id.as_uuid())
             .execute(self.pool())
@@ -220,7 +220,7 @@ impl World {
     }
 
     /// Payloads of the events in the outbox.
-    pub async fn told(&self, event_type: &str) -> Vec<Vec<u8>> {
+    pub async fn outbox_events(&self, event_type: &str) -> Vec<Vec<u8>> {
         sqlx::query_scalar("SELECT payload FROM vault.outbox WHERE event_type = $1 ORDER BY seq")
             .bind(event_type)
             .fetch_all(self.pool())
@@ -229,7 +229,7 @@ impl World {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+#[expect(clippy::cast_precision_loss, reason = "small metrics")]
 fn seconds(number: i64) -> f64 {
     number as f64
 }

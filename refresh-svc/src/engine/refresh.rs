@@ -1,0 +1,298 @@
+//! One refresh under a lease: the request to the provider and what comes of it.
+
+use std::time::Duration;
+
+use latchkey_domain::{AccessToken, AccountId, RefreshToken};
+use latchkey_providers::{
+    Delivery, FailureClass, IdToken, IdTokenError, Provider, TokenError, TokenResponse,
+};
+use latchkey_sealing::SealError;
+use tokio::time::Instant;
+
+use super::failure::redact_token;
+use super::single_flight::RefreshResult;
+use super::{Engine, EngineError, RefreshOptions};
+use crate::metrics;
+use crate::snapshot::ASSUMED_LIFE;
+use crate::store::{Credential, Lease, NewTokens, StoreError};
+use crate::upstream::{Outcome, Permit};
+
+/// A refreshed ID token is looked at for this long at most: the tokens are
+/// stored by then, and the callers wait.
+const ID_TOKEN_DEADLINE: Duration = Duration::from_secs(3);
+
+/// First pause between two tries to store, doubled up to the second.
+const STORE_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// A rotated token that is not stored is a grant lost: its storing is tried for
+/// so long, also beyond the lease. It is stored only if nobody else took over.
+const ROTATED_TOKEN_RETRY: Duration = Duration::from_mins(5);
+
+/// What came of a lease.
+pub(super) enum LeaseOutcome {
+    /// It was spent, or this replica cannot spend it.
+    Done(RefreshResult),
+    /// It came too late to be spent, and was given back.
+    TooLate,
+}
+
+impl Engine {
+    /// Spends a lease.
+    pub(super) async fn refresh_under_lease(
+        &self,
+        lease: Lease,
+        permit: Permit,
+        options: &RefreshOptions,
+    ) -> LeaseOutcome {
+        let credential = &lease.credential;
+        let Some(provider) = self.parts.providers.get(&credential.binding.provider) else {
+            tracing::error!(provider = %credential.binding.provider, "the provider is not switched on");
+            let error = TokenError::of(FailureClass::ClientMisconfigured);
+            return LeaseOutcome::Done(self.record_local_failure(&lease, &error).await);
+        };
+        let sealed = credential
+            .sealed_refresh_token
+            .as_deref()
+            .unwrap_or_default();
+        let refresh_token = match self
+            .parts
+            .keys
+            .open_refresh_token(sealed, &credential.binding)
+        {
+            Ok(token) => token,
+            Err(error) => {
+                tracing::error!(account.id = %credential.account, %error, "a stored refresh token does not open");
+                let error = TokenError::of(FailureClass::UnsealFailed);
+                return LeaseOutcome::Done(self.record_local_failure(&lease, &error).await);
+            }
+        };
+        // The attempt may have been answered late, and another replica takes the
+        // lease when it ends.
+        let left = lease.ends.saturating_duration_since(Instant::now());
+        let Some(provider_deadline) = self.parts.timing.time_to_ask(left) else {
+            tracing::warn!(account.id = %credential.account, ?left, "a lease came too late to be spent");
+            return match self.parts.store.release_unused(&lease).await {
+                Ok(()) => LeaseOutcome::TooLate,
+                Err(error) => LeaseOutcome::Done(Err(error.into())),
+            };
+        };
+        LeaseOutcome::Done(
+            self.request_tokens(
+                &lease,
+                permit,
+                &provider,
+                &refresh_token,
+                options,
+                provider_deadline,
+            )
+            .await,
+        )
+    }
+
+    /// Asks the provider, and stores what it says.
+    async fn request_tokens(
+        &self,
+        lease: &Lease,
+        permit: Permit,
+        provider: &Provider,
+        refresh_token: &RefreshToken,
+        options: &RefreshOptions,
+        deadline: Duration,
+    ) -> RefreshResult {
+        let credential = &lease.credential;
+        let upstream = permit.upstream();
+        let request = provider.refresh_with(refresh_token, options.claims.as_deref());
+        let asked_at = self.parts.clock.now();
+        let sent_at = Instant::now();
+        let answer = tokio::time::timeout(deadline, request)
+            .await
+            .unwrap_or(Err(TokenError::of(FailureClass::OutcomeUnknown)));
+        // The provider's part is over: the seat is the next one's.
+        let (outcome, label) = match &answer {
+            Ok(_) => (Outcome::Success, "refreshed"),
+            Err(error) => (Outcome::of(error), error.class.reason()),
+        };
+        permit.record(credential.account, outcome, &self.parts.jitter);
+        metrics::refresh(provider.name(), label, sent_at.elapsed());
+        match answer {
+            Ok(response) => {
+                upstream.record_served();
+                // Sealed and stored before anything is looked at that may fail.
+                let tokens = match self.seal(credential, &response, asked_at) {
+                    Ok(tokens) => NewTokens {
+                        client_id: provider.client_id().to_owned(),
+                        forced: options.forced,
+                        ..tokens
+                    },
+                    Err(error) => {
+                        tracing::error!(account.id = %credential.account, %error, "the provider's tokens cannot be sealed");
+                        let failure = TokenError {
+                            rotated: response.refresh_token,
+                            delivery: Delivery::Unreadable,
+                            ..TokenError::of(FailureClass::MalformedResponse)
+                        };
+                        return self
+                            .handle_failure(lease, provider, &upstream, options, failure)
+                            .await;
+                    }
+                };
+                self.store_tokens(lease, provider, &tokens, response).await
+            }
+            Err(error) => {
+                let error = redact_token(error, refresh_token);
+                self.handle_failure(lease, provider, &upstream, options, error)
+                    .await
+            }
+        }
+    }
+
+    fn seal(
+        &self,
+        credential: &Credential,
+        response: &TokenResponse,
+        asked_at: time::OffsetDateTime,
+    ) -> Result<NewTokens, SealError> {
+        let key = self.parts.keys.sealing_key();
+        let binding = &credential.binding;
+        if response.expires_in.is_none() {
+            tracing::warn!(
+                account.id = %credential.account,
+                provider = %binding.provider,
+                assumed_seconds = ASSUMED_LIFE.as_secs(),
+                "the provider does not say how long its token lives: a short life is assumed"
+            );
+        }
+        let sealed_refresh_token = response
+            .refresh_token
+            .as_ref()
+            .map(|token| key.seal_refresh_token(token, binding))
+            .transpose()?;
+        Ok(NewTokens {
+            sealed_access_token: key.seal_access_token(&response.access_token, binding)?,
+            // From the moment of asking: the provider's clock began later.
+            access_token_expires_at: asked_at + response.expires_in.unwrap_or(ASSUMED_LIFE),
+            sealed_refresh_token,
+            refresh_token_expires_at: response
+                .refresh_token_expires_in
+                .map(|life| asked_at + life),
+            granted_scopes: response.granted_scopes.clone(),
+            refreshed_at: asked_at,
+            client_id: String::new(),
+            forced: false,
+        })
+    }
+
+    /// Stores until it is stored, or the lease and the time for rotated tokens end. No token is answered whose
+    /// refresh token was not stored.
+    async fn store_tokens(
+        &self,
+        lease: &Lease,
+        provider: &Provider,
+        tokens: &NewTokens,
+        response: TokenResponse,
+    ) -> RefreshResult {
+        let account = lease.credential.account;
+        let commit = || self.parts.store.commit(lease, tokens);
+        let give_up = match tokens.sealed_refresh_token {
+            Some(_) => rotated_token_deadline(lease),
+            None => lease.ends,
+        };
+        let stored = match retry_until_stored(account, give_up, commit).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::error!(
+                    account.id = %account,
+                    provider = %lease.credential.binding.provider,
+                    rotated = tokens.sealed_refresh_token.is_some(),
+                    %error,
+                    "refreshed tokens could not be stored and are lost"
+                );
+                return Err(EngineError::StoreUnavailable);
+            }
+        };
+        let Some(credential) = stored else {
+            // A reconnect replaced the grant, or it was revoked, or another took
+            // over after the lease: what is stored counts.
+            tracing::info!(account.id = %account, "the grant changed during its refresh: the stored one counts");
+            self.parts.store.release(lease).await?;
+            return self.read(account).await;
+        };
+        tracing::info!(
+            account.id = %account,
+            provider = %credential.binding.provider,
+            version = credential.version,
+            rotated = tokens.sealed_refresh_token.is_some(),
+            outcome = "refreshed",
+            "token refreshed"
+        );
+        if let Some(id_token) = &response.id_token
+            && is_of_other_subject(provider, &credential, id_token, &response.access_token).await
+        {
+            tracing::error!(account.id = %account, "the provider refreshed the grant of another person");
+            return self
+                .mark_dead(&credential, None, FailureClass::InvalidRefreshToken.into())
+                .await;
+        }
+        Ok(self.open_and_cache(&credential))
+    }
+}
+
+/// How long the storing of a rotated token is tried.
+pub(super) fn rotated_token_deadline(lease: &Lease) -> Instant {
+    lease.ends.max(Instant::now() + ROTATED_TOKEN_RETRY)
+}
+
+/// Stores what came of a lease, again and again until `give_up`.
+pub(super) async fn retry_until_stored<T, F>(
+    account: AccountId,
+    give_up: Instant,
+    mut store: impl FnMut() -> F,
+) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut wait = STORE_BACKOFF.0;
+    loop {
+        match store().await {
+            Err(error) if Instant::now() + wait < give_up => {
+                tracing::warn!(
+                    account.id = %account,
+                    %error,
+                    "what came of a refresh is not stored yet"
+                );
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(STORE_BACKOFF.1);
+            }
+            stored => return stored,
+        }
+    }
+}
+
+/// True where a refreshed ID token is another person's (OpenID Connect Core
+/// section 12.2). One that cannot be checked proves nothing either way.
+async fn is_of_other_subject(
+    provider: &Provider,
+    credential: &Credential,
+    id_token: &IdToken,
+    access_token: &AccessToken,
+) -> bool {
+    let binding = &credential.binding;
+    let checked = tokio::time::timeout(
+        ID_TOKEN_DEADLINE,
+        provider.verify_refreshed_id_token(
+            id_token.as_str(),
+            access_token,
+            &binding.issuer,
+            &binding.subject,
+        ),
+    )
+    .await;
+    match checked {
+        Ok(Err(IdTokenError::OtherSubject)) => true,
+        Ok(Err(error)) => {
+            tracing::warn!(account.id = %credential.account, %error, "a refreshed ID token proves nothing");
+            false
+        }
+        Ok(Ok(_)) | Err(_) => false,
+    }
+}

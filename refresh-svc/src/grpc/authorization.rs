@@ -1,0 +1,135 @@
+//! A call that was let in, judged by what is known of the account and its token.
+
+use std::sync::Arc;
+
+use latchkey_domain::{AccountId, ProviderName, ScopeSet, WorkspaceId};
+use latchkey_policy::audit::{Outcome, Record};
+use latchkey_policy::{Ask, Call, Scopes};
+use tokio::sync::watch;
+use tonic::{Request, Status};
+
+use crate::snapshot::Snapshot;
+use crate::store::PolicyAttributes;
+
+/// A caller whose method the policy allows. Everything further is asked here;
+/// what is refused here is written down here.
+#[derive(Debug, Clone)]
+pub(crate) struct AuthorizedCall(Call);
+
+impl AuthorizedCall {
+    /// Who made a request. A request that did not come through the gate is
+    /// nobody's.
+    pub(crate) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        Call::of(request).map(Self)
+    }
+
+    /// The name of the caller; empty where it has none.
+    pub(crate) fn name(&self) -> &str {
+        self.0.caller()
+    }
+
+    /// Returns `true` if no account is closed to the caller.
+    pub(crate) fn reaches_everything(&self) -> bool {
+        self.0.reaches_everything()
+    }
+
+    /// Judges a workspace and a provider before anything is looked up there.
+    pub(crate) fn check_location(
+        &self,
+        workspace: WorkspaceId,
+        provider: &ProviderName,
+    ) -> Result<(), Status> {
+        self.0.reach(workspace, provider)
+    }
+
+    /// Judges the scopes that are asked for before anything is looked up.
+    pub(crate) fn check_scopes(&self, scopes: &ScopeSet) -> Result<(), Status> {
+        let ask = Ask {
+            scopes: Some(Scopes::Asked(scopes)),
+            ..Ask::method(self.0.method())
+        };
+        if self.0.allows(&ask) {
+            return Ok(());
+        }
+        Err(self.0.refuse(Record {
+            reason: Some("scopes".to_owned()),
+            ..self.0.record(Outcome::Refused)
+        }))
+    }
+
+    /// Returns `true` if the caller may have a token of such an account.
+    pub(crate) fn allows_account(
+        &self,
+        workspace: WorkspaceId,
+        provider: &ProviderName,
+        scopes: &ScopeSet,
+    ) -> bool {
+        self.0.allows(&self.ask(workspace, provider, scopes))
+    }
+
+    /// Refuses an account, in the same words whether or not it exists.
+    pub(crate) fn refuse_account(
+        &self,
+        account: AccountId,
+        attributes: Option<PolicyAttributes>,
+    ) -> Status {
+        self.0.refuse_account(
+            Some(account),
+            attributes.map(|attributes| (attributes.workspace, attributes.provider)),
+        )
+    }
+
+    /// Tells of every policy that comes into force from now on.
+    pub(crate) fn policy_changes(&self) -> watch::Receiver<()> {
+        self.0.policy_changes()
+    }
+
+    /// Judges an account as it is now by the policy of now: a stream outlives
+    /// policies.
+    pub(crate) fn recheck(&self, snapshot: &Snapshot) -> Result<(), Status> {
+        let ask = self.ask(
+            snapshot.workspace,
+            snapshot.provider(),
+            &snapshot.granted_scopes,
+        );
+        if self.0.still_allows(&ask) {
+            return Ok(());
+        }
+        Err(self.refuse_account(snapshot.account, Some(snapshot.into())))
+    }
+
+    /// Judges what is about to be answered, and writes it down.
+    pub(crate) fn check_and_audit(&self, snapshot: &Snapshot) -> Result<(), Status> {
+        self.recheck(snapshot)?;
+        self.0.write(Record {
+            account: Some(snapshot.account),
+            workspace: Some(snapshot.workspace),
+            provider: Some(snapshot.provider().clone()),
+            granted_scopes: Some(Arc::clone(&snapshot.granted_scopes)),
+            ..self.0.record(Outcome::Given)
+        });
+        Ok(())
+    }
+
+    /// Writes down that a grant was revoked.
+    pub(crate) fn audit_revocation(&self, account: AccountId) {
+        self.0.write(Record {
+            account: Some(account),
+            ..self.0.record(Outcome::Revoked)
+        });
+    }
+
+    fn ask<'a>(
+        &self,
+        workspace: WorkspaceId,
+        provider: &'a ProviderName,
+        scopes: &'a ScopeSet,
+    ) -> Ask<'a> {
+        Ask {
+            workspace: Some(workspace),
+            provider: Some(provider),
+            scopes: Some(Scopes::Granted(scopes)),
+            ..Ask::method(self.0.method())
+        }
+    }
+}
