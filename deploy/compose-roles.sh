@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Login roles of the three services, made when the database is made. The group
-# roles that carry the grants come with the first migration, or here.
+# Creates the login roles of the three services together with the database. The group
+# roles, which hold the privileges, are created here or by the first migration.
 set -euo pipefail
 
 login() { # name, group, file of the password

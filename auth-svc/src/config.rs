@@ -15,7 +15,7 @@ use crate::login::flow_cookie::FlowKeys;
 use crate::login::redirect::ReturnPolicy;
 use crate::session::config::SessionConfig;
 
-pub use domain_list::{DomainList, InvalidDomain, is_consumer_domain, parse_domain};
+pub use domain_list::{DomainList, InvalidDomain, parse_domain};
 pub use origin::{InvalidOrigin, WebOrigin};
 
 /// Everything that auth-svc is told, apart from its providers, its database and

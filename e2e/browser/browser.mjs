@@ -1,4 +1,4 @@
-// Chromium as Debian packages it, watched: what a page may not do fails the run.
+// Chromium of the Debian package. An action that pages must not do fails the run.
 import { readFileSync } from "node:fs";
 import { mkdtemp, mkdir, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -39,7 +39,7 @@ export async function launch() {
   };
 }
 
-/// A person's browser: its own cookies, and a list of what it must not do.
+/// A person's browser, with separate cookies and a list of forbidden actions.
 export async function person(browser) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
   context.setDefaultTimeout(20_000);
@@ -77,7 +77,7 @@ export async function expectTitle(page, wanted) {
   check(is === wanted, `the page says “${is}” instead of “${wanted}” at ${page.url()}`);
 }
 
-/// Again and again until the page shows it: news comes over the broker.
+/// Reloads the page until it shows something that depends on the broker.
 export async function until(page, what, shown) {
   for (let turn = 0; turn < 100; turn += 1) {
     if (await shown()) return;
@@ -89,8 +89,8 @@ export async function until(page, what, shown) {
 
 const seen = new Set();
 
-/// Looks at a page: accessibility in both schemes, nothing wider than a narrow
-/// screen, and pictures where they are wanted.
+/// Checks the accessibility of a page in both color schemes and its width on a narrow
+/// screen, and saves screenshots if they are requested.
 export async function look(page, name) {
   if (seen.has(name)) return;
   seen.add(name);

@@ -1,5 +1,5 @@
-// Front ends as a customer has them, on two origins beside auth-svc: pages made of
-// the very texts of docs/session-js.md, and an API that takes access tokens.
+// Front ends of a customer on two other origins than auth-svc: pages with the texts of
+// docs/session-js.md, and an API that accepts access tokens.
 import { createServer } from "node:http";
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -8,11 +8,11 @@ import { dirname, join } from "node:path";
 import { at } from "./browser.mjs";
 
 const port = process.env.FRONT_PORT;
-/// The same site as auth-svc: its cookies come along.
+/// The same site as auth-svc, so that its cookies are sent.
 export const SAME = `http://localhost:${port}`;
-/// Another site: it has the hand-over alone.
+/// Another site, which gets a session only by a hand-over.
 export const OTHER = `http://app.localhost:${port}`;
-/// An origin that the deployment does not know.
+/// An origin that is not configured.
 export const STRANGER = `http://stranger.localhost:${port}`;
 
 const documentation = readFileSync(process.env.DOCUMENTATION, "utf8")
@@ -24,17 +24,17 @@ const block = (language, mark, text = documentation) => {
   return found[2];
 };
 
-/// The cookie as operators plant it, by the text of docs/as-typed.md.
+/// The cookie that operators set, with the text of docs/as-typed.md.
 export const planted = () =>
   Function(`return (${block("js", "tokenPair", readFileSync(process.env.AS_TYPED, "utf8"))})`)();
 
-/// The title says where a page has come to its end, be it an error.
+/// The title shows how a page has ended, also after an error.
 const head = `<!doctype html><link rel="icon" href="data:,"><title>App</title>
 <script>addEventListener("unhandledrejection", () => { document.title = "rejected"; });</script>`;
 const script = `<script src="${at}/auth/session.js"></script>`;
 export const plain = head + block("html", "latchkey.ready");
 
-/// What earlier versions of the documentation said: it is copied and stays.
+/// The text of earlier versions of the documentation, which customers have copied.
 const earlier = `${head}${script}<script type="module">
   const { signedIn } = await latchkey.ready;
   if (!signedIn) await latchkey.signIn("/auth/google");
@@ -44,7 +44,7 @@ const earlier = `${head}${script}<script type="module">
   document.title = answer.ok ? "loaded" : "refused";
 </script>`;
 
-/// An effect that takes a refusal for a reason to sign in again.
+/// An effect that starts a sign-in after a refusal.
 const impatient = `${head}${script}<script type="module">
   await latchkey.ready;
   const answer = await fetch("/api/never", {
@@ -54,7 +54,7 @@ const impatient = `${head}${script}<script type="module">
   document.title = "refused";
 </script>`;
 
-/// An effect as earlier versions had it.
+/// The effect of earlier versions.
 const effects = `${head}${script}
 <script type="importmap">{"imports":{"react":"/react.js"}}</script><main id="root"></main>
 <script type="module">
@@ -85,7 +85,7 @@ const react = `${head}${script}
   createRoot(document.getElementById("root")).render(h(StrictMode, null, h(App)));
 </script>`;
 
-// The packages are CommonJS; this is what a bundler does with them.
+// The packages are CommonJS; a bundler does the same with them.
 function bundle() {
   const require = createRequire(import.meta.url);
   const file = (name) => {
@@ -129,14 +129,14 @@ for (const name of ["plain", "earlier"]) {
   pages[`/csp/${name}`] = html(pages[`/${name}`][1], { "Content-Security-Policy": policy });
 }
 
-/// A module of the documentation, as a file that can be imported.
+/// A module of the documentation as a file that can be imported.
 export async function recipe(language, mark) {
   const path = new URL("./documented.mjs", import.meta.url);
   await writeFile(path, block(language, mark));
   return path;
 }
 
-/// Tokens that the API refuses from now on.
+/// Tokens that the API refuses.
 export const refused = new Set();
 
 export function serve() {

@@ -1,5 +1,5 @@
-// What front ends with session.js do when something is wrong: nobody is sent round
-// twice, and no page has the token of another person. See front-end-server.mjs.
+// Front ends with session.js in case of errors: no page loops through the sign-in, and no
+// page has the token of another person. See front-end-server.mjs.
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,13 +9,13 @@ import { OTHER, SAME, STRANGER, planted as typed, recipe, refused, serve } from 
 
 /// Long enough for several rounds of a loop, also on a busy machine.
 const BOUND = 2_000;
-/// Pages that are watched at once.
+/// Number of pages that are observed at the same time.
 const AT_ONCE = 6;
 const server = await serve();
 const { browser, close } = await launch();
 
-/// A browser context whose pages are watched: sign-ins that were left for, tokens
-/// that were asked for, lines of the console that are red.
+/// A browser context that counts started sign-ins, requests for tokens and errors in the
+/// console.
 async function watched(made) {
   const context = await made;
   context.setDefaultTimeout(20_000);
@@ -38,7 +38,7 @@ async function watched(made) {
   return seen;
 }
 
-/// The cookies of a person who is signed in at auth-svc and nowhere else.
+/// The cookies of a person who is signed in at auth-svc only.
 async function signedIn(who) {
   const context = await browser.newContext();
   const page = await context.newPage();
@@ -64,8 +64,8 @@ const shifted = (hours) => async (context) => context.addInitScript(`{
 }`);
 const nothing = async () => {};
 
-/// Why a page may believe that nobody is signed in, or that a token is no good,
-/// while auth-svc sends everybody straight back.
+/// Reasons why a page may conclude that nobody is signed in, or that a token is invalid,
+/// while auth-svc redirects everybody back immediately.
 const causes = {
   "503": answering(503),
   "429": answering(429),
@@ -84,19 +84,19 @@ const causes = {
 };
 const pagesOf = (cause) => (cause === "CSP" ? ["/csp/plain", "/csp/earlier"] : ["/plain", "/earlier"]);
 
-/// Whatever it is, a page of the documentation shows it, and a way on.
+/// In each case a page of the documentation shows the problem and a way to continue.
 const SHOWN = "#app:visible, #away:visible, #sign-in:visible";
 
-/// Opens a page and watches it for a while after it has come to an end of what it
-/// does; a page that is sent round does not have to be watched for longer.
+/// Opens a page and observes it for some time after it has ended its work. A page that
+/// loops does not have to be observed for longer.
 async function observe(context, url) {
   const page = await context.newPage();
   const round = context.waitForEvent("request", { predicate: () => context.starts > 1, timeout: 0 })
     .catch(() => {});
-  // Not by waitForFunction, which a Content-Security-Policy stops.
+  // A Content-Security-Policy would block waitForFunction.
   const hasEnded = () => page.evaluate(() => !["", "App"].includes(document.title) ||
     [...document.querySelectorAll("#app, #away, #sign-in")].some((part) => !part.hidden));
-  // Whoever left has to be back: on a busy machine a round takes seconds.
+  // A page that left must be back; on a busy machine a redirect takes seconds.
   let documents = 0;
   page.on("domcontentloaded", () => { documents += 1; });
   const ended = async () => {
@@ -110,8 +110,7 @@ async function observe(context, url) {
   return page;
 }
 
-/// A browser with cookies and storage switched off for a site, as a person does
-/// it in the settings.
+/// A browser with cookies and storage switched off for a site in its settings.
 async function blocking(site) {
   const home = await mkdtemp(join(tmpdir(), "latchkey-blocked-"));
   await mkdir(join(home, "Default"));
@@ -135,8 +134,8 @@ const state = (page, wanted) =>
   page.waitForFunction((wanted) => latchkey.session.state === wanted, wanted);
 
 const steps = {
-  async "no cause leaves a page twice without a person"() {
-    // The session's cookie comes along on the one origin and not on the other.
+  async "no error starts a second sign-in without a person"() {
+    // The session cookie is sent on the one origin and not on the other.
     const rounds = Object.keys(causes).flatMap((cause) => {
       const [plain, earlier] = pagesOf(cause);
       return [{ cause, path: plain, origin: SAME }, { cause, path: earlier, origin: OTHER }];
@@ -158,7 +157,7 @@ const steps = {
     check(bad.length === 0, JSON.stringify(bad, null, 1));
   },
 
-  async "an API that refuses every token sends nobody round"() {
+  async "an API that refuses every token causes no loop"() {
     const context = await known();
     await observe(context, `${SAME}/impatient`);
     check(context.starts <= 1, `left ${context.starts} times`);
@@ -167,7 +166,7 @@ const steps = {
   },
 
   async "cookies and storage that a person has switched off"() {
-    // Of the page, and of auth-svc itself: there no sign-in can end.
+    // For the page, and for auth-svc itself, where then no sign-in can end.
     for (const [site, origin] of [[OTHER, OTHER], [at, SAME]]) {
       const context = await blocking(site);
       const page = await context.newPage();
@@ -183,7 +182,7 @@ const steps = {
     }
   },
 
-  async "a clock that is off does not ask again and again"() {
+  async "a wrong clock does not repeat requests"() {
     for (const hours of [6, -6]) {
       const context = await known();
       await shifted(hours)(context);
@@ -200,7 +199,7 @@ const steps = {
     }
   },
 
-  async "an origin that is not allowed is told so, once"() {
+  async "an origin that is not allowed is told so once"() {
     const context = await known();
     await observe(context, `${STRANGER}/earlier`);
     check(context.starts <= 1, `left ${context.starts} times`);
@@ -216,7 +215,7 @@ const steps = {
       await page.waitForSelector("input[name=person]");
       check(context.starts === 1, `${path}: left ${context.starts} times`);
       check(context.asked === 1, `${path}: asked ${context.asked} times`);
-      // As a new tab.
+      // A new tab.
       await page.goto(`${OTHER}/elsewhere`);
       await page.evaluate(() => sessionStorage.clear());
     }
@@ -227,7 +226,7 @@ const steps = {
     await context.close();
   },
 
-  async "what was away is found again without a sign-in"() {
+  async "an outage ends without a sign-in"() {
     const context = await known();
     await answering(503)(context, SAME);
     const page = await context.newPage();
@@ -240,7 +239,7 @@ const steps = {
     await context.close();
   },
 
-  async "a person may always try once more"() {
+  async "a person can always try again"() {
     const context = await known();
     await answering(401)(context, SAME);
     const page = await observe(context, `${SAME}/plain`);
@@ -258,7 +257,7 @@ const steps = {
     await context.close();
   },
 
-  async "an anonymous page asks once and leaves no red line"() {
+  async "an anonymous page asks once and logs no error"() {
     const context = await stranger();
     for (const origin of [SAME, OTHER]) {
       context.asked = 0;
@@ -273,7 +272,7 @@ const steps = {
     await context.close();
   },
 
-  async "a refused token is renewed once, together over tabs"() {
+  async "a refused token is renewed once for all tabs"() {
     for (const locks of [true, false]) {
       const context = await known();
       if (!locks) await context.addInitScript("delete Navigator.prototype.locks");
@@ -284,7 +283,7 @@ const steps = {
         check((await session(page)).signedIn, "signed in");
         tabs.push(page);
       }
-      // The last tab's token is known to all of them.
+      // All tabs know the token of the last one.
       const token = await tabs[2].evaluate(() => latchkey.accessToken());
       for (const page of tabs)
         await page.waitForFunction(async (token) => (await latchkey.accessToken()) === token, token);
@@ -320,7 +319,7 @@ const steps = {
   },
 
   async "no page has the token of another person"() {
-    // A member: whoever joins by a link is shown the welcome page first.
+    // A member, because a person who joins by a link sees the welcome page first.
     await signedIn("grace");
     const context = await known(await signedIn("ada"));
     const mine = await context.newPage();
@@ -345,7 +344,7 @@ const steps = {
       const how = await mine.evaluate(`latchkey.${ask}.then(() => "answered", (error) => error.message)`);
       check(/another person/.test(how), `${ask}: ${how}`);
     }
-    // The recipe loads the page again, for the new person.
+    // The documented code loads the page again for the new person.
     await react.waitForFunction((id) => latchkey.session.userId === id && !latchkey.session.otherPerson, after.userId);
     await mine.reload();
     check((await session(mine)).userId === after.userId, "loaded again, it is the other one's");
@@ -353,7 +352,7 @@ const steps = {
     await context.close();
   },
 
-  async "a hand-over counts when the service has said so"() {
+  async "a hand-over is valid after the service has confirmed it"() {
     const context = await stranger();
     const page = await context.newPage();
     await page.goto(`${OTHER}/bare#/inbox&code=${"x".repeat(43)}`);
@@ -363,7 +362,7 @@ const steps = {
     await context.close();
   },
 
-  async "a code that could not be redeemed is redeemed when the service is back"() {
+  async "a code is redeemed after an outage of the service"() {
     const context = await known();
     const page = await context.newPage();
     await answering(503)(context, OTHER);
@@ -387,7 +386,7 @@ const steps = {
       return session(page);
     };
     await context.addCookies([planted]);
-    // Two tabs, and in each every effect runs twice. Nobody is sent away meanwhile.
+    // Two tabs, in which every effect runs twice. No sign-in is started meanwhile.
     await context.route(`${at}/auth/google**`, (route) => route.fulfill({ status: 204 }));
     const taken = await Promise.all([open(), open()]);
     check(taken.filter((one) => one.handover === "tokenPair").length === 1, JSON.stringify(taken));
@@ -415,7 +414,7 @@ const steps = {
     check(first.signedIn && first.handover === "tokenPair", JSON.stringify(first));
     const token = await page.evaluate(() => latchkey.accessToken());
     check(token !== pair.accessToken.token, "its refresh token was spent for a new one");
-    // An API takes either by the key set, as the documentation says, and no other.
+    // An API accepts both by the key set, as documented, and no other token.
     const { personOf } = await import(await recipe("js", "jwtVerify"));
     for (const good of [token, pair.accessToken.token]) {
       const { userId, workspaceId } = await personOf(good);
@@ -439,7 +438,7 @@ const steps = {
     await consent(page, "ada", { back: OTHER });
     await page.waitForSelector("#app:visible:has-text('Ada')");
     check(context.starts === 2, `${context.starts} starts`);
-    // Signed in, and refused at a provider all the same.
+    // The person is signed in, and is refused at a provider nevertheless.
     await page.goto(`${at}/auth/google?prompt=consent&returnTo=${encodeURIComponent(`${OTHER}/plain`)}`);
     await consent(page, "ada", { deny: true });
     check((await page.textContent("main")).includes("You are signed in as ada@acme.example"), "says who");
@@ -457,7 +456,7 @@ for (const [name, step] of Object.entries(steps)) {
   const begun = Date.now();
   try {
     await step();
-    console.log(`held: ${name} (${Date.now() - begun} ms)`);
+    console.log(`passed: ${name} (${Date.now() - begun} ms)`);
   } catch (error) {
     failed += 1;
     console.log(`FAILED: ${name}\n${error.stack}`);

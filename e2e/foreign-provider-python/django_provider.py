@@ -32,7 +32,7 @@ settings.configure(
     ROOT_URLCONF=__name__,
     USE_TZ=True,
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-    # A file: one in memory is of one thread.
+    # A file, because a database in memory belongs to one thread.
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATA)}},
     INSTALLED_APPS=[
         "django.contrib.auth",
@@ -45,7 +45,7 @@ settings.configure(
         "django.contrib.auth.middleware.AuthenticationMiddleware",
         f"{__name__}.already_signed_in",
     ],
-    # Hashing a password slowly proves nothing here.
+    # A slow password hash is not useful in a test.
     PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
     OAUTH2_PROVIDER={
         "OIDC_ENABLED": True,
@@ -75,7 +75,7 @@ from oauth2_provider.oauth2_validators import OAuth2Validator  # noqa: E402
 
 
 class Validator(OAuth2Validator):
-    """Tells the address and the name: the toolkit leaves that to its users."""
+    """Adds the mail address and the name, which the toolkit leaves to its users."""
 
     oidc_claim_scope = None
 
@@ -88,7 +88,7 @@ class Validator(OAuth2Validator):
 
 
 def already_signed_in(get_response):
-    """The person has signed in at the provider before."""
+    """A person who is already signed in at the provider."""
 
     def answer(request):
         request.user = get_user_model().objects.get(email=PERSON)
@@ -101,7 +101,7 @@ urlpatterns = [path("o/", include("oauth2_provider.urls", namespace="oauth2_prov
 
 
 class Quiet(WSGIRequestHandler):
-    """Without a line for each request, and without a look-up of names."""
+    """Logs no requests and resolves no names."""
 
     def log_message(self, *_arguments):
         pass

@@ -1,14 +1,14 @@
-// Google, Microsoft or Okta of `emulate`, with one client and one person. See
+// Starts Google, Microsoft or Okta of `emulate` with one client and one person. See
 // tests/foreign_provider/main.rs.
 import { webcrypto } from 'node:crypto';
 import net from 'node:net';
 
-// Node.js 18 has it in a module only.
+// Node.js 18 has no global crypto.
 globalThis.crypto ??= webcrypto;
 const { createEmulator } = await import('emulate');
 
 const { PORT, SERVICE, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS, PERSON, TENANT } = process.env;
-// It has no option for the address, and would listen on all of them.
+// There is no option for the address, and it would listen on all addresses.
 const listen = net.Server.prototype.listen;
 net.Server.prototype.listen = function onLoopback(_where, ...rest) {
   const listening = rest.find((one) => typeof one === 'function');

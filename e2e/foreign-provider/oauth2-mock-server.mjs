@@ -1,16 +1,16 @@
-// `oauth2-mock-server` with one person who has an address. See
+// Starts `oauth2-mock-server` with one person who has a mail address. See
 // tests/foreign_provider/main.rs.
 import { webcrypto } from 'node:crypto';
 
-// Node.js 18 has it in a module only.
+// Node.js 18 has no global crypto.
 globalThis.crypto ??= webcrypto;
 const { OAuth2Server } = await import('oauth2-mock-server');
 
 const { PORT, PERSON } = process.env;
 const server = new OAuth2Server();
 await server.issuer.keys.generate('RS256');
-// As it comes, it knows the subject `johndoe` and nothing else of a person, and
-// answers the scope `dummy` where the token request names none.
+// By default it has only the subject `johndoe`, and responds with the scope `dummy` if the
+// token request names none.
 server.service.on('beforeTokenSigning', (token) => {
   token.payload.email = PERSON;
   token.payload.email_verified = true;

@@ -1,5 +1,5 @@
-// `oidc-provider` as it comes, with one client and one person. Prints its
-// issuer when it listens. See tests/foreign_provider/main.rs.
+// Starts `oidc-provider` with its defaults, one client and one person. Prints the issuer
+// when it listens. See tests/foreign_provider/main.rs.
 import Provider from 'oidc-provider';
 
 const { PORT, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS, ACCESS_TOKEN_TTL } = process.env;
@@ -15,12 +15,12 @@ const provider = new Provider(issuer, {
       response_types: ['code'],
     },
   ],
-  // Its own pages for sign-in and consent: plain forms.
+  // The built-in pages for sign-in and consent are plain forms.
   features: { devInteractions: { enabled: true }, revocation: { enabled: true } },
-  pkce: { required: () => true, methods: ['S256'] },
+  pkce: { required: () => true },
   scopes: ['openid', 'offline_access', 'email', 'profile'],
   claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
-  // Left as it comes, it tells address and name at the userinfo endpoint only.
+  // By default the userinfo endpoint alone has address and name.
   ttl: {
     AccessToken: Number(ACCESS_TOKEN_TTL),
     AuthorizationCode: 60,

@@ -1,4 +1,4 @@
-//! Helpers of the end-to-end tests: the whole product, started once per file.
+//! Helpers of the end-to-end tests: a stack with all services, started once per file.
 
 pub mod node;
 mod prepared;
@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::browser::Browser;
-use devstack::trail::{self, Account, SignIn};
+use devstack::walkthrough::{self, Account, SignIn};
 use devstack::{Options, Stack};
 use latchkey_demo_provider::Decision;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
-/// How long anything that comes over the broker may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// Time limit of anything that depends on the broker, on a busy machine.
+pub const EVENT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// One runtime for all tests of a file: connections belong to their runtime.
-#[expect(clippy::expect_used, reason = "nothing can be tested without it")]
+/// One runtime for all tests of a file, because connections belong to their runtime.
+#[expect(clippy::expect_used, reason = "no test can run without it")]
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -32,24 +32,24 @@ static SHARED: Mutex<Weak<Stack>> = Mutex::const_new(Weak::new());
 /// Runs a test.
 ///
 /// # Errors
-/// The test's.
+/// The test fails.
 pub fn run(test: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     RUNTIME.block_on(test)
 }
 
-/// The stack that the tests of a file share; it stops with the last of them.
+/// The stack that the tests of a file share. It stops after the last test.
 ///
 /// # Errors
-/// It does not start.
+/// The stack does not start.
 pub async fn shared() -> anyhow::Result<Arc<Stack>> {
     shared_with(|| Ok(Options::test())).await
 }
 
-/// The same, started by other options. A file shares one stack, so all of its
-/// tests give the same.
+/// The same with other options. All tests of a file must give the same options, because
+/// they share one stack.
 ///
 /// # Errors
-/// It does not start.
+/// The stack does not start.
 pub async fn shared_with(
     options: impl FnOnce() -> anyhow::Result<Options>,
 ) -> anyhow::Result<Arc<Stack>> {
@@ -62,14 +62,17 @@ pub async fn shared_with(
     Ok(stack)
 }
 
-/// Signs in with a new browser and expects to land in the app.
+/// Signs in with a new browser; the sign-in must end in the app.
 ///
 /// # Errors
-/// A step answers otherwise.
+/// A step has another result.
 pub async fn sign_in(stack: &Stack, path: &str, decision: &Decision) -> anyhow::Result<SignIn> {
     let mut browser = Browser::new()?;
-    let done = trail::sign_in(&mut browser, stack, path, decision).await?;
-    let app = done.landing.sent_to().context("the callback was refused")?;
+    let done = walkthrough::sign_in(&mut browser, stack, path, decision).await?;
+    let app = done
+        .landing
+        .redirect_target()
+        .context("the callback was refused")?;
     anyhow::ensure!(
         app.as_str().starts_with(stack.public_url()),
         "sent to {app} instead of the app"
@@ -77,26 +80,26 @@ pub async fn sign_in(stack: &Stack, path: &str, decision: &Decision) -> anyhow::
     Ok(done)
 }
 
-/// Waits for the one account of a handle.
+/// Waits for the only account of a handle.
 ///
 /// # Errors
-/// There is none in time, or more than one.
+/// No account appears in time, or more than one.
 pub async fn account(stack: &Stack, provider: &str, handle: &str) -> anyhow::Result<Account> {
     eventually(&format!("an account of {handle}"), async || {
-        let mut accounts = trail::account_of(stack.pool(), provider, handle).await?;
+        let mut accounts = walkthrough::account_of(stack.pool(), provider, handle).await?;
         anyhow::ensure!(accounts.len() <= 1, "{} accounts", accounts.len());
         Ok(accounts.pop())
     })
     .await
 }
 
-/// Asks again and again until there is an answer.
+/// Calls `ask` repeatedly until it returns a value.
 ///
 /// # Errors
-/// None in time, or `ask` fails.
+/// It returns no value in time, or fails.
 pub async fn eventually<T>(
     what: &str,
     ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    devstack::patience::eventually(PATIENCE, what, ask).await
+    devstack::polling::eventually(EVENT_TIMEOUT, what, ask).await
 }

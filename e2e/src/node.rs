@@ -1,19 +1,19 @@
-//! Programs of ours that run on Node.js with packages of the npm registry.
+//! Programs of this crate that need Node.js and packages from npm.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use latchkey_servers::{Need, ensure_installed, silent};
+use latchkey_servers::{Package, ensure_installed, silent};
 
 use crate::prepared::{complete, prepare};
 
-/// Installs the packages of a folder of this crate where nothing is committed,
-/// once for all runs, and answers where.
+/// Installs the packages of a folder of this crate below the target directory, once for
+/// all runs, and returns the place.
 ///
 /// # Errors
-/// npm is not there and cannot be had, or fails.
+/// npm cannot be installed, or fails.
 pub fn install(folder: &str) -> anyhow::Result<PathBuf> {
-    ensure_installed(&[Need::Node], &silent())?;
+    ensure_installed(&[Package::Node], &silent())?;
     prepare(folder, "package-lock.json", |place| {
         complete(
             Command::new("npm")

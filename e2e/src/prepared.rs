@@ -1,5 +1,5 @@
-//! Folders of this crate that need packages of a registry: copied to where nothing
-//! is committed, and filled once for all runs.
+//! Folders of this crate that need packages: copied below the target directory, where the
+//! packages are installed once for all runs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::Context as _;
 use latchkey_servers::target_directory;
 
-/// Copies `folder` and has `install` fetch what its file `lock` names, unless that
-/// was fetched before; answers where.
+/// Copies `folder` and calls `install` unless the packages of its file `lock` are
+/// installed. Returns the place.
 pub(crate) fn prepare(
     folder: &str,
     lock: &str,
@@ -17,16 +17,16 @@ pub(crate) fn prepare(
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let place = target_directory().join(folder);
     std::fs::create_dir_all(&place)?;
-    // Two runs at once: the second waits and then finds everything there.
-    let gate = std::fs::File::create(place.join("gate"))?;
-    gate.lock()?;
+    // A second run at the same time waits until the first has installed everything.
+    let lock_file = std::fs::File::create(place.join("gate"))?;
+    lock_file.lock()?;
     for entry in std::fs::read_dir(&source)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
             std::fs::copy(entry.path(), place.join(entry.file_name()))?;
         }
     }
-    // What is installed: complete only after the installer has ended well.
+    // A copy of the lock file, written after a successful installation.
     let wanted = std::fs::read(place.join(lock))?;
     let installed = place.join("installed-lock");
     if std::fs::read(&installed).is_ok_and(|is| is == wanted) {
@@ -37,7 +37,7 @@ pub(crate) fn prepare(
     Ok(place)
 }
 
-/// Runs a program of the installer to its end.
+/// Runs a program and waits for its successful end.
 pub(crate) fn complete(command: &mut Command) -> anyhow::Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command

@@ -1,19 +1,19 @@
-//! Programs of ours that run on Python with packages of PyPI.
+//! Programs of this crate that need Python and packages from PyPI.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use latchkey_servers::{Need, ensure_installed, silent};
+use latchkey_servers::{Package, ensure_installed, silent};
 
 use crate::prepared::{complete, prepare};
 
-/// Installs the packages of a folder of this crate into an environment of its
-/// own where nothing is committed, once for all runs, and answers where.
+/// Installs the packages of a folder of this crate into a virtual environment below the
+/// target directory, once for all runs, and returns the place.
 ///
 /// # Errors
-/// Python is not there and cannot be had, or pip fails.
+/// Python cannot be installed, or pip fails.
 pub fn install(folder: &str) -> anyhow::Result<PathBuf> {
-    ensure_installed(&[Need::Python], &silent())?;
+    ensure_installed(&[Package::Python], &silent())?;
     prepare(folder, "requirements.txt", |place| {
         complete(
             Command::new("python3")
@@ -29,7 +29,7 @@ pub fn install(folder: &str) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// Python with the packages of that folder.
+/// The Python interpreter of the virtual environment.
 pub fn interpreter(place: &Path) -> PathBuf {
     place.join("environment/bin/python")
 }

@@ -1,5 +1,5 @@
-//! What operators of the replaced system type: each block of `docs/as-typed.md`
-//! against a running stack, as it stands, host name and values aside.
+//! The commands of operators of the replaced system: each block of `docs/as-typed.md`
+//! runs against a stack, unchanged except for host names and values.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -8,17 +8,17 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use devstack::build::binary;
-use devstack::{Options, Part, Stack};
+use devstack::{Options, ServiceId, Stack};
 use latchkey_demo_provider::Decision;
 use latchkey_e2e::{account, eventually, run, shared_with, sign_in};
-use latchkey_servers::{Need, ensure_installed, free_port, silent};
+use latchkey_servers::{Package, ensure_installed, free_port, silent};
 use tokio::sync::Mutex;
 use url::Url;
 
 const LIST: &str = include_str!("../../docs/as-typed.md");
-const README: &str = include_str!("../../README.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 
-/// Held while people sign in, or while the domains that let them in are others.
+/// Keeps sign-ins apart from changes of the domains that may sign in.
 static DOMAINS: Mutex<()> = Mutex::const_new(());
 
 /// A fenced block: its language and its text.
@@ -33,7 +33,7 @@ fn blocks() -> Vec<Block> {
         .collect()
 }
 
-/// The one block with these words in it.
+/// The only block that contains these words.
 fn block(language: &str, words: &str) -> anyhow::Result<&'static str> {
     let found: Vec<&str> = blocks()
         .into_iter()
@@ -46,7 +46,7 @@ fn block(language: &str, words: &str) -> anyhow::Result<&'static str> {
     }
 }
 
-/// The words between backticks on the line that begins so.
+/// The words between backticks on the line with this beginning.
 fn names(beginning: &str) -> anyhow::Result<Vec<&'static str>> {
     let line = LIST.lines().find(|line| line.starts_with(beginning));
     let line = line.with_context(|| format!("no line {beginning}"))?;
@@ -54,7 +54,7 @@ fn names(beginning: &str) -> anyhow::Result<Vec<&'static str>> {
     Ok(quoted.flat_map(str::split_whitespace).collect())
 }
 
-/// A stack whose services are given every variable that the list names.
+/// A stack whose services have every variable that the document names.
 async fn stack() -> anyhow::Result<Arc<Stack>> {
     shared_with(|| {
         let port = free_port()?;
@@ -70,10 +70,10 @@ async fn stack() -> anyhow::Result<Arc<Stack>> {
     .await
 }
 
-/// Runs a block of commands where auth-svc runs, with its environment; a command
-/// that fails, in a pipe too, fails the block.
+/// Runs a block of commands in the environment of auth-svc. A command that fails, also
+/// within a pipe, fails the block.
 fn shell(stack: &Stack, text: &str) -> anyhow::Result<String> {
-    let auth = stack.services().find(|(part, _)| **part == Part::Auth);
+    let auth = stack.services().find(|(part, _)| **part == ServiceId::Auth);
     let (_, auth) = auth.context("no auth-svc")?;
     let path = std::env::var_os("PATH").context("no PATH")?;
     let output = Command::new("bash")
@@ -92,7 +92,7 @@ fn shell(stack: &Stack, text: &str) -> anyhow::Result<String> {
     Ok(said)
 }
 
-/// Runs statements as an operator does: psql, with a login of its own.
+/// Runs statements with psql and the login of an operator.
 fn psql(stack: &Stack, text: &str) -> anyhow::Result<Result<String, String>> {
     let mut child = Command::new(stack.servers.postgres.program("psql"))
         .args(["--no-psqlrc", "--no-align", "--tuples-only"])
@@ -117,7 +117,7 @@ fn psql(stack: &Stack, text: &str) -> anyhow::Result<Result<String, String>> {
     })
 }
 
-/// The rows of an answer.
+/// The rows of the output.
 fn rows(said: Result<String, String>) -> anyhow::Result<Vec<String>> {
     let said = said.map_err(anyhow::Error::msg)?;
     Ok(said.lines().map(str::to_owned).collect())
@@ -132,7 +132,7 @@ fn done(said: Result<String, String>) -> anyhow::Result<String> {
 #[test]
 fn the_entry_points_location_is_found_as_typed() -> anyhow::Result<()> {
     run(async {
-        ensure_installed(&[Need::Curl], &silent())?;
+        ensure_installed(&[Package::Curl], &silent())?;
         let stack = stack().await?;
         let typed = block("bash", "/auth/google | grep")?;
         let typed = typed.replace("https://yourdomain.com", stack.public_url());
@@ -152,9 +152,9 @@ fn the_entry_points_location_is_found_as_typed() -> anyhow::Result<()> {
 
 // R15
 #[test]
-fn health_is_asked_as_typed_and_constant() -> anyhow::Result<()> {
+fn health_is_requested_as_typed_and_constant() -> anyhow::Result<()> {
     run(async {
-        ensure_installed(&[Need::Curl], &silent())?;
+        ensure_installed(&[Package::Curl], &silent())?;
         let stack = stack().await?;
         let typed = block("bash", "/healthz")?;
         let typed = typed.replace("https://yourdomain.com", stack.public_url());
@@ -205,7 +205,7 @@ fn the_columns_that_people_select_are_there_with_their_types() -> anyhow::Result
             "\"syncStage\"" => Ok("text"),
             "\"isSyncEnabled\"" => Ok("boolean"),
             time if time.ends_with("At\"") => Ok("timestamp with time zone"),
-            other => anyhow::bail!("nobody said what {other} is"),
+            other => anyhow::bail!("unknown type: {other}"),
         };
         for (line, views) in [
             ("| `\"authFailedAt\"`", vec!["\"connectedAccount\""]),
@@ -257,17 +257,17 @@ fn a_domain_is_allowed_as_typed() -> anyhow::Result<()> {
         let shown = "SELECT value FROM \"workspaceMetadata\" WHERE key = 'approvedAccessDomains';";
 
         let _domains = DOMAINS.lock().await;
-        // What the stack began with, approved by nobody's row.
+        // The list of the configuration, without a row.
         let before = rows(psql(&stack, shown)?)?;
         assert_eq!(before, [r#"["acme.example", "acme.test"]"#]);
         assert_eq!(done(psql(&stack, &typed)?)?, "INSERT 0 1");
         let after = rows(psql(&stack, shown)?)?;
         assert_eq!(after, [r#"["company.co", "company.com"]"#]);
 
-        // A second one replaces the list, and counts at once.
+        // A second row replaces the list immediately.
         let linus = Decision::allow("linus");
         let mut browser = devstack::browser::Browser::new()?;
-        let refused = devstack::trail::sign_in(&mut browser, &stack, "/auth/google", &linus);
+        let refused = devstack::walkthrough::sign_in(&mut browser, &stack, "/auth/google", &linus);
         assert!(refused.await?.landing.location.is_none());
         let both = typed.replace(list, r#"["globex.example", "acme.example", "acme.test"]"#);
         assert_eq!(done(psql(&stack, &both)?)?, "INSERT 0 1");
@@ -276,7 +276,7 @@ fn a_domain_is_allowed_as_typed() -> anyhow::Result<()> {
 
         for wrong in ["[\"company\"]", "{\"a\": 1}", "*.company.com", "true", ""] {
             let refused = psql(&stack, &typed.replace(list, wrong))?.unwrap_err();
-            // psql adds where in the database it was raised.
+            // psql adds the place in the database where the error was raised.
             let said = refused.lines().next().context("nothing said")?;
             let sentence = "ERROR:  \"value\" must be a list of domains such as \
                             [\"company.com\", \"company.co\"]";
@@ -295,7 +295,7 @@ fn a_domain_is_allowed_as_typed() -> anyhow::Result<()> {
         assert_eq!(done(psql(&stack, delete)?)?, "DELETE 1");
         assert_eq!(rows(psql(&stack, shown)?)?, [""; 0]);
 
-        // As it was, for the others.
+        // Restores the state for the other tests.
         let first = typed.replace(list, r#"["acme.example", "acme.test"]"#);
         assert_eq!(done(psql(&stack, &first)?)?, "INSERT 0 1");
         Ok(())
@@ -304,7 +304,7 @@ fn a_domain_is_allowed_as_typed() -> anyhow::Result<()> {
 
 // R40
 #[test]
-fn the_environment_is_looked_at_as_typed() -> anyhow::Result<()> {
+fn the_environment_is_inspected_as_typed() -> anyhow::Result<()> {
     run(async {
         let stack = stack().await?;
         let said = shell(&stack, block("bash", "env | grep")?)?;
@@ -319,8 +319,11 @@ fn the_environment_is_looked_at_as_typed() -> anyhow::Result<()> {
             if looked_for.iter().any(|part| name.contains(part)) {
                 assert!(shown.contains_key(name), "{name} is not in {said}");
             }
-            assert!(is_documented(name), "the README does not know {name}");
-            // A value in quotes is refused, by name, wherever it is read.
+            assert!(
+                is_documented(name),
+                "docs/configuration.md does not describe {name}"
+            );
+            // A value in quotes is refused, and the error names the variable.
             let complaint = check(&stack, name, "\"quoted\"")?.unwrap_err();
             let named = complaint.starts_with(&format!("auth-svc: {name}: "));
             assert!(
@@ -336,7 +339,7 @@ fn the_environment_is_looked_at_as_typed() -> anyhow::Result<()> {
 
 fn is_documented(name: &str) -> bool {
     let general = name.replace("AUTH_GOOGLE_", "AUTH_<P>_");
-    README
+    CONFIGURATION
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once(" |"))
         .any(|(names, _)| {
@@ -346,9 +349,9 @@ fn is_documented(name: &str) -> bool {
         })
 }
 
-/// `auth-svc config check` with the variables of the running one and this one.
+/// Runs `auth-svc config check` with the variables of the running service and this one.
 fn check(stack: &Stack, name: &str, value: &str) -> anyhow::Result<Result<(), String>> {
-    let auth = stack.services().find(|(part, _)| **part == Part::Auth);
+    let auth = stack.services().find(|(part, _)| **part == ServiceId::Auth);
     let (_, auth) = auth.context("no auth-svc")?;
     let output = Command::new(binary("auth-svc")?)
         .args(["config", "check"])
@@ -365,7 +368,7 @@ fn check(stack: &Stack, name: &str, value: &str) -> anyhow::Result<Result<(), St
 
 // R25, R35
 #[test]
-fn nothing_that_an_operator_may_read_gives_a_token() -> anyhow::Result<()> {
+fn no_relation_that_an_operator_may_read_contains_a_token() -> anyhow::Result<()> {
     run(async {
         let stack = stack().await?;
         let domains = DOMAINS.lock().await;
@@ -393,20 +396,23 @@ fn nothing_that_an_operator_may_read_gives_a_token() -> anyhow::Result<()> {
             text += &said.map_err(anyhow::Error::msg)?;
         }
         for seen in ["grace@acme.example", "[sealed]", "ONGOING", "acme.test"] {
-            assert!(text.contains(seen), "{seen} is in none of {relations:?}");
+            assert!(
+                text.contains(seen),
+                "no relation of {relations:?} contains {seen}"
+            );
         }
         for one in issued {
             assert!(!text.contains(&one.token), "a view shows a {}", one.kind);
         }
-        // Sealed bytes are of no use to a person either.
+        // Sealed bytes are not shown either.
         assert!(!text.contains("\\\\x"), "a view shows bytes");
         Ok(())
     })
 }
 
-// A block that nothing here runs would stand in the list unproven.
+// Without this test a block of the document could remain untested.
 #[test]
-fn each_block_of_the_list_is_run() -> anyhow::Result<()> {
+fn each_block_of_the_document_is_run() -> anyhow::Result<()> {
     let run = [
         ("bash", "/auth/google | grep"),
         ("bash", "/healthz"),
@@ -414,7 +420,7 @@ fn each_block_of_the_list_is_run() -> anyhow::Result<()> {
         ("sql", "FROM \"connectedAccount\""),
         ("sql", "FROM \"messageChannel\""),
         ("sql", "INSERT INTO \"workspaceMetadata\""),
-        // `front_end.rs` plants it in a browser.
+        // `front_end.rs` runs it in a browser.
         ("js", "tokenPair"),
     ];
     for (language, words) in run {

@@ -1,41 +1,41 @@
-//! What only a real browser shows: Chromium goes through the pages.
+//! The pages in Chromium: what only a real browser shows.
 //!
-//! `SHOTS=<directory> cargo dev test -- -p latchkey-e2e --test browser` leaves a
-//! picture of every page, wide and narrow, light and dark.
+//! `SHOTS=<directory> cargo dev test -- -p latchkey-e2e --test browser` saves a
+//! screenshot of every page, wide and narrow, light and dark.
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::build::binary;
-use devstack::trail::{get_access_token, refresh_access_token};
-use devstack::{Options, Part, Stack};
+use devstack::walkthrough::{get_access_token, refresh_access_token};
+use devstack::{Options, ServiceId, Stack};
 use latchkey_demo_provider::Flavour;
 use latchkey_e2e::{account, eventually, node, run};
 use latchkey_proto::account::report_sync_request::{Completed, Report};
 use latchkey_proto::account::{GetAccountRequest, ReportSyncRequest};
-use latchkey_servers::{Need, ensure_installed, silent};
+use latchkey_servers::{Package, ensure_installed, silent};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
-/// The whole walk, on a machine that is busy with other things.
-const LONGEST: Duration = Duration::from_mins(5);
+/// Time limit of all steps on a busy machine.
+const TIME_LIMIT: Duration = Duration::from_mins(5);
 
 // R4, R7, R8, R11, R14, R16, R22, R23, R24, R36, R37
 #[test]
-fn people_find_their_way_through_the_pages() -> anyhow::Result<()> {
+fn the_pages_work_in_a_browser() -> anyhow::Result<()> {
     run(async {
-        ensure_installed(&[Need::Chromium], &silent())?;
+        ensure_installed(&[Package::Chromium], &silent())?;
         let place = node::install("browser")?;
         let mut stack = Stack::start(
             Options::test()
                 .with("CONNECT_MODE", "confirm")
-                // Everybody of the walk has the same address.
+                // All requests come from the same address.
                 .with("RATE_LIMIT_PER_ADDRESS", "0"),
         )
         .await?;
         let mut child = Command::new("node")
-            .arg("walk.mjs")
+            .arg("pages.mjs")
             .args(std::env::var("STEP").ok())
             .current_dir(place)
             .env("PUBLIC_URL", stack.public_url())
@@ -45,53 +45,53 @@ fn people_find_their_way_through_the_pages() -> anyhow::Result<()> {
             .kill_on_drop(true)
             .spawn()
             .context("cannot run node")?;
-        let mut answers = child.stdin.take().context("no way to answer")?;
+        let mut answers = child.stdin.take().context("no standard input")?;
         let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-        let walk = async {
+        let steps = async {
             while let Some(line) = lines.next_line().await? {
                 eprintln!("{line}");
-                let Some(order) = line.strip_prefix('@') else {
+                let Some(command) = line.strip_prefix('@') else {
                     continue;
                 };
-                let answer = match obey(&mut stack, order).await {
+                let answer = match execute(&mut stack, command).await {
                     Ok(answer) => format!("ok {}\n", answer.trim()),
                     Err(error) => format!("{error:#}\n").replace('\n', " ") + "\n",
                 };
                 answers.write_all(answer.as_bytes()).await?;
             }
-            child.wait().await.context("node was lost")
+            child.wait().await.context("cannot wait for node")
         };
-        let status = tokio::time::timeout(LONGEST, walk)
+        let status = tokio::time::timeout(TIME_LIMIT, steps)
             .await
-            .context("the walk took too long")??;
-        anyhow::ensure!(status.success(), "a step did not hold");
+            .context("the steps took too long")??;
+        anyhow::ensure!(status.success(), "a step failed");
         Ok(())
     })
 }
 
-/// What happens elsewhere while a person looks at the pages.
-async fn obey(stack: &mut Stack, order: &str) -> anyhow::Result<String> {
-    let words: Vec<&str> = order.split(' ').collect();
+/// Executes a command of the script: an event outside the browser.
+async fn execute(stack: &mut Stack, command: &str) -> anyhow::Result<String> {
+    let words: Vec<&str> = command.split(' ').collect();
     match words.as_slice() {
         ["done", handle, provider] => done(stack, handle, provider).await?,
         ["revoke", person, handle, provider] => revoke(stack, person, handle, provider).await?,
         ["stop", service] => stack.service(part(service)?)?.stop(),
         ["start", service] => stack.service(part(service)?)?.start().await?,
         ["workspace", arguments @ ..] => return workspace(stack, arguments).await,
-        _ => anyhow::bail!("nobody knows how"),
+        _ => anyhow::bail!("unknown command: {command}"),
     }
     Ok(String::new())
 }
 
-fn part(service: &str) -> anyhow::Result<Part> {
+fn part(service: &str) -> anyhow::Result<ServiceId> {
     match service {
-        "sync-svc" => Ok(Part::Sync),
-        "refresh-svc" => Ok(Part::Refresh(0)),
-        _ => anyhow::bail!("nobody knows {service}"),
+        "sync-svc" => Ok(ServiceId::Sync),
+        "refresh-svc" => Ok(ServiceId::Refresh(0)),
+        _ => anyhow::bail!("unknown service: {service}"),
     }
 }
 
-/// What the operator does to a workspace; answers what is printed.
+/// Runs `auth-svc workspace` and returns its output.
 async fn workspace(stack: &Stack, arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(binary("auth-svc")?)
         .arg("workspace")
@@ -108,7 +108,7 @@ async fn workspace(stack: &Stack, arguments: &[&str]) -> anyhow::Result<String> 
     Ok(String::from_utf8(output.stdout)?.replace('\n', " "))
 }
 
-/// A worker brings the first sync of every channel to its end.
+/// Reports that the first sync of every channel is complete, as a worker does.
 async fn done(stack: &Stack, handle: &str, provider: &str) -> anyhow::Result<()> {
     let id = account(stack, provider, handle).await?.id;
     let mut accounts = stack.accounts().await?;
@@ -130,7 +130,7 @@ async fn done(stack: &Stack, handle: &str, provider: &str) -> anyhow::Result<()>
     Ok(())
 }
 
-/// The person withdraws access at the provider, and a refresh finds out.
+/// The person withdraws access at the provider, and a refresh shows it.
 async fn revoke(stack: &Stack, person: &str, handle: &str, provider: &str) -> anyhow::Result<()> {
     let flavour = match provider {
         "google" => Flavour::Google,
@@ -143,7 +143,7 @@ async fn revoke(stack: &Stack, person: &str, handle: &str, provider: &str) -> an
     stack.demo().revoke(person, Some(flavour));
     let answer = refresh_access_token(&mut tokens, id, token.version).await;
     anyhow::ensure!(answer.is_err(), "a revoked grant gave a token");
-    eventually("the account that needs the person", async || {
+    eventually("an account with a dead grant", async || {
         let dead: Option<bool> = sqlx::query_scalar(
             "SELECT true FROM vault.credential WHERE account_id = $1 AND auth_failed_at IS NOT NULL",
         )

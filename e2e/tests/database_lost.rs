@@ -1,14 +1,13 @@
-//! The database is lost without a word, and a fail-over moves it to another
-//! server: the whole product goes on without a restart.
+//! R39: the connection to the database is lost without notice, or a failover moves it to
+//! another server. All services recover without a restart.
 //!
-//! What the time from the repair to the last sign of life is, each test prints
-//! (`-- --nocapture`).
+//! Each test prints the time from the repair to the recovery (`-- --nocapture`).
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use devstack::trail::{Route, account_of, get_access_token, refresh_access_token};
-use devstack::{Options, Part, Stack};
+use devstack::walkthrough::{Route, account_of, get_access_token, refresh_access_token};
+use devstack::{Options, ServiceId, Stack};
 use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
 use latchkey_e2e::{eventually, run, sign_in};
 use latchkey_servers::RunDirectory;
@@ -19,9 +18,9 @@ use uuid::Uuid;
 const ADA: &str = "ada@acme.example";
 const GRACE: &str = "grace@acme.example";
 
-/// A stack behind a proxy, and a grant whose refresh token works once.
+/// A stack behind a proxy, and a grant of a provider that accepts a refresh token once.
 async fn with_a_strict_grant() -> anyhow::Result<(Stack, Uuid)> {
-    let stack = Stack::start(Options::test().behind_a_proxy()).await?;
+    let stack = Stack::start(Options::test().with_proxy()).await?;
     sign_in(&stack, Route::OIDC.path, &Decision::allow("ada")).await?;
     let account = account(stack.pool(), Route::OIDC.provider, ADA).await?;
     Ok((stack, account))
@@ -35,7 +34,7 @@ async fn account(database: &PgPool, provider: &str, handle: &str) -> anyhow::Res
     .await
 }
 
-/// A refresh whose answer the provider holds back for a while.
+/// Starts a refresh whose response the provider delays.
 async fn refresh_under_way(
     stack: &Stack,
     account: Uuid,
@@ -57,9 +56,9 @@ async fn refresh_under_way(
     Ok(asking)
 }
 
-async fn is_ready(stack: &Stack, part: Part) -> anyhow::Result<bool> {
+async fn is_ready(stack: &Stack, part: ServiceId) -> anyhow::Result<bool> {
     let service = stack.services().find(|(one, _)| **one == part);
-    let (_, service) = service.context("there is no such service")?;
+    let (_, service) = service.context("the stack has no such service")?;
     let client = reqwest::Client::builder()
         .timeout(Duration::from_secs(5))
         .build()?;
@@ -67,10 +66,10 @@ async fn is_ready(stack: &Stack, part: Part) -> anyhow::Result<bool> {
     Ok(answer.is_ok_and(|answer| answer.status().is_success()))
 }
 
-const PARTS: [Part; 3] = [Part::Auth, Part::Sync, Part::Refresh(0)];
+const PARTS: [ServiceId; 3] = [ServiceId::Auth, ServiceId::Sync, ServiceId::Refresh(0)];
 
-/// A new person signs in and is connected, a token is refreshed, and every service
-/// is ready; the refresh that was under way is stored. Answers how long it took.
+/// Checks that a new person can sign in and is connected, a token is refreshed, every
+/// service is ready, and the running refresh is stored. Returns the time that it took.
 async fn everything_goes_on(
     stack: &Stack,
     database: &PgPool,
@@ -103,8 +102,8 @@ async fn everything_goes_on(
         .await?;
     }
     let took = begun.elapsed();
-    // One refresh, and what it brought is stored: the next one is served by the
-    // provider, which ends a grant whose refresh token comes twice.
+    // The running refresh is stored: the provider accepts the next one, and would end a
+    // grant whose refresh token is used twice.
     assert_eq!(under_way.await??, 2);
     sqlx::query(
         "UPDATE vault.credential SET access_token_expires_at = now() WHERE account_id = $1",
@@ -121,26 +120,26 @@ async fn everything_goes_on(
     Ok(took)
 }
 
-// R31, R37: the network drops the packets of present connections and notifies neither
-// side; new connections work.
+// R31, R37: the network drops the packets of existing connections without notice; new
+// connections work.
 #[test]
-fn a_database_that_swallows_packets_stops_no_service() -> anyhow::Result<()> {
+fn dropped_packets_to_the_database_stop_no_service() -> anyhow::Result<()> {
     run(async {
         let (stack, account) = with_a_strict_grant().await?;
         let under_way = refresh_under_way(&stack, account).await?;
 
-        stack.proxy()?.swallow();
+        stack.proxy()?.drop_packets();
 
         let took = everything_goes_on(&stack, stack.pool(), account, under_way).await?;
-        eprintln!("a database that swallowed packets: everything went on after {took:?}");
+        eprintln!("dropped packets to the database: recovered after {took:?}");
         Ok(())
     })
 }
 
-// R31, R37: a standby takes over; the connections of before lead to a server that
-// only reads.
+// R31, R37: a standby takes over, and existing connections lead to a server that is
+// read-only.
 #[test]
-fn a_fail_over_to_a_standby_stops_no_service_and_loses_no_grant() -> anyhow::Result<()> {
+fn a_failover_to_a_standby_stops_no_service_and_loses_no_grant() -> anyhow::Result<()> {
     run(async {
         let (stack, account) = with_a_strict_grant().await?;
         let directory = RunDirectory::create("e2e")?;
@@ -148,8 +147,7 @@ fn a_fail_over_to_a_standby_stops_no_service_and_loses_no_grant() -> anyhow::Res
         let standby = old.standby(directory.path()).await?;
         let under_way = refresh_under_way(&stack, account).await?;
 
-        // The old primary is demoted: what it has goes to the standby, and it takes
-        // nothing more.
+        // The old primary becomes read-only after its data is on the standby.
         sqlx::query("ALTER SYSTEM SET default_transaction_read_only = on")
             .execute(stack.pool())
             .await?;
@@ -172,11 +170,11 @@ fn a_fail_over_to_a_standby_stops_no_service_and_loses_no_grant() -> anyhow::Res
         })
         .await?;
         standby.promote()?;
-        stack.proxy()?.lead_to(standby.address());
+        stack.proxy()?.set_target(standby.address());
 
         let database = PgPool::connect(&standby.url("latchkey")).await?;
         let took = everything_goes_on(&stack, &database, account, under_way).await?;
-        eprintln!("a fail-over: everything went on {took:?} after the promotion");
+        eprintln!("failover: recovered {took:?} after the promotion");
         Ok(())
     })
 }

@@ -1,15 +1,15 @@
-//! Things that break while people work.
+//! Failures of servers and services while people use them.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use devstack::browser::Browser;
-use devstack::exchange::Watcher;
-use devstack::trail::{
+use devstack::message_recorder::MessageRecorder;
+use devstack::walkthrough::{
     Route, account_of, authorize_address, channels_of, get_access_token, refresh_access_token,
 };
-use devstack::{Options, Part, Stack};
+use devstack::{Options, ServiceId, Stack};
 use futures::future::try_join_all;
 use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour};
 use latchkey_e2e::{account, eventually, run, sign_in};
@@ -44,7 +44,7 @@ fn a_sign_in_succeeds_while_the_broker_is_down_and_the_account_appears_once() ->
         stack.servers.rabbitmq.stop();
         let begun = Instant::now();
         let landing = browser.get(callback).await?;
-        landing.sent_to().context("the sign-in failed")?;
+        landing.redirect_target().context("the sign-in failed")?;
         assert!(
             begun.elapsed() < Duration::from_secs(5),
             "the broker delayed the sign-in by {:?}",
@@ -74,7 +74,7 @@ fn a_sign_in_succeeds_while_the_broker_is_down_and_the_account_appears_once() ->
 fn five_hundred_callers_over_two_replicas_cause_one_refresh() -> anyhow::Result<()> {
     run(async {
         let stack = Stack::start(Options::test().refresh_replicas(2)).await?;
-        // Google keeps the refresh token, Microsoft and the strict one rotate it.
+        // Google keeps the refresh token; Microsoft and the strict provider rotate it.
         for route in [Route::GOOGLE, Route::MICROSOFT, Route::OIDC] {
             storm(&stack, route).await.context(route.provider)?;
         }
@@ -92,7 +92,7 @@ async fn storm(stack: &Stack, route: Route) -> anyhow::Result<()> {
     stack
         .demo()
         .change(|settings| settings.access_token_lifetime_s = 3600);
-    // Slow enough for every caller to arrive while it is under way.
+    // The delay is long enough for every caller to arrive during the refresh.
     stack.demo().inject(Fault {
         delay_ms: 1_000,
         grant_type: Some("refresh_token".to_owned()),
@@ -128,8 +128,8 @@ async fn storm(stack: &Stack, route: Route) -> anyhow::Result<()> {
 fn a_consumer_killed_within_its_transaction_leaves_one_account() -> anyhow::Result<()> {
     run(async {
         let mut stack = Stack::start(Options::test()).await?;
-        let mut watcher = Watcher::bind(&stack.servers.rabbitmq.url()).await?;
-        // Holds sync-svc in the middle of its work.
+        let mut watcher = MessageRecorder::bind(&stack.servers.rabbitmq.url()).await?;
+        // Blocks sync-svc in the middle of its transaction.
         let mut gate = stack.pool().begin().await?;
         sqlx::query("LOCK TABLE sync.calendar_channel IN ACCESS EXCLUSIVE MODE")
             .execute(&mut *gate)
@@ -146,18 +146,20 @@ fn a_consumer_killed_within_its_transaction_leaves_one_account() -> anyhow::Resu
         })
         .await?;
 
-        stack.service(Part::Sync)?.kill();
+        stack.service(ServiceId::Sync)?.kill();
         gate.rollback().await?;
         assert!(account_of(stack.pool(), "google", HANDLE).await?.is_empty());
 
-        stack.service(Part::Sync)?.start().await?;
+        stack.service(ServiceId::Sync)?.start().await?;
         let account = account(&stack, "google", HANDLE).await?;
         let channels = channels_of(stack.pool(), account.id).await?;
         assert_eq!(channels.message.as_deref(), Some("ONGOING"));
         assert_eq!(channels.calendar.as_deref(), Some("ONGOING"));
         for job in ["MessagingMessageListFetchJob", "CalendarEventListFetchJob"] {
             watcher
-                .wait_for(job, latchkey_e2e::PATIENCE, |seen| seen.event_type == job)
+                .wait_for(job, latchkey_e2e::EVENT_TIMEOUT, |seen| {
+                    seen.event_type == job
+                })
                 .await?;
         }
         assert_eq!(jobs_of(&stack, account.id).await?, 2);
@@ -185,10 +187,10 @@ fn a_replica_killed_during_a_refresh_does_not_stop_the_other() -> anyhow::Result
             Ok((stack.demo().refreshes(Flavour::Google) == 1).then_some(()))
         })
         .await?;
-        stack.service(Part::Refresh(0))?.kill();
+        stack.service(ServiceId::Refresh(0))?.kill();
         assert!(stuck.await?.is_err());
 
-        // The lease of the dead replica runs out; then the other one refreshes.
+        // The lease of the dead replica expires, and then the other replica refreshes.
         let mut second = stack.tokens(1).await?;
         eventually("a token of the other replica", async || {
             let asked = refresh_access_token(&mut second, account.id, 1).await;
@@ -202,7 +204,7 @@ fn a_replica_killed_during_a_refresh_does_not_stop_the_other() -> anyhow::Result
 
 // R12, R15
 #[test]
-fn a_database_outage_is_told_and_everything_recovers_by_itself() -> anyhow::Result<()> {
+fn a_database_outage_is_reported_and_the_services_recover() -> anyhow::Result<()> {
     run(async {
         let mut stack = Stack::start(Options::test()).await?;
         let mut browser = Browser::new()?;
@@ -215,7 +217,7 @@ fn a_database_outage_is_told_and_everything_recovers_by_itself() -> anyhow::Resu
         stack.servers.postgres.stop();
         let page = browser.get(callback).await?;
         assert_eq!(page.status, 503, "{}", page.body);
-        let ready_url = stack.service(Part::Auth)?.ready_url().to_owned();
+        let ready_url = stack.service(ServiceId::Auth)?.ready_url().to_owned();
         let ready = browser.get(ready_url).await?;
         assert_eq!(ready.status, 503, "{}", ready.body);
 

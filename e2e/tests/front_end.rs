@@ -1,8 +1,8 @@
-//! Front ends with session.js in Chromium: no cause of a redirect loop leaves a
-//! page twice without a person, and tabs, persons and hand-overs are kept apart.
+//! Front ends with session.js in Chromium: nothing starts more than one sign-in without
+//! an action of the person, and tabs, people and hand-overs do not affect each other.
 //!
-//! `STEP=<part of a name>` runs some steps; `SESSION_JS=<file>` runs them with
-//! another script than the one that is served.
+//! `STEP=<part of a name>` runs some of the steps; `SESSION_JS=<file>` replaces the
+//! script that auth-svc serves.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use devstack::{Options, Stack};
 use latchkey_e2e::{node, run};
-use latchkey_servers::{Need, ensure_installed, free_port, silent};
+use latchkey_servers::{Package, ensure_installed, free_port, silent};
 use tokio::process::Command;
 
-/// All steps, on a machine that is busy with other things.
-const LONGEST: Duration = Duration::from_mins(5);
+/// Time limit of all steps on a busy machine.
+const TIME_LIMIT: Duration = Duration::from_mins(5);
 
 // R8, R9, R10, R11
 #[test]
-fn no_front_end_is_sent_round_twice_without_a_person() -> anyhow::Result<()> {
+fn no_front_end_loops_through_the_sign_in() -> anyhow::Result<()> {
     run(async {
-        ensure_installed(&[Need::Chromium], &silent())?;
+        ensure_installed(&[Package::Chromium], &silent())?;
         let place = node::install("browser")?;
         let port = free_port()?;
         let origins = format!("http://localhost:{port},http://app.localhost:{port}");
@@ -28,7 +28,7 @@ fn no_front_end_is_sent_round_twice_without_a_person() -> anyhow::Result<()> {
             Options::test()
                 .with("ALLOWED_RETURN_ORIGINS", origins)
                 .with("TOKEN_PAIR_COOKIE_ENABLED", "true")
-                // Everybody in these steps has the same address.
+                // All requests come from the same address.
                 .with("RATE_LIMIT_PER_ADDRESS", "0"),
         )
         .await?;
@@ -46,10 +46,10 @@ fn no_front_end_is_sent_round_twice_without_a_person() -> anyhow::Result<()> {
             .kill_on_drop(true)
             .spawn()
             .context("cannot run node")?;
-        let status = tokio::time::timeout(LONGEST, child.wait())
+        let status = tokio::time::timeout(TIME_LIMIT, child.wait())
             .await
             .context("the steps took too long")??;
-        anyhow::ensure!(status.success(), "a step did not hold");
+        anyhow::ensure!(status.success(), "a step failed");
         Ok(())
     })
 }

@@ -1,4 +1,4 @@
-//! Nobody but refresh-svc can read a token: a byte search finds none.
+//! Only refresh-svc can read a token: a byte search finds no token elsewhere.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use devstack::exchange::Watcher;
-use devstack::trail::{get_access_token, refresh_access_token};
-use devstack::{Part, Stack};
+use devstack::message_recorder::MessageRecorder;
+use devstack::walkthrough::{get_access_token, refresh_access_token};
+use devstack::{ServiceId, Stack};
 use latchkey_demo_provider::Decision;
 use latchkey_e2e::{account, eventually, run, sign_in};
 use latchkey_messaging::topology::USER_AUTHENTICATED_QUEUE;
 
-/// What every place shows of a sign-in: without it, nothing was searched.
+/// Texts of a sign-in that every place contains. They show that the search works.
 const HANDLE: &str = "ada@acme.example";
 
 const WAYS: [(&str, &str); 3] = [
@@ -26,10 +26,10 @@ const WAYS: [(&str, &str); 3] = [
 #[test]
 fn no_token_is_found_in_database_broker_or_logs() -> anyhow::Result<()> {
     run(async {
-        // Everything that the services can be brought to say, too.
+        // The most detailed logs are searched as well.
         let options = devstack::Options::test().with("RUST_LOG", "debug");
         let mut stack = Stack::start(options).await?;
-        let mut watcher = Watcher::bind(&stack.servers.rabbitmq.url()).await?;
+        let mut watcher = MessageRecorder::bind(&stack.servers.rabbitmq.url()).await?;
         for (path, provider) in WAYS {
             sign_in(&stack, path, &Decision::allow("ada")).await?;
             let account = account(&stack, provider, HANDLE).await?;
@@ -37,8 +37,8 @@ fn no_token_is_found_in_database_broker_or_logs() -> anyhow::Result<()> {
             let token = get_access_token(&mut tokens, account.id, Duration::from_mins(1)).await?;
             refresh_access_token(&mut tokens, account.id, token.version).await?;
         }
-        // Messages that wait are on the broker's disk.
-        stack.service(Part::Sync)?.stop();
+        // Waiting messages are on the disk of the broker.
+        stack.service(ServiceId::Sync)?.stop();
         for (path, _) in WAYS {
             sign_in(&stack, path, &Decision::allow("ada")).await?;
         }
@@ -48,7 +48,7 @@ fn no_token_is_found_in_database_broker_or_logs() -> anyhow::Result<()> {
         })
         .await?;
         let seen = watcher.all().await?.to_vec();
-        // What is in memory goes to disk.
+        // Writes the content of memory to disk.
         sqlx::query("CHECKPOINT").execute(stack.pool()).await?;
         stack.servers.rabbitmq.stop();
 
@@ -62,7 +62,7 @@ fn no_token_is_found_in_database_broker_or_logs() -> anyhow::Result<()> {
                 }
             }
         }
-        let events = |message: &&devstack::exchange::Seen| {
+        let events = |message: &&devstack::message_recorder::RecordedMessage| {
             message.routing_key == "user.authenticated.v1" && contains(&message.payload, HANDLE)
         };
         assert!(seen.iter().filter(events).count() >= 6, "too few events");
@@ -98,13 +98,13 @@ fn no_token_is_found_in_database_broker_or_logs() -> anyhow::Result<()> {
     })
 }
 
-/// A text in a file.
+/// An occurrence of a text in a file.
 struct Hit {
     file: PathBuf,
     text: String,
 }
 
-/// Where the texts stand, byte by byte, in any file below the directories.
+/// Searches every file below the directories for the texts, byte by byte.
 fn search(directories: &[&Path], texts: &[&str]) -> anyhow::Result<Vec<Hit>> {
     let mut child = Command::new("grep")
         .args([
@@ -114,7 +114,7 @@ fn search(directories: &[&Path], texts: &[&str]) -> anyhow::Result<Vec<Hit>> {
             "--with-filename",
             "--null",
         ])
-        // PostgreSQL removes files while it runs.
+        // PostgreSQL deletes files while it runs.
         .args(["--no-messages", "--fixed-strings", "--file=-", "--"])
         .args(directories)
         .env("LC_ALL", "C")

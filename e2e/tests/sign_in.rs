@@ -1,16 +1,15 @@
-//! One sign-in per provider, through HTTP as a browser would, up to a token
-//! over gRPC.
+//! One sign-in for each provider: from HTTP, as a browser sends it, to a token over gRPC.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::Stack;
 use devstack::browser::Browser;
-use devstack::trail::{Route, channels_of, get_access_token, refresh_access_token};
+use devstack::walkthrough::{Route, channels_of, get_access_token, refresh_access_token};
 use latchkey_demo_provider::{Decision, Flavour};
 use latchkey_e2e::{account, eventually, run, shared, sign_in};
 
-/// Signs in and answers the account's token before and after it must be renewed.
+/// Signs in, and gets a token before and after it must be refreshed.
 async fn from_sign_in_to_token(stack: &Stack, route: Route, person: &str) -> anyhow::Result<()> {
     let done = sign_in(stack, route.path, &Decision::allow(person)).await?;
     let query = |name: &str| {
@@ -40,9 +39,9 @@ async fn from_sign_in_to_token(stack: &Stack, route: Route, person: &str) -> any
         issued
             .iter()
             .any(|one| one.kind == "access_token" && one.token == token.access_token),
-        "the token is not one of the provider's"
+        "the provider did not issue the token"
     );
-    // As after a 401 of the provider's API.
+    // A caller does this after a 401 of the provider's API.
     let renewed = refresh_access_token(&mut tokens, account.id, token.version).await?;
     assert_ne!(renewed.access_token, token.access_token);
     assert!(renewed.version > token.version);
@@ -79,7 +78,7 @@ fn a_microsoft_sign_in_ends_in_channels_and_a_valid_token() -> anyhow::Result<()
 
 // R3
 #[test]
-fn a_provider_of_configuration_alone_signs_in_and_has_a_valid_token() -> anyhow::Result<()> {
+fn a_configured_provider_signs_in_and_has_a_valid_token() -> anyhow::Result<()> {
     run(async {
         let stack = shared().await?;
         from_sign_in_to_token(&stack, Route::OIDC, "ada").await
@@ -88,7 +87,7 @@ fn a_provider_of_configuration_alone_signs_in_and_has_a_valid_token() -> anyhow:
 
 // R23
 #[test]
-fn mail_granted_and_calendar_not_is_told() -> anyhow::Result<()> {
+fn a_denied_calendar_is_shown_and_mail_works() -> anyhow::Result<()> {
     run(async {
         let stack = shared().await?;
         let partial =
@@ -112,7 +111,7 @@ fn a_refusal_names_the_domains_that_are_allowed_and_writes_nothing() -> anyhow::
         let stack = shared().await?;
         for person in ["linus", "mallory"] {
             let mut browser = Browser::new()?;
-            let done = devstack::trail::sign_in(
+            let done = devstack::walkthrough::sign_in(
                 &mut browser,
                 &stack,
                 "/auth/google",
@@ -141,19 +140,20 @@ fn a_refusal_names_the_domains_that_are_allowed_and_writes_nothing() -> anyhow::
 
 // R8
 #[test]
-fn a_person_already_signed_in_is_not_sent_round_again() -> anyhow::Result<()> {
+fn a_person_who_is_signed_in_is_not_sent_to_the_provider_again() -> anyhow::Result<()> {
     run(async {
         let stack = shared().await?;
         let mut browser = Browser::new()?;
         let noor = Decision::allow("ada");
-        let done = devstack::trail::sign_in(&mut browser, &stack, "/auth/microsoft", &noor).await?;
-        let app = done.landing.sent_to()?.clone();
+        let done =
+            devstack::walkthrough::sign_in(&mut browser, &stack, "/auth/microsoft", &noor).await?;
+        let app = done.landing.redirect_target()?.clone();
         let landed = browser.follow(app, |_| false).await?;
         assert_eq!(landed.status, 200, "{}", landed.body);
         let again = browser
             .get(format!("{}/auth/microsoft", stack.public_url()))
             .await?;
-        let next = again.sent_to().context("signed in already")?;
+        let next = again.redirect_target().context("signed in already")?;
         assert!(
             !next.as_str().starts_with(stack.demo().base_url()),
             "sent to the provider again: {next}"
@@ -166,7 +166,7 @@ fn a_person_already_signed_in_is_not_sent_round_again() -> anyhow::Result<()> {
 #[test]
 fn a_sign_in_after_a_revoked_grant_repairs_the_account() -> anyhow::Result<()> {
     run(async {
-        // A stack of its own: the person's grants are taken back.
+        // Not the shared stack, because the grants of the person are revoked.
         let stack = Stack::start(devstack::Options::test()).await?;
         let ada = Decision::allow("ada");
         sign_in(&stack, "/auth/google", &ada).await?;
@@ -176,10 +176,10 @@ fn a_sign_in_after_a_revoked_grant_repairs_the_account() -> anyhow::Result<()> {
         let mut tokens = stack.tokens(0).await?;
         let refused = refresh_access_token(&mut tokens, before.id, 1).await;
         assert!(refused.is_err());
-        eventually("channels that tell of the dead grant", async || {
+        eventually("channels that show the dead grant", async || {
             let channels = channels_of(stack.pool(), before.id).await?;
-            let told = channels.message.as_deref() == Some("FAILED_INSUFFICIENT_PERMISSIONS");
-            Ok(told.then_some(()))
+            let failed = channels.message.as_deref() == Some("FAILED_INSUFFICIENT_PERMISSIONS");
+            Ok(failed.then_some(()))
         })
         .await?;
 

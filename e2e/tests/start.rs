@@ -1,4 +1,4 @@
-//! A missing variable stops the start with one line.
+//! A missing variable stops the start with an error of one line.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,11 +8,11 @@ use anyhow::Context as _;
 use devstack::build::binary;
 use latchkey_servers::Certificates;
 
-/// Exit code of a configuration that is wrong (`EX_CONFIG`).
+/// Exit code for a wrong configuration (`EX_CONFIG`).
 const WRONG_CONFIGURATION: i32 = 78;
 
-/// Variables that a service cannot start without, with good values: an address
-/// where nothing listens, keys that were just made.
+/// The variables that a service requires, with valid values: addresses without a
+/// listener, and new keys.
 type Required = BTreeMap<&'static str, OsString>;
 
 fn servers() -> Required {
@@ -38,7 +38,7 @@ fn auth_svc() -> anyhow::Result<Required> {
     Ok(required)
 }
 
-/// What both gRPC services need.
+/// The variables that both gRPC services require.
 fn grpc(certificates: &Certificates) -> anyhow::Result<Required> {
     let certificate = certificates.server("service")?;
     let mut required = servers();
@@ -60,7 +60,7 @@ fn grpc(certificates: &Certificates) -> anyhow::Result<Required> {
     Ok(required)
 }
 
-/// Both halves, as `refresh-svc keys generate` prints them.
+/// The public and the private sealing key that `refresh-svc keys generate` prints.
 fn sealing_keys() -> anyhow::Result<(String, String)> {
     let output = Command::new(binary("refresh-svc")?)
         .args(["keys", "generate"])
@@ -87,7 +87,7 @@ fn start(service: &str, variables: &Required) -> anyhow::Result<Output> {
     Ok(output)
 }
 
-/// The variable that the one line names.
+/// The variable that the error names.
 fn named(service: &str, output: &Output) -> anyhow::Result<String> {
     assert_eq!(output.status.code(), Some(WRONG_CONFIGURATION), "{service}");
     let text = std::str::from_utf8(&output.stderr)?;
@@ -97,7 +97,7 @@ fn named(service: &str, output: &Output) -> anyhow::Result<String> {
     let name = line
         .strip_prefix(service)
         .and_then(|line| line.strip_prefix(": ")?.split_once(": is missing"))
-        .with_context(|| format!("{service} says nothing of what is missing: {line}"))?;
+        .with_context(|| format!("{service} does not name the missing variable: {line}"))?;
     Ok(name.0.to_owned())
 }
 
@@ -113,7 +113,7 @@ fn a_missing_variable_stops_the_start_with_one_line_that_names_it() -> anyhow::R
         ("sync-svc", grpc(&certificates)?),
         ("refresh-svc", refresh_svc),
     ] {
-        // Whichever is missing, it is the one that is named.
+        // Each missing variable is named.
         for name in required.keys() {
             let mut others = required.clone();
             others.remove(name);

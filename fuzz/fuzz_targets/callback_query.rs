@@ -1,5 +1,5 @@
-//! The callback's query: no input panics, and what is taken has every parameter
-//! once.
+//! The query of the callback: no input causes a panic, and an accepted query has every
+//! parameter at most once.
 #![no_main]
 
 use auth_svc::login::flow_cookie::name_of;
@@ -23,7 +23,7 @@ fuzz_target!(|raw: &str| {
         let _ = ProviderAnswer::of(error);
         let code = AnswerCode::of(error, None).to_string();
         assert!(code.len() <= 64 && code.bytes().all(|b| b.is_ascii_graphic()));
-        let told = AnswerCode::of(error, query.get("error_description")).to_string();
-        assert!(told.chars().count() <= 64 + 204 && !told.contains(char::is_control));
+        let text = AnswerCode::of(error, query.get("error_description")).to_string();
+        assert!(text.chars().count() <= 64 + 204 && !text.contains(char::is_control));
     }
 });

@@ -1,4 +1,4 @@
-//! The flow cookie: no value opens that was not sealed, and none panics.
+//! The flow cookie: only values that were sealed can be opened, and no value causes a panic.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ static KEYS: LazyLock<FlowKeys> = LazyLock::new(|| {
         .expect("a key")
 });
 
-/// A cookie that opens: what mutations begin with.
+/// A valid cookie, from which the mutations start.
 static SEALED: LazyLock<(String, String)> = LazyLock::new(|| {
     let random = Randomness::default();
     let provider = "google".parse().expect("a name");

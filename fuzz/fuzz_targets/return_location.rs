@@ -1,5 +1,5 @@
-//! Where a flow returns to: whatever is taken stays in the deployment, also as a
-//! browser reads it.
+//! The return location of a flow: an accepted location is in the deployment, also as a browser
+//! parses it.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -20,7 +20,7 @@ fuzz_target!(|text: &str| {
     if let Ok(location) = POLICY.accept(text) {
         let to = POLICY.destination(Some(&location), Some("acme"));
         assert!(POLICY.trusts(&to), "{text:?} -> {to}");
-        let browser = APP.join(text).expect("taken, so a URL");
+        let browser = APP.join(text).expect("an accepted location is a URL");
         assert!(POLICY.trusts(&browser), "{text:?} -> {browser}");
     }
 });

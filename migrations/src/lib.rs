@@ -1,19 +1,19 @@
-//! Latchkey's database: one schema and one role per service, and the
-//! compatibility views.
+//! The migrations of Latchkey's database: one schema and one role per service, and the
+//! compatibility views. `README.md` says how to add one.
 //!
-//! The SQL is embedded, so a migration needs nothing but this crate.
+//! The SQL is embedded in the program.
 
 use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
 
-/// Every migration, oldest first.
+/// All migrations, the oldest first.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./sql");
 
-/// Brings a database to the newest schema. Several callers at once are safe:
-/// an advisory lock lets one work and the others wait.
+/// Migrates a database to the newest schema. Concurrent callers wait for each other with
+/// an advisory lock.
 ///
 /// # Errors
-/// The database's refusal, or a migration that was changed after it ran.
+/// The database failed, or a migration was changed after it was applied.
 pub async fn run(pool: &PgPool) -> Result<(), MigrateError> {
     MIGRATOR.run(pool).await
 }

@@ -1,5 +1,5 @@
-//! `latchkey-migrate`: brings the database of `DATABASE_URL` to the newest
-//! schema and exits. The job that a deployment runs before its services.
+//! `latchkey-migrate`: migrates the database of `DATABASE_URL` to the newest schema and
+//! exits. A deployment runs it before its services.
 
 use std::io::Write as _;
 
@@ -21,7 +21,7 @@ async fn main() -> anyhow::Result<()> {
         .await
         .context("cannot connect: check DATABASE_URL")?;
     latchkey_migrations::run(&pool).await?;
-    // Done all the same where nobody reads it.
+    // The migration succeeded even if the message cannot be written.
     let _ = writeln!(std::io::stderr(), "database is up to date");
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Every migration runs forward on a filled database, and what the operators of
-//! the replaced system type still works.
+//! Every migration runs forward on a filled database, and the statements that operators
+//! of the replaced system know still work.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
@@ -9,7 +9,7 @@ use latchkey_migrations::MIGRATOR;
 use latchkey_testkit::{Role, TestDatabase};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-/// Tables that the rows of `filled/` go to: none may lose one.
+/// The tables that the rows of `filled/` are inserted into. No table may lose its row.
 const FILLED: &[&str] = &[
     "auth.outbox",
     "auth.workspace",
@@ -34,7 +34,7 @@ const FILLED: &[&str] = &[
     "vault.audit",
 ];
 
-/// Applies the migrations one by one and fills what each of them made.
+/// Applies the migrations one by one and inserts rows into the tables of each.
 async fn migrated_while_filled() -> TestDatabase {
     let database = TestDatabase::create_empty().await;
     for migration in MIGRATOR.iter() {
@@ -65,9 +65,10 @@ async fn every_migration_runs_forward_on_a_filled_database_and_keeps_its_rows() 
     }
 }
 
-// R7: what was approved before stands, and somebody can go on from there.
+// R7: domains that were approved before stay approved, and a workspace has an
+// administrator.
 #[tokio::test]
-async fn who_joined_first_administers_and_approved_domains_stay_the_operators_word() {
+async fn the_first_member_becomes_the_administrator_and_domains_stay_approved_by_the_operator() {
     let database = migrated_while_filled().await;
     let (role, by): (String, String) = sqlx::query_as(
         "SELECT (SELECT role FROM auth.workspace_member),
@@ -147,8 +148,8 @@ async fn the_allowlist_is_set_by_a_workspace_metadata_row_in_every_spelling() {
     }
 }
 
-/// A connection as a person in the role `latchkey_operator`, where the schema of
-/// the views is not open to everybody.
+/// A connection in the role `latchkey_operator`, with the schema of the views closed to
+/// `PUBLIC`.
 async fn operator(database: &TestDatabase) -> PgConnection {
     sqlx::raw_sql("REVOKE ALL ON SCHEMA public FROM PUBLIC")
         .execute(database.pool())
@@ -164,7 +165,7 @@ async fn operator(database: &TestDatabase) -> PgConnection {
     connection
 }
 
-/// What the row of domains says, and which domains are let in on whose word.
+/// The value of the row of domains, and the approved domains with who approved them.
 async fn list(database: &TestDatabase) -> (Option<String>, String) {
     sqlx::query_as(
         r#"SELECT (SELECT string_agg(value, ' ') FROM "workspaceMetadata" WHERE key = 'approvedAccessDomains'),
@@ -192,7 +193,7 @@ async fn the_row_of_domains_shows_and_changes_the_list_that_is_in_force() {
     .unwrap();
     let mut operator = operator(&database).await;
     for (statement, value, let_in) in [
-        // Nobody inserted a row, and there is one to change.
+        // The row exists although nobody inserted it.
         (
             r#"UPDATE "workspaceMetadata" SET key = key"#,
             Some(r#"["acme.example", "acme.test"]"#),
@@ -291,7 +292,7 @@ async fn a_second_row_of_domains_replaces_the_first_and_another_workspaces_stays
     );
 }
 
-// R7: refused with a sentence, and nothing has changed.
+// R7: the value is refused with a message, and nothing changes.
 #[tokio::test]
 async fn a_value_that_is_not_a_list_of_domains_is_refused() {
     let database = migrated_while_filled().await;
@@ -335,10 +336,10 @@ async fn a_value_that_is_not_a_list_of_domains_is_refused() {
     }
 }
 
-// R25: an operator's own views and grants on the known names do not stop the
-// migration, and it does not take them away.
+// R25: an operator's own views and grants on the compatibility views do not stop the
+// migration, and it keeps them.
 #[tokio::test]
-async fn views_that_read_the_known_names_stay() {
+async fn views_of_operators_on_the_compatibility_views_stay() {
     const MIGRATION: i64 = 20_261_126_009_000;
     let database = TestDatabase::create_empty().await;
     let before = MIGRATOR.iter().rfind(|one| one.version < MIGRATION);
@@ -374,9 +375,9 @@ async fn views_that_read_the_known_names_stay() {
     assert!(granted);
 }
 
-// R7: one domain in whatever form it is written.
+// R7: a domain is the same in every form in which it is written.
 #[tokio::test]
-async fn an_international_domain_is_stored_in_its_ascii_form_whoever_writes_it() {
+async fn an_international_domain_is_stored_in_its_ascii_form_by_every_writer() {
     let database = TestDatabase::create().await;
     for (written, stored) in [
         ("bücher.example", "xn--bcher-kva.example"),
@@ -400,7 +401,7 @@ async fn an_international_domain_is_stored_in_its_ascii_form_whoever_writes_it()
             .await
             .unwrap();
         assert_eq!(ascii, stored, "{written}");
-        // The services read it the same way.
+        // The services convert it in the same way.
         if let Ok(name) = written.parse::<latchkey_domain::DomainName>() {
             assert_eq!(name.as_str(), stored, "{written}");
         }
@@ -421,9 +422,9 @@ async fn an_international_domain_is_stored_in_its_ascii_form_whoever_writes_it()
     assert_eq!(domains, ["xn--bcher-kva.example", "xn--nal-goa.example"]);
 }
 
-// R19: what is known of the addresses of before, and no more.
+// R19: existing addresses count as verified only if an identity proves it.
 #[tokio::test]
-async fn handles_of_before_are_vouched_for_where_an_identity_proves_it() {
+async fn existing_handles_are_verified_if_an_identity_proves_it() {
     const MIGRATION: i64 = 20_261_126_003_000;
     let database = TestDatabase::create_empty().await;
     let before = MIGRATOR.iter().rfind(|one| one.version < MIGRATION);
@@ -486,7 +487,7 @@ async fn handles_of_before_are_vouched_for_where_an_identity_proves_it() {
     assert_eq!(domains, ["xn--bcher-kva.example"]);
 }
 
-// R35: each role reaches its own schema and no more than the path of the data needs.
+// R35: each role may use its own schema, and of the others only what it needs.
 #[tokio::test]
 async fn a_service_reads_no_table_of_another_service() {
     let database = TestDatabase::create().await;
@@ -516,9 +517,9 @@ async fn a_service_reads_no_table_of_another_service() {
     }
 }
 
-// R36: the audit is taken away by people, not soon, and not in silence.
+// R36: only people delete audit records, only old ones, and the deletion is recorded.
 #[tokio::test]
-async fn audit_records_go_only_when_they_are_old_and_leave_a_trace() {
+async fn only_old_audit_records_are_deleted_and_the_deletion_is_recorded() {
     let database = migrated_while_filled().await;
     let mut connection = database.pool().acquire().await.unwrap();
     sqlx::raw_sql(
@@ -549,7 +550,7 @@ async fn audit_records_go_only_when_they_are_old_and_leave_a_trace() {
         .unwrap();
 }
 
-// R27: for every writer, a replica of the previous version among them.
+// R27: this holds for every writer, including replicas of the previous version.
 #[tokio::test]
 async fn no_writer_clears_the_time_of_a_disconnect() {
     let database = migrated_while_filled().await;
@@ -572,13 +573,13 @@ async fn no_writer_clears_the_time_of_a_disconnect() {
     assert_ne!(kept[4], kept[0]);
 }
 
-// R21: a replica of the previous version replaces the whole grant and does not
-// know where the refresh token came from.
+// R21: a replica of the previous version replaces both tokens and does not know the
+// columns of the refresh token's origin.
 #[tokio::test]
-async fn the_origin_of_a_refresh_token_goes_with_it() {
+async fn the_origin_of_a_refresh_token_is_deleted_with_it() {
     let database = migrated_while_filled().await;
     for (change, kept) in [
-        // A rotation of the same grant keeps it, another grant does not.
+        // A rotation of the same grant keeps the origin; another grant deletes it.
         (
             "refresh_authenticated_at = '2026-11-26 07:00Z', refresh_scopes = '{mail}'",
             true,

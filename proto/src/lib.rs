@@ -1,7 +1,7 @@
 //! The published contract: events over RabbitMQ, tokens and accounts over gRPC.
 //!
-//! Generated from the `.proto` files beside this crate, which carry the
-//! documentation; `buf lint` and `buf breaking` check them.
+//! `src/generated` comes from the `.proto` files, which carry the documentation: after a
+//! change of those, `cargo dev proto` writes it anew. `proto/check` lints them.
 
 #![expect(
     clippy::pedantic,
@@ -15,12 +15,12 @@ use time::OffsetDateTime;
 
 /// Events and jobs (`latchkey.events.v1`).
 pub mod events {
-    tonic::include_proto!("latchkey.events.v1");
+    include!("generated/latchkey.events.v1.rs");
 }
 
 /// Tokens (`latchkey.token.v1`), served by refresh-svc.
 pub mod token {
-    tonic::include_proto!("latchkey.token.v1");
+    include!("generated/latchkey.token.v1.rs");
 
     impl std::fmt::Debug for AccessToken {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -38,14 +38,14 @@ pub mod token {
 
 /// Accounts and channels (`latchkey.account.v1`), served by sync-svc.
 pub mod account {
-    tonic::include_proto!("latchkey.account.v1");
+    include!("generated/latchkey.account.v1.rs");
 }
 
 /// Why calls fail (`latchkey.reason.v1`), in every service.
 pub mod reason;
 
 /// Every service's descriptors, for gRPC reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptors.bin");
 
 /// Names of the methods of a service, as the contract has them.
 pub fn methods_of(package: &str, service: &str) -> Vec<String> {
@@ -74,4 +74,13 @@ pub fn timestamp(at: OffsetDateTime) -> Timestamp {
 pub fn time_of(told: &Timestamp) -> Option<OffsetDateTime> {
     let second = OffsetDateTime::from_unix_timestamp(told.seconds).ok()?;
     second.checked_add(time::Duration::nanoseconds(told.nanos.into()))
+}
+
+/// The point in time of a timestamp, cut to the microsecond, which is what the
+/// database keeps: a time that was stored compares equal to itself when the event
+/// is delivered again. `None` if the timestamp is out of range.
+pub fn time_to_microsecond(timestamp: Timestamp) -> Option<OffsetDateTime> {
+    let nanos = i128::from(timestamp.seconds) * 1_000_000_000 + i128::from(timestamp.nanos);
+    let micros = nanos.div_euclid(1_000);
+    OffsetDateTime::from_unix_timestamp_nanos(micros * 1_000).ok()
 }

@@ -1,6 +1,6 @@
 //! The table of reasons: what `reason.proto` says of each.
 
-include!(concat!(env!("OUT_DIR"), "/latchkey.reason.v1.rs"));
+include!("generated/latchkey.reason.v1.rs");
 
 /// A reason with what goes with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Known {
 }
 
 /// Every reason, in the order of the contract.
-pub const ALL: &[Known] = include!(concat!(env!("OUT_DIR"), "/reasons.rs"));
+pub const ALL: &[Known] = include!("generated/reasons.rs");
 
 impl Known {
     /// The reason of a name.
@@ -80,11 +80,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_has_the_table_of_the_contract() {
-        let readme = include_str!("../../README.md");
+    fn the_documentation_has_the_table_of_the_contract() {
+        let documentation = include_str!("../../docs/errors.md");
         assert!(
-            readme.contains(&table()),
-            "the table of reasons in README.md must be\n{}",
+            documentation.contains(&table()),
+            "the table of reasons in docs/errors.md must be\n{}",
             table()
         );
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_opening::OpeningKeys;
-use latchkey_policy::Gate;
+use latchkey_policy::Authorizer;
 use latchkey_policy::audit::{self, Table};
 use latchkey_service::grpc::Tls;
 use latchkey_service::health::{self, Readiness};
@@ -36,7 +36,7 @@ pub struct Application {
     grpc_listener: TcpListener,
     health_listener: TcpListener,
     router: grpc::AuthorizedRouter,
-    gate: Gate,
+    authorizer: Authorizer,
     tls: Tls,
     audit: audit::Writer,
     grpc_health: grpc::Health,
@@ -68,7 +68,7 @@ impl Application {
             Table::Vault,
             Arc::clone(&configuration.clock),
         );
-        let gate = Gate::new(
+        let authorizer = Authorizer::new(
             configuration.policy,
             configuration.callers,
             audit,
@@ -92,7 +92,7 @@ impl Application {
             ahead_window: configuration.ahead_window,
             most_watchers: configuration.most_watchers,
         });
-        let (router, grpc_health) = grpc::router(engine.clone(), gate.clone(), limits)?;
+        let (router, grpc_health) = grpc::router(engine.clone(), authorizer.clone(), limits)?;
         let grpc_listener = listen("GRPC_LISTEN", configuration.grpc_listen)?;
         let health_listener = listen("HEALTH_LISTEN", configuration.health_listen)?;
         let address = |error| StartError::io("cannot tell the own address", error);
@@ -102,7 +102,7 @@ impl Application {
             grpc_listener,
             health_listener,
             router,
-            gate,
+            authorizer,
             tls: configuration.tls,
             audit: audit_writer,
             grpc_health,
@@ -153,7 +153,7 @@ impl Application {
             self.notifier,
             background.clone(),
         ));
-        self.gate.follow(&background);
+        self.authorizer.follow(&background);
         tokio::spawn(self.tls.clone().follow_files(background.clone()));
         let audit = tokio::spawn(self.audit.run(background.clone()));
         tokio::spawn(self.engine.clone().refresh_ahead());
@@ -187,10 +187,10 @@ impl Application {
 
         let listener = tokio::net::TcpListener::from_std(self.grpc_listener)
             .map_err(|error| StartError::io("GRPC_LISTEN", error))?;
-        let gate = self.gate;
+        let authorizer = self.authorizer;
         let incoming =
             latchkey_service::grpc::incoming(listener, self.tls, stop.clone(), move |refused| {
-                gate.not_let_in(refused);
+                authorizer.record_failed_handshake(refused);
             });
         let served = self
             .router

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use ::metrics::Counter;
 use latchkey_domain::{AccountId, ScopeSet};
-use latchkey_policy::{Gate, moment_of_refusal};
+use latchkey_policy::{Authorizer, pad_response_time};
 use latchkey_proto::token::token_service_server::{TokenService, TokenServiceServer};
 use latchkey_proto::token::{
     AccessToken, AccountSelector, BatchGetAccessTokensRequest, BatchGetAccessTokensResponse,
@@ -77,12 +77,12 @@ impl Health {
 }
 
 /// The gRPC server, behind the gate.
-pub(crate) type AuthorizedRouter = Router<Stack<grpc::Gate<Gate>, Identity>>;
+pub(crate) type AuthorizedRouter = Router<Stack<grpc::Gate<Authorizer>, Identity>>;
 
 /// The gRPC server: tokens behind the gate, health and reflection.
 pub(crate) fn router(
     engine: Engine,
-    gate: Gate,
+    authorizer: Authorizer,
     limits: CallerLimits,
 ) -> Result<(AuthorizedRouter, Health), StartError> {
     let tokens = TokenServiceServer::new(Tokens::new(engine, limits))
@@ -108,7 +108,7 @@ pub(crate) fn router(
             telemetry::follow(&span, traceparent.and_then(|value| value.to_str().ok()));
             span
         })
-        .layer(grpc::Gate(gate))
+        .layer(grpc::Gate(authorizer))
         .add_service(tokens)
         .add_service(health)
         .add_service(reflection);
@@ -165,7 +165,7 @@ impl Tokens {
     /// the policy and for none at all the same is done, one look into the memory
     /// and one into the database, and the same is answered at the same moment.
     async fn check_account(&self, call: &AuthorizedCall, account: AccountId) -> Result<(), Status> {
-        if call.reaches_everything() {
+        if call.allows_every_account() {
             return Ok(());
         }
         if let Some(cached) = self.engine.cached(account)
@@ -183,7 +183,7 @@ impl Tokens {
             }) if call.allows_account(workspace, &provider, &granted_scopes) => Ok(()),
             attributes => {
                 let refused = call.refuse_account(account, attributes);
-                moment_of_refusal(begun).await;
+                pad_response_time(begun).await;
                 Err(refused)
             }
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use latchkey_domain::{AccountId, GrantBinding, ProviderName};
-use latchkey_providers::{ProviderKind, Registry};
+use latchkey_providers::Registry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -46,7 +46,6 @@ pub struct Limits {
 #[derive(Debug)]
 struct ProviderLimits {
     name: ProviderName,
-    kind: Option<ProviderKind>,
     breaker: ScopedBreaker,
     permits: Arc<Semaphore>,
     rate: DefaultDirectRateLimiter,
@@ -103,17 +102,12 @@ impl Upstream {
             rate: one,
             ahead: one,
         };
-        Upstreams::new(limits).upstream(&ProviderName::GOOGLE.parse().unwrap(), None, None)
+        Upstreams::new(limits).upstream(&ProviderName::GOOGLE.parse().unwrap(), None)
     }
 
     /// The provider that it leads to.
     pub fn provider(&self) -> &ProviderName {
         &self.provider.name
-    }
-
-    /// Whose quirks the provider has; absent where it is not switched on.
-    pub fn kind(&self) -> Option<ProviderKind> {
-        self.provider.kind
     }
 
     /// Why no request goes out now for such an account; nothing where one may.
@@ -280,23 +274,14 @@ impl Upstreams {
 
     /// The upstream of a grant.
     pub fn of(&self, binding: &GrantBinding, providers: &Registry) -> Arc<Upstream> {
-        let kind = providers
-            .get(&binding.provider)
-            .map(|provider| provider.kind());
-        // `<tid>/<oid>`
-        let tenant = match kind {
-            Some(ProviderKind::Microsoft) => binding.subject.as_str().split_once('/'),
-            _ => None,
-        };
-        self.upstream(&binding.provider, kind, tenant.map(|(tenant, _)| tenant))
+        let provider = providers.get(&binding.provider);
+        let tenant = provider
+            .as_ref()
+            .and_then(|provider| provider.tenant_of(&binding.subject));
+        self.upstream(&binding.provider, tenant)
     }
 
-    fn upstream(
-        &self,
-        provider: &ProviderName,
-        kind: Option<ProviderKind>,
-        tenant: Option<&str>,
-    ) -> Arc<Upstream> {
+    fn upstream(&self, provider: &ProviderName, tenant: Option<&str>) -> Arc<Upstream> {
         let mut upstreams = self
             .by_tenant
             .lock()
@@ -308,7 +293,7 @@ impl Upstreams {
         if upstreams.len() >= MAX_TENANTS {
             key.1 = None;
         }
-        let provider = self.provider_limits(provider, kind);
+        let provider = self.provider_limits(provider);
         let upstream = upstreams.entry(key).or_insert_with_key(|(_, tenant)| {
             Arc::new(Upstream {
                 provider,
@@ -342,11 +327,7 @@ impl Upstreams {
         Arc::new(Semaphore::new(permits.max(1)))
     }
 
-    fn provider_limits(
-        &self,
-        provider: &ProviderName,
-        kind: Option<ProviderKind>,
-    ) -> Arc<ProviderLimits> {
+    fn provider_limits(&self, provider: &ProviderName) -> Arc<ProviderLimits> {
         let mut providers = self
             .providers
             .lock()
@@ -355,7 +336,6 @@ impl Upstreams {
             metrics::provider(provider);
             Arc::new(ProviderLimits {
                 name: provider.clone(),
-                kind,
                 breaker: ScopedBreaker::new("provider"),
                 permits: self.permits(1),
                 rate: RateLimiter::direct(Quota::per_second(self.limits.rate)),

@@ -1,4 +1,4 @@
-//! A service that reacts to connected accounts: binds a queue of its own to
+//! An example of a service that reacts to connected accounts: it binds its own queue to
 //! `latchkey.events` and prints every `account.connected.v1`.
 //!
 //! With the development stack running (`cargo dev up`), `cargo dev status --json`
@@ -8,9 +8,9 @@
 //! cargo run -p sync-svc --example consume_events -- --amqp-url amqp://…
 //! ```
 //!
-//! Nothing of Latchkey's inner crates is needed: RabbitMQ, the protobuf messages
-//! of `proto/` and the exchange's name are the contract. Delivery is at least
-//! once: `cloudEvents:id` is the same for every delivery of one event.
+//! It uses no internal crate of Latchkey: the contract is RabbitMQ, the protobuf messages
+//! of `proto/` and the name of the exchange. Delivery is at least once: `cloudEvents:id`
+//! is the same for every delivery of one event.
 
 #![expect(
     clippy::print_stdout,
@@ -34,15 +34,15 @@ const EXCHANGE: &str = "latchkey.events";
 const ROUTING_KEY: &str = "account.connected.v1";
 
 #[derive(Parser)]
-#[command(about = "Prints every connected account, as it is told on the exchange")]
+#[command(about = "Prints every connected account that is published")]
 struct Arguments {
-    /// The broker.
+    /// URL of the broker.
     #[arg(long, env = "AMQP_URL", hide_env_values = true)]
     amqp_url: String,
-    /// The queue to bind; events wait in it while the example does not run.
+    /// Queue to bind; it keeps the events while the example does not run.
     #[arg(long, default_value = "example.account-connected")]
     queue: String,
-    /// Ends after this many events; runs on where absent.
+    /// Number of events after which the example ends; without it, it does not end.
     #[arg(long)]
     count: Option<usize>,
 }
@@ -51,13 +51,13 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let queue = arguments.queue.as_str();
-    // Only `amqps://` needs it.
+    // Needed only for `amqps://`.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let connection =
         Connection::connect(&arguments.amqp_url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
 
-    // Durable and replicated: events wait here while this service is down.
+    // Durable and replicated: the queue keeps events while this service is down.
     let mut quorum = FieldTable::default();
     quorum.insert(
         "x-queue-type".into(),
@@ -90,7 +90,7 @@ async fn main() -> anyhow::Result<()> {
     let mut printed = 0;
     while arguments.count.is_none_or(|count| printed < count) {
         let Some(delivery) = deliveries.next().await else {
-            anyhow::bail!("the broker closed the subscription: a real service connects again");
+            anyhow::bail!("the broker closed the connection; a real service would connect again");
         };
         let delivery = delivery?;
         let Ok(event) = AccountConnected::decode(delivery.data.as_slice()) else {
@@ -103,8 +103,8 @@ async fn main() -> anyhow::Result<()> {
             continue;
         };
         print(&delivery.properties, &event);
-        // After the work is committed, never before: what is not acknowledged
-        // comes again.
+        // After the work is committed, never before: an event that is not acknowledged is
+        // delivered again.
         delivery.acker.ack(BasicAckOptions::default()).await?;
         printed += 1;
     }

@@ -9,7 +9,7 @@ use latchkey_messaging::broker::BrokerCheck;
 use latchkey_messaging::consumer::{Consumer, Handler};
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_messaging::topology::{Keeper, Subscription};
-use latchkey_policy::Gate;
+use latchkey_policy::Authorizer;
 use latchkey_policy::audit::{self, Table, Writer};
 use latchkey_service::database::DatabaseCheck;
 use latchkey_service::health::{self, Readiness};
@@ -24,29 +24,29 @@ use crate::{consumer, grpc, store, sweep};
 /// CloudEvents source of everything that sync-svc publishes.
 const SOURCE: &str = "/latchkey/sync-svc";
 
-/// What is left of the audit is written within this time at shut-down.
+/// At shut-down the remaining audit records are written within this time.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// sync-svc, ready to run: its addresses are taken.
+/// sync-svc, ready to run: its listeners are bound.
 #[derive(Debug)]
 pub struct Application {
     config: Config,
     clock: Arc<dyn Clock>,
     grpc: TcpListener,
     health: TcpListener,
-    gate: Gate,
+    authorizer: Authorizer,
     audit: Writer,
 }
 
 impl Application {
-    /// Takes the addresses. Neither database nor broker need be there yet.
+    /// Binds the listeners. Database and broker may still be unreachable.
     ///
     /// # Errors
-    /// An address is taken, or the keys of callers' tokens cannot be read.
+    /// An address is in use, or the keys of callers' tokens cannot be read.
     pub fn build(config: Config) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (audit, writer) = audit::audit(config.pool.clone(), Table::Sync, clock.clone());
-        let gate = Gate::new(
+        let authorizer = Authorizer::new(
             config.policy.clone(),
             config.callers.clone(),
             audit,
@@ -55,31 +55,31 @@ impl Application {
         Ok(Self {
             grpc: listen("GRPC_LISTEN", config.grpc_listen)?,
             health: listen("HEALTH_LISTEN", config.health_listen)?,
-            gate,
+            authorizer,
             audit: writer,
             clock,
             config,
         })
     }
 
-    /// Where gRPC is served.
+    /// The address of the gRPC server.
     ///
     /// # Errors
-    /// The operating system's refusal.
+    /// The operating system does not return it.
     pub fn grpc_address(&self) -> std::io::Result<SocketAddr> {
         self.grpc.local_addr()
     }
 
-    /// Where health is served.
+    /// The address of the health server.
     ///
     /// # Errors
-    /// The operating system's refusal.
+    /// The operating system does not return it.
     pub fn health_address(&self) -> std::io::Result<SocketAddr> {
         self.health.local_addr()
     }
 
-    /// Runs consumers, relay, sweep, gRPC and health until `stop`, then ends
-    /// them in order: what is in flight is finished.
+    /// Runs consumers, relay, sweep, gRPC and health until `stop`, then stops them in
+    /// order: work that has begun is finished.
     ///
     /// # Errors
     /// A server failed.
@@ -89,19 +89,20 @@ impl Application {
             clock,
             grpc,
             health,
-            gate,
+            authorizer,
             audit,
         } = self;
         let pool = config.pool.clone();
         let asked = stop;
-        // One that ends for whatever reason ends them all.
+        // If one task ends, for whatever reason, all of them are stopped.
         let stop = shutdown::after(&asked, config.shutdown_delay);
         let mut tasks: JoinSet<Result<(), StartError>> = JoinSet::new();
-        // Ends when they have: what they wrote is published, and health is told.
+        // Cancelled after the tasks above have ended: what they wrote is still
+        // published, and health is still answered.
         let end = CancellationToken::new();
         let mut behind: JoinSet<Result<(), StartError>> = JoinSet::new();
 
-        let handler: Arc<dyn Handler> = Arc::new(consumer::Events::new(
+        let handler: Arc<dyn Handler> = Arc::new(consumer::EventHandler::new(
             pool.clone(),
             config.connect_mode,
             clock.clone(),
@@ -137,7 +138,7 @@ impl Application {
         readiness = readiness.reporting(relay.complaints());
         let ended = end.clone();
         behind.spawn(async move {
-            // Events have their queues before the first is published.
+            // The queues are declared before the first event is published.
             tokio::select! {
                 () = declared.cancelled() => relay.run(ended).await,
                 () = ended.cancelled() => {}
@@ -155,16 +156,16 @@ impl Application {
                 .await
                 .map_err(|error| StartError::io("health", error))
         });
-        // Ends after the calls that it writes down.
+        // The audit writer stops after the calls that it records.
         let answered = CancellationToken::new();
         let audit = tokio::spawn(audit.run(answered.clone()));
         let service = grpc::AccountServer::new(pool, clock);
         let tls = config.grpc_tls;
-        let ending = grpc::Ending {
-            asked,
+        let shutdown = grpc::Shutdown {
+            requested: asked,
             stop: stop.clone(),
         };
-        tasks.spawn(grpc::serve(grpc, tls, gate, service, ending));
+        tasks.spawn(grpc::serve(grpc, tls, authorizer, service, shutdown));
 
         let mut outcome = Ok(());
         loop {
@@ -184,7 +185,7 @@ impl Application {
         }
         answered.cancel();
         if tokio::time::timeout(AUDIT_TIMEOUT, audit).await.is_err() {
-            tracing::error!("the audit was cut off: it took too long to end");
+            tracing::error!("audit records were lost at shut-down: writing them took too long");
         }
         config.pool.close().await;
         outcome

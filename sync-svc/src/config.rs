@@ -1,4 +1,4 @@
-//! Environment → typed configuration.
+//! The configuration, read from environment variables.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,34 +13,34 @@ use sqlx::PgPool;
 
 use crate::connect::ConnectMode;
 
-/// Name in logs, in the broker's and the database's lists of connections.
+/// Name in logs, and of the connections to the broker and the database.
 pub const SERVICE: &str = "sync-svc";
 
-/// Everything that sync-svc needs.
+/// The configuration of sync-svc.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where gRPC is served (`GRPC_LISTEN`).
+    /// Address of the gRPC server (`GRPC_LISTEN`).
     pub grpc_listen: SocketAddr,
     /// Mutual TLS of gRPC (`GRPC_TLS_…`).
     pub grpc_tls: Tls,
-    /// How callers say who they are (`CALLERS_BY`).
+    /// How callers authenticate (`CALLERS_BY`).
     pub callers: CallerSettings,
-    /// Who may call it, and what (`POLICY_FILE`).
+    /// Which callers may call which methods (`POLICY_FILE`).
     pub policy: LivePolicy,
-    /// Where health is served (`HEALTH_LISTEN`).
+    /// Address of the health server (`HEALTH_LISTEN`).
     pub health_listen: SocketAddr,
-    /// `DATABASE_URL`.
+    /// The database's connection pool (`DATABASE_URL`).
     pub pool: PgPool,
-    /// `SHUTDOWN_DELAY`.
+    /// How long calls are still accepted after the request to stop (`SHUTDOWN_DELAY`).
     pub shutdown_delay: Duration,
-    /// `AMQP_URL`.
+    /// The broker (`AMQP_URL`).
     pub broker: BrokerConfig,
-    /// `CONNECT_MODE`.
+    /// Whether new channels start by themselves (`CONNECT_MODE`).
     pub connect_mode: ConnectMode,
-    /// When a message that failed is tried again (`RETRY_DELAYS`).
+    /// The delays after which a failed message is tried again (`RETRY_DELAYS`).
     pub ladder: Ladder,
-    /// How often queues and bindings are declared again, and unrouted events looked
-    /// for (`QUEUES_CHECKED_EVERY`).
+    /// How often queues and bindings are declared again, and unrouted events are
+    /// published again (`QUEUES_CHECKED_EVERY`).
     pub queues_checked_every: Duration,
 }
 
@@ -67,18 +67,18 @@ impl Config {
     }
 }
 
-/// `QUEUES_CHECKED_EVERY`, 30 s where nothing is said.
+/// `QUEUES_CHECKED_EVERY`, by default 30 s.
 fn queues_checked_every(environment: &Environment) -> Result<Duration, ConfigError> {
     const NAME: &str = "QUEUES_CHECKED_EVERY";
-    const USUAL: Duration = Duration::from_secs(30);
-    let every = environment.duration(NAME, USUAL)?;
+    const DEFAULT: Duration = Duration::from_secs(30);
+    let every = environment.duration(NAME, DEFAULT)?;
     if every < Duration::from_millis(100) {
         return Err(ConfigError::new(NAME, "must be 100ms at least"));
     }
     Ok(every)
 }
 
-/// `RETRY_DELAYS`, e.g. `5s,30s,5m,30m`: the last one repeats for a day.
+/// `RETRY_DELAYS`, e.g. `5s,30s,5m,30m`. The last delay is repeated for one day.
 fn ladder(environment: &Environment) -> Result<Ladder, ConfigError> {
     const NAME: &str = "RETRY_DELAYS";
     const DAY: Duration = Duration::from_hours(24);

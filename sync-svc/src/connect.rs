@@ -1,43 +1,39 @@
-//! The connection transaction: inbox, account, sealed grant, channels, first
-//! jobs and events, together or not at all (R20).
+//! Connects an account after a sign-in. Inbox, account, sealed grant, channels,
+//! first jobs and events are written in one transaction (R20).
 
-mod grant;
+mod channel_changes;
+mod channel_input;
 mod sign_in;
-mod start;
 
-use latchkey_domain::{ChannelId, EventId};
-use latchkey_messaging::outbox::{Event as _, Message, Schema, enqueue};
-use latchkey_proto::events::{AccountConnected, Identity};
+use latchkey_domain::EventId;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
-use crate::announce;
-use crate::channel::{Channel, Kind};
+use crate::grant::{Decision, Merged, Source, decide};
 use crate::store::account::{self, Account};
-use crate::store::channel::{self, ChannelRow};
-use crate::store::{credential, inbox, member};
+use crate::store::{channel, credential, grant_death, inbox, member, replaced_grant};
+use channel_changes::GrantChange;
 
-pub use grant::{Death, Decision, Grant, Held, Intent, Merged, Origin, Source, decide};
-pub use sign_in::{Access, InvalidSignIn, SealedGrant, SignIn, Wanted};
-pub use start::{ConnectMode, InvalidConnectMode};
+pub use channel_input::{ConnectMode, InvalidConnectMode};
+pub use sign_in::{Access, InvalidSignIn, SignIn, WantedChannel};
 
-/// What became of a sign-in.
+/// The result of a sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The same event was applied before.
+    /// The event was applied before.
     Duplicate,
-    /// Applied; what happened to the grant.
+    /// The event was applied, with this decision on the grant.
     Applied(Decision),
-    /// The person was taken out of the workspace later: nothing is connected.
+    /// The person was removed from the workspace after the sign-in: nothing is
+    /// connected.
     Removed,
 }
 
-/// Applies a sign-in. Any number of deliveries of any number of sign-ins may
-/// run at once: those of one account go one after another, and the order does
-/// not matter.
+/// Applies a sign-in. Deliveries may be applied concurrently: those of one account
+/// wait for each other, and the result does not depend on their order.
 ///
 /// # Errors
-/// The database's refusal; nothing was written.
+/// The database failed; nothing was written.
 pub async fn apply(
     pool: &PgPool,
     mode: ConnectMode,
@@ -54,7 +50,7 @@ pub async fn apply(
 /// [`apply`] in the caller's transaction.
 ///
 /// # Errors
-/// The database's refusal; the transaction has to be rolled back.
+/// The database failed; the caller has to roll the transaction back.
 pub async fn apply_on(
     connection: &mut PgConnection,
     mode: ConnectMode,
@@ -62,11 +58,11 @@ pub async fn apply_on(
     sign_in: &SignIn,
     now: OffsetDateTime,
 ) -> Result<Outcome, sqlx::Error> {
-    if !inbox::first_time(connection, event, "connect").await? {
+    if !inbox::record_first_delivery(connection, event, "connect").await? {
         return Ok(Outcome::Duplicate);
     }
     let (workspace, user) = (sign_in.binding.workspace, sign_in.binding.user);
-    member::hold(connection, workspace, user).await?;
+    member::lock_shared(connection, workspace, user).await?;
     if member::removed_at(connection, workspace, user)
         .await?
         .is_some_and(|at| sign_in.grant.authenticated_at <= at)
@@ -83,226 +79,114 @@ pub async fn apply_on(
     )
     .await?;
     let stored = credential::lock(connection, account.id, now).await?;
-    let decision = decide(stored.as_ref().map(|stored| &stored.held), &sign_in.grant);
-    keep_what_is_not_stored(connection, &account, stored.as_ref(), sign_in, decision).await?;
+    let decision = decide(stored.as_ref().map(|stored| &stored.grants), &sign_in.grant);
+    keep_replaced_refresh_token(connection, &account, stored.as_ref(), sign_in, decision).await?;
     if let Decision::Take(merged) = decision {
         let change = store_grant(connection, &account, stored.as_ref(), sign_in, merged).await?;
         if let Some(change) = change {
-            move_channels(connection, &account, sign_in, mode, change, event, now).await?;
+            channel_changes::move_channels(connection, &account, sign_in, mode, change, event, now)
+                .await?;
         }
     }
     credential::set_handle(connection, &account).await?;
-    choose_visibilities(connection, &account, sign_in).await?;
+    store_visibilities(connection, &account, sign_in).await?;
     Ok(Outcome::Applied(decision))
 }
 
-/// Keeps the refresh token that gives way, be it the stored one or that of the sign-in:
-/// some providers go on serving both.
-async fn keep_what_is_not_stored(
+/// Keeps the refresh token that is not used from now on, which is either the stored
+/// one or that of the sign-in: some providers accept both until they are revoked.
+async fn keep_replaced_refresh_token(
     connection: &mut PgConnection,
     account: &Account,
-    stored: Option<&credential::Stored>,
+    stored: Option<&credential::StoredCredential>,
     sign_in: &SignIn,
     decision: Decision,
 ) -> Result<(), sqlx::Error> {
-    let revives = stored.is_none_or(|stored| !stored.held.is_alive());
+    let reconnects = stored.is_none_or(|stored| !stored.grants.is_alive());
     match decision {
-        // The first sign-in has nothing to give way.
+        // The first sign-in replaces nothing.
         Decision::Take(_) if stored.is_none() => Ok(()),
-        Decision::Take(merged) if revives || merged.refresh != Source::Stored => {
-            credential::keep_replaced(connection, account.id).await
+        Decision::Take(merged) if reconnects || merged.refresh != Source::Stored => {
+            replaced_grant::keep_stored(connection, account.id).await
         }
         Decision::Take(_) | Decision::KeepStored | Decision::KeepDead => {
             match &sign_in.sealed.refresh_token {
-                Some(token) => credential::keep_unused(connection, account.id, token).await,
+                Some(token) => replaced_grant::keep_incoming(connection, account.id, token).await,
                 None => Ok(()),
             }
         }
-        // There is nothing to disconnect.
+        // The account is disconnected: nothing is kept to be revoked later.
         Decision::KeepDisconnected => Ok(()),
     }
 }
 
-/// What a new grant means for the channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
-    /// The account could not be used before; `again` if there was one.
-    Revived { again: bool },
-    /// Another whole grant.
-    Replaced,
-    /// An access token with other scopes.
-    Widened,
-    /// An access token with the same scopes.
-    Renewed,
-}
-
-/// Stores the merged tokens. Answers nothing if the channels are not concerned.
+/// Stores the merged tokens. Returns `None` if the channels do not change.
 async fn store_grant(
     connection: &mut PgConnection,
     account: &Account,
-    stored: Option<&credential::Stored>,
+    stored: Option<&credential::StoredCredential>,
     sign_in: &SignIn,
     merged: Merged,
-) -> Result<Option<Change>, sqlx::Error> {
+) -> Result<Option<GrantChange>, sqlx::Error> {
     let (sealed, grant) = (&sign_in.sealed, &sign_in.grant);
-    let alive = stored.filter(|stored| stored.held.is_alive());
+    let alive = stored.filter(|stored| stored.grants.is_alive());
     let Some(alive) = alive else {
-        if let Some(held) = stored.map(|stored| &stored.held) {
-            if let Some(not_before) = held.not_before {
-                credential::forget_deaths(connection, account.id, not_before).await?;
+        if let Some(grants) = stored.map(|stored| &stored.grants) {
+            if let Some(not_before) = grants.not_before {
+                grant_death::delete_before(connection, account.id, not_before).await?;
             }
-            if let Some(death) = held.death() {
-                credential::remember_death(connection, account.id, death).await?;
+            if let Some(death) = grants.death() {
+                grant_death::insert(connection, account.id, death).await?;
             }
         }
         credential::replace(connection, account, sealed, grant).await?;
-        return Ok(Some(Change::Revived {
-            again: stored.is_some(),
+        return Ok(Some(GrantChange::Connected {
+            reconnected: stored.is_some(),
         }));
     };
-    let held = &alive.held;
     match (merged.access, merged.refresh) {
         (Source::Incoming, Source::Stored) => {
-            let same = held.access.as_ref().is_some_and(|access| {
+            let same = alive.grants.access.as_ref().is_some_and(|access| {
                 access.scopes.covers(&grant.scopes) && grant.scopes.covers(&access.scopes)
             });
             let change = if same {
-                Change::Renewed
+                GrantChange::Renewed
             } else {
-                Change::Widened
+                GrantChange::Widened
             };
-            // A refresh under way brings a fresh token itself, and must not lose
-            // its compare-and-swap: it may hold the only living refresh token.
+            // A refresh that is in progress brings a new access token itself. It must
+            // not lose its compare-and-swap: it may hold the only valid refresh token.
             if alive.refreshing {
                 return Ok(same.then_some(change));
             }
-            credential::take_access_token(connection, account.id, sealed, grant).await?;
+            credential::replace_access_token(connection, account.id, sealed, grant).await?;
             Ok(Some(change))
         }
         (Source::Incoming, Source::Incoming | Source::Nothing) => {
             credential::replace(connection, account, sealed, grant).await?;
-            Ok(Some(Change::Replaced))
+            Ok(Some(GrantChange::Replaced))
         }
         (_, Source::Incoming) => {
-            credential::take_refresh_token(connection, account.id, sealed, grant).await?;
+            credential::replace_refresh_token(connection, account.id, sealed, grant).await?;
             Ok(None)
         }
         _ => Ok(None),
     }
 }
 
-/// Moves the channels after a new grant, and tells of the connection.
-async fn move_channels(
-    connection: &mut PgConnection,
-    account: &Account,
-    sign_in: &SignIn,
-    mode: ConnectMode,
-    change: Change,
-    event: EventId,
-    now: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
-    let rows = channel::of_accounts(connection, &[account.id]).await?;
-    let revived = matches!(change, Change::Revived { .. }) || account.disconnected_at.is_some();
-    let replaced = change != Change::Renewed;
-    let moved = moves(account, &rows, sign_in, mode, revived, replaced, now);
-    if account.disconnected_at.is_some() {
-        account::set_disconnected(connection, account.id, None).await?;
-    }
-    if matches!(change, Change::Revived { .. } | Change::Replaced) {
-        let again = change == (Change::Revived { again: true });
-        tell_connected(connection, account, &rows, &moved, sign_in, again, event).await?;
-    }
-    for (before, row) in &moved {
-        announce::channel_moved(connection, account, before.as_ref(), row, event, now).await?;
-    }
-    Ok(())
-}
-
-/// A choice is ordered by its own time, whatever becomes of the grant that
-/// came with it, and a disconnect does not take it back.
-async fn choose_visibilities(
+/// Stores the visibilities that the person chose. A choice is ordered by its own
+/// time: it does not depend on whether its grant is stored, and a disconnect does
+/// not revert it.
+async fn store_visibilities(
     connection: &mut PgConnection,
     account: &Account,
     sign_in: &SignIn,
 ) -> Result<(), sqlx::Error> {
     let chosen_at = sign_in.grant.authenticated_at;
-    for (kind, wanted) in sign_in.wanted() {
+    for (kind, wanted) in sign_in.channels() {
         if let Some(visibility) = wanted.visibility {
-            channel::choose_visibility(connection, account.id, kind, visibility, chosen_at).await?;
+            channel::set_visibility(connection, account.id, kind, visibility, chosen_at).await?;
         }
     }
     Ok(())
-}
-
-/// The channels that change, each with its state before (none where it is new).
-fn moves(
-    account: &Account,
-    rows: &[ChannelRow],
-    sign_in: &SignIn,
-    mode: ConnectMode,
-    revived: bool,
-    replaced: bool,
-    now: OffsetDateTime,
-) -> Vec<(Option<Channel>, ChannelRow)> {
-    let mut moved = Vec::new();
-    for (kind, wanted) in sign_in.wanted() {
-        let row = rows.iter().find(|row| row.kind == kind);
-        let current = row.map(|row| &row.state);
-        let Some(input) = start::input(current, wanted.access, mode, revived, replaced) else {
-            continue;
-        };
-        let state = current.cloned().unwrap_or_else(|| Channel::new(now));
-        // Every input of a connection is known in every state.
-        let Ok(state) = state.after(input, now) else {
-            continue;
-        };
-        let next = ChannelRow {
-            id: row.map_or_else(ChannelId::generate, |row| row.id),
-            account_id: account.id,
-            kind,
-            state,
-        };
-        moved.push((current.cloned(), next));
-    }
-    moved
-}
-
-async fn tell_connected(
-    connection: &mut PgConnection,
-    account: &Account,
-    rows: &[ChannelRow],
-    moved: &[(Option<Channel>, ChannelRow)],
-    sign_in: &SignIn,
-    reconnected: bool,
-    cause: EventId,
-) -> Result<(), sqlx::Error> {
-    let channel_id = |kind: Kind| {
-        moved
-            .iter()
-            .map(|(_, row)| row)
-            .chain(rows)
-            .find(|row| row.kind == kind)
-            .map(|row| row.id.to_string())
-            .unwrap_or_default()
-    };
-    let event = AccountConnected {
-        account_id: account.id.to_string(),
-        workspace_id: account.workspace_id.to_string(),
-        user_id: account.user_id.to_string(),
-        identity: Some(Identity {
-            provider: account.provider.clone(),
-            issuer: account.issuer.clone(),
-            subject: account.subject.clone(),
-            handle: account.handle.clone(),
-            display_name: account.display_name.clone(),
-            handle_verified: Some(account.handle_verified()),
-        }),
-        granted_scopes: sign_in.grant.scopes.to_vec(),
-        message_channel_id: channel_id(Kind::Message),
-        calendar_channel_id: channel_id(Kind::Calendar),
-        reconnected,
-    };
-    let id = EventId::derived(cause.as_uuid(), AccountConnected::ROUTING_KEY);
-    let message = Message::event(id, account.id, &event);
-    enqueue(connection, Schema::Sync, message).await
 }

@@ -1,4 +1,5 @@
-//! One message: decode, apply, then acknowledge, try again or park.
+//! Handles one message: decodes the event and applies it. The result says whether the
+//! message is acknowledged, tried again or parked.
 
 use std::sync::Arc;
 
@@ -13,20 +14,20 @@ use latchkey_service::database::{ANSWER, within};
 use sqlx::PgPool;
 
 use crate::connect::{self, ConnectMode, SignIn};
-use crate::lifecycle::{self, LifecycleError};
-use crate::removal::{self, Removal, RemovalError};
+use crate::grant_events::{self, GrantEventError};
+use crate::member_removal::{self, Removal, RemovalError};
 use crate::store;
 
 /// Handles every event that sync-svc consumes.
 #[derive(Debug)]
-pub struct Events {
+pub struct EventHandler {
     pool: PgPool,
     mode: ConnectMode,
     clock: Arc<dyn Clock>,
 }
 
-impl Events {
-    /// A handler over a pool.
+impl EventHandler {
+    /// A handler that writes to this database.
     pub fn new(pool: PgPool, mode: ConnectMode, clock: Arc<dyn Clock>) -> Self {
         Self { pool, mode, clock }
     }
@@ -36,7 +37,7 @@ impl Events {
         let sign_in = SignIn::read(message.event::<UserAuthenticated>()?, now)
             .map_err(|error| HandleError::Park(error.to_string()))?;
         let Some(sign_in) = sign_in else {
-            tracing::debug!("nothing to connect");
+            tracing::debug!("the sign-in has no connection");
             return Ok(());
         };
         let outcome = connect::apply(&self.pool, self.mode, message.id, &sign_in, now).await?;
@@ -52,44 +53,44 @@ impl Events {
 }
 
 #[async_trait]
-impl Handler for Events {
+impl Handler for EventHandler {
     async fn handle(&self, message: &Received) -> Result<(), HandleError> {
         within(ANSWER, self.apply(message)).await
     }
 
     async fn available(&self) -> Result<(), String> {
-        // Asked anew each time: a moment after a failure an older answer says nothing.
+        // Not cached: shortly after a failure an earlier answer means nothing.
         let written = within(ANSWER, sqlx::query(store::WRITE).execute(&self.pool)).await;
         written.map(drop).map_err(|error| error.to_string())
     }
 }
 
-impl Events {
+impl EventHandler {
     async fn apply(&self, message: &Received) -> Result<(), HandleError> {
         let now = self.clock.now();
         match message.event_type.as_str() {
             UserAuthenticated::ROUTING_KEY => self.authenticated(message).await,
             AccountReauthRequired::ROUTING_KEY => {
                 let fact = message.event()?;
-                Ok(lifecycle::reauth_required(&self.pool, message.id, &fact, now).await?)
+                Ok(grant_events::reauth_required(&self.pool, message.id, &fact, now).await?)
             }
             MemberRemoved::ROUTING_KEY => {
                 let removal = Removal::read(&message.event()?)?;
-                Ok(removal::apply(&self.pool, message.id, removal).await?)
+                Ok(member_removal::apply(&self.pool, message.id, removal).await?)
             }
             AccountDisconnected::ROUTING_KEY => {
                 let fact = message.event()?;
-                Ok(lifecycle::disconnected(&self.pool, message.id, &fact, now).await?)
+                Ok(grant_events::disconnected(&self.pool, message.id, &fact, now).await?)
             }
             other => Err(HandleError::Park(format!("unknown event {other}"))),
         }
     }
 }
 
-impl From<LifecycleError> for HandleError {
-    fn from(error: LifecycleError) -> Self {
+impl From<GrantEventError> for HandleError {
+    fn from(error: GrantEventError) -> Self {
         match error {
-            LifecycleError::Database(error) => error.into(),
+            GrantEventError::Database(error) => error.into(),
             malformed => Self::Park(malformed.to_string()),
         }
     }

@@ -1,16 +1,16 @@
 //! `latchkey.account.v1.AccountService` over mutual TLS.
 
-mod callers;
+mod authorization;
 mod convert;
-mod judge;
 mod page;
+mod policy;
 mod service;
 mod status;
 
 use std::net::TcpListener;
 use std::time::Duration;
 
-use latchkey_policy::Gate;
+use latchkey_policy::Authorizer;
 use latchkey_proto::FILE_DESCRIPTOR_SET;
 use latchkey_proto::account::account_service_server::AccountServiceServer;
 use latchkey_service::StartError;
@@ -18,38 +18,41 @@ use latchkey_service::grpc::{self, Tls};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-pub use callers::policy;
+pub use policy::policy;
 pub use service::AccountServer;
 
-/// A call that takes longer is given up.
+/// A call that takes longer is cancelled.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// Calls that run at shut-down get this long; streams of health never end.
+/// At shut-down running calls get this time. There is a limit because the health
+/// service's streams never end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection that is silent is asked whether it lives.
+/// A silent connection is checked at this interval.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// Connections are made anew after this, so that new certificates count.
-const OLDEST_CONNECTION: Duration = Duration::from_mins(30);
+/// Connections are closed at this age, so that clients connect again and new
+/// certificates are checked.
+const MAX_CONNECTION_AGE: Duration = Duration::from_mins(30);
 
-/// When it ends.
+/// The two steps of a shut-down.
 #[derive(Debug)]
-pub struct Ending {
-    /// It is asked to: callers should go elsewhere.
-    pub asked: CancellationToken,
-    /// No new calls.
+pub struct Shutdown {
+    /// The shut-down was requested: health says `NOT_SERVING`, and calls are still
+    /// answered.
+    pub requested: CancellationToken,
+    /// New calls are no longer accepted.
     pub stop: CancellationToken,
 }
 
-/// Serves the account service behind `gate`, and health and reflection, until it
-/// ends.
+/// Serves the account service, whose calls `authorizer` checks, and health and
+/// reflection, until the shut-down is complete.
 ///
 /// # Errors
 /// The listener or the certificates cannot be used.
 pub async fn serve(
     listener: TcpListener,
     tls: Tls,
-    gate: Gate,
+    authorizer: Authorizer,
     service: AccountServer,
-    Ending { asked, stop }: Ending,
+    Shutdown { requested, stop }: Shutdown,
 ) -> Result<(), StartError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -63,23 +66,23 @@ pub async fn serve(
     let listener = tokio::net::TcpListener::from_std(listener)
         .map_err(|error| StartError::io("GRPC_LISTEN", error))?;
     tokio::spawn(tls.clone().follow_files(stop.clone()));
-    gate.follow(&stop);
-    let door = gate.clone();
+    authorizer.follow(&stop);
+    let recorder = authorizer.clone();
     let incoming = grpc::incoming(listener, tls, stop.clone(), move |refused| {
-        door.not_let_in(refused);
+        recorder.record_failed_handshake(refused);
     });
     let serving = Server::builder()
         .timeout(CALL_TIMEOUT)
         .http2_keepalive_interval(Some(KEEPALIVE))
-        .max_connection_age(OLDEST_CONNECTION)
-        .layer(grpc::Gate(gate))
+        .max_connection_age(MAX_CONNECTION_AGE)
+        .layer(grpc::Gate(authorizer))
         .add_service(health)
         .add_service(reflection)
         .add_service(AccountServiceServer::new(service))
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-    let out_of_time = async {
-        asked.cancelled().await;
-        // Whoever watches goes elsewhere.
+    let drained = async {
+        requested.cancelled().await;
+        // Clients that watch health choose another replica.
         reporter
             .set_not_serving::<AccountServiceServer<AccountServer>>()
             .await;
@@ -88,6 +91,6 @@ pub async fn serve(
     };
     tokio::select! {
         served = serving => served.map_err(StartError::other),
-        () = out_of_time => Ok(()),
+        () = drained => Ok(()),
     }
 }

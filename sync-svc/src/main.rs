@@ -1,4 +1,4 @@
-//! sync-svc: see the library.
+//! `sync-svc`: serves, and runs the commands for operators.
 
 use std::process::ExitCode;
 
@@ -7,13 +7,14 @@ use latchkey_config::Environment;
 use latchkey_domain::{Clock as _, SystemClock};
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::parked::Shelf;
-use latchkey_policy::audit::{self, Table};
-use latchkey_service::{StartError, run, shutdown};
+use latchkey_policy::Contract;
+use latchkey_service::{StartError, database, run, shutdown};
+use sync_svc::commands::{audit, channels, parked};
 use sync_svc::config::SERVICE;
-use sync_svc::{Application, Config, channels, parked};
+use sync_svc::{Application, Config};
 
 /// Turns sign-ins into connected accounts, channels and first sync jobs.
-/// Configured by environment variables; see the README.
+/// Configured by environment variables; see docs/configuration.md.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -25,66 +26,52 @@ struct Arguments {
 enum Command {
     /// Serve (the default).
     Server,
-    /// Look after messages that could not be handled.
+    /// List, show and publish again the messages that could not be handled.
     Parked {
         #[command(subcommand)]
         command: parked::Command,
     },
-    /// Look after events that no queue was bound for.
+    /// List, show and publish again the events that no queue was bound for.
     Unrouted {
         #[command(subcommand)]
         command: parked::Command,
     },
-    /// Look after channels that failed. DATABASE_URL is that of the service.
+    /// List and restart channels that failed. DATABASE_URL is that of the service.
     Channels {
         #[command(subcommand)]
         command: channels::Command,
     },
-    /// Look at a policy: who may call, and what.
+    /// Check and explain a policy: who may call which methods.
     Policy {
         #[command(subcommand)]
         command: latchkey_policy::command::Command,
     },
-    /// The records of who was answered what.
+    /// Manage the records of answered and refused calls.
     Audit {
         #[command(subcommand)]
-        command: Audit,
-    },
-}
-
-#[derive(Subcommand)]
-enum Audit {
-    /// Take old records away, as an operator: DATABASE_URL is a person's.
-    Prune {
-        /// What is younger stays; 30d at least.
-        #[arg(long, value_parser = latchkey_config::parse_duration)]
-        older_than: std::time::Duration,
+        command: audit::Command,
     },
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // Fails only where one is installed already.
+    // Fails only if a provider is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let (command, shelves) = match arguments.command.unwrap_or(Command::Server) {
+    let ended = match arguments.command.unwrap_or(Command::Server) {
         Command::Server => return run::service_main(SERVICE, serve).await,
-        Command::Parked { command } => (command, parked::parked()),
-        Command::Unrouted { command } => (command, vec![Shelf::Unrouted]),
-        Command::Channels { command } => {
-            return run::ended(SERVICE, look_after_channels(&command).await);
-        }
+        Command::Parked { command } => run_parked(&command, parked::parked()).await,
+        Command::Unrouted { command } => run_parked(&command, vec![Shelf::Unrouted]).await,
+        Command::Channels { command } => run_channels(&command).await,
         Command::Policy { command } => {
             let out = &mut std::io::stdout().lock();
-            let ended =
-                latchkey_policy::command::run(&command, latchkey_policy::Contract::accounts(), out);
-            return run::ended(SERVICE, ended);
+            latchkey_policy::command::run(&command, Contract::accounts(), out)
         }
-        Command::Audit {
-            command: Audit::Prune { older_than },
-        } => return run::ended(SERVICE, prune(older_than).await),
+        Command::Audit { command } => audit::run(&command, &Environment::of_process())
+            .await
+            .and_then(print),
     };
-    run::ended(SERVICE, look_after(&command, shelves).await)
+    run::ended(SERVICE, ended)
 }
 
 async fn serve(environment: Environment) -> Result<(), StartError> {
@@ -99,36 +86,26 @@ async fn serve(environment: Environment) -> Result<(), StartError> {
     application.run_until_stopped(stop).await
 }
 
-async fn look_after(command: &parked::Command, shelves: Vec<Shelf>) -> Result<(), StartError> {
+async fn run_parked(command: &parked::Command, queues: Vec<Shelf>) -> Result<(), StartError> {
     let broker = BrokerConfig::from_environment(&Environment::of_process(), SERVICE)?;
-    let lines = parked::run(command, shelves, &broker)
+    parked::run(command, queues, &broker)
         .await
-        .map_err(StartError::other)?;
+        .map_err(StartError::other)
+        .and_then(print)
+}
+
+async fn run_channels(command: &channels::Command) -> Result<(), StartError> {
+    let environment = Environment::of_process();
+    let pool = database::pool_of_command(&environment, "sync-svc-channels")?;
+    channels::run(command, &pool, SystemClock.now())
+        .await
+        .map_err(StartError::other)
+        .and_then(print)
+}
+
+fn print(lines: Vec<String>) -> Result<(), StartError> {
     for line in lines {
         run::say(&line)?;
     }
-    Ok(())
-}
-
-async fn look_after_channels(command: &channels::Command) -> Result<(), StartError> {
-    let environment = Environment::of_process();
-    let pool = latchkey_service::database::pool_of_command(&environment, "sync-svc-channels")?;
-    let lines = channels::run(command, &pool, SystemClock.now())
-        .await
-        .map_err(StartError::other)?;
-    for line in lines {
-        run::say(&line)?;
-    }
-    Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "the command's answer")]
-async fn prune(older_than: std::time::Duration) -> Result<(), StartError> {
-    let environment = Environment::of_process();
-    let pool = latchkey_service::database::pool(&environment, "sync-svc-audit")?;
-    let pruned = audit::prune(&pool, Table::Sync, older_than)
-        .await
-        .map_err(StartError::other)?;
-    println!("{pruned} records taken away");
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! Looks after channels that nobody moves: a retry whose time has come, a worker
-//! that is not heard of, a job that waits. No channel that a worker has taken
-//! stays ONGOING for ever; one that waits for a worker waits as long as it takes.
+//! The sweep: restarts channels whose back-off is over or whose worker reports nothing
+//! more, and queues a job again that no worker took. A channel whose job a worker took
+//! does not stay `ONGOING` for ever; a job that waits for a worker may wait without
+//! limit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,74 +12,75 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use crate::announce;
 use crate::channel::{Channel, Input, Kind};
+use crate::channel_events;
 use crate::store::account::Account;
-use crate::store::channel::{ChannelRow, PAGE, Position};
+use crate::store::channel::{ChannelRow, PAGE_SIZE, Position};
 use crate::store::{account, channel, inbox, job};
 
-/// Looks this often.
+/// Time between two sweeps.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// Jobs of earlier starts are looked for this often.
-const FORGET_INTERVAL: time::Duration = time::Duration::hours(1);
-/// A worker that reports nothing for so long has lost its job. A job that waits is
-/// not queued again before either.
-pub const SILENT_AFTER: time::Duration = time::Duration::hours(1);
-/// Jobs of earlier starts are kept for so long, for people who look.
-pub const JOBS_KEPT: time::Duration = time::Duration::days(14);
+/// Time between two deletions of old jobs.
+const CLEANUP_INTERVAL: time::Duration = time::Duration::hours(1);
+/// After this time without a report a worker is considered lost. A job that waits is
+/// queued again after this time at the earliest.
+pub const WORKER_TIMEOUT: time::Duration = time::Duration::hours(1);
+/// How long the jobs of earlier starts are kept, for investigations.
+pub const JOB_RETENTION: time::Duration = time::Duration::days(14);
 
-/// Sweeps until `stop`. Any number of replicas may sweep at once.
+/// Sweeps until `stop`. Several replicas may sweep at the same time.
 pub async fn run(pool: PgPool, clock: Arc<dyn Clock>, stop: CancellationToken) {
-    let mut forget_after = clock.now();
+    let mut next_cleanup = clock.now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(INTERVAL) => {}
         }
-        // What is cut off is rolled back.
+        // A transaction that is cancelled here is rolled back.
         tokio::select! {
             () = stop.cancelled() => return,
-            () = round(&pool, clock.now(), &mut forget_after) => {}
+            () = run_round(&pool, clock.now(), &mut next_cleanup) => {}
         }
     }
 }
 
-async fn round(pool: &PgPool, now: OffsetDateTime, forget_after: &mut OffsetDateTime) {
-    match once(pool, now).await {
+async fn run_round(pool: &PgPool, now: OffsetDateTime, next_cleanup: &mut OffsetDateTime) {
+    match run_once(pool, now).await {
         Ok(0) => {}
         Ok(moved) => tracing::info!(moved, "channels swept"),
         Err(error) => tracing::warn!(%error, "sweep failed"),
     }
-    if let Err(error) = within(UNHURRIED, inbox::forget_old(pool)).await {
-        tracing::warn!(%error, "inbox was not cleaned");
+    if let Err(error) = within(UNHURRIED, inbox::delete_old(pool)).await {
+        tracing::warn!(%error, "old inbox entries were not deleted");
     }
-    if now < *forget_after {
+    if now < *next_cleanup {
         return;
     }
-    match within(UNHURRIED, job::forget_all_old(pool, now - JOBS_KEPT)).await {
-        Ok(_) => *forget_after = now + FORGET_INTERVAL,
-        Err(error) => tracing::warn!(%error, "old jobs were not forgotten"),
+    match within(UNHURRIED, job::delete_all_old(pool, now - JOB_RETENTION)).await {
+        Ok(_) => *next_cleanup = now + CLEANUP_INTERVAL,
+        Err(error) => tracing::warn!(%error, "old jobs were not deleted"),
     }
 }
 
-/// One sweep over both kinds. Answers how many channels moved, or had their job
-/// queued again.
+/// Sweeps the channels of both kinds once. Returns how many channels changed or had
+/// their job queued again.
 ///
 /// # Errors
-/// The database does not answer; what moved before it stays moved. A channel that
-/// cannot be moved is passed over, and told in the log.
-pub async fn once(pool: &PgPool, now: OffsetDateTime) -> Result<usize, sqlx::Error> {
+/// The database does not answer; earlier changes stay. A channel that cannot be changed
+/// is skipped and logged.
+pub async fn run_once(pool: &PgPool, now: OffsetDateTime) -> Result<usize, sqlx::Error> {
     let mut moved = 0;
     for kind in Kind::ALL {
         let mut position = Position::START;
         loop {
             let due = within(ANSWER, async {
                 let mut connection = pool.acquire().await?;
-                channel::due(&mut connection, kind, now, now - SILENT_AFTER, position).await
+                channel::due_for_sweep(&mut connection, kind, now, now - WORKER_TIMEOUT, position)
+                    .await
             })
             .await?;
             for row in &due {
-                match within(ANSWER, move_one(pool, row, now)).await {
+                match within(ANSWER, sweep_channel(pool, row, now)).await {
                     Ok(done) => moved += usize::from(done),
                     Err(error) => {
                         tracing::error!(channel.id = %row.id, %error, "channel was not swept");
@@ -86,8 +88,8 @@ pub async fn once(pool: &PgPool, now: OffsetDateTime) -> Result<usize, sqlx::Err
                 }
             }
             match due.last() {
-                Some(last) if due.len() >= usize::try_from(PAGE).unwrap_or(1) => {
-                    position = Position::behind(last);
+                Some(last) if due.len() >= usize::try_from(PAGE_SIZE).unwrap_or(1) => {
+                    position = Position::after(last);
                 }
                 _ => break,
             }
@@ -96,7 +98,7 @@ pub async fn once(pool: &PgPool, now: OffsetDateTime) -> Result<usize, sqlx::Err
     Ok(moved)
 }
 
-async fn move_one(
+async fn sweep_channel(
     pool: &PgPool,
     seen: &ChannelRow,
     now: OffsetDateTime,
@@ -107,7 +109,7 @@ async fn move_one(
         return Ok(false);
     };
     let rows = channel::of_accounts(connection, &[account.id]).await?;
-    // Under the lock: a report or another replica may have moved it.
+    // Read again under the lock: a report or another replica may have changed it.
     let Some(row) = rows
         .into_iter()
         .find(|row| row.id == seen.id && row.state == seen.state)
@@ -116,8 +118,8 @@ async fn move_one(
     };
     let done = match input(&row.state, now) {
         Some(input) => advance(connection, &account, row, input, now).await?,
-        None if row.state.waits_for_a_worker() => {
-            announce::job_again(connection, &account, &row, now).await?
+        None if row.state.awaits_worker() => {
+            channel_events::requeue_job(connection, &account, &row, now).await?
         }
         None => false,
     };
@@ -138,21 +140,21 @@ async fn advance(
     };
     tracing::warn!(
         channel.id = %row.id, status = %state.status,
-        failures = state.throttle_failures, "channel moved by the sweep"
+        failures = state.throttle_failures, "channel restarted or failed by the sweep"
     );
     row.state = state;
     let cause = EventId::generate();
-    announce::channel_moved(connection, account, Some(&before), &row, cause, now).await?;
+    channel_events::store_and_publish(connection, account, Some(&before), &row, cause, now).await?;
     Ok(true)
 }
 
-/// What happens to the channel; none where its job only waits.
+/// The input for the channel; `None` if its job only waits.
 fn input(channel: &Channel, now: OffsetDateTime) -> Option<Input> {
     if channel.throttle_until.is_some() {
         Some(Input::RetryDue)
     } else {
         channel
-            .is_silent(now - SILENT_AFTER)
-            .then_some(Input::Silent)
+            .is_worker_silent(now - WORKER_TIMEOUT)
+            .then_some(Input::WorkerSilent)
     }
 }

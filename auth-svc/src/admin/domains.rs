@@ -1,11 +1,12 @@
 use actix_web::{HttpRequest, HttpResponse, web};
+use latchkey_providers::is_consumer_domain;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{AdminError, admin};
 use crate::app::State;
-use crate::config::{is_consumer_domain, parse_domain};
+use crate::config::parse_domain;
 use crate::http::description::Problem;
 use crate::http::routes::Routes;
 use crate::proof;

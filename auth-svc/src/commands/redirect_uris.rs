@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::SystemClock;
-use latchkey_providers::{Provider, ProviderKind, Purpose, Registry};
+use latchkey_providers::{Provider, Purpose, Registry, built_in_names};
 
 use crate::config::WebOrigin;
 
@@ -22,28 +22,25 @@ pub fn print(environment: &Environment) -> Result<String, ConfigError> {
         section(&mut text, provider, public.as_ref());
     }
     if text.is_empty() {
-        "no provider is switched on: set AUTH_GOOGLE_ENABLED, AUTH_MICROSOFT_ENABLED or AUTH_OIDC_<NAME>_ISSUER\n"
-            .clone_into(&mut text);
+        let switches = built_in_names().map(|name| format!("AUTH_{}_ENABLED", name.to_uppercase()));
+        let switches: Vec<String> = switches.collect();
+        text = format!(
+            "no provider is switched on: set {} or AUTH_OIDC_<NAME>_ISSUER\n",
+            switches.join(", ")
+        );
     }
     Ok(text)
 }
 
 /// Writing to a `String` does not fail.
 fn section(text: &mut String, provider: &Provider, public: Option<&WebOrigin>) {
-    let place = match provider.kind() {
-        ProviderKind::Google => {
-            "Google Cloud console: APIs & Services, Credentials, the OAuth client, \"Authorized redirect URIs\""
-        }
-        ProviderKind::Microsoft => {
-            "Microsoft Entra admin center: App registrations, Authentication, platform \"Web\", \"Redirect URIs\""
-        }
-        ProviderKind::Oidc => "the client's redirect URIs at the provider",
-    };
+    let registration = provider.registration();
     let _ = writeln!(
         text,
-        "{} ({})\n  {place}:",
+        "{} ({})\n  {}:",
         provider.label(),
-        provider.name()
+        provider.name(),
+        registration.redirect_uris
     );
     let mut origins: Vec<String> = public.map(ToString::to_string).into_iter().collect();
     for purpose in [Purpose::SignIn, Purpose::Connect] {
@@ -54,20 +51,12 @@ fn section(text: &mut String, provider: &Provider, public: Option<&WebOrigin>) {
     }
     origins.sort();
     origins.dedup();
-    if provider.kind() == ProviderKind::Google {
-        let _ = writeln!(text, "  \"Authorized JavaScript origins\":");
-    } else {
-        let _ = writeln!(text, "  origins, where the provider asks for them:");
-    }
+    let _ = writeln!(text, "  {}:", registration.origins);
     for origin in origins {
         let _ = writeln!(text, "    {origin}");
     }
-    if provider.kind() == ProviderKind::Microsoft {
-        let _ = writeln!(
-            text,
-            "  Token configuration: add the optional claims `email` and `xms_edov` to the ID token;\n  \
-             without `xms_edov` no address counts as verified and nobody joins a workspace."
-        );
+    if !registration.note.is_empty() {
+        let _ = writeln!(text, "{}", registration.note);
     }
     text.push('\n');
 }

@@ -15,9 +15,6 @@ use latchkey_providers::{EmailStatus, Mismatch, Unverified, for_log};
 
 use crate::config::DomainList;
 
-/// Consumer domains for which Google itself is the mail host.
-const GOOGLE_CONSUMER_DOMAINS: [&str; 2] = ["gmail.com", "googlemail.com"];
-
 /// What a provider says about a person's address.
 #[derive(Debug, Clone, Copy)]
 pub struct Claims<'a> {
@@ -27,8 +24,8 @@ pub struct Claims<'a> {
     pub email_status: &'a EmailStatus,
     /// Google's `hd` claim.
     pub hosted_domain: Option<&'a str>,
-    /// True for Google, whose `email_verified` alone says nothing about the
-    /// domain's owner: the address may have been verified once, years ago.
+    /// Whether the provider vouches for the domain only together with `hosted_domain`
+    /// ([`needs_hosted_domain`](latchkey_providers::needs_hosted_domain)).
     pub needs_hosted_domain: bool,
 }
 
@@ -43,9 +40,7 @@ impl<'a> Claims<'a> {
     /// belongs to it.
     pub fn vouched_domain(&self) -> Option<&'a str> {
         let domain = self.vouched_email()?.domain();
-        let authoritative = !self.needs_hosted_domain
-            || self.hosted_domain.is_some()
-            || GOOGLE_CONSUMER_DOMAINS.contains(&domain);
+        let authoritative = !self.needs_hosted_domain || self.hosted_domain.is_some();
         authoritative.then_some(domain)
     }
 }

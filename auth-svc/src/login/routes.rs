@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::ProviderName;
+use latchkey_providers::{built_in_names, is_built_in};
 
 use crate::app::State;
 use crate::http::description::Problem;
@@ -25,18 +26,19 @@ use crate::store::session::Session;
 
 /// Adds the routes.
 pub fn routes(routes: &mut Routes<'_>) {
-    const KNOWN: &str = "/auth/{provider:google|microsoft}";
+    let names: Vec<&str> = built_in_names().collect();
+    let known = format!("/auth/{{provider:{}}}", names.join("|"));
     initiate::routes(routes);
-    routes.add_slow_at(__path_sign_in, KNOWN, sign_in);
+    routes.add_slow_at(__path_sign_in, &known, sign_in);
     routes.add_slow(__path_sign_in_oidc, sign_in_oidc);
-    routes.add_slow_at(__path_connect, &format!("{KNOWN}-apis"), connect);
+    routes.add_slow_at(__path_connect, &format!("{known}-apis"), connect);
     routes.add_slow(__path_connect_oidc, connect_oidc);
-    let signed_in_at = format!("{KNOWN}/redirect");
+    let signed_in_at = format!("{known}/redirect");
     routes.add_slow_at(__path_signed_in, &signed_in_at, signed_in);
     routes.add_at(__path_signed_in_form, &signed_in_at, signed_in_form);
     routes.add_slow(__path_signed_in_oidc, signed_in_oidc);
     routes.add(__path_signed_in_oidc_form, signed_in_oidc_form);
-    let connected_at = format!("{KNOWN}-apis/get-access-token");
+    let connected_at = format!("{known}-apis/get-access-token");
     routes.add_slow_at(__path_connected, &connected_at, connected);
     routes.add_at(__path_connected_form, &connected_at, connected_form);
     routes.add_slow(__path_connected_oidc, connected_oidc);
@@ -146,11 +148,11 @@ ends!(
     "Ends the connection of another account."
 );
 
-/// The provider of the path. Google and Microsoft have their own paths.
+/// The provider of the path. Built-in providers have their own paths.
 fn provider_of(request: &HttpRequest, name: &str) -> Option<ProviderName> {
-    let reserved = matches!(name, ProviderName::GOOGLE | ProviderName::MICROSOFT);
     let generic = request.path().starts_with("/auth/oidc");
-    name.parse().ok().filter(|_| !(reserved && generic))
+    let name = Some(name).filter(|name| !(generic && is_built_in(name)));
+    name?.parse().ok()
 }
 
 async fn begin(

@@ -24,16 +24,6 @@ pub const BRAND: Icon = Icon(
     r#"<path d="M12 1.5a6.5 6.5 0 0 0-2.6 12.46V21l2.6 2 2.6-2-1.5-1.6 1.5-1.7-1.2-1.4 1.2-1.3v-1.04A6.5 6.5 0 0 0 12 1.5Zm0 3.1a2.1 2.1 0 1 1 0 4.2 2.1 2.1 0 0 1 0-4.2Z" fill="currentColor"/>"#,
 );
 
-/// The sign that people know.
-pub const GOOGLE: Icon = Icon(
-    r##"<path fill="#4285F4" d="M23.49 12.27c0-.79-.07-1.54-.19-2.27H12v4.51h6.47c-.29 1.48-1.14 2.73-2.4 3.58v3h3.86c2.26-2.09 3.56-5.17 3.56-8.82z"/><path fill="#34A853" d="M12 24c3.24 0 5.95-1.08 7.93-2.91l-3.86-3c-1.08.72-2.45 1.16-4.07 1.16-3.13 0-5.78-2.11-6.73-4.96H1.29v3.09C3.26 21.3 7.31 24 12 24z"/><path fill="#FBBC05" d="M5.27 14.29c-.25-.72-.38-1.49-.38-2.29s.14-1.57.38-2.29V6.62H1.29C.47 8.24 0 10.06 0 12s.47 3.76 1.29 5.38l3.98-3.09z"/><path fill="#EA4335" d="M12 4.75c1.77 0 3.35.61 4.6 1.8l3.42-3.42C17.95 1.19 15.24 0 12 0 7.31 0 3.26 2.7 1.29 6.62l3.98 3.09c.95-2.85 3.6-4.96 6.73-4.96z"/>"##,
-);
-
-/// The sign that people know.
-pub const MICROSOFT: Icon = Icon(
-    r##"<path fill="#F25022" d="M1 1h10.5v10.5H1z"/><path fill="#7FBA00" d="M12.5 1H23v10.5H12.5z"/><path fill="#00A4EF" d="M1 12.5h10.5V23H1z"/><path fill="#FFB900" d="M12.5 12.5H23V23H12.5z"/>"##,
-);
-
 /// Any other provider.
 pub const PROVIDER: Icon = Icon(
     r#"<g class="line"><circle cx="12" cy="12" r="9"/><path d="M3 12h18M12 3c2.6 2.6 3.9 5.6 3.9 9s-1.3 6.4-3.9 9c-2.6-2.6-3.9-5.6-3.9-9s1.3-6.4 3.9-9Z"/></g>"#,
@@ -76,9 +66,5 @@ pub const CHECK: Icon = Icon(
 
 /// The sign of a provider.
 pub fn of_provider(name: &str) -> Icon {
-    match name {
-        latchkey_domain::ProviderName::GOOGLE => GOOGLE,
-        latchkey_domain::ProviderName::MICROSOFT => MICROSOFT,
-        _ => PROVIDER,
-    }
+    latchkey_providers::logo(name).map_or(PROVIDER, Icon)
 }

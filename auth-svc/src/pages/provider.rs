@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use latchkey_domain::ProviderName;
-use latchkey_providers::{Provider, Purpose};
+use latchkey_providers::{Provider, Purpose, is_built_in};
 use url::form_urlencoded;
 
 use super::icon::{self, Icon};
@@ -47,13 +47,7 @@ pub fn buttons<'a>(
     carried: &[(String, String)],
 ) -> Vec<Button> {
     let mut buttons: Vec<(bool, Button)> = providers
-        .map(|provider| {
-            let other = !matches!(
-                provider.name().as_str(),
-                ProviderName::GOOGLE | ProviderName::MICROSOFT
-            );
-            (other, Button::of(provider, carried))
-        })
+        .map(|provider| (!provider.is_built_in(), Button::of(provider, carried)))
         .collect();
     buttons.sort_by_key(|(other, _)| *other);
     buttons.into_iter().map(|(_, button)| button).collect()
@@ -61,10 +55,7 @@ pub fn buttons<'a>(
 
 /// `/auth/google`, `/auth/oidc-apis/keycloak`
 pub fn start_path(provider: &ProviderName, start: Start) -> String {
-    let known = matches!(
-        provider.as_str(),
-        ProviderName::GOOGLE | ProviderName::MICROSOFT
-    );
+    let known = is_built_in(provider.as_str());
     match (start, known) {
         (Start::SignIn, true) => format!("/auth/{provider}"),
         (Start::SignIn, false) => format!("/auth/oidc/{provider}"),

@@ -2,6 +2,7 @@
 
 use latchkey_domain::{Handle, ScopeSet};
 use latchkey_proto::account::{Account, Channel, ChannelKind, SyncStatus};
+use latchkey_providers::WriteAccess;
 use prost_types::Timestamp;
 use time::OffsetDateTime;
 
@@ -181,19 +182,12 @@ pub fn time_of(timestamp: Option<&Timestamp>) -> Option<OffsetDateTime> {
 
 /// What the scopes allow, as a person would say it: mail, then calendar.
 pub fn permissions(scopes: &ScopeSet, mail: bool, calendar: bool) -> Vec<Permission> {
-    let any = |words: &[&str]| {
-        scopes.iter().any(|scope| {
-            let scope = scope.to_ascii_lowercase();
-            words.iter().any(|word| scope.contains(word))
-        })
-    };
+    let access = WriteAccess::of(scopes);
     let mut all = Vec::new();
     if mail {
-        let change = any(&["mail.readwrite", "gmail.modify", "mail.google.com"]);
-        let send = any(&["mail.send", "gmail.send", "gmail.compose"]);
         all.push(Permission {
             calendar: false,
-            title: match (change, send) {
+            title: match (access.change_mail, access.send_mail) {
                 (false, false) => "Read your mail",
                 (false, true) => "Read your mail, and send what you write in the app",
                 (true, false) => "Read and organise your mail",
@@ -203,11 +197,9 @@ pub fn permissions(scopes: &ScopeSet, mail: bool, calendar: bool) -> Vec<Permiss
         });
     }
     if calendar {
-        let change = any(&["calendars.readwrite", "auth/calendar.events"])
-            && !any(&["calendar.events.readonly"]);
         all.push(Permission {
             calendar: true,
-            title: if change {
+            title: if access.change_events {
                 "See and edit your calendar’s events"
             } else {
                 "See your calendar’s events"

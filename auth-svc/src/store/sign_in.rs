@@ -3,7 +3,7 @@
 
 use latchkey_domain::{GrantBinding, Handle, UserId, WorkspaceId};
 use latchkey_messaging::outbox::{self, Schema};
-use latchkey_providers::{Provider, ProviderKind, Purpose, VerifiedIdentity};
+use latchkey_providers::{Provider, Purpose, VerifiedIdentity, needs_hosted_domain};
 use latchkey_sealing::SealingKey;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -185,7 +185,10 @@ fn claims_of<'a>(provider: &Provider, identity: &'a VerifiedIdentity) -> Claims<
         email: identity.email.as_ref(),
         email_status: &identity.email_status,
         hosted_domain: identity.hosted_domain.as_deref(),
-        needs_hosted_domain: provider.kind() == ProviderKind::Google,
+        needs_hosted_domain: identity
+            .email
+            .as_ref()
+            .is_some_and(|email| needs_hosted_domain(provider.name(), email.domain())),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use latchkey_demo_provider::Decision;
-use latchkey_testkit::{Role, Way};
+use latchkey_testkit::{Role, TcpForwarder};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +14,7 @@ use crate::helpers::{Browser, TestApp};
 async fn a_replica_goes_on_without_a_restart() {
     let app = TestApp::start().await;
     let url = app.database.url(Role::Auth);
-    let way = Way::to(&url).await;
+    let way = TcpForwarder::start(&url).await;
     let through = way.url(&url);
     let stop = CancellationToken::new();
     let changes = [
@@ -30,7 +30,7 @@ async fn a_replica_goes_on_without_a_restart() {
         .await;
     assert!(browser.me().await.is_some());
 
-    way.forget();
+    way.blackhole();
     let mut asking = JoinSet::new();
     for _ in 0..10 {
         let mut browser = browser.clone();

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const FOLDERS: [(&str, &str); 3] = [
+const FOLDERS: [(&str, &str); 4] = [
     ("attacks", "auth-svc/tests/attacks"),
     ("api", "auth-svc/tests/api"),
+    ("api", "sync-svc/tests/api"),
     ("demo", "crates/providers/tests/demo"),
 ];
 

@@ -40,7 +40,7 @@ struct Inner {
 fn scope_rules(provider: &str) -> ScopeRules {
     provider
         .parse()
-        .map_or(ScopeRules::Exact, |provider| ScopeRules::of(&provider))
+        .map_or(ScopeRules::EXACT, |provider| ScopeRules::of(&provider))
 }
 
 /// How a token was come by.

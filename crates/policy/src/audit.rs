@@ -1,9 +1,9 @@
-//! Who was answered what, and who was refused (R36).
+//! The audit: which calls were answered and which were refused (R36).
 //!
-//! A call hands its record over and goes on: it never waits for the database. A
-//! row of the service's audit table is written behind it, many in one statement; refusals
-//! and revocations are log lines as well (target `audit`). What cannot be kept is
-//! counted, and the count is told: nothing is lost in silence.
+//! A call puts its record into a queue and does not wait for the database. A writer
+//! copies the records to the audit table of the service, many in one statement. Refusals
+//! and revocations are also logged (target `audit`). Records that do not fit into the
+//! queue are counted, and the count is logged and recorded.
 
 mod copy;
 mod log;
@@ -25,54 +25,54 @@ use tokio_util::sync::CancellationToken;
 pub use copy::Table;
 pub use record::{Outcome, Record};
 
-/// Records that wait for the table: some 40 MB at most, while the database is away.
-const QUEUE: usize = 128 * 1024;
-/// Records taken at once.
-const BATCH: usize = 1000;
-/// Records are gathered for so long: a row alone costs as much as many, and a
-/// writer that sleeps is not woken by every call.
-const GATHER: Duration = Duration::from_millis(50);
-/// Between two tries while the database does not answer.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Tries when the service is ending.
-const LAST_TRIES: usize = 3;
+/// Most records that wait for the table, about 40 MB.
+const QUEUE_CAPACITY: usize = 128 * 1024;
+/// Most records in one statement.
+const BATCH_SIZE: usize = 1000;
+/// The writer waits this time for further records: one row costs as much as many, and
+/// not every call wakes the writer.
+const BATCH_DELAY: Duration = Duration::from_millis(50);
+/// Time between two attempts while the database does not answer.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Number of attempts at shut-down.
+const SHUTDOWN_ATTEMPTS: usize = 3;
 
-/// Takes records. Cheap to clone.
+/// The queue of the audit. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Audit {
     queue: mpsc::Sender<Record>,
     lost: Arc<AtomicU64>,
-    is_crowded: Arc<AtomicBool>,
-    /// What each caller has taken since the queue was half full.
-    crowd: Arc<Mutex<HashMap<String, usize>>>,
+    is_limited: Arc<AtomicBool>,
+    /// Number of records of each caller since the queue became half full.
+    shares: Arc<Mutex<HashMap<String, usize>>>,
 }
 
-/// The writing end of an audit.
+/// Writes the records of the queue to the table.
 #[derive(Debug)]
 pub struct Writer {
     queue: mpsc::Receiver<Record>,
     lost: Arc<AtomicU64>,
-    /// Losses that the log has and the table has not.
-    untold: u64,
+    /// Number of lost records that are logged but not recorded in the table yet.
+    unreported: u64,
     rows: copy::Rows,
     pool: PgPool,
     clock: Arc<dyn Clock>,
 }
 
-/// An audit that ends in a table, and its writer.
+/// An audit queue and the writer that copies it to a table.
 pub fn audit(pool: PgPool, table: Table, clock: Arc<dyn Clock>) -> (Audit, Writer) {
-    let (sender, queue) = mpsc::channel(QUEUE);
+    let (sender, queue) = mpsc::channel(QUEUE_CAPACITY);
     let lost = Arc::new(AtomicU64::new(0));
     let audit = Audit {
         queue: sender,
         lost: Arc::clone(&lost),
-        is_crowded: Arc::default(),
-        crowd: Arc::default(),
+        is_limited: Arc::default(),
+        shares: Arc::default(),
     };
     let writer = Writer {
         queue,
         lost,
-        untold: 0,
+        unreported: 0,
         rows: copy::Rows::new(table),
         pool,
         clock,
@@ -81,8 +81,8 @@ pub fn audit(pool: PgPool, table: Table, clock: Arc<dyn Clock>) -> (Audit, Write
 }
 
 impl Audit {
-    /// Takes a record, never waiting. Counts it as lost where the queue is full, or half
-    /// full and the caller has had its share of the rest.
+    /// Records without waiting. Counts the record as lost if the queue is full, or if it is
+    /// half full and the caller has used its share of the rest.
     pub fn record(&self, record: Record) {
         log::write(&record);
         if !self.has_room_for(&record.caller) || self.queue.try_send(record).is_err() {
@@ -90,30 +90,30 @@ impl Audit {
         }
     }
 
-    /// While the queue is more than half full each caller gets a quarter of what is left.
+    /// While the queue is more than half full, each caller gets a quarter of the rest.
     fn has_room_for(&self, caller: &str) -> bool {
-        if self.queue.capacity() > QUEUE / 2 {
-            if self.is_crowded.load(Ordering::Relaxed) {
-                self.is_crowded.store(false, Ordering::Relaxed);
-                self.crowd().clear();
+        if self.queue.capacity() > QUEUE_CAPACITY / 2 {
+            if self.is_limited.load(Ordering::Relaxed) {
+                self.is_limited.store(false, Ordering::Relaxed);
+                self.shares().clear();
             }
             return true;
         }
-        self.is_crowded.store(true, Ordering::Relaxed);
-        let mut crowd = self.crowd();
-        let taken = crowd.entry(caller.to_owned()).or_default();
+        self.is_limited.store(true, Ordering::Relaxed);
+        let mut shares = self.shares();
+        let taken = shares.entry(caller.to_owned()).or_default();
         *taken += 1;
-        *taken <= QUEUE / 8
+        *taken <= QUEUE_CAPACITY / 8
     }
 
-    fn crowd(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shares(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a record of somebody who was not let in at all. They may be many
-    /// on purpose: they never take the last places from those who were.
-    pub fn record_stranger(&self, record: Record) {
-        if self.queue.capacity() > QUEUE / 2 {
+    /// Records a caller that was not admitted. Such records may be an attack, so they use
+    /// only half of the queue.
+    pub fn record_unauthenticated(&self, record: Record) {
+        if self.queue.capacity() > QUEUE_CAPACITY / 2 {
             self.record(record);
         } else {
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -122,12 +122,12 @@ impl Audit {
 }
 
 impl Writer {
-    /// Writes until `stop`, then what is left.
+    /// Writes until `stop`, and then the records that are left.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut batch = Vec::with_capacity(BATCH_SIZE);
         loop {
             let taken = tokio::select! {
-                taken = self.queue.recv_many(&mut batch, BATCH) => taken,
+                taken = self.queue.recv_many(&mut batch, BATCH_SIZE) => taken,
                 () = stop.cancelled(), if !self.queue.is_closed() => {
                     self.queue.close();
                     continue;
@@ -136,10 +136,10 @@ impl Writer {
             if taken == 0 {
                 return;
             }
-            if taken < BATCH {
-                let gathered = tokio::time::sleep(GATHER);
+            if taken < BATCH_SIZE {
+                let gathered = tokio::time::sleep(BATCH_DELAY);
                 let _ = stop.run_until_cancelled(gathered).await;
-                while batch.len() < BATCH
+                while batch.len() < BATCH_SIZE
                     && let Ok(record) = self.queue.try_recv()
                 {
                     batch.push(record);
@@ -150,48 +150,48 @@ impl Writer {
         }
     }
 
-    /// Tries until the batch is in.
+    /// Writes the batch; tries again until it succeeds, or at shut-down a few times.
     async fn write(&mut self, batch: &mut Vec<Record>, stop: &CancellationToken) {
-        self.note_losses();
-        if self.untold > 0 {
-            batch.push(Record::lost(self.clock.now(), self.untold));
+        self.report_losses();
+        if self.unreported > 0 {
+            batch.push(Record::lost(self.clock.now(), self.unreported));
         }
         self.rows.set(batch);
-        let mut tries = 0;
+        let mut attempts = 0;
         while let Err(error) = within(ANSWER, self.rows.insert(&self.pool)).await {
-            tries += 1;
-            if tries == 1 {
-                tracing::warn!(%error, records = batch.len(), "audit records wait for the database");
+            attempts += 1;
+            if attempts == 1 {
+                tracing::warn!(%error, records = batch.len(), "audit records cannot be written and are tried again");
             }
-            if stop.is_cancelled() && tries >= LAST_TRIES {
+            if stop.is_cancelled() && attempts >= SHUTDOWN_ATTEMPTS {
                 tracing::error!(target: "audit", lost = batch.len(), "audit records did not reach the table");
                 return;
             }
-            tokio::time::sleep(PAUSE).await;
-            self.note_losses();
+            tokio::time::sleep(RETRY_DELAY).await;
+            self.report_losses();
         }
-        self.untold = 0;
+        self.unreported = 0;
     }
 
-    /// Says in the log how much is missing.
-    fn note_losses(&mut self) {
+    /// Logs the number of lost records.
+    fn report_losses(&mut self) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             tracing::error!(
                 target: "audit",
                 lost,
-                "audit records were lost: more came than could be written"
+                "audit records were lost because the queue was full"
             );
-            self.untold += lost;
+            self.unreported += lost;
         }
     }
 }
 
-/// Takes records away that are older than `keep`, as a person of
-/// `latchkey_operator`: a service's own role cannot. Answers how many.
+/// Deletes records that are older than `keep`, in the role `latchkey_operator`; the role
+/// of a service may not. Returns the number of records.
 ///
 /// # Errors
-/// The database refuses: `keep` is under 30 days, or the role may not.
+/// `keep` is less than 30 days, the role may not, or the database failed.
 pub async fn prune(pool: &PgPool, table: Table, keep: Duration) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(table.prune())
         .bind(keep.as_secs_f64())

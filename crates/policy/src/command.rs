@@ -1,5 +1,5 @@
-//! `policy check` and `policy explain` of a service: what a policy says, before it
-//! is in force.
+//! The commands `policy check` and `policy explain` of a service, for a policy that is
+//! not in force yet.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,29 +7,31 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
 use latchkey_service::StartError;
+use latchkey_service::grpc::Pattern;
 
-use crate::{Ask, Contract, Pattern, Policy, Scopes};
+use crate::contract::Contract;
+use crate::policy::{AccessRequest, Policy, Scopes};
 
-/// What to do with a policy.
+/// The commands for a policy.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say whether a file is a policy that can be put in force.
+    /// Check whether a file is a valid policy.
     Check {
-        /// The file.
+        /// The policy file.
         file: PathBuf,
     },
-    /// Say what a policy says to a request, rule by rule.
-    Explain(Request),
+    /// Show for each rule of a policy whether it allows a request.
+    Explain(ExplainArguments),
 }
 
-/// A request that nobody makes.
+/// The request that a policy is checked with.
 #[derive(Debug, Args)]
-pub struct Request {
-    /// The policy's file.
+pub struct ExplainArguments {
+    /// The policy file.
     file: PathBuf,
     /// Name of the caller: a SPIFFE id, a DNS name or
-    /// `system:serviceaccount:<namespace>:<name>`. Several of one certificate may
-    /// be given.
+    /// `system:serviceaccount:<namespace>:<name>`. May be repeated for a certificate with
+    /// several names.
     #[arg(long, required = true)]
     caller: Vec<String>,
     /// Method, e.g. GetAccessToken.
@@ -49,11 +51,11 @@ pub struct Request {
 /// Runs a command.
 ///
 /// # Errors
-/// The file is no policy, or does not allow the request.
+/// The file is not a policy, or the policy does not allow the request.
 pub fn run(command: &Command, contract: &Contract, out: &mut impl Write) -> Result<(), StartError> {
     match command {
         Command::Check { file } => check(file, contract, out),
-        Command::Explain(request) => explain(request, contract, out),
+        Command::Explain(arguments) => explain(arguments, contract, out),
     }
 }
 
@@ -73,57 +75,61 @@ fn check(file: &Path, contract: &Contract, out: &mut impl Write) -> Result<(), S
     if policy.is_open() {
         return writeln!(
             out,
-            "a policy: any certificate may everything (for development)"
+            "valid policy: every caller with a certificate may call every method (for development)"
         )
         .map_err(written);
     }
     if policy.rules().is_empty() {
-        return writeln!(out, "a policy without a rule: nobody may anything").map_err(written);
+        return writeln!(out, "valid policy without rules: every call is refused").map_err(written);
     }
     for rule in policy.rules() {
         let callers: Vec<_> = rule.callers().iter().map(Pattern::as_str).collect();
         writeln!(out, "rule {}: {}", rule.name(), callers.join(", ")).map_err(written)?;
     }
-    writeln!(out, "a policy of {} rules", policy.rules().len()).map_err(written)
+    writeln!(out, "valid policy with {} rules", policy.rules().len()).map_err(written)
 }
 
-fn explain(request: &Request, contract: &Contract, out: &mut impl Write) -> Result<(), StartError> {
-    let policy = read(&request.file, contract)?;
-    let method = contract.method(&request.method).ok_or_else(|| {
+fn explain(
+    arguments: &ExplainArguments,
+    contract: &Contract,
+    out: &mut impl Write,
+) -> Result<(), StartError> {
+    let policy = read(&arguments.file, contract)?;
+    let method = contract.method(&arguments.method).ok_or_else(|| {
         StartError::Other(format!(
-            "{} is no method; there are {}",
-            request.method,
+            "{} is not a method; the methods are {}",
+            arguments.method,
             contract.known()
         ))
     })?;
-    let scopes: ScopeSet = request.scope.iter().cloned().collect();
-    let ask = Ask {
+    let scopes: ScopeSet = arguments.scope.iter().cloned().collect();
+    let request = AccessRequest {
         method,
-        workspace: request.workspace,
-        provider: request.provider.as_ref(),
+        workspace: arguments.workspace,
+        provider: arguments.provider.as_ref(),
         scopes: (!scopes.is_empty()).then_some(Scopes::Granted(&scopes)),
     };
     if policy.is_open() {
-        writeln!(out, "any certificate may everything").map_err(written)?;
+        writeln!(out, "every caller with a certificate may call every method").map_err(written)?;
     }
     for rule in policy.rules() {
-        let speaks_of_caller = rule
+        let is_for_caller = rule
             .callers()
             .iter()
-            .any(|pattern| request.caller.iter().any(|name| pattern.matches(name)));
-        let verdict = match (speaks_of_caller, rule.objection(&ask)) {
-            (false, _) => "speaks of other callers".to_owned(),
+            .any(|pattern| arguments.caller.iter().any(|name| pattern.matches(name)));
+        let outcome = match (is_for_caller, rule.first_mismatch(&request)) {
+            (false, _) => "is for other callers".to_owned(),
             (true, None) => "allows it".to_owned(),
             (true, Some(what)) => format!("does not allow the {what}"),
         };
-        writeln!(out, "rule {}: {verdict}", rule.name()).map_err(written)?;
+        writeln!(out, "rule {}: {outcome}", rule.name()).map_err(written)?;
     }
-    if !policy.allows(request.caller.iter().map(String::as_str), &ask) {
+    if !policy.allows(arguments.caller.iter().map(String::as_str), &request) {
         return Err(StartError::Other("refused: CALLER_NOT_ALLOWED".to_owned()));
     }
     let open = [
-        ("workspace", request.workspace.is_none()),
-        ("provider", request.provider.is_none()),
+        ("workspace", arguments.workspace.is_none()),
+        ("provider", arguments.provider.is_none()),
         ("scope", scopes.is_empty() && contract.judges_scopes()),
     ];
     let left: Vec<_> = open
@@ -136,7 +142,7 @@ fn explain(request: &Request, contract: &Contract, out: &mut impl Write) -> Resu
     } else {
         writeln!(
             out,
-            "allowed so far: {} would be judged as well",
+            "allowed without {}, which would be checked as well",
             left.join(", ")
         )
         .map_err(written)
@@ -180,26 +186,26 @@ mod tests {
     // R36
     #[test]
     fn an_explanation_says_which_rule_objects_to_what() {
-        let ask = |rest: &str| {
+        let explain = |rest: &str| {
             run_with(
                 MAIL,
                 &format!("explain FILE --caller spiffe://acme.example/{rest}"),
             )
         };
-        let (out, error) = ask("mail --method GetAccessToken --provider google");
+        let (out, error) = explain("mail --method GetAccessToken --provider google");
         assert!(
             out.contains("rule mail: allows it") && error.is_none(),
             "{out}"
         );
-        let (out, error) = ask("mail --method GetAccessToken --provider microsoft");
+        let (out, error) = explain("mail --method GetAccessToken --provider microsoft");
         assert!(
             out.contains("rule mail: does not allow the provider"),
             "{out}"
         );
         assert!(error.unwrap().contains("CALLER_NOT_ALLOWED"));
-        let (out, error) = ask("other --method GetAccessToken");
+        let (out, error) = explain("other --method GetAccessToken");
         assert!(
-            out.contains("speaks of other callers") && error.is_some(),
+            out.contains("is for other callers") && error.is_some(),
             "{out}"
         );
     }
@@ -209,7 +215,7 @@ mod tests {
     fn a_check_lists_the_rules_or_says_what_is_wrong() {
         let (out, error) = run_with(MAIL, "check FILE");
         assert!(
-            out.contains("a policy of 1 rules") && error.is_none(),
+            out.contains("valid policy with 1 rules") && error.is_none(),
             "{out}"
         );
         let (_, error) = run_with("[[rule]]\n", "check FILE");

@@ -1,16 +1,16 @@
-//! The gRPC services that policies are for, and their methods.
+//! The gRPC services that a policy can be for, and their methods.
 
 use std::fmt;
 use std::sync::LazyLock;
 
-/// A gRPC service that a policy is for.
+/// A gRPC service that a policy can be for.
 #[derive(Debug)]
 pub struct Contract {
     /// Full name, e.g. `latchkey.token.v1.TokenService`.
     service: &'static str,
     /// The program that serves it.
     program: &'static str,
-    /// Whether it gives out tokens, so that rules say with which scopes.
+    /// Whether the service returns tokens, so that rules limit their scopes.
     judges_scopes: bool,
     methods: Vec<Method>,
 }
@@ -43,7 +43,7 @@ impl Contract {
         &ACCOUNTS
     }
 
-    /// Methods are read from the contract itself: a new one is closed until a
+    /// The methods are read from the `.proto` files: a new method is forbidden until a
     /// policy names it.
     fn read(
         package: &str,
@@ -74,7 +74,7 @@ impl Contract {
         self.program
     }
 
-    /// True if rules must say which scopes a token may have.
+    /// Returns `true` if rules must say which scopes a token may have.
     pub fn judges_scopes(&self) -> bool {
         self.judges_scopes
     }
@@ -84,7 +84,7 @@ impl Contract {
         &self.methods
     }
 
-    /// The method of this name.
+    /// The method with this name.
     pub fn method(&self, name: &str) -> Option<Method> {
         self.methods.iter().copied().find(|method| method.0 == name)
     }
@@ -99,14 +99,14 @@ impl Contract {
         Some(self.method(name).ok_or(()))
     }
 
-    /// The names of all methods, for messages.
+    /// The names of all methods, for error messages.
     pub(crate) fn known(&self) -> String {
         let names: Vec<_> = self.methods.iter().map(|method| method.0).collect();
         names.join(", ")
     }
 }
 
-/// A method of a contract, e.g. `GetAccessToken`. Only those of a contract exist.
+/// A method of a contract, e.g. `GetAccessToken`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Method(&'static str);
 
@@ -151,7 +151,7 @@ mod tests {
         );
     }
 
-    // R36: what opens the one service opens nothing of the other.
+    // R36: a rule for one service allows nothing of the other.
     #[test]
     fn each_service_has_methods_of_its_own() {
         let accounts = Contract::accounts();

@@ -1,21 +1,20 @@
-//! Who may call the services over gRPC, and what (R36).
+//! Authentication, authorization and audit of the gRPC services (R36).
 //!
-//! One policy file per service says which callers may call which methods for
-//! accounts of which workspaces and providers. This crate reads it, follows it
-//! while it changes ([`LivePolicy`]), finds out who calls (by certificate or by
-//! service-account token), judges each call ([`Gate`], [`Call`]) and writes down
-//! what was answered and refused ([`audit`]). refresh-svc and sync-svc differ in
-//! their [`Contract`] alone.
+//! One policy file per service says which callers may call which methods for accounts
+//! of which workspaces and providers. This crate reads the file, reloads it when it
+//! changes ([`LivePolicy`]), authenticates callers by certificate or by service-account
+//! token, checks each call ([`Authorizer`], [`Call`]) and records answers and refusals
+//! ([`audit`]). refresh-svc and sync-svc differ only in their [`Contract`].
 
 pub mod audit;
 mod caller;
 pub mod command;
 mod contract;
 mod policy;
-mod refusal;
+mod response_padding;
 
-pub use caller::{Call, Caller, CallerSettings, CallersBy, Gate};
+pub use caller::{Authorizer, Call, Caller, CallerSettings, CallersBy};
 pub use contract::{Contract, Method};
 pub use latchkey_service::grpc::{InvalidPattern, Pattern};
-pub use policy::{Ask, Choice, InvalidPolicy, LivePolicy, Policy, Rule, Scopes};
-pub use refusal::moment as moment_of_refusal;
+pub use policy::{AccessRequest, Choice, InvalidPolicy, LivePolicy, Policy, Rule, Scopes};
+pub use response_padding::pad_response_time;

@@ -1,137 +1,17 @@
-//! Which callers may call which methods, for which providers and workspaces, and
-//! for tokens of which scopes (R36).
+//! The policy: which callers may call which methods, for which providers and workspaces,
+//! and for tokens with which scopes (R36).
 //!
-//! Nobody may anything that no rule allows, there are no rules that forbid, and
-//! one rule must allow a request as a whole: two rules that allow half of it
-//! each do not add up.
+//! Everything that no rule allows is forbidden, and no rule forbids. One rule must allow
+//! the whole request: two rules that allow one half each do not allow it together.
 
+mod compiled;
 mod file;
 mod live;
 mod rule;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
-
-use latchkey_domain::{ProviderName, WorkspaceId};
-
-use crate::{Method, Pattern};
-
+pub use compiled::Policy;
 pub use file::InvalidPolicy;
 pub use live::LivePolicy;
-pub use rule::{Ask, Choice, Rule, Scopes};
-
-/// The rules, compiled: what a call needs is one look into a table per name of
-/// the caller.
-#[derive(Debug, Default)]
-pub struct Policy {
-    rules: Vec<Rule>,
-    /// Rules by the whole name of a caller.
-    exact: HashMap<String, Vec<usize>>,
-    /// Rules whose caller has a wildcard.
-    wild: Vec<(Pattern, usize)>,
-    /// Every caller with a certificate may call every method: for development.
-    open: bool,
-}
-
-impl Policy {
-    /// A policy of these rules.
-    pub fn new(rules: Vec<Rule>) -> Self {
-        let mut policy = Self {
-            rules,
-            ..Self::default()
-        };
-        for (position, rule) in policy.rules.iter().enumerate() {
-            for caller in rule.callers() {
-                if caller.is_wild() {
-                    policy.wild.push((caller.clone(), position));
-                } else {
-                    let name = caller.as_str().to_owned();
-                    policy.exact.entry(name).or_default().push(position);
-                }
-            }
-        }
-        policy
-    }
-
-    /// Every caller with a certificate of the authority may call every method.
-    pub fn any_certificate() -> Self {
-        Self {
-            open: true,
-            ..Self::default()
-        }
-    }
-
-    /// Returns `true` if callers need no name.
-    pub fn is_open(&self) -> bool {
-        self.open
-    }
-
-    /// The rules, in the order of the file.
-    pub fn rules(&self) -> &[Rule] {
-        &self.rules
-    }
-
-    /// The rules that speak of a caller of this name.
-    pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Rule> {
-        let exact = self.exact.get(name).into_iter().flatten();
-        let wild = self
-            .wild
-            .iter()
-            .filter(|(pattern, _)| pattern.matches(name))
-            .map(|(_, position)| position);
-        exact
-            .chain(wild)
-            .filter_map(|position| self.rules.get(*position))
-    }
-
-    /// True where one rule of one of the names allows everything that is asked.
-    pub fn allows<'a>(&self, names: impl IntoIterator<Item = &'a str>, ask: &Ask<'_>) -> bool {
-        self.open
-            || names
-                .into_iter()
-                .any(|name| self.of(name).any(|rule| rule.allows(ask)))
-    }
-
-    /// The providers for which one of the names may call the method in a
-    /// workspace: an empty list means that it may not at all.
-    pub fn providers<'a>(
-        &self,
-        names: impl IntoIterator<Item = &'a str>,
-        method: Method,
-        workspace: WorkspaceId,
-    ) -> Choice<ProviderName> {
-        if self.open {
-            return Choice::Every;
-        }
-        let ask = Ask {
-            workspace: Some(workspace),
-            ..Ask::method(method)
-        };
-        let mut allowed = HashSet::new();
-        for rule in names
-            .into_iter()
-            .flat_map(|name| self.of(name))
-            .filter(|rule| rule.allows(&ask))
-        {
-            match &rule.providers {
-                Choice::Every => return Choice::Every,
-                Choice::Only(these) => allowed.extend(these.iter().cloned()),
-            }
-        }
-        Choice::Only(allowed)
-    }
-
-    /// True where one rule lets one of the names call the method for every
-    /// account: then nothing need be known of an account beforehand.
-    pub fn reaches_everything<'a>(
-        &self,
-        names: impl IntoIterator<Item = &'a str>,
-        method: Method,
-    ) -> bool {
-        self.open
-            || names
-                .into_iter()
-                .any(|name| self.of(name).any(|rule| rule.reaches_everything(method)))
-    }
-}
+pub use rule::{AccessRequest, Choice, Rule, Scopes};

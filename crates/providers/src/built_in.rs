@@ -1,51 +1,65 @@
-//! The providers that are built in: one way to read what is configured, and what
-//! sets each apart.
+//! A built-in provider: its facts, and how its variables are read.
 
 use std::collections::BTreeSet;
 
 use latchkey_config::{ConfigError, Environment};
-use latchkey_domain::ScopeSet;
+use latchkey_domain::{ProviderName, ScopeSet};
 use url::Url;
 
-use crate::client_auth::ClientProof;
-use crate::definition::{AskOffline, Definition, IssuerRule, Reader, Wanted, well_known};
-use crate::email::EmailRule;
-use crate::{ProviderKind, RevocationReach, Rotation};
+use crate::client_auth::ClientAuthentication;
+use crate::definition::{AutoConnect, Definition, OfflineScope, RequestedData, well_known};
+use crate::email::{self, EmailRule};
+use crate::issuer::IssuerRule;
+use crate::quirks::{ErrorRow, Quirks};
+use crate::reader::Reader;
+use crate::{RevocationReach, Rotation, ScopeRules};
 
-/// What sets a built-in provider apart.
+/// The facts of one provider.
 pub(crate) struct BuiltIn {
-    /// `google`: in paths, and in upper case in variables.
+    /// Name in paths, and in upper case in variables.
     pub name: &'static str,
-    pub kind: ProviderKind,
-    /// Its own name, for people.
+    pub quirks: &'static dyn Quirks,
+    /// Name on pages, unless another one is configured.
     pub label: &'static str,
-    /// Scope that makes it give a refresh token; empty where a parameter does.
+    /// Logo as SVG with a view box of 24 by 24.
+    pub logo: &'static str,
+    /// Scope for offline access; empty if a parameter requests it.
     pub offline: &'static str,
     pub rotation: Rotation,
     pub revocation: RevocationReach,
     pub messages: Data,
     pub calendar: Data,
+    /// Error codes of the token endpoint beside those of the standards.
+    pub errors: &'static [ErrorRow],
+    /// Reads the issuer and the URL below which the discovery document is.
+    pub issuer: fn(&Reader<'_>) -> Result<(Url, IssuerRule), ConfigError>,
+    /// Checks what is configured.
+    pub check: fn(&Definition) -> Result<(), ConfigError>,
 }
 
-/// A kind of data.
+/// One kind of data.
 pub(crate) struct Data {
     /// Variable that switches it on.
     pub switch: &'static str,
-    /// Scopes to ask for where none are configured.
+    /// Scopes to request, unless others are configured.
     pub scopes: &'static str,
-    /// Narrowest scopes that read; one of them, or one that includes it, is enough.
+    /// Narrowest scopes that allow reading. One of them is sufficient, or one that
+    /// includes it.
     pub readers: &'static [&'static str],
 }
 
 impl BuiltIn {
-    /// What is configured; nothing where it is switched off. `issuer` reads who
-    /// signs, and under which address the discovery document lies.
+    /// What is configured; `None` if the provider is switched off.
     pub(crate) fn definition(
         &self,
         environment: &Environment,
-        issuer: impl FnOnce(&Reader<'_>) -> Result<(Url, IssuerRule), ConfigError>,
     ) -> Result<Option<Definition>, ConfigError> {
-        let Self { name, label, .. } = *self;
+        let Self {
+            name,
+            label,
+            quirks,
+            ..
+        } = *self;
         let reader = Reader {
             environment,
             prefix: &format!("AUTH_{}_", name.to_uppercase()),
@@ -56,19 +70,24 @@ impl BuiltIn {
         if !on {
             return Ok(None);
         }
-        let (discovery, issuer) = issuer(&reader)?;
-        Ok(Some(Definition {
-            name: crate::registry::fixed_name(name)?,
-            kind: self.kind,
+        let provider: ProviderName = name
+            .parse()
+            .map_err(|_| ConfigError::new(name, "is not the name of a provider"))?;
+        let rules = ScopeRules::of(&provider);
+        let (discovery, issuer) = (self.issuer)(&reader)?;
+        let definition = Definition {
+            name: provider,
+            quirks,
+            built_in: true,
             label: reader.optional("LABEL")?.unwrap_or_else(|| label.into()),
             discovery: well_known(&discovery),
             issuer,
             client_id: reader.client_id(label)?,
             client_secret: Some(reader.client_secret(label)?),
-            // What both document, whatever else they announce.
-            client_proof: Some(ClientProof::Post),
+            // Documented by each of them, whatever the discovery document announces.
+            client_authentication: Some(ClientAuthentication::Post),
             audiences: BTreeSet::new(),
-            email_claim: crate::email::CLAIM.to_owned(),
+            email_claim: email::CLAIM.to_owned(),
             subject_claim: None,
             authorize_parameters: Vec::new(),
             select_account: reader.optional_flag("SELECT_ACCOUNT")?,
@@ -80,23 +99,25 @@ impl BuiltIn {
             identity: reader.identity_scopes()?,
             email: EmailRule::default(),
             offline: ScopeSet::parse(self.offline),
-            ask_offline: AskOffline::Always,
+            offline_scope: OfflineScope::Always,
             messages: messages
-                .then(|| self.messages.wanted(&reader, "MESSAGING_SCOPES", self.kind))
+                .then(|| self.messages.requested(&reader, "MESSAGING_SCOPES", rules))
                 .transpose()?,
             calendar: calendar
-                .then(|| self.calendar.wanted(&reader, "CALENDAR_SCOPES", self.kind))
+                .then(|| self.calendar.requested(&reader, "CALENDAR_SCOPES", rules))
                 .transpose()?,
-            auto_connect: reader.auto_connect()?,
+            auto_connect: AutoConnect::read(&reader)?,
             rotation: self.rotation,
-            answers_by_form: false,
+            form_post: false,
             revocation: self.revocation,
-        }))
+        };
+        (self.check)(&definition)?;
+        Ok(Some(definition))
     }
 }
 
 impl Data {
-    /// The switch only makes sense where the provider is on.
+    /// Reads the switch, which is an error if it is on and the provider is off.
     fn is_on(&self, provider: &Reader<'_>, provider_is_on: bool) -> Result<bool, ConfigError> {
         let on = provider.environment.flag(self.switch, false)?;
         if on && !provider_is_on {
@@ -106,13 +127,13 @@ impl Data {
         Ok(on)
     }
 
-    fn wanted(
+    fn requested(
         &self,
         reader: &Reader<'_>,
         suffix: &str,
-        kind: ProviderKind,
-    ) -> Result<Wanted, ConfigError> {
+        rules: ScopeRules,
+    ) -> Result<RequestedData, ConfigError> {
         let scopes = reader.scopes(suffix, self.scopes)?;
-        Ok(Wanted::new(scopes, self.readers, kind.scope_rules()))
+        Ok(RequestedData::new(scopes, self.readers, rules))
     }
 }

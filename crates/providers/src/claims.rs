@@ -1,14 +1,14 @@
-//! Claims of an ID token or of userinfo, read with care.
+//! Claims of an ID token or of a userinfo response, which may have any type.
 
 use latchkey_domain::Handle;
 use serde_json::{Map, Value};
 
-/// Claims as they stand in a token or in an answer of the userinfo endpoint.
+/// The claims of an ID token or of a userinfo response.
 #[derive(Debug)]
 pub(crate) struct Claims(pub Map<String, Value>);
 
 impl Claims {
-    /// A text that is not empty.
+    /// A claim that is a text and not empty.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0
             .get(name)
@@ -16,7 +16,7 @@ impl Claims {
             .filter(|text| !text.is_empty())
     }
 
-    /// Seconds since 1970; a fraction is cut off.
+    /// Seconds since 1970, without their fraction.
     pub(crate) fn time(&self, name: &str) -> Option<i64> {
         let value = self.0.get(name)?;
         value.as_i64().or_else(|| {
@@ -31,13 +31,13 @@ impl Claims {
         })
     }
 
-    /// An address; what is none is none, and no reason to refuse the person.
+    /// A mail address. `None` if it is not a valid one: the person can still sign in.
     pub(crate) fn handle(&self, name: &str) -> Option<Handle> {
         self.text(name)?.parse().ok()
     }
 
-    /// The truth value of a claim. Some providers send a text for it, in either
-    /// case (`"True"`). `None` if the claim is absent or is anything else.
+    /// A boolean. Some providers send it as a text, in lower or upper case (`"True"`).
+    /// `None` if the claim is absent or has another value.
     pub(crate) fn flag(&self, name: &str) -> Option<bool> {
         match self.0.get(name)? {
             Value::Bool(value) => Some(*value),
@@ -61,7 +61,7 @@ mod tests {
 
     // R7
     #[test]
-    fn a_truth_value_is_a_boolean_or_the_text_of_one() {
+    fn a_flag_is_a_boolean_or_the_text_of_one() {
         let flag = |value: Value| claims(json!({ "c": value })).flag("c");
         for yes in [json!(true), json!("true"), json!("True"), json!("TRUE")] {
             assert_eq!(flag(yes.clone()), Some(true), "{yes}");

@@ -1,8 +1,8 @@
-//! From an answer that is no token to a class (R32).
+//! Classification of a failure at a token endpoint (R32).
 //!
-//! `error` decides (RFC 6749 section 5.2), in whichever shape and under whichever status
-//! it comes; its table is `classify/table.rs`. The status decides only where it says
-//! more: throttled, down.
+//! The error code decides (RFC 6749 section 5.2), whatever the format of the body and the
+//! status are; its table is `classify/table.rs`. The status decides only if it says more:
+//! the provider is throttling or down.
 
 mod body;
 mod table;
@@ -14,19 +14,20 @@ use latchkey_domain::RefreshToken;
 use time::OffsetDateTime;
 
 use self::body::Body;
-use crate::transport::{Answer, HttpFailure};
+use crate::quirks::Quirks;
+use crate::transport::{HttpFailure, Response};
 use crate::{
-    Delivery, FailureClass, ProviderError, ProviderKind, TokenError, answer, microsoft, retry_after,
+    Delivery, FailureClass, ProviderError, TOKEN_TOO_LARGE, TokenError, retry_after, token_response,
 };
 
-/// Throttled without `Retry-After`: no sooner than this.
+/// Wait after throttling without `Retry-After`.
 const THROTTLED: Duration = Duration::from_mins(1);
 const MAX_CODE: usize = 100;
 const MAX_DESCRIPTION: usize = 300;
 const MAX_CLAIMS: usize = 8 * 1024;
 
-/// Without what was sent, where the provider echoes it: before anything is cut
-/// off, or half of a token would stay.
+/// Removes the secrets of the request, in case the provider echoes them. This must be
+/// done before the text is shortened, or a part of a secret could remain.
 fn redacted(text: &str, sent: &[&str]) -> String {
     let mut text = text.to_owned();
     for secret in sent.iter().filter(|secret| !secret.is_empty()) {
@@ -38,8 +39,8 @@ fn redacted(text: &str, sent: &[&str]) -> String {
     text
 }
 
-/// Printable, and no longer than `max` characters: neither control characters nor those
-/// that turn the direction of what follows or cannot be seen.
+/// The text with at most `max` characters. Control characters, invisible characters and
+/// those that change the direction of text become spaces.
 fn printable(text: &str, max: usize) -> String {
     let hidden = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     text.chars()
@@ -48,27 +49,26 @@ fn printable(text: &str, max: usize) -> String {
         .collect()
 }
 
-/// Returns `true` if the body refuses although the status says that all is well.
+/// Returns `true` if the body has an error, whatever the status is.
 pub(crate) fn refuses(body: &[u8]) -> bool {
     Body::read(body).is_some_and(|body| body.refuses())
 }
 
-/// The verdicts by error and description, family by family with their sources, as a table
-/// in Markdown.
+/// The table of errors with their classes and sources, in Markdown.
 pub fn verdict_table() -> String {
     table::markdown()
 }
 
-/// The verdict on what the body says.
+/// The class by the error code of the body.
 fn class_of_error(body: &Body) -> Option<FailureClass> {
-    let word = body::word(body.error()?);
-    let subtype = body.text("error_subtype").map(body::word);
-    let of_subtype = subtype.filter(|_| word == "invalid_grant");
+    let code = body::normalized_code(body.error()?);
+    let subtype = body.text("error_subtype").map(body::normalized_code);
+    let of_subtype = subtype.filter(|_| code == "invalid_grant");
     let of_subtype = of_subtype.and_then(|subtype| table::class_of(&subtype, None));
-    of_subtype.or_else(|| table::class_of(&word, body.description()))
+    of_subtype.or_else(|| table::class_of(&code, body.description()))
 }
 
-/// Where no word decides.
+/// The class by the status, if no error code decides.
 fn class_of_status(status: StatusCode, body: Option<&Body>) -> FailureClass {
     let Some(body) = body else {
         return match status {
@@ -78,8 +78,8 @@ fn class_of_status(status: StatusCode, body: Option<&Body>) -> FailureClass {
         };
     };
     match status {
-        StatusCode::UNAUTHORIZED if !speaks_of_a_grant(body) => FailureClass::Unauthorized,
-        // An address that is not there says nothing of a grant.
+        StatusCode::UNAUTHORIZED if !mentions_grant(body) => FailureClass::Unauthorized,
+        // A missing endpoint says nothing about a grant.
         StatusCode::REQUEST_TIMEOUT
         | StatusCode::NOT_FOUND
         | StatusCode::METHOD_NOT_ALLOWED
@@ -89,24 +89,23 @@ fn class_of_status(status: StatusCode, body: Option<&Body>) -> FailureClass {
     }
 }
 
-/// A 401 is about the client, unless its word is about something else.
-fn speaks_of_a_grant(body: &Body) -> bool {
-    let word = body.error().map(body::word).unwrap_or_default();
+/// Returns `true` if the error code is about a grant. A 401 is about the client otherwise.
+fn mentions_grant(body: &Body) -> bool {
+    let code = body.error().map(body::normalized_code).unwrap_or_default();
     ["token", "grant", "session", "user"]
         .iter()
-        .any(|part| word.contains(part))
+        .any(|part| code.contains(part))
 }
 
-/// A 500 with an error about one grant is how Dex tells that a person is gone, and an
-/// outage does not look like this: it counts against the grant, and says nothing of the
-/// provider. Any other 5xx is an outage.
+/// A 500 with an error about one grant counts against the grant and not as an outage of
+/// the provider, if the provider may respond like this. Any other 5xx is an outage.
 fn class_of_5xx(
-    kind: ProviderKind,
+    quirks: &dyn Quirks,
     status: StatusCode,
-    verdict: Option<FailureClass>,
+    by_error: Option<FailureClass>,
 ) -> FailureClass {
     let about_a_grant = matches!(
-        verdict,
+        by_error,
         Some(
             FailureClass::InvalidRefreshToken
                 | FailureClass::RequestRejected
@@ -117,15 +116,16 @@ fn class_of_5xx(
                 | FailureClass::ConsentRequired
         )
     );
-    if kind == ProviderKind::Oidc && status == StatusCode::INTERNAL_SERVER_ERROR && about_a_grant {
+    let is_500 = status == StatusCode::INTERNAL_SERVER_ERROR;
+    if quirks.refuses_grants_with_500() && is_500 && about_a_grant {
         FailureClass::Unknown
     } else {
         FailureClass::ProviderUnavailable
     }
 }
 
-/// Whether the refresh token may have been spent: a gateway that lost the server behind
-/// it, or a server that broke off, does not say.
+/// Whether the provider may have used the refresh token. A gateway that lost its server
+/// does not know, and neither does a server that failed.
 fn delivery(status: StatusCode, has_error: bool) -> Delivery {
     match status {
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Delivery::Unanswered,
@@ -134,11 +134,10 @@ fn delivery(status: StatusCode, has_error: bool) -> Delivery {
     }
 }
 
-/// Class, code and the rest of an answer that is no token; `sent` are the
-/// secrets of the request.
+/// The failure that a response means; `sent` are the secrets of the request.
 pub(crate) fn refusal(
-    kind: ProviderKind,
-    answer: &Answer,
+    quirks: &dyn Quirks,
+    answer: &Response,
     now: OffsetDateTime,
     sent: &[&str],
 ) -> TokenError {
@@ -146,19 +145,18 @@ pub(crate) fn refusal(
     let parsed = Body::read(&answer.body);
     let body = parsed.as_ref();
     let numbers = body
-        .filter(|_| kind == ProviderKind::Microsoft)
-        .map(Body::numbers)
+        .map(|body| quirks.error_numbers(body.fields(), body.description()))
         .unwrap_or_default();
     let throttled = status == StatusCode::TOO_MANY_REQUESTS
-        || (status == StatusCode::FORBIDDEN && body.is_some_and(Body::speaks_of_rate));
-    let verdict = body.and_then(class_of_error);
+        || (status == StatusCode::FORBIDDEN && body.is_some_and(Body::mentions_rate_limit));
+    let by_error = body.and_then(class_of_error);
     let class = if throttled {
         FailureClass::RateLimit
     } else if status.is_server_error() {
-        class_of_5xx(kind, status, verdict)
+        class_of_5xx(quirks, status, by_error)
     } else {
-        let verdict = verdict.unwrap_or_else(|| class_of_status(status, body));
-        microsoft::class_of_codes(verdict, &numbers)
+        let by_error = by_error.unwrap_or_else(|| class_of_status(status, body));
+        quirks.class_of_error_numbers(by_error, &numbers)
     };
     let mut retry_after = retry_after::parse(&answer.headers, now);
     if class == FailureClass::RateLimit && retry_after.is_none() {
@@ -166,7 +164,9 @@ pub(crate) fn refusal(
     }
     let error = body.and_then(Body::error);
     let code = match (error, numbers.first()) {
-        (Some(error), Some(number)) => format!("{error}/AADSTS{number}"),
+        (Some(error), Some(number)) => {
+            format!("{error}/{}{number}", quirks.error_number_prefix())
+        }
         (Some(error), None) => error.to_owned(),
         (None, _) => format!("status {}", status.as_u16()),
     };
@@ -181,39 +181,38 @@ pub(crate) fn refusal(
             .and_then(|body| body.text("claims"))
             .filter(|claims| claims.len() <= MAX_CLAIMS)
             .map(str::to_owned),
-        // An error that says "all is well" may have a rotated token in it.
+        // An error with a status of success may contain a rotated token.
         rotated: body
             .filter(|_| status.is_success())
             .and_then(|body| body.text("refresh_token"))
-            .filter(|token| answer::is_token(token) && !sent.contains(token))
+            .filter(|token| token_response::is_token(token) && !sent.contains(token))
             .map(RefreshToken::new),
         delivery: delivery(status, error.is_some()),
     }
 }
 
-/// No answer.
+/// The failure of a request without a complete response.
 pub(crate) fn failure(failure: &HttpFailure) -> TokenError {
     let (class, delivery) = match failure {
         HttpFailure::NotSent(_) => (FailureClass::Network, Delivery::NotSent),
-        HttpFailure::Lost(_) => (FailureClass::OutcomeUnknown, Delivery::Unanswered),
+        HttpFailure::NoResponse(_) => (FailureClass::OutcomeUnknown, Delivery::Unanswered),
         HttpFailure::TooLarge => (FailureClass::MalformedResponse, Delivery::Unreadable),
     };
     let too_large = *failure == HttpFailure::TooLarge;
     TokenError {
-        code: too_large.then(|| answer::TOKEN_TOO_LARGE.to_owned()),
+        code: too_large.then(|| TOKEN_TOO_LARGE.to_owned()),
         description: Some(printable(&failure.to_string(), MAX_DESCRIPTION)),
         delivery,
         ..TokenError::of(class)
     }
 }
 
-/// The provider's document could not be had: nothing was sent to the token
-/// endpoint.
+/// The failure if discovery failed, so that nothing was sent to the token endpoint.
 pub(crate) fn undiscovered(error: &ProviderError) -> TokenError {
     let class = match error {
         ProviderError::Unreachable(_) => FailureClass::Network,
         ProviderError::DiscoveryInvalid(_) => FailureClass::MalformedResponse,
-        // The operator has to change something here or there.
+        // The operator must change the configuration here or at the provider.
         ProviderError::Unsupported(_) => FailureClass::ClientMisconfigured,
         _ => FailureClass::ProviderUnavailable,
     };

@@ -1,5 +1,5 @@
-//! How the client proves itself at the token and the revocation endpoint (OpenID
-//! Connect Core section 9).
+//! Client authentication at the token and the revocation endpoint (OpenID Connect Core
+//! section 9).
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::definition::Reader;
+use crate::reader::Reader;
 
-/// How long an assertion counts; also how far the clocks may differ.
+/// Lifetime of an assertion. The clocks may differ by this much.
 const ASSERTION_LIFE: Duration = Duration::from_mins(2);
 /// `client_assertion_type` (RFC 7523 section 2.2).
 pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -26,21 +26,21 @@ const POST: &str = "client_secret_post";
 const PRIVATE_KEY_JWT: &str = "private_key_jwt";
 const NONE: &str = "none";
 
-/// How the client proves itself.
+/// A method of client authentication.
 #[derive(Debug, Clone)]
-pub(crate) enum ClientProof {
-    /// The secret, in the header `Authorization`.
+pub(crate) enum ClientAuthentication {
+    /// `client_secret_basic`: the secret in the header `Authorization`.
     Basic,
-    /// The secret, in the form.
+    /// `client_secret_post`: the secret in the form.
     Post,
-    /// A JWT that the client signs.
+    /// `private_key_jwt`: a JWT that the client signs.
     PrivateKey(Arc<AssertionKey>),
-    /// Not at all: a public client.
-    Nothing,
+    /// `none`: a public client has no secret.
+    PublicClient,
 }
 
-impl ClientProof {
-    /// What `…_TOKEN_AUTH_METHOD` says; nothing if the discovery document decides.
+impl ClientAuthentication {
+    /// Reads `…_TOKEN_AUTH_METHOD`. `None`: the discovery document decides.
     pub(crate) fn read(reader: &Reader<'_>, has_secret: bool) -> Result<Option<Self>, ConfigError> {
         const METHOD: &str = "TOKEN_AUTH_METHOD";
         const KEY: &str = "PRIVATE_KEY";
@@ -54,12 +54,12 @@ impl ClientProof {
             );
             return Err(reader.error(KEY, problem));
         }
-        let with_secret = |proof: Self| {
+        let with_secret = |method: Self| {
             if has_secret {
-                return Ok(Some(proof));
+                return Ok(Some(method));
             }
             let problem = format!(
-                "is missing: {} says that the client proves itself by it",
+                "is missing: {} says that the client authenticates with it",
                 reader.name(METHOD)
             );
             Err(reader.error("CLIENT_SECRET", problem))
@@ -70,12 +70,12 @@ impl ClientProof {
             Some(POST) => with_secret(Self::Post),
             Some(NONE | PRIVATE_KEY_JWT) if has_secret => {
                 let problem = format!(
-                    "is set, but {} says that the client does not use it: take one away",
+                    "is set, but {} says that the client does not use it: remove one of them",
                     reader.name(METHOD)
                 );
                 Err(reader.error("CLIENT_SECRET", problem))
             }
-            Some(NONE) => Ok(Some(Self::Nothing)),
+            Some(NONE) => Ok(Some(Self::PublicClient)),
             Some(PRIVATE_KEY_JWT) => {
                 let Some(key) = key else {
                     let problem = "is missing: set it to the client's private key, PEM of PKCS #8";
@@ -96,14 +96,14 @@ impl ClientProof {
         }
     }
 
-    /// What the announced methods lead to, where nothing is configured. Nothing, if the
-    /// client has a secret and none of them takes it.
+    /// The method, if none is configured. `None` if the client has a secret and no
+    /// announced method uses one.
     pub(crate) fn announced(methods: &[String], has_secret: bool) -> Option<Self> {
         let knows = |method: &str| methods.iter().any(|known| known == method);
         if !has_secret {
-            Some(Self::Nothing)
+            Some(Self::PublicClient)
         } else if methods.is_empty() || knows(BASIC) {
-            // Absent means basic (Discovery section 3).
+            // The default is client_secret_basic (Discovery 1.0 section 3).
             Some(Self::Basic)
         } else if knows(POST) {
             Some(Self::Post)
@@ -113,7 +113,7 @@ impl ClientProof {
     }
 }
 
-/// The key that signs assertions of the client (RFC 7523).
+/// Key that signs the assertions of the client (RFC 7523).
 pub(crate) struct AssertionKey {
     id: Option<String>,
     algorithm: Algorithm,
@@ -140,7 +140,7 @@ struct Assertion<'a> {
 }
 
 impl AssertionKey {
-    /// Reads a key, and finds out by a signature which algorithm it is for.
+    /// Reads a key. A signature on trial shows which algorithm it is for.
     fn parse(pem: &SecretString, id: Option<&str>) -> Option<Self> {
         let pem = pem.expose_secret().as_bytes();
         let candidates = [
@@ -160,7 +160,7 @@ impl AssertionKey {
         })
     }
 
-    /// A new assertion; nothing if the key cannot sign.
+    /// Signs a new assertion. `None` if the key cannot sign.
     pub(crate) fn assert(
         &self,
         client_id: &str,

@@ -1,16 +1,16 @@
-//! The discovery document (OpenID Connect Discovery 1.0 section 3), read leniently: an
-//! optional list may be `null` or a text, an optional switch a text.
+//! The discovery document (OpenID Connect Discovery 1.0 section 3). An optional list may
+//! be `null` or a text, and an optional boolean may be a text.
 
 use http::StatusCode;
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::client_auth::ClientProof;
+use crate::client_auth::ClientAuthentication;
 use crate::definition::Definition;
 use crate::transport::{Http, is_secure};
 use crate::{Mismatch, ProviderError, fields, for_log, id_token};
 
-/// What is used of a discovery document, checked.
+/// The part of a discovery document that is used, checked.
 #[derive(Debug)]
 pub(crate) struct Metadata {
     pub authorization: Url,
@@ -19,14 +19,14 @@ pub(crate) struct Metadata {
     pub revocation: Option<Url>,
     pub userinfo: Option<Url>,
     pub algorithms: Vec<String>,
-    /// Empty where nothing is announced.
+    /// Empty if none is announced.
     pub userinfo_algorithms: Vec<String>,
-    /// `scopes_supported`; empty where nothing is announced.
+    /// `scopes_supported`; empty if none is announced.
     pub scopes: Vec<String>,
     /// `prompt_values_supported` (Initiating User Registration 1.0).
     prompts: Option<Vec<String>>,
-    pub client_proof: ClientProof,
-    /// RFC 9207: `iss` comes with the callback.
+    pub client_authentication: ClientAuthentication,
+    /// The callback has the parameter `iss` (RFC 9207).
     pub response_iss: bool,
 }
 
@@ -36,7 +36,7 @@ impl Document {
     fn read(body: &[u8]) -> Result<Self, ProviderError> {
         match fields::json(body) {
             Some(Value::Object(fields)) => Ok(Self(fields)),
-            _ => Err(invalid("it is no JSON object")),
+            _ => Err(invalid("it is not a JSON object")),
         }
     }
 
@@ -44,12 +44,12 @@ impl Document {
         self.0.get(name)?.as_str()
     }
 
-    /// An endpoint that must be there.
+    /// The URL of an endpoint that is required.
     fn endpoint(&self, name: &str) -> Result<Url, ProviderError> {
         let text = self
             .text(name)
             .ok_or_else(|| invalid(format!("it has no {name}")))?;
-        let url = Url::parse(text).map_err(|_| invalid(format!("its {name} is no URL")))?;
+        let url = Url::parse(text).map_err(|_| invalid(format!("its {name} is not a URL")))?;
         if is_secure(&url) {
             Ok(url)
         } else {
@@ -57,12 +57,12 @@ impl Document {
         }
     }
 
-    /// An endpoint that is not used unless it is in order.
+    /// The URL of an optional endpoint. `None` if it is absent or not usable.
     fn optional_endpoint(&self, name: &str) -> Option<Url> {
         Url::parse(self.text(name)?).ok().filter(is_secure)
     }
 
-    /// A list, or a text with spaces or commas; nothing where it is absent or `null`.
+    /// A list, or a text with spaces or commas. `None` if it is absent or `null`.
     fn list(&self, name: &str) -> Option<Vec<String>> {
         match self.0.get(name)? {
             Value::Array(all) => Some(
@@ -81,7 +81,7 @@ impl Document {
         }
     }
 
-    /// A switch that is off where it is absent.
+    /// A boolean, `false` if it is absent.
     fn flag(&self, name: &str) -> bool {
         match self.0.get(name) {
             Some(Value::Bool(on)) => *on,
@@ -95,13 +95,13 @@ fn invalid(problem: impl Into<String>) -> ProviderError {
     ProviderError::DiscoveryInvalid(problem.into())
 }
 
-/// The issuer, compared to the letter. A slash at the end is the usual difference.
+/// Compares the issuer byte by byte. A slash at the end is the usual difference.
 fn check_issuer(expected: &str, named: Option<&str>) -> Result<(), ProviderError> {
     if named == Some(expected) {
         return Ok(());
     }
-    let bare = |issuer: &str| issuer.trim_end_matches('/').to_owned();
-    let hint = if named.map(bare) == Some(bare(expected)) {
+    let without_slash = |issuer: &str| issuer.trim_end_matches('/').to_owned();
+    let hint = if named.map(without_slash) == Some(without_slash(expected)) {
         "; they differ by the slash at the end, so configure it as the document has it"
     } else {
         ""
@@ -112,8 +112,8 @@ fn check_issuer(expected: &str, named: Option<&str>) -> Result<(), ProviderError
     )))
 }
 
-/// What a provider requires and this client lacks.
-fn refuse_what_is_lacking(document: &Document) -> Result<(), ProviderError> {
+/// Refuses a provider that requires something that is not supported.
+fn refuse_unsupported_requirements(document: &Document) -> Result<(), ProviderError> {
     let unsupported = |problem: &str| Err(ProviderError::Unsupported(problem.to_owned()));
     if document.flag("require_pushed_authorization_requests") {
         return unsupported(
@@ -141,7 +141,7 @@ impl Metadata {
         let answer = http
             .document(&definition.discovery)
             .await
-            .map_err(|failure| failure.of_document(unavailable))?;
+            .map_err(|failure| failure.into_provider_error(unavailable))?;
         match answer.status {
             status if status.is_success() => {}
             StatusCode::NOT_FOUND | StatusCode::GONE => {
@@ -169,7 +169,7 @@ impl Metadata {
             jwks: document.endpoint("jwks_uri")?,
             revocation: document.optional_endpoint("revocation_endpoint"),
             userinfo: document.optional_endpoint("userinfo_endpoint"),
-            client_proof: client_proof(&document, definition)?,
+            client_authentication: client_authentication(&document, definition)?,
             userinfo_algorithms: document
                 .list("userinfo_signing_alg_values_supported")
                 .unwrap_or_default(),
@@ -178,8 +178,8 @@ impl Metadata {
             response_iss: document.flag("authorization_response_iss_parameter_supported"),
             algorithms,
         };
-        refuse_what_is_lacking(&document)?;
-        if id_token::algorithms(definition.kind, &metadata.algorithms).is_empty() {
+        refuse_unsupported_requirements(&document)?;
+        if id_token::algorithms(definition.quirks, &metadata.algorithms).is_empty() {
             return Err(ProviderError::Unsupported(format!(
                 "it signs ID tokens with {} alone, and none of them is supported",
                 names(&metadata.algorithms)
@@ -188,27 +188,27 @@ impl Metadata {
         Ok(metadata)
     }
 
-    /// Whether a value of `prompt` is announced. Some providers that announce none refuse
-    /// what they do not know.
-    pub(crate) fn takes_prompt(&self, value: &str) -> bool {
+    /// Returns `true` if this value of `prompt` is announced. Some providers that announce
+    /// no value refuse those that they do not know.
+    pub(crate) fn supports_prompt(&self, value: &str) -> bool {
         let known = |all: &Vec<String>| all.iter().any(|known| known == value);
         self.prompts.as_ref().is_some_and(known)
     }
 }
 
-/// How the client proves itself: as configured, else as announced.
-fn client_proof(
+/// The method of client authentication: the configured one, else an announced one.
+fn client_authentication(
     document: &Document,
     definition: &Definition,
-) -> Result<ClientProof, ProviderError> {
-    if let Some(proof) = &definition.client_proof {
+) -> Result<ClientAuthentication, ProviderError> {
+    if let Some(proof) = &definition.client_authentication {
         return Ok(proof.clone());
     }
     let methods = document
         .list("token_endpoint_auth_methods_supported")
         .unwrap_or_default();
     let has_secret = definition.client_secret.is_some();
-    ClientProof::announced(&methods, has_secret).ok_or_else(|| {
+    ClientAuthentication::announced(&methods, has_secret).ok_or_else(|| {
         ProviderError::Unsupported(format!(
             "it announces only {} for the token endpoint, and the client has a secret, which is \
              sent by client_secret_basic or client_secret_post: configure TOKEN_AUTH_METHOD \
@@ -253,7 +253,7 @@ mod tests {
 
     // R3: oidcc-client-test-discovery-issuer-mismatch.
     #[test]
-    fn the_issuer_is_compared_to_the_letter() {
+    fn the_issuer_is_compared_byte_by_byte() {
         assert!(with("issuer", json!("https://id.acme.example")).is_ok());
         for other in [
             "https://id.acme.example/",
@@ -290,11 +290,11 @@ mod tests {
     }
 
     #[test]
-    fn the_client_proves_itself_as_the_provider_likes() {
+    fn the_client_authenticates_as_the_provider_announces() {
         let proof = |methods: Value| {
             with_secret("token_endpoint_auth_methods_supported", methods)
                 .unwrap()
-                .client_proof
+                .client_authentication
         };
         for basic in [
             json!([]),
@@ -303,14 +303,14 @@ mod tests {
             json!("client_secret_basic"),
         ] {
             let proof = proof(basic.clone());
-            assert!(matches!(proof, ClientProof::Basic), "{basic}");
+            assert!(matches!(proof, ClientAuthentication::Basic), "{basic}");
         }
         let post = proof(json!(["private_key_jwt", "client_secret_post"]));
-        assert!(matches!(post, ClientProof::Post));
+        assert!(matches!(post, ClientAuthentication::Post));
     }
 
     #[test]
-    fn methods_that_take_no_secret_are_named() {
+    fn methods_that_use_no_secret_are_named() {
         let methods = json!(["tls_client_auth", "private_key_jwt"]);
         let error = with_secret("token_endpoint_auth_methods_supported", methods.clone());
         let error = error.unwrap_err();
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_required_and_not_supported_is_named() {
+    fn a_requirement_that_is_not_supported_is_named() {
         for (name, value, word) in [
             (
                 "require_pushed_authorization_requests",
@@ -374,10 +374,10 @@ mod tests {
 
     #[test]
     fn a_slash_at_the_end_of_the_issuer_is_named() {
-        let told = |issuer: &str| with("issuer", json!(issuer)).unwrap_err().to_string();
-        let slash = told("https://id.acme.example/");
+        let text = |issuer: &str| with("issuer", json!(issuer)).unwrap_err().to_string();
+        let slash = text("https://id.acme.example/");
         assert!(slash.contains("slash") && slash.contains("\"https://id.acme.example/\""));
-        assert!(!told("https://evil.example").contains("slash"));
+        assert!(!text("https://evil.example").contains("slash"));
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Whether a provider of a definition vouches for an address, and may.
+//! Mail addresses: whether the provider says that one is verified, and may say so.
 
 use std::collections::BTreeSet;
 
@@ -6,19 +6,29 @@ use latchkey_config::ConfigError;
 use latchkey_domain::{DomainName, Handle};
 
 use crate::claims::Claims;
-use crate::definition::Reader;
+use crate::reader::Reader;
 use crate::{EmailStatus, Unverified};
 
-/// The claim that holds an address, unless another is configured.
+/// Claim with the mail address, unless another one is configured.
 pub(crate) const CLAIM: &str = "email";
 
-/// For what a provider may vouch.
+/// For which addresses a provider may vouch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct EmailRule {
-    /// Domains that it may vouch for; any if this is empty.
+    /// Domains for which it may vouch; all domains if this is empty.
     pub domains: BTreeSet<DomainName>,
-    /// Within these domains an address is verified whatever the provider says.
+    /// Addresses of these domains are verified whatever the provider says.
     pub trusted: bool,
+}
+
+/// What decides about the mail address of a person.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EmailSettings<'a> {
+    /// Claim with the address.
+    pub claim: &'a str,
+    pub rule: &'a EmailRule,
+    /// The tenant, if the people of exactly one tenant may sign in.
+    pub only_tenant: Option<&'a str>,
 }
 
 impl EmailRule {
@@ -36,8 +46,8 @@ impl EmailRule {
         Ok(Self { domains, trusted })
     }
 
-    pub(crate) fn status(&self, said: &SaidOfEmail) -> EmailStatus {
-        let Some(address) = &said.address else {
+    pub(crate) fn status(&self, email: &EmailClaims) -> EmailStatus {
+        let Some(address) = &email.address else {
             return EmailStatus::Unverified(Unverified::NotSaid);
         };
         if !self.domains.is_empty() && !self.domains.contains(address.domain()) {
@@ -45,7 +55,7 @@ impl EmailRule {
                 may_vouch_for: self.domains.iter().cloned().map(String::from).collect(),
             });
         }
-        if self.trusted || said.verified == Some(true) {
+        if self.trusted || email.verified == Some(true) {
             EmailStatus::Verified
         } else {
             EmailStatus::Unverified(Unverified::NotSaid)
@@ -53,47 +63,47 @@ impl EmailRule {
     }
 }
 
-/// What claims say of an address (OpenID Connect Core section 5.1).
+/// The claims about the mail address (OpenID Connect Core section 5.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SaidOfEmail {
+pub(crate) struct EmailClaims {
     pub address: Option<Handle>,
     pub verified: Option<bool>,
-    /// An address stands there, even if it is not a valid one.
-    names_one: bool,
+    /// The claim is present, perhaps with an invalid address.
+    is_present: bool,
 }
 
-impl SaidOfEmail {
-    /// `claim` holds the address. `email_verified` is said of `email` alone, so of an
-    /// address in another claim only if it is the same.
+impl EmailClaims {
+    /// Reads the address from `claim`. `email_verified` is about `email` alone, so it is
+    /// about an address in another claim only if both are equal.
     pub(crate) fn of(claims: &Claims, claim: &str) -> Self {
         let address = claims.handle(claim);
-        let said_of_it = claim == CLAIM || claims.handle(CLAIM) == address;
+        let is_about_it = claim == CLAIM || claims.handle(CLAIM) == address;
         Self {
-            verified: claims.flag("email_verified").filter(|_| said_of_it),
-            names_one: claims.0.get(claim).is_some_and(|email| !email.is_null()),
+            verified: claims.flag("email_verified").filter(|_| is_about_it),
+            is_present: claims.0.get(claim).is_some_and(|email| !email.is_null()),
             address,
         }
     }
 
-    /// This of an ID token together with `userinfo`. What is signed wins, and a
-    /// verification counts only for the address that it was said of.
+    /// Joins the claims of an ID token with those of `userinfo`. The ID token takes
+    /// precedence, and `email_verified` counts only for its own address.
     pub(crate) fn joined_with(self, userinfo: Self) -> Self {
-        let names_one = self.names_one || userinfo.names_one;
+        let is_present = self.is_present || userinfo.is_present;
         let (address, verified) = match (self.address, userinfo.address) {
-            (Some(signed), told) => {
-                let same = told.as_ref() == Some(&signed) || !userinfo.names_one;
+            (Some(signed), other) => {
+                let same = other.as_ref() == Some(&signed) || !userinfo.is_present;
                 let verified = self.verified.or(userinfo.verified.filter(|_| same));
                 (Some(signed), verified)
             }
-            (None, told) => {
+            (None, other) => {
                 let denied = self.verified.filter(|verified| !verified);
-                (told, denied.or(userinfo.verified).or(self.verified))
+                (other, denied.or(userinfo.verified).or(self.verified))
             }
         };
         Self {
             address,
             verified,
-            names_one,
+            is_present,
         }
     }
 }
@@ -104,32 +114,32 @@ mod tests {
 
     use super::*;
 
-    fn said(claims: &Value) -> SaidOfEmail {
-        SaidOfEmail::of(&Claims(claims.as_object().cloned().unwrap()), CLAIM)
+    fn email_claims(claims: &Value) -> EmailClaims {
+        EmailClaims::of(&Claims(claims.as_object().cloned().unwrap()), CLAIM)
     }
 
     fn joined(id_token: &Value, userinfo: &Value) -> (Option<String>, Option<bool>) {
-        let joined = said(id_token).joined_with(said(userinfo));
+        let joined = email_claims(id_token).joined_with(email_claims(userinfo));
         (joined.address.map(String::from), joined.verified)
     }
 
     // R3
     #[test]
-    fn claims_are_joined_and_what_is_signed_wins() {
+    fn claims_are_joined_and_signed_claims_take_precedence() {
         let ada = || Some("ada@acme.example".to_owned());
         let address = json!({"email": "ada@acme.example"});
-        let whole = json!({"email": "ada@acme.example", "email_verified": true});
+        let complete = json!({"email": "ada@acme.example", "email_verified": true});
         let denied = json!({"email": "ada@acme.example", "email_verified": false});
-        // A stock Okta.
-        assert_eq!(joined(&address, &whole), (ada(), Some(true)));
+        // Okta without changes of its configuration.
+        assert_eq!(joined(&address, &complete), (ada(), Some(true)));
         let flag = json!({"email_verified": true});
         assert_eq!(joined(&address, &flag), (ada(), Some(true)));
-        assert_eq!(joined(&json!({}), &whole), (ada(), Some(true)));
+        assert_eq!(joined(&json!({}), &complete), (ada(), Some(true)));
         assert_eq!(joined(&flag, &address), (ada(), Some(true)));
-        assert_eq!(joined(&denied, &whole), (ada(), Some(false)));
-        assert_eq!(joined(&whole, &denied), (ada(), Some(true)));
+        assert_eq!(joined(&denied, &complete), (ada(), Some(false)));
+        assert_eq!(joined(&complete, &denied), (ada(), Some(true)));
         assert_eq!(
-            joined(&json!({"email_verified": false}), &whole),
+            joined(&json!({"email_verified": false}), &complete),
             (ada(), Some(false))
         );
     }
@@ -154,8 +164,8 @@ mod tests {
     fn a_verification_is_of_the_claim_email_alone() {
         let of = |claims: Value| {
             let claims = Claims(claims.as_object().cloned().unwrap());
-            let said = SaidOfEmail::of(&claims, "upn");
-            (said.address.map(String::from), said.verified)
+            let email = EmailClaims::of(&claims, "upn");
+            (email.address.map(String::from), email.verified)
         };
         let ada = Some("ada@acme.example".to_owned());
         let upn = json!({"upn": "ada@acme.example", "email_verified": true});
@@ -179,7 +189,7 @@ mod tests {
             trusted,
         };
         let of = |email: &str, verified: Value| {
-            said(&json!({"email": email, "email_verified": verified}))
+            email_claims(&json!({"email": email, "email_verified": verified}))
         };
         let verified = EmailStatus::Verified;
         let not_said = EmailStatus::Unverified(Unverified::NotSaid);
@@ -203,7 +213,7 @@ mod tests {
         let any = EmailRule::default();
         assert_eq!(any.status(&of("a@b.example", json!(true))), verified);
         assert_eq!(
-            any.status(&said(&json!({"email_verified": true}))),
+            any.status(&email_claims(&json!({"email_verified": true}))),
             not_said
         );
     }

@@ -1,4 +1,4 @@
-//! What goes wrong with a provider.
+//! Errors of requests to a provider.
 
 use std::time::Duration;
 
@@ -6,46 +6,52 @@ use latchkey_domain::{Handle, RefreshToken};
 
 use crate::{FailureClass, Mismatch};
 
-/// A token endpoint, or the way to it, gave no token.
+/// Longest token that is accepted, in bytes. An ID token of a person in thousands of groups
+/// is about as long.
+pub const MAX_TOKEN: usize = 256 * 1024;
+/// [`TokenError::code`] of a response with a token longer than [`MAX_TOKEN`].
+pub const TOKEN_TOO_LARGE: &str = "token_too_large";
+
+/// A token endpoint gave no token, or was not reached.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{class}{}", .code.as_deref().map(|code| format!(" ({code})")).unwrap_or_default())]
 pub struct TokenError {
-    /// What kind of failure.
+    /// Class of the failure.
     pub class: FailureClass,
-    /// Not before: the provider's `Retry-After`, 24 h at most.
+    /// Time to wait before the next request: the provider's `Retry-After`, 24 hours at most.
     pub retry_after: Option<Duration>,
-    /// The provider's code: `error`, with Microsoft's number where there is one
+    /// The provider's error code, with Microsoft's number if there is one
     /// (`invalid_grant/AADSTS50173`); 100 characters at most.
     pub code: Option<String>,
-    /// The provider's explanation for an operator; 300 characters at most,
-    /// printable. May name a person: never show it to another.
+    /// The provider's description for an operator, 300 printable characters at most. It
+    /// may name a person, so it must not be shown to anybody else.
     pub description: Option<String>,
-    /// Claims challenge to pass on to the authorize URL (Microsoft).
+    /// Claims challenge for the authorize URL (Microsoft).
     pub claims: Option<String>,
-    /// A rotated refresh token that stood in an answer that is otherwise no
-    /// answer: store it before anything else.
+    /// Rotated refresh token of a response that is unusable otherwise. It must be stored
+    /// before anything else is done.
     pub rotated: Option<RefreshToken>,
     /// How far the request came.
     pub delivery: Delivery,
 }
 
-/// How far a request to a token endpoint came: what may have happened to the
-/// refresh token that was in it.
+/// How far a request to a token endpoint came, and so whether its refresh token may have
+/// been used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// Nothing was sent to the token endpoint.
     NotSent,
-    /// Sent, and no complete answer came: tokens may have been issued.
+    /// The request was sent, and no complete response came: tokens may have been issued.
     Unanswered,
-    /// The provider answered with an error: no tokens were issued.
+    /// The provider responded with an error: no tokens were issued.
     Refused,
-    /// The provider answered as if tokens were issued, and the answer has none
-    /// that can be read.
+    /// The provider responded as if tokens were issued, and the response has no token that
+    /// can be read.
     Unreadable,
 }
 
 impl TokenError {
-    /// A failure of which only the class is known.
+    /// A failure with nothing but a class.
     pub const fn of(class: FailureClass) -> Self {
         Self {
             class,
@@ -62,7 +68,7 @@ impl TokenError {
         }
     }
 
-    /// The same failure of a request of which nothing was sent.
+    /// The same failure, of a request that was not sent.
     #[must_use]
     pub const fn not_sent(mut self) -> Self {
         self.delivery = Delivery::NotSent;
@@ -70,92 +76,92 @@ impl TokenError {
     }
 }
 
-/// The provider cannot be spoken to, or spoke in another's name.
+/// A request to the provider failed, or its response is not acceptable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
-    /// DNS, connection or TLS: nothing was sent.
+    /// DNS, connection or TLS failed: nothing was sent.
     #[error("the provider cannot be reached: {0}")]
     Unreachable(String),
-    /// The discovery document cannot be had.
+    /// The discovery document is not available.
     #[error("the provider's discovery document is not available: {0}")]
     DiscoveryUnavailable(String),
-    /// There is no discovery document at the issuer.
-    #[error("the provider has no discovery document there: status {0}; is the issuer right?")]
+    /// The issuer has no discovery document.
+    #[error("the provider has no discovery document there: status {0}; is the issuer correct?")]
     NoDiscovery(u16),
-    /// The discovery document is not what it must be.
+    /// The discovery document is wrong.
     #[error("the provider's discovery document is wrong: {0}")]
     DiscoveryInvalid(String),
-    /// The provider requires something that this client does not have.
+    /// The provider requires something that is not supported.
     #[error("the provider cannot be used: {0}")]
     Unsupported(String),
-    /// The key set cannot be had.
+    /// The key set is not available.
     #[error("the provider's keys are not available: {0}")]
     KeysUnavailable(String),
-    /// The userinfo endpoint does not answer.
+    /// The userinfo endpoint did not respond with claims.
     #[error("the provider's userinfo is not available: {0}")]
     UserinfoUnavailable(String),
-    /// `iss` of the callback is another's (RFC 9207).
+    /// `iss` of the callback is another issuer (RFC 9207).
     #[error("the callback came from another issuer: {0}")]
     IssuerMismatch(Mismatch),
-    /// The provider announces `iss` and the callback has none (RFC 9207).
+    /// The callback lacks `iss` although the provider announces it (RFC 9207).
     #[error("the callback does not say which issuer it comes from")]
     IssuerMissing,
-    /// No callback URL is configured: this process sends nobody there.
+    /// No callback URL is configured for this provider.
     #[error("no callback URL is configured for {0}")]
     NoCallback(String),
 }
 
-/// A person of a tenant that is not configured.
+/// The person belongs to a tenant that may not sign in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the tenant is not allowed: {mismatch}")]
 pub struct WrongTenant {
-    /// The tenants that are allowed, and the token's.
+    /// The allowed tenants, and the tenant of the token.
     pub mismatch: Mismatch,
-    /// The address in the token, to tell the person which account they used.
-    /// Nothing is proven of it.
+    /// The address in the token, so that a page can show which account was used. It is not
+    /// verified.
     pub address: Option<Handle>,
 }
 
-/// An ID token that proves nothing.
+/// Why an ID token is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdTokenError {
-    /// The token answer had none.
+    /// The token response has no ID token.
     #[error("there is no ID token")]
     Missing,
-    /// Longer than any that is carried.
-    #[error("the ID token is too large: {0} bytes, at most {max} are taken", max = crate::MAX_TOKEN)]
+    /// The ID token is longer than [`MAX_TOKEN`].
+    #[error("the ID token is too large: {0} bytes, at most {max} are accepted", max = MAX_TOKEN)]
     TooLarge(usize),
-    /// A JWE.
+    /// The ID token is a JWE (RFC 7516).
     #[error(
         "the ID token is encrypted, which is not supported: switch the encryption off at the \
          provider"
     )]
     Encrypted,
-    /// Not a JWS, or claims that are no claims.
+    /// The token is not a JWS with claims.
     #[error("the ID token is malformed: {0}")]
     Malformed(&'static str),
-    /// `none`, HMAC, or another algorithm than those pinned.
+    /// The algorithm is `none`, HMAC, or another one that is not accepted.
     #[error("the ID token is signed with an algorithm that is not accepted: {0}")]
     Algorithm(Mismatch),
     /// `crit` names an extension (RFC 7515 section 4.1.11).
     #[error("the ID token has a critical extension that is not known")]
     CriticalExtension,
-    /// No key of the issuer fits.
+    /// The issuer publishes no such key.
     #[error("the ID token is signed with a key that the issuer does not publish")]
     UnknownKey,
-    /// The signature does not hold.
-    #[error("the signature of the ID token does not hold")]
+    /// The signature is not valid.
+    #[error("the signature of the ID token is not valid")]
     Signature,
-    /// `iss` is not the issuer.
+    /// `iss` is another issuer.
     #[error("the ID token comes from another issuer: {0}")]
     Issuer(Mismatch),
-    /// The tenant is not one of those allowed.
+    /// The tenant may not sign in.
     #[error(transparent)]
     Tenant(Box<WrongTenant>),
-    /// `aud` is not this client.
+    /// `aud` does not contain this client.
     #[error("the ID token is meant for another client: {0}")]
     Audience(Mismatch),
-    /// `aud` has others beside this client.
+    /// `aud` contains audiences that are not configured.
     #[error(
         "the ID token is meant for others beside this client, and AUDIENCES of the provider does \
          not name them: {0}"
@@ -164,28 +170,28 @@ pub enum IdTokenError {
     /// `azp` is another client.
     #[error("the ID token was issued to another client: {0}")]
     AuthorizedParty(Mismatch),
-    /// `exp` is past or absent.
+    /// `exp` is in the past or absent.
     #[error("the ID token has expired: {0}")]
     Expired(Mismatch),
-    /// `iat` or `nbf` is absent or not yet.
+    /// `iat` or `nbf` is in the future, or `iat` is absent.
     #[error("the ID token is from another time: {0}")]
     NotYetValid(Mismatch),
-    /// `nonce` is absent or another's.
+    /// `nonce` is absent or not the one of this sign-in.
     #[error("the ID token does not belong to this sign-in")]
     Nonce,
-    /// `at_hash` is another token's.
+    /// `at_hash` does not match the access token.
     #[error("the ID token does not belong to the access token")]
     AccessTokenHash,
-    /// `sub`, or Microsoft's `oid` or `tid`, is absent or wrong.
+    /// `sub`, or Microsoft's `oid` or `tid`, is absent or malformed.
     #[error("the ID token does not say who the person is")]
     Subject,
-    /// The claim that is configured to hold the subject is absent or is no text.
+    /// The configured claim for the subject is absent or not a text.
     #[error("the ID token has no claim {0}, which is configured to say who the person is")]
     SubjectClaim(String),
-    /// A refreshed ID token, or the userinfo, is another person's.
-    #[error("the provider's answer is about another person")]
+    /// A refreshed ID token or the userinfo response is about another person.
+    #[error("the provider's response is about another person")]
     OtherSubject,
-    /// The issuer's keys cannot be had.
+    /// A request to the provider failed.
     #[error(transparent)]
     Provider(#[from] ProviderError),
 }

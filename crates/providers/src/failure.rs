@@ -2,56 +2,55 @@
 
 use std::fmt;
 
-/// Why a grant gave no token. The names are those of `latchkey.token.v1`.
+/// Why a grant gave no token. `latchkey.token.v1` has the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FailureClass {
     /// The refresh token is revoked or expired.
     InvalidRefreshToken,
-    /// The organisation's policy asks for a new sign-in.
+    /// The organisation's policy requires a new sign-in.
     ReauthPolicy,
-    /// The person must do something at the provider: a second factor, a claims
-    /// challenge.
+    /// The person must act at the provider: a second factor or a claims challenge.
     InteractionRequired,
     /// The person or an administrator has not consented.
     ConsentRequired,
     /// The grant lacks scopes.
     InsufficientScopes,
-    /// An administrator's policy forbids it.
+    /// An administrator's policy forbids access.
     BlockedByAdmin,
-    /// The person's account at the provider is disabled or gone.
+    /// The person's account at the provider is disabled or deleted.
     AccountDisabled,
-    /// The provider does not accept our client: the operator must act.
+    /// The provider does not accept the client: the operator must act.
     ClientMisconfigured,
-    /// 401 without a reason: the operator must act.
+    /// Status 401 without a reason: the operator must act.
     Unauthorized,
     /// The provider does not understand the request: the operator must act.
     RequestRejected,
-    /// The provider does not know a scope: the operator must act.
+    /// The provider does not accept a scope: the operator must act.
     ScopeInvalid,
-    /// Throttled.
+    /// The provider throttles requests.
     RateLimit,
     /// The provider is down.
     ProviderUnavailable,
-    /// Nothing was sent: DNS, connection, TLS.
+    /// DNS, connection or TLS failed: nothing was sent.
     Network,
-    /// Sent, and the answer did not arrive: the refresh may have happened.
+    /// The request was sent, and no response came: the refresh may have happened.
     OutcomeUnknown,
-    /// An answer that is no answer: HTML, no access token.
+    /// The response is malformed: HTML, or no access token.
     MalformedResponse,
     /// There is no refresh token.
     NoRefreshToken,
     /// The rotated refresh token was lost.
     RotationLost,
-    /// The provider went on refusing the grant, for a reason that is not known.
+    /// The provider kept refusing the grant for an unknown reason.
     Refused,
-    /// The refresh token was given to another client id than the one that is configured.
+    /// The refresh token belongs to another client id than the configured one.
     ClientChanged,
-    /// The provider refuses the grants of many accounts and serves none: the application
+    /// The provider refuses the grants of many accounts and accepts none: the application
     /// was deleted or revoked there, and the operator must act.
     GrantsRefused,
-    /// The stored grant cannot be opened.
+    /// The sealed grant cannot be opened.
     UnsealFailed,
-    /// Anything else.
+    /// Any other failure.
     Unknown,
 }
 
@@ -83,7 +82,7 @@ impl FailureClass {
         Self::Unknown,
     ];
 
-    /// The name that callers see in `google.rpc.ErrorInfo`.
+    /// Name in `google.rpc.ErrorInfo.reason`, which callers receive.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::InvalidRefreshToken => "INVALID_REFRESH_TOKEN",
@@ -112,12 +111,12 @@ impl FailureClass {
         }
     }
 
-    /// The class of a stored [`reason`](Self::reason).
+    /// The class with this [`reason`](Self::reason).
     pub fn from_reason(reason: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.reason() == reason)
     }
 
-    /// True where only the person can revive the grant: mark it, ask no more.
+    /// Returns `true` if the grant is dead until the person signs in again.
     pub const fn is_terminal(self) -> bool {
         matches!(
             self,
@@ -132,14 +131,14 @@ impl FailureClass {
         )
     }
 
-    /// Returns `true` for a refusal that others than the person take back: an
-    /// administrator who allows the application, or enables the account again. The same
-    /// grant may then serve, so it is asked for again for a while.
+    /// Returns `true` for a refusal that an administrator can take back, by allowing the
+    /// application or enabling the account. The same grant may then work again, so the
+    /// refresh is repeated for some time.
     pub const fn heals(self) -> bool {
         matches!(self, Self::BlockedByAdmin | Self::AccountDisabled)
     }
 
-    /// True where the operator must act: no grant is marked for it.
+    /// Returns `true` if the operator must act. No grant is marked dead for it.
     pub const fn is_operators(self) -> bool {
         matches!(
             self,
@@ -152,9 +151,9 @@ impl FailureClass {
         )
     }
 
-    /// True where the same request may succeed later, with nobody doing
-    /// anything. [`OutcomeUnknown`](Self::OutcomeUnknown) is not: whether it may
-    /// be sent again depends on [`Rotation`](crate::Rotation).
+    /// Returns `true` if the same request may succeed later without any action. This does
+    /// not include [`OutcomeUnknown`](Self::OutcomeUnknown): whether such a request may be
+    /// repeated depends on [`Rotation`](crate::Rotation).
     pub const fn is_retryable(self) -> bool {
         matches!(
             self,
@@ -179,7 +178,7 @@ mod tests {
 
     // R32
     #[test]
-    fn every_reason_is_one_class() {
+    fn every_reason_belongs_to_one_class() {
         for class in FailureClass::ALL {
             assert_eq!(FailureClass::from_reason(class.reason()), Some(class));
         }
@@ -187,7 +186,7 @@ mod tests {
 
     // R32: PEERS, the replaced system, 10.
     #[test]
-    fn an_operators_mistake_never_condemns_a_grant() {
+    fn a_failure_that_others_can_resolve_is_never_terminal() {
         for class in FailureClass::ALL {
             assert!(!(class.is_operators() && class.is_terminal()), "{class}");
             assert!(!(class.is_retryable() && class.is_terminal()), "{class}");

@@ -1,14 +1,14 @@
-//! The fields of an answer, however they are written: JSON (RFC 6749 section 5), also
-//! with a byte-order mark, or a form as GitHub answers unless it is asked otherwise.
+//! The members of a response body: JSON (RFC 6749 section 5), perhaps with a byte-order
+//! mark, or a form, which GitHub sends by default.
 
 use serde_json::{Map, Value};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Fields that only a token endpoint answers: what has one of them and is a form is one.
-const TELLING: [&str; 2] = ["access_token", "error"];
+/// Members that identify a form as the response of a token endpoint.
+const TOKEN_ENDPOINT_FIELDS: [&str; 2] = ["access_token", "error"];
 
-/// A JSON document; nothing if the body is no JSON.
+/// Reads a JSON document. `None` if the body is not JSON.
 pub(crate) fn json(body: &[u8]) -> Option<Value> {
     serde_json::from_slice(without_mark(body)).ok()
 }
@@ -17,7 +17,7 @@ fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
 }
 
-/// The fields; nothing where the body is neither an object nor such a form.
+/// Reads the members. `None` if the body is neither a JSON object nor such a form.
 pub(crate) fn read(body: &[u8]) -> Option<Map<String, Value>> {
     let body = without_mark(body);
     if let Ok(value) = serde_json::from_slice(body) {
@@ -35,7 +35,7 @@ pub(crate) fn read(body: &[u8]) -> Option<Map<String, Value>> {
     let fields: Map<String, Value> = url::form_urlencoded::parse(body.trim_ascii())
         .map(|(name, value)| (name.into_owned(), Value::from(value.into_owned())))
         .collect();
-    TELLING
+    TOKEN_ENDPOINT_FIELDS
         .iter()
         .any(|name| fields.contains_key(*name))
         .then_some(fields)
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_and_forms_are_read_and_nothing_else() {
+    fn objects_and_forms_are_read() {
         for body in [
             r#"{"error":"invalid_grant"}"#,
             "\u{feff}{\"error\":\"invalid_grant\"}",

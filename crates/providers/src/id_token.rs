@@ -1,5 +1,5 @@
-//! ID tokens (OpenID Connect Core section 3.1.3.7), stricter where it costs an
-//! honest provider nothing.
+//! ID tokens (OpenID Connect Core section 3.1.3.7). Some checks are stricter than the
+//! standard, where providers satisfy them anyway.
 
 mod jws;
 
@@ -16,55 +16,57 @@ use time::OffsetDateTime;
 pub(crate) use jws::Jws;
 
 use crate::claims::Claims;
-use crate::definition::{Definition, IssuerRule};
-use crate::email::SaidOfEmail;
-use crate::{
-    IdTokenError, Mismatch, ProviderKind, VerifiedIdentity, WrongTenant, google, microsoft,
-};
+use crate::definition::Definition;
+use crate::email::EmailSettings;
+use crate::issuer::{IssuerRule, TENANT_PLACEHOLDER, is_tenant_id};
+use crate::quirks::Quirks;
+use crate::{IdTokenError, Mismatch, VerifiedIdentity, WrongTenant};
 
-/// Clocks may differ by this much.
+/// Accepted difference between the clocks.
 const LEEWAY: Duration = Duration::from_mins(1);
 
-/// What the token must fit.
+/// What the ID token must match.
 #[derive(Clone, Copy)]
 pub(crate) enum Expected<'a> {
-    /// A sign-in: the nonce that was sent.
+    /// For a sign-in: the nonce that was sent.
     Nonce(&'a str),
-    /// A refresh: the person of before.
+    /// For a refresh: the same person as before.
     Same(&'a Issuer, &'a Subject),
 }
 
-/// Algorithms that may sign, pinned per kind and narrowed by what is announced
-/// (RS256 where nothing is). Never `none`, never HMAC.
-pub(crate) fn algorithms(kind: ProviderKind, announced: &[String]) -> Vec<Algorithm> {
-    let pinned: &[(&str, Algorithm)] = match kind {
-        ProviderKind::Google | ProviderKind::Microsoft => &[("RS256", Algorithm::RS256)],
-        ProviderKind::Oidc => &[
-            ("RS256", Algorithm::RS256),
-            ("RS384", Algorithm::RS384),
-            ("RS512", Algorithm::RS512),
-            ("PS256", Algorithm::PS256),
-            ("PS384", Algorithm::PS384),
-            ("PS512", Algorithm::PS512),
-            ("ES256", Algorithm::ES256),
-            ("ES384", Algorithm::ES384),
-            ("EdDSA", Algorithm::EdDSA),
-            // RFC 9864.
-            ("Ed25519", Algorithm::EdDSA),
-        ],
-    };
+/// Algorithms that are supported, by their names. Never `none`, never HMAC.
+const SUPPORTED: [(&str, Algorithm); 10] = [
+    ("RS256", Algorithm::RS256),
+    ("RS384", Algorithm::RS384),
+    ("RS512", Algorithm::RS512),
+    ("PS256", Algorithm::PS256),
+    ("PS384", Algorithm::PS384),
+    ("PS512", Algorithm::PS512),
+    ("ES256", Algorithm::ES256),
+    ("ES384", Algorithm::ES384),
+    ("EdDSA", Algorithm::EdDSA),
+    // RFC 9864.
+    ("Ed25519", Algorithm::EdDSA),
+];
+
+/// Algorithms that may sign: those that the provider is known to use, else those that are
+/// announced and supported. RS256 if none is announced.
+pub(crate) fn algorithms(quirks: &dyn Quirks, announced: &[String]) -> Vec<Algorithm> {
+    if let Some(known) = quirks.signing_algorithms() {
+        return known.to_vec();
+    }
     let may = |name: &str| {
         announced.iter().any(|one| one == name) || (announced.is_empty() && name == "RS256")
     };
-    pinned
+    SUPPORTED
         .iter()
-        .filter(|(name, _)| kind != ProviderKind::Oidc || may(name))
+        .filter(|(name, _)| may(name))
         .map(|(_, algorithm)| *algorithm)
         .collect()
 }
 
-/// Checks whom a signed userinfo is from and for, where it says so: Core section
-/// 5.3.2 only recommends that it does.
+/// Checks issuer and audience of a signed userinfo response, which may lack both (OpenID
+/// Connect Core section 5.3.2).
 pub(crate) fn check_userinfo(claims: &Claims, definition: &Definition) -> Result<(), IdTokenError> {
     if claims.0.contains_key("iss") {
         check_issuer(&definition.issuer, claims)?;
@@ -75,37 +77,26 @@ pub(crate) fn check_userinfo(claims: &Claims, definition: &Definition) -> Result
     Ok(())
 }
 
-/// The issuer that a token with these claims must have; none where it needs a
-/// tenant and has none.
-fn expected_issuer(rule: &IssuerRule, claims: &Claims) -> Option<String> {
-    match rule {
-        IssuerRule::Exact { issuer, .. } => Some(issuer.clone()),
-        IssuerRule::PerTenant { template, .. } => {
-            let tenant = claims
-                .text("tid")
-                .filter(|tid| microsoft::is_tenant_id(tid))?;
-            Some(template.replace("{tenantid}", tenant))
-        }
-    }
+/// The tenant of the token, if the claim has the form of a tenant id.
+fn tenant_id(claims: &Claims) -> Option<&str> {
+    claims.text("tid").filter(|tid| is_tenant_id(tid))
 }
 
-/// True where a key that names an issuer, perhaps with `{tenantid}`, is for
-/// tokens of this definition with these claims.
+/// Returns `true` if a key that names an issuer may verify a token with these claims.
 pub(crate) fn key_is_for(definition: &Definition, claims: &Claims, issuer: &str) -> bool {
     let tenant = claims.text("tid").unwrap_or_default();
-    expected_issuer(&definition.issuer, claims) == Some(issuer.replace("{tenantid}", tenant))
+    let named = issuer.replace(TENANT_PLACEHOLDER, tenant);
+    definition.issuer.of_tenant(tenant_id(claims)) == Some(named)
 }
 
-/// The issuer, which decides whose keys may verify.
+/// Checks and returns the issuer.
 pub(crate) fn check_issuer(rule: &IssuerRule, claims: &Claims) -> Result<String, IdTokenError> {
-    let issuer = expected_issuer(rule, claims).ok_or(IdTokenError::Subject)?;
+    let tenant = tenant_id(claims);
+    let issuer = rule.of_tenant(tenant).ok_or(IdTokenError::Subject)?;
     let given = claims.text("iss");
-    let tenant = claims
-        .text("tid")
-        .filter(|tid| microsoft::is_tenant_id(tid));
     if given != Some(issuer.as_str()) {
         return Err(match (rule, tenant) {
-            // The token of another tenant, and in order otherwise.
+            // The token comes from another tenant and is otherwise correct.
             (
                 IssuerRule::Exact {
                     issuer,
@@ -136,7 +127,7 @@ fn wrong_tenant(expected: &str, tenant: &str, claims: &Claims) -> IdTokenError {
     }))
 }
 
-/// Checks the claims of a token whose signature holds.
+/// Checks the claims of a token whose signature is valid.
 pub(crate) fn check(
     claims: &Claims,
     algorithm: Algorithm,
@@ -173,8 +164,8 @@ fn same(one: &str, other: &str) -> bool {
     constant_time::verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
 }
 
-/// `aud` is this client, and no other that is not configured; `azp`, where there is one,
-/// is this client, and it must be there beside others (Core section 3.1.3.7).
+/// `aud` must contain this client, and beside it only audiences that are configured. `azp`
+/// must be this client; it may be absent if `aud` names no other (Core section 3.1.3.7).
 fn check_audience(claims: &Claims, definition: &Definition) -> Result<(), IdTokenError> {
     let client = definition.client_id.as_str();
     let shown = |name: &str| claims.0.get(name).map(shown);
@@ -200,7 +191,7 @@ fn check_audience(claims: &Claims, definition: &Definition) -> Result<(), IdToke
     }
 }
 
-/// A claim for a log.
+/// A claim as text, for a log.
 fn shown(claim: &Value) -> String {
     match claim {
         Value::String(text) => text.clone(),
@@ -235,11 +226,11 @@ fn check_times(claims: &Claims, now: OffsetDateTime) -> Result<(), IdTokenError>
     Ok(())
 }
 
-/// Left half of the hash that belongs to the algorithm (Core section 3.1.3.6).
+/// Left half of the access token's hash (`at_hash`, Core section 3.1.3.6).
 fn access_token_hash(token: &AccessToken, algorithm: Algorithm) -> String {
     let hash = match algorithm {
         Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => &digest::SHA384,
-        // Ed25519 hashes with SHA-512.
+        // Ed25519 uses SHA-512.
         Algorithm::RS512 | Algorithm::PS512 | Algorithm::EdDSA => &digest::SHA512,
         _ => &digest::SHA256,
     };
@@ -248,39 +239,28 @@ fn access_token_hash(token: &AccessToken, algorithm: Algorithm) -> String {
     URL_SAFE_NO_PAD.encode(hash.as_ref().get(..half).unwrap_or_default())
 }
 
-/// Name to show, printable and bounded.
+/// Name of the person without control characters, 200 characters at most.
 pub(crate) fn name(claims: &Claims) -> Option<String> {
     let name = claims.text("name")?;
     Some(name.chars().filter(|c| !c.is_control()).take(200).collect())
 }
 
-/// Who it is: never by address.
+/// The identity of the person. The mail address is never part of the key.
 fn identity(
     claims: &Claims,
     definition: &Definition,
     issuer: &str,
 ) -> Result<VerifiedIdentity, IdTokenError> {
-    // Required of every ID token, also where it is not the key.
-    let sub = claims.text("sub").ok_or(IdTokenError::Subject)?;
-    let kind = definition.kind;
-    let subject = match kind {
-        ProviderKind::Microsoft => microsoft::subject(claims).ok_or(IdTokenError::Subject)?,
-        ProviderKind::Google | ProviderKind::Oidc => match &definition.subject_claim {
-            Some(name) => claims
-                .text(name)
-                .ok_or_else(|| IdTokenError::SubjectClaim(name.clone()))?
-                .to_owned(),
-            None => sub.to_owned(),
-        },
+    // Every ID token must have it, also if another claim is the subject.
+    claims.text("sub").ok_or(IdTokenError::Subject)?;
+    let quirks = definition.quirks;
+    let subject = quirks.subject(claims, definition.subject_claim.as_deref())?;
+    let settings = EmailSettings {
+        claim: &definition.email_claim,
+        rule: &definition.email,
+        only_tenant: definition.issuer.only_tenant(),
     };
-    let (email, email_status) = match kind {
-        ProviderKind::Microsoft => microsoft::mail(claims, definition.issuer.only_tenant()),
-        ProviderKind::Google | ProviderKind::Oidc => {
-            let said = SaidOfEmail::of(claims, &definition.email_claim);
-            let status = definition.email.status(&said);
-            (said.address, status)
-        }
-    };
+    let (email, email_status) = quirks.email(claims, &settings);
     Ok(VerifiedIdentity {
         issuer: issuer
             .parse()
@@ -288,12 +268,8 @@ fn identity(
         subject: subject.parse().map_err(|_| IdTokenError::Subject)?,
         email,
         email_status,
-        hosted_domain: (kind == ProviderKind::Google)
-            .then(|| google::hosted_domain(claims))
-            .flatten(),
-        tenant: (kind == ProviderKind::Microsoft)
-            .then(|| claims.text("tid").map(str::to_owned))
-            .flatten(),
+        hosted_domain: quirks.hosted_domain(claims),
+        tenant: quirks.tenant(claims),
         name: name(claims),
     })
 }

@@ -1,45 +1,55 @@
-//! What Latchkey knows of identity providers, in one place: authorize
-//! parameters, scopes, identity claims, refresh, revocation, error classes.
+//! Identity providers: everything that Latchkey knows about them.
 //!
-//! auth-svc and refresh-svc both use it. [`Registry::from_environment`] reads
-//! the definitions, a [`Provider`] speaks to one of them. What sets Google and
-//! Microsoft apart stands in `google.rs` and `microsoft.rs`; any other OpenID
-//! provider is a definition of `AUTH_OIDC_<NAME>_…` variables (R3).
+//! auth-svc and refresh-svc use this crate. [`Registry::from_environment`] reads the
+//! definitions, and a [`Provider`] makes the requests to one provider.
+//!
+//! A built-in provider is one file and one line. The file (`google.rs`, `microsoft.rs`)
+//! has the facts and the quirks of the provider, and the line is in `catalogue.rs`. Any
+//! other OpenID provider is a definition of `AUTH_OIDC_<NAME>_…` variables (R3).
 
-mod answer;
 mod built_in;
-mod cache;
+mod catalogue;
 mod claims;
 mod classify;
 mod client_auth;
+mod consumer_domains;
 mod definition;
 mod discovery;
+mod document_cache;
 mod email;
 mod error;
 mod failure;
 mod fields;
 mod google;
 mod id_token;
-mod jwks;
+mod issuer;
+mod key_set;
 mod microsoft;
 mod mismatch;
 mod model;
 mod oidc;
 mod provider;
+mod quirks;
+mod reader;
 mod registry;
 mod retry_after;
+mod token_response;
 mod transport;
 
-pub use answer::{MAX_TOKEN, TOKEN_TOO_LARGE};
+pub use catalogue::{built_in_names, is_built_in, logo, needs_hosted_domain};
 pub use classify::verdict_table;
-pub use error::{Delivery, IdTokenError, ProviderError, TokenError, WrongTenant};
+pub use consumer_domains::is_consumer_domain;
+pub use error::{
+    Delivery, IdTokenError, MAX_TOKEN, ProviderError, TOKEN_TOO_LARGE, TokenError, WrongTenant,
+};
 pub use failure::FailureClass;
-pub use latchkey_scopes::ScopeRules;
+pub use latchkey_scopes::{ScopeRules, WriteAccess};
 pub use mismatch::{Mismatch, for_log};
 pub use model::{
-    Access, AuthorizeRequest, EmailStatus, IdToken, ProviderAccess, ProviderKind, Purpose,
-    Revocation, RevocationReach, Rotation, TokenResponse, Unverified, VerifiedIdentity,
+    Access, AuthorizeRequest, EmailStatus, IdToken, ProviderAccess, Purpose, Revocation,
+    RevocationReach, Rotation, TokenResponse, Unverified, VerifiedIdentity,
 };
 pub use provider::Provider;
+pub use quirks::Registration;
 pub use registry::Registry;
 pub use transport::REQUEST_DEADLINE;

@@ -1,43 +1,52 @@
 //! Microsoft Entra ID.
 //!
-//! An issuer per tenant, identity is `tid` and `oid`, refresh tokens rotate and
-//! the old one still works. An address is proven by `xms_edov`; with exactly one
-//! tenant configured also by that tenant, for those of its people whose
-//! principal name is in its own domain.
+//! Each tenant has an issuer of its own, and `tid` with `oid` identifies a person.
+//! Refresh tokens rotate, and the old one remains valid. The claim `xms_edov` shows that
+//! an address is verified. If exactly one tenant is configured, that tenant vouches as
+//! well, for its people whose principal name is in its own domain.
 //!
-//! `AUTH_MICROSOFT_ENABLED`, `_CLIENT_ID`, `_CLIENT_SECRET`, `_TENANT_ID` (a
+//! Variables: `AUTH_MICROSOFT_ENABLED`, `_CLIENT_ID`, `_CLIENT_SECRET`, `_TENANT_ID` (a
 //! tenant's id, `common`, `organizations`, `consumers`; `common` by default),
-//! `_ALLOWED_TENANTS`, `_AUTHORITY`, and the rest as for Google;
+//! `_ALLOWED_TENANTS`, `_AUTHORITY`, and the others as for Google;
 //! `MESSAGING_PROVIDER_MICROSOFT_ENABLED`, `CALENDAR_PROVIDER_MICROSOFT_ENABLED`.
 
 mod codes;
 
 use std::collections::BTreeSet;
 
-use latchkey_config::{ConfigError, Environment};
+use jsonwebtoken::Algorithm;
+use latchkey_config::ConfigError;
 use latchkey_domain::{Handle, ProviderName, is_identity_scope};
-use latchkey_scopes::microsoft_resource;
+use latchkey_scopes::{microsoft_resource, microsoft_short};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-pub(crate) use codes::class_of_codes;
-
+use self::codes::class_of_codes;
 use crate::built_in::{BuiltIn, Data};
 use crate::claims::Claims;
-use crate::definition::{Definition, IssuerRule, Reader};
-use crate::{AuthorizeRequest, EmailStatus, ProviderKind, RevocationReach, Rotation, Unverified};
+use crate::definition::Definition;
+use crate::email::EmailSettings;
+use crate::issuer::{IssuerRule, TENANT_PLACEHOLDER, is_tenant_id};
+use crate::quirks::{Plain, Quirks, Registration, row};
+use crate::reader::Reader;
+use crate::{
+    AuthorizeRequest, EmailStatus, FailureClass, IdTokenError, RevocationReach, Rotation,
+    Unverified,
+};
 
 const AUTHORITY: &str = "https://login.microsoftonline.com";
-/// Tenant of personal accounts.
+/// Tenant of all personal accounts. It vouches for no address.
 pub(crate) const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+const GRAPH: &str = "https://graph.microsoft.com";
 
-const MICROSOFT: BuiltIn = BuiltIn {
+pub(crate) static MICROSOFT: BuiltIn = BuiltIn {
     name: ProviderName::MICROSOFT,
-    kind: ProviderKind::Microsoft,
+    quirks: &Microsoft,
     label: "Microsoft",
+    logo: include_str!("logos/microsoft.svg"),
     offline: "offline_access",
     rotation: Rotation::Soft,
-    // Without a revocation endpoint.
+    // Microsoft has no revocation endpoint.
     revocation: RevocationReach::Authorization,
     messages: Data {
         switch: "MESSAGING_PROVIDER_MICROSOFT_ENABLED",
@@ -49,38 +58,38 @@ const MICROSOFT: BuiltIn = BuiltIn {
         scopes: "Calendars.Read",
         readers: &["Calendars.Read"],
     },
+    errors: &[row(
+        "invalid_resource",
+        "",
+        FailureClass::ScopeInvalid,
+        "https://learn.microsoft.com/entra/identity-platform/reference-error-codes",
+    )],
+    issuer,
+    check: refuse_second_resource,
 };
 
-pub(crate) fn definition(environment: &Environment) -> Result<Option<Definition>, ConfigError> {
-    let definition = MICROSOFT.definition(environment, |reader| {
-        let (authority, _) = reader.issuer("AUTHORITY", Some(AUTHORITY))?;
-        let authority = authority.trim_end_matches('/');
-        let tenant = reader
-            .optional("TENANT_ID")?
-            .map_or_else(|| "common".to_owned(), |tenant| tenant.to_lowercase());
-        let issuer = issuer_rule(reader, authority, &tenant)?;
-        let discovery = Url::parse(&format!("{authority}/{tenant}/v2.0"))
-            .map_err(|_| reader.error("TENANT_ID", "does not fit into a URL"))?;
-        Ok((discovery, issuer))
-    })?;
-    if let Some(definition) = &definition {
-        refuse_second_resource(definition)?;
-    }
-    Ok(definition)
+fn issuer(reader: &Reader<'_>) -> Result<(Url, IssuerRule), ConfigError> {
+    let (authority, _) = reader.issuer("AUTHORITY", Some(AUTHORITY))?;
+    let authority = authority.trim_end_matches('/');
+    let tenant = reader
+        .optional("TENANT_ID")?
+        .map_or_else(|| "common".to_owned(), |tenant| tenant.to_lowercase());
+    let issuer = issuer_rule(reader, authority, &tenant)?;
+    let discovery = Url::parse(&format!("{authority}/{tenant}/v2.0"))
+        .map_err(|_| reader.error("TENANT_ID", "does not fit into a URL"))?;
+    Ok((discovery, issuer))
 }
 
-const GRAPH: &str = "https://graph.microsoft.com";
-
-/// A token is for one resource: Entra lets a person consent to the scopes of two, and
-/// then gives tokens for one of them.
+/// A token is valid for one resource: Entra lets a person consent to scopes of two
+/// resources, and then gives tokens for one of them.
 fn refuse_second_resource(definition: &Definition) -> Result<(), ConfigError> {
-    let wanted = [
+    let requested = [
         ("AUTH_MICROSOFT_MESSAGING_SCOPES", &definition.messages),
         ("AUTH_MICROSOFT_CALENDAR_SCOPES", &definition.calendar),
     ];
     let mut first = None;
-    for (variable, wanted) in wanted {
-        for scope in wanted.iter().flat_map(|wanted| wanted.ask.iter()) {
+    for (variable, data) in requested {
+        for scope in data.iter().flat_map(|data| data.requested.iter()) {
             let resource = microsoft_resource(scope).unwrap_or(GRAPH);
             if is_identity_scope(scope) {
                 continue;
@@ -100,7 +109,7 @@ fn refuse_second_resource(definition: &Definition) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Single tenant, several, or `common`.
+/// The issuer of one tenant, or the issuers of several.
 fn issuer_rule(
     reader: &Reader<'_>,
     authority: &str,
@@ -110,7 +119,7 @@ fn issuer_rule(
     for tenant in reader.environment.list(&reader.name("ALLOWED_TENANTS"))? {
         let tenant = tenant.to_lowercase();
         if !is_tenant_id(&tenant) {
-            let problem = format!("{tenant:?} is no tenant id: set it to a list of UUIDs");
+            let problem = format!("{tenant:?} is not a tenant id: set it to a list of UUIDs");
             return Err(reader.error("ALLOWED_TENANTS", problem));
         }
         allowed.insert(tenant);
@@ -122,7 +131,7 @@ fn issuer_rule(
     };
     match tenant {
         "common" | "organizations" => Ok(IssuerRule::PerTenant {
-            template: template("{tenantid}"),
+            template: template(TENANT_PLACEHOLDER),
             allowed,
         }),
         _ if !allowed.is_empty() => Err(reader.error(
@@ -141,34 +150,119 @@ fn issuer_rule(
     }
 }
 
-/// A UUID in lower case, as `tid` has it.
-pub(crate) fn is_tenant_id(text: &str) -> bool {
-    text.len() == 36
-        && text.char_indices().all(|(position, c)| match position {
-            8 | 13 | 18 | 23 => c == '-',
-            _ => c.is_ascii_digit() || ('a'..='f').contains(&c),
-        })
+#[derive(Debug)]
+pub(crate) struct Microsoft;
+
+impl Quirks for Microsoft {
+    fn signing_algorithms(&self) -> Option<&'static [Algorithm]> {
+        Some(&[Algorithm::RS256])
+    }
+
+    fn documents_select_account(&self) -> bool {
+        true
+    }
+
+    /// `prompt` has one value.
+    fn authorize_parameters(
+        &self,
+        request: &AuthorizeRequest,
+        prompts: &[&str],
+        _with_data: bool,
+    ) -> Vec<(&'static str, String)> {
+        let mut parameters = Vec::new();
+        if let Some(prompt) = prompts.first() {
+            parameters.push(("prompt", (*prompt).to_owned()));
+        }
+        if let Some(claims) = &request.claims {
+            parameters.push(("claims", claims.clone()));
+        }
+        parameters
+    }
+
+    fn refresh_parameters(&self, challenge: Option<&str>) -> Vec<(&'static str, String)> {
+        vec![("claims", claims_parameter(challenge))]
+    }
+
+    fn stored_scope<'a>(&self, scope: &'a str) -> &'a str {
+        microsoft_short(scope)
+    }
+
+    /// `<tid>/<oid>`, because `sub` differs from application to application.
+    fn subject(&self, claims: &Claims, _configured: Option<&str>) -> Result<String, IdTokenError> {
+        let tenant = claims.text("tid").filter(|tid| is_tenant_id(tid));
+        let object = claims.text("oid").filter(|oid| !oid.contains('/'));
+        match (tenant, object) {
+            (Some(tenant), Some(object)) => Ok(format!("{tenant}/{object}")),
+            _ => Err(IdTokenError::Subject),
+        }
+    }
+
+    fn tenant_of_subject<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        subject.split_once('/').map(|(tenant, _)| tenant)
+    }
+
+    fn email(
+        &self,
+        claims: &Claims,
+        settings: &EmailSettings<'_>,
+    ) -> (Option<Handle>, EmailStatus) {
+        email(
+            claims,
+            settings.only_tenant.filter(|tenant| *tenant != PERSONAL),
+        )
+    }
+
+    fn tenant(&self, claims: &Claims) -> Option<String> {
+        claims.text("tid").map(str::to_owned)
+    }
+
+    fn uses_userinfo(&self) -> bool {
+        false
+    }
+
+    fn refuses_grants_with_500(&self) -> bool {
+        false
+    }
+
+    /// The AADSTS numbers: a list, or the number at the start of the description.
+    fn error_numbers(&self, body: &Map<String, Value>, description: Option<&str>) -> Vec<u64> {
+        if let Some(list) = body.get("error_codes").and_then(Value::as_array) {
+            return list.iter().take(10).filter_map(Value::as_u64).collect();
+        }
+        let digits = |text: &str| {
+            let rest = text.split_once(self.error_number_prefix())?.1;
+            let end = rest
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            rest.get(..end)?.parse().ok()
+        };
+        description.and_then(digits).into_iter().collect()
+    }
+
+    fn error_number_prefix(&self) -> &'static str {
+        "AADSTS"
+    }
+
+    fn class_of_error_numbers(&self, by_error: FailureClass, numbers: &[u64]) -> FailureClass {
+        class_of_codes(by_error, numbers)
+    }
+
+    fn registration(&self) -> Registration {
+        Registration {
+            redirect_uris: "Microsoft Entra admin center: App registrations, Authentication, \
+                            platform \"Web\", \"Redirect URIs\"",
+            note: "  Token configuration: add the optional claims `email` and `xms_edov` to the \
+                   ID token;\n  without `xms_edov` no address counts as verified and nobody \
+                   joins a workspace.",
+            ..Plain.registration()
+        }
+    }
 }
 
-/// Microsoft's own parameters of the authorize URL. `prompt` takes one value.
-pub(crate) fn authorize_parameters(
-    request: &AuthorizeRequest,
-    prompts: &[&str],
-) -> Vec<(&'static str, String)> {
-    let mut parameters = Vec::new();
-    if let Some(prompt) = prompts.first() {
-        parameters.push(("prompt", (*prompt).to_owned()));
-    }
-    if let Some(claims) = &request.claims {
-        parameters.push(("claims", claims.clone()));
-    }
-    parameters
-}
-
-/// The parameter `claims` of a refresh: the challenge of an API, and that callers can hand
-/// one on (`cp1`), so that APIs may ask for it instead of refusing
-/// (<https://learn.microsoft.com/entra/identity-platform/claims-challenge>).
-pub(crate) fn claims_parameter(challenge: Option<&str>) -> String {
+/// The parameter `claims` of a refresh: the challenge of an API, and the capability `cp1`.
+/// It says that callers can pass a challenge on, so that APIs may send one instead of
+/// refusing (<https://learn.microsoft.com/entra/identity-platform/claims-challenge>).
+fn claims_parameter(challenge: Option<&str>) -> String {
     let asked = challenge.and_then(|challenge| serde_json::from_str(challenge).ok());
     let mut claims: Map<String, Value> = asked.unwrap_or_default();
     let token = claims
@@ -180,18 +274,10 @@ pub(crate) fn claims_parameter(challenge: Option<&str>) -> String {
     Value::Object(claims).to_string()
 }
 
-/// `<tid>/<oid>`: `sub` differs from application to application.
-pub(crate) fn subject(claims: &Claims) -> Option<String> {
-    let tenant = claims.text("tid").filter(|tid| is_tenant_id(tid))?;
-    let object = claims.text("oid").filter(|oid| !oid.contains('/'))?;
-    Some(format!("{tenant}/{object}"))
-}
-
 /// The address, and whether it is verified: `email` with `xms_edov`, or what
-/// the one tenant that is configured, `only_tenant`, vouches for. With several
-/// tenants a principal name proves nothing: any of them could have chosen it
-/// (nOAuth).
-pub(crate) fn mail(claims: &Claims, only_tenant: Option<&str>) -> (Option<Handle>, EmailStatus) {
+/// `only_tenant`, the one tenant that is configured, vouches for. With several tenants a
+/// principal name proves nothing, because each tenant can choose it (nOAuth).
+fn email(claims: &Claims, only_tenant: Option<&str>) -> (Option<Handle>, EmailStatus) {
     let unverified = EmailStatus::Unverified(Unverified::NotSaid);
     let email = claims.handle("email");
     if email.is_some() && owns_domain(claims) {
@@ -209,8 +295,8 @@ pub(crate) fn mail(claims: &Claims, only_tenant: Option<&str>) -> (Option<Handle
     }
 }
 
-/// `xms_edov`: the domain of the address belongs to the tenant. Microsoft sends
-/// it as a boolean, as `1` and as `"1"`.
+/// `xms_edov`: the domain of the address belongs to the tenant. Microsoft sends a
+/// boolean, `1` or `"1"`.
 fn owns_domain(claims: &Claims) -> bool {
     claims.flag("xms_edov").unwrap_or_else(|| {
         claims
@@ -220,9 +306,9 @@ fn owns_domain(claims: &Claims) -> bool {
     })
 }
 
-/// The principal name of a person who belongs to the tenant: Entra gives out
-/// only names in domains that the tenant has proven to be its own. A guest has
-/// the name of their home, where another tenant chose it.
+/// The principal name of a person who belongs to the tenant. Entra accepts only names in
+/// domains that the tenant has verified. A guest has the name of the home tenant, which
+/// another administrator chose.
 fn principal_of(claims: &Claims, tenant: &str) -> Option<Handle> {
     let name = claims
         .text("preferred_username")
@@ -232,14 +318,14 @@ fn principal_of(claims: &Claims, tenant: &str) -> Option<Handle> {
         .into_iter()
         .filter_map(|claim| claims.text(claim))
         .any(|name| name.to_ascii_uppercase().contains("#EXT#"));
-    // Absent, or equal to the issuer, for the tenant's own people.
+    // `idp` is absent, or equal to the issuer, for the tenant's own people.
     let home = claims.0.get("idp").is_none_or(|provider| {
         provider.as_str().is_some_and(|provider| {
             claims.text("iss") == Some(provider)
                 || provider == format!("https://sts.windows.net/{tenant}/")
         })
     });
-    // 0 for a member, 1 for a guest.
+    // `acct` is 0 for a member and 1 for a guest.
     let member = claims
         .0
         .get("acct")

@@ -1,19 +1,19 @@
-//! What a log line says of a comparison that failed.
+//! Both sides of a failed comparison, for a log.
 
 use std::fmt;
 
-/// Longest text of a stranger in a log line, in characters.
+/// Longest text of another party in a log line, in characters.
 const MAX_CHARS: usize = 200;
 
-/// A text of a stranger as it may stand in a log line: characters that are not
-/// printable, quotes and backslashes escaped, 200 characters at most.
+/// Makes a text of another party safe for a log line: escapes quotes, backslashes and
+/// characters that are not printable, and keeps 200 characters at most.
 pub fn for_log(text: &str) -> String {
-    // No more is looked at than can be shown.
+    // Bounds the work as well as the result.
     let shown = text.chars().take(MAX_CHARS);
     shown.flat_map(char::escape_debug).take(MAX_CHARS).collect()
 }
 
-/// Both sides of a comparison that failed, each as [`for_log`] leaves it.
+/// Both sides of a failed comparison, each made safe by [`for_log`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
     expected: String,
@@ -21,7 +21,7 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
-    /// `got` is `None` where the value is absent.
+    /// `got` is `None` if the value is absent.
     pub fn new(expected: &str, got: Option<&str>) -> Self {
         Self {
             expected: for_log(expected),
@@ -60,7 +60,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_a_line_of_its_own(text in any::<String>()) {
+        fn no_text_starts_a_new_line(text in any::<String>()) {
             let shown = for_log(&text);
             prop_assert!(shown.chars().count() <= MAX_CHARS);
             prop_assert!(!shown.chars().any(char::is_control));

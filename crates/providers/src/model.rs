@@ -1,73 +1,53 @@
-//! What goes in to a provider and comes out of it.
+//! Requests to a provider and their results.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::{ProviderError, ScopeRules};
 use latchkey_domain::{AccessToken, Handle, Issuer, RefreshToken, ScopeSet, Subject};
 
-/// Whose quirks a provider has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ProviderKind {
-    /// Google.
-    Google,
-    /// Microsoft Entra ID.
-    Microsoft,
-    /// Any OpenID provider.
-    Oidc,
-}
+use crate::ProviderError;
 
-impl ProviderKind {
-    /// How its scopes are compared.
-    pub const fn scope_rules(self) -> ScopeRules {
-        match self {
-            Self::Google => ScopeRules::Google,
-            Self::Microsoft => ScopeRules::Microsoft,
-            Self::Oidc => ScopeRules::Exact,
-        }
-    }
-}
-
-/// What a person is sent to the provider for.
+/// Purpose of an authorization request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// Signing in.
+    /// The person signs in.
     SignIn,
-    /// Connecting a further account, from a running session.
+    /// A person who is signed in connects an account.
     Connect,
 }
 
-/// What an authorize URL is made of.
+/// An authorization request.
 #[derive(Clone)]
 pub struct AuthorizeRequest {
-    /// Decides the redirect URI and the scopes.
+    /// Determines the redirect URI and the scopes.
     pub purpose: Purpose,
-    /// `state`: at least 128 bit, once.
+    /// `state`: at least 128 random bits, used once.
     pub state: String,
-    /// `nonce` that the ID token must bring back.
+    /// `nonce`, which the ID token must contain.
     pub nonce: String,
-    /// PKCE challenge, S256 (RFC 7636): base64url of the SHA-256 of the verifier.
+    /// PKCE challenge with S256 (RFC 7636): base64url of the SHA-256 of the verifier.
     pub pkce_challenge: String,
-    /// Address to fill in for the person.
+    /// `login_hint`: mail address of the account that the person should choose.
     pub login_hint: Option<String>,
-    /// One domain that the account must be of (Google's `hd`). Only where the
-    /// flow asks for a single one: it shuts out every other (R7).
+    /// Domain to which the account must belong (Google's `hd`). Set only if exactly one
+    /// domain may sign in, because it excludes every other (R7).
     pub hosted_domain: Option<String>,
-    /// True where the person must consent again: no refresh token is stored.
+    /// The person must consent again, because no refresh token is stored.
     pub consent: bool,
     /// Claims challenge of an earlier [`TokenError`](crate::TokenError).
     pub claims: Option<String>,
 }
 
 impl AuthorizeRequest {
-    /// What the person must be shown whatever the provider remembers, the most
-    /// important first: values of `prompt` (OpenID Connect Core section 3.1.2.1).
-    /// OpenID Connect Core section 11: a strict provider gives offline access only
-    /// together with `prompt=consent`. `choice` is whether it knows `select_account`.
-    pub(crate) fn prompts(&self, choice: bool) -> Vec<&'static str> {
-        let may_choose = choice && self.purpose == Purpose::Connect && self.login_hint.is_none();
+    /// Values of `prompt`, the most important one first (OpenID Connect Core section
+    /// 3.1.2.1): what the person must be shown again. Some providers give offline access
+    /// only with `prompt=consent` (section 11). `select_account` is `true` if the provider
+    /// supports that value.
+    pub(crate) fn prompts(&self, select_account: bool) -> Vec<&'static str> {
+        let chooses =
+            select_account && self.purpose == Purpose::Connect && self.login_hint.is_none();
         let consent = self.consent.then_some("consent");
-        let account = may_choose.then_some("select_account");
+        let account = chooses.then_some("select_account");
         consent.into_iter().chain(account).collect()
     }
 }
@@ -81,37 +61,37 @@ impl fmt::Debug for AuthorizeRequest {
     }
 }
 
-/// Answer of a token endpoint.
+/// Response of a token endpoint.
 #[derive(Debug, Clone)]
 pub struct TokenResponse {
     /// The access token.
     pub access_token: AccessToken,
-    /// A new refresh token; absent where the old one stays (R31).
+    /// New refresh token. `None` if the old one remains valid (R31).
     pub refresh_token: Option<RefreshToken>,
-    /// How long the refresh token lives; absent where the provider did not say, or
-    /// says that it lives on.
+    /// Lifetime of the refresh token. `None` if the provider names none, or it does not
+    /// expire.
     pub refresh_token_expires_in: Option<Duration>,
-    /// Life of the access token; absent where the provider did not say or said
-    /// something absurd.
+    /// Lifetime of the access token. `None` if the provider names no usable one.
     pub expires_in: Option<Duration>,
-    /// Scopes of the grant. After [`exchange_code`](crate::Provider::exchange_code)
-    /// always present; after a refresh absent where they did not change.
+    /// Scopes of the grant. Always present after
+    /// [`exchange_code`](crate::Provider::exchange_code). `None` after a refresh that did
+    /// not change them.
     pub granted_scopes: Option<ScopeSet>,
     /// The ID token, not yet verified.
     pub id_token: Option<IdToken>,
 }
 
-/// An ID token as it came: not yet verified, and not for a log.
+/// An ID token that is not yet verified. It does not print.
 #[derive(Clone)]
 pub struct IdToken(String);
 
 impl IdToken {
-    /// Takes what the provider sent.
+    /// Wraps an ID token as the provider sent it.
     pub fn new(token: impl Into<String>) -> Self {
         Self(token.into())
     }
 
-    /// The JWT.
+    /// The JWT in compact form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -131,22 +111,22 @@ impl fmt::Debug for IdToken {
     }
 }
 
-/// A person, proven by a verified ID token.
+/// The identity of a person, from a verified ID token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedIdentity {
     /// `iss`.
     pub issuer: Issuer,
     /// `sub`; for Microsoft `<tid>/<oid>`.
     pub subject: Subject,
-    /// Mailbox address, where there is one. A label, never a key.
+    /// Mail address, if there is one. It is a label and never a key.
     pub email: Option<Handle>,
-    /// Whether the address is verified by somebody who may say so.
+    /// Whether the address is verified.
     pub email_status: EmailStatus,
-    /// Google's `hd`: the organisation that owns the account.
+    /// The organisation that owns the account (Google's `hd`).
     pub hosted_domain: Option<String>,
-    /// Microsoft's `tid`.
+    /// Tenant of the account (Microsoft's `tid`).
     pub tenant: Option<String>,
-    /// Name to show, 200 characters at most.
+    /// Name of the person, 200 characters at most.
     pub name: Option<String>,
 }
 
@@ -157,43 +137,43 @@ impl VerifiedIdentity {
     }
 }
 
-/// Whether an address is verified by somebody who may say so.
+/// Whether a mail address is verified by a provider that may vouch for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EmailStatus {
-    /// It is: Google's `email_verified`; Microsoft's `xms_edov`, or a principal
-    /// name of the one tenant that is configured; another provider's
-    /// `email_verified` within the domains that it may vouch for.
+    /// The address is verified: by Google's `email_verified`; by Microsoft's `xms_edov`,
+    /// or as a principal name of the one tenant that is configured; by another
+    /// provider's `email_verified`, for the domains for which it may vouch.
     Verified,
-    /// It is not.
+    /// The address is not verified.
     Unverified(Unverified),
 }
 
 /// Why an address is not verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unverified {
-    /// The provider says so, or does not say that it is.
+    /// The provider does not say that the address is verified.
     NotSaid,
     /// The provider may not vouch for this domain (`…_EMAIL_DOMAINS`).
     OtherDomain {
-        /// Domains that it may vouch for.
+        /// Domains for which it may vouch.
         may_vouch_for: Vec<String>,
     },
-    /// The ID token does not say, and the userinfo endpoint did not answer.
+    /// The ID token does not say it, and the userinfo endpoint did not respond.
     Unanswered(ProviderError),
 }
 
-/// One kind of data: wanted by the configuration, granted by the person.
+/// Access to one kind of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// Switched off for this provider: no channel.
+    /// Switched off for this provider, so there is no channel.
     NotWanted,
-    /// Wanted and granted: the channel runs.
+    /// Requested and granted.
     Granted,
-    /// Wanted and not granted: the channel says insufficient permissions (R23).
+    /// Requested and not granted: the channel shows insufficient permissions (R23).
     Denied,
 }
 
-/// What a grant gives.
+/// The data that a grant gives access to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ProviderAccess {
     /// Mail.
@@ -202,32 +182,34 @@ pub struct ProviderAccess {
     pub calendar: Access,
 }
 
-/// What a provider does with the refresh token at each refresh.
+/// What a provider does with a refresh token that is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rotation {
-    /// Keeps it (Google): a refresh of unknown outcome may be sent again.
+    /// The refresh token remains the same (Google). A refresh with an unknown outcome may
+    /// be repeated.
     None,
-    /// Gives a new one, the old one still works (Microsoft): may be sent again.
+    /// A new refresh token is issued, and the old one remains valid (Microsoft). A refresh
+    /// may be repeated.
     Soft,
-    /// Gives a new one and takes the use of the old one for theft: may be sent
-    /// again once.
+    /// A new refresh token is issued, and use of the old one counts as theft. A refresh
+    /// with an unknown outcome may be repeated once.
     Strict,
 }
 
-/// What a provider ends with the revocation of one refresh token.
+/// What a provider revokes together with one refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RevocationReach {
-    /// The token and what came of the same authorization (RFC 7009 section 2.1).
+    /// The tokens of the same authorization (RFC 7009 section 2.1).
     Authorization,
-    /// Every token that the person gave this client (Google): other accounts of
-    /// the same person end as well.
+    /// Every token of the person for this client (Google), so that other accounts of the
+    /// same person end as well.
     PersonAndClient,
 }
 
-/// What became of a revocation (RFC 7009).
+/// Result of a revocation (RFC 7009).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Revocation {
-    /// The provider says that the grant is gone.
+    /// The provider confirmed that the grant is revoked.
     Confirmed,
     /// The provider has no revocation endpoint.
     NotSupported,

@@ -1,6 +1,6 @@
-//! Any OpenID provider, by definition alone (R3).
+//! Any OpenID provider, by its variables alone (R3).
 //!
-//! `AUTH_OIDC_<NAME>_ISSUER`, `_CLIENT_ID`, `_CLIENT_SECRET` (absent for a public
+//! Variables: `AUTH_OIDC_<NAME>_ISSUER`, `_CLIENT_ID`, `_CLIENT_SECRET` (absent for a public
 //! client), `_TOKEN_AUTH_METHOD`, `_PRIVATE_KEY`, `_PRIVATE_KEY_ID`, `_LABEL`,
 //! `_SCOPES`, `_MESSAGING_SCOPES`, `_CALENDAR_SCOPES`, `_OFFLINE`,
 //! `_AUTHORIZE_PARAMETERS`, `_SELECT_ACCOUNT`, `_AUDIENCES`, `_CALLBACK_URL`,
@@ -12,18 +12,22 @@ use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::{ProviderName, ScopeSet};
 use secrecy::SecretString;
 
-use crate::client_auth::ClientProof;
-use crate::definition::{AskOffline, Definition, IssuerRule, Reader, Wanted, well_known};
+use crate::catalogue;
+use crate::client_auth::ClientAuthentication;
+use crate::definition::{AutoConnect, Definition, OfflineScope, RequestedData, well_known};
 use crate::email::{self, EmailRule};
-use crate::{ProviderKind, RevocationReach, Rotation, ScopeRules};
+use crate::issuer::IssuerRule;
+use crate::quirks::Plain;
+use crate::reader::Reader;
+use crate::{RevocationReach, Rotation, ScopeRules};
 
 const PREFIX: &str = "AUTH_OIDC_";
 const OFFLINE: &str = "offline_access";
 
-/// Every `AUTH_OIDC_<NAME>_…`.
+/// Reads every definition `AUTH_OIDC_<NAME>_…` that is not switched off.
 pub(crate) fn definitions(environment: &Environment) -> Result<Vec<Definition>, ConfigError> {
     let mut names = environment.between(PREFIX, "_ISSUER");
-    // A client id without an issuer is a definition that lacks one.
+    // A client id without an issuer is an incomplete definition, and an error.
     names.extend(environment.between(PREFIX, "_CLIENT_ID"));
     names.sort();
     names.dedup();
@@ -49,18 +53,24 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
     let Ok(name) = upper.to_lowercase().parse::<ProviderName>() else {
         return wrong("the NAME in AUTH_OIDC_<NAME>_ISSUER must be 1 to 40 of A-Z, 0-9, _");
     };
-    if [ProviderName::GOOGLE, ProviderName::MICROSOFT].contains(&name.as_str()) {
-        return wrong("the NAME in AUTH_OIDC_<NAME>_ISSUER must not be GOOGLE or MICROSOFT");
+    if catalogue::is_built_in(name.as_str()) {
+        let taken = catalogue::built_in_names().map(str::to_uppercase);
+        let taken: Vec<String> = taken.collect();
+        let taken = taken.join(" or ");
+        return wrong(&format!(
+            "the NAME in AUTH_OIDC_<NAME>_ISSUER must not be {taken}"
+        ));
     }
     let (issuer, url) = reader.issuer("ISSUER", None)?;
     let label = reader.optional("LABEL")?;
-    let wanted = |suffix| -> Result<Option<Wanted>, ConfigError> {
+    let wanted = |suffix| -> Result<Option<RequestedData>, ConfigError> {
         let scopes = reader.scopes(suffix, "")?;
-        Ok((!scopes.is_empty()).then(|| Wanted::new(scopes, &[], ScopeRules::Exact)))
+        Ok((!scopes.is_empty()).then(|| RequestedData::new(scopes, &[], ScopeRules::EXACT)))
     };
     let client_secret = reader.optional("CLIENT_SECRET")?.map(SecretString::from);
     Ok(Definition {
-        kind: ProviderKind::Oidc,
+        quirks: &Plain,
+        built_in: false,
         label: label.unwrap_or_else(|| name.to_string()),
         discovery: well_known(&url),
         issuer: IssuerRule::Exact {
@@ -68,7 +78,7 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
             tenant: None,
         },
         client_id: reader.client_id(name.as_str())?,
-        client_proof: ClientProof::read(reader, client_secret.is_some())?,
+        client_authentication: ClientAuthentication::read(reader, client_secret.is_some())?,
         client_secret,
         audiences: reader
             .environment
@@ -88,22 +98,22 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
         identity: reader.identity_scopes()?,
         email: EmailRule::read(reader)?,
         offline: ScopeSet::parse(OFFLINE),
-        ask_offline: match reader.optional_flag("OFFLINE")? {
-            Some(true) => AskOffline::Always,
-            Some(false) => AskOffline::Never,
-            None => AskOffline::IfAnnounced,
+        offline_scope: match reader.optional_flag("OFFLINE")? {
+            Some(true) => OfflineScope::Always,
+            Some(false) => OfflineScope::Never,
+            None => OfflineScope::IfAnnounced,
         },
         messages: wanted("MESSAGING_SCOPES")?,
         calendar: wanted("CALENDAR_SCOPES")?,
-        auto_connect: reader.auto_connect()?,
+        auto_connect: AutoConnect::read(reader)?,
         rotation: rotation(reader)?,
-        answers_by_form: answers_by_form(reader)?,
+        form_post: form_post(reader)?,
         revocation: RevocationReach::Authorization,
         name,
     })
 }
 
-/// Strict where nothing is said: the careful assumption.
+/// Strict unless configured: with that assumption no refresh token is used twice.
 fn rotation(reader: &Reader<'_>) -> Result<Rotation, ConfigError> {
     match reader.optional("ROTATION")?.as_deref() {
         None | Some("strict") => Ok(Rotation::Strict),
@@ -113,9 +123,9 @@ fn rotation(reader: &Reader<'_>) -> Result<Rotation, ConfigError> {
     }
 }
 
-/// How the provider sends the browser back: by a GET, or by a form's POST (OAuth 2.0
-/// Form Post Response Mode), which keeps the code out of addresses at the provider.
-fn answers_by_form(reader: &Reader<'_>) -> Result<bool, ConfigError> {
+/// Returns `true` if the provider is asked to send the browser back with a POST (OAuth 2.0
+/// Form Post Response Mode), which keeps the code out of URLs.
+fn form_post(reader: &Reader<'_>) -> Result<bool, ConfigError> {
     match reader.optional("RESPONSE_MODE")?.as_deref() {
         None | Some("query") => Ok(false),
         Some("form_post") => Ok(true),
@@ -123,7 +133,7 @@ fn answers_by_form(reader: &Reader<'_>) -> Result<bool, ConfigError> {
     }
 }
 
-/// Parameters that the flow sets itself, or that would take its place.
+/// Parameters that the sign-in sets itself, or that would replace them.
 const OWN_PARAMETERS: [&str; 16] = [
     "client_id",
     "response_type",
@@ -143,7 +153,7 @@ const OWN_PARAMETERS: [&str; 16] = [
     "registration",
 ];
 
-/// Further parameters of the authorize URL, written as its query is.
+/// Further parameters of the authorize URL, in the syntax of a query.
 fn authorize_parameters(reader: &Reader<'_>) -> Result<Vec<(String, String)>, ConfigError> {
     const NAME: &str = "AUTHORIZE_PARAMETERS";
     let text = reader.optional(NAME)?.unwrap_or_default();
@@ -155,7 +165,7 @@ fn authorize_parameters(reader: &Reader<'_>) -> Result<Vec<(String, String)>, Co
             return Err(reader.error(NAME, problem));
         }
         if OWN_PARAMETERS.contains(&name.as_ref()) {
-            let problem = format!("has {name}, which the sign-in sets itself: take it away");
+            let problem = format!("has {name}, which the sign-in sets itself: remove it");
             return Err(reader.error(NAME, problem));
         }
         if parameters.iter().any(|(known, _)| *known == name) {
@@ -166,9 +176,9 @@ fn authorize_parameters(reader: &Reader<'_>) -> Result<Vec<(String, String)>, Co
     Ok(parameters)
 }
 
-/// The name of a claim.
+/// Reads the name of a claim about the person.
 fn claim(reader: &Reader<'_>, suffix: &str) -> Result<Option<String>, ConfigError> {
-    /// Claims that say something else of the token, whatever the provider is.
+    /// Claims that have a fixed meaning of their own.
     const TAKEN: [&str; 9] = [
         "iss",
         "aud",

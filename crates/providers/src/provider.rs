@@ -1,4 +1,4 @@
-//! One provider.
+//! One provider: requests to it, and what is known of it.
 
 mod authorize;
 mod identity;
@@ -6,26 +6,28 @@ mod token;
 
 use std::sync::Arc;
 
-use latchkey_domain::{Clock, DomainName, ProviderName, ScopeSet};
+use latchkey_domain::{Clock, DomainName, ProviderName, ScopeSet, Subject};
+use latchkey_jwks::KeySet;
 use url::Url;
 
-use crate::cache::{self, Cached};
-use crate::definition::{AskOffline, AutoConnect, Definition, Wanted};
+use crate::definition::{AutoConnect, Definition, OfflineScope, RequestedData};
 use crate::discovery::Metadata;
-use crate::jwks::KeySet;
+use crate::document_cache::{self, CachedDocument};
+use crate::key_set::fetch_key_set;
 use crate::transport::Http;
 use crate::{
-    Access, ProviderAccess, ProviderError, ProviderKind, Purpose, RevocationReach, Rotation,
+    Access, ProviderAccess, ProviderError, Purpose, Registration, RevocationReach, Rotation,
+    ScopeRules,
 };
 
-/// One provider: its definition, what was discovered of it and its keys.
+/// One provider: its definition, its discovery document and its keys.
 #[derive(Debug)]
 pub struct Provider {
     definition: Definition,
     http: Http,
     clock: Arc<dyn Clock>,
-    metadata: Cached<Metadata>,
-    keys: Cached<KeySet>,
+    metadata: CachedDocument<Metadata>,
+    keys: CachedDocument<KeySet>,
 }
 
 impl Provider {
@@ -34,8 +36,8 @@ impl Provider {
             definition,
             http,
             clock,
-            metadata: Cached::lasting(cache::OF_METADATA),
-            keys: Cached::lasting(cache::OF_KEYS),
+            metadata: CachedDocument::new(document_cache::METADATA_LIFETIME),
+            keys: CachedDocument::new(document_cache::KEY_SET_LIFETIME),
         }
     }
 
@@ -43,38 +45,48 @@ impl Provider {
         &self.definition
     }
 
-    /// Configured name: `google`, `microsoft`, or that of the definition.
+    /// Name in paths and variables: that of a built-in provider, or the NAME of
+    /// `AUTH_OIDC_<NAME>_…`.
     pub fn name(&self) -> &ProviderName {
         &self.definition.name
     }
 
-    /// Whose quirks it has.
-    pub fn kind(&self) -> ProviderKind {
-        self.definition.kind
+    /// Returns `true` for a built-in provider, `false` for one of `AUTH_OIDC_<NAME>_…`.
+    pub fn is_built_in(&self) -> bool {
+        self.definition.built_in
     }
 
-    /// Name for people.
+    /// Where the operator registers the client at the provider.
+    pub fn registration(&self) -> Registration {
+        self.definition.quirks.registration()
+    }
+
+    /// The tenant that a subject of this provider contains.
+    pub fn tenant_of<'a>(&self, subject: &'a Subject) -> Option<&'a str> {
+        self.definition.quirks.tenant_of_subject(subject.as_str())
+    }
+
+    /// Name on pages.
     pub fn label(&self) -> &str {
         &self.definition.label
     }
 
-    /// Configured client id: public, and what `doctor` shows.
+    /// Configured client id. It is not a secret.
     pub fn client_id(&self) -> &str {
         &self.definition.client_id
     }
 
-    /// What it does with refresh tokens.
+    /// What the provider does with a refresh token that is used.
     pub fn rotation(&self) -> Rotation {
         self.definition.rotation
     }
 
-    /// What it ends with the revocation of one refresh token.
+    /// What the provider revokes together with one refresh token.
     pub fn revocation(&self) -> RevocationReach {
         self.definition.revocation
     }
 
-    /// Where the provider sends the browser back; absent in a process without
-    /// `PUBLIC_URL`.
+    /// Callback URL. `None` in a process without `PUBLIC_URL`.
     pub fn redirect_uri(&self, purpose: Purpose) -> Option<&Url> {
         match purpose {
             Purpose::SignIn => self.definition.sign_in_callback.as_ref(),
@@ -82,19 +94,22 @@ impl Provider {
         }
     }
 
-    /// Scopes that are wanted: identity always; mail and calendar where they are on
-    /// and, when signing in, automatic connection is (R6, R13). The one for offline
-    /// access may still be left out, if the provider does not announce it.
+    /// Scopes to request: those of the identity, and those of mail and calendar if data
+    /// is requested (R6, R13). The scope for offline access is left out later if the
+    /// provider does not announce it.
     pub fn wanted_scopes(&self, purpose: Purpose) -> ScopeSet {
-        self.scopes(purpose, self.definition.ask_offline != AskOffline::Never)
+        self.scopes(
+            purpose,
+            self.definition.offline_scope != OfflineScope::Never,
+        )
     }
 
-    /// Scopes to ask for, now that the discovery document is known.
-    fn asked_scopes(&self, purpose: Purpose, metadata: &Metadata) -> ScopeSet {
-        let offline = match self.definition.ask_offline {
-            AskOffline::Always => true,
-            AskOffline::Never => false,
-            AskOffline::IfAnnounced => {
+    /// Scopes to request, with regard to the discovery document.
+    fn requested_scopes(&self, purpose: Purpose, metadata: &Metadata) -> ScopeSet {
+        let offline = match self.definition.offline_scope {
+            OfflineScope::Always => true,
+            OfflineScope::Never => false,
+            OfflineScope::IfAnnounced => {
                 let announced = |scope: &str| metadata.scopes.iter().any(|known| known == scope);
                 self.definition.offline.iter().all(announced)
             }
@@ -107,7 +122,7 @@ impl Provider {
         let mut scopes = definition.identity.clone();
         if self.asks_for_data(purpose) {
             let data = [&definition.messages, &definition.calendar];
-            let asked = data.into_iter().flatten().map(|wanted| &wanted.ask);
+            let asked = data.into_iter().flatten().map(|data| &data.requested);
             let offline = with_offline.then_some(&definition.offline);
             for set in asked.chain(offline) {
                 for scope in set.iter() {
@@ -118,7 +133,7 @@ impl Provider {
         scopes
     }
 
-    /// True where mail or calendars are asked for, and with them a refresh token.
+    /// Returns `true` if mail or calendars are requested, and with them a refresh token.
     pub fn asks_for_data(&self, purpose: Purpose) -> bool {
         let definition = &self.definition;
         let on = definition.messages.is_some() || definition.calendar.is_some();
@@ -129,20 +144,21 @@ impl Provider {
         on && connects
     }
 
-    /// Returns `true` if a sign-in or a connection asks for more than to know who the
-    /// person is: for data, or for offline access by the configured scopes. Only then is
-    /// there something to connect, whatever tokens the provider gives.
+    /// Returns `true` if more than the identity is requested: data, or offline access by
+    /// the configured scopes. Otherwise no account is connected, whatever tokens the
+    /// provider gives.
     pub fn asks_beyond_identity(&self, purpose: Purpose) -> bool {
         self.asks_for_data(purpose) || self.definition.identity.contains("offline_access")
     }
 
-    /// What a grant with these scopes gives (R23). Of several scopes that read
-    /// the same data one is enough: who ticked off sending still has a mailbox.
+    /// Which data a grant with these scopes gives access to (R23). Of several scopes that
+    /// allow reading one is sufficient: a person who did not allow sending still has a
+    /// mailbox.
     pub fn access(&self, granted: &ScopeSet) -> ProviderAccess {
-        let rules = self.kind().scope_rules();
-        let access = |wanted: &Option<Wanted>| match wanted {
+        let rules = ScopeRules::of(&self.definition.name);
+        let access = |data: &Option<RequestedData>| match data {
             None => Access::NotWanted,
-            Some(wanted) if wanted.is_met_by(granted, rules) => Access::Granted,
+            Some(data) if data.is_satisfied_by(granted, rules) => Access::Granted,
             Some(_) => Access::Denied,
         };
         ProviderAccess {
@@ -151,8 +167,8 @@ impl Provider {
         }
     }
 
-    /// True where a sign-in of a person of this domain connects the account
-    /// (R13). Exact: no subdomains.
+    /// Returns `true` if the sign-in of a person of this domain connects the account
+    /// (R13). Subdomains are other domains.
     pub fn auto_connect(&self, domain: &str) -> bool {
         match &self.definition.auto_connect {
             AutoConnect::Nobody => false,
@@ -163,21 +179,22 @@ impl Provider {
         }
     }
 
-    /// Fetches the discovery document and the keys where they are not fresh: for
-    /// `doctor`, and to be ready before the first person comes.
+    /// Fetches the discovery document and the keys unless they are fresh, for `doctor` and
+    /// before the first sign-in.
     ///
     /// # Errors
-    /// One of them cannot be had or is wrong.
+    /// The discovery document or the key set is not available or wrong.
     pub async fn discover(&self) -> Result<(), ProviderError> {
         let metadata = self.metadata().await?;
         self.keys(&metadata).await?;
         Ok(())
     }
 
-    /// Fetches the discovery document where it is not fresh, and checks it.
+    /// Fetches the discovery document unless it is fresh, and checks it.
     ///
     /// # Errors
-    /// It cannot be had, is wrong, or requires what is not supported.
+    /// The discovery document is not available, wrong, or requires something that is not
+    /// supported.
     pub async fn check(&self) -> Result<(), ProviderError> {
         self.metadata().await.map(drop)
     }
@@ -193,7 +210,7 @@ impl Provider {
     async fn keys(&self, metadata: &Metadata) -> Result<Arc<KeySet>, ProviderError> {
         self.keys
             .get(self.clock.now(), || {
-                KeySet::fetch(&self.http, &metadata.jwks)
+                fetch_key_set(&self.http, &metadata.jwks)
             })
             .await
     }

@@ -8,9 +8,10 @@ use latchkey_config::{ConfigError, Environment};
 use latchkey_domain::{Clock, ProviderName};
 use tokio::task::JoinSet;
 
+use crate::catalogue::BUILT_IN;
 use crate::definition::Definition;
 use crate::transport::Http;
-use crate::{Provider, ProviderError, Purpose, google, microsoft, oidc};
+use crate::{Provider, ProviderError, Purpose, oidc};
 
 /// The providers that are switched on, by name.
 #[derive(Debug, Clone, Default)]
@@ -18,22 +19,17 @@ pub struct Registry {
     providers: BTreeMap<ProviderName, Arc<Provider>>,
 }
 
-/// A name that is known to be valid.
-pub(crate) fn fixed_name(name: &str) -> Result<ProviderName, ConfigError> {
-    name.parse()
-        .map_err(|_| ConfigError::new(name, "is no name of a provider"))
-}
-
-/// Name of a variable of a definition.
+/// Full name of a variable of a provider.
 fn variable(definition: &Definition, suffix: &str) -> String {
     let upper = definition.name.as_str().to_uppercase();
-    match definition.kind {
-        crate::ProviderKind::Oidc => format!("AUTH_OIDC_{upper}_{suffix}"),
-        _ => format!("AUTH_{upper}_{suffix}"),
+    if definition.built_in {
+        format!("AUTH_{upper}_{suffix}")
+    } else {
+        format!("AUTH_OIDC_{upper}_{suffix}")
     }
 }
 
-/// Variable of a callback URL.
+/// Name of the variable with a callback URL.
 fn callback_variable(definition: &Definition, purpose: Purpose) -> String {
     match purpose {
         Purpose::SignIn => variable(definition, "CALLBACK_URL"),
@@ -41,8 +37,8 @@ fn callback_variable(definition: &Definition, purpose: Purpose) -> String {
     }
 }
 
-/// A callback tells by its path which provider answered, so no two may share
-/// one (mix-up, RFC 9700 section 4.4).
+/// The path of a callback shows which provider responded, so each provider needs its own
+/// (mix-up attack, RFC 9700 section 4.4).
 fn refuse_shared_callbacks(definitions: &[Definition]) -> Result<(), ConfigError> {
     let mut seen: BTreeMap<&str, String> = BTreeMap::new();
     for definition in definitions {
@@ -64,7 +60,7 @@ fn refuse_shared_callbacks(definitions: &[Definition]) -> Result<(), ConfigError
 }
 
 impl Registry {
-    /// Reads the definitions (R3, R40). Speaks to nobody.
+    /// Reads the definitions (R3, R40). Makes no request.
     ///
     /// # Errors
     /// A definition is incomplete, wrong or contradicts another.
@@ -73,8 +69,9 @@ impl Registry {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConfigError> {
         let mut definitions = oidc::definitions(environment)?;
-        definitions.extend(google::definition(environment)?);
-        definitions.extend(microsoft::definition(environment)?);
+        for built_in in BUILT_IN {
+            definitions.extend(built_in.definition(environment)?);
+        }
         refuse_shared_callbacks(&definitions)?;
         let http = Http::build().map_err(|problem| ConfigError::new("SSL_CERT_FILE", problem))?;
         let providers = definitions
@@ -88,12 +85,11 @@ impl Registry {
         Ok(Self { providers })
     }
 
-    /// Stops a start without callback URLs: for the process that sends browsers
-    /// to the providers.
+    /// Checks that every provider has its callback URLs, which a process needs that sends
+    /// browsers to the providers.
     ///
     /// # Errors
-    /// A provider has none, because neither its own variable nor `PUBLIC_URL`
-    /// is set.
+    /// Neither the variable of a callback URL nor `PUBLIC_URL` is set.
     pub fn require_callbacks(&self) -> Result<(), ConfigError> {
         for provider in self.iter() {
             for purpose in [Purpose::SignIn, Purpose::Connect] {
@@ -108,17 +104,16 @@ impl Registry {
         Ok(())
     }
 
-    /// Stops a start in which a provider may vouch for every address although
-    /// several organisations have a workspace here: one of them could give its
-    /// own people addresses of another. Google and Microsoft have rules of their
-    /// own for that.
+    /// Checks that no provider may vouch for every address. This is necessary if several
+    /// organisations have workspaces: the provider of one could give its people addresses
+    /// of another. Built-in providers have rules of their own for that.
     ///
     /// # Errors
-    /// A provider has no `…_EMAIL_DOMAINS`.
+    /// The variable `…_EMAIL_DOMAINS` of a provider is not set.
     pub fn require_email_domains(&self) -> Result<(), ConfigError> {
         for provider in self.iter() {
             let definition = provider.definition();
-            if definition.kind == crate::ProviderKind::Oidc && definition.email.domains.is_empty() {
+            if !definition.built_in && definition.email.domains.is_empty() {
                 return Err(ConfigError::new(
                     variable(definition, "EMAIL_DOMAINS"),
                     "is missing: with IS_MULTIWORKSPACE_ENABLED set it to the domains whose \
@@ -129,12 +124,12 @@ impl Registry {
         Ok(())
     }
 
-    /// Stops a start with a provider that requires what is not supported: nobody could
-    /// sign in there, and no grant could be refreshed. A provider that does not answer
-    /// within `limit` stops nothing.
+    /// Checks that no provider requires something that is not supported: nobody could
+    /// sign in there, and no grant could be refreshed. A provider that does not respond
+    /// within `limit` is not an error.
     ///
     /// # Errors
-    /// Names the provider, and what it requires.
+    /// Names the variable of the provider and what the provider requires.
     pub async fn refuse_unsupported(&self, limit: Duration) -> Result<(), ConfigError> {
         let mut checks = JoinSet::new();
         for provider in self.iter().cloned() {
@@ -153,10 +148,10 @@ impl Registry {
                     ));
                 }
                 Ok((provider, Ok(Err(error)))) => {
-                    tracing::warn!(provider = %provider.name(), %error, "not known at the start");
+                    tracing::warn!(provider = %provider.name(), %error, "the discovery document was not available at the start");
                 }
                 Ok((provider, Err(_))) => {
-                    tracing::warn!(provider = %provider.name(), "it did not answer at the start");
+                    tracing::warn!(provider = %provider.name(), "the provider did not respond at the start");
                 }
                 Ok((_, Ok(Ok(())))) | Err(_) => {}
             }
@@ -164,12 +159,12 @@ impl Registry {
         Ok(())
     }
 
-    /// The provider of this name, if it is switched on.
+    /// The provider with this name, if it is switched on.
     pub fn get(&self, name: &ProviderName) -> Option<Arc<Provider>> {
         self.providers.get(name).cloned()
     }
 
-    /// The providers, by name.
+    /// The providers, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
         self.providers.values()
     }

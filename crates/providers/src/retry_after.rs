@@ -3,19 +3,12 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use time::format_description::FormatItem;
-use time::macros::format_description;
-use time::{OffsetDateTime, PrimitiveDateTime};
+use time::OffsetDateTime;
 
-/// A provider that asks for more is not believed.
+/// Longest wait. A longer one in the header is shortened to this.
 const MAX: Duration = Duration::from_hours(24);
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT`.
-const IMF_FIXDATE: &[FormatItem<'_>] = format_description!(
-    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-);
-
-/// How long to wait, where the provider says so; 24 h at most.
+/// Time to wait, at most [`MAX`]. `None` if the header is absent or malformed.
 pub(crate) fn parse(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
     let text = headers
         .get(http::header::RETRY_AFTER)?
@@ -23,13 +16,11 @@ pub(crate) fn parse(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration
         .ok()?
         .trim();
     let wait = if let Ok(seconds) = text.parse::<f64>() {
-        // A fraction is no HTTP, and sent all the same.
+        // RFC 9110 allows no fraction, but some providers send one.
         let seconds = Some(seconds).filter(|seconds| *seconds >= 0.0)?;
         Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(MAX)
     } else {
-        let date = PrimitiveDateTime::parse(text, IMF_FIXDATE)
-            .ok()?
-            .assume_utc();
+        let date = OffsetDateTime::from(httpdate::parse_http_date(text).ok()?);
         Duration::try_from(date - now).unwrap_or(Duration::ZERO)
     };
     Some(wait.min(MAX))
@@ -72,7 +63,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics_or_waits_for_ever(text in "[ -~]{0,40}") {
+        fn no_text_panics_or_exceeds_the_longest_wait(text in "[ -~]{0,40}") {
             prop_assert!(read(&text).is_none_or(|wait| wait <= MAX));
         }
     }

@@ -1,45 +1,45 @@
-//! One HTTP client for every provider: time-outs, bounded bodies, no redirects.
+//! One HTTP client for all providers, with timeouts, bounded bodies and no redirects.
 
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use latchkey_domain::AccessToken;
+use latchkey_jwks::{BodyError, read_body};
 use reqwest::redirect::Policy;
 use url::Url;
 
 use crate::ProviderError;
 
-/// DNS, TCP and TLS together.
+/// Limit of DNS, TCP and TLS together.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
-/// A document (discovery, keys), from the first byte out to the last byte in.
+/// Limit of a request for a document (discovery, keys), including its response.
 const DOCUMENT_DEADLINE: Duration = Duration::from_secs(5);
-/// A token request that a person waits for, from the first byte out to the last
-/// byte in.
+/// Limit of a token request that a person waits for, including its response.
 const TOKEN_DEADLINE: Duration = Duration::from_secs(10);
-/// A refresh: a provider that answers late has rotated the token all the same,
-/// and an answer that is not waited for is a grant lost.
+/// Limit of a refresh. It is long because a provider that responds late has rotated the
+/// refresh token, and the grant is lost if its response is not read.
 const REFRESH_DEADLINE: Duration = Duration::from_secs(31);
-/// A refresh with the discovery that may come before it. A lease on a grant must
-/// last longer than this and the time to store the answer.
+/// Limit of a refresh together with the discovery that may precede it. A lease on a grant
+/// must last longer than this, plus the time for storing the response.
 pub const REQUEST_DEADLINE: Duration =
     Duration::from_secs(DOCUMENT_DEADLINE.as_secs() + REFRESH_DEADLINE.as_secs());
-/// Idle connections are closed before the peer does (5 s with Node and Apache),
-/// so that no request is sent into one that is closing: its outcome is unknown.
+/// Idle connections are closed before the peer closes them (after 5 s with Node and
+/// Apache). The outcome of a request on a closing connection would be unknown.
 const IDLE: Duration = Duration::from_secs(4);
-/// Bound of every body after decoding: two tokens of the largest size, and what is
+/// Longest body after decompression, in bytes: two tokens of the longest size and the text
 /// around them.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// An answer, read to its end.
+/// A complete response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     /// Returns `true` if the body is of this media type.
     pub(crate) fn is_of_type(&self, media_type: &str) -> bool {
         self.headers
@@ -49,23 +49,23 @@ impl Answer {
     }
 }
 
-/// No answer.
+/// A request without a complete response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HttpFailure {
-    /// DNS, connection or TLS: nothing was sent.
+    /// DNS, connection or TLS failed: nothing was sent.
     #[error("cannot connect: {0}")]
     NotSent(String),
-    /// Sent; time-out or reset before the whole answer was there.
-    #[error("no answer: {0}")]
-    Lost(String),
-    /// The body is larger than any honest one.
-    #[error("the answer is too large")]
+    /// The request was sent, and a timeout or reset came before the end of the response.
+    #[error("no response: {0}")]
+    NoResponse(String),
+    /// The body is longer than [`MAX_BODY`].
+    #[error("the response is too large")]
     TooLarge,
 }
 
 impl HttpFailure {
-    /// What it means for a document.
-    pub(crate) fn of_document(self, lost: fn(String) -> ProviderError) -> ProviderError {
+    /// The error if the request was for a document. `lost` makes it, unless nothing was sent.
+    pub(crate) fn into_provider_error(self, lost: fn(String) -> ProviderError) -> ProviderError {
         match self {
             Self::NotSent(problem) => ProviderError::Unreachable(problem),
             failure => lost(failure.to_string()),
@@ -79,7 +79,7 @@ pub(crate) struct Http {
     client: reqwest::Client,
 }
 
-/// The error with its causes, without the URL.
+/// The error and its causes as text, without the URL.
 fn chain(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
@@ -95,7 +95,7 @@ impl Http {
     /// Builds the client.
     ///
     /// # Errors
-    /// The platform's TLS cannot be set up.
+    /// TLS cannot be set up.
     pub(crate) fn build() -> Result<Self, String> {
         reqwest::Client::builder()
             .connect_timeout(CONNECT_DEADLINE)
@@ -109,7 +109,7 @@ impl Http {
     }
 
     /// Fetches a JSON document.
-    pub(crate) async fn document(&self, url: &Url) -> Result<Answer, HttpFailure> {
+    pub(crate) async fn document(&self, url: &Url) -> Result<Response, HttpFailure> {
         let request = self
             .client
             .get(url.clone())
@@ -118,12 +118,12 @@ impl Http {
         read(request).await
     }
 
-    /// Fetches a document, JSON or a signed JWT, that a token gives access to.
+    /// Fetches a document, JSON or a signed JWT, with an access token.
     pub(crate) async fn document_with(
         &self,
         url: &Url,
         token: &AccessToken,
-    ) -> Result<Answer, HttpFailure> {
+    ) -> Result<Response, HttpFailure> {
         let request = self
             .client
             .get(url.clone())
@@ -133,21 +133,21 @@ impl Http {
         read(request).await
     }
 
-    /// Sends a form that `oauth2` made to `endpoint`.
+    /// Sends a form, which `oauth2` made, to `endpoint`.
     pub(crate) async fn form(
         &self,
         endpoint: &Url,
         request: oauth2::HttpRequest,
-    ) -> Result<Answer, HttpFailure> {
+    ) -> Result<Response, HttpFailure> {
         self.form_within(endpoint, request, TOKEN_DEADLINE).await
     }
 
-    /// Sends a refresh, which no person waits for.
+    /// Sends a refresh, for which no person waits.
     pub(crate) async fn refresh_form(
         &self,
         endpoint: &Url,
         request: oauth2::HttpRequest,
-    ) -> Result<Answer, HttpFailure> {
+    ) -> Result<Response, HttpFailure> {
         self.form_within(endpoint, request, REFRESH_DEADLINE).await
     }
 
@@ -156,7 +156,7 @@ impl Http {
         endpoint: &Url,
         request: oauth2::HttpRequest,
         deadline: Duration,
-    ) -> Result<Answer, HttpFailure> {
+    ) -> Result<Response, HttpFailure> {
         let (parts, body) = request.into_parts();
         let request = self
             .client
@@ -168,35 +168,30 @@ impl Http {
     }
 }
 
-async fn read(request: reqwest::RequestBuilder) -> Result<Answer, HttpFailure> {
+async fn read(request: reqwest::RequestBuilder) -> Result<Response, HttpFailure> {
     let mut response = request.send().await.map_err(|error| {
         if error.is_connect() || error.is_builder() {
             HttpFailure::NotSent(chain(error))
         } else {
-            HttpFailure::Lost(chain(error))
+            HttpFailure::NoResponse(chain(error))
         }
     })?;
     let status = response.status();
     let headers = response.headers().clone();
-    let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
+    let body = read_body(&mut response, MAX_BODY)
         .await
-        .map_err(|error| HttpFailure::Lost(chain(error)))?
-    {
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(HttpFailure::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Answer {
+        .map_err(|error| match error {
+            BodyError::TooLarge(_) => HttpFailure::TooLarge,
+            BodyError::Connection(error) => HttpFailure::NoResponse(chain(error)),
+        })?;
+    Ok(Response {
         status,
         headers,
         body,
     })
 }
 
-/// True where a URL may be trusted: `https`, or `http` on this machine.
+/// Returns `true` for `https`, and for `http` with a loopback host.
 pub(crate) fn is_secure(url: &Url) -> bool {
     match url.scheme() {
         "https" => url.host().is_some(),
@@ -215,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn http_is_for_loopback_only() {
+    fn http_is_accepted_for_loopback_only() {
         for (text, secure) in [
             ("https://accounts.google.com", true),
             ("http://127.0.0.1:8080/google", true),

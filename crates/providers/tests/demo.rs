@@ -1,12 +1,12 @@
-//! Against a provider that speaks HTTP.
+//! Tests against the demo provider over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "demo/conformance.rs"]
 mod conformance;
-#[path = "demo/honest.rs"]
-mod honest;
 #[path = "demo/id_token.rs"]
 mod id_token;
+#[path = "demo/interoperability.rs"]
+mod interoperability;
 #[path = "demo/sign_in.rs"]
 mod sign_in;
 #[path = "demo/support.rs"]

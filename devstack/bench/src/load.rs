@@ -1,5 +1,5 @@
-//! Load: closed (each connection asks again when it was answered) and open
-//! (calls leave by the clock, whether or not the last were answered).
+//! Load generators: closed loop (each connection sends its next call after a response) and open
+//! loop (calls are sent at a fixed rate, whether or not earlier ones were answered).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,25 +13,25 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::world::Client;
+use crate::testbed::Client;
 
-/// The pacemaker of an open loop wakes this often.
-const BEAT: Duration = Duration::from_micros(250);
+/// Interval at which an open loop sends the calls that are due.
+const TICK: Duration = Duration::from_micros(250);
 
-/// Latencies in microseconds, and how many calls failed.
+/// Latencies and the number of failed calls.
 #[derive(Debug, Clone)]
-pub struct Measured {
-    /// Latencies of the calls that were answered, in microseconds.
+pub struct Measurement {
+    /// Latencies of successful calls in microseconds.
     pub latencies: Histogram<u64>,
-    /// Calls that were not.
+    /// Number of failed calls.
     pub failed: u64,
-    /// How long it was measured.
+    /// Duration of the measurement.
     pub elapsed: Duration,
 }
 
-impl Measured {
-    /// Nothing yet.
-    pub fn nothing() -> anyhow::Result<Self> {
+impl Measurement {
+    /// Creates an empty measurement.
+    pub fn empty() -> anyhow::Result<Self> {
         Ok(Self {
             latencies: Histogram::new_with_bounds(1, 300_000_000, 3)?,
             failed: 0,
@@ -39,8 +39,8 @@ impl Measured {
         })
     }
 
-    /// Takes one call in.
-    pub fn take(&mut self, latency: Option<Duration>) {
+    /// Records a call, which failed if it has no latency.
+    pub fn record(&mut self, latency: Option<Duration>) {
         match latency {
             Some(latency) => {
                 let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
@@ -50,7 +50,7 @@ impl Measured {
         }
     }
 
-    /// Adds another measurement; the time of both.
+    /// Merges another measurement and adds its duration.
     pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
         self.latencies.add(&other.latencies)?;
         self.failed += other.failed;
@@ -58,20 +58,20 @@ impl Measured {
         Ok(())
     }
 
-    /// Answered calls per second.
+    /// Returns successful calls per second.
     #[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
     pub fn rate(&self) -> f64 {
         self.latencies.len() as f64 / self.elapsed.as_secs_f64().max(f64::EPSILON)
     }
 
-    /// A percentile in milliseconds.
+    /// Returns a percentile of the latency in milliseconds.
     #[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
     pub fn percentile(&self, percentile: f64) -> f64 {
         self.latencies.value_at_percentile(percentile) as f64 / 1000.0
     }
 }
 
-/// What asks for any token of an account.
+/// Returns the request for any valid token of an account.
 pub fn request(account: AccountId) -> GetAccessTokenRequest {
     GetAccessTokenRequest {
         account: Some(AccountSelector {
@@ -81,36 +81,36 @@ pub fn request(account: AccountId) -> GetAccessTokenRequest {
     }
 }
 
-/// Asks for a token.
-pub async fn ask(client: &Client, account: AccountId) -> bool {
+/// Requests a token. Returns `true` if the response has one.
+pub async fn get_token(client: &Client, account: AccountId) -> bool {
     let answer = client.clone().get_access_token(request(account)).await;
     answer.is_ok_and(|answer| answer.into_inner().token.is_some())
 }
 
-/// One call at a time on each connection, for accounts at random.
+/// Generates closed-loop load: one call at a time on each connection, for random accounts.
 pub async fn closed(
     clients: &[Client],
     accounts: &Arc<Vec<AccountId>>,
     length: Duration,
     seed: u64,
-) -> anyhow::Result<Measured> {
+) -> anyhow::Result<Measurement> {
     let begun = Instant::now();
     let mut connections = JoinSet::new();
     for (client, seed) in clients.iter().cloned().zip(seed..) {
         let accounts = Arc::clone(accounts);
-        let mut measured = Measured::nothing()?;
+        let mut measured = Measurement::empty()?;
         connections.spawn(async move {
             let mut random = SmallRng::seed_from_u64(seed);
             while begun.elapsed() < length {
                 let account = accounts[random.random_range(0..accounts.len())];
-                let asked = Instant::now();
-                let answered = ask(&client, account).await;
-                measured.take(answered.then(|| asked.elapsed()));
+                let started = Instant::now();
+                let answered = get_token(&client, account).await;
+                measured.record(answered.then(|| started.elapsed()));
             }
             measured
         });
     }
-    let mut all = Measured::nothing()?;
+    let mut all = Measurement::empty()?;
     while let Some(measured) = connections.join_next().await {
         all.add(&measured?)?;
     }
@@ -118,57 +118,58 @@ pub async fn closed(
     Ok(all)
 }
 
-/// `rate` calls per second over all connections. Latency counts from the moment
-/// at which a call was to leave: a service that stalls is charged for every call
-/// that it kept waiting.
+/// Generates open-loop load: `rate` calls per second over all connections. Latency counts from
+/// the time at which a call was due, so that a stall of the service adds to the latency of
+/// every call that had to wait.
 pub async fn open(
     clients: &[Client],
     accounts: &Arc<Vec<AccountId>>,
     rate: f64,
     length: Duration,
     seed: u64,
-) -> anyhow::Result<Measured> {
+) -> anyhow::Result<Measurement> {
     let mut connections = JoinSet::new();
-    let mut tickets = Vec::with_capacity(clients.len());
+    let mut senders = Vec::with_capacity(clients.len());
     for (client, seed) in clients.iter().cloned().zip(seed..) {
         let (sender, mut receiver) = mpsc::unbounded_channel::<Instant>();
-        tickets.push(sender);
+        senders.push(sender);
         let accounts = Arc::clone(accounts);
-        let mut measured = Measured::nothing()?;
+        let mut measured = Measurement::empty()?;
         connections.spawn(async move {
             let mut random = SmallRng::seed_from_u64(seed);
             let mut calls = JoinSet::new();
             while let Some(due) = receiver.recv().await {
                 let account = accounts[random.random_range(0..accounts.len())];
                 let client = client.clone();
-                calls.spawn(async move { ask(&client, account).await.then(|| due.elapsed()) });
+                calls
+                    .spawn(async move { get_token(&client, account).await.then(|| due.elapsed()) });
                 while let Some(call) = calls.try_join_next() {
-                    measured.take(call.ok().flatten());
+                    measured.record(call.ok().flatten());
                 }
             }
             while let Some(call) = calls.join_next().await {
-                measured.take(call.ok().flatten());
+                measured.record(call.ok().flatten());
             }
             measured
         });
     }
     let begun = Instant::now();
-    let pacemaker = tokio::task::spawn_blocking(move || {
+    let ticker = tokio::task::spawn_blocking(move || {
         let gap = Duration::from_secs_f64(1.0 / rate.max(1.0));
         let mut due = begun;
         let mut turn = 0;
         while due < begun + length {
             while due <= Instant::now() && due < begun + length {
-                // A connection that is gone shows as calls that failed.
-                let _ = tickets[turn % tickets.len()].send(due);
+                // If a connection is lost, its calls count as failed.
+                let _ = senders[turn % senders.len()].send(due);
                 turn += 1;
                 due += gap;
             }
-            std::thread::sleep(BEAT);
+            std::thread::sleep(TICK);
         }
     });
-    pacemaker.await?;
-    let mut all = Measured::nothing()?;
+    ticker.await?;
+    let mut all = Measurement::empty()?;
     while let Some(measured) = connections.join_next().await {
         all.add(&measured?)?;
     }
@@ -176,9 +177,9 @@ pub async fn open(
     Ok(all)
 }
 
-/// Every account once, `at_once` calls under way on each connection. Answers how
-/// many were refused.
-pub async fn touch(
+/// Requests a token of each account once, with `at_once` concurrent calls on each connection.
+/// Returns the number of refusals.
+pub async fn get_each_token(
     clients: &[Client],
     accounts: &Arc<Vec<AccountId>>,
     at_once: usize,
@@ -190,7 +191,7 @@ pub async fn touch(
         callers.spawn(async move {
             let mut refused = 0;
             for account in accounts.iter().skip(number).step_by(step) {
-                if !ask(&client, *account).await {
+                if !get_token(&client, *account).await {
                     refused += 1;
                 }
             }

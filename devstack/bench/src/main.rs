@@ -1,19 +1,18 @@
-//! `cargo dev bench`: how fast tokens are handed out. A program of its own, so
-//! that the load generator is built as the services are: with `--release`.
+//! `cargo dev bench`: measures how fast refresh-svc returns tokens. The launcher builds this
+//! program and refresh-svc with `--release`.
 
+mod comparison;
+mod faults;
 mod load;
 mod machine;
-mod null;
+mod null_service;
 mod options;
 mod plot;
-mod process;
 mod refusals;
 mod report;
-mod steady;
 mod storm;
+mod testbed;
 mod tokens;
-mod trouble;
-mod world;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -30,15 +29,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// GetAccessToken against a service that does nothing, and storms.
+    /// Compare GetAccessToken with a service that does nothing, and measure storms of callers.
     Tokens(options::Options),
-    /// Whether the time of a refusal tells that there is such an account.
-    Refusals(report::Keep),
-    /// A provider in trouble: what its callers are told, and how long others wait.
-    Trouble(report::Keep),
-    /// The service that does nothing.
+    /// Measure whether the time of a refusal reveals that an account exists.
+    Refusals(options::ReportOptions),
+    /// Inject faults into a provider: measure what its callers get and how long others wait.
+    Faults(options::ReportOptions),
+    /// Run the service that does nothing.
     #[command(hide = true)]
-    NullService(null::Settings),
+    NullService(null_service::Settings),
 }
 
 #[tokio::main]
@@ -46,8 +45,8 @@ async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Tokens(options) => tokens::run(&options).await,
         Command::Refusals(options) => refusals::run(options).await,
-        Command::Trouble(options) => trouble::run(options).await,
-        Command::NullService(settings) => null::serve(settings).await,
+        Command::Faults(options) => faults::run(options).await,
+        Command::NullService(settings) => null_service::serve(settings).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

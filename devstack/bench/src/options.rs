@@ -1,62 +1,69 @@
-//! How much is measured.
+//! Command-line options of the benchmarks.
 
 use std::time::Duration;
 
-use crate::report::Keep;
+/// Options of every benchmark.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct ReportOptions {
+    /// Write the result into docs/performance.md.
+    #[arg(long)]
+    pub keep: bool,
+}
 
-/// What `cargo dev bench tokens` takes.
+/// Command-line options of `cargo dev bench tokens`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// A minute instead of six, with fewer accounts and callers: a look, no result.
+    /// Measure for one minute instead of six with fewer accounts and callers, for a first
+    /// impression.
     #[arg(long)]
     quick: bool,
-    /// With the plot.
+    /// Whether the result and its plot are written into the documentation.
     #[command(flatten)]
-    pub keep: Keep,
-    /// Leave the storms out.
+    pub report: ReportOptions,
+    /// Do not measure storms.
     #[arg(long)]
     pub no_storms: bool,
-    /// Accounts in place of 100,000.
+    /// Number of accounts instead of 100,000.
     #[arg(long)]
     accounts: Option<usize>,
-    /// Connections in place of 64.
+    /// Number of connections.
     #[arg(long, default_value_t = 64)]
     pub connections: usize,
 }
 
 impl Options {
-    /// Accounts that are live and cached.
+    /// Returns the number of accounts with a valid, cached token.
     pub fn accounts(&self) -> usize {
         self.accounts
             .unwrap_or(if self.quick { 2_000 } else { 100_000 })
     }
 
-    /// Rounds of each kind of load; in each both services are measured.
+    /// Returns the number of rounds of each kind of load. Each round measures both services.
     pub fn rounds(&self) -> usize {
         if self.quick { 2 } else { 6 }
     }
 
-    /// Length of one measurement of one service.
+    /// Returns the duration of one measurement of one service.
     pub fn round(&self) -> Duration {
         Duration::from_secs(if self.quick { 1 } else { 5 })
     }
 
-    /// Load before a measurement that is not counted.
+    /// Returns the duration of the load before each measurement, which is not counted.
     pub fn warm_up(&self) -> Duration {
         Duration::from_millis(if self.quick { 300 } else { 1_000 })
     }
 
-    /// Callers of a storm.
+    /// Returns the number of callers of a storm.
     pub fn callers(&self) -> usize {
         if self.quick { 600 } else { 5_000 }
     }
 
-    /// Latencies of the provider in a storm.
+    /// Returns the latencies of the provider in storms, in seconds.
     pub fn latencies(&self) -> &'static [u64] {
         if self.quick { &[0, 3] } else { &[0, 3, 12, 20] }
     }
 
-    /// Expired accounts that are asked for at once.
+    /// Returns the number of expired accounts in the storm with many accounts.
     pub fn expired(&self) -> usize {
         if self.quick { 100 } else { 1_000 }
     }

@@ -1,9 +1,9 @@
-//! Latency by percentile, as SVG. Both axes are logarithmic: what matters is at
-//! the right end.
+//! A plot of latency by percentile as SVG. Both axes are logarithmic, because the high
+//! percentiles matter most.
 
 use std::fmt::Write as _;
 
-use crate::load::Measured;
+use crate::load::Measurement;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 420.0;
@@ -11,12 +11,12 @@ const LEFT: f64 = 70.0;
 const RIGHT: f64 = 20.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 60.0;
-/// Right end of the plot: one call in ten thousand.
+/// Right end of the plot: one call in ten thousand is slower.
 const RAREST: f64 = 1e-4;
 const COLOURS: [&str; 4] = ["#8aa4b8", "#1f5f8b", "#e0a96d", "#b3541e"];
 
-/// A curve per measurement.
-pub fn latencies(curves: &[(&str, Measured)]) -> String {
+/// Plots one curve for each measurement.
+pub fn latencies(curves: &[(&str, Measurement)]) -> String {
     let values = |percentile: f64| curves.iter().map(move |(_, m)| m.percentile(percentile));
     let lowest = values(1.0).fold(f64::MAX, f64::min).max(0.01);
     let highest = values(100.0 * (1.0 - RAREST)).fold(lowest * 2.0, f64::max);

@@ -1,5 +1,5 @@
-//! `cargo dev bench refusals`: does the time of a refusal tell whether there is
-//! such an account?
+//! `cargo dev bench refusals`: measures whether the time of a refusal reveals that an account
+//! exists.
 
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -10,32 +10,36 @@ use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 
-use crate::load::ask;
+use crate::load::get_token;
 use crate::machine;
-use crate::report::{Keep, keep, spoken};
-use crate::tokens::program;
-use crate::world::World;
+use crate::options::ReportOptions;
+use crate::report::{timed_progress, write_result};
+use crate::testbed::Testbed;
+use crate::tokens::refresh_svc_program;
 
-/// Refusals of each kind.
+/// Number of refusals of each kind.
 const ASKED: usize = 5_000;
-/// Accounts of each kind.
+/// Number of accounts of each kind.
 const ACCOUNTS: usize = 500;
 
-/// Asks as somebody who may have none of the accounts, and reports.
-pub async fn run(options: Keep) -> anyhow::Result<()> {
-    let progress = spoken(Instant::now());
-    let world = World::start(&progress).await?;
-    let service = world.refresh_svc(&program()?, "refresh-svc").await?;
-    let allowed = world.connect(service.address).await?;
-    let stranger = world.connect_as_stranger(service.address).await?;
-    let remembered = world.add_living(ACCOUNTS).await?;
-    for account in &remembered {
-        anyhow::ensure!(ask(&allowed, *account).await, "a token was refused");
+/// Requests tokens as a caller that the policy allows none of the accounts, and reports the
+/// times.
+pub async fn run(options: ReportOptions) -> anyhow::Result<()> {
+    let progress = timed_progress(Instant::now());
+    let testbed = Testbed::start(&progress).await?;
+    let service = testbed
+        .refresh_svc(&refresh_svc_program()?, "refresh-svc")
+        .await?;
+    let allowed = testbed.connect(service.address).await?;
+    let stranger = testbed.connect_as_stranger(service.address).await?;
+    let cached = testbed.add_valid(ACCOUNTS).await?;
+    for account in &cached {
+        anyhow::ensure!(get_token(&allowed, *account).await, "a token was refused");
     }
-    let stored = world.add_living(ACCOUNTS).await?;
+    let stored = testbed.add_valid(ACCOUNTS).await?;
     let missing: Vec<AccountId> = (0..ACCOUNTS).map(|_| AccountId::generate()).collect();
     let kinds = [
-        ("in memory and in the database", remembered),
+        ("cached and in the database", cached),
         ("in the database", stored),
         ("nowhere", missing),
     ];
@@ -45,15 +49,15 @@ pub async fn run(options: Keep) -> anyhow::Result<()> {
     let mut took: [Vec<u64>; 3] = Default::default();
     let mut turns = [0, 1, 2];
     for number in 0..ASKED + ACCOUNTS {
-        // One of each, in an order of chance: what the machine does besides hits
-        // all alike.
+        // One request of each kind in random order, so that other load of the machine affects
+        // all equally.
         turns.shuffle(&mut random);
         for kind in turns {
             let account = kinds[kind].1[number % ACCOUNTS];
-            let asked = Instant::now();
-            anyhow::ensure!(!ask(&stranger, account).await, "a token was given");
-            let nanoseconds = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            // The first round of all is a warm-up.
+            let started = Instant::now();
+            anyhow::ensure!(!get_token(&stranger, account).await, "a token was returned");
+            let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            // The first round is a warm-up.
             if number >= ACCOUNTS {
                 took[kind].push(nanoseconds);
             }
@@ -62,7 +66,7 @@ pub async fn run(options: Keep) -> anyhow::Result<()> {
 
     let mut text = format!(
         "{}, load average {:.1}; {ASKED} refusals of each kind, in turn, one at a time.\n\n\
-         | the account is | p10 ms | p50 ms | p90 ms | p99 ms | told from none by one call |\n\
+         | the account is | p10 ms | p50 ms | p90 ms | p99 ms | slower than for no account |\n\
          | --- | --- | --- | --- | --- | --- |\n",
         machine::description(),
         machine::load(),
@@ -81,16 +85,16 @@ pub async fn run(options: Keep) -> anyhow::Result<()> {
             at(50.0),
             at(90.0),
             at(99.0),
-            100.0 * slower(took_here, &took[2]),
+            100.0 * probability_slower(took_here, &took[2]),
         )?;
     }
-    keep("refusals", &text, options)
+    write_result("refusals", &text, options)
 }
 
-/// How probably one of these took longer than one of those: a half where the two
-/// cannot be told apart (Mann and Whitney).
+/// Returns the probability that one of `these` took longer than one of `those`. It is 0.5 if
+/// the two cannot be distinguished (Mann-Whitney U test).
 #[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
-fn slower(these: &[u64], those: &[u64]) -> f64 {
+fn probability_slower(these: &[u64], those: &[u64]) -> f64 {
     let mut those = those.to_vec();
     those.sort_unstable();
     let below = |one: &u64| {

@@ -1,4 +1,4 @@
-//! The result, for people.
+//! The report of a benchmark.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,62 +9,55 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use latchkey_servers::Progress;
 
-use crate::load::Measured;
-use crate::steady::{Pair, Series};
+use crate::comparison::{Comparison, Series};
+use crate::load::Measurement;
+use crate::options::ReportOptions;
 use crate::storm::Storm;
-use crate::world::TOKEN_BYTES;
+use crate::testbed::TOKEN_BYTES;
 use crate::{machine, plot};
 
-/// What every benchmark takes.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub struct Keep {
-    /// Write the result into docs/performance.md.
-    #[arg(long)]
-    pub keep: bool,
-}
-
-/// What the cache costs.
+/// The cost of the cache.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
-    /// Resident bytes with connections and no accounts.
+    /// Resident bytes with connections and without accounts.
     pub before: u64,
-    /// Resident bytes with all accounts.
+    /// Resident bytes with all accounts cached.
     pub after: u64,
-    /// How long it took to ask for each account once.
+    /// How long the first request for each account took in total.
     pub cold: Duration,
 }
 
-/// Everything that was measured.
+/// All results of `cargo dev bench tokens`.
 pub struct Report {
-    /// Live and cached accounts.
+    /// Number of accounts with a valid, cached token.
     pub accounts: usize,
-    /// Connections.
+    /// Number of connections.
     pub connections: usize,
-    /// Memory.
+    /// Memory of refresh-svc.
     pub memory: Memory,
-    /// As fast as it goes.
-    pub closed: Pair,
-    /// By the clock.
-    pub open: Pair,
-    /// Storms.
+    /// Results of the closed loop.
+    pub closed: Comparison,
+    /// Results of the open loop.
+    pub open: Comparison,
+    /// Results of the storms.
     pub storms: Vec<Storm>,
     /// The machine's load average before and after.
     pub loads: (f64, f64),
-    /// How long all of it took.
+    /// Duration of the whole benchmark.
     pub took: Duration,
 }
 
-/// Prints the report and writes it with its plot under target/bench, or into
-/// docs/ where it is to be kept.
-pub fn write(report: &Report, options: Keep) -> anyhow::Result<()> {
+/// Prints the report and writes it with its plot below target/bench, or into docs/ with
+/// `--keep`.
+pub fn write(report: &Report, options: ReportOptions) -> anyhow::Result<()> {
     let curves = [
         ("null service, closed loop", report.closed.null.all()?),
-        ("refresh-svc, closed loop", report.closed.ours.all()?),
+        ("refresh-svc, closed loop", report.closed.refresh_svc.all()?),
         ("null service, open loop", report.open.null.all()?),
-        ("refresh-svc, open loop", report.open.ours.all()?),
+        ("refresh-svc, open loop", report.open.refresh_svc.all()?),
     ];
     let svg = plot::latencies(&curves);
-    keep("tokens", &markdown(report)?, options)?;
+    write_result("tokens", &markdown(report)?, options)?;
     let plot = if options.keep {
         docs().join("performance-tokens.svg")
     } else {
@@ -73,33 +66,37 @@ pub fn write(report: &Report, options: Keep) -> anyhow::Result<()> {
     Ok(std::fs::write(plot, svg)?)
 }
 
-/// Prints a result and writes it under target/bench, or between its marks in
+/// Prints a result and writes it below target/bench or, with `--keep`, between its marks in
 /// docs/performance.md.
-pub fn keep(name: &str, text: &str, options: Keep) -> anyhow::Result<()> {
-    // A reader that has seen enough does not keep it from being written down.
+pub fn write_result(name: &str, text: &str, options: ReportOptions) -> anyhow::Result<()> {
+    // The result is written even if the output has been closed.
     let _ = writeln!(std::io::stdout(), "{text}");
     if !options.keep {
         let file = results()?.join(format!("{name}.md"));
         std::fs::write(&file, text)?;
-        tell(&format!("· written to {}", file.display()));
+        print_message(&format!("· written to {}", file.display()));
         return Ok(());
     }
     let page = docs().join("performance.md");
     let old = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;
     let [begin, end] = ["begin", "end"].map(|mark| format!("<!-- bench {name}: {mark} -->\n"));
-    let (head, rest) = old.split_once(&begin).context("no mark to write at")?;
-    let (_, tail) = rest.split_once(&end).context("no mark to write up to")?;
+    let (head, rest) = old
+        .split_once(&begin)
+        .context("docs/performance.md has no begin mark for this result")?;
+    let (_, tail) = rest
+        .split_once(&end)
+        .context("docs/performance.md has no end mark for this result")?;
     std::fs::write(&page, format!("{head}{begin}\n{text}\n{end}{tail}"))?;
-    tell(&format!("· written to {}", page.display()));
+    print_message(&format!("· written to {}", page.display()));
     Ok(())
 }
 
-/// Says what is going on, and since when.
-pub fn spoken(begun: Instant) -> Progress {
-    Arc::new(move |line| tell(&format!("· {:>3} s  {line}", begun.elapsed().as_secs())))
+/// Returns a [`Progress`] that prints the seconds since `begun` before each line.
+pub fn timed_progress(begun: Instant) -> Progress {
+    Arc::new(move |line| print_message(&format!("· {:>3} s  {line}", begun.elapsed().as_secs())))
 }
 
-fn tell(line: &str) {
+fn print_message(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -133,19 +130,19 @@ fn markdown(report: &Report) -> anyhow::Result<String> {
     );
     for (load, pair) in [("closed", &report.closed), ("open", &report.open)] {
         row(&mut text, load, "null", &pair.null)?;
-        row(&mut text, load, "refresh-svc", &pair.ours)?;
+        row(&mut text, load, "refresh-svc", &pair.refresh_svc)?;
     }
     text.push_str(
         "\n| refresh-svc by null, median of the rounds | closed | open | goal |\n\
          | --- | --- | --- | --- |\n",
     );
-    let both = |number: &dyn Fn(&Measured) -> f64| {
+    let both = |number: &dyn Fn(&Measurement) -> f64| {
         (report.closed.ratio(number), report.open.ratio(number))
     };
-    let (closed, open) = both(&Measured::rate);
+    let (closed, open) = both(&Measurement::rate);
     writeln!(text, "| throughput | {closed:.2} | {open:.2} | ≥ 0.85 |")?;
     for (name, percentile, goal) in [("p50", 50.0, ""), ("p99", 99.0, "≤ 1.3")] {
-        let (closed, open) = both(&|round: &Measured| round.percentile(percentile));
+        let (closed, open) = both(&|round: &Measurement| round.percentile(percentile));
         writeln!(text, "| {name} | {closed:.2} | {open:.2} | {goal} |")?;
     }
     memory(&mut text, report)?;
@@ -183,7 +180,7 @@ fn memory(text: &mut String, report: &Report) -> anyhow::Result<()> {
     writeln!(
         text,
         "\nMemory: {:.1} MiB resident before, {:.1} MiB with all accounts cached: {each:.0} bytes \
-         per account, {:.0} beyond the token itself (goal: under 2048). Asked for the first time, \
+         per account, {:.0} beyond the token itself (goal: under 2048). First requests, \
          read from the database and opened: {:.0} accounts per second.",
         before as f64 / 1_048_576.0,
         after as f64 / 1_048_576.0,

@@ -1,4 +1,4 @@
-//! Storms: many callers over several replicas on accounts that have expired.
+//! Storms: many callers of several replicas request expired tokens at the same time.
 
 use std::time::{Duration, Instant};
 
@@ -6,28 +6,28 @@ use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 use latchkey_domain::AccountId;
 use tokio::task::JoinSet;
 
-use crate::load::{Measured, ask};
-use crate::world::{Client, World};
+use crate::load::{Measurement, get_token};
+use crate::testbed::{Client, Testbed};
 
-/// What a storm came to.
+/// The result of a storm.
 #[derive(Debug, Clone)]
 pub struct Storm {
-    /// How many such storms.
+    /// Number of storms that are merged in this result.
     pub times: u64,
-    /// Expired accounts in each.
+    /// Number of expired accounts in each storm.
     pub accounts: usize,
-    /// Callers over all, in each.
+    /// Number of callers in each storm.
     pub callers: usize,
-    /// How long the provider took to answer.
+    /// Latency of the provider.
     pub provider: Duration,
-    /// Requests that the provider got in all.
+    /// Number of requests at the provider in all storms.
     pub refreshes: u64,
-    /// What the callers waited.
-    pub waited: Measured,
+    /// Latencies of the callers.
+    pub waited: Measurement,
 }
 
 impl Storm {
-    /// Takes in another storm of the same kind.
+    /// Merges another storm of the same kind.
     pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
         self.times += other.times;
         self.refreshes += other.refreshes;
@@ -35,22 +35,22 @@ impl Storm {
     }
 }
 
-/// All callers at once. `clients` are spread over the replicas.
+/// Sends all calls at once. `clients` are distributed over the replicas.
 pub async fn run(
-    world: &World,
+    testbed: &Testbed,
     clients: &[Client],
     accounts: &[AccountId],
     callers: usize,
     provider: Duration,
 ) -> anyhow::Result<Storm> {
-    let before = world.demo.refreshes(Flavour::Google);
-    world.demo.forget_faults();
+    let before = testbed.demo.refreshes(Flavour::Google);
+    testbed.demo.forget_faults();
     if !provider.is_zero() {
         let slow = Fault::on(Endpoint::Token)
             .of_grant("refresh_token")
             .delayed_ms(u64::try_from(provider.as_millis()).unwrap_or(u64::MAX))
             .times(u32::MAX);
-        world.demo.inject(slow);
+        testbed.demo.inject(slow);
     }
     let begun = Instant::now();
     let mut calls = JoinSet::new();
@@ -58,22 +58,22 @@ pub async fn run(
         let client = clients[number % clients.len()].clone();
         let account = accounts[number % accounts.len()];
         calls.spawn(async move {
-            let asked = Instant::now();
-            ask(&client, account).await.then(|| asked.elapsed())
+            let started = Instant::now();
+            get_token(&client, account).await.then(|| started.elapsed())
         });
     }
-    let mut waited = Measured::nothing()?;
+    let mut waited = Measurement::empty()?;
     while let Some(call) = calls.join_next().await {
-        waited.take(call?);
+        waited.record(call?);
     }
     waited.elapsed = begun.elapsed();
-    world.demo.forget_faults();
+    testbed.demo.forget_faults();
     Ok(Storm {
         times: 1,
         accounts: accounts.len(),
         callers,
         provider,
-        refreshes: world.demo.refreshes(Flavour::Google) - before,
+        refreshes: testbed.demo.refreshes(Flavour::Google) - before,
         waited,
     })
 }

@@ -1,4 +1,4 @@
-//! `cargo dev bench tokens`: the order of things.
+//! `cargo dev bench tokens`: runs all measurements in their order.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,36 +8,37 @@ use anyhow::Context as _;
 use latchkey_demo_provider::Flavour;
 use latchkey_servers::Progress;
 
+use crate::comparison::{Comparison, Target, measure, median};
+use crate::machine::resident;
 use crate::options::Options;
-use crate::process::resident;
 use crate::report::{Memory, Report};
-use crate::steady::{Pair, Target, measure, median};
 use crate::storm::{self, Storm};
-use crate::world::{Client, Running, World};
+use crate::testbed::{Client, RunningService, Testbed};
 use crate::{load, machine, report};
 
-/// Replicas of a storm.
+/// Number of replicas in a storm.
 const REPLICAS: usize = 3;
-/// Connections to each of them.
+/// Number of connections to each replica.
 const PER_REPLICA: usize = 8;
-/// Callers of a storm in which nobody waits for the machine.
-const QUIET: usize = 100;
-/// Storms of the shortest kind, as one: of a hundred calls, p99 is the worst.
-const TIMES: usize = 10;
-/// Share of what refresh-svc can do at most that an open loop asks for.
+/// Number of callers in a storm that is small enough for the machine.
+const FEW_CALLERS: usize = 100;
+/// Number of repetitions of the shortest storm: p99 of only a hundred calls is the second
+/// slowest one.
+const REPETITIONS: usize = 10;
+/// Rate of the open loop as a fraction of refresh-svc's maximum rate.
 const OPEN_SHARE: f64 = 0.5;
 
-/// Measures everything and reports.
+/// Runs all measurements and writes the report.
 pub async fn run(options: &Options) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let progress = report::spoken(begun);
-    let world = World::start(&progress).await?;
+    let progress = report::timed_progress(begun);
+    let testbed = Testbed::start(&progress).await?;
     let load_before = machine::load();
-    let (memory, closed, open) = steady(&world, options, &progress).await?;
+    let (memory, closed, open) = compare(&testbed, options, &progress).await?;
     let storms = if options.no_storms {
         Vec::new()
     } else {
-        storms(&world, options, &progress).await?
+        storms(&testbed, options, &progress).await?
     };
     let report = Report {
         accounts: options.accounts(),
@@ -49,86 +50,95 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
         loads: (load_before, machine::load()),
         took: begun.elapsed(),
     };
-    report::write(&report, options.keep)
+    report::write(&report, options.report)
 }
 
-async fn steady(
-    world: &World,
+async fn compare(
+    testbed: &Testbed,
     options: &Options,
     progress: &Progress,
-) -> anyhow::Result<(Memory, Pair, Pair)> {
+) -> anyhow::Result<(Memory, Comparison, Comparison)> {
     progress(&format!("sealing {} accounts", options.accounts()));
-    let accounts = Arc::new(world.add_living(options.accounts()).await?);
-    let null = world.null_service().await?;
-    let ours = world.refresh_svc(&program()?, "refresh-svc").await?;
+    let accounts = Arc::new(testbed.add_valid(options.accounts()).await?);
+    let null = testbed.null_service().await?;
+    let refresh_svc = testbed
+        .refresh_svc(&refresh_svc_program()?, "refresh-svc")
+        .await?;
     let target = async |service| -> anyhow::Result<Target<'_>> {
-        let service: &Running = service;
-        let clients = world.connections(service.address, options.connections);
+        let service: &RunningService = service;
+        let clients = testbed.connections(service.address, options.connections);
         Ok(Target {
             service,
             clients: clients.await?,
         })
     };
-    let (null, ours) = (target(&null).await?, target(&ours).await?);
+    let (null, refresh_svc) = (target(&null).await?, target(&refresh_svc).await?);
 
-    // Connections, buffers and pools are there before memory is compared.
+    // Connections, buffers and pools exist before the memory is measured.
     let one = Arc::new(accounts.iter().take(1).copied().collect::<Vec<_>>());
-    load::closed(&ours.clients, &one, options.warm_up() * 2, 1).await?;
-    let before = resident(ours.service.process)?;
-    progress("asking for every account once");
+    load::closed(&refresh_svc.clients, &one, options.warm_up() * 2, 1).await?;
+    let before = resident(refresh_svc.service.process)?;
+    progress("requesting a token of every account once");
     let cold = Instant::now();
-    let refused = load::touch(&ours.clients, &accounts, 4).await?;
+    let refused = load::get_each_token(&refresh_svc.clients, &accounts, 4).await?;
     anyhow::ensure!(refused == 0, "{refused} tokens were refused");
     let memory = Memory {
         before,
-        after: resident(ours.service.process)?,
+        after: resident(refresh_svc.service.process)?,
         cold: cold.elapsed(),
     };
 
     progress("closed loop: both services in turn");
-    let closed = measure(&null, &ours, &accounts, None, options).await?;
-    let rate = OPEN_SHARE * median(closed.ours.rounds.iter().map(load::Measured::rate));
+    let closed = measure(&null, &refresh_svc, &accounts, None, options).await?;
+    let rate = OPEN_SHARE
+        * median(
+            closed
+                .refresh_svc
+                .rounds
+                .iter()
+                .map(load::Measurement::rate),
+        );
     progress(&format!("open loop: both services at {rate:.0} calls/s"));
-    let open = measure(&null, &ours, &accounts, Some(rate), options).await?;
+    let open = measure(&null, &refresh_svc, &accounts, Some(rate), options).await?;
     Ok((memory, closed, open))
 }
 
 async fn storms(
-    world: &World,
+    testbed: &Testbed,
     options: &Options,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Storm>> {
-    let program = program()?;
-    let mut replicas: Vec<Running> = Vec::new();
+    let program = refresh_svc_program()?;
+    let mut replicas: Vec<RunningService> = Vec::new();
     for number in 0..REPLICAS {
         let name = format!("refresh-svc-{number}");
-        replicas.push(world.refresh_svc(&program, &name).await?);
+        replicas.push(testbed.refresh_svc(&program, &name).await?);
     }
     let mut clients: Vec<Client> = Vec::new();
     for _ in 0..PER_REPLICA {
         for replica in &replicas {
-            clients.push(world.connect(replica.address).await?);
+            clients.push(testbed.connect(replica.address).await?);
         }
     }
     let one = async |callers, provider| {
-        let account = world.add_expired(Flavour::Google, 1).await?;
-        storm::run(world, &clients, &account, callers, provider).await
+        let account = testbed.add_expired(Flavour::Google, 1).await?;
+        storm::run(testbed, &clients, &account, callers, provider).await
     };
-    // The first refreshes of a process read the provider's configuration and open
+    // The first refreshes of a process read the provider's discovery document and open
     // connections to the database.
-    for _ in 0..TIMES {
-        one(QUIET, Duration::ZERO).await?;
+    for _ in 0..REPETITIONS {
+        one(FEW_CALLERS, Duration::ZERO).await?;
     }
     let mut storms = Vec::new();
-    for callers in [QUIET, options.callers()] {
+    for callers in [FEW_CALLERS, options.callers()] {
         for seconds in options.latencies() {
             progress(&format!(
                 "storm: {callers} callers, the provider takes {seconds} s"
             ));
             let provider = Duration::from_secs(*seconds);
             let mut storm = one(callers, provider).await?;
-            if callers == QUIET && provider.is_zero() {
-                for _ in 1..TIMES {
+            if callers == FEW_CALLERS && provider.is_zero() {
+                for _ in 1..REPETITIONS {
                     storm.add(&one(callers, provider).await?)?;
                 }
             }
@@ -136,16 +146,16 @@ async fn storms(
         }
     }
     progress("storm: many expired accounts");
-    let accounts = world
+    let accounts = testbed
         .add_expired(Flavour::Google, options.expired())
         .await?;
     let callers = accounts.len() * 5;
-    storms.push(storm::run(world, &clients, &accounts, callers, Duration::ZERO).await?);
+    storms.push(storm::run(testbed, &clients, &accounts, callers, Duration::ZERO).await?);
     Ok(storms)
 }
 
-/// The binary beside this one.
-pub fn program() -> anyhow::Result<PathBuf> {
+/// Returns the path of refresh-svc, which is next to this program.
+pub fn refresh_svc_program() -> anyhow::Result<PathBuf> {
     let me = std::env::current_exe()?;
     let path = me.with_file_name("refresh-svc");
     anyhow::ensure!(

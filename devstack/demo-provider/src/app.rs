@@ -1,5 +1,6 @@
-//! What every handler has at hand.
+//! The state that all handlers share.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ use flate2::write::GzEncoder;
 use crate::state::State;
 use crate::{Config, Endpoint, Fault, Flavour};
 
-/// Socket of a connection, to close it without an answer.
+/// The socket of a connection, with which a fault closes it without a response.
 pub(crate) struct Socket(pub TcpStream);
 
 pub(crate) struct App {
@@ -24,15 +25,15 @@ pub(crate) struct App {
     state: Mutex<State>,
 }
 
-/// Flavour and tenant of a request's path.
+/// Flavour and tenant in the path of a request.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct Realm {
     pub flavour: Flavour,
-    /// Microsoft's: `common`, `organizations`, `consumers` or a tenant's id.
+    /// Only Microsoft's: `common`, `organizations`, `consumers` or the id of a tenant.
     pub tenant: Option<String>,
 }
 
-impl Place {
+impl Realm {
     pub(crate) fn of(request: &HttpRequest) -> Option<Self> {
         let path = request.match_info();
         match path.get("tenant") {
@@ -65,7 +66,7 @@ impl App {
         self.config.clock.now().unix_timestamp()
     }
 
-    /// Issuer of the tokens; Microsoft's has the tenant of the person in it.
+    /// Returns the issuer of the tokens. Microsoft's issuer contains the tenant of the person.
     pub(crate) fn issuer(&self, flavour: Flavour, tenant: &str) -> String {
         match flavour {
             Flavour::Google | Flavour::Oidc => format!("{}/{}", self.base, flavour.name()),
@@ -73,98 +74,120 @@ impl App {
         }
     }
 
-    /// Counts the request, lets a queued fault hit it, does the work, and compresses the
-    /// answer if that is on.
+    /// Returns the variables for the services, without those that enable mail and calendar.
+    pub(crate) fn environment(&self) -> BTreeMap<String, String> {
+        let base = &self.base;
+        let mut variables = BTreeMap::new();
+        let mut set = |name: &str, value: String| {
+            variables.insert(name.to_owned(), value);
+        };
+        for provider in ["GOOGLE", "MICROSOFT", "OIDC_DEMO"] {
+            set(
+                &format!("AUTH_{provider}_CLIENT_ID"),
+                self.config.client_id.clone(),
+            );
+            set(
+                &format!("AUTH_{provider}_CLIENT_SECRET"),
+                self.config.client_secret.clone(),
+            );
+        }
+        set("AUTH_GOOGLE_ENABLED", "true".to_owned());
+        set("AUTH_GOOGLE_ISSUER", format!("{base}/google"));
+        set("AUTH_MICROSOFT_ENABLED", "true".to_owned());
+        set("AUTH_MICROSOFT_AUTHORITY", format!("{base}/microsoft"));
+        set("AUTH_OIDC_DEMO_ISSUER", format!("{base}/oidc"));
+        set("AUTH_OIDC_DEMO_LABEL", "Demo OpenID".to_owned());
+        variables
+    }
+
+    /// Counts the request and handles it, unless a queued fault is for it. Compresses the
+    /// response if that is switched on.
     pub(crate) async fn serve(
         &self,
         request: &HttpRequest,
-        place: &Place,
-        endpoint: Endpoint,
-        grant_type: Option<&str>,
-        work: impl FnOnce() -> HttpResponse,
-    ) -> HttpResponse {
-        let answer = self
-            .answer(request, place, endpoint, grant_type, work)
-            .await;
-        let takes_gzip = request
-            .headers()
-            .get(ACCEPT_ENCODING)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.contains("gzip"));
-        if takes_gzip && self.state().settings.compressed {
-            compressed(answer)
-        } else {
-            answer
-        }
-    }
-
-    async fn answer(
-        &self,
-        request: &HttpRequest,
-        place: &Place,
+        realm: &Realm,
         endpoint: Endpoint,
         grant_type: Option<&str>,
         work: impl FnOnce() -> HttpResponse,
     ) -> HttpResponse {
         let fault = {
             let mut state = self.state();
-            state.count(place.flavour, endpoint, grant_type);
-            Fault::take(&mut state.faults, endpoint, place.flavour, grant_type)
+            state.count(realm.flavour, endpoint, grant_type);
+            Fault::take(&mut state.faults, endpoint, realm.flavour, grant_type)
         };
-        let Some(fault) = fault else {
-            return work();
+        let response = match fault {
+            Some(fault) => apply(fault, request, work).await,
+            None => work(),
         };
-        let wait = actix_web::rt::time::sleep(Duration::from_millis(fault.delay_ms));
-        if !fault.reset && fault.status.is_none() {
-            wait.await;
-            return work();
+        let takes_gzip = request
+            .headers()
+            .get(ACCEPT_ENCODING)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.contains("gzip"));
+        if takes_gzip && self.state().settings.compressed {
+            compressed(response)
+        } else {
+            response
         }
-        if fault.after_work {
-            work();
-        }
-        wait.await;
-        if fault.reset {
-            if let Some(Socket(socket)) = request.conn_data::<Socket>() {
-                let _ = socket.shutdown(Shutdown::Both);
-            }
-            return HttpResponse::InternalServerError().finish();
-        }
-        let status = fault
-            .status
-            .and_then(|status| StatusCode::from_u16(status).ok())
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut answer = HttpResponse::build(status);
-        if !fault
-            .headers
-            .keys()
-            .any(|name| name.eq_ignore_ascii_case("content-type"))
-        {
-            let kind = if fault.body.trim_start().starts_with('<') {
-                "text/html; charset=utf-8"
-            } else {
-                "application/json"
-            };
-            answer.content_type(kind);
-        }
-        for (name, value) in &fault.headers {
-            answer.insert_header((name.as_str(), value.as_str()));
-        }
-        answer.body(fault.body)
     }
 }
 
-/// The answer with its body compressed.
-fn compressed(answer: HttpResponse) -> HttpResponse {
-    let (answer, body) = answer.into_parts();
+/// Handles a request with a fault.
+async fn apply(
+    fault: Fault,
+    request: &HttpRequest,
+    work: impl FnOnce() -> HttpResponse,
+) -> HttpResponse {
+    let delay = actix_web::rt::time::sleep(Duration::from_millis(fault.delay_ms));
+    if !fault.reset && fault.status.is_none() {
+        delay.await;
+        return work();
+    }
+    if fault.after_work {
+        work();
+    }
+    delay.await;
+    if fault.reset {
+        if let Some(Socket(socket)) = request.conn_data::<Socket>() {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        return HttpResponse::InternalServerError().finish();
+    }
+    let status = fault
+        .status
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::build(status);
+    if !fault
+        .headers
+        .keys()
+        .any(|name| name.eq_ignore_ascii_case("content-type"))
+    {
+        let kind = if fault.body.trim_start().starts_with('<') {
+            "text/html; charset=utf-8"
+        } else {
+            "application/json"
+        };
+        response.content_type(kind);
+    }
+    for (name, value) in &fault.headers {
+        response.insert_header((name.as_str(), value.as_str()));
+    }
+    response.body(fault.body)
+}
+
+/// Returns the response with its body compressed.
+fn compressed(response: HttpResponse) -> HttpResponse {
+    let (response, body) = response.into_parts();
     let body = body.try_into_bytes().unwrap_or_default();
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     let encoded = encoder.write_all(&body).and_then(|()| encoder.finish());
     let Ok(encoded) = encoded else {
         return HttpResponse::InternalServerError().finish();
     };
-    let mut answer = answer.set_body(BoxBody::new(encoded));
-    answer
+    let mut response = response.set_body(BoxBody::new(encoded));
+    response
         .headers_mut()
         .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    answer
+    response
 }

@@ -1,6 +1,6 @@
-//! The page that asks a person, and what becomes of their answer.
+//! The consent page and the person's decision.
 
-mod page;
+mod pages;
 mod request;
 
 use std::collections::BTreeSet;
@@ -11,25 +11,25 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use url::{Url, form_urlencoded};
 
-use self::page::{consent_page, form_post, problem};
-use self::request::{Asked, Fault, Pairs, callback, first, may_enter, read};
-use crate::app::{App, Place};
+use self::pages::{consent_page, form_post, problem};
+use self::request::{
+    AuthorizationError, AuthorizationRequest, IDENTITY_SCOPES, Pairs, callback, first, is_eligible,
+    read,
+};
+use crate::app::{App, Realm};
 use crate::people::Person;
-use crate::random;
-use crate::state::{Code, State};
+use crate::random_token;
+use crate::state::{AuthorizationCode, State};
 use crate::{Endpoint, Flavour};
-
-/// Scopes that say who a person is: not ticked off one by one.
-const IDENTITY: [&str; 4] = ["openid", "email", "profile", "offline_access"];
 
 fn pairs(text: &[u8]) -> Pairs {
     form_urlencoded::parse(text).into_owned().collect()
 }
 
-fn fault_answer(fault: Fault) -> HttpResponse {
-    match fault {
-        Fault::Page(text) => problem(&text),
-        Fault::Client(url) => see_other(&url),
+fn error_response(error: AuthorizationError) -> HttpResponse {
+    match error {
+        AuthorizationError::Page(text) => problem(&text),
+        AuthorizationError::Redirect(url) => see_other(&url),
     }
 }
 
@@ -40,89 +40,96 @@ fn see_other(url: &Url) -> HttpResponse {
         .finish()
 }
 
-/// `GET`: the page.
+/// `GET`: shows the page.
 pub(crate) async fn show(request: HttpRequest, app: Data<Arc<App>>) -> HttpResponse {
-    let Some(place) = Place::of(&request) else {
+    let Some(realm) = Realm::of(&request) else {
         return HttpResponse::NotFound().finish();
     };
-    app.serve(&request, &place, Endpoint::Authorize, None, || {
+    app.serve(&request, &realm, Endpoint::Authorize, None, || {
         let query = pairs(request.query_string().as_bytes());
-        match read(&app, &place, &query) {
-            Ok(asked) => consent_page(&app, &place, &asked, request.uri().to_string().as_str()),
-            Err(fault) => fault_answer(fault),
+        match read(&app, &realm, &query) {
+            Ok(authorization) => consent_page(
+                &app,
+                &realm,
+                &authorization,
+                request.uri().to_string().as_str(),
+            ),
+            Err(error) => error_response(error),
         }
     })
     .await
 }
 
-/// `POST`: the person's answer.
+/// `POST`: handles the person's decision.
 ///
-/// Form fields: `person` (short name or address), `decision` (`allow`, the
-/// default, or `deny`), `error` (any code to answer with), `untick` (a scope to
-/// leave out, repeatable); the page itself sends `ticks=1` and one `tick` per
-/// scope.
+/// Form fields: `person` (short name or address), `decision` (`allow`, the default, or `deny`),
+/// `error` (an error code to respond with), `untick` (a scope to deselect, repeatable). The
+/// page itself sends `ticks=1` and a `tick` for each selected scope.
 pub(crate) async fn decide(request: HttpRequest, app: Data<Arc<App>>, body: Bytes) -> HttpResponse {
-    let Some(place) = Place::of(&request) else {
+    let Some(realm) = Realm::of(&request) else {
         return HttpResponse::NotFound().finish();
     };
     let query = pairs(request.query_string().as_bytes());
     let answer = pairs(&body);
-    let asked = match read(&app, &place, &query) {
-        Ok(asked) => asked,
-        Err(fault) => return fault_answer(fault),
+    let authorization = match read(&app, &realm, &query) {
+        Ok(authorization) => authorization,
+        Err(error) => return error_response(error),
     };
-    let tell = |parameters: &[(&str, &str)]| {
+    let redirect = |parameters: &[(&str, &str)]| {
         let mut parameters = parameters.to_vec();
-        if let Some(state) = &asked.state {
+        if let Some(state) = &authorization.state {
             parameters.push(("state", state));
         }
-        let url = callback(&app, &place, &asked.redirect_uri, &parameters);
-        if asked.by_form {
+        let url = callback(&app, &realm, &authorization.redirect_uri, &parameters);
+        if authorization.form_post_mode {
             form_post(&url)
         } else {
             see_other(&url)
         }
     };
     if let Some(error) = first(&answer, "error") {
-        return tell(&[("error", error), ("error_description", "As ordered.")]);
+        return redirect(&[
+            ("error", error),
+            ("error_description", "The test requested this error."),
+        ]);
     }
     if first(&answer, "decision") == Some("deny") {
-        return tell(&[
+        return redirect(&[
             ("error", "access_denied"),
-            ("error_description", "The person said no."),
+            ("error_description", "The person denied the request."),
         ]);
     }
     let who = first(&answer, "person")
-        .or(asked.login_hint.as_deref())
+        .or(authorization.login_hint.as_deref())
         .unwrap_or("ada");
-    let granted = ticked(&asked, &answer);
+    let granted = granted_scopes(&authorization, &answer);
     let mut state = app.state();
     let Some(person) = state.person(who).cloned() else {
-        return problem("Nobody of that name has an account here.");
+        return problem("There is no account with this name.");
     };
-    if !may_enter(&place, &asked, &person) {
+    if !is_eligible(&realm, &authorization, &person) {
         return problem(
             "AADSTS50020: this account does not exist in the tenant or domain that was asked for.",
         );
     }
-    let code = authorize(&app, &mut state, &place, &asked, &person, granted);
+    let code = authorize(&app, &mut state, &realm, &authorization, &person, granted);
     drop(state);
-    tell(&[("code", &code)])
+    redirect(&[("code", &code)])
 }
 
-/// Asked scopes without those that were ticked off.
-fn ticked(asked: &Asked, answer: &Pairs) -> BTreeSet<String> {
+/// Returns the requested scopes without those that the person deselected.
+fn granted_scopes(authorization: &AuthorizationRequest, answer: &Pairs) -> BTreeSet<String> {
     let named = |field: &str, scope: &str| {
         answer
             .iter()
             .any(|(name, value)| name == field && value == scope)
     };
     let by_page = first(answer, "ticks").is_some();
-    asked
+    authorization
         .scopes
         .iter()
         .filter(|scope| {
-            IDENTITY.contains(&scope.as_str())
+            IDENTITY_SCOPES.contains(&scope.as_str())
                 || (!named("untick", scope) && (!by_page || named("tick", scope)))
         })
         .cloned()
@@ -132,30 +139,30 @@ fn ticked(asked: &Asked, answer: &Pairs) -> BTreeSet<String> {
 fn authorize(
     app: &App,
     state: &mut State,
-    place: &Place,
-    asked: &Asked,
+    realm: &Realm,
+    authorization: &AuthorizationRequest,
     person: &Person,
     mut granted: BTreeSet<String>,
 ) -> String {
-    let flavour = place.flavour;
+    let flavour = realm.flavour;
     let consent_key = (flavour, person.id.clone());
     let before = state.consents.get(&consent_key).cloned();
     let refresh_token = match flavour {
-        // Google: offline access, and a first consent or one that was asked for.
-        // New scopes make it a first consent again.
+        // Google issues a refresh token for offline access if this is the first consent or
+        // consent was requested. New scopes count as a first consent.
         Flavour::Google => {
-            let consents = asked.prompt.contains("consent")
+            let consents = authorization.prompt.contains("consent")
                 || before.as_ref().is_none_or(|before| {
-                    granted
-                        .iter()
-                        .any(|scope| !IDENTITY.contains(&scope.as_str()) && !before.contains(scope))
+                    granted.iter().any(|scope| {
+                        !IDENTITY_SCOPES.contains(&scope.as_str()) && !before.contains(scope)
+                    })
                 });
-            asked.offline && consents
+            authorization.offline && consents
         }
         Flavour::Microsoft | Flavour::Oidc => granted.contains("offline_access"),
     };
     if flavour == Flavour::Google
-        && asked.include_granted
+        && authorization.include_granted
         && let Some(before) = &before
     {
         granted.extend(before.iter().cloned());
@@ -165,24 +172,24 @@ fn authorize(
         .entry(consent_key)
         .or_default()
         .extend(granted.iter().cloned());
-    let code = random::token(match flavour {
+    let code = random_token::new(match flavour {
         Flavour::Google => "4/demo-code-",
         Flavour::Microsoft => "0.demo-code-",
         Flavour::Oidc => "demo-code-",
     });
-    state.note(flavour, "code", &code, &person.id);
+    state.record_issued(flavour, "code", &code, &person.id);
     state.codes.insert(
         code.clone(),
-        Code {
+        AuthorizationCode {
             flavour,
             person: person.id.clone(),
-            redirect_uri: asked.redirect_text.clone(),
-            challenge: asked.challenge.clone(),
-            nonce: asked.nonce.clone(),
+            redirect_uri: authorization.redirect_text.clone(),
+            challenge: authorization.challenge.clone(),
+            nonce: authorization.nonce.clone(),
             scopes: granted,
             refresh_token,
             expires_at: app.now() + 600,
-            spent_by: None,
+            redeemed_by: None,
         },
     );
     code

@@ -1,4 +1,4 @@
-//! `/control/…`: the strings that tests pull, as JSON.
+//! `/control/…`: the interface with which tests control the provider, in JSON.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
 }
 
 async fn environment(app: Shared) -> impl Responder {
-    Json(crate::environment_of(&app))
+    Json(app.environment())
 }
 
 async fn counters(app: Shared) -> impl Responder {
@@ -75,7 +75,7 @@ async fn claims(
             person.claims = claims.into_inner();
             HttpResponse::NoContent().finish()
         }
-        None => HttpResponse::NotFound().body("nobody of that name"),
+        None => HttpResponse::NotFound().body("there is no account with this name"),
     }
 }
 
@@ -158,6 +158,6 @@ async fn revoke(app: Shared, order: Json<Revoke>) -> impl Responder {
             state.revoke_person(&person, order.flavour);
             HttpResponse::NoContent().finish()
         }
-        None => HttpResponse::NotFound().body("nobody of that name"),
+        None => HttpResponse::NotFound().body("there is no account with this name"),
     }
 }

@@ -1,4 +1,4 @@
-//! What the provider says of itself.
+//! The discovery document and the key set.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
-use crate::app::{App, Place};
+use crate::app::{App, Realm};
 use crate::keys::SigningKey;
 use crate::{Endpoint, Flavour, Misbehaviour};
 
-fn document(app: &App, place: &Place) -> Value {
+fn document(app: &App, realm: &Realm) -> Value {
     let state = app.state();
-    let flavour = place.flavour;
-    let tenant = place.tenant.as_deref().unwrap_or_default();
+    let flavour = realm.flavour;
+    let tenant = realm.tenant.as_deref().unwrap_or_default();
     let multi_tenant = matches!(tenant, "common" | "organizations");
     let issuer = if state.misbehaves(flavour, Misbehaviour::WrongDiscoveryIssuer) {
         "https://evil.example".to_owned()
     } else if multi_tenant {
-        // To the letter what Microsoft's document says.
+        // Microsoft's document contains exactly this placeholder.
         app.issuer(flavour, "{tenantid}")
     } else if tenant == "consumers" {
         app.issuer(flavour, crate::people::PERSONAL_TENANT)
@@ -82,43 +82,45 @@ fn document(app: &App, place: &Place) -> Value {
 }
 
 pub(crate) async fn discovery(request: HttpRequest, app: Data<Arc<App>>) -> HttpResponse {
-    let Some(place) = Place::of(&request) else {
+    let Some(realm) = Realm::of(&request) else {
         return HttpResponse::NotFound().finish();
     };
-    app.serve(&request, &place, Endpoint::Discovery, None, || {
-        HttpResponse::Ok().json(document(&app, &place))
+    app.serve(&request, &realm, Endpoint::Discovery, None, || {
+        HttpResponse::Ok().json(document(&app, &realm))
     })
     .await
 }
 
 pub(crate) async fn jwks(request: HttpRequest, app: Data<Arc<App>>) -> HttpResponse {
-    let Some(place) = Place::of(&request) else {
+    let Some(realm) = Realm::of(&request) else {
         return HttpResponse::NotFound().finish();
     };
-    app.serve(&request, &place, Endpoint::Jwks, None, || {
+    app.serve(&request, &realm, Endpoint::Jwks, None, || {
         let state = app.state();
         let mut keys = Vec::new();
-        if state.misbehaves(place.flavour, Misbehaviour::JunkInJwks) {
+        if state.misbehaves(realm.flavour, Misbehaviour::JunkInJwks) {
             keys.push(json!({"kty": "RSA", "kid": "junk", "n": 7}));
             keys.push(json!({"kty": "future", "kid": "later"}));
             keys.push(json!("not even an object"));
         }
-        let twin = state.misbehaves(place.flavour, Misbehaviour::TwinInJwks);
-        let without_ids = state.misbehaves(place.flavour, Misbehaviour::KeysWithoutIds);
-        let older = (twin || without_ids).then(SigningKey::ec).transpose();
+        let duplicate_kid = state.misbehaves(realm.flavour, Misbehaviour::DuplicateKidInJwks);
+        let without_ids = state.misbehaves(realm.flavour, Misbehaviour::KeysWithoutIds);
+        let older = (duplicate_kid || without_ids)
+            .then(SigningKey::ec)
+            .transpose();
         let Ok(older) = older else {
             return HttpResponse::InternalServerError().finish();
         };
-        for key in older.iter().chain(state.keys(place.flavour)) {
+        for key in older.iter().chain(state.keys(realm.flavour)) {
             let mut jwk = key.jwk();
-            if let Some(right) = state.keys(place.flavour).first().filter(|_| twin) {
+            if let Some(right) = state.keys(realm.flavour).first().filter(|_| duplicate_kid) {
                 jwk["kid"] = json!(right.id);
             }
             if without_ids && let Some(jwk) = jwk.as_object_mut() {
                 jwk.remove("kid");
             }
-            if place.flavour == Flavour::Microsoft {
-                jwk["issuer"] = json!(app.issuer(place.flavour, "{tenantid}"));
+            if realm.flavour == Flavour::Microsoft {
+                jwk["issuer"] = json!(app.issuer(realm.flavour, "{tenantid}"));
             }
             keys.push(jwk);
         }

@@ -1,4 +1,4 @@
-//! Faults that are queued and hit the next requests.
+//! Faults that are queued and applied to the next requests.
 
 use std::collections::BTreeMap;
 
@@ -6,37 +6,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Endpoint, Flavour};
 
-/// What happens to the next requests of one kind, in the order of queueing.
+/// What happens to the next requests of one kind. Faults are applied in the order of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Which requests.
+    /// Endpoint of the requests.
     pub endpoint: Endpoint,
-    /// Only this flavour's; all where absent.
+    /// Flavour of the requests; all flavours if absent.
     #[serde(default)]
     pub flavour: Option<Flavour>,
-    /// Only token requests of this `grant_type`.
+    /// Only token requests with this `grant_type`.
     #[serde(default)]
     pub grant_type: Option<String>,
-    /// How many requests.
+    /// Number of requests.
     #[serde(default = "once")]
     pub times: u32,
-    /// Waits this many milliseconds first.
+    /// Delay before everything else, in milliseconds.
     #[serde(default)]
     pub delay_ms: u64,
-    /// Answers this status instead of the real answer.
+    /// Status of a response that replaces the real one.
     #[serde(default)]
     pub status: Option<u16>,
-    /// Headers of that answer.
+    /// Headers of that response.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Body of that answer.
+    /// Body of that response.
     #[serde(default)]
     pub body: String,
-    /// Closes the connection without an answer.
+    /// Closes the connection without a response.
     #[serde(default)]
     pub reset: bool,
-    /// Does the work (spends the code, rotates the token) before the answer is
+    /// Handles the request (redeems the code, rotates the token) before the response is
     /// replaced or lost.
     #[serde(default)]
     pub after_work: bool,
@@ -47,7 +47,7 @@ const fn once() -> u32 {
 }
 
 impl Fault {
-    /// One request that goes through after all.
+    /// Creates a fault for one request without any effect yet.
     pub const fn on(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
@@ -63,35 +63,35 @@ impl Fault {
         }
     }
 
-    /// Only of this flavour.
+    /// Limits the fault to a flavour.
     #[must_use]
     pub const fn of(mut self, flavour: Flavour) -> Self {
         self.flavour = Some(flavour);
         self
     }
 
-    /// Only token requests of this `grant_type`.
+    /// Only token requests with this `grant_type`.
     #[must_use]
     pub fn of_grant(mut self, grant_type: &str) -> Self {
         self.grant_type = Some(grant_type.to_owned());
         self
     }
 
-    /// Hits this many requests.
+    /// Sets the number of requests.
     #[must_use]
     pub const fn times(mut self, times: u32) -> Self {
         self.times = times;
         self
     }
 
-    /// Waits first.
+    /// Delays the response.
     #[must_use]
     pub const fn delayed_ms(mut self, delay_ms: u64) -> Self {
         self.delay_ms = delay_ms;
         self
     }
 
-    /// Answers this.
+    /// Replaces the response.
     #[must_use]
     pub fn answering(mut self, status: u16, body: impl Into<String>) -> Self {
         self.status = Some(status);
@@ -99,28 +99,28 @@ impl Fault {
         self
     }
 
-    /// Adds a header to the answer.
+    /// Adds a header to the response.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         self.headers.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Closes the connection without an answer.
+    /// Closes the connection without a response.
     #[must_use]
     pub const fn reset(mut self) -> Self {
         self.reset = true;
         self
     }
 
-    /// Does the work first: the answer is lost, its effect is not.
+    /// Handles the request first, so that its effect is not lost with the response.
     #[must_use]
     pub const fn after_work(mut self) -> Self {
         self.after_work = true;
         self
     }
 
-    fn fits(&self, endpoint: Endpoint, flavour: Flavour, grant_type: Option<&str>) -> bool {
+    fn matches(&self, endpoint: Endpoint, flavour: Flavour, grant_type: Option<&str>) -> bool {
         self.endpoint == endpoint
             && self.flavour.is_none_or(|wanted| wanted == flavour)
             && self
@@ -129,7 +129,7 @@ impl Fault {
                 .is_none_or(|wanted| grant_type == Some(wanted))
     }
 
-    /// Takes one hit of the first fault in the queue that fits.
+    /// Removes one application of the first matching fault from the queue.
     pub(crate) fn take(
         queue: &mut Vec<Self>,
         endpoint: Endpoint,
@@ -138,7 +138,7 @@ impl Fault {
     ) -> Option<Self> {
         let position = queue
             .iter()
-            .position(|fault| fault.fits(endpoint, flavour, grant_type))?;
+            .position(|fault| fault.matches(endpoint, flavour, grant_type))?;
         let fault = queue.get_mut(position)?;
         if fault.times > 1 {
             fault.times -= 1;
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_hit_in_order_and_only_what_they_are_for() {
+    fn faults_are_applied_in_order_and_only_to_matching_requests() {
         let mut queue = vec![
             Fault::on(Endpoint::Token)
                 .of(Flavour::Google)
@@ -161,10 +161,10 @@ mod tests {
                 .answering(503, ""),
             Fault::on(Endpoint::Token).reset(),
         ];
-        let mut hit = |flavour| Fault::take(&mut queue, Endpoint::Token, flavour, None);
-        assert_eq!(hit(Flavour::Google).unwrap().status, Some(503));
-        assert!(hit(Flavour::Oidc).unwrap().reset);
-        assert_eq!(hit(Flavour::Google).unwrap().status, Some(503));
-        assert_eq!(hit(Flavour::Google), None);
+        let mut take = |flavour| Fault::take(&mut queue, Endpoint::Token, flavour, None);
+        assert_eq!(take(Flavour::Google).unwrap().status, Some(503));
+        assert!(take(Flavour::Oidc).unwrap().reset);
+        assert_eq!(take(Flavour::Google).unwrap().status, Some(503));
+        assert_eq!(take(Flavour::Google), None);
     }
 }

@@ -1,26 +1,26 @@
-//! The three providers in one.
+//! The three providers that the demo provider simulates.
 
 use serde::{Deserialize, Serialize};
 
-/// Whose behaviour is shown.
+/// A provider whose behaviour is simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flavour {
-    /// Like Google: no rotation, a refresh token only at the first consent or
-    /// with `prompt=consent`, `hd` and `email_verified`.
+    /// Google: no rotation; a refresh token only after the first consent or with
+    /// `prompt=consent`; `hd` and `email_verified`.
     Google,
-    /// Like Microsoft Entra ID: tenants in the path, an issuer per tenant, soft
-    /// rotation, `tid`, `oid`, `xms_edov`, AADSTS codes.
+    /// Microsoft Entra ID: tenants in the path, an issuer for each tenant, rotation without
+    /// reuse detection, `tid`, `oid`, `xms_edov`, AADSTS codes.
     Microsoft,
-    /// A strict OpenID provider: rotation with detection of reuse.
+    /// A strict OpenID provider: rotation with reuse detection.
     Oidc,
 }
 
 impl Flavour {
-    /// All three.
+    /// All flavours.
     pub const ALL: [Self; 3] = [Self::Google, Self::Microsoft, Self::Oidc];
 
-    /// First segment of its paths, and its name in counters.
+    /// Returns the first segment of its paths, which is also its name in counters.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Google => "google",
@@ -29,7 +29,7 @@ impl Flavour {
         }
     }
 
-    /// The flavour of a path's first segment.
+    /// Returns the flavour with this first path segment.
     pub fn of_path(segment: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
@@ -37,15 +37,15 @@ impl Flavour {
     }
 }
 
-/// What a request is for: the unit of counting and of faults.
+/// An endpoint, by which requests are counted and faults are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
-    /// `/.well-known/openid-configuration`.
+    /// The discovery document, `/.well-known/openid-configuration`.
     Discovery,
     /// The key set.
     Jwks,
-    /// The page that asks for consent.
+    /// The authorization endpoint.
     Authorize,
     /// The token endpoint.
     Token,
@@ -53,12 +53,12 @@ pub enum Endpoint {
     Revocation,
     /// The userinfo endpoint.
     Userinfo,
-    /// A client that proved itself at the token endpoint; counted alone.
+    /// A client that authenticated at the token endpoint. It is only counted.
     Client,
 }
 
 impl Endpoint {
-    /// Its name in counters.
+    /// Returns its name in counters.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Discovery => "discovery",

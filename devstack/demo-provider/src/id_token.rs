@@ -1,4 +1,4 @@
-//! ID tokens, right and wrong.
+//! Valid and invalid ID tokens.
 
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
@@ -11,7 +11,7 @@ use crate::people::{Person, STRANGER_TENANT};
 use crate::state::State;
 use crate::{Flavour, Misbehaviour};
 
-/// What an ID token is about.
+/// The content of an ID token.
 pub(crate) struct Subject<'a> {
     pub flavour: Flavour,
     pub person: &'a Person,
@@ -119,15 +119,15 @@ fn claims(app: &App, subject: &Subject<'_>, how: Option<Misbehaviour>) -> Map<St
     claims
 }
 
-/// A signed ID token, with what is wrong with it by order.
+/// Issues a signed ID token with the current misbehaviour of the flavour.
 pub(crate) fn issue(app: &App, state: &State, subject: &Subject<'_>) -> Result<String, KeyError> {
     use Misbehaviour as M;
     let how = state.misbehaviours.get(&subject.flavour).copied();
     let published = state.keys(subject.flavour).first().ok_or(KeyError)?;
     let fresh = || match subject.flavour {
         Flavour::Oidc => SigningKey::ec(),
-        // Published by nobody.
-        Flavour::Google | Flavour::Microsoft => SigningKey::rsa_of_process(2),
+        // This key is not in any key set.
+        Flavour::Google | Flavour::Microsoft => SigningKey::shared_rsa(2),
     };
     let mut key = published.clone();
     match how {
@@ -163,7 +163,7 @@ pub(crate) fn issue(app: &App, state: &State, subject: &Subject<'_>) -> Result<S
     let message = format!("{}.{}", encode(&header), encode(&claims));
     let signature = match how {
         Some(M::AlgNone) => Vec::new(),
-        Some(M::OtherAlgorithm) => key.sign_otherwise(message.as_bytes())?,
+        Some(M::OtherAlgorithm) => key.sign_with_other_algorithm(message.as_bytes())?,
         Some(M::Hs256) => {
             let secret = hmac::Key::new(hmac::HMAC_SHA256, &published.public_bytes());
             hmac::sign(&secret, message.as_bytes()).as_ref().to_vec()
@@ -185,8 +185,8 @@ pub(crate) fn issue(app: &App, state: &State, subject: &Subject<'_>) -> Result<S
     Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
-/// A signed userinfo (OpenID Connect Core section 5.3.2), with what is wrong with it
-/// by order.
+/// Signs a userinfo response (OpenID Connect Core section 5.3.2) with the current misbehaviour
+/// of the flavour.
 pub(crate) fn sign_userinfo(
     app: &App,
     state: &State,
@@ -199,7 +199,7 @@ pub(crate) fn sign_userinfo(
     if state.misbehaves(flavour, M::ForgedUserinfo) {
         key = match flavour {
             Flavour::Oidc => SigningKey::ec()?,
-            Flavour::Google | Flavour::Microsoft => SigningKey::rsa_of_process(2)?,
+            Flavour::Google | Flavour::Microsoft => SigningKey::shared_rsa(2)?,
         };
         key.id.clone_from(&published.id);
     }

@@ -12,11 +12,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::random;
+use crate::random_token;
 
-/// A key could not be made or used.
+/// A key cannot be generated or used.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the signing key cannot be made or used")]
+#[error("the signing key cannot be generated or used")]
 pub struct KeyError;
 
 enum Pair {
@@ -27,23 +27,23 @@ enum Pair {
 /// A key pair with its id.
 #[derive(Clone)]
 pub struct SigningKey {
-    /// `kid`.
+    /// Key id (`kid`).
     pub id: String,
     pair: Arc<Pair>,
 }
 
 impl SigningKey {
-    /// A new RSA key of 2048 bits.
+    /// Generates an RSA key of 2048 bits.
     pub fn rsa() -> Result<Self, KeyError> {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| KeyError)?;
         Ok(Self {
-            id: random::token("kid-"),
+            id: random_token::new("kid-"),
             pair: Arc::new(Pair::Rsa(pair)),
         })
     }
 
-    /// An RSA key of this process, made once: a new one takes its time.
-    pub fn rsa_of_process(number: usize) -> Result<Self, KeyError> {
+    /// Returns an RSA key that this process generates only once, because that is slow.
+    pub fn shared_rsa(number: usize) -> Result<Self, KeyError> {
         static KEYS: [Mutex<Option<SigningKey>>; 3] = [const { Mutex::new(None) }; 3];
         let mut key = KEYS
             .get(number)
@@ -56,17 +56,17 @@ impl SigningKey {
         }
     }
 
-    /// A new key on P-256.
+    /// Generates a key on P-256.
     pub fn ec() -> Result<Self, KeyError> {
         let pair =
             EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| KeyError)?;
         Ok(Self {
-            id: random::token("kid-"),
+            id: random_token::new("kid-"),
             pair: Arc::new(Pair::Ec(pair)),
         })
     }
 
-    /// `RS256` or `ES256`.
+    /// Returns `RS256` or `ES256`.
     pub fn algorithm(&self) -> &'static str {
         match *self.pair {
             Pair::Rsa(_) => "RS256",
@@ -74,7 +74,7 @@ impl SigningKey {
         }
     }
 
-    /// One that a relying party must not take with this key.
+    /// Returns an algorithm that a relying party must not accept for this key.
     pub fn other_algorithm(&self) -> &'static str {
         match *self.pair {
             Pair::Rsa(_) => "RS512",
@@ -82,7 +82,7 @@ impl SigningKey {
         }
     }
 
-    /// The public key as RFC 7517 has it.
+    /// Returns the public key as a JWK (RFC 7517).
     pub fn jwk(&self) -> Value {
         match &*self.pair {
             Pair::Rsa(pair) => {
@@ -93,7 +93,7 @@ impl SigningKey {
                 })
             }
             Pair::Ec(pair) => {
-                // An uncompressed point: 4, x, y.
+                // An uncompressed point is the byte 4, x and y.
                 let point = pair.public_key().as_ref();
                 let (x, y) = point.get(1..).unwrap_or_default().split_at(32);
                 json!({
@@ -104,7 +104,7 @@ impl SigningKey {
         }
     }
 
-    /// The public key's bytes: what a confused verifier takes for an HMAC secret.
+    /// Returns the bytes of the public key, which a confused verifier uses as an HMAC secret.
     pub fn public_bytes(&self) -> Vec<u8> {
         match &*self.pair {
             Pair::Rsa(pair) => pair.public_key().as_ref().to_vec(),
@@ -112,7 +112,7 @@ impl SigningKey {
         }
     }
 
-    /// The private key of a key on P-256, PEM of PKCS #8.
+    /// Returns the private key of a key on P-256 as PEM of PKCS #8.
     pub fn to_pem(&self) -> Result<String, KeyError> {
         let Pair::Ec(pair) = &*self.pair else {
             return Err(KeyError);
@@ -130,13 +130,13 @@ impl SigningKey {
         ))
     }
 
-    /// The signature as JWS has it.
+    /// Signs a message in the form of JWS (RFC 7515).
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         self.sign_with(&RSA_PKCS1_SHA256, message)
     }
 
-    /// The same by [`SigningKey::other_algorithm`], where the key can.
-    pub fn sign_otherwise(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+    /// Signs a message with [`SigningKey::other_algorithm`] if the key supports it.
+    pub fn sign_with_other_algorithm(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         self.sign_with(&RSA_PKCS1_SHA512, message)
     }
 
@@ -161,7 +161,7 @@ impl SigningKey {
     }
 }
 
-/// Modulus and exponent out of `SEQUENCE { INTEGER, INTEGER }` (PKCS #1).
+/// Parses modulus and exponent from `SEQUENCE { INTEGER, INTEGER }` (PKCS #1).
 fn rsa_components(der: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (_, sequence, _) = der_element(der);
     let (_, modulus, rest) = der_element(sequence);
@@ -173,7 +173,7 @@ fn rsa_components(der: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (unsigned(modulus), unsigned(exponent))
 }
 
-/// Tag, content and what follows of a DER element.
+/// Returns the tag and content of a DER element, and the rest of the input.
 fn der_element(der: &[u8]) -> (u8, &[u8], &[u8]) {
     let tag = der.first().copied().unwrap_or_default();
     let first = der.get(1).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The demo provider as a process of its own.
+//! The demo provider as a program.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use clap::Parser;
 use latchkey_demo_provider::{Config, DemoProvider, Settings};
 
-/// A demonstration identity provider: like Google, like Microsoft, and strict.
+/// A demonstration identity provider that behaves like Google, Microsoft and a strict OpenID
+/// provider.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Where to listen; port 0 takes a free one.
+    /// Address to listen on; port 0 uses a free port.
     #[arg(long, env = "DEMO_PROVIDER_LISTEN", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     /// Client id.
@@ -23,14 +24,14 @@ struct Arguments {
         hide_env_values = true
     )]
     client_secret: String,
-    /// Life of access tokens in seconds.
+    /// Lifetime of access tokens in seconds.
     #[arg(
         long,
         env = "DEMO_PROVIDER_ACCESS_TOKEN_LIFETIME",
         default_value_t = 3600
     )]
     access_token_lifetime: u64,
-    /// A redirect URI to accept; any where none is given.
+    /// A redirect URI to accept; without this option any is accepted.
     #[arg(long = "redirect-uri")]
     redirect_uris: Vec<String>,
 }
@@ -59,7 +60,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the caller waits for, where one does.
+/// Prints the line for which a calling program waits.
 fn announce(demo: &DemoProvider) {
     let _ = writeln!(std::io::stdout(), "demo provider: {}", demo.base_url());
 }

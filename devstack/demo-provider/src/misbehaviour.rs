@@ -1,9 +1,9 @@
-//! Ways to be a bad provider.
+//! Misbehaviours of a provider.
 
 use serde::{Deserialize, Serialize};
 
-/// What is wrong with the ID tokens, keys or discovery document of a flavour,
-/// until it is set again.
+/// What is wrong with the ID tokens, keys or discovery document of a flavour, until it is
+/// changed. "Allowed" means that a relying party must accept it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Misbehaviour {
@@ -15,18 +15,18 @@ pub enum Misbehaviour {
     NoAudience,
     /// `azp` is another client.
     WrongAuthorizedParty,
-    /// `nonce` is another's.
+    /// `nonce` is that of another request.
     WrongNonce,
     /// No `nonce`.
     NoNonce,
-    /// `iss` is another's.
+    /// `iss` is another issuer.
     WrongIssuer,
     /// `alg: none`, no signature.
     AlgNone,
     /// HMAC with the public key as the secret.
     Hs256,
-    /// The right key and an algorithm that nobody agreed on: a good RS512 signature
-    /// of an RSA key, an EC key under the name RS256.
+    /// The right key with an algorithm that was not announced: a valid RS512 signature of an
+    /// RSA key, or an EC key with the name RS256.
     OtherAlgorithm,
     /// The signature has a flipped bit.
     BadSignature,
@@ -34,17 +34,17 @@ pub enum Misbehaviour {
     UnknownKey,
     /// Signed with a key that is not published, under the `kid` of one that is.
     OtherKeySameKid,
-    /// The header names no key (allowed where there is a single one).
+    /// The header has no `kid` (allowed if there is a single key).
     NoKid,
-    /// The header brings its own key in `jwk`, and is signed with it.
+    /// The header contains its own key in `jwk`, with which the token is signed.
     JwkInHeader,
-    /// The header says where its key is to be fetched (`jku`), and is signed with it.
+    /// The header contains the URL of its key (`jku`), with which the token is signed.
     JkuInHeader,
-    /// The header says where its certificate is to be fetched (`x5u`).
+    /// The header contains the URL of its certificate (`x5u`).
     X5uInHeader,
-    /// The header names an unknown critical extension.
+    /// The header has an unknown critical extension.
     CriticalExtension,
-    /// `exp` is an hour ago.
+    /// `exp` was an hour ago.
     Expired,
     /// No `exp`.
     NoExpiry,
@@ -54,35 +54,35 @@ pub enum Misbehaviour {
     NoIssuedAt,
     /// No `sub`, no `oid`.
     NoSubject,
-    /// `sub` and `oid` are another person's (matters after a refresh).
+    /// `sub` and `oid` are those of another person (relevant after a refresh).
     OtherSubject,
-    /// `tid` and `iss` are of a tenant that the person is not in.
+    /// `tid` and `iss` are those of a tenant to which the person does not belong.
     OtherTenant,
-    /// `iss` is of another tenant than `tid`.
+    /// `iss` and `tid` are those of different tenants.
     TenantAndIssuerDiffer,
-    /// `at_hash` is of another token.
+    /// `at_hash` is the hash of another token.
     WrongAccessTokenHash,
     /// No `at_hash` (allowed in the code flow).
     NoAccessTokenHash,
-    /// The address is not vouched for.
+    /// The address is not verified.
     UnverifiedEmail,
-    /// Address and name stand at the userinfo endpoint only (allowed).
+    /// Address and name are only at the userinfo endpoint (allowed).
     ClaimsAtUserinfo,
-    /// As before, and the userinfo is another person's.
+    /// As [`Misbehaviour::ClaimsAtUserinfo`], but the userinfo is that of another person.
     OtherUserinfoSubject,
     /// As [`Misbehaviour::ClaimsAtUserinfo`], and the userinfo is a signed JWT
     /// (allowed).
     SignedUserinfo,
-    /// The same with a signature of a key that nobody published.
+    /// As [`Misbehaviour::SignedUserinfo`], but signed with a key that is not published.
     ForgedUserinfo,
-    /// The same, signed rightly for another client.
+    /// As [`Misbehaviour::SignedUserinfo`], but issued for another client.
     UserinfoOfAnotherClient,
-    /// The token answer has no ID token.
+    /// The token response has no ID token.
     NoIdToken,
-    /// The key set has a key that cannot be parsed beside the right one (allowed).
+    /// The key set also has a key that cannot be parsed (allowed).
     JunkInJwks,
-    /// The key set has an older key of the same `kid` before the right one (allowed).
-    TwinInJwks,
+    /// The key set has an older key with the same `kid` before the right one (allowed).
+    DuplicateKidInJwks,
     /// The keys of the key set have no `kid`, and there are two (allowed).
     KeysWithoutIds,
     /// The ID token is encrypted.
@@ -91,14 +91,14 @@ pub enum Misbehaviour {
     LargeIdToken,
     /// The discovery document names another issuer.
     WrongDiscoveryIssuer,
-    /// Codes are given and taken without PKCE.
+    /// Codes are issued and redeemed without PKCE.
     IgnoresPkce,
-    /// A code is good any number of times.
+    /// A code can be redeemed any number of times.
     ReusableCodes,
     /// The discovery document announces PKCE with `plain` only.
     AnnouncesPlainPkce,
-    /// The callback has another's `iss` (RFC 9207).
+    /// The callback has the `iss` of another provider (RFC 9207).
     WrongResponseIssuer,
-    /// The callback has no `iss` although it is announced.
+    /// The callback has no `iss`, although it is announced.
     NoResponseIssuer,
 }

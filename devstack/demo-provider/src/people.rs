@@ -1,4 +1,4 @@
-//! The people who have an account here.
+//! The people with an account at the demo provider.
 
 use serde_json::{Map, Value, json};
 
@@ -6,45 +6,45 @@ use serde_json::{Map, Value, json};
 pub const ACME_TENANT: &str = "aaaaaaaa-0000-4000-8000-00000000acce";
 /// Tenant of globex.example.
 pub const GLOBEX_TENANT: &str = "bbbbbbbb-0000-4000-8000-0000000910be";
-/// Tenant of whoever is not to be trusted.
+/// Tenant of people who must not be trusted.
 pub const STRANGER_TENANT: &str = "cccccccc-0000-4000-8000-0000000badad";
 /// Microsoft's tenant of personal accounts.
 pub const PERSONAL_TENANT: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 
-/// A person, the same one in all three flavours.
+/// A person, who is the same in all three flavours.
 #[derive(Debug, Clone)]
 pub struct Person {
-    /// Short name to pick them by: `ada`.
+    /// Short name, such as `ada`.
     pub id: String,
     /// Mail address.
     pub email: String,
-    /// Name to show.
+    /// Display name.
     pub name: String,
-    /// True where the provider vouches for the address.
+    /// Whether the provider has verified the address.
     pub verified: bool,
     /// Google's hosted domain.
     pub hosted_domain: Option<String>,
     /// Microsoft's tenant.
     pub tenant: String,
-    /// Number that subject and object id are made of.
+    /// Number from which subject and object id are derived.
     pub number: u32,
-    /// Claims that replace or add to those that follow from the above; `null`
-    /// takes one away.
+    /// Claims that replace or extend those that are derived from the fields above. `null`
+    /// removes a claim.
     pub claims: Map<String, Value>,
 }
 
 impl Person {
-    /// `sub` at Google and at the strict provider.
+    /// Returns `sub` at Google and at the strict provider.
     pub fn subject(&self) -> String {
         format!("1000000000000000{:05}", self.number)
     }
 
-    /// Microsoft's `oid`.
+    /// Returns Microsoft's `oid`.
     pub fn object_id(&self) -> String {
         format!("dddddddd-0000-4000-8000-{:012}", self.number)
     }
 
-    /// First letter, for the page.
+    /// Returns the first letter of the name.
     pub fn initial(&self) -> char {
         self.name.chars().next().unwrap_or('?')
     }
@@ -63,7 +63,7 @@ impl Person {
         }
     }
 
-    /// The people that every demo provider starts with.
+    /// Returns the people of a new demo provider.
     pub fn demo() -> Vec<Self> {
         let mut mallory = Self::of(
             5,
@@ -102,7 +102,7 @@ impl Person {
         ]
     }
 
-    /// What Google says of them.
+    /// Returns the claims of Google.
     pub fn google_claims(&self) -> Map<String, Value> {
         let mut claims = self.oidc_claims();
         if let Some(domain) = &self.hosted_domain {
@@ -111,7 +111,7 @@ impl Person {
         claims
     }
 
-    /// What Microsoft says of them: never `email_verified`.
+    /// Returns the claims of Microsoft, which do not include `email_verified`.
     pub fn microsoft_claims(&self) -> Map<String, Value> {
         let mut claims = Map::new();
         claims.insert("sub".into(), json!(format!("pairwise-{}", self.subject())));
@@ -127,7 +127,7 @@ impl Person {
         claims
     }
 
-    /// What a plain OpenID provider says of them.
+    /// Returns the claims of a plain OpenID provider.
     pub fn oidc_claims(&self) -> Map<String, Value> {
         let mut claims = Map::new();
         claims.insert("sub".into(), json!(self.subject()));

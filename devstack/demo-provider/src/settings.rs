@@ -1,4 +1,4 @@
-//! What can be set before the start, and what while it runs.
+//! The configuration for the start, and the settings that can be changed later.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use latchkey_domain::{Clock, SystemClock};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// How a demo provider starts.
+/// The configuration of a demo provider.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where it listens; port 0 takes a free one.
+    /// Address to listen on; port 0 uses a free port.
     pub listen: SocketAddr,
-    /// Client id that it knows, for all three flavours.
+    /// Id of the registered client, the same for all flavours.
     pub client_id: String,
     /// Secret of that client.
     pub client_secret: String,
-    /// Redirect URIs that it knows; any where the list is empty.
+    /// Registered redirect URIs; if the list is empty, any is accepted.
     pub redirect_uris: Vec<String>,
-    /// Time of `iat` and `exp`.
+    /// Clock for `iat` and `exp`.
     pub clock: Arc<dyn Clock>,
-    /// What can be changed later.
+    /// Initial values of the settings.
     pub settings: Settings,
 }
 
@@ -37,44 +37,44 @@ impl Default for Config {
     }
 }
 
-/// What can be changed while it runs (`PATCH /control/settings`).
+/// Settings that can be changed at run time (`PATCH /control/settings`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "switches that have nothing to do with one another"
+    reason = "the switches are independent of one another"
 )]
 pub struct Settings {
-    /// Life of access tokens, seconds.
+    /// Lifetime of access tokens in seconds.
     pub access_token_lifetime_s: u64,
-    /// How the token answer says so.
+    /// How token responses contain the lifetime.
     pub expires_in: ExpiresIn,
-    /// Leaves `scope` out of token answers (RFC 6749 section 5.1 allows it where
-    /// nothing was ticked off).
+    /// Omits `scope` from token responses (allowed by RFC 6749 section 5.1 if all requested
+    /// scopes were granted).
     pub omit_scope: bool,
-    /// Announces and sends `iss` with the callback (RFC 9207); Microsoft never
-    /// does.
+    /// Announces and sends `iss` with the callback (RFC 9207). Microsoft never does.
     pub response_iss: bool,
     /// The strict provider has a revocation endpoint.
     pub revocation: bool,
-    /// Microsoft's application is registered for this tenant only: `/common` is
+    /// If set, Microsoft's application is registered for this tenant only, and `/common` is
     /// refused with AADSTS50194.
     pub microsoft_single_tenant: Option<String>,
-    /// Refreshed answers of Google and of the strict provider have an ID token.
+    /// Refresh responses of Google and of the strict provider have an ID token.
     pub id_token_on_refresh: bool,
     /// Fields that replace those of the strict provider's discovery document.
     pub discovery: Map<String, Value>,
-    /// Fields that replace those of token answers.
+    /// Fields that replace those of token responses.
     pub token_answer: Map<String, Value>,
-    /// Answers are compressed (gzip) for clients that take it.
+    /// Responses are compressed (gzip) for clients that accept it.
     pub compressed: bool,
-    /// The client is known by its id alone.
+    /// The client is public: it is identified by its id alone.
     pub public_client: bool,
-    /// Public key of the client, an uncompressed point on P-256: it proves itself by
+    /// Public key of the client, an uncompressed point on P-256. The client authenticates with
     /// assertions that this key verifies (`private_key_jwt`).
     pub client_key: Option<Vec<u8>>,
-    /// Name of the [`Dialect`](crate::Dialect) in which a refresh token that is unknown,
-    /// revoked or used is refused; RFC 6749's where it is absent or of no dialect.
+    /// Name of the [`SampleResponse`](crate::SampleResponse) with which an unknown, revoked or
+    /// used refresh token is refused. If it is absent or unknown, the response is that of RFC
+    /// 6749.
     pub dead_grant: Option<String>,
 }
 
@@ -98,7 +98,7 @@ impl Default for Settings {
     }
 }
 
-/// How a token answer says how long the access token lives.
+/// How a token response contains the lifetime of the access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExpiresIn {
@@ -106,7 +106,7 @@ pub enum ExpiresIn {
     Number,
     /// `"3600"`.
     Text,
-    /// Not at all.
+    /// The field is absent.
     Absent,
     /// `-1`.
     Absurd,

@@ -1,4 +1,4 @@
-//! All that a demo provider remembers.
+//! The state of a demo provider.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use crate::keys::{KeyError, SigningKey};
 use crate::people::Person;
-use crate::{Dialect, Endpoint, Fault, Flavour, Misbehaviour, Settings};
+use crate::{Endpoint, Fault, Flavour, Misbehaviour, SampleResponse, Settings};
 
-/// A token that left the house: what a byte search looks for.
+/// A code or token that was issued. Tests search for its bytes in places where it must not be.
 #[derive(Debug, Clone, Serialize)]
 pub struct Issued {
-    /// Whose.
+    /// Flavour that issued it.
     pub flavour: Flavour,
     /// `code`, `access_token`, `refresh_token` or `id_token`.
     pub kind: &'static str,
@@ -21,9 +21,9 @@ pub struct Issued {
     pub person: String,
 }
 
-/// An authorization that waits to be exchanged.
+/// An authorization code.
 #[derive(Debug, Clone)]
-pub(crate) struct Code {
+pub(crate) struct AuthorizationCode {
     pub flavour: Flavour,
     pub person: String,
     pub redirect_uri: String,
@@ -32,23 +32,23 @@ pub(crate) struct Code {
     pub scopes: BTreeSet<String>,
     pub refresh_token: bool,
     pub expires_at: i64,
-    pub spent_by: Option<String>,
+    pub redeemed_by: Option<String>,
 }
 
 /// A refresh token.
 #[derive(Debug, Clone)]
-pub(crate) struct Refresh {
+pub(crate) struct RefreshToken {
     pub flavour: Flavour,
     pub person: String,
     pub scopes: BTreeSet<String>,
-    /// All that came of one authorization.
+    /// Identifies all tokens of one authorization.
     pub family: String,
     pub used: bool,
 }
 
 /// An access token.
 #[derive(Debug, Clone)]
-pub(crate) struct Access {
+pub(crate) struct AccessToken {
     pub flavour: Flavour,
     pub person: String,
     pub scopes: BTreeSet<String>,
@@ -56,21 +56,21 @@ pub(crate) struct Access {
     pub expires_at: i64,
 }
 
-/// All that a demo provider remembers.
+/// The state of a demo provider.
 pub(crate) struct State {
     pub settings: Settings,
     pub people: Vec<Person>,
-    pub codes: HashMap<String, Code>,
-    pub refresh: HashMap<String, Refresh>,
-    pub access: HashMap<String, Access>,
-    /// What each person has consented to.
+    pub codes: HashMap<String, AuthorizationCode>,
+    pub refresh_tokens: HashMap<String, RefreshToken>,
+    pub access_tokens: HashMap<String, AccessToken>,
+    /// Scopes to which each person has consented.
     pub consents: BTreeMap<(Flavour, String), BTreeSet<String>>,
-    /// The first one signs.
+    /// Keys by flavour. The first one signs.
     keys: BTreeMap<Flavour, Vec<SigningKey>>,
     pub faults: Vec<Fault>,
-    /// In which words each of these refresh tokens is answered.
-    pub dialects: HashMap<String, &'static Dialect>,
-    /// `jti` of the assertions that were taken.
+    /// Sample responses by the refresh token to which they respond.
+    pub sample_responses: HashMap<String, &'static SampleResponse>,
+    /// `jti` of the accepted client assertions.
     pub assertions: BTreeSet<String>,
     pub misbehaviours: BTreeMap<Flavour, Misbehaviour>,
     pub counters: BTreeMap<String, u64>,
@@ -80,20 +80,20 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(settings: Settings) -> Result<Self, KeyError> {
         let keys = BTreeMap::from([
-            (Flavour::Google, vec![SigningKey::rsa_of_process(0)?]),
-            (Flavour::Microsoft, vec![SigningKey::rsa_of_process(1)?]),
+            (Flavour::Google, vec![SigningKey::shared_rsa(0)?]),
+            (Flavour::Microsoft, vec![SigningKey::shared_rsa(1)?]),
             (Flavour::Oidc, vec![SigningKey::ec()?]),
         ]);
         Ok(Self {
             settings,
             people: Person::demo(),
             codes: HashMap::new(),
-            refresh: HashMap::new(),
-            access: HashMap::new(),
+            refresh_tokens: HashMap::new(),
+            access_tokens: HashMap::new(),
             consents: BTreeMap::new(),
             keys,
             faults: Vec::new(),
-            dialects: HashMap::new(),
+            sample_responses: HashMap::new(),
             assertions: BTreeSet::new(),
             misbehaviours: BTreeMap::new(),
             counters: BTreeMap::new(),
@@ -118,7 +118,7 @@ impl State {
         Ok(())
     }
 
-    /// A new key under the id of the one that signs, which is gone.
+    /// Replaces the signing key by a new one with the same id.
     pub(crate) fn replace_key(&mut self, flavour: Flavour) -> Result<(), KeyError> {
         let id = self.keys(flavour).first().map(|key| key.id.clone());
         self.rotate_keys(flavour, false)?;
@@ -132,7 +132,7 @@ impl State {
         Ok(())
     }
 
-    /// By short name or by mail address.
+    /// Returns a person by short name or mail address.
     pub(crate) fn person(&self, who: &str) -> Option<&Person> {
         self.people
             .iter()
@@ -157,7 +157,13 @@ impl State {
         *self.counters.entry(name).or_default() += 1;
     }
 
-    pub(crate) fn note(&mut self, flavour: Flavour, kind: &'static str, token: &str, person: &str) {
+    pub(crate) fn record_issued(
+        &mut self,
+        flavour: Flavour,
+        kind: &'static str,
+        token: &str,
+        person: &str,
+    ) {
         self.issued.push(Issued {
             flavour,
             kind,
@@ -166,22 +172,22 @@ impl State {
         });
     }
 
-    /// Forgets every token that came of one authorization.
+    /// Revokes every token of one authorization.
     pub(crate) fn revoke_family(&mut self, family: &str) {
-        self.refresh.retain(|_, token| token.family != family);
-        self.access.retain(|_, token| token.family != family);
+        self.refresh_tokens
+            .retain(|_, token| token.family != family);
+        self.access_tokens.retain(|_, token| token.family != family);
     }
 
-    /// Forgets every token and consent of a person: what they do on their
-    /// account page.
+    /// Revokes every token and consent of a person, as the person can do on their account page.
     pub(crate) fn revoke_person(&mut self, person: &str, flavour: Option<Flavour>) {
-        let hit = |of: Flavour, whose: &str| {
+        let matches = |of: Flavour, whose: &str| {
             whose == person && flavour.is_none_or(|flavour| flavour == of)
         };
-        self.refresh
-            .retain(|_, token| !hit(token.flavour, &token.person));
-        self.access
-            .retain(|_, token| !hit(token.flavour, &token.person));
-        self.consents.retain(|(of, whose), _| !hit(*of, whose));
+        self.refresh_tokens
+            .retain(|_, token| !matches(token.flavour, &token.person));
+        self.access_tokens
+            .retain(|_, token| !matches(token.flavour, &token.person));
+        self.consents.retain(|(of, whose), _| !matches(*of, whose));
     }
 }

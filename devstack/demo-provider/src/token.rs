@@ -1,8 +1,8 @@
 //! Token, revocation and userinfo endpoints.
 
-mod client;
-mod refusal;
-mod resource;
+mod client_authentication;
+mod error_response;
+mod revocation_and_userinfo;
 
 use std::sync::Arc;
 
@@ -12,56 +12,56 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use self::client::{Form, client_is_known, client_method};
-use self::refusal::{CLIENT, CODE, GRANT, PKCE, REDIRECT, REQUEST, Refusal, TYPE};
-pub(crate) use self::resource::{revoke, userinfo};
-use crate::app::{App, Place};
+use self::client_authentication::{Form, client_auth_method, client_is_authenticated};
+use self::error_response::{CLIENT, CODE, ErrorResponse, GRANT, PKCE, REDIRECT, REQUEST, TYPE};
+pub(crate) use self::revocation_and_userinfo::{revoke, userinfo};
+use crate::app::{App, Realm};
 use crate::id_token::{self, Subject};
-use crate::random;
-use crate::state::{Access, Refresh, State};
-use crate::{Dialect, Endpoint, ExpiresIn, Flavour, Misbehaviour};
+use crate::random_token;
+use crate::state::{AccessToken, RefreshToken, State};
+use crate::{Endpoint, ExpiresIn, Flavour, Misbehaviour, SampleResponse};
 
 fn form(body: &[u8]) -> Form {
     url::form_urlencoded::parse(body).into_owned().collect()
 }
 
 pub(crate) async fn token(request: HttpRequest, app: Data<Arc<App>>, body: Bytes) -> HttpResponse {
-    let Some(place) = Place::of(&request) else {
+    let Some(realm) = Realm::of(&request) else {
         return HttpResponse::NotFound().finish();
     };
     let form = form(&body);
     let grant_type = form.get("grant_type").map(String::as_str);
-    app.serve(&request, &place, Endpoint::Token, grant_type, || {
-        let answer = if client_is_known(&app, &request, &form) {
-            let method = client_method(&request, &form);
+    app.serve(&request, &realm, Endpoint::Token, grant_type, || {
+        let answer = if client_is_authenticated(&app, &request, &form) {
+            let method = client_auth_method(&request, &form);
             app.state()
-                .count(place.flavour, Endpoint::Client, Some(method));
+                .count(realm.flavour, Endpoint::Client, Some(method));
             match grant_type {
-                Some("authorization_code") => exchange(&app, &place, &form),
-                Some("refresh_token") => refresh_in_dialect(&app, &place, &form),
+                Some("authorization_code") => exchange(&app, &realm, &form),
+                Some("refresh_token") => refresh_or_sample(&app, &realm, &form),
                 _ => Err(TYPE),
             }
         } else {
             Err(CLIENT)
         };
-        answer.unwrap_or_else(|refusal| refusal.answer(place.flavour))
+        answer.unwrap_or_else(|error| error.to_response(realm.flavour))
     })
     .await
 }
 
-fn exchange(app: &App, place: &Place, form: &Form) -> Result<HttpResponse, Refusal> {
+fn exchange(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, ErrorResponse> {
     let given = form.get("code").ok_or(REQUEST)?;
     let mut state = app.state();
-    let without_pkce = state.misbehaves(place.flavour, Misbehaviour::IgnoresPkce);
+    let without_pkce = state.misbehaves(realm.flavour, Misbehaviour::IgnoresPkce);
     let verifier = form.get("code_verifier").ok_or(PKCE)?;
     let code = state.codes.get(given).cloned().ok_or(CODE)?;
-    let reusable = state.misbehaves(place.flavour, Misbehaviour::ReusableCodes);
-    if let Some(family) = code.spent_by.as_ref().filter(|_| !reusable) {
-        // RFC 6749 section 4.1.2: what came of the code is revoked.
+    let reusable = state.misbehaves(realm.flavour, Misbehaviour::ReusableCodes);
+    if let Some(family) = code.redeemed_by.as_ref().filter(|_| !reusable) {
+        // RFC 6749 section 4.1.2: the tokens that were issued for the code are revoked.
         state.revoke_family(family);
         return Err(CODE);
     }
-    if code.flavour != place.flavour || code.expires_at < app.now() {
+    if code.flavour != realm.flavour || code.expires_at < app.now() {
         return Err(CODE);
     }
     if form.get("redirect_uri") != Some(&code.redirect_uri) {
@@ -71,19 +71,21 @@ fn exchange(app: &App, place: &Place, form: &Form) -> Result<HttpResponse, Refus
     if !without_pkce && URL_SAFE_NO_PAD.encode(digest.as_ref()) != code.challenge {
         return Err(PKCE);
     }
-    let family = random::token("family-");
+    let family = random_token::new("family-");
     if let Some(code) = state.codes.get_mut(given) {
-        code.spent_by = Some(family.clone());
+        code.redeemed_by = Some(family.clone());
     }
-    let grant = Refresh {
+    let grant = RefreshToken {
         flavour: code.flavour,
         person: code.person,
         scopes: code.scopes,
         family,
         used: false,
     };
-    let refresh_token = code.refresh_token.then(|| keep(&mut state, &grant));
-    Ok(answer(
+    let refresh_token = code
+        .refresh_token
+        .then(|| issue_refresh_token(&mut state, &grant));
+    Ok(token_response(
         app,
         &mut state,
         &grant,
@@ -93,17 +95,17 @@ fn exchange(app: &App, place: &Place, form: &Form) -> Result<HttpResponse, Refus
     ))
 }
 
-/// Keeps a new refresh token.
-fn keep(state: &mut State, grant: &Refresh) -> String {
-    let token = random::token(match grant.flavour {
+/// Issues a new refresh token.
+fn issue_refresh_token(state: &mut State, grant: &RefreshToken) -> String {
+    let token = random_token::new(match grant.flavour {
         Flavour::Google => "1//demo-refresh-",
         Flavour::Microsoft => "0.demo-refresh-",
         Flavour::Oidc => "demo-refresh-",
     });
-    state.note(grant.flavour, "refresh_token", &token, &grant.person);
-    state.refresh.insert(
+    state.record_issued(grant.flavour, "refresh_token", &token, &grant.person);
+    state.refresh_tokens.insert(
         token.clone(),
-        Refresh {
+        RefreshToken {
             used: false,
             ..grant.clone()
         },
@@ -111,45 +113,45 @@ fn keep(state: &mut State, grant: &Refresh) -> String {
     token
 }
 
-/// A refresh, answered in the words that were chosen for it.
-fn refresh_in_dialect(app: &App, place: &Place, form: &Form) -> Result<HttpResponse, Refusal> {
-    let dialect_of = |token: &String| app.state().dialects.get(token).copied();
-    if let Some(dialect) = form.get("refresh_token").and_then(dialect_of) {
-        return Ok(dialect.answer());
+/// Handles a refresh, with a sample response if one was chosen.
+fn refresh_or_sample(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, ErrorResponse> {
+    let sample_for = |token: &String| app.state().sample_responses.get(token).copied();
+    if let Some(sample) = form.get("refresh_token").and_then(sample_for) {
+        return Ok(sample.to_response());
     }
-    refresh(app, place, form).or_else(|refusal| {
+    refresh(app, realm, form).or_else(|error| {
         let chosen = app.state().settings.dead_grant.clone();
-        match chosen.as_deref().and_then(Dialect::named) {
-            Some(dialect) if refusal.is_of_the_grant() => Ok(dialect.answer()),
-            _ => Err(refusal),
+        match chosen.as_deref().and_then(SampleResponse::named) {
+            Some(sample) if error.is_of_the_grant() => Ok(sample.to_response()),
+            _ => Err(error),
         }
     })
 }
 
-fn refresh(app: &App, place: &Place, form: &Form) -> Result<HttpResponse, Refusal> {
+fn refresh(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, ErrorResponse> {
     let given = form.get("refresh_token").ok_or(REQUEST)?;
     let mut state = app.state();
-    let grant = state.refresh.get(given).cloned().ok_or(GRANT)?;
-    if grant.flavour != place.flavour {
+    let grant = state.refresh_tokens.get(given).cloned().ok_or(GRANT)?;
+    if grant.flavour != realm.flavour {
         return Err(GRANT);
     }
-    let rotated = match place.flavour {
+    let rotated = match realm.flavour {
         Flavour::Google => None,
-        Flavour::Microsoft => Some(keep(&mut state, &grant)),
+        Flavour::Microsoft => Some(issue_refresh_token(&mut state, &grant)),
         Flavour::Oidc if grant.used => {
-            // OAuth 2.0 Security BCP section 4.14.2: reuse ends the family.
+            // OAuth 2.0 Security BCP section 4.14.2: reuse revokes the token family.
             state.revoke_family(&grant.family);
             return Err(GRANT);
         }
         Flavour::Oidc => {
-            if let Some(old) = state.refresh.get_mut(given) {
+            if let Some(old) = state.refresh_tokens.get_mut(given) {
                 old.used = true;
             }
-            Some(keep(&mut state, &grant))
+            Some(issue_refresh_token(&mut state, &grant))
         }
     };
     let with_id_token = state.settings.id_token_on_refresh;
-    Ok(answer(
+    Ok(token_response(
         app,
         &mut state,
         &grant,
@@ -159,17 +161,17 @@ fn refresh(app: &App, place: &Place, form: &Form) -> Result<HttpResponse, Refusa
     ))
 }
 
-fn answer(
+fn token_response(
     app: &App,
     state: &mut State,
-    grant: &Refresh,
+    grant: &RefreshToken,
     refresh_token: Option<String>,
     nonce: Option<&str>,
     with_id_token: bool,
 ) -> HttpResponse {
     let flavour = grant.flavour;
     let lifetime = state.settings.access_token_lifetime_s;
-    let access_token = issue_access(app, state, grant);
+    let access_token = issue_access_token(app, state, grant);
     let mut body = json!({"access_token": access_token, "token_type": "Bearer"});
     match state.settings.expires_in {
         ExpiresIn::Number => body["expires_in"] = json!(lifetime),
@@ -198,7 +200,7 @@ fn answer(
         };
         match id_token::issue(app, state, &subject) {
             Ok(token) => {
-                state.note(flavour, "id_token", &token, &grant.person);
+                state.record_issued(flavour, "id_token", &token, &grant.person);
                 body["id_token"] = json!(token);
             }
             Err(_) => return HttpResponse::InternalServerError().finish(),
@@ -212,17 +214,17 @@ fn answer(
         .json(body)
 }
 
-fn issue_access(app: &App, state: &mut State, grant: &Refresh) -> String {
-    let token = random::token(match grant.flavour {
+fn issue_access_token(app: &App, state: &mut State, grant: &RefreshToken) -> String {
+    let token = random_token::new(match grant.flavour {
         Flavour::Google => "ya29.demo-access-",
         Flavour::Microsoft => "EwB.demo-access-",
         Flavour::Oidc => "demo-access-",
     });
     let lifetime = i64::try_from(state.settings.access_token_lifetime_s).unwrap_or(i64::MAX / 2);
-    state.note(grant.flavour, "access_token", &token, &grant.person);
-    state.access.insert(
+    state.record_issued(grant.flavour, "access_token", &token, &grant.person);
+    state.access_tokens.insert(
         token.clone(),
-        Access {
+        AccessToken {
             flavour: grant.flavour,
             person: grant.person.clone(),
             scopes: grant.scopes.clone(),
@@ -233,7 +235,7 @@ fn issue_access(app: &App, state: &mut State, grant: &Refresh) -> String {
     token
 }
 
-/// Access and refresh token of a grant that no browser asked for.
+/// Issues access and refresh token of a new grant without a browser.
 pub(crate) fn grant(
     app: &App,
     flavour: Flavour,
@@ -241,19 +243,19 @@ pub(crate) fn grant(
     scopes: &[&str],
 ) -> Option<(String, String)> {
     let mut state = app.state();
-    let grant = Refresh {
+    let grant = RefreshToken {
         flavour,
         person: state.person(person)?.id.clone(),
         scopes: scopes.iter().map(ToString::to_string).collect(),
-        family: random::token("family-"),
+        family: random_token::new("family-"),
         used: false,
     };
-    let refresh_token = keep(&mut state, &grant);
-    Some((issue_access(app, &mut state, &grant), refresh_token))
+    let refresh_token = issue_refresh_token(&mut state, &grant);
+    Some((issue_access_token(app, &mut state, &grant), refresh_token))
 }
 
-/// Granted scopes as the flavour writes them.
-fn scope_text(flavour: Flavour, grant: &Refresh) -> String {
+/// Returns the granted scopes in the notation of the flavour.
+fn scope_text(flavour: Flavour, grant: &RefreshToken) -> String {
     let scopes = grant.scopes.iter().map(String::as_str);
     let scopes: Vec<&str> = match flavour {
         Flavour::Google => scopes
@@ -263,7 +265,7 @@ fn scope_text(flavour: Flavour, grant: &Refresh) -> String {
                 other => other,
             })
             .collect(),
-        // Microsoft does not list it.
+        // Microsoft does not list this scope.
         Flavour::Microsoft => scopes.filter(|scope| *scope != "offline_access").collect(),
         Flavour::Oidc => scopes.collect(),
     };

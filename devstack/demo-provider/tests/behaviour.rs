@@ -1,4 +1,4 @@
-//! What the three flavours do, over HTTP.
+//! The behaviour of the three flavours over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -193,7 +193,7 @@ async fn google_ends_every_token_of_a_person_with_one_and_the_strict_provider_on
 }
 
 #[tokio::test]
-async fn a_scope_that_was_ticked_off_is_not_granted() {
+async fn a_scope_that_was_deselected_is_not_granted() {
     let client = client(Flavour::Google).await;
     let decision = Decision::allow("ada").without(CALENDAR);
     let callback = client.callback(&[], &decision).await;
@@ -208,7 +208,7 @@ async fn a_scope_that_was_ticked_off_is_not_granted() {
 }
 
 #[tokio::test]
-async fn a_person_can_say_no() {
+async fn a_person_can_deny_consent() {
     let client = client(Flavour::Google).await;
     let callback = client.callback(&[], &Decision::deny()).await;
     assert_eq!(parameter(&callback, "error").unwrap(), "access_denied");
@@ -216,7 +216,7 @@ async fn a_person_can_say_no() {
 }
 
 #[tokio::test]
-async fn a_code_is_spent_once_and_needs_its_verifier() {
+async fn a_code_is_redeemed_once_and_needs_its_verifier() {
     let client = client(Flavour::Oidc).await;
     let callback = client.callback(&[], &Decision::allow("ada")).await;
     let code = parameter(&callback, "code").unwrap();
@@ -230,7 +230,7 @@ async fn a_code_is_spent_once_and_needs_its_verifier() {
     let (status, body) = client.exchange(&code).await;
     assert_eq!(status, 200);
     assert_eq!(client.exchange(&code).await.0, 400);
-    // What came of it is gone.
+    // The tokens that were issued for the code are revoked.
     assert_eq!(client.refresh(&body["refresh_token"]).await.0, 400);
 }
 
@@ -262,7 +262,7 @@ async fn faults_come_in_order_and_a_reset_after_work_rotates() {
 }
 
 #[tokio::test]
-async fn the_page_has_people_and_scopes_to_tick_off() {
+async fn the_page_lists_people_and_scopes() {
     let client = client(Flavour::Google).await;
     let url = client.authorize_url(&[("hd", "acme.example")]);
     let page = client
@@ -279,7 +279,7 @@ async fn the_page_has_people_and_scopes_to_tick_off() {
 }
 
 #[tokio::test]
-async fn strings_are_pulled_over_http() {
+async fn the_control_interface_works_over_http() {
     let client = client(Flavour::Google).await;
     let control = format!("{}/control", client.demo.base_url());
     let send = |request: reqwest::RequestBuilder| async {

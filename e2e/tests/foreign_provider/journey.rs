@@ -1,4 +1,4 @@
-//! What a person and a calling service do at one of the providers.
+//! The steps of a person and of a calling service with one provider.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use devstack::Stack;
 use devstack::browser::{Browser, Person};
-use devstack::trail::{
+use devstack::walkthrough::{
     Account, Token, account_of, authorize_address, get_access_token, refresh_access_token,
     revoke_account,
 };
@@ -16,16 +16,16 @@ use uuid::Uuid;
 
 use crate::provider::{Foreign, http, options, public_url};
 
-/// What became of a disconnected grant.
+/// What happened to a disconnected grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revoked {
-    /// The provider confirmed that it is gone.
+    /// The provider confirmed the revocation.
     AtProvider,
-    /// It is erased here; the provider has no endpoint for it.
+    /// Only Latchkey deleted the grant, because the provider has no revocation endpoint.
     HereOnly,
 }
 
-/// One provider that runs, and the stack that all of them share.
+/// A running provider, and the stack that all providers share.
 pub struct Journey {
     foreign: Foreign,
     stack: Arc<Stack>,
@@ -45,7 +45,7 @@ impl Journey {
         })
     }
 
-    /// Signs in with a new browser and expects to land in the app.
+    /// Signs in with a new browser; the sign-in must end in the app.
     pub async fn sign_in(&self) -> anyhow::Result<()> {
         let public_url = public_url()?;
         let login = self.foreign.login();
@@ -58,24 +58,26 @@ impl Journey {
         // R5: a sign-in without a refresh token is repeated once, with consent.
         for _ in 0..2 {
             let back = browser
-                .through_the_pages(&next, person, |url| url.as_str().starts_with(&public_url))
+                .submit_forms(&next, person, |url| url.as_str().starts_with(&public_url))
                 .await?;
-            let landing = browser.get(back.sent_to()?.clone()).await?;
-            let sent = landing.sent_to().context("the callback was refused")?;
+            let landing = browser.get(back.redirect_target()?.clone()).await?;
+            let sent = landing
+                .redirect_target()
+                .context("the callback was refused")?;
             if sent.as_str().starts_with(&public_url) {
                 return Ok(());
             }
             next = sent.clone();
         }
-        anyhow::bail!("sent round and round, at last to {next}")
+        anyhow::bail!("the sign-in does not end; the last redirect was to {next}")
     }
 
-    /// The person's one account.
+    /// The only account of the person.
     pub async fn account(&self) -> anyhow::Result<Account> {
         account(&self.stack, self.foreign.name(), &self.foreign.address()).await
     }
 
-    /// The person's accounts this moment.
+    /// The current accounts of the person.
     pub async fn accounts(&self) -> anyhow::Result<Vec<Account>> {
         let address = self.foreign.address();
         Ok(account_of(self.stack.pool(), self.foreign.name(), &address).await?)
@@ -92,13 +94,13 @@ impl Journey {
         .await?)
     }
 
-    /// A token as any service gets it.
+    /// Gets a token as a calling service does.
     pub async fn token(&self, account: Uuid) -> anyhow::Result<Token> {
         let mut tokens = self.stack.tokens(0).await?;
         get_access_token(&mut tokens, account, Duration::from_mins(1)).await
     }
 
-    /// A token once the account has come back.
+    /// Gets a token; waits until the account is repaired.
     pub async fn token_again(&self, account: Uuid) -> anyhow::Result<Token> {
         eventually("a token of the account that came back", async || {
             Ok(self.token(account).await.ok())
@@ -106,9 +108,9 @@ impl Journey {
         .await
     }
 
-    /// As after a 401 of the provider's API.
+    /// Forces a refresh, as after a 401 of the provider's API.
     pub async fn refresh(&self, account: Uuid, refused_version: i64) -> anyhow::Result<Token> {
-        // Callers force one refresh a minute.
+        // Callers may force one refresh a minute.
         sqlx::query("UPDATE vault.credential SET forced_at = NULL WHERE account_id = $1")
             .bind(account)
             .execute(self.stack.pool())
@@ -127,7 +129,7 @@ impl Journey {
         })
     }
 
-    /// Why the grant is dead.
+    /// The reason why the grant is dead.
     pub async fn failure(&self, account: Uuid) -> anyhow::Result<Option<String>> {
         Ok(
             sqlx::query_scalar("SELECT failure_class FROM vault.credential WHERE account_id = $1")
@@ -137,25 +139,25 @@ impl Journey {
         )
     }
 
-    /// The status that the provider's userinfo endpoint answers to the token.
+    /// The status of the provider's userinfo endpoint for the token.
     pub async fn accepts(&self, token: &Token) -> anyhow::Result<u16> {
         let document = self.http.get(self.foreign.discovery()?).send().await?;
         let document: serde_json::Value = serde_json::from_str(&document.text().await?)?;
         let userinfo = document
             .get("userinfo_endpoint")
             .and_then(serde_json::Value::as_str)
-            .context("it has a userinfo endpoint")?;
+            .context("the provider has no userinfo endpoint")?;
         let answer = self.http.get(userinfo).bearer_auth(&token.access_token);
         Ok(answer.send().await?.status().as_u16())
     }
 
-    /// What the provider answers at that path.
+    /// The response of the provider at a path.
     pub async fn text(&self, path: &str) -> anyhow::Result<String> {
         let url = format!("{}{path}", self.foreign.base()?);
         Ok(self.http.get(url).send().await?.text().await?)
     }
 
-    /// Tells the provider something; `{person}` is the person's address.
+    /// Sends a POST to the provider; `{person}` in the path becomes the person's address.
     pub async fn post(&self, path: &str) -> anyhow::Result<()> {
         let path = path.replace("{person}", &self.foreign.address());
         let url = format!("{}{path}", self.foreign.base()?);

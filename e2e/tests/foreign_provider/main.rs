@@ -1,5 +1,5 @@
-//! Against identity providers that nobody here wrote, as they come from the npm
-//! registry and from PyPI: sign-in, refresh, disconnect.
+//! Sign-in, refresh and disconnect with identity providers of other authors, from npm and
+//! PyPI.
 
 mod journey;
 mod provider;
@@ -10,7 +10,7 @@ use latchkey_e2e::run;
 use provider::Foreign;
 use uuid::Uuid;
 
-/// Signs in, and refreshes as often: what must hold at every provider that gives
+/// Signs in and refreshes `refreshes` times, which must work at every provider that gives
 /// refresh tokens.
 async fn signed_in_and_refreshed(
     foreign: Foreign,
@@ -21,8 +21,8 @@ async fn signed_in_and_refreshed(
     let account = journey.account().await?.id;
     let mut newest = journey.token(account).await?;
     assert_eq!(journey.accepts(&newest).await?, 200);
-    // Where refresh tokens rotate, the second one works only where the rotated one
-    // was stored.
+    // If refresh tokens rotate, the second refresh works only if the rotated token was
+    // stored.
     for _ in 0..refreshes {
         let renewed = journey.refresh(account, newest.version).await?;
         assert_ne!(renewed.access_token, newest.access_token);
@@ -33,7 +33,7 @@ async fn signed_in_and_refreshed(
     Ok((journey, account))
 }
 
-/// Disconnects, and says what became of the grant at the provider.
+/// Disconnects, and returns what happened to the grant at the provider.
 async fn disconnected(journey: &Journey, account: Uuid) -> anyhow::Result<Revoked> {
     let revoked = journey.disconnect(account).await?;
     assert!(
@@ -43,8 +43,12 @@ async fn disconnected(journey: &Journey, account: Uuid) -> anyhow::Result<Revoke
     Ok(revoked)
 }
 
-/// All of it, where nothing else is to be looked at.
-fn whole_way(foreign: Foreign, refreshes: usize, expected: Revoked) -> anyhow::Result<()> {
+/// Sign-in, refreshes and disconnect, for a provider without further checks.
+fn sign_in_refresh_disconnect(
+    foreign: Foreign,
+    refreshes: usize,
+    expected: Revoked,
+) -> anyhow::Result<()> {
     run(async move {
         let (journey, account) = signed_in_and_refreshed(foreign, refreshes).await?;
         assert_eq!(disconnected(&journey, account).await?, expected);
@@ -54,10 +58,10 @@ fn whole_way(foreign: Foreign, refreshes: usize, expected: Revoked) -> anyhow::R
 
 // R3, R5, R30, R31
 #[test]
-fn a_certified_provider_of_configuration_alone_signs_in_and_refreshes() -> anyhow::Result<()> {
+fn a_certified_provider_signs_in_and_refreshes_by_configuration_alone() -> anyhow::Result<()> {
     run(async {
         let (journey, account) = signed_in_and_refreshed(Foreign::OidcProvider, 2).await?;
-        // It counts the refreshes that it answered: none but those asked for.
+        // The provider counts refreshes: there are no others than these.
         assert_eq!(journey.text("/refreshes").await?, "2");
         assert_eq!(disconnected(&journey, account).await?, Revoked::AtProvider);
         Ok(())
@@ -79,23 +83,23 @@ fn a_public_client_of_a_mock_server_signs_in_refreshes_and_is_revoked() -> anyho
 // R1
 #[test]
 fn google_as_others_emulate_it_signs_in_refreshes_and_is_revoked() -> anyhow::Result<()> {
-    whole_way(Foreign::Google, 2, Revoked::AtProvider)
+    sign_in_refresh_disconnect(Foreign::Google, 2, Revoked::AtProvider)
 }
 
 // R2: Microsoft has no revocation endpoint.
 #[test]
 fn microsoft_as_others_emulate_it_signs_in_and_refreshes() -> anyhow::Result<()> {
-    whole_way(Foreign::Microsoft, 2, Revoked::HereOnly)
+    sign_in_refresh_disconnect(Foreign::Microsoft, 2, Revoked::HereOnly)
 }
 
 // R3
 #[test]
 fn okta_as_others_emulate_it_signs_in_refreshes_and_is_revoked() -> anyhow::Result<()> {
-    whole_way(Foreign::Okta, 2, Revoked::AtProvider)
+    sign_in_refresh_disconnect(Foreign::Okta, 2, Revoked::AtProvider)
 }
 
-// R3: it knows no refresh tokens, no `profile`, no `offline_access`, and takes the
-// client's id from the body only.
+// R3: this provider has no refresh tokens, no `profile` and no `offline_access`, and reads
+// the client id from the body only.
 #[test]
 fn a_provider_without_refresh_tokens_signs_in_and_connects_nothing() -> anyhow::Result<()> {
     run(async {
@@ -107,22 +111,22 @@ fn a_provider_without_refresh_tokens_signs_in_and_connects_nothing() -> anyhow::
     })
 }
 
-// R3: it keeps the refresh token over refreshes, and has no revocation endpoint.
+// R3: this provider keeps the refresh token, and has no revocation endpoint.
 #[test]
-fn a_mock_of_pypi_signs_in_refreshes_and_its_dead_grant_is_told() -> anyhow::Result<()> {
+fn a_mock_of_pypi_signs_in_refreshes_and_its_dead_grant_is_shown() -> anyhow::Result<()> {
     run(async {
         let (journey, account) = signed_in_and_refreshed(Foreign::PythonMock, 2).await?;
         let token = journey.token(account).await?;
         journey
             .post("/users/{person}/revoke-tokens")
             .await
-            .context("it takes back what it gave the person")?;
+            .context("the provider cannot revoke the grants of the person")?;
         assert!(journey.refresh(account, token.version).await.is_err());
         assert_eq!(
             journey.failure(account).await?.as_deref(),
             Some("INVALID_REFRESH_TOKEN")
         );
-        // The way back is a sign-in.
+        // A new sign-in repairs the account.
         journey.sign_in().await?;
         let token = journey.token_again(account).await?;
         assert_eq!(journey.accepts(&token).await?, 200);
@@ -131,9 +135,9 @@ fn a_mock_of_pypi_signs_in_refreshes_and_its_dead_grant_is_told() -> anyhow::Res
     })
 }
 
-// R3, R31: it rotates refresh tokens and ends the grant of one that comes twice. Its
-// revocation endpoint is not announced.
+// R3, R31: this provider rotates refresh tokens, and ends a grant whose refresh token is
+// used twice. Its revocation endpoint is not announced.
 #[test]
 fn a_toolkit_that_rotates_strictly_signs_in_and_refreshes() -> anyhow::Result<()> {
-    whole_way(Foreign::Django, 3, Revoked::HereOnly)
+    sign_in_refresh_disconnect(Foreign::Django, 3, Revoked::HereOnly)
 }

@@ -10,10 +10,10 @@ use latchkey_servers::{Child, ChildSpec, free_port};
 
 const CLIENT_ID: &str = "latchkey";
 const CLIENT_SECRET: &str = "a-secret-that-is-long-enough";
-/// A tenant of its own: Microsoft's people are those of one organisation.
+/// The only tenant, so that Microsoft's people belong to one organisation.
 const TENANT: &str = "5d5f6f0c-2f0f-4d37-9b5f-0d3b0f6a3b11";
 
-/// A provider that nobody here wrote.
+/// A provider of another author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Foreign {
     /// npm `oidc-provider`, certified.
@@ -45,7 +45,7 @@ const ALL: [Foreign; 8] = [
     Foreign::Django,
 ];
 
-/// The ports: the stack has the variables of every provider before the first one runs.
+/// The ports. The stack needs the variables of every provider before the first one runs.
 struct Ports {
     public: u16,
     providers: [u16; ALL.len()],
@@ -69,7 +69,7 @@ fn ports() -> anyhow::Result<&'static Ports> {
         .map_err(|problem| anyhow::anyhow!("{problem}"))
 }
 
-/// A stack that knows every provider.
+/// The options of a stack with every provider.
 pub fn options() -> anyhow::Result<Options> {
     let mut options = Options::test();
     options.public_port = Some(ports()?.public);
@@ -81,7 +81,7 @@ pub fn options() -> anyhow::Result<Options> {
     Ok(options)
 }
 
-/// A client for what the providers answer.
+/// An HTTP client for requests to the providers.
 pub fn http() -> anyhow::Result<reqwest::Client> {
     Ok(reqwest::Client::builder()
         .timeout(Duration::from_secs(30))
@@ -89,13 +89,13 @@ pub fn http() -> anyhow::Result<reqwest::Client> {
         .build()?)
 }
 
-/// Where browsers reach Latchkey.
+/// The URL at which browsers reach Latchkey.
 pub fn public_url() -> anyhow::Result<String> {
     Ok(format!("http://localhost:{}", ports()?.public))
 }
 
 impl Foreign {
-    /// Its name at Latchkey.
+    /// Name of the provider at Latchkey.
     pub fn name(self) -> &'static str {
         match self {
             Self::OidcProvider => "foreign",
@@ -109,7 +109,7 @@ impl Foreign {
         }
     }
 
-    /// Where its sign-in begins.
+    /// Path that starts a sign-in.
     pub fn path(self) -> String {
         match self {
             Self::Google | Self::Microsoft => format!("/auth/{}", self.name()),
@@ -117,23 +117,23 @@ impl Foreign {
         }
     }
 
-    /// The login of its person.
+    /// Login of the person at the provider.
     pub fn login(self) -> String {
         match self {
-            // It makes the address of it.
+            // The provider makes the mail address from the login.
             Self::OidcProvider => self.name().to_owned(),
             _ => self.address(),
         }
     }
 
-    /// The address of its person.
+    /// Mail address of the person.
     pub fn address(self) -> String {
         format!("{}@acme.example", self.name())
     }
 
-    /// Where it listens.
+    /// Base URL of the provider.
     pub fn base(self) -> anyhow::Result<String> {
-        // The mock server writes its issuer so.
+        // The issuer of the mock server has this host.
         let host = match self {
             Self::MockServer => "localhost",
             _ => "127.0.0.1",
@@ -141,7 +141,7 @@ impl Foreign {
         Ok(format!("http://{host}:{}", self.port()?))
     }
 
-    /// Where its discovery document is.
+    /// URL of the discovery document.
     pub fn discovery(self) -> anyhow::Result<String> {
         let base = self.base()?;
         let below = match self {
@@ -156,10 +156,10 @@ impl Foreign {
         ALL.iter()
             .zip(ports()?.providers)
             .find_map(|(foreign, port)| (*foreign == self).then_some(port))
-            .context("every provider has a port")
+            .context("the provider has no port")
     }
 
-    /// The variables with which Latchkey uses it.
+    /// The variables that configure the provider at Latchkey.
     fn variables(self) -> anyhow::Result<Vec<(String, String)>> {
         let base = self.base()?;
         let prefix = match self {
@@ -175,7 +175,7 @@ impl Foreign {
             Self::MockServer => vec![
                 ("ISSUER", base),
                 ("SCOPES", "openid email offline_access".to_owned()),
-                // The only method that it announces.
+                // The provider announces no other method.
                 ("TOKEN_AUTH_METHOD", "none".to_owned()),
             ],
             Self::Google => vec![("ISSUER", base)],
@@ -186,15 +186,15 @@ impl Foreign {
             ],
             Self::Hello => vec![
                 ("ISSUER", base),
-                // It refuses `profile` and `offline_access`: each scope is a claim.
+                // The provider refuses `profile` and `offline_access`: each scope is a claim.
                 ("SCOPES", "openid email name".to_owned()),
-                // It announces another method and takes the id from the body only.
+                // The provider announces another method and reads the id from the body only.
                 ("TOKEN_AUTH_METHOD", "none".to_owned()),
             ],
             Self::PythonMock => vec![
                 ("ISSUER", base),
                 ("SCOPES", "openid email profile".to_owned()),
-                // Data of any kind is what makes an account.
+                // Only a sign-in with data connects an account.
                 ("MESSAGING_SCOPES", "address".to_owned()),
                 ("ROTATION", "none".to_owned()),
             ],
@@ -210,7 +210,7 @@ impl Foreign {
             .collect())
     }
 
-    /// Starts it and waits until it listens.
+    /// Starts the provider and waits until it listens.
     pub async fn start(self) -> anyhow::Result<Child> {
         let port = self.port()?;
         let mut child = Child::start(self.child(port)?)?;
@@ -222,7 +222,7 @@ impl Foreign {
             })
             .await?;
         if self == Self::Hello {
-            // Its own people have addresses elsewhere.
+            // The people of the provider have addresses of another domain.
             let claims = format!(
                 r#"{{"sub":"ada","email":"{}","name":"Ada"}}"#,
                 self.address()

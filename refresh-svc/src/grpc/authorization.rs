@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use latchkey_domain::{AccountId, ProviderName, ScopeSet, WorkspaceId};
 use latchkey_policy::audit::{Outcome, Record};
-use latchkey_policy::{Ask, Call, Scopes};
+use latchkey_policy::{AccessRequest, Call, Scopes};
 use tokio::sync::watch;
 use tonic::{Request, Status};
 
@@ -29,8 +29,8 @@ impl AuthorizedCall {
     }
 
     /// Returns `true` if no account is closed to the caller.
-    pub(crate) fn reaches_everything(&self) -> bool {
-        self.0.reaches_everything()
+    pub(crate) fn allows_every_account(&self) -> bool {
+        self.0.allows_every_account()
     }
 
     /// Judges a workspace and a provider before anything is looked up there.
@@ -39,14 +39,14 @@ impl AuthorizedCall {
         workspace: WorkspaceId,
         provider: &ProviderName,
     ) -> Result<(), Status> {
-        self.0.reach(workspace, provider)
+        self.0.check_location(workspace, provider)
     }
 
     /// Judges the scopes that are asked for before anything is looked up.
     pub(crate) fn check_scopes(&self, scopes: &ScopeSet) -> Result<(), Status> {
-        let ask = Ask {
-            scopes: Some(Scopes::Asked(scopes)),
-            ..Ask::method(self.0.method())
+        let ask = AccessRequest {
+            scopes: Some(Scopes::Requested(scopes)),
+            ..AccessRequest::method(self.0.method())
         };
         if self.0.allows(&ask) {
             return Ok(());
@@ -124,12 +124,12 @@ impl AuthorizedCall {
         workspace: WorkspaceId,
         provider: &'a ProviderName,
         scopes: &'a ScopeSet,
-    ) -> Ask<'a> {
-        Ask {
+    ) -> AccessRequest<'a> {
+        AccessRequest {
             workspace: Some(workspace),
             provider: Some(provider),
             scopes: Some(Scopes::Granted(scopes)),
-            ..Ask::method(self.0.method())
+            ..AccessRequest::method(self.0.method())
         }
     }
 }

@@ -5,7 +5,7 @@
 //! where the account was healthy before, and an account that fails is no measure of whether
 //! the provider is back: it may probe, and keeps no healthy one waiting. One request probes
 //! at a time, not a handful. What `failsafe` and `recloser`
-//! do not have: see docs/decisions/0010.
+//! do not have: see docs/decisions/0010-a-sick-provider-is-left-alone.md.
 
 use std::collections::VecDeque;
 use std::time::Duration;

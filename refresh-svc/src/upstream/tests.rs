@@ -31,8 +31,8 @@ async fn fail(upstream: &Arc<Upstream>) {
 #[tokio::test]
 async fn a_provider_that_takes_all_its_seats_takes_none_of_another() {
     let upstreams = upstreams(2);
-    let slow = upstreams.upstream(&named("slow"), None, None);
-    let other = upstreams.upstream(&named("other"), None, None);
+    let slow = upstreams.upstream(&named("slow"), None);
+    let other = upstreams.upstream(&named("other"), None);
     let _permits = (
         slow.acquire(AccountHealth::Healthy).await.unwrap(),
         slow.acquire(AccountHealth::Healthy).await.unwrap(),
@@ -51,9 +51,8 @@ async fn a_provider_that_takes_all_its_seats_takes_none_of_another() {
 async fn a_slow_tenant_leaves_the_others_half_of_the_permits() {
     let upstreams = upstreams(4);
     let provider = named("microsoft");
-    let kind = Some(ProviderKind::Microsoft);
-    let slow = upstreams.upstream(&provider, kind, Some("slow"));
-    let other = upstreams.upstream(&provider, kind, Some("other"));
+    let slow = upstreams.upstream(&provider, Some("slow"));
+    let other = upstreams.upstream(&provider, Some("other"));
     let _slow = (
         slow.acquire(AccountHealth::Healthy).await.unwrap(),
         slow.acquire(AccountHealth::Healthy).await.unwrap(),
@@ -75,9 +74,8 @@ async fn a_slow_tenant_leaves_the_others_half_of_the_permits() {
 async fn a_tenant_that_fails_opens_no_other_tenants_circuit_breaker() {
     let upstreams = upstreams(9);
     let provider = named("microsoft");
-    let kind = Some(ProviderKind::Microsoft);
-    let failing = upstreams.upstream(&provider, kind, Some("failing"));
-    let healthy = upstreams.upstream(&provider, kind, Some("healthy"));
+    let failing = upstreams.upstream(&provider, Some("failing"));
+    let healthy = upstreams.upstream(&provider, Some("healthy"));
     for _ in 0..3 {
         fail(&failing).await;
     }
@@ -90,11 +88,10 @@ async fn a_tenant_that_fails_opens_no_other_tenants_circuit_breaker() {
 async fn a_provider_that_fails_for_several_tenants_is_down_for_all() {
     let upstreams = upstreams(9);
     let provider = named("microsoft");
-    let kind = Some(ProviderKind::Microsoft);
     for tenant in ["a", "b", "c"] {
-        fail(&upstreams.upstream(&provider, kind, Some(tenant))).await;
+        fail(&upstreams.upstream(&provider, Some(tenant))).await;
     }
-    let fresh = upstreams.upstream(&provider, kind, Some("d"));
+    let fresh = upstreams.upstream(&provider, Some("d"));
     assert_eq!(
         fresh.circuit_open(AccountHealth::Healthy).unwrap().class,
         FailureClass::ProviderUnavailable
@@ -104,7 +101,7 @@ async fn a_provider_that_fails_for_several_tenants_is_down_for_all() {
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_is_not_sent_lets_the_next_one_through() {
     let upstreams = upstreams(9);
-    let upstream = upstreams.upstream(&named("google"), None, None);
+    let upstream = upstreams.upstream(&named("google"), None);
     for _ in 0..3 {
         fail(&upstream).await;
     }
@@ -125,7 +122,7 @@ async fn refreshes_ahead_come_at_their_rate() {
         rate: number(1_000),
         ahead: number(20),
     });
-    let upstream = upstreams.upstream(&named("google"), None, None);
+    let upstream = upstreams.upstream(&named("google"), None);
     let allowed = (0..1_000)
         .filter(|_| upstream.allows_refresh_ahead(AccountHealth::Healthy))
         .count();
@@ -138,7 +135,7 @@ async fn refreshes_ahead_come_at_their_rate() {
 
 #[tokio::test]
 async fn a_burst_of_refusals_is_the_clients_until_a_grant_is_served() {
-    let upstream = upstreams(9).upstream(&named("google"), None, None);
+    let upstream = upstreams(9).upstream(&named("google"), None);
     let bursts = (0..20)
         .filter(|_| upstream.record_refused(AccountId::generate()))
         .count();

@@ -1,4 +1,4 @@
-//! PEERS, strictly better, 8: a sick provider is left alone, and nobody else pays.
+//! R49, RF8: a sick provider is left alone, and nobody else pays.
 
 use std::time::Duration;
 

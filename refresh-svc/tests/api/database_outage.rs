@@ -69,7 +69,7 @@ async fn a_connection_that_drops_packets_silently_is_replaced_without_a_restart(
     })
     .await;
 
-    proxy.swallow();
+    proxy.drop_packets();
     lock.rollback().await.unwrap();
 
     eventually(async || read_all().await.then_some(())).await;
@@ -141,7 +141,7 @@ async fn a_listener_without_heartbeats_reconnects() {
     // What was read before it listened is read again: from now on it is trusted.
     client.get(account.id).await.unwrap();
 
-    proxy.swallow();
+    proxy.drop_packets();
     sqlx::query(
         "UPDATE vault.credential
          SET auth_failed_at = now(), failure_class = 'INVALID_REFRESH_TOKEN'",
@@ -168,7 +168,7 @@ async fn a_late_answer_of_the_database_never_brings_a_revoked_token_back() {
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
     let id = account.id.as_uuid();
-    proxy.hold_answers(id.as_bytes(), Duration::from_millis(2_700), 1);
+    proxy.delay_responses(id.as_bytes(), Duration::from_millis(2_700), 1);
     let reading = tokio::spawn({
         let (client, id) = (client.clone(), account.id);
         async move { client.get(id).await }
@@ -183,7 +183,7 @@ async fn a_late_answer_of_the_database_never_brings_a_revoked_token_back() {
         .fetch_one(world.pool())
         .await
         .unwrap();
-        (proxy.has_held() && reads > 0).then_some(())
+        (proxy.has_delayed() && reads > 0).then_some(())
     })
     .await;
     sqlx::query(

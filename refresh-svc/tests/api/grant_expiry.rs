@@ -1,4 +1,4 @@
-//! Grants that end by themselves, and what earlier sign-ins left at the provider.
+//! R48: grants that end by themselves, and what earlier sign-ins left at the provider.
 
 use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 use latchkey_domain::RefreshToken;

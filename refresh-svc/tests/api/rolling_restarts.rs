@@ -1,4 +1,4 @@
-//! Rolling restarts under load, as a deployment does them: SIGTERM to one replica
+//! R46: rolling restarts under load, as a deployment does them: SIGTERM to one replica
 //! after the other, and a new process in its position.
 //!
 //! `LATCHKEY_RESTARTS=100 LATCHKEY_RESTARTS_RATE=200 cargo test -p refresh-svc

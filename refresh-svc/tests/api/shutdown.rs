@@ -72,7 +72,7 @@ async fn a_lease_that_comes_too_late_is_released_without_a_request() {
     let (_late, here) = world.served().await;
     let account = world.expired(Flavour::Oidc).await;
     world.demo.inject(slow(1_900).times(2));
-    proxy.hold_answers(b"SET lease_holder", Duration::from_millis(2_400), 1);
+    proxy.delay_responses(b"SET lease_holder", Duration::from_millis(2_400), 1);
     let late = tokio::spawn({
         let (client, id) = (here.clone(), account.id);
         async move { client.get(id).await }

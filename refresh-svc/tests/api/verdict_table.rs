@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use futures::StreamExt as _;
-use latchkey_demo_provider::{Dialect, Flavour};
+use latchkey_demo_provider::{Flavour, SampleResponse};
 use latchkey_domain::{AccountId, GrantBinding, UserId, WorkspaceId};
 
 use crate::support::{Account, Client, Token, World, logged, refusal};
@@ -37,7 +37,7 @@ use Circuit::{Closed, Open};
 use Grant::{Dead, Lives};
 use Stored::{Kept, Rotated};
 
-/// Dialect, reason or `TOKEN`, grant, circuit, refresh token.
+/// Sample response, reason or `TOKEN`, grant, circuit, refresh token.
 type Row = (&'static str, &'static str, Grant, Circuit, Stored);
 
 #[rustfmt::skip]
@@ -198,7 +198,10 @@ async fn observe(
     let mut first = None;
     for _ in 0..ACCOUNTS {
         let account = account(world, &provider).await;
-        world.demo.speak(&account.refresh_token, name).unwrap();
+        world
+            .demo
+            .respond_with_sample(&account.refresh_token, name)
+            .unwrap();
         let reason = outcome(client.get(account.id).await);
         first.get_or_insert((account, reason));
     }
@@ -242,7 +245,10 @@ fn opened() -> BTreeSet<String> {
 #[tokio::test]
 async fn every_answer_has_its_verdict_and_affects_nothing_else() {
     let names: Vec<_> = EXPECTED.iter().map(|row| row.0).collect();
-    let all: Vec<_> = Dialect::ALL.iter().map(|dialect| dialect.name).collect();
+    let all: Vec<_> = SampleResponse::ALL
+        .iter()
+        .map(|dialect| dialect.name)
+        .collect();
     assert_eq!(names, all);
     // Hundreds of refreshes one behind the other would take long over one connection.
     let world = World::new().await.with("DATABASE_MAX_CONNECTIONS", "4");
@@ -305,7 +311,7 @@ fn page() -> String {
          | answer | status | body | verdict | grant | circuit | refresh token |\n\
          | --- | --- | --- | --- | --- | --- | --- |\n",
     );
-    for (row, dialect) in EXPECTED.iter().zip(Dialect::ALL) {
+    for (row, dialect) in EXPECTED.iter().zip(SampleResponse::ALL) {
         let body = match (dialect.body, dialect.padding) {
             ("", _) => "(empty)".to_owned(),
             (body, 0) => format!("`{}`", cell(body)),
@@ -327,9 +333,9 @@ fn page() -> String {
     }
     page.push_str(
         "\n## By error and description\n\n\
-         The tables of `crates/providers/src/classify/table.rs`, family by family. A row with a\n\
-         description comes before one without. Microsoft's metrics are in\n\
-         `crates/providers/src/microsoft/codes.rs`.\n\n",
+         The table of `crates/providers/src/classify/table.rs`, with the rows of the built-in\n\
+         providers from their own files. A row with a description takes precedence over one without.\n\
+         Microsoft's numbers are in `crates/providers/src/microsoft/codes.rs`.\n\n",
     );
     page.push_str(&latchkey_providers::verdict_table());
     page

@@ -320,7 +320,10 @@ async fn accounts_of_deleted_people_delay_no_other_refresh() {
     for number in 0..24 {
         let account = world.expired(Flavour::Oidc).await;
         let dialect = dialects[number % dialects.len()];
-        world.demo.speak(&account.refresh_token, dialect).unwrap();
+        world
+            .demo
+            .respond_with_sample(&account.refresh_token, dialect)
+            .unwrap();
         gone.push(account.id);
     }
     for _ in 0..2 {

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Kind of data of a channel.
+/// The kind of data that a channel synchronizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Mail.
@@ -14,25 +14,25 @@ impl Kind {
     pub const ALL: [Self; 2] = [Self::Message, Self::Calendar];
 }
 
-/// State that people see.
+/// The status that people see.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SyncStatus {
     /// Not started.
     NotSynced,
-    /// First sync runs or is queued.
+    /// The first sync runs or is queued.
     Ongoing,
-    /// Synced; kept up to date.
+    /// Synchronized, and kept up to date.
     Active,
     /// The person granted less than the channel needs, or the grant died.
     FailedInsufficientPermissions,
     /// Failed for another reason.
     FailedUnknown,
-    /// A state of a newer version, which runs beside this one during an upgrade.
+    /// A status of a newer version, which runs beside this one during an upgrade.
     Other(String),
 }
 
 impl SyncStatus {
-    /// The name that people and the database know.
+    /// The name in the database and for people.
     pub fn as_str(&self) -> &str {
         match self {
             Self::NotSynced => "NOT_SYNCED",
@@ -44,7 +44,7 @@ impl SyncStatus {
         }
     }
 
-    /// Reads a name of the database.
+    /// Reads the name in the database.
     pub fn stored(name: String) -> Self {
         [
             Self::NotSynced,
@@ -65,10 +65,10 @@ impl fmt::Display for SyncStatus {
     }
 }
 
-/// Step of the work, the same for both kinds.
+/// The step of the work; both kinds have the same steps.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// Waits for the person.
+    /// The person has not confirmed the start.
     PendingConfiguration,
     /// The list of what changed is to be fetched.
     ListFetchPending,
@@ -76,16 +76,16 @@ pub enum Stage {
     ListFetchScheduled,
     /// A worker fetches the list.
     ListFetchOngoing,
-    /// What the list names is to be imported.
+    /// The items of the list are to be imported.
     ImportPending,
     /// A worker will import.
     ImportScheduled,
     /// A worker imports.
     ImportOngoing,
-    /// Nothing goes on until somebody acts.
+    /// The sync failed: nothing runs until a person or an operator acts.
     Failed,
-    /// A stage of a newer version, which runs beside this one during an upgrade.
-    /// It is kept and shown as it is; the sweep leaves it to the newer version.
+    /// A stage of a newer version, which runs beside this one during an upgrade. It
+    /// is stored and shown unchanged; the sweep leaves it to the newer version.
     Other(String),
 }
 
@@ -102,17 +102,17 @@ impl Stage {
         Self::Failed,
     ];
 
-    /// Stages in which a job waits for a worker, however long.
+    /// Stages in which a job waits for a worker. There is no limit to the wait.
     pub const WAITING: [Self; 4] = [
         Self::ListFetchPending,
         Self::ListFetchScheduled,
         Self::ImportPending,
         Self::ImportScheduled,
     ];
-    /// Stages in which a worker is at work, and says so now and then.
+    /// Stages in which a worker is at work and reports regularly.
     pub const AT_WORK: [Self; 2] = [Self::ListFetchOngoing, Self::ImportOngoing];
 
-    /// The name that people and the database know.
+    /// The name in the database and for people.
     pub fn name(&self, kind: Kind) -> &str {
         let [message, calendar] = match self {
             Self::PendingConfiguration => ["PENDING_CONFIGURATION"; 2],
@@ -143,23 +143,23 @@ impl Stage {
         }
     }
 
-    /// Names of these stages in the database.
+    /// The names of these stages in the database.
     pub fn names(stages: &[Self], kind: Kind) -> Vec<&str> {
         stages.iter().map(|stage| stage.name(kind)).collect()
     }
 
-    /// Reads a name that a worker gives; none where this version does not know it.
+    /// Reads the name that a worker reported; `None` if this version does not know it.
     pub fn parse(kind: Kind, name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|stage| stage.name(kind) == name)
     }
 
-    /// Reads a name of the database.
+    /// Reads the name in the database.
     pub fn stored(kind: Kind, name: String) -> Self {
         Self::parse(kind, &name).unwrap_or(Self::Other(name))
     }
 
     /// Returns `true` if a job waits for a worker.
-    pub fn waits_for_a_worker(&self) -> bool {
+    pub fn awaits_worker(&self) -> bool {
         Self::WAITING.contains(self)
     }
 

@@ -1,60 +1,62 @@
 use time::{Duration, OffsetDateTime};
 
-use super::{Channel, LastFailure, Stage, SyncStatus, THROTTLE_LIMIT, THROTTLE_MAX, THROTTLE_MIN};
+use super::kind::{Stage, SyncStatus};
+use super::state::{Channel, LastFailure, THROTTLE_LIMIT, THROTTLE_MAX, THROTTLE_MIN};
 
-/// Something that happens to a channel.
+/// An input of the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// Work begins, or begins again, where the cursor stands: one new job.
+    /// Work starts, or starts again, at the cursor: one new job.
     Start,
-    /// Waits for the person's go.
+    /// The channel waits until the person confirms the start.
     AwaitConfirmation,
     /// The grant does not cover the channel.
     Denied,
-    /// The grant died; the class of the failure.
+    /// The grant died, with the class of the failure.
     GrantDied(String),
     /// The account was disconnected.
     Disconnected,
     /// A worker entered a stage.
     StageEntered(Stage),
-    /// A worker ended a sync well, at this cursor.
+    /// A worker completed a sync at this cursor.
     Completed(String),
     /// A worker's sync failed.
     Failed(Failure),
-    /// The time of a retry has come: one new job.
+    /// The back-off is over: one new job.
     RetryDue,
-    /// The worker that took the job has not reported for too long: one new job, or
-    /// a failure where that has happened too often. Waiting for a worker is none.
-    Silent,
+    /// The worker that took the job has not reported for too long: one new job, or a
+    /// failure after [`THROTTLE_LIMIT`] times. A job that waits for a worker does not
+    /// count.
+    WorkerSilent,
 }
 
 /// Why a sync failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// Worth another try, not before the wait where the worker names one.
+    /// A retry may succeed, not before the wait if the worker named one.
     Retryable(Option<Duration>, String),
     /// The provider refuses the data.
     InsufficientPermissions(String),
-    /// The cursor no longer holds.
+    /// The provider no longer accepts the cursor.
     CursorExpired(String),
-    /// Anything else.
+    /// Another failure.
     Unknown(String),
 }
 
-/// A move that the machine does not know.
+/// An input that the state machine does not accept in this state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a channel at {status} / {stage:?} does not take this report")]
-pub struct Refused {
+#[error("a channel at {status} / {stage:?} does not accept this report")]
+pub struct InvalidTransition {
     status: SyncStatus,
     stage: Stage,
 }
 
 impl Channel {
-    /// The channel after `input`. A new job is due where the generation grew.
+    /// The channel after `input`. A new job is due if the generation increased.
     ///
     /// # Errors
-    /// The machine does not know the move.
-    pub fn after(&self, input: Input, now: OffsetDateTime) -> Result<Self, Refused> {
+    /// The state machine does not accept the input in this state.
+    pub fn after(&self, input: Input, now: OffsetDateTime) -> Result<Self, InvalidTransition> {
         match input {
             Input::Start => Ok(self.started(now)),
             Input::AwaitConfirmation | Input::Disconnected => {
@@ -63,32 +65,32 @@ impl Channel {
             Input::Denied => Ok(self.denied("the grant does not cover it".to_owned(), now)),
             Input::GrantDied(_) if self.stage == Stage::PendingConfiguration => Ok(self.clone()),
             Input::GrantDied(reason) => Ok(self.denied(reason, now)),
-            Input::StageEntered(stage) => self.revived(now).entered(stage, now),
-            Input::Completed(cursor) => self.revived(now).completed(cursor, now),
-            Input::Failed(failure) => self.revived(now).failed(failure, now),
-            Input::RetryDue => self.relaunched(self.throttle_failures, now),
-            Input::Silent if self.is_running() && self.stage.is_at_work() => {
+            Input::StageEntered(stage) => self.resumed(now).entered(stage, now),
+            Input::Completed(cursor) => self.resumed(now).completed(cursor, now),
+            Input::Failed(failure) => self.resumed(now).failed(failure, now),
+            Input::RetryDue => self.restarted(self.throttle_failures, now),
+            Input::WorkerSilent if self.is_running() && self.stage.is_at_work() => {
                 let failures = self.throttle_failures.saturating_add(1);
                 if failures >= THROTTLE_LIMIT {
-                    return Ok(self.given_up(failures, LastFailure::Silence, now));
+                    return Ok(self.given_up(failures, LastFailure::WorkerSilent, now));
                 }
-                self.relaunched(failures, now)
+                self.restarted(failures, now)
             }
-            Input::Silent => Err(self.refusal()),
+            Input::WorkerSilent => Err(self.invalid_transition()),
         }
     }
 
-    /// The channel as a report of its own start finds it: what the sweep gave up
-    /// because nobody was heard of goes on, now that somebody is.
-    fn revived(&self, now: OffsetDateTime) -> Self {
+    /// The channel to which a report of its current start is applied. A channel that
+    /// the sweep gave up because no worker reported is resumed by the report.
+    fn resumed(&self, now: OffsetDateTime) -> Self {
         let given_up_by_the_sweep = self.status == SyncStatus::FailedUnknown
-            && self.last_failure == Some(LastFailure::Silence);
+            && self.last_failure == Some(LastFailure::WorkerSilent);
         if !given_up_by_the_sweep {
             return self.clone();
         }
         Self {
             status: SyncStatus::Ongoing,
-            // The stage that it had is not known any more: the worker says it.
+            // The stage before is not stored; the worker reports its stage.
             stage: Stage::ListFetchOngoing,
             stage_started_at: now,
             throttle_failures: 0,
@@ -127,12 +129,12 @@ impl Channel {
     fn denied(&self, reason: String, now: OffsetDateTime) -> Self {
         let status = SyncStatus::FailedInsufficientPermissions;
         Self {
-            last_failure: Some(LastFailure::Told(reason)),
+            last_failure: Some(LastFailure::Reported(reason)),
             ..self.stopped(status, Stage::Failed, now)
         }
     }
 
-    fn entered(&self, stage: Stage, now: OffsetDateTime) -> Result<Self, Refused> {
+    fn entered(&self, stage: Stage, now: OffsetDateTime) -> Result<Self, InvalidTransition> {
         use Stage::{
             ImportOngoing, ImportPending, ImportScheduled, ListFetchOngoing, ListFetchPending,
             ListFetchScheduled,
@@ -146,12 +148,12 @@ impl Channel {
             | ImportOngoing => {
                 matches!(stage, ImportPending | ImportScheduled | ImportOngoing)
             }
-            Stage::PendingConfiguration | Stage::Failed => return Err(self.refusal()),
+            Stage::PendingConfiguration | Stage::Failed => return Err(self.invalid_transition()),
         };
-        // A job that is delivered twice begins again with the list.
+        // A job that is delivered twice starts again with the list.
         let list = matches!(stage, ListFetchScheduled | ListFetchOngoing);
         if !self.is_running() || !(forward || list) {
-            return Err(self.refusal());
+            return Err(self.invalid_transition());
         }
         Ok(Self {
             stage,
@@ -160,9 +162,9 @@ impl Channel {
         })
     }
 
-    fn completed(&self, cursor: String, now: OffsetDateTime) -> Result<Self, Refused> {
+    fn completed(&self, cursor: String, now: OffsetDateTime) -> Result<Self, InvalidTransition> {
         if !self.is_running() {
-            return Err(self.refusal());
+            return Err(self.invalid_transition());
         }
         Ok(Self {
             status: SyncStatus::Active,
@@ -177,9 +179,9 @@ impl Channel {
         })
     }
 
-    fn failed(&self, failure: Failure, now: OffsetDateTime) -> Result<Self, Refused> {
+    fn failed(&self, failure: Failure, now: OffsetDateTime) -> Result<Self, InvalidTransition> {
         if !self.is_running() {
-            return Err(self.refusal());
+            return Err(self.invalid_transition());
         }
         let failures = self.throttle_failures.saturating_add(1);
         match failure {
@@ -189,9 +191,11 @@ impl Channel {
             | Failure::Unknown(detail)
                 if failures >= THROTTLE_LIMIT =>
             {
-                Ok(self.given_up(failures, LastFailure::Told(detail), now))
+                Ok(self.given_up(failures, LastFailure::Reported(detail), now))
             }
-            Failure::Unknown(detail) => Ok(self.given_up(failures, LastFailure::Told(detail), now)),
+            Failure::Unknown(detail) => {
+                Ok(self.given_up(failures, LastFailure::Reported(detail), now))
+            }
             Failure::Retryable(asked, detail) => Ok(Self {
                 stage: match &self.stage {
                     Stage::ImportScheduled | Stage::ImportOngoing => Stage::ImportPending,
@@ -200,15 +204,15 @@ impl Channel {
                 },
                 stage_started_at: now,
                 throttle_failures: failures,
-                throttle_until: Some(now + wait(failures, asked)),
-                last_failure: Some(LastFailure::Told(detail)),
+                throttle_until: Some(now + back_off(failures, asked)),
+                last_failure: Some(LastFailure::Reported(detail)),
                 ..self.clone()
             }),
             Failure::CursorExpired(detail) => Ok(Self {
                 cursor: String::new(),
-                // Counted, so that a worker that always says so comes to an end.
+                // Counted, so that a worker that always reports this ends in a failure.
                 throttle_failures: failures,
-                last_failure: Some(LastFailure::Told(detail)),
+                last_failure: Some(LastFailure::Reported(detail)),
                 ..self.started(now)
             }),
         }
@@ -222,9 +226,9 @@ impl Channel {
         }
     }
 
-    fn relaunched(&self, failures: i32, now: OffsetDateTime) -> Result<Self, Refused> {
+    fn restarted(&self, failures: i32, now: OffsetDateTime) -> Result<Self, InvalidTransition> {
         if !self.is_running() {
-            return Err(self.refusal());
+            return Err(self.invalid_transition());
         }
         Ok(Self {
             stage: Stage::ListFetchPending,
@@ -236,16 +240,16 @@ impl Channel {
         })
     }
 
-    fn refusal(&self) -> Refused {
-        Refused {
+    fn invalid_transition(&self) -> InvalidTransition {
+        InvalidTransition {
             status: self.status.clone(),
             stage: self.stage.clone(),
         }
     }
 }
 
-/// What the worker asks for, or a minute that doubled with every failure.
-fn wait(failures: i32, asked: Option<Duration>) -> Duration {
+/// The back-off that the worker asked for, or one minute doubled with each failure.
+fn back_off(failures: i32, asked: Option<Duration>) -> Duration {
     let doublings = u32::try_from(failures - 1).unwrap_or(0).min(16);
     let doubled = THROTTLE_MIN * 2_i32.saturating_pow(doublings);
     asked.unwrap_or(doubled).max(THROTTLE_MIN).min(THROTTLE_MAX)

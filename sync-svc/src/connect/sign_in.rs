@@ -1,104 +1,84 @@
-//! `user.authenticated.v1` as valid types.
+//! Reads `user.authenticated.v1` into valid types.
 
 use latchkey_domain::{GrantBinding, Handle, InvalidId, InvalidIdentity, ScopeSet};
 use latchkey_proto::events::{
     Access as WireAccess, CalendarVisibility, Intent as WireIntent, MessageVisibility,
     UserAuthenticated,
 };
+use latchkey_proto::time_to_microsecond;
 use time::{Duration, OffsetDateTime};
 
-use super::{Grant, Intent};
 use crate::channel::Kind;
-use crate::wire::to_time;
+use crate::grant::{Grant, Intent, SealedGrant};
 
-/// Clocks differ; a day does not. A time beyond would shut later sign-ins out.
-const MAX_AHEAD: Duration = Duration::days(1);
+/// Tolerance for clocks that differ. A sign-in of the far future would be newer than
+/// every later one, which would then be ignored.
+const MAX_CLOCK_SKEW: Duration = Duration::days(1);
 
-/// A sign-in with something to connect.
+/// A sign-in that carries a connection.
 #[derive(Debug, Clone)]
 pub struct SignIn {
-    /// Whose grant it is; what it is sealed for.
+    /// Workspace, owner and identity: what the grant is sealed for.
     pub binding: GrantBinding,
-    /// Mailbox address.
+    /// The mailbox address.
     pub handle: Handle,
-    /// Whether somebody vouches for the address; `None` if the event does not
-    /// say.
+    /// Whether the address is verified; `None` if the event does not say.
     pub handle_verified: Option<bool>,
     /// Name to show; may be empty.
     pub display_name: String,
-    /// The grant, as the decision needs it.
+    /// The content that a merge of grants depends on.
     pub grant: Grant,
     /// The sealed tokens.
     pub sealed: SealedGrant,
-    /// What happens to the message channel.
-    pub messages: Wanted,
-    /// What happens to the calendar channel.
-    pub calendar: Wanted,
+    /// The access to messages.
+    pub messages: WantedChannel,
+    /// The access to the calendar.
+    pub calendar: WantedChannel,
 }
 
-/// Sealed tokens: carried, never opened.
-#[derive(Clone)]
-pub struct SealedGrant {
-    /// Sealed access token.
-    pub access_token: Vec<u8>,
-    /// When it expires; none where the provider did not say.
-    pub access_token_expires_at: Option<OffsetDateTime>,
-    /// Sealed refresh token.
-    pub refresh_token: Option<Vec<u8>>,
-    /// When the provider ends it; none where the provider did not say.
-    pub refresh_token_expires_at: Option<OffsetDateTime>,
-    /// The client id that the tokens were given to; none where the event does not say.
-    pub client_id: Option<String>,
-}
-
-impl std::fmt::Debug for SealedGrant {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SealedGrant([sealed])")
-    }
-}
-
-/// One kind of data: wanted by the configuration, granted by the person.
+/// The access to one kind of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Switched off: no channel.
+    /// The configuration does not ask for it: there is no channel.
     NotWanted,
-    /// The channel runs.
+    /// The person granted it: the channel runs.
     Granted,
-    /// The channel says insufficient permissions.
+    /// The person did not grant it: the channel fails with insufficient permissions.
     Denied,
 }
 
-/// What a sign-in wants of a channel.
+/// The access and the visibility of one channel, as a sign-in says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
-    /// Wanted and granted.
+pub struct WantedChannel {
+    /// The access to the data of the channel.
     pub access: Access,
-    /// Who sees what, if the person chose. A plain sign-in carries no choice.
+    /// Who sees which parts of the data, if the person chose it. Only a connection that
+    /// the person asked for carries a choice.
     pub visibility: Option<&'static str>,
 }
 
-/// An event that no retry can make valid.
+/// Why an event is malformed. A retry cannot succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSignIn {
-    /// A part is missing.
+    /// A required field is missing.
     #[error("{0} is missing")]
     Missing(&'static str),
-    /// An id is none.
+    /// An id is not a UUID.
     #[error(transparent)]
     Id(#[from] InvalidId),
-    /// A name, issuer, subject or handle is none.
+    /// A provider name, issuer, subject or handle is not valid.
     #[error(transparent)]
     Identity(#[from] InvalidIdentity),
-    /// A time that nobody can have.
-    #[error("{0} is no time")]
+    /// A time is out of range.
+    #[error("{0} is out of range")]
     Time(&'static str),
-    /// The sign-in lies ahead.
-    #[error("authenticated_at lies in the future")]
-    Ahead,
+    /// The time of the sign-in is in the future.
+    #[error("authenticated_at is in the future")]
+    InFuture,
 }
 
 impl SignIn {
-    /// Reads an event; none where it has nothing to connect.
+    /// Reads an event; `None` if it has no connection.
     ///
     /// # Errors
     /// The event is malformed.
@@ -132,17 +112,19 @@ impl SignIn {
             .authenticated_at
             .ok_or(InvalidSignIn::Missing("authenticated_at"))?;
         let authenticated_at =
-            to_time(authenticated_at).ok_or(InvalidSignIn::Time("authenticated_at"))?;
-        if authenticated_at > now + MAX_AHEAD {
-            return Err(InvalidSignIn::Ahead);
+            time_to_microsecond(authenticated_at).ok_or(InvalidSignIn::Time("authenticated_at"))?;
+        if authenticated_at > now + MAX_CLOCK_SKEW {
+            return Err(InvalidSignIn::InFuture);
         }
         let access_token_expires_at = sealed
             .access_token_expires_at
-            .map(|at| to_time(at).ok_or(InvalidSignIn::Time("access_token_expires_at")))
+            .map(|at| time_to_microsecond(at).ok_or(InvalidSignIn::Time("access_token_expires_at")))
             .transpose()?;
         let refresh_token_expires_at = sealed
             .refresh_token_expires_at
-            .map(|at| to_time(at).ok_or(InvalidSignIn::Time("refresh_token_expires_at")))
+            .map(|at| {
+                time_to_microsecond(at).ok_or(InvalidSignIn::Time("refresh_token_expires_at"))
+            })
             .transpose()?;
         let refresh_token = Some(sealed.refresh_token).filter(|token| !token.is_empty());
         Ok(Some(Self {
@@ -175,8 +157,8 @@ impl SignIn {
         }))
     }
 
-    /// Both kinds, in the order of their locks.
-    pub fn wanted(&self) -> [(Kind, Wanted); 2] {
+    /// Both channels, in the order in which they are locked.
+    pub fn channels(&self) -> [(Kind, WantedChannel); 2] {
         [
             (Kind::Message, self.messages),
             (Kind::Calendar, self.calendar),
@@ -184,8 +166,8 @@ impl SignIn {
     }
 }
 
-fn wanted(access: WireAccess, visibility: Option<&'static str>) -> Wanted {
-    Wanted {
+fn wanted(access: WireAccess, visibility: Option<&'static str>) -> WantedChannel {
+    WantedChannel {
         access: match access {
             WireAccess::Granted => Access::Granted,
             WireAccess::Denied => Access::Denied,
@@ -209,5 +191,20 @@ fn calendar_visibility(chosen: CalendarVisibility) -> Option<&'static str> {
         CalendarVisibility::Unspecified => None,
         CalendarVisibility::Metadata => Some("METADATA"),
         CalendarVisibility::ShareEverything => Some("SHARE_EVERYTHING"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_timestamp_panics_and_times_are_whole_microseconds(seconds in any::<i64>(), nanos in any::<i32>()) {
+            let time = time_to_microsecond(prost_types::Timestamp { seconds, nanos });
+            prop_assert!(time.is_none_or(|time| time.nanosecond() % 1_000 == 0));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Between the published messages and the types within.
+//! Conversions between the messages of the contract and the internal types.
 
 use latchkey_domain::JobId;
 use latchkey_proto::account::report_sync_request::{Failed, Report};
@@ -8,13 +8,13 @@ use time::Duration;
 
 use super::status::RpcError;
 use crate::channel::{Failure, Input, Kind, Stage, SyncStatus};
-use crate::progress::Work;
 use crate::store::account::AccountView;
 use crate::store::channel::ChannelRow;
+use crate::sync_reports::StartedJob;
 
-/// A detail is for people who look: short.
+/// Longest detail of a failure; it is shown to people.
 const DETAIL_MAX_CHARS: usize = 500;
-/// Providers' cursors are short texts.
+/// Longest cursor; those of providers are shorter.
 const CURSOR_MAX_BYTES: usize = 4_096;
 
 pub(super) fn channel(row: &ChannelRow) -> account::Channel {
@@ -53,15 +53,15 @@ pub(super) fn channel(row: &ChannelRow) -> account::Channel {
     }
 }
 
-/// An account with those of the channels that are its own.
+/// An account with its own channels among `channels`.
 pub(super) fn account(view: AccountView, channels: &[ChannelRow]) -> account::Account {
     let id = view.account.id;
     account::Account {
         handle_verified: Some(view.account.handle_verified()),
         id: id.to_string(),
-        workspace_id: view.account.workspace_id.to_string(),
-        user_id: view.account.user_id.to_string(),
-        provider: view.account.provider,
+        workspace_id: view.account.binding.workspace.to_string(),
+        user_id: view.account.binding.user.to_string(),
+        provider: view.account.binding.provider.to_string(),
         handle: view.account.handle,
         granted_scopes: view.granted_scopes.unwrap_or_default(),
         auth_failed_at: view.auth_failed_at.map(timestamp),
@@ -75,21 +75,21 @@ pub(super) fn account(view: AccountView, channels: &[ChannelRow]) -> account::Ac
     }
 }
 
-/// The work that a report is about: both parts must be there.
-pub(super) fn work(request: &ReportSyncRequest) -> Result<Work, RpcError> {
+/// The job that a report is about; both fields are required.
+pub(super) fn started_job(request: &ReportSyncRequest) -> Result<StartedJob, RpcError> {
     if request.job_id.is_empty() {
         return Err(RpcError::invalid("job_id", "is missing"));
     }
     if request.generation < 1 {
         return Err(RpcError::invalid("generation", "is missing"));
     }
-    Ok(Work {
+    Ok(StartedJob {
         job: request.job_id.parse().map_err(RpcError::id("job_id"))?,
         generation: request.generation,
     })
 }
 
-/// A report as an input of the state machine of a channel of this kind.
+/// The input for the state machine of a channel of this kind.
 pub(super) fn input(kind: Kind, report: Report) -> Result<Input, RpcError> {
     match report {
         Report::StageEntered(entered) => Stage::parse(kind, &entered.sync_stage)
@@ -97,13 +97,16 @@ pub(super) fn input(kind: Kind, report: Report) -> Result<Input, RpcError> {
             .ok_or_else(|| {
                 RpcError::invalid(
                     "stage_entered.sync_stage",
-                    "is no stage of this kind of channel",
+                    "is not a stage of this kind of channel",
                 )
             }),
         Report::Completed(completed) => {
             let cursor = completed.sync_cursor;
             if cursor.len() > CURSOR_MAX_BYTES || cursor.contains('\0') {
-                return Err(RpcError::invalid("completed.sync_cursor", "is no cursor"));
+                return Err(RpcError::invalid(
+                    "completed.sync_cursor",
+                    "is longer than 4096 bytes or has a NUL character",
+                ));
             }
             Ok(Input::Completed(cursor))
         }

@@ -1,5 +1,6 @@
-//! Pages of a list: an opaque token is the position of the last row.
+//! Keyset pagination: an opaque token holds the position of the last row of a page.
 
+use latchkey_domain::AccountId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -8,10 +9,10 @@ use super::status::RpcError;
 const DEFAULT_SIZE: i32 = 50;
 const MAX_SIZE: i32 = 500;
 
-/// Where a page begins and how long it is.
+/// The start of a page, after a row, and its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Page {
-    pub(super) after: Option<(OffsetDateTime, Uuid)>,
+    pub(super) after: Option<(OffsetDateTime, AccountId)>,
     pub(super) size: usize,
 }
 
@@ -29,7 +30,7 @@ impl Page {
             None
         } else {
             let position = position(token)
-                .ok_or_else(|| RpcError::invalid("page_token", "is none of ours"))?;
+                .ok_or_else(|| RpcError::invalid("page_token", "is not a token of this service"))?;
             Some(position)
         };
         Ok(Self {
@@ -39,16 +40,20 @@ impl Page {
     }
 }
 
-fn position(token: &str) -> Option<(OffsetDateTime, Uuid)> {
+fn position(token: &str) -> Option<(OffsetDateTime, AccountId)> {
     let (micros, id) = token.split_once('_')?;
     let micros: i64 = micros.parse().ok()?;
     let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000).ok()?;
-    Some((time, Uuid::parse_str(id).ok()?))
+    Some((time, Uuid::parse_str(id).ok()?.into()))
 }
 
-/// The token of the page after a row.
-pub(super) fn token(time: OffsetDateTime, id: Uuid) -> String {
-    format!("{}_{}", time.unix_timestamp_nanos() / 1_000, id.simple())
+/// The token of the page that begins after a row.
+pub(super) fn token(time: OffsetDateTime, id: AccountId) -> String {
+    format!(
+        "{}_{}",
+        time.unix_timestamp_nanos() / 1_000,
+        id.as_uuid().simple()
+    )
 }
 
 #[cfg(test)]
@@ -61,7 +66,7 @@ mod tests {
         #[test]
         fn a_token_leads_back_to_its_row(seconds in 0_i64..4_000_000_000, id in any::<u128>()) {
             let time = OffsetDateTime::from_unix_timestamp(seconds).unwrap();
-            let id = Uuid::from_u128(id);
+            let id = AccountId::from(Uuid::from_u128(id));
             let page = Page::read(7, &token(time, id)).unwrap();
             prop_assert_eq!(page, Page { after: Some((time, id)), size: 7 });
         }

@@ -16,11 +16,11 @@ use tracing::Instrument as _;
 
 use super::page::{self, Page};
 use super::status::RpcError;
-use super::{convert, judge};
-use crate::progress::{self, ProgressError};
+use super::{authorization, convert};
 use crate::store::{account, channel};
+use crate::sync_reports::{self, SyncReportError};
 
-/// The account service over a pool.
+/// The implementation of `AccountService`.
 #[derive(Debug)]
 pub struct AccountServer {
     pool: PgPool,
@@ -28,7 +28,7 @@ pub struct AccountServer {
 }
 
 impl AccountServer {
-    /// A service over a pool.
+    /// A service that uses this database.
     pub fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
         Self { pool, clock }
     }
@@ -42,13 +42,13 @@ impl AccountServer {
             .account_id
             .parse()
             .map_err(RpcError::id("account_id"))?;
-        judge::account(call, &self.pool, id).await?;
+        authorization::account(call, &self.pool, id).await?;
         let mut connection = self.pool.acquire().await?;
         let view = account::find(&mut connection, id)
             .await?
-            .ok_or(ProgressError::AccountNotFound)?;
+            .ok_or(SyncReportError::AccountNotFound)?;
         let channels = channel::of_accounts(&mut connection, &[view.account.id]).await?;
-        judge::answered(call, &view.account.place());
+        authorization::record_answer(call, &view.account.location());
         Ok(GetAccountResponse {
             account: Some(convert::account(view, &channels)),
         })
@@ -63,14 +63,14 @@ impl AccountServer {
             .workspace_id
             .parse()
             .map_err(RpcError::id("workspace_id"))?;
-        let providers = judge::names(call.providers(workspace)?);
+        let providers = authorization::provider_filter(call.providers(workspace)?);
         let user = match request.user_id.as_str() {
             "" => None,
             text => Some(text.parse().map_err(RpcError::id("user_id"))?),
         };
         let page = Page::read(request.page_size, &request.page_token)?;
         let mut connection = self.pool.acquire().await?;
-        // One more than asked for tells whether there is a next page.
+        // One row more than requested shows whether there is a next page.
         let limit = i64::try_from(page.size + 1).unwrap_or(i64::MAX);
         let mut views = account::page(
             &mut connection,
@@ -112,14 +112,14 @@ impl AccountServer {
             .channel_id
             .parse()
             .map_err(RpcError::id("channel_id"))?;
-        let work = convert::work(&request)?;
+        let job = convert::started_job(&request)?;
         let report = request
             .report
             .ok_or_else(|| RpcError::invalid("report", "is missing"))?;
-        let (kind, place) = judge::channel(call, &self.pool, id).await?;
+        let (kind, location) = authorization::channel(call, &self.pool, id).await?;
         let input = convert::input(kind, report)?;
-        let row = progress::report(&self.pool, id, work, input, self.clock.now()).await?;
-        judge::answered(call, &place);
+        let row = sync_reports::report(&self.pool, id, job, input, self.clock.now()).await?;
+        authorization::record_answer(call, &location);
         tracing::info!(
             channel.id = %row.id, status = %row.state.status,
             stage = row.state.stage.name(row.kind), "sync reported"
@@ -138,16 +138,17 @@ impl AccountServer {
             .account_id
             .parse()
             .map_err(RpcError::id("account_id"))?;
-        judge::account(call, &self.pool, id).await?;
-        let (account, rows) = progress::start(&self.pool, id, self.clock.now()).await?;
-        judge::answered(call, &account.place());
+        authorization::account(call, &self.pool, id).await?;
+        let (account, rows) = sync_reports::start(&self.pool, id, self.clock.now()).await?;
+        authorization::record_answer(call, &account.location());
         Ok(StartChannelSyncResponse {
             channels: rows.iter().map(convert::channel).collect(),
         })
     }
 }
 
-/// Runs a call, within the time that the database has, in a span that goes on with the caller's trace.
+/// Runs a call with the time limit of the database, in a span that continues the
+/// caller's trace.
 async fn traced<T, R>(
     method: &'static str,
     request: Request<T>,

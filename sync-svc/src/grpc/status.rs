@@ -1,4 +1,4 @@
-//! The one place where an error becomes a gRPC status.
+//! The mapping from errors to gRPC statuses.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,29 +8,29 @@ use latchkey_proto::reason::{Known, Retry};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::progress::ProgressError;
+use crate::sync_reports::SyncReportError;
 
 const DOMAIN: &str = "latchkey";
-/// When to come back after a fault of the database.
+/// The delay for a retry after a fault of the database.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RpcError {
-    /// A field of the request.
+    /// A field of the request is wrong.
     #[error("{field}: {problem}")]
     InvalidArgument {
-        /// Name of the field.
+        /// The name of the field.
         field: &'static str,
-        /// What it must be.
+        /// The problem.
         problem: String,
     },
-    /// The policy does not allow it; written down already.
+    /// The policy does not allow the call; the refusal is recorded already.
     #[error("refused")]
     Refused(Box<Status>),
-    /// An account, a channel, a report.
+    /// The account, the channel or the report does not allow the call.
     #[error(transparent)]
-    Progress(#[from] ProgressError),
+    SyncReport(#[from] SyncReportError),
 }
 
 impl RpcError {
@@ -48,7 +48,7 @@ impl RpcError {
 
 impl From<sqlx::Error> for RpcError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Progress(ProgressError::Database(error))
+        Self::SyncReport(SyncReportError::Database(error))
     }
 }
 
@@ -70,39 +70,39 @@ impl From<RpcError> for Status {
                 details.add_bad_request_violation(*field, problem);
                 error.to_string()
             }
-            RpcError::Progress(ProgressError::Database(cause)) => {
-                tracing::error!(error = %cause, "database");
+            RpcError::SyncReport(SyncReportError::Database(cause)) => {
+                tracing::error!(error = %cause, "database failed");
                 "the database does not answer: try again".to_owned()
             }
-            RpcError::Refused(_) | RpcError::Progress(_) => error.to_string(),
+            RpcError::Refused(_) | RpcError::SyncReport(_) => error.to_string(),
         };
         Status::with_error_details(code, message, details)
     }
 }
 
-/// Its name in the contract.
+/// The name of the error in the contract.
 fn reason(error: &RpcError) -> &'static str {
     match error {
         RpcError::InvalidArgument { .. } => "INVALID_REQUEST",
         RpcError::Refused(_) => "CALLER_NOT_ALLOWED",
-        RpcError::Progress(error) => match error {
-            ProgressError::Database(_) => "STORE_UNAVAILABLE",
-            ProgressError::AccountNotFound => "ACCOUNT_NOT_FOUND",
-            ProgressError::ChannelNotFound => "CHANNEL_NOT_FOUND",
-            ProgressError::Refused(_) => "STATE_REFUSED",
-            ProgressError::StaleJob => "STALE_JOB",
-            ProgressError::ReauthRequired => "REAUTH_REQUIRED",
+        RpcError::SyncReport(error) => match error {
+            SyncReportError::Database(_) => "STORE_UNAVAILABLE",
+            SyncReportError::AccountNotFound => "ACCOUNT_NOT_FOUND",
+            SyncReportError::ChannelNotFound => "CHANNEL_NOT_FOUND",
+            SyncReportError::InvalidTransition(_) => "STATE_REFUSED",
+            SyncReportError::StaleJob => "STALE_JOB",
+            SyncReportError::ReauthRequired => "REAUTH_REQUIRED",
         },
     }
 }
 
-/// What the contract says of a reason. `ErrorInfo.reason` is the name that older
-/// callers know; the contract's own is beside it.
+/// The code and the details that the contract gives a reason. `ErrorInfo.reason` is the
+/// name that older callers know; the name in the contract is in the metadata.
 fn of(reason: &'static str) -> (Code, ErrorDetails) {
     let known = Known::of(reason);
-    let told = known.map_or(reason, |known| known.in_account_service);
+    let legacy_reason = known.map_or(reason, |known| known.in_account_service);
     let metadata = HashMap::from([("reason".to_owned(), reason.to_owned())]);
-    let mut details = ErrorDetails::with_error_info(told, DOMAIN, metadata);
+    let mut details = ErrorDetails::with_error_info(legacy_reason, DOMAIN, metadata);
     if known.is_some_and(|known| known.retry == Retry::Later) {
         details.set_retry_info(Some(RETRY_DELAY));
     }
@@ -123,7 +123,7 @@ mod tests {
             (info.reason.as_str(), info.domain.as_str()),
             ("DATABASE_UNAVAILABLE", DOMAIN)
         );
-        // What is called the same in every service is beside it.
+        // The name that every service uses is in the metadata.
         assert_eq!(info.metadata["reason"], "STORE_UNAVAILABLE");
         assert!(status.get_details_retry_info().is_some());
     }
@@ -133,10 +133,10 @@ mod tests {
         for error in [
             RpcError::invalid("field", "problem"),
             sqlx::Error::PoolTimedOut.into(),
-            ProgressError::AccountNotFound.into(),
-            ProgressError::ChannelNotFound.into(),
-            ProgressError::StaleJob.into(),
-            ProgressError::ReauthRequired.into(),
+            SyncReportError::AccountNotFound.into(),
+            SyncReportError::ChannelNotFound.into(),
+            SyncReportError::StaleJob.into(),
+            SyncReportError::ReauthRequired.into(),
         ] {
             assert!(Known::of(reason(&error)).is_some(), "{error}");
         }

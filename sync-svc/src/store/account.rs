@@ -1,48 +1,63 @@
-//! Connected accounts.
+//! Connected accounts (`sync.connected_account`).
 
-use latchkey_domain::{AccountId, GrantBinding, Handle, UserId, WorkspaceId};
-use sqlx::PgConnection;
+use latchkey_domain::{AccountId, GrantBinding, Handle, ProviderName, UserId, WorkspaceId};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Row as _};
 use time::OffsetDateTime;
-use uuid::Uuid;
+
+use super::row;
 
 /// A row of `sync.connected_account`.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Account {
     /// Connected account.
-    pub id: Uuid,
-    /// Workspace.
-    pub workspace_id: Uuid,
-    /// Owner.
-    pub user_id: Uuid,
-    /// Provider name.
-    pub provider: String,
-    /// Issuer of the identity.
-    pub issuer: String,
-    /// Subject of the identity.
-    pub subject: String,
-    /// Mailbox address.
+    pub id: AccountId,
+    /// Workspace, owner and identity at the provider: what the grant is sealed for.
+    pub binding: GrantBinding,
+    /// Mailbox address. A label: text as it is stored, so that an account stays
+    /// readable if somebody edited the label.
     pub handle: String,
-    /// The address that somebody vouched for.
+    /// The address that was verified; `None` if none was.
     pub vouched_handle: Option<String>,
-    /// Name to show.
+    /// Name to show; may be empty.
     pub display_name: String,
-    /// When it was connected first.
+    /// When it was connected for the first time.
     pub connected_at: OffsetDateTime,
-    /// When it was disconnected; none while it is connected.
+    /// When it was disconnected; `None` while it is connected.
     pub disconnected_at: Option<OffsetDateTime>,
 }
 
+impl FromRow<'_, PgRow> for Account {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row::id(row, "id")?,
+            binding: GrantBinding {
+                workspace: row::id(row, "workspace_id")?,
+                user: row::id(row, "user_id")?,
+                provider: row::text(row, "provider")?,
+                issuer: row::text(row, "issuer")?,
+                subject: row::text(row, "subject")?,
+            },
+            handle: row.try_get("handle")?,
+            vouched_handle: row.try_get("vouched_handle")?,
+            display_name: row.try_get("display_name")?,
+            connected_at: row.try_get("connected_at")?,
+            disconnected_at: row.try_get("disconnected_at")?,
+        })
+    }
+}
+
 impl Account {
-    /// Where it is.
-    pub fn place(&self) -> Place {
-        Place {
+    /// The part that a policy checks.
+    pub fn location(&self) -> AccountLocation {
+        AccountLocation {
             id: self.id,
-            workspace_id: self.workspace_id,
-            provider: self.provider.clone(),
+            workspace: self.binding.workspace,
+            provider: self.binding.provider.clone(),
         }
     }
 
-    /// Returns `true` if somebody vouches that the address is this person's.
+    /// Returns `true` if the address was verified to be this person's.
     pub fn handle_verified(&self) -> bool {
         self.vouched_handle.as_deref() == Some(self.handle.as_str())
     }
@@ -56,7 +71,7 @@ macro_rules! columns {
     };
 }
 
-/// Begin of a statement that answers [`AccountView`]s.
+/// Beginning of a statement that returns [`AccountView`]s.
 macro_rules! view {
     () => {
         concat!(
@@ -71,10 +86,10 @@ macro_rules! view {
     };
 }
 
-/// Creates the account or finds it by its unique key, and locks its row until
-/// the transaction ends: deliveries about one account go one after another.
-/// The labels follow the newest sign-in. One that does not say whether its
-/// address is vouched for leaves what is known of the same address.
+/// Creates the account or finds it by its unique key, and locks its row until the
+/// transaction ends, so that deliveries for one account wait for each other. The labels
+/// are those of the newest sign-in. A sign-in that does not say whether its address is
+/// verified keeps what is stored about the same address.
 pub async fn upsert(
     connection: &mut PgConnection,
     binding: &GrantBinding,
@@ -116,7 +131,10 @@ pub async fn upsert(
 }
 
 /// Finds an account and locks its row until the transaction ends.
-pub async fn lock(connection: &mut PgConnection, id: Uuid) -> Result<Option<Account>, sqlx::Error> {
+pub async fn lock(
+    connection: &mut PgConnection,
+    id: AccountId,
+) -> Result<Option<Account>, sqlx::Error> {
     sqlx::query_as(concat!(
         "SELECT ",
         columns!(),
@@ -124,40 +142,40 @@ pub async fn lock(connection: &mut PgConnection, id: Uuid) -> Result<Option<Acco
          WHERE a.id = $1
          FOR UPDATE"
     ))
-    .bind(id)
+    .bind(id.as_uuid())
     .fetch_optional(connection)
     .await
 }
 
-/// Notes when an account was disconnected, or that it is connected again.
+/// Stores when an account was disconnected; `None` if it is connected again.
 pub async fn set_disconnected(
     connection: &mut PgConnection,
-    id: Uuid,
+    id: AccountId,
     at: Option<OffsetDateTime>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE sync.connected_account SET disconnected_at = $2 WHERE id = $1")
-        .bind(id)
+        .bind(id.as_uuid())
         .bind(at)
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// An account with what its credential tells.
+/// An account with the public part of its credential.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct AccountView {
     /// The account.
     #[sqlx(flatten)]
     pub account: Account,
-    /// Granted scopes.
+    /// The granted scopes; `None` if nothing is stored.
     pub granted_scopes: Option<Vec<String>>,
-    /// When the grant died.
+    /// When the grant died; `None` if it is alive.
     pub auth_failed_at: Option<OffsetDateTime>,
-    /// When the provider ends the grant unless it is renewed before.
+    /// When the provider ends the grant unless it is renewed before; `None` if unknown.
     pub grant_expires_at: Option<OffsetDateTime>,
 }
 
-/// One connected account.
+/// Finds a connected account; `None` if it does not exist or is disconnected.
 pub async fn find(
     connection: &mut PgConnection,
     id: AccountId,
@@ -171,22 +189,32 @@ pub async fn find(
     .await
 }
 
-/// Where an account is: what a policy judges.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct Place {
+/// The part of an account that a policy checks.
+#[derive(Debug, Clone)]
+pub struct AccountLocation {
     /// The account.
-    pub id: Uuid,
-    /// Workspace.
-    pub workspace_id: Uuid,
-    /// Provider name.
-    pub provider: String,
+    pub id: AccountId,
+    /// Its workspace.
+    pub workspace: WorkspaceId,
+    /// Its provider.
+    pub provider: ProviderName,
 }
 
-/// Where an account is, connected or not.
-pub async fn place_of(
+impl FromRow<'_, PgRow> for AccountLocation {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row::id(row, "id")?,
+            workspace: row::id(row, "workspace_id")?,
+            provider: row::text(row, "provider")?,
+        })
+    }
+}
+
+/// Finds the location of an account, connected or not.
+pub async fn location_of(
     connection: &mut PgConnection,
     id: AccountId,
-) -> Result<Option<Place>, sqlx::Error> {
+) -> Result<Option<AccountLocation>, sqlx::Error> {
     sqlx::query_as("SELECT id, workspace_id, provider FROM sync.connected_account WHERE id = $1")
         .bind(id.as_uuid())
         .fetch_optional(connection)
@@ -199,11 +227,13 @@ pub async fn page(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
     user: Option<UserId>,
-    providers: Option<&[String]>,
-    after: Option<(OffsetDateTime, Uuid)>,
+    providers: Option<&[ProviderName]>,
+    after: Option<(OffsetDateTime, AccountId)>,
     limit: i64,
 ) -> Result<Vec<AccountView>, sqlx::Error> {
     let (after_time, after_id) = after.unzip();
+    let providers: Option<Vec<&str>> =
+        providers.map(|names| names.iter().map(ProviderName::as_str).collect());
     sqlx::query_as(concat!(
         view!(),
         " WHERE a.workspace_id = $1
@@ -217,7 +247,7 @@ pub async fn page(
     .bind(workspace.as_uuid())
     .bind(user.map(|user| user.as_uuid()))
     .bind(after_time)
-    .bind(after_id)
+    .bind(after_id.map(|id| id.as_uuid()))
     .bind(limit)
     .bind(providers)
     .fetch_all(connection)

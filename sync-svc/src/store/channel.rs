@@ -1,27 +1,38 @@
-//! Channels of both kinds.
+//! Channels of both kinds (`sync.message_channel`, `sync.calendar_channel`).
 
-use latchkey_domain::ChannelId;
-use sqlx::PgConnection;
+use latchkey_domain::{AccountId, ChannelId};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::account::Place;
-use super::per_kind;
+use super::account::AccountLocation;
+use super::row;
 use crate::channel::{Channel, Kind, LastFailure, Stage, SyncStatus};
 
-/// Channels that a sweep reads at once.
-pub const PAGE: i64 = 100;
+/// A statement on the table of this kind of channel.
+macro_rules! per_kind {
+    ($kind:expr, $before:literal, $after:literal) => {
+        match $kind {
+            Kind::Message => concat!($before, "sync.message_channel", $after),
+            Kind::Calendar => concat!($before, "sync.calendar_channel", $after),
+        }
+    };
+}
 
-/// A channel with its place.
+/// Number of channels that a sweep reads at once.
+pub const PAGE_SIZE: i64 = 100;
+
+/// A channel with its account.
 #[derive(Debug, Clone)]
 pub struct ChannelRow {
     /// Channel.
     pub id: ChannelId,
     /// Connected account.
-    pub account_id: Uuid,
-    /// Kind.
+    pub account_id: AccountId,
+    /// The kind of data.
     pub kind: Kind,
-    /// State.
+    /// The state.
     pub state: Channel,
 }
 
@@ -44,7 +55,7 @@ impl Row {
     fn read(self, kind: Kind) -> ChannelRow {
         ChannelRow {
             id: self.id.into(),
-            account_id: self.account_id,
+            account_id: self.account_id.into(),
             kind,
             state: Channel {
                 status: SyncStatus::stored(self.sync_status),
@@ -64,8 +75,9 @@ impl Row {
 /// The channels of these accounts, message channels first.
 pub async fn of_accounts(
     connection: &mut PgConnection,
-    accounts: &[Uuid],
+    accounts: &[AccountId],
 ) -> Result<Vec<ChannelRow>, sqlx::Error> {
+    let accounts: Vec<Uuid> = accounts.iter().map(AccountId::as_uuid).collect();
     let mut found = Vec::new();
     for kind in Kind::ALL {
         let rows: Vec<Row> = sqlx::query_as(per_kind!(
@@ -76,7 +88,7 @@ pub async fn of_accounts(
              FROM ",
             " WHERE account_id = ANY($1)"
         ))
-        .bind(accounts)
+        .bind(&accounts)
         .fetch_all(&mut *connection)
         .await?;
         found.extend(rows.into_iter().map(|row| row.read(kind)));
@@ -84,34 +96,29 @@ pub async fn of_accounts(
     Ok(found)
 }
 
-/// The account of a channel, whichever kind it is.
+/// The account of a channel of either kind.
 pub async fn account_of(
     connection: &mut PgConnection,
     channel: ChannelId,
-) -> Result<Option<Uuid>, sqlx::Error> {
-    sqlx::query_scalar(
+) -> Result<Option<AccountId>, sqlx::Error> {
+    let account: Option<Uuid> = sqlx::query_scalar(
         "SELECT account_id FROM sync.message_channel WHERE id = $1
          UNION ALL
          SELECT account_id FROM sync.calendar_channel WHERE id = $1",
     )
     .bind(channel.as_uuid())
     .fetch_optional(connection)
-    .await
+    .await?;
+    Ok(account.map(AccountId::from))
 }
 
-/// What is judged of a channel before a report on it is read: its kind, its
-/// account and where the account is.
-pub async fn place_of(
+/// The kind of a channel and the location of its account, which a policy checks before
+/// a report is read.
+pub async fn location_of(
     connection: &mut PgConnection,
     channel: ChannelId,
-) -> Result<Option<(Kind, Place)>, sqlx::Error> {
-    #[derive(sqlx::FromRow)]
-    struct Row {
-        is_message: bool,
-        #[sqlx(flatten)]
-        place: Place,
-    }
-    let row: Option<Row> = sqlx::query_as(
+) -> Result<Option<(Kind, AccountLocation)>, sqlx::Error> {
+    let row = sqlx::query(
         "SELECT c.is_message, a.id, a.workspace_id, a.provider
          FROM (SELECT true AS is_message, account_id FROM sync.message_channel WHERE id = $1
                UNION ALL
@@ -121,18 +128,18 @@ pub async fn place_of(
     .bind(channel.as_uuid())
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| {
-        let kind = if row.is_message {
-            Kind::Message
-        } else {
-            Kind::Calendar
-        };
-        (kind, row.place)
-    }))
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let kind = if row.try_get("is_message")? {
+        Kind::Message
+    } else {
+        Kind::Calendar
+    };
+    Ok(Some((kind, AccountLocation::from_row(&row)?)))
 }
 
-/// Inserts a new channel. Visibility, policies and the rest are the table's
-/// defaults.
+/// Inserts a new channel. Visibility and policies get the defaults of the table.
 pub async fn insert(connection: &mut PgConnection, row: &ChannelRow) -> Result<(), sqlx::Error> {
     sqlx::query(per_kind!(
         row.kind,
@@ -142,7 +149,7 @@ pub async fn insert(connection: &mut PgConnection, row: &ChannelRow) -> Result<(
           VALUES ($1, $2, $3::sync.sync_status, $4, $5, $6, $7)"
     ))
     .bind(row.id.as_uuid())
-    .bind(row.account_id)
+    .bind(row.account_id.as_uuid())
     .bind(row.state.status.as_str())
     .bind(row.state.stage.name(row.kind))
     .bind(row.state.stage_started_at)
@@ -184,11 +191,11 @@ pub async fn update(connection: &mut PgConnection, row: &ChannelRow) -> Result<(
     Ok(())
 }
 
-/// Sets who sees what, as the person chose it at `chosen_at`, unless a newer
-/// choice is stored.
-pub async fn choose_visibility(
+/// Stores the visibility that the person chose at `chosen_at`, unless a newer choice is
+/// stored.
+pub async fn set_visibility(
     connection: &mut PgConnection,
-    account: Uuid,
+    account: AccountId,
     kind: Kind,
     visibility: &str,
     chosen_at: OffsetDateTime,
@@ -200,7 +207,7 @@ pub async fn choose_visibility(
           WHERE account_id = $1
             AND (visibility_chosen_at IS NULL OR visibility_chosen_at < $3)"
     ))
-    .bind(account)
+    .bind(account.as_uuid())
     .bind(visibility)
     .bind(chosen_at)
     .execute(connection)
@@ -208,8 +215,8 @@ pub async fn choose_visibility(
     Ok(())
 }
 
-/// Where a sweep has got to: channels are looked through in this order, so that
-/// one that cannot be moved keeps nobody behind it waiting.
+/// The position of a sweep (keyset pagination), so that a channel that cannot be
+/// changed does not stop the sweep from reaching the others.
 #[derive(Debug, Clone, Copy)]
 pub struct Position {
     since: OffsetDateTime,
@@ -223,8 +230,8 @@ impl Position {
         id: Uuid::nil(),
     };
 
-    /// Behind this channel.
-    pub fn behind(row: &ChannelRow) -> Self {
+    /// After this channel.
+    pub fn after(row: &ChannelRow) -> Self {
         Self {
             since: row.state.stage_started_at,
             id: row.id.as_uuid(),
@@ -232,11 +239,11 @@ impl Position {
     }
 }
 
-/// Channels whose retry is due, whose worker has not been heard of since
-/// `silent_before`, or whose job is to be queued again: those that stand longest
-/// first, [`PAGE`] at most (indexes `…_channel_running`). A stage of a newer
-/// version is left to the newer version.
-pub async fn due(
+/// Channels whose back-off is over, whose worker has reported nothing since
+/// `silent_before`, or whose job is due to be queued again; the longest unchanged first,
+/// at most [`PAGE_SIZE`] (indexes `…_channel_running`). Channels at a stage of a newer
+/// version are not returned.
+pub async fn due_for_sweep(
     connection: &mut PgConnection,
     kind: Kind,
     now: OffsetDateTime,
@@ -273,18 +280,18 @@ pub async fn due(
     .bind(Stage::names(&Stage::AT_WORK, kind))
     .bind(Stage::names(&Stage::WAITING, kind))
     .bind(Stage::ListFetchPending.name(kind))
-    .bind(PAGE)
+    .bind(PAGE_SIZE)
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| row.read(kind)).collect())
 }
 
-/// Accounts that have a channel at `FAILED_UNKNOWN`, with the channel and the
-/// reason; those that failed longest ago first.
+/// Channels at `FAILED_UNKNOWN` of connected accounts, with the reason; the oldest
+/// failure first.
 pub async fn failed(connection: &mut PgConnection) -> Result<Vec<FailedRow>, sqlx::Error> {
     sqlx::query_as(
         "SELECT a.id AS account_id, c.id AS channel_id, c.kind, a.provider, a.handle,
-                c.sync_stage_started_at AS failed_at, coalesce(c.last_failure, '') AS reason
+                c.sync_stage_started_at AS failed_at, c.last_failure AS reason
          FROM (SELECT id, account_id, 'message' AS kind, sync_stage_started_at, last_failure
                FROM sync.message_channel WHERE sync_status = 'FAILED_UNKNOWN'
                UNION ALL
@@ -299,20 +306,34 @@ pub async fn failed(connection: &mut PgConnection) -> Result<Vec<FailedRow>, sql
 }
 
 /// A channel that failed, as an operator looks at it.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct FailedRow {
     /// Connected account.
-    pub account_id: Uuid,
+    pub account_id: AccountId,
     /// Channel.
-    pub channel_id: Uuid,
+    pub channel_id: ChannelId,
     /// `message` or `calendar`.
     pub kind: String,
-    /// Provider name.
+    /// Provider name, as it is stored.
     pub provider: String,
     /// Mailbox address.
     pub handle: String,
-    /// Since when.
+    /// When it failed.
     pub failed_at: OffsetDateTime,
-    /// Why; empty where nobody said.
-    pub reason: String,
+    /// Why it failed, if that is known.
+    pub reason: Option<String>,
+}
+
+impl FromRow<'_, PgRow> for FailedRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            account_id: row::id(row, "account_id")?,
+            channel_id: row::id(row, "channel_id")?,
+            kind: row.try_get("kind")?,
+            provider: row.try_get("provider")?,
+            handle: row.try_get("handle")?,
+            failed_at: row.try_get("failed_at")?,
+            reason: row.try_get("reason")?,
+        })
+    }
 }

@@ -1,12 +1,12 @@
-//! Sealed grants in `vault.credential`: stored here, opened by refresh-svc alone.
+//! Sealed grants (`vault.credential`): stored here, opened only by refresh-svc.
 
-use latchkey_domain::ScopeSet;
+use latchkey_domain::{AccountId, ScopeSet};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::account::Account;
-use crate::connect::{Death, Grant, Held, Origin, SealedGrant};
+use super::grant_death;
+use crate::grant::{Death, Grant, Origin, SealedGrant, StoredGrants};
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -24,26 +24,26 @@ struct Row {
     died_before: bool,
 }
 
-/// A stored credential, locked.
+/// A stored credential whose row is locked.
 #[derive(Debug, Clone)]
-pub struct Stored {
-    /// What is stored, as the decision needs it.
-    pub held: Held,
-    /// Whether the provider refused the grant and nothing has replaced it.
+pub struct StoredCredential {
+    /// The content that a merge of grants depends on.
+    pub grants: StoredGrants,
+    /// Whether the provider refused the grant and it has not been replaced.
     pub refused: bool,
-    /// When the credentials were erased, unless they were replaced since.
+    /// When the tokens were erased; `None` if they were stored again since.
     pub erased_at: Option<OffsetDateTime>,
-    /// True while refresh-svc may be asking the provider: its result would be
-    /// lost if the version moved.
+    /// Whether refresh-svc may be refreshing the grant now: its result would be lost if
+    /// the version changed.
     pub refreshing: bool,
 }
 
 /// Finds the credential of an account and locks its row.
 pub async fn lock(
     connection: &mut PgConnection,
-    account: Uuid,
+    account: AccountId,
     now: OffsetDateTime,
-) -> Result<Option<Stored>, sqlx::Error> {
+) -> Result<Option<StoredCredential>, sqlx::Error> {
     let row: Option<Row> = sqlx::query_as(
         "SELECT authenticated_at, granted_scopes, last_refreshed_at,
                 refresh_authenticated_at, refresh_scopes,
@@ -59,7 +59,7 @@ pub async fn lock(
          WHERE account_id = $1
          FOR UPDATE",
     )
-    .bind(account)
+    .bind(account.as_uuid())
     .bind(now)
     .fetch_optional(&mut *connection)
     .await?;
@@ -67,19 +67,19 @@ pub async fn lock(
         return Ok(None);
     };
     let deaths = if row.died_before {
-        deaths(connection, account).await?
+        grant_death::all(connection, account).await?
     } else {
         Vec::new()
     };
-    Ok(Some(Stored {
+    Ok(Some(StoredCredential {
         refused: row.auth_failed_at.is_some() && row.erased_at.is_none(),
         erased_at: row.erased_at,
         refreshing: row.refreshing,
-        held: held(row, deaths),
+        grants: grants(row, deaths),
     }))
 }
 
-fn held(row: Row, deaths: Vec<Death>) -> Held {
+fn grants(row: Row, deaths: Vec<Death>) -> StoredGrants {
     let kept = row.erased_at.is_none();
     let access = Origin {
         authenticated_at: row.authenticated_at,
@@ -92,7 +92,7 @@ fn held(row: Row, deaths: Vec<Death>) -> Held {
         },
         _ => access.clone(),
     };
-    Held {
+    StoredGrants {
         access_issued_at: row.last_refreshed_at.filter(|_| kept),
         refresh: (kept && row.has_refresh_token).then_some(refresh),
         access: kept.then_some(access),
@@ -102,75 +102,8 @@ fn held(row: Row, deaths: Vec<Death>) -> Held {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct DeathRow {
-    died_at: OffsetDateTime,
-    width: i32,
-    authenticated_at: OffsetDateTime,
-    of_refresh_token: bool,
-}
-
-/// Deaths of grants of this account that were replaced since.
-async fn deaths(connection: &mut PgConnection, account: Uuid) -> Result<Vec<Death>, sqlx::Error> {
-    let rows: Vec<DeathRow> = sqlx::query_as(
-        "SELECT died_at, width, authenticated_at, of_refresh_token
-         FROM sync.grant_death
-         WHERE account_id = $1",
-    )
-    .bind(account)
-    .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Death {
-            rank: (
-                usize::try_from(row.width).unwrap_or_default(),
-                row.authenticated_at,
-            ),
-            at: row.died_at,
-            of_refresh_token: row.of_refresh_token,
-        })
-        .collect())
-}
-
-/// Remembers the death of a grant that is about to be replaced.
-pub async fn remember_death(
-    connection: &mut PgConnection,
-    account: Uuid,
-    death: Death,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO sync.grant_death
-             (account_id, died_at, width, authenticated_at, of_refresh_token)
-         VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (account_id, died_at) DO NOTHING",
-    )
-    .bind(account)
-    .bind(death.at)
-    .bind(i32::try_from(death.rank.0).unwrap_or(i32::MAX))
-    .bind(death.rank.1)
-    .bind(death.of_refresh_token)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Forgets the deaths from before a disconnect: nothing from before it counts.
-pub async fn forget_deaths(
-    connection: &mut PgConnection,
-    account: Uuid,
-    not_before: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM sync.grant_death WHERE account_id = $1 AND died_at <= $2")
-        .bind(account)
-        .bind(not_before)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Stores a grant in place of whatever there was: alive, no failure, no lease,
-/// a version that an older refresh cannot overwrite.
+/// Replaces both tokens. The grant is alive, without failures and without a lease; the
+/// new version makes the compare-and-swap of an older refresh fail.
 pub async fn replace(
     connection: &mut PgConnection,
     account: &Account,
@@ -215,12 +148,12 @@ pub async fn replace(
              intent_at = NULL,
              intent_count = 0",
     )
-    .bind(account.id)
-    .bind(account.workspace_id)
-    .bind(account.user_id)
-    .bind(&account.provider)
-    .bind(&account.issuer)
-    .bind(&account.subject)
+    .bind(account.id.as_uuid())
+    .bind(account.binding.workspace.as_uuid())
+    .bind(account.binding.user.as_uuid())
+    .bind(account.binding.provider.as_str())
+    .bind(account.binding.issuer.as_str())
+    .bind(account.binding.subject.as_str())
     .bind(&account.handle)
     .bind(&sealed.access_token)
     .bind(sealed.access_token_expires_at)
@@ -234,67 +167,11 @@ pub async fn replace(
     Ok(())
 }
 
-/// Refresh tokens of earlier sign-ins that are kept for one account, until it is
-/// disconnected.
-const MOST_REPLACED: i64 = 10;
-
-/// Keeps a refresh token, that of the sign-in or the stored one, and forgets the oldest
-/// beyond the bound, in one statement: the rows that it sees are those from before it.
-macro_rules! keep {
-    ($token:literal) => {
-        concat!(
-            "WITH kept AS (
-                 INSERT INTO vault.replaced_grant (account_id, sealed_refresh_token)
-                 ",
-            $token,
-            " RETURNING id
-             )
-             DELETE FROM vault.replaced_grant
-             WHERE account_id = $1 AND EXISTS (SELECT FROM kept) AND id <= (
-                 SELECT id FROM vault.replaced_grant
-                 WHERE account_id = $1 ORDER BY id DESC OFFSET $2 - 1 LIMIT 1)"
-        )
-    };
-}
-
-/// Keeps the stored refresh token, which is about to be replaced: the provider may go on
-/// serving it, and a disconnect revokes it.
-pub async fn keep_replaced(
+/// Replaces only the access token; the refresh token and its origin stay. The lease is
+/// not touched, so no refresh may be in progress.
+pub async fn replace_access_token(
     connection: &mut PgConnection,
-    account: Uuid,
-) -> Result<(), sqlx::Error> {
-    // Index: replaced_grant_account.
-    sqlx::query(keep!(
-        "SELECT account_id, sealed_refresh_token FROM vault.credential
-         WHERE account_id = $1 AND sealed_refresh_token IS NOT NULL"
-    ))
-    .bind(account)
-    .bind(MOST_REPLACED)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Keeps the refresh token of a sign-in that was not taken.
-pub async fn keep_unused(
-    connection: &mut PgConnection,
-    account: Uuid,
-    sealed_refresh_token: &[u8],
-) -> Result<(), sqlx::Error> {
-    sqlx::query(keep!("VALUES ($1, $3)"))
-        .bind(account)
-        .bind(MOST_REPLACED)
-        .bind(sealed_refresh_token)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Takes only the access token; the stored refresh token stays, with where it
-/// came from. A refresh that is under way keeps its lease, so none may be.
-pub async fn take_access_token(
-    connection: &mut PgConnection,
-    account: Uuid,
+    account: AccountId,
     sealed: &SealedGrant,
     grant: &Grant,
 ) -> Result<(), sqlx::Error> {
@@ -314,7 +191,7 @@ pub async fn take_access_token(
              version = version + 1
          WHERE account_id = $1",
     )
-    .bind(account)
+    .bind(account.as_uuid())
     .bind(&sealed.access_token)
     .bind(sealed.access_token_expires_at)
     .bind(grant.authenticated_at)
@@ -324,11 +201,11 @@ pub async fn take_access_token(
     Ok(())
 }
 
-/// Takes only the refresh token: the stored access token is of a higher rank.
-/// A refresh with the token that is replaced loses its compare-and-swap.
-pub async fn take_refresh_token(
+/// Replaces only the refresh token, because the stored access token has a higher rank.
+/// The compare-and-swap of a refresh with the replaced token fails.
+pub async fn replace_refresh_token(
     connection: &mut PgConnection,
-    account: Uuid,
+    account: AccountId,
     sealed: &SealedGrant,
     grant: &Grant,
 ) -> Result<(), sqlx::Error> {
@@ -354,7 +231,7 @@ pub async fn take_refresh_token(
              version = version + 1
          WHERE account_id = $1",
     )
-    .bind(account)
+    .bind(account.as_uuid())
     .bind(sealed.refresh_token.as_deref())
     .bind(grant.authenticated_at)
     .bind(grant.scopes.to_vec())
@@ -365,25 +242,25 @@ pub async fn take_refresh_token(
     Ok(())
 }
 
-/// Notes a disconnect: no grant from before it counts any more.
+/// Stores a disconnect: no grant of an earlier time counts any more.
 pub async fn set_not_before(
     connection: &mut PgConnection,
-    account: Uuid,
+    account: AccountId,
     at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE vault.credential SET not_before = greatest(not_before, $2)
          WHERE account_id = $1 AND (not_before IS NULL OR not_before < $2)",
     )
-    .bind(account)
+    .bind(account.as_uuid())
     .bind(at)
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Gives the credential the address of its account, and who vouches for it: the
-/// look-up by handle reads them here. The tokens and their version stay.
+/// Copies the address of the account, and the verified address, to the credential, where
+/// the look-up by handle reads them. The tokens and their version stay.
 pub async fn set_handle(
     connection: &mut PgConnection,
     account: &Account,
@@ -392,7 +269,7 @@ pub async fn set_handle(
         "UPDATE vault.credential SET handle = $2, vouched_handle = $3
          WHERE account_id = $1 AND (handle, vouched_handle) IS DISTINCT FROM ($2, $3)",
     )
-    .bind(account.id)
+    .bind(account.id.as_uuid())
     .bind(&account.handle)
     .bind(&account.vouched_handle)
     .execute(connection)

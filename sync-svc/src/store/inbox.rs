@@ -1,11 +1,11 @@
-//! Events that were applied.
+//! Events that were applied (`sync.inbox`).
 
 use latchkey_domain::EventId;
 use sqlx::{PgConnection, PgPool};
 
-/// True where the event was not applied before. A delivery of the same event
-/// that is being applied is waited for.
-pub async fn first_time(
+/// Records an event. Returns `true` if it was not applied before. Waits for a delivery
+/// of the same event that is being applied.
+pub async fn record_first_delivery(
     connection: &mut PgConnection,
     event: EventId,
     consumer: &str,
@@ -22,9 +22,9 @@ pub async fn first_time(
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Forgets events of more than 14 days ago, at most 10,000 at once. One that
-/// still came again would meet the unique keys and the newer grant.
-pub async fn forget_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
+/// Deletes events that are older than 14 days, at most 10,000. If one is delivered once
+/// more, the unique keys and the merge of grants make it have no effect.
+pub async fn delete_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query(
         "DELETE FROM sync.inbox WHERE event_id IN (
              SELECT event_id FROM sync.inbox

@@ -1,10 +1,10 @@
-//! Jobs: each start of a channel has one.
+//! Jobs (`sync.sync_job`): each start of a channel has one.
 
 use latchkey_domain::{ChannelId, JobId};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
-/// Notes a job; false where this start has its job already.
+/// Stores a job. Returns `false` if this start has its job already.
 pub async fn insert(
     connection: &mut PgConnection,
     job: JobId,
@@ -24,10 +24,10 @@ pub async fn insert(
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Notes that the job of a start is queued again, under its own id. Answers false
-/// where it is not time: it waits twice as long after each time, from an hour to a
-/// day, so that a queue without workers does not fill up.
-pub async fn repeat(
+/// Stores that the job of a start is queued again with the same id. Returns `false` if it
+/// is not due. The wait doubles each time, from one hour to one day, so that a queue
+/// without workers does not fill up.
+pub async fn requeue(
     connection: &mut PgConnection,
     job: JobId,
     channel: ChannelId,
@@ -52,13 +52,13 @@ pub async fn repeat(
     Ok(repeated.rows_affected() == 1)
 }
 
-/// Jobs that are forgotten at once.
+/// Most jobs that are deleted by one statement.
 const BATCH: i64 = 10_000;
 
-/// Forgets jobs of starts that another start has replaced, and of channels that
-/// are gone, `BATCH` at most: those that were queued before `before`. The job of
-/// a channel's last start stays: it may have to be queued again.
-pub async fn forget_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sqlx::Error> {
+/// Deletes at most `BATCH` jobs that were created before `before` and belong to an
+/// earlier start or to a deleted channel. The job of a channel's last start stays: it may
+/// have to be queued again.
+pub async fn delete_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sqlx::Error> {
     let forgotten = sqlx::query(
         "DELETE FROM sync.sync_job WHERE id IN (
              SELECT j.id FROM sync.sync_job j
@@ -76,11 +76,11 @@ pub async fn forget_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sq
     Ok(forgotten.rows_affected())
 }
 
-/// Forgets them batch by batch until none is left.
-pub async fn forget_all_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sqlx::Error> {
+/// Runs [`delete_old`] until nothing is left to delete. Returns the number of jobs.
+pub async fn delete_all_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sqlx::Error> {
     let mut forgotten = 0;
     loop {
-        let batch = forget_old(pool, before).await?;
+        let batch = delete_old(pool, before).await?;
         forgotten += batch;
         if batch < BATCH.unsigned_abs() {
             return Ok(forgotten);

@@ -1,26 +1,26 @@
-//! People who were taken out of a workspace.
+//! Members who were removed from a workspace (`sync.removed_member`), and the disconnect
+//! of their accounts (`vault.disconnect_request`).
 
-use latchkey_domain::{UserId, WorkspaceId};
+use latchkey_domain::{AccountId, UserId, WorkspaceId};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Waits for a removal of the person from the workspace that is being applied, and
-/// lets none be applied until the transaction ends. Several sign-ins may go on at
-/// once.
-pub async fn hold(
+/// Takes the shared lock of the person in the workspace until the transaction ends: it
+/// excludes a removal, but not other sign-ins.
+pub async fn lock_shared(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
     user: UserId,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))")
-        .bind(key(workspace, user))
+        .bind(lock_key(workspace, user))
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// When the person was taken out of the workspace last.
+/// When the person was removed from the workspace last; `None` if never.
 pub async fn removed_at(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
@@ -35,16 +35,16 @@ pub async fn removed_at(
     .await
 }
 
-/// Notes that the person was taken out, and waits for their sign-ins that are being
-/// applied.
-pub async fn remove(
+/// Stores that the person was removed. Takes the exclusive lock, and so waits for
+/// sign-ins of the person that are being applied.
+pub async fn insert_removal(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
     user: UserId,
     at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-        .bind(key(workspace, user))
+        .bind(lock_key(workspace, user))
         .execute(&mut *connection)
         .await?;
     sqlx::query(
@@ -61,15 +61,15 @@ pub async fn remove(
     Ok(())
 }
 
-/// Asks refresh-svc to disconnect what the person connected in the workspace by a
-/// grant that is not later than `at`. Answers the accounts.
+/// Requests refresh-svc to disconnect the accounts of the person in the workspace whose
+/// grant is not later than `at`. Returns the accounts.
 pub async fn request_disconnects(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
     user: UserId,
     at: OffsetDateTime,
-) -> Result<Vec<Uuid>, sqlx::Error> {
-    sqlx::query_scalar(
+) -> Result<Vec<AccountId>, sqlx::Error> {
+    let accounts: Vec<Uuid> = sqlx::query_scalar(
         "INSERT INTO vault.disconnect_request AS d (account_id, not_after)
          SELECT a.id, $3
          FROM sync.connected_account a JOIN vault.credential c ON c.account_id = a.id
@@ -83,9 +83,10 @@ pub async fn request_disconnects(
     .bind(user.as_uuid())
     .bind(at)
     .fetch_all(connection)
-    .await
+    .await?;
+    Ok(accounts.into_iter().map(AccountId::from).collect())
 }
 
-fn key(workspace: WorkspaceId, user: UserId) -> String {
+fn lock_key(workspace: WorkspaceId, user: UserId) -> String {
     format!("member {workspace} {user}")
 }

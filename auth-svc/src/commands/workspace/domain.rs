@@ -2,11 +2,12 @@ use std::fmt::Write as _;
 
 use latchkey_config::ConfigError;
 use latchkey_domain::Handle;
+use latchkey_providers::is_consumer_domain;
 use latchkey_service::StartError;
 use serde_json::{Value, json};
 
 use super::{Answer, Desk};
-use crate::config::{DomainList, is_consumer_domain, parse_domain};
+use crate::config::{DomainList, parse_domain};
 use crate::proof::dns::NameServers;
 use crate::proof::rfc3339;
 use crate::proof::{self, MAILBOXES};

@@ -1,3 +1,5 @@
+use latchkey_providers::needs_hosted_domain;
+
 use super::Invitation::{Absent, Expired, ForSomeoneElse, SwitchedOff, Usable, Used};
 use super::*;
 
@@ -29,7 +31,8 @@ const CASE: Case = Case {
 };
 
 fn decided(case: &Case) -> Result<Admission, PolicyRefusal> {
-    let email = case.email.parse().unwrap();
+    let email: Handle = case.email.parse().unwrap();
+    let google = "google".parse().unwrap();
     decide(&Facts {
         deployment: &DomainList::parse(case.deployment).unwrap(),
         workspace: &DomainList::parse(case.workspace).unwrap(),
@@ -42,7 +45,7 @@ fn decided(case: &Case) -> Result<Admission, PolicyRefusal> {
                 &EmailStatus::Unverified(Unverified::NotSaid)
             },
             hosted_domain: case.hosted,
-            needs_hosted_domain: case.google,
+            needs_hosted_domain: case.google && needs_hosted_domain(&google, email.domain()),
         },
         is_member: case.member,
         public_invite: case.public,

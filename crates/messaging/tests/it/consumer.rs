@@ -88,7 +88,7 @@ pub fn consumer(broker: &TestBroker, handler: Arc<Script>) -> Consumer {
     Consumer::new(config(broker.url()), subscription(), handler).with_ladder(ladder)
 }
 
-async fn start(broker: &TestBroker, handler: &Arc<Script>) -> Running {
+pub async fn start(broker: &TestBroker, handler: &Arc<Script>) -> Running {
     let consumer = consumer(broker, handler.clone());
     let running = Running::start(move |stop| consumer.run(stop));
     eventually("the queue has its consumer", async || {
@@ -316,19 +316,14 @@ async fn publish_event(connection: &lapin::Connection, event_type: &str, id: Eve
         .confirm_select(lapin::options::ConfirmSelectOptions::default())
         .await
         .unwrap();
-    let confirmation = channel
-        .basic_publish(
-            latchkey_messaging::topology::EVENTS_EXCHANGE.into(),
-            event_type.into(),
-            lapin::options::BasicPublishOptions::default(),
-            &body(),
-            properties(id, event_type),
-        )
-        .await
-        .unwrap()
-        .await
-        .unwrap();
-    assert!(confirmation.is_ack());
+    latchkey_testkit::publish_confirmed(
+        &channel,
+        latchkey_messaging::topology::EVENTS_EXCHANGE,
+        event_type,
+        properties(id, event_type),
+        &body(),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

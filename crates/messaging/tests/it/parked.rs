@@ -5,7 +5,7 @@ use latchkey_messaging::topology::USER_AUTHENTICATED_QUEUE;
 use latchkey_messaging::topology::{self, Subscription};
 use latchkey_testkit::TestBroker;
 
-use crate::consumer::{Script, consumer};
+use crate::consumer::{Script, consumer, start};
 use crate::support::{Running, body, config, eventually, properties, publish};
 
 const QUEUE: &str = USER_AUTHENTICATED_QUEUE;
@@ -14,13 +14,7 @@ const QUEUE: &str = USER_AUTHENTICATED_QUEUE;
 async fn parked_messages_are_listed_shown_and_given_back() {
     let broker = TestBroker::create().await;
     let at = config(broker.url());
-    let failing = Script::failing(usize::MAX);
-    let script = consumer(&broker, failing);
-    let running = Running::start(move |stop| script.run(stop));
-    eventually("the queue is there", async || {
-        parked::list(&at, QUEUE, 1).await.is_ok()
-    })
-    .await;
+    let running = start(&broker, &Script::failing(usize::MAX)).await;
     let ids = [EventId::generate(), EventId::generate()];
     for id in ids {
         publish(

@@ -3,10 +3,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use lapin::options::QueueDeclareOptions;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, ConfirmSelectOptions, QueueBindOptions,
 };
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection};
 use latchkey_domain::EventId;
@@ -218,7 +218,7 @@ pub fn properties(id: EventId, event_type: &str) -> BasicProperties {
         .with_headers(headers)
 }
 
-/// Publishes to a queue and waits for the confirm.
+/// Publishes to a queue until the broker confirms.
 pub async fn publish(broker: &TestBroker, queue: &str, properties: BasicProperties, body: &[u8]) {
     let connection = config(broker.url()).connect().await.unwrap();
     let channel = connection.create_channel().await.unwrap();
@@ -226,19 +226,7 @@ pub async fn publish(broker: &TestBroker, queue: &str, properties: BasicProperti
         .confirm_select(ConfirmSelectOptions::default())
         .await
         .unwrap();
-    let confirmation = channel
-        .basic_publish(
-            "".into(),
-            queue.into(),
-            BasicPublishOptions::default(),
-            body,
-            properties,
-        )
-        .await
-        .unwrap()
-        .await
-        .unwrap();
-    assert!(confirmation.is_ack());
+    latchkey_testkit::publish_confirmed(&channel, "", queue, properties, body).await;
     connection.close(200, "done".into()).await.unwrap();
 }
 

@@ -1,6 +1,6 @@
-//! Many rows of an audit table in one `COPY`, in its binary format
-//! (<https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4>). A row
-//! costs the database a quarter of what it costs in an `INSERT` of arrays.
+//! Writes many rows of an audit table with one `COPY` in binary format
+//! (<https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4>), which costs
+//! the database a quarter of an `INSERT` of arrays.
 
 use latchkey_domain::ProviderName;
 use sqlx::PgPool;
@@ -9,9 +9,9 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
 
-use super::Record;
+use super::record::Record;
 
-/// Where the records of a service are: tables of the same columns.
+/// The audit table of a service; the tables have the same columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
     /// `vault.audit`, of refresh-svc.
@@ -48,22 +48,21 @@ impl Table {
     }
 }
 
-/// How many they are.
+/// Number of columns.
 const COLUMNS: i16 = 12;
 /// Signature, flags, length of the extension.
 const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// In place of a number of columns: no more rows.
+/// The end of the rows, in place of a number of columns.
 const TRAILER: i16 = -1;
-/// In place of a length: no value.
+/// `NULL`, in place of a length.
 const NULL: i32 = -1;
-/// Zero of a `timestamptz`.
+/// The zero of the type `timestamptz`.
 const EPOCH: OffsetDateTime = datetime!(2000-01-01 00:00 UTC);
-/// Sent at once: what fits into the buffer of the connection. A larger one would
-/// be allocated and given back with every batch, and that costs each call more
-/// than its record does.
-const PIECE: usize = 4096;
+/// Size of the pieces that are sent: it fits into the buffer of the connection. A larger
+/// buffer would be allocated for every batch, which costs a call more than its record.
+const CHUNK_SIZE: usize = 4096;
 
-/// Rows of the table, encoded.
+/// Encoded rows of the table.
 #[derive(Debug)]
 pub(super) struct Rows {
     table: Table,
@@ -79,12 +78,12 @@ impl Rows {
         }
     }
 
-    /// In place of the rows before. Each gets an id once: rows that are sent twice
-    /// are the same rows.
+    /// Encodes the records in place of the rows before. Each row gets its id here, so that
+    /// rows that are sent twice have the same ids.
     pub(super) fn set(&mut self, records: &[Record]) {
         self.bytes.clear();
         self.bytes.extend_from_slice(HEADER);
-        // One number at random for all, and then by one.
+        // One random number for all of them, increased by one for each.
         let first = Uuid::now_v7().as_u128();
         for (number, record) in (0_u128..).zip(records) {
             self.row(Uuid::from_u128(first.wrapping_add(number)), record);
@@ -95,14 +94,14 @@ impl Rows {
     /// Inserts all rows or none.
     ///
     /// # Errors
-    /// The database did not take them, or did not say so.
+    /// The database refused the rows, or did not confirm them.
     pub(super) async fn insert(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let mut copy = pool.copy_in_raw(self.table.copy()).await?;
-        for piece in self.bytes.chunks(PIECE) {
-            copy.send(piece).await?;
+        for chunk in self.bytes.chunks(CHUNK_SIZE) {
+            copy.send(chunk).await?;
         }
         match copy.finish().await {
-            // Taken before, and the answer was lost.
+            // An earlier attempt inserted the rows, and its confirmation was lost.
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(()),
             taken => taken.map(drop),
         }
@@ -141,7 +140,7 @@ impl Rows {
 
     fn text(&mut self, text: &str) {
         if text.contains('\0') {
-            // No text of PostgreSQL has one, and one record must not stop all.
+            // PostgreSQL's `text` cannot hold it, and one record must not stop the others.
             self.value(text.replace('\0', "\u{fffd}").as_bytes());
         } else {
             self.value(text.as_bytes());

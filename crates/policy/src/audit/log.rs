@@ -1,10 +1,9 @@
-//! The log line of a record: target `audit`. Refusals and revocations at `INFO`;
-//! what is answered, which is in the table and happens thousands of times a second,
-//! at `DEBUG`.
+//! The log event of a record (target `audit`). Refusals and revocations are logged at
+//! `INFO`; answers, which are in the table and may be thousands per second, at `DEBUG`.
 
 use latchkey_domain::ProviderName;
 
-use super::{Outcome, Record};
+use super::record::{Outcome, Record};
 
 macro_rules! line {
     ($level:ident, $record:ident, $message:literal) => {
@@ -30,7 +29,7 @@ pub(super) fn write(record: &Record) {
         Outcome::Answered => line!(debug, record, "answered"),
         Outcome::Revoked => line!(info, record, "grant revoked"),
         Outcome::Refused => line!(info, record, "refused"),
-        // Told where they are counted.
+        // Logged when they are counted.
         Outcome::Lost => {}
     }
 }

@@ -1,4 +1,4 @@
-//! One thing that happened.
+//! A record of the audit.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,23 +7,23 @@ use latchkey_domain::{AccountId, ProviderName, ScopeSet, WorkspaceId};
 use latchkey_service::telemetry::TraceId;
 use time::OffsetDateTime;
 
-/// What came of a call.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// A token was given.
+    /// A token was returned.
     Given,
-    /// Accounts or channels were shown, or a change was taken.
+    /// Accounts or channels were returned, or a change was made.
     Answered,
     /// A grant was revoked.
     Revoked,
-    /// The caller may not.
+    /// The caller was refused.
     Refused,
-    /// Records before this one could not be kept.
+    /// Earlier records were lost.
     Lost,
 }
 
 impl Outcome {
-    /// As it stands in the table.
+    /// The name in the table.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Given => "GIVEN",
@@ -35,35 +35,35 @@ impl Outcome {
     }
 }
 
-/// One thing that happened. There is no field that a token could be in.
+/// A record of one call. No field can hold a token.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// When.
+    /// When it happened.
     pub at: OffsetDateTime,
-    /// Who; empty where the caller has no name.
+    /// The name of the caller; empty if it has none.
     pub caller: String,
-    /// From where.
+    /// The address of the caller.
     pub peer: Option<SocketAddr>,
-    /// What was called.
+    /// The method.
     pub method: &'static str,
-    /// Whose token.
+    /// The account, if it is known.
     pub account: Option<AccountId>,
-    /// Where the account is.
+    /// The workspace, if it is known.
     pub workspace: Option<WorkspaceId>,
-    /// Provider of the account.
+    /// The provider of the account, if it is known.
     pub provider: Option<ProviderName>,
-    /// Scopes of the token that was given.
+    /// The scopes of the token that was returned.
     pub granted_scopes: Option<Arc<ScopeSet>>,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why not.
+    /// Why the call was refused.
     pub reason: Option<String>,
     /// The trace that the call belongs to.
     pub trace_id: Option<TraceId>,
 }
 
 impl Record {
-    /// A record of which nothing further is known.
+    /// A record without optional fields.
     pub fn new(at: OffsetDateTime, method: &'static str, outcome: Outcome) -> Self {
         Self {
             at,
@@ -80,7 +80,7 @@ impl Record {
         }
     }
 
-    /// Tells that this many records are missing.
+    /// A record of the number of lost records.
     pub(super) fn lost(at: OffsetDateTime, count: u64) -> Self {
         Self {
             reason: Some(format!("{count} records were lost")),

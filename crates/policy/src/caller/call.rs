@@ -1,25 +1,33 @@
-//! A call that was let in, and what is judged as more of it becomes known.
+//! An authorized call, and the further checks when its account becomes known.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use latchkey_domain::{AccountId, ProviderName, WorkspaceId};
+use latchkey_domain::{AccountId, Clock, ProviderName, WorkspaceId};
 use latchkey_service::grpc::{caller_not_allowed, caller_unknown};
 use latchkey_service::telemetry::current_trace_id;
 use tokio::sync::watch;
 use tonic::{Request, Status};
 
-use super::Caller;
-use super::gate::Gate;
-use crate::audit::{Outcome, Record};
-use crate::{Ask, Choice, Method, Policy};
+use super::identity::Caller;
+use crate::audit::{Audit, Outcome, Record};
+use crate::contract::Method;
+use crate::policy::{AccessRequest, Choice, LivePolicy, Policy};
 
-/// A call whose method the policy allows to its caller. Everything further is
-/// judged here, and what is refused here is written down here.
+/// The policy, audit and clock that all calls of a service share.
+#[derive(Debug)]
+pub(super) struct CallContext {
+    pub(super) policy: LivePolicy,
+    pub(super) audit: Audit,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// A call whose method the policy allows to its caller. Further checks are made here,
+/// and their refusals are recorded here.
 #[derive(Debug, Clone)]
 pub struct Call {
-    gate: Gate,
-    /// The policy that the call began under.
+    context: Arc<CallContext>,
+    /// The policy that was in force when the call began.
     policy: Arc<Policy>,
     caller: Caller,
     peer: Option<SocketAddr>,
@@ -28,14 +36,14 @@ pub struct Call {
 
 impl Call {
     pub(super) fn new(
-        gate: Gate,
+        context: Arc<CallContext>,
         policy: Arc<Policy>,
         caller: Caller,
         peer: Option<SocketAddr>,
         method: Method,
     ) -> Self {
         Self {
-            gate,
+            context,
             policy,
             caller,
             peer,
@@ -46,7 +54,7 @@ impl Call {
     /// The call of a request.
     ///
     /// # Errors
-    /// The request did not come through the gate.
+    /// The request did not pass the [`Authorizer`](super::Authorizer).
     pub fn of<T>(request: &Request<T>) -> Result<Self, Status> {
         request
             .extensions()
@@ -60,45 +68,51 @@ impl Call {
         self.method
     }
 
-    /// The name of the caller; empty where it has none.
+    /// The name of the caller; empty if it has none.
     pub fn caller(&self) -> &str {
         self.caller.name()
     }
 
-    /// Returns `true` if no account is closed to the caller.
-    pub fn reaches_everything(&self) -> bool {
+    /// Returns `true` if the caller may call the method for every account.
+    pub fn allows_every_account(&self) -> bool {
         self.policy
-            .reaches_everything(self.caller.names(), self.method)
+            .allows_every_account(self.caller.names(), self.method)
     }
 
-    /// Returns `true` if the policy that the call began under allows this.
-    pub fn allows(&self, ask: &Ask<'_>) -> bool {
-        self.policy.allows(self.caller.names(), ask)
+    /// Returns `true` if the policy that was in force when the call began allows the
+    /// request.
+    pub fn allows(&self, request: &AccessRequest<'_>) -> bool {
+        self.policy.allows(self.caller.names(), request)
     }
 
-    /// Judges by the policy of now: a stream outlives policies.
-    pub fn still_allows(&self, ask: &Ask<'_>) -> bool {
-        let policy = self.gate.policy();
-        policy.reaches_everything(self.caller.names(), self.method)
-            || policy.allows(self.caller.names(), ask)
+    /// Returns `true` if the current policy allows the request. A stream may outlive the
+    /// policy that it began under.
+    pub fn still_allows(&self, request: &AccessRequest<'_>) -> bool {
+        let policy = self.context.policy.current();
+        policy.allows_every_account(self.caller.names(), self.method)
+            || policy.allows(self.caller.names(), request)
     }
 
-    /// Tells of every policy that comes into force from now on.
+    /// Notifies of every policy that comes into force from now on.
     pub fn policy_changes(&self) -> watch::Receiver<()> {
-        self.gate.policy_changes()
+        self.context.policy.changes()
     }
 
-    /// Judges a workspace and a provider before anything is looked up there.
+    /// Checks a workspace and a provider before anything is looked up there.
     ///
     /// # Errors
     /// The policy does not allow it.
-    pub fn reach(&self, workspace: WorkspaceId, provider: &ProviderName) -> Result<(), Status> {
-        let ask = Ask {
+    pub fn check_location(
+        &self,
+        workspace: WorkspaceId,
+        provider: &ProviderName,
+    ) -> Result<(), Status> {
+        let request = AccessRequest {
             workspace: Some(workspace),
             provider: Some(provider),
-            ..Ask::method(self.method)
+            ..AccessRequest::method(self.method)
         };
-        if self.allows(&ask) {
+        if self.allows(&request) {
             return Ok(());
         }
         Err(self.refuse(Record {
@@ -112,7 +126,7 @@ impl Call {
     /// The providers whose accounts in a workspace the caller may see.
     ///
     /// # Errors
-    /// The policy opens none there.
+    /// The policy allows no provider there.
     pub fn providers(&self, workspace: WorkspaceId) -> Result<Choice<ProviderName>, Status> {
         let providers = self
             .policy
@@ -127,7 +141,7 @@ impl Call {
         }
     }
 
-    /// Refuses an account, in the same words whether or not it exists.
+    /// Refuses an account, with the same text whether or not it exists.
     pub fn refuse_account(
         &self,
         account: Option<AccountId>,
@@ -148,24 +162,24 @@ impl Call {
         })
     }
 
-    /// Writes a refusal down.
+    /// Records a refusal and returns its status.
     pub fn refuse(&self, record: Record) -> Status {
         self.write(record);
         caller_not_allowed()
     }
 
-    /// Writes a record down. Never waits.
+    /// Records without waiting.
     pub fn write(&self, record: Record) {
-        self.gate.audit().record(record);
+        self.context.audit.record(record);
     }
 
-    /// A record of this call.
+    /// A record of this call without an account.
     pub fn record(&self, outcome: Outcome) -> Record {
         Record {
             caller: self.caller.name().to_owned(),
             peer: self.peer,
             trace_id: current_trace_id(),
-            ..Record::new(self.gate.now(), self.method.as_str(), outcome)
+            ..Record::new(self.context.clock.now(), self.method.as_str(), outcome)
         }
     }
 }

@@ -11,25 +11,26 @@ use latchkey_config::ConfigError;
 use latchkey_domain::Clock;
 use serde::Deserialize;
 
-use super::jwks::{KeySet, LiveKeys};
 use super::settings::TokenSettings;
+use super::verification_keys::{KeySet, VerificationKeys};
 
-/// Longer than any honest token.
-const LONGEST: usize = 16 * 1024;
-/// Clocks differ.
-const LEEWAY_S: i64 = 10;
-/// Verified tokens that are kept in mind.
-const MOST_VERIFIED: usize = 4096;
+/// Longest token that is accepted; real ones are shorter.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// Tolerance for clocks that differ.
+const LEEWAY_SECONDS: i64 = 10;
+/// Number of verified tokens that the cache holds.
+const CACHE_CAPACITY: usize = 4096;
 const SUBJECT: &str = "system:serviceaccount:";
 
-/// Why a bearer token is not taken. Written down, and not told to the caller.
+/// Why a bearer token is not accepted. The reason is recorded, but not sent to the
+/// caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadToken {
-    #[error("a token that is none")]
+    #[error("a malformed token")]
     Malformed,
-    #[error("a token of an unknown key")]
+    #[error("a token with an unknown key")]
     UnknownKey,
-    #[error("a token of another algorithm than its key's")]
+    #[error("a token with another algorithm than its key")]
     Algorithm,
     #[error("a token whose signature, issuer or audience is wrong")]
     Invalid,
@@ -37,8 +38,8 @@ pub(super) enum BadToken {
     Expired,
     #[error("a token that is not valid yet")]
     NotYetValid,
-    #[error("a token that is no service account's")]
-    NoServiceAccount,
+    #[error("a token that does not belong to a service account")]
+    NotServiceAccount,
 }
 
 #[derive(Deserialize)]
@@ -49,7 +50,7 @@ struct Claims {
     nbf: Option<i64>,
 }
 
-/// Digest of a token: the token itself is not kept.
+/// SHA-256 of a token: the token itself is not kept.
 type Digest = [u8; 32];
 
 struct Verified {
@@ -57,21 +58,22 @@ struct Verified {
     expires_at: i64,
 }
 
-/// What was verified with one key set.
+/// The tokens that were verified with the current key set.
 #[derive(Default)]
-struct Memory {
+struct Cache {
     keys: Option<Arc<KeySet>>,
     verified: HashMap<Digest, Verified>,
 }
 
-/// Looks at bearer tokens.
+/// Verifies bearer tokens of service accounts.
 pub(super) struct ServiceAccounts {
     issuer: String,
     audience: String,
-    keys: LiveKeys,
+    keys: VerificationKeys,
     clock: Arc<dyn Clock>,
-    /// A signature costs more than a call may: looked at once per token.
-    memory: Mutex<Memory>,
+    /// Verifying a signature costs more than the rest of a call, so each token is verified
+    /// once.
+    cache: Mutex<Cache>,
 }
 
 impl std::fmt::Debug for ServiceAccounts {
@@ -88,55 +90,55 @@ impl ServiceAccounts {
         Ok(Self {
             issuer: settings.issuer,
             audience: settings.audience,
-            keys: LiveKeys::new(settings.keys)?,
+            keys: VerificationKeys::new(settings.keys)?,
             clock,
-            memory: Mutex::default(),
+            cache: Mutex::default(),
         })
     }
 
-    pub(super) fn keys(&self) -> LiveKeys {
+    pub(super) fn keys(&self) -> VerificationKeys {
         self.keys.clone()
     }
 
-    /// The service account of a token.
+    /// The name of the service account that a token belongs to.
     pub(super) fn name_of(&self, token: &str) -> Result<Arc<str>, BadToken> {
-        if token.len() > LONGEST {
+        if token.len() > MAX_TOKEN_BYTES {
             return Err(BadToken::Malformed);
         }
         let keys = self.keys.current();
         let digest = digest(token);
         let now = self.clock.now().unix_timestamp();
-        if let Some(name) = self.remembered(&keys, &digest, now) {
+        if let Some(name) = self.cached(&keys, &digest, now) {
             return name;
         }
         let verified = self.verify(&keys, token, now)?;
         let name = Arc::clone(&verified.name);
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.verified.len() >= MOST_VERIFIED {
-            memory.verified.clear();
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.verified.len() >= CACHE_CAPACITY {
+            cache.verified.clear();
         }
-        memory.verified.insert(digest, verified);
+        cache.verified.insert(digest, verified);
         Ok(name)
     }
 
-    fn remembered(
+    fn cached(
         &self,
         keys: &Arc<KeySet>,
         digest: &Digest,
         now: i64,
     ) -> Option<Result<Arc<str>, BadToken>> {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        // A key that was taken away takes its tokens with it.
-        if !memory
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        // A token must not outlive the key that verified it.
+        if !cache
             .keys
             .as_ref()
             .is_some_and(|known| Arc::ptr_eq(known, keys))
         {
-            memory.verified.clear();
-            memory.keys = Some(Arc::clone(keys));
+            cache.verified.clear();
+            cache.keys = Some(Arc::clone(keys));
         }
-        let verified = memory.verified.get(digest)?;
-        Some(if verified.expires_at + LEEWAY_S < now {
+        let verified = cache.verified.get(digest)?;
+        Some(if verified.expires_at + LEEWAY_SECONDS < now {
             Err(BadToken::Expired)
         } else {
             Ok(Arc::clone(&verified.name))
@@ -144,11 +146,11 @@ impl ServiceAccounts {
     }
 
     fn verify(&self, keys: &KeySet, token: &str, now: i64) -> Result<Verified, BadToken> {
-        // Also refuses `none`, which is no algorithm of the library.
+        // This also refuses the algorithm `none`, which the library does not have.
         let header = decode_header(token).map_err(|_| BadToken::Malformed)?;
         let id = header.kid.ok_or(BadToken::UnknownKey)?;
         let (algorithm, key) = keys.get(&id).ok_or_else(|| {
-            self.keys.want();
+            self.keys.request_reload();
             BadToken::UnknownKey
         })?;
         if header.alg != *algorithm {
@@ -158,16 +160,16 @@ impl ServiceAccounts {
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // By our own clock, below.
+        // The times are checked below with the injected clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         let claims = decode::<Claims>(token, key, &validation)
             .map_err(|_| BadToken::Invalid)?
             .claims;
-        if claims.exp + LEEWAY_S < now {
+        if claims.exp + LEEWAY_SECONDS < now {
             return Err(BadToken::Expired);
         }
-        if claims.nbf.is_some_and(|since| since - LEEWAY_S > now) {
+        if claims.nbf.is_some_and(|since| since - LEEWAY_SECONDS > now) {
             return Err(BadToken::NotYetValid);
         }
         let is_account = claims.sub.strip_prefix(SUBJECT).is_some_and(|rest| {
@@ -176,7 +178,7 @@ impl ServiceAccounts {
             })
         });
         if !is_account {
-            return Err(BadToken::NoServiceAccount);
+            return Err(BadToken::NotServiceAccount);
         }
         Ok(Verified {
             name: claims.sub.into(),
@@ -196,7 +198,7 @@ fn digest(token: &str) -> Digest {
 pub(super) fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
-    // Three parts of base64url: anything else is another kind of secret.
+    // A JWT has three parts in base64url; anything else is another kind of secret.
     let is_jwt = token.split('.').count() == 3
         && BASE64_URL_SAFE_NO_PAD
             .decode(token.split('.').next().unwrap_or_default())

@@ -1,21 +1,21 @@
-//! How callers say who they are.
+//! How callers authenticate.
 
 use std::str::FromStr;
 
 use latchkey_config::{ConfigError, Environment};
 use latchkey_service::grpc::ClientCertificate;
 
-/// How callers say who they are: `CALLERS_BY`.
+/// How callers authenticate (`CALLERS_BY`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CallersBy {
-    /// By client certificate.
+    /// By a client certificate.
     #[default]
     Certificate,
-    /// By service-account token; no certificate is asked for.
+    /// By a service-account token, without a client certificate.
     Token,
-    /// By either; a token that is sent counts alone.
+    /// By either one. If a token is sent, the certificate does not count.
     Either,
-    /// By token, over a connection with a client certificate.
+    /// By a token, over a connection with a client certificate.
     Both,
 }
 
@@ -34,7 +34,7 @@ impl FromStr for CallersBy {
 }
 
 impl CallersBy {
-    /// What the TLS handshake asks for.
+    /// Whether the TLS handshake requests a client certificate.
     pub fn client_certificate(self) -> ClientCertificate {
         match self {
             Self::Certificate | Self::Both => ClientCertificate::Required,
@@ -44,50 +44,52 @@ impl CallersBy {
     }
 }
 
-/// Where the keys of service-account tokens are.
+/// The source of the keys that verify service-account tokens.
 #[derive(Debug, Clone)]
-pub(super) enum Keys {
-    /// `CALLER_JWKS`, or the file of `CALLER_JWKS_FILE`, looked at again.
+pub(super) enum KeySource {
+    /// `CALLER_JWKS`, or the file of `CALLER_JWKS_FILE`, which is read again when it
+    /// changes.
     Text(Environment),
-    /// `CALLER_JWKS_URL`, asked again.
-    Url(Box<KeysUrl>),
+    /// `CALLER_JWKS_URL`, which is fetched regularly.
+    Url(Box<KeySetUrl>),
 }
 
-/// A key set behind HTTP.
+/// A key set that is fetched over HTTPS.
 #[derive(Debug, Clone)]
-pub(super) struct KeysUrl {
+pub(super) struct KeySetUrl {
     /// `CALLER_JWKS_URL`.
     pub url: String,
-    /// `CALLER_JWKS_CA`: who signed its certificate, where no public authority did.
+    /// CA certificate for `CALLER_JWKS_URL` if it is not publicly trusted
+    /// (`CALLER_JWKS_CA`).
     pub authority: Option<String>,
-    /// `CALLER_JWKS_TOKEN`, usually from a file: the bearer token that the
-    /// Kubernetes API wants from who reads its keys.
+    /// Source of `CALLER_JWKS_TOKEN`, usually a file: the bearer token that the
+    /// Kubernetes API requires to read its keys.
     pub environment: Environment,
 }
 
-/// Which service-account tokens are taken.
+/// Which service-account tokens are accepted.
 #[derive(Debug, Clone)]
 pub(super) struct TokenSettings {
     /// `CALLER_TOKEN_ISSUER`.
     pub issuer: String,
     /// `CALLER_TOKEN_AUDIENCE`.
     pub audience: String,
-    pub keys: Keys,
+    pub keys: KeySource,
 }
 
 /// How callers say who they are.
 #[derive(Debug, Clone)]
 pub struct CallerSettings {
-    /// `CALLERS_BY`.
+    /// How callers authenticate (`CALLERS_BY`).
     pub by: CallersBy,
     pub(super) tokens: Option<TokenSettings>,
 }
 
 impl CallerSettings {
-    /// Reads `CALLERS_BY` and the `CALLER_…` variables that go with it.
+    /// Reads `CALLERS_BY` and the `CALLER_…` variables that it requires.
     ///
     /// # Errors
-    /// One is missing or wrong.
+    /// A variable is missing or wrong.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let by = environment.parsed("CALLERS_BY", CallersBy::default())?;
         let tokens = match by {
@@ -109,7 +111,7 @@ impl TokenSettings {
                     "must begin with https://",
                 ));
             }
-            Keys::Url(Box::new(KeysUrl {
+            KeySource::Url(Box::new(KeySetUrl {
                 url,
                 authority: environment.optional("CALLER_JWKS_CA")?,
                 environment: environment.clone(),
@@ -120,7 +122,7 @@ impl TokenSettings {
                 "the key set of the cluster (`kubectl get --raw /openid/v1/jwks`), \
                  CALLER_JWKS_FILE to its path, or CALLER_JWKS_URL to its address",
             )?;
-            Keys::Text(environment.clone())
+            KeySource::Text(environment.clone())
         };
         Ok(Self {
             issuer: environment.required(

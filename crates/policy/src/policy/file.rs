@@ -1,15 +1,18 @@
-//! The policy as people write it: TOML, nothing left to a default that opens.
+//! The policy file: TOML. Everything that a rule allows must be written; no default
+//! allows anything.
 
 use latchkey_domain::ScopeSet;
+use latchkey_service::grpc::Pattern;
 use serde::Deserialize;
 
-use super::{Choice, Policy, Rule};
-use crate::{Contract, Pattern};
+use super::compiled::Policy;
+use super::rule::{Choice, Rule};
+use crate::contract::Contract;
 
-/// What a development stack may write instead of a policy.
+/// The text that allows everything, for development.
 const ANY_CERTIFICATE: &str = "any-certificate";
 
-/// Why a text is not a policy: one problem, with its place.
+/// Why a text is not a policy: the first problem, with its place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidPolicy(String);
@@ -40,7 +43,7 @@ enum Names {
 }
 
 impl Names {
-    /// Nothing for `"*"`.
+    /// The list; `None` for `"*"`.
     fn list(&self) -> Result<Option<&[String]>, String> {
         match self {
             Self::Word(word) if word == "*" => Ok(None),
@@ -73,7 +76,7 @@ impl Policy {
     /// Reads the policy of a service.
     ///
     /// # Errors
-    /// The text is not a policy, or names something that the service does not have.
+    /// The text is not a policy, or names a method that the service does not have.
     pub fn parse(text: &str, contract: &Contract) -> Result<Self, InvalidPolicy> {
         if text.trim() == ANY_CERTIFICATE {
             return Ok(Self::any_certificate());
@@ -101,7 +104,9 @@ impl Entry {
             move |problem: String| InvalidPolicy(format!("rule {name:?}: {key} {problem}"))
         };
         if self.callers.is_empty() {
-            return Err(wrong("callers")("is empty: nobody could use it".to_owned()));
+            return Err(wrong("callers")(
+                "is empty: the rule would allow nothing".to_owned(),
+            ));
         }
         let callers = self
             .callers
@@ -112,7 +117,7 @@ impl Entry {
         let method = |text: &str| {
             contract
                 .method(text)
-                .ok_or_else(|| format!("is no method; there are {}", contract.known()))
+                .ok_or_else(|| format!("is not a method; the methods are {}", contract.known()))
         };
         let scopes = self.scopes(contract).map_err(wrong("scopes"))?;
         Ok(Rule {
@@ -131,8 +136,8 @@ impl Entry {
         })
     }
 
-    /// The most that a token may be able to do. A service that gives no token
-    /// has nothing to judge here.
+    /// The scopes that a token may have at most; `None` for all of them, and for a service
+    /// that returns no tokens.
     fn scopes(&self, contract: &Contract) -> Result<Option<ScopeSet>, String> {
         let Some(names) = &self.scopes else {
             return if contract.judges_scopes() {
@@ -144,7 +149,7 @@ impl Entry {
         let list = names.list()?;
         if list.is_some() && !contract.judges_scopes() {
             return Err(format!(
-                "limit nothing here, because {} gives no token: leave them out",
+                "have no effect, because {} returns no token: leave them out",
                 contract.service()
             ));
         }

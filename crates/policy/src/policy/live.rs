@@ -1,4 +1,4 @@
-//! The policy of now: replaced when its file changes, read without a lock.
+//! The current policy: reloaded when its file changes, and read without a lock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use latchkey_config::{ConfigError, Environment};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Policy;
-use crate::Contract;
+use super::compiled::Policy;
+use crate::contract::Contract;
 
 const NAME: &str = "POLICY";
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the file is checked for changes.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The policy of now. Cheap to clone.
+/// The current policy, which is reloaded. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LivePolicy {
     current: Arc<ArcSwap<Policy>>,
@@ -25,8 +25,8 @@ pub struct LivePolicy {
 }
 
 impl LivePolicy {
-    /// The policy of `POLICY_FILE` (or `POLICY`). There is no default: the
-    /// operator must say who may read people's accounts and tokens.
+    /// The policy of `POLICY_FILE` (or `POLICY`). It has no default: the operator must
+    /// say who may read people's accounts and tokens.
     ///
     /// # Errors
     /// Neither is set, or the text is not a policy.
@@ -35,11 +35,11 @@ impl LivePolicy {
         contract: &'static Contract,
     ) -> Result<Self, ConfigError> {
         let policy = parse(&read(environment, contract)?, contract)?;
-        tell(&policy);
+        log_policy(&policy);
         Ok(Self::of(policy, environment.clone(), contract))
     }
 
-    /// A policy that stays as it is.
+    /// A policy that is not reloaded.
     pub fn fixed(policy: Policy, contract: &'static Contract) -> Self {
         Self::of(policy, Environment::default(), contract)
     }
@@ -58,24 +58,24 @@ impl LivePolicy {
         self.contract
     }
 
-    /// The policy of now.
+    /// The current policy.
     pub fn current(&self) -> Arc<Policy> {
         self.current.load_full()
     }
 
-    /// Tells of every policy that comes into force from now on.
+    /// Notifies of every policy that comes into force from now on.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
 
-    /// Looks at the file again and again until `stop`. A text that is no policy
-    /// changes nothing and is told.
+    /// Reloads the policy when its file changes, until `stop`. A text that is not a policy
+    /// is logged and changes nothing.
     pub async fn follow_file(self, stop: CancellationToken) {
         let mut seen = read(&self.environment, self.contract);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
             let now = read(&self.environment, self.contract);
             if now == seen {
@@ -83,13 +83,13 @@ impl LivePolicy {
             }
             match now.clone().and_then(|text| parse(&text, self.contract)) {
                 Ok(policy) => {
-                    tell(&policy);
+                    log_policy(&policy);
                     self.current.store(Arc::new(policy));
                     self.changes.send_replace(());
                 }
                 Err(error) => tracing::error!(
                     %error,
-                    "the new policy cannot be used: the old one stays in force"
+                    "the new policy is not valid: the previous one stays in force"
                 ),
             }
             seen = now;
@@ -114,14 +114,14 @@ fn parse(text: &str, contract: &Contract) -> Result<Policy, ConfigError> {
         .map_err(|error| ConfigError::new(NAME, format!("is wrong: {error}")))
 }
 
-fn tell(policy: &Policy) {
+fn log_policy(policy: &Policy) {
     if policy.is_open() {
         tracing::warn!(
             "POLICY is any-certificate: every caller with a certificate may call every method"
         );
     } else if policy.rules().is_empty() {
-        tracing::warn!("the policy has no rule: nobody may call");
+        tracing::warn!("the policy has no rules: every call is refused");
     } else {
-        tracing::info!(rules = policy.rules().len(), "policy in force");
+        tracing::info!(rules = policy.rules().len(), "policy is in force");
     }
 }

@@ -1,14 +1,15 @@
-//! One rule: these callers may this.
+//! A rule of a policy.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 
 use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
 use latchkey_scopes::ScopeRules;
+use latchkey_service::grpc::Pattern;
 
-use crate::{Method, Pattern};
+use crate::contract::Method;
 
-/// Everything of a kind, or only these.
+/// All values of a kind, or only the listed ones.
 #[derive(Debug, Clone)]
 pub enum Choice<T> {
     /// Written `"*"`.
@@ -18,7 +19,7 @@ pub enum Choice<T> {
 }
 
 impl<T: Eq + Hash> Choice<T> {
-    fn has(&self, one: &T) -> bool {
+    fn contains(&self, one: &T) -> bool {
         match self {
             Self::Every => true,
             Self::Only(these) => these.contains(one),
@@ -30,31 +31,31 @@ impl<T: Eq + Hash> Choice<T> {
     }
 }
 
-/// What a caller asks. What is not known yet is not judged yet.
+/// The request of a caller. A field that is not known yet is not checked.
 #[derive(Debug, Clone, Copy)]
-pub struct Ask<'a> {
+pub struct AccessRequest<'a> {
     /// The method that is called.
     pub method: Method,
-    /// Workspace of the account.
+    /// The workspace of the account.
     pub workspace: Option<WorkspaceId>,
-    /// Provider of the account.
+    /// The provider of the account.
     pub provider: Option<&'a ProviderName>,
-    /// Scopes of the token, or those that are asked for.
+    /// The scopes of the token, or those that are requested.
     pub scopes: Option<Scopes<'a>>,
 }
 
 /// Scopes that a rule may limit.
 #[derive(Debug, Clone, Copy)]
 pub enum Scopes<'a> {
-    /// Those that are asked for; none at all are within any limit.
-    Asked(&'a ScopeSet),
-    /// Those of the token. Where none are known it may be able to do anything, and it is
-    /// within no limit.
+    /// The requested scopes. An empty set is within every limit.
+    Requested(&'a ScopeSet),
+    /// The scopes of the token. An empty set means that they are unknown, which is within
+    /// no limit.
     Granted(&'a ScopeSet),
 }
 
-impl Ask<'_> {
-    /// To call a method at all.
+impl AccessRequest<'_> {
+    /// A request to call a method, without an account.
     pub fn method(method: Method) -> Self {
         Self {
             method,
@@ -65,8 +66,8 @@ impl Ask<'_> {
     }
 }
 
-/// These callers may call these methods for accounts of these providers in
-/// these workspaces, and receive tokens of no more than these scopes.
+/// These callers may call these methods for accounts of these providers in these
+/// workspaces, and receive tokens with at most these scopes.
 #[derive(Debug, Clone)]
 pub struct Rule {
     pub(super) name: String,
@@ -74,51 +75,63 @@ pub struct Rule {
     pub(super) methods: Choice<Method>,
     pub(super) providers: Choice<ProviderName>,
     pub(super) workspaces: Choice<WorkspaceId>,
-    /// Nothing where every scope may be received. Identity scopes always may.
+    /// `None` if every scope is allowed. Identity scopes are always allowed.
     pub(super) scopes: Option<ScopeSet>,
 }
 
 impl Rule {
-    /// Its name in the file, or its place there.
+    /// Its name in the file, or its number there.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whom it speaks of.
+    /// The patterns of the callers that it is for.
     pub fn callers(&self) -> &[Pattern] {
         &self.callers
     }
 
-    /// True where it allows everything that is asked.
-    pub fn allows(&self, ask: &Ask<'_>) -> bool {
-        self.objection(ask).is_none()
+    /// Returns `true` if it allows the whole request.
+    pub fn allows(&self, request: &AccessRequest<'_>) -> bool {
+        self.first_mismatch(request).is_none()
     }
 
-    /// The first thing that it does not allow.
-    pub fn objection(&self, ask: &Ask<'_>) -> Option<&'static str> {
-        if !self.methods.has(&ask.method) {
+    /// The first part of the request that it does not allow.
+    pub fn first_mismatch(&self, request: &AccessRequest<'_>) -> Option<&'static str> {
+        if !self.methods.contains(&request.method) {
             return Some("method");
         }
-        if ask.provider.is_some_and(|one| !self.providers.has(one)) {
+        if request
+            .provider
+            .is_some_and(|one| !self.providers.contains(one))
+        {
             return Some("provider");
         }
-        if ask.workspace.is_some_and(|one| !self.workspaces.has(&one)) {
+        if request
+            .workspace
+            .is_some_and(|one| !self.workspaces.contains(&one))
+        {
             return Some("workspace");
         }
-        match (&self.scopes, ask.scopes) {
-            (Some(limit), Some(scopes)) if !self.keeps(limit, scopes, ask.provider) => {
+        match (&self.scopes, request.scopes) {
+            (Some(limit), Some(scopes)) if !self.covers_scopes(limit, scopes, request.provider) => {
                 Some("scopes")
             }
             _ => None,
         }
     }
 
-    /// Returns `true` if the scopes are within the limit. Where the provider is not known
-    /// yet, the rules of one that the rule allows must say so: the token is judged again.
-    fn keeps(&self, limit: &ScopeSet, scopes: Scopes<'_>, provider: Option<&ProviderName>) -> bool {
+    /// Returns `true` if the scopes are within the limit. If the provider is not known yet,
+    /// it is enough that they are within it for one provider that the rule allows: the
+    /// token is checked again.
+    fn covers_scopes(
+        &self,
+        limit: &ScopeSet,
+        scopes: Scopes<'_>,
+        provider: Option<&ProviderName>,
+    ) -> bool {
         let scopes = match scopes {
             Scopes::Granted(scopes) if scopes.is_empty() => return false,
-            Scopes::Granted(scopes) | Scopes::Asked(scopes) => scopes,
+            Scopes::Granted(scopes) | Scopes::Requested(scopes) => scopes,
         };
         let allows = |rules: ScopeRules| rules.allows(limit, scopes);
         match (provider, &self.providers) {
@@ -128,8 +141,8 @@ impl Rule {
         }
     }
 
-    pub(super) fn reaches_everything(&self, method: Method) -> bool {
-        self.methods.has(&method)
+    pub(super) fn allows_every_account(&self, method: Method) -> bool {
+        self.methods.contains(&method)
             && self.providers.is_every()
             && self.workspaces.is_every()
             && self.scopes.is_none()

@@ -1,10 +1,11 @@
 use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
+use latchkey_service::grpc::Pattern;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use uuid::Uuid;
 
 use super::*;
-use crate::{Contract, Scopes};
+use crate::contract::{Contract, Method};
 
 const CALLERS: [&str; 6] = [
     "spiffe://acme.example/ns/sync/sa/mail",
@@ -40,7 +41,7 @@ fn list(list: Option<&[String]>) -> String {
     list.map_or_else(|| "\"*\"".to_owned(), |list| format!("{list:?}"))
 }
 
-/// A rule as text, and as a plain reading of its words.
+/// A rule, as text and as a plain reading of it.
 #[derive(Debug, Clone)]
 struct Written {
     callers: Vec<String>,
@@ -62,7 +63,7 @@ impl Written {
         )
     }
 
-    /// What the words say, without tables, parts and patterns.
+    /// Whether the text allows the request, evaluated without the compiled tables and patterns.
     fn allows(&self, name: &str, asked: &Asked) -> bool {
         let speaks_of = |pattern: &String| match pattern.as_str() {
             "spiffe://acme.example/ns/sync/sa/*" => {
@@ -125,14 +126,14 @@ prop_compose! {
     }
 }
 
-fn judge(policy: &Policy, name: &str, asked: &Asked) -> bool {
+fn is_allowed(policy: &Policy, name: &str, asked: &Asked) -> bool {
     let provider: ProviderName = asked.provider.parse().unwrap();
     let scopes: ScopeSet = asked.scopes.iter().copied().collect();
-    let whole = Ask {
+    let whole = AccessRequest {
         method: method(asked.method),
         workspace: Some(workspace(asked.workspace)),
         provider: Some(&provider),
-        scopes: Some(Scopes::Asked(&scopes)),
+        scopes: Some(Scopes::Requested(&scopes)),
     };
     policy.allows([name], &whole)
 }
@@ -151,24 +152,23 @@ proptest! {
         asked in asked(),
     ) {
         let expected = rules.iter().any(|rule| rule.allows(name, &asked));
-        prop_assert_eq!(judge(&policy(&rules), name, &asked), expected);
+        prop_assert_eq!(is_allowed(&policy(&rules), name, &asked), expected);
     }
 
-    // R36: what is allowed as a whole is allowed in every part, so that an early
-    // judgement never refuses what a later one would allow.
+    // R36: if a whole request is allowed, each part of it is allowed.
     #[test]
-    fn an_early_judgement_never_refuses_what_a_later_one_allows(
+    fn an_early_check_never_refuses_what_a_later_one_allows(
         rules in proptest::collection::vec(written(), 0..4),
         name in select(&CALLERS[..]),
         asked in asked(),
     ) {
         let policy = policy(&rules);
         let method = method(asked.method);
-        if judge(&policy, name, &asked) {
-            prop_assert!(policy.allows([name], &Ask::method(method)));
+        if is_allowed(&policy, name, &asked) {
+            prop_assert!(policy.allows([name], &AccessRequest::method(method)));
         }
-        if policy.reaches_everything([name], method) {
-            prop_assert!(judge(&policy, name, &asked));
+        if policy.allows_every_account([name], method) {
+            prop_assert!(is_allowed(&policy, name, &asked));
         }
     }
 
@@ -181,7 +181,7 @@ proptest! {
         }
     }
 
-    // R36: part by part, never over a separator and never half a part.
+    // R36: a wildcard does not cross a separator and does not match half a part.
     #[test]
     fn a_wildcard_stands_for_one_whole_part(part in "[a-z0-9-]{1,12}", more in "[a-z]{1,5}") {
         let pattern: Pattern = "spiffe://acme.example/ns/*/sa/mail".parse().unwrap();
@@ -209,7 +209,7 @@ fn kinds_of_names_are_not_taken_for_one_another() {
 
 // R36
 #[test]
-fn what_names_no_caller_is_refused() {
+fn a_text_that_is_not_a_caller_is_refused() {
     for wrong in [
         "",
         "*",
@@ -248,7 +248,7 @@ fn a_wrong_policy_names_the_rule_and_the_key() {
         (
             "methods = \"*\"",
             "methods = [\"GetToken\"]",
-            "rule \"mail\": methods has \"GetToken\": is no method; there are GetAccessToken",
+            "rule \"mail\": methods has \"GetToken\": is not a method; the methods are GetAccessToken",
         ),
         (
             "providers = \"*\"",
@@ -277,7 +277,7 @@ fn a_wrong_policy_names_the_rule_and_the_key() {
 
 // R36
 #[test]
-fn the_policies_that_we_hand_out_are_policies() {
+fn the_policies_in_the_documentation_are_policies() {
     let manual = include_str!("../../../../docs/policy.md");
     let examples: Vec<&str> = manual
         .split("```toml\n")
@@ -296,15 +296,15 @@ fn the_policies_that_we_hand_out_are_policies() {
 
 // R36
 #[test]
-fn nobody_may_anything_where_nothing_is_said() {
+fn an_empty_policy_allows_nothing() {
     let method = method("GetAccessToken");
     let policy: Policy = tokens("").unwrap();
-    assert!(!policy.allows(["a"], &Ask::method(method)));
+    assert!(!policy.allows(["a"], &AccessRequest::method(method)));
     let open: Policy = tokens("any-certificate\n").unwrap();
-    assert!(open.allows([], &Ask::method(method)));
+    assert!(open.allows([], &AccessRequest::method(method)));
 }
 
-// R36: the same file format, and nothing in it that would limit nothing.
+// R36: the same file format; a key without effect is refused.
 #[test]
 fn a_policy_of_accounts_has_no_scopes_and_only_methods_of_accounts() {
     let rule = |rest: &str| {
@@ -319,12 +319,12 @@ fn a_policy_of_accounts_has_no_scopes_and_only_methods_of_accounts() {
     assert_eq!(rule("methods = [\"ListAccounts\"]"), Ok(()));
     assert_eq!(rule("methods = \"*\"\nscopes = \"*\""), Ok(()));
     let error = rule("methods = [\"GetAccessToken\"]").unwrap_err();
-    assert!(error.contains("there are GetAccount"), "{error}");
+    assert!(error.contains("the methods are GetAccount"), "{error}");
     let error = rule("methods = \"*\"\nscopes = [\"Mail.Read\"]").unwrap_err();
-    assert!(error.contains("gives no token"), "{error}");
+    assert!(error.contains("returns no token"), "{error}");
 }
 
-// R36: a list of a workspace shows the accounts of these providers.
+// R36: the list of a workspace shows the accounts of these providers.
 #[test]
 fn the_providers_of_a_workspace_are_those_of_every_rule_that_allows_it() {
     let (one, two) = (workspace(1), workspace(2));

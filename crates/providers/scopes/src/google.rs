@@ -1,14 +1,30 @@
 //! Google's scopes.
 
-use crate::Row;
+use std::borrow::Cow;
+
+use latchkey_domain::ProviderName;
+
+use crate::facts::{Facts, Row, Writing};
+
+pub(crate) const FACTS: Facts = Facts {
+    provider: ProviderName::GOOGLE,
+    canonical: |scope| Cow::Borrowed(canonical(scope)),
+    rows: TABLE,
+    writing: Writing {
+        change_mail: &["gmail.modify", "mail.google.com"],
+        send_mail: &["gmail.send", "gmail.compose"],
+        change_events: &["auth/calendar.events"],
+        read_events: &["calendar.events.readonly"],
+    },
+};
 
 const PREFIX: &str = "https://www.googleapis.com/auth/";
 
-/// Google answers an identity scope by its long name
+/// Google's responses have the long name of an identity scope
 /// (<https://developers.google.com/identity/protocols/oauth2/scopes#oauth2>), and
-/// `https://www.google.com/m8/feeds` is its older name of `contacts`
+/// `https://www.google.com/m8/feeds` is the older name of `contacts`
 /// (<https://developers.google.com/people/contacts-api-migration>).
-pub(crate) fn canonical(scope: &str) -> &str {
+fn canonical(scope: &str) -> &str {
     match scope.strip_prefix(PREFIX) {
         Some("userinfo.email") => "email",
         Some("userinfo.profile") => "profile",
@@ -43,10 +59,10 @@ const DRIVE: &str = "https://developers.google.com/workspace/drive/api/guides/ap
 const PEOPLE: &str = "https://developers.google.com/people/api/rest/v1/people.connections/list";
 const TASKS: &str = "https://developers.google.com/workspace/tasks/auth";
 
-/// Every method of an API names the scopes of which one is enough: a scope that each
-/// method of a narrower one accepts includes it.
+/// Google documents for each method of an API the scopes of which one is sufficient. A
+/// scope includes a narrower one if every method that accepts the narrower one accepts it.
 #[rustfmt::skip]
-pub(crate) const TABLE: &[Row] = &[
+const TABLE: &[Row] = &[
     ("https://mail.google.com/", &["gmail.modify"], GMAIL),
     ("gmail.modify", &["gmail.readonly"], GET),
     ("gmail.modify", &["gmail.compose"], DRAFT),

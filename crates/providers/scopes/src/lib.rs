@@ -1,58 +1,69 @@
-//! What a scope means at each provider: its canonical form, and which other scopes
-//! it includes.
+//! What a scope means at each provider: its canonical form, and which other scopes it
+//! includes.
 //!
-//! One table for everything that compares scopes: `required_scopes` and the list of
-//! missing ones, the limits of a policy, channels, and the Rust client. It is a crate
-//! without I/O, so that the client does not link what speaks to providers.
+//! Every comparison of scopes uses these rules: `required_scopes` and the missing scopes,
+//! the limits of a policy, channels, and the Rust client. The crate does no I/O, so that
+//! the client does not link the requests to providers.
+//!
+//! A provider whose scopes have several names or include each other has a file here and
+//! an element in [`ScopeRules::ALL`].
 
+mod facts;
 mod google;
 mod microsoft;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 
 use latchkey_domain::{ProviderName, ScopeSet, is_identity_scope};
 
-/// A scope, the scopes that whoever holds it may use as well, and the page that says
-/// so.
-type Row = (&'static str, &'static [&'static str], &'static str);
+use crate::facts::{Facts, Writing};
 
-/// How a provider's scopes are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ScopeRules {
-    /// To the letter: nothing is known of the provider.
-    Exact,
-    /// Google's.
-    Google,
-    /// Microsoft's: without case, short or with the address of Graph in front.
-    Microsoft,
+const EXACT: Facts = Facts {
+    provider: "",
+    canonical: |scope| scope.into(),
+    rows: &[],
+    writing: Writing {
+        change_mail: &[],
+        send_mail: &[],
+        change_events: &[],
+        read_events: &[],
+    },
+};
+
+/// How the scopes of a provider are compared.
+#[derive(Clone, Copy)]
+pub struct ScopeRules(&'static Facts);
+
+impl fmt::Debug for ScopeRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ScopeRules").field(&self.0.provider).finish()
+    }
 }
 
 impl ScopeRules {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Exact, Self::Google, Self::Microsoft];
+    /// Byte by byte, for a provider of which nothing is known.
+    pub const EXACT: Self = Self(&EXACT);
 
-    /// The rules of a configured provider. The names of the built-in ones are theirs
-    /// alone.
+    /// The rules of all providers, [`EXACT`](Self::EXACT) first.
+    pub const ALL: [Self; 3] = [Self::EXACT, Self(&google::FACTS), Self(&microsoft::FACTS)];
+
+    /// The rules of a provider. No configured provider can have the name of a built-in one.
     pub fn of(provider: &ProviderName) -> Self {
-        match provider.as_str() {
-            ProviderName::GOOGLE => Self::Google,
-            ProviderName::MICROSOFT => Self::Microsoft,
-            _ => Self::Exact,
-        }
+        Self::ALL
+            .into_iter()
+            .find(|rules| rules.0.provider == provider.as_str())
+            .unwrap_or(Self::EXACT)
     }
 
-    /// The one form of a scope that has several.
+    /// The canonical form of a scope that has several forms.
     pub fn canonical(self, scope: &str) -> Cow<'_, str> {
-        match self {
-            Self::Exact => scope.into(),
-            Self::Google => google::canonical(scope).into(),
-            Self::Microsoft => microsoft::canonical(scope),
-        }
+        (self.0.canonical)(scope)
     }
 
-    /// Returns `true` if a grant of `granted` may do what `wanted` allows. A scope that
-    /// the table does not know is satisfied by itself alone.
+    /// Returns `true` if the scope `granted` allows everything that `wanted` allows. A scope
+    /// that is not in the table is satisfied by itself alone.
     pub fn satisfies(self, granted: &str, wanted: &str) -> bool {
         if granted == wanted {
             return true;
@@ -68,8 +79,8 @@ impl ScopeRules {
         missing
     }
 
-    /// Returns `true` if `limit` allows everything that these scopes give. Identity
-    /// scopes give no data and do not count.
+    /// Returns `true` if `limit` allows everything that these scopes allow. Identity scopes
+    /// are ignored, because they give access to no data.
     pub fn allows(self, limit: &ScopeSet, scopes: &ScopeSet) -> bool {
         scopes.iter().all(|scope| {
             limit.contains(scope)
@@ -78,20 +89,13 @@ impl ScopeRules {
         })
     }
 
-    fn rows(self) -> &'static [Row] {
-        match self {
-            Self::Exact => &[],
-            Self::Google => google::TABLE,
-            Self::Microsoft => microsoft::TABLE,
-        }
-    }
-
-    /// Both in canonical form. What is included includes further ones.
+    /// Returns `true` if `scope` includes `wanted`, directly or through other scopes. Both
+    /// are in canonical form.
     fn includes(self, scope: &str, wanted: &str) -> bool {
         let mut seen = BTreeSet::new();
         let mut open = vec![Cow::Borrowed(scope)];
         while let Some(scope) = open.pop() {
-            let rows = self.rows().iter();
+            let rows = self.0.rows.iter();
             for (_, included, _) in rows.filter(|(of, _, _)| self.canonical(of) == scope) {
                 for one in *included {
                     let one = self.canonical(one);
@@ -108,23 +112,58 @@ impl ScopeRules {
     }
 }
 
-/// The scopes of a provider's answer or of an introspection: a list with spaces
-/// (RFC 6749 section 3.3), or with commas as some providers write it. Nothing where it
-/// names none: then it says nothing (RFC 6749 section 5.1).
-pub fn parse_answer(list: &str) -> Option<ScopeSet> {
+/// The scopes in the response of a provider: a list with spaces (RFC 6749 section 3.3), or
+/// with commas, which some providers use. `None` if the list is empty, because the
+/// response then does not say which scopes were granted (RFC 6749 section 5.1).
+pub fn parse_list(list: &str) -> Option<ScopeSet> {
     let scopes: ScopeSet = list
         .split(|c: char| c.is_ascii_whitespace() || c == ',')
         .collect();
     (!scopes.is_empty()).then_some(scopes)
 }
 
-/// The resource of a scope of Microsoft, if it is not Graph. A token is for one resource
+/// What a set of scopes allows beyond reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteAccess {
+    /// Changing and deleting mail.
+    pub change_mail: bool,
+    /// Sending mail.
+    pub send_mail: bool,
+    /// Changing the events of calendars.
+    pub change_events: bool,
+}
+
+impl WriteAccess {
+    /// Reads it off the names of the scopes, whichever provider they are of.
+    pub fn of(scopes: &ScopeSet) -> Self {
+        let scopes: Vec<String> = scopes.iter().map(str::to_ascii_lowercase).collect();
+        let any = |parts: fn(&Writing) -> &'static [&'static str]| {
+            let all = ScopeRules::ALL.into_iter();
+            let parts: Vec<&str> = all
+                .flat_map(|rules| parts(&rules.0.writing))
+                .copied()
+                .collect();
+            scopes
+                .iter()
+                .any(|scope| parts.iter().any(|part| scope.contains(part)))
+        };
+        Self {
+            change_mail: any(|writing| writing.change_mail),
+            send_mail: any(|writing| writing.send_mail),
+            change_events: any(|writing| writing.change_events)
+                && !any(|writing| writing.read_events),
+        }
+    }
+}
+
+/// The resource of a Microsoft scope. `None` if it is Microsoft Graph. A token is valid for
+/// one resource
 /// (<https://learn.microsoft.com/entra/identity-platform/scopes-oidc#the-default-scope-when-the-user-has-already-given-consent>).
 pub fn microsoft_resource(scope: &str) -> Option<&str> {
     microsoft::resource(scope)
 }
 
-/// A scope of Microsoft without the address of Graph in front.
+/// A Microsoft scope without the address of Microsoft Graph.
 pub fn microsoft_short(scope: &str) -> &str {
     microsoft::short(scope)
 }

@@ -2,9 +2,23 @@
 
 use std::borrow::Cow;
 
-use crate::Row;
+use latchkey_domain::ProviderName;
 
-/// Where Graph is, in each cloud
+use crate::facts::{Facts, Row, Writing};
+
+pub(crate) const FACTS: Facts = Facts {
+    provider: ProviderName::MICROSOFT,
+    canonical,
+    rows: TABLE,
+    writing: Writing {
+        change_mail: &["mail.readwrite"],
+        send_mail: &["mail.send"],
+        change_events: &["calendars.readwrite"],
+        read_events: &[],
+    },
+};
+
+/// Hosts of Microsoft Graph in each cloud
 /// (<https://learn.microsoft.com/graph/deployments#microsoft-graph-and-graph-explorer-service-root-endpoints>).
 const GRAPH: &[&str] = &[
     "graph.microsoft.com",
@@ -13,7 +27,7 @@ const GRAPH: &[&str] = &[
     "microsoftgraph.chinacloudapi.cn",
 ];
 
-/// The resource and the permission of a scope that has an address in front.
+/// The resource and the permission of a scope that begins with a resource.
 fn parts(scope: &str) -> Option<(&str, &str)> {
     let (resource, permission) = scope.rsplit_once('/')?;
     let known = ["https://", "api://"].iter().any(|scheme| {
@@ -32,7 +46,7 @@ fn is_graph(resource: &str) -> bool {
     GRAPH.iter().any(|graph| graph.eq_ignore_ascii_case(host))
 }
 
-/// The scope without the address of Graph.
+/// The scope without the address of Microsoft Graph.
 pub(crate) fn short(scope: &str) -> &str {
     match parts(scope) {
         Some((resource, permission)) if is_graph(resource) => permission,
@@ -40,16 +54,16 @@ pub(crate) fn short(scope: &str) -> &str {
     }
 }
 
-/// The resource of a scope, if that is another one than Graph.
+/// The resource of a scope. `None` for Microsoft Graph.
 pub(crate) fn resource(scope: &str) -> Option<&str> {
     let (resource, _) = parts(scope)?;
     (!is_graph(resource)).then_some(resource)
 }
 
-/// In lower case, and without the address of Graph: a scope without a resource is one of
-/// Graph, and Entra does not tell scopes apart by case
+/// The scope in lower case, without the address of Microsoft Graph. A scope without a
+/// resource is one of Graph, and Entra ignores the case of scopes
 /// (<https://learn.microsoft.com/entra/identity-platform/scopes-oidc>).
-pub(crate) fn canonical(scope: &str) -> Cow<'_, str> {
+fn canonical(scope: &str) -> Cow<'_, str> {
     let short = short(scope);
     if short.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(short.to_ascii_lowercase())
@@ -58,9 +72,9 @@ pub(crate) fn canonical(scope: &str) -> Cow<'_, str> {
     }
 }
 
-/// Each permission is described there, also by what else it lets the application do.
+/// The descriptions of permissions say what else each one allows.
 const GRAPH_PERMISSIONS: &str = "https://learn.microsoft.com/graph/permissions-reference";
-/// Every method names its least privileged permission and the higher ones.
+/// Each method documents its least privileged permission and the higher ones.
 const MESSAGES: &str = "https://learn.microsoft.com/graph/api/user-list-messages#permissions";
 const EVENTS: &str = "https://learn.microsoft.com/graph/api/user-list-events#permissions";
 const USER: &str = "https://learn.microsoft.com/graph/api/user-get#permissions";
@@ -70,7 +84,7 @@ const TASKS: &str = "https://learn.microsoft.com/graph/api/todo-list-lists#permi
 const SETTINGS: &str = "https://learn.microsoft.com/graph/api/user-get-mailboxsettings#permissions";
 
 #[rustfmt::skip]
-pub(crate) const TABLE: &[Row] = &[
+const TABLE: &[Row] = &[
     ("Mail.ReadWrite", &["Mail.Read"], MESSAGES),
     ("Mail.Read", &["Mail.ReadBasic"], MESSAGES),
     ("Mail.ReadWrite.Shared", &["Mail.Read.Shared", "Mail.ReadWrite"], GRAPH_PERMISSIONS),

@@ -1,11 +1,11 @@
-//! What an error body says, in whichever of the usual shapes.
+//! The error in the body of a response, in each of the usual formats.
 
 use serde_json::{Map, Value};
 
 use crate::fields;
 
-/// Where an error object has its word, the most telling first.
-const WORDS: [&str; 7] = [
+/// Members with the error code, the most specific one first.
+const CODE_NAMES: [&str; 7] = [
     "error",
     "code",
     "error_code",
@@ -14,10 +14,10 @@ const WORDS: [&str; 7] = [
     "status",
     "type",
 ];
-/// What no token answer has.
-const NAMES_OF_ERRORS: [&str; 4] = ["error", "errors", "error_code", "errorCode"];
-/// And its text for people.
-const TEXTS: [&str; 7] = [
+/// Members that no token response has.
+const ERROR_NAMES: [&str; 4] = ["error", "errors", "error_code", "errorCode"];
+/// Members with a description.
+const DESCRIPTION_NAMES: [&str; 7] = [
     "error_description",
     "message",
     "description",
@@ -27,7 +27,7 @@ const TEXTS: [&str; 7] = [
     "reason",
 ];
 
-/// The fields of an error body; everything may be odd.
+/// The members of an error body.
 #[derive(Debug, Default)]
 pub(super) struct Body(Map<String, Value>);
 
@@ -36,8 +36,11 @@ impl Body {
         fields::read(body).map(Self)
     }
 
-    /// Returns `true` if the body refuses, whatever the status says: it has an error and
-    /// no access token.
+    pub(super) fn fields(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// Returns `true` if the body has an error and no access token.
     pub(super) fn refuses(&self) -> bool {
         let has = |name: &str| match self.0.get(name) {
             None | Some(Value::Null) => false,
@@ -45,11 +48,11 @@ impl Body {
             Some(_) => true,
         };
         let not_ok = self.0.get("ok") == Some(&Value::Bool(false));
-        !has("access_token") && (not_ok || NAMES_OF_ERRORS.into_iter().any(has))
+        !has("access_token") && (not_ok || ERROR_NAMES.into_iter().any(has))
     }
 
-    /// The objects that may hold the error: `error` (Google's API style), the first of
-    /// `errors`, the body.
+    /// The objects that may contain the error: `error` (as in Google's APIs), the first of
+    /// `errors`, the body itself.
     fn objects(&self) -> impl Iterator<Item = &Map<String, Value>> {
         let nested = self.0.get("error").and_then(Value::as_object);
         let listed = self
@@ -62,12 +65,12 @@ impl Body {
             .chain(std::iter::once(&self.0))
     }
 
-    /// The word of the error, as it came.
+    /// The error code as it was sent.
     pub(super) fn error(&self) -> Option<&str> {
         let plain = self.0.get("error").and_then(Value::as_str);
         plain
             .filter(|text| !text.trim().is_empty())
-            .or_else(|| self.first(&WORDS))
+            .or_else(|| self.first(&CODE_NAMES))
     }
 
     fn first(&self, names: &[&str]) -> Option<&str> {
@@ -80,31 +83,16 @@ impl Body {
     }
 
     pub(super) fn description(&self) -> Option<&str> {
-        let after_the_word = || Some(self.error()?.split_once(':')?.1.trim());
-        self.first(&TEXTS).or_else(after_the_word)
+        let after_code = || Some(self.error()?.split_once(':')?.1.trim());
+        self.first(&DESCRIPTION_NAMES).or_else(after_code)
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str()
     }
 
-    /// Microsoft's numbers: the list, else the one at the head of the text.
-    pub(super) fn numbers(&self) -> Vec<u64> {
-        if let Some(list) = self.0.get("error_codes").and_then(Value::as_array) {
-            return list.iter().take(10).filter_map(Value::as_u64).collect();
-        }
-        let digits = |text: &str| {
-            let rest = text.split_once("AADSTS")?.1;
-            let end = rest
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(rest.len());
-            rest.get(..end)?.parse().ok()
-        };
-        self.description().and_then(digits).into_iter().collect()
-    }
-
-    /// Throttling that arrives as 403.
-    pub(super) fn speaks_of_rate(&self) -> bool {
+    /// Returns `true` if the body reports throttling, which may come with status 403.
+    pub(super) fn mentions_rate_limit(&self) -> bool {
         let text = Value::Object(self.0.clone()).to_string().to_lowercase();
         [
             "ratelimitexceeded",
@@ -117,8 +105,8 @@ impl Body {
     }
 }
 
-/// The word alone, in lower case: `invalid_grant` of `Invalid_Grant: expired`.
-pub(super) fn word(error: &str) -> String {
+/// The error code alone, in lower case: `invalid_grant` of `Invalid_Grant: expired`.
+pub(super) fn normalized_code(error: &str) -> String {
     let head = error.split(':').next().unwrap_or_default().trim();
     let first = head.split_ascii_whitespace().next().unwrap_or_default();
     let word = if first.contains('_') { first } else { head };
@@ -130,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_is_read_out_of_what_surrounds_it() {
+    fn an_error_code_is_read_without_the_text_around_it() {
         for (error, expected) in [
             ("invalid_grant", "invalid_grant"),
             ("invalid_grant: Token expired", "invalid_grant"),
@@ -140,7 +128,7 @@ mod tests {
             ("TOKEN_EXPIRED", "token_expired"),
             ("", ""),
         ] {
-            assert_eq!(word(error), expected, "{error}");
+            assert_eq!(normalized_code(error), expected, "{error}");
         }
     }
 
@@ -162,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_refuses_whatever_the_status_is_and_a_token_does_not() {
+    fn a_body_with_an_error_and_without_a_token_refuses() {
         for (body, refuses) in [
             (r#"{"error":"bad"}"#, true),
             (r#"{"error":{"code":"bad"}}"#, true),

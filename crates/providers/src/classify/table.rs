@@ -1,32 +1,14 @@
-//! Verdicts by the word of the error and by what its description says: one table per
-//! family of providers, each row with its source.
+//! The table of errors: which class an error code means, perhaps together with a part of
+//! its description. Every row has a source.
 //!
-//! A family's words are its own, so every table is looked up whatever the provider is
-//! called in the configuration. Rows that look at the description come first.
+//! Every family is looked up for every provider, because the codes of one family do not
+//! contradict those of another. Rows with a description come first.
 
 use std::fmt::Write as _;
 
 use crate::FailureClass as C;
-
-/// One verdict.
-pub(super) struct Row {
-    /// The word, in lower case.
-    pub error: &'static str,
-    /// What the description must have in it, in lower case; empty where the word suffices.
-    pub says: &'static str,
-    pub class: C,
-    /// The page or the file that says so.
-    pub source: &'static str,
-}
-
-const fn row(error: &'static str, says: &'static str, class: C, source: &'static str) -> Row {
-    Row {
-        error,
-        says,
-        class,
-        source,
-    }
-}
+use crate::catalogue::BUILT_IN;
+use crate::quirks::{ErrorRow, row};
 
 const RFC6749: &str = "https://www.rfc-editor.org/rfc/rfc6749#section-5.2";
 const RFC6750: &str = "https://www.rfc-editor.org/rfc/rfc6750#section-3.1";
@@ -35,11 +17,11 @@ const OPENID: &str = "https://openid.net/specs/openid-connect-core-1_0.html#Auth
 const DEVICE: &str = "https://www.rfc-editor.org/rfc/rfc8628#section-3.5";
 const RESOURCE: &str = "https://www.rfc-editor.org/rfc/rfc8707#section-2";
 
-/// The standards.
+/// Error codes of the standards.
 #[rustfmt::skip]
-const STANDARD: &[Row] = &[
+const STANDARD: &[ErrorRow] = &[
     row("invalid_grant", "", C::InvalidRefreshToken, RFC6749),
-    // Of a resource (RFC 6750), and used of a refresh token as well.
+    // Defined for a resource (RFC 6750), and used for a refresh token as well.
     row("invalid_token", "", C::InvalidRefreshToken, RFC6750),
     row("invalid_client", "", C::ClientMisconfigured, RFC6749),
     row("unauthorized_client", "", C::ClientMisconfigured, RFC6749),
@@ -58,43 +40,21 @@ const STANDARD: &[Row] = &[
     row("slow_down", "", C::RateLimit, DEVICE),
     row("expired_token", "", C::InvalidRefreshToken, DEVICE),
     row("invalid_target", "", C::ScopeInvalid, RESOURCE),
-    // Tokens bound to a key are not supported: the operator switches that off there.
+    // Tokens that are bound to a key are not supported: the operator must switch that off
+    // at the provider.
     row("invalid_dpop_proof", "", C::ClientMisconfigured, DPOP),
     row("use_dpop_nonce", "", C::ClientMisconfigured, DPOP),
 ];
 
 const DPOP: &str = "https://www.rfc-editor.org/rfc/rfc9449#section-5";
 
-const GOOGLE_WEB: &str =
-    "https://developers.google.com/identity/protocols/oauth2/web-server#authorization-errors";
-const GOOGLE_REAUTH: &str =
-    "https://github.com/googleapis/google-auth-library-python/blob/main/google/oauth2/reauth.py";
-const GOOGLE_EXPIRY: &str = "https://developers.google.com/identity/protocols/oauth2#expiration";
-
-#[rustfmt::skip]
-const GOOGLE: &[Row] = &[
-    row("invalid_grant", "account has been deleted", C::AccountDisabled, GOOGLE_EXPIRY),
-    row("invalid_rapt", "", C::ReauthPolicy, GOOGLE_REAUTH),
-    row("rapt_required", "", C::ReauthPolicy, GOOGLE_REAUTH),
-    row("admin_policy_enforced", "", C::BlockedByAdmin, GOOGLE_WEB),
-    row("org_internal", "", C::BlockedByAdmin, GOOGLE_WEB),
-    row("deleted_client", "", C::ClientMisconfigured, GOOGLE_WEB),
-    row("disabled_client", "", C::ClientMisconfigured, GOOGLE_WEB),
-    row("redirect_uri_mismatch", "", C::RequestRejected, GOOGLE_WEB),
-];
-
-const ENTRA: &str = "https://learn.microsoft.com/entra/identity-platform/reference-error-codes";
-
-/// Beside its numbers.
-const MICROSOFT: &[Row] = &[row("invalid_resource", "", C::ScopeInvalid, ENTRA)];
-
 const KEYCLOAK_TOKENS: &str = "https://github.com/keycloak/keycloak/blob/26.4.0/services/src/main/java/org/keycloak/protocol/oidc/TokenManager.java";
 const KEYCLOAK_ENDPOINT: &str = "https://github.com/keycloak/keycloak/blob/26.4.0/services/src/main/java/org/keycloak/protocol/oidc/endpoints/TokenEndpoint.java";
 const KEYCLOAK_REALMS: &str = "https://github.com/keycloak/keycloak/blob/26.4.0/services/src/main/java/org/keycloak/services/resources/RealmsResource.java";
 
 #[rustfmt::skip]
-const KEYCLOAK: &[Row] = &[
-    // Served again once the person is enabled.
+const KEYCLOAK: &[ErrorRow] = &[
+    // The grant works again when the person is enabled.
     row("invalid_grant", "user disabled", C::AccountDisabled, KEYCLOAK_TOKENS),
     row("invalid_grant", "account is not fully set up", C::InteractionRequired, KEYCLOAK_ENDPOINT),
     row("invalid_grant", "account disabled", C::AccountDisabled, KEYCLOAK_ENDPOINT),
@@ -109,9 +69,9 @@ const KEYCLOAK: &[Row] = &[
 
 const DEX_REFRESH: &str = "https://github.com/dexidp/dex/blob/master/server/refreshhandlers.go";
 
-/// Dex never says `invalid_grant`.
+/// Dex never sends `invalid_grant`.
 #[rustfmt::skip]
-const DEX: &[Row] = &[
+const DEX: &[ErrorRow] = &[
     row("invalid_request", "refresh token is invalid or has already been claimed", C::InvalidRefreshToken, DEX_REFRESH),
     row("invalid_request", "refresh token expired", C::InvalidRefreshToken, DEX_REFRESH),
 ];
@@ -119,7 +79,7 @@ const DEX: &[Row] = &[
 const FOSITE: &str = "https://github.com/ory/fosite/blob/master/errors.go";
 
 #[rustfmt::skip]
-const HYDRA: &[Row] = &[
+const HYDRA: &[ErrorRow] = &[
     row("token_inactive", "", C::InvalidRefreshToken, FOSITE),
     row("token_expired", "", C::InvalidRefreshToken, FOSITE),
 ];
@@ -130,7 +90,7 @@ const AUTH0_BLOCK: &str =
 const AUTH0_MFA: &str = "https://auth0.com/docs/secure/multi-factor-authentication/authenticate-using-ropg-flow-with-mfa";
 
 #[rustfmt::skip]
-const AUTH0_ROWS: &[Row] = &[
+const AUTH0_ROWS: &[ErrorRow] = &[
     row("unauthorized", "user is blocked", C::AccountDisabled, AUTH0_BLOCK),
     row("access_denied", "unknown or invalid refresh token", C::InvalidRefreshToken, AUTH0),
     row("mfa_required", "", C::InteractionRequired, AUTH0_MFA),
@@ -140,7 +100,7 @@ const AUTH0_ROWS: &[Row] = &[
 const OKTA_CODES: &str = "https://developer.okta.com/docs/reference/error-codes/";
 
 #[rustfmt::skip]
-const OKTA: &[Row] = &[
+const OKTA: &[ErrorRow] = &[
     row("e0000047", "", C::RateLimit, OKTA_CODES),
     row("e0000009", "", C::ProviderUnavailable, OKTA_CODES),
 ];
@@ -156,9 +116,9 @@ const META: &str =
 const ZITADEL: &str =
     "https://github.com/zitadel/zitadel/blob/main/internal/command/oidc_session.go";
 
-/// Others, each with words of its own.
+/// Providers with a few error codes of their own.
 #[rustfmt::skip]
-const OTHERS: &[Row] = &[
+const OTHERS: &[ErrorRow] = &[
     row("bad_refresh_token", "", C::InvalidRefreshToken, GITHUB),
     row("incorrect_client_credentials", "", C::ClientMisconfigured, GITHUB),
     row("invalid_refresh_token", "", C::InvalidRefreshToken, SLACK),
@@ -176,11 +136,8 @@ const OTHERS: &[Row] = &[
     row("invalid_request", "errors.oidcsession.refreshtokeninvalid", C::InvalidRefreshToken, ZITADEL),
 ];
 
-/// Every family with its table.
-pub(super) const FAMILIES: &[(&str, &[Row])] = &[
-    ("standard", STANDARD),
-    ("google", GOOGLE),
-    ("microsoft", MICROSOFT),
+/// Families of providers that are not built in.
+const FAMILIES: [(&str, &[ErrorRow]); 6] = [
     ("keycloak", KEYCLOAK),
     ("dex", DEX),
     ("hydra", HYDRA),
@@ -189,41 +146,45 @@ pub(super) const FAMILIES: &[(&str, &[Row])] = &[
     ("others", OTHERS),
 ];
 
-/// The tables for people, in Markdown.
+/// Every family with its rows: the standards, the built-in providers, the others.
+fn families() -> impl Iterator<Item = (&'static str, &'static [ErrorRow])> {
+    let built_in = BUILT_IN.into_iter().map(|known| (known.name, known.errors));
+    std::iter::once(("standard", STANDARD))
+        .chain(built_in)
+        .chain(FAMILIES)
+}
+
+/// The table in Markdown.
 pub(super) fn markdown() -> String {
     let mut text = String::from(
         "| family | error | the description has | verdict | source |\n\
          | --- | --- | --- | --- | --- |\n",
     );
-    for (family, rows) in FAMILIES {
-        for Row {
-            error,
-            says,
-            class,
-            source,
-        } in *rows
-        {
-            // Writing into a text does not fail.
+    for (family, rows) in families() {
+        for row in rows {
+            let (error, description) = (row.error, row.description);
+            let (class, source) = (row.class, row.source);
+            // Writing into a `String` does not fail.
             let _ = writeln!(
                 text,
-                "| {family} | `{error}` | {says} | `{class}` | <{source}> |"
+                "| {family} | `{error}` | {description} | `{class}` | <{source}> |"
             );
         }
     }
     text
 }
 
-/// The verdict on a word, in lower case, with its description; nothing where no table has
-/// it.
-pub(super) fn class_of(word: &str, description: Option<&str>) -> Option<C> {
-    let said = description.unwrap_or_default().to_lowercase();
+/// The class of an error code, in lower case, with its description. `None` if the table
+/// does not contain the code.
+pub(super) fn class_of(code: &str, description: Option<&str>) -> Option<C> {
+    let given = description.unwrap_or_default().to_lowercase();
     let rows = || {
-        let families = FAMILIES.iter().flat_map(|(_, rows)| rows.iter());
-        families.filter(|row| row.error == word)
+        let all = families().flat_map(|(_, rows)| rows.iter());
+        all.filter(|row| row.error == code)
     };
     rows()
-        .find(|row| !row.says.is_empty() && said.contains(row.says))
-        .or_else(|| rows().find(|row| row.says.is_empty()))
+        .find(|row| !row.description.is_empty() && given.contains(row.description))
+        .or_else(|| rows().find(|row| row.description.is_empty()))
         .map(|row| row.class)
 }
 
@@ -233,17 +194,17 @@ mod tests {
 
     #[test]
     fn every_row_has_a_source_and_is_found() {
-        for (family, rows) in FAMILIES {
-            for row in *rows {
+        for (family, rows) in families() {
+            for row in rows {
                 assert!(row.source.starts_with("https://"), "{family} {}", row.error);
                 assert_eq!(row.error, row.error.to_lowercase(), "{family}");
-                assert_eq!(row.says, row.says.to_lowercase(), "{family}");
+                assert_eq!(row.description, row.description.to_lowercase(), "{family}");
                 assert_eq!(
-                    class_of(row.error, Some(row.says)),
+                    class_of(row.error, Some(row.description)),
                     Some(row.class),
                     "{family} {} {}",
                     row.error,
-                    row.says
+                    row.description
                 );
             }
         }

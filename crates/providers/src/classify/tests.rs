@@ -1,4 +1,4 @@
-//! Each row of the table of error classes (R32).
+//! Error responses and their classes (R32).
 
 use http::HeaderMap;
 use proptest::prelude::*;
@@ -6,22 +6,31 @@ use serde_json::json;
 
 use super::*;
 use FailureClass as C;
-use ProviderKind::{Google, Microsoft, Oidc};
 
-fn answer(status: u16, body: &str) -> Answer {
-    Answer {
+const GOOGLE: &dyn Quirks = &crate::google::Google;
+const MICROSOFT: &dyn Quirks = &crate::microsoft::Microsoft;
+const PLAIN: &dyn Quirks = &crate::quirks::Plain;
+
+fn answer(status: u16, body: &str) -> Response {
+    Response {
         status: StatusCode::from_u16(status).unwrap(),
         headers: HeaderMap::new(),
         body: body.as_bytes().to_vec(),
     }
 }
 
-fn class(kind: ProviderKind, status: u16, body: &str) -> C {
-    refusal(kind, &answer(status, body), OffsetDateTime::UNIX_EPOCH, &[]).class
+fn class(quirks: &dyn Quirks, status: u16, body: &str) -> C {
+    refusal(
+        quirks,
+        &answer(status, body),
+        OffsetDateTime::UNIX_EPOCH,
+        &[],
+    )
+    .class
 }
 
-fn error(kind: ProviderKind, error: &str) -> C {
-    class(kind, 400, &json!({ "error": error }).to_string())
+fn error(quirks: &dyn Quirks, error: &str) -> C {
+    class(quirks, 400, &json!({ "error": error }).to_string())
 }
 
 fn numbered(error: &str, number: u64) -> C {
@@ -29,13 +38,13 @@ fn numbered(error: &str, number: u64) -> C {
         "error": error, "error_codes": [number],
         "error_description": format!("AADSTS{number}: text"),
     });
-    class(Microsoft, 400, &body.to_string())
+    class(MICROSOFT, 400, &body.to_string())
 }
 
 #[test]
 fn invalid_refresh_token() {
-    assert_eq!(error(Google, "invalid_grant"), C::InvalidRefreshToken);
-    assert_eq!(error(Oidc, "invalid_grant"), C::InvalidRefreshToken);
+    assert_eq!(error(GOOGLE, "invalid_grant"), C::InvalidRefreshToken);
+    assert_eq!(error(PLAIN, "invalid_grant"), C::InvalidRefreshToken);
     for number in [
         70000, 70008, 700_082, 50173, 50089, 50132, 50133, 700_084, 1,
     ] {
@@ -50,7 +59,7 @@ fn invalid_refresh_token() {
 #[test]
 fn reauth_policy() {
     let body = r#"{"error":"invalid_grant","error_subtype":"invalid_rapt"}"#;
-    assert_eq!(class(Google, 400, body), C::ReauthPolicy);
+    assert_eq!(class(GOOGLE, 400, body), C::ReauthPolicy);
     assert_eq!(numbered("invalid_grant", 70043), C::ReauthPolicy);
 }
 
@@ -65,7 +74,7 @@ fn interaction_required_passes_the_claims_on() {
     }
     let body = r#"{"error":"interaction_required","claims":"{\"access_token\":{}}"}"#;
     let refused = refusal(
-        Microsoft,
+        MICROSOFT,
         &answer(400, body),
         OffsetDateTime::UNIX_EPOCH,
         &[],
@@ -79,13 +88,13 @@ fn consent_required() {
     for number in [65001, 65004] {
         assert_eq!(numbered("invalid_grant", number), C::ConsentRequired);
     }
-    assert_eq!(error(Oidc, "consent_required"), C::ConsentRequired);
+    assert_eq!(error(PLAIN, "consent_required"), C::ConsentRequired);
 }
 
 #[test]
 fn blocked_by_admin() {
-    assert_eq!(error(Google, "admin_policy_enforced"), C::BlockedByAdmin);
-    assert_eq!(error(Google, "org_internal"), C::BlockedByAdmin);
+    assert_eq!(error(GOOGLE, "admin_policy_enforced"), C::BlockedByAdmin);
+    assert_eq!(error(GOOGLE, "org_internal"), C::BlockedByAdmin);
     for number in [
         53000, 53001, 53002, 53003, 530_032, 530_035, 50105, 500_212, 500_213,
     ] {
@@ -113,13 +122,13 @@ fn account_disabled() {
     }
 }
 
-// PEERS, the replaced system, 10: an expired client secret marks nobody.
+// PEERS, the replaced system, 10: an expired client secret marks no grant.
 #[test]
-fn client_misconfigured_is_not_the_persons_fault() {
+fn client_misconfigured_is_not_terminal() {
     for code in ["invalid_client", "deleted_client", "unauthorized_client"] {
-        assert_eq!(error(Google, code), C::ClientMisconfigured);
+        assert_eq!(error(GOOGLE, code), C::ClientMisconfigured);
         let body = json!({ "error": code }).to_string();
-        assert_eq!(class(Oidc, 401, &body), C::ClientMisconfigured);
+        assert_eq!(class(PLAIN, 401, &body), C::ClientMisconfigured);
     }
     for number in [
         70001, 70002, 700_011, 700_016, 700_027, 7_000_112, 7_000_215, 7_000_222,
@@ -136,14 +145,14 @@ fn client_misconfigured_is_not_the_persons_fault() {
         );
     }
     assert_eq!(numbered("invalid_client", 700_082), C::ClientMisconfigured);
-    assert_eq!(class(Google, 401, "{}"), C::Unauthorized);
-    assert_eq!(class(Google, 401, "<html>"), C::Unauthorized);
+    assert_eq!(class(GOOGLE, 401, "{}"), C::Unauthorized);
+    assert_eq!(class(GOOGLE, 401, "<html>"), C::Unauthorized);
 }
 
 #[test]
 fn request_rejected() {
-    assert_eq!(error(Google, "invalid_request"), C::RequestRejected);
-    assert_eq!(error(Google, "unsupported_grant_type"), C::RequestRejected);
+    assert_eq!(error(GOOGLE, "invalid_request"), C::RequestRejected);
+    assert_eq!(error(GOOGLE, "unsupported_grant_type"), C::RequestRejected);
     for number in [900_144, 90014, 70003, 9_002_313] {
         assert_eq!(
             numbered("invalid_request", number),
@@ -155,7 +164,7 @@ fn request_rejected() {
 
 #[test]
 fn scope_invalid() {
-    assert_eq!(error(Google, "invalid_scope"), C::ScopeInvalid);
+    assert_eq!(error(GOOGLE, "invalid_scope"), C::ScopeInvalid);
     for number in [70011, 28002, 500_011, 650_057] {
         assert_eq!(
             numbered("invalid_scope", number),
@@ -171,39 +180,39 @@ fn scope_invalid() {
 }
 
 #[test]
-fn throttling_waits_as_long_as_it_is_told_or_a_minute() {
-    for (kind, status, body) in [
-        (Google, 429, "{}"),
-        (Google, 429, "<html>"),
-        (Google, 429, r#"{"error":"invalid_grant"}"#),
+fn throttling_waits_for_retry_after_or_a_minute() {
+    for (quirks, status, body) in [
+        (GOOGLE, 429, "{}"),
+        (GOOGLE, 429, "<html>"),
+        (GOOGLE, 429, r#"{"error":"invalid_grant"}"#),
         (
-            Google,
+            GOOGLE,
             403,
             r#"{"error":{"errors":[{"reason":"userRateLimitExceeded"}]}}"#,
         ),
-        (Google, 403, r#"{"error":"rate_limit_exceeded"}"#),
+        (GOOGLE, 403, r#"{"error":"rate_limit_exceeded"}"#),
         (
-            Microsoft,
+            MICROSOFT,
             400,
             r#"{"error":"invalid_grant","error_codes":[50196]}"#,
         ),
         (
-            Microsoft,
+            MICROSOFT,
             400,
             r#"{"error":"invalid_grant","error_codes":[90055]}"#,
         ),
         (
-            Microsoft,
+            MICROSOFT,
             400,
             r#"{"error":"invalid_grant","error_description":"AADSTS50196: loop"}"#,
         ),
     ] {
         let mut answer = answer(status, body);
-        let refused = refusal(kind, &answer, OffsetDateTime::UNIX_EPOCH, &[]);
+        let refused = refusal(quirks, &answer, OffsetDateTime::UNIX_EPOCH, &[]);
         assert_eq!(refused.class, C::RateLimit, "{body}");
         assert_eq!(refused.retry_after, Some(Duration::from_mins(1)), "{body}");
         answer.headers.insert("retry-after", "7".parse().unwrap());
-        let refused = refusal(kind, &answer, OffsetDateTime::UNIX_EPOCH, &[]);
+        let refused = refusal(quirks, &answer, OffsetDateTime::UNIX_EPOCH, &[]);
         assert_eq!(refused.retry_after, Some(Duration::from_secs(7)), "{body}");
     }
 }
@@ -213,14 +222,14 @@ fn provider_unavailable() {
     for status in [500, 502, 503, 504] {
         for body in ["", "<html>", r#"{"error":"invalid_grant"}"#] {
             assert_eq!(
-                class(Google, status, body),
+                class(GOOGLE, status, body),
                 C::ProviderUnavailable,
                 "{status} {body}"
             );
         }
     }
     assert_eq!(
-        error(Microsoft, "temporarily_unavailable"),
+        error(MICROSOFT, "temporarily_unavailable"),
         C::ProviderUnavailable
     );
     for number in [50033, 50087, 70012, 90006, 90012, 90024, 90033, 90090] {
@@ -233,33 +242,36 @@ fn provider_unavailable() {
 }
 
 #[test]
-fn before_sending_and_after_are_told_apart() {
+fn failures_before_and_after_sending_differ() {
     let of = |one: HttpFailure| failure(&one).class;
     assert_eq!(of(HttpFailure::NotSent("dns".into())), C::Network);
-    assert_eq!(of(HttpFailure::Lost("reset".into())), C::OutcomeUnknown);
+    assert_eq!(
+        of(HttpFailure::NoResponse("reset".into())),
+        C::OutcomeUnknown
+    );
     assert_eq!(of(HttpFailure::TooLarge), C::MalformedResponse);
 }
 
 #[test]
 fn a_page_or_a_redirect_is_malformed_and_an_unknown_code_is_unknown() {
-    assert_eq!(class(Google, 400, "<html>"), C::MalformedResponse);
-    assert_eq!(class(Google, 302, ""), C::MalformedResponse);
-    assert_eq!(error(Google, "something_new"), C::Unknown);
-    assert_eq!(class(Google, 404, "{}"), C::ProviderUnavailable);
-    assert_eq!(class(Google, 422, "{}"), C::Unknown);
-    // A number alone never condemns.
+    assert_eq!(class(GOOGLE, 400, "<html>"), C::MalformedResponse);
+    assert_eq!(class(GOOGLE, 302, ""), C::MalformedResponse);
+    assert_eq!(error(GOOGLE, "something_new"), C::Unknown);
+    assert_eq!(class(GOOGLE, 404, "{}"), C::ProviderUnavailable);
+    assert_eq!(class(GOOGLE, 422, "{}"), C::Unknown);
+    // A number alone never ends a grant.
     assert_eq!(numbered("something_new", 700_082), C::Unknown);
-    // Another provider's text is not read for numbers.
+    // Numbers are read from responses of Microsoft only.
     let body = r#"{"error":"invalid_grant","error_codes":[50196]}"#;
-    assert_eq!(class(Google, 400, body), C::InvalidRefreshToken);
+    assert_eq!(class(GOOGLE, 400, body), C::InvalidRefreshToken);
 }
 
 #[test]
-fn what_the_provider_says_is_bounded_and_printable() {
+fn texts_of_the_provider_are_bounded_and_printable() {
     let odd = "a\nb\u{202e}\u{2028}";
     let body = json!({"error": "e".repeat(1000), "error_description": odd.repeat(1000)});
     let refused = refusal(
-        Google,
+        GOOGLE,
         &answer(400, &body.to_string()),
         OffsetDateTime::UNIX_EPOCH,
         &[],
@@ -272,20 +284,20 @@ fn what_the_provider_says_is_bounded_and_printable() {
 
 // R35
 #[test]
-fn what_was_sent_is_not_echoed() {
+fn secrets_of_the_request_are_redacted() {
     let echo = format!("{} the token s3cret/token is odd", "x".repeat(290));
     for text in [echo.as_str(), "s3cret/token", "token=s3cret%2Ftoken&x=1"] {
         let body = json!({"error": "s3cret/token", "error_description": text}).to_string();
         let sent = ["s3cret/token", ""];
         let answer = answer(400, &body);
-        let refused = refusal(Google, &answer, OffsetDateTime::UNIX_EPOCH, &sent);
+        let refused = refusal(GOOGLE, &answer, OffsetDateTime::UNIX_EPOCH, &sent);
         assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");
     }
 }
 
-// A grant that is dead in another dialect than RFC 6749's.
+// Dead grants with other error codes than those of RFC 6749.
 #[test]
-fn a_dead_grant_is_told_in_many_dialects() {
+fn a_dead_grant_is_recognised_in_every_dialect() {
     for (status, body) in [
         (200, r#"{"error":"invalid_grant"}"#),
         (200, r#"{"ok":false,"error":"invalid_refresh_token"}"#),
@@ -315,15 +327,15 @@ fn a_dead_grant_is_told_in_many_dialects() {
             r#"{"error":"invalid_request","error_description":"Refresh token expired."}"#,
         ),
     ] {
-        assert_eq!(class(Oidc, status, body), C::InvalidRefreshToken, "{body}");
+        assert_eq!(class(PLAIN, status, body), C::InvalidRefreshToken, "{body}");
     }
 }
 
-// Dex: the person is gone, or its upstream refuses them.
+// Dex responds like this if the person is deleted or refused by its upstream provider.
 #[test]
 fn an_error_about_a_grant_under_a_500_is_no_outage() {
     assert_eq!(
-        class(Oidc, 500, r#"{"error":"invalid_request"}"#),
+        class(PLAIN, 500, r#"{"error":"invalid_request"}"#),
         C::Unknown
     );
     for body in [
@@ -333,19 +345,19 @@ fn an_error_about_a_grant_under_a_500_is_no_outage() {
         "<html>",
         "",
     ] {
-        assert_eq!(class(Oidc, 500, body), C::ProviderUnavailable, "{body}");
+        assert_eq!(class(PLAIN, 500, body), C::ProviderUnavailable, "{body}");
     }
     assert_eq!(
-        class(Oidc, 503, r#"{"error":"invalid_request"}"#),
+        class(PLAIN, 503, r#"{"error":"invalid_request"}"#),
         C::ProviderUnavailable
     );
 }
 
 #[test]
-fn keycloak_tells_by_its_description() {
+fn descriptions_of_keycloak_are_recognised() {
     let of = |status, error: &str, description: &str| {
         let body = json!({"error": error, "error_description": description});
-        class(Oidc, status, &body.to_string())
+        class(PLAIN, status, &body.to_string())
     };
     assert_eq!(
         of(400, "invalid_grant", "User disabled"),
@@ -370,11 +382,17 @@ fn keycloak_tells_by_its_description() {
     assert_eq!(of(404, "Realm does not exist", ""), C::ClientMisconfigured);
 }
 
-// What may have been spent: the answer of a gateway is not the provider's.
+// A gateway does not know whether the provider has used the refresh token.
 #[test]
-fn a_gateway_that_lost_the_provider_does_not_say_what_became_of_the_token() {
+fn an_error_of_a_gateway_leaves_the_outcome_unknown() {
     let delivered = |status, body: &str| {
-        refusal(Oidc, &answer(status, body), OffsetDateTime::UNIX_EPOCH, &[]).delivery
+        refusal(
+            PLAIN,
+            &answer(status, body),
+            OffsetDateTime::UNIX_EPOCH,
+            &[],
+        )
+        .delivery
     };
     assert_eq!(delivered(504, ""), Delivery::Unanswered);
     assert_eq!(delivered(502, "<html>"), Delivery::Unanswered);
@@ -395,7 +413,7 @@ fn a_rotated_token_in_an_error_is_kept_and_an_echo_is_not() {
     let body = r#"{"error":"invalid_grant","refresh_token":"new"}"#;
     let kept = |status, sent: &[&str]| {
         let refused = refusal(
-            Oidc,
+            PLAIN,
             &answer(status, body),
             OffsetDateTime::UNIX_EPOCH,
             sent,
@@ -410,20 +428,20 @@ fn a_rotated_token_in_an_error_is_kept_and_an_echo_is_not() {
 proptest! {
     #[test]
     fn no_answer_panics(status in 100_u16..600, body in prop::collection::vec(any::<u8>(), 0..200)) {
-        let answer = Answer {
+        let answer = Response {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
             body,
         };
-        for kind in [Google, Microsoft, Oidc] {
-            let _ = refusal(kind, &answer, OffsetDateTime::UNIX_EPOCH, &[]);
+        for quirks in [GOOGLE, MICROSOFT, PLAIN] {
+            let _ = refusal(quirks, &answer, OffsetDateTime::UNIX_EPOCH, &[]);
         }
     }
 
-    // R32: only `error` condemns.
+    // R32: only the error code ends a grant.
     #[test]
     fn without_an_error_nothing_is_terminal(status in 100_u16..600, number in 0_u64..10_000_000) {
         let body = json!({"error_codes": [number]}).to_string();
-        prop_assert!(!class(Microsoft, status, &body).is_terminal());
+        prop_assert!(!class(MICROSOFT, status, &body).is_terminal());
     }
 }

@@ -1,18 +1,18 @@
-//! A compact JWS (RFC 7515), taken apart.
+//! The parts of a compact JWS (RFC 7515).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
+use latchkey_jwks::algorithm_of;
 use serde_json::{Map, Value};
 
 use crate::claims::Claims;
-use crate::jwks::algorithm_of;
 use crate::{IdTokenError, MAX_TOKEN, Mismatch};
 
 /// A JWS whose signature is not yet verified.
 ///
-/// `jku`, `x5u`, `x5c` and `jwk` of the header are never looked at: only the
-/// issuer's key set says which keys are the issuer's.
+/// The header members `jku`, `x5u`, `x5c` and `jwk` are ignored, because only the key set
+/// of the issuer shows which keys the issuer has.
 #[derive(Debug)]
 pub(crate) struct Jws<'a> {
     /// Header and payload as they were signed.
@@ -39,7 +39,7 @@ fn is_encrypted(token: &str) -> bool {
 }
 
 impl<'a> Jws<'a> {
-    /// Takes a token apart; its algorithm must be one of `accepted`.
+    /// Reads a token without verifying it. Its algorithm must be one of `accepted`.
     pub(crate) fn parse(token: &'a str, accepted: &[Algorithm]) -> Result<Self, IdTokenError> {
         if token.is_empty() {
             return Err(IdTokenError::Missing);
@@ -69,7 +69,7 @@ impl<'a> Jws<'a> {
         if header.contains_key("crit") {
             return Err(IdTokenError::CriticalExtension);
         }
-        // RFC 9068: an access token is no ID token.
+        // An access token may be a JWT of another type (RFC 9068).
         let is_id_token = match header.get("typ") {
             None => true,
             Some(kind) => kind
@@ -127,20 +127,20 @@ mod tests {
     }
 
     #[test]
-    fn an_access_token_is_no_id_token() {
+    fn an_access_token_is_not_an_id_token() {
         assert!(refusal(&json!({"alg": "RS256", "typ": "at+jwt"})).is_some());
         assert_eq!(refusal(&json!({"alg": "RS256", "typ": "jwt"})), None);
     }
 
     #[test]
-    fn what_has_not_three_parts_is_malformed() {
+    fn a_token_without_three_parts_is_malformed() {
         for text in ["", "a", "a.b", "a.b.c.d", "a.b.c.d.e", "..", "e30.e30."] {
             assert!(Jws::parse(text, &[Algorithm::RS256]).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn an_encrypted_and_a_large_token_are_told_as_such() {
+    fn encrypted_tokens_and_large_tokens_have_errors_of_their_own() {
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#);
         let refused = |token: &str| Jws::parse(token, &[Algorithm::RS256]).unwrap_err();
         assert_eq!(

@@ -1,10 +1,13 @@
-//! Claims at their edges; what a whole provider can do wrong is in `tests/`.
+//! Single claims at their limits. `tests/` checks the behaviour of a whole provider.
 
 use latchkey_config::Environment;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::google::Google;
+use crate::microsoft::{MICROSOFT, Microsoft};
+use crate::quirks::Plain;
 
 const NOW: i64 = 1_800_000_000;
 const TENANT: &str = "aaaaaaaa-0000-4000-8000-00000000acce";
@@ -32,7 +35,7 @@ fn microsoft_definition(more: &[(&str, &str)]) -> Definition {
     .chain(more)
     .copied()
     .collect();
-    microsoft::definition(&environment).unwrap().unwrap()
+    MICROSOFT.definition(&environment).unwrap().unwrap()
 }
 
 fn good() -> Value {
@@ -97,7 +100,7 @@ fn the_audience_is_this_client_alone() {
 
 // Zitadel names the project beside the client.
 #[test]
-fn known_audiences_may_stand_beside_the_client() {
+fn configured_audiences_are_accepted_beside_the_client() {
     let mut definition = oidc_definition();
     definition.audiences = ["project".to_owned()].into();
     let of = |aud: Value, azp: Value| {
@@ -122,7 +125,7 @@ fn known_audiences_may_stand_beside_the_client() {
 }
 
 #[test]
-fn address_and_subject_come_from_the_claims_that_are_configured() {
+fn address_and_subject_come_from_the_configured_claims() {
     let mut definition = oidc_definition();
     definition.email_claim = "upn".to_owned();
     definition.subject_claim = Some("oid".to_owned());
@@ -202,7 +205,7 @@ fn the_subject_is_a_text_of_bounded_length() {
 }
 
 #[test]
-fn odd_labels_are_no_reason_to_refuse() {
+fn a_malformed_name_or_address_does_not_refuse_the_person() {
     assert_eq!(with("email", json!("no address")).unwrap().email, None);
     assert_eq!(with("email", json!(7)).unwrap().email, None);
     let name = with("name", json!("Ada\u{0}\nLovelace")).unwrap().name;
@@ -246,7 +249,7 @@ fn microsoft_is_tenant_and_object() {
     }
 }
 
-/// The address that a token of one configured tenant proves, if it does.
+/// The verified address of a token, with one configured tenant.
 fn proven(claims: &Value, tenant: (&str, &str)) -> Option<String> {
     let mut all = microsoft_good();
     for (name, value) in claims.as_object().unwrap() {
@@ -274,7 +277,7 @@ fn the_only_tenant_vouches_for_the_principal_names_of_its_own_people() {
                 json!({"preferred_username": "ada@acme.example", "email": "a.lovelace@acme.example"}),
                 "a.lovelace@acme.example",
             ),
-            // Nobody vouches for the other domain.
+            // The tenant does not vouch for the other domain.
             (
                 json!({"preferred_username": "ada@acme.example", "email": "ada@globex.example"}),
                 "ada@acme.example",
@@ -327,8 +330,8 @@ fn a_guest_and_several_tenants_prove_nothing_by_a_principal_name() {
     ] {
         assert_eq!(proven(&name, several), None, "{several:?}");
     }
-    // Personal accounts are of one tenant, and of nobody's domain.
-    let personal = microsoft::PERSONAL;
+    // All personal accounts belong to one tenant, which vouches for no domain.
+    let personal = crate::microsoft::PERSONAL;
     let claims = json!({
         "preferred_username": "ada@acme.example", "tid": personal,
         "iss": format!("https://login.microsoftonline.com/{personal}/v2.0"),
@@ -338,9 +341,9 @@ fn a_guest_and_several_tenants_prove_nothing_by_a_principal_name() {
     }
 }
 
-// Both sides of what failed stand in the error, which is what is logged.
+// The error is logged, so it shows both sides of the comparison.
 #[test]
-fn a_refusal_says_what_was_expected_and_what_came() {
+fn an_error_shows_the_expected_and_the_actual_value() {
     let long = "x".repeat(3000);
     for (name, value, sides) in [
         (
@@ -382,19 +385,18 @@ fn a_refusal_says_what_was_expected_and_what_came() {
 fn algorithms_are_pinned() {
     let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     let hmac = names(&["none", "HS256", "ES256", "RS256"]);
-    assert_eq!(algorithms(ProviderKind::Google, &hmac), [Algorithm::RS256]);
-    assert_eq!(algorithms(ProviderKind::Microsoft, &[]), [Algorithm::RS256]);
-    let announced = algorithms(ProviderKind::Oidc, &hmac);
+    assert_eq!(algorithms(&Google, &hmac), [Algorithm::RS256]);
+    assert_eq!(algorithms(&Microsoft, &[]), [Algorithm::RS256]);
+    let announced = algorithms(&Plain, &hmac);
     assert_eq!(announced, [Algorithm::RS256, Algorithm::ES256]);
-    assert_eq!(algorithms(ProviderKind::Oidc, &[]), [Algorithm::RS256]);
-    assert_eq!(algorithms(ProviderKind::Oidc, &names(&["none"])), []);
+    assert_eq!(algorithms(&Plain, &[]), [Algorithm::RS256]);
+    assert_eq!(algorithms(&Plain, &names(&["none"])), []);
 }
 
 proptest! {
-    // No claim beside the right ones makes a token of another issuer, client or
-    // sign-in pass.
+    // No further claim makes a token of another issuer, client or sign-in valid.
     #[test]
-    fn what_matters_cannot_be_talked_away(
+    fn no_further_claim_replaces_a_wrong_one(
         name in "iss|aud|nonce",
         other in "[a-z:/.]{0,20}",
         extra in prop::collection::btree_map("[a-z_]{1,8}", ".{0,8}", 0..4),

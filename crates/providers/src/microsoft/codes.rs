@@ -1,13 +1,13 @@
 //! Microsoft's AADSTS numbers.
 //!
-//! `error` decides; a number may soften the verdict or choose the message, and
-//! never makes one terminal (throttling, 50196, arrives as `invalid_grant`).
+//! The error code decides. A number may make the class less severe or more specific, and
+//! never makes a class terminal: throttling (50196) is sent as `invalid_grant`.
 
 use crate::FailureClass;
 
-/// Each number with Microsoft's name of it. Source of every row:
-/// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>; one
-/// alone: `https://login.microsoftonline.com/error?code=70008`.
+/// Each number with Microsoft's name. Source of every row:
+/// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>; for a
+/// single number: `https://login.microsoftonline.com/error?code=70008`.
 #[rustfmt::skip]
 const TABLE: &[(u64, &str, FailureClass)] = &[
     (70000, "InvalidGrant", FailureClass::InvalidRefreshToken),
@@ -67,7 +67,7 @@ const TABLE: &[(u64, &str, FailureClass)] = &[
     (90090, "GraphRetryableError", FailureClass::ProviderUnavailable),
 ];
 
-/// Class of one number, where it is known.
+/// The class of one number. `None` if the number is unknown.
 fn class_of(number: u64) -> Option<FailureClass> {
     TABLE
         .iter()
@@ -75,18 +75,19 @@ fn class_of(number: u64) -> Option<FailureClass> {
         .map(|(_, _, class)| *class)
 }
 
-/// Returns `true` for a verdict on the grant, of which a number may choose the kind.
-const fn condemns(class: FailureClass) -> bool {
+/// Returns `true` for a class that is about the grant. A number may replace it by another
+/// class that is about the grant.
+const fn concerns_grant(class: FailureClass) -> bool {
     class.is_terminal() || class.heals()
 }
 
-/// What the numbers make of a verdict.
-pub(crate) fn class_of_codes(verdict: FailureClass, numbers: &[u64]) -> FailureClass {
+/// The class after the numbers are considered.
+pub(super) fn class_of_codes(by_error: FailureClass, numbers: &[u64]) -> FailureClass {
     let classes = || numbers.iter().filter_map(|number| class_of(*number));
     classes()
         .find(|class| class.is_retryable())
-        .or_else(|| classes().find(|class| condemns(verdict) || !condemns(*class)))
-        .unwrap_or(verdict)
+        .or_else(|| classes().find(|class| concerns_grant(by_error) || !concerns_grant(*class)))
+        .unwrap_or(by_error)
 }
 
 #[cfg(test)]
@@ -97,22 +98,22 @@ mod tests {
 
     // R32
     #[test]
-    fn a_number_never_makes_a_verdict_terminal() {
+    fn a_number_never_makes_a_class_terminal() {
         for number in 0..1_000_000 {
             let class = class_of_codes(FailureClass::Unknown, &[number]);
-            assert!(!condemns(class), "{number}");
+            assert!(!concerns_grant(class), "{number}");
         }
     }
 
     #[test]
-    fn a_softer_number_wins() {
-        let verdict = class_of_codes(FailureClass::InvalidRefreshToken, &[50173, 50196]);
-        assert_eq!(verdict, FailureClass::RateLimit);
+    fn the_less_severe_number_decides() {
+        let class = class_of_codes(FailureClass::InvalidRefreshToken, &[50173, 50196]);
+        assert_eq!(class, FailureClass::RateLimit);
     }
 
     proptest! {
         #[test]
-        fn an_operators_verdict_never_condemns(numbers in prop::collection::vec(0_u64..10_000_000, 0..4)) {
+        fn an_error_of_the_client_never_ends_a_grant(numbers in prop::collection::vec(0_u64..10_000_000, 0..4)) {
             let class = class_of_codes(FailureClass::ClientMisconfigured, &numbers);
             prop_assert!(!class.is_terminal());
         }

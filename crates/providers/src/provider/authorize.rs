@@ -1,4 +1,4 @@
-//! To the provider and back.
+//! The authorization request, and the issuer of its response.
 
 use latchkey_domain::ScopeSet;
 use oauth2::basic::BasicClient;
@@ -6,14 +6,13 @@ use oauth2::{AuthUrl, ClientId, CsrfToken, RedirectUrl, Scope};
 use url::Url;
 
 use super::Provider;
-use crate::definition::IssuerRule;
-use crate::{AuthorizeRequest, Mismatch, ProviderError, ProviderKind, google, microsoft};
+use crate::{AuthorizeRequest, Mismatch, ProviderError};
 
 impl Provider {
-    /// Where to send the browser: authorization code with PKCE S256.
+    /// The URL of the authorization request: authorization code with PKCE S256 (RFC 7636).
     ///
     /// # Errors
-    /// Discovery fails, or there is no callback URL.
+    /// Discovery fails, or no callback URL is configured.
     pub async fn authorize_url(&self, request: &AuthorizeRequest) -> Result<Url, ProviderError> {
         let redirect_uri = self
             .redirect_uri(request.purpose)
@@ -22,28 +21,21 @@ impl Provider {
         let client = BasicClient::new(ClientId::new(self.client_id().to_owned()))
             .set_auth_uri(AuthUrl::from_url(metadata.authorization.clone()))
             .set_redirect_uri(RedirectUrl::from_url(redirect_uri.clone()));
-        let scopes: ScopeSet = self.asked_scopes(request.purpose, &metadata);
-        let choice = self.definition.select_account.unwrap_or_else(|| {
-            // Google and Microsoft document the value, and do not announce it.
-            self.kind() != ProviderKind::Oidc || metadata.takes_prompt("select_account")
+        let scopes: ScopeSet = self.requested_scopes(request.purpose, &metadata);
+        let quirks = self.definition.quirks;
+        let select_account = self.definition.select_account.unwrap_or_else(|| {
+            quirks.documents_select_account() || metadata.supports_prompt("select_account")
         });
-        let prompts = request.prompts(choice);
-        let own = match self.kind() {
-            ProviderKind::Google => {
-                let with_data = self.asks_for_data(request.purpose);
-                google::authorize_parameters(request, &prompts, with_data)
-            }
-            ProviderKind::Microsoft => microsoft::authorize_parameters(request, &prompts),
-            ProviderKind::Oidc if prompts.is_empty() => Vec::new(),
-            ProviderKind::Oidc => vec![("prompt", prompts.join(" "))],
-        };
+        let prompts = request.prompts(select_account);
+        let with_data = self.asks_for_data(request.purpose);
+        let own = quirks.authorize_parameters(request, &prompts, with_data);
         let mut url = client
             .authorize_url(|| CsrfToken::new(request.state.clone()))
             .add_scopes(scopes.iter().map(|scope| Scope::new(scope.to_owned())))
             .add_extra_param("nonce", request.nonce.as_str())
             .add_extra_param("code_challenge", request.pkce_challenge.as_str())
             .add_extra_param("code_challenge_method", "S256");
-        if self.definition.answers_by_form {
+        if self.definition.form_post {
             url = url.add_extra_param("response_mode", "form_post");
         }
         if let Some(hint) = &request.login_hint {
@@ -58,10 +50,10 @@ impl Provider {
         Ok(url.url().0)
     }
 
-    /// Checks `iss` of a callback, also of one that tells an error (RFC 9207).
+    /// Checks the parameter `iss` of a callback, also of one with an error (RFC 9207).
     ///
     /// # Errors
-    /// It is another's, or absent although announced.
+    /// `iss` is another issuer, or absent although the provider announces it.
     pub async fn check_response_issuer(&self, iss: Option<&str>) -> Result<(), ProviderError> {
         match iss {
             Some(iss) if self.is_own_issuer(iss) => Ok(()),
@@ -76,15 +68,6 @@ impl Provider {
 
     /// Returns `true` if `iss` is an issuer of this provider.
     pub fn is_own_issuer(&self, iss: &str) -> bool {
-        match &self.definition.issuer {
-            IssuerRule::Exact { issuer, .. } => issuer == iss,
-            IssuerRule::PerTenant { template, allowed } => template
-                .split_once("{tenantid}")
-                .and_then(|(before, after)| iss.strip_prefix(before)?.strip_suffix(after))
-                .is_some_and(|tenant| {
-                    microsoft::is_tenant_id(tenant)
-                        && (allowed.is_empty() || allowed.contains(tenant))
-                }),
-        }
+        self.definition.issuer.accepts(iss)
     }
 }

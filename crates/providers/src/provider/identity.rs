@@ -1,6 +1,7 @@
-//! Who the person is.
+//! The identity of the person: ID token and userinfo.
 
 use latchkey_domain::{AccessToken, Issuer, Subject};
+use latchkey_jwks::{Key, KeySet};
 use serde_json::Value;
 use url::Url;
 
@@ -8,39 +9,37 @@ use super::Provider;
 use crate::claims::Claims;
 use crate::definition::Definition;
 use crate::discovery::Metadata;
-use crate::email::SaidOfEmail;
+use crate::email::EmailClaims;
 use crate::id_token::{self, Expected, Jws};
-use crate::jwks::{Key, KeySet};
-use crate::{
-    EmailStatus, IdTokenError, ProviderError, ProviderKind, Unverified, VerifiedIdentity, fields,
-};
+use crate::key_set::fetch_key_set;
+use crate::{EmailStatus, IdTokenError, ProviderError, Unverified, VerifiedIdentity, fields};
 
-/// What the keys say of a signature.
+/// The result of a signature check.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Holds,
+enum SignatureCheck {
+    Valid,
     NoKey,
-    Broken,
+    Invalid,
 }
 
-fn verdict(definition: &Definition, keys: &KeySet, jws: &Jws<'_>) -> Verdict {
+fn check_with(definition: &Definition, keys: &KeySet, jws: &Jws<'_>) -> SignatureCheck {
     let issuer = |issuer: &str| id_token::key_is_for(definition, &jws.claims, issuer);
-    let keys = keys.find(jws.key_id.as_deref(), jws.algorithm, &issuer);
+    let keys = keys.candidates(jws.key_id.as_deref(), jws.algorithm, &issuer);
     let verifies = |key: &&Key| key.verifies(jws.message, jws.signature, jws.algorithm);
     if keys.is_empty() {
-        Verdict::NoKey
+        SignatureCheck::NoKey
     } else if keys.iter().any(verifies) {
-        Verdict::Holds
+        SignatureCheck::Valid
     } else {
-        Verdict::Broken
+        SignatureCheck::Invalid
     }
 }
 
 impl Provider {
-    /// Verifies the ID token of a sign-in.
+    /// Verifies the ID token of a sign-in (OpenID Connect Core section 3.1.3.7).
     ///
     /// # Errors
-    /// It proves nothing.
+    /// The ID token is not valid.
     pub async fn verify_id_token(
         &self,
         id_token: &str,
@@ -51,11 +50,12 @@ impl Provider {
             .await
     }
 
-    /// Verifies the ID token of a refresh, after what came with it was stored:
-    /// the same person (OpenID Connect Core section 12.2); a nonce may be absent.
+    /// Verifies the ID token of a refresh: it must be about the same person (OpenID
+    /// Connect Core section 12.2), and may lack the nonce. The tokens of the response must
+    /// be stored before.
     ///
     /// # Errors
-    /// It proves nothing, or another person.
+    /// The ID token is not valid, or about another person.
     pub async fn verify_refreshed_id_token(
         &self,
         id_token: &str,
@@ -74,9 +74,9 @@ impl Provider {
         access_token: &AccessToken,
     ) -> Result<VerifiedIdentity, IdTokenError> {
         let metadata = self.metadata().await?;
-        let accepted = id_token::algorithms(self.kind(), &metadata.algorithms);
+        let accepted = id_token::algorithms(self.definition.quirks, &metadata.algorithms);
         let jws = Jws::parse(id_token, &accepted)?;
-        // Before any key: another's token is no reason to fetch keys anew.
+        // Checked before the signature, so that a foreign token causes no fetch of keys.
         id_token::check_issuer(&self.definition.issuer, &jws.claims)?;
         self.check_signature(&metadata, &jws).await?;
         let mut identity = id_token::check(
@@ -88,7 +88,8 @@ impl Provider {
             self.clock.now(),
         )?;
         let signs_in = matches!(expected, Expected::Nonce(_));
-        if signs_in && self.kind() == ProviderKind::Oidc && self.lacks_a_claim(&jws.claims) {
+        let uses_userinfo = signs_in && self.definition.quirks.uses_userinfo();
+        if uses_userinfo && self.lacks_a_claim(&jws.claims) {
             self.ask_userinfo(&metadata, access_token, &jws.claims, &mut identity)
                 .await?;
         }
@@ -101,43 +102,43 @@ impl Provider {
         jws: &Jws<'_>,
     ) -> Result<(), IdTokenError> {
         let keys = self.keys(metadata).await?;
-        let mut found = verdict(&self.definition, &keys, jws);
-        // The issuer may have a new key, also under an id that was another's: one more
-        // fetch, rate-limited.
-        if found != Verdict::Holds {
+        let mut found = check_with(&self.definition, &keys, jws);
+        // The issuer may have a new key, perhaps with the id of an old one. This fetch is
+        // rate-limited.
+        if found != SignatureCheck::Valid {
             let keys = self
                 .keys
                 .force(self.clock.now(), || {
-                    KeySet::fetch(&self.http, &metadata.jwks)
+                    fetch_key_set(&self.http, &metadata.jwks)
                 })
                 .await?;
-            found = verdict(&self.definition, &keys, jws);
+            found = check_with(&self.definition, &keys, jws);
         }
         match found {
-            Verdict::Holds => Ok(()),
-            Verdict::NoKey => Err(IdTokenError::UnknownKey),
-            Verdict::Broken => Err(IdTokenError::Signature),
+            SignatureCheck::Valid => Ok(()),
+            SignatureCheck::NoKey => Err(IdTokenError::UnknownKey),
+            SignatureCheck::Invalid => Err(IdTokenError::Signature),
         }
     }
 
-    fn said_of_email(&self, claims: &Claims) -> SaidOfEmail {
-        SaidOfEmail::of(claims, &self.definition.email_claim)
+    fn email_claims(&self, claims: &Claims) -> EmailClaims {
+        EmailClaims::of(claims, &self.definition.email_claim)
     }
 
-    /// Returns `true` if the ID token does not say all that is wanted: address,
-    /// whether it is verified, and the name if it was asked for.
+    /// Returns `true` if the ID token lacks the address, whether it is verified, or the
+    /// name although the scope `profile` was requested.
     fn lacks_a_claim(&self, claims: &Claims) -> bool {
         let definition = &self.definition;
-        let said = self.said_of_email(claims);
-        said.address.is_none()
-            || (said.verified.is_none() && !definition.email.trusted)
+        let email = self.email_claims(claims);
+        email.address.is_none()
+            || (email.verified.is_none() && !definition.email.trusted)
             || (definition.identity.contains("profile") && claims.text("name").is_none())
     }
 
-    /// Joins what the userinfo endpoint says (OpenID Connect Core section 5.3)
-    /// to the ID token: a strict provider tells address and name there only, a
-    /// stock Okta whether the address is verified. It is believed about the same
-    /// person alone. If it does not answer, the ID token has to suffice.
+    /// Adds the claims of the userinfo endpoint (OpenID Connect Core section 5.3) to those
+    /// of the ID token: some providers send address and name only there, and Okta by
+    /// default sends only there whether the address is verified. The claims must be about
+    /// the same person. If the endpoint does not respond, the ID token alone is used.
     async fn ask_userinfo(
         &self,
         metadata: &Metadata,
@@ -148,33 +149,34 @@ impl Provider {
         let Some(endpoint) = &metadata.userinfo else {
             return Ok(());
         };
-        let told = match self.userinfo(metadata, endpoint, access_token).await {
-            Ok(told) => told,
+        let userinfo = match self.userinfo(metadata, endpoint, access_token).await {
+            Ok(claims) => claims,
             Err(IdTokenError::Provider(error)) if identity.email.is_some() => {
-                tracing::warn!(provider = %self.name(), %error, "only the ID token is used");
-                let silent = self.said_of_email(signed).verified.is_none();
-                if silent && identity.email_status == EmailStatus::Unverified(Unverified::NotSaid) {
+                tracing::warn!(provider = %self.name(), %error, "the userinfo endpoint failed, so only the ID token is used");
+                let not_said = self.email_claims(signed).verified.is_none();
+                if not_said && identity.email_status == EmailStatus::Unverified(Unverified::NotSaid)
+                {
                     identity.email_status = EmailStatus::Unverified(Unverified::Unanswered(error));
                 }
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        if told.text("sub") != signed.text("sub") {
+        if userinfo.text("sub") != signed.text("sub") {
             return Err(IdTokenError::OtherSubject);
         }
-        let said = self.said_of_email(signed);
-        let said = said.joined_with(self.said_of_email(&told));
-        identity.email_status = self.definition.email.status(&said);
-        identity.email = said.address;
+        let email = self.email_claims(signed);
+        let email = email.joined_with(self.email_claims(&userinfo));
+        identity.email_status = self.definition.email.status(&email);
+        identity.email = email.address;
         if identity.name.is_none() {
-            identity.name = id_token::name(&told);
+            identity.name = id_token::name(&userinfo);
         }
         Ok(())
     }
 
-    /// What the endpoint says: JSON, or a signed JWT where the client is registered
-    /// so (OpenID Connect Core section 5.3.2).
+    /// Fetches the claims: JSON, or a signed JWT if the client is registered for it
+    /// (OpenID Connect Core section 5.3.2).
     async fn userinfo(
         &self,
         metadata: &Metadata,
@@ -186,7 +188,7 @@ impl Provider {
             .http
             .document_with(endpoint, access_token)
             .await
-            .map_err(|failure| failure.of_document(unavailable))?;
+            .map_err(|failure| failure.into_provider_error(unavailable))?;
         if !answer.status.is_success() {
             let status = answer.status.as_u16();
             return Err(unavailable(format!("status {status}")).into());
@@ -194,7 +196,7 @@ impl Provider {
         if !answer.is_of_type("application/jwt") {
             return match fields::json(&answer.body) {
                 Some(Value::Object(claims)) => Ok(Claims(claims)),
-                _ => Err(unavailable("no JSON object".to_owned()).into()),
+                _ => Err(unavailable("the response is not a JSON object".to_owned()).into()),
             };
         }
         let text = std::str::from_utf8(&answer.body)
@@ -204,7 +206,10 @@ impl Provider {
             [] => &metadata.algorithms,
             own => own,
         };
-        let jws = Jws::parse(text, &id_token::algorithms(self.kind(), announced))?;
+        let jws = Jws::parse(
+            text,
+            &id_token::algorithms(self.definition.quirks, announced),
+        )?;
         id_token::check_userinfo(&jws.claims, &self.definition)?;
         self.check_signature(metadata, &jws).await?;
         Ok(jws.claims)

@@ -1,13 +1,12 @@
-//! The token and the revocation endpoint.
+//! The token endpoint and the revocation endpoint.
 //!
-//! `oauth2` makes the requests; sending them and reading the answers is done
-//! here: it drops a rotated refresh token where another field is odd, and tells
-//! a time-out from a refusal in one way only.
+//! The crate `oauth2` makes the requests. They are sent and their responses are read
+//! here, because `oauth2` loses a rotated refresh token if another field is malformed,
+//! and does not distinguish how far a failed request came.
 
 use std::borrow::Cow;
 
 use latchkey_domain::{RefreshToken, ScopeSet};
-use latchkey_scopes::microsoft_short;
 use oauth2::basic::BasicClient;
 use oauth2::{
     AuthType, AuthorizationCode, ClientId, ClientSecret, HttpRequest, HttpResponse,
@@ -18,36 +17,37 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::Provider;
-use crate::client_auth::{ASSERTION_TYPE, ClientProof};
+use crate::client_auth::{ASSERTION_TYPE, ClientAuthentication};
 use crate::discovery::Metadata;
-use crate::transport::Answer;
+use crate::transport::Response;
 use crate::{
-    FailureClass, ProviderKind, Purpose, Revocation, TokenError, TokenResponse, answer, classify,
-    microsoft,
+    FailureClass, Purpose, Revocation, TokenError, TokenResponse, classify, token_response,
 };
 
-/// A request that `oauth2` made, on its way out.
+/// Takes a request out of `oauth2` by way of an error.
 #[derive(Debug, thiserror::Error)]
-#[error("the request is sent elsewhere")]
-struct Made(Box<HttpRequest>);
+#[error("the request is not sent by oauth2")]
+struct UnsentRequest(Box<HttpRequest>);
 
-fn made(request: HttpRequest) -> Result<HttpResponse, Made> {
-    Err(Made(Box::new(request)))
+fn do_not_send(request: HttpRequest) -> Result<HttpResponse, UnsentRequest> {
+    Err(UnsentRequest(Box::new(request)))
 }
 
-/// The request that `oauth2` would have sent.
-fn request<T, E>(result: Result<T, RequestTokenError<Made, E>>) -> Result<HttpRequest, TokenError>
+/// The request that `oauth2` made.
+fn request<T, E>(
+    result: Result<T, RequestTokenError<UnsentRequest, E>>,
+) -> Result<HttpRequest, TokenError>
 where
     E: oauth2::ErrorResponse + 'static,
 {
     match result {
-        Err(RequestTokenError::Request(Made(request))) => Ok(*request),
+        Err(RequestTokenError::Request(UnsentRequest(request))) => Ok(*request),
         _ => Err(TokenError::of(FailureClass::RequestRejected).not_sent()),
     }
 }
 
 impl Provider {
-    async fn send(&self, endpoint: &Url, request: HttpRequest) -> Result<Answer, TokenError> {
+    async fn send(&self, endpoint: &Url, request: HttpRequest) -> Result<Response, TokenError> {
         self.http
             .form(endpoint, request)
             .await
@@ -55,24 +55,25 @@ impl Provider {
     }
 
     fn client(&self, metadata: &Metadata) -> BasicClient {
-        let auth = match metadata.client_proof {
-            ClientProof::Basic => AuthType::BasicAuth,
+        let auth = match metadata.client_authentication {
+            ClientAuthentication::Basic => AuthType::BasicAuth,
             _ => AuthType::RequestBody,
         };
         let client = BasicClient::new(ClientId::new(self.client_id().to_owned()));
         let client = client.set_auth_type(auth);
         let secret = self.definition.client_secret.as_ref();
-        match (&metadata.client_proof, secret) {
-            (ClientProof::Basic | ClientProof::Post, Some(secret)) => {
+        match (&metadata.client_authentication, secret) {
+            (ClientAuthentication::Basic | ClientAuthentication::Post, Some(secret)) => {
                 client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
             }
             _ => client,
         }
     }
 
-    /// What the form has besides, where the client proves itself by an assertion.
+    /// Further parameters of a request, if the client authenticates with an assertion
+    /// (RFC 7523).
     fn assertion(&self, metadata: &Metadata) -> Result<Vec<(&'static str, String)>, TokenError> {
-        let ClientProof::PrivateKey(key) = &metadata.client_proof else {
+        let ClientAuthentication::PrivateKey(key) = &metadata.client_authentication else {
             return Ok(Vec::new());
         };
         let audience = metadata.token.as_str();
@@ -85,11 +86,11 @@ impl Provider {
         ])
     }
 
-    /// Exchanges a code for tokens. Scopes that the answer does not name are
-    /// those that were asked for (RFC 6749 section 5.1).
+    /// Exchanges an authorization code for tokens. If the response names no scopes, they
+    /// are those that were requested (RFC 6749 section 5.1).
     ///
     /// # Errors
-    /// The provider gave none.
+    /// The provider gave no tokens.
     #[tracing::instrument(skip_all, fields(provider = %self.name()))]
     pub async fn exchange_code(
         &self,
@@ -104,36 +105,36 @@ impl Provider {
         let client = self
             .client(&metadata)
             .set_token_uri(TokenUrl::from_url(metadata.token.clone()));
-        let mut request_of_token = client
+        let mut token_request = client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(pkce_verifier.to_owned()))
             .set_redirect_uri(Cow::Owned(RedirectUrl::from_url(redirect_uri.clone())));
         for (name, value) in self.assertion(&metadata)? {
-            request_of_token = request_of_token.add_extra_param(name, value);
+            token_request = token_request.add_extra_param(name, value);
         }
-        let result = request_of_token.request(&made);
+        let result = token_request.request(&do_not_send);
         let answer = self.send(&metadata.token, request(result)?).await?;
         let mut answer = self.read(&answer, &[code, pkce_verifier])?;
         if answer.granted_scopes.is_none() {
-            answer.granted_scopes = Some(self.asked_scopes(purpose, &metadata));
+            answer.granted_scopes = Some(self.requested_scopes(purpose, &metadata));
         }
         Ok(answer)
     }
 
-    /// Asks for a new access token. Ends within
+    /// Requests a new access token. Ends within
     /// [`REQUEST_DEADLINE`](crate::REQUEST_DEADLINE).
     ///
     /// # Errors
-    /// The provider gave none; the class says what to do.
+    /// The provider gave no token; the class says what to do.
     #[tracing::instrument(skip_all, fields(provider = %self.name()))]
     pub async fn refresh(&self, refresh_token: &RefreshToken) -> Result<TokenResponse, TokenError> {
         self.refresh_with(refresh_token, None).await
     }
 
-    /// Asks for a new access token that meets a claims challenge of an API (Microsoft).
+    /// Requests a new access token that satisfies a claims challenge of an API (Microsoft).
     ///
     /// # Errors
-    /// The provider gave none; the class says what to do.
+    /// The provider gave no token; the class says what to do.
     #[tracing::instrument(skip_all, fields(provider = %self.name()))]
     pub async fn refresh_with(
         &self,
@@ -145,15 +146,12 @@ impl Provider {
             .client(&metadata)
             .set_token_uri(TokenUrl::from_url(metadata.token.clone()));
         let token = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
-        let mut request_of_token = client.exchange_refresh_token(&token);
-        if self.kind() == ProviderKind::Microsoft {
-            let claims = microsoft::claims_parameter(challenge);
-            request_of_token = request_of_token.add_extra_param("claims", claims);
+        let mut token_request = client.exchange_refresh_token(&token);
+        let own = self.definition.quirks.refresh_parameters(challenge);
+        for (name, value) in own.into_iter().chain(self.assertion(&metadata)?) {
+            token_request = token_request.add_extra_param(name, value);
         }
-        for (name, value) in self.assertion(&metadata)? {
-            request_of_token = request_of_token.add_extra_param(name, value);
-        }
-        let result = request_of_token.request(&made);
+        let result = token_request.request(&do_not_send);
         let answer = self
             .http
             .refresh_form(&metadata.token, request(result)?)
@@ -162,32 +160,32 @@ impl Provider {
         self.read(&answer, &[refresh_token.expose()])
     }
 
-    /// Revokes the grant (RFC 7009). One that the provider no longer knows
-    /// counts as revoked.
+    /// Revokes the grant (RFC 7009). A grant that the provider does not know counts as
+    /// revoked.
     ///
     /// # Errors
-    /// The provider did not confirm.
+    /// The provider did not confirm the revocation.
     #[tracing::instrument(skip_all, fields(provider = %self.name()))]
     pub async fn revoke(&self, refresh_token: &RefreshToken) -> Result<Revocation, TokenError> {
         let metadata = self.discovered().await?;
         let Some(endpoint) = &metadata.revocation else {
             return Ok(Revocation::NotSupported);
         };
-        // `oauth2` takes https:// only. Discovery let http:// pass for loopback
-        // hosts, and the request goes to `endpoint` in any case.
+        // `oauth2` accepts https:// only, and discovery accepts http:// for loopback hosts.
+        // The request is sent to `endpoint` in any case.
         let mut formal = endpoint.clone();
         let _ = formal.set_scheme("https");
         let client = self
             .client(&metadata)
             .set_revocation_url(RevocationUrl::from_url(formal));
         let token = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
-        let mut request_of_revocation = client
+        let mut revocation_request = client
             .revoke_token(StandardRevocableToken::RefreshToken(token))
             .map_err(|_| TokenError::of(FailureClass::RequestRejected))?;
         for (name, value) in self.assertion(&metadata)? {
-            request_of_revocation = request_of_revocation.add_extra_param(name, value);
+            revocation_request = revocation_request.add_extra_param(name, value);
         }
-        let result = request_of_revocation.request(&made);
+        let result = revocation_request.request(&do_not_send);
         let answer = self.send(endpoint, request(result)?).await?;
         if answer.status.is_success() {
             return Ok(Revocation::Confirmed);
@@ -206,23 +204,23 @@ impl Provider {
             .map_err(|error| classify::undiscovered(&error))
     }
 
-    fn refusal(&self, answer: &Answer, sent: &[&str]) -> TokenError {
+    fn refusal(&self, answer: &Response, sent: &[&str]) -> TokenError {
         let secret = self.definition.client_secret.as_ref();
         let mut sent = sent.to_vec();
         sent.extend(secret.map(secrecy::ExposeSecret::expose_secret));
-        classify::refusal(self.kind(), answer, self.clock.now(), &sent)
+        classify::refusal(self.definition.quirks, answer, self.clock.now(), &sent)
     }
 
-    fn read(&self, answer: &Answer, sent: &[&str]) -> Result<TokenResponse, TokenError> {
+    fn read(&self, answer: &Response, sent: &[&str]) -> Result<TokenResponse, TokenError> {
         if !answer.status.is_success() || classify::refuses(&answer.body) {
             return Err(self.refusal(answer, sent));
         }
-        let mut response = answer::parse(&answer.body)?;
-        if self.kind() == ProviderKind::Microsoft {
-            response.granted_scopes = response
-                .granted_scopes
-                .map(|scopes| scopes.iter().map(microsoft_short).collect::<ScopeSet>());
-        }
+        let mut response = token_response::parse(&answer.body)?;
+        let quirks = self.definition.quirks;
+        response.granted_scopes = response.granted_scopes.map(|scopes| {
+            let stored = scopes.iter().map(|scope| quirks.stored_scope(scope));
+            stored.collect::<ScopeSet>()
+        });
         Ok(response)
     }
 }

@@ -3,7 +3,7 @@
 use latchkey_domain::{ScopeSet, SystemClock};
 
 use super::*;
-use crate::{Access, ProviderKind, Rotation};
+use crate::{Access, Rotation};
 
 const GOOGLE: [(&str, &str); 3] = [
     ("AUTH_GOOGLE_ENABLED", "true"),
@@ -147,10 +147,7 @@ fn a_new_provider_is_a_definition() {
         ("PUBLIC_URL", "https://crm.example/"),
     ];
     let acme = provider("acme", &[&ACME, &more]);
-    assert_eq!(
-        (acme.kind(), acme.label()),
-        (ProviderKind::Oidc, "Acme staff")
-    );
+    assert_eq!((acme.is_built_in(), acme.label()), (false, "Acme staff"));
     assert_eq!(acme.rotation(), Rotation::Strict);
     let uri = |purpose| acme.redirect_uri(purpose).unwrap().as_str();
     assert_eq!(
@@ -167,7 +164,7 @@ fn a_new_provider_is_a_definition() {
 
 // R40
 #[test]
-fn only_who_sends_browsers_away_needs_callback_urls() {
+fn only_a_process_that_redirects_browsers_needs_callback_urls() {
     let registry = read(&[&GOOGLE]).unwrap();
     let error = registry.require_callbacks().unwrap_err();
     assert_eq!(error.name, "AUTH_GOOGLE_CALLBACK_URL");
@@ -180,7 +177,7 @@ fn only_who_sends_browsers_away_needs_callback_urls() {
 
 // R6
 #[test]
-fn scopes_follow_what_is_on() {
+fn scopes_depend_on_the_switched_on_data() {
     let scopes = |sets: &[&[(&str, &str)]], name| {
         provider(name, sets)
             .wanted_scopes(Purpose::SignIn)
@@ -217,12 +214,12 @@ fn scopes_follow_what_is_on() {
 
 // R13
 #[test]
-fn sync_only_where_wanted() {
+fn accounts_are_connected_only_where_it_is_configured() {
     let mail = [("MESSAGING_PROVIDER_GMAIL_ENABLED", "true")];
     let off = [("AUTH_GOOGLE_AUTO_CONNECT", "false")];
     let google = provider("google", &[&GOOGLE, &mail, &off]);
     assert!(!google.auto_connect("acme.example"));
-    // Nothing is asked for that nobody wants; connecting by hand still works.
+    // The sign-in requests no data; connecting an account still works.
     let sign_in = google.wanted_scopes(Purpose::SignIn).to_string();
     assert_eq!(sign_in, "email openid profile");
     let connect = google.wanted_scopes(Purpose::Connect).to_string();
@@ -235,7 +232,7 @@ fn sync_only_where_wanted() {
 
 // R13
 #[test]
-fn an_international_domain_is_one_in_either_form() {
+fn an_international_domain_has_two_equal_forms() {
     for written in ["Bücher.example", "xn--bcher-kva.example"] {
         let some = [("AUTH_GOOGLE_AUTO_CONNECT_DOMAINS", written)];
         let google = provider("google", &[&GOOGLE, &some]);
@@ -246,7 +243,7 @@ fn an_international_domain_is_one_in_either_form() {
 
 // R7
 #[test]
-fn a_provider_is_trusted_only_for_domains_that_are_named() {
+fn a_provider_is_trusted_only_for_configured_domains() {
     let trust = [("AUTH_OIDC_ACME_TRUST_EMAIL", "true")];
     assert_eq!(culprit(&[&ACME, &trust]), "AUTH_OIDC_ACME_TRUST_EMAIL");
     let error = read(&[&ACME, &trust]).unwrap_err().to_string();
@@ -264,7 +261,7 @@ fn a_provider_is_trusted_only_for_domains_that_are_named() {
 
 // R7
 #[test]
-fn every_definition_needs_its_domains_where_workspaces_are_several() {
+fn every_definition_needs_domains_if_there_are_several_workspaces() {
     let registry = read(&[&GOOGLE, &MICROSOFT, &ACME]).unwrap();
     let error = registry.require_email_domains().unwrap_err();
     assert_eq!(error.name, "AUTH_OIDC_ACME_EMAIL_DOMAINS");
@@ -275,7 +272,7 @@ fn every_definition_needs_its_domains_where_workspaces_are_several() {
 
 // R23
 #[test]
-fn what_was_granted_decides_what_runs() {
+fn granted_scopes_decide_which_channels_run() {
     let both = [
         ("MESSAGING_PROVIDER_GMAIL_ENABLED", "true"),
         ("CALENDAR_PROVIDER_GOOGLE_ENABLED", "true"),
@@ -287,7 +284,7 @@ fn what_was_granted_decides_what_runs() {
     };
     let base = "https://www.googleapis.com/auth";
     assert_eq!(access("openid"), (Access::Denied, Access::Denied));
-    // Sending was ticked off: the mailbox can be read.
+    // Sending was not allowed: the mailbox can still be read.
     assert_eq!(
         access(&format!("{base}/gmail.readonly")),
         (Access::Granted, Access::Denied)
@@ -329,7 +326,7 @@ fn a_secret_is_not_printed() {
     assert!(!format!("{registry:?}").contains("s3cret"));
 }
 
-// R23: the scopes of each provider's own pages.
+// R23
 #[test]
 fn a_wider_scope_opens_the_channel_of_a_narrower_one() {
     let microsoft = provider(
@@ -361,9 +358,9 @@ fn a_wider_scope_opens_the_channel_of_a_narrower_one() {
     );
 }
 
-// A token of Microsoft is for one resource.
+// A token of Microsoft is valid for one resource.
 #[test]
-fn scopes_of_two_resources_of_microsoft_are_refused_by_name() {
+fn microsoft_scopes_of_two_resources_are_refused() {
     let both: &[(&str, &str)] = &[
         ("MESSAGING_PROVIDER_MICROSOFT_ENABLED", "true"),
         ("CALENDAR_PROVIDER_MICROSOFT_ENABLED", "true"),
@@ -375,14 +372,14 @@ fn scopes_of_two_resources_of_microsoft_are_refused_by_name() {
     let error = read(&[&MICROSOFT, both]).unwrap_err();
     assert_eq!(error.name, "AUTH_MICROSOFT_CALENDAR_SCOPES");
     assert!(error.to_string().contains("Calendars.Read"), "{error}");
-    // One resource alone is served, whichever it is.
+    // Scopes of one resource are accepted, whichever it is.
     let one = [both[0], both[2]];
     assert!(read(&[&MICROSOFT, &one]).is_ok());
 }
 
 // R40
 #[test]
-fn how_the_client_proves_itself_is_read_whole() {
+fn the_method_of_client_authentication_is_checked() {
     const METHOD: &str = "AUTH_OIDC_ACME_TOKEN_AUTH_METHOD";
     const SECRET: (&str, &str) = ("AUTH_OIDC_ACME_CLIENT_SECRET", "s3cret");
     let culprit_of = |more: &[(&str, &str)]| culprit(&[&ACME, more]);
@@ -402,7 +399,7 @@ fn how_the_client_proves_itself_is_read_whole() {
 
 // R40
 #[test]
-fn parameters_that_the_sign_in_sets_itself_are_refused_by_name() {
+fn parameters_of_the_sign_in_itself_are_refused() {
     const NAME: &str = "AUTH_OIDC_ACME_AUTHORIZE_PARAMETERS";
     for (value, word) in [
         ("redirect_uri=https%3A%2F%2Fevil.example", "redirect_uri"),
@@ -420,7 +417,7 @@ fn parameters_that_the_sign_in_sets_itself_are_refused_by_name() {
 
 // R40
 #[test]
-fn a_claim_that_is_about_the_token_is_no_person() {
+fn a_claim_about_the_token_cannot_be_the_subject() {
     for name in ["AUTH_OIDC_ACME_SUBJECT_CLAIM", "AUTH_OIDC_ACME_EMAIL_CLAIM"] {
         for wrong in ["aud", "nonce", "two words"] {
             assert_eq!(culprit(&[&ACME, &[(name, wrong)]]), name);
@@ -431,7 +428,7 @@ fn a_claim_that_is_about_the_token_is_no_person() {
 
 // A provider for sign-in alone has nothing to connect.
 #[test]
-fn what_is_asked_for_decides_whether_there_is_something_to_connect() {
+fn requested_scopes_decide_whether_an_account_is_connected() {
     let beyond = |more: &[(&str, &str)]| {
         provider("acme", &[&ACME, more]).asks_beyond_identity(Purpose::SignIn)
     };

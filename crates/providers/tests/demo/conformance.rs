@@ -1,20 +1,20 @@
-//! Modules of the OpenID Foundation's conformance suite for clients that are about
-//! refreshing (`oidcc-client-test-…`), each under its name. The others are in
-//! auth-svc's tests.
+//! The modules about refreshing of the OpenID Foundation's conformance suite for clients
+//! (`oidcc-client-test-…`), each under its name. The other modules are in the tests of
+//! auth-svc.
 
 use latchkey_demo_provider::{Flavour, Misbehaviour as M};
 use latchkey_providers::{IdTokenError as E, TokenResponse, VerifiedIdentity};
 
 use crate::support::{World, world};
 
-/// Ada's tokens at the strict provider, and who she is.
+/// The tokens of Ada at the strict provider, and her identity.
 async fn ada(world: &World) -> (TokenResponse, VerifiedIdentity) {
     let tokens = world.tokens("demo").await;
     let person = world.verify("demo", &tokens).await.unwrap();
     (tokens, person)
 }
 
-/// Refreshes at a provider that behaves so, and verifies what came.
+/// Refreshes at a provider that misbehaves like this, and verifies the ID token.
 async fn refreshed(how: Option<M>) -> (Result<VerifiedIdentity, E>, TokenResponse, World) {
     let world = world(&[]).await;
     let (tokens, person) = ada(&world).await;

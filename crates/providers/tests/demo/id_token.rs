@@ -1,4 +1,4 @@
-//! ID tokens that prove nothing, after the list of the OpenID Foundation's
+//! ID tokens that must be refused, after the list of the OpenID Foundation's
 //! `oidcc-client-test-*` modules.
 
 use std::mem::{Discriminant, discriminant};
@@ -17,7 +17,7 @@ const PROVIDERS: [(&str, Flavour); 3] = [
     ("demo", Flavour::Oidc),
 ];
 
-/// Both sides of a comparison are asserted elsewhere.
+/// Stands for any mismatch: other tests check its text.
 fn both() -> Mismatch {
     Mismatch::new("", None)
 }
@@ -59,20 +59,20 @@ async fn every_bad_id_token_is_refused() {
             let refused = world.sign_in(name).await.unwrap_err();
             assert_eq!(kind(&refused), kind(&expected), "{name} {how:?} {refused}");
         }
-        // A key that the token brings itself is not looked at.
+        // A key in the header of the token is ignored.
         world.demo.misbehave(flavour, Some(M::JwkInHeader));
         assert_eq!(world.sign_in(name).await, Err(E::Signature), "{name}");
     }
 }
 
 #[tokio::test]
-async fn what_is_merely_unusual_is_accepted() {
+async fn unusual_but_valid_id_tokens_are_accepted() {
     let world = world(&[]).await;
     for (name, flavour) in PROVIDERS {
         world.demo.misbehave(flavour, Some(M::NoKid));
         world.sign_in(name).await.unwrap();
     }
-    // Fetched anew: no key set is cached yet in this world.
+    // No key set is cached yet.
     let world = crate::support::world(&[]).await;
     for (name, flavour) in PROVIDERS {
         world.demo.misbehave(flavour, Some(M::JunkInJwks));
@@ -99,7 +99,7 @@ async fn a_new_key_is_fetched_once() {
     world.demo.rotate_keys(Flavour::Oidc, false).unwrap();
     world.sign_in("demo").await.unwrap();
     assert_eq!(world.demo.count(Flavour::Oidc, Endpoint::Jwks), 2);
-    // A flood of unknown keys asks once in a while, for all of them.
+    // Many tokens with unknown keys cause only a few fetches.
     world.demo.misbehave(Flavour::Oidc, Some(M::UnknownKey));
     let refused = tokio::join!(
         world.sign_in("demo"),
@@ -124,7 +124,7 @@ async fn a_new_key_without_an_id_is_fetched_too() {
 }
 
 #[tokio::test]
-async fn old_keys_serve_while_the_key_set_is_down_but_not_for_ever() {
+async fn old_keys_are_used_for_a_bounded_time_while_the_key_set_is_down() {
     let world = world(&[]).await;
     world.sign_in("google").await.unwrap();
     let down = || {
@@ -163,7 +163,7 @@ async fn a_document_of_another_issuer_is_refused() {
 }
 
 #[tokio::test]
-async fn a_document_is_bounded_and_followed_nowhere() {
+async fn a_document_is_bounded_and_redirects_are_not_followed() {
     let world = world(&[]).await;
     let google = world.provider("google");
     let on_discovery = || Fault::on(Endpoint::Discovery);
@@ -182,7 +182,7 @@ async fn a_document_is_bounded_and_followed_nowhere() {
     google.discover().await.unwrap();
 }
 
-// refresh-token with another sub, after what came with it was stored.
+// refresh-token with another sub.
 #[tokio::test]
 async fn a_refreshed_id_token_is_about_the_same_person() {
     let world = world(&[]).await;
@@ -229,7 +229,7 @@ async fn a_refreshed_id_token_is_about_the_same_person() {
 
 // R3, relying-party check 7: userinfo-invalid-sub.
 #[tokio::test]
-async fn a_strict_provider_tells_the_address_at_userinfo() {
+async fn a_strict_provider_sends_the_address_at_userinfo() {
     let world = world(&[]).await;
     world
         .demo
@@ -250,14 +250,14 @@ async fn a_strict_provider_tells_the_address_at_userinfo() {
     assert_eq!(world.sign_in("demo").await, Err(E::OtherSubject));
 }
 
-/// What the userinfo endpoint answers once.
+/// A single response of the userinfo endpoint.
 fn userinfo(claims: &Value) -> Fault {
     let mut claims = claims.clone();
     claims["sub"] = json!("100000000000000000001");
     Fault::on(Endpoint::Userinfo).answering(200, claims.to_string())
 }
 
-// R3: a stock Okta.
+// R3: Okta in its default configuration.
 #[tokio::test]
 async fn claims_are_joined_over_id_token_and_userinfo() {
     let world = world(&[]).await;
@@ -271,14 +271,14 @@ async fn claims_are_joined_over_id_token_and_userinfo() {
     let person = world.sign_in("demo").await.unwrap();
     assert!(person.email_verified());
     assert_eq!(person.name.as_deref(), Some("Ada"));
-    // What is verified there is another address.
+    // The verified address of userinfo is another one.
     world.demo.inject(userinfo(
         &json!({"email": "eve@evil.example", "email_verified": true}),
     ));
     let person = world.sign_in("demo").await.unwrap();
     assert_eq!(person.email.as_ref().unwrap().as_str(), "ada@acme.example");
     assert!(!person.email_verified());
-    // Another person's answer is refused whatever the ID token has.
+    // A response about another person is refused whatever the ID token contains.
     world
         .demo
         .inject(Fault::on(Endpoint::Userinfo).answering(200, r#"{"sub":"another"}"#));
@@ -287,7 +287,7 @@ async fn claims_are_joined_over_id_token_and_userinfo() {
 
 // R3
 #[tokio::test]
-async fn a_userinfo_that_is_down_does_not_break_what_the_id_token_proves() {
+async fn a_failed_userinfo_request_does_not_refuse_the_person() {
     let world = world(&[]).await;
     let set = |claims: Value| {
         world
@@ -317,7 +317,7 @@ async fn a_userinfo_that_is_down_does_not_break_what_the_id_token_proves() {
 
 // R7: authentik, AD FS.
 #[tokio::test]
-async fn a_trusted_provider_vouches_within_its_domains_alone() {
+async fn a_trusted_provider_vouches_only_within_its_domains() {
     let trusting = world(&[
         ("AUTH_OIDC_DEMO_EMAIL_DOMAINS", "acme.example"),
         ("AUTH_OIDC_DEMO_TRUST_EMAIL", "true"),
@@ -337,7 +337,7 @@ async fn a_trusted_provider_vouches_within_its_domains_alone() {
         .set_claims("ada", claims.as_object().unwrap().clone());
     let person = trusting.sign_in("demo").await.unwrap();
     assert!(!person.email_verified());
-    // Off by default.
+    // TRUST_EMAIL is off by default.
     let careful = world(&[("AUTH_OIDC_DEMO_EMAIL_DOMAINS", "acme.example")]).await;
     let claims = json!({"email_verified": false});
     careful

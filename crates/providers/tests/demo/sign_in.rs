@@ -1,4 +1,4 @@
-//! From the authorize URL to a person.
+//! Sign-in: from the authorization request to the identity.
 
 use latchkey_demo_provider::{ACME_TENANT, Decision, Flavour, GLOBEX_TENANT, Misbehaviour};
 use latchkey_providers::{Access, IdTokenError, ProviderError, Purpose};
@@ -24,21 +24,21 @@ async fn the_authorize_url_has_client_state_nonce_and_pkce() {
         assert_eq!(has("code_challenge").len(), 43, "{name}");
         let redirect_uri = provider.redirect_uri(Purpose::SignIn).unwrap();
         assert_eq!(has("redirect_uri"), redirect_uri.as_str(), "{name}");
-        // R7: nobody is shut out.
+        // R7: no domain is excluded.
         assert_eq!(parameter(&url, "hd"), None, "{name}");
-        // People dislike it for ever.
+        // No screen of the provider is shown without need.
         assert_eq!(parameter(&url, "prompt"), None, "{name}");
         let mut keys: Vec<_> = url.query_pairs().map(|(key, _)| key.into_owned()).collect();
         let all = keys.len();
         keys.sort();
         keys.dedup();
-        assert_eq!(keys.len(), all, "{name}: a parameter stands twice");
+        assert_eq!(keys.len(), all, "{name}: a parameter occurs twice");
     }
 }
 
 // R5, R7
 #[tokio::test]
-async fn consent_and_a_single_domain_are_asked_for_only_by_order() {
+async fn consent_and_a_single_domain_are_requested_only_on_demand() {
     let world = world(&[]).await;
     let mut order = request(Purpose::SignIn);
     order.consent = true;
@@ -165,7 +165,7 @@ async fn microsoft_single_tenant() {
 
 // R5, R23
 #[tokio::test]
-async fn granted_scopes_are_not_the_asked_ones() {
+async fn granted_scopes_may_differ_from_requested_scopes() {
     let world = world(&[]).await;
     let calendar = "https://www.googleapis.com/auth/calendar.events";
     let decision = Decision::allow("ada").without(calendar);
@@ -184,7 +184,7 @@ async fn granted_scopes_are_not_the_asked_ones() {
 
 // R5: RFC 6749 section 5.1.
 #[tokio::test]
-async fn an_answer_without_scope_means_as_asked() {
+async fn a_response_without_scope_means_the_requested_scopes() {
     let world = world(&[]).await;
     world.demo.change(|settings| settings.omit_scope = true);
     let tokens = world.tokens("demo").await;
@@ -194,7 +194,7 @@ async fn an_answer_without_scope_means_as_asked() {
 
 // R7: nOAuth.
 #[tokio::test]
-async fn an_address_is_verified_only_where_the_provider_vouches() {
+async fn an_address_is_verified_only_if_the_provider_vouches() {
     let world = world(&[]).await;
     for (name, flavour) in [
         ("google", Flavour::Google),
@@ -208,7 +208,7 @@ async fn an_address_is_verified_only_where_the_provider_vouches() {
         assert!(!person.email_verified(), "{name}");
         assert!(person.email.is_some(), "{name}");
     }
-    // Microsoft's email_verified is worth nothing, and neither is a principal name.
+    // Microsoft's email_verified proves nothing, and neither does a principal name.
     world.demo.misbehave(Flavour::Microsoft, None);
     let claims = serde_json::json!({"xms_edov": null, "email_verified": true});
     world

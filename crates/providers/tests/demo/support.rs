@@ -1,4 +1,4 @@
-//! A browser and a demo provider.
+//! A demo provider, and a person with a browser.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use url::Url;
 pub const VERIFIER: &str = "a-verifier-of-more-than-forty-three-characters-xyz";
 pub const NONCE: &str = "the-nonce-of-this-flow";
 
-/// Mail and calendar, everywhere.
+/// Switches on mail and calendar for every provider.
 const EVERYTHING: [(&str, &str); 7] = [
     ("PUBLIC_URL", "http://localhost:3000"),
     ("MESSAGING_PROVIDER_GMAIL_ENABLED", "true"),
@@ -78,7 +78,7 @@ impl World {
         self.registry.get(&name.parse().unwrap()).unwrap()
     }
 
-    /// Where the browser comes back.
+    /// The callback URL to which the provider sends the browser.
     pub async fn callback(
         &self,
         name: &str,

@@ -42,7 +42,7 @@ async fn each_provider_rotates_in_its_own_way() {
 
 // R32
 #[tokio::test]
-async fn a_grant_that_was_taken_back_is_dead() {
+async fn a_revoked_grant_is_dead() {
     let world = world(&[]).await;
     for name in ["google", "microsoft", "demo"] {
         let token = refresh_token(&world, name).await;
@@ -62,7 +62,7 @@ async fn a_grant_that_was_taken_back_is_dead() {
 
 // R32
 #[tokio::test]
-async fn trouble_on_the_way_is_told_apart() {
+async fn failures_are_classified() {
     let world = world(&[]).await;
     let token = refresh_token(&world, "google").await;
     for (fault, expected) in [
@@ -115,17 +115,17 @@ async fn a_provider_that_does_not_answer_leaves_the_outcome_unknown() {
 
 // R32
 #[tokio::test]
-async fn a_provider_that_is_not_there_was_sent_nothing() {
+async fn an_unreachable_provider_was_sent_nothing() {
     let world = world(&[]).await;
     let token = refresh_token(&world, "google").await;
-    // Discovered, then gone.
+    // The discovery document is known, and then the provider stops.
     let google = world.provider("google");
     drop(world);
-    // The kept connection is seen to end.
+    // The client needs some time to see that the idle connection has ended.
     tokio::time::sleep(Duration::from_millis(100)).await;
     let refused = google.refresh(&token).await.unwrap_err();
     assert_eq!(refused.class, FailureClass::Network);
-    // Never there.
+    // This provider never existed.
     let environment: Environment = [
         ("AUTH_OIDC_GONE_ISSUER", "http://127.0.0.1:9"),
         ("AUTH_OIDC_GONE_CLIENT_ID", "x"),
@@ -154,7 +154,7 @@ async fn retry_after_is_passed_on() {
 
 // R31
 #[tokio::test]
-async fn a_rotated_token_is_not_lost_with_an_odd_answer() {
+async fn a_rotated_token_is_not_lost_with_a_malformed_response() {
     let world = world(&[]).await;
     let token = refresh_token(&world, "demo").await;
     let odd = r#"{"access_token": null, "refresh_token": "the-new-one", "expires_in": "x"}"#;
@@ -165,7 +165,7 @@ async fn a_rotated_token_is_not_lost_with_an_odd_answer() {
 
 // PEERS, the replaced system, 10.
 #[tokio::test]
-async fn a_wrong_client_secret_condemns_nobody() {
+async fn a_wrong_client_secret_ends_no_grant() {
     for (variable, name) in [
         ("AUTH_GOOGLE_CLIENT_SECRET", "google"),
         ("AUTH_MICROSOFT_CLIENT_SECRET", "microsoft"),
@@ -181,7 +181,7 @@ async fn a_wrong_client_secret_condemns_nobody() {
 
 // PEERS, the replaced system, 1.
 #[tokio::test]
-async fn the_life_of_a_token_is_the_providers_to_say() {
+async fn the_provider_sets_the_lifetime_of_a_token() {
     let world = world(&[]).await;
     let token = refresh_token(&world, "google").await;
     for (how, expected) in [
@@ -201,7 +201,7 @@ async fn the_life_of_a_token_is_the_providers_to_say() {
 
 // R37
 #[tokio::test]
-async fn a_grant_is_revoked_where_the_provider_can() {
+async fn a_grant_is_revoked_if_the_provider_supports_it() {
     let world = world(&[]).await;
     for (name, flavour, expected) in [
         ("google", Flavour::Google, Revocation::Confirmed),
@@ -213,7 +213,7 @@ async fn a_grant_is_revoked_where_the_provider_can() {
         assert_eq!(provider.revoke(&token).await.unwrap(), expected, "{name}");
         let works = world.demo.refresh_token_works(token.expose());
         assert_eq!(works, expected == Revocation::NotSupported, "{name}");
-        // Again: it is gone, and that is what was wanted.
+        // A second revocation succeeds as well, because the grant is revoked.
         assert_eq!(provider.revoke(&token).await.unwrap(), expected, "{name}");
         let asked = world.demo.count(flavour, Endpoint::Revocation);
         assert_eq!(asked > 0, expected == Revocation::Confirmed, "{name}");
@@ -226,9 +226,9 @@ async fn a_grant_is_revoked_where_the_provider_can() {
     assert_eq!(refused.class, FailureClass::ProviderUnavailable);
 }
 
-// R33: callers run it in a task of its own.
+// R33: callers run a refresh in a separate task.
 #[tokio::test]
-async fn a_refresh_runs_in_a_task_of_its_own() {
+async fn a_refresh_can_run_in_a_separate_task() {
     let world = world(&[]).await;
     let token = refresh_token(&world, "google").await;
     let google = world.provider("google");

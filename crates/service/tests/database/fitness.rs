@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use latchkey_service::database::{DatabaseCheck, within};
 use latchkey_service::health::Check as _;
-use latchkey_testkit::{Role, TestDatabase, Way};
+use latchkey_testkit::{Role, TcpForwarder, TestDatabase};
 use sqlx::PgPool;
 
 use crate::pool_at;
@@ -51,13 +51,13 @@ async fn alter(database: &TestDatabase, what: &str) {
 async fn a_connection_that_went_away_without_a_word_leaves_the_pool() {
     let database = TestDatabase::create().await;
     let url = database.url(Role::Auth);
-    let way = Way::to(&url).await;
+    let way = TcpForwarder::start(&url).await;
     let pool = pool_at(&way.url(&url));
     write(&pool).await.unwrap();
     // What sqlx asks after that has no limit of ours: see decision 20.
     has_come_back(&pool).await;
 
-    way.forget();
+    way.blackhole();
     let limit = Duration::from_millis(200);
     // On a slow machine it lay idle so long that it was looked at and replaced.
     if let Err(unanswered) = within(limit, write(&pool)).await {
@@ -71,13 +71,13 @@ async fn a_connection_that_went_away_without_a_word_leaves_the_pool() {
 async fn a_connection_that_went_away_while_nobody_used_it_is_replaced() {
     let database = TestDatabase::create().await;
     let url = database.url(Role::Auth);
-    let way = Way::to(&url).await;
+    let way = TcpForwarder::start(&url).await;
     let pool = pool_at(&way.url(&url));
     write(&pool).await.unwrap();
     // It has come back, and is looked at again after a while.
     has_come_back(&pool).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    way.forget();
+    way.blackhole();
     is_served_again(&pool).await;
 }
 

@@ -1,4 +1,4 @@
-//! The pool against a real PostgreSQL that goes away without a word, is demoted,
+//! R39: the pool against a real PostgreSQL that goes away without a word, is demoted,
 //! or is behind a pooler.
 
 #![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]

@@ -1,12 +1,15 @@
-//! An authorization request, read and judged.
+//! Parses and checks an authorization request.
 
 use std::collections::BTreeSet;
 
 use url::Url;
 
-use crate::app::{App, Place};
+use crate::app::{App, Realm};
 use crate::people::{PERSONAL_TENANT, Person};
 use crate::{Flavour, Misbehaviour};
+
+/// Scopes of the person's identity. The page does not offer to deselect them.
+pub(super) const IDENTITY_SCOPES: [&str; 4] = ["openid", "email", "profile", "offline_access"];
 
 pub(super) type Pairs = Vec<(String, String)>;
 
@@ -17,13 +20,13 @@ pub(super) fn first<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.as_str())
 }
 
-/// An authorization request whose client and redirect URI are known.
-pub(super) struct Asked {
+/// An authorization request with a registered client and redirect URI.
+pub(super) struct AuthorizationRequest {
     pub redirect_uri: Url,
-    /// To the letter: the token request must repeat it.
+    /// The unchanged text, which the token request must repeat.
     pub redirect_text: String,
-    /// `response_mode=form_post`.
-    pub by_form: bool,
+    /// Whether the request has `response_mode=form_post`.
+    pub form_post_mode: bool,
     pub state: Option<String>,
     pub challenge: String,
     pub nonce: Option<String>,
@@ -35,18 +38,19 @@ pub(super) struct Asked {
     pub hosted_domain: Option<String>,
 }
 
-/// Why there is no page to answer on.
-pub(super) enum Fault {
-    /// Nowhere to send the browser: told here.
+/// The reason why no consent page is shown.
+pub(super) enum AuthorizationError {
+    /// The browser cannot be redirected, so the error is shown here.
     Page(String),
-    /// Told to the client.
-    Client(Box<Url>),
+    /// The client is redirected to with the error.
+    Redirect(Box<Url>),
 }
 
-/// The callback with these parameters, and `iss` where it is on (RFC 9207).
+/// Returns the callback URL with these parameters, and with `iss` if that is switched on (RFC
+/// 9207).
 pub(super) fn callback(
     app: &App,
-    place: &Place,
+    realm: &Realm,
     redirect_uri: &Url,
     parameters: &[(&str, &str)],
 ) -> Url {
@@ -57,7 +61,7 @@ pub(super) fn callback(
         for (name, value) in parameters {
             query.append_pair(name, value);
         }
-        let flavour = place.flavour;
+        let flavour = realm.flavour;
         if state.misbehaves(flavour, Misbehaviour::WrongResponseIssuer) {
             query.append_pair("iss", "https://evil.example");
         } else if state.settings.response_iss
@@ -70,10 +74,16 @@ pub(super) fn callback(
     url
 }
 
-pub(super) fn read(app: &App, place: &Place, query: &Pairs) -> Result<Asked, Fault> {
-    let told = |text: &str| Fault::Page(text.to_owned());
+pub(super) fn read(
+    app: &App,
+    realm: &Realm,
+    query: &Pairs,
+) -> Result<AuthorizationRequest, AuthorizationError> {
+    let page_error = |text: &str| AuthorizationError::Page(text.to_owned());
     if first(query, "client_id") != Some(&app.config.client_id) {
-        return Err(told("This client is not registered here (client_id)."));
+        return Err(page_error(
+            "This client is not registered here (client_id).",
+        ));
     }
     let redirect_uri = first(query, "redirect_uri")
         .filter(|uri| {
@@ -82,14 +92,14 @@ pub(super) fn read(app: &App, place: &Place, query: &Pairs) -> Result<Asked, Fau
         })
         .and_then(|uri| Url::parse(uri).ok())
         .ok_or_else(|| {
-            told("redirect_uri_mismatch: this redirect_uri is not registered for the client.")
+            page_error("redirect_uri_mismatch: this redirect_uri is not registered for the client.")
         })?;
     if let (Some(only), Some(tenant)) = (
         app.state().settings.microsoft_single_tenant.as_deref(),
-        place.tenant.as_deref(),
+        realm.tenant.as_deref(),
     ) && tenant != only
     {
-        return Err(told(
+        return Err(page_error(
             "AADSTS50194: the application is not configured as a multi-tenant application. \
              Usage of the /common endpoint is not supported for such applications.",
         ));
@@ -100,14 +110,17 @@ pub(super) fn read(app: &App, place: &Place, query: &Pairs) -> Result<Asked, Fau
         if let Some(state) = &state {
             parameters.push(("state", state));
         }
-        Fault::Client(Box::new(callback(app, place, &redirect_uri, &parameters)))
+        AuthorizationError::Redirect(Box::new(callback(app, realm, &redirect_uri, &parameters)))
     };
     if first(query, "response_type") != Some("code") {
-        return Err(refuse("unsupported_response_type", "Only code is known."));
+        return Err(refuse(
+            "unsupported_response_type",
+            "Only the response type code is supported.",
+        ));
     }
     let without_pkce = app
         .state()
-        .misbehaves(place.flavour, Misbehaviour::IgnoresPkce);
+        .misbehaves(realm.flavour, Misbehaviour::IgnoresPkce);
     if !without_pkce && first(query, "code_challenge_method") != Some("S256") {
         return Err(refuse("invalid_request", "PKCE with S256 is required."));
     }
@@ -125,15 +138,15 @@ pub(super) fn read(app: &App, place: &Place, query: &Pairs) -> Result<Asked, Fau
     };
     let scopes = words("scope");
     if scopes.is_empty() {
-        return Err(refuse("invalid_scope", "No scope was asked for."));
+        return Err(refuse("invalid_scope", "The request has no scope."));
     }
     let prompt = words("prompt");
     if prompt.contains("none") {
-        return Err(refuse("login_required", "Nobody is signed in here."));
+        return Err(refuse("login_required", "No person is signed in."));
     }
-    Ok(Asked {
+    Ok(AuthorizationRequest {
         redirect_text: first(query, "redirect_uri").unwrap_or_default().to_owned(),
-        by_form: first(query, "response_mode") == Some("form_post"),
+        form_post_mode: first(query, "response_mode") == Some("form_post"),
         challenge,
         nonce: first(query, "nonce").map(str::to_owned),
         offline: first(query, "access_type") == Some("offline"),
@@ -147,13 +160,17 @@ pub(super) fn read(app: &App, place: &Place, query: &Pairs) -> Result<Asked, Fau
     })
 }
 
-/// True where the person may come in by this door.
-pub(super) fn may_enter(place: &Place, asked: &Asked, person: &Person) -> bool {
-    let in_domain = asked
+/// Returns `true` if the person belongs to the requested tenant and domain.
+pub(super) fn is_eligible(
+    realm: &Realm,
+    authorization: &AuthorizationRequest,
+    person: &Person,
+) -> bool {
+    let in_domain = authorization
         .hosted_domain
         .as_deref()
         .is_none_or(|wanted| person.hosted_domain.as_deref() == Some(wanted));
-    let in_tenant = match place.tenant.as_deref() {
+    let in_tenant = match realm.tenant.as_deref() {
         None | Some("common") => true,
         Some("organizations") => person.tenant != PERSONAL_TENANT,
         Some("consumers") => person.tenant == PERSONAL_TENANT,

@@ -11,7 +11,7 @@ use latchkey_opening::{OpeningKey, OpeningKeys};
 use latchkey_providers::FailureClass;
 use latchkey_testkit::{Role, TestDatabase};
 use sqlx::PgPool;
-use sync_svc::connect::{Grant, Intent, SealedGrant};
+use sync_svc::grant::{Grant, Intent, SealedGrant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -297,12 +297,8 @@ impl Case {
             intent: Intent::Connect,
         };
         let connected = sync_svc::store::account::Account {
-            id: self.account.as_uuid(),
-            workspace_id: self.binding.workspace.as_uuid(),
-            user_id: self.binding.user.as_uuid(),
-            provider: self.binding.provider.to_string(),
-            issuer: self.binding.issuer.to_string(),
-            subject: self.binding.subject.to_string(),
+            id: self.account,
+            binding: self.binding.clone(),
             handle: HANDLE.to_owned(),
             vouched_handle: Some(HANDLE.to_owned()),
             display_name: String::new(),

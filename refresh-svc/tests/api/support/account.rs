@@ -8,7 +8,7 @@ use latchkey_domain::{
 use std::time::Duration;
 
 use sqlx::types::time::OffsetDateTime;
-use sync_svc::connect::{Grant, Intent, SealedGrant};
+use sync_svc::grant::{Grant, Intent, SealedGrant};
 use uuid::Uuid;
 
 use super::World;
@@ -157,12 +157,8 @@ impl World {
             intent: Intent::Connect,
         };
         let connected = sync_svc::store::account::Account {
-            id: account.id.as_uuid(),
-            workspace_id: account.binding.workspace.as_uuid(),
-            user_id: account.binding.user.as_uuid(),
-            provider: account.binding.provider.to_string(),
-            issuer: account.binding.issuer.to_string(),
-            subject: account.binding.subject.to_string(),
+            id: account.id,
+            binding: account.binding.clone(),
             handle: account.handle.clone(),
             vouched_handle: Some(account.handle.clone()),
             display_name: String::new(),
@@ -229,7 +225,7 @@ impl World {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "small metrics")]
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
 fn seconds(number: i64) -> f64 {
     number as f64
 }

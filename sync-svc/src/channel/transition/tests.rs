@@ -28,7 +28,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         detail.prop_map(|text| Input::Failed(Failure::CursorExpired(text))),
         detail.prop_map(|text| Input::Failed(Failure::Unknown(text))),
         Just(Input::RetryDue),
-        Just(Input::Silent),
+        Just(Input::WorkerSilent),
     ]
 }
 
@@ -67,7 +67,7 @@ fn waits_double_are_bounded_and_end_in_a_failure() {
     assert_eq!(channel.status, SyncStatus::FailedUnknown);
     assert_eq!(
         channel.last_failure,
-        Some(LastFailure::Told("429".to_owned()))
+        Some(LastFailure::Reported("429".to_owned()))
     );
 }
 
@@ -108,48 +108,52 @@ fn taken_up(channel: &Channel) -> Channel {
         .unwrap()
 }
 
-/// What the sweep gives up: workers took the job eight times and were not heard of.
+/// A channel that the sweep gave up: workers took the job eight times and reported
+/// nothing.
 fn given_up_by_the_sweep() -> Channel {
     let mut channel = running();
     while channel.is_running() {
-        channel = taken_up(&channel).after(Input::Silent, NOW).unwrap();
+        channel = taken_up(&channel).after(Input::WorkerSilent, NOW).unwrap();
     }
     channel
 }
 
-// No channel that workers take stays ONGOING for ever.
+// A channel whose jobs workers take does not stay ONGOING for ever.
 #[test]
 fn a_channel_whose_workers_fall_silent_gets_new_jobs_and_fails_in_the_end() {
     let channel = given_up_by_the_sweep();
     assert_eq!(channel.generation - 1, THROTTLE_LIMIT - 1);
     assert_eq!(channel.status, SyncStatus::FailedUnknown);
-    assert_eq!(channel.last_failure, Some(LastFailure::Silence));
+    assert_eq!(channel.last_failure, Some(LastFailure::WorkerSilent));
 }
 
 // R28
 #[test]
-fn waiting_for_a_worker_is_no_failure_at_any_stage_and_for_any_time() {
+fn waiting_for_a_worker_is_not_a_failure_at_any_stage_and_for_any_time() {
     let years = NOW + Duration::weeks(200);
     for stage in Stage::WAITING {
         let waiting = Channel { stage, ..running() };
-        assert!(!waiting.is_silent(years), "{waiting:?}");
-        assert!(waiting.waits_for_a_worker(), "{waiting:?}");
-        assert!(waiting.after(Input::Silent, years).is_err(), "{waiting:?}");
+        assert!(!waiting.is_worker_silent(years), "{waiting:?}");
+        assert!(waiting.awaits_worker(), "{waiting:?}");
+        assert!(
+            waiting.after(Input::WorkerSilent, years).is_err(),
+            "{waiting:?}"
+        );
     }
     for stage in Stage::AT_WORK {
         let at_work = Channel { stage, ..running() };
-        assert!(at_work.is_silent(years), "{at_work:?}");
-        assert!(!at_work.waits_for_a_worker(), "{at_work:?}");
+        assert!(at_work.is_worker_silent(years), "{at_work:?}");
+        assert!(!at_work.awaits_worker(), "{at_work:?}");
     }
-    let rests = running()
+    let up_to_date = running()
         .after(Input::Completed("c".to_owned()), NOW)
         .unwrap();
-    assert!(!rests.waits_for_a_worker() && !rests.is_silent(years));
+    assert!(!up_to_date.awaits_worker() && !up_to_date.is_worker_silent(years));
 }
 
 // R28
 #[test]
-fn a_report_revives_what_the_sweep_gave_up_and_not_what_a_worker_ended() {
+fn a_report_resumes_a_channel_that_the_sweep_gave_up_but_not_one_that_a_worker_failed() {
     let given_up = given_up_by_the_sweep();
     let at_work = given_up
         .after(Input::StageEntered(Stage::ImportOngoing), NOW)
@@ -183,7 +187,7 @@ fn a_report_revives_what_the_sweep_gave_up_and_not_what_a_worker_ended() {
 
 // R28: a newer version runs beside this one.
 #[test]
-fn a_stage_of_a_newer_version_is_kept_and_left_to_it() {
+fn the_stage_of_a_newer_version_is_kept_unchanged() {
     for kind in [
         crate::channel::Kind::Message,
         crate::channel::Kind::Calendar,
@@ -191,8 +195,8 @@ fn a_stage_of_a_newer_version_is_kept_and_left_to_it() {
         let stage = Stage::stored(kind, "MESSAGES_SORTED".to_owned());
         assert_eq!(stage.name(kind), "MESSAGES_SORTED");
         let newer = Channel { stage, ..running() };
-        assert!(!newer.is_silent(NOW + Duration::weeks(9)) && !newer.waits_for_a_worker());
-        assert!(newer.after(Input::Silent, NOW).is_err());
+        assert!(!newer.is_worker_silent(NOW + Duration::weeks(9)) && !newer.awaits_worker());
+        assert!(newer.after(Input::WorkerSilent, NOW).is_err());
         assert!(newer.after(Input::Start, NOW).is_ok());
         assert_eq!(taken_up(&newer).stage, Stage::ListFetchOngoing);
     }
@@ -210,11 +214,11 @@ fn a_disconnected_channel_takes_no_report() {
     let channel = running().after(Input::Disconnected, NOW).unwrap();
     assert!(channel.after(Input::Completed(String::new()), NOW).is_err());
     assert!(channel.after(retryable(None), NOW).is_err());
-    assert!(channel.after(Input::Silent, NOW).is_err());
+    assert!(channel.after(Input::WorkerSilent, NOW).is_err());
 }
 
 proptest! {
-    // R22: whatever happened, a start brings a channel back.
+    // R22: a start resumes a channel from every state.
     #[test]
     fn a_start_always_repairs_and_keeps_the_cursor(inputs in prop::collection::vec(any_input(), 0..20)) {
         let mut channel = Channel::new(NOW);

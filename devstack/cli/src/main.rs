@@ -1,0 +1,182 @@
+//! `cargo dev`: Latchkey on this machine, with one command. The launcher builds this program
+//! and everything that a command needs before it starts it.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use devstack::servers::Servers;
+use devstack::test::{Cases, TestOptions};
+use latchkey_servers::Progress;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Latchkey on this machine, on private servers that end with the command.
+#[derive(Parser)]
+#[command(name = "cargo dev", bin_name = "cargo dev", version, after_help = OTHER_PROGRAMS)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Build and run the release build instead of the development build.
+    #[arg(long, global = true)]
+    release: bool,
+}
+
+/// Commands that the launcher gives to other programs.
+const OTHER_PROGRAMS: &str = "\
+Programs of their own:
+  bench      Build for release and measure: `cargo dev bench --help`
+  proto      Write the generated code of the .proto files into the repository";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything, demonstrate one sign-in, and run until Ctrl-C.
+    Up {
+        /// End after the sign-in. The exit code is 0 only if every step succeeded.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Print every address of the running stack.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run PostgreSQL and RabbitMQ and print the exports for `cargo test`.
+    Servers,
+    /// Download Keycloak and Ory Hydra and test the life of a grant at each. The exit code is
+    /// 0 only if every step succeeded.
+    Providers {
+        /// Only one of them: keycloak or hydra.
+        server: Option<String>,
+    },
+    /// Run all tests on private servers.
+    Test {
+        /// Use other cases for the random tests than the fixed ones, and print their seed.
+        #[arg(long)]
+        random: bool,
+        /// Arguments for `cargo test`.
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = tokio::select! {
+        outcome = run(arguments) => outcome,
+        // Children end when their owners are dropped.
+        code = interrupted() => Ok(code),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        Err(error) => {
+            print_message(&format!("cargo dev: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(Arguments { command, release }: Arguments) -> anyhow::Result<i32> {
+    let progress: Progress = Arc::new(|line| print_message(&format!("· {line}")));
+    match command {
+        Command::Up { once } => devstack::up::run(once, &progress).await,
+        Command::Status { json } => status(json),
+        Command::Servers => {
+            let servers = Servers::start("servers", &progress).await?;
+            print_message("· export these in another terminal; Ctrl-C here stops the servers");
+            print_lines(
+                servers
+                    .test_variables()
+                    .iter()
+                    .map(|(name, value)| format!("export {name}='{value}'")),
+            );
+            std::future::pending().await
+        }
+        Command::Providers { server } => {
+            devstack::providers::run(server.as_deref(), &progress).await
+        }
+        Command::Test { random, arguments } => {
+            let options = TestOptions {
+                arguments,
+                cases: if random { Cases::Random } else { Cases::Fixed },
+                release,
+            };
+            devstack::test::run(&options, &progress).await
+        }
+    }
+}
+
+fn status(json: bool) -> anyhow::Result<i32> {
+    let running = devstack::status::running()?;
+    let Some(newest) = running.first() else {
+        anyhow::bail!("no stack is running; start one with `cargo dev up`");
+    };
+    let value = serde_json::to_value(newest)?;
+    if json {
+        print_lines(std::iter::once(serde_json::to_string_pretty(&value)?));
+        return Ok(0);
+    }
+    let mut lines = Vec::new();
+    flatten("", &value, &mut lines);
+    print_lines(lines.into_iter());
+    if running.len() > 1 {
+        print_message(&format!("· the newest of {} running stacks", running.len()));
+    }
+    Ok(0)
+}
+
+/// Adds a line such as `auth.url  http://…` for each value.
+fn flatten(path: &str, value: &serde_json::Value, lines: &mut Vec<String>) {
+    let mut below = |key: &str, value| {
+        let dot = if path.is_empty() { "" } else { "." };
+        flatten(&format!("{path}{dot}{key}"), value, lines);
+    };
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields {
+                below(key, value);
+            }
+        }
+        serde_json::Value::Array(items) => {
+            for (position, value) in items.iter().enumerate() {
+                below(&position.to_string(), value);
+            }
+        }
+        serde_json::Value::String(text) => lines.push(format!("{path:<28} {text}")),
+        other => lines.push(format!("{path:<28} {other}")),
+    }
+}
+
+/// Writes to the terminal, if it is still open.
+fn print_message(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Stops if a reader such as `head` closes the output.
+fn print_lines(lines: impl Iterator<Item = String>) {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        if writeln!(out, "{line}").is_err() {
+            return;
+        }
+    }
+    let _ = out.flush();
+}
+
+/// Waits for SIGINT, SIGTERM or SIGHUP and returns the exit code of that signal.
+async fn interrupted() -> i32 {
+    let wait = async |kind: SignalKind| match signal(kind) {
+        Ok(mut stream) => {
+            stream.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => 130,
+        () = wait(SignalKind::terminate()) => 143,
+        () = wait(SignalKind::hangup()) => 129,
+    }
+}

@@ -1,0 +1,57 @@
+//! PostgreSQL and RabbitMQ without the services, for tests and development.
+
+use std::path::PathBuf;
+
+use latchkey_servers::{
+    Package, Postgres, Progress, RabbitMq, RunDirectory, ServerError, ensure_installed,
+};
+
+/// A private PostgreSQL and a private RabbitMQ.
+#[derive(Debug)]
+pub struct Servers {
+    /// PostgreSQL.
+    pub postgres: Postgres,
+    /// RabbitMQ.
+    pub rabbitmq: RabbitMq,
+    directory: RunDirectory,
+}
+
+impl Servers {
+    /// Installs missing packages and starts both servers.
+    ///
+    /// # Errors
+    /// A server is missing or does not start.
+    pub async fn start(group: &str, progress: &Progress) -> Result<Self, ServerError> {
+        ensure_installed(&[Package::Postgres, Package::RabbitMq], progress)?;
+        let directory = RunDirectory::create(group)?;
+        progress("starting PostgreSQL and RabbitMQ");
+        let (postgres, rabbitmq) = tokio::try_join!(
+            Postgres::start(directory.path()),
+            RabbitMq::start(directory.path())
+        )?;
+        Ok(Self {
+            postgres,
+            rabbitmq,
+            directory,
+        })
+    }
+
+    /// Returns the directory of the run.
+    pub fn directory(&self) -> PathBuf {
+        self.directory.path().to_owned()
+    }
+
+    /// Keeps the directory of the run so that somebody can read it. The next run removes it.
+    pub fn keep_directory(&self) {
+        self.directory.keep();
+    }
+
+    /// Returns the variables that `latchkey-testkit` reads.
+    pub fn test_variables(&self) -> [(&'static str, String); 3] {
+        [
+            ("LATCHKEY_TEST_POSTGRES_URL", self.postgres.url("postgres")),
+            ("LATCHKEY_TEST_AMQP_URL", self.rabbitmq.url()),
+            ("LATCHKEY_TEST_RABBITMQ_API_URL", self.rabbitmq.api_url()),
+        ]
+    }
+}

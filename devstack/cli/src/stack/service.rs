@@ -1,0 +1,122 @@
+//! One of the three services as a child process.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::Duration;
+
+use latchkey_servers::{Child, ChildSpec};
+use nix::sys::signal::Signal;
+
+/// Identifies one of the services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceId {
+    /// auth-svc.
+    Auth,
+    /// sync-svc.
+    Sync,
+    /// A replica of refresh-svc, counted from 0.
+    Refresh(usize),
+}
+
+/// A service, which may be running or stopped.
+#[derive(Debug)]
+pub struct Service {
+    spec: ChildSpec,
+    child: Option<Child>,
+    ready_url: String,
+    client: reqwest::Client,
+}
+
+impl Service {
+    pub(super) fn new(spec: ChildSpec, ready_url: String) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(5))
+            .no_proxy()
+            .build()?;
+        Ok(Self {
+            spec,
+            child: None,
+            ready_url,
+            client,
+        })
+    }
+
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Errors
+    /// It ends or does not become ready.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        self.launch()?;
+        self.wait_ready().await
+    }
+
+    /// Starts it without waiting until it is ready.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn launch(&mut self) -> anyhow::Result<()> {
+        self.child = None;
+        self.child = Some(Child::start(self.spec.clone())?);
+        Ok(())
+    }
+
+    /// Waits until `/readyz` answers with success.
+    ///
+    /// # Errors
+    /// It ends or does not become ready.
+    pub async fn wait_ready(&mut self) -> anyhow::Result<()> {
+        let child = self
+            .child
+            .as_mut()
+            .ok_or_else(|| anyhow::anyhow!("{} is not running", self.spec.name))?;
+        child
+            .wait_until(Duration::from_mins(1), || async {
+                let answer = self.client.get(&self.ready_url).send().await;
+                answer.is_ok_and(|answer| answer.status().is_success())
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Stops it with SIGTERM, as Kubernetes does.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.stop(Signal::SIGTERM, Duration::from_secs(20));
+        }
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.stop(Signal::SIGKILL, Duration::ZERO);
+        }
+    }
+
+    /// Returns `true` while it is running.
+    pub fn is_running(&mut self) -> bool {
+        self.child
+            .as_mut()
+            .is_some_and(|child| child.exited().is_none())
+    }
+
+    /// Returns the name of the service.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// Returns the variables with which it is started.
+    pub fn environment(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        let pairs = self.spec.environment.iter();
+        pairs.map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
+    /// Returns the path of its log.
+    pub fn log(&self) -> &Path {
+        self.spec.log.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// Returns the URL of its `/readyz`.
+    pub fn ready_url(&self) -> &str {
+        &self.ready_url
+    }
+}

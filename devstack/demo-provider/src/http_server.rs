@@ -1,0 +1,127 @@
+//! The HTTP server in its own thread.
+
+use std::any::Any;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use actix_web::dev::{Extensions, ServerHandle};
+use actix_web::web::{Data, FormConfig, PayloadConfig, get, post};
+use actix_web::{App as ActixApp, HttpServer};
+
+use crate::app::{App, Socket};
+use crate::{authorize, control, discovery, token};
+
+/// A running HTTP server. It stops when it is dropped.
+pub(crate) struct RunningServer {
+    handle: ServerHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Stores a second handle of each socket, so that a fault can close it.
+fn store_socket(connection: &dyn Any, extensions: &mut Extensions) {
+    let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else {
+        return;
+    };
+    if let Ok(socket) = stream.as_fd().try_clone_to_owned() {
+        extensions.insert(Socket(socket.into()));
+    }
+}
+
+impl RunningServer {
+    /// Serves on a bound listener.
+    pub(crate) fn start(app: Arc<App>, listener: TcpListener) -> std::io::Result<Self> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("demo-provider".to_owned())
+            .spawn(move || {
+                actix_web::rt::System::new().block_on(async move {
+                    let server = HttpServer::new(move || {
+                        ActixApp::new()
+                            .app_data(Data::new(Arc::clone(&app)))
+                            .app_data(PayloadConfig::new(256 * 1024))
+                            .app_data(FormConfig::default())
+                            .configure(control::routes)
+                            .configure(routes)
+                    })
+                    .on_connect(store_socket)
+                    .workers(2)
+                    .disable_signals()
+                    .shutdown_timeout(1)
+                    .listen(listener);
+                    match server {
+                        Ok(server) => {
+                            let server = server.run();
+                            let _ = sender.send(Ok(server.handle()));
+                            let _ = server.await;
+                        }
+                        Err(error) => {
+                            let _ = sender.send(Err(error));
+                        }
+                    }
+                });
+            })?;
+        let handle = receiver.recv().map_err(std::io::Error::other)??;
+        Ok(Self {
+            handle,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        // The stop command is sent at once. The future only waits for its confirmation.
+        drop(self.handle.stop(false));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Binds a listener and returns it with its address.
+pub(crate) fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+fn routes(config: &mut actix_web::web::ServiceConfig) {
+    let microsoft = "/microsoft/{tenant}";
+    config
+        .route(
+            &format!("{microsoft}/v2.0/.well-known/openid-configuration"),
+            get().to(discovery::discovery),
+        )
+        .route(
+            &format!("{microsoft}/discovery/v2.0/keys"),
+            get().to(discovery::jwks),
+        )
+        .route(
+            &format!("{microsoft}/oauth2/v2.0/authorize"),
+            get().to(authorize::show),
+        )
+        .route(
+            &format!("{microsoft}/oauth2/v2.0/authorize"),
+            post().to(authorize::decide),
+        )
+        .route(
+            &format!("{microsoft}/oauth2/v2.0/token"),
+            post().to(token::token),
+        )
+        .route("/graph/{tenant}/userinfo", get().to(token::userinfo));
+    let other = "/{flavour:google|oidc}";
+    config
+        .route(
+            &format!("{other}/.well-known/openid-configuration"),
+            get().to(discovery::discovery),
+        )
+        .route(&format!("{other}/jwks"), get().to(discovery::jwks))
+        .route(&format!("{other}/authorize"), get().to(authorize::show))
+        .route(&format!("{other}/authorize"), post().to(authorize::decide))
+        .route(&format!("{other}/token"), post().to(token::token))
+        .route(&format!("{other}/revoke"), post().to(token::revoke))
+        .route(&format!("{other}/userinfo"), get().to(token::userinfo));
+}

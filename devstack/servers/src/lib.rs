@@ -1,0 +1,34 @@
+//! Private PostgreSQL and RabbitMQ servers for development and tests. They come from the
+//! system's packages and run as children of this process on free ports.
+//!
+//! No child outlives its owner: every child has its own process group and a guard, which ends
+//! the group when this process ends in any way. Data is in a [`RunDirectory`]; the next run
+//! removes what a crashed run left.
+
+mod certificates;
+mod child;
+mod error;
+mod packages;
+mod port;
+mod postgres;
+mod proxy;
+mod rabbitmq;
+mod run_directory;
+
+pub use certificates::{Certificates, KeyPairFiles};
+pub use child::{Child, ChildSpec, OnCrash};
+pub use error::ServerError;
+pub use packages::{Package, ensure_installed};
+pub use port::{free_port, port_or_free};
+pub use postgres::Postgres;
+pub use proxy::Proxy;
+pub use rabbitmq::RabbitMq;
+pub use run_directory::{RunDirectory, target_directory};
+
+/// Prints one line about what is being done, for a person.
+pub type Progress = std::sync::Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Returns a [`Progress`] that prints nothing.
+pub fn silent() -> Progress {
+    std::sync::Arc::new(|_| {})
+}

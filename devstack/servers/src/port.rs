@@ -1,0 +1,166 @@
+//! Free ports.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::ServerError;
+
+/// Ports below the range that Linux uses for outgoing connections, so that a server finds its
+/// port free after a restart.
+const FIRST: u16 = 15_000;
+const COUNT: u16 = 17_000;
+
+/// Ports that this process has assigned. They may not be bound yet.
+static ASSIGNED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// Returns a port of 127.0.0.1 that was free a moment ago and that this process has not
+/// assigned before.
+///
+/// # Errors
+/// No free port was found.
+pub fn free_port() -> Result<u16, ServerError> {
+    let mut assigned = ASSIGNED.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..1_000 {
+        // Random ports, so that concurrent runs seldom try the same one.
+        let (_, random, _, _) = Uuid::new_v4().as_fields();
+        let port = FIRST + random % COUNT;
+        if !assigned.contains(&port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            assigned.insert(port);
+            return Ok(port);
+        }
+    }
+    Err(ServerError::File {
+        path: "127.0.0.1".into(),
+        source: std::io::Error::other("no free port"),
+    })
+}
+
+/// Returns `wanted` if it is free, or else any free port.
+///
+/// # Errors
+/// No free port was found.
+pub fn port_or_free(wanted: u16) -> Result<u16, ServerError> {
+    let mut assigned = ASSIGNED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !assigned.contains(&wanted) && TcpListener::bind((Ipv4Addr::UNSPECIFIED, wanted)).is_ok() {
+        assigned.insert(wanted);
+        return Ok(wanted);
+    }
+    drop(assigned);
+    free_port()
+}
+
+/// Maximum number of starts of a server, each with other ports.
+const ATTEMPTS: u32 = 5;
+
+/// Runs `start` with `N` free ports. Runs it again with other ports if another process took one
+/// of them before the server could bind it.
+///
+/// # Errors
+/// The server does not start, although its ports are free.
+pub(crate) async fn with_free_ports<const N: usize, T, F>(
+    mut start: impl FnMut([u16; N]) -> F,
+) -> Result<T, ServerError>
+where
+    F: Future<Output = Result<T, ServerError>>,
+{
+    let mut attempt = 1;
+    loop {
+        let mut ports = [0; N];
+        for port in &mut ports {
+            *port = free_port()?;
+        }
+        let error = match start(ports).await {
+            Ok(server) => return Ok(server),
+            Err(error) => error,
+        };
+        // The server has ended, so a port that is bound now belongs to another process.
+        if attempt == ATTEMPTS || !any_port_is_taken(&ports).await {
+            return Err(error);
+        }
+        attempt += 1;
+    }
+}
+
+/// How often, and at which interval, a port is probed before it counts as taken. Between `fork`
+/// and `exec`, a new process holds the sockets of its parent and with them, for a moment, a
+/// port that the parent has released.
+const PROBES: u32 = 20;
+const PROBE_INTERVAL: Duration = Duration::from_millis(25);
+
+/// Returns `true` if another process keeps one of the ports.
+async fn any_port_is_taken(ports: &[u16]) -> bool {
+    for _ in 0..PROBES {
+        if ports
+            .iter()
+            .all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        {
+            return false;
+        }
+        tokio::time::sleep(PROBE_INTERVAL).await;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn refusal() -> ServerError {
+        ServerError::NotReady {
+            name: "server".to_owned(),
+            problem: "ended".to_owned(),
+            log: "log".into(),
+            tail: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_loses_its_port_starts_again_with_another() {
+        let other = std::cell::RefCell::new(None);
+        let started = with_free_ports(|[port]: [u16; 1]| {
+            let lost = other.borrow().is_none();
+            if lost {
+                *other.borrow_mut() = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
+            }
+            async move { if lost { Err(refusal()) } else { Ok(port) } }
+        })
+        .await;
+        let taken = other.take().and_then(|other| other.local_addr().ok());
+        assert!(matches!((started, taken), (Ok(port), Some(taken)) if port != taken.port()));
+    }
+
+    #[tokio::test]
+    async fn a_port_that_a_starting_process_holds_for_a_moment_is_not_lost() {
+        let tries = AtomicU32::new(0);
+        let started: Result<(), _> = with_free_ports(|[port]: [u16; 1]| {
+            tries.fetch_add(1, Ordering::Relaxed);
+            let held = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+            tokio::spawn(async move {
+                tokio::time::sleep(PROBE_INTERVAL).await;
+                drop(held);
+            });
+            async { Err(refusal()) }
+        })
+        .await;
+        assert!(started.is_err());
+        assert_eq!(tries.into_inner(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_fails_by_itself_is_not_started_again() {
+        let tries = AtomicU32::new(0);
+        let started: Result<(), _> = with_free_ports(|[_]: [u16; 1]| {
+            tries.fetch_add(1, Ordering::Relaxed);
+            async { Err(refusal()) }
+        })
+        .await;
+        assert!(started.is_err());
+        assert_eq!(tries.into_inner(), 1);
+    }
+}

@@ -1,0 +1,225 @@
+//! A TCP proxy in front of a server that simulates network faults: it drops packets without a
+//! reset, delays responses, and connects to another server after a fail-over.
+
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::ServerError;
+
+const BUFFER: usize = 64 * 1024;
+
+/// Delays the responses to statements that contain `bytes`, `times` times.
+#[derive(Debug)]
+struct ResponseDelay {
+    bytes: Vec<u8>,
+    duration: Duration,
+    times: usize,
+}
+
+#[derive(Debug)]
+struct Network {
+    /// Server of new connections.
+    target: Mutex<SocketAddr>,
+    /// Cancelled to drop the packets of the connections that exist at that time.
+    generation: Mutex<CancellationToken>,
+    delay: Mutex<Option<ResponseDelay>>,
+    /// Clients whose next response is delayed.
+    delayed: Mutex<HashSet<SocketAddr>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A proxy on a port of 127.0.0.1. It accepts no more connections after it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    network: Arc<Network>,
+    accepting: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Starts a proxy in front of a server.
+    ///
+    /// # Errors
+    /// No port can be bound.
+    pub async fn start(target: SocketAddr) -> Result<Self, ServerError> {
+        let own = (Ipv4Addr::LOCALHOST, 0);
+        let listener = TcpListener::bind(own).await;
+        let listener = listener.map_err(ServerError::file("127.0.0.1"))?;
+        let address = listener.local_addr();
+        let address = address.map_err(ServerError::file("127.0.0.1"))?;
+        let network = Arc::new(Network {
+            target: Mutex::new(target),
+            generation: Mutex::default(),
+            delay: Mutex::default(),
+            delayed: Mutex::default(),
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&network)));
+        Ok(Self {
+            address,
+            network,
+            accepting,
+        })
+    }
+
+    /// Returns a URL of the server with the address of the proxy. A text that is not a URL with
+    /// a host is returned unchanged.
+    pub fn through(&self, url: &str) -> String {
+        let Ok(mut through) = Url::parse(url) else {
+            return url.to_owned();
+        };
+        let host = self.address.ip().to_string();
+        if through.set_host(Some(&host)).is_err()
+            || through.set_port(Some(self.address.port())).is_err()
+        {
+            return url.to_owned();
+        }
+        through.into()
+    }
+
+    /// Connects new connections to another server. Existing connections stay with theirs.
+    pub fn set_target(&self, target: SocketAddr) {
+        *locked(&self.network.target) = target;
+    }
+
+    /// Drops every packet of the existing connections from now on without notifying either
+    /// side. New connections work.
+    pub fn drop_packets(&self) {
+        let mut generation = locked(&self.network.generation);
+        std::mem::take(&mut *generation).cancel();
+    }
+
+    /// Delays the next responses to statements that contain these bytes, such as an account's
+    /// id. The database executes the statements without delay.
+    pub fn delay_responses(&self, bytes: &[u8], duration: Duration, times: usize) {
+        *locked(&self.network.delay) = Some(ResponseDelay {
+            bytes: bytes.to_vec(),
+            duration,
+            times,
+        });
+    }
+
+    /// Returns `true` once all responses that were to be delayed have been marked.
+    pub fn has_delayed(&self) -> bool {
+        let delay = locked(&self.network.delay);
+        delay.as_ref().is_none_or(|delay| delay.times == 0)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, network: Arc<Network>) {
+    while let Ok((client, peer)) = listener.accept().await {
+        let target = *locked(&network.target);
+        // If the server refuses the connection, the proxy closes the client's.
+        let Ok(server) = TcpStream::connect(target).await else {
+            continue;
+        };
+        let dropped = locked(&network.generation).clone();
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        let upstream = (from_client, to_server);
+        tokio::spawn(forward_requests(
+            Arc::clone(&network),
+            peer,
+            upstream,
+            dropped.clone(),
+        ));
+        let downstream = (from_server, to_client);
+        tokio::spawn(forward_responses(
+            Arc::clone(&network),
+            peer,
+            downstream,
+            dropped,
+        ));
+    }
+}
+
+async fn forward_requests(
+    network: Arc<Network>,
+    peer: SocketAddr,
+    (mut from, mut to): (OwnedReadHalf, OwnedWriteHalf),
+    dropped: CancellationToken,
+) {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let read = from.read(&mut buffer).await.unwrap_or(0);
+        if dropped.is_cancelled() {
+            // The data is dropped, and the connection to the server stays open.
+            if read == 0 {
+                keep_open(to).await;
+                return;
+            }
+            continue;
+        }
+        let sent = buffer.get(..read).unwrap_or_default();
+        if sent.is_empty() {
+            return;
+        }
+        mark_delayed(&network, peer, sent);
+        if to.write_all(sent).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Keeps the connection to the other side open, as a network that drops packets does.
+async fn keep_open(_connection: OwnedWriteHalf) {
+    std::future::pending::<()>().await;
+}
+
+/// Marks a connection if its next response is to be delayed.
+fn mark_delayed(network: &Network, peer: SocketAddr, sent: &[u8]) {
+    let mut delay = locked(&network.delay);
+    if let Some(delay) = delay.as_mut().filter(|delay| delay.times > 0) {
+        let bytes = &delay.bytes;
+        if sent.windows(bytes.len()).any(|window| window == bytes) {
+            delay.times -= 1;
+            locked(&network.delayed).insert(peer);
+        }
+    }
+}
+
+async fn forward_responses(
+    network: Arc<Network>,
+    peer: SocketAddr,
+    (mut from, mut to): (OwnedReadHalf, OwnedWriteHalf),
+    dropped: CancellationToken,
+) {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let read = tokio::select! {
+            read = from.read(&mut buffer) => read.unwrap_or(0),
+            () = dropped.cancelled() => {
+                keep_open(to).await;
+                return;
+            }
+        };
+        let answered = buffer.get(..read).unwrap_or_default();
+        if answered.is_empty() {
+            return;
+        }
+        if locked(&network.delayed).remove(&peer) {
+            let delay = locked(&network.delay).as_ref().map(|one| one.duration);
+            tokio::time::sleep(delay.unwrap_or_default()).await;
+        }
+        if to.write_all(answered).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Commands for operators: parked and unrouted messages, failed channels, the audit.
+
+pub mod audit;
+pub mod channels;
+pub mod parked;
