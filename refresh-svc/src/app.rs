@@ -1,4 +1,4 @@
-//! The application as a value: built, then run until stopped.
+//! The application: built from a configuration, then run until stopped.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -26,10 +26,10 @@ use crate::reseal;
 use crate::store::{Connections, DatabaseServes, Store};
 use crate::upstream::Upstreams;
 
-/// Calls under way get this long to end.
+/// Time for running calls to end after shut-down has begun.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// The service, listening and not yet serving.
+/// The service with bound listeners, before it serves.
 pub struct Application {
     grpc_address: SocketAddr,
     health_address: SocketAddr,
@@ -52,10 +52,10 @@ pub struct Application {
 }
 
 impl Application {
-    /// Listens on both addresses; port 0 takes a free one.
+    /// Binds both addresses. Port 0 takes a free port.
     ///
     /// # Errors
-    /// An address is taken, or a certificate is none.
+    /// An address is in use, or a certificate is invalid.
     pub fn build(configuration: Configuration) -> Result<Self, StartError> {
         let cache = Arc::new(Cache::new(
             configuration.cache_capacity,
@@ -95,7 +95,7 @@ impl Application {
         let (router, grpc_health) = grpc::router(engine.clone(), authorizer.clone(), limits)?;
         let grpc_listener = listen("GRPC_LISTEN", configuration.grpc_listen)?;
         let health_listener = listen("HEALTH_LISTEN", configuration.health_listen)?;
-        let address = |error| StartError::io("cannot tell the own address", error);
+        let address = |error| StartError::io("cannot determine the local address", error);
         Ok(Self {
             grpc_address: grpc_listener.local_addr().map_err(address)?,
             health_address: health_listener.local_addr().map_err(address)?,
@@ -118,25 +118,26 @@ impl Application {
         })
     }
 
-    /// Where gRPC is served.
+    /// Address of the gRPC server.
     pub fn grpc_address(&self) -> SocketAddr {
         self.grpc_address
     }
 
-    /// Where the health endpoints are.
+    /// Address of the health endpoints.
     pub fn health_address(&self) -> SocketAddr {
         self.health_address
     }
 
-    /// Serves until `stop` is cancelled and `SHUTDOWN_DELAY` longer, not ready any
-    /// more; then lets calls and refreshes end.
+    /// Serves until `stop` is cancelled and for `SHUTDOWN_DELAY` after that. During the
+    /// delay the service reports that it is not ready. Then it waits for running calls
+    /// and refreshes.
     ///
     /// # Errors
-    /// A server ended by itself.
+    /// Returned if a server ends unexpectedly.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
         let asked = stop;
         let stop = shutdown::after(&asked, self.shutdown_delay);
-        // Ends after the calls and refreshes that need them.
+        // Background tasks stop after the calls and refreshes that need them.
         let background = CancellationToken::new();
         let _guard = background.clone().drop_guard();
         let relay = Relay::new(
@@ -174,7 +175,8 @@ impl Application {
         let readiness = Readiness::default()
             .until(asked.clone())
             .with(DatabaseServes(self.connections))
-            // What is to be told waits in the outbox.
+            // Events wait in the outbox while the broker is down, so this check does not
+            // affect readiness.
             .reporting(BrokerCheck::new(self.broker))
             .reporting(topology);
         let health = tokio::spawn(health::serve(
@@ -200,24 +202,24 @@ impl Application {
             asked.cancelled().await;
             self.grpc_health.set_not_serving().await;
             stop.cancelled().await;
-            // Or they would hold their connections open.
+            // Open watches would keep their connections open.
             self.engine.begin_shutdown();
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {
             served = served => served.map_err(StartError::other)?,
-            () = overdue => tracing::warn!("calls were cut off: they took too long to end"),
+            () = overdue => tracing::warn!("calls were aborted: they did not end in time"),
         }
         if !self.engine.finish().await {
-            tracing::warn!("refreshes were cut off: they outlasted their lease");
+            tracing::warn!("refreshes were aborted: they outlasted their lease");
         }
         background.cancel();
-        // Messages in flight are confirmed or stay in the outbox.
+        // Messages that are not confirmed stay in the outbox.
         if tokio::time::timeout(GRACE, relay).await.is_err() {
-            tracing::warn!("the outbox relay was cut off: it took too long to end");
+            tracing::warn!("the outbox relay was aborted: it did not end in time");
         }
         if tokio::time::timeout(GRACE, audit).await.is_err() {
-            tracing::error!("the audit was cut off: it took too long to end");
+            tracing::error!("the audit writer was aborted: it did not end in time");
         }
         match health.await {
             Ok(ended) => ended.map_err(|error| StartError::io("health endpoints", error)),

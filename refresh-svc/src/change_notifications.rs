@@ -1,5 +1,6 @@
-//! NOTIFY `latchkey_credential`: a credential changed, in this replica or
-//! another. Wakes who waits and drops what is cached.
+//! Listens for `NOTIFY latchkey_credential`, which PostgreSQL sends when a credential
+//! changes in any replica: invalidates the cache and notifies the listeners of the
+//! account.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,25 +18,25 @@ use crate::store::{Connections, Priority, STATEMENT, StoreError, within};
 
 const CHANNEL: &str = "latchkey_credential";
 
-/// Between two proofs that changes are told.
+/// Interval of heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// No heartbeat came back for so long, although they were sent: the connection is
-/// dead, and nobody said so.
+/// If sent heartbeats do not arrive for this long, the connection is considered dead.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// A connection for listening stands within this.
+/// Deadline for connecting and for `LISTEN`.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Between two tries to listen.
+/// Interval of attempts to reconnect.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Rings for every credential that changes, and wakes only who waits for it: a
-/// thousand accounts that refresh at once do not change_notifications a thousand waiters each.
+/// Notifies the listeners of one account of its changes. Listeners are kept by account:
+/// otherwise a thousand accounts that refresh at once would each wake a thousand
+/// waiters.
 #[derive(Debug, Clone, Default)]
 pub struct ChangeNotifier(Arc<Mutex<HashMap<AccountId, watch::Sender<()>>>>);
 
-/// Hears the notifier of one account.
+/// Waits for changes of one account.
 #[derive(Debug)]
 pub struct ChangeListener {
     notifier: ChangeNotifier,
@@ -44,7 +45,7 @@ pub struct ChangeListener {
 }
 
 impl ChangeNotifier {
-    /// Begins to listen for an account.
+    /// Creates a listener of an account.
     pub fn listen(&self, account: AccountId) -> ChangeListener {
         let mut listeners = self.listeners();
         let sender = listeners
@@ -57,14 +58,14 @@ impl ChangeNotifier {
         }
     }
 
-    /// Rings for an account.
+    /// Notifies the listeners of an account.
     pub fn notify(&self, account: AccountId) {
         if let Some(sender) = self.listeners().get(&account) {
             sender.send_replace(());
         }
     }
 
-    /// Rings for all: notifications were missed.
+    /// Notifies all listeners after notifications were missed.
     pub fn notify_all(&self) {
         for sender in self.listeners().values() {
             sender.send_replace(());
@@ -77,10 +78,10 @@ impl ChangeNotifier {
 }
 
 impl ChangeListener {
-    /// Waits until the account changes or has changed since the last call,
-    /// `at_most` where no notification comes.
+    /// Waits until the account changes or has changed since the last call, but at most
+    /// for `at_most`.
     pub async fn changed(&mut self, at_most: Duration) {
-        // Neither a ring nor the end of the time is more than a reason to look.
+        // Both a change and the time-out only cause another read.
         let _ = tokio::time::timeout(at_most, self.received.changed()).await;
     }
 }
@@ -88,7 +89,7 @@ impl ChangeListener {
 impl Drop for ChangeListener {
     fn drop(&mut self) {
         let mut listeners = self.notifier.listeners();
-        // The last one takes the sender with it.
+        // The last listener removes the channel.
         if listeners
             .get(&self.account)
             .is_some_and(|sender| sender.receiver_count() <= 1)
@@ -98,7 +99,7 @@ impl Drop for ChangeListener {
     }
 }
 
-/// Listens until `stop`, whatever the database does.
+/// Listens until `stop` is cancelled and reconnects after failures.
 pub async fn run(
     connections: Connections,
     cache: Arc<Cache>,
@@ -111,8 +112,8 @@ pub async fn run(
             listened = listen(&connections, &cache, &notifier) => listened,
         };
         match listened {
-            Ok(()) => tracing::warn!("the connection for changes of credentials ended"),
-            Err(error) => tracing::warn!(%error, "not listening for changes of credentials"),
+            Ok(()) => tracing::warn!("the connection for change notifications ended"),
+            Err(error) => tracing::warn!(%error, "cannot listen for change notifications"),
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -121,13 +122,13 @@ pub async fn run(
     }
 }
 
-/// Listens until the connection is lost, or no heartbeat comes back over it.
+/// Listens until the connection is lost or heartbeats do not arrive.
 async fn listen(
     connections: &Connections,
     cache: &Cache,
     notifier: &ChangeNotifier,
 ) -> Result<(), StoreError> {
-    // A connection of its own: one that is dead in silence takes none from others.
+    // A separate connection: if it dies silently, the pool is not affected.
     let own = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(CONNECT)
@@ -135,10 +136,10 @@ async fn listen(
         .idle_timeout(None)
         .connect_lazy_with(connections.options());
     let mut listener = within(CONNECT, PgListener::connect_with(&own)).await?;
-    // What is lost is connected anew here, with its own deadline.
+    // A lost connection is replaced by `run`, with its own deadline.
     listener.eager_reconnect(false);
     within(CONNECT, listener.listen(CHANNEL)).await?;
-    // What changed before is not told.
+    // Changes before `LISTEN` caused no notification here.
     cache.distrust_all();
     notifier.notify_all();
     let heartbeat = Heartbeat::default();
@@ -148,7 +149,7 @@ async fn listen(
                 cache.invalidate(account);
                 notifier.notify(account);
             } else if let Some(sent) = heartbeat.received(notification.payload()) {
-                // Notifications come in the order of commits.
+                // Notifications arrive in the order of commits.
                 cache.notified_until(sent);
             }
         }
@@ -160,22 +161,22 @@ async fn listen(
     }
 }
 
-/// Proves that changes are told: a notification goes round, while the triggers
-/// are there that tell of changes.
+/// Proves that notifications of changes arrive: sends one to itself, but only while the
+/// triggers exist that send the others.
 #[derive(Debug)]
 struct Heartbeat {
-    /// Tells replicas and their connections apart.
+    /// Distinguishes the heartbeats of replicas and connections.
     name: Uuid,
     last: Mutex<SentHeartbeat>,
 }
 
-/// The last heartbeat, and the first one that is waited for.
+/// The last heartbeat, and since when heartbeats have been missing.
 #[derive(Debug)]
 struct SentHeartbeat {
     number: u64,
     sent: Instant,
     received: bool,
-    /// When the first one was sent that none came back after.
+    /// When the first of the missing heartbeats was sent.
     missing_since: Option<Instant>,
 }
 
@@ -194,7 +195,7 @@ impl Default for Heartbeat {
 }
 
 impl Heartbeat {
-    /// Sends a notification every while, until those that were sent stay away.
+    /// Sends heartbeats until those that were sent do not arrive for [`SILENCE`].
     async fn send_repeatedly(&self, connections: &Connections) -> StoreError {
         loop {
             let number = {
@@ -206,13 +207,13 @@ impl Heartbeat {
             };
             match self.send(connections, number).await {
                 Ok(true) => {
-                    // It may be back already.
+                    // It may have arrived already.
                     let mut last = self.last();
                     if last.number == number && !last.received {
                         last.missing_since.get_or_insert_with(Instant::now);
                     }
                 }
-                // The triggers are not there, so nothing was sent.
+                // Nothing was sent, because the triggers do not exist.
                 Ok(false) => {}
                 Err(error) => tracing::debug!(%error, "no heartbeat"),
             }
@@ -224,11 +225,11 @@ impl Heartbeat {
         }
     }
 
-    /// Sends one; answers whether it was sent.
+    /// Sends one heartbeat. Returns `false` if it was not sent.
     async fn send(&self, connections: &Connections, number: u64) -> Result<bool, StoreError> {
         let mut held = connections.acquire(Priority::Fair).await?;
-        // The write changes nothing. A server that only reads refuses it, so it is
-        // noticed within a heartbeat, and every connection to it is closed.
+        // The update changes no row. A read-only server refuses it, so that it is
+        // noticed within one heartbeat and all connections to it are closed.
         let query = sqlx::query(
             "WITH proof AS (UPDATE vault.credential SET version = version WHERE false)
              SELECT pg_notify($1, $2)
@@ -247,7 +248,7 @@ impl Heartbeat {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When the last heartbeat was sent, if this is it.
+    /// Returns when the last heartbeat was sent, if the payload belongs to it.
     fn received(&self, payload: &str) -> Option<Instant> {
         let mut last = self.last();
         if payload != self.payload(last.number) {
@@ -272,7 +273,7 @@ mod tests {
         let notifier = ChangeNotifier::default();
         let (one, other) = (AccountId::generate(), AccountId::generate());
         let (mut listener, mut other_listener) = (notifier.listen(one), notifier.listen(other));
-        // A ring between two waits is not lost.
+        // A change between two calls of `changed` is not lost.
         notifier.notify(one);
         let begun = tokio::time::Instant::now();
         listener.changed(Duration::from_mins(1)).await;

@@ -1,8 +1,8 @@
-//! Disconnects what members who were taken out of a workspace had connected there,
-//! as sync-svc asks for it in `vault.disconnect_request`.
+//! Disconnects the accounts of members who were removed from a workspace. sync-svc
+//! requests this in `vault.disconnect_request`.
 //!
-//! A request stays until the credentials are erased, so that no crash of any service
-//! loses one, and is tried by one replica at a time. Erasing twice does no harm.
+//! A request is deleted only after the credentials are erased, so that no crash loses
+//! it. One replica at a time processes a request; processing it twice is harmless.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::Engine;
 use crate::store::Store;
 
-/// Looked for this often.
+/// Interval of searches for requests.
 const EVERY: Duration = Duration::from_secs(2);
-/// Taken at once.
+/// Requests claimed in one statement.
 const BATCH: i64 = 20;
-/// A request that was taken is left to its replica for this long: longer than a
-/// lease, which a disconnection may wait for, and the provider's answer.
+/// A claimed request is left to its replica for this long. This is longer than a lease,
+/// for which a disconnect may wait, plus the provider's answer.
 const CLAIM_FOR: Duration = Duration::from_mins(2);
 
-/// Works the requests off until `stop`.
+/// Processes requests until `stop` is cancelled.
 pub(crate) async fn run(store: Store, engine: Engine, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let accounts = store.claim_disconnect_requests(BATCH, CLAIM_FOR).await;
         let accounts = accounts.unwrap_or_else(|error| {
-            tracing::warn!(%error, "requests to disconnect were not read");
+            tracing::warn!(%error, "disconnect requests could not be read");
             Vec::new()
         });
         if accounts.is_empty() {
@@ -40,23 +40,23 @@ pub(crate) async fn run(store: Store, engine: Engine, stop: CancellationToken) {
     }
 }
 
-/// What fails is tried again when the pause is over.
+/// A failed request is claimed again after [`CLAIM_FOR`].
 async fn disconnect(store: &Store, engine: &Engine, account: AccountId) {
     match engine.revoke(account, || ()).await {
         Ok(revoked) => {
             tracing::info!(
                 account.id = %account,
                 at_provider = revoked.at_provider,
-                "disconnected: its owner was taken out of the workspace"
+                "account disconnected: its owner was removed from the workspace"
             );
             if let Err(error) = store.complete_disconnect_request(account).await {
-                tracing::warn!(account.id = %account, %error, "the request stays");
+                tracing::warn!(account.id = %account, %error, "the disconnect request could not be deleted");
             }
         }
         Err(error) => tracing::warn!(
             account.id = %account,
             %error,
-            "not disconnected yet: it is tried again"
+            "the account could not be disconnected: it is retried"
         ),
     }
 }

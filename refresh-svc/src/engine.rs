@@ -1,10 +1,10 @@
-//! Valid tokens, each grant refreshed once, however many ask.
+//! Valid tokens. Each grant is refreshed once, regardless of the number of callers.
 //!
-//! Promise: one request at the provider per expiry, over any number of callers
-//! and replicas, absent a crash. Over a crash between the request and the
-//! storing of its answer exactly once is impossible: then the next holder of
-//! the lease knows that a request was sent, and sends at most as many more as
-//! the provider's kind of rotation forgives (see `spend.rs`).
+//! Without crashes there is one request to the provider per expiry over all callers and
+//! replicas. If a process crashes between the request and the storing of its answer,
+//! "exactly once" is impossible: the next holder of the lease knows that a request was
+//! sent, and repeats it only as often as the provider's kind of rotation allows (see
+//! `refresh.rs` and `verdict.rs`).
 
 mod background;
 mod backoff;
@@ -54,70 +54,70 @@ use local_failures::LocalFailures;
 use refresh::LeaseOutcome;
 use single_flight::{RefreshResult, SingleFlight, Waiter};
 
-/// SingleFlight that one request may wait for. A further one is for what another
-/// flight or a reconnect stored meanwhile and is no better; more would be a loop.
+/// Refreshes that one request may wait for. A further one is needed if another refresh
+/// or a reconnect stored a token that does not meet the need; the limit prevents a loop.
 const MAX_ROUNDS: usize = 4;
 
-/// Between two looks at a lease that is about to end.
+/// Shortest wait before the row of a leased grant is read again.
 const MIN_WAIT: Duration = Duration::from_millis(20);
 
-/// What a refresh is for.
+/// Options of one refresh.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RefreshOptions {
-    /// A caller wants it although the token is far from its end.
+    /// A caller requested it although the token is far from its expiry.
     forced: bool,
-    /// The claims challenge of an API that refused the token, for the provider.
+    /// Claims challenge of the API that refused the token; it is passed to the provider.
     claims: Option<Arc<str>>,
 }
 
-/// What an engine works with.
+/// Dependencies and settings of an engine.
 #[derive(Debug)]
 pub struct Parts {
-    /// The credentials.
+    /// Credential store.
     pub store: Store,
-    /// Private keys.
+    /// Private keys that open grants.
     pub keys: OpeningKeys,
-    /// Providers that are switched on.
+    /// Enabled providers.
     pub providers: Registry,
-    /// Ways to them.
+    /// Limits and circuit breakers of the providers.
     pub upstreams: Upstreams,
-    /// Opened tokens.
+    /// Cache of opened tokens.
     pub cache: Arc<Cache>,
-    /// Rings when a credential changes, in any replica.
+    /// Notifies of changes of credentials in any replica.
     pub notifier: ChangeNotifier,
-    /// Tells when tokens expire.
+    /// Source of the current time.
     pub clock: Arc<dyn Clock>,
-    /// Spreads refreshes.
+    /// Spreads refreshes in time.
     pub jitter: Jitter,
-    /// How long everything may take.
+    /// Durations of the lease and of what is done under it.
     pub timing: Timing,
-    /// Accounts that were asked for within this time are refreshed ahead of
-    /// expiry; zero switches that off.
+    /// Accounts requested within this time are refreshed ahead of expiry. Zero disables
+    /// this.
     pub ahead_window: Duration,
-    /// Watchers of accounts at once.
+    /// Limit of concurrent watches.
     pub most_watchers: usize,
 }
 
-/// Hands out tokens. Cheap to clone.
+/// Returns valid tokens. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
     parts: Arc<Parts>,
     refreshes: Arc<SingleFlight>,
-    /// Reads of the database: a row that many ask for is read once.
+    /// Reads of the database: concurrent callers of one account share a read.
     reads: Arc<SingleFlight>,
     tasks: TaskTracker,
-    /// Places for watchers.
+    /// Permits for watches.
     watchers: Arc<Semaphore>,
-    /// Ends the watches: the service stops.
+    /// Cancelled at shut-down; ends the watches.
     stopping: CancellationToken,
     cache_hits: Counter,
-    /// Names this process in a lease.
+    /// Identifies this process in leases.
     holder: Arc<Holder>,
     local_failures: Arc<LocalFailures>,
 }
 
 impl Engine {
-    /// An engine of its own identity.
+    /// Creates an engine with its own holder identity.
     pub fn new(parts: Parts) -> Self {
         Self {
             watchers: Arc::new(Semaphore::new(parts.most_watchers)),
@@ -132,15 +132,15 @@ impl Engine {
         }
     }
 
-    /// Ends the watches, the refreshing ahead and every flight that holds no lease:
-    /// from now on none is taken. Calls may still come, and are answered with what
-    /// is stored.
+    /// Ends the watches, the background refreshes and every refresh that holds no lease.
+    /// No lease is acquired from now on. Further calls are answered with what is stored.
     pub fn begin_shutdown(&self) {
         self.stopping.cancel();
     }
 
-    /// Waits for the refreshes and revocations that hold a lease: a rotated token
-    /// that is not stored is lost. Returns `false` if some outlast a lease.
+    /// Waits for the refreshes and revocations that hold a lease, because a rotated
+    /// token that is not stored is lost. Returns `false` if some of them outlast a
+    /// lease.
     pub async fn finish(&self) -> bool {
         self.stopping.cancel();
         self.tasks.close();
@@ -149,29 +149,30 @@ impl Engine {
             .is_ok()
     }
 
-    /// Returns `true` while something is under upstream.
+    /// Returns `true` while a task is running.
     #[cfg(test)]
     fn is_busy(&self) -> bool {
         !self.tasks.is_empty()
     }
 
-    /// A token that meets the need.
+    /// Returns a token that meets the need.
     ///
     /// # Errors
-    /// There is none; the error says why and when to ask again.
+    /// Returned if there is no such token. The error states the reason and when to
+    /// retry.
     pub async fn token(
         &self,
         account: AccountId,
         need: &Need,
     ) -> Result<Arc<Snapshot>, EngineError> {
         let mut snapshot = if need.refused_version.is_some() {
-            // The cache may hold just the token that was refused.
+            // The cache may still hold the refused token.
             self.read_once(account).outcome().await?
         } else {
             self.snapshot(account).await?
         };
-        // A version that was never given counts as the present one: a caller
-        // that lies causes one refresh, and is answered.
+        // A version that was never issued counts as the current one: a caller that
+        // reports a wrong version causes one refresh.
         let need = &Need {
             refused_version: need
                 .refused_version
@@ -192,7 +193,7 @@ impl Engine {
                 }
                 Decision::Fail(error) => return Err(error),
                 Decision::Refresh => {
-                    // At once where no request goes out.
+                    // No request is sent, so the caller is answered at once.
                     let refreshed = if let Some(open) = snapshot.circuit_open() {
                         Err(open.into())
                     } else {
@@ -217,13 +218,13 @@ impl Engine {
         Err(EngineError::StillRefreshing)
     }
 
-    /// Why a token that is answered is less than what was asked for.
+    /// Reason why an answered token is less than what was requested.
     pub(crate) fn shortfall(&self, snapshot: &Snapshot, need: &Need) -> Option<&'static str> {
         shortfall(snapshot, need, self.parts.clock.now())
     }
 
-    /// The refresh did not come to an outcome: a token that is still valid
-    /// serves more than an error.
+    /// The refresh ended without a result: a token that is still valid is better than an
+    /// error.
     fn fall_back(
         &self,
         snapshot: Arc<Snapshot>,
@@ -247,7 +248,7 @@ impl Engine {
         }
     }
 
-    /// The flight that replaces what was seen.
+    /// Starts or joins the refresh that replaces the given snapshot.
     fn start_refresh(&self, seen: &Snapshot, options: RefreshOptions) -> Waiter {
         let (account, stale_version) = (seen.account, seen.version);
         self.refreshes.join(account, &self.tasks, || {
@@ -260,7 +261,7 @@ impl Engine {
         })
     }
 
-    /// A flight: takes the lease and spends it, or waits for who holds it.
+    /// Acquires the lease and refreshes under it, or waits for the current holder.
     async fn refresh(
         self,
         account: AccountId,
@@ -271,7 +272,7 @@ impl Engine {
         if self.stopping.is_cancelled() {
             return Err(EngineError::Stopping);
         }
-        // Before the first look, so that no change is missed.
+        // Created before the first read, so that no change is missed.
         let mut listener = self.parts.notifier.listen(account);
         let timing = self.parts.timing;
         let give_up = Instant::now() + timing.lease() * 2 + timing.poll();
@@ -295,7 +296,7 @@ impl Engine {
                     .acquire_lease(account, self.holder.next(), timing.lease(), stale_version)
                     .await?;
                 if let Some(lease) = lease {
-                    // It was under upstream when the service was asked to stop.
+                    // The lease statement was running when shut-down began.
                     if self.stopping.is_cancelled() {
                         self.parts.store.release_unused(&lease).await?;
                         return Err(EngineError::Stopping);
@@ -306,7 +307,7 @@ impl Engine {
                     }
                 }
             }
-            // Who waits for another's refresh takes no seat and no turn.
+            // Waiting for another holder needs neither a permit nor a fair connection.
             let credential = self
                 .parts
                 .store

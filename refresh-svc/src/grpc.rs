@@ -42,44 +42,43 @@ use latchkey_proto::timestamp;
 use request::Selected;
 use status::status;
 
-/// A request holds ids and scope names, a batch a hundred times: more is no
-/// request.
+/// Limit of a request: it holds ids and scope names, and a batch a hundred of them.
 const MAX_REQUEST_BYTES: usize = 256 * 1024;
-/// A connection's calls at once; more wait their turn.
+/// Concurrent calls per connection; further calls wait.
 const CALLS_PER_CONNECTION: u32 = 1024;
-/// Headers of a call.
+/// Limit of the headers of a call.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
-/// A silent connection is asked whether it is still there.
+/// Interval of keep-alive pings on an idle connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// And dropped where it does not say so in time.
+/// A connection that does not answer a ping within this time is closed.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections are made anew after this, so that callers spread over new
-/// replicas and new certificates count.
+/// Connections are closed after this time, so that callers spread over new replicas and
+/// use new certificates.
 const MAX_CONNECTION_AGE: Duration = Duration::from_mins(30);
 
-/// The account of a watch is looked up within this time, or the watch is refused.
+/// Deadline for looking up the account of a watch.
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Says over gRPC whether tokens are served (`grpc.health.v1`).
+/// Reports over gRPC whether tokens are served (`grpc.health.v1`).
 pub(crate) struct Health(HealthReporter);
 
 impl Health {
-    /// Calls are welcome. Whether the database answers is `/readyz`: a valid
+    /// Reports that calls are served. The database is reported by `/readyz`: a valid
     /// token is served without it.
     pub(crate) async fn set_serving(&self) {
         self.0.set_serving::<TokenServiceServer<Tokens>>().await;
     }
 
-    /// Calls should go elsewhere.
+    /// Reports that calls should go to another replica.
     pub(crate) async fn set_not_serving(&self) {
         self.0.set_not_serving::<TokenServiceServer<Tokens>>().await;
     }
 }
 
-/// The gRPC server, behind the gate.
+/// The gRPC server behind the authorization gate.
 pub(crate) type AuthorizedRouter = Router<Stack<grpc::Gate<Authorizer>, Identity>>;
 
-/// The gRPC server: tokens behind the gate, health and reflection.
+/// Builds the gRPC server: the token service behind the gate, health and reflection.
 pub(crate) fn router(
     engine: Engine,
     authorizer: Authorizer,
@@ -133,8 +132,8 @@ impl Tokens {
         }
     }
 
-    /// The account of a selector, where the caller may have tokens of it with
-    /// these scopes. What is refused is refused before more is looked up.
+    /// Resolves a selector to an account of which the caller may have tokens with these
+    /// scopes. Everything that can be refused is refused before further lookups.
     async fn account(
         &self,
         call: &AuthorizedCall,
@@ -161,9 +160,9 @@ impl Tokens {
         Ok(account)
     }
 
-    /// Judges an account of which only the id is known. For an account outside
-    /// the policy and for none at all the same is done, one look into the memory
-    /// and one into the database, and the same is answered at the same moment.
+    /// Authorizes an account of which only the id is known. An account outside the
+    /// policy and a missing account cause the same work (one cache lookup and one read)
+    /// and the same answer after the same time.
     async fn check_account(&self, call: &AuthorizedCall, account: AccountId) -> Result<(), Status> {
         if call.allows_every_account() {
             return Ok(());
@@ -189,7 +188,7 @@ impl Tokens {
         }
     }
 
-    /// What GetAccessToken answers.
+    /// Implements GetAccessToken.
     async fn get(
         &self,
         call: &AuthorizedCall,
@@ -200,8 +199,8 @@ impl Tokens {
         self.token(call, account, &need).await
     }
 
-    /// Asks for a token. One that is at hand is answered whatever its caller waits for
-    /// already.
+    /// Requests a token. A token that is available at once is answered regardless of how
+    /// many calls of the caller are waiting.
     async fn ask(
         &self,
         call: &AuthorizedCall,
@@ -286,7 +285,7 @@ impl TokenService for Tokens {
     ) -> Result<Response<BoxStream<WatchAccountResponse>>, Status> {
         let call = AuthorizedCall::of(&request)?;
         let selector = request.into_inner().account;
-        // The call's own deadline is that of the whole stream.
+        // The call's own deadline applies to the whole stream.
         let no_scopes = ScopeSet::default();
         let found = self.account(&call, selector, &no_scopes);
         let account = tokio::time::timeout(LOOKUP_DEADLINE, found)
@@ -320,7 +319,7 @@ impl TokenService for Tokens {
             let account = self
                 .account(&call, request.account, &ScopeSet::default())
                 .await?;
-            // Written down by who revokes, and not by the caller, who may have left.
+            // Audited by the task that revokes, because the caller may have left.
             let on_revoked = move || call.audit_revocation(account);
             let revoked = self.engine.revoke(account, on_revoked).await;
             revoked
@@ -333,12 +332,12 @@ impl TokenService for Tokens {
     }
 }
 
-/// What one caller may hold of a replica.
+/// Limits of one caller at a replica.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CallerLimits {
     /// Calls that wait for a refresh or the database.
     pub waiting: usize,
-    /// Watches.
+    /// Open watches.
     pub watching: usize,
 }
 
@@ -353,7 +352,7 @@ fn acquire_permit(
         tracing::warn!(
             caller = call.name(),
             reason,
-            "a caller holds all that it may"
+            "a caller has reached its limit"
         );
         status(full)
     })

@@ -1,17 +1,16 @@
-//! Randomness that only spreads work: as a parameter.
+//! Randomness that spreads work in time, injected as a parameter.
 
 use std::sync::{Mutex, PoisonError};
 
 use rand::rngs::{SmallRng, SysRng};
 use rand::{RngExt as _, SeedableRng as _};
 
-/// A source of metrics from 0 to 1. Not for secrets.
+/// A source of numbers from 0 to 1. Not for secrets.
 #[derive(Debug)]
 pub struct Jitter(Mutex<SmallRng>);
 
 impl Jitter {
-    /// Seeded by the operating system, or with `otherwise` where it has no
-    /// randomness to give.
+    /// Seeded by the operating system, or with `otherwise` if that fails.
     pub fn of_system(otherwise: u64) -> Self {
         Self(Mutex::new(
             SmallRng::try_from_rng(&mut SysRng)
@@ -19,7 +18,7 @@ impl Jitter {
         ))
     }
 
-    /// The same metrics for the same seed.
+    /// Produces the same numbers for the same seed.
     pub fn seeded(seed: u64) -> Self {
         Self(Mutex::new(SmallRng::seed_from_u64(seed)))
     }

@@ -1,6 +1,6 @@
-//! refresh-svc: valid access tokens over gRPC, each grant refreshed once.
+//! refresh-svc: valid access tokens over gRPC. Each grant is refreshed once.
 //!
-//! The one service that can open a sealed token (R35).
+//! This is the only service that can open a sealed token (R35).
 
 pub mod app;
 mod cache;

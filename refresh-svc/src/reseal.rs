@@ -1,9 +1,9 @@
-//! Moves stored grants to the current key, behind the service's back (R35).
+//! Reseals stored grants to the current key in the background (R35).
 //!
-//! In small batches, read and written back without a lock in between: a batch
-//! replaces the very bytes that it was made from or nothing. A running refresh,
-//! a reconnect or another replica is never waited for and never overwritten.
-//! Replicas begin at different places, and pass over what another has done.
+//! Grants are read and written back in small batches without a lock in between. A batch
+//! replaces exactly the bytes that it was made from, or nothing: it never waits for and
+//! never overwrites a refresh, a reconnect or another replica. Replicas start at
+//! different positions and skip what another one has done.
 
 use std::time::Duration;
 
@@ -15,40 +15,39 @@ use tokio_util::sync::CancellationToken;
 use crate::jitter::Jitter;
 use crate::store::{Credential, Resealed, Store, StoreError};
 
-/// Rows looked at in one statement: only their heads are read.
+/// Rows searched in one statement; only the envelope prefixes are read.
 const RANGE: i64 = 1000;
-/// Grants opened and sealed between two statements: some ten milliseconds.
+/// Grants opened and sealed between two statements: about ten milliseconds of work.
 const BATCH: usize = 25;
-/// Tokens of earlier sign-ins that are looked at in one statement.
+/// Tokens of earlier sign-ins per statement.
 const REPLACED_BATCH: i64 = 25;
-/// Between two log lines of progress.
+/// Interval of progress log lines.
 const LOG_EVERY: Duration = Duration::from_secs(10);
-/// Where the database does not answer.
+/// Wait after a failure of the database.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// What a pass over the table did.
+/// Result of a pass over the table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pass {
-    /// Grants that were sealed to the current key.
+    /// Grants that were resealed to the current key.
     pub moved: u64,
-    /// Grants that changed meanwhile or were in other hands: the next pass looks
-    /// at them again.
+    /// Grants that changed meanwhile or were locked; the next pass tries them again.
     pub skipped: u64,
-    /// Grants of which a token does not open: its key is lost.
+    /// Grants with a token that no key opens.
     pub unreadable: u64,
 }
 
-/// How much of the processor a pass may take.
+/// How much processor time a pass may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// All it gets: for a command.
+    /// Unlimited: for a command.
     Full,
-    /// A quarter of one core: callers come first.
+    /// A quarter of one core: callers have priority.
     Background,
 }
 
-/// Passes over the table when the service starts and `every` so often: messages
-/// that were sealed to an earlier key may still arrive.
+/// Runs a pass at the start and then `every` so often, because messages that were sealed
+/// to an earlier key may still arrive.
 pub(crate) async fn run(
     store: Store,
     keys: OpeningKeys,
@@ -68,10 +67,10 @@ pub(crate) async fn run(
                 skipped: 0,
                 ..
             }) => every,
-            // Until a whole pass finds nothing.
+            // Repeats soon until a pass finds nothing.
             Ok(_) => every.min(RETRY),
             Err(error) => {
-                tracing::warn!(%error, "grants are not moved to the current key for now");
+                tracing::warn!(%error, "resealing failed and is retried");
                 RETRY
             }
         };
@@ -90,7 +89,7 @@ fn log_progress(key: &KeyId, pass: Pass, left: Option<u64>) {
             skipped = pass.skipped,
             unreadable = pass.unreadable,
             rows_left,
-            "grants are being moved to the current key"
+            "resealing grants to the current key"
         );
     } else if pass.moved > 0 {
         tracing::info!(
@@ -98,23 +97,23 @@ fn log_progress(key: &KeyId, pass: Pass, left: Option<u64>) {
             moved = pass.moved,
             skipped = pass.skipped,
             unreadable = pass.unreadable,
-            "grants were moved to the current key"
+            "grants were resealed to the current key"
         );
     }
     if left.is_none() && pass.unreadable > 0 {
         tracing::error!(
             accounts = pass.unreadable,
-            "stored grants do not open with any key: see `refresh-svc keys status`"
+            "no key opens some stored grants: see `refresh-svc keys status`"
         );
     }
 }
 
-/// One pass over the whole table, begun at `start` (0 to 1) of it. `progress`
-/// hears of it now and then with about how many rows are left to look at, and
-/// with none at the end.
+/// Runs one pass over the whole table, beginning at the fraction `start` (0 to 1) of it.
+/// Calls `progress` now and then with the approximate number of remaining rows, and with
+/// `None` at the end.
 ///
 /// # Errors
-/// The database does not answer.
+/// Returned if the database does not answer.
 pub async fn pass(
     store: &Store,
     keys: &OpeningKeys,
@@ -151,7 +150,7 @@ pub async fn pass(
                     Resealing::Unreadable => pass.unreadable += 1,
                     Resealing::Current => {}
                 }
-                // Elliptic curves take a moment: others may go first.
+                // Cryptography takes a while: other tasks may run.
                 tokio::task::yield_now().await;
             }
             let moved = store.replace_envelopes(&grants).await?;
@@ -172,8 +171,8 @@ pub async fn pass(
     Ok(pass)
 }
 
-/// The same for the refresh tokens of earlier sign-ins. One that does not open stays: its
-/// account works without it.
+/// Reseals the refresh tokens of earlier sign-ins. A token that cannot be opened is
+/// kept: its account works without it.
 async fn reseal_replaced_grants(
     store: &Store,
     keys: &OpeningKeys,
@@ -211,13 +210,13 @@ async fn reseal_replaced_grants(
 }
 
 enum Resealing {
-    /// Both tokens, as far as there are, are sealed to the current key.
+    /// All stored tokens of the grant are sealed to the current key.
     Sealed(Resealed),
-    /// One is, the other does not open and stays as it is.
+    /// One token was resealed; the other one cannot be opened and stays as it is.
     PartlyUnreadable(Resealed),
-    /// What is stale does not open.
+    /// The tokens of earlier keys cannot be opened.
     Unreadable,
-    /// Everything is sealed to the current key.
+    /// Everything was sealed to the current key already.
     Current,
 }
 

@@ -1,5 +1,5 @@
-//! `vault.credential`: sealed grants, the lease of a refresh, and what came of
-//! it. Every write that depends on what was read says so in its `WHERE`.
+//! `vault.credential`: sealed grants, refresh leases and results of refreshes. Every
+//! write that depends on what was read states so in its `WHERE`.
 
 mod commit;
 mod connections;
@@ -33,8 +33,8 @@ pub use lease::{Holder, Lease};
 pub use lookup::{HandleMatch, PolicyAttributes};
 pub use replaced_grants::Replaced;
 
-/// The columns that make a [`Credential`]. Lengths of time are reckoned by the
-/// database: its clock, not ours, rules leases and pauses.
+/// The columns of a [`Credential`]. Durations are computed by the database, because its
+/// clock decides on leases and back-offs.
 macro_rules! columns {
     () => {
         "account_id, workspace_id, user_id, provider, issuer, subject,
@@ -60,26 +60,26 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
-/// Why the store gave no answer.
+/// Errors of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database does not answer or refuses.
+    /// The database does not answer or refuses the statement.
     #[error("the database does not answer: {0}")]
     Database(#[from] sqlx::Error),
     /// The database did not answer in time.
     #[error("the database did not answer within {0:?}")]
     Late(Duration),
-    /// A row that cannot be read.
-    #[error("the stored grant of account {account} is not readable: {problem}")]
+    /// A row cannot be parsed.
+    #[error("the stored grant of account {account} cannot be parsed: {problem}")]
     Unreadable {
-        /// Whose.
+        /// The account.
         account: AccountId,
-        /// Which part.
+        /// Which part is invalid.
         problem: String,
     },
 }
 
-/// The credentials.
+/// The credential store.
 #[derive(Debug, Clone)]
 pub struct Store {
     connections: Connections,
@@ -91,7 +91,7 @@ impl Store {
         Self::on(Connections::new(pool))
     }
 
-    /// A store on connections that others use as well.
+    /// A store on connections that are shared with others.
     pub(crate) fn on(connections: Connections) -> Self {
         Self { connections }
     }
@@ -99,7 +99,7 @@ impl Store {
     /// Reads one credential.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn read(&self, account: AccountId) -> Result<Option<Credential>, StoreError> {
         let query = sqlx::query_as(concat!(
             "SELECT ",
@@ -108,17 +108,17 @@ impl Store {
         ))
         .bind(account.as_uuid());
         let mut held = self.connections.acquire(Priority::Fair).await?;
-        // Before the statement: what the answer says may be as old as this.
+        // Taken before the statement: the answer may be as old as this.
         let read_at = Instant::now();
         let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
         let row: Option<credential::Row> = held.finish(row)?;
         row.map(|row| row.into_credential(read_at)).transpose()
     }
 
-    /// Reads credentials in the order of their accounts, those behind `after`.
+    /// Reads credentials with account ids after `after`, in the order of account ids.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn page(
         &self,
         after: Option<AccountId>,

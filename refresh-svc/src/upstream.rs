@@ -1,6 +1,6 @@
-//! The ways to the providers: one per provider, client and tenant, each with its
-//! circuit; one bound of requests at once and per second for each provider. So
-//! a slow or failed provider takes nothing from the others.
+//! The upstream of a grant: provider, client and tenant. Each has a circuit breaker, and
+//! each provider has a limit of concurrent requests and of requests per second. So a
+//! slow or failing provider does not affect the others (bulkhead).
 
 mod circuit_breaker;
 mod refusals;
@@ -23,26 +23,26 @@ use refusals::{Burst, Refusals};
 use crate::jitter::Jitter;
 use crate::metrics;
 
-/// Tenants with a circuit of their own; those of any more share one.
+/// Limit of tenants with their own circuit breaker; further tenants share one.
 const MAX_TENANTS: usize = 10_000;
 
-/// A provider that served a grant within this time serves.
+/// A provider that served a grant within this time is considered up.
 const RECENT: Duration = Duration::from_mins(2);
-/// Seconds between two looks for what is due ahead of expiry.
+/// Seconds between two searches for refreshes ahead of expiry.
 pub const SEARCH_SECONDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
-/// Bounds of one provider, in one replica.
+/// Limits of one provider in one replica.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Refreshes at once: `REFRESH_CONCURRENCY`.
+    /// Concurrent refreshes: `REFRESH_CONCURRENCY`.
     pub concurrency: u32,
     /// Refreshes per second: `REFRESH_RATE`.
     pub rate: NonZeroU32,
-    /// Of these, refreshes ahead of expiry: `REFRESH_AHEAD_RATE`.
+    /// Refreshes ahead of expiry per second: `REFRESH_AHEAD_RATE`.
     pub ahead: NonZeroU32,
 }
 
-/// What all tenants of a provider share.
+/// Circuit breaker and limits that all tenants of a provider share.
 #[derive(Debug)]
 struct ProviderLimits {
     name: ProviderName,
@@ -52,19 +52,19 @@ struct ProviderLimits {
     ahead: DefaultDirectRateLimiter,
 }
 
-/// What a tenant has of its own.
+/// Circuit breaker and limits of one tenant.
 #[derive(Debug)]
 struct Tenant {
     id: u64,
     breaker: ScopedBreaker,
-    /// Half of the provider's: one slow tenant leaves the others as many.
+    /// Half of the provider's permits: a slow tenant leaves the other half.
     permits: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
 struct ScopedBreaker {
     breaker: Mutex<CircuitBreaker>,
-    /// What it is the scoped of: `provider` or `tenant`.
+    /// Scope of the breaker: `provider` or `tenant`.
     scope: &'static str,
 }
 
@@ -81,11 +81,11 @@ impl ScopedBreaker {
     }
 }
 
-/// The way to one provider, client and tenant.
+/// One provider, client and tenant.
 #[derive(Debug)]
 pub struct Upstream {
     provider: Arc<ProviderLimits>,
-    /// Absent where the provider has no tenants.
+    /// `None` if the provider has no tenants.
     tenant: Option<Tenant>,
     refusals: Mutex<Refusals>,
     /// When a grant was last served.
@@ -93,7 +93,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// A upstream of its own.
+    /// An upstream for tests.
     #[cfg(test)]
     pub fn for_google() -> Arc<Self> {
         let one = NonZeroU32::MIN;
@@ -105,31 +105,33 @@ impl Upstream {
         Upstreams::new(limits).upstream(&ProviderName::GOOGLE.parse().unwrap(), None)
     }
 
-    /// The provider that it leads to.
+    /// Name of the provider.
     pub fn provider(&self) -> &ProviderName {
         &self.provider.name
     }
 
-    /// Why no request goes out now for such an account; nothing where one may.
+    /// Returns why no request is sent for such an account now. `None` if requests are
+    /// sent.
     pub fn circuit_open(&self, health: AccountHealth) -> Option<CircuitOpen> {
         let now = Instant::now();
         self.breakers()
             .find_map(|scoped| scoped.breaker().rejection(health, now))
     }
 
-    /// A grant was served: the provider knows the client.
+    /// Records that a grant was served: the provider accepts the client.
     pub fn record_served(&self) {
         *lock(&self.last_served_at) = Some(Instant::now());
         lock(&self.refusals).record_served();
     }
 
-    /// Returns `true` if a grant was served lately.
+    /// Returns `true` if a grant was served within [`RECENT`].
     pub fn served_recently(&self) -> bool {
         lock(&self.last_served_at).is_some_and(|at| at.elapsed() < RECENT)
     }
 
-    /// The provider refused the grant of an account for good. Returns `true` if it refuses
-    /// the grants of many and serves none: then it is not the accounts.
+    /// Records that the provider finally refused the grant of an account. Returns `true`
+    /// during a burst: the provider refuses the grants of many accounts and serves none,
+    /// so the cause is not the accounts.
     pub fn record_refused(&self, account: AccountId) -> bool {
         let burst = lock(&self.refusals).record_refused(hash(&account.as_uuid()), Instant::now());
         if burst == Burst::Begins {
@@ -143,19 +145,19 @@ impl Upstream {
         burst != Burst::No
     }
 
-    /// True where one more refresh ahead of expiry is within bounds now.
+    /// Returns `true` if another refresh ahead of expiry is within the limits.
     pub fn allows_refresh_ahead(&self, health: AccountHealth) -> bool {
         self.circuit_open(health).is_none()
             && self.provider.permits.available_permits() > 0
             && self.provider.ahead.check().is_ok()
     }
 
-    /// Waits for a permit and the rate, and passes the circuits.
+    /// Waits for a permit and for the rate limit, then asks the circuit breakers.
     ///
     /// # Errors
-    /// A circuit is open.
+    /// Returned if a circuit breaker is open.
     pub async fn acquire(self: &Arc<Self>, health: AccountHealth) -> Result<Permit, CircuitOpen> {
-        // At once, whatever the queue.
+        // Checked before waiting, so that callers are answered at once.
         if let Some(open) = self.circuit_open(health) {
             return Err(open);
         }
@@ -176,7 +178,8 @@ impl Upstream {
         };
         let now = Instant::now();
         for scoped in self.breakers() {
-            // What is passed before is given back by the drop.
+            // On an error, dropping the permit returns the probes that were acquired
+            // before.
             let probe = scoped.breaker().acquire(health, now)?;
             permit.probes.push(probe);
         }
@@ -189,30 +192,30 @@ impl Upstream {
     }
 }
 
-/// The right to send one request.
+/// The permission to send one request.
 #[derive(Debug)]
 pub struct Permit {
     upstream: Arc<Upstream>,
     health: AccountHealth,
-    /// Of each scoped that was passed, whether this is its probe.
+    /// For each circuit breaker, whether this request is its probe.
     probes: Vec<bool>,
     _permits: [Option<OwnedSemaphorePermit>; 2],
 }
 
 impl Permit {
-    /// The way that it leads.
+    /// The upstream of the request.
     pub fn upstream(&self) -> Arc<Upstream> {
         Arc::clone(&self.upstream)
     }
 
-    /// Tells what came of the request, and gives the permit back.
+    /// Records the outcome of the request and returns the permit.
     pub fn record(mut self, account: AccountId, outcome: Outcome, jitter: &Jitter) {
         let upstream = Arc::clone(&self.upstream);
         let probes = std::mem::take(&mut self.probes);
         let now = Instant::now();
         for (scoped, probe) in upstream.breakers().zip(probes) {
-            // A provider is failed where several tenants are; a tenant, or a
-            // provider without tenants, where several accounts are.
+            // The provider's breaker counts failing tenants. A tenant's breaker, and
+            // that of a provider without tenants, counts failing accounts.
             let source = match (&upstream.tenant, scoped.scope) {
                 (Some(tenant), "provider") => tenant.id,
                 _ => hash(&account.as_uuid()),
@@ -232,7 +235,7 @@ impl Permit {
                     scope = scoped.scope,
                     open = open.is_some(),
                     reason = open.map(|open| open.class.reason()),
-                    "circuit"
+                    "circuit breaker changed"
                 );
             }
         }
@@ -250,11 +253,11 @@ impl Drop for Permit {
     }
 }
 
-/// A provider, and a tenant of it where it has some.
+/// Provider, and tenant if the provider has tenants.
 type UpstreamKey = (ProviderName, Option<u64>);
 
-/// All upstreams. Made when they are first needed, kept for good: there are as many
-/// as providers and tenants.
+/// All upstreams. They are created on demand and never removed; their number is bounded
+/// by [`MAX_TENANTS`].
 #[derive(Debug)]
 pub struct Upstreams {
     limits: Limits,
@@ -263,7 +266,7 @@ pub struct Upstreams {
 }
 
 impl Upstreams {
-    /// No upstreams yet.
+    /// Creates the registry without upstreams.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -309,7 +312,7 @@ impl Upstreams {
         Arc::clone(upstream)
     }
 
-    /// As if the waits of all circuits were over and the providers well.
+    /// Closes all circuit breakers, as after successful probes.
     #[cfg(test)]
     pub fn close_circuits(&self) {
         let upstreams = self
@@ -321,7 +324,7 @@ impl Upstreams {
         }
     }
 
-    /// A share of the permits: all by one, half by two.
+    /// The provider's permits divided by `divisor`.
     fn permits(&self, divisor: u32) -> Arc<Semaphore> {
         let permits = usize::try_from(self.limits.concurrency / divisor).unwrap_or(1);
         Arc::new(Semaphore::new(permits.max(1)))
@@ -340,8 +343,8 @@ impl Upstreams {
                 permits: self.permits(1),
                 rate: RateLimiter::direct(Quota::per_second(self.limits.rate)),
                 ahead: RateLimiter::direct(
-                    // What is due is looked for now and then, and what one look finds
-                    // goes out at once: as much as comes together until the next.
+                    // The search runs every [`SEARCH_SECONDS`] and starts everything it
+                    // finds at once, so a burst of that many seconds is allowed.
                     Quota::per_second(self.limits.ahead)
                         .allow_burst(self.limits.ahead.saturating_mul(SEARCH_SECONDS)),
                 ),

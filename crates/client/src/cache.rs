@@ -1,5 +1,5 @@
-//! Tokens cached, flights under way and pauses, under one lock: what a caller
-//! sees and what it starts are decided in one step.
+//! Cached tokens, pending fetches and back-offs under one lock: a lookup and the fetch
+//! that it starts are one atomic step.
 
 mod entry;
 
@@ -18,43 +18,42 @@ use crate::{Account, Token, TokenError};
 use entry::Entry;
 pub(crate) use entry::backoff_delay;
 
-/// What a pending brought home.
+/// Result of a fetch.
 pub(crate) type Outcome = Result<Token, TokenError>;
 
-/// A call to the service that is under way for an account.
+/// A call to the service that is running for an account.
 #[derive(Clone)]
 pub(crate) struct PendingFetch {
     pub(crate) needs: Needs,
     pub(crate) outcome: watch::Receiver<Option<Outcome>>,
 }
 
-/// A pending that was entered in the book and must now be flown.
+/// A fetch that is registered as pending and must now be run.
 pub(crate) struct FetchJob {
     pub(crate) account: Account,
     pub(crate) pending: PendingFetch,
     sender: watch::Sender<Option<Outcome>>,
 }
 
-/// What a caller finds.
+/// Result of a lookup.
 pub(crate) enum Lookup {
-    /// A token that will do, and a refresh ahead of need to fly behind the
-    /// caller's back.
+    /// A suitable token, and a refresh ahead to run in the background if one is due.
     Hit(Token, Option<FetchJob>),
-    /// Somebody's pending; true where it brings what this caller needs.
+    /// A pending fetch. `true` if it was started for the same needs.
     InFlight(PendingFetch, bool),
-    /// Nothing: fly.
+    /// No suitable token: the caller must run the fetch.
     Miss(FetchJob),
-    /// The service, or the provider behind it, asked for a pause.
+    /// The service or the provider asked for a back-off.
     BackingOff(TokenError, Instant),
 }
 
-/// The present, and the rules.
+/// Time and settings of a lookup.
 pub(crate) struct Context<'a> {
     pub(crate) now: OffsetDateTime,
     pub(crate) freshness: &'a Freshness,
     pub(crate) jitter: Jitter,
     pub(crate) cool_down: Duration,
-    /// False while enough background refreshes are under way.
+    /// `false` if the limit of background refreshes is reached.
     pub(crate) may_refresh_ahead: bool,
 }
 
@@ -67,7 +66,7 @@ pub(crate) struct TokenCache {
 #[derive(Default)]
 struct Entries {
     by_account: HashMap<Account, Entry>,
-    /// Counts lookups: the order of use.
+    /// Number of lookups: the order of use.
     lookups: u64,
 }
 
@@ -79,7 +78,7 @@ impl TokenCache {
         }
     }
 
-    /// What there is for a caller. At most one pending per account is under way.
+    /// Looks up a token. There is at most one pending fetch per account.
     pub(crate) fn lookup(
         &self,
         account: &Account,
@@ -111,7 +110,7 @@ impl TokenCache {
         Lookup::Miss(entry.begin_fetch(account, needs))
     }
 
-    /// A token that is still valid, for want of a better one.
+    /// A token that is still valid, as a fallback.
     pub(crate) fn still_valid(
         &self,
         account: &Account,
@@ -124,7 +123,7 @@ impl TokenCache {
             .and_then(|entry| entry.still_valid(wanted, context))
     }
 
-    /// Keeps what a pending brought home and tells all who wait for it.
+    /// Stores the result of a fetch and notifies all who wait for it.
     pub(crate) fn complete(
         &self,
         job: FetchJob,
@@ -139,7 +138,7 @@ impl TokenCache {
         } = job;
         let mut entries = self.lock();
         let outcome = match entries.by_account.get_mut(&account) {
-            // The account was forgotten on the way, or another pending took over.
+            // The account was forgotten meanwhile, or another fetch replaced this one.
             Some(entry) if !entry.is_pending(&pending) => outcome,
             None => outcome,
             Some(entry) => {
@@ -154,15 +153,15 @@ impl TokenCache {
         sender.send_replace(Some(outcome));
     }
 
-    /// Has an account watched that has a token and is not watched.
+    /// Starts a watch if the account has a token and no watch.
     pub(crate) fn watch(&self, account: &Account, start: impl FnOnce() -> WatchHandle) {
         if let Some(entry) = self.lock().by_account.get_mut(account) {
             entry.watch(start);
         }
     }
 
-    /// Takes in a token that came unasked. `make` is retry_info whether it is to count
-    /// as the replacement of a refused one.
+    /// Stores a token that a watch received. `make` gets `true` if it counts as the
+    /// replacement of a refused one.
     pub(crate) fn receive(
         &self,
         account: &Account,
@@ -174,18 +173,18 @@ impl TokenCache {
         }
     }
 
-    /// Grows with every look for the account; nothing where it is not cached.
+    /// Number of the account's last lookup. `None` if it is not cached.
     pub(crate) fn uses(&self, account: &Account) -> Option<u64> {
         let entries = self.lock();
         entries.by_account.get(account).map(|entry| entry.used)
     }
 
-    /// Drops all that is known of an account.
+    /// Removes everything about an account.
     pub(crate) fn forget(&self, account: &Account) {
         self.lock().by_account.remove(account);
     }
 
-    /// Accounts on the cache.
+    /// Number of cached accounts.
     pub(crate) fn len(&self) -> usize {
         self.lock().by_account.len()
     }
@@ -196,8 +195,8 @@ impl TokenCache {
 }
 
 impl Entries {
-    /// Room for one more: what has expired goes first, then a sixteenth of the
-    /// cache, longest unused, so that the sorting is paid for rarely.
+    /// Evicts entries if the cache is full: first expired ones, then the least recently
+    /// used sixteenth, so that sorting is rare.
     fn evict(&mut self, capacity: usize, now: OffsetDateTime) {
         if self.by_account.len() < capacity {
             return;

@@ -1,4 +1,4 @@
-//! The client itself.
+//! The client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::status::token_error;
 use crate::watch::{self, Watches};
 use crate::{Account, MutualTls, Reason, Token, TokenClientBuilder, TokenError, TokenRequest};
 
-/// Background refreshes at once: they must not crowd out callers.
+/// Limit of concurrent background refreshes, so that capacity remains for callers.
 const MAX_REFRESHES_AHEAD: usize = 64;
 
-/// Hands out valid access tokens. Cheap to clone; make one per process.
+/// Returns valid access tokens. Cheap to clone; create one per process.
 #[derive(Clone)]
 pub struct TokenClient {
     inner: Arc<Inner>,
@@ -39,7 +39,7 @@ pub(crate) struct Inner {
 }
 
 impl TokenClient {
-    /// Starts to make a client.
+    /// Starts the configuration of a client.
     pub fn builder(tls: MutualTls) -> TokenClientBuilder {
         TokenClientBuilder::new(tls)
     }
@@ -65,11 +65,11 @@ impl TokenClient {
         }
     }
 
-    /// A valid token: from memory where one will do, else from the service.
-    /// Waits and tries again within the request's deadline.
+    /// Returns a valid token, from memory if possible, else from the service. Waits and
+    /// retries within the request's deadline.
     ///
     /// # Errors
-    /// See [`TokenError`]: each variant says who must do what.
+    /// See [`TokenError`]: each variant states who must act.
     pub async fn access_token(
         &self,
         request: impl Into<TokenRequest>,
@@ -86,12 +86,12 @@ impl TokenClient {
         self.obtain(&request.account, &needs, within).await
     }
 
-    /// A newer token in exchange for one that the provider's API answered with
-    /// 401. Any number of callers who report the same token cause one refresh.
+    /// Returns a newer token after the provider's API answered 401 to this one. Any
+    /// number of callers that report the same token cause one refresh.
     ///
     /// # Errors
-    /// [`TokenError::StillRefused`] where the token has itself just replaced a
-    /// refused one, else as [`access_token`](Self::access_token).
+    /// [`TokenError::StillRefused`] if the token has just replaced a refused one, else
+    /// as [`access_token`](Self::access_token).
     pub async fn replace_after_401(&self, refused: &Token) -> Result<Token, TokenError> {
         let settings = &self.inner.settings;
         let needs = Needs {
@@ -108,11 +108,12 @@ impl TokenClient {
             .await
     }
 
-    /// Disconnects the account: revoked at the provider where that can be
-    /// (true), erased at the service, forgotten here.
+    /// Disconnects the account: revokes the grant at the provider if possible, erases it
+    /// at the service and forgets it here. Returns `true` if the provider confirmed the
+    /// revocation.
     ///
     /// # Errors
-    /// As [`access_token`](Self::access_token); nothing is tried again.
+    /// As [`access_token`](Self::access_token); there are no retries.
     pub async fn revoke_account(&self, account: impl Into<Account>) -> Result<bool, TokenError> {
         let account = account.into();
         let request = proto::RevokeAccountRequest {
@@ -133,13 +134,13 @@ impl TokenClient {
         }
     }
 
-    /// Drops the account's token from memory, for whoever hears
+    /// Removes the account's token from memory. For callers that receive
     /// `account.disconnected.v1` or `account.reauth_required.v1`.
     pub fn forget(&self, account: &Account) {
         self.inner.forget(account);
     }
 
-    /// Accounts in memory, for a gauge.
+    /// Number of accounts in memory, for a gauge.
     pub fn cached_accounts(&self) -> usize {
         self.inner.cache.len()
     }
@@ -186,10 +187,10 @@ impl TokenClient {
                 Some(Ok(token)) if same || meets(&token, needs, self.inner.clock.now()) => {
                     return Ok(token);
                 }
-                // A pause follows: the next look tells what it means here.
+                // The error has started a back-off: the next lookup decides.
                 Some(Err(error)) if error.allows_cached_token() => {}
                 Some(Err(error)) if same => return Err(error),
-                // Somebody else's pending, which does not answer this caller.
+                // A fetch for other needs that does not satisfy this caller.
                 Some(_) => {}
                 None => {
                     if let Some(token) = self.inner.still_valid(account, needs) {
@@ -203,8 +204,8 @@ impl TokenClient {
         }
     }
 
-    /// Waits for a pending until the deadline, or for a context only where there
-    /// is a token to fall back on. The pending goes on without its callers.
+    /// Waits for a fetch until the deadline, or only briefly if there is a token to fall
+    /// back on. The fetch continues without its callers.
     async fn wait_for(
         &self,
         mut pending: PendingFetch,
@@ -282,7 +283,7 @@ impl std::fmt::Debug for TokenClient {
     }
 }
 
-/// A pause where the service named none.
+/// Adds a delay if the service gave none.
 fn soon(mut error: TokenError) -> TokenError {
     if let TokenError::RetryLater { after, .. } = &mut error {
         *after = (*after).max(Duration::from_secs(1));
@@ -290,7 +291,7 @@ fn soon(mut error: TokenError) -> TokenError {
     error
 }
 
-/// The refresh goes on: its result will be in memory soon.
+/// The refresh continues: its result will be in memory soon.
 fn deadline_passed() -> TokenError {
     TokenError::RetryLater {
         reason: Reason::DeadlinePassed,

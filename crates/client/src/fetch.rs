@@ -1,4 +1,4 @@
-//! One call to the service and what it brings home.
+//! One call to the service.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::replicas::Replicas;
 use crate::status::token_error;
 use crate::token::{Provenance, Token};
 
-/// Asks for a token, or for one newer than a refused one.
+/// Requests a token, or one that is newer than a refused one.
 pub(crate) async fn fetch(
     replicas: &Replicas,
     job: &FetchJob,
@@ -57,7 +57,7 @@ pub(crate) async fn fetch(
     let token = answer.map_err(|status| token_error(&status))?;
     let provenance = Provenance {
         asked_as: job.account.clone(),
-        // A forced refresh asks for no minimum.
+        // A forced refresh has no minimum.
         asked_minimum: match needs.newer_than {
             None => needs.min_remaining,
             Some(_) => Duration::ZERO,
@@ -68,12 +68,12 @@ pub(crate) async fn fetch(
     Token::from_answer(token, provenance)
 }
 
-/// The caller's trace, taken before the pending leaves its task.
+/// The caller's trace, read before the fetch is moved to another task.
 pub(crate) fn traceparent(settings: &Settings) -> Option<String> {
     settings.traceparent.as_ref().and_then(|current| current())
 }
 
-/// A message with its deadline (`grpc-timeout`) and trace.
+/// A request with its deadline (`grpc-timeout`) and trace.
 pub(crate) fn request<T>(message: T, limit: Duration, traceparent: Option<&str>) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(limit);

@@ -1,4 +1,4 @@
-//! When a token is good enough, when it is refreshed ahead, and random.
+//! When a token is sufficient, when it is refreshed ahead, and jitter.
 
 use std::hash::{BuildHasher as _, DefaultHasher, Hash, Hasher as _, RandomState};
 use std::time::Duration;
@@ -26,9 +26,9 @@ impl Default for Freshness {
 }
 
 impl Freshness {
-    /// When a token in use is refreshed in the background, ahead of the minimum
-    /// that callers want: at min(soft margin, 20 % of its life), four to six
-    /// fifths of it by jitter.
+    /// Threshold of the background refresh before callers reach their minimum: the soft
+    /// margin or 20 % of the token's life, whichever is less, times 0.8 to 1.2 by
+    /// jitter.
     pub(crate) fn refresh_ahead(
         &self,
         token: &Token,
@@ -40,21 +40,22 @@ impl Freshness {
         let threshold = least(token, min_remaining) + margin.mul_f64(0.8 + 0.4 * random);
         RefreshAhead {
             threshold,
-            // More than the present token has, or it would be answered again.
+            // More life than the current token has; otherwise the service would return
+            // it again.
             ask: threshold.max(min_remaining).min(MAX_MINIMUM),
         }
     }
 }
 
-/// A refresh ahead of need.
+/// A refresh ahead of the minimum.
 pub(crate) struct RefreshAhead {
     /// Remaining life at which it is due.
     pub(crate) threshold: Duration,
-    /// Life to ask for.
+    /// Minimum life to request.
     pub(crate) ask: Duration,
 }
 
-/// True where the token gives what is needed.
+/// Returns `true` if the token meets the needs.
 pub(crate) fn meets(token: &Token, needs: &Needs, now: OffsetDateTime) -> bool {
     let remaining = token.remaining(now);
     remaining > Duration::ZERO
@@ -62,7 +63,7 @@ pub(crate) fn meets(token: &Token, needs: &Needs, now: OffsetDateTime) -> bool {
         && meets_besides_life(token, needs)
 }
 
-/// True where the token gives what is needed, its remaining life aside.
+/// Returns `true` if the token meets the needs except for its remaining life.
 pub(crate) fn meets_besides_life(token: &Token, needs: &Needs) -> bool {
     token.satisfies(&needs.scopes)
         && needs
@@ -70,9 +71,8 @@ pub(crate) fn meets_besides_life(token: &Token, needs: &Needs) -> bool {
             .is_none_or(|refused| token.version() > refused)
 }
 
-/// The service gave its best and it was less than asked for: the provider's
-/// tokens live that short. Half of their life must do, or every call would
-/// cause a refresh.
+/// If the service returned less life than requested, the provider's tokens live shorter.
+/// Then half of their life is sufficient; otherwise every call would cause a refresh.
 fn least(token: &Token, min_remaining: Duration) -> Duration {
     if token.life() < token.asked_minimum() {
         min_remaining.min(token.life() / 2)
@@ -81,8 +81,8 @@ fn least(token: &Token, min_remaining: Duration) -> Duration {
     }
 }
 
-/// Chance that follows from a seed and from what it is for: no generator to
-/// lock, and the same again in a test.
+/// Pseudo-randomness derived from a seed and a key: lock-free, and reproducible in
+/// tests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Jitter {
     seed: u64,
@@ -98,7 +98,7 @@ impl Jitter {
         Self { seed }
     }
 
-    /// From 0 up to, not including, 1.
+    /// From 0 inclusive to 1 exclusive.
     pub(crate) fn fraction(self, of: &impl Hash) -> f64 {
         let mut hasher = DefaultHasher::new();
         self.seed.hash(&mut hasher);
@@ -146,7 +146,7 @@ mod tests {
         }
     }
 
-    // R32: the service says whose scopes they are; an older one does not.
+    // R32: the service names the provider of the scopes; an older service does not.
     #[test]
     fn a_wider_scope_in_memory_serves_who_asks_for_a_narrower_one() {
         let held = |provider: &str| {

@@ -12,17 +12,18 @@ use tonic::{Response, Status};
 use crate::status::may_retry_on_another_replica;
 use crate::{BuildError, MutualTls};
 
-/// TCP and TLS to a replica must stand within this.
+/// Deadline of the TCP and TLS handshakes with a replica.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A silent connection is pinged this often…
+/// Interval of keep-alive pings.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// …and given up when the ping is not answered in time.
+/// A connection whose ping is not answered within this time is closed.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One lazily made, self-mending HTTP/2 connection per replica, used in turn.
+/// One lazily opened and automatically reopened HTTP/2 connection per replica, used in
+/// turn.
 ///
-/// Not tonic's balanced channel: that one keeps handing calls to a replica that
-/// is down, while here such a call goes on to the next replica at once.
+/// tonic's balanced channel is not used, because it keeps sending calls to a replica
+/// that is down. Here such a call goes to the next replica at once.
 #[derive(Debug)]
 pub(crate) struct Replicas {
     addresses: Vec<Uri>,
@@ -40,7 +41,7 @@ struct Connected {
 }
 
 impl Replicas {
-    /// Connects to nothing yet: the first call does.
+    /// Opens no connection: the first call does.
     pub(crate) fn new(
         addresses: Vec<Uri>,
         server_name: Option<String>,
@@ -61,8 +62,8 @@ impl Replicas {
         })
     }
 
-    /// Calls one replica, and the next one if the first cannot be reached or shuts
-    /// down, until one answers or all were tried.
+    /// Calls one replica. If it cannot be reached or shuts down, calls the next one,
+    /// until one answers or all were tried.
     pub(crate) async fn call<T, F>(
         &self,
         call: impl Fn(TokenServiceClient<Channel>) -> F,
@@ -82,7 +83,10 @@ impl Replicas {
             match call(TokenServiceClient::new(channel.clone())).await {
                 Ok(answer) => return Ok(answer.into_inner()),
                 Err(status) if may_retry_on_another_replica(&status) => {
-                    tracing::debug!(replica = position, "replica does not serve");
+                    tracing::debug!(
+                        replica = position,
+                        "replica does not answer: the next one is tried"
+                    );
                     last = status;
                 }
                 Err(status) => return Err(status),
@@ -91,9 +95,9 @@ impl Replicas {
         Err(last)
     }
 
-    /// New connections once the files of [`MutualTls::from_files`] changed;
-    /// calls under way keep the old ones. Half-written files are passed over
-    /// until they are whole.
+    /// Opens new connections after the files of [`MutualTls::from_files`] changed;
+    /// running calls keep the old ones. Incomplete files are ignored until they are
+    /// complete.
     async fn reload_certificates(&self) {
         let tls = {
             let mut connected = self.lock();
@@ -116,9 +120,9 @@ impl Replicas {
                 let mut connected = self.lock();
                 connected.tls = Arc::new(tls);
                 connected.channels = channels;
-                tracing::info!("renewed client certificate taken up");
+                tracing::info!("renewed client certificate loaded");
             }
-            Err(error) => tracing::warn!(%error, "renewed client certificate is not usable"),
+            Err(error) => tracing::warn!(%error, "renewed client certificate is unusable"),
         }
     }
 

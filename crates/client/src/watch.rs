@@ -1,8 +1,8 @@
-//! Hears of changes as they happen: one stream of `WatchAccount` for each
-//! account in use, over the connections that the calls go over.
+//! Watches accounts in use: one `WatchAccount` stream per account, over the connections
+//! of the calls.
 //!
-//! A stream only ever makes memory better. Where there is none – too many, not
-//! allowed, service away – what is kept is confirmed by its age as it always is.
+//! A stream only improves the cache. Without one (limit reached, not allowed, or service
+//! down), cached tokens are revalidated by their age as usual.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -20,19 +20,19 @@ use crate::status::token_error;
 use crate::token::{Provenance, Token};
 use crate::{Account, TokenError};
 
-/// A stream must be open within this.
+/// Deadline for opening a stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// A stream that ended well is opened again after this, and some random.
+/// A stream that ended normally is opened again after this time plus jitter.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
-/// After a failure, at most.
+/// Longest back-off after failures.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// An account that nobody asked for while a stream lasted this long is not in
-/// use: the stream is not opened again.
+/// An account that was not requested while a stream lasted this long is not in use: the
+/// stream is not opened again.
 const IN_USE_WITHIN: Duration = Duration::from_mins(5);
-/// A service that does not let this caller watch is asked again after this.
+/// After a refusal, watching is not tried for this long.
 const REFUSED_FOR: Duration = Duration::from_mins(10);
 
-/// Ends with its entry on the cache.
+/// A running watch. It ends when its cache entry is removed.
 pub(crate) struct WatchHandle(AbortHandle);
 
 impl WatchHandle {
@@ -47,7 +47,7 @@ impl Drop for WatchHandle {
     }
 }
 
-/// How many streams there may be, and whether there may be any.
+/// Limits the number of streams, and pauses all of them after a refusal.
 pub(crate) struct Watches {
     permits: Arc<Semaphore>,
     refused_until: Mutex<Option<Instant>>,
@@ -70,14 +70,14 @@ impl Watches {
         Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 
-    /// Told once: it is not an error to go without.
+    /// Logged once: the client works without watches.
     fn refused(&self, status: &Status) {
         let before = self.refused_until().replace(Instant::now() + REFUSED_FOR);
         if before.is_none() {
             tracing::info!(
                 code = ?status.code(),
                 reason = status.message(),
-                "accounts cannot be watched: what changes is noticed when tokens are confirmed"
+                "accounts cannot be watched: changes are noticed when tokens are revalidated"
             );
         }
     }
@@ -95,7 +95,7 @@ pub(crate) fn start(
     account: Account,
     permit: OwnedSemaphorePermit,
 ) -> WatchHandle {
-    // Weak: a client that is dropped takes its streams with it.
+    // Weak: dropping the client ends its streams.
     let inner = Arc::downgrade(inner);
     let task = tokio::spawn(async move {
         let _permit = permit;
@@ -123,7 +123,7 @@ async fn run(inner: Weak<Inner>, account: Account) {
             Ok(stream) => {
                 failures = 0;
                 match listen(&inner, &account, stream).await {
-                    // It could be watched, and a new policy closes it.
+                    // The stream was open, and a new policy refuses it.
                     Err(status) if status.code() == Code::PermissionDenied => {
                         if let Some(client) = inner.upgrade() {
                             client.forget(&account);
@@ -135,7 +135,7 @@ async fn run(inner: Weak<Inner>, account: Account) {
             }
             Err(status) => Err(status),
         };
-        // The service keeps fresh what is watched: nothing that nobody uses.
+        // The service keeps watched accounts fresh, so unused ones are not watched.
         uses_before = uses.filter(|_| opened_at.elapsed() >= IN_USE_WITHIN);
         let random = jitter.fraction(&(&account, uses, failures));
         let Err(status) = ended else {
@@ -152,7 +152,7 @@ async fn run(inner: Weak<Inner>, account: Account) {
             TokenError::NotFound | TokenError::SignInAgain { .. } => {
                 return client.forget(&account);
             }
-            // A handle that several have by now.
+            // Several accounts have the handle by now.
             TokenError::InvalidRequest { .. } => return,
             error => {
                 drop(client);
@@ -192,7 +192,7 @@ async fn listen(
     account: &Account,
     mut stream: Streaming<WatchAccountResponse>,
 ) -> Result<(), Status> {
-    // The first item tells what is; one that follows has just been made.
+    // The first item is the current token; later ones were just issued.
     let mut asked_minimum = Duration::ZERO;
     while let Some(item) = stream.message().await? {
         let Some(client) = inner.upgrade() else {
@@ -214,8 +214,8 @@ async fn listen(
                     });
             }
             (AccountState::ReauthRequired | AccountState::Disconnected, _) => {
-                // Takes this stream with it; the next token brings a new one,
-                // so that what a slow replica still answers is put right too.
+                // This also ends the stream. The next token starts a new one, so that
+                // tokens which an outdated replica still returns are removed too.
                 client.forget(account);
             }
             _ => {}

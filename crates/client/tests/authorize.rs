@@ -11,7 +11,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::support::{World, status};
 
-/// A provider's API that refuses some tokens and keeps what it was sent.
+/// A provider's API that refuses some tokens and records what it received.
 #[derive(Clone, Default)]
 struct Api {
     refuses: Arc<Mutex<Vec<&'static str>>>,

@@ -100,7 +100,7 @@ async fn accounts_are_not_refreshed_ahead_all_at_once() {
     for &account in &accounts {
         client.access_token(account).await.unwrap();
     }
-    // In the middle of the jitter: some are due, some are not.
+    // In the middle of the jitter range: only some are due.
     world.advance(3600 - 360);
     world.state.grants(&["mail.read"]);
     for &account in &accounts {
@@ -177,7 +177,7 @@ async fn memory_is_bounded_and_the_longest_unused_go_first() {
     assert_eq!(world.state.gets(), 65, "the one in use stayed");
 }
 
-// An older token from a replica that lags.
+// A replica with an outdated cache answers an older token.
 #[tokio::test]
 async fn an_older_token_never_replaces_a_newer_one() {
     let world = World::create().await;

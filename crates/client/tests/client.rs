@@ -1,5 +1,5 @@
-//! The promises of `latchkey-client`, one test each, against a TokenService of
-//! the test's own over real mutual TLS.
+//! Tests of the properties of `latchkey-client` against a fake TokenService over real
+//! mutual TLS.
 
 #![expect(
     clippy::unwrap_used,

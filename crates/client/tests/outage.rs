@@ -1,4 +1,4 @@
-//! The service away, slow, restarted, or with replicas.
+//! The service is down, slow or restarted, or has several replicas.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,7 +125,7 @@ async fn a_replica_that_dies_in_the_middle_of_a_call_is_passed_over() {
     assert_eq!(second.calls(), 1);
 }
 
-// Takes 15 s: the pings of keep-alive.
+// Takes 15 s because of the keep-alive pings.
 #[tokio::test]
 async fn a_replica_whose_host_vanished_is_noticed_by_keep_alive() {
     let world = World::create().await;

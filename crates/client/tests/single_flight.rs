@@ -116,7 +116,7 @@ async fn accounts_do_not_wait_for_one_another() {
         let client = client.clone();
         callers.spawn(async move { client.access_token(AccountId::generate()).await.unwrap() });
     }
-    // One after another they would take 50 s.
+    // Sequentially they would take 50 s.
     let all = tokio::time::timeout(Duration::from_secs(40), callers.join_all());
     assert!(all.await.is_ok());
     assert_eq!(world.state.gets(), 50);

@@ -1,4 +1,4 @@
-//! A TokenService to test against, and a client connected to it.
+//! A fake TokenService and clients connected to it.
 
 mod fake_service;
 mod fake_state;
@@ -17,10 +17,10 @@ pub use fake_service::FakeService;
 pub use fake_state::{FakeState, status};
 pub use tcp_proxy::TcpProxy;
 
-/// Far beyond what is waited for, and below what would be waited for wrongly.
+/// Far longer than correct waits, and shorter than wrong ones.
 pub const LONG: Duration = Duration::from_secs(20);
 
-/// A service, its replicas' common state, and a clock that all share.
+/// A fake service, the state that its replicas share, and a clock.
 pub struct World {
     pub certificates: TestCertificates,
     pub clock: Arc<ManualClock>,
@@ -55,8 +55,7 @@ impl World {
         .unwrap()
     }
 
-    /// A client's settings, to add to: it watches nothing, so that calls can be
-    /// counted.
+    /// Default settings of a client. It watches nothing, so that calls can be counted.
     pub fn builder(&self) -> TokenClientBuilder {
         self.builder_at(&self.service.address())
     }
@@ -70,13 +69,13 @@ impl World {
             .watches(0)
     }
 
-    /// A further replica.
+    /// Starts another replica.
     pub async fn replica(&self) -> FakeService {
         FakeService::start(&self.certificates, Arc::clone(&self.state)).await
     }
 
-    /// A world and a client whose token has half a minute left, which is less
-    /// than callers want by default.
+    /// A client whose token has half a minute left, which is less than the default
+    /// minimum.
     pub async fn with_expiring_token() -> (Self, TokenClient) {
         let world = Self::create().await;
         let client = world.client();
@@ -85,7 +84,7 @@ impl World {
         (world, client)
     }
 
-    /// A client of two replicas, the first over a proxy that can be cut.
+    /// A client of two replicas, the first behind a proxy that can be cut.
     pub async fn with_proxy(&self) -> (TokenClient, TcpProxy, FakeService) {
         let proxy = TcpProxy::to(self.service.socket()).await;
         let second = self.replica().await;
@@ -111,7 +110,7 @@ impl World {
     }
 }
 
-/// Waits until something in the background has come true.
+/// Waits until a condition holds.
 pub async fn until(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..400 {
         if holds() {
@@ -122,7 +121,7 @@ pub async fn until(what: &str, holds: impl Fn() -> bool) {
     panic!("never came true: {what}");
 }
 
-/// Long enough for a background task to have done what it should not do.
+/// Long enough for a background task to have done what it must not do.
 pub async fn short_wait() {
     tokio::time::sleep(Duration::from_millis(150)).await;
 }

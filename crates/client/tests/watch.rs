@@ -1,4 +1,4 @@
-//! Accounts in use are watches.
+//! Watches of accounts in use.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use crate::support::{World, short_wait, status, until};
 
-/// A client that has the account's token and watches it.
+/// A client that has cached the account's token and watches it.
 async fn watching(world: &World) -> TokenClient {
     let client = world.builder().watches(8).build().unwrap();
     client.access_token(world.account).await.unwrap();
@@ -17,7 +17,7 @@ async fn watching(world: &World) -> TokenClient {
     client
 }
 
-/// Waits until memory holds this version; every version before it will do.
+/// Waits until this version is cached; earlier versions are accepted meanwhile.
 async fn holds(client: &TokenClient, account: AccountId, version: i64) {
     for _ in 0..400 {
         if client.access_token(account).await.unwrap().version() == version {

@@ -5,7 +5,7 @@ use super::*;
 use crate::snapshot::{HeldToken, LastUsed};
 use crate::upstream::Upstream;
 
-/// A token of the usual length.
+/// Usual length of a token in bytes.
 const TOKEN: usize = 1_200;
 
 fn snapshot(cache: &Cache, upstream: &Arc<Upstream>) -> Arc<Snapshot> {
@@ -34,7 +34,7 @@ fn snapshot(cache: &Cache, upstream: &Arc<Upstream>) -> Arc<Snapshot> {
     })
 }
 
-/// Bytes of this process that are in memory.
+/// Resident memory of this process in bytes.
 fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
@@ -44,7 +44,7 @@ fn resident() -> u64 {
 #[tokio::test]
 async fn a_hundred_thousand_accounts_are_held_in_less_than_two_kibibytes_each() {
     const ACCOUNTS: usize = 100_000;
-    // Its shards fill unevenly: a little more than there are.
+    // The shards fill unevenly, so the capacity exceeds the number of accounts.
     let cache = Cache::new(ACCOUNTS + ACCOUNTS / 20, Duration::from_secs(5));
     let upstream = Upstream::for_google();
     let before = resident();
@@ -87,7 +87,7 @@ async fn an_older_snapshot_never_replaces_a_newer_one() {
     assert_eq!(cache.get(new.account).unwrap().version, 2);
 }
 
-// A change that is not told counts within the revalidation.
+// Without a notification, a change is noticed within the revalidation time.
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_is_trusted_for_long_only_while_notifications_arrive() {
     let cache = Cache::new(10, Duration::from_secs(5));
@@ -108,7 +108,7 @@ async fn a_snapshot_is_trusted_for_long_only_while_notifications_arrive() {
     assert!(!cache.is_valid(&held), "changes may have been missed");
 }
 
-// A look from before the change may come in after it was told.
+// A row that was read before the change may arrive after the notification.
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_read_at_about_the_time_of_a_change_is_revalidated() {
     let cache = Cache::new(10, Duration::from_secs(5));
@@ -133,7 +133,7 @@ async fn a_snapshot_read_at_about_the_time_of_a_change_is_revalidated() {
     assert!(!cache.is_valid(&again), "nothing is trusted for ever");
 }
 
-// R30: an outage makes one caller wait now and then, and not all of them.
+// R30: during an outage one caller at a time waits for the database.
 #[tokio::test(start_paused = true)]
 async fn while_the_database_is_down_one_caller_at_a_time_probes_it() {
     let cache = Cache::new(10, Duration::from_secs(5));
@@ -146,12 +146,12 @@ async fn while_the_database_is_down_one_caller_at_a_time_probes_it() {
         assert_eq!(asking(), 1);
         cache.database_down_for(Duration::from_secs(1));
     }
-    // Of one that left nothing is heard: the next one asks.
+    // The prober may never report back: then the next caller probes.
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(asking(), 1);
     tokio::time::advance(PROBE_TIMEOUT).await;
     assert_eq!(asking(), 1);
-    // What nobody asked about for long is not taken for an outage.
+    // After a long time without probes the database is not considered down.
     tokio::time::advance(PROBE_TIMEOUT * 2).await;
     assert_eq!(asking(), 5);
     cache.database_down_for(Duration::from_secs(1));

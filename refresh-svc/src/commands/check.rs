@@ -1,5 +1,5 @@
-//! `refresh-svc check`: opens every stored token with the configured keys, and
-//! counts by key, so that an operator knows when an old key may go.
+//! `refresh-svc check`: opens every stored token with the configured keys and counts
+//! tokens by key, so that an operator knows when an old key can be removed.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,13 +11,14 @@ use latchkey_service::StartError;
 use crate::config::opening_keys;
 use crate::store::Store;
 
-/// Rows read at once.
+/// Rows per statement.
 const PAGE: i64 = 500;
 
 /// Checks the database of `DATABASE_URL` with `SEALING_PRIVATE_KEYS`.
 ///
 /// # Errors
-/// A variable is wrong, the database does not answer, or a token does not open.
+/// Returned if a variable is invalid, the database does not answer, or a token cannot be
+/// opened.
 pub async fn check(environment: &Environment, out: &mut impl Write) -> Result<(), StartError> {
     let keys = opening_keys(environment)?;
     let pool = latchkey_service::database::pool_of_command(environment, "refresh-svc-check")?;
@@ -54,7 +55,7 @@ pub async fn check(environment: &Environment, out: &mut impl Write) -> Result<()
         Ok(())
     } else {
         Err(StartError::Other(format!(
-            "{unreadable} tokens do not open"
+            "{unreadable} tokens cannot be opened"
         )))
     }
 }

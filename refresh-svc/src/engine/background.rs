@@ -1,8 +1,10 @@
-//! Refreshing ahead of expiry, for accounts in use: so that callers do not wait.
+//! Background tasks over the cache: refresh ahead of expiry, and removal of idle
+//! accounts.
 //!
-//! Each replica looks through what it holds; the lease keeps it one refresh over
-//! all of them, and the jitter of every margin keeps them and the accounts out of
-//! step. Callers come first: what is ahead has a small bucket of its own.
+//! Accounts in use are refreshed ahead of expiry, so that callers do not wait. Each
+//! replica searches its own cache; the lease ensures one refresh over all replicas, and
+//! the jitter of the margins spreads replicas and accounts. Callers have priority:
+//! refreshes ahead have a small rate limit of their own.
 
 use std::time::Duration;
 
@@ -13,13 +15,13 @@ use crate::metrics;
 use crate::snapshot::Snapshot;
 use crate::upstream::SEARCH_SECONDS;
 
-/// Between two looks through the cache.
+/// Interval of searches for tokens about to expire.
 const REFRESH_CHECK_EVERY: Duration = Duration::from_secs(SEARCH_SECONDS.get() as u64);
 /// Interval between two searches for idle accounts.
 const IDLE_CHECK_EVERY: Duration = Duration::from_mins(1);
 
 impl Engine {
-    /// Refreshes ahead until the service stops.
+    /// Refreshes ahead of expiry until the service stops.
     pub async fn refresh_ahead(self) {
         if self.parts.ahead_window.is_zero() {
             return;
@@ -30,7 +32,7 @@ impl Engine {
                 () = tokio::time::sleep(REFRESH_CHECK_EVERY) => {}
             }
             let engine = self.clone();
-            // A hundred thousand entries take a while: not on a thread that serves.
+            // A search through a hundred thousand entries would block a runtime thread.
             let search = tokio::task::spawn_blocking(move || engine.due()).await;
             for snapshot in search.unwrap_or_default() {
                 if snapshot.upstream.allows_refresh_ahead(snapshot.health()) {
@@ -41,7 +43,7 @@ impl Engine {
         }
     }
 
-    /// Drops idle accounts until the service stops.
+    /// Removes idle accounts from the cache until the service stops.
     pub async fn drop_idle(self) {
         let stopping = &self.stopping;
         while let Some(()) = stopping
@@ -49,18 +51,18 @@ impl Engine {
             .await
         {
             let engine = self.clone();
-            // A hundred thousand entries take a while: not on a thread that serves.
+            // A search through a hundred thousand entries would block a runtime thread.
             let search = tokio::task::spawn_blocking(move || {
                 let now = engine.parts.clock.now();
                 engine.parts.cache.drop_idle(now);
             });
             if let Err(error) = search.await {
-                tracing::error!(%error, "the look for idle accounts broke off");
+                tracing::error!(%error, "the search for idle accounts failed");
             }
         }
     }
 
-    /// What is in use and about to expire, the soonest first.
+    /// Accounts in use whose token is about to expire, the soonest first.
     fn due(&self) -> Vec<std::sync::Arc<Snapshot>> {
         let now = self.parts.clock.now();
         let mut due: Vec<_> = self
@@ -74,8 +76,8 @@ impl Engine {
     }
 }
 
-/// True where a refresh now spares a caller the wait. What has expired already
-/// is for callers: nobody may ask again.
+/// Returns `true` if a refresh now spares a caller the wait. Expired tokens are left to
+/// callers: possibly nobody requests them again.
 fn is_due(snapshot: &Snapshot, window: Duration, now: OffsetDateTime) -> bool {
     snapshot.refreshable
         && !snapshot.dead

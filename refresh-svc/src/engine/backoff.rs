@@ -1,28 +1,28 @@
-//! How long to leave a provider alone after a failure.
+//! Back-off after a failure of the provider.
 
 use std::time::Duration;
 
 use latchkey_providers::FailureClass;
 
-/// A hint of the provider is clamped into this.
+/// A `Retry-After` is clamped into this range.
 const MIN_HINT: Duration = Duration::from_secs(1);
 const MAX_HINT: Duration = Duration::from_hours(1);
 
-/// First backoff, doubled with each further failure up to the second.
+/// The first back-off, doubled with each further failure up to the second value.
 const THROTTLED: (Duration, Duration) = (Duration::from_mins(1), Duration::from_mins(15));
 const OPERATORS: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(10));
 const PASSING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
-/// Refused for a reason that is not known.
+/// Refused for an unknown reason.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_hours(1));
-/// Refused by what an administrator may take back.
+/// Refused for a reason that an administrator can withdraw.
 const WITHDRAWABLE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(6));
-/// While a provider serves nobody its circuit keeps requests from it, and the first to be
-/// served must not wait long after its return.
+/// While a provider serves no grant, its circuit breaker limits the requests, so the
+/// back-off can stay short: the first caller must not wait long after its return.
 const MAX_IN_OUTAGE: Duration = Duration::from_secs(4);
 
-/// The backoff after the failure number `failures` (1 for the first) in a row.
-/// `hint` is the provider's `Retry-After`: never less, little more. `jitter` of
-/// 0 to 1 keeps accounts from coming back in step.
+/// The back-off after `failures` failures in a row. `hint` is the provider's
+/// `Retry-After`: the result is never shorter and at most a tenth longer. `jitter` (0 to
+/// 1) spreads the retries of accounts.
 pub fn backoff(
     class: FailureClass,
     failures: u32,
@@ -31,7 +31,7 @@ pub fn backoff(
 ) -> Duration {
     let jitter = jitter.clamp(0.0, 1.0);
     let refused = class.heals() || class == FailureClass::Unknown;
-    // A hint is about the provider, and a refusal about the grant.
+    // A `Retry-After` is about the provider, and a refusal is about the grant.
     if let Some(hint) = hint.filter(|_| !refused) {
         return hint.clamp(MIN_HINT, MAX_HINT).mul_f64(1.0 + jitter / 10.0);
     }
@@ -44,7 +44,7 @@ pub fn backoff(
     };
     let doublings = failures.saturating_sub(1).min(16);
     let backoff = first.saturating_mul(1 << doublings).min(longest);
-    // A throttled client comes back later than asked, never earlier.
+    // A throttled client must never return earlier than asked.
     if class == FailureClass::RateLimit {
         backoff.mul_f64(1.0 + jitter / 4.0)
     } else {
@@ -52,7 +52,7 @@ pub fn backoff(
     }
 }
 
-/// The same while the provider serves nobody.
+/// The back-off while the provider serves no grant.
 pub fn backoff_in_outage(
     class: FailureClass,
     failures: u32,

@@ -1,4 +1,4 @@
-//! A refresh that brought no token: the backoff or the end that comes of it.
+//! Handling of a refresh that returned no token: a back-off, or the end of the grant.
 
 use latchkey_domain::RefreshToken;
 use latchkey_providers::{Delivery, FailureClass, Provider, Rotation, TokenError};
@@ -12,17 +12,17 @@ use super::{Engine, EngineError, RefreshOptions, backoff, local_failures};
 use crate::store::{Credential, DeadReason, FailureRecord, Lease};
 use crate::upstream::Upstream;
 
-/// What is known of a failure beside what the provider said.
+/// What is known about a failure besides the provider's answer.
 #[derive(Debug, Clone, Copy)]
 struct FailureContext {
-    /// The grant was refused, and may serve again.
+    /// The grant was refused, and a later refresh may succeed.
     refused: bool,
-    /// The provider serves nobody.
+    /// The provider serves no grant at the moment.
     outage: bool,
 }
 
-/// Collects what is known of a refused grant. The upstream learns of a final refusal, because
-/// it knows whether other grants are refused as well.
+/// Collects what is known about a refused grant. Final refusals are recorded at the
+/// upstream, which knows whether other grants are refused as well.
 fn refusal(lease: &Lease, provider: &Provider, upstream: &Upstream, error: &TokenError) -> Refusal {
     let credential = &lease.credential;
     let client = credential.client_id.as_deref();
@@ -46,7 +46,7 @@ fn refusal(lease: &Lease, provider: &Provider, upstream: &Upstream, error: &Toke
 }
 
 impl Engine {
-    /// The provider gave no token.
+    /// Handles a failed refresh.
     pub(super) async fn handle_failure(
         &self,
         lease: &Lease,
@@ -62,7 +62,7 @@ impl Engine {
             reason = error.class.reason(),
             code = error.code.as_deref(),
             description = error.description.as_deref(),
-            "the provider gave no token"
+            "the refresh failed"
         );
         if let Some(challenge) = &options.claims
             && error.class == FailureClass::InteractionRequired
@@ -90,8 +90,8 @@ impl Engine {
         }
     }
 
-    /// What one API asks for can be had from the person alone. The grant serves all others
-    /// as before.
+    /// The API's claims challenge needs the person's interaction. The grant itself stays
+    /// unchanged for all other callers.
     async fn return_challenge(
         &self,
         lease: &Lease,
@@ -108,7 +108,7 @@ impl Engine {
         Err(EngineError::no_token(error.class, None).with_claims(Some(claims.into())))
     }
 
-    /// A failure that leaves the grant alive.
+    /// Handles a failure after which the grant stays alive.
     async fn handle_recoverable(
         &self,
         lease: &Lease,
@@ -119,9 +119,9 @@ impl Engine {
         if local_failures::is_local(&error) {
             return self.record_local_failure(lease, &error).await;
         }
-        // The refresh token may have been spent with an answer that has none in
-        // its place. A strict provider takes a second use for theft, so there is
-        // one replay, in case it answered without spending anything.
+        // The provider may have used the refresh token up and returned no new one. A
+        // strict provider treats a second use as theft, so there is exactly one replay,
+        // in case the provider did not use it up.
         let unreadable = rotation == Rotation::Strict
             && error.delivery == Delivery::Unreadable
             && error.rotated.is_none();
@@ -137,7 +137,7 @@ impl Engine {
         self.record_failure(lease, error, unreadable, of).await
     }
 
-    /// Stores a failure that leaves the grant alive, with its backoff.
+    /// Stores a failure with its back-off. The grant stays alive.
     async fn record_failure(
         &self,
         lease: &Lease,
@@ -164,7 +164,7 @@ impl Engine {
             sealed_refresh_token: self.seal_rotated(credential, error.rotated.as_ref()),
         };
         let store = || self.parts.store.record_failure(lease, &record);
-        // A rotated token that came with the failure is a token to keep.
+        // A rotated token in a failure must be stored like any other.
         let give_up = match record.sealed_refresh_token {
             Some(_) => rotated_token_deadline(lease),
             None => lease
@@ -178,15 +178,15 @@ impl Engine {
                 self.read(credential.account).await
             }
             Err(store_error) => {
-                tracing::warn!(account.id = %credential.account, error = %store_error, "a failure was not stored");
+                tracing::warn!(account.id = %credential.account, error = %store_error, "a failure could not be stored");
                 let retry_after = (!error.class.is_operators()).then_some(backoff);
                 Err(EngineError::no_token(error.class, retry_after))
             }
         }
     }
 
-    /// Gives the lease back where this replica could not spend it: another one
-    /// may. The local_failures is remembered in this replica alone.
+    /// Releases the lease that this replica could not use, so that another one may. The
+    /// failure is stored in this replica's memory only.
     pub(super) async fn record_local_failure(
         &self,
         lease: &Lease,
@@ -206,7 +206,7 @@ impl Engine {
             .ends
             .min(Instant::now() + self.parts.timing.time_to_store());
         if let Err(store_error) = retry_until_stored(credential.account, give_up, release).await {
-            tracing::warn!(account.id = %credential.account, error = %store_error, "a lease was not given back: it ends by itself");
+            tracing::warn!(account.id = %credential.account, error = %store_error, "a lease could not be released: it expires by itself");
             let retry_after = (!error.class.is_operators()).then_some(backoff);
             return Err(EngineError::no_token(error.class, retry_after));
         }
@@ -230,7 +230,7 @@ impl Engine {
             .ok()
     }
 
-    /// Marks a grant as dead, unless it is not the grant that died.
+    /// Marks a grant as dead, unless it was replaced meanwhile.
     pub(super) async fn mark_dead(
         &self,
         credential: &Credential,
@@ -253,7 +253,7 @@ impl Engine {
             );
             return Ok(self.open_and_cache(&dead));
         }
-        // Another replica's refresh or a reconnect won: its token counts.
+        // The token of another replica's refresh or of a reconnect is valid.
         if let Some(lease) = lease {
             store.release(lease).await?;
         }
@@ -261,13 +261,14 @@ impl Engine {
     }
 }
 
-/// A provider may echo what it was sent; a log must not.
+/// Removes the token from a provider's error texts, which are logged: a provider may
+/// echo it.
 pub(super) fn redact_token(mut error: TokenError, token: &RefreshToken) -> TokenError {
     for text in [&mut error.code, &mut error.description] {
-        // The texts are cut off at a length: the start of the token tells.
+        // The texts are truncated, so the start of the token is searched.
         let start: String = token.expose().chars().take(8).collect();
         if text.as_ref().is_some_and(|text| text.contains(&start)) {
-            *text = Some("[redacted: had the token in it]".to_owned());
+            *text = Some("[redacted: contained the token]".to_owned());
         }
     }
     error

@@ -1,7 +1,6 @@
-//! What keeps this replica from refreshing an account, and says nothing about the
-//! grant: a key or a provider that this replica lacks, its network, a client that
-//! the provider does not accept from it. It stays in this replica's memory, so that
-//! the others serve the account.
+//! Failures that are specific to this replica and say nothing about the grant: a missing
+//! key or provider, its network, or a client that the provider does not accept from it.
+//! They are kept in memory, so that other replicas serve the account.
 
 use std::time::Duration;
 
@@ -12,11 +11,10 @@ use tokio::time::Instant;
 
 use crate::store::{Credential, Failure};
 
-/// Accounts whose failure is remembered; one that is forgotten is asked for again
-/// sooner.
+/// Limit of remembered accounts. A forgotten account is only retried sooner.
 const CAPACITY: usize = 10_000;
 
-/// Returns `true` if a failure is this replica's own and not the grant's.
+/// Returns `true` if a failure is specific to this replica.
 pub(super) fn is_local(error: &TokenError) -> bool {
     let own_class = matches!(
         error.class,
@@ -28,7 +26,7 @@ pub(super) fn is_local(error: &TokenError) -> bool {
     error.delivery == Delivery::NotSent || own_class
 }
 
-/// LocalFailures of this replica, by account.
+/// Local failures by account.
 #[derive(Debug)]
 pub(super) struct LocalFailures(Cache<AccountId, LocalFailure>);
 
@@ -36,7 +34,7 @@ pub(super) struct LocalFailures(Cache<AccountId, LocalFailure>);
 struct LocalFailure {
     class: FailureClass,
     count: u32,
-    /// Of which grant.
+    /// Version of the credential.
     version: i64,
     until: Instant,
 }
@@ -48,7 +46,7 @@ impl Default for LocalFailures {
 }
 
 impl LocalFailures {
-    /// Failures in a row of this version, the one that is happening counted in.
+    /// Consecutive failures of this version, including the current one.
     pub(super) fn count(&self, credential: &Credential) -> u32 {
         self.0
             .get(&credential.account)
@@ -56,7 +54,7 @@ impl LocalFailures {
             .map_or(1, |failure| failure.count.saturating_add(1))
     }
 
-    /// Remembers one, and leaves the provider alone for `pause`.
+    /// Stores a failure: this replica does not ask the provider for `pause`.
     pub(super) fn remember(&self, credential: &Credential, class: FailureClass, pause: Duration) {
         let failure = LocalFailure {
             class,
@@ -67,8 +65,8 @@ impl LocalFailures {
         self.0.insert(credential.account, failure);
     }
 
-    /// The failure that counts for this replica: the grant's own, unless a failure
-    /// of this replica keeps it from asking for longer.
+    /// The failure that applies to this replica: that of the grant, or a local one with
+    /// a longer back-off.
     pub(super) fn failure(&self, credential: &Credential) -> Option<Failure> {
         let Some(failure) = self.0.get(&credential.account) else {
             return credential.failure;
@@ -77,7 +75,7 @@ impl LocalFailures {
             self.0.remove(&credential.account);
             return credential.failure;
         }
-        // As long as it was when the row was read, as the row's own pause.
+        // As of the read, like the back-off of the row.
         let left = failure.until.saturating_duration_since(credential.read_at);
         match credential.failure {
             Some(failure) if failure.retry_in >= left => Some(failure),

@@ -1,4 +1,4 @@
-//! What is known of an account.
+//! Lookup of accounts in the cache and the database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +12,18 @@ use crate::metrics;
 use crate::snapshot::Snapshot;
 use crate::store::{Credential, HandleMatch, PolicyAttributes};
 
-/// While a cached token is valid, the database is not waited for longer.
+/// While a cached token is valid, the database gets this long to answer.
 const REVALIDATION_DEADLINE: Duration = Duration::from_millis(500);
-/// And after it did not answer, not asked for a token that is valid.
+/// If the database did not answer, valid tokens are answered without asking it for this
+/// long.
 const REVALIDATION_PAUSE: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// The account of a handle: remembered as long as a row is, and longer while
-    /// the database does not answer.
+    /// Resolves a handle to an account. The result is cached for as long as a row is,
+    /// and longer while the database does not answer.
     ///
     /// # Errors
-    /// There is none, or several.
+    /// Returned if no account or several accounts have the handle.
     pub async fn resolve_handle(
         &self,
         workspace: WorkspaceId,
@@ -35,14 +36,14 @@ impl Engine {
         if let Some(resolved) = &resolved
             && (cache.is_recently_resolved(resolved) || cache.is_database_down())
         {
-            // One that was disconnected meanwhile may have a successor.
+            // A disconnected account may have a successor with the same handle.
             let known = cache.get(resolved.account);
             if !known.is_some_and(|known| known.dead || known.erased) {
                 return Ok(resolved.account);
             }
         }
         let read_at = Instant::now();
-        // In a box: a call that is answered from memory is moved about without it.
+        // Boxed to keep the future of cached calls small.
         let find = Box::pin(self.parts.store.resolve_handle(workspace, provider, handle));
         let found = if resolved.is_some() {
             tokio::time::timeout(REVALIDATION_DEADLINE, find)
@@ -77,8 +78,8 @@ impl Engine {
         }
     }
 
-    /// What is known of an account: from the cache while that is young, else
-    /// from the database, else from the cache while its token is valid.
+    /// Returns the account's snapshot: from the cache while it is valid, else from the
+    /// database, else from the cache while its token is valid.
     pub(super) async fn snapshot(&self, account: AccountId) -> Result<Arc<Snapshot>, EngineError> {
         let cache = &self.parts.cache;
         let Some(cached) = cache.get(account) else {
@@ -99,7 +100,7 @@ impl Engine {
         let read = self.read_once(account).outcome();
         match tokio::time::timeout(REVALIDATION_DEADLINE, read).await {
             Err(_) | Ok(Err(EngineError::StoreUnavailable | EngineError::StillRefreshing)) => {
-                tracing::warn!(account.id = %account, "the database does not answer: a cached token serves on");
+                tracing::warn!(account.id = %account, "the database does not answer: a cached token is answered");
                 cache.database_down_for(REVALIDATION_PAUSE);
                 Ok(cached)
             }
@@ -124,7 +125,7 @@ impl Engine {
         }
     }
 
-    /// Opens a credential and remembers it.
+    /// Opens a credential and inserts it into the cache.
     pub(super) fn open_and_cache(&self, credential: &Credential) -> Arc<Snapshot> {
         let parts = &self.parts;
         let snapshot = Arc::new(Snapshot::open(
@@ -139,22 +140,22 @@ impl Engine {
         snapshot
     }
 
-    /// What is in memory of an account. Workspace and provider of an account
-    /// never change, so its age is of no matter.
+    /// The cached snapshot of an account regardless of its age: workspace and provider
+    /// never change.
     pub(crate) fn cached(&self, account: AccountId) -> Option<Arc<Snapshot>> {
         self.parts.cache.get(account)
     }
 
-    /// What the database knows of an account, whatever is in memory, and
-    /// disconnect_requests nothing there.
+    /// Reads the attributes of an account for the policy from the database. The cache is
+    /// neither used nor changed.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub(crate) async fn policy_attributes(
         &self,
         account: AccountId,
     ) -> Result<Option<PolicyAttributes>, EngineError> {
-        // In a box: a call that is answered from memory is moved about without it.
+        // Boxed to keep the future of cached calls small.
         Ok(Box::pin(self.parts.store.policy_attributes(account)).await?)
     }
 }

@@ -1,4 +1,4 @@
-//! One refresh under a lease: the request to the provider and what comes of it.
+//! One refresh under a lease: the request to the provider and the storing of its result.
 
 use std::time::Duration;
 
@@ -17,27 +17,28 @@ use crate::snapshot::ASSUMED_LIFE;
 use crate::store::{Credential, Lease, NewTokens, StoreError};
 use crate::upstream::{Outcome, Permit};
 
-/// A refreshed ID token is looked at for this long at most: the tokens are
-/// stored by then, and the callers wait.
+/// Deadline for checking a refreshed ID token: the tokens are stored already, and the
+/// callers wait.
 const ID_TOKEN_DEADLINE: Duration = Duration::from_secs(3);
 
-/// First pause between two tries to store, doubled up to the second.
+/// First wait between two attempts to store, doubled up to the second value.
 const STORE_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// A rotated token that is not stored is a grant lost: its storing is tried for
-/// so long, also beyond the lease. It is stored only if nobody else took over.
+/// A rotated token that is not stored means a lost grant, so storing is retried for this
+/// long, even beyond the lease. It is stored only if no other process has refreshed
+/// since.
 const ROTATED_TOKEN_RETRY: Duration = Duration::from_mins(5);
 
-/// What came of a lease.
+/// Result of a lease.
 pub(super) enum LeaseOutcome {
-    /// It was spent, or this replica cannot spend it.
+    /// The refresh ended, or this replica cannot refresh the grant.
     Done(RefreshResult),
-    /// It came too late to be spent, and was given back.
+    /// The lease arrived too late and was released.
     TooLate,
 }
 
 impl Engine {
-    /// Spends a lease.
+    /// Refreshes the grant under the lease.
     pub(super) async fn refresh_under_lease(
         &self,
         lease: Lease,
@@ -46,7 +47,7 @@ impl Engine {
     ) -> LeaseOutcome {
         let credential = &lease.credential;
         let Some(provider) = self.parts.providers.get(&credential.binding.provider) else {
-            tracing::error!(provider = %credential.binding.provider, "the provider is not switched on");
+            tracing::error!(provider = %credential.binding.provider, "the provider is not enabled");
             let error = TokenError::of(FailureClass::ClientMisconfigured);
             return LeaseOutcome::Done(self.record_local_failure(&lease, &error).await);
         };
@@ -61,16 +62,16 @@ impl Engine {
         {
             Ok(token) => token,
             Err(error) => {
-                tracing::error!(account.id = %credential.account, %error, "a stored refresh token does not open");
+                tracing::error!(account.id = %credential.account, %error, "a stored refresh token cannot be opened");
                 let error = TokenError::of(FailureClass::UnsealFailed);
                 return LeaseOutcome::Done(self.record_local_failure(&lease, &error).await);
             }
         };
-        // The attempt may have been answered late, and another replica takes the
-        // lease when it ends.
+        // The lease statement may have been answered late, and another replica acquires
+        // the lease when it ends.
         let left = lease.ends.saturating_duration_since(Instant::now());
         let Some(provider_deadline) = self.parts.timing.time_to_ask(left) else {
-            tracing::warn!(account.id = %credential.account, ?left, "a lease came too late to be spent");
+            tracing::warn!(account.id = %credential.account, ?left, "a lease arrived too late and is released");
             return match self.parts.store.release_unused(&lease).await {
                 Ok(()) => LeaseOutcome::TooLate,
                 Err(error) => LeaseOutcome::Done(Err(error.into())),
@@ -89,7 +90,7 @@ impl Engine {
         )
     }
 
-    /// Asks the provider, and stores what it says.
+    /// Requests tokens from the provider and stores the result.
     async fn request_tokens(
         &self,
         lease: &Lease,
@@ -107,7 +108,7 @@ impl Engine {
         let answer = tokio::time::timeout(deadline, request)
             .await
             .unwrap_or(Err(TokenError::of(FailureClass::OutcomeUnknown)));
-        // The provider's part is over: the seat is the next one's.
+        // The provider has answered: the permit is free for the next request.
         let (outcome, label) = match &answer {
             Ok(_) => (Outcome::Success, "refreshed"),
             Err(error) => (Outcome::of(error), error.class.reason()),
@@ -117,7 +118,7 @@ impl Engine {
         match answer {
             Ok(response) => {
                 upstream.record_served();
-                // Sealed and stored before anything is looked at that may fail.
+                // Sealed and stored before anything is checked that may fail.
                 let tokens = match self.seal(credential, &response, asked_at) {
                     Ok(tokens) => NewTokens {
                         client_id: provider.client_id().to_owned(),
@@ -159,7 +160,7 @@ impl Engine {
                 account.id = %credential.account,
                 provider = %binding.provider,
                 assumed_seconds = ASSUMED_LIFE.as_secs(),
-                "the provider does not say how long its token lives: a short life is assumed"
+                "the provider does not state the life of its token: a short life is assumed"
             );
         }
         let sealed_refresh_token = response
@@ -169,7 +170,7 @@ impl Engine {
             .transpose()?;
         Ok(NewTokens {
             sealed_access_token: key.seal_access_token(&response.access_token, binding)?,
-            // From the moment of asking: the provider's clock began later.
+            // From the time of the request: the provider's clock started later.
             access_token_expires_at: asked_at + response.expires_in.unwrap_or(ASSUMED_LIFE),
             sealed_refresh_token,
             refresh_token_expires_at: response
@@ -182,8 +183,8 @@ impl Engine {
         })
     }
 
-    /// Stores until it is stored, or the lease and the time for rotated tokens end. No token is answered whose
-    /// refresh token was not stored.
+    /// Stores the tokens and retries until the lease, or the time for rotated tokens,
+    /// ends. No token is answered whose refresh token was not stored.
     async fn store_tokens(
         &self,
         lease: &Lease,
@@ -211,9 +212,9 @@ impl Engine {
             }
         };
         let Some(credential) = stored else {
-            // A reconnect replaced the grant, or it was revoked, or another took
-            // over after the lease: what is stored counts.
-            tracing::info!(account.id = %account, "the grant changed during its refresh: the stored one counts");
+            // The grant was reconnected or revoked, or another process refreshed after
+            // the lease: the stored one is valid.
+            tracing::info!(account.id = %account, "the grant changed during its refresh: the stored one is used");
             self.parts.store.release(lease).await?;
             return self.read(account).await;
         };
@@ -228,7 +229,7 @@ impl Engine {
         if let Some(id_token) = &response.id_token
             && is_of_other_subject(provider, &credential, id_token, &response.access_token).await
         {
-            tracing::error!(account.id = %account, "the provider refreshed the grant of another person");
+            tracing::error!(account.id = %account, "the refreshed ID token belongs to another person");
             return self
                 .mark_dead(&credential, None, FailureClass::InvalidRefreshToken.into())
                 .await;
@@ -237,12 +238,12 @@ impl Engine {
     }
 }
 
-/// How long the storing of a rotated token is tried.
+/// Until when the storing of a rotated token is retried.
 pub(super) fn rotated_token_deadline(lease: &Lease) -> Instant {
     lease.ends.max(Instant::now() + ROTATED_TOKEN_RETRY)
 }
 
-/// Stores what came of a lease, again and again until `give_up`.
+/// Stores a result and retries until `give_up`.
 pub(super) async fn retry_until_stored<T, F>(
     account: AccountId,
     give_up: Instant,
@@ -258,7 +259,7 @@ where
                 tracing::warn!(
                     account.id = %account,
                     %error,
-                    "what came of a refresh is not stored yet"
+                    "the result of a refresh is not stored yet"
                 );
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(STORE_BACKOFF.1);
@@ -268,8 +269,8 @@ where
     }
 }
 
-/// True where a refreshed ID token is another person's (OpenID Connect Core
-/// section 12.2). One that cannot be checked proves nothing either way.
+/// Returns `true` if a refreshed ID token belongs to another person (OpenID Connect Core
+/// section 12.2). A token that cannot be verified proves nothing.
 async fn is_of_other_subject(
     provider: &Provider,
     credential: &Credential,
@@ -290,7 +291,7 @@ async fn is_of_other_subject(
     match checked {
         Ok(Err(IdTokenError::OtherSubject)) => true,
         Ok(Err(error)) => {
-            tracing::warn!(account.id = %credential.account, %error, "a refreshed ID token proves nothing");
+            tracing::warn!(account.id = %credential.account, %error, "a refreshed ID token could not be verified");
             false
         }
         Ok(Ok(_)) | Err(_) => false,

@@ -1,7 +1,7 @@
-//! Renewing grants that the provider ends by itself, whether or not somebody uses them.
+//! Renews grants before the provider ends them, whether or not they are used.
 //!
-//! Every replica looks; the lease keeps it one refresh over all of them. Callers come
-//! first: what is renewed has the small bucket of what is refreshed ahead.
+//! Every replica searches; the lease ensures one refresh over all of them. Callers have
+//! priority: renewals share the small rate limit of refreshes ahead.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use super::{Engine, RefreshOptions};
 use crate::metrics;
 
-/// Between two looks, with the jitter of a replica.
+/// Interval of searches, varied by jitter.
 const EVERY: Duration = Duration::from_secs(5);
-/// Renewed in one go.
+/// Grants renewed after one search.
 const BATCH: i64 = 50;
-/// Between two counts of what ends soon.
+/// Interval of the metric of ending grants.
 const COUNTED_EVERY: Duration = Duration::from_mins(1);
 
 impl Engine {
@@ -42,7 +42,7 @@ impl Engine {
         let due = match self.parts.store.to_renew(BATCH).await {
             Ok(due) => due,
             Err(error) => {
-                tracing::warn!(%error, "grants that end were not looked for");
+                tracing::warn!(%error, "the search for grants to renew failed");
                 return;
             }
         };
@@ -68,7 +68,7 @@ impl Engine {
                     metrics::ending(provider.name(), grants(provider.name().as_str()));
                 }
             }
-            Err(error) => tracing::warn!(%error, "grants that end were not counted"),
+            Err(error) => tracing::warn!(%error, "the count of ending grants failed"),
         }
     }
 }

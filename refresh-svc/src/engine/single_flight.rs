@@ -1,5 +1,5 @@
-//! One flight per account, in a task of its own: however many callers, one
-//! refresh; and a caller that leaves never cancels a rotation.
+//! Single flight: concurrent callers of one account share one task. A caller that leaves
+//! never cancels a rotation.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -13,32 +13,32 @@ use tracing::Instrument as _;
 use super::EngineError;
 use crate::snapshot::Snapshot;
 
-/// What a flight brings back to everyone aboard.
+/// Result that all waiters of a task share.
 pub type RefreshResult = Result<Arc<Snapshot>, EngineError>;
 
-/// The running single_flight.
+/// The running tasks by account.
 #[derive(Debug, Default)]
 pub struct SingleFlight {
     running: Mutex<HashMap<AccountId, watch::Receiver<Option<RefreshResult>>>>,
 }
 
-/// A waiter on a flight.
+/// Waits for the result of a task.
 #[derive(Debug)]
 pub struct Waiter(watch::Receiver<Option<RefreshResult>>);
 
 impl Waiter {
-    /// Waits for the flight to sender.
+    /// Waits for the result.
     pub async fn outcome(mut self) -> RefreshResult {
         match self.0.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone().unwrap_or(Err(EngineError::StillRefreshing)),
-            // The task ended without a word: it panicked, or the process stops.
+            // The task panicked, or the process stops.
             Err(_) => Err(EngineError::StillRefreshing),
         }
     }
 }
 
 impl SingleFlight {
-    /// Joins the account's flight, or starts one.
+    /// Joins the running task of the account, or starts one.
     pub fn join<F>(
         self: &Arc<Self>,
         account: AccountId,
@@ -62,7 +62,7 @@ impl SingleFlight {
         tasks.spawn(
             async move {
                 let outcome = task.await;
-                // Cleared first: who is woken and must refresh again starts anew.
+                // Removed first: a waiter that must refresh again starts a new task.
                 drop(guard);
                 sender.send_replace(Some(outcome));
             }
@@ -72,7 +72,7 @@ impl SingleFlight {
     }
 }
 
-/// Takes the flight off the list, also where its task panics.
+/// Removes the task from the map, even if it panics.
 struct RunningGuard {
     single_flight: Arc<SingleFlight>,
     account: AccountId,

@@ -4,56 +4,56 @@ use std::time::Duration;
 
 use latchkey_providers::{FailureClass, Rotation};
 
-/// Refusals in a row, for a reason that is not known, after which the person is asked.
-/// With the pauses between them this takes hours.
+/// Consecutive refusals for an unknown reason after which the grant is dead. With the
+/// back-offs in between this takes hours.
 pub(super) const MAX_REFUSALS: u32 = 12;
 
-/// A refusal that others than the person take back is hoped away for this long.
+/// A refusal that others than the person can withdraw is final after this time.
 pub(super) const MAX_REFUSED_FOR: Duration = Duration::from_hours(14 * 24);
 
-/// What is known of a grant that was refused.
+/// What is known about a refused grant.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Refusal {
-    /// What the provider says.
+    /// Class of the provider's answer.
     pub class: FailureClass,
-    /// What it does with refresh tokens.
+    /// Rotation of the provider.
     pub rotation: Rotation,
-    /// Requests with this refresh token that were never answered, this one counted in.
+    /// Unanswered requests with this refresh token, including this one.
     pub attempts: u32,
-    /// Refusals in a row before this one.
+    /// Consecutive refusals before this one.
     pub refusals: u32,
-    /// Since when it is refused.
+    /// Time since the first of these refusals.
     pub refused_for: Duration,
-    /// Whether the tokens were last given to another client id.
+    /// Set if the tokens were last issued to another client id.
     pub client_changed: bool,
-    /// Whether the provider refuses many accounts and serves none.
+    /// Set if the provider refuses many accounts and serves none.
     pub burst: bool,
 }
 
 /// The verdict on a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Only the person can revive it.
+    /// Only a sign-in can revive it.
     Dead(FailureClass),
-    /// It may serve again.
+    /// A later refresh may succeed.
     Lives(FailureClass),
 }
 
-/// Judges.
+/// Decides on the grant.
 pub(super) fn judge(refusal: Refusal) -> Verdict {
     match refusal.class {
         FailureClass::InvalidRefreshToken if refusal.client_changed => {
             Verdict::Dead(FailureClass::ClientChanged)
         }
-        // A client that was deleted, an application that was revoked: the operator's, and
-        // nobody is asked to sign in again for it.
+        // The client was deleted or the application was revoked: the operator must act,
+        // and nobody needs to sign in again.
         FailureClass::InvalidRefreshToken if refusal.burst => {
             Verdict::Lives(FailureClass::GrantsRefused)
         }
-        // Refused after a request that was never answered: that one rotated the token and
-        // its answer is lost. Only such a refusal proves it: requests that are not
-        // answered are an outage, and no grant dies of one. For people the remedy is the
-        // same, for an operator it is another matter.
+        // Refused after an unanswered request: that request rotated the token, and its
+        // answer was lost. Only a refusal proves this; unanswered requests alone are an
+        // outage and end no grant. The person must sign in again in both cases; the
+        // reason is for the operator.
         FailureClass::InvalidRefreshToken
             if refusal.rotation == Rotation::Strict && refusal.attempts > 1 =>
         {

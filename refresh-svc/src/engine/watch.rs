@@ -1,4 +1,4 @@
-//! An account, watched: its present state, then every change.
+//! Watch of an account: its current state, then every change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::change_notifications::ChangeListener;
 use crate::metrics::{self, GaugeGuard};
 use crate::snapshot::Snapshot;
 
-/// A watch ends after this: watchers spread over replicas, and a policy that
-/// changed is asked again.
+/// A watch ends after this time, so that watchers spread over replicas and the policy is
+/// checked again.
 const MAX_DURATION: Duration = Duration::from_mins(10);
-/// Between two looks where no notification comes, at least.
+/// Shortest interval of reads without notifications.
 const MIN_POLL: Duration = Duration::from_secs(1);
 
-/// What a watcher was sent: the next item differs from it.
+/// The state that was last sent; the next item must differ from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct SentState {
     version: i64,
@@ -27,7 +27,7 @@ struct SentState {
     valid: bool,
 }
 
-/// A watch on an account.
+/// A watch of one account.
 pub struct Watch {
     engine: Engine,
     account: AccountId,
@@ -39,10 +39,10 @@ pub struct Watch {
 }
 
 impl Engine {
-    /// Watches an account.
+    /// Starts to watch an account.
     ///
     /// # Errors
-    /// This replica has too many watchers.
+    /// Returned if this replica has reached its limit of watches.
     pub fn watch(&self, account: AccountId) -> Result<Watch, EngineError> {
         let permit = Arc::clone(&self.watchers)
             .try_acquire_owned()
@@ -50,7 +50,7 @@ impl Engine {
         Ok(Watch {
             engine: self.clone(),
             account,
-            // Before the first look, so that no change is missed.
+            // Created before the first read, so that no change is missed.
             listener: self.parts.notifier.listen(account),
             sent: None,
             ends: Instant::now() + MAX_DURATION,
@@ -61,11 +61,11 @@ impl Engine {
 }
 
 impl Watch {
-    /// The next state; nothing where the watch ends.
+    /// The next state. `None` if the watch has ended.
     ///
     /// # Errors
-    /// There is no such account. That the database does not answer is no change:
-    /// it is waited for.
+    /// Returned if the account does not exist. While the database does not answer, the
+    /// watch waits.
     pub async fn next(&mut self) -> Option<Result<Arc<Snapshot>, EngineError>> {
         let poll = self.engine.parts.cache.revalidate_after().max(MIN_POLL);
         loop {
@@ -81,7 +81,7 @@ impl Watch {
                         erased: snapshot.erased,
                         valid: self.serves(&snapshot),
                     };
-                    // That a token expired is no changed: the next one is.
+                    // The expiry of a token is not sent: the next token is.
                     let changed = self.sent.is_none_or(|before| {
                         SentState {
                             valid: sent.valid,
@@ -104,13 +104,13 @@ impl Watch {
         }
     }
 
-    /// True where the token has not expired.
+    /// Returns `true` if the token has not expired.
     pub fn serves(&self, snapshot: &Snapshot) -> bool {
         let now = self.engine.parts.clock.now();
         snapshot.valid_token(now).is_some()
     }
 
-    /// A watcher is somebody who uses the account.
+    /// A watcher counts as a user of the account.
     fn keep_fresh(&self, snapshot: &Snapshot) {
         let now = self.engine.parts.clock.now();
         snapshot.last_used.touch(now);

@@ -1,4 +1,4 @@
-//! A call that was let in, judged by what is known of the account and its token.
+//! Authorization of a call by the attributes of the account and its token.
 
 use std::sync::Arc;
 
@@ -11,29 +11,30 @@ use tonic::{Request, Status};
 use crate::snapshot::Snapshot;
 use crate::store::PolicyAttributes;
 
-/// A caller whose method the policy allows. Everything further is asked here;
-/// what is refused here is written down here.
+/// A call whose method the policy allows. All further checks are made here, and refusals
+/// are audited here.
 #[derive(Debug, Clone)]
 pub(crate) struct AuthorizedCall(Call);
 
 impl AuthorizedCall {
-    /// Who made a request. A request that did not come through the gate is
-    /// nobody's.
+    /// Returns the authorized call of a request. A request that did not pass the gate is
+    /// refused.
     pub(crate) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
         Call::of(request).map(Self)
     }
 
-    /// The name of the caller; empty where it has none.
+    /// Name of the caller; empty if the caller has none.
     pub(crate) fn name(&self) -> &str {
         self.0.caller()
     }
 
-    /// Returns `true` if no account is closed to the caller.
+    /// Returns `true` if the policy restricts neither workspaces nor providers nor
+    /// scopes.
     pub(crate) fn allows_every_account(&self) -> bool {
         self.0.allows_every_account()
     }
 
-    /// Judges a workspace and a provider before anything is looked up there.
+    /// Checks a workspace and a provider before anything is looked up there.
     pub(crate) fn check_location(
         &self,
         workspace: WorkspaceId,
@@ -42,7 +43,7 @@ impl AuthorizedCall {
         self.0.check_location(workspace, provider)
     }
 
-    /// Judges the scopes that are asked for before anything is looked up.
+    /// Checks the requested scopes before anything is looked up.
     pub(crate) fn check_scopes(&self, scopes: &ScopeSet) -> Result<(), Status> {
         let ask = AccessRequest {
             scopes: Some(Scopes::Requested(scopes)),
@@ -67,7 +68,7 @@ impl AuthorizedCall {
         self.0.allows(&self.ask(workspace, provider, scopes))
     }
 
-    /// Refuses an account, in the same words whether or not it exists.
+    /// Refuses an account with the same message whether or not it exists.
     pub(crate) fn refuse_account(
         &self,
         account: AccountId,
@@ -79,13 +80,13 @@ impl AuthorizedCall {
         )
     }
 
-    /// Tells of every policy that comes into force from now on.
+    /// Notifies of every policy that comes into force from now on.
     pub(crate) fn policy_changes(&self) -> watch::Receiver<()> {
         self.0.policy_changes()
     }
 
-    /// Judges an account as it is now by the policy of now: a stream outlives
-    /// policies.
+    /// Checks an account again with its current attributes and the current policy: a
+    /// stream may outlive a policy.
     pub(crate) fn recheck(&self, snapshot: &Snapshot) -> Result<(), Status> {
         let ask = self.ask(
             snapshot.workspace,
@@ -98,7 +99,7 @@ impl AuthorizedCall {
         Err(self.refuse_account(snapshot.account, Some(snapshot.into())))
     }
 
-    /// Judges what is about to be answered, and writes it down.
+    /// Checks a token before it is answered, and audits the answer.
     pub(crate) fn check_and_audit(&self, snapshot: &Snapshot) -> Result<(), Status> {
         self.recheck(snapshot)?;
         self.0.write(Record {
@@ -111,7 +112,7 @@ impl AuthorizedCall {
         Ok(())
     }
 
-    /// Writes down that a grant was revoked.
+    /// Audits the revocation of a grant.
     pub(crate) fn audit_revocation(&self, account: AccountId) {
         self.0.write(Record {
             account: Some(account),

@@ -1,16 +1,17 @@
-//! What one caller may hold of a replica at once: it leaves the others theirs.
+//! Limits what one caller may use of a replica at once, so that capacity remains for
+//! others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The limiter of all callers in one kind of thing. Cheap to clone.
+/// Counts what each caller uses of one resource. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct CallerLimiter {
     most: usize,
     held: Arc<Mutex<HashMap<String, usize>>>,
 }
 
-/// One that a caller holds until it is dropped.
+/// One unit of the resource, held until it is dropped.
 #[derive(Debug)]
 pub(super) struct CallerPermit {
     limiter: CallerLimiter,
@@ -18,7 +19,7 @@ pub(super) struct CallerPermit {
 }
 
 impl CallerLimiter {
-    /// So many for each caller, one at least.
+    /// Creates a limiter with `most` permits per caller, at least one.
     pub(super) fn new(most: usize) -> Self {
         Self {
             most: most.max(1),
@@ -30,7 +31,7 @@ impl CallerLimiter {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more for a caller; nothing where it has its share.
+    /// Takes a permit for a caller. Returns `None` if the caller has reached its limit.
     pub(super) fn try_acquire(&self, caller: &str) -> Option<CallerPermit> {
         let mut held = self.held();
         let count = held.entry(caller.to_owned()).or_default();

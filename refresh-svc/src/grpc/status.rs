@@ -1,4 +1,4 @@
-//! Errors as gRPC statuses: the table of `token.proto`, in one place (R32).
+//! Maps errors to gRPC statuses according to the table in `token.proto` (R32).
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -13,7 +13,7 @@ use crate::snapshot::Snapshot;
 
 /// `google.rpc.ErrorInfo.domain` of every error.
 const DOMAIN: &str = "latchkey";
-/// `RetryInfo` where nothing better is known.
+/// `RetryInfo` if no better value is known.
 const SOON: Duration = Duration::from_secs(1);
 
 /// `google.rpc.ErrorInfo.reason` of an error.
@@ -31,7 +31,7 @@ pub(super) fn reason(error: &EngineError) -> &'static str {
     }
 }
 
-/// Why a grant is dead.
+/// Reason why a grant is dead.
 pub(super) fn of_dead(snapshot: &Snapshot) -> &'static str {
     snapshot
         .failure()
@@ -44,7 +44,7 @@ pub(super) fn status(error: &EngineError) -> Status {
     let (code, message, retry_after) = match error {
         EngineError::AccountNotFound => (
             Code::NotFound,
-            "there is no such account, it was disconnected, or nobody vouches for its handle: \
+            "the account does not exist, was disconnected, or its handle is not vouched for: \
              ask by account id"
                 .to_owned(),
             None,
@@ -66,7 +66,7 @@ pub(super) fn status(error: &EngineError) -> Status {
         ),
         EngineError::StillRefreshing => (
             Code::DeadlineExceeded,
-            "the refresh goes on: ask again".to_owned(),
+            "the refresh is still running: retry".to_owned(),
             Some(SOON),
         ),
         EngineError::Stopping => (
@@ -76,12 +76,12 @@ pub(super) fn status(error: &EngineError) -> Status {
         ),
         EngineError::TooManyWatchers => (
             Code::ResourceExhausted,
-            "this replica has too many watchers: watch at another".to_owned(),
+            "this replica has reached its limit of watches: use another replica".to_owned(),
             Some(SOON),
         ),
         EngineError::TooManyCalls => (
             Code::ResourceExhausted,
-            "the caller waits for as many tokens as it may: ask again when some are answered"
+            "the caller has reached its limit of waiting calls: retry after some are answered"
                 .to_owned(),
             Some(SOON),
         ),
@@ -117,7 +117,7 @@ pub(super) fn status(error: &EngineError) -> Status {
     Status::with_error_details(code, message, details)
 }
 
-/// The status of a request that is none.
+/// The status of an invalid request.
 pub(super) fn invalid(field: &'static str, problem: &dyn Display) -> Status {
     let problem = problem.to_string();
     let mut details = ErrorDetails::with_error_info("INVALID_REQUEST", DOMAIN, HashMap::new());
@@ -129,7 +129,7 @@ pub(super) fn invalid(field: &'static str, problem: &dyn Display) -> Status {
     )
 }
 
-/// Code and words of a class. The words say who must do what.
+/// Code and message of a class. The message states who must act.
 const fn of_class(class: FailureClass) -> (Code, &'static str) {
     match class {
         FailureClass::InvalidRefreshToken => (
@@ -138,7 +138,7 @@ const fn of_class(class: FailureClass) -> (Code, &'static str) {
         ),
         FailureClass::NoRefreshToken => (
             Code::FailedPrecondition,
-            "the provider gave no refresh token: the person must sign in again and consent",
+            "the provider issued no refresh token: the person must sign in again and consent",
         ),
         FailureClass::RotationLost => (
             Code::FailedPrecondition,
@@ -146,11 +146,11 @@ const fn of_class(class: FailureClass) -> (Code, &'static str) {
         ),
         FailureClass::ReauthPolicy => (
             Code::FailedPrecondition,
-            "the organisation's policy asks the person to sign in again",
+            "the organisation's policy requires a new sign-in",
         ),
         FailureClass::InteractionRequired => (
             Code::FailedPrecondition,
-            "the provider asks the person for something: they must sign in again",
+            "the provider requires an interaction: the person must sign in again",
         ),
         FailureClass::ConsentRequired => (
             Code::FailedPrecondition,
@@ -162,15 +162,15 @@ const fn of_class(class: FailureClass) -> (Code, &'static str) {
         ),
         FailureClass::AccountDisabled => (
             Code::FailedPrecondition,
-            "the person's account at the provider is disabled or gone",
+            "the person's account at the provider is disabled or deleted",
         ),
         FailureClass::Refused => (
             Code::FailedPrecondition,
-            "the provider goes on refusing the grant: the person must sign in again",
+            "the provider keeps refusing the grant: the person must sign in again",
         ),
         FailureClass::ClientChanged => (
             Code::FailedPrecondition,
-            "the grant was given to another client id than the one that is configured now: \
+            "the grant was issued to another client id than the configured one: \
              the person must sign in again",
         ),
         FailureClass::GrantsRefused => (
@@ -180,26 +180,26 @@ const fn of_class(class: FailureClass) -> (Code, &'static str) {
         ),
         FailureClass::InsufficientScopes => (
             Code::FailedPrecondition,
-            "the person has not granted enough",
+            "the person has not granted the required scopes",
         ),
         FailureClass::RateLimit => (
             Code::ResourceExhausted,
-            "the provider throttles: ask again later",
+            "the provider throttles: retry later",
         ),
         FailureClass::ProviderUnavailable => {
-            (Code::Unavailable, "the provider is down: ask again later")
+            (Code::Unavailable, "the provider is down: retry later")
         }
         FailureClass::Network => (
             Code::Unavailable,
-            "the provider cannot be reached: ask again later",
+            "the provider cannot be reached: retry later",
         ),
         FailureClass::OutcomeUnknown => (
             Code::Unavailable,
-            "the provider did not answer in time: ask again later",
+            "the provider did not answer in time: retry later",
         ),
         FailureClass::MalformedResponse => (
             Code::Unavailable,
-            "the provider's answer made no sense: ask again later",
+            "the provider's answer was unreadable: retry later",
         ),
         FailureClass::Unauthorized | FailureClass::ClientMisconfigured => (
             Code::Internal,
@@ -211,11 +211,11 @@ const fn of_class(class: FailureClass) -> (Code, &'static str) {
         ),
         FailureClass::UnsealFailed => (
             Code::Internal,
-            "the stored grant does not open: the operator must act",
+            "the stored grant cannot be opened: the operator must act",
         ),
         FailureClass::Unknown => (
             Code::Unknown,
-            "the provider refused for an unknown reason: ask again later",
+            "the provider refused for an unknown reason: retry later",
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! States of an account as items of a stream.
+//! Sends the states of an account as items of a stream.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use super::status::{of_dead, status};
 use crate::engine::Watch;
 use crate::snapshot::Snapshot;
 
-/// Items until the watch ends or the policy no longer allows it; an error is the
-/// last one.
+/// Sends items until the watch ends or the policy no longer allows it. An error is the
+/// last item.
 pub(super) fn stream(
     call: AuthorizedCall,
     watch: Watch,
@@ -41,7 +41,7 @@ pub(super) fn stream(
 struct Watched {
     call: AuthorizedCall,
     watch: Watch,
-    /// What the caller was sent last.
+    /// Snapshot of the last item.
     sent: Option<Arc<Snapshot>>,
     policy_changes: Receiver<()>,
     _permit: CallerPermit,
@@ -60,7 +60,7 @@ impl Watched {
                     self.sent = Some(snapshot);
                     return Some(item);
                 }
-                // The policy lives as long as the call.
+                // The sender lives as long as the call.
                 Ok(()) = self.policy_changes.changed() => {
                     let allowed = self.sent.as_deref().map(|sent| self.call.recheck(sent));
                     if let Some(Err(refused)) = allowed {
@@ -72,7 +72,7 @@ impl Watched {
     }
 }
 
-/// An item; a token is given as any other, and written down.
+/// Builds an item. A token in it is checked and audited like any other.
 fn item(
     call: &AuthorizedCall,
     snapshot: &Snapshot,

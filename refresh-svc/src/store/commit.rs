@@ -1,5 +1,5 @@
-//! What came of a refresh. Every write holds only for the version and the epoch
-//! that were read: a reconnect or another holder in between wins.
+//! Stores the results of refreshes. Every write requires the version and the epoch that
+//! were read, so a reconnect or another holder in between takes precedence.
 
 use std::time::Duration;
 
@@ -16,52 +16,51 @@ use super::{
 };
 use latchkey_proto::timestamp;
 
-/// Tokens that a provider gave, sealed.
+/// Sealed tokens of the provider.
 #[derive(Debug, Clone)]
 pub struct NewTokens {
     /// The access token.
     pub sealed_access_token: Vec<u8>,
-    /// When it expires.
+    /// When the access token expires.
     pub access_token_expires_at: OffsetDateTime,
-    /// A rotated refresh token; absent where the old one stays (R31).
+    /// The rotated refresh token. `None` if the stored one stays valid (R31).
     pub sealed_refresh_token: Option<Vec<u8>>,
-    /// When the provider ends the refresh token; absent where it did not say.
+    /// When the provider ends the refresh token. `None` if it does not state it.
     pub refresh_token_expires_at: Option<OffsetDateTime>,
-    /// Granted scopes; absent where they did not change.
+    /// Granted scopes. `None` if they did not change.
     pub granted_scopes: Option<ScopeSet>,
-    /// When they came.
+    /// When the tokens were requested.
     pub refreshed_at: OffsetDateTime,
-    /// The client id that they were given to.
+    /// Client id that they were issued to.
     pub client_id: String,
-    /// Whether a caller forced the refresh although the token before had not expired.
+    /// Set if a caller forced the refresh although the previous token had not expired.
     pub forced: bool,
 }
 
-/// A refresh that failed and may succeed another time.
+/// A failed refresh that may succeed later.
 #[derive(Debug, Clone)]
 pub struct FailureRecord {
-    /// What kind.
+    /// Class of the failure.
     pub class: FailureClass,
-    /// No asking for this long.
+    /// The provider is not asked for this long.
     pub backoff: Duration,
-    /// True where the refresh token may have been spent without our hearing of
-    /// it: the intent stays.
+    /// Set if the refresh token may have been used up without an answer: the intent is
+    /// kept.
     pub outcome_unknown: bool,
-    /// True if the provider answered as if it had issued tokens, and none could
-    /// be read.
+    /// Set if the provider answered with success but no token could be read.
     pub unreadable: bool,
-    /// True if the provider refused the grant, and it may serve again.
+    /// Set if the provider refused the grant and a later refresh may succeed.
     pub refused: bool,
-    /// A rotated refresh token that came with the failure.
+    /// A rotated refresh token in the failed answer.
     pub sealed_refresh_token: Option<Vec<u8>>,
 }
 
 /// Why a grant is dead.
 #[derive(Debug, Clone, Copy)]
 pub struct DeadReason<'a> {
-    /// What kind of refusal.
+    /// Class of the refusal.
     pub class: FailureClass,
-    /// What the provider asks of the person at the next sign-in.
+    /// Claims challenge of the provider for the next sign-in.
     pub claims: Option<&'a str>,
 }
 
@@ -75,12 +74,12 @@ impl From<FailureClass> for DeadReason<'_> {
 }
 
 impl Store {
-    /// Stores the tokens and ends the lease: both are of the refresh token's grant
-    /// now, whichever sign-in the access token before came from. Answers nothing where the version
-    /// or the epoch has moved: then nothing is stored.
+    /// Stores the tokens and ends the lease. Both tokens now belong to the refresh
+    /// token's grant, whichever sign-in the previous access token came from. Returns
+    /// `None`, and stores nothing, if the version or the epoch has changed.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn commit(
         &self,
         lease: &Lease,
@@ -135,15 +134,15 @@ impl Store {
         row.map(|row| row.into_credential(read_at)).transpose()
     }
 
-    /// Stores a failure with its backoff and ends the lease. The grant stays
-    /// alive. Answers nothing where the version or the epoch has moved.
+    /// Stores a failure with its back-off and ends the lease. The grant stays alive.
+    /// Returns `None` if the version or the epoch has changed.
     ///
-    /// A rotated refresh token that came with the failure begins anew: nothing was ever
-    /// sent with it. The version stays, because it counts access tokens: a caller that
-    /// reports one as refused must not be answered the same one as a newer.
+    /// A rotated refresh token in the failed answer has a clean history: it was never
+    /// sent. The version does not change, because it counts access tokens: a caller that
+    /// reports a token as refused must not be answered the same one as newer.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn record_failure(
         &self,
         lease: &Lease,
@@ -192,11 +191,11 @@ impl Store {
         row.map(|row| row.into_credential(read_at)).transpose()
     }
 
-    /// Marks a grant as dead and tells it, in one transaction (R34). Answers
-    /// nothing where the version has moved or the grant is marked already.
+    /// Marks a grant as dead and publishes the event in one transaction (R34). Returns
+    /// `None` if the version has changed or the grant is marked already.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn mark_dead(
         &self,
         credential: &Credential,
@@ -213,7 +212,7 @@ impl Store {
     }
 }
 
-/// Marks and tells; answers `false` if the grant is not the one that died.
+/// Marks and publishes. Returns `false` if the grant was replaced meanwhile.
 async fn mark_in(
     connection: &mut PgConnection,
     credential: &Credential,
@@ -264,7 +263,7 @@ async fn publish_reauth_required(
         failed_at: Some(timestamp(failed_at)),
         authenticated_at: Some(timestamp(credential.authenticated_at)),
     };
-    // The same grant dies once: told twice, it is one event.
+    // One version of a grant can die only once, so a repeated event has the same id.
     let cause = format!("reauth-required/{}", credential.version);
     let id = EventId::derived(account.as_uuid(), &cause);
     outbox::enqueue(

@@ -1,4 +1,4 @@
-//! Accounts that sync-svc asks to disconnect: `vault.disconnect_request`.
+//! Requests of sync-svc to disconnect accounts: `vault.disconnect_request`.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::{Priority, STATEMENT, Store, StoreError, within};
 
 impl Store {
-    /// Forgets the request of an account whose credentials are erased.
+    /// Deletes the request of an account whose credentials are erased.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn complete_disconnect_request(&self, account: AccountId) -> Result<(), StoreError> {
         let mut held = self.connections.acquire(Priority::Immediate).await?;
         let settling = sqlx::query(
@@ -28,11 +28,11 @@ impl Store {
         Ok(())
     }
 
-    /// Takes some requests, which nobody else tries for `pause`. Those of grants
-    /// that the person gave later are dropped: they connected the account again.
+    /// Claims some requests; other replicas do not try them for `pause`. Requests older
+    /// than the grant are deleted: the person has connected the account again.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn claim_disconnect_requests(
         &self,
         most: i64,

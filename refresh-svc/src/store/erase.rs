@@ -1,4 +1,4 @@
-//! The end of a connection (R37).
+//! Erasure of credentials (R37).
 
 use latchkey_domain::{AccountId, EventId};
 use latchkey_messaging::outbox::{self, Message, Schema};
@@ -9,21 +9,21 @@ use time::OffsetDateTime;
 use super::{Credential, Lease, Priority, STATEMENT, Store, StoreError, within};
 use latchkey_proto::timestamp;
 
-/// What became of an erasure.
+/// Result of an erasure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Erased {
-    /// The credentials are gone, and it is told.
+    /// The credentials are erased, and the event is published.
     Done,
-    /// The grant changed since the lease was taken: read again.
+    /// The grant has changed since the lease was acquired: read again.
     Changed,
 }
 
 impl Store {
-    /// Erases the credentials that the lease was taken with and publishes
+    /// Erases the credentials that were read with the lease and publishes
     /// `account.disconnected.v1` in the same transaction.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn erase(
         &self,
         lease: &Lease,
@@ -41,12 +41,12 @@ impl Store {
         held.finish(erased)
     }
 
-    /// Erases the credentials that were read, unless they are the last living
-    /// ones of their identity at the provider: answers nothing then. Of several
-    /// that are disconnected at once each sees those before it as gone.
+    /// Erases the credentials that were read, unless they are the last living ones of
+    /// their identity at the provider; then it returns `None`. Of several concurrent
+    /// disconnects, each sees the earlier ones as erased.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn erase_unless_last_grant(
         &self,
         lease: &Lease,
@@ -66,12 +66,11 @@ impl Store {
         held.finish(erased)
     }
 
-    /// Notes that the person disconnects the account, whether or not there is
-    /// something left to erase: no sign-in from before counts any more, although
-    /// it may still be on its way.
+    /// Records that the person disconnects the account, even if it is erased already:
+    /// earlier sign-ins that still arrive are ignored.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn record_disconnect(&self, account: AccountId) -> Result<(), StoreError> {
         let mut held = self.connections.acquire(Priority::Immediate).await?;
         let noting = sqlx::query(
@@ -91,7 +90,7 @@ async fn erase_in(
 ) -> Result<Erased, sqlx::Error> {
     let credential = &lease.credential;
     let account = credential.account;
-    // The time of the statement: a sign-in that came before it is from before it.
+    // The time of the statement: sign-ins that were stored before are older.
     let row: Option<(OffsetDateTime, i64)> = sqlx::query_as(
         "UPDATE vault.credential
          SET sealed_access_token = NULL,
@@ -115,7 +114,7 @@ async fn erase_in(
     let Some((erased_at, version)) = row else {
         return Ok(Erased::Changed);
     };
-    // What earlier sign-ins left was revoked with the grant, as far as it could be.
+    // The grants of earlier sign-ins were revoked too, as far as possible.
     sqlx::query("DELETE FROM vault.replaced_grant WHERE account_id = $1")
         .bind(account.as_uuid())
         .execute(&mut *transaction)
@@ -137,9 +136,9 @@ async fn erase_in(
     Ok(Erased::Done)
 }
 
-/// Returns `true` if the identity has a living grant in another account. Until
-/// the transaction ends no other account of the identity is asked about, so that
-/// of several which are disconnected at once exactly one is the last.
+/// Returns `true` if the identity has a living grant in another account. The advisory
+/// lock is held until the transaction ends, so that exactly one of several concurrent
+/// disconnects is the last.
 async fn identity_has_other_grant(
     transaction: &mut PgConnection,
     credential: &Credential,

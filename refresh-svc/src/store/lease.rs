@@ -1,4 +1,4 @@
-//! The right to spend a refresh token, for a while.
+//! The lease: the exclusive right to use a refresh token for a limited time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,33 +11,31 @@ use super::{
     Credential, Priority, STATEMENT, Store, StoreError, columns, credential, seconds, within,
 };
 
-/// A lease that was taken. Nothing holds it but the row: it ends by itself.
+/// An acquired lease. It exists only in the row and expires by itself.
 #[derive(Debug, Clone)]
 pub struct Lease {
-    /// The credential as it was read with the attempt.
+    /// The credential as it was read with the lease.
     pub credential: Credential,
-    /// Fencing token: grows with every attempt.
+    /// Fencing token: increases with every acquisition.
     pub epoch: i64,
-    /// Who made it.
+    /// Which attempt acquired it.
     pub holder: Uuid,
-    /// When it ends, reckoned from before it was taken: never too late.
+    /// When it expires, computed from before the statement: never too late.
     pub ends: Instant,
 }
 
-/// Names the attempts of leases of one process, or of one revocation, in their
-/// order.
+/// Numbers the lease attempts of one process, or of one revocation.
 ///
-/// A statement that takes a lease may be late: its answer was given up, and it
-/// still arrives. A later attempt of the same process takes the lease from it, and
-/// never the other way round, or the late statement would end the lease of a
-/// refresh that is under way.
+/// A lease statement may be executed after its caller has given up waiting. A later
+/// attempt of the same holder takes the lease over, and never the other way round:
+/// otherwise a late statement would end the lease of a running refresh.
 #[derive(Debug)]
 pub struct Holder {
     process: u64,
     attempts: AtomicU64,
 }
 
-/// One attempt: it may replace the earlier ones of the same holder.
+/// One attempt: it may take over the lease of earlier attempts of the same holder.
 #[derive(Debug, Clone, Copy)]
 pub struct LeaseAttempt {
     before_first: Uuid,
@@ -45,7 +43,7 @@ pub struct LeaseAttempt {
 }
 
 impl Holder {
-    /// A holder of its own name.
+    /// Creates a holder with a unique name.
     pub fn new() -> Self {
         Self {
             process: Uuid::new_v4().as_u64_pair().0,
@@ -53,7 +51,7 @@ impl Holder {
         }
     }
 
-    /// Returns `true` if a attempt was one of this process.
+    /// Returns `true` if this holder made the attempt.
     #[cfg(test)]
     pub(crate) fn made(&self, attempt: Uuid) -> bool {
         attempt.as_u64_pair().0 == self.process
@@ -93,17 +91,17 @@ impl LeaseRow {
 }
 
 impl Store {
-    /// Takes the lease to replace the tokens of `stale_version` or older, and
-    /// writes the intent in the same statement: from now on a crash is known.
+    /// Acquires the lease to replace the tokens of `stale_version` or older, and writes
+    /// the intent in the same statement, so that a crash can be detected.
     ///
-    /// Answers nothing if another holds it, the version has moved, the grant is
-    /// dead, erased or without a refresh token, or a pause is not over: read the
-    /// row to know which. A lease that an earlier attempt of the same holder still
-    /// has is taken anew: its one flight is over, and what became of it did not
-    /// reach the database, or the database's word of it did not reach us.
+    /// Returns `None` if another holder has the lease, the version has changed, the
+    /// grant is dead, erased or without a refresh token, or a back-off has not ended:
+    /// read the row to know which. A lease that an earlier attempt of the same holder
+    /// has is taken over: that refresh has ended, and either its result or the
+    /// database's answer was lost.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn acquire_lease(
         &self,
         account: AccountId,
@@ -143,14 +141,13 @@ impl Store {
             .transpose()
     }
 
-    /// Takes the lease to end the grant, whatever state it is in: no refresh
-    /// begins while it is being revoked. No refresh token is spent, so no intent
-    /// is written.
+    /// Acquires the lease to revoke the grant in any state: no refresh begins meanwhile.
+    /// No refresh token is used up, so no intent is written.
     ///
-    /// Answers nothing if another holds it or the account is erased.
+    /// Returns `None` if another holder has the lease or the account is erased.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn acquire_lease_for_revocation(
         &self,
         account: AccountId,
@@ -181,10 +178,10 @@ impl Store {
             .transpose()
     }
 
-    /// Ends a lease that is still ours, without an outcome.
+    /// Releases a lease that is still held, without a result.
     ///
     /// # Errors
-    /// The database does not answer: the lease ends by itself.
+    /// Returned if the database does not answer; then the lease expires by itself.
     pub async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
         let query = sqlx::query(
             "UPDATE vault.credential
@@ -199,12 +196,12 @@ impl Store {
         held.finish(done).map(drop)
     }
 
-    /// Ends a lease that is still ours and under which no refresh token was
-    /// spent: takes the intent back.
+    /// Releases a lease that is still held and under which no refresh token was sent:
+    /// removes the intent.
     ///
     /// # Errors
-    /// The database does not answer: the lease ends by itself, and the intent
-    /// stays.
+    /// Returned if the database does not answer; then the lease expires by itself, and
+    /// the intent remains.
     pub async fn release_unused(&self, lease: &Lease) -> Result<(), StoreError> {
         let query = sqlx::query(
             "UPDATE vault.credential

@@ -1,4 +1,4 @@
-//! An account by where it lives.
+//! Lookup of accounts by handle, and of the attributes that a policy needs.
 
 use std::sync::Arc;
 
@@ -7,22 +7,22 @@ use uuid::Uuid;
 
 use super::{Priority, STATEMENT, Store, StoreError, within};
 
-/// What a workspace, a provider and a handle lead to.
+/// The accounts that a workspace, a provider and a handle identify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandleMatch {
     /// No account.
     NotFound,
-    /// This account.
+    /// Exactly one account.
     One(AccountId),
-    /// Several owners' living accounts: a handle is a label, and none of them
-    /// may be answered for another.
+    /// Living accounts of several owners. A handle is only a label, so none of them is
+    /// answered.
     Ambiguous,
 }
 
-/// What a policy asks of an account.
+/// Attributes of an account that a policy uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyAttributes {
-    /// Where it is.
+    /// Workspace of the account.
     pub workspace: WorkspaceId,
     /// Provider of the grant.
     pub provider: ProviderName,
@@ -30,16 +30,16 @@ pub struct PolicyAttributes {
     pub granted_scopes: Arc<ScopeSet>,
 }
 
-/// Absent where there is no such account.
+/// All columns are null if the account does not exist.
 type Row = (Option<Uuid>, Option<String>, Option<Vec<String>>);
 
 impl Store {
-    /// Finds an account by its handle, if somebody vouches that the handle is its
-    /// owner's: whoever connects an account that merely shows an address is not
-    /// found by it. A living one before a dead one, an erased one last.
+    /// Finds an account by its handle, if the handle is vouched for: an account that
+    /// merely displays an address is not found by it. A living account precedes a dead
+    /// one, which precedes an erased one.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn resolve_handle(
         &self,
         workspace: WorkspaceId,
@@ -68,11 +68,11 @@ impl Store {
         })
     }
 
-    /// Reads the attributes of an account. One statement that answers one row,
-    /// whether or not there is such an account.
+    /// Reads the attributes of an account. The statement returns one row whether or not
+    /// the account exists.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn policy_attributes(
         &self,
         account: AccountId,

@@ -1,26 +1,25 @@
-//! Grants that the provider ends by itself: which to renew before that, and how many
-//! end soon.
+//! Grants that the provider ends by itself: which ones to renew, and how many end soon.
 
 use latchkey_domain::AccountId;
 use uuid::Uuid;
 
 use super::{Priority, STATEMENT, Store, StoreError, within};
 
-/// Living grants of one provider that end soon.
+/// Number of living grants of one provider that end soon.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Ending {
     /// Provider name.
     pub provider: String,
-    /// How many.
+    /// Number of grants.
     pub grants: i64,
 }
 
 impl Store {
-    /// Living accounts whose grant is to be renewed now, `most` at most, the most urgent
-    /// first: half of the life of their refresh token is over.
+    /// Living accounts whose grant must be renewed now, at most `most`, the most urgent
+    /// first. A grant is due after half of the life of its refresh token.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn to_renew(&self, most: i64) -> Result<Vec<AccountId>, StoreError> {
         let mut held = self.connections.acquire(Priority::Immediate).await?;
         // Index: credential_renew_at.
@@ -42,10 +41,10 @@ impl Store {
         Ok(accounts.into_iter().map(Into::into).collect())
     }
 
-    /// How many living grants end within a day, by provider.
+    /// Number of living grants that end within a day, by provider.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn ending(&self) -> Result<Vec<Ending>, StoreError> {
         let mut held = self.connections.acquire(Priority::Immediate).await?;
         let counting = sqlx::query_as(

@@ -10,7 +10,7 @@ use super::{LONG_STATEMENT, Priority, STATEMENT, Store, StoreError, within};
 /// A refresh token that a later sign-in replaced.
 #[derive(Clone)]
 pub struct Replaced {
-    /// Its row.
+    /// Id of its row.
     pub id: i64,
     /// The token, sealed for the account's binding.
     pub sealed_refresh_token: Vec<u8>,
@@ -36,10 +36,10 @@ struct StaleRow {
 }
 
 impl Store {
-    /// What earlier sign-ins of an account left, the newest first.
+    /// Refresh tokens of earlier sign-ins of an account, the newest first.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn replaced(&self, account: AccountId) -> Result<Vec<Replaced>, StoreError> {
         let mut held = self.connections.acquire(Priority::Immediate).await?;
         // Index: replaced_grant_account.
@@ -60,11 +60,11 @@ impl Store {
             .collect())
     }
 
-    /// Some kept tokens behind `after` that another key than `current` seals, with what
-    /// they are sealed for.
+    /// Replaced tokens with ids after `after` that are sealed to another key than
+    /// `current`, with their bindings.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn stale_replaced(
         &self,
         after: i64,
@@ -91,10 +91,10 @@ impl Store {
         Ok(rows.into_iter().filter_map(StaleRow::parsed).collect())
     }
 
-    /// Puts a kept token that was sealed anew in the place of its bytes.
+    /// Replaces the bytes of a replaced token with resealed ones.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn replace_envelope_of_replaced(
         &self,
         before: &Replaced,
@@ -115,7 +115,8 @@ impl Store {
 }
 
 impl StaleRow {
-    /// Nothing, if the account's row cannot be read: then the token opens for nobody.
+    /// Returns `None` if the account's row cannot be parsed: then the token cannot be
+    /// opened anyway.
     fn parsed(self) -> Option<(Replaced, GrantBinding)> {
         let binding = GrantBinding {
             workspace: self.workspace_id.into(),

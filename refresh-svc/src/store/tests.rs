@@ -30,8 +30,8 @@ async fn connected(database: &TestDatabase) -> AccountId {
 
 const LEASE: Duration = Duration::from_mins(1);
 
-// The statement of a attempt that was given up may still arrive: it must not end
-// the lease of a refresh that is under way.
+// A statement whose caller has given up may still be executed: it must not end the lease
+// of a running refresh.
 #[tokio::test]
 async fn a_late_lease_statement_never_takes_the_lease_from_a_later_one() {
     let database = TestDatabase::create().await;
@@ -53,7 +53,7 @@ async fn a_late_lease_statement_never_takes_the_lease_from_a_later_one() {
     let left = store.read(account).await.unwrap().unwrap();
     assert_eq!((left.attempts, left.lease_left), (0, Duration::ZERO));
 
-    // The other way round the later one takes it: the process has lost sight of it.
+    // A later attempt takes the lease over: the process has lost the earlier one.
     let (lost_sight_of, again) = (holder.next(), holder.next());
     store
         .acquire_lease(account, lost_sight_of, LEASE, 1)
@@ -68,7 +68,7 @@ async fn a_late_lease_statement_never_takes_the_lease_from_a_later_one() {
     assert!(others.unwrap().is_none());
 }
 
-// What an answer says may be as old as its question, however late it comes.
+// An answer may be as old as its statement, however late it arrives.
 #[tokio::test]
 async fn a_row_is_as_old_as_the_statement_that_read_it() {
     let database = TestDatabase::create().await;

@@ -1,11 +1,9 @@
-//! A breaker breaker that knows whose failures it counts: a state machine
-//! without I/O.
+//! A circuit breaker that knows which accounts fail: a state machine without I/O.
 //!
-//! Accounts that always fail must not close the way for the others, so a failure counts
-//! where the account was healthy before, and an account that fails is no measure of whether
-//! the provider is back: it may probe, and keeps no healthy one waiting. One request probes
-//! at a time, not a handful. What `failsafe` and `recloser`
-//! do not have: see docs/decisions/0010-a-sick-provider-is-left-alone.md.
+//! Accounts that always fail must not open the breaker for the others. So a failure
+//! counts only if the account was healthy before, and the probe of a failing account
+//! does not delay a healthy one. One request probes at a time. The crates `failsafe` and
+//! `recloser` do not support this: see docs/decisions/0010.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,63 +11,64 @@ use std::time::Duration;
 use latchkey_providers::{FailureClass, TOKEN_TOO_LARGE, TokenError};
 use tokio::time::Instant;
 
-/// Outcomes that are remembered, the latest of each account.
+/// Number of remembered outcomes, the latest of each account.
 const WINDOW: usize = 32;
-/// What is older says nothing about now.
+/// Older outcomes are ignored.
 const WINDOW_AGE: Duration = Duration::from_mins(2);
-/// Failures of fewer accounts than this are those accounts' own.
+/// Failures of fewer accounts than this do not open the breaker.
 const MIN_FAILURES: usize = 3;
 
-/// First time that the breaker stays open, doubled with each probe that fails up
-/// to the second. While a provider is down it is asked every few seconds, so that the
-/// first to be served does not wait long after its return.
+/// Time that the breaker stays open: the first value, doubled with each failed probe up
+/// to the second. A provider that is down is probed every few seconds, so that callers
+/// do not wait long after its return.
 const PASSING: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(4));
 const OPERATORS: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(5));
-/// A provider's hint is believed up to this.
+/// Upper bound of a provider's `Retry-After`.
 const MAX_HINT: Duration = Duration::from_mins(10);
-/// A probe is under way: the next one is sent so much later, whatever became of it. A
-/// provider that does not answer would else hold it for as long as it may take.
+/// If a probe is not answered, the next one is sent after this time. Otherwise a
+/// provider that hangs would delay it by the request's deadline.
 const BETWEEN_PROBES: Duration = Duration::from_secs(4);
 
-/// Whether an account's last refresh succeeded. An account that fails says little about
-/// the provider: it may be the account that is gone.
+/// Whether an account's last refresh succeeded. A failing account says little about the
+/// provider: the account itself may be the cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountHealth {
-    /// It did.
+    /// The last refresh succeeded.
     Healthy,
-    /// It did not.
+    /// The last refresh failed.
     Failing,
 }
 
 /// A request that was sent.
 #[derive(Debug, Clone, Copy)]
 pub struct SentRequest {
-    /// Of the account, before it.
+    /// Health of the account before the request.
     pub health: AccountHealth,
-    /// Whether it was to find out if the provider is back.
+    /// Set if the request was a probe.
     pub probe: bool,
 }
 
-/// What a request says about the provider.
+/// What the result of a request says about the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It works, also where it refuses one grant.
+    /// The provider works, possibly refusing this grant.
     Success,
-    /// It refused one grant for a reason that is not upstreams: that is about the grant.
+    /// The provider refused this grant for an unknown reason; this says nothing about
+    /// the provider.
     Ignored,
-    /// It does not, or not for this deployment.
+    /// The provider does not work, or not for this deployment.
     Failure {
-        /// How.
+        /// Class of the failure.
         class: FailureClass,
-        /// Its `Retry-After`.
+        /// The provider's `Retry-After`.
         hint: Option<Duration>,
     },
 }
 
 impl Outcome {
-    /// What an error says. Refusing one grant is healthy.
+    /// Classifies an error. Refusing one grant is a success of the provider.
     pub fn of(error: &TokenError) -> Self {
-        // One person's token says nothing of the others.
+        // One person's oversized token says nothing about the provider.
         if error.code.as_deref() == Some(TOKEN_TOO_LARGE) {
             return Self::Ignored;
         }
@@ -90,12 +89,12 @@ impl Outcome {
     }
 }
 
-/// No request goes out.
+/// The circuit breaker is open: no request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CircuitOpen {
     /// The failure that opened the breaker.
     pub class: FailureClass,
-    /// When the next probe goes out.
+    /// Time until the next probe.
     pub retry_after: Duration,
 }
 
@@ -108,12 +107,11 @@ enum State {
 #[derive(Debug, Clone, Copy)]
 struct Open {
     class: FailureClass,
-    /// Probes of healthy accounts that failed.
+    /// Failed probes of healthy accounts.
     failed_probes: u32,
     /// When a healthy account may probe.
     healthy_probe_at: Instant,
-    /// When one may whose last refresh failed. What comes of it keeps no healthy account
-    /// waiting.
+    /// When a failing account may probe. The outcome does not delay healthy accounts.
     failing_probe_at: Instant,
 }
 
@@ -126,11 +124,11 @@ impl Open {
     }
 }
 
-/// The breaker of one way to a provider.
+/// The circuit breaker of one upstream or provider.
 #[derive(Debug)]
 pub struct CircuitBreaker {
     state: State,
-    /// Whose, whether it failed, and when; the latest last.
+    /// Account or tenant, whether it failed, and when; the latest last.
     recent: VecDeque<(u64, bool, Instant)>,
 }
 
@@ -144,7 +142,7 @@ impl Default for CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// Why no request would be let through now; nothing where one would.
+    /// Returns why a request would be rejected now. `None` if it would be sent.
     pub fn rejection(&self, health: AccountHealth, now: Instant) -> Option<CircuitOpen> {
         let State::Open(mut open) = self.state else {
             return None;
@@ -156,7 +154,7 @@ impl CircuitBreaker {
         })
     }
 
-    /// Asks to send a request: true where it is a probe.
+    /// Acquires the right to send a request. Returns `true` if the request is a probe.
     pub fn acquire(&mut self, health: AccountHealth, now: Instant) -> Result<bool, CircuitOpen> {
         if let Some(open) = self.rejection(health, now) {
             return Err(open);
@@ -170,15 +168,15 @@ impl CircuitBreaker {
         }
     }
 
-    /// The probe was not sent: the next request is one.
+    /// Records that a probe was not sent: the next request is a probe.
     pub fn abandon(&mut self, health: AccountHealth, now: Instant) {
         if let State::Open(open) = &mut self.state {
             *open.from(health) = now;
         }
     }
 
-    /// Takes an outcome. `source` says whose, `jitter` of 0 to 1 keeps replicas
-    /// from probing in step. True where the breaker opened or closed.
+    /// Records an outcome of `source` (an account or a tenant). `jitter` (0 to 1)
+    /// spreads the probes of replicas. Returns `true` if the breaker opened or closed.
     pub fn record(
         &mut self,
         source: u64,
@@ -207,8 +205,8 @@ impl CircuitBreaker {
                 self.remember(source, false, now);
                 false
             }
-            // A failure counts where the account was healthy: from then on it fails, and
-            // says nothing more of the provider.
+            // A failure counts if the account was healthy. From then on it is failing,
+            // and its failures say nothing about the provider.
             (State::Closed, Outcome::Failure { class, hint })
                 if sent.health == AccountHealth::Healthy =>
             {
@@ -226,7 +224,7 @@ impl CircuitBreaker {
                 }
                 opens
             }
-            // SentRequest before the breaker opened: it knows that already.
+            // Sent before the breaker opened: nothing to record.
             _ => false,
         }
     }
@@ -240,7 +238,7 @@ impl CircuitBreaker {
         self.recent.push_back((source, failed, now));
     }
 
-    /// A probe failed.
+    /// Prolongs the open state after a failed probe.
     fn record_failed_probe(
         &mut self,
         mut open: Open,
@@ -262,7 +260,7 @@ impl CircuitBreaker {
     }
 }
 
-/// How long the provider is left alone after so many probes.
+/// How long the breaker stays open after so many failed probes.
 fn open_duration(
     class: FailureClass,
     hint: Option<Duration>,

@@ -1,39 +1,39 @@
-//! Grants that a provider refuses, between two that it serves: a state machine without
-//! I/O.
+//! Detects bursts of refused grants: a state machine without I/O.
 //!
-//! A provider that refuses grant after grant and serves none has lost the client, not the
-//! people: marking them would ask everybody to sign in again, in vain.
+//! A provider that refuses grant after grant and serves none does not accept the client
+//! any more. Marking these grants as dead would ask everybody to sign in again without
+//! any effect.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many accounts in a row lose their grants by themselves; more are a burst.
+/// This many accounts may lose their grants independently; more are a burst.
 const MAX_REFUSALS: usize = 10;
-/// What is older says nothing about now.
+/// Older refusals are ignored.
 const WINDOW_AGE: Duration = Duration::from_mins(10);
 
-/// The accounts whose grants were refused since one was last served.
+/// Accounts whose grants were refused since one was last served.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     refused: HashMap<u64, Instant>,
     burst: bool,
 }
 
-/// What one more refusal makes of them.
+/// Whether a refusal is part of a burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Burst {
-    /// There is none.
+    /// Not part of a burst.
     No,
-    /// It begins with this one.
+    /// The burst begins with this refusal.
     Begins,
-    /// It goes on.
+    /// The burst continues.
     GoesOn,
 }
 
 impl Refusals {
-    /// The grant of one more account was refused.
+    /// Records that the grant of an account was refused.
     pub(super) fn record_refused(&mut self, account: u64, now: Instant) -> Burst {
         if self.burst {
             return Burst::GoesOn;
@@ -45,7 +45,7 @@ impl Refusals {
         if self.burst { Burst::Begins } else { Burst::No }
     }
 
-    /// A grant was served: the client is good.
+    /// Records that a grant was served: the provider accepts the client.
     pub(super) fn record_served(&mut self) {
         self.burst = false;
         self.refused.clear();
@@ -67,7 +67,7 @@ mod tests {
                 "{account}"
             );
         }
-        // The same account again is no other one.
+        // A repeated refusal of one account is counted once.
         assert_eq!(refusals.record_refused(0, now), Burst::No);
         assert_eq!(refusals.record_refused(10, now), Burst::Begins);
         assert_eq!(

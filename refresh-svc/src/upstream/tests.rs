@@ -83,7 +83,7 @@ async fn a_tenant_that_fails_opens_no_other_tenants_circuit_breaker() {
     assert!(healthy.acquire(AccountHealth::Healthy).await.is_ok());
 }
 
-// Many tenants with an account or two each see an outage as one.
+// Many tenants with one or two accounts each see one outage.
 #[tokio::test]
 async fn a_provider_that_fails_for_several_tenants_is_down_for_all() {
     let upstreams = upstreams(9);
@@ -112,8 +112,8 @@ async fn a_probe_that_is_not_sent_lets_the_next_one_through() {
     assert!(upstream.acquire(AccountHealth::Healthy).await.is_ok());
 }
 
-// REFRESH_AHEAD_RATE is what it says: what is due is looked for every two seconds, and
-// goes out at once.
+// The search for refreshes ahead runs every two seconds and starts what it finds at
+// once; the average rate is REFRESH_AHEAD_RATE.
 #[tokio::test]
 async fn refreshes_ahead_come_at_their_rate() {
     let number = |number| NonZeroU32::new(number).unwrap();

@@ -1,4 +1,4 @@
-//! Who may ask for what (R36): the policy, as callers and the audit see it.
+//! Authorization (R36): the policy as callers and the audit see it.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ async fn a_caller_may_do_what_one_rule_allows_and_it_is_audited() {
     assert_eq!(refusal(mail.ask(by_handle(&foreign)).await), not_allowed());
     // Provider.
     assert_eq!(refusal(mail.get(other_provider.id).await), not_allowed());
-    // Scopes that are asked for.
+    // Requested scopes.
     let wider = GetAccessTokenRequest {
         account: Some(by_id(own.id.to_string())),
         required_scopes: vec!["calendar.read".to_owned()],
@@ -119,7 +119,7 @@ async fn a_caller_may_do_what_one_rule_allows_and_it_is_audited() {
         Some("account outside the policy")
     );
     assert_eq!(rows[6].reason.as_deref(), Some("scopes"));
-    // And in the log, without the token.
+    // The refusal is also logged, without the token.
     let line = format!("account.id=\"{}\"", foreign.id);
     eventually(async || {
         logged()
@@ -130,7 +130,7 @@ async fn a_caller_may_do_what_one_rule_allows_and_it_is_audited() {
     .await;
 }
 
-// R36: the token itself may be wider than what the caller may have.
+// R36: the token itself may have more scopes than the caller may have.
 #[tokio::test]
 async fn a_token_with_more_scopes_than_the_caller_may_have_is_not_given() {
     let policy = PolicyFile::new("");
@@ -153,7 +153,7 @@ async fn a_token_with_more_scopes_than_the_caller_may_have_is_not_given() {
         refusal(client.ask(by_handle(&account)).await),
         not_allowed()
     );
-    // Nor was the provider asked for it.
+    // The provider was not asked for it either.
     assert_eq!(world.demo.refreshes(Flavour::Google), 0);
 }
 
@@ -174,7 +174,7 @@ async fn a_caller_without_a_name_and_one_that_no_rule_names_are_refused() {
     );
     assert_eq!(refusal(other.get(account.id).await), not_allowed());
 
-    // Its common name is one that the policy names: that is no name.
+    // The policy names its common name, which does not identify a caller.
     let nameless = authority.client_without_names("test-client").unwrap();
     let nameless = Client::of(replica.grpc, &world.certificates, &nameless);
     let refused = refusal(nameless.get(account.id).await);
@@ -193,8 +193,8 @@ async fn a_caller_without_a_name_and_one_that_no_rule_names_are_refused() {
     );
 }
 
-// R36: those who are judged account by account queue for the database as others
-// do, and none of them takes the queue for an outage.
+// R36: calls that are authorized account by account queue for the database like others,
+// and none of them mistakes the queue for an outage.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_callers_that_wait_for_the_database_are_answered() {
     let policy = PolicyFile::new("");
@@ -221,7 +221,7 @@ async fn many_callers_that_wait_for_the_database_are_answered() {
             tokio::spawn(async move { mail.get(id).await })
         })
         .collect();
-    // Longer than a connection is waited for.
+    // Longer than the deadline of a connection.
     tokio::time::sleep(Duration::from_secs(6)).await;
     gate.rollback().await.unwrap();
     for caller in crowd {

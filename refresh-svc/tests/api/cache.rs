@@ -1,4 +1,4 @@
-//! What is kept in memory and for how long, over all replicas.
+//! What is cached and for how long, over all replicas.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,12 @@ use latchkey_proto::token::{AccountHandle, AccountSelector, GetAccessTokenReques
 
 use crate::support::{Client, Token, World, eventually, within};
 
-/// How long a revoked account's token is answered on by another replica.
+/// How long another replica still answers a revoked account's token.
 async fn answered_on(world: &World, here: &Client, there: &Client) -> Duration {
     let account = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
-    // Whoever listens does so by now.
+    // The replicas listen by now.
     tokio::time::sleep(Duration::from_millis(500)).await;
     here.get(account.id).await.unwrap();
     there.get(account.id).await.unwrap();
@@ -33,7 +33,7 @@ async fn a_revoked_token_leaves_every_memory_within_a_second() {
     assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
-// R37: the notification never comes.
+// R37: the notification is never sent.
 #[tokio::test]
 async fn without_notifications_a_revoked_token_leaves_within_the_revalidation() {
     let world = World::new().await.with("TOKEN_CACHE_REVALIDATE", "2s");
@@ -47,7 +47,7 @@ async fn without_notifications_a_revoked_token_leaves_within_the_revalidation() 
     assert!(took < Duration::from_secs(4), "{took:?}");
 }
 
-// A request by handle is answered from memory as one by id is.
+// A request by handle is answered from the cache like one by id.
 #[tokio::test]
 async fn an_account_by_its_handle_is_answered_while_the_database_is_down() {
     let world = World::new().await.with("TOKEN_CACHE_REVALIDATE", "1ms");
@@ -74,7 +74,7 @@ async fn an_account_by_its_handle_is_answered_while_the_database_is_down() {
     world.let_database_in().await;
 }
 
-// PEERS, strictly better, 1: nobody asks at the moment of expiry, and nobody waits after it.
+// PEERS, strictly better, 1: no caller waits at the moment of expiry or after it.
 #[tokio::test]
 async fn accounts_in_use_are_each_refreshed_ahead_once_over_all_replicas() {
     let world = World::new().await;
@@ -94,14 +94,14 @@ async fn accounts_in_use_are_each_refreshed_ahead_once_over_all_replicas() {
     }
     let count = u64::try_from(accounts.len()).unwrap();
     assert_eq!(world.demo.refreshes(Flavour::Oidc), count);
-    // Nobody asks any more: what is refreshed now is refreshed ahead.
+    // No caller requests tokens any more: further refreshes are refreshes ahead.
     for account in &accounts {
         within(Duration::from_secs(40), async || {
             (world.stored(account).await.version == 3).then_some(())
         })
         .await;
     }
-    // Two lookups of each replica later it is still once.
+    // After two more searches of each replica there is still only one refresh.
     tokio::time::sleep(Duration::from_secs(4)).await;
     for account in &accounts {
         assert_eq!(world.stored(account).await.version, 3);

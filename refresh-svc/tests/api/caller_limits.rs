@@ -1,4 +1,4 @@
-//! R36: what one caller may hold of a replica, so that it leaves the others theirs.
+//! R36: limits of one caller, so that capacity of a replica remains for others.
 
 use latchkey_demo_provider::Flavour;
 use tonic::Code;
@@ -11,7 +11,8 @@ async fn a_caller_at_its_limit_leaves_other_callers_theirs() {
         .await
         .with("CALLER_WAITING_LIMIT", "1")
         .with("TOKEN_CACHE_REVALIDATE", "1m");
-    // Before the replica listens: an account that has just changed is not trusted in memory.
+    // Created before the replica listens: an account that has just changed is not
+    // trusted in the cache.
     let at_hand = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
@@ -34,8 +35,8 @@ async fn a_caller_at_its_limit_leaves_other_callers_theirs() {
         (Code::ResourceExhausted, "TOO_MANY_CALLS")
     );
     assert!(refused.retry_after.is_some());
-    // Another caller has a share of its own, and what it brought into memory is answered
-    // to everybody: a replica that did not hear of changes for a moment reads again.
+    // Another caller has its own limit. The account that it brought into the cache is
+    // answered to all callers: a replica without notifications for a moment reads again.
     other.get(at_hand.id).await.unwrap();
     client.get(at_hand.id).await.unwrap();
     other.get(second.id).await.unwrap();

@@ -1,4 +1,4 @@
-//! R49, RF8: a sick provider is left alone, and nobody else pays.
+//! R49, RF8: a failing provider gets few requests, and others are not affected.
 
 use std::time::Duration;
 
@@ -34,13 +34,13 @@ async fn a_provider_that_is_down_is_asked_a_few_times_however_many_accounts() {
     let asked = world.demo.refreshes(Flavour::Google);
     assert!((3..=5).contains(&asked), "{asked}");
 
-    // A token that is still valid serves, also one that should be replaced.
+    // A token that is still valid is answered, even if it should be replaced.
     assert_eq!(client.get(valid.id).await.unwrap().version, 1);
-    // Another provider's way is open.
+    // The circuit breaker of another provider is closed.
     let other = world.expired(Flavour::Oidc).await;
     assert_eq!(client.get(other.id).await.unwrap().version, 2);
 
-    // It comes back: one probe, then everybody.
+    // The provider returns: one probe, then all requests.
     world.demo.forget_faults();
     let first = world.expired(Flavour::Google).await;
     eventually(async || client.get(first.id).await.ok()).await;
@@ -73,7 +73,7 @@ async fn a_wrong_client_secret_costs_a_few_requests_and_no_grant() {
     );
 }
 
-// R32: `Retry-After: 120` of several accounts is the provider's word to all.
+// R32: `Retry-After: 120` of several accounts applies to all accounts.
 #[tokio::test]
 async fn a_provider_that_throttles_is_left_alone_for_as_long_as_it_says() {
     let world = World::new().await;
@@ -92,7 +92,7 @@ async fn a_provider_that_throttles_is_left_alone_for_as_long_as_it_says() {
     assert_eq!(world.demo.refreshes(Flavour::Microsoft), 3);
 }
 
-// One account never slows others, however often it fails.
+// One account never delays others, however often it fails.
 #[tokio::test]
 async fn one_account_that_always_fails_opens_no_circuit_breaker() {
     let world = World::uncached().await;
@@ -109,7 +109,7 @@ async fn one_account_that_always_fails_opens_no_circuit_breaker() {
     assert_eq!(client.get(well.id).await.unwrap().version, 2);
 }
 
-// A provider that fails now and then is asked on.
+// The circuit breaker stays closed if only some requests fail.
 #[tokio::test]
 async fn a_flapping_provider_fails_single_calls_only() {
     let world = World::new().await;

@@ -1,5 +1,5 @@
-//! The holder of a lease, a process of its own, ended by SIGKILL before, during
-//! and after the provider's answer.
+//! The holder of a lease is a separate process, killed before, during and after the
+//! provider's answer.
 
 use std::time::{Duration, Instant};
 
@@ -17,14 +17,14 @@ async fn world() -> World {
         .with("REFRESH_TIME_TO_STORE", "1s")
 }
 
-/// When the process dies.
+/// When the process is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
-    /// The provider has the request and has done nothing.
+    /// The provider has received the request and has not handled it.
     Before,
-    /// The provider has issued, and its answer is on its way.
+    /// The provider has issued tokens, and its answer is being sent.
     During,
-    /// The answer is there and not stored.
+    /// The answer has arrived and is not stored.
     After,
 }
 
@@ -47,7 +47,7 @@ async fn killed(
         At::After => world.demo.inject(fault.delayed_ms(800)),
     }
     let client = Client::connect(holder.grpc, &world.certificates).await;
-    // Lets the lease be taken and holds the storing back.
+    // Lets the lease be acquired and delays the storing.
     let mut gate = None;
     let asking = tokio::spawn({
         let (client, id) = (client.clone(), account.id);
@@ -62,7 +62,7 @@ async fn killed(
             .await
             .unwrap();
         gate = Some(transaction);
-        // The answer has come, the row is not to be had.
+        // The answer has arrived, and the row is locked.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
     } else {
         eventually(async || (world.demo.refreshes(flavour) > before).then_some(())).await;
@@ -71,7 +71,7 @@ async fn killed(
     holder.kill();
     assert!(asking.await.unwrap().is_err());
     if let Some(gate) = gate {
-        // A statement that has reached the database would store all the same.
+        // A statement that has reached the database would still be executed.
         sqlx::query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
              WHERE datname = current_database() AND wait_event_type = 'Lock'",
@@ -109,8 +109,8 @@ async fn a_killed_holder_costs_at_most_one_lease_and_no_grant_without_strict_rot
     }
 }
 
-// The window of a strict provider: from its issuing to our storing. Before it
-// nothing is lost; within it the loss is events, once.
+// The window of a strict provider lasts from its issuing to our storing. Before it
+// nothing is lost; within it the loss is published once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strict_provider_loses_only_what_it_had_issued_and_the_loss_is_published() {
     let world = world().await;
@@ -134,7 +134,7 @@ async fn a_strict_provider_loses_only_what_it_had_issued_and_the_loss_is_publish
     }
 }
 
-// R33: after the storing nothing is asked again.
+// R33: after the storing nothing is requested again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_killed_after_storing_costs_nothing() {
     let world = world().await;

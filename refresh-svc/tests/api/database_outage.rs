@@ -1,4 +1,5 @@
-//! A database that is lost without a word: black-holed, demoted, late.
+//! A database whose connections are lost silently, that becomes read-only, or that
+//! answers late.
 
 use std::time::Duration;
 
@@ -8,17 +9,17 @@ use tonic::Code;
 
 use crate::support::{Token, World, refusal, slow, within};
 
-/// On a quiet machine all of it is back within ten seconds; one that does other
-/// things too is no failure.
+/// On an idle machine all of this takes less than ten seconds; the limit allows for a
+/// busy one.
 async fn eventually<T>(check: impl AsyncFnMut() -> Option<T>) -> T {
     within(Duration::from_mins(1), check).await
 }
 
-/// Enough to use every connection that reads may take.
+/// Enough to use every connection that reads may use.
 const READERS: usize = 12;
 
-// Packets are swallowed and nobody is told; new connections work. Reads, a
-// refresh that is to be stored and the readiness check come back by themselves.
+// Packets are dropped silently; new connections work. Reads, a refresh that must be
+// stored and the readiness check recover by themselves.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_drops_packets_silently_is_replaced_without_a_restart() {
     let world = World::uncached()
@@ -39,14 +40,13 @@ async fn a_connection_that_drops_packets_silently_is_replaced_without_a_restart(
             .into_iter()
             .all(|answer| answer.is_ok())
     };
-    // As many connections as the readers need stand from now on.
+    // Opens as many connections as the readers need.
     eventually(async || read_all().await.then_some(())).await;
     let strict = world.expired(Flavour::Oidc).await;
     world.demo.inject(slow(700));
     let waiting = world.under_way(&client, &strict, Flavour::Oidc).await;
 
-    // Reads are under way, and the storing of the refresh is about to be: all of
-    // them wait for the table.
+    // Reads and the storing of the refresh wait for the table lock.
     let mut lock = world.pool().begin().await.unwrap();
     sqlx::query("LOCK TABLE vault.credential IN ACCESS EXCLUSIVE MODE")
         .execute(&mut *lock)
@@ -74,7 +74,7 @@ async fn a_connection_that_drops_packets_silently_is_replaced_without_a_restart(
 
     eventually(async || read_all().await.then_some(())).await;
     eventually(async || replica.is_ready().await.then_some(())).await;
-    // Nobody waits for what will never come.
+    // No call waits for a lost answer.
     for answer in stuck.await.unwrap() {
         if answer.is_err() {
             assert_eq!(refusal(answer).reason, "STORE_UNAVAILABLE");
@@ -86,7 +86,7 @@ async fn a_connection_that_drops_packets_silently_is_replaced_without_a_restart(
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 1);
 }
 
-// After a fail-over the connections of before lead to a server that only reads.
+// After a fail-over the old connections lead to a read-only server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_leaves_a_read_only_server_and_loses_no_grant() {
     let world = World::uncached().await;
@@ -98,7 +98,7 @@ async fn a_replica_leaves_a_read_only_server_and_loses_no_grant() {
     let waiting = world.under_way(&client, &rotating, Flavour::Oidc).await;
 
     world.demote_database().await;
-    // Its reads are answered, and nobody may call that ready.
+    // Its reads are answered, but the replica must not be ready.
     eventually(async || (!replica.is_ready().await).then_some(())).await;
     let refused = refusal(client.get(idle.id).await);
     assert_eq!(
@@ -122,8 +122,8 @@ async fn a_replica_leaves_a_read_only_server_and_loses_no_grant() {
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 1);
 }
 
-// R37: notifications that a dead connection swallows are missed, and only the
-// heartbeat tells. Here nothing else would: what is cached is trusted for an hour.
+// R37: a dead connection loses notifications, and only missing heartbeats reveal this.
+// Entries of the cache are trusted for an hour here.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_without_heartbeats_reconnects() {
     let (world, proxy) = World::new()
@@ -131,14 +131,14 @@ async fn a_listener_without_heartbeats_reconnects() {
         .with("TOKEN_CACHE_REVALIDATE", "1h")
         .behind_a_proxy()
         .await;
-    // Before the replica listens, so that it hears of no change.
+    // Created before the replica listens, so that it receives no notification.
     let account = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
     let (_replica, client) = world.served().await;
     client.get(account.id).await.unwrap();
     world.listens().await;
-    // What was read before it listened is read again: from now on it is trusted.
+    // Entries from before it listened are read again and trusted from now on.
     client.get(account.id).await.unwrap();
 
     proxy.drop_packets();
@@ -154,8 +154,8 @@ async fn a_listener_without_heartbeats_reconnects() {
     assert_eq!(refusal::<()>(Err(refused)).reason, "INVALID_REFRESH_TOKEN");
 }
 
-// R37: an answer of the database that is late says how things were before it was
-// late. A revocation that was told meanwhile is not forgotten for it.
+// R37: a late answer of the database reports an old state. A revocation that was
+// notified meanwhile must not be undone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_answer_of_the_database_never_brings_a_revoked_token_back() {
     let (world, proxy) = World::new()
@@ -173,7 +173,7 @@ async fn a_late_answer_of_the_database_never_brings_a_revoked_token_back() {
         let (client, id) = (client.clone(), account.id);
         async move { client.get(id).await }
     });
-    // The database has read the row, and its answer is on the way.
+    // The database has read the row, and its answer is delayed.
     eventually(async || {
         let reads: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity

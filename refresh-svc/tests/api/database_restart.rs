@@ -1,5 +1,5 @@
-//! PostgreSQL ends and comes back under load: a server of
-//! the test's own, ended for real.
+//! PostgreSQL stops and restarts under load: the test starts its own server and really
+//! stops it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,23 +17,23 @@ use crate::support::{
     Account, Client, PolicyFile, Process, Token, World, refusal, rule, slow, within,
 };
 
-/// Between two questions of one caller: the load stays below what the audit
-/// keeps over an outage of this length.
+/// Pause between two requests of one caller: the load stays below what the audit keeps
+/// during an outage of this length.
 const PACE: Duration = Duration::from_millis(10);
 
-/// A machine that does other things too is no failure.
+/// The limit allows for a busy machine.
 async fn eventually<T>(check: impl AsyncFnMut() -> Option<T>) -> T {
     within(Duration::from_mins(1), check).await
 }
 
-/// What callers were events.
+/// Counts of what callers were answered.
 #[derive(Default)]
 struct Tally {
     answered: AtomicU64,
     refused: AtomicU64,
 }
 
-/// Callers that ask on until they are events to end.
+/// Callers that send requests until they are stopped.
 struct Callers {
     tally: Arc<Tally>,
     stop: CancellationToken,
@@ -49,7 +49,7 @@ impl Callers {
         }
     }
 
-    /// A caller that may be refused only as `allowed` says.
+    /// Starts a caller that may be refused only as `allowed` states.
     fn ask(&mut self, client: &Client, account: &Account, allowed: fn(&Status) -> bool) {
         let (client, id) = (client.clone(), account.id);
         let (tally, stop) = (Arc::clone(&self.tally), self.stop.clone());
@@ -75,7 +75,7 @@ impl Callers {
         self.tally.refused.load(Ordering::Relaxed)
     }
 
-    /// How many tokens were answered; whoever was events something else fails here.
+    /// Returns the number of answered tokens. Fails if a caller was refused otherwise.
     async fn end(self) -> u64 {
         self.stop.cancel();
         self.tasks.join_all().await;
@@ -83,8 +83,8 @@ impl Callers {
     }
 }
 
-/// What a caller without a valid token is events while the database is away, or
-/// where every new one was stored so late that it had expired again.
+/// How a caller without a valid token is refused while the database is down, or if every
+/// new token was stored so late that it had expired again.
 fn try_again(status: &Status) -> bool {
     let refused = refusal::<()>(Err(status.clone()));
     matches!(
@@ -138,7 +138,7 @@ async fn a_database_that_ends_under_load_fails_no_valid_token_and_loses_nothing(
     world
         .demo
         .change(|settings| settings.access_token_lifetime_s = 3);
-    // Slow enough that some are always under way.
+    // Slow enough that some refreshes are always running.
     world.demo.inject(slow(400).times(u32::MAX));
 
     let replicas = [Process::start(&world), Process::start(&world)];
@@ -152,7 +152,7 @@ async fn a_database_that_ends_under_load_fails_no_valid_token_and_loses_nothing(
             .connect(Flavour::Google, "ada", Token::Expires(3000))
             .await;
         let client = &clients[number % 2];
-        // From now on it is cached.
+        // It is cached from now on.
         client.get(account.id).await.unwrap();
         valid.ask(client, &account, |_| false);
     }
@@ -170,7 +170,7 @@ async fn a_database_that_ends_under_load_fails_no_valid_token_and_loses_nothing(
     }
 
     for (outage, person) in ["grace", "noor"].into_iter().enumerate() {
-        // A grant whose end is found out while nothing can be stored.
+        // A dead grant that is detected while nothing can be stored.
         let revoked = world
             .connect(Flavour::Google, person, Token::Expires(-10))
             .await;
@@ -194,8 +194,8 @@ async fn a_database_that_ends_under_load_fails_no_valid_token_and_loses_nothing(
         .await;
         postgres.resume().await.unwrap();
 
-        // Everybody is answered again. A lease that the outage left behind would
-        // keep them waiting for longer than any deadline.
+        // All callers are answered again. A lease that remained from the outage would
+        // delay them beyond every deadline.
         join_all(short.iter().flat_map(|account| {
             clients.iter().map(async |client| {
                 eventually(async || client.get(account.id).await.ok()).await;
@@ -203,7 +203,7 @@ async fn a_database_that_ends_under_load_fails_no_valid_token_and_loses_nothing(
         }))
         .await;
         let refused = match dying.await.unwrap() {
-            // Told by the provider and not stored: found out again.
+            // The refusal was not stored: it is detected again.
             Err(status) if try_again(&status) => clients[outage].get(id).await,
             other => other,
         };
@@ -214,7 +214,7 @@ async fn a_database_that_ends_under_load_fails_no_valid_token_and_loses_nothing(
 
     let extra = 2 * u64::try_from(short.len() * clients.len()).unwrap();
     let answered = valid.end().await + expiring.end().await + cached + extra;
-    // The last refreshes come home, and so does the audit.
+    // The last refreshes and audit records are stored.
     eventually(async || {
         let stored = replaced(&world, &short).await;
         (requests(&world) == stored + 2).then_some(())

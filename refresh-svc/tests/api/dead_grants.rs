@@ -1,4 +1,4 @@
-//! R34: a grant that only the person can revive.
+//! R34: a grant that only a sign-in can revive.
 
 use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 use latchkey_proto::events::AccountReauthRequired;
@@ -107,7 +107,7 @@ async fn a_refusal_of_a_grant_that_was_replaced_meanwhile_marks_nothing_as_dead(
     assert!(world.outbox_events(EVENT).await.is_empty());
 }
 
-// R5, R34: the refresh token that never came.
+// R5, R34: the provider never issued a refresh token.
 #[tokio::test]
 async fn an_expired_grant_without_a_refresh_token_needs_the_person() {
     let world = World::new().await;

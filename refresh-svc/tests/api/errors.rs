@@ -1,4 +1,4 @@
-//! R32: every failure has its class, its status and its word on trying again.
+//! R32: every failure has its class, its status and its retry information.
 
 use std::time::{Duration, Instant};
 
@@ -84,7 +84,8 @@ async fn each_failure_of_the_provider_has_its_class() {
         ),
     ];
     for (fault, code, reason, intents) in cases {
-        // Each its own replica: several accounts' failures would open its circuit.
+        // Each case has its own replica: failures of several accounts would open its
+        // circuit breaker.
         let (_replica, client) = world.served().await;
         world.demo.forget_counters();
         let account = world.expired(Flavour::Google).await;
@@ -96,7 +97,7 @@ async fn each_failure_of_the_provider_has_its_class() {
         let retries = matches!(code, Code::Unavailable | Code::ResourceExhausted);
         assert_eq!(refused.retry_after.is_some(), retries, "{reason}");
         let stored = world.stored(&account).await;
-        // What is the replica's own matter is not in the row.
+        // A failure that is specific to the replica is not stored in the row.
         let of_the_client = ["CLIENT_MISCONFIGURED", "UNAUTHORIZED"].contains(&reason);
         let in_the_row = (!of_the_client).then_some(reason);
         assert_eq!(stored.failure_class.as_deref(), in_the_row);
@@ -107,7 +108,7 @@ async fn each_failure_of_the_provider_has_its_class() {
         );
         assert_eq!(stored.lease_holder, None);
         assert_eq!(stored.intent_count, intents, "{reason}");
-        // Asked again at once, the provider is not.
+        // An immediate second call does not reach the provider.
         assert_eq!(refusal(client.get(account.id).await).reason, reason);
         assert_eq!(world.demo.refreshes(Flavour::Google), 1, "{reason}");
     }
@@ -180,12 +181,12 @@ async fn a_token_that_is_still_valid_is_answered_while_the_refresh_fails() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 1);
 }
 
-// R32: failures in a row leave the provider alone for longer and longer.
+// R32: consecutive failures prolong the back-off.
 #[tokio::test]
 async fn the_backoff_grows_with_every_failure() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
-    // The provider serves others: it is the account.
+    // The provider serves others, so the account is the cause.
     let healthy = world.expired(Flavour::Google).await;
     client.get(healthy.id).await.unwrap();
     let account = world.expired(Flavour::Google).await;
@@ -201,7 +202,8 @@ async fn the_backoff_grows_with_every_failure() {
     assert!(last > Duration::from_secs(8), "{last:?}");
 }
 
-// While it serves nobody, the first to be served must not wait long after its return.
+// While the provider serves no grant, the first caller must not wait long after its
+// return.
 #[tokio::test]
 async fn the_backoff_stays_short_while_the_provider_serves_no_grant() {
     let world = World::uncached().await;
@@ -235,7 +237,7 @@ async fn a_slow_provider_times_out_and_the_lease_is_released() {
     assert_eq!(world.stored(&account).await.lease_holder, None);
 }
 
-// R32: a provider that was switched off.
+// R32: a provider that was disabled.
 #[tokio::test]
 async fn a_provider_that_is_not_configured_is_the_operators_error() {
     let world = World::new()
@@ -278,7 +280,7 @@ async fn missing_scopes_are_named_and_the_provider_is_not_asked() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 0);
 }
 
-// R5, R32; PEERS, the replaced system, 6: what is granted counts.
+// R5, R32; PEERS, the replaced system, 6: the granted scopes are stored.
 #[tokio::test]
 async fn scopes_that_the_person_took_back_are_noticed_at_the_next_refresh() {
     let world = World::new().await;

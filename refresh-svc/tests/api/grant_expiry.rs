@@ -1,4 +1,4 @@
-//! R48: grants that end by themselves, and what earlier sign-ins left at the provider.
+//! R48: grants that the provider ends by itself, and grants of earlier sign-ins.
 
 use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 use latchkey_domain::RefreshToken;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::{Account, SCOPES, Token, World, eventually, next};
 
-/// A refresh token of an earlier sign-in, as sync-svc keeps it.
+/// A refresh token of an earlier sign-in, as sync-svc stores it.
 pub async fn left_behind(world: &World, account: &Account, flavour: Flavour) -> String {
     let (_, token) = world.demo.grant(flavour, "ada", SCOPES).unwrap();
     let key = world.keys();
@@ -32,7 +32,7 @@ async fn kept(world: &World) -> i64 {
         .unwrap()
 }
 
-// R37: Keycloak goes on serving the grant of each sign-in.
+// R37: Keycloak keeps the grants of all sign-ins.
 #[tokio::test]
 async fn after_a_disconnect_no_grant_of_an_earlier_sign_in_lives() {
     let world = World::new().await;
@@ -51,7 +51,7 @@ async fn after_a_disconnect_no_grant_of_an_earlier_sign_in_lives() {
     }
 }
 
-// R37: a sign-in that gave no refresh token may have replaced one that did.
+// R37: a sign-in without a refresh token may have replaced one with a refresh token.
 #[tokio::test]
 async fn grants_of_earlier_sign_ins_are_revoked_also_if_the_newest_has_no_refresh_token() {
     let world = World::new().await;
@@ -69,7 +69,7 @@ async fn grants_of_earlier_sign_ins_are_revoked_also_if_the_newest_has_no_refres
     assert_eq!(kept(&world).await, 0);
 }
 
-// R37: that all of it is revoked is said only where the provider confirmed all of it.
+// R37: a revocation is reported as confirmed only if the provider confirmed all of it.
 #[tokio::test]
 async fn an_earlier_grant_that_was_not_revoked_is_reported() {
     let world = World::new().await;
@@ -106,7 +106,7 @@ async fn a_grant_that_ends_is_renewed_before_its_end_and_its_end_is_reported() {
     .await
     .unwrap();
     let (_replica, client) = world.served().await;
-    // Nobody asks for it.
+    // No caller requests it.
     eventually(async || (world.stored(&account).await.version == 2).then_some(())).await;
     let mut stream = client.watch(account.id).await.unwrap();
     let item = next(&mut stream).await;
@@ -118,5 +118,5 @@ async fn a_grant_that_ends_is_renewed_before_its_end_and_its_end_is_reported() {
             .fetch_one(world.pool())
             .await
             .unwrap();
-    assert!(due, "it is renewed once and not again and again");
+    assert!(due, "renewed only once");
 }

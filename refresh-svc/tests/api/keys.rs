@@ -1,4 +1,4 @@
-//! R35: keys rotate without downtime, and a lost key is known by its accounts.
+//! R35: keys rotate without downtime, and the accounts of a lost key are known.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ use crate::grant_expiry::left_behind;
 use crate::support::{Account, Client, Replica, Token, World, eventually, refusal};
 
 impl World {
-    /// Replicas from now on get these keys, the first seals.
+    /// Replicas that start from now on get these keys; the first one seals.
     fn hold(&mut self, keys: &[&OpeningKey]) {
         let texts: Vec<String> = keys
             .iter()
@@ -40,7 +40,7 @@ async fn report(environment: &Environment, lost: Lost) -> (bool, String) {
     (outcome.is_ok(), String::from_utf8(out).unwrap())
 }
 
-/// Tokens that a key seals, as the command tells it.
+/// Number of tokens that a key seals, from the command's output.
 fn counted(report: &str, key: &OpeningKey) -> u64 {
     let start = format!("key {}", key.id());
     let line = report.lines().find(|line| line.starts_with(&start));
@@ -57,7 +57,7 @@ async fn sealed_to(world: &World, account: &Account) -> Vec<String> {
         .collect()
 }
 
-/// Callers that never stop asking, whichever replica is in front of them.
+/// Callers that send requests continuously to the current replicas.
 struct Load {
     front: Arc<Mutex<Vec<Client>>>,
     stop: Arc<AtomicBool>,
@@ -87,7 +87,8 @@ impl Load {
                         front[turn % front.len()].clone()
                     };
                     let answer = match client.get(account).await {
-                        // The provider refused the token: everyone gets a new one.
+                        // As if the provider's API had refused the token: a new one is
+                        // issued.
                         Ok(token) if busy => client.refused(account, token.version).await.map(drop),
                         answer => answer.map(drop),
                     };
@@ -106,7 +107,7 @@ impl Load {
         load
     }
 
-    /// Puts other replicas in front, and lets calls under way end.
+    /// Directs callers to other replicas and lets running calls end.
     async fn turn_to(&self, front: Vec<Client>) {
         *self.front.lock().unwrap() = front;
         let seen = self.answered.load(Ordering::SeqCst);
@@ -123,14 +124,14 @@ impl Load {
     }
 }
 
-/// New replicas beside the old ones, then the old ones go.
+/// Starts new replicas beside the old ones, then stops the old ones.
 async fn roll_out(world: &World, load: &Load, running: &mut Vec<Replica>) {
     let next = [world.replica(), world.replica()];
     let mut front = Vec::new();
     for replica in &next {
         front.push(replica.client(&world.certificates).await);
     }
-    // Half old, half new: neither may seal what the other cannot open.
+    // Old and new replicas are mixed: neither may seal what the other cannot open.
     let mut both = front.clone();
     for replica in running.iter() {
         both.push(replica.client(&world.certificates).await);
@@ -142,13 +143,13 @@ async fn roll_out(world: &World, load: &Load, running: &mut Vec<Replica>) {
     }
 }
 
-// R35: the whole rotation of the runbook, with callers all the while.
+// R35: the complete rotation of the runbook with continuous callers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_rotates_under_load_without_a_failed_request() {
     let mut world = World::new()
         .await
         .with("SEALING_RESEAL_EVERY", "200ms")
-        // Logins are slow in a debug build, and each replica makes its own.
+        // Logins are slow in a debug build, and each replica needs its own.
         .with("DATABASE_MAX_CONNECTIONS", "4")
         .with("TOKEN_CACHE_REVALIDATE", "100ms");
     world.callers_force_without_a_bound().await;
@@ -158,7 +159,7 @@ async fn a_key_rotates_under_load_without_a_failed_request() {
         for flavour in Flavour::ALL {
             calm.push(world.connect(flavour, "ada", Token::Expires(3000)).await);
         }
-        // Rotates strictly: a rotated token that was overwritten would be fatal.
+        // Strict rotation: overwriting a rotated token would be fatal.
         busy.push(world.expired(Flavour::Oidc).await);
     }
     world.hold(&[&old]);
@@ -176,7 +177,7 @@ async fn a_key_rotates_under_load_without_a_failed_request() {
     // 2. The new key seals, and the running service moves the rest.
     world.hold(&[&new, &old]);
     roll_out(&world, &load, &mut running).await;
-    // A message from before the rotation comes late, sealed to the old key.
+    // A message from before the rotation arrives late, sealed to the old key.
     let late = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
@@ -195,7 +196,7 @@ async fn a_key_rotates_under_load_without_a_failed_request() {
     world.key = new;
     check(&world.environment(), &mut Vec::new()).await.unwrap();
     for account in &calm {
-        // Sealed anew is no new token: callers' versions hold.
+        // A resealed token is not a new version for callers.
         assert_eq!(world.stored(account).await.version, 1);
         assert_eq!(
             world.stored_refresh_token(account).await,
@@ -209,7 +210,7 @@ async fn a_key_rotates_under_load_without_a_failed_request() {
     }
 }
 
-// R35: several at once share the work, and each grant is moved once.
+// R35: concurrent commands share the work, and each grant is resealed once.
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_move_grants_at_once_move_each_of_them_once() {
     let mut world = World::new().await;
@@ -243,7 +244,7 @@ async fn commands_that_move_grants_at_once_move_each_of_them_once() {
     check(&world.environment(), &mut Vec::new()).await.unwrap();
 }
 
-// R35: what earlier sign-ins left is revoked some day, by whichever key is held then.
+// R35: grants of earlier sign-ins are revoked later, with the keys of that time.
 #[tokio::test]
 async fn grants_of_earlier_sign_ins_move_to_the_new_key() {
     let mut world = World::new().await;
@@ -260,7 +261,7 @@ async fn grants_of_earlier_sign_ins_move_to_the_new_key() {
     assert_eq!(counted(&after, &new), 3);
 }
 
-// R35, R34: exactly the people of a lost key are asked to sign in again.
+// R35, R34: exactly the owners of grants of a lost key are asked to sign in again.
 #[tokio::test]
 async fn a_lost_key_lists_exactly_the_accounts_that_must_sign_in_again() {
     let mut world = World::new().await;
@@ -275,7 +276,7 @@ async fn a_lost_key_lists_exactly_the_accounts_that_must_sign_in_again() {
         .execute(world.pool())
         .await
         .unwrap();
-    // Its access token is lost, its refresh token brings another.
+    // Its access token is lost; its refresh token brings another one.
     let mut healing = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;

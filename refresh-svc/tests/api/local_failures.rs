@@ -1,4 +1,4 @@
-//! What only one replica lacks shuts the account for nobody else.
+//! A failure that is specific to one replica does not block the account on others.
 
 use latchkey_demo_provider::Flavour;
 use latchkey_opening::OpeningKey;
@@ -6,8 +6,8 @@ use secrecy::ExposeSecret as _;
 
 use crate::support::{World, refusal};
 
-/// One replica has the trouble, another has not. Asks both, the one in trouble
-/// first.
+/// One replica has the given variables, another one does not. Requests a token from
+/// both, first from the failing one.
 async fn only_one_replica_fails(variables: &[(&str, &str)], flavour: Flavour, reason: &str) {
     let mut world = World::uncached().await;
     let (_working, there) = world.served().await;
@@ -24,7 +24,7 @@ async fn only_one_replica_fails(variables: &[(&str, &str)], flavour: Flavour, re
     assert_eq!((stored.lease_holder, stored.intent_count), (None, 0));
 
     assert_eq!(there.get(account.id).await.unwrap().version, 2);
-    // The lease was taken once by each: the pause is kept in memory.
+    // Each replica acquired the lease once: the back-off is kept in memory.
     assert_eq!(world.stored(&account).await.lease_epoch, 2);
 }
 
@@ -46,12 +46,12 @@ async fn a_provider_that_one_replica_lacks_blocks_the_account_on_no_other() {
 
 #[tokio::test]
 async fn a_network_that_one_replica_lacks_blocks_the_account_on_no_other() {
-    // Nobody listens there.
+    // No server listens there.
     let variables = [("AUTH_GOOGLE_ISSUER", "http://127.0.0.1:1/google")];
     only_one_replica_fails(&variables, Flavour::Google, "NETWORK").await;
 }
 
-// An operator changes the secret of the client, one replica after the other.
+// An operator changes the client secret of one replica after the other.
 #[tokio::test]
 async fn a_client_secret_that_one_replica_lacks_blocks_the_account_on_no_other() {
     let variables = [("AUTH_GOOGLE_CLIENT_SECRET", "of before")];

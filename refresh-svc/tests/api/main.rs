@@ -1,5 +1,5 @@
-//! refresh-svc as its callers see it: gRPC over mutual TLS, a real PostgreSQL,
-//! a provider that answers over HTTP. A file per promise.
+//! refresh-svc as its callers see it: gRPC over mutual TLS, a real PostgreSQL, and a
+//! provider that answers over HTTP. One file per property.
 
 #![expect(
     clippy::unwrap_used,

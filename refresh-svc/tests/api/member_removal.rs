@@ -1,4 +1,4 @@
-//! R37: what a member who was taken out of a workspace had connected.
+//! R37: accounts of a member who was removed from a workspace.
 
 use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 use latchkey_domain::AccountId;
@@ -7,8 +7,8 @@ use prost::Message as _;
 
 use crate::support::{Token, World, eventually};
 
-/// Asks for it as sync-svc does: for a grant of so many seconds after the stored one
-/// at the latest.
+/// Requests a disconnect as sync-svc does: of a grant given at most `seconds` after the
+/// stored one.
 async fn ask(world: &World, account: AccountId, seconds: i32) {
     sqlx::query(
         "INSERT INTO vault.disconnect_request (account_id, not_after)
@@ -33,7 +33,7 @@ async fn settled(world: &World) {
     .await;
 }
 
-// R37: also where nobody serves when it is asked.
+// R37: the request may arrive while no replica is running.
 #[tokio::test]
 async fn a_disconnect_request_is_processed_and_published_once() {
     let world = World::new().await;
@@ -53,7 +53,7 @@ async fn a_disconnect_request_is_processed_and_published_once() {
     assert!(client.get(account.id).await.is_err());
 }
 
-// R37: the person joined and connected again before it was worked off.
+// R37: the person joined and connected again before the request was processed.
 #[tokio::test]
 async fn a_grant_that_was_given_later_stays() {
     let world = World::new().await;
@@ -67,7 +67,7 @@ async fn a_grant_that_was_given_later_stays() {
     client.get(account.id).await.unwrap();
 }
 
-// R37: a provider that does not answer keeps no token alive here.
+// R37: the credentials are erased although the provider does not confirm.
 #[tokio::test]
 async fn credentials_are_erased_where_the_provider_does_not_confirm() {
     let world = World::new().await;

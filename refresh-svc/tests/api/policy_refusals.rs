@@ -1,4 +1,4 @@
-//! Policy refusals (R36): of each method, and what they do not tell.
+//! Refusals by the policy (R36): for each method, and what they do not reveal.
 
 use latchkey_demo_provider::Flavour;
 use latchkey_domain::AccountId;
@@ -11,7 +11,7 @@ use crate::support::{
     mail_of, next, reason, refusal, rule,
 };
 
-/// One account that the caller may have, and others that it may not.
+/// One account that the caller may use, and others that it may not use.
 struct Accounts {
     own: Account,
     of_another_workspace: Account,
@@ -19,7 +19,7 @@ struct Accounts {
 }
 
 impl Accounts {
-    /// They are there, and the policy allows the one, with these methods.
+    /// Creates the accounts and a policy that allows one of them with these methods.
     async fn create(world: &World, policy: &PolicyFile, methods: &str) -> Self {
         let valid = Token::Expires(3000);
         let accounts = Self {
@@ -52,7 +52,7 @@ impl Accounts {
         ]
     }
 
-    /// What the audit is to say: the own one was given, these were refused.
+    /// Expected audit records: the own account was given, these were refused.
     fn expected(&self, foreign: [AccountId; 3]) -> Vec<Audit> {
         let given = (Some(self.own.id.as_uuid()), "GIVEN".to_owned());
         let refused = foreign.map(|account| (Some(account.as_uuid()), "REFUSED".to_owned()));
@@ -105,7 +105,7 @@ async fn each_request_of_a_batch_is_authorized_and_audited_separately() {
     assert_eq!(answers, [&own, refused, refused, refused, refused]);
     let rows = world.audited(5).await;
     let mut expected = accounts.expected(foreign);
-    // Refused before an account was looked at.
+    // Refused before an account was looked up.
     expected.push((None, "REFUSED".to_owned()));
     expected.sort();
     assert_eq!(outcomes(&rows, "BatchGetAccessTokens"), expected);
@@ -171,7 +171,7 @@ async fn a_method_that_no_rule_allows_is_refused_before_its_request_is_read() {
     assert!(client.get(id).await.is_ok());
 }
 
-/// Looks into `vault.credential` so far, by backends that have ended.
+/// Scans of `vault.credential` so far, by backends that have ended.
 async fn lookups(world: &World) -> i64 {
     eventually(async || {
         let left: i64 = sqlx::query_scalar(
@@ -193,8 +193,7 @@ async fn lookups(world: &World) -> i64 {
     .unwrap()
 }
 
-// R36: neither the answer nor what is done for it tells whether there is such an
-// account.
+// R36: neither the answer nor the work done for it reveals whether the account exists.
 #[tokio::test]
 async fn an_account_outside_the_policy_and_a_missing_one_are_indistinguishable() {
     const ASKED: i64 = 20;
@@ -224,7 +223,7 @@ async fn an_account_outside_the_policy_and_a_missing_one_are_indistinguishable()
     for asked in [remembered.id, stored.id, AccountId::generate()] {
         let before = lookups(&world).await;
         let replica = world.replica();
-        // One of the accounts is in memory, by somebody who may have it.
+        // One of the accounts is cached for a caller that may use it.
         let all = replica.client(&world.certificates).await;
         all.get(remembered.id).await.unwrap();
         let mail = Client::of(replica.grpc, &world.certificates, &files);

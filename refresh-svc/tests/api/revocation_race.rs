@@ -1,4 +1,4 @@
-//! R37: a revocation against a refresh, a reconnect and its own caller.
+//! R37: a revocation concurrent with a refresh, a reconnect and a caller that leaves.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 
 use crate::support::{Account, Client, World, eventually, refusal};
 
-/// Begins a revocation that the provider takes its time for.
+/// Starts a revocation that the provider answers slowly.
 async fn revoking(
     world: &World,
     client: &Client,
@@ -22,8 +22,8 @@ async fn revoking(
     revoking
 }
 
-// Keycloak #51312: a refresh that began while the grant was being revoked would
-// bring a rotated token that nobody revokes.
+// Keycloak #51312: a refresh that begins during a revocation would bring a rotated token
+// that is not revoked.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_refresh_begins_while_a_grant_is_being_revoked() {
     let world = World::uncached().await;
@@ -40,8 +40,7 @@ async fn no_refresh_begins_while_a_grant_is_being_revoked() {
     assert!(!world.demo.refresh_token_works(&account.refresh_token));
 }
 
-// A person who connects the account again while it is being disconnected has
-// connected it.
+// A reconnect during a disconnect takes precedence.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reconnect_while_a_grant_is_being_revoked_stays() {
     let world = World::uncached().await;
@@ -66,7 +65,7 @@ async fn a_reconnect_while_a_grant_is_being_revoked_stays() {
     );
 }
 
-// R36: what is done is recorded by who does it, and not by who waits.
+// R36: the task that revokes writes the audit record, not the waiting call.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_whose_caller_left_is_in_the_audit() {
     let world = World::new().await;

@@ -1,8 +1,8 @@
-//! R46: rolling restarts under load, as a deployment does them: SIGTERM to one replica
-//! after the other, and a new process in its position.
+//! R46: rolling restarts under load, as in a deployment: SIGTERM to one replica after
+//! the other, each followed by a new process.
 //!
-//! `LATCHKEY_RESTARTS=100 LATCHKEY_RESTARTS_RATE=200 cargo test -p refresh-svc
-//! --test api restarts -- --ignored --nocapture` prints the figures.
+//! `LATCHKEY_RESTARTS=100 LATCHKEY_RESTARTS_RATE=200 cargo test -p refresh-svc --test
+//! api restarts -- --ignored --nocapture` prints the figures.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
         .unwrap_or(otherwise)
 }
 
-/// Addresses that nobody has now, for processes that follow each other there.
+/// Free addresses, for successive processes at the same address.
 fn addresses() -> Vec<SocketAddr> {
     let taken: Vec<_> = (0..REPLICAS)
         .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
@@ -41,7 +41,7 @@ fn client(world: &World, addresses: &[SocketAddr]) -> TokenClient {
     let own = &world.certificates.client;
     let tls =
         MutualTls::from_files(&world.certificates.authority, &own.certificate, &own.key).unwrap();
-    // A token serves until it expires, and no longer: each call is a refresh.
+    // A token is used until it expires, so each call is a refresh.
     let builder = TokenClient::builder(tls)
         .server_name("localhost")
         .min_remaining(Duration::ZERO)
@@ -61,7 +61,8 @@ struct Tally {
     failed: AtomicU64,
 }
 
-/// Asks for a share of the accounts in turn, each again when its token has expired.
+/// Requests tokens of a share of the accounts in turn, each again after its token has
+/// expired.
 async fn load(
     client: TokenClient,
     accounts: Arc<Vec<Account>>,
@@ -86,7 +87,7 @@ async fn load(
     }
 }
 
-// R31, R33: a strict provider, which ends a grant whose token it sees twice.
+// R31, R33: a strict provider ends a grant whose token it receives twice.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it measures, and wants a machine of its own"]
 async fn rolling_restarts_under_load_lose_no_grant_and_fail_no_call() {
@@ -95,7 +96,7 @@ async fn rolling_restarts_under_load_lose_no_grant_and_fail_no_call() {
     let rate = number("LATCHKEY_RESTARTS_RATE", 20);
     let world = World::new().await;
     let mut accounts = Vec::new();
-    // Each is asked for once in the life of its tokens.
+    // Each account is requested once in the life of its tokens.
     world
         .demo
         .change(|settings| settings.access_token_lifetime_s = 1);

@@ -1,4 +1,4 @@
-//! R31: the refresh token stays where none came, and is replaced where one did.
+//! R31: the refresh token is kept if none was issued, and replaced otherwise.
 
 use latchkey_demo_provider::{Endpoint, Fault, Flavour, Misbehaviour};
 use tonic::Code;
@@ -44,7 +44,7 @@ async fn a_rotated_refresh_token_replaces_the_stored_one_every_time() {
     }
 }
 
-// R31; PEERS, strictly better, 5: a strict provider, the answer lost once.
+// R31; PEERS, strictly better, 5: a strict provider whose answer was lost once.
 #[tokio::test]
 async fn a_strict_provider_is_asked_exactly_once_more_after_a_lost_answer() {
     let world = World::uncached().await;
@@ -78,7 +78,7 @@ async fn a_strict_provider_is_asked_exactly_once_more_after_a_lost_answer() {
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 2);
 }
 
-// PEERS, strictly better, 5: an outage is no proof, only a refusal is.
+// PEERS, strictly better, 5: an outage proves nothing, only a refusal does.
 #[tokio::test]
 async fn an_outage_of_a_strict_provider_loses_no_grant() {
     let world = World::uncached().await;
@@ -101,8 +101,8 @@ async fn an_outage_of_a_strict_provider_loses_no_grant() {
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 5);
 }
 
-// A strict provider may have spent the refresh token with an answer that nobody
-// can read: it is replayed once, in case it had not, and no more.
+// A strict provider may have used the refresh token up with an unreadable answer: it is
+// sent exactly once more, in case it was not used up.
 #[tokio::test]
 async fn a_strict_provider_with_unreadable_answers_gets_exactly_one_replay() {
     let world = World::uncached().await;
@@ -145,8 +145,8 @@ async fn a_strict_provider_with_unreadable_answers_gets_exactly_one_replay() {
     );
 }
 
-// PEERS, strictly better, 5: without rotation, and with a soft one, a lost
-// answer is asked for again.
+// PEERS, strictly better, 5: without strict rotation a request is repeated after a lost
+// answer.
 #[tokio::test]
 async fn a_refresh_is_repeated_after_a_lost_answer_if_the_provider_is_not_strict() {
     let world = World::uncached().await;
@@ -168,8 +168,8 @@ async fn a_refresh_is_repeated_after_a_lost_answer_if_the_provider_is_not_strict
     }
 }
 
-// R31; PEERS, strictly better, 6: the rotated token is kept although the answer
-// is otherwise none.
+// R31; PEERS, strictly better, 6: a rotated token is stored although the answer is
+// otherwise invalid.
 #[tokio::test]
 async fn a_rotated_refresh_token_in_a_broken_answer_is_stored() {
     let world = World::uncached().await;
@@ -190,7 +190,7 @@ async fn a_rotated_refresh_token_in_a_broken_answer_is_stored() {
     assert!(client.get(account.id).await.is_ok());
 }
 
-// R31; PEERS, ToolHive: what can fail is looked at after the storing.
+// R31; PEERS, ToolHive: checks that may fail come after the storing.
 #[tokio::test]
 async fn a_bad_id_token_never_loses_a_rotated_refresh_token() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! `latchkey-client` against the service itself; its own tests use a double.
+//! `latchkey-client` against the real service; its own tests use a fake.
 
 use latchkey_client::{MutualTls, Reason, TokenClient, TokenError};
 use latchkey_demo_provider::Flavour;
@@ -26,7 +26,7 @@ async fn many_processes_that_ask_two_replicas_and_report_a_401_cause_one_refresh
     let world = World::new().await;
     let (one, other) = (world.replica(), world.replica());
     let account = world.expired(Flavour::Google).await;
-    // Each client is a process of its own; none knows the others' memory.
+    // Each client represents a process: they share no cache.
     let clients: Vec<_> = (0..10).map(|_| client(&world, &[&one, &other])).collect();
 
     let mut callers = JoinSet::new();

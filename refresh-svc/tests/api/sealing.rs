@@ -117,7 +117,7 @@ async fn a_grant_sealed_to_a_lost_key_is_the_operators_error() {
     assert!(check.is_err());
 }
 
-// R35: a row copied over another's opens for nobody.
+// R35: a row that was copied over another one cannot be opened.
 #[tokio::test]
 async fn a_grant_moved_to_another_account_does_not_open() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! SIGTERM, and leases that come too late.
+//! SIGTERM, and leases that arrive too late.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use tonic::Code;
 
 use crate::support::{World, eventually, logged, refusal, slow};
 
-// A process that is asked to stop brings its refreshes home, begins none, and
-// tells who waits in its queue to ask another replica.
+// A process that is asked to stop completes its refreshes, starts none, and tells
+// waiting callers to ask another replica.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_sigterm_no_lease_is_acquired_and_only_holders_are_waited_for() {
     let world = World::new().await.with("REFRESH_CONCURRENCY", "1");
@@ -29,7 +29,7 @@ async fn after_sigterm_no_lease_is_acquired_and_only_holders_are_waited_for() {
         );
         async move { join_all(ids.iter().map(|id| client.get(id))).await }
     });
-    // Each has a flight, which waits for the one seat.
+    // Each has a refresh task that waits for the only permit.
     eventually(async || {
         let log = logged();
         let is_running = |id| log.contains(&format!("refresh{{account.id={id}}}"));
@@ -58,8 +58,8 @@ async fn after_sigterm_no_lease_is_acquired_and_only_holders_are_waited_for() {
     }
 }
 
-// The database gives the lease at once and its answer is late: what is left of the
-// lease is not enough for the provider, and nothing is sent.
+// The database grants the lease at once and answers late: the rest of the lease is too
+// short for the provider, so no request is sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_comes_too_late_is_released_without_a_request() {
     let world = World::new()

@@ -1,4 +1,4 @@
-//! R33: one refresh, however many callers and replicas.
+//! R33: one refresh, regardless of the number of callers and replicas.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ async fn five_hundred_callers_over_two_replicas_cause_one_refresh() {
     }
 }
 
-// R33; PEERS, strictly better, 3: the notification is a shortcut only.
+// R33; PEERS, strictly better, 3: the notification only shortens the wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_replicas_find_the_new_token_without_a_notification() {
     let world = World::uncached().await;
@@ -55,7 +55,7 @@ async fn waiting_replicas_find_the_new_token_without_a_notification() {
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 1);
 }
 
-// R33: a failure is shared as well.
+// R33: callers share a failure as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_refresh_is_shared_by_all_callers() {
     let world = World::new().await;
@@ -103,7 +103,7 @@ async fn a_caller_that_gives_up_never_cancels_a_rotation() {
     assert!(world.demo.refresh_token_works(&stored));
 }
 
-// The caller's deadline, answered before it passes.
+// The answer arrives before the caller's deadline.
 #[tokio::test]
 async fn a_caller_with_a_deadline_is_answered_still_refreshing() {
     let world = World::new().await;
@@ -115,8 +115,8 @@ async fn a_caller_with_a_deadline_is_answered_still_refreshing() {
     assert_eq!(refused.reason, "STILL_REFRESHING");
 }
 
-/// Dies while the provider takes its time; `spent` where the provider has
-/// rotated by then.
+/// The holder is killed while the provider handles its request; `rotated` if the
+/// provider has rotated the token by then.
 async fn killed_holder(flavour: Flavour, rotated: bool) -> (World, Account, Client, Replica) {
     let world = World::new()
         .await
@@ -145,7 +145,7 @@ async fn killed_holder(flavour: Flavour, rotated: bool) -> (World, Account, Clie
     (world, account, client, second)
 }
 
-// R33; PEERS, strictly better, 3: a crashed holder's lease ends by itself.
+// R33; PEERS, strictly better, 3: the lease of a crashed holder expires.
 #[tokio::test]
 async fn another_replica_takes_over_when_the_holder_of_the_lease_dies() {
     let (world, account, client, _second) = killed_holder(Flavour::Microsoft, false).await;
@@ -160,7 +160,7 @@ async fn another_replica_takes_over_when_the_holder_of_the_lease_dies() {
     assert_eq!(world.demo.refreshes(Flavour::Microsoft), 2);
 }
 
-// PEERS, strictly better, 5 and 10: known, bounded behaviour over a crash.
+// PEERS, strictly better, 5 and 10: defined, bounded behaviour after a crash.
 #[tokio::test]
 async fn a_rotation_that_a_crash_lost_is_replayed_once_and_then_published() {
     let (world, account, client, _second) = killed_holder(Flavour::Oidc, true).await;
@@ -197,6 +197,6 @@ async fn a_reconnect_during_a_refresh_is_never_overwritten() {
     );
     let stored = world.stored(&account).await;
     assert_eq!((stored.version, stored.lease_holder), (2, None));
-    // Taken with the refresh, and fenced off by the sign-in.
+    // Acquired by the refresh, and fenced off by the sign-in.
     assert_eq!((stored.lease_epoch, stored.intent_count), (2, 0));
 }

@@ -1,5 +1,5 @@
-//! A provider in trouble: the right class within the caller's
-//! deadline, and nobody else waits.
+//! A failing provider: callers get the right class within their deadline, and other
+//! callers do not wait.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::support::{Client, Refusal, World, eventually, refusal, slow};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Whoever asks for another account is answered.
+/// A caller of another account is answered.
 async fn another_is_answered(world: &World, client: &Client, flavour: Flavour) {
     let account = world.expired(flavour).await;
     let token = client.ask_within(account.id, DEADLINE).await;
     assert_eq!(token.unwrap().version, 2, "{flavour:?}");
 }
 
-/// What a caller is refused of an account whose refresh meets the fault.
+/// How a caller is refused if the refresh of its account meets the fault.
 async fn refusal_of(world: &World, client: &Client, fault: Fault) -> Refusal {
     let account = world.expired(Flavour::Microsoft).await;
     world.demo.inject(fault.of(Flavour::Microsoft));
@@ -62,13 +62,14 @@ async fn while_one_answer_takes_29_seconds_every_other_failure_is_answered_in_ti
         (throttled, Code::ResourceExhausted, "RATE_LIMIT_ERROR", 120),
     ];
     for (fault, code, reason, seconds) in local_failures {
-        // It flaps: well more often than not. And accounts of the late one too.
+        // The provider serves more requests than it fails, including those of other
+        // accounts of the slow flavour.
         for flavour in [Flavour::Microsoft, Flavour::Microsoft, Flavour::Google] {
             another_is_answered(&world, &client, flavour).await;
         }
         let refused = refusal_of(&world, &client, fault).await;
         assert_eq!((refused.code, refused.reason.as_str()), (code, reason));
-        // Rounded to a second on its way through the database.
+        // Rounded to a second by the database.
         let retry_after = refused.retry_after.unwrap() + Duration::from_secs(1);
         assert!(retry_after >= Duration::from_secs(seconds), "{reason}");
         another_is_answered(&world, &client, Flavour::Oidc).await;

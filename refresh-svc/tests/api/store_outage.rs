@@ -1,4 +1,4 @@
-//! What the provider said is kept until the database takes it.
+//! The provider's answer is kept until the database accepts it.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use latchkey_demo_provider::Flavour;
 
 use crate::support::{Account, World, eventually, logged, refusal, slow};
 
-/// The provider has answered, and the database took nothing.
+/// The provider has answered, and the database has stored nothing.
 async fn not_stored_yet(account: &Account) {
     let id = format!("account.id={}", account.id);
     eventually(async || {
@@ -18,7 +18,7 @@ async fn not_stored_yet(account: &Account) {
     .await;
 }
 
-// R31: a refresh that succeeds at the provider and cannot be stored at once.
+// R31: a refresh succeeds at the provider and cannot be stored at once.
 #[tokio::test]
 async fn rotated_tokens_are_kept_until_the_database_takes_them() {
     let world = World::new().await;
@@ -41,7 +41,7 @@ async fn rotated_tokens_are_kept_until_the_database_takes_them() {
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 1);
 }
 
-// R31, R34: what the provider said is kept until the database takes it.
+// R31, R34: a refusal is kept until the database accepts it.
 #[tokio::test]
 async fn a_dead_grant_that_cannot_be_marked_at_once_is_marked_later() {
     let world = World::new().await;
@@ -68,8 +68,8 @@ async fn a_dead_grant_that_cannot_be_marked_at_once_is_marked_later() {
     );
 }
 
-// R33: the database gave the lease and its answer was lost, or what came of the
-// refresh could not be stored. The holder does not wait for itself.
+// R33: the answer to the lease statement was lost, or the result could not be stored.
+// The holder does not wait for its own lease.
 #[tokio::test]
 async fn a_lease_whose_holder_lost_the_answer_is_acquired_again_only_by_that_holder() {
     // Longer than any caller waits.

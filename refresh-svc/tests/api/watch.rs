@@ -1,4 +1,4 @@
-//! `WatchAccount`: the present state, then every change.
+//! `WatchAccount`: the current state, then every change.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ async fn a_watch_on_a_missing_account_and_one_too_many_are_refused() {
     assert_eq!(refused.reason, "TOO_MANY_WATCHERS");
     assert!(refused.retry_after.is_some());
     drop(first);
-    // Who leaves makes room.
+    // A watch that ends frees its permit.
     eventually(async || client.watch(account.id).await.ok()).await;
 }
 
@@ -94,7 +94,7 @@ async fn a_watch_ends_cleanly_when_the_service_stops() {
     assert!(matches!(ended, Ok(None)), "{ended:?}");
 }
 
-// R36: a stream outlives policies, and ends with the one that allowed it.
+// R36: a stream may outlive policies, and ends when the policy no longer allows it.
 #[tokio::test]
 async fn a_watch_ends_when_a_new_policy_no_longer_allows_it() {
     let policy = PolicyFile::new(&everything("test-client"));
@@ -108,7 +108,7 @@ async fn a_watch_ends_when_a_new_policy_no_longer_allows_it() {
     assert!(client.get(dead.id).await.is_err());
     let mut streams = [
         client.watch(account.id).await.unwrap(),
-        // Of this one no token was ever item.
+        // No token of this account was ever sent.
         client.watch(dead.id).await.unwrap(),
     ];
     for stream in &mut streams {

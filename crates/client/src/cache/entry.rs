@@ -1,4 +1,4 @@
-//! One account on the cache.
+//! The cache entry of one account.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use crate::needs::Needs;
 use crate::watch::WatchHandle;
 use crate::{Token, TokenError};
 
-/// Life below which a token is of no use to anybody.
+/// A token with less remaining life is not used.
 const MIN_USABLE_LIFE: Duration = Duration::from_secs(5);
-/// Own back-off where the service gives no RetryInfo: doubles from the first…
+/// First back-off if the service gives no RetryInfo; doubled with each failure.
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
-/// …up to the longest, for callers.
+/// Longest back-off for callers.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
-/// A RetryInfo beyond this is taken for a mistake.
+/// A longer RetryInfo is reduced to this.
 const MAX_RETRY_INFO: Duration = Duration::from_mins(10);
-/// No second refresh ahead within this after one that brought nothing new.
+/// After a refresh ahead that returned the same token, the next one waits this long.
 const REFRESH_AHEAD_PAUSE: Duration = Duration::from_secs(10);
 
-/// What is known of an account.
+/// State of an account.
 #[derive(Default)]
 pub(super) struct Entry {
-    /// The cache's count of lookups when it was last asked for.
+    /// Number of the last lookup.
     pub(super) used: u64,
     cached: Option<CachedToken>,
     pending: Option<PendingFetch>,
@@ -37,13 +37,13 @@ pub(super) struct Entry {
 
 struct CachedToken {
     token: Token,
-    /// When the service last answered with it.
+    /// When the service last returned this token.
     confirmed_at: OffsetDateTime,
 }
 
 impl CachedToken {
-    /// A refused token gives way even to a lower version: an account that was
-    /// erased and connected again may count from the start.
+    /// A refused token is replaced even by a lower version: an account that was erased
+    /// and connected again may start counting anew.
     fn supersedes(&self, other: &Token, now: OffsetDateTime) -> bool {
         let same_account = self.token.account_id() == other.account_id();
         let newer = self.token.version() > other.version() && !self.token.is_refused();
@@ -58,7 +58,7 @@ struct Backoff {
 }
 
 impl Entry {
-    /// The cached token where it meets what is wanted.
+    /// The cached token if it meets the needs.
     pub(super) fn hit(&self, wanted: &Needs, context: &Context<'_>) -> Option<Token> {
         let cached = self.cached.as_ref()?;
         if wanted.newer_than == Some(cached.token.version()) {
@@ -71,7 +71,7 @@ impl Entry {
         .then(|| cached.token.clone())
     }
 
-    /// The cached token where nothing better can be had.
+    /// The cached token as a fallback.
     pub(super) fn still_valid(&self, wanted: &Needs, context: &Context<'_>) -> Option<Token> {
         let token = &self.cached.as_ref()?.token;
         let enough = if wanted.minimum_is_explicit {
@@ -82,7 +82,7 @@ impl Entry {
         (enough && is_usable(token, context)).then(|| token.clone())
     }
 
-    /// What to ask for ahead of need, where that is due.
+    /// The needs of a refresh ahead if one is due.
     pub(super) fn refresh_ahead(
         &self,
         token: &Token,
@@ -109,7 +109,7 @@ impl Entry {
         })
     }
 
-    /// What is wanted, and newer than a cached token that was refused.
+    /// The needs, with a version newer than a refused cached token.
     pub(super) fn needs_newer_than_refused(&self, wanted: &Needs, context: &Context<'_>) -> Needs {
         let refused = self
             .cached
@@ -122,7 +122,7 @@ impl Entry {
         }
     }
 
-    /// The pending under way; one whose task was lost is none.
+    /// The pending fetch. A fetch whose task was lost is removed.
     pub(super) fn pending(&mut self) -> Option<PendingFetch> {
         if self
             .pending
@@ -138,14 +138,14 @@ impl Entry {
         self.pending = Some(pending);
     }
 
-    /// True where it is this very pending that the account waits for.
+    /// Returns `true` if this fetch is the pending one.
     pub(super) fn is_pending(&self, pending: &PendingFetch) -> bool {
         self.pending
             .as_ref()
             .is_some_and(|own| own.outcome.same_channel(&pending.outcome))
     }
 
-    /// The error to answer until the pause is over, and when that is.
+    /// The error to return during the back-off, and when it ends.
     pub(super) fn active_backoff(&self) -> Option<(TokenError, Instant)> {
         let backoff = self.backoff.as_ref()?;
         let remaining = backoff.until.checked_duration_since(Instant::now())?;
@@ -156,7 +156,7 @@ impl Entry {
         (!remaining.is_zero()).then_some((error, backoff.until))
     }
 
-    /// Takes in what a pending brought home.
+    /// Stores the result of a fetch.
     pub(super) fn complete(
         &mut self,
         outcome: Outcome,
@@ -193,8 +193,8 @@ impl Entry {
         }
     }
 
-    /// Takes in a token that came unasked, but not ahead of a pending, which
-    /// knows what it was for.
+    /// Stores a token that a watch received, unless a fetch is pending: only the fetch
+    /// knows whether it replaces a refused token.
     pub(super) fn receive(
         &mut self,
         context: &Context<'_>,
@@ -203,8 +203,8 @@ impl Entry {
         if self.pending().is_some() {
             return;
         }
-        // Else each of many processes would replace the other's replacement
-        // where the API refuses everything.
+        // Otherwise, if an API refuses every token, each of many processes would replace
+        // the replacements of the others.
         let replacement = self.cached.as_ref().is_some_and(|cached| {
             let token = &cached.token;
             token.is_refused() || token.is_fresh_replacement(context.now, context.cool_down)
@@ -214,12 +214,12 @@ impl Entry {
         }
     }
 
-    /// Nothing worth its room.
+    /// Returns `true` if the entry holds nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.cached.is_none() && self.is_evictable() && self.backoff.is_none()
     }
 
-    /// A pending must find its entry again.
+    /// Returns `true` if no fetch is pending: a fetch must find its entry again.
     pub(super) fn is_evictable(&self) -> bool {
         self.pending.is_none()
     }
@@ -231,9 +231,9 @@ impl Entry {
             && self.active_backoff().is_none()
     }
 
-    /// Replicas may answer from caches of different age: an older token never
-    /// replaces a newer one, and the same one stays the very same, so that a
-    /// refusal of it is not forgotten.
+    /// Replicas may answer from caches of different age: an older token never replaces a
+    /// newer one. The same token keeps its identity, so that a refusal of it is not
+    /// lost.
     fn keep(&mut self, token: Token, asked_minimum: Duration, now: OffsetDateTime) -> Token {
         if let Some(cached) = self
             .cached
@@ -243,7 +243,7 @@ impl Entry {
             if cached.token.version() == token.version() {
                 cached.confirmed_at = now;
                 if cached.token.remaining(now) < asked_minimum {
-                    // The service has nothing better, and knows why.
+                    // The service has no better token at the moment.
                     self.ahead_paused_until = Some(Instant::now() + REFRESH_AHEAD_PAUSE);
                 }
             }
@@ -256,8 +256,7 @@ impl Entry {
         token
     }
 
-    /// No asking again before the service's RetryInfo, or the own back-off, is
-    /// over.
+    /// Starts a back-off: by the service's RetryInfo, else by the client's own.
     fn back_off(&mut self, mut error: TokenError, jitter: Jitter) -> TokenError {
         self.failures = self.failures.saturating_add(1);
         let retry_info = error.retry_after().filter(|after| !after.is_zero());
@@ -274,15 +273,14 @@ impl Entry {
     }
 }
 
-/// Not refused by the provider's API, or so fresh that another exchange would
-/// not help.
+/// Returns `true` if the provider's API has not refused the token, or if it is so fresh
+/// that another replacement would not help.
 fn is_usable(token: &Token, context: &Context<'_>) -> bool {
     !token.is_refused() || token.is_fresh_replacement(context.now, context.cool_down)
 }
 
-/// How long to leave the service alone after so many failures in a row, where it
-/// retry_info of a time and where not. Chance only ever adds: earlier than retry_info is too
-/// early.
+/// The back-off after `failures` failures in a row. `retry_info` is the service's.
+/// Randomness only prolongs it: returning before RetryInfo ends is not allowed.
 pub(crate) fn backoff_delay(
     failures: u32,
     retry_info: Option<Duration>,

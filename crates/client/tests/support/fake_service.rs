@@ -1,4 +1,4 @@
-//! The service's fake_service: a TokenService whose replicas answer from one state.
+//! A fake TokenService whose replicas share one state.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -83,12 +83,12 @@ impl FakeService {
         self.address
     }
 
-    /// Calls that this replica got.
+    /// Number of calls to this replica.
     pub fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// Stops it; answers where it was, to start it there again.
+    /// Stops the replica and returns its address, to start it there again.
     pub async fn stop(self) -> SocketAddr {
         let _ = self.stop.send(());
         self.served.await.unwrap();

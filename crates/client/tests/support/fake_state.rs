@@ -1,4 +1,4 @@
-//! What all replicas of the fake_service know, and what a test sees and sets.
+//! State of the fake service that all replicas share and that tests set and read.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::fake_watches::FakeWatches;
 
-/// What all replicas know, and what a test sees and sets.
+/// State that all replicas share.
 pub struct FakeState {
     clock: Arc<ManualClock>,
     tokens: Mutex<HashMap<String, AccessToken>>,
@@ -22,7 +22,7 @@ pub struct FakeState {
     life: Mutex<Duration>,
     delay: Mutex<Duration>,
     scopes: Mutex<Vec<String>>,
-    /// Requests of GetAccessToken as they came, with their `traceparent`.
+    /// Requests of GetAccessToken with their `traceparent`.
     pub requests: Mutex<Vec<(GetAccessTokenRequest, Option<String>)>>,
     gets: AtomicUsize,
     refreshes: AtomicUsize,
@@ -48,32 +48,32 @@ impl FakeState {
         }
     }
 
-    /// Answers this once, before anything else.
+    /// Answers the next call with this status.
     pub fn fail_once(&self, status: Status) {
         self.next_failures.lock().unwrap().push_back(status);
     }
 
-    /// Answers this until sent otherwise.
+    /// Answers every call with this status until it is changed.
     pub fn fail_always(&self, status: Option<Status>) {
         *self.permanent_failure.lock().unwrap() = status;
     }
 
-    /// Life of tokens that are made from now on.
+    /// Life of tokens issued from now on.
     pub fn life(&self, seconds: u64) {
         *self.life.lock().unwrap() = Duration::from_secs(seconds);
     }
 
-    /// Answers only after this.
+    /// Delay of every answer.
     pub fn delay(&self, delay: Duration) {
         *self.delay.lock().unwrap() = delay;
     }
 
-    /// What the person grants from now on.
+    /// Scopes of tokens issued from now on.
     pub fn grants(&self, scopes: &[&str]) {
         *self.scopes.lock().unwrap() = scopes.iter().map(|&scope| scope.to_owned()).collect();
     }
 
-    /// Goes back to an older token, like a replica whose cache lags.
+    /// Changes the version of a token, like a replica with an outdated cache.
     pub fn set_version(&self, account: AccountId, version: i64) {
         let mut tokens = self.tokens.lock().unwrap();
         tokens.get_mut(&account.to_string()).unwrap().version = version;
@@ -87,7 +87,7 @@ impl FakeState {
         self.refreshes.load(Ordering::SeqCst)
     }
 
-    /// Tokens made: what would be requests at the provider.
+    /// Number of issued tokens; each would be a request at the provider.
     pub fn issued(&self) -> usize {
         self.issued.load(Ordering::SeqCst)
     }
@@ -100,7 +100,7 @@ impl FakeState {
         self.refreshes.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The token that there is.
+    /// The current token.
     pub fn present(&self, key: &str) -> Option<AccessToken> {
         self.tokens.lock().unwrap().get(key).cloned()
     }
@@ -158,7 +158,7 @@ impl FakeState {
     }
 }
 
-/// What an account is kept under.
+/// Key of an account in the state.
 pub fn key(account: Option<AccountSelector>) -> String {
     match account.unwrap().selector.unwrap() {
         Selector::AccountId(id) => id,
@@ -166,7 +166,7 @@ pub fn key(account: Option<AccountSelector>) -> String {
     }
 }
 
-/// A status as refresh-svc makes them.
+/// A status as refresh-svc creates them.
 pub fn status(
     code: Code,
     reason: &str,

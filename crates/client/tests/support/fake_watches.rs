@@ -1,4 +1,4 @@
-//! WatchAccount of the fake_service.
+//! WatchAccount of the fake service.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use tonic::codegen::BoxStream;
 
 use super::FakeState;
 
-/// States of accounts, and who watches them.
+/// States of accounts and their watchers.
 #[derive(Default)]
 pub struct FakeWatches {
     states: Mutex<HashMap<String, AccountState>>,
@@ -21,7 +21,7 @@ pub struct FakeWatches {
     final_status: Mutex<Option<Status>>,
     requested: AtomicUsize,
     watchers: Arc<()>,
-    /// Rung at every change; the number is that of the streams' generation.
+    /// Notified of every change; the value is the generation of the streams.
     changes: watch::Sender<usize>,
 }
 
@@ -30,7 +30,7 @@ impl FakeWatches {
         self.changes.send_modify(|_| ());
     }
 
-    /// An account that has no tokens any more.
+    /// Sets an account to a state without tokens.
     pub fn becomes(&self, account: AccountId, state: AccountState) {
         let mut states = self.states.lock().unwrap();
         states.insert(account.to_string(), state);
@@ -38,28 +38,28 @@ impl FakeWatches {
         self.notify();
     }
 
-    /// Ends all streams, as a service does that stops.
+    /// Ends all streams, like a service that stops.
     pub fn end(&self) {
         self.changes.send_modify(|generation| *generation += 1);
     }
 
-    /// Ends all streams with an error, as a service does whose policy changed.
+    /// Ends all streams with an error, like a service whose policy changed.
     pub fn end_with(&self, status: Status) {
         *self.final_status.lock().unwrap() = Some(status);
         self.end();
     }
 
-    /// Answers this to whoever wants to watch, until sent otherwise.
+    /// Refuses further watches with this status until it is changed.
     pub fn refuse(&self, status: Option<Status>) {
         *self.refusal.lock().unwrap() = status;
     }
 
-    /// How often somebody wanted to watch.
+    /// Number of attempts to watch.
     pub fn requested(&self) -> usize {
         self.requested.load(Ordering::SeqCst)
     }
 
-    /// Streams that are open.
+    /// Number of open streams.
     pub fn open(&self) -> usize {
         Arc::strong_count(&self.watchers) - 1
     }
@@ -105,7 +105,7 @@ async fn send_changes(
     }
     let final_status = state.watches.final_status.lock().unwrap().clone();
     if let Some(status) = final_status {
-        // Whoever hung up meanwhile does not hear it.
+        // The watcher may have left.
         let _ = items.send(Err(status)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A proxy between client and service that can be cut.
+//! A TCP proxy that can be cut or stalled.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Carries bytes until it is cut.
+/// Forwards bytes until it is cut.
 pub struct TcpProxy {
     address: SocketAddr,
     connections: Arc<Mutex<JoinSet<()>>>,
@@ -15,7 +15,7 @@ pub struct TcpProxy {
 }
 
 impl TcpProxy {
-    /// A proxy to the service at `target`.
+    /// Starts a proxy to the service at `target`.
     pub async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -31,7 +31,7 @@ impl TcpProxy {
                         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
                         _ = stall_receiver.wait_for(|stalled| *stalled) => {}
                     }
-                    // Open at both ends, and nothing moves.
+                    // Both connections stay open, and nothing is forwarded.
                     std::future::pending::<()>().await;
                 });
             }
@@ -47,12 +47,12 @@ impl TcpProxy {
         format!("https://localhost:{}", self.address.port())
     }
 
-    /// Cuts every connection at once, like a process killed, and takes no more.
+    /// Closes every connection at once, like a killed process, and accepts no more.
     pub fn cut(&self) {
         self.connections.lock().unwrap().abort_all();
     }
 
-    /// Carries nothing any more and closes nothing, like a host that vanished.
+    /// Forwards nothing any more and closes nothing, like a host that vanished.
     pub fn stall(&self) {
         self.stalled.send_replace(true);
     }

@@ -85,7 +85,7 @@ fn past_the_asked_life_the_caller_waits() {
     );
 }
 
-// R30: the provider's tokens live 300 s, asked are 3600.
+// R30: the provider's tokens live 300 s; 3600 s are requested.
 #[test]
 fn more_life_than_the_provider_issues_does_not_refresh_for_every_call() {
     let fresh = snapshot(300, 290);
@@ -174,7 +174,7 @@ fn forced_lately() -> RefreshHistory {
     }
 }
 
-// A caller forces one refresh a minute, whichever way it asks.
+// A caller forces at most one refresh a minute, whichever method it uses.
 #[test]
 fn a_refresh_is_not_forced_twice_within_a_minute() {
     let lately = Snapshot {
@@ -192,7 +192,7 @@ fn a_refresh_is_not_forced_twice_within_a_minute() {
         assert_eq!(decide(&once, &need, None, NOW), Decision::Refresh);
     }
     assert_eq!(shortfall(&lately, &need(60), NOW), None);
-    // A token that is about to end is refreshed all the same.
+    // A token that is about to expire is refreshed anyway.
     let ending = Snapshot {
         history: Some(Box::new(forced_lately())),
         ..snapshot(3600, 30)
@@ -201,7 +201,7 @@ fn a_refresh_is_not_forced_twice_within_a_minute() {
 }
 
 proptest! {
-    // R30: whatever is asked, an expired token is never answered.
+    // R30: an expired token is never answered.
     #[test]
     fn an_expired_token_is_never_answered(
         life in 1u64..8000, min in 0u64..4000, version in proptest::option::of(0i64..9), pause in 0u64..100,
@@ -211,8 +211,8 @@ proptest! {
         prop_assert!(!matches!(decision, Decision::Answer | Decision::AnswerAndRefresh));
     }
 
-    // R30: without a failure, what is answered lives as long as was asked, or as
-    // long as the provider's tokens do.
+    // R30: without a failure, an answered token lives as long as requested, or as long
+    // as the provider's tokens do.
     #[test]
     fn an_answer_lives_as_long_as_asked(life in 1u64..8000, left in 0u64..8000, min in 0u64..4000) {
         let remaining = left.min(life);

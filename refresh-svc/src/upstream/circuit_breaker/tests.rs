@@ -38,7 +38,7 @@ fn failures_of_several_accounts_open_it() {
     assert_eq!(open.retry_after, Duration::from_secs(2));
 }
 
-// One account never slows the others.
+// One account never affects the others.
 #[test]
 fn one_account_that_always_fails_does_not_open_it() {
     let now = Instant::now();
@@ -81,14 +81,14 @@ fn one_probe_goes_out_and_closes_it() {
     let later = now + Duration::from_secs(3);
     assert_eq!(breaker.acquire(HEALTHY, later), Ok(true));
     assert!(breaker.acquire(HEALTHY, later).is_err(), "a second probe");
-    // An answer to a request from before is no probe's.
+    // The answer to a request from before the opening is not that of a probe.
     assert!(!breaker.record(9, PLAIN, Outcome::Success, later, 0.0));
     assert!(breaker.record(1, probe(HEALTHY), Outcome::Success, later, 0.0));
     assert_eq!(breaker.acquire(HEALTHY, later), Ok(false));
 }
 
-// R32: the first to be served waits five seconds at most after the provider's return,
-// however long it was away.
+// R32: after the provider's return the first caller waits at most five seconds,
+// regardless of how long the outage took.
 #[test]
 fn a_provider_that_is_down_is_probed_every_few_seconds() {
     let now = Instant::now();
@@ -106,7 +106,7 @@ fn a_provider_that_is_down_is_probed_every_few_seconds() {
     }
 }
 
-// A provider that does not answer: the probe that hangs is not waited for.
+// The provider does not answer: another probe is sent while the first one hangs.
 #[test]
 fn a_probe_that_hangs_is_followed_by_another() {
     let now = Instant::now();
@@ -117,7 +117,7 @@ fn a_probe_that_hangs_is_followed_by_another() {
     assert_eq!(breaker.acquire(HEALTHY, later + BETWEEN_PROBES), Ok(true));
 }
 
-// RetryInfo brings accounts that fail back just when a probe is let through.
+// RetryInfo causes failing accounts to return just when a probe is allowed.
 #[test]
 fn an_account_that_fails_keeps_no_sound_one_waiting() {
     let now = Instant::now();
@@ -135,7 +135,7 @@ fn an_account_that_fails_keeps_no_sound_one_waiting() {
     assert_eq!(breaker.acquire(FAILING, at), Ok(false));
 }
 
-// However many there are: what fails has failed before.
+// This holds for any number of accounts that failed before.
 #[test]
 fn accounts_that_failed_before_do_not_open_it() {
     let now = Instant::now();
@@ -166,7 +166,7 @@ fn the_providers_hint_is_honoured_within_bounds() {
     }
 }
 
-// The replaced system, 10: an operator's mistake is no account's.
+// The replaced system, 10: an operator's mistake is not counted against accounts.
 #[test]
 fn a_wrong_client_secret_opens_it_for_longer_and_a_dead_grant_does_not() {
     let now = Instant::now();

@@ -1,4 +1,4 @@
-//! Policies, callers of other names, and what the audit holds.
+//! Policies, callers with other names, and audit records.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tonic::transport::Identity;
 
 use super::{Client, World, endpoint, eventually, tls};
 
-/// A policy in a file that a test may change.
+/// A policy file that a test may change.
 pub struct PolicyFile(NamedTempFile);
 
 impl PolicyFile {
@@ -44,16 +44,16 @@ pub fn rule(
     )
 }
 
-/// Everything for one caller.
+/// A rule that allows everything to one caller.
 pub fn everything(caller: &str) -> String {
     let every = "\"*\"";
     rule(&format!("[{caller:?}]"), every, every, every, every)
 }
 
-/// A service that syncs mail.
+/// Name of a service that synchronizes mail.
 pub const MAIL: &str = "spiffe://acme.example/ns/sync/sa/mail";
 
-/// What it may: tokens of mail in one workspace.
+/// A rule for it: tokens of mail in one workspace.
 pub fn mail_of(workspace: &str) -> String {
     rule(
         &format!("[{MAIL:?}]"),
@@ -83,7 +83,7 @@ impl World {
         self.with("POLICY", "").with("POLICY_FILE", policy.path())
     }
 
-    /// Waits for so many records, and answers them by their time.
+    /// Waits for `count` records and returns them ordered by time.
     pub async fn audited(&self, count: usize) -> Vec<Audited> {
         eventually(async || {
             let rows: Vec<Audited> = sqlx::query_as("SELECT * FROM vault.audit ORDER BY at, id")
@@ -101,14 +101,14 @@ fn read(path: &Path) -> Vec<u8> {
 }
 
 impl Client {
-    /// Connects with another certificate, when first used.
+    /// Connects with another certificate at the first use.
     pub fn of(address: SocketAddr, certificates: &TestCertificates, own: &KeyPairFiles) -> Self {
         let identity = Identity::from_pem(read(&own.certificate), read(&own.key));
         let channel = endpoint(address, tls(certificates).identity(identity)).connect_lazy();
         Self(TokenServiceClient::new(channel))
     }
 
-    /// Connects without a certificate, when first used.
+    /// Connects without a certificate at the first use.
     pub fn without_certificate(address: SocketAddr, certificates: &TestCertificates) -> Self {
         let channel = endpoint(address, tls(certificates)).connect_lazy();
         Self(TokenServiceClient::new(channel))
