@@ -2,7 +2,9 @@
 //!
 //! Accounts that always fail must not open the breaker for the others. So a failure
 //! counts only if the account was healthy before, and the probe of a failing account
-//! does not delay a healthy one. One request probes at a time. The crates `failsafe` and
+//! does not delay a healthy one. One request probes at a time.
+//! The half-open state is not stored: it follows from the time of the next probe, which
+//! healthy and failing accounts have separately. The crates `failsafe` and
 //! `recloser` do not support this: see docs/decisions/0010.
 
 use std::collections::VecDeque;
@@ -98,14 +100,20 @@ pub struct CircuitOpen {
     pub retry_after: Duration,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// State of the breaker for the accounts of one health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// Requests are sent.
     Closed,
-    Open(Open),
+    /// Requests are rejected.
+    Open(CircuitOpen),
+    /// The open time is over: the next request is a probe.
+    HalfOpen,
 }
 
+/// Data of a breaker that is open or half-open.
 #[derive(Debug, Clone, Copy)]
-struct Open {
+struct Opened {
     class: FailureClass,
     /// Failed probes of healthy accounts.
     failed_probes: u32,
@@ -115,8 +123,9 @@ struct Open {
     failing_probe_at: Instant,
 }
 
-impl Open {
-    fn from(&mut self, health: AccountHealth) -> &mut Instant {
+impl Opened {
+    /// When an account of this health may probe.
+    fn probe_at(&mut self, health: AccountHealth) -> &mut Instant {
         match health {
             AccountHealth::Healthy => &mut self.healthy_probe_at,
             AccountHealth::Failing => &mut self.failing_probe_at,
@@ -127,7 +136,8 @@ impl Open {
 /// The circuit breaker of one upstream or provider.
 #[derive(Debug)]
 pub struct CircuitBreaker {
-    state: State,
+    /// `None` while the breaker is closed.
+    opened: Option<Opened>,
     /// Account or tenant, whether it failed, and when; the latest last.
     recent: VecDeque<(u64, bool, Instant)>,
 }
@@ -135,34 +145,43 @@ pub struct CircuitBreaker {
 impl Default for CircuitBreaker {
     fn default() -> Self {
         Self {
-            state: State::Closed,
+            opened: None,
             recent: VecDeque::with_capacity(WINDOW),
         }
     }
 }
 
 impl CircuitBreaker {
+    fn state(&self, health: AccountHealth, now: Instant) -> State {
+        let Some(mut opened) = self.opened else {
+            return State::Closed;
+        };
+        let probe_at = *opened.probe_at(health);
+        if probe_at > now {
+            State::Open(CircuitOpen {
+                class: opened.class,
+                retry_after: probe_at - now,
+            })
+        } else {
+            State::HalfOpen
+        }
+    }
+
     /// Returns why a request would be rejected now. `None` if it would be sent.
     pub fn rejection(&self, health: AccountHealth, now: Instant) -> Option<CircuitOpen> {
-        let State::Open(mut open) = self.state else {
-            return None;
-        };
-        let from = *open.from(health);
-        (from > now).then(|| CircuitOpen {
-            class: open.class,
-            retry_after: from - now,
-        })
+        match self.state(health, now) {
+            State::Open(open) => Some(open),
+            State::Closed | State::HalfOpen => None,
+        }
     }
 
     /// Acquires the right to send a request. Returns `true` if the request is a probe.
     pub fn acquire(&mut self, health: AccountHealth, now: Instant) -> Result<bool, CircuitOpen> {
-        if let Some(open) = self.rejection(health, now) {
-            return Err(open);
-        }
-        match &mut self.state {
+        match self.state(health, now) {
+            State::Open(open) => Err(open),
             State::Closed => Ok(false),
-            State::Open(open) => {
-                *open.from(health) = now + BETWEEN_PROBES;
+            State::HalfOpen => {
+                self.set_probe_at(health, now + BETWEEN_PROBES);
                 Ok(true)
             }
         }
@@ -170,8 +189,12 @@ impl CircuitBreaker {
 
     /// Records that a probe was not sent: the next request is a probe.
     pub fn abandon(&mut self, health: AccountHealth, now: Instant) {
-        if let State::Open(open) = &mut self.state {
-            *open.from(health) = now;
+        self.set_probe_at(health, now);
+    }
+
+    fn set_probe_at(&mut self, health: AccountHealth, at: Instant) {
+        if let Some(opened) = &mut self.opened {
+            *opened.probe_at(health) = at;
         }
     }
 
@@ -185,37 +208,35 @@ impl CircuitBreaker {
         now: Instant,
         jitter: f64,
     ) -> bool {
-        match (self.state, outcome) {
-            (State::Open(_), Outcome::Success) if sent.probe => {
+        match (self.opened, outcome) {
+            (Some(_), Outcome::Success) if sent.probe => {
                 self.recent.clear();
-                self.state = State::Closed;
+                self.opened = None;
                 true
             }
-            (State::Open(open), Outcome::Failure { class, hint }) if sent.probe => {
-                self.record_failed_probe(open, sent.health, class, hint, now, jitter);
+            (Some(opened), Outcome::Failure { class, hint }) if sent.probe => {
+                self.record_failed_probe(opened, sent.health, class, hint, now, jitter);
                 false
             }
-            (State::Open(_), Outcome::Ignored) if sent.probe => {
+            (Some(_), Outcome::Ignored) if sent.probe => {
                 if sent.health == AccountHealth::Healthy {
                     self.abandon(sent.health, now);
                 }
                 false
             }
-            (State::Closed, Outcome::Success) => {
+            (None, Outcome::Success) => {
                 self.remember(source, false, now);
                 false
             }
             // A failure counts if the account was healthy. From then on it is failing,
             // and its failures say nothing about the provider.
-            (State::Closed, Outcome::Failure { class, hint })
-                if sent.health == AccountHealth::Healthy =>
-            {
+            (None, Outcome::Failure { class, hint }) if sent.health == AccountHealth::Healthy => {
                 self.remember(source, true, now);
                 let failures = self.recent.iter().filter(|(_, failed, _)| *failed).count();
                 let opens = failures >= MIN_FAILURES && failures * 2 >= self.recent.len();
                 if opens {
                     let from = now + open_duration(class, hint, 0, jitter);
-                    self.state = State::Open(Open {
+                    self.opened = Some(Opened {
                         class,
                         failed_probes: 0,
                         healthy_probe_at: from,
@@ -241,7 +262,7 @@ impl CircuitBreaker {
     /// Prolongs the open state after a failed probe.
     fn record_failed_probe(
         &mut self,
-        mut open: Open,
+        mut opened: Opened,
         health: AccountHealth,
         class: FailureClass,
         hint: Option<Duration>,
@@ -249,14 +270,15 @@ impl CircuitBreaker {
         jitter: f64,
     ) {
         if health == AccountHealth::Healthy {
-            open.class = class;
-            open.failed_probes += 1;
-            open.healthy_probe_at = now + open_duration(class, hint, open.failed_probes, jitter);
+            opened.class = class;
+            opened.failed_probes += 1;
+            opened.healthy_probe_at =
+                now + open_duration(class, hint, opened.failed_probes, jitter);
         } else {
-            open.failing_probe_at =
-                now + open_duration(class, hint, open.failed_probes + 1, jitter);
+            opened.failing_probe_at =
+                now + open_duration(class, hint, opened.failed_probes + 1, jitter);
         }
-        self.state = State::Open(open);
+        self.opened = Some(opened);
     }
 }
 

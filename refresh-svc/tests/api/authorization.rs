@@ -210,12 +210,12 @@ async fn many_callers_that_wait_for_the_database_are_answered() {
         .client_with_id("mail", MAIL)
         .unwrap();
     let mail = Client::of(replica.grpc, &world.certificates, &files);
-    let mut gate = world.pool().begin().await.unwrap();
+    let mut lock = world.pool().begin().await.unwrap();
     sqlx::query("LOCK TABLE vault.credential IN ACCESS EXCLUSIVE MODE")
-        .execute(&mut *gate)
+        .execute(&mut *lock)
         .await
         .unwrap();
-    let crowd: Vec<_> = (0..200)
+    let calls: Vec<_> = (0..200)
         .map(|_| {
             let (mail, id) = (mail.clone(), account.id);
             tokio::spawn(async move { mail.get(id).await })
@@ -223,8 +223,8 @@ async fn many_callers_that_wait_for_the_database_are_answered() {
         .collect();
     // Longer than the deadline of a connection.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    gate.rollback().await.unwrap();
-    for caller in crowd {
+    lock.rollback().await.unwrap();
+    for caller in calls {
         caller.await.unwrap().unwrap();
     }
 }

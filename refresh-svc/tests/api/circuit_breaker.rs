@@ -97,16 +97,16 @@ async fn a_provider_that_throttles_is_left_alone_for_as_long_as_it_says() {
 async fn one_account_that_always_fails_opens_no_circuit_breaker() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
-    let sick = world.expired(Flavour::Google).await;
+    let failing = world.expired(Flavour::Google).await;
     for _ in 0..6 {
         world
             .demo
             .inject(Fault::on(Endpoint::Token).answering(502, "<html>"));
-        assert!(client.get(sick.id).await.is_err());
-        world.end_backoff(&sick).await;
+        assert!(client.get(failing.id).await.is_err());
+        world.end_backoff(&failing).await;
     }
-    let well = world.expired(Flavour::Google).await;
-    assert_eq!(client.get(well.id).await.unwrap().version, 2);
+    let healthy = world.expired(Flavour::Google).await;
+    assert_eq!(client.get(healthy.id).await.unwrap().version, 2);
 }
 
 // The circuit breaker stays closed if only some requests fail.

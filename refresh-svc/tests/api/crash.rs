@@ -48,7 +48,7 @@ async fn killed(
     }
     let client = Client::connect(holder.grpc, &world.certificates).await;
     // Lets the lease be acquired and delays the storing.
-    let mut gate = None;
+    let mut lock = None;
     let asking = tokio::spawn({
         let (client, id) = (client.clone(), account.id);
         async move { client.get(id).await }
@@ -61,7 +61,7 @@ async fn killed(
             .execute(&mut *transaction)
             .await
             .unwrap();
-        gate = Some(transaction);
+        lock = Some(transaction);
         // The answer has arrived, and the row is locked.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
     } else {
@@ -70,7 +70,7 @@ async fn killed(
     }
     holder.kill();
     assert!(asking.await.unwrap().is_err());
-    if let Some(gate) = gate {
+    if let Some(lock) = lock {
         // A statement that has reached the database would still be executed.
         sqlx::query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -79,7 +79,7 @@ async fn killed(
         .execute(world.pool())
         .await
         .unwrap();
-        gate.rollback().await.unwrap();
+        lock.rollback().await.unwrap();
     }
     let client = Client::connect(next.grpc, &world.certificates).await;
     let begun = Instant::now();

@@ -66,14 +66,14 @@ struct Load {
 }
 
 impl Load {
-    fn start(front: Vec<Client>, calm: &[AccountId], busy: &[AccountId]) -> Self {
+    fn start(front: Vec<Client>, idle: &[AccountId], busy: &[AccountId]) -> Self {
         let mut load = Self {
             front: Arc::new(Mutex::new(front)),
             stop: Arc::default(),
             answered: Arc::default(),
             callers: JoinSet::new(),
         };
-        for (number, account) in calm.iter().chain(busy).enumerate() {
+        for (number, account) in idle.iter().chain(busy).enumerate() {
             let (account, busy) = (*account, busy.contains(account));
             let (front, stop) = (Arc::clone(&load.front), Arc::clone(&load.stop));
             let answered = Arc::clone(&load.answered);
@@ -154,10 +154,10 @@ async fn a_key_rotates_under_load_without_a_failed_request() {
         .with("TOKEN_CACHE_REVALIDATE", "100ms");
     world.callers_force_without_a_bound().await;
     let (old, new) = (world.key.clone(), OpeningKey::generate().unwrap());
-    let (mut calm, mut busy) = (Vec::new(), Vec::new());
+    let (mut idle, mut busy) = (Vec::new(), Vec::new());
     for _ in 0..4 {
         for flavour in Flavour::ALL {
-            calm.push(world.connect(flavour, "ada", Token::Expires(3000)).await);
+            idle.push(world.connect(flavour, "ada", Token::Expires(3000)).await);
         }
         // Strict rotation: overwriting a rotated token would be fatal.
         busy.push(world.expired(Flavour::Oidc).await);
@@ -169,7 +169,7 @@ async fn a_key_rotates_under_load_without_a_failed_request() {
         front.push(replica.client(&world.certificates).await);
     }
     let ids = |accounts: &[Account]| accounts.iter().map(|a| a.id).collect::<Vec<_>>();
-    let load = Load::start(front, &ids(&calm), &ids(&busy));
+    let load = Load::start(front, &ids(&idle), &ids(&busy));
 
     // 1. Every replica can open what will be sealed to the new key.
     world.hold(&[&old, &new]);
@@ -181,7 +181,7 @@ async fn a_key_rotates_under_load_without_a_failed_request() {
     let late = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
-    let all = 2 * (calm.len() + busy.len() + 1) as u64;
+    let all = 2 * (idle.len() + busy.len() + 1) as u64;
     eventually(async || {
         let (_, report) = report(&world.environment(), Lost::List).await;
         (counted(&report, &old) == 0 && counted(&report, &new) == all).then_some(())
@@ -195,7 +195,7 @@ async fn a_key_rotates_under_load_without_a_failed_request() {
     assert!(load.end().await > 200);
     world.key = new;
     check(&world.environment(), &mut Vec::new()).await.unwrap();
-    for account in &calm {
+    for account in &idle {
         // A resealed token is not a new version for callers.
         assert_eq!(world.stored(account).await.version, 1);
         assert_eq!(

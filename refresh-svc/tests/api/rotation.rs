@@ -108,12 +108,12 @@ async fn a_strict_provider_with_unreadable_answers_gets_exactly_one_replay() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     let mended = world.expired(Flavour::Oidc).await;
-    let rubbish = || {
+    let unreadable = || {
         Fault::on(Endpoint::Token)
             .of(Flavour::Oidc)
             .answering(200, "<html>")
     };
-    world.demo.inject(rubbish());
+    world.demo.inject(unreadable());
     let refused = refusal(client.get(mended.id).await);
     assert_eq!(
         (refused.code, refused.reason.as_str()),
@@ -124,7 +124,7 @@ async fn a_strict_provider_with_unreadable_answers_gets_exactly_one_replay() {
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 2);
 
     let lost = world.expired(Flavour::Oidc).await;
-    world.demo.inject(rubbish().times(20));
+    world.demo.inject(unreadable().times(20));
     let mut reasons = Vec::new();
     for _ in 0..7 {
         reasons.push(refusal(client.get(lost.id).await).reason);

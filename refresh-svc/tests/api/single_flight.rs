@@ -133,14 +133,14 @@ async fn killed_holder(flavour: Flavour, rotated: bool) -> (World, Account, Clie
     });
     let client = first.client(&world.certificates).await;
     let id = account.id;
-    let orphan = tokio::spawn(async move { client.get(id).await });
+    let abandoned_call = tokio::spawn(async move { client.get(id).await });
     eventually(async || {
         let stored = world.stored(&account).await;
         (stored.lease_holder.is_some() && world.demo.refreshes(flavour) == 1).then_some(())
     })
     .await;
     first.kill();
-    assert!(orphan.await.unwrap().is_err());
+    assert!(abandoned_call.await.unwrap().is_err());
     let client = second.client(&world.certificates).await;
     (world, account, client, second)
 }

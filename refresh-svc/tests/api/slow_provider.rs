@@ -33,12 +33,12 @@ async fn while_one_answer_takes_29_seconds_every_other_failure_is_answered_in_ti
     let (_replica, client) = world.served().await;
     let late = world.expired(Flavour::Google).await;
     world.demo.inject(slow(29_000).of(Flavour::Google));
-    let patient = tokio::spawn({
+    let without_deadline = tokio::spawn({
         let (client, id) = (client.clone(), late.id);
         async move { client.get(id).await }
     });
     eventually(async || (world.demo.refreshes(Flavour::Google) == 1).then_some(())).await;
-    let hasty = tokio::spawn({
+    let with_deadline = tokio::spawn({
         let (client, id) = (client.clone(), late.id);
         async move { client.ask_within(id, DEADLINE).await }
     });
@@ -75,13 +75,16 @@ async fn while_one_answer_takes_29_seconds_every_other_failure_is_answered_in_ti
         another_is_answered(&world, &client, Flavour::Oidc).await;
     }
 
-    assert!(!patient.is_finished(), "all of it took longer than 29 s");
-    let refused = refusal(hasty.await.unwrap());
+    assert!(
+        !without_deadline.is_finished(),
+        "all of it took longer than 29 s"
+    );
+    let refused = refusal(with_deadline.await.unwrap());
     assert_eq!(
         (refused.code, refused.reason.as_str()),
         (Code::DeadlineExceeded, "STILL_REFRESHING")
     );
-    assert_eq!(patient.await.unwrap().unwrap().version, 2);
+    assert_eq!(without_deadline.await.unwrap().unwrap().version, 2);
     assert_eq!(client.get(late.id).await.unwrap().version, 2);
     assert_eq!(world.demo.refreshes(Flavour::Google), 1 + 4);
 }

@@ -303,12 +303,12 @@ fn cell(text: &str) -> String {
 fn page() -> String {
     let mut page = String::from(
         "# Verdicts on what a token endpoint answers\n\n\
-         Written by `refresh-svc/tests/api/verdict_table.rs`, which tries every row at a running\n\
-         replica: `UPDATE_DOCS=1` before its `cargo test` writes this page anew.\n\n\
-         Three accounts are answered so. *Grant*: whether it lives or the person is asked to\n\
-         sign in again. *Circuit*: whether the provider is left alone; where it stays closed,\n\
-         the test refreshes another account at once. *Refresh token*: what is stored afterwards.\n\n\
-         | answer | status | body | verdict | grant | circuit | refresh token |\n\
+         This page is written by `refresh-svc/tests/api/verdict_table.rs`, which tries every row at\n\
+         a running replica. The test writes it again if `UPDATE_DOCS=1` is set.\n\n\
+         Three accounts get each answer. *Grant*: whether it stays alive or the person must sign in\n\
+         again. *Circuit breaker*: whether it opens; if it stays closed, the test refreshes another\n\
+         account at once. *Refresh token*: what is stored afterwards.\n\n\
+         | answer | status | body | verdict | grant | circuit breaker | refresh token |\n\
          | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for (row, dialect) in EXPECTED.iter().zip(SampleResponse::ALL) {

@@ -159,8 +159,8 @@ async fn a_burst_of_refusals_marks_no_more_grants_and_is_logged() {
 
     // After a grant was served the client is considered valid, and the next refusal is
     // that person's.
-    let well = world.expired(Flavour::Google).await;
-    client.get(well.id).await.unwrap();
+    let healthy = world.expired(Flavour::Google).await;
+    client.get(healthy.id).await.unwrap();
     let account = world.expired(Flavour::Google).await;
     world.demo.revoke("ada", Some(Flavour::Google));
     assert_eq!(

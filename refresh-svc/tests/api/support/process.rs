@@ -45,8 +45,8 @@ impl Process {
     /// Sends SIGTERM and waits for the end.
     pub fn terminate(mut self) {
         let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        assert!(told.success());
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(sent.success());
         assert!(self.child.wait().unwrap().success());
     }
 
