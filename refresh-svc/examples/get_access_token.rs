@@ -1,7 +1,7 @@
-//! Asks refresh-svc for an access token, as any service of yours would.
+//! Requests an access token from refresh-svc, as a calling service does.
 //!
-//! With the development stack running (`cargo dev up`), its addresses and
-//! certificates are printed by `cargo dev status --json`:
+//! While the development stack is running (`cargo dev up`), `cargo dev status --json`
+//! prints its addresses and certificates:
 //!
 //! ```sh
 //! cargo run -p refresh-svc --example get_access_token -- \
@@ -10,7 +10,7 @@
 //!     --account 018f6b1e-…
 //! ```
 //!
-//! or, instead of `--account`, by where the account lives:
+//! Instead of `--account`, the account may be identified by its handle:
 //! `--workspace 018f6b1e-… --provider google --handle ada@acme.example`.
 
 #![expect(clippy::print_stdout, reason = "an example talks to a person")]

@@ -19,6 +19,7 @@ mod refresh;
 mod renewal;
 mod revoke;
 mod single_flight;
+mod storing;
 mod timing;
 mod verdict;
 mod watch;
@@ -51,7 +52,6 @@ use crate::snapshot::Snapshot;
 use crate::store::{Holder, Store};
 use crate::upstream::{AccountHealth, Upstream, Upstreams};
 use local_failures::LocalFailures;
-use refresh::LeaseOutcome;
 use single_flight::{RefreshResult, SingleFlight, Waiter};
 
 /// Refreshes that one request may wait for. A further one is needed if another refresh
@@ -301,10 +301,11 @@ impl Engine {
                         self.parts.store.release_unused(&lease).await?;
                         return Err(EngineError::Stopping);
                     }
-                    match Box::pin(self.refresh_under_lease(lease, permit, &options)).await {
-                        LeaseOutcome::Done(outcome) => return outcome,
-                        LeaseOutcome::TooLate => continue,
+                    let refreshed = self.refresh_under_lease(lease, permit, &options);
+                    if let Some(result) = Box::pin(refreshed).await {
+                        return result;
                     }
+                    continue;
                 }
             }
             // Waiting for another holder needs neither a permit nor a fair connection.

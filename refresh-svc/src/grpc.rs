@@ -1,5 +1,6 @@
 //! `latchkey.token.v1.TokenService` over mutual TLS.
 
+mod access_token;
 mod authorization;
 mod batch;
 mod caller_limits;
@@ -35,10 +36,10 @@ use crate::engine::{Engine, EngineError, Need};
 use crate::metrics;
 use crate::snapshot::Snapshot;
 use crate::store::PolicyAttributes;
+use access_token::message;
 use authorization::AuthorizedCall;
 use caller_limits::{CallerLimiter, CallerPermit};
 use deadline::within_deadline;
-use latchkey_proto::timestamp;
 use request::Selected;
 use status::status;
 
@@ -355,19 +356,5 @@ fn acquire_permit(
             "a caller has reached its limit"
         );
         status(full)
-    })
-}
-
-fn message(snapshot: &Snapshot) -> Option<AccessToken> {
-    let held = snapshot.token.as_ref()?;
-    Some(AccessToken {
-        access_token: held.token.expose().to_owned(),
-        token_type: "Bearer".to_owned(),
-        expires_at: Some(timestamp(held.expires_at)),
-        granted_scopes: snapshot.granted_scopes.to_vec(),
-        account_id: snapshot.account.to_string(),
-        version: snapshot.version,
-        provider: snapshot.provider().to_string(),
-        reason: String::new(),
     })
 }

@@ -6,6 +6,7 @@ mod connections;
 mod credential;
 mod disconnect_requests;
 mod erase;
+mod error;
 #[cfg(test)]
 mod faults;
 mod keys;
@@ -26,6 +27,7 @@ pub(crate) use connections::{
 };
 pub use credential::{Credential, Failure};
 pub use erase::Erased;
+pub use error::StoreError;
 #[cfg(test)]
 pub(crate) use faults::{Fault, Faults};
 pub use keys::{LostGrant, Resealed, SealedTokens};
@@ -59,25 +61,6 @@ macro_rules! columns {
     };
 }
 pub(crate) use columns;
-
-/// Errors of the store.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database does not answer or refuses the statement.
-    #[error("the database does not answer: {0}")]
-    Database(#[from] sqlx::Error),
-    /// The database did not answer in time.
-    #[error("the database did not answer within {0:?}")]
-    Late(Duration),
-    /// A row cannot be parsed.
-    #[error("the stored grant of account {account} cannot be parsed: {problem}")]
-    Unreadable {
-        /// The account.
-        account: AccountId,
-        /// Which part is invalid.
-        problem: String,
-    },
-}
 
 /// The credential store.
 #[derive(Debug, Clone)]

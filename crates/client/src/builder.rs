@@ -1,52 +1,18 @@
 //! Configuration of a client.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey_domain::{Clock, SystemClock};
 use tonic::transport::Uri;
 
-use crate::MutualTls;
 use crate::client::TokenClient;
+use crate::error::BuildError;
 use crate::freshness::{Freshness, Jitter};
 use crate::replicas::Replicas;
 use crate::request::{MAX_MINIMUM, MAX_WAIT};
-
-/// Errors of [`TokenClientBuilder::build`] and [`MutualTls`].
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// No address was given.
-    #[error("no address of refresh-svc was given")]
-    NoAddress,
-    /// An address is invalid.
-    #[error("{address:?} is not a valid address: use https://host:port")]
-    Address {
-        /// The address as it was given.
-        address: String,
-    },
-    /// A file cannot be read.
-    #[error("cannot read {}: {cause}", path.display())]
-    File {
-        /// Path of the file.
-        path: PathBuf,
-        /// Error of the file system.
-        cause: std::io::Error,
-    },
-    /// The content is not PEM of the expected kind.
-    #[error("the {what} is not PEM of the expected kind")]
-    NoPem {
-        /// `authority`, `certificate` or `key`.
-        what: &'static str,
-    },
-    /// Certificates and key do not form a valid TLS configuration.
-    #[error("the certificates are unusable: {0}")]
-    Tls(tonic::transport::Error),
-}
-
-/// Returns the current `traceparent` (W3C Trace Context).
-pub(crate) type Traceparent = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+use crate::settings::Settings;
+use crate::tls::MutualTls;
 
 /// Builds a [`TokenClient`]. Every setting except the address has a default.
 #[must_use]
@@ -61,20 +27,15 @@ pub struct TokenClientBuilder {
     settings: Settings,
 }
 
-/// Settings of a client.
-pub(crate) struct Settings {
-    pub(crate) capacity: usize,
-    pub(crate) watches: usize,
-    pub(crate) min_remaining: Duration,
-    pub(crate) within: Duration,
-    pub(crate) fallback_after: Duration,
-    pub(crate) fetch_timeout: Duration,
-    pub(crate) cool_down: Duration,
-    pub(crate) traceparent: Option<Traceparent>,
+impl TokenClient {
+    /// Starts the configuration of a client.
+    pub fn builder(tls: MutualTls) -> TokenClientBuilder {
+        TokenClientBuilder::new(tls)
+    }
 }
 
 impl TokenClientBuilder {
-    pub(crate) fn new(tls: MutualTls) -> Self {
+    fn new(tls: MutualTls) -> Self {
         Self {
             tls,
             addresses: Vec::new(),

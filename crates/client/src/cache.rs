@@ -5,28 +5,16 @@ mod entry;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::freshness::{Freshness, Jitter};
-use crate::needs::Needs;
+use crate::freshness::{Jitter, Needs};
 use crate::watch::WatchHandle;
 use crate::{Account, Token, TokenError};
 use entry::Entry;
-pub(crate) use entry::backoff_delay;
-
-/// Result of a fetch.
-pub(crate) type Outcome = Result<Token, TokenError>;
-
-/// A call to the service that is running for an account.
-#[derive(Clone)]
-pub(crate) struct PendingFetch {
-    pub(crate) needs: Needs,
-    pub(crate) outcome: watch::Receiver<Option<Outcome>>,
-}
+pub(crate) use entry::{Context, Outcome, PendingFetch, backoff_delay};
 
 /// A fetch that is registered as pending and must now be run.
 pub(crate) struct FetchJob {
@@ -45,16 +33,6 @@ pub(crate) enum Lookup {
     Miss(FetchJob),
     /// The service or the provider asked for a back-off.
     BackingOff(TokenError, Instant),
-}
-
-/// Time and settings of a lookup.
-pub(crate) struct Context<'a> {
-    pub(crate) now: OffsetDateTime,
-    pub(crate) freshness: &'a Freshness,
-    pub(crate) jitter: Jitter,
-    pub(crate) cool_down: Duration,
-    /// `false` if the limit of background refreshes is reached.
-    pub(crate) may_refresh_ahead: bool,
 }
 
 /// The tokens of a process, at most `capacity`.

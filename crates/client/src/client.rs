@@ -5,21 +5,17 @@ use std::time::Duration;
 
 use latchkey_domain::{Clock, ScopeSet};
 use latchkey_proto::token as proto;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use crate::builder::Settings;
-use crate::cache::{Context, FetchJob, Lookup, Outcome, PendingFetch, TokenCache};
+use crate::cache::{FetchJob, Lookup, Outcome, PendingFetch};
 use crate::fetch;
-use crate::freshness::{Freshness, Jitter, meets};
-use crate::needs::Needs;
+use crate::freshness::{Freshness, Jitter, Needs, meets};
+use crate::inner::Inner;
 use crate::replicas::Replicas;
+use crate::settings::Settings;
 use crate::status::token_error;
-use crate::watch::{self, Watches};
-use crate::{Account, MutualTls, Reason, Token, TokenClientBuilder, TokenError, TokenRequest};
-
-/// Limit of concurrent background refreshes, so that capacity remains for callers.
-const MAX_REFRESHES_AHEAD: usize = 64;
+use crate::watch;
+use crate::{Account, Reason, Token, TokenError, TokenRequest};
 
 /// Returns valid access tokens. Cheap to clone; create one per process.
 #[derive(Clone)]
@@ -27,23 +23,7 @@ pub struct TokenClient {
     inner: Arc<Inner>,
 }
 
-pub(crate) struct Inner {
-    pub(crate) replicas: Replicas,
-    pub(crate) cache: TokenCache,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) jitter: Jitter,
-    pub(crate) watches: Watches,
-    freshness: Freshness,
-    settings: Settings,
-    ahead: Semaphore,
-}
-
 impl TokenClient {
-    /// Starts the configuration of a client.
-    pub fn builder(tls: MutualTls) -> TokenClientBuilder {
-        TokenClientBuilder::new(tls)
-    }
-
     pub(crate) fn new(
         replicas: Replicas,
         clock: Arc<dyn Clock>,
@@ -52,16 +32,7 @@ impl TokenClient {
         settings: Settings,
     ) -> Self {
         Self {
-            inner: Arc::new(Inner {
-                replicas,
-                cache: TokenCache::new(settings.capacity),
-                clock,
-                jitter,
-                watches: Watches::new(settings.watches),
-                freshness,
-                settings,
-                ahead: Semaphore::new(MAX_REFRESHES_AHEAD),
-            }),
+            inner: Arc::new(Inner::new(replicas, clock, jitter, freshness, settings)),
         }
     }
 
@@ -237,24 +208,6 @@ impl TokenClient {
 }
 
 impl Inner {
-    pub(crate) fn forget(&self, account: &Account) {
-        self.cache.forget(account);
-    }
-
-    pub(crate) fn context(&self) -> Context<'_> {
-        Context {
-            now: self.clock.now(),
-            freshness: &self.freshness,
-            jitter: self.jitter,
-            cool_down: self.settings.cool_down,
-            may_refresh_ahead: self.ahead.available_permits() > 0,
-        }
-    }
-
-    fn still_valid(&self, account: &Account, needs: &Needs) -> Option<Token> {
-        self.cache.still_valid(account, needs, &self.context())
-    }
-
     async fn fetch(self: &Arc<Self>, job: FetchJob, traceparent: Option<String>) {
         let limit = self.settings.fetch_timeout;
         let pending = fetch::fetch(&self.replicas, &job, limit, traceparent, &*self.clock);

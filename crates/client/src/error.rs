@@ -1,5 +1,6 @@
 //! Errors, distinguished by who must act.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use latchkey_domain::ScopeSet;
@@ -95,4 +96,36 @@ impl TokenError {
             _ => false,
         }
     }
+}
+
+/// Errors of [`TokenClientBuilder::build`](crate::TokenClientBuilder::build) and [`MutualTls`](crate::MutualTls).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No address was given.
+    #[error("no address of refresh-svc was given")]
+    NoAddress,
+    /// An address is invalid.
+    #[error("{address:?} is not a valid address: use https://host:port")]
+    Address {
+        /// The address as it was given.
+        address: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {cause}", path.display())]
+    File {
+        /// Path of the file.
+        path: PathBuf,
+        /// Error of the file system.
+        cause: std::io::Error,
+    },
+    /// The content is not PEM of the expected kind.
+    #[error("the {what} is not PEM of the expected kind")]
+    NoPem {
+        /// `authority`, `certificate` or `key`.
+        what: &'static str,
+    },
+    /// Certificates and key do not form a valid TLS configuration.
+    #[error("the certificates are unusable: {0}")]
+    Tls(tonic::transport::Error),
 }

@@ -7,9 +7,9 @@ use latchkey_proto::token as proto;
 use tonic::Request;
 use tonic::metadata::MetadataValue;
 
-use crate::builder::Settings;
 use crate::cache::{FetchJob, Outcome};
 use crate::replicas::Replicas;
+use crate::settings::Settings;
 use crate::status::token_error;
 use crate::token::{Provenance, Token};
 

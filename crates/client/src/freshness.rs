@@ -3,11 +3,22 @@
 use std::hash::{BuildHasher as _, DefaultHasher, Hash, Hasher as _, RandomState};
 use std::time::Duration;
 
+use latchkey_domain::ScopeSet;
 use time::OffsetDateTime;
 
 use crate::Token;
-use crate::needs::Needs;
 use crate::request::MAX_MINIMUM;
+
+/// What a caller needs of a token. Callers with equal needs share an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Needs {
+    pub(crate) min_remaining: Duration,
+    /// The request states the minimum explicitly, so a fallback must meet it too.
+    pub(crate) minimum_is_explicit: bool,
+    pub(crate) scopes: ScopeSet,
+    /// Version that the provider's API refused.
+    pub(crate) newer_than: Option<i64>,
+}
 
 /// Margins of a token's life.
 #[derive(Debug, Clone)]
@@ -110,7 +121,7 @@ impl Jitter {
 
 #[cfg(test)]
 mod tests {
-    use latchkey_domain::{AccountId, ScopeSet};
+    use latchkey_domain::AccountId;
     use latchkey_proto::token as proto;
 
     use super::*;

@@ -10,10 +10,9 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Response, Status};
 
 use crate::status::may_retry_on_another_replica;
+use crate::tls::CONNECT_TIMEOUT;
 use crate::{BuildError, MutualTls};
 
-/// Deadline of the TCP and TLS handshakes with a replica.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Interval of keep-alive pings.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// A connection whose ping is not answered within this time is closed.

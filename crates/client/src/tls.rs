@@ -3,11 +3,15 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 use zeroize::Zeroizing;
 
 use crate::BuildError;
+
+/// Deadline of the TCP and TLS handshakes with a replica.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Mutual TLS: the CA certificate of the service, and the client's own certificate and
 /// key. All are PEM.
@@ -95,7 +99,7 @@ impl MutualTls {
                 &self.pems.certificate,
                 self.pems.key.as_slice(),
             ))
-            .timeout(crate::replicas::CONNECT_TIMEOUT);
+            .timeout(CONNECT_TIMEOUT);
         match server_name {
             Some(name) => config.domain_name(name),
             None => config,

@@ -4,21 +4,24 @@
 //! A stream only improves the cache. Without one (limit reached, not allowed, or service
 //! down), cached tokens are revalidated by their age as usual.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+mod handle;
+
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use latchkey_proto::token::{AccountState, WatchAccountRequest, WatchAccountResponse};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::AbortHandle;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status, Streaming};
 
 use crate::cache::backoff_delay;
-use crate::client::Inner;
+use crate::inner::Inner;
 use crate::request::MAX_MINIMUM;
 use crate::status::token_error;
 use crate::token::{Provenance, Token};
 use crate::{Account, TokenError};
+
+pub(crate) use handle::{WatchHandle, Watches};
 
 /// Deadline for opening a stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,65 +32,6 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// An account that was not requested while a stream lasted this long is not in use: the
 /// stream is not opened again.
 const IN_USE_WITHIN: Duration = Duration::from_mins(5);
-/// After a refusal, watching is not tried for this long.
-const REFUSED_FOR: Duration = Duration::from_mins(10);
-
-/// A running watch. It ends when its cache entry is removed.
-pub(crate) struct WatchHandle(AbortHandle);
-
-impl WatchHandle {
-    pub(crate) fn is_running(&self) -> bool {
-        !self.0.is_finished()
-    }
-}
-
-impl Drop for WatchHandle {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Limits the number of streams, and pauses all of them after a refusal.
-pub(crate) struct Watches {
-    permits: Arc<Semaphore>,
-    refused_until: Mutex<Option<Instant>>,
-}
-
-impl Watches {
-    pub(crate) fn new(most: usize) -> Self {
-        Self {
-            permits: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
-            refused_until: Mutex::default(),
-        }
-    }
-
-    /// A permit for one more stream.
-    pub(crate) fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        let refused = self.refused_until();
-        if refused.is_some_and(|until| Instant::now() < until) {
-            return None;
-        }
-        Arc::clone(&self.permits).try_acquire_owned().ok()
-    }
-
-    /// Logged once: the client works without watches.
-    fn refused(&self, status: &Status) {
-        let before = self.refused_until().replace(Instant::now() + REFUSED_FOR);
-        if before.is_none() {
-            tracing::info!(
-                code = ?status.code(),
-                reason = status.message(),
-                "accounts cannot be watched: changes are noticed when tokens are revalidated"
-            );
-        }
-    }
-
-    fn refused_until(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.refused_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Watches an account for as long as it is in use.
 pub(crate) fn start(

@@ -5,8 +5,8 @@ use latchkey_providers::{Delivery, FailureClass, Provider, Rotation, TokenError}
 use tokio::time::Instant;
 
 use super::backoff::backoff_in_outage;
-use super::refresh::{retry_until_stored, rotated_token_deadline};
 use super::single_flight::RefreshResult;
+use super::storing::{retry_until_stored, rotated_token_deadline};
 use super::verdict::{self, Refusal, Verdict};
 use super::{Engine, EngineError, RefreshOptions, backoff, local_failures};
 use crate::store::{Credential, DeadReason, FailureRecord, Lease};

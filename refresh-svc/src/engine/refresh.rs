@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use latchkey_domain::{AccessToken, AccountId, RefreshToken};
+use latchkey_domain::{AccessToken, RefreshToken};
 use latchkey_providers::{
     Delivery, FailureClass, IdToken, IdTokenError, Provider, TokenError, TokenResponse,
 };
@@ -11,60 +11,48 @@ use tokio::time::Instant;
 
 use super::failure::redact_token;
 use super::single_flight::RefreshResult;
+use super::storing::{retry_until_stored, rotated_token_deadline};
 use super::{Engine, EngineError, RefreshOptions};
 use crate::metrics;
 use crate::snapshot::ASSUMED_LIFE;
-use crate::store::{Credential, Lease, NewTokens, StoreError};
+use crate::store::{Credential, Lease, NewTokens};
 use crate::upstream::{Outcome, Permit};
 
 /// Deadline for checking a refreshed ID token: the tokens are stored already, and the
 /// callers wait.
 const ID_TOKEN_DEADLINE: Duration = Duration::from_secs(3);
 
-/// First wait between two attempts to store, doubled up to the second value.
-const STORE_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-
-/// A rotated token that is not stored means a lost grant, so storing is retried for this
-/// long, even beyond the lease. It is stored only if no other process has refreshed
-/// since.
-const ROTATED_TOKEN_RETRY: Duration = Duration::from_mins(5);
-
-/// Result of a lease.
-pub(super) enum LeaseOutcome {
-    /// The refresh ended, or this replica cannot refresh the grant.
-    Done(RefreshResult),
-    /// The lease arrived too late and was released.
-    TooLate,
-}
-
 impl Engine {
-    /// Refreshes the grant under the lease.
+    /// Refreshes the grant under the lease. Returns `None` if the lease arrived too late and
+    /// was released.
     pub(super) async fn refresh_under_lease(
         &self,
         lease: Lease,
         permit: Permit,
         options: &RefreshOptions,
-    ) -> LeaseOutcome {
+    ) -> Option<RefreshResult> {
         let credential = &lease.credential;
         let Some(provider) = self.parts.providers.get(&credential.binding.provider) else {
             tracing::error!(provider = %credential.binding.provider, "the provider is not enabled");
             let error = TokenError::of(FailureClass::ClientMisconfigured);
-            return LeaseOutcome::Done(self.record_local_failure(&lease, &error).await);
+            return Some(self.record_local_failure(&lease, &error).await);
         };
-        let sealed = credential
+        let opened = credential
             .sealed_refresh_token
             .as_deref()
-            .unwrap_or_default();
-        let refresh_token = match self
-            .parts
-            .keys
-            .open_refresh_token(sealed, &credential.binding)
-        {
-            Ok(token) => token,
-            Err(error) => {
-                tracing::error!(account.id = %credential.account, %error, "a stored refresh token cannot be opened");
+            .map(|sealed| {
+                let keys = &self.parts.keys;
+                keys.open_refresh_token(sealed, &credential.binding)
+            })
+            .transpose();
+        let refresh_token = match opened {
+            Ok(Some(token)) => token,
+            // No lease is acquired without a refresh token.
+            unusable => {
+                let error = unusable.err().map(tracing::field::display);
+                tracing::error!(account.id = %credential.account, error, "a stored refresh token cannot be opened");
                 let error = TokenError::of(FailureClass::UnsealFailed);
-                return LeaseOutcome::Done(self.record_local_failure(&lease, &error).await);
+                return Some(self.record_local_failure(&lease, &error).await);
             }
         };
         // The lease statement may have been answered late, and another replica acquires
@@ -73,11 +61,11 @@ impl Engine {
         let Some(provider_deadline) = self.parts.timing.time_to_ask(left) else {
             tracing::warn!(account.id = %credential.account, ?left, "a lease arrived too late and is released");
             return match self.parts.store.release_unused(&lease).await {
-                Ok(()) => LeaseOutcome::TooLate,
-                Err(error) => LeaseOutcome::Done(Err(error.into())),
+                Ok(()) => None,
+                Err(error) => Some(Err(error.into())),
             };
         };
-        LeaseOutcome::Done(
+        Some(
             self.request_tokens(
                 &lease,
                 permit,
@@ -235,37 +223,6 @@ impl Engine {
                 .await;
         }
         Ok(self.open_and_cache(&credential))
-    }
-}
-
-/// Until when the storing of a rotated token is retried.
-pub(super) fn rotated_token_deadline(lease: &Lease) -> Instant {
-    lease.ends.max(Instant::now() + ROTATED_TOKEN_RETRY)
-}
-
-/// Stores a result and retries until `give_up`.
-pub(super) async fn retry_until_stored<T, F>(
-    account: AccountId,
-    give_up: Instant,
-    mut store: impl FnMut() -> F,
-) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    let mut wait = STORE_BACKOFF.0;
-    loop {
-        match store().await {
-            Err(error) if Instant::now() + wait < give_up => {
-                tracing::warn!(
-                    account.id = %account,
-                    %error,
-                    "the result of a refresh is not stored yet"
-                );
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(STORE_BACKOFF.1);
-            }
-            stored => return stored,
-        }
     }
 }
 

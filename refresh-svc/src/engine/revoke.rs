@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::refresh::retry_until_stored;
+use super::storing::retry_until_stored;
 use super::{Engine, EngineError, MIN_WAIT};
 use crate::store::{Credential, Erased, Holder, Replaced};
 

@@ -9,9 +9,9 @@ use tokio::sync::watch::Receiver;
 use tonic::Status;
 use tonic::codegen::BoxStream;
 
+use super::access_token::message;
 use super::authorization::AuthorizedCall;
 use super::caller_limits::CallerPermit;
-use super::message;
 use super::status::{of_dead, status};
 use crate::engine::Watch;
 use crate::snapshot::Snapshot;

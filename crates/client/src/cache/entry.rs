@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Context, Outcome, PendingFetch};
-use crate::freshness::{Jitter, meets, meets_besides_life};
-use crate::needs::Needs;
+use crate::freshness::{Freshness, Jitter, Needs, meets, meets_besides_life};
 use crate::watch::WatchHandle;
 use crate::{Token, TokenError};
 
@@ -21,6 +20,26 @@ const MAX_BACKOFF: Duration = Duration::from_secs(5);
 const MAX_RETRY_INFO: Duration = Duration::from_mins(10);
 /// After a refresh ahead that returned the same token, the next one waits this long.
 const REFRESH_AHEAD_PAUSE: Duration = Duration::from_secs(10);
+
+/// Result of a fetch.
+pub(crate) type Outcome = Result<Token, TokenError>;
+
+/// A call to the service that is running for an account.
+#[derive(Clone)]
+pub(crate) struct PendingFetch {
+    pub(crate) needs: Needs,
+    pub(crate) outcome: watch::Receiver<Option<Outcome>>,
+}
+
+/// Time and settings of a lookup.
+pub(crate) struct Context<'a> {
+    pub(crate) now: OffsetDateTime,
+    pub(crate) freshness: &'a Freshness,
+    pub(crate) jitter: Jitter,
+    pub(crate) cool_down: Duration,
+    /// `false` if the limit of background refreshes is reached.
+    pub(crate) may_refresh_ahead: bool,
+}
 
 /// State of an account.
 #[derive(Default)]
