@@ -1,7 +1,7 @@
-//! Asks refresh-svc for an access token, as any service of yours would.
+//! Requests an access token from refresh-svc, as a calling service does.
 //!
-//! With the development stack running (`cargo dev up`), its addresses and
-//! certificates are printed by `cargo dev status --json`:
+//! While the development stack is running (`cargo dev up`), `cargo dev status --json`
+//! prints its addresses and certificates:
 //!
 //! ```sh
 //! cargo run -p refresh-svc --example get_access_token -- \
@@ -10,7 +10,7 @@
 //!     --account 018f6b1e-…
 //! ```
 //!
-//! or, instead of `--account`, by where the account lives:
+//! Instead of `--account`, the account may be identified by its handle:
 //! `--workspace 018f6b1e-… --provider google --handle ada@acme.example`.
 
 #![expect(clippy::print_stdout, reason = "an example talks to a person")]
@@ -31,7 +31,7 @@ use tonic_types::StatusExt as _;
 #[derive(Parser)]
 #[command(about = "Asks refresh-svc for an access token")]
 struct Arguments {
-    /// Where refresh-svc serves gRPC.
+    /// Address of refresh-svc's gRPC server.
     #[arg(
         long,
         env = "LATCHKEY_TOKEN_ENDPOINT",
@@ -41,13 +41,13 @@ struct Arguments {
     /// Name in refresh-svc's certificate.
     #[arg(long, env = "LATCHKEY_TOKEN_SERVER_NAME", default_value = "localhost")]
     server_name: String,
-    /// The authority that signed refresh-svc's certificate (PEM).
+    /// CA certificate of refresh-svc's certificate (PEM).
     #[arg(long, env = "LATCHKEY_TOKEN_CA")]
     ca: PathBuf,
     /// Certificate of the calling service (PEM).
     #[arg(long, env = "LATCHKEY_TOKEN_CERT")]
     cert: PathBuf,
-    /// Its private key (PEM).
+    /// Private key of the calling service (PEM).
     #[arg(long, env = "LATCHKEY_TOKEN_KEY")]
     key: PathBuf,
     /// Connected account (UUID).
@@ -62,13 +62,13 @@ struct Arguments {
     /// Mailbox address of the account.
     #[arg(long, requires = "workspace")]
     handle: Option<String>,
-    /// Least remaining life, seconds.
+    /// Minimum remaining life in seconds.
     #[arg(long, default_value_t = 60)]
     min_remaining: i64,
     /// A scope that the token must have; may be repeated.
     #[arg(long)]
     scope: Vec<String>,
-    /// Print the token itself, and not only its length.
+    /// Print the token itself instead of its length.
     #[arg(long)]
     show_token: bool,
 }
@@ -89,12 +89,12 @@ impl Arguments {
         let read = |path: &PathBuf| {
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
         };
-        // Both sides show a certificate: mutual TLS.
+        // Mutual TLS: both sides present a certificate.
         let tls = ClientTlsConfig::new()
             .domain_name(&self.server_name)
             .ca_certificate(Certificate::from_pem(read(&self.ca)?))
             .identity(Identity::from_pem(read(&self.cert)?, read(&self.key)?));
-        // One channel serves all the calls of a process: keep it.
+        // Keep the channel: one serves all calls of a process.
         let channel = Endpoint::from_shared(self.endpoint.clone())?
             .tls_config(tls)?
             .connect_timeout(Duration::from_secs(5))
@@ -119,7 +119,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         }),
         required_scopes: arguments.scope.clone(),
     });
-    // A refresh goes on although its caller has given up.
+    // A refresh continues even after its caller has given up.
     request.set_timeout(Duration::from_secs(20));
 
     let answer = match client.get_access_token(request).await {
@@ -129,7 +129,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let token = answer.token.context("the answer has no token")?;
+    let token = answer.token.context("the answer contains no token")?;
     let expires_at = token
         .expires_at
         .and_then(|at| OffsetDateTime::from_unix_timestamp(at.seconds).ok())
@@ -150,7 +150,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a program branches on: the reason, and when to ask again.
+/// Prints what a program would evaluate: the reason, and when to retry.
 fn explain(status: &tonic::Status) {
     println!("{:?}: {}", status.code(), status.message());
     let details = status.get_error_details();

@@ -1,4 +1,4 @@
-//! The application as a value: built, then run until stopped.
+//! The application: built from a configuration, then run until stopped.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -17,20 +17,20 @@ use latchkey_service::{BuildInfo, StartError, shutdown};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
+use crate::change_notifications::{self, ChangeNotifier};
 use crate::config::Config;
+use crate::disconnect_requests;
 use crate::engine::{Engine, Parts};
-use crate::grpc::{self, CallerBounds};
+use crate::grpc::{self, CallerLimits};
 use crate::jitter::Jitter;
-use crate::lane::Lanes;
-use crate::leaving;
 use crate::reseal;
 use crate::store::{Connections, DatabaseServes, Store};
-use crate::wake::{self, Bell};
+use crate::upstream::Upstreams;
 
 /// Background tasks get this long to end.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// The service, listening and not yet serving.
+/// The service with bound listeners, before it serves.
 pub struct Application {
     grpc_address: SocketAddr,
     health_address: SocketAddr,
@@ -42,7 +42,7 @@ pub struct Application {
     audit: audit::Writer,
     engine: Engine,
     cache: Arc<Cache>,
-    bell: Bell,
+    notifier: ChangeNotifier,
     connections: Connections,
     broker: BrokerConfig,
     keys: OpeningKeys,
@@ -52,13 +52,13 @@ pub struct Application {
 }
 
 impl Application {
-    /// Listens on both addresses; port 0 takes a free one.
+    /// Binds both addresses. Port 0 takes a free port.
     ///
     /// # Errors
     /// An address is taken, or a certificate is none.
     pub fn build(config: Config) -> Result<Self, StartError> {
         let cache = Arc::new(Cache::new(config.cache_capacity, config.cache_revalidate));
-        let bell = Bell::default();
+        let notifier = ChangeNotifier::default();
         let connections = Connections::new(&config.pool);
         let (audit, audit_writer) = audit::audit(
             connections.pool().clone(),
@@ -71,7 +71,7 @@ impl Application {
             audit,
             Arc::clone(&config.clock),
         )?;
-        let bounds = CallerBounds {
+        let limits = CallerLimits {
             waiting: config.most_waiting,
             watching: config.most_watchers / 2,
         };
@@ -80,16 +80,16 @@ impl Application {
             store: Store::on(connections.clone()),
             keys: config.keys.clone(),
             providers: config.providers,
-            lanes: Lanes::new(config.limits),
+            upstreams: Upstreams::new(config.limits),
             cache: Arc::clone(&cache),
-            bell: bell.clone(),
+            notifier: notifier.clone(),
             clock: config.clock,
             jitter: Jitter::of_system(seed),
             timing: config.timing,
             ahead_window: config.ahead_window,
             most_watchers: config.most_watchers,
         });
-        let grpc = grpc::server(engine.clone(), authorizer.clone(), bounds)?;
+        let grpc = grpc::server(engine.clone(), authorizer.clone(), limits)?;
         let grpc_listener = listen("GRPC_LISTEN", config.grpc_listen)?;
         let health_listener = listen("HEALTH_LISTEN", config.health_listen)?;
         let address = |error| StartError::io("cannot tell the own address", error);
@@ -104,7 +104,7 @@ impl Application {
             audit: audit_writer,
             engine,
             cache,
-            bell,
+            notifier,
             connections,
             broker: config.broker,
             keys: config.keys,
@@ -114,21 +114,22 @@ impl Application {
         })
     }
 
-    /// Where gRPC is served.
+    /// Address of the gRPC server.
     pub fn grpc_address(&self) -> SocketAddr {
         self.grpc_address
     }
 
-    /// Where the health endpoints are.
+    /// Address of the health endpoints.
     pub fn health_address(&self) -> SocketAddr {
         self.health_address
     }
 
-    /// Serves until `stop` is cancelled and `SHUTDOWN_DELAY` longer, not ready any
-    /// more; then lets calls and refreshes end.
+    /// Serves until `stop` is cancelled and for `SHUTDOWN_DELAY` after that. During the
+    /// delay the service reports that it is not ready. Then it waits for running calls
+    /// and refreshes.
     ///
     /// # Errors
-    /// A server ended by itself.
+    /// Returned if a server ends unexpectedly.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
         // Cancelled too if a background task fails.
         let asked = stop.child_token();
@@ -158,10 +159,10 @@ impl Application {
         behind.spawn("outbox relay", relay.run(background.clone()));
         behind.spawn(
             "change notifications",
-            wake::run(
+            change_notifications::run(
                 self.connections.clone(),
                 self.cache,
-                self.bell,
+                self.notifier,
                 background.clone(),
             ),
         );
@@ -198,7 +199,7 @@ impl Application {
         workers.spawn("idle accounts", engine.clone().drop_idle());
         workers.spawn(
             "disconnection of members who left",
-            leaving::run(Store::on(self.connections), engine.clone(), stop.clone()),
+            disconnect_requests::run(Store::on(self.connections), engine.clone(), stop.clone()),
         );
         // The audit ends when the last authorizer is dropped, so this function keeps one.
         let authorizer = self.authorizer.clone();
@@ -217,7 +218,7 @@ impl Application {
 
         stop.cancelled().await;
         // Or they would hold their connections open.
-        engine.stopping();
+        engine.begin_shutdown();
         serving.ended().await;
         if !engine.finish().await {
             tracing::warn!("refreshes were cut off: they outlasted their lease");

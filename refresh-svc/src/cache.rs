@@ -1,8 +1,8 @@
-//! Opened tokens in memory: bounded, wiped when they leave, dropped when the
-//! row changes and looked at again after a while. A look takes a read lock of a
-//! shard and nothing else: it is on the way of every call. While it is proven that every
-//! change is told, that while is long: a hundred thousand accounts in use would
-//! otherwise be a hundred thousand reads every few seconds.
+//! Cache of opened tokens: bounded, wiped on removal, invalidated when the row changes
+//! and revalidated after a while. A lookup takes only the read lock of one shard,
+//! because every call makes one. While heartbeats prove that notifications arrive,
+//! entries are trusted for long: otherwise a hundred thousand accounts in use would
+//! cause a hundred thousand reads every few seconds.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -15,25 +15,25 @@ use tokio::time::Instant;
 
 use crate::snapshot::Snapshot;
 
-/// An account that nobody asks for leaves after this long.
+/// An account that is not requested for this long is dropped.
 const IDLE: Duration = Duration::from_mins(30);
 
-/// Read again after this long although every change was told.
-const LONGEST_TRUST: Duration = Duration::from_mins(10);
+/// An entry is revalidated after this long although notifications arrive.
+const MAX_TRUST: Duration = Duration::from_mins(10);
 
-/// Who asks whether the database is back has its answer by then.
-const PROBE: Duration = Duration::from_secs(1);
+/// The caller that probes the database has its answer within this time.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Different lists of scopes that are shared among accounts.
-const MOST_SCOPE_LISTS: usize = 1_000;
+/// Limit of distinct scope lists that accounts share.
+const MAX_SCOPE_LISTS: usize = 1_000;
 
 /// Workspace, provider and handle.
-type Place = (WorkspaceId, ProviderName, Handle);
+type HandleKey = (WorkspaceId, ProviderName, Handle);
 
-/// An account that a handle led to, and when.
+/// The account that a handle resolved to, and when.
 #[derive(Debug, Clone, Copy)]
-pub struct Led {
-    /// Where to.
+pub struct ResolvedHandle {
+    /// The account.
     pub account: AccountId,
     read_at: Instant,
 }
@@ -42,140 +42,153 @@ pub struct Led {
 #[derive(Debug)]
 pub struct Cache {
     entries: Bounded<AccountId, Arc<Snapshot>>,
-    /// Where handles lead to; believed as long as a row is.
-    handles: Bounded<Place, Led>,
-    /// Most accounts have the same scopes as many others: kept once.
+    /// Resolved handles. They are valid for as long as a row is.
+    handles: Bounded<HandleKey, ResolvedHandle>,
+    /// Interned scope lists: most accounts have the same scopes as many others.
     scope_lists: Mutex<HashSet<Arc<ScopeSet>>>,
     revalidate_after: Duration,
-    /// Every change before this was told.
-    heard_until: Mutex<Option<Instant>>,
-    /// Accounts that changed lately. What is read about then may be from before
-    /// the change, and come in after it was told.
-    told: RwLock<HashMap<AccountId, Instant>>,
-    /// What was read before this may have missed a notification.
-    doubted_until: Mutex<Instant>,
-    /// The database did not answer a moment ago.
-    cut_off_until: Mutex<Option<Instant>>,
+    /// Notifications of all changes before this instant have arrived.
+    notified_until: Mutex<Option<Instant>>,
+    /// When recently changed accounts changed. A row that was read at about that time
+    /// may be older than the change and arrive after the notification.
+    changed_at: RwLock<HashMap<AccountId, Instant>>,
+    /// Entries read before this instant are revalidated, because a notification may have
+    /// been missed.
+    distrusted_until: Mutex<Instant>,
+    /// Set while the database is considered down.
+    database_down_until: Mutex<Option<Instant>>,
 }
 
 impl Cache {
-    /// A cache of at most about `capacity` accounts. What is older than
-    /// `revalidate_after` is read again.
+    /// Creates a cache of about `capacity` accounts. Entries older than
+    /// `revalidate_after` are read again.
     pub fn new(capacity: usize, revalidate_after: Duration) -> Self {
         Self {
             entries: Bounded::new(capacity),
             handles: Bounded::new(capacity),
             scope_lists: Mutex::default(),
             revalidate_after,
-            heard_until: Mutex::default(),
-            told: RwLock::default(),
-            doubted_until: Mutex::new(Instant::now()),
-            cut_off_until: Mutex::default(),
+            notified_until: Mutex::default(),
+            changed_at: RwLock::default(),
+            distrusted_until: Mutex::new(Instant::now()),
+            database_down_until: Mutex::default(),
         }
     }
 
-    /// What is held of an account, however old.
+    /// Returns the entry of an account regardless of its age.
     pub fn get(&self, account: AccountId) -> Option<Arc<Snapshot>> {
         self.entries.get(&account)
     }
 
-    /// True where it may be answered from without asking the database.
-    pub fn is_young(&self, snapshot: &Snapshot) -> bool {
-        if snapshot.read_at <= *locked(&self.doubted_until) {
+    /// Returns `true` if the entry may be used without asking the database.
+    pub fn is_valid(&self, snapshot: &Snapshot) -> bool {
+        if snapshot.read_at <= *locked(&self.distrusted_until) {
             return false;
         }
         let age = snapshot.read_at.elapsed();
         age < self.revalidate_after
-            || (age < LONGEST_TRUST && self.hears_every_change() && !self.told_about(snapshot))
+            || (age < MAX_TRUST
+                && self.notifications_arrive()
+                && !self.may_predate_change(snapshot))
     }
 
-    /// True where a change would be known by now, up to the revalidation time.
-    fn hears_every_change(&self) -> bool {
-        locked(&self.heard_until).is_some_and(|heard| heard.elapsed() < self.revalidate_after)
+    /// Returns `true` if a heartbeat arrived within the revalidation time.
+    fn notifications_arrive(&self) -> bool {
+        locked(&self.notified_until)
+            .is_some_and(|notified| notified.elapsed() < self.revalidate_after)
     }
 
-    /// True where what was read may be older than a change that was told.
-    fn told_about(&self, snapshot: &Snapshot) -> bool {
-        let told = self.told.read().unwrap_or_else(PoisonError::into_inner);
-        told.get(&snapshot.account)
-            .is_some_and(|told| snapshot.read_at <= *told + self.revalidate_after)
+    /// Returns `true` if the entry may be older than a change of which a notification
+    /// arrived.
+    fn may_predate_change(&self, snapshot: &Snapshot) -> bool {
+        let changed_at = self
+            .changed_at
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        changed_at
+            .get(&snapshot.account)
+            .is_some_and(|changed_at| snapshot.read_at <= *changed_at + self.revalidate_after)
     }
 
-    /// Every change that was committed before `sent` has been told.
-    pub fn heard_until(&self, sent: Instant) {
-        *locked(&self.heard_until) = Some(sent);
-        self.told
+    /// Records that the notifications of all changes committed before `sent` have
+    /// arrived.
+    pub fn notified_until(&self, sent: Instant) {
+        *locked(&self.notified_until) = Some(sent);
+        self.changed_at
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, told| told.elapsed() < LONGEST_TRUST + self.revalidate_after);
+            .retain(|_, changed_at| changed_at.elapsed() < MAX_TRUST + self.revalidate_after);
     }
 
-    /// Holds what was read. An older version never replaces a newer one: two
-    /// readers may end in the other order.
-    pub fn put(&self, snapshot: &Arc<Snapshot>) {
+    /// Inserts a snapshot. An older version never replaces a newer one: two concurrent
+    /// reads may end in either order.
+    pub fn insert(&self, snapshot: &Arc<Snapshot>) {
         let entry = self.entries.entry(&snapshot.account, None, |_, held| {
-            snapshot.in_use.take_over(&held.in_use);
+            snapshot.last_used.merge(&held.last_used);
             if (held.version, held.read_at) <= (snapshot.version, snapshot.read_at) {
                 *held = Arc::clone(snapshot);
             }
             EntryAction::Retain(())
         });
         if let EntryResult::Vacant(place) = entry {
-            // Refused only where the account was forgotten meanwhile.
+            // Refused only if the account was invalidated meanwhile.
             let _ = place.insert(Arc::clone(snapshot));
         }
     }
 
-    /// Drops an account: it changed.
-    pub fn forget(&self, account: AccountId) {
-        self.told
+    /// Removes an account after a change.
+    pub fn invalidate(&self, account: AccountId) {
+        self.changed_at
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(account, Instant::now());
         self.entries.remove(&account);
     }
 
-    /// Lets go of what nobody asked for in a while.
+    /// Removes accounts and handles that were not requested for [`IDLE`].
     pub fn drop_idle(&self, now: OffsetDateTime) {
         self.entries
-            .retain(|_, snapshot| snapshot.in_use.within(IDLE, now));
-        self.handles.retain(|_, led| led.read_at.elapsed() < IDLE);
+            .retain(|_, snapshot| snapshot.last_used.within(IDLE, now));
+        self.handles
+            .retain(|_, resolved| resolved.read_at.elapsed() < IDLE);
     }
 
-    /// Accounts that are held, to look through; an account that leaves or comes
-    /// meanwhile may be missing.
-    pub fn held(&self) -> impl Iterator<Item = Arc<Snapshot>> + '_ {
+    /// Iterates over the cached accounts. An account that is added or removed meanwhile
+    /// may be missing.
+    pub fn snapshots(&self) -> impl Iterator<Item = Arc<Snapshot>> + '_ {
         self.entries.iter().map(|(_, snapshot)| snapshot)
     }
 
-    /// How many accounts are held.
+    /// Number of cached accounts.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Where a handle led to, however long ago.
-    pub fn led(&self, place: &Place) -> Option<Led> {
+    /// Returns the account that a handle resolved to, regardless of its age.
+    pub fn resolved(&self, place: &HandleKey) -> Option<ResolvedHandle> {
         self.handles.get(place)
     }
 
-    /// True where it may be followed without asking the database.
-    pub fn is_led_lately(&self, led: &Led) -> bool {
-        led.read_at > *locked(&self.doubted_until) && led.read_at.elapsed() < self.revalidate_after
+    /// Returns `true` if the resolved handle may be used without asking the database.
+    pub fn is_recently_resolved(&self, resolved: &ResolvedHandle) -> bool {
+        resolved.read_at > *locked(&self.distrusted_until)
+            && resolved.read_at.elapsed() < self.revalidate_after
     }
 
-    /// Remembers where a handle leads to.
-    pub fn lead(&self, place: Place, account: AccountId, read_at: Instant) {
-        self.handles.insert(place, Led { account, read_at });
+    /// Caches the account of a handle.
+    pub fn remember_handle(&self, place: HandleKey, account: AccountId, read_at: Instant) {
+        self.handles
+            .insert(place, ResolvedHandle { account, read_at });
     }
 
-    /// Forgets where a handle led to.
-    pub fn mislead(&self, place: &Place) {
+    /// Removes a handle.
+    pub fn forget_handle(&self, place: &HandleKey) {
         self.handles.remove(place);
     }
 
-    /// The same scopes, kept once.
-    pub fn share(&self, scopes: &ScopeSet) -> Arc<ScopeSet> {
+    /// Returns the shared copy of a scope list.
+    pub fn intern(&self, scopes: &ScopeSet) -> Arc<ScopeSet> {
         let mut lists = self
             .scope_lists
             .lock()
@@ -184,46 +197,47 @@ impl Cache {
             return Arc::clone(held);
         }
         let scopes = Arc::new(scopes.clone());
-        if lists.len() < MOST_SCOPE_LISTS {
+        if lists.len() < MAX_SCOPE_LISTS {
             lists.insert(Arc::clone(&scopes));
         }
         scopes
     }
 
-    /// How old an answer from memory may be.
+    /// Age up to which an entry is used without revalidation and without notifications.
     pub fn revalidate_after(&self) -> Duration {
         self.revalidate_after
     }
 
-    /// Everything is looked at again: notifications were missed.
-    pub fn doubt_everything(&self) {
-        *locked(&self.doubted_until) = Instant::now();
+    /// Causes every entry to be revalidated after notifications were missed.
+    pub fn distrust_all(&self) {
+        *locked(&self.distrusted_until) = Instant::now();
     }
 
-    /// The database did not answer: what is valid serves for a while without
-    /// asking it.
-    pub fn cut_off_for(&self, pause: Duration) {
-        *locked(&self.cut_off_until) = Some(Instant::now() + pause);
+    /// Marks the database as down for `pause`: valid tokens are answered from the cache
+    /// without asking it.
+    pub fn database_down_for(&self, pause: Duration) {
+        *locked(&self.database_down_until) = Some(Instant::now() + pause);
     }
 
-    /// The database answered.
-    pub fn reached(&self) {
-        *locked(&self.cut_off_until) = None;
+    /// Marks the database as up.
+    pub fn database_up(&self) {
+        *locked(&self.database_down_until) = None;
     }
 
-    /// True where what is valid serves without asking the database, which did not
-    /// answer a moment ago. After the pause one caller is told to ask it: the
-    /// others do not wait to learn that it is still away.
-    pub fn is_cut_off(&self) -> bool {
-        let mut until = locked(&self.cut_off_until);
+    /// Returns `true` while valid tokens are answered without asking the database. After
+    /// the pause exactly one caller gets `false` and probes the database, so the others
+    /// do not wait.
+    pub fn is_database_down(&self) -> bool {
+        let mut until = locked(&self.database_down_until);
         let now = Instant::now();
         match *until {
             Some(end) if now < end => true,
-            Some(end) if now < end + PROBE => {
-                *until = Some(now + PROBE);
+            Some(end) if now < end + PROBE_TIMEOUT => {
+                *until = Some(now + PROBE_TIMEOUT);
                 false
             }
-            // Nobody asked for longer: nothing is known of the database any more.
+            // There was no probe for a while: the state of the database is unknown
+            // again.
             _ => false,
         }
     }

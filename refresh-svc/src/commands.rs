@@ -1,4 +1,4 @@
-//! The subcommands beside the server.
+//! Subcommands besides the server.
 
 pub mod audit;
 pub mod check;

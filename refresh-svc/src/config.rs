@@ -1,4 +1,4 @@
-//! Environment to typed configuration.
+//! Configuration from environment variables.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -17,40 +17,40 @@ use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 
 use crate::engine::Timing;
-use crate::lane::Limits;
+use crate::upstream::Limits;
 
-/// Refreshes at once, per provider and replica.
+/// Concurrent refreshes per provider and replica.
 const CONCURRENCY: NonZeroU32 = NonZeroU32::new(256).unwrap();
 /// Refreshes per second, per provider and replica.
 const RATE: NonZeroU32 = NonZeroU32::new(200).unwrap();
-/// Of these ahead of expiry.
+/// Refreshes ahead of expiry per second, per provider and replica.
 const AHEAD_RATE: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
-/// Longest poll where a notification stays away.
+/// Longest wait for a change notification before the row is read again.
 const POLL: Duration = Duration::from_millis(500);
 
-/// Everything that the service needs to start.
+/// Configuration of the service.
 #[derive(Debug)]
 pub struct Config {
     /// Address of the gRPC server: `GRPC_LISTEN`.
     pub grpc_listen: SocketAddr,
-    /// How long it goes on serving once it is asked to end: `SHUTDOWN_DELAY`.
+    /// How long the service keeps serving after it was asked to stop: `SHUTDOWN_DELAY`.
     pub shutdown_delay: Duration,
     /// Address of the health endpoints: `HEALTH_LISTEN`.
     pub health_listen: SocketAddr,
     /// Mutual TLS: `GRPC_TLS_CERT`, `GRPC_TLS_KEY`, `GRPC_TLS_CLIENT_CA`.
     pub tls: ServerTls,
-    /// How callers say who they are: `CALLERS_BY`.
+    /// How callers authenticate: `CALLERS_BY`.
     pub callers: CallerSettings,
-    /// Who may ask for what: `POLICY_FILE`.
+    /// Authorization policy: `POLICY_FILE`.
     pub policy: LivePolicy,
-    /// The credentials: `DATABASE_URL`.
+    /// Pool of the credential database: `DATABASE_URL`.
     pub pool: PgPool,
-    /// The broker: `AMQP_URL`.
+    /// Message broker: `AMQP_URL`.
     pub broker: BrokerConfig,
-    /// Private keys: `SEALING_PRIVATE_KEYS`.
+    /// Private keys that open grants: `SEALING_PRIVATE_KEYS`.
     pub keys: OpeningKeys,
-    /// Looked through for grants of earlier keys this often: `SEALING_RESEAL_EVERY`.
+    /// Interval of searches for grants of earlier keys: `SEALING_RESEAL_EVERY`.
     pub reseal_every: Duration,
     /// Providers: `AUTH_…`.
     pub providers: Registry,
@@ -58,18 +58,18 @@ pub struct Config {
     pub timing: Timing,
     /// `REFRESH_CONCURRENCY`, `REFRESH_RATE`, `REFRESH_AHEAD_RATE`.
     pub limits: Limits,
-    /// Accounts asked for within this time are refreshed ahead of expiry:
+    /// Accounts requested within this time are refreshed ahead of expiry:
     /// `REFRESH_AHEAD_WINDOW`.
     pub ahead_window: Duration,
-    /// Calls of one caller that wait at once: `CALLER_WAITING_LIMIT`.
+    /// Limit of concurrently waiting calls of one caller: `CALLER_WAITING_LIMIT`.
     pub most_waiting: usize,
-    /// Watchers of accounts at once: `WATCH_LIMIT`.
+    /// Limit of concurrent watches: `WATCH_LIMIT`.
     pub most_watchers: usize,
-    /// Accounts whose token is kept in memory: `TOKEN_CACHE_CAPACITY`.
+    /// Limit of cached accounts: `TOKEN_CACHE_CAPACITY`.
     pub cache_capacity: usize,
-    /// A cached token older than this is looked at again: `TOKEN_CACHE_REVALIDATE`.
+    /// Age at which a cached token is revalidated: `TOKEN_CACHE_REVALIDATE`.
     pub cache_revalidate: Duration,
-    /// Tells the time.
+    /// Source of the current time.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -77,7 +77,7 @@ impl Config {
     /// Reads the environment.
     ///
     /// # Errors
-    /// A variable is missing or wrong.
+    /// Returned if a variable is missing or invalid.
     pub fn from_environment(
         environment: &Environment,
         clock: Arc<dyn Clock>,
@@ -123,10 +123,10 @@ impl Config {
     }
 }
 
-/// The private keys of `SEALING_PRIVATE_KEYS`.
+/// Reads the private keys of `SEALING_PRIVATE_KEYS`.
 ///
 /// # Errors
-/// The variable is missing or wrong.
+/// Returned if the variable is missing or invalid.
 pub fn opening_keys(environment: &Environment) -> Result<OpeningKeys, ConfigError> {
     const NAME: &str = "SEALING_PRIVATE_KEYS";
     environment

@@ -1,148 +1,146 @@
-//! Valid tokens, each grant refreshed once, however many ask.
+//! Valid tokens. Each grant is refreshed once, regardless of the number of callers.
 //!
-//! Promise: one request at the provider per expiry, over any number of callers
-//! and replicas, absent a crash. Over a crash between the request and the
-//! storing of its answer exactly once is impossible: then the next holder of
-//! the lease knows that a request was sent, and sends at most as many more as
-//! the provider's kind of rotation forgives (see `spend.rs`).
+//! Without crashes there is one request to the provider per expiry over all callers and
+//! replicas. If a process crashes between the request and the storing of its answer,
+//! "exactly once" is impossible: the next holder of the lease knows that a request was
+//! sent, and repeats it only as often as the provider's kind of rotation allows (see
+//! `refresh.rs` and `verdict.rs`).
 
-mod ahead;
+mod background;
+mod backoff;
 mod decision;
 mod error;
-mod failed;
-mod flights;
-mod idle;
-mod known;
-mod look;
+mod failure;
+mod local_failures;
+mod lookup;
 #[cfg(test)]
 mod model;
-mod pause;
-mod renew;
+mod refresh;
+mod renewal;
 mod revoke;
-mod spend;
+mod single_flight;
+mod storing;
 mod timing;
-mod trouble;
 mod verdict;
 mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::metrics::Counter;
 use latchkey_domain::{AccountId, Clock};
 use latchkey_opening::OpeningKeys;
 use latchkey_providers::{FailureClass, Registry};
-use metrics::Counter;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+pub use backoff::backoff;
 pub use decision::{Decision, Need, decide, shortfall};
 pub use error::EngineError;
-pub use pause::pause;
 pub use revoke::Revoked;
 pub use timing::{InvalidTiming, Timing};
 pub use watch::Watch;
 
 use crate::cache::Cache;
+use crate::change_notifications::ChangeNotifier;
 use crate::jitter::Jitter;
-use crate::lane::{Lane, Lanes, Standing};
-use crate::numbers;
+use crate::metrics;
 use crate::snapshot::Snapshot;
 use crate::store::{Holder, Store};
-use crate::wake::Bell;
-use flights::{Flights, Outcome, Seat};
-use spend::Spent;
-use trouble::Troubles;
+use crate::upstream::{AccountHealth, Upstream, Upstreams};
+use local_failures::LocalFailures;
+use single_flight::{RefreshResult, SingleFlight, Waiter};
 
-/// Flights that one request may wait for. A further one is for what another
-/// flight or a reconnect stored meanwhile and is no better; more would be a loop.
-const ROUNDS: usize = 4;
+/// Refreshes that one request may wait for. A further one is needed if another refresh
+/// or a reconnect stored a token that does not meet the need; the limit prevents a loop.
+const MAX_ROUNDS: usize = 4;
 
-/// Between two looks at a lease that is about to end.
-const SHORTEST_WAIT: Duration = Duration::from_millis(20);
+/// Shortest wait before the row of a leased grant is read again.
+const MIN_WAIT: Duration = Duration::from_millis(20);
 
-/// What a refresh is for.
+/// Options of one refresh.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Errand {
-    /// A caller wants it although the token is far from its end.
+pub(crate) struct RefreshOptions {
+    /// A caller requested it although the token is far from its expiry.
     forced: bool,
-    /// The claims challenge of an API that refused the token, for the provider.
+    /// Claims challenge of the API that refused the token; it is passed to the provider.
     claims: Option<Arc<str>>,
 }
 
-/// What an engine works with.
+/// Dependencies and settings of an engine.
 #[derive(Debug)]
 pub struct Parts {
-    /// The credentials.
+    /// Credential store.
     pub store: Store,
-    /// Private keys.
+    /// Private keys that open grants.
     pub keys: OpeningKeys,
-    /// Providers that are switched on.
+    /// Enabled providers.
     pub providers: Registry,
-    /// Ways to them.
-    pub lanes: Lanes,
-    /// Opened tokens.
+    /// Limits and circuit breakers of the providers.
+    pub upstreams: Upstreams,
+    /// Cache of opened tokens.
     pub cache: Arc<Cache>,
-    /// Rings when a credential changes, in any replica.
-    pub bell: Bell,
-    /// Tells when tokens expire.
+    /// Notifies of changes of credentials in any replica.
+    pub notifier: ChangeNotifier,
+    /// Source of the current time.
     pub clock: Arc<dyn Clock>,
-    /// Spreads refreshes.
+    /// Spreads refreshes in time.
     pub jitter: Jitter,
-    /// How long everything may take.
+    /// Durations of the lease and of what is done under it.
     pub timing: Timing,
-    /// Accounts that were asked for within this time are refreshed ahead of
-    /// expiry; zero switches that off.
+    /// Accounts requested within this time are refreshed ahead of expiry. Zero disables
+    /// this.
     pub ahead_window: Duration,
-    /// Watchers of accounts at once.
+    /// Limit of concurrent watches.
     pub most_watchers: usize,
 }
 
-/// Hands out tokens. Cheap to clone.
+/// Returns valid tokens. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
     parts: Arc<Parts>,
-    flights: Arc<Flights>,
-    /// Reads of the database: a row that many ask for is read once.
-    reads: Arc<Flights>,
+    refreshes: Arc<SingleFlight>,
+    /// Reads of the database: concurrent callers of one account share a read.
+    reads: Arc<SingleFlight>,
     tasks: TaskTracker,
-    /// Places for watchers.
+    /// Permits for watches.
     watchers: Arc<Semaphore>,
-    /// Ends the watches: the service stops.
+    /// Cancelled at shut-down; ends the watches.
     stopping: CancellationToken,
     cache_hits: Counter,
-    /// Names this process in a lease.
+    /// Identifies this process in leases.
     holder: Arc<Holder>,
-    troubles: Arc<Troubles>,
+    local_failures: Arc<LocalFailures>,
 }
 
 impl Engine {
-    /// An engine of its own identity.
+    /// Creates an engine with its own holder identity.
     pub fn new(parts: Parts) -> Self {
         Self {
             watchers: Arc::new(Semaphore::new(parts.most_watchers)),
             stopping: CancellationToken::new(),
-            cache_hits: metrics::counter!("latchkey_token_looks_total", "from" => "cache"),
+            cache_hits: metrics::lookups("cache"),
             parts: Arc::new(parts),
-            flights: Arc::default(),
+            refreshes: Arc::default(),
             reads: Arc::default(),
             tasks: TaskTracker::new(),
             holder: Arc::new(Holder::new()),
-            troubles: Arc::default(),
+            local_failures: Arc::default(),
         }
     }
 
-    /// Ends the watches, the refreshing ahead and every flight that holds no lease:
-    /// from now on none is taken. Calls may still come, and are answered with what
-    /// is stored.
-    pub fn stopping(&self) {
+    /// Ends the watches, the background refreshes and every refresh that holds no lease.
+    /// No lease is acquired from now on. Further calls are answered with what is stored.
+    pub fn begin_shutdown(&self) {
         self.stopping.cancel();
     }
 
-    /// Waits for the refreshes and revocations that hold a lease: a rotated token
-    /// that is not stored is lost. Returns `false` if some outlast a lease.
+    /// Waits for the refreshes and revocations that hold a lease, because a rotated
+    /// token that is not stored is lost. Returns `false` if some of them outlast a
+    /// lease.
     pub async fn finish(&self) -> bool {
         self.stopping.cancel();
         self.tasks.close();
@@ -151,29 +149,30 @@ impl Engine {
             .is_ok()
     }
 
-    /// Returns `true` while something is under way.
+    /// Returns `true` while a task is running.
     #[cfg(test)]
     fn is_busy(&self) -> bool {
         !self.tasks.is_empty()
     }
 
-    /// A token that meets the need.
+    /// Returns a token that meets the need.
     ///
     /// # Errors
-    /// There is none; the error says why and when to ask again.
+    /// Returned if there is no such token. The error states the reason and when to
+    /// retry.
     pub async fn token(
         &self,
         account: AccountId,
         need: &Need,
     ) -> Result<Arc<Snapshot>, EngineError> {
         let mut snapshot = if need.refused_version.is_some() {
-            // The cache may hold just the token that was refused.
-            self.read_once(account).landed().await?
+            // The cache may still hold the refused token.
+            self.read_once(account).outcome().await?
         } else {
             self.snapshot(account).await?
         };
-        // A version that was never given counts as the present one: a caller
-        // that lies causes one refresh, and is answered.
+        // A version that was never issued counts as the current one: a caller that
+        // reports a wrong version causes one refresh.
         let need = &Need {
             refused_version: need
                 .refused_version
@@ -181,35 +180,35 @@ impl Engine {
             ..need.clone()
         };
         let now = self.parts.clock.now();
-        snapshot.in_use.touch(now);
+        snapshot.last_used.touch(now);
         let mut fresher_than = None;
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             match decide(&snapshot, need, fresher_than, self.parts.clock.now()) {
                 Decision::Answer => return Ok(snapshot),
                 Decision::AnswerAndRefresh => {
-                    if snapshot.shut().is_none() {
-                        drop(self.fly(&snapshot, Errand::default()));
+                    if snapshot.circuit_open().is_none() {
+                        drop(self.start_refresh(&snapshot, RefreshOptions::default()));
                     }
                     return Ok(snapshot);
                 }
                 Decision::Fail(error) => return Err(error),
                 Decision::Refresh => {
-                    // At once where no request goes out.
-                    let landed = if let Some(shut) = snapshot.shut() {
-                        Err(shut.into())
+                    // No request is sent, so the caller is answered at once.
+                    let refreshed = if let Some(open) = snapshot.circuit_open() {
+                        Err(open.into())
                     } else {
-                        let _waiting = numbers::waiting();
-                        let errand = Errand {
-                            forced: snapshot.is_fresh(self.parts.clock.now()),
+                        let _waiting = metrics::waiting();
+                        let options = RefreshOptions {
+                            forced: snapshot.has_fresh_token(self.parts.clock.now()),
                             claims: need.claims.clone(),
                         };
-                        self.fly(&snapshot, errand).landed().await
+                        self.start_refresh(&snapshot, options).outcome().await
                     };
-                    match landed {
-                        Ok(landed) => {
+                    match refreshed {
+                        Ok(refreshed) => {
                             fresher_than.get_or_insert(snapshot.version);
-                            landed.in_use.touch(now);
-                            snapshot = landed;
+                            refreshed.last_used.touch(now);
+                            snapshot = refreshed;
                         }
                         Err(error) => return self.fall_back(snapshot, need, error),
                     }
@@ -219,13 +218,13 @@ impl Engine {
         Err(EngineError::StillRefreshing)
     }
 
-    /// Why a token that is answered is less than what was asked for.
+    /// Reason why an answered token is less than what was requested.
     pub(crate) fn shortfall(&self, snapshot: &Snapshot, need: &Need) -> Option<&'static str> {
         shortfall(snapshot, need, self.parts.clock.now())
     }
 
-    /// The refresh did not come to an outcome: a token that is still valid
-    /// serves more than an error.
+    /// The refresh ended without a result: a token that is still valid is better than an
+    /// error.
     fn fall_back(
         &self,
         snapshot: Arc<Snapshot>,
@@ -249,84 +248,85 @@ impl Engine {
         }
     }
 
-    /// The flight that replaces what was seen.
-    fn fly(&self, seen: &Snapshot, errand: Errand) -> Seat {
+    /// Starts or joins the refresh that replaces the given snapshot.
+    fn start_refresh(&self, seen: &Snapshot, options: RefreshOptions) -> Waiter {
         let (account, stale_version) = (seen.account, seen.version);
-        self.flights.join(account, &self.tasks, || {
+        self.refreshes.join(account, &self.tasks, || {
             let engine = self.clone();
-            let way = (Arc::clone(&seen.lane), seen.standing());
+            let upstream = (Arc::clone(&seen.upstream), seen.health());
             let span = tracing::info_span!("refresh", account.id = %account);
             engine
-                .refresh(account, stale_version, way, errand)
+                .refresh(account, stale_version, upstream, options)
                 .instrument(span)
         })
     }
 
-    /// A flight: takes the lease and spends it, or waits for who holds it.
+    /// Acquires the lease and refreshes under it, or waits for the current holder.
     async fn refresh(
         self,
         account: AccountId,
         stale_version: i64,
-        (lane, standing): (Arc<Lane>, Standing),
-        errand: Errand,
-    ) -> Outcome {
+        (upstream, health): (Arc<Upstream>, AccountHealth),
+        options: RefreshOptions,
+    ) -> RefreshResult {
         if self.stopping.is_cancelled() {
             return Err(EngineError::Stopping);
         }
-        // Before the first look, so that no change is missed.
-        let mut ear = self.parts.bell.listen(account);
+        // Created before the first read, so that no change is missed.
+        let mut listener = self.parts.notifier.listen(account);
         let timing = self.parts.timing;
         let give_up = Instant::now() + timing.lease() * 2 + timing.poll();
         let mut free = true;
         while Instant::now() < give_up {
             if free {
-                let entered = tokio::time::timeout_at(give_up, lane.enter(standing));
-                let Some(entered) = self.stopping.run_until_cancelled(entered).await else {
+                let acquired = tokio::time::timeout_at(give_up, upstream.acquire(health));
+                let Some(acquired) = self.stopping.run_until_cancelled(acquired).await else {
                     return Err(EngineError::Stopping);
                 };
-                let Ok(passage) = entered else {
+                let Ok(permit) = acquired else {
                     break;
                 };
-                let passage = passage?;
+                let permit = permit?;
                 if self.stopping.is_cancelled() {
                     return Err(EngineError::Stopping);
                 }
                 let lease = self
                     .parts
                     .store
-                    .take_lease(account, self.holder.next(), timing.lease(), stale_version)
+                    .acquire_lease(account, self.holder.next(), timing.lease(), stale_version)
                     .await?;
                 if let Some(lease) = lease {
-                    // It was under way when the service was asked to stop.
+                    // The lease statement was running when shut-down began.
                     if self.stopping.is_cancelled() {
-                        self.parts.store.release_unspent(&lease).await?;
+                        self.parts.store.release_unused(&lease).await?;
                         return Err(EngineError::Stopping);
                     }
-                    match Box::pin(self.spend(lease, passage, &errand)).await {
-                        Spent::Ended(outcome) => return outcome,
-                        Spent::TooLate => continue,
+                    let refreshed = self.refresh_under_lease(lease, permit, &options);
+                    if let Some(result) = Box::pin(refreshed).await {
+                        return result;
                     }
+                    continue;
                 }
             }
-            // Who waits for another's refresh takes no seat and no turn.
+            // Waiting for another holder needs neither a permit nor a fair connection.
             let credential = self
                 .parts
                 .store
                 .read(account)
                 .await?
                 .ok_or(EngineError::AccountNotFound)?;
-            if credential.version > stale_version || !credential.may_ask() {
-                return Ok(self.admit(&credential));
+            if credential.version > stale_version || !credential.may_refresh() {
+                return Ok(self.open_and_cache(&credential));
             }
             if credential.sealed_refresh_token.is_none() {
                 return self
-                    .bury(&credential, None, FailureClass::NoRefreshToken.into())
+                    .mark_dead(&credential, None, FailureClass::NoRefreshToken.into())
                     .await;
             }
             let held_for = credential.lease_left;
-            free = held_for <= SHORTEST_WAIT;
-            let rung = ear.rung(held_for.min(timing.poll()).max(SHORTEST_WAIT));
-            if self.stopping.run_until_cancelled(rung).await.is_none() {
+            free = held_for <= MIN_WAIT;
+            let changed = listener.changed(held_for.min(timing.poll()).max(MIN_WAIT));
+            if self.stopping.run_until_cancelled(changed).await.is_none() {
                 return Err(EngineError::Stopping);
             }
         }

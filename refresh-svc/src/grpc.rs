@@ -1,10 +1,11 @@
 //! `latchkey.token.v1.TokenService` over mutual TLS.
 
+mod access_token;
+mod authorization;
 mod batch;
-mod caller;
+mod caller_limits;
 mod deadline;
 mod request;
-mod shares;
 mod status;
 mod watch;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use ::metrics::Counter;
 use latchkey_domain::{AccountId, ScopeSet};
 use latchkey_policy::{Authorizer, pad_response_time};
 use latchkey_proto::token::token_service_server::{TokenService, TokenServiceServer};
@@ -23,37 +25,36 @@ use latchkey_proto::token::{
 };
 use latchkey_service::StartError;
 use latchkey_service::grpc::GrpcServer;
-use metrics::Counter;
 use tokio::time::Instant;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
 use crate::engine::{Engine, EngineError, Need};
-use crate::numbers;
+use crate::metrics;
 use crate::snapshot::Snapshot;
-use crate::store::Facts;
-use caller::Admitted;
+use crate::store::PolicyAttributes;
+use access_token::message;
+use authorization::AuthorizedCall;
+use caller_limits::{CallerLimiter, CallerPermit};
 use deadline::within_deadline;
-use latchkey_proto::timestamp;
 use request::Selected;
-use shares::{Share, Shares};
 use status::status;
 
 /// A request holds ids and scope names, a batch a hundred times: more is no
 /// request.
-const LARGEST_REQUEST: usize = 256 * 1024;
+const MAX_REQUEST_BYTES: usize = 256 * 1024;
 /// The account of a watch is looked up within this time, or the watch is refused.
-const LOOK_UP_DEADLINE: Duration = Duration::from_secs(10);
+const LOOKUP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The gRPC server: tokens for authorized callers, health and reflection. A call has a deadline of
 /// its own, and a watch has none.
 pub(crate) fn server(
     engine: Engine,
     authorizer: Authorizer,
-    bounds: CallerBounds,
+    limits: CallerLimits,
 ) -> Result<GrpcServer<Authorizer>, StartError> {
-    let tokens = TokenServiceServer::new(Tokens::new(engine, bounds))
-        .max_decoding_message_size(LARGEST_REQUEST);
+    let tokens = TokenServiceServer::new(Tokens::new(engine, limits))
+        .max_decoding_message_size(MAX_REQUEST_BYTES);
     GrpcServer::new(
         tokens,
         authorizer,
@@ -65,30 +66,30 @@ pub(crate) fn server(
 #[derive(Debug)]
 pub(crate) struct Tokens {
     engine: Engine,
-    waiting: Shares,
-    watching: Shares,
+    waiting: CallerLimiter,
+    watching: CallerLimiter,
     answered: Counter,
 }
 
 impl Tokens {
-    fn new(engine: Engine, bounds: CallerBounds) -> Self {
+    fn new(engine: Engine, limits: CallerLimits) -> Self {
         Self {
             engine,
-            waiting: Shares::of(bounds.waiting),
-            watching: Shares::of(bounds.watching),
-            answered: numbers::answers("answered"),
+            waiting: CallerLimiter::new(limits.waiting),
+            watching: CallerLimiter::new(limits.watching),
+            answered: metrics::answers("answered"),
         }
     }
 
-    /// The account of a selector, where the caller may have tokens of it with
-    /// these scopes. What is refused is refused before more is looked up.
+    /// Resolves a selector to an account of which the caller may have tokens with these
+    /// scopes. Everything that can be refused is refused before further lookups.
     async fn account(
         &self,
-        call: &Admitted,
+        call: &AuthorizedCall,
         selector: Option<AccountSelector>,
         scopes: &ScopeSet,
     ) -> Result<AccountId, Status> {
-        call.ask_for(scopes)?;
+        call.check_scopes(scopes)?;
         let account = match request::selected(selector)? {
             Selected::Account(account) => account,
             Selected::Handle {
@@ -96,47 +97,50 @@ impl Tokens {
                 provider,
                 handle,
             } => {
-                call.reach(workspace, &provider)?;
-                let found = self.engine.find(workspace, &provider, &handle).await;
+                call.check_location(workspace, &provider)?;
+                let found = self
+                    .engine
+                    .resolve_handle(workspace, &provider, &handle)
+                    .await;
                 found.map_err(|error| status(&error))?
             }
         };
-        self.permit(call, account).await?;
+        self.check_account(call, account).await?;
         Ok(account)
     }
 
-    /// Judges an account of which only the id is known. For an account outside
-    /// the policy and for none at all the same is done, one look into the memory
-    /// and one into the database, and the same is answered at the same moment.
-    async fn permit(&self, call: &Admitted, account: AccountId) -> Result<(), Status> {
+    /// Authorizes an account of which only the id is known. An account outside the
+    /// policy and a missing account cause the same work (one cache lookup and one read)
+    /// and the same answer after the same time.
+    async fn check_account(&self, call: &AuthorizedCall, account: AccountId) -> Result<(), Status> {
         if call.allows_every_account() {
             return Ok(());
         }
         if let Some(cached) = self.engine.cached(account)
-            && call.may_have(cached.workspace, cached.provider(), &cached.granted_scopes)
+            && call.allows_account(cached.workspace, cached.provider(), &cached.granted_scopes)
         {
             return Ok(());
         }
         let begun = Instant::now();
-        let facts = self.engine.facts(account).await;
-        match facts.map_err(|error| status(&error))? {
-            Some(Facts {
+        let attributes = self.engine.policy_attributes(account).await;
+        match attributes.map_err(|error| status(&error))? {
+            Some(PolicyAttributes {
                 workspace,
                 provider,
                 granted_scopes,
-            }) if call.may_have(workspace, &provider, &granted_scopes) => Ok(()),
-            facts => {
-                let refused = call.refuse_account(account, facts);
+            }) if call.allows_account(workspace, &provider, &granted_scopes) => Ok(()),
+            attributes => {
+                let refused = call.refuse_account(account, attributes);
                 pad_response_time(begun).await;
                 Err(refused)
             }
         }
     }
 
-    /// What GetAccessToken answers.
+    /// Implements GetAccessToken.
     async fn get(
         &self,
-        call: &Admitted,
+        call: &AuthorizedCall,
         request: GetAccessTokenRequest,
     ) -> Result<AccessToken, Status> {
         let need = request::need(&request)?;
@@ -144,11 +148,11 @@ impl Tokens {
         self.token(call, account, &need).await
     }
 
-    /// Asks for a token. One that is at hand is answered whatever its caller waits for
-    /// already.
+    /// Requests a token. A token that is available at once is answered regardless of how
+    /// many calls of the caller are waiting.
     async fn ask(
         &self,
-        call: &Admitted,
+        call: &AuthorizedCall,
         account: AccountId,
         need: &Need,
     ) -> Result<Result<Arc<Snapshot>, EngineError>, Status> {
@@ -156,13 +160,13 @@ impl Tokens {
         if let Poll::Ready(answered) = futures::poll!(asking.as_mut()) {
             return Ok(answered);
         }
-        let _share = share(&self.waiting, call, &EngineError::TooManyCalls)?;
+        let _permit = acquire_permit(&self.waiting, call, &EngineError::TooManyCalls)?;
         Ok(asking.await)
     }
 
     async fn token(
         &self,
-        call: &Admitted,
+        call: &AuthorizedCall,
         account: AccountId,
         need: &Need,
     ) -> Result<AccessToken, Status> {
@@ -171,7 +175,7 @@ impl Tokens {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 let reason = status::reason(&error);
-                numbers::answers(reason).increment(1);
+                metrics::answers(reason).increment(1);
                 tracing::info!(
                     account.id = %account,
                     outcome = "refused",
@@ -186,7 +190,7 @@ impl Tokens {
             reason: reason.to_owned(),
             ..message(&snapshot).ok_or_else(|| status(&EngineError::StillRefreshing))?
         };
-        call.give(&snapshot)?;
+        call.check_and_audit(&snapshot)?;
         self.answered.increment(1);
         tracing::debug!(
             account.id = %account,
@@ -205,7 +209,7 @@ impl TokenService for Tokens {
         &self,
         request: Request<GetAccessTokenRequest>,
     ) -> Result<Response<GetAccessTokenResponse>, Status> {
-        let call = Admitted::of(&request)?;
+        let call = AuthorizedCall::of(&request)?;
         within_deadline(request, async |request| {
             let token = self.get(&call, request).await?;
             Ok(GetAccessTokenResponse { token: Some(token) })
@@ -217,7 +221,7 @@ impl TokenService for Tokens {
         &self,
         request: Request<BatchGetAccessTokensRequest>,
     ) -> Result<Response<BatchGetAccessTokensResponse>, Status> {
-        let call = Admitted::of(&request)?;
+        let call = AuthorizedCall::of(&request)?;
         let limit = deadline::limit(request.metadata());
         let requests = request.into_inner().requests;
         let results = batch::each(requests, limit, |request| self.get(&call, request)).await?;
@@ -228,24 +232,24 @@ impl TokenService for Tokens {
         &self,
         request: Request<WatchAccountRequest>,
     ) -> Result<Response<BoxStream<WatchAccountResponse>>, Status> {
-        let call = Admitted::of(&request)?;
+        let call = AuthorizedCall::of(&request)?;
         let selector = request.into_inner().account;
-        // The call's own deadline is that of the whole stream.
+        // The call's own deadline applies to the whole stream.
         let no_scopes = ScopeSet::default();
         let found = self.account(&call, selector, &no_scopes);
-        let account = tokio::time::timeout(LOOK_UP_DEADLINE, found)
+        let account = tokio::time::timeout(LOOKUP_DEADLINE, found)
             .await
             .unwrap_or_else(|_| Err(status(&EngineError::StoreUnavailable)))?;
-        let share = share(&self.watching, &call, &EngineError::TooManyWatchers)?;
+        let permit = acquire_permit(&self.watching, &call, &EngineError::TooManyWatchers)?;
         let watch = self.engine.watch(account).map_err(|error| status(&error))?;
-        Ok(Response::new(watch::stream(call, watch, share)))
+        Ok(Response::new(watch::stream(call, watch, permit)))
     }
 
     async fn refresh_access_token(
         &self,
         request: Request<RefreshAccessTokenRequest>,
     ) -> Result<Response<RefreshAccessTokenResponse>, Status> {
-        let call = Admitted::of(&request)?;
+        let call = AuthorizedCall::of(&request)?;
         within_deadline(request, async |request| {
             let need = request::need_after_refusal(&request)?;
             let account = self.account(&call, request.account, &need.scopes).await?;
@@ -259,13 +263,13 @@ impl TokenService for Tokens {
         &self,
         request: Request<RevokeAccountRequest>,
     ) -> Result<Response<RevokeAccountResponse>, Status> {
-        let call = Admitted::of(&request)?;
+        let call = AuthorizedCall::of(&request)?;
         within_deadline(request, async |request| {
             let account = self
                 .account(&call, request.account, &ScopeSet::default())
                 .await?;
-            // Written down by who revokes, and not by the caller, who may have left.
-            let on_revoked = move || call.revoked(account);
+            // Audited by the task that revokes, because the caller may have left.
+            let on_revoked = move || call.audit_revocation(account);
             let revoked = self.engine.revoke(account, on_revoked).await;
             revoked
                 .map(|revoked| RevokeAccountResponse {
@@ -277,38 +281,28 @@ impl TokenService for Tokens {
     }
 }
 
-/// What one caller may hold of a replica.
+/// Limits of one caller at a replica.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct CallerBounds {
+pub(crate) struct CallerLimits {
     /// Calls that wait for a refresh or the database.
     pub waiting: usize,
-    /// Watches.
+    /// Open watches.
     pub watching: usize,
 }
 
-fn share(shares: &Shares, call: &Admitted, full: &EngineError) -> Result<Share, Status> {
-    shares.take(call.name()).ok_or_else(|| {
+fn acquire_permit(
+    limiter: &CallerLimiter,
+    call: &AuthorizedCall,
+    full: &EngineError,
+) -> Result<CallerPermit, Status> {
+    limiter.try_acquire(call.name()).ok_or_else(|| {
         let reason = status::reason(full);
-        numbers::answers(reason).increment(1);
+        metrics::answers(reason).increment(1);
         tracing::warn!(
             caller = call.name(),
             reason,
-            "a caller holds all that it may"
+            "a caller has reached its limit"
         );
         status(full)
-    })
-}
-
-fn message(snapshot: &Snapshot) -> Option<AccessToken> {
-    let held = snapshot.token.as_ref()?;
-    Some(AccessToken {
-        access_token: held.token.expose().to_owned(),
-        token_type: "Bearer".to_owned(),
-        expires_at: Some(timestamp(held.expires_at)),
-        granted_scopes: snapshot.granted_scopes.to_vec(),
-        account_id: snapshot.account.to_string(),
-        version: snapshot.version,
-        provider: snapshot.provider().to_string(),
-        reason: String::new(),
     })
 }

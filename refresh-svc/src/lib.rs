@@ -1,20 +1,20 @@
-//! refresh-svc: valid access tokens over gRPC, each grant refreshed once.
+//! refresh-svc: valid access tokens over gRPC. Each grant is refreshed once.
 //!
-//! The one service that can open a sealed token (R35).
+//! This is the only service that can open a sealed token (R35).
 
 pub mod app;
 mod cache;
+mod change_notifications;
 pub mod commands;
 pub mod config;
+mod disconnect_requests;
 pub mod engine;
 mod grpc;
-mod lane;
-mod leaving;
-mod numbers;
+mod metrics;
 mod reseal;
 mod snapshot;
 mod store;
-mod wake;
+mod upstream;
 
 pub use app::Application;
 pub use config::Config;

@@ -1,4 +1,4 @@
-//! `refresh-svc`: serves access tokens; makes and checks keys.
+//! `refresh-svc`: serves access tokens; generates and checks keys.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use refresh_svc::{Application, Config, commands};
 
 const SERVICE: &str = "refresh-svc";
 
-/// Valid access tokens over gRPC, each grant refreshed once.
+/// Serves valid access tokens over gRPC; each grant is refreshed once.
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
@@ -27,22 +27,22 @@ struct Arguments {
 enum Command {
     /// Serve (the default).
     Server,
-    /// Keys that grants are sealed with.
+    /// Manage the keys that seal grants.
     Keys {
         #[command(subcommand)]
         command: Keys,
     },
-    /// Look at a policy: who may ask for what.
+    /// Explain a policy: who may ask for what.
     Policy {
         #[command(subcommand)]
         command: latchkey_policy::command::Command,
     },
-    /// The records of who was given which token.
+    /// Manage the records of who received which token.
     Audit {
         #[command(subcommand)]
         command: Audit,
     },
-    /// Open every stored token with SEALING_PRIVATE_KEYS and count by key.
+    /// Open every stored token with SEALING_PRIVATE_KEYS and count tokens by key.
     Check,
 }
 
@@ -52,21 +52,21 @@ enum Keys {
     Generate,
     /// Count what each key seals, and list the accounts whose key is lost.
     Status {
-        /// Mark the grants whose key is lost, so that their owners are asked to
-        /// sign in again. There is no way back but their sign-in.
+        /// Mark the grants whose key is lost, so that their owners are asked to sign in
+        /// again. Only their sign-in reverses this.
         #[arg(long)]
         mark_lost: bool,
     },
-    /// Move every grant to the first key of SEALING_PRIVATE_KEYS now; the
-    /// running service does so by itself.
+    /// Reseal every grant to the first key of SEALING_PRIVATE_KEYS now; the running
+    /// service also does this by itself.
     Reseal,
 }
 
 #[derive(Subcommand)]
 enum Audit {
-    /// Take old records away, as an operator: DATABASE_URL is a person's.
+    /// Delete old records. DATABASE_URL must log in as an operator.
     Prune {
-        /// What is younger stays; 30d at least.
+        /// Records younger than this are kept; at least 30d.
         #[arg(long, value_parser = latchkey_config::parse_duration)]
         older_than: std::time::Duration,
     },
@@ -115,13 +115,14 @@ fn ended(outcome: Result<(), StartError>) -> ExitCode {
     latchkey_service::run::exit_code(SERVICE, outcome)
 }
 
-/// How long the start waits for the discovery documents of the providers.
+/// Time that the start waits for the discovery documents of the providers.
 const PROVIDERS_ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 async fn serve(environment: Environment) -> Result<(), StartError> {
     let config = Config::from_environment(&environment, Arc::new(SystemClock))?;
     let stop = shutdown::on_signal()?;
-    // Nothing is stopped for it: the grants of the other providers are refreshed.
+    // The service starts anyway, because the grants of the other providers can be
+    // refreshed.
     let providers = config.providers.clone();
     tokio::spawn(async move {
         if let Err(error) = providers.refuse_unsupported(PROVIDERS_ANSWER_WITHIN).await {

@@ -1,9 +1,9 @@
-//! Moves stored grants to the current key, behind the service's back (R35).
+//! Reseals stored grants to the current key in the background (R35).
 //!
-//! In small batches, read and written back without a lock in between: a batch
-//! replaces the very bytes that it was made from or nothing. A running refresh,
-//! a reconnect or another replica is never waited for and never overwritten.
-//! Replicas begin at different places, and pass over what another has done.
+//! Grants are read and written back in small batches without a lock in between. A batch
+//! replaces exactly the bytes that it was made from, or nothing: it never waits for and
+//! never overwrites a refresh, a reconnect or another replica. Replicas start at
+//! different positions and skip what another one has done.
 
 use std::time::Duration;
 
@@ -15,40 +15,39 @@ use tokio_util::sync::CancellationToken;
 use crate::jitter::Jitter;
 use crate::store::{Credential, Resealed, Store, StoreError};
 
-/// Rows looked at in one statement: only their heads are read.
-const STRETCH: i64 = 1000;
-/// Grants opened and sealed between two statements: some ten milliseconds.
+/// Rows searched in one statement; only the envelope prefixes are read.
+const RANGE: i64 = 1000;
+/// Grants opened and sealed between two statements: about ten milliseconds of work.
 const BATCH: usize = 25;
-/// Tokens of earlier sign-ins that are looked at in one statement.
-const KEPT_BATCH: i64 = 25;
-/// Between two log lines of progress.
-const TELL_EVERY: Duration = Duration::from_secs(10);
-/// Where the database does not answer.
+/// Tokens of earlier sign-ins per statement.
+const REPLACED_BATCH: i64 = 25;
+/// Interval of progress log lines.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+/// Wait after a failure of the database.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// What a pass over the table did.
+/// Result of a pass over the table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pass {
-    /// Grants that were sealed to the current key.
+    /// Grants that were resealed to the current key.
     pub moved: u64,
-    /// Grants that changed meanwhile or were in other hands: the next pass looks
-    /// at them again.
-    pub passed_over: u64,
-    /// Grants of which a token does not open: its key is lost.
-    pub closed: u64,
+    /// Grants that changed meanwhile or were locked; the next pass tries them again.
+    pub skipped: u64,
+    /// Grants with a token that no key opens.
+    pub unreadable: u64,
 }
 
-/// How much of the processor a pass may take.
+/// How much processor time a pass may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// All it gets: for a command.
+    /// Unlimited: for a command.
     Full,
-    /// A quarter of one core: callers come first.
-    Behind,
+    /// A quarter of one core: callers have priority.
+    Background,
 }
 
-/// Passes over the table when the service starts and `every` so often: messages
-/// that were sealed to an earlier key may still arrive.
+/// Runs a pass at the start and then `every` so often, because messages that were sealed
+/// to an earlier key may still arrive.
 pub(crate) async fn run(
     store: Store,
     keys: OpeningKeys,
@@ -56,22 +55,22 @@ pub(crate) async fn run(
     every: Duration,
     stop: CancellationToken,
 ) {
-    let mut told = tell;
+    let mut progress = log_progress;
     loop {
         let outcome = tokio::select! {
             () = stop.cancelled() => return,
-            outcome = pass(&store, &keys, Pace::Behind, jitter.next(), &mut told) => outcome,
+            outcome = pass(&store, &keys, Pace::Background, jitter.next(), &mut progress) => outcome,
         };
         let pause = match outcome {
             Ok(Pass {
                 moved: 0,
-                passed_over: 0,
+                skipped: 0,
                 ..
             }) => every,
-            // Until a whole pass finds nothing.
+            // Repeats soon until a pass finds nothing.
             Ok(_) => every.min(RETRY),
             Err(error) => {
-                tracing::warn!(%error, "grants are not moved to the current key for now");
+                tracing::warn!(%error, "resealing failed and is retried");
                 RETRY
             }
         };
@@ -82,39 +81,39 @@ pub(crate) async fn run(
     }
 }
 
-fn tell(key: &KeyId, pass: Pass, left: Option<u64>) {
+fn log_progress(key: &KeyId, pass: Pass, left: Option<u64>) {
     if let Some(rows_left) = left {
         tracing::info!(
             key = key.as_str(),
             moved = pass.moved,
-            passed_over = pass.passed_over,
-            closed = pass.closed,
+            skipped = pass.skipped,
+            unreadable = pass.unreadable,
             rows_left,
-            "grants are being moved to the current key"
+            "resealing grants to the current key"
         );
     } else if pass.moved > 0 {
         tracing::info!(
             key = key.as_str(),
             moved = pass.moved,
-            passed_over = pass.passed_over,
-            closed = pass.closed,
-            "grants were moved to the current key"
+            skipped = pass.skipped,
+            unreadable = pass.unreadable,
+            "grants were resealed to the current key"
         );
     }
-    if left.is_none() && pass.closed > 0 {
+    if left.is_none() && pass.unreadable > 0 {
         tracing::error!(
-            accounts = pass.closed,
-            "stored grants do not open with any key: see `refresh-svc keys status`"
+            accounts = pass.unreadable,
+            "no key opens some stored grants: see `refresh-svc keys status`"
         );
     }
 }
 
-/// One pass over the whole table, begun at `start` (0 to 1) of it. `progress`
-/// hears of it now and then with about how many rows are left to look at, and
-/// with none at the end.
+/// Runs one pass over the whole table, beginning at the fraction `start` (0 to 1) of it.
+/// Calls `progress` now and then with the approximate number of remaining rows, and with
+/// `None` at the end.
 ///
 /// # Errors
-/// The database does not answer.
+/// Returned if the database does not answer.
 pub async fn pass(
     store: &Store,
     keys: &OpeningKeys,
@@ -123,101 +122,109 @@ pub async fn pass(
     progress: &mut (impl FnMut(&KeyId, Pass, Option<u64>) + Send),
 ) -> Result<Pass, StoreError> {
     let current = keys.sealing_key().id();
-    let mut stretches = store.stretches(STRETCH).await?;
+    let mut ranges = store.ranges(RANGE).await?;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
         reason = "a place to begin: any will do"
     )]
-    let begin = (stretches.len() as f64 * start.clamp(0.0, 1.0)) as usize;
-    let length = stretches.len();
-    stretches.rotate_left(begin.min(length));
-    let mut told_at = Instant::now();
+    let begin = (ranges.len() as f64 * start.clamp(0.0, 1.0)) as usize;
+    let length = ranges.len();
+    ranges.rotate_left(begin.min(length));
+    let mut logged_at = Instant::now();
     let mut pass = Pass::default();
-    for (number, first) in stretches.into_iter().enumerate() {
-        let stale = store.stale(first, STRETCH, current).await?;
+    for (number, first) in ranges.into_iter().enumerate() {
+        let stale = store.stale(first, RANGE, current).await?;
         for batch in stale.chunks(BATCH) {
             let begun = Instant::now();
             let credentials = store.read_all(batch).await?;
             let mut grants = Vec::with_capacity(credentials.len());
             for credential in credentials {
-                match sealed_anew(credential, keys) {
-                    Anew::Sealed(grant) => grants.push(grant),
-                    Anew::HalfClosed(grant) => {
-                        pass.closed += 1;
+                match reseal_grant(credential, keys) {
+                    Resealing::Sealed(grant) => grants.push(grant),
+                    Resealing::PartlyUnreadable(grant) => {
+                        pass.unreadable += 1;
                         grants.push(grant);
                     }
-                    Anew::Closed => pass.closed += 1,
-                    Anew::Nothing => {}
+                    Resealing::Unreadable => pass.unreadable += 1,
+                    Resealing::Current => {}
                 }
-                // Elliptic curves take a moment: others may go first.
+                // Cryptography takes a while: other tasks may run.
                 tokio::task::yield_now().await;
             }
             let moved = store.replace_envelopes(&grants).await?;
             pass.moved += moved;
-            pass.passed_over += (grants.len() as u64).saturating_sub(moved);
-            if pace == Pace::Behind {
+            pass.skipped += (grants.len() as u64).saturating_sub(moved);
+            if pace == Pace::Background {
                 tokio::time::sleep(begun.elapsed() * 3).await;
             }
-            if told_at.elapsed() >= TELL_EVERY {
-                told_at = Instant::now();
-                let left = (length - number) as u64 * STRETCH.unsigned_abs();
+            if logged_at.elapsed() >= LOG_EVERY {
+                logged_at = Instant::now();
+                let left = (length - number) as u64 * RANGE.unsigned_abs();
                 progress(current, pass, Some(left));
             }
         }
     }
-    pass.moved += kept_tokens(store, keys, pace).await?;
+    pass.moved += reseal_replaced_grants(store, keys, pace).await?;
     progress(current, pass, None);
     Ok(pass)
 }
 
-/// The same for the refresh tokens of earlier sign-ins. One that does not open stays: its
-/// account works without it.
-async fn kept_tokens(store: &Store, keys: &OpeningKeys, pace: Pace) -> Result<u64, StoreError> {
+/// Reseals the refresh tokens of earlier sign-ins. A token that cannot be opened is
+/// kept: its account works without it.
+async fn reseal_replaced_grants(
+    store: &Store,
+    keys: &OpeningKeys,
+    pace: Pace,
+) -> Result<u64, StoreError> {
     let key = keys.sealing_key();
     let (mut after, mut moved) = (0, 0);
     loop {
         let begun = Instant::now();
-        let stale = store.stale_replaced(after, KEPT_BATCH, key.id()).await?;
+        let stale = store
+            .stale_replaced(after, REPLACED_BATCH, key.id())
+            .await?;
         let Some((last, _)) = stale.last() else {
             return Ok(moved);
         };
         after = last.id;
-        for (kept, binding) in &stale {
-            let token = keys.open_refresh_token(&kept.sealed_refresh_token, binding);
+        for (replaced, binding) in &stale {
+            let token = keys.open_refresh_token(&replaced.sealed_refresh_token, binding);
             let sealed = token
                 .ok()
                 .and_then(|token| key.seal_refresh_token(&token, binding).ok());
             if let Some(sealed) = sealed
-                && store.replace_kept_envelope(kept, sealed.as_bytes()).await?
+                && store
+                    .replace_envelope_of_replaced(replaced, sealed.as_bytes())
+                    .await?
             {
                 moved += 1;
             }
             tokio::task::yield_now().await;
         }
-        if pace == Pace::Behind {
+        if pace == Pace::Background {
             tokio::time::sleep(begun.elapsed() * 3).await;
         }
     }
 }
 
-enum Anew {
-    /// Both tokens, as far as there are, are sealed to the current key.
+enum Resealing {
+    /// All stored tokens of the grant are sealed to the current key.
     Sealed(Resealed),
-    /// One is, the other does not open and stays as it is.
-    HalfClosed(Resealed),
-    /// What is stale does not open.
-    Closed,
-    /// Everything is sealed to the current key.
-    Nothing,
+    /// One token was resealed; the other one cannot be opened and stays as it is.
+    PartlyUnreadable(Resealed),
+    /// The tokens of earlier keys cannot be opened.
+    Unreadable,
+    /// Everything was sealed to the current key already.
+    Current,
 }
 
-fn sealed_anew(before: Credential, keys: &OpeningKeys) -> Anew {
+fn reseal_grant(before: Credential, keys: &OpeningKeys) -> Resealing {
     let key = keys.sealing_key();
     let binding = &before.binding;
     let is_stale = |sealed: &[u8]| key_id_of(sealed).ok().as_ref() != Some(key.id());
-    let (mut moved, mut closed) = (false, false);
+    let (mut moved, mut unreadable) = (false, false);
     let mut renew = |held: &Option<Vec<u8>>, again: &dyn Fn(&[u8]) -> Option<Vec<u8>>| {
         let sealed = held.as_deref()?;
         if !is_stale(sealed) {
@@ -225,7 +232,7 @@ fn sealed_anew(before: Credential, keys: &OpeningKeys) -> Anew {
         }
         let renewed = again(sealed);
         moved |= renewed.is_some();
-        closed |= renewed.is_none();
+        unreadable |= renewed.is_none();
         renewed.or_else(|| held.clone())
     };
     let sealed_access_token = renew(&before.sealed_access_token, &|sealed| {
@@ -241,10 +248,10 @@ fn sealed_anew(before: Credential, keys: &OpeningKeys) -> Anew {
         sealed_access_token,
         sealed_refresh_token,
     };
-    match (moved, closed) {
-        (true, false) => Anew::Sealed(grant),
-        (true, true) => Anew::HalfClosed(grant),
-        (false, true) => Anew::Closed,
-        (false, false) => Anew::Nothing,
+    match (moved, unreadable) {
+        (true, false) => Resealing::Sealed(grant),
+        (true, true) => Resealing::PartlyUnreadable(grant),
+        (false, true) => Resealing::Unreadable,
+        (false, false) => Resealing::Current,
     }
 }

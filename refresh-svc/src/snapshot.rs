@@ -1,4 +1,4 @@
-//! A credential as callers are answered from it: opened, kept in memory only.
+//! A credential opened for answering callers; kept in memory only.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,123 +9,122 @@ use latchkey_opening::OpeningKeys;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use crate::lane::{Lane, Shut, Standing};
-use crate::store::{Credential, Facts, Failure};
+use crate::store::{Credential, Failure, PolicyAttributes};
+use crate::upstream::{AccountHealth, CircuitOpen, Upstream};
 
-/// Assumed life of an access token where the provider does not say
-/// (RFC 6749 section 5.1 only recommends `expires_in`). Short: a token that is
-/// refreshed too early costs a request, one that is answered too late a failure.
+/// Assumed life of an access token if the provider does not state it: RFC 6749 section
+/// 5.1 only recommends `expires_in`. It is short, because refreshing too early costs one
+/// request, and answering an expired token causes a failure.
 pub const ASSUMED_LIFE: Duration = Duration::from_mins(10);
 
 /// Longest soft margin.
-const LONGEST_SOFT_MARGIN: Duration = Duration::from_mins(5);
+const MAX_SOFT_MARGIN: Duration = Duration::from_mins(5);
 
 /// An access token in clear. Wiped when dropped.
 #[derive(Debug, Clone)]
 pub struct HeldToken {
     /// The token.
     pub token: AccessToken,
-    /// When it expires.
+    /// When the token expires.
     pub expires_at: OffsetDateTime,
-    /// How long it lives from its issue.
+    /// Life of the token from its issue.
     pub life: Duration,
-    /// With less left than this, a new one is fetched behind the caller's back.
+    /// If less life remains, a new token is fetched in the background.
     pub soft_margin: Duration,
 }
 
 impl HeldToken {
-    /// What is left of its life; zero where it has expired.
+    /// Remaining life; zero if the token has expired.
     pub fn remaining(&self, now: OffsetDateTime) -> Duration {
         Duration::try_from(self.expires_at - now).unwrap_or_default()
     }
 }
 
-/// When somebody last asked for an account, in seconds of the engine's clock.
+/// When the account was last requested, in seconds of the engine's clock.
 #[derive(Debug, Default)]
-pub struct InUse(AtomicU64);
+pub struct LastUsed(AtomicU64);
 
-impl InUse {
-    /// Somebody asks now.
+impl LastUsed {
+    /// Records a request at `now`.
     pub fn touch(&self, now: OffsetDateTime) {
         let now = now.unix_timestamp().unsigned_abs();
-        // A shared line of memory is written once a second, not once a call.
+        // Avoids contention on the cache line: written at most once per second.
         if self.0.load(Ordering::Relaxed) != now {
             self.0.store(now, Ordering::Relaxed);
         }
     }
 
-    /// What was known before a newer look at the account.
-    pub fn take_over(&self, earlier: &Self) {
+    /// Takes over the time of an earlier snapshot if that is later.
+    pub fn merge(&self, earlier: &Self) {
         self.0
             .fetch_max(earlier.0.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// True where somebody asked within this time.
+    /// Returns `true` if the account was requested within `window`.
     pub fn within(&self, window: Duration, now: OffsetDateTime) -> bool {
         let asked = self.0.load(Ordering::Relaxed);
         asked != 0 && now.unix_timestamp().unsigned_abs().saturating_sub(asked) < window.as_secs()
     }
 }
 
-/// What earlier refreshes leave for later calls to know.
+/// Results of earlier refreshes that later calls need.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RefreshHistory {
-    /// Failure since the last success, its pause as of the time of the read.
+    /// Failure since the last success, with its back-off as of the read.
     pub failure: Option<Failure>,
-    /// No caller forces a refresh before this much time has passed since the read.
+    /// Time from the read during which no caller may force a refresh.
     pub force_in: Duration,
-    /// What the provider asks of the person at the next sign-in (a claims challenge).
+    /// Claims challenge of the provider for the next sign-in.
     pub claims: Option<Arc<str>>,
     /// When the provider ends the grant unless it is renewed before.
     pub grant_expires_at: Option<OffsetDateTime>,
 }
 
 impl RefreshHistory {
-    /// Returns nothing if there is nothing to know.
+    /// Returns `None` if all fields are empty.
     fn boxed(self) -> Option<Box<Self>> {
         (self != Self::default()).then(|| Box::new(self))
     }
 }
 
-/// A credential at one moment.
+/// A credential as of one read.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Whose.
+    /// The account.
     pub account: AccountId,
-    /// Where the account is.
+    /// Workspace of the account.
     pub workspace: WorkspaceId,
-    /// The access token, where one is held and opens.
+    /// The access token, if one is stored and can be opened.
     pub token: Option<HeldToken>,
     /// Scopes of the grant.
     pub granted_scopes: Arc<ScopeSet>,
-    /// Grows with every new access token.
+    /// Increases with every new access token.
     pub version: i64,
-    /// What earlier refreshes left behind; absent for most accounts, which is why it is
-    /// stored apart.
+    /// Results of earlier refreshes. Absent for most accounts, therefore boxed.
     pub history: Option<Box<RefreshHistory>>,
-    /// True where only the person can revive the grant.
+    /// Set if only a sign-in can revive the grant.
     pub dead: bool,
-    /// True where the account was revoked.
+    /// Set if the account was revoked.
     pub erased: bool,
-    /// True where a refresh is possible at all.
+    /// Set if there is a refresh token.
     pub refreshable: bool,
-    /// Before the row was read: what it says may be as old as this.
+    /// Taken before the row was read: the data may be as old as this.
     pub read_at: Instant,
-    /// Way to the provider.
-    pub lane: Arc<Lane>,
-    /// When somebody last asked.
-    pub in_use: InUse,
+    /// Limits and circuit breakers of the provider.
+    pub upstream: Arc<Upstream>,
+    /// When the account was last requested.
+    pub last_used: LastUsed,
 }
 
 impl Snapshot {
-    /// Opens a credential. `failure` is the one that counts for this replica, with
-    /// its pause as of the moment when the credential was read; `jitter` of 0 to 1 keeps replicas and accounts from
-    /// refreshing in step.
+    /// Opens a credential. `failure` is the failure that applies to this replica, with
+    /// its back-off as of the read; `jitter` (0 to 1) spreads the refreshes of replicas
+    /// and accounts.
     pub fn open(
         credential: &Credential,
         failure: Option<Failure>,
         keys: &OpeningKeys,
-        lane: Arc<Lane>,
+        upstream: Arc<Upstream>,
         granted_scopes: Arc<ScopeSet>,
         jitter: f64,
     ) -> Self {
@@ -133,8 +132,8 @@ impl Snapshot {
             match keys.open_access_token(sealed, &credential.binding) {
                 Ok(token) => Some(hold(token, credential, jitter)),
                 Err(error) => {
-                    // The refresh token may still open; if not, the refresh says so.
-                    tracing::error!(account.id = %credential.account, %error, "a stored access token does not open");
+                    // The refresh token may still open; if not, the refresh reports it.
+                    tracing::error!(account.id = %credential.account, %error, "a stored access token cannot be opened");
                     None
                 }
             }
@@ -156,14 +155,14 @@ impl Snapshot {
             erased: credential.erased,
             refreshable: credential.sealed_refresh_token.is_some(),
             read_at: credential.read_at,
-            lane,
-            in_use: InUse::default(),
+            upstream,
+            last_used: LastUsed::default(),
         }
     }
 
     /// Provider of the grant.
     pub fn provider(&self) -> &ProviderName {
-        self.lane.provider()
+        self.upstream.provider()
     }
 
     /// The failure since the last success.
@@ -171,25 +170,25 @@ impl Snapshot {
         self.history.as_ref()?.failure
     }
 
-    /// What the provider asks of the person at the next sign-in (a claims challenge).
+    /// Claims challenge of the provider for the next sign-in.
     pub fn claims(&self) -> Option<Arc<str>> {
         self.history.as_ref()?.claims.clone()
     }
 
-    /// When the provider ends the grant unless it is renewed before; absent where it does
-    /// not say.
+    /// When the provider ends the grant unless it is renewed before. `None` if the
+    /// provider does not state it.
     pub fn grant_expires_at(&self) -> Option<OffsetDateTime> {
         self.history.as_ref()?.grant_expires_at
     }
 
-    /// How long the provider must not be asked yet; nothing where it may be.
-    pub fn pause_left(&self) -> Option<(Failure, Duration)> {
+    /// Remaining back-off and its failure. `None` if the provider may be asked.
+    pub fn backoff_left(&self) -> Option<(Failure, Duration)> {
         let failure = self.failure()?;
         let left = failure.retry_in.checked_sub(self.read_at.elapsed())?;
         (!left.is_zero()).then_some((failure, left))
     }
 
-    /// How long no caller may force a refresh; zero where one may.
+    /// Time during which no caller may force a refresh; zero if callers may.
     pub fn force_left(&self) -> Duration {
         self.history
             .as_ref()
@@ -197,28 +196,28 @@ impl Snapshot {
             .unwrap_or_default()
     }
 
-    /// Returns `true` if the token is far from its end: whoever wants another one forces
-    /// a refresh.
-    pub fn is_fresh(&self, now: OffsetDateTime) -> bool {
+    /// Returns `true` if the token is far from its expiry: a caller that wants another
+    /// one forces a refresh.
+    pub fn has_fresh_token(&self, now: OffsetDateTime) -> bool {
         let token = self.valid_token(now);
         token.is_some_and(|token| token.remaining(now) > token.soft_margin)
     }
 
     /// Whether the account's last refresh succeeded.
-    pub fn standing(&self) -> Standing {
+    pub fn health(&self) -> AccountHealth {
         if self.failure().is_none() {
-            Standing::Sound
+            AccountHealth::Healthy
         } else {
-            Standing::Failing
+            AccountHealth::Failing
         }
     }
 
-    /// Why no request goes out for this account now; nothing where one may.
-    pub fn shut(&self) -> Option<Shut> {
-        self.lane.shut(self.standing())
+    /// Returns why no request is sent for this account now. `None` if requests are sent.
+    pub fn circuit_open(&self) -> Option<CircuitOpen> {
+        self.upstream.circuit_open(self.health())
     }
 
-    /// The token, where it has not expired.
+    /// The token, unless it has expired.
     pub fn valid_token(&self, now: OffsetDateTime) -> Option<&HeldToken> {
         self.token
             .as_ref()
@@ -226,7 +225,7 @@ impl Snapshot {
     }
 }
 
-impl From<&Snapshot> for Facts {
+impl From<&Snapshot> for PolicyAttributes {
     fn from(snapshot: &Snapshot) -> Self {
         Self {
             workspace: snapshot.workspace,
@@ -242,7 +241,7 @@ fn hold(token: AccessToken, credential: &Credential, jitter: f64) -> HeldToken {
         .access_token_expires_at
         .unwrap_or(issued_at + ASSUMED_LIFE);
     let life = Duration::try_from(expires_at - issued_at).unwrap_or_default();
-    let soft_margin = (life / 5).min(LONGEST_SOFT_MARGIN);
+    let soft_margin = (life / 5).min(MAX_SOFT_MARGIN);
     HeldToken {
         token,
         expires_at,

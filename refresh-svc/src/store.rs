@@ -1,20 +1,19 @@
-//! `vault.credential`: sealed grants, the lease of a refresh, and what came of
-//! it. Every write that depends on what was read says so in its `WHERE`.
+//! `vault.credential`: sealed grants, refresh leases and results of refreshes. Every
+//! write that depends on what was read states so in its `WHERE`.
 
+mod commit;
 mod connections;
 mod credential;
-mod disconnect;
+mod disconnect_requests;
 mod erase;
-mod facts;
+mod error;
 #[cfg(test)]
 mod faults;
-mod find;
 mod keys;
 mod lease;
-mod outcome;
-mod renew;
-mod replaced;
-mod sibling;
+mod lookup;
+mod renewal;
+mod replaced_grants;
 
 use std::time::Duration;
 
@@ -22,22 +21,22 @@ use latchkey_domain::AccountId;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
+pub use commit::{DeadReason, FailureRecord, NewTokens};
 pub(crate) use connections::{
-    Connections, DatabaseServes, LONG_STATEMENT, Queue, STATEMENT, within,
+    Connections, DatabaseServes, LONG_STATEMENT, Priority, STATEMENT, within,
 };
 pub use credential::{Credential, Failure};
 pub use erase::Erased;
-pub use facts::Facts;
+pub use error::StoreError;
 #[cfg(test)]
 pub(crate) use faults::{Fault, Faults};
-pub use find::Found;
 pub use keys::{LostGrant, Resealed, SealedTokens};
 pub use lease::{Holder, Lease};
-pub use outcome::{Death, FailureRecord, NewTokens};
-pub use replaced::Replaced;
+pub use lookup::{HandleMatch, PolicyAttributes};
+pub use replaced_grants::Replaced;
 
-/// The columns that make a [`Credential`]. Lengths of time are reckoned by the
-/// database: its clock, not ours, rules leases and pauses.
+/// The columns of a [`Credential`]. Durations are computed by the database, because its
+/// clock decides on leases and back-offs.
 macro_rules! columns {
     () => {
         "account_id, workspace_id, user_id, provider, issuer, subject,
@@ -63,26 +62,7 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
-/// Why the store gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database does not answer or refuses.
-    #[error("the database does not answer: {0}")]
-    Database(#[from] sqlx::Error),
-    /// The database did not answer in time.
-    #[error("the database did not answer within {0:?}")]
-    Late(Duration),
-    /// A row that cannot be read.
-    #[error("the stored grant of account {account} is not readable: {problem}")]
-    Unreadable {
-        /// Whose.
-        account: AccountId,
-        /// Which part.
-        problem: String,
-    },
-}
-
-/// The credentials.
+/// The credential store.
 #[derive(Debug, Clone)]
 pub struct Store {
     connections: Connections,
@@ -94,7 +74,7 @@ impl Store {
         Self::on(Connections::new(pool))
     }
 
-    /// A store on connections that others use as well.
+    /// A store on connections that are shared with others.
     pub(crate) fn on(connections: Connections) -> Self {
         Self { connections }
     }
@@ -102,7 +82,7 @@ impl Store {
     /// Reads one credential.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn read(&self, account: AccountId) -> Result<Option<Credential>, StoreError> {
         let query = sqlx::query_as(concat!(
             "SELECT ",
@@ -110,18 +90,18 @@ impl Store {
             " FROM vault.credential WHERE account_id = $1"
         ))
         .bind(account.as_uuid());
-        let mut held = self.connections.take(Queue::InTurn).await?;
-        // Before the statement: what the answer says may be as old as this.
+        let mut held = self.connections.acquire(Priority::Fair).await?;
+        // Taken before the statement: the answer may be as old as this.
         let read_at = Instant::now();
         let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
-        let row: Option<credential::Row> = held.end(row)?;
+        let row: Option<credential::Row> = held.finish(row)?;
         row.map(|row| row.into_credential(read_at)).transpose()
     }
 
-    /// Reads credentials in the order of their accounts, those behind `after`.
+    /// Reads credentials with account ids after `after`, in the order of account ids.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn page(
         &self,
         after: Option<AccountId>,
@@ -136,10 +116,10 @@ impl Store {
         ))
         .bind(after.map(|account| account.as_uuid()))
         .bind(limit);
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let read_at = Instant::now();
         let rows = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
-        let rows: Vec<credential::Row> = held.end(rows)?;
+        let rows: Vec<credential::Row> = held.finish(rows)?;
         rows.into_iter()
             .map(|row| row.into_credential(read_at))
             .collect()

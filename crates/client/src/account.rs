@@ -1,18 +1,18 @@
-//! Which account a token is for.
+//! The account of a token.
 
 use std::fmt;
 
 use latchkey_domain::{AccountId, Handle, ProviderName, WorkspaceId};
 use latchkey_proto::token::{AccountHandle, AccountSelector, account_selector::Selector};
 
-/// An account by its id, or by where it lives.
+/// An account, identified by its id or by its handle.
 ///
-/// Tokens are kept under the account as it was asked for: one asked for by id
-/// and by handle is kept twice. Stay with one of the two.
+/// Tokens are cached under the account as it was requested: an account requested both by
+/// id and by handle is cached twice. Use one of the two.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Account {
-    /// Connected account.
+    /// Id of a connected account.
     Id(AccountId),
     /// A mailbox address in a workspace.
     Handle {

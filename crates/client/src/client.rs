@@ -1,49 +1,29 @@
-//! The client itself.
+//! The client.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey_domain::{Clock, ScopeSet};
 use latchkey_proto::token as proto;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use crate::builder::Settings;
-use crate::flight;
-use crate::freshness::{Freshness, Jitter, meets};
-use crate::needs::Needs;
+use crate::cache::{FetchJob, Lookup, Outcome, PendingFetch};
+use crate::fetch;
+use crate::freshness::{Freshness, Jitter, Needs, meets};
+use crate::inner::Inner;
 use crate::replicas::Replicas;
-use crate::shelf::{Departure, Flight, Look, Moment, Outcome, Shelf};
+use crate::settings::Settings;
 use crate::status::token_error;
-use crate::watch::{self, Watches};
-use crate::{Account, MutualTls, Reason, Token, TokenClientBuilder, TokenError, TokenRequest};
+use crate::watch;
+use crate::{Account, Reason, Token, TokenError, TokenRequest};
 
-/// Background refreshes at once: they must not crowd out callers.
-const FLIGHTS_AHEAD: usize = 64;
-
-/// Hands out valid access tokens. Cheap to clone; make one per process.
+/// Returns valid access tokens. Cheap to clone; create one per process.
 #[derive(Clone)]
 pub struct TokenClient {
     inner: Arc<Inner>,
 }
 
-pub(crate) struct Inner {
-    pub(crate) replicas: Replicas,
-    pub(crate) shelf: Shelf,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) jitter: Jitter,
-    pub(crate) watches: Watches,
-    freshness: Freshness,
-    settings: Settings,
-    ahead: Semaphore,
-}
-
 impl TokenClient {
-    /// Starts to make a client.
-    pub fn builder(tls: MutualTls) -> TokenClientBuilder {
-        TokenClientBuilder::new(tls)
-    }
-
     pub(crate) fn new(
         replicas: Replicas,
         clock: Arc<dyn Clock>,
@@ -52,24 +32,15 @@ impl TokenClient {
         settings: Settings,
     ) -> Self {
         Self {
-            inner: Arc::new(Inner {
-                replicas,
-                shelf: Shelf::new(settings.capacity),
-                clock,
-                jitter,
-                watches: Watches::new(settings.watches),
-                freshness,
-                settings,
-                ahead: Semaphore::new(FLIGHTS_AHEAD),
-            }),
+            inner: Arc::new(Inner::new(replicas, clock, jitter, freshness, settings)),
         }
     }
 
-    /// A valid token: from memory where one will do, else from the service.
-    /// Waits and tries again within the request's deadline.
+    /// Returns a valid token, from memory if possible, else from the service. Waits and
+    /// retries within the request's deadline.
     ///
     /// # Errors
-    /// See [`TokenError`]: each variant says who must do what.
+    /// See [`TokenError`]: each variant states who must act.
     pub async fn access_token(
         &self,
         request: impl Into<TokenRequest>,
@@ -78,7 +49,7 @@ impl TokenClient {
         let settings = &self.inner.settings;
         let needs = Needs {
             min_remaining: request.min_remaining.unwrap_or(settings.min_remaining),
-            insists: request.min_remaining.is_some(),
+            minimum_is_explicit: request.min_remaining.is_some(),
             scopes: request.scopes,
             newer_than: None,
         };
@@ -86,17 +57,17 @@ impl TokenClient {
         self.obtain(&request.account, &needs, within).await
     }
 
-    /// A newer token in exchange for one that the provider's API answered with
-    /// 401. Any number of callers who report the same token cause one refresh.
+    /// Returns a newer token after the provider's API answered 401 to this one. Any
+    /// number of callers that report the same token cause one refresh.
     ///
     /// # Errors
-    /// [`TokenError::StillRefused`] where the token has itself just replaced a
-    /// refused one, else as [`access_token`](Self::access_token).
+    /// [`TokenError::StillRefused`] if the token has just replaced a refused one, else
+    /// as [`access_token`](Self::access_token).
     pub async fn replace_after_401(&self, refused: &Token) -> Result<Token, TokenError> {
         let settings = &self.inner.settings;
         let needs = Needs {
             min_remaining: settings.min_remaining,
-            insists: false,
+            minimum_is_explicit: false,
             scopes: ScopeSet::default(),
             newer_than: Some(refused.version()),
         };
@@ -108,20 +79,21 @@ impl TokenClient {
             .await
     }
 
-    /// Disconnects the account: revoked at the provider where that can be
-    /// (true), erased at the service, forgotten here.
+    /// Disconnects the account: revokes the grant at the provider if possible, erases it
+    /// at the service and forgets it here. Returns `true` if the provider confirmed the
+    /// revocation.
     ///
     /// # Errors
-    /// As [`access_token`](Self::access_token); nothing is tried again.
+    /// As [`access_token`](Self::access_token); there are no retries.
     pub async fn revoke_account(&self, account: impl Into<Account>) -> Result<bool, TokenError> {
         let account = account.into();
         let request = proto::RevokeAccountRequest {
             account: Some(account.selector()),
         };
         let settings = &self.inner.settings;
-        let traceparent = flight::traceparent(settings);
+        let traceparent = fetch::traceparent(settings);
         let answer = self.inner.replicas.call(|mut service| {
-            let request = flight::request(request.clone(), settings.within, traceparent.as_deref());
+            let request = fetch::request(request.clone(), settings.within, traceparent.as_deref());
             async move { service.revoke_account(request).await }
         });
         let answer = timeout(settings.within, answer).await;
@@ -133,15 +105,15 @@ impl TokenClient {
         }
     }
 
-    /// Drops the account's token from memory, for whoever hears
+    /// Removes the account's token from memory. For callers that receive
     /// `account.disconnected.v1` or `account.reauth_required.v1`.
     pub fn forget(&self, account: &Account) {
         self.inner.forget(account);
     }
 
-    /// Accounts in memory, for a gauge.
-    pub fn kept(&self) -> usize {
-        self.inner.shelf.len()
+    /// Number of accounts in memory, for a gauge.
+    pub fn cached_accounts(&self) -> usize {
+        self.inner.cache.len()
     }
 
     async fn obtain(
@@ -152,39 +124,44 @@ impl TokenClient {
     ) -> Result<Token, TokenError> {
         let deadline = Instant::now() + within;
         loop {
-            let (flight, same) = match self.inner.shelf.look(account, needs, &self.inner.moment()) {
-                Look::Ready(token, ahead) => {
-                    if let Some(departure) = ahead {
-                        self.fly_ahead(departure);
-                    }
-                    return Ok(token);
-                }
-                Look::HeldOff(error, until) => {
-                    if let Some(token) = self.inner.still_valid(account, needs) {
+            let (pending, same) =
+                match self
+                    .inner
+                    .cache
+                    .lookup(account, needs, &self.inner.context())
+                {
+                    Lookup::Hit(token, ahead) => {
+                        if let Some(job) = ahead {
+                            self.spawn_refresh_ahead(job);
+                        }
                         return Ok(token);
                     }
-                    let waiting_helps = error.retry_after().is_some() && until < deadline;
-                    if !waiting_helps {
-                        return Err(error);
+                    Lookup::BackingOff(error, until) => {
+                        if let Some(token) = self.inner.still_valid(account, needs) {
+                            return Ok(token);
+                        }
+                        let waiting_helps = error.retry_after().is_some() && until < deadline;
+                        if !waiting_helps {
+                            return Err(error);
+                        }
+                        sleep_until(until).await;
+                        continue;
                     }
-                    sleep_until(until).await;
-                    continue;
-                }
-                Look::Aloft(flight, same) => (flight, same),
-                Look::Departs(departure) => {
-                    let flight = departure.flight.clone();
-                    self.fly(departure);
-                    (flight, true)
-                }
-            };
-            match self.landing(flight, account, needs, deadline).await {
+                    Lookup::InFlight(pending, same) => (pending, same),
+                    Lookup::Miss(job) => {
+                        let pending = job.pending.clone();
+                        self.spawn_fetch(job);
+                        (pending, true)
+                    }
+                };
+            match self.wait_for(pending, account, needs, deadline).await {
                 Some(Ok(token)) if same || meets(&token, needs, self.inner.clock.now()) => {
                     return Ok(token);
                 }
-                // A pause follows: the next look tells what it means here.
-                Some(Err(error)) if error.spares_the_grant() => {}
+                // The error has started a back-off: the next lookup decides.
+                Some(Err(error)) if error.allows_cached_token() => {}
                 Some(Err(error)) if same => return Err(error),
-                // Somebody else's flight, which does not answer this caller.
+                // A fetch for other needs that does not satisfy this caller.
                 Some(_) => {}
                 None => {
                     if let Some(token) = self.inner.still_valid(account, needs) {
@@ -198,72 +175,54 @@ impl TokenClient {
         }
     }
 
-    /// Waits for a flight until the deadline, or for a moment only where there
-    /// is a token to fall back on. The flight goes on without its callers.
-    async fn landing(
+    /// Waits for a fetch until the deadline, or only briefly if there is a token to fall
+    /// back on. The fetch continues without its callers.
+    async fn wait_for(
         &self,
-        mut flight: Flight,
+        mut pending: PendingFetch,
         account: &Account,
         needs: &Needs,
         deadline: Instant,
     ) -> Option<Outcome> {
         let until = match self.inner.still_valid(account, needs) {
-            Some(_) => deadline.min(Instant::now() + self.inner.settings.patience),
+            Some(_) => deadline.min(Instant::now() + self.inner.settings.fallback_after),
             None => deadline,
         };
-        let landed = timeout_at(until, flight.landed.wait_for(Option::is_some)).await;
-        landed.ok()?.ok()?.clone()
+        let outcome = timeout_at(until, pending.outcome.wait_for(Option::is_some)).await;
+        outcome.ok()?.ok()?.clone()
     }
 
-    fn fly(&self, departure: Departure) {
+    fn spawn_fetch(&self, job: FetchJob) {
         let inner = Arc::clone(&self.inner);
-        let traceparent = flight::traceparent(&inner.settings);
-        tokio::spawn(async move { inner.fly(departure, traceparent).await });
+        let traceparent = fetch::traceparent(&inner.settings);
+        tokio::spawn(async move { inner.fetch(job, traceparent).await });
     }
 
-    fn fly_ahead(&self, departure: Departure) {
+    fn spawn_refresh_ahead(&self, job: FetchJob) {
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move {
             let _permit = inner.ahead.acquire().await;
-            inner.fly(departure, None).await;
+            inner.fetch(job, None).await;
         });
     }
 }
 
 impl Inner {
-    pub(crate) fn forget(&self, account: &Account) {
-        self.shelf.forget(account);
-    }
-
-    pub(crate) fn moment(&self) -> Moment<'_> {
-        Moment {
-            now: self.clock.now(),
-            freshness: &self.freshness,
-            jitter: self.jitter,
-            cool_down: self.settings.cool_down,
-            may_fly_ahead: self.ahead.available_permits() > 0,
-        }
-    }
-
-    fn still_valid(&self, account: &Account, needs: &Needs) -> Option<Token> {
-        self.shelf.still_valid(account, needs, &self.moment())
-    }
-
-    async fn fly(self: &Arc<Self>, departure: Departure, traceparent: Option<String>) {
-        let limit = self.settings.flight_time;
-        let flight = flight::fly(&self.replicas, &departure, limit, traceparent, &*self.clock);
-        let outcome = timeout(limit, flight)
+    async fn fetch(self: &Arc<Self>, job: FetchJob, traceparent: Option<String>) {
+        let limit = self.settings.fetch_timeout;
+        let pending = fetch::fetch(&self.replicas, &job, limit, traceparent, &*self.clock);
+        let outcome = timeout(limit, pending)
             .await
             .unwrap_or_else(|_| Err(deadline_passed()));
         if let Err(error) = &outcome {
-            tracing::debug!(account = %departure.account, %error, "no token from the service");
+            tracing::debug!(account = %job.account, %error, "no token from the service");
         }
-        let account = departure.account.clone();
-        self.shelf
-            .land(departure, outcome, self.clock.now(), self.jitter);
-        if let Some(place) = self.watches.place() {
-            self.shelf
-                .watch(&account, || watch::start(self, account.clone(), place));
+        let account = job.account.clone();
+        self.cache
+            .complete(job, outcome, self.clock.now(), self.jitter);
+        if let Some(permit) = self.watches.permit() {
+            self.cache
+                .watch(&account, || watch::start(self, account.clone(), permit));
         }
     }
 }
@@ -272,12 +231,12 @@ impl std::fmt::Debug for TokenClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenClient")
             .field("replicas", &self.inner.replicas)
-            .field("kept", &self.kept())
+            .field("cached_accounts", &self.cached_accounts())
             .finish_non_exhaustive()
     }
 }
 
-/// A pause where the service named none.
+/// Adds a delay if the service gave none.
 fn soon(mut error: TokenError) -> TokenError {
     if let TokenError::RetryLater { after, .. } = &mut error {
         *after = (*after).max(Duration::from_secs(1));
@@ -285,7 +244,7 @@ fn soon(mut error: TokenError) -> TokenError {
     error
 }
 
-/// The refresh goes on: its result will be in memory soon.
+/// The refresh continues: its result will be in memory soon.
 fn deadline_passed() -> TokenError {
     TokenError::RetryLater {
         reason: Reason::DeadlinePassed,

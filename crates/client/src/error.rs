@@ -1,70 +1,69 @@
-//! Why there is no token, told apart by who must do what.
+//! Errors, distinguished by who must act.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use latchkey_domain::ScopeSet;
 
 use crate::Reason;
 
-/// Why there is no token. Each variant asks something else of the caller.
+/// Why there is no token. Each variant requires a different reaction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The person must sign in again, and until then no call will do better:
-    /// show it to them, stop the account's work and wait for
-    /// `account.connected.v1`.
+    /// The person must sign in again; until then every call fails. Show it to the
+    /// person, stop the account's work and wait for `account.connected.v1`.
     #[error("the person must sign in again: {reason}")]
     SignInAgain {
-        /// Why.
+        /// The reason.
         reason: Reason,
-        /// What the grant lacks, where the reason is
-        /// [`Reason::InsufficientScopes`]; empty otherwise.
+        /// Scopes that the grant lacks if the reason is [`Reason::InsufficientScopes`];
+        /// otherwise empty.
         missing_scopes: ScopeSet,
         /// The provider's claims challenge, to pass on at the next sign-in.
         claims: Option<String>,
     },
-    /// It will pass. The client already tried again for as long as the caller's
-    /// deadline allowed.
-    #[error("no token for now: {reason}")]
+    /// A temporary failure. The client has already retried within the caller's deadline.
+    #[error("no token at the moment, retry later: {reason}")]
     RetryLater {
-        /// Why.
+        /// The reason.
         reason: Reason,
-        /// When to ask again: by the service's RetryInfo, else by the client's
-        /// own back-off. Asking earlier is answered by the client itself.
+        /// When to retry: from the service's RetryInfo, else from the client's own
+        /// back-off. The client answers earlier requests with the same error.
         after: Duration,
     },
-    /// This caller may not have this token: policy or certificate.
+    /// The policy or the certificate does not allow this token to this caller.
     #[error("not allowed: {message}")]
     NotAllowed {
-        /// The service's words.
+        /// Message of the service.
         message: String,
     },
-    /// There is no such account, or it was disconnected.
+    /// The account does not exist or was disconnected.
     #[error("there is no such account")]
     NotFound,
-    /// Somebody must mend the deployment; the person's grant is untouched.
+    /// The operator must correct the deployment; the person's grant is not affected.
     #[error("the operator must act: {reason}: {message}")]
     OperatorProblem {
-        /// Why.
+        /// The reason.
         reason: Reason,
-        /// The service's words.
+        /// Message of the service.
         message: String,
     },
-    /// The request itself is wrong: a mistake in the calling code.
-    #[error("the request is wrong: {message}")]
+    /// The request is invalid: an error in the calling code.
+    #[error("the request is invalid: {message}")]
     InvalidRequest {
-        /// The service's words.
+        /// Message of the service.
         message: String,
     },
-    /// The provider's API refuses even the token that has just replaced a
-    /// refused one. It is not the token: look at the API's own words. Another
-    /// replacement is asked for after the cool-down.
-    #[error("the provider's API refuses a token that is fresh")]
+    /// The provider's API refuses even the token that has just replaced a refused one,
+    /// so the token is not the cause: see the API's error message. Another replacement
+    /// is possible after the cool-down.
+    #[error("the provider's API refuses a token that was just issued")]
     StillRefused,
 }
 
 impl TokenError {
-    /// The machine-readable reason, where there is one.
+    /// The machine-readable reason, if there is one.
     pub fn reason(&self) -> Option<&Reason> {
         match self {
             Self::SignInAgain { reason, .. }
@@ -74,7 +73,7 @@ impl TokenError {
         }
     }
 
-    /// How long to wait before asking again, where waiting helps.
+    /// How long to wait before a retry, if a retry helps.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RetryLater { after, .. } => Some(*after),
@@ -82,19 +81,51 @@ impl TokenError {
         }
     }
 
-    /// True where the grant itself may be well, so that a token which is still
+    /// Returns `true` if the grant itself may be intact, so that a token which is still
     /// valid may be used.
-    pub(crate) fn spares_the_grant(&self) -> bool {
+    pub(crate) fn allows_cached_token(&self) -> bool {
         matches!(self, Self::RetryLater { .. } | Self::OperatorProblem { .. })
     }
 
-    /// True where the token in hand must go too: the account is gone, the grant
-    /// is dead, or this caller has lost its right.
-    pub(crate) fn condemns_the_token(&self) -> bool {
+    /// Returns `true` if the cached token must be removed too: the account does not
+    /// exist, the grant is dead, or the caller is no longer allowed.
+    pub(crate) fn invalidates_cached_token(&self) -> bool {
         match self {
             Self::SignInAgain { reason, .. } => *reason != Reason::InsufficientScopes,
             Self::NotFound | Self::NotAllowed { .. } => true,
             _ => false,
         }
     }
+}
+
+/// Errors of [`TokenClientBuilder::build`](crate::TokenClientBuilder::build) and [`MutualTls`](crate::MutualTls).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No address was given.
+    #[error("no address of refresh-svc was given")]
+    NoAddress,
+    /// An address is invalid.
+    #[error("{address:?} is not a valid address: use https://host:port")]
+    Address {
+        /// The address as it was given.
+        address: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {cause}", path.display())]
+    File {
+        /// Path of the file.
+        path: PathBuf,
+        /// Error of the file system.
+        cause: std::io::Error,
+    },
+    /// The content is not PEM of the expected kind.
+    #[error("the {what} is not PEM of the expected kind")]
+    NoPem {
+        /// `authority`, `certificate` or `key`.
+        what: &'static str,
+    },
+    /// Certificates and key do not form a valid TLS configuration.
+    #[error("the certificates are unusable: {0}")]
+    Tls(tonic::transport::Error),
 }

@@ -1,13 +1,24 @@
-//! When a token is good enough, when it is refreshed ahead, and chance.
+//! When a token is sufficient, when it is refreshed ahead, and jitter.
 
 use std::hash::{BuildHasher as _, DefaultHasher, Hash, Hasher as _, RandomState};
 use std::time::Duration;
 
+use latchkey_domain::ScopeSet;
 use time::OffsetDateTime;
 
 use crate::Token;
-use crate::needs::Needs;
-use crate::request::LONGEST_MINIMUM;
+use crate::request::MAX_MINIMUM;
+
+/// What a caller needs of a token. Callers with equal needs share an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Needs {
+    pub(crate) min_remaining: Duration,
+    /// The request states the minimum explicitly, so a fallback must meet it too.
+    pub(crate) minimum_is_explicit: bool,
+    pub(crate) scopes: ScopeSet,
+    /// Version that the provider's API refused.
+    pub(crate) newer_than: Option<i64>,
+}
 
 /// Margins of a token's life.
 #[derive(Debug, Clone)]
@@ -26,30 +37,36 @@ impl Default for Freshness {
 }
 
 impl Freshness {
-    /// When a token in use is refreshed in the background, ahead of the minimum
-    /// that callers want: at min(soft margin, 20 % of its life), four to six
-    /// fifths of it by jitter.
-    pub(crate) fn ahead(&self, token: &Token, min_remaining: Duration, jitter: Jitter) -> Ahead {
-        let chance = jitter.fraction(&(token.account_id(), token.version()));
+    /// Threshold of the background refresh before callers reach their minimum: the soft
+    /// margin or 20 % of the token's life, whichever is less, times 0.8 to 1.2 by
+    /// jitter.
+    pub(crate) fn refresh_ahead(
+        &self,
+        token: &Token,
+        min_remaining: Duration,
+        jitter: Jitter,
+    ) -> RefreshAhead {
+        let random = jitter.fraction(&(token.account_id(), token.version()));
         let margin = self.soft_margin.min(token.life() / 5);
-        let threshold = least(token, min_remaining) + margin.mul_f64(0.8 + 0.4 * chance);
-        Ahead {
+        let threshold = least(token, min_remaining) + margin.mul_f64(0.8 + 0.4 * random);
+        RefreshAhead {
             threshold,
-            // More than the present token has, or it would be answered again.
-            ask: threshold.max(min_remaining).min(LONGEST_MINIMUM),
+            // More life than the current token has; otherwise the service would return
+            // it again.
+            ask: threshold.max(min_remaining).min(MAX_MINIMUM),
         }
     }
 }
 
-/// A refresh ahead of need.
-pub(crate) struct Ahead {
+/// A refresh ahead of the minimum.
+pub(crate) struct RefreshAhead {
     /// Remaining life at which it is due.
     pub(crate) threshold: Duration,
-    /// Life to ask for.
+    /// Minimum life to request.
     pub(crate) ask: Duration,
 }
 
-/// True where the token gives what is needed.
+/// Returns `true` if the token meets the needs.
 pub(crate) fn meets(token: &Token, needs: &Needs, now: OffsetDateTime) -> bool {
     let remaining = token.remaining(now);
     remaining > Duration::ZERO
@@ -57,7 +74,7 @@ pub(crate) fn meets(token: &Token, needs: &Needs, now: OffsetDateTime) -> bool {
         && meets_besides_life(token, needs)
 }
 
-/// True where the token gives what is needed, its remaining life aside.
+/// Returns `true` if the token meets the needs except for its remaining life.
 pub(crate) fn meets_besides_life(token: &Token, needs: &Needs) -> bool {
     token.satisfies(&needs.scopes)
         && needs
@@ -65,9 +82,8 @@ pub(crate) fn meets_besides_life(token: &Token, needs: &Needs) -> bool {
             .is_none_or(|refused| token.version() > refused)
 }
 
-/// The service gave its best and it was less than asked for: the provider's
-/// tokens live that short. Half of their life must do, or every call would
-/// cause a refresh.
+/// If the service returned less life than requested, the provider's tokens live shorter.
+/// Then half of their life is sufficient; otherwise every call would cause a refresh.
 fn least(token: &Token, min_remaining: Duration) -> Duration {
     if token.life() < token.asked_minimum() {
         min_remaining.min(token.life() / 2)
@@ -76,8 +92,8 @@ fn least(token: &Token, min_remaining: Duration) -> Duration {
     }
 }
 
-/// Chance that follows from a seed and from what it is for: no generator to
-/// lock, and the same again in a test.
+/// Pseudo-randomness derived from a seed and a key: lock-free, and reproducible in
+/// tests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Jitter {
     seed: u64,
@@ -93,7 +109,7 @@ impl Jitter {
         Self { seed }
     }
 
-    /// From 0 up to, not including, 1.
+    /// From 0 inclusive to 1 exclusive.
     pub(crate) fn fraction(self, of: &impl Hash) -> f64 {
         let mut hasher = DefaultHasher::new();
         self.seed.hash(&mut hasher);
@@ -105,7 +121,7 @@ impl Jitter {
 
 #[cfg(test)]
 mod tests {
-    use latchkey_domain::{AccountId, ScopeSet};
+    use latchkey_domain::AccountId;
     use latchkey_proto::token as proto;
 
     use super::*;
@@ -135,13 +151,13 @@ mod tests {
     fn needs(min_remaining: u64) -> Needs {
         Needs {
             min_remaining: Duration::from_secs(min_remaining),
-            insists: false,
+            minimum_is_explicit: false,
             scopes: ScopeSet::default(),
             newer_than: None,
         }
     }
 
-    // R32: the service says whose scopes they are; an older one does not.
+    // R32: the service names the provider of the scopes; an older service does not.
     #[test]
     fn a_wider_scope_in_memory_serves_who_asks_for_a_narrower_one() {
         let held = |provider: &str| {
@@ -184,7 +200,7 @@ mod tests {
             let ahead = |life| {
                 let minimum = Duration::from_mins(1);
                 let jitter = Jitter::from_seed(seed);
-                let ahead = Freshness::default().ahead(&token(life, 60), minimum, jitter);
+                let ahead = Freshness::default().refresh_ahead(&token(life, 60), minimum, jitter);
                 ahead.threshold.as_secs()
             };
             assert!((60 + 240..=60 + 360).contains(&ahead(3600)));
@@ -194,9 +210,10 @@ mod tests {
 
     #[test]
     fn a_refresh_ahead_never_asks_for_more_than_the_contract_allows() {
-        let minimum = LONGEST_MINIMUM;
-        let ahead = Freshness::default().ahead(&token(7200, 3600), minimum, Jitter::from_seed(1));
-        assert_eq!(ahead.ask, LONGEST_MINIMUM);
+        let minimum = MAX_MINIMUM;
+        let ahead =
+            Freshness::default().refresh_ahead(&token(7200, 3600), minimum, Jitter::from_seed(1));
+        assert_eq!(ahead.ask, MAX_MINIMUM);
     }
 
     #[test]

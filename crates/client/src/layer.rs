@@ -1,4 +1,4 @@
-//! A tower layer: tokens on outgoing requests.
+//! A tower layer that adds tokens to outgoing requests.
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,17 +9,16 @@ use tower::{Layer, Service, ServiceExt as _};
 
 use crate::{Token, TokenClient, TokenError, TokenRequest};
 
-/// Puts `Authorization: Bearer` on outgoing requests to a provider's API. On a
-/// 401 it replaces the token and sends the request once more, where the body
-/// can be copied.
+/// Adds `Authorization: Bearer` to outgoing requests to a provider's API. After a 401 it
+/// replaces the token and sends the request once more, if the body can be copied.
 ///
-/// The account is the layer's own, or per request a [`TokenRequest`] among the
-/// request's extensions. Use it around a client that talks to one provider's
-/// API and does not follow redirects to other hosts: the token goes wherever
-/// the request goes.
+/// The account is that of the layer, or a [`TokenRequest`] among the request's
+/// extensions. Use it around a client that talks to one provider's API and does not
+/// follow redirects to other hosts: the token is sent to every host that the request is
+/// sent to.
 pub struct AuthorizeLayer<B> {
     client: TokenClient,
-    wish: Option<TokenRequest>,
+    token_request: Option<TokenRequest>,
     copy: fn(&B) -> Option<B>,
 }
 
@@ -32,20 +31,19 @@ impl<B> AuthorizeLayer<B> {
         Self::with_copy(client, |body| Some(body.clone()))
     }
 
-    /// For bodies that can only sometimes be copied, or never: `|_| None` sends
-    /// no request twice.
+    /// For bodies that cannot always be copied. `|_| None` sends no request twice.
     pub fn with_copy(client: TokenClient, copy: fn(&B) -> Option<B>) -> Self {
         Self {
             client,
-            wish: None,
+            token_request: None,
             copy,
         }
     }
 
-    /// The token for requests that do not name one themselves.
+    /// Token for requests that have no [`TokenRequest`] of their own.
     #[must_use]
-    pub fn token(mut self, wish: impl Into<TokenRequest>) -> Self {
-        self.wish = Some(wish.into());
+    pub fn token(mut self, request: impl Into<TokenRequest>) -> Self {
+        self.token_request = Some(request.into());
         self
     }
 }
@@ -54,7 +52,7 @@ impl<B> Clone for AuthorizeLayer<B> {
     fn clone(&self) -> Self {
         Self {
             client: self.client.clone(),
-            wish: self.wish.clone(),
+            token_request: self.token_request.clone(),
             copy: self.copy,
         }
     }
@@ -64,7 +62,7 @@ impl<B> fmt::Debug for AuthorizeLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizeLayer")
             .field("client", &self.client)
-            .field("token", &self.wish)
+            .field("token", &self.token_request)
             .finish_non_exhaustive()
     }
 }
@@ -80,7 +78,7 @@ impl<S, B> Layer<S> for AuthorizeLayer<B> {
     }
 }
 
-/// The service that [`AuthorizeLayer`] makes.
+/// The service of an [`AuthorizeLayer`].
 #[derive(Debug)]
 pub struct Authorize<S, B> {
     inner: S,
@@ -96,21 +94,20 @@ impl<S: Clone, B> Clone for Authorize<S, B> {
     }
 }
 
-/// Why a request was not sent, or not answered.
+/// Why a request was not sent or not answered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthorizeError<E> {
-    /// Neither the request nor the layer says whose token to take.
+    /// Neither the request nor the layer names an account.
     #[error("neither the request nor the layer names an account")]
     NoAccount,
-    /// RFC 6750 section 5.3: a token is never sent without TLS, but to this
-    /// machine itself.
+    /// RFC 6750 section 5.3: a token is not sent without TLS, except to the local host.
     #[error("refused to send a token without TLS")]
     Plaintext,
     /// There is no token.
     #[error(transparent)]
     Token(TokenError),
-    /// The service within failed.
+    /// The inner service failed.
     #[error("{0}")]
     Service(#[source] E),
 }
@@ -134,7 +131,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The one that was polled ready is the one to call.
+        // The service that was polled ready must be the one that is called.
         let inner = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, inner);
         let layer = self.layer.clone();
@@ -154,8 +151,10 @@ where
         return Err(AuthorizeError::Plaintext);
     }
     let own = request.extensions_mut().remove::<TokenRequest>();
-    let wish = own.or(layer.wish).ok_or(AuthorizeError::NoAccount)?;
-    let token = layer.client.access_token(wish).await;
+    let token_request = own
+        .or(layer.token_request)
+        .ok_or(AuthorizeError::NoAccount)?;
+    let token = layer.client.access_token(token_request).await;
     let token = token.map_err(AuthorizeError::Token)?;
 
     let again = copy(&request, layer.copy);
@@ -171,7 +170,7 @@ where
     };
     let token = match layer.client.replace_after_401(&token).await {
         Ok(token) => token,
-        // It is not the token: the API's own words tell more.
+        // The token is not the cause: the API's own answer is more helpful.
         Err(TokenError::StillRefused) => return Ok(response),
         Err(error) => return Err(AuthorizeError::Token(error)),
     };

@@ -4,8 +4,8 @@ use std::fmt;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// Why there is no token: `google.rpc.ErrorInfo.reason` of the service,
-        /// or what the client saw itself.
+        /// Why there is no token: `google.rpc.ErrorInfo.reason` of the service, or a
+        /// reason of the client.
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Reason {
@@ -15,7 +15,7 @@ macro_rules! reasons {
         }
 
         impl Reason {
-            /// The reason's name on the wire.
+            /// Name of the reason in the protocol.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $name,)*
@@ -36,40 +36,40 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The service does not know who is calling: the certificate has no name,
-    /// or the token is not good.
+    /// The service cannot identify the caller: the certificate has no name, or the token
+    /// is invalid.
     CallerUnknown = "CALLER_UNKNOWN",
-    /// The service's policy does not allow it to this caller.
+    /// The service's policy does not allow the request to this caller.
     CallerNotAllowed = "CALLER_NOT_ALLOWED",
-    /// No such account.
+    /// The account does not exist.
     AccountNotFound = "ACCOUNT_NOT_FOUND",
-    /// Several people have an account with this handle: ask by id.
+    /// Several people have an account with this handle: request it by id.
     AccountAmbiguous = "ACCOUNT_AMBIGUOUS",
     /// The grant was revoked or has expired.
     InvalidRefreshToken = "INVALID_REFRESH_TOKEN",
-    /// The provider never gave a refresh token.
+    /// The provider never issued a refresh token.
     NoRefreshToken = "NO_REFRESH_TOKEN",
     /// A rotated refresh token was lost.
     RotationLost = "ROTATION_LOST",
-    /// The organisation's policy asks for a new sign-in.
+    /// The organisation's policy requires a new sign-in.
     ReauthPolicy = "REAUTH_POLICY",
-    /// The provider asks the person for something, such as a second factor.
+    /// The provider requires an interaction of the person, such as a second factor.
     InteractionRequired = "INTERACTION_REQUIRED",
     /// Consent is missing.
     ConsentRequired = "CONSENT_REQUIRED",
     /// The organisation's administrator does not allow the application.
     BlockedByAdmin = "BLOCKED_BY_ADMIN",
-    /// The person's account at the provider is disabled or gone.
+    /// The person's account at the provider is disabled or deleted.
     AccountDisabled = "ACCOUNT_DISABLED",
-    /// The provider goes on refusing the grant, for a reason that is not known.
+    /// The provider keeps refusing the grant for an unknown reason.
     Refused = "REFUSED",
-    /// The grant was given to another client id than the one that is configured.
+    /// The grant was issued to another client id than the configured one.
     ClientChanged = "CLIENT_CHANGED",
     /// The provider refuses the grants of many accounts and serves none.
     GrantsRefused = "GRANTS_REFUSED",
-    /// The person has not granted what was asked for.
+    /// The person has not granted the requested scopes.
     InsufficientScopes = "INSUFFICIENT_SCOPES",
-    /// This caller has as many calls that wait as it may.
+    /// This caller has reached its limit of waiting calls.
     TooManyCalls = "TOO_MANY_CALLS",
     /// The provider throttles.
     RateLimit = "RATE_LIMIT_ERROR",
@@ -79,7 +79,7 @@ reasons! {
     Network = "NETWORK",
     /// The provider did not answer in time.
     OutcomeUnknown = "OUTCOME_UNKNOWN",
-    /// The provider's answer made no sense.
+    /// The provider's answer was unreadable.
     MalformedResponse = "MALFORMED_RESPONSE",
     /// The provider does not accept the deployment's client.
     Unauthorized = "UNAUTHORIZED",
@@ -89,24 +89,24 @@ reasons! {
     RequestRejected = "REQUEST_REJECTED",
     /// A configured scope does not exist.
     ScopeInvalid = "SCOPE_INVALID",
-    /// The stored grant does not open with the keys that the service has.
+    /// The service's keys cannot open the stored grant.
     UnsealFailed = "UNSEAL_FAILED",
     /// The service's database does not answer.
     StoreUnavailable = "STORE_UNAVAILABLE",
-    /// A refresh goes on beyond the deadline.
+    /// A refresh continues beyond the deadline.
     StillRefreshing = "STILL_REFRESHING",
-    /// The replica that was asked shuts down, and no other one could be asked.
+    /// The replica shuts down, and no other one could be asked.
     ShuttingDown = "SHUTTING_DOWN",
     /// The provider refused for a reason that the service does not know.
     Unknown = "UNKNOWN",
-    /// Seen by the client: no replica of the service can be reached.
+    /// Reported by the client: no replica of the service can be reached.
     ServiceUnreachable = "SERVICE_UNREACHABLE",
-    /// Seen by the client: the service did not answer within the deadline.
+    /// Reported by the client: the service did not answer within the deadline.
     DeadlinePassed = "DEADLINE_PASSED",
-    /// Seen by the client: service and client do not trust each other's
+    /// Reported by the client: service and client do not trust each other's
     /// certificates.
     TlsRefused = "TLS_REFUSED",
-    /// Seen by the client: the service's answer breaks the contract.
+    /// Reported by the client: the service's answer violates the contract.
     MalformedAnswer = "MALFORMED_ANSWER",
 }
 

@@ -9,25 +9,25 @@ use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Response, Status};
 
-use crate::status::is_for_another_replica;
+use crate::status::may_retry_on_another_replica;
+use crate::tls::CONNECT_TIMEOUT;
 use crate::{BuildError, MutualTls};
 
-/// TCP and TLS to a replica must stand within this.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A silent connection is pinged this often…
+/// Interval of keep-alive pings.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// …and given up when the ping is not answered in time.
+/// A connection whose ping is not answered within this time is closed.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One lazily made, self-mending HTTP/2 connection per replica, used in turn.
+/// One lazily opened and automatically reopened HTTP/2 connection per replica, used in
+/// turn.
 ///
-/// Not tonic's balanced channel: that one keeps handing calls to a replica that
-/// is down, while here such a call goes on to the next replica at once.
+/// tonic's balanced channel is not used, because it keeps sending calls to a replica
+/// that is down. Here such a call goes to the next replica at once.
 #[derive(Debug)]
 pub(crate) struct Replicas {
     addresses: Vec<Uri>,
     server_name: Option<String>,
-    look_for_renewal_every: Duration,
+    certificate_reload_interval: Duration,
     next: AtomicUsize,
     connected: Mutex<Connected>,
 }
@@ -36,33 +36,33 @@ pub(crate) struct Replicas {
 struct Connected {
     tls: Arc<MutualTls>,
     channels: Arc<[Channel]>,
-    looked_at: Instant,
+    checked_at: Instant,
 }
 
 impl Replicas {
-    /// Connects to nothing yet: the first call does.
+    /// Opens no connection: the first call does.
     pub(crate) fn new(
         addresses: Vec<Uri>,
         server_name: Option<String>,
         tls: MutualTls,
-        look_for_renewal_every: Duration,
+        certificate_reload_interval: Duration,
     ) -> Result<Self, BuildError> {
         let channels = channels(&addresses, server_name.as_deref(), &tls)?;
         Ok(Self {
             addresses,
             server_name,
-            look_for_renewal_every,
+            certificate_reload_interval,
             next: AtomicUsize::new(0),
             connected: Mutex::new(Connected {
                 tls: Arc::new(tls),
                 channels,
-                looked_at: Instant::now(),
+                checked_at: Instant::now(),
             }),
         })
     }
 
-    /// Calls one replica, and the next one if the first cannot be reached or shuts
-    /// down, until one answers or all were tried.
+    /// Calls one replica. If it cannot be reached or shuts down, calls the next one,
+    /// until one answers or all were tried.
     pub(crate) async fn call<T, F>(
         &self,
         call: impl Fn(TokenServiceClient<Channel>) -> F,
@@ -70,7 +70,7 @@ impl Replicas {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        self.take_up_renewed_certificates().await;
+        self.reload_certificates().await;
         let channels = Arc::clone(&self.lock().channels);
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let mut last = Status::unavailable("no replica");
@@ -81,8 +81,11 @@ impl Replicas {
             };
             match call(TokenServiceClient::new(channel.clone())).await {
                 Ok(answer) => return Ok(answer.into_inner()),
-                Err(status) if is_for_another_replica(&status) => {
-                    tracing::debug!(replica = position, "replica does not serve");
+                Err(status) if may_retry_on_another_replica(&status) => {
+                    tracing::debug!(
+                        replica = position,
+                        "replica does not answer: the next one is tried"
+                    );
                     last = status;
                 }
                 Err(status) => return Err(status),
@@ -91,17 +94,17 @@ impl Replicas {
         Err(last)
     }
 
-    /// New connections once the files of [`MutualTls::from_files`] changed;
-    /// calls under way keep the old ones. Half-written files are passed over
-    /// until they are whole.
-    async fn take_up_renewed_certificates(&self) {
+    /// Opens new connections after the files of [`MutualTls::from_files`] changed;
+    /// running calls keep the old ones. Incomplete files are ignored until they are
+    /// complete.
+    async fn reload_certificates(&self) {
         let tls = {
             let mut connected = self.lock();
-            let due = connected.looked_at.elapsed() >= self.look_for_renewal_every;
+            let due = connected.checked_at.elapsed() >= self.certificate_reload_interval;
             if !due || !connected.tls.may_be_renewed() {
                 return;
             }
-            connected.looked_at = Instant::now();
+            connected.checked_at = Instant::now();
             Arc::clone(&connected.tls)
         };
         let renewed = tokio::task::spawn_blocking(move || tls.renewed()).await;
@@ -116,9 +119,9 @@ impl Replicas {
                 let mut connected = self.lock();
                 connected.tls = Arc::new(tls);
                 connected.channels = channels;
-                tracing::info!("renewed client certificate taken up");
+                tracing::info!("renewed client certificate loaded");
             }
-            Err(error) => tracing::warn!(%error, "renewed client certificate is not usable"),
+            Err(error) => tracing::warn!(%error, "renewed client certificate is unusable"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a caller asks for.
+//! Token requests.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use latchkey_domain::{AccountId, ScopeSet};
 
 use crate::Account;
 
-/// The contract's longest minimum.
-pub(crate) const LONGEST_MINIMUM: Duration = Duration::from_hours(1);
+/// Longest minimum of the contract.
+pub(crate) const MAX_MINIMUM: Duration = Duration::from_hours(1);
 
-/// Nobody waits longer, whatever they say.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// Upper bound of all waits.
+pub(crate) const MAX_WAIT: Duration = Duration::from_hours(1);
 
-/// A wish for a token. An [`Account`] or an [`AccountId`] alone is one, with
-/// the client's defaults.
+/// A request for a token. An [`Account`] or an [`AccountId`] converts into one with the
+/// client's defaults.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -34,7 +34,7 @@ pub struct TokenRequest {
 }
 
 impl TokenRequest {
-    /// A token of the account.
+    /// Requests a token of the account.
     pub fn new(account: impl Into<Account>) -> Self {
         Self {
             account: account.into(),
@@ -44,31 +44,30 @@ impl TokenRequest {
         }
     }
 
-    /// Least remaining life, one hour at most. Asked for by name it is kept to
-    /// even while the service is away; the client's default then gives way to a
-    /// token that is still valid for a few seconds.
+    /// Minimum remaining life, at most one hour. A minimum that is stated here is
+    /// enforced even while the service is down. With the client's default, a token that
+    /// is valid for a few more seconds is returned then.
     #[must_use]
     pub fn min_remaining(mut self, least: Duration) -> Self {
-        self.min_remaining = Some(least.min(LONGEST_MINIMUM));
+        self.min_remaining = Some(least.min(MAX_MINIMUM));
         self
     }
 
-    /// A scope that the grant must have; may be called several times.
+    /// A scope that the grant must have. May be called several times.
     #[must_use]
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scopes.insert(scope);
         self
     }
 
-    /// The caller's deadline: how long to wait and try again; one hour at
-    /// most.
+    /// The caller's deadline for waiting and retries, at most one hour.
     #[must_use]
     pub fn within(mut self, deadline: Duration) -> Self {
-        self.within = Some(deadline.min(LONGEST_WAIT));
+        self.within = Some(deadline.min(MAX_WAIT));
         self
     }
 
-    /// The account asked for.
+    /// The requested account.
     pub fn account(&self) -> &Account {
         &self.account
     }

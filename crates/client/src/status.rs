@@ -1,4 +1,4 @@
-//! A gRPC status as a [`TokenError`]: the table of `token.proto`, read back.
+//! Converts a gRPC status into a [`TokenError`] by the table of `token.proto`.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::{Reason, TokenError};
 
 /// `google.rpc.ErrorInfo.domain` of the service's own errors.
 const DOMAIN: &str = "latchkey";
-/// The reason of a replica that takes no more work.
+/// Reason of a replica that shuts down.
 const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
-/// Words of a status are kept up to here.
-const LONGEST_MESSAGE: usize = 300;
+/// Longer messages are truncated to this.
+const MAX_MESSAGE_CHARS: usize = 300;
 
-/// Reads what a replica answered, or what the transport said in its place.
-/// Where no RetryInfo came, `after` is zero and the shelf fills it in.
+/// Converts the status of a replica or of the transport. Without RetryInfo, `after` is
+/// zero and the cache sets it.
 pub(crate) fn token_error(status: &Status) -> TokenError {
     let info = status
         .get_details_error_info()
@@ -46,35 +46,35 @@ pub(crate) fn token_error(status: &Status) -> TokenError {
     }
 }
 
-/// True where no replica's own words stand behind the status, so that another
-/// replica may do better. All calls of the contract may safely be made twice.
-pub(crate) fn is_of_the_transport(status: &Status) -> bool {
+/// Returns `true` if the status comes from the transport and not from a replica, so that
+/// another replica may answer. All calls of the contract may safely be repeated.
+pub(crate) fn is_transport_error(status: &Status) -> bool {
     match status.code() {
         // Another replica would not be faster.
         Code::DeadlineExceeded | Code::Cancelled => false,
         Code::Unavailable => status.get_details_error_info().is_none(),
-        // A connection that breaks in the middle of a call comes as UNKNOWN or
-        // INTERNAL. Only a status made here has a cause; one received has none.
+        // A connection that breaks during a call is reported as UNKNOWN or INTERNAL.
+        // Only a locally created status has a source; a received one has none.
         _ => status.source().is_some(),
     }
 }
 
-/// Returns `true` if another replica may answer what this one did not: nobody
-/// answered, or the one that did shuts down.
-pub(crate) fn is_for_another_replica(status: &Status) -> bool {
+/// Returns `true` if another replica may answer: this one did not answer, or it shuts
+/// down.
+pub(crate) fn may_retry_on_another_replica(status: &Status) -> bool {
     let shuts_down = || {
         status
             .get_details_error_info()
             .is_some_and(|info| info.domain == DOMAIN && info.reason == SHUTTING_DOWN)
     };
-    is_of_the_transport(status) || (status.code() == Code::Unavailable && shuts_down())
+    is_transport_error(status) || (status.code() == Code::Unavailable && shuts_down())
 }
 
-/// The contract ties each reason to one code, so the code decides, also for
-/// reasons that are newer than this client.
+/// The contract ties each reason to one code, so the code decides, even for reasons that
+/// are newer than this client.
 fn by_code(status: &Status, reason: Reason, claims: Option<String>, after: Duration) -> TokenError {
-    let message = || status.message().chars().take(LONGEST_MESSAGE).collect();
-    if is_of_the_transport(status) {
+    let message = || status.message().chars().take(MAX_MESSAGE_CHARS).collect();
+    if is_transport_error(status) {
         return unreachable_service(status, after);
     }
     match (status.code(), reason) {
@@ -110,7 +110,7 @@ fn by_code(status: &Status, reason: Reason, claims: Option<String>, after: Durat
     }
 }
 
-/// Nobody answered. Certificates that do not match do not heal by waiting.
+/// The service could not be reached. Waiting does not help if certificates do not match.
 fn unreachable_service(status: &Status, after: Duration) -> TokenError {
     match refused_certificate(status) {
         Some(message) => TokenError::OperatorProblem {
@@ -124,32 +124,32 @@ fn unreachable_service(status: &Status, after: Duration) -> TokenError {
     }
 }
 
-/// What TLS said against a certificate, wherever in the chain of causes.
+/// TLS's error about a certificate, searched in the chain of causes.
 fn refused_certificate(status: &Status) -> Option<String> {
     let mut cause = status.source();
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return certificate_trouble(io);
+            return certificate_problem(io);
         }
         cause = error.source();
     }
     None
 }
 
-/// In the handshake rustls' own error lies within. What the service says about
-/// the client's certificate comes only after it (TLS 1.3), through the HTTP/2
-/// layer, which keeps nothing but the words.
-fn certificate_trouble(error: &std::io::Error) -> Option<String> {
+/// During the handshake the error contains that of rustls. The service's refusal of the
+/// client's certificate arrives after it (TLS 1.3) through the HTTP/2 layer, which keeps
+/// only the text.
+fn certificate_problem(error: &std::io::Error) -> Option<String> {
     let within = error.get_ref()?;
     let words = within.to_string();
-    let is_trouble = match within.downcast_ref::<rustls::Error>() {
+    let is_problem = match within.downcast_ref::<rustls::Error>() {
         Some(error) => matches!(
             error,
             rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)
         ),
         None => words.starts_with("received fatal alert"),
     };
-    is_trouble.then_some(words)
+    is_problem.then_some(words)
 }
 
 fn named(code: Code) -> String {
@@ -165,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    // R32: by the contract's own table, also for reasons of other services.
+    // R32: by the contract's own table, including reasons of other services.
     #[test]
     fn who_must_act_is_who_the_contract_says() {
         for known in ALL {

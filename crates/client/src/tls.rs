@@ -1,16 +1,20 @@
-//! Who the client is and whom it trusts.
+//! Identity of the client, and the authority that it trusts.
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 use zeroize::Zeroizing;
 
 use crate::BuildError;
 
-/// Mutual TLS: the authority that the service's certificate comes from, and
-/// the client's own certificate and key. All PEM.
+/// Deadline of the TCP and TLS handshakes with a replica.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Mutual TLS: the CA certificate of the service, and the client's own certificate and
+/// key. All are PEM.
 #[derive(Clone)]
 pub struct MutualTls {
     pems: Pems,
@@ -32,11 +36,11 @@ struct Files {
 }
 
 impl MutualTls {
-    /// From files. They are looked at again now and then, so that a renewed
-    /// certificate is taken up without a restart.
+    /// Reads the PEMs from files. The files are checked periodically, so that a renewed
+    /// certificate is used without a restart.
     ///
     /// # Errors
-    /// A file cannot be read or holds no PEM of its kind.
+    /// Returned if a file cannot be read or is not PEM of the expected kind.
     pub fn from_files(
         authority: impl Into<PathBuf>,
         certificate: impl Into<PathBuf>,
@@ -53,10 +57,10 @@ impl MutualTls {
         })
     }
 
-    /// From PEM in memory.
+    /// Takes the PEMs from memory.
     ///
     /// # Errors
-    /// One of them holds no PEM of its kind.
+    /// Returned if one of them is not PEM of the expected kind.
     pub fn from_pem(
         authority: impl Into<Vec<u8>>,
         certificate: impl Into<Vec<u8>>,
@@ -71,7 +75,7 @@ impl MutualTls {
         Ok(Self { pems, files: None })
     }
 
-    /// The files' present content, where there are files and it has changed.
+    /// The current content of the files, if there are files and the content has changed.
     pub(crate) fn renewed(&self) -> Result<Option<Self>, BuildError> {
         let Some(files) = &self.files else {
             return Ok(None);
@@ -83,7 +87,7 @@ impl MutualTls {
         }))
     }
 
-    /// True where the certificates may change under way.
+    /// Returns `true` if the certificates come from files.
     pub(crate) fn may_be_renewed(&self) -> bool {
         self.files.is_some()
     }
@@ -95,7 +99,7 @@ impl MutualTls {
                 &self.pems.certificate,
                 self.pems.key.as_slice(),
             ))
-            .timeout(crate::replicas::CONNECT_TIMEOUT);
+            .timeout(CONNECT_TIMEOUT);
         match server_name {
             Some(name) => config.domain_name(name),
             None => config,

@@ -1,4 +1,4 @@
-//! A token as callers hold it.
+//! The token that callers receive.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::{Account, Reason, TokenError};
 
-/// A valid access token. Cheap to clone: clones share one secret, which is
-/// wiped with the last of them. Does not print.
+/// A valid access token. Cheap to clone: clones share one secret, which is wiped with
+/// the last of them and is never printed.
 #[derive(Clone)]
 pub struct Token(Arc<Inner>);
 
@@ -28,22 +28,22 @@ struct Inner {
     scopes: ScopeSet,
     scope_rules: ScopeRules,
     received_at: OffsetDateTime,
-    /// The service was asked for at least this much life.
+    /// Minimum life that was requested from the service.
     asked_minimum: Duration,
-    /// Came in exchange for one that the provider's API had refused.
+    /// Set if it replaced a token that the provider's API had refused.
     replacement: bool,
     refused: AtomicBool,
 }
 
-/// How the provider's scopes are compared; to the letter where the service does not name
-/// the provider.
+/// How the provider's scopes are compared; literally if the service does not name the
+/// provider.
 fn scope_rules(provider: &str) -> ScopeRules {
     provider
         .parse()
         .map_or(ScopeRules::EXACT, |provider| ScopeRules::of(&provider))
 }
 
-/// How a token was come by.
+/// How a token was obtained.
 pub(crate) struct Provenance {
     pub(crate) asked_as: Account,
     pub(crate) asked_minimum: Duration,
@@ -56,25 +56,25 @@ impl Token {
         answer: Option<proto::AccessToken>,
         provenance: Provenance,
     ) -> Result<Self, TokenError> {
-        let answer = answer.ok_or_else(|| malformed("has no token"))?;
+        let answer = answer.ok_or_else(|| malformed("contains no token"))?;
         let secret = AccessToken::new(answer.access_token);
         // RFC 6750 section 2.1: a bearer token is visible ASCII.
         let sendable = secret.expose().bytes().all(|b| b.is_ascii_graphic());
         if secret.expose().is_empty() || !sendable {
-            return Err(malformed("has a token that no header can carry"));
+            return Err(malformed("contains a token that is not visible ASCII"));
         }
         if !answer.token_type.is_empty() && !answer.token_type.eq_ignore_ascii_case("bearer") {
-            return Err(malformed("has a token of another type than Bearer"));
+            return Err(malformed("contains a token of another type than Bearer"));
         }
         let expires_at = answer
             .expires_at
             .as_ref()
             .and_then(latchkey_proto::time_of)
-            .ok_or_else(|| malformed("has a token without an expiry"))?;
+            .ok_or_else(|| malformed("contains a token without an expiry"))?;
         let account_id = answer
             .account_id
             .parse()
-            .map_err(|_| malformed("has a token without an account id"))?;
+            .map_err(|_| malformed("contains a token without an account id"))?;
         Ok(Self(Arc::new(Inner {
             secret,
             asked_as: provenance.asked_as,
@@ -90,37 +90,37 @@ impl Token {
         })))
     }
 
-    /// The token in clear: only to send it.
+    /// The token in clear, for sending it.
     pub fn expose(&self) -> &str {
         self.0.secret.expose()
     }
 
-    /// `Bearer <token>`, marked as sensitive so that it does not print.
+    /// `Bearer <token>`, marked as sensitive so that it is not printed.
     pub fn authorization(&self) -> HeaderValue {
         let text = Zeroizing::new(format!("Bearer {}", self.expose()));
-        // Visible ASCII was checked on arrival: the conversion cannot fail.
+        // Checked on arrival to be visible ASCII: the conversion cannot fail.
         let mut value =
             HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         value.set_sensitive(true);
         value
     }
 
-    /// The account, whichever way it was asked for.
+    /// Id of the account, however it was requested.
     pub fn account_id(&self) -> AccountId {
         self.0.account_id
     }
 
-    /// Grows with every new token of the account.
+    /// Increases with every new token of the account.
     pub fn version(&self) -> i64 {
         self.0.version
     }
 
-    /// When it expires.
+    /// When the token expires.
     pub fn expires_at(&self) -> OffsetDateTime {
         self.0.expires_at
     }
 
-    /// Scopes that the grant has.
+    /// Scopes of the grant.
     pub fn granted_scopes(&self) -> &ScopeSet {
         &self.0.scopes
     }
@@ -131,14 +131,14 @@ impl Token {
         missing.is_empty()
     }
 
-    /// Life that remains at `now`; zero once it has expired.
+    /// Remaining life at `now`; zero if the token has expired.
     pub fn remaining(&self, now: OffsetDateTime) -> Duration {
         Duration::try_from(self.0.expires_at - now).unwrap_or_default()
     }
 
-    /// Says that the provider's API answered 401 to this token. Nobody is
-    /// handed it again; the account's next caller gets a newer one. Where the
-    /// newer one is wanted at once: [`TokenClient::replace_after_401`].
+    /// Reports that the provider's API answered 401 to this token. It is not returned to
+    /// callers again; the account's next caller gets a newer one. To get a newer one at
+    /// once, use [`TokenClient::replace_after_401`].
     ///
     /// [`TokenClient::replace_after_401`]: crate::TokenClient::replace_after_401
     pub fn refused(&self) {
@@ -153,7 +153,7 @@ impl Token {
         &self.0.asked_as
     }
 
-    /// Life that it had on arrival.
+    /// Life that the token had on arrival.
     pub(crate) fn life(&self) -> Duration {
         self.remaining(self.0.received_at)
     }
@@ -162,7 +162,7 @@ impl Token {
         self.0.asked_minimum
     }
 
-    /// True where it replaced a refused one less than `cool_down` ago.
+    /// Returns `true` if the token replaced a refused one less than `cool_down` ago.
     pub(crate) fn is_fresh_replacement(&self, now: OffsetDateTime, cool_down: Duration) -> bool {
         self.0.replacement && now - self.0.received_at < cool_down
     }

@@ -1,116 +1,64 @@
-//! Hears of changes as they happen: one stream of `WatchAccount` for each
-//! account in use, over the connections that the calls go over.
+//! Watches accounts in use: one `WatchAccount` stream per account, over the connections
+//! of the calls.
 //!
-//! A stream only ever makes memory better. Where there is none – too many, not
-//! allowed, service away – what is kept is confirmed by its age as it always is.
+//! A stream only improves the cache. Without one (limit reached, not allowed, or service
+//! down), cached tokens are revalidated by their age as usual.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+mod handle;
+
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use latchkey_domain::Backoff;
 use latchkey_proto::token::{AccountState, WatchAccountRequest, WatchAccountResponse};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::AbortHandle;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status, Streaming};
 
-use crate::client::Inner;
-use crate::request::LONGEST_MINIMUM;
-use crate::shelf::pause_after;
+use crate::cache::backoff_delay;
+use crate::inner::Inner;
+use crate::request::MAX_MINIMUM;
 use crate::status::token_error;
 use crate::token::{Provenance, Token};
 use crate::{Account, TokenError};
 
-/// A stream must be open within this.
-const OPENS_WITHIN: Duration = Duration::from_secs(10);
-/// A stream that ended well is opened again after this, and some chance.
-const PAUSE_BETWEEN: Duration = Duration::from_millis(500);
+pub(crate) use handle::{WatchHandle, Watches};
+
+/// Deadline for opening a stream.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// A stream that ended normally is opened again after this time plus jitter.
+const REOPEN_AFTER: Duration = Duration::from_millis(500);
 /// Between two attempts to watch, if the service sends no RetryInfo.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30))
     .unwrap()
     .lengthened_by(50);
-/// An account that nobody asked for while a stream lasted this long is not in
-/// use: the stream is not opened again.
+/// An account that was not requested while a stream lasted this long is not in use: the
+/// stream is not opened again.
 const IN_USE_WITHIN: Duration = Duration::from_mins(5);
-/// A service that does not let this caller watch is asked again after this.
-const REFUSED_FOR: Duration = Duration::from_mins(10);
-
-/// Ends with its slot on the shelf.
-pub(crate) struct Watching(AbortHandle);
-
-impl Watching {
-    pub(crate) fn goes_on(&self) -> bool {
-        !self.0.is_finished()
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// How many streams there may be, and whether there may be any.
-pub(crate) struct Watches {
-    places: Arc<Semaphore>,
-    refused_until: Mutex<Option<Instant>>,
-}
-
-impl Watches {
-    pub(crate) fn new(most: usize) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
-            refused_until: Mutex::default(),
-        }
-    }
-
-    /// A place for one more stream.
-    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
-        let refused = self.refused_until();
-        if refused.is_some_and(|until| Instant::now() < until) {
-            return None;
-        }
-        Arc::clone(&self.places).try_acquire_owned().ok()
-    }
-
-    /// Told once: it is not an error to go without.
-    fn refused(&self, status: &Status) {
-        let before = self.refused_until().replace(Instant::now() + REFUSED_FOR);
-        if before.is_none() {
-            tracing::info!(
-                code = ?status.code(),
-                reason = status.message(),
-                "accounts cannot be watched: what changes is noticed when tokens are confirmed"
-            );
-        }
-    }
-
-    fn refused_until(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.refused_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Watches an account for as long as it is in use.
-pub(crate) fn start(inner: &Arc<Inner>, account: Account, place: OwnedSemaphorePermit) -> Watching {
-    // Weak: a client that is dropped takes its streams with it.
+pub(crate) fn start(
+    inner: &Arc<Inner>,
+    account: Account,
+    permit: OwnedSemaphorePermit,
+) -> WatchHandle {
+    // Weak: dropping the client ends its streams.
     let inner = Arc::downgrade(inner);
     let task = tokio::spawn(async move {
-        let _place = place;
-        follow(inner, account).await;
+        let _permit = permit;
+        run(inner, account).await;
     });
-    Watching(task.abort_handle())
+    WatchHandle(task.abort_handle())
 }
 
-async fn follow(inner: Weak<Inner>, account: Account) {
+async fn run(inner: Weak<Inner>, account: Account) {
     let mut failures = 0;
     let mut uses_before = None;
     loop {
         let Some(client) = inner.upgrade() else {
             return;
         };
-        let uses = client.shelf.uses(&account);
+        let uses = client.cache.uses(&account);
         if uses.is_none() || uses == uses_before {
             return;
         }
@@ -122,7 +70,7 @@ async fn follow(inner: Weak<Inner>, account: Account) {
             Ok(stream) => {
                 failures = 0;
                 match listen(&inner, &account, stream).await {
-                    // It could be watched, and a new policy closes it.
+                    // The stream was open, and a new policy refuses it.
                     Err(status) if status.code() == Code::PermissionDenied => {
                         if let Some(client) = inner.upgrade() {
                             client.forget(&account);
@@ -134,37 +82,37 @@ async fn follow(inner: Weak<Inner>, account: Account) {
             }
             Err(status) => Err(status),
         };
-        // The service keeps fresh what is watched: nothing that nobody uses.
+        // The service keeps watched accounts fresh, so unused ones are not watched.
         uses_before = uses.filter(|_| opened_at.elapsed() >= IN_USE_WITHIN);
-        let chance = jitter.fraction(&(&account, uses, failures));
+        let random = jitter.fraction(&(&account, uses, failures));
         let Err(status) = ended else {
-            sleep(PAUSE_BETWEEN.mul_f64(1.0 + chance)).await;
+            sleep(REOPEN_AFTER.mul_f64(1.0 + random)).await;
             continue;
         };
         let Some(client) = inner.upgrade() else {
             return;
         };
-        if is_no_service_to_this_caller(status.code()) {
+        if is_watch_refusal(status.code()) {
             return client.watches.refused(&status);
         }
         match token_error(&status) {
             TokenError::NotFound | TokenError::SignInAgain { .. } => {
                 return client.forget(&account);
             }
-            // A handle that several have by now.
+            // Several accounts have the handle by now.
             TokenError::InvalidRequest { .. } => return,
             error => {
                 drop(client);
                 failures += 1;
-                let told = error.retry_after().filter(|after| !after.is_zero());
-                sleep(pause_after(failures, told, BACKOFF, chance)).await;
+                let retry_info = error.retry_after().filter(|after| !after.is_zero());
+                sleep(backoff_delay(failures, retry_info, BACKOFF, random)).await;
             }
         }
     }
 }
 
 /// The policy does not allow it, or the service is older than the method.
-fn is_no_service_to_this_caller(code: Code) -> bool {
+fn is_watch_refusal(code: Code) -> bool {
     matches!(
         code,
         Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented
@@ -181,7 +129,7 @@ async fn open(
         };
         async move { service.watch_account(request).await }
     });
-    timeout(OPENS_WITHIN, opening)
+    timeout(OPEN_TIMEOUT, opening)
         .await
         .unwrap_or_else(|_| Err(Status::deadline_exceeded("no stream")))
 }
@@ -191,7 +139,7 @@ async fn listen(
     account: &Account,
     mut stream: Streaming<WatchAccountResponse>,
 ) -> Result<(), Status> {
-    // The first item tells what is; one that follows has just been made.
+    // The first item is the current token; later ones were just issued.
     let mut asked_minimum = Duration::ZERO;
     while let Some(item) = stream.message().await? {
         let Some(client) = inner.upgrade() else {
@@ -200,24 +148,26 @@ async fn listen(
         match (item.state(), item.token) {
             (AccountState::Active, Some(token)) => {
                 let now = client.clock.now();
-                client.shelf.told(account, &client.moment(), |replacement| {
-                    let provenance = Provenance {
-                        asked_as: account.clone(),
-                        asked_minimum,
-                        replacement,
-                        received_at: now,
-                    };
-                    Token::from_answer(Some(token), provenance).ok()
-                });
+                client
+                    .cache
+                    .receive(account, &client.context(), |replacement| {
+                        let provenance = Provenance {
+                            asked_as: account.clone(),
+                            asked_minimum,
+                            replacement,
+                            received_at: now,
+                        };
+                        Token::from_answer(Some(token), provenance).ok()
+                    });
             }
             (AccountState::ReauthRequired | AccountState::Disconnected, _) => {
-                // Takes this stream with it; the next token brings a new one,
-                // so that what a slow replica still answers is put right too.
+                // This also ends the stream. The next token starts a new one, so that
+                // tokens which an outdated replica still returns are removed too.
                 client.forget(account);
             }
             _ => {}
         }
-        asked_minimum = LONGEST_MINIMUM;
+        asked_minimum = MAX_MINIMUM;
     }
     Ok(())
 }

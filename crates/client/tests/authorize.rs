@@ -11,7 +11,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::support::{World, status};
 
-/// A provider's API that refuses some tokens and keeps what it was sent.
+/// A provider's API that refuses some tokens and records what it received.
 #[derive(Clone, Default)]
 struct Api {
     refuses: Arc<Mutex<Vec<&'static str>>>,
@@ -120,7 +120,7 @@ async fn a_401_replaces_the_token_and_sends_the_same_request_once_more() {
     let answer = api.send(&layer, post("hello")).await.unwrap();
     assert_eq!(answer, StatusCode::OK);
     assert_eq!(api.sent(), sent(&["secret-1", "secret-2"]));
-    assert_eq!(world.book.refreshes(), 1);
+    assert_eq!(world.state.refreshes(), 1);
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_second_401_is_the_answer() {
         let answer = api.send(&layer, post("hello")).await.unwrap();
         assert_eq!(answer, StatusCode::UNAUTHORIZED);
     }
-    assert_eq!(world.book.minted(), 2, "and no storm at the provider");
+    assert_eq!(world.state.issued(), 2, "and no storm at the provider");
 }
 
 #[tokio::test]
@@ -149,11 +149,11 @@ async fn a_body_that_cannot_be_copied_is_sent_once_and_the_next_has_a_new_token(
 
 // R34
 #[tokio::test]
-async fn a_dead_grant_found_by_a_401_is_told_in_its_place() {
+async fn a_dead_grant_found_after_a_401_is_returned_as_the_error() {
     let world = World::create().await;
     let client = world.client();
     client.access_token(world.account).await.unwrap();
-    world.book.always(Some(status(
+    world.state.fail_always(Some(status(
         Code::FailedPrecondition,
         "INVALID_REFRESH_TOKEN",
         None,

@@ -73,12 +73,12 @@ async fn a_renewed_certificate_is_taken_up_without_a_restart() {
     let tls = MutualTls::from_files(&world.certificates.authority, &certificate, &key).unwrap();
     let client = TokenClient::builder(tls)
         .address(world.service.address())
-        .look_for_renewed_certificates_every(Duration::ZERO)
+        .certificate_reload_interval(Duration::ZERO)
         .clock(Arc::clone(&world.clock) as _)
         .build()
         .unwrap();
-    let wish = TokenRequest::new(world.account).within(Duration::from_millis(300));
-    client.access_token(wish).await.unwrap_err();
+    let request = TokenRequest::new(world.account).within(Duration::from_millis(300));
+    client.access_token(request).await.unwrap_err();
 
     fs::copy(&world.certificates.client.certificate, &certificate).unwrap();
     fs::copy(&world.certificates.client.key, &key).unwrap();
@@ -136,8 +136,8 @@ async fn a_client_of_another_authority_is_an_operator_s_problem() {
         .address(world.service.address())
         .build()
         .unwrap();
-    let wish = TokenRequest::new(world.account).within(Duration::from_millis(300));
-    let error = client.access_token(wish).await.unwrap_err();
+    let request = TokenRequest::new(world.account).within(Duration::from_millis(300));
+    let error = client.access_token(request).await.unwrap_err();
     assert_eq!(error.reason(), Some(&Reason::TlsRefused), "{error}");
     assert_eq!(world.service.calls(), 0);
 }

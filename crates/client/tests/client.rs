@@ -1,5 +1,5 @@
-//! The promises of `latchkey-client`, one test each, against a TokenService of
-//! the test's own over real mutual TLS.
+//! Tests of the properties of `latchkey-client` against a fake TokenService over real
+//! mutual TLS.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,14 +7,14 @@
     reason = "a test may panic, and its helpers are no #[test]"
 )]
 
-mod asking_again;
 mod authorize;
+mod cache;
 mod certificates;
 mod errors;
-mod flights;
-mod memory;
 mod outage;
-mod refused;
+mod replace_after_401;
+mod retry;
 mod secrets;
+mod single_flight;
 mod support;
 mod watch;

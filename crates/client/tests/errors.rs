@@ -9,9 +9,9 @@ use crate::support::{World, status};
 
 async fn answered(answer: Status) -> TokenError {
     let world = World::create().await;
-    world.book.always(Some(answer));
-    let wish = TokenRequest::new(world.account).within(Duration::from_millis(300));
-    world.client().access_token(wish).await.unwrap_err()
+    world.state.fail_always(Some(answer));
+    let request = TokenRequest::new(world.account).within(Duration::from_millis(300));
+    world.client().access_token(request).await.unwrap_err()
 }
 
 // R32, R34
@@ -60,7 +60,7 @@ async fn missing_scopes_and_a_claims_challenge_are_passed_on() {
 
 // R32
 #[tokio::test]
-async fn a_passing_trouble_says_when_to_ask_again() {
+async fn a_temporary_failure_says_when_to_ask_again() {
     for (code, name) in [
         (Code::ResourceExhausted, "RATE_LIMIT_ERROR"),
         (Code::Unavailable, "PROVIDER_UNAVAILABLE"),
@@ -137,22 +137,22 @@ async fn details_of_another_domain_are_not_believed() {
 
 // R34
 #[tokio::test]
-async fn a_dead_grant_takes_the_kept_token_with_it() {
+async fn a_dead_grant_removes_the_cached_token() {
     let world = World::create().await;
     let client = world.client();
     client.access_token(world.account).await.unwrap();
     world.advance(301);
-    world.book.once(status(
+    world.state.fail_once(status(
         Code::FailedPrecondition,
         "INVALID_REFRESH_TOKEN",
         None,
         &[],
     ));
     client.access_token(world.account).await.unwrap_err();
-    assert_eq!(client.kept(), 0);
+    assert_eq!(client.cached_accounts(), 0);
     client.access_token(world.account).await.unwrap();
     assert_eq!(
-        world.book.gets(),
+        world.state.gets(),
         3,
         "after the next sign-in it works again"
     );

@@ -1,4 +1,4 @@
-//! Secrets do not print (R35).
+//! Secrets are not printed (R35).
 
 use latchkey_client::MutualTls;
 

@@ -1,9 +1,9 @@
-//! A TokenService to test against, and a client connected to it.
+//! A fake TokenService and clients connected to it.
 
-mod book;
-mod double;
-mod watched;
-mod wire;
+mod fake_service;
+mod fake_state;
+mod fake_watches;
+mod tcp_proxy;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use latchkey_domain::{AccountId, Clock as _, ManualClock};
 use latchkey_testkit::TestCertificates;
 use time::OffsetDateTime;
 
-pub use book::{Book, status};
-pub use double::Double;
-pub use wire::Wire;
+pub use fake_service::FakeService;
+pub use fake_state::{FakeState, status};
+pub use tcp_proxy::TcpProxy;
 
-/// Far beyond what is waited for, and below what would be waited for wrongly.
+/// Far longer than correct waits, and shorter than wrong ones.
 pub const LONG: Duration = Duration::from_secs(20);
 
-/// A service, its replicas' common book, and a clock that all share.
+/// A fake service, the state that its replicas share, and a clock.
 pub struct World {
     pub certificates: TestCertificates,
     pub clock: Arc<ManualClock>,
-    pub book: Arc<Book>,
-    pub service: Double,
+    pub state: Arc<FakeState>,
+    pub service: FakeService,
     pub account: AccountId,
 }
 
@@ -34,12 +34,12 @@ impl World {
         let certificates = TestCertificates::create();
         let start = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
         let clock = Arc::new(ManualClock::new(start));
-        let book = Arc::new(Book::new(Arc::clone(&clock)));
-        let service = Double::start(&certificates, Arc::clone(&book)).await;
+        let state = Arc::new(FakeState::new(Arc::clone(&clock)));
+        let service = FakeService::start(&certificates, Arc::clone(&state)).await;
         Self {
             certificates,
             clock,
-            book,
+            state,
             service,
             account: AccountId::generate(),
         }
@@ -55,8 +55,7 @@ impl World {
         .unwrap()
     }
 
-    /// A client's settings, to add to: it watches nothing, so that calls can be
-    /// counted.
+    /// Default settings of a client. It watches nothing, so that calls can be counted.
     pub fn builder(&self) -> TokenClientBuilder {
         self.builder_at(&self.service.address())
     }
@@ -70,14 +69,14 @@ impl World {
             .watches(0)
     }
 
-    /// A further replica.
-    pub async fn replica(&self) -> Double {
-        Double::start(&self.certificates, Arc::clone(&self.book)).await
+    /// Starts another replica.
+    pub async fn replica(&self) -> FakeService {
+        FakeService::start(&self.certificates, Arc::clone(&self.state)).await
     }
 
-    /// A world and a client whose token has half a minute left, which is less
-    /// than callers want by default.
-    pub async fn running_out() -> (Self, TokenClient) {
+    /// A client whose token has half a minute left, which is less than the default
+    /// minimum.
+    pub async fn with_expiring_token() -> (Self, TokenClient) {
         let world = Self::create().await;
         let client = world.client();
         client.access_token(world.account).await.unwrap();
@@ -85,17 +84,17 @@ impl World {
         (world, client)
     }
 
-    /// A client of two replicas, the first over a wire that can be cut.
-    pub async fn wired(&self) -> (TokenClient, Wire, Double) {
-        let wire = Wire::to(self.service.socket()).await;
+    /// A client of two replicas, the first behind a proxy that can be cut.
+    pub async fn with_proxy(&self) -> (TokenClient, TcpProxy, FakeService) {
+        let proxy = TcpProxy::to(self.service.socket()).await;
         let second = self.replica().await;
         let client = self
-            .builder_at(&wire.address())
+            .builder_at(&proxy.address())
             .address(second.address())
             .within(Duration::from_secs(30))
             .build()
             .unwrap();
-        (client, wire, second)
+        (client, proxy, second)
     }
 
     pub fn client(&self) -> TokenClient {
@@ -111,7 +110,7 @@ impl World {
     }
 }
 
-/// Waits until something in the background has come true.
+/// Waits until a condition holds.
 pub async fn until(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..400 {
         if holds() {
@@ -122,7 +121,7 @@ pub async fn until(what: &str, holds: impl Fn() -> bool) {
     panic!("never came true: {what}");
 }
 
-/// Long enough for a background task to have done what it should not do.
-pub async fn a_while() {
+/// Long enough for a background task to have done what it must not do.
+pub async fn short_wait() {
     tokio::time::sleep(Duration::from_millis(150)).await;
 }

@@ -1,4 +1,4 @@
-//! `refresh-svc audit prune`: the end of old records.
+//! `refresh-svc audit prune`: deletes old audit records.
 
 use std::io::Write;
 use std::time::Duration;
@@ -7,11 +7,12 @@ use latchkey_config::Environment;
 use latchkey_policy::audit::{self, Table};
 use latchkey_service::StartError;
 
-/// Takes records away that are older than `keep`, with the `DATABASE_URL` of a
-/// person in `latchkey_operator`: the service's own role cannot.
+/// Deletes records older than `keep`. `DATABASE_URL` must log in as a member of
+/// `latchkey_operator`, because the service's own role may not delete.
 ///
 /// # Errors
-/// The database refuses: `keep` is under 30 days, or the role may not.
+/// Returned if the database refuses: `keep` is under 30 days, or the role lacks the
+/// privilege.
 pub async fn prune(
     environment: &Environment,
     keep: Duration,
@@ -21,6 +22,6 @@ pub async fn prune(
     let pruned = audit::prune(&pool, Table::Vault, keep)
         .await
         .map_err(StartError::other)?;
-    writeln!(out, "{pruned} records taken away")
+    writeln!(out, "{pruned} records deleted")
         .map_err(|error| StartError::io("cannot write the result", error))
 }

@@ -1,5 +1,5 @@
-//! `refresh-svc check`: opens every stored token with the configured keys, and
-//! counts by key, so that an operator knows when an old key may go.
+//! `refresh-svc check`: opens every stored token with the configured keys and counts
+//! tokens by key, so that an operator knows when an old key can be removed.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,19 +11,20 @@ use latchkey_service::StartError;
 use crate::config::opening_keys;
 use crate::store::Store;
 
-/// Rows read at once.
+/// Rows per statement.
 const PAGE: i64 = 500;
 
 /// Checks the database of `DATABASE_URL` with `SEALING_PRIVATE_KEYS`.
 ///
 /// # Errors
-/// A variable is wrong, the database does not answer, or a token does not open.
+/// Returned if a variable is invalid, the database does not answer, or a token cannot be
+/// opened.
 pub async fn check(environment: &Environment, out: &mut impl Write) -> Result<(), StartError> {
     let keys = opening_keys(environment)?;
     let pool = latchkey_service::database::pool_of_command(environment, "refresh-svc-check")?;
     let store = Store::new(&pool);
     let mut counts: BTreeMap<String, u64> = keys.ids().map(|id| (id.to_string(), 0)).collect();
-    let mut closed = 0_u64;
+    let mut unreadable = 0_u64;
     let mut after = None;
     let write = |error| StartError::io("cannot write the result", error);
     loop {
@@ -41,7 +42,7 @@ pub async fn check(environment: &Environment, out: &mut impl Write) -> Result<()
             for (sealed, outcome) in opened.into_iter().flatten() {
                 count(&mut counts, sealed);
                 if let Err(error) = outcome {
-                    closed += 1;
+                    unreadable += 1;
                     writeln!(out, "account {}: {error}", credential.account).map_err(write)?;
                 }
             }
@@ -50,10 +51,12 @@ pub async fn check(environment: &Environment, out: &mut impl Write) -> Result<()
     for (key, tokens) in &counts {
         writeln!(out, "key {key}: {tokens} tokens").map_err(write)?;
     }
-    if closed == 0 {
+    if unreadable == 0 {
         Ok(())
     } else {
-        Err(StartError::Other(format!("{closed} tokens do not open")))
+        Err(StartError::Other(format!(
+            "{unreadable} tokens cannot be opened"
+        )))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `refresh-svc keys …`: makes keys, and tells and moves what they seal.
+//! `refresh-svc keys …`: generates keys, reports on them and reseals grants.
 
 pub mod generate;
 pub mod reseal;

@@ -1,4 +1,4 @@
-//! What to do with a request, from what is known: a function without I/O.
+//! Decides how a token request is handled: a function without I/O.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,36 +10,36 @@ use time::OffsetDateTime;
 use super::EngineError;
 use crate::snapshot::{HeldToken, Snapshot};
 
-/// What a caller asks for.
+/// What a caller requests.
 #[derive(Debug, Clone)]
 pub struct Need {
     /// Least remaining life.
     pub min_remaining: Duration,
     /// Scopes that the grant must have.
     pub scopes: ScopeSet,
-    /// Version of a token that the provider's API refused: it and older ones
-    /// are no answer.
+    /// Version of a token that the provider's API refused. This and older versions are
+    /// not answered.
     pub refused_version: Option<i64>,
-    /// The claims challenge of the API that refused it, for the provider (Microsoft).
+    /// Claims challenge of the API that refused the token, for the provider (Microsoft).
     pub claims: Option<Arc<str>>,
 }
 
-/// What to do.
+/// How a request is handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Answer the token at hand.
+    /// Answer the current token.
     Answer,
-    /// Answer the token at hand and fetch a new one behind.
+    /// Answer the current token and refresh in the background.
     AnswerAndRefresh,
-    /// Fetch a new one; the caller waits.
+    /// Refresh while the caller waits.
     Refresh,
-    /// There is no token and no sense in asking for one.
+    /// There is no token, and a refresh would not help now.
     Fail(EngineError),
 }
 
-/// Decides. `fresher_than` is the version that a refresh was just waited for:
-/// what came of it is as fresh as the provider issues, and is answered whatever
-/// life was asked for.
+/// Decides. `fresher_than` is the version before a refresh that this request has waited
+/// for: its result is as fresh as the provider issues tokens, and is answered regardless
+/// of the requested life.
 pub fn decide(
     snapshot: &Snapshot,
     need: &Need,
@@ -66,7 +66,7 @@ pub fn decide(
         .refused_version
         .is_some_and(|refused| snapshot.version <= refused);
     let token = snapshot.valid_token(now).filter(|_| !refused);
-    let pause = snapshot.pause_left();
+    let pause = snapshot.backoff_left();
 
     if let Some(token) = token {
         let fresh = fresher_than.is_some_and(|version| snapshot.version > version);
@@ -80,8 +80,8 @@ pub fn decide(
                 Decision::Answer
             };
         }
-        // Nothing better can be had now: a token that lives shorter than asked
-        // serves more than none.
+        // A refresh is not possible now: a token that lives shorter than requested is
+        // better than an error.
         if pause.is_some() || !snapshot.refreshable {
             return Decision::Answer;
         }
@@ -90,20 +90,20 @@ pub fn decide(
         let retry_after = (!failure.class.is_operators()).then_some(left);
         return Decision::Fail(EngineError::no_token(failure.class, retry_after));
     }
-    // Callers force one refresh a minute, whatever they ask for: a token that the
-    // provider has just given is what there is.
-    if snapshot.is_fresh(now) && !snapshot.force_left().is_zero() {
+    // Callers force at most one refresh a minute: the provider has just issued this
+    // token.
+    if snapshot.has_fresh_token(now) && !snapshot.force_left().is_zero() {
         return Decision::Answer;
     }
     Decision::Refresh
 }
 
-/// A token that is answered was refreshed less than a minute ago because a caller asked
-/// for it, and no fresher one is had before.
+/// The answered token was refreshed less than a minute ago because a caller forced it,
+/// and callers cannot force another refresh yet.
 pub const REFRESHED_LATELY: &str = "REFRESHED_LATELY";
 
-/// Why a token that is answered is less than what was asked for; nothing where it is not,
-/// or where the provider's tokens live no longer.
+/// Returns why the answered token is less than what was requested. `None` if it is not
+/// less, or if the provider's tokens do not live longer.
 pub fn shortfall(snapshot: &Snapshot, need: &Need, now: OffsetDateTime) -> Option<&'static str> {
     let token = snapshot.valid_token(now)?;
     let refused = need
@@ -113,16 +113,16 @@ pub fn shortfall(snapshot: &Snapshot, need: &Need, now: OffsetDateTime) -> Optio
     if !refused && !short {
         return None;
     }
-    match snapshot.pause_left() {
+    match snapshot.backoff_left() {
         Some((failure, _)) => Some(failure.class.reason()),
         None if !snapshot.refreshable => Some(FailureClass::NoRefreshToken.reason()),
         None => (!snapshot.force_left().is_zero()).then_some(REFRESHED_LATELY),
     }
 }
 
-/// The life that must be left. Where the provider's tokens never live as long
-/// as asked, a token counts as fresh for a fifth of its life: refreshing for
-/// every call would not make it live longer.
+/// The required remaining life. If the provider's tokens never live as long as
+/// requested, a token counts as fresh for a fifth of its life: refreshing at every call
+/// would not help.
 fn least_life(token: &HeldToken, need: &Need) -> Duration {
     if need.min_remaining < token.life {
         need.min_remaining

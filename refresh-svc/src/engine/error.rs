@@ -1,61 +1,61 @@
-//! Why there is no token.
+//! Errors of a token request.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey_providers::FailureClass;
 
-use crate::lane::Shut;
 use crate::store::StoreError;
+use crate::upstream::CircuitOpen;
 
-/// Why there is no token. Cheap to clone: every caller of a flight gets one.
+/// Why there is no token. Cheap to clone: all callers of a refresh share it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
-    /// No such account, or its credentials were erased.
+    /// The account does not exist, or its credentials were erased.
     #[error("there is no such account")]
     AccountNotFound,
-    /// The handle leads to several owners' accounts.
+    /// Several owners have an account with this handle.
     #[error("several accounts have this handle: ask by account id")]
     AccountAmbiguous,
-    /// The grant lacks scopes; these, sorted.
+    /// The grant lacks these scopes (sorted).
     #[error("the grant lacks {}", .0.join(" "))]
     InsufficientScopes(Vec<String>),
-    /// The provider gave no token, or the grant is dead.
+    /// The provider issued no token, or the grant is dead.
     #[error("{class}")]
     NoToken {
-        /// What kind of failure.
+        /// Class of the failure.
         class: FailureClass,
-        /// When asking again makes sense; absent where it does not.
+        /// When a retry makes sense. `None` if it never does.
         retry_after: Option<Duration>,
-        /// What the provider asks of the person at the next sign-in (a claims challenge).
+        /// Claims challenge of the provider for the next sign-in.
         claims: Option<Arc<str>>,
     },
     /// The database does not answer.
     #[error("the credential store does not answer")]
     StoreUnavailable,
-    /// The refresh goes on, the answer did not come in time.
-    #[error("the refresh has not ended yet")]
+    /// The refresh continues; its result did not arrive in time.
+    #[error("the refresh is still running")]
     StillRefreshing,
-    /// This replica stops: it begins no refresh any more.
-    #[error("this replica stops")]
+    /// This replica shuts down and starts no refresh any more.
+    #[error("this replica shuts down")]
     Stopping,
-    /// This replica has as many watchers as it takes.
-    #[error("there are too many watchers")]
+    /// This replica has reached its limit of watches.
+    #[error("this replica has reached its limit of watches")]
     TooManyWatchers,
-    /// The caller waits for as many tokens as it may.
-    #[error("the caller has too many calls that wait")]
+    /// The caller has reached its limit of waiting calls.
+    #[error("the caller has reached its limit of waiting calls")]
     TooManyCalls,
 }
 
-impl From<Shut> for EngineError {
-    fn from(shut: Shut) -> Self {
-        let retry_after = (!shut.class.is_operators()).then_some(shut.retry_after);
-        Self::no_token(shut.class, retry_after)
+impl From<CircuitOpen> for EngineError {
+    fn from(open: CircuitOpen) -> Self {
+        let retry_after = (!open.class.is_operators()).then_some(open.retry_after);
+        Self::no_token(open.class, retry_after)
     }
 }
 
 impl EngineError {
-    /// A failure of the provider with no token to fall back on.
+    /// A failure of the provider without a token to fall back on.
     pub fn no_token(class: FailureClass, retry_after: Option<Duration>) -> Self {
         Self::NoToken {
             class,
@@ -64,7 +64,7 @@ impl EngineError {
         }
     }
 
-    /// The same with what the provider asks of the person.
+    /// Adds the provider's claims challenge for the next sign-in.
     #[must_use]
     pub fn with_claims(mut self, asked: Option<Arc<str>>) -> Self {
         if let Self::NoToken { claims, .. } = &mut self {
@@ -82,7 +82,7 @@ impl From<StoreError> for EngineError {
                 Self::StoreUnavailable
             }
             StoreError::Unreadable { account, problem } => {
-                tracing::error!(account.id = %account, problem, "a stored grant is not readable");
+                tracing::error!(account.id = %account, problem, "a stored grant cannot be parsed");
                 Self::no_token(FailureClass::UnsealFailed, None)
             }
         }

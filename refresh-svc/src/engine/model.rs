@@ -1,15 +1,15 @@
-//! A model of refreshes: the real engine and the real SQL, a scripted strict
-//! provider, and replicas that stop, die, lose their database and come back at every
-//! point where they wait.
+//! A model test of refreshes: the real engine and SQL, a scripted strict provider, and
+//! replicas that stop, crash, lose their database and return at every point where they
+//! wait.
 //!
-//! After every step: no refresh token is sent twice outside the window of a crash.
-//! When everything has come to rest: every caller was answered, the stored token is
-//! the provider's newest, and who may have no token gets none.
+//! After every step: no refresh token is sent twice outside the window of a crash. At
+//! rest: every caller was answered, the stored token is the provider's newest one, and
+//! no caller gets a token of a dead or erased grant.
 //!
-//! The steps come from a fixed seed. `LATCHKEY_MODEL_STEPS=1000000` runs the long
-//! form and `LATCHKEY_MODEL_SEED` another seed. Most of a step is waiting, so
-//! `LATCHKEY_MODEL_WORLDS=12` shares the steps among so many databases at once, each
-//! with the next seed.
+//! The steps come from a fixed seed. `LATCHKEY_MODEL_STEPS=1000000` runs the long form
+//! and `LATCHKEY_MODEL_SEED` another seed. A step mostly waits, so
+//! `LATCHKEY_MODEL_WORLDS=12` distributes the steps over that many databases, each with
+//! the next seed.
 
 mod provider;
 mod replica;
@@ -29,41 +29,41 @@ use world::{Case, World};
 
 /// Replicas of a deployment.
 const REPLICAS: usize = 3;
-/// Steps of one account's life.
+/// Steps in the life of one account.
 const LIFE: usize = 60;
 /// Steps of the short form.
 const SHORT: u64 = 600;
-/// The seed of both forms, unless another one is given.
+/// Default seed of both forms.
 const SEED: u64 = 20_261_126;
 
-/// One thing that happens.
+/// A step of the model.
 #[derive(Debug, Clone)]
 enum Step {
     /// A caller asks a replica for a token.
     Ask(usize),
     /// The access token expires.
     Expire,
-    /// The provider does something with the request that waits longest.
+    /// The provider handles the request that waits longest.
     Provider(Behaviour),
-    /// Something happens to the next statement of a replica.
+    /// A fault occurs at the next statement of a replica.
     Database(usize, Fault),
-    /// The statement that hangs is given up.
+    /// The hanging statement fails.
     LetGo(usize),
-    /// SIGKILL; another process takes the place when it is needed.
+    /// SIGKILL; another process replaces it on demand.
     Kill(usize),
     /// SIGTERM.
     Stop(usize),
-    /// A process takes the place of one that is gone or stops.
+    /// A process replaces one that was killed or is stopping.
     Start(usize),
     /// The person signs in again.
     SignIn,
     /// The account is disconnected.
     Revoke(usize),
-    /// Pauses end, and so do the leases of the dead.
+    /// Back-offs and the leases of dead processes end.
     Later,
-    /// Time for what is under way.
+    /// Time passes for running work.
     Pass(u64),
-    /// Everything comes to rest, and is looked at.
+    /// Everything comes to rest, and the invariants are checked.
     Rest,
 }
 
@@ -86,7 +86,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Any step may follow any other: what is not possible does nothing.
+/// Any step may follow any other: an impossible one does nothing.
 struct AnyOrder;
 
 impl ReferenceStateMachine for AnyOrder {
@@ -151,10 +151,10 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Lives one after the other, and what the provider saw of them.
+/// Runs one life after the other. Returns what the provider counted.
 ///
 /// # Errors
-/// The shortest order of events that breaks an invariant.
+/// The shortest sequence of steps that violates an invariant.
 fn run(lives: u32, seed: u64) -> Result<String, String> {
     let config = Config {
         rng_seed: RngSeed::Fixed(seed),

@@ -1,4 +1,4 @@
-//! The end of a connection (R37).
+//! Revocation of a grant and erasure of its credentials (R37).
 
 use std::time::Duration;
 
@@ -8,29 +8,27 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::spend::until_stored;
-use super::{Engine, EngineError, SHORTEST_WAIT};
+use super::storing::retry_until_stored;
+use super::{Engine, EngineError, MIN_WAIT};
 use crate::store::{Credential, Erased, Holder, Replaced};
 
-/// The provider's confirmation is waited for this long; the credentials are
-/// erased either way.
+/// Deadline of the provider's confirmation. The credentials are erased in any case.
 const REVOCATION_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What became of a revocation.
+/// Result of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Revoked {
-    /// True where the provider confirmed it.
+    /// Set if the provider confirmed the revocation.
     pub at_provider: bool,
 }
 
 impl Engine {
-    /// Revokes the grant at the provider where it can and where that ends no
-    /// other account, erases the credentials and tells it. Goes on where the
-    /// caller leaves; `on_revoked` is called by whoever ends it, whether or not
-    /// the caller still waits. Idempotent.
+    /// Revokes the grant at the provider if the provider supports it and no other
+    /// account depends on it, erases the credentials and publishes an event. Continues
+    /// if the caller leaves; `on_revoked` is called at the end in any case. Idempotent.
     ///
     /// # Errors
-    /// There is no such account, or the database does not answer.
+    /// Returned if the account does not exist or the database does not answer.
     pub async fn revoke(
         &self,
         account: AccountId,
@@ -50,17 +48,16 @@ impl Engine {
             .unwrap_or(Err(EngineError::StillRefreshing))
     }
 
-    /// Takes the lease, so that no refresh brings a token that nobody revokes;
-    /// revokes what is newest; and erases that or nothing.
+    /// Acquires the lease, so that no refresh brings a token that is not revoked;
+    /// revokes the newest token; erases exactly that one or nothing.
     async fn revoke_and_erase(&self, account: AccountId) -> Result<Revoked, EngineError> {
-        self.parts.store.note_disconnect(account).await?;
-        // Not the holder of this process: its next flight would take the lease.
+        self.parts.store.record_disconnect(account).await?;
+        // Not this process's holder, whose next refresh would take the lease over.
         let holder = Holder::new();
-        let mut ear = self.parts.bell.listen(account);
+        let mut listener = self.parts.notifier.listen(account);
         let timing = self.parts.timing;
         let give_up = Instant::now() + timing.lease() * 2 + timing.poll();
-        // The sign-in of the grant that was to be revoked, and what the provider
-        // said about it.
+        // Sign-in time of the grant to revoke, and the provider's confirmation.
         let mut meant: Option<OffsetDateTime> = None;
         let mut at_provider = false;
         while Instant::now() < give_up {
@@ -68,9 +65,9 @@ impl Engine {
                 return Err(EngineError::Stopping);
             }
             let store = &self.parts.store;
-            let taking = holder.next();
+            let attempt = holder.next();
             let lease = store
-                .take_lease_to_end(account, taking, timing.lease())
+                .acquire_lease_for_revocation(account, attempt, timing.lease())
                 .await?;
             let Some(lease) = lease else {
                 let credential = store
@@ -83,33 +80,36 @@ impl Engine {
                     });
                 }
                 meant.get_or_insert(credential.authenticated_at);
-                let wait = credential.lease_left.min(timing.poll()).max(SHORTEST_WAIT);
-                let _ = self.stopping.run_until_cancelled(ear.rung(wait)).await;
+                let wait = credential.lease_left.min(timing.poll()).max(MIN_WAIT);
+                let _ = self
+                    .stopping
+                    .run_until_cancelled(listener.changed(wait))
+                    .await;
                 continue;
             };
             let credential = &lease.credential;
             if credential.authenticated_at > *meant.get_or_insert(credential.authenticated_at) {
-                // The person has connected the account anew meanwhile: that grant
-                // is not the one that was to be revoked.
-                tracing::info!(account.id = %account, "the account was connected anew while it was disconnected: the new grant stays");
+                // The person has reconnected the account meanwhile: the new grant must
+                // stay.
+                tracing::info!(account.id = %account, "the account was reconnected during its disconnect: the new grant is kept");
                 store.release(&lease).await?;
                 return Ok(Revoked { at_provider });
             }
             let left = lease.ends.saturating_duration_since(Instant::now());
             let Some(time) = left.checked_sub(timing.time_to_store()) else {
-                // The lease came too late.
+                // The lease arrived too late.
                 store.release(&lease).await?;
                 continue;
             };
-            if self.ends_siblings(credential) {
-                let erase = || store.erase_beside_sibling(&lease);
-                match until_stored(account, lease.ends, erase).await? {
+            if self.revocation_ends_other_accounts(credential) {
+                let erase = || store.erase_unless_last_grant(&lease);
+                match retry_until_stored(account, lease.ends, erase).await? {
                     Some(Erased::Done) => {
-                        self.parts.cache.forget(account);
+                        self.parts.cache.invalidate(account);
                         tracing::info!(
                             account.id = %account,
                             provider = %credential.binding.provider,
-                            "account disconnected; not revoked at the provider, which would end another account of the same person"
+                            "account disconnected; not revoked at the provider, because that would end another account of the same person"
                         );
                         return Ok(Revoked { at_provider: false });
                     }
@@ -122,8 +122,8 @@ impl Engine {
                 .revoke_at_provider(credential, &replaced, time.min(REVOCATION_DEADLINE))
                 .await;
             let erase = || store.erase(&lease, at_provider);
-            if until_stored(account, lease.ends, erase).await? == Erased::Done {
-                self.parts.cache.forget(account);
+            if retry_until_stored(account, lease.ends, erase).await? == Erased::Done {
+                self.parts.cache.invalidate(account);
                 tracing::info!(
                     account.id = %account,
                     provider = %credential.binding.provider,
@@ -132,21 +132,21 @@ impl Engine {
                 );
                 return Ok(Revoked { at_provider });
             }
-            // A sign-in came between, or this erasure was done and its answer was
-            // lost: look again.
+            // A sign-in came in between, or the answer of this erasure was lost: read
+            // again.
         }
         Err(EngineError::StillRefreshing)
     }
 
-    /// Returns `true` if a revocation at the provider ends other accounts of the
+    /// Returns `true` if a revocation at the provider also ends other accounts of the
     /// same person.
-    fn ends_siblings(&self, credential: &Credential) -> bool {
+    fn revocation_ends_other_accounts(&self, credential: &Credential) -> bool {
         let provider = self.parts.providers.get(&credential.binding.provider);
         provider.is_some_and(|it| it.revocation() == RevocationReach::PersonAndClient)
     }
 
-    /// Revokes the grant, and what earlier sign-ins left, at once. Returns `true` if the
-    /// provider confirmed in time that none of it lives.
+    /// Revokes the grant and those of earlier sign-ins concurrently. Returns `true` if
+    /// the provider confirmed in time that all of them are revoked.
     async fn revoke_at_provider(
         &self,
         credential: &Credential,
@@ -181,7 +181,7 @@ impl Engine {
         {
             Ok(token) => token,
             Err(error) => {
-                tracing::error!(account.id = %account, %error, "a stored refresh token does not open: it is not revoked");
+                tracing::error!(account.id = %account, %error, "a stored refresh token cannot be opened and is not revoked");
                 return false;
             }
         };

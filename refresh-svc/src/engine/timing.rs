@@ -1,17 +1,17 @@
-//! How long everything may take.
+//! Durations of the lease and of what is done under it.
 
 use std::time::Duration;
 
-/// A lease that does not outlast what is done under it.
+/// The lease is shorter than what is done under it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be longer than the provider's deadline and the time to store the answer together: {0:?} is not longer than {1:?} + {2:?}"
 )]
 pub struct InvalidTiming(Duration, Duration, Duration);
 
-/// Checked lengths of time. The invariant: the provider's deadline and the time
-/// to store its answer end before the lease does, so that no second holder
-/// spends the same refresh token while the first one still may.
+/// Checked durations. Invariant: the provider's deadline plus the time to store its
+/// answer is shorter than the lease, so that no second holder uses the same refresh
+/// token while the first one may still use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     lease: Duration,
@@ -24,7 +24,7 @@ impl Timing {
     /// Checks the invariant.
     ///
     /// # Errors
-    /// The lease is too short.
+    /// Returned if the lease is too short.
     pub fn new(
         lease: Duration,
         provider_deadline: Duration,
@@ -43,20 +43,19 @@ impl Timing {
         }
     }
 
-    /// Life of a lease.
+    /// Duration of a lease.
     pub const fn lease(&self) -> Duration {
         self.lease
     }
 
-    /// The provider's answer is waited for this long.
+    /// Deadline of the provider's answer.
     pub const fn provider_deadline(&self) -> Duration {
         self.provider_deadline
     }
 
-    /// How long the provider's answer may be waited for when this much of a lease
-    /// is left: what is left less the time to store the answer. `None` if that is
-    /// less than half of the usual deadline: a request that is cut short may lose
-    /// a rotated token, so it is not sent.
+    /// Time that the provider may take if `left` remains of the lease: the rest is
+    /// reserved for storing. `None` if that is less than half of the usual deadline: an
+    /// aborted request may lose a rotated token, so it is not sent.
     pub fn time_to_ask(&self, left: Duration) -> Option<Duration> {
         let time = left
             .checked_sub(self.time_to_store)?
@@ -64,12 +63,12 @@ impl Timing {
         (time >= self.provider_deadline / 2).then_some(time)
     }
 
-    /// At least this long the answer's storing is tried.
+    /// Storing the answer is retried for at least this long.
     pub const fn time_to_store(&self) -> Duration {
         self.time_to_store
     }
 
-    /// A notification that stays away is not waited for longer.
+    /// Longest wait for a change notification before the row is read again.
     pub const fn poll(&self) -> Duration {
         self.poll
     }
@@ -82,8 +81,9 @@ mod tests {
     use super::*;
 
     proptest! {
-        // R33: oauth2-proxy #1992, a lock shorter than what it guards. However late
-        // the lease came, the request and the storing of its answer end within it.
+        // R33: oauth2-proxy #1992, a lock shorter than what it protects. The request and
+        // the storing of its answer end within the lease, however late the lease
+        // arrived.
         #[test]
         fn what_is_done_under_a_lease_ends_before_it(
             lease in 1u64..100_000, http in 0u64..100_000, store in 0u64..100_000,
@@ -106,7 +106,7 @@ mod tests {
             }
         }
 
-        // A lease that was given at once is always spent, with the whole deadline.
+        // A lease that arrives at once leaves the provider its full deadline.
         #[test]
         fn a_lease_in_time_leaves_the_provider_its_deadline(
             http in 0u64..100_000, store in 0u64..100_000, more in 1u64..1_000,

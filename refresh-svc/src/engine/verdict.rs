@@ -4,69 +4,69 @@ use std::time::Duration;
 
 use latchkey_providers::{FailureClass, Rotation};
 
-/// Refusals in a row, for a reason that is not known, after which the person is asked.
-/// With the pauses between them this takes hours.
-pub(super) const MOST_REFUSALS: u32 = 12;
+/// Consecutive refusals for an unknown reason after which the grant is dead. With the
+/// back-offs in between this takes hours.
+pub(super) const MAX_REFUSALS: u32 = 12;
 
-/// A refusal that others than the person take back is hoped away for this long.
-pub(super) const HEALS_WITHIN: Duration = Duration::from_hours(14 * 24);
+/// A refusal that others than the person can withdraw is final after this time.
+pub(super) const MAX_REFUSED_FOR: Duration = Duration::from_hours(14 * 24);
 
-/// What is known of a grant that was refused.
+/// What is known about a refused grant.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Refusal {
-    /// What the provider says.
+    /// Class of the provider's answer.
     pub class: FailureClass,
-    /// What it does with refresh tokens.
+    /// Rotation of the provider.
     pub rotation: Rotation,
-    /// Requests with this refresh token that were never answered, this one counted in.
+    /// Unanswered requests with this refresh token, including this one.
     pub attempts: u32,
-    /// Refusals in a row before this one.
+    /// Consecutive refusals before this one.
     pub refusals: u32,
-    /// Since when it is refused.
+    /// Time since the first of these refusals.
     pub refused_for: Duration,
-    /// Whether the tokens were last given to another client id.
+    /// Set if the tokens were last issued to another client id.
     pub client_changed: bool,
-    /// Whether the provider refuses many accounts and serves none.
+    /// Set if the provider refuses many accounts and serves none.
     pub burst: bool,
 }
 
 /// The verdict on a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Only the person can revive it.
+    /// Only a sign-in can revive it.
     Dead(FailureClass),
-    /// It may serve again.
+    /// A later refresh may succeed.
     Lives(FailureClass),
 }
 
-/// Judges.
+/// Decides on the grant.
 pub(super) fn judge(refusal: Refusal) -> Verdict {
     match refusal.class {
         FailureClass::InvalidRefreshToken if refusal.client_changed => {
             Verdict::Dead(FailureClass::ClientChanged)
         }
-        // A client that was deleted, an application that was revoked: the operator's, and
-        // nobody is asked to sign in again for it.
+        // The client was deleted or the application was revoked: the operator must act,
+        // and nobody needs to sign in again.
         FailureClass::InvalidRefreshToken if refusal.burst => {
             Verdict::Lives(FailureClass::GrantsRefused)
         }
-        // Refused after a request that was never answered: that one rotated the token and
-        // its answer is lost. Only such a refusal proves it: requests that are not
-        // answered are an outage, and no grant dies of one. For people the remedy is the
-        // same, for an operator it is another matter.
+        // Refused after an unanswered request: that request rotated the token, and its
+        // answer was lost. Only a refusal proves this; unanswered requests alone are an
+        // outage and end no grant. The person must sign in again in both cases; the
+        // reason is for the operator.
         FailureClass::InvalidRefreshToken
             if refusal.rotation == Rotation::Strict && refusal.attempts > 1 =>
         {
             Verdict::Dead(FailureClass::RotationLost)
         }
-        FailureClass::Unknown if refusal.refusals.saturating_add(1) >= MOST_REFUSALS => {
+        FailureClass::Unknown if refusal.refusals.saturating_add(1) >= MAX_REFUSALS => {
             if refusal.burst {
                 Verdict::Lives(FailureClass::GrantsRefused)
             } else {
                 Verdict::Dead(FailureClass::Refused)
             }
         }
-        class if class.heals() && refusal.refused_for >= HEALS_WITHIN => Verdict::Dead(class),
+        class if class.heals() && refusal.refused_for >= MAX_REFUSED_FOR => Verdict::Dead(class),
         class if class.is_terminal() => Verdict::Dead(class),
         class => Verdict::Lives(class),
     }
@@ -90,7 +90,7 @@ mod tests {
 
     // R32, R34
     #[test]
-    fn a_refusal_that_others_take_back_is_hoped_away_for_a_fortnight() {
+    fn a_refusal_that_others_can_withdraw_is_final_after_two_weeks() {
         for class in [FailureClass::BlockedByAdmin, FailureClass::AccountDisabled] {
             let day = Duration::from_hours(24);
             for (days, verdict) in [
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_for_no_known_reason_end_the_grant_and_not_at_once() {
+    fn repeated_refusals_for_an_unknown_reason_end_the_grant() {
         let after = |refusals| {
             judge(Refusal {
                 refusals,
@@ -118,17 +118,17 @@ mod tests {
         };
         assert_eq!(after(0), Verdict::Lives(FailureClass::Unknown));
         assert_eq!(
-            after(MOST_REFUSALS - 2),
+            after(MAX_REFUSALS - 2),
             Verdict::Lives(FailureClass::Unknown)
         );
         assert_eq!(
-            after(MOST_REFUSALS - 1),
+            after(MAX_REFUSALS - 1),
             Verdict::Dead(FailureClass::Refused)
         );
     }
 
     #[test]
-    fn a_changed_client_is_told_and_a_burst_condemns_nobody() {
+    fn a_changed_client_is_reported_and_a_burst_ends_no_grant() {
         let invalid = refusal(FailureClass::InvalidRefreshToken);
         let changed = Refusal {
             client_changed: true,
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(judge(burst), Verdict::Lives(FailureClass::GrantsRefused));
         let unknown = Refusal {
             class: FailureClass::Unknown,
-            refusals: MOST_REFUSALS,
+            refusals: MAX_REFUSALS,
             ..burst
         };
         assert_eq!(judge(unknown), Verdict::Lives(FailureClass::GrantsRefused));
@@ -150,7 +150,7 @@ mod tests {
 
     // R33
     #[test]
-    fn a_lost_rotation_is_told_apart_where_the_provider_is_strict() {
+    fn a_lost_rotation_has_its_own_reason_if_the_provider_is_strict() {
         let second = |rotation| {
             judge(Refusal {
                 rotation,

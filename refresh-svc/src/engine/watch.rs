@@ -1,4 +1,4 @@
-//! An account, watched: its present state, then every change.
+//! Watch of an account: its current state, then every change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,72 +7,67 @@ use latchkey_domain::AccountId;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Errand};
-use crate::numbers::{self, Counted};
+use super::{Engine, EngineError, RefreshOptions};
+use crate::change_notifications::ChangeListener;
+use crate::metrics::{self, GaugeGuard};
 use crate::snapshot::Snapshot;
-use crate::wake::Ear;
 
-/// A watch ends after this: watchers spread over replicas, and a policy that
-/// changed is asked again.
-const LONGEST: Duration = Duration::from_mins(10);
-/// Between two looks where no notification comes, at least.
-const SHORTEST_POLL: Duration = Duration::from_secs(1);
+/// A watch ends after this time, so that watchers spread over replicas and the policy is
+/// checked again.
+const MAX_DURATION: Duration = Duration::from_mins(10);
+/// Shortest interval of reads without notifications.
+const MIN_POLL: Duration = Duration::from_secs(1);
 
-/// What a watcher was told: the next item differs from it.
+/// The state that was last sent; the next item must differ from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Told {
+struct SentState {
     version: i64,
     dead: bool,
     erased: bool,
     valid: bool,
 }
 
-/// A watch on an account.
+/// A watch of one account.
 pub struct Watch {
     engine: Engine,
     account: AccountId,
-    ear: Ear,
-    told: Option<Told>,
+    listener: ChangeListener,
+    sent: Option<SentState>,
     ends: Instant,
-    _place: OwnedSemaphorePermit,
-    _counted: Counted,
+    _permit: OwnedSemaphorePermit,
+    _counted: GaugeGuard,
 }
 
 impl Engine {
-    /// Watches an account.
+    /// Starts to watch an account.
     ///
     /// # Errors
-    /// This replica has too many watchers.
+    /// Returned if this replica has reached its limit of watches.
     pub fn watch(&self, account: AccountId) -> Result<Watch, EngineError> {
-        let place = Arc::clone(&self.watchers)
+        let permit = Arc::clone(&self.watchers)
             .try_acquire_owned()
             .map_err(|_| EngineError::TooManyWatchers)?;
         Ok(Watch {
             engine: self.clone(),
             account,
-            // Before the first look, so that no change is missed.
-            ear: self.parts.bell.listen(account),
-            told: None,
-            ends: Instant::now() + LONGEST,
-            _place: place,
-            _counted: numbers::watching(),
+            // Created before the first read, so that no change is missed.
+            listener: self.parts.notifier.listen(account),
+            sent: None,
+            ends: Instant::now() + MAX_DURATION,
+            _permit: permit,
+            _counted: metrics::watching(),
         })
     }
 }
 
 impl Watch {
-    /// The next state; nothing where the watch ends.
+    /// The next state. `None` if the watch has ended.
     ///
     /// # Errors
-    /// There is no such account. That the database does not answer is no change:
-    /// it is waited for.
+    /// Returned if the account does not exist. While the database does not answer, the
+    /// watch waits.
     pub async fn next(&mut self) -> Option<Result<Arc<Snapshot>, EngineError>> {
-        let poll = self
-            .engine
-            .parts
-            .cache
-            .revalidate_after()
-            .max(SHORTEST_POLL);
+        let poll = self.engine.parts.cache.revalidate_after().max(MIN_POLL);
         loop {
             if self.engine.stopping.is_cancelled() || Instant::now() >= self.ends {
                 return None;
@@ -80,22 +75,22 @@ impl Watch {
             match self.engine.snapshot(self.account).await {
                 Ok(snapshot) => {
                     self.keep_fresh(&snapshot);
-                    let told = Told {
+                    let sent = SentState {
                         version: snapshot.version,
                         dead: snapshot.dead,
                         erased: snapshot.erased,
                         valid: self.serves(&snapshot),
                     };
-                    // That a token expired is no news: the next one is.
-                    let news = self.told.is_none_or(|before| {
-                        Told {
-                            valid: told.valid,
+                    // The expiry of a token is not sent: the next token is.
+                    let changed = self.sent.is_none_or(|before| {
+                        SentState {
+                            valid: sent.valid,
                             ..before
-                        } != told
-                            || (told.valid && !before.valid)
+                        } != sent
+                            || (sent.valid && !before.valid)
                     });
-                    self.told = Some(told);
-                    if news {
+                    self.sent = Some(sent);
+                    if changed {
                         return Some(Ok(snapshot));
                     }
                 }
@@ -104,25 +99,29 @@ impl Watch {
             }
             tokio::select! {
                 () = self.engine.stopping.cancelled() => return None,
-                () = self.ear.rung(poll) => {}
+                () = self.listener.changed(poll) => {}
             }
         }
     }
 
-    /// True where the token has not expired.
+    /// Returns `true` if the token has not expired.
     pub fn serves(&self, snapshot: &Snapshot) -> bool {
         let now = self.engine.parts.clock.now();
         snapshot.valid_token(now).is_some()
     }
 
-    /// A watcher is somebody who uses the account.
+    /// A watcher counts as a user of the account.
     fn keep_fresh(&self, snapshot: &Snapshot) {
         let now = self.engine.parts.clock.now();
-        snapshot.in_use.touch(now);
+        snapshot.last_used.touch(now);
         let expired = snapshot.valid_token(now).is_none();
         let may = snapshot.refreshable && !snapshot.dead && !snapshot.erased;
-        if expired && may && snapshot.pause_left().is_none() && snapshot.shut().is_none() {
-            drop(self.engine.fly(snapshot, Errand::default()));
+        if expired && may && snapshot.backoff_left().is_none() && snapshot.circuit_open().is_none()
+        {
+            drop(
+                self.engine
+                    .start_refresh(snapshot, RefreshOptions::default()),
+            );
         }
     }
 }

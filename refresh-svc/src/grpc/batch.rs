@@ -13,19 +13,19 @@ use tonic::Status;
 use super::status::{invalid, status};
 use crate::engine::EngineError;
 
-/// Requests in one call.
-const MOST: usize = 100;
+/// Requests per call.
+const MAX_REQUESTS: usize = 100;
 
-/// Clients take messages of 4 MiB by default.
-const LARGEST_ANSWER: usize = 3 * 1024 * 1024;
+/// Clients accept messages of 4 MiB by default.
+const MAX_ANSWER_BYTES: usize = 3 * 1024 * 1024;
 
-/// The slow ones are waited for this long after the last token that came, or as
+/// After the last token that arrived, the remaining ones are waited for this long, or as
 /// long as that one took.
-const STRAGGLERS: Duration = Duration::from_secs(3);
+const REMAINING_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Answers each by itself: a slow or failing one takes nothing from the others.
-/// One that is not answered by the caller's deadline, or long after the others,
-/// is answered `STILL_REFRESHING`: its refresh goes on.
+/// Answers each request separately, so that a slow or failing one does not affect the
+/// others. A request that is not answered by the caller's deadline, or long after the
+/// others, is answered `STILL_REFRESHING`; its refresh continues.
 pub(super) async fn each<F>(
     requests: Vec<GetAccessTokenRequest>,
     limit: Duration,
@@ -34,8 +34,8 @@ pub(super) async fn each<F>(
 where
     F: Future<Output = Result<AccessToken, Status>>,
 {
-    if requests.len() > MOST {
-        return Err(invalid("requests", &"are more than 100"));
+    if requests.len() > MAX_REQUESTS {
+        return Err(invalid("requests", &"must have at most 100 entries"));
     }
     let begun = Instant::now();
     let deadline = begun + limit;
@@ -57,17 +57,17 @@ where
     let mut until = deadline;
     while let Ok(Some(is_token)) = timeout_at(until, asked.next()).await {
         if is_token {
-            until = deadline.min(Instant::now() + begun.elapsed().max(STRAGGLERS));
+            until = deadline.min(Instant::now() + begun.elapsed().max(REMAINING_TIMEOUT));
         }
     }
     drop(asked);
     Ok(within_one_message(answers.into_iter().map(result)))
 }
 
-/// What does not fit into one message is asked for once more, as what was not refreshed
-/// in time.
+/// Tokens that do not fit into one message are answered `STILL_REFRESHING`, so that the
+/// caller requests them again.
 fn within_one_message(results: impl Iterator<Item = AccessTokenResult>) -> Vec<AccessTokenResult> {
-    let mut room = LARGEST_ANSWER;
+    let mut room = MAX_ANSWER_BYTES;
     results
         .map(|answer| match room.checked_sub(answer.encoded_len()) {
             Some(left) => {
@@ -89,7 +89,7 @@ fn result(answer: Option<Result<AccessToken, Status>>) -> AccessTokenResult {
     }
 }
 
-/// A status as a call of its own would carry it.
+/// The status as a separate call would carry it.
 fn error(status: &Status) -> ErrorStatus {
     // `grpc-status-details-bin` is a `google.rpc.Status`, and so is this.
     ErrorStatus::decode(status.details()).unwrap_or_else(|_| ErrorStatus {

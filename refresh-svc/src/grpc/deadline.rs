@@ -1,4 +1,4 @@
-//! The caller's deadline (`grpc-timeout`), respected: past it nobody reads.
+//! The caller's deadline (`grpc-timeout`): a later answer would not be read.
 
 use std::time::Duration;
 
@@ -8,14 +8,13 @@ use tonic::{Request, Response, Status};
 use super::status::status;
 use crate::engine::EngineError;
 
-/// Where the caller sets no deadline.
-const LONGEST: Duration = Duration::from_mins(1);
+/// Deadline of calls that set none.
+const DEFAULT_DEADLINE: Duration = Duration::from_mins(1);
 
-/// How long an answer may be on its way; a tenth of a short deadline.
-const LEAD: Duration = Duration::from_millis(250);
+/// Time reserved for the transport of the answer; a tenth of a short deadline.
+const ANSWER_MARGIN: Duration = Duration::from_millis(250);
 
-/// Runs a handler until the caller's deadline. What it started in tasks of
-/// their own goes on.
+/// Runs a handler until the caller's deadline. Tasks that it spawned continue.
 pub(super) async fn within_deadline<Q, A>(
     request: Request<Q>,
     handler: impl AsyncFnOnce(Q) -> Result<A, Status>,
@@ -27,17 +26,17 @@ pub(super) async fn within_deadline<Q, A>(
         .map(Response::new)
 }
 
-/// How long a call may take.
+/// Time that a call may take.
 pub(super) fn limit(metadata: &MetadataMap) -> Duration {
-    timeout(metadata).map_or(LONGEST, |limit| limit.min(LONGEST))
+    timeout(metadata).map_or(DEFAULT_DEADLINE, |limit| limit.min(DEFAULT_DEADLINE))
 }
 
-/// `grpc-timeout` less a little, so that our answer comes before the caller
-/// gives up. A malformed one counts as none.
+/// `grpc-timeout` less a margin, so that the answer arrives before the caller gives up.
+/// A malformed value is ignored.
 fn timeout(metadata: &MetadataMap) -> Option<Duration> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let limit = parse(text)?;
-    Some(limit.saturating_sub((limit / 10).min(LEAD)))
+    Some(limit.saturating_sub((limit / 10).min(ANSWER_MARGIN)))
 }
 
 /// At most eight digits and a unit,

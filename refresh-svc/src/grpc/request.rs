@@ -1,4 +1,4 @@
-//! Requests, parsed: what comes out of here is valid.
+//! Parses and validates requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,21 +14,21 @@ use tonic::Status;
 use super::status::invalid;
 use crate::engine::Need;
 
-/// Where the caller does not say.
+/// Used if the request states no minimum.
 const DEFAULT_MIN_REMAINING: Duration = Duration::from_mins(1);
-/// More is not asked for.
-const LONGEST_MIN_REMAINING: Duration = Duration::from_hours(1);
-/// Scopes in one request.
-const MOST_SCOPES: usize = 100;
-/// A claims challenge.
-const LONGEST_CLAIMS: usize = 8 * 1024;
+/// Larger values are reduced to this.
+const MAX_MIN_REMAINING: Duration = Duration::from_hours(1);
+/// Limit of scopes per request.
+const MAX_SCOPES: usize = 100;
+/// Limit of a claims challenge in bytes.
+const MAX_CLAIMS_BYTES: usize = 8 * 1024;
 
-/// A selector, parsed.
+/// A parsed selector.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Selected {
-    /// By id.
+    /// By account id.
     Account(AccountId),
-    /// By where it lives.
+    /// By workspace, provider and handle.
     Handle {
         workspace: WorkspaceId,
         provider: ProviderName,
@@ -65,11 +65,11 @@ pub(super) fn need(request: &GetAccessTokenRequest) -> Result<Need, Status> {
         None => DEFAULT_MIN_REMAINING,
         Some(duration) => Duration::try_from(duration)
             .map_err(|_| invalid("min_remaining", &"must not be negative"))?
-            .min(LONGEST_MIN_REMAINING),
+            .min(MAX_MIN_REMAINING),
     };
     let scopes = &request.required_scopes;
-    if scopes.len() > MOST_SCOPES {
-        return Err(invalid("required_scopes", &"are more than 100"));
+    if scopes.len() > MAX_SCOPES {
+        return Err(invalid("required_scopes", &"must have at most 100 entries"));
     }
     // RFC 6749 section 3.3: printable ASCII without space, quote and backslash.
     let well_formed = |scope: &String| {
@@ -107,19 +107,20 @@ pub(super) fn need_after_refusal(request: &RefreshAccessTokenRequest) -> Result<
     })
 }
 
-/// A claims challenge: a JSON object, also in base64url as `WWW-Authenticate` has it.
+/// Parses a claims challenge: a JSON object, or one in base64url as in
+/// `WWW-Authenticate`.
 fn claims(text: &str) -> Result<Option<Arc<str>>, Status> {
     let wrong = || {
         invalid(
             "claims",
-            &"must be a JSON object, or one in base64, of 8 KiB at most",
+            &"must be a JSON object of at most 8 KiB, optionally in base64",
         )
     };
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);
     }
-    if text.len() > LONGEST_CLAIMS {
+    if text.len() > MAX_CLAIMS_BYTES {
         return Err(wrong());
     }
     let json = if text.starts_with('{') {

@@ -49,7 +49,7 @@ pub(super) fn of_dead(snapshot: &Snapshot) -> &'static str {
 pub(super) fn status(error: &EngineError) -> Status {
     let message = match error {
         EngineError::AccountNotFound => {
-            "there is no such account, it was disconnected, or nobody vouches for its handle: \
+            "the account does not exist, was disconnected, or its handle is not vouched for: \
              ask by account id"
         }
         EngineError::AccountAmbiguous => {
@@ -99,14 +99,14 @@ const fn message_of(class: FailureClass) -> &'static str {
             "the grant was revoked or has expired: the person must sign in again"
         }
         FailureClass::NoRefreshToken => {
-            "the provider gave no refresh token: the person must sign in again and consent"
+            "the provider issued no refresh token: the person must sign in again and consent"
         }
         FailureClass::RotationLost => {
             "the rotated refresh token was lost: the person must sign in again"
         }
-        FailureClass::ReauthPolicy => "the organisation's policy asks the person to sign in again",
+        FailureClass::ReauthPolicy => "the organisation's policy requires a new sign-in",
         FailureClass::InteractionRequired => {
-            "the provider asks the person for something: they must sign in again"
+            "the provider requires an interaction: the person must sign in again"
         }
         FailureClass::ConsentRequired => {
             "consent is missing: the person must sign in again and consent"
@@ -114,32 +114,34 @@ const fn message_of(class: FailureClass) -> &'static str {
         FailureClass::BlockedByAdmin => {
             "the organisation's administrator does not allow this application"
         }
-        FailureClass::AccountDisabled => "the person's account at the provider is disabled or gone",
+        FailureClass::AccountDisabled => {
+            "the person's account at the provider is disabled or deleted"
+        }
         FailureClass::Refused => {
-            "the provider goes on refusing the grant: the person must sign in again"
+            "the provider keeps refusing the grant: the person must sign in again"
         }
         FailureClass::ClientChanged => {
-            "the grant was given to another client id than the one that is configured now: \
+            "the grant was issued to another client id than the configured one: \
              the person must sign in again"
         }
         FailureClass::GrantsRefused => {
             "the provider refuses the grants of many accounts and serves none: the operator \
              must act"
         }
-        FailureClass::InsufficientScopes => "the person has not granted enough",
-        FailureClass::RateLimit => "the provider throttles: ask again later",
-        FailureClass::ProviderUnavailable => "the provider is down: ask again later",
-        FailureClass::Network => "the provider cannot be reached: ask again later",
-        FailureClass::OutcomeUnknown => "the provider did not answer in time: ask again later",
-        FailureClass::MalformedResponse => "the provider's answer made no sense: ask again later",
+        FailureClass::InsufficientScopes => "the person has not granted the required scopes",
+        FailureClass::RateLimit => "the provider throttles: retry later",
+        FailureClass::ProviderUnavailable => "the provider is down: retry later",
+        FailureClass::Network => "the provider cannot be reached: retry later",
+        FailureClass::OutcomeUnknown => "the provider did not answer in time: retry later",
+        FailureClass::MalformedResponse => "the provider's answer was unreadable: retry later",
         FailureClass::Unauthorized | FailureClass::ClientMisconfigured => {
             "the provider does not accept this deployment's client: the operator must act"
         }
         FailureClass::RequestRejected | FailureClass::ScopeInvalid => {
             "the provider does not accept the request: the operator must act"
         }
-        FailureClass::UnsealFailed => "the stored grant does not open: the operator must act",
-        FailureClass::Unknown => "the provider refused for an unknown reason: ask again later",
+        FailureClass::UnsealFailed => "the stored grant cannot be opened: the operator must act",
+        FailureClass::Unknown => "the provider refused for an unknown reason: retry later",
     }
 }
 

@@ -1,4 +1,4 @@
-//! States of an account as items of a stream.
+//! Sends the states of an account as items of a stream.
 
 use std::sync::Arc;
 
@@ -9,26 +9,26 @@ use tokio::sync::watch::Receiver;
 use tonic::Status;
 use tonic::codegen::BoxStream;
 
-use super::caller::Admitted;
-use super::message;
-use super::shares::Share;
+use super::access_token::message;
+use super::authorization::AuthorizedCall;
+use super::caller_limits::CallerPermit;
 use super::status::{of_dead, status};
 use crate::engine::Watch;
 use crate::snapshot::Snapshot;
 
-/// Items until the watch ends or the policy no longer allows it; an error is the
-/// last one.
+/// Sends items until the watch ends or the policy no longer allows it. An error is the
+/// last item.
 pub(super) fn stream(
-    call: Admitted,
+    call: AuthorizedCall,
     watch: Watch,
-    share: Share,
+    permit: CallerPermit,
 ) -> BoxStream<WatchAccountResponse> {
     let watched = Watched {
         policy_changes: call.policy_changes(),
         call,
         watch,
-        told: None,
-        _share: share,
+        sent: None,
+        _permit: permit,
     };
     Box::pin(stream::unfold(Some(watched), |watched| async {
         let mut watched = watched?;
@@ -39,12 +39,12 @@ pub(super) fn stream(
 }
 
 struct Watched {
-    call: Admitted,
+    call: AuthorizedCall,
     watch: Watch,
-    /// What the caller was told last.
-    told: Option<Arc<Snapshot>>,
+    /// Snapshot of the last item.
+    sent: Option<Arc<Snapshot>>,
     policy_changes: Receiver<()>,
-    _share: Share,
+    _permit: CallerPermit,
 }
 
 impl Watched {
@@ -57,12 +57,12 @@ impl Watched {
                         Err(error) => return Some(Err(status(&error))),
                     };
                     let item = item(&self.call, &snapshot, self.watch.serves(&snapshot));
-                    self.told = Some(snapshot);
+                    self.sent = Some(snapshot);
                     return Some(item);
                 }
-                // The policy lives as long as the call.
+                // The sender lives as long as the call.
                 Ok(()) = self.policy_changes.changed() => {
-                    let allowed = self.told.as_deref().map(|told| self.call.may_still_have(told));
+                    let allowed = self.sent.as_deref().map(|sent| self.call.recheck(sent));
                     if let Some(Err(refused)) = allowed {
                         return Some(Err(refused));
                     }
@@ -72,9 +72,9 @@ impl Watched {
     }
 }
 
-/// An item; a token is given as any other, and written down.
+/// Builds an item. A token in it is checked and audited like any other.
 fn item(
-    call: &Admitted,
+    call: &AuthorizedCall,
     snapshot: &Snapshot,
     serves: bool,
 ) -> Result<WatchAccountResponse, Status> {
@@ -90,8 +90,8 @@ fn item(
         _ => None,
     };
     match token {
-        Some(_) => call.give(snapshot)?,
-        None => call.may_still_have(snapshot)?,
+        Some(_) => call.check_and_audit(snapshot)?,
+        None => call.recheck(snapshot)?,
     }
     Ok(WatchAccountResponse {
         account_id: snapshot.account.to_string(),

@@ -1,9 +1,8 @@
-//! Connections to the database, none of which is waited for without an end.
+//! Database connections. Every wait for the database has a deadline.
 //!
-//! A database may go away without a word: packets are swallowed, and a statement
-//! on an old connection never returns, while a new connection works. After a
-//! fail-over an old connection may still lead to a server that only reads. So
-//! every wait has a deadline, and a connection that missed one, or that leads to
+//! A connection may be lost silently: packets are dropped, and a statement on it never
+//! returns, while a new connection works. After a fail-over, an old connection may still
+//! lead to a read-only server. So a connection that missed a deadline, or that leads to
 //! a server which no longer serves, is closed and never used again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,116 +19,118 @@ use tokio::time::{Instant, timeout};
 
 use super::StoreError;
 
-/// Of the pool's connections, those that reads and leases may take: what came of
-/// a refresh never waits behind them.
-const SHARE_OF_TURNS: (u32, u32) = (5, 8);
+/// Share of the pool that reads and leases may use, so that storing a refresh never
+/// waits for them.
+const FAIR_SHARE: (u32, u32) = (5, 8);
 
-/// A turn is waited for at most this long: a crowd has passed by then, and callers
-/// have deadlines of their own.
-const TURN: Duration = Duration::from_secs(30);
-/// A connection is waited for at most this long.
-const ACQUIRE: Duration = Duration::from_secs(5);
-/// A connection that was not used a moment ago is tested before it is given, and
-/// is closed if that takes longer than this.
-const TEST: Duration = Duration::from_secs(2);
-/// A statement about one account.
+/// Deadline of a fair permit. A burst of calls is over by then, and callers have
+/// deadlines of their own.
+const FAIR_TIMEOUT: Duration = Duration::from_secs(30);
+/// Deadline of a connection from the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that was idle is tested before use, and closed if the test takes longer
+/// than this.
+const TEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// Deadline of a statement about one account.
 pub(crate) const STATEMENT: Duration = Duration::from_secs(3);
-/// A statement about many rows, for work behind the callers' backs.
+/// Deadline of a background statement about many rows.
 pub(crate) const LONG_STATEMENT: Duration = Duration::from_secs(30);
-/// A connection that goes back to the pool is tested for at most this long.
-const RETURN: Duration = Duration::from_secs(2);
+/// Deadline of the test when a connection returns to the pool.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A database that gave a connection within this time is not down.
-const LATELY: Duration = Duration::from_secs(5);
+/// A database that answered within this time is not down.
+const RECENT: Duration = Duration::from_secs(5);
 
-/// Who may take the last connections.
+/// Who may use the last connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Queue {
-    /// Reads and leases: they take turns.
-    InTurn,
-    /// What came of a refresh, and work behind the callers' backs.
-    AtOnce,
+pub(crate) enum Priority {
+    /// Reads and leases: limited to their share of the pool.
+    Fair,
+    /// Storing of refreshes, and background work.
+    Immediate,
 }
 
 /// The connections of this process.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
     pool: PgPool,
-    /// A crowd queues here and not at the pool, whose time-out then tells only of
-    /// a database that does not answer.
-    turns: Arc<Semaphore>,
-    seen: Arc<Mutex<Seen>>,
+    /// A burst of calls queues here and not at the pool, so that a time-out of the pool
+    /// means that the database does not answer.
+    fair_permits: Arc<Semaphore>,
+    observations: Arc<Mutex<Observations>>,
     #[cfg(test)]
     faults: Arc<super::Faults>,
 }
 
-/// When the database was seen to do something, last.
+/// When the database last answered and last failed.
 #[derive(Debug, Clone, Copy, Default)]
-struct Seen {
+struct Observations {
     answered: Option<Instant>,
     failed: Option<Instant>,
-    /// When every connection of that time was given up. One that was in use then
-    /// is closed when its use ends.
+    /// When all connections of that time were abandoned. One that was in use then is
+    /// closed after its use.
     abandoned: Option<Instant>,
 }
 
 impl Connections {
-    /// Connections as the pool is set to make them.
+    /// Connections from a pool with its settings.
     pub(crate) fn new(pool: &PgPool) -> Self {
         let pool = pool.clone();
-        let (share, of) = SHARE_OF_TURNS;
-        let turns = (pool.options().get_max_connections() * share / of).max(1);
+        let (share, of) = FAIR_SHARE;
+        let fair_permits = (pool.options().get_max_connections() * share / of).max(1);
         Self {
             pool,
-            turns: Arc::new(Semaphore::new(usize::try_from(turns).unwrap_or(1))),
-            seen: Arc::default(),
+            fair_permits: Arc::new(Semaphore::new(usize::try_from(fair_permits).unwrap_or(1))),
+            observations: Arc::default(),
             #[cfg(test)]
             faults: Arc::default(),
         }
     }
 
-    /// What is to happen to the next statement.
+    /// Faults of the next statement.
     #[cfg(test)]
     pub(crate) fn faults(&self) -> Arc<super::Faults> {
         Arc::clone(&self.faults)
     }
 
-    /// The pool, for what brings its own statements.
+    /// The pool, for code with its own statements.
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// How to connect, for a connection that is not of the pool.
+    /// Options for a connection outside of the pool.
     pub(crate) fn options(&self) -> PgConnectOptions {
         self.pool.connect_options().as_ref().clone()
     }
 
-    /// Waits for a turn, where one is needed, and for a connection.
+    /// Waits for a fair permit if needed, and for a connection.
     ///
     /// # Errors
-    /// The database gave no connection in time.
-    pub(crate) async fn take(&self, queue: Queue) -> Result<Held, StoreError> {
+    /// Returned if the database gives no connection in time.
+    pub(crate) async fn acquire(&self, priority: Priority) -> Result<HeldConnection, StoreError> {
         #[cfg(test)]
         self.faults.before().await?;
         let queued_at = Instant::now();
-        let turn = match queue {
-            Queue::InTurn => {
-                let turn = timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await;
-                turn.map_err(|_| StoreError::Late(TURN))?.ok()
+        let fair_permit = match priority {
+            Priority::Fair => {
+                let fair_permit =
+                    timeout(FAIR_TIMEOUT, Arc::clone(&self.fair_permits).acquire_owned()).await;
+                fair_permit
+                    .map_err(|_| StoreError::Late(FAIR_TIMEOUT))?
+                    .ok()
             }
-            Queue::AtOnce => None,
+            Priority::Immediate => None,
         };
         loop {
-            // If the call that was ahead of this one waited in vain, this one has
-            // waited enough as well.
-            let failed_at = self.seen().failed;
-            if queue == Queue::InTurn && failed_at.is_some_and(|at| at > queued_at) {
+            // If a call ahead of this one timed out, this one times out too.
+            let failed_at = self.observations().failed;
+            if priority == Priority::Fair && failed_at.is_some_and(|at| at > queued_at) {
                 return Err(StoreError::Late(queued_at.elapsed()));
             }
-            // The pool would test an idle connection while it acquires it, and then
-            // nobody could tell a test that hangs from a new connection that takes
-            // its time.
-            let (acquired, idle_for) = without_tests(timeout(ACQUIRE, self.pool.acquire())).await;
+            // The pool would test an idle connection while acquiring it; then a hanging
+            // test could not be distinguished from a slow new connection.
+            let (acquired, idle_for) =
+                without_tests(timeout(ACQUIRE_TIMEOUT, self.pool.acquire())).await;
             match acquired {
                 Ok(Ok(mut connection)) => {
                     let test = async {
@@ -140,47 +141,47 @@ impl Connections {
                             _ => Ok(()),
                         }
                     };
-                    match timeout(TEST, test).await {
+                    match timeout(TEST_TIMEOUT, test).await {
                         Ok(Ok(())) => {
                             let taken_at = Instant::now();
-                            self.seen().answered = Some(taken_at);
-                            return Ok(Held {
+                            self.observations().answered = Some(taken_at);
+                            return Ok(HeldConnection {
                                 connection: Some(connection),
                                 connections: self.clone(),
                                 taken_at,
-                                _turn: turn,
+                                _fair_permit: fair_permit,
                             });
                         }
-                        // It was closed by the other side: the next one is tried.
+                        // The other side has closed it: the next one is tried.
                         Ok(Err(_)) => drop(connection.detach()),
-                        // It is dead in silence, and so are those beside it.
+                        // It was lost silently, and so were the other ones.
                         Err(_) => {
                             drop(connection.detach());
                             self.abandon();
                         }
                     }
                 }
-                // A crowd, not an outage: the database answers others.
-                Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) if self.lately() => {}
+                // A burst of calls, not an outage: the database answers other calls.
+                Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) if self.answered_recently() => {}
                 Err(_) => {
-                    self.seen().failed = Some(Instant::now());
+                    self.observations().failed = Some(Instant::now());
                     return Err(StoreError::Late(queued_at.elapsed()));
                 }
                 Ok(Err(error)) => {
-                    self.seen().failed = Some(Instant::now());
+                    self.observations().failed = Some(Instant::now());
                     return Err(error.into());
                 }
             }
-            if queued_at.elapsed() > TURN {
+            if queued_at.elapsed() > FAIR_TIMEOUT {
                 return Err(StoreError::Late(queued_at.elapsed()));
             }
         }
     }
 
-    /// Gives up every connection: they lead where one led that turned out to be
-    /// useless.
+    /// Abandons all connections, because they lead to the same server as one that proved
+    /// unusable.
     fn abandon(&self) {
-        self.seen().abandoned = Some(Instant::now());
+        self.observations().abandoned = Some(Instant::now());
         for _ in 0..self.pool.num_idle() {
             match self.pool.try_acquire() {
                 Some(connection) => drop(connection.detach()),
@@ -189,31 +190,33 @@ impl Connections {
         }
     }
 
-    /// Returns `true` if the database answered somebody a moment ago.
-    fn lately(&self) -> bool {
-        let answered_at = self.seen().answered;
-        answered_at.is_some_and(|at| at.elapsed() < LATELY)
+    /// Returns `true` if the database answered within [`RECENT`].
+    fn answered_recently(&self) -> bool {
+        let answered_at = self.observations().answered;
+        answered_at.is_some_and(|at| at.elapsed() < RECENT)
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn observations(&self) -> MutexGuard<'_, Observations> {
+        self.observations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection that is in use.
+/// A connection in use.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct HeldConnection {
     connection: Option<PoolConnection<Postgres>>,
     connections: Connections,
     taken_at: Instant,
-    _turn: Option<OwnedSemaphorePermit>,
+    _fair_permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Held {
+impl HeldConnection {
     /// The connection.
     ///
     /// # Errors
-    /// None while it is held.
+    /// Never while it is held.
     pub(crate) fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
         match &mut self.connection {
             Some(connection) => Ok(&mut *connection),
@@ -221,23 +224,23 @@ impl Held {
         }
     }
 
-    /// Ends the use with what was answered: the connection goes back to the pool,
-    /// or is closed if it is of no more use.
-    pub(crate) fn end<T>(mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Ends the use with the answer. The connection returns to the pool, or is closed if
+    /// it is unusable.
+    pub(crate) fn finish<T>(mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         #[cfg(test)]
         let answer = self.connections.faults.after(answer);
         match &answer {
-            Ok(_) => self.connections.seen().answered = Some(Instant::now()),
-            Err(error) => match Fitness::after(error) {
-                Fitness::Fit => {}
-                Fitness::Lost => self.close(),
-                Fitness::WrongServer => {
+            Ok(_) => self.connections.observations().answered = Some(Instant::now()),
+            Err(error) => match ConnectionState::after(error) {
+                ConnectionState::Usable => {}
+                ConnectionState::Broken => self.close(),
+                ConnectionState::WrongServer => {
                     self.close();
                     self.connections.abandon();
                 }
             },
         }
-        let abandoned_at = self.connections.seen().abandoned;
+        let abandoned_at = self.connections.observations().abandoned;
         if abandoned_at.is_some_and(|at| at >= self.taken_at) {
             self.close();
         }
@@ -246,52 +249,55 @@ impl Held {
 
     fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
-            // Without a farewell: it might not be heard.
+            // Without a terminate message, which might hang.
             drop(connection.detach());
         }
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldConnection {
     fn drop(&mut self) {
         if let Some(mut connection) = self.connection.take() {
-            // A caller may have left in the middle of a statement, and the pool waits
-            // until that has ended.
-            tokio::spawn(timeout(RETURN, without_tests(connection.return_to_pool())));
+            // A caller may have left during a statement; the pool waits until it has
+            // ended.
+            tokio::spawn(timeout(
+                RETURN_TIMEOUT,
+                without_tests(connection.return_to_pool()),
+            ));
         }
     }
 }
 
-/// What an error says about the connection that it came over.
+/// What an error says about its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fitness {
-    /// The statement failed, the connection is good.
-    Fit,
-    /// The connection is of no more use.
-    Lost,
-    /// Its server no longer serves, and so do all connections to it.
+enum ConnectionState {
+    /// The statement failed; the connection is usable.
+    Usable,
+    /// The connection is unusable.
+    Broken,
+    /// The server no longer serves, so all connections to it are unusable.
     WrongServer,
 }
 
-impl Fitness {
+impl ConnectionState {
     fn after(error: &StoreError) -> Self {
         let StoreError::Database(error) = error else {
             return match error {
-                StoreError::Late(_) => Self::Lost,
-                _ => Self::Fit,
+                StoreError::Late(_) => Self::Broken,
+                _ => Self::Usable,
             };
         };
         let sqlx::Error::Database(error) = error else {
             return match error {
-                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => Self::Lost,
-                _ => Self::Fit,
+                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => Self::Broken,
+                _ => Self::Usable,
             };
         };
         match error.code().as_deref() {
             // read_only_sql_transaction; admin_shutdown, crash_shutdown,
             // cannot_connect_now.
             Some("25006" | "57P01" | "57P02" | "57P03") => Self::WrongServer,
-            _ => Self::Fit,
+            _ => Self::Usable,
         }
     }
 }
@@ -299,7 +305,7 @@ impl Fitness {
 /// Waits for an answer of the database until a deadline.
 ///
 /// # Errors
-/// It failed, or did not come in time.
+/// Returned if the answer is an error or does not arrive in time.
 pub(crate) async fn within<T, E>(
     limit: Duration,
     answer: impl Future<Output = Result<T, E>>,
@@ -313,8 +319,7 @@ where
     }
 }
 
-/// Ready while the service can do what it serves with: take a turn and a
-/// connection, and write its own table.
+/// Readiness check: acquires a connection and writes to the service's table.
 #[derive(Debug, Clone)]
 pub(crate) struct DatabaseServes(pub(crate) Connections);
 
@@ -326,7 +331,7 @@ impl Check for DatabaseServes {
 
     async fn check(&self) -> Result<(), String> {
         match self.0.prove_writable().await {
-            Ok(0) => Err("nothing was written".to_owned()),
+            Ok(0) => Err("the write changed no row".to_owned()),
             Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),
         }
@@ -334,16 +339,16 @@ impl Check for DatabaseServes {
 }
 
 impl Connections {
-    /// Takes a turn and commits a write, as serving does: a standby, a schema that
-    /// is not migrated and a commit that hangs still answer reads.
+    /// Acquires a fair connection and commits a write, as serving does. A standby, a
+    /// schema that is not migrated and a hanging commit would still answer reads.
     ///
     /// # Errors
-    /// The database does not answer, or does not take writes.
+    /// Returned if the database does not answer or does not accept writes.
     pub(crate) async fn prove_writable(&self) -> Result<u64, StoreError> {
-        let mut held = self.take(Queue::InTurn).await?;
+        let mut held = self.acquire(Priority::Fair).await?;
         let write = sqlx::query("UPDATE vault.readiness SET written_at = clock_timestamp()")
             .execute(held.connection()?);
         let answer = within(STATEMENT, write).await;
-        held.end(answer).map(|written| written.rows_affected())
+        held.finish(answer).map(|written| written.rows_affected())
     }
 }

@@ -1,4 +1,4 @@
-//! One row.
+//! A row of `vault.credential`.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use super::StoreError;
 /// A failure since the last success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure {
-    /// What kind.
+    /// Class of the failure.
     pub class: FailureClass,
-    /// How many in a row.
+    /// Consecutive failures.
     pub count: u32,
-    /// No asking before this much time has passed since the row was read; zero
-    /// where one may ask.
+    /// Time from the read during which the provider is not asked; zero if it may be
+    /// asked.
     pub retry_in: Duration,
 }
 
@@ -29,13 +29,13 @@ pub struct Failure {
     reason = "each is what one column says, and any of them may be true"
 )]
 pub struct Credential {
-    /// Account that it belongs to.
+    /// The account.
     pub account: AccountId,
-    /// Whom the tokens are sealed for.
+    /// Identity that the tokens are sealed for.
     pub binding: GrantBinding,
     /// Sealed access token.
     pub sealed_access_token: Option<Vec<u8>>,
-    /// When the access token expires; absent where the provider did not say.
+    /// When the access token expires. `None` if the provider does not state it.
     pub access_token_expires_at: Option<OffsetDateTime>,
     /// Sealed refresh token.
     pub sealed_refresh_token: Option<Vec<u8>>,
@@ -45,38 +45,38 @@ pub struct Credential {
     pub authenticated_at: OffsetDateTime,
     /// When a refresh last succeeded.
     pub last_refreshed_at: Option<OffsetDateTime>,
-    /// Grows with every new access token.
+    /// Increases with every new access token.
     pub version: i64,
     /// Failure since the last success.
     pub failure: Option<Failure>,
-    /// True where only the person can revive the grant.
+    /// Set if only a sign-in can revive the grant.
     pub dead: bool,
-    /// True where the account was revoked.
+    /// Set if the account was revoked.
     pub erased: bool,
-    /// True where the provider confirmed the revocation.
+    /// Set if the provider confirmed the revocation.
     pub revoked_at_provider: bool,
-    /// How long a running refresh may still hold the row; zero where none does.
+    /// Remaining time of the lease; zero if there is none.
     pub lease_left: Duration,
-    /// Requests that were sent with this version's refresh token and never
-    /// answered, the one of a lease just taken counted in.
+    /// Unanswered requests with this version's refresh token, including that of a lease
+    /// just acquired.
     pub attempts: u32,
-    /// True if the provider answered this version's refresh token as if it had
-    /// issued tokens, and none could be read.
+    /// Set if the provider answered this version's refresh token with success but no
+    /// token could be read.
     pub answered_unreadably: bool,
-    /// Refusals in a row that others than the person may take back, or whose reason is
-    /// not known.
+    /// Consecutive refusals that others than the person can withdraw, or for an unknown
+    /// reason.
     pub refusals: u32,
-    /// Since when there are such refusals.
+    /// Time since the first of these refusals.
     pub refused_for: Duration,
-    /// The client id that the tokens were last given to; absent where it is not known.
+    /// Client id that the tokens were last issued to. `None` if it is unknown.
     pub client_id: Option<String>,
-    /// When the provider ends the refresh token; absent where it did not say.
+    /// When the provider ends the refresh token. `None` if it does not state it.
     pub grant_expires_at: Option<OffsetDateTime>,
-    /// No caller forces a refresh before this much time has passed since the row was read.
+    /// Time from the read during which no caller may force a refresh.
     pub force_in: Duration,
-    /// What the provider asks of the person at the next sign-in (a claims challenge).
+    /// Claims challenge of the provider for the next sign-in.
     pub claims: Option<String>,
-    /// Before the row was read: it may have changed since.
+    /// Taken before the row was read: it may have changed since.
     pub read_at: Instant,
 }
 
@@ -87,8 +87,8 @@ impl Credential {
             .map_or(self.authenticated_at, |at| at.max(self.authenticated_at))
     }
 
-    /// True where the provider may be asked now.
-    pub fn may_ask(&self) -> bool {
+    /// Returns `true` if the provider may be asked now.
+    pub fn may_refresh(&self) -> bool {
         !self.dead
             && !self.erased
             && self
@@ -97,7 +97,7 @@ impl Credential {
     }
 }
 
-/// The row as PostgreSQL gives it.
+/// The columns as PostgreSQL returns them.
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {
     account_id: Uuid,
@@ -152,7 +152,7 @@ impl Row {
         };
         let dead = self.auth_failed_at.is_some();
         let failure = self.failure_class.map(|reason| Failure {
-            // A reason of a newer Latchkey.
+            // A newer version may have stored a reason that is unknown here.
             class: FailureClass::from_reason(&reason).unwrap_or(FailureClass::Unknown),
             count: u32::try_from(self.failure_count).unwrap_or_default(),
             retry_in: length(self.retry_in),

@@ -1,4 +1,4 @@
-//! The end of a connection (R37).
+//! Erasure of credentials (R37).
 
 use latchkey_domain::{AccountId, EventId};
 use latchkey_messaging::outbox::{self, Message, Schema};
@@ -6,30 +6,30 @@ use latchkey_proto::events::AccountDisconnected;
 use sqlx::{Connection as _, PgConnection};
 use time::OffsetDateTime;
 
-use super::{Lease, Queue, STATEMENT, Store, StoreError, sibling, within};
+use super::{Credential, Lease, Priority, STATEMENT, Store, StoreError, within};
 use latchkey_proto::timestamp;
 
-/// What became of an erasure.
+/// Result of an erasure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Erased {
-    /// The credentials are gone, and it is told.
+    /// The credentials are erased, and the event is published.
     Done,
-    /// The grant changed since the lease was taken: read again.
+    /// The grant has changed since the lease was acquired: read again.
     Changed,
 }
 
 impl Store {
-    /// Erases the credentials that the lease was taken with and publishes
+    /// Erases the credentials that were read with the lease and publishes
     /// `account.disconnected.v1` in the same transaction.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn erase(
         &self,
         lease: &Lease,
         revoked_at_provider: bool,
     ) -> Result<Erased, StoreError> {
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let connection = held.connection()?;
         let erasing = async {
             let mut transaction = connection.begin().await?;
@@ -38,21 +38,24 @@ impl Store {
             Ok::<_, sqlx::Error>(erased)
         };
         let erased = within(STATEMENT, erasing).await;
-        held.end(erased)
+        held.finish(erased)
     }
 
-    /// Erases the credentials that were read, unless they are the last living
-    /// ones of their identity at the provider: answers nothing then. Of several
-    /// that are disconnected at once each sees those before it as gone.
+    /// Erases the credentials that were read, unless they are the last living ones of
+    /// their identity at the provider; then it returns `None`. Of several concurrent
+    /// disconnects, each sees the earlier ones as erased.
     ///
     /// # Errors
-    /// The database does not answer.
-    pub async fn erase_beside_sibling(&self, lease: &Lease) -> Result<Option<Erased>, StoreError> {
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+    /// Returned if the database does not answer.
+    pub async fn erase_unless_last_grant(
+        &self,
+        lease: &Lease,
+    ) -> Result<Option<Erased>, StoreError> {
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let connection = held.connection()?;
         let erasing = async {
             let mut transaction = connection.begin().await?;
-            if !sibling::lives(&mut transaction, &lease.credential).await? {
+            if !identity_has_other_grant(&mut transaction, &lease.credential).await? {
                 return Ok(None);
             }
             let erased = erase_in(&mut transaction, lease, false).await?;
@@ -60,24 +63,23 @@ impl Store {
             Ok::<_, sqlx::Error>(Some(erased))
         };
         let erased = within(STATEMENT, erasing).await;
-        held.end(erased)
+        held.finish(erased)
     }
 
-    /// Notes that the person disconnects the account, whether or not there is
-    /// something left to erase: no sign-in from before counts any more, although
-    /// it may still be on its way.
+    /// Records that the person disconnects the account, even if it is erased already:
+    /// earlier sign-ins that still arrive are ignored.
     ///
     /// # Errors
-    /// The database does not answer.
-    pub async fn note_disconnect(&self, account: AccountId) -> Result<(), StoreError> {
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+    /// Returned if the database does not answer.
+    pub async fn record_disconnect(&self, account: AccountId) -> Result<(), StoreError> {
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let noting = sqlx::query(
             "UPDATE vault.credential SET not_before = clock_timestamp() WHERE account_id = $1",
         )
         .bind(account.as_uuid())
         .execute(held.connection()?);
         let noted = within(STATEMENT, noting).await;
-        held.end(noted).map(drop)
+        held.finish(noted).map(drop)
     }
 }
 
@@ -88,7 +90,7 @@ async fn erase_in(
 ) -> Result<Erased, sqlx::Error> {
     let credential = &lease.credential;
     let account = credential.account;
-    // The time of the statement: a sign-in that came before it is from before it.
+    // The time of the statement: sign-ins that were stored before are older.
     let row: Option<(OffsetDateTime, i64)> = sqlx::query_as(
         "UPDATE vault.credential
          SET sealed_access_token = NULL,
@@ -112,7 +114,7 @@ async fn erase_in(
     let Some((erased_at, version)) = row else {
         return Ok(Erased::Changed);
     };
-    // What earlier sign-ins left was revoked with the grant, as far as it could be.
+    // The grants of earlier sign-ins were revoked too, as far as possible.
     sqlx::query("DELETE FROM vault.replaced_grant WHERE account_id = $1")
         .bind(account.as_uuid())
         .execute(&mut *transaction)
@@ -132,4 +134,34 @@ async fn erase_in(
     )
     .await?;
     Ok(Erased::Done)
+}
+
+/// Returns `true` if the identity has a living grant in another account. The advisory
+/// lock is held until the transaction ends, so that exactly one of several concurrent
+/// disconnects is the last.
+async fn identity_has_other_grant(
+    transaction: &mut PgConnection,
+    credential: &Credential,
+) -> Result<bool, sqlx::Error> {
+    let binding = &credential.binding;
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))")
+        .bind(format!(
+            "{}\n{}\n{}",
+            binding.provider, binding.issuer, binding.subject
+        ))
+        .execute(&mut *transaction)
+        .await?;
+    // Index credential_identity.
+    sqlx::query_scalar(
+        "SELECT EXISTS (
+             SELECT FROM vault.credential
+             WHERE provider = $2 AND issuer = $3 AND subject = $4 AND account_id <> $1
+               AND auth_failed_at IS NULL AND erased_at IS NULL)",
+    )
+    .bind(credential.account.as_uuid())
+    .bind(binding.provider.as_str())
+    .bind(binding.issuer.as_str())
+    .bind(binding.subject.as_str())
+    .fetch_one(transaction)
+    .await
 }

@@ -1,4 +1,4 @@
-//! What the model lets happen to the statements of a process.
+//! Faults that the model test injects into the statements of a process.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,14 +7,14 @@ use tokio::sync::Notify;
 
 use super::StoreError;
 
-/// What happens to a statement.
+/// A fault of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It does not reach the database.
     LostBefore,
-    /// The database does it, and its answer does not come.
+    /// The database executes it, and the answer is lost.
     LostAfter,
-    /// It hangs until it is let go, and has not reached the database.
+    /// It hangs until it is released, and has not reached the database.
     Hangs,
 }
 

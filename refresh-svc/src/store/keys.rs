@@ -1,16 +1,15 @@
-//! Which key seals what, and how a grant is moved to another one. Nothing here
-//! touches a version: to callers and to other writers a grant that was sealed
-//! anew is the same grant.
+//! Which key seals which token, and how a grant is resealed to another key. Nothing here
+//! changes a version: for callers and other writers a resealed grant is the same grant.
 
 use latchkey_domain::{AccountId, Handle, ProviderName, UserId, WorkspaceId};
 use latchkey_sealing::{KeyId, VERSION};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Credential, LONG_STATEMENT, Queue, Store, StoreError, columns, credential, within};
+use super::{Credential, LONG_STATEMENT, Priority, Store, StoreError, columns, credential, within};
 
-/// The key id in an envelope (see `latchkey-sealing`), without opening it;
-/// `(none)` where the bytes are no envelope.
+/// The key id in an envelope (see `latchkey-sealing`) without opening it; `(none)` if
+/// the bytes are not an envelope.
 macro_rules! key_of {
     ($column:literal) => {
         concat!(
@@ -27,10 +26,10 @@ macro_rules! key_of {
     };
 }
 
-/// Tokens that one key seals.
+/// Number of tokens that one key seals.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct SealedTokens {
-    /// Key id as the envelopes have it.
+    /// Key id in the envelopes.
     pub key: String,
     /// Access tokens.
     pub access: i64,
@@ -55,10 +54,10 @@ pub struct LostGrant {
     pub key: String,
 }
 
-/// A grant sealed anew, with the bytes that it replaces.
+/// A resealed grant, with the bytes that it replaces.
 #[derive(Debug, Clone)]
 pub struct Resealed {
-    /// As it was read.
+    /// The credential as it was read.
     pub before: Credential,
     /// The access token, sealed to the current key.
     pub sealed_access_token: Option<Vec<u8>>,
@@ -77,10 +76,10 @@ struct LostRow {
 }
 
 impl Store {
-    /// Counts the stored tokens by key, in the order of key ids.
+    /// Counts the stored tokens by key, ordered by key id.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn count_by_key(&self) -> Result<Vec<SealedTokens>, StoreError> {
         let query = sqlx::query_as(concat!(
             "SELECT key, sum(access)::bigint AS access, sum(refresh)::bigint AS refresh
@@ -98,17 +97,17 @@ impl Store {
             ", 0, 1 FROM vault.replaced_grant) AS token
              GROUP BY key ORDER BY key"
         ));
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let counts = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
-        held.end(counts)
+        held.finish(counts)
     }
 
-    /// First accounts of the stretches of `length` rows that make the table.
+    /// First accounts of the ranges of `length` rows that form the table.
     ///
     /// # Errors
-    /// The database does not answer.
-    pub async fn stretches(&self, length: i64) -> Result<Vec<AccountId>, StoreError> {
-        // Index only.
+    /// Returned if the database does not answer.
+    pub async fn ranges(&self, length: i64) -> Result<Vec<AccountId>, StoreError> {
+        // Index-only scan.
         let query = sqlx::query_scalar(
             "SELECT account_id
              FROM (SELECT account_id, row_number() OVER (ORDER BY account_id) - 1 AS number
@@ -117,48 +116,48 @@ impl Store {
              ORDER BY account_id",
         )
         .bind(length);
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let firsts = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
-        let firsts: Vec<Uuid> = held.end(firsts)?;
+        let firsts: Vec<Uuid> = held.finish(firsts)?;
         Ok(firsts.into_iter().map(AccountId::from).collect())
     }
 
-    /// Accounts from `first` on, `length` at most, that hold a token which
-    /// another key than `current` seals.
+    /// Accounts of the range from `first` that hold a token sealed to another key than
+    /// `current`.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn stale(
         &self,
         first: AccountId,
         length: i64,
         current: &KeyId,
     ) -> Result<Vec<AccountId>, StoreError> {
-        let head = head(current);
+        let envelope_prefix = envelope_prefix(current);
         let query = sqlx::query_scalar(
             "SELECT account_id
              FROM (SELECT account_id, sealed_access_token, sealed_refresh_token
                    FROM vault.credential
                    WHERE account_id >= $1
-                   ORDER BY account_id LIMIT $2) AS stretch
+                   ORDER BY account_id LIMIT $2) AS range
              WHERE substr(sealed_access_token, 1, $4) <> $3
                 OR substr(sealed_refresh_token, 1, $4) <> $3
              ORDER BY account_id",
         )
         .bind(first.as_uuid())
         .bind(length)
-        .bind(&head)
-        .bind(i32::try_from(head.len()).unwrap_or(i32::MAX));
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        .bind(&envelope_prefix)
+        .bind(i32::try_from(envelope_prefix.len()).unwrap_or(i32::MAX));
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let stale = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
-        let stale: Vec<Uuid> = held.end(stale)?;
+        let stale: Vec<Uuid> = held.finish(stale)?;
         Ok(stale.into_iter().map(AccountId::from).collect())
     }
 
-    /// Reads some credentials.
+    /// Reads several credentials.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn read_all(&self, accounts: &[AccountId]) -> Result<Vec<Credential>, StoreError> {
         let accounts: Vec<Uuid> = accounts.iter().map(AccountId::as_uuid).collect();
         let query = sqlx::query_as(concat!(
@@ -167,22 +166,21 @@ impl Store {
             " FROM vault.credential WHERE account_id = ANY($1)"
         ))
         .bind(accounts);
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let read_at = Instant::now();
         let rows = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
-        let rows: Vec<credential::Row> = held.end(rows)?;
+        let rows: Vec<credential::Row> = held.finish(rows)?;
         rows.into_iter()
             .map(|row| row.into_credential(read_at))
             .collect()
     }
 
-    /// Puts grants that were sealed anew in the place of the bytes that they
-    /// were made from, and answers how many. A row that changed since, or that
-    /// another replica or a refresh has in its hands, is passed over: no lock is
-    /// waited for, and nothing newer is overwritten.
+    /// Replaces the bytes of grants that were resealed, and returns how many. A row that
+    /// has changed since or is locked is skipped, so that no lock is waited for and
+    /// nothing newer is overwritten.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// Returned if the database does not answer.
     pub async fn replace_envelopes(&self, grants: &[Resealed]) -> Result<u64, StoreError> {
         let mut accounts: Vec<Uuid> = Vec::with_capacity(grants.len());
         let mut versions: Vec<i64> = Vec::with_capacity(grants.len());
@@ -221,18 +219,18 @@ impl Store {
         .bind(old_refresh)
         .bind(access)
         .bind(refresh);
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let done = within(LONG_STATEMENT, query.execute(held.connection()?)).await;
-        Ok(held.end(done)?.rows_affected())
+        Ok(held.finish(done)?.rows_affected())
     }
 
-    /// Living accounts behind `after` whose grant only a sign-in can bring back:
-    /// none of the `known` keys opens the refresh token, or the access token
-    /// where there is no refresh token. In the order of accounts.
+    /// Living accounts after `after` whose grant only a sign-in can restore: none of the
+    /// `known` keys opens the refresh token, or the access token if there is no refresh
+    /// token. Ordered by account.
     ///
     /// # Errors
-    /// The database does not answer, or a row cannot be read.
-    pub async fn lost(
+    /// Returned if the database does not answer or a row cannot be parsed.
+    pub async fn lost_grants(
         &self,
         known: &[String],
         after: Option<AccountId>,
@@ -256,19 +254,19 @@ impl Store {
         .bind(known)
         .bind(after.map(|account| account.as_uuid()))
         .bind(limit);
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let rows = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
-        let rows: Vec<LostRow> = held.end(rows)?;
+        let rows: Vec<LostRow> = held.finish(rows)?;
         rows.into_iter().map(lost_grant).collect()
     }
 }
 
-/// How every envelope of a key begins.
-pub(super) fn head(key: &KeyId) -> Vec<u8> {
+/// The first bytes of every envelope of a key.
+pub(super) fn envelope_prefix(key: &KeyId) -> Vec<u8> {
     let id = key.as_str().as_bytes();
-    let mut head = vec![VERSION, u8::try_from(id.len()).unwrap_or(u8::MAX)];
-    head.extend_from_slice(id);
-    head
+    let mut envelope_prefix = vec![VERSION, u8::try_from(id.len()).unwrap_or(u8::MAX)];
+    envelope_prefix.extend_from_slice(id);
+    envelope_prefix
 }
 
 fn lost_grant(row: LostRow) -> Result<LostGrant, StoreError> {

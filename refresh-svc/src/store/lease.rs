@@ -1,4 +1,4 @@
-//! The right to spend a refresh token, for a while.
+//! The lease: the exclusive right to use a refresh token for a limited time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,62 +8,60 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    Credential, Queue, STATEMENT, Store, StoreError, columns, credential, seconds, within,
+    Credential, Priority, STATEMENT, Store, StoreError, columns, credential, seconds, within,
 };
 
-/// A lease that was taken. Nothing holds it but the row: it ends by itself.
+/// An acquired lease. It exists only in the row and expires by itself.
 #[derive(Debug, Clone)]
 pub struct Lease {
-    /// The credential as it was read with the taking.
+    /// The credential as it was read with the lease.
     pub credential: Credential,
-    /// Fencing token: grows with every taking.
+    /// Fencing token: increases with every acquisition.
     pub epoch: i64,
-    /// Who took it.
+    /// Which attempt acquired it.
     pub holder: Uuid,
-    /// When it ends, reckoned from before it was taken: never too late.
+    /// When it expires, computed from before the statement: never too late.
     pub ends: Instant,
 }
 
-/// Names the takings of leases of one process, or of one revocation, in their
-/// order.
+/// Numbers the lease attempts of one process, or of one revocation.
 ///
-/// A statement that takes a lease may be late: its answer was given up, and it
-/// still arrives. A later taking of the same process takes the lease from it, and
-/// never the other way round, or the late statement would end the lease of a
-/// refresh that is under way.
+/// A lease statement may be executed after its caller has given up waiting. A later
+/// attempt of the same holder takes the lease over, and never the other way round:
+/// otherwise a late statement would end the lease of a running refresh.
 #[derive(Debug)]
 pub struct Holder {
     process: u64,
-    takings: AtomicU64,
+    attempts: AtomicU64,
 }
 
-/// One taking: it may replace the earlier ones of the same holder.
+/// One attempt: it may take over the lease of earlier attempts of the same holder.
 #[derive(Debug, Clone, Copy)]
-pub struct Taking {
-    before_the_first: Uuid,
+pub struct LeaseAttempt {
+    before_first: Uuid,
     this: Uuid,
 }
 
 impl Holder {
-    /// A holder of its own name.
+    /// Creates a holder with a unique name.
     pub fn new() -> Self {
         Self {
             process: Uuid::new_v4().as_u64_pair().0,
-            takings: AtomicU64::new(1),
+            attempts: AtomicU64::new(1),
         }
     }
 
-    /// Returns `true` if a taking was one of this process.
+    /// Returns `true` if this holder made the attempt.
     #[cfg(test)]
-    pub(crate) fn took(&self, taking: Uuid) -> bool {
-        taking.as_u64_pair().0 == self.process
+    pub(crate) fn made(&self, attempt: Uuid) -> bool {
+        attempt.as_u64_pair().0 == self.process
     }
 
-    /// The next taking.
-    pub fn next(&self) -> Taking {
-        let number = self.takings.fetch_add(1, Ordering::Relaxed);
-        Taking {
-            before_the_first: Uuid::from_u64_pair(self.process, 0),
+    /// The next attempt.
+    pub fn next(&self) -> LeaseAttempt {
+        let number = self.attempts.fetch_add(1, Ordering::Relaxed);
+        LeaseAttempt {
+            before_first: Uuid::from_u64_pair(self.process, 0),
             this: Uuid::from_u64_pair(self.process, number),
         }
     }
@@ -79,35 +77,35 @@ struct LeaseRow {
 impl LeaseRow {
     fn into_lease(
         self,
-        taking: Taking,
+        attempt: LeaseAttempt,
         asked_at: Instant,
         length: Duration,
     ) -> Result<Lease, StoreError> {
         Ok(Lease {
             credential: self.row.into_credential(asked_at)?,
             epoch: self.lease_epoch,
-            holder: taking.this,
+            holder: attempt.this,
             ends: asked_at + length,
         })
     }
 }
 
 impl Store {
-    /// Takes the lease to replace the tokens of `stale_version` or older, and
-    /// writes the intent in the same statement: from now on a crash is known.
+    /// Acquires the lease to replace the tokens of `stale_version` or older, and writes
+    /// the intent in the same statement, so that a crash can be detected.
     ///
-    /// Answers nothing if another holds it, the version has moved, the grant is
-    /// dead, erased or without a refresh token, or a pause is not over: read the
-    /// row to know which. A lease that an earlier taking of the same holder still
-    /// has is taken anew: its one flight is over, and what became of it did not
-    /// reach the database, or the database's word of it did not reach us.
+    /// Returns `None` if another holder has the lease, the version has changed, the
+    /// grant is dead, erased or without a refresh token, or a back-off has not ended:
+    /// read the row to know which. A lease that an earlier attempt of the same holder
+    /// has is taken over: that refresh has ended, and either its result or the
+    /// database's answer was lost.
     ///
     /// # Errors
-    /// The database does not answer.
-    pub async fn take_lease(
+    /// Returned if the database does not answer.
+    pub async fn acquire_lease(
         &self,
         account: AccountId,
-        taking: Taking,
+        attempt: LeaseAttempt,
         length: Duration,
         stale_version: i64,
     ) -> Result<Option<Lease>, StoreError> {
@@ -131,30 +129,29 @@ impl Store {
             columns!()
         ))
         .bind(account.as_uuid())
-        .bind(taking.this)
+        .bind(attempt.this)
         .bind(seconds(length))
         .bind(stale_version)
-        .bind(taking.before_the_first);
-        let mut held = self.connections.take(Queue::InTurn).await?;
+        .bind(attempt.before_first);
+        let mut held = self.connections.acquire(Priority::Fair).await?;
         let asked_at = Instant::now();
         let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
-        let row: Option<LeaseRow> = held.end(row)?;
-        row.map(|row| row.into_lease(taking, asked_at, length))
+        let row: Option<LeaseRow> = held.finish(row)?;
+        row.map(|row| row.into_lease(attempt, asked_at, length))
             .transpose()
     }
 
-    /// Takes the lease to end the grant, whatever state it is in: no refresh
-    /// begins while it is being revoked. No refresh token is spent, so no intent
-    /// is written.
+    /// Acquires the lease to revoke the grant in any state: no refresh begins meanwhile.
+    /// No refresh token is used up, so no intent is written.
     ///
-    /// Answers nothing if another holds it or the account is erased.
+    /// Returns `None` if another holder has the lease or the account is erased.
     ///
     /// # Errors
-    /// The database does not answer.
-    pub async fn take_lease_to_end(
+    /// Returned if the database does not answer.
+    pub async fn acquire_lease_for_revocation(
         &self,
         account: AccountId,
-        taking: Taking,
+        attempt: LeaseAttempt,
         length: Duration,
     ) -> Result<Option<Lease>, StoreError> {
         let query = sqlx::query_as(concat!(
@@ -170,21 +167,21 @@ impl Store {
             columns!()
         ))
         .bind(account.as_uuid())
-        .bind(taking.this)
+        .bind(attempt.this)
         .bind(seconds(length))
-        .bind(taking.before_the_first);
-        let mut held = self.connections.take(Queue::InTurn).await?;
+        .bind(attempt.before_first);
+        let mut held = self.connections.acquire(Priority::Fair).await?;
         let asked_at = Instant::now();
         let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
-        let row: Option<LeaseRow> = held.end(row)?;
-        row.map(|row| row.into_lease(taking, asked_at, length))
+        let row: Option<LeaseRow> = held.finish(row)?;
+        row.map(|row| row.into_lease(attempt, asked_at, length))
             .transpose()
     }
 
-    /// Ends a lease that is still ours, without an outcome.
+    /// Releases a lease that is still held, without a result.
     ///
     /// # Errors
-    /// The database does not answer: the lease ends by itself.
+    /// Returned if the database does not answer; then the lease expires by itself.
     pub async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
         let query = sqlx::query(
             "UPDATE vault.credential
@@ -194,18 +191,18 @@ impl Store {
         .bind(lease.credential.account.as_uuid())
         .bind(lease.holder)
         .bind(lease.epoch);
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let done = within(STATEMENT, query.execute(held.connection()?)).await;
-        held.end(done).map(drop)
+        held.finish(done).map(drop)
     }
 
-    /// Ends a lease that is still ours and under which no refresh token was
-    /// spent: takes the intent back.
+    /// Releases a lease that is still held and under which no refresh token was sent:
+    /// removes the intent.
     ///
     /// # Errors
-    /// The database does not answer: the lease ends by itself, and the intent
-    /// stays.
-    pub async fn release_unspent(&self, lease: &Lease) -> Result<(), StoreError> {
+    /// Returned if the database does not answer; then the lease expires by itself, and
+    /// the intent remains.
+    pub async fn release_unused(&self, lease: &Lease) -> Result<(), StoreError> {
         let query = sqlx::query(
             "UPDATE vault.credential
              SET lease_holder = NULL, lease_until = NULL,
@@ -217,8 +214,8 @@ impl Store {
         .bind(lease.credential.account.as_uuid())
         .bind(lease.holder)
         .bind(lease.epoch);
-        let mut held = self.connections.take(Queue::AtOnce).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         let done = within(STATEMENT, query.execute(held.connection()?)).await;
-        held.end(done).map(drop)
+        held.finish(done).map(drop)
     }
 }

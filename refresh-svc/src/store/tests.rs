@@ -30,39 +30,45 @@ async fn connected(database: &TestDatabase) -> AccountId {
 
 const LEASE: Duration = Duration::from_mins(1);
 
-// The statement of a taking that was given up may still arrive: it must not end
-// the lease of a refresh that is under way.
+// A statement whose caller has given up may still be executed: it must not end the lease
+// of a running refresh.
 #[tokio::test]
-async fn a_late_taking_never_takes_the_lease_from_a_later_one() {
+async fn a_late_lease_statement_never_takes_the_lease_from_a_later_one() {
     let database = TestDatabase::create().await;
     let store = store(&database).await;
     let account = connected(&database).await;
     let holder = Holder::new();
-    let (given_up, taking) = (holder.next(), holder.next());
-    let lease = store.take_lease(account, taking, LEASE, 1).await.unwrap();
-    let late = store.take_lease(account, given_up, LEASE, 1).await.unwrap();
+    let (given_up, attempt) = (holder.next(), holder.next());
+    let lease = store
+        .acquire_lease(account, attempt, LEASE, 1)
+        .await
+        .unwrap();
+    let late = store
+        .acquire_lease(account, given_up, LEASE, 1)
+        .await
+        .unwrap();
     assert!(late.is_none());
     let lease = lease.unwrap();
-    store.release_unspent(&lease).await.unwrap();
+    store.release_unused(&lease).await.unwrap();
     let left = store.read(account).await.unwrap().unwrap();
     assert_eq!((left.attempts, left.lease_left), (0, Duration::ZERO));
 
-    // The other way round the later one takes it: the process has lost sight of it.
+    // A later attempt takes the lease over: the process has lost the earlier one.
     let (lost_sight_of, again) = (holder.next(), holder.next());
     store
-        .take_lease(account, lost_sight_of, LEASE, 1)
+        .acquire_lease(account, lost_sight_of, LEASE, 1)
         .await
         .unwrap()
         .unwrap();
-    let lease = store.take_lease(account, again, LEASE, 1).await.unwrap();
+    let lease = store.acquire_lease(account, again, LEASE, 1).await.unwrap();
     assert_eq!(lease.unwrap().credential.attempts, 2);
     let others = store
-        .take_lease(account, Holder::new().next(), LEASE, 1)
+        .acquire_lease(account, Holder::new().next(), LEASE, 1)
         .await;
     assert!(others.unwrap().is_none());
 }
 
-// What an answer says may be as old as its question, however late it comes.
+// An answer may be as old as its statement, however late it arrives.
 #[tokio::test]
 async fn a_row_is_as_old_as_the_statement_that_read_it() {
     let database = TestDatabase::create().await;

@@ -1,4 +1,4 @@
-//! R30: a token with the life and scopes that were asked for.
+//! R30: a token with the requested life and scopes.
 
 use std::time::{Duration, Instant};
 
@@ -117,7 +117,7 @@ async fn a_handle_of_two_owners_is_answered_for_neither() {
 
 // R30; PEERS, strictly better, 1.
 #[tokio::test]
-async fn near_its_end_a_token_is_answered_and_a_new_one_fetched_behind() {
+async fn near_its_end_a_token_is_answered_and_a_new_one_is_fetched_in_the_background() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     let account = world
@@ -181,7 +181,7 @@ async fn a_provider_that_does_not_say_how_long_is_given_ten_minutes() {
     let left = token.expires_at.unwrap().seconds - now(&world).await;
     assert!((590..=600).contains(&left), "{left}");
 
-    // The same for one that a sign-in brought.
+    // The same applies to a token from a sign-in.
     let young = world
         .connect(Flavour::Google, "ada", Token::NotSaid(60))
         .await;
@@ -223,7 +223,7 @@ async fn a_refused_token_is_replaced_once_however_many_report_it() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 1);
 }
 
-// R30: what happens if the caller lies.
+// R30: the caller reports a wrong version.
 #[tokio::test]
 async fn a_version_that_was_never_given_causes_one_refresh_and_is_answered() {
     let world = World::new().await;
@@ -238,7 +238,7 @@ async fn a_version_that_was_never_given_causes_one_refresh_and_is_answered() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 1);
 }
 
-// R30: what is cached is dropped when it changes.
+// R30: a cached token is invalidated when it changes.
 #[tokio::test]
 async fn a_reconnect_is_answered_at_once_although_the_old_token_is_cached() {
     let world = World::new().await.with("TOKEN_CACHE_REVALIDATE", "10m");
@@ -260,7 +260,7 @@ async fn a_reconnect_is_answered_at_once_although_the_old_token_is_cached() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 0);
 }
 
-// R30: the database is down and the token is not.
+// R30: a valid token is answered although the database is down.
 #[tokio::test]
 async fn a_valid_cached_token_is_answered_while_the_database_is_down() {
     let world = World::new().await.with("TOKEN_CACHE_REVALIDATE", "1ms");

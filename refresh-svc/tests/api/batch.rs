@@ -1,4 +1,4 @@
-//! `BatchGetAccessTokens`: each with its own token or error.
+//! `BatchGetAccessTokens`: each request has its own token or error.
 
 use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 use latchkey_proto::token::access_token_result::Result as Outcome;
@@ -64,9 +64,9 @@ async fn a_batch_has_a_bound_and_an_account_in_it_twice_is_refreshed_once() {
     assert_eq!(refused.code, Code::InvalidArgument);
 }
 
-// R30: one account's slowness is no other's.
+// R30: a slow account does not delay the others.
 #[tokio::test]
-async fn a_slow_account_of_a_batch_is_still_refreshing_and_holds_nobody_up() {
+async fn a_slow_account_of_a_batch_is_still_refreshing_and_delays_no_other() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     let slow_one = world.expired(Flavour::Microsoft).await;
@@ -87,7 +87,7 @@ async fn a_slow_account_of_a_batch_is_still_refreshing_and_holds_nobody_up() {
         panic!("a slow account took another one's token");
     };
     assert_eq!(token.access_token, valid.access_token);
-    // The refresh goes on, for who asks again.
+    // The refresh continues, and a later call gets its result.
     assert_eq!(world.stored(&slow_one).await.version, 1);
     assert_eq!(client.get(slow_one.id).await.unwrap().version, 2);
     assert_eq!(world.demo.refreshes(Flavour::Microsoft), 1);
@@ -128,12 +128,12 @@ async fn large_tokens_are_answered_and_a_batch_of_them_stays_within_a_message() 
     }
 }
 
-// One person's token is no outage for the others.
+// One person's oversized token is not an outage for the others.
 #[tokio::test]
 async fn a_token_that_is_too_large_is_that_accounts_alone() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
-    let sound = world.expired(Flavour::Google).await;
+    let healthy = world.expired(Flavour::Google).await;
     let too_large = |tokens: bool| {
         world.demo.change(|settings| {
             settings.token_answer.clear();
@@ -152,5 +152,5 @@ async fn a_token_that_is_too_large_is_that_accounts_alone() {
         assert_eq!(refused.reason, "MALFORMED_RESPONSE");
     }
     too_large(false);
-    client.get(sound.id).await.unwrap();
+    client.get(healthy.id).await.unwrap();
 }

@@ -1,5 +1,5 @@
-//! Certificates (R36): who is not let in is written down, and new files count
-//! without a restart.
+//! Certificates (R36): refused callers are audited, and new files are used without a
+//! restart.
 
 use std::path::Path;
 use std::time::Duration;
@@ -80,7 +80,7 @@ async fn new_certificates_count_for_new_connections_and_the_old_ones_live_on() {
     let old = replica.client(&world.certificates).await;
     old.get(account.id).await.unwrap();
 
-    // A key without its certificate: nothing changes.
+    // A key without its certificate is ignored.
     let next = TestCertificates::create();
     put(&next.server.key, "server.key");
     tokio::time::sleep(Duration::from_millis(1500)).await;

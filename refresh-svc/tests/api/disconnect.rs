@@ -1,4 +1,4 @@
-//! R37: the end of a connection, as far as refresh-svc makes it.
+//! R37: disconnecting an account, as far as refresh-svc does it.
 
 use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 use latchkey_proto::events::AccountDisconnected;
@@ -12,7 +12,7 @@ const EVENT: &str = "account.disconnected.v1";
 
 // R37
 #[tokio::test]
-async fn revoking_revokes_at_the_provider_erases_and_tells_once() {
+async fn revoking_revokes_at_the_provider_erases_and_publishes_once() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     let account = world
@@ -32,9 +32,9 @@ async fn revoking_revokes_at_the_provider_erases_and_tells_once() {
         (stored.sealed_access_token, stored.sealed_refresh_token),
         (None, None)
     );
-    let told = world.told(EVENT).await;
-    assert_eq!(told.len(), 1);
-    let event = AccountDisconnected::decode(told[0].as_slice()).unwrap();
+    let events = world.outbox_events(EVENT).await;
+    assert_eq!(events.len(), 1);
+    let event = AccountDisconnected::decode(events[0].as_slice()).unwrap();
     assert_eq!(event.account_id, account.id.to_string());
     assert!(event.revoked_at_provider && event.disconnected_at.is_some());
     let refused = refusal(client.get(account.id).await);
@@ -60,14 +60,14 @@ async fn credentials_are_erased_although_the_provider_cannot_or_does_not_answer(
         .inject(Fault::on(Endpoint::Revocation).times(9).answering(503, ""));
     assert!(!client.revoke(google.id).await.unwrap());
     assert!(world.stored(&google).await.erased_at.is_some());
-    assert_eq!(world.told(EVENT).await.len(), 2);
+    assert_eq!(world.outbox_events(EVENT).await.len(), 2);
 
     let unknown = refusal(client.revoke(Uuid::new_v4()).await);
     assert_eq!(unknown.code, Code::NotFound);
 }
 
-// R37: Google ends all tokens that a person gave the client, so those of the
-// same mailbox in another workspace as well.
+// R37: Google revokes all tokens that a person granted to the client, including those of
+// the same mailbox in another workspace.
 #[tokio::test]
 async fn a_disconnect_leaves_the_same_persons_other_accounts_alive() {
     let world = World::new().await;
@@ -80,12 +80,12 @@ async fn a_disconnect_leaves_the_same_persons_other_accounts_alive() {
     assert_eq!(world.demo.count(Flavour::Google, Endpoint::Revocation), 0);
     let renewed = client.get(second.id).await.unwrap();
     assert_ne!(renewed.access_token, second.access_token);
-    let told = world.told(EVENT).await;
-    let event = AccountDisconnected::decode(told[0].as_slice()).unwrap();
+    let events = world.outbox_events(EVENT).await;
+    let event = AccountDisconnected::decode(events[0].as_slice()).unwrap();
     assert!(!event.revoked_at_provider);
     assert!(!client.revoke(first.id).await.unwrap(), "said again");
 
-    // With the last one the person's grant goes.
+    // With the last account the person's grant is revoked.
     assert!(client.revoke(second.id).await.unwrap());
     assert_eq!(world.demo.count(Flavour::Google, Endpoint::Revocation), 1);
     assert!(!world.demo.refresh_token_works(&first.refresh_token));
@@ -110,8 +110,8 @@ async fn accounts_of_one_person_disconnected_at_once_end_with_one_revocation() {
     }
 }
 
-// R37: a sibling that is dead has nothing to lose, and elsewhere a revocation
-// ends one authorization.
+// R37: another account that is dead does not prevent the revocation, and elsewhere a
+// revocation ends one authorization only.
 #[tokio::test]
 async fn a_grant_is_revoked_where_that_ends_no_living_account() {
     let world = World::new().await;
@@ -130,12 +130,12 @@ async fn a_grant_is_revoked_where_that_ends_no_living_account() {
     assert!(world.demo.refresh_token_works(&second.refresh_token));
 }
 
-/// Two accounts of one person, in two workspaces.
+/// Two accounts of one person in two workspaces.
 async fn siblings(world: &World, flavour: Flavour) -> [Account; 2] {
     [world.expired(flavour).await, world.expired(flavour).await]
 }
 
-// R27: a connection that was on its way when the person disconnected once more.
+// R27: a connection may still arrive when the person disconnects once more.
 #[tokio::test]
 async fn a_disconnect_of_what_is_erased_already_is_noted() {
     let world = World::new().await;
@@ -147,7 +147,7 @@ async fn a_disconnect_of_what_is_erased_already_is_noted() {
     let stored = world.stored(&account).await;
     assert_eq!(stored.erased_at, erased_at, "erased once");
     assert!(stored.not_before > erased_at);
-    assert_eq!(world.told(EVENT).await.len(), 1);
+    assert_eq!(world.outbox_events(EVENT).await.len(), 1);
 }
 
 // R21: the access token came from a sign-in without a refresh token.
@@ -172,7 +172,7 @@ async fn after_a_refresh_both_tokens_are_of_the_refresh_tokens_grant() {
     assert_eq!(stored.refresh_scopes, None);
 }
 
-// R37; Keycloak #51312: refresh against revoke.
+// R37; Keycloak #51312: a revocation during a refresh.
 #[tokio::test]
 async fn a_refresh_under_way_never_brings_a_revoked_account_back() {
     let world = World::new().await;
@@ -189,14 +189,14 @@ async fn a_refresh_under_way_never_brings_a_revoked_account_back() {
     let stored = world.stored(&account).await;
     assert!(stored.erased_at.is_some());
     assert_eq!(stored.sealed_refresh_token, None);
-    // The rotated one was revoked, not only the one before it.
+    // The rotated token was revoked, not only the one before it.
     let living = world.demo.issued().into_iter().any(|issued| {
         issued.kind == "refresh_token" && world.demo.refresh_token_works(&issued.token)
     });
     assert!(!living);
 }
 
-// R22: a person who comes back after a disconnect is connected anew.
+// R22: a person who comes back after a disconnect is connected again.
 #[tokio::test]
 async fn a_reconnect_after_a_disconnect_works() {
     let world = World::new().await;
@@ -207,5 +207,5 @@ async fn a_reconnect_after_a_disconnect_works() {
     let token = eventually(async || client.get(account.id).await.ok()).await;
     assert_eq!(token.access_token, account.access_token);
     client.revoke(account.id).await.unwrap();
-    assert_eq!(world.told(EVENT).await.len(), 2);
+    assert_eq!(world.outbox_events(EVENT).await.len(), 2);
 }

@@ -1,4 +1,4 @@
-//! R32: every failure has its class, its status and its word on trying again.
+//! R32: every failure has its class, its status and its retry information.
 
 use std::time::{Duration, Instant};
 
@@ -84,7 +84,8 @@ async fn each_failure_of_the_provider_has_its_class() {
         ),
     ];
     for (fault, code, reason, intents) in cases {
-        // Each its own replica: several accounts' failures would open its circuit.
+        // Each case has its own replica: failures of several accounts would open its
+        // circuit breaker.
         let (_replica, client) = world.served().await;
         world.demo.forget_counters();
         let account = world.expired(Flavour::Google).await;
@@ -96,7 +97,7 @@ async fn each_failure_of_the_provider_has_its_class() {
         let retries = matches!(code, Code::Unavailable | Code::ResourceExhausted);
         assert_eq!(refused.retry_after.is_some(), retries, "{reason}");
         let stored = world.stored(&account).await;
-        // What is the replica's own matter is not in the row.
+        // A failure that is specific to the replica is not stored in the row.
         let of_the_client = ["CLIENT_MISCONFIGURED", "UNAUTHORIZED"].contains(&reason);
         let in_the_row = (!of_the_client).then_some(reason);
         assert_eq!(stored.failure_class.as_deref(), in_the_row);
@@ -107,7 +108,7 @@ async fn each_failure_of_the_provider_has_its_class() {
         );
         assert_eq!(stored.lease_holder, None);
         assert_eq!(stored.intent_count, intents, "{reason}");
-        // Asked again at once, the provider is not.
+        // An immediate second call does not reach the provider.
         assert_eq!(refusal(client.get(account.id).await).reason, reason);
         assert_eq!(world.demo.refreshes(Flavour::Google), 1, "{reason}");
     }
@@ -115,7 +116,7 @@ async fn each_failure_of_the_provider_has_its_class() {
 
 // R32
 #[tokio::test]
-async fn retry_after_is_honoured_and_told() {
+async fn retry_after_is_honoured_and_passed_on() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Google).await;
@@ -128,14 +129,14 @@ async fn retry_after_is_honoured_and_told() {
     let retry_after = refused.retry_after.unwrap();
     assert!(retry_after > Duration::from_secs(110), "{retry_after:?}");
     assert!(retry_after < Duration::from_secs(140), "{retry_after:?}");
-    world.end_pause(&account).await;
+    world.end_backoff(&account).await;
     assert_eq!(client.get(account.id).await.unwrap().version, 2);
     assert_eq!(world.stored(&account).await.failure_class, None);
 }
 
 // R32; PEERS, the replaced system, 10: an expired client secret.
 #[tokio::test]
-async fn an_operators_mistake_marks_no_grant_and_ends_with_it() {
+async fn an_operators_mistake_marks_no_grant_and_ends_when_it_is_corrected() {
     let world = World::uncached()
         .await
         .with("AUTH_GOOGLE_CLIENT_SECRET", "wrong");
@@ -150,9 +151,14 @@ async fn an_operators_mistake_marks_no_grant_and_ends_with_it() {
     }
     let stored = world.stored(&account).await;
     assert!(stored.auth_failed_at.is_none());
-    assert!(world.told("account.reauth_required.v1").await.is_empty());
+    assert!(
+        world
+            .outbox_events("account.reauth_required.v1")
+            .await
+            .is_empty()
+    );
 
-    world.end_pause(&account).await;
+    world.end_backoff(&account).await;
     let mut mended = world;
     mended.variables.clear();
     let (_replica, client) = mended.served().await;
@@ -175,14 +181,14 @@ async fn a_token_that_is_still_valid_is_answered_while_the_refresh_fails() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 1);
 }
 
-// R32: failures in a row leave the provider alone for longer and longer.
+// R32: consecutive failures prolong the back-off.
 #[tokio::test]
-async fn the_pause_grows_with_every_failure() {
+async fn the_backoff_grows_with_every_failure() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
-    // The provider serves others: it is the account.
-    let sound = world.expired(Flavour::Google).await;
-    client.get(sound.id).await.unwrap();
+    // The provider serves others, so the account is the cause.
+    let healthy = world.expired(Flavour::Google).await;
+    client.get(healthy.id).await.unwrap();
     let account = world.expired(Flavour::Google).await;
     world.demo.inject(fault().times(9).answering(503, ""));
     let mut last = Duration::ZERO;
@@ -191,14 +197,15 @@ async fn the_pause_grows_with_every_failure() {
         assert!(pause >= last, "{pause:?} after {last:?}");
         last = pause;
         assert_eq!(world.stored(&account).await.failure_count, failures);
-        world.end_pause(&account).await;
+        world.end_backoff(&account).await;
     }
     assert!(last > Duration::from_secs(8), "{last:?}");
 }
 
-// While it serves nobody, the first to be served must not wait long after its return.
+// While the provider serves no grant, the first caller must not wait long after its
+// return.
 #[tokio::test]
-async fn the_pause_stays_short_while_the_provider_serves_nobody() {
+async fn the_backoff_stays_short_while_the_provider_serves_no_grant() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Google).await;
@@ -206,7 +213,7 @@ async fn the_pause_stays_short_while_the_provider_serves_nobody() {
     for _ in 0..8 {
         let pause = refusal(client.get(account.id).await).retry_after.unwrap();
         assert!(pause <= Duration::from_secs(5), "{pause:?}");
-        world.end_pause(&account).await;
+        world.end_backoff(&account).await;
     }
     world.demo.forget_faults();
     assert_eq!(client.get(account.id).await.unwrap().version, 2);
@@ -214,7 +221,7 @@ async fn the_pause_stays_short_while_the_provider_serves_nobody() {
 
 // R32
 #[tokio::test]
-async fn a_slow_provider_is_given_up_and_the_lease_goes_back() {
+async fn a_slow_provider_times_out_and_the_lease_is_released() {
     let world = World::new()
         .await
         .with("REFRESH_PROVIDER_DEADLINE", "300ms");
@@ -230,9 +237,9 @@ async fn a_slow_provider_is_given_up_and_the_lease_goes_back() {
     assert_eq!(world.stored(&account).await.lease_holder, None);
 }
 
-// R32: a provider that was switched off.
+// R32: a provider that was disabled.
 #[tokio::test]
-async fn a_provider_that_is_not_configured_is_the_operators_matter() {
+async fn a_provider_that_is_not_configured_is_the_operators_error() {
     let world = World::new()
         .await
         .with("AUTH_GOOGLE_ENABLED", "false")
@@ -273,7 +280,7 @@ async fn missing_scopes_are_named_and_the_provider_is_not_asked() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 0);
 }
 
-// R5, R32; PEERS, the replaced system, 6: what is granted counts.
+// R5, R32; PEERS, the replaced system, 6: the granted scopes are stored.
 #[tokio::test]
 async fn scopes_that_the_person_took_back_are_noticed_at_the_next_refresh() {
     let world = World::new().await;
@@ -301,7 +308,7 @@ async fn scopes_that_the_person_took_back_are_noticed_at_the_next_refresh() {
 
 // R32
 #[tokio::test]
-async fn an_unknown_account_and_a_request_that_is_none_are_told_apart() {
+async fn an_unknown_account_and_an_invalid_request_are_distinguished() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     let unknown = refusal(client.get(Uuid::new_v4()).await);

@@ -1,5 +1,5 @@
-//! Which account a handle leads to (R19, R30): never one whose address nobody
-//! vouches for.
+//! Which account a handle identifies (R19, R30): never one whose address is not vouched
+//! for.
 
 use latchkey_demo_provider::Flavour;
 use latchkey_domain::{AccountId, UserId};
@@ -22,7 +22,7 @@ fn by_handle(account: &Account, handle: &str) -> GetAccessTokenRequest {
     }
 }
 
-/// What somebody vouched for.
+/// Sets the vouched address.
 async fn vouch(world: &World, account: &Account, handle: Option<&str>) {
     sqlx::query("UPDATE vault.credential SET vouched_handle = $2 WHERE account_id = $1")
         .bind(account.id.as_uuid())
@@ -32,7 +32,7 @@ async fn vouch(world: &World, account: &Account, handle: Option<&str>) {
         .unwrap();
 }
 
-/// Somebody else's living account in the same workspace that shows the same
+/// A living account of another person in the same workspace that displays the same
 /// address.
 async fn shows_the_same(world: &World, account: &Account) -> Account {
     let mut other = world.connect(Flavour::Google, "grace", Token::Absent).await;
@@ -61,7 +61,7 @@ async fn an_account_that_merely_shows_an_address_is_not_found_by_it() {
     let refused = refusal(asked);
     assert_eq!(refused.code, Code::NotFound);
     assert_eq!(refused.reason, "ACCOUNT_NOT_FOUND");
-    // By its id it is.
+    // It is found by its id.
     client.get(account.id).await.unwrap();
     vouch(&world, &account, Some(&account.handle)).await;
     client
@@ -84,7 +84,7 @@ async fn of_two_accounts_with_one_address_the_vouched_one_is_found() {
         .await
         .unwrap();
     assert_eq!(token.account_id, account.id.to_string());
-    // Also where the address was changed by a writer that vouches for nothing.
+    // The same applies if the address was changed by a writer that vouches for nothing.
     vouch(&world, &impostor, Some("eve@evil.example")).await;
     let token = client
         .ask(by_handle(&account, &account.handle))

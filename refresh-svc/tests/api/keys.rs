@@ -1,4 +1,4 @@
-//! R35: keys rotate without downtime, and a lost key is known by its accounts.
+//! R35: keys rotate without downtime, and the accounts of a lost key are known.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,11 +17,11 @@ use secrecy::ExposeSecret as _;
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::ends::left_behind;
+use crate::grant_expiry::left_behind;
 use crate::support::{Account, Client, Replica, Token, World, eventually, refusal};
 
 impl World {
-    /// Replicas from now on get these keys, the first seals.
+    /// Replicas that start from now on get these keys; the first one seals.
     fn hold(&mut self, keys: &[&OpeningKey]) {
         let texts: Vec<String> = keys
             .iter()
@@ -40,7 +40,7 @@ async fn report(environment: &Environment, lost: Lost) -> (bool, String) {
     (outcome.is_ok(), String::from_utf8(out).unwrap())
 }
 
-/// Tokens that a key seals, as the command tells it.
+/// Number of tokens that a key seals, from the command's output.
 fn counted(report: &str, key: &OpeningKey) -> u64 {
     let start = format!("key {}", key.id());
     let line = report.lines().find(|line| line.starts_with(&start));
@@ -57,7 +57,7 @@ async fn sealed_to(world: &World, account: &Account) -> Vec<String> {
         .collect()
 }
 
-/// Callers that never stop asking, whichever replica is in front of them.
+/// Callers that send requests continuously to the current replicas.
 struct Load {
     front: Arc<Mutex<Vec<Client>>>,
     stop: Arc<AtomicBool>,
@@ -66,14 +66,14 @@ struct Load {
 }
 
 impl Load {
-    fn start(front: Vec<Client>, calm: &[AccountId], busy: &[AccountId]) -> Self {
+    fn start(front: Vec<Client>, idle: &[AccountId], busy: &[AccountId]) -> Self {
         let mut load = Self {
             front: Arc::new(Mutex::new(front)),
             stop: Arc::default(),
             answered: Arc::default(),
             callers: JoinSet::new(),
         };
-        for (number, account) in calm.iter().chain(busy).enumerate() {
+        for (number, account) in idle.iter().chain(busy).enumerate() {
             let (account, busy) = (*account, busy.contains(account));
             let (front, stop) = (Arc::clone(&load.front), Arc::clone(&load.stop));
             let answered = Arc::clone(&load.answered);
@@ -87,7 +87,8 @@ impl Load {
                         front[turn % front.len()].clone()
                     };
                     let answer = match client.get(account).await {
-                        // The provider refused the token: everyone gets a new one.
+                        // As if the provider's API had refused the token: a new one is
+                        // issued.
                         Ok(token) if busy => client.refused(account, token.version).await.map(drop),
                         answer => answer.map(drop),
                     };
@@ -106,7 +107,7 @@ impl Load {
         load
     }
 
-    /// Puts other replicas in front, and lets calls under way end.
+    /// Directs callers to other replicas and lets running calls end.
     async fn turn_to(&self, front: Vec<Client>) {
         *self.front.lock().unwrap() = front;
         let seen = self.answered.load(Ordering::SeqCst);
@@ -123,14 +124,14 @@ impl Load {
     }
 }
 
-/// New replicas beside the old ones, then the old ones go.
+/// Starts new replicas beside the old ones, then stops the old ones.
 async fn roll_out(world: &World, load: &Load, running: &mut Vec<Replica>) {
     let next = [world.replica(), world.replica()];
     let mut front = Vec::new();
     for replica in &next {
         front.push(replica.client(&world.certificates).await);
     }
-    // Half old, half new: neither may seal what the other cannot open.
+    // Old and new replicas are mixed: neither may seal what the other cannot open.
     let mut both = front.clone();
     for replica in running.iter() {
         both.push(replica.client(&world.certificates).await);
@@ -142,23 +143,23 @@ async fn roll_out(world: &World, load: &Load, running: &mut Vec<Replica>) {
     }
 }
 
-// R35: the whole rotation of the runbook, with callers all the while.
+// R35: the complete rotation of the runbook with continuous callers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_rotates_under_load_without_a_failed_request() {
     let mut world = World::new()
         .await
         .with("SEALING_RESEAL_EVERY", "200ms")
-        // Logins are slow in a debug build, and each replica makes its own.
+        // Logins are slow in a debug build, and each replica needs its own.
         .with("DATABASE_MAX_CONNECTIONS", "4")
         .with("TOKEN_CACHE_REVALIDATE", "100ms");
     world.callers_force_without_a_bound().await;
     let (old, new) = (world.key.clone(), OpeningKey::generate().unwrap());
-    let (mut calm, mut busy) = (Vec::new(), Vec::new());
+    let (mut idle, mut busy) = (Vec::new(), Vec::new());
     for _ in 0..4 {
         for flavour in Flavour::ALL {
-            calm.push(world.connect(flavour, "ada", Token::Expires(3000)).await);
+            idle.push(world.connect(flavour, "ada", Token::Expires(3000)).await);
         }
-        // Rotates strictly: a rotated token that was overwritten would be fatal.
+        // Strict rotation: overwriting a rotated token would be fatal.
         busy.push(world.expired(Flavour::Oidc).await);
     }
     world.hold(&[&old]);
@@ -168,7 +169,7 @@ async fn a_key_rotates_under_load_without_a_failed_request() {
         front.push(replica.client(&world.certificates).await);
     }
     let ids = |accounts: &[Account]| accounts.iter().map(|a| a.id).collect::<Vec<_>>();
-    let load = Load::start(front, &ids(&calm), &ids(&busy));
+    let load = Load::start(front, &ids(&idle), &ids(&busy));
 
     // 1. Every replica can open what will be sealed to the new key.
     world.hold(&[&old, &new]);
@@ -176,11 +177,11 @@ async fn a_key_rotates_under_load_without_a_failed_request() {
     // 2. The new key seals, and the running service moves the rest.
     world.hold(&[&new, &old]);
     roll_out(&world, &load, &mut running).await;
-    // A message from before the rotation comes late, sealed to the old key.
+    // A message from before the rotation arrives late, sealed to the old key.
     let late = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
-    let all = 2 * (calm.len() + busy.len() + 1) as u64;
+    let all = 2 * (idle.len() + busy.len() + 1) as u64;
     eventually(async || {
         let (_, report) = report(&world.environment(), Lost::List).await;
         (counted(&report, &old) == 0 && counted(&report, &new) == all).then_some(())
@@ -194,8 +195,8 @@ async fn a_key_rotates_under_load_without_a_failed_request() {
     assert!(load.end().await > 200);
     world.key = new;
     check(&world.environment(), &mut Vec::new()).await.unwrap();
-    for account in &calm {
-        // Sealed anew is no new token: callers' versions hold.
+    for account in &idle {
+        // A resealed token is not a new version for callers.
         assert_eq!(world.stored(account).await.version, 1);
         assert_eq!(
             world.stored_refresh_token(account).await,
@@ -209,7 +210,7 @@ async fn a_key_rotates_under_load_without_a_failed_request() {
     }
 }
 
-// R35: several at once share the work, and each grant is moved once.
+// R35: concurrent commands share the work, and each grant is resealed once.
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_move_grants_at_once_move_each_of_them_once() {
     let mut world = World::new().await;
@@ -243,9 +244,9 @@ async fn commands_that_move_grants_at_once_move_each_of_them_once() {
     check(&world.environment(), &mut Vec::new()).await.unwrap();
 }
 
-// R35: what earlier sign-ins left is revoked some day, by whichever key is held then.
+// R35: grants of earlier sign-ins are revoked later, with the keys of that time.
 #[tokio::test]
-async fn what_earlier_sign_ins_left_moves_to_the_new_key() {
+async fn grants_of_earlier_sign_ins_move_to_the_new_key() {
     let mut world = World::new().await;
     let (old, new) = (world.key.clone(), OpeningKey::generate().unwrap());
     let account = world
@@ -260,9 +261,9 @@ async fn what_earlier_sign_ins_left_moves_to_the_new_key() {
     assert_eq!(counted(&after, &new), 3);
 }
 
-// R35, R34: exactly the people of a lost key are asked to sign in again.
+// R35, R34: exactly the owners of grants of a lost key are asked to sign in again.
 #[tokio::test]
-async fn a_lost_key_tells_exactly_which_accounts_must_sign_in_again() {
+async fn a_lost_key_lists_exactly_the_accounts_that_must_sign_in_again() {
     let mut world = World::new().await;
     let (lost, kept) = (world.key.clone(), OpeningKey::generate().unwrap());
     let mut gone = Vec::new();
@@ -275,7 +276,7 @@ async fn a_lost_key_tells_exactly_which_accounts_must_sign_in_again() {
         .execute(world.pool())
         .await
         .unwrap();
-    // Its access token is lost, its refresh token brings another.
+    // Its access token is lost; its refresh token brings another one.
     let mut healing = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
@@ -307,11 +308,16 @@ async fn a_lost_key_tells_exactly_which_accounts_must_sign_in_again() {
     expected.sort_unstable();
     assert_eq!(listed, expected);
     assert!(report_text.contains(&format!("key {}", lost.id())));
-    assert!(world.told("account.reauth_required.v1").await.is_empty());
+    assert!(
+        world
+            .outbox_events("account.reauth_required.v1")
+            .await
+            .is_empty()
+    );
 
     assert!(report(&environment, Lost::Mark).await.0);
-    let mut told: Vec<String> = world
-        .told("account.reauth_required.v1")
+    let mut events: Vec<String> = world
+        .outbox_events("account.reauth_required.v1")
         .await
         .iter()
         .map(|payload| {
@@ -320,8 +326,8 @@ async fn a_lost_key_tells_exactly_which_accounts_must_sign_in_again() {
             event.account_id
         })
         .collect();
-    told.sort_unstable();
-    assert_eq!(told, expected);
+    events.sort_unstable();
+    assert_eq!(events, expected);
     let (ok, again) = report(&environment, Lost::Mark).await;
     assert!(ok && !again.contains("account "), "{again}");
 

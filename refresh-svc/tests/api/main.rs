@@ -1,5 +1,5 @@
-//! refresh-svc as its callers see it: gRPC over mutual TLS, a real PostgreSQL,
-//! a provider that answers over HTTP. A file per promise.
+//! refresh-svc as its callers see it: gRPC over mutual TLS, a real PostgreSQL, and a
+//! provider that answers over HTTP. One file per property.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,39 +9,39 @@
 )]
 
 mod always_valid;
+mod authorization;
 mod batch;
+mod cache;
+mod caller_limits;
 mod certificates;
-mod circuit;
+mod circuit_breaker;
+mod crash;
+mod database_outage;
+mod database_restart;
 mod dead_grants;
 mod disconnect;
-mod ends;
 mod errors;
+mod grant_expiry;
 mod handles;
-mod kept;
 mod keys;
-mod killed;
-mod leaving;
-mod memory;
-mod once;
+mod local_failures;
+mod member_removal;
 mod one_connection;
-mod outage;
-mod own_trouble;
-mod refused;
-mod restart;
-mod restarts;
-mod revoke_race;
+mod policy_refusals;
+mod revocation_race;
+mod rolling_restarts;
 mod rotation;
 mod rust_client;
 mod scopes;
-mod sealed;
+mod sealing;
 mod service_accounts;
-mod shares;
-mod stopping;
+mod shutdown;
+mod single_flight;
+mod slow_provider;
+mod store_outage;
 mod storm;
 mod support;
 mod transport;
-mod trouble;
 mod verdict_table;
 mod verdicts;
 mod watch;
-mod who_may;

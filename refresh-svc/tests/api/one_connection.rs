@@ -1,5 +1,5 @@
-//! `DATABASE_MAX_CONNECTIONS=1`, as every test here sets it: who holds one
-//! connection and waits for another waits for itself.
+//! `DATABASE_MAX_CONNECTIONS=1`, which every test here sets: code that holds one
+//! connection and waits for another one would wait for itself.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tonic::Status;
 
 use crate::support::{Account, Client, Token, World, asking, next};
 
-/// So many ask for the same thing at once.
+/// Concurrent calls of each kind.
 const CROWD: usize = 8;
 
 /// Calls a method by its name in the contract.
@@ -43,7 +43,7 @@ async fn every_method_answers_with_one_connection() {
             } else {
                 Token::Expires(3000)
             };
-            // A revocation may end what the same person has elsewhere.
+            // A revocation may end other accounts of the same person.
             let flavour = if method == "RevokeAccount" {
                 Flavour::Microsoft
             } else {

@@ -1,4 +1,4 @@
-//! R31: the refresh token stays where none came, and is replaced where one did.
+//! R31: the refresh token is kept if none was issued, and replaced otherwise.
 
 use latchkey_demo_provider::{Endpoint, Fault, Flavour, Misbehaviour};
 use tonic::Code;
@@ -44,9 +44,9 @@ async fn a_rotated_refresh_token_replaces_the_stored_one_every_time() {
     }
 }
 
-// R31; PEERS, strictly better, 5: a strict provider, the answer lost once.
+// R31; PEERS, strictly better, 5: a strict provider whose answer was lost once.
 #[tokio::test]
-async fn a_strict_provider_is_asked_once_more_after_a_lost_answer_and_then_no_more() {
+async fn a_strict_provider_is_asked_exactly_once_more_after_a_lost_answer() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Oidc).await;
@@ -63,7 +63,7 @@ async fn a_strict_provider_is_asked_once_more_after_a_lost_answer_and_then_no_mo
         (Code::Unavailable, "OUTCOME_UNKNOWN")
     );
     assert_eq!(world.stored(&account).await.intent_count, 1);
-    world.end_pause(&account).await;
+    world.end_backoff(&account).await;
 
     let dead = refusal(client.get(account.id).await);
     assert_eq!(
@@ -78,9 +78,9 @@ async fn a_strict_provider_is_asked_once_more_after_a_lost_answer_and_then_no_mo
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 2);
 }
 
-// PEERS, strictly better, 5: an outage is no proof, only a refusal is.
+// PEERS, strictly better, 5: an outage proves nothing, only a refusal does.
 #[tokio::test]
-async fn a_strict_provider_that_does_not_answer_for_a_while_costs_no_grant() {
+async fn an_outage_of_a_strict_provider_loses_no_grant() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Oidc).await;
@@ -95,54 +95,60 @@ async fn a_strict_provider_that_does_not_answer_for_a_while_costs_no_grant() {
             refusal(client.get(account.id).await).reason,
             "OUTCOME_UNKNOWN"
         );
-        world.end_pause(&account).await;
+        world.end_backoff(&account).await;
     }
     assert_eq!(client.get(account.id).await.unwrap().version, 2);
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 5);
 }
 
-// A strict provider may have spent the refresh token with an answer that nobody
-// can read: it is replayed once, in case it had not, and no more.
+// A strict provider may have used the refresh token up with an unreadable answer: it is
+// sent exactly once more, in case it was not used up.
 #[tokio::test]
-async fn a_strict_provider_that_answers_rubbish_gets_one_replay_and_no_more() {
+async fn a_strict_provider_with_unreadable_answers_gets_exactly_one_replay() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     let mended = world.expired(Flavour::Oidc).await;
-    let rubbish = || {
+    let unreadable = || {
         Fault::on(Endpoint::Token)
             .of(Flavour::Oidc)
             .answering(200, "<html>")
     };
-    world.demo.inject(rubbish());
+    world.demo.inject(unreadable());
     let refused = refusal(client.get(mended.id).await);
     assert_eq!(
         (refused.code, refused.reason.as_str()),
         (Code::Unavailable, "MALFORMED_RESPONSE")
     );
-    world.end_pause(&mended).await;
+    world.end_backoff(&mended).await;
     assert_eq!(client.get(mended.id).await.unwrap().version, 2);
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 2);
 
     let lost = world.expired(Flavour::Oidc).await;
-    world.demo.inject(rubbish().times(20));
-    let mut told = Vec::new();
+    world.demo.inject(unreadable().times(20));
+    let mut reasons = Vec::new();
     for _ in 0..7 {
-        told.push(refusal(client.get(lost.id).await).reason);
-        world.end_pause(&lost).await;
+        reasons.push(refusal(client.get(lost.id).await).reason);
+        world.end_backoff(&lost).await;
     }
-    assert_eq!(told[0], "MALFORMED_RESPONSE");
+    assert_eq!(reasons[0], "MALFORMED_RESPONSE");
     assert!(
-        told[1..].iter().all(|reason| reason == "ROTATION_LOST"),
-        "{told:?}"
+        reasons[1..].iter().all(|reason| reason == "ROTATION_LOST"),
+        "{reasons:?}"
     );
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 2 + 2);
-    assert_eq!(world.told("account.reauth_required.v1").await.len(), 1);
+    assert_eq!(
+        world
+            .outbox_events("account.reauth_required.v1")
+            .await
+            .len(),
+        1
+    );
 }
 
-// PEERS, strictly better, 5: without rotation, and with a soft one, a lost
-// answer is asked for again.
+// PEERS, strictly better, 5: without strict rotation a request is repeated after a lost
+// answer.
 #[tokio::test]
-async fn a_lost_answer_is_asked_for_again_where_that_does_no_harm() {
+async fn a_refresh_is_repeated_after_a_lost_answer_if_the_provider_is_not_strict() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     for flavour in [Flavour::Google, Flavour::Microsoft] {
@@ -155,15 +161,15 @@ async fn a_lost_answer_is_asked_for_again_where_that_does_no_harm() {
                 refusal(client.get(account.id).await).reason,
                 "OUTCOME_UNKNOWN"
             );
-            world.end_pause(&account).await;
+            world.end_backoff(&account).await;
         }
         assert_eq!(client.get(account.id).await.unwrap().version, 2);
         assert_eq!(world.stored(&account).await.intent_count, 0);
     }
 }
 
-// R31; PEERS, strictly better, 6: the rotated token is kept although the answer
-// is otherwise none.
+// R31; PEERS, strictly better, 6: a rotated token is stored although the answer is
+// otherwise invalid.
 #[tokio::test]
 async fn a_rotated_refresh_token_in_a_broken_answer_is_stored() {
     let world = World::uncached().await;
@@ -180,11 +186,11 @@ async fn a_rotated_refresh_token_in_a_broken_answer_is_stored() {
         "MALFORMED_RESPONSE"
     );
     assert_eq!(world.stored_refresh_token(&account).await, next);
-    world.end_pause(&account).await;
+    world.end_backoff(&account).await;
     assert!(client.get(account.id).await.is_ok());
 }
 
-// R31; PEERS, ToolHive: what can fail is looked at after the storing.
+// R31; PEERS, ToolHive: checks that may fail come after the storing.
 #[tokio::test]
 async fn a_bad_id_token_never_loses_a_rotated_refresh_token() {
     let world = World::new().await;

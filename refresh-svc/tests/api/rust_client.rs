@@ -1,4 +1,4 @@
-//! `latchkey-client` against the service itself; its own tests use a double.
+//! `latchkey-client` against the real service; its own tests use a fake.
 
 use latchkey_client::{MutualTls, Reason, TokenClient, TokenError};
 use latchkey_demo_provider::Flavour;
@@ -22,11 +22,11 @@ fn client(world: &World, replicas: &[&Replica]) -> TokenClient {
 
 // R30, R33
 #[tokio::test]
-async fn processes_that_storm_two_replicas_and_report_a_401_cause_one_refresh_each_time() {
+async fn many_processes_that_ask_two_replicas_and_report_a_401_cause_one_refresh_each_time() {
     let world = World::new().await;
     let (one, other) = (world.replica(), world.replica());
     let account = world.expired(Flavour::Google).await;
-    // Each client is a process of its own; none knows the others' memory.
+    // Each client represents a process: they share no cache.
     let clients: Vec<_> = (0..10).map(|_| client(&world, &[&one, &other])).collect();
 
     let mut callers = JoinSet::new();
@@ -57,7 +57,7 @@ async fn processes_that_storm_two_replicas_and_report_a_401_cause_one_refresh_ea
 
 // R34
 #[tokio::test]
-async fn a_dead_grant_asks_for_the_person() {
+async fn a_dead_grant_asks_for_a_sign_in() {
     let world = World::new().await;
     let replica = world.replica();
     let account = world.expired(Flavour::Google).await;
@@ -104,7 +104,7 @@ async fn a_revoked_account_is_not_found_any_more() {
 
 // R33, R37
 #[tokio::test]
-async fn what_happens_elsewhere_reaches_memory_unasked() {
+async fn changes_elsewhere_reach_the_cache() {
     let world = World::new().await;
     let (one, other) = (world.replica(), world.replica());
     let account = world.expired(Flavour::Google).await;
@@ -119,5 +119,5 @@ async fn what_happens_elsewhere_reaches_memory_unasked() {
     .await;
 
     there.revoke_account(account.id).await.unwrap();
-    eventually(async || (here.kept() == 0).then_some(())).await;
+    eventually(async || (here.cached_accounts() == 0).then_some(())).await;
 }

@@ -1,5 +1,4 @@
-//! Scopes as people mean them: what a grant has, what it includes, and what a policy
-//! lets out.
+//! Scopes: what a grant has, what a scope includes, and what a policy allows.
 
 use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 use latchkey_proto::token::GetAccessTokenRequest;
@@ -23,7 +22,7 @@ async fn grants(world: &World, account: &crate::support::Account, scopes: &[&str
         .unwrap();
 }
 
-/// The caller may have tokens that read mail and do nothing else.
+/// The caller may have only tokens that read mail.
 fn mail_read_alone() -> PolicyFile {
     PolicyFile::new(&rule(
         "[\"test-client\"]",
@@ -36,7 +35,7 @@ fn mail_read_alone() -> PolicyFile {
 
 // R5, R36; RFC 6749 sections 5.1 and 6.
 #[tokio::test]
-async fn an_empty_scope_in_a_refresh_changes_no_scope_and_opens_no_policy() {
+async fn an_empty_scope_in_a_refresh_changes_no_scope_and_widens_no_policy() {
     let policy = mail_read_alone();
     let world = World::new().await.with_policy(&policy);
     let (_replica, client) = world.served().await;
@@ -49,7 +48,7 @@ async fn an_empty_scope_in_a_refresh_changes_no_scope_and_opens_no_policy() {
         let refused = refusal(client.get(account.id).await);
 
         assert_eq!(refused.code, Code::PermissionDenied, "{empty}");
-        // The one that is within the limit is given as before.
+        // A token within the limit is given as before.
         let own = world.expired(Flavour::Google).await;
         world.demo.forget_faults();
         world.demo.inject(answering(empty));
@@ -63,7 +62,7 @@ async fn an_empty_scope_in_a_refresh_changes_no_scope_and_opens_no_policy() {
     }
 }
 
-// R36: what a token may do is not known, so it is within no limit.
+// R36: a token with unknown scopes is within no limit.
 #[tokio::test]
 async fn a_token_of_unknown_scopes_is_within_no_limit() {
     let policy = mail_read_alone();
@@ -79,7 +78,7 @@ async fn a_token_of_unknown_scopes_is_within_no_limit() {
     );
 }
 
-// R5, R32, R36: the scopes of Microsoft's own default, asked for as its pages write them.
+// R5, R32, R36: Microsoft's default scopes, written as in its documentation.
 #[tokio::test]
 async fn a_wider_scope_meets_a_narrower_one_and_the_limit_of_a_policy() {
     let policy = PolicyFile::new(&rule(

@@ -27,7 +27,7 @@ async fn world(by: &str, cluster: &Cluster, policy: &PolicyFile) -> World {
         .with("CALLER_TOKEN_AUDIENCE", AUDIENCE)
 }
 
-/// The same with the keys behind an address.
+/// The same with the keys at a URL.
 async fn world_at(cluster: &Cluster, policy: &PolicyFile) -> World {
     let address = cluster.serve().await;
     world("token", cluster, policy)
@@ -66,7 +66,7 @@ async fn a_service_account_is_a_caller_without_a_certificate() {
 
     let bearer = format!("Bearer {}", cluster.token(&json!({})));
     ask(&client, account.id, &bearer).await.unwrap();
-    // From memory as well.
+    // The second answer comes from the cache.
     ask(&client, account.id, &bearer).await.unwrap();
     let other = cluster.token(&json!({"sub": "system:serviceaccount:sync:other"}));
     let refused = ask(&client, account.id, &format!("Bearer {other}")).await;
@@ -82,7 +82,7 @@ async fn a_service_account_is_a_caller_without_a_certificate() {
 
 // R36
 #[tokio::test]
-async fn a_token_that_is_not_good_names_no_caller() {
+async fn an_invalid_token_identifies_no_caller() {
     let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
     let world = world("token", &cluster, &policy).await;
     let (_replica, account, client) = asked_by_token(&world).await;
@@ -150,7 +150,7 @@ async fn a_token_that_is_not_good_names_no_caller() {
 
 // R36
 #[tokio::test]
-async fn a_key_that_the_cluster_takes_away_takes_its_tokens_with_it() {
+async fn tokens_of_a_removed_cluster_key_are_refused() {
     let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
     let world = world("token", &cluster, &policy).await;
     let (_replica, account, client) = asked_by_token(&world).await;
@@ -166,7 +166,7 @@ async fn a_key_that_the_cluster_takes_away_takes_its_tokens_with_it() {
 
 // R36
 #[tokio::test]
-async fn keys_may_be_behind_an_address() {
+async fn keys_may_come_from_a_url() {
     let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
     let world = world_at(&cluster, &policy).await;
     let (_replica, account, client) = asked_by_token(&world).await;
@@ -174,10 +174,10 @@ async fn keys_may_be_behind_an_address() {
     eventually(async || ask(&client, account.id, &bearer).await.ok()).await;
 }
 
-// R36: a token of a key that is not known yet has the address asked, and not again
-// at once however many come; what cannot be read changes nothing.
+// R36: a token of an unknown key causes one request to the URL, regardless of how many
+// follow soon. An unreadable answer changes nothing.
 #[tokio::test]
-async fn keys_behind_an_address_rotate_and_the_last_ones_stay_while_it_fails() {
+async fn keys_from_a_url_rotate_and_the_last_ones_stay_while_it_fails() {
     const ASKED_AGAIN: Duration = Duration::from_secs(20);
     let (cluster, policy) = (Cluster::new(), PolicyFile::new(&everything(ACCOUNT)));
     let world = world_at(&cluster, &policy).await;
@@ -196,7 +196,7 @@ async fn keys_behind_an_address_rotate_and_the_last_ones_stay_while_it_fails() {
         ask(&client, account.id, &new).await.ok()
     })
     .await;
-    // Asked once at the start and once for all the tokens of the new key.
+    // Requested once at the start and once for all tokens of the new key.
     assert_eq!(cluster.asked.load(Ordering::SeqCst), 2);
     let refused = refusal(ask(&client, account.id, &old).await);
     assert_eq!(refused.reason, "CALLER_UNKNOWN");
@@ -244,7 +244,7 @@ async fn certificate_and_token_may_be_asked_for_together_or_either() {
     let bare = Client::without_certificate(replica.grpc, &either.certificates);
     ask(&bare, account.id, &good).await.unwrap();
     assert_eq!(refusal(bare.get(account.id).await).reason, "CALLER_UNKNOWN");
-    // A token that is not good is not made good by a certificate.
+    // A certificate does not compensate for an invalid token.
     assert_eq!(
         refusal(ask(&client, account.id, &bad).await).reason,
         "CALLER_UNKNOWN"

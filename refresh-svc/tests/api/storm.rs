@@ -1,8 +1,8 @@
-//! R33: thousands of callers over three replicas, which are
-//! processes of their own: what this one logs for its tests is no part of a storm.
+//! R33: thousands of callers over three replicas, which are separate processes because
+//! this one logs everything for its tests.
 //!
-//! `LATCHKEY_STORM_SECONDS=3,12,20` runs the storm at these latencies of the
-//! provider too.
+//! `LATCHKEY_STORM_SECONDS=3,12,20` also runs the storm with these latencies of the
+//! provider.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ struct Storm {
 }
 
 async fn storm() -> Storm {
-    // Its size is that of a deployment.
+    // The pool size of a deployment.
     let world = World::new().await.with("DATABASE_MAX_CONNECTIONS", "16");
     let replicas: Vec<Process> = (0..3).map(|_| Process::start(&world)).collect();
     let mut clients = Vec::new();
@@ -31,7 +31,7 @@ async fn storm() -> Storm {
             clients.push(Client::connect(replica.grpc, &world.certificates).await);
         }
     }
-    // A service that runs has its connections.
+    // A running service has open connections.
     for client in &clients {
         let account = world
             .connect(Flavour::Google, "ada", Token::Expires(3000))
@@ -45,7 +45,7 @@ async fn storm() -> Storm {
     }
 }
 
-// R33: none fails, none waits beyond its deadline, and the provider is asked once.
+// R33: no call fails or exceeds its deadline, and the provider is asked once.
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_callers_over_three_replicas_cause_one_request() {
     let Storm {
@@ -92,7 +92,7 @@ async fn a_thousand_expired_accounts_cause_exactly_a_thousand_requests() {
         accounts.push(world.expired(Flavour::Google).await.id);
     }
     let calls = accounts.iter().flat_map(|account| {
-        // Every account at every replica.
+        // Requests every account from every replica.
         (0..3).map(|replica| clients[replica].get(*account))
     });
     for answer in join_all(calls).await {
@@ -101,9 +101,9 @@ async fn a_thousand_expired_accounts_cause_exactly_a_thousand_requests() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 1_000);
 }
 
-// A slow provider holds its own seats and nobody else's.
+// A slow provider uses only its own permits.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_takes_its_time_slows_no_other_and_no_valid_token() {
+async fn a_slow_provider_delays_no_other_and_no_valid_token() {
     let world = World::new().await.with("REFRESH_CONCURRENCY", "2");
     let (_replica, client) = world.served().await;
     let valid = world
@@ -125,7 +125,7 @@ async fn a_provider_that_takes_its_time_slows_no_other_and_no_valid_token() {
         let other = world.expired(flavour).await;
         assert_eq!(client.get(other.id).await.unwrap().version, 2);
     }
-    // Not one more was sent meanwhile.
+    // No further request was sent meanwhile.
     assert_eq!(world.demo.refreshes(Flavour::Google), 2);
     assert!(stuck.iter().all(|call| !call.is_finished()));
 }

@@ -1,10 +1,10 @@
-//! A world for one test: database, provider, keys, certificates, replicas.
+//! The environment of one test: database, provider, keys, certificates, replicas.
 
 mod account;
 mod callers;
 pub mod cluster;
 mod log;
-mod may;
+mod policies;
 mod process;
 mod replica;
 
@@ -29,7 +29,7 @@ pub use account::{Account, SCOPES, Token};
 pub use callers::{Client, Refusal, asking, by_id, endpoint, identity, next, reason, refusal, tls};
 pub use latchkey_servers::Proxy;
 pub use log::logged;
-pub use may::{Audited, MAIL, PolicyFile, everything, mail_of, rule};
+pub use policies::{Audited, MAIL, PolicyFile, everything, mail_of, rule};
 pub use process::Process;
 pub use replica::Replica;
 
@@ -38,7 +38,7 @@ pub struct World {
     pub demo: DemoProvider,
     pub certificates: TestCertificates,
     pub key: OpeningKey,
-    /// Variables that replicas started from now on get beside the usual ones.
+    /// Additional variables of replicas that start from now on.
     pub variables: Vec<(String, String)>,
 }
 
@@ -60,8 +60,8 @@ impl World {
         }
     }
 
-    /// Nothing is answered from memory: what a test changes in the database
-    /// counts at once, and not when the notification has come.
+    /// Without a cache: changes in the database are visible at once, without waiting for
+    /// the notification.
     pub async fn uncached() -> Self {
         Self::new().await.with("TOKEN_CACHE_REVALIDATE", "0s")
     }
@@ -89,9 +89,9 @@ impl World {
         let mut variables: Vec<(String, String)> = self.demo.environment().into_iter().collect();
         let own = [
             ("DATABASE_URL", self.database.url(Role::Refresh)),
-            // Who holds one and waits for another is found out.
+            // Reveals code that holds a connection and waits for another one.
             ("DATABASE_MAX_CONNECTIONS", "1".to_owned()),
-            // Nobody there: the outbox keeps what it holds.
+            // No broker: the outbox keeps its messages.
             ("AMQP_URL", "amqp://nobody:x@127.0.0.1:1/%2f".to_owned()),
             ("GRPC_LISTEN", "127.0.0.1:0".to_owned()),
             ("HEALTH_LISTEN", "127.0.0.1:0".to_owned()),
@@ -121,19 +121,19 @@ impl World {
         Config::from_environment(&self.environment(), Arc::new(SystemClock)).unwrap()
     }
 
-    /// A replica in a runtime of its own, so that it can be killed.
+    /// Starts a replica in a separate runtime, so that it can be killed.
     pub fn replica(&self) -> Replica {
         Replica::start(|| self.configuration())
     }
 
-    /// One replica and a client of it.
+    /// Starts one replica and a client of it.
     pub async fn served(&self) -> (Replica, Client) {
         let replica = self.replica();
         let client = replica.client(&self.certificates).await;
         (replica, client)
     }
 
-    /// Waits until a replica hears of changes: what it read before is read again.
+    /// Waits until a replica listens for changes: it reads again what it read before.
     pub async fn listens(&self) {
         within(Duration::from_mins(1), async || {
             sqlx::query_scalar::<_, i32>(
@@ -151,8 +151,7 @@ impl World {
 impl World {
     async fn alter_database(&self, what: &str) {
         let mut connection = self.pool().acquire().await.unwrap();
-        // A connection that is new while the database only reads may write all the
-        // same.
+        // Even if new sessions are read-only, this one may write.
         sqlx::query("SET default_transaction_read_only = off")
             .execute(&mut *connection)
             .await
@@ -168,27 +167,26 @@ impl World {
             .unwrap();
     }
 
-    /// What is committed outlives a crash of the server; in tests it need not.
+    /// Commits survive a crash of the server; other tests do not need this.
     pub async fn keep_what_is_committed(&self) {
         self.alter_database("SET synchronous_commit = on").await;
     }
 
-    /// The database fails for refresh-svc, and only for it.
+    /// Makes the database fail for refresh-svc only.
     pub async fn cut_database_off(&self) {
         self.alter_database("CONNECTION LIMIT 0").await;
         self.end_sessions().await;
     }
 
-    /// From now on its sessions may read only, as at a server that was demoted;
-    /// the present ones end if they are to.
+    /// Makes new sessions read-only, as on a demoted server, and ends the current ones.
     pub async fn demote_database(&self) {
         self.alter_database("SET default_transaction_read_only = on")
             .await;
         self.end_sessions().await;
     }
 
-    /// New sessions may write again: they lead to the server that was promoted.
-    /// Those of before stay where they are.
+    /// Lets new sessions write again, as on the promoted server. Existing sessions stay
+    /// read-only.
     pub async fn promote_database(&self) {
         self.alter_database("RESET default_transaction_read_only")
             .await;
@@ -204,7 +202,7 @@ impl World {
         .unwrap();
     }
 
-    /// Replicas from now on reach the database through a proxy.
+    /// Replicas that start from now on reach the database through a proxy.
     pub async fn behind_a_proxy(self) -> (Self, Proxy) {
         let url = self.database.url(Role::Refresh);
         let server = Url::parse(&url).unwrap();
@@ -214,13 +212,13 @@ impl World {
         (self.with("DATABASE_URL", &through), proxy)
     }
 
-    /// The database is back.
+    /// Ends [`World::cut_database_off`].
     pub async fn let_database_in(&self) {
         self.alter_database("CONNECTION LIMIT -1").await;
     }
 }
 
-/// The next refresh takes so long at the provider.
+/// Delays the next refresh at the provider.
 pub fn slow(millis: u64) -> Fault {
     Fault::on(Endpoint::Token)
         .of_grant("refresh_token")
@@ -228,7 +226,7 @@ pub fn slow(millis: u64) -> Fault {
 }
 
 impl World {
-    /// Asks for an account, and waits until the provider has been asked once.
+    /// Requests a token and waits until the provider has received one request.
     pub async fn under_way(
         &self,
         client: &Client,
@@ -242,16 +240,16 @@ impl World {
     }
 }
 
-/// Waits until something holds.
-pub async fn eventually<T>(look: impl AsyncFnMut() -> Option<T>) -> T {
-    within(Duration::from_secs(10), look).await
+/// Waits until a condition holds.
+pub async fn eventually<T>(check: impl AsyncFnMut() -> Option<T>) -> T {
+    within(Duration::from_secs(10), check).await
 }
 
-/// Waits longer.
-pub async fn within<T>(patience: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+/// Waits until a condition holds, at most for `patience`.
+pub async fn within<T>(patience: Duration, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
-        if let Some(found) = look().await {
+        if let Some(found) = check().await {
             return found;
         }
         assert!(begun.elapsed() < patience, "not within {patience:?}");

@@ -1,4 +1,4 @@
-//! Who may speak to refresh-svc at all (R36), and the frame around it (R15).
+//! Transport: mutual TLS (R36), health, reflection and the broker (R15).
 
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ async fn a_caller_without_a_certificate_of_the_right_authority_is_refused() {
                 ..GetAccessTokenRequest::default()
             })
             .await;
-        // With TLS 1.3 the refusal comes after the caller's side of the
-        // handshake: how it shows depends on who is faster.
+        // With TLS 1.3 the refusal arrives after the caller's side of the handshake: how
+        // it is reported depends on timing.
         let status = answer.unwrap_err();
         assert!(
             matches!(
@@ -52,7 +52,7 @@ async fn a_caller_without_a_certificate_of_the_right_authority_is_refused() {
             "the service answered: {status:?}"
         );
     }
-    // In clear neither.
+    // A connection without TLS is refused too.
     let clear = tonic::transport::Endpoint::from_shared(format!("http://{}", replica.grpc));
     let channel = clear.unwrap().connect_lazy();
     let answer = TokenServiceClient::new(channel)
@@ -61,9 +61,9 @@ async fn a_caller_without_a_certificate_of_the_right_authority_is_refused() {
     assert_ne!(answer.unwrap_err().code(), Code::InvalidArgument);
 }
 
-// R36: and the caller knows whom it speaks to.
+// R36: the caller verifies the service.
 #[tokio::test]
-async fn a_server_of_another_authority_is_not_spoken_to() {
+async fn a_server_of_another_authority_is_refused() {
     let world = World::new().await;
     let replica = world.replica();
     let stranger = TestCertificates::create();
@@ -136,7 +136,7 @@ async fn http(address: std::net::SocketAddr, path: &str) -> String {
 
 // R15
 #[tokio::test]
-async fn health_readiness_and_version_are_told_over_http() {
+async fn health_readiness_and_version_are_served_over_http() {
     let broker = TestBroker::create().await;
     let world = World::new().await.with("AMQP_URL", broker.url());
     let replica = world.replica();
@@ -171,9 +171,10 @@ async fn health_readiness_and_version_are_told_over_http() {
     .await;
 }
 
-// Asked to end, a replica says so, and serves who has not heard it yet.
+// A replica that is asked to stop reports this, and serves callers that have not noticed
+// yet.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_ends_fails_no_call() {
+async fn a_replica_that_stops_fails_no_call() {
     let world = World::new().await.with("SHUTDOWN_DELAY", "5s");
     let (replica, client) = world.served().await;
     let account = world
@@ -194,11 +195,11 @@ async fn a_replica_that_ends_fails_no_call() {
     stopping.await.unwrap();
 }
 
-// R34: what is in the outbox reaches the broker.
+// R34: events in the outbox reach the broker.
 #[tokio::test]
-async fn a_dead_grant_is_told_over_the_broker() {
+async fn a_dead_grant_is_published_over_the_broker() {
     let broker = TestBroker::create().await;
-    // As sync-svc does.
+    // Declares the queues as sync-svc does.
     let connection = BrokerConfig::parse(broker.url(), "test")
         .unwrap()
         .connect()
@@ -214,13 +215,13 @@ async fn a_dead_grant_is_told_over_the_broker() {
     assert!(client.get(account.id).await.is_err());
     crate::support::eventually(async || {
         let messages = broker.take(REAUTH_REQUIRED_QUEUE, 1).await.ok()?;
-        let told = messages.into_iter().next()?;
-        (told["routing_key"] == "account.reauth_required.v1").then_some(())
+        let message = messages.into_iter().next()?;
+        (message["routing_key"] == "account.reauth_required.v1").then_some(())
     })
     .await;
-    // Deleted when the broker has confirmed it, a moment later.
+    // Deleted shortly after the broker has confirmed it.
     crate::support::eventually(async || {
-        let waiting = world.told("account.reauth_required.v1").await;
+        let waiting = world.outbox_events("account.reauth_required.v1").await;
         waiting.is_empty().then_some(())
     })
     .await;

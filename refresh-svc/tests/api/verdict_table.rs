@@ -1,6 +1,6 @@
-//! R32: every shape of an answer that was met at a token endpoint, the verdict on it, and
-//! that grant, circuit and stored tokens are as they must be. `docs/verdicts.md` has the
-//! table; `UPDATE_DOCS=1` writes it anew.
+//! R32: every known kind of answer of a token endpoint, with its verdict and its effect
+//! on grant, circuit breaker and stored tokens. `docs/verdicts.md` has the table;
+//! `UPDATE_DOCS=1` writes it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,21 +12,21 @@ use latchkey_domain::{AccountId, GrantBinding, UserId, WorkspaceId};
 
 use crate::support::{Account, Client, Token, World, logged, refusal};
 
-/// What becomes of the grant.
+/// State of the grant afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grant {
     Lives,
     Dead,
 }
 
-/// What becomes of the provider's circuit once three accounts are answered so.
+/// State of the provider's circuit breaker after three accounts got this answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Circuit {
     Closed,
     Open,
 }
 
-/// What becomes of the stored refresh token.
+/// State of the stored refresh token afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stored {
     Kept,
@@ -37,7 +37,7 @@ use Circuit::{Closed, Open};
 use Grant::{Dead, Lives};
 use Stored::{Kept, Rotated};
 
-/// Sample response, reason or `TOKEN`, grant, circuit, refresh token.
+/// Sample response, reason or `TOKEN`, grant, circuit breaker, refresh token.
 type Row = (&'static str, &'static str, Grant, Circuit, Stored);
 
 #[rustfmt::skip]
@@ -137,10 +137,10 @@ const EXPECTED: &[Row] = &[
     ("token_beside_a_null_error", "TOKEN", Lives, Closed, Kept),
 ];
 
-/// Accounts that are answered so: as many as open a circuit.
+/// Number of accounts that get the answer: as many as open a circuit breaker.
 const ACCOUNTS: usize = 3;
 
-/// A dialect has a provider of its own, and with it a circuit.
+/// Each sample response has its own provider, and so its own circuit breaker.
 fn provider(position: usize) -> String {
     format!("dialect{position}")
 }
@@ -187,7 +187,7 @@ fn outcome(answer: Result<latchkey_proto::token::AccessToken, tonic::Status>) ->
     }
 }
 
-/// What one shape does.
+/// Observes the effect of one kind of answer.
 async fn observe(
     world: &World,
     client: &Client,
@@ -219,7 +219,7 @@ async fn observe(
         Rotated
     };
     if reason != "TOKEN" {
-        // A refresh that brought no access token is no version.
+        // A refresh without an access token does not change the version.
         assert_eq!(row.version, 1, "{name}");
         assert_eq!(
             row.granted_scopes,
@@ -230,11 +230,11 @@ async fn observe(
     (reason, grant, stored)
 }
 
-/// The providers whose circuits were opened, according to the log.
+/// Providers whose circuit breaker opened, according to the log.
 fn opened() -> BTreeSet<String> {
     logged()
         .lines()
-        .filter(|line| line.contains(": circuit ") && line.contains("open=true"))
+        .filter(|line| line.contains(": circuit breaker changed ") && line.contains("open=true"))
         .filter_map(|line| {
             let provider = line.split("provider=").nth(1)?.split(' ').next()?;
             Some(provider.to_owned())
@@ -243,14 +243,14 @@ fn opened() -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn every_answer_has_its_verdict_and_harms_nothing_else() {
+async fn every_answer_has_its_verdict_and_affects_nothing_else() {
     let names: Vec<_> = EXPECTED.iter().map(|row| row.0).collect();
     let all: Vec<_> = SampleResponse::ALL
         .iter()
         .map(|dialect| dialect.name)
         .collect();
     assert_eq!(names, all);
-    // Hundreds of refreshes one behind the other would take long over one connection.
+    // Hundreds of sequential refreshes would take long over one connection.
     let world = World::new().await.with("DATABASE_MAX_CONNECTIONS", "4");
     let world = with_a_provider_for_each(world);
     let (_replica, client) = world.served().await;
@@ -266,7 +266,7 @@ async fn every_answer_has_its_verdict_and_harms_nothing_else() {
             .await;
     observed.sort_by_key(|(position, _)| *position);
 
-    // It was told before the caller was answered.
+    // Logged before the caller was answered.
     let opened = opened();
     for ((position, (reason, grant, stored)), row) in observed.into_iter().zip(EXPECTED) {
         let (name, expected, expected_grant, expected_circuit, expected_token) = *row;
@@ -280,15 +280,15 @@ async fn every_answer_has_its_verdict_and_harms_nothing_else() {
         };
         assert_eq!(circuit, expected_circuit, "{name}");
     }
-    // Where it stayed closed an account that was sound is served at once.
+    // If the circuit breaker stayed closed, a healthy account is served at once.
     let closed = EXPECTED
         .iter()
         .enumerate()
         .filter(|(_, row)| row.3 == Closed);
     futures::stream::iter(closed)
         .for_each_concurrent(8, |(position, row)| async move {
-            let sound = account(world, &provider(position)).await;
-            let token = client.get(sound.id).await.unwrap();
+            let healthy = account(world, &provider(position)).await;
+            let token = client.get(healthy.id).await.unwrap();
             assert_eq!(token.version, 2, "{}", row.0);
         })
         .await;
@@ -299,16 +299,16 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-/// What `docs/verdicts.md` holds.
+/// Content of `docs/verdicts.md`.
 fn page() -> String {
     let mut page = String::from(
         "# Verdicts on what a token endpoint answers\n\n\
-         Written by `refresh-svc/tests/api/verdict_table.rs`, which tries every row at a running\n\
-         replica: `UPDATE_DOCS=1` before its `cargo test` writes this page anew.\n\n\
-         Three accounts are answered so. *Grant*: whether it lives or the person is asked to\n\
-         sign in again. *Circuit*: whether the provider is left alone; where it stays closed,\n\
-         the test refreshes another account at once. *Refresh token*: what is stored afterwards.\n\n\
-         | answer | status | body | verdict | grant | circuit | refresh token |\n\
+         This page is written by `refresh-svc/tests/api/verdict_table.rs`, which tries every row at\n\
+         a running replica. The test writes it again if `UPDATE_DOCS=1` is set.\n\n\
+         Three accounts get each answer. *Grant*: whether it stays alive or the person must sign in\n\
+         again. *Circuit breaker*: whether it opens; if it stays closed, the test refreshes another\n\
+         account at once. *Refresh token*: what is stored afterwards.\n\n\
+         | answer | status | body | verdict | grant | circuit breaker | refresh token |\n\
          | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for (row, dialect) in EXPECTED.iter().zip(SampleResponse::ALL) {

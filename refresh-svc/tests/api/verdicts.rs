@@ -1,4 +1,4 @@
-//! R32, R34: what a refusal means, and what it does not.
+//! R32, R34: what a refusal means for a grant.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ fn claims(status: &Status) -> Option<String> {
     info.metadata.get("claims").cloned()
 }
 
-// An administrator may enable the person again: the same grant serves.
+// An administrator may enable the person again: then the same grant is served.
 #[tokio::test]
-async fn a_refusal_that_an_administrator_takes_back_heals_by_itself() {
+async fn a_refusal_that_an_administrator_withdraws_ends_by_itself() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     for (error, reason) in [
@@ -43,16 +43,16 @@ async fn a_refusal_that_an_administrator_takes_back_heals_by_itself() {
             (Code::FailedPrecondition, reason)
         );
         assert_eq!(world.stored(&account).await.auth_failed_at, None);
-        // Asked again at once, the provider is not.
+        // An immediate second call does not reach the provider.
         assert_eq!(refusal(client.get(account.id).await).reason, reason);
-        world.end_pause(&account).await;
+        world.end_backoff(&account).await;
         assert_eq!(client.get(account.id).await.unwrap().version, 2);
     }
-    assert!(world.told(EVENT).await.is_empty());
+    assert!(world.outbox_events(EVENT).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_refusal_that_nobody_takes_back_within_a_fortnight_is_final() {
+async fn a_refusal_that_lasts_two_weeks_is_final() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Oidc).await;
@@ -73,7 +73,7 @@ async fn a_refusal_that_nobody_takes_back_within_a_fortnight_is_final() {
     );
 
     assert!(world.stored(&account).await.auth_failed_at.is_some());
-    assert_eq!(world.told(EVENT).await.len(), 1);
+    assert_eq!(world.outbox_events(EVENT).await.len(), 1);
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn a_grant_that_is_refused_again_and_again_for_no_known_reason_ends() {
         assert_eq!(refused.reason, "UNKNOWN");
         assert!(refused.retry_after.unwrap() >= last);
         last = refused.retry_after.unwrap();
-        world.end_pause(&account).await;
+        world.end_backoff(&account).await;
     }
     assert_eq!(world.stored(&account).await.auth_failed_at, None);
 
@@ -101,11 +101,11 @@ async fn a_grant_that_is_refused_again_and_again_for_no_known_reason_ends() {
         (Code::FailedPrecondition, "REFUSED")
     );
     assert!(world.stored(&account).await.auth_failed_at.is_some());
-    assert_eq!(world.told(EVENT).await.len(), 1);
+    assert_eq!(world.outbox_events(EVENT).await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_changed_client_id_is_told_as_such() {
+async fn a_changed_client_id_has_its_own_reason() {
     let world = World::uncached().await;
     let account = world.expired(Flavour::Oidc).await;
     {
@@ -131,9 +131,9 @@ async fn a_changed_client_id_is_told_as_such() {
     assert!(world.stored(&account).await.auth_failed_at.is_some());
 }
 
-// A client that was deleted, an application that was revoked.
+// The client was deleted, or the application was revoked.
 #[tokio::test]
-async fn a_burst_of_refusals_marks_no_more_grants_and_alarms() {
+async fn a_burst_of_refusals_marks_no_more_grants_and_is_logged() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     let mut reasons = Vec::new();
@@ -154,12 +154,13 @@ async fn a_burst_of_refusals_marks_no_more_grants_and_alarms() {
         );
         assert_eq!(world.stored(account).await.auth_failed_at, None);
     }
-    assert_eq!(world.told(EVENT).await.len(), 10);
+    assert_eq!(world.outbox_events(EVENT).await.len(), 10);
     assert!(logged().contains("the provider refuses the grants of many accounts"));
 
-    // One grant is served: the client is good, and the next one that dies is a person's.
-    let well = world.expired(Flavour::Google).await;
-    client.get(well.id).await.unwrap();
+    // After a grant was served the client is considered valid, and the next refusal is
+    // that person's.
+    let healthy = world.expired(Flavour::Google).await;
+    client.get(healthy.id).await.unwrap();
     let account = world.expired(Flavour::Google).await;
     world.demo.revoke("ada", Some(Flavour::Google));
     assert_eq!(
@@ -168,7 +169,7 @@ async fn a_burst_of_refusals_marks_no_more_grants_and_alarms() {
     );
 }
 
-// The version counts access tokens: the one that was refused is never answered as newer.
+// The version counts access tokens: a refused one is never answered as newer.
 #[tokio::test]
 async fn a_new_refresh_token_alone_is_no_new_version() {
     let world = World::uncached().await;
@@ -189,7 +190,7 @@ async fn a_new_refresh_token_alone_is_no_new_version() {
     assert!(client.refused(account.id, 1).await.is_err());
 }
 
-// A gateway that lost the provider: whether the refresh token was spent is not known.
+// A gateway lost the provider: whether the refresh token was used up is unknown.
 #[tokio::test]
 async fn the_answer_of_a_gateway_keeps_the_intent() {
     let world = World::uncached().await;
@@ -207,15 +208,16 @@ async fn the_answer_of_a_gateway_keeps_the_intent() {
         assert!(client.get(account.id).await.is_err());
         let stored = world.stored(&account).await;
         assert_eq!(stored.intent_count, intents, "{status} {body}");
-        // Others are served, so that no circuit opens.
+        // Other accounts are served, so that the circuit breaker stays closed.
         for _ in 0..2 {
-            let sound = world.expired(Flavour::Oidc).await;
-            client.get(sound.id).await.unwrap();
+            let healthy = world.expired(Flavour::Oidc).await;
+            client.get(healthy.id).await.unwrap();
         }
     }
 }
 
-// Callers force one refresh of an account a minute, and are answered what there is.
+// Callers force at most one refresh of an account a minute, and otherwise get the
+// current token.
 #[tokio::test]
 async fn callers_force_one_refresh_a_minute() {
     let world = World::new().await;
@@ -235,11 +237,11 @@ async fn callers_force_one_refresh_a_minute() {
         );
     }
     assert_eq!(world.demo.refreshes(Flavour::Google), 1);
-    // Another replica knows of it.
+    // Another replica respects this too.
     let (_other, elsewhere) = world.served().await;
     let token = elsewhere.refused(account.id, 2).await.unwrap();
     assert_eq!(token.reason, "REFRESHED_LATELY");
-    // And after the minute it is had.
+    // After the minute it is refreshed.
     world.end_minute().await;
     let (_third, client) = world.served().await;
     assert_eq!(client.refused(account.id, 2).await.unwrap().version, 3);
@@ -250,7 +252,7 @@ const CHALLENGE: &str = r#"{"access_token":{"acrs":{"essential":true,"value":"c1
 const MORE: &str = r#"{"error":"interaction_required","error_codes":[50076],"claims":"{\"access_token\":{\"polids\":{}}}"}"#;
 const ASKED: &str = r#"{"access_token":{"polids":{}}}"#;
 
-// What one API asks for is between it, the caller and the person.
+// A claims challenge of one API concerns that API, the caller and the person.
 #[tokio::test]
 async fn a_challenge_that_only_the_person_meets_is_answered_and_ends_no_grant() {
     let world = World::new().await;
@@ -259,7 +261,7 @@ async fn a_challenge_that_only_the_person_meets_is_answered_and_ends_no_grant() 
         .connect(Flavour::Microsoft, "ada", Token::Expires(3000))
         .await;
     world.demo.inject(answering(400, MORE));
-    // As `WWW-Authenticate` has it.
+    // Encoded as in `WWW-Authenticate`.
     let encoded = "eyJhY2Nlc3NfdG9rZW4iOnsiYWNycyI6eyJlc3NlbnRpYWwiOnRydWUsInZhbHVlIjoiYzEifX19";
 
     let refused = client.challenged(account.id, 1, encoded).await;
@@ -279,7 +281,7 @@ async fn a_challenge_that_only_the_person_meets_is_answered_and_ends_no_grant() 
         (None, None, 0)
     );
     assert_eq!(client.get(account.id).await.unwrap().version, 1);
-    // And one that the provider meets brings a token.
+    // A challenge that the provider meets brings a token.
     let token = client.challenged(account.id, 1, CHALLENGE).await.unwrap();
     assert_eq!(token.version, 2);
     let odd = refusal(client.challenged(account.id, 2, "no json").await);
@@ -305,9 +307,10 @@ async fn what_the_provider_asks_of_the_person_reaches_every_caller() {
     assert_eq!(claims(&refused).as_deref(), Some(ASKED));
 }
 
-// Dex tells with a 500 that a person is gone. However many are, the others are served.
+// Dex answers 500 if a person does not exist any more. Any number of them does not
+// affect others.
 #[tokio::test]
-async fn people_who_are_gone_stop_nobodys_refresh() {
+async fn accounts_of_deleted_people_delay_no_other_refresh() {
     let world = World::uncached().await;
     let (_replica, client) = world.served().await;
     let dialects = [
@@ -331,8 +334,8 @@ async fn people_who_are_gone_stop_nobodys_refresh() {
         for answer in futures::future::join_all(asked).await {
             assert!(answer.is_err());
         }
-        let sound = world.expired(Flavour::Oidc).await;
-        assert_eq!(client.get(sound.id).await.unwrap().version, 2);
+        let healthy = world.expired(Flavour::Oidc).await;
+        assert_eq!(client.get(healthy.id).await.unwrap().version, 2);
         sqlx::query("UPDATE vault.credential SET retry_after = now() WHERE retry_after > now()")
             .execute(world.pool())
             .await
@@ -340,7 +343,7 @@ async fn people_who_are_gone_stop_nobodys_refresh() {
     }
 }
 
-// A refusal in the dialect of a provider that never says `invalid_grant`.
+// A refusal in the dialect of a provider that never answers `invalid_grant`.
 #[tokio::test]
 async fn a_revoked_grant_is_dead_in_the_dialect_of_dex() {
     let world = World::new().await;
@@ -354,12 +357,12 @@ async fn a_revoked_grant_is_dead_in_the_dialect_of_dex() {
         refusal(client.get(account.id).await).reason,
         "INVALID_REFRESH_TOKEN"
     );
-    assert_eq!(world.told(EVENT).await.len(), 1);
+    assert_eq!(world.outbox_events(EVENT).await.len(), 1);
 }
 
-// A collector takes `level` for the severity.
+// A log collector interprets `level` as the severity.
 #[tokio::test]
-async fn the_log_of_a_circuit_has_no_field_of_a_reserved_name() {
+async fn the_log_of_a_circuit_breaker_has_no_field_of_a_reserved_name() {
     let world = World::new().await;
     let (_replica, client) = world.served().await;
     world.demo.inject(answering(503, "").times(3));
@@ -368,7 +371,10 @@ async fn the_log_of_a_circuit_has_no_field_of_a_reserved_name() {
         assert!(client.get(account.id).await.is_err());
     }
     let lines = logged();
-    let circuits: Vec<_> = lines.lines().filter(|l| l.contains(": circuit ")).collect();
+    let circuits: Vec<_> = lines
+        .lines()
+        .filter(|l| l.contains(": circuit breaker changed "))
+        .collect();
     assert!(!circuits.is_empty());
     for line in circuits {
         for reserved in [" level=", " message=", " timestamp=", " target="] {

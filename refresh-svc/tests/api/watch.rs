@@ -1,4 +1,4 @@
-//! `WatchAccount`: the present state, then every change.
+//! `WatchAccount`: the current state, then every change.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{Client, PolicyFile, Token, World, eventually, everything, n
 
 // R34, R37
 #[tokio::test]
-async fn a_watcher_is_told_every_token_and_every_state() {
+async fn a_watcher_receives_every_token_and_every_state() {
     let world = World::new().await;
     let (_one, here) = world.served().await;
     let (_other, there) = world.served().await;
@@ -25,27 +25,27 @@ async fn a_watcher_is_told_every_token_and_every_state() {
 
     // Another replica refreshes.
     let fresh = there.refused(account.id, 1).await.unwrap();
-    let told = next(&mut stream).await;
-    assert_eq!((told.state(), told.version), (AccountState::Active, 2));
-    assert_eq!(told.token.unwrap().access_token, fresh.access_token);
+    let item = next(&mut stream).await;
+    assert_eq!((item.state(), item.version), (AccountState::Active, 2));
+    assert_eq!(item.token.unwrap().access_token, fresh.access_token);
 
     world.demo.revoke("ada", None);
     world.end_minute().await;
     assert!(there.refused(account.id, 2).await.is_err());
-    let told = next(&mut stream).await;
-    assert_eq!(told.state(), AccountState::ReauthRequired);
-    assert_eq!(told.reason, "INVALID_REFRESH_TOKEN");
-    assert!(told.token.is_none());
+    let item = next(&mut stream).await;
+    assert_eq!(item.state(), AccountState::ReauthRequired);
+    assert_eq!(item.reason, "INVALID_REFRESH_TOKEN");
+    assert!(item.token.is_none());
 
     world.reconnect(&mut account, Flavour::Google).await;
-    let told = next(&mut stream).await;
-    assert_eq!(told.state(), AccountState::Active);
-    assert_eq!(told.token.unwrap().access_token, account.access_token);
+    let item = next(&mut stream).await;
+    assert_eq!(item.state(), AccountState::Active);
+    assert_eq!(item.token.unwrap().access_token, account.access_token);
 
     there.revoke(account.id).await.unwrap();
-    let told = next(&mut stream).await;
-    assert_eq!(told.state(), AccountState::Disconnected);
-    assert!(told.token.is_none());
+    let item = next(&mut stream).await;
+    assert_eq!(item.state(), AccountState::Disconnected);
+    assert!(item.token.is_none());
 }
 
 #[tokio::test]
@@ -56,14 +56,14 @@ async fn an_expired_account_is_refreshed_for_its_watcher() {
     let mut stream = client.watch(account.id).await.unwrap();
     let present = next(&mut stream).await;
     assert_eq!(present.state(), AccountState::Active);
-    assert!(present.token.is_none(), "an expired token was told");
-    let told = next(&mut stream).await;
-    assert_eq!(told.token.unwrap().version, 2);
+    assert!(present.token.is_none(), "an expired token was item");
+    let item = next(&mut stream).await;
+    assert_eq!(item.token.unwrap().version, 2);
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 1);
 }
 
 #[tokio::test]
-async fn a_watch_on_nothing_and_one_too_many_are_refused() {
+async fn a_watch_on_a_missing_account_and_one_too_many_are_refused() {
     let world = World::new().await.with("WATCH_LIMIT", "1");
     let (_replica, client) = world.served().await;
     let mut nothing = client.watch(uuid::Uuid::nil()).await.unwrap();
@@ -77,7 +77,7 @@ async fn a_watch_on_nothing_and_one_too_many_are_refused() {
     assert_eq!(refused.reason, "TOO_MANY_WATCHERS");
     assert!(refused.retry_after.is_some());
     drop(first);
-    // Who leaves makes room.
+    // A watch that ends frees its permit.
     eventually(async || client.watch(account.id).await.ok()).await;
 }
 
@@ -94,7 +94,7 @@ async fn a_watch_ends_cleanly_when_the_service_stops() {
     assert!(matches!(ended, Ok(None)), "{ended:?}");
 }
 
-// R36: a stream outlives policies, and ends with the one that allowed it.
+// R36: a stream may outlive policies, and ends when the policy no longer allows it.
 #[tokio::test]
 async fn a_watch_ends_when_a_new_policy_no_longer_allows_it() {
     let policy = PolicyFile::new(&everything("test-client"));
@@ -108,7 +108,7 @@ async fn a_watch_ends_when_a_new_policy_no_longer_allows_it() {
     assert!(client.get(dead.id).await.is_err());
     let mut streams = [
         client.watch(account.id).await.unwrap(),
-        // Of this one no token was ever told.
+        // No token of this account was ever sent.
         client.watch(dead.id).await.unwrap(),
     ];
     for stream in &mut streams {

@@ -1,4 +1,4 @@
-//! `refresh-svc keys generate`: a new key pair, as the variables take it.
+//! `refresh-svc keys generate`: prints a new key pair as environment variables.
 
 use std::io::Write;
 
@@ -6,17 +6,17 @@ use latchkey_opening::OpeningKey;
 use latchkey_service::StartError;
 use secrecy::ExposeSecret as _;
 
-/// Writes a new pair. How to rotate to it: `docs/runbook.md`.
+/// Writes a new key pair. `docs/runbook.md` describes how to rotate to it.
 ///
 /// # Errors
-/// The system has no randomness, or the output is closed.
+/// Returned if the system provides no randomness or the output is closed.
 pub fn generate(out: &mut impl Write) -> Result<(), StartError> {
     let key = OpeningKey::generate().map_err(StartError::other)?;
     let written = writeln!(
         out,
-        "# refresh-svc only: whoever has it can open every grant\n\
+        "# refresh-svc only: this key opens every grant\n\
          SEALING_PRIVATE_KEYS={}\n\
-         # auth-svc: seals, opens nothing\n\
+         # auth-svc: this key only seals\n\
          SEALING_PUBLIC_KEY={}",
         key.to_secret_text().expose_secret(),
         key.sealing_key()

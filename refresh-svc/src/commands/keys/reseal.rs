@@ -1,5 +1,5 @@
-//! `refresh-svc keys reseal`: moves every grant to the current key now. The
-//! running service does the same behind its callers' backs.
+//! `refresh-svc keys reseal`: reseals every grant to the current key now. The running
+//! service does the same in the background.
 
 use std::io::Write;
 
@@ -11,14 +11,15 @@ use crate::config::opening_keys;
 use crate::reseal::{Pace, Pass, pass};
 use crate::store::Store;
 
-/// Passes that one command makes at most: what is passed over twice is in the
-/// hands of others, who move it.
+/// Passes per command. A grant that is skipped in all of them is being changed by other
+/// processes, which seal it to the current key.
 const PASSES: usize = 5;
 
-/// Seals what an earlier key of `SEALING_PRIVATE_KEYS` seals to the first one.
+/// Reseals grants of earlier keys of `SEALING_PRIVATE_KEYS` to the first one.
 ///
 /// # Errors
-/// A variable is wrong, the database does not answer, or grants are left.
+/// Returned if a variable is invalid, the database does not answer, or grants of earlier
+/// keys remain.
 pub async fn reseal(
     environment: &Environment,
     out: &mut (impl Write + Send),
@@ -32,15 +33,19 @@ pub async fn reseal(
     for _ in 0..PASSES {
         let mut progress = |_: &KeyId, pass: Pass, left: Option<u64>| {
             if let Some(left) = left {
-                // Only a sign of life: the result is what counts.
-                let _ = writeln!(out, "{} moved, about {left} to look at", pass.moved);
+                // A progress line may be lost: only the result matters.
+                let _ = writeln!(
+                    out,
+                    "{} moved, about {left} rows left to search",
+                    pass.moved
+                );
             }
         };
         last = pass(&store, &keys, Pace::Full, 0.0, &mut progress)
             .await
             .map_err(StartError::other)?;
         moved += last.moved;
-        if last.moved == 0 && last.passed_over == 0 {
+        if last.moved == 0 && last.skipped == 0 {
             break;
         }
     }
@@ -50,16 +55,16 @@ pub async fn reseal(
         keys.sealing_key().id()
     )
     .map_err(write)?;
-    if last.closed > 0 {
+    if last.unreadable > 0 {
         return Err(StartError::Other(format!(
-            "{} accounts hold a token that no key opens: see `refresh-svc keys status`",
-            last.closed
+            "{} accounts have a token that no key opens: see `refresh-svc keys status`",
+            last.unreadable
         )));
     }
-    if last.passed_over > 0 {
+    if last.skipped > 0 {
         return Err(StartError::Other(format!(
-            "{} grants were being changed by others: run it again",
-            last.passed_over
+            "{} grants were being changed by other processes: run the command again",
+            last.skipped
         )));
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! `refresh-svc keys status`: what each key seals, what is left to move, and
-//! whose grant is lost with a key.
+//! `refresh-svc keys status`: reports what each key seals, how many tokens are left to
+//! reseal, and which grants are lost with their key.
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ use latchkey_service::StartError;
 use crate::config::opening_keys;
 use crate::store::{LostGrant, SealedTokens, Store};
 
-/// Lost accounts read at once.
+/// Lost accounts per statement.
 const PAGE: i64 = 500;
 
 /// What to do with accounts whose key is lost.
@@ -20,18 +20,17 @@ const PAGE: i64 = 500;
 pub enum Lost {
     /// List them.
     List,
-    /// List them, mark their grants as dead and tell it, so that the people are
+    /// List them, mark their grants as dead and publish events, so that their owners are
     /// asked to sign in.
     Mark,
 }
 
-/// Reports on the database of `DATABASE_URL` and `SEALING_PRIVATE_KEYS`. Reads
-/// the names of keys in the envelopes and opens nothing: `refresh-svc check`
-/// opens everything.
+/// Reports on the database of `DATABASE_URL` and on `SEALING_PRIVATE_KEYS`. Reads only
+/// the key ids of the envelopes; `refresh-svc check` also opens the tokens.
 ///
 /// # Errors
-/// A variable is wrong, the database does not answer, or accounts are lost and
-/// not marked.
+/// Returned if a variable is invalid, the database does not answer, or accounts are lost
+/// and not marked.
 pub async fn status(
     environment: &Environment,
     lost: Lost,
@@ -51,7 +50,7 @@ pub async fn status(
     let mut after = None;
     loop {
         let page = store
-            .lost(&known, after, PAGE)
+            .lost_grants(&known, after, PAGE)
             .await
             .map_err(StartError::other)?;
         let Some(last) = page.last() else { break };
@@ -113,8 +112,8 @@ fn line_of(grant: &LostGrant, outcome: &str) -> String {
     )
 }
 
-/// Marks a grant through the same transaction as a refresh that the provider
-/// refused. False where it changed since it was listed.
+/// Marks a grant as dead like a refresh that the provider refused. Returns `false` if it
+/// changed since it was listed.
 async fn mark(store: &Store, keys: &OpeningKeys, account: AccountId) -> Result<bool, StartError> {
     let Some(credential) = store.read(account).await.map_err(StartError::other)? else {
         return Ok(false);

@@ -7,9 +7,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::*;
-use crate::lane::Lane;
-use crate::snapshot::{InUse, RefreshHistory};
+use crate::snapshot::{LastUsed, RefreshHistory};
 use crate::store::Failure;
+use crate::upstream::Upstream;
 
 const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
 
@@ -31,8 +31,8 @@ fn snapshot(life: u64, remaining: u64) -> Snapshot {
         erased: false,
         refreshable: true,
         read_at: Instant::now(),
-        lane: Lane::to_google(),
-        in_use: InUse::default(),
+        upstream: Upstream::for_google(),
+        last_used: LastUsed::default(),
     }
 }
 
@@ -85,7 +85,7 @@ fn past_the_asked_life_the_caller_waits() {
     );
 }
 
-// R30: the provider's tokens live 300 s, asked are 3600.
+// R30: the provider's tokens live 300 s; 3600 s are requested.
 #[test]
 fn more_life_than_the_provider_issues_does_not_refresh_for_every_call() {
     let fresh = snapshot(300, 290);
@@ -131,7 +131,7 @@ fn a_valid_token_is_served_while_the_refresh_fails() {
 
 // R32
 #[test]
-fn during_a_pause_the_provider_is_not_asked() {
+fn during_the_backoff_the_provider_is_not_asked() {
     let throttled = failing(snapshot(3600, 0), FailureClass::RateLimit, 20);
     let Decision::Fail(EngineError::NoToken {
         class, retry_after, ..
@@ -145,14 +145,14 @@ fn during_a_pause_the_provider_is_not_asked() {
 
 // R32
 #[test]
-fn after_the_pause_the_provider_is_asked_again() {
+fn after_the_backoff_the_provider_is_asked_again() {
     let snapshot = failing(snapshot(3600, 0), FailureClass::RateLimit, 0);
     assert_eq!(decide(&snapshot, &need(60), None, NOW), Decision::Refresh);
 }
 
 // R30
 #[test]
-fn a_refused_token_is_no_answer_and_a_newer_one_is() {
+fn a_refused_token_is_not_answered_and_a_newer_one_is() {
     let refused = |version| Need {
         refused_version: Some(version),
         ..need(0)
@@ -174,7 +174,7 @@ fn forced_lately() -> RefreshHistory {
     }
 }
 
-// A caller forces one refresh a minute, whichever way it asks.
+// A caller forces at most one refresh a minute, whichever method it uses.
 #[test]
 fn a_refresh_is_not_forced_twice_within_a_minute() {
     let lately = Snapshot {
@@ -192,7 +192,7 @@ fn a_refresh_is_not_forced_twice_within_a_minute() {
         assert_eq!(decide(&once, &need, None, NOW), Decision::Refresh);
     }
     assert_eq!(shortfall(&lately, &need(60), NOW), None);
-    // A token that is about to end is refreshed all the same.
+    // A token that is about to expire is refreshed anyway.
     let ending = Snapshot {
         history: Some(Box::new(forced_lately())),
         ..snapshot(3600, 30)
@@ -201,7 +201,7 @@ fn a_refresh_is_not_forced_twice_within_a_minute() {
 }
 
 proptest! {
-    // R30: whatever is asked, an expired token is never answered.
+    // R30: an expired token is never answered.
     #[test]
     fn an_expired_token_is_never_answered(
         life in 1u64..8000, min in 0u64..4000, version in proptest::option::of(0i64..9), pause in 0u64..100,
@@ -211,8 +211,8 @@ proptest! {
         prop_assert!(!matches!(decision, Decision::Answer | Decision::AnswerAndRefresh));
     }
 
-    // R30: without a failure, what is answered lives as long as was asked, or as
-    // long as the provider's tokens do.
+    // R30: without a failure, an answered token lives as long as requested, or as long
+    // as the provider's tokens do.
     #[test]
     fn an_answer_lives_as_long_as_asked(life in 1u64..8000, left in 0u64..8000, min in 0u64..4000) {
         let remaining = left.min(life);

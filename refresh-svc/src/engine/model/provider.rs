@@ -1,4 +1,4 @@
-//! A strict OpenID provider that does what a script says, when it says so.
+//! A strict OpenID provider that follows a script.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -10,22 +10,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// What the provider does with a request.
+/// How the provider handles a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Behaviour {
-    /// What it was asked for.
+    /// Handles it normally.
     Serve,
-    /// The same, and the answer is lost.
+    /// Handles it, and the answer is lost.
     ServeAndLoseAnswer,
-    /// The same, and the answer cannot be read.
+    /// Handles it, and the answer is unreadable.
     ServeUnreadably,
-    /// Nothing, and something answers that is not the provider.
+    /// Does nothing, and a proxy answers unreadably.
     AnswerUnreadably,
-    /// Nothing: the request is lost.
+    /// Does nothing: the request is lost.
     Lose,
-    /// Nothing: it is down.
+    /// Does nothing: it is down.
     BeDown,
-    /// Nothing: the person took the grant back.
+    /// The person revokes the grant.
     TakeBack,
 }
 
@@ -44,29 +44,29 @@ pub(super) fn behaviour() -> impl Strategy<Value = Behaviour> {
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// New tokens were on the way to the one who asked.
+    /// New tokens were sent to the process.
     Issued,
-    /// The one who asked cannot know what happened.
+    /// The process cannot know what happened.
     Unknown,
-    /// Answered as if tokens were issued, with none.
+    /// Answered with success but without tokens.
     Unreadable,
-    /// Nothing was issued, and it was said.
+    /// Nothing was issued, and the answer says so.
     Refused,
 }
 
 #[derive(Debug)]
 struct Request {
-    /// Which process asked.
+    /// The process that sent it.
     process: String,
     end: Option<End>,
 }
 
 #[derive(Debug, Default)]
 struct Family {
-    /// The only token that works.
+    /// The only valid token.
     newest: String,
     alive: bool,
-    /// Tokens were issued that nobody who lives got.
+    /// Tokens were issued that no living process received.
     lost: bool,
 }
 
@@ -85,11 +85,11 @@ struct Pending {
 #[derive(Debug, Default)]
 struct State {
     families: HashMap<Uuid, Family>,
-    /// Family of each token that was ever issued.
+    /// Family of each issued token.
     of: HashMap<String, Uuid>,
     requests: HashMap<String, Vec<Request>>,
     pending: VecDeque<Pending>,
-    /// Processes that were killed.
+    /// Killed processes.
     dead: HashSet<String>,
     violations: Vec<String>,
     refreshes: u64,
@@ -129,7 +129,7 @@ impl Scripted {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new grant: its first refresh token.
+    /// Creates a grant and returns its first refresh token.
     pub(super) fn sign_in(&self) -> String {
         let mut state = self.state();
         let (family, token) = (Uuid::now_v7(), format!("refresh-{}", Uuid::now_v7()));
@@ -143,8 +143,8 @@ impl Scripted {
         token
     }
 
-    /// The process was killed. If it had got newer tokens than the stored one, they
-    /// are lost.
+    /// Records that a process was killed. If the provider's newest token is not the
+    /// stored one, it is lost.
     pub(super) fn killed(&self, process: &str, stored: Option<&str>) {
         let mut state = self.state();
         let state = &mut *state;
@@ -156,7 +156,7 @@ impl Scripted {
         }
     }
 
-    /// Does something with the request that waits longest.
+    /// Handles the request that waits longest.
     pub(super) fn act(&self, behaviour: Behaviour) -> bool {
         let mut state = self.state();
         let Some(Pending { asked, answer }) = state.pending.pop_front() else {
@@ -167,7 +167,7 @@ impl Scripted {
             Asked::Revoke { token } => state.revoke(&token, behaviour),
         };
         drop(state);
-        // Who asked may have died.
+        // The process may have been killed.
         let _ = answer.send(reply);
         true
     }
@@ -185,27 +185,27 @@ impl Scripted {
         (state.refreshes, state.revocations)
     }
 
-    /// Returns `true` if this token works.
+    /// Returns `true` if this token is valid.
     pub(super) fn works(&self, token: &str) -> bool {
         let state = self.state();
         let family = &state.families[&state.of[token]];
         family.alive && family.newest == token
     }
 
-    /// Returns `true` if a token of the same grant works.
+    /// Returns `true` if the grant of this token is alive.
     pub(super) fn lives(&self, token: &str) -> bool {
         let state = self.state();
         state.families[&state.of[token]].alive
     }
 
-    /// Returns `true` if tokens of the same grant were issued that were lost.
+    /// Returns `true` if tokens of the same grant were issued and lost.
     pub(super) fn lost(&self, token: &str) -> bool {
         let state = self.state();
         state.families[&state.of[token]].lost
     }
 
-    /// Returns `true` if the token was answered twice with something that has no tokens
-    /// in it. That may have spent it, and it is not sent a third time (decision 0010).
+    /// Returns `true` if the token was answered twice with success but without tokens.
+    /// It may have been used up, and it is not sent a third time (decision 0010).
     pub(super) fn given_up(&self, token: &str) -> bool {
         let state = self.state();
         let requests = state.requests.get(token).into_iter().flatten();
@@ -213,7 +213,7 @@ impl Scripted {
         unreadable.count() > 1
     }
 
-    /// Returns `true` if two tokens are of one grant.
+    /// Returns `true` if both tokens belong to one grant.
     pub(super) fn same_grant(&self, one: &str, other: &str) -> bool {
         let state = self.state();
         state.of[one] == state.of[other]
@@ -277,15 +277,15 @@ impl Scripted {
 }
 
 impl State {
-    /// The invariant: never two requests with one refresh token, unless what
-    /// became of the earlier one cannot be known.
+    /// Checks the invariant: a refresh token is sent twice only if the outcome of the
+    /// earlier request is unknown.
     fn arrived(&mut self, token: &str, process: String) -> usize {
         self.refreshes += 1;
         let dead = &self.dead;
         let earlier = self.requests.entry(token.to_owned()).or_default();
         let unreadable = earlier
             .iter()
-            // Who died may not have stored that the answer was unreadable.
+            // A killed process may not have stored that the answer was unreadable.
             .filter(|request| request.end == Some(End::Unreadable))
             .filter(|request| !dead.contains(&request.process))
             .count();
@@ -379,7 +379,7 @@ impl State {
     }
 }
 
-/// Path and form of a request.
+/// Reads the path and the form of a request.
 async fn read(socket: &mut TcpStream) -> Option<(String, HashMap<String, String>)> {
     let mut bytes = Vec::new();
     loop {

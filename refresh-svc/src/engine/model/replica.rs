@@ -1,5 +1,5 @@
-//! A process of the model: an engine in a runtime of its own, so that it can be
-//! killed wherever it waits.
+//! A process of the model: an engine in a separate runtime, so that it can be killed
+//! wherever it waits.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use uuid::Uuid;
 use super::super::{Engine, EngineError, Need, Parts, Revoked, Timing};
 use super::provider::Scripted;
 use crate::cache::Cache;
+use crate::change_notifications::ChangeNotifier;
 use crate::jitter::Jitter;
-use crate::lane::{Lanes, Limits};
 use crate::snapshot::Snapshot;
 use crate::store::{Connections, Faults, Store};
-use crate::wake::Bell;
+use crate::upstream::{Limits, Upstreams};
 
 pub(super) use crate::store::Fault;
 
-/// What happens to the next statement of a process.
+/// A fault of the next statement.
 pub(super) fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         Just(Fault::LostBefore),
@@ -37,9 +37,9 @@ pub(super) fn fault() -> impl Strategy<Value = Fault> {
 
 pub(super) type Answer = Result<Arc<Snapshot>, EngineError>;
 
-/// A process.
+/// A process of the model.
 pub(super) struct Replica {
-    /// Its name at the provider.
+    /// Its client id at the provider.
     pub(super) name: String,
     pub(super) engine: Engine,
     pub(super) faults: Arc<Faults>,
@@ -76,16 +76,16 @@ impl Replica {
             store: Store::on(connections),
             keys: keys.clone(),
             providers: Registry::from_environment(&environment, Arc::new(SystemClock)).unwrap(),
-            lanes: Lanes::new(Limits {
+            upstreams: Upstreams::new(Limits {
                 concurrency: 100,
                 rate: many,
                 ahead: many,
             }),
             cache: Arc::new(Cache::new(16, Duration::ZERO)),
-            bell: Bell::default(),
+            notifier: ChangeNotifier::default(),
             clock: Arc::new(SystemClock),
             jitter: Jitter::seeded(1),
-            // Nothing takes so long in the model: what ends, ends by a step.
+            // Longer than anything takes in the model: time-outs are caused by steps.
             timing: Timing::new(
                 seconds(90),
                 seconds(60),
@@ -129,7 +129,7 @@ impl Replica {
         self.runtime.as_ref().unwrap().spawn(future)
     }
 
-    /// Ends in the middle of whatever it does.
+    /// Stops the process abruptly.
     pub(super) fn kill(mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(5));

@@ -1,4 +1,4 @@
-//! The life of one account, over the replicas of a deployment.
+//! The life of one account over the replicas of a deployment.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,14 +22,14 @@ use super::provider::{Behaviour, Scripted};
 use super::replica::{Answer, Fault, Replica};
 use crate::store::Holder;
 
-/// Within this time everything that is let go comes to rest: a replica may have
-/// lost sight of a lease, and another waits until that ends by itself.
+/// Everything comes to rest within this time: a replica may wait until a lease expires
+/// whose holder lost it.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// How often a token that nobody may have is asked for.
-const LOOKS: usize = 10;
+/// How often a token of a dead or erased grant is requested.
+const MAX_ATTEMPTS: usize = 10;
 
-/// Milliseconds that a request may be on its way.
+/// Milliseconds that a request may take to arrive.
 const REQUEST: usize = 30;
 
 const HANDLE: &str = "ada@acme.example";
@@ -45,7 +45,7 @@ pub(super) struct World {
     url: String,
     provider: Scripted,
     keys: OpeningKeys,
-    /// Processes that live on from one life to the next.
+    /// Processes that continue in the next life.
     living: Mutex<Vec<Option<Replica>>>,
 }
 
@@ -78,16 +78,16 @@ impl World {
     }
 }
 
-/// A revocation under way or over.
+/// A revocation that is running or has ended.
 struct Revocation {
     task: JoinHandle<Result<Revoked, EngineError>>,
     process: String,
-    /// Which sign-in it may have met.
+    /// Number of sign-ins when it began.
     sign_ins: usize,
     token: String,
 }
 
-/// What the row says.
+/// Columns of the row.
 #[derive(Debug, sqlx::FromRow)]
 struct Row {
     sealed_refresh_token: Option<Vec<u8>>,
@@ -103,12 +103,12 @@ pub(super) struct Case {
     account: AccountId,
     binding: GrantBinding,
     replicas: Vec<Option<Replica>>,
-    /// Of processes that were killed.
+    /// Holders of killed processes.
     dead: Vec<Arc<Holder>>,
     callers: Vec<JoinHandle<Answer>>,
     revocations: Vec<Revocation>,
     sign_ins: usize,
-    /// The first refresh token of the last sign-in.
+    /// First refresh token of the last sign-in.
     newest: String,
 }
 
@@ -140,7 +140,7 @@ impl Case {
         case
     }
 
-    /// The next life begins with the processes that are well.
+    /// Hands the running processes to the next life.
     pub(super) fn end(mut self) {
         for at in 0..REPLICAS {
             if self.replicas[at].as_ref().is_some_and(|one| one.stopping) {
@@ -184,12 +184,12 @@ impl Case {
 
     pub(super) fn stop(&mut self, at: usize) {
         if let Some(replica) = &mut self.replicas[at] {
-            replica.engine.stopping();
+            replica.engine.begin_shutdown();
             replica.stopping = true;
         }
     }
 
-    /// The one that stops is given up: its grace is over.
+    /// A stopping process is killed, as after its grace period.
     pub(super) fn start(&mut self, at: usize) {
         if self.replicas[at]
             .as_ref()
@@ -200,7 +200,7 @@ impl Case {
         self.replica(at);
     }
 
-    /// Waits for a request, if one may be on its way.
+    /// Waits for a request if one may arrive.
     pub(super) fn provider(&mut self, behaviour: Behaviour) {
         for _ in 0..REQUEST {
             let waits = self.callers.iter().any(|caller| !caller.is_finished())
@@ -222,19 +222,18 @@ impl Case {
         world.runtime.block_on(query.execute(world.pool())).unwrap();
     }
 
-    /// Time passes: pauses end, circuit breakers close, a valid token is no longer
-    /// answered from memory because the database did not answer, and the leases of
-    /// those who died or lost sight of them end.
+    /// Time passes: back-offs end, circuit breakers close, the database is considered up
+    /// again, and the leases of processes that died or lost them end.
     pub(super) fn later(&mut self) {
         for replica in self.replicas.iter().flatten() {
-            replica.engine.parts.cache.reached();
-            replica.engine.parts.lanes.close_circuits();
+            replica.engine.parts.cache.database_up();
+            replica.engine.parts.upstreams.close_circuits();
         }
         self.revocations
             .retain(|one| !one.task.is_finished() || one.sign_ins == self.sign_ins);
         let account = self.account.as_uuid();
         let world = Arc::clone(&self.world);
-        // In this order: a lease that is taken meanwhile is a newer one, and stays.
+        // In this order: a lease acquired meanwhile has a newer epoch and stays.
         let query = sqlx::query_as(
             "SELECT lease_epoch, lease_holder FROM vault.credential WHERE account_id = $1",
         );
@@ -242,12 +241,12 @@ impl Case {
             .runtime
             .block_on(query.bind(account).fetch_one(world.pool()))
             .unwrap();
-        let took = |one: &Arc<Holder>| holder.is_some_and(|holder| one.took(holder));
+        let took = |one: &Arc<Holder>| holder.is_some_and(|holder| one.made(holder));
         let living = self.replicas.iter().flatten();
         let is_held = match living.into_iter().find(|one| took(&one.engine.holder)) {
             Some(process) => process.engine.is_busy(),
             None if self.dead.iter().any(took) => false,
-            // A revocation takes a lease under a name of its own.
+            // A revocation acquires a lease with a holder of its own.
             None => self.revocations.iter().any(|one| self.is_under_way(one)),
         };
         let query = sqlx::query(
@@ -272,7 +271,7 @@ impl Case {
         lives && !revocation.task.is_finished()
     }
 
-    /// As sync-svc stores it.
+    /// Stores a grant as sync-svc does.
     pub(super) fn sign_in(&mut self) {
         let world = Arc::clone(&self.world);
         let token = world.provider.sign_in();
@@ -334,7 +333,7 @@ impl Case {
         assert!(violations.is_empty(), "{violations:#?}");
     }
 
-    /// Lets go of everything until nobody waits any more, and looks.
+    /// Releases everything until nothing waits, then checks the invariants.
     pub(super) fn rest(&mut self) {
         let begun = Instant::now();
         loop {
@@ -356,12 +355,12 @@ impl Case {
             }
             assert!(
                 begun.elapsed() < PATIENCE,
-                "not everybody was answered: {:?}",
+                "not all callers were answered: {:?}",
                 self.row()
             );
             std::thread::sleep(Duration::from_millis(2));
         }
-        self.look();
+        self.check_invariants();
     }
 
     fn row(&self) -> Row {
@@ -386,13 +385,13 @@ impl Case {
     }
 
     /// The invariants at rest.
-    fn look(&mut self) {
+    fn check_invariants(&mut self) {
         let row = self.row();
         let provider = self.world.provider.clone();
         let mut erased_by_revocation = false;
         for revocation in std::mem::take(&mut self.revocations) {
             let outcome = self.world.runtime.block_on(revocation.task);
-            // A process that was killed tells nothing.
+            // A killed process reports nothing.
             let Ok(Ok(revoked)) = outcome else {
                 continue;
             };
@@ -451,7 +450,7 @@ impl Case {
         self.ask_once(&row);
     }
 
-    /// Who may have a token gets one, and nobody else does.
+    /// A token is answered if and only if the grant is alive.
     fn ask_once(&mut self, row: &Row) {
         let at = self
             .replicas
@@ -462,9 +461,9 @@ impl Case {
                 0
             });
         let mut answer = self.answer_of(at);
-        // Where the machine is so busy that the database does not answer at once, a
-        // token that is valid is answered from memory.
-        for _ in 0..LOOKS {
+        // If the database does not answer at once on a busy machine, a valid token is
+        // answered from the cache.
+        for _ in 0..MAX_ATTEMPTS {
             if answer.is_err() || !(row.erased || row.dead) {
                 break;
             }
@@ -496,7 +495,7 @@ impl Case {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-    /// What one replica answers when time has passed.
+    /// Answer of one replica after time has passed.
     fn answer_of(&mut self, at: usize) -> Answer {
         self.later();
         let account = self.account;
@@ -512,7 +511,7 @@ impl Case {
     }
 }
 
-/// Returns `true` if the provider has no token for the grant that anybody has.
+/// Returns `true` if the grant is dead at the provider or its tokens were lost.
 fn provider_lost(provider: &Scripted, token: &str) -> bool {
     provider.lost(token) || !provider.lives(token)
 }

@@ -15,14 +15,14 @@ use super::World;
 
 pub const SCOPES: &[&str] = &["openid", "email", "mail.read"];
 
-/// The access token that an account begins with.
+/// The initial access token of an account.
 #[derive(Clone, Copy)]
 pub enum Token {
-    /// None at all.
+    /// No access token.
     Absent,
-    /// Expires in this many seconds, issued an hour before that.
+    /// Expires in this many seconds; issued an hour before that.
     Expires(i64),
-    /// The provider did not say when it expires; issued this long ago.
+    /// The provider did not state the expiry; issued this many seconds ago.
     NotSaid(i64),
 }
 
@@ -34,7 +34,7 @@ pub struct Account {
     pub refresh_token: String,
 }
 
-/// What the row says.
+/// Columns of the row.
 #[derive(Debug, sqlx::FromRow)]
 pub struct Stored {
     pub version: i64,
@@ -53,7 +53,7 @@ pub struct Stored {
 }
 
 impl World {
-    /// An account of `ada`, whose access token has expired.
+    /// An account of `ada` whose access token has expired.
     pub async fn expired(&self, flavour: Flavour) -> Account {
         self.connect(flavour, "ada", Token::Expires(-10)).await
     }
@@ -139,8 +139,8 @@ impl World {
         .unwrap();
     }
 
-    /// The person signs in again: a new grant replaces the old one, as sync-svc
-    /// stores it.
+    /// The person signs in again: a new grant replaces the old one, as sync-svc stores
+    /// it.
     pub async fn reconnect(&self, account: &mut Account, flavour: Flavour) {
         let (access_token, refresh_token) = self.demo.grant(flavour, "ada", SCOPES).unwrap();
         account.access_token = access_token;
@@ -175,8 +175,8 @@ impl World {
             .unwrap();
     }
 
-    /// The pause after a failure ends.
-    pub async fn end_pause(&self, account: &Account) {
+    /// Ends the back-off after a failure.
+    pub async fn end_backoff(&self, account: &Account) {
         sqlx::query("UPDATE vault.credential SET retry_after = now() WHERE account_id = $1")
             .bind(account.id.as_uuid())
             .execute(self.pool())
@@ -184,7 +184,7 @@ impl World {
             .unwrap();
     }
 
-    /// Callers may force a refresh again, as if a minute had passed.
+    /// Lets callers force a refresh again, as after a minute.
     pub async fn end_minute(&self) {
         sqlx::query("UPDATE vault.credential SET forced_at = NULL")
             .execute(self.pool())
@@ -192,7 +192,7 @@ impl World {
             .unwrap();
     }
 
-    /// Callers may force as many refreshes as they want, for tests that count on them.
+    /// Lets callers force any number of refreshes, for tests that count them.
     pub async fn callers_force_without_a_bound(&self) {
         sqlx::raw_sql(
             "CREATE FUNCTION vault.forget_forced() RETURNS trigger LANGUAGE plpgsql AS
@@ -220,7 +220,7 @@ impl World {
     }
 
     /// Payloads of the events in the outbox.
-    pub async fn told(&self, event_type: &str) -> Vec<Vec<u8>> {
+    pub async fn outbox_events(&self, event_type: &str) -> Vec<Vec<u8>> {
         sqlx::query_scalar("SELECT payload FROM vault.outbox WHERE event_type = $1 ORDER BY seq")
             .bind(event_type)
             .fetch_all(self.pool())

@@ -1,4 +1,4 @@
-//! Calling services.
+//! Callers of the service.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub fn by_id(account: String) -> AccountSelector {
     }
 }
 
-/// What asks for any token of an account.
+/// A request for any token of an account.
 pub fn asking(account: &(impl ToString + ?Sized)) -> GetAccessTokenRequest {
     GetAccessTokenRequest {
         account: Some(by_id(account.to_string())),
@@ -55,7 +55,7 @@ fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// TLS as a caller of refresh-svc sets it.
+/// TLS settings of a caller.
 pub fn tls(certificates: &TestCertificates) -> ClientTlsConfig {
     ClientTlsConfig::new()
         .domain_name("localhost")
@@ -185,7 +185,7 @@ impl Client {
     }
 }
 
-/// What a machine reads of an error.
+/// The machine-readable part of an error.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub code: Code,

@@ -1,4 +1,4 @@
-//! A Kubernetes cluster, as far as refresh-svc sees one.
+//! A simulated Kubernetes cluster.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ pub const ISSUER: &str = "https://kubernetes.default.svc";
 pub const AUDIENCE: &str = "latchkey";
 pub const ACCOUNT: &str = "system:serviceaccount:sync:mail";
 
-/// A cluster: signs tokens and publishes its keys.
+/// A cluster that signs tokens and publishes its keys.
 pub struct Cluster {
     pub key: EncodingKey,
     pub keys: NamedTempFile,
-    /// How often an address was asked for them.
+    /// Number of requests for the keys.
     pub asked: Arc<AtomicU32>,
 }
 
@@ -46,8 +46,8 @@ impl Cluster {
         sign(&self.key, &header("k1"), &claims(change))
     }
 
-    /// Publishes the keys over HTTP too, as the Kubernetes API does: not for those
-    /// without a token. Answers the address.
+    /// Publishes the keys over HTTP like the Kubernetes API, which requires a token.
+    /// Returns the address.
     pub async fn serve(&self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! What this process logs, kept.
+//! Records the log of this process.
 
 use std::io::Write;
 use std::sync::{Mutex, Once, PoisonError};
@@ -22,7 +22,7 @@ impl Write for Sink {
     }
 }
 
-/// Everything that an operator could switch on.
+/// Enables every log level that an operator could enable.
 pub fn start() {
     START.call_once(|| {
         tracing_subscriber::fmt()

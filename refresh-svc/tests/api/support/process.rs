@@ -1,4 +1,4 @@
-//! A replica as a process of its own, so that SIGKILL is SIGKILL.
+//! A replica as a separate process, for real signals.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ impl Process {
         Self::start_at(world, ([127, 0, 0, 1], 0).into())
     }
 
-    /// The same at an address that is known.
+    /// Starts it at a given address.
     pub fn start_at(world: &World, grpc: SocketAddr) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_refresh-svc"))
             .env_clear()
@@ -37,20 +37,20 @@ impl Process {
                 rest.split_once('"')?.0.parse().ok()
             })
             .expect("did not serve");
-        // A pipe that nobody reads would stop it.
+        // The process would block on a pipe that is not read.
         std::thread::spawn(move || lines.for_each(drop));
         Self { grpc, child }
     }
 
-    /// SIGTERM, and waits for its end.
+    /// Sends SIGTERM and waits for the end.
     pub fn terminate(mut self) {
         let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        assert!(told.success());
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(sent.success());
         assert!(self.child.wait().unwrap().success());
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

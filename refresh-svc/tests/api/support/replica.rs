@@ -1,4 +1,4 @@
-//! One replica.
+//! A replica in this process.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -48,20 +48,20 @@ impl Replica {
         Client::connect(self.grpc, certificates).await
     }
 
-    /// What `/readyz` answers.
+    /// Whether `/readyz` reports success.
     pub async fn is_ready(&self) -> bool {
         let url = format!("http://{}/readyz", self.health);
         reqwest::get(url).await.unwrap().status().is_success()
     }
 
-    /// As `kill -9` would: whatever it was doing ends in the middle.
+    /// Ends everything abruptly, like `kill -9`.
     pub fn kill(mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 
-    /// As SIGTERM does.
+    /// Stops it like SIGTERM.
     pub async fn stop(mut self) {
         self.stop.cancel();
         let ended = self.ended.take().unwrap();

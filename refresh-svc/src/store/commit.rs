@@ -1,0 +1,275 @@
+//! Stores the results of refreshes. Every write requires the version and the epoch that
+//! were read, so a reconnect or another holder in between takes precedence.
+
+use std::time::Duration;
+
+use latchkey_domain::{EventId, ScopeSet};
+use latchkey_messaging::outbox::{self, Message, Schema};
+use latchkey_proto::events::AccountReauthRequired;
+use latchkey_providers::FailureClass;
+use sqlx::{Connection as _, PgConnection};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use super::{
+    Credential, Lease, Priority, STATEMENT, Store, StoreError, columns, credential, seconds, within,
+};
+use latchkey_proto::timestamp;
+
+/// Sealed tokens of the provider.
+#[derive(Debug, Clone)]
+pub struct NewTokens {
+    /// The access token.
+    pub sealed_access_token: Vec<u8>,
+    /// When the access token expires.
+    pub access_token_expires_at: OffsetDateTime,
+    /// The rotated refresh token. `None` if the stored one stays valid (R31).
+    pub sealed_refresh_token: Option<Vec<u8>>,
+    /// When the provider ends the refresh token. `None` if it does not state it.
+    pub refresh_token_expires_at: Option<OffsetDateTime>,
+    /// Granted scopes. `None` if they did not change.
+    pub granted_scopes: Option<ScopeSet>,
+    /// When the tokens were requested.
+    pub refreshed_at: OffsetDateTime,
+    /// Client id that they were issued to.
+    pub client_id: String,
+    /// Set if a caller forced the refresh although the previous token had not expired.
+    pub forced: bool,
+}
+
+/// A failed refresh that may succeed later.
+#[derive(Debug, Clone)]
+pub struct FailureRecord {
+    /// Class of the failure.
+    pub class: FailureClass,
+    /// The provider is not asked for this long.
+    pub backoff: Duration,
+    /// Set if the refresh token may have been used up without an answer: the intent is
+    /// kept.
+    pub outcome_unknown: bool,
+    /// Set if the provider answered with success but no token could be read.
+    pub unreadable: bool,
+    /// Set if the provider refused the grant and a later refresh may succeed.
+    pub refused: bool,
+    /// A rotated refresh token in the failed answer.
+    pub sealed_refresh_token: Option<Vec<u8>>,
+}
+
+/// Why a grant is dead.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadReason<'a> {
+    /// Class of the refusal.
+    pub class: FailureClass,
+    /// Claims challenge of the provider for the next sign-in.
+    pub claims: Option<&'a str>,
+}
+
+impl From<FailureClass> for DeadReason<'_> {
+    fn from(class: FailureClass) -> Self {
+        Self {
+            class,
+            claims: None,
+        }
+    }
+}
+
+impl Store {
+    /// Stores the tokens and ends the lease. Both tokens now belong to the refresh
+    /// token's grant, whichever sign-in the previous access token came from. Returns
+    /// `None`, and stores nothing, if the version or the epoch has changed.
+    ///
+    /// # Errors
+    /// Returned if the database does not answer.
+    pub async fn commit(
+        &self,
+        lease: &Lease,
+        tokens: &NewTokens,
+    ) -> Result<Option<Credential>, StoreError> {
+        let scopes = tokens.granted_scopes.as_ref().map(ScopeSet::to_vec);
+        let query = sqlx::query_as(concat!(
+            "UPDATE vault.credential
+             SET sealed_access_token = $4,
+                 access_token_expires_at = $5,
+                 sealed_refresh_token = coalesce($6, sealed_refresh_token),
+                 granted_scopes = coalesce($7, refresh_scopes, granted_scopes),
+                 authenticated_at = coalesce(refresh_authenticated_at, authenticated_at),
+                 refresh_authenticated_at = NULL, refresh_scopes = NULL,
+                 last_refreshed_at = $8,
+                 version = version + 1,
+                 client_id = $9, client_version = version + 1,
+                 -- What is known of the old refresh token says nothing of a new one.
+                 refresh_token_version = CASE
+                     WHEN $11::timestamptz IS NOT NULL THEN version + 1
+                     WHEN $6 IS NULL AND refresh_token_version = version THEN version + 1
+                     END,
+                 refresh_token_expires_at = coalesce($11, refresh_token_expires_at),
+                 renew_at = CASE
+                     WHEN $11::timestamptz IS NOT NULL
+                       OR ($6 IS NULL AND refresh_token_version = version)
+                     THEN vault.renewal_of(coalesce($11, refresh_token_expires_at))
+                     END,
+                 forced_at = CASE WHEN $10 THEN clock_timestamp() ELSE forced_at END,
+                 failure_class = NULL, failure_count = 0, retry_after = NULL,
+                 lease_holder = NULL, lease_until = NULL,
+                 intent_version = NULL, intent_at = NULL, intent_count = 0
+             WHERE account_id = $1 AND version = $2 AND lease_epoch = $3 AND erased_at IS NULL
+             RETURNING ",
+            columns!()
+        ))
+        .bind(lease.credential.account.as_uuid())
+        .bind(lease.credential.version)
+        .bind(lease.epoch)
+        .bind(&tokens.sealed_access_token)
+        .bind(tokens.access_token_expires_at)
+        .bind(&tokens.sealed_refresh_token)
+        .bind(scopes)
+        .bind(tokens.refreshed_at)
+        .bind(&tokens.client_id)
+        .bind(tokens.forced)
+        .bind(tokens.refresh_token_expires_at);
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
+        let read_at = Instant::now();
+        let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
+        let row: Option<credential::Row> = held.finish(row)?;
+        row.map(|row| row.into_credential(read_at)).transpose()
+    }
+
+    /// Stores a failure with its back-off and ends the lease. The grant stays alive.
+    /// Returns `None` if the version or the epoch has changed.
+    ///
+    /// A rotated refresh token in the failed answer has a clean history: it was never
+    /// sent. The version does not change, because it counts access tokens: a caller that
+    /// reports a token as refused must not be answered the same one as newer.
+    ///
+    /// # Errors
+    /// Returned if the database does not answer.
+    pub async fn record_failure(
+        &self,
+        lease: &Lease,
+        failure: &FailureRecord,
+    ) -> Result<Option<Credential>, StoreError> {
+        let query = sqlx::query_as(concat!(
+            "UPDATE vault.credential
+             SET failure_class = $4,
+                 failure_count = failure_count + 1,
+                 retry_after = clock_timestamp() + make_interval(secs => $5),
+                 sealed_refresh_token = coalesce($7, sealed_refresh_token),
+                 lease_holder = NULL, lease_until = NULL,
+                 intent_version = CASE WHEN $7 IS NULL AND ($6 OR intent_count > 1)
+                                       THEN intent_version END,
+                 intent_at = CASE WHEN $7 IS NULL AND ($6 OR intent_count > 1)
+                                  THEN intent_at END,
+                 intent_count = CASE WHEN $7 IS NOT NULL THEN 0
+                                     WHEN $6 THEN intent_count
+                                     ELSE GREATEST(intent_count - 1, 0) END,
+                 unreadable_version = CASE WHEN $7 IS NOT NULL THEN NULL
+                                           WHEN $8 THEN version
+                                           ELSE unreadable_version END,
+                 refused_count = CASE WHEN NOT $9 THEN refused_count
+                                      WHEN refused_version = version THEN refused_count + 1
+                                      ELSE 1 END,
+                 refused_since = CASE WHEN $9 AND refused_version IS DISTINCT FROM version
+                                      THEN clock_timestamp() ELSE refused_since END,
+                 refused_version = CASE WHEN $9 THEN version ELSE refused_version END
+             WHERE account_id = $1 AND version = $2 AND lease_epoch = $3 AND erased_at IS NULL
+             RETURNING ",
+            columns!()
+        ))
+        .bind(lease.credential.account.as_uuid())
+        .bind(lease.credential.version)
+        .bind(lease.epoch)
+        .bind(failure.class.reason())
+        .bind(seconds(failure.backoff))
+        .bind(failure.outcome_unknown)
+        .bind(&failure.sealed_refresh_token)
+        .bind(failure.unreadable)
+        .bind(failure.refused);
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
+        let read_at = Instant::now();
+        let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
+        let row: Option<credential::Row> = held.finish(row)?;
+        row.map(|row| row.into_credential(read_at)).transpose()
+    }
+
+    /// Marks a grant as dead and publishes the event in one transaction (R34). Returns
+    /// `None` if the version has changed or the grant is marked already.
+    ///
+    /// # Errors
+    /// Returned if the database does not answer.
+    pub async fn mark_dead(
+        &self,
+        credential: &Credential,
+        epoch: Option<i64>,
+        reason: DeadReason<'_>,
+    ) -> Result<Option<Credential>, StoreError> {
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
+        let marking = mark_in(held.connection()?, credential, epoch, reason);
+        let marked = within(STATEMENT, marking).await;
+        if !held.finish(marked)? {
+            return Ok(None);
+        }
+        self.read(credential.account).await
+    }
+}
+
+/// Marks and publishes. Returns `false` if the grant was replaced meanwhile.
+async fn mark_in(
+    connection: &mut PgConnection,
+    credential: &Credential,
+    epoch: Option<i64>,
+    reason: DeadReason<'_>,
+) -> Result<bool, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let row: Option<(OffsetDateTime,)> = sqlx::query_as(
+        "UPDATE vault.credential
+         SET auth_failed_at = clock_timestamp(),
+             failure_class = $4,
+             failure_count = failure_count + 1,
+             retry_after = NULL,
+             lease_holder = NULL, lease_until = NULL,
+             intent_version = NULL, intent_at = NULL, intent_count = 0,
+             claims = $5
+         WHERE account_id = $1 AND version = $2 AND lease_epoch = coalesce($3, lease_epoch)
+           AND auth_failed_at IS NULL AND erased_at IS NULL
+         RETURNING auth_failed_at",
+    )
+    .bind(credential.account.as_uuid())
+    .bind(credential.version)
+    .bind(epoch)
+    .bind(reason.class.reason())
+    .bind(reason.claims)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some((failed_at,)) = row else {
+        return Ok(false);
+    };
+    publish_reauth_required(&mut transaction, credential, reason.class, failed_at).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+async fn publish_reauth_required(
+    connection: &mut PgConnection,
+    credential: &Credential,
+    class: FailureClass,
+    failed_at: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    let account = credential.account;
+    let event = AccountReauthRequired {
+        account_id: account.to_string(),
+        workspace_id: credential.binding.workspace.to_string(),
+        provider: credential.binding.provider.to_string(),
+        reason: class.reason().to_owned(),
+        failed_at: Some(timestamp(failed_at)),
+        authenticated_at: Some(timestamp(credential.authenticated_at)),
+    };
+    // One version of a grant can die only once, so a repeated event has the same id.
+    let cause = format!("reauth-required/{}", credential.version);
+    let id = EventId::derived(account.as_uuid(), &cause);
+    outbox::enqueue(
+        connection,
+        Schema::Vault,
+        Message::event(id, account, &event),
+    )
+    .await
+}
