@@ -184,7 +184,7 @@ mod tests {
         }
     }
 
-    // R32: PEERS, the replaced system, 10.
+    // R32, WP10.
     #[test]
     fn a_failure_that_others_can_resolve_is_never_terminal() {
         for class in FailureClass::ALL {

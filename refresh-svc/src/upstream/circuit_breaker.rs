@@ -5,7 +5,7 @@
 //! does not delay a healthy one. One request probes at a time.
 //! The half-open state is not stored: it follows from the time of the next probe, which
 //! healthy and failing accounts have separately. The crates `failsafe` and
-//! `recloser` do not support this: see docs/decisions/0010.
+//! `recloser` do not support this: see docs/decisions/0010-a-sick-provider-is-left-alone.md.
 
 use std::collections::VecDeque;
 use std::time::Duration;

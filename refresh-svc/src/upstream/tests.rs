@@ -27,7 +27,7 @@ async fn fail(upstream: &Arc<Upstream>) {
     permit.record(AccountId::generate(), DOWN, &Jitter::seeded(1));
 }
 
-// PEERS, strictly better, 8: the bulkhead.
+// RF8: the bulkhead.
 #[tokio::test]
 async fn a_provider_that_takes_all_its_seats_takes_none_of_another() {
     let upstreams = upstreams(2);
@@ -46,7 +46,7 @@ async fn a_provider_that_takes_all_its_seats_takes_none_of_another() {
     assert!(third.is_err(), "a third permit");
 }
 
-// PEERS, strictly better, 8: the bulkhead within a provider.
+// RF8: the bulkhead within a provider.
 #[tokio::test]
 async fn a_slow_tenant_leaves_the_others_half_of_the_permits() {
     let upstreams = upstreams(4);
@@ -69,7 +69,7 @@ async fn a_slow_tenant_leaves_the_others_half_of_the_permits() {
     );
 }
 
-// PEERS, strictly better, 8: per tenant.
+// RF8: per tenant.
 #[tokio::test]
 async fn a_tenant_that_fails_opens_no_other_tenants_circuit_breaker() {
     let upstreams = upstreams(9);

@@ -47,7 +47,7 @@ async fn a_token_with_life_enough_is_answered_without_asking_the_provider() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 0);
 }
 
-// R30; PEERS, the replaced system, 1: the provider's `expires_in` counts.
+// R30, WP1: the provider's `expires_in` counts.
 #[tokio::test]
 async fn an_expired_token_is_refreshed_and_lives_as_long_as_the_provider_says() {
     let world = World::new().await;
@@ -115,7 +115,7 @@ async fn a_handle_of_two_owners_is_answered_for_neither() {
     assert_eq!(refused.reason, "ACCOUNT_AMBIGUOUS");
 }
 
-// R30; PEERS, strictly better, 1.
+// R30, RF1.
 #[tokio::test]
 async fn near_its_end_a_token_is_answered_and_a_new_one_is_fetched_in_the_background() {
     let world = World::new().await;
@@ -168,7 +168,7 @@ async fn more_life_than_the_provider_issues_gets_a_fresh_token_once() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 1);
 }
 
-// R30; PEERS, the replaced system, 1.
+// R30, WP1.
 #[tokio::test]
 async fn a_provider_that_does_not_say_how_long_is_given_ten_minutes() {
     let world = World::new().await;

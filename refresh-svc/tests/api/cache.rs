@@ -74,7 +74,7 @@ async fn an_account_by_its_handle_is_answered_while_the_database_is_down() {
     world.let_database_in().await;
 }
 
-// PEERS, strictly better, 1: no caller waits at the moment of expiry or after it.
+// RF1: no caller waits at the moment of expiry or after it.
 #[tokio::test]
 async fn accounts_in_use_are_each_refreshed_ahead_once_over_all_replicas() {
     let world = World::new().await;

@@ -92,7 +92,7 @@ async fn killed(
     (account, answer, took)
 }
 
-// R33; PEERS, strictly better, 3, 5 and 10.
+// R33, RF3, RF5, RF10.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_holder_costs_at_most_one_lease_and_no_grant_without_strict_rotation() {
     let world = world().await;

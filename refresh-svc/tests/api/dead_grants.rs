@@ -84,7 +84,7 @@ async fn a_reconnect_revives_a_dead_grant() {
     assert_eq!(world.outbox_events(EVENT).await.len(), 2);
 }
 
-// PEERS, strictly better, 7.
+// RF7.
 #[tokio::test]
 async fn a_refusal_of_a_grant_that_was_replaced_meanwhile_marks_nothing_as_dead() {
     let world = World::new().await;

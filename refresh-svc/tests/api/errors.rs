@@ -134,7 +134,7 @@ async fn retry_after_is_honoured_and_passed_on() {
     assert_eq!(world.stored(&account).await.failure_class, None);
 }
 
-// R32; PEERS, the replaced system, 10: an expired client secret.
+// R32, WP10: an expired client secret.
 #[tokio::test]
 async fn an_operators_mistake_marks_no_grant_and_ends_when_it_is_corrected() {
     let world = World::uncached()
@@ -165,7 +165,7 @@ async fn an_operators_mistake_marks_no_grant_and_ends_when_it_is_corrected() {
     assert_eq!(client.get(account.id).await.unwrap().version, 2);
 }
 
-// R32; PEERS, Nango: an error although the token lives.
+// R32: no error is answered while the token is still valid.
 #[tokio::test]
 async fn a_token_that_is_still_valid_is_answered_while_the_refresh_fails() {
     let world = World::new().await;
@@ -280,7 +280,7 @@ async fn missing_scopes_are_named_and_the_provider_is_not_asked() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 0);
 }
 
-// R5, R32; PEERS, the replaced system, 6: the granted scopes are stored.
+// R5, R32, WP6: the granted scopes are stored.
 #[tokio::test]
 async fn scopes_that_the_person_took_back_are_noticed_at_the_next_refresh() {
     let world = World::new().await;

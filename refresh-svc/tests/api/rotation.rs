@@ -44,7 +44,7 @@ async fn a_rotated_refresh_token_replaces_the_stored_one_every_time() {
     }
 }
 
-// R31; PEERS, strictly better, 5: a strict provider whose answer was lost once.
+// R31, RF5: a strict provider whose answer was lost once.
 #[tokio::test]
 async fn a_strict_provider_is_asked_exactly_once_more_after_a_lost_answer() {
     let world = World::uncached().await;
@@ -78,7 +78,7 @@ async fn a_strict_provider_is_asked_exactly_once_more_after_a_lost_answer() {
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 2);
 }
 
-// PEERS, strictly better, 5: an outage proves nothing, only a refusal does.
+// RF5: an outage proves nothing, only a refusal does.
 #[tokio::test]
 async fn an_outage_of_a_strict_provider_loses_no_grant() {
     let world = World::uncached().await;
@@ -145,7 +145,7 @@ async fn a_strict_provider_with_unreadable_answers_gets_exactly_one_replay() {
     );
 }
 
-// PEERS, strictly better, 5: without strict rotation a request is repeated after a lost
+// RF5: without strict rotation a request is repeated after a lost
 // answer.
 #[tokio::test]
 async fn a_refresh_is_repeated_after_a_lost_answer_if_the_provider_is_not_strict() {
@@ -168,7 +168,7 @@ async fn a_refresh_is_repeated_after_a_lost_answer_if_the_provider_is_not_strict
     }
 }
 
-// R31; PEERS, strictly better, 6: a rotated token is stored although the answer is
+// R31, RF6: a rotated token is stored although the answer is
 // otherwise invalid.
 #[tokio::test]
 async fn a_rotated_refresh_token_in_a_broken_answer_is_stored() {
@@ -190,7 +190,7 @@ async fn a_rotated_refresh_token_in_a_broken_answer_is_stored() {
     assert!(client.get(account.id).await.is_ok());
 }
 
-// R31; PEERS, ToolHive: checks that may fail come after the storing.
+// R31: checks that may fail come after the storing.
 #[tokio::test]
 async fn a_bad_id_token_never_loses_a_rotated_refresh_token() {
     let world = World::new().await;

@@ -36,7 +36,7 @@ async fn five_hundred_callers_over_two_replicas_cause_one_refresh() {
     }
 }
 
-// R33; PEERS, strictly better, 3: the notification only shortens the wait.
+// R33, RF3: the notification only shortens the wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_replicas_find_the_new_token_without_a_notification() {
     let world = World::uncached().await;
@@ -81,7 +81,7 @@ async fn a_failed_refresh_is_shared_by_all_callers() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 1);
 }
 
-// R33; PEERS, strictly better, 2.
+// R33, RF2.
 #[tokio::test]
 async fn a_caller_that_gives_up_never_cancels_a_rotation() {
     let world = World::new().await;
@@ -145,7 +145,7 @@ async fn killed_holder(flavour: Flavour, rotated: bool) -> (World, Account, Clie
     (world, account, client, second)
 }
 
-// R33; PEERS, strictly better, 3: the lease of a crashed holder expires.
+// R33, RF3: the lease of a crashed holder expires.
 #[tokio::test]
 async fn another_replica_takes_over_when_the_holder_of_the_lease_dies() {
     let (world, account, client, _second) = killed_holder(Flavour::Microsoft, false).await;
@@ -160,7 +160,7 @@ async fn another_replica_takes_over_when_the_holder_of_the_lease_dies() {
     assert_eq!(world.demo.refreshes(Flavour::Microsoft), 2);
 }
 
-// PEERS, strictly better, 5 and 10: defined, bounded behaviour after a crash.
+// RF5, RF10: defined, bounded behaviour after a crash.
 #[tokio::test]
 async fn a_rotation_that_a_crash_lost_is_replayed_once_and_then_published() {
     let (world, account, client, _second) = killed_holder(Flavour::Oidc, true).await;
@@ -178,7 +178,7 @@ async fn a_rotation_that_a_crash_lost_is_replayed_once_and_then_published() {
     );
 }
 
-// PEERS, the replaced system, 2; strictly better, 4.
+// WP2, RF4.
 #[tokio::test]
 async fn a_reconnect_during_a_refresh_is_never_overwritten() {
     let world = World::new().await;

@@ -26,7 +26,7 @@ async fn refusal_of(world: &World, client: &Client, fault: Fault) -> Refusal {
     refused
 }
 
-// R32, R33; PEERS, strictly better, 2 and 8.
+// R32, R33, RF2, RF8.
 #[tokio::test]
 async fn while_one_answer_takes_29_seconds_every_other_failure_is_answered_in_time() {
     let world = World::new().await;

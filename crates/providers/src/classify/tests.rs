@@ -122,7 +122,7 @@ fn account_disabled() {
     }
 }
 
-// PEERS, the replaced system, 10: an expired client secret marks no grant.
+// WP10: an expired client secret marks no grant.
 #[test]
 fn client_misconfigured_is_not_terminal() {
     for code in ["invalid_client", "deleted_client", "unauthorized_client"] {

@@ -7,7 +7,7 @@ fn read(value: &Value) -> Result<TokenResponse, TokenError> {
     parse(value.to_string().as_bytes())
 }
 
-// R31; PEERS, the replaced system, 1.
+// R31, WP1.
 #[test]
 fn a_lifetime_is_a_number_a_text_or_unknown() {
     for (given, seconds) in [

@@ -163,7 +163,7 @@ async fn a_rotated_token_is_not_lost_with_a_malformed_response() {
     assert_eq!(refused.rotated.unwrap().expose(), "the-new-one");
 }
 
-// PEERS, the replaced system, 10.
+// WP10.
 #[tokio::test]
 async fn a_wrong_client_secret_ends_no_grant() {
     for (variable, name) in [
@@ -179,7 +179,7 @@ async fn a_wrong_client_secret_ends_no_grant() {
     }
 }
 
-// PEERS, the replaced system, 1.
+// WP1.
 #[tokio::test]
 async fn the_provider_sets_the_lifetime_of_a_token() {
     let world = world(&[]).await;

@@ -122,7 +122,7 @@ fn a_dead_grant_is_answered_at_once() {
     );
 }
 
-// R32: PEERS, Nango's cool-down error although the token lives.
+// R32: an error must not be answered while the token is still valid.
 #[test]
 fn a_valid_token_is_served_while_the_refresh_fails() {
     let snapshot = failing(snapshot(3600, 30), FailureClass::ProviderUnavailable, 20);

@@ -28,7 +28,7 @@ fn opened(outcome: Outcome, now: Instant) -> CircuitBreaker {
     breaker
 }
 
-// PEERS, strictly better, 8.
+// RF8.
 #[test]
 fn failures_of_several_accounts_open_it() {
     let now = Instant::now();
