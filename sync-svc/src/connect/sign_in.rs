@@ -211,3 +211,6 @@ fn calendar_visibility(chosen: CalendarVisibility) -> Option<&'static str> {
         CalendarVisibility::ShareEverything => Some("SHARE_EVERYTHING"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,6 +137,25 @@ fn a_flow_that_no_browser_would_keep_is_not_sealed() {
     assert_eq!(refused.err(), Some(SealFlowError::TooLong));
 }
 
+/// What is sealed comes back, up to the longest cookie that is set.
+#[test]
+fn every_flow_that_is_sealed_opens_and_the_longest_cookie_has_2800_characters() {
+    let keys = keys(&key("a", 1));
+    let now = SystemClock.now();
+    let mut long = flow();
+    let mut longest = 0;
+    for length in 1_500.. {
+        long.context.locale = Some("x".repeat(length));
+        let Ok(cookie) = keys.seal(&long, &Randomness::default()) else {
+            break;
+        };
+        longest = cookie.value().len();
+        let opened = keys.open(cookie.name(), cookie.value(), now);
+        assert_eq!(opened.as_ref(), Some(&long), "{longest}");
+    }
+    assert_eq!(longest, 2_800);
+}
+
 proptest! {
     // R4
     #[test]
