@@ -59,6 +59,23 @@ fn the_cookie_shows_neither_state_nor_verifier() {
 }
 
 #[test]
+fn what_a_log_shows_of_a_flow_and_of_keys_is_which_they_are_and_no_secret() {
+    let mut flow = flow();
+    flow.context.subdomain = Some("acme".into());
+    flow.context.public_invite = Some("public invitation".into());
+    flow.context.personal_invite = Some("personal invitation".into());
+    let shown = format!("{flow:?}");
+    for part in [flow.id.to_string().as_str(), "google", "SignIn", "acme"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    for secret in [&*flow.state, &flow.nonce, &flow.verifier, "invitation"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    let keys = keys(&format!("{},{}", key("a", 1), key("b", 2)));
+    assert_eq!(format!("{keys:?}"), r#"["a", "b"]"#);
+}
+
+#[test]
 fn keys_rotate_the_first_seals_and_all_open() {
     let old = sealed(&keys(&key("a", 1)), &flow());
     let both = keys(&format!("{},{}", key("b", 2), key("a", 1)));
