@@ -58,10 +58,12 @@ fn grant(event: &mut UserAuthenticated) -> &mut WireGrant {
     event.connection.as_mut().unwrap().grant.as_mut().unwrap()
 }
 
+/// In nanoseconds.
+const DAY: i64 = 86_400_000_000_000;
+
 #[test]
 fn a_sign_in_lies_up_to_a_day_ahead() {
     let ahead = |nanos| read(|event| event.authenticated_at = Some(at(nanos))).map(drop);
-    const DAY: i64 = 86_400_000_000_000;
     for sound in [-400 * DAY, -DAY, -1_000, 0, 1_000, DAY - 1_000, DAY] {
         assert_eq!(ahead(sound), Ok(()), "{sound}");
     }
@@ -70,39 +72,42 @@ fn a_sign_in_lies_up_to_a_day_ahead() {
     }
 }
 
+/// No time that there is.
+const NEVER: Option<Timestamp> = Some(Timestamp {
+    seconds: i64::MAX,
+    nanos: 0,
+});
+
+/// What is done to a sound event.
+type Change = fn(&mut UserAuthenticated);
+
 #[test]
 fn what_is_missing_or_is_no_time_is_named() {
-    let never = Some(Timestamp {
-        seconds: i64::MAX,
-        nanos: 0,
-    });
-    let wrong: [(InvalidSignIn, fn(&mut UserAuthenticated, Option<Timestamp>)); 7] = [
-        (InvalidSignIn::Missing("identity"), |event, _| {
+    let wrong: [(InvalidSignIn, Change); 7] = [
+        (InvalidSignIn::Missing("identity"), |event| {
             event.identity = None;
         }),
-        (InvalidSignIn::Missing("grant"), |event, _| {
+        (InvalidSignIn::Missing("grant"), |event| {
             event.connection.as_mut().unwrap().grant = None;
         }),
-        (InvalidSignIn::Missing("grant.access_token"), |event, _| {
+        (InvalidSignIn::Missing("grant.access_token"), |event| {
             grant(event).access_token.clear();
         }),
-        (InvalidSignIn::Missing("authenticated_at"), |event, _| {
+        (InvalidSignIn::Missing("authenticated_at"), |event| {
             event.authenticated_at = None;
         }),
-        (InvalidSignIn::Time("authenticated_at"), |event, never| {
-            event.authenticated_at = never;
+        (InvalidSignIn::Time("authenticated_at"), |event| {
+            event.authenticated_at = NEVER;
         }),
-        (
-            InvalidSignIn::Time("access_token_expires_at"),
-            |event, never| grant(event).access_token_expires_at = never,
-        ),
-        (
-            InvalidSignIn::Time("refresh_token_expires_at"),
-            |event, never| grant(event).refresh_token_expires_at = never,
-        ),
+        (InvalidSignIn::Time("access_token_expires_at"), |event| {
+            grant(event).access_token_expires_at = NEVER;
+        }),
+        (InvalidSignIn::Time("refresh_token_expires_at"), |event| {
+            grant(event).refresh_token_expires_at = NEVER;
+        }),
     ];
     for (reason, change) in wrong {
-        assert_eq!(read(|event| change(event, never)).err(), Some(reason));
+        assert_eq!(read(change).err(), Some(reason));
     }
 }
 
