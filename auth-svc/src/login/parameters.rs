@@ -178,3 +178,6 @@ fn calendar_visibility(text: &str) -> Result<CalendarVisibility, ParameterError>
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

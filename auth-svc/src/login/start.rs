@@ -337,3 +337,6 @@ pub(crate) fn to_public_host(state: &State, request: &HttpRequest, query: &Query
     }
     Some(url)
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,37 @@ async fn a_signed_in_person_connects_a_second_mailbox_with_their_choices() {
     }
 }
 
+// R8 R16
+#[tokio::test]
+async fn who_connects_by_a_link_of_the_application_comes_back_into_it() {
+    let app = TestApp::start().await;
+    let mut ada = app.signed_in("ada").await;
+    let settings = format!("{APP}settings");
+    for (link, person, lands) in [
+        ("/auth/google-apis", "eve", APP),
+        (
+            "/auth/google-apis?loginHint=grace@acme.example",
+            "grace",
+            APP,
+        ),
+        (
+            "/auth/google-apis?loginHint=linus@globex.example&returnTo=/settings",
+            "linus",
+            &settings,
+        ),
+    ] {
+        let answer = app.run_flow(&mut ada, link, &Decision::allow(person)).await;
+        assert_eq!(answer.location(), lands, "{link}");
+    }
+    // The pages' own button leads to their list.
+    let page = ada.get("/auth/review/microsoft?purpose=connect").await;
+    let form = page.form("/auth/review/microsoft/continue");
+    let provider = ada.submit(&form).await.refresh_url();
+    let callback = app.decide(&provider, &Decision::allow("eve")).await;
+    let list = format!("{PUBLIC}/auth/account/connections");
+    assert_eq!(ada.get(&callback).await.location(), list);
+}
+
 // R16
 #[tokio::test]
 async fn connecting_needs_a_session() {

@@ -152,3 +152,19 @@ async fn a_provider_that_never_gives_a_refresh_token_is_asked_at_most_twice() {
     assert_eq!(third.location(), APP);
     assert_eq!(app.row_counts().await.sessions, 1);
 }
+
+// R5: any other value of `prompt` goes round without asking for consent.
+#[tokio::test]
+async fn a_link_asks_the_provider_for_consent_only_by_prompt_consent() {
+    let app = TestApp::start().await;
+    for provider in ["google", "microsoft", "oidc/demo"] {
+        let prompt = async |query: &str| {
+            let link = format!("/auth/{provider}{query}");
+            app.browser().get(&link).await.parameter("prompt")
+        };
+        assert_eq!(prompt("?prompt=consent").await.as_deref(), Some("consent"));
+        for query in ["", "?prompt=login", "?prompt=CONSENT", "?locale=de"] {
+            assert_eq!(prompt(query).await, None, "{provider}{query}");
+        }
+    }
+}

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use auth_svc::random::Randomness;
 use auth_svc::store::workspace;
-use latchkey_demo_provider::Decision;
+use latchkey_demo_provider::{Decision, Flavour};
 use serde_json::json;
 
 use crate::support::{RowCounts, TestApp};
@@ -253,6 +253,36 @@ async fn among_several_workspaces_the_request_the_membership_or_the_domain_decid
     );
     let by_membership = workspace_of("/auth/google?prompt=consent", "linus").await;
     assert_eq!(by_membership.0, globex.to_string());
+}
+
+// R4 R7: what a sign-in that a third party initiates may say.
+#[tokio::test]
+async fn a_portal_may_name_the_workspace() {
+    let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", "true")]).await;
+    app.workspace("globex", &["globex.example"]).await;
+    let both = app
+        .workspace("both", &["acme.example", "globex.example"])
+        .await;
+    let portal = format!(
+        "/auth/initiate-login?iss={}",
+        app.demo.issuer(Flavour::Google)
+    );
+    for (named, person) in [
+        (format!("workspaceId={both}"), "ada"),
+        ("workspaceSubdomain=both".to_owned(), "grace"),
+        ("workspace=both".to_owned(), "linus"),
+    ] {
+        let mut browser = app.browser();
+        let link = format!("{portal}&{named}");
+        let answer = app
+            .run_flow_by_link(&mut browser, &link, &Decision::allow(person))
+            .await;
+        let me = browser
+            .me()
+            .await
+            .unwrap_or_else(|| panic!("{named}: {}", answer.body));
+        assert_eq!(me["workspaceId"], both.to_string(), "{named}");
+    }
 }
 
 fn claims(claims: &serde_json::Value) -> serde_json::Map<String, serde_json::Value> {

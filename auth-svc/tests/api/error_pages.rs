@@ -139,6 +139,24 @@ async fn the_rate_limit_page_keeps_the_parameters_of_the_request() {
     );
 }
 
+// R8: an answer of the provider is for one try, and its code is for no page.
+#[tokio::test]
+async fn a_page_of_the_rate_limit_does_not_lead_back_to_a_callback() {
+    let app = TestApp::start_with(&[("RATE_LIMIT_PER_ADDRESS", "1")]).await;
+    let mut browser = app.browser();
+    for answer in ["code=secret", "state=secret", "error=secret"] {
+        let callback = format!("/auth/google/redirect?{answer}&more=1");
+        let page = loop {
+            let page = browser.get(&callback).await;
+            if page.status == 429 {
+                break page;
+            }
+        };
+        assert!(link(&page, "Try again").is_none(), "{}", page.body);
+        assert!(!page.body.contains("secret"), "{}", page.body);
+    }
+}
+
 // R8 R22
 #[tokio::test]
 async fn an_error_page_says_who_is_signed_in_and_opens_the_application() {

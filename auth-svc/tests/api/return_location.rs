@@ -116,6 +116,29 @@ async fn in_multi_domain_mode_a_start_on_a_workspaces_host_continues_on_the_publ
     );
 }
 
+// R8: the host says which workspace only where the link does not.
+#[tokio::test]
+async fn a_start_on_a_workspaces_host_that_names_a_workspace_keeps_the_one_it_names() {
+    let app = TestApp::start_with(&[("IS_MULTIWORKSPACE_ENABLED", "true")]).await;
+    let mut browser = app.browser();
+    browser.headers = vec![("host", "acme.app.test.example".to_owned())];
+    for named in [
+        format!("workspaceId={}", app.workspace),
+        "workspaceSubdomain=globex".to_owned(),
+        "workspace=globex".to_owned(),
+        format!("workspaceId={}&workspaceSubdomain=globex", app.workspace),
+    ] {
+        let start = format!("/auth/google?{named}");
+        let moved = browser.get(&start).await.location();
+        assert_eq!(moved, format!("{PUBLIC}{start}"));
+    }
+    let moved = browser.get("/auth/google").await.location();
+    assert_eq!(
+        moved,
+        format!("{PUBLIC}/auth/google?workspaceSubdomain=acme")
+    );
+}
+
 // R4
 #[tokio::test]
 async fn a_hosted_domain_is_passed_on_only_if_the_request_asks_for_it() {

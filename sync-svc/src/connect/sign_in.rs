@@ -195,16 +195,4 @@ fn calendar_visibility(chosen: CalendarVisibility) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn no_timestamp_panics_and_times_are_whole_microseconds(seconds in any::<i64>(), nanos in any::<i32>()) {
-            let time = time_to_microsecond(prost_types::Timestamp { seconds, nanos });
-            prop_assert!(time.is_none_or(|time| time.nanosecond() % 1_000 == 0));
-        }
-    }
-}
+mod tests;

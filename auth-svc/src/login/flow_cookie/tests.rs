@@ -60,6 +60,28 @@ fn the_cookie_shows_neither_state_nor_verifier() {
 }
 
 #[test]
+fn the_debug_output_of_a_flow_and_of_keys_names_them_and_contains_no_secret() {
+    let mut flow = flow();
+    flow.context.subdomain = Some("acme".into());
+    flow.context.public_invite = Some("public invitation".into());
+    flow.context.personal_invite = Some("personal invitation".into());
+    let shown = format!("{flow:?}");
+    for part in [flow.id.to_string().as_str(), "google", "SignIn", "acme"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    for secret in [
+        flow.state.expose(),
+        flow.nonce.expose(),
+        flow.verifier.expose(),
+        "invitation",
+    ] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    let keys = keys(&format!("{},{}", key("a", 1), key("b", 2)));
+    assert_eq!(format!("{keys:?}"), r#"["a", "b"]"#);
+}
+
+#[test]
 fn keys_rotate_the_first_seals_and_all_open() {
     let old = sealed(&keys(&key("a", 1)), &flow());
     let both = keys(&format!("{},{}", key("b", 2), key("a", 1)));
@@ -136,6 +158,25 @@ fn a_flow_that_no_browser_would_keep_is_not_sealed() {
     long.context.locale = Some("x".repeat(MAX_VALUE));
     let refused = keys.seal(&long, &Randomness::default());
     assert_eq!(refused.err(), Some(SealFlowError::TooLong));
+}
+
+/// What is sealed comes back, up to the longest cookie that is set.
+#[test]
+fn every_flow_that_is_sealed_opens_and_the_longest_cookie_has_2800_characters() {
+    let keys = keys(&key("a", 1));
+    let now = SystemClock.now();
+    let mut long = flow();
+    let mut longest = 0;
+    for length in 1_500.. {
+        long.context.locale = Some("x".repeat(length));
+        let Ok(cookie) = keys.seal(&long, &Randomness::default()) else {
+            break;
+        };
+        longest = cookie.value().len();
+        let opened = keys.open(cookie.name(), cookie.value(), now);
+        assert_eq!(opened.as_ref(), Some(&long), "{longest}");
+    }
+    assert_eq!(longest, 2_800);
 }
 
 proptest! {

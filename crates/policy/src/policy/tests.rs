@@ -266,7 +266,11 @@ fn a_wrong_policy_names_the_rule_and_the_key() {
             "workspaces has \"acme\"",
         ),
         ("callers = [\"a\"]", "callers = []", "callers is empty"),
-        ("callers = [\"a\"]", "callers = [\"a b\"]", "is not a caller"),
+        (
+            "callers = [\"a\"]",
+            "callers = [\"a b\"]",
+            "is not a caller",
+        ),
         ("scopes = \"*\"\n", "", "rule \"mail\": scopes are missing"),
         ("scopes", "scope", "unknown field `scope`"),
     ] {
