@@ -130,7 +130,7 @@ const steps = {
     check(fields.seen?.length === 22, "the form says what it showed");
     const forged = await unharmed(() =>
       sent(ada, target, { ...fields, messageVisibility: "SHARE_EVERYTHING" }));
-    await expectTitle(forged, "This request came from another web site");
+    await expectTitle(forged, "Another web site made this request");
     await look(forged, "review-forged");
     await forged.close();
     // The page cannot be shown in a frame.
