@@ -247,7 +247,7 @@ async fn a_new_policy_is_in_force_without_a_restart_and_a_broken_one_is_not() {
     policy.write(&broken);
     eventually(async || {
         logged()
-            .contains("the new policy cannot be used")
+            .contains("changed files cannot be used")
             .then_some(())
     })
     .await;
