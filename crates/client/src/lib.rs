@@ -5,8 +5,9 @@
 //! to the provider. It mostly answers from memory.
 //!
 //! ```no_run
-//! use latchkey_client::{AuthorizeLayer, MutualTls, TokenClient, TokenError, TokenRequest};
-//! use latchkey_domain::AccountId;
+//! use latchkey_client::{
+//!     AccountId, AuthorizeLayer, MutualTls, TokenClient, TokenError, TokenRequest,
+//! };
 //!
 //! # async fn example(account: AccountId) -> Result<(), Box<dyn std::error::Error>> {
 //! let tls = MutualTls::from_files("ca.pem", "messaging.pem", "messaging.key")?;
@@ -86,6 +87,9 @@ pub use account::Account;
 pub use builder::TokenClientBuilder;
 pub use client::TokenClient;
 pub use error::{BuildError, TokenError};
+pub use latchkey_domain::{
+    AccountId, Clock, Handle, ProviderName, ScopeSet, SystemClock, WorkspaceId,
+};
 pub use layer::{Authorize, AuthorizeError, AuthorizeLayer};
 pub use reason::Reason;
 pub use request::TokenRequest;
