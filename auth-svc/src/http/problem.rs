@@ -54,6 +54,15 @@ pub fn internal_error(code: &'static str) -> ProblemDetails {
     }
 }
 
+/// Returns the error for a request that failed because the database did not answer.
+pub fn database_unavailable() -> ProblemDetails {
+    ProblemDetails {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        title: "This is not available right now",
+        ..internal_error("database_unavailable")
+    }
+}
+
 /// A link of an error page.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Link {

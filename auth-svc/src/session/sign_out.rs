@@ -8,7 +8,7 @@ use latchkey_domain::SessionId;
 use serde_json::{Value, json};
 
 use crate::http::cors::trusted_origin;
-use crate::http::problem::{Problem, ProblemDetails, internal_error, wants_json};
+use crate::http::problem::{Problem, ProblemDetails, database_unavailable, wants_json};
 use crate::http::same_site;
 use crate::login::next_steps::problem;
 use crate::session::access_token::format_iso;
@@ -136,7 +136,7 @@ async fn end_and_respond(state: &State, request: &HttpRequest, everywhere: bool)
         Ok(keep_session_cookie) => keep_session_cookie,
         Err(error) => {
             tracing::error!(%error, outcome = "refused", "the session was not ended");
-            return problem(request, &internal_error("database_unavailable"), None);
+            return problem(request, &database_unavailable(), None);
         }
     };
     let response = if wants_json(request) {

@@ -8,7 +8,7 @@ use latchkey_domain::domain_for_people;
 use serde::Deserialize;
 
 use crate::http::layout::{self, Layout};
-use crate::http::problem::{NextStep, Problem, ProblemDetails, internal_error};
+use crate::http::problem::{NextStep, Problem, ProblemDetails, database_unavailable};
 use crate::http::query::Query;
 use crate::http::router::Routes;
 use crate::http::same_site;
@@ -152,5 +152,5 @@ fn invalid_link(request: &HttpRequest) -> HttpResponse {
 
 fn unavailable(request: &HttpRequest, error: &sqlx::Error) -> HttpResponse {
     tracing::error!(%error, "a verification link was not looked up");
-    problem(request, &internal_error("database_unavailable"), None)
+    problem(request, &database_unavailable(), None)
 }

@@ -63,6 +63,23 @@ async fn without_the_database_the_service_is_not_ready_and_a_callback_says_so() 
     assert!(response.headers.contains_key("retry-after"));
 }
 
+// R14, R39
+#[tokio::test]
+async fn without_the_database_a_sign_out_fails_and_can_be_repeated() {
+    let app =
+        TestApp::start_with(&[("DATABASE_URL", "postgres://nobody:x@127.0.0.1:1/none")]).await;
+    let mut browser = app.browser().json();
+    let session = ("__Host-latchkey-session".to_owned(), "A".repeat(43));
+    browser.cookies.extend([session]);
+    let response = browser.post("/auth/sign-out").await;
+    assert_eq!(
+        (response.status, response.code().as_str()),
+        (503, "database_unavailable")
+    );
+    assert!(response.headers.contains_key("retry-after"));
+    assert!(browser.session().is_some(), "the cookie was removed");
+}
+
 #[tokio::test]
 async fn every_answer_carries_the_security_headers() {
     let app = TestApp::start().await;

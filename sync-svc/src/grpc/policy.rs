@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(error.name, POLICY);
         assert!(error.problem.contains("sync-svc policy check"), "{error}");
         for (wrong, words) in [
-            ("*", "is no caller"),
+            ("*", "is not a caller"),
             ("auth-svc=Everything", "GetAccount"),
             ("auth-svc=", "is not a method"),
             ("any-certificate=GetAccount+", "is not a method"),
