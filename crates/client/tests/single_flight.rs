@@ -97,7 +97,7 @@ async fn a_caller_that_leaves_does_not_cancel_the_fetch() {
     let leaver = client.access_token(world.account);
     let left = tokio::time::timeout(Duration::from_millis(50), leaver).await;
     assert!(left.is_err());
-    until("the flight lands", || world.state.issued() == 1).await;
+    until("the fetch ends", || world.state.issued() == 1).await;
     client.access_token(world.account).await.unwrap();
     assert_eq!(world.state.gets(), 1);
 }
