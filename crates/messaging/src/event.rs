@@ -4,7 +4,7 @@ use latchkey_proto::events;
 
 /// An event of the published contract.
 pub trait Event: prost::Message + Default {
-    /// Routing key on [`EVENTS_EXCHANGE`] and CloudEvents type.
+    /// Routing key on [`EVENTS_EXCHANGE`](crate::topology::EVENTS_EXCHANGE) and CloudEvents type.
     const ROUTING_KEY: &'static str;
 }
 
