@@ -115,3 +115,25 @@ export async function look(page, name) {
   await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
   await page.setViewportSize({ width: 1280, height: 900 });
 }
+
+/// Runs the steps, or those whose name contains the first argument, and prints the result of
+/// each. Returns how many failed.
+export async function runSteps(steps) {
+  const only = process.argv[2];
+  let failed = 0;
+  for (const [name, step] of Object.entries(steps)) {
+    if (only && !name.includes(only)) continue;
+    const begun = Date.now();
+    let error = await errorOf(step);
+    // A crash of Chromium's own process says nothing about the page.
+    if (/(Page|Target) crashed/.test(error?.message)) {
+      console.log(`repeated, since Chromium crashed: ${name}`);
+      error = await errorOf(step);
+    }
+    if (error) failed += 1;
+    console.log(error ? `FAILED: ${name}\n${error.stack}` : `passed: ${name} (${Date.now() - begun} ms)`);
+  }
+  return failed;
+}
+
+const errorOf = (step) => step().then(() => null, (error) => error);

@@ -3,7 +3,7 @@
 // the test responds with `ok` and a value.
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
-import { at, check, consent, expectTitle, launch, look } from "./browser.mjs";
+import { at, check, consent, expectTitle, launch, look, runSteps } from "./browser.mjs";
 
 const demo = process.env.DEMO_URL;
 const EVIL = "https://attack.example";
@@ -210,19 +210,7 @@ const steps = {
   },
 };
 
-let failed = 0;
-const only = process.argv[2];
-for (const [name, step] of Object.entries(steps)) {
-  if (only && !name.includes(only)) continue;
-  const begun = Date.now();
-  try {
-    await step();
-    console.log(`passed: ${name} (${Date.now() - begun} ms)`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAILED: ${name}\n${error.stack}`);
-  }
-}
+const failed = await runSteps(steps);
 await close();
 crm.close();
 process.exit(failed ? 1 : 0);

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
-import { arguments_, at, check, consent, launch } from "./browser.mjs";
+import { arguments_, at, check, consent, launch, runSteps } from "./browser.mjs";
 import { OTHER, SAME, STRANGER, planted as typed, recipe, refused, serve } from "./front-end-server.mjs";
 
 /// Long enough for several rounds of a loop, also on a busy machine.
@@ -449,19 +449,7 @@ const steps = {
   },
 };
 
-let failed = 0;
-const only = process.argv[2];
-for (const [name, step] of Object.entries(steps)) {
-  if (only && !name.includes(only)) continue;
-  const begun = Date.now();
-  try {
-    await step();
-    console.log(`passed: ${name} (${Date.now() - begun} ms)`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAILED: ${name}\n${error.stack}`);
-  }
-}
+const failed = await runSteps(steps);
 await close();
 server.close();
 process.exit(failed ? 1 : 0);

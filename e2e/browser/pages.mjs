@@ -1,7 +1,9 @@
 // Uses the pages as people do. A line that begins with `@` is a command for the Rust test
 // that runs this script; the test responds with `ok` and a value.
 import { createInterface } from "node:readline";
-import { at, check, consent, expectTitle, launch, look, person, until } from "./browser.mjs";
+import {
+  at, check, consent, expectTitle, launch, look, person, runSteps, until,
+} from "./browser.mjs";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 async function command(text) {
@@ -367,19 +369,7 @@ const steps = {
   },
 };
 
-let failed = 0;
-const only = process.argv[2];
-for (const [name, step] of Object.entries(steps)) {
-  if (only && !name.includes(only)) continue;
-  const begun = Date.now();
-  try {
-    await step();
-    console.log(`passed: ${name} (${Date.now() - begun} ms)`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAILED: ${name}\n${error.stack}`);
-  }
-}
+let failed = await runSteps(steps);
 try {
   ada.good();
 } catch (error) {

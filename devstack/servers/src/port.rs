@@ -77,12 +77,30 @@ where
             Ok(server) => return Ok(server),
             Err(error) => error,
         };
-        // The server has ended, so a port that is bound now belongs to another process.
-        if attempt == ATTEMPTS || !any_port_is_taken(&ports).await {
+        // The server has ended, so a port that is bound now belongs to another process. That
+        // process may have released it since the server found it taken.
+        let taken = found_port_taken(&error) || any_port_is_taken(&ports).await;
+        if attempt == ATTEMPTS || !taken {
             return Err(error);
         }
         attempt += 1;
     }
+}
+
+/// Returns `true` if the server's log says that a port was taken: in the words of PostgreSQL, of
+/// RabbitMQ's listeners, and of the start of its Erlang node.
+fn found_port_taken(error: &ServerError) -> bool {
+    let ServerError::NotReady { tail, .. } = error else {
+        return false;
+    };
+    [
+        "Address already in use",
+        "eaddrinuse",
+        "could_not_start_listener",
+        "dist_port_already_used",
+    ]
+    .iter()
+    .any(|words| tail.contains(words))
 }
 
 /// How often, and at which interval, a port is probed before it counts as taken. Between `fork`
@@ -112,12 +130,34 @@ mod tests {
     use super::*;
 
     fn refusal() -> ServerError {
+        refusal_with("")
+    }
+
+    fn refusal_with(tail: &str) -> ServerError {
         ServerError::NotReady {
             name: "server".to_owned(),
             problem: "ended".to_owned(),
             log: "log".into(),
-            tail: String::new(),
+            tail: tail.to_owned(),
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_whose_port_was_taken_for_a_moment_starts_again() {
+        let starts = AtomicU32::new(0);
+        let started = with_free_ports(|[port]: [u16; 1]| {
+            let first = starts.fetch_add(1, Ordering::Relaxed) == 0;
+            async move {
+                if first {
+                    let words = "{dist_port_already_used,19524,not_erlang,\"localhost\"}";
+                    return Err(refusal_with(words));
+                }
+                Ok(port)
+            }
+        })
+        .await;
+        assert!(started.is_ok());
+        assert_eq!(starts.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]
