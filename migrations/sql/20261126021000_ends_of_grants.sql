@@ -5,13 +5,6 @@ ALTER TABLE vault.credential
     ADD COLUMN refresh_token_version bigint,
     ADD COLUMN refresh_token_expires_at timestamptz,
     ADD COLUMN renew_at timestamptz;
--- When a grant is renewed whose refresh token ends at that time: at half of its life, and
--- not within the first minute. Nothing for nothing.
-CREATE FUNCTION vault.renewal_of(ends timestamptz) RETURNS timestamptz
-    LANGUAGE sql STRICT VOLATILE
-    AS $$ SELECT clock_timestamp()
-              + greatest((ends - clock_timestamp()) / 2, interval '1 minute') $$;
-GRANT EXECUTE ON FUNCTION vault.renewal_of(timestamptz) TO latchkey_sync, latchkey_refresh;
 -- The grants to renew, the soonest first.
 CREATE INDEX credential_renew_at ON vault.credential (renew_at)
     WHERE renew_at IS NOT NULL AND auth_failed_at IS NULL AND erased_at IS NULL;
