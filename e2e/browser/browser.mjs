@@ -93,7 +93,6 @@ const seen = new Set();
 /// screen, and saves screenshots if they are requested.
 export async function look(page, name) {
   if (seen.has(name)) return;
-  seen.add(name);
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     for (const width of shots ? [1280, 360] : [360]) {
@@ -114,6 +113,7 @@ export async function look(page, name) {
   }
   await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
   await page.setViewportSize({ width: 1280, height: 900 });
+  seen.add(name);
 }
 
 /// Runs the steps, or those whose name contains the first argument, and prints the result of

@@ -2,8 +2,8 @@
 // pages. A line that begins with `@` is a command for the Rust test that runs this script;
 // the test responds with `ok` and a value.
 import { createServer } from "node:http";
-import { createInterface } from "node:readline";
 import { at, check, consent, expectTitle, launch, look, runSteps } from "./browser.mjs";
+import { command } from "./command.mjs";
 
 const demo = process.env.DEMO_URL;
 const EVIL = "https://attack.example";
@@ -17,14 +17,6 @@ const crm = createServer((_, answer) => {
 const evilHost = at.replace("localhost", "evil.localhost");
 // RFC 7636 appendix B: the attacker who made the link has the verifier.
 const CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-async function command(text) {
-  console.log(`@${text}`);
-  const { value } = await lines.next();
-  check(value.startsWith("ok "), `${text}: ${value}`);
-  return value.slice(3);
-}
 
 const { browser, close } = await launch();
 

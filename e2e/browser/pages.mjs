@@ -1,17 +1,9 @@
 // Uses the pages as people do. A line that begins with `@` is a command for the Rust test
 // that runs this script; the test responds with `ok` and a value.
-import { createInterface } from "node:readline";
 import {
   at, check, consent, expectTitle, launch, look, person, runSteps, until,
 } from "./browser.mjs";
-
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-async function command(text) {
-  console.log(`@${text}`);
-  const { value } = await lines.next();
-  check(value.startsWith("ok "), `${text}: ${value}`);
-  return value.slice(3);
-}
+import { command } from "./command.mjs";
 
 const CONNECTIONS = `${at}/auth/account/connections`;
 const CALENDAR = "https://www.googleapis.com/auth/calendar.events";

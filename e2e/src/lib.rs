@@ -1,6 +1,7 @@
 //! Helpers of the end-to-end tests: a stack with all services, started once per file.
 
 pub mod packages;
+pub mod script;
 
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;

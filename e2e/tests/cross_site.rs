@@ -4,19 +4,10 @@
 //! `SHOTS=<directory> cargo dev test -- -p latchkey-e2e --test cross_site` saves a
 //! screenshot of every page, wide and narrow, light and dark.
 
-use std::process::Stdio;
-use std::time::Duration;
-
 use anyhow::Context as _;
-use devstack::build::binary;
 use devstack::{Options, Stack};
-use latchkey_e2e::{account, eventually, packages, run};
+use latchkey_e2e::{account, eventually, packages, run, script};
 use latchkey_servers::{Package, ensure_installed, free_port, silent};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::Command;
-
-/// Time limit of all steps on a busy machine.
-const TIME_LIMIT: Duration = Duration::from_mins(5);
 
 // R7, R8, R10, R16
 #[test]
@@ -35,40 +26,10 @@ fn another_site_changes_nothing() -> anyhow::Result<()> {
                 .with("RATE_LIMIT_PER_ADDRESS", "0"),
         )
         .await?;
-        workspace(&stack, &["create", "evil", "--subdomain", "evil"]).await?;
-        let mut child = Command::new("node")
-            .arg("cross-site.mjs")
-            .args(std::env::var("STEP").ok())
-            .current_dir(place)
-            .env("PUBLIC_URL", stack.public_url())
-            .env("DEMO_URL", stack.demo().base_url())
-            .env("CRM_URL", &crm)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("cannot run node")?;
-        let mut answers = child.stdin.take().context("no standard input")?;
-        let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-        let steps = async {
-            while let Some(line) = lines.next_line().await? {
-                eprintln!("{line}");
-                let Some(command) = line.strip_prefix('@') else {
-                    continue;
-                };
-                let answer = match execute(&stack, command).await {
-                    Ok(answer) => format!("ok {}\n", answer.trim()),
-                    Err(error) => format!("{error:#}\n").replace('\n', " ") + "\n",
-                };
-                answers.write_all(answer.as_bytes()).await?;
-            }
-            child.wait().await.context("cannot wait for node")
-        };
-        let status = tokio::time::timeout(TIME_LIMIT, steps)
-            .await
-            .context("the steps took too long")??;
-        anyhow::ensure!(status.success(), "a step failed");
-        Ok(())
+        script::workspace(&stack, &["create", "evil", "--subdomain", "evil"]).await?;
+        let mut command = script::node(&place, "cross-site.mjs", &stack);
+        command.env("CRM_URL", &crm);
+        script::run(command, async |command| execute(&stack, command).await).await
     })
 }
 
@@ -79,11 +40,11 @@ async fn execute(stack: &Stack, command: &str) -> anyhow::Result<String> {
         ["state-digest"] => state_digest(stack).await,
         ["connected", handle, provider] => visibility(stack, handle, provider).await,
         ["accounts", handle] => accounts(stack, handle).await,
-        ["public-invite", name] => {
-            parameter(&workspace(stack, &["public-invite", "on", "--workspace", name]).await?)
-        }
+        ["public-invite", name] => parameter(
+            &script::workspace(stack, &["public-invite", "on", "--workspace", name]).await?,
+        ),
         ["invite", name, email] => {
-            parameter(&workspace(stack, &["invite", email, "--workspace", name]).await?)
+            parameter(&script::workspace(stack, &["invite", email, "--workspace", name]).await?)
         }
         _ => anyhow::bail!("unknown command: {command}"),
     }
@@ -96,23 +57,6 @@ fn parameter(output: &str) -> anyhow::Result<String> {
         .find_map(|word| word.split_once("/?"))
         .map(|(_, parameter)| parameter.to_owned())
         .with_context(|| format!("no link in {output}"))
-}
-
-/// Runs `auth-svc workspace` and returns its output.
-async fn workspace(stack: &Stack, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(binary("auth-svc")?)
-        .arg("workspace")
-        .args(arguments)
-        .env("DATABASE_URL", stack.database().url())
-        .env("PUBLIC_URL", stack.public_url())
-        .output()
-        .await?;
-    anyhow::ensure!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Waits until every event is published.

@@ -5,16 +5,10 @@
 //! script that auth-svc serves.
 
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::Context as _;
 use devstack::{Options, Stack};
-use latchkey_e2e::{packages, run};
+use latchkey_e2e::{packages, run, script};
 use latchkey_servers::{Package, ensure_installed, free_port, silent};
-use tokio::process::Command;
-
-/// Time limit of all steps on a busy machine.
-const TIME_LIMIT: Duration = Duration::from_mins(5);
 
 // R8, R9, R10, R11
 #[test]
@@ -34,22 +28,14 @@ fn no_front_end_loops_through_the_sign_in() -> anyhow::Result<()> {
         .await?;
         let documentation = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/session-js.md");
         let as_typed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/as-typed.md");
-        let mut child = Command::new("node")
-            .arg("front-end.mjs")
-            .args(std::env::var("STEP").ok())
-            .current_dir(place)
-            .env("PUBLIC_URL", stack.public_url())
-            .env("DEMO_URL", stack.demo().base_url())
+        let mut command = script::node(&place, "front-end.mjs", &stack);
+        command
             .env("FRONT_PORT", port.to_string())
             .env("DOCUMENTATION", documentation)
-            .env("AS_TYPED", as_typed)
-            .kill_on_drop(true)
-            .spawn()
-            .context("cannot run node")?;
-        let status = tokio::time::timeout(TIME_LIMIT, child.wait())
-            .await
-            .context("the steps took too long")??;
-        anyhow::ensure!(status.success(), "a step failed");
-        Ok(())
+            .env("AS_TYPED", as_typed);
+        script::run(command, async |command| {
+            anyhow::bail!("unknown command: {command}")
+        })
+        .await
     })
 }

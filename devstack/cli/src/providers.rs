@@ -8,6 +8,7 @@ mod hydra;
 mod installation;
 mod keycloak;
 mod process;
+mod registration;
 mod results;
 mod scenarios;
 mod stack_client;

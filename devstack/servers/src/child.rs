@@ -143,6 +143,8 @@ pub struct Child {
     spec: ChildSpec,
     process: std::process::Child,
     guard: Option<Guard>,
+    /// Length of the log before the start, in bytes: an earlier child may have written it.
+    log_start: usize,
 }
 
 impl Child {
@@ -151,6 +153,8 @@ impl Child {
     /// # Errors
     /// The program or its guard cannot be started.
     pub fn start(mut spec: ChildSpec) -> Result<Self, ServerError> {
+        let log = spec.log.as_ref().and_then(|log| log.metadata().ok());
+        let log_start = log.map_or(0, |log| usize::try_from(log.len()).unwrap_or(0));
         let process = spec
             .command()?
             .spawn()
@@ -164,6 +168,7 @@ impl Child {
             spec,
             process,
             guard: None,
+            log_start,
         };
         child.guard = Some(Guard::start(child.id(), child.spec.on_crash.signal())?);
         Ok(child)
@@ -246,7 +251,7 @@ impl Child {
     fn not_ready(&self, problem: String) -> ServerError {
         let log = self.spec.log.clone().unwrap_or_default();
         let text = std::fs::read(&log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let text = String::from_utf8_lossy(text.get(self.log_start..).unwrap_or_default());
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines
             .get(lines.len().saturating_sub(20)..)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lapin::options::BasicPublishOptions;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation};
 
 /// How often a message is published again before the test fails.
@@ -10,7 +10,7 @@ const ATTEMPTS: u32 = 50;
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Publishes a message on a channel in confirm mode until it is in a queue and acknowledged.
+/// Publishes a message until it is in a queue and acknowledged. Puts the channel into confirm mode.
 ///
 /// RabbitMQ returns the message while the queue is not declared, and answers `basic.nack` while a
 /// new quorum queue has no leader yet. A publisher then publishes the message again (the relay
@@ -30,6 +30,10 @@ pub async fn publish_confirmed(
     properties: BasicProperties,
     body: &[u8],
 ) {
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await
+        .expect("no confirm mode");
     let options = BasicPublishOptions {
         mandatory: true,
         ..BasicPublishOptions::default()

@@ -312,10 +312,6 @@ async fn a_consumer_fetches_what_was_unrouted_while_its_queue_was_missing() {
 
 async fn publish_event(connection: &lapin::Connection, event_type: &str, id: EventId) {
     let channel = connection.create_channel().await.unwrap();
-    channel
-        .confirm_select(lapin::options::ConfirmSelectOptions::default())
-        .await
-        .unwrap();
     latchkey_testkit::publish_confirmed(
         &channel,
         latchkey_messaging::topology::EVENTS_EXCHANGE,

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use lapin::options::QueueDeclareOptions;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, ConfirmSelectOptions, QueueBindOptions,
-};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, QueueBindOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection};
 use latchkey_domain::EventId;
@@ -222,10 +220,6 @@ pub fn properties(id: EventId, event_type: &str) -> BasicProperties {
 pub async fn publish(broker: &TestBroker, queue: &str, properties: BasicProperties, body: &[u8]) {
     let connection = config(broker.url()).connect().await.unwrap();
     let channel = connection.create_channel().await.unwrap();
-    channel
-        .confirm_select(ConfirmSelectOptions::default())
-        .await
-        .unwrap();
     latchkey_testkit::publish_confirmed(&channel, "", queue, properties, body).await;
     connection.close(200, "done".into()).await.unwrap();
 }

@@ -11,14 +11,13 @@ use url::Url;
 
 use super::installation::Installation;
 use super::process::Process;
+use super::registration::{self, CLIENT_ID, CLIENT_SECRET};
 use super::scenarios::Server;
 use super::stack_client::{SignInPages, address, client};
 use crate::browser::{Browser, Page};
 
 /// Name of the provider at Latchkey.
 pub(super) const NAME: &str = "hydra";
-const CLIENT_ID: &str = "latchkey";
-const CLIENT_SECRET: &str = "a-secret-that-is-long-enough";
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long a replaced refresh token remains valid.
@@ -69,16 +68,7 @@ impl Hydra {
 
     /// Returns the variables with which Latchkey uses this provider.
     pub(super) fn variables(&self) -> Vec<(String, String)> {
-        [
-            ("ISSUER", self.issuer()),
-            ("CLIENT_ID", CLIENT_ID.to_owned()),
-            ("CLIENT_SECRET", CLIENT_SECRET.to_owned()),
-            ("SCOPES", "openid email profile offline_access".to_owned()),
-            ("ROTATION", "strict".to_owned()),
-        ]
-        .into_iter()
-        .map(|(name, value)| (format!("AUTH_OIDC_HYDRA_{name}"), value))
-        .collect()
+        registration::variables(NAME, self.issuer())
     }
 
     /// Migrates its database, starts it and waits until it is ready.
@@ -155,10 +145,7 @@ impl Hydra {
             "response_types": ["code"],
             "scope": "openid email profile offline_access",
             "token_endpoint_auth_method": "client_secret_basic",
-            "redirect_uris": [
-                format!("{}/auth/oidc/{NAME}/redirect", self.public_url),
-                format!("{}/auth/oidc-apis/{NAME}/get-access-token", self.public_url),
-            ],
+            "redirect_uris": registration::redirect_uris(&self.public_url, NAME),
         });
         self.admin(Method::POST, "/clients", Some(client)).await?;
         Ok(())

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::installation::Installation;
 use super::process::Process;
+use super::registration::{self, CLIENT_ID, CLIENT_SECRET};
 use super::scenarios::Server;
 use super::stack_client::{SignInPages, address, client};
 use crate::browser::{Browser, Page, Person};
@@ -17,8 +18,6 @@ use crate::browser::{Browser, Page, Person};
 /// Name of the provider at Latchkey.
 pub(super) const NAME: &str = "keycloak";
 const REALM: &str = "latchkey";
-const CLIENT_ID: &str = "latchkey";
-const CLIENT_SECRET: &str = "a-secret-that-is-long-enough";
 const ADMIN: &str = "admin";
 const PASSWORD: &str = "any";
 /// The first start also builds the distribution.
@@ -60,16 +59,7 @@ impl Keycloak {
 
     /// Returns the variables with which Latchkey uses this provider.
     pub(super) fn variables(&self) -> Vec<(String, String)> {
-        [
-            ("ISSUER", self.issuer()),
-            ("CLIENT_ID", CLIENT_ID.to_owned()),
-            ("CLIENT_SECRET", CLIENT_SECRET.to_owned()),
-            ("SCOPES", "openid email profile offline_access".to_owned()),
-            ("ROTATION", "strict".to_owned()),
-        ]
-        .into_iter()
-        .map(|(name, value)| (format!("AUTH_OIDC_KEYCLOAK_{name}"), value))
-        .collect()
+        registration::variables(NAME, self.issuer())
     }
 
     /// Starts it and waits until it is ready.
@@ -116,10 +106,7 @@ impl Keycloak {
             "publicClient": false,
             "standardFlowEnabled": true,
             "consentRequired": true,
-            "redirectUris": [
-                format!("{}/auth/oidc/{NAME}/redirect", self.public_url),
-                format!("{}/auth/oidc-apis/{NAME}/get-access-token", self.public_url),
-            ],
+            "redirectUris": registration::redirect_uris(&self.public_url, NAME),
         });
         self.admin(Method::POST, "/latchkey/clients", Some(client))
             .await?;

@@ -60,6 +60,21 @@ impl<S: Server> Scenarios<'_, S> {
         })
     }
 
+    /// A response is lost, and the replaced token can be used once more.
+    async fn lost_response_is_survived(
+        &self,
+        login: &'static str,
+        step: &'static str,
+        results: &mut ServerResults<'_>,
+    ) -> anyhow::Result<()> {
+        let person = self.person(login).await?;
+        let account = person.signs_in().await?;
+        person.lose_response(account).await?;
+        let happened = person.refreshes(account, 1).await;
+        results.add(step, "the grant lives", happened);
+        Ok(())
+    }
+
     async fn rotation(&self, results: &mut ServerResults<'_>) -> anyhow::Result<()> {
         let ada = self.person("ada").await?;
         results.add("sign-in", IN, ada.connects().await);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lapin::options::{ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection};
 use latchkey_config::Environment;
@@ -57,10 +57,6 @@ impl TestService {
         let refused = topology::declare(&connection, &Subscription::built_in()).await;
         assert_eq!(refused.unwrap(), []);
         observe(&channel).await;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .unwrap();
         let mut service = Self {
             database,
             broker,

@@ -95,16 +95,8 @@ impl Scenarios<'_, Hydra> {
     }
 
     async fn grace(&self, results: &mut ServerResults<'_>) -> anyhow::Result<()> {
-        let grace = self.person("grace").await?;
-        let account = grace.signs_in().await?;
-        grace.lose_response(account).await?;
-        let happened = grace.refreshes(account, 1).await;
-        results.add(
-            "rotation with grace period, a response was lost",
-            "the grant lives",
-            happened,
-        );
-        Ok(())
+        let step = "rotation with grace period, a response was lost";
+        self.lost_response_is_survived("grace", step, results).await
     }
 
     async fn disconnect(&self, results: &mut ServerResults<'_>) -> anyhow::Result<()> {
