@@ -47,7 +47,7 @@ async fn an_injected_code_is_refused_also_where_the_provider_ignores_pkce() {
     }
 }
 
-/// RFC 9700 section 4.8, for a client: only S256 is used, and a provider that announces
+/// RP3, RFC 9700 section 4.8, for a client: only S256 is used, and a provider that announces
 /// only `plain` is not used.
 #[tokio::test]
 async fn pkce_is_not_downgraded_by_what_a_provider_announces() {

@@ -1,4 +1,4 @@
-//! One test for each way in which an ID token can be invalid, at every kind of provider.
+//! RP2, RP7: one test for each way in which an ID token can be invalid, at every kind of provider.
 //! The names are those of the OpenID Foundation's client modules (`oidcc-client-test-…`).
 
 use latchkey_demo_provider::{Decision, Flavour, Misbehaviour as M};

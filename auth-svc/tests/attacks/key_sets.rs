@@ -7,7 +7,7 @@ use latchkey_demo_provider::{Decision, Endpoint, Flavour, Misbehaviour as M};
 
 use crate::support::{APP, TestApp, assert_nothing_written, refusal};
 
-/// oidcc-client-test-signing-key-rotation and
+/// RP8; oidcc-client-test-signing-key-rotation and
 /// -signing-key-rotation-just-before-signing
 #[tokio::test]
 async fn a_wrong_kid_is_refused_and_a_rotated_key_set_is_fetched() {

@@ -9,7 +9,7 @@ use crate::support::{Token, World, eventually, refusal};
 
 const EVENT: &str = "account.reauth_required.v1";
 
-// R34
+// R34, RF9
 #[tokio::test]
 async fn a_revoked_grant_is_marked_published_once_and_not_requested_again() {
     let world = World::new().await;

@@ -280,7 +280,7 @@ async fn missing_scopes_are_named_and_the_provider_is_not_asked() {
     assert_eq!(world.demo.refreshes(Flavour::Google), 0);
 }
 
-// R5, R32, WP6: the granted scopes are stored.
+// R5, R32, RP15, WP6: the granted scopes are stored.
 #[tokio::test]
 async fn scopes_that_the_person_took_back_are_noticed_at_the_next_refresh() {
     let world = World::new().await;

@@ -77,7 +77,7 @@ async fn the_queries_of_the_troubleshooting_guide_run_as_they_stand() {
     assert_eq!(status, "ONGOING");
 }
 
-// R21
+// R21, WP8
 #[tokio::test(flavor = "multi_thread")]
 async fn one_event_delivered_100_times_to_two_consumers_with_older_ones_mixed_in_makes_one_of_everything()
  {
@@ -134,7 +134,7 @@ async fn many_sign_ins_at_once_make_one_account_with_the_newest_grant() {
     assert!(found.iter().all(|channel| channel.jobs == 1), "{found:?}");
 }
 
-// R21; the replaced system stored the narrow scopes of every sign-in.
+// R21, WP5; the replaced system stored the narrow scopes of every sign-in.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_sign_in_leaves_a_living_mailbox_grant_alone_in_either_order() {
     let service = TestService::start().await;

@@ -13,7 +13,7 @@ const KILL: &str = "
     UPDATE sync.message_channel SET sync_cursor = 'cursor-7', sync_status = 'ACTIVE',
         throttle_failure_count = 4, last_failure = '429'";
 
-// R22; the replaced system reset nothing for Microsoft and read the whole
+// R22, WP9; the replaced system reset nothing for Microsoft and read the whole
 // mailbox again for Google.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_after_a_dead_grant_repairs_everything_and_keeps_the_cursor() {
