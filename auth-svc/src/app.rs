@@ -16,7 +16,7 @@ use latchkey_service::background::Supervisor;
 use latchkey_service::database::{self, DatabaseCheck};
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
-use latchkey_service::{BuildInfo, StartError};
+use latchkey_service::{BuildInfo, StartError, shutdown};
 use tokio_util::sync::CancellationToken;
 use tracing_actix_web::TracingLogger;
 
@@ -71,8 +71,6 @@ pub struct Application {
     readiness: Readiness,
     state: Arc<State>,
     relay: Relay,
-    leaving: CancellationToken,
-    stop: CancellationToken,
 }
 
 impl std::fmt::Debug for Application {
@@ -136,7 +134,6 @@ impl Application {
         let address = listener
             .local_addr()
             .map_err(|error| StartError::io("HTTP_LISTEN", error))?;
-        let leaving = CancellationToken::new();
         let relay = Relay::new(
             state.pool.clone(),
             Schema::Auth,
@@ -144,7 +141,6 @@ impl Application {
             EVENT_SOURCE,
         );
         let readiness = Readiness::default()
-            .until(leaving.clone())
             .with(DatabaseCheck::new(state.pool.clone(), WRITE))
             // A sign-in succeeds without the broker, because the outbox keeps the event
             // (R12).
@@ -160,8 +156,6 @@ impl Application {
             readiness,
             state,
             relay,
-            leaving,
-            stop: CancellationToken::new(),
         })
     }
 
@@ -204,25 +198,26 @@ impl Application {
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
         // Cancelled too if a background task fails.
         let asked = stop.child_token();
+        // Ends the background tasks, after the last request.
+        let stop = CancellationToken::new();
         let supervisor = Supervisor::new(asked.clone());
-        let tasks = supervisor.tasks_until(self.stop.clone());
-        tasks.spawn("outbox relay", self.relay.run(self.stop.clone()));
+        let tasks = supervisor.tasks_until(stop.clone());
+        tasks.spawn("outbox relay", self.relay.run(stop.clone()));
         tasks.spawn(
             "cleanup",
-            cleanup::run(self.state.pool.clone(), self.stop.clone()),
+            cleanup::run(self.state.pool.clone(), stop.clone()),
         );
         let build = BuildInfo::of(SERVICE);
-        let health = health::serve(self.health, self.readiness, build, self.stop.clone());
-        tasks.spawn_fallible("health endpoints", async {
-            health
-                .await
-                .map_err(|error| StartError::io("health endpoints", error))
-        });
-        let (state, swept) = (self.state.clone(), self.stop.clone());
+        let readiness = self.readiness.until(asked.clone());
+        tasks.spawn_fallible(
+            "health endpoints",
+            health::serve(self.health, readiness, build, stop.clone()),
+        );
+        let (state, swept) = (self.state.clone(), stop.clone());
         tasks.spawn("rate limits", async move {
             state.rate_limits.sweep(swept).await;
         });
-        let (state, stopped) = (self.state.clone(), self.stop.clone());
+        let (state, stopped) = (self.state.clone(), stop.clone());
         tasks.spawn("gRPC client certificates", async move {
             state.grpc_clients.watch_files(stopped).await;
         });
@@ -230,24 +225,21 @@ impl Application {
             let hosts = custom_hosts::keep_fresh(
                 self.state.pool.clone(),
                 self.state.config.returns.custom_hosts().clone(),
-                self.stop.clone(),
+                stop.clone(),
             );
             tasks.spawn("custom hosts", hosts);
         }
         let handle = self.server.handle();
-        let (leaving, delay) = (self.leaving, self.state.config.shutdown_delay);
-        let stopping = asked.clone();
+        let serve_until = shutdown::delayed(&asked, self.state.config.shutdown_delay);
         tokio::spawn(async move {
-            stopping.cancelled().await;
-            leaving.cancel();
-            tokio::time::sleep(delay).await;
+            serve_until.cancelled().await;
             handle.stop(true).await;
         });
         tracing::info!(address = %self.address, public = %self.state.config.public_origin, "listening");
         let outcome = self.server.await;
         let ended_early = !asked.is_cancelled();
         // After the last request, so that its event is still published.
-        self.stop.cancel();
+        stop.cancel();
         tasks.ended().await;
         self.state.pool.close().await;
         outcome.map_err(|error| StartError::io("the HTTP server failed", error))?;

@@ -39,6 +39,13 @@ macro_rules! secret {
                 f.write_str(concat!(stringify!($name), "([redacted])"))
             }
         }
+    };
+}
+
+/// Secrets of the sealed flow cookie: they are compared, and serialized into its plaintext.
+macro_rules! flow_secret {
+    ($(#[$doc:meta])* $name:ident) => {
+        secret!($(#[$doc])* $name);
 
         /// In constant time.
         impl PartialEq for $name {
@@ -69,16 +76,16 @@ secret!(
     /// The provider's authorization code (RFC 6749 section 1.3.1).
     AuthorizationCode
 );
-secret!(
+flow_secret!(
     /// The `state` parameter of a flow (RFC 6749 section 4.1.1). The name differs
     /// from [`State`](crate::state::State), which handlers share.
     OAuthState
 );
-secret!(
+flow_secret!(
     /// The `nonce` that the ID token has to carry (OpenID Connect Core section 3.1.2.1).
     Nonce
 );
-secret!(
+flow_secret!(
     /// The PKCE code verifier (RFC 7636 section 4.1).
     PkceVerifier
 );

@@ -4,11 +4,10 @@
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::layout::AccountPage;
-use crate::http::problem::{NextStep, ProblemDetails};
+use crate::http::problem::{self, NextStep, ProblemDetails};
 use crate::http::same_site;
 use crate::login::next_steps::problem;
 use crate::login::sign_in_link::to_sign_in;
-use crate::login::start::StartError;
 use crate::session::lookup;
 use crate::state::State;
 use crate::store::session::Session;
@@ -22,19 +21,14 @@ pub(crate) async fn session(
     match lookup::current(state, request).await {
         Ok(Some(session)) => Ok(session),
         Ok(None) => Err(to_sign_in(state, place)),
-        Err(error) => {
-            tracing::error!(%error, "the session was not looked up");
-            Err(database_unavailable(request, error))
-        }
+        Err(error) => Err(database_unavailable(request, &error)),
     }
 }
 
-pub(crate) fn database_unavailable(request: &HttpRequest, error: sqlx::Error) -> HttpResponse {
-    problem(
-        request,
-        &ProblemDetails::from(&StartError::Database(error)),
-        Some(request.path()),
-    )
+/// Logs the database's error and builds the response for it.
+pub(crate) fn database_unavailable(request: &HttpRequest, error: &sqlx::Error) -> HttpResponse {
+    tracing::error!(%error, outcome = "refused", "the database is not available");
+    problem(request, &problem::database_unavailable(), None)
 }
 
 /// Returns an error response if the request does not come from a page of this service.

@@ -96,7 +96,7 @@ impl GrpcClients {
         tokio::join!(watch(&self.accounts), watch(&self.tokens), stop.cancelled());
     }
 
-    /// Returns `true` if refresh-svc is configured, which disconnects accounts.
+    /// Returns `true` if accounts can be disconnected: both services are configured.
     pub fn can_disconnect(&self) -> bool {
         self.accounts.is_some() && self.tokens.is_some()
     }

@@ -103,7 +103,7 @@ async fn members(state: web::Data<State>, request: HttpRequest) -> HttpResponse 
     };
     let all = match member::members(&state.pool, session.workspace).await {
         Ok(all) => all,
-        Err(error) => return database_unavailable(&request, error),
+        Err(error) => return database_unavailable(&request, &error),
     };
     let query = Query::parse(request.query_string()).unwrap_or_default();
     page(
@@ -146,7 +146,7 @@ async fn confirm(
     };
     let all = match member::members(&state.pool, session.workspace).await {
         Ok(all) => all,
-        Err(error) => return database_unavailable(&request, error),
+        Err(error) => return database_unavailable(&request, &error),
     };
     let found = all
         .into_iter()
@@ -246,7 +246,7 @@ async fn administrator(state: &State, request: &HttpRequest) -> Result<Session, 
 
 fn error_response(request: &HttpRequest, error: RemovalError) -> HttpResponse {
     let explanation = match error {
-        RemovalError::Database(error) => return database_unavailable(request, error),
+        RemovalError::Database(error) => return database_unavailable(request, &error),
         RemovalError::NotAMember | RemovalError::Several => ProblemDetails {
             status: StatusCode::NOT_FOUND,
             code: "not_found",

@@ -71,7 +71,7 @@ async fn sessions(state: web::Data<State>, request: HttpRequest) -> HttpResponse
     };
     let all = match list::of(&state.pool, session.user, Reach::Everywhere).await {
         Ok(all) => all,
-        Err(error) => return database_unavailable(&request, error),
+        Err(error) => return database_unavailable(&request, &error),
     };
     let (here, others): (Vec<_>, Vec<_>) = all
         .into_iter()
@@ -122,7 +122,7 @@ async fn end(state: web::Data<State>, id: web::Path<String>, request: HttpReques
             Ok(ended) => {
                 tracing::info!(session.id = %id, user.id = %session.user, ended, "session ended by its owner");
             }
-            Err(error) => return database_unavailable(&request, error),
+            Err(error) => return database_unavailable(&request, &error),
         }
     }
     HttpResponse::SeeOther()

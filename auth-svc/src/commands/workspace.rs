@@ -48,7 +48,8 @@ pub enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// Adds a domain and prints how to verify it. Nobody can join by it before that.
+    /// Adds a domain and prints how to verify it. Until it is verified, an address of the
+    /// domain lets nobody join.
     AddDomain {
         /// The domain, such as company.com.
         domain: String,
@@ -143,8 +144,8 @@ pub enum Command {
         /// Keeps the person's accounts connected.
         #[arg(long)]
         keep_connections: bool,
-        /// Removes also the last administrator: nobody can administer the workspace
-        /// afterwards until `role` names another one.
+        /// Also removes the last administrator. Then nobody can administer the workspace
+        /// until `role` makes a member an administrator.
         #[arg(long)]
         force: bool,
     },

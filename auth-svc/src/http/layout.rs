@@ -52,7 +52,7 @@ pub struct Layout {
 /// The person who is signed in, and the current page.
 #[derive(Debug, Clone)]
 pub struct Person {
-    /// Display name, or the mail address if there is none.
+    /// Display name, or the mail address if the person has no display name.
     pub name: String,
     /// Mail address.
     pub email: String,

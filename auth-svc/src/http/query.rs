@@ -55,7 +55,7 @@ impl Query {
         Self(HashMap::from([(name.to_owned(), value.to_owned())]))
     }
 
-    /// Returns a query with only the parameters of these names.
+    /// Returns a query with only the parameters whose names `is_kept` accepts.
     #[must_use]
     pub fn only(&self, is_kept: impl Fn(&str) -> bool) -> Self {
         let kept = self.0.iter().filter(|(name, _)| is_kept(name));

@@ -130,8 +130,8 @@ pub fn is_own_form(request: &HttpRequest, public: &WebOrigin) -> bool {
     )
 }
 
-/// Returns `true` unless the browser says that a page started the navigation for which
-/// `is_known` does not hold. A link on another site may say where to go, but must not say
+/// Returns `true` if the browser names no page that started the navigation, or names one for
+/// which `is_known` holds. A link on another site may say where to go, but must not say
 /// who may fetch the session of the sign-in.
 pub fn was_begun_by(request: &HttpRequest, is_known: impl Fn(&Url) -> bool) -> bool {
     matches!(

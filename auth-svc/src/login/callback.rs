@@ -93,8 +93,8 @@ impl CallbackError {
     }
 }
 
-/// Handles a callback. The response removes the flow's cookie in any case, because a flow
-/// has one attempt.
+/// Handles a callback. If the flow was opened within its rate limit, the response removes its
+/// cookie, because a flow has one attempt.
 #[tracing::instrument(name = "login.callback", skip_all, fields(provider = %name))]
 pub async fn callback(
     state: &State,
@@ -169,8 +169,8 @@ async fn finish(
     }
     let code = AuthorizationCode::new(query.get("code").ok_or(CallbackError::NoCode)?);
     if let Some(started) = flow.connects_for {
-        // The transaction checks this again. The check here prevents that the code is used
-        // for nothing.
+        // The transaction checks this again. This earlier check avoids using the code if the
+        // session is not the same.
         let here = lookup::current(state, request)
             .await
             .map_err(SignInError::from)?;
@@ -345,7 +345,7 @@ async fn ask_for_consent(
         provider = %flow.provider,
         flow.id = %flow.id,
         outcome = "consent_needed",
-        "no refresh token came and none is held: asking for consent"
+        "there is no refresh token: asking for consent"
     );
     metrics::count_sign_in(state, &flow.provider, "consent_needed");
     let context = Context {

@@ -111,13 +111,7 @@ impl Context {
             (WORKSPACE_SUBDOMAIN, text(&self.subdomain)),
             (PUBLIC_INVITE, text(&self.public_invite)),
             (PERSONAL_INVITE, text(&self.personal_invite)),
-            (
-                RETURN_TO,
-                self.return_to.as_ref().map(|location| match location {
-                    ReturnLocation::Path(path) => path.clone(),
-                    ReturnLocation::Url(url) => url.to_string(),
-                }),
-            ),
+            (RETURN_TO, self.return_to.as_ref().map(ToString::to_string)),
             (CODE_CHALLENGE, text(&self.code_challenge)),
             (HOSTED_DOMAIN, text(&self.hosted_domain)),
             (LOGIN_HINT, text(&self.login_hint)),

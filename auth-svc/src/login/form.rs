@@ -1,10 +1,12 @@
 //! Forms of this service's own pages: whether the page itself sent them, and whether what
 //! the page showed has changed.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use latchkey_domain::ProviderName;
+use latchkey_providers::Provider;
 
 use crate::http::problem::ProblemDetails;
 use crate::http::query::Query;
@@ -69,10 +71,9 @@ pub(crate) fn digest_of(parts: &[&str]) -> String {
     digest.get(..22).unwrap_or(&digest).to_owned()
 }
 
-/// Returns the name if the provider is configured.
-pub(crate) fn configured_provider(state: &State, name: &str) -> Option<ProviderName> {
-    let name: ProviderName = name.parse().ok()?;
-    state.providers.get(&name).is_some().then_some(name)
+/// Returns the provider of this name, if it is configured.
+pub(crate) fn configured_provider(state: &State, name: &str) -> Option<Arc<Provider>> {
+    state.providers.get(&name.parse().ok()?)
 }
 
 /// Logs an error and builds the error response.

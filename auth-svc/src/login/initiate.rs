@@ -50,20 +50,20 @@ pub fn routes(routes: &mut Routes<'_>) {
 
 /// Starts a sign-in from a provider's portal.
 #[utoipa::path(get, path = "/auth/initiate-login", tag = "sign-in", params(InitiateParameters), responses(
-    (status = 302, description = "To the provider; to the app where nothing is to be done"),
-    (status = 400, description = "A parameter is missing or not taken", body = Problem),
+    (status = 302, description = "To the provider; to the app if the person is signed in already"),
+    (status = 400, description = "A parameter is missing or invalid", body = Problem),
     (status = 404, description = "No provider with this issuer is configured", body = Problem),
-    (status = 503, description = "The provider or the database is away", body = Problem)))]
+    (status = 503, description = "The provider or the database is not available", body = Problem)))]
 async fn initiate(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     answer(&state, &request, request.query_string()).await
 }
 
 /// The same with a form.
 #[utoipa::path(post, path = "/auth/initiate-login", tag = "sign-in", request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
-    (status = 303, description = "To the provider; to the app where nothing is to be done"),
-    (status = 400, description = "A parameter is missing or not taken", body = Problem),
+    (status = 303, description = "To the provider; to the app if the person is signed in already"),
+    (status = 400, description = "A parameter is missing or invalid", body = Problem),
     (status = 404, description = "No provider with this issuer is configured", body = Problem),
-    (status = 503, description = "The provider or the database is away", body = Problem)))]
+    (status = 503, description = "The provider or the database is not available", body = Problem)))]
 async fn initiate_by_form(
     state: web::Data<State>,
     request: HttpRequest,

@@ -38,7 +38,7 @@ async fn review(
     name: web::Path<String>,
     request: HttpRequest,
 ) -> HttpResponse {
-    let Some(name) = configured_provider(&state, &name) else {
+    let Some(provider) = configured_provider(&state, &name) else {
         return not_found(request).await;
     };
     let query = match Query::parse(request.query_string()) {
@@ -48,7 +48,7 @@ async fn review(
     if let Some(there) = to_public_host(&state, &request, &query) {
         return found(&there).finish();
     }
-    match Review::of(&state, &request, &name, &query, PageKind::Review).await {
+    match Review::of(&state, &request, provider, &query, PageKind::Review).await {
         Ok(review) => review.page(StatusCode::OK, false),
         Err(response) => response,
     }
@@ -72,14 +72,14 @@ async fn agree(
     request: HttpRequest,
     body: web::Bytes,
 ) -> HttpResponse {
-    let Some(name) = configured_provider(&state, &name) else {
+    let Some(provider) = configured_provider(&state, &name) else {
         return not_found(request).await;
     };
     let (fields, _) = match fields_of(&state, &request, &body) {
         Ok(asked) => asked,
         Err(error) => return error.response(&request),
     };
-    let review = match Review::of(&state, &request, &name, &fields, PageKind::Review).await {
+    let review = match Review::of(&state, &request, provider, &fields, PageKind::Review).await {
         Ok(review) => review,
         Err(response) => return response,
     };

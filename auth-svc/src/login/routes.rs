@@ -50,10 +50,10 @@ macro_rules! starts {
     ($name:ident, $path:literal, $purpose:expr, $summary:literal) => {
         #[doc = $summary]
         #[utoipa::path(get, path = $path, tag = "sign-in", params(("provider" = String, Path, description = "Name of the provider"), StartParameters), responses(
-            (status = 302, description = "To the provider; to the app where nothing is to be done; to the page that asks, where an account is connected or the query carries an invitation, a visibility or `reconnect`"),
-            (status = 400, description = "A parameter is not taken", body = Problem),
+            (status = 302, description = "To the provider; to the app if the person is signed in already; to the review page if an account is connected or the query has an invitation, a visibility or `reconnect`"),
+            (status = 400, description = "A parameter is invalid", body = Problem),
             (status = 404, description = "The provider is not configured", body = Problem),
-            (status = 503, description = "The provider or the database is away", body = Problem)))]
+            (status = 503, description = "The provider or the database is not available", body = Problem)))]
         async fn $name(
             state: web::Data<State>,
             name: web::Path<String>,
@@ -69,13 +69,13 @@ macro_rules! ends {
         #[doc = $summary]
         #[utoipa::path(get, path = $path, tag = "sign-in", params(("provider" = String, Path, description = "Name of the provider"), CallbackParameters), responses(
             (status = 302, description = "Into the app"),
-            (status = 400, description = "The flow is unknown, finished or another's, or the answer proves nobody", body = Problem),
+            (status = 400, description = "The flow is unknown, finished or belongs to another callback, or the response does not prove who the person is", body = Problem),
             (status = 401, description = "The person has to act at the provider", body = Problem),
-            (status = 403, description = "The person said no, or may not come in", body = Problem),
+            (status = 403, description = "The person did not give access, or is not admitted", body = Problem),
             (status = 404, description = "The provider is not configured", body = Problem),
             (status = 429, description = "The flow was tried too often", body = Problem),
             (status = 502, description = "The registration at the provider is wrong", body = Problem),
-            (status = 503, description = "The provider or the database is away", body = Problem)))]
+            (status = 503, description = "The provider or the database is not available", body = Problem)))]
         async fn $name(
             state: web::Data<State>,
             name: web::Path<String>,
@@ -86,10 +86,10 @@ macro_rules! ends {
 
         #[doc = $summary]
         ///
-        /// The answer of a provider that is asked for `form_post`: read where a GET is.
+        /// The response of a provider with `form_post`. It is redirected to the GET.
         #[utoipa::path(post, path = $path, tag = "sign-in", request_body(content = String, content_type = "application/x-www-form-urlencoded"), params(("provider" = String, Path, description = "Name of the provider")), responses(
-            (status = 303, description = "To the same address with the answer in the query"),
-            (status = 400, description = "A parameter is not taken", body = Problem)))]
+            (status = 303, description = "To the same address with the response in the query"),
+            (status = 400, description = "A parameter is invalid", body = Problem)))]
         async fn $form(request: HttpRequest, body: web::Bytes) -> HttpResponse {
             redirect_to_get(&request, &body)
         }
@@ -235,7 +235,7 @@ async fn end(
     response
 }
 
-/// Redirects a signed-in person into the app who comes to a callback that is finished
+/// Redirects a person who is signed in to the app if their callback is finished already
 /// (reload, Back, another tab). Nothing of the response is used.
 fn into_the_app(state: &State, request: &HttpRequest) -> HttpResponse {
     let mut url = state.config.public_origin.url().clone();
@@ -276,8 +276,8 @@ fn next_steps_of(
     NextSteps::of_context(state, &context, path, &more).signed_in(session)
 }
 
-/// Returns the session of the person in spite of the error. If the database is not
-/// available, it is not asked again.
+/// Returns the session of the person, if they have one. After a 503 the database is not
+/// asked again.
 async fn person(
     state: &State,
     request: &HttpRequest,
@@ -286,7 +286,7 @@ async fn person(
     if explanation.status == StatusCode::SERVICE_UNAVAILABLE {
         return None;
     }
-    lookup::current(state, request).await.ok().flatten()
+    lookup::current_if_known(state, request).await
 }
 
 /// Logs one line for each error. Every line has the trace id.

@@ -4,8 +4,6 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
-use latchkey_domain::ProviderName;
-
 use crate::account::overview;
 use crate::http::default_errors::not_found;
 use crate::http::form_redirect::redirect_after_form;
@@ -19,7 +17,7 @@ use crate::login::context::Context;
 use crate::login::described_workspace::{Described, describe};
 use crate::login::destination::other_origin;
 use crate::login::domain_policy::Invitation;
-use crate::login::form::{SEEN, digest_of, error_response, fields_of};
+use crate::login::form::{SEEN, configured_provider, digest_of, error_response, fields_of};
 use crate::login::notice::{Notice, notice};
 use crate::login::parameters::context_of;
 use crate::login::provider_links::{Button, buttons};
@@ -86,11 +84,7 @@ async fn start(
     request: HttpRequest,
     body: web::Bytes,
 ) -> HttpResponse {
-    let provider = name
-        .parse::<ProviderName>()
-        .ok()
-        .and_then(|name| state.providers.get(&name));
-    let Some(provider) = provider else {
+    let Some(provider) = configured_provider(&state, &name) else {
         return not_found(request).await;
     };
     let (fields, context) = match fields_of(&state, &request, &body) {

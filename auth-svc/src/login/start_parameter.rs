@@ -102,7 +102,7 @@ pub const LOCALE: StartParameter = of("locale", "Language tag.");
 /// How the provider prompts the person.
 pub const PROMPT: StartParameter = of(
     "prompt",
-    "`consent` asks for consent again; any value goes round also where somebody is signed in.",
+    "`consent` asks for consent again. With any value, a person who is signed in is sent to the provider too.",
 );
 /// Who sees which part of the mailbox.
 pub const MESSAGE_VISIBILITY: StartParameter = of(

@@ -37,7 +37,7 @@ async fn welcome(
     name: web::Path<String>,
     request: HttpRequest,
 ) -> HttpResponse {
-    let Some(name) = configured_provider(&state, &name) else {
+    let Some(provider) = configured_provider(&state, &name) else {
         return not_found(request).await;
     };
     let query = match Query::parse(request.query_string()) {
@@ -47,7 +47,7 @@ async fn welcome(
     let kind = PageKind::Welcome {
         joined: query.get("joined").is_some(),
     };
-    match Review::of(&state, &request, &name, &query, kind).await {
+    match Review::of(&state, &request, provider, &query, kind).await {
         Ok(review) => review.page(StatusCode::OK, false),
         Err(response) => response,
     }

@@ -37,7 +37,7 @@ pub async fn lock(
 /// Adds a user.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn add_user(
     connection: &mut PgConnection,
     user: UserId,

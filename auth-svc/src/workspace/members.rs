@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 
 use crate::http::problem::Problem;
 use crate::http::router::Routes;
+use crate::login::admission::DeploymentPolicy;
 use crate::state::State;
 use crate::store::audit::{Action, Actor, Change, Channel};
 use crate::store::session::Session;
 use crate::store::workspace::member;
 use crate::workspace::admin::{AdminError, admin};
 use crate::workspace::domain_verification::rfc3339;
-use crate::workspace::removal::{self, Deployment, Removal, RemovalError, Removed};
+use crate::workspace::removal::{self, Removal, RemovalError, Removed};
 
 /// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
@@ -93,8 +94,8 @@ pub(crate) async fn remove_member(
     user: UserId,
     keep_connections: bool,
 ) -> Result<Removed, RemovalError> {
-    let deployment = Deployment {
-        domains: &state.config.allowed_domains,
+    let deployment = DeploymentPolicy {
+        allowed_domains: &state.config.allowed_domains,
         multi_workspace: state.config.multi_workspace,
     };
     let removal = Removal {
@@ -117,7 +118,7 @@ pub(crate) async fn remove_member(
         workspace.id = %administrator.workspace,
         sessions = removed.sessions,
         outcome = "removed",
-        "a member was taken out"
+        "a member was removed"
     );
     Ok(removed)
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::login::admission::DeploymentPolicy;
 use crate::login::domain_list::DomainList;
 use crate::store::identity;
 use crate::store::session::list;
@@ -26,15 +27,6 @@ pub struct Removal<'a> {
     pub keep_connections: bool,
     /// Also removes the last administrator.
     pub force: bool,
-}
-
-/// The deployment's domains, which count if a workspace has none of its own.
-#[derive(Debug, Clone, Copy)]
-pub struct Deployment<'a> {
-    /// `AUTH_ALLOWED_DOMAINS`.
-    pub domains: &'a DomainList,
-    /// `IS_MULTIWORKSPACE_ENABLED`.
-    pub multi_workspace: bool,
 }
 
 /// Why a member was not removed.
@@ -147,7 +139,7 @@ impl Removed {
 pub async fn remove(
     connection: &mut PgConnection,
     removal: Removal<'_>,
-    deployment: Deployment<'_>,
+    deployment: DeploymentPolicy<'_>,
 ) -> Result<Removed, RemovalError> {
     let Removal { workspace, who, .. } = removal;
     let administrators = member::lock_administrators(&mut *connection, workspace).await?;
@@ -190,13 +182,13 @@ async fn rejoin_options(
     connection: &mut PgConnection,
     workspace: WorkspaceId,
     user: Uuid,
-    deployment: Deployment<'_>,
+    deployment: DeploymentPolicy<'_>,
 ) -> Result<Vec<RejoinOption>, sqlx::Error> {
     // Only verified addresses let a person join.
     let addresses = member::vouched_addresses(&mut *connection, workspace, user).await?;
     let own = DomainList::of_rows(domain::approved_names(&mut *connection, workspace).await?);
     let list = if own.is_empty() && !deployment.multi_workspace {
-        deployment.domains
+        deployment.allowed_domains
     } else {
         &own
     };

@@ -15,7 +15,7 @@ use crate::workspace::domain_verification::{self, rfc3339};
 /// The subcommands of `auth-svc workspace custom-domain`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Adds a host and prints how to verify it. It is not used before that.
+    /// Adds a host and prints how to verify it. It is not used until it is verified.
     Add {
         /// The host, such as app.customer.com.
         host: String,

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 
 use crate::commands::workspace::context::{CommandContext, Output};
 use crate::commands::workspace::domain::deployment_domains;
+use crate::login::admission::DeploymentPolicy;
 use crate::store::audit::Action;
 use crate::store::workspace::{Workspace, member};
 use crate::workspace::domain_verification::rfc3339;
-use crate::workspace::removal::{self, Deployment, Removal, RemovalError};
+use crate::workspace::removal::{self, Removal, RemovalError};
 
 pub(super) async fn list(
     context: &CommandContext<'_>,
@@ -89,8 +90,8 @@ pub(super) async fn remove(
     force: bool,
 ) -> Result<Output, StartError> {
     let domains = deployment_domains(context)?;
-    let deployment = Deployment {
-        domains: &domains,
+    let deployment = DeploymentPolicy {
+        allowed_domains: &domains,
         multi_workspace: context
             .environment
             .flag("IS_MULTIWORKSPACE_ENABLED", false)?,

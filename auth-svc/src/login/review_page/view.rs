@@ -6,10 +6,9 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use latchkey_domain::{ProviderName, SessionId, WorkspaceId};
+use latchkey_domain::{SessionId, WorkspaceId};
 use latchkey_providers::{Access, Provider, Purpose};
 
-use crate::http::default_errors::not_found;
 use crate::http::icon::{self, Icon};
 use crate::http::layout::{AccountPage, Layout, page};
 use crate::http::links::link;
@@ -51,7 +50,6 @@ pub(crate) struct Review {
     purpose: Purpose,
     pub(crate) session: Option<Session>,
     kind: PageKind,
-    name: ProviderName,
     context: Context,
     described: Described,
     carried: Vec<(String, String)>,
@@ -119,13 +117,10 @@ impl Review {
     pub(crate) async fn of(
         state: &State,
         request: &HttpRequest,
-        name: &ProviderName,
+        provider: Arc<Provider>,
         query: &Query,
         kind: PageKind,
     ) -> Result<Self, HttpResponse> {
-        let Some(provider) = state.providers.get(name) else {
-            return Err(not_found(request.clone()).await);
-        };
         let refuse = |error: StartError| error_response(request, &error);
         let mut context =
             context_of(query, &state.config.returns).map_err(|error| refuse(error.into()))?;
@@ -141,7 +136,7 @@ impl Review {
         let (described, shell) = match (purpose, &session) {
             (Purpose::Connect, None) => {
                 carried.push((PURPOSE.name.to_owned(), "connect".to_owned()));
-                let here = link(&format!("/auth/review/{name}"), &carried);
+                let here = link(&format!("/auth/review/{}", provider.name()), &carried);
                 return Err(sign_in_first(state, &here));
             }
             (Purpose::Connect, Some(session)) => {
@@ -197,7 +192,6 @@ impl Review {
             provider,
             purpose,
             kind,
-            name: name.clone(),
             described,
             carried,
             reconnect: query.of(&RECONNECT).is_some(),
@@ -223,7 +217,7 @@ impl Review {
             } else {
                 "sign in"
             },
-            self.name.as_str(),
+            self.provider.name().as_str(),
             session.as_deref().unwrap_or_default(),
             workspace.as_deref().unwrap_or_default(),
             self.workspace_name().unwrap_or_default(),
@@ -353,7 +347,7 @@ impl Review {
                 permissions: wording::permissions(&scopes, mail, calendar),
                 by_domain: data && !connect && !connects_everybody(&self.provider),
                 scopes: scopes.iter().map(str::to_owned).collect(),
-                action: format!("/auth/review/{}/continue", self.name),
+                action: format!("/auth/review/{}/continue", self.provider.name()),
                 hidden,
                 hand_over: if welcome {
                     self.hand_over()

@@ -32,7 +32,7 @@ impl From<sqlx::Error> for HostError {
     }
 }
 
-/// Sets or removes the custom host without verification, for the operator.
+/// Sets the custom host without verification, for the operator, or removes it.
 ///
 /// # Errors
 /// Returns an error if another workspace has the host, or the database fails.

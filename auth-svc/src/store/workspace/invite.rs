@@ -23,8 +23,8 @@ pub struct Invited {
     pub status: String,
 }
 
-/// A new personal invitation.
-#[derive(Debug, Clone)]
+/// A new personal invitation. `Debug` does not print the token.
+#[derive(Clone)]
 pub struct Made {
     /// Id, which names the invitation when it is revoked.
     pub id: Uuid,
@@ -32,6 +32,15 @@ pub struct Made {
     pub token: String,
     /// When the invitation expires.
     pub expires_at: OffsetDateTime,
+}
+
+impl std::fmt::Debug for Made {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Made")
+            .field("id", &self.id)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Creates a personal invitation for one address. The token in the result cannot be read
@@ -210,7 +219,7 @@ pub async fn lock_personal(
 /// Marks a personal invitation as used.
 ///
 /// # Errors
-/// The database's refusal.
+/// Returns the database's error.
 pub async fn use_personal(
     connection: &mut PgConnection,
     token: Option<&str>,
