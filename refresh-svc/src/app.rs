@@ -22,10 +22,10 @@ use crate::config::Config;
 use crate::disconnect_requests;
 use crate::engine::{Engine, Parts};
 use crate::grpc::{self, CallerLimits};
-use crate::jitter::Jitter;
 use crate::reseal;
 use crate::store::{Connections, DatabaseServes, Store};
 use crate::upstream::Upstreams;
+use latchkey_service::jitter::Jitter;
 
 /// Background tasks get this long to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ impl Application {
     /// Binds both addresses. Port 0 takes a free port.
     ///
     /// # Errors
-    /// An address is taken, or a certificate is none.
+    /// An address is taken, or a certificate is invalid.
     pub fn build(config: Config) -> Result<Self, StartError> {
         let cache = Arc::new(Cache::new(config.cache_capacity, config.cache_revalidate));
         let notifier = ChangeNotifier::default();
@@ -92,7 +92,7 @@ impl Application {
         let grpc = grpc::server(engine.clone(), authorizer.clone(), limits)?;
         let grpc_listener = listen("GRPC_LISTEN", config.grpc_listen)?;
         let health_listener = listen("HEALTH_LISTEN", config.health_listen)?;
-        let address = |error| StartError::io("cannot tell the own address", error);
+        let address = |error| StartError::io("cannot determine the address of a listener", error);
         Ok(Self {
             grpc_address: grpc_listener.local_addr().map_err(address)?,
             health_address: health_listener.local_addr().map_err(address)?,
@@ -129,7 +129,7 @@ impl Application {
     /// and refreshes.
     ///
     /// # Errors
-    /// Returned if a server ends unexpectedly.
+    /// Returned if a server ends unexpectedly, or a background task fails.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
         // Cancelled too if a background task fails.
         let asked = stop.child_token();
@@ -152,7 +152,7 @@ impl Application {
         let readiness = Readiness::default()
             .until(asked.clone())
             .with(DatabaseServes(self.connections.clone()))
-            // What is to be told waits in the outbox.
+            // Without the broker, events wait in the outbox.
             .reporting(BrokerCheck::new(self.broker))
             .reporting(relay.refused_declarations());
         // Messages in flight are confirmed or stay in the outbox.
@@ -182,17 +182,15 @@ impl Application {
                 background.clone(),
             ),
         );
-        let health = health::serve(
-            self.health_listener,
-            readiness,
-            BuildInfo::of("refresh-svc"),
-            background.clone(),
+        behind.spawn_fallible(
+            "health endpoints",
+            health::serve(
+                self.health_listener,
+                readiness,
+                BuildInfo::of("refresh-svc"),
+                background.clone(),
+            ),
         );
-        behind.spawn_fallible("health endpoints", async {
-            health
-                .await
-                .map_err(|error| StartError::io("health endpoints", error))
-        });
         // The first three end when the engine stops, which is after `stop`.
         workers.spawn("refreshes ahead of expiry", engine.clone().refresh_ahead());
         workers.spawn("renewal of grants", engine.clone().renew_grants());
@@ -217,7 +215,7 @@ impl Application {
         tracing::info!(grpc = %self.grpc_address, health = %self.health_address, "serving");
 
         stop.cancelled().await;
-        // Or they would hold their connections open.
+        // Ends the watches: they would keep their connections open.
         engine.begin_shutdown();
         serving.ended().await;
         if !engine.finish().await {

@@ -46,11 +46,11 @@ pub use watch::Watch;
 
 use crate::cache::Cache;
 use crate::change_notifications::ChangeNotifier;
-use crate::jitter::Jitter;
 use crate::metrics;
 use crate::snapshot::Snapshot;
 use crate::store::{Holder, Store};
 use crate::upstream::{AccountHealth, Upstream, Upstreams};
+use latchkey_service::jitter::Jitter;
 use local_failures::LocalFailures;
 use single_flight::{RefreshResult, SingleFlight, Waiter};
 

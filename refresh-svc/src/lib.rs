@@ -18,5 +18,3 @@ mod upstream;
 
 pub use app::Application;
 pub use config::Config;
-
-use latchkey_service::jitter;

@@ -12,8 +12,8 @@ use latchkey_sealing::KeyId;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::jitter::Jitter;
 use crate::store::{Credential, Resealed, Store, StoreError};
+use latchkey_service::jitter::Jitter;
 
 /// Rows searched in one statement; only the envelope prefixes are read.
 const RANGE: i64 = 1000;
@@ -127,7 +127,7 @@ pub async fn pass(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
-        reason = "a place to begin: any will do"
+        reason = "any starting position is valid"
     )]
     let begin = (ranges.len() as f64 * start.clamp(0.0, 1.0)) as usize;
     let length = ranges.len();

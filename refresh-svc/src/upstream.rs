@@ -20,8 +20,8 @@ use tokio::time::Instant;
 pub use circuit_breaker::{AccountHealth, CircuitBreaker, CircuitOpen, Outcome, SentRequest};
 use refusals::{Burst, Refusals};
 
-use crate::jitter::Jitter;
 use crate::metrics;
+use latchkey_service::jitter::Jitter;
 
 /// Limit of tenants with their own circuit breaker; further tenants share one.
 const MAX_TENANTS: usize = 10_000;

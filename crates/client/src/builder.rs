@@ -9,6 +9,7 @@ use tonic::transport::Uri;
 use crate::client::TokenClient;
 use crate::error::BuildError;
 use crate::freshness::{Freshness, Jitter};
+use crate::inner::Inner;
 use crate::replicas::Replicas;
 use crate::request::{MAX_MINIMUM, MAX_WAIT};
 use crate::settings::Settings;
@@ -181,13 +182,13 @@ impl TokenClientBuilder {
             self.tls,
             self.certificate_reload_interval,
         )?;
-        Ok(TokenClient::new(
+        Ok(TokenClient::new(Inner::new(
             replicas,
             self.clock,
             self.jitter,
             self.freshness,
             self.settings,
-        ))
+        )))
     }
 }
 

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use latchkey_domain::{Clock, ScopeSet};
+use latchkey_domain::ScopeSet;
 use latchkey_proto::token as proto;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::cache::{FetchJob, Lookup, Outcome, PendingFetch};
 use crate::fetch;
-use crate::freshness::{Freshness, Jitter, Needs, meets};
+use crate::freshness::{Needs, meets};
 use crate::inner::Inner;
-use crate::replicas::Replicas;
-use crate::settings::Settings;
 use crate::status::token_error;
 use crate::watch;
 use crate::{Account, Reason, Token, TokenError, TokenRequest};
@@ -24,15 +22,9 @@ pub struct TokenClient {
 }
 
 impl TokenClient {
-    pub(crate) fn new(
-        replicas: Replicas,
-        clock: Arc<dyn Clock>,
-        jitter: Jitter,
-        freshness: Freshness,
-        settings: Settings,
-    ) -> Self {
+    pub(crate) fn new(inner: Inner) -> Self {
         Self {
-            inner: Arc::new(Inner::new(replicas, clock, jitter, freshness, settings)),
+            inner: Arc::new(inner),
         }
     }
 

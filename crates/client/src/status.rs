@@ -4,15 +4,12 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use latchkey_domain::ScopeSet;
+use latchkey_proto::reason::DOMAIN;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::{Reason, TokenError};
 
-/// `google.rpc.ErrorInfo.domain` of the service's own errors.
-const DOMAIN: &str = "latchkey";
-/// Reason of a replica that shuts down.
-const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
 /// Longer messages are truncated to this.
 const MAX_MESSAGE_CHARS: usize = 300;
 
@@ -63,9 +60,9 @@ pub(crate) fn is_transport_error(status: &Status) -> bool {
 /// down.
 pub(crate) fn may_retry_on_another_replica(status: &Status) -> bool {
     let shuts_down = || {
-        status
-            .get_details_error_info()
-            .is_some_and(|info| info.domain == DOMAIN && info.reason == SHUTTING_DOWN)
+        status.get_details_error_info().is_some_and(|info| {
+            info.domain == DOMAIN && Reason::from(info.reason) == Reason::ShuttingDown
+        })
     };
     is_transport_error(status) || (status.code() == Code::Unavailable && shuts_down())
 }

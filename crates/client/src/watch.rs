@@ -104,8 +104,7 @@ async fn run(inner: Weak<Inner>, account: Account) {
             error => {
                 drop(client);
                 failures += 1;
-                let retry_info = error.retry_after().filter(|after| !after.is_zero());
-                sleep(backoff_delay(failures, retry_info, BACKOFF, random)).await;
+                sleep(backoff_delay(failures, &error, BACKOFF, random)).await;
             }
         }
     }

@@ -35,7 +35,11 @@ impl Engine {
             let engine = self.clone();
             // A search through a hundred thousand entries would block a runtime thread.
             let search = tokio::task::spawn_blocking(move || engine.due()).await;
-            for snapshot in search.unwrap_or_default() {
+            let due = search.unwrap_or_else(|error| {
+                tracing::error!(%error, "the search for tokens that expire soon failed");
+                Vec::new()
+            });
+            for snapshot in due {
                 if snapshot.upstream.allows_refresh_ahead(snapshot.health()) {
                     metrics::ahead(snapshot.provider());
                     drop(self.start_refresh(&snapshot, RefreshOptions::default()));

@@ -2,11 +2,10 @@
 
 use latchkey_domain::{RefreshToken, SealedRefreshToken};
 use latchkey_providers::{Delivery, FailureClass, Provider, Rotation, TokenError};
-use tokio::time::Instant;
 
 use super::backoff::backoff_in_outage;
 use super::single_flight::RefreshResult;
-use super::storing::{retry_until_stored, rotated_token_deadline};
+use super::storing::{result_deadline, retry_until_stored, rotated_token_deadline};
 use super::verdict::{self, Refusal, Verdict};
 use super::{Engine, EngineError, RefreshOptions, backoff, local_failures};
 use crate::store::{Credential, DeadReason, FailureRecord, Lease};
@@ -99,9 +98,7 @@ impl Engine {
         challenge: &str,
     ) -> RefreshResult {
         let account = lease.credential.account;
-        let give_up = lease
-            .ends
-            .min(Instant::now() + self.parts.timing.time_to_store());
+        let give_up = result_deadline(lease, self.parts.timing);
         let release = || self.parts.store.release_unused(lease);
         retry_until_stored(account, give_up, release).await?;
         let claims = error.claims.as_deref().unwrap_or(challenge);
@@ -167,9 +164,7 @@ impl Engine {
         // A rotated token in a failure must be stored like any other.
         let give_up = match record.sealed_refresh_token {
             Some(_) => rotated_token_deadline(lease),
-            None => lease
-                .ends
-                .min(Instant::now() + self.parts.timing.time_to_store()),
+            None => result_deadline(lease, self.parts.timing),
         };
         match retry_until_stored(credential.account, give_up, store).await {
             Ok(Some(credential)) => Ok(self.open_and_cache(&credential)),
@@ -202,9 +197,7 @@ impl Engine {
         );
         local_failures.remember(credential, error.class, backoff);
         let release = || self.parts.store.release_unused(lease);
-        let give_up = lease
-            .ends
-            .min(Instant::now() + self.parts.timing.time_to_store());
+        let give_up = result_deadline(lease, self.parts.timing);
         if let Err(store_error) = retry_until_stored(credential.account, give_up, release).await {
             tracing::warn!(account.id = %credential.account, error = %store_error, "a lease could not be released: it expires by itself");
             let retry_after = (!error.class.is_operators()).then_some(backoff);
@@ -217,7 +210,7 @@ impl Engine {
         &self,
         credential: &Credential,
         rotated: Option<&RefreshToken>,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<SealedRefreshToken> {
         let sealed = self
             .parts
             .keys
@@ -228,7 +221,6 @@ impl Engine {
                 tracing::error!(account.id = %credential.account, %error, "a rotated refresh token cannot be sealed and is lost");
             })
             .ok()
-            .map(SealedRefreshToken::into_bytes)
     }
 
     /// Marks a grant as dead, unless it was replaced meanwhile.

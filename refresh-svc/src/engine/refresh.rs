@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use latchkey_domain::{AccessToken, RefreshToken, SealedRefreshToken};
+use latchkey_domain::{AccessToken, RefreshToken};
 use latchkey_providers::{
     Delivery, FailureClass, IdToken, IdTokenError, Provider, TokenError, TokenResponse,
 };
@@ -155,12 +155,9 @@ impl Engine {
             .refresh_token
             .as_ref()
             .map(|token| key.seal_refresh_token(token, binding))
-            .transpose()?
-            .map(SealedRefreshToken::into_bytes);
+            .transpose()?;
         Ok(NewTokens {
-            sealed_access_token: key
-                .seal_access_token(&response.access_token, binding)?
-                .into_bytes(),
+            sealed_access_token: key.seal_access_token(&response.access_token, binding)?,
             // From the time of the request: the provider's clock started later.
             access_token_expires_at: asked_at + response.expires_in.unwrap_or(ASSUMED_LIFE),
             sealed_refresh_token,

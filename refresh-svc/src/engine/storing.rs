@@ -5,6 +5,7 @@ use std::time::Duration;
 use latchkey_domain::{AccountId, Backoff};
 use tokio::time::Instant;
 
+use super::timing::Timing;
 use crate::store::{Lease, StoreError};
 
 /// Between two attempts to store.
@@ -19,6 +20,11 @@ const ROTATED_TOKEN_RETRY: Duration = Duration::from_mins(5);
 /// Until when the storing of a rotated token is retried.
 pub(super) fn rotated_token_deadline(lease: &Lease) -> Instant {
     lease.ends.max(Instant::now() + ROTATED_TOKEN_RETRY)
+}
+
+/// Until when the storing of any other result is retried.
+pub(super) fn result_deadline(lease: &Lease, timing: Timing) -> Instant {
+    lease.ends.min(Instant::now() + timing.time_to_store())
 }
 
 /// Stores a result and retries until `give_up`.

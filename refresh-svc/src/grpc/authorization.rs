@@ -17,7 +17,7 @@ use crate::store::PolicyAttributes;
 pub(crate) struct AuthorizedCall(Call);
 
 impl AuthorizedCall {
-    /// Returns the authorized call of a request. A request that did not pass the gate is
+    /// Returns the authorized call of a request. A request that did not pass the authorization layer is
     /// refused.
     pub(crate) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
         Call::of(request).map(Self)

@@ -8,8 +8,8 @@ use tonic::{Request, Response, Status};
 use super::status::status;
 use crate::engine::EngineError;
 
-/// Deadline of calls that set none.
-const DEFAULT_DEADLINE: Duration = Duration::from_mins(1);
+/// The longest time of a call, and the time of a call without a deadline.
+const MAX_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Time reserved for the transport of the answer; a tenth of a short deadline.
 const ANSWER_MARGIN: Duration = Duration::from_millis(250);
@@ -28,7 +28,7 @@ pub(super) async fn within_deadline<Q, A>(
 
 /// Time that a call may take.
 pub(super) fn limit(metadata: &MetadataMap) -> Duration {
-    timeout(metadata).map_or(DEFAULT_DEADLINE, |limit| limit.min(DEFAULT_DEADLINE))
+    timeout(metadata).map_or(MAX_DEADLINE, |limit| limit.min(MAX_DEADLINE))
 }
 
 /// `grpc-timeout` less a margin, so that the answer arrives before the caller gives up.

@@ -63,11 +63,13 @@ pub(super) fn status(error: &EngineError) -> Status {
                 .into();
         }
         EngineError::StoreUnavailable => "the credential store does not answer",
-        EngineError::StillRefreshing => "the refresh goes on: ask again",
+        EngineError::StillRefreshing => "the refresh is still running: retry",
         EngineError::Stopping => "this replica shuts down: ask another one",
-        EngineError::TooManyWatchers => "this replica has too many watchers: watch at another",
+        EngineError::TooManyWatchers => {
+            "this replica has reached its limit of watches: use another replica"
+        }
         EngineError::TooManyCalls => {
-            "the caller waits for as many tokens as it may: ask again when some are answered"
+            "the caller has reached its limit of waiting calls: retry after some are answered"
         }
         EngineError::NoToken {
             class,
@@ -82,9 +84,7 @@ pub(super) fn status(error: &EngineError) -> Status {
             return status.into();
         }
     };
-    CallError::new(reason_of(error), message)
-        .retry_after(SOON)
-        .into()
+    CallError::new(reason_of(error), message).into()
 }
 
 /// The status of a request that is not valid.

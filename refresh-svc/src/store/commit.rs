@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use latchkey_domain::{EventId, ScopeSet};
+use latchkey_domain::{EventId, ScopeSet, SealedAccessToken, SealedRefreshToken};
 use latchkey_messaging::outbox::{self, Message, Schema};
 use latchkey_proto::events::AccountReauthRequired;
 use latchkey_providers::FailureClass;
@@ -20,11 +20,11 @@ use latchkey_proto::timestamp;
 #[derive(Debug, Clone)]
 pub struct NewTokens {
     /// The access token.
-    pub sealed_access_token: Vec<u8>,
+    pub sealed_access_token: SealedAccessToken,
     /// When the access token expires.
     pub access_token_expires_at: OffsetDateTime,
     /// The rotated refresh token. `None` if the stored one stays valid (R31).
-    pub sealed_refresh_token: Option<Vec<u8>>,
+    pub sealed_refresh_token: Option<SealedRefreshToken>,
     /// When the provider ends the refresh token. `None` if it does not state it.
     pub refresh_token_expires_at: Option<OffsetDateTime>,
     /// Granted scopes. `None` if they did not change.
@@ -52,7 +52,7 @@ pub struct FailureRecord {
     /// Set if the provider refused the grant and a later refresh may succeed.
     pub refused: bool,
     /// A rotated refresh token in the failed answer.
-    pub sealed_refresh_token: Option<Vec<u8>>,
+    pub sealed_refresh_token: Option<SealedRefreshToken>,
 }
 
 /// Why a grant is dead.
@@ -119,9 +119,14 @@ impl Store {
         .bind(lease.credential.account.as_uuid())
         .bind(lease.credential.version)
         .bind(lease.epoch)
-        .bind(&tokens.sealed_access_token)
+        .bind(tokens.sealed_access_token.as_bytes())
         .bind(tokens.access_token_expires_at)
-        .bind(&tokens.sealed_refresh_token)
+        .bind(
+            tokens
+                .sealed_refresh_token
+                .as_ref()
+                .map(SealedRefreshToken::as_bytes),
+        )
         .bind(scopes)
         .bind(tokens.refreshed_at)
         .bind(&tokens.client_id)
@@ -181,7 +186,12 @@ impl Store {
         .bind(failure.class.reason())
         .bind(seconds(failure.backoff))
         .bind(failure.outcome_unknown)
-        .bind(&failure.sealed_refresh_token)
+        .bind(
+            failure
+                .sealed_refresh_token
+                .as_ref()
+                .map(SealedRefreshToken::as_bytes),
+        )
         .bind(failure.unreadable)
         .bind(failure.refused);
         let mut held = self.connections.acquire(Priority::Immediate).await?;

@@ -17,7 +17,7 @@ const MIN_USABLE_LIFE: Duration = Duration::from_secs(5);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5))
     .unwrap()
     .lengthened_by(50);
-/// Bounds of a RetryInfo. Jitter only lengthens it.
+/// Bounds of a RetryInfo; one of zero is ignored. Jitter only lengthens it.
 const HINTS: Backoff = Backoff::new(Duration::from_nanos(1), Duration::from_mins(10))
     .unwrap()
     .lengthened_by(10);
@@ -281,9 +281,8 @@ impl Entry {
     /// Starts a back-off: by the service's RetryInfo, else by the client's own.
     fn back_off(&mut self, mut error: TokenError, jitter: Jitter) -> TokenError {
         self.failures = self.failures.saturating_add(1);
-        let retry_info = error.retry_after().filter(|after| !after.is_zero());
         let random = jitter.fraction(&(self.used, self.failures));
-        let pause = backoff_delay(self.failures, retry_info, BACKOFF, random);
+        let pause = backoff_delay(self.failures, &error, BACKOFF, random);
         if let TokenError::RetryLater { after, .. } = &mut error {
             *after = pause;
         }
@@ -301,14 +300,15 @@ fn is_usable(token: &Token, context: &Context<'_>) -> bool {
     !token.is_refused() || token.is_fresh_replacement(context.now, context.cool_down)
 }
 
-/// The wait after `failures` failures in a row: as the service asks in `retry_info`, or else
-/// by `backoff`.
+/// The wait after `failures` failures in a row: as the service asks in RetryInfo, or else by
+/// `backoff`.
 pub(crate) fn backoff_delay(
     failures: u32,
-    retry_info: Option<Duration>,
+    error: &TokenError,
     backoff: Backoff,
     random: f64,
 ) -> Duration {
+    let retry_info = error.retry_after().filter(|after| !after.is_zero());
     retry_info.map_or_else(
         || backoff.wait(failures, random),
         |after| HINTS.wait_as_hinted(after, random),

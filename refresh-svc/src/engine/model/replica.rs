@@ -19,10 +19,10 @@ use super::super::{Engine, EngineError, Need, Parts, Revoked, Timing};
 use super::provider::Scripted;
 use crate::cache::Cache;
 use crate::change_notifications::ChangeNotifier;
-use crate::jitter::Jitter;
 use crate::snapshot::Snapshot;
 use crate::store::{Connections, Faults, Store};
 use crate::upstream::{Limits, Upstreams};
+use latchkey_service::jitter::Jitter;
 
 pub(super) use crate::store::Fault;
 
