@@ -1,6 +1,11 @@
 //! The reasons of `reason.proto` and their options, as a table.
 
+use tonic::Code;
+
 include!("generated/latchkey.reason.v1.rs");
+
+/// `google.rpc.ErrorInfo.domain` of every error of the services.
+pub const DOMAIN: &str = "latchkey";
 
 /// A reason with its options in the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,25 +64,32 @@ impl ReasonInfo {
     }
 
     /// The gRPC code.
-    pub fn code(&self) -> tonic::Code {
-        let all = (0..=16).map(tonic::Code::from);
-        all.into_iter()
-            .find(|code| wire_name(*code) == self.code)
-            .unwrap_or(tonic::Code::Unknown)
+    pub fn code(&self) -> Code {
+        let found = CODES.iter().find(|(name, _)| *name == self.code);
+        found.map_or(Code::Unknown, |(_, code)| *code)
     }
 }
 
-/// Name of a code in the contract: `DeadlineExceeded` is `DEADLINE_EXCEEDED`.
-pub fn wire_name(code: tonic::Code) -> String {
-    let mut name = String::new();
-    for letter in format!("{code:?}").chars() {
-        if letter.is_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.push(letter.to_ascii_uppercase());
-    }
-    name
-}
+/// The gRPC codes with their names in the contract.
+const CODES: [(&str, Code); 17] = [
+    ("OK", Code::Ok),
+    ("CANCELLED", Code::Cancelled),
+    ("UNKNOWN", Code::Unknown),
+    ("INVALID_ARGUMENT", Code::InvalidArgument),
+    ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
+    ("NOT_FOUND", Code::NotFound),
+    ("ALREADY_EXISTS", Code::AlreadyExists),
+    ("PERMISSION_DENIED", Code::PermissionDenied),
+    ("RESOURCE_EXHAUSTED", Code::ResourceExhausted),
+    ("FAILED_PRECONDITION", Code::FailedPrecondition),
+    ("ABORTED", Code::Aborted),
+    ("OUT_OF_RANGE", Code::OutOfRange),
+    ("UNIMPLEMENTED", Code::Unimplemented),
+    ("INTERNAL", Code::Internal),
+    ("UNAVAILABLE", Code::Unavailable),
+    ("DATA_LOSS", Code::DataLoss),
+    ("UNAUTHENTICATED", Code::Unauthenticated),
+];
 
 /// The table of `docs/errors.md`, in Markdown.
 pub fn table() -> String {
@@ -122,7 +134,7 @@ mod tests {
     #[test]
     fn every_reason_has_a_code_that_there_is() {
         for info in ALL {
-            assert_eq!(wire_name(info.code()), info.code, "{}", info.name);
+            assert!(CODES.contains(&(info.code, info.code())), "{}", info.name);
             let reason = Reason::from_str_name(&format!("REASON_{}", info.name));
             assert_eq!(reason, Some(info.reason()));
             assert_eq!(info.reason().info(), info);

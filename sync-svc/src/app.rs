@@ -143,12 +143,10 @@ impl Application {
             "sweep",
             sweep::run(pool.clone(), clock.clone(), stop.clone()),
         );
-        let health = health::serve(health, readiness, BuildInfo::of(SERVICE), end.clone());
-        behind.spawn_fallible("health endpoints", async {
-            health
-                .await
-                .map_err(|error| StartError::io("health", error))
-        });
+        behind.spawn_fallible(
+            "health endpoints",
+            health::serve(health, readiness, BuildInfo::of(SERVICE), end.clone()),
+        );
         // The audit writer stops after the calls that it records.
         let answered = CancellationToken::new();
         let audited = supervisor.tasks_until(answered.clone());

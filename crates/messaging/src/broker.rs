@@ -12,5 +12,5 @@ pub use check::BrokerCheck;
 pub use config::{BrokerConfig, InvalidBrokerUrl};
 pub use error::BrokerError;
 pub(crate) use error::reply;
-pub(crate) use publish::{confirmed, publish};
+pub(crate) use publish::{confirmed, open_confirm_channel, publish, set_confirm_mode};
 pub(crate) use retry_delay::RetryDelay;

@@ -7,10 +7,10 @@ mod selection;
 use std::collections::BTreeMap;
 
 use lapin::Connection;
-use lapin::options::{BasicAckOptions, ConfirmSelectOptions};
+use lapin::options::BasicAckOptions;
 use latchkey_domain::EventId;
 
-use crate::broker::{BrokerConfig, BrokerError, confirmed, publish, reply};
+use crate::broker::{BrokerConfig, BrokerError, confirmed, publish, reply, set_confirm_mode};
 use crate::envelope::{self, ATTEMPTS, PARKED_AT, PARKED_REASON};
 
 pub use message::Parked;
@@ -115,10 +115,7 @@ pub(crate) async fn redrive_on(
 ) -> Result<usize, BrokerError> {
     let mut selection = selection.clone();
     let reader = QueueReader::open(connection, queue).await?;
-    let confirming = reader
-        .channel
-        .confirm_select(ConfirmSelectOptions::default());
-    reply("confirm mode", confirming).await?;
+    set_confirm_mode(&reader.channel).await?;
     let mut redriven = 0;
     for _ in 0..reader.message_count {
         if selection.is_exhausted() {

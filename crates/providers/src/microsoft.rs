@@ -163,7 +163,7 @@ impl Quirks for Microsoft {
         true
     }
 
-    /// `prompt` has one value.
+    /// Microsoft accepts only one value of `prompt`.
     fn authorize_parameters(
         &self,
         request: &AuthorizeRequest,

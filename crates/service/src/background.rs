@@ -2,7 +2,6 @@
 //! to stops the whole service, which then exits with an error.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,7 +42,7 @@ impl Supervisor {
             supervisor: Arc::clone(&self.0),
             until,
             tracker: TaskTracker::new(),
-            running: Arc::default(),
+            spawned: Arc::default(),
         }
     }
 
@@ -78,8 +77,8 @@ pub struct Tasks {
     supervisor: Arc<Inner>,
     until: CancellationToken,
     tracker: TaskTracker,
-    /// How many tasks of each name run.
-    running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+    /// Every task that was spawned, by its name.
+    spawned: Arc<Mutex<Vec<(&'static str, AbortHandle)>>>,
 }
 
 impl Tasks {
@@ -99,9 +98,7 @@ impl Tasks {
         name: &'static str,
         task: impl Future<Output = Result<(), StartError>> + Send + 'static,
     ) {
-        *lock(&self.running).entry(name).or_default() += 1;
         let (supervisor, until) = (Arc::clone(&self.supervisor), self.until.clone());
-        let running = Arc::clone(&self.running);
         let task = self.tracker.spawn(async move {
             let problem = |problem: String| StartError::Task { name, problem };
             let outcome = match AssertUnwindSafe(task).catch_unwind().await {
@@ -114,27 +111,29 @@ impl Tasks {
             if let Err(error) = outcome {
                 supervisor.failed(name, error);
             }
-            let mut running = lock(&running);
-            if let Some(count) = running.get_mut(name) {
-                *count -= 1;
-            }
-            running.retain(|_, count| *count > 0);
         });
+        lock(&self.spawned).push((name, task.abort_handle()));
         lock(&self.supervisor.tasks).push(task.abort_handle());
+    }
+
+    /// The names of the tasks that have not ended.
+    fn running(&self) -> Vec<&'static str> {
+        let spawned = lock(&self.spawned);
+        let running = spawned.iter().filter(|(_, task)| !task.is_finished());
+        running.map(|(name, _)| *name).collect()
     }
 
     /// Waits until every task has ended.
     pub async fn ended(&self) {
         self.tracker.close();
         self.tracker.wait().await;
-        self.tracker.reopen();
     }
 
     /// Waits until every task has ended, for at most `limit`. Tasks that still run are named
     /// in the log.
     pub async fn ended_within(&self, limit: Duration) {
         if tokio::time::timeout(limit, self.ended()).await.is_err() {
-            let tasks: Vec<_> = lock(&self.running).keys().copied().collect();
+            let tasks = self.running();
             tracing::error!(
                 ?tasks,
                 "background tasks are cut off: they took too long to end"
@@ -243,10 +242,7 @@ mod tests {
         });
         end.cancel();
         tasks.ended_within(Duration::from_secs(10)).await;
-        assert_eq!(
-            lock(&tasks.running).keys().copied().collect::<Vec<_>>(),
-            ["late"]
-        );
+        assert_eq!(tasks.running(), ["late"]);
         tasks.ended().await;
         assert!(!stop.is_cancelled());
         assert!(supervisor.outcome().is_ok());

@@ -20,7 +20,8 @@ pub async fn watch<T: PartialEq, E: Display>(
     read: impl Fn() -> Result<T, E>,
     apply: impl Fn(&T) -> Result<(), E>,
 ) {
-    // An error at the beginning concerns whoever read the files at the start of the service.
+    // An error of the first reading is not logged: the start of the service has read the files
+    // already.
     let (mut in_use, mut logged) = match read() {
         Ok(value) => (Some(value), String::new()),
         Err(error) => (None, error.to_string()),

@@ -15,7 +15,7 @@ pub use authorization::{
     AuthorizationLayer, AuthorizationService, Authorize, caller_not_allowed, caller_unknown,
 };
 pub use client_channel::ClientChannel;
-pub use error::{CallError, DOMAIN};
+pub use error::CallError;
 pub use incoming::{Connection, RejectedConnection, incoming};
 pub use pattern::{InvalidPattern, Pattern};
 pub use peer::{Peer, PeerCertificate};

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::BuildInfo;
+use crate::{BuildInfo, StartError};
 
 /// A check that takes longer has failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -141,13 +141,14 @@ pub async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
 /// public.
 ///
 /// # Errors
-/// The listener cannot be used.
+/// The listener cannot be used, or the server fails.
 pub async fn serve(
     listener: TcpListener,
     readiness: Readiness,
     build: BuildInfo,
     stop: CancellationToken,
-) -> std::io::Result<()> {
+) -> Result<(), StartError> {
+    let failed = |error| StartError::io("health endpoints", error);
     // In a test, nothing else installs the recorder.
     crate::metrics::install();
     let app = move || {
@@ -159,12 +160,13 @@ pub async fn serve(
         .workers(1)
         .disable_signals()
         .shutdown_timeout(1)
-        .listen(listener)?
+        .listen(listener)
+        .map_err(failed)?
         .run();
     let handle = server.handle();
     tokio::spawn(async move {
         stop.cancelled().await;
         handle.stop(true).await;
     });
-    server.await
+    server.await.map_err(failed)
 }

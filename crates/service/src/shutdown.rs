@@ -25,14 +25,9 @@ pub fn delayed(asked: &CancellationToken, delay: Duration) -> CancellationToken 
     let (asked, later) = (asked.clone(), CancellationToken::new());
     let stop = later.clone();
     tokio::spawn(async move {
-        let waited = async {
-            asked.cancelled().await;
-            tokio::time::sleep(delay).await;
-        };
-        // If the service ends for another reason, this task ends too.
-        if later.run_until_cancelled(waited).await.is_some() {
-            later.cancel();
-        }
+        asked.cancelled().await;
+        tokio::time::sleep(delay).await;
+        later.cancel();
     });
     stop
 }

@@ -25,7 +25,7 @@ pub enum Command {
 /// `DATABASE_URL` is wrong, or the database failed or refused.
 pub async fn run(command: &Command, environment: &Environment) -> Result<Vec<String>, StartError> {
     let Command::Prune { older_than } = command;
-    let pool = database::pool(environment, "sync-svc-audit")?;
+    let pool = database::pool_of_command(environment, "sync-svc-audit")?;
     let pruned = audit::prune(&pool, Table::Sync, *older_than)
         .await
         .map_err(StartError::other)?;

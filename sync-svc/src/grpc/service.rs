@@ -12,7 +12,6 @@ use latchkey_proto::account::{
 use latchkey_service::database::{ANSWER, within};
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
-use tracing::Instrument as _;
 
 use super::page::{self, Page};
 use super::status::RpcError;
@@ -147,28 +146,16 @@ impl AccountServer {
     }
 }
 
-/// Runs a call with the time limit of the database, in a span that continues the
-/// caller's trace.
-async fn traced<T, R>(
-    method: &'static str,
+/// Runs a call with the time limit of the database.
+async fn answer<T, R>(
     request: Request<T>,
     handle: impl AsyncFnOnce(&Call, T) -> Result<R, RpcError>,
 ) -> Result<Response<R>, Status> {
     let call = Call::of(&request)?;
-    let traceparent = request
-        .metadata()
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok());
-    let span = tracing::info_span!("grpc", otel.kind = "server", rpc.method = method);
-    latchkey_service::telemetry::set_parent(&span, traceparent);
-    async {
-        within(ANSWER, handle(&call, request.into_inner()))
-            .await
-            .map(Response::new)
-            .map_err(Status::from)
-    }
-    .instrument(span)
-    .await
+    within(ANSWER, handle(&call, request.into_inner()))
+        .await
+        .map(Response::new)
+        .map_err(Status::from)
 }
 
 #[tonic::async_trait]
@@ -177,7 +164,7 @@ impl AccountService for AccountServer {
         &self,
         request: Request<GetAccountRequest>,
     ) -> Result<Response<GetAccountResponse>, Status> {
-        traced("GetAccount", request, async |call, inner| {
+        answer(request, async |call, inner| {
             self.account(call, &inner).await
         })
         .await
@@ -187,7 +174,7 @@ impl AccountService for AccountServer {
         &self,
         request: Request<ListAccountsRequest>,
     ) -> Result<Response<ListAccountsResponse>, Status> {
-        traced("ListAccounts", request, async |call, inner| {
+        answer(request, async |call, inner| {
             self.accounts(call, &inner).await
         })
         .await
@@ -197,22 +184,18 @@ impl AccountService for AccountServer {
         &self,
         request: Request<ListChannelsRequest>,
     ) -> Result<Response<ListChannelsResponse>, Status> {
-        traced(
-            "ListChannels",
-            request,
-            async |call, inner: ListChannelsRequest| {
-                let account_id = inner.account_id;
-                let answer = self
-                    .account(call, &GetAccountRequest { account_id })
-                    .await?;
-                Ok(ListChannelsResponse {
-                    channels: answer
-                        .account
-                        .map(|account| account.channels)
-                        .unwrap_or_default(),
-                })
-            },
-        )
+        answer(request, async |call, inner: ListChannelsRequest| {
+            let account_id = inner.account_id;
+            let answer = self
+                .account(call, &GetAccountRequest { account_id })
+                .await?;
+            Ok(ListChannelsResponse {
+                channels: answer
+                    .account
+                    .map(|account| account.channels)
+                    .unwrap_or_default(),
+            })
+        })
         .await
     }
 
@@ -220,19 +203,13 @@ impl AccountService for AccountServer {
         &self,
         request: Request<ReportSyncRequest>,
     ) -> Result<Response<ReportSyncResponse>, Status> {
-        traced("ReportSync", request, async |call, inner| {
-            self.report(call, inner).await
-        })
-        .await
+        answer(request, async |call, inner| self.report(call, inner).await).await
     }
 
     async fn start_channel_sync(
         &self,
         request: Request<StartChannelSyncRequest>,
     ) -> Result<Response<StartChannelSyncResponse>, Status> {
-        traced("StartChannelSync", request, async |call, inner| {
-            self.start(call, &inner).await
-        })
-        .await
+        answer(request, async |call, inner| self.start(call, &inner).await).await
     }
 }

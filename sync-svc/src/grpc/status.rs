@@ -90,7 +90,7 @@ fn reason(error: &RpcError) -> Reason {
 
 #[cfg(test)]
 mod tests {
-    use latchkey_service::grpc::DOMAIN;
+    use latchkey_proto::reason::DOMAIN;
     use tonic::Code;
     use tonic_types::StatusExt as _;
 

@@ -1,13 +1,21 @@
-use std::time::Duration;
-
-use lapin::options::BasicPublishOptions;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
 
-use super::error::BrokerError;
+use super::error::{BrokerError, reply};
 
-/// A message that is not confirmed within this time stays where it was.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
+/// Opens a channel in confirm mode.
+pub(crate) async fn open_confirm_channel(connection: &Connection) -> Result<Channel, BrokerError> {
+    let channel = reply("open a channel", connection.create_channel()).await?;
+    set_confirm_mode(&channel).await?;
+    Ok(channel)
+}
+
+/// Puts a channel into confirm mode: the broker then confirms what is published on it.
+pub(crate) async fn set_confirm_mode(channel: &Channel) -> Result<(), BrokerError> {
+    let confirming = channel.confirm_select(ConfirmSelectOptions::default());
+    reply("confirm mode", confirming).await
+}
 
 /// Publishes a message on a channel in confirm mode, with the flag `mandatory`: the broker
 /// returns a message that reaches no queue.
@@ -30,18 +38,13 @@ pub(crate) async fn publish(
         properties,
     );
     // A blocked connection does not accept the frame.
-    tokio::time::timeout(CONFIRM_TIMEOUT, sent)
-        .await
-        .map_err(|_| BrokerError::Timeout("publish"))?
-        .map_err(BrokerError::from)
+    reply("publish", sent).await
 }
 
-/// Waits for the publisher confirm: the message is then in every queue that it reaches.
+/// Waits for the publisher confirm: the message is then in every queue that it reaches. A message
+/// that is not confirmed in time stays where it was.
 pub(crate) async fn confirmed(confirm: PublisherConfirm) -> Result<(), BrokerError> {
-    let confirmation = tokio::time::timeout(CONFIRM_TIMEOUT, confirm)
-        .await
-        .map_err(|_| BrokerError::Timeout("publisher confirm"))??;
-    match confirmation {
+    match reply("publisher confirm", confirm).await? {
         Confirmation::Ack(None) => Ok(()),
         Confirmation::Ack(Some(returned)) => Err(BrokerError::Refused(format!(
             "returned: {} {}",

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
-};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::delivery;
 use super::setup::Consumer;
-use crate::broker::{BrokerError, RetryDelay, reply};
+use crate::broker::{BrokerError, RetryDelay, open_confirm_channel, reply};
 use crate::parked::{self, Filter, OperatorQueue, Selection};
 use crate::topology;
 
@@ -88,9 +86,7 @@ impl<'a> Session<'a> {
         consumer.refused_declarations.replace(&refused);
         redrive_unrouted(&connection, consumer).await;
         let deliveries = reply("open a channel", connection.create_channel()).await?;
-        let forwarding = reply("open a channel", connection.create_channel()).await?;
-        let confirming = forwarding.confirm_select(ConfirmSelectOptions::default());
-        reply("confirm mode", confirming).await?;
+        let forwarding = open_confirm_channel(&connection).await?;
         Ok(Self {
             consumer,
             connection,

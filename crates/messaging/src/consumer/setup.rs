@@ -66,13 +66,6 @@ impl Consumer {
         self
     }
 
-    /// Sets the number of concurrent messages, at least one.
-    #[must_use]
-    pub fn with_prefetch(mut self, prefetch: u16) -> Self {
-        self.prefetch = prefetch.max(1);
-        self
-    }
-
     /// Replaces the clock, which tells when a message is parked.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {

@@ -8,8 +8,9 @@ use prost::Message as _;
 use crate::event::Event;
 use crate::topology::{EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue};
 
-/// A message for the outbox, with the trace context in which it was created.
-#[derive(Debug, Clone)]
+/// A message for the outbox, with the trace context in which it was created. `Debug` does not print
+/// the payload, which may contain a sealed grant.
+#[derive(Clone)]
 pub struct Message {
     pub(crate) event_id: EventId,
     pub(crate) exchange: &'static str,
@@ -18,6 +19,18 @@ pub struct Message {
     pub(crate) subject: String,
     pub(crate) payload: Vec<u8>,
     pub(crate) traceparent: Option<String>,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Message")
+            .field("event_id", &self.event_id)
+            .field("exchange", &self.exchange)
+            .field("routing_key", &self.routing_key)
+            .field("subject", &self.subject)
+            .field("payload_bytes", &self.payload.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Message {

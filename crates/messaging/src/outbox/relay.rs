@@ -17,10 +17,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::schema::Schema;
-use crate::broker::{BrokerConfig, BrokerError, RetryDelay, reply};
+use crate::broker::{BrokerConfig, BrokerError, RetryDelay, open_confirm_channel, reply};
 use crate::topology::{RefusedDeclarations, declare_exchanges};
 
-use publisher::{Batch, Publisher, RelayError, Scope, open_channel};
+use publisher::{Batch, Publisher, RelayError, Scope};
 
 /// Messages in flight at once.
 const BATCH_SIZE: i64 = 128;
@@ -138,7 +138,7 @@ impl Relay {
         limit: &mut i64,
         stop: &CancellationToken,
     ) -> Result<(), RelayError> {
-        let channel = open_channel(connection).await?;
+        let channel = open_confirm_channel(connection).await?;
         while !stop.is_cancelled() {
             // A blocked broker (disk or memory alarm) accepts nothing: claim nothing.
             let batch = if connection.status().blocked() {
@@ -183,7 +183,7 @@ impl Relay {
             while let Some(destination) = publisher.held_back.due() {
                 let open = match channel.take() {
                     Some(open) => open,
-                    None => match open_channel(connection).await {
+                    None => match open_confirm_channel(connection).await {
                         Ok(open) => open,
                         Err(error) => return error.into(),
                     },

@@ -114,6 +114,11 @@ impl ServiceAccounts {
         let verified = self.verify(&keys, token, now)?;
         let name = Arc::clone(&verified.name);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        // If the keys changed during the verification, the token is not cached for the new ones.
+        let is_current = |known: &Arc<KeysById>| Arc::ptr_eq(known, &keys);
+        if !cache.keys.as_ref().is_some_and(is_current) {
+            return Ok(name);
+        }
         if cache.verified.len() >= CACHE_CAPACITY {
             cache.verified.clear();
         }

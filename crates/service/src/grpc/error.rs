@@ -4,12 +4,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use latchkey_proto::reason::{Reason, Retry};
+use latchkey_proto::reason::{DOMAIN, Reason, Retry};
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
-
-/// `google.rpc.ErrorInfo.domain` of every error.
-pub const DOMAIN: &str = "latchkey";
 
 /// The wait of `RetryInfo` if the error names no other.
 const RETRY_DELAY: Duration = Duration::from_secs(1);

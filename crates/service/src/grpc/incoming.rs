@@ -130,7 +130,7 @@ fn certificate_problem(error: &io::Error) -> Option<String> {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "a certificate of another authority".to_owned()
             }
-            other => format!("a certificate that is not good: {other}"),
+            other => format!("a certificate that is not valid: {other}"),
         }),
         _ => None,
     }

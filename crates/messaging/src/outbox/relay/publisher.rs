@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use lapin::options::ConfirmSelectOptions;
-use lapin::{Channel, Connection};
+use lapin::Channel;
 use latchkey_domain::EventId;
 use latchkey_service::database;
 use sqlx::{PgPool, Postgres, Transaction};
@@ -13,7 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::held_back::{Destination, HeldBack};
-use crate::broker::{BrokerError, confirmed, publish, reply};
+use crate::broker::{BrokerError, confirmed, publish};
 use crate::envelope::Envelope;
 use crate::outbox::schema::{Schema, per_schema};
 
@@ -303,12 +302,4 @@ impl Publisher {
         .await?;
         transaction.commit().await
     }
-}
-
-/// Opens a channel in confirm mode.
-pub(super) async fn open_channel(connection: &Connection) -> Result<Channel, BrokerError> {
-    let channel = reply("open a channel", connection.create_channel()).await?;
-    let confirming = channel.confirm_select(ConfirmSelectOptions::default());
-    reply("confirm mode", confirming).await?;
-    Ok(channel)
 }
