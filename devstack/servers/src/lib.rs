@@ -10,6 +10,7 @@ mod child;
 mod error;
 mod packages;
 mod port;
+mod port_block;
 mod postgres;
 mod proxy;
 mod rabbitmq;

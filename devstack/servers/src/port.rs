@@ -5,38 +5,48 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use crate::ServerError;
-
-/// Ports below the range that Linux uses for outgoing connections, so that a server finds its
-/// port free after a restart.
-const FIRST: u16 = 15_000;
-const COUNT: u16 = 17_000;
+use crate::port_block::PortBlock;
 
 /// Ports that this process has assigned. They may not be bound yet.
-static ASSIGNED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+static ASSIGNED: Mutex<Assigned> = Mutex::new(Assigned {
+    blocks: Vec::new(),
+    ports: BTreeSet::new(),
+});
 
-/// Returns a port of 127.0.0.1 that was free a moment ago and that this process has not
-/// assigned before.
+/// What this process has assigned, and the blocks that it assigns ports from: no other process
+/// of a run assigns a port of them, so two servers never race for one port.
+struct Assigned {
+    blocks: Vec<PortBlock>,
+    ports: BTreeSet<u16>,
+}
+
+impl Assigned {
+    /// A port of the newest block that is free and was not assigned before.
+    fn next(&mut self) -> Option<u16> {
+        let block = self.blocks.last()?;
+        let port = block.ports().find(|port| {
+            !self.ports.contains(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
+        })?;
+        self.ports.insert(port);
+        Some(port)
+    }
+}
+
+/// Returns a port of 127.0.0.1 that was free a moment ago and that neither this process nor
+/// another process that uses this function has assigned.
 ///
 /// # Errors
 /// No free port was found.
 pub fn free_port() -> Result<u16, ServerError> {
     let mut assigned = ASSIGNED.lock().unwrap_or_else(PoisonError::into_inner);
-    for _ in 0..1_000 {
-        // Random ports, so that concurrent runs seldom try the same one.
-        let (_, random, _, _) = Uuid::new_v4().as_fields();
-        let port = FIRST + random % COUNT;
-        if !assigned.contains(&port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            assigned.insert(port);
+    loop {
+        if let Some(port) = assigned.next() {
             return Ok(port);
         }
+        let block = PortBlock::reserve()?;
+        assigned.blocks.push(block);
     }
-    Err(ServerError::File {
-        path: "127.0.0.1".into(),
-        source: std::io::Error::other("no free port"),
-    })
 }
 
 /// Returns `wanted` if it is free, or else any free port.
@@ -45,8 +55,9 @@ pub fn free_port() -> Result<u16, ServerError> {
 /// No free port was found.
 pub fn port_or_free(wanted: u16) -> Result<u16, ServerError> {
     let mut assigned = ASSIGNED.lock().unwrap_or_else(PoisonError::into_inner);
-    if !assigned.contains(&wanted) && TcpListener::bind((Ipv4Addr::UNSPECIFIED, wanted)).is_ok() {
-        assigned.insert(wanted);
+    let unassigned = !assigned.ports.contains(&wanted);
+    if unassigned && TcpListener::bind((Ipv4Addr::UNSPECIFIED, wanted)).is_ok() {
+        assigned.ports.insert(wanted);
         return Ok(wanted);
     }
     drop(assigned);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::ServerError;
@@ -105,24 +106,28 @@ impl RabbitMq {
     /// It does not become ready.
     pub async fn resume(&mut self) -> Result<(), ServerError> {
         let mut broker = Child::start(self.spec.clone())?;
-        let overview = format!("http://127.0.0.1:{}/api/nodes", self.api_port);
         broker
-            .wait_until(Duration::from_mins(2), || async {
-                // The port of the management plugin opens last.
-                let answer = self
-                    .client
-                    .get(&overview)
-                    .basic_auth(USER, Some(&self.password))
-                    .send()
-                    .await;
-                answer.is_ok_and(|answer| answer.status().is_success())
-                    && tokio::net::TcpStream::connect(("127.0.0.1", self.port))
-                        .await
-                        .is_ok()
-            })
+            .wait_until(Duration::from_mins(2), || self.has_amqp_listener())
             .await?;
         self.broker = Some(broker);
         Ok(())
+    }
+
+    /// Returns `true` once the node itself says that it listens on the AMQP port. That the port
+    /// accepts a connection is no proof: another process may have taken it.
+    async fn has_amqp_listener(&self) -> bool {
+        let asked = self
+            .client
+            .get(format!("http://127.0.0.1:{}/api/overview", self.api_port))
+            .basic_auth(USER, Some(&self.password));
+        let Ok(answer) = asked.send().await else {
+            return false;
+        };
+        let overview = answer.json::<Overview>().await;
+        overview.is_ok_and(|overview| {
+            let mut listeners = overview.listeners.iter();
+            listeners.any(|listener| listener.protocol == "amqp" && listener.port == self.port)
+        })
     }
 
     /// Stops it with SIGTERM.
@@ -164,6 +169,18 @@ impl RabbitMq {
     pub fn process_id(&self) -> Option<u32> {
         self.broker.as_ref().map(Child::id)
     }
+}
+
+/// What the management API says of the node.
+#[derive(Deserialize)]
+struct Overview {
+    listeners: Vec<Listener>,
+}
+
+#[derive(Deserialize)]
+struct Listener {
+    protocol: String,
+    port: u16,
 }
 
 fn write_configuration(
