@@ -18,10 +18,8 @@ const HANDLE: &str = "ada@acme.example";
 
 async fn jobs_of(stack: &Stack, account: uuid::Uuid) -> anyhow::Result<i64> {
     Ok(sqlx::query_scalar(
-        "SELECT count(*) FROM sync.sync_job WHERE channel_id IN (
-             SELECT id FROM sync.message_channel WHERE account_id = $1
-             UNION ALL
-             SELECT id FROM sync.calendar_channel WHERE account_id = $1)",
+        "SELECT count(*) FROM sync.sync_job
+         WHERE channel_id IN (SELECT id FROM sync.channel WHERE account_id = $1)",
     )
     .bind(account)
     .fetch_one(stack.pool())
@@ -131,7 +129,7 @@ fn a_consumer_killed_within_its_transaction_leaves_one_account() -> anyhow::Resu
         let mut watcher = MessageRecorder::bind(&stack.servers.rabbitmq.url()).await?;
         // Blocks sync-svc in the middle of its transaction.
         let mut gate = stack.pool().begin().await?;
-        sqlx::query("LOCK TABLE sync.calendar_channel IN ACCESS EXCLUSIVE MODE")
+        sqlx::query("LOCK TABLE sync.channel IN ACCESS EXCLUSIVE MODE")
             .execute(&mut *gate)
             .await?;
         sign_in(&stack, "/auth/google", &Decision::allow("ada")).await?;

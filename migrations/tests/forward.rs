@@ -53,6 +53,17 @@ async fn migrated_while_filled() -> TestDatabase {
     database
 }
 
+/// A database with the migrations before this version.
+async fn migrated_before(version: i64) -> TestDatabase {
+    let database = TestDatabase::create_empty().await;
+    let last = MIGRATOR.iter().rfind(|one| one.version < version).unwrap();
+    MIGRATOR
+        .run_to(last.version, database.pool())
+        .await
+        .unwrap();
+    database
+}
+
 #[tokio::test]
 async fn every_migration_runs_forward_on_a_filled_database_and_keeps_its_rows() {
     let database = migrated_while_filled().await;
@@ -340,13 +351,7 @@ async fn a_value_that_is_not_a_list_of_domains_is_refused() {
 // migration, and it keeps them.
 #[tokio::test]
 async fn views_of_operators_on_the_compatibility_views_stay() {
-    const MIGRATION: i64 = 20_261_126_009_000;
-    let database = TestDatabase::create_empty().await;
-    let before = MIGRATOR.iter().rfind(|one| one.version < MIGRATION);
-    MIGRATOR
-        .run_to(before.unwrap().version, database.pool())
-        .await
-        .unwrap();
+    let database = migrated_before(20_261_126_009_000).await;
     sqlx::raw_sql(
         r#"CREATE VIEW own AS
                SELECT a.handle, m."syncStatus", w.value
@@ -425,13 +430,7 @@ async fn an_international_domain_is_stored_in_its_ascii_form_by_every_writer() {
 // R19: existing addresses count as verified only if an identity proves it.
 #[tokio::test]
 async fn existing_handles_are_verified_if_an_identity_proves_it() {
-    const MIGRATION: i64 = 20_261_126_003_000;
-    let database = TestDatabase::create_empty().await;
-    let before = MIGRATOR.iter().rfind(|one| one.version < MIGRATION);
-    MIGRATOR
-        .run_to(before.unwrap().version, database.pool())
-        .await
-        .unwrap();
+    let database = migrated_before(20_261_126_003_000).await;
     sqlx::raw_sql(
         "INSERT INTO auth.workspace (id, name) VALUES ('00000000-0000-0000-0000-000000000001', 'A');
          INSERT INTO auth.approved_access_domain (workspace_id, domain)
@@ -485,6 +484,166 @@ async fn existing_handles_are_verified_if_an_identity_proves_it() {
         .await
         .unwrap();
     assert_eq!(domains, ["xn--bcher-kva.example"]);
+}
+
+/// The channels that a table or view shows, as JSON without `kind`.
+async fn channels(database: &TestDatabase, relation: &str) -> String {
+    sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT jsonb_agg(to_jsonb(c) - 'kind' ORDER BY id)::text FROM {relation} c"
+    )))
+    .fetch_one(database.pool())
+    .await
+    .unwrap()
+}
+
+// R25: the views of operators show the same rows, and so do the previous version's names.
+#[tokio::test]
+async fn one_table_of_channels_keeps_every_value_of_both_kinds() {
+    const NAMES: [&str; 4] = [
+        "sync.message_channel",
+        "sync.calendar_channel",
+        r#""messageChannel""#,
+        r#""calendarChannel""#,
+    ];
+    let database = migrated_before(20_261_127_010_000).await;
+    // One account has both kinds, and one of each kind has the defaults.
+    sqlx::raw_sql(
+        "INSERT INTO sync.connected_account
+             (id, workspace_id, user_id, provider, issuer, subject, handle, last_authenticated_at)
+         SELECT ('00000000-0000-0000-0000-00000000000' || n)::uuid, gen_random_uuid(),
+                gen_random_uuid(), 'google', 'i', n::text, n || '@acme.example', now()
+         FROM generate_series(1, 3) AS n;
+         INSERT INTO sync.message_channel (id, account_id, sync_status, sync_stage)
+         VALUES (gen_random_uuid(), '00000000-0000-0000-0000-000000000002', 'NOT_SYNCED',
+                 'PENDING_CONFIGURATION');
+         INSERT INTO sync.calendar_channel (id, account_id, sync_status, sync_stage)
+         VALUES (gen_random_uuid(), '00000000-0000-0000-0000-000000000003', 'FAILED_UNKNOWN',
+                 'FAILED');
+         INSERT INTO sync.message_channel
+             (id, account_id, sync_status, sync_stage, sync_stage_started_at, sync_cursor,
+              synced_at, visibility, visibility_chosen_at, contact_auto_creation_policy,
+              message_folder_import_policy, exclude_non_professional_emails,
+              exclude_group_emails, throttle_failure_count, throttle_retry_after, generation,
+              last_failure, created_at)
+         VALUES (gen_random_uuid(), '00000000-0000-0000-0000-000000000001', 'ACTIVE',
+                 'MESSAGES_IMPORT_ONGOING', '2026-11-01 01:00Z', 'm', '2026-11-01 02:00Z',
+                 'SUBJECT', '2026-11-01 03:00Z', 'SENT_AND_RECEIVED', 'SELECTED_FOLDERS', false,
+                 false, 4, '2026-11-01 05:00Z', 6, 'mail', '2026-11-01 07:00Z');
+         INSERT INTO sync.calendar_channel
+             (id, account_id, sync_status, sync_stage, sync_stage_started_at, sync_cursor,
+              synced_at, visibility, visibility_chosen_at, contact_auto_creation_policy,
+              throttle_failure_count, throttle_retry_after, generation, last_failure, created_at)
+         VALUES (gen_random_uuid(), '00000000-0000-0000-0000-000000000001', 'ONGOING',
+                 'CALENDAR_EVENTS_IMPORT_PENDING', '2026-11-02 01:00Z', 'c', '2026-11-02 02:00Z',
+                 'METADATA', '2026-11-02 03:00Z', 'AS_ORGANIZER', 5, '2026-11-02 06:00Z', 7,
+                 'calendar', '2026-11-02 08:00Z')",
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    let mut before = Vec::new();
+    for name in NAMES {
+        before.push(channels(&database, name).await);
+    }
+    latchkey_migrations::run(database.pool()).await.unwrap();
+    for (name, before) in NAMES.into_iter().zip(before) {
+        assert_eq!(channels(&database, name).await, before, "{name}");
+    }
+}
+
+// R20, R21: a replica of the previous version uses two views, which were tables.
+#[tokio::test]
+async fn the_previous_version_reads_and_writes_channels_through_the_names_of_its_tables() {
+    let database = TestDatabase::create().await;
+    let mut connection = PgConnection::connect(&database.url(Role::Sync))
+        .await
+        .unwrap();
+    sqlx::raw_sql(
+        "INSERT INTO sync.connected_account
+             (id, workspace_id, user_id, provider, issuer, subject, handle, last_authenticated_at)
+         VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'google', 'i', 's',
+                 'ada@acme.example', now())",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let mut rows = async |statement: String| {
+        sqlx::query(AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await
+            .map(|done| done.rows_affected())
+    };
+    let (mail, calendar) = (
+        "MESSAGE_LIST_FETCH_PENDING",
+        "CALENDAR_EVENT_LIST_FETCH_PENDING",
+    );
+    for (view, stage, other) in [
+        ("message_channel", mail, calendar),
+        ("calendar_channel", calendar, mail),
+    ] {
+        let insert = format!(
+            "INSERT INTO sync.{view}
+                 (id, account_id, sync_status, sync_stage, sync_stage_started_at, generation,
+                  last_failure)
+             SELECT gen_random_uuid(), id, 'ONGOING', '{stage}', now(), 1, NULL
+             FROM sync.connected_account"
+        );
+        let allowed = [
+            insert.clone(),
+            format!(
+                "UPDATE sync.{view}
+                 SET sync_status = 'ACTIVE', sync_stage = '{stage}', sync_stage_started_at = now(),
+                     sync_cursor = '{view}', synced_at = now(), throttle_failure_count = 1,
+                     throttle_retry_after = now(), generation = 2, last_failure = 'x'
+                 WHERE id IN (SELECT id FROM sync.{view})"
+            ),
+            format!(
+                "UPDATE sync.{view} SET visibility = 'METADATA', visibility_chosen_at = now()
+                 WHERE visibility_chosen_at IS NULL"
+            ),
+            format!("SELECT id FROM sync.{view} WHERE generation = 2 FOR UPDATE"),
+            format!(
+                "SELECT c.id FROM sync.{view} c
+                 JOIN sync.connected_account a ON a.id = c.account_id
+                 LEFT JOIN sync.sync_job j
+                     ON j.channel_id = c.id AND j.generation = c.generation
+                 WHERE c.sync_status IN ('ONGOING', 'ACTIVE')"
+            ),
+        ];
+        for statement in allowed {
+            let found = rows(statement.clone()).await.unwrap();
+            assert_eq!(found, 1, "{statement}");
+        }
+        for (statement, constraint) in [
+            (insert, "channel_account_id_kind_key"),
+            (
+                format!("UPDATE sync.{view} SET sync_stage = '{other}'"),
+                "channel_sync_stage_check",
+            ),
+        ] {
+            let refused = rows(statement).await.unwrap_err().to_string();
+            assert!(refused.contains(constraint), "{refused}");
+        }
+    }
+    let subject = "UPDATE sync.calendar_channel SET visibility = 'SUBJECT'";
+    let refused = rows(subject.to_owned()).await.unwrap_err().to_string();
+    assert!(refused.contains("channel_visibility_check"), "{refused}");
+    let stored: Vec<String> = sqlx::query_scalar(
+        "SELECT concat_ws(' ', kind, sync_cursor, visibility, contact_auto_creation_policy,
+                          message_folder_import_policy, exclude_non_professional_emails,
+                          exclude_group_emails)
+         FROM sync.channel ORDER BY kind",
+    )
+    .fetch_all(database.pool())
+    .await
+    .unwrap();
+    assert_eq!(
+        stored,
+        [
+            "CALENDAR calendar_channel METADATA AS_PARTICIPANT_AND_ORGANIZER",
+            "MESSAGE message_channel METADATA SENT ALL_FOLDERS t t",
+        ]
+    );
 }
 
 // R35: each role may use its own schema, and of the others only what it needs.

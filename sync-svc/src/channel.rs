@@ -4,6 +4,6 @@ mod kind;
 mod state;
 mod transition;
 
-pub use kind::{Kind, Stage, SyncStatus};
+pub use kind::{InvalidKind, Kind, Stage, SyncStatus};
 pub use state::{Channel, LastFailure, THROTTLE_LIMIT, THROTTLE_MAX, THROTTLE_MIN};
 pub use transition::{Failure, Input, InvalidTransition};

@@ -1,6 +1,8 @@
 //! Stores the change of a channel together with its event and its job, in the
 //! caller's transaction.
 
+use std::mem;
+
 use latchkey_domain::{EventId, JobId};
 use latchkey_messaging::outbox::{Event as _, Message, Schema, enqueue};
 use latchkey_messaging::topology::JobQueue;
@@ -9,10 +11,31 @@ use latchkey_proto::timestamp;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use crate::channel::{Channel, Kind};
+use crate::channel::{Channel, Input, InvalidTransition, Kind};
 use crate::store::account::Account;
 use crate::store::channel::{self, ChannelRow};
 use crate::store::job;
+
+/// Applies an input to a stored channel: the state after it is in `row` and is stored and
+/// published ([`store_and_publish`]). The inner error is returned if the state machine does
+/// not accept the input; nothing is changed then.
+pub async fn apply(
+    connection: &mut PgConnection,
+    account: &Account,
+    row: &mut ChannelRow,
+    input: Input,
+    cause: EventId,
+    now: OffsetDateTime,
+) -> Result<Result<(), InvalidTransition>, sqlx::Error> {
+    let state = match row.state.after(input, now) {
+        Ok(state) => state,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let before = mem::replace(&mut row.state, state);
+    store_and_publish(connection, account, Some(&before), row, cause, now)
+        .await
+        .map(Ok)
+}
 
 /// Stores a channel that changed from `before` (`None` for a new one), publishes a new
 /// status or stage, and queues the job of a new start. The ids of the events derive

@@ -130,12 +130,9 @@ async fn move_channels(
     now: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     for mut row in channel::of_accounts(connection, &[account.id]).await? {
-        let before = row.state.clone();
-        if let Ok(state) = before.after(input.clone(), now) {
-            row.state = state;
-            channel_events::store_and_publish(connection, account, Some(&before), &row, cause, now)
-                .await?;
-        }
+        // The state machine accepts both inputs in every state.
+        let _ =
+            channel_events::apply(connection, account, &mut row, input.clone(), cause, now).await?;
     }
     Ok(())
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use latchkey_domain::{Clock, EventId};
 use latchkey_service::database::{ANSWER, UNHURRIED, within};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use crate::channel::{Channel, Input, Kind};
+use crate::channel::{Channel, Input};
 use crate::channel_events;
 use crate::store::account::Account;
 use crate::store::channel::{ChannelRow, PAGE_SIZE, Position};
@@ -70,32 +70,28 @@ async fn run_round(pool: &PgPool, now: OffsetDateTime, next_cleanup: &mut Offset
 /// is skipped and logged.
 pub async fn run_once(pool: &PgPool, now: OffsetDateTime) -> Result<usize, sqlx::Error> {
     let mut moved = 0;
-    for kind in Kind::ALL {
-        let mut position = Position::START;
-        loop {
-            let due = within(ANSWER, async {
-                let mut connection = pool.acquire().await?;
-                channel::due_for_sweep(&mut connection, kind, now, now - WORKER_TIMEOUT, position)
-                    .await
-            })
-            .await?;
-            for row in &due {
-                match within(ANSWER, sweep_channel(pool, row, now)).await {
-                    Ok(done) => moved += usize::from(done),
-                    Err(error) => {
-                        tracing::error!(channel.id = %row.id, %error, "channel was not swept");
-                    }
+    let mut position = Position::START;
+    loop {
+        let due = within(ANSWER, async {
+            let mut connection = pool.acquire().await?;
+            channel::due_for_sweep(&mut connection, now, now - WORKER_TIMEOUT, position).await
+        })
+        .await?;
+        for row in &due {
+            match within(ANSWER, sweep_channel(pool, row, now)).await {
+                Ok(done) => moved += usize::from(done),
+                Err(error) => {
+                    tracing::error!(channel.id = %row.id, %error, "channel was not swept");
                 }
-            }
-            match due.last() {
-                Some(last) if due.len() >= usize::try_from(PAGE_SIZE).unwrap_or(1) => {
-                    position = Position::after(last);
-                }
-                _ => break,
             }
         }
+        match due.last() {
+            Some(last) if due.len() >= usize::try_from(PAGE_SIZE).unwrap_or(1) => {
+                position = Position::after(last);
+            }
+            _ => return Ok(moved),
+        }
     }
-    Ok(moved)
 }
 
 async fn sweep_channel(
@@ -110,14 +106,14 @@ async fn sweep_channel(
     };
     let rows = channel::of_accounts(connection, &[account.id]).await?;
     // Read again under the lock: a report or another replica may have changed it.
-    let Some(row) = rows
+    let Some(mut row) = rows
         .into_iter()
         .find(|row| row.id == seen.id && row.state == seen.state)
     else {
         return Ok(false);
     };
     let done = match input(&row.state, now) {
-        Some(input) => advance(connection, &account, row, input, now).await?,
+        Some(input) => advance(connection, &account, &mut row, input, now).await?,
         None if row.state.awaits_worker() => {
             channel_events::requeue_job(connection, &account, &row, now).await?
         }
@@ -128,24 +124,21 @@ async fn sweep_channel(
 }
 
 async fn advance(
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
     account: &Account,
-    mut row: ChannelRow,
+    row: &mut ChannelRow,
     input: Input,
     now: OffsetDateTime,
 ) -> Result<bool, sqlx::Error> {
-    let before = row.state.clone();
-    let Ok(state) = before.after(input, now) else {
-        return Ok(false);
-    };
-    tracing::warn!(
-        channel.id = %row.id, status = %state.status,
-        failures = state.throttle_failures, "channel restarted or failed by the sweep"
-    );
-    row.state = state;
     let cause = EventId::generate();
-    channel_events::store_and_publish(connection, account, Some(&before), &row, cause, now).await?;
-    Ok(true)
+    let applied = channel_events::apply(connection, account, row, input, cause, now).await?;
+    if applied.is_ok() {
+        tracing::warn!(
+            channel.id = %row.id, status = %row.state.status,
+            failures = row.state.throttle_failures, "channel restarted or failed by the sweep"
+        );
+    }
+    Ok(applied.is_ok())
 }
 
 /// The input for the channel; `None` if its job only waits.

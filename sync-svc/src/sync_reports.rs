@@ -74,11 +74,8 @@ pub async fn report(
     if job != current {
         return Err(SyncReportError::StaleJob);
     }
-    let before = row.state.clone();
-    row.state = before.after(input, now)?;
     let cause = EventId::generate();
-    channel_events::store_and_publish(connection, &account, Some(&before), &row, cause, now)
-        .await?;
+    channel_events::apply(connection, &account, &mut row, input, cause, now).await??;
     transaction.commit().await?;
     Ok(row)
 }
@@ -115,10 +112,7 @@ pub async fn start(
         if !alive {
             return Err(SyncReportError::ReauthRequired);
         }
-        let before = row.state.clone();
-        row.state = before.after(Input::Start, now)?;
-        channel_events::store_and_publish(connection, &account, Some(&before), row, cause, now)
-            .await?;
+        channel_events::apply(connection, &account, row, Input::Start, cause, now).await??;
     }
     transaction.commit().await?;
     Ok((account, rows))

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::str::FromStr;
 
 /// The kind of data that a channel synchronizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -10,8 +11,32 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Both kinds, in the order in which their rows are locked.
+    /// Both kinds.
     pub const ALL: [Self; 2] = [Self::Message, Self::Calendar];
+
+    /// The name in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Message => "MESSAGE",
+            Self::Calendar => "CALENDAR",
+        }
+    }
+}
+
+/// The text is not the name of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be MESSAGE or CALENDAR")]
+pub struct InvalidKind;
+
+impl FromStr for Kind {
+    type Err = InvalidKind;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+            .ok_or(InvalidKind)
+    }
 }
 
 /// The status that people see.
@@ -143,9 +168,12 @@ impl Stage {
         }
     }
 
-    /// The names of these stages in the database.
-    pub fn names(stages: &[Self], kind: Kind) -> Vec<&str> {
-        stages.iter().map(|stage| stage.name(kind)).collect()
+    /// The names of these stages in the database, for both kinds.
+    pub fn names(stages: &[Self]) -> Vec<&str> {
+        stages
+            .iter()
+            .flat_map(|stage| Kind::ALL.map(|kind| stage.name(kind)))
+            .collect()
     }
 
     /// Reads the name that a worker reported; `None` if this version does not know it.

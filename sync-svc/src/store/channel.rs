@@ -1,4 +1,4 @@
-//! Channels of both kinds (`sync.message_channel`, `sync.calendar_channel`).
+//! Channels of both kinds (`sync.channel`).
 
 use latchkey_domain::{AccountId, ChannelId};
 use sqlx::postgres::PgRow;
@@ -10,13 +10,12 @@ use super::account::AccountLocation;
 use super::row;
 use crate::channel::{Channel, Kind, LastFailure, Stage, SyncStatus};
 
-/// A statement on the table of this kind of channel.
-macro_rules! per_kind {
-    ($kind:expr, $before:literal, $after:literal) => {
-        match $kind {
-            Kind::Message => concat!($before, "sync.message_channel", $after),
-            Kind::Calendar => concat!($before, "sync.calendar_channel", $after),
-        }
+/// Columns of a [`ChannelRow`], of `sync.channel c`.
+macro_rules! columns {
+    () => {
+        "c.id, c.account_id, c.kind, c.sync_status::text, c.sync_stage, c.sync_stage_started_at,
+         c.sync_cursor, c.synced_at, c.throttle_failure_count, c.throttle_retry_after,
+         c.generation, c.last_failure"
     };
 }
 
@@ -36,39 +35,26 @@ pub struct ChannelRow {
     pub state: Channel,
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: Uuid,
-    account_id: Uuid,
-    sync_status: String,
-    sync_stage: String,
-    sync_stage_started_at: OffsetDateTime,
-    sync_cursor: String,
-    synced_at: Option<OffsetDateTime>,
-    throttle_failure_count: i32,
-    throttle_retry_after: Option<OffsetDateTime>,
-    generation: i32,
-    last_failure: Option<String>,
-}
-
-impl Row {
-    fn read(self, kind: Kind) -> ChannelRow {
-        ChannelRow {
-            id: self.id.into(),
-            account_id: self.account_id.into(),
+impl FromRow<'_, PgRow> for ChannelRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let kind: Kind = row::text(row, "kind")?;
+        let last_failure: Option<String> = row.try_get("last_failure")?;
+        Ok(Self {
+            id: row::id(row, "id")?,
+            account_id: row::id(row, "account_id")?,
             kind,
             state: Channel {
-                status: SyncStatus::stored(self.sync_status),
-                stage: Stage::stored(kind, self.sync_stage),
-                stage_started_at: self.sync_stage_started_at,
-                cursor: self.sync_cursor,
-                synced_at: self.synced_at,
-                throttle_failures: self.throttle_failure_count,
-                throttle_until: self.throttle_retry_after,
-                generation: self.generation,
-                last_failure: self.last_failure.map(LastFailure::stored),
+                status: SyncStatus::stored(row.try_get("sync_status")?),
+                stage: Stage::stored(kind, row.try_get("sync_stage")?),
+                stage_started_at: row.try_get("sync_stage_started_at")?,
+                cursor: row.try_get("sync_cursor")?,
+                synced_at: row.try_get("synced_at")?,
+                throttle_failures: row.try_get("throttle_failure_count")?,
+                throttle_until: row.try_get("throttle_retry_after")?,
+                generation: row.try_get("generation")?,
+                last_failure: last_failure.map(LastFailure::stored),
             },
-        }
+        })
     }
 }
 
@@ -78,37 +64,28 @@ pub async fn of_accounts(
     accounts: &[AccountId],
 ) -> Result<Vec<ChannelRow>, sqlx::Error> {
     let accounts: Vec<Uuid> = accounts.iter().map(AccountId::as_uuid).collect();
-    let mut found = Vec::new();
-    for kind in Kind::ALL {
-        let rows: Vec<Row> = sqlx::query_as(per_kind!(
-            kind,
-            "SELECT id, account_id, sync_status::text, sync_stage, sync_stage_started_at,
-                    sync_cursor, synced_at, throttle_failure_count, throttle_retry_after,
-                    generation, last_failure
-             FROM ",
-            " WHERE account_id = ANY($1)"
-        ))
-        .bind(&accounts)
-        .fetch_all(&mut *connection)
-        .await?;
-        found.extend(rows.into_iter().map(|row| row.read(kind)));
-    }
-    Ok(found)
+    sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM sync.channel c
+         WHERE c.account_id = ANY($1)
+         ORDER BY c.kind DESC"
+    ))
+    .bind(accounts)
+    .fetch_all(connection)
+    .await
 }
 
-/// The account of a channel of either kind.
+/// The account of a channel.
 pub async fn account_of(
     connection: &mut PgConnection,
     channel: ChannelId,
 ) -> Result<Option<AccountId>, sqlx::Error> {
-    let account: Option<Uuid> = sqlx::query_scalar(
-        "SELECT account_id FROM sync.message_channel WHERE id = $1
-         UNION ALL
-         SELECT account_id FROM sync.calendar_channel WHERE id = $1",
-    )
-    .bind(channel.as_uuid())
-    .fetch_optional(connection)
-    .await?;
+    let account: Option<Uuid> =
+        sqlx::query_scalar("SELECT account_id FROM sync.channel WHERE id = $1")
+            .bind(channel.as_uuid())
+            .fetch_optional(connection)
+            .await?;
     Ok(account.map(AccountId::from))
 }
 
@@ -119,37 +96,30 @@ pub async fn location_of(
     channel: ChannelId,
 ) -> Result<Option<(Kind, AccountLocation)>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT c.is_message, a.id, a.workspace_id, a.provider
-         FROM (SELECT true AS is_message, account_id FROM sync.message_channel WHERE id = $1
-               UNION ALL
-               SELECT false, account_id FROM sync.calendar_channel WHERE id = $1) c
-         JOIN sync.connected_account a ON a.id = c.account_id",
+        "SELECT c.kind, a.id, a.workspace_id, a.provider
+         FROM sync.channel c
+         JOIN sync.connected_account a ON a.id = c.account_id
+         WHERE c.id = $1",
     )
     .bind(channel.as_uuid())
     .fetch_optional(connection)
     .await?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    let kind = if row.try_get("is_message")? {
-        Kind::Message
-    } else {
-        Kind::Calendar
-    };
-    Ok(Some((kind, AccountLocation::from_row(&row)?)))
+    row.map(|row| Ok((row::text(&row, "kind")?, AccountLocation::from_row(&row)?)))
+        .transpose()
 }
 
-/// Inserts a new channel. Visibility and policies get the defaults of the table.
+/// Inserts a new channel. Visibility and policies get the defaults of its kind (trigger
+/// `channel_defaults`).
 pub async fn insert(connection: &mut PgConnection, row: &ChannelRow) -> Result<(), sqlx::Error> {
-    sqlx::query(per_kind!(
-        row.kind,
-        "INSERT INTO ",
-        " (id, account_id, sync_status, sync_stage, sync_stage_started_at, generation,
-           last_failure)
-          VALUES ($1, $2, $3::sync.sync_status, $4, $5, $6, $7)"
-    ))
+    sqlx::query(
+        "INSERT INTO sync.channel
+             (id, account_id, kind, sync_status, sync_stage, sync_stage_started_at, generation,
+              last_failure)
+         VALUES ($1, $2, $3, $4::sync.sync_status, $5, $6, $7, $8)",
+    )
     .bind(row.id.as_uuid())
     .bind(row.account_id.as_uuid())
+    .bind(row.kind.as_str())
     .bind(row.state.status.as_str())
     .bind(row.state.stage.name(row.kind))
     .bind(row.state.stage_started_at)
@@ -162,20 +132,19 @@ pub async fn insert(connection: &mut PgConnection, row: &ChannelRow) -> Result<(
 
 /// Stores the state of a channel.
 pub async fn update(connection: &mut PgConnection, row: &ChannelRow) -> Result<(), sqlx::Error> {
-    sqlx::query(per_kind!(
-        row.kind,
-        "UPDATE ",
-        " SET sync_status = $2::sync.sync_status,
-              sync_stage = $3,
-              sync_stage_started_at = $4,
-              sync_cursor = $5,
-              synced_at = $6,
-              throttle_failure_count = $7,
-              throttle_retry_after = $8,
-              generation = $9,
-              last_failure = $10
-          WHERE id = $1"
-    ))
+    sqlx::query(
+        "UPDATE sync.channel
+         SET sync_status = $2::sync.sync_status,
+             sync_stage = $3,
+             sync_stage_started_at = $4,
+             sync_cursor = $5,
+             synced_at = $6,
+             throttle_failure_count = $7,
+             throttle_retry_after = $8,
+             generation = $9,
+             last_failure = $10
+         WHERE id = $1",
+    )
     .bind(row.id.as_uuid())
     .bind(row.state.status.as_str())
     .bind(row.state.stage.name(row.kind))
@@ -200,14 +169,14 @@ pub async fn set_visibility(
     visibility: &str,
     chosen_at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(per_kind!(
-        kind,
-        "UPDATE ",
-        " SET visibility = $2, visibility_chosen_at = $3
-          WHERE account_id = $1
-            AND (visibility_chosen_at IS NULL OR visibility_chosen_at < $3)"
-    ))
+    sqlx::query(
+        "UPDATE sync.channel
+         SET visibility = $3, visibility_chosen_at = $4
+         WHERE account_id = $1 AND kind = $2
+           AND (visibility_chosen_at IS NULL OR visibility_chosen_at < $4)",
+    )
     .bind(account.as_uuid())
+    .bind(kind.as_str())
     .bind(visibility)
     .bind(chosen_at)
     .execute(connection)
@@ -241,22 +210,18 @@ impl Position {
 
 /// Channels whose back-off is over, whose worker has reported nothing since
 /// `silent_before`, or whose job is due to be queued again; the longest unchanged first,
-/// at most [`PAGE_SIZE`] (indexes `…_channel_running`). Channels at a stage of a newer
+/// at most [`PAGE_SIZE`] (index `channel_running`). Channels at a stage of a newer
 /// version are not returned.
 pub async fn due_for_sweep(
     connection: &mut PgConnection,
-    kind: Kind,
     now: OffsetDateTime,
     silent_before: OffsetDateTime,
     after: Position,
 ) -> Result<Vec<ChannelRow>, sqlx::Error> {
-    let rows: Vec<Row> = sqlx::query_as(per_kind!(
-        kind,
-        "SELECT c.id, c.account_id, c.sync_status::text, c.sync_stage, c.sync_stage_started_at,
-                c.sync_cursor, c.synced_at, c.throttle_failure_count, c.throttle_retry_after,
-                c.generation, c.last_failure
-         FROM ",
-        " c
+    sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM sync.channel c
          JOIN sync.connected_account a ON a.id = c.account_id
          LEFT JOIN sync.sync_job j ON j.channel_id = c.id AND j.generation = c.generation
          WHERE c.sync_status IN ('ONGOING', 'ACTIVE')
@@ -267,7 +232,7 @@ pub async fn due_for_sweep(
                     AND c.sync_stage_started_at < $5
                     AND (c.sync_stage = ANY($6)
                          OR (c.sync_stage = ANY($7)
-                             AND (c.sync_status = 'ONGOING' OR c.sync_stage <> $8)
+                             AND (c.sync_status = 'ONGOING' OR c.sync_stage <> ALL($8))
                              AND (j.repeat_at IS NULL OR j.repeat_at <= $3)))))
          ORDER BY c.sync_stage_started_at, c.id
          LIMIT $9"
@@ -275,30 +240,25 @@ pub async fn due_for_sweep(
     .bind(after.since)
     .bind(after.id)
     .bind(now)
-    .bind(Stage::names(&Stage::ALL, kind))
+    .bind(Stage::names(&Stage::ALL))
     .bind(silent_before)
-    .bind(Stage::names(&Stage::AT_WORK, kind))
-    .bind(Stage::names(&Stage::WAITING, kind))
-    .bind(Stage::ListFetchPending.name(kind))
+    .bind(Stage::names(&Stage::AT_WORK))
+    .bind(Stage::names(&Stage::WAITING))
+    .bind(Stage::names(&[Stage::ListFetchPending]))
     .bind(PAGE_SIZE)
     .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| row.read(kind)).collect())
+    .await
 }
 
 /// Channels at `FAILED_UNKNOWN` of connected accounts, with the reason; the oldest
 /// failure first.
 pub async fn failed(connection: &mut PgConnection) -> Result<Vec<FailedRow>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT a.id AS account_id, c.id AS channel_id, c.kind, a.provider, a.handle,
-                c.sync_stage_started_at AS failed_at, c.last_failure AS reason
-         FROM (SELECT id, account_id, 'message' AS kind, sync_stage_started_at, last_failure
-               FROM sync.message_channel WHERE sync_status = 'FAILED_UNKNOWN'
-               UNION ALL
-               SELECT id, account_id, 'calendar', sync_stage_started_at, last_failure
-               FROM sync.calendar_channel WHERE sync_status = 'FAILED_UNKNOWN') c
+        "SELECT a.id AS account_id, c.id AS channel_id, lower(c.kind) AS kind, a.provider,
+                a.handle, c.sync_stage_started_at AS failed_at, c.last_failure AS reason
+         FROM sync.channel c
          JOIN sync.connected_account a ON a.id = c.account_id
-         WHERE a.disconnected_at IS NULL
+         WHERE c.sync_status = 'FAILED_UNKNOWN' AND a.disconnected_at IS NULL
          ORDER BY c.sync_stage_started_at, c.id",
     )
     .fetch_all(connection)

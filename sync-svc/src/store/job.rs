@@ -63,9 +63,7 @@ pub async fn delete_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sq
         "DELETE FROM sync.sync_job WHERE id IN (
              SELECT j.id FROM sync.sync_job j
              WHERE j.created_at < $1
-               AND NOT EXISTS (SELECT FROM sync.message_channel c
-                               WHERE c.id = j.channel_id AND c.generation <= j.generation)
-               AND NOT EXISTS (SELECT FROM sync.calendar_channel c
+               AND NOT EXISTS (SELECT FROM sync.channel c
                                WHERE c.id = j.channel_id AND c.generation <= j.generation)
              LIMIT $2)",
     )

@@ -304,11 +304,13 @@ async fn the_choice_of_visibility_reaches_the_channel_and_the_rest_keeps_its_def
 }
 
 async fn visibility(service: &TestService, account: uuid::Uuid) -> String {
-    sqlx::query_scalar("SELECT visibility FROM sync.message_channel WHERE account_id = $1")
-        .bind(account)
-        .fetch_one(service.database.pool())
-        .await
-        .unwrap()
+    sqlx::query_scalar(
+        "SELECT visibility FROM sync.channel WHERE account_id = $1 AND kind = 'MESSAGE'",
+    )
+    .bind(account)
+    .fetch_one(service.database.pool())
+    .await
+    .unwrap()
 }
 
 // R27: the choice was lost if an event without a choice overtook it, or if its grant

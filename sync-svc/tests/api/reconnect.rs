@@ -10,8 +10,8 @@ const KILL: &str = "
     UPDATE vault.credential SET auth_failed_at = to_timestamp(1795392005), failure_class = 'INVALID_REFRESH_TOKEN',
         failure_count = 3, retry_after = now(), intent_version = 1, intent_at = now(),
         intent_count = 1, lease_holder = gen_random_uuid(), lease_until = now() + interval '1 min';
-    UPDATE sync.message_channel SET sync_cursor = 'cursor-7', sync_status = 'ACTIVE',
-        throttle_failure_count = 4, last_failure = '429'";
+    UPDATE sync.channel SET sync_cursor = 'cursor-7', sync_status = 'ACTIVE',
+        throttle_failure_count = 4, last_failure = '429' WHERE kind = 'MESSAGE'";
 
 // R22, WP9; the replaced system reset nothing for Microsoft and read the whole
 // mailbox again for Google.

@@ -19,18 +19,17 @@ async fn sweep(service: &TestService, at: time::OffsetDateTime) -> usize {
 
 /// Workers take every job and report nothing more.
 async fn workers_fall_silent(service: &TestService, since: time::OffsetDateTime) {
-    for statement in [
-        "UPDATE sync.message_channel SET sync_stage = 'MESSAGES_IMPORT_ONGOING',
-             sync_stage_started_at = $1 WHERE sync_status = 'ONGOING'",
-        "UPDATE sync.calendar_channel SET sync_stage = 'CALENDAR_EVENT_LIST_FETCH_ONGOING',
-             sync_stage_started_at = $1 WHERE sync_status = 'ONGOING'",
-    ] {
-        sqlx::query(statement)
-            .bind(since)
-            .execute(service.database.pool())
-            .await
-            .unwrap();
-    }
+    sqlx::query(
+        "UPDATE sync.channel
+         SET sync_stage = CASE kind WHEN 'MESSAGE' THEN 'MESSAGES_IMPORT_ONGOING'
+                                    ELSE 'CALENDAR_EVENT_LIST_FETCH_ONGOING' END,
+             sync_stage_started_at = $1
+         WHERE sync_status = 'ONGOING'",
+    )
+    .bind(since)
+    .execute(service.database.pool())
+    .await
+    .unwrap();
 }
 
 // In the replaced system such a channel stayed ONGOING for ever.
@@ -79,13 +78,13 @@ async fn a_stage_of_a_newer_version_does_not_stop_the_sweep() {
     // The migration of the newer version does this.
     execute(
         &service,
-        "ALTER TABLE sync.message_channel DROP CONSTRAINT message_channel_sync_stage_check",
+        "ALTER TABLE sync.channel DROP CONSTRAINT channel_sync_stage_check",
     )
     .await;
     sqlx::query(
-        "UPDATE sync.message_channel
+        "UPDATE sync.channel
          SET sync_stage = 'MESSAGES_SORTED', sync_stage_started_at = $2
-         WHERE account_id = $1",
+         WHERE account_id = $1 AND kind = 'MESSAGE'",
     )
     .bind(theirs)
     .bind(day_ago - Duration::days(1))
@@ -124,14 +123,14 @@ async fn channels_that_cannot_be_changed_do_not_stop_the_sweep() {
          SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'google', 'x', 'x',
                 'x@x.dev', now()
          FROM generate_series(1, 150);
-         INSERT INTO sync.message_channel
-             (id, account_id, sync_status, sync_stage, sync_stage_started_at, generation)
-         SELECT gen_random_uuid(), id, 'ONGOING', 'MESSAGES_IMPORT_ONGOING',
+         INSERT INTO sync.channel
+             (id, account_id, kind, sync_status, sync_stage, sync_stage_started_at, generation)
+         SELECT gen_random_uuid(), id, 'MESSAGE', 'ONGOING', 'MESSAGES_IMPORT_ONGOING',
                 now() - interval '3 days', 1
          FROM sync.connected_account WHERE subject = 'x';
          CREATE FUNCTION public.stays() RETURNS trigger LANGUAGE plpgsql AS
              $fn$ BEGIN RAISE 'it stays'; END $fn$;
-         CREATE TRIGGER stays BEFORE UPDATE ON sync.message_channel FOR EACH ROW
+         CREATE TRIGGER stays BEFORE UPDATE ON sync.channel FOR EACH ROW
              WHEN (OLD.sync_stage_started_at < now() - interval '2 days')
              EXECUTE FUNCTION public.stays()",
     )
@@ -149,8 +148,8 @@ async fn a_retry_whose_time_has_come_gets_its_job() {
     let account = person.account(&service).await.id;
     execute(
         &service,
-        "UPDATE sync.message_channel SET throttle_failure_count = 2,
-             throttle_retry_after = now() + interval '5 min'",
+        "UPDATE sync.channel SET throttle_failure_count = 2,
+             throttle_retry_after = now() + interval '5 min' WHERE kind = 'MESSAGE'",
     )
     .await;
     assert_eq!(sweep(&service, now()).await, 0);
@@ -166,7 +165,7 @@ async fn jobs_of_earlier_starts_are_deleted_in_bounded_batches() {
     let person = Person::new();
     person.applies(&service, person.sign_in(0)).await;
     let channel: Uuid = channels(&service, person.account(&service).await.id).await[0].id;
-    sqlx::query("UPDATE sync.message_channel SET generation = 10101 WHERE id = $1")
+    sqlx::query("UPDATE sync.channel SET generation = 10101 WHERE id = $1")
         .bind(channel)
         .execute(service.database.pool())
         .await

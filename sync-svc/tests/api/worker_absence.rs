@@ -123,8 +123,9 @@ async fn a_report_of_the_present_start_revives_what_the_sweep_failed() {
     published(&service).await;
     execute(
         &service,
-        "UPDATE sync.message_channel SET sync_status = 'FAILED_UNKNOWN', sync_stage = 'FAILED',
-             throttle_failure_count = 8, last_failure = 'no worker reported progress'",
+        "UPDATE sync.channel SET sync_status = 'FAILED_UNKNOWN', sync_stage = 'FAILED',
+             throttle_failure_count = 8, last_failure = 'no worker reported progress'
+         WHERE kind = 'MESSAGE'",
     )
     .await;
     let job = service.jobs(MESSAGING_JOBS_QUEUE).await.remove(0);
@@ -143,8 +144,8 @@ async fn a_person_and_an_operator_restart_what_failed() {
     let account = person.account(&service).await.id;
     published(&service).await;
     service.jobs(MESSAGING_JOBS_QUEUE).await;
-    let fail = "UPDATE sync.message_channel SET sync_status = 'FAILED_UNKNOWN',
-         sync_stage = 'FAILED', throttle_failure_count = 1, last_failure = 'mailbox is gone'";
+    let fail = "UPDATE sync.channel SET sync_status = 'FAILED_UNKNOWN', sync_stage = 'FAILED',
+         throttle_failure_count = 1, last_failure = 'mailbox is gone' WHERE kind = 'MESSAGE'";
 
     // The person, with the button of the page.
     execute(&service, fail).await;

@@ -229,8 +229,8 @@ impl TestAccount {
                     k.sync_status::text AS calendar, k.visibility AS calendar_visibility
              FROM sync.connected_account a
              JOIN vault.credential c ON c.account_id = a.id
-             JOIN sync.message_channel m ON m.account_id = a.id
-             JOIN sync.calendar_channel k ON k.account_id = a.id
+             JOIN sync.channel m ON m.account_id = a.id AND m.kind = 'MESSAGE'
+             JOIN sync.channel k ON k.account_id = a.id AND k.kind = 'CALENDAR'
              WHERE a.workspace_id = $1",
         )
         .bind(self.person.workspace)

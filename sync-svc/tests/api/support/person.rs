@@ -165,14 +165,11 @@ impl ChannelState {
 /// The message and the calendar channel of an account.
 pub async fn channels(service: &TestService, account: Uuid) -> Vec<ChannelState> {
     let rows = sqlx::query(
-        "SELECT c.*, (SELECT count(*) FROM sync.sync_job j WHERE j.channel_id = c.id) AS jobs
-         FROM (SELECT 1 AS kind, id, account_id, sync_status::text, sync_stage, sync_cursor, generation
-               FROM sync.message_channel
-               UNION ALL
-               SELECT 2, id, account_id, sync_status::text, sync_stage, sync_cursor, generation
-               FROM sync.calendar_channel) c
+        "SELECT id, sync_status::text, sync_stage, sync_cursor, generation,
+                (SELECT count(*) FROM sync.sync_job j WHERE j.channel_id = c.id) AS jobs
+         FROM sync.channel c
          WHERE account_id = $1
-         ORDER BY kind",
+         ORDER BY kind DESC",
     )
     .bind(account)
     .fetch_all(service.database.pool())
