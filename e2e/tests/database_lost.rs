@@ -105,8 +105,10 @@ async fn everything_goes_on(
     // The running refresh is stored: the provider accepts the next one, and would end a
     // grant whose refresh token is used twice.
     assert_eq!(under_way.await??, 2);
+    // Replicas are notified of a change of `retry_after`, and do not answer from the cache.
     sqlx::query(
-        "UPDATE vault.credential SET access_token_expires_at = now() WHERE account_id = $1",
+        "UPDATE vault.credential SET access_token_expires_at = now(), retry_after = now()
+         WHERE account_id = $1",
     )
     .bind(account_id)
     .execute(database)

@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
 use std::path::Path;
+use std::time::Duration;
 
 use latchkey_migrations::MIGRATOR;
 use latchkey_testkit::{Role, TestDatabase};
+use sqlx::postgres::PgListener;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// The tables that the rows of `filled/` are inserted into. No table may lose its row.
@@ -759,5 +761,130 @@ async fn the_origin_of_a_refresh_token_is_deleted_with_it() {
             .await
             .unwrap();
         assert_eq!(known, kept, "{change}");
+    }
+}
+
+/// Bytes in the form of an envelope that this key sealed.
+fn envelope(key: &str) -> Vec<u8> {
+    let length = u8::try_from(key.len()).unwrap();
+    [&[1, length][..], key.as_bytes(), &[0; 48]].concat()
+}
+
+// R35: the columns are filled for stored tokens, and every writer keeps them true.
+#[tokio::test]
+async fn the_key_id_of_a_sealed_token_is_in_a_column() {
+    const MIGRATION: i64 = 20_261_127_020_000;
+    let database = TestDatabase::create_empty().await;
+    let before = MIGRATOR.iter().rfind(|one| one.version < MIGRATION);
+    MIGRATOR
+        .run_to(before.unwrap().version, database.pool())
+        .await
+        .unwrap();
+    sqlx::query(
+        "WITH stored AS (
+             INSERT INTO vault.credential
+                 (account_id, workspace_id, user_id, provider, issuer, subject, handle,
+                  sealed_access_token, sealed_refresh_token, granted_scopes, authenticated_at)
+             VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'google', 'i', '1',
+                     'ada@acme.example', 'sealed', $1, '{}', now())
+             RETURNING account_id)
+         INSERT INTO vault.replaced_grant (account_id, sealed_refresh_token)
+         SELECT account_id, $2::bytea FROM stored",
+    )
+    .bind(envelope("k1"))
+    .bind(envelope("k.2"))
+    .execute(database.pool())
+    .await
+    .unwrap();
+    latchkey_migrations::run(database.pool()).await.unwrap();
+    let key_ids = async || -> [Option<String>; 3] {
+        let row: (Option<String>, Option<String>, Option<String>) = sqlx::query_as(
+            "SELECT c.access_token_key_id, c.refresh_token_key_id, r.refresh_token_key_id
+             FROM vault.credential c JOIN vault.replaced_grant r USING (account_id)",
+        )
+        .fetch_one(database.pool())
+        .await
+        .unwrap();
+        row.into()
+    };
+    let ids = |ids: [&str; 3]| ids.map(|id| Some(id.to_owned()));
+    assert_eq!(key_ids().await, ids(["(none)", "k1", "k.2"]));
+
+    // Statements of the previous version, in the roles of the services.
+    let mut sync = PgConnection::connect(&database.url(Role::Sync))
+        .await
+        .unwrap();
+    sqlx::query("UPDATE vault.credential SET sealed_access_token = $1, version = version + 1")
+        .bind(envelope("k3"))
+        .execute(&mut sync)
+        .await
+        .unwrap();
+    let mut refresh = PgConnection::connect(&database.url(Role::Refresh))
+        .await
+        .unwrap();
+    sqlx::query("UPDATE vault.replaced_grant SET sealed_refresh_token = $1")
+        .bind(envelope("k4"))
+        .execute(&mut refresh)
+        .await
+        .unwrap();
+    assert_eq!(key_ids().await, ids(["k3", "k1", "k4"]));
+    sqlx::query("UPDATE vault.credential SET sealed_refresh_token = NULL")
+        .execute(&mut refresh)
+        .await
+        .unwrap();
+    assert_eq!(key_ids().await[1], None);
+}
+
+// R37: no writer numbers its changes. Replicas of the previous version listen to the channel
+// whose payload is only the account.
+#[tokio::test]
+async fn a_change_that_is_notified_has_the_next_number_of_its_account() {
+    const ACCOUNT: &str = "00000000-0000-0000-0000-00000000000a";
+    let database = migrated_while_filled().await;
+    let mut listener = PgListener::connect_with(database.pool()).await.unwrap();
+    listener
+        .listen_all(["latchkey_credential", "latchkey_credential_change"])
+        .await
+        .unwrap();
+    let mut number = 0;
+    for (change, is_notified) in [
+        ("version = version + 1", true),
+        ("forced_at = now()", false),
+        (
+            "lease_holder = gen_random_uuid(), lease_until = now()",
+            false,
+        ),
+        ("lease_holder = NULL, lease_until = NULL", true),
+        ("retry_after = now()", true),
+        ("sealed_access_token = 'resealed'", false),
+        ("auth_failed_at = now(), retry_after = NULL", true),
+        ("handle = 'grace@acme.example'", false),
+        (
+            "sealed_access_token = NULL, sealed_refresh_token = NULL, erased_at = now()",
+            true,
+        ),
+    ] {
+        let statement = format!("UPDATE vault.credential SET {change} RETURNING change_number");
+        let stored: i64 = sqlx::query_scalar(AssertSqlSafe(statement))
+            .fetch_one(database.pool())
+            .await
+            .unwrap();
+        number += i64::from(is_notified);
+        assert_eq!(stored, number, "{change}");
+        if !is_notified {
+            continue;
+        }
+        // Notifications arrive in the order of the changes: there was none in between.
+        for (channel, payload) in [
+            ("latchkey_credential_change", format!("{ACCOUNT} {number}")),
+            ("latchkey_credential", ACCOUNT.to_owned()),
+        ] {
+            let received = tokio::time::timeout(Duration::from_secs(10), listener.recv());
+            let received = received.await.unwrap().unwrap();
+            assert_eq!(
+                (received.channel(), received.payload()),
+                (channel, payload.as_str())
+            );
+        }
     }
 }

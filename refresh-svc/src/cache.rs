@@ -3,9 +3,13 @@
 //! because every call makes one. While heartbeats prove that notifications arrive,
 //! entries are trusted for long: otherwise a hundred thousand accounts in use would
 //! cause a hundred thousand reads every few seconds.
+//!
+//! The changes of an account have numbers. A row that was read before a change may arrive
+//! here after its notification, and a replica is notified of its own changes too: the
+//! number says whether the row is older than the change.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use latchkey_domain::{AccountId, Handle, ProviderName, ScopeSet, WorkspaceId};
@@ -20,6 +24,11 @@ const IDLE: Duration = Duration::from_mins(30);
 
 /// An entry is revalidated after this long although notifications arrive.
 const MAX_TRUST: Duration = Duration::from_mins(10);
+
+/// The number of a notified change is kept for this long. A row whose read began longer ago
+/// is not cached, so every row that is older than a forgotten change is refused. A read
+/// and what is done with it before it is cached take a few seconds.
+const NUMBERS_KEPT_FOR: Duration = Duration::from_mins(1);
 
 /// The caller that probes the database has its answer within this time.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -38,6 +47,13 @@ pub struct ResolvedHandle {
     read_at: Instant,
 }
 
+/// The latest change of an account of which a notification arrived.
+#[derive(Debug, Clone, Copy)]
+struct NotifiedChange {
+    number: i64,
+    at: Instant,
+}
+
 /// The cache.
 #[derive(Debug)]
 pub struct Cache {
@@ -49,9 +65,9 @@ pub struct Cache {
     revalidate_after: Duration,
     /// Notifications of all changes before this instant have arrived.
     notified_until: Mutex<Option<Instant>>,
-    /// When recently changed accounts changed. A row that was read at about that time
-    /// may be older than the change and arrive after the notification.
-    changed_at: RwLock<HashMap<AccountId, Instant>>,
+    /// Accounts that changed within [`NUMBERS_KEPT_FOR`]. No entry is older than its
+    /// account's change here: the lock is held while entries are inserted and invalidated.
+    changes: Mutex<HashMap<AccountId, NotifiedChange>>,
     /// Entries read before this instant are revalidated, because a notification may have
     /// been missed.
     distrusted_until: Mutex<Instant>,
@@ -69,7 +85,7 @@ impl Cache {
             scope_lists: Mutex::default(),
             revalidate_after,
             notified_until: Mutex::default(),
-            changed_at: RwLock::default(),
+            changes: Mutex::default(),
             distrusted_until: Mutex::new(Instant::now()),
             database_down_until: Mutex::default(),
         }
@@ -86,10 +102,7 @@ impl Cache {
             return false;
         }
         let age = snapshot.read_at.elapsed();
-        age < self.revalidate_after
-            || (age < MAX_TRUST
-                && self.notifications_arrive()
-                && !self.may_predate_change(snapshot))
+        age < self.revalidate_after || (age < MAX_TRUST && self.notifications_arrive())
     }
 
     /// Returns `true` if a heartbeat arrived within the revalidation time.
@@ -98,51 +111,52 @@ impl Cache {
             .is_some_and(|notified| notified.elapsed() < self.revalidate_after)
     }
 
-    /// Returns `true` if the entry may be older than a change of which a notification
-    /// arrived.
-    fn may_predate_change(&self, snapshot: &Snapshot) -> bool {
-        let changed_at = self
-            .changed_at
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        changed_at
-            .get(&snapshot.account)
-            .is_some_and(|changed_at| snapshot.read_at <= *changed_at + self.revalidate_after)
-    }
-
     /// Records that the notifications of all changes committed before `sent` have
     /// arrived.
     pub fn notified_until(&self, sent: Instant) {
         *locked(&self.notified_until) = Some(sent);
-        self.changed_at
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, changed_at| changed_at.elapsed() < MAX_TRUST + self.revalidate_after);
+        locked(&self.changes).retain(|_, change| change.at.elapsed() < NUMBERS_KEPT_FOR);
     }
 
-    /// Inserts a snapshot. An older version never replaces a newer one: two concurrent
-    /// reads may end in either order.
+    /// Inserts a snapshot, unless it is older than a notified change. An older snapshot
+    /// never replaces a newer one: two concurrent reads may end in either order.
     pub fn insert(&self, snapshot: &Arc<Snapshot>) {
+        let changes = locked(&self.changes);
+        let is_outdated = changes
+            .get(&snapshot.account)
+            .is_some_and(|change| snapshot.change_number < change.number);
+        if is_outdated || snapshot.read_at.elapsed() >= NUMBERS_KEPT_FOR {
+            return;
+        }
+        // The version too: without triggers, changes have no numbers.
+        let age_of = |it: &Snapshot| (it.version, it.change_number, it.read_at);
         let entry = self.entries.entry(&snapshot.account, None, |_, held| {
             snapshot.last_used.merge(&held.last_used);
-            if (held.version, held.read_at) <= (snapshot.version, snapshot.read_at) {
+            if age_of(held) <= age_of(snapshot) {
                 *held = Arc::clone(snapshot);
             }
             EntryAction::Retain(())
         });
         if let EntryResult::Vacant(place) = entry {
-            // Refused only if the account was invalidated meanwhile.
+            // Not refused: invalidations wait for the lock.
             let _ = place.insert(Arc::clone(snapshot));
         }
     }
 
-    /// Removes an account after a change.
-    pub fn invalidate(&self, account: AccountId) {
-        self.changed_at
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(account, Instant::now());
-        self.entries.remove(&account);
+    /// Removes the entry of an account if it is older than the account's change `number`,
+    /// and refuses such rows from now on.
+    pub fn invalidate(&self, account: AccountId, number: i64) {
+        let mut changes = locked(&self.changes);
+        let at = Instant::now();
+        let change = changes
+            .entry(account)
+            .or_insert(NotifiedChange { number, at });
+        // The change of this replica's own revocation is recorded before its notification
+        // and those of earlier changes arrive.
+        change.number = change.number.max(number);
+        change.at = at;
+        self.entries
+            .remove_if(&account, |held| held.change_number < change.number);
     }
 
     /// Removes accounts and handles that were not requested for [`IDLE`].
@@ -189,10 +203,7 @@ impl Cache {
 
     /// Returns the shared copy of a scope list.
     pub fn intern(&self, scopes: &ScopeSet) -> Arc<ScopeSet> {
-        let mut lists = self
-            .scope_lists
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut lists = locked(&self.scope_lists);
         if let Some(held) = lists.get(scopes) {
             return Arc::clone(held);
         }
@@ -243,8 +254,8 @@ impl Cache {
     }
 }
 
-fn locked<T>(instant: &Mutex<T>) -> MutexGuard<'_, T> {
-    instant.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

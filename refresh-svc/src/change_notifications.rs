@@ -1,6 +1,6 @@
-//! Listens for `NOTIFY latchkey_credential`, which PostgreSQL sends when a credential
-//! changes in any replica: invalidates the cache and notifies the listeners of the
-//! account.
+//! Listens for `NOTIFY latchkey_credential_change`, which PostgreSQL sends when a
+//! credential changes in any replica: invalidates the cache and notifies the listeners of
+//! the account. The payload is the account and the number of the change.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::cache::Cache;
 use crate::store::{Connections, Priority, STATEMENT, StoreError, within};
 
-const CHANNEL: &str = "latchkey_credential";
+const CHANNEL: &str = "latchkey_credential_change";
 
 /// Interval of heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -145,10 +145,11 @@ async fn listen(
     let heartbeat = Heartbeat::default();
     let receive = async {
         while let Some(notification) = listener.try_recv().await? {
-            if let Ok(account) = notification.payload().parse() {
-                cache.invalidate(account);
+            let payload = notification.payload();
+            if let Some((account, number)) = parse_change(payload) {
+                cache.invalidate(account, number);
                 notifier.notify(account);
-            } else if let Some(sent) = heartbeat.received(notification.payload()) {
+            } else if let Some(sent) = heartbeat.received(payload) {
                 // Notifications arrive in the order of commits.
                 cache.notified_until(sent);
             }
@@ -159,6 +160,12 @@ async fn listen(
         received = receive => received,
         silence = heartbeat.send_repeatedly(connections) => Err(silence),
     }
+}
+
+/// Parses the payload `<account id> <number>`. Returns `None` for a heartbeat.
+fn parse_change(payload: &str) -> Option<(AccountId, i64)> {
+    let (account, number) = payload.split_once(' ')?;
+    Some((account.parse().ok()?, number.parse().ok()?))
 }
 
 /// Proves that notifications of changes arrive: sends one to itself, but only while the
@@ -235,8 +242,9 @@ impl Heartbeat {
              SELECT pg_notify($1, $2)
              WHERE (SELECT count(*) FROM pg_trigger
                     WHERE tgrelid = 'vault.credential'::regclass
-                      AND tgname IN ('credential_notify_insert', 'credential_notify_update')
-                      AND tgenabled IN ('O', 'A')) = 2",
+                      AND tgname IN ('credential_notify_insert', 'credential_notify_update',
+                                     'credential_number')
+                      AND tgenabled IN ('O', 'A')) = 3",
         )
         .bind(CHANNEL)
         .bind(self.payload(number));

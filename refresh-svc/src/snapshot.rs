@@ -108,6 +108,8 @@ pub struct Snapshot {
     pub erased: bool,
     /// Set if there is a refresh token.
     pub refreshable: bool,
+    /// Number of the last change of the row of which replicas were notified.
+    pub change_number: i64,
     /// Taken before the row was read: the data may be as old as this.
     pub read_at: Instant,
     /// Limits and circuit breakers of the provider.
@@ -154,6 +156,7 @@ impl Snapshot {
             dead: credential.dead,
             erased: credential.erased,
             refreshable: credential.sealed_refresh_token.is_some(),
+            change_number: credential.change_number,
             read_at: credential.read_at,
             upstream,
             last_used: LastUsed::default(),

@@ -18,7 +18,9 @@ mod replaced_grants;
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
-use sqlx::PgPool;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::QueryAs;
+use sqlx::{FromRow, PgPool, Postgres};
 use tokio::time::Instant;
 
 pub use commit::{DeadReason, FailureRecord, NewTokens};
@@ -30,7 +32,7 @@ pub use erase::Erased;
 pub use error::StoreError;
 #[cfg(test)]
 pub(crate) use faults::{Fault, Faults};
-pub use keys::{LostGrant, Resealed, SealedTokens};
+pub use keys::{Resealed, SealedTokens};
 pub use lease::{Holder, Lease};
 pub use lookup::{HandleMatch, PolicyAttributes};
 pub use replaced_grants::Replaced;
@@ -57,10 +59,14 @@ macro_rules! columns {
              AS grant_expires_at,
          GREATEST(extract(epoch FROM forced_at + interval '1 minute' - clock_timestamp())::float8, 0)
              AS force_in,
-         CASE WHEN auth_failed_at IS NOT NULL THEN claims END AS claims"
+         CASE WHEN auth_failed_at IS NOT NULL THEN claims END AS claims,
+         change_number"
     };
 }
 pub(crate) use columns;
+
+/// A statement that returns the columns of credentials.
+type CredentialQuery<'q> = QueryAs<'q, Postgres, credential::Row, PgArguments>;
 
 /// The credential store.
 #[derive(Debug, Clone)]
@@ -90,39 +96,63 @@ impl Store {
             " FROM vault.credential WHERE account_id = $1"
         ))
         .bind(account.as_uuid());
-        let mut held = self.connections.acquire(Priority::Fair).await?;
-        // Taken before the statement: the answer may be as old as this.
-        let read_at = Instant::now();
-        let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
-        let row: Option<credential::Row> = held.finish(row)?;
-        row.map(|row| row.into_credential(read_at)).transpose()
+        self.fetch_credential(Priority::Fair, query).await
     }
 
-    /// Reads credentials with account ids after `after`, in the order of account ids.
+    /// Reads at most `limit` credentials with account ids after `after`, in the order of
+    /// account ids.
     ///
     /// # Errors
     /// Returned if the database does not answer.
-    pub async fn page(
-        &self,
-        after: Option<AccountId>,
-        limit: i64,
-    ) -> Result<Vec<Credential>, StoreError> {
+    pub async fn page(&self, after: AccountId, limit: i64) -> Result<Vec<Credential>, StoreError> {
         let query = sqlx::query_as(concat!(
             "SELECT ",
             columns!(),
-            " FROM vault.credential
-             WHERE $1::uuid IS NULL OR account_id > $1
-             ORDER BY account_id LIMIT $2"
+            " FROM vault.credential WHERE account_id > $1 ORDER BY account_id LIMIT $2"
         ))
-        .bind(after.map(|account| account.as_uuid()))
+        .bind(after.as_uuid())
         .bind(limit);
-        let mut held = self.connections.acquire(Priority::Immediate).await?;
+        self.fetch_credentials(query).await
+    }
+
+    /// Executes a statement about one account.
+    async fn fetch_credential(
+        &self,
+        priority: Priority,
+        query: CredentialQuery<'_>,
+    ) -> Result<Option<Credential>, StoreError> {
+        let mut held = self.connections.acquire(priority).await?;
+        // Taken before the statement: the answer may be as old as this.
         let read_at = Instant::now();
-        let rows = within(LONG_STATEMENT, query.fetch_all(held.connection()?)).await;
-        let rows: Vec<credential::Row> = held.finish(rows)?;
+        let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
+        let row = held.finish(row)?;
+        row.map(|row| row.into_credential(read_at)).transpose()
+    }
+
+    /// Executes a background statement about many accounts.
+    async fn fetch_credentials(
+        &self,
+        query: CredentialQuery<'_>,
+    ) -> Result<Vec<Credential>, StoreError> {
+        let read_at = Instant::now();
+        let rows = self.fetch_all(LONG_STATEMENT, query).await?;
         rows.into_iter()
             .map(|row| row.into_credential(read_at))
             .collect()
+    }
+
+    /// Executes a statement that returns any number of rows.
+    async fn fetch_all<T>(
+        &self,
+        deadline: Duration,
+        query: QueryAs<'_, Postgres, T, PgArguments>,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
+        let rows = within(deadline, query.fetch_all(held.connection()?)).await;
+        held.finish(rows)
     }
 }
 

@@ -128,6 +128,27 @@ impl TestDatabase {
         }
         options.to_url_lossy().to_string()
     }
+
+    /// Executes `ALTER DATABASE` with `change`, such as `CONNECTION LIMIT 0`. The connection is
+    /// one to another database, which the change does not affect.
+    ///
+    /// # Panics
+    /// The server refuses the change.
+    #[expect(
+        clippy::expect_used,
+        reason = "a test cannot go on without its database"
+    )]
+    pub async fn alter(&self, change: &str) {
+        let mut connection = self
+            .server
+            .connect()
+            .await
+            .expect("cannot reach the test server");
+        let statement = format!("ALTER DATABASE {} {change}", self.name);
+        execute(&mut connection, statement)
+            .await
+            .expect("cannot change the test database");
+    }
 }
 
 /// How long a test waits until its database is dropped. The thread that waits may be the only

@@ -53,7 +53,7 @@ pub fn decide(
         let class = snapshot
             .failure()
             .map_or(FailureClass::InvalidRefreshToken, |failure| failure.class);
-        let error = EngineError::no_token(class, None);
+        let error = EngineError::no_token(class);
         return Decision::Fail(error.with_claims(snapshot.claims()));
     }
     let missing =
@@ -87,8 +87,7 @@ pub fn decide(
         }
     }
     if let Some((failure, left)) = pause {
-        let retry_after = (!failure.class.is_operators()).then_some(left);
-        return Decision::Fail(EngineError::no_token(failure.class, retry_after));
+        return Decision::Fail(EngineError::backing_off(failure.class, left));
     }
     // Callers force at most one refresh a minute: the provider has just issued this
     // token.

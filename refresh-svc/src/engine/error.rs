@@ -49,17 +49,26 @@ pub enum EngineError {
 
 impl From<CircuitOpen> for EngineError {
     fn from(open: CircuitOpen) -> Self {
-        let retry_after = (!open.class.is_operators()).then_some(open.retry_after);
-        Self::no_token(open.class, retry_after)
+        Self::backing_off(open.class, open.retry_after)
     }
 }
 
 impl EngineError {
-    /// A failure of the provider without a token to fall back on.
-    pub fn no_token(class: FailureClass, retry_after: Option<Duration>) -> Self {
+    /// A failure after which a retry makes no sense.
+    pub fn no_token(class: FailureClass) -> Self {
         Self::NoToken {
             class,
-            retry_after,
+            retry_after: None,
+            claims: None,
+        }
+    }
+
+    /// A failure after which the provider is not asked for `left`. If only the operator
+    /// can end it, callers are not told when to retry.
+    pub fn backing_off(class: FailureClass, left: Duration) -> Self {
+        Self::NoToken {
+            class,
+            retry_after: (!class.is_operators()).then_some(left),
             claims: None,
         }
     }
@@ -83,7 +92,7 @@ impl From<StoreError> for EngineError {
             }
             StoreError::Unreadable { account, problem } => {
                 tracing::error!(account.id = %account, problem, "a stored grant cannot be parsed");
-                Self::no_token(FailureClass::UnsealFailed, None)
+                Self::no_token(FailureClass::UnsealFailed)
             }
         }
     }

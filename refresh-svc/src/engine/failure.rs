@@ -102,7 +102,7 @@ impl Engine {
         let release = || self.parts.store.release_unused(lease);
         retry_until_stored(account, give_up, release).await?;
         let claims = error.claims.as_deref().unwrap_or(challenge);
-        Err(EngineError::no_token(error.class, None).with_claims(Some(claims.into())))
+        Err(EngineError::no_token(error.class).with_claims(Some(claims.into())))
     }
 
     /// Handles a failure after which the grant stays alive.
@@ -174,8 +174,7 @@ impl Engine {
             }
             Err(store_error) => {
                 tracing::warn!(account.id = %credential.account, error = %store_error, "a failure could not be stored");
-                let retry_after = (!error.class.is_operators()).then_some(backoff);
-                Err(EngineError::no_token(error.class, retry_after))
+                Err(EngineError::backing_off(error.class, backoff))
             }
         }
     }
@@ -200,8 +199,7 @@ impl Engine {
         let give_up = result_deadline(lease, self.parts.timing);
         if let Err(store_error) = retry_until_stored(credential.account, give_up, release).await {
             tracing::warn!(account.id = %credential.account, error = %store_error, "a lease could not be released: it expires by itself");
-            let retry_after = (!error.class.is_operators()).then_some(backoff);
-            return Err(EngineError::no_token(error.class, retry_after));
+            return Err(EngineError::backing_off(error.class, backoff));
         }
         self.read(credential.account).await
     }

@@ -104,8 +104,8 @@ impl Engine {
             if self.revocation_ends_other_accounts(credential) {
                 let erase = || store.erase_unless_last_grant(&lease);
                 match retry_until_stored(account, lease.ends, erase).await? {
-                    Some(Erased::Done) => {
-                        self.parts.cache.invalidate(account);
+                    Some(Erased::Done { change_number }) => {
+                        self.parts.cache.invalidate(account, change_number);
                         tracing::info!(
                             account.id = %account,
                             provider = %credential.binding.provider,
@@ -122,8 +122,9 @@ impl Engine {
                 .revoke_at_provider(credential, &replaced, time.min(REVOCATION_DEADLINE))
                 .await;
             let erase = || store.erase(&lease, at_provider);
-            if retry_until_stored(account, lease.ends, erase).await? == Erased::Done {
-                self.parts.cache.invalidate(account);
+            let erased = retry_until_stored(account, lease.ends, erase).await?;
+            if let Erased::Done { change_number } = erased {
+                self.parts.cache.invalidate(account, change_number);
                 tracing::info!(
                     account.id = %account,
                     provider = %credential.binding.provider,

@@ -162,7 +162,7 @@ mod tests {
                 .lines()
                 .find(|line| line.contains(&format!("`{}`", class.reason())))
                 .unwrap_or_else(|| panic!("{class} is not in the contract"));
-            let error = EngineError::no_token(class, None);
+            let error = EngineError::no_token(class);
             let status = status(&error);
             let promised = row.split('|').nth(2).unwrap().trim();
             let given = match status.code() {
@@ -223,7 +223,7 @@ mod tests {
             EngineError::TooManyWatchers,
             EngineError::TooManyCalls,
         ];
-        let of_classes = FailureClass::ALL.map(|class| EngineError::no_token(class, None));
+        let of_classes = FailureClass::ALL.map(EngineError::no_token);
         for error in own.into_iter().chain(of_classes) {
             let known = ReasonInfo::of(reason(&error))
                 .unwrap_or_else(|| panic!("{} is not in the contract", reason(&error)));

@@ -9,11 +9,8 @@ use latchkey_proto::events::AccountReauthRequired;
 use latchkey_providers::FailureClass;
 use sqlx::{Connection as _, PgConnection};
 use time::OffsetDateTime;
-use tokio::time::Instant;
 
-use super::{
-    Credential, Lease, Priority, STATEMENT, Store, StoreError, columns, credential, seconds, within,
-};
+use super::{Credential, Lease, Priority, STATEMENT, Store, StoreError, columns, seconds, within};
 use latchkey_proto::timestamp;
 
 /// Sealed tokens of the provider.
@@ -132,11 +129,7 @@ impl Store {
         .bind(&tokens.client_id)
         .bind(tokens.forced)
         .bind(tokens.refresh_token_expires_at);
-        let mut held = self.connections.acquire(Priority::Immediate).await?;
-        let read_at = Instant::now();
-        let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
-        let row: Option<credential::Row> = held.finish(row)?;
-        row.map(|row| row.into_credential(read_at)).transpose()
+        self.fetch_credential(Priority::Immediate, query).await
     }
 
     /// Stores a failure with its back-off and ends the lease. The grant stays alive.
@@ -194,11 +187,7 @@ impl Store {
         )
         .bind(failure.unreadable)
         .bind(failure.refused);
-        let mut held = self.connections.acquire(Priority::Immediate).await?;
-        let read_at = Instant::now();
-        let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
-        let row: Option<credential::Row> = held.finish(row)?;
-        row.map(|row| row.into_credential(read_at)).transpose()
+        self.fetch_credential(Priority::Immediate, query).await
     }
 
     /// Marks a grant as dead and publishes the event in one transaction (R34). Returns

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use latchkey_domain::{AccountId, GrantBinding, ScopeSet};
+use latchkey_domain::{AccountId, GrantBinding, InvalidIdentity, ScopeSet};
 use latchkey_providers::FailureClass;
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -76,6 +76,8 @@ pub struct Credential {
     pub force_in: Duration,
     /// Claims challenge of the provider for the next sign-in.
     pub claims: Option<String>,
+    /// Number of the last change of the row of which replicas were notified.
+    pub change_number: i64,
     /// Taken before the row was read: it may have changed since.
     pub read_at: Instant,
 }
@@ -97,15 +99,34 @@ impl Credential {
     }
 }
 
-/// The columns as PostgreSQL returns them.
+/// The columns of the identity that tokens are sealed for.
 #[derive(sqlx::FromRow)]
-pub(super) struct Row {
-    account_id: Uuid,
+pub(super) struct BindingColumns {
     workspace_id: Uuid,
     user_id: Uuid,
     provider: String,
     issuer: String,
     subject: String,
+}
+
+impl BindingColumns {
+    pub(super) fn parse(self) -> Result<GrantBinding, InvalidIdentity> {
+        Ok(GrantBinding {
+            workspace: self.workspace_id.into(),
+            user: self.user_id.into(),
+            provider: self.provider.parse()?,
+            issuer: self.issuer.parse()?,
+            subject: self.subject.parse()?,
+        })
+    }
+}
+
+/// The columns as PostgreSQL returns them.
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    account_id: Uuid,
+    #[sqlx(flatten)]
+    binding: BindingColumns,
     sealed_access_token: Option<Vec<u8>>,
     access_token_expires_at: Option<OffsetDateTime>,
     sealed_refresh_token: Option<Vec<u8>>,
@@ -128,28 +149,19 @@ pub(super) struct Row {
     grant_expires_at: Option<OffsetDateTime>,
     force_in: Option<f64>,
     claims: Option<String>,
+    change_number: i64,
 }
 
 impl Row {
     pub(super) fn into_credential(self, read_at: Instant) -> Result<Credential, StoreError> {
         let account = AccountId::from(self.account_id);
-        let unreadable = |problem: String| StoreError::Unreadable { account, problem };
-        let binding = GrantBinding {
-            workspace: self.workspace_id.into(),
-            user: self.user_id.into(),
-            provider: self
-                .provider
-                .parse()
-                .map_err(|error| unreadable(format!("{error}")))?,
-            issuer: self
-                .issuer
-                .parse()
-                .map_err(|error| unreadable(format!("{error}")))?,
-            subject: self
-                .subject
-                .parse()
-                .map_err(|error| unreadable(format!("{error}")))?,
-        };
+        let binding = self
+            .binding
+            .parse()
+            .map_err(|error| StoreError::Unreadable {
+                account,
+                problem: error.to_string(),
+            })?;
         let dead = self.auth_failed_at.is_some();
         let failure = self.failure_class.map(|reason| Failure {
             // A newer version may have stored a reason that is unknown here.
@@ -180,6 +192,7 @@ impl Row {
             grant_expires_at: self.grant_expires_at,
             force_in: length(self.force_in),
             claims: self.claims,
+            change_number: self.change_number,
             read_at,
         })
     }

@@ -13,7 +13,10 @@ use latchkey_proto::timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Erased {
     /// The credentials are erased, and the event is published.
-    Done,
+    Done {
+        /// Number of this change of the row.
+        change_number: i64,
+    },
     /// The grant has changed since the lease was acquired: read again.
     Changed,
 }
@@ -91,7 +94,7 @@ async fn erase_in(
     let credential = &lease.credential;
     let account = credential.account;
     // The time of the statement: sign-ins that were stored before are older.
-    let row: Option<(OffsetDateTime, i64)> = sqlx::query_as(
+    let row: Option<(OffsetDateTime, i64, i64)> = sqlx::query_as(
         "UPDATE vault.credential
          SET sealed_access_token = NULL,
              access_token_expires_at = NULL,
@@ -103,7 +106,7 @@ async fn erase_in(
              lease_holder = NULL, lease_until = NULL, lease_epoch = lease_epoch + 1,
              intent_version = NULL, intent_at = NULL, intent_count = 0
          WHERE account_id = $1 AND version = $2 AND lease_epoch = $3 AND erased_at IS NULL
-         RETURNING erased_at, version",
+         RETURNING erased_at, version, change_number",
     )
     .bind(account.as_uuid())
     .bind(credential.version)
@@ -111,7 +114,7 @@ async fn erase_in(
     .bind(revoked_at_provider)
     .fetch_optional(&mut *transaction)
     .await?;
-    let Some((erased_at, version)) = row else {
+    let Some((erased_at, version, change_number)) = row else {
         return Ok(Erased::Changed);
     };
     // The grants of earlier sign-ins were revoked too, as far as possible.
@@ -133,7 +136,7 @@ async fn erase_in(
         Message::event(id, account, &event),
     )
     .await?;
-    Ok(Erased::Done)
+    Ok(Erased::Done { change_number })
 }
 
 /// Returns `true` if the identity has a living grant in another account. The advisory

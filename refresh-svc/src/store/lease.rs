@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::QueryAs;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -74,22 +77,6 @@ struct LeaseRow {
     row: credential::Row,
 }
 
-impl LeaseRow {
-    fn into_lease(
-        self,
-        attempt: LeaseAttempt,
-        asked_at: Instant,
-        length: Duration,
-    ) -> Result<Lease, StoreError> {
-        Ok(Lease {
-            credential: self.row.into_credential(asked_at)?,
-            epoch: self.lease_epoch,
-            holder: attempt.this,
-            ends: asked_at + length,
-        })
-    }
-}
-
 impl Store {
     /// Acquires the lease to replace the tokens of `stale_version` or older, and writes
     /// the intent in the same statement, so that a crash can be detected.
@@ -133,12 +120,7 @@ impl Store {
         .bind(seconds(length))
         .bind(stale_version)
         .bind(attempt.before_first);
-        let mut held = self.connections.acquire(Priority::Fair).await?;
-        let asked_at = Instant::now();
-        let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
-        let row: Option<LeaseRow> = held.finish(row)?;
-        row.map(|row| row.into_lease(attempt, asked_at, length))
-            .transpose()
+        self.fetch_lease(query, attempt, length).await
     }
 
     /// Acquires the lease to revoke the grant in any state: no refresh begins meanwhile.
@@ -170,12 +152,28 @@ impl Store {
         .bind(attempt.this)
         .bind(seconds(length))
         .bind(attempt.before_first);
+        self.fetch_lease(query, attempt, length).await
+    }
+
+    /// Executes a statement that acquires the lease.
+    async fn fetch_lease(
+        &self,
+        query: QueryAs<'_, Postgres, LeaseRow, PgArguments>,
+        attempt: LeaseAttempt,
+        length: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
         let mut held = self.connections.acquire(Priority::Fair).await?;
         let asked_at = Instant::now();
         let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
-        let row: Option<LeaseRow> = held.finish(row)?;
-        row.map(|row| row.into_lease(attempt, asked_at, length))
-            .transpose()
+        let Some(row) = held.finish(row)? else {
+            return Ok(None);
+        };
+        Ok(Some(Lease {
+            credential: row.row.into_credential(asked_at)?,
+            epoch: row.lease_epoch,
+            holder: attempt.this,
+            ends: asked_at + length,
+        }))
     }
 
     /// Releases a lease that is still held, without a result.

@@ -47,6 +47,30 @@ async fn without_notifications_a_revoked_token_leaves_within_the_revalidation() 
     assert!(took < Duration::from_secs(4), "{took:?}");
 }
 
+// R37: sync-svc and replicas of the previous version know nothing of the numbers of changes.
+#[tokio::test]
+async fn a_change_by_any_writer_replaces_the_cached_token() {
+    let world = World::new().await.with("TOKEN_CACHE_REVALIDATE", "1h");
+    let (_replica, client) = world.served().await;
+    let account = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+    world.listens().await;
+    client.get(account.id).await.unwrap();
+    for (failed_at, is_answered) in [("now()", false), ("NULL", true), ("now()", false)] {
+        let statement = format!("UPDATE vault.credential SET auth_failed_at = {failed_at}");
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .execute(world.pool())
+            .await
+            .unwrap();
+        eventually(async || {
+            let answer = client.get(account.id).await;
+            (answer.is_ok() == is_answered).then_some(())
+        })
+        .await;
+    }
+}
+
 // A request by handle is answered from the cache like one by id.
 #[tokio::test]
 async fn an_account_by_its_handle_is_answered_while_the_database_is_down() {

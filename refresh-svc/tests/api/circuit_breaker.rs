@@ -65,12 +65,7 @@ async fn a_wrong_client_secret_costs_a_few_requests_and_no_grant() {
         assert_eq!(world.stored(&account).await.auth_failed_at, None);
     }
     assert_eq!(world.demo.refreshes(Flavour::Google), 3);
-    assert!(
-        world
-            .outbox_events("account.reauth_required.v1")
-            .await
-            .is_empty()
-    );
+    assert!(world.reauth_events().await.is_empty());
 }
 
 // R32: `Retry-After: 120` of several accounts applies to all accounts.

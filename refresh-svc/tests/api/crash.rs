@@ -116,20 +116,12 @@ async fn a_strict_provider_loses_only_what_it_had_issued_and_the_loss_is_publish
     let world = world().await;
     let (_, answer, _) = killed(&world, At::Before, Flavour::Oidc).await;
     assert_eq!(answer, Ok(2));
-    assert!(
-        world
-            .outbox_events("account.reauth_required.v1")
-            .await
-            .is_empty()
-    );
+    assert!(world.reauth_events().await.is_empty());
     for (number, at) in [At::During, At::After].into_iter().enumerate() {
         let (_, answer, took) = killed(&world, at, Flavour::Oidc).await;
         assert_eq!(answer.unwrap_err().reason, "ROTATION_LOST", "{at:?}");
         assert!(took < LEASE + Duration::from_secs(2), "{at:?}: {took:?}");
-        let events = world
-            .outbox_events("account.reauth_required.v1")
-            .await
-            .len();
+        let events = world.reauth_events().await.len();
         assert_eq!(events, number + 1, "{at:?}");
     }
 }

@@ -208,7 +208,7 @@ async fn a_database_that_ends_under_load_fails_no_valid_token_and_loses_nothing(
             other => other,
         };
         assert_eq!(refusal(refused).reason, "INVALID_REFRESH_TOKEN");
-        let events = world.outbox_events("account.reauth_required.v1").await;
+        let events = world.reauth_events().await;
         assert_eq!(events.len(), outage + 1);
     }
 

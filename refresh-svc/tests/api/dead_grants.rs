@@ -1,13 +1,9 @@
 //! R34: a grant that only a sign-in can revive.
 
 use latchkey_demo_provider::{Endpoint, Fault, Flavour};
-use latchkey_proto::events::AccountReauthRequired;
-use prost::Message as _;
 use tonic::Code;
 
 use crate::support::{Token, World, eventually, refusal};
-
-const EVENT: &str = "account.reauth_required.v1";
 
 // R34, RF9
 #[tokio::test]
@@ -30,15 +26,15 @@ async fn a_revoked_grant_is_marked_published_once_and_not_requested_again() {
         let stored = world.stored(&account).await;
         assert!(stored.auth_failed_at.is_some());
         assert_eq!(stored.lease_holder, None);
-        let events = world.outbox_events(EVENT).await;
-        let event = AccountReauthRequired::decode(events.last().unwrap().as_slice()).unwrap();
+        let events = world.reauth_events().await;
+        let event = events.last().unwrap();
         assert_eq!(event.account_id, account.id.to_string());
         assert_eq!(event.workspace_id, account.binding.workspace.to_string());
         assert_eq!(event.provider, account.binding.provider.as_str());
         assert_eq!(event.reason, "INVALID_REFRESH_TOKEN");
         assert!(event.failed_at.is_some() && event.authenticated_at.is_some());
     }
-    assert_eq!(world.outbox_events(EVENT).await.len(), 3);
+    assert_eq!(world.reauth_events().await.len(), 3);
 }
 
 // R34: another replica, and a token that still seems valid.
@@ -63,7 +59,7 @@ async fn every_replica_answers_a_dead_grant_at_once() {
     })
     .await;
     assert_eq!(world.demo.refreshes(Flavour::Google), 1);
-    assert_eq!(world.outbox_events(EVENT).await.len(), 1);
+    assert_eq!(world.reauth_events().await.len(), 1);
 }
 
 // R22, R34
@@ -81,7 +77,7 @@ async fn a_reconnect_revives_a_dead_grant() {
     world.demo.revoke("ada", None);
     let version = world.stored(&account).await.version;
     assert!(client.refused(account.id, version).await.is_err());
-    assert_eq!(world.outbox_events(EVENT).await.len(), 2);
+    assert_eq!(world.reauth_events().await.len(), 2);
 }
 
 // RF7.
@@ -104,7 +100,7 @@ async fn a_refusal_of_a_grant_that_was_replaced_meanwhile_marks_nothing_as_dead(
     let stored = world.stored(&account).await;
     assert!(stored.auth_failed_at.is_none());
     assert_eq!(stored.lease_holder, None);
-    assert!(world.outbox_events(EVENT).await.is_empty());
+    assert!(world.reauth_events().await.is_empty());
 }
 
 // R5, R34: the provider never issued a refresh token.
@@ -126,6 +122,6 @@ async fn an_expired_grant_without_a_refresh_token_needs_the_person() {
         refusal(client.get(expired.id).await).reason,
         "NO_REFRESH_TOKEN"
     );
-    assert_eq!(world.outbox_events(EVENT).await.len(), 1);
+    assert_eq!(world.reauth_events().await.len(), 1);
     assert_eq!(world.demo.refreshes(Flavour::Google), 0);
 }

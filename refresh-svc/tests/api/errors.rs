@@ -151,12 +151,7 @@ async fn an_operators_mistake_marks_no_grant_and_ends_when_it_is_corrected() {
     }
     let stored = world.stored(&account).await;
     assert!(stored.auth_failed_at.is_none());
-    assert!(
-        world
-            .outbox_events("account.reauth_required.v1")
-            .await
-            .is_empty()
-    );
+    assert!(world.reauth_events().await.is_empty());
 
     world.end_backoff(&account).await;
     let mut mended = world;

@@ -57,12 +57,7 @@ async fn a_reconnect_while_a_grant_is_being_revoked_stays() {
     let stored = world.stored_refresh_token(&account).await;
     assert!(world.demo.refresh_token_works(&stored));
     assert!(!world.demo.refresh_token_works(&old));
-    assert!(
-        world
-            .outbox_events("account.disconnected.v1")
-            .await
-            .is_empty()
-    );
+    assert!(world.disconnected_events().await.is_empty());
 }
 
 // R36: the task that revokes writes the audit record, not the waiting call.

@@ -136,13 +136,7 @@ async fn a_strict_provider_with_unreadable_answers_gets_exactly_one_replay() {
         "{reasons:?}"
     );
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 2 + 2);
-    assert_eq!(
-        world
-            .outbox_events("account.reauth_required.v1")
-            .await
-            .len(),
-        1
-    );
+    assert_eq!(world.reauth_events().await.len(), 1);
 }
 
 // RF5: without strict rotation a request is repeated after a lost

@@ -167,7 +167,8 @@ async fn a_wrong_variable_stops_the_start_and_is_named() {
             std::sync::Arc::new(latchkey_domain::SystemClock),
         )
         .unwrap_err();
-        assert_eq!(error.name, named);
+        let names: Vec<_> = error.iter().map(|error| error.name.as_str()).collect();
+        assert_eq!(names, [named]);
         assert!(!error.to_string().contains("tooshort"));
     }
 }

@@ -169,13 +169,7 @@ async fn a_rotation_that_a_crash_lost_is_replayed_once_and_then_published() {
 
     assert_eq!(refused.reason, "ROTATION_LOST");
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 2);
-    assert_eq!(
-        world
-            .outbox_events("account.reauth_required.v1")
-            .await
-            .len(),
-        1
-    );
+    assert_eq!(world.reauth_events().await.len(), 1);
 }
 
 // WP2, RF4.

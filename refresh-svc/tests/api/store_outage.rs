@@ -59,13 +59,7 @@ async fn a_dead_grant_that_cannot_be_marked_at_once_is_marked_later() {
     let refused = refusal(waiting.await.unwrap());
     assert_eq!(refused.reason, "INVALID_REFRESH_TOKEN");
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 1);
-    assert_eq!(
-        world
-            .outbox_events("account.reauth_required.v1")
-            .await
-            .len(),
-        1
-    );
+    assert_eq!(world.reauth_events().await.len(), 1);
 }
 
 // R33: the answer to the lease statement was lost, or the result could not be stored.

@@ -149,47 +149,29 @@ impl World {
 }
 
 impl World {
-    async fn alter_database(&self, what: &str) {
-        let mut connection = self.pool().acquire().await.unwrap();
-        // Even if new sessions are read-only, this one may write.
-        sqlx::query("SET default_transaction_read_only = off")
-            .execute(&mut *connection)
-            .await
-            .unwrap();
-        let name: String = sqlx::query_scalar("SELECT current_database()")
-            .fetch_one(&mut *connection)
-            .await
-            .unwrap();
-        let statement = format!("ALTER DATABASE {name} {what}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
-            .execute(&mut *connection)
-            .await
-            .unwrap();
-    }
-
     /// Commits survive a crash of the server; other tests do not need this.
     pub async fn keep_what_is_committed(&self) {
-        self.alter_database("SET synchronous_commit = on").await;
+        self.database.alter("SET synchronous_commit = on").await;
     }
 
     /// Makes the database fail for refresh-svc only.
     pub async fn cut_database_off(&self) {
-        self.alter_database("CONNECTION LIMIT 0").await;
+        self.database.alter("CONNECTION LIMIT 0").await;
         self.end_sessions().await;
     }
 
     /// Makes new sessions read-only, as on a demoted server, and ends the current ones.
     pub async fn demote_database(&self) {
-        self.alter_database("SET default_transaction_read_only = on")
-            .await;
+        let read_only = "SET default_transaction_read_only = on";
+        self.database.alter(read_only).await;
         self.end_sessions().await;
     }
 
     /// Lets new sessions write again, as on the promoted server. Existing sessions stay
     /// read-only.
     pub async fn promote_database(&self) {
-        self.alter_database("RESET default_transaction_read_only")
-            .await;
+        let read_write = "RESET default_transaction_read_only";
+        self.database.alter(read_write).await;
     }
 
     async fn end_sessions(&self) {
@@ -214,7 +196,7 @@ impl World {
 
     /// Ends [`World::cut_database_off`].
     pub async fn let_database_in(&self) {
-        self.alter_database("CONNECTION LIMIT -1").await;
+        self.database.alter("CONNECTION LIMIT -1").await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use latchkey_demo_provider::Flavour;
 use latchkey_messaging::BrokerConfig;
-use latchkey_messaging::topology::{self, REAUTH_REQUIRED_QUEUE, Subscription};
+use latchkey_messaging::topology::{self, SYNC_SVC_QUEUE};
 use latchkey_proto::token::GetAccessTokenRequest;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use latchkey_testkit::{TestBroker, TestCertificates};
@@ -205,23 +205,21 @@ async fn a_dead_grant_is_published_over_the_broker() {
         .connect()
         .await
         .unwrap();
-    topology::declare(&connection, &Subscription::built_in())
-        .await
-        .unwrap();
+    topology::declare(&connection).await.unwrap();
     let world = World::new().await.with("AMQP_URL", broker.url());
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Google).await;
     world.demo.revoke("ada", None);
     assert!(client.get(account.id).await.is_err());
     crate::support::eventually(async || {
-        let messages = broker.take(REAUTH_REQUIRED_QUEUE, 1).await.ok()?;
+        let messages = broker.take(SYNC_SVC_QUEUE, 1).await.ok()?;
         let message = messages.into_iter().next()?;
         (message["routing_key"] == "account.reauth_required.v1").then_some(())
     })
     .await;
     // Deleted shortly after the broker has confirmed it.
     crate::support::eventually(async || {
-        let waiting = world.outbox_events("account.reauth_required.v1").await;
+        let waiting = world.reauth_events().await;
         waiting.is_empty().then_some(())
     })
     .await;

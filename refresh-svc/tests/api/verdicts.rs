@@ -8,8 +8,6 @@ use tonic_types::StatusExt as _;
 
 use crate::support::{Token, World, logged, refusal};
 
-const EVENT: &str = "account.reauth_required.v1";
-
 fn answering(status: u16, body: &str) -> Fault {
     Fault::on(Endpoint::Token)
         .of_grant("refresh_token")
@@ -48,7 +46,7 @@ async fn a_refusal_that_an_administrator_withdraws_ends_by_itself() {
         world.end_backoff(&account).await;
         assert_eq!(client.get(account.id).await.unwrap().version, 2);
     }
-    assert!(world.outbox_events(EVENT).await.is_empty());
+    assert!(world.reauth_events().await.is_empty());
 }
 
 #[tokio::test]
@@ -73,7 +71,7 @@ async fn a_refusal_that_lasts_two_weeks_is_final() {
     );
 
     assert!(world.stored(&account).await.auth_failed_at.is_some());
-    assert_eq!(world.outbox_events(EVENT).await.len(), 1);
+    assert_eq!(world.reauth_events().await.len(), 1);
 }
 
 #[tokio::test]
@@ -101,7 +99,7 @@ async fn a_grant_that_is_refused_again_and_again_for_no_known_reason_ends() {
         (Code::FailedPrecondition, "REFUSED")
     );
     assert!(world.stored(&account).await.auth_failed_at.is_some());
-    assert_eq!(world.outbox_events(EVENT).await.len(), 1);
+    assert_eq!(world.reauth_events().await.len(), 1);
 }
 
 #[tokio::test]
@@ -154,7 +152,7 @@ async fn a_burst_of_refusals_marks_no_more_grants_and_is_logged() {
         );
         assert_eq!(world.stored(account).await.auth_failed_at, None);
     }
-    assert_eq!(world.outbox_events(EVENT).await.len(), 10);
+    assert_eq!(world.reauth_events().await.len(), 10);
     assert!(logged().contains("the provider refuses the grants of many accounts"));
 
     // After a grant was served the client is considered valid, and the next refusal is
@@ -357,7 +355,7 @@ async fn a_revoked_grant_is_dead_in_the_dialect_of_dex() {
         refusal(client.get(account.id).await).reason,
         "INVALID_REFRESH_TOKEN"
     );
-    assert_eq!(world.outbox_events(EVENT).await.len(), 1);
+    assert_eq!(world.reauth_events().await.len(), 1);
 }
 
 // A log collector interprets `level` as the severity.

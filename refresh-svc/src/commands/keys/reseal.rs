@@ -4,11 +4,10 @@
 use std::io::Write;
 
 use latchkey_config::Environment;
-use latchkey_sealing::KeyId;
 use latchkey_service::StartError;
 
 use crate::config::opening_keys;
-use crate::reseal::{Pace, Pass, pass};
+use crate::reseal::{Pass, pass};
 use crate::store::Store;
 
 /// Passes per command. A grant that is skipped in all of them is being changed by other
@@ -27,25 +26,21 @@ pub async fn reseal(
     let keys = opening_keys(environment)?;
     let pool = latchkey_service::database::pool_of_command(environment, "refresh-svc-reseal")?;
     let store = Store::new(&pool);
-    let write = |error| StartError::io("cannot write the result", error);
-    let mut moved = 0;
-    let mut last = Pass::default();
+    let (mut moved, mut last) = (0, Pass::default());
     for _ in 0..PASSES {
-        let mut progress = |_: &KeyId, pass: Pass, left: Option<u64>| {
-            if let Some(left) = left {
-                // A progress line may be lost: only the result matters.
-                let _ = writeln!(
-                    out,
-                    "{} moved, about {left} rows left to search",
-                    pass.moved
-                );
-            }
+        let progress = |pass: Pass, left: u64| {
+            // A progress line may be lost: only the result matters.
+            let _ = writeln!(
+                out,
+                "{} moved, about {left} rows left to search",
+                pass.moved
+            );
         };
-        last = pass(&store, &keys, Pace::Full, 0.0, &mut progress)
+        last = pass(&store, &keys, 0, 0.0, progress)
             .await
             .map_err(StartError::other)?;
         moved += last.moved;
-        if last.moved == 0 && last.skipped == 0 {
+        if last.found_nothing() {
             break;
         }
     }
@@ -54,18 +49,19 @@ pub async fn reseal(
         "{moved} grants moved to key {}",
         keys.sealing_key().id()
     )
-    .map_err(write)?;
-    if last.unreadable > 0 {
-        return Err(StartError::Other(format!(
+    .map_err(|error| StartError::io("cannot write the result", error))?;
+    let problem = match last {
+        Pass {
+            unreadable: 1.., ..
+        } => format!(
             "{} accounts have a token that no key opens: see `refresh-svc keys status`",
             last.unreadable
-        )));
-    }
-    if last.skipped > 0 {
-        return Err(StartError::Other(format!(
+        ),
+        Pass { skipped: 1.., .. } => format!(
             "{} grants were being changed by other processes: run the command again",
             last.skipped
-        )));
-    }
-    Ok(())
+        ),
+        _ => return Ok(()),
+    };
+    Err(StartError::Other(problem))
 }

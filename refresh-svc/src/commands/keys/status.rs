@@ -8,9 +8,10 @@ use latchkey_domain::AccountId;
 use latchkey_opening::{OpeningKeys, key_id_of};
 use latchkey_providers::FailureClass;
 use latchkey_service::StartError;
+use uuid::Uuid;
 
 use crate::config::opening_keys;
-use crate::store::{LostGrant, SealedTokens, Store};
+use crate::store::{SealedTokens, Store};
 
 /// Lost accounts per statement.
 const PAGE: i64 = 500;
@@ -47,23 +48,25 @@ pub async fn status(
 
     let known: Vec<String> = keys.ids().map(ToString::to_string).collect();
     let (mut accounts, mut unmarked) = (0_u64, 0_u64);
-    let mut after = None;
+    let mut after = Uuid::nil();
     loop {
         let page = store
-            .lost_grants(&known, after, PAGE)
+            .lost_grants(&known, after.into(), PAGE)
             .await
             .map_err(StartError::other)?;
         let Some(last) = page.last() else { break };
-        after = Some(last.account);
+        after = last.account_id;
         for grant in page {
             accounts += 1;
             let outcome = match lost {
                 Lost::List => "must sign in again",
-                Lost::Mark if mark(&store, &keys, grant.account).await? => "is asked to sign in",
+                Lost::Mark if mark(&store, &keys, grant.account_id.into()).await? => {
+                    "is asked to sign in"
+                }
                 Lost::Mark => "changed meanwhile: look again",
             };
             unmarked += u64::from(outcome != "is asked to sign in");
-            writeln!(out, "{}", line_of(&grant, outcome)).map_err(write)?;
+            writeln!(out, "{grant}: {outcome}").map_err(write)?;
         }
     }
     if unmarked == 0 {
@@ -76,24 +79,21 @@ pub async fn status(
 }
 
 fn by_key(keys: &OpeningKeys, counts: &[SealedTokens]) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut left = 0;
     let line = |key: &str, what: &str, access: i64, refresh: i64| {
         format!("key {key:<12} {what:<8} {refresh:>9} refresh tokens {access:>9} access tokens")
     };
+    let (mut lines, mut left) = (Vec::new(), 0);
     for (position, id) in keys.ids().enumerate() {
         let held = counts.iter().find(|held| held.key == id.as_str());
         let (access, refresh) = held.map_or((0, 0), |held| (held.access, held.refresh));
-        let what = if position == 0 {
-            "current"
-        } else if access + refresh == 0 {
-            "unused"
-        } else {
-            "earlier"
+        let what = match (position, access + refresh) {
+            (0, _) => "current",
+            (_, 0) => "unused",
+            (_, tokens) => {
+                left += tokens;
+                "earlier"
+            }
         };
-        if position > 0 {
-            left += access + refresh;
-        }
         lines.push(line(id.as_str(), what, access, refresh));
     }
     for held in counts {
@@ -105,27 +105,16 @@ fn by_key(keys: &OpeningKeys, counts: &[SealedTokens]) -> Vec<String> {
     lines
 }
 
-fn line_of(grant: &LostGrant, outcome: &str) -> String {
-    format!(
-        "account {} workspace {} user {} {} {} key {}: {outcome}",
-        grant.account, grant.workspace, grant.user, grant.provider, grant.handle, grant.key
-    )
-}
-
 /// Marks a grant as dead like a refresh that the provider refused. Returns `false` if it
-/// changed since it was listed.
+/// changed since it was listed: a replica that has the key may have resealed it.
 async fn mark(store: &Store, keys: &OpeningKeys, account: AccountId) -> Result<bool, StartError> {
     let Some(credential) = store.read(account).await.map_err(StartError::other)? else {
         return Ok(false);
     };
-    let sealed = credential
-        .sealed_refresh_token
-        .as_deref()
-        .or(credential.sealed_access_token.as_deref());
-    let opens = sealed
-        .and_then(|sealed| key_id_of(sealed).ok())
-        .is_some_and(|id| keys.ids().any(|known| *known == id));
-    if opens || credential.dead || credential.erased {
+    let refresh = credential.sealed_refresh_token.as_deref();
+    let sealed = refresh.or(credential.sealed_access_token.as_deref());
+    let key = sealed.and_then(|sealed| key_id_of(sealed).ok());
+    if key.is_some_and(|key| keys.ids().any(|known| *known == key)) {
         return Ok(false);
     }
     let dead = store

@@ -30,6 +30,7 @@ fn snapshot(life: u64, remaining: u64) -> Snapshot {
         dead: false,
         erased: false,
         refreshable: true,
+        change_number: 0,
         read_at: Instant::now(),
         upstream: Upstream::for_google(),
         last_used: LastUsed::default(),
@@ -118,7 +119,7 @@ fn a_dead_grant_is_answered_at_once() {
     snapshot.dead = true;
     assert_eq!(
         decide(&snapshot, &need(60), None, NOW),
-        Decision::Fail(EngineError::no_token(FailureClass::ReauthPolicy, None))
+        Decision::Fail(EngineError::no_token(FailureClass::ReauthPolicy))
     );
 }
 

@@ -5,6 +5,8 @@ use latchkey_domain::{
     AccessToken, AccountId, Clock as _, GrantBinding, RefreshToken, SystemClock, UserId,
     WorkspaceId,
 };
+use latchkey_messaging::outbox::Event;
+use latchkey_proto::events::{AccountDisconnected, AccountReauthRequired};
 use std::time::Duration;
 
 use sqlx::types::time::OffsetDateTime;
@@ -219,13 +221,26 @@ impl World {
         opened.unwrap().expose().to_owned()
     }
 
-    /// Payloads of the events in the outbox.
-    pub async fn outbox_events(&self, event_type: &str) -> Vec<Vec<u8>> {
-        sqlx::query_scalar("SELECT payload FROM vault.outbox WHERE event_type = $1 ORDER BY seq")
-            .bind(event_type)
-            .fetch_all(self.pool())
-            .await
-            .unwrap()
+    /// The events in the outbox about grants that died.
+    pub async fn reauth_events(&self) -> Vec<AccountReauthRequired> {
+        self.outbox_events().await
+    }
+
+    /// The events in the outbox about accounts that were disconnected.
+    pub async fn disconnected_events(&self) -> Vec<AccountDisconnected> {
+        self.outbox_events().await
+    }
+
+    async fn outbox_events<E: Event>(&self) -> Vec<E> {
+        let payloads: Vec<Vec<u8>> = sqlx::query_scalar(
+            "SELECT payload FROM vault.outbox WHERE event_type = $1 ORDER BY seq",
+        )
+        .bind(E::ROUTING_KEY)
+        .fetch_all(self.pool())
+        .await
+        .unwrap();
+        let decode = |payload: &Vec<u8>| E::decode(payload.as_slice()).unwrap();
+        payloads.iter().map(decode).collect()
     }
 }
 
