@@ -11,7 +11,7 @@ use devstack::walkthrough::{get_access_token, refresh_access_token};
 use devstack::{ServiceId, Stack};
 use latchkey_demo_provider::Decision;
 use latchkey_e2e::{account, eventually, run, sign_in};
-use latchkey_messaging::topology::USER_AUTHENTICATED_QUEUE;
+use latchkey_messaging::topology::SYNC_SVC_QUEUE;
 
 /// Texts of a sign-in that every place contains. They show that the search works.
 const HANDLE: &str = "ada@acme.example";
@@ -43,7 +43,7 @@ fn no_token_is_found_in_database_broker_or_logs() -> anyhow::Result<()> {
             sign_in(&stack, path, &Decision::allow("ada")).await?;
         }
         eventually("events that wait", async || {
-            let waiting = watcher.waiting_on(USER_AUTHENTICATED_QUEUE).await?;
+            let waiting = watcher.waiting_on(SYNC_SVC_QUEUE).await?;
             Ok((waiting >= 3).then_some(()))
         })
         .await?;

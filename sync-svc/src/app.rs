@@ -7,7 +7,7 @@ use std::time::Duration;
 use latchkey_domain::{Clock, SystemClock};
 use latchkey_messaging::TopologyMaintenance;
 use latchkey_messaging::broker::BrokerCheck;
-use latchkey_messaging::consumer::{Consumer, Handler};
+use latchkey_messaging::consumer::Consumer;
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_messaging::topology::Subscription;
 use latchkey_policy::Authorizer;
@@ -80,7 +80,7 @@ impl Application {
         self.health.local_addr()
     }
 
-    /// Runs consumers, relay, sweep, gRPC and health until `stop`, then stops them in
+    /// Runs consumer, relay, sweep, gRPC and health until `stop`, then stops them in
     /// order: work that has begun is finished.
     ///
     /// # Errors
@@ -105,32 +105,30 @@ impl Application {
         let end = CancellationToken::new();
         let behind = supervisor.tasks_until(end.clone());
 
-        let handler: Arc<dyn Handler> = Arc::new(consumer::EventHandler::new(
-            pool.clone(),
-            config.connect_mode,
-            clock.clone(),
-        ));
         let maintenance = TopologyMaintenance::new(
             config.broker.clone(),
-            Subscription::built_in(),
+            config.retry_schedule.clone(),
             config.queues_checked_every,
         );
-        let declared = maintenance.declared();
-        let mut readiness = Readiness::default()
+        let handler = consumer::EventHandler::new(pool.clone(), config.connect_mode, clock.clone());
+        let consumer = Consumer::new(
+            config.broker.clone(),
+            Subscription::SYNC_SVC,
+            Arc::new(handler),
+        )
+        .with_retry_schedule(config.retry_schedule)
+        .with_clock(clock.clone());
+        let relay = Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE);
+        let readiness = Readiness::default()
             .until(asked.clone())
             .with(DatabaseCheck::new(pool.clone(), store::WRITE))
-            .with(BrokerCheck::new(config.broker.clone()))
-            .reporting(maintenance.refused_declarations());
+            .with(BrokerCheck::new(config.broker))
+            .reporting(maintenance.refused_declarations())
+            .reporting(consumer.refused_declarations())
+            .reporting(relay.refused_declarations());
+        let declared = maintenance.declared();
         tasks.spawn("maintenance of the topology", maintenance.run(stop.clone()));
-        for subscription in Subscription::built_in() {
-            let consumer = Consumer::new(config.broker.clone(), subscription, handler.clone())
-                .with_retry_schedule(config.retry_schedule.clone())
-                .with_clock(clock.clone());
-            readiness = readiness.reporting(consumer.refused_declarations());
-            tasks.spawn("consumer", consumer.run(stop.clone()));
-        }
-        let relay = Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE);
-        readiness = readiness.reporting(relay.refused_declarations());
+        tasks.spawn("consumer", consumer.run(stop.clone()));
         let ended = end.clone();
         behind.spawn("outbox relay", async move {
             // The queues are declared before the first event is published.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use latchkey_demo_provider::Decision;
 use latchkey_messaging::BrokerConfig;
-use latchkey_messaging::topology::{self, Subscription};
+use latchkey_messaging::topology::{self, SYNC_SVC_QUEUE};
 use latchkey_testkit::TestBroker;
 
 use crate::support::{APP, RowCounts, TestApp};
@@ -59,19 +59,12 @@ async fn the_event_reaches_the_broker_once_and_leaves_the_outbox() {
         .connect()
         .await
         .unwrap();
-    topology::declare(&connection, &Subscription::built_in())
-        .await
-        .unwrap();
+    topology::declare(&connection).await.unwrap();
     let app = TestApp::start_with(&[("AMQP_URL", broker.url())]).await;
     app.signed_in("ada").await;
     let mut taken = Vec::new();
     for _ in 0..100 {
-        taken.extend(
-            broker
-                .take("sync-svc.user-authenticated", 10)
-                .await
-                .unwrap_or_default(),
-        );
+        taken.extend(broker.take(SYNC_SVC_QUEUE, 10).await.unwrap_or_default());
         if !taken.is_empty() && app.row_counts().await.events == 0 {
             break;
         }

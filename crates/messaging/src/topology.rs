@@ -4,14 +4,15 @@
 mod declare;
 mod names;
 mod refused_declarations;
+mod retired_queues;
 mod retry_schedule;
 
 pub use declare::{RefusedDeclaration, declare, declare_exchanges, declare_subscription};
 pub use names::{
-    CALENDAR_JOBS_QUEUE, DISCONNECTED_QUEUE, EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue,
-    MEMBER_REMOVED_QUEUE, MESSAGING_JOBS_QUEUE, OPTIONAL_EVENTS, REAUTH_REQUIRED_QUEUE,
-    RECENT_QUEUE, Subscription, UNROUTED_EXCHANGE, UNROUTED_QUEUE, USER_AUTHENTICATED_QUEUE,
+    CALENDAR_JOBS_QUEUE, EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, MESSAGING_JOBS_QUEUE,
+    OPTIONAL_EVENTS, RECENT_QUEUE, SYNC_SVC_QUEUE, Subscription, UNROUTED_EXCHANGE, UNROUTED_QUEUE,
     parked_queue,
 };
 pub use refused_declarations::RefusedDeclarations;
+pub(crate) use retired_queues::RetiredQueues;
 pub use retry_schedule::RetrySchedule;

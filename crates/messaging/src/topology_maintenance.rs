@@ -8,30 +8,42 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::{BrokerConfig, BrokerError, RetryDelay};
 use crate::parked::{self, Filter, OperatorQueue, Selection};
-use crate::topology::{OPTIONAL_EVENTS, RefusedDeclarations, Subscription, declare};
+use crate::topology::{
+    OPTIONAL_EVENTS, RefusedDeclaration, RefusedDeclarations, RetiredQueues, RetrySchedule,
+    SYNC_SVC_QUEUE, Subscription, declare,
+};
 
 /// Declares the queues of sync-svc periodically, so that a queue or a binding that was lost is
 /// restored, and publishes again the events that were unrouted meanwhile. Measures how many
-/// events are unrouted.
+/// events are unrouted. Retires the queues of the previous version.
 #[derive(Debug)]
 pub struct TopologyMaintenance {
     broker: BrokerConfig,
-    subscriptions: Vec<Subscription>,
     interval: Duration,
+    retired: RetiredQueues,
     refused_declarations: RefusedDeclarations,
     declared: CancellationToken,
 }
 
 impl TopologyMaintenance {
-    /// Maintains the queues of `subscriptions`; `interval` is the time between two rounds.
-    pub fn new(broker: BrokerConfig, subscriptions: Vec<Subscription>, interval: Duration) -> Self {
+    /// `retry_schedule` names the retry queues of the retired queues; `interval` is the time
+    /// between two rounds.
+    pub fn new(broker: BrokerConfig, retry_schedule: RetrySchedule, interval: Duration) -> Self {
         Self {
             broker,
-            subscriptions,
             interval,
+            retired: RetiredQueues::new(retry_schedule),
             refused_declarations: RefusedDeclarations::default(),
             declared: CancellationToken::new(),
         }
+    }
+
+    /// Replaces the time for which a retired queue must have neither messages nor consumers
+    /// before it is deleted, 5 minutes by default.
+    #[must_use]
+    pub fn with_quiet_period(mut self, quiet_period: Duration) -> Self {
+        self.retired.quiet_period = quiet_period;
+        self
     }
 
     /// The declarations that the broker refused.
@@ -45,7 +57,7 @@ impl TopologyMaintenance {
     }
 
     /// Runs until `stop`, through any failure of the broker.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let mut retry_delay = RetryDelay::new();
         while !stop.is_cancelled() {
             let ended = tokio::select! {
@@ -61,7 +73,7 @@ impl TopologyMaintenance {
         }
     }
 
-    async fn session(&self, retry_delay: &mut RetryDelay) -> Result<(), BrokerError> {
+    async fn session(&mut self, retry_delay: &mut RetryDelay) -> Result<(), BrokerError> {
         let connection = self.broker.connect().await?;
         let mut left = 0;
         loop {
@@ -73,15 +85,15 @@ impl TopologyMaintenance {
 
     /// Returns how many messages are left unrouted. They are read only if their number differs
     /// from `before`.
-    async fn round(&self, connection: &Connection, before: u32) -> Result<u32, BrokerError> {
-        let refused = declare(connection, &self.subscriptions).await?;
+    async fn round(&mut self, connection: &Connection, before: u32) -> Result<u32, BrokerError> {
+        let refused = declare(connection).await?;
         self.refused_declarations.replace(&refused);
         self.declared.cancel();
         let queue = OperatorQueue::Unrouted;
         let mut left = parked::message_count(connection, &queue).await?;
         let mut again = 0;
         if left != before {
-            again = parked::redrive_on(connection, &queue, &self.routable()).await?;
+            again = parked::redrive_on(connection, &queue, &routable()).await?;
             if again > 0 {
                 tracing::error!(
                     again,
@@ -92,24 +104,25 @@ impl TopologyMaintenance {
             }
         }
         gauge!("latchkey_unrouted_messages").set(f64::from(left));
+        let bound = |refused: &RefusedDeclaration| !refused.is_binding_of(SYNC_SVC_QUEUE);
+        if refused.iter().all(bound) {
+            self.retired.round(connection).await?;
+        }
         // If the limit was reached, there may be more.
         Ok(if again < REDRIVE_LIMIT { left } else { 0 })
     }
+}
 
-    /// The unrouted messages that have a queue now.
-    fn routable(&self) -> Selection {
-        let own = self
-            .subscriptions
-            .iter()
-            .flat_map(|subscription| &subscription.routing_keys);
-        let keys = own
-            .chain(&OPTIONAL_EVENTS)
-            .map(|key| (*key).to_owned())
-            .collect();
-        Selection {
-            limit: Some(REDRIVE_LIMIT),
-            ..Selection::from(Filter::Keys(keys))
-        }
+/// The unrouted messages that have a queue now.
+fn routable() -> Selection {
+    let own = Subscription::SYNC_SVC.routing_keys.iter();
+    let keys = own
+        .chain(&OPTIONAL_EVENTS)
+        .map(|key| (*key).to_owned())
+        .collect();
+    Selection {
+        limit: Some(REDRIVE_LIMIT),
+        ..Selection::from(Filter::Keys(keys))
     }
 }
 

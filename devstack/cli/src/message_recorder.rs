@@ -6,9 +6,7 @@ use anyhow::Context as _;
 use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ConnectionProperties};
-use latchkey_messaging::topology::{
-    EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, Subscription, declare,
-};
+use latchkey_messaging::topology::{EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, declare};
 
 /// A message that was published.
 #[derive(Debug, Clone)]
@@ -46,7 +44,7 @@ impl MessageRecorder {
             .await
             .context("cannot connect to RabbitMQ")?;
         let channel = connection.create_channel().await?;
-        declare(&connection, &Subscription::built_in()).await?;
+        declare(&connection).await?;
         let options = QueueDeclareOptions {
             exclusive: true,
             auto_delete: true,

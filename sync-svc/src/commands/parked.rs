@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use latchkey_domain::EventId;
 use latchkey_messaging::parked::{self, Filter, OperatorQueue, Parked, Selection};
-use latchkey_messaging::topology::{self, Subscription};
+use latchkey_messaging::topology::{self, SYNC_SVC_QUEUE};
 use latchkey_messaging::{BrokerConfig, BrokerError};
 
 /// The commands for parked or unrouted messages.
@@ -14,10 +14,10 @@ pub enum Command {
         /// List only messages with this routing key, e.g. `user.authenticated.v1`.
         #[arg(long)]
         routing_key: Option<String>,
-        /// Skip this many messages of each queue.
+        /// Skip this many messages.
         #[arg(long, default_value_t = 0)]
         skip: usize,
-        /// List at most this many messages of each queue.
+        /// List at most this many messages.
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
@@ -42,80 +42,78 @@ pub enum Command {
         /// Publish the messages with this routing key.
         #[arg(long)]
         routing_key: Option<String>,
-        /// Skip this many messages of each queue.
+        /// Skip this many messages.
         #[arg(long, default_value_t = 0)]
         skip: usize,
-        /// Publish at most this many messages of each queue.
+        /// Publish at most this many messages.
         #[arg(long)]
         limit: Option<usize>,
     },
 }
 
-/// The queues of messages that sync-svc could not handle.
-pub fn parked() -> Vec<OperatorQueue> {
-    let queues = Subscription::built_in().into_iter();
-    queues.map(|own| OperatorQueue::Parked(own.queue)).collect()
+/// The messages that sync-svc could not handle.
+pub fn parked() -> OperatorQueue {
+    OperatorQueue::from(SYNC_SVC_QUEUE)
 }
 
-/// Runs the command on these queues and returns the lines to print.
+/// Runs the command on this queue and returns the lines to print.
 ///
 /// # Errors
 /// The broker failed or refused.
 pub async fn run(
     command: &Command,
-    queues: Vec<OperatorQueue>,
+    queue: OperatorQueue,
     broker: &BrokerConfig,
 ) -> Result<Vec<String>, BrokerError> {
-    let mut lines = Vec::new();
-    for queue in queues {
-        let name = queue.to_string();
-        match command {
-            Command::List {
-                routing_key,
-                skip,
-                limit,
-            } => {
-                let selection = Selection {
-                    filter: by_key(routing_key.as_ref()),
-                    skip: *skip,
-                    limit: Some(*limit),
-                };
-                let found = parked::list(broker, queue, selection).await?;
-                lines.extend(found.iter().map(|message| line(&name, message)));
-            }
-            Command::Count => {
-                let counts = parked::count(broker, queue).await?;
-                let counts = counts.into_iter();
-                lines.extend(counts.map(|(key, count)| format!("{name}\t{key}\t{count}")));
-            }
-            Command::Show { event_id } => {
-                if let Some(message) = parked::show(broker, queue, *event_id).await? {
-                    lines.push(line(&name, &message));
-                    lines.push(hex(&message.body));
-                }
-            }
-            Command::Redrive {
-                event_id,
-                routing_key,
-                skip,
-                limit,
-                ..
-            } => {
-                if queue == OperatorQueue::Unrouted {
-                    declare(broker).await?;
-                }
-                let selection = Selection {
-                    filter: event_id.map_or_else(|| by_key(routing_key.as_ref()), Filter::Event),
-                    skip: *skip,
-                    limit: *limit,
-                };
-                let again = parked::redrive(broker, queue, selection).await?;
-                lines.push(format!("{name}: {again} published again"));
-            }
+    let name = queue.to_string();
+    let lines: Vec<String> = match command {
+        Command::List {
+            routing_key,
+            skip,
+            limit,
+        } => {
+            let selection = Selection {
+                filter: by_key(routing_key.as_ref()),
+                skip: *skip,
+                limit: Some(*limit),
+            };
+            let found = parked::list(broker, queue, selection).await?;
+            found.iter().map(|message| line(&name, message)).collect()
         }
-    }
+        Command::Count => {
+            let counts = parked::count(broker, queue).await?.into_iter();
+            counts
+                .map(|(key, count)| format!("{name}\t{key}\t{count}"))
+                .collect()
+        }
+        Command::Show { event_id } => {
+            let shown = parked::show(broker, queue, *event_id).await?;
+            shown
+                .iter()
+                .flat_map(|message| [line(&name, message), hex(&message.body)])
+                .collect()
+        }
+        Command::Redrive {
+            event_id,
+            routing_key,
+            skip,
+            limit,
+            ..
+        } => {
+            if queue == OperatorQueue::Unrouted {
+                declare(broker).await?;
+            }
+            let selection = Selection {
+                filter: event_id.map_or_else(|| by_key(routing_key.as_ref()), Filter::Event),
+                skip: *skip,
+                limit: *limit,
+            };
+            let again = parked::redrive(broker, queue, selection).await?;
+            vec![format!("{name}: {again} published again")]
+        }
+    };
     if lines.is_empty() {
-        lines.push("nothing waits".to_owned());
+        return Ok(vec!["nothing waits".to_owned()]);
     }
     Ok(lines)
 }
@@ -128,7 +126,7 @@ fn by_key(key: Option<&String>) -> Filter {
 /// they are published again.
 async fn declare(broker: &BrokerConfig) -> Result<(), BrokerError> {
     let connection = broker.connect().await?;
-    let refused = topology::declare(&connection, &Subscription::built_in()).await?;
+    let refused = topology::declare(&connection).await?;
     for refused in refused {
         tracing::warn!(refused.what, refused.reason, "not declared");
     }

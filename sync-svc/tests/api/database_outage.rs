@@ -4,7 +4,7 @@
 use latchkey_domain::EventId;
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::parked;
-use latchkey_messaging::topology::USER_AUTHENTICATED_QUEUE;
+use latchkey_messaging::topology::SYNC_SVC_QUEUE;
 
 use crate::support::person::{Person, applied};
 use crate::support::service::{TestService, eventually};
@@ -12,17 +12,9 @@ use crate::support::service::{TestService, eventually};
 /// Forbids connections to the database and ends those of the service, or allows them
 /// again.
 async fn set_database_away(service: &TestService, away: bool) {
-    let name: String = sqlx::query_scalar("SELECT current_database()")
-        .fetch_one(service.database.pool())
-        .await
-        .unwrap();
     let limit = if away { 0 } else { -1 };
-    sqlx::query(sqlx::AssertSqlSafe(format!(
-        "ALTER DATABASE {name} CONNECTION LIMIT {limit}"
-    )))
-    .execute(service.database.pool())
-    .await
-    .unwrap();
+    let change = format!("CONNECTION LIMIT {limit}");
+    service.database.alter(&change).await;
     if !away {
         // Ending a connection that works again would be another failure.
         return;
@@ -54,8 +46,7 @@ async fn while_the_database_is_away_no_attempt_is_counted_and_everything_is_appl
         ids.push(id);
     }
     eventually("consuming pauses", async || {
-        service.consumers(USER_AUTHENTICATED_QUEUE).await == 0
-            && service.waiting(USER_AUTHENTICATED_QUEUE).await == 10
+        service.consumers(SYNC_SVC_QUEUE).await == 0 && service.waiting(SYNC_SVC_QUEUE).await == 10
     })
     .await;
     set_database_away(&service, false).await;
@@ -66,6 +57,6 @@ async fn while_the_database_is_away_no_attempt_is_counted_and_everything_is_appl
         assert_eq!(person.account(&service).await.version, 1);
     }
     let broker = BrokerConfig::parse(service.broker.url(), "test").unwrap();
-    let parked = parked::list(&broker, USER_AUTHENTICATED_QUEUE, 10).await;
+    let parked = parked::list(&broker, SYNC_SVC_QUEUE, 10).await;
     assert!(parked.unwrap().is_empty());
 }

@@ -125,7 +125,7 @@ async fn a_malformed_event_is_parked_and_its_reason_is_listed_and_it_can_be_redr
         limit: None,
     };
     let lines = run(&redrive, parked(), &broker).await.unwrap();
-    assert_eq!(lines[0], "sync-svc.user-authenticated: 1 published again");
+    assert_eq!(lines[0], "sync-svc.events: 1 published again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

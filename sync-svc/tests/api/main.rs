@@ -19,6 +19,7 @@ mod interleavings;
 mod member_removal;
 mod one_connection;
 mod policy;
+mod queues;
 mod reconnect;
 mod replaced_grants;
 mod support;

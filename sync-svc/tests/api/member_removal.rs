@@ -1,6 +1,7 @@
 //! A member who was removed from a workspace: `member.removed.v1` (R18, R37).
 
 use latchkey_domain::EventId;
+use latchkey_messaging::topology::SYNC_SVC_QUEUE;
 use latchkey_proto::events::MemberRemoved;
 use uuid::Uuid;
 
@@ -119,7 +120,7 @@ async fn a_removal_without_a_time_is_parked() {
     service.publish(EventId::generate(), &event).await;
     let config = latchkey_messaging::BrokerConfig::parse(service.broker.url(), "test").unwrap();
     crate::support::service::eventually("it is parked", async || {
-        let parked = latchkey_messaging::parked::list(&config, "sync-svc.member-removed", 10).await;
+        let parked = latchkey_messaging::parked::list(&config, SYNC_SVC_QUEUE, 10).await;
         parked.is_ok_and(|parked| parked.len() == 1)
     })
     .await;

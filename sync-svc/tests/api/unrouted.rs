@@ -4,7 +4,7 @@
 use latchkey_domain::EventId;
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::parked::OperatorQueue;
-use latchkey_messaging::topology::{RECENT_QUEUE, UNROUTED_QUEUE, USER_AUTHENTICATED_QUEUE};
+use latchkey_messaging::topology::{RECENT_QUEUE, SYNC_SVC_QUEUE, UNROUTED_QUEUE};
 use sync_svc::commands::parked::{Command, run};
 
 use crate::support::person::{Person, applied, count, published};
@@ -84,14 +84,12 @@ async fn one_command_repairs_a_lost_binding() {
     })
     .await;
 
-    service
-        .unbind(USER_AUTHENTICATED_QUEUE, AUTHENTICATED)
-        .await;
+    service.unbind(SYNC_SVC_QUEUE, AUTHENTICATED).await;
     let person = Person::new();
     let id = EventId::generate();
     service.publish(id, &person.sign_in(0)).await;
     let command = async |command: &Command| {
-        run(command, vec![OperatorQueue::Unrouted], &broker)
+        run(command, OperatorQueue::Unrouted, &broker)
             .await
             .unwrap()
     };
@@ -113,7 +111,7 @@ async fn lost_bindings_are_restored_by_the_service_with_the_events_they_missed()
     first.applies(&service, first.sign_in(0)).await;
     published(&service).await;
     for (queue, key) in [
-        (USER_AUTHENTICATED_QUEUE, AUTHENTICATED),
+        (SYNC_SVC_QUEUE, AUTHENTICATED),
         (RECENT_QUEUE, CONNECTED),
         (RECENT_QUEUE, STATUS),
     ] {

@@ -44,12 +44,17 @@ enum Outcome {
 
 impl Task {
     pub(super) async fn run(self, delivery: Delivery) {
-        let queue = self.consumer.subscription.queue.as_str();
-        let read = Received::read(&delivery, &self.consumer.subscription.routing_keys);
+        let subscription = self.consumer.subscription;
+        let read = Received::read(&delivery, subscription.routing_keys);
+        // A type that the queue does not accept is no label: senders choose it.
+        let event = match &read {
+            Ok(message) => message.event_type.clone(),
+            Err(_) => "unknown".to_owned(),
+        };
         let span = tracing::info_span!(
             "consume",
             otel.kind = "consumer",
-            messaging.destination.name = queue,
+            messaging.destination.name = subscription.queue,
             event.id = tracing::field::Empty,
             event.r#type = tracing::field::Empty,
         );
@@ -69,8 +74,11 @@ impl Task {
                 Outcome::Failed(HandleError::Retry(_)) => "failed",
                 Outcome::Failed(HandleError::Park(_)) => "refused",
             };
-            counter!("latchkey_messages_total", "queue" => queue.to_owned(), "outcome" => counted)
-                .increment(1);
+            counter!(
+                "latchkey_messages_total",
+                "queue" => subscription.queue, "event" => event, "outcome" => counted
+            )
+            .increment(1);
             if let Err(error) = self.settle(&delivery, outcome).await {
                 tracing::warn!(%error, "message is delivered again");
                 self.broken.cancel();
@@ -138,9 +146,9 @@ impl Task {
     /// broker would count a delivery against its limit.
     async fn defer(&self, delivery: &Delivery, reason: &str) -> Result<(), BrokerError> {
         tracing::debug!(reason, "waits until messages can be handled again");
-        let queue = self.consumer.subscription.queue.clone();
         let changes = [("x-delivery-count", None)];
-        self.forward(delivery, &queue, &changes).await
+        self.forward(delivery, self.consumer.subscription.queue, &changes)
+            .await
     }
 
     async fn retry(&self, delivery: &Delivery, reason: &str) -> Result<(), BrokerError> {
@@ -153,7 +161,7 @@ impl Task {
         };
         tracing::warn!(attempts, ?delay, reason, "tried again later");
         let changes = [(ATTEMPTS, Some(AMQPValue::LongUInt(attempts)))];
-        let queue = RetrySchedule::queue(&self.consumer.subscription.queue, delay);
+        let queue = RetrySchedule::queue(self.consumer.subscription.queue, delay);
         self.forward(delivery, &queue, &changes).await
     }
 

@@ -15,7 +15,6 @@ use tokio_util::task::TaskTracker;
 use super::delivery;
 use super::setup::Consumer;
 use crate::broker::{BrokerError, RetryDelay, open_confirm_channel, reply};
-use crate::parked::{self, Filter, OperatorQueue, Selection};
 use crate::topology;
 
 /// Messages that are being handled when the consumer stops have this long.
@@ -84,7 +83,6 @@ impl<'a> Session<'a> {
             topology::declare_subscription(&connection, subscription, &consumer.retry_schedule)
                 .await?;
         consumer.refused_declarations.replace(&refused);
-        redrive_unrouted(&connection, consumer).await;
         let deliveries = reply("open a channel", connection.create_channel()).await?;
         let forwarding = open_confirm_channel(&connection).await?;
         Ok(Self {
@@ -135,7 +133,7 @@ impl<'a> Session<'a> {
             .deliveries
             .basic_qos(prefetch, BasicQosOptions::default());
         reply("limit what is delivered", qos).await?;
-        let queue = self.consumer.subscription.queue.as_str();
+        let queue = self.consumer.subscription.queue;
         let subscribed = self.deliveries.basic_consume(
             queue.into(),
             "".into(),
@@ -218,21 +216,6 @@ impl<'a> Session<'a> {
         if let Err(error) = closed.await {
             tracing::debug!(%error, "connection was closed already");
         }
-    }
-}
-
-/// Publishes again the events that were published while the queue or its binding was missing.
-/// A consumer without the right to read the queue of unrouted events continues without.
-async fn redrive_unrouted(connection: &Connection, consumer: &Consumer) {
-    let keys = consumer.subscription.routing_keys.iter();
-    let own = Filter::Keys(keys.map(|key| (*key).to_owned()).collect());
-    match parked::redrive_on(connection, &OperatorQueue::Unrouted, &Selection::from(own)).await {
-        Ok(0) => {}
-        Ok(again) => {
-            let queue = consumer.subscription.queue.as_str();
-            tracing::warn!(queue, again, "events waited for this queue");
-        }
-        Err(error) => tracing::debug!(%error, "unrouted events cannot be read"),
     }
 }
 

@@ -11,7 +11,7 @@ use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
 use super::names::{
     EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, OPTIONAL_EVENTS, RECENT_QUEUE, Subscription,
-    UNROUTED_EXCHANGE, UNROUTED_QUEUE, parked_queue,
+    UNROUTED_EXCHANGE, UNROUTED_QUEUE,
 };
 use super::retry_schedule::RetrySchedule;
 use crate::broker::{BrokerError, reply};
@@ -39,6 +39,13 @@ pub struct RefusedDeclaration {
     pub reason: String,
 }
 
+impl RefusedDeclaration {
+    /// Returns `true` if it is a binding of `queue` that was refused.
+    pub(crate) fn is_binding_of(&self, queue: &str) -> bool {
+        self.what.starts_with(&format!("binding of {queue} to "))
+    }
+}
+
 /// Declares the exchanges.
 ///
 /// # Errors
@@ -52,14 +59,11 @@ pub async fn declare_exchanges(
 }
 
 /// Declares everything: the exchanges, the queues of unrouted and of recent events, the job
-/// queues, and the queues of `subscriptions` with their parking queues.
+/// queues, and the queue of sync-svc with its parking queue.
 ///
 /// # Errors
 /// The broker does not reply, or the connection ends.
-pub async fn declare(
-    connection: &Connection,
-    subscriptions: &[Subscription],
-) -> Result<Vec<RefusedDeclaration>, BrokerError> {
+pub async fn declare(connection: &Connection) -> Result<Vec<RefusedDeclaration>, BrokerError> {
     let mut declarer = Declarer::open(connection).await?;
     declarer.exchanges().await?;
     let limits = [
@@ -83,9 +87,7 @@ pub async fn declare(
         let key = jobs.routing_key();
         declarer.bind(jobs.queue(), JOBS_EXCHANGE, key).await?;
     }
-    for subscription in subscriptions {
-        declarer.subscription(subscription).await?;
-    }
+    declarer.subscription(&Subscription::SYNC_SVC).await?;
     Ok(declarer.finish().await)
 }
 
@@ -102,7 +104,7 @@ pub async fn declare_subscription(
     let mut declarer = Declarer::open(connection).await?;
     declarer.exchanges().await?;
     declarer.subscription(subscription).await?;
-    let queue = &subscription.queue;
+    let queue = subscription.queue;
     for delay in retry_schedule.delays() {
         let arguments = [
             ("x-message-ttl", number(milliseconds(*delay))),
@@ -154,7 +156,7 @@ impl<'a> Declarer<'a> {
     }
 
     async fn subscription(&mut self, subscription: &Subscription) -> Result<(), BrokerError> {
-        let parked = parked_queue(&subscription.queue);
+        let parked = subscription.parked();
         let limits = [("x-delivery-limit", number(NO_DELIVERY_LIMIT))];
         self.queue(&parked, &limits).await?;
         let arguments = [
@@ -164,9 +166,9 @@ impl<'a> Declarer<'a> {
             ("x-dead-letter-strategy", text("at-least-once")),
             ("x-overflow", text("reject-publish")),
         ];
-        self.queue(&subscription.queue, &arguments).await?;
-        for key in &subscription.routing_keys {
-            self.bind(&subscription.queue, EVENTS_EXCHANGE, key).await?;
+        self.queue(subscription.queue, &arguments).await?;
+        for key in subscription.routing_keys {
+            self.bind(subscription.queue, EVENTS_EXCHANGE, key).await?;
         }
         Ok(())
     }
@@ -246,7 +248,7 @@ impl<'a> Declarer<'a> {
 
 /// The broker's reply if it refused the declaration and not the connection: other arguments,
 /// no right to configure, or no such queue.
-fn refusal(error: &BrokerError) -> Option<String> {
+pub(super) fn refusal(error: &BrokerError) -> Option<String> {
     let BrokerError::Amqp(error) = error else {
         return None;
     };

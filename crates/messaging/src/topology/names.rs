@@ -61,46 +61,33 @@ impl JobQueue {
     }
 }
 
-/// Queue of sync-svc for `user.authenticated.v1`.
-pub const USER_AUTHENTICATED_QUEUE: &str = "sync-svc.user-authenticated";
-/// Queue of sync-svc for `member.removed.v1`.
-pub const MEMBER_REMOVED_QUEUE: &str = "sync-svc.member-removed";
-/// Queue of sync-svc for `account.reauth_required.v1`.
-pub const REAUTH_REQUIRED_QUEUE: &str = "sync-svc.account-reauth-required";
-/// Queue of sync-svc for `account.disconnected.v1`.
-pub const DISCONNECTED_QUEUE: &str = "sync-svc.account-disconnected";
+/// Queue of the events that sync-svc consumes.
+pub const SYNC_SVC_QUEUE: &str = "sync-svc.events";
 
 /// The queue of a consumer and its bindings to [`EVENTS_EXCHANGE`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subscription {
     /// Name of the queue; `<queue>.retry.<delay>` and `<queue>.parked` belong to it.
-    pub queue: String,
+    pub queue: &'static str,
     /// Routing keys, which are the types of the events that the queue accepts.
-    pub routing_keys: Vec<&'static str>,
+    pub routing_keys: &'static [&'static str],
 }
 
 impl Subscription {
-    /// A queue for events of the type `E`.
-    pub fn of<E: Event>(queue: &str) -> Self {
-        Self {
-            queue: queue.to_owned(),
-            routing_keys: vec![E::ROUTING_KEY],
-        }
-    }
+    /// The subscription of sync-svc: one queue for every type of event.
+    pub const SYNC_SVC: Self = Self {
+        queue: SYNC_SVC_QUEUE,
+        routing_keys: &[
+            <events::UserAuthenticated as Event>::ROUTING_KEY,
+            <events::MemberRemoved as Event>::ROUTING_KEY,
+            <events::AccountReauthRequired as Event>::ROUTING_KEY,
+            <events::AccountDisconnected as Event>::ROUTING_KEY,
+        ],
+    };
 
     /// Name of the parking queue, for messages that could not be handled.
     pub fn parked(&self) -> String {
-        parked_queue(&self.queue)
-    }
-
-    /// The subscriptions of sync-svc.
-    pub fn built_in() -> Vec<Self> {
-        vec![
-            Self::of::<events::UserAuthenticated>(USER_AUTHENTICATED_QUEUE),
-            Self::of::<events::MemberRemoved>(MEMBER_REMOVED_QUEUE),
-            Self::of::<events::AccountReauthRequired>(REAUTH_REQUIRED_QUEUE),
-            Self::of::<events::AccountDisconnected>(DISCONNECTED_QUEUE),
-        ]
+        parked_queue(self.queue)
     }
 }
 

@@ -24,7 +24,7 @@ impl RefusedDeclarations {
                 tracing::error!(
                     what,
                     reason,
-                    "the broker refuses a declaration: used as it is"
+                    "the broker refuses a change of the topology: used as it is"
                 );
             }
         }

@@ -45,7 +45,7 @@ impl RetrySchedule {
         self.delays.get(step).or(self.delays.last()).copied()
     }
 
-    /// Name of the retry queue of a delay, e.g. `sync-svc.user-authenticated.retry.5s`.
+    /// Name of the retry queue of a delay, e.g. `sync-svc.events.retry.5s`.
     pub(crate) fn queue(of: &str, delay: Duration) -> String {
         let millis = delay.as_millis();
         if millis.is_multiple_of(1_000) {

@@ -7,11 +7,13 @@ use async_trait::async_trait;
 use latchkey_domain::EventId;
 use latchkey_messaging::consumer::{Consumer, HandleError, Handler, Received, RetrySchedule};
 use latchkey_messaging::parked;
-use latchkey_messaging::topology::{Subscription, USER_AUTHENTICATED_QUEUE};
+use latchkey_messaging::topology::{SYNC_SVC_QUEUE, Subscription};
 use latchkey_proto::events::UserAuthenticated;
 use latchkey_testkit::TestBroker;
 
-use crate::support::{Running, body, config, eventually, properties, publish};
+use crate::support::{
+    Running, body, config, eventually, maintenance, properties, publish, publish_event, unbind,
+};
 
 const TYPE: &str = "user.authenticated.v1";
 
@@ -76,16 +78,13 @@ impl Handler for Script {
     }
 }
 
-pub fn subscription() -> Subscription {
-    Subscription::of::<UserAuthenticated>(USER_AUTHENTICATED_QUEUE)
-}
-
 pub fn consumer(broker: &TestBroker, handler: Arc<Script>) -> Consumer {
     let retry_schedule = RetrySchedule::new(
         vec![Duration::from_millis(50), Duration::from_millis(100)],
         4,
     );
-    Consumer::new(config(broker.url()), subscription(), handler).with_retry_schedule(retry_schedule)
+    Consumer::new(config(broker.url()), Subscription::SYNC_SVC, handler)
+        .with_retry_schedule(retry_schedule)
 }
 
 pub async fn start(broker: &TestBroker, handler: &Arc<Script>) -> Running {
@@ -100,7 +99,7 @@ pub async fn start(broker: &TestBroker, handler: &Arc<Script>) -> Running {
         };
         channel
             .queue_declare(
-                USER_AUTHENTICATED_QUEUE.into(),
+                SYNC_SVC_QUEUE.into(),
                 passive,
                 lapin::types::FieldTable::default(),
             )
@@ -113,20 +112,14 @@ pub async fn start(broker: &TestBroker, handler: &Arc<Script>) -> Running {
 
 async fn send(broker: &TestBroker) -> EventId {
     let id = EventId::generate();
-    publish(
-        broker,
-        USER_AUTHENTICATED_QUEUE,
-        properties(id, TYPE),
-        &body(),
-    )
-    .await;
+    publish(broker, SYNC_SVC_QUEUE, properties(id, TYPE), &body()).await;
     id
 }
 
 async fn parked_reason(broker: &TestBroker) -> String {
     let mut reason = None;
     eventually("one is parked", async || {
-        let parked = parked::list(&config(broker.url()), USER_AUTHENTICATED_QUEUE, 10)
+        let parked = parked::list(&config(broker.url()), SYNC_SVC_QUEUE, 10)
             .await
             .unwrap();
         reason = parked.first().map(|message| message.reason.clone());
@@ -197,7 +190,7 @@ async fn queue(broker: &TestBroker) -> lapin::Queue {
         passive: true,
         ..Default::default()
     };
-    let queue = USER_AUTHENTICATED_QUEUE.into();
+    let queue = SYNC_SVC_QUEUE.into();
     channel
         .queue_declare(queue, passive, lapin::types::FieldTable::default())
         .await
@@ -248,7 +241,7 @@ fn a_message_that_kills_every_process_does_not_park_the_others() {
     let mut deaths = 0;
     loop {
         let process = tokio::runtime::Runtime::new().unwrap();
-        let consumer = Consumer::new(at.clone(), subscription(), deadly.clone());
+        let consumer = Consumer::new(at.clone(), Subscription::SYNC_SVC, deadly.clone());
         let running = process.block_on(async { Running::start(move |stop| consumer.run(stop)) });
         let ended = survivor.block_on(async {
             loop {
@@ -256,9 +249,7 @@ fn a_message_that_kills_every_process_does_not_park_the_others() {
                 if killed.await.is_ok() {
                     return false;
                 }
-                let parked = parked::list(&at, USER_AUTHENTICATED_QUEUE, 20)
-                    .await
-                    .unwrap();
+                let parked = parked::list(&at, SYNC_SVC_QUEUE, 20).await.unwrap();
                 if !parked.is_empty() && deadly.handled.lock().unwrap().len() == 15 {
                     return true;
                 }
@@ -273,20 +264,21 @@ fn a_message_that_kills_every_process_does_not_park_the_others() {
         assert!(deaths <= 21, "parked after 20 deliveries");
     }
     let parked = survivor
-        .block_on(parked::list(&at, USER_AUTHENTICATED_QUEUE, 20))
+        .block_on(parked::list(&at, SYNC_SVC_QUEUE, 20))
         .unwrap();
     let parked: Vec<_> = parked.iter().map(|message| message.event_id).collect();
     assert_eq!(parked, [Some(poison)]);
 }
 
-// R12: the queue was deleted, or its binding, while events were published.
+// R12: the binding was lost while events were published.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_consumer_fetches_what_was_unrouted_while_its_queue_was_missing() {
+async fn a_consumer_gets_what_was_unrouted_while_its_queue_was_not_bound() {
     let broker = TestBroker::create().await;
     let connection = config(broker.url()).connect().await.unwrap();
-    latchkey_messaging::topology::declare(&connection, &[])
+    latchkey_messaging::topology::declare(&connection)
         .await
         .unwrap();
+    unbind(&connection, SYNC_SVC_QUEUE, TYPE).await;
     let mut ids = Vec::new();
     for event_type in [TYPE, "something.else.v1", TYPE] {
         let id = EventId::generate();
@@ -300,26 +292,24 @@ async fn a_consumer_fetches_what_was_unrouted_while_its_queue_was_missing() {
             .unwrap()
     };
     assert_eq!(unrouted().await.len(), 3);
+    let maintenance = maintenance(&broker, RetrySchedule::default());
+    eventually("its own are in the queue", async || {
+        queue(&broker).await.message_count() == 2
+    })
+    .await;
     let script = Script::failing(0);
     let running = start(&broker, &script).await;
     eventually("its own are handled", async || script.seen().len() == 2).await;
     assert_eq!(script.seen(), [(ids[0], 0), (ids[2], 0)]);
-    let left = unrouted().await;
-    assert_eq!(left.len(), 1);
-    assert_eq!(left[0].event_id, Some(ids[1]));
-    running.stop().await;
-}
-
-async fn publish_event(connection: &lapin::Connection, event_type: &str, id: EventId) {
-    let channel = connection.create_channel().await.unwrap();
-    latchkey_testkit::publish_confirmed(
-        &channel,
-        latchkey_messaging::topology::EVENTS_EXCHANGE,
-        event_type,
-        properties(id, event_type),
-        &body(),
-    )
+    let mut left = Vec::new();
+    eventually("the other is back", async || {
+        left = unrouted().await;
+        left.len() == 1
+    })
     .await;
+    assert_eq!(left[0].event_id, Some(ids[1]));
+    maintenance.stop().await;
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -358,11 +348,11 @@ async fn a_message_that_is_not_an_event_is_parked_at_once_with_the_reason() {
     let script = Script::failing(0);
     let running = start(&broker, &script).await;
     for (properties, body, reason) in cases {
-        publish(&broker, USER_AUTHENTICATED_QUEUE, properties, body).await;
+        publish(&broker, SYNC_SVC_QUEUE, properties, body).await;
         let parked = parked_reason(&broker).await;
         assert!(parked.starts_with(reason), "{parked} is not {reason}");
         broker
-            .purge(&format!("{USER_AUTHENTICATED_QUEUE}.parked"))
+            .purge(&format!("{SYNC_SVC_QUEUE}.parked"))
             .await
             .unwrap();
     }

@@ -11,4 +11,5 @@ mod parked;
 mod proxy;
 mod relay;
 mod restart;
+mod retired_queues;
 mod support;

@@ -1,14 +1,11 @@
 use lapin::options::{BasicGetOptions, BasicRejectOptions};
 use latchkey_domain::EventId;
 use latchkey_messaging::parked::{self, Filter};
-use latchkey_messaging::topology::USER_AUTHENTICATED_QUEUE;
-use latchkey_messaging::topology::{self, Subscription};
+use latchkey_messaging::topology::{self, SYNC_SVC_QUEUE as QUEUE};
 use latchkey_testkit::TestBroker;
 
 use crate::consumer::{Script, consumer, start};
 use crate::support::{Running, body, config, eventually, properties, publish};
-
-const QUEUE: &str = USER_AUTHENTICATED_QUEUE;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parked_messages_are_listed_shown_and_redriven() {
@@ -65,9 +62,7 @@ async fn a_message_that_kills_every_process_that_takes_it_is_parked_by_the_broke
     let at = config(broker.url());
     let connection = at.connect().await.unwrap();
     let channel = connection.create_channel().await.unwrap();
-    topology::declare(&connection, &Subscription::built_in())
-        .await
-        .unwrap();
+    topology::declare(&connection).await.unwrap();
     let id = EventId::generate();
     publish(
         &broker,

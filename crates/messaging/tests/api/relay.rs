@@ -7,8 +7,7 @@ use latchkey_domain::EventId;
 use latchkey_messaging::outbox::{Message, Relay, Schema, enqueue};
 use latchkey_messaging::parked::{self, Filter, OperatorQueue, Selection};
 use latchkey_messaging::topology::{
-    self, EVENTS_EXCHANGE, MESSAGING_JOBS_QUEUE, RECENT_QUEUE, Subscription, UNROUTED_QUEUE,
-    USER_AUTHENTICATED_QUEUE,
+    self, EVENTS_EXCHANGE, MESSAGING_JOBS_QUEUE, RECENT_QUEUE, SYNC_SVC_QUEUE, UNROUTED_QUEUE,
 };
 use latchkey_proto::events::AccountConnected;
 use latchkey_service::health::Check as _;
@@ -18,7 +17,7 @@ use crate::consumer::{Script, consumer};
 use crate::proxy::{LONGER_THAN_A_CONFIRM, Proxy, Way};
 use crate::support::{
     Collector, Running, body, commit_events, commit_status_changes, config, eventually,
-    outbox_rows, properties, publish, relay,
+    outbox_rows, properties, publish, relay, unbind,
 };
 
 const CONNECTED: &str = "account.connected.v1";
@@ -77,22 +76,8 @@ async fn an_event_that_was_rolled_back_is_never_published() {
 /// Declares queues as sync-svc does, without consumers.
 async fn declare(broker: &TestBroker) -> lapin::Connection {
     let connection = config(broker.url()).connect().await.unwrap();
-    assert_eq!(topology::declare(&connection, &[]).await.unwrap(), []);
+    assert_eq!(topology::declare(&connection).await.unwrap(), []);
     connection
-}
-
-/// Removes the binding of the events that need no consumer.
-async fn unbind(connection: &lapin::Connection, queue: &str, key: &str) {
-    let channel = connection.create_channel().await.unwrap();
-    channel
-        .queue_unbind(
-            queue.into(),
-            EVENTS_EXCHANGE.into(),
-            key.into(),
-            FieldTable::default(),
-        )
-        .await
-        .unwrap();
 }
 
 // R26
@@ -144,11 +129,7 @@ async fn other_arguments_of_queues_and_exchanges_are_reported_and_stop_no_event(
     let channel = connection.create_channel().await.unwrap();
     let mut classic = FieldTable::default();
     classic.insert("x-max-length".into(), AMQPValue::LongLongInt(5));
-    for queue in [
-        UNROUTED_QUEUE,
-        USER_AUTHENTICATED_QUEUE,
-        MESSAGING_JOBS_QUEUE,
-    ] {
+    for queue in [UNROUTED_QUEUE, SYNC_SVC_QUEUE, MESSAGING_JOBS_QUEUE] {
         channel
             .queue_declare(
                 queue.into(),
@@ -191,9 +172,7 @@ async fn other_arguments_of_queues_and_exchanges_are_reported_and_stop_no_event(
     );
     relay.stop().await;
 
-    let refused = topology::declare(&connection, &Subscription::built_in())
-        .await
-        .unwrap();
+    let refused = topology::declare(&connection).await.unwrap();
     let told: Vec<&str> = refused
         .iter()
         .map(|refused| refused.what.as_str())
@@ -204,7 +183,7 @@ async fn other_arguments_of_queues_and_exchanges_are_reported_and_stop_no_event(
             "exchange latchkey.events",
             "queue latchkey.unrouted",
             "queue latchkey.jobs.messaging",
-            "queue sync-svc.user-authenticated"
+            "queue sync-svc.events"
         ]
     );
     assert!(
@@ -220,7 +199,7 @@ async fn other_arguments_of_queues_and_exchanges_are_reported_and_stop_no_event(
     let id = EventId::generate();
     publish(
         &broker,
-        USER_AUTHENTICATED_QUEUE,
+        SYNC_SVC_QUEUE,
         properties(id, "user.authenticated.v1"),
         &body(),
     )

@@ -59,7 +59,7 @@ async fn jobs_survive(end: fn(&mut RabbitMq)) {
     let directory = RunDirectory::create("messaging-restart").unwrap();
     let mut broker = RabbitMq::start(directory.path()).await.unwrap();
     let connection = config(&broker.url()).connect().await.unwrap();
-    topology::declare(&connection, &[]).await.unwrap();
+    topology::declare(&connection).await.unwrap();
     let relay = relay(&database, &broker.url());
     let mut ids = queue_jobs(&database, 1..11).await;
     eventually("they are queued", async || {

@@ -8,9 +8,9 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, QueueBindOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection};
 use latchkey_domain::EventId;
-use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::outbox::{Message, Relay, Schema, enqueue};
-use latchkey_messaging::topology::{self, EVENTS_EXCHANGE};
+use latchkey_messaging::topology::{self, EVENTS_EXCHANGE, RetrySchedule};
+use latchkey_messaging::{BrokerConfig, TopologyMaintenance};
 use latchkey_proto::events::{AccountConnected, ChannelStatusChanged, UserAuthenticated};
 use latchkey_testkit::{TestBroker, TestDatabase};
 use tokio::task::JoinHandle;
@@ -63,6 +63,41 @@ pub fn relay(database: &TestDatabase, url: &str) -> Running {
         "/latchkey/test",
     );
     Running::start(move |stop| relay.run(stop))
+}
+
+/// Maintains the topology with short intervals.
+pub fn maintenance(broker: &TestBroker, retry_schedule: RetrySchedule) -> Running {
+    let interval = Duration::from_millis(100);
+    let maintenance = TopologyMaintenance::new(config(broker.url()), retry_schedule, interval)
+        .with_quiet_period(Duration::from_secs(1));
+    Running::start(move |stop| maintenance.run(stop))
+}
+
+/// Removes a binding to the exchange of events.
+pub async fn unbind(connection: &Connection, queue: &str, key: &str) {
+    let channel = connection.create_channel().await.unwrap();
+    channel
+        .queue_unbind(
+            queue.into(),
+            EVENTS_EXCHANGE.into(),
+            key.into(),
+            FieldTable::default(),
+        )
+        .await
+        .unwrap();
+}
+
+/// Publishes an event to its exchange until the broker confirms.
+pub async fn publish_event(connection: &Connection, event_type: &str, id: EventId) {
+    let channel = connection.create_channel().await.unwrap();
+    latchkey_testkit::publish_confirmed(
+        &channel,
+        EVENTS_EXCHANGE,
+        event_type,
+        properties(id, event_type),
+        &body(),
+    )
+    .await;
 }
 
 /// Commits events and returns their ids.
@@ -136,7 +171,7 @@ impl Collector {
             .await
             .unwrap();
         // Afterwards, so that meanwhile this queue is the only one.
-        topology::declare(&connection, &[]).await.unwrap();
+        topology::declare(&connection).await.unwrap();
         Self::consume(connection, channel).await
     }
 

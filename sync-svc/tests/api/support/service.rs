@@ -10,7 +10,7 @@ use latchkey_config::Environment;
 use latchkey_domain::EventId;
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::outbox::Event;
-use latchkey_messaging::topology::{self, EVENTS_EXCHANGE, Subscription};
+use latchkey_messaging::topology::{self, EVENTS_EXCHANGE};
 use latchkey_proto::account::account_service_client::AccountServiceClient;
 use latchkey_testkit::{KeyPairFiles, Role, TestBroker, TestCertificates, TestDatabase};
 use sync_svc::{Application, Config};
@@ -54,8 +54,7 @@ impl TestService {
             .await
             .unwrap();
         let channel = connection.create_channel().await.unwrap();
-        let refused = topology::declare(&connection, &Subscription::built_in()).await;
-        assert_eq!(refused.unwrap(), []);
+        assert_eq!(topology::declare(&connection).await.unwrap(), []);
         observe(&channel).await;
         let mut service = Self {
             database,
