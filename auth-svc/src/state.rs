@@ -9,6 +9,7 @@ use sqlx::PgPool;
 use crate::account::grpc_clients::GrpcClients;
 use crate::config::Config;
 use crate::http::rate_limit::RateLimits;
+use crate::login::domain_policy::DeploymentPolicy;
 use crate::random::Randomness;
 use crate::workspace::domain_verification::dns::TxtRecords;
 
@@ -31,4 +32,14 @@ pub struct State {
     pub randomness: Randomness,
     /// Resolver of the TXT records that verify domains.
     pub txt: Arc<dyn TxtRecords>,
+}
+
+impl State {
+    /// Returns what the deployment configures of the domain policy.
+    pub fn deployment_policy(&self) -> DeploymentPolicy<'_> {
+        DeploymentPolicy {
+            allowed_domains: &self.config.allowed_domains,
+            multi_workspace: self.config.multi_workspace,
+        }
+    }
 }

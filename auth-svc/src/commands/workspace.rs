@@ -183,10 +183,7 @@ pub async fn run(environment: &Environment, command: Command) -> Result<Output, 
             let id = workspace::create(change.connection(), &name, subdomain.as_deref())
                 .await
                 .map_err(StartError::other)?;
-            change
-                .commit(id, Action::WorkspaceCreated, &name)
-                .await
-                .map_err(StartError::other)?;
+            change.commit(id, Action::WorkspaceCreated, &name).await?;
             Ok(Output::new(id.to_string(), json!({ "id": id })))
         }
         Command::List => overview::list(&context).await,

@@ -6,19 +6,10 @@ use sqlx::PgConnection;
 
 use crate::login::context::Context;
 use crate::login::domain_list::DomainList;
-use crate::login::domain_policy::{Admission, Claims, Facts, Invitation, decide};
+use crate::login::domain_policy::{Admission, Claims, DeploymentPolicy, Facts, Invitation, decide};
 use crate::login::outcome::SignInError;
 use crate::random::sha256;
 use crate::store::workspace::{Workspace, domain, invite, member};
-
-/// The part of the policy that the deployment configures.
-#[derive(Debug, Clone, Copy)]
-pub struct DeploymentPolicy<'a> {
-    /// Domains that may sign in to the deployment.
-    pub allowed_domains: &'a DomainList,
-    /// Whether the workspaces belong to different organisations.
-    pub multi_workspace: bool,
-}
 
 /// Decides how the person is admitted.
 ///
@@ -35,9 +26,8 @@ pub async fn admit(
     let domains =
         DomainList::of_rows(domain::approved_names(&mut *connection, workspace.id).await?);
     let admission = decide(&Facts {
-        deployment: deployment.allowed_domains,
+        deployment,
         workspace: &domains,
-        multi_workspace: deployment.multi_workspace,
         claims,
         is_member: member::is_member(connection, workspace.id, user).await?,
         public_invite: public_invite(context, workspace),

@@ -17,7 +17,6 @@ use crate::http::links::found;
 use crate::http::metrics;
 use crate::http::query::{Query, QueryError};
 use crate::http::rate_limit::TooManyRequests;
-use crate::login::admission::DeploymentPolicy;
 use crate::login::authorization_error::{AuthorizationError, AuthorizationErrorCode, described};
 use crate::login::complete::{self, Settings};
 use crate::login::context::Context;
@@ -216,10 +215,7 @@ async fn signed_in(
         .get(USER_AGENT)
         .and_then(|value| user_agent::summary(value.to_str().ok()?));
     let settings = Settings {
-        policy: DeploymentPolicy {
-            allowed_domains: &config.allowed_domains,
-            multi_workspace: config.multi_workspace,
-        },
+        policy: state.deployment_policy(),
         sealing_key: &config.sealing_key,
         sessions: &config.sessions,
         user_agent: user_agent.as_deref(),

@@ -8,10 +8,10 @@ use latchkey_sealing::SealingKey;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
-use crate::login::admission::{DeploymentPolicy, admit};
+use crate::login::admission::admit;
 use crate::login::agreement::Agreement;
 use crate::login::context::Context;
-use crate::login::domain_policy::{Admission, Claims};
+use crate::login::domain_policy::{Admission, Claims, DeploymentPolicy};
 use crate::login::event::{Authentication, user_authenticated};
 use crate::login::flow::Flow;
 use crate::login::outcome::{Arrival, NextPage, Outcome, SignInError, SignedIn, WorkspaceError};

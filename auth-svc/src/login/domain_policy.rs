@@ -78,15 +78,42 @@ pub enum Invitation {
     ForSomeoneElse,
 }
 
+/// The part of the policy that the deployment configures.
+#[derive(Debug, Clone, Copy)]
+pub struct DeploymentPolicy<'a> {
+    /// Domains that may sign in to the deployment. If the list is empty, all may.
+    pub allowed_domains: &'a DomainList,
+    /// Whether the workspaces belong to different organisations.
+    pub multi_workspace: bool,
+}
+
+impl DeploymentPolicy<'_> {
+    /// Returns `true` if people of the domain may sign in to the deployment. `None` stands for
+    /// people whose domain is not verified.
+    pub fn allows(self, domain: Option<&str>) -> bool {
+        self.allowed_domains.is_empty()
+            || domain.is_some_and(|domain| self.allowed_domains.contains(domain))
+    }
+
+    /// Returns the domains whose people may join a workspace that has this list.
+    pub fn joining_list(self, workspace: &DomainList) -> DomainList {
+        if workspace.is_empty() && !self.multi_workspace {
+            self.allowed_domains.clone()
+        } else if self.allowed_domains.is_empty() {
+            workspace.clone()
+        } else {
+            workspace.both(self.allowed_domains)
+        }
+    }
+}
+
 /// What the policy needs to know.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
-    /// The list of the deployment.
-    pub deployment: &'a DomainList,
+    /// What the deployment configures.
+    pub deployment: DeploymentPolicy<'a>,
     /// The list of the workspace.
     pub workspace: &'a DomainList,
-    /// Whether the workspaces belong to different organisations.
-    pub multi_workspace: bool,
     /// What the provider says about the address.
     pub claims: Claims<'a>,
     /// Whether the person is a member of the workspace.
@@ -188,14 +215,14 @@ fn compared(allowed: &[String], address: Option<&Handle>) -> Mismatch {
 /// # Errors
 /// Returns why the person is not admitted.
 pub fn decide(facts: &Facts<'_>) -> Result<Admission, PolicyRefusal> {
-    let list = joining_list(facts);
+    let list = facts.deployment.joining_list(facts.workspace);
     let allowed = || list.to_vec();
     let domain = facts.claims.vouched_domain();
     let address = || facts.claims.email.cloned();
 
-    if !facts.deployment.is_empty() && !domain.is_some_and(|d| facts.deployment.contains(d)) {
+    if !facts.deployment.allows(domain) {
         let allowed = if list.is_empty() {
-            facts.deployment.to_vec()
+            facts.deployment.allowed_domains.to_vec()
         } else {
             allowed()
         };
@@ -239,17 +266,6 @@ pub fn decide(facts: &Facts<'_>) -> Result<Admission, PolicyRefusal> {
         },
         None => facts.claims.not_vouched(allowed()),
     })
-}
-
-/// Returns the domains whose people may join.
-fn joining_list(facts: &Facts<'_>) -> DomainList {
-    if facts.workspace.is_empty() && !facts.multi_workspace {
-        facts.deployment.clone()
-    } else if facts.deployment.is_empty() {
-        facts.workspace.clone()
-    } else {
-        facts.workspace.both(facts.deployment)
-    }
 }
 
 #[cfg(test)]

@@ -250,11 +250,10 @@ pub(crate) async fn start_flow(
 /// domain. Without a request it is never sent, because it would exclude all other allowed
 /// domains (R7).
 fn hosted_domain(state: &State, context: &Context) -> Option<String> {
-    let allowed = &state.config.allowed_domains;
     context
         .hosted_domain
         .clone()
-        .filter(|domain| allowed.is_empty() || allowed.contains(domain))
+        .filter(|domain| state.deployment_policy().allows(Some(domain)))
 }
 
 /// Returns the session of a person who does not have to go to the provider (R8). A person

@@ -67,18 +67,15 @@ async fn add(
     if domain_verification::overlaps(&host, state.config.returns.own_urls()) {
         return Err(AdminError::OwnDomain(host));
     }
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
-    let claim = domain::claim(
-        change.connection(),
+    let claim = domain_verification::claim(
+        &state.pool,
+        Actor::of(&session, Channel::Http),
         session.workspace,
         Purpose::Host,
         &host,
         &state.randomness,
     )
     .await?;
-    change
-        .commit(session.workspace, Action::HostClaimed, &host)
-        .await?;
     Ok(HttpResponse::Accepted().json(claim_json(&claim)))
 }
 

@@ -11,9 +11,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use url::Url;
 
+use crate::random::Randomness;
+use crate::store::IssueError;
 use crate::store::audit::{Action, Actor, Change};
 use crate::store::workspace::custom_host::{self, HostError};
-use crate::store::workspace::domain::{self, Claim, Purpose};
+use crate::store::workspace::domain::{self, Approved, Claim, Purpose};
 use dns::{DnsError, TxtRecords};
 
 /// Mailboxes that are reserved for the administrators of a domain (RFC 2142, and CA/Browser
@@ -40,6 +42,16 @@ pub fn claim_json(claim: &Claim) -> Value {
         "recordType": "TXT",
         "recordValue": claim.record_value,
         "expiresAt": rfc3339(claim.expires_at),
+    })
+}
+
+/// Returns an approved domain as JSON.
+pub fn approved_json(domain: &Approved) -> Value {
+    json!({
+        "domain": domain.domain,
+        "status": "APPROVED",
+        "approvedBy": domain.approved_by,
+        "since": rfc3339(domain.created_at),
     })
 }
 
@@ -94,6 +106,28 @@ pub enum VerificationError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+/// Claims a domain for the workspace. The claim has to be verified.
+///
+/// # Errors
+/// Returns an error if the random number generator or the database fails.
+pub async fn claim(
+    pool: &PgPool,
+    by: Actor,
+    workspace: WorkspaceId,
+    purpose: Purpose,
+    name: &str,
+    randomness: &Randomness,
+) -> Result<Claim, IssueError> {
+    let mut change = Change::begin(pool, by).await?;
+    let claim = domain::claim(change.connection(), workspace, purpose, name, randomness).await?;
+    let action = match purpose {
+        Purpose::Access => Action::DomainClaimed,
+        Purpose::Host => Action::HostClaimed,
+    };
+    change.commit(workspace, action, name).await?;
+    Ok(claim)
 }
 
 /// Looks up the TXT record of the workspace's claim and, if it is there, marks the domain

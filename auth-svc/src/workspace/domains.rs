@@ -13,7 +13,7 @@ use crate::state::State;
 use crate::store::audit::{Action, Actor, Change, Channel};
 use crate::store::workspace::domain::{self, Purpose, approve_domain};
 use crate::workspace::admin::{AdminError, admin};
-use crate::workspace::domain_verification::{self, claim_json, rfc3339};
+use crate::workspace::domain_verification::{self, approved_json, claim_json};
 
 /// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
@@ -41,14 +41,7 @@ async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpRespo
     let pending = domain::claims(&state.pool, session.workspace, Purpose::Access).await?;
     let domains: Vec<Value> = approved
         .iter()
-        .map(|domain| {
-            json!({
-                "domain": domain.domain,
-                "status": "APPROVED",
-                "approvedBy": domain.approved_by,
-                "since": rfc3339(domain.created_at),
-            })
-        })
+        .map(approved_json)
         .chain(pending.iter().map(claim_json))
         .collect();
     Ok(HttpResponse::Ok().json(json!({ "domains": domains })))
@@ -71,18 +64,15 @@ async fn add(
     if is_consumer_domain(&domain) {
         return Err(AdminError::ConsumerDomain(domain));
     }
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
-    let claim = domain::claim(
-        change.connection(),
+    let claim = domain_verification::claim(
+        &state.pool,
+        Actor::of(&session, Channel::Http),
         session.workspace,
         Purpose::Access,
         &domain,
         &state.randomness,
     )
     .await?;
-    change
-        .commit(session.workspace, Action::DomainClaimed, &domain)
-        .await?;
     Ok(HttpResponse::Accepted().json(claim_json(&claim)))
 }
 

@@ -81,8 +81,7 @@ async fn make(
         .email
         .parse()
         .map_err(|_| AdminError::Invalid("The email must be a mail address.".to_owned()))?;
-    let allowed = &state.config.allowed_domains;
-    if !allowed.is_empty() && !allowed.contains(email.domain()) {
+    if !state.deployment_policy().allows(Some(email.domain())) {
         return Err(AdminError::DomainNotAllowed(email.domain().to_owned()));
     }
     let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::http::problem::Problem;
 use crate::http::router::Routes;
-use crate::login::admission::DeploymentPolicy;
 use crate::state::State;
 use crate::store::audit::{Action, Actor, Change, Channel};
 use crate::store::session::Session;
@@ -94,10 +93,6 @@ pub(crate) async fn remove_member(
     user: UserId,
     keep_connections: bool,
 ) -> Result<Removed, RemovalError> {
-    let deployment = DeploymentPolicy {
-        allowed_domains: &state.config.allowed_domains,
-        multi_workspace: state.config.multi_workspace,
-    };
     let removal = Removal {
         workspace: administrator.workspace,
         who: &user.to_string(),
@@ -105,6 +100,7 @@ pub(crate) async fn remove_member(
         force: false,
     };
     let mut change = Change::begin(&state.pool, Actor::of(administrator, channel)).await?;
+    let deployment = state.deployment_policy();
     let removed = removal::remove(change.connection(), removal, deployment).await?;
     change
         .commit(

@@ -6,11 +6,11 @@ use latchkey_messaging::outbox::{self, Message, Schema};
 use latchkey_proto::events::MemberRemoved;
 use latchkey_proto::timestamp;
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use crate::login::admission::DeploymentPolicy;
 use crate::login::domain_list::DomainList;
+use crate::login::domain_policy::DeploymentPolicy;
 use crate::store::identity;
 use crate::store::session::list;
 use crate::store::workspace::member::{self, Named};
@@ -132,6 +132,24 @@ impl Removed {
     }
 }
 
+/// Finds the member with this address or user id.
+///
+/// # Errors
+/// Returns an error if no member or several members have it, or the database fails.
+pub async fn find_member(
+    executor: impl PgExecutor<'_>,
+    workspace: WorkspaceId,
+    who: &str,
+) -> Result<Named, RemovalError> {
+    let mut named = member::named(executor, workspace, who).await?;
+    let person = named.pop().ok_or(RemovalError::NotAMember)?;
+    if named.is_empty() {
+        Ok(person)
+    } else {
+        Err(RemovalError::Several)
+    }
+}
+
 /// Removes a member.
 ///
 /// # Errors
@@ -143,14 +161,7 @@ pub async fn remove(
 ) -> Result<Removed, RemovalError> {
     let Removal { workspace, who, .. } = removal;
     let administrators = member::lock_administrators(&mut *connection, workspace).await?;
-    let mut named = member::named(&mut *connection, workspace, who).await?;
-    let (person, others) = (named.pop(), named);
-    let Some(Named { user_id, email }) = person else {
-        return Err(RemovalError::NotAMember);
-    };
-    if !others.is_empty() {
-        return Err(RemovalError::Several);
-    }
+    let Named { user_id, email } = find_member(&mut *connection, workspace, who).await?;
     if administrators == [user_id] && !removal.force {
         return Err(RemovalError::LastAdministrator);
     }
@@ -187,14 +198,14 @@ async fn rejoin_options(
     // Only verified addresses let a person join.
     let addresses = member::vouched_addresses(&mut *connection, workspace, user).await?;
     let own = DomainList::of_rows(domain::approved_names(&mut *connection, workspace).await?);
-    let list = if own.is_empty() && !deployment.multi_workspace {
-        deployment.allowed_domains
-    } else {
-        &own
-    };
+    let list = deployment.joining_list(&own);
     let public = invite::is_public_on(connection, workspace).await?;
     let mut ways = Vec::new();
     for address in addresses {
+        // Not even an invitation admits an address that the deployment excludes.
+        if !deployment.allows(Some(&address.domain)) {
+            continue;
+        }
         let domain = RejoinOption::Domain(address.domain.clone());
         if list.contains(&address.domain) && !ways.contains(&domain) {
             ways.push(domain);

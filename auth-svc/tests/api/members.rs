@@ -1,3 +1,6 @@
+use auth_svc::login::domain_list::DomainList;
+use auth_svc::login::domain_policy::DeploymentPolicy;
+use auth_svc::workspace::removal::{self, Removal};
 use latchkey_proto::events::MemberRemoved;
 use prost::Message as _;
 use reqwest::Method;
@@ -140,6 +143,32 @@ async fn the_response_says_how_a_removed_person_could_join_again() {
         .await;
     let response = remove(&mut ada, &id, "").await;
     assert!(!response.body.contains("DOMAIN"), "{}", response.body);
+}
+
+// R18, R7
+#[tokio::test]
+async fn a_domain_that_the_deployment_excludes_is_no_way_to_join_again() {
+    let (app, mut ada, mut grace) = team().await;
+    let invited = json!({ "email": "grace@acme.example" });
+    ada.send_json(Method::POST, "/auth/workspace/invitations", &invited)
+        .await;
+    let id = id_of(&mut grace).await;
+    // The workspace approved acme.example, and the deployment's list no longer has it.
+    let removal = Removal {
+        workspace: app.workspace,
+        who: &id,
+        keep_connections: false,
+        force: false,
+    };
+    let deployment = DeploymentPolicy {
+        allowed_domains: &DomainList::parse(&["globex.example"]).unwrap(),
+        multi_workspace: false,
+    };
+    let mut transaction = app.database.pool().begin().await.unwrap();
+    let removed = removal::remove(&mut transaction, removal, deployment)
+        .await
+        .unwrap();
+    assert!(removed.rejoin_options.is_empty(), "{removed:?}");
 }
 
 // R18

@@ -1,4 +1,5 @@
 use auth_svc::store::workspace::{self, member};
+use auth_svc::workspace::removal::{RemovalError, find_member};
 use latchkey_demo_provider::Decision;
 use reqwest::Method;
 use serde_json::json;
@@ -52,15 +53,15 @@ async fn the_first_member_becomes_administrator_and_others_do_not() {
         }
     }
     // An operator can make a member an administrator.
-    let named = member::set_role(pool, app.workspace, "Linus@globex.example", true).await;
-    assert_eq!(named.unwrap(), 1);
+    let found = find_member(pool, app.workspace, "Linus@globex.example").await;
+    let user = found.unwrap().user_id;
+    let changed = member::set_role(pool, app.workspace, user, "ADMIN").await;
+    assert!(changed.unwrap());
     assert_eq!(linus.get("/auth/workspace/domains").await.status, 200);
-    assert_eq!(
-        member::set_role(pool, app.workspace, "nobody@x.example", true)
-            .await
-            .unwrap(),
-        0
-    );
+    let nobody = find_member(pool, app.workspace, "nobody@x.example").await;
+    assert!(matches!(nobody, Err(RemovalError::NotAMember)));
+    let changed = member::set_role(pool, app.workspace, uuid::Uuid::nil(), "ADMIN").await;
+    assert!(!changed.unwrap());
 }
 
 // R7

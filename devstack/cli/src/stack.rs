@@ -83,16 +83,15 @@ impl Stack {
             grpc_ports.insert(ServiceId::Refresh(replica), port(50051)?);
         }
 
+        let environment = variables::providers(&demo, &options);
         let wiring = Wiring {
             servers: &servers,
             database: &database,
-            demo: &demo,
             secrets: &secrets,
             certificates: &certificates,
             public_url: &public_url,
-            options: &options,
+            providers: &environment,
         };
-        let environment = wiring.providers();
         let mut services = BTreeMap::new();
         services.insert(ServiceId::Auth, wiring.auth(&grpc_ports)?);
         for (id, port) in &grpc_ports {

@@ -1,28 +1,26 @@
 //! `cargo dev test`: every test of the workspace on private servers.
 
+mod output;
 mod report;
 mod suites;
 
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, PipeReader, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use latchkey_servers::{Child, ChildSpec, Progress};
 
 use crate::build::{cargo_spec, exit_code, workspace};
 use crate::servers::Servers;
+use output::{OUTPUT_TIMEOUT, Output};
 use report::Report;
-use suites::{OUTPUT_TIMEOUT, Suite};
+use suites::Suite;
 
 /// Seed of the random tests; `.cargo/config.toml` sets it for a bare `cargo test`.
 const SEED: &str = "PROPTEST_RNG_SEED";
-
-/// Time between two checks whether the output has been copied.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How many tests of a suite run at once.
 const THREADS: &str = "RUST_TEST_THREADS";
@@ -92,8 +90,8 @@ pub async fn run(options: &TestOptions, progress: &Progress) -> anyhow::Result<i
         variables.push((SEED, seed));
     }
     let (code, report) = if arguments.is_empty() {
-        let report = suites::run(suites_of(&cargo, programs), &variables).await?;
-        (i32::from(!report.is_green()), report.to_string())
+        let report = suites::run(suites_of(&cargo, programs), &variables).await;
+        (i32::from(!report.is_green()), report)
     } else {
         cargo.extend_from_slice(arguments);
         let names = programs.into_iter().map(Program::into_name).collect();
@@ -199,48 +197,20 @@ async fn test(
     cargo: &[OsString],
     variables: &[(&'static str, String)],
     report: Report,
-) -> anyhow::Result<(i32, String)> {
-    let (reader, writer) = std::io::pipe()?;
+) -> anyhow::Result<(i32, Report)> {
     let mut spec = cargo_spec(cargo, variables);
-    // One pipe for both streams keeps the name of a suite before its result.
-    let output = Arc::new(writer.into());
-    spec.stdout = Some(Arc::clone(&output));
-    spec.stderr = Some(output);
-    let report = Arc::new(Mutex::new(report));
-    let copying = {
-        let report = Arc::clone(&report);
-        std::thread::spawn(move || copy(reader, &report))
-    };
-    let child = Child::start(spec)?;
-    let code = exit_code(child).await?;
-    let mut remaining = OUTPUT_TIMEOUT;
-    while !copying.is_finished() && !remaining.is_zero() {
-        tokio::time::sleep(POLL_INTERVAL).await;
-        remaining = remaining.saturating_sub(POLL_INTERVAL);
-    }
-    let report = report.lock().unwrap_or_else(PoisonError::into_inner);
+    let output = Output::of(&mut spec, report, |report, line| {
+        let mut out = std::io::stdout();
+        // The tests go on if the terminal has been closed.
+        let _ = out.write_all(line).and_then(|()| out.flush());
+        report.line(&String::from_utf8_lossy(line));
+    })?;
+    let code = exit_code(Child::start(spec)?).await?;
+    let (report, _) = output.end(OUTPUT_TIMEOUT).await;
     let code = if code == 0 && !report.is_green() {
         1
     } else {
         code
     };
-    Ok((code, report.to_string()))
-}
-
-fn copy(reader: PipeReader, report: &Mutex<Report>) {
-    let mut lines = BufReader::new(reader);
-    let mut line = Vec::new();
-    let mut out = std::io::stdout();
-    while lines
-        .read_until(b'\n', &mut line)
-        .is_ok_and(|read| read > 0)
-    {
-        // The tests go on if the terminal has been closed.
-        let _ = out.write_all(&line).and_then(|()| out.flush());
-        report
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .line(&String::from_utf8_lossy(&line));
-        line.clear();
-    }
+    Ok((code, report))
 }

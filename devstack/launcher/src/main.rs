@@ -52,12 +52,12 @@ fn workspace() -> &'static Path {
     package.ancestors().nth(2).unwrap_or(package)
 }
 
-/// The program lies in cargo's directory of its profile, next to that of this program.
+/// The program lies in the directory of its build, next to that of this program.
 fn program(plan: &Plan) -> Result<PathBuf, String> {
     let own = std::env::current_exe()
         .map_err(|error| format!("cannot find the directory of this program: {error}"))?;
     let target = own.ancestors().nth(2).unwrap_or(Path::new(""));
-    Ok(target.join(plan.profile.directory()).join(plan.program))
+    Ok(target.join(plan.directory).join(plan.program))
 }
 
 fn print(line: &str) {

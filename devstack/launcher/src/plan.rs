@@ -2,32 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 
-/// cargo's profile for a build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Profile {
-    /// `dev`.
-    Development,
-    /// `release`.
-    Release,
-}
-
-impl Profile {
-    /// Name of its directory below cargo's target directory.
-    pub(crate) fn directory(self) -> &'static str {
-        match self {
-            Self::Development => "debug",
-            Self::Release => "release",
-        }
-    }
-}
-
 /// How one command is carried out.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Arguments of the one run of cargo that builds everything.
     pub build: Vec<&'static str>,
-    /// The profile of that build.
-    pub profile: Profile,
+    /// Directory of that build below cargo's target directory.
+    pub directory: &'static str,
     /// The program that is started after the build.
     pub program: &'static str,
     /// The arguments of that program.
@@ -91,11 +72,7 @@ impl Plan {
         }
         Self {
             build,
-            profile: if is_release {
-                Profile::Release
-            } else {
-                Profile::Development
-            },
+            directory: if is_release { "release" } else { "debug" },
             program,
             arguments,
         }
@@ -122,7 +99,7 @@ mod tests {
             "build --workspace --bin devstack --bin auth-svc --bin sync-svc --bin refresh-svc \
              --test launcher"
         );
-        assert_eq!((up.program, up.profile), (DEVSTACK, Profile::Development));
+        assert_eq!((up.program, up.directory), (DEVSTACK, "debug"));
         assert_eq!(up.arguments, ["up", "--once"]);
         for arguments in [&["status", "--json"][..], &["--help"], &[]] {
             let plan = plan(arguments);
@@ -143,7 +120,7 @@ mod tests {
                 "build --workspace --release --bin devstack --bin auth-svc --bin sync-svc \
                  --bin refresh-svc"
             );
-            assert_eq!(plan.profile.directory(), "release");
+            assert_eq!(plan.directory, "release");
             assert_eq!(plan.arguments, arguments);
         }
     }
@@ -171,7 +148,7 @@ mod tests {
             bench.build.join(" "),
             "build --workspace --release --bin latchkey-bench --bin refresh-svc"
         );
-        assert_eq!((bench.program, bench.profile), (BENCH, Profile::Release));
+        assert_eq!((bench.program, bench.directory), (BENCH, "release"));
         assert_eq!(bench.arguments, ["tokens", "--quick"]);
         let proto = plan(&["proto"]);
         assert_eq!((proto.program, proto.arguments.len()), (PROTO, 0));

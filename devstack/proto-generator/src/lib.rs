@@ -6,6 +6,8 @@
 mod reasons;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The files of the contract, below `proto/`.
@@ -44,12 +46,7 @@ pub fn generate() -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
         // `Debug` of a token is written by hand, so that it does not print the token.
         .skip_debug(["latchkey.token.v1.AccessToken"])
         .compile_fds(compiler.file_descriptor_set())?;
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(output.path())? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        files.insert(name, std::fs::read(entry.path())?);
-    }
+    let mut files = files_in(output.path())?;
     files.insert(
         "reasons.rs".to_owned(),
         reasons::table(&compiler.descriptor_pool())?.into_bytes(),
@@ -60,4 +57,39 @@ pub fn generate() -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
         compiler.encode_file_descriptor_set(),
     );
     Ok(files)
+}
+
+/// Returns the files of a directory by their names.
+///
+/// # Errors
+/// The directory or an entry cannot be read as files.
+pub fn files_in(directory: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
+    fs::read_dir(directory)?
+        .map(|entry| {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            Ok((name, fs::read(entry.path())?))
+        })
+        .collect()
+}
+
+/// Makes a directory contain exactly these files. Returns a line for each file that it wrote or
+/// removed.
+///
+/// # Errors
+/// A file cannot be read, written or removed.
+pub fn replace(directory: &Path, files: &BTreeMap<String, Vec<u8>>) -> io::Result<Vec<String>> {
+    let present = files_in(directory)?;
+    let mut changes = Vec::new();
+    for (name, content) in files {
+        if present.get(name) != Some(content) {
+            fs::write(directory.join(name), content)?;
+            changes.push(format!("written: {name}"));
+        }
+    }
+    for name in present.keys().filter(|name| !files.contains_key(*name)) {
+        fs::remove_file(directory.join(name))?;
+        changes.push(format!("removed: {name}"));
+    }
+    Ok(changes)
 }

@@ -1,8 +1,7 @@
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use latchkey_service::StartError;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::commands::workspace::context::{CommandContext, Output};
 use crate::store::audit;
@@ -15,19 +14,14 @@ pub(super) async fn list(
     workspace: &Workspace,
     limit: i64,
 ) -> Result<Output, StartError> {
-    let records = audit::records(&context.pool, workspace.id, limit)
-        .await
-        .map_err(StartError::other)?;
-    let mut text = String::new();
-    let mut json = Vec::new();
-    for record in &records {
+    let records = audit::records(&context.pool, workspace.id, limit).await?;
+    let entries = records.iter().map(|record| {
         let who = match (&record.email, record.user_id) {
             (Some(email), _) => email.clone(),
             (None, Some(id)) => id.to_string(),
             (None, None) => record.db_role.clone(),
         };
-        let _ = writeln!(
-            text,
+        let line = format!(
             "{}  {} {who} by {}  {}  {}",
             rfc3339(record.at),
             record.actor,
@@ -35,7 +29,7 @@ pub(super) async fn list(
             record.action,
             record.target,
         );
-        json.push(json!({
+        let json = json!({
             "at": rfc3339(record.at),
             "actor": record.actor,
             "way": record.way,
@@ -46,12 +40,10 @@ pub(super) async fn list(
             "action": record.action,
             "target": record.target,
             "traceId": record.trace_id,
-        }));
-    }
-    if text.is_empty() {
-        "no changes are recorded yet".clone_into(&mut text);
-    }
-    Ok(Output::new(text, Value::Array(json)))
+        });
+        (line, json)
+    });
+    Ok(Output::list(entries, "no changes are recorded yet"))
 }
 
 /// Deletes old records.
@@ -59,9 +51,7 @@ pub(super) async fn prune(
     context: &CommandContext<'_>,
     older_than: Duration,
 ) -> Result<Output, StartError> {
-    let pruned = audit::prune(&context.pool, older_than)
-        .await
-        .map_err(StartError::other)?;
+    let pruned = audit::prune(&context.pool, older_than).await?;
     Ok(Output::new(
         format!("{pruned} records deleted"),
         json!({ "pruned": pruned }),

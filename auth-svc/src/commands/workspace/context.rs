@@ -8,7 +8,10 @@ use sqlx::PgPool;
 use crate::http::origin::WebOrigin;
 use crate::random::Randomness;
 use crate::store::audit::{Actor, Change};
+use crate::store::workspace::domain::{Claim, Purpose};
 use crate::store::workspace::{self, Workspace};
+use crate::workspace::domain_verification;
+use crate::workspace::domain_verification::dns::NameServers;
 
 /// The output of a command, as text for people and as JSON for programs.
 #[derive(Debug)]
@@ -23,6 +26,17 @@ impl Output {
             text: text.into(),
             json,
         }
+    }
+
+    /// Lists entries: a line and a JSON value for each. `empty` is the text if there are none.
+    pub(super) fn list(entries: impl Iterator<Item = (String, Value)>, empty: &str) -> Self {
+        let (lines, json): (Vec<_>, Vec<_>) = entries.unzip();
+        let text = if lines.is_empty() {
+            empty.to_owned()
+        } else {
+            lines.join("\n")
+        };
+        Self::new(text, Value::Array(json))
     }
 
     /// Returns the output as JSON or as text.
@@ -45,9 +59,45 @@ pub(super) struct CommandContext<'a> {
 impl CommandContext<'_> {
     /// Begins a change by the operator, which is recorded in the audit.
     pub(super) async fn change(&self) -> Result<Change, StartError> {
-        Change::begin(&self.pool, Actor::Operator)
-            .await
-            .map_err(StartError::other)
+        Ok(Change::begin(&self.pool, Actor::Operator).await?)
+    }
+
+    /// Claims a domain, which then has to be verified.
+    pub(super) async fn claim(
+        &self,
+        workspace: &Workspace,
+        purpose: Purpose,
+        domain: &str,
+    ) -> Result<Claim, StartError> {
+        domain_verification::claim(
+            &self.pool,
+            Actor::Operator,
+            workspace.id,
+            purpose,
+            domain,
+            &self.randomness,
+        )
+        .await
+        .map_err(StartError::other)
+    }
+
+    /// Verifies a claim by its TXT record.
+    pub(super) async fn verify(
+        &self,
+        workspace: &Workspace,
+        purpose: Purpose,
+        domain: &str,
+    ) -> Result<Claim, StartError> {
+        domain_verification::verify_by_record(
+            &self.pool,
+            &NameServers::from_environment(self.environment)?,
+            Actor::Operator,
+            workspace.id,
+            purpose,
+            domain,
+        )
+        .await
+        .map_err(StartError::other)
     }
 
     pub(super) async fn find_workspace(
@@ -55,8 +105,7 @@ impl CommandContext<'_> {
         reference: Option<String>,
     ) -> Result<Workspace, StartError> {
         workspace::by_reference(&self.pool, reference.as_deref())
-            .await
-            .map_err(StartError::other)?
+            .await?
             .ok_or_else(|| {
                 StartError::Other(
                     "there is no such workspace, or there are several: name one by id or \

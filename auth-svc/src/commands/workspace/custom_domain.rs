@@ -6,10 +6,9 @@ use url::Url;
 use crate::commands::workspace::context::{CommandContext, Output};
 use crate::commands::workspace::domain::{claim_json, txt_record};
 use crate::login::domain_list::parse_domain;
-use crate::store::audit::{Action, Actor};
+use crate::store::audit::Action;
 use crate::store::workspace::custom_host;
-use crate::store::workspace::domain::{self, Purpose};
-use crate::workspace::domain_verification::dns::NameServers;
+use crate::store::workspace::domain::Purpose;
 use crate::workspace::domain_verification::{self, rfc3339};
 
 /// The subcommands of `auth-svc workspace custom-domain`.
@@ -55,20 +54,7 @@ pub(super) async fn run(
         Command::Add { host, workspace } => {
             let workspace = context.find_workspace(workspace).await?;
             let host = parse_host(context, &host)?;
-            let mut change = context.change().await?;
-            let claim = domain::claim(
-                change.connection(),
-                workspace.id,
-                Purpose::Host,
-                &host,
-                &context.randomness,
-            )
-            .await
-            .map_err(StartError::other)?;
-            change
-                .commit(workspace.id, Action::HostClaimed, &host)
-                .await
-                .map_err(StartError::other)?;
+            let claim = context.claim(&workspace, Purpose::Host, &host).await?;
             Ok(Output::new(
                 format!(
                     "{host} is waiting for verification until {}. Publish\n  {}\nand run: auth-svc \
@@ -82,17 +68,7 @@ pub(super) async fn run(
         Command::Verify { host, workspace } => {
             let workspace = context.find_workspace(workspace).await?;
             let host = parse_host(context, &host)?;
-            let servers = NameServers::from_environment(context.environment)?;
-            domain_verification::verify_by_record(
-                &context.pool,
-                &servers,
-                Actor::Operator,
-                workspace.id,
-                Purpose::Host,
-                &host,
-            )
-            .await
-            .map_err(StartError::other)?;
+            context.verify(&workspace, Purpose::Host, &host).await?;
             Ok(host_output(&workspace.name, &host))
         }
         Command::Approve { host, workspace } => {
@@ -104,8 +80,7 @@ pub(super) async fn run(
                 .map_err(StartError::other)?;
             change
                 .commit(workspace.id, Action::HostApproved, &host)
-                .await
-                .map_err(StartError::other)?;
+                .await?;
             Ok(host_output(&workspace.name, &host))
         }
         Command::Remove { workspace } => {
@@ -117,8 +92,7 @@ pub(super) async fn run(
             let former = workspace.custom_domain.as_deref().unwrap_or("none");
             change
                 .commit(workspace.id, Action::HostRemoved, former)
-                .await
-                .map_err(StartError::other)?;
+                .await?;
             Ok(Output::new(
                 format!("{} no longer has its own host", workspace.name),
                 json!({ "customDomain": null }),

@@ -1,5 +1,3 @@
-use std::fmt::Write as _;
-
 use latchkey_config::ConfigError;
 use latchkey_domain::Handle;
 use latchkey_providers::is_consumer_domain;
@@ -8,10 +6,9 @@ use serde_json::{Value, json};
 
 use crate::commands::workspace::context::{CommandContext, Output};
 use crate::login::domain_list::{DomainList, parse_domain};
-use crate::store::audit::{Action, Actor};
+use crate::store::audit::Action;
 use crate::store::workspace::Workspace;
 use crate::store::workspace::domain::{self, Claim, Purpose, approve_domain};
-use crate::workspace::domain_verification::dns::NameServers;
 use crate::workspace::domain_verification::{self, MAILBOXES, rfc3339};
 
 const ALLOWED_DOMAINS: &str = "AUTH_ALLOWED_DOMAINS";
@@ -26,13 +23,10 @@ pub(super) async fn approve(
 ) -> Result<Output, StartError> {
     let domain = parse_company_domain(domain, force)?;
     let mut change = context.change().await?;
-    approve_domain(change.connection(), workspace.id, &domain, true)
-        .await
-        .map_err(StartError::other)?;
+    approve_domain(change.connection(), workspace.id, &domain, true).await?;
     change
         .commit(workspace.id, Action::DomainApproved, &domain)
-        .await
-        .map_err(StartError::other)?;
+        .await?;
     Ok(Output::new(
         format!("people of {domain} can now join {}", workspace.name),
         json!({ "domain": domain, "status": "APPROVED", "approvedBy": "OPERATOR" }),
@@ -46,13 +40,10 @@ pub(super) async fn remove(
 ) -> Result<Output, StartError> {
     let domain = parse_domain(domain).map_err(StartError::other)?;
     let mut change = context.change().await?;
-    approve_domain(change.connection(), workspace.id, &domain, false)
-        .await
-        .map_err(StartError::other)?;
+    approve_domain(change.connection(), workspace.id, &domain, false).await?;
     change
         .commit(workspace.id, Action::DomainRemoved, &domain)
-        .await
-        .map_err(StartError::other)?;
+        .await?;
     Ok(Output::new(
         format!("people of {domain} can no longer join {}", workspace.name),
         json!({ "domain": domain, "status": "REMOVED" }),
@@ -65,20 +56,7 @@ pub(super) async fn add(
     domain: &str,
 ) -> Result<Output, StartError> {
     let domain = parse_company_domain(domain, false)?;
-    let mut change = context.change().await?;
-    let claim = domain::claim(
-        change.connection(),
-        workspace.id,
-        Purpose::Access,
-        &domain,
-        &context.randomness,
-    )
-    .await
-    .map_err(StartError::other)?;
-    change
-        .commit(workspace.id, Action::DomainClaimed, &domain)
-        .await
-        .map_err(StartError::other)?;
+    let claim = context.claim(workspace, Purpose::Access, &domain).await?;
     Ok(Output::new(
         format!(
             "{domain} is waiting for verification until {}. Publish\n  {}\nand run: auth-svc workspace \
@@ -97,17 +75,7 @@ pub(super) async fn verify(
     domain: &str,
 ) -> Result<Output, StartError> {
     let domain = parse_domain(domain).map_err(StartError::other)?;
-    let servers = NameServers::from_environment(context.environment)?;
-    domain_verification::verify_by_record(
-        &context.pool,
-        &servers,
-        Actor::Operator,
-        workspace.id,
-        Purpose::Access,
-        &domain,
-    )
-    .await
-    .map_err(StartError::other)?;
+    context.verify(workspace, Purpose::Access, &domain).await?;
     Ok(Output::new(
         format!(
             "verified: people of {domain} can now join {}",
@@ -147,8 +115,7 @@ pub(super) async fn link(
     };
     change
         .commit(workspace.id, Action::DomainLinkMade, email.as_str())
-        .await
-        .map_err(StartError::other)?;
+        .await?;
     let link = context.link(LINK_PATH, "token", &token)?;
     let until = rfc3339(until);
     Ok(Output::new(
@@ -161,41 +128,23 @@ pub(super) async fn list(
     context: &CommandContext<'_>,
     workspace: &Workspace,
 ) -> Result<Output, StartError> {
-    let approved = domain::approved(&context.pool, workspace.id)
-        .await
-        .map_err(StartError::other)?;
-    let pending = domain::claims(&context.pool, workspace.id, Purpose::Access)
-        .await
-        .map_err(StartError::other)?;
-    let mut text = String::new();
-    let mut json = Vec::new();
-    for domain in &approved {
-        let _ = writeln!(
-            text,
-            "{}  approved by {}",
-            domain.domain, domain.approved_by
-        );
-        json.push(json!({
-            "domain": domain.domain,
-            "status": "APPROVED",
-            "approvedBy": domain.approved_by,
-            "since": rfc3339(domain.created_at),
-        }));
-    }
-    for claim in &pending {
-        let _ = writeln!(
-            text,
+    let approved = domain::approved(&context.pool, workspace.id).await?;
+    let pending = domain::claims(&context.pool, workspace.id, Purpose::Access).await?;
+    let approved = approved.iter().map(|domain| {
+        let line = format!("{}  approved by {}", domain.domain, domain.approved_by);
+        (line, domain_verification::approved_json(domain))
+    });
+    let pending = pending.iter().map(|claim| {
+        let line = format!(
             "{}  pending until {}: {}",
             claim.domain,
             rfc3339(claim.expires_at),
             txt_record(claim)
         );
-        json.push(claim_json(claim));
-    }
-    if text.is_empty() {
-        "no domains: people can join by invitation only".clone_into(&mut text);
-    }
-    Ok(Output::new(text, Value::Array(json)))
+        (line, claim_json(claim))
+    });
+    let empty = "no domains: people can join by invitation only";
+    Ok(Output::list(approved.chain(pending), empty))
 }
 
 /// Returns the TXT record to publish, in the notation of a zone file.

@@ -1,9 +1,7 @@
-use std::fmt::Write as _;
-
 use latchkey_config::parse_duration;
 use latchkey_domain::Handle;
 use latchkey_service::StartError;
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::commands::workspace::context::{CommandContext, Output};
@@ -38,8 +36,7 @@ pub(super) async fn invite(
             Action::InvitationMade,
             &format!("{} {email}", made.id),
         )
-        .await
-        .map_err(StartError::other)?;
+        .await?;
     let link = context.link("/", "workspacePersonalInviteToken", &made.token)?;
     let until = rfc3339(made.expires_at);
     Ok(Output::new(
@@ -52,29 +49,22 @@ pub(super) async fn list(
     context: &CommandContext<'_>,
     workspace: &Workspace,
 ) -> Result<Output, StartError> {
-    let invitations = invite::invitations(&context.pool, workspace.id)
-        .await
-        .map_err(StartError::other)?;
-    let mut text = String::new();
-    let mut json = Vec::new();
-    for invited in &invitations {
+    let invitations = invite::invitations(&context.pool, workspace.id).await?;
+    let entries = invitations.iter().map(|invited| {
         let until = rfc3339(invited.expires_at);
-        let _ = writeln!(
-            text,
+        let line = format!(
             "{}  {}  {}  until {until}",
             invited.id, invited.email, invited.status
         );
-        json.push(json!({
+        let json = json!({
             "id": invited.id,
             "email": invited.email,
             "status": invited.status,
             "expiresAt": until,
-        }));
-    }
-    if text.is_empty() {
-        "no invitations".clone_into(&mut text);
-    }
-    Ok(Output::new(text, Value::Array(json)))
+        });
+        (line, json)
+    });
+    Ok(Output::list(entries, "no invitations"))
 }
 
 pub(super) async fn revoke(
@@ -83,14 +73,10 @@ pub(super) async fn revoke(
     id: Uuid,
 ) -> Result<Output, StartError> {
     let mut change = context.change().await?;
-    let revoked = invite::revoke(change.connection(), workspace.id, id)
-        .await
-        .map_err(StartError::other)?;
-    if revoked {
+    if invite::revoke(change.connection(), workspace.id, id).await? {
         change
             .commit(workspace.id, Action::InvitationRevoked, &id.to_string())
-            .await
-            .map_err(StartError::other)?;
+            .await?;
         Ok(Output::new(
             "withdrawn",
             json!({ "id": id, "status": "REVOKED" }),
@@ -134,10 +120,7 @@ pub(super) async fn public(
         "on" => Action::PublicLinkOn,
         _ => Action::PublicLinkOff,
     };
-    change
-        .commit(workspace.id, action, "public link")
-        .await
-        .map_err(StartError::other)?;
+    change.commit(workspace.id, action, "public link").await?;
     match made {
         None => Ok(Output::new(
             format!("the public link of {} is off", workspace.name),

@@ -1,11 +1,11 @@
 use std::fmt::Write as _;
 
 use latchkey_service::StartError;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::commands::workspace::context::{CommandContext, Output};
 use crate::commands::workspace::domain::deployment_domains;
-use crate::login::admission::DeploymentPolicy;
+use crate::login::domain_policy::DeploymentPolicy;
 use crate::store::audit::Action;
 use crate::store::workspace::{Workspace, member};
 use crate::workspace::domain_verification::rfc3339;
@@ -15,29 +15,22 @@ pub(super) async fn list(
     context: &CommandContext<'_>,
     workspace: &Workspace,
 ) -> Result<Output, StartError> {
-    let members = member::members(&context.pool, workspace.id)
-        .await
-        .map_err(StartError::other)?;
-    let mut text = String::new();
-    let mut json = Vec::new();
-    for member in &members {
-        let _ = writeln!(
-            text,
+    let members = member::members(&context.pool, workspace.id).await?;
+    let entries = members.iter().map(|member| {
+        let line = format!(
             "{}  {}  {}  by {}",
             member.user_id, member.email, member.role, member.joined_by
         );
-        json.push(json!({
+        let json = json!({
             "userId": member.user_id,
             "email": member.email,
             "role": member.role,
             "joinedBy": member.joined_by,
             "joinedAt": rfc3339(member.joined_at),
-        }));
-    }
-    if text.is_empty() {
-        "no members yet".clone_into(&mut text);
-    }
-    Ok(Output::new(text, Value::Array(json)))
+        });
+        (line, json)
+    });
+    Ok(Output::list(entries, "no members yet"))
 }
 
 pub(super) async fn set_role(
@@ -46,28 +39,18 @@ pub(super) async fn set_role(
     who: &str,
     admin: bool,
 ) -> Result<Output, StartError> {
-    let mut named = member::named(&context.pool, workspace.id, who)
-        .await
-        .map_err(StartError::other)?;
-    let person = named
-        .pop()
-        .ok_or_else(|| member_error(who, &RemovalError::NotAMember))?;
-    if !named.is_empty() {
-        return Err(member_error(who, &RemovalError::Several));
-    }
-    let id = person.user_id.to_string();
     let role = if admin { "ADMIN" } else { "MEMBER" };
     let mut change = context.change().await?;
-    let changed = member::set_role(change.connection(), workspace.id, &id, admin)
+    let person = removal::find_member(change.connection(), workspace.id, who)
         .await
-        .map_err(StartError::other)?;
-    if changed != 1 {
+        .map_err(|error| member_error(who, &error))?;
+    if !member::set_role(change.connection(), workspace.id, person.user_id, role).await? {
         return Err(member_error(who, &RemovalError::NotAMember));
     }
+    let target = format!("{} {role}", person.user_id);
     change
-        .commit(workspace.id, Action::RoleChanged, &format!("{id} {role}"))
-        .await
-        .map_err(StartError::other)?;
+        .commit(workspace.id, Action::RoleChanged, &target)
+        .await?;
     Ok(Output::new(
         format!(
             "{who} {} {}",
@@ -112,8 +95,7 @@ pub(super) async fn remove(
             Action::MemberRemoved,
             &removed.target(keep_connections),
         )
-        .await
-        .map_err(StartError::other)?;
+        .await?;
     let mut text = format!(
         "{} is no longer a member of {}; sessions ended: {}; {}",
         removed.email,

@@ -1,22 +1,15 @@
-use std::fmt::Write as _;
-
 use latchkey_service::StartError;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::commands::workspace::context::{CommandContext, Output};
 use crate::store::workspace;
 
 /// Lists the workspaces, one line each.
 pub(super) async fn list(context: &CommandContext<'_>) -> Result<Output, StartError> {
-    let workspaces = workspace::list(&context.pool)
-        .await
-        .map_err(StartError::other)?;
-    let mut text = String::new();
-    let mut json = Vec::new();
-    for workspace in &workspaces {
+    let workspaces = workspace::list(&context.pool).await?;
+    let entries = workspaces.iter().map(|workspace| {
         let host = workspace.custom_domain.as_ref();
-        let _ = writeln!(
-            text,
+        let line = format!(
             "{}  {}  host: {}  members: {}  public link: {}  domains: {}",
             workspace.id,
             workspace.name,
@@ -34,7 +27,7 @@ pub(super) async fn list(context: &CommandContext<'_>) -> Result<Output, StartEr
                 workspace.domains.join(",")
             },
         );
-        json.push(json!({
+        let json = json!({
             "id": workspace.id,
             "name": workspace.name,
             "subdomain": workspace.subdomain,
@@ -42,10 +35,9 @@ pub(super) async fn list(context: &CommandContext<'_>) -> Result<Output, StartEr
             "members": workspace.members,
             "publicInviteEnabled": workspace.public_invite_enabled,
             "approvedAccessDomains": workspace.domains,
-        }));
-    }
-    if workspaces.is_empty() {
-        "no workspace yet: run auth-svc workspace create <name>".clone_into(&mut text);
-    }
-    Ok(Output::new(text, Value::Array(json)))
+        });
+        (line, json)
+    });
+    let empty = "no workspace yet: run auth-svc workspace create <name>";
+    Ok(Output::list(entries, empty))
 }

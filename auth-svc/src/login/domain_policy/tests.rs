@@ -34,9 +34,11 @@ fn decided(case: &Case) -> Result<Admission, PolicyRefusal> {
     let email: Handle = case.email.parse().unwrap();
     let google = "google".parse().unwrap();
     decide(&Facts {
-        deployment: &DomainList::parse(case.deployment).unwrap(),
+        deployment: DeploymentPolicy {
+            allowed_domains: &DomainList::parse(case.deployment).unwrap(),
+            multi_workspace: case.multi_workspace,
+        },
         workspace: &DomainList::parse(case.workspace).unwrap(),
-        multi_workspace: case.multi_workspace,
         claims: Claims {
             email: Some(&email),
             email_status: if case.verified {
@@ -219,9 +221,11 @@ fn a_provider_opens_nothing_with_an_address_beyond_its_domains() {
     });
     for (public, personal) in [(Absent, Absent), (Usable, Absent), (Absent, Usable)] {
         let refusal = decide(&Facts {
-            deployment: &DomainList::default(),
+            deployment: DeploymentPolicy {
+                allowed_domains: &DomainList::default(),
+                multi_workspace: true,
+            },
             workspace: &DomainList::parse(&["company.com"]).unwrap(),
-            multi_workspace: true,
             claims: Claims {
                 email: Some(&email),
                 email_status: &outside,

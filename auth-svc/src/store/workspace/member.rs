@@ -69,35 +69,25 @@ pub async fn named(
     .await
 }
 
-/// Sets the role of a member, found by a user id or an address. Returns the number of
-/// members that match; if it is not 1, nothing is changed.
+/// Sets the role of a member, ADMIN or MEMBER. Returns `false` if the user is not a member.
 ///
 /// # Errors
 /// Returns the database's error.
 pub async fn set_role(
     executor: impl PgExecutor<'_>,
     workspace: WorkspaceId,
-    who: &str,
-    admin: bool,
-) -> Result<i64, sqlx::Error> {
-    let (named,): (i64,) = sqlx::query_as(
-        "WITH named AS (
-             SELECT m.user_id FROM auth.workspace_member m
-             JOIN auth.app_user u ON u.id = m.user_id
-             WHERE m.workspace_id = $1 AND (u.id::text = $2 OR lower(u.email) = lower($2))
-         ), changed AS (
-             UPDATE auth.workspace_member SET role = $3
-             WHERE workspace_id = $1 AND user_id IN (SELECT user_id FROM named)
-               AND (SELECT count(*) FROM named) = 1
-         )
-         SELECT count(*) FROM named",
+    user: Uuid,
+    role: &str,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query(
+        "UPDATE auth.workspace_member SET role = $3 WHERE workspace_id = $1 AND user_id = $2",
     )
     .bind(workspace.as_uuid())
-    .bind(who)
-    .bind(if admin { "ADMIN" } else { "MEMBER" })
-    .fetch_one(executor)
+    .bind(user)
+    .bind(role)
+    .execute(executor)
     .await?;
-    Ok(named)
+    Ok(changed.rows_affected() == 1)
 }
 
 /// Returns `true` if a plain sign-in connects the account of this member by the

@@ -52,7 +52,7 @@ impl NameServers {
                 text.parse().map_err(|_| {
                     ConfigError::new(
                         RESOLVERS,
-                        "must be addresses with a port, such as 10.0.0.53:53",
+                        "must be IP addresses with a port, such as 10.0.0.53:53",
                     )
                 })
             })

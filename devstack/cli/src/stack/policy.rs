@@ -24,56 +24,45 @@ pub(super) enum Policy {
 impl Policy {
     /// Writes the policy file and returns its path.
     pub(super) fn write(self, directory: &Path) -> anyhow::Result<PathBuf> {
-        let (file, text) = match self {
-            Self::Tokens => ("policy.toml", tokens()),
-            Self::Accounts => ("policy-accounts.toml", accounts()),
-        };
-        let file = directory.join(file);
-        std::fs::write(&file, text).with_context(|| file.display().to_string())?;
+        let file = directory.join(match self {
+            Self::Tokens => "policy.toml",
+            Self::Accounts => "policy-accounts.toml",
+        });
+        std::fs::write(&file, self.text()).with_context(|| file.display().to_string())?;
         Ok(file)
     }
-}
 
-fn tokens() -> String {
-    format!(
-        "# Callers of refresh-svc. A change takes effect within a second.\n\
-         # See docs/policy.md.\n\
-         [[rule]]\n\
-         name = \"development\"\n\
-         callers = [\"{CLIENT}\"]\n\
-         methods = \"*\"\n\
-         providers = \"*\"\n\
-         workspaces = \"*\"\n\
-         scopes = \"*\"\n\
-         \n\
-         # People disconnect their own accounts on auth-svc's pages.\n\
-         [[rule]]\n\
-         name = \"pages\"\n\
-         callers = [\"{PAGES}\"]\n\
-         methods = [\"RevokeAccount\"]\n\
-         providers = \"*\"\n\
-         workspaces = \"*\"\n\
-         scopes = \"*\"\n"
-    )
-}
-
-fn accounts() -> String {
-    format!(
-        "# Callers of sync-svc. A change takes effect within a second.\n\
-         # See docs/policy.md.\n\
-         [[rule]]\n\
-         name = \"development\"\n\
-         callers = [\"{CLIENT}\"]\n\
-         methods = \"*\"\n\
-         providers = \"*\"\n\
-         workspaces = \"*\"\n\
-         \n\
-         # auth-svc's pages show people their own accounts.\n\
-         [[rule]]\n\
-         name = \"pages\"\n\
-         callers = [\"{PAGES}\"]\n\
-         methods = [\"ListAccounts\", \"GetAccount\", \"StartChannelSync\"]\n\
-         providers = \"*\"\n\
-         workspaces = \"*\"\n"
-    )
+    fn text(self) -> String {
+        let (service, purpose, methods) = match self {
+            Self::Tokens => (
+                "refresh-svc",
+                "People disconnect their own accounts on auth-svc's pages.",
+                &["RevokeAccount"][..],
+            ),
+            Self::Accounts => (
+                "sync-svc",
+                "auth-svc's pages show people their own accounts.",
+                &["ListAccounts", "GetAccount", "StartChannelSync"][..],
+            ),
+        };
+        let mut everywhere = "providers = \"*\"\nworkspaces = \"*\"\n".to_owned();
+        if self == Self::Tokens {
+            everywhere.push_str("scopes = \"*\"\n");
+        }
+        format!(
+            "# Callers of {service}. A change takes effect within a second.\n\
+             # See docs/policy.md.\n\
+             [[rule]]\n\
+             name = \"development\"\n\
+             callers = [\"{CLIENT}\"]\n\
+             methods = \"*\"\n\
+             {everywhere}\n\
+             # {purpose}\n\
+             [[rule]]\n\
+             name = \"pages\"\n\
+             callers = [\"{PAGES}\"]\n\
+             methods = {methods:?}\n\
+             {everywhere}"
+        )
+    }
 }

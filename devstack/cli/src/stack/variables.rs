@@ -36,59 +36,57 @@ const INHERITED: [&str; 15] = [
     "SSL_CERT_FILE",
 ];
 
+/// Returns the variables of providers and features: those of the demo provider, unless the
+/// variables of this process configure a real one.
+pub(super) fn providers(demo: &DemoProvider, options: &Options) -> BTreeMap<String, String> {
+    let inherited: BTreeMap<String, String> = if options.inherit {
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, value)| !value.is_empty() && is_inherited(name))
+            .collect()
+    } else {
+        BTreeMap::new()
+    };
+    let mut variables = demo.environment();
+    for provider in ["AUTH_GOOGLE_", "AUTH_MICROSOFT_"] {
+        let is_real = |name: &str| inherited.contains_key(&format!("{provider}{name}"));
+        if is_real("CLIENT_ID") || is_real("CLIENT_ID_FILE") {
+            variables.retain(|name, _| !name.starts_with(provider));
+            variables.insert(format!("{provider}ENABLED"), "true".to_owned());
+        }
+    }
+    for name in [
+        "MESSAGING_PROVIDER_GMAIL_ENABLED",
+        "MESSAGING_PROVIDER_MICROSOFT_ENABLED",
+        "CALENDAR_PROVIDER_GOOGLE_ENABLED",
+        "CALENDAR_PROVIDER_MICROSOFT_ENABLED",
+    ] {
+        variables.insert(name.to_owned(), "true".to_owned());
+    }
+    for (name, scopes) in [
+        ("AUTH_OIDC_DEMO_MESSAGING_SCOPES", "mail.read"),
+        ("AUTH_OIDC_DEMO_CALENDAR_SCOPES", "calendar.read"),
+    ] {
+        variables.insert(name.to_owned(), scopes.to_owned());
+    }
+    variables.extend(inherited);
+    variables.extend(options.environment.clone());
+    variables.retain(|_, value| !value.is_empty());
+    variables
+}
+
 /// Everything that the services are connected to.
 pub(super) struct Wiring<'a> {
     pub servers: &'a Servers,
     pub database: &'a Database,
-    pub demo: &'a DemoProvider,
     pub secrets: &'a Secrets,
     pub certificates: &'a Certificates,
     pub public_url: &'a str,
-    pub options: &'a Options,
+    /// The variables of [`providers`].
+    pub providers: &'a BTreeMap<String, String>,
 }
 
 impl Wiring<'_> {
-    /// Returns the variables of providers and features: those of the demo provider, unless the
-    /// variables of this process configure a real one.
-    pub(super) fn providers(&self) -> BTreeMap<String, String> {
-        let inherited: BTreeMap<String, String> = if self.options.inherit {
-            std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .filter(|(name, value)| !value.is_empty() && is_inherited(name))
-                .collect()
-        } else {
-            BTreeMap::new()
-        };
-        let mut variables = self.demo.environment();
-        for provider in ["AUTH_GOOGLE_", "AUTH_MICROSOFT_"] {
-            let is_real = |name: &str| inherited.contains_key(&format!("{provider}{name}"));
-            if is_real("CLIENT_ID") || is_real("CLIENT_ID_FILE") {
-                variables.retain(|name, _| !name.starts_with(provider));
-                variables.insert(format!("{provider}ENABLED"), "true".to_owned());
-            }
-        }
-        for name in [
-            "MESSAGING_PROVIDER_GMAIL_ENABLED",
-            "MESSAGING_PROVIDER_MICROSOFT_ENABLED",
-            "CALENDAR_PROVIDER_GOOGLE_ENABLED",
-            "CALENDAR_PROVIDER_MICROSOFT_ENABLED",
-        ] {
-            variables.insert(name.to_owned(), "true".to_owned());
-        }
-        for (name, scopes) in [
-            ("AUTH_OIDC_DEMO_MESSAGING_SCOPES", "mail.read"),
-            ("AUTH_OIDC_DEMO_CALENDAR_SCOPES", "calendar.read"),
-        ] {
-            variables.insert(name.to_owned(), scopes.to_owned());
-        }
-        variables.extend(inherited);
-        variables.extend(self.options.environment.clone());
-        variables.retain(|_, value| !value.is_empty());
-        variables
-    }
-
     /// Returns auth-svc without starting it.
     pub(super) fn auth(&self, grpc_ports: &BTreeMap<ServiceId, u16>) -> anyhow::Result<Service> {
         let client = self.certificates.client(policy::PAGES)?;
@@ -171,8 +169,8 @@ impl Wiring<'_> {
             .env("RUST_BACKTRACE", "1");
         spec.clear_environment = true;
         spec.environment.extend(
-            self.providers()
-                .into_iter()
+            self.providers
+                .iter()
                 .map(|(name, value)| (OsString::from(name), OsString::from(value))),
         );
         Ok(spec)

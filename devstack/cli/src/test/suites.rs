@@ -2,24 +2,20 @@
 //! suite after the other would leave the cores idle.
 
 use std::collections::HashMap;
-use std::io::{Read as _, Write as _};
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use futures::stream::{self, StreamExt as _};
 use latchkey_servers::{Child, ChildSpec, target_directory};
 
+use super::output::{OUTPUT_TIMEOUT, Output};
 use super::report::Report;
 
 /// A suite that takes longer is stopped and counts as failed.
 const TIMEOUT: Duration = Duration::from_mins(15);
-
-/// How long the output may stay open after a program has ended: a process that a test left
-/// behind must not delay the table.
-pub(super) const OUTPUT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// File with the durations of the last run, in cargo's target directory.
 const DURATIONS_FILE: &str = "suite-times.json";
@@ -34,20 +30,14 @@ pub struct Suite {
 }
 
 /// Runs every suite, even if others fail.
-///
-/// # Errors
-/// A program cannot be started.
-pub async fn run(
-    mut suites: Vec<Suite>,
-    variables: &[(&'static str, String)],
-) -> anyhow::Result<Report> {
+pub async fn run(mut suites: Vec<Suite>, variables: &[(&'static str, String)]) -> Report {
     let at_once = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
     let durations = Durations::read();
     // The longest suite first, so that it does not run alone at the end.
     suites.sort_by_key(|suite| std::cmp::Reverse(durations.get(&suite.spec.name)));
     let all = suites.len();
     let mut running = stream::iter(suites)
-        .map(|suite| run_one(suite, variables))
+        .map(|suite| run_one(suite, variables, TIMEOUT))
         .buffer_unordered(at_once);
     let (mut report, mut durations) = (Report::default(), HashMap::new());
     while let Some(ended) = running.next().await {
@@ -56,7 +46,7 @@ pub async fn run(
             of_suite,
             output,
             took,
-        } = ended?;
+        } = ended;
         durations.insert(name.clone(), took.as_secs_f64());
         let (ended, took) = (durations.len(), took.as_secs());
         let mut out = std::io::stdout();
@@ -72,7 +62,7 @@ pub async fn run(
         report.append(of_suite);
     }
     Durations(durations).write();
-    Ok(report)
+    report
 }
 
 struct Ended {
@@ -82,46 +72,47 @@ struct Ended {
     took: Duration,
 }
 
-async fn run_one(suite: Suite, variables: &[(&'static str, String)]) -> anyhow::Result<Ended> {
+/// A suite that cannot be run to its end counts as failed.
+async fn run_one(suite: Suite, variables: &[(&'static str, String)], timeout: Duration) -> Ended {
     let Suite {
         mut spec,
         prints_names,
     } = suite;
     let name = spec.name.clone();
-    let (mut reader, writer) = std::io::pipe()?;
-    // One pipe for both streams keeps the name of a test before its messages.
-    let pipe = Arc::new(writer.into());
-    spec.log = None;
-    spec.stdout = Some(Arc::clone(&pipe));
-    spec.stderr = Some(pipe);
     for (variable, value) in variables {
         spec = spec.env(variable, value);
     }
     let begun = Instant::now();
+    let (output, succeeded) = run_program(spec, timeout)
+        .await
+        .unwrap_or_else(|error| (format!("{error:#}"), false));
+    let heading = (!prints_names).then_some(name.as_str());
+    Ended {
+        of_suite: Report::of(heading, &output, succeeded),
+        name,
+        output,
+        took: begun.elapsed(),
+    }
+}
+
+/// Returns the output of a program and whether it succeeded.
+async fn run_program(mut spec: ChildSpec, timeout: Duration) -> anyhow::Result<(String, bool)> {
+    let append = |text: &mut Vec<u8>, line: &[u8]| text.extend_from_slice(line);
+    let output = Output::of(&mut spec, Vec::new(), append)?;
     let mut child = Child::start(spec)?;
-    // Output that was read before an error is printed.
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut bytes = Vec::new();
-        let _ = reader.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    });
-    let status = tokio::time::timeout(TIMEOUT, child.wait()).await;
+    let status = tokio::time::timeout(timeout, child.wait()).await;
     // This also stops processes that the tests left behind, which keep the output open.
     drop(child);
-    let took = begun.elapsed();
-    let output = tokio::time::timeout(OUTPUT_TIMEOUT, reading)
-        .await
-        .context("a process keeps the output of a suite open")?
-        .context("cannot read the output of a suite")?;
-    let succeeded = matches!(status, Ok(Some(status)) if status.success());
-    let heading = (!prints_names).then_some(name.as_str());
-    let of_suite = Report::of(heading, &output, succeeded);
-    Ok(Ended {
-        name,
-        of_suite,
-        output,
-        took,
-    })
+    let (bytes, is_closed) = output.end(OUTPUT_TIMEOUT).await;
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    if status.is_err() {
+        let _ = write!(text, "\nstopped because it took longer than {timeout:?}");
+    }
+    if !is_closed {
+        text.push_str("\na process that the tests left behind keeps the output open");
+    }
+    let succeeded = is_closed && matches!(status, Ok(Some(status)) if status.success());
+    Ok((text, succeeded))
 }
 
 /// Duration of each suite in seconds.
@@ -151,5 +142,40 @@ impl Durations {
             // Without the file the next run only starts in another order.
             let _ = std::fs::write(Self::path(), text);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    async fn run_shell(program: &str, timeout: Duration) -> Ended {
+        let spec = ChildSpec::new("auth-svc api", program, Path::new("/"), Path::new(""))
+            .arg("-c")
+            .arg("echo begun; sleep 1000");
+        let suite = Suite {
+            spec,
+            prints_names: false,
+        };
+        run_one(suite, &[], timeout).await
+    }
+
+    #[tokio::test]
+    async fn a_suite_that_takes_too_long_is_stopped_and_counts_as_failed() {
+        let ended = run_shell("sh", Duration::from_secs(1)).await;
+        assert!(!ended.of_suite.is_green());
+        assert_eq!(
+            ended.output,
+            "begun\n\nstopped because it took longer than 1s"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_suite_that_cannot_be_started_counts_as_failed() {
+        let ended = run_shell("/no/program", TIMEOUT).await;
+        assert!(!ended.of_suite.is_green());
+        assert!(ended.output.contains("/no/program"), "{}", ended.output);
     }
 }
