@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
-use latchkey_config::Environment;
+use latchkey_config::{ConfigErrors, Environment, read_all};
 use latchkey_domain::{Clock, SystemClock};
 use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
 use latchkey_messaging::outbox::{Relay, Schema};
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_actix_web::TracingLogger;
 
 use crate::account::grpc_clients::GrpcClients;
-use crate::config::Config;
+use crate::config::{Config, MULTI_WORKSPACE};
 use crate::http::cors::cors;
 use crate::http::default_errors::{describe_empty_errors, not_found};
 use crate::http::headers::security_headers;
@@ -84,51 +84,61 @@ impl std::fmt::Debug for Application {
 /// Reads the configuration without any network access.
 ///
 /// # Errors
-/// Returns an error if a variable is wrong or missing.
-pub fn read(environment: &Environment) -> Result<(State, BrokerConfig), StartError> {
+/// Returns the variables that are wrong or missing.
+pub fn read(environment: &Environment) -> Result<(State, BrokerConfig), ConfigErrors> {
     read_at(environment, Arc::new(SystemClock))
 }
 
 fn read_at(
     environment: &Environment,
     clock: Arc<dyn Clock>,
-) -> Result<(State, BrokerConfig), StartError> {
-    let config = Config::from_environment(environment)?;
-    let providers = Registry::from_environment(environment, clock.clone())?;
-    providers.require_callbacks()?;
-    if config.multi_workspace {
-        providers.require_email_domains()?;
+) -> Result<(State, BrokerConfig), ConfigErrors> {
+    read_all! {
+        let config = Config::from_environment(environment);
+        let providers = providers(environment, clock.clone());
+        let grpc_clients = GrpcClients::from_environment(environment);
+        let pool = database::pool(environment, SERVICE);
+        let rate_limits = RateLimits::from_environment(environment, FLOW_LIFETIME);
+        let txt = NameServers::from_environment(environment);
+        let broker = BrokerConfig::from_environment(environment, SERVICE);
     }
     let state = State {
         config,
         providers,
-        grpc_clients: GrpcClients::from_environment(environment)?,
-        pool: database::pool(environment, SERVICE)?,
+        grpc_clients,
+        pool,
         clock,
-        rate_limits: RateLimits::from_environment(environment, FLOW_LIFETIME)?,
+        rate_limits,
         randomness: Randomness::default(),
-        txt: Arc::new(NameServers::from_environment(environment)?),
+        txt: Arc::new(txt),
     };
-    Ok((state, BrokerConfig::from_environment(environment, SERVICE)?))
+    Ok((state, broker))
+}
+
+fn providers(environment: &Environment, clock: Arc<dyn Clock>) -> Result<Registry, ConfigErrors> {
+    let providers = Registry::from_environment(environment, clock)?;
+    if environment.flag(MULTI_WORKSPACE, false)? {
+        providers.require_email_domains()?;
+    }
+    Ok(providers)
 }
 
 impl Application {
-    /// Reads the environment and listens. The database, the broker and the providers need
-    /// not be reachable yet.
+    /// Reads the environment and listens, with a clock for flows and ID tokens. The database
+    /// uses its own clock.
     ///
     /// # Errors
-    /// Returns an error if a variable is wrong or missing, or the address is in use.
-    pub fn build(environment: &Environment) -> Result<Self, StartError> {
-        Self::build_at(environment, Arc::new(SystemClock))
-    }
-
-    /// Like [`build`](Self::build), with another clock for flows and ID tokens. The
-    /// database uses its own clock.
-    ///
-    /// # Errors
-    /// See [`build`](Self::build).
+    /// Returns an error if variables are wrong or missing, or the address is in use.
     pub fn build_at(environment: &Environment, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let (state, broker) = read_at(environment, clock)?;
+        Self::new(state, broker)
+    }
+
+    /// Listens. The database, the broker and the providers need not be reachable yet.
+    ///
+    /// # Errors
+    /// Returns an error if the address is in use.
+    pub fn new(state: State, broker: BrokerConfig) -> Result<Self, StartError> {
         let listener = listen("HTTP_LISTEN", state.config.listen)?;
         let health = listen("HEALTH_LISTEN", state.config.health_listen)?;
         let address = listener

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use latchkey_sealing::SealingKey;
 use latchkey_service::shutdown;
 use url::Url;
@@ -13,6 +13,9 @@ use crate::login::domain_list::DomainList;
 use crate::login::flow_cookie::FlowKeys;
 use crate::login::redirect::ReturnPolicy;
 use crate::session::config::SessionConfig;
+
+/// The switch of several workspaces.
+pub const MULTI_WORKSPACE: &str = "IS_MULTIWORKSPACE_ENABLED";
 
 /// Configuration of auth-svc without its providers, its database and its broker, which read
 /// their own variables.
@@ -44,89 +47,73 @@ impl Config {
     /// Reads the variables.
     ///
     /// # Errors
-    /// Returns an error that names the variable that is wrong or missing.
-    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
-        let public_origin: WebOrigin =
-            environment.optional_parsed("PUBLIC_URL")?.ok_or_else(|| {
-                missing(
-                    "PUBLIC_URL",
-                    "the origin that browsers see, such as https://auth.example.com",
-                )
-            })?;
-        if !public_origin.keeps_cookies() {
-            return Err(ConfigError::new(
-                "PUBLIC_URL",
-                "must begin with https:// (http:// on localhost only): browsers keep the \
-                 session's cookie on no other",
-            ));
+    /// Returns the variables that are wrong or missing.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigErrors> {
+        read_all! {
+            let public_origin = WebOrigin::public(environment);
+            let multi_workspace = environment.flag(MULTI_WORKSPACE, false);
+            let app = app_url(environment);
+            let allowed_origins = allowed_origins(environment);
+            let allowed_domains = domains(environment);
+            let sessions = SessionConfig::from_environment(environment);
+            let listen = environment.listen("HTTP_LISTEN", ([0, 0, 0, 0], 8080).into());
+            let health_listen = environment.listen("HEALTH_LISTEN", ([0, 0, 0, 0], 8083).into());
+            let shutdown_delay = shutdown::delay(environment);
+            let flow_keys = environment.required_parsed(
+                "FLOW_COOKIE_KEYS",
+                "<key id>:<32 bytes in base64url>, the newest first",
+            );
+            let sealing_key = environment.required_parsed(
+                "SEALING_PUBLIC_KEY",
+                "refresh-svc's public key, <key id>:<base64url>",
+            );
+            // Existing deployments set this variable. It has no effect here.
+            let _ = environment.flag("IS_BILLING_ENABLED", false);
         }
-        let multi_workspace = environment.flag("IS_MULTIWORKSPACE_ENABLED", false)?;
-        let app = app_url(environment, &public_origin)?;
         if multi_workspace && app.domain().is_none() {
             return Err(ConfigError::new(
                 "APP_URL",
-                "must have a domain where IS_MULTIWORKSPACE_ENABLED is true: each workspace \
-                 gets a host under it",
-            ));
+                "must have a domain where IS_MULTIWORKSPACE_ENABLED is true, such as \
+                 https://example.com: each workspace gets a host under it",
+            )
+            .into());
         }
-        // Existing deployments set this variable. It has no effect here.
-        environment.flag("IS_BILLING_ENABLED", false)?;
-        let sessions = SessionConfig::from_environment(environment, &public_origin)?;
+        let returns = ReturnPolicy::new(app, &public_origin, allowed_origins, multi_workspace);
         Ok(Self {
-            listen: environment.listen("HTTP_LISTEN", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
-            shutdown_delay: shutdown::delay(environment)?,
-            health_listen: environment.listen("HEALTH_LISTEN", ([0, 0, 0, 0], 8083).into())?,
-            returns: ReturnPolicy::new(
-                app,
-                &public_origin,
-                allowed_origins(environment)?,
-                multi_workspace,
-            ),
+            listen,
+            health_listen,
+            shutdown_delay,
             public_origin,
-            flow_keys: environment
-                .optional_parsed("FLOW_COOKIE_KEYS")?
-                .ok_or_else(|| {
-                    missing(
-                        "FLOW_COOKIE_KEYS",
-                        "<key id>:<32 bytes in base64url>, the newest first",
-                    )
-                })?,
-            sealing_key: environment
-                .optional_parsed("SEALING_PUBLIC_KEY")?
-                .ok_or_else(|| {
-                    missing(
-                        "SEALING_PUBLIC_KEY",
-                        "refresh-svc's public key, <key id>:<base64url>",
-                    )
-                })?,
-            allowed_domains: domains(environment)?,
+            returns,
+            flow_keys,
+            sealing_key,
+            allowed_domains,
             multi_workspace,
             sessions,
         })
     }
 }
 
-fn missing(name: &str, hint: &str) -> ConfigError {
-    ConfigError::new(name, format!("is missing: set it to {hint}"))
-}
-
-fn app_url(environment: &Environment, public: &WebOrigin) -> Result<Url, ConfigError> {
+fn app_url(environment: &Environment) -> Result<Url, ConfigError> {
     const NAME: &str = "APP_URL";
-    let Some(url) = environment.optional_parsed::<Url>(NAME)? else {
-        return Ok(public.url().clone());
+    let Some(text) = environment.optional(NAME)? else {
+        return Ok(WebOrigin::public(environment)?.url().clone());
     };
-    let plain = matches!(url.scheme(), "http" | "https")
-        && url.host().is_some()
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
-    if !plain {
+    let is_plain = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.host().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    let Some(url) = Url::parse(&text).ok().filter(is_plain) else {
         return Err(ConfigError::new(
             NAME,
-            "must be an http or https URL without user, query or fragment",
+            "must be an http or https URL without user, query or fragment, such as \
+             https://app.example.com",
         ));
-    }
+    };
     if WebOrigin::of(&url).is_some_and(|origin| !origin.keeps_cookies()) {
         return Err(ConfigError::new(
             NAME,
@@ -154,7 +141,7 @@ fn allowed_origins(environment: &Environment) -> Result<Vec<WebOrigin>, ConfigEr
                  over to a page without TLS can be read on its way",
             )),
             Ok(origin) => Ok(origin),
-            Err(error) => Err(ConfigError::new(NAME, format!("is wrong: {error}"))),
+            Err(error) => Err(ConfigError::new(NAME, format!("each {error}"))),
         })
         .collect()
 }
@@ -162,5 +149,5 @@ fn allowed_origins(environment: &Environment) -> Result<Vec<WebOrigin>, ConfigEr
 fn domains(environment: &Environment) -> Result<DomainList, ConfigError> {
     const NAME: &str = "AUTH_ALLOWED_DOMAINS";
     DomainList::parse(&environment.list(NAME)?)
-        .map_err(|error| ConfigError::new(NAME, format!("is wrong: {error}")))
+        .map_err(|error| ConfigError::new(NAME, format!("each {error}")))
 }

@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use auth_svc::app::{self, Application, SERVICE};
 use auth_svc::commands::{keys, redirect_uris, workspace};
+use auth_svc::state::State;
 use clap::{Parser, Subcommand};
-use latchkey_config::Environment;
-use latchkey_service::run::{exit_code, print_answer, service_main};
+use latchkey_config::{ConfigCommand, Environment};
+use latchkey_messaging::broker::BrokerConfig;
+use latchkey_service::run::{config_main, exit_code, print_answer, service_main};
 use latchkey_service::{StartError, shutdown};
 
 #[derive(Parser)]
@@ -38,40 +40,28 @@ enum Command {
     RedirectUris,
 }
 
-#[derive(Subcommand)]
-enum ConfigCommand {
-    /// Reads every variable and reports the one that is wrong. Starts nothing.
-    Check,
-}
-
 #[actix_web::main]
 async fn main() -> ExitCode {
-    match Arguments::parse().command {
-        None | Some(Command::Server) => service_main(SERVICE, serve).await,
-        Some(command) => exit_code(SERVICE, run(command).await),
-    }
+    let environment = Environment::of_process();
+    let answer = match Arguments::parse().command.unwrap_or(Command::Server) {
+        Command::Server => {
+            let serve = |(state, broker)| serve(state, broker);
+            return service_main(SERVICE, app::read, serve).await;
+        }
+        Command::Config(command) => return config_main(SERVICE, command, app::read),
+        Command::Keys(command) => keys::run(&command),
+        Command::Workspace { json, command } => workspace::run(&environment, command)
+            .await
+            .map(|output| output.print(json)),
+        Command::RedirectUris => redirect_uris::print(&environment).map_err(StartError::from),
+    };
+    let printed = answer.and_then(|answer| print_answer(answer.trim_end()));
+    exit_code(SERVICE, printed)
 }
 
-async fn serve(environment: Environment) -> Result<(), StartError> {
+async fn serve(state: State, broker: BrokerConfig) -> Result<(), StartError> {
     let stop = shutdown::on_signal()?;
-    let application = Application::build(&environment)?;
+    let application = Application::new(state, broker)?;
     application.check_providers().await?;
     application.run_until_stopped(stop).await
-}
-
-async fn run(command: Command) -> Result<(), StartError> {
-    let environment = Environment::of_process();
-    let answer = match command {
-        Command::Server => String::new(),
-        Command::Config(ConfigCommand::Check) => {
-            app::read(&environment)?;
-            "the configuration is complete".to_owned()
-        }
-        Command::Keys(command) => keys::run(&command)?,
-        Command::Workspace { json, command } => {
-            workspace::run(&environment, command).await?.print(json)
-        }
-        Command::RedirectUris => redirect_uris::print(&environment)?,
-    };
-    print_answer(answer.trim_end())
 }

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use latchkey_config::Environment;
+use latchkey_config::{ConfigCommand, ConfigErrors, Environment};
 use latchkey_domain::SystemClock;
 use latchkey_policy::Contract;
-use latchkey_service::run::service_main;
+use latchkey_service::run::{config_main, service_main};
 use latchkey_service::{StartError, shutdown};
 use refresh_svc::commands::keys::status::Lost;
+use refresh_svc::config::SERVICE;
 use refresh_svc::{Application, Config, commands};
-
-const SERVICE: &str = "refresh-svc";
 
 /// Serves valid access tokens over gRPC; each grant is refreshed once.
 #[derive(Parser)]
@@ -27,6 +26,11 @@ struct Arguments {
 enum Command {
     /// Serve (the default).
     Server,
+    /// Check the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Manage the keys that seal grants.
     Keys {
         #[command(subcommand)]
@@ -75,7 +79,8 @@ enum Audit {
 #[tokio::main]
 async fn main() -> ExitCode {
     match Arguments::parse().command.unwrap_or(Command::Server) {
-        Command::Server => service_main(SERVICE, serve).await,
+        Command::Server => service_main(SERVICE, read, serve).await,
+        Command::Config { command } => config_main(SERVICE, command, read),
         Command::Policy { command } => ended(latchkey_policy::command::run(
             &command,
             Contract::tokens(),
@@ -118,8 +123,11 @@ fn ended(outcome: Result<(), StartError>) -> ExitCode {
 /// Time that the start waits for the discovery documents of the providers.
 const PROVIDERS_ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-async fn serve(environment: Environment) -> Result<(), StartError> {
-    let config = Config::from_environment(&environment, Arc::new(SystemClock))?;
+fn read(environment: &Environment) -> Result<Config, ConfigErrors> {
+    Config::from_environment(environment, Arc::new(SystemClock))
+}
+
+async fn serve(config: Config) -> Result<(), StartError> {
     let stop = shutdown::on_signal()?;
     // The service starts anyway, because the grants of the other providers can be
     // refreshed.

@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigError, ConfigErrors, Environment, parse_duration, read_all};
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::consumer::RetrySchedule;
-use latchkey_policy::{CallerSettings, LivePolicy};
+use latchkey_policy::{CallerSettings, CallersBy, LivePolicy};
 use latchkey_service::grpc::ServerTls;
 use latchkey_service::{database, shutdown};
 use sqlx::PgPool;
 
 use crate::connect::ConnectMode;
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// Name in logs, and of the connections to the broker and the database.
 pub const SERVICE: &str = "sync-svc";
@@ -48,55 +50,63 @@ impl Config {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// A variable is missing or wrong.
-    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
-        let callers = CallerSettings::from_environment(environment)?;
+    /// Variables are missing or wrong.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigErrors> {
+        read_all! {
+            let grpc_listen = environment.listen("GRPC_LISTEN", ([0, 0, 0, 0], 50052).into());
+            let grpc_tls = CallersBy::server_tls(environment);
+            let callers = CallerSettings::from_environment(environment);
+            let policy = crate::grpc::policy(environment);
+            let health_listen = environment.listen("HEALTH_LISTEN", ([0, 0, 0, 0], 8081).into());
+            let shutdown_delay = shutdown::delay(environment);
+            let pool = database::pool(environment, SERVICE);
+            let broker = BrokerConfig::from_environment(environment, SERVICE);
+            let connect_mode = environment.parsed("CONNECT_MODE", ConnectMode::default());
+            let retry_schedule = retry_schedule(environment);
+            let queues_checked_every = environment.duration(
+                "QUEUES_CHECKED_EVERY",
+                Duration::from_secs(30),
+                Duration::from_millis(100)..=DAY,
+            );
+        }
         Ok(Self {
-            grpc_listen: environment.listen("GRPC_LISTEN", ([0, 0, 0, 0], 50052).into())?,
-            grpc_tls: ServerTls::new(environment, callers.by.client_certificate())?,
+            grpc_listen,
+            grpc_tls,
             callers,
-            policy: crate::grpc::policy(environment)?,
-            health_listen: environment.listen("HEALTH_LISTEN", ([0, 0, 0, 0], 8081).into())?,
-            shutdown_delay: shutdown::delay(environment)?,
-            pool: database::pool(environment, SERVICE)?,
-            broker: BrokerConfig::from_environment(environment, SERVICE)?,
-            connect_mode: environment.parsed("CONNECT_MODE", ConnectMode::default())?,
-            retry_schedule: retry_schedule(environment)?,
-            queues_checked_every: queues_checked_every(environment)?,
+            policy,
+            health_listen,
+            pool,
+            shutdown_delay,
+            broker,
+            connect_mode,
+            retry_schedule,
+            queues_checked_every,
         })
     }
-}
-
-/// `QUEUES_CHECKED_EVERY`, by default 30 s.
-fn queues_checked_every(environment: &Environment) -> Result<Duration, ConfigError> {
-    const NAME: &str = "QUEUES_CHECKED_EVERY";
-    const DEFAULT: Duration = Duration::from_secs(30);
-    let every = environment.duration(NAME, DEFAULT)?;
-    if every < Duration::from_millis(100) {
-        return Err(ConfigError::new(NAME, "must be 100ms at least"));
-    }
-    Ok(every)
 }
 
 /// `RETRY_DELAYS`, e.g. `5s,30s,5m,30m`. The last delay is repeated for one day.
 fn retry_schedule(environment: &Environment) -> Result<RetrySchedule, ConfigError> {
     const NAME: &str = "RETRY_DELAYS";
-    const DAY: Duration = Duration::from_hours(24);
-    let delays = environment
-        .list(NAME)?
+    let bounds = Duration::from_millis(10)..=DAY;
+    let texts = environment.list(NAME)?;
+    let delays: Option<Vec<Duration>> = texts
         .iter()
-        .map(|text| latchkey_config::parse_duration(text))
-        .collect::<Result<Vec<Duration>, _>>()
-        .map_err(|error| ConfigError::new(NAME, format!("each {error}")))?;
+        .map(|text| {
+            parse_duration(text)
+                .ok()
+                .filter(|delay| bounds.contains(delay))
+        })
+        .collect();
+    // Each delay has a queue of its own.
+    let Some(delays) = delays.filter(|delays| delays.len() <= 10) else {
+        let problem = "must be at most ten lengths of time from 10ms to 1d, such as \
+                       5s,30s,5m,30m";
+        return Err(ConfigError::new(NAME, problem));
+    };
     let Some(last) = delays.last() else {
         return Ok(RetrySchedule::default());
     };
-    if delays
-        .iter()
-        .any(|delay| *delay < Duration::from_millis(10) || *delay > DAY)
-    {
-        return Err(ConfigError::new(NAME, "each must be from 10ms to 1d"));
-    }
     let repeats = DAY.as_millis() / last.as_millis();
     let attempts = repeats.saturating_add(delays.len() as u128).min(1_000);
     Ok(RetrySchedule::new(
@@ -125,7 +135,7 @@ mod tests {
             read.delays(),
             [Duration::from_secs(5), Duration::from_mins(30)]
         );
-        for wrong in ["5", "0s", "2d"] {
+        for wrong in ["5", "0s", "2d", "1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s"] {
             let error = retry_schedule(&environment(wrong)).unwrap_err();
             assert_eq!(error.name, "RETRY_DELAYS");
         }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use latchkey_config::Environment;
+use latchkey_config::{ConfigCommand, Environment};
 use latchkey_domain::{Clock as _, SystemClock};
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::parked::OperatorQueue;
@@ -26,6 +26,11 @@ struct Arguments {
 enum Command {
     /// Serve (the default).
     Server,
+    /// Check the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// List, show and publish again the messages that could not be handled.
     Parked {
         #[command(subcommand)]
@@ -59,9 +64,14 @@ async fn main() -> ExitCode {
     // Fails only if a provider is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let ended = match arguments.command.unwrap_or(Command::Server) {
-        Command::Server => return run::service_main(SERVICE, serve).await,
+        Command::Server => {
+            return run::service_main(SERVICE, Config::from_environment, serve).await;
+        }
+        Command::Config { command } => {
+            return run::config_main(SERVICE, command, Config::from_environment);
+        }
         Command::Parked { command } => run_parked(&command, parked::parked()).await,
-        Command::Unrouted { command } => run_parked(&command, vec![OperatorQueue::Unrouted]).await,
+        Command::Unrouted { command } => run_parked(&command, OperatorQueue::Unrouted).await,
         Command::Channels { command } => run_channels(&command).await,
         Command::Policy { command } => {
             let out = &mut std::io::stdout().lock();
@@ -74,8 +84,7 @@ async fn main() -> ExitCode {
     run::exit_code(SERVICE, ended)
 }
 
-async fn serve(environment: Environment) -> Result<(), StartError> {
-    let config = Config::from_environment(&environment)?;
+async fn serve(config: Config) -> Result<(), StartError> {
     let stop = shutdown::on_signal()?;
     let application = Application::build(config)?;
     tracing::info!(
@@ -86,12 +95,9 @@ async fn serve(environment: Environment) -> Result<(), StartError> {
     application.run_until_stopped(stop).await
 }
 
-async fn run_parked(
-    command: &parked::Command,
-    queues: Vec<OperatorQueue>,
-) -> Result<(), StartError> {
+async fn run_parked(command: &parked::Command, queue: OperatorQueue) -> Result<(), StartError> {
     let broker = BrokerConfig::from_environment(&Environment::of_process(), SERVICE)?;
-    parked::run(command, queues, &broker)
+    parked::run(command, queue, &broker)
         .await
         .map_err(StartError::other)
         .and_then(print)

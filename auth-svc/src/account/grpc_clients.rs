@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use latchkey_domain::AccountId;
 use latchkey_proto::account::account_service_client::AccountServiceClient;
 use latchkey_proto::account::{
@@ -74,12 +74,13 @@ impl GrpcClients {
     /// Reads `SYNC_GRPC_URL`, `TOKEN_GRPC_URL` and `GRPC_CLIENT_{CERT,KEY,CA}`.
     ///
     /// # Errors
-    /// Returns an error if a URL or a certificate is missing or invalid.
-    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
-        Ok(Self {
-            accounts: client_channel(environment, "SYNC_GRPC_URL")?,
-            tokens: client_channel(environment, "TOKEN_GRPC_URL")?,
-        })
+    /// Returns the variables of URLs and certificates that are missing or invalid.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigErrors> {
+        read_all! {
+            let accounts = client_channel(environment, "SYNC_GRPC_URL", "https://sync-svc:50052");
+            let tokens = client_channel(environment, "TOKEN_GRPC_URL", "https://refresh-svc:50051");
+        }
+        Ok(Self { accounts, tokens })
     }
 
     /// Reloads renewed certificates until `stop` is cancelled.
@@ -219,16 +220,15 @@ fn with_deadline<T>(message: T, within: Duration) -> Request<T> {
 fn client_channel(
     environment: &Environment,
     name: &str,
-) -> Result<Option<ClientChannel>, ConfigError> {
+    example: &str,
+) -> Result<Option<ClientChannel>, ConfigErrors> {
     let Some(address) = environment.optional(name)? else {
         return Ok(None);
     };
-    let wrong = |why: &str| ConfigError::new(name, format!("is wrong: {why}"));
-    if !address.starts_with("https://") {
-        return Err(wrong("must be https://<host>:<port>"));
-    }
-    let plain = Endpoint::from_shared(address)
-        .map_err(|_| wrong("must be https://<host>:<port>"))?
+    let plain = Some(address)
+        .filter(|address| address.starts_with("https://"))
+        .and_then(|address| Endpoint::from_shared(address).ok())
+        .ok_or_else(|| ConfigError::new(name, format!("must be a URL such as {example}")))?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(5))

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigErrors, Environment};
 use latchkey_domain::SystemClock;
 use latchkey_providers::{Provider, Purpose, Registry, built_in_names};
 
@@ -12,8 +12,8 @@ use crate::http::origin::WebOrigin;
 /// Returns the text to print.
 ///
 /// # Errors
-/// Returns an error if a variable of a provider, or `PUBLIC_URL`, is wrong or missing.
-pub fn print(environment: &Environment) -> Result<String, ConfigError> {
+/// Returns an error if variables of the providers, or `PUBLIC_URL`, are wrong or missing.
+pub fn print(environment: &Environment) -> Result<String, ConfigErrors> {
     let registry = Registry::from_environment(environment, Arc::new(SystemClock))?;
     registry.require_callbacks()?;
     let public: Option<WebOrigin> = environment.optional_parsed("PUBLIC_URL")?;

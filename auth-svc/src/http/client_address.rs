@@ -32,7 +32,10 @@ impl TrustedProxies {
                     .map_err(|_| {
                         ConfigError::new(
                             NAME,
-                            format!("{text:?} is neither an address nor a network like 10.0.0.0/8"),
+                            format!(
+                                "must be addresses and networks such as 10.0.0.0/8: {text:?} is \
+                                 neither"
+                            ),
                         )
                     })
             })

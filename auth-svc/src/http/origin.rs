@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use latchkey_config::{ConfigError, Environment};
 use url::{Host, Url};
 
 /// The text is not an origin.
@@ -15,6 +16,24 @@ pub struct InvalidOrigin;
 pub struct WebOrigin(Url);
 
 impl WebOrigin {
+    /// Reads `PUBLIC_URL`: the origin of this service as browsers see it.
+    ///
+    /// # Errors
+    /// Returns an error if it is missing or wrong.
+    pub fn public(environment: &Environment) -> Result<Self, ConfigError> {
+        const NAME: &str = "PUBLIC_URL";
+        const HINT: &str = "the origin that browsers see, such as https://auth.example.com";
+        let origin: Self = environment.required_parsed(NAME, HINT)?;
+        if origin.keeps_cookies() {
+            return Ok(origin);
+        }
+        Err(ConfigError::new(
+            NAME,
+            "must begin with https:// (http:// on localhost only): browsers keep the session's \
+             cookie on no other",
+        ))
+    }
+
     /// Returns the origin as a URL with the path `/`.
     pub fn url(&self) -> &Url {
         &self.0

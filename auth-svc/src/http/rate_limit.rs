@@ -7,11 +7,12 @@ mod table;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use actix_web::dev::ServiceRequest;
 use ipnet::IpNet;
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigErrors, Environment, read_all};
 use latchkey_domain::FlowId;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,9 @@ const PER_ADDRESS: u32 = 600;
 
 /// Callbacks of one flow in its ten minutes. A flow needs one; some people reload the page.
 const PER_FLOW: u32 = 10;
+
+/// Bounds of both limits; 0 switches one off.
+const LIMITS: RangeInclusive<u32> = 0..=1_000_000;
 
 /// Maximum number of addresses, of networks and of flows in a table. If a table is full, a
 /// new key is counted with its wider network or group.
@@ -54,17 +58,20 @@ impl RateLimits {
     /// `TRUSTED_PROXIES`. The callbacks of a flow are counted for `flow_lifetime`.
     ///
     /// # Errors
-    /// Returns an error if a variable is wrong.
+    /// Returns the variables that are wrong.
     pub fn from_environment(
         environment: &Environment,
         flow_lifetime: Duration,
-    ) -> Result<Self, ConfigError> {
-        let number = |name, default| environment.parsed::<u32>(name, default);
-        let addresses = NonZeroU32::new(number("RATE_LIMIT_PER_ADDRESS", PER_ADDRESS)?);
-        let flows = NonZeroU32::new(number("RATE_LIMIT_PER_FLOW", PER_FLOW)?);
+    ) -> Result<Self, ConfigErrors> {
+        read_all! {
+            let addresses = environment.number("RATE_LIMIT_PER_ADDRESS", PER_ADDRESS, LIMITS);
+            let flows = environment.number("RATE_LIMIT_PER_FLOW", PER_FLOW, LIMITS);
+            let proxies = TrustedProxies::from_environment(environment);
+        }
         let minute = Duration::from_mins(1);
+        let (addresses, flows) = (NonZeroU32::new(addresses), NonZeroU32::new(flows));
         Ok(Self {
-            proxies: TrustedProxies::from_environment(environment)?,
+            proxies,
             addresses: addresses.and_then(|burst| Tiers::new(burst, minute, MAX_KEYS)),
             flows: flows.and_then(|burst| Tiers::new(burst, flow_lifetime, MAX_KEYS)),
         })

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigErrors, Environment, read_all};
 
 use crate::http::origin::WebOrigin;
 use crate::session::keys::SigningKeys;
 
+const MINUTE: Duration = Duration::from_mins(1);
+const DAY: Duration = Duration::from_hours(24);
 const YEAR: Duration = Duration::from_hours(366 * 24);
 
 /// Configuration of sessions.
@@ -34,51 +36,33 @@ impl SessionConfig {
     /// Reads the environment variables.
     ///
     /// # Errors
-    /// Returns the name of a variable that is wrong or missing.
-    pub fn from_environment(
-        environment: &Environment,
-        public: &WebOrigin,
-    ) -> Result<Self, ConfigError> {
-        let between = |name: &str, default, (least, most, bounds): (Duration, Duration, &str)| {
-            let value = environment.duration(name, default)?;
-            if value < least || value > most {
-                return Err(ConfigError::new(name, format!("must be between {bounds}")));
-            }
-            Ok(value)
-        };
-        let day = Duration::from_hours(24);
-        let minute = Duration::from_mins(1);
-        let long = (minute, YEAR, "1m and 366d");
+    /// Returns the variables that are wrong or missing.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigErrors> {
+        read_all! {
+            let public = WebOrigin::public(environment);
+            let lifetime = environment.duration("SESSION_EXPIRES_IN", 90 * DAY, MINUTE..=YEAR);
+            let idle =
+                environment.duration("SESSION_IDLE_EXPIRES_IN", 14 * DAY, 10 * MINUTE..=YEAR);
+            // An access token cannot be revoked.
+            let access_lifetime =
+                environment.duration("ACCESS_TOKEN_EXPIRES_IN", 30 * MINUTE, MINUTE..=60 * MINUTE);
+            let refresh_lifetime =
+                environment.duration("REFRESH_TOKEN_EXPIRES_IN", 60 * DAY, MINUTE..=YEAR);
+            let audience = environment.optional("ACCESS_TOKEN_AUDIENCE");
+            let keys = environment
+                .required_parsed("SESSION_SIGNING_KEYS", "what `auth-svc keys generate` prints");
+            let token_pair_cookie = environment.flag("TOKEN_PAIR_COOKIE_ENABLED", false);
+        }
+        let issuer = public.to_string();
         Ok(Self {
-            lifetime: between("SESSION_EXPIRES_IN", 90 * day, long)?,
-            idle: between(
-                "SESSION_IDLE_EXPIRES_IN",
-                14 * day,
-                (10 * minute, YEAR, "10m and 366d"),
-            )?,
-            access_lifetime: between(
-                "ACCESS_TOKEN_EXPIRES_IN",
-                30 * minute,
-                (
-                    minute,
-                    60 * minute,
-                    "1m and 1h, because an access token cannot be revoked",
-                ),
-            )?,
-            refresh_lifetime: between("REFRESH_TOKEN_EXPIRES_IN", 60 * day, long)?,
-            issuer: public.to_string(),
-            audience: environment
-                .optional("ACCESS_TOKEN_AUDIENCE")?
-                .unwrap_or_else(|| public.to_string()),
-            keys: environment
-                .optional_parsed("SESSION_SIGNING_KEYS")?
-                .ok_or_else(|| {
-                    ConfigError::new(
-                        "SESSION_SIGNING_KEYS",
-                        "is missing: set it to what `auth-svc keys generate` prints",
-                    )
-                })?,
-            token_pair_cookie: environment.flag("TOKEN_PAIR_COOKIE_ENABLED", false)?,
+            lifetime,
+            idle,
+            access_lifetime,
+            refresh_lifetime,
+            audience: audience.unwrap_or_else(|| issuer.clone()),
+            issuer,
+            keys,
+            token_pair_cookie,
         })
     }
 }

@@ -112,6 +112,63 @@ fn a_missing_or_wrong_variable_stops_the_start_with_one_line_that_names_it() {
     }
 }
 
+// R40
+#[test]
+fn all_faults_are_reported_at_once_by_the_check_and_by_a_start() {
+    let mut variables = complete();
+    for (name, value) in [
+        ("PUBLIC_URL", "s3cret"),
+        ("SESSION_EXPIRES_IN", "forever"),
+        ("DATABASE_MAX_CONNECTIONS", "0"),
+        ("AUTH_GOOGLE_AUTO_CONNECT", "perhaps"),
+        ("AUTH_OIDC_ACME_ROTATION", "sometimes"),
+        ("LOG_FORMAT", "xml"),
+        ("AUTH_GOGLE_CLIENT_ID", "s3cret"),
+        ("RUST_LOG", "inof"),
+    ] {
+        variables.insert(name.to_owned(), value.to_owned());
+    }
+    let (code, _, error) = run(&["config", "check"], &variables);
+    let (code_of_start, _, error_of_start) = run(&["server"], &variables);
+    assert_eq!((code, code_of_start), (78, 78), "{error_of_start}");
+    assert_eq!(error, error_of_start);
+    let names: Vec<_> = error
+        .lines()
+        .map(|line| line.strip_prefix("auth-svc: ").unwrap())
+        .map(|line| line.strip_prefix("warning: ").unwrap_or(line))
+        .map(|line| line.split(':').next().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "LOG_FORMAT",
+            "PUBLIC_URL",
+            "SESSION_EXPIRES_IN",
+            "AUTH_OIDC_ACME_ROTATION",
+            "AUTH_GOOGLE_AUTO_CONNECT",
+            "DATABASE_MAX_CONNECTIONS",
+            "AUTH_GOGLE_CLIENT_ID",
+            "RUST_LOG",
+        ],
+        "{error}"
+    );
+    assert!(error.contains("did you mean AUTH_GOOGLE_CLIENT_ID?"));
+    assert!(!error.contains("s3cret"), "{error}");
+}
+
+// R40
+#[test]
+fn a_misspelt_name_alone_is_a_warning() {
+    let mut variables = complete();
+    variables.insert("AUTH_GOGLE_LABEL".to_owned(), "Google".to_owned());
+    let (code, _, error) = run(&["config", "check"], &variables);
+    assert_eq!(code, 0);
+    assert_eq!(
+        error.trim(),
+        "auth-svc: warning: AUTH_GOGLE_LABEL: is not read: did you mean AUTH_GOOGLE_LABEL?"
+    );
+}
+
 // R7 R40
 #[test]
 fn several_workspaces_need_the_domains_that_each_provider_may_vouch_for() {

@@ -1,3 +1,34 @@
+//! The URLs of servers, which contain a password.
+
+use crate::{ConfigError, Environment};
+
+impl Environment {
+    /// The URL of a server, whose scheme is one of `schemes`. `example` tells the operator what
+    /// to set it to.
+    ///
+    /// # Errors
+    /// It is not set, has another scheme, or its password contains characters that are not
+    /// percent-encoded. The URL is never shown.
+    pub fn server_url(
+        &self,
+        name: &str,
+        schemes: &[&str],
+        example: &str,
+    ) -> Result<String, ConfigError> {
+        let url = self.required(name, example)?;
+        if let Some(hint) = hint_of_server_url(&url) {
+            return Err(ConfigError::new(name, hint));
+        }
+        match url.split_once("://") {
+            Some((scheme, _)) if schemes.contains(&scheme) => Ok(url),
+            _ => {
+                let problem = format!("must be a URL such as {example}");
+                Err(ConfigError::new(name, problem))
+            }
+        }
+    }
+}
+
 /// A hint for the operator if the user name or the password in the URL of a server contains a
 /// special character that is not percent-encoded. The URL is never shown.
 pub fn hint_of_server_url(url: &str) -> Option<&'static str> {

@@ -12,7 +12,7 @@ use latchkey_domain::EventId;
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::consumer::{Consumer, HandleError, Handler, Received};
 use latchkey_messaging::outbox::{Message, Relay, Schema, enqueue};
-use latchkey_messaging::topology::{Subscription, USER_AUTHENTICATED_QUEUE};
+use latchkey_messaging::topology::Subscription;
 use latchkey_proto::events::UserAuthenticated;
 use latchkey_service::telemetry;
 use latchkey_testkit::{TestBroker, TestDatabase};
@@ -40,11 +40,12 @@ fn trace_id(traceparent: &str) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_continues_the_trace_of_the_publisher() {
     let environment: Environment = [("RUST_LOG", "info")].into_iter().collect();
-    let _telemetry = telemetry::init("test", &environment).unwrap();
+    let settings = telemetry::Settings::from_environment(&environment).unwrap();
+    let _telemetry = settings.init("test").unwrap();
     let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
     let config = BrokerConfig::parse(broker.url(), "test").unwrap();
     let (sender, mut told) = mpsc::unbounded_channel();
-    let subscription = Subscription::of::<UserAuthenticated>(USER_AUTHENTICATED_QUEUE);
+    let subscription = Subscription::SYNC_SVC;
     let stop = CancellationToken::new();
     let consumer = Consumer::new(config.clone(), subscription, Arc::new(Tells(sender)));
     let consuming = tokio::spawn(consumer.run(stop.clone()));

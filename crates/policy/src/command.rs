@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use latchkey_config::ConfigError;
 use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
 use latchkey_service::StartError;
 use latchkey_service::grpc::Pattern;
@@ -63,7 +64,7 @@ fn read(file: &Path, contract: &Contract) -> Result<Policy, StartError> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| StartError::io(file.display().to_string(), error))?;
     Policy::parse(&text, contract)
-        .map_err(|error| StartError::Other(format!("{}: {error}", file.display())))
+        .map_err(|error| ConfigError::new(file.display().to_string(), error.to_string()).into())
 }
 
 fn written(error: std::io::Error) -> StartError {

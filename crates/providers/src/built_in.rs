@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use latchkey_domain::{ProviderName, ScopeSet};
 use url::Url;
 
@@ -34,7 +34,7 @@ pub(crate) struct BuiltIn {
     /// Error codes of the authorization endpoint beside those of the standards.
     pub authorization_errors: &'static [(&'static str, AuthorizationError)],
     /// Reads the issuer and the URL below which the discovery document is.
-    pub issuer: fn(&Reader<'_>) -> Result<(Url, IssuerRule), ConfigError>,
+    pub issuer: fn(&Reader<'_>) -> Result<(Url, IssuerRule), ConfigErrors>,
     /// Checks what is configured.
     pub check: fn(&Definition) -> Result<(), ConfigError>,
 }
@@ -51,91 +51,93 @@ pub(crate) struct Data {
 }
 
 impl BuiltIn {
-    /// What is configured; `None` if the provider is switched off.
+    /// What is configured; `None` if the provider is switched off. All variables are read in
+    /// any case, and faults in the others count only if the provider is on.
     pub(crate) fn definition(
         &self,
         environment: &Environment,
-    ) -> Result<Option<Definition>, ConfigError> {
-        let Self {
-            name,
-            label,
-            quirks,
-            ..
-        } = *self;
+    ) -> Result<Option<Definition>, ConfigErrors> {
         let reader = Reader {
             environment,
-            prefix: &format!("AUTH_{}_", name.to_uppercase()),
+            prefix: &format!("AUTH_{}_", self.name.to_uppercase()),
         };
-        let on = reader.flag("ENABLED", false)?;
-        let messages = self.messages.is_on(&reader, on)?;
-        let calendar = self.calendar.is_on(&reader, on)?;
-        if !on {
-            return Ok(None);
+        let definition = self.read(&reader);
+        if reader.flag("ENABLED", false)? {
+            definition.map(Some)
+        } else {
+            Ok(None)
         }
+    }
+
+    fn read(&self, reader: &Reader<'_>) -> Result<Definition, ConfigErrors> {
+        let Self { name, label, .. } = *self;
         let provider: ProviderName = name
             .parse()
             .map_err(|_| ConfigError::new(name, "is not the name of a provider"))?;
         let rules = ScopeRules::of(&provider);
-        let (discovery, issuer) = (self.issuer)(&reader)?;
+        read_all! {
+            let (discovery, issuer) = (self.issuer)(reader);
+            let custom_label = reader.optional("LABEL");
+            let client_id = reader.client_id(label);
+            let client_secret = reader.client_secret(label);
+            let select_account = reader.optional_flag("SELECT_ACCOUNT");
+            let sign_in_callback =
+                reader.callback("CALLBACK_URL", &format!("/auth/{name}/redirect"));
+            let connect_callback = reader.callback(
+                "APIS_CALLBACK_URL",
+                &format!("/auth/{name}-apis/get-access-token"),
+            );
+            let identity = reader.identity_scopes();
+            let messages = self.messages.read(reader, "MESSAGING_SCOPES", rules);
+            let calendar = self.calendar.read(reader, "CALENDAR_SCOPES", rules);
+            let auto_connect = AutoConnect::read(reader);
+        }
         let definition = Definition {
             name: provider,
-            quirks,
+            quirks: self.quirks,
             built_in: true,
-            label: reader.optional("LABEL")?.unwrap_or_else(|| label.into()),
+            label: custom_label.unwrap_or_else(|| label.into()),
             discovery: well_known(&discovery),
             issuer,
-            client_id: reader.client_id(label)?,
-            client_secret: Some(reader.client_secret(label)?),
+            client_id,
+            client_secret: Some(client_secret),
             // Documented by each of them, whatever the discovery document announces.
             client_authentication: Some(ClientAuthentication::Post),
             audiences: BTreeSet::new(),
             email_claim: email::CLAIM.to_owned(),
             subject_claim: None,
             authorize_parameters: Vec::new(),
-            select_account: reader.optional_flag("SELECT_ACCOUNT")?,
-            sign_in_callback: reader.callback("CALLBACK_URL", &format!("/auth/{name}/redirect"))?,
-            connect_callback: reader.callback(
-                "APIS_CALLBACK_URL",
-                &format!("/auth/{name}-apis/get-access-token"),
-            )?,
-            identity: reader.identity_scopes()?,
+            select_account,
+            sign_in_callback,
+            connect_callback,
+            identity,
             email: EmailRule::default(),
             offline: ScopeSet::parse(self.offline),
             offline_scope: OfflineScope::Always,
-            messages: messages
-                .then(|| self.messages.requested(&reader, "MESSAGING_SCOPES", rules))
-                .transpose()?,
-            calendar: calendar
-                .then(|| self.calendar.requested(&reader, "CALENDAR_SCOPES", rules))
-                .transpose()?,
-            auto_connect: AutoConnect::read(&reader)?,
+            messages,
+            calendar,
+            auto_connect,
             rotation: self.rotation,
             form_post: false,
             revocation: self.revocation,
         };
         (self.check)(&definition)?;
-        Ok(Some(definition))
+        Ok(definition)
     }
 }
 
 impl Data {
-    /// Reads the switch, which is an error if it is on and the provider is off.
-    fn is_on(&self, provider: &Reader<'_>, provider_is_on: bool) -> Result<bool, ConfigError> {
-        let on = provider.environment.flag(self.switch, false)?;
-        if on && !provider_is_on {
-            let problem = format!("is true, but {} is not", provider.name("ENABLED"));
-            return Err(ConfigError::new(self.switch, problem));
-        }
-        Ok(on)
-    }
-
-    fn requested(
+    /// What is requested; `None` if it is switched off.
+    fn read(
         &self,
         reader: &Reader<'_>,
         suffix: &str,
         rules: ScopeRules,
-    ) -> Result<RequestedData, ConfigError> {
-        let scopes = reader.scopes(suffix, self.scopes)?;
-        Ok(RequestedData::new(scopes, self.readers, rules))
+    ) -> Result<Option<RequestedData>, ConfigErrors> {
+        read_all! {
+            let on = reader.environment.flag(self.switch, false);
+            let scopes = reader.scopes(suffix, self.scopes);
+        }
+        Ok(on.then(|| RequestedData::new(scopes, self.readers, rules)))
     }
 }

@@ -9,7 +9,7 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use latchkey_config::ConfigError;
+use latchkey_config::{ConfigError, ConfigErrors, read_all};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -39,14 +39,37 @@ pub(crate) enum ClientAuthentication {
     PublicClient,
 }
 
+const METHOD: &str = "TOKEN_AUTH_METHOD";
+const KEY: &str = "PRIVATE_KEY";
+
 impl ClientAuthentication {
-    /// Reads `…_TOKEN_AUTH_METHOD`. `None`: the discovery document decides.
-    pub(crate) fn read(reader: &Reader<'_>, has_secret: bool) -> Result<Option<Self>, ConfigError> {
-        const METHOD: &str = "TOKEN_AUTH_METHOD";
-        const KEY: &str = "PRIVATE_KEY";
-        let method = reader.optional(METHOD)?;
-        let method = method.as_deref();
-        let key = reader.optional(KEY)?.map(SecretString::from);
+    /// Reads `…_TOKEN_AUTH_METHOD` and the variables with the client's key. `None`: the
+    /// discovery document decides.
+    pub(crate) fn read(reader: &Reader<'_>) -> Result<Option<Self>, ConfigErrors> {
+        read_all! {
+            let method = reader.optional(METHOD);
+            let secret = reader.optional("CLIENT_SECRET");
+            let key = reader.optional(KEY);
+            let key_id = reader.optional("PRIVATE_KEY_ID");
+        }
+        let key = key.map(SecretString::from);
+        Self::from_values(
+            reader,
+            method.as_deref(),
+            secret.is_some(),
+            key.as_ref(),
+            key_id.as_deref(),
+        )
+        .map_err(ConfigErrors::from)
+    }
+
+    fn from_values(
+        reader: &Reader<'_>,
+        method: Option<&str>,
+        has_secret: bool,
+        key: Option<&SecretString>,
+        key_id: Option<&str>,
+    ) -> Result<Option<Self>, ConfigError> {
         if key.is_some() && method != Some(PRIVATE_KEY_JWT) {
             let problem = format!(
                 "is set, but {} is not {PRIVATE_KEY_JWT}",
@@ -81,8 +104,7 @@ impl ClientAuthentication {
                     let problem = "is missing: set it to the client's private key, PEM of PKCS #8";
                     return Err(reader.error(KEY, problem));
                 };
-                let id = reader.optional("PRIVATE_KEY_ID")?;
-                let key = AssertionKey::parse(&key, id.as_deref()).ok_or_else(|| {
+                let key = AssertionKey::parse(key, key_id).ok_or_else(|| {
                     let problem =
                         "must be a private key as PEM of PKCS #8: RSA, P-256, P-384 or Ed25519";
                     reader.error(KEY, problem)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use latchkey_config::ConfigError;
+use latchkey_config::{ConfigErrors, read_all};
 use latchkey_domain::{DomainName, ProviderName, ScopeSet};
 use secrecy::SecretString;
 use url::Url;
@@ -23,17 +23,19 @@ pub(crate) enum AutoConnect {
 }
 
 impl AutoConnect {
-    pub(crate) fn read(reader: &Reader<'_>) -> Result<Self, ConfigError> {
-        let on = reader.flag("AUTO_CONNECT", true)?;
-        let domains = reader.domains("AUTO_CONNECT_DOMAINS")?;
+    pub(crate) fn read(reader: &Reader<'_>) -> Result<Self, ConfigErrors> {
+        read_all! {
+            let on = reader.flag("AUTO_CONNECT", true);
+            let domains = reader.domains("AUTO_CONNECT_DOMAINS");
+        }
         match (on, domains.is_empty()) {
             (true, true) => Ok(Self::Everybody),
             (true, false) => Ok(Self::Domains(domains)),
             (false, true) => Ok(Self::Nobody),
-            (false, false) => Err(reader.error(
-                "AUTO_CONNECT_DOMAINS",
-                format!("is set, but {} is false", reader.name("AUTO_CONNECT")),
-            )),
+            (false, false) => {
+                let problem = format!("is set, but {} is false", reader.name("AUTO_CONNECT"));
+                Err(reader.error("AUTO_CONNECT_DOMAINS", problem).into())
+            }
         }
     }
 }

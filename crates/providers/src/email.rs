@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use latchkey_config::ConfigError;
+use latchkey_config::{ConfigErrors, read_all};
 use latchkey_domain::{DomainName, Handle};
 
 use crate::claims::Claims;
@@ -32,16 +32,18 @@ pub(crate) struct EmailSettings<'a> {
 }
 
 impl EmailRule {
-    pub(crate) fn read(reader: &Reader<'_>) -> Result<Self, ConfigError> {
-        let domains = reader.domains("EMAIL_DOMAINS")?;
-        let trusted = reader.flag("TRUST_EMAIL", false)?;
+    pub(crate) fn read(reader: &Reader<'_>) -> Result<Self, ConfigErrors> {
+        read_all! {
+            let domains = reader.domains("EMAIL_DOMAINS");
+            let trusted = reader.flag("TRUST_EMAIL", false);
+        }
         if trusted && domains.is_empty() {
             let problem = format!(
                 "is true, but {} is missing: set that to the domains whose addresses this \
                  provider gives out",
                 reader.name("EMAIL_DOMAINS")
             );
-            return Err(reader.error("TRUST_EMAIL", problem));
+            return Err(reader.error("TRUST_EMAIL", problem).into());
         }
         Ok(Self { domains, trusted })
     }

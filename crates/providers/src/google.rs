@@ -9,7 +9,7 @@
 //! `MESSAGING_PROVIDER_GMAIL_ENABLED`, `CALENDAR_PROVIDER_GOOGLE_ENABLED`.
 
 use jsonwebtoken::Algorithm;
-use latchkey_config::ConfigError;
+use latchkey_config::ConfigErrors;
 use latchkey_domain::{DomainName, ProviderName};
 use url::Url;
 
@@ -77,7 +77,7 @@ const ERRORS: &[ErrorRow] = &[
     row("redirect_uri_mismatch", "", C::RequestRejected, WEB),
 ];
 
-fn issuer(reader: &Reader<'_>) -> Result<(Url, IssuerRule), ConfigError> {
+fn issuer(reader: &Reader<'_>) -> Result<(Url, IssuerRule), ConfigErrors> {
     let (issuer, url) = reader.issuer("ISSUER", Some(ISSUER))?;
     let rule = IssuerRule::Exact {
         issuer,

@@ -15,7 +15,7 @@ mod codes;
 use std::collections::BTreeSet;
 
 use jsonwebtoken::Algorithm;
-use latchkey_config::ConfigError;
+use latchkey_config::{ConfigError, ConfigErrors, read_all};
 use latchkey_domain::{Handle, ProviderName, is_identity_scope};
 use latchkey_scopes::{microsoft_resource, microsoft_short};
 use serde_json::{Map, Value, json};
@@ -69,15 +69,17 @@ pub(crate) static MICROSOFT: BuiltIn = BuiltIn {
     check: refuse_second_resource,
 };
 
-fn issuer(reader: &Reader<'_>) -> Result<(Url, IssuerRule), ConfigError> {
-    let (authority, _) = reader.issuer("AUTHORITY", Some(AUTHORITY))?;
+fn issuer(reader: &Reader<'_>) -> Result<(Url, IssuerRule), ConfigErrors> {
+    read_all! {
+        let (authority, _) = reader.issuer("AUTHORITY", Some(AUTHORITY));
+        let tenant = reader.optional("TENANT_ID");
+        let allowed = allowed_tenants(reader);
+    }
     let authority = authority.trim_end_matches('/');
-    let tenant = reader
-        .optional("TENANT_ID")?
-        .map_or_else(|| "common".to_owned(), |tenant| tenant.to_lowercase());
-    let issuer = issuer_rule(reader, authority, &tenant)?;
+    let tenant = tenant.map_or_else(|| "common".to_owned(), |tenant| tenant.to_lowercase());
+    let issuer = issuer_rule(reader, authority, &tenant, allowed)?;
     let discovery = Url::parse(&format!("{authority}/{tenant}/v2.0"))
-        .map_err(|_| reader.error("TENANT_ID", "does not fit into a URL"))?;
+        .map_err(|_| reader.error("TENANT_ID", "must be text that a URL can contain"))?;
     Ok((discovery, issuer))
 }
 
@@ -110,21 +112,26 @@ fn refuse_second_resource(definition: &Definition) -> Result<(), ConfigError> {
     Ok(())
 }
 
+fn allowed_tenants(reader: &Reader<'_>) -> Result<BTreeSet<String>, ConfigError> {
+    let mut allowed = BTreeSet::new();
+    for tenant in reader.environment.list(&reader.name("ALLOWED_TENANTS"))? {
+        let tenant = tenant.to_lowercase();
+        if !is_tenant_id(&tenant) {
+            let problem = format!("must be a list of tenant ids (UUIDs): {tenant:?} is not one");
+            return Err(reader.error("ALLOWED_TENANTS", problem));
+        }
+        allowed.insert(tenant);
+    }
+    Ok(allowed)
+}
+
 /// The issuer of one tenant, or the issuers of several.
 fn issuer_rule(
     reader: &Reader<'_>,
     authority: &str,
     tenant: &str,
+    allowed: BTreeSet<String>,
 ) -> Result<IssuerRule, ConfigError> {
-    let mut allowed = BTreeSet::new();
-    for tenant in reader.environment.list(&reader.name("ALLOWED_TENANTS"))? {
-        let tenant = tenant.to_lowercase();
-        if !is_tenant_id(&tenant) {
-            let problem = format!("{tenant:?} is not a tenant id: set it to a list of UUIDs");
-            return Err(reader.error("ALLOWED_TENANTS", problem));
-        }
-        allowed.insert(tenant);
-    }
     let template = |tenant: &str| format!("{authority}/{tenant}/v2.0");
     let exact = |tenant: &str| IssuerRule::Exact {
         issuer: template(tenant),

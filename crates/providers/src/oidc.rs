@@ -8,7 +8,7 @@
 //! `_EMAIL_DOMAINS`, `_TRUST_EMAIL`, `_SUBJECT_CLAIM`, `_ROTATION`,
 //! `_RESPONSE_MODE`, `_ENABLED`.
 
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use latchkey_domain::{ProviderName, ScopeSet};
 use secrecy::SecretString;
 
@@ -24,13 +24,15 @@ use crate::{RevocationReach, Rotation, ScopeRules};
 const PREFIX: &str = "AUTH_OIDC_";
 const OFFLINE: &str = "offline_access";
 
-/// Reads every definition `AUTH_OIDC_<NAME>_…` that is not switched off.
-pub(crate) fn definitions(environment: &Environment) -> Result<Vec<Definition>, ConfigError> {
+/// Reads every definition `AUTH_OIDC_<NAME>_…` that is not switched off. The variables of the
+/// others are read too, without consequences.
+pub(crate) fn definitions(environment: &Environment) -> Result<Vec<Definition>, ConfigErrors> {
     let mut names = environment.between(PREFIX, "_ISSUER");
     // A client id without an issuer is an incomplete definition, and an error.
     names.extend(environment.between(PREFIX, "_CLIENT_ID"));
     names.sort();
     names.dedup();
+    let mut errors = ConfigErrors::default();
     let mut definitions = Vec::new();
     for name in names {
         let prefix = format!("{PREFIX}{name}_");
@@ -38,15 +40,16 @@ pub(crate) fn definitions(environment: &Environment) -> Result<Vec<Definition>, 
             environment,
             prefix: &prefix,
         };
-        if reader.flag("ENABLED", true)? {
-            definitions.push(definition(&reader, &name)?);
+        let definition = definition(&reader, &name);
+        if errors.take(reader.flag("ENABLED", true)) == Some(true) {
+            definitions.extend(errors.take(definition));
         }
     }
-    Ok(definitions)
+    errors.or(definitions)
 }
 
-fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigError> {
-    let wrong = |problem: &str| Err(reader.error("ISSUER", problem.to_owned()));
+fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErrors> {
+    let wrong = |problem: &str| Err(ConfigErrors::from(reader.error("ISSUER", problem)));
     if upper != upper.to_uppercase() {
         return wrong("the NAME in AUTH_OIDC_<NAME>_ISSUER must be upper case");
     }
@@ -61,13 +64,32 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
             "the NAME in AUTH_OIDC_<NAME>_ISSUER must not be {taken}"
         ));
     }
-    let (issuer, url) = reader.issuer("ISSUER", None)?;
-    let label = reader.optional("LABEL")?;
-    let wanted = |suffix| -> Result<Option<RequestedData>, ConfigError> {
-        let scopes = reader.scopes(suffix, "")?;
-        Ok((!scopes.is_empty()).then(|| RequestedData::new(scopes, &[], ScopeRules::EXACT)))
-    };
-    let client_secret = reader.optional("CLIENT_SECRET")?.map(SecretString::from);
+    read_all! {
+        let (issuer, url) = reader.issuer("ISSUER", None);
+        let client_id = reader.client_id(name.as_str());
+        let client_secret = reader.optional("CLIENT_SECRET");
+        let client_authentication = ClientAuthentication::read(reader);
+        let label = reader.optional("LABEL");
+        let audiences = reader.environment.list(&reader.name("AUDIENCES"));
+        let email_claim = claim(reader, "EMAIL_CLAIM");
+        let subject_claim = claim(reader, "SUBJECT_CLAIM");
+        let authorize_parameters = authorize_parameters(reader);
+        let select_account = reader.optional_flag("SELECT_ACCOUNT");
+        let sign_in_callback =
+            reader.callback("CALLBACK_URL", &format!("/auth/oidc/{name}/redirect"));
+        let connect_callback = reader.callback(
+            "APIS_CALLBACK_URL",
+            &format!("/auth/oidc-apis/{name}/get-access-token"),
+        );
+        let identity = reader.identity_scopes();
+        let email = EmailRule::read(reader);
+        let offline = reader.optional_flag("OFFLINE");
+        let messages = requested(reader, "MESSAGING_SCOPES");
+        let calendar = requested(reader, "CALENDAR_SCOPES");
+        let auto_connect = AutoConnect::read(reader);
+        let rotation = rotation(reader);
+        let form_post = form_post(reader);
+    }
     Ok(Definition {
         quirks: &Plain,
         built_in: false,
@@ -77,40 +99,38 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
             issuer,
             tenant: None,
         },
-        client_id: reader.client_id(name.as_str())?,
-        client_authentication: ClientAuthentication::read(reader, client_secret.is_some())?,
-        client_secret,
-        audiences: reader
-            .environment
-            .list(&reader.name("AUDIENCES"))?
-            .into_iter()
-            .collect(),
-        email_claim: claim(reader, "EMAIL_CLAIM")?.unwrap_or_else(|| email::CLAIM.to_owned()),
-        subject_claim: claim(reader, "SUBJECT_CLAIM")?,
-        authorize_parameters: authorize_parameters(reader)?,
-        select_account: reader.optional_flag("SELECT_ACCOUNT")?,
-        sign_in_callback: reader
-            .callback("CALLBACK_URL", &format!("/auth/oidc/{name}/redirect"))?,
-        connect_callback: reader.callback(
-            "APIS_CALLBACK_URL",
-            &format!("/auth/oidc-apis/{name}/get-access-token"),
-        )?,
-        identity: reader.identity_scopes()?,
-        email: EmailRule::read(reader)?,
+        client_id,
+        client_authentication,
+        client_secret: client_secret.map(SecretString::from),
+        audiences: audiences.into_iter().collect(),
+        email_claim: email_claim.unwrap_or_else(|| email::CLAIM.to_owned()),
+        subject_claim,
+        authorize_parameters,
+        select_account,
+        sign_in_callback,
+        connect_callback,
+        identity,
+        email,
         offline: ScopeSet::parse(OFFLINE),
-        offline_scope: match reader.optional_flag("OFFLINE")? {
+        offline_scope: match offline {
             Some(true) => OfflineScope::Always,
             Some(false) => OfflineScope::Never,
             None => OfflineScope::IfAnnounced,
         },
-        messages: wanted("MESSAGING_SCOPES")?,
-        calendar: wanted("CALENDAR_SCOPES")?,
-        auto_connect: AutoConnect::read(reader)?,
-        rotation: rotation(reader)?,
-        form_post: form_post(reader)?,
+        messages,
+        calendar,
+        auto_connect,
+        rotation,
+        form_post,
         revocation: RevocationReach::Authorization,
         name,
     })
+}
+
+/// The scopes of one kind of data, if some are configured.
+fn requested(reader: &Reader<'_>, suffix: &str) -> Result<Option<RequestedData>, ConfigError> {
+    let scopes = reader.scopes(suffix, "")?;
+    Ok((!scopes.is_empty()).then(|| RequestedData::new(scopes, &[], ScopeRules::EXACT)))
 }
 
 /// Strict unless configured: with that assumption no refresh token is used twice.

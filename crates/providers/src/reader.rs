@@ -61,19 +61,17 @@ impl Reader<'_> {
         suffix: &str,
         default: Option<&str>,
     ) -> Result<(String, Url), ConfigError> {
-        let text = match (self.optional(suffix)?, default) {
-            (Some(text), _) => text,
-            (None, Some(default)) => default.to_owned(),
-            (None, None) => {
-                return Err(self.error(suffix, "is missing: set it to the provider's issuer"));
-            }
+        const EXAMPLE: &str = "the provider's issuer, such as https://id.example.com";
+        let name = self.name(suffix);
+        let text = match default {
+            None => self.environment.required(&name, EXAMPLE)?,
+            Some(default) => self
+                .environment
+                .optional(&name)?
+                .unwrap_or_else(|| default.to_owned()),
         };
-        let url = Url::parse(&text).map_err(|_| {
-            self.error(
-                suffix,
-                "is not a URL: set it to the provider's https:// issuer",
-            )
-        })?;
+        let url =
+            Url::parse(&text).map_err(|_| ConfigError::new(name, format!("must be {EXAMPLE}")))?;
         if !is_secure(&url) {
             return Err(self.error(
                 suffix,
@@ -137,8 +135,9 @@ impl Reader<'_> {
         list.into_iter()
             .map(|text| {
                 text.parse().map_err(|_| {
-                    let problem =
-                        format!("{text:?} is not a domain: set it to a list such as acme.example");
+                    let problem = format!(
+                        "must be a list of domains such as acme.example: {text:?} is not a domain"
+                    );
                     self.error(suffix, problem)
                 })
             })

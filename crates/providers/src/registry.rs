@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigError, ConfigErrors, Environment};
 use latchkey_domain::{Clock, ProviderName};
 use tokio::task::JoinSet;
 
@@ -39,7 +39,8 @@ fn callback_variable(definition: &Definition, purpose: Purpose) -> String {
 
 /// The path of a callback shows which provider responded, so each provider needs its own
 /// (mix-up attack, RFC 9700 section 4.4).
-fn refuse_shared_callbacks(definitions: &[Definition]) -> Result<(), ConfigError> {
+fn refuse_shared_callbacks(definitions: &[Definition]) -> Result<(), ConfigErrors> {
+    let mut errors = ConfigErrors::default();
     let mut seen: BTreeMap<&str, String> = BTreeMap::new();
     for definition in definitions {
         for (purpose, url) in [
@@ -49,30 +50,32 @@ fn refuse_shared_callbacks(definitions: &[Definition]) -> Result<(), ConfigError
             let Some(url) = url else { continue };
             let variable = callback_variable(definition, purpose);
             if let Some(other) = seen.insert(url.as_str(), variable.clone()) {
-                return Err(ConfigError::new(
-                    variable,
-                    format!("is the same URL as {other}: each needs its own"),
-                ));
+                let problem = format!("is the same URL as {other}: each needs its own");
+                errors.add(ConfigError::new(variable, problem));
             }
         }
     }
-    Ok(())
+    errors.or(())
 }
 
 impl Registry {
     /// Reads the definitions (R3, R40). Makes no request.
     ///
     /// # Errors
-    /// A definition is incomplete, wrong or contradicts another.
+    /// Definitions are incomplete, wrong or contradict each other.
     pub fn from_environment(
         environment: &Environment,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, ConfigError> {
-        let mut definitions = oidc::definitions(environment)?;
+    ) -> Result<Self, ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        let mut definitions = errors
+            .take(oidc::definitions(environment))
+            .unwrap_or_default();
         for built_in in BUILT_IN {
-            definitions.extend(built_in.definition(environment)?);
+            definitions.extend(errors.take(built_in.definition(environment)).flatten());
         }
-        refuse_shared_callbacks(&definitions)?;
+        errors.take(refuse_shared_callbacks(&definitions));
+        let definitions = errors.or(definitions)?;
         let http = Http::build().map_err(|problem| ConfigError::new("SSL_CERT_FILE", problem))?;
         let providers = definitions
             .into_iter()
@@ -90,18 +93,19 @@ impl Registry {
     ///
     /// # Errors
     /// Neither the variable of a callback URL nor `PUBLIC_URL` is set.
-    pub fn require_callbacks(&self) -> Result<(), ConfigError> {
+    pub fn require_callbacks(&self) -> Result<(), ConfigErrors> {
+        let mut errors = ConfigErrors::default();
         for provider in self.iter() {
             for purpose in [Purpose::SignIn, Purpose::Connect] {
                 if provider.redirect_uri(purpose).is_none() {
-                    return Err(ConfigError::new(
+                    errors.add(ConfigError::new(
                         callback_variable(provider.definition(), purpose),
                         "is missing: set it, or PUBLIC_URL, to what browsers reach",
                     ));
                 }
             }
         }
-        Ok(())
+        errors.or(())
     }
 
     /// Checks that no provider may vouch for every address. This is necessary if several
@@ -110,18 +114,19 @@ impl Registry {
     ///
     /// # Errors
     /// The variable `…_EMAIL_DOMAINS` of a provider is not set.
-    pub fn require_email_domains(&self) -> Result<(), ConfigError> {
+    pub fn require_email_domains(&self) -> Result<(), ConfigErrors> {
+        let mut errors = ConfigErrors::default();
         for provider in self.iter() {
             let definition = provider.definition();
             if !definition.built_in && definition.email.domains.is_empty() {
-                return Err(ConfigError::new(
+                errors.add(ConfigError::new(
                     variable(definition, "EMAIL_DOMAINS"),
                     "is missing: with IS_MULTIWORKSPACE_ENABLED set it to the domains whose \
                      addresses this provider may vouch for, such as acme.example",
                 ));
             }
         }
-        Ok(())
+        errors.or(())
     }
 
     /// Checks that no provider requires something that is not supported: nobody could

@@ -11,11 +11,11 @@ mod connection_checks;
 mod pooler;
 mod time_limit;
 
-use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use latchkey_config::{ConfigError, Environment, hint_of_server_url};
+use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -27,7 +27,10 @@ pub use time_limit::{ANSWER, UNHURRIED, within};
 use connection_checks::ServerLimits;
 
 /// Default number of connections of a pool.
-const USUAL_CONNECTIONS: NonZeroU32 = NonZeroU32::new(16).unwrap();
+const USUAL_CONNECTIONS: u32 = 16;
+
+/// A pool allocates its connections' places at once.
+const CONNECTIONS: RangeInclusive<u32> = 1..=10_000;
 
 /// How long a request waits for a connection, including connecting, before it fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,8 +42,8 @@ const NAME: &str = "DATABASE_URL";
 /// is then not ready at `/readyz`.
 ///
 /// # Errors
-/// The URL is missing or is not valid.
-pub fn pool(environment: &Environment, service: &str) -> Result<PgPool, ConfigError> {
+/// The URL is missing or is not valid, or the number is out of bounds.
+pub fn pool(environment: &Environment, service: &str) -> Result<PgPool, ConfigErrors> {
     pool_with(environment, service, ServerLimits::FOR_A_SERVICE)
 }
 
@@ -48,7 +51,7 @@ pub fn pool(environment: &Environment, service: &str) -> Result<PgPool, ConfigEr
 ///
 /// # Errors
 /// As [`pool`].
-pub fn pool_of_command(environment: &Environment, command: &str) -> Result<PgPool, ConfigError> {
+pub fn pool_of_command(environment: &Environment, command: &str) -> Result<PgPool, ConfigErrors> {
     pool_with(environment, command, ServerLimits::FOR_A_COMMAND)
 }
 
@@ -56,14 +59,16 @@ fn pool_with(
     environment: &Environment,
     name: &str,
     limits: ServerLimits,
-) -> Result<PgPool, ConfigError> {
-    let options = options(environment)?.application_name(name);
-    let most = environment.parsed("DATABASE_MAX_CONNECTIONS", USUAL_CONNECTIONS)?;
+) -> Result<PgPool, ConfigErrors> {
+    read_all! {
+        let options = options(environment);
+        let most = environment.number("DATABASE_MAX_CONNECTIONS", USUAL_CONNECTIONS, CONNECTIONS);
+    }
     Ok(limits
         .apply_to(PgPoolOptions::new())
-        .max_connections(most.get())
+        .max_connections(most)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(options))
+        .connect_lazy_with(options.application_name(name)))
 }
 
 /// A separate pool of one connection to the database of `pool`, for a user that keeps its
@@ -82,20 +87,11 @@ pub fn separate_pool(pool: &PgPool) -> PgPool {
 /// # Errors
 /// The URL is missing or is not valid.
 pub fn options(environment: &Environment) -> Result<PgConnectOptions, ConfigError> {
-    let url = environment.required(NAME, "postgres://user:password@host:5432/database")?;
-    if let Some(hint) = hint_of_server_url(&url) {
-        return Err(ConfigError::new(NAME, hint));
-    }
-    // The error of the parser may show the password, and the parser accepts any scheme.
-    Some(url.as_str())
-        .filter(|url| url.starts_with("postgres://") || url.starts_with("postgresql://"))
-        .and_then(|url| PgConnectOptions::from_str(url).ok())
+    const EXAMPLE: &str = "postgres://user:password@host:5432/database";
+    let url = environment.server_url(NAME, &["postgres", "postgresql"], EXAMPLE)?;
+    PgConnectOptions::from_str(&url)
         // The default of PostgreSQL since version 12; pgbouncer refuses the option.
         .map(|options| options.extra_float_digits(None))
-        .ok_or_else(|| {
-            ConfigError::new(
-                NAME,
-                "is not a PostgreSQL URL: postgres://user:password@host/database",
-            )
-        })
+        // The error of the parser may show the password.
+        .map_err(|_| ConfigError::new(NAME, format!("must be a URL such as {EXAMPLE}")))
 }

@@ -13,33 +13,30 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Reads until `stop`, and applies each value that differs from the one in use. A value that
 /// cannot be read or applied, such as a certificate whose key is still to come, changes
 /// nothing: it is tried again, and each distinct error is logged once. `what` names the files
-/// in the log.
+/// in the log. `in_use` is the value that the service read at its start: the files may have
+/// changed since.
 pub async fn watch<T: PartialEq, E: Display>(
     what: &'static str,
     stop: CancellationToken,
+    mut in_use: T,
     read: impl Fn() -> Result<T, E>,
     apply: impl Fn(&T) -> Result<(), E>,
 ) {
-    // An error of the first reading is not logged: the start of the service has read the files
-    // already.
-    let (mut in_use, mut logged) = match read() {
-        Ok(value) => (Some(value), String::new()),
-        Err(error) => (None, error.to_string()),
-    };
+    let mut logged = String::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(INTERVAL) => {}
         }
         let changed = read().and_then(|now| {
-            if in_use.as_ref() == Some(&now) {
+            if now == in_use {
                 return Ok(None);
             }
             apply(&now).map(|()| Some(now))
         });
         match changed {
             Ok(None) => logged.clear(),
-            Ok(now) => {
+            Ok(Some(now)) => {
                 in_use = now;
                 logged.clear();
                 tracing::info!(what, "changed files are in use");
@@ -81,10 +78,10 @@ mod tests {
             self.applied.lock().unwrap().clone()
         }
 
-        /// Odd values cannot be applied.
+        /// The service has read 2. Odd values cannot be applied.
         async fn watch(&self, stop: CancellationToken) {
             let read = || self.file.lock().unwrap().ok_or("cannot be read");
-            watch("test", stop, read, |value| {
+            watch("test", stop, 2, read, |value| {
                 if value % 2 == 1 {
                     return Err("cannot be applied");
                 }
@@ -119,5 +116,15 @@ mod tests {
             stop.cancel();
         };
         tokio::join!(world.watch(stop.clone()), steps);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_between_the_first_reading_and_the_watch_is_applied() {
+        let world = World::default();
+        world.write(Some(4));
+        let duration = Duration::from_secs(5);
+        let watched = tokio::time::timeout(duration, world.watch(CancellationToken::new()));
+        assert!(watched.await.is_err(), "the watch ended");
+        assert_eq!(world.applied(), [4]);
     }
 }

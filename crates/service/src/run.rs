@@ -5,19 +5,16 @@ use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigCommand, ConfigError, ConfigErrors, Environment, read_all};
 
 use crate::{database, metrics, telemetry, trust};
-
-/// Exit code for a wrong or missing variable (`EX_CONFIG` of sysexits.h): a restart does not help.
-const EXIT_CONFIG: u8 = 78;
 
 /// Why a service ended.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A variable is wrong or missing.
+    /// Variables are faulty.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] ConfigErrors),
     /// The service cannot listen on an address or handle a signal.
     #[error("{what}: {source}")]
     Io {
@@ -37,6 +34,12 @@ pub enum StartError {
     /// Any other failure.
     #[error("{0}")]
     Other(String),
+}
+
+impl From<ConfigError> for StartError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error.into())
+    }
 }
 
 impl StartError {
@@ -62,30 +65,73 @@ impl StartError {
     }
 }
 
-/// Sets up telemetry, runs the service and returns its exit code. A configuration error is one line
-/// on standard error that names the variable.
-pub async fn service_main<F>(
+impl From<sqlx::Error> for StartError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::other(error)
+    }
+}
+
+/// Reads the configuration, sets up telemetry, runs the service and returns its exit code. If
+/// variables are faulty, nothing is started, and standard error is that of `config check`.
+pub async fn service_main<C, F>(
     service: &'static str,
-    serve: impl FnOnce(Environment) -> F,
+    read: impl FnOnce(&Environment) -> Result<C, ConfigErrors>,
+    serve: impl FnOnce(C) -> F,
 ) -> ExitCode
 where
     F: Future<Output = Result<(), StartError>>,
 {
     let environment = Environment::of_process();
-    let telemetry = match telemetry::init(service, &environment) {
-        Ok(telemetry) => telemetry,
-        Err(error) => return report_error(service, &error.into()),
+    let init = |settings: telemetry::Settings| {
+        let telemetry = settings.init(service);
+        // After the log, which has its failure, and before anything is counted.
+        metrics::install();
+        telemetry
     };
-    metrics::install();
-    if let Err(error) = trust::check(&environment) {
-        return report_error(service, &error.into());
+    let (telemetry, config) = match configuration(&environment, init, read) {
+        Ok(read) => read,
+        Err(errors) => return latchkey_config::report(service, &errors, &environment.warnings()),
+    };
+    for warning in environment.warnings() {
+        tracing::warn!(
+            variable = warning.name,
+            problem = warning.problem,
+            "probably misspelt"
+        );
     }
     let outcome = tokio::select! {
-        outcome = serve(environment.clone()) => outcome,
+        outcome = serve(config) => outcome,
         error = database::refuse_transaction_pooling(&environment) => Err(error.into()),
     };
     telemetry.flush().await;
     exit_code(service, outcome)
+}
+
+/// Carries out a command about the configuration that [`service_main`] reads.
+pub fn config_main<C>(
+    service: &str,
+    command: ConfigCommand,
+    read: impl FnOnce(&Environment) -> Result<C, ConfigErrors>,
+) -> ExitCode {
+    let environment = Environment::of_process();
+    let read = configuration(&environment, |_| Ok(()), read);
+    command.run(service, &environment, read)
+}
+
+/// Reads what every service reads, and then what `read` reads. `init` sets up telemetry before
+/// that, so that nothing that is logged or counted meanwhile is lost.
+fn configuration<T, C>(
+    environment: &Environment,
+    init: impl FnOnce(telemetry::Settings) -> Result<T, ConfigError>,
+    read: impl FnOnce(&Environment) -> Result<C, ConfigErrors>,
+) -> Result<(T, C), ConfigErrors> {
+    let settings = telemetry::Settings::from_environment(environment);
+    read_all! {
+        let telemetry = settings.and_then(|settings| init(settings).map_err(ConfigErrors::from));
+        let () = trust::check(environment);
+        let config = read(environment);
+    }
+    Ok((telemetry, config))
 }
 
 /// Binds the address of a variable, so that a port that is in use stops the start. The listener is
@@ -125,12 +171,12 @@ pub fn exit_code(service: &str, outcome: Result<(), StartError>) -> ExitCode {
 
 /// Prints the error and returns its exit code.
 pub fn report_error(service: &str, error: &StartError) -> ExitCode {
+    if let StartError::Config(errors) = error {
+        return latchkey_config::report(service, errors, &[]);
+    }
     // If standard error is closed, the exit code remains.
     let _ = writeln!(std::io::stderr(), "{service}: {error}");
-    match error {
-        StartError::Config(_) => ExitCode::from(EXIT_CONFIG),
-        StartError::Io { .. } | StartError::Task { .. } | StartError::Other(_) => ExitCode::FAILURE,
-    }
+    ExitCode::FAILURE
 }
 
 #[cfg(test)]

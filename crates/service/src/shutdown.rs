@@ -1,6 +1,7 @@
 //! Graceful shut-down: the service becomes not ready, accepts no new work after `SHUTDOWN_DELAY`,
 //! and finishes running work.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use latchkey_config::{ConfigError, Environment};
@@ -11,12 +12,15 @@ use crate::StartError;
 /// Enough for load balancers and callers that watch readiness to use another replica.
 const USUAL_DELAY: Duration = Duration::from_secs(5);
 
+/// No orchestrator waits longer.
+const DELAYS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+
 /// `SHUTDOWN_DELAY`: how long the service still accepts work after it was asked to stop.
 ///
 /// # Errors
-/// The value is not a duration.
+/// The value is not a duration of at most one hour.
 pub fn delay(environment: &Environment) -> Result<Duration, ConfigError> {
-    environment.duration("SHUTDOWN_DELAY", USUAL_DELAY)
+    environment.duration("SHUTDOWN_DELAY", USUAL_DELAY, DELAYS)
 }
 
 /// A token that is cancelled `delay` after `asked`: the service then accepts no new work. Until then

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigError, ConfigErrors, Environment};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
@@ -10,28 +10,39 @@ use rustls::pki_types::pem::PemObject as _;
 /// because of its certificate.
 ///
 /// # Errors
-/// The file contains no certificate, or the directory cannot be read.
-pub fn check(environment: &Environment) -> Result<(), ConfigError> {
-    const FILE: &str = "SSL_CERT_FILE";
-    const DIRECTORY: &str = "SSL_CERT_DIR";
-    if let Some(path) = environment.optional(FILE)? {
-        let wrong = |problem: String| ConfigError::new(FILE, format!("{path}: {problem}"));
-        let found = CertificateDer::pem_file_iter(&path)
-            .map_err(|error| wrong(error.to_string()))?
-            .filter_map(Result::ok)
-            .count();
-        if found == 0 {
-            return Err(wrong("has no certificate in PEM".to_owned()));
-        }
+/// The file contains no certificate, or a directory does not exist.
+pub fn check(environment: &Environment) -> Result<(), ConfigErrors> {
+    let mut errors = ConfigErrors::default();
+    errors.take(check_file(environment));
+    errors.take(check_directories(environment));
+    errors.or(())
+}
+
+fn check_file(environment: &Environment) -> Result<(), ConfigError> {
+    const NAME: &str = "SSL_CERT_FILE";
+    let Some(path) = environment.optional(NAME)? else {
+        return Ok(());
+    };
+    let has_certificate = CertificateDer::pem_file_iter(&path)
+        .is_ok_and(|mut certificates| certificates.any(|read| read.is_ok()));
+    if has_certificate {
+        return Ok(());
     }
-    if let Some(paths) = environment.optional(DIRECTORY)? {
-        let missing = paths.split(':').find(|path| !Path::new(path).is_dir());
-        if let Some(path) = missing {
-            let problem = format!("{path}: is not a readable directory");
-            return Err(ConfigError::new(DIRECTORY, problem));
-        }
+    let problem = "must be the path of a readable file with certificates in PEM, such as \
+                   /etc/ssl/certs/ca-certificates.crt";
+    Err(ConfigError::new(NAME, problem))
+}
+
+fn check_directories(environment: &Environment) -> Result<(), ConfigError> {
+    const NAME: &str = "SSL_CERT_DIR";
+    let Some(paths) = environment.optional(NAME)? else {
+        return Ok(());
+    };
+    if paths.split(':').all(|path| Path::new(path).is_dir()) {
+        return Ok(());
     }
-    Ok(())
+    let problem = "must be directories that exist, such as /etc/ssl/certs, with : between them";
+    Err(ConfigError::new(NAME, problem))
 }
 
 #[cfg(test)]
@@ -46,8 +57,8 @@ mod tests {
             ("SSL_CERT_DIR", "/etc:/nowhere"),
         ] {
             let environment = [(name, value)].into_iter().collect();
-            let error = check(&environment).unwrap_err();
-            assert_eq!(error.name, name);
+            let errors = check(&environment).unwrap_err();
+            assert!(errors.to_string().starts_with(name), "{errors}");
         }
         assert_eq!(check(&Environment::default()), Ok(()));
     }

@@ -2,8 +2,10 @@
 
 use std::str::FromStr;
 
-use latchkey_config::{ConfigError, Environment};
-use latchkey_service::grpc::ClientCertificate;
+use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
+use latchkey_service::grpc::{ClientCertificate, ServerTls};
+
+use super::verification_keys::KeySource;
 
 /// How callers authenticate (`CALLERS_BY`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,37 +36,28 @@ impl FromStr for CallersBy {
 }
 
 impl CallersBy {
+    fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
+        environment.parsed("CALLERS_BY", Self::default())
+    }
+
+    /// TLS of a server with the variables `GRPC_TLS_…`, whose handshake requests a client
+    /// certificate if `CALLERS_BY` says so.
+    ///
+    /// # Errors
+    /// A variable is missing or wrong.
+    pub fn server_tls(environment: &Environment) -> Result<ServerTls, ConfigErrors> {
+        let by = Self::from_environment(environment)?;
+        ServerTls::new(environment, by.client_certificate())
+    }
+
     /// Whether the TLS handshake requests a client certificate.
-    pub fn client_certificate(self) -> ClientCertificate {
+    fn client_certificate(self) -> ClientCertificate {
         match self {
             Self::Certificate | Self::Both => ClientCertificate::Required,
             Self::Either => ClientCertificate::Optional,
             Self::Token => ClientCertificate::NotAsked,
         }
     }
-}
-
-/// The source of the keys that verify service-account tokens.
-#[derive(Debug, Clone)]
-pub(super) enum KeySource {
-    /// `CALLER_JWKS`, or the file of `CALLER_JWKS_FILE`, which is read again when it
-    /// changes.
-    Text(Environment),
-    /// `CALLER_JWKS_URL`, which is fetched regularly.
-    Url(Box<KeySetUrl>),
-}
-
-/// A key set that is fetched over HTTPS.
-#[derive(Debug, Clone)]
-pub(super) struct KeySetUrl {
-    /// `CALLER_JWKS_URL`.
-    pub url: String,
-    /// CA certificate for `CALLER_JWKS_URL` if it is not publicly trusted
-    /// (`CALLER_JWKS_CA`).
-    pub authority: Option<String>,
-    /// Source of `CALLER_JWKS_TOKEN`, usually a file: the bearer token that the
-    /// Kubernetes API requires to read its keys.
-    pub environment: Environment,
 }
 
 /// Which service-account tokens are accepted.
@@ -86,53 +79,38 @@ pub struct CallerSettings {
 }
 
 impl CallerSettings {
-    /// Reads `CALLERS_BY` and the `CALLER_…` variables that it requires.
+    /// Reads `CALLERS_BY` and the other `CALLER_…` variables. These are read in any case, and
+    /// faults in them count only if callers have tokens.
     ///
     /// # Errors
     /// A variable is missing or wrong.
-    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
-        let by = environment.parsed("CALLERS_BY", CallersBy::default())?;
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigErrors> {
+        let tokens = TokenSettings::from_environment(environment);
+        let by = CallersBy::from_environment(environment)?;
         let tokens = match by {
             CallersBy::Certificate => None,
-            CallersBy::Token | CallersBy::Either | CallersBy::Both => {
-                Some(TokenSettings::from_environment(environment)?)
-            }
+            CallersBy::Token | CallersBy::Either | CallersBy::Both => Some(tokens?),
         };
         Ok(Self { by, tokens })
     }
 }
 
 impl TokenSettings {
-    fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
-        let keys = if let Some(url) = environment.optional("CALLER_JWKS_URL")? {
-            if !url.starts_with("https://") && !url.starts_with("http://127.0.0.1:") {
-                return Err(ConfigError::new(
-                    "CALLER_JWKS_URL",
-                    "must begin with https://",
-                ));
-            }
-            KeySource::Url(Box::new(KeySetUrl {
-                url,
-                authority: environment.optional("CALLER_JWKS_CA")?,
-                environment: environment.clone(),
-            }))
-        } else {
-            environment.required(
-                "CALLER_JWKS",
-                "the key set of the cluster (`kubectl get --raw /openid/v1/jwks`), \
-                 CALLER_JWKS_FILE to its path, or CALLER_JWKS_URL to its address",
-            )?;
-            KeySource::Text(environment.clone())
-        };
-        Ok(Self {
-            issuer: environment.required(
+    fn from_environment(environment: &Environment) -> Result<Self, ConfigErrors> {
+        read_all! {
+            let issuer = environment.required(
                 "CALLER_TOKEN_ISSUER",
                 "the `iss` of service-account tokens, e.g. https://kubernetes.default.svc",
-            )?,
-            audience: environment.required(
+            );
+            let audience = environment.required(
                 "CALLER_TOKEN_AUDIENCE",
                 "the audience that callers project their tokens for, e.g. latchkey",
-            )?,
+            );
+            let keys = KeySource::from_environment(environment);
+        }
+        Ok(Self {
+            issuer,
+            audience,
             keys,
         })
     }

@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jsonwebtoken::{Algorithm, DecodingKey};
-use latchkey_config::ConfigError;
+use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use latchkey_jwks::{Key, KeySet, MAX_BYTES, read_body};
 use latchkey_service::file_watch;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-
-use super::settings::{KeySetUrl, KeySource};
 
 /// How often a URL is fetched.
 const FETCH_INTERVAL: Duration = Duration::from_mins(5);
@@ -20,6 +18,67 @@ const FETCH_INTERVAL: Duration = Duration::from_mins(5);
 const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(10);
 /// A fetch fails after this time.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The source of the keys that verify service-account tokens.
+#[derive(Debug, Clone)]
+pub(super) enum KeySource {
+    /// `CALLER_JWKS`, or the file of `CALLER_JWKS_FILE`, which is read again when it
+    /// changes.
+    Text {
+        /// The key set as it was read first.
+        text: Arc<str>,
+        environment: Environment,
+    },
+    /// `CALLER_JWKS_URL`, which is fetched regularly.
+    Url(Box<KeySetUrl>),
+}
+
+/// A key set that is fetched over HTTPS.
+#[derive(Debug, Clone)]
+pub(super) struct KeySetUrl {
+    /// `CALLER_JWKS_URL`.
+    url: String,
+    /// CA certificate for `CALLER_JWKS_URL` if it is not publicly trusted
+    /// (`CALLER_JWKS_CA`).
+    authority: Option<String>,
+    /// Source of `CALLER_JWKS_TOKEN`, usually a file: the bearer token that the
+    /// Kubernetes API requires to read its keys.
+    environment: Environment,
+}
+
+impl KeySource {
+    /// Reads the variables.
+    ///
+    /// # Errors
+    /// A variable is missing or wrong.
+    pub(super) fn from_environment(environment: &Environment) -> Result<Self, ConfigErrors> {
+        let text = read_key_set(environment);
+        read_all! {
+            let url = environment.optional("CALLER_JWKS_URL");
+            let authority = read_authority(environment);
+            // It is read again for each fetch.
+            let _ = environment.optional("CALLER_JWKS_TOKEN");
+        }
+        let Some(url) = url else {
+            let text = text?;
+            KeysById::parse(text.as_bytes())?;
+            return Ok(Self::Text {
+                text,
+                environment: environment.clone(),
+            });
+        };
+        if !url.starts_with("https://") && !url.starts_with("http://127.0.0.1:") {
+            let problem = "must begin with https://, such as \
+                           https://kubernetes.default.svc/openid/v1/jwks";
+            return Err(ConfigError::new("CALLER_JWKS_URL", problem).into());
+        }
+        Ok(Self::Url(Box::new(KeySetUrl {
+            url,
+            authority,
+            environment: environment.clone(),
+        })))
+    }
+}
 
 /// Keys by their ids, each for one algorithm. The algorithm in a token's header is only
 /// compared with it (RFC 8725 section 3.1).
@@ -30,7 +89,10 @@ impl KeysById {
     /// Reads a key set. Only RSA and elliptic-curve keys with a key id are used.
     fn parse(document: &[u8]) -> Result<Self, ConfigError> {
         let set = KeySet::parse(document).map_err(|error| {
-            ConfigError::new("CALLER_JWKS", format!("is not a key set: {error}"))
+            let problem = format!(
+                "must be a key set as `kubectl get --raw /openid/v1/jwks` prints it: {error}"
+            );
+            ConfigError::new("CALLER_JWKS", problem)
         })?;
         let by_id = |key: Key| {
             let algorithm = key.algorithm().filter(|named| *named != Algorithm::EdDSA)?;
@@ -40,7 +102,7 @@ impl KeysById {
         if keys.is_empty() {
             return Err(ConfigError::new(
                 "CALLER_JWKS",
-                "has no public RSA or elliptic-curve key with a key id",
+                "must have a public RSA or elliptic-curve key with a key id (`kid`)",
             ));
         }
         Ok(Self(keys))
@@ -67,12 +129,10 @@ impl std::fmt::Debug for VerificationKeys {
 }
 
 impl VerificationKeys {
-    /// Reads the keys of a file now; those of a URL are fetched by [`Self::follow`].
+    /// Parses the keys of a text now; those of a URL are fetched by [`Self::follow`].
     pub(super) fn new(source: KeySource) -> Result<Self, ConfigError> {
         let keys = match &source {
-            KeySource::Text(environment) => {
-                KeysById::parse(environment.required("CALLER_JWKS", "a key set")?.as_bytes())?
-            }
+            KeySource::Text { text, .. } => KeysById::parse(text.as_bytes())?,
             KeySource::Url(_) => KeysById::default(),
         };
         Ok(Self {
@@ -94,9 +154,10 @@ impl VerificationKeys {
     /// Reloads the keys until `stop`.
     pub(super) async fn follow(self, stop: CancellationToken) {
         match &self.source {
-            KeySource::Text(environment) => {
-                let read = || environment.required("CALLER_JWKS", "a key set");
-                file_watch::watch("keys of service-account tokens", stop, read, |text| {
+            KeySource::Text { text, environment } => {
+                let (what, in_use) = ("keys of service-account tokens", Arc::clone(text));
+                let read = || read_key_set(environment);
+                file_watch::watch(what, stop, in_use, read, |text| {
                     self.current
                         .store(Arc::new(KeysById::parse(text.as_bytes())?));
                     Ok(())
@@ -152,4 +213,28 @@ async fn fetch(source: &KeySetUrl) -> Result<KeysById, ConfigError> {
         .await
         .map_err(|error| wrong(error.to_string()))?;
     KeysById::parse(&document)
+}
+
+fn read_authority(environment: &Environment) -> Result<Option<String>, ConfigError> {
+    const NAME: &str = "CALLER_JWKS_CA";
+    let text = environment.optional(NAME)?;
+    let is_pem = |text: &String| {
+        reqwest::Certificate::from_pem_bundle(text.as_bytes()).is_ok_and(|found| !found.is_empty())
+    };
+    if text.as_ref().is_none_or(is_pem) {
+        Ok(text)
+    } else {
+        Err(ConfigError::new(NAME, "must be a certificate in PEM"))
+    }
+}
+
+/// Reads the text of the key set from `CALLER_JWKS` or its file.
+fn read_key_set(environment: &Environment) -> Result<Arc<str>, ConfigError> {
+    environment
+        .required(
+            "CALLER_JWKS",
+            "the key set of the cluster (`kubectl get --raw /openid/v1/jwks`), \
+             CALLER_JWKS_FILE to its path, or CALLER_JWKS_URL to its address",
+        )
+        .map(Arc::from)
 }

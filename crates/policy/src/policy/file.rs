@@ -81,8 +81,16 @@ impl Policy {
         if text.trim() == ANY_CERTIFICATE {
             return Ok(Self::any_certificate());
         }
-        let file: File = toml::from_str(text)
-            .map_err(|error| InvalidPolicy(error.to_string().trim().to_owned()))?;
+        let file: File = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let before = text.get(..start).unwrap_or_default();
+            // One line, without the text itself.
+            let message = error.message().replace('\n', ", ");
+            InvalidPolicy(format!(
+                "line {}: {message}",
+                before.matches('\n').count() + 1
+            ))
+        })?;
         let rules = file
             .rule
             .iter()

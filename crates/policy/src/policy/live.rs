@@ -18,8 +18,16 @@ const NAME: &str = "POLICY";
 pub struct LivePolicy {
     current: Arc<ArcSwap<Policy>>,
     changes: watch::Sender<()>,
-    environment: Environment,
+    file: Option<WatchedFile>,
     contract: &'static Contract,
+}
+
+/// Where the policy is read again.
+#[derive(Debug, Clone)]
+struct WatchedFile {
+    /// The text of the first policy.
+    text: Arc<str>,
+    environment: Environment,
 }
 
 impl LivePolicy {
@@ -32,21 +40,26 @@ impl LivePolicy {
         environment: &Environment,
         contract: &'static Contract,
     ) -> Result<Self, ConfigError> {
-        let policy = parse(&read(environment, contract)?, contract)?;
+        let text = read(environment, contract)?;
+        let policy = parse(&text, contract)?;
         log_policy(&policy);
-        Ok(Self::of(policy, environment.clone(), contract))
+        let file = WatchedFile {
+            text,
+            environment: environment.clone(),
+        };
+        Ok(Self::of(policy, Some(file), contract))
     }
 
     /// A policy that is not reloaded.
     pub fn fixed(policy: Policy, contract: &'static Contract) -> Self {
-        Self::of(policy, Environment::default(), contract)
+        Self::of(policy, None, contract)
     }
 
-    fn of(policy: Policy, environment: Environment, contract: &'static Contract) -> Self {
+    fn of(policy: Policy, file: Option<WatchedFile>, contract: &'static Contract) -> Self {
         Self {
             current: Arc::new(ArcSwap::from_pointee(policy)),
             changes: watch::Sender::default(),
-            environment,
+            file,
             contract,
         }
     }
@@ -69,8 +82,11 @@ impl LivePolicy {
     /// Reloads the policy when its file changes, until `stop`. A text that is not a policy
     /// is logged and changes nothing.
     pub async fn follow_file(self, stop: CancellationToken) {
-        let read = || read(&self.environment, self.contract);
-        file_watch::watch("policy", stop, read, |text| {
+        let Some(WatchedFile { text, environment }) = self.file else {
+            return stop.cancelled().await;
+        };
+        let read = || read(&environment, self.contract);
+        file_watch::watch("policy", stop, text, read, |text| {
             let policy = parse(text, self.contract)?;
             log_policy(&policy);
             self.current.store(Arc::new(policy));
@@ -81,21 +97,19 @@ impl LivePolicy {
     }
 }
 
-fn read(environment: &Environment, contract: &Contract) -> Result<String, ConfigError> {
-    let program = contract.program();
-    environment.required(
-        NAME,
-        &format!(
-            "a policy that says who may call {}, or POLICY_FILE to its path (docs/policy.md; \
-             `{program} policy check` reads one), or to any-certificate for development",
-            contract.service()
-        ),
-    )
+fn read(environment: &Environment, contract: &Contract) -> Result<Arc<str>, ConfigError> {
+    let hint = format!(
+        "a policy that says who may call {}, or POLICY_FILE to its path (docs/policy.md; \
+         `{} policy check` reads one), or to any-certificate for development",
+        contract.service(),
+        contract.program(),
+    );
+    environment.required(NAME, &hint).map(Arc::from)
 }
 
 fn parse(text: &str, contract: &Contract) -> Result<Policy, ConfigError> {
     Policy::parse(text, contract)
-        .map_err(|error| ConfigError::new(NAME, format!("is wrong: {error}")))
+        .map_err(|error| ConfigError::new(NAME, format!("must be a policy: {error}")))
 }
 
 fn log_policy(policy: &Policy) {
@@ -107,5 +121,33 @@ fn log_policy(policy: &Policy) {
         tracing::warn!("the policy has no rules: every call is refused");
     } else {
         tracing::info!(rules = policy.rules().len(), "policy is in force");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    // R36
+    #[tokio::test(start_paused = true)]
+    async fn a_policy_that_changed_before_the_watch_started_comes_into_force() {
+        let path = std::env::temp_dir().join(uuid::Uuid::now_v7().to_string());
+        std::fs::write(&path, "any-certificate").unwrap();
+        let environment = [("POLICY_FILE", path.to_str().unwrap())]
+            .into_iter()
+            .collect();
+        let live = LivePolicy::from_environment(&environment, Contract::tokens()).unwrap();
+        std::fs::write(&path, "rule = []").unwrap();
+        let mut changes = live.changes();
+        tokio::select! {
+            () = live.clone().follow_file(CancellationToken::new()) => panic!("the watch ended"),
+            changed = tokio::time::timeout(Duration::from_secs(5), changes.changed()) => {
+                changed.expect("the policy did not change").unwrap();
+            }
+        }
+        assert!(!live.current().is_open());
+        std::fs::remove_file(&path).unwrap();
     }
 }

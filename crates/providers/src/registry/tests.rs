@@ -1,5 +1,7 @@
 //! Configuration (R3, R6, R7, R13, R40).
 
+use std::collections::BTreeSet;
+
 use latchkey_domain::{ScopeSet, SystemClock};
 
 use super::*;
@@ -21,7 +23,7 @@ const ACME: [(&str, &str); 2] = [
 ];
 const TENANT: &str = "aaaaaaaa-0000-4000-8000-00000000acce";
 
-fn read(sets: &[&[(&str, &str)]]) -> Result<Registry, ConfigError> {
+fn read(sets: &[&[(&str, &str)]]) -> Result<Registry, ConfigErrors> {
     let environment: Environment = sets.iter().copied().flatten().copied().collect();
     Registry::from_environment(&environment, Arc::new(SystemClock))
 }
@@ -32,9 +34,13 @@ fn provider(name: &str, sets: &[&[(&str, &str)]]) -> Arc<Provider> {
 
 /// Name of the variable that stops the start.
 fn culprit(sets: &[&[(&str, &str)]]) -> String {
-    let error = read(sets).unwrap_err();
-    assert!(!error.to_string().contains("s3cret"), "{error}");
-    error.name
+    let errors = read(sets).unwrap_err();
+    assert!(!errors.to_string().contains("s3cret"), "{errors}");
+    first(&errors).name.clone()
+}
+
+fn first(errors: &ConfigErrors) -> &ConfigError {
+    errors.iter().next().unwrap()
 }
 
 // R40
@@ -46,8 +52,46 @@ fn a_disabled_provider_needs_nothing() {
         ("AUTH_GOOGLE_CLIENT_ID", "g"),
     ];
     assert_eq!(read(&[&off]).unwrap().iter().count(), 0);
-    let off = [("AUTH_OIDC_ACME_ENABLED", "false")];
+    let off = [
+        ("AUTH_OIDC_ACME_ENABLED", "false"),
+        ("AUTH_OIDC_ACME_ROTATION", "sometimes"),
+    ];
     assert_eq!(read(&[&ACME, &off]).unwrap().iter().count(), 0);
+}
+
+// R40
+#[test]
+fn a_switch_of_a_disabled_provider_means_nothing() {
+    let switches = [
+        ("MESSAGING_PROVIDER_GMAIL_ENABLED", "true"),
+        ("CALENDAR_PROVIDER_GOOGLE_ENABLED", "true"),
+        ("MESSAGING_PROVIDER_MICROSOFT_ENABLED", "true"),
+        ("CALENDAR_PROVIDER_MICROSOFT_ENABLED", "perhaps"),
+        ("AUTH_MICROSOFT_ENABLED", "false"),
+    ];
+    assert_eq!(read(&[&switches]).unwrap().iter().count(), 0);
+    assert_eq!(read(&[&GOOGLE, &switches]).unwrap().iter().count(), 1);
+    // Whoever switches the provider on is told of a wrong switch.
+    assert_eq!(
+        culprit(&[&switches[..4], &MICROSOFT]),
+        "CALENDAR_PROVIDER_MICROSOFT_ENABLED"
+    );
+}
+
+// R40
+#[test]
+fn all_faults_of_all_providers_are_reported_at_once() {
+    let wrong = [
+        ("AUTH_MICROSOFT_TENANT_ID", "acme.onmicrosoft.com"),
+        ("AUTH_MICROSOFT_SELECT_ACCOUNT", "perhaps"),
+        ("AUTH_OIDC_ACME_ROTATION", "sometimes"),
+        ("AUTH_OIDC_ACME_TOKEN_AUTH_METHOD", "basic"),
+    ];
+    let errors = read(&[&GOOGLE[..1], &MICROSOFT, &ACME, &wrong]).unwrap_err();
+    let names: BTreeSet<_> = errors.iter().map(|error| error.name.as_str()).collect();
+    let expected = wrong.map(|(name, _)| name).into_iter();
+    let expected = expected.chain(["AUTH_GOOGLE_CLIENT_ID", "AUTH_GOOGLE_CLIENT_SECRET"]);
+    assert_eq!(names, expected.collect::<BTreeSet<_>>());
 }
 
 // R40
@@ -64,14 +108,6 @@ fn an_enabled_provider_without_its_client_stops_the_start() {
 // R40
 #[test]
 fn settings_that_contradict_each_other_are_named() {
-    for (name, sets) in [
-        ("MESSAGING_PROVIDER_GMAIL_ENABLED", &[][..]),
-        ("CALENDAR_PROVIDER_GOOGLE_ENABLED", &MICROSOFT[..]),
-        ("MESSAGING_PROVIDER_MICROSOFT_ENABLED", &GOOGLE[..]),
-        ("CALENDAR_PROVIDER_MICROSOFT_ENABLED", &[][..]),
-    ] {
-        assert_eq!(culprit(&[sets, &[(name, "true")]]), name);
-    }
     let domains = [
         ("AUTH_GOOGLE_AUTO_CONNECT", "false"),
         ("AUTH_GOOGLE_AUTO_CONNECT_DOMAINS", "acme.example"),
@@ -166,8 +202,12 @@ fn a_new_provider_is_a_definition() {
 #[test]
 fn only_a_process_that_redirects_browsers_needs_callback_urls() {
     let registry = read(&[&GOOGLE]).unwrap();
-    let error = registry.require_callbacks().unwrap_err();
-    assert_eq!(error.name, "AUTH_GOOGLE_CALLBACK_URL");
+    let errors = registry.require_callbacks().unwrap_err();
+    let names: Vec<_> = errors.iter().map(|error| error.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["AUTH_GOOGLE_CALLBACK_URL", "AUTH_GOOGLE_APIS_CALLBACK_URL"]
+    );
     let public = [("PUBLIC_URL", "https://crm.example")];
     read(&[&GOOGLE, &MICROSOFT, &ACME, &public])
         .unwrap()
@@ -263,8 +303,8 @@ fn a_provider_is_trusted_only_for_configured_domains() {
 #[test]
 fn every_definition_needs_domains_if_there_are_several_workspaces() {
     let registry = read(&[&GOOGLE, &MICROSOFT, &ACME]).unwrap();
-    let error = registry.require_email_domains().unwrap_err();
-    assert_eq!(error.name, "AUTH_OIDC_ACME_EMAIL_DOMAINS");
+    let errors = registry.require_email_domains().unwrap_err();
+    assert_eq!(first(&errors).name, "AUTH_OIDC_ACME_EMAIL_DOMAINS");
     let domains = [("AUTH_OIDC_ACME_EMAIL_DOMAINS", "acme.example")];
     let registry = read(&[&GOOGLE, &MICROSOFT, &ACME, &domains]).unwrap();
     registry.require_email_domains().unwrap();
@@ -369,9 +409,9 @@ fn microsoft_scopes_of_two_resources_are_refused() {
             "https://outlook.office.com/IMAP.AccessAsUser.All",
         ),
     ];
-    let error = read(&[&MICROSOFT, both]).unwrap_err();
-    assert_eq!(error.name, "AUTH_MICROSOFT_CALENDAR_SCOPES");
-    assert!(error.to_string().contains("Calendars.Read"), "{error}");
+    let errors = read(&[&MICROSOFT, both]).unwrap_err();
+    assert_eq!(first(&errors).name, "AUTH_MICROSOFT_CALENDAR_SCOPES");
+    assert!(errors.to_string().contains("Calendars.Read"), "{errors}");
     // Scopes of one resource are accepted, whichever it is.
     let one = [both[0], both[2]];
     assert!(read(&[&MICROSOFT, &one]).is_ok());
@@ -408,7 +448,8 @@ fn parameters_of_the_sign_in_itself_are_refused() {
         ("resource=a&resource=b", "resource"),
         ("resource", "name=value"),
     ] {
-        let error = read(&[&ACME, &[(NAME, value)]]).unwrap_err();
+        let errors = read(&[&ACME, &[(NAME, value)]]).unwrap_err();
+        let error = first(&errors);
         assert_eq!(error.name, NAME);
         assert!(error.problem.contains(word), "{error}");
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigError, ConfigErrors, Environment};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
@@ -16,6 +16,8 @@ use crate::file_watch;
 pub struct ClientChannel {
     plain: Endpoint,
     current: Arc<ArcSwap<Target>>,
+    /// What the first target was made from.
+    pems: Arc<Pems>,
     environment: Environment,
 }
 
@@ -40,11 +42,13 @@ impl ClientChannel {
     ///
     /// # Errors
     /// One of them is missing, is not PEM, or they cannot be used together.
-    pub fn new(environment: &Environment, plain: Endpoint) -> Result<Self, ConfigError> {
-        let target = Target::new(&Pems::of_client(environment)?, &plain)?;
+    pub fn new(environment: &Environment, plain: Endpoint) -> Result<Self, ConfigErrors> {
+        let pems = Pems::of_client(environment)?;
+        let target = Target::new(&pems, &plain)?;
         Ok(Self {
             plain,
             current: Arc::new(ArcSwap::from_pointee(target)),
+            pems: Arc::new(pems),
             environment: environment.clone(),
         })
     }
@@ -59,8 +63,8 @@ impl ClientChannel {
     /// Watches the files until `stop`. Running calls are not affected; the next call connects with
     /// the new certificates.
     pub async fn watch_files(self, stop: CancellationToken) {
-        let read = || Pems::of_client(&self.environment);
-        file_watch::watch("gRPC client certificates", stop, read, |now| {
+        let read = || Pems::of_client(&self.environment).map(Arc::new);
+        file_watch::watch("gRPC client certificates", stop, self.pems, read, |now| {
             self.current.store(Arc::new(Target::new(now, &self.plain)?));
             Ok(())
         })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use rustls::RootCertStore;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
@@ -17,6 +17,9 @@ const CLIENT_CA: &str = "GRPC_TLS_CLIENT_CA";
 
 const CLIENT_CERTIFICATE: &str = "GRPC_CLIENT_CERT";
 
+const UNUSABLE_AUTHORITY: &str = "must be the certificate of an authority that issues certificates \
+                                  to callers, in PEM";
+
 /// Whether a client must present a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClientCertificate {
@@ -30,7 +33,7 @@ pub enum ClientCertificate {
 }
 
 /// The PEM texts as they were read at one time.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct Pems {
     certificate: String,
     key: String,
@@ -38,30 +41,47 @@ pub(super) struct Pems {
     authority: Option<String>,
 }
 
+// The private key must not be printed.
+impl std::fmt::Debug for Pems {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pems").finish_non_exhaustive()
+    }
+}
+
 impl Pems {
     /// Reads the variables of a server, or the files that they name.
     pub(super) fn of_server(
         environment: &Environment,
         client: ClientCertificate,
-    ) -> Result<Self, ConfigError> {
-        Ok(Self {
-            certificate: pem(environment, CERTIFICATE, "CERTIFICATE")?,
-            key: pem(environment, KEY, "PRIVATE KEY")?,
-            authority: match client {
-                ClientCertificate::NotAsked => None,
+    ) -> Result<Self, ConfigErrors> {
+        read_all! {
+            let certificate = pem(environment, CERTIFICATE, "CERTIFICATE");
+            let key = pem(environment, KEY, "PRIVATE KEY");
+            let authority = match client {
+                ClientCertificate::NotAsked => Ok(None),
                 ClientCertificate::Optional | ClientCertificate::Required => {
-                    Some(pem(environment, CLIENT_CA, "CERTIFICATE")?)
+                    pem(environment, CLIENT_CA, "CERTIFICATE").map(Some)
                 }
-            },
+            };
+        }
+        Ok(Self {
+            certificate,
+            key,
+            authority,
         })
     }
 
     /// The same for a client.
-    pub(super) fn of_client(environment: &Environment) -> Result<Self, ConfigError> {
+    pub(super) fn of_client(environment: &Environment) -> Result<Self, ConfigErrors> {
+        read_all! {
+            let certificate = pem(environment, CLIENT_CERTIFICATE, "CERTIFICATE");
+            let key = pem(environment, "GRPC_CLIENT_KEY", "PRIVATE KEY");
+            let authority = pem(environment, "GRPC_CLIENT_CA", "CERTIFICATE");
+        }
         Ok(Self {
-            certificate: pem(environment, CLIENT_CERTIFICATE, "CERTIFICATE")?,
-            key: pem(environment, "GRPC_CLIENT_KEY", "PRIVATE KEY")?,
-            authority: Some(pem(environment, "GRPC_CLIENT_CA", "CERTIFICATE")?),
+            certificate,
+            key,
+            authority: Some(authority),
         })
     }
 
@@ -70,11 +90,10 @@ impl Pems {
         let tls = ClientTlsConfig::new()
             .identity(Identity::from_pem(&self.certificate, &self.key))
             .ca_certificates(self.authority.iter().map(Certificate::from_pem));
-        plain.tls_config(tls).map_err(|error| {
-            ConfigError::new(
-                CLIENT_CERTIFICATE,
-                format!("certificate, key or authority cannot be used: {error}"),
-            )
+        plain.tls_config(tls).map_err(|_| {
+            let problem = "must be the certificate of GRPC_CLIENT_KEY, and GRPC_CLIENT_CA a \
+                           certificate too, all in PEM as the authority issued them";
+            ConfigError::new(CLIENT_CERTIFICATE, problem)
         })
     }
 
@@ -100,16 +119,17 @@ impl Pems {
                 };
                 let verifier = verifier
                     .build()
-                    .map_err(|error| ConfigError::new(CLIENT_CA, error.to_string()))?;
+                    .map_err(|_| ConfigError::new(CLIENT_CA, UNUSABLE_AUTHORITY))?;
                 builder.with_client_cert_verifier(verifier)
             }
         };
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())
-            .map_err(|_| ConfigError::new(KEY, "is not a private key in PEM"))?;
+            .map_err(|_| ConfigError::new(KEY, "must be a private key in PEM"))?;
         let mut config = builder
             .with_single_cert(certificates(CERTIFICATE, &self.certificate)?, key)
-            .map_err(|error| {
-                ConfigError::new(CERTIFICATE, format!("does not match {KEY}: {error}"))
+            .map_err(|_| {
+                let problem = format!("must be the certificate of {KEY}, then its issuers");
+                ConfigError::new(CERTIFICATE, problem)
             })?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -123,7 +143,7 @@ fn authorities(text: &str) -> Result<Arc<RootCertStore>, ConfigError> {
     for certificate in certificates(CLIENT_CA, text)? {
         roots
             .add(certificate)
-            .map_err(|error| ConfigError::new(CLIENT_CA, error.to_string()))?;
+            .map_err(|_| ConfigError::new(CLIENT_CA, UNUSABLE_AUTHORITY))?;
     }
     Ok(Arc::new(roots))
 }
@@ -131,7 +151,7 @@ fn authorities(text: &str) -> Result<Arc<RootCertStore>, ConfigError> {
 fn certificates(name: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| ConfigError::new(name, "is not a certificate in PEM"))
+        .map_err(|_| ConfigError::new(name, "must be a certificate in PEM"))
 }
 
 fn pem(environment: &Environment, name: &str, kind: &str) -> Result<String, ConfigError> {
@@ -141,7 +161,7 @@ fn pem(environment: &Environment, name: &str, kind: &str) -> Result<String, Conf
     } else {
         Err(ConfigError::new(
             name,
-            format!("has no PEM block of kind {kind}"),
+            format!("must be PEM: it has no line -----BEGIN {kind}-----"),
         ))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use latchkey_config::{ConfigError, Environment};
+use latchkey_config::{ConfigErrors, Environment};
 use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,8 @@ use crate::file_watch;
 #[derive(Clone)]
 pub struct ServerTls {
     current: Arc<ArcSwap<ServerConfig>>,
+    /// What the first configuration was made from.
+    pems: Arc<Pems>,
     environment: Environment,
     client: ClientCertificate,
 }
@@ -33,10 +35,12 @@ impl ServerTls {
     ///
     /// # Errors
     /// One of them is missing, is not PEM, or they do not match.
-    pub fn new(environment: &Environment, client: ClientCertificate) -> Result<Self, ConfigError> {
-        let config = Pems::of_server(environment, client)?.server_config(client)?;
+    pub fn new(environment: &Environment, client: ClientCertificate) -> Result<Self, ConfigErrors> {
+        let pems = Pems::of_server(environment, client)?;
+        let config = pems.server_config(client)?;
         Ok(Self {
             current: Arc::new(ArcSwap::from_pointee(config)),
+            pems: Arc::new(pems),
             environment: environment.clone(),
             client,
         })
@@ -50,8 +54,8 @@ impl ServerTls {
     /// Watches the files until `stop`. Open connections are not affected; new handshakes use the
     /// new certificates.
     pub async fn watch_files(self, stop: CancellationToken) {
-        let read = || Pems::of_server(&self.environment, self.client);
-        file_watch::watch("gRPC server certificates", stop, read, |now| {
+        let read = || Pems::of_server(&self.environment, self.client).map(Arc::new);
+        file_watch::watch("gRPC server certificates", stop, self.pems, read, |now| {
             self.current
                 .store(Arc::new(now.server_config(self.client)?));
             Ok(())

@@ -29,24 +29,6 @@ async fn is_served_again(pool: &PgPool) {
     }
 }
 
-async fn alter(database: &TestDatabase, what: &str) {
-    let mut connection = database.pool().acquire().await.unwrap();
-    // A connection that is opened while the database is read-only may still write.
-    sqlx::query("SET default_transaction_read_only = off")
-        .execute(&mut *connection)
-        .await
-        .unwrap();
-    let name: String = sqlx::query_scalar("SELECT current_database()")
-        .fetch_one(&mut *connection)
-        .await
-        .unwrap();
-    let statement = format!("ALTER DATABASE {name} {what}");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
-        .execute(&mut *connection)
-        .await
-        .unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_lost_without_a_packet_leaves_the_pool() {
     let database = TestDatabase::create().await;
@@ -101,9 +83,10 @@ async fn readiness_asks_for_a_write() {
     let url = database.url(Role::Auth);
     assert_eq!(ready(pool_at(&url)).await, Ok(()));
 
-    alter(&database, "SET default_transaction_read_only = on").await;
+    let read_only = "SET default_transaction_read_only = on";
+    database.alter(read_only).await;
     assert!(ready(pool_at(&url)).await.is_err(), "a standby reads well");
-    alter(&database, "RESET default_transaction_read_only").await;
+    database.alter("RESET default_transaction_read_only").await;
     assert_eq!(ready(pool_at(&url)).await, Ok(()));
 
     let foreign = "UPDATE sync.readiness SET written_at = clock_timestamp()";
