@@ -72,10 +72,6 @@ macro_rules! flow_secret {
     };
 }
 
-secret!(
-    /// The provider's authorization code (RFC 6749 section 1.3.1).
-    AuthorizationCode
-);
 flow_secret!(
     /// The `state` parameter of a flow (RFC 6749 section 4.1.1). The name differs
     /// from [`State`](crate::state::State), which handlers share.

@@ -6,7 +6,9 @@ use actix_web::cookie::Cookie;
 use actix_web::http::header::USER_AGENT;
 use actix_web::{HttpRequest, HttpResponse};
 use latchkey_domain::{Handle, ProviderName, SessionId};
-use latchkey_providers::{IdTokenError, Provider, ProviderError, Purpose, TokenError};
+use latchkey_providers::{
+    AuthorizationCode, IdTokenError, PkceCodeVerifier, Provider, ProviderError, Purpose, TokenError,
+};
 use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
@@ -27,7 +29,7 @@ use crate::login::outcome::{Arrival, NextPage, Outcome, SignInError};
 use crate::login::start::{StartError, redirect_to_app, start_flow};
 use crate::login::start_parameter::{CODE_CHALLENGE, LOCALE, LOGIN_HINT, RETURN_TO};
 use crate::login::{connect, used_flow};
-use crate::secret::{AuthorizationCode, OAuthState};
+use crate::secret::OAuthState;
 use crate::session::access_token::Bearer;
 use crate::session::{cookie, lookup, user_agent};
 use crate::state::State;
@@ -166,7 +168,8 @@ async fn finish(
             AuthorizationErrorCode::of(error, query.get("error_description")),
         ));
     }
-    let code = AuthorizationCode::new(query.get("code").ok_or(CallbackError::NoCode)?);
+    let code = query.get("code").ok_or(CallbackError::NoCode)?;
+    let code = AuthorizationCode::new(code.to_owned());
     if let Some(started) = flow.connects_for {
         // The transaction checks this again. This earlier check avoids using the code if the
         // session is not the same.
@@ -179,9 +182,8 @@ async fn finish(
     }
 
     within(ANSWER, used_flow::refuse_used(&state.pool, &flow)).await?;
-    let tokens = provider
-        .exchange_code(purpose, code.expose(), flow.verifier.expose())
-        .await?;
+    let verifier = PkceCodeVerifier::new(flow.verifier.expose().to_owned());
+    let tokens = provider.exchange_code(purpose, code, verifier).await?;
     let received_at = state.clock.now();
     let id_token = tokens.id_token.as_ref().ok_or(IdTokenError::Missing)?;
     let identity = provider

@@ -49,6 +49,8 @@ pub use model::{
     Access, AuthorizeRequest, EmailStatus, IdToken, ProviderAccess, Purpose, Revocation,
     RevocationReach, Rotation, TokenResponse, Unverified, VerifiedIdentity,
 };
+/// What [`Provider::exchange_code`] sends; neither prints its content.
+pub use oauth2::{AuthorizationCode, PkceCodeVerifier};
 pub use provider::Provider;
 pub use quirks::Registration;
 pub use registry::Registry;

@@ -95,8 +95,8 @@ impl Provider {
     pub async fn exchange_code(
         &self,
         purpose: Purpose,
-        code: &str,
-        pkce_verifier: &str,
+        code: AuthorizationCode,
+        pkce_verifier: PkceCodeVerifier,
     ) -> Result<TokenResponse, TokenError> {
         let metadata = self.discovered().await?;
         let redirect_uri = self
@@ -105,16 +105,18 @@ impl Provider {
         let client = self
             .client(&metadata)
             .set_token_uri(TokenUrl::from_url(metadata.token.clone()));
+        // The response may repeat what was sent.
+        let sent = [code.secret().clone(), pkce_verifier.secret().clone()];
         let mut token_request = client
-            .exchange_code(AuthorizationCode::new(code.to_owned()))
-            .set_pkce_verifier(PkceCodeVerifier::new(pkce_verifier.to_owned()))
+            .exchange_code(code)
+            .set_pkce_verifier(pkce_verifier)
             .set_redirect_uri(Cow::Owned(RedirectUrl::from_url(redirect_uri.clone())));
         for (name, value) in self.assertion(&metadata)? {
             token_request = token_request.add_extra_param(name, value);
         }
         let result = token_request.request(&do_not_send);
         let answer = self.send(&metadata.token, request(result)?).await?;
-        let mut answer = self.read(&answer, &[code, pkce_verifier])?;
+        let mut answer = self.read(&answer, &sent.each_ref().map(String::as_str))?;
         if answer.granted_scopes.is_none() {
             answer.granted_scopes = Some(self.requested_scopes(purpose, &metadata));
         }

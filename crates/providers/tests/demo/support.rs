@@ -9,8 +9,8 @@ use latchkey_config::Environment;
 use latchkey_demo_provider::{Config, Decision, DemoProvider};
 use latchkey_domain::{Clock as _, ManualClock, SystemClock};
 use latchkey_providers::{
-    AuthorizeRequest, IdTokenError, Provider, Purpose, Registry, TokenError, TokenResponse,
-    VerifiedIdentity,
+    AuthorizationCode, AuthorizeRequest, IdTokenError, PkceCodeVerifier, Provider, Purpose,
+    Registry, TokenError, TokenResponse, VerifiedIdentity,
 };
 use url::Url;
 
@@ -98,7 +98,11 @@ impl World {
         let callback = self.callback(name, request, decision).await;
         let code = parameter(&callback, "code").unwrap();
         self.provider(name)
-            .exchange_code(request.purpose, &code, VERIFIER)
+            .exchange_code(
+                request.purpose,
+                AuthorizationCode::new(code),
+                PkceCodeVerifier::new(VERIFIER.to_owned()),
+            )
             .await
     }
 
