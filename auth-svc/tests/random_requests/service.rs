@@ -66,9 +66,9 @@ impl Service {
         kilobytes.unwrap().parse().unwrap()
     }
 
-    /// Kills the service and panics if a handler panicked or a wait for a database
-    /// connection timed out.
-    pub async fn stop(mut self) {
+    /// Kills the service, panics if a handler panicked, and returns how often a wait for a
+    /// database connection timed out.
+    pub async fn stop(mut self) -> usize {
         self.child.kill().await.unwrap();
         for reader in self.readers {
             reader.await.unwrap();
@@ -78,11 +78,7 @@ impl Service {
             0,
             "a handler panicked"
         );
-        let pool_timeouts = self.seen.pool_timeouts.load(Ordering::SeqCst);
-        assert_eq!(
-            pool_timeouts, 0,
-            "no connection to the database came in time"
-        );
+        self.seen.pool_timeouts.load(Ordering::SeqCst)
     }
 }
 
