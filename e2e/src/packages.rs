@@ -49,6 +49,16 @@ pub fn python(place: &Path) -> PathBuf {
     place.join("environment/bin/python")
 }
 
+/// Copies a file unless the copy is the same. A program that another test has just started may be
+/// reading the copy, and would find it empty for a moment.
+fn replace_if_different(source: &Path, copy: &Path) -> std::io::Result<()> {
+    let wanted = std::fs::read(source)?;
+    if std::fs::read(copy).is_ok_and(|is| is == wanted) {
+        return Ok(());
+    }
+    std::fs::write(copy, wanted)
+}
+
 /// Copies `folder` and calls `install` unless the packages of its file `lock` are
 /// installed. Returns the place.
 fn prepare(
@@ -65,7 +75,7 @@ fn prepare(
     for entry in std::fs::read_dir(&source)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            std::fs::copy(entry.path(), place.join(entry.file_name()))?;
+            replace_if_different(&entry.path(), &place.join(entry.file_name()))?;
         }
     }
     // A copy of the lock file, written after a successful installation.

@@ -77,8 +77,9 @@ fn deploy() -> PathBuf {
 fn compose_secrets(directory: &Path) -> anyhow::Result<PathBuf> {
     let script = directory.join("compose-secrets");
     std::fs::copy(deploy().join("compose-secrets"), &script)?;
-    // The mask of most machines, with which other users may read new files.
-    let command = "umask 022 && ./compose-secrets";
+    // The mask of most machines, with which other users may read new files. The copy is an argument
+    // of bash: a file that another thread's child still has open for writing cannot be executed.
+    let command = "umask 022 && bash compose-secrets";
     let output = Command::new("bash")
         .args(["-c", command])
         .current_dir(directory)
