@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ pub(crate) struct Socket(pub TcpStream);
 
 pub(crate) struct App {
     pub config: Config,
+    /// Where the provider listens.
+    pub address: SocketAddr,
+    /// The public URL without a slash at its end.
     pub base: String,
     state: Mutex<State>,
 }
@@ -50,10 +53,11 @@ impl Realm {
 }
 
 impl App {
-    pub(crate) fn new(config: Config, base: String, state: State) -> Arc<Self> {
+    pub(crate) fn new(config: Config, address: SocketAddr, state: State) -> Arc<Self> {
         Arc::new(Self {
+            base: config.base_url(address),
             config,
-            base,
+            address,
             state: Mutex::new(state),
         })
     }

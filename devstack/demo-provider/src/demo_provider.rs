@@ -1,6 +1,8 @@
 //! The interface of a running demo provider.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -10,7 +12,9 @@ use crate::app::App;
 use crate::http_server::{self, RunningServer};
 use crate::keys::KeyError;
 use crate::state::State;
-use crate::{Config, Endpoint, Fault, Flavour, Issued, Misbehaviour, SampleResponse, Settings};
+use crate::{
+    Config, Endpoint, Fault, Flavour, Issued, Misbehaviour, SampleResponse, Settings, TlsFiles,
+};
 
 /// Errors of a demo provider.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +25,14 @@ pub enum DemoError {
     /// The provider cannot listen.
     #[error("the demo provider cannot listen: {0}")]
     Listen(#[from] std::io::Error),
+    /// A file of the certificate or its key cannot be used.
+    #[error("{} cannot be used for TLS: {problem}", .path.display())]
+    Tls {
+        /// Path of the file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A request to the provider failed.
     #[error("the demo provider does not answer: {0}")]
     Http(#[from] reqwest::Error),
@@ -90,15 +102,19 @@ impl Decision {
 
 impl DemoProvider {
     /// Starts a demo provider.
+    ///
+    /// # Errors
+    /// The certificate cannot be used, or the provider cannot listen.
     pub async fn start(config: Config) -> Result<Self, DemoError> {
+        let tls = config.tls.as_ref().map(TlsFiles::server_config);
         let (listener, address) = http_server::bind(config.listen)?;
         let settings = config.settings.clone();
         // The generation of an RSA key would block the runtime.
         let state = tokio::task::spawn_blocking(move || State::new(settings))
             .await
             .map_err(std::io::Error::other)??;
-        let app = App::new(config, format!("http://{address}"), state);
-        let running = RunningServer::start(Arc::clone(&app), listener)?;
+        let app = App::new(config, address, state);
+        let running = RunningServer::start(Arc::clone(&app), listener, tls.transpose()?)?;
         let browser = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(std::time::Duration::from_secs(30))
@@ -111,7 +127,12 @@ impl DemoProvider {
         })
     }
 
-    /// Returns `http://127.0.0.1:<port>`.
+    /// Returns the address that the provider listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.app.address
+    }
+
+    /// Returns the public URL without a slash at its end, usually `http://127.0.0.1:<port>`.
     pub fn base_url(&self) -> &str {
         &self.app.base
     }
@@ -139,7 +160,7 @@ impl DemoProvider {
     }
 
     /// Submits a person's decision on the page at `authorize_url`. Returns the target of the
-    /// redirect.
+    /// redirect. Over TLS, the system must trust the certificate.
     pub async fn decide(&self, authorize_url: &str, decision: &Decision) -> Result<Url, DemoError> {
         let answer = self
             .browser

@@ -6,9 +6,12 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::{Extensions, ServerHandle};
+use actix_web::rt::net::TcpStream;
 use actix_web::web::{Data, FormConfig, PayloadConfig, get, post};
 use actix_web::{App as ActixApp, HttpServer};
+use rustls::ServerConfig;
 
 use crate::app::{App, Socket};
 use crate::{authorize, control, discovery, token};
@@ -21,7 +24,11 @@ pub(crate) struct RunningServer {
 
 /// Stores a second handle of each socket, so that a fault can close it.
 fn store_socket(connection: &dyn Any, extensions: &mut Extensions) {
-    let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else {
+    let stream = match connection.downcast_ref::<TlsStream<TcpStream>>() {
+        Some(encrypted) => Some(encrypted.get_ref().0),
+        None => connection.downcast_ref::<TcpStream>(),
+    };
+    let Some(stream) = stream else {
         return;
     };
     if let Ok(socket) = stream.as_fd().try_clone_to_owned() {
@@ -30,8 +37,12 @@ fn store_socket(connection: &dyn Any, extensions: &mut Extensions) {
 }
 
 impl RunningServer {
-    /// Serves on a bound listener.
-    pub(crate) fn start(app: Arc<App>, listener: TcpListener) -> std::io::Result<Self> {
+    /// Serves on a bound listener, over TLS if `tls` is given.
+    pub(crate) fn start(
+        app: Arc<App>,
+        listener: TcpListener,
+        tls: Option<ServerConfig>,
+    ) -> std::io::Result<Self> {
         let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("demo-provider".to_owned())
@@ -48,8 +59,11 @@ impl RunningServer {
                     .on_connect(store_socket)
                     .workers(2)
                     .disable_signals()
-                    .shutdown_timeout(1)
-                    .listen(listener);
+                    .shutdown_timeout(1);
+                    let server = match tls {
+                        Some(tls) => server.listen_rustls_0_23(listener, tls),
+                        None => server.listen(listener),
+                    };
                     match server {
                         Ok(server) => {
                             let server = server.run();

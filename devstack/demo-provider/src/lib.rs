@@ -71,6 +71,7 @@ mod random_token;
 mod sample_response;
 mod settings;
 mod state;
+mod tls;
 mod token;
 
 pub use demo_provider::{Decision, DemoError, DemoProvider};
@@ -80,5 +81,5 @@ pub use keys::SigningKey;
 pub use misbehaviour::Misbehaviour;
 pub use people::{ACME_TENANT, GLOBEX_TENANT, PERSONAL_TENANT, Person, STRANGER_TENANT};
 pub use sample_response::SampleResponse;
-pub use settings::{Config, ExpiresIn, Settings};
+pub use settings::{Config, ExpiresIn, Settings, TlsFiles};
 pub use state::Issued;

@@ -2,9 +2,11 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Parser;
-use latchkey_demo_provider::{Config, DemoProvider, Settings};
+use latchkey_demo_provider::{Config, DemoProvider, Settings, TlsFiles};
+use url::Url;
 
 /// A demonstration identity provider that behaves like Google, Microsoft and a strict OpenID
 /// provider.
@@ -13,6 +15,16 @@ struct Arguments {
     /// Address to listen on; port 0 uses a free port.
     #[arg(long, env = "DEMO_PROVIDER_LISTEN", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// Address by which browsers and services reach the provider, such as
+    /// https://demo-provider:8443; without it, the address to listen on.
+    #[arg(long, env = "DEMO_PROVIDER_PUBLIC_URL")]
+    public_url: Option<Url>,
+    /// Certificate for TLS, then its issuers (PEM); without it, the provider serves plain HTTP.
+    #[arg(long, env = "DEMO_PROVIDER_TLS_CERT_FILE", requires = "tls_key_file")]
+    tls_cert_file: Option<PathBuf>,
+    /// Private key of the certificate (PEM).
+    #[arg(long, env = "DEMO_PROVIDER_TLS_KEY_FILE", requires = "tls_cert_file")]
+    tls_key_file: Option<PathBuf>,
     /// Client id.
     #[arg(long, env = "DEMO_PROVIDER_CLIENT_ID", default_value = "demo-client")]
     client_id: String,
@@ -39,8 +51,14 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    let tls = arguments
+        .tls_cert_file
+        .zip(arguments.tls_key_file)
+        .map(|(certificate, key)| TlsFiles { certificate, key });
     let config = Config {
         listen: arguments.listen,
+        public_url: arguments.public_url,
+        tls,
         client_id: arguments.client_id,
         client_secret: arguments.client_secret,
         redirect_uris: arguments.redirect_uris,

@@ -1,17 +1,25 @@
 //! The configuration for the start, and the settings that can be changed later.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use latchkey_domain::{Clock, SystemClock};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use url::Url;
 
 /// The configuration of a demo provider.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Address to listen on; port 0 uses a free port.
     pub listen: SocketAddr,
+    /// Address by which browsers and services reach the provider. Issuers and endpoints begin
+    /// with it. If it is absent, they begin with the address that the provider listens on.
+    pub public_url: Option<Url>,
+    /// Files of the certificate with which the provider serves TLS. Without them it serves plain
+    /// HTTP.
+    pub tls: Option<TlsFiles>,
     /// Id of the registered client, the same for all flavours.
     pub client_id: String,
     /// Secret of that client.
@@ -28,6 +36,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            public_url: None,
+            tls: None,
             client_id: "demo-client".to_owned(),
             client_secret: "demo-secret".to_owned(),
             redirect_uris: Vec::new(),
@@ -35,6 +45,26 @@ impl Default for Config {
             settings: Settings::default(),
         }
     }
+}
+
+impl Config {
+    /// Returns the public URL without a slash at its end. `address` is where the provider listens.
+    pub(crate) fn base_url(&self, address: SocketAddr) -> String {
+        match (&self.public_url, &self.tls) {
+            (Some(url), _) => url.as_str().trim_end_matches('/').to_owned(),
+            (None, Some(_)) => format!("https://{address}"),
+            (None, None) => format!("http://{address}"),
+        }
+    }
+}
+
+/// A certificate of the provider and its key.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// Path of the certificate, followed by those of its issuers, in PEM.
+    pub certificate: PathBuf,
+    /// Path of its private key, in PEM.
+    pub key: PathBuf,
 }
 
 /// Settings that can be changed at run time (`PATCH /control/settings`).

@@ -10,6 +10,8 @@ use latchkey_demo_provider::{
 use serde_json::{Value, json};
 use url::Url;
 
+mod tls;
+
 const VERIFIER: &str = "a-verifier-of-more-than-forty-three-characters-xyz";
 const CALLBACK: &str = "http://localhost/callback";
 const CALENDAR: &str = "https://www.googleapis.com/auth/calendar.events";
@@ -22,7 +24,12 @@ struct Client {
 }
 
 async fn client(flavour: Flavour) -> Client {
-    let demo = DemoProvider::start(Config::default()).await.unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    client_of(Config::default(), http, flavour).await
+}
+
+async fn client_of(config: Config, http: reqwest::Client, flavour: Flavour) -> Client {
+    let demo = DemoProvider::start(config).await.unwrap();
     let issuer = demo.issuer(flavour);
     let (authorize, token) = match flavour {
         Flavour::Microsoft => (
@@ -33,7 +40,7 @@ async fn client(flavour: Flavour) -> Client {
     };
     Client {
         demo,
-        http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        http,
         authorize,
         token,
     }
