@@ -14,6 +14,7 @@ mod port_block;
 mod postgres;
 mod proxy;
 mod rabbitmq;
+mod registry_packages;
 mod run_directory;
 
 pub use certificates::{Certificates, KeyPairFiles};
@@ -24,6 +25,7 @@ pub use port::{free_port, port_or_free};
 pub use postgres::Postgres;
 pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;
+pub use registry_packages::{install_npm, install_python, python_program};
 pub use run_directory::{RunDirectory, target_directory};
 
 /// Prints one line about what is being done, for a person.
