@@ -25,6 +25,7 @@ use crate::config::{Config, MULTI_WORKSPACE};
 use crate::http::cors::cors;
 use crate::http::default_errors::{describe_empty_errors, not_found};
 use crate::http::headers::security_headers;
+use crate::http::keep_alive::end_keep_alive;
 use crate::http::metrics::count_request;
 use crate::http::rate_limit::RateLimits;
 use crate::http::redirect_body::redirect_body;
@@ -111,6 +112,7 @@ fn read_at(
         rate_limits,
         randomness: Randomness::default(),
         txt: Arc::new(txt),
+        stopping: CancellationToken::new(),
     };
     Ok((state, broker))
 }
@@ -241,7 +243,10 @@ impl Application {
         }
         let handle = self.server.handle();
         let serve_until = shutdown::delayed(&asked, self.state.config.shutdown_delay);
+        let (state, stop_asked) = (self.state.clone(), asked.clone());
         tokio::spawn(async move {
+            stop_asked.cancelled().await;
+            state.stopping.cancel();
             serve_until.cancelled().await;
             handle.stop(true).await;
         });
@@ -280,6 +285,7 @@ fn serve(listener: TcpListener, state: &Arc<State>) -> std::io::Result<Server> {
             .wrap(from_fn(rate_limit))
             .wrap(security_headers(&state.config))
             .wrap(from_fn(count_request))
+            .wrap(from_fn(end_keep_alive))
             .wrap(TracingLogger::<RequestSpan>::new())
     })
     .disable_signals()

@@ -10,6 +10,7 @@ pub mod form_redirect;
 pub mod headers;
 pub mod health;
 pub mod icon;
+pub mod keep_alive;
 pub mod layout;
 pub mod links;
 pub mod metrics;

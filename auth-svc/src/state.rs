@@ -5,6 +5,7 @@ use std::sync::Arc;
 use latchkey_domain::Clock;
 use latchkey_providers::Registry;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 
 use crate::account::grpc_clients::GrpcClients;
 use crate::config::Config;
@@ -32,6 +33,8 @@ pub struct State {
     pub randomness: Randomness,
     /// Resolver of the TXT records that verify domains.
     pub txt: Arc<dyn TxtRecords>,
+    /// Cancelled when the service is asked to stop. It then still serves for `SHUTDOWN_DELAY`.
+    pub stopping: CancellationToken,
 }
 
 impl State {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -80,4 +82,49 @@ async fn a_replica_that_stops_fails_no_request() {
     while let Some(answered) = callers.join_next().await {
         assert!(answered.unwrap() > 0);
     }
+}
+
+/// Sends a request over a connection and returns the response in lower case.
+async fn exchange(connection: &mut TcpStream) -> String {
+    connection
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut response = String::new();
+    let mut buffer = [0; 4096];
+    while !response.ends_with('}') {
+        let read = connection.read(&mut buffer).await.unwrap();
+        assert_ne!(read, 0, "closed without a response");
+        response.push_str(&String::from_utf8_lossy(&buffer[..read]).to_lowercase());
+    }
+    assert!(response.starts_with("http/1.1 200"), "{response}");
+    response
+}
+
+fn closes(response: &str) -> bool {
+    response.contains("\r\nconnection: close\r\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stops_ends_keep_alive_connections_before_it_stops_listening() {
+    let app = TestApp::start_with(&[("RATE_LIMIT_PER_ADDRESS", "0")]).await;
+    let stop = CancellationToken::new();
+    let (leaving, _, ended) = app.replica_until(&[("SHUTDOWN_DELAY", DELAY)], &stop);
+    let address = leaving.strip_prefix("http://").unwrap();
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    for _ in 0..2 {
+        assert!(!closes(&exchange(&mut kept).await));
+    }
+
+    stop.cancel();
+    // The service may not have noticed yet.
+    while !closes(&exchange(&mut kept).await) {}
+    assert_eq!(kept.read(&mut [0]).await.unwrap(), 0);
+    // A new connection is still accepted, for one request.
+    let mut new = TcpStream::connect(address).await.unwrap();
+    assert!(closes(&exchange(&mut new).await));
+    tokio::time::timeout(Duration::from_mins(1), ended)
+        .await
+        .expect("the replica did not stop")
+        .unwrap();
 }
