@@ -3,8 +3,12 @@
 //!
 //! The SQL is embedded in the program.
 
+mod wait;
+
 use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
+
+pub use self::wait::{NotReady, wait};
 
 /// All migrations, the oldest first.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./sql");

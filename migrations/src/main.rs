@@ -1,13 +1,17 @@
 //! `latchkey-migrate`: migrates the database of `DATABASE_URL` to the newest schema and
-//! exits. A deployment runs it before its services.
+//! exits. A deployment runs it before its services, or lets them wait by `latchkey-migrate wait`.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::str::FromStr as _;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use latchkey_config::{ConfigCommand, ConfigError, ConfigErrors, Environment, report};
+use latchkey_config::{
+    ConfigCommand, ConfigError, ConfigErrors, Environment, format_duration, parse_duration, report,
+};
+use latchkey_migrations::NotReady;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
@@ -29,6 +33,13 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Wait until every migration of this release is applied, with the role of any service.
+    /// The database may also have migrations of a newer release.
+    Wait {
+        /// How long to wait, such as 30s or 5m.
+        #[arg(long, default_value = "5m", value_parser = parse_duration)]
+        timeout: Duration,
+    },
 }
 
 #[tokio::main]
@@ -36,25 +47,29 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let environment = Environment::of_process();
     let options = options(&environment).map_err(ConfigErrors::from);
-    if let Some(Command::Config { command }) = arguments.command {
-        return command.run(PROGRAM, &environment, options);
-    }
-    let migrated = match options {
-        Ok(options) => migrate(options).await,
-        Err(errors) => return report(PROGRAM, &errors, &environment.warnings()),
+    let outcome = match (arguments.command, options) {
+        (Some(Command::Config { command }), options) => {
+            return command.run(PROGRAM, &environment, options);
+        }
+        (_, Err(errors)) => return report(PROGRAM, &errors, &environment.warnings()),
+        (Some(Command::Wait { timeout }), Ok(options)) => wait(&options, timeout).await,
+        (None, Ok(options)) => migrate(options).await,
     };
-    // The exit code remains even if the message cannot be written.
-    let mut out = std::io::stderr();
-    match migrated {
+    match outcome {
         Ok(()) => {
-            let _ = writeln!(out, "database is up to date");
+            print("database is up to date");
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let _ = writeln!(out, "{PROGRAM}: {error:#}");
+            print(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints a line to standard error. If that is closed, the exit code remains.
+fn print(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{PROGRAM}: {line}");
 }
 
 fn options(environment: &Environment) -> Result<PgConnectOptions, ConfigError> {
@@ -72,4 +87,11 @@ async fn migrate(options: PgConnectOptions) -> anyhow::Result<()> {
         .context("cannot connect to the database of DATABASE_URL")?;
     latchkey_migrations::run(&pool).await?;
     Ok(())
+}
+
+async fn wait(options: &PgConnectOptions, timeout: Duration) -> anyhow::Result<()> {
+    let waiting = |problem: &NotReady| print(&format!("waiting: {problem}"));
+    latchkey_migrations::wait(options, timeout, waiting)
+        .await
+        .with_context(|| format!("gave up after {}", format_duration(timeout)))
 }

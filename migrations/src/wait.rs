@@ -1,0 +1,110 @@
+//! Waiting for a migrated database.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::MIGRATOR;
+
+/// A check that takes longer has failed.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two checks.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a database is not ready for the services of this release.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReady {
+    /// Migrations are missing.
+    #[error("{missing} of the {known} migrations of this release are not applied yet")]
+    Outdated {
+        /// Number of migrations that are not applied.
+        missing: usize,
+        /// Number of migrations of this release.
+        known: usize,
+    },
+    /// The role cannot read which migrations are applied. Before the migration that lets it, that
+    /// is always so.
+    #[error(
+        "the database is not migrated yet, or the role of DATABASE_URL is in none of \
+         latchkey_auth, latchkey_sync and latchkey_refresh"
+    )]
+    Unreadable,
+    /// The database cannot be reached, or it reports an error.
+    #[error("the database cannot be used: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The database does not answer in time.
+    #[error("the database does not answer")]
+    NoAnswer,
+}
+
+impl NotReady {
+    fn of_query(error: sqlx::Error) -> Self {
+        // undefined_table, insufficient_privilege
+        let unreadable = error
+            .as_database_error()
+            .and_then(|error| error.code())
+            .is_some_and(|code| matches!(code.as_ref(), "42P01" | "42501"));
+        if unreadable {
+            Self::Unreadable
+        } else {
+            Self::Database(error)
+        }
+    }
+}
+
+/// Waits until every migration of this release is applied. The database may have further ones of
+/// a newer release, which leave this one working. `waiting` is called with each new reason why the
+/// database is not ready.
+///
+/// # Errors
+/// The database was not ready within `limit`, for this last reason.
+pub async fn wait(
+    options: &PgConnectOptions,
+    limit: Duration,
+    waiting: impl Fn(&NotReady),
+) -> Result<(), NotReady> {
+    let started = Instant::now();
+    let time_left = || limit.saturating_sub(started.elapsed());
+    let mut reported = String::new();
+    loop {
+        let problem = match timeout(time_left().min(CHECK_TIMEOUT), check(options)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(problem)) => problem,
+            Err(_) => NotReady::NoAnswer,
+        };
+        if time_left() <= PAUSE {
+            return Err(problem);
+        }
+        let reason = problem.to_string();
+        if reason != reported {
+            waiting(&problem);
+            reported = reason;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn check(options: &PgConnectOptions) -> Result<(), NotReady> {
+    let versions: Vec<i64> = MIGRATOR.iter().map(|one| one.version).collect();
+    let known = versions.len();
+    let mut connection = PgConnection::connect_with(options).await?;
+    let missing: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM unnest($1::bigint[]) AS known (version)
+         WHERE NOT EXISTS (SELECT FROM _sqlx_migrations AS applied
+                           WHERE applied.version = known.version AND applied.success)",
+    )
+    .bind(versions)
+    .fetch_one(&mut connection)
+    .await
+    .map_err(NotReady::of_query)?;
+    connection.close().await?;
+    match usize::try_from(missing) {
+        Ok(0) => Ok(()),
+        missing => Err(NotReady::Outdated {
+            missing: missing.unwrap_or(known),
+            known,
+        }),
+    }
+}
