@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::header::{COOKIE, HeaderMap, LOCATION, REFRESH, SET_COOKIE};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder};
 use url::Url;
 
 pub use form::{Field, FieldKind, Form, Person};
@@ -101,7 +101,15 @@ impl Browser {
     /// # Errors
     /// This machine has no TLS root certificates.
     pub fn new() -> anyhow::Result<Self> {
-        let client = Client::builder()
+        Self::with(Client::builder())
+    }
+
+    /// Creates a browser without cookies from a client that knows certificates or addresses.
+    ///
+    /// # Errors
+    /// This machine has no TLS root certificates.
+    pub fn with(client: ClientBuilder) -> anyhow::Result<Self> {
+        let client = client
             .timeout(Duration::from_secs(30))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -110,6 +118,15 @@ impl Browser {
             client,
             cookies: Vec::new(),
         })
+    }
+
+    /// Creates another browser without cookies, which shares the connections of this one.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            cookies: Vec::new(),
+        }
     }
 
     /// Opens a URL.

@@ -22,7 +22,12 @@ pub enum Package {
     Curl,
     /// Chromium, for tests that need a real browser.
     Chromium,
+    /// What a Kubernetes node and its operator call.
+    KubernetesNode,
 }
+
+/// The programs of [`Package::KubernetesNode`].
+const NODE_PROGRAMS: [&str; 6] = ["runc", "iptables", "ipset", "conntrack", "ip", "openssl"];
 
 impl Package {
     fn program(self) -> &'static str {
@@ -33,6 +38,7 @@ impl Package {
             Self::Python => "Python 3 with venv",
             Self::Curl => "curl",
             Self::Chromium => "Chromium",
+            Self::KubernetesNode => "runc, iptables, ipset, conntrack, ip or openssl",
         }
     }
 
@@ -45,6 +51,7 @@ impl Package {
             Self::Curl => "curl",
             // Without a font, a page shows boxes instead of letters.
             Self::Chromium => "chromium fonts-dejavu-core",
+            Self::KubernetesNode => "runc iptables ipset conntrack iproute2 openssl",
         }
     }
 
@@ -56,6 +63,7 @@ impl Package {
             Self::Python => python_has_environments(),
             Self::Curl => on_path("curl").is_some(),
             Self::Chromium => on_path("chromium").is_some(),
+            Self::KubernetesNode => NODE_PROGRAMS.iter().all(|name| on_path(name).is_some()),
         }
     }
 

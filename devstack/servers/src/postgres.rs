@@ -1,7 +1,7 @@
 //! A private PostgreSQL.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -39,13 +39,30 @@ impl Postgres {
     /// # Errors
     /// PostgreSQL is missing, or does not start.
     pub async fn start(directory: &Path) -> Result<Self, ServerError> {
+        Self::create(directory, None).await
+    }
+
+    /// Creates a cluster in `directory` and starts it for other hosts: it listens on `address`
+    /// too, and accepts every client that knows a password.
+    ///
+    /// # Errors
+    /// PostgreSQL is missing, or does not start.
+    pub async fn start_at(directory: &Path, address: SocketAddrV4) -> Result<Self, ServerError> {
+        Self::create(directory, Some(address)).await
+    }
+
+    async fn create(directory: &Path, address: Option<SocketAddrV4>) -> Result<Self, ServerError> {
         let programs = postgres_programs().ok_or_else(|| Package::Postgres.missing())?;
         let user = unprivileged_user()?;
         let (home, external) = create_home(directory, user)?;
         let data = home.join("data");
         let password = Uuid::new_v4().simple().to_string();
         initialise(&programs, &home, &data, user, &password)?;
-        Self::start_in(directory, programs, (home, external), user, password).await
+        if address.is_some() {
+            admit_other_hosts(&data)?;
+        }
+        let home = (home, external);
+        Self::start_in(directory, programs, home, user, password, address).await
     }
 
     /// Starts a standby of this server with a copy of its data. It replicates this server and
@@ -68,7 +85,8 @@ impl Postgres {
         }
         run_to_end("pg_basebackup", &mut copy)?;
         let (programs, password) = (self.programs.clone(), self.password.clone());
-        Self::start_in(directory, programs, (home, external), user, password).await
+        let home = (home, external);
+        Self::start_in(directory, programs, home, user, password, None).await
     }
 
     /// Promotes a standby to primary.
@@ -95,6 +113,7 @@ impl Postgres {
         (home, external): (PathBuf, Option<TempDir>),
         user: Option<(u32, u32)>,
         password: String,
+        address: Option<SocketAddrV4>,
     ) -> Result<Self, ServerError> {
         let data = home.join("data");
         let log = directory.join("postgres.log");
@@ -102,8 +121,11 @@ impl Postgres {
         spec.user = user;
         spec.on_crash = OnCrash::Quit;
         let mut spec = spec.arg("-D").arg(&data);
+        let addresses = address.map_or_else(String::new, |address| format!(",{}", address.ip()));
+        spec = spec
+            .arg("-c")
+            .arg(format!("listen_addresses=127.0.0.1{addresses}"));
         for setting in [
-            "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "max_connections=400",
             "fsync=off",
@@ -117,6 +139,7 @@ impl Postgres {
             spec = spec.arg("-c").arg(setting);
         }
         let (port, spec, child) = with_free_ports(|[port]: [u16; 1]| {
+            let port = address.map_or(port, |address| address.port());
             let spec = spec.clone().arg("-c").arg(format!("port={port}"));
             let programs = &programs;
             async move {
@@ -309,6 +332,14 @@ fn initialise(
     let made = run_to_end("initdb", &mut command);
     let _ = fs::remove_file(&password_file);
     made
+}
+
+/// Lets clients of every address log in with a password.
+fn admit_other_hosts(data: &Path) -> Result<(), ServerError> {
+    let file = data.join("pg_hba.conf");
+    let mut text = fs::read_to_string(&file).map_err(ServerError::file(&file))?;
+    text.push_str("host all all all scram-sha-256\n");
+    fs::write(&file, text).map_err(ServerError::file(&file))
 }
 
 /// Runs a program and waits until it ends.

@@ -1,7 +1,9 @@
 //! A private RabbitMQ node with its management API.
 
 use std::fs;
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -35,19 +37,29 @@ impl RabbitMq {
     /// # Errors
     /// RabbitMQ is missing, or does not start.
     pub async fn start(directory: &Path) -> Result<Self, ServerError> {
-        with_free_ports(|ports| Self::start_on(directory, ports)).await
+        with_free_ports(|ports| Self::start_on(directory, ports, None)).await
+    }
+
+    /// Starts a node with all of its files in `directory` for other hosts: it listens on
+    /// `address` too.
+    ///
+    /// # Errors
+    /// RabbitMQ is missing, or does not start.
+    pub async fn start_at(directory: &Path, address: SocketAddrV4) -> Result<Self, ServerError> {
+        with_free_ports(|ports| Self::start_on(directory, ports, Some(address))).await
     }
 
     async fn start_on(
         directory: &Path,
         [port, api_port, distribution_port, mapper_port]: [u16; 4],
+        address: Option<SocketAddrV4>,
     ) -> Result<Self, ServerError> {
         let script = rabbitmq_script().ok_or_else(|| Package::RabbitMq.missing())?;
         let mapper = on_path("epmd").ok_or_else(|| Package::RabbitMq.missing())?;
         let home = directory.join("rabbitmq");
         fs::create_dir_all(&home).map_err(ServerError::file(&home))?;
         let password = Uuid::new_v4().simple().to_string();
-        write_configuration(&home, port, api_port, &password)?;
+        write_configuration(&home, port, api_port, address, &password)?;
 
         let log = directory.join("rabbitmq.log");
         let mut mapper = ChildSpec::new("epmd", mapper, &home, &log)
@@ -130,6 +142,16 @@ impl RabbitMq {
         })
     }
 
+    /// Returns a command that runs `rabbitmqctl` for this node.
+    pub fn control(&self) -> Command {
+        let mut command = Command::new(self.spec.program.with_file_name("rabbitmqctl"));
+        let variables = self.spec.environment.iter();
+        command
+            .envs(variables.map(|(name, value)| (name, value)))
+            .current_dir(&self.directory);
+        command
+    }
+
     /// Stops it with SIGTERM.
     pub fn stop(&mut self) {
         if let Some(mut broker) = self.broker.take() {
@@ -187,10 +209,14 @@ fn write_configuration(
     home: &Path,
     port: u16,
     api_port: u16,
+    address: Option<SocketAddrV4>,
     password: &str,
 ) -> Result<(), ServerError> {
+    let other_hosts =
+        address.map_or_else(String::new, |address| format!("listeners.tcp.2 = {address}\n"));
     let configuration = format!(
         "listeners.tcp.1 = 127.0.0.1:{port}\n\
+         {other_hosts}\
          management.tcp.ip = 127.0.0.1\n\
          management.tcp.port = {api_port}\n\
          default_user = {USER}\n\

@@ -1,0 +1,65 @@
+//! The process that a person starts: it builds what is missing, starts this program in the
+//! namespaces, and leads ports of the host into them.
+
+use latchkey_servers::{Package, Progress, RunDirectory, ensure_installed};
+use tokio::task::JoinSet;
+
+use crate::cgroup::Cgroup;
+use crate::forward::Forward;
+use crate::programs::Programs;
+use crate::session::{Goal, Session};
+use crate::{definitions, image, namespaces};
+
+/// Programs of the system.
+const PACKAGES: [Package; 3] = [
+    Package::KubernetesNode,
+    Package::Postgres,
+    Package::RabbitMq,
+];
+
+/// Runs a cluster for a goal and returns the exit code.
+///
+/// # Errors
+/// Something is missing, or the cluster cannot be started.
+pub async fn run(goal: Goal, progress: &Progress) -> anyhow::Result<i32> {
+    anyhow::ensure!(
+        nix::unistd::geteuid().is_root(),
+        "a node needs namespaces and cgroups of its own: run this as root"
+    );
+    let programs = Programs::build(progress).await?;
+    let definitions = definitions::download().await?;
+    let installer = progress.clone();
+    tokio::task::spawn_blocking(move || ensure_installed(&PACKAGES, &installer)).await??;
+
+    let directory = RunDirectory::create("kubernetes")?;
+    let path = directory.path().to_owned();
+    progress("packing images");
+    let images = path.join("images");
+    let (programs, images) = tokio::task::spawn_blocking(move || {
+        let packed = image::pack_all(&programs, &images);
+        packed.map(|images| (programs, images))
+    })
+    .await??;
+    let cgroup = Cgroup::create(&path)?;
+    let session = Session {
+        goal,
+        programs,
+        definitions,
+        images,
+        cgroup: cgroup.path(),
+        forwards: Forward::all(&path)?,
+        directory: path,
+    };
+    let mut forwarding = JoinSet::new();
+    for forward in &session.forwards {
+        forward.listen_on_host(&mut forwarding).await?;
+    }
+    let mut cluster = namespaces::enter(&session)?;
+    let status = cluster.wait().await;
+    let code = status.and_then(|status| status.code()).unwrap_or(1);
+    if code != 0 {
+        directory.keep();
+        progress(&format!("logs: {}", session.logs().display()));
+    }
+    Ok(code)
+}

@@ -1,0 +1,112 @@
+//! `cargo dev kubernetes`: a Kubernetes of one node on this machine with Latchkey on it, started
+//! as an operator starts it. The launcher builds this program and the services with `--release`.
+//!
+//! The process that a person starts ([`host`]) builds what is missing, and starts this program
+//! again in namespaces of its own ([`namespaces`]). That second process ([`inside`]) starts the
+//! servers and the cluster, deploys, and checks.
+
+mod addresses;
+mod cgroup;
+mod cluster;
+mod definitions;
+mod deployment;
+mod failure;
+mod forward;
+mod host;
+mod image;
+mod inside;
+mod kubectl;
+mod namespaces;
+mod programs;
+mod readme;
+mod session;
+mod sign_in;
+mod test;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use latchkey_servers::Progress;
+use tokio::signal::unix::{SignalKind, signal};
+
+use session::{Goal, Session};
+
+/// Latchkey on a Kubernetes of one node, which ends with the command and leaves nothing behind.
+#[derive(Debug, Parser)]
+#[command(name = "cargo dev kubernetes", version, after_help = STATIC)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// End after the sign-in. The exit code is 0 only if every step succeeded.
+    #[arg(long)]
+    once: bool,
+}
+
+/// The launcher carries this out as a part of `cargo dev test`.
+const STATIC: &str = "\
+Without a cluster:
+  cargo dev kubernetes --only-static   Check the manifests by rules and schemas";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Test the deployment on a cluster, under load, and print a table of the results. The exit
+    /// code is 0 only if every test succeeded.
+    Test {
+        /// Only the tests whose name contains one of these words.
+        words: Vec<String>,
+    },
+    /// Run in the namespaces of a cluster.
+    #[command(hide = true)]
+    Inside {
+        /// The session in JSON.
+        session: String,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let progress: Progress = Arc::new(|line| print_message(&format!("· {line}")));
+    let outcome = tokio::select! {
+        outcome = run(Arguments::parse(), &progress) => outcome,
+        // Children end when their owners are dropped.
+        code = interrupted() => Ok(code),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        Err(error) => {
+            print_message(&format!("cargo dev kubernetes: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<i32> {
+    match arguments.command {
+        Some(Command::Inside { session }) => inside::run(Session::parse(&session)?, progress).await,
+        Some(Command::Test { words }) => host::run(Goal::Test { words }, progress).await,
+        None if arguments.once => host::run(Goal::Once, progress).await,
+        None => host::run(Goal::Stay, progress).await,
+    }
+}
+
+/// Writes to the terminal, if it is still open.
+fn print_message(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Waits for SIGINT, SIGTERM or SIGHUP and returns the exit code of that signal.
+async fn interrupted() -> i32 {
+    let wait = async |kind: SignalKind| match signal(kind) {
+        Ok(mut stream) => {
+            stream.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => 130,
+        () = wait(SignalKind::terminate()) => 143,
+        () = wait(SignalKind::hangup()) => 129,
+    }
+}
