@@ -26,10 +26,10 @@ pub async fn run(goal: Goal, progress: &Progress) -> anyhow::Result<i32> {
         nix::unistd::geteuid().is_root(),
         "a node needs namespaces and cgroups of its own: run this as root"
     );
-    let programs = Programs::build(progress).await?;
-    let definitions = definitions::download().await?;
     let installer = progress.clone();
     tokio::task::spawn_blocking(move || ensure_installed(&PACKAGES, &installer)).await??;
+    let programs = Programs::build(progress).await?;
+    let definitions = definitions::download().await?;
 
     let directory = RunDirectory::create("kubernetes")?;
     let path = directory.path().to_owned();
