@@ -117,8 +117,12 @@ impl Container<'_> {
     /// The volume that is mounted at a file, and the path of the file in it.
     pub fn volume_of<'a>(&'a self, file: &'a str) -> Option<(&'a Value, &'a str)> {
         let (mount, path) = list(self.spec, "/volumeMounts").iter().find_map(|mount| {
-            let directory = text(mount, "/mountPath");
-            let path = file.strip_prefix(directory)?.strip_prefix('/')?;
+            let end = file.strip_prefix(text(mount, "/mountPath"))?;
+            let path = match end.strip_prefix('/') {
+                Some(path) => path,
+                None if end.is_empty() => text(mount, "/subPath"),
+                None => return None,
+            };
             Some((mount, path))
         })?;
         let name = text(mount, "/name");
