@@ -99,13 +99,14 @@ fn compose(secrets: &Path) -> anyhow::Result<Vec<Container>> {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let mut containers = Vec::new();
-    for (path, command) in &yaml {
+    for (path, build) in &yaml {
         let Some(service) = path
             .strip_prefix("services/")
-            .and_then(|path| path.strip_suffix("/command"))
+            .and_then(|path| path.strip_suffix("/build"))
         else {
             continue;
         };
+        let target = build.split_once("target: ").context("no target")?.1;
         let prefix = format!("services/{service}/environment/");
         let mut variables = shared.clone();
         for (path, value) in &yaml {
@@ -115,7 +116,10 @@ fn compose(secrets: &Path) -> anyhow::Result<Vec<Container>> {
             }
         }
         containers.push(Container {
-            program: command.trim_matches(['[', ']']).to_owned(),
+            program: match target.trim_end_matches([' ', '}']) {
+                "migrate" => "latchkey-migrate".to_owned(),
+                service => service.to_owned(),
+            },
             variables,
             shared: shared.keys().cloned().collect(),
         });
